@@ -1,0 +1,35 @@
+"""Every error a person can meet.
+
+    KaratError(ValueError)          printed as one or two lines, exit code 2
+    * DataError                     the files given cannot be learned from
+      + UnsafeFile                  a bomb, a path that climbs out of its archive, a format that could run code
+    * FitError                      no family, recipe or setting fits what was asked
+    * RunError                      a run folder is missing, damaged, locked, or of a newer version
+    * DivergedError                 training produced non-finite numbers and could not go on
+
+Each message says what was found, what was wanted, and what to do.
+"""
+
+
+class KaratError(ValueError):
+    """An error whose message is meant for the person at the keyboard."""
+
+
+class DataError(KaratError):
+    """The files given cannot be learned from; the message names the file, row or byte."""
+
+
+class UnsafeFile(DataError):
+    """A file that was refused before it could cost memory or run anything."""
+
+
+class FitError(KaratError):
+    """No family, recipe or setting fits what was asked; the message names those that would."""
+
+
+class RunError(KaratError):
+    """A run folder that is missing, damaged, locked or from a newer version."""
+
+
+class DivergedError(KaratError):
+    """Training met non-finite numbers that rolling back did not cure."""

@@ -1,0 +1,63 @@
+"""What every idea of how to generate must offer: sample; and, to be trained by the one loop, players, turns and losses."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from karat.space import Batch, Space
+
+
+@dataclass(frozen=True)
+class Player:
+    """Who owns an optimiser, and in which part of the budget he plays. `lr` is the peak; the loop owns its schedule."""
+
+    module: nn.Module
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.99)
+    start: float = 0.0
+    stop: float = 1.0
+    flat: float = 0.5  # share of his part that is played at the peak before the rate falls linearly to 0
+    warmup: int = 50  # steps
+
+
+class Learned(nn.Module, ABC):
+    """A generator that learns by gradient: a game of one or more players.
+
+    A family is one file exporting `Config` (a frozen dataclass with defaults that work) and `Model`
+    (`Model(space, classes, config)`, where `classes` is the number of labels, 0 for none).
+    """
+
+    spaces: ClassVar[tuple[type, ...]]  # the types of space that the family can live in
+    space: Space
+    classes: int
+    settling: ClassVar[float] = 0.0  # share of the budget kept for `settle`
+
+    @abstractmethod
+    def players(self) -> dict[str, Player]:
+        """Each player by name."""
+
+    @abstractmethod
+    def turns(self) -> tuple[str, ...]:
+        """One round of the game, e.g. five times "critic", then "generator"."""
+
+    @abstractmethod
+    def loss(self, batch: Batch, player: str) -> tuple[Tensor, dict[str, Tensor]]:
+        """The player's scalar loss, and what the doctor and the curves want to see."""
+
+    @abstractmethod
+    def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
+        """Points [n, *space.shape] on rng.device, of classes `y` [n] where given. Chance comes only from `rng`."""
+
+    def prepare(self, batch: Callable[[int], Batch]) -> None:
+        """Once, before the first step: statistics of the data that the losses need."""
+        return None
+
+    def settle(self, batch: Callable[[int], Batch], seconds: float | None) -> None:
+        """Once, inside the budget, under the averaged weights: normalisation statistics, a fitted prior."""
+        return None
