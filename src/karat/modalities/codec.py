@@ -81,6 +81,10 @@ class Codec(ABC):
         """Ordinary files, one per record, named `<stem><suffix>`."""
 
     @abstractmethod
+    def sheet(self, records: np.ndarray, columns: int) -> bytes:
+        """A PNG that shows the records side by side, for a person to look at."""
+
+    @abstractmethod
     def state(self) -> dict[str, Any]:
         """All of this codec as JSON."""
 

@@ -1,0 +1,363 @@
+"""A person's data: read once, fingerprinted, freed of exact copies, split before anything learns, served in batches.
+
+The k-th batch is a pure function of (seed, k), so that a run can be continued exactly where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from karat.errors import DataError, FitError
+from karat.modalities import Codec, recognise
+from karat.modalities.codec import Contents
+from karat.space import Space
+
+FEWEST = 32  # different records; fewer teach nothing
+WANTED = 200
+HOLDOUT_FEWEST, HOLDOUT_MOST = 16, 10_000
+RESIDENT = 2**30  # bytes of encoded points that are kept on the device as one tensor
+
+Part = Literal["train", "holdout"]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Records at a path, and the two disjoint parts of them: what may be learned from, and what only the judge may see.
+
+    fingerprint: sha256 of records, labels and the publisher's split.   train, holdout: sorted int64 rows of
+    `contents.records`.   duplicates: exact copies dropped.   notes: what a person should know, in plain sentences.
+    """
+
+    path: str
+    codec: Codec
+    contents: Contents
+    fingerprint: str
+    train: np.ndarray
+    holdout: np.ndarray
+    duplicates: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def space(self) -> Space:
+        return self.codec.spaces[0]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.contents.classes
+
+    def rows(self, part: Part, limit: int | None = None, seed: int = 0) -> np.ndarray:
+        """Sorted rows of a part; with a limit, that many of them drawn with `seed`."""
+        rows = self.train if part == "train" else self.holdout
+        if limit is None or limit >= len(rows):
+            return rows
+        drawn = np.random.default_rng(seed & 2**63 - 1).choice(len(rows), limit, replace=False)
+        return np.asarray(rows[np.sort(drawn)])
+
+    def records(self, part: Part, limit: int | None = None, seed: int = 0) -> np.ndarray:
+        """The records of `rows(part, limit, seed)`."""
+        return np.asarray(self.contents.records[self.rows(part, limit, seed)])
+
+    def points(self, part: Part, limit: int | None = None, seed: int = 0) -> Tensor:
+        """Encoded points `[n, *space.shape]` of `rows(part, limit, seed)`."""
+        return self.codec.encode(self.records(part, limit, seed))
+
+    def views(self, part: Part, limit: int | None = None, seed: int = 0) -> Tensor:
+        """Points `[n, *codec.viewed.shape]` of `rows(part, limit, seed)`, as the judge sees them."""
+        return self.codec.view(self.records(part, limit, seed))
+
+    def labels(self, part: Part, limit: int | None = None, seed: int = 0) -> Tensor | None:
+        """int64 `[n]` of `rows(part, limit, seed)`, or None where there are no classes."""
+        if self.contents.labels is None:
+            return None
+        return torch.from_numpy(self.contents.labels[self.rows(part, limit, seed)])
+
+
+def load(
+    path: str | Path, *, size: int | None = None, holdout: float = 0.1, seed: int = 0, cache: Path | None = None
+) -> Data:
+    """The data at `path`, split; raises DataError when it cannot be learned from.
+
+    The publisher's split is kept where there is one. Otherwise a record's own content and `seed` decide its side, so
+    that the same record falls on the same side whatever is added or taken away around it.
+    """
+    if not 0 < holdout < 1:
+        raise FitError(f"holdout is {holdout}; a share between 0 and 1 is kept for the judge, usually 0.1.")
+    if "://" in str(path):
+        raise DataError(
+            f"{path} is an address; nothing is downloaded. Download it yourself and give the file or folder."
+        )
+    place = Path(path).expanduser()
+    options: dict[str, Any] = {}
+    if size is not None:
+        options["size"] = size
+    if cache is not None:
+        options["cache"] = cache
+    kind = recognise(place)
+    contents = kind.read(place, options)
+
+    digests = _digests(contents.records)
+    unique, kept = _unique(digests, contents.holdout)
+    if len(unique) < FEWEST:
+        found = f"{len(contents.records):,} records, of which {len(unique)} differ"
+        raise DataError(f"{path} holds {found}; a generator needs about {WANTED} different ones. Add more.")
+    train, aside, notes = _split(digests, unique, contents.holdout, holdout, seed)
+    return Data(
+        path=str(path),
+        codec=kind.fit(contents, train),
+        contents=contents,
+        fingerprint=_fingerprint(contents, digests),
+        train=train,
+        holdout=aside,
+        duplicates=len(kept) - len(unique),
+        notes=(*contents.facts.get("notes", ()), *notes, *_contradictions(contents.labels, kept)),
+    )
+
+
+def _blocks(records: np.ndarray, size: int = 4096) -> Iterator[np.ndarray]:
+    for start in range(0, len(records), size):
+        yield np.ascontiguousarray(records[start : start + size])
+
+
+def _digests(records: np.ndarray) -> np.ndarray:
+    """uint64 `[n, 2]`: 128 bits of BLAKE2b of each record."""
+    out = bytearray()
+    for block in _blocks(records):
+        rows = block.reshape(len(block), -1).view(np.uint8)
+        for row in rows:
+            out += hashlib.blake2b(row.data, digest_size=16).digest()
+    return np.frombuffer(bytes(out), "<u8").reshape(len(records), 2)
+
+
+def _fingerprint(contents: Contents, digests: np.ndarray) -> str:
+    """sha256 over the digests of the records, their shape and type, the labels, and the publisher's split."""
+    total = hashlib.sha256()
+    total.update(repr((contents.records.shape, contents.records.dtype.name, contents.classes)).encode())
+    total.update(digests.tobytes())
+    if contents.labels is not None:
+        total.update(b"labels" + contents.labels.astype("<i8").tobytes())
+    if contents.holdout is not None:
+        total.update(b"holdout" + np.packbits(contents.holdout).tobytes())
+    return total.hexdigest()
+
+
+def _unique(digests: np.ndarray, aside: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted first rows of each set of equals, a row to learn from before one set aside; and the first of each row."""
+    order = np.arange(len(digests)) if aside is None else np.argsort(aside, kind="stable")
+    keys = np.ascontiguousarray(digests[order]).view("V16")[:, 0]
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    kept = np.empty(len(digests), np.int64)
+    kept[order] = order[first][inverse]
+    return np.sort(order[first]), kept
+
+
+def _contradictions(labels: np.ndarray | None, kept: np.ndarray) -> list[str]:
+    """A sentence, where exact copies of a record carry another class."""
+    wrong = 0 if labels is None else int((labels != labels[kept]).sum())
+    return [f"{wrong:,} exact copies carry another class than the record kept."] if wrong else []
+
+
+def _split(
+    digests: np.ndarray, unique: np.ndarray, aside: np.ndarray | None, share: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Train and holdout rows, sorted and disjoint, of the unique records."""
+    notes: list[str] = []
+    if aside is not None:
+        train, held = unique[~aside[unique]], unique[aside[unique]]
+        if len(held) >= HOLDOUT_FEWEST and len(train) >= HOLDOUT_FEWEST:
+            return train, held, notes
+        notes.append(
+            f"The publisher's split leaves {len(train)} to learn from and {len(held)} aside, "
+            f"too few of one of them, so all was split anew."
+        )
+    salt = seed.to_bytes(16, "little", signed=True)
+    chance = np.array(
+        [
+            int.from_bytes(hashlib.blake2b(digest.tobytes(), digest_size=8, key=salt).digest(), "little")
+            for digest in digests[unique]
+        ],
+        np.uint64,
+    )
+    order = np.argsort(chance, kind="stable")
+    below = int((chance < np.uint64(int(share * 2**64))).sum())
+    most = min(HOLDOUT_MOST, len(unique) - FEWEST // 2)
+    count = min(max(below, HOLDOUT_FEWEST), most)
+    return np.sort(unique[order[count:]]), np.sort(unique[order[:count]]), notes
+
+
+def batches(
+    data: Data, size: int, seed: int, device: torch.device, space: Space | None = None
+) -> Callable[[int], tuple[Tensor, Tensor | None]]:
+    """A pure function of k giving the k-th batch: points `[size, *space.shape]` and labels `[size]`, on the device.
+
+    Batches are consecutive slices of shuffled epochs laid end to end, so every record is seen once before any is seen
+    twice. Points of up to 1 GiB are encoded once and stay on the device; more are encoded batch by batch.
+    """
+    if size < 1:
+        raise FitError(f"The batch size is {size}; at least 1 was wanted.")
+    goal = data.space if space is None else space
+    rows = data.train
+    n = len(rows)
+    every = data.labels("train")
+    labels = None if every is None else every.to(device)
+    resident = n * goal.numel * 4 <= RESIDENT
+    points = data.codec.encode(data.contents.records[rows], goal).to(device) if resident else None
+
+    @lru_cache(maxsize=2)
+    def shuffled(epoch: int) -> Tensor:
+        # torch's CPU generator uses only 32 bits of its seed, so (seed, epoch) is mixed down to 32 first.
+        mixed = np.random.SeedSequence((seed & 2**64 - 1, epoch)).generate_state(1)
+        return torch.randperm(n, generator=torch.Generator().manual_seed(int(mixed[0])))
+
+    def batch(k: int) -> tuple[Tensor, Tensor | None]:
+        start, parts, wanted = k * size, [], size
+        while wanted:
+            epoch, at = divmod(start, n)
+            part = shuffled(epoch)[at : at + wanted]
+            parts.append(part)
+            start, wanted = start + len(part), wanted - len(part)
+        chosen = torch.cat(parts)
+        there = chosen.to(device)
+        if points is not None:
+            x = points.index_select(0, there)
+        else:
+            x = data.codec.encode(data.contents.records[rows[chosen.numpy()]], goal).to(device)
+        return x, None if labels is None else labels.index_select(0, there)
+
+    return batch
+
+
+NEAR = 0.995  # cosine of two centred thumbnails; saving as JPEG again stays above it, another take of a scene does not
+NEAR_MOST = 20_000  # records compared, each with each
+EXAMPLES = 20
+
+
+def survey(data: Data) -> dict[str, Any]:
+    """What a person should know of his data before training, as JSON; `warnings` are plain sentences."""
+    contents = data.contents
+    used = np.concatenate([data.train, data.holdout])
+    counts: dict[str, int] = {}
+    if contents.labels is not None:
+        found = np.bincount(contents.labels[used], minlength=len(data.classes))
+        counts = {name: int(n) for name, n in zip(data.classes, found, strict=True)}
+    imbalance = max(counts.values()) / max(1, min(counts.values())) if counts else None
+    facts = {key: value for key, value in contents.facts.items() if key != "notes"}
+    space = data.space
+    told = {
+        "path": data.path,
+        "kind": data.codec.name,
+        "fingerprint": data.fingerprint,
+        "count": len(contents.records),
+        "train": len(data.train),
+        "holdout": len(data.holdout),
+        "split": "the publisher's" if contents.holdout is not None else "by content",
+        "classes": counts,
+        "imbalance": imbalance,
+        "shape": list(space.shape),
+        "channels": space.shape[0],
+        "size": list(space.shape[:0:-1]),
+        "bits": contents.records.dtype.itemsize * 8,
+        "exact_duplicates": data.duplicates,
+        "near_duplicates": near_duplicates(data),
+        "skipped": [list(row) for row in contents.skipped],
+        **facts,
+    }
+    return {**told, "warnings": [*data.notes, *_warnings(told)]}
+
+
+def _warnings(told: dict[str, Any]) -> list[str]:
+    said = []
+    different = told["train"] + told["holdout"]
+    if different < WANTED:
+        said.append(f"There are {different} different records; a generator needs about {WANTED}.")
+    if told["skipped"]:
+        names = ", ".join(name for name, _ in told["skipped"][:3])
+        said.append(
+            f"{len(told['skipped'])} files could not be read and were skipped: {names}{_more(told['skipped'])}."
+        )
+    if told.get("ignored"):
+        kinds = ", ".join(f"{count} {kind}" for kind, count in list(told["ignored_kinds"].items())[:4])
+        said.append(f"{told['ignored']} files that are no pictures were left alone ({kinds}).")
+    if told["exact_duplicates"]:
+        said.append(f"{told['exact_duplicates']:,} exact duplicates were dropped.")
+    near = told["near_duplicates"]
+    if near["records"] > 0.01 * near["examined"]:
+        said.append(f"{near['records']:,} of {near['examined']:,} records compared have a near duplicate.")
+    if near["across"] > 0.001 * near["examined"]:
+        said.append(
+            f"{near['across']:,} pairs of near duplicates lie on both sides of the split: copying will look common."
+        )
+    if told["imbalance"] is not None and told["imbalance"] > 3:
+        least, most = min(told["classes"], key=told["classes"].get), max(told["classes"], key=told["classes"].get)
+        ratio = f"{told['imbalance']:.3g} times as many"
+        said.append(f"{most!r} has {ratio} records as {least!r}; a generator will learn the small class worse.")
+    scarce = [name for name, count in told["classes"].items() if count < 50]
+    if scarce:
+        listed = ", ".join(repr(name) for name in scarce[:5])
+        said.append(f"{len(scarce)} classes have fewer than 50 records: {listed}{_more(scarce, 5)}.")
+    return said
+
+
+def _more(things: list[Any], shown: int = 3) -> str:
+    return f" and {len(things) - shown} more" if len(things) > shown else ""
+
+
+def near_duplicates(data: Data, most: int = NEAR_MOST) -> dict[str, Any]:
+    """Pairs of different records whose grey 16 x 16 thumbnails have a cosine of at least 0.995, contrast aside.
+
+    records: how many have such a partner; pairs: how many pairs; across: pairs with one record on each side of the
+    split; examples: up to 20 pairs of names, nearest first in each stretch; examined: how many records were compared.
+    """
+    rows = np.sort(np.concatenate([data.train, data.holdout]))
+    if len(rows) > most:
+        rows = rows[np.arange(most) * len(rows) // most]
+    held = torch.from_numpy(np.isin(rows, data.holdout))
+    thumbs = torch.cat([_thumbnails(data.codec.view(part)) for part in _blocks_of(data.contents.records, rows)])
+    partnered = torch.zeros(len(rows), dtype=torch.bool)
+    pairs, across = 0, 0
+    examples: list[tuple[int, int]] = []
+    for start in range(0, len(rows), 1024):
+        near = torch.triu(thumbs[start : start + 1024] @ thumbs[start:].T, diagonal=1)
+        a, b = torch.nonzero(near >= NEAR, as_tuple=True)
+        if not len(a):
+            continue
+        if len(examples) < EXAMPLES:
+            order = near[a, b].argsort(descending=True)[: EXAMPLES - len(examples)]
+            examples += [(int(a[i]) + start, int(b[i]) + start) for i in order]
+        a, b = a + start, b + start
+        pairs, across = pairs + len(a), across + int((held[a] != held[b]).sum())
+        partnered[a] = True
+        partnered[b] = True
+    names = data.contents.names
+    return {
+        "records": int(partnered.sum()),
+        "pairs": pairs,
+        "across": across,
+        "examined": len(rows),
+        "examples": [[_name(names, int(rows[a])), _name(names, int(rows[b]))] for a, b in examples],
+    }
+
+
+def _name(names: tuple[str, ...], row: int) -> str:
+    return names[row] if names else f"record {row}"
+
+
+def _blocks_of(records: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(rows), 1024):
+        yield records[rows[start : start + 1024]]
+
+
+def _thumbnails(views: Tensor) -> Tensor:
+    """float `[n, 256]`, centred and of length 1 (0 for a blank record), of views `[n, c, h, w]`."""
+    small = F.adaptive_avg_pool2d(views.mean(1, keepdim=True), (16, 16)).flatten(1)
+    centred = small - small.mean(1, keepdim=True)
+    return F.normalize(centred, dim=1, eps=1e-3)

@@ -1,0 +1,388 @@
+"""Pictures: folders, zips, IDX, arrays and Parquet become uint8 or uint16 records, points in [-1, 1], and PNG files."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from karat.errors import DataError, FitError
+from karat.modalities import arrays
+from karat.modalities.archive import Listing, Piece, list_folder, list_zip, open_zip, sorted_classes
+from karat.modalities.cache import IN_MEMORY, Shelf, cache_folder, shelf
+from karat.modalities.codec import Codec, Contents
+from karat.modalities.gather import contents, gather, refuse_few, target_size, unreadable
+from karat.modalities.parquet import Tables, parquet_files
+from karat.modalities.picture import SUFFIXES, resize_record
+from karat.space import Grid, Space
+
+LAYOUT = 1  # of the decoded cache; raised when the same files would decode to other records
+LARGEST_SIDE = 1024
+VIEWED_SIDE = 64
+WANTED = (
+    "a folder of PNG, JPEG, WebP, BMP, TIFF or GIF pictures (one sub-folder per class, or flat), a .zip of one, "
+    "IDX files as MNIST has them, .npy, .npz, .parquet, or the word 'digits'"
+)
+
+
+@dataclass(frozen=True)
+class Images(Codec):
+    """Pictures of one size: records `[n, height, width, channels]`, uint8 or (bits = 16) uint16."""
+
+    name = "image"
+    suffixes = (".png",)
+
+    channels: int
+    height: int
+    width: int
+    bits: int = 8
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        return _kind(path) is not None
+
+    @classmethod
+    def read(cls, path: Path, options: Mapping[str, Any]) -> Contents:
+        """All pictures at `path`. options: size (pixels a side), limit (how many, evenly spread), cache."""
+        unknown = sorted(set(options) - {"size", "limit", "cache"})
+        if unknown:
+            raise FitError(f"Pictures have no option {unknown[0]!r}; they have size, limit and cache.")
+        size, limit = options.get("size"), options.get("limit")
+        if size is not None and not 8 <= size <= LARGEST_SIDE:
+            raise FitError(f"size is {size}; pictures are learned at 8 to {LARGEST_SIDE} pixels a side.")
+        if limit is not None and limit < 1:
+            raise FitError(f"limit is {limit}; at least 1 picture was wanted.")
+        kind = _kind(path)
+        if kind is None:
+            raise DataError(explain(path))
+        folder = cache_folder(options.get("cache"))
+        with warnings.catch_warnings():
+            # Decoders grumble about metadata that no picture depends on; a bomb is the one warning that must stop us.
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            try:
+                if kind in ("folder", "zip"):
+                    return _read_files(path, kind, size, limit, folder)
+                if kind == "parquet":
+                    return _read_parquet(path, size, limit, folder)
+                return _read_arrays(path, kind, size, limit, folder)
+            except OSError as error:
+                raise DataError(f"{path} cannot be read ({error}).") from error
+
+    @classmethod
+    def fit(cls, contents: Contents, train: np.ndarray) -> Self:
+        """Only the shape of a record is used, so there is nothing that the holdout could leak through."""
+        _, height, width, channels = contents.records.shape
+        return cls(channels, height, width, contents.records.dtype.itemsize * 8)
+
+    @property
+    def spaces(self) -> tuple[Space, ...]:
+        return (Grid(self.channels, (self.height, self.width)),)
+
+    @property
+    def viewed(self) -> Space:
+        """At most 64 pixels a side, in the picture's own proportions."""
+        scale = min(1.0, VIEWED_SIDE / max(self.height, self.width))
+        return Grid(self.channels, (max(1, round(self.height * scale)), max(1, round(self.width * scale))))
+
+    @property
+    def top(self) -> int:
+        """The whitest level: 255 or 65535."""
+        return (1 << self.bits) - 1
+
+    def encode(self, records: np.ndarray, space: Space | None = None) -> Tensor:
+        """float32 `[n, channels, height, width]` in [-1, 1] of records `[n, height, width, channels]`."""
+        if space is not None and space not in self.spaces:
+            raise FitError(f"Pictures can become {self.spaces[0]}; {space} was asked for.")
+        self._check(records)
+        points = torch.empty((len(records), self.channels, self.height, self.width))
+        for start in range(0, len(records), 4096):
+            part = torch.from_numpy(np.array(records[start : start + 4096], np.int32 if self.bits == 16 else np.uint8))
+            points[start : start + 4096] = part.movedim(3, 1)
+        return points.div_(self.top / 2).sub_(1)
+
+    def decode(self, points: Tensor) -> np.ndarray:
+        """Records of any points `[n, channels, height, width]`: clipped to [-1, 1], NaN as mid-grey, halves to even."""
+        bounded = points.detach().to("cpu", torch.float32).nan_to_num(0.0, 1.0, -1.0).clamp(-1, 1)
+        levels = ((bounded + 1) * (self.top / 2)).round_().movedim(1, 3).contiguous().numpy()
+        return levels.astype(np.uint16 if self.bits == 16 else np.uint8)
+
+    def view(self, records: np.ndarray) -> Tensor:
+        """The encoded pictures, averaged down over areas where they are larger than 64 pixels."""
+        size = self.viewed.shape[1:]
+        if size == (self.height, self.width):
+            return self.encode(records)
+        seen = torch.empty((len(records), *self.viewed.shape))
+        for start in range(0, len(records), 256):
+            part = slice(start, start + 256)
+            seen[part] = F.interpolate(self.encode(records[part]), size=list(size), mode="area")
+        return seen
+
+    def write(self, records: np.ndarray, folder: Path, stems: list[str]) -> list[Path]:
+        """One PNG per record; 16-bit grey as 16-bit PNG."""
+        self._check(records)
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for record, stem in zip(records, stems, strict=True):
+            pixels = np.ascontiguousarray(record[:, :, 0] if self.channels == 1 else record)
+            path = folder / f"{stem}.png"
+            Image.fromarray(pixels).save(path)
+            paths.append(path)
+        return paths
+
+    def show(self, records: np.ndarray) -> np.ndarray:
+        """uint8 `[n, height, width, 3]` for contact sheets and reports."""
+        self._check(records)
+        eight = np.rint(records / 257).astype(np.uint8) if self.bits == 16 else np.asarray(records)
+        return np.repeat(eight, 3, 3) if self.channels == 1 else eight
+
+    def sheet(self, records: np.ndarray, columns: int) -> bytes:
+        out = io.BytesIO()
+        contact_sheet(self.show(records), columns).save(out, "PNG")
+        return out.getvalue()
+
+    def state(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Self:
+        return cls(int(state["channels"]), int(state["height"]), int(state["width"]), int(state["bits"]))
+
+    def _check(self, records: np.ndarray) -> None:
+        wanted = (self.height, self.width, self.channels)
+        dtype = np.dtype(np.uint16 if self.bits == 16 else np.uint8)
+        if records.shape[1:] != wanted or records.dtype != dtype:
+            found = f"{records.dtype} {list(records.shape)}"
+            raise DataError(f"The pictures are {found}; {dtype} [n, {', '.join(map(str, wanted))}] was wanted.")
+
+
+def contact_sheet(pictures: np.ndarray, columns: int) -> Image.Image:
+    """Pictures uint8 `[n, h, w, 3]` side by side on white, `columns` to a row, two pixels apart."""
+    n, height, width, _ = pictures.shape
+    rows = -(-n // columns)
+    sheet = np.full((rows * (height + 2) + 2, columns * (width + 2) + 2, 3), 255, np.uint8)
+    for i, picture in enumerate(pictures):
+        top, left = 2 + i // columns * (height + 2), 2 + i % columns * (width + 2)
+        sheet[top : top + height, left : left + width] = picture
+    return Image.fromarray(sheet)
+
+
+def _kind(path: Path) -> str | None:
+    """Which way `path` is read, decided by names alone."""
+    if str(path) == "digits" and not path.exists():
+        return "digits"
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        if arrays.idx_files(path):
+            return "idx"
+        if _any_picture(path):
+            return "folder"
+        return "parquet" if parquet_files(path) else None
+    if not path.is_file():
+        return None
+    if arrays.idx_files(path):
+        return "idx"
+    return {".zip": "zip", ".npy": "npy", ".npz": "npz", ".parquet": "parquet"}.get(suffix)
+
+
+def _any_picture(path: Path) -> bool:
+    return any(
+        Path(name).suffix.lower() in SUFFIXES for _, _, names in os.walk(path, followlinks=True) for name in names
+    )
+
+
+def explain(path: Path) -> str:
+    """Why there are no pictures at `path`, and what could be read."""
+    if not path.exists():
+        return f"{path} does not exist. Wanted: {WANTED}."
+    if path.is_dir():
+        files = (file for file in path.rglob("*") if file.is_file())
+        kinds = Counter(file.suffix.lower() or file.name for file in islice(files, 10_000))
+        return f"{path} {_holds(kinds)}. Wanted: {WANTED}."
+    if path.suffix.lower() in SUFFIXES:
+        reason = unreadable(path)
+        if reason is not None:
+            return f"{path} cannot be read: {reason}."
+        return f"{path} is one picture. Give a folder that holds it and about 200 more like it."
+    hint = (
+        " Unpack it, or pack it as .zip."
+        if path.suffix.lower() in (".tar", ".gz", ".tgz", ".rar", ".7z", ".bz2", ".xz")
+        else ""
+    )
+    return f"{path} is no kind of file that holds pictures.{hint} Wanted: {WANTED}."
+
+
+def _holds(others: Mapping[str, int]) -> str:
+    if not others:
+        return "is empty"
+    listed = ", ".join(f"{count} {suffix}" for suffix, count in Counter(others).most_common(5))
+    hint = " (export them as JPEG first)" if any(kind in others for kind in (".heic", ".heif", ".avif")) else ""
+    hint = " (give that file itself)" if any(kind in others for kind in (".zip", ".npy", ".npz")) else hint
+    return f"holds no pictures that can be read, but {listed}{hint}"
+
+
+def _read_files(path: Path, kind: str, size: int | None, limit: int | None, folder: Path) -> Contents:
+    if kind == "folder":
+        return _read_listing(path, list_folder(path), size, limit, folder)
+    status = path.stat()
+    place = shelf(folder, LAYOUT, str(path.resolve()), status.st_size, status.st_mtime_ns, size, limit)
+    kept = place.find()
+    if kept is not None:
+        return contents(*kept)
+    with open_zip(path) as archive:
+        return _read_listing(path, list_zip(path, archive), size, limit, folder, place)
+
+
+def _read_listing(
+    path: Path, listing: Listing, size: int | None, limit: int | None, folder: Path, place: Shelf | None = None
+) -> Contents:
+    if not listing.pieces:
+        raise DataError(f"{path} {_holds(listing.others)}. Wanted: {WANTED}.")
+    refuse_few(str(path), listing.pieces, len(listing.pieces))
+    if place is None:
+        stamps = [(p.name, p.size, p.stamp) for p in listing.pieces]
+        place = shelf(folder, LAYOUT, str(path.resolve()), stamps, size, limit)
+        kept = place.find()
+        if kept is not None:
+            return contents(*kept)
+    facts = {
+        "ignored": sum(listing.others.values()),
+        "ignored_kinds": dict(Counter(listing.others).most_common(10)),
+        "notes": list(listing.notes),
+    }
+    chosen = [listing.pieces[i] for i in _spread(len(listing.pieces), limit)]
+    return gather(chosen, str(path), size, place, facts)
+
+
+def _spread(count: int, limit: int | None) -> range | list[int]:
+    """Indices of at most `limit` of `count` things, evenly spread, so that no class is cut off."""
+    if limit is None or limit >= count:
+        return range(count)
+    return [i * count // limit for i in range(limit)]
+
+
+@dataclass(frozen=True)
+class _Some:
+    """The chosen rows of what can be gone through again and again."""
+
+    pieces: Iterable[Piece]
+    rows: frozenset[int]
+
+    def __iter__(self) -> Iterator[Piece]:
+        return (piece for row, piece in enumerate(self.pieces) if row in self.rows)
+
+
+def _read_parquet(path: Path, size: int | None, limit: int | None, folder: Path) -> Contents:
+    files = parquet_files(path)
+    stamps = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    place = shelf(folder, LAYOUT, stamps, size, limit)
+    kept = place.find()
+    if kept is not None:
+        return contents(*kept)
+    tables = Tables(files)
+    refuse_few(str(path), tables, tables.count)
+    chosen = _Some(tables, frozenset(_spread(tables.count, limit)))
+    return gather(chosen, str(path), size, place, {"ignored": 0, "ignored_kinds": {}, "notes": []})
+
+
+def _read_arrays(path: Path, kind: str, size: int | None, limit: int | None, folder: Path) -> Contents:
+    if kind == "idx":
+        blocks = arrays.read_idx(arrays.idx_files(path))
+    elif kind == "digits":
+        blocks = arrays.read_digits()
+    else:
+        blocks = arrays.read_npy(path) if kind == "npy" else arrays.read_npz(path)
+    views = [replace(block, images=arrays.channels_last(block)) for block in blocks]
+    if len({block.images.shape[1:] for block in views}) > 1:
+        listed = ", ".join(f"{block.name} {list(block.images.shape)}" for block in blocks)
+        raise DataError(f"{path} holds pictures of several shapes: {listed}. Bring them to one.")
+    total = sum(len(block.images) for block in views)
+    refuse_few(str(path), (), total)
+    height, width, channels = views[0].images.shape[1:]
+    if not height or not width:
+        raise DataError(f"{path} holds pictures of {width} x {height} pixels.")
+    scale = arrays.scale_of(views)
+    sizes = {(width, height): total}
+    goal = target_size(sizes, size)
+    rows = _spread(total, limit)
+    picked = np.asarray(rows, np.int64)
+    whole = len(views) == 1 and len(rows) == total
+    if (
+        whole
+        and scale.factor == 1
+        and views[0].images.dtype == scale.dtype
+        and goal == (width, height)
+        and channels != 4
+    ):
+        records = views[0].images
+    else:
+        records = _convert(views, picked, scale, goal, folder)
+    labels, classes = _labels(views, picked)
+    held = np.concatenate([np.full(len(block.images), block.holdout) for block in views])[picked]
+    names = [f"{block.name}:{i}" for block in views for i in range(len(block.images))]
+    facts = {
+        "sizes": {f"{width}x{height}": total},
+        "modes": {{1: "grey", 3: "RGB", 4: "RGBA"}[channels]: total},
+        "formats": {kind: total},
+        "bytes": sum(block.images.nbytes for block in blocks),
+        "ignored": 0,
+        "ignored_kinds": {},
+        "notes": [scale.note] if scale.note else [],
+    }
+    chosen = tuple(names[i] for i in rows)
+    return Contents(records, labels, classes, chosen, held if held.any() and not held.all() else None, (), facts)
+
+
+def _convert(
+    views: list[arrays.Block], rows: np.ndarray, scale: arrays.Scale, goal: tuple[int, int], folder: Path
+) -> np.ndarray:
+    """uint8 or uint16 records of the chosen rows, a few at a time; on disk, without a name, when larger than 256 MB."""
+    channels = min(views[0].images.shape[3], 3)
+    shape = (len(rows), goal[1], goal[0], channels)
+    place = shelf(folder, LAYOUT, "scratch", views[0].name)
+    records = place.allot(shape, scale.dtype, keep=False)
+    done, first = 0, 0
+    for block in views:
+        mine = rows[(rows >= first) & (rows < first + len(block.images))] - first
+        first += len(block.images)
+        for start in range(0, len(mine), 1024):
+            part = scale.apply(np.asarray(block.images[mine[start : start + 1024]]))
+            if part.shape[3] == 4:
+                part = _on_white(part)
+            if (part.shape[2], part.shape[1]) != goal:
+                part = np.stack([resize_record(record, goal) for record in part])
+            records[done : done + len(part)] = part
+            done += len(part)
+    if records.nbytes > IN_MEMORY:
+        place.discard(records)  # the mapping keeps the bytes for as long as they are used
+    return records
+
+
+def _on_white(pictures: np.ndarray) -> np.ndarray:
+    alpha = pictures[..., 3:].astype(np.uint32)
+    return ((pictures[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def _labels(views: list[arrays.Block], rows: np.ndarray) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    if any(block.labels is None for block in views):
+        return None, ()
+    values = np.concatenate([np.asarray(block.labels) for block in views])[rows]
+    found, inverse = np.unique(values, return_inverse=True)
+    classes = sorted_classes({str(value) for value in found})
+    if len(found) < 2 or len(found) > max(2, len(values) // 2):
+        return None, ()
+    order = {name: i for i, name in enumerate(classes)}
+    ranks = np.array([order[str(value)] for value in found], np.int64)
+    return ranks[inverse.reshape(-1)], classes
