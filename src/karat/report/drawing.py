@@ -1,0 +1,232 @@
+"""Drawings of the report as inline SVG: seal, range bars, histograms, curves; colours are the page's own variables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup, escape
+
+from karat.worth.words import number
+
+if TYPE_CHECKING:  # the assays need torch; money and pages do not
+    from karat.assay.finding import Finding
+
+POINTS = 240  # per curve: more than the eye resolves at this width
+HUES = ("c1", "c2", "c3", "c4")
+
+
+def seal(word: str) -> Markup:
+    """A hallmark whose shape, ring and sign tell the three verdicts apart without colour."""
+    if word == "gold":
+        edge = _polygon(24, 92, 86)
+        inside = '<path class="sign" d="M70 101 l20 21 l42 -46"/>'
+    elif word == "bubble":
+        edge = '<circle class="edge" cx="100" cy="100" r="90"/>'
+        inside = (
+            '<circle class="sign" cx="92" cy="104" r="30"/><circle class="sign" cx="128" cy="74" r="14"/>'
+            '<circle class="sign" cx="131" cy="118" r="8"/><path class="sign thin" d="M76 98 a17 17 0 0 1 12 -12"/>'
+        )
+    else:
+        edge = _polygon(8, 93, 93)
+        inside = '<path class="sign" d="M78 82 a22 22 0 1 1 33 19 q-11 7 -11 18"/>'
+        inside += '<circle class="dot" cx="100" cy="138" r="6"/>'
+    ring = f"KARAT ASSAY • {word.upper()} • KARAT ASSAY • {word.upper()} •"
+    return Markup(
+        f'<svg class="seal {escape(word)}" viewBox="0 0 200 200" role="img" aria-label="Seal: {escape(word)}">'
+        '<defs><path id="ring" d="M100 100 m-69 0 a69 69 0 1 1 138 0 a69 69 0 1 1 -138 0"/></defs>'
+        f'{edge}<circle class="line" cx="100" cy="100" r="80"/><circle class="line" cx="100" cy="100" r="61"/>'
+        f'<text class="ring"><textPath href="#ring" textLength="425">{escape(ring)}</textPath></text>{inside}</svg>'
+    )
+
+
+def rosette() -> Markup:
+    """The engraved ground of a certificate: turning curves, faint."""
+    lines = []
+    for k in range(9):
+        points = []
+        for i in range(241):
+            a = 2 * math.pi * i / 240
+            r = 100 + 14 * k / 2 + (34 + 2 * k) * math.cos(12 * a + k * math.pi / 4.5)
+            points.append(f"{200 + r * math.cos(a):.0f} {200 + r * math.sin(a):.0f}")
+        lines.append(f'<path d="M{"L".join(points)}Z"/>')
+    return Markup(f'<svg class="rosette" viewBox="0 0 400 400" aria-hidden="true">{"".join(lines)}</svg>')
+
+
+def range_bar(finding: Finding) -> Markup:
+    """The interval of what was made as a bar with its value, and what real data scores as an upright mark."""
+    seen = [v for v in (finding.value, finding.low, finding.high, finding.real) if math.isfinite(v)]
+    if not math.isfinite(finding.value) or not seen:
+        return Markup('<span class="none">not measured</span>')
+    low, high = min(seen), max(seen)
+    if low >= 0 and 0.2 < high <= 1:
+        low, high = 0.0, 1.0  # a share: its own scale is the honest one
+    elif low >= 0:
+        low = 0.0
+    span = (high - low) or max(abs(high), 1.0)
+    low, span = (low if low == 0 else low - 0.06 * span), 1.06 * span
+
+    def at(v: float) -> float:
+        return 6 + 188 * min(1.0, max(0.0, (v - low) / span))
+
+    left = at(finding.low if math.isfinite(finding.low) else finding.value)
+    right = at(finding.high if math.isfinite(finding.high) else finding.value)
+    state = "raised" if finding.raised else "fine"
+    real = ""
+    if math.isfinite(finding.real):
+        x = at(finding.real)
+        real = f'<path class="real" d="M{x:.1f} 3V21"/><path class="realhead" d="M{x - 4:.1f} 0h8l-4 6z"/>'
+    label = (
+        f"{finding.name}: {number(finding.value)}, from {number(finding.low)} to {number(finding.high)}; "
+        f"real data {number(finding.real)}"
+    )
+    return Markup(
+        f'<svg class="range {state}" viewBox="0 0 200 24" role="img" aria-label="{escape(label)}">'
+        f'<path class="axis" d="M6 13H194"/>{real}'
+        f'<rect class="bar" x="{left:.1f}" y="9" width="{max(2.0, right - left):.1f}" height="8" rx="2"/>'
+        f'<circle class="value" cx="{at(finding.value):.1f}" cy="13" r="4.5"/></svg>'
+    )
+
+
+def histogram(classes: Sequence[str], made: Sequence[float], real: Sequence[float]) -> Markup:
+    """Two bars per class, made and real, as shares of their own total; a class that was never made is marked."""
+    sums = sum(made) or 1.0, sum(real) or 1.0
+    pairs = [(m / sums[0], r / sums[1]) for m, r in zip(made, real, strict=True)]
+    top = max([max(p) for p in pairs], default=1.0) or 1.0
+    width = max(320.0, 36.0 * len(pairs))
+    step = width / max(1, len(pairs))
+    bar = min(15.0, step * 0.36)
+    out = []
+    for i, (name, (m, r)) in enumerate(zip(classes, pairs, strict=True)):
+        x = step * (i + 0.5)
+        out.append(
+            f"<g><title>{escape(name)}: {100 * m:.1f}% of what was made, {100 * r:.1f}% of real</title>"
+            f'<rect class="c1" x="{x - bar:.1f}" y="{116 - 100 * m / top:.1f}" width="{bar - 1:.1f}" '
+            f'height="{100 * m / top:.1f}"/><rect class="cr" x="{x + 1:.1f}" y="{116 - 100 * r / top:.1f}" '
+            f'width="{bar - 1:.1f}" height="{100 * r / top:.1f}"/>'
+        )
+        if m == 0 and r > 0:
+            out.append(f'<text class="lost" x="{x - bar / 2:.1f}" y="112" text-anchor="middle">✕</text>')
+        short = name if len(name) <= 8 else name[:7] + "…"
+        size = "" if step >= 6.2 * len(short) else f' textLength="{step - 3:.0f}" lengthAdjust="spacingAndGlyphs"'
+        out.append(f'<text x="{x:.1f}" y="131" text-anchor="middle"{size}>{escape(short)}</text></g>')
+    names = "; ".join(
+        f"{n}: made {100 * m:.1f}%, real {100 * r:.1f}%" for n, (m, r) in zip(classes, pairs, strict=True)
+    )
+    return Markup(
+        f'<svg class="chart histogram" style="max-width:{1.25 * width:.0f}px" viewBox="0 0 {width:.0f} 138" '
+        f'role="img" aria-label="{escape(names)}">'
+        f'<path class="axis" d="M0 116.5H{width:.0f}"/>{"".join(out)}</svg>'
+    )
+
+
+def tornado(rows: Sequence[tuple[str, float, float]]) -> Markup:
+    """How far the net value moves when one input goes from its 10% to its 90% point; zero is upright."""
+    ends = [v for _, a, b in rows for v in (a, b)] + [0.0]
+    low, high = min(ends), max(ends)
+    span = (high - low) or 1.0
+    out = []
+    for i, (name, a, b) in enumerate(rows):
+        left, right = sorted((170 + 340 * (a - low) / span, 170 + 340 * (b - low) / span))
+        out.append(
+            f'<text x="160" y="{18 + 26 * i}" text-anchor="end">{escape(name)}</text>'
+            f'<rect class="c1" x="{left:.1f}" y="{6 + 26 * i}" width="{max(1.5, right - left):.1f}" height="16" rx="2">'
+            f"<title>{escape(name)}: {number(a)} to {number(b)}</title></rect>"
+        )
+    zero = 170 + 340 * (0 - low) / span
+    tall = 26 * len(rows) + 2
+    out.append(f'<path class="zero" d="M{zero:.1f} 0V{tall}"/>')
+    for v, anchor in ((low, "start"), (high, "end")):
+        x = 170 + 340 * (v - low) / span
+        out.append(f'<text class="tick" x="{x:.1f}" y="{tall + 14}" text-anchor="{anchor}">{number(v)}</text>')
+    label = "; ".join(f"{name}: {number(a)} to {number(b)}" for name, a, b in rows)
+    return Markup(
+        f'<svg class="chart tornado" viewBox="0 0 520 {tall + 20}" role="img" aria-label="{escape(label)}">'
+        f"{''.join(out)}</svg>"
+    )
+
+
+def curves(title: str, x_name: str, x: Sequence[float], series: Mapping[str, Sequence[float]]) -> Markup:
+    """Lines over `x` with axes, ticks and a legend; a line breaks where its value is not finite."""
+    thin = {name: _thin(x, y) for name, y in series.items()}
+    points = [p for line in thin.values() for p in line if math.isfinite(p[1])]
+    if not points:
+        return Markup("")
+    xs = ticks(min(p[0] for p in points), max(p[0] for p in points), 5)
+    ys = ticks(*_without_spikes([p[1] for p in points]), 4)
+    x0, x1, y0, y1 = xs[0], xs[-1], ys[0], ys[-1]
+
+    def px(v: float) -> float:
+        return 52 + 336 * (v - x0) / (x1 - x0)
+
+    def py(v: float) -> float:
+        return 176 - 148 * min(1.03, max(-0.03, (v - y0) / (y1 - y0)))
+
+    out = []
+    for v in ys:
+        out.append(f'<path class="grid" d="M52 {py(v):.1f}H388"/>')
+        out.append(f'<text class="tick" x="46" y="{py(v) + 4:.1f}" text-anchor="end">{number(v)}</text>')
+    for v in xs:
+        out.append(f'<text class="tick" x="{px(v):.1f}" y="192" text-anchor="middle">{number(v)}</text>')
+    out.append('<path class="axis" d="M52 28V176H388"/>')
+    legend = 52.0
+    for i, (name, line) in enumerate(thin.items()):
+        hue = HUES[i % len(HUES)]
+        path, pen = [], "M"
+        for a, b in line:
+            if math.isfinite(b):
+                path.append(f"{pen}{px(a):.1f} {py(b):.1f}")
+                pen = "L"
+            else:
+                pen = "M"
+        dash = ("", "6 3", "2 3", "8 3 2 3")[i % 4]
+        out.append(f'<path class="line {hue}" stroke-dasharray="{dash}" d="{"".join(path)}"/>')
+        if len(thin) > 1:
+            out.append(f'<path class="line {hue}" stroke-dasharray="{dash}" d="M{legend:.0f} 12h22"/>')
+            out.append(f'<text x="{legend + 27:.0f}" y="16">{escape(name)}</text>')
+            legend += 50 + 6.4 * len(name)
+    out.append(f'<text class="tick" x="388" y="208" text-anchor="end">{escape(x_name)}</text>')
+    last = "; ".join(f"{name} ends at {number(line[-1][1])}" for name, line in thin.items() if line)
+    return Markup(
+        f'<svg class="chart curves" viewBox="0 0 400 214" role="img" aria-label="{escape(title)}: {escape(last)}">'
+        f"{''.join(out)}</svg>"
+    )
+
+
+def ticks(low: float, high: float, about: int) -> list[float]:
+    """Round numbers at equal steps (1, 2, 5 times a power of ten); [low, high] lies between the first and the last."""
+    if not high > low:
+        low, high = low - (abs(low) or 1.0) / 2, high + (abs(high) or 1.0) / 2
+    raw = (high - low) / about
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(s * power for s in (1, 2, 5, 10) if s * power >= raw * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(k * step, 12) if abs(step) > 1e-9 else k * step for k in range(first, last + 1)]
+
+
+def _without_spikes(values: Sequence[float]) -> tuple[float, float]:
+    """The range of the middle 98%, where a few first or diverging values would flatten all the rest; else all of it."""
+    ordered = sorted(values)
+    low, high = ordered[0], ordered[-1]
+    inner = ordered[len(ordered) // 100], ordered[-1 - len(ordered) // 100]
+    return inner if high - low > 3 * (inner[1] - inner[0]) > 0 else (low, high)
+
+
+def _thin(x: Sequence[float], y: Sequence[float]) -> list[tuple[float, float]]:
+    size = max(1, math.ceil(len(x) / POINTS))
+    out = []
+    for i in range(0, len(x), size):
+        part = [v for v in y[i : i + size] if math.isfinite(v)]
+        out.append((sum(x[i : i + size]) / len(x[i : i + size]), sum(part) / len(part) if part else math.nan))
+    return out
+
+
+def _polygon(corners: int, outer: float, inner: float) -> str:
+    count = corners * (1 if outer == inner else 2)
+    points = []
+    for i in range(count):
+        r = outer if i % 2 == 0 else inner
+        a = 2 * math.pi * (i + 0.5) / count
+        points.append(f"{100 + r * math.sin(a):.1f},{100 - r * math.cos(a):.1f}")
+    return f'<polygon class="edge" points="{" ".join(points)}"/>'

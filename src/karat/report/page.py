@@ -1,0 +1,258 @@
+"""The report: one HTML file that opens anywhere without network or script, and one JSON with every number in full."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from karat.report import drawing
+from karat.worth import words
+from karat.worth.ledger import Entry, total
+from karat.worth.verdict import Verdict
+
+if TYPE_CHECKING:  # the assays need torch; money and pages do not
+    from karat.assay.finding import Finding
+
+X_NAMES = ("step", "seconds", "samples", "fraction")
+PANELS = 6
+PAIRS = 12
+MOST_CLASSES = 40
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A made item and the training item nearest to it, each as PNG bytes, and how far they are apart."""
+
+    made: bytes
+    nearest: bytes
+    distance: float
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """PNG bytes: a sheet of what was made and one of real items of the same size, and what else there is to see."""
+
+    made: bytes | None = None
+    real: bytes | None = None
+    progress: Sequence[tuple[str, bytes]] = ()
+    pairs: Sequence[Pair] = ()
+    by_class: bytes | None = None
+
+
+def write_report(
+    folder: Path,
+    *,
+    title: str,
+    verdict: Verdict,
+    findings: Sequence[Finding],
+    facts: Mapping[str, Any],
+    pictures: Pictures,
+    curves: Sequence[Mapping[str, Any]],
+    pairs: Sequence[Mapping[str, Any]],
+    cost: Sequence[Entry],
+    reproduce: Sequence[str],
+    recipe: Mapping[str, Any],
+    doctor: Sequence[Mapping[str, Any]],
+    data: Mapping[str, Any],
+) -> tuple[Path, Path]:
+    """Writes `report.html` and `report.json` into `folder` and gives their paths; each is wholly there or as before.
+
+    facts: shown in the title block and at the end (run, date, device, seed, versions, fingerprint).
+    curves: rows of training with a `step` (or seconds, samples, fraction) and any numbers.
+    pairs: the closest pairs as numbers.   doctor: notes with `name`, `says`, `remedy`.
+    data: the survey; `skipped` is a list of (name, reason), other lists and tables are shown as they are.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = {
+        "format": 1,
+        "title": title,
+        "verdict": verdict.to_dict(),
+        "findings": [f.to_dict() for f in findings],
+        "facts": dict(facts),
+        "curves": [dict(c) for c in curves],
+        "pairs": [dict(p) for p in pairs],
+        "cost": {"entries": [vars(e) for e in cost], "total": total(cost).to_dict()},
+        "reproduce": list(reproduce),
+        "recipe": dict(recipe),
+        "doctor": [dict(d) for d in doctor],
+        "data": dict(data),
+    }
+    page = _environment().get_template("page.html.j2")
+    text = page.render(
+        title=title,
+        verdict=verdict,
+        seal=drawing.seal(verdict.word),
+        rosette=drawing.rosette(),
+        sentence=verdict.sentence.partition(": ")[2] or verdict.sentence,
+        key_numbers=_key_numbers(verdict, findings, cost),
+        findings=findings,
+        groups=list(dict.fromkeys(f.assay for f in findings)),
+        histograms=_histograms(findings),
+        facts=facts,
+        pictures=pictures,
+        charts=_charts(curves),
+        closest=list(pictures.pairs)[:PAIRS],
+        cost=cost,
+        total=total(cost),
+        tornado=_tornado(verdict),
+        reproduce=reproduce,
+        recipe=recipe,
+        doctor=doctor,
+        data={k: v for k, v in data.items() if k != "skipped"},
+        skipped=list(data.get("skipped", ())),
+    )
+    html = folder / "report.html"
+    numbers_at = folder / "report.json"
+    _write(numbers_at, json.dumps(finite(numbers), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    _write(html, text)
+    return html, numbers_at
+
+
+def finite(value: Any) -> Any:
+    """The value as strict JSON: tuples as lists, arrays and numpy scalars as numbers, NaN and infinity as null."""
+    if isinstance(value, Mapping):
+        return {str(k): finite(v) for k, v in value.items()}
+    if isinstance(value, bool | str) or value is None:
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Iterable):
+        return [finite(v) for v in value]
+    if hasattr(value, "tolist"):
+        return finite(value.tolist())
+    return str(value)
+
+
+def _environment() -> Environment:
+    env = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,  # class and file names are strangers' text
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters |= {
+        "number": words.number,
+        "count": words.count,
+        "duration": words.duration,
+        "range_bar": drawing.range_bar,
+        "uri": _uri,
+        "show": _show,
+        "title_case": lambda s: str(s).replace("_", " ").capitalize(),
+    }
+    env.globals["money"] = words.money
+    return env
+
+
+def _uri(png: bytes) -> Markup:
+    return Markup("data:image/png;base64," + base64.b64encode(png).decode())
+
+
+def _show(value: Any) -> Markup | str:
+    """A fact as a person reads it: numbers short, lists with commas, tables as pairs."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "—"
+    if isinstance(value, int):
+        return words.count(value)
+    if isinstance(value, float):
+        return words.number(value)
+    if isinstance(value, Mapping):
+        return Markup(", ").join(
+            Markup('<span class="pair">{} <b>{}</b></span>').format(k, _show(v)) for k, v in value.items()
+        )
+    if isinstance(value, list | tuple):
+        return Markup(" × " if len(value) in (2, 3) and all(isinstance(v, int) for v in value) else ", ").join(
+            escape(_show(v)) for v in value
+        )
+    return str(value)
+
+
+def _key_numbers(verdict: Verdict, findings: Sequence[Finding], cost: Sequence[Entry]) -> list[tuple[str, str, str]]:
+    """Four of (number, what it is, beside what): money, then the telling findings; effort fills what is left."""
+    out: list[tuple[str, str, str]] = []
+    value = verdict.value
+    if value is not None:
+        low, high = words.money(value.cpa_low, verdict.currency), words.money(value.cpa_high, verdict.currency)
+        out.append((words.money(value.cpa, verdict.currency), "per accepted item", f"90% range {low} to {high}"))
+        share = "" if verdict.assumed_share is None else f"{100 * verdict.assumed_share:.0f}% of its spread is assumed"
+        out.append((words.chance(value.p_pays), "chance that it pays", share))
+    for rooms in (("usefulness",), ("fidelity",), ("diversity",), ("memory",)):
+        mine = [f for f in findings if f.assay in rooms and math.isfinite(f.value)]
+        if mine:
+            f = next((f for f in mine if f.raised), mine[0])
+            out.append((words.number(f.value), f.name, f"unseen real data: {words.number(f.real)}"))
+    if value is not None and len(out) > 4:
+        out = out[:2] + [o for o in out[2:] if o[1] in _telling(findings)][:2]
+    spent = total(cost)
+    out.append((words.duration(spent.wall_seconds), "of work in all", f"{words.duration(spent.cpu_seconds)} of CPU"))
+    out.append((words.count(spent.runs), "runs in the ledger", f"{spent.failed} failed"))
+    return out[:4]
+
+
+def _telling(findings: Sequence[Finding]) -> list[str]:
+    order = ("usefulness", "fidelity", "diversity", "memory")
+    rooms = [r for r in order if any(f.assay == r and math.isfinite(f.value) for f in findings)]
+    first = {
+        r: next(f for f in sorted((f for f in findings if f.assay == r), key=lambda f: not f.raised)) for r in rooms
+    }
+    ranked = sorted(rooms, key=lambda r: (not first[r].raised, order.index(r)))
+    return [first[r].name for r in ranked]
+
+
+def _histograms(findings: Sequence[Finding]) -> list[tuple[str, Markup]]:
+    """Histograms of the findings whose detail holds `names`, `made` and `real` (counts or shares) of equal length."""
+    out = []
+    for f in findings:
+        d = f.detail
+        if {"names", "made", "real"} <= set(d) and 2 <= len(d["names"]) <= MOST_CLASSES:
+            names = [str(c) for c in d["names"]]
+            if len(d["made"]) == len(d["real"]) == len(names):
+                out.append((f.name, drawing.histogram(names, list(d["made"]), list(d["real"]))))
+    return out
+
+
+def _charts(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Markup]]:
+    """Losses together in one chart, every other quantity in one of its own, at most six."""
+    if len(rows) < 2:
+        return []
+    x_name = next((n for n in X_NAMES if all(n in r for r in rows)), None)
+    x = [float(r[x_name]) for r in rows] if x_name is not None else [float(i) for i in range(len(rows))]
+    names = [n for n in dict.fromkeys(k for r in rows for k in r) if n not in X_NAMES]
+    columns = {n: [_float(r.get(n)) for r in rows] for n in names}
+    columns = {n: c for n, c in columns.items() if sum(map(math.isfinite, c)) >= 2}
+    losses = {n: c for n, c in columns.items() if "loss" in n.lower()}
+    groups = ([("Losses", losses)] if losses else []) + [(n, {n: c}) for n, c in columns.items() if n not in losses]
+    shown = x_name or "row"
+    return [(t.replace("_", " "), drawing.curves(t, shown, x, s)) for t, s in groups[:PANELS]]
+
+
+def _float(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+
+
+def _tornado(verdict: Verdict) -> Markup | None:
+    if verdict.value is None or not verdict.value.tornado:
+        return None
+    return drawing.tornado([(f"{b.name} ({b.tag})", b.at_p10, b.at_p90) for b in verdict.value.tornado[:6]])
+
+
+def _write(path: Path, text: str) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(aside, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)

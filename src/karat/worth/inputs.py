@@ -1,0 +1,139 @@
+"""From ledger, declared prices and findings to the inputs of the value, each tagged with how it is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from karat.worth.ledger import Cost
+from karat.worth.prices import Prices
+from karat.worth.value import Input
+
+if TYPE_CHECKING:  # the assays need torch; money and pages do not
+    from karat.assay.finding import Finding
+
+REVIEW_SECONDS = 20.0  # published figure behind the worked example of the unit cost: 20 s of review at 30 USD an hour
+REVIEW_HOUR_USD = 30.0
+CPU_CORE_HOUR_USD = 0.05  # list prices of general-purpose cloud cores are about 0.03 to 0.08
+GPU_HOUR_USD = 2.5  # on-demand A100 to H200, May 2026: 0.80 to 7.00
+
+
+def inputs_of(findings: Sequence[Finding], cost: Cost, prices: Prices) -> tuple[tuple[Input, ...], tuple[str, ...]]:
+    """The inputs, and the keys of prices.toml without which no value can be had (then it must not be computed)."""
+    out: list[Input] = []
+    missing: list[str] = []
+    dollars = prices.currency is None or prices.currency.upper() == "USD"
+
+    def declared(name: str, key: str, value: float | None, unit: str) -> None:
+        if value is None:
+            missing.append(key)
+        else:
+            out.append(Input(name, "declared", "point", value, unit=unit, says=f"{key} in prices.toml"))
+
+    declared("alternative cost", "alternative_cost_per_item", prices.alternative_cost_per_item, "per item")
+    declared("items wanted", "items_wanted", prices.items_wanted, "items")
+
+    generation = _generation(cost, prices, dollars)
+    out.extend(generation[0])
+    missing.extend(generation[1])
+    if prices.review_seconds_per_item is not None:
+        declared("review seconds", "review_seconds_per_item", prices.review_seconds_per_item, "s per item")
+    else:
+        out.append(
+            Input("review seconds", "assumed", "lognormal", REVIEW_SECONDS, 0.5, "s per item", "published example")
+        )
+    if prices.review_hour is not None or prices.review_seconds_per_item == 0:
+        free = 0.0 if prices.review_hour is None else prices.review_hour
+        declared("review price", "review_hour", free, "per hour")
+    elif dollars:
+        out.append(
+            Input("review price", "assumed", "lognormal", REVIEW_HOUR_USD, 0.4, "per hour", "published example, USD")
+        )
+    else:
+        missing.append("review_hour")
+    out.append(_gate_share(findings))
+    out.append(_accepted_share(prices))
+    out.append(_computing(cost, dollars))
+    if prices.fixed_cost is None:
+        out.append(Input("fixed cost", "assumed", "point", 0.0, unit="once", says="undeclared: taken as none"))
+    else:
+        declared("fixed cost", "fixed_cost", prices.fixed_cost, "once")
+    if prices.escape_loss is None:
+        out.append(Input("escape loss", "assumed", "point", 0.0, unit="per item", says="undeclared: taken as none"))
+    else:
+        declared("escape loss", "escape_loss", prices.escape_loss, "per item")
+    if prices.value_horizon_years is None:
+        out.append(Input("horizon", "assumed", "point", 1.0, unit="years", says="undeclared: taken as one year"))
+    else:
+        declared("horizon", "value_horizon_years", prices.value_horizon_years, "years")
+    if prices.discount_rate is None:
+        out.append(Input("discount rate", "assumed", "uniform", 0.05, 0.12, "per year", "usual company rates"))
+    else:
+        declared("discount rate", "discount_rate", prices.discount_rate, "per year")
+    survives = "share still in use after a year: at least 30% of projects are abandoned after the pilot (Gartner, 2024)"
+    out.append(Input("persistence", "assumed", "uniform", 0.5, 1.0, "per year", survives))
+    return tuple(out), tuple(dict.fromkeys(missing))
+
+
+def _generation(cost: Cost, prices: Prices, dollars: bool) -> tuple[list[Input], list[str]]:
+    name, unit = "generation cost", "per attempt"
+    if prices.generation_cost_per_item is not None:
+        says = "generation_cost_per_item in prices.toml"
+        return [Input(name, "declared", "point", prices.generation_cost_per_item, unit=unit, says=says)], []
+    if cost.made == 0 or cost.item_cpu_seconds is None or cost.item_gpu_seconds is None:
+        return [], ["generation_cost_per_item"]
+    note = "seconds measured" + (", other work included" if cost.making_is_upper else "")
+    if (
+        prices.cpu_core_hour is None
+        and prices.gpu_hour is None
+        and prices.kwh is not None
+        and cost.item_kwh is not None
+    ):
+        return [
+            Input(
+                name, "measured", "point", cost.item_kwh * prices.kwh, unit=unit, says="energy measured, kwh declared"
+            )
+        ], []
+    hours = cost.item_cpu_seconds / 3600, cost.item_gpu_seconds / 3600
+    if prices.cpu_core_hour is not None and (prices.gpu_hour is not None or hours[1] == 0):
+        gpu = 0.0 if prices.gpu_hour is None else prices.gpu_hour
+        amount = hours[0] * prices.cpu_core_hour + hours[1] * gpu
+        return [Input(name, "measured", "point", amount, unit=unit, says=note + ", prices declared")], []
+    if prices.gpu_hour is not None and hours[1] > 0:
+        return [
+            Input(name, "measured", "point", hours[1] * prices.gpu_hour, unit=unit, says=note + ", price declared")
+        ], []
+    if not dollars:
+        return [], ["gpu_hour" if hours[1] > 0 else "cpu_core_hour"]
+    amount = hours[0] * CPU_CORE_HOUR_USD + hours[1] * GPU_HOUR_USD
+    return [Input(name, "assumed", "lognormal", amount, 0.5, unit, note + ", at usual cloud prices (USD)")], []
+
+
+def _computing(cost: Cost, dollars: bool) -> Input:
+    """What all runs in the ledger cost, failed ones included."""
+    unit, says = "once", f"{cost.runs} runs of which {cost.failed} failed"
+    if cost.money is not None:
+        return Input("computing", "measured", "point", cost.money, unit=unit, says=says)
+    if not dollars:  # without a price nothing can be added; the generation cost has named what is missing
+        return Input("computing", "assumed", "point", 0.0, unit=unit, says="unpriced: taken as free")
+    amount = cost.cpu_seconds / 3600 * CPU_CORE_HOUR_USD + cost.gpu_seconds / 3600 * GPU_HOUR_USD
+    return Input("computing", "assumed", "lognormal", amount, 0.5, unit, says + ", at usual cloud prices (USD)")
+
+
+def _gate_share(findings: Sequence[Finding]) -> Input:
+    for f in findings:
+        if f.name == "gate share" and math.isfinite(f.value) and f.value > 0:
+            spread = max(f.high - f.low, 0.0) / (2 * 1.96)
+            return Input("gate share", "measured", "normal", f.value, spread, "of made items", "passed the gates")
+    return Input("gate share", "assumed", "point", 1.0, unit="of made items", says="no automatic gate was measured")
+
+
+def _accepted_share(prices: Prices) -> Input:
+    if prices.acceptance is None:
+        says = "nobody has logged how many made items are accepted: any share is as likely as any other"
+        return Input("accepted share", "assumed", "beta", 1.0, 1.0, "of reviewed items", says)
+    k, n = prices.acceptance
+    return Input(
+        "accepted share", "measured", "beta", 1.0 + k, 1.0 + n - k, "of reviewed items", f"{k} of {n} accepted"
+    )

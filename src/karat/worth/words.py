@@ -1,0 +1,67 @@
+"""Numbers as a person reads them: three significant digits, thousands apart, minutes where seconds are too many."""
+
+from __future__ import annotations
+
+import math
+
+SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "CNY": "CN¥", "JPY": "¥", "INR": "₹"}
+MINUS = "\u2212"
+
+
+def number(x: float | None) -> str:
+    """Three significant digits: 0.0123, 1.23, 12,300; an em dash where there is no number."""
+    if x is None or math.isnan(x):
+        return "—"
+    sign = MINUS if x < 0 else ""
+    size = abs(x)
+    if math.isinf(size):
+        return sign + "∞"
+    if size == 0:
+        return "0"
+    if size < 1e-4 or size >= 1e12:
+        mantissa, _, exponent = f"{size:.2e}".partition("e")
+        return f"{sign}{mantissa}e{int(exponent)}"
+    if float(f"{size:.3g}") >= 1000:
+        return f"{sign}{float(f'{size:.3g}'):,.0f}"
+    digits = max(0, 2 - math.floor(math.log10(float(f"{size:.3g}"))))
+    text = f"{size:.{digits}f}"
+    return sign + (text.rstrip("0").rstrip(".") if float(text).is_integer() or digits > 2 else text)
+
+
+def count(n: int) -> str:
+    return f"{n:,}"
+
+
+def money(x: float | None, currency: str | None) -> str:
+    """An amount with its currency: $0.281, CHF 1,230; cents where they matter and no more digits than are known."""
+    if x is None or math.isnan(x):
+        return "—"
+    text = f"{abs(x):,.2f}" if 1 <= abs(x) < 1000 else number(abs(x))
+    sign = MINUS if x < 0 else ""
+    if currency is None:
+        return sign + text
+    symbol = SYMBOLS.get(currency.upper())
+    return f"{sign}{symbol}{text}" if symbol else f"{sign}{currency}\u00a0{text}"
+
+
+def duration(seconds: float | None) -> str:
+    """0.42 s, 31 s, 4 min 12 s, 3 h 5 min, 2 d 4 h."""
+    if seconds is None or math.isnan(seconds):
+        return "—"
+    if seconds < 0.001:
+        return "0 s" if seconds == 0 else f"{number(seconds * 1e6)} µs"
+    if seconds < 1:
+        return f"{number(seconds * 1000)} ms"
+    if seconds < 59.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    whole = round(seconds)
+    for size, unit, part, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size} {unit}" + (f" {rest} {small}" if rest else "")
+    raise AssertionError(seconds)
+
+
+def chance(p: float) -> str:
+    """A probability that was found by drawing: never 0% or 100%."""
+    return "under 1%" if p < 0.01 else "over 99%" if p > 0.99 else f"{100 * p:.0f}%"

@@ -1,0 +1,148 @@
+"""The ledger: what ran is written however it ended, and nothing unknown becomes a number."""
+
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from karat.errors import FitError, RunError
+from karat.worth.ledger import Entry, Ledger, price, total
+from karat.worth.meters import CpuMeter
+from karat.worth.prices import TEMPLATE, Prices, find
+from karat.worth.words import chance, duration, money, number
+
+
+def entry(**changed: object) -> Entry:
+    values: dict[str, object] = {"verb": "train", "started": "2026-01-01T00:00:00+00:00", "status": "ok"}
+    return Entry(**(values | {"wall_seconds": 2.0, "cpu_seconds": 3600.0, "gpu_seconds": 0.0} | changed))  # type: ignore[arg-type]
+
+
+def test_a_run_is_measured_and_survives_reading(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "run" / "ledger.jsonl", Prices(cpu_core_hour=1.0, watts_per_core=10.0))
+    with ledger.entry("make") as running:
+        busy = time.process_time() + 0.05
+        while time.process_time() < busy:
+            pass
+        running.items = 7
+    (written,) = ledger.entries()
+    assert written.status == "ok" and written.items == 7 and written.verb == "make"
+    assert 0.045 < written.cpu_seconds < 2 and written.wall_seconds >= 0.045 and written.gpu_seconds == 0
+    assert written.money == pytest.approx(written.cpu_seconds / 3600)
+    assert written.kwh is not None and written.kwh > 0 and written.energy_from is not None
+
+
+@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, "interrupted"), (ValueError, "failed")])
+def test_a_run_that_ends_badly_is_in_the_ledger(tmp_path: Path, error: type[BaseException], status: str) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    with pytest.raises(error), ledger.entry("train", "cuda:0"):
+        raise error
+    (written,) = ledger.entries()
+    assert written.status == status and written.gpu_seconds == written.wall_seconds
+    assert written.money is None and "gpu_hour" in written.missing and "cpu_core_hour" in written.missing
+    assert total([written]).failed == 1
+
+
+@pytest.mark.parametrize("cut", [1, 10, 60])
+def test_a_torn_last_line_costs_that_line_only(tmp_path: Path, cut: int) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    for verb in ("look", "train"):
+        ledger.append(entry(verb=verb))
+    ledger.path.write_bytes(ledger.path.read_bytes()[:-cut])
+    kept = ["look", "train"] if cut == 1 else ["look"]  # one byte short: only the line's end is missing
+    assert [e.verb for e in ledger.entries()] == kept
+    ledger.append(entry(verb="make"))
+    assert [e.verb for e in ledger.entries()] == [*kept, "make"]
+
+
+def test_a_damaged_line_before_the_last_is_named(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.path.write_text("nonsense\n")
+    ledger.append(entry())
+    with pytest.raises(RunError, match="line 1"):
+        ledger.entries()
+
+
+def test_totals_are_unknown_as_soon_as_a_part_is() -> None:
+    known, unknown = entry(money=1.0, kwh=2.0), entry(status="failed", missing=("cpu_core_hour",))
+    assert total([known, known]).money == 2.0 and total([known, known]).kwh == 4.0
+    both = total([known, unknown])
+    assert both.money is None and both.kwh is None and both.missing == ("cpu_core_hour",) and both.failed == 1
+    assert total([known, unknown], Prices(cpu_core_hour=0.5)).money == pytest.approx(1.0)
+    assert total([]).money == 0 and total([]).made == 0
+
+
+def test_an_item_costs_what_making_took_and_else_an_upper_bound() -> None:
+    assay, make = entry(verb="assay", items=10, cpu_seconds=100.0), entry(verb="make", items=100, cpu_seconds=50.0)
+    both = total([assay, make])
+    assert both.item_cpu_seconds == 0.5 and both.made == 100 and not both.making_is_upper
+    assert total([assay]).item_cpu_seconds == 10 and total([assay]).making_is_upper
+
+
+def test_rent_and_own_are_priced_apart() -> None:
+    assert price(3600, 0, None, Prices(cpu_core_hour=0.05)) == (pytest.approx(0.05), ())
+    assert price(3600, 7200, None, Prices(gpu_hour=2.5)) == (5.0, ())
+    assert price(3600, 0, 2.0, Prices(kwh=0.25)) == (0.5, ())
+    assert price(3600, 0, None, Prices(kwh=0.25)) == (None, ("watts_per_core",))
+    assert price(3600, 60, None, Prices(cpu_core_hour=0.05)) == (None, ("gpu_hour",))
+
+
+def test_package_energy_is_summed_once_and_wraps(tmp_path: Path) -> None:
+    for name, start in (("intel-rapl:0", 900_000), ("intel-rapl:1", 0), ("intel-rapl:0:0", 5)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "energy_uj").write_text(f"{start}\n")
+        (tmp_path / name / "max_energy_range_uj").write_text("1000000\n")
+    meter = CpuMeter(tmp_path)
+    (tmp_path / "intel-rapl:0" / "energy_uj").write_text("400000\n")
+    (tmp_path / "intel-rapl:1" / "energy_uj").write_text("250000\n")
+    assert meter.joules() == pytest.approx(0.75)
+    assert CpuMeter(tmp_path / "none").joules() is None
+
+
+def test_the_template_loads_and_each_of_its_lines_is_a_known_key(tmp_path: Path) -> None:
+    assert Prices.load(TEMPLATE).declared() == {}
+    lines = [line[2:] for line in TEMPLATE.read_text().splitlines() if line.startswith("# ") and " = " in line]
+    path = tmp_path / "prices.toml"
+    path.write_text("\n".join(lines))
+    assert len(Prices.load(path).declared()) == len(lines) >= 18
+    assert find(None, [tmp_path / "no", tmp_path]).acceptance == (41, 50)
+    assert find(None, [tmp_path / "no"]) == Prices()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("gpu_hours = 2", "nearest known one is 'gpu_hour'"),
+        ("kwh = -1", "below 0"),
+        ("kwh = nan", "must be a number"),
+        ("kwh = true", "must be a number"),
+        ("acceptance = [9, 5]", "accepted, reviewed"),
+        ('rights = "sure"', "owned"),
+        ("items_wanted = 0", "above 0"),
+        ("kwh = ", "not TOML"),
+    ],
+)
+def test_a_wrong_price_is_refused_by_name(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text(text)
+    with pytest.raises(FitError, match=says):
+        Prices.load(path)
+    with pytest.raises(FitError, match="cannot be read"):
+        Prices.load(tmp_path / "absent.toml")
+
+
+def test_numbers_read_as_a_person_writes_them() -> None:
+    shown = [number(v) for v in (0.0, 0.01234, 1.234, 12.0, 123.4, 12345.6, -0.5, float("nan"), 2e-6)]
+    assert shown == ["0", "0.0123", "1.23", "12", "123", "12,300", "\u22120.5", "—", "2.00e-6"]
+    assert [duration(s) for s in (0.042, 3.21, 59, 59.7, 3725, 190000)] == [
+        "42 ms", "3.2 s", "59 s", "1 min", "1 h 2 min", "2 d 4 h",
+    ]  # fmt: skip
+    assert money(0.2813, "USD") == "$0.281" and money(1234.5, "CHF") == "CHF\u00a01,230" and money(None, "USD") == "—"
+    assert money(-12.5, "EUR") == "\u2212€12.50"
+    assert chance(1.0) == "over 99%" and chance(0.0) == "under 1%" and chance(0.5) == "50%"
+
+
+@given(st.floats(1e-4, 1e11))
+def test_a_number_keeps_three_digits(x: float) -> None:
+    assert float(number(x).replace(",", "")) == pytest.approx(x, rel=0.006)

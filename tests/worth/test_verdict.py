@@ -1,0 +1,134 @@
+"""The verdict follows from its findings: never gold past a closed or unknown gate; open ones name the next step."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from karat.assay.finding import Finding
+from karat.worth.ledger import Cost
+from karat.worth.prices import Prices
+from karat.worth.verdict import Verdict, judge
+
+COST = Cost(runs=3, made=1000, item_cpu_seconds=2.0, item_gpu_seconds=0.0, cpu_seconds=3600.0, money=0.05)
+PAYS = Prices(
+    currency="USD",
+    cpu_core_hour=0.05,
+    alternative_cost_per_item=5.0,
+    items_wanted=10_000,
+    review_seconds_per_item=20,
+    review_hour=30,
+    acceptance=(41, 50),
+    rights="owned",
+)
+COPY = Finding("memory", "copy rate", 0.002, 0.0, 0.01, 0.003, "lower", False, "No copies were found.")
+COVERAGE = Finding("diversity", "coverage", 0.85, 0.83, 0.87, 0.9, "higher", False, "Most is covered.")
+PRECISION = Finding("fidelity", "precision", 0.88, 0.85, 0.9, 0.91, "higher", False, "Most looks real.")
+USE = Finding("usefulness", "usefulness", 0.97, 0.95, 0.99, 1.0, "higher", False, "It teaches well.")
+GOOD = [COPY, COVERAGE, PRECISION, USE]
+
+
+def verdict(findings: list[Finding], prices: Prices = PAYS, labelled: bool | None = True) -> Verdict:
+    return judge(findings, COST, prices, rights=None, labelled=labelled, seed=0)
+
+
+def test_all_gates_passed_and_it_pays_is_gold() -> None:
+    v = verdict(GOOD)
+    assert v.word == "gold" and v.settle is None and v.value is not None
+    assert "$0." in v.sentence and "unseen real data" in v.sentence and v.sentence.count(". ") == 0
+    assert v == verdict(GOOD) and v.to_dict()["word"] == "gold"
+
+
+def test_copying_is_a_bubble_whatever_it_pays() -> None:
+    copied = replace(COPY, value=0.12, raised=True, says="12% are copies of training items.")
+    v = verdict([copied, COVERAGE])
+    assert v.word == "bubble" and "12% are copies" in v.sentence and "0.003" in v.sentence
+
+
+@pytest.mark.parametrize("rights", ["unknown", "licensed: CC BY-NC 4.0", None])
+def test_rights_that_are_not_clear_leave_it_unproven(rights: str | None) -> None:
+    v = verdict(GOOD, replace(PAYS, rights=rights))
+    assert v.word == "unproven" and v.settle is not None
+    assert ("counsel" if rights and "NC" in rights else "rights") in v.settle.what
+
+
+def test_no_rights_and_no_label_are_bubbles() -> None:
+    assert verdict(GOOD, replace(PAYS, rights="none")).word == "bubble"
+    assert verdict(GOOD, labelled=False).word == "bubble"
+    assert verdict(GOOD, labelled=None).word == "unproven"
+
+
+def test_without_prices_the_verdict_names_what_to_declare() -> None:
+    v = verdict(GOOD, Prices(rights="owned"))
+    assert v.word == "unproven" and v.value is None and v.assumed_share is None and v.settle is not None
+    assert "alternative_cost_per_item" in v.settle.what and "items_wanted" in v.settle.what and v.settle.costs == 0
+    assert "costs nothing" in v.sentence
+
+
+def test_what_costs_more_than_today_is_a_bubble() -> None:
+    v = verdict(GOOD, replace(PAYS, alternative_cost_per_item=0.05))
+    assert v.word == "bubble" and "pays with a probability of under 1%" in v.sentence
+
+
+def test_unlogged_acceptance_is_settled_by_a_priced_review() -> None:
+    v = verdict(GOOD, replace(PAYS, acceptance=None, alternative_cost_per_item=0.6))
+    assert v.word == "unproven" and v.settle is not None and "59" in v.settle.what
+    assert v.settle.costs == pytest.approx(59 * 20 / 3600 * 30)
+
+
+def test_noise_is_a_bubble_and_a_fault_alone_is_not() -> None:
+    noise = replace(PRECISION, value=0.0, low=0.0, high=0.01, raised=True)
+    assert verdict([COPY, noise]).word == "bubble"
+    useless = replace(USE, value=0.12, low=0.1, high=0.14, raised=True)
+    assert verdict([COPY, replace(PRECISION, raised=True), useless]).word == "bubble"
+    fault = [COPY, replace(COVERAGE, value=0.6, raised=True)]
+    assert verdict(fault).word == "gold"  # people looked and accepted 41 of 50
+    v = verdict(fault, replace(PAYS, acceptance=None))
+    assert v.word == "unproven" and v.settle is not None and "review" in v.settle.what
+
+
+def test_no_lift_counts_only_where_real_data_would_lift() -> None:
+    lift = Finding("usefulness", "lift", -0.001, -0.002, 0.0005, 0.02, "higher", False, "no gain")
+    unlogged = replace(PAYS, acceptance=None)
+    assert verdict([*GOOD, lift], unlogged).word == "bubble"
+    assert verdict([*GOOD, replace(lift, real=0.0)], unlogged).word != "bubble"
+    assert verdict([*GOOD, replace(lift, high=0.01)], unlogged).word != "bubble"
+
+
+ASSAYS = st.sampled_from(["fidelity", "diversity", "memory", "privacy", "usefulness", "bias"])
+SCORES = st.one_of(st.floats(0, 1), st.just(float("nan")))
+FINDINGS = st.builds(
+    Finding, ASSAYS, st.sampled_from(["coverage", "lift", "exchange rate", "copy rate", "gate share"]), SCORES, SCORES,
+    SCORES, SCORES, st.sampled_from(["higher", "lower", "neither"]), st.booleans(), st.text(max_size=20),
+)  # fmt: skip
+PRICES = st.builds(
+    Prices,
+    currency=st.sampled_from([None, "USD", "EUR"]),
+    cpu_core_hour=st.sampled_from([None, 0.05]),
+    alternative_cost_per_item=st.sampled_from([None, 0.0, 0.1, 5.0, 100.0]),
+    items_wanted=st.sampled_from([None, 1.0, 10_000.0]),
+    review_seconds_per_item=st.sampled_from([None, 0.0, 20.0]),
+    review_hour=st.sampled_from([None, 30.0]),
+    acceptance=st.sampled_from([None, (0, 0), (0, 50), (50, 50)]),
+    label_cost_per_item=st.sampled_from([None, 0.0, 1.0]),
+    rights=st.sampled_from([None, "owned", "unknown", "none", "licensed: MIT", "licensed: CC BY-NC 4.0"]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(FINDINGS, max_size=6), PRICES, st.sampled_from([True, False, None]), st.sampled_from([COST, Cost()]))
+def test_gold_needs_every_gate_and_the_money(
+    findings: list[Finding], prices: Prices, labelled: bool | None, cost: Cost
+) -> None:
+    v = judge(findings, cost, prices, rights=None, labelled=labelled, seed=0)
+    gates = {r.name: r.state for r in v.reasons if r.kind == "gate"}
+    assert set(gates) == {"rights", "copying", "privacy", "labels"}
+    if v.word == "gold":
+        assert set(gates.values()) == {"pass"} and v.value is not None and v.value.p_pays >= 0.8
+        assert any(f.assay == "memory" for f in findings) and labelled
+        assert not any(f.raised for f in findings if f.assay in ("memory", "privacy"))
+    if "fail" in gates.values():
+        assert v.word == "bubble"
+    assert (v.settle is not None) == (v.word == "unproven")
+    assert v.sentence.startswith(v.word.capitalize()) and v.sentence.endswith(".")
