@@ -358,6 +358,9 @@ def _blocks_of(records: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
 
 def _thumbnails(views: Tensor) -> Tensor:
     """float `[n, 256]`, centred and of length 1 (0 for a blank record), of views `[n, c, h, w]`."""
-    small = F.adaptive_avg_pool2d(views.mean(1, keepdim=True), (16, 16)).flatten(1)
+    # Brightness as JPEG weighs it: saving again spares it and spoils colour.
+    weights = views.new_tensor([0.299, 0.587, 0.114] if views.shape[1] == 3 else [1 / views.shape[1]] * views.shape[1])
+    grey = torch.einsum("nchw,c->nhw", views, weights)[:, None]
+    small = F.adaptive_avg_pool2d(grey, (16, 16)).flatten(1)
     centred = small - small.mean(1, keepdim=True)
     return F.normalize(centred, dim=1, eps=1e-3)

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from karat.space import Batch, Space
 
 
+Batches = Callable[[int], tuple[Tensor, Tensor | None]]  # the k-th batch: points [b, *shape] and labels [b], pure in k
+
+
 @dataclass(frozen=True)
 class Player:
     """Who owns an optimiser, and in which part of the budget he plays. `lr` is the peak; the loop owns its schedule."""
@@ -38,6 +41,11 @@ class Learned(nn.Module, ABC):
     classes: int
     settling: ClassVar[float] = 0.0  # share of the budget kept for `settle`
 
+    @property
+    def heeds(self) -> bool:
+        """Whether `sample` makes what `y` asks for."""
+        return False
+
     @abstractmethod
     def players(self) -> dict[str, Player]:
         """Each player by name."""
@@ -54,10 +62,10 @@ class Learned(nn.Module, ABC):
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
         """Points [n, *space.shape] on rng.device, of classes `y` [n] where given. Chance comes only from `rng`."""
 
-    def prepare(self, batch: Callable[[int], Batch]) -> None:
-        """Once, before the first step: statistics of the data that the losses need."""
+    def prepare(self, batch: Batches, player: str) -> None:
+        """Before the first turn of `player`, and again when a run is continued: must give the same result both times."""
         return None
 
-    def settle(self, batch: Callable[[int], Batch], seconds: float | None) -> None:
+    def settle(self, batch: Batches, seconds: float | None) -> None:
         """Once, inside the budget, under the averaged weights: normalisation statistics, a fitted prior."""
         return None

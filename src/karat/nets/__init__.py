@@ -1,0 +1,208 @@
+"""The one place where an architecture is chosen, by space and role; and what all nets share: norms and folding."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from karat.errors import FitError
+from karat.nets.conv import (
+    ArticleDiscriminator,
+    ArticleGenerator,
+    ConvDecoder,
+    ConvEncoder,
+    brighten,
+    cut,
+    translate,
+)
+from karat.nets.mixture import Cells, Mixture
+from karat.nets.mlp import Flat, ResidualMLP, stack
+from karat.nets.unet import UNet
+from karat.space import Fields, Grid, Space
+
+__all__ = [
+    "Cells",
+    "Mixture",
+    "architectures",
+    "augment",
+    "critic",
+    "decoder",
+    "denoiser",
+    "encoder",
+    "fold",
+    "generator",
+    "refresh_norms",
+    "residual",
+]
+
+
+def architectures(space: Space) -> tuple[str, ...]:
+    """The names of the architectures that can live in `space`, best first."""
+    return ("conv", "mlp", "article") if isinstance(space, Grid) and len(space.size) == 2 else ("mlp",)
+
+
+def _pick(space: Space, net: str) -> tuple[str, int, tuple[int, ...]]:
+    fits = architectures(space)
+    name = fits[0] if net == "auto" else net
+    if name not in fits:
+        raise FitError(f"net={net!r} cannot live in {space}; those that can: {', '.join(fits)}.")
+    channels, size = (space.channels, space.size) if isinstance(space, Grid) else (1, ())
+    return name, channels, size
+
+
+def encoder(space: Space, out: int, *, width: int, hidden: int, net: str = "auto") -> nn.Module:
+    """Points to vectors [n, out], with batch normalisation."""
+    name, channels, size = _pick(space, net)
+    if name == "mlp":
+        return Flat(space.shape, (out,), (2 * hidden, hidden), norm=True)
+    return ConvEncoder(channels, size, out, width, hidden)
+
+
+def decoder(space: Space, latent: int, *, width: int, hidden: int, net: str = "auto") -> nn.Module:
+    """Vectors [n, latent] to raw points, with batch normalisation."""
+    name, channels, size = _pick(space, net)
+    if name == "mlp":
+        return Flat((latent,), space.shape, (hidden, 2 * hidden), norm=True)
+    return ConvDecoder(channels, size, latent, width, hidden)
+
+
+def generator(space: Space, latent: int, *, width: int, net: str = "auto") -> nn.Module:
+    """Noise [n, latent] to raw points, as a player of an adversarial game."""
+    name, channels, size = _pick(space, net)
+    if name == "mlp":
+        return Flat((latent,), space.shape, (4 * width, 8 * width), nn.ReLU, norm=True)
+    if name == "article":
+        return ArticleGenerator(channels, size, latent, width)
+    made = ConvDecoder(channels, size, latent, width, activation=nn.ReLU)
+    _small_normal(made)
+    return made
+
+
+def critic(space: Space, out: int, *, width: int, dropout: float = 0.0, net: str = "auto") -> nn.Module:
+    """Points to scores [n, out], without batch normalisation, so that no score depends on its neighbours' mean."""
+    name, channels, size = _pick(space, net)
+    if name == "mlp":
+        body = stack((space.numel, 8 * width, 4 * width, out), nn.SiLU)
+        return nn.Sequential(nn.Flatten(), body)
+    if name == "article":
+        return ArticleDiscriminator(channels, size, out, width, dropout)
+    made = ConvEncoder(channels, size, out, width, norm=False, spread=True, deep=1 if min(size) >= 12 else 0)
+    _small_normal(made)
+    return made
+
+
+def denoiser(space: Space, *, width: int, depth: int, conditions: int, net: str = "auto") -> nn.Module:
+    """(points, times [n], classes [n]) to points."""
+    name, channels, size = _pick(space, net)
+    if name == "mlp":
+        return FlatDenoiser(space.shape, width, depth, conditions)
+    return UNet(channels, size, width, conditions, depth)
+
+
+def residual(dim: int, *, width: int, depth: int, conditions: int) -> nn.Module:
+    """A denoiser of latent vectors [n, dim]."""
+    return ResidualMLP(dim, width, depth, conditions)
+
+
+class FlatDenoiser(nn.Module):
+    """ResidualMLP on flattened points."""
+
+    def __init__(self, shape: tuple[int, ...], width: int, depth: int, conditions: int) -> None:
+        super().__init__()
+        n = 1
+        for s in shape:
+            n *= s
+        self.body = ResidualMLP(n, width, depth, conditions)
+
+    def forward(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
+        out: Tensor = self.body(x.flatten(1), t, y)
+        return out.reshape(x.shape)
+
+
+def _small_normal(module: nn.Module) -> None:
+    """Normal(0, 0.02) weights: Radford et al., DCGAN (https://arxiv.org/abs/1511.06434), section 4."""
+    for m in module.modules():
+        if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+            nn.init.normal_(m.weight, std=0.02)
+
+
+def augment(x: Tensor, space: Space, strength: float, rng: torch.Generator) -> Tensor:
+    """Differentiable shifts, brightness and cut-outs for grids; small noise for fields. Random through `rng`.
+
+    Zhao et al., "Differentiable augmentation for data-efficient GAN training" (https://arxiv.org/abs/2006.10738).
+    """
+    if strength <= 0:
+        return x
+    n = len(x)
+    if isinstance(space, Fields) or len(space.size) != 2:
+        return x + 0.05 * strength * torch.randn(x.shape, generator=rng, device=x.device)
+    reach = max(1, round(min(space.size) * strength / 8))
+    shift = torch.randint(-reach, reach + 1, (n, 2), generator=rng, device=x.device)
+    x = brighten(translate(x, shift), strength * (torch.rand(n, generator=rng, device=x.device) - 0.5) / 2)
+    side = max(1, round(min(space.size) * strength / 4))
+    corner = torch.stack([torch.randint(0, s, (n,), generator=rng, device=x.device) for s in space.size], 1)
+    return cut(x, corner - side // 2, side)
+
+
+def refresh_norms(module: nn.Module, run: Callable[[int], None], batches: int) -> None:
+    """Sets the batch-normalisation statistics of `module` to plain averages over `batches` calls of `run`.
+
+    Needed because averaged weights have other activations than the weights whose running statistics were kept.
+    """
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
+    kept = [(m, m.momentum, m.training) for m in norms]
+    was = module.training
+    module.eval()
+    for m in norms:
+        m.reset_running_stats()
+        m.momentum = None  # cumulative average
+        m.train()
+    with torch.no_grad():
+        for k in range(batches):
+            run(k)
+    for m, momentum, training in kept:
+        m.momentum = momentum
+        m.train(training)
+    module.train(was)
+
+
+def fold(module: nn.Module) -> nn.Module:
+    """A copy of `module` for inference, with every batch normalisation folded into the layer before it."""
+    module = copy.deepcopy(module).eval()
+    for parent in list(module.modules()):
+        if isinstance(parent, nn.Sequential):
+            _fold_sequence(parent)
+    for m in module.modules():
+        if isinstance(m, (nn.SiLU, nn.ReLU, nn.LeakyReLU)):
+            m.inplace = True
+    return module
+
+
+def _fold_sequence(sequence: nn.Sequential) -> None:
+    layers: list[nn.Module] = []
+    for layer in _flatten(sequence):
+        before = layers[-1] if layers else None
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and isinstance(before, nn.Linear):
+            layers[-1] = fuse_linear_bn_eval(before, layer)
+        elif isinstance(layer, nn.BatchNorm2d) and isinstance(before, (nn.Conv2d, nn.ConvTranspose2d)):
+            layers[-1] = fuse_conv_bn_eval(before, layer, transpose=isinstance(before, nn.ConvTranspose2d))
+        else:
+            layers.append(layer)
+    for i in reversed(range(len(sequence))):
+        del sequence[i]
+    for layer in layers:
+        sequence.append(layer)
+
+
+def _flatten(sequence: Iterable[nn.Module]) -> Iterable[nn.Module]:
+    for layer in sequence:
+        if isinstance(layer, nn.Sequential):
+            yield from _flatten(layer)
+        else:
+            yield layer

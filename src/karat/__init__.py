@@ -1,0 +1,7 @@
+"""Karat trains a generative model on your own data, finds out what it is worth, and labels what it makes."""
+
+from karat.errors import KaratError
+from karat.verbs import assay, demo, look, make, train
+
+__version__ = "0.1.0"
+__all__ = ["KaratError", "assay", "demo", "look", "make", "train"]

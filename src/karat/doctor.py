@@ -1,0 +1,78 @@
+"""The training doctor: names what goes wrong while it goes wrong, and what to do about it.
+
+Works on what any family may show after a round; a rule whose number is absent is silent. No rule knows a family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Notice:
+    """An illness, the numbers it was seen in, and its remedy. `fraction` is how far the run had come."""
+
+    name: str
+    fraction: float
+    evidence: str
+    remedy: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def watch(history: Sequence[dict[str, float]]) -> list[Notice]:
+    """Notices on a history of records with "fraction" and, where the family shows them, the numbers below.
+
+    separated: share of points the critic puts on the right side.   slope/<player>: gradient norm of its last turn.
+    active: share of latents that carry information.   spread: deviation of what is made over that of the data.
+    skipped: turns whose loss was not finite.
+    """
+    out: list[Notice] = []
+    if not history:
+        return out
+    now = history[-1]
+    recent = history[-max(5, len(history) // 10) :]
+    at = now["fraction"]
+
+    def mean(key: str) -> float | None:
+        values = [r[key] for r in recent if key in r]
+        return sum(values) / len(values) if len(values) >= 3 else None
+
+    if now.get("skipped", 0) > 0:
+        out.append(Notice(
+            "non-finite loss", at, f"{now['skipped']:.0f} turns gave NaN or infinity and were skipped",
+            "halve the rate (--set model.lr=...), or train in fp32 (--set train.precision=fp32)",
+        ))
+    if at < 0.1:
+        return out
+    separated = mean("separated")
+    if separated is not None and separated > 0.985:
+        out.append(Notice(
+            "saturated discriminator", at, f"it separates real from made {separated:.1%} of the time",
+            "penalise its slope (--set model.penalty=r1 --set model.gamma=1), add augmentation "
+            "(--set model.augment=0.5) or lower model.critic_lr",
+        ))
+    for key in sorted({k for r in recent for k in r if k.startswith("slope/")}):
+        slope = mean(key)
+        if slope is not None and slope < 1e-6:
+            out.append(Notice(
+                "vanishing gradients", at, f"the gradient of the {key[6:]} has norm {slope:.1e}",
+                "use the non-saturating or relativistic loss, a smaller critic, or a higher rate",
+            ))
+    active = mean("active")
+    if active is not None and active < 0.1:
+        out.append(Notice(
+            "posterior collapse", at, f"only {active:.0%} of the latents carry information",
+            "lower model.beta, or set model.free_bits=0.1",
+        ))
+    spread = mean("spread")
+    if spread is not None and spread < 0.4:
+        out.append(Notice(
+            "mode collapse", at, f"what is made varies {spread:.2f} times as much as the data",
+            "penalise the critic (--set model.penalty=r1), condition on cells (--set model.cells=50), "
+            "or use --recipe gan or vae",
+        ))
+    return out

@@ -1,0 +1,288 @@
+"""Diffusion and flow matching: learn to denoise, then walk from noise to data in few steps.
+
+A noisy point is alpha(t) x + sigma(t) noise. Three ways to set the clock: flow matching (Lipman et al.,
+https://arxiv.org/abs/2210.02747), EDM (Karras et al., https://arxiv.org/abs/2206.00364) and the cosine variance-preserving
+schedule of DDPM (Ho et al., https://arxiv.org/abs/2006.11239; Nichol & Dhariwal, https://arxiv.org/abs/2102.09672).
+Samplers: Euler and Heun on dx/dt = alpha' x + sigma' noise, DDIM (Song et al., https://arxiv.org/abs/2010.02502), with
+classifier-free guidance (Ho & Salimans, https://arxiv.org/abs/2207.12598). In the latent space of a VAE, when asked
+(Rombach et al., https://arxiv.org/abs/2112.10752); without labels, conditioned on k-means cells.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from karat import nets
+from karat.families import vae
+from karat.families.generator import Batches, Learned, Player
+from karat.space import Batch, Fields, Grid, Space
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of a denoiser and of the walk from noise to data."""
+
+    net: Literal["auto", "conv", "mlp"] = "auto"
+    parametrisation: Literal["flow", "edm", "ddpm"] = "flow"
+    sampler: Literal["heun", "euler", "ddim"] = "heun"
+    steps: int = 10
+    guidance: float = 1.0  # 1 is none; above 1 trades diversity for likeness to the class
+    unlabelled: float = 0.1  # share of points whose class is hidden in training, so that guidance has a baseline
+    cells: int = 0  # k-means cells that stand for labels where the data has none
+    conditional: bool = True  # on the labels, where there are any
+    latent: bool = False  # learn in the latent space of a VAE that is trained first
+    share: float = 0.6  # of the budget that the VAE gets
+    width: int = 32
+    depth: int = 1
+    lr: float = 2e-3
+    betas: tuple[float, float] = (0.9, 0.99)
+    flat: float = 0.4
+    vae: vae.Config = field(default_factory=vae.Config)
+
+
+class Model(Learned):
+    """Player "denoiser", after player "autoencoder" when it works in a latent space."""
+
+    spaces: ClassVar[tuple[type, ...]] = (Grid, Fields)
+    settling: ClassVar[float] = 0.02
+
+    def __init__(self, space: Space, classes: int, config: Config = Config()) -> None:  # noqa: B008 (frozen)
+        super().__init__()
+        self.space, self.classes, self.config = space, classes, config
+        self.kinds = classes if classes and config.conditional else config.cells
+        self.vae: vae.Model | None = None
+        self.denoiser: nn.Module
+        if config.latent:
+            self.vae = vae.Model(space, 0, config.vae)
+            dim = config.vae.latent
+            self.denoiser = nets.residual(dim, width=config.width, depth=config.depth, conditions=self.kinds)
+            features = dim
+        else:
+            self.denoiser = nets.denoiser(
+                space, width=config.width, depth=config.depth, conditions=self.kinds, net=config.net
+            )
+            dim, features = 1, space.numel
+        self.cells = nets.Cells(0 if self.kinds == classes else self.kinds, features)
+        self.register_buffer("shift", torch.zeros(dim))  # latents are standardised; points are left as they are
+        self.register_buffer("scale", torch.ones(dim))
+        self.register_buffer("spread", torch.tensor(0.5))  # sigma_data of EDM
+        self.register_buffer("share", torch.full((max(1, classes),), 1.0 / max(1, classes)))
+        self._pool: tuple[Tensor, Tensor, Tensor] | None = None
+
+    shift: Tensor
+    scale: Tensor
+    spread: Tensor
+    share: Tensor
+
+    @property
+    def heeds(self) -> bool:
+        return self.classes > 0 and self.kinds == self.classes
+
+    def players(self) -> dict[str, Player]:
+        c = self.config
+        start = 0.0
+        out: dict[str, Player] = {}
+        if self.vae is not None:
+            start = c.share
+            out["autoencoder"] = Player(self.vae.autoencoder, lr=c.vae.lr, betas=c.vae.betas, stop=start)
+        out["denoiser"] = Player(self.denoiser, lr=c.lr, betas=c.betas, start=start, flat=c.flat, warmup=100)
+        return out
+
+    def turns(self) -> tuple[str, ...]:
+        return ("denoiser",) if self.vae is None else ("autoencoder", "denoiser")
+
+    @torch.no_grad()
+    def prepare(self, batch: Batches, player: str) -> None:
+        if player == "autoencoder":
+            return
+        x, y = batch(0)
+        rng = torch.Generator(x.device).manual_seed(5)
+        if self.vae is not None:
+            mean, deviation, y = self._latents(batch, 60_000)
+            z = mean + deviation * torch.randn(mean.shape, generator=rng, device=mean.device)
+            self.shift.copy_(z.mean(0))
+            self.scale.copy_(z.std(0).clamp_min(1e-3))
+            points = (z - self.shift) / self.scale
+        else:
+            count = -(-min(20_000, 400 * len(x)) // len(x))
+            parts = [batch(k) for k in range(count)]
+            points = torch.cat([p for p, _ in parts])
+            y = torch.cat([q for _, q in parts if q is not None]) if y is not None else None
+        self.spread.copy_(points.std())
+        if y is not None and self.classes:
+            self.share.copy_(torch.bincount(y, minlength=self.classes) / len(y))
+        if len(self.cells.centre):
+            self.cells.fit(points[:20_000], rng)
+        if self.vae is not None:
+            kind = y if y is not None and self.classes and self.kinds == self.classes else (
+                self.cells.of(points) if self.kinds else torch.zeros(len(points), dtype=torch.long, device=x.device)
+            )
+            self._pool = (mean, deviation, kind)
+
+    def _latents(self, batch: Batches, most: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Means, deviations and labels of the first `most` training points under the finished encoder."""
+        assert self.vae is not None
+        x, y = batch(0)
+        autoencoder = self.vae
+        nets.refresh_norms(autoencoder.autoencoder, lambda k: autoencoder._pass(batch(k)[0], k), min(30, most // len(x)))
+        self.vae.eval()
+        parts = [batch(k) for k in range(-(-most // len(x)))]
+        coded = [self.vae.encode(p) for p, _ in parts]
+        labels = torch.cat([q for _, q in parts if q is not None]) if y is not None else None
+        return torch.cat([m for m, _ in coded]), (torch.cat([v for _, v in coded]) / 2).exp(), labels
+
+    def loss(self, batch: Batch, player: str) -> tuple[Tensor, dict[str, Tensor]]:
+        if player == "autoencoder":
+            assert self.vae is not None
+            return self.vae.loss(batch, player)
+        rng, n = batch.rng, len(batch.x)
+        if self.vae is not None:
+            assert self._pool is not None, "prepare fills the pool before the denoiser's first turn"
+            mean, deviation, kinds = self._pool
+            # latents are cheap: a large batch of them, drawn anew from the posterior each time
+            rows = torch.randint(len(mean), (max(512, n),), generator=rng, device=mean.device)
+            z = mean[rows] + deviation[rows] * torch.randn(
+                (len(rows), mean.shape[1]), generator=rng, device=mean.device
+            )
+            x, kind = (z - self.shift) / self.scale, kinds[rows]
+            n = len(x)
+        else:
+            x, kind = batch.x, self._kind(batch.x, batch.y)
+        hidden = torch.rand(n, generator=rng, device=x.device) < self.config.unlabelled
+        kind = torch.where(hidden, self.kinds, kind) if self.kinds else kind
+        t = self._times(n, rng, x.device)
+        noise = torch.randn(x.shape, generator=rng, device=x.device)
+        shape = (n,) + (1,) * (x.dim() - 1)
+        alpha, sigma, _, _ = self._clock(t)
+        noisy = alpha.reshape(shape) * x + sigma.reshape(shape) * noise
+        clean, predicted = self._predict(noisy, t, kind)
+        if self.config.parametrisation == "flow":
+            error = ((predicted - clean) - (noise - x)).square()  # velocity
+        elif self.config.parametrisation == "edm":
+            s = self.spread
+            weight = (sigma.square() + s.square()) / (sigma * s).square()  # lambda(sigma), table 1
+            error = weight.reshape(shape) * (clean - x).square()
+        else:
+            error = (predicted - noise).square()
+        value = error.float().mean()
+        return value, {"denoising": value.detach()}
+
+    def _kind(self, x: Tensor, y: Tensor | None) -> Tensor:
+        if self.kinds and y is not None and self.kinds == self.classes:
+            return y
+        return self.cells.of(x) if self.kinds else torch.zeros(len(x), dtype=torch.long, device=x.device)
+
+    def _times(self, n: int, rng: torch.Generator, device: torch.device) -> Tensor:
+        if self.config.parametrisation == "edm":
+            return (-1.2 + 1.2 * torch.randn(n, generator=rng, device=device)).exp().clamp(0.002, 80)
+        if self.config.parametrisation == "flow" and self.vae is None:
+            return torch.randn(n, generator=rng, device=device).sigmoid()  # Esser et al., 2403.03206, eq. 19
+        return torch.rand(n, generator=rng, device=device).clamp(1e-4, 1 - 1e-4)
+
+    def _clock(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """alpha, sigma and their derivatives at `t` [n]: t runs from 1 (noise) to 0, or is sigma itself for EDM."""
+        if self.config.parametrisation == "flow":
+            return 1 - t, t, -torch.ones_like(t), torch.ones_like(t)
+        if self.config.parametrisation == "edm":
+            return torch.ones_like(t), t, torch.zeros_like(t), torch.ones_like(t)
+        a = t * (math.pi / 2)
+        return a.cos(), a.sin(), -a.sin() * (math.pi / 2), a.cos() * (math.pi / 2)
+
+    def _predict(self, noisy: Tensor, t: Tensor, kind: Tensor) -> tuple[Tensor, Tensor]:
+        """The clean point and the noise that the denoiser sees in `noisy` at times `t` [n]."""
+        shape = (len(t),) + (1,) * (noisy.dim() - 1)
+        alpha, sigma, _, _ = (v.reshape(shape) for v in self._clock(t))
+        if self.config.parametrisation == "flow":
+            velocity = self.denoiser(noisy, t, kind).float()  # noise - clean
+            return noisy - sigma * velocity, noisy + alpha * velocity
+        if self.config.parametrisation == "edm":
+            s = self.spread
+            total = (sigma.square() + s.square()).sqrt()
+            guess = self.denoiser(noisy / total, (t.log() / 4 + 1.5) / 3, kind).float()  # eq. 7
+            clean = s.square() / total.square() * noisy + sigma * s / total * guess
+            return clean, (noisy - clean) / sigma
+        noise = self.denoiser(noisy, t, kind).float()
+        return (noisy - sigma * noise) / alpha.clamp_min(1e-3), noise
+
+    def _guided(self, x: Tensor, t: float, kind: Tensor) -> tuple[Tensor, Tensor]:
+        times = torch.full((len(x),), t, device=x.device)
+        clean, noise = self._predict(x, times, kind)
+        if self.kinds and self.config.guidance != 1.0:
+            base, base_noise = self._predict(x, times, torch.full_like(kind, self.kinds))
+            w = self.config.guidance
+            clean, noise = base + w * (clean - base), base_noise + w * (noise - base_noise)
+        return clean, noise
+
+    def _grid(self) -> list[float]:
+        """The times visited, from noise to data."""
+        n = self.config.steps
+        if self.config.parametrisation == "edm":  # eq. 5, rho = 7
+            high, low = 80 ** (1 / 7), 0.002 ** (1 / 7)
+            return [(high + i / (n - 1) * (low - high)) ** 7 for i in range(n)] + [0.0] if n > 1 else [80.0, 0.0]
+        top = 1.0 if self.config.parametrisation == "flow" else 0.999
+        return [top * (1 - i / n) for i in range(n + 1)]
+
+    def _slope(self, x: Tensor, t: float, kind: Tensor) -> Tensor:
+        clean, noise = self._guided(x, t, kind)
+        _, _, da, ds = (v.item() for v in self._clock(torch.tensor([t])))
+        return da * clean + ds * noise
+
+    @torch.no_grad()
+    def settle(self, batch: Batches, seconds: float | None) -> None:
+        if self.vae is not None:
+            if self._pool is None and seconds is not None and seconds < 0.5:
+                # A preview before the denoiser's part: a look at the latents is enough to place the noise.
+                mean, deviation, _ = self._latents(batch, 2_000)
+                self.shift.copy_(mean.mean(0))
+                self.scale.copy_((mean.var(0) + deviation.square().mean(0)).sqrt())
+            self.vae._fast = None
+            self._pool = None
+
+    @torch.no_grad()
+    def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
+        self.eval()
+        return torch.cat([
+            self._walk(min(1024, n - i), None if y is None else y[i : i + 1024], rng) for i in range(0, n, 1024)
+        ])
+
+    def _walk(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
+        device = rng.device
+        if self.kinds == 0:
+            kind = torch.zeros(n, dtype=torch.long, device=device)
+        elif self.kinds == self.classes:
+            kind = torch.multinomial(self.share, n, replacement=True, generator=rng) if y is None else y
+        else:
+            kind = self.cells.draw(n, rng)
+        shape = (len(self.shift),) if self.vae is not None else self.space.shape
+        times = self._grid()
+        _, sigma, _, _ = self._clock(torch.tensor([times[0]]))
+        x = torch.randn((n, *shape), generator=rng, device=device) * sigma.to(device)
+        for t, after in zip(times[:-1], times[1:], strict=True):
+            if self.config.sampler == "ddim":
+                clean, noise = self._guided(x, t, kind)
+                a, s, _, _ = (v.item() for v in self._clock(torch.tensor([after])))
+                x = a * clean + s * noise
+                continue
+            slope = self._slope(x, t, kind)
+            stepped = x + (after - t) * slope
+            if self.config.sampler == "heun" and after > 0:
+                stepped = x + (after - t) * (slope + self._slope(stepped, after, kind)) / 2
+            x = stepped
+        if self.vae is not None:
+            return self.vae.decode(x * self.scale + self.shift, rng)
+        return x.clamp(-1, 1) if isinstance(self.space, Grid) else self._choose(x)
+
+    def _choose(self, x: Tensor) -> Tensor:
+        """Fields: numbers clipped, choices decided."""
+        assert isinstance(self.space, Fields)
+        parts = []
+        for part, width in zip(x.split(self.space.widths, 1), self.space.widths, strict=True):
+            parts.append(
+                part.clamp(-1, 1) if width == 1 else nn.functional.one_hot(part.argmax(1), width).to(part.dtype)
+            )
+        return torch.cat(parts, 1)

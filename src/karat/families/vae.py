@@ -1,0 +1,171 @@
+"""Variational autoencoders whose prior is fitted to the aggregate posterior, which is what makes them good.
+
+Kingma & Welling (https://arxiv.org/abs/1312.6114); beta of Higgins et al. (https://openreview.net/forum?id=Sy2fzU9gl);
+free bits of Kingma et al. (https://arxiv.org/abs/1606.04934); the decoder's width from Rybkin et al.
+(https://arxiv.org/abs/2006.13202); the prior after training, as in Ghosh et al. (https://arxiv.org/abs/1903.12436),
+is a mixture of full-covariance Gaussians, one mixture per class where there are classes.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from karat import nets
+from karat.families.generator import Batches, Learned, Player
+from karat.space import Batch, Fields, Grid, Space
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of a variational autoencoder."""
+
+    net: Literal["auto", "conv", "mlp"] = "auto"
+    latent: int = 32
+    width: int = 32
+    hidden: int = 256
+    beta: float = 1.0  # weight of the divergence; it is minimised, as a cost
+    free_bits: float = 0.0  # nats per latent that cost nothing
+    prior: Literal["mixture", "gaussian", "standard"] = "mixture"
+    components: int = 300  # of the mixture, shared among the classes; never fewer than 100 points each
+    shrink: float = 16.0  # imaginary points that pull each component's covariance to the pooled one
+    iterations: int = 40  # of expectation-maximisation
+    lr: float = 2e-3
+    betas: tuple[float, float] = (0.9, 0.99)
+
+
+class Model(Learned):
+    """An encoder and a decoder as one player, and a mixture in the latent space."""
+
+    spaces: ClassVar[tuple[type, ...]] = (Grid, Fields)
+    settling: ClassVar[float] = 0.16
+
+    def __init__(self, space: Space, classes: int, config: Config = Config()) -> None:  # noqa: B008 (frozen)
+        super().__init__()
+        self.space, self.classes, self.config = space, classes, config
+        self.autoencoder = nn.ModuleDict(
+            {
+                "encoder": nets.encoder(
+                    space, 2 * config.latent, width=config.width, hidden=config.hidden, net=config.net
+                ),
+                "decoder": nets.decoder(space, config.latent, width=config.width, hidden=config.hidden, net=config.net),
+            }
+        )
+        groups = max(1, classes)
+        parts = 1 if config.prior != "mixture" else max(1, config.components // groups)
+        self.mixture = nets.Mixture(groups * parts, config.latent)
+        self.register_buffer("share", torch.full((groups,), 1.0 / groups))
+        self._fast: tuple[nn.Module, torch.dtype] | None = None
+
+    share: Tensor
+
+    @property
+    def heeds(self) -> bool:
+        return self.classes > 0
+
+    def players(self) -> dict[str, Player]:
+        return {"autoencoder": Player(self.autoencoder, lr=self.config.lr, betas=self.config.betas)}
+
+    def turns(self) -> tuple[str, ...]:
+        return ("autoencoder",)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and log-variances [n, latent] of the posterior."""
+        mean, logvar = self.autoencoder["encoder"](x).float().chunk(2, 1)
+        return mean, logvar.clamp(-12, 4)
+
+    def loss(self, batch: Batch, player: str) -> tuple[Tensor, dict[str, Tensor]]:
+        mean, logvar = self.encode(batch.x)
+        noise = torch.randn(mean.shape, generator=batch.rng, device=batch.rng.device)
+        raw = self.autoencoder["decoder"](mean + (logvar / 2).exp() * noise)
+        surprise = self.space.surprise(raw, batch.x).mean()
+        divergence = (mean.square() + logvar.exp() - 1 - logvar).mean(0) / 2  # [latent], eq. 10 of the VAE paper
+        cost = divergence.clamp_min(self.config.free_bits).sum()
+        total = (surprise + self.config.beta * cost) / self.space.numel
+        return total, {
+            "surprise": surprise.detach() / self.space.numel,
+            "divergence": divergence.detach().sum(),
+            "active": (divergence.detach() > 0.02).float().mean(),
+        }
+
+    @torch.no_grad()
+    def settle(self, batch: Batches, seconds: float | None) -> None:
+        self._fast = None
+        began = time.monotonic()
+        z, y = self.posterior(batch, 60_000 if seconds is None or seconds > 1 else 2_000)
+        left = None if seconds is None else max(0.1, seconds - (time.monotonic() - began))
+        self.fit_prior(z, y, left)
+
+    def posterior(self, batch: Batches, most: int) -> tuple[Tensor, Tensor | None]:
+        """A sample [n, latent] of the aggregate posterior and its labels, after refreshing the norms."""
+        x, _ = batch(0)
+        nets.refresh_norms(self.autoencoder, lambda k: self._pass(batch(k)[0], k), min(30, 1 + most // len(x)))
+        self.eval()
+        zs, ys = [], []
+        rng = torch.Generator(x.device).manual_seed(1)
+        for k in range(-(-most // len(x))):
+            x, y = batch(k)
+            mean, logvar = self.encode(x)
+            zs.append(mean + (logvar / 2).exp() * torch.randn(mean.shape, generator=rng, device=x.device))
+            ys.append(y)
+        labels = None if ys[0] is None else torch.cat([y for y in ys if y is not None])
+        return torch.cat(zs)[:most], None if labels is None else labels[:most]
+
+    def _pass(self, x: Tensor, k: int) -> None:
+        mean, logvar = self.encode(x)
+        rng = torch.Generator(x.device).manual_seed(k)
+        self.autoencoder["decoder"](
+            mean + (logvar / 2).exp() * torch.randn(mean.shape, generator=rng, device=x.device)
+        )
+
+    def fit_prior(self, z: Tensor, y: Tensor | None, seconds: float | None) -> None:
+        """Fits the mixture, class by class where there are classes; no component starts with under 100 points."""
+        config, groups = self.config, len(self.share)
+        if config.prior == "standard":
+            return
+        rng = torch.Generator(z.device).manual_seed(2)
+        parts = len(self.mixture.mean) // groups
+        labels = torch.zeros(len(z), dtype=torch.long, device=z.device) if self.classes == 0 or y is None else y
+        self.share.copy_(torch.bincount(labels, minlength=groups)[:groups] / len(labels))
+        for group in range(groups):
+            mine = z[labels == group]
+            k = max(1, min(parts, len(mine) // 100))
+            part = nets.Mixture(k, z.shape[1]).to(z.device)
+            if len(mine) > z.shape[1] // 2:
+                share = None if seconds is None else seconds * len(mine) / len(z)
+                part.fit(mine, rng, iterations=config.iterations, shrink=config.shrink, seconds=share)
+            rows = slice(group * parts, group * parts + parts)
+            index = torch.arange(parts, device=z.device) % k  # fewer than planned: the rest repeat, with no weight
+            self.mixture.mean[rows] = part.mean[index]
+            self.mixture.scale[rows] = part.scale[index]
+            weight = torch.where(torch.arange(parts, device=z.device) < k, part.log_weight[index], -torch.inf)
+            self.mixture.log_weight[rows] = weight + self.share[group].clamp_min(1e-12).log()
+
+    def draw(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
+        """[n, latent] from the prior, of classes `y` where given."""
+        if y is None or self.classes == 0:
+            return self.mixture.sample(n, rng)
+        parts = len(self.mixture.mean) // len(self.share)
+        weight = self.mixture.log_weight.reshape(len(self.share), parts).softmax(1)
+        which = torch.multinomial(weight[y], 1, generator=rng)[:, 0] + y * parts
+        return self.mixture.sample_of(which, rng)
+
+    @torch.no_grad()
+    def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
+        self.eval()
+        return self.decode(self.draw(n, y, rng), rng)
+
+    def decode(self, z: Tensor, rng: torch.Generator) -> Tensor:
+        """Points from latents [n, latent], by the folded decoder, in bfloat16 where the batch is large enough to gain."""
+        fast, dtype = self._folded(len(z))
+        return torch.cat([self.space.squash(fast(part.to(dtype)).float(), rng) for part in z.split(1024)])
+
+    def _folded(self, n: int) -> tuple[nn.Module, torch.dtype]:
+        if self._fast is None or self.training:
+            dtype = torch.bfloat16 if isinstance(self.space, Grid) else torch.float32
+            self._fast = (nets.fold(self.autoencoder["decoder"]).to(dtype), dtype)
+        return self._fast

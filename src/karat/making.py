@@ -1,0 +1,120 @@
+"""New content as ordinary files: drawn from a finished run, decoded, written and labelled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from karat.errors import FitError, RunError
+from karat.families.generator import Learned
+from karat.modalities import codec_named
+from karat.modalities.codec import Codec
+from karat.provenance.label import Label, label_record
+from karat.provenance.png import label_png
+from karat.run import Run, write_whole
+from karat.runner import load_model
+
+ARRAYS = (".npy", ".npz")
+AT_ONCE = 10_000
+
+
+def make(run: Run, n: int, goal: Path, klass: str | None, seed: int, device: torch.device, producer: str) -> list[Path]:
+    """`n` new records at `goal`: a folder, or a .npy, .npz or .zip file. The paths written."""
+    from karat import __version__
+
+    if n < 1:
+        raise FitError(f"-n {n}: at least 1 was wanted.")
+    codec = load_codec(run)
+    classes = tuple(run.spec["classes"])
+    model = load_model(run, codec.spaces[0], len(classes), device)
+    y = _asked(model, classes, klass, n, device)
+    label = Label(producer, run.id, f"seed{seed}", __version__)
+    if goal.suffix in (*ARRAYS, ".zip"):
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        records = np.concatenate(list(_drawn(model, codec, n, y, seed, device)))
+        return _one_file(goal, records, y, codec, label)
+    if goal.exists() and not goal.is_dir():
+        raise FitError(f"{goal} is a file; --out wants a folder, or a name ending in .npy, .npz or .zip.")
+    if goal.is_dir() and any(goal.iterdir()) and not (goal / "label.json").is_file():
+        raise RunError(f"{goal} holds files that karat did not make; choose another --out.")
+    goal.mkdir(parents=True, exist_ok=True)
+    paths: list[Path] = []
+    for records in _drawn(model, codec, n, y, seed, device):
+        stems = [f"{i:06d}" for i in range(len(paths), len(paths) + len(records))]
+        for path, stem in zip(codec.write(records, goal, stems), stems, strict=True):
+            _label_file(path, label, stem)
+            paths.append(path)
+    digests = {path.name: _digest(path.read_bytes()) for path in paths}
+    write_whole(goal / "label.json", json.dumps(label_record(label, digests), indent=1).encode())
+    return paths
+
+
+def load_codec(run: Run) -> Codec:
+    """The codec that was saved with the run."""
+    state = dict(run.get("codec.json"))
+    return codec_named(state.pop("name")).restore(state)
+
+
+def _asked(
+    model: Learned, classes: tuple[str, ...], klass: str | None, n: int, device: torch.device
+) -> Tensor | None:
+    if klass is None:
+        return None
+    if not model.heeds:
+        raise FitError(
+            "this run cannot make one class on request: "
+            + ("its data had no labels." if not classes else "its recipe was not conditional; try vae, diffusion or cgan.")
+        )
+    if klass not in classes:
+        raise FitError(f"there is no class {klass!r}; there are: {', '.join(classes)}.")
+    return torch.full((n,), classes.index(klass), device=device)
+
+
+def _drawn(
+    model: Learned, codec: Codec, n: int, y: Tensor | None, seed: int, device: torch.device
+) -> Iterator[np.ndarray]:
+    rng = torch.Generator(device).manual_seed(seed)
+    for i in range(0, n, AT_ONCE):
+        count = min(AT_ONCE, n - i)
+        yield codec.decode(model.sample(count, None if y is None else y[i : i + count], rng).cpu())
+
+
+def _one_file(goal: Path, records: np.ndarray, y: Tensor | None, codec: Codec, label: Label) -> list[Path]:
+    """Arrays as the field writes them: [n, h, w] for one channel, else [n, h, w, c]; the label in a file beside."""
+    out = BytesIO()
+    if goal.suffix in ARRAYS:
+        plain = records[..., 0] if records.shape[-1] == 1 else records
+        if goal.suffix == ".npy":
+            np.save(out, plain)
+        else:
+            np.savez_compressed(out, images=plain, label=np.array(label.sentence()),
+                                **({} if y is None else {"labels": y.cpu().numpy()}))  # fmt: skip
+    else:
+        with TemporaryDirectory() as folder, zipfile.ZipFile(out, "w") as archive:
+            stems = [f"{i:06d}" for i in range(len(records))]
+            for path, stem in zip(codec.write(records, Path(folder), stems), stems, strict=True):
+                _label_file(path, label, stem)
+                archive.write(path, path.name)
+    write_whole(goal, out.getvalue())
+    beside = goal.with_name(goal.name + ".label.json")
+    write_whole(beside, json.dumps(label_record(label, {goal.name: _digest(out.getvalue())}), indent=1).encode())
+    return [goal, beside]
+
+
+def _label_file(path: Path, label: Label, stem: str) -> None:
+    if path.suffix == ".png":
+        numbered = Label(label.producer, label.run, f"{label.item}-{stem}", label.version)
+        path.write_bytes(label_png(path.read_bytes(), numbered))
+
+
+def _digest(blob: bytes) -> str:
+    return hashlib.sha256(blob).hexdigest()

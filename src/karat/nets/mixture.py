@@ -1,0 +1,171 @@
+"""A mixture of full-covariance Gaussians, fitted by expectation-maximisation that is one matrix product a chunk.
+
+The log density of component k is linear in the features f(z) = [upper triangle of z z^T, z, 1], so that the E step is
+f W^T and the M step is its softmax transposed times f. Covariances are shrunk towards the pooled one by a count of
+imaginary points (the conjugate prior of Fraley & Raftery, https://doi.org/10.1007/s00357-007-0004-5), without which a
+component with few points begins to copy them.
+"""
+
+from __future__ import annotations
+
+import time
+from math import log, pi
+
+import torch
+from torch import Tensor, nn
+
+
+class Mixture(nn.Module):
+    """Buffers: log_weight [k], mean [k, d], scale [k, d, d] (lower Cholesky factors)."""
+
+    log_weight: Tensor
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, components: int, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("log_weight", torch.full((components,), -log(max(components, 1))))
+        self.register_buffer("mean", torch.zeros(components, dim))
+        self.register_buffer("scale", torch.eye(dim).repeat(components, 1, 1))
+
+    def sample(self, n: int, rng: torch.Generator) -> Tensor:
+        """[n, d] draws."""
+        which = torch.multinomial(self.log_weight.exp(), n, replacement=True, generator=rng)
+        return self.sample_of(which, rng)
+
+    def sample_of(self, which: Tensor, rng: torch.Generator) -> Tensor:
+        """One draw [n, d] from each component named in `which` [n]."""
+        noise = torch.randn(len(which), self.mean.shape[1], generator=rng, device=rng.device)
+        out = torch.empty_like(noise)
+        order = which.argsort(stable=True)
+        counts = torch.bincount(which, minlength=len(self.mean)).tolist()
+        # one matrix product a component, where a gather of [n, d, d] factors would cost n d^2 memory
+        start = 0
+        for k, count in enumerate(counts):
+            if count:
+                rows = order[start : start + count]
+                out[rows] = self.mean[k] + noise[rows] @ self.scale[k].T
+                start += count
+        return out
+
+    def log_density(self, z: Tensor, chunk: int = 4096) -> Tensor:
+        """[n] nats."""
+        w, pairs = self._weights()
+        return torch.cat([(_features(c, pairs) @ w.T).logsumexp(1) for c in z.split(chunk)])
+
+    def _weights(self) -> tuple[Tensor, Tensor]:
+        """Rows [k, d(d+1)/2 + d + 1] whose product with the features is log weight + log density."""
+        k, d = self.mean.shape
+        pairs = torch.triu_indices(d, d, device=self.mean.device)
+        precision = torch.cholesky_inverse(self.scale)
+        twice = torch.where(pairs[0] == pairs[1], 1.0, 2.0).to(self.mean)
+        linear = (precision @ self.mean[:, :, None])[:, :, 0]
+        constant = (
+            self.log_weight
+            - self.scale.diagonal(dim1=1, dim2=2).log().sum(1)
+            - d / 2 * log(2 * pi)
+            - (linear * self.mean).sum(1) / 2
+        )
+        return torch.cat([-precision[:, pairs[0], pairs[1]] * twice / 2, linear, constant[:, None]], 1), pairs
+
+    @torch.no_grad()
+    def fit(
+        self,
+        z: Tensor,
+        rng: torch.Generator,
+        *,
+        iterations: int = 30,
+        shrink: float = 16.0,
+        seconds: float | None = None,
+        chunk: int = 4096,
+    ) -> int:
+        """Fits `z` [n, d] and says how many iterations ran: `iterations`, or as many as `seconds` allow (at least two)."""
+        n, d = z.shape
+        k = len(self.mean)
+        began = time.monotonic()
+        pooled = torch.cov(z.T).reshape(d, d) + 1e-4 * torch.eye(d, device=z.device)
+        self.mean.copy_(z[torch.randperm(n, generator=rng, device=rng.device)[:k].to(z.device)] if n >= k else
+                        z[torch.randint(n, (k,), generator=rng, device=rng.device)])
+        self.scale.copy_(torch.linalg.cholesky(0.3 * pooled).expand(k, d, d))
+        self.log_weight.fill_(-log(k))
+        rows = torch.arange(d, device=z.device)
+        for i in range(iterations):
+            w, pairs = self._weights()
+            total = torch.zeros(k, w.shape[1], device=z.device)
+            for part in z.split(chunk):
+                f = _features(part, pairs)
+                total += (f @ w.T).softmax(1).T @ f
+            count = total[:, -1].clamp_min(1e-6)
+            mean = total[:, -1 - d : -1] / count[:, None]
+            second = torch.zeros(k, d, d, device=z.device)
+            second[:, pairs[0], pairs[1]] = total[:, : -1 - d]
+            second = second + second.transpose(1, 2)
+            second[:, rows, rows] /= 2
+            scatter = second - count[:, None, None] * mean[:, :, None] * mean[:, None, :]
+            # within-component covariance of the fit so far is the natural target of shrinkage
+            within = scatter.sum(0) / n + 1e-5 * torch.eye(d, device=z.device)
+            covariance = (scatter + shrink * within) / (count + shrink)[:, None, None]
+            covariance[:, rows, rows] += 1e-5
+            factor, bad = torch.linalg.cholesky_ex(covariance)
+            fallback = torch.linalg.cholesky(pooled)
+            self.scale.copy_(torch.where((bad == 0)[:, None, None], factor, fallback))
+            self.mean.copy_(mean)
+            self.log_weight.copy_((count / count.sum()).log())
+            used = time.monotonic() - began
+            if seconds is not None and i >= 1 and used * (i + 2) / (i + 1) > seconds:
+                return i + 1
+        return iterations
+
+
+def _features(z: Tensor, pairs: Tensor) -> Tensor:
+    return torch.cat([z[:, pairs[0]] * z[:, pairs[1]], z, torch.ones_like(z[:, :1])], 1)
+
+
+class Cells(nn.Module):
+    """K-means cells of points or latents: labels for data that has none. Buffers: shift [p], basis [p, q], centre [k, q].
+
+    Conditioning on cells splits one hard many-modal target into easy ones, which is most of what labels are worth to a
+    small generator (Liu et al., "Diverse image generation via self-conditioned GANs", https://arxiv.org/abs/2006.10728).
+    """
+
+    shift: Tensor
+    basis: Tensor
+    centre: Tensor
+    share: Tensor
+
+    def __init__(self, cells: int, features: int, dims: int = 48) -> None:
+        super().__init__()
+        dims = min(dims, features)
+        self.register_buffer("shift", torch.zeros(features))
+        self.register_buffer("basis", torch.zeros(features, dims))
+        self.register_buffer("centre", torch.zeros(cells, dims))
+        self.register_buffer("share", torch.full((cells,), 1.0 / max(cells, 1)))
+
+    @torch.no_grad()
+    def fit(self, points: Tensor, rng: torch.Generator, rounds: int = 25) -> None:
+        """Lloyd's algorithm on the first principal components of `points` [n, ...], from k distinct random points."""
+        flat = points.flatten(1).float()
+        self.shift.copy_(flat.mean(0))
+        covariance = torch.cov(flat.T).reshape(flat.shape[1], flat.shape[1])
+        _, vectors = torch.linalg.eigh(covariance.double().cpu())
+        self.basis.copy_(vectors.flip(1)[:, : self.basis.shape[1]].float())
+        q = (flat - self.shift) @ self.basis
+        k = len(self.centre)
+        self.centre.copy_(q[torch.randperm(len(q), generator=rng, device=rng.device)[:k].to(q.device)]
+                          if len(q) >= k else q[torch.arange(k, device=q.device) % len(q)])
+        for _ in range(rounds):
+            near = torch.cdist(q, self.centre).argmin(1)
+            count = torch.bincount(near, minlength=k)
+            total = torch.zeros_like(self.centre).index_add_(0, near, q)
+            self.centre.copy_(torch.where(count[:, None] > 0, total / count[:, None].clamp_min(1), self.centre))
+        near = torch.cdist(q, self.centre).argmin(1)
+        self.share.copy_(torch.bincount(near, minlength=k) / len(q))
+
+    def of(self, points: Tensor) -> Tensor:
+        """The cell [n] of each of `points` [n, ...]."""
+        q = (points.flatten(1).float() - self.shift) @ self.basis
+        return (q @ self.centre.T * -2 + self.centre.square().sum(1)).argmin(1)
+
+    def draw(self, n: int, rng: torch.Generator) -> Tensor:
+        """[n] cells as often as the data has them."""
+        return torch.multinomial(self.share, n, replacement=True, generator=rng)

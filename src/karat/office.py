@@ -1,0 +1,238 @@
+"""The assay office: puts real, unseen and made records before the judge, and the findings into a verdict and a report."""
+
+from __future__ import annotations
+
+import operator
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from karat.assay import Finding, Seen, examine, find, look_at
+from karat.assay.references import REFERENCES
+from karat.data import Data, survey
+from karat.errors import FitError
+from karat.eyes import Eyes, open_eyes
+from karat.families.generator import Learned
+from karat.modalities import recognise
+from karat.report.page import Pair, Pictures, write_report
+from karat.worth.ledger import Entry, total
+from karat.worth.prices import Prices
+from karat.worth.verdict import Verdict, judge
+
+MOST = 10_000  # records of a kind that the judge looks at; the nearest-neighbour findings grow with their product
+PAIRS = 12
+COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+
+
+@dataclass(frozen=True)
+class Assay:
+    """What an assay found. Draws itself in a notebook; `save` writes the report elsewhere."""
+
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    report: Path | None
+    failed: tuple[str, ...] = ()  # requirements that do not hold
+    notes: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"verdict": self.verdict.to_dict(), "findings": [f.to_dict() for f in self.findings],
+                "failed": list(self.failed)}  # fmt: skip
+
+    def __getitem__(self, name: str) -> Finding:
+        return find(list(self.findings), name)
+
+    def save(self, path: str | Path) -> Path:
+        """Copies the report to `path`: .html, or .json."""
+        goal = Path(path)
+        if self.report is None:
+            raise FitError("this assay wrote no report; run it again with out=...")
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        goal.write_bytes(self.report.with_suffix(".json" if goal.suffix == ".json" else ".html").read_bytes())
+        return goal
+
+    def __str__(self) -> str:
+        rows = [("", "finding", "made", "95% interval", "unseen real", "")]
+        for f in self.findings:
+            rows.append((f.assay, f.name, f"{f.value:.4g}", f"{f.low:.4g} to {f.high:.4g}", f"{f.real:.4g}",
+                         "RAISED" if f.raised else "ok"))  # fmt: skip
+        widths = [max(len(r[i]) for r in rows) for i in range(6)]
+        lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
+        return "\n".join([*lines, "", self.verdict.sentence])
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        rows = "".join(
+            f"<tr><td>{escape(f.name)}</td><td>{f.value:.4g}</td><td>{f.low:.4g} to {f.high:.4g}</td>"
+            f"<td>{f.real:.4g}</td><td>{'raised' if f.raised else 'ok'}</td></tr>"
+            for f in self.findings
+        )
+        head = "<tr><th>finding</th><th>made</th><th>95% interval</th><th>unseen real</th><th></th></tr>"
+        return f"<p><b>{escape(self.verdict.sentence)}</b></p><table>{head}{rows}</table>"
+
+
+@dataclass(frozen=True)
+class Made:
+    """Records to be judged as the codec has them, their labels if known, and whether they carry a label of origin."""
+
+    records: np.ndarray
+    labels: Tensor | None
+    labelled: bool | None
+
+
+def draw(model: Learned, data: Data, n: int, seed: int) -> Made:
+    """`n` records made by `model`; where it heeds classes, as often as the training data has them."""
+    device = next(model.parameters()).device
+    y = None
+    if model.heeds:
+        labels = data.labels("train")
+        assert labels is not None
+        share = torch.bincount(labels, minlength=model.classes).double()
+        y = torch.multinomial(share, n, replacement=True, generator=torch.Generator().manual_seed(seed))
+    rng = torch.Generator(device).manual_seed(seed)
+    points = model.sample(n, None if y is None else y.to(device), rng).cpu()
+    return Made(data.codec.decode(points), y, True)
+
+
+def read_made(data: Data, path: str) -> Made:
+    """Somebody's samples, brought to the form of the real data. Their classes count where they have the same names."""
+    place = Path(path).expanduser()
+    contents = recognise(place).read(place, {"size": None})
+    records = data.codec.conform(contents.records)
+    labels = None
+    if contents.labels is not None and set(contents.classes) <= set(data.classes):
+        to_real = np.array([data.classes.index(name) for name in contents.classes])
+        labels = torch.from_numpy(to_real[contents.labels])
+    return Made(records, labels, None)
+
+
+def reference(data: Data, name: str, n: int, seed: int) -> tuple[Made, Data]:
+    """What the reference generator `name` makes, and the data without the unseen records that it was given.
+
+    Half of the unseen records are the generator's source; the judge keeps the other half, which no generator has seen.
+    """
+    if name not in REFERENCES:
+        raise FitError(f"no reference {name!r}; there are: {', '.join(REFERENCES)}.")
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(data.holdout)
+    source, kept = order[: len(order) // 2], np.sort(order[len(order) // 2 :])
+    labels = data.contents.labels
+    made, made_labels = REFERENCES[name][0](
+        data.codec.encode(data.contents.records[data.train]), data.labels("train"),
+        data.codec.encode(data.contents.records[source]), None if labels is None else torch.from_numpy(labels[source]),
+        min(n, len(source)), rng,
+    )  # fmt: skip
+    return Made(data.codec.decode(made), made_labels, None), replace(data, holdout=kept)
+
+
+def judge_records(
+    data: Data, made: Made, *, seed: int, pretrained: Path | None = None
+) -> tuple[list[Finding], Eyes]:
+    """Findings about `made` beside the training and the unseen records of `data`."""
+    eyes = _eyes(data, seed, pretrained)
+    train = _seen(data, eyes, "train", None)
+    unseen = _seen(data, eyes, "holdout", MOST)
+    points = data.codec.view(made.records[:MOST])
+    labels = None if made.labels is None else made.labels[:MOST]
+    return examine(train, unseen, look_at(eyes, points, labels), classes=data.classes, seed=seed), eyes
+
+
+def _eyes(data: Data, seed: int, pretrained: Path | None) -> Eyes:
+    points = data.views("train", 60_000)
+    return open_eyes(
+        points, data.labels("train", 60_000), len(data.classes), fingerprint=data.fingerprint, seed=seed,
+        pretrained=pretrained,
+    )  # fmt: skip
+
+
+def _seen(data: Data, eyes: Eyes, part: Any, limit: int | None) -> Seen:
+    return look_at(eyes, data.views(part, limit), data.labels(part, limit))
+
+
+def require(findings: Sequence[Finding], requirements: Sequence[str]) -> tuple[str, ...]:
+    """Those of `requirements` ("coverage>=0.8") that do not hold, with the value found."""
+    failed = []
+    for text in requirements:
+        match = re.fullmatch(r"\s*([\w \-]+?)\s*(>=|<=|>|<)\s*(-?[\d.]+(?:e-?\d+)?)\s*", text)
+        if not match:
+            raise FitError(f"--require {text!r}: wanted a finding, a sign and a number, for example \"coverage>=0.8\".")
+        finding = find(list(findings), match[1])
+        if not COMPARISONS[match[2]](finding.value, float(match[3])):
+            failed.append(f"{text} does not hold: {finding.name} is {finding.value:.4g}")
+    return tuple(failed)
+
+
+def report(
+    folder: Path,
+    data: Data,
+    made: Made,
+    findings: list[Finding],
+    entries: Sequence[Entry],
+    prices: Prices,
+    *,
+    title: str,
+    labelled: bool | None,
+    seed: int,
+    facts: dict[str, Any],
+    reproduce: list[str],
+    recipe: dict[str, Any],
+    doctor: list[dict[str, Any]],
+    curves: list[dict[str, Any]],
+    progress: Sequence[tuple[str, bytes]],
+) -> tuple[Verdict, Path]:
+    """Writes the report and gives the verdict it rests on."""
+    verdict = judge(findings, total(entries, prices), prices, rights=prices.rights, labelled=labelled, seed=seed)
+    sheet = data.codec.sheet
+    pairs, numbers = _pairs(data, made, findings)
+    by_class = None
+    if made.labels is not None and len(data.classes) <= 40:
+        rows = [torch.nonzero(made.labels == c)[:8, 0] for c in range(len(data.classes))]
+        if all(len(r) == 8 for r in rows):
+            by_class = sheet(made.records[torch.cat(rows).numpy()], 8)
+    pictures = Pictures(
+        made=sheet(made.records[:64], 8), real=sheet(data.records("holdout", 64, seed), 8), progress=progress,
+        pairs=pairs, by_class=by_class,
+    )  # fmt: skip
+    html, _ = write_report(
+        folder, title=title, verdict=verdict, findings=findings, facts=facts, pictures=pictures, curves=curves,
+        pairs=numbers, cost=entries, reproduce=reproduce, recipe=recipe, doctor=doctor, data=survey(data),
+    )  # fmt: skip
+    return verdict, html
+
+
+def _pairs(data: Data, made: Made, findings: Sequence[Finding]) -> tuple[list[Pair], list[dict[str, Any]]]:
+    """The closest made and training records, as pictures and as numbers."""
+    rows = next((list(f.detail["pairs"]) for f in findings if "pairs" in f.detail), [])[:PAIRS]
+    pairs, numbers = [], []
+    for row in rows:
+        m, t, distance = int(row[0]), int(row[1]), float(row[2])
+        near = int(data.train[t])
+        names = data.contents.names
+        pairs.append(Pair(data.codec.sheet(made.records[m : m + 1], 1),
+                          data.codec.sheet(data.contents.records[near : near + 1], 1), distance))  # fmt: skip
+        numbers.append({"made": m, "nearest": names[near] if names else near, "distance": distance})
+    return pairs, numbers
+
+
+def facts(data: Data, **more: str) -> dict[str, Any]:  # lines of the title block
+    """What the report says of where it comes from."""
+    from karat import __version__
+
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "data": Path(data.path).name,
+        "fingerprint": data.fingerprint[:16],
+        "karat": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        **more,
+    }
+

@@ -1,0 +1,177 @@
+"""A recipe: a family with its settings and a budget, from a file under recipes/ or a person's own TOML; data, not a class."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import json
+import sys
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from karat.errors import FitError
+
+FOLDER = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class Training:
+    """The `[train]` table of a recipe: how the one loop is to run it."""
+
+    minutes: float = 5.0
+    batch: int = 64
+    average: float = 0.998
+    precision: str = "auto"  # or fp32, fp32-channels-last, bf16, bf16-channels-last
+    clock: str = "wall"  # or cpu: minutes of computing, for machines shared with others
+    enough: int = 2_000_000  # points seen by which the recipe has usually given most of what it can
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """name, family (a file under families/, or the path of a person's own), settings of its Config, and of the loop."""
+
+    name: str
+    family: str
+    about: str
+    model: Mapping[str, Any]
+    train: Training
+    needs: tuple[str, ...] = ()  # "labels": only for data that has them
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "family": self.family, "about": self.about, "model": dict(self.model),
+                "train": dataclasses.asdict(self.train), "needs": list(self.needs)}
+
+    @staticmethod
+    def from_dict(d: Mapping[str, Any]) -> Recipe:
+        return Recipe(d["name"], d["family"], d["about"], d["model"],
+                      settings(Training, d["train"], "train"), tuple(d["needs"]))
+
+
+def names() -> tuple[str, ...]:
+    """Every recipe that comes with the install."""
+    return tuple(sorted(p.stem for p in FOLDER.glob("*.toml")))
+
+
+def load(name: str, changes: Sequence[str] = (), family: str | None = None) -> Recipe:
+    """The recipe of that name or file, with `changes` such as "model.width=128" made; FitError when it does not exist."""
+    if family is not None:
+        table: dict[str, Any] = {"family": family, "about": f"the family of {family}, at its defaults"}
+        name = Path(family).stem
+    else:
+        path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+        if not path.is_file():
+            raise FitError(_unknown("recipe", name, names()))
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except tomllib.TOMLDecodeError as error:
+            raise FitError(f"{path} is not valid TOML: {error}.") from None
+        name = path.stem
+    for change in changes:
+        _set(table, change)
+    unknown = set(table) - {"family", "about", "needs", "model", "train"}
+    if unknown:
+        raise FitError(_unknown("recipe key", min(unknown), ("family", "about", "needs", "model", "train")))
+    recipe = Recipe(name, table["family"], table.get("about", ""), table.get("model", {}),
+                    settings(Training, table.get("train", {}), "train"), tuple(table.get("needs", ())))
+    config(recipe)  # refuses unknown settings before anything is read
+    return recipe
+
+
+def _set(table: dict[str, Any], change: str) -> None:
+    key, sign, text = change.partition("=")
+    if not sign or "." not in key:
+        raise FitError(f"--set {change!r}: wanted the form table.key=value, for example model.width=128.")
+    try:
+        value = tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *tables, last = key.strip().split(".")
+    for part in tables:
+        table = table.setdefault(part, {})
+    table[last] = value
+
+
+def module(family: str) -> types.ModuleType:
+    """The module of a family: a file under families/ by its name, or any file ending in .py by its path."""
+    if family.endswith(".py"):
+        path = Path(family)
+        if not path.is_file():
+            raise FitError(f"{family} does not exist; --family wants the path of a Python file exporting Config and Model.")
+        key = "karat_family_" + hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+        if key in sys.modules:
+            return sys.modules[key]
+        spec = importlib.util.spec_from_file_location(key, path)
+        assert spec is not None and spec.loader is not None
+        loaded = importlib.util.module_from_spec(spec)
+        sys.modules[key] = loaded
+        spec.loader.exec_module(loaded)
+    else:
+        known = families()
+        if family not in known:
+            raise FitError(_unknown("family", family, known))
+        loaded = importlib.import_module(f"karat.families.{family}")
+    for name in ("Config", "Model"):
+        if not hasattr(loaded, name):
+            raise FitError(f"{family} exports no {name}; a family exports a Config dataclass and a Model.")
+    return loaded
+
+
+def families() -> tuple[str, ...]:
+    """Every family that comes with the install."""
+    folder = Path(__file__).parent / "families"
+    return tuple(sorted(p.stem for p in folder.glob("*.py") if p.stem not in ("__init__", "generator")))
+
+
+def config(recipe: Recipe) -> Any:
+    """The family's Config with the recipe's settings."""
+    return settings(module(recipe.family).Config, recipe.model, "model")
+
+
+def settings(cls: type[Any], table: Mapping[str, Any], where: str) -> Any:
+    """`cls`, a frozen dataclass, from a table; unknown keys and wrong types are refused with what was wanted."""
+    hints = typing.get_type_hints(cls)
+    known = tuple(f.name for f in dataclasses.fields(cls))
+    values = {}
+    for key, value in table.items():
+        if key not in known:
+            raise FitError(_unknown("setting", f"{where}.{key}", tuple(f"{where}.{k}" for k in known)))
+        values[key] = _check(value, hints[key], f"{where}.{key}")
+    return cls(**values)
+
+
+def _check(value: Any, hint: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return value if isinstance(value, hint) else settings(hint, value, where)
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        if value not in args:
+            raise FitError(_unknown(where, str(value), tuple(map(str, args))))
+        return value
+    if origin is tuple:
+        return tuple(value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and (not isinstance(value, hint) or (hint is int and isinstance(value, bool))):
+        raise FitError(f"{where}={value!r}: wanted {hint.__name__}.")
+    return value
+
+
+def _unknown(kind: str, found: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(found, known, 1, 0.4)
+    hint = f"Did you mean {near[0]}? " if near else ""
+    return f"no {kind} {found!r}. {hint}There are: {', '.join(known)}."
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """What identifies the recipe's computation, for caches."""
+    text = json.dumps([recipe.family, recipe.model, recipe.train.batch], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+

@@ -1,0 +1,276 @@
+"""Drives the one loop for a person: saves, signals, the progress bar, pictures of progress, and the doctor's visits."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from types import FrameType
+from typing import Any
+
+import safetensors.torch
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from karat import doctor, training
+from karat.data import Data, batches
+from karat.errors import FitError, KaratError, RunError
+from karat.families.generator import Batches, Learned
+from karat.modalities.cache import cache_folder
+from karat.recipe import Recipe, config, fingerprint, module
+from karat.run import Run, safe_header, write_whole
+from karat.space import Space
+
+PICTURES = 64
+
+
+class Interrupted(KaratError):
+    """A person or the system asked the training to stop; all is saved. `code` is the exit code owed."""
+
+    def __init__(self, message: str, code: int) -> None:
+        self.args = (message,)
+        self.code = code
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name, or for "auto" the best there is: CUDA, then MPS, then the CPU."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise FitError(f"device {name!r} cannot be used here ({str(error).splitlines()[0]}). Use --device cpu.") from None
+    return device
+
+
+def describe(device: torch.device) -> str:
+    """The device in words."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)} (CUDA)"
+    if device.type == "mps":
+        return "Apple GPU (MPS)"
+    return f"CPU, {torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
+
+
+def build(recipe: Recipe, space: Space, classes: int, seed: int) -> Learned:
+    """The recipe's model for this space, weights drawn with `seed`; FitError when the family cannot live there."""
+    exported = module(recipe.family)
+    if not isinstance(space, exported.Model.spaces):
+        fits = ", ".join(cls.__name__ for cls in exported.Model.spaces)
+        raise FitError(f"the family {recipe.family} lives in {fits}, and these data are a {type(space).__name__}.")
+    if "labels" in recipe.needs and classes == 0:
+        raise FitError(
+            f"the recipe {recipe.name} needs labels and these data have none. Sort them into one folder per class, "
+            "or use --recipe gan."
+        )
+    torch.manual_seed(seed)
+    made: Learned = exported.Model(space, classes, config(recipe))
+    return made
+
+
+def pick_precision(
+    recipe: Recipe, model: Learned, batch: Batches, plan: training.Plan, device: torch.device
+) -> tuple[training.Precision, str]:
+    """The fastest precision on this machine and why; measured once and remembered, so that the same seed stays the same."""
+    if recipe.train.precision != "auto":
+        chosen: Any = recipe.train.precision
+        if chosen not in training.PRECISIONS:
+            raise FitError(f"train.precision={chosen!r}: there are auto, {', '.join(training.PRECISIONS)}.")
+        return chosen, "as asked"
+    key = "-".join([
+        device.type, torch.__version__, str(torch.get_num_threads()), fingerprint(recipe),
+        "x".join(map(str, model.space.shape)), str(model.classes),
+    ])  # fmt: skip
+    shelf = cache_folder(None) / "precision.json"
+    try:
+        known = json.loads(shelf.read_text())
+    except (OSError, ValueError):
+        known = {}
+    times = known.get(key)
+    if times is None:
+        seconds = 2.0 if plan.minutes is None else min(2.0, 1.2 * plan.minutes)
+        times = training.probe(model, batch, plan, seconds)
+        shelf.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(shelf, json.dumps({**known, key: times}).encode())
+    best: training.Precision = min(times, key=lambda name: times[name])
+    # a gain under 3% is noise: stay plain
+    if times[best] > 0.97 * times["fp32"]:
+        best = "fp32"
+    return best, f"{times['fp32'] / times[best]:.2f} times the speed of plain fp32 on this machine"
+
+
+def checkpoint(model: Learned, state: training.State) -> bytes:
+    """Everything to continue from, as one safetensors file."""
+    tensors = {f"model.{k}": v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    tensors |= {k: v.contiguous() for k, v in state.tensors().items()}
+    return safetensors.torch.save(tensors, {"state": json.dumps(state.numbers())})
+
+
+def restore(blob: bytes, model: Learned, precision: training.Precision) -> training.State:
+    """Puts a checkpoint's weights into `model` and gives its state."""
+    safe_header(blob)
+    length = int.from_bytes(blob[:8], "little")
+    numbers = json.loads(json.loads(blob[8 : 8 + length])["__metadata__"]["state"])
+    tensors = safetensors.torch.load(blob)
+    put(model, {k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
+    training.lay_out(model, precision)
+    return training.State.restore(model, numbers, tensors)
+
+
+def put(model: Learned, weights: dict[str, torch.Tensor]) -> None:
+    """Loads weights by name; RunError when they are of another model."""
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise RunError(f"the saved weights do not fit the recipe: {reason}") from None
+
+
+def load_model(run: Run, space: Space, classes: int, device: torch.device) -> Learned:
+    """The finished model of a run, ready to sample."""
+    recipe = Recipe.from_dict(run.spec["recipe"])
+    model = build(recipe, space, classes, run.spec["seed"])
+    blob = run.load_model()
+    safe_header(blob)
+    put(model, safetensors.torch.load(blob))
+    return model.to(device).eval()
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM instead of dying of them; the second one kills at once."""
+    got: list[int] = []
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        if got:
+            os._exit(128 + number)
+        got.append(number)
+
+    try:
+        kept = {s: signal.signal(s, heard) for s in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: the caller's signals are not ours to take
+        kept = {}
+    try:
+        yield got
+    finally:
+        for s, handler in kept.items():
+            signal.signal(s, handler)
+
+
+def drive(
+    run: Run, model: Learned, data: Data, plan: training.Plan, state: training.State, console: Console, tensorboard: bool
+) -> list[doctor.Notice]:
+    """Trains to the end of the plan and saves the finished model; raises Interrupted, with all saved, when asked to stop."""
+    device = next(model.parameters()).device
+    batch = batches(data, plan.batch, plan.seed, device)
+    writer = _tensorboard(run) if tensorboard else None
+    history = run.lines("history.jsonl")
+    notices: dict[str, doctor.Notice] = {}
+    budget = 60 * plan.minutes if plan.minutes is not None else None
+    next_record, next_picture, saved = state_fraction(history), 0.1, time.monotonic()
+    while next_picture <= next_record:
+        next_picture += 0.1
+    shown = time.monotonic()
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn(),
+        TextColumn("{task.fields[rate]}  {task.fields[losses]}"), console=console, transient=True,
+        disable=not console.is_terminal,
+    )  # fmt: skip
+    with _signals() as asked, bar:
+        task = bar.add_task("training", total=1.0, rate="", losses="")
+        for p in training.train(model, batch, plan, state):
+            now = time.monotonic()
+            if p.fraction >= next_record or p.fraction >= 1.0:
+                record = _record(p, model, state)
+                run.append("history.jsonl", record)
+                history.append(record)
+                next_record = p.fraction + 0.005
+                for notice in doctor.watch(history):
+                    if notice.name not in notices:
+                        console.print(f"doctor: {notice.name}: {notice.evidence}. Remedy: {notice.remedy}.")
+                    notices[notice.name] = notice
+                if writer is not None:
+                    for key, value in record.items():
+                        writer.add_scalar(key, value, p.step)
+            if now - shown > 0.25 and console.is_terminal:
+                shown = now
+                bar.update(task, completed=p.fraction, rate=f"{p.samples / p.seconds:,.0f}/s", losses=_losses(p))
+            if p.fraction >= next_picture and p.fraction < 1.0:
+                tenth = min(9, int(p.fraction * 10 + 1e-9))
+                next_picture = (tenth + 1) / 10
+                quick = training.preview(model, batch, state, 0.3 if budget is None else min(0.45, 0.002 * budget))
+                picture(run, data, quick, tenth * 10)
+                if not console.is_terminal:
+                    console.print(f"{tenth * 10}%  step {p.step:,}  {p.samples / p.seconds:,.0f} samples/s  {_losses(p)}")
+            if asked or now - saved > 15 or p.fraction >= 1.0:
+                run.save_checkpoint(state.step, checkpoint(model, state))
+                saved = time.monotonic()
+            if asked:
+                code = 128 + asked[0]
+                raise Interrupted(
+                    f"stopped at {p.fraction:.0%} (step {p.step:,}); all is saved. Continue with `karat train {run.path}`.",
+                    code,
+                )
+    weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    run.save_model(safetensors.torch.save(weights))
+    run.put("doctor.json", [n.to_dict() for n in notices.values()])
+    picture(run, data, model, 100)
+    if writer is not None:
+        writer.close()
+    return list(notices.values())
+
+
+def state_fraction(history: list[dict[str, Any]]) -> float:
+    """How far the recorded history reaches."""
+    return float(history[-1]["fraction"]) if history else 0.0
+
+
+def _record(p: training.Progress, model: Learned, state: training.State) -> dict[str, float]:
+    record = {"fraction": p.fraction, "step": p.step, "seconds": p.seconds, "samples": p.samples,
+              "skipped": state.skipped} | {k: float(v) for k, v in p.seen.items()}  # fmt: skip
+    for name, player in model.players().items():
+        slopes = [g for q in player.module.parameters() if (g := q.grad) is not None]
+        if slopes:
+            record[f"slope/{name}"] = float(torch.nn.utils.get_total_norm(slopes))
+    return record
+
+
+def _losses(p: training.Progress) -> str:
+    return "  ".join(f"{k} {float(v):.3g}" for k, v in list(p.seen.items())[:4])
+
+
+def picture(run: Run, data: Data, model: Learned, percent: int) -> None:
+    """Saves what `model` makes of one fixed noise, as a sheet of 64."""
+    device = next(model.parameters()).device
+    y = None
+    if model.heeds:  # every class in turn
+        y = torch.arange(PICTURES, device=device) % model.classes
+    points = model.sample(PICTURES, y, torch.Generator(device).manual_seed(0)).cpu()
+    run.file(f"samples/{percent:03d}.png").write_bytes(data.codec.sheet(data.codec.decode(points), 8))
+
+
+def _tensorboard(run: Run) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise FitError("TensorBoard is not installed; pip install 'karat[tensorboard]', or leave out --tensorboard.") from None
+    return SummaryWriter(str(run.path / "tensorboard"))
+
+
+def with_budget(recipe: Recipe, minutes: float | None, steps: int | None, samples: int | None, seed: int) -> training.Plan:
+    """The recipe's plan with the budget that was asked for, or its own."""
+    own = recipe.train
+    if minutes is None and steps is None and samples is None:
+        minutes = own.minutes
+    if own.clock not in ("wall", "cpu"):
+        raise FitError(f"train.clock={own.clock!r}: there are wall and cpu.")
+    plan = training.Plan(minutes, steps, samples, own.batch, own.average, seed)
+    return replace(plan, clock="cpu" if own.clock == "cpu" else "wall")

@@ -1,0 +1,288 @@
+"""The one training loop: players, turns, a budget, averaged weights; the k-th step is a pure function of (seed, k)."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import ctypes
+import math
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from karat.errors import DivergedError, FitError
+from karat.families.generator import Batches, Learned, Player
+from karat.space import Batch
+
+Precision = Literal["fp32", "fp32-channels-last", "bf16", "bf16-channels-last"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "bf16-channels-last", "fp32-channels-last")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A budget: exactly one of minutes, steps (rounds of turns) and samples (points seen); and what the loop needs.
+
+    clock: what a minute is: "wall", or "cpu" (seconds this process computed) on a machine shared with others.
+    """
+
+    minutes: float | None = None
+    steps: int | None = None
+    samples: int | None = None
+    batch: int = 64
+    average: float = 0.998
+    seed: int = 0
+    precision: Precision = "fp32"
+    clock: Literal["wall", "cpu"] = "wall"
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("minutes", "steps", "samples") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise FitError(
+                f"a budget is one of minutes, steps or samples; {' and '.join(given) or 'none'} given. "
+                "Say for example --minutes 5."
+            )
+        if any(getattr(self, name) <= 0 for name in given) or self.batch < 2:
+            raise FitError(f"{given[0]}={getattr(self, given[0])} with batch={self.batch}: both must be positive.")
+
+    def now(self) -> float:
+        return time.process_time() if self.clock == "cpu" else time.monotonic()
+
+    def used(self, step: int, drawn: int, seconds: float, settling: float) -> float:
+        """The fraction of the learning budget used, in [0, 1]; `settling` is the share of a time budget kept for the end."""
+        if self.steps is not None:
+            return min(1.0, step / self.steps)
+        if self.samples is not None:
+            return min(1.0, drawn * self.batch / self.samples)
+        assert self.minutes is not None
+        return min(1.0, seconds / (60 * self.minutes * (1 - settling)))
+
+
+@dataclass
+class State:
+    """Where a run is: all that a continued run needs beside the model's own weights."""
+
+    step: int = 0
+    drawn: int = 0
+    seconds: float = 0.0
+    settled: bool = False
+    optimisers: dict[str, torch.optim.Adam] = field(default_factory=dict)
+    averages: dict[str, list[Tensor]] = field(default_factory=dict)
+    skipped: int = 0  # turns whose loss was not finite
+    turns: dict[str, int] = field(default_factory=dict)  # taken by each player
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that is a tensor, by name, for one safetensors file."""
+        out: dict[str, Tensor] = {}
+        for name, optimiser in self.optimisers.items():
+            for i, p in enumerate(optimiser.param_groups[0]["params"]):
+                for key, value in optimiser.state.get(p, {}).items():
+                    out[f"optimiser.{name}.{i}.{key}"] = torch.as_tensor(value).detach().cpu()
+        for name, average in self.averages.items():
+            for i, value in enumerate(average):
+                out[f"average.{name}.{i}"] = value.detach().cpu()
+        return out
+
+    def numbers(self) -> dict[str, Any]:
+        return {"step": self.step, "drawn": self.drawn, "seconds": self.seconds, "settled": self.settled,
+                "skipped": self.skipped, "turns": self.turns}
+
+    @staticmethod
+    def restore(model: Learned, numbers: dict[str, Any], tensors: dict[str, Tensor]) -> State:
+        """The state whose `numbers()` and `tensors()` these are, for `model` laid out as it will be trained."""
+        state = State(numbers["step"], numbers["drawn"], numbers["seconds"], numbers["settled"],
+                      skipped=numbers["skipped"], turns=dict(numbers["turns"]))
+        state.begin(model)
+        for name, optimiser in state.optimisers.items():
+            for i, p in enumerate(optimiser.param_groups[0]["params"]):
+                prefix = f"optimiser.{name}.{i}."
+                kept = {k[len(prefix):]: v for k, v in tensors.items() if k.startswith(prefix)}
+                if kept:
+                    # the fused optimiser walks memory in order, so its state must lie as the weights do
+                    optimiser.state[p] = {
+                        k: v.to(p.device).clone() if k == "step" else torch.empty_like(p).copy_(v)
+                        for k, v in kept.items()
+                    }
+            for i, value in enumerate(state.averages[name]):
+                value.copy_(tensors[f"average.{name}.{i}"])
+        return state
+
+    def begin(self, model: Learned) -> None:
+        """Optimisers and averages for every player of `model`."""
+        for name, player in model.players().items():
+            parameters = list(player.module.parameters())
+            self.optimisers[name] = torch.optim.Adam(parameters, lr=player.lr, betas=player.betas, fused=True)
+            self.averages[name] = [p.detach().clone() for p in parameters]
+            self.turns.setdefault(name, 0)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """After one round: how far, how fast, and what the players saw. `seen` values are tensors: reading one waits for it."""
+
+    step: int
+    fraction: float
+    seconds: float
+    samples: int
+    seen: dict[str, Tensor]
+
+
+def train(model: Learned, batch: Batches, plan: Plan, state: State) -> Iterator[Progress]:
+    """Learns until the budget is used, yielding after every round; `model` and `state` are changed in place.
+
+    When it ends, `model` holds the averaged weights and is settled. Raises DivergedError when the loss stays non-finite.
+    """
+    device = next(model.parameters()).device
+    if state.settled:
+        return
+    lay_out(model, plan.precision)
+    if not state.optimisers:
+        state.begin(model)
+    began = plan.now() - state.seconds
+    players, turns = model.players(), model.turns()
+    prepared: set[str] = set()
+    bad = 0
+    model.train()
+    while (fraction := plan.used(state.step, state.drawn, plan.now() - began, model.settling)) < 1.0:
+        active = [name for name in turns if players[name].start <= fraction < players[name].stop]
+        seen: dict[str, Tensor] = {}
+        x = y = None
+        for i, name in enumerate(active):
+            player = players[name]
+            if name not in prepared:
+                _take_averages(players, state, finished_at=fraction)
+                model.prepare(batch, name)
+                model.train()
+                prepared.add(name)
+            if name == active[0] or x is None:
+                x, y = batch(state.drawn)
+                state.drawn += 1
+            rng = torch.Generator(device).manual_seed(_mix(plan.seed, state.step, i))
+            torch.manual_seed(_mix(plan.seed, state.step, i))
+            with autocast(device, plan.precision):
+                loss, shown = model.loss(Batch(x, y, fraction, rng), name)
+            seen.update(shown)
+            if device.type == "cpu" and not math.isfinite(loss.item()):
+                bad += 1
+                state.skipped += 1
+                if bad > 20:
+                    raise DivergedError(
+                        f"the loss of the {name} was not finite for 20 turns, up to step {state.step}. "
+                        "Lower the rate, for example --set model.lr=0.0005; the last good state is kept."
+                    )
+                continue
+            bad = 0
+            _update(state, name, player, loss, fraction, plan.average)
+        if device.type != "cpu" and state.step % 100 == 99 and not all(bool(v.isfinite()) for v in seen.values()):
+            raise DivergedError(
+                f"a loss was not finite at step {state.step}. Lower the rate, for example --set model.lr=0.0005; "
+                "the last good state is kept."
+            )
+        state.step += 1
+        state.seconds = plan.now() - began
+        yield Progress(state.step, plan.used(state.step, state.drawn, state.seconds, model.settling), state.seconds,
+                       state.drawn * plan.batch, seen)
+    _take_averages(players, state, finished_at=2.0)
+    left = None if plan.minutes is None else max(0.05, 60 * plan.minutes - (plan.now() - began))
+    model.to(memory_format=torch.contiguous_format)
+    model.settle(batch, left)
+    model.eval()
+    state.settled, state.seconds = True, plan.now() - began
+
+
+def preview(model: Learned, batch: Batches, state: State, seconds: float) -> Learned:
+    """A copy of `model` with averaged weights, settled within about `seconds`, for a picture of how far it has come."""
+    copied = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
+    _take_averages(copied.players(), state, finished_at=2.0)
+    copied.settle(batch, seconds)
+    return copied.eval()
+
+
+def _update(state: State, name: str, player: Player, loss: Tensor, fraction: float, average: float) -> None:
+    optimiser, kept = state.optimisers[name], state.averages[name]
+    group = optimiser.param_groups[0]
+    parameters = group["params"]
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward(inputs=parameters)  # others' gradients are not even computed
+    turn = state.turns[name]
+    group["lr"] = player.lr * _rate(fraction, turn, player)
+    optimiser.step()
+    state.turns[name] = turn + 1
+    with torch.no_grad():
+        decay = min(average, 1 - 1 / (0.1 * turn + 1))
+        torch._foreach_lerp_(kept, parameters, 1 - decay)
+
+
+def _rate(fraction: float, turn: int, player: Player) -> float:
+    """1 at the peak: a warm-up in steps, flat, then linear to 0 at the end of the player's part of the budget."""
+    part = (fraction - player.start) / (player.stop - player.start)
+    return min(1.0, (turn + 1) / max(1, player.warmup)) * min(1.0, max(0.0, (1 - part) / (1 - player.flat)))
+
+
+@torch.no_grad()
+def _take_averages(players: dict[str, Player], state: State, finished_at: float) -> None:
+    """Players whose part is over at this fraction take their averaged weights."""
+    for name, player in players.items():
+        if player.stop <= finished_at:
+            for p, kept in zip(player.module.parameters(), state.averages[name], strict=True):
+                p.copy_(kept)
+
+
+def _mix(seed: int, step: int, turn: int) -> int:
+    """A seed for this turn, far from its neighbours' (splitmix64)."""
+    x = (seed * 0x9E3779B97F4A7C15 + step * 64 + turn + 1) & (2**64 - 1)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = ((x ^ (x >> shift)) * factor) & (2**64 - 1)
+    return (x ^ (x >> 31)) & (2**63 - 1)
+
+
+def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[Any]:
+    """Matrix products and convolutions in bfloat16, where the precision says so."""
+    if precision.startswith("bf16"):
+        return torch.autocast(device.type, torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def lay_out(model: nn.Module, precision: Precision) -> None:
+    """Puts the weights of `model` in the memory format of `precision`; the averages and optimisers made after it follow."""
+    model.to(memory_format=torch.channels_last if precision.endswith("channels-last") else torch.contiguous_format)
+
+
+def tune_machine(threads: int | None) -> None:
+    """Settings of this process that change speed and nothing else: threads, denormals, and how memory is kept.
+
+    glibc returns and refetches every large block by default, which costs small nets on a CPU 17 to 27% of their time.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            libc = ctypes.CDLL("libc.so.6")
+            for option, value in ((-3, 1 << 25), (-1, (1 << 31) - 1), (-2, 1 << 26)):  # mmap, trim, top pad
+                libc.mallopt(option, value)
+
+
+def probe(model: Learned, batch: Batches, plan: Plan, seconds: float) -> dict[str, float]:
+    """Seconds a round takes on this machine in each precision and memory format, measured on throwaway copies in turn."""
+    device = next(model.parameters()).device
+    trials = {}
+    for precision in PRECISIONS:
+        trial_plan = Plan(steps=1_000_000, batch=plan.batch, seed=plan.seed, precision=precision)
+        trials[precision] = train(copy.deepcopy(model), batch, trial_plan, State())
+    best: dict[str, float] = {}
+    began, rounds = time.perf_counter(), 0
+    while rounds < 4 or time.perf_counter() - began < seconds:
+        for precision, trial in trials.items():
+            start = time.perf_counter()
+            next(trial)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if rounds >= 2:  # the first rounds warm up
+                best[precision] = min(best.get(precision, math.inf), time.perf_counter() - start)
+        rounds += 1
+    return best
