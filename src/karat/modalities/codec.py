@@ -81,6 +81,10 @@ class Codec(ABC):
         """Ordinary files, one per record, named `<stem><suffix>`."""
 
     @abstractmethod
+    def conform(self, records: np.ndarray) -> np.ndarray:
+        """Somebody else's records of this kind of content, brought to the form of ours."""
+
+    @abstractmethod
     def sheet(self, records: np.ndarray, columns: int) -> bytes:
         """A PNG that shows the records side by side, for a person to look at."""
 

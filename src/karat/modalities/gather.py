@@ -21,7 +21,7 @@ from karat.modalities.picture import Header, decode, peek
 T = TypeVar("T")
 SMALLEST = 32  # pictures; fewer teach nothing
 WANTED = 200
-NATIVE = range(8, 129)  # sides, in pixels, at which pictures of one size are left as they are
+NATIVE = range(8, 129)  # sides, in pixels, at which pictures that share one size (99% of them) keep it
 
 
 def refuse_few(where: str, pieces: Iterable[Piece], count: int) -> None:
@@ -49,10 +49,9 @@ def target_size(sizes: Mapping[tuple[int, int], int], asked: int | None) -> tupl
     """(width, height) to bring pictures of these sizes to."""
     if asked is not None:
         return asked, asked
-    if len(sizes) == 1:
-        width, height = next(iter(sizes))
-        if width in NATIVE and height in NATIVE:
-            return width, height
+    (width, height), count = max(sizes.items(), key=lambda item: item[1])
+    if count >= 0.99 * sum(sizes.values()) and width in NATIVE and height in NATIVE:
+        return width, height
     shorts = sorted((min(size), count) for size, count in sizes.items())
     half, seen, median = sum(sizes.values()) / 2, 0, 0
     for short, count in shorts:

@@ -148,6 +148,21 @@ class Images(Codec):
         eight = np.rint(records / 257).astype(np.uint8) if self.bits == 16 else np.asarray(records)
         return np.repeat(eight, 3, 3) if self.channels == 1 else eight
 
+    def conform(self, records: np.ndarray) -> np.ndarray:
+        """Pictures [n, h, w, c] of any size and mode at this codec's size, channels and depth."""
+        dtype = np.uint16 if self.bits == 16 else np.uint8
+        if records.dtype != dtype:
+            high = records.astype(np.uint32)
+            records = (high * 257 if dtype == np.uint16 else (high + 128) // 257).astype(dtype)
+        if records.shape[3] != self.channels:
+            if self.channels == 1:  # ITU-R 601 luma, as Pillow converts RGB to L
+                records = np.rint(records @ np.array([0.299, 0.587, 0.114]))[..., None].astype(dtype)
+            else:
+                records = np.repeat(records, self.channels, axis=3)
+        if records.shape[1:3] != (self.height, self.width):
+            records = np.stack([resize_record(record, (self.width, self.height)) for record in records])
+        return records
+
     def sheet(self, records: np.ndarray, columns: int) -> bytes:
         out = io.BytesIO()
         contact_sheet(self.show(records), columns).save(out, "PNG")
