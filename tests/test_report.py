@@ -149,9 +149,10 @@ def test_page_and_json_tell_the_same_verdict_for_each_word(tmp_path: Path) -> No
 
 
 def test_a_report_of_nothing_still_stands(tmp_path: Path) -> None:
+    verdict = judge([], total([]), Prices(), rights=None, labelled=None, seed=0)
     html, _ = write_report(
-        tmp_path, title="Empty", verdict=judge([], total([]), Prices(), rights=None, labelled=None, seed=0), findings=[],
-        facts={}, pictures=Pictures(), curves=[], pairs=[], cost=[], reproduce=[], recipe={}, doctor=[], data={},
+        tmp_path, title="Empty", verdict=verdict, findings=[], facts={}, pictures=Pictures(), curves=[],
+        pairs=[], cost=[], reproduce=[], recipe={}, doctor=[], data={},
     )  # fmt: skip
     assert Page(html.read_text(encoding="utf-8")).open == []
 

@@ -133,8 +133,9 @@ def test_a_wrong_price_is_refused_by_name(tmp_path: Path, text: str, says: str) 
 
 
 def test_numbers_read_as_a_person_writes_them() -> None:
-    shown = [number(v) for v in (0.0, 0.01234, 1.234, 12.0, 123.4, 12345.6, -0.5, float("nan"), 2e-6)]
-    assert shown == ["0", "0.0123", "1.23", "12", "123", "12,300", "\u22120.5", "—", "2.00e-6"]
+    shown = [number(v) for v in (0.0, 0.01234, 1.234, 12.0, 123.4, 280.0, 999.6, 12345.6, -0.5, float("nan"), 2e-6)]
+    assert shown == ["0", "0.0123", "1.23", "12", "123", "280", "1,000", "12,300", "\u22120.5", "—", "2.00e-6"]
+    assert duration(0.42) == "420 ms" and money(200, "USD") == "$200.00"
     assert [duration(s) for s in (0.042, 3.21, 59, 59.7, 3725, 190000)] == [
         "42 ms", "3.2 s", "59 s", "1 min", "1 h 2 min", "2 d 4 h",
     ]  # fmt: skip
@@ -143,6 +144,6 @@ def test_numbers_read_as_a_person_writes_them() -> None:
     assert chance(1.0) == "over 99%" and chance(0.0) == "under 1%" and chance(0.5) == "50%"
 
 
-@given(st.floats(1e-4, 1e11))
+@given(st.floats(1e-4, 1e11) | st.integers(1, 2000).map(float))
 def test_a_number_keeps_three_digits(x: float) -> None:
     assert float(number(x).replace(",", "")) == pytest.approx(x, rel=0.006)

@@ -82,7 +82,8 @@ def range_bar(finding: Finding) -> Markup:
         f"real data {number(finding.real)}"
     )
     return Markup(
-        f'<svg class="range {state}" viewBox="0 0 200 24" role="img" aria-label="{escape(label)}">'
+        f'<svg class="range {state}" viewBox="0 0 200 24" preserveAspectRatio="xMinYMid" '
+        f'role="img" aria-label="{escape(label)}">'
         f'<path class="axis" d="M6 13H194"/>{real}'
         f'<rect class="bar" x="{left:.1f}" y="9" width="{max(2.0, right - left):.1f}" height="8" rx="2"/>'
         f'<circle class="value" cx="{at(finding.value):.1f}" cy="13" r="4.5"/></svg>'

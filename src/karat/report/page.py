@@ -189,27 +189,23 @@ def _key_numbers(verdict: Verdict, findings: Sequence[Finding], cost: Sequence[E
         out.append((words.money(value.cpa, verdict.currency), "per accepted item", f"90% range {low} to {high}"))
         share = "" if verdict.assumed_share is None else f"{100 * verdict.assumed_share:.0f}% of its spread is assumed"
         out.append((words.chance(value.p_pays), "chance that it pays", share))
-    for rooms in (("usefulness",), ("fidelity",), ("diversity",), ("memory",)):
-        mine = [f for f in findings if f.assay in rooms and math.isfinite(f.value)]
-        if mine:
-            f = next((f for f in mine if f.raised), mine[0])
-            out.append((words.number(f.value), f.name, f"unseen real data: {words.number(f.real)}"))
-    if value is not None and len(out) > 4:
-        out = out[:2] + [o for o in out[2:] if o[1] in _telling(findings)][:2]
+    for f in _telling(findings)[: 4 - len(out)]:
+        out.append((words.number(f.value), f.name, f"unseen real data: {words.number(f.real)}"))
     spent = total(cost)
     out.append((words.duration(spent.wall_seconds), "of work in all", f"{words.duration(spent.cpu_seconds)} of CPU"))
     out.append((words.count(spent.runs), "runs in the ledger", f"{spent.failed} failed"))
     return out[:4]
 
 
-def _telling(findings: Sequence[Finding]) -> list[str]:
-    order = ("usefulness", "fidelity", "diversity", "memory")
-    rooms = [r for r in order if any(f.assay == r and math.isfinite(f.value) for f in findings)]
-    first = {
-        r: next(f for f in sorted((f for f in findings if f.assay == r), key=lambda f: not f.raised)) for r in rooms
-    }
-    ranked = sorted(rooms, key=lambda r: (not first[r].raised, order.index(r)))
-    return [first[r].name for r in ranked]
+def _telling(findings: Sequence[Finding]) -> list[Finding]:
+    """One finding per room, a raised one where there is one; rooms with faults first, copying before all."""
+    seen = [f for f in findings if math.isfinite(f.value)]
+    faults = [
+        r for r in ("memory", "usefulness", "fidelity", "diversity") if any(f.assay == r and f.raised for f in seen)
+    ]
+    rooms = [*faults, *(r for r in ("usefulness", "fidelity", "diversity", "memory") if r not in faults)]
+    mine = [[f for f in seen if f.assay == r] for r in rooms]
+    return [next((f for f in room if f.raised), room[0]) for room in mine if room]
 
 
 def _histograms(findings: Sequence[Finding]) -> list[tuple[str, Markup]]:

@@ -25,7 +25,7 @@ def number(x: float | None) -> str:
         return f"{sign}{float(f'{size:.3g}'):,.0f}"
     digits = max(0, 2 - math.floor(math.log10(float(f"{size:.3g}"))))
     text = f"{size:.{digits}f}"
-    return sign + (text.rstrip("0").rstrip(".") if float(text).is_integer() or digits > 2 else text)
+    return sign + (text.rstrip("0").rstrip(".") if "." in text and (float(text).is_integer() or digits > 2) else text)
 
 
 def count(n: int) -> str:
