@@ -271,6 +271,12 @@ def test_a_folder_of_heic_says_what_to_do(tmp_path: Path) -> None:
     assert "40 .heic (export them as JPEG first)" in refused(tmp_path)
 
 
+def test_pictures_without_a_suffix_are_said_to_be_so(tmp_path: Path) -> None:
+    for i in range(40):
+        Image.new("L", (8, 8)).save(tmp_path / str(i), format="png")
+    assert "holds no pictures that can be read, but 40 without a suffix" in refused(tmp_path)
+
+
 class _Run:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.mkdir, ("ran",)

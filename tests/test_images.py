@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import struct
 import zipfile
 from pathlib import Path
@@ -231,6 +232,28 @@ def test_other_files_are_counted_and_left_alone(tmp_path: Path) -> None:
     assert len(contents.records) == 40
     assert contents.facts["ignored"] == 6
     assert contents.facts["ignored_kinds"][".csv"] == 1
+
+
+def test_grey_pictures_stored_in_colour_are_said(tmp_path: Path) -> None:
+    for i, picture in enumerate(pictures(33, channels=1)):
+        Image.fromarray(picture.repeat(3, 2)).save(tmp_path / f"{i}.png")
+    contents = read(tmp_path)
+    assert contents.records.shape[3] == 3 and "grey but stored in colour" in contents.facts["notes"][0]
+    save_pictures(tmp_path, 1)
+    assert read(tmp_path).facts["notes"] == []
+
+
+def test_a_telephones_two_frame_jpeg_and_odd_names_are_read(tmp_path: Path) -> None:
+    save_pictures(tmp_path, 40)
+    first, second = (Image.fromarray(p) for p in pictures(2, seed=5))
+    first.save(tmp_path / "phone.jpg", format="MPO", save_all=True, append_images=[second])
+    with open(os.fsencode(tmp_path) + b"/\xff\xfe.png", "wb") as file:
+        file.write((tmp_path / "000.png").read_bytes())
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    contents = read(tmp_path)
+    assert len(contents.records) == 42 and contents.facts["formats"]["JPEG"] == 1
+    json.dumps(contents.names).encode()
 
 
 def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import BinaryIO
 
 from karat.errors import DataError, UnsafeFile
@@ -59,7 +59,7 @@ def list_folder(path: Path) -> Listing:
         if suffix in SUFFIXES and not _is_litter(name):
             pieces.append(Piece(name, status.st_size, status.st_mtime_ns, partial(_open_file, file)))
         else:
-            others[suffix if suffix else file.name] += 1
+            others[suffix_of(file)] += 1
     return _arrange(pieces, others)
 
 
@@ -80,6 +80,13 @@ def _walk(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
                 status = file.lstat()
             if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
                 yield file, status
+
+
+def suffix_of(file: PurePath) -> str:
+    """What to count a file under: its suffix, or its name where it is a hidden file."""
+    if file.name.startswith("."):
+        return file.name
+    return file.suffix.lower() if file.suffix else "without a suffix"
 
 
 def _raise(error: OSError) -> None:
@@ -166,7 +173,7 @@ def list_zip(path: Path, archive: zipfile.ZipFile) -> Listing:
         if suffix in SUFFIXES and not _is_litter(name):
             pieces.append(Piece(name, entry.file_size, entry.CRC, partial(_open_entry, archive, entry)))
         else:
-            others[suffix if suffix else PurePosixPath(name).name] += 1
+            others[suffix_of(PurePosixPath(name))] += 1
     return _arrange(pieces, others)
 
 

@@ -13,7 +13,9 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from karat.errors import DataError, UnsafeFile
-from karat.modalities.archive import TOTAL, open_zip
+from karat.modalities.archive import TOTAL, open_zip, sorted_classes
+from karat.modalities.cache import IN_MEMORY, Shelf
+from karat.modalities.picture import resize_record
 
 IDX = re.compile(r"images?[-._]?idx[34][-._]ubyte(\.gz)?$", re.IGNORECASE)
 IMAGES = ("train_images", "x_train", "X_train", "x", "X", "images", "imgs", "data", "arr_0")
@@ -236,3 +238,44 @@ def scale_of(blocks: list[Block]) -> Scale:
         return Scale(np.dtype(np.uint16), 0, 1) if grey else Scale(byte, 0, 1 / 257)
     wanted = "pixels are 0..255, 0..65535, or float in [0, 1] or [-1, 1]"
     raise DataError(f"{blocks[0].name} holds numbers from {low:g} to {high:g}; {wanted}.")
+
+
+def convert(views: list[Block], rows: np.ndarray, scale: Scale, goal: tuple[int, int], place: Shelf) -> np.ndarray:
+    """uint8 or uint16 records of the chosen rows, a few at a time; on disk, without a name, when larger than 256 MB."""
+    channels = min(views[0].images.shape[3], 3)
+    shape = (len(rows), goal[1], goal[0], channels)
+    records = place.allot(shape, scale.dtype, keep=False)
+    done, first = 0, 0
+    for block in views:
+        mine = rows[(rows >= first) & (rows < first + len(block.images))] - first
+        first += len(block.images)
+        for start in range(0, len(mine), 1024):
+            part = scale.apply(np.asarray(block.images[mine[start : start + 1024]]))
+            if part.shape[3] == 4:
+                part = _on_white(part)
+            if (part.shape[2], part.shape[1]) != goal:
+                part = np.stack([resize_record(record, goal) for record in part])
+            records[done : done + len(part)] = part
+            done += len(part)
+    if records.nbytes > IN_MEMORY:
+        place.discard(records)  # the mapping keeps the bytes for as long as they are used
+    return records
+
+
+def _on_white(pictures: np.ndarray) -> np.ndarray:
+    alpha = pictures[..., 3:].astype(np.uint32)
+    return ((pictures[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+def labels_of(views: list[Block], rows: np.ndarray) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Numbers of classes for the chosen rows and the names of the classes; none where the labels tell nothing apart."""
+    if any(block.labels is None for block in views):
+        return None, ()
+    values = np.concatenate([np.asarray(block.labels) for block in views])[rows]
+    found, inverse = np.unique(values, return_inverse=True)
+    classes = sorted_classes({str(value) for value in found})
+    if len(found) < 2 or len(found) > max(2, len(values) // 2):
+        return None, ()
+    order = {name: i for i, name in enumerate(classes)}
+    ranks = np.array([order[str(value)] for value in found], np.int64)
+    return ranks[inverse.reshape(-1)], classes

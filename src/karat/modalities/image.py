@@ -20,8 +20,8 @@ from torch import Tensor
 
 from karat.errors import DataError, FitError
 from karat.modalities import arrays
-from karat.modalities.archive import Listing, Piece, list_folder, list_zip, open_zip, sorted_classes
-from karat.modalities.cache import IN_MEMORY, Shelf, cache_folder, shelf
+from karat.modalities.archive import Listing, Piece, list_folder, list_zip, open_zip, suffix_of
+from karat.modalities.cache import Shelf, cache_folder, shelf
 from karat.modalities.codec import Codec, Contents
 from karat.modalities.gather import contents, gather, refuse_few, target_size, unreadable
 from karat.modalities.parquet import Tables, parquet_files
@@ -74,10 +74,10 @@ class Images(Codec):
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             try:
                 if kind in ("folder", "zip"):
-                    return _read_files(path, kind, size, limit, folder)
+                    return _say_if_grey(_read_files(path, kind, size, limit, folder))
                 if kind == "parquet":
-                    return _read_parquet(path, size, limit, folder)
-                return _read_arrays(path, kind, size, limit, folder)
+                    return _say_if_grey(_read_parquet(path, size, limit, folder))
+                return _say_if_grey(_read_arrays(path, kind, size, limit, folder))
             except OSError as error:
                 raise DataError(f"{path} cannot be read ({error}).") from error
 
@@ -224,7 +224,7 @@ def explain(path: Path) -> str:
         return f"{path} does not exist. Wanted: {WANTED}."
     if path.is_dir():
         files = (file for file in path.rglob("*") if file.is_file())
-        kinds = Counter(file.suffix.lower() or file.name for file in islice(files, 10_000))
+        kinds = Counter(suffix_of(file) for file in islice(files, 10_000))
         return f"{path} {_holds(kinds)}. Wanted: {WANTED}."
     if path.suffix.lower() in SUFFIXES:
         reason = unreadable(path)
@@ -242,10 +242,23 @@ def explain(path: Path) -> str:
 def _holds(others: Mapping[str, int]) -> str:
     if not others:
         return "is empty"
-    listed = ", ".join(f"{count} {suffix}" for suffix, count in Counter(others).most_common(5))
-    hint = " (export them as JPEG first)" if any(kind in others for kind in (".heic", ".heif", ".avif")) else ""
-    hint = " (give that file itself)" if any(kind in others for kind in (".zip", ".npy", ".npz")) else hint
+    shown = dict(Counter(others).most_common(5))
+    listed = ", ".join(f"{count} {suffix}" for suffix, count in shown.items())
+    hint = " (export them as JPEG first)" if any(kind in shown for kind in (".heic", ".heif", ".avif")) else ""
+    hint = " (give that file itself)" if any(kind in shown for kind in (".zip", ".npy", ".npz")) else hint
     return f"holds no pictures that can be read, but {listed}{hint}"
+
+
+def _say_if_grey(found: Contents) -> Contents:
+    """The contents, with a note where colour files hold nothing but grey."""
+    if found.records.shape[3] != 3:
+        return found
+    for start in range(0, len(found.records), 1024):
+        part = np.asarray(found.records[start : start + 1024])
+        if (part[..., 0] != part[..., 1]).any() or (part[..., 0] != part[..., 2]).any():
+            return found
+    note = "Every picture is grey but stored in colour; saved as grey there is a third as much to learn."
+    return replace(found, facts={**found.facts, "notes": [*found.facts["notes"], note]})
 
 
 def _read_files(path: Path, kind: str, size: int | None, limit: int | None, folder: Path) -> Contents:
@@ -343,8 +356,8 @@ def _read_arrays(path: Path, kind: str, size: int | None, limit: int | None, fol
     ):
         records = views[0].images
     else:
-        records = _convert(views, picked, scale, goal, folder)
-    labels, classes = _labels(views, picked)
+        records = arrays.convert(views, picked, scale, goal, shelf(folder, LAYOUT, "scratch", str(path)))
+    labels, classes = arrays.labels_of(views, picked)
     held = np.concatenate([np.full(len(block.images), block.holdout) for block in views])[picked]
     names = [f"{block.name}:{i}" for block in views for i in range(len(block.images))]
     facts = {
@@ -358,46 +371,3 @@ def _read_arrays(path: Path, kind: str, size: int | None, limit: int | None, fol
     }
     chosen = tuple(names[i] for i in rows)
     return Contents(records, labels, classes, chosen, held if held.any() and not held.all() else None, (), facts)
-
-
-def _convert(
-    views: list[arrays.Block], rows: np.ndarray, scale: arrays.Scale, goal: tuple[int, int], folder: Path
-) -> np.ndarray:
-    """uint8 or uint16 records of the chosen rows, a few at a time; on disk, without a name, when larger than 256 MB."""
-    channels = min(views[0].images.shape[3], 3)
-    shape = (len(rows), goal[1], goal[0], channels)
-    place = shelf(folder, LAYOUT, "scratch", views[0].name)
-    records = place.allot(shape, scale.dtype, keep=False)
-    done, first = 0, 0
-    for block in views:
-        mine = rows[(rows >= first) & (rows < first + len(block.images))] - first
-        first += len(block.images)
-        for start in range(0, len(mine), 1024):
-            part = scale.apply(np.asarray(block.images[mine[start : start + 1024]]))
-            if part.shape[3] == 4:
-                part = _on_white(part)
-            if (part.shape[2], part.shape[1]) != goal:
-                part = np.stack([resize_record(record, goal) for record in part])
-            records[done : done + len(part)] = part
-            done += len(part)
-    if records.nbytes > IN_MEMORY:
-        place.discard(records)  # the mapping keeps the bytes for as long as they are used
-    return records
-
-
-def _on_white(pictures: np.ndarray) -> np.ndarray:
-    alpha = pictures[..., 3:].astype(np.uint32)
-    return ((pictures[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-
-
-def _labels(views: list[arrays.Block], rows: np.ndarray) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    if any(block.labels is None for block in views):
-        return None, ()
-    values = np.concatenate([np.asarray(block.labels) for block in views])[rows]
-    found, inverse = np.unique(values, return_inverse=True)
-    classes = sorted_classes({str(value) for value in found})
-    if len(found) < 2 or len(found) > max(2, len(values) // 2):
-        return None, ()
-    order = {name: i for i, name in enumerate(classes)}
-    ranks = np.array([order[str(value)] for value in found], np.int64)
-    return ranks[inverse.reshape(-1)], classes
