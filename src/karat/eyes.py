@@ -185,7 +185,8 @@ def _fit(
 
 
 def _steps(n: int, most: int, batch: int) -> int:
-    return min(max(3 * n, 25_000), most) // batch
+    """Three looks at each record, more of a small set (at least 25,000 looks, at most 25 each), at most `most`."""
+    return min(max(3 * n, min(25_000, 25 * n)), most) // batch
 
 
 def _descend(parameters: list[nn.Parameter], steps: int, loss: Callable[[], Tensor]) -> None:

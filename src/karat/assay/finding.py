@@ -11,7 +11,8 @@ from typing import Any, Literal
 class Finding:
     """One measurement of what a generator makes.
 
-    assay: the room it comes from ("fidelity", "diversity", "memory", "usefulness", ...); name: the field's term ("coverage").
+    assay: the room it comes from ("fidelity", "diversity", "memory", "usefulness", "bias", ...).
+    name: the field's term ("coverage").
     value, low, high: the score of what was made and its 95% interval.   real: the same score of unseen real data.
     better: which way is better; "neither" where only the distance from `real` counts.
     raised: whether it is far enough from `real` to speak of a fault.   says: one sentence for a person.

@@ -1,0 +1,155 @@
+"""Whether everything that real data shows is also made.
+
+Recall: https://arxiv.org/abs/1904.06991. Coverage: https://arxiv.org/abs/2002.09797. Clipped coverage:
+https://arxiv.org/abs/2507.01761. Vendi score: https://arxiv.org/abs/2210.02410.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from karat.assay.chance import Draws, Score, resampled, wilson, worse
+from karat.assay.fidelity import radii
+from karat.assay.finding import Finding
+from karat.assay.seen import Seen, distances
+
+ABSENT = 0.2  # a class made at less than this share of its real rate is missing
+
+
+def recall(d: Tensor, radius: Tensor) -> float:
+    """Share of real records strictly inside the ball of some made one; `d` [n, m], `radius` [m] squared."""
+    return float((d < radius[None]).any(1).double().mean())
+
+
+def coverage(d: Tensor, radius: Tensor) -> float:
+    """Share of real records whose ball holds a made one; `d` [n, m], `radius` [n] squared."""
+    return float((d.amin(1) < radius).double().mean())
+
+
+def clipped_coverage(d: Tensor, radius: Tensor, k: int) -> float:
+    """Mean over real records of min(made ones in the ball, k) / k: how fully each neighbourhood is supplied."""
+    return float((((d < radius[:, None]).sum(1).double() / k).clamp_max(1)).mean())
+
+
+def expected_coverage(n: int, m: int, k: int) -> float:
+    """Coverage of `n` real records by `m` made from the same distribution: 1 - prod_i (n - i) / (n + m - i)."""
+    return 1 - math.prod((n - i) / (n + m - i) for i in range(1, k + 1))
+
+
+def vendi(features: Tensor) -> float:
+    """Effective number of different records among `features` [n, d]: exp entropy of the cosine kernel's eigenvalues."""
+    unit = torch.nn.functional.normalize(features.double(), dim=1)
+    gram = unit.T @ unit if unit.shape[1] < len(unit) else unit @ unit.T
+    return vendi_of_kernel(gram / len(unit))
+
+
+def vendi_of_kernel(kernel: Tensor) -> float:
+    """exp of the entropy of the eigenvalues of a `kernel` with trace 1 (a similarity matrix over n)."""
+    values = torch.linalg.eigvalsh(kernel.double())
+    values = values[values > 1e-12]
+    return float(torch.exp(-(values * values.log()).sum()))
+
+
+def findings(train: Seen, unseen: Seen, made: Seen, draws: Draws, classes: tuple[str, ...], seed: int) -> list[Finding]:
+    """Recall, coverage, clipped coverage, Vendi, and missing classes (or missing modes where there are no labels)."""
+    balls, missing = _balls(train, unseen, made, draws), _missing(train, unseen, made, classes, seed)
+    return [*balls, _vendi(unseen, made, draws), missing]
+
+
+def _balls(train: Seen, unseen: Seen, made: Seen, draws: Draws) -> list[Finding]:
+    reference = train.features[: draws.size]
+    fifth = radii(reference, 5)
+    cache: dict[tuple[bool, int, int], tuple[float, float, float]] = {}
+
+    def scores(of: Seen, rows: Tensor) -> tuple[float, float, float]:
+        key = (of is made, len(rows), int(rows[0]) * len(of) + int(rows[-1]))
+        if key not in cache:
+            some = of.features[rows]
+            d = distances(reference, some)
+            cache[key] = (recall(d, radii(some, 3)), coverage(d, fifth), clipped_coverage(d, fifth, 5))
+        return cache[key]
+
+    out = []
+    told = (
+        ("recall", 0.03, "{:.1%} of real records have their like among what was made; among unseen real ones: {:.1%}."),
+        (
+            "coverage",
+            0.02,
+            "{:.1%} of the places where real records lie are reached; by as many unseen real ones: {:.1%}.",
+        ),
+        ("clipped coverage", 0.02, "Real neighbourhoods are supplied to {:.1%}; by as many unseen real ones: {:.1%}."),
+    )
+    for i, (name, least, sentence) in enumerate(told):
+        s = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws)  # type: ignore[misc]
+        detail = {"n": draws.size, "z": s.z, "expected": expected_coverage(draws.size, draws.size, 5)}
+        out.append(_finding(name, s, least, sentence, detail))
+    return out
+
+
+def _vendi(unseen: Seen, made: Seen, draws: Draws) -> Finding:
+    s = resampled(lambda r: vendi(unseen.features[r]), lambda r: vendi(made.features[r]), draws)
+    sentence = "What was made is as varied as {:.1f} wholly different records; unseen real data as {:.1f}."
+    return _finding("vendi", s, 0.05 * s.real, sentence, {"n": draws.size, "z": s.z})
+
+
+def _finding(name: str, s: Score, least: float, sentence: str, detail: dict[str, float]) -> Finding:
+    raised = worse(s, least, "higher")
+    says = sentence.format(s.value, s.real)
+    return Finding("diversity", name, s.value, s.low, s.high, s.real, "higher", raised, says, detail)
+
+
+def cells(train: Tensor, k: int, seed: int, rounds: int = 12) -> Tensor:
+    """Centres [k, d] of Lloyd's k-means on at most 5,000 rows of `train` [n, d], from k-means++ seeds."""
+    rng = torch.Generator().manual_seed(seed)
+    some = train[torch.randperm(len(train), generator=rng)[:5000]]
+    centres = some[:1]
+    for _ in range(min(k, len(some)) - 1):
+        far = distances(some, centres).amin(1)
+        pick = torch.multinomial(far.clamp_min(1e-12), 1, generator=rng)
+        centres = torch.cat([centres, some[pick]])
+    for _ in range(rounds):
+        nearest = distances(some, centres).argmin(1)
+        sums = torch.zeros_like(centres).index_add_(0, nearest, some)
+        counts = torch.bincount(nearest, minlength=len(centres)).unsqueeze(1)
+        centres = torch.where(counts > 0, sums / counts.clamp_min(1), centres)
+    return centres
+
+
+def _missing(train: Seen, unseen: Seen, made: Seen, classes: tuple[str, ...], seed: int) -> Finding:
+    named = made.read is not None and unseen.read is not None
+    if named:
+        assert made.read is not None and unseen.read is not None
+        shown, real, names = made.read.argmax(1), unseen.read.argmax(1), classes
+        truth = real if unseen.labels is None else unseen.labels
+    else:
+        centres = cells(train.features, 16, seed)
+        shown, real = (distances(s.features, centres).argmin(1) for s in (made, unseen))
+        truth, names = real, tuple(str(i) for i in range(len(centres)))
+    k = len(names)
+    count, n = torch.bincount(shown, minlength=k), len(made)
+    share = torch.bincount(real, minlength=k).double() / len(real)
+    stray = torch.bincount(real[truth != real], minlength=k).double() / len(real)  # reads of a class that were another
+    own = (share - stray).clamp_min(0)
+    likely = [i for i in range(k) if int(count[i]) / n < float(stray[i] + ABSENT * own[i])]
+    # and certainly below half of its real rate, so that a rare class in a small set is not called missing by chance
+    sure = [i for i in likely if wilson(int(count[i]), n, 3.0)[1] < float(stray[i] + own[i] / 2)]
+    gone = [names[i] for i in sure]
+    what = "class" if named else "mode"
+    listed = ", ".join(gone[:8])
+    says = f"Missing from what was made: {what} {listed}." if gone else f"Every {what} that real data shows is made."
+    detail = {
+        "missing": gone,
+        "names": list(names),
+        "made": (count.double() / n).tolist(),
+        "real": share.tolist(),
+        "kind": what,
+    }
+    if not named:
+        nearest = distances(centres, train.features).argmin(1).tolist()
+        detail["examples"] = [train.row(i) for i in nearest]  # a training record of each mode
+    name = "missing classes" if named else "missing modes"
+    high = float(max(len(likely), len(sure)))
+    return Finding("diversity", name, float(len(gone)), float(len(gone)), high, 0.0, "lower", bool(gone), says, detail)
