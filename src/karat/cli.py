@@ -1,4 +1,4 @@
-"""The command line: a face of the verbs. Each command's options are the verb's parameters and its docstring the help."""
+"""The command line: a face of the verbs. Each option is a verb's parameter and its docstring the help."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ for verb, help_text in (
 
 
 def main(tokens: Sequence[str] | None = None) -> None:
-    """Runs the command line. Exit codes: 0 done, 1 a requirement does not hold, 2 bad input, 128+n stopped by a signal."""
+    """Runs the command line. Exit codes: 0 done, 1 a requirement fails, 2 bad input, 128+n stopped by a signal."""
     from cyclopts import CycloptsError
 
     from karat.errors import KaratError

@@ -42,37 +42,57 @@ def watch(history: Sequence[dict[str, float]]) -> list[Notice]:
         return sum(values) / len(values) if len(values) >= 3 else None
 
     if now.get("skipped", 0) > 0:
-        out.append(Notice(
-            "non-finite loss", at, f"{now['skipped']:.0f} turns gave NaN or infinity and were skipped",
-            "halve the rate (--set model.lr=...), or train in fp32 (--set train.precision=fp32)",
-        ))
+        out.append(
+            Notice(
+                "non-finite loss",
+                at,
+                f"{now['skipped']:.0f} turns gave NaN or infinity and were skipped",
+                "halve the rate (--set model.lr=...), or train in fp32 (--set train.precision=fp32)",
+            )
+        )
     if at < 0.1:
         return out
     separated = mean("separated")
     if separated is not None and separated > 0.985:
-        out.append(Notice(
-            "saturated discriminator", at, f"it separates real from made {separated:.1%} of the time",
-            "penalise its slope (--set model.penalty=r1 --set model.gamma=1), add augmentation "
-            "(--set model.augment=0.5) or lower model.critic_lr",
-        ))
+        out.append(
+            Notice(
+                "saturated discriminator",
+                at,
+                f"it separates real from made {separated:.1%} of the time",
+                "penalise its slope (--set model.penalty=r1 --set model.gamma=1), add augmentation "
+                "(--set model.augment=0.5) or lower model.critic_lr",
+            )
+        )
     for key in sorted({k for r in recent for k in r if k.startswith("slope/")}):
         slope = mean(key)
         if slope is not None and slope < 1e-6:
-            out.append(Notice(
-                "vanishing gradients", at, f"the gradient of the {key[6:]} has norm {slope:.1e}",
-                "use the non-saturating or relativistic loss, a smaller critic, or a higher rate",
-            ))
+            out.append(
+                Notice(
+                    "vanishing gradients",
+                    at,
+                    f"the gradient of the {key[6:]} has norm {slope:.1e}",
+                    "use the non-saturating or relativistic loss, a smaller critic, or a higher rate",
+                )
+            )
     active = mean("active")
     if active is not None and active < 0.1:
-        out.append(Notice(
-            "posterior collapse", at, f"only {active:.0%} of the latents carry information",
-            "lower model.beta, or set model.free_bits=0.1",
-        ))
+        out.append(
+            Notice(
+                "posterior collapse",
+                at,
+                f"only {active:.0%} of the latents carry information",
+                "lower model.beta, or set model.free_bits=0.1",
+            )
+        )
     spread = mean("spread")
     if spread is not None and spread < 0.4:
-        out.append(Notice(
-            "mode collapse", at, f"what is made varies {spread:.2f} times as much as the data",
-            "penalise the critic (--set model.penalty=r1), condition on cells (--set model.cells=50), "
-            "or use --recipe gan or vae",
-        ))
+        out.append(
+            Notice(
+                "mode collapse",
+                at,
+                f"what is made varies {spread:.2f} times as much as the data",
+                "penalise the critic (--set model.penalty=r1), condition on cells (--set model.cells=50), "
+                "or use --recipe gan or vae",
+            )
+        )
     return out

@@ -64,15 +64,17 @@ def load_codec(run: Run) -> Codec:
     return codec_named(state.pop("name")).restore(state)
 
 
-def _asked(
-    model: Learned, classes: tuple[str, ...], klass: str | None, n: int, device: torch.device
-) -> Tensor | None:
+def _asked(model: Learned, classes: tuple[str, ...], klass: str | None, n: int, device: torch.device) -> Tensor | None:
     if klass is None:
         return None
     if not model.heeds:
         raise FitError(
             "this run cannot make one class on request: "
-            + ("its data had no labels." if not classes else "its recipe was not conditional; try vae, diffusion or cgan.")
+            + (
+                "its data had no labels."
+                if not classes
+                else "its recipe was not conditional; try vae, diffusion or cgan."
+            )
         )
     if klass not in classes:
         raise FitError(f"there is no class {klass!r}; there are: {', '.join(classes)}.")
@@ -96,8 +98,10 @@ def _one_file(goal: Path, records: np.ndarray, y: Tensor | None, codec: Codec, l
         if goal.suffix == ".npy":
             np.save(out, plain)
         else:
-            np.savez_compressed(out, images=plain, label=np.array(label.sentence()),
-                                **({} if y is None else {"labels": y.cpu().numpy()}))  # fmt: skip
+            arrays = {"images": plain, "label": np.array(label.sentence())}
+            if y is not None:
+                arrays["labels"] = y.cpu().numpy()
+            _save_npz(out, arrays)
     else:
         with TemporaryDirectory() as folder, zipfile.ZipFile(out, "w") as archive:
             stems = [f"{i:06d}" for i in range(len(records))]
@@ -108,6 +112,15 @@ def _one_file(goal: Path, records: np.ndarray, y: Tensor | None, codec: Codec, l
     beside = goal.with_name(goal.name + ".label.json")
     write_whole(beside, json.dumps(label_record(label, {goal.name: _digest(out.getvalue())}), indent=1).encode())
     return [goal, beside]
+
+
+def _save_npz(out: BytesIO, arrays: dict[str, np.ndarray]) -> None:
+    """The arrays as numpy's own .npz: a zip of .npy files."""
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            piece = BytesIO()
+            np.save(piece, array)
+            archive.writestr(f"{name}.npy", piece.getvalue())
 
 
 def _label_file(path: Path, label: Label, stem: str) -> None:

@@ -133,9 +133,7 @@ def reference(data: Data, name: str, n: int, seed: int) -> tuple[Made, Data]:
     return Made(data.codec.decode(made), made_labels, None), replace(data, holdout=kept)
 
 
-def judge_records(
-    data: Data, made: Made, *, seed: int, pretrained: Path | None = None
-) -> tuple[list[Finding], Eyes]:
+def judge_records(data: Data, made: Made, *, seed: int, pretrained: Path | None = None) -> tuple[list[Finding], Eyes]:
     """Findings about `made` beside the training and the unseen records of `data`."""
     eyes = _eyes(data, seed, pretrained)
     train = _seen(data, eyes, "train", None)
@@ -163,7 +161,7 @@ def require(findings: Sequence[Finding], requirements: Sequence[str]) -> tuple[s
     for text in requirements:
         match = re.fullmatch(r"\s*([\w \-]+?)\s*(>=|<=|>|<)\s*(-?[\d.]+(?:e-?\d+)?)\s*", text)
         if not match:
-            raise FitError(f"--require {text!r}: wanted a finding, a sign and a number, for example \"coverage>=0.8\".")
+            raise FitError(f'--require {text!r}: wanted a finding, a sign and a number, for example "coverage>=0.8".')
         finding = find(list(findings), match[1])
         if not COMPARISONS[match[2]](finding.value, float(match[3])):
             failed.append(f"{text} does not hold: {finding.name} is {finding.value:.4g}")
@@ -235,4 +233,3 @@ def facts(data: Data, **more: str) -> dict[str, Any]:  # lines of the title bloc
         "python": platform.python_version(),
         **more,
     }
-

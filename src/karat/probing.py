@@ -77,7 +77,9 @@ def _measure(data: Data, chosen: recipes.Recipe, model: Any, device: torch.devic
 def show(told: dict[str, Any], console: Console) -> None:
     """The survey and the estimates, for a person."""
     size = "x".join(map(str, told["size"]))
-    console.print(f"{told['path']}: {told['count']:,} {told['kind']}s, {size}, {told['channels']} channel(s), {told['bits']} bit")
+    console.print(
+        f"{told['path']}: {told['count']:,} {told['kind']}s, {size}, {told['channels']} channel(s), {told['bits']} bit"
+    )
     console.print(f"split: {told['train']:,} to learn from, {told['holdout']:,} set aside ({told['split']})")
     if told["classes"]:
         shares = list(told["classes"].items())

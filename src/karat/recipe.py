@@ -46,13 +46,20 @@ class Recipe:
     needs: tuple[str, ...] = ()  # "labels": only for data that has them
 
     def to_dict(self) -> dict[str, Any]:
-        return {"name": self.name, "family": self.family, "about": self.about, "model": dict(self.model),
-                "train": dataclasses.asdict(self.train), "needs": list(self.needs)}
+        return {
+            "name": self.name,
+            "family": self.family,
+            "about": self.about,
+            "model": dict(self.model),
+            "train": dataclasses.asdict(self.train),
+            "needs": list(self.needs),
+        }
 
     @staticmethod
     def from_dict(d: Mapping[str, Any]) -> Recipe:
-        return Recipe(d["name"], d["family"], d["about"], d["model"],
-                      settings(Training, d["train"], "train"), tuple(d["needs"]))
+        return Recipe(
+            d["name"], d["family"], d["about"], d["model"], settings(Training, d["train"], "train"), tuple(d["needs"])
+        )
 
 
 def names() -> tuple[str, ...]:
@@ -79,8 +86,14 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None) -> R
     unknown = set(table) - {"family", "about", "needs", "model", "train"}
     if unknown:
         raise FitError(_unknown("recipe key", min(unknown), ("family", "about", "needs", "model", "train")))
-    recipe = Recipe(name, table["family"], table.get("about", ""), table.get("model", {}),
-                    settings(Training, table.get("train", {}), "train"), tuple(table.get("needs", ())))
+    recipe = Recipe(
+        name,
+        table["family"],
+        table.get("about", ""),
+        table.get("model", {}),
+        settings(Training, table.get("train", {}), "train"),
+        tuple(table.get("needs", ())),
+    )
     config(recipe)  # refuses unknown settings before anything is read
     return recipe
 
@@ -104,7 +117,9 @@ def module(family: str) -> types.ModuleType:
     if family.endswith(".py"):
         path = Path(family)
         if not path.is_file():
-            raise FitError(f"{family} does not exist; --family wants the path of a Python file exporting Config and Model.")
+            raise FitError(
+                f"{family} does not exist; --family wants the path of a Python file exporting Config and Model."
+            )
         key = "karat_family_" + hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
         if key in sys.modules:
             return sys.modules[key]
@@ -174,4 +189,3 @@ def fingerprint(recipe: Recipe) -> str:
     """What identifies the recipe's computation, for caches."""
     text = json.dumps([recipe.family, recipe.model, recipe.train.batch], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-

@@ -43,7 +43,9 @@ class Run:
     def create(cls, path: Path, spec: dict[str, Any]) -> Run:
         """A new run at `path`; RunError when one is there already."""
         if cls.is_run(path):
-            raise RunError(f"{path} already holds a run. Continue it with `karat train {path}`, or choose another --out.")
+            raise RunError(
+                f"{path} already holds a run. Continue it with `karat train {path}`, or choose another --out."
+            )
         if path.exists() and not path.is_dir():
             raise RunError(f"{path} is a file; --out wants a folder that is new or empty.")
         try:
@@ -65,7 +67,9 @@ class Run:
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise RunError(f"{file} is damaged ({error}); restore it from a copy, or train anew.") from None
         if spec.get("layout", 0) > LAYOUT:
-            raise RunError(f"{path} was written by karat {spec.get('version')}; this version reads layouts up to {LAYOUT}.")
+            raise RunError(
+                f"{path} was written by karat {spec.get('version')}; this version reads layouts up to {LAYOUT}."
+            )
         return cls(path, spec)
 
     @property
@@ -91,7 +95,9 @@ class Run:
         try:
             return json.loads((self.path / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise RunError(f"{self.path} has no {name}: it was stopped before its first save. Train it again.") from None
+            raise RunError(
+                f"{self.path} has no {name}: it was stopped before its first save. Train it again."
+            ) from None
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise RunError(f"{self.path / name} is damaged ({error}).") from None
 
@@ -133,7 +139,9 @@ class Run:
             if _digest(blob) == file.stem.split("-")[1]:
                 return blob
         if files:
-            raise RunError(f"all {len(files)} checkpoints of {self.path} are damaged ({files[0].name} first); train anew.")
+            raise RunError(
+                f"all {len(files)} checkpoints of {self.path} are damaged ({files[0].name} first); train anew."
+            )
         return None
 
     def save_model(self, blob: bytes) -> None:
@@ -181,7 +189,9 @@ def write_whole(path: Path, blob: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
-        raise RunError(f"cannot write {path}: {error.strerror}; {len(blob):,} bytes were needed. Nothing was lost.") from None
+        raise RunError(
+            f"cannot write {path}: {error.strerror}; {len(blob):,} bytes were needed. Nothing was lost."
+        ) from None
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

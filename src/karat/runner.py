@@ -47,7 +47,9 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise FitError(f"device {name!r} cannot be used here ({str(error).splitlines()[0]}). Use --device cpu.") from None
+        raise FitError(
+            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}). Use --device cpu."
+        ) from None
     return device
 
 
@@ -166,7 +168,13 @@ def _signals() -> Iterator[list[int]]:
 
 
 def drive(
-    run: Run, model: Learned, data: Data, plan: training.Plan, state: training.State, console: Console, tensorboard: bool
+    run: Run,
+    model: Learned,
+    data: Data,
+    plan: training.Plan,
+    state: training.State,
+    console: Console,
+    tensorboard: bool,
 ) -> list[doctor.Notice]:
     """Trains to the end of the plan and saves the finished model; raises Interrupted, with all saved, when asked to stop."""
     device = next(model.parameters()).device
@@ -209,7 +217,9 @@ def drive(
                 quick = training.preview(model, batch, state, 0.3 if budget is None else min(0.45, 0.002 * budget))
                 picture(run, data, quick, tenth * 10)
                 if not console.is_terminal:
-                    console.print(f"{tenth * 10}%  step {p.step:,}  {p.samples / p.seconds:,.0f} samples/s  {_losses(p)}")
+                    console.print(
+                        f"{tenth * 10}%  step {p.step:,}  {p.samples / p.seconds:,.0f} samples/s  {_losses(p)}"
+                    )
             if asked or now - saved > 15 or p.fraction >= 1.0:
                 run.save_checkpoint(state.step, checkpoint(model, state))
                 saved = time.monotonic()
@@ -261,11 +271,15 @@ def _tensorboard(run: Run) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise FitError("TensorBoard is not installed; pip install 'karat[tensorboard]', or leave out --tensorboard.") from None
+        raise FitError(
+            "TensorBoard is not installed; pip install 'karat[tensorboard]', or leave out --tensorboard."
+        ) from None
     return SummaryWriter(str(run.path / "tensorboard"))
 
 
-def with_budget(recipe: Recipe, minutes: float | None, steps: int | None, samples: int | None, seed: int) -> training.Plan:
+def with_budget(
+    recipe: Recipe, minutes: float | None, steps: int | None, samples: int | None, seed: int
+) -> training.Plan:
     """The recipe's plan with the budget that was asked for, or its own."""
     own = recipe.train
     if minutes is None and steps is None and samples is None:

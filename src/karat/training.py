@@ -88,19 +88,31 @@ class State:
         return out
 
     def numbers(self) -> dict[str, Any]:
-        return {"step": self.step, "drawn": self.drawn, "seconds": self.seconds, "settled": self.settled,
-                "skipped": self.skipped, "turns": self.turns}
+        return {
+            "step": self.step,
+            "drawn": self.drawn,
+            "seconds": self.seconds,
+            "settled": self.settled,
+            "skipped": self.skipped,
+            "turns": self.turns,
+        }
 
     @staticmethod
     def restore(model: Learned, numbers: dict[str, Any], tensors: dict[str, Tensor]) -> State:
         """The state whose `numbers()` and `tensors()` these are, for `model` laid out as it will be trained."""
-        state = State(numbers["step"], numbers["drawn"], numbers["seconds"], numbers["settled"],
-                      skipped=numbers["skipped"], turns=dict(numbers["turns"]))
+        state = State(
+            numbers["step"],
+            numbers["drawn"],
+            numbers["seconds"],
+            numbers["settled"],
+            skipped=numbers["skipped"],
+            turns=dict(numbers["turns"]),
+        )
         state.begin(model)
         for name, optimiser in state.optimisers.items():
             for i, p in enumerate(optimiser.param_groups[0]["params"]):
                 prefix = f"optimiser.{name}.{i}."
-                kept = {k[len(prefix):]: v for k, v in tensors.items() if k.startswith(prefix)}
+                kept = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
                 if kept:
                     # the fused optimiser walks memory in order, so its state must lie as the weights do
                     optimiser.state[p] = {
@@ -184,11 +196,16 @@ def train(model: Learned, batch: Batches, plan: Plan, state: State) -> Iterator[
             )
         state.step += 1
         state.seconds = plan.now() - began
-        yield Progress(state.step, plan.used(state.step, state.drawn, state.seconds, model.settling), state.seconds,
-                       state.drawn * plan.batch, seen)
+        yield Progress(
+            state.step,
+            plan.used(state.step, state.drawn, state.seconds, model.settling),
+            state.seconds,
+            state.drawn * plan.batch,
+            seen,
+        )
     _take_averages(players, state, finished_at=2.0)
     left = None if plan.minutes is None else max(0.05, 60 * plan.minutes - (plan.now() - began))
-    model.to(memory_format=torch.contiguous_format)
+    lay_out(model, "fp32")
     model.settle(batch, left)
     model.eval()
     state.settled, state.seconds = True, plan.now() - began
@@ -196,7 +213,8 @@ def train(model: Learned, batch: Batches, plan: Plan, state: State) -> Iterator[
 
 def preview(model: Learned, batch: Batches, state: State, seconds: float) -> Learned:
     """A copy of `model` with averaged weights, settled within about `seconds`, for a picture of how far it has come."""
-    copied = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
+    copied = copy.deepcopy(model)
+    lay_out(copied, "fp32")
     _take_averages(copied.players(), state, finished_at=2.0)
     copied.settle(batch, seconds)
     return copied.eval()
@@ -249,7 +267,10 @@ def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractC
 
 def lay_out(model: nn.Module, precision: Precision) -> None:
     """Puts the weights of `model` in the memory format of `precision`; the averages and optimisers made after it follow."""
-    model.to(memory_format=torch.channels_last if precision.endswith("channels-last") else torch.contiguous_format)
+    wanted = torch.channels_last if precision.endswith("channels-last") else torch.contiguous_format
+    for p in model.parameters():
+        if p.dim() == 4:
+            p.data = p.data.contiguous(memory_format=wanted)
 
 
 def tune_machine(threads: int | None) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 import uuid
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -163,7 +162,10 @@ def _begin(
             "tensorboard": tensorboard, "classes": list(found.classes), "threads": threads,
         },
     )  # fmt: skip
-    with run.lock(), Ledger(folder / "ledger.jsonl", find(prices, [folder, Path.cwd()])).entry("train", where.type) as entry:
+    with (
+        run.lock(),
+        Ledger(folder / "ledger.jsonl", find(prices, [folder, Path.cwd()])).entry("train", where.type) as entry,
+    ):
         run.put("codec.json", {"name": found.codec.name, **found.codec.state()})
         _greet(console, found, chosen.name, plan, runner.describe(where))
         return _drive(run, found, model.to(where), plan, entry, console)
@@ -375,7 +377,9 @@ def _notes(run: Run) -> list[dict[str, Any]]:
         notes = run.get("doctor.json")
     except RunError:
         return []
-    return [{"name": x["name"], "says": f"{x['evidence']} (at {x['fraction']:.0%})", "remedy": x["remedy"]} for x in notes]
+    return [
+        {"name": x["name"], "says": f"{x['evidence']} (at {x['fraction']:.0%})", "remedy": x["remedy"]} for x in notes
+    ]
 
 
 def _assay_files(real: str, made: str, n: int, seed: int, eyes: Path | None) -> dict[str, Any]:
@@ -460,7 +464,9 @@ def make(
     opened = run if isinstance(run, Run) else Run.open(Path(run))
     goal = opened.path / "made" if out is None else Path(out)
     where = runner.choose_device(device)
-    with Ledger(opened.path / "ledger.jsonl", find(prices, [opened.path, Path.cwd()])).entry("make", where.type) as entry:
+    with Ledger(opened.path / "ledger.jsonl", find(prices, [opened.path, Path.cwd()])).entry(
+        "make", where.type
+    ) as entry:
         files = making.make(opened, n, goal, klass, seed, where, producer)
         entry.items = n
     _console().print(f"made {n:,}: {goal}", soft_wrap=True)
@@ -521,7 +527,9 @@ def _greet(console: Console, found: Data, recipe: str, plan: Any, device: str) -
               f"{plan.steps:,} steps" if plan.steps is not None else f"{plan.samples:,} samples")  # fmt: skip
     kinds = f"{len(found.classes)} classes" if found.classes else "no labels"
     shape = "x".join(map(str, found.space.shape))
-    console.print(f"{found.path}: {len(found.train):,} to learn from, {len(found.holdout):,} set aside, {kinds}, {shape}")
+    console.print(
+        f"{found.path}: {len(found.train):,} to learn from, {len(found.holdout):,} set aside, {kinds}, {shape}"
+    )
     for note in (*found.notes, *(f"skipped {name}: {why}" for name, why in found.contents.skipped)):
         console.print(note)
     console.print(f"recipe {recipe}, {budget}, on {device}")

@@ -1,8 +1,8 @@
 """Diffusion and flow matching: learn to denoise, then walk from noise to data in few steps.
 
 A noisy point is alpha(t) x + sigma(t) noise. Three ways to set the clock: flow matching (Lipman et al.,
-https://arxiv.org/abs/2210.02747), EDM (Karras et al., https://arxiv.org/abs/2206.00364) and the cosine variance-preserving
-schedule of DDPM (Ho et al., https://arxiv.org/abs/2006.11239; Nichol & Dhariwal, https://arxiv.org/abs/2102.09672).
+https://arxiv.org/abs/2210.02747), EDM (Karras et al., https://arxiv.org/abs/2206.00364) and the cosine
+variance-preserving schedule of DDPM (Ho et al., https://arxiv.org/abs/2006.11239; Nichol & Dhariwal, https://arxiv.org/abs/2102.09672).
 Samplers: Euler and Heun on dx/dt = alpha' x + sigma' noise, DDIM (Song et al., https://arxiv.org/abs/2010.02502), with
 classifier-free guidance (Ho & Salimans, https://arxiv.org/abs/2207.12598). In the latent space of a VAE, when asked
 (Rombach et al., https://arxiv.org/abs/2112.10752); without labels, conditioned on k-means cells.
@@ -119,8 +119,12 @@ class Model(Learned):
         if len(self.cells.centre):
             self.cells.fit(points[:20_000], rng)
         if self.vae is not None:
-            kind = y if y is not None and self.classes and self.kinds == self.classes else (
-                self.cells.of(points) if self.kinds else torch.zeros(len(points), dtype=torch.long, device=x.device)
+            kind = (
+                y
+                if y is not None and self.classes and self.kinds == self.classes
+                else (
+                    self.cells.of(points) if self.kinds else torch.zeros(len(points), dtype=torch.long, device=x.device)
+                )
             )
             self._pool = (mean, deviation, kind)
 
@@ -129,7 +133,9 @@ class Model(Learned):
         assert self.vae is not None
         x, y = batch(0)
         autoencoder = self.vae
-        nets.refresh_norms(autoencoder.autoencoder, lambda k: autoencoder._pass(batch(k)[0], k), min(30, most // len(x)))
+        nets.refresh_norms(
+            autoencoder.autoencoder, lambda k: autoencoder._pass(batch(k)[0], k), min(30, most // len(x))
+        )
         self.vae.eval()
         parts = [batch(k) for k in range(-(-most // len(x)))]
         coded = [self.vae.encode(p) for p, _ in parts]
@@ -246,9 +252,9 @@ class Model(Learned):
     @torch.no_grad()
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
         self.eval()
-        return torch.cat([
-            self._walk(min(1024, n - i), None if y is None else y[i : i + 1024], rng) for i in range(0, n, 1024)
-        ])
+        return torch.cat(
+            [self._walk(min(1024, n - i), None if y is None else y[i : i + 1024], rng) for i in range(0, n, 1024)]
+        )
 
     def _walk(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
         device = rng.device

@@ -110,7 +110,8 @@ class Model(Learned):
             # scaled so that the class is as loud as several noise numbers
             z = torch.cat([z, 2.0 * F.one_hot(kind, self.kinds).to(z.dtype)], 1)
         if net is not None:
-            return net(z.to(next(net.parameters()).dtype)).float()
+            made: Tensor = net(z.to(next(net.parameters()).dtype))
+            return made.float()
         raw: Tensor = self.generator(z)
         return raw
 
@@ -183,7 +184,8 @@ class Model(Learned):
             mix = torch.rand(shape, generator=rng, device=real.device)
             between = (mix * real + (1 - mix) * made).detach().requires_grad_(True)
             (slope,) = torch.autograd.grad(self._judge(between, kind, rng).sum(), between, create_graph=True)
-            return (slope.float().flatten(1).norm(dim=1) - 1).square().mean()  # eq. 3 of the WGAN-GP paper
+            steepness: Tensor = slope.float().flatten(1).norm(dim=1)
+            return (steepness - 1).square().mean()  # eq. 3 of the WGAN-GP paper
         (slope,) = torch.autograd.grad(true.sum(), real, create_graph=True)
         value = slope.float().square().flatten(1).sum(1).mean() / 2
         if self.config.penalty == "r1r2":
@@ -199,7 +201,9 @@ class Model(Learned):
         quick = seconds is not None and seconds < 0.5  # a preview
         count = 200 if quick else 400
         nets.refresh_norms(
-            self.generator, lambda k: _drop(self._generate(self._kind_of(None, count, rng), count, rng)), 3 if quick else 30
+            self.generator,
+            lambda k: _drop(self._generate(self._kind_of(None, count, rng), count, rng)),
+            3 if quick else 30,
         )
 
     def _kind_of(self, y: Tensor | None, n: int, rng: torch.Generator) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""What every idea of how to generate must offer: sample; and, to be trained by the one loop, players, turns and losses."""
+"""What every idea of how to generate must offer: samples; and, for the one loop, players, turns and losses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from karat.space import Batch, Space
-
 
 Batches = Callable[[int], tuple[Tensor, Tensor | None]]  # the k-th batch: points [b, *shape] and labels [b], pure in k
 
@@ -63,7 +62,7 @@ class Learned(nn.Module, ABC):
         """Points [n, *space.shape] on rng.device, of classes `y` [n] where given. Chance comes only from `rng`."""
 
     def prepare(self, batch: Batches, player: str) -> None:
-        """Before the first turn of `player`, and again when a run is continued: must give the same result both times."""
+        """Before the first turn of `player`, and again when a run is continued, with the same result."""
         return None
 
     def settle(self, batch: Batches, seconds: float | None) -> None:

@@ -118,9 +118,7 @@ class Model(Learned):
     def _pass(self, x: Tensor, k: int) -> None:
         mean, logvar = self.encode(x)
         rng = torch.Generator(x.device).manual_seed(k)
-        self.autoencoder["decoder"](
-            mean + (logvar / 2).exp() * torch.randn(mean.shape, generator=rng, device=x.device)
-        )
+        self.autoencoder["decoder"](mean + (logvar / 2).exp() * torch.randn(mean.shape, generator=rng, device=x.device))
 
     def fit_prior(self, z: Tensor, y: Tensor | None, seconds: float | None) -> None:
         """Fits the mixture, class by class where there are classes; no component starts with under 100 points."""

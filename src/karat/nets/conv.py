@@ -156,9 +156,7 @@ class ArticleGenerator(nn.Module):
 class ArticleDiscriminator(nn.Module):
     """The discriminator beside it: 5x5 convolutions with stride 2 to 64 and 128 channels, dropout, one score."""
 
-    def __init__(
-        self, channels: int, size: tuple[int, ...], out: int, width: int = 64, dropout: float = 0.3
-    ) -> None:
+    def __init__(self, channels: int, size: tuple[int, ...], out: int, width: int = 64, dropout: float = 0.3) -> None:
         super().__init__()
         last = base(size, 2)
         self.body = nn.Sequential(
@@ -183,8 +181,12 @@ def translate(x: Tensor, shift: Tensor) -> Tensor:
     rows = (torch.arange(h, device=x.device)[None] + shift[:, :1]).clamp(0, h - 1)
     cols = (torch.arange(w, device=x.device)[None] + shift[:, 1:]).clamp(0, w - 1)
     n = torch.arange(len(x), device=x.device)
-    return x[n[:, None, None, None], torch.arange(x.shape[1], device=x.device)[None, :, None, None],
-             rows[:, None, :, None], cols[:, None, None, :]]
+    return x[
+        n[:, None, None, None],
+        torch.arange(x.shape[1], device=x.device)[None, :, None, None],
+        rows[:, None, :, None],
+        cols[:, None, None, :],
+    ]
 
 
 def brighten(x: Tensor, amount: Tensor) -> Tensor:

@@ -84,8 +84,11 @@ class Mixture(nn.Module):
         k = len(self.mean)
         began = time.monotonic()
         pooled = torch.cov(z.T).reshape(d, d) + 1e-4 * torch.eye(d, device=z.device)
-        self.mean.copy_(z[torch.randperm(n, generator=rng, device=rng.device)[:k].to(z.device)] if n >= k else
-                        z[torch.randint(n, (k,), generator=rng, device=rng.device)])
+        self.mean.copy_(
+            z[torch.randperm(n, generator=rng, device=rng.device)[:k].to(z.device)]
+            if n >= k
+            else z[torch.randint(n, (k,), generator=rng, device=rng.device)]
+        )
         self.scale.copy_(torch.linalg.cholesky(0.3 * pooled).expand(k, d, d))
         self.log_weight.fill_(-log(k))
         rows = torch.arange(d, device=z.device)
@@ -151,8 +154,11 @@ class Cells(nn.Module):
         self.basis.copy_(vectors.flip(1)[:, : self.basis.shape[1]].float())
         q = (flat - self.shift) @ self.basis
         k = len(self.centre)
-        self.centre.copy_(q[torch.randperm(len(q), generator=rng, device=rng.device)[:k].to(q.device)]
-                          if len(q) >= k else q[torch.arange(k, device=q.device) % len(q)])
+        self.centre.copy_(
+            q[torch.randperm(len(q), generator=rng, device=rng.device)[:k].to(q.device)]
+            if len(q) >= k
+            else q[torch.arange(k, device=q.device) % len(q)]
+        )
         for _ in range(rounds):
             near = torch.cdist(q, self.centre).argmin(1)
             count = torch.bincount(near, minlength=k)
