@@ -103,7 +103,7 @@ class Model(Learned):
         x, y = batch(0)
         rng = torch.Generator(x.device).manual_seed(5)
         if self.vae is not None:
-            mean, deviation, y = self._latents(batch, 60_000)
+            mean, deviation, y = self.vae.posterior(batch, vae.POINTS)
             z = mean + deviation * torch.randn(mean.shape, generator=rng, device=mean.device)
             self.shift.copy_(z.mean(0))
             self.scale.copy_(z.std(0).clamp_min(1e-3))
@@ -127,20 +127,6 @@ class Model(Learned):
                 )
             )
             self._pool = (mean, deviation, kind)
-
-    def _latents(self, batch: Batches, most: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Means, deviations and labels of the first `most` training points under the finished encoder."""
-        assert self.vae is not None
-        x, y = batch(0)
-        autoencoder = self.vae
-        nets.refresh_norms(
-            autoencoder.autoencoder, lambda k: autoencoder._pass(batch(k)[0], k), min(30, most // len(x))
-        )
-        self.vae.eval()
-        parts = [batch(k) for k in range(-(-most // len(x)))]
-        coded = [self.vae.encode(p) for p, _ in parts]
-        labels = torch.cat([q for _, q in parts if q is not None]) if y is not None else None
-        return torch.cat([m for m, _ in coded]), (torch.cat([v for _, v in coded]) / 2).exp(), labels
 
     def loss(self, batch: Batch, player: str) -> tuple[Tensor, dict[str, Tensor]]:
         if player == "autoencoder":
@@ -243,7 +229,7 @@ class Model(Learned):
         if self.vae is not None:
             if self._pool is None and seconds is not None and seconds < 0.5:
                 # A preview before the denoiser's part: a look at the latents is enough to place the noise.
-                mean, deviation, _ = self._latents(batch, 2_000)
+                mean, deviation, _ = self.vae.posterior(batch, 2_000)
                 self.shift.copy_(mean.mean(0))
                 self.scale.copy_((mean.var(0) + deviation.square().mean(0)).sqrt())
             self.vae._fast = None

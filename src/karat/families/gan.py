@@ -217,7 +217,7 @@ class Model(Learned):
         if y is not None and not self.config.conditional:
             raise FitError("this GAN was not trained on classes; use --recipe cgan, vae or diffusion for --class.")
         if self._fast is None:
-            dtype = torch.bfloat16 if isinstance(self.space, Grid) else torch.float32
+            dtype = nets.quick(rng.device) if isinstance(self.space, Grid) else torch.float32
             self._fast = (nets.fold(self.generator).to(dtype), dtype)
         out = []
         for i in range(0, n, 1024):

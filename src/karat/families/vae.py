@@ -20,6 +20,9 @@ from karat.families.generator import Batches, Learned, Player
 from karat.space import Batch, Fields, Grid, Space
 
 
+POINTS = 60_000  # encoded for the prior, at most
+
+
 @dataclass(frozen=True)
 class Config:
     """Settings of a variational autoencoder."""
@@ -42,7 +45,7 @@ class Model(Learned):
     """An encoder and a decoder as one player, and a mixture in the latent space."""
 
     spaces: ClassVar[tuple[type, ...]] = (Grid, Fields)
-    settling: ClassVar[float] = 0.16
+    settling: ClassVar[float] = 0.1
 
     def __init__(self, space: Space, classes: int, config: Config = Config()) -> None:  # noqa: B008 (frozen)
         super().__init__()
@@ -96,24 +99,29 @@ class Model(Learned):
     def settle(self, batch: Batches, seconds: float | None) -> None:
         self._fast = None
         began = time.monotonic()
-        z, y = self.posterior(batch, 60_000 if seconds is None or seconds > 1 else 2_000)
+        most = POINTS if seconds is None else int(min(POINTS, max(2_000, 5_000 * seconds)))
+        mean, deviation, y = self.posterior(batch, most)
+        rng = torch.Generator(mean.device).manual_seed(1)
+        z = mean + deviation * torch.randn(mean.shape, generator=rng, device=mean.device)
         left = None if seconds is None else max(0.1, seconds - (time.monotonic() - began))
         self.fit_prior(z, y, left)
 
-    def posterior(self, batch: Batches, most: int) -> tuple[Tensor, Tensor | None]:
-        """A sample [n, latent] of the aggregate posterior and its labels, after refreshing the norms."""
+    def posterior(self, batch: Batches, most: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Means and deviations [n, latent] of up to `most` training points and their labels, after refreshing the norms."""
         x, _ = batch(0)
         nets.refresh_norms(self.autoencoder, lambda k: self._pass(batch(k)[0], k), min(30, 1 + most // len(x)))
         self.eval()
-        zs, ys = [], []
-        rng = torch.Generator(x.device).manual_seed(1)
-        for k in range(-(-most // len(x))):
-            x, y = batch(k)
-            mean, logvar = self.encode(x)
-            zs.append(mean + (logvar / 2).exp() * torch.randn(mean.shape, generator=rng, device=x.device))
-            ys.append(y)
-        labels = None if ys[0] is None else torch.cat([y for y in ys if y is not None])
-        return torch.cat(zs)[:most], None if labels is None else labels[:most]
+        dtype = nets.quick(x.device) if isinstance(self.space, Grid) else torch.float32
+        encoder = nets.fold(self.autoencoder["encoder"]).to(dtype)
+        at_once = max(1, 1024 // len(x))
+        means, deviations, labels = [], [], []
+        for start in range(0, -(-most // len(x)), at_once):
+            parts = [batch(k) for k in range(start, start + at_once)]
+            mean, logvar = encoder(torch.cat([p for p, _ in parts]).to(dtype)).float().chunk(2, 1)
+            means.append(mean)
+            deviations.append((logvar.clamp(-12, 4) / 2).exp())
+            labels += [q for _, q in parts if q is not None]
+        return torch.cat(means)[:most], torch.cat(deviations)[:most], torch.cat(labels)[:most] if labels else None
 
     def _pass(self, x: Tensor, k: int) -> None:
         mean, logvar = self.encode(x)
