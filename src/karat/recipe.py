@@ -127,7 +127,13 @@ def module(family: str) -> types.ModuleType:
         assert spec is not None and spec.loader is not None
         loaded = importlib.util.module_from_spec(spec)
         sys.modules[key] = loaded
-        spec.loader.exec_module(loaded)
+        try:
+            spec.loader.exec_module(loaded)
+        except Exception as error:  # whatever a stranger's file may raise
+            del sys.modules[key]
+            raise FitError(
+                f"{family} cannot be imported: {type(error).__name__}: {error}. Mend it and try again."
+            ) from error
     else:
         known = families()
         if family not in known:

@@ -1,0 +1,152 @@
+"""Small points, families and runs for tests, and the contract that every family keeps."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from karat.families.generator import Batches, Learned
+from karat.space import Batch, Fields, Grid, Space
+from karat.training import Plan, Precision, State, train
+
+# The least that each family can be, so that a test takes moments. Families not named here are taken at their defaults.
+LEAST: dict[str, dict[str, Any]] = {
+    "gan": {"latent": 8, "width": 8, "critic_width": 8, "every": 2},
+    "vae": {"latent": 6, "width": 8, "hidden": 16, "components": 4, "iterations": 3},
+    "diffusion": {"width": 16, "steps": 3},
+}
+
+
+def points(space: Space, n: int = 256, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Points [n, *shape] of three kinds, and which kind [n] each is."""
+    rng = torch.Generator().manual_seed(seed)
+    y = torch.randint(3, (n,), generator=rng)
+    if isinstance(space, Fields):
+        parts = []
+        for width in space.widths:
+            if width == 1:
+                parts.append((y[:, None] / 2 - 0.5 + 0.1 * torch.randn(n, 1, generator=rng)).clamp(-1, 1))
+            else:
+                parts.append(torch.nn.functional.one_hot(y % width, width).float())
+        return torch.cat(parts, 1), y
+    level = (y.float() / 2 - 0.5).reshape(-1, *(1,) * len(space.shape))
+    return (level + 0.2 * torch.randn(n, *space.shape, generator=rng)).clamp(-1, 1), y
+
+
+def serving(x: Tensor, y: Tensor | None, size: int) -> Batches:
+    """The k-th batch as a pure function of k."""
+
+    def batch(k: int) -> tuple[Tensor, Tensor | None]:
+        rows = torch.randint(len(x), (size,), generator=torch.Generator().manual_seed(k))
+        return x[rows], None if y is None else y[rows]
+
+    return batch
+
+
+def learn(
+    model: Learned, batch: Batches, steps: int, *, size: int = 64, seed: int = 0, precision: Precision = "fp32"
+) -> State:
+    """Trains `model` in place to the end of a budget in steps."""
+    state = State()
+    for _ in train(model, batch, Plan(steps=steps, batch=size, seed=seed, precision=precision), state):
+        pass
+    return state
+
+
+def assert_inside(space: Space, x: Tensor) -> None:
+    """Every row is a valid point of `space`."""
+    assert bool(x.isfinite().all())
+    if isinstance(space, Grid):
+        assert -1 <= float(x.min()) and float(x.max()) <= 1
+        return
+    for part, width in zip(x.split(space.widths, 1), space.widths, strict=True):
+        if width == 1:
+            assert -1 <= float(part.min()) and float(part.max()) <= 1
+        else:
+            assert bool(((part == 0) | (part == 1)).all()) and bool((part.sum(1) == 1).all())
+
+
+def sampled(model: Learned, n: int, seed: int, y: Tensor | None = None) -> bytes:
+    return model.sample(n, y, torch.Generator().manual_seed(seed)).numpy().tobytes()
+
+
+def keeps_the_contract(model: Learned, space: Space, x: Tensor, y: Tensor | None, steps: int = 3) -> None:
+    """Asserts all that a family promises, on a fresh `model` and the data `x`, `y`."""
+    size = 64
+    batch = serving(x, y, size)
+    assert isinstance(space, model.spaces)
+    players, turns = model.players(), model.turns()
+    assert set(turns) == set(players), "everybody who owns weights plays, and nobody else"
+    owned: dict[int, str] = {}
+    for name, player in players.items():
+        own = [p for p in player.module.parameters() if p.requires_grad]
+        assert own, f"{name} has nothing to learn"
+        for p in own:
+            assert id(p) not in owned, f"{name} shares weights with {owned.get(id(p))}"
+            owned[id(p)] = name
+    for name in players:
+        model.prepare(batch, name)
+        model.train()
+    for i, name in enumerate(turns):
+        bx, by = batch(i)
+        loss, seen = model.loss(Batch(bx, by, 0.5, torch.Generator().manual_seed(i)), name)
+        assert loss.shape == () and bool(loss.isfinite()) and loss.requires_grad
+        assert all(v.numel() == 1 and not v.requires_grad for v in seen.values())
+    _players_move_one_at_a_time(model, batch, size)
+    learn(model, batch, steps, size=size)
+    assert not model.training, "a settled model is in eval mode"
+
+    before = torch.random.get_rng_state()
+    made = model.sample(9, None, torch.Generator().manual_seed(1))
+    assert torch.equal(torch.random.get_rng_state(), before), "chance comes only from rng"
+    assert made.shape == (9, *space.shape) and made.dtype == torch.float32
+    assert not made.requires_grad and not model.training
+    assert_inside(space, made)
+    assert sampled(model, 9, 1) == made.numpy().tobytes(), "the same chance, the same bytes"
+    assert sampled(model, 9, 2) != made.numpy().tobytes(), "other chance, other points"
+    model.train()
+    model.sample(2, None, torch.Generator().manual_seed(1))
+    assert not model.training, "sampling is done in eval mode"
+    if model.heeds:
+        with torch.no_grad():  # away from layers that start at zero, as a longer training would bring it
+            for i, p in enumerate(model.parameters()):
+                p.add_(0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(i)))
+        asked = torch.arange(9) % model.classes
+        made = model.sample(9, asked, torch.Generator().manual_seed(1))
+        assert made.shape == (9, *space.shape)
+        assert_inside(space, made)
+        assert sampled(model, 9, 1, asked) == made.numpy().tobytes()
+        other = model.sample(9, (asked + 1) % model.classes, torch.Generator().manual_seed(1))
+        assert not torch.equal(made, other), "y is heeded"
+
+
+def _players_move_one_at_a_time(model: Learned, batch: Batches, size: int) -> None:
+    """In a turn of one player no weight of another moves, also not through a stale gradient."""
+    model.train()
+    players = model.players()
+    for i, name in enumerate(model.turns()):
+        kept = {other: [p.detach().clone() for p in q.module.parameters()] for other, q in players.items()}
+        optimiser = torch.optim.SGD(players[name].module.parameters(), lr=1e-3)
+        bx, by = batch(i)
+        loss, _ = model.loss(Batch(bx, by, 0.5, torch.Generator().manual_seed(i)), name)
+        optimiser.zero_grad()
+        loss.backward(inputs=[p for p in players[name].module.parameters() if p.requires_grad])
+        optimiser.step()
+        for other, weights in kept.items():
+            if other != name:
+                now = list(players[other].module.parameters())
+                assert all(torch.equal(a, b) for a, b in zip(weights, now, strict=True)), f"{other} moved with {name}"
+
+
+def karat_process(*arguments: str, cwd: Path, **environment: str) -> subprocess.Popen[str]:
+    """The real command line in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", "from karat.cli import main; main()", *arguments], cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )  # fmt: skip

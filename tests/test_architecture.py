@@ -1,0 +1,137 @@
+"""Who may know whom: the import directions of the plan, and what a person meets first."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import karat
+
+ROOT = Path(karat.__file__).parent
+JUDGES = "assays" if (ROOT / "assays").is_dir() else "assay"
+
+# What each room may import of ours, beside itself and errors. A room is a folder, or a file at the top.
+MAY: dict[str, set[str]] = {
+    "errors": set(),
+    "space": set(),
+    "nets": {"space"},
+    "families": {"space", "nets"},
+    "training": {"space", "families"},
+    "modalities": {"space"},
+    "data": {"space", "modalities"},
+    "eyes": {"space", "nets", "modalities"},
+    JUDGES: set(),
+    "worth": {JUDGES},
+    "report": {JUDGES, "worth"},
+    "provenance": set(),
+    "run": set(),
+    "doctor": set(),
+    "recipe": set(),
+}
+# Rooms below the verbs that hold several others together; only the verbs and their faces may import the verbs.
+TOP = {"verbs", "cli", "__init__"}
+
+
+def room(path: Path) -> str:
+    first = path.relative_to(ROOT).parts[0]
+    return first.removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Rooms that the file imports, at the top or inside a function."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == "karat"}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "karat":
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path} imports relatively"
+    rooms = {name.split(".")[1] for name in found if "." in name}
+    return {r for r in rooms if (ROOT / r).is_dir() or (ROOT / f"{r}.py").is_file()}  # not karat.__version__
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_file_imports_only_what_its_room_may_know(path: Path) -> None:
+    mine = room(path)
+    known = imports(path) - {mine, "errors"}
+    if mine in MAY:
+        assert known <= MAY[mine], f"{mine} must not know {known - MAY[mine]}"
+    elif mine not in TOP:
+        assert not known & TOP, f"{mine} is below the verbs and must not know {known & TOP}"
+
+
+def test_every_room_of_the_plan_is_there() -> None:
+    rooms = {room(p) for p in FILES}
+    assert set(MAY) <= rooms
+
+
+def test_a_family_never_knows_a_sibling_that_knows_it_back() -> None:
+    folder = ROOT / "families"
+    knows = {
+        p.stem: {q.stem for q in folder.glob("*.py") if f"families.{q.stem}" in p.read_text() or f"import {q.stem}" in p.read_text()}
+        for p in folder.glob("*.py")
+    }  # fmt: skip
+    assert knows["generator"] <= {"generator"}
+    for name, others in knows.items():
+        for other in others - {name, "generator"}:
+            assert name not in knows[other], f"{name} and {other} know each other"
+
+
+def test_what_a_person_meets_is_the_verbs_and_the_few_types() -> None:
+    assert set(karat.__all__) == {"KaratError", "assay", "demo", "look", "make", "train"}
+    assert all(callable(getattr(karat, name)) for name in karat.__all__)
+
+
+def test_using_the_judge_does_not_hide_the_verb_assay() -> None:
+    __import__(f"karat.{JUDGES}.finding")
+    assert callable(karat.assay)
+
+
+def test_no_file_of_ours_needs_torchvision_or_pickle() -> None:
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        names = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+        names |= {(n.module or "").split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+        assert not names & {"torchvision", "pickle", "cloudpickle", "dill", "joblib"}, path
+        assert "allow_pickle=True" not in text and "weights_only=False" not in text, path
+
+
+HELP = """
+import sys
+import karat, karat.cli
+assert "torch" not in sys.modules, "importing karat imports torch"
+try:
+    karat.cli.main(["--help"])
+except SystemExit as stop:
+    assert not stop.code, stop.code
+try:
+    karat.cli.main(["train", "--help"])
+except SystemExit as stop:
+    assert not stop.code, stop.code
+heavy = {"torch", "numpy", "sklearn", "PIL", "scipy"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def test_help_imports_nothing_heavy() -> None:
+    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    for verb in ("look", "train", "assay", "make", "demo"):
+        assert verb in done.stdout
+    assert "--minutes" in done.stdout
+
+
+def test_no_torchvision_is_ever_loaded() -> None:
+    code = (
+        "import sys, karat.runner, karat.office, karat.making, karat.probing; assert 'torchvision' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

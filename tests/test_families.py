@@ -1,0 +1,202 @@
+"""The contract of every family in every space, and every variant of the losses and samplers that come with the install."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small import LEAST, assert_inside, keeps_the_contract, learn, points, sampled, serving
+
+from karat import recipe as recipes
+from karat import runner
+from karat.errors import FitError
+from karat.families.generator import Learned
+from karat.recipe import Recipe, Training
+from karat.space import Fields, Grid, Space
+
+SMALL = Grid(1, (8, 8))
+SPACES: list[Space] = [SMALL, Grid(3, (12, 10)), Grid(1, (28, 28)), Fields((1, 1, 3, 4))]
+
+
+def build(family: str, space: Space, classes: int, **model: Any) -> Learned:
+    settings = {**LEAST.get(family, {}), **model}
+    return runner.build(Recipe(family, family, "", settings, Training()), space, classes, seed=0)
+
+
+@pytest.mark.parametrize("space", SPACES, ids=str)
+@pytest.mark.parametrize("classes", [0, 3])
+@pytest.mark.parametrize("family", recipes.families())
+def test_every_family_keeps_the_contract_in_every_space_it_claims(family: str, space: Space, classes: int) -> None:
+    if not isinstance(space, recipes.module(family).Model.spaces):
+        with pytest.raises(FitError, match="lives in"):
+            build(family, space, classes)
+        return
+    x, y = points(space, 64 if space.numel > 500 else 256)
+    keeps_the_contract(build(family, space, classes), space, x, y if classes else None)
+
+
+GAN = [
+    {"loss": loss, "penalty": penalty, "every": every}
+    for loss in ("nonsaturating", "hinge", "wasserstein", "relativistic")
+    for penalty, every in (("none", 1), ("gp", 1), ("r1", 1), ("r1r2", 2))
+] + [
+    {"net": "mlp"},
+    {"net": "article", "dropout": 0.3},
+    {"conditional": True},
+    {"conditional": True, "loss": "wasserstein", "penalty": "gp", "critics": 3},
+    {"cells": 5},
+    {"augment": 1.0},
+    {"conditional": True, "augment": 0.5, "penalty": "r1r2", "every": 1},
+]
+VAE: list[dict[str, Any]] = [
+    *({"prior": prior} for prior in ("mixture", "gaussian", "standard")),
+    {"free_bits": 0.2},
+    {"beta": 4.0, "net": "mlp"},
+]
+DIFFUSION: list[dict[str, Any]] = [
+    *(
+        {"parametrisation": clock, "sampler": sampler, "steps": 4}
+        for clock in ("flow", "edm", "ddpm")
+        for sampler in ("heun", "euler", "ddim")
+    ),
+    {"guidance": 2.0},
+    {"guidance": 2.0, "cells": 4, "conditional": False},
+    {"conditional": False},
+    {"steps": 1},
+    {"parametrisation": "edm", "steps": 1},
+    {"net": "mlp"},
+    {"latent": True, "cells": 4, "vae": LEAST["vae"]},
+    {"latent": True, "parametrisation": "edm", "vae": LEAST["vae"]},
+    {"latent": True, "parametrisation": "ddpm", "sampler": "ddim", "vae": LEAST["vae"], "conditional": False},
+    {"latent": True, "guidance": 2.0, "vae": {**LEAST["vae"], "prior": "standard"}},
+]
+VARIANTS = [("gan", v) for v in GAN] + [("vae", v) for v in VAE] + [("diffusion", v) for v in DIFFUSION]
+
+
+def _name(value: Any) -> str:
+    return ",".join(f"{k}={v}" for k, v in value.items() if k != "vae") if isinstance(value, dict) else str(value)
+
+
+@pytest.mark.parametrize("family, model", VARIANTS, ids=_name)
+@pytest.mark.parametrize("space", [SMALL, Fields((1, 2, 3))], ids=str)
+def test_every_variant_learns_and_samples(family: str, model: dict[str, Any], space: Space) -> None:
+    if model.get("net", "auto") not in ("auto", "mlp") and isinstance(space, Fields):
+        with pytest.raises(FitError, match="those that can"):
+            build(family, space, 3, **model)
+        return
+    x, y = points(space, 96)
+    made = build(family, space, 3, **model)
+    before = {k: v.clone() for k, v in made.state_dict().items()}
+    state = learn(made, serving(x, y, 64), 4)
+    assert state.skipped == 0
+    for name, player in made.players().items():
+        assert state.turns[name] > 0
+        assert any(not torch.equal(before[f"{name}.{k}"], v) for k, v in player.module.state_dict().items()
+                   if f"{name}.{k}" in before) or name == "autoencoder"  # fmt: skip
+    out = made.sample(7, None, torch.Generator().manual_seed(0))
+    assert_inside(space, out)
+    assert out.shape == (7, *space.shape)
+
+
+def test_every_choice_of_every_config_is_tried_above() -> None:
+    tried = {"gan": GAN, "vae": VAE, "diffusion": DIFFUSION}
+    for family, variants in tried.items():
+        for f in dataclasses.fields(recipes.module(family).Config):
+            choices = re.fullmatch(r"Literal\[(.*)\]", str(f.type))
+            for choice in re.findall(r'"([\w-]+)"', choices[1]) if choices else []:
+                seen = {v.get(f.name, f.default) for v in variants}
+                assert choice in seen or choice in ("conv", f.default), f"{family}.{f.name}={choice} is not tried"
+
+
+def test_a_conditional_gan_without_labels_is_refused_in_words() -> None:
+    with pytest.raises(FitError, match="needs labels"):
+        build("gan", SMALL, 0, conditional=True)
+    with pytest.raises(FitError, match="needs labels"):
+        runner.build(recipes.load("cgan"), SMALL, 0, 0)
+
+
+def test_a_gan_that_was_not_told_classes_refuses_to_make_one() -> None:
+    x, y = points(SMALL, 64)
+    made = build("gan", SMALL, 3)
+    learn(made, serving(x, y, 64), 2)
+    with pytest.raises(FitError, match="not trained on classes"):
+        made.sample(2, torch.zeros(2, dtype=torch.long), torch.Generator().manual_seed(0))
+
+
+def test_a_class_that_is_asked_for_is_what_is_made() -> None:
+    """Three kinds of different brightness: the VAE's mixtures must keep them apart after a short training."""
+    x, y = points(SMALL, 600)
+    made = build("vae", SMALL, 3, latent=4)
+    learn(made, serving(x, y, 64), 150)
+    means = [float(made.sample(200, torch.full((200,), k), torch.Generator().manual_seed(k)).mean()) for k in range(3)]
+    truth = [float(x[y == k].mean()) for k in range(3)]
+    for mean, wanted in zip(means, truth, strict=True):
+        assert abs(mean - wanted) < 0.2, (means, truth)
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_builds_and_learns_on_a_small_grid(name: str) -> None:
+    chosen = recipes.load(name)
+    if chosen.family == "vae":  # the fit of the whole mixture is another test's
+        chosen = recipes.load(name, ["model.components=6", "model.iterations=2"])
+    made = runner.build(chosen, SMALL, 3, 0)
+    x, y = points(SMALL, 96)
+    state = learn(made, serving(x, y, 64), 3)
+    assert state.settled and state.skipped == 0
+    assert_inside(SMALL, made.sample(5, None, torch.Generator().manual_seed(0)))
+    assert chosen.about.strip(), "a recipe says what it is"
+
+
+def test_the_batch_of_a_draw_does_not_change_its_neighbours() -> None:
+    """Rows are independent: a class asked for in one row leaves the others as they are."""
+    x, y = points(SMALL, 256)
+    made = build("vae", SMALL, 3)
+    learn(made, serving(x, y, 32), 5)
+    a = made.sample(6, torch.tensor([0, 1, 2, 0, 1, 2]), torch.Generator().manual_seed(0))
+    assert a.shape[0] == 6 and len({row.numpy().tobytes() for row in a}) == 6
+
+
+def test_two_trainings_with_one_seed_give_the_same_bytes_and_another_seed_others() -> None:
+    x, y = points(SMALL, 96)
+    for family in recipes.families():
+        made = []
+        for seed in (0, 0, 1):
+            settings = Recipe(family, family, "", LEAST.get(family, {}), Training())
+            model = runner.build(settings, SMALL, 3, seed)
+            learn(model, serving(x, y, 64), 3, seed=seed)
+            made.append(sampled(model, 4, 0))
+        assert made[0] == made[1] != made[2], family
+
+
+def example() -> str:
+    """The Python of CONTRIBUTING.md."""
+    text = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)[-1]
+
+
+@pytest.mark.parametrize("space", SPACES, ids=str)
+def test_a_family_from_a_file_outside_the_package_keeps_the_same_contract(tmp_path: Path, space: Space) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(example(), encoding="utf-8")
+    chosen = recipes.load("ignored", family=str(file))
+    x, _ = points(space, 128)
+    if not isinstance(space, recipes.module(str(file)).Model.spaces):
+        with pytest.raises(FitError, match="lives in"):
+            runner.build(chosen, space, 0, 0)
+        return
+    keeps_the_contract(runner.build(chosen, space, 0, 0), space, x, None)
+
+
+def test_a_file_that_is_no_family_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(FitError, match="does not exist"):
+        recipes.load("x", family=str(tmp_path / "none.py"))
+    (tmp_path / "empty.py").write_text("")
+    with pytest.raises(FitError, match="exports no Config"):
+        recipes.load("x", family=str(tmp_path / "empty.py"))
+    (tmp_path / "broken.py").write_text("def (:\n")
+    with pytest.raises(FitError, match="broken.py"):
+        recipes.load("x", family=str(tmp_path / "broken.py"))
