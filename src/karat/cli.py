@@ -45,3 +45,7 @@ def main(tokens: Sequence[str] | None = None) -> None:
 
 
 __all__ = ["APP", "main"]
+
+
+if __name__ == "__main__":
+    main()
