@@ -101,15 +101,18 @@ class Eyes:
         self.accuracy = accuracy
         self.source = source  # for the report: whose eyes these are
 
+    def look(self, points: Tensor, batch: int = 500) -> tuple[Tensor, Tensor | None]:
+        """What `see` and `read` say of `points` [n, *shape], at the cost of one."""
+        features, logits = (torch.cat(parts) for parts in zip(*self._look(points, batch), strict=True))
+        return features, logits.float().softmax(1) if self.classes else None
+
     def see(self, points: Tensor, batch: int = 500) -> Tensor:
         """Features float32 [n, d] of `points` [n, *shape], row by row: the batch size changes nothing but the speed."""
-        return torch.cat([features for features, _ in self._look(points, batch)])
+        return self.look(points, batch)[0]
 
     def read(self, points: Tensor, batch: int = 500) -> Tensor | None:
         """Class probabilities [n, classes], or None where the eyes were fitted without labels."""
-        if not self.classes:
-            return None
-        return torch.cat([logits.float().softmax(1) for _, logits in self._look(points, batch)])
+        return self.look(points, batch)[1]
 
     @torch.no_grad()
     def _look(self, points: Tensor, batch: int) -> Iterator[tuple[Tensor, Tensor]]:

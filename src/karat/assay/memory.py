@@ -20,7 +20,7 @@ from torch import Tensor
 from karat.assay.chance import averaged, wilson, worse
 from karat.assay.diversity import cells
 from karat.assay.finding import Finding
-from karat.assay.seen import Components, Seen, components, distances
+from karat.assay.seen import Components, Seen, components, distances, nearest
 
 NEAR = 0.0025  # quantile of unseen real records below which a record counts as a copy
 CROWD = 50
@@ -68,7 +68,7 @@ def search(points: Tensor, base: Tensor, basis: Components) -> Nearest:
         least, best = torch.full((len(block),), math.inf), moved[0].clone()
         row = torch.zeros(len(block), dtype=torch.long)
         for i, x in enumerate(moved):
-            d, j = distances(x, base).min(1)
+            d, j = nearest(x, base)
             if i == 0:
                 plain, plain_row = d, j
             closer = d < least

@@ -12,9 +12,7 @@ from torch import Tensor
 class Sees(Protocol):
     """Whoever turns points into features and, where it was fitted to labels, into class probabilities."""
 
-    def see(self, points: Tensor) -> Tensor: ...
-
-    def read(self, points: Tensor) -> Tensor | None: ...
+    def look(self, points: Tensor) -> tuple[Tensor, Tensor | None]: ...
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,8 @@ class Seen:
 
 def look_at(eyes: Sees, points: Tensor, labels: Tensor | None) -> Seen:
     """`points` [n, *shape] with their features, and the classes that the eyes read where they can."""
-    return Seen(points, eyes.see(points), labels, eyes.read(points))
+    features, read = eyes.look(points)
+    return Seen(points, features, labels, read)
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,17 @@ def components(flat: Tensor, k: int) -> Components:
     some = flat[:5000].flatten(1).double()
     _, vectors = torch.linalg.eigh(torch.atleast_2d(torch.cov(some.T)))
     return Components(some.mean(0).float(), vectors.flip(1)[:, : min(k, some.shape[1])].float())
+
+
+def nearest(a: Tensor, b: Tensor, block: int = 4096) -> tuple[Tensor, Tensor]:
+    """Squared distance [n] of each of `a` [n, d] to the nearest of `b` [m, d], and which one it is [n]."""
+    least, row = torch.full((len(a),), torch.inf), torch.zeros(len(a), dtype=torch.long)
+    for start in range(0, len(b), block):  # blocks that stay in the processor's cache
+        part = b[start : start + block]
+        d, j = torch.addmm(part.square().sum(1)[None], a, part.T, alpha=-2).min(1)
+        closer = d < least
+        least, row = torch.where(closer, d, least), torch.where(closer, j + start, row)
+    return (least + a.square().sum(1)).clamp_min(0), row
 
 
 def distances(a: Tensor, b: Tensor) -> Tensor:
