@@ -63,11 +63,11 @@ def assert_inside(space: Space, x: Tensor) -> None:
     """Every row is a valid point of `space`."""
     assert bool(x.isfinite().all())
     if isinstance(space, Grid):
-        assert -1 <= float(x.min()) and float(x.max()) <= 1
+        assert float(x.min()) >= -1 and float(x.max()) <= 1
         return
     for part, width in zip(x.split(space.widths, 1), space.widths, strict=True):
         if width == 1:
-            assert -1 <= float(part.min()) and float(part.max()) <= 1
+            assert float(part.min()) >= -1 and float(part.max()) <= 1
         else:
             assert bool(((part == 0) | (part == 1)).all()) and bool((part.sum(1) == 1).all())
 
@@ -146,7 +146,8 @@ def _players_move_one_at_a_time(model: Learned, batch: Batches, size: int) -> No
 
 def karat_process(*arguments: str, cwd: Path, **environment: str) -> subprocess.Popen[str]:
     """The real command line in a process of its own."""
+    main = "from karat.cli import main; main()"
     return subprocess.Popen(
-        [sys.executable, "-c", "from karat.cli import main; main()", *arguments], cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-c", main, *arguments], cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
     )  # fmt: skip

@@ -32,6 +32,7 @@ class Training:
     precision: str = "auto"  # or fp32, fp32-channels-last, bf16, bf16-channels-last
     clock: str = "wall"  # or cpu: minutes of computing, for machines shared with others
     enough: int = 2_000_000  # points seen by which the recipe has usually given most of what it can
+    save_seconds: float = 15.0  # between two checkpoints
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Recipe:
     model: Mapping[str, Any]
     train: Training
     needs: tuple[str, ...] = ()  # "labels": only for data that has them
+    title: str = ""  # what it is in a few words
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -53,12 +55,19 @@ class Recipe:
             "model": dict(self.model),
             "train": dataclasses.asdict(self.train),
             "needs": list(self.needs),
+            "title": self.title,
         }
 
     @staticmethod
     def from_dict(d: Mapping[str, Any]) -> Recipe:
         return Recipe(
-            d["name"], d["family"], d["about"], d["model"], settings(Training, d["train"], "train"), tuple(d["needs"])
+            d["name"],
+            d["family"],
+            d["about"],
+            d["model"],
+            settings(Training, d["train"], "train"),
+            tuple(d["needs"]),
+            d.get("title", ""),
         )
 
 
@@ -83,9 +92,9 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None) -> R
         name = path.stem
     for change in changes:
         _set(table, change)
-    unknown = set(table) - {"family", "about", "needs", "model", "train"}
+    unknown = set(table) - {"family", "title", "about", "needs", "model", "train"}
     if unknown:
-        raise FitError(_unknown("recipe key", min(unknown), ("family", "about", "needs", "model", "train")))
+        raise FitError(_unknown("recipe key", min(unknown), ("family", "title", "about", "needs", "model", "train")))
     recipe = Recipe(
         name,
         table["family"],
@@ -93,6 +102,7 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None) -> R
         table.get("model", {}),
         settings(Training, table.get("train", {}), "train"),
         tuple(table.get("needs", ())),
+        table.get("title", ""),
     )
     config(recipe)  # refuses unknown settings before anything is read
     return recipe

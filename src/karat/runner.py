@@ -183,6 +183,7 @@ def drive(
     history = run.lines("history.jsonl")
     notices: dict[str, doctor.Notice] = {}
     budget = 60 * plan.minutes if plan.minutes is not None else None
+    save_seconds = Recipe.from_dict(run.spec["recipe"]).train.save_seconds
     next_record, next_picture, saved = state_fraction(history), 0.1, time.monotonic()
     while next_picture <= next_record:
         next_picture += 0.1
@@ -220,7 +221,7 @@ def drive(
                     console.print(
                         f"{tenth * 10}%  step {p.step:,}  {p.samples / p.seconds:,.0f} samples/s  {_losses(p)}"
                     )
-            if asked or now - saved > 15 or p.fraction >= 1.0:
+            if asked or now - saved > save_seconds or p.fraction >= 1.0:
                 run.save_checkpoint(state.step, checkpoint(model, state))
                 saved = time.monotonic()
             if asked:

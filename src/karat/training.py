@@ -157,7 +157,7 @@ def train(model: Learned, batch: Batches, plan: Plan, state: State) -> Iterator[
     began = plan.now() - state.seconds
     players, turns = model.players(), model.turns()
     prepared: set[str] = set()
-    bad = 0
+    bad = dict.fromkeys(players, 0)  # turns in a row; the others' good ones do not excuse a player's
     model.train()
     while (fraction := plan.used(state.step, state.drawn, plan.now() - began, model.settling)) < 1.0:
         active = [name for name in turns if players[name].start <= fraction < players[name].stop]
@@ -179,15 +179,15 @@ def train(model: Learned, batch: Batches, plan: Plan, state: State) -> Iterator[
                 loss, shown = model.loss(Batch(x, y, fraction, rng), name)
             seen.update(shown)
             if device.type == "cpu" and not math.isfinite(loss.item()):
-                bad += 1
+                bad[name] += 1
                 state.skipped += 1
-                if bad > 20:
+                if bad[name] > 20:
                     raise DivergedError(
                         f"the loss of the {name} was not finite for 20 turns, up to step {state.step}. "
                         "Lower the rate, for example --set model.lr=0.0005; the last good state is kept."
                     )
                 continue
-            bad = 0
+            bad[name] = 0
             _update(state, name, player, loss, fraction, plan.average)
         if device.type != "cpu" and state.step % 100 == 99 and not all(bool(v.isfinite()) for v in seen.values()):
             raise DivergedError(

@@ -1,0 +1,242 @@
+"""The loop keeps its budget, its averages and its schedule, and a continued run equals an unbroken one bit for bit."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import resuming
+import torch
+from small import LEAST, learn, points, sampled, serving
+from torch import Tensor, nn
+
+from karat import runner, training
+from karat.errors import DivergedError, FitError
+from karat.families.generator import Learned, Player
+from karat.recipe import Recipe, Training
+from karat.space import Batch, Fields, Grid
+from karat.training import Plan, State, train
+
+SMALL = Grid(1, (8, 8))
+
+
+class Toy(Learned):
+    """Two players, each with two numbers, pulled towards `goal`; `spoil` says at which turns a loss is not finite."""
+
+    spaces = (Fields,)
+
+    def __init__(self, spoil: Callable[[int, str], bool] = lambda step, player: False) -> None:
+        super().__init__()
+        self.space, self.classes, self.spoil, self.calls = Fields((1, 1)), 0, spoil, 0
+        self.first, self.second = nn.Linear(2, 1, bias=False), nn.Linear(2, 1, bias=False)
+        nn.init.ones_(self.first.weight)
+        nn.init.ones_(self.second.weight)
+        self.settled: list[float | None] = []
+        self.sizes: list[int] = []
+
+    def players(self) -> dict[str, Player]:
+        return {"first": Player(self.first, lr=0.1), "second": Player(self.second, lr=0.01, warmup=10, flat=0.0)}
+
+    def turns(self) -> tuple[str, ...]:
+        return ("first", "second")
+
+    def loss(self, batch: Batch, player: str) -> tuple[Tensor, dict[str, Tensor]]:
+        self.calls += 1
+        self.sizes.append(len(batch.x))
+        value = (self.get_submodule(player)(batch.x) - 3).square().mean()
+        if self.spoil(self.calls, player):
+            value = value * math.nan
+        return value, {player: value.detach()}
+
+    def settle(self, batch: Callable[[int], tuple[Tensor, Tensor | None]], seconds: float | None) -> None:
+        self.settled.append(seconds)
+
+    def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
+        return torch.zeros(n, 2)
+
+
+def numbers(n: int = 64) -> Callable[[int], tuple[Tensor, Tensor | None]]:
+    x, _ = points(Fields((1, 1)), n)
+    return serving(x, None, 8)
+
+
+def test_a_budget_in_steps_is_exact_and_settles_once() -> None:
+    toy, state = Toy(), State()
+    seen = list(train(toy, numbers(), Plan(steps=7, batch=8), state))
+    assert [p.step for p in seen] == [1, 2, 3, 4, 5, 6, 7]
+    assert [p.fraction for p in seen] == pytest.approx([k / 7 for k in range(1, 8)])
+    assert seen[-1].fraction == 1.0 and seen[-1].samples == 7 * 8
+    assert toy.settled == [None] and state.settled and not toy.training
+    assert list(train(toy, numbers(), Plan(steps=7, batch=8), state)) == [], "a settled run has nothing to do"
+    assert toy.settled == [None]
+
+
+def test_a_budget_in_samples_counts_the_points_seen() -> None:
+    toy, state = Toy(), State()
+    seen = list(train(toy, numbers(), Plan(samples=100, batch=8), state))
+    assert seen[-1].samples == 104 and seen[-2].samples == 96, "it ends with the batch that reaches the budget"
+    gan = runner.build(Recipe("gan", "gan", "", {**LEAST["gan"], "critics": 3}, Training()), SMALL, 0, 0)
+    x, _ = points(SMALL, 64)
+    last = list(train(gan, serving(x, None, 8), Plan(samples=240, batch=8), State()))[-1]
+    assert last.step == 10 and last.samples == 240, "every critic turn sees a batch of its own, the generator none"
+
+
+@pytest.mark.parametrize("family, settings", [("gan", {}), ("vae", {"components": 60, "iterations": 10_000})])
+def test_a_budget_in_minutes_is_kept(family: str, settings: dict[str, int]) -> None:
+    """In seconds of computing, so that the test means the same on a busy machine."""
+    x, y = points(SMALL, 256)
+    recipe = Recipe(family, family, "", {**LEAST[family], **settings}, Training())
+    model = runner.build(recipe, SMALL, 3, 0)
+    began, state = time.process_time(), State()
+    for _ in train(model, serving(x, y, 64), Plan(minutes=4 / 60, batch=64, clock="cpu"), state):
+        pass
+    used = time.process_time() - began
+    assert used < 4 * 1.05
+    assert used > 4 * 0.95 * (1 - model.settling)
+    assert state.seconds == pytest.approx(used, abs=0.1)
+
+
+@pytest.mark.parametrize("given", [{}, {"minutes": 1.0, "steps": 5}, {"steps": 0}, {"minutes": -1.0}, {"samples": -5}])
+def test_a_budget_is_one_positive_number(given: dict[str, float]) -> None:
+    with pytest.raises(FitError, match=r"budget is one of|must be positive"):
+        Plan(**given)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoints that another process left at the stops of every case."""
+    folder = tmp_path_factory.mktemp("halves")
+    script = Path(resuming.__file__)
+    done = subprocess.run([sys.executable, str(script), str(folder)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+UNBROKEN: dict[tuple[str, str], tuple[dict[str, Tensor], bytes]] = {}
+
+
+@pytest.mark.parametrize("name, precision, stop", resuming.CASES)
+def test_a_run_continued_by_another_process_equals_the_unbroken_one_bit_for_bit(
+    name: str, precision: training.Precision, stop: int, halves: Path
+) -> None:
+    if (name, precision) not in UNBROKEN:
+        model, batch = resuming.begin(name)
+        for _ in resuming.go(model, batch, precision, State()):
+            pass
+        UNBROKEN[name, precision] = (dict(model.state_dict()), sampled(model, 5, 0))
+    weights, made = UNBROKEN[name, precision]
+
+    model, batch = resuming.begin(name)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.fill_(0.5)  # nothing may be left of how it began
+    state = runner.restore(resuming.file_of(halves, name, precision, stop).read_bytes(), model, precision)
+    assert state.step == stop and not state.settled
+    for _ in resuming.go(model, batch, precision, state):
+        pass
+    assert state.step == resuming.STEPS
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, weights[key]), f"{key} differs"
+    assert sampled(model, 5, 0) == made
+
+
+def test_the_averages_are_the_exponential_average_of_the_weights() -> None:
+    toy, average, mean = Toy(), 0.9, torch.ones(1, 2)
+    for turn, _ in enumerate(train(toy, numbers(), Plan(steps=300, batch=8, average=average), State())):
+        decay = min(average, 1 - 1 / (0.1 * turn + 1))
+        mean = decay * mean + (1 - decay) * toy.first.weight.detach()
+        last = toy.first.weight.detach().clone()
+    assert torch.allclose(toy.first.weight, mean, atol=1e-5), "a finished model holds its averages"
+    assert not torch.allclose(toy.first.weight, last, atol=1e-5)
+
+
+def test_rates_warm_up_stay_and_fall_to_nothing() -> None:
+    toy, state = Toy(), State()
+    rates = {"first": [], "second": []}  # type: dict[str, list[float]]
+    for _ in train(toy, numbers(), Plan(steps=200, batch=8), state):
+        for name, optimiser in state.optimisers.items():
+            rates[name].append(optimiser.param_groups[0]["lr"])
+    first, second = rates["first"], rates["second"]
+    assert [first[k] for k in (0, 24, 49, 99, 150, 199)] == pytest.approx([0.002, 0.05, 0.1, 0.1, 0.05, 0.001])
+    assert [second[k] for k in (0, 9, 100, 199)] == pytest.approx([0.001, 0.01 * 191 / 200, 0.005, 0.01 / 200])
+
+
+def test_a_turn_whose_loss_is_not_finite_is_skipped_and_counted() -> None:
+    toy, state = Toy(lambda call, player: call in (5, 6, 9)), State()
+    for _ in train(toy, numbers(), Plan(steps=30, batch=8), state):
+        pass
+    assert state.skipped == 3 and state.step == 30
+    assert state.turns == {"first": 28, "second": 29}
+    assert all(bool(p.isfinite().all()) for p in toy.parameters())
+
+
+def test_a_loss_that_stays_non_finite_ends_the_training_and_says_what_to_do() -> None:
+    toy, state = Toy(lambda call, player: call > 10), State()
+    with pytest.raises(DivergedError, match=r"not finite for 20 turns.*Lower the rate"):
+        for _ in train(toy, numbers(), Plan(steps=1000, batch=8), state):
+            pass
+    assert state.step < 30
+    assert all(bool(p.isfinite().all()) for p in toy.parameters())
+
+
+def test_a_player_that_fails_is_not_excused_by_another_that_does_not() -> None:
+    toy, state = Toy(lambda call, player: player == "second"), State()
+    with pytest.raises(DivergedError, match="loss of the second"):
+        for _ in train(toy, numbers(), Plan(steps=1000, batch=8), state):
+            pass
+    assert state.step <= 21
+
+
+def test_a_diverged_family_of_the_install_is_named() -> None:
+    x, _ = points(SMALL, 64)
+    recipe = Recipe("vae", "vae", "", {**LEAST["vae"], "lr": 1e30}, Training())
+    with pytest.raises(DivergedError, match="autoencoder"):
+        learn(runner.build(recipe, SMALL, 0, 0), serving(x, None, 16), 400)
+
+
+def test_the_seeds_of_turns_differ_from_each_other() -> None:
+    seeds = {training._mix(seed, step, turn) for seed in (0, 1, 2, -1) for step in range(500) for turn in range(6)}
+    assert len(seeds) == 4 * 500 * 6
+    assert all(0 <= s < 2**63 for s in seeds)
+
+
+def test_chance_in_a_loss_comes_from_the_step_and_not_from_before() -> None:
+    """Whatever the caller did to the global generator, a training is the same."""
+    made = []
+    for noise in (1, 2):
+        x, y = points(SMALL, 64)
+        recipe = Recipe("gan", "gan", "", {**LEAST["gan"], "net": "article", "dropout": 0.5}, Training())
+        model = runner.build(recipe, SMALL, 3, 0)
+        torch.manual_seed(noise)
+        learn(model, serving(x, y, 16), 3)
+        made.append(sampled(model, 4, 0))
+    assert made[0] == made[1]
+
+
+def test_a_preview_leaves_the_training_as_it_was() -> None:
+    for family in ("gan", "vae", "diffusion"):
+        x, y = points(SMALL, 64)
+        made = []
+        for looked in (False, True):
+            model = runner.build(Recipe(family, family, "", LEAST[family], Training()), SMALL, 3, 0)
+            state = State()
+            for p in train(model, serving(x, y, 16), Plan(steps=6, batch=16), state):
+                if looked and p.step in (2, 4):
+                    quick = training.preview(model, serving(x, y, 16), state, 0.05)
+                    assert quick.sample(3, None, torch.Generator().manual_seed(0)).isfinite().all()
+            made.append(sampled(model, 4, 0))
+        assert made[0] == made[1], family
+
+
+def test_the_probe_times_every_precision_and_changes_nothing() -> None:
+    x, y = points(SMALL, 64)
+    model = runner.build(Recipe("gan", "gan", "", LEAST["gan"], Training()), SMALL, 3, 0)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    times = training.probe(model, serving(x, y, 16), Plan(steps=5, batch=16), 0.1)
+    assert set(times) == set(training.PRECISIONS) and all(0 < t < 60 for t in times.values())
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
