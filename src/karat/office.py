@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from karat.assay import Finding, Seen, examine, find, look_at
+from karat.assay import Finding, examine, find, look_at
 from karat.assay.references import REFERENCES
 from karat.data import Data, survey
 from karat.errors import FitError
@@ -27,6 +27,7 @@ from karat.worth.ledger import Entry, total
 from karat.worth.prices import Prices
 from karat.worth.verdict import Verdict, judge
 
+EYES_MOST = 60_000  # records that the judge's eyes learn from
 MOST = 10_000  # records of a kind that the judge looks at; the nearest-neighbour findings grow with their product
 PAIRS = 12
 COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
@@ -135,24 +136,20 @@ def reference(data: Data, name: str, n: int, seed: int) -> tuple[Made, Data]:
 
 def judge_records(data: Data, made: Made, *, seed: int, pretrained: Path | None = None) -> tuple[list[Finding], Eyes]:
     """Findings about `made` beside the training and the unseen records of `data`."""
-    eyes = _eyes(data, seed, pretrained)
-    train = _seen(data, eyes, "train", None)
-    unseen = _seen(data, eyes, "holdout", MOST)
-    points = data.codec.view(made.records[:MOST])
-    labels = None if made.labels is None else made.labels[:MOST]
-    return examine(train, unseen, look_at(eyes, points, labels), classes=data.classes, seed=seed), eyes
-
-
-def _eyes(data: Data, seed: int, pretrained: Path | None) -> Eyes:
-    points = data.views("train", 60_000)
-    return open_eyes(
-        points, data.labels("train", 60_000), len(data.classes), fingerprint=data.fingerprint, seed=seed,
+    views, labels = data.views("train"), data.labels("train")
+    eyes = open_eyes(
+        views[:EYES_MOST],
+        None if labels is None else labels[:EYES_MOST],
+        len(data.classes),
+        fingerprint=data.fingerprint,
+        seed=seed,
         pretrained=pretrained,
-    )  # fmt: skip
-
-
-def _seen(data: Data, eyes: Eyes, part: Any, limit: int | None) -> Seen:
-    return look_at(eyes, data.views(part, limit), data.labels(part, limit))
+    )
+    train = look_at(eyes, views, labels)
+    unseen = look_at(eyes, data.views("holdout", MOST), data.labels("holdout", MOST))
+    asked = None if made.labels is None else made.labels[:MOST]
+    seen = look_at(eyes, data.codec.view(made.records[:MOST]), asked)
+    return examine(train, unseen, seen, classes=data.classes, seed=seed), eyes
 
 
 def require(findings: Sequence[Finding], requirements: Sequence[str]) -> tuple[str, ...]:

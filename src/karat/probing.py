@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -28,7 +29,13 @@ def estimates(data: Data, names: Sequence[str], prices: Prices, *, measure: bool
     out: list[dict[str, Any]] = []
     for name in names:
         chosen = recipes.load(name)
-        row: dict[str, Any] = {"recipe": name, "about": " ".join(chosen.about.split()), "fits": True, "why": ""}
+        row: dict[str, Any] = {
+            "recipe": name,
+            "title": chosen.title,
+            "about": " ".join(chosen.about.split()),
+            "fits": True,
+            "why": "",
+        }
         try:
             model = runner.build(chosen, data.space, len(data.classes), 0).to(device)
         except FitError as error:
@@ -65,7 +72,7 @@ def _measure(data: Data, chosen: recipes.Recipe, model: Any, device: torch.devic
     samples = chosen.train.batch * state.drawn / state.step / per_round
     weights = sum(p.numel() * 4 for p in model.parameters())
     points = min(2**30, len(data.train) * data.space.numel * 4)
-    minutes = chosen.train.enough / samples / 60
+    minutes = min(chosen.train.enough, 300 * len(data.train)) / samples / 60
     hour = prices.gpu_hour if device.type == "cuda" else prices.cpu_core_hour
     threads = 1 if device.type == "cuda" else torch.get_num_threads()
     return {
@@ -102,12 +109,12 @@ def show(told: dict[str, Any], console: Console) -> None:
         console.print(f"unreadable, skipped: {name}: {why}", highlight=False)
     for warning in told["warnings"]:
         console.print(f"note: {warning}", highlight=False)
-    table = Table(title="recipes that fit, measured on this machine", title_justify="left")
+    table = Table(title="recipes that fit, measured on this machine", title_justify="left", box=box.SIMPLE_HEAD)
     measured = any("minutes" in r for r in told["recipes"])
     for column in ("recipe", *(("minutes", "memory", "money", "samples/s") if measured else ()), "what it is"):
         table.add_column(column, justify="right" if column in ("minutes", "memory", "samples/s") else "left")
     for row in told["recipes"]:
-        about = row["about"].split(". ")[0] if row["fits"] else f"does not fit: {row['why']}"
+        about = row["title"] if row["fits"] else f"does not fit: {row['why']}"
         cells: list[str] = []
         if measured and row["fits"]:
             money = "declare prices" if row["money"] is None else f"{row['money']:.3g} {row['currency'] or ''}"
