@@ -27,6 +27,7 @@ from typing import Any
 from karat.errors import RunError
 
 LAYOUT = 1
+CHECKPOINT = "[0-9]*-*.safetensors"
 
 
 class Run:
@@ -66,7 +67,9 @@ class Run:
             spec = json.loads(file.read_text(encoding="utf-8"))
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise RunError(f"{file} is damaged ({error}); restore it from a copy, or train anew.") from None
-        if spec.get("layout", 0) > LAYOUT:
+        if not isinstance(spec, dict) or not isinstance(spec.get("layout"), int):
+            raise RunError(f"{file} is not what karat writes (no layout); restore it from a copy, or train anew.")
+        if spec["layout"] > LAYOUT:
             raise RunError(
                 f"{path} was written by karat {spec.get('version')}; this version reads layouts up to {LAYOUT}."
             )
@@ -126,14 +129,14 @@ class Run:
         folder = self.path / "checkpoints"
         folder.mkdir(exist_ok=True)
         write_whole(folder / f"{step:010d}-{_digest(blob)}.safetensors", blob)
-        for old in sorted(folder.glob("*.safetensors"))[:-2]:
+        for old in sorted(folder.glob(CHECKPOINT))[:-2]:
             old.unlink(missing_ok=True)
         for litter in folder.glob("*.part"):
             litter.unlink(missing_ok=True)
 
     def load_checkpoint(self) -> bytes | None:
         """The newest checkpoint whose bytes match its digest, or None when none was ever saved."""
-        files = sorted((self.path / "checkpoints").glob("*.safetensors"), reverse=True)
+        files = sorted((self.path / "checkpoints").glob(CHECKPOINT), reverse=True)
         for file in files:
             blob = file.read_bytes()
             if _digest(blob) == file.stem.split("-")[1]:

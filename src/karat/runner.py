@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
@@ -25,6 +26,7 @@ from karat.modalities.cache import cache_folder
 from karat.recipe import Recipe, config, fingerprint, module
 from karat.run import Run, safe_header, write_whole
 from karat.space import Space
+from karat.worth.ledger import Entry, Ledger
 
 PICTURES = 64
 
@@ -237,6 +239,18 @@ def drive(
     if writer is not None:
         writer.close()
     return list(notices.values())
+
+
+def book_lost_time(run: Run, seconds: float) -> None:
+    """Enters what a killed process had computed by its last save, which its own ledger entry never told."""
+    ledger = Ledger(run.path / "ledger.jsonl")
+    lost = seconds - sum(e.wall_seconds for e in ledger.entries() if e.verb == "train")
+    if lost > 1:
+        device = str(run.spec.get("device", "cpu"))
+        on_gpu = lost if device in ("cuda", "mps") else 0.0
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        note = "killed; counted up to its last save, on one core"
+        ledger.append(Entry("train", started, "failed", lost, lost, on_gpu, device=device, note=note))
 
 
 def state_fraction(history: list[dict[str, Any]]) -> float:

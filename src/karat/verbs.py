@@ -244,6 +244,8 @@ def _drive(run: Run, found: Data, model: Any, plan: Any, entry: Any, console: Co
         run.truncate("history.jsonl", -1.0)
     else:
         state = runner.restore(blob, model, precision)
+        if run.spec["status"] == "training":  # it was killed: nobody closed its books
+            runner.book_lost_time(run, state.seconds)
         state.settled = False
         run.truncate("history.jsonl", plan.used(state.step, state.drawn, state.seconds, model.settling) + 1e-9)
         console.print(f"continuing at step {state.step:,}, {state.seconds:,.0f} s in")
@@ -252,6 +254,7 @@ def _drive(run: Run, found: Data, model: Any, plan: Any, entry: Any, console: Co
     try:
         notices = runner.drive(run, model, found, plan, state, console, bool(run.spec["tensorboard"]))
     except runner.Interrupted:
+        entry.status = "interrupted"
         run.update(status="interrupted")
         raise
     except DivergedError:

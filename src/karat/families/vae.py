@@ -19,7 +19,6 @@ from karat import nets
 from karat.families.generator import Batches, Learned, Player
 from karat.space import Batch, Fields, Grid, Space
 
-
 POINTS = 60_000  # encoded for the prior, at most
 
 

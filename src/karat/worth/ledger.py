@@ -52,13 +52,15 @@ class Entry:
 
 @dataclass
 class Open:
-    """An entry under way; the verb fills in what only it knows. `gpu_seconds` None: the wall time, if on a GPU."""
+    """An entry under way; the verb fills in what only it knows. `gpu_seconds` None: the wall time, if on a GPU;
+    `status` None: ok, or failed when an error went through."""
 
     verb: str
     device: str
     gpu_seconds: float | None = None
     items: int = 0
     note: str = ""
+    status: Status | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class Ledger:
                 Entry(
                     verb=verb,
                     started=started,
-                    status=status,
+                    status=status if running.status is None else running.status,
                     wall_seconds=wall,
                     cpu_seconds=busy,
                     gpu_seconds=gpu_seconds,
