@@ -1,0 +1,244 @@
+"""A save is wholly there or wholly absent, damage is found, and a run that was stopped in any way goes on as if it had not."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from small import karat_process
+
+import karat
+from karat.errors import RunError
+from karat.run import LAYOUT, Run, safe_header, write_whole
+
+TINY = ["train.precision=fp32", "train.save_seconds=0.05", "model.latent=6", "model.width=8", "model.hidden=16",
+        "model.components=10", "model.iterations=3"]  # fmt: skip
+
+
+def weights(run: Path) -> str:
+    """The name of the finished model, which holds the digest of its bytes."""
+    (file,) = run.glob("model-*.safetensors")
+    return file.name
+
+
+def test_a_write_replaces_the_old_whole(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    write_whole(file, b"old")
+    write_whole(file, b"new and longer")
+    assert file.read_bytes() == b"new and longer"
+    assert list(tmp_path.iterdir()) == [file], "nothing is left beside it"
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from karat.run import write_whole
+from karat.errors import RunError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_whole(Path(sys.argv[1]), b"n" * 5000)
+except RunError as error:
+    print(error)
+else:
+    sys.exit("it wrote")
+"""
+
+
+def test_a_full_disk_leaves_the_old_and_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    write_whole(file, b"old")
+    done = subprocess.run([sys.executable, "-c", FULL, str(file)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "cannot write" in done.stdout and "5,000 bytes were needed" in done.stdout
+    assert file.read_bytes() == b"old" and list(tmp_path.iterdir()) == [file]
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 1000
+
+
+def test_a_folder_that_is_gone_is_an_error_in_words(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="cannot write"):
+        write_whole(tmp_path / "gone" / "x.json", b"new")
+
+
+def test_a_run_is_begun_once_and_opened_again(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "a" / "r", {"id": "abc", "version": "9"})
+    assert Run.is_run(run.path) and Run.open(run.path).id == "abc"
+    assert Run.open(run.path).spec["status"] == "started"
+    with pytest.raises(RunError, match="already holds a run"):
+        Run.create(run.path, {"id": "abc"})
+    with pytest.raises(RunError, match="holds no run"):
+        Run.open(tmp_path)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunError, match="is a file"):
+        Run.create(tmp_path / "file", {})
+    with pytest.raises(RunError, match="cannot create"):
+        Run.create(tmp_path / "file" / "r", {})
+
+
+def test_a_newer_layout_is_refused_and_names_its_version(tmp_path: Path) -> None:
+    Run.create(tmp_path / "r", {"version": "99.1"}).update(layout=LAYOUT + 1)
+    with pytest.raises(RunError, match=r"99\.1"):
+        Run.open(tmp_path / "r")
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"\xff\xfe", b"[1]", b"null", b'{"id": 1}'])
+def test_a_damaged_karat_json_is_named(tmp_path: Path, damage: bytes) -> None:
+    (tmp_path / "karat.json").write_bytes(damage)
+    with pytest.raises(RunError, match=r"karat\.json"):
+        Run.open(tmp_path)
+
+
+def test_a_missing_or_damaged_part_is_named(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "r", {"version": "1"})
+    with pytest.raises(RunError, match=r"no codec\.json"):
+        run.get("codec.json")
+    (run.path / "codec.json").write_text("{")
+    with pytest.raises(RunError, match=r"codec\.json is damaged"):
+        run.get("codec.json")
+
+
+def test_a_torn_last_line_of_the_history_is_left_out(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "r", {"version": "1"})
+    for fraction in (0.1, 0.2, 0.3):
+        run.append("history.jsonl", {"fraction": fraction})
+    with open(run.path / "history.jsonl", "a") as file:
+        file.write('{"fraction": 0.')
+    assert [r["fraction"] for r in run.lines("history.jsonl")] == [0.1, 0.2, 0.3]
+    run.truncate("history.jsonl", 0.2)
+    run.append("history.jsonl", {"fraction": 0.25})
+    assert [r["fraction"] for r in run.lines("history.jsonl")] == [0.1, 0.2, 0.25]
+
+
+def blob(value: float) -> bytes:
+    return safetensors.torch.save({"x": torch.full((40,), value)})
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "r", {"version": "1"})
+    assert run.load_checkpoint() is None
+    for step in range(1, 5):
+        run.save_checkpoint(step, blob(step))
+    files = sorted((run.path / "checkpoints").iterdir())
+    assert len(files) == 2, "the newest two are kept"
+    assert run.load_checkpoint() == blob(4)
+    flipped = bytearray(blob(4))
+    flipped[-3] ^= 1
+    for damaged in (bytes(flipped), blob(4)[:-10], b"", blob(4) + b"x"):
+        files[1].write_bytes(damaged)
+        assert run.load_checkpoint() == blob(3)
+    files[0].write_bytes(blob(3)[:50])
+    with pytest.raises(RunError, match="all 2 checkpoints .* are damaged"):
+        run.load_checkpoint()
+
+
+def test_what_a_killed_save_left_behind_is_not_a_checkpoint(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "r", {"version": "1"})
+    run.save_checkpoint(1, blob(1))
+    folder = run.path / "checkpoints"
+    (folder / "0000000002-abc.safetensors.77.part").write_bytes(blob(2)[:30])
+    (folder / "notes.safetensors").write_bytes(b"a person's own file")
+    assert run.load_checkpoint() == blob(1)
+    run.save_checkpoint(2, blob(2))
+    assert not list(folder.glob("*.part"))
+
+
+def test_a_damaged_or_missing_model_is_named(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "r", {"version": "1"})
+    with pytest.raises(RunError, match="has not finished training. Continue it with"):
+        run.load_model()
+    run.save_model(blob(1))
+    run.save_model(blob(2))
+    assert run.load_model() == blob(2) and len(list(run.path.glob("model-*"))) == 1
+    (file,) = run.path.glob("model-*")
+    file.write_bytes(blob(2)[:-1])
+    with pytest.raises(RunError, match="is damaged"):
+        run.load_model()
+
+
+@pytest.mark.parametrize("lie", [b"", b"1234", struct.pack("<Q", 2**62), struct.pack("<Q", 100) + b"{}"])
+def test_a_weights_file_whose_header_lies_is_refused(lie: bytes) -> None:
+    with pytest.raises(RunError, match="damaged header"):
+        safe_header(lie)
+    safe_header(blob(1))
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from karat.run import Run
+with Run.open(Path(sys.argv[1])).lock():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_process_is_refused_while_the_first_lives_and_not_after(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "r", {"version": "1"})
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(run.path)], stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None and first.stdout.readline() == "held\n"
+        with pytest.raises(RunError, match="being trained by another process"), run.lock():
+            pass
+        first.kill()
+        first.wait(timeout=20)
+        with run.lock():
+            pass
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "unbroken"
+    karat.train("digits", steps=100, out=folder, threads=1, set=TINY)
+    return folder
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_the_run_continues_bit_for_bit(
+    number: signal.Signals, code: int, unbroken: Path, tmp_path: Path
+) -> None:
+    changes = [part for change in TINY for part in ("--set", change)]
+    asked = karat_process("train", "digits", "--steps", "100", "--out", "r", "--threads", "1", *changes, cwd=tmp_path)
+    for _ in range(2000):  # until it is under way: the first checkpoint is there
+        if list(tmp_path.glob("r/checkpoints/*.safetensors")) or asked.poll() is not None:
+            break
+        time.sleep(0.02)
+    asked.send_signal(number)
+    out, err = asked.communicate(timeout=60)
+    assert asked.returncode == code, (out, err)
+    assert "all is saved. Continue with `karat train r`" in err and "Traceback" not in err
+    assert len(err.strip().splitlines()) <= 2
+    assert Run.open(tmp_path / "r").spec["status"] == "interrupted"
+    karat.train(str(tmp_path / "r"), threads=1)
+    assert Run.open(tmp_path / "r").spec["status"] == "trained"
+    assert weights(tmp_path / "r") == weights(unbroken)
+    steps = [line["step"] for line in Run.open(tmp_path / "r").lines("history.jsonl")]
+    assert steps == sorted(set(steps)) and steps[-1] == 100
+
+
+def test_a_run_killed_at_any_moment_continues_and_ends_with_the_same_weights() -> None:
+    """Six kills; twenty are `python benchmarks/kill.py`."""
+    script = Path(__file__).resolve().parents[1] / "benchmarks" / "kill.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--kills", "6", "--seed", "1"], capture_output=True, text=True, timeout=400,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 kills, 0 runs" in done.stdout
+
+
+def test_a_run_whose_newest_checkpoint_is_damaged_continues_from_the_one_before(unbroken: Path, tmp_path: Path) -> None:
+    run = karat.train("digits", steps=40, out=tmp_path / "r", threads=1, set=TINY)
+    old, newest = sorted((run.path / "checkpoints").iterdir())
+    newest.write_bytes(newest.read_bytes()[:1000])
+    karat.train(str(run.path), steps=60, threads=1)
+    assert Run.open(run.path).spec["step"] == 60 and Run.open(run.path).spec["status"] == "trained"
+    assert json.loads((run.path / "karat.json").read_text())["steps"] == 60
