@@ -81,7 +81,7 @@ def watch(history: Sequence[dict[str, float]]) -> list[Notice]:
                 "posterior collapse",
                 at,
                 f"only {active:.0%} of the latents carry information",
-                "lower model.beta, or set model.free_bits=0.1",
+                "lower --set model.beta=..., or give each latent some nats for nothing (--set model.free_bits=0.1)",
             )
         )
     spread = mean("spread")

@@ -87,7 +87,7 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None) -> R
             raise FitError(_unknown("recipe", name, names()))
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise FitError(f"{path} is not valid TOML: {error}.") from None
         name = path.stem
     for change in changes:
@@ -95,6 +95,10 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None) -> R
     unknown = set(table) - {"family", "title", "about", "needs", "model", "train"}
     if unknown:
         raise FitError(_unknown("recipe key", min(unknown), ("family", "title", "about", "needs", "model", "train")))
+    if not isinstance(table.get("family"), str):
+        raise FitError(
+            f'the recipe {name} names no family; write for example family = "vae". There are: {", ".join(families())}.'
+        )
     recipe = Recipe(
         name,
         table["family"],
@@ -119,6 +123,8 @@ def _set(table: dict[str, Any], change: str) -> None:
     *tables, last = key.strip().split(".")
     for part in tables:
         table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise FitError(f"--set {change!r}: {part} is one setting ({table!r}) and not a table of them.")
     table[last] = value
 
 
@@ -171,6 +177,8 @@ def settings(cls: type[Any], table: Mapping[str, Any], where: str) -> Any:
     hints = typing.get_type_hints(cls)
     known = tuple(f.name for f in dataclasses.fields(cls))
     values = {}
+    if not isinstance(table, Mapping):
+        raise FitError(f"{where}={table!r}: wanted a table of settings: {', '.join(known)}.")
     for key, value in table.items():
         if key not in known:
             raise FitError(_unknown("setting", f"{where}.{key}", tuple(f"{where}.{k}" for k in known)))
@@ -187,7 +195,10 @@ def _check(value: Any, hint: Any, where: str) -> Any:
             raise FitError(_unknown(where, str(value), tuple(map(str, args))))
         return value
     if origin is tuple:
-        return tuple(value)
+        wanted = args[:1] * len(value) if isinstance(value, (list, tuple)) and args[1:] == (...,) else args
+        if not isinstance(value, (list, tuple)) or len(value) != len(wanted):
+            raise FitError(f"{where}={value!r}: wanted a list such as {[0] * max(1, len(wanted))}.")
+        return tuple(_check(v, h, where) for v, h in zip(value, wanted, strict=True))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(hint, type) and (not isinstance(value, hint) or (hint is int and isinstance(value, bool))):
