@@ -272,10 +272,15 @@ def _measure(encoder: OwnEncoder, points: Tensor, device: torch.device) -> None:
     """Sets the principal components, and the scale that gives each part its share of the variance."""
     flat = points.flatten(1).double()
     encoder.get_buffer("centre").copy_(flat.mean(0))
-    values, vectors = torch.linalg.eigh(torch.cov(flat.T).reshape(flat.shape[1], -1))
-    vectors = vectors * torch.where(vectors.sum(0) < 0, -1.0, 1.0)  # a sign of our own: LAPACK's is arbitrary
     count = encoder.get_buffer("components").shape[1]
-    encoder.get_buffer("components").copy_(vectors.flip(1)[:, :count])
+    if flat.shape[1] > 1024 and len(flat) > count + 16:  # the exact eigenproblem takes longer than the fit
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            vectors = torch.pca_lowrank(flat.float(), q=count + 16, niter=4)[2].double()
+    else:
+        vectors = torch.linalg.eigh(torch.cov(flat.T).reshape(flat.shape[1], -1))[1].flip(1)
+    vectors = vectors * torch.where(vectors.sum(0) < 0, -1.0, 1.0)  # a sign of our own: LAPACK's is arbitrary
+    encoder.get_buffer("components").copy_(vectors[:, :count])
     blocks = [encoder.raw(points[i : i + 500].to(device).float()) for i in range(0, len(points), 500)]
     content, texture, components = (torch.cat(part).double() for part in zip(*blocks, strict=True))
     middles, scales = [], []

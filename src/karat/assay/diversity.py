@@ -118,6 +118,21 @@ def cells(train: Tensor, k: int, seed: int, rounds: int = 12) -> Tensor:
     return centres
 
 
+def _absent(shown: Tensor, real: Tensor, truth: Tensor, k: int) -> tuple[list[int], list[int], Tensor, Tensor]:
+    """Which of `k` classes certainly and which probably miss among `shown` [n], and the shares of each, made and real.
+
+    `real` [m] and `truth` [m] are the same unseen records read and known: a class gets reads that are another's.
+    """
+    count, n = torch.bincount(shown, minlength=k), len(shown)
+    share = torch.bincount(real, minlength=k).double() / len(real)
+    stray = torch.bincount(real[truth != real], minlength=k).double() / len(real)
+    own = (share - stray).clamp_min(0)
+    likely = [i for i in range(k) if int(count[i]) / n < float(stray[i] + ABSENT * own[i])]
+    # and certainly below half of its real rate, so that a rare class in a small set is not called missing by chance
+    sure = [i for i in likely if wilson(int(count[i]), n, 3.5)[1] < float(stray[i] + own[i] / 2)]
+    return sure, likely, count.double() / n, share
+
+
 def _missing(train: Seen, unseen: Seen, made: Seen, classes: tuple[str, ...], seed: int) -> Finding:
     named = made.read is not None and unseen.read is not None
     if named:
@@ -129,13 +144,10 @@ def _missing(train: Seen, unseen: Seen, made: Seen, classes: tuple[str, ...], se
         shown, real = (distances(s.features, centres).argmin(1) for s in (made, unseen))
         truth, names = real, tuple(str(i) for i in range(len(centres)))
     k = len(names)
-    count, n = torch.bincount(shown, minlength=k), len(made)
-    share = torch.bincount(real, minlength=k).double() / len(real)
-    stray = torch.bincount(real[truth != real], minlength=k).double() / len(real)  # reads of a class that were another
-    own = (share - stray).clamp_min(0)
-    likely = [i for i in range(k) if int(count[i]) / n < float(stray[i] + ABSENT * own[i])]
-    # and certainly below half of its real rate, so that a rare class in a small set is not called missing by chance
-    sure = [i for i in likely if wilson(int(count[i]), n, 3.0)[1] < float(stray[i] + own[i] / 2)]
+    sure, likely, shares, share = _absent(shown, real, truth, k)
+    if named and made.labels is not None and unseen.labels is not None:  # also what was never asked for is missing
+        asked = _absent(made.labels, unseen.labels, unseen.labels, k)
+        sure, likely = sorted({*sure, *asked[0]}), sorted({*likely, *asked[1]})
     gone = [names[i] for i in sure]
     what = "class" if named else "mode"
     listed = ", ".join(gone[:8])
@@ -143,7 +155,7 @@ def _missing(train: Seen, unseen: Seen, made: Seen, classes: tuple[str, ...], se
     detail = {
         "missing": gone,
         "names": list(names),
-        "made": (count.double() / n).tolist(),
+        "made": shares.tolist(),
         "real": share.tolist(),
         "kind": what,
     }

@@ -66,8 +66,13 @@ class Components:
 def components(flat: Tensor, k: int) -> Components:
     """At most `k` components of `flat` [n, ...], from its first 5,000 rows."""
     some = flat[:5000].flatten(1).double()
+    if some.shape[1] > 1024:  # the exact eigenproblem of colour pictures takes longer than all else
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            _, _, basis = torch.pca_lowrank(some.float(), q=min(k + 16, len(some)), niter=4)
+        return Components(some.mean(0).float(), basis[:, :k])
     _, vectors = torch.linalg.eigh(torch.atleast_2d(torch.cov(some.T)))
-    return Components(some.mean(0).float(), vectors.flip(1)[:, : min(k, some.shape[1])].float())
+    return Components(some.mean(0).float(), vectors.flip(1)[:, :k].float())
 
 
 def nearest(a: Tensor, b: Tensor, block: int = 4096) -> tuple[Tensor, Tensor]:
