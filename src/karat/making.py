@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from karat.errors import FitError, RunError
+from karat.errors import DataError, FitError, RunError
 from karat.families.generator import Learned
 from karat.modalities import codec_named
 from karat.modalities.codec import Codec
 from karat.provenance.label import Label, label_record
-from karat.provenance.png import label_png
+from karat.provenance.png import label_png, read_label
 from karat.run import Run, write_whole
 from karat.runner import load_model
 
@@ -44,9 +44,12 @@ def make(run: Run, n: int, goal: Path, klass: str | None, seed: int, device: tor
         return _one_file(goal, records, y, codec, label)
     if goal.exists() and not goal.is_dir():
         raise FitError(f"{goal} is a file; --out wants a folder, or a name ending in .npy, .npz or .zip.")
-    if goal.is_dir() and any(goal.iterdir()) and not (goal / "label.json").is_file():
+    former = [path for path in goal.iterdir() if _ours(path)] if goal.is_dir() else []
+    if goal.is_dir() and len(former) < len(list(goal.iterdir())) and not (goal / "label.json").is_file():
         raise RunError(f"{goal} holds files that karat did not make; choose another --out.")
     goal.mkdir(parents=True, exist_ok=True)
+    for path in former:  # or the pictures of two seeds would lie side by side
+        path.unlink()
     paths: list[Path] = []
     for records in _drawn(model, codec, n, y, seed, device):
         stems = [f"{i:06d}" for i in range(len(paths), len(paths) + len(records))]
@@ -121,6 +124,18 @@ def _save_npz(out: BytesIO, arrays: dict[str, np.ndarray]) -> None:
             piece = BytesIO()
             np.save(piece, array)
             archive.writestr(f"{name}.npy", piece.getvalue())
+
+
+def _ours(path: Path) -> bool:
+    """Whether `make` wrote this file into a folder: it has our name and carries a label."""
+    if path.name == "label.json":
+        return True
+    if path.suffix != ".png" or not path.stem.isdigit():
+        return False
+    try:
+        return read_label(path.read_bytes()) is not None
+    except DataError:
+        return False
 
 
 def _label_file(path: Path, label: Label, stem: str) -> None:

@@ -315,6 +315,8 @@ def assay(
     from karat.worth.prices import find
 
     loop.tune_machine(threads)
+    if n < 1:
+        raise FitError(f"-n {n}: at least 1 was wanted.")
     if run is not None:
         if real is not None or made is not None:
             raise FitError("give either a run, or --real with --made, not both.")

@@ -1,0 +1,227 @@
+"""Every verb through the real command line: exit codes, and errors of a line or two with no traceback."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import karat
+from karat import cli
+from karat.run import Run
+
+TINY = ["--threads", "1", "--set", "train.precision=fp32", "--set", "model.latent=6", "--set", "model.width=8",
+        "--set", "model.hidden=16", "--set", "model.components=10", "--set", "model.iterations=3"]  # fmt: skip
+
+
+def run_cli(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error."""
+    code = 0
+    try:
+        cli.main([str(a) for a in arguments])
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+    seen = capsys.readouterr()
+    return code, seen.out, seen.err
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    cli.main(["train", "digits", "--steps", "60", "--out", str(folder), *TINY])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def unfinished(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run as a kill before the end would leave it."""
+    folder = tmp_path_factory.mktemp("runs") / "unfinished"
+    shutil.copytree(trained, folder)
+    for file in folder.glob("model-*"):
+        file.unlink()
+    Run.open(folder).update(status="training")
+    return folder
+
+
+def test_training_says_what_it_does_and_leaves_a_run(trained: Path) -> None:
+    run = Run.open(trained)
+    assert run.spec["status"] == "trained" and run.spec["step"] == 60 and run.spec["precision"] == "fp32"
+    assert run.spec["recipe"]["name"] == "vae", "the recipe that was used is saved, with its settings"
+    assert run.spec["recipe"]["model"]["latent"] == 6
+    pictures = sorted(p.name for p in (trained / "samples").glob("*.png"))
+    assert pictures == [f"{k:03d}.png" for k in range(10, 101, 10)], "a picture at each tenth"
+    records = run.lines("history.jsonl")
+    assert records[-1]["fraction"] == 1.0 and {"surprise", "divergence", "slope/autoencoder"} <= set(records[-1])
+    assert (trained / "ledger.jsonl").is_file()
+
+
+BAD = {
+    "data that is not there": ["train", "no/such/folder", "--steps", "3"],
+    "look at data that is not there": ["look", "no/such/folder"],
+    "an unknown recipe": ["train", "digits", "--recipe", "difusion", "--steps", "3"],
+    "two budgets": ["train", "digits", "--minutes", "1", "--steps", "3"],
+    "no budget left": ["train", "digits", "--steps", "0"],
+    "an unknown setting": ["train", "digits", "--steps", "3", "--set", "model.latnet=3"],
+    "a setting of nothing": ["train", "digits", "--steps", "3", "--set", "latent"],
+    "an unknown data setting": ["train", "digits", "--steps", "3", "--set", "data.colour=3"],
+    "an unknown precision": ["train", "digits", "--steps", "3", "--set", "train.precision=fp8"],
+    "an unknown clock": ["train", "digits", "--steps", "3", "--set", "train.clock=sun"],
+    "an unknown device": ["train", "digits", "--steps", "3", "--device", "abacus"],
+    "recipe and family": ["train", "digits", "--recipe", "vae", "--family", "x.py", "--steps", "3"],
+    "a family that is not there": ["train", "digits", "--family", "x.py", "--steps", "3"],
+    "an out that is a run": ["train", "digits", "--steps", "3", "--out", "RUN"],
+    "an address": ["train", "https://example.org/x.zip", "--steps", "3"],
+    "a batch of one": ["train", "digits", "--steps", "3", "--set", "train.batch=1"],
+    "prices that are not there": ["train", "digits", "--steps", "3", "--prices", "none.toml"],
+    "a run that is not there": ["assay", "no/such/run"],
+    "making from a run that is not there": ["make", "no/such/run"],
+    "assaying nothing": ["assay"],
+    "assaying half": ["assay", "--real", "digits"],
+    "assaying both": ["assay", "RUN", "--real", "digits", "--made", "digits"],
+    "an unknown reference": ["assay", "--real", "digits", "--made", "reference:alchemist"],
+    "made that is not there": ["assay", "--real", "digits", "--made", "no/such"],
+    "an unfinished run": ["make", "UNFINISHED"],
+    "assaying an unfinished run": ["assay", "UNFINISHED"],
+    "an unknown class": ["make", "RUN", "--class", "eleven"],
+    "making none": ["make", "RUN", "-n", "0"],
+    "assaying none": ["assay", "RUN", "-n", "0"],
+    "a producer with spaces": ["make", "RUN", "-n", "2", "--producer", "a b"],
+    "a finished run": ["train", "RUN"],
+    "a finished run with less": ["train", "RUN", "--steps", "5"],
+    "another kind of budget": ["train", "RUN", "--minutes", "5"],
+    "another recipe for a run": ["train", "RUN", "--recipe", "gan"],
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_answered_in_a_line_or_two(
+    case: str, trained: Path, unfinished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    places = {"RUN": str(trained), "UNFINISHED": str(unfinished)}
+    code, out, err = run_cli(capsys, *(places.get(a, a) for a in BAD[case]))
+    assert code == 2, (code, out, err)
+    lines = err.strip().splitlines()
+    assert 1 <= len(lines) <= 2 and lines[0].startswith("karat: ") and len(err) < 700, err
+    assert "Traceback" not in out + err
+    assert not [p for p in tmp_path.rglob("*") if p.suffix == ".safetensors"], "nothing was trained"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["train"], ["train", "digits", "--colour", "red"], ["train", "digits", "--steps", "many"], ["dance"]]
+)
+def test_bad_usage_is_answered_by_the_command_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run_cli(capsys, *arguments)
+    assert code == 2 and "Traceback" not in out + err and (out + err).strip()
+
+
+def test_a_setting_that_is_unknown_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run_cli(capsys, "train", "digits", "--steps", "3", "--set", "model.latnet=3")
+    assert code == 2 and "Did you mean model.latent?" in err
+
+
+def test_an_unfinished_run_says_how_to_go_on(unfinished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run_cli(capsys, "make", unfinished)
+    assert code == 2 and f"karat train {unfinished}" in err
+
+
+def test_an_unfinished_run_goes_on_and_more_budget_goes_further(
+    unfinished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "r"
+    shutil.copytree(unfinished, folder)
+    code, out, err = run_cli(capsys, "train", folder, "--threads", "1")
+    assert code == 0 and "continuing at step" in out, err
+    assert Run.open(folder).spec["status"] == "trained"
+    code, out, err = run_cli(capsys, "train", folder, "--steps", "70", "--threads", "1")
+    assert code == 0, err
+    assert Run.open(folder).spec["step"] == 70
+
+
+def test_data_that_changed_under_a_run_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (80, 8, 8)).astype(np.uint8)
+    np.save(tmp_path / "x.npy", pictures)
+    code, _, err = run_cli(capsys, "train", tmp_path / "x.npy", "--steps", "5", "--out", tmp_path / "r", *TINY)
+    assert code == 0, err
+    np.save(tmp_path / "x.npy", pictures[:-1])
+    for arguments in (["train", tmp_path / "r", "--steps", "9"], ["assay", tmp_path / "r"]):
+        code, _, err = run_cli(capsys, *arguments)
+        assert code == 2 and "has changed since" in err
+    (tmp_path / "x.npy").unlink()
+    for arguments in (["train", tmp_path / "r", "--steps", "9"], ["assay", tmp_path / "r"]):
+        code, _, err = run_cli(capsys, *arguments)
+        assert code == 2 and "x.npy" in err
+
+
+def test_a_requirement_that_does_not_hold_is_exit_code_one(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["assay", trained, "-n", "200", "--threads", "1", "--out", tmp_path / "report"]
+    code, out, err = run_cli(capsys, *common, "--require", "coverage>=2", "--require", "coverage<=2")
+    assert code == 1, err
+    assert "required: coverage>=2 does not hold" in out and "coverage<=2 does not" not in out
+    assert (tmp_path / "report" / "report.html").is_file()
+    code, _, err = run_cli(capsys, *common, "--require", "coverage>=0")
+    assert code == 0, err
+    code, _, err = run_cli(capsys, *common, "--require", "coverage is good")
+    assert code == 2 and "wanted a finding, a sign and a number" in err
+    code, _, err = run_cli(capsys, *common, "--require", "beauty>=1")
+    assert code == 2 and "beauty" in err
+
+
+def test_look_tells_what_is_in_the_data_and_what_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run_cli(capsys, "look", "digits", "--no-probe", "--threads", "1")
+    assert code == 0, err
+    assert "1,797" in out and "classes: 10" in out and "vae" in out and "diffusion" in out
+
+
+def test_version_and_help() -> None:
+    script = Path(sys.executable).with_name("karat")
+    if not script.is_file():
+        pytest.skip("the karat script is not installed beside this Python")
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.strip() == karat.__version__
+    done = subprocess.run([script, "make", "--help"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "--class" in done.stdout
+
+
+def test_a_reader_that_goes_away_is_no_traceback(trained: Path, tmp_path: Path) -> None:
+    code = f"from karat.cli import main; main(['make', {str(trained)!r}, '-n', '2', '--out', {str(tmp_path / 'm')!r}])"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as made:
+        assert made.stdout is not None and made.stderr is not None
+        made.stdout.close()
+        assert b"Traceback" not in made.stderr.read()
+        assert made.wait(timeout=60) != 0
+
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+def readme_commands() -> list[list[str]]:
+    """The arguments of every `karat` line in the sh blocks of the README."""
+    text = README.read_text(encoding="utf-8") if README.is_file() else ""
+    lines = [
+        line
+        for block in re.findall(r"```(?:sh|bash|console)\n(.*?)```", text, re.DOTALL)
+        for line in block.splitlines()
+    ]
+    plain = [re.sub(r"^\$ ", "", line).split("  #")[0].split(" #")[0].strip() for line in lines]
+    return [shlex.split(line)[1:] for line in plain if line.startswith("karat ")]
+
+
+def test_every_command_of_the_readme_is_understood_by_the_command_line() -> None:
+    """Parsed with the real parser, so that no option in the README is made up; the demo and the journey run them."""
+    if not README.is_file():
+        pytest.skip("there is no README.md yet")
+    for arguments in readme_commands():
+        if "--help" in arguments or "--version" in arguments:
+            continue
+        command, bound, _ = cli.APP.parse_args([a for a in arguments], exit_on_error=False, print_error=False)
+        assert callable(command) and bound is not None
