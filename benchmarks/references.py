@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from karat.assay import Finding, Seen, examine, find, look_at
-from karat.assay.references import LABELLED, REFERENCES
+from karat.assays import Finding, Seen, examine, find, look_at
+from karat.assays.references import LABELLED, REFERENCES
 from karat.data import Data, load
 from karat.eyes import Eyes, open_eyes
 

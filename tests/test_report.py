@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from karat.assay.finding import Finding
+from karat.assays.finding import Finding
 from karat.report import drawing
 from karat.report.page import Pair, Pictures, write_report
 from karat.worth.ledger import Entry, total

@@ -239,6 +239,8 @@ def test_a_run_whose_newest_checkpoint_is_damaged_continues_from_the_one_before(
     run = karat.train("digits", steps=40, out=tmp_path / "r", threads=1, set=TINY)
     old, newest = sorted((run.path / "checkpoints").iterdir())
     newest.write_bytes(newest.read_bytes()[:1000])
-    karat.train(str(run.path), steps=60, threads=1)
+    torch.set_num_threads(2)
+    karat.train(str(run.path), steps=60)
+    assert torch.get_num_threads() == 1, "it continues with the threads that it began with"
     assert Run.open(run.path).spec["step"] == 60 and Run.open(run.path).spec["status"] == "trained"
     assert json.loads((run.path / "karat.json").read_text())["steps"] == 60

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from karat.assay import Finding, examine, find, look_at
-from karat.assay.references import REFERENCES
+from karat.assays import Finding, examine, find, look_at
+from karat.assays.references import REFERENCES
 from karat.data import Data, survey
 from karat.errors import FitError
 from karat.eyes import Eyes, open_eyes

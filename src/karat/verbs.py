@@ -115,6 +115,8 @@ def train(
     place = Path(data)
     if Run.is_run(place):
         run = Run.open(place)
+        if threads is None:  # as the run began: another number of threads adds in another order
+            loop.tune_machine(run.spec.get("threads"))
         with run.lock(), Ledger(run.path / "ledger.jsonl", find(prices, [place, Path.cwd()])).entry("train") as entry:
             return _continue(run, entry, console, device, (minutes, steps, samples), (recipe, family, out, set))
     return _begin(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from karat.assay.finding import Finding
+from karat.assays.finding import Finding
 from karat.worth.inputs import inputs_of
 from karat.worth.ledger import Cost
 from karat.worth.prices import Prices

@@ -176,8 +176,7 @@ class _WaveCorrelation(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    @torch.autocast("cpu", enabled=False)
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor]:
         spectra, turned, weight = ctx.saved_tensors
         (h, w), n, (out, c, *kernel) = ctx.size, len(slope), weight.shape
         there, kernels, back = _waves((h, w), (kernel[0], kernel[1]), slope.dtype)
@@ -215,10 +214,11 @@ def _working(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
 
 
-Steps = tuple[list[int], list[int]]  # stride and padding
+Numbers = tuple[int, ...]
+Steps = tuple[Numbers, Numbers]  # stride and padding
 
 
-def _spread(y: Tensor, weight: Tensor, size: list[int], steps: Steps) -> Tensor:
+def _spread(y: Tensor, weight: Tensor, size: Numbers, steps: Steps) -> Tensor:
     """The adjoint of the convolution with `weight` from grids of `size`: one matrix product and a sum of patches."""
     patches = (weight.flatten(1).T @ y.flatten(2)).float()
     return F.fold(patches, size, weight.shape[2:], 1, steps[1], steps[0]).to(y.dtype)
@@ -242,10 +242,9 @@ class _ThinDown(torch.autograd.Function):
         return F.conv2d(x, weight, bias, *steps)
 
     @staticmethod
-    @torch.autocast("cpu", enabled=False)
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
         x, weight = ctx.saved_tensors
-        dx = _spread(slope, weight, list(x.shape[2:]), ctx.steps) if ctx.needs_input_grad[0] else None
+        dx = _spread(slope, weight, tuple(x.shape[2:]), ctx.steps) if ctx.needs_input_grad[0] else None
         return dx, *_slopes(x, weight, slope, ctx.steps), None
 
 
@@ -253,15 +252,14 @@ class _ThinUp(torch.autograd.Function):
     """`_spread`, which passes slopes back by an ordinary convolution."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, size: list[int], steps: Steps) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, size: Numbers, steps: Steps) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.steps = steps
         return _spread(x, weight, size, steps)
 
     @staticmethod
     @once_differentiable
-    @torch.autocast("cpu", enabled=False)
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None, None]:
         x, weight = ctx.saved_tensors
         dx = F.conv2d(slope, weight, None, *ctx.steps).contiguous(memory_format=_layout(x))
         return dx, _slopes(slope, weight, x, ctx.steps)[0], None, None
@@ -276,7 +274,10 @@ class ThinConv2d(nn.Conv2d):
         kind = _working(x)
         with torch.autocast("cpu", enabled=False):
             y: Tensor = _ThinDown.apply(
-                x.to(kind), self.weight.to(kind), self.bias.to(kind), (list(self.stride), [int(p) for p in self.padding])
+                x.to(kind),
+                self.weight.to(kind),
+                self.bias.to(kind),
+                (self.stride, tuple(int(p) for p in self.padding)),
             )
         return y
 
@@ -287,9 +288,9 @@ class ThinConvTranspose2d(nn.ConvTranspose2d):
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         if x.device.type != "cpu" or self.bias is not None or output_size is not None:
             return nn.ConvTranspose2d.forward(self, x, output_size)
-        steps = list(self.stride), [int(p) for p in self.padding]
+        steps = self.stride, tuple(int(p) for p in self.padding)
         extra = zip(x.shape[2:], *steps, self.kernel_size, self.output_padding, strict=True)
-        size = [(side - 1) * s - 2 * p + k + more for side, s, p, k, more in extra]
+        size = tuple((side - 1) * s - 2 * p + k + more for side, s, p, k, more in extra)
         kind = _working(x)
         with torch.autocast("cpu", enabled=False):
             y: Tensor = _ThinUp.apply(x.to(kind), self.weight.to(kind), size, steps)

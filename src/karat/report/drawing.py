@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from karat.worth.words import number
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
-    from karat.assay.finding import Finding
+    from karat.assays.finding import Finding
 
 POINTS = 240  # per curve: more than the eye resolves at this width
 HUES = ("c1", "c2", "c3", "c4")

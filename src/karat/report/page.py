@@ -20,7 +20,7 @@ from karat.worth.ledger import Entry, total
 from karat.worth.verdict import Verdict
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
-    from karat.assay.finding import Finding
+    from karat.assays.finding import Finding
 
 X_NAMES = ("step", "seconds", "samples", "fraction")
 PANELS = 6

@@ -11,7 +11,7 @@ from karat.worth.prices import Prices
 from karat.worth.value import Input
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
-    from karat.assay.finding import Finding
+    from karat.assays.finding import Finding
 
 REVIEW_SECONDS = 20.0  # published figure behind the worked example of the unit cost: 20 s of review at 30 USD an hour
 REVIEW_HOUR_USD = 30.0

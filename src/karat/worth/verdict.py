@@ -20,7 +20,7 @@ from karat.worth.value import Input, Value, appraise, sample_size
 from karat.worth.words import chance, money, number
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
-    from karat.assay.finding import Finding
+    from karat.assays.finding import Finding
 
 CHEAPER = 0.9  # probabilities and limits of reference E4
 PAYS = 0.8

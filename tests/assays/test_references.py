@@ -9,8 +9,8 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from karat.assay import Finding, Seen, examine, find, look_at
-from karat.assay.references import LABELLED, REFERENCES, copier
+from karat.assays import Finding, Seen, examine, find, look_at
+from karat.assays.references import LABELLED, REFERENCES, copier
 from karat.errors import DataError
 from karat.eyes import Eyes, open_eyes
 

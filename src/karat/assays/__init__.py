@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from karat.assay import bias, diversity, fidelity, memory, usefulness
-from karat.assay.chance import draw
-from karat.assay.finding import Finding
-from karat.assay.seen import Seen, Sees, components, look_at
+from karat.assays import bias, diversity, fidelity, memory, usefulness
+from karat.assays.chance import draw
+from karat.assays.finding import Finding
+from karat.assays.seen import Seen, Sees, components, look_at
 from karat.errors import DataError
 
 __all__ = ["Finding", "Seen", "Sees", "examine", "find", "look_at"]

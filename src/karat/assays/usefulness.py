@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from karat.assay.chance import LEVEL, Score, wilson, worse
-from karat.assay.finding import Finding
-from karat.assay.seen import Components, Seen
+from karat.assays.chance import LEVEL, Score, wilson, worse
+from karat.assays.finding import Finding
+from karat.assays.seen import Components, Seen
 
 WIDTH = 512
 ROUNDS = 8

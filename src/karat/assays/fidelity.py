@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from karat.assay.chance import Draws, Score, averaged, resampled, worse
-from karat.assay.finding import Finding
-from karat.assay.seen import Components, Seen, distances
+from karat.assays.chance import Draws, Score, averaged, resampled, worse
+from karat.assays.finding import Finding
+from karat.assays.seen import Components, Seen, distances
 
 
 def frechet(a: Tensor, b: Tensor) -> float:

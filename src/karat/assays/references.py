@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from karat.assay.diversity import cells
-from karat.assay.seen import distances
+from karat.assays.diversity import cells
+from karat.assays.seen import distances
 
 Made = tuple[Tensor, Tensor | None]
 Reference = Callable[[Tensor, Tensor | None, Tensor, Tensor | None, int, np.random.Generator], Made]

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from karat.assay.chance import averaged, wilson, worse
-from karat.assay.diversity import cells
-from karat.assay.finding import Finding
-from karat.assay.seen import Components, Seen, components, distances, nearest
+from karat.assays.chance import averaged, wilson, worse
+from karat.assays.diversity import cells
+from karat.assays.finding import Finding
+from karat.assays.seen import Components, Seen, components, distances, nearest
 
 NEAR = 0.0025  # quantile of unseen real records below which a record counts as a copy
 CROWD = 50
@@ -113,7 +113,11 @@ def findings(train: Seen, unseen: Seen, made: Seen, seed: int) -> list[Finding]:
     base = basis.of(smoothed)
     most = MOST if len(base) <= 20_000 else MOST // 2
     m, u = search(made.points[:most], base, basis), search(unseen.points[:most], base, basis)
-    return [_copies(m, u, train, made), _authenticity(m, u, base), _ct(m, u, made, unseen, base, basis, seed)]
+    copies = _copies(m, u, train, made)
+    rest = [_authenticity(m, u, base), _ct(m, u, made, unseen, base, basis, seed)]
+    # A smooth picture lies nearer to every training picture than a real one does, so these two fall through blur as well
+    # as through copying. They speak only beside copies, and otherwise leave blur to the findings that can tell it.
+    return [copies, *(f if copies.raised else replace(f, raised=False) for f in rest)]
 
 
 def _copies(m: Nearest, u: Nearest, train: Seen, made: Seen) -> Finding:

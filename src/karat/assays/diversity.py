@@ -11,10 +11,10 @@ import math
 import torch
 from torch import Tensor
 
-from karat.assay.chance import Draws, Score, resampled, wilson, worse
-from karat.assay.fidelity import radii
-from karat.assay.finding import Finding
-from karat.assay.seen import Seen, distances
+from karat.assays.chance import Draws, Score, resampled, wilson, worse
+from karat.assays.fidelity import radii
+from karat.assays.finding import Finding
+from karat.assays.seen import Seen, distances
 
 ABSENT = 0.2  # a class made at less than this share of its real rate is missing
 

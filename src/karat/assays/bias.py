@@ -6,9 +6,9 @@ import math
 
 import torch
 
-from karat.assay.chance import LEVEL
-from karat.assay.finding import Finding
-from karat.assay.seen import Seen
+from karat.assays.chance import LEVEL
+from karat.assays.finding import Finding
+from karat.assays.seen import Seen
 
 LEAST = 0.03  # of total variation above what chance gives
 
