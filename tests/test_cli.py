@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import shutil
@@ -77,6 +78,30 @@ BAD = {
     "a family that is not there": ["train", "digits", "--family", "x.py", "--steps", "3"],
     "an out that is a run": ["train", "digits", "--steps", "3", "--out", "RUN"],
     "an address": ["train", "https://example.org/x.zip", "--steps", "3"],
+    "a seed below 0": ["train", "digits", "--steps", "3", "--seed", "-1"],
+    "a seed too large": ["make", "RUN", "-n", "2", "--seed", str(2**70)],
+    "no threads": ["train", "digits", "--steps", "3", "--threads", "0"],
+    "no width": ["train", "digits", "--steps", "3", "--set", "model.width=0"],
+    "no latents": ["train", "digits", "--steps", "3", "--set", "model.latent=-3"],
+    "a rate below 0": ["train", "digits", "--steps", "3", "--set", "model.lr=-1"],
+    "a rate that is no number": ["train", "digits", "--steps", "3", "--set", "model.lr=nan"],
+    "betas above 1": ["train", "digits", "--steps", "3", "--set", "model.betas=[2.0, 3.0]"],
+    "an average above 1": ["train", "digits", "--steps", "3", "--set", "train.average=2.0"],
+    "no time": ["train", "digits", "--minutes", "nan"],
+    "no critic turns": ["train", "digits", "--recipe", "gan", "--steps", "3", "--set", "model.critics=0"],
+    "no sampling steps": ["train", "digits", "--recipe", "diffusion", "--steps", "3", "--set", "model.steps=0"],
+    "no share for the autoencoder": [
+        "train",
+        "digits",
+        "--recipe",
+        "diffusion",
+        "--steps",
+        "3",
+        "--set",
+        "model.share=0",
+    ],
+    "cells below 0": ["train", "digits", "--recipe", "gan", "--steps", "3", "--set", "model.cells=-1"],
+    "pictures too small": ["train", "digits", "--steps", "3", "--set", "data.size=1"],
     "a batch of one": ["train", "digits", "--steps", "3", "--set", "train.batch=1"],
     "prices that are not there": ["train", "digits", "--steps", "3", "--prices", "none.toml"],
     "a run that is not there": ["assay", "no/such/run"],
@@ -111,7 +136,7 @@ def test_bad_input_is_answered_in_a_line_or_two(
     lines = err.strip().splitlines()
     assert 1 <= len(lines) <= 2 and lines[0].startswith("karat: ") and len(err) < 700, err
     assert "Traceback" not in out + err
-    assert not [p for p in tmp_path.rglob("*") if p.suffix == ".safetensors"], "nothing was trained"
+    assert not list(tmp_path.rglob("karat.json")), "no run was begun"
 
 
 @pytest.mark.parametrize(
@@ -120,6 +145,15 @@ def test_bad_input_is_answered_in_a_line_or_two(
 def test_bad_usage_is_answered_by_the_command_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run_cli(capsys, *arguments)
     assert code == 2 and "Traceback" not in out + err and (out + err).strip()
+
+
+def test_tensorboard_is_written_or_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "r"
+    code, _, err = run_cli(capsys, "train", "digits", "--steps", "4", "--out", folder, "--tensorboard", *TINY)
+    if importlib.util.find_spec("tensorboard") is None:
+        assert code == 2 and "pip install 'karat[tensorboard]'" in err and not folder.exists()
+    else:
+        assert code == 0 and list((folder / "tensorboard").iterdir()), err
 
 
 def test_a_setting_that_is_unknown_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

@@ -183,7 +183,17 @@ def settings(cls: type[Any], table: Mapping[str, Any], where: str) -> Any:
         if key not in known:
             raise FitError(_unknown("setting", f"{where}.{key}", tuple(f"{where}.{k}" for k in known)))
         values[key] = _check(value, hints[key], f"{where}.{key}")
+        _sane(values[key], getattr(cls, key, None), f"{where}.{key}")
     return cls(**values)
+
+
+def _sane(value: Any, default: Any, where: str) -> None:
+    """Refuses numbers that no setting can be: not finite, negative, or 0 for a count whose default is not 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return
+    least = 1 if isinstance(value, int) and isinstance(default, int) and default > 0 else 0
+    if not least <= value < float("inf"):
+        raise FitError(f"{where}={value!r}: wanted a number of at least {least}.")
 
 
 def _check(value: Any, hint: Any, where: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -77,6 +78,7 @@ def build(recipe: Recipe, space: Space, classes: int, seed: int) -> Learned:
         )
     torch.manual_seed(seed)
     made: Learned = exported.Model(space, classes, config(recipe))
+    made.players()  # refuses impossible rates and shares before a run is begun
     return made
 
 
@@ -86,8 +88,6 @@ def pick_precision(
     """The fastest precision on this machine and why; measured once and remembered, so that the same seed stays the same."""
     if recipe.train.precision != "auto":
         chosen: Any = recipe.train.precision
-        if chosen not in training.PRECISIONS:
-            raise FitError(f"train.precision={chosen!r}: there are auto, {', '.join(training.PRECISIONS)}.")
         return chosen, "as asked"
     key = "-".join([
         device.type, torch.__version__, str(torch.get_num_threads()), fingerprint(recipe),
@@ -100,8 +100,10 @@ def pick_precision(
         known = {}
     times = known.get(key)
     if times is None:
-        seconds = 2.0 if plan.minutes is None else min(2.0, 1.2 * plan.minutes)
+        seconds = 2.0 if plan.minutes is None else min(2.0, plan.minutes)
         times = training.probe(model, batch, plan, seconds)
+        if len(times) < len(training.PRECISIONS):
+            return "fp32", "the machine is too busy to measure others"
         shelf.parent.mkdir(parents=True, exist_ok=True)
         write_whole(shelf, json.dumps({**known, key: times}).encode())
     best: training.Precision = min(times, key=lambda name: times[name])
@@ -282,13 +284,16 @@ def picture(run: Run, data: Data, model: Learned, percent: int) -> None:
     run.file(f"samples/{percent:03d}.png").write_bytes(data.codec.sheet(data.codec.decode(points), 8))
 
 
+def need_tensorboard() -> None:
+    """FitError when TensorBoard is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        raise FitError("TensorBoard is not installed; pip install 'karat[tensorboard]', or leave out --tensorboard.")
+
+
 def _tensorboard(run: Run) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise FitError(
-            "TensorBoard is not installed; pip install 'karat[tensorboard]', or leave out --tensorboard."
-        ) from None
+    need_tensorboard()
+    from torch.utils.tensorboard import SummaryWriter
+
     return SummaryWriter(str(run.path / "tensorboard"))
 
 
@@ -299,6 +304,8 @@ def with_budget(
     own = recipe.train
     if minutes is None and steps is None and samples is None:
         minutes = own.minutes
+    if own.precision not in ("auto", *training.PRECISIONS):
+        raise FitError(f"train.precision={own.precision!r}: there are auto, {', '.join(training.PRECISIONS)}.")
     if own.clock not in ("wall", "cpu"):
         raise FitError(f"train.clock={own.clock!r}: there are wall and cpu.")
     plan = training.Plan(minutes, steps, samples, own.batch, own.average, seed)

@@ -46,8 +46,12 @@ class Plan:
                 f"a budget is one of minutes, steps or samples; {' and '.join(given) or 'none'} given. "
                 "Say for example --minutes 5."
             )
-        if any(getattr(self, name) <= 0 for name in given) or self.batch < 2:
-            raise FitError(f"{given[0]}={getattr(self, given[0])} with batch={self.batch}: both must be positive.")
+        if not 0 < getattr(self, given[0]) < math.inf or self.batch < 2:
+            raise FitError(
+                f"{given[0]}={getattr(self, given[0])} with batch={self.batch}: a budget must be positive, and a batch at least 2."
+            )
+        if not 0 <= self.average < 1:
+            raise FitError(f"average={self.average}: wanted a share of at least 0 and under 1, such as 0.998.")
 
     def now(self) -> float:
         return time.process_time() if self.clock == "cpu" else time.monotonic()
@@ -238,7 +242,7 @@ def _update(state: State, name: str, player: Player, loss: Tensor, fraction: flo
 def _rate(fraction: float, turn: int, player: Player) -> float:
     """1 at the peak: a warm-up in steps, flat, then linear to 0 at the end of the player's part of the budget."""
     part = (fraction - player.start) / (player.stop - player.start)
-    return min(1.0, (turn + 1) / max(1, player.warmup)) * min(1.0, max(0.0, (1 - part) / (1 - player.flat)))
+    return min(1.0, (turn + 1) / max(1, player.warmup)) * min(1.0, max(0.0, (1 - part) / max(1e-9, 1 - player.flat)))
 
 
 @torch.no_grad()
@@ -279,6 +283,8 @@ def tune_machine(threads: int | None) -> None:
     glibc returns and refetches every large block by default, which costs small nets on a CPU 17 to 27% of their time.
     """
     if threads is not None:
+        if threads < 1:
+            raise FitError(f"threads={threads}: wanted at least 1.")
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     if sys.platform == "linux":
@@ -289,17 +295,22 @@ def tune_machine(threads: int | None) -> None:
 
 
 def probe(model: Learned, batch: Batches, plan: Plan, seconds: float) -> dict[str, float]:
-    """Seconds a round takes on this machine in each precision and memory format, measured on throwaway copies in turn."""
+    """Seconds a round takes on this machine in each precision and memory format, measured on throwaway copies in turn.
+
+    A precision that was not reached within twice `seconds`, on a busy machine, is left out; plain fp32 never is.
+    """
     device = next(model.parameters()).device
     trials = {}
     for precision in PRECISIONS:
         trial_plan = Plan(steps=1_000_000, batch=plan.batch, seed=plan.seed, precision=precision)
         trials[precision] = train(copy.deepcopy(model), batch, trial_plan, State())
-    best: dict[str, float] = {}
+    best: dict[str, float] = {"fp32": math.inf}
     began, rounds = time.perf_counter(), 0
     while rounds < 4 or time.perf_counter() - began < seconds:
         for precision, trial in trials.items():
             start = time.perf_counter()
+            if start - began > 2 * seconds and rounds > 0:
+                return best
             next(trial)
             if device.type == "cuda":
                 torch.cuda.synchronize(device)

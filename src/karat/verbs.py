@@ -111,6 +111,7 @@ def train(
     from karat.worth.prices import find
 
     loop.tune_machine(threads)
+    _check_seed(seed)
     console = _console()
     place = Path(data)
     if Run.is_run(place):
@@ -155,6 +156,9 @@ def _begin(
     found = load(data, size=size)
     model = runner.build(chosen, found.space, len(found.classes), seed)
     folder = _free(Path("runs") / f"{Path(data).stem}-{chosen.name}") if out is None else out
+    declared = find(prices, [folder, Path.cwd()])
+    if tensorboard:
+        runner.need_tensorboard()
     run = Run.create(
         folder,
         {
@@ -166,7 +170,7 @@ def _begin(
     )  # fmt: skip
     with (
         run.lock(),
-        Ledger(folder / "ledger.jsonl", find(prices, [folder, Path.cwd()])).entry("train", where.type) as entry,
+        Ledger(folder / "ledger.jsonl", declared).entry("train", where.type) as entry,
     ):
         run.put("codec.json", {"name": found.codec.name, **found.codec.state()})
         _greet(console, found, chosen.name, plan, runner.describe(where))
@@ -319,6 +323,7 @@ def assay(
     loop.tune_machine(threads)
     if n < 1:
         raise FitError(f"-n {n}: at least 1 was wanted.")
+    _check_seed(seed)
     if run is not None:
         if real is not None or made is not None:
             raise FitError("give either a run, or --real with --made, not both.")
@@ -468,6 +473,7 @@ def make(
     from karat.worth.prices import find
 
     loop.tune_machine(threads)
+    _check_seed(seed)
     opened = run if isinstance(run, Run) else Run.open(Path(run))
     goal = opened.path / "made" if out is None else Path(out)
     where = runner.choose_device(device)
@@ -480,7 +486,7 @@ def make(
     return files
 
 
-def demo(*, seconds: float = 25.0, out: Path = Path("runs/demo"), seed: int = 0, threads: int | None = None) -> Assay:
+def demo(*, seconds: float = 25.0, out: Path = Path("runs/demo"), seed: int = 0, threads: int = 1) -> Assay:
     """Look, train, assay, make and report on real handwriting that comes with the install, in about a minute.
 
     Parameters
@@ -540,6 +546,13 @@ def _greet(console: Console, found: Data, recipe: str, plan: Any, device: str) -
     for note in (*found.notes, *(f"skipped {name}: {why}" for name, why in found.contents.skipped)):
         console.print(note)
     console.print(f"recipe {recipe}, {budget}, on {device}")
+
+
+def _check_seed(seed: int) -> None:
+    from karat.errors import FitError
+
+    if not 0 <= seed < 2**62:
+        raise FitError(f"seed {seed}: wanted a whole number from 0 to {2**62 - 1}.")
 
 
 def _data_size(changes: Sequence[str]) -> int | None:

@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from karat.errors import FitError
 from karat.space import Batch, Space
 
 Batches = Callable[[int], tuple[Tensor, Tensor | None]]  # the k-th batch: points [b, *shape] and labels [b], pure in k
@@ -26,6 +27,15 @@ class Player:
     stop: float = 1.0
     flat: float = 0.5  # share of his part that is played at the peak before the rate falls linearly to 0
     warmup: int = 50  # steps
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.start < self.stop <= 1 and 0 <= self.flat <= 1):
+            raise FitError(
+                f"a player has the part {self.start:g} to {self.stop:g} of the budget, {self.flat:g} of it at the peak rate; "
+                "wanted shares in [0, 1], the start before the stop."
+            )
+        if not self.lr >= 0 or not all(0 <= b < 1 for b in self.betas):
+            raise FitError(f"lr={self.lr:g}, betas={self.betas}: wanted a rate of at least 0 and betas in [0, 1).")
 
 
 class Learned(nn.Module, ABC):
