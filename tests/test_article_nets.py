@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from karat.nets.conv import LeakyDropout, ThinConv2d, ThinConvTranspose2d, WaveConv2d
+from karat.nets.article import LeakyDropout, ThinConv2d, ThinConvTranspose2d, WaveConv2d
 
 
 def off(got: Tensor, wanted: Tensor) -> float:

@@ -10,15 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from karat.errors import FitError
-from karat.nets.conv import (
-    ArticleDiscriminator,
-    ArticleGenerator,
-    ConvDecoder,
-    ConvEncoder,
-    brighten,
-    cut,
-    translate,
-)
+from karat.nets.article import ArticleDiscriminator, ArticleGenerator
+from karat.nets.conv import ConvDecoder, ConvEncoder, brighten, cut, translate
 from karat.nets.mixture import Cells, Mixture
 from karat.nets.mlp import Flat, ResidualMLP, stack
 from karat.nets.unet import UNet
@@ -68,7 +61,7 @@ def decoder(space: Space, latent: int, *, width: int, hidden: int, net: str = "a
     name, channels, size = _pick(space, net)
     if name == "mlp":
         return Flat((latent,), space.shape, (hidden, 2 * hidden), norm=True)
-    return ConvDecoder(channels, size, latent, width, hidden)
+    return ConvDecoder(channels, size, latent, width, hidden, shuffle=True)
 
 
 def generator(space: Space, latent: int, *, width: int, net: str = "auto") -> nn.Module:

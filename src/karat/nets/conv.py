@@ -5,14 +5,8 @@ Sized for a laptop core: 5 to 10 million multiply-adds a picture at 28x28. Steps
 
 from __future__ import annotations
 
-import math
-from functools import lru_cache
-from typing import Any
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 
 def halvings(size: tuple[int, ...], floor: int = 8) -> int:
@@ -92,7 +86,11 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """[n, latent] -> raw [n, channels, height, width]: transposed convolutions from the smallest grid upwards."""
+    """[n, latent] -> raw [n, channels, height, width]: transposed convolutions from the smallest grid upwards.
+
+    The largest grid is the dearest. With `shuffle` its pixels come four at a time out of the grid half its size (Shi et
+    al., https://arxiv.org/abs/1609.05158), a third faster; without, it has half the width of the grid before it.
+    """
 
     def __init__(
         self,
@@ -102,6 +100,7 @@ class ConvDecoder(nn.Module):
         width: int,
         hidden: int = 0,
         activation: type[nn.Module] = nn.SiLU,
+        shuffle: bool = False,
     ) -> None:
         super().__init__()
         n = halvings(size)
@@ -116,255 +115,20 @@ class ConvDecoder(nn.Module):
         cells = c * self.first[0] * self.first[1]
         dense += [nn.Linear(features, cells, bias=False), nn.BatchNorm1d(cells), activation()]
         layers: list[nn.Module] = [nn.Sequential(*dense), nn.Unflatten(1, (c, *self.first))]
-        for i in reversed(range(n)):
-            wide = max(8, int(width * 2 ** min(i - 1, 3)))  # the largest grid is the dearest: half the width there
+        shuffle = shuffle and n > 1
+        for i in reversed(range(1 if shuffle else 0, n)):
+            wide = 2 * width if shuffle else max(8, int(width * 2 ** min(i - 1, 3)))
             layers += [nn.ConvTranspose2d(c, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), activation()]
             c = wide
-        layers.append(nn.Conv2d(c, channels, 3, 1, 1))
+        if shuffle:
+            layers += [nn.Conv2d(c, 4 * channels, 3, 1, 1), nn.PixelShuffle(2)]
+        else:
+            layers.append(nn.Conv2d(c, channels, 3, 1, 1))
         self.body = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
         raw: Tensor = self.body(z)
         return raw[..., : self.size[0], : self.size[1]]
-
-
-@lru_cache(maxsize=8)
-def _waves(size: tuple[int, int], kernel: tuple[int, int], dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """Real matrices that turn points, kernels and spectra into each other, for a correlation with zeros outside.
-
-    there [4 f, points] gives spectra as (re, -im) for all f, then as (im, re); kernels [2 f, taps] gives (re, im) of each
-    frequency; back [points, 2 f] takes all real parts, then all imaginary ones. The period is the size and half a kernel,
-    the shortest at which nothing wraps round onto a point.
-    """
-    period = [s + k // 2 for s, k in zip(size, kernel, strict=True)]
-    every = torch.cartesian_prod(*(torch.arange(m) for m in period))
-    mirror = (-every) % torch.tensor(period)
-    rank, other = every @ torch.tensor([period[1], 1]), mirror @ torch.tensor([period[1], 1])
-    half = every[rank <= other].double() * (2 * math.pi / torch.tensor(period, dtype=torch.float64))
-    weight = torch.where(rank == other, 1.0, 2.0)[rank <= other].double() / math.prod(period)
-    points = torch.cartesian_prod(*(torch.arange(s) for s in size)).double()
-    taps = torch.cartesian_prod(*(torch.arange(-(k // 2), k // 2 + 1) for k in kernel)).double()
-    cos, sin = (half @ points.T).cos(), (half @ points.T).sin()
-    there = torch.stack([torch.stack([cos, sin], 1), torch.stack([-sin, cos], 1)])
-    kernels = torch.stack([(half @ taps.T).cos(), (half @ taps.T).sin()], 1)
-    back = torch.cat([weight[:, None] * cos, -weight[:, None] * sin])
-    return there.flatten(0, 2).to(dtype), kernels.flatten(0, 1).to(dtype), back.T.contiguous().to(dtype)
-
-
-def _layout(x: Tensor) -> torch.memory_format:
-    last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    return torch.channels_last if last else torch.contiguous_format
-
-
-class _WaveCorrelation(torch.autograd.Function):
-    """Correlation as one matrix product a frequency; points lead, so that every Fourier transform is a matrix product."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
-        n, c, h, w = x.shape
-        out = len(weight)
-        there, kernels, back = _waves((h, w), (weight.shape[2], weight.shape[3]), x.dtype)
-        spectra = (there @ x.permute(2, 3, 1, 0).reshape(h * w, c * n)).view(2, -1, 2 * c, n)
-        turned = (kernels @ weight.to(x.dtype).permute(2, 3, 1, 0).reshape(-1, c * out)).view(-1, 2 * c, out)
-        ctx.save_for_backward(spectra, turned, weight)
-        ctx.size = (h, w)
-        answer = x.new_empty(2, len(turned), out, n)
-        for part, into in zip(spectra, answer, strict=True):
-            torch.bmm(turned.mT, part, out=into)
-        y = (back @ answer.view(-1, out * n)).view(h, w, out, n).permute(3, 2, 0, 1)
-        return y.contiguous(memory_format=_layout(weight))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor]:
-        spectra, turned, weight = ctx.saved_tensors
-        (h, w), n, (out, c, *kernel) = ctx.size, len(slope), weight.shape
-        there, kernels, back = _waves((h, w), (kernel[0], kernel[1]), slope.dtype)
-        g = (back.T @ slope.permute(2, 3, 1, 0).reshape(h * w, out * n)).view(2, -1, out, n)
-        parts = torch.empty_like(spectra)
-        for part, into in zip(g, parts, strict=True):
-            torch.bmm(turned, part, out=into)
-        dx = there.T @ parts.view(-1, c * n)
-        dw = torch.bmm(spectra[0], g[0].mT).baddbmm_(spectra[1], g[1].mT)
-        dw = kernels.T @ dw.view(-1, c * out)
-        # laid out as the weight is, else autograd copies it once more
-        dw = torch.empty_like(weight).copy_(dw.view(*kernel, c, out).permute(3, 2, 0, 1))
-        return dx.view(h, w, c, n).permute(3, 2, 0, 1).contiguous(), dw
-
-
-class WaveConv2d(nn.Conv2d):
-    """A convolution with stride 1, an odd kernel and as many zeros round the grid, that learns through its spectrum.
-
-    On a CPU and a grid of at most 16 x 16 that is the same function at a seventh of the multiplications of a 5x5 kernel
-    (Mathieu et al., https://arxiv.org/abs/1312.5851); the transforms are orthogonal, so bfloat16 loses no more than it
-    does in the direct sum. Elsewhere, and when it does not learn, it is an ordinary convolution.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or x.device.type != "cpu" or x.shape[2] * x.shape[3] > 256 or self.bias is not None:
-            return nn.Conv2d.forward(self, x)
-        x = x.to(_working(x))
-        with torch.autocast("cpu", enabled=False):
-            y: Tensor = _WaveCorrelation.apply(x, self.weight)
-        return y
-
-
-def _working(x: Tensor) -> torch.dtype:
-    """The type in which a convolution of `x` on the CPU would work under the autocast there is."""
-    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-
-
-Numbers = tuple[int, ...]
-Steps = tuple[Numbers, Numbers]  # stride and padding
-
-
-def _spread(y: Tensor, weight: Tensor, size: Numbers, steps: Steps) -> Tensor:
-    """The adjoint of the convolution with `weight` from grids of `size`: one matrix product and a sum of patches."""
-    patches = (weight.flatten(1).T @ y.flatten(2)).float()
-    return F.fold(patches, size, weight.shape[2:], 1, steps[1], steps[0]).to(y.dtype)
-
-
-def _slopes(x: Tensor, weight: Tensor, slope: Tensor, steps: Steps) -> tuple[Tensor, Tensor]:
-    """What the convolution of `x` with `weight` passes back to its weight and bias."""
-    _, dw, db = torch.ops.aten.convolution_backward(
-        slope, x, weight, [len(weight)], *steps, [1, 1], False, [0, 0], 1, [False, True, True]
-    )
-    return dw, db
-
-
-class _ThinDown(torch.autograd.Function):
-    """A convolution that passes slopes back by `_spread`; it can be differentiated twice, as R1 wants."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, steps: Steps) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.steps = steps
-        return F.conv2d(x, weight, bias, *steps)
-
-    @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
-        x, weight = ctx.saved_tensors
-        dx = _spread(slope, weight, tuple(x.shape[2:]), ctx.steps) if ctx.needs_input_grad[0] else None
-        return dx, *_slopes(x, weight, slope, ctx.steps), None
-
-
-class _ThinUp(torch.autograd.Function):
-    """`_spread`, which passes slopes back by an ordinary convolution."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, size: Numbers, steps: Steps) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.steps = steps
-        return _spread(x, weight, size, steps)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        x, weight = ctx.saved_tensors
-        dx = F.conv2d(slope, weight, None, *ctx.steps).contiguous(memory_format=_layout(x))
-        return dx, _slopes(slope, weight, x, ctx.steps)[0], None, None
-
-
-class ThinConv2d(nn.Conv2d):
-    """A convolution of one to four channels: on a CPU its way back is a product and a sum of patches, ten times faster."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or self.bias is None:
-            return nn.Conv2d.forward(self, x)
-        kind = _working(x)
-        with torch.autocast("cpu", enabled=False):
-            y: Tensor = _ThinDown.apply(
-                x.to(kind),
-                self.weight.to(kind),
-                self.bias.to(kind),
-                (self.stride, tuple(int(p) for p in self.padding)),
-            )
-        return y
-
-
-class ThinConvTranspose2d(nn.ConvTranspose2d):
-    """A transposed convolution to one to four channels: on a CPU a product and a sum of patches, five times faster."""
-
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if x.device.type != "cpu" or self.bias is not None or output_size is not None:
-            return nn.ConvTranspose2d.forward(self, x, output_size)
-        steps = self.stride, tuple(int(p) for p in self.padding)
-        extra = zip(x.shape[2:], *steps, self.kernel_size, self.output_padding, strict=True)
-        size = tuple((side - 1) * s - 2 * p + k + more for side, s, p, k, more in extra)
-        kind = _working(x)
-        with torch.autocast("cpu", enabled=False):
-            y: Tensor = _ThinUp.apply(x.to(kind), self.weight.to(kind), size, steps)
-        return y
-
-
-class LeakyDropout(nn.Module):
-    """LeakyReLU(slope), then dropout at the nearest of 256 rates to `rate`, which costs one random byte a number."""
-
-    def __init__(self, slope: float, rate: float) -> None:
-        super().__init__()
-        self.slope, self.dropped = slope, round(256 * rate)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.leaky_relu(x, self.slope)
-        if not self.training or self.dropped == 0:
-            return y
-        words = torch.empty(-(-y.numel() // 8), dtype=torch.int64, device=y.device).random_(-(2**63), None)
-        # bytes from `dropped` to 255 are 1, others 0; arithmetic on bytes is vectorised where comparisons are not
-        kept = words.view(torch.uint8)[: y.numel()].clamp_(self.dropped - 1, self.dropped).sub_(self.dropped - 1)
-        scale = 256 / (256 - self.dropped)
-        return y * kept.to(y.dtype).mul_(scale).as_strided(y.shape, torch.empty_like(y).stride())
-
-
-class ArticleGenerator(nn.Module):
-    """The generator of the TensorFlow DCGAN walk-through that the articles print, for any size: 5x5 kernels throughout.
-
-    Dense to 256 channels at a quarter of the size, 5x5 to 128 without a stride, then two strided steps: 64, channels.
-    The first of its transposed convolutions has stride 1, which is a convolution with the kernel turned round; a plain
-    convolution is the same family of functions and faster here.
-    """
-
-    def __init__(self, channels: int, size: tuple[int, ...], latent: int, width: int = 64) -> None:
-        super().__init__()
-        self.size = size
-        self.first = base(size, 2)
-        cells = 4 * width * self.first[0] * self.first[1]
-        self.dense = nn.Sequential(nn.Linear(latent, cells, bias=False), nn.BatchNorm1d(cells), nn.LeakyReLU(0.3))
-        self.body = nn.Sequential(
-            WaveConv2d(4 * width, 2 * width, 5, 1, 2, bias=False),
-            nn.BatchNorm2d(2 * width),
-            nn.LeakyReLU(0.3),
-            nn.ConvTranspose2d(2 * width, width, 5, 2, 2, 1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.LeakyReLU(0.3),
-            ThinConvTranspose2d(width, channels, 5, 2, 2, 1, bias=False),
-        )
-
-    def forward(self, z: Tensor) -> Tensor:
-        h = self.dense(z).unflatten(1, (-1, *self.first))
-        raw: Tensor = self.body(h)
-        return raw[..., : self.size[0], : self.size[1]]
-
-
-class ArticleDiscriminator(nn.Module):
-    """The discriminator beside it: 5x5 convolutions with stride 2 to 64 and 128 channels, dropout, one score."""
-
-    def __init__(self, channels: int, size: tuple[int, ...], out: int, width: int = 64, dropout: float = 0.3) -> None:
-        super().__init__()
-        last = base(size, 2)
-        self.first = ThinConv2d(channels, width, 5, 2, 2)
-        self.body = nn.Sequential(
-            LeakyDropout(0.3, dropout),
-            nn.Conv2d(width, 2 * width, 5, 2, 2),
-            LeakyDropout(0.3, dropout),
-            nn.Flatten(),
-            nn.Linear(2 * width * last[0] * last[1], out),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        # a grid of one channel has no layout of its own, so the second convolution's is taken on here
-        h = self.first(x).contiguous(memory_format=_layout(next(self.body.parameters())))
-        y: Tensor = self.body(h)
-        return y
 
 
 def translate(x: Tensor, shift: Tensor) -> Tensor:
@@ -393,8 +157,3 @@ def cut(x: Tensor, corner: Tensor, side: int) -> Tensor:
     cols = torch.arange(w, device=x.device)[None] - corner[:, 1:]
     hole = ((rows >= 0) & (rows < side))[:, None, :, None] & ((cols >= 0) & (cols < side))[:, None, None, :]
     return x * (~hole).to(x.dtype)
-
-
-def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """`x` [n, c, h, w] at `size`, antialiased."""
-    return F.interpolate(x, size, mode="bilinear", antialias=True, align_corners=False)
