@@ -59,7 +59,16 @@ def row(recipe: str, minutes: float, seed: int, folder: Path, settings: list[str
     subprocess.run(["rm", "-rf", str(run)], check=True)
     karat = [sys.executable, "-m", "karat.cli"]
     extra = [part for s in settings for part in ("--set", s)]
-    train = ["train", str(DATA / "images" / "mnist"), "--recipe", recipe, "--minutes", str(minutes), "--seed", str(seed)]
+    train = [
+        "train",
+        str(DATA / "images" / "mnist"),
+        "--recipe",
+        recipe,
+        "--minutes",
+        str(minutes),
+        "--seed",
+        str(seed),
+    ]
     began = time.monotonic()
     subprocess.run([*karat, *train, "--threads", "1", "--out", str(run), *extra], check=True, stdout=subprocess.DEVNULL)
     trained = time.monotonic() - began
