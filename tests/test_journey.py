@@ -17,7 +17,7 @@ TINY = ["model.components=40", "model.iterations=5"]
 
 
 def test_digits_to_a_verdict_in_python(tmp_path: Path) -> None:
-    run = karat.train("digits", steps=250, out=tmp_path / "r", threads=1, set=["train.precision=fp32", *TINY])
+    run = karat.train("digits", steps=150, out=tmp_path / "r", threads=1, set=["train.precision=fp32", *TINY])
     assert isinstance(run, Run) and run.spec["status"] == "trained"
     assay = karat.assay(run, n=400, threads=1)
     assert any(word in assay.verdict.sentence.lower() for word in ("gold", "bubble", "unproven"))

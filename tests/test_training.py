@@ -93,11 +93,11 @@ def test_a_budget_in_minutes_is_kept(family: str, settings: dict[str, int]) -> N
     recipe = Recipe(family, family, "", {**LEAST[family], **settings}, Training())
     model = runner.build(recipe, SMALL, 3, 0)
     began, state = time.process_time(), State()
-    for _ in train(model, serving(x, y, 64), Plan(minutes=4 / 60, batch=64, clock="cpu"), state):
+    for _ in train(model, serving(x, y, 64), Plan(minutes=3 / 60, batch=64, clock="cpu"), state):
         pass
     used = time.process_time() - began
-    assert used < 4 * 1.05
-    assert used > 4 * 0.95 * (1 - model.settling)
+    assert used < 3 * 1.05
+    assert used > 3 * 0.95 * (1 - model.settling)
     assert state.seconds == pytest.approx(used, abs=0.1)
 
 
