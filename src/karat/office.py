@@ -17,12 +17,14 @@ from torch import Tensor
 
 from karat.assays import Finding, examine, find, look_at
 from karat.assays.references import REFERENCES
-from karat.data import Data, survey
-from karat.errors import FitError
+from karat.data import Data, load, survey
+from karat.errors import FitError, RunError
 from karat.eyes import Eyes, open_eyes
 from karat.families.generator import Learned
 from karat.modalities import recognise
 from karat.report.page import Pair, Pictures, write_report
+from karat.run import Run
+from karat.runner import choose_device, load_model
 from karat.worth.ledger import Entry, total
 from karat.worth.prices import Prices
 from karat.worth.verdict import Verdict, judge
@@ -165,42 +167,100 @@ def require(findings: Sequence[Finding], requirements: Sequence[str]) -> tuple[s
     return tuple(failed)
 
 
-def report(
-    folder: Path,
-    data: Data,
-    made: Made,
-    findings: list[Finding],
-    entries: Sequence[Entry],
-    prices: Prices,
-    *,
-    title: str,
-    labelled: bool | None,
-    seed: int,
-    facts: dict[str, Any],
-    reproduce: list[str],
-    recipe: dict[str, Any],
-    doctor: list[dict[str, Any]],
-    curves: list[dict[str, Any]],
-    progress: Sequence[tuple[str, bytes]],
-) -> tuple[Verdict, Path]:
-    """Writes the report and gives the verdict it rests on."""
-    verdict = judge(findings, total(entries, prices), prices, rights=prices.rights, labelled=labelled, seed=seed)
-    sheet = data.codec.sheet
-    pairs, numbers = _pairs(data, made, findings)
+@dataclass(frozen=True)
+class Job:
+    """One assay under way: what was judged, what was found, and what the report says around it."""
+
+    data: Data
+    made: Made
+    findings: tuple[Finding, ...]
+    title: str
+    facts: dict[str, Any]
+    reproduce: list[str]
+    recipe: dict[str, Any] = field(default_factory=dict)
+    doctor: list[dict[str, Any]] = field(default_factory=list)
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    progress: Sequence[tuple[str, bytes]] = ()
+
+
+def of_run(run: Run, n: int, seed: int, pretrained: Path | None) -> Job:
+    """The assay of `n` records drawn from a finished run, beside the data that it learned from."""
+    spec = run.spec
+    data = load(spec["data"], size=spec["size"])
+    if data.fingerprint != spec["fingerprint"]:
+        raise RunError(f"{spec['data']} has changed since {run.path} was trained; assay it against the old data.")
+    model = load_model(run, data.space, len(data.classes), choose_device("auto"))
+    # unlike the seed of `make`, so that the same pictures are not judged and shipped
+    made = draw(model, data, n, seed + 1_000_003)
+    findings, eyes = judge_records(data, made, seed=seed, pretrained=pretrained)
+    name, family = spec["recipe"]["name"], spec["recipe"]["family"]
+    source = f"--family {family}" if family.endswith(".py") else f"--recipe {name}"
+    budget = next(f"--{k} {spec[k]:g}" for k in ("minutes", "steps", "samples") if spec[k] is not None)
+    told = facts(
+        data, run=run.id, recipe=name, seed=str(spec["seed"]), device=str(spec.get("device", "cpu")),
+        precision=str(spec["precision"]), threads=str(torch.get_num_threads()),
+        judge="own encoder, self-supervised" if eyes.accuracy is None else f"own encoder, {eyes.accuracy:.1%} right",
+    )  # fmt: skip
+    return Job(
+        data, made, tuple(findings), f"{Path(spec['data']).name}, {name}", told,
+        [f"karat train {Path(spec['data']).name} {source} {budget} --seed {spec['seed']} --out {run.path.name}",
+         f"karat assay {run.path.name} -n {n} --seed {seed}"],
+        recipe=spec["recipe"], doctor=_notes(run), curves=run.lines("history.jsonl"),
+        progress=[(f"{int(p.stem)}%", p.read_bytes()) for p in sorted((run.path / "samples").glob("*.png"))],
+    )  # fmt: skip
+
+
+def _notes(run: Run) -> list[dict[str, Any]]:
+    """The doctor's notices as the report shows them."""
+    try:
+        notes = run.get("doctor.json")
+    except RunError:  # stopped before the doctor wrote any
+        return []
+    return [
+        {"name": x["name"], "says": f"{x['evidence']} (at {x['fraction']:.0%})", "remedy": x["remedy"]} for x in notes
+    ]
+
+
+def of_files(real: str, made: str, n: int, seed: int, pretrained: Path | None) -> Job:
+    """The assay of anybody's samples, or of a reference generator, beside the data at `real`."""
+    data = load(real)
+    if made.startswith("reference:"):
+        drawn, data = reference(data, made.removeprefix("reference:"), n, seed)
+    else:
+        drawn = read_made(data, made)
+    findings, _ = judge_records(data, drawn, seed=seed, pretrained=pretrained)
+    return Job(
+        data, drawn, tuple(findings), f"{Path(made).name} against {Path(real).name}",
+        facts(data, made=Path(made).name, seed=str(seed)),
+        [f"karat assay --real {Path(real).name} --made {Path(made).name} --seed {seed}"],
+    )  # fmt: skip
+
+
+def conclude(
+    job: Job, folder: Path, entries: Sequence[Entry], prices: Prices, requirements: Sequence[str], seed: int
+) -> Assay:
+    """The verdict and the report in `folder`."""
+    failed = require(job.findings, requirements)
+    data, made, sheet = job.data, job.made, job.data.codec.sheet
+    verdict = judge(
+        job.findings, total(entries, prices), prices, rights=prices.rights, labelled=made.labelled, seed=seed
+    )
+    pairs, numbers = _pairs(data, made, job.findings)
     by_class = None
     if made.labels is not None and len(data.classes) <= 40:
         rows = [torch.nonzero(made.labels == c)[:8, 0] for c in range(len(data.classes))]
         if all(len(r) == 8 for r in rows):
             by_class = sheet(made.records[torch.cat(rows).numpy()], 8)
     pictures = Pictures(
-        made=sheet(made.records[:64], 8), real=sheet(data.records("holdout", 64, seed), 8), progress=progress,
+        made=sheet(made.records[:64], 8), real=sheet(data.records("holdout", 64, seed), 8), progress=job.progress,
         pairs=pairs, by_class=by_class,
     )  # fmt: skip
     html, _ = write_report(
-        folder, title=title, verdict=verdict, findings=findings, facts=facts, pictures=pictures, curves=curves,
-        pairs=numbers, cost=entries, reproduce=reproduce, recipe=recipe, doctor=doctor, data=survey(data),
+        folder, title=job.title, verdict=verdict, findings=job.findings, facts=job.facts, pictures=pictures,
+        curves=job.curves, pairs=numbers, cost=entries, reproduce=job.reproduce, recipe=job.recipe, doctor=job.doctor,
+        data=survey(data),
     )  # fmt: skip
-    return verdict, html
+    return Assay(verdict, job.findings, html, failed)
 
 
 def _pairs(data: Data, made: Made, findings: Sequence[Finding]) -> tuple[list[Pair], list[dict[str, Any]]]:

@@ -315,6 +315,7 @@ def assay(
     eyes
         A local folder with a pretrained encoder to judge by, in place of the judge's own.
     """
+    from karat import office
     from karat import training as loop
     from karat.errors import FitError
     from karat.worth.ledger import Ledger
@@ -331,9 +332,8 @@ def assay(
         folder = opened.path / "report" if out is None else out
         declared = find(prices, [opened.path, Path.cwd()])
         ledger = Ledger(opened.path / "ledger.jsonl", declared)
-        with ledger.entry("assay") as entry:
-            job = _assay_run(opened, n, seed, eyes)
-            entry.items = 0
+        with ledger.entry("assay"):
+            job = office.of_run(opened, n, seed, eyes)
     else:
         if real is None or made is None:
             raise FitError("say what to assay: `karat assay RUN`, or `karat assay --real DATA --made SAMPLES`.")
@@ -341,93 +341,12 @@ def assay(
         declared = find(prices, [Path.cwd()])
         ledger = Ledger(folder / "ledger.jsonl", declared)
         with ledger.entry("assay"):
-            job = _assay_files(real, made, n, seed, eyes)
-    return _conclude(job, folder, ledger, declared, require, seed)
-
-
-def _assay_run(run: Run, n: int, seed: int, eyes: Path | None) -> dict[str, Any]:
-    import torch
-
-    from karat import office, runner
-    from karat.data import load
-    from karat.errors import RunError
-
-    found = load(run.spec["data"], size=run.spec["size"])
-    if found.fingerprint != run.spec["fingerprint"]:
-        raise RunError(f"{run.spec['data']} has changed since {run.path} was trained; assay it against the old data.")
-    device = runner.choose_device("auto")
-    model = runner.load_model(run, found.space, len(found.classes), device)
-    # unlike the seed of `make`, so that the same pictures are not judged and shipped
-    drawn = office.draw(model, found, n, seed + 1_000_003)
-    findings, judge = office.judge_records(found, drawn, seed=seed, pretrained=eyes)
-    progress = [(f"{int(p.stem)}%", p.read_bytes()) for p in sorted((run.path / "samples").glob("*.png"))]
-    spec = run.spec
-    budget = next(f"--{k} {spec[k]:g}" for k in ("minutes", "steps", "samples") if spec[k] is not None)
-    source = f"--recipe {spec['recipe']['name']}"
-    if spec["recipe"]["family"].endswith(".py"):
-        source = f"--family {spec['recipe']['family']}"
-    facts = office.facts(
-        found, run=run.id, recipe=spec["recipe"]["name"], seed=str(spec["seed"]), device=str(spec.get("device", "cpu")),
-        precision=str(spec["precision"]), judge=f"own encoder, {judge.accuracy:.1%} right" if judge.accuracy is not None
-        else "own encoder, self-supervised", threads=str(torch.get_num_threads()),
-    )  # fmt: skip
-    return {
-        "data": found, "made": drawn, "findings": findings, "title": f"{Path(spec['data']).name}, {spec['recipe']['name']}",
-        "facts": facts, "labelled": True, "recipe": spec["recipe"], "doctor": _notes(run), "curves": run.lines("history.jsonl"),
-        "progress": progress,
-        "reproduce": [
-            f"karat train {Path(spec['data']).name} {source} {budget} --seed {spec['seed']} --out {run.path.name}",
-            f"karat assay {run.path.name} -n {n} --seed {seed}",
-        ],
-    }  # fmt: skip
-
-
-def _notes(run: Run) -> list[dict[str, Any]]:
-    from karat.errors import RunError
-
-    try:
-        notes = run.get("doctor.json")
-    except RunError:
-        return []
-    return [
-        {"name": x["name"], "says": f"{x['evidence']} (at {x['fraction']:.0%})", "remedy": x["remedy"]} for x in notes
-    ]
-
-
-def _assay_files(real: str, made: str, n: int, seed: int, eyes: Path | None) -> dict[str, Any]:
-    from karat import office
-    from karat.data import load
-
-    found = load(real)
-    if made.startswith("reference:"):
-        drawn, found = office.reference(found, made.removeprefix("reference:"), n, seed)
-    else:
-        drawn = office.read_made(found, made)
-    findings, judge = office.judge_records(found, drawn, seed=seed, pretrained=eyes)
-    return {
-        "data": found, "made": drawn, "findings": findings, "title": f"{Path(made).name} against {Path(real).name}",
-        "facts": office.facts(found, made=Path(made).name, seed=str(seed)), "labelled": drawn.labelled, "recipe": {},
-        "doctor": [], "curves": [], "progress": (),
-        "reproduce": [f"karat assay --real {Path(real).name} --made {Path(made).name} --seed {seed}"],
-    }  # fmt: skip
-
-
-def _conclude(
-    job: dict[str, Any], folder: Path, ledger: Any, declared: Any, requirements: Sequence[str], seed: int
-) -> Assay:
-    from karat import office
-
-    failed = office.require(job["findings"], requirements)
-    verdict, html = office.report(
-        folder, job["data"], job["made"], job["findings"], ledger.entries(), declared, title=job["title"],
-        labelled=job["labelled"], seed=seed, facts=job["facts"], reproduce=job["reproduce"], recipe=job["recipe"],
-        doctor=job["doctor"], curves=job["curves"], progress=job["progress"],
-    )  # fmt: skip
-    result = office.Assay(verdict, tuple(job["findings"]), html, failed)
+            job = office.of_files(real, made, n, seed, eyes)
+    result = office.conclude(job, folder, ledger.entries(), declared, require, seed)
     console = _console()
     console.print(str(result), highlight=False, soft_wrap=True)
-    console.print(f"report: {html}", soft_wrap=True)
-    for line in failed:
+    console.print(f"report: {result.report}", soft_wrap=True)
+    for line in result.failed:
         console.print(f"required: {line}", soft_wrap=True)
     return result
 
