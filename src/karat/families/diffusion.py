@@ -49,7 +49,7 @@ class Model(Learned):
     """Player "denoiser", after player "autoencoder" when it works in a latent space."""
 
     spaces: ClassVar[tuple[type, ...]] = (Grid, Fields)
-    settling: ClassVar[float] = 0.02
+    settling: ClassVar[float] = 0.005
 
     def __init__(self, space: Space, classes: int, config: Config = Config()) -> None:  # noqa: B008 (frozen)
         super().__init__()

@@ -44,7 +44,7 @@ class Model(Learned):
     """An encoder and a decoder as one player, and a mixture in the latent space."""
 
     spaces: ClassVar[tuple[type, ...]] = (Grid, Fields)
-    settling: ClassVar[float] = 0.1
+    settling: ClassVar[float] = 0.05
 
     def __init__(self, space: Space, classes: int, config: Config = Config()) -> None:  # noqa: B008 (frozen)
         super().__init__()
