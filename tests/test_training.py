@@ -53,7 +53,7 @@ class Toy(Learned):
             value = value * math.nan
         return value, {player: value.detach()}
 
-    def settle(self, batch: Callable[[int], tuple[Tensor, Tensor | None]], seconds: float | None) -> None:
+    def settle(self, batch: Callable[[int], tuple[Tensor, Tensor | None]], seconds: float | None, points: int) -> None:
         self.settled.append(seconds)
 
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:

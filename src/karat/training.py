@@ -210,7 +210,7 @@ def train(model: Learned, batch: Batches, plan: Plan, state: State) -> Iterator[
     _take_averages(players, state, finished_at=2.0)
     left = None if plan.minutes is None else max(0.05, 60 * plan.minutes - (plan.now() - began))
     lay_out(model, "fp32")
-    model.settle(batch, left)
+    model.settle(batch, left, state.drawn * plan.batch)
     model.eval()
     state.settled, state.seconds = True, plan.now() - began
 
@@ -220,7 +220,7 @@ def preview(model: Learned, batch: Batches, state: State, seconds: float) -> Lea
     copied = copy.deepcopy(model)
     lay_out(copied, "fp32")
     _take_averages(copied.players(), state, finished_at=2.0)
-    copied.settle(batch, seconds)
+    copied.settle(batch, seconds, 1_000)
     return copied.eval()
 
 

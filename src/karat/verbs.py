@@ -119,7 +119,9 @@ def train(
         if threads is None:  # as the run began: another number of threads adds in another order
             loop.tune_machine(run.spec.get("threads"))
         with run.lock(), Ledger(run.path / "ledger.jsonl", find(prices, [place, Path.cwd()])).entry("train") as entry:
-            return _continue(run, entry, console, device, (minutes, steps, samples), (recipe, family, out, set))
+            other_seed = seed not in (0, run.spec["seed"])
+            given = (recipe, family, out, set, other_seed, tensorboard and not run.spec["tensorboard"])
+            return _continue(run, entry, console, device, (minutes, steps, samples), given)
     return _begin(
         data, recipe, (minutes, steps, samples), seed, out, family, device, set, tensorboard, prices, console, threads
     )

@@ -225,7 +225,7 @@ class Model(Learned):
         return da * clean + ds * noise
 
     @torch.no_grad()
-    def settle(self, batch: Batches, seconds: float | None) -> None:
+    def settle(self, batch: Batches, seconds: float | None, points: int) -> None:
         if self.vae is not None:
             if self._pool is None and seconds is not None and seconds < 0.5:
                 # A preview before the denoiser's part: a look at the latents is enough to place the noise.

@@ -194,7 +194,7 @@ class Model(Learned):
         return value
 
     @torch.no_grad()
-    def settle(self, batch: Batches, seconds: float | None) -> None:
+    def settle(self, batch: Batches, seconds: float | None, points: int) -> None:
         self._fast = None
         x, _ = batch(0)
         rng = torch.Generator(x.device).manual_seed(4)

@@ -75,6 +75,9 @@ class Learned(nn.Module, ABC):
         """Before the first turn of `player`, and again when a run is continued, with the same result."""
         return None
 
-    def settle(self, batch: Batches, seconds: float | None) -> None:
-        """Once, inside the budget, under the averaged weights: normalisation statistics, a fitted prior."""
+    def settle(self, batch: Batches, seconds: float | None, points: int) -> None:
+        """Once, inside the budget, under the averaged weights: normalisation statistics, a fitted prior.
+
+        seconds: how long it may take, None for a budget that is not in time.   points: how many points were learned from.
+        """
         return None

@@ -95,10 +95,10 @@ class Model(Learned):
         }
 
     @torch.no_grad()
-    def settle(self, batch: Batches, seconds: float | None) -> None:
+    def settle(self, batch: Batches, seconds: float | None, points: int) -> None:
         self._fast = None
         began = time.monotonic()
-        most = POINTS // 3 if seconds is None else int(min(POINTS, max(1_000, 5_000 * seconds)))
+        most = min(points, POINTS if seconds is None else int(min(POINTS, max(1_000, 5_000 * seconds))))
         mean, deviation, y = self.posterior(batch, most)
         rng = torch.Generator(mean.device).manual_seed(1)
         z = mean + deviation * torch.randn(mean.shape, generator=rng, device=mean.device)
