@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from karat.data import load
 from karat.errors import DataError, FitError
 from karat.modalities import Images, recognise
 from karat.modalities.codec import Contents
@@ -518,3 +519,14 @@ def test_unknown_options_and_senseless_sizes_are_refused(tmp_path: Path) -> None
     for options, said in (({"sise": 3}, "no option 'sise'"), ({"size": 0}, "size is 0"), ({"limit": 0}, "limit is 0")):
         with pytest.raises(FitError, match=said):
             Images.read(Path("digits"), options)
+
+
+def test_pictures_of_few_grey_levels_are_decoded_to_those_levels() -> None:
+    data = load("digits")
+    assert isinstance(data.codec, Images) and len(data.codec.levels) == 17
+    noise = torch.rand(8, *data.space.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    made = data.codec.decode(noise)
+    assert set(np.unique(made)) <= set(data.codec.levels)
+    assert (np.abs(made.astype(int) - np.asarray((noise.movedim(1, 3) + 1) * 127.5)) <= 9).all()
+    again = Images.restore(json.loads(json.dumps(data.codec.state())))
+    assert again == data.codec and (again.decode(noise) == made).all()

@@ -31,6 +31,7 @@ from karat.space import Grid, Space
 LAYOUT = 1  # of the decoded cache; raised when the same files would decode to other records
 LARGEST_SIDE = 1024
 VIEWED_SIDE = 64
+FEW_LEVELS = 64
 WANTED = (
     "a folder of PNG, JPEG, WebP, BMP, TIFF or GIF pictures (one sub-folder per class, or flat), a .zip of one, "
     "IDX files as MNIST has them, .npy, .npz, .parquet, or the word 'digits'"
@@ -48,6 +49,7 @@ class Images(Codec):
     height: int
     width: int
     bits: int = 8
+    levels: tuple[int, ...] = ()  # the only ones the pictures use, ascending; () where they use many
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
@@ -83,9 +85,10 @@ class Images(Codec):
 
     @classmethod
     def fit(cls, contents: Contents, train: np.ndarray) -> Self:
-        """Only the shape of a record is used, so there is nothing that the holdout could leak through."""
+        """The shape of a record, and the grey levels in use where the training rows have few of them."""
         _, height, width, channels = contents.records.shape
-        return cls(channels, height, width, contents.records.dtype.itemsize * 8)
+        bits = contents.records.dtype.itemsize * 8
+        return cls(channels, height, width, bits, _levels(contents.records, train) if bits == 8 else ())
 
     @property
     def spaces(self) -> tuple[Space, ...]:
@@ -117,7 +120,12 @@ class Images(Codec):
         """Records of any points `[n, channels, height, width]`: clipped to [-1, 1], NaN as mid-grey, halves to even."""
         bounded = points.detach().to("cpu", torch.float32).nan_to_num(0.0, 1.0, -1.0).clamp(-1, 1)
         levels = ((bounded + 1) * (self.top / 2)).round_().movedim(1, 3).contiguous().numpy()
-        return levels.astype(np.uint16 if self.bits == 16 else np.uint8)
+        records = levels.astype(np.uint16 if self.bits == 16 else np.uint8)
+        if not self.levels:
+            return records
+        nearest = np.abs(np.arange(256)[:, None] - np.array(self.levels)).argmin(1)
+        snapped: np.ndarray = np.array(self.levels, np.uint8)[nearest][records]
+        return snapped
 
     def view(self, records: np.ndarray) -> Tensor:
         """The encoded pictures, averaged down over areas where they are larger than 64 pixels."""
@@ -173,7 +181,8 @@ class Images(Codec):
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
-        return cls(int(state["channels"]), int(state["height"]), int(state["width"]), int(state["bits"]))
+        levels = tuple(int(level) for level in state.get("levels", ()))
+        return cls(int(state["channels"]), int(state["height"]), int(state["width"]), int(state["bits"]), levels)
 
     def _check(self, records: np.ndarray) -> None:
         wanted = (self.height, self.width, self.channels)
@@ -181,6 +190,16 @@ class Images(Codec):
         if records.shape[1:] != wanted or records.dtype != dtype:
             found = f"{records.dtype} {list(records.shape)}"
             raise DataError(f"The pictures are {found}; {dtype} [n, {', '.join(map(str, wanted))}] was wanted.")
+
+
+def _levels(records: np.ndarray, rows: np.ndarray) -> tuple[int, ...]:
+    """The levels of uint8 records at `rows`, or () where there are more than 64: scans, stamps and 4-bit pictures use few."""
+    count = np.zeros(256, np.int64)
+    for start in range(0, len(rows), 2048):
+        count += np.bincount(records[rows[start : start + 2048]].ravel(), minlength=256)
+        if (count > 0).sum() > FEW_LEVELS:
+            return ()
+    return tuple(int(level) for level in np.flatnonzero(count))
 
 
 def contact_sheet(pictures: np.ndarray, columns: int) -> Image.Image:
