@@ -205,9 +205,16 @@ def of_run(run: Run, n: int, seed: int, pretrained: Path | None) -> Job:
         data, made, tuple(findings), f"{Path(spec['data']).name}, {name}", told,
         [f"karat train {Path(spec['data']).name} {source} {budget} --seed {spec['seed']} --out {run.path.name}",
          f"karat assay {run.path.name} -n {n} --seed {seed}"],
-        recipe=spec["recipe"], doctor=_notes(run), curves=run.lines("history.jsonl"),
+        recipe=spec["recipe"], doctor=_notes(run), curves=_curves(run),
         progress=[(f"{int(p.stem)}%", p.read_bytes()) for p in sorted((run.path / "samples").glob("*.png"))],
     )  # fmt: skip
+
+
+def _curves(run: Run) -> list[dict[str, Any]]:
+    """The history without what never left zero."""
+    history = run.lines("history.jsonl")
+    idle = {key for key in (history[0] if history else {}) if all(row.get(key, 0) == 0 for row in history)}
+    return [{k: v for k, v in row.items() if k not in idle} for row in history]
 
 
 def _notes(run: Run) -> list[dict[str, Any]]:

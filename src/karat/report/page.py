@@ -216,7 +216,9 @@ def _histograms(findings: Sequence[Finding]) -> list[tuple[str, Markup]]:
         if {"names", "made", "real"} <= set(d) and 2 <= len(d["names"]) <= MOST_CLASSES:
             names = [str(c) for c in d["names"]]
             if len(d["made"]) == len(d["real"]) == len(names):
-                out.append((f.name, drawing.histogram(names, list(d["made"]), list(d["real"]))))
+                drawn = drawing.histogram(names, list(d["made"]), list(d["real"]))
+                if drawn not in [other for _, other in out]:  # two findings may rest on the same classes
+                    out.append((f.name, drawn))
     return out
 
 
