@@ -210,7 +210,7 @@ def _telling(findings: Sequence[Finding]) -> list[Finding]:
 
 def _histograms(findings: Sequence[Finding]) -> list[tuple[str, Markup]]:
     """Histograms of the findings whose detail holds `names`, `made` and `real` (counts or shares) of equal length."""
-    out = []
+    out: list[tuple[str, Markup]] = []
     for f in findings:
         d = f.detail
         if {"names", "made", "real"} <= set(d) and 2 <= len(d["names"]) <= MOST_CLASSES:
