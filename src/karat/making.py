@@ -110,7 +110,7 @@ def _one_file(goal: Path, records: np.ndarray, y: Tensor | None, codec: Codec, l
             stems = [f"{i:06d}" for i in range(len(records))]
             for path, stem in zip(codec.write(records, Path(folder), stems), stems, strict=True):
                 _label_file(path, label, stem)
-                archive.write(path, path.name)
+                _entry(archive, path.name, path.read_bytes())
     write_whole(goal, out.getvalue())
     beside = goal.with_name(goal.name + ".label.json")
     write_whole(beside, json.dumps(label_record(label, {goal.name: _digest(out.getvalue())}), indent=1).encode())
@@ -123,7 +123,7 @@ def _save_npz(out: BytesIO, arrays: dict[str, np.ndarray]) -> None:
         for name, array in arrays.items():
             piece = BytesIO()
             np.save(piece, array)
-            archive.writestr(f"{name}.npy", piece.getvalue())
+            _entry(archive, f"{name}.npy", piece.getvalue())
 
 
 def _ours(path: Path) -> bool:
@@ -136,6 +136,13 @@ def _ours(path: Path) -> bool:
         return read_label(path.read_bytes()) is not None
     except DataError:
         return False
+
+
+def _entry(archive: zipfile.ZipFile, name: str, blob: bytes) -> None:
+    """An entry without a clock in it: the same seed gives the same bytes."""
+    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    info.compress_type, info.external_attr = archive.compression, 0o644 << 16
+    archive.writestr(info, blob)
 
 
 def _label_file(path: Path, label: Label, stem: str) -> None:

@@ -151,6 +151,16 @@ def load_model(run: Run, space: Space, classes: int, device: torch.device) -> Le
 
 
 @contextmanager
+def _no_denormals() -> Iterator[None]:
+    """Numbers too small to be normal count as zero, which spares the CPU its slow path; the caller's setting comes back."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@contextmanager
 def _signals() -> Iterator[list[int]]:
     """Collects SIGINT and SIGTERM instead of dying of them; the second one kills at once."""
     got: list[int] = []
@@ -197,7 +207,7 @@ def drive(
         TextColumn("{task.fields[rate]}  {task.fields[losses]}"), console=console, transient=True,
         disable=not console.is_terminal,
     )  # fmt: skip
-    with _signals() as asked, bar:
+    with _no_denormals(), _signals() as asked, bar:
         task = bar.add_task("training", total=1.0, rate="", losses="")
         for p in training.train(model, batch, plan, state):
             now = time.monotonic()

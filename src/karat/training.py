@@ -278,7 +278,7 @@ def lay_out(model: nn.Module, precision: Precision) -> None:
 
 
 def tune_machine(threads: int | None) -> None:
-    """Settings of this process that change speed and nothing else: threads, denormals, and how memory is kept.
+    """Settings of this process that change speed and nothing else: threads, and how memory is kept.
 
     glibc returns and refetches every large block by default, which costs small nets on a CPU 17 to 27% of their time.
     """
@@ -286,7 +286,6 @@ def tune_machine(threads: int | None) -> None:
         if threads < 1:
             raise FitError(f"threads={threads}: wanted at least 1.")
         torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             libc = ctypes.CDLL("libc.so.6")
