@@ -63,7 +63,9 @@ class Plan:
         if self.samples is not None:
             return min(1.0, drawn * self.batch / self.samples)
         assert self.minutes is not None
-        return min(1.0, seconds / (60 * self.minutes * (1 - settling)))
+        # settling has a least cost: up to three seconds more are kept for it, at most as much again
+        kept = settling + min(settling, 3.0 / (60 * self.minutes))
+        return min(1.0, seconds / (60 * self.minutes * (1 - kept)))
 
 
 @dataclass
