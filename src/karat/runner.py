@@ -24,6 +24,7 @@ from karat.data import Data, batches
 from karat.errors import FitError, KaratError, RunError
 from karat.families.generator import Batches, Learned
 from karat.modalities.cache import cache_folder
+from karat.nets import quick
 from karat.recipe import Recipe, config, fingerprint, module
 from karat.run import Run, safe_header, write_whole
 from karat.space import Space
@@ -103,7 +104,8 @@ def pick_precision(
         seconds = 2.0 if plan.minutes is None else min(2.0, plan.minutes)
         times = training.probe(model, batch, plan, seconds)
         if len(times) < len(training.PRECISIONS):
-            return "fp32", "the machine is too busy to measure others"
+            able = quick(device) == torch.bfloat16
+            return ("bf16" if able else "fp32"), "the machine is too busy to measure; by what its processor can do"
         shelf.parent.mkdir(parents=True, exist_ok=True)
         write_whole(shelf, json.dumps({**known, key: times}).encode())
     best: training.Precision = min(times, key=lambda name: times[name])
