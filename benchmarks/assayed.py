@@ -1,6 +1,6 @@
 """Trains recipes on any data through the command line and prints what karat's own assay found, as one table.
 
-    python benchmarks/assayed.py ../shared/data/images/cifar10-train.zip --recipes vae gan --minutes 5
+    python benchmarks/assayed.py $KARAT_DATA/images/cifar10-train.zip --recipes vae gan --minutes 5
 
 One process at a time, one thread each. The last row is the score of unseen real data; runs, with their pictures and
 reports, stay in --out.

@@ -1,6 +1,6 @@
 """Proves the judge on generators of known worth: which findings speak of which fault, over many seeds, as a table.
 
-    python benchmarks/references.py --real ../shared/data/images/mnist --seeds 20
+    python benchmarks/references.py --real $KARAT_DATA/images/mnist --seeds 20
 
 Each seed draws its own real and made records and fits its own eyes. What the oracle and the other references emit is
 disjoint from the unseen records that the judge compares with; the last row emits those very records.

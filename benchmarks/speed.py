@@ -1,6 +1,6 @@
 """Speed beside the articles' code, on one thread: pictures trained on per CPU second, in alternating short slices.
 
-    python benchmarks/speed.py --data ../shared/data/images/mnist
+    python benchmarks/speed.py --data $KARAT_DATA/images/mnist
 
 Ours is the recipe `dcgan` (the articles' network) in the real loop, in the precision that the probe chooses here. Theirs is
 speed_keras.py, in an environment of its own, made on the first run under the cache folder. CPU seconds of each process

@@ -1,0 +1,62 @@
+"""One step of every recipe on every device at hand, from the same weights and the same chance, against the CPU's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from karat import recipe, runner
+from karat.nets.article import LeakyDropout
+from karat.space import Batch, Grid
+
+DEVICES = ["cpu", pytest.param("cuda", marks=[
+    pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")])]  # fmt: skip
+SPACE = Grid(3, (16, 16))
+
+
+def chance(draw: Callable[..., Tensor], source: torch.Generator) -> Callable[..., Tensor]:
+    """`draw` from the CPU's `source`, put where it was asked for: devices have generators of their own."""
+
+    def drawn(*args: Any, generator: torch.Generator, device: Any = None) -> Tensor:
+        return draw(*args, generator=source).to(generator.device if device is None else device)
+
+    return drawn
+
+
+def step(name: str, device: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Tensor, Tensor]:
+    """The loss and the gradient of the first turn."""
+    model = runner.build(recipe.load(name), SPACE, 4, 0).to(device)
+    for part in model.modules():
+        if isinstance(part, LeakyDropout):
+            part.dropped = 0
+    drawn = torch.Generator().manual_seed(1)
+    x = (torch.rand(16, *SPACE.shape, generator=drawn) * 2 - 1).to(device)
+    y = torch.randint(4, (16,), generator=drawn).to(device)
+    player = model.turns()[0]
+    model.train()
+    rng = torch.Generator(device).manual_seed(0)
+    with monkeypatch.context() as patched:
+        source = torch.Generator().manual_seed(2)
+        for draw in ("randn", "rand", "randint", "randperm"):
+            patched.setattr(torch, draw, chance(getattr(torch, draw), source))
+        model.prepare(lambda k: (x, y), player)
+        model.train()
+        loss, _ = model.loss(Batch(x, y, 0.0, rng), player)
+    weights = list(model.players()[player].module.parameters())
+    loss.backward(inputs=weights)
+    return loss.detach().cpu(), torch.cat([w.grad.flatten().cpu() for w in weights if w.grad is not None])
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", recipe.names())
+def test_one_step_agrees_with_the_cpu(name: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    loss, slope = step(name, "cpu", monkeypatch)
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        other_loss, other_slope = step(name, device, monkeypatch)
+    assert slope.norm() > 0
+    assert abs(loss - other_loss) <= 1e-4 * abs(loss)
+    assert (slope - other_slope).norm() <= 1e-4 * slope.norm()
