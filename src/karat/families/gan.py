@@ -88,6 +88,8 @@ class Model(Learned):
 
     @torch.no_grad()
     def prepare(self, batch: Batches, player: str) -> None:
+        if player != "critic":  # who plays first has prepared for both
+            return
         x, y = batch(0)
         count = -(-min(20_000, 400 * len(x)) // len(x))
         if y is not None and self.classes:
