@@ -46,7 +46,7 @@ def unfinished(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(trained, folder)
     for file in folder.glob("model-*"):
         file.unlink()
-    Run.open(folder).update(status="training")
+    Run.open(folder).update({"status": "training"})
     return folder
 
 

@@ -86,7 +86,7 @@ def test_a_run_is_begun_once_and_opened_again(tmp_path: Path) -> None:
 
 
 def test_a_newer_layout_is_refused_and_names_its_version(tmp_path: Path) -> None:
-    Run.create(tmp_path / "r", {"version": "99.1"}).update(layout=LAYOUT + 1)
+    Run.create(tmp_path / "r", {"version": "99.1"}).update({"layout": LAYOUT + 1})
     with pytest.raises(RunError, match=r"99\.1"):
         Run.open(tmp_path / "r")
 

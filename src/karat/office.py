@@ -196,11 +196,17 @@ def of_run(run: Run, n: int, seed: int, pretrained: Path | None) -> Job:
     name, family = spec["recipe"]["name"], spec["recipe"]["family"]
     source = f"--family {family}" if family.endswith(".py") else f"--recipe {name}"
     budget = next(f"--{k} {spec[k]:g}" for k in ("minutes", "steps", "samples") if spec[k] is not None)
-    told = facts(
-        data, run=run.id, recipe=name, seed=str(spec["seed"]), device=str(spec.get("device", "cpu")),
-        precision=str(spec["precision"]), threads=str(torch.get_num_threads()),
-        judge="own encoder, self-supervised" if eyes.accuracy is None else f"own encoder, {eyes.accuracy:.1%} right",
-    )  # fmt: skip
+    judge = "self-supervised" if eyes.accuracy is None else f"{eyes.accuracy:.1%} right"
+    told = {
+        **facts(data),
+        "run": run.id,
+        "recipe": name,
+        "seed": str(spec["seed"]),
+        "device": str(spec.get("device", "cpu")),
+        "precision": str(spec["precision"]),
+        "threads": str(torch.get_num_threads()),
+        "judge": f"own encoder, {judge}" if pretrained is None else f"pretrained, {pretrained.name}",
+    }
     return Job(
         data, made, tuple(findings), f"{Path(spec['data']).name}, {name}", told,
         [f"karat train {Path(spec['data']).name} {source} {budget} --seed {spec['seed']} --out {run.path.name}",
@@ -238,7 +244,7 @@ def of_files(real: str, made: str, n: int, seed: int, pretrained: Path | None) -
     findings, _ = judge_records(data, drawn, seed=seed, pretrained=pretrained)
     return Job(
         data, drawn, tuple(findings), f"{Path(made).name} against {Path(real).name}",
-        facts(data, made=Path(made).name, seed=str(seed)),
+        {**facts(data), "made": Path(made).name, "seed": str(seed)},
         [f"karat assay --real {Path(real).name} --made {Path(made).name} --seed {seed}"],
     )  # fmt: skip
 
@@ -284,8 +290,8 @@ def _pairs(data: Data, made: Made, findings: Sequence[Finding]) -> tuple[list[Pa
     return pairs, numbers
 
 
-def facts(data: Data, **more: str) -> dict[str, Any]:  # lines of the title block
-    """What the report says of where it comes from."""
+def facts(data: Data) -> dict[str, str]:
+    """What the report says of where it comes from, by its title in the title block."""
     from karat import __version__
 
     return {
@@ -295,5 +301,4 @@ def facts(data: Data, **more: str) -> dict[str, Any]:  # lines of the title bloc
         "karat": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
-        **more,
     }

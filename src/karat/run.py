@@ -20,7 +20,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class Run:
         except OSError as error:
             raise RunError(f"cannot create {path}: {error.strerror}. Choose another --out.") from None
         run = cls(path, {"layout": LAYOUT, **spec})
-        run.update(status="started")
+        run.update({"status": "started"})
         return run
 
     @classmethod
@@ -79,7 +79,8 @@ class Run:
     def id(self) -> str:
         return str(self.spec["id"])
 
-    def update(self, **changes: Any) -> None:  # keys of karat.json
+    def update(self, changes: Mapping[str, Any]) -> None:
+        """Changes keys of karat.json."""
         self.spec = {**self.spec, **changes}
         write_whole(self.path / "karat.json", _json(self.spec))
 

@@ -223,7 +223,7 @@ def _continue(
     entry.device = where.type
     model = runner.build(recipe, found.space, len(found.classes), spec["seed"]).to(where)
     run.put("codec.json", {"name": found.codec.name, **found.codec.state()})
-    run.update(minutes=plan.minutes, steps=plan.steps, samples=plan.samples)
+    run.update({"minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples})
     _greet(console, found, recipe.name, plan, runner.describe(where))
     return _drive(run, found, model, plan, entry, console)
 
@@ -245,7 +245,7 @@ def _drive(run: Run, found: Data, model: Any, plan: Any, entry: Any, console: Co
     if precision is None:
         batch = batches(found, plan.batch, plan.seed, device)
         precision, why = runner.pick_precision(Recipe.from_dict(run.spec["recipe"]), model, batch, plan, device)
-        run.update(precision=precision, device=device.type)
+        run.update({"precision": precision, "device": device.type})
     plan = replace(plan, precision=precision)
     if blob is None:
         state = loop.State(seconds=plan.now() - began)  # choosing the precision is part of the budget
@@ -258,18 +258,18 @@ def _drive(run: Run, found: Data, model: Any, plan: Any, entry: Any, console: Co
         run.truncate("history.jsonl", plan.used(state.step, state.drawn, state.seconds, model.settling) + 1e-9)
         console.print(f"continuing at step {state.step:,}, {state.seconds:,.0f} s in")
     console.print(f"precision {precision} ({why})")
-    run.update(status="training")
+    run.update({"status": "training"})
     try:
         notices = runner.drive(run, model, found, plan, state, console, bool(run.spec["tensorboard"]))
     except runner.Interrupted:
         entry.status = "interrupted"
-        run.update(status="interrupted")
+        run.update({"status": "interrupted"})
         raise
     except DivergedError:
-        run.update(status="diverged")
+        run.update({"status": "diverged"})
         raise
-    run.update(status="trained", step=state.step, seconds=state.seconds, trained_samples=state.drawn * plan.batch)
     seen = state.drawn * plan.batch
+    run.update({"status": "trained", "step": state.step, "seconds": state.seconds, "trained_samples": seen})
     console.print(
         f"trained: {state.step:,} steps, {seen:,} samples in {state.seconds:,.1f} s"
         + (f"; the doctor noticed: {', '.join(n.name for n in notices)}" if notices else "")
