@@ -83,7 +83,53 @@ class Fields:
         return torch.cat(out, 1)
 
 
-Space = Grid | Fields
+@dataclass(frozen=True)
+class Codes:
+    """Points are long `[len(sizes)]`: cell j is one of `sizes[j]` codes; where `ordered[j]`, near codes are near values."""
+
+    sizes: tuple[int, ...]
+    ordered: tuple[bool, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.sizes),)
+
+    @property
+    def numel(self) -> int:
+        return len(self.sizes)
+
+    def surprise(self, raw: Tensor, x: Tensor) -> Tensor:
+        """Nats [n] of codes `x` [n, columns] under the softmax of each column's part of `raw` [n, sum(sizes)]."""
+        total = raw.new_zeros(len(x), dtype=torch.float32)
+        for j, part in enumerate(raw.split(self.sizes, 1)):
+            total = total + F.cross_entropy(part.float(), x[:, j], reduction="none")
+        return total
+
+    def squash(self, raw: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """Codes [n, columns] drawn from the softmax of each column's part with `rng`, or the likeliest without."""
+        parts = [part.float() for part in raw.split(self.sizes, 1)]
+        if rng is None:
+            return torch.stack([part.argmax(1) for part in parts], 1)
+        return torch.stack([torch.multinomial(part.softmax(1), 1, generator=rng)[:, 0] for part in parts], 1)
+
+
+Space = Grid | Fields | Codes
+
+
+@dataclass(frozen=True)
+class Columns:
+    """How a judge sees a table: float64 `[n, len(names)]`, missing cells NaN.
+
+    A number is itself. Where `choices[j]` is not empty the cell is an index into it; `len(choices[j])` stands for a
+    value that is none of them.
+    """
+
+    names: tuple[str, ...]
+    choices: tuple[tuple[str, ...], ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.names),)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -38,22 +38,59 @@ class Player:
             raise FitError(f"lr={self.lr:g}, betas={self.betas}: wanted a rate of at least 0 and betas in [0, 1).")
 
 
-class Learned(nn.Module, ABC):
-    """A generator that learns by gradient: a game of one or more players.
+class Generator(nn.Module, ABC):
+    """Whatever makes new points of a space.
 
     A family is one file exporting `Config` (a frozen dataclass with defaults that work) and `Model`
     (`Model(space, classes, config)`, where `classes` is the number of labels, 0 for none).
     """
 
-    spaces: ClassVar[tuple[type, ...]]  # the types of space that the family can live in
+    spaces: ClassVar[tuple[type, ...]]  # the types of space that the family can live in, the one it likes best first
     space: Space
     classes: int
-    settling: ClassVar[float] = 0.0  # share of the budget kept for `settle`
 
     @property
     def heeds(self) -> bool:
         """Whether `sample` makes what `y` asks for."""
         return False
+
+    @property
+    def completes(self) -> bool:
+        """Whether `complete` works."""
+        return False
+
+    @abstractmethod
+    def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
+        """Points [n, *space.shape] on rng.device, of classes `y` [n] where given. Chance comes only from `rng`."""
+
+    def complete(self, given: Tensor, rng: torch.Generator) -> Tensor:
+        """Codes [n, columns] that equal `given` [n, columns] (long) wherever that is not -1, the rest drawn to fit it."""
+        raise FitError("this family cannot fill in what is missing around given cells; trees and autoregressive can.")
+
+    def weights(self) -> dict[str, Tensor]:
+        """All that it learned, by name."""
+        return self.state_dict()
+
+    def put(self, weights: dict[str, Tensor]) -> None:
+        """Takes back what `weights()` gave; RuntimeError where they are of another model."""
+        self.load_state_dict(weights)
+
+
+class Fitted(Generator):
+    """A generator that learns in closed form or by its own library: trees, marginals, n-grams."""
+
+    @abstractmethod
+    def fit(self, points: Tensor, y: Tensor | None, seed: int, seconds: float | None) -> Iterator[float]:
+        """Learns `points` [n, *space.shape] with labels `y` [n]; yields the share that is done, 1.0 last.
+
+        seconds: how long it may take, None for as long as it wants; most take far less. The same seed gives the same.
+        """
+
+
+class Learned(Generator):
+    """A generator that learns by gradient: a game of one or more players."""
+
+    settling: ClassVar[float] = 0.0  # share of the budget kept for `settle`
 
     @abstractmethod
     def players(self) -> dict[str, Player]:
@@ -66,10 +103,6 @@ class Learned(nn.Module, ABC):
     @abstractmethod
     def loss(self, batch: Batch, player: str) -> tuple[Tensor, dict[str, Tensor]]:
         """The player's scalar loss, and what the doctor and the curves want to see."""
-
-    @abstractmethod
-    def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
-        """Points [n, *space.shape] on rng.device, of classes `y` [n] where given. Chance comes only from `rng`."""
 
     def prepare(self, batch: Batches, player: str) -> None:
         """Before the first turn of `player`, and again when a run is continued, with the same result."""

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from torch import Tensor
 
-from karat.space import Space
+from karat.errors import FitError
+from karat.space import Columns, Fields, Grid, Space
+
+
+class Records(Protocol):
+    """Things a person recognises, in a row: an array of pictures, a table. An index array or a slice takes some of them."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: Any, /) -> Any: ...
 
 
 @dataclass(frozen=True)
 class Contents:
     """What was found at a path: the things a person recognises, and what he should know about them.
 
-    records: for pictures uint8 or uint16 `[n, height, width, channels]`, in memory or memory-mapped.
+    records: for pictures uint8 or uint16 `[n, height, width, channels]`, in memory or memory-mapped; for tables a `Table`.
     labels: int64 `[n]` into `classes`, or None.   names: where each record came from.
     holdout: bool `[n]`, True where the publisher set the record aside (t10k-*, test/), or None.
     skipped: (name, reason) of unreadable files.   facts: what `look` shows (sizes, modes, formats found).
     """
 
-    records: np.ndarray
+    records: Any
     labels: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
@@ -37,7 +46,13 @@ class Codec(ABC):
     """Turns files into records, records into points of a space, and points back into labelled files."""
 
     name: ClassVar[str]
-    suffixes: ClassVar[tuple[str, ...]]
+    suffixes: ClassVar[tuple[str, ...]]  # of one record's file
+    wholes: ClassVar[
+        tuple[str, ...]
+    ] = ()  # of files that hold all records; where there are any, the first is the default
+    sheets: ClassVar[str] = ".png"  # what `sheet` gives: .png, or .html for a fragment of a page
+    repeats: ClassVar[bool] = False  # whether equal records are ordinary (rows of a table) and not copies (pictures)
+    settings: ClassVar[tuple[str, ...]] = ()  # what `options` may hold, as `--set data.<name>=` gives it
 
     @classmethod
     @abstractmethod
@@ -59,34 +74,51 @@ class Codec(ABC):
     def spaces(self) -> tuple[Space, ...]:
         """What the content can become, best first."""
 
+    def meet(self, kinds: tuple[type, ...]) -> Space:
+        """The space in which this content meets a family that lives in `kinds`; FitError when there is none."""
+        for space in self.spaces:
+            if isinstance(space, kinds):
+                return space
+        fits, mine = (
+            ", ".join(names) for names in ([k.__name__ for k in kinds], [type(s).__name__ for s in self.spaces])
+        )
+        raise FitError(f"that family lives in {fits}, and these data can become {mine}.")
+
     @property
     @abstractmethod
-    def viewed(self) -> Space:
-        """The space in which the judge looks at the content, whatever the generator used."""
+    def viewed(self) -> Grid | Fields | Columns:
+        """How the judge looks at the content, whatever the generator used."""
 
     @abstractmethod
-    def encode(self, records: np.ndarray, space: Space | None = None) -> Tensor:
+    def encode(self, records: Any, space: Space | None = None) -> Tensor:
         """Points `[n, *shape]` of `space` (the first of `spaces` by default)."""
 
     @abstractmethod
-    def decode(self, points: Tensor) -> np.ndarray:
-        """Records for any finite points: total, always valid content."""
+    def decode(self, points: Tensor, space: Space | None = None, rng: np.random.Generator | None = None) -> Any:
+        """Records for any points of `space` (the first by default): total, always valid content.
+
+        rng: for what the points leave open (digits below a bin, new identifiers); a fixed one where it is None.
+        """
 
     @abstractmethod
-    def view(self, records: np.ndarray) -> Tensor:
-        """Points `[n, *viewed.shape]` as the judge sees the records."""
+    def view(self, records: Any) -> Tensor:
+        """`[n, *viewed.shape]` as the judge sees the records."""
 
     @abstractmethod
-    def write(self, records: np.ndarray, folder: Path, stems: list[str]) -> list[Path]:
+    def write(self, records: Any, folder: Path, stems: list[str]) -> list[Path]:
         """Ordinary files, one per record, named `<stem><suffix>`."""
 
+    def pack(self, records: Any, suffix: str) -> bytes:
+        """All records as one file whose name ends in `suffix`, one of `wholes`."""
+        raise FitError(f"{self.name} content is not written as one {suffix} file.")
+
     @abstractmethod
-    def conform(self, records: np.ndarray) -> np.ndarray:
+    def conform(self, records: Any) -> Any:
         """Somebody else's records of this kind of content, brought to the form of ours."""
 
     @abstractmethod
-    def sheet(self, records: np.ndarray, columns: int) -> bytes:
-        """A PNG that shows the records side by side, for a person to look at."""
+    def sheet(self, records: Any, columns: int) -> bytes:
+        """The records side by side for a person to look at, in the format of `sheets`."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
@@ -96,3 +128,13 @@ class Codec(ABC):
     @abstractmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
         """The codec that gave `state`."""
+
+    @classmethod
+    def digests(cls, records: Any) -> np.ndarray:
+        """uint64 `[n, 2]`: 128 bits of BLAKE2b of each record."""
+        out = bytearray()
+        for start in range(0, len(records), 4096):
+            block = np.ascontiguousarray(records[start : start + 4096])
+            for row in block.reshape(len(block), -1).view(np.uint8):
+                out += hashlib.blake2b(row.data, digest_size=16).digest()
+        return np.frombuffer(bytes(out), "<u8").reshape(len(records), 2)

@@ -91,11 +91,11 @@ class Images(Codec):
         return cls(channels, height, width, bits, _levels(contents.records, train) if bits == 8 else ())
 
     @property
-    def spaces(self) -> tuple[Space, ...]:
+    def spaces(self) -> tuple[Grid, ...]:
         return (Grid(self.channels, (self.height, self.width)),)
 
     @property
-    def viewed(self) -> Space:
+    def viewed(self) -> Grid:
         """At most 64 pixels a side, in the picture's own proportions."""
         scale = min(1.0, VIEWED_SIDE / max(self.height, self.width))
         return Grid(self.channels, (max(1, round(self.height * scale)), max(1, round(self.width * scale))))
@@ -116,7 +116,7 @@ class Images(Codec):
             points[start : start + 4096] = part.movedim(3, 1)
         return points.div_(self.top / 2).sub_(1)
 
-    def decode(self, points: Tensor) -> np.ndarray:
+    def decode(self, points: Tensor, space: Space | None = None, rng: np.random.Generator | None = None) -> np.ndarray:
         """Records of any points `[n, channels, height, width]`: clipped to [-1, 1], NaN as mid-grey, halves to even."""
         bounded = points.detach().to("cpu", torch.float32).nan_to_num(0.0, 1.0, -1.0).clamp(-1, 1)
         levels = ((bounded + 1) * (self.top / 2)).round_().movedim(1, 3).contiguous().numpy()

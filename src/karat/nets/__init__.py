@@ -132,7 +132,7 @@ def augment(x: Tensor, space: Space, strength: float, rng: torch.Generator) -> T
     if strength <= 0:
         return x
     n = len(x)
-    if isinstance(space, Fields) or len(space.size) != 2:
+    if not isinstance(space, Grid) or len(space.size) != 2:
         return x + 0.05 * strength * torch.randn(x.shape, generator=rng, device=x.device)
     reach = max(1, round(min(space.size) * strength / 8))
     shift = torch.randint(-reach, reach + 1, (n, 2), generator=rng, device=x.device)
