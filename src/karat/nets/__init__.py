@@ -15,7 +15,7 @@ from karat.nets.conv import ConvDecoder, ConvEncoder, brighten, cut, translate
 from karat.nets.mixture import Cells, Mixture
 from karat.nets.mlp import Flat, ResidualMLP, stack
 from karat.nets.unet import UNet
-from karat.space import Fields, Grid, Space
+from karat.space import Grid, Space
 
 __all__ = [
     "Cells",
