@@ -23,6 +23,11 @@ class Dialect:
     packed: bool = False  # gzip
     header: bool = True
     decimal_comma: bool = False
+    quoted_columns: tuple[str, ...] = ()  # for "text": the columns whose fields always stand in quotes
+    quoted_header: bool = False
+    quoted_empty: bool = False  # whether an empty field is written as two quotes
+    unnamed: tuple[str, ...] = ()  # columns whose name the file leaves empty
+    final_newline: bool = True
 
 
 @dataclass(frozen=True)
