@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from karat.families.generator import Batches, Learned
-from karat.space import Batch, Fields, Grid, Space
+from karat.families.generator import Batches, Fitted, Generator, Learned
+from karat.space import Batch, Codes, Fields, Grid, Space
 from karat.training import Plan, Precision, State, train
 
 # The least that each family can be, so that a test takes moments. Families not named here are taken at their defaults.
@@ -20,6 +20,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "gan": {"latent": 8, "width": 8, "critic_width": 8, "every": 2},
     "vae": {"latent": 6, "width": 8, "hidden": 16, "components": 4, "iterations": 3},
     "diffusion": {"width": 16, "steps": 3},
+    "autoregressive": {"known": 16, "width": 8, "split": 6},
 }
 
 
@@ -35,6 +36,11 @@ def points(space: Space, n: int = 256, seed: int = 0) -> tuple[Tensor, Tensor]:
             else:
                 parts.append(torch.nn.functional.one_hot(y % width, width).float())
         return torch.cat(parts, 1), y
+    if isinstance(space, Codes):
+        parts = [
+            (y * size // 3 + torch.randint(size, (n,), generator=rng) // 3).clamp_max(size - 1) for size in space.sizes
+        ]
+        return torch.stack(parts, 1), y
     level = (y.float() / 2 - 0.5).reshape(-1, *(1,) * len(space.shape))
     return (level + 0.2 * torch.randn(n, *space.shape, generator=rng)).clamp(-1, 1), y
 
@@ -62,6 +68,10 @@ def learn(
 def assert_inside(space: Space, x: Tensor) -> None:
     """Every row is a valid point of `space`."""
     assert bool(x.isfinite().all())
+    if isinstance(space, Codes):
+        assert x.dtype == torch.long and int(x.min()) >= 0
+        assert bool((x < torch.tensor(space.sizes)).all())
+        return
     if isinstance(space, Grid):
         assert float(x.min()) >= -1 and float(x.max()) <= 1
         return
@@ -72,15 +82,25 @@ def assert_inside(space: Space, x: Tensor) -> None:
             assert bool(((part == 0) | (part == 1)).all()) and bool((part.sum(1) == 1).all())
 
 
-def sampled(model: Learned, n: int, seed: int, y: Tensor | None = None) -> bytes:
+def sampled(model: Generator, n: int, seed: int, y: Tensor | None = None) -> bytes:
     return model.sample(n, y, torch.Generator().manual_seed(seed)).numpy().tobytes()
 
 
-def keeps_the_contract(model: Learned, space: Space, x: Tensor, y: Tensor | None, steps: int = 3) -> None:
+def keeps_the_contract(model: Generator, space: Space, x: Tensor, y: Tensor | None, steps: int = 3) -> None:
     """Asserts all that a family promises, on a fresh `model` and the data `x`, `y`."""
+    assert isinstance(space, model.spaces)
+    if isinstance(model, Fitted):
+        done = list(model.fit(x, y, 0, None))
+        assert done == sorted(done) and done[-1] == 1.0
+    else:
+        assert isinstance(model, Learned)
+        _learns(model, x, y, steps)
+    _draws(model, space, x)
+
+
+def _learns(model: Learned, x: Tensor, y: Tensor | None, steps: int) -> None:
     size = 64
     batch = serving(x, y, size)
-    assert isinstance(space, model.spaces)
     players, turns = model.players(), model.turns()
     assert set(turns) == set(players), "everybody who owns weights plays, and nobody else"
     owned: dict[int, str] = {}
@@ -102,10 +122,12 @@ def keeps_the_contract(model: Learned, space: Space, x: Tensor, y: Tensor | None
     learn(model, batch, steps, size=size)
     assert not model.training, "a settled model is in eval mode"
 
+
+def _draws(model: Generator, space: Space, x: Tensor) -> None:
     before = torch.random.get_rng_state()
     made = model.sample(9, None, torch.Generator().manual_seed(1))
     assert torch.equal(torch.random.get_rng_state(), before), "chance comes only from rng"
-    assert made.shape == (9, *space.shape) and made.dtype == torch.float32
+    assert made.shape == (9, *space.shape) and made.dtype == x.dtype
     assert not made.requires_grad and not model.training
     assert_inside(space, made)
     assert sampled(model, 9, 1) == made.numpy().tobytes(), "the same chance, the same bytes"
@@ -124,6 +146,14 @@ def keeps_the_contract(model: Learned, space: Space, x: Tensor, y: Tensor | None
         assert sampled(model, 9, 1, asked) == made.numpy().tobytes()
         other = model.sample(9, (asked + 1) % model.classes, torch.Generator().manual_seed(1))
         assert not torch.equal(made, other), "y is heeded"
+    if model.completes:
+        given = torch.where(torch.rand(x[:50].shape, generator=torch.Generator().manual_seed(3)) < 0.5, x[:50], -1)
+        full = model.complete(given, torch.Generator().manual_seed(1))
+        assert_inside(space, full)
+        assert torch.equal(full[given >= 0], given[given >= 0]), "what is given is kept"
+        assert torch.equal(full, model.complete(given, torch.Generator().manual_seed(1)))
+        assert torch.equal(model.complete(x[:5], torch.Generator().manual_seed(1)), x[:5]), "nothing is left to fill in"
+        assert len(model.complete(x[:0], torch.Generator().manual_seed(1))) == 0
 
 
 def _players_move_one_at_a_time(model: Learned, batch: Batches, size: int) -> None:

@@ -202,13 +202,16 @@ def train(model: Learned, batch: Batches, plan: Plan, state: State) -> Iterator[
             )
         state.step += 1
         state.seconds = plan.now() - began
+        done = model.finished
         yield Progress(
             state.step,
-            plan.used(state.step, state.drawn, state.seconds, model.settling),
+            1.0 if done else plan.used(state.step, state.drawn, state.seconds, model.settling),
             state.seconds,
             state.drawn * plan.batch,
             seen,
         )
+        if done:
+            break
     _take_averages(players, state, finished_at=2.0)
     left = None if plan.minutes is None else max(0.05, 60 * plan.minutes - (plan.now() - began))
     lay_out(model, "fp32")

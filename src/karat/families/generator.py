@@ -92,6 +92,11 @@ class Learned(Generator):
 
     settling: ClassVar[float] = 0.0  # share of the budget kept for `settle`
 
+    @property
+    def finished(self) -> bool:
+        """Whether it has learned all it can from these data, though there is budget left: the loop ends after this round."""
+        return False
+
     @abstractmethod
     def players(self) -> dict[str, Player]:
         """Each player by name."""
