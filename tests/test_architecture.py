@@ -24,7 +24,7 @@ MAY: dict[str, set[str]] = {
     "modalities": {"space"},
     "data": {"space", "modalities"},
     "eyes": {"space", "nets", "modalities"},
-    JUDGES: set(),
+    JUDGES: {"space"},
     "worth": {JUDGES},
     "report": {JUDGES, "worth"},
     "provenance": set(),

@@ -1,0 +1,179 @@
+"""Whether every category is made, the rare ones too, and in real proportions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from karat.assays.bias import LEAST
+from karat.assays.chance import LEVEL, Draws, wilson, worse
+from karat.assays.diversity import ABSENT
+from karat.assays.finding import Finding
+from karat.assays.shares import certain, scores
+from karat.assays.sheet import Sheet, resampled_columns
+
+RARE = 0.05  # share of the training rows below which a category is rare
+FEW = 20  # values that a column may have whose balance is looked at
+NAMED = 24
+
+
+def findings(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, target: str | None) -> list[Finding]:
+    """Missing classes, rare categories and class balance; none where no column holds choices."""
+    columns = [j for j, choices in enumerate(train.columns.choices) if choices]
+    if not columns:
+        return []
+    return [
+        _missing(train, unseen, made, columns),
+        *_rare(train, unseen, made, draws, columns),
+        *_balance(train, unseen, made, columns, target),
+    ]
+
+
+def _counts(sheet: Sheet, j: int) -> np.ndarray:
+    """How often each choice comes; what is none of them and what is missing left out."""
+    return np.bincount(sheet.codes(j), minlength=len(sheet.columns.choices[j]) + 2)[: len(sheet.columns.choices[j])]
+
+
+def _missing(train: Sheet, unseen: Sheet, made: Sheet, columns: list[int]) -> Finding:
+    """Categories made at less than `ABSENT` of their real rate, certainly below half of it."""
+    n, real_n = len(made), len(train) + len(unseen)
+    sure: list[dict[str, Any]] = []
+    likely = 0
+    for j in columns:
+        count, real = _counts(made, j), _counts(train, j) + _counts(unseen, j)
+        for i in np.flatnonzero(count / n < ABSENT * real / real_n):
+            share = real[i] / real_n
+            if share * n < 5:
+                continue
+            likely += 1
+            if wilson(int(count[i]), n, 3.5)[1] < share / 2 and certain(int(count[i]), n, int(real[i]), real_n):
+                name = train.columns.choices[j][i]
+                sure.append(
+                    {"column": train.names[j], "value": name, "made": float(count[i] / n), "real": float(share)}
+                )
+    sure.sort(key=lambda c: -c["real"])
+    named = [f"{c['column']} = {c['value']}" for c in sure]
+    says = (
+        f"Missing from what was made: {', '.join(named[:8])}{' and more' if len(named) > 8 else ''}."
+        if sure
+        else "Every category that is common enough to be sure of is made."
+    )
+    value = float(len(sure))
+    detail = {"missing": named[:NAMED], "categories": sure[:NAMED], "kind": "category"}
+    high = float(max(likely, len(sure)))
+    return Finding("diversity", "missing classes", value, value, high, 0.0, "lower", bool(sure), says, detail)
+
+
+def _rare(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, columns: list[int]) -> list[Finding]:
+    """Of the rows that rare categories have in real data, the share that is made: 1 where none is made too rarely."""
+    rare = {}
+    for j in columns:
+        counts = _counts(train, j)
+        which = np.flatnonzero((counts > 0) & (counts < RARE * len(train)))
+        if len(which):
+            rare[j] = (which, counts[which] / len(train))
+    if not rare:
+        return []
+
+    def kept(of: Sheet, rows: np.ndarray) -> np.ndarray:
+        out = []
+        for j, (which, share) in rare.items():
+            codes = of.codes(j)[rows]
+            counts = np.bincount(codes, minlength=len(of.columns.choices[j]) + 2)[which] / len(rows)
+            out.append(np.minimum(counts, share).sum() / share.sum())
+        return np.array(out)
+
+    s, own, real = resampled_columns(lambda rows: kept(unseen, rows), lambda rows: kept(made, rows), draws)
+    fewer: list[dict[str, Any]] = []
+    n, real_n = len(made), len(train) + len(unseen)
+    for j, (which, _) in rare.items():
+        count, whole = _counts(made, j)[which], (_counts(train, j) + _counts(unseen, j))[which]
+        z = scores(count, n, whole, real_n)
+        for k in np.flatnonzero((z < -LEVEL) & (count / n < whole / real_n / 2)):
+            if certain(int(count[k]), n, int(whole[k]), real_n):
+                value = train.columns.choices[j][which[k]]
+                fewer.append(
+                    {
+                        "column": train.names[j],
+                        "value": value,
+                        "made": float(count[k] / n),
+                        "real": float(whole[k] / real_n),
+                    }
+                )
+    fewer.sort(key=lambda c: c["made"] - c["real"])
+    named = [f"{c['column']} = {c['value']}" for c in fewer]
+    worst = int(np.argmin(own - real))
+    column = train.names[list(rare)[worst]]
+    says = (
+        f"Rare categories are made to {s.value:.1%} of their real number, by as many unseen real rows to {s.real:.1%}"
+    )
+    says += f"; too rare or missing: {', '.join(named[:8])}." if named else f"; least so in {column}."
+    detail = {
+        "n": draws.size,
+        "z": s.z,
+        "missing": named[:NAMED],
+        "categories": fewer[:NAMED],
+        "columns": {train.names[j]: [float(own[k]), float(real[k])] for k, j in enumerate(rare)},
+    }
+    raised = bool(fewer) or worse(s, 0.03, "higher")
+    return [
+        Finding(
+            "diversity", "rare categories", s.value, s.low, min(s.high, 1.0), s.real, "higher", raised, says, detail
+        )
+    ]
+
+
+def _balance(train: Sheet, unseen: Sheet, made: Sheet, columns: list[int], target: str | None) -> list[Finding]:
+    """Half the sum of the differences in share, of the column where it is furthest from what chance gives."""
+    n, m = len(made), len(unseen)
+    told: list[dict[str, Any]] = []
+    for j in columns:
+        if len(train.columns.choices[j]) > FEW and train.names[j] != target:
+            continue
+        names = train.levels(j)
+        a, b = (np.bincount(s.codes(j), minlength=len(names)) for s in (made, unseen))
+        there = np.flatnonzero((a > 0) | (b > 0) | (np.arange(len(names)) < len(names) - 2))
+        a, b = a[there], b[there]
+        share, real = a / n, b / m
+        pooled = (a + b) / (n + m)
+        spread = np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+        value = float(np.abs(share - real).sum()) / 2
+        expected = float((spread * math.sqrt(2 / math.pi)).sum()) / 2  # by chance: the mean of |N(0, spread^2)|
+        z = scores(a, n, b, m)
+        worst = int(np.abs(z).argmax())
+        off = value > expected + LEAST and certain(int(a[worst]), n, int(b[worst]), m)
+        own = float(np.sqrt((share * (1 - share) / n).sum())) / 2
+        told.append(
+            {
+                "column": train.names[j], "value": value, "expected": expected, "off": off, "own": own, "z": float(z[worst]),
+                "worst": names[there[worst]], "worst made": float(share[worst]), "worst real": float(real[worst]),
+                "names": [names[i] for i in there], "made": share.tolist(), "real": real.tolist(),
+            }
+        )  # fmt: skip
+    if not told:
+        return []
+    told.sort(key=lambda c: (not c["off"], c["expected"] - c["value"], c["column"] != target))
+    first = told[0]
+    says = (
+        f"{first['column']} = {first['worst']} makes up {first['worst made']:.1%} of what was made and "
+        f"{first['worst real']:.1%} of real data; {first['value']:.1%} of all rows would have to change their "
+        f"{first['column']} to match (chance alone: {first['expected']:.1%})."
+    )
+    detail = {k: first[k] for k in ("column", "worst", "names", "made", "real", "z")} | {"columns": told[:NAMED]}
+    low, high = max(0.0, first["value"] - 1.96 * first["own"]), first["value"] + 1.96 * first["own"]
+    return [
+        Finding(
+            "bias",
+            "class balance",
+            first["value"],
+            low,
+            high,
+            first["expected"],
+            "lower",
+            bool(first["off"]),
+            says,
+            detail,
+        )
+    ]

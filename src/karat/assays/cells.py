@@ -1,0 +1,148 @@
+"""Whether single cells betray their origin: how numbers are printed, and which cells are missing."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from karat.assays.chance import LEVEL
+from karat.assays.finding import Finding
+from karat.assays.shares import certain, scores
+from karat.assays.sheet import Sheet
+
+DIGITS = 8  # after the point, beyond which a number counts as unrounded
+HEAPS = 50  # values that count as heaped, at most
+HEAP = 0.005  # share of the training rows that makes a value heaped
+HOLES = 30  # columns whose missing cells are looked at in pairs, those with most
+MULTIPLES = (5, 10, 100, 1000)
+GRAINS = (
+    "unrounded",
+    *(f"printed with {d} digits after the point" for d in range(DIGITS, 0, -1)),
+    "whole",
+    *(f"a multiple of {k}" for k in MULTIPLES),
+)
+
+
+def grain(values: np.ndarray) -> np.ndarray:
+    """int64 [n] into `GRAINS`: the coarsest grain of each of `values` [n], finite and not 0."""
+    out = np.zeros(len(values), np.int64)
+    size = np.abs(values)
+    for d in range(DIGITS, -1, -1):
+        scaled = size * 10.0**d
+        out[np.abs(scaled - np.round(scaled)) <= 1e-7 + 1e-15 * scaled] = 1 + DIGITS - d
+    whole = out == 1 + DIGITS
+    for k, multiple in enumerate(MULTIPLES):
+        out[whole & (np.round(size) % multiple == 0)] = 2 + DIGITS + k
+    return out
+
+
+def findings(train: Sheet, unseen: Sheet, made: Sheet) -> list[Finding]:
+    """Formatting (where there are numbers) and missingness."""
+    return [*_formatting(train, unseen, made), _missingness(train, unseen, made)]
+
+
+def _formatting(train: Sheet, unseen: Sheet, made: Sheet) -> list[Finding]:
+    told: list[dict[str, Any]] = []
+    for j in train.numbers:
+        sides = [s.values[:, j] for s in (made, unseen, train)]
+        sides = [x[~np.isnan(x)] for x in sides]
+        if min(len(x) for x in sides) < 10:
+            continue
+        distinct, counts = np.unique(sides[2], return_counts=True)
+        order = np.argsort(-counts, kind="stable")[:HEAPS]
+        heaped = distinct[order[counts[order] >= HEAP * len(sides[2])]]
+        # the grain of what is not heaped, zeros and other heaps apart: how often a heap comes is a matter of shape
+        marks = [_marks(x, heaped) for x in sides]
+        rates = [mark / max(len(x), 1) for mark, x in zip(marks, sides, strict=True)]
+        gap, real = (float(np.abs(rates[i] - rates[2]).sum()) / 2 for i in (0, 1))
+        n, m = len(sides[0]), len(sides[1])
+        z = scores(marks[0], n, marks[1], m)
+        worst = int(np.abs(z).argmax())
+        off = gap - real > 0.05 and certain(int(marks[0][worst]), n, int(marks[1][worst]), m)
+        what = (*GRAINS, "a common value")[worst]
+        shown = {"made": float(rates[0][worst]), "real": float(rates[1][worst])}
+        told.append(
+            {"column": train.names[j], "gap": gap, "real gap": real, "grain": what, **shown, "off": off, "n": n}
+        )
+    if not told:
+        return []
+    told.sort(key=lambda c: (not c["off"], c["real gap"] - c["gap"]))
+    first = told[0]
+    off_names = [c["column"] for c in told if c["off"]]
+    says = f"{first['column']}: {first['made']:.1%} of what was made is {first['grain']}, of unseen real rows {first['real']:.1%}"
+    says += (
+        f"; {', '.join(off_names)} can be told by how it is printed."
+        if off_names
+        else "; numbers are as finely printed."
+    )
+    half = 1.96 * math.sqrt(max(first["gap"] * (1 - first["gap"]), 0) / first["n"])
+    low, high = max(0.0, first["gap"] - half), min(1.0, first["gap"] + half)
+    detail = {"columns": told[:24]}
+    return [
+        Finding(
+            "fidelity", "formatting", first["gap"], low, high, first["real gap"], "lower", bool(off_names), says, detail
+        )
+    ]
+
+
+def _marks(values: np.ndarray, heaped: np.ndarray) -> np.ndarray:
+    """How many of `values` have each grain, and how many are heaped (the last)."""
+    heap = np.isin(values, heaped)
+    rest = values[~heap & (values != 0)]
+    return np.append(np.bincount(grain(rest), minlength=len(GRAINS)), int(heap.sum()))
+
+
+def _missingness(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
+    holes = [np.isnan(s.values) for s in (made, unseen, train)]
+    some = np.flatnonzero(holes[0].any(0) | holes[1].any(0) | holes[2].any(0))
+    if len(some) == 0:
+        says = "No cell is missing, neither in real data nor in what was made."
+        return Finding(
+            "fidelity", "missingness", 0.0, 0.0, 0.0, 0.0, "lower", False, says, {"columns": [], "pairs": []}
+        )
+    rate = holes[2].mean(0)
+    top = some[np.argsort(-rate[some], kind="stable")[:HOLES]]
+    both = [h[:, top].astype(np.float64).T @ h[:, top] for h in holes]
+    upper = np.triu_indices(len(top), 1)
+    counts = [np.concatenate([h[:, some].sum(0), b[upper]]) for h, b in zip(holes, both, strict=True)]
+    n, m, t = len(made), len(unseen), len(train)
+    names = [[train.names[j]] for j in some] + [
+        [train.names[top[i]], train.names[top[j]]] for i, j in zip(*upper, strict=True)
+    ]
+    z = scores(counts[0], n, counts[1] + counts[2], m + t)
+    gap, real = (np.abs(counts[i] / size - counts[2] / t) for i, size in ((0, n), (1, m)))
+    off = [
+        k
+        for k in np.flatnonzero((np.abs(z) > LEVEL) & (gap - real > 0.01))
+        if certain(int(counts[0][k]), n, int(counts[1][k] + counts[2][k]), m + t)
+    ]
+    worst = max(off, key=lambda k: gap[k]) if off else int(gap.argmax())
+    rows = [
+        {"columns": names[k], "made": float(counts[0][k] / n), "real": float(counts[1][k] / m), "z": float(z[k])}
+        for k in np.argsort(-np.abs(z), kind="stable")[:48]
+    ]
+    share = counts[0][worst] / n
+    says = (
+        f"{' and '.join(names[worst])} {'are both' if len(names[worst]) > 1 else 'is'} missing in {share:.1%} of what was "
+        f"made and in {counts[1][worst] / m:.1%} of unseen real rows; of {len(off)} rates like it chance is no explanation."
+    )
+    half = 1.96 * math.sqrt(max(share * (1 - share), 0) / n)
+    value = float(gap[worst])
+    detail = {
+        "columns": [r for r in rows if len(r["columns"]) == 1],
+        "pairs": [r for r in rows if len(r["columns"]) > 1],
+    }
+    return Finding(
+        "fidelity",
+        "missingness",
+        value,
+        max(0.0, value - half),
+        value + half,
+        float(real[worst]),
+        "lower",
+        bool(off),
+        says,
+        detail,
+    )

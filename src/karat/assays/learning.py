@@ -1,0 +1,183 @@
+"""What learners see of a sheet, and how well they do: boosted trees, a forest, the area under the curve."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+
+from karat.assays.sheet import Sheet
+
+LEVELS = 250  # choices that a boosted tree tells apart, the commonest; it takes 255
+CLASSES = 20  # that a target may have, the commonest; the others are one
+
+
+@dataclass(frozen=True)
+class Features:
+    """Columns as boosted trees take them: numbers as they are, choices by how common they are, missing ones NaN."""
+
+    columns: tuple[int, ...]
+    codes: tuple[np.ndarray | None, ...]
+
+    @property
+    def categorical(self) -> list[bool]:
+        return [code is not None for code in self.codes]
+
+    def of(self, sheet: Sheet, without: int | None = None) -> np.ndarray:
+        """float64 [n, columns], without the column `without` of the sheet."""
+        parts = []
+        for j, code in zip(self.columns, self.codes, strict=True):
+            if j != without:
+                column = sheet.values[:, j] if code is None else code[sheet.codes(j)]
+                parts.append(column)
+        return np.stack(parts, 1) if parts else np.zeros((len(sheet), 0))
+
+    def flags(self, without: int | None = None) -> list[bool]:
+        return [code is not None for j, code in zip(self.columns, self.codes, strict=True) if j != without]
+
+
+def features(sheets: Sequence[Sheet], most: int = 10_000) -> Features:
+    """Of the columns that vary in any of the sheets, at most `most`; choices are ranked by the first sheet."""
+    train = sheets[0]
+    columns: list[int] = []
+    codes: list[np.ndarray | None] = []
+    for j, choices in enumerate(train.columns.choices):
+        both = np.concatenate([s.values[:, j] for s in sheets])
+        known = both[~np.isnan(both)]
+        if len(known) == 0 or (len(known) == len(both) and known.min() == known.max()):
+            continue
+        if len(columns) == most:
+            break
+        columns.append(j)
+        if not choices:
+            codes.append(None)
+            continue
+        counts = np.bincount(train.codes(j), minlength=len(choices) + 2)[:-1]
+        to = np.full(len(choices) + 2, float(LEVELS))
+        common = np.argsort(-counts, kind="stable")[:LEVELS]
+        to[common], to[-1] = np.arange(len(common)), np.nan
+        codes.append(to)
+    return Features(tuple(columns), tuple(codes))
+
+
+def area(score: np.ndarray, positive: np.ndarray) -> float:
+    """The area under the ROC curve of `score` [n], ties counted half; 0.5 where there is only one class."""
+    n, m = int(positive.sum()), int((~positive).sum())
+    if n == 0 or m == 0:
+        return 0.5
+    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
+    rank = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    return float((rank[positive].sum() - n * (n + 1) / 2) / (n * m))
+
+
+def chance_spread(n: int, m: int) -> float:
+    """Standard deviation of the area where `n` and `m` records cannot be told apart."""
+    return float(np.sqrt((n + m + 1) / (12 * n * m)))
+
+
+def boosted(x: np.ndarray, y: np.ndarray, flags: list[bool], seed: int) -> HistGradientBoostingClassifier:
+    """A classifier that tells `y` (bool) from `x`."""
+    model = HistGradientBoostingClassifier(categorical_features=flags, random_state=seed)
+    return model.fit(x, y)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The column to be predicted: `of` gives its classes or numbers.
+
+    to: code -> class where it is a choice; None where it is a number.
+    """
+
+    column: int
+    to: np.ndarray | None
+    classes: int
+
+    @property
+    def measure(self) -> str:
+        return "AUC" if self.to is not None else "R2"
+
+    @property
+    def floor(self) -> float:
+        """The score of a guess."""
+        return 0.5 if self.to is not None else 0.0
+
+    def of(self, sheet: Sheet) -> np.ndarray:
+        """float64 [n]; NaN where a number is missing."""
+        return sheet.values[:, self.column] if self.to is None else self.to[sheet.codes(self.column)].astype(np.float64)
+
+    def score(self, truth: np.ndarray, told: np.ndarray) -> float:
+        """R2 of `told` [n], or the mean AUC of `told` [n, classes], one class against the rest, by how common it is."""
+        if self.to is None:
+            total = float(((truth - truth.mean()) ** 2).sum())
+            return 1 - float(((truth - told) ** 2).sum()) / total if total > 0 else 0.0
+        weights, areas = [], []
+        for k in range(self.classes):
+            positive = truth == k
+            if 0 < positive.sum() < len(truth):
+                weights.append(float(positive.sum()))
+                areas.append(area(told[:, k], positive))
+            if self.classes == 2 and areas:
+                break  # the other class has the same area
+        return float(np.average(areas, weights=weights)) if areas else 0.5
+
+
+def target_of(train: Sheet, column: int) -> Target | None:
+    """The column as a target, or None where it has fewer than two values."""
+    choices = train.columns.choices[column]
+    if not choices:
+        known = train.values[:, column]
+        known = known[~np.isnan(known)]
+        return Target(column, None, 0) if len(known) >= 10 and known.min() < known.max() else None
+    counts = np.bincount(train.codes(column), minlength=len(choices) + 2)
+    order = np.argsort(-counts, kind="stable")
+    present = int((counts > 0).sum())
+    if present < 2:
+        return None
+    classes = min(present, CLASSES)
+    to = np.full(len(counts), classes - 1)  # the rarest is one with all that are rarer
+    to[order[:classes]] = np.arange(classes)
+    return Target(column, to, classes)
+
+
+def taught(
+    target: Target, x: np.ndarray, y: np.ndarray, test: np.ndarray, flags: list[bool], learner: str, seed: int
+) -> np.ndarray:
+    """What a `learner` ("boosting", "forest") that saw `x` [n, d] and `y` [n] says of `test` [m, d].
+
+    Numbers [m], or class probabilities [m, classes]; a class that was never shown gets 0.
+    """
+    shown = ~np.isnan(y)
+    x, y = x[shown], y[shown]
+    if len(y) == 0 or x.shape[1] == 0 or (target.to is not None and len(np.unique(y)) < 2):
+        guess = float(y.mean()) if len(y) else 0.0
+        return np.full(len(test), guess) if target.to is None else np.zeros((len(test), target.classes))
+    fill = -1.0  # a forest takes missing values only where it was taught some
+    if learner == "forest":
+        x, test = np.nan_to_num(x, nan=fill), np.nan_to_num(test, nan=fill)
+    if target.to is None:
+        model = (
+            HistGradientBoostingRegressor(categorical_features=flags, random_state=seed)
+            if learner == "boosting"
+            else RandomForestRegressor(20, min_samples_leaf=5, max_features=0.5, random_state=seed)
+        )
+        return np.asarray(model.fit(x, y).predict(test))
+    rounds = max(15, 100 // max(1, target.classes - 1))
+    model = (
+        HistGradientBoostingClassifier(categorical_features=flags, max_iter=rounds, random_state=seed)
+        if learner == "boosting"
+        else RandomForestClassifier(20, min_samples_leaf=5, max_features=0.5, random_state=seed)
+    )
+    out = np.zeros((len(test), target.classes))
+    with warnings.catch_warnings():  # many classes in small sets are what was asked for
+        warnings.simplefilter("ignore", UserWarning)
+        model.fit(x, y)
+    out[:, model.classes_.astype(np.int64)] = model.predict_proba(test)
+    return out

@@ -1,0 +1,173 @@
+"""A table as its judge sees it: numbers as they are, choices as indices, missing cells NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from karat.assays.chance import Draws, Score, resampled
+from karat.errors import DataError
+from karat.space import Columns
+
+ONE_HOT = 64  # choices up to which a column becomes one-hot in distances; more become random signs
+WIDE = 768  # dimensions beyond which a row is projected
+NARROW = 512  # dimensions that it is projected to
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """values float64 [n, c]; broken: declared rule -> bool [n], True where the row breaks it.
+
+    rows: where each row stood in the caller's table, once some were taken.
+    Raises DataError for another shape than the columns say, for infinite numbers and for choices that do not exist.
+    """
+
+    columns: Columns
+    values: np.ndarray
+    broken: Mapping[str, np.ndarray] = field(default_factory=dict)
+    rows: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or self.values.shape[1] != len(self.columns.names):
+            raise DataError(f"a sheet of {len(self.columns.names)} columns was given values of {self.values.shape}")
+        for name, choices, column in zip(self.columns.names, self.columns.choices, self.values.T, strict=True):
+            if np.isinf(column).any():
+                raise DataError(f"column {name} holds infinite numbers; make them missing or finite")
+            if choices and ((column < 0) | (column > len(choices))).any():
+                raise DataError(f"column {name} has {len(choices)} choices and holds an index outside 0 to that number")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.columns.names
+
+    @property
+    def width(self) -> int:
+        return len(self.columns.names)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Which columns hold numbers."""
+        return tuple(j for j, choices in enumerate(self.columns.choices) if not choices)
+
+    def codes(self, j: int) -> np.ndarray:
+        """int64 [n]: column `j` of choices, with len(choices) for a value that is none, len + 1 for a missing one."""
+        codes: np.ndarray = np.nan_to_num(self.values[:, j], nan=len(self.columns.choices[j]) + 1).astype(np.int64)
+        return codes
+
+    def levels(self, j: int) -> tuple[str, ...]:
+        """What the codes of column `j` mean."""
+        return (*self.columns.choices[j], "another value", "missing")
+
+    def take(self, rows: np.ndarray) -> Sheet:
+        """The rows at `rows` [k]."""
+        broken = {rule: which[rows] for rule, which in self.broken.items()}
+        return Sheet(self.columns, self.values[rows], broken, rows if self.rows is None else self.rows[rows])
+
+    def row(self, i: int) -> int:
+        """Where row `i` stood in the caller's table."""
+        return i if self.rows is None else int(self.rows[i])
+
+
+def ranks(reference: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Mid-ranks [n] in [0, 1] of `values` among the sorted finite `reference`; NaN stays NaN."""
+    if len(reference) == 0:
+        return np.where(np.isnan(values), np.nan, 0.5)
+    low, high = (np.searchsorted(reference, values, side) for side in ("left", "right"))
+    return np.where(np.isnan(values), np.nan, (low + high) / (2 * len(reference)))
+
+
+def finite(column: np.ndarray) -> np.ndarray:
+    """The sorted values of `column` that are not missing."""
+    return np.sort(column[~np.isnan(column)])
+
+
+def embed(sheets: Sequence[Sheet], seed: int) -> list[Tensor]:
+    """float32 [n, d] of each sheet: Euclidean distances in which every column spans about 1.
+
+    A number is its mid-rank among those of the first sheet, a missing one stands apart; choices are one-hot over the
+    square root of 2. A column of more than 64 choices gets random signs in place of one-hot, and rows of more than 768
+    dimensions are projected to 512: their distances are right within some percent, those of equal rows exactly 0.
+    """
+    train = sheets[0]
+    widths = [
+        1 + any(bool(np.isnan(s.values[:, j]).any()) for s in sheets) if not choices else min(len(choices), ONE_HOT) + 2
+        for j, choices in enumerate(train.columns.choices)
+    ]
+    project = sum(widths) > WIDE
+    rng = np.random.default_rng([seed, 11])
+    out: list[list[np.ndarray]] = [[] for _ in sheets]
+    total = [np.zeros((len(s), NARROW), np.float32) if project else None for s in sheets]
+    for j, choices in enumerate(train.columns.choices):
+        if choices and len(choices) > ONE_HOT:
+            signs = rng.integers(0, 2, (len(choices) + 2, widths[j])) * 2 - 1
+            table = (signs / np.sqrt(2 * widths[j])).astype(np.float32)
+        else:
+            table = (np.eye(widths[j]) / np.sqrt(2)).astype(np.float32)
+        scale = rng.standard_normal((widths[j], NARROW)).astype(np.float32) / np.sqrt(NARROW) if project else None
+        known = finite(train.values[:, j]) if not choices else None
+        for i, sheet in enumerate(sheets):
+            if known is None:
+                block = table[sheet.codes(j)]
+            else:
+                place = ranks(known, sheet.values[:, j])
+                parts = [np.nan_to_num(place, nan=0.5), np.isnan(place)][: widths[j]]
+                block = np.stack(parts, 1).astype(np.float32)
+            whole = total[i]
+            if whole is not None:
+                whole += block @ scale
+            else:
+                out[i].append(block)
+    return [
+        torch.from_numpy(np.hstack(o) if whole is None else whole) for o, whole in zip(out, total, strict=True)
+    ]  # fmt: skip
+
+
+def binned(sheets: Sequence[Sheet], bins: int) -> list[np.ndarray]:
+    """int64 [n, c] of each sheet: numbers in `bins` quantile bins of the first sheet, its `bins` commonest choices.
+
+    Everything rarer is one code (`bins`), what is missing another (`bins` + 1).
+    """
+    train = sheets[0]
+    out = [np.empty(s.values.shape, np.int64) for s in sheets]
+    for j, choices in enumerate(train.columns.choices):
+        if choices:
+            counts = np.bincount(train.codes(j), minlength=len(choices) + 2)[:-1]
+            common = np.argsort(-counts, kind="stable")[:bins]
+            to = np.full(len(choices) + 2, bins)
+            to[common], to[-1] = np.arange(len(common)), bins + 1
+            for codes, sheet in zip(out, sheets, strict=True):
+                codes[:, j] = to[sheet.codes(j)]
+        else:
+            known = finite(train.values[:, j])
+            edges = np.unique(known[(len(known) * np.arange(1, bins)) // bins]) if len(known) else known
+            for codes, sheet in zip(out, sheets, strict=True):
+                column = sheet.values[:, j]
+                codes[:, j] = np.where(np.isnan(column), bins + 1, np.searchsorted(edges, column, "right"))
+    return out
+
+
+def resampled_columns(
+    of_unseen: Callable[[np.ndarray], np.ndarray], of_made: Callable[[np.ndarray], np.ndarray], draws: Draws
+) -> tuple[Score, np.ndarray, np.ndarray]:
+    """As `resampled` for the mean of many scores (NaN: not defined), and their own means [k] over draws, made and real.
+
+    The functions take rows and return the scores [k].
+    """
+    kept: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+
+    def mean(function: Callable[[np.ndarray], np.ndarray], store: list[np.ndarray], rows: Tensor) -> float:
+        scores = function(rows.numpy())
+        store.append(scores)
+        known = scores[~np.isnan(scores)]
+        return float(known.mean()) if len(known) else 1.0
+
+    score = resampled(lambda r: mean(of_unseen, kept[1], r), lambda r: mean(of_made, kept[0], r), draws)
+    made, real = np.stack(kept[0][: len(draws.made)]), np.stack(kept[1])
+    return score, made.mean(0), real.mean(0)
