@@ -1,0 +1,63 @@
+"""The types of a schema: what a column of a table holds, and how it is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import pyarrow as pa
+
+Kind = Literal[
+    "integer", "decimal", "boolean", "category", "date", "datetime", "time", "identifier", "text", "constant",
+    "email", "phone", "card", "person id", "iban", "name", "address", "ip", "url",
+]  # fmt: skip
+KINDS: tuple[Kind, ...] = get_args(Kind)
+SENSITIVE: tuple[Kind, ...] = ("email", "phone", "card", "person id", "iban", "name", "address", "ip", "url")
+MADE: tuple[Kind, ...] = ("identifier", "text", *SENSITIVE)  # made anew and not learned, unless `Column.keep`
+
+# The Arrow type of each kind in a `Table`. Datetimes with a zone are kept in UTC.
+LOGICAL: dict[str, pa.DataType] = {
+    "integer": pa.int64(),
+    "decimal": pa.float64(),
+    "boolean": pa.bool_(),
+    "date": pa.date32(),
+    "datetime": pa.timestamp("us"),
+    "time": pa.time64("us"),
+}  # fmt: skip  every other kind is a string
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: what it holds and how it is printed."""
+
+    name: str
+    kind: Kind
+    places: int = 0  # the most decimals that are printed; for kind "decimal"; 17: as many as the value needs
+    least: int | None = None  # the fewest, where zeros at the end are left out; None: always `places`
+    format: str = ""  # dates and times: a strptime format (see moments.py); numbers: "${1,234.5}" (see numerals.py)
+    zone: str = ""  # datetimes: "", "UTC", "+08:00" or a name such as "Europe/Berlin"; several offsets: "mixed"
+    values: tuple[str, ...] = ()  # boolean: how true and false are spelled; constant: the one value; else see `arrow`
+    missing: tuple[str, ...] = ()  # how missing cells are spelled, the commonest first; () where none is missing
+    arrow: str = ""  # the source's own type where it has one ("int32", "dictionary<...>"), restored on decode; a
+    # dictionary's entries are `values`, in their order
+    low: float | None = None  # declared by a person; never inferred; of dates in days, of moments and times in seconds
+    high: float | None = None
+    unique: bool = False  # every value differs; kept so in what is made
+    keep: bool = False  # declared by a person: learn this sensitive or text column as it is
+    notes: tuple[str, ...] = ()  # what a person should know
+    learned: Mapping[str, Any] = field(default_factory=dict)  # JSON: what `sensitive.fakes` makes new values from
+
+    @property
+    def made(self) -> bool:
+        """Whether new values are invented and the real ones not learned."""
+        return self.kind in MADE and not self.keep
+
+
+@dataclass(frozen=True)
+class Schema:
+    """All columns in order, the rules that hold among them, and the column that a model would predict."""
+
+    columns: tuple[Column, ...]
+    constraints: tuple[dict[str, Any], ...] = ()
+    target: str | None = None

@@ -1,0 +1,213 @@
+"""Recognises columns that hold personal data, and puts valid made values in their place.
+
+Recognised by content where at least `SHARE` of the values have the form (and the check digit, where there is one), and
+else by the header. E-mail domains are those reserved by RFC 2606, addresses of the internet those of RFC 5737, 2544
+and 3849, telephone numbers those kept for fiction where a country keeps some.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from karat.errors import FitError
+from karat.modalities import checks, prose, shapes
+from karat.modalities import fakes as making
+from karat.modalities.columns import MADE, Column, Kind
+
+SHARE = 0.6
+_LOOKED = 1000  # values looked at
+
+_EMAIL = re.compile(r"[^@\s,;<>\"]+@[^@\s.]+(?:\.[^@\s.]+)*\.[A-Za-z]{2,}")
+_URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
+_PHONES = re.compile(
+    r"\+\d[\d\s().\-/]{6,20}|(?:(?:\+?86|0086)[- ]?)?1[3-9]\d[- ]?\d{4}[- ]?\d{4}|0\d{2,3}-\d{7,8}|"
+    r"(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}(?: ?x\d+)?|\(?0\d{1,4}\)?[ ./-]\d{2,4}(?:[ .-]?\d{2,4}){1,4}"
+)
+_DIALLED = re.compile(r"[+(]?\d[\d\s().\-/]{4,20}\d(?: ?x\d+)?")
+_PERSONS: dict[str, Callable[[str], bool]] = {
+    "cn": checks.cn, "ssn": checks.ssn, "cpf": checks.cpf, "pesel": checks.pesel, "dni": checks.dni, "nino": checks.nino,
+}  # fmt: skip
+_ONE_IN_TEN = ("pesel",)  # a chance number passes too often for few rows to tell
+
+_OWNERS = set(
+    re.findall(
+        r"\S+",
+        "first last full given family middle maiden sur fore customer client patient person employee contact student teacher "
+        "doctor physician nurse passenger guest member applicant holder cardholder driver spouse mother father parent child "
+        "legal beneficiary buyer seller recipient sender owner user staff manager pupil resident tenant insured victim",
+    )
+)
+_NAMES = set(
+    re.findall(
+        r"\S+",
+        "name firstname lastname surname fullname forename givenname familyname middlename realname nom prenom prénom nachname "
+        "vorname apellido apellidos nombre nombres cognome sobrenome customername clientname patientname employeename",
+    )
+)
+_NAMES_WIDE = re.compile(
+    r"姓名|^姓$|^名字?$|联系人|收货人|收件人|寄件人|户主|法人|持卡人|患者名|客户名称?$|员工名|学生名"
+)
+_ADDRESSES = set(
+    re.findall(
+        r"\S+", "address addr street adresse anschrift direccion dirección indirizzo endereço strasse straße rue"
+    )
+)
+_ADDRESSES_WIDE = re.compile(r"地址|住址|住所")
+_NOT_HOMES = set(re.findall(r"\S+", "email mail e ip mac web url wallet file memory site"))
+_TELEPHONES = set(
+    re.findall(r"\S+", "phone telephone tel mobile cell cellphone fax telefon telefono teléfono handy msisdn")
+)
+_TELEPHONES_WIDE = re.compile(r"手机|电话|联系方式|传真")
+
+
+def recognise(name: str, values: pa.Array) -> Kind | None:
+    """The sensitive kind of a column with that header and those values (strings), or None."""
+    values = pc.unique(values.drop_null() if values.null_count else values)
+    step = max(1, len(values) // _LOOKED)
+    texts = [text.strip() for text in values[::step].to_pylist()]
+    if not texts:
+        return None
+    words = _header(name)
+    content = _content(texts, words)
+    if content is not None:
+        return content
+    plain = _share(texts, lambda t: bool(t) and not any(c.isdigit() for c in t) and len(t) <= 60 and t.count(" ") <= 5)
+    if _is_name(name, words) and plain >= 0.9:
+        return "name"
+    home = bool(words & _ADDRESSES) and not words & _NOT_HOMES or bool(_ADDRESSES_WIDE.search(name))
+    if home and _share(texts, lambda t: len(t) >= 5 and any(c.isalpha() for c in t) and "@" not in t) >= SHARE:
+        return "address"
+    return None
+
+
+def _content(texts: list[str], words: set[str]) -> Kind | None:
+    probe = texts[:20]
+    if _share(probe, lambda t: "@" in t) >= SHARE:
+        return "email" if _share(texts, lambda t: bool(_EMAIL.fullmatch(t))) >= SHARE else None
+    if _share(probe, lambda t: bool(_URL.fullmatch(t))) >= SHARE:
+        return "url"
+    if _share(probe, lambda t: t.count(".") == 3 or t.count(":") >= 2) >= SHARE and _share(texts, checks.ip) >= SHARE:
+        return "ip"
+    digits = _share(probe, lambda t: sum(c.isdigit() for c in t) >= 6)
+    if digits < SHARE:
+        return None
+    if _share(texts, checks.iban) >= SHARE:
+        return "iban"
+    if _person(texts, words) is not None:
+        return "person id"
+    said = bool(words & {"card", "pan", "creditcard", "cardnumber", "银行卡号", "卡号", "信用卡号"})
+    if (len(texts) >= 5 or said) and _share(texts, checks.card) >= SHARE:
+        return "card"
+    if _share(texts, lambda t: bool(_PHONES.fullmatch(t))) >= SHARE:
+        return "phone"
+    told = bool(words & _TELEPHONES) or any(_TELEPHONES_WIDE.search(w) for w in words)
+    return "phone" if told and _share(texts, lambda t: bool(_DIALLED.fullmatch(t))) >= SHARE else None
+
+
+def _person(texts: list[str], words: set[str]) -> str | None:
+    for form, holds in _PERSONS.items():
+        if form in _ONE_IN_TEN and len(texts) < 8 and form not in words:
+            continue
+        if _share(texts, holds) >= SHARE:
+            return form
+    return None
+
+
+def learn(column: Column, values: pa.Array, counts: np.ndarray) -> dict[str, Any]:
+    """JSON from which `fakes` makes new values like the distinct strings `values` [u], each `counts` [u] times there."""
+    step = max(1, len(values) // 20_000)
+    texts, weights = values[::step].to_pylist(), counts[::step]
+    match column.kind:
+        case "text":
+            return prose.learn(values.to_pylist(), counts)
+        case "identifier":
+            return making.identifiers(values, counts)
+        case "email":
+            return making.mailboxes(texts, weights)
+        case "name":
+            return making.persons(texts, weights, column.name)
+        case "address":
+            return making.places(texts, weights)
+        case "ip":
+            return {"six": _share(texts, lambda t: ":" in t)}
+        case "url":
+            return making.links(texts)
+        case "person id":
+            return {"form": _person(texts, set()), **making.codes(values, counts)}
+        case "phone" | "card" | "iban":
+            return making.codes(values, counts)
+        case _:
+            return {}
+
+
+def fakes(column: Column, n: int, rng: np.random.Generator, real: pa.Array | None = None) -> pa.Array:
+    """string `[n]` of valid made values in the column's format; the same `rng` gives the same.
+
+    None is in `real` [m] (strings), and where `column.unique` no two are equal. Short text (up to three words) alone may be
+    what somebody wrote too. FitError for a kind that is learned and not made.
+    """
+    if column.kind not in MADE:
+        raise FitError(f"column {column.name!r} is of kind {column.kind}; values are made for {', '.join(MADE)}.")
+    known = None if real is None else pc.unique(real.cast(pa.string()).drop_null())
+    learned: Mapping[str, Any] = column.learned
+    if not learned and known is not None and len(known):
+        learned = learn(column, known, np.ones(len(known), np.int64))
+    if column.kind == "text":
+        avoid = frozenset() if known is None else frozenset(known.to_pylist())
+        return pa.array(prose.make(learned, n, rng, avoid), pa.string())
+    distinct = column.unique or learned.get("way") == "sequence"
+    out = np.empty(n, object)
+    todo = np.arange(n)
+    taken: pa.Array = known if known is not None else pa.array([], pa.string())
+    for attempt in range(60):
+        if not len(todo):
+            break
+        drawn = pa.array(making.make(column.kind, learned, len(todo), rng, attempt), pa.string())
+        good = pc.invert(pc.is_in(drawn, value_set=taken)).to_numpy(zero_copy_only=False)
+        if distinct:
+            firsts = np.zeros(len(todo), bool)
+            coded = drawn.dictionary_encode().indices.to_numpy(zero_copy_only=False)
+            firsts[np.unique(coded, return_index=True)[1]] = True
+            good &= firsts
+            taken = pa.concat_arrays([taken, drawn.filter(pa.array(good))])
+        out[todo[good]] = drawn.filter(pa.array(good)).to_numpy(zero_copy_only=False)
+        todo = todo[~good]
+        if learned.get("way") == "sequence":
+            learned = {**learned, "next": int(learned["next"]) + int(learned["step"]) * len(drawn)}
+    if len(todo):
+        raise FitError(
+            f"column {column.name!r}: no {len(todo):,} more values of kind {column.kind} are left that are not real."
+        )
+    return pa.array(out, pa.string())
+
+
+def shaped(values: pa.Array) -> bool:
+    """Whether the distinct values [u] are codes of few shapes and no words."""
+    return shapes.regular(values)
+
+
+def _header(name: str) -> set[str]:
+    spread = re.sub(r"([a-z])([A-Z])", r"\1 \2", name)
+    words = [w for w in re.split(r"[\W_]+", spread.lower()) if w]
+    return set(words) | {"".join(words)}
+
+
+def _is_name(name: str, words: set[str]) -> bool:
+    if _NAMES_WIDE.search(name.strip()):
+        return True
+    joined = [
+        w for w in re.split(r"[\W_]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower()) if w and not w.isdigit()
+    ]
+    if not joined or not (joined[-1] in _NAMES or "".join(joined) in _NAMES):
+        return len(joined) == 2 and joined[0] == "name" and joined[1] in {"first", "last", "full"}
+    return len(joined) == 1 or "".join(joined) in _NAMES or all(w in _OWNERS | _NAMES for w in joined[:-1])
+
+
+def _share(texts: list[str], holds: Callable[[str], bool]) -> float:
+    return sum(map(holds, texts)) / len(texts)
