@@ -1,0 +1,335 @@
+"""A chain of trees over the columns of a table: each column is drawn given those before it, in an order found in the data.
+
+Which part of its range a column falls in is told by boosted trees, the exact value by a pruned tree of donors, so that
+smooth relations stay smooth and sharp ones sharp. Chains of trees: Reiter, "Using CART to generate partially synthetic
+public use microdata" (2005). Filling in around given cells: sequential importance resampling (Liu & Chen, 1998).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from karat.errors import FitError, RunError
+from karat.families.generator import Fitted
+from karat.nets.codetree import CHOICES, Boosting, CodeTree
+from karat.nets.donors import Donors
+from karat.space import Codes, Space
+
+COARSE = 64  # values of a column that are compared with those of another for pairs that never meet
+REDRAWS = 6
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of a chain of trees. `leaf` is the dial of privacy: rows that a leaf at least holds."""
+
+    leaf: int = 20
+    groups: int = 32  # parts of a column's range that the boosted trees tell apart
+    rounds: int = 30  # of boosting; 0 for plain trees of donors
+    rate: float = 0.2
+    leaves: int = 15
+    gain: float = 0.5  # log-likelihood that a split of a boosted tree must gain
+    most: int = 30_000  # rows that one boosted classifier learns from
+    prune: bool = True  # whether trees of donors go no deeper than the data supports
+    parents: int = 24  # columns that a column is drawn given, at most
+    absent: float = 10.0  # pairs of values that chance would have brought together so often and never met stay apart
+    particles: int = 16  # candidates for each row that is filled in around given cells
+    context: int = 0  # leading columns that are always given and never drawn
+
+
+class Model(Fitted):
+    """One link for each column: the columns it looks at, the groups of its codes, and the trees that draw them."""
+
+    spaces: ClassVar[tuple[type, ...]] = (Codes,)
+
+    def __init__(self, space: Space, classes: int, config: Config = Config()) -> None:  # noqa: B008 (frozen)
+        super().__init__()
+        assert isinstance(space, Codes)
+        self.space, self.classes, self.config = space, classes, config
+        self.links: list[Link] = []
+
+    @property
+    def completes(self) -> bool:
+        return True
+
+    def fit(self, points: Tensor, y: Tensor | None, seed: int, seconds: float | None) -> Iterator[float]:
+        assert isinstance(self.space, Codes)
+        cells = points.cpu().numpy().astype(np.int64)
+        rng = np.random.default_rng(seed)
+        told = _dependence(cells, self.space, rng)
+        first = list(range(self.config.context))
+        rest = sorted(range(self.config.context, cells.shape[1]), key=lambda j: (-told[j].sum(), j))
+        self.links = []
+        before = first
+        for i, j in enumerate(rest):
+            parents = sorted(before, key=lambda q: (-told[j, q], q))[: self.config.parents]
+            self.links.append(Link.fit(cells, j, [q for q in before if q in parents], self.space, self.config, rng))
+            before = [*before, j]
+            yield (i + 1) / (len(rest) + 1)
+        yield 1.0
+
+    def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
+        if self.config.context:
+            raise FitError(f"the first {self.config.context} columns are always given to this model; use complete().")
+        return self.complete(torch.full((n, self.space.numel), -1), rng)
+
+    def complete(self, given: Tensor, rng: torch.Generator) -> Tensor:
+        assert isinstance(self.space, Codes)
+        chance = np.random.default_rng(int(torch.randint(1 << 62, (), generator=rng, device=rng.device)))
+        wanted = given.cpu().numpy().astype(np.int64)
+        free = wanted < 0
+        sizes = np.array(self.space.sizes, np.int64)
+        if wanted.shape[1:] != self.space.shape or (~free & (wanted >= sizes[None])).any():
+            raise FitError(f"given cells are long [n, {len(sizes)}], -1 or a code below the column's size.")
+        out = np.where(free, 0, wanted)
+        order = [link.column for link in self.links]
+        # a row needs candidates only up to its last given cell, and none where the given cells come first in the chain
+        pinned = ~free[:, order]
+        last = np.where(pinned.any(1), pinned.shape[1] - 1 - pinned[:, ::-1].argmax(1), -1)
+        leading = np.logical_and.accumulate(pinned, axis=1).sum(1)
+        hard = last >= np.maximum(leading, 1)
+        for rows in np.array_split(
+            np.flatnonzero(hard), max(1, int(hard.sum()) * self.config.particles // 400_000 + 1)
+        ):
+            if len(rows):
+                out[rows] = self._candidates(out[rows], pinned[rows], last[rows], chance)
+        begun = np.where(hard, last + 1, 0)
+        for i, link in enumerate(self.links):
+            rows = np.flatnonzero((begun <= i) & ~pinned[:, i])
+            if len(rows):
+                out[rows, link.column] = link.draw(out[rows], chance)
+        return torch.from_numpy(out).to(given.device)
+
+    def _candidates(
+        self, cells: np.ndarray, pinned: np.ndarray, last: np.ndarray, chance: np.random.Generator
+    ) -> np.ndarray:
+        """Rows filled in up to their last given cell: candidates drawn side by side, weighed by how well what is given fits."""
+        k, n = self.config.particles, len(cells)
+        many = np.repeat(cells, k, axis=0)
+        weight = np.zeros((n, k))
+        for i, link in enumerate(self.links[: int(last.max()) + 1]):
+            drawn = np.flatnonzero(~pinned[:, i] & (last >= i))
+            if len(drawn):
+                rows = (drawn[:, None] * k + np.arange(k)).ravel()
+                many[rows, link.column] = link.draw(many[rows], chance)
+            weighed = np.flatnonzero(pinned[:, i] & (last >= i))
+            if len(weighed):
+                rows = (weighed[:, None] * k + np.arange(k)).ravel()
+                fits = link.likelihood(many[rows], many[rows, link.column], chance)
+                weight[weighed] += np.log(np.maximum(fits, 1e-12)).reshape(-1, k)
+                even = np.exp(weight[weighed] - weight[weighed].max(1, keepdims=True))
+                few = weighed[even.sum(1) ** 2 / (even**2).sum(1) < k / 2]
+                if len(few):
+                    kept = _resample(weight[few], k, chance)
+                    many[(few[:, None] * k + np.arange(k)).ravel()] = many[(few[:, None] * k + kept).ravel()]
+                    weight[few] = 0.0
+        return np.asarray(many[np.arange(n) * k + _resample(weight, 1, chance)[:, 0]])
+
+    def weights(self) -> dict[str, Tensor]:
+        out = {"links": torch.tensor([link.column for link in self.links])}
+        for i, link in enumerate(self.links):
+            out |= {f"{i}.{name}": torch.from_numpy(np.ascontiguousarray(a)) for name, a in link.weights().items()}
+        return out
+
+    def put(self, weights: dict[str, Tensor]) -> None:
+        assert isinstance(self.space, Codes)
+        columns = weights["links"].tolist()
+        if sorted(columns) != list(range(self.config.context, self.space.numel)):
+            raise RunError("the saved chain of trees is for other columns than these. Train the run again.")
+        before = list(range(self.config.context))
+        self.links = []
+        for i, column in enumerate(columns):
+            own = {k.split(".", 1)[1]: v.numpy() for k, v in weights.items() if k.split(".", 1)[0] == str(i)}
+            self.links.append(Link.restore(own, column, before, self.space))
+            before.append(column)
+
+
+class Link:
+    """How one column is drawn given `parents`: `tree` draws the group that `group` maps its codes to, `donors` the code."""
+
+    def __init__(
+        self, column: int, parents: list[int], nominal: np.ndarray, group: np.ndarray, tree: CodeTree, donors: Donors | None,
+        alone: bool, coarse: dict[int, np.ndarray], never: dict[int, np.ndarray], mass: np.ndarray,
+    ) -> None:  # fmt: skip
+        self.column, self.parents, self.nominal, self.group = column, parents, nominal, group
+        self.tree, self.donors, self.alone = tree, donors, alone  # alone: the donors draw without a group
+        self.coarse, self.never, self.mass = coarse, never, mass
+
+    @classmethod
+    def fit(
+        cls, cells: np.ndarray, column: int, parents: list[int], space: Codes, config: Config, rng: np.random.Generator
+    ) -> Link:
+        """cells [n, columns]: all columns; of these `parents` are looked at."""
+        codes, size = cells[:, column], space.sizes[column]
+        group = _groups(codes, size, space.ordered[column], config.groups)
+        groups, count = group[codes], int(group.max()) + 1
+        nominal = np.array([not space.ordered[q] for q in parents], bool)
+        how = Boosting(config.rounds, config.rate, config.leaves, config.leaf, config.gain, most=config.most)
+        alone = config.rounds == 0 and bool(parents)
+        tree = CodeTree.fit(
+            _features(cells, parents, nominal), groups, count, np.flatnonzero(nominal).tolist(), how, rng
+        )
+        donors = None
+        if alone or count < size:
+            ordered = [space.ordered[q] for q in parents]
+            donors = Donors.fit(cells[:, parents], ordered, groups, codes, config.leaf, config.prune, rng)
+        coarse: dict[int, np.ndarray] = {}
+        never: dict[int, np.ndarray] = {}
+        mass = np.bincount(groups, minlength=count).astype(np.float64)
+        for q in parents:
+            bins = _groups(cells[:, q], space.sizes[q], space.ordered[q], COARSE)
+            wide = int(bins.max()) + 1
+            met = np.bincount(bins[cells[:, q]] * count + groups, minlength=wide * count).reshape(wide, count)
+            apart = (met == 0) & (met.sum(1, keepdims=True) * mass[None] / max(1, len(codes)) > config.absent)
+            if apart.any():
+                coarse[q], never[q] = bins, apart
+        return cls(column, parents, nominal, group, tree, donors, alone, coarse, never, mass)
+
+    def draw(self, cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Codes [n] for the rows of `cells` [n, columns], of which the parents' are read."""
+        out = self._draw(cells, rng)
+        if not self.never:
+            return out
+        wrong = np.flatnonzero(self._apart(cells, self.group[out]))
+        for _ in range(REDRAWS):
+            if not len(wrong):
+                return out
+            out[wrong] = self._draw(cells[wrong], rng)
+            wrong = wrong[self._apart(cells[wrong], self.group[out[wrong]])]
+        for row in wrong:  # what the trees hardly ever say: by the shares of the values that may stand here
+            may = self.mass.copy()
+            for q, apart in self.never.items():
+                may[apart[self.coarse[q][cells[row, q]]]] = 0
+            if may.sum() > 0:
+                kind = rng.choice(len(may), p=may / may.sum())
+                out[row] = self._within(cells[row : row + 1], np.array([kind]), rng)[0]
+        return out
+
+    def _apart(self, cells: np.ndarray, groups: np.ndarray) -> np.ndarray:
+        wrong = np.zeros(len(cells), bool)
+        for q, apart in self.never.items():
+            wrong |= apart[self.coarse[q][cells[:, q]], groups]
+        return wrong
+
+    def _draw(self, cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        if self.alone:
+            assert self.donors is not None
+            return self.donors.draw(cells[:, self.parents], None, rng)
+        groups = self.tree.draw(_features(cells, self.parents, self.nominal), rng)
+        return self._within(cells, groups, rng)
+
+    def _within(self, cells: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return groups if self.donors is None else self.donors.draw(cells[:, self.parents], groups, rng)
+
+    def likelihood(self, cells: np.ndarray, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The chance [n] of `codes` in this column of `cells`, up to what the pruning leaves open."""
+        groups = self.group[codes]
+        if self.alone:
+            assert self.donors is not None
+            chance = np.ones(len(codes))
+        else:
+            chance = self.tree.likelihood(_features(cells, self.parents, self.nominal), groups)
+        if self.donors is not None:
+            chance = chance * self.donors.likelihood(cells[:, self.parents], groups, codes, rng)
+        return np.where(self._apart(cells, groups), 0.0, chance) if self.never else chance
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """All of it as arrays."""
+        out: dict[str, np.ndarray] = {"parents": np.array(self.parents, np.int64), "group": self.group.astype(np.int32), "mass": self.mass,
+               "alone": np.array([self.alone])}  # fmt: skip
+        out |= {f"tree.{name}": a for name, a in self.tree.weights().items()}
+        if self.donors is not None:
+            out |= {f"donors.{name}": a for name, a in self.donors.weights().items()}
+        for q, apart in self.never.items():
+            out |= {f"never.{q}": apart, f"coarse.{q}": self.coarse[q].astype(np.int32)}
+        return out
+
+    @classmethod
+    def restore(cls, weights: dict[str, np.ndarray], column: int, before: list[int], space: Codes) -> Link:
+        """The link that gave `weights`; RunError where they do not fit the columns."""
+
+        def part(name: str) -> dict[str, np.ndarray]:
+            return {k.removeprefix(name): v for k, v in weights.items() if k.startswith(name)}
+
+        parents, group, size = weights["parents"].tolist(), weights["group"].astype(np.int64), space.sizes[column]
+        count = int(group.max()) + 1 if len(group) else 0
+        coarse = {int(q): v.astype(np.int64) for q, v in part("coarse.").items()}
+        never = {int(q): v for q, v in part("never.").items()}
+        good = (
+            set(parents) <= set(before) and len(group) == size and int(group.min()) >= 0 and set(never) == set(coarse)
+        )
+        for q, apart in never.items():
+            good = good and q in parents and len(coarse[q]) == space.sizes[q] and int(coarse[q].min()) >= 0
+            good = good and apart.shape == (int(coarse[q].max()) + 1, count)
+        if not good or len(weights["mass"]) != count:
+            raise RunError(f"the saved trees of column {column} are damaged. Train the run again.")
+        nominal = np.array([not space.ordered[q] for q in parents], bool)
+        tree = CodeTree.restore(part("tree."), count, len(parents))
+        held = part("donors.")
+        donors = Donors.restore(held, len(parents), size) if held else None
+        return cls(
+            column, parents, nominal, group, tree, donors, bool(weights["alone"][0]), coarse, never, weights["mass"]
+        )
+
+
+def _features(cells: np.ndarray, parents: list[int], nominal: np.ndarray) -> np.ndarray:
+    """float32 [n, parents]: codes; of columns without order only the commonest are told apart."""
+    out = cells[:, parents].astype(np.float32)
+    if nominal.any():
+        out[:, nominal] = np.minimum(out[:, nominal], CHOICES)
+    return out
+
+
+def _groups(codes: np.ndarray, size: int, ordered: bool, most: int) -> np.ndarray:
+    """The group [size] of each code: itself where there are at most `most`; ranges of equal mass; or the commonest and a rest."""
+    if size <= most:
+        return np.arange(size)
+    if not ordered:
+        return np.minimum(np.arange(size), most - 1)
+    mass = np.bincount(codes, minlength=size)
+    out, group, held = np.zeros(size, np.int64), 0, 0.0
+    for code, many in enumerate(mass.tolist()):
+        if held and held + many > len(codes) / most and group < most - 1:
+            group, held = group + 1, 0.0
+        out[code], held = group, held + many
+    return out
+
+
+def _dependence(cells: np.ndarray, space: Codes, rng: np.random.Generator) -> np.ndarray:
+    """Mutual information in nats [columns, columns] between binned columns, less what chance alone gives (Miller, 1955)."""
+    n, wide = cells.shape
+    rows, bins = (20_000, 24) if wide <= 100 else (2_000, 8)
+    if n > rows:
+        cells = cells[np.sort(rng.choice(n, rows, replace=False))]
+        n = rows
+    if not wide or not n:
+        return np.zeros((wide, wide))
+    parts = [_groups(cells[:, j], space.sizes[j], space.ordered[j], bins)[cells[:, j]] for j in range(wide)]
+    counts = [int(p.max()) + 1 for p in parts]
+    edges = np.concatenate([[0], np.cumsum(counts)])
+    hot = torch.zeros(n, int(edges[-1]))
+    for part, edge in zip(parts, edges[:-1], strict=True):
+        hot[torch.arange(n), torch.from_numpy(part) + int(edge)] = 1
+    met = (hot.T @ hot).double().numpy()
+    share = np.diag(met) / n
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(met > 0, met / n * np.log(met / n / (share[:, None] * share[None])), 0.0)
+    told = np.add.reduceat(np.add.reduceat(terms, edges[:-1], 0), edges[:-1], 1)
+    used = np.add.reduceat((share > 0).astype(float), edges[:-1])
+    told = np.maximum(0.0, told - (used[:, None] - 1) * (used[None] - 1) / (2 * n))
+    np.fill_diagonal(told, 0.0)
+    return np.asarray(told)
+
+
+def _resample(weight: np.ndarray, many: int, chance: np.random.Generator) -> np.ndarray:
+    """`many` indices [n, many] into each row of log weights [n, k]."""
+    even = np.exp(weight - weight.max(1, keepdims=True))
+    edges = np.cumsum(even, 1)
+    draws = chance.random((len(weight), many)) * edges[:, -1:]
+    return np.asarray((draws[:, :, None] >= edges[:, None, :]).sum(2).clip(0, weight.shape[1] - 1))
