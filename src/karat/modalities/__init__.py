@@ -1,24 +1,39 @@
 """Kinds of content, one codec each."""
 
 from pathlib import Path
+from typing import Any
 
 from karat.errors import DataError
 from karat.modalities.codec import Codec
 from karat.modalities.image import Images, explain
+from karat.modalities.tables import Tables
 
-__all__ = ["Codec", "Images", "codec_named", "recognise"]
+__all__ = ["Codec", "Images", "Tables", "codec_named", "recognise"]
+
+TABLES = "a table: .csv, .tsv (perhaps .gz), .parquet, .feather, a database file or postgresql:// address"
 
 
-def recognise(path: Path) -> type[Codec]:
-    """The codec that reads `path`; raises DataError saying what was found there and what can be read."""
-    if Images.recognises(path):
-        return Images
-    raise DataError(explain(path))
+def recognise(source: Any) -> type[Codec]:
+    """The codec that reads a path, a database's address or a data frame; pictures first.
+
+    Raises DataError saying what was found there and what can be read.
+    """
+    if isinstance(source, Path):
+        # A file that pictures would take is a table where it says so itself: a Parquet without a column of pictures.
+        if Tables.recognises(source):
+            return Tables
+        if Images.recognises(source):
+            return Images
+        raise DataError(f"{explain(source).removesuffix('.')}; or {TABLES}.")
+    if Tables.recognises(source):
+        return Tables
+    raise DataError(f"{str(source)[:80]!r} ({type(source).__name__}) is no content that can be read. Wanted: {TABLES}.")
 
 
 def codec_named(name: str) -> type[Codec]:
     """The codec whose `name` was saved with a run; raises DataError when this version has none of that name."""
-    for codec in (Images,):
+    codecs: tuple[type[Codec], ...] = (Images, Tables)
+    for codec in codecs:
         if codec.name == name:
             return codec
     raise DataError(f"this version of karat has no codec for {name!r} content; it was saved by another version.")

@@ -47,9 +47,6 @@ class Codec(ABC):
 
     name: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]]  # of one record's file
-    wholes: ClassVar[
-        tuple[str, ...]
-    ] = ()  # of files that hold all records; where there are any, the first is the default
     sheets: ClassVar[str] = ".png"  # what `sheet` gives: .png, or .html for a fragment of a page
     repeats: ClassVar[bool] = False  # whether equal records are ordinary (rows of a table) and not copies (pictures)
     settings: ClassVar[tuple[str, ...]] = ()  # what `options` may hold, as `--set data.<name>=` gives it
@@ -68,6 +65,11 @@ class Codec(ABC):
     @abstractmethod
     def fit(cls, contents: Contents, train: np.ndarray) -> Self:
         """A codec for these contents that has looked at the rows `train` [k] only."""
+
+    @property
+    def wholes(self) -> tuple[str, ...]:
+        """Suffixes of files that hold all records; where there are any, the first is the default."""
+        return ()
 
     @property
     @abstractmethod

@@ -1,0 +1,439 @@
+"""How one column becomes codes and comes back: equal-mass bins for numbers, ranked values for choices, presence for the rest.
+
+All that is learned comes from the training rows and is JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import gcd
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from karat.modalities.columns import Column
+
+LEVELS = 1000  # codes of a number
+ENTRIES = 32  # choices that stand for a number, with its place between them, among fields
+NAMED = 64  # values of a category that have a choice of their own among fields
+VOCABULARY = 100_000  # values of a category that are learned
+FEWEST = 5  # rows in a bin where nearly every value differs, so that none stands alone
+KNOTS = 8  # pieces of a bin's quantile function
+FINE_KNOTS = 64  # the same where there are few bins
+REPEATED = 3  # mean count of a bin's values from which they are drawn as they are
+WEEKDAYS_FROM = 100  # dates that must agree before days of the week count as never used
+NUMBERS = ("integer", "decimal", "date", "datetime", "time")
+GAP = 2.0**-34  # between two steps of a quantile function
+EXACT = 2**53
+
+_TYPES: dict[str, pa.DataType] = {
+    "integer": pa.int64(),
+    "decimal": pa.float64(),
+    "date": pa.date32(),
+    "datetime": pa.timestamp("us"),
+    "time": pa.time64("us"),
+}
+
+
+def flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """The column as one array."""
+    if isinstance(column, pa.ChunkedArray):
+        return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    return column
+
+
+def present(column: pa.Array) -> np.ndarray:
+    """bool [n]: which cells are not missing."""
+    if column.null_count == 0:
+        return np.ones(len(column), bool)
+    return np.asarray(column.is_valid().to_numpy(zero_copy_only=False))
+
+
+def whole_units(column: pa.Array) -> np.ndarray:
+    """int64 [n] of whole numbers, days or microseconds; 0 where missing."""
+    width = 32 if pa.types.is_date32(column.type) or pa.types.is_time32(column.type) else 64
+    plain = column if pa.types.is_integer(column.type) else column.view(pa.int32() if width == 32 else pa.int64())
+    plain = plain.fill_null(0) if plain.null_count else plain
+    return np.asarray(plain.to_numpy(zero_copy_only=False)).astype(np.int64)
+
+
+def reals(column: pa.Array) -> np.ndarray:
+    """float64 [n]; NaN where missing."""
+    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
+
+
+@dataclass(frozen=True)
+class Grain:
+    """The lattice on which the values of a number, date or time lie: value = (origin + step * tick) / 10^places.
+
+    places: -1 where there is no lattice and a tick is the value.   weekdays: the only ones used (0 = Monday), in order;
+    then ticks count these days.   single: whether values are float32.
+    """
+
+    kind: str
+    places: int = 0
+    step: int = 1
+    origin: int = 0
+    weekdays: tuple[int, ...] = ()
+    single: bool = False
+
+    @classmethod
+    def fit(cls, column: Column, cells: pa.Array) -> Self:
+        """The coarsest lattice that holds every value of `cells`."""
+        single = column.kind == "decimal" and column.arrow in ("float", "float32", "halffloat", "float16")
+        some = cells.drop_null()
+        if column.kind == "decimal":
+            values = reals(some)
+            with np.errstate(over="ignore", invalid="ignore"):
+                units = (
+                    np.rint(values * 10.0**column.places) if 0 <= column.places <= 15 else np.full(len(values), np.nan)
+                )
+                fits = bool((np.abs(units) < EXACT).all()) and bool((units / 10.0**column.places == values).all())
+            if not fits:
+                return cls("decimal", -1, single=single)
+            whole = units.astype(np.int64)
+        else:
+            whole = whole_units(some)
+        places = column.places if column.kind == "decimal" else 0
+        if not len(whole):
+            return cls(column.kind, places, single=single)
+        if column.kind == "date" and len(whole) >= WEEKDAYS_FROM:
+            used = np.unique((whole + 3) % 7)  # 1970-01-01 was a Thursday
+            if 1 < len(used) < 7:
+                return cls("date", weekdays=tuple(int(day) for day in used))
+        low = int(whole.min())
+        step = int(np.gcd.reduce(whole - low)) if int(whole.max()) - low < 2**62 else gcd(*whole.tolist())
+        return cls(column.kind, places, max(1, step), low if step > 1 else 0, single=single)
+
+    @property
+    def type(self) -> pa.DataType:
+        return _TYPES[self.kind]
+
+    @property
+    def whole(self) -> bool:
+        """Whether ticks are whole numbers."""
+        return self.places >= 0
+
+    @property
+    def unit(self) -> float:
+        """Units in one of what rules count in: numbers themselves, days, seconds."""
+        return 10.0**self.places if self.kind == "decimal" else 1e6 if self.kind in ("datetime", "time") else 1.0
+
+    def ticks(self, cells: pa.Array) -> np.ndarray:
+        """float64 [n]: each cell's tick, the nearest below where it is off the lattice; NaN where missing."""
+        if self.places < 0:
+            return reals(cells)
+        if self.kind == "decimal":
+            units = np.rint(reals(cells) * 10.0**self.places)
+            return units if self.step == 1 and self.origin == 0 else np.floor((units - self.origin) / self.step)
+        units = whole_units(cells)
+        out = self._days(units) if self.weekdays else ((units - self.origin) // self.step).astype(np.float64)
+        if cells.null_count:
+            out[~present(cells)] = np.nan
+        return out
+
+    def _days(self, units: np.ndarray) -> np.ndarray:
+        week, day = np.divmod(units + 3, 7)
+        rank = np.searchsorted(self.weekdays, np.arange(7), side="right") - 1
+        return np.asarray(week * len(self.weekdays) + rank[day], np.float64)
+
+    def at(self, natural: np.ndarray) -> np.ndarray:
+        """Ticks [n] at or just below numbers, days or seconds `natural` [n]."""
+        if self.places < 0:
+            return natural
+        units = np.floor(natural * self.unit + 1e-6)
+        if self.weekdays:
+            known = np.isfinite(units)
+            out = np.full(len(units), np.nan)
+            out[known] = self._days(units[known].astype(np.int64))
+            return out
+        return np.floor((units - self.origin) / self.step)
+
+    def units(self, ticks: np.ndarray) -> np.ndarray:
+        """int64 [n] of units of whole ticks [n]; NaN gives 0."""
+        whole = np.nan_to_num(np.clip(ticks, -(2.0**62), 2.0**62)).astype(np.int64)
+        if self.weekdays:
+            week, rank = np.divmod(whole, len(self.weekdays))
+            return np.asarray(week * 7 + np.asarray(self.weekdays)[rank] - 3)
+        return np.asarray(whole * self.step + self.origin)
+
+    def natural(self, ticks: np.ndarray) -> np.ndarray:
+        """Numbers, days or seconds [n] of ticks [n], NaN kept."""
+        if self.places < 0:
+            return ticks
+        return np.where(np.isnan(ticks), np.nan, self.units(ticks) / self.unit)
+
+    def array(self, ticks: np.ndarray) -> pa.Array:
+        """Cells of ticks [n], missing where NaN."""
+        gone = np.isnan(ticks)
+        mask = gone if gone.any() else None
+        if self.places < 0:
+            values = ticks.astype(np.float32).astype(np.float64) if self.single else ticks
+            return pa.array(values, pa.float64(), mask=mask)
+        units = self.units(ticks)
+        if self.kind == "decimal":
+            return pa.array(units / self.unit, pa.float64(), mask=mask)
+        if self.kind == "date":
+            return pa.array(np.clip(units, -(2**31), 2**31 - 1).astype(np.int32), pa.int32(), mask=mask).view(self.type)
+        if self.kind == "time":
+            units = np.clip(units, 0, 86_400 * 10**6 - 1)
+        return pa.array(units, pa.int64(), mask=mask).view(self.type)
+
+    def state(self) -> dict[str, Any]:
+        return {**self.__dict__, "weekdays": list(self.weekdays)}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Self:
+        return cls(**{**state, "weekdays": tuple(state["weekdays"])})
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Bins over the ticks of a column, and inside each the quantile function of its training values.
+
+    at, value: float64 [k], the quantile function of all bins laid end to end: `at` is the bin plus the share of its mass.
+    lows, highs, counts: [bins], the least and greatest training value and the number of training rows.
+    """
+
+    at: np.ndarray
+    value: np.ndarray
+    lows: np.ndarray
+    highs: np.ndarray
+    counts: np.ndarray
+    whole: bool
+
+    @classmethod
+    def fit(cls, ticks: np.ndarray, most: int, whole: bool, fewest: int = FEWEST, knots: int = KNOTS) -> Self:
+        """At most `most` bins over `ticks` [n]: one per value where these are few, else of equal mass.
+
+        A value heavier than a bin stands alone.
+        """
+        v, c = np.unique(ticks, return_counts=True)
+        group = _groups(v, c, most, whole, fewest)
+        first = np.flatnonzero(np.diff(group, prepend=-1))
+        last = np.append(first[1:], len(v)) - 1
+        rows = np.append(0, np.cumsum(c))
+        mass = rows[last + 1] - rows[first]
+        distinct = last - first + 1
+        stair = mass >= REPEATED * distinct
+        stair |= distinct == 1
+        mine = stair[group]
+        g, m = group[mine], mass[group[mine]]
+        below = (rows[:-1][mine] - rows[first[g]]) / m
+        above = (rows[1:][mine] - rows[first[g]]) / m - GAP
+        b = np.flatnonzero(~stair)
+        share = np.linspace(0, 1, knots + 1)
+        place = rows[first[b]][:, None] + share * (mass[b] - 1)[:, None]
+        smooth = np.interp(place, np.arange(rows[-1]), np.repeat(v, c)) if len(b) else np.empty((0, knots + 1))
+        if whole and len(b):
+            smooth[:, 0] -= 0.499
+            smooth[:, -1] += 0.499
+        at = np.concatenate([g + below, g + above, (b[:, None] + share * (1 - GAP)).ravel()])
+        value = np.concatenate([v[mine], v[mine], smooth.ravel()])
+        order = np.argsort(at, kind="stable")
+        return cls(at[order], value[order], v[first], v[last], mass, whole)
+
+    @property
+    def size(self) -> int:
+        return len(self.lows)
+
+    @property
+    def exact(self) -> bool:
+        """Whether each bin holds one value."""
+        return bool((self.lows == self.highs).all())
+
+    def bins(self, ticks: np.ndarray) -> np.ndarray:
+        """int64 [n]: the bin of each tick, the nearest where it lies between two."""
+        return np.asarray(np.searchsorted((self.highs[:-1] + self.lows[1:]) / 2, ticks, side="left"), np.int64)
+
+    def locate(self, ticks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The bin [n] of each tick and its place in it, a share of the bin's mass in [0, 1)."""
+        b = self.bins(ticks)
+        inside = np.clip(ticks, self.lows[b], self.highs[b])
+        left = np.searchsorted(self.value, inside, side="left")
+        right = np.searchsorted(self.value, inside, side="right") - 1
+        before = np.clip(left - 1, 0, len(self.at) - 1)
+        left = np.clip(left, 0, len(self.at) - 1)
+        rise = self.value[left] - self.value[before]
+        share = np.divide(inside - self.value[before], rise, out=np.zeros_like(inside), where=rise > 0)
+        between = self.at[before] + share * (self.at[left] - self.at[before])
+        place = np.where(right >= left, (self.at[left] + self.at[np.maximum(right, left)]) / 2, between)
+        return b, np.clip(place - b, 0, 1 - GAP)
+
+    def ticks(self, bins: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """float64 [n]: the tick at a place [n] of a bin [n]."""
+        if self.exact:
+            return np.asarray(self.lows[bins])
+        out = np.interp(bins + np.minimum(place, 1 - 2 * GAP), self.at, self.value)
+        if self.whole:
+            out = np.rint(out)
+        return np.asarray(np.clip(out, self.lows[bins], self.highs[bins]))
+
+    def state(self) -> dict[str, Any]:
+        return {name: getattr(self, name).tolist() for name in ("at", "value", "lows", "highs", "counts")}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any], whole: bool) -> Self:
+        at, value, lows, highs = (np.array(state[name], np.float64) for name in ("at", "value", "lows", "highs"))
+        return cls(at, value, lows, highs, np.array(state["counts"], np.int64), whole)
+
+
+def _groups(v: np.ndarray, c: np.ndarray, most: int, whole: bool, fewest: int) -> np.ndarray:
+    """int64 [values], rising from 0: the bin of each distinct value `v` with count `c`."""
+    n = int(c.sum())
+    scattered = len(v) > n / REPEATED and not (whole and v[-1] - v[0] <= 4 * len(v))
+    if len(v) <= most and not (scattered and fewest > 1):
+        return np.arange(len(v))
+    least = float(fewest if scattered else 1)
+    target = max(n / most, least)
+    for _ in range(8):  # mass that heavy values take is not there for the bins between them
+        heavy = c >= target
+        room = most - int(heavy.sum())
+        light = int(c[~heavy].sum())
+        better = max(least, light / room) if room > 0 else target
+        if not light or better >= target * 0.98:
+            break
+        target = better
+    while True:
+        group = _fill(c, target)
+        if group[-1] < most:
+            return group
+        target *= 1.1
+
+
+def _fill(c: np.ndarray, target: float) -> np.ndarray:
+    """Groups of equal mass near `target` in each run of values lighter than it; the heavier ones alone."""
+    heavy = c >= target
+    run = np.cumsum(heavy)
+    light = np.where(heavy, 0, c)
+    mass = np.bincount(run, light)
+    before = np.cumsum(light) - light
+    first = np.full(len(mass), np.iinfo(np.int64).max)
+    np.minimum.at(first, run[~heavy], before[~heavy])
+    parts = np.maximum(1, np.floor(mass / target))[run]
+    part = np.floor((before - np.minimum(first, before[-1] + 1)[run]) * parts / np.maximum(mass[run], 1))
+    part = np.where(heavy, -1, np.clip(part, 0, parts - 1))
+    new = np.ones(len(c), bool)
+    new[1:] = heavy[1:] | heavy[:-1] | (run[1:] != run[:-1]) | (part[1:] != part[:-1])
+    return np.asarray(np.cumsum(new) - 1)
+
+
+def fit_scales(ticks: np.ndarray, whole: bool, missing: bool) -> tuple[Scale, Scale]:
+    """The scale of a number among codes and the one among fields, of training ticks [n] without NaN."""
+    fine = Scale.fit(ticks, LEVELS, whole)
+    return fine, Scale.fit(ticks, ENTRIES - missing, whole, 4 * FEWEST, FINE_KNOTS)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Values of one column, or combinations of values of several, by falling frequency.
+
+    names: the columns.   values: one array per column, each [k].   counts: int64 [k] of training rows.
+    missing: training rows whose one column is missing; a combination holds its missing cells itself.
+    """
+
+    names: tuple[str, ...]
+    values: tuple[pa.Array, ...]
+    counts: np.ndarray
+    missing: int = 0
+
+    @classmethod
+    def fit(cls, names: Sequence[str], columns: Sequence[pa.Array]) -> Self:
+        """What training rows hold; of one column at most 100,000 values."""
+        if len(names) == 1:
+            some = columns[0].drop_null()
+            tally = pa.RecordBatch.from_struct_array(some.value_counts())
+            tally = tally.sort_by([("counts", "descending"), ("values", "ascending")])[:VOCABULARY]
+            counts = np.asarray(tally["counts"], np.int64)
+            return cls(tuple(names), (tally["values"],), counts, len(columns[0]) - len(some))
+        table = pa.table(list(columns), names=[str(i) for i in range(len(names))])
+        every = [str(i) for i in range(len(names))]
+        tally = table.group_by(every, use_threads=False).aggregate([([], "count_all")])
+        tally = tally.sort_by([("count_all", "descending"), *((name, "ascending") for name in every)])
+        return cls(
+            tuple(names),
+            tuple(flat(tally[name]) for name in every),
+            np.asarray(flat(tally["count_all"]), np.int64),
+        )
+
+    @property
+    def size(self) -> int:
+        return len(self.counts)
+
+    def index(self, columns: Sequence[pa.Array]) -> np.ndarray:
+        """int64 [n]: which value each row has; -1 for one never seen, or missing in a single column."""
+        if len(self.names) == 1:
+            return _index(columns[0], self.values[0])
+        key, mine = np.zeros(len(columns[0]), np.int64), np.zeros(self.size, np.int64)
+        for column, values in zip(columns, self.values, strict=True):
+            known = values.unique()
+            strange = len(known)
+            a, b = _index(column, known), _index(values, known)
+            a[a < 0] = strange
+            both = np.concatenate([key * (strange + 1) + a, mine * (strange + 1) + b])
+            dense = np.unique(both, return_inverse=True)[1]  # keeps the keys of many columns below 2^63
+            key, mine = dense[: len(key)], dense[len(key) :]
+        order = np.argsort(mine)
+        place = np.minimum(np.searchsorted(mine[order], key), self.size - 1)
+        return np.where(mine[order][place] == key, order[place], -1)
+
+    def take(self, index: np.ndarray) -> tuple[pa.Array, ...]:
+        """One array per column; missing where the index is -1."""
+        at = pa.array(index, pa.int64(), mask=index < 0 if (index < 0).any() else None)
+        return tuple(values.take(at) for values in self.values)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "names": list(self.names), "types": [str(a.type) for a in self.values],
+            "values": [listed(a) for a in self.values], "counts": self.counts.tolist(), "missing": self.missing,
+        }  # fmt: skip
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Self:
+        arrays = tuple(unlisted(v, t) for v, t in zip(state["values"], state["types"], strict=True))
+        return cls(tuple(state["names"]), arrays, np.array(state["counts"], np.int64), int(state["missing"]))
+
+
+def _index(column: pa.Array, known: pa.Array) -> np.ndarray:
+    found = pc.index_in(column, value_set=known)
+    return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False)).astype(np.int64)
+
+
+_NAMED = {
+    str(t): t
+    for t in (pa.string(), pa.bool_(), pa.int64(), pa.float64(), pa.date32(), pa.timestamp("us"), pa.time64("us"))
+}
+
+
+def listed(array: pa.Array) -> list[Any]:
+    """The cells as JSON: dates and times as whole numbers."""
+    if pa.types.is_temporal(array.type):
+        array = array.view(pa.int32() if pa.types.is_date32(array.type) else pa.int64())
+    cells: list[Any] = array.to_pylist()
+    return cells
+
+
+def unlisted(cells: Sequence[Any], kind: str) -> pa.Array:
+    """What `listed` was given; `kind` is the name of its Arrow type."""
+    wanted = _NAMED[kind]
+    if pa.types.is_temporal(wanted):
+        return pa.array(cells, pa.int32() if pa.types.is_date32(wanted) else pa.int64()).view(wanted)
+    return pa.array(cells, wanted)
+
+
+def draw(counts: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """int64 [n]: indices drawn as often as `counts` [k] says."""
+    total = np.cumsum(counts, dtype=np.float64)
+    found = np.searchsorted(total, rng.random(n) * total[-1], side="right")
+    return np.asarray(np.minimum(found, np.flatnonzero(counts)[-1]))
+
+
+def only(scale: Scale, low: float, high: float) -> np.ndarray:
+    """float64 [bins]: training rows of each bin that lie in [low, high], taken as even inside a bin."""
+    span = scale.highs - scale.lows
+    inside = np.minimum(scale.highs, high) - np.maximum(scale.lows, low)
+    share = np.divide(inside, span, out=np.ones_like(span), where=span > 0)
+    return np.asarray(np.where(inside < 0, 0.0, np.maximum(share, 1e-9) * scale.counts))

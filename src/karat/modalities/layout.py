@@ -1,0 +1,310 @@
+"""Which codes stand for a table, and in what order its columns are made from them again, so that the declared rules hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+
+from karat.errors import FitError
+from karat.modalities import sensitive
+from karat.modalities.coding import NUMBERS, Choices, Grain, draw, fit_scales, flat, present
+from karat.modalities.columns import Column, Schema
+from karat.modalities.constraints import Bounds, Formula, Rules, compile_rules, repeated, together_text, unique_text
+from karat.modalities.convert import logical, put
+from karat.modalities.expressions import Cells, Rule
+from karat.modalities.parts import Choice, Computed, Constant, Number, Part, Presence, restore_part
+
+ATTEMPTS = 30  # to draw a row that breaks a rule again, before one that keeps them all takes its place
+FIRST = 10  # of them that touch only what comes after `then`
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The coded parts of a table, in the order of its columns.
+
+    extra: columns beside those of the schema (the zones of mixed offsets), each behind its own.
+    """
+
+    schema: Schema
+    names: tuple[str, ...]
+    parts: tuple[Part, ...]
+    rows: int = field(default=0)  # that were learned from
+
+    @classmethod
+    def fit(cls, schema: Schema, table: pa.Table) -> Self:
+        """What the training rows `table` show of each column."""
+        rules = compile_rules(schema)
+        columns = {column.name: column for column in schema.columns}
+        cells = Cells({name: flat(table[name]) for name in table.column_names})
+        joint = {name: group for group in rules.together for name in group}
+        formulas = {formula.left: formula for formula in rules.formulas}
+        parts: dict[str, Part] = {}
+        for name in table.column_names:
+            column, values = columns.get(name, Column(name, "category")), cells.columns[name]
+            if name in joint:
+                group = joint[name]
+                if name == min(group, key=table.column_names.index):
+                    parts[name] = Choice(Choices.fit(group, [cells.columns[n] for n in group]))
+            elif column.made:
+                parts[name] = Presence(name, values.null_count, len(values) - values.null_count)
+            elif values.null_count == len(values) or column.kind == "constant":
+                first = values.drop_null()
+                parts[name] = Constant(
+                    name, first[0].as_py() if len(first) else None, values.type, values.null_count, len(values)
+                )
+            elif name in formulas:
+                parts[name] = Computed.fit(name, Grain.fit(column, values), values, formulas[name].value(cells))
+            elif column.kind in NUMBERS:
+                parts[name] = _number(column, cells, rules, columns)
+            else:
+                parts[name] = Choice(Choices.fit((name,), (values,)))
+        return cls(schema, tuple(table.column_names), tuple(parts.values()), len(table))
+
+    @cached_property
+    def rules(self) -> Rules:
+        return compile_rules(self.schema)
+
+    @cached_property
+    def columns(self) -> dict[str, Column]:
+        """Each column by name; one that the schema does not know is a category."""
+        known = {column.name: column for column in self.schema.columns}
+        return {name: known.get(name, Column(name, "category")) for name in self.names}
+
+    @cached_property
+    def part_of(self) -> dict[str, int]:
+        """Which part makes a column."""
+        return {name: i for i, part in enumerate(self.parts) for name in part.names}
+
+    @cached_property
+    def sequence(self) -> tuple[int, ...]:
+        """Parts, each after those that it is made from."""
+        known = [*self.rules.sequence, *self.names]
+        return tuple(dict.fromkeys(self.part_of[name] for name in known if name in self.part_of))
+
+    @cached_property
+    def coded(self) -> tuple[int, ...]:
+        """Parts that have something to choose, in order."""
+        return tuple(i for i, part in enumerate(self.parts) if part.size(True) > 1)
+
+    def encode(self, cells: Cells, fine: bool) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        """Codes int64 [n, coded], and the place [n] in its bin for each part that has one."""
+        codes = np.zeros((len(cells), len(self.coded)), np.int64)
+        places = {}
+        formulas = {formula.left: formula for formula in self.rules.formulas}
+        for j, i in enumerate(self.coded):
+            part = self.parts[i]
+            formula = formulas[part.name].value(cells) if isinstance(part, Computed) else None
+            codes[:, j], place = part.encode(cells, fine, formula)
+            if place is not None:
+                places[i] = place
+        return codes, places
+
+    def decode(
+        self, codes: np.ndarray, places: Mapping[int, np.ndarray], fine: bool, rng: np.random.Generator
+    ) -> pa.Table:
+        """The table of codes [n, coded]; what `places` leaves open is drawn. All declared rules hold in it."""
+        work = _Work(self, codes.copy(), dict(places), fine, rng)
+        for i in self.sequence:
+            if i not in work.places and self.parts[i].chancy(fine):
+                work.places[i] = rng.random(len(codes))
+        cells = work.make(np.arange(len(codes)))
+        cells = work.invent(work.distinct(work.mend(cells)))
+        return pa.table([cells[name] for name in self.names], names=list(self.names))
+
+    def broken(self, cells: Cells) -> dict[str, np.ndarray]:
+        """bool [n] for each declared rule: the rows that break it."""
+        out = self.rules.broken(cells)
+        for group in self.rules.together:
+            part = self.parts[self.part_of[group[0]]]
+            assert isinstance(part, Choice)
+            out[together_text(group)] = part.choices.index([cells.columns[name] for name in part.names]) < 0
+        return out
+
+    def state(self) -> dict[str, Any]:
+        return {"names": list(self.names), "parts": [part.state() for part in self.parts], "rows": self.rows}
+
+    @classmethod
+    def restore(cls, schema: Schema, state: Mapping[str, Any]) -> Self:
+        return cls(schema, tuple(state["names"]), tuple(restore_part(p) for p in state["parts"]), int(state["rows"]))
+
+
+def _number(column: Column, cells: Cells, rules: Rules, columns: Mapping[str, Column]) -> Part:
+    values = cells.columns[column.name]
+    lowers = tuple((order.low, order.strict) for order in rules.orders if order.high == column.name)
+    lowers = tuple((low, strict) for low, strict in lowers if columns[low].kind in NUMBERS)
+    grain = Grain.fit(column, values)
+    ticks = grain.ticks(values)
+    middle = 0.0
+    if lowers:
+        base = Number.base_of(grain, lowers, cells)
+        known = base[~np.isnan(base)]
+        middle = float(np.median(known)) if len(known) else 0.0
+        middle = float(np.floor(middle)) if grain.whole else middle
+        ticks = ticks - np.where(np.isnan(base), middle, base)
+    there = ~np.isnan(ticks)
+    missing = int((~there).sum())
+    fine, coarse = fit_scales(ticks[there], grain.whole, missing > 0)
+    return Number(column.name, grain, missing, fine, coarse, lowers, middle, rules.bounds.get(column.name, Bounds()))
+
+
+@dataclass
+class _Work:
+    """One decoding: rows are made, and those that break a rule are made again."""
+
+    layout: Layout
+    codes: np.ndarray
+    places: dict[int, np.ndarray]
+    fine: bool
+    rng: np.random.Generator
+
+    def make(self, rows: np.ndarray) -> dict[str, pa.Array]:
+        """The columns of `rows`."""
+        layout, out = self.layout, dict[str, pa.Array]()
+        formulas = {formula.left: formula for formula in layout.rules.formulas}
+        at = {i: j for j, i in enumerate(layout.coded)}
+        for i in layout.sequence:
+            part = layout.parts[i]
+            codes = self.codes[rows, at[i]] if i in at else np.zeros(len(rows), np.int64)
+            place = self.places[i][rows] if i in self.places else None
+            formula = formulas[part.name].value(Cells(out)) if isinstance(part, Computed) else None
+            out.update(part.decode(codes, place, Cells(out), self.fine, formula))
+        return out
+
+    def invent(self, cells: dict[str, pa.Array]) -> dict[str, pa.Array]:
+        """The cells, marks replaced by new values: all of a column at once, so that they differ where they must."""
+        layout = self.layout
+        out = dict(cells)
+        for name, column in layout.columns.items():
+            if not isinstance(layout.parts[layout.part_of[name]], Presence):
+                continue
+            there = np.flatnonzero(present(cells[name]))
+            if len(there):
+                column = replace(column, unique=column.unique or any(name in group for group in layout.rules.unique))
+                made = flat(sensitive.fakes(column, len(there), self.rng)).cast(logical(column))
+                out[name] = put(cells[name].cast(made.type), there, made)
+        return out
+
+    def mend(self, cells: dict[str, pa.Array]) -> dict[str, pa.Array]:
+        """The cells, rows that break a rule drawn again; what follows `then` first."""
+        rules = self.layout.rules
+        if not rules.declared:
+            return cells
+        every = np.arange(len(self.codes))
+        for attempt in range(ATTEMPTS + 1):
+            broken = {text: bad for text, bad in self._broken(cells).items() if bad.any()}
+            if not broken:
+                return cells
+            wrong = np.logical_or.reduce(list(broken.values()))
+            rows = every[wrong]
+            if attempt == ATTEMPTS:
+                break
+            for text, bad in broken.items():
+                self._redraw(self._touched(rules.declared[text], text, attempt), every[bad])
+            cells = _patch(cells, rows, self.make(rows))
+        good = every[~wrong]
+        if not len(good):
+            raise FitError(
+                f"not one of {len(every):,} rows keeps the rule {next(iter(broken))!r}; train longer or take the rule away."
+            )
+        donors = self.rng.choice(good, len(rows))
+        self.codes[rows] = self.codes[donors]
+        return {name: put(column, rows, column.take(pa.array(donors))) for name, column in cells.items()}
+
+    def _broken(self, cells: Mapping[str, pa.Array]) -> dict[str, np.ndarray]:
+        uniques = {unique_text(names) for names in self.layout.rules.unique}
+        found = self.layout.rules.broken(Cells(cells))
+        return {text: bad for text, bad in found.items() if text not in uniques}
+
+    def _touched(self, rule: Rule | Formula | Bounds, text: str, attempt: int) -> list[int]:
+        """Parts to draw again, for a rule that is broken."""
+        layout = self.layout
+        if isinstance(rule, Bounds):
+            names: Sequence[str] = (text.split(" in [")[0],)
+        elif isinstance(rule, Formula):
+            names = rule.rule.columns()
+        else:
+            names = rule.columns(rule.then if attempt < FIRST else None)
+        formulas = {formula.left: formula for formula in layout.rules.formulas}
+        found, queue = set[int](), list(names)
+        while queue:
+            name = queue.pop()
+            i = layout.part_of[name]
+            if i not in found:
+                found.add(i)
+                if isinstance(layout.parts[i], Computed):
+                    queue.extend(formulas[name].rule.columns(formulas[name].right))
+        return sorted(found)
+
+    def _redraw(self, parts: Sequence[int], rows: np.ndarray) -> None:
+        at = {i: j for j, i in enumerate(self.layout.coded)}
+        for i in parts:
+            if i in at:
+                self.codes[rows, at[i]] = draw(self.layout.parts[i].counts(self.fine), len(rows), self.rng)
+            if i in self.places:
+                self.places[i][rows] = self.rng.random(len(rows))
+
+    def distinct(self, cells: dict[str, pa.Array]) -> dict[str, pa.Array]:
+        """The cells, duplicates under a `unique` rule made anew."""
+        layout = self.layout
+        for names in layout.rules.unique:
+            parts = sorted({layout.part_of[name] for name in names})
+            if any(isinstance(layout.parts[i], Presence) for i in parts):
+                continue  # new values differ by themselves
+            at = {i: j for j, i in enumerate(layout.coded)}
+            for attempt in range(ATTEMPTS + 1):
+                rows = np.flatnonzero(repeated([cells[name] for name in names]))
+                if not len(rows):
+                    break
+                if attempt == ATTEMPTS:
+                    cells = self._fresh(cells, names, rows)
+                    break
+                if attempt < 3:  # first other digits, then other codes
+                    for i in parts:
+                        if i in self.places:
+                            self.places[i][rows] = self.rng.random(len(rows))
+                else:
+                    self._redraw([i for i in parts if i in at or i in self.places], rows)
+                cells = _patch(cells, rows, self.make(rows))
+                cells = self.mend(cells)
+        return cells
+
+    def _fresh(self, cells: dict[str, pa.Array], names: Sequence[str], rows: np.ndarray) -> dict[str, pa.Array]:
+        """Values that no row has yet, between the least and the greatest one learned or else above it."""
+        layout = self.layout
+        leaning = {order.low for order in layout.rules.orders} | {
+            name for formula in layout.rules.formulas for name in formula.rule.columns(formula.right)
+        }
+        for name in names:
+            part = layout.parts[layout.part_of[name]]
+            if not isinstance(part, Number) or not part.grain.whole or part.lowers or name in leaning:
+                continue
+            taken = part.grain.ticks(cells[name])
+            low, high = part.limits()
+            low, high = max(low, part.fine.lows[0]), max(part.fine.highs[-1], min(high, part.fine.lows[0] + 2.0**40))
+            used = np.unique(taken[~np.isnan(taken)])
+            span = np.arange(low, min(high, part.fine.highs[-1] + len(self.codes)) + 1) if high - low < 2**24 else None
+            if span is None:
+                free = self.rng.integers(int(low), int(high), 4 * len(rows) + 64).astype(np.float64)
+                free = np.setdiff1d(free, used)
+            else:
+                free = np.setdiff1d(span, used)
+                inside = free[free <= part.fine.highs[-1]]
+                free = self.rng.permutation(inside) if len(inside) >= len(rows) else free
+            if len(free) >= len(rows):
+                fresh = part.grain.array(self.rng.permutation(free[: len(rows)]))
+                out = {**cells, name: put(cells[name], rows, fresh)}
+                if not any(bad.any() for bad in self._broken(out).values()):
+                    return out
+        raise FitError(
+            f"{len(self.codes):,} rows were asked for and {', '.join(map(repr, names))} must differ in each; there are "
+            f"{len(self.codes) - len(rows):,} different ones to be had. Ask for fewer rows, or take the rule away."
+        )
+
+
+def _patch(cells: Mapping[str, pa.Array], rows: np.ndarray, new: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
+    return {name: put(column, rows, new[name]) for name, column in cells.items()}

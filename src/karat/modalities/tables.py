@@ -1,0 +1,454 @@
+"""Tables: CSV, Parquet, data frames and SQL become rows of typed columns, points of `Codes` or `Fields`, and files again."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+
+from karat.errors import DataError, FitError
+from karat.modalities import schema, sources, values
+from karat.modalities.codec import Codec, Contents
+from karat.modalities.coding import NUMBERS, flat, present, whole_units
+from karat.modalities.columns import SENSITIVE, Schema
+from karat.modalities.conditions import Condition, Given, given_cells, parse_given, pin_conditions, put_back
+from karat.modalities.constraints import check, compile_rules
+from karat.modalities.convert import as_kind, parsed_cells
+from karat.modalities.expressions import cells_of, unknown
+from karat.modalities.layout import Layout
+from karat.modalities.parts import Choice, Computed, Constant, Number, Presence
+from karat.modalities.table import Dialect, Raw, Table
+from karat.space import Codes, Columns, Fields, Space
+
+SHOWN = 20  # rows of a sheet
+WIDEST = 60  # characters of a cell in it
+MASK = "\u2022\u2022\u2022"
+FORMS = (".csv", ".csv.gz", ".tsv", ".parquet", ".feather")
+LANES = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
+NOTHING = (0x165667B19E3779F9, 0x27D4EB2F165667C5)  # what a missing cell hashes to
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a table came from and how it was printed there; the `facts` of a `Table`."""
+
+    schema: Schema
+    source: str = "csv"
+    dialect: Dialect | None = None
+    suffix: str = ".csv"
+
+
+@dataclass(frozen=True)
+class Tables(Codec):
+    """Rows of one table. Records are `Table`s whose cells have the types of `columns.LOGICAL`."""
+
+    name = "table"
+    suffixes = (".csv",)
+    repeats = True
+    sheets = ".html"
+    settings = ("schema", "query", "table", "target", "rows")
+
+    origin: Origin
+    layout: Layout
+    rng_seed: int = field(default=0, repr=False)  # of what points leave open, where `decode` is given no generator
+
+    @property
+    def schema(self) -> Schema:
+        return self.origin.schema
+
+    @classmethod
+    def recognises(cls, path: Any) -> bool:
+        return bool(sources.recognises(path))
+
+    @classmethod
+    def read(cls, path: Any, options: Mapping[str, Any]) -> Contents:
+        """The table at a path or database URL, or in a data frame.
+
+        options: schema (a TOML that corrects what is inferred), query (SQL) or table (its name) in a database, target (the
+        column that a model would predict), rows (how many, evenly spread). Rows that break a declared rule are set aside;
+        DataError where they are more than 1 %.
+        """
+        strange = sorted(set(options) - {*cls.settings, "cache"})
+        if strange:
+            raise FitError(f"Tables have no option {strange[0]!r}; they have {', '.join(cls.settings)}.")
+        mine = {key: value for key, value in options.items() if key in ("query", "table", "rows")}
+        raw = sources.open_table(path, mine)
+        found = schema.infer(raw)
+        if options.get("schema") is not None:
+            found = schema.read(Path(options["schema"]), found)
+        if options.get("target") is not None:
+            target = str(options["target"])
+            names = [column.name for column in found.columns]
+            if target not in names:
+                raise DataError(f"the target is {target!r}, {unknown(target, names)}")
+            found = replace(found, target=target)
+        cells = values.parse(raw, found)
+        first = 1 + (raw.dialect is None or raw.dialect.header) if raw.source == "csv" and raw.total is None else 0
+        good, notes = check(compile_rules(found), cells, raw.place, first)
+        if not good.all():
+            cells = cells.filter(pa.array(good))
+        origin = Origin(found, raw.source, raw.dialect, _suffix(path, raw))
+        facts: dict[str, Any] = {
+            "columns": schema.describe(found, cells),
+            "target": found.target,
+            "rows_in_source": raw.total if raw.total is not None else len(raw.cells),
+            "set_aside": int((~good).sum()),
+            "notes": [*raw.notes, *notes],
+        }
+        return Contents(Table(cells.combine_chunks(), origin), facts=facts)
+
+    @classmethod
+    def fit(cls, contents: Contents, train: np.ndarray) -> Self:
+        """What the training rows show of each column; nothing is learned of how columns hang together."""
+        records = contents.records
+        if not len(train):
+            raise DataError("the table has no rows to learn from.")
+        return cls(records.facts, Layout.fit(records.facts.schema, records[train].cells))
+
+    @property
+    def wholes(self) -> tuple[str, ...]:
+        """The source's own form first."""
+        return tuple(dict.fromkeys((self.origin.suffix, *FORMS)))
+
+    @cached_property
+    def _spaces(self) -> tuple[Codes, Fields]:
+        parts = [self.layout.parts[i] for i in self.layout.coded]
+        if not parts:  # nothing is open, and a space needs a cell
+            return Codes((1,), (False,)), Fields((1,))
+        widths: list[int] = []
+        for part in parts:
+            widths += [part.size(False)] if part.size(False) > 1 else []
+            widths += [1] if part.placed(False) else []
+        codes = Codes(tuple(part.size(True) for part in parts), tuple(isinstance(part, Number) for part in parts))
+        return codes, Fields(tuple(widths))
+
+    @property
+    def spaces(self) -> tuple[Codes, Fields]:
+        """`Codes`, one per coded part; `Fields`, for each of them a choice and, where it has bins, a place in [-1, 1]."""
+        return self._spaces
+
+    @property
+    def coded(self) -> tuple[tuple[str, ...], ...]:
+        """The columns that each code of `Codes` stands for: one, or those that only occur together."""
+        return tuple(self.layout.parts[i].names for i in self.layout.coded)
+
+    def encode(self, records: Table, space: Space | None = None) -> Tensor:
+        """Long `[n, columns]` for `Codes`, float32 `[n, sum(widths)]` for `Fields`."""
+        fine = self._fine(space)
+        codes, places = self.layout.encode(cells_of(self._mine(records).cells), fine)
+        if not self.layout.coded:
+            return torch.zeros((len(records), 1), dtype=torch.long if fine else torch.float32)
+        if fine:
+            return torch.from_numpy(codes)
+        points = np.zeros((len(records), self._spaces[1].numel), np.float32)
+        at, rows = 0, np.arange(len(records))
+        for j, i in enumerate(self.layout.coded):
+            part = self.layout.parts[i]
+            if part.size(False) > 1:
+                points[rows, at + codes[:, j]] = 1
+                at += part.size(False)
+            if part.placed(False):
+                points[:, at] = 2 * places[i] - 1
+                at += 1
+        return torch.from_numpy(points)
+
+    def decode(self, points: Tensor, space: Space | None = None, rng: np.random.Generator | None = None) -> Table:
+        """Rows for any points: codes are brought into range, a choice is its largest entry, a number is clipped.
+
+        Every declared rule holds in the rows; FitError where none can.
+        """
+        fine = self._fine(space)
+        rng = np.random.default_rng(self.rng_seed) if rng is None else rng
+        flatly = points.detach().cpu()
+        parts = [self.layout.parts[i] for i in self.layout.coded]
+        codes, places = np.zeros((len(flatly), len(parts)), np.int64), {}
+        if fine and parts:
+            top = np.array(self._spaces[0].sizes) - 1
+            codes = np.clip(flatly.long().numpy(), 0, top)
+        elif parts:
+            given = flatly.float().nan_to_num(0.0, 1e9, -1e9).numpy()
+            at = 0
+            for j, part in enumerate(parts):
+                if part.size(False) > 1:
+                    codes[:, j] = given[:, at : at + part.size(False)].argmax(1)
+                    at += part.size(False)
+                if part.placed(False):
+                    places[self.layout.coded[j]] = np.clip((given[:, at].astype(np.float64) + 1) / 2, 0, 1)
+                    at += 1
+        return Table(self.layout.decode(codes, places, fine, rng), self.origin)
+
+    def _fine(self, space: Space | None) -> bool:
+        if space is None or space == self._spaces[0]:
+            return True
+        if space == self._spaces[1]:
+            return False
+        raise FitError(f"This table can become {self._spaces[0]} or {self._spaces[1]}; {space} was asked for.")
+
+    @cached_property
+    def _seen(self) -> tuple[tuple[str, pa.Array | None], ...]:
+        """The columns that a judge sees: numbers (None) and the known values of choices (null for presence)."""
+        out: list[tuple[str, pa.Array | None]] = []
+        for name in self.layout.names:
+            part, kind = self.layout.parts[self.layout.part_of[name]], self.layout.columns[name].kind
+            if part.size(True) == 1 and not isinstance(part, Computed):
+                continue
+            if isinstance(part, (Presence, Constant)):
+                out.append((name, pa.nulls(1)))
+            elif isinstance(part, Choice) and kind not in NUMBERS:
+                out.append((name, part.choices.values[part.names.index(name)].drop_null().unique()))
+            else:
+                out.append((name, None))
+        return tuple(out)
+
+    @property
+    def viewed(self) -> Columns:
+        """Numbers (days of dates, seconds of times) and choices with the training rows' values.
+
+        What is made anew, and constants, are seen only as missing or present where both occur.
+        """
+        choices = []
+        for _, known in self._seen:
+            spelled = () if known is None else tuple(map(_word, known.to_pylist()))
+            choices.append(("missing", "present") if known is not None and pa.types.is_null(known.type) else spelled)
+        return Columns(tuple(name for name, _ in self._seen), tuple(choices))
+
+    def view(self, records: Table) -> Tensor:
+        """float64 `[n, columns]`, NaN where missing; an unknown value has the index behind the last."""
+        cells = cells_of(self._mine(records).cells)
+        seen = np.empty((len(records), len(self._seen)))
+        for j, (name, known) in enumerate(self._seen):
+            column = cells.columns[name]
+            if known is None:
+                seen[:, j] = cells.number(name)
+            elif pa.types.is_null(known.type):
+                seen[:, j] = present(column)
+            else:
+                found = pc.index_in(column, value_set=known).fill_null(len(known))
+                index = np.asarray(found.to_numpy(zero_copy_only=False), np.float64)
+                seen[:, j] = np.where(present(column), index, np.nan)
+        return torch.from_numpy(seen)
+
+    def unseen(self, records: Table) -> dict[str, int]:
+        """How many rows hold a category, or a combination, that no training row has; by column, where there are any."""
+        cells = cells_of(self._mine(records).cells)
+        out = {}
+        for part in self.layout.parts:
+            if isinstance(part, Choice):
+                strange = part.choices.index([cells.columns[name] for name in part.names]) < 0
+                if len(part.names) == 1:
+                    strange &= present(cells.columns[part.names[0]])
+                if strange.any():
+                    out[", ".join(part.names)] = int(strange.sum())
+        return out
+
+    def broken(self, records: Table) -> dict[str, np.ndarray]:
+        """bool `[n]` for each declared rule: the rows that break it."""
+        return self.layout.broken(cells_of(self._mine(records).cells))
+
+    def printed(self, records: Table) -> pa.Table:
+        """The rows as the source printed them: strings of a delimited file, else the source's own types."""
+        return values.printed(records.cells, self.schema)
+
+    def write(self, records: Table, folder: Path, stems: list[str]) -> list[Path]:
+        """One file of one row per stem, in the source's own form."""
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for i, stem in enumerate(stems):
+            path = folder / f"{stem}{self.wholes[0]}"
+            path.write_bytes(self.pack(records[i : i + 1], self.wholes[0]))
+            paths.append(path)
+        return paths
+
+    def pack(self, records: Table, suffix: str) -> bytes:
+        """All rows as one file: .csv and .tsv (perhaps .gz) as the source was printed, .parquet and .feather with types."""
+        if suffix not in self.wholes:
+            raise FitError(f"a table is written as {', '.join(self.wholes)}; {suffix} was asked for.")
+        own = self.origin
+        if suffix in (".parquet", ".feather"):
+            whole = self.printed(records) if own.dialect is None else _typed(records.cells, self.schema)
+            return sources.write(whole, suffix)
+        dialect = own.dialect
+        if dialect is not None and suffix.removesuffix(".gz") != own.suffix.removesuffix(".gz"):
+            dialect = replace(dialect, delimiter="\t" if suffix.startswith(".tsv") else ",")
+        return sources.write(self.printed(records), suffix, dialect)
+
+    def conform(self, records: Any) -> Table:
+        """Somebody else's table with the same columns in any order, brought to our types; values never seen are kept.
+
+        DataError names a column that is missing or too many, or a cell that cannot be read as ours.
+        """
+        if not isinstance(records, Table):
+            raise DataError(f"{type(records).__name__} was given where a table was wanted.")
+        theirs: Origin | None = records.facts
+        found = records.cells.column_names
+        mine = [column.name for column in self.schema.columns]
+        lost = [name for name in mine if name not in found]
+        extra = [name for name in found if name not in self.layout.names and not _is_zone(name, found)]
+        if lost or extra:
+            what = (
+                f"lacks {', '.join(map(repr, lost[:5]))}" if lost else f"has {', '.join(map(repr, extra[:5]))} too many"
+            )
+            raise DataError(f"that table {what}; wanted the columns {', '.join(map(repr, mine[:8]))}"
+                            f"{' and more' if len(mine) > 8 else ''}.")  # fmt: skip
+        known = {} if theirs is None else {column.name: column for column in theirs.schema.columns}
+        words = records.cells if theirs is None else values.printed(records.cells, theirs.schema)
+        columns = []
+        for name in self.layout.names:
+            ours = self.layout.columns[name]
+            if name not in found:  # the zones of a column that had none there
+                columns.append(pa.array(["+00:00"] * len(records), pa.string()))
+                continue
+            column = flat(records.cells[name])
+            other = known.get(name)
+            spelled = flat(words[name]) if name in words.column_names else column
+            columns.append(as_kind(ours, column, spelled, None if other is None else other.kind))
+        return Table(pa.table(columns, names=list(self.layout.names)), self.origin)
+
+    def _mine(self, records: Table) -> Table:
+        if records.cells.column_names != list(self.layout.names):
+            raise DataError(
+                f"the rows have the columns {records.cells.column_names[:5]}; {list(self.layout.names[:5])} were wanted."
+            )
+        return records
+
+    def given(self, text: str) -> Given:
+        """Conditions such as `income=>50K, sex=Female, age=30..40, state!=?`; DataError names what is not known."""
+        return parse_given(text, self.layout, self.origin.source)
+
+    def pin(self, conditions: Mapping[str, Condition], n: int, rng: np.random.Generator) -> Tensor:
+        """Long `[n, columns of Codes]`, -1 where free; a range is drawn inside, as often as the training rows have it."""
+        return torch.from_numpy(pin_conditions(self.layout, conditions, n, rng))
+
+    def partial(self, path: Any) -> Table:
+        """Rows to be completed, from a file with some of our columns in any order: what is absent or empty is missing."""
+        raw = sources.open_table(path, {})
+        names = [column.name for column in self.schema.columns]
+        for name in raw.cells.column_names:
+            if name not in names:
+                raise DataError(f"{raw.place} has the column {name!r}, {unknown(name, names)}")
+        return Table(parsed_cells(raw, dict(self.layout.columns), self.origin.source), self.origin)
+
+    def pin_rows(self, records: Table, rng: np.random.Generator) -> Tensor:
+        """Long `[n, columns of Codes]` of partial rows, -1 where a cell is missing."""
+        return torch.from_numpy(given_cells(self.layout, self._mine(records).cells, rng))
+
+    def restore_given(self, decoded: Table, given: Mapping[str, Condition] | Table, rng: np.random.Generator) -> Table:
+        """The decoded rows with the given cells exactly as given, and ranges kept."""
+        cells = given.cells if isinstance(given, Table) else given
+        return Table(put_back(self.layout, decoded.cells, cells, rng), self.origin)
+
+    def sheet(self, records: Table, columns: int) -> bytes:
+        """Up to 20 rows as an HTML table, printed as in the file; e-mails, names and the like are masked always."""
+        shown = self.printed(records[:SHOWN])
+        hidden = {column.name for column in self.schema.columns if column.kind in SENSITIVE}
+        head = "".join(f"<th>{_escaped(name)}</th>" for name in shown.column_names)
+        lists = [[MASK] * len(shown) if name in hidden else shown[name].to_pylist() for name in shown.column_names]
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{_escaped('' if cell is None else cell)}</td>" for cell in row) + "</tr>"
+            for row in zip(*lists, strict=True)
+        )
+        return f'<table class="sheet"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'.encode()
+
+    def state(self) -> dict[str, Any]:
+        dialect = None if self.origin.dialect is None else asdict(self.origin.dialect)
+        return {
+            "schema": schema.to_dict(self.schema), "source": self.origin.source, "dialect": dialect,
+            "suffix": self.origin.suffix, "layout": self.layout.state(),
+        }  # fmt: skip
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Self:
+        found = schema.from_dict(state["schema"])
+        dialect = None
+        if state["dialect"] is not None:
+            lists: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in state["dialect"].items()}
+            dialect = Dialect(**lists)
+        origin = Origin(found, state["source"], dialect, state["suffix"])
+        return cls(origin, Layout.restore(found, state["layout"]))
+
+    @classmethod
+    def digests(cls, records: Table) -> np.ndarray:
+        """uint64 `[n, 2]`: a hash of 128 bits of each row over all columns; equal rows, equal digests.
+
+        Words are hashed by BLAKE2b and numbers by their bits; columns are mixed by splitmix64's finaliser
+        (https://doi.org/10.1145/2714064.2660195). It tells rows apart, and is no seal against a forger.
+        """
+        out = np.empty((len(records), 2), "<u8")
+        bits = [_bits(flat(column)) for column in records.cells.columns]
+        for lane, salt in enumerate(LANES):
+            total = np.full(len(records), salt, np.uint64)
+            for mine, gone in bits:
+                cell = np.where(gone, np.uint64(NOTHING[lane]), mine[:, lane])
+                total = _mixed(total * np.uint64(0xFF51AFD7ED558CCD) + cell)
+            out[:, lane] = total
+        return out
+
+
+def _mixed(x: np.ndarray) -> np.ndarray:
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(x ^ (x >> np.uint64(31)))
+
+
+def _bits(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """uint64 [n, 2] of each cell, and bool [n] where it is missing."""
+    gone = ~present(column)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        coded = column.dictionary_encode()
+        words = coded.dictionary.to_pylist()
+        each = b"".join(hashlib.blake2b(word.encode(), digest_size=16).digest() for word in words)
+        table = np.frombuffer(each, "<u8").reshape(-1, 2) if words else np.zeros((1, 2), "<u8")
+        index = coded.indices.fill_null(0).to_numpy(zero_copy_only=False)
+        return table[index].astype(np.uint64), gone
+    if pa.types.is_floating(column.type):
+        plain = column.fill_null(0.0).to_numpy(zero_copy_only=False).astype(np.float64) + 0.0  # -0.0 is 0.0
+        one = plain.view(np.uint64)
+    elif pa.types.is_boolean(column.type):
+        one = column.fill_null(False).to_numpy(zero_copy_only=False).astype(np.uint64)
+    else:
+        one = whole_units(column).view(np.uint64)
+    return np.stack([_mixed(one + np.uint64(salt)) for salt in LANES], 1), gone
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _escaped(cell: Any) -> str:
+    text = str(cell)
+    return html.escape(text if len(text) <= WIDEST else text[: WIDEST - 1] + "\u2026")
+
+
+def _is_zone(name: str, names: Sequence[str]) -> bool:
+    return name.endswith(" zone") and name.removesuffix(" zone") in names
+
+
+def _suffix(path: Any, raw: Raw) -> str:
+    """The form that a made table has by default."""
+    if raw.dialect is not None:
+        tab = raw.dialect.delimiter == "\t"
+        return (".tsv" if tab else ".csv") + (".gz" if raw.dialect.packed else "")
+    if isinstance(path, Path) and path.suffix.lower() in (".feather", ".arrow"):
+        return ".feather"
+    return ".parquet"
+
+
+def _typed(cells: pa.Table, known: Schema) -> pa.Table:
+    """The logical cells, moments with their zone; zones of mixed offsets stay beside them as text."""
+    zones = {column.name: column.zone for column in known.columns if column.kind == "datetime" and column.zone}
+    out = cells
+    for name, zone in zones.items():
+        i = out.column_names.index(name)
+        named = pa.timestamp("us", "UTC" if zone == "mixed" else zone)
+        out = out.set_column(i, name, flat(out[name]).view(pa.int64()).view(named))
+    return out
