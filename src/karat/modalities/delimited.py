@@ -6,6 +6,7 @@ here decides how the file is written and finds the line where something is wrong
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import re
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
 from karat.errors import DataError, FitError
+from karat.modalities.plain import COLUMNS
 from karat.modalities.sampling import Sampler
 from karat.modalities.scanning import (
     HEAD,
@@ -24,6 +26,7 @@ from karat.modalities.scanning import (
     Foreign,
     OpenQuote,
     Packing,
+    blanked,
     ends,
     first_ragged,
     packing,
@@ -32,9 +35,8 @@ from karat.modalities.scanning import (
 from karat.modalities.sniffing import SINGLE, Style, encoding_of, fields, style
 from karat.modalities.table import Dialect, Raw
 
-COLUMNS = 10_000
 _BATCH = 100_000  # rows that are printed at a time
-_PYTHON = {"utf-8-sig": "utf-8", "utf8": "utf-8", "utf_8": "utf-8", "gbk": "gb18030", "gb2312": "gb18030"}
+_PYTHON = {"utf-8-sig": "utf-8", "ascii": "utf-8", "gbk": "gb18030", "gb2312": "gb18030", "utf-16": "utf-16-le"}
 
 
 def read(
@@ -54,16 +56,14 @@ def read(
     """
     if rows is not None and rows < 1:
         raise FitError(f"rows = {rows}; at least 1 was wanted.")
+    known = None if encoding is None else _known(encoding)
     packed = packing(path)
-    if encoding is not None:
-        encoding = _known(encoding)
-    elif packed.encoding:
-        encoding = packed.encoding
-    judged = False
+    if known is None or packed.mark:
+        known = packed.encoding
     try:
-        return _read(path, rows, packed, "utf-8" if encoding is None else encoding, longest, room, judged)
+        return _read(path, rows, packed, known if known else "utf-8", longest, room, False)
     except Foreign as foreign:
-        found = None if encoding == "utf-8" else encoding_of(foreign.sample[: 2**20])
+        found = None if known else encoding_of(foreign.sample[: 2**20])
         if found is None:
             raise DataError(
                 f"{path} line {foreign.line} holds bytes that are not UTF-8 (byte offset {foreign.offset}), nor "
@@ -72,13 +72,22 @@ def read(
         return _read(path, rows, packed, found, longest, room, True)
 
 
+def separated(path: Path) -> bool:
+    """Whether the text at `path` has rows of two or more fields, judged from its first lines."""
+    try:
+        found = packing(path)
+        first = next(iter(Feed(path, found, found.encoding if found.encoding else "latin-1")), b"")[:HEAD]
+    except DataError:
+        return False
+    return bool(first.strip()) and style(first).delimiter.encode() in first.lstrip().splitlines()[0]
+
+
 def _known(encoding: str) -> str:
     try:
-        b"".decode(encoding)
+        name = codecs.lookup(encoding).name
     except LookupError as error:
         raise FitError(f"encoding = {encoding!r} is not known; try utf-8, gb18030, big5, cp1252, utf-16-le.") from error
-    lower = encoding.lower()
-    return _PYTHON.get(lower, lower)
+    return _PYTHON.get(name, name)
 
 
 def _read(
@@ -214,9 +223,9 @@ class _Parser:
             if found[2] != self.delimiter:
                 break
             if len(cells) > COLUMNS:
-                line = chunk[start:].split(b"\n", 1)[0]
+                count = blanked(chunk[start:], self.delimiter, self.quote).split(b"\n", 1)[0].count(self.delimiter)
                 raise DataError(
-                    f"{self.path} has {line.count(self.delimiter) + 1:,} columns; at most {COLUMNS:,} are read. "
+                    f"{self.path} has {count + 1:,} columns; at most {COLUMNS:,} are read. "
                     "Keep the columns that matter, or swap rows and columns."
                 )
         if not self.style.header:
@@ -316,26 +325,22 @@ def _printed(cells: pa.Table, dialect: Dialect, quoted: str) -> bytes:
     """The rows of `cells` as UTF-8."""
     if not cells.num_columns:
         return b""
-    q = dialect.quote
+    q, doubled = dialect.quote, dialect.quote * 2
     borders = sorted({q, dialect.delimiter.strip(" ") if len(dialect.delimiter) > 1 else dialect.delimiter, "\n", "\r"})
     special = "[" + "".join("\\" + mark if mark in r"\]^-[" else mark for mark in borders) + "]"
     single = cells.num_columns == 1
-    empty = q + q if dialect.quoted_empty else ""
+    empty = doubled if dialect.quoted_empty else ""
     columns = []
     for name, column in zip(cells.column_names, cells.columns, strict=True):
         text = column if pa.types.is_large_string(column.type) else column.cast(pa.large_string())
         always = quoted == "all" or (quoted == "text" and name in dialect.quoted_columns)
-        inner = pc.replace_substring(text, q, q + q) if pc.any(pc.match_substring(text, q)).as_py() else text
-        if always:
-            text = pc.binary_join_element_wise(q, inner, q, "")
-        else:
-            needs = pc.or_(pc.match_substring_regex(text, special), pc.equal(text, ""))
-            if pc.any(needs).as_py():
-                text = pc.if_else(needs, pc.binary_join_element_wise(q, inner, q, ""), text)
+        needs = always if always else pc.or_(pc.match_substring_regex(text, special), pc.equal(text, ""))
+        if always or pc.any(needs).as_py():
+            inner = pc.replace_substring(text, q, doubled)
+            text = pc.if_else(needs, pc.binary_join_element_wise(_large(q), inner, _large(q), _large("")), text)
         columns.append(pc.fill_null(text, empty) if text.null_count else text)
-    end = pa.scalar(dialect.newline, pa.large_string())
     lines = columns[0] if single else pc.binary_join_element_wise(*columns, _large(dialect.delimiter))
-    lines = pc.binary_join_element_wise(lines, end, _large(""))
+    lines = pc.binary_join_element_wise(lines, _large(dialect.newline), _large(""))
     return b"".join(_characters(chunk) for chunk in lines.chunks)
 
 

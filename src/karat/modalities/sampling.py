@@ -80,8 +80,8 @@ class Sampler:
             raise ValueError("no rows were added")
         whole = pa.concat_tables(self._kept)
         if self.rows is not None and whole.num_rows > self.rows:
-            return whole.take(pa.array(spread(whole.num_rows, self.rows))).combine_chunks()
-        return whole.combine_chunks()
+            whole = whole.take(pa.array(spread(whole.num_rows, self.rows)))
+        return whole.unify_dictionaries().combine_chunks()
 
     def note(self, kept: int) -> tuple[str, ...]:
         """What a person should know: nothing, or that these are not all the rows."""

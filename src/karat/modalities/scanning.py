@@ -101,7 +101,9 @@ class _Unpacked(gzip.GzipFile):
         except EOFError as error:
             raise DataError(f"{self.name} is cut short: its gzip data end too soon. Copy or pack it again.") from error
         except (zlib.error, gzip.BadGzipFile) as error:
-            raise DataError(f"{self.name} is damaged: its gzip data cannot be unpacked. Copy or pack it again.") from error
+            raise DataError(
+                f"{self.name} is damaged: its gzip data cannot be unpacked. Copy or pack it again."
+            ) from error
 
 
 def _opened(path: Path, packed: bool) -> BinaryIO:

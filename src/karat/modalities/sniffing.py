@@ -113,9 +113,7 @@ def style(head: bytes, tabbed: bool = False) -> Style:
     if spaced:
         lines = [[cell.lstrip(" ") for cell in row] for row in lines]
     header = _has_header(lines)
-    quoted, columns, header_quoted, empty_quoted = "minimal", (), False, False
-    if quote in text:
-        quoted, columns, header_quoted, empty_quoted = _quoting(text, delimiter, quote, header)
+    quoted, columns, header_quoted, empty_quoted = _quoting(text, delimiter, quote, header)
     cells = Counter(
         "," if _DECIMAL_COMMA.fullmatch(cell) else "." for row in lines[1:] for cell in row
         if _DECIMAL_COMMA.fullmatch(cell) or _DECIMAL_POINT.fullmatch(cell)
@@ -240,9 +238,11 @@ def fields(delimiter: bytes, quote: bytes) -> re.Pattern[bytes]:
 
 def _quoting(text: str, delimiter: str, quote: str, header: bool) -> tuple[str, tuple[int, ...], bool, bool]:
     """(quoted, quoted_columns, header_quoted, empty_quoted) of the first 64 kB."""
+    if quote not in text:
+        return "minimal", (), False, False
     chunk = text[: 2**16].encode()
     cut = chunk.rfind(b"\n")
-    chunk = chunk[: cut + 1] if 0 < cut and len(text) > 2**16 else chunk
+    chunk = chunk[: cut + 1] if cut > 0 and len(text) > 2**16 else chunk
     q, d = quote.encode(), delimiter.encode()
     row = column = 0
     filled, always, needless = Counter[int](), Counter[int](), Counter[int]()
@@ -267,5 +267,5 @@ def _quoting(text: str, delimiter: str, quote: str, header: bool) -> tuple[str, 
         if end != d:
             row, column = row + (not blank_line), 0
     columns = tuple(j for j in sorted(filled) if filled[j] == always[j] and needless[j])
-    quoted = "minimal" if not columns else "all" if len(columns) == len(filled) else "text"
+    quoted = "minimal" if not columns else "all" if filled == always else "text"
     return quoted, columns, head[1] > head[0], empty[1] > 0 and empty[0] == 0

@@ -1,0 +1,273 @@
+"""Whatever holds a table, opened: delimited files, Parquet, Arrow, data frames in memory, SQLite, DuckDB, PostgreSQL."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.feather as feather
+import pyarrow.ipc as ipc
+import pyarrow.parquet as pq
+
+from karat.errors import DataError, FitError
+from karat.modalities import delimited
+from karat.modalities.plain import check, is_binary
+from karat.modalities.sampling import Sampler
+from karat.modalities.sql import is_url, read_database, without_password
+from karat.modalities.table import Dialect, Raw
+
+__all__ = ["DATABASES", "SUFFIXES", "open_table", "recognises", "without_password", "write"]
+
+TEXT = (".csv", ".tsv", ".tab", ".psv", ".txt")
+ARROW = (".feather", ".arrow", ".ipc")
+DATABASES = (".db", ".sqlite", ".sqlite3", ".duckdb")
+SUFFIXES = (*TEXT, *(f"{suffix}.gz" for suffix in TEXT), ".parquet", *ARROW, *DATABASES)
+_DELIMITERS = {".tsv": "\t", ".tab": "\t", ".psv": "|"}
+_PICTURES = re.compile(r"(^|_)(image|img|picture|photo|pixel|jpe?g|png)s?($|_|\d)", re.I)
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix in small letters, with what is before .gz."""
+    name = path.name.lower()
+    packed = ".gz" if name.endswith(".gz") else ""
+    return Path(name.removesuffix(".gz")).suffix + packed
+
+
+def recognises(source: Any) -> bool:
+    """Whether `source` looks like a table: by its type, its suffix or its first bytes; a table of pictures is none."""
+    if is_url(source) or _is_frame(source):
+        return True
+    if not isinstance(source, str | Path):
+        return False
+    path = Path(source)
+    suffix = suffix_of(path)
+    if suffix not in SUFFIXES or not path.is_file():
+        return False
+    if suffix in DATABASES:
+        with path.open("rb") as file:
+            start = file.read(16)
+        return start[:15] == b"SQLite format 3" or start[8:12] == b"DUCK"
+    if suffix == ".parquet":
+        try:
+            return not _pictures(pq.read_schema(path))
+        except (OSError, pa.ArrowException):
+            return True  # damaged: opening it says so
+    if suffix.startswith(".txt"):
+        return delimited.separated(path)
+    return True
+
+
+def _pictures(schema: pa.Schema) -> list[str]:
+    """The columns that hold encoded pictures, as Hugging Face writes them."""
+    found = []
+    for column in schema:
+        kind = column.type
+        if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+            kind = kind.field("bytes").type
+        if is_binary(kind) and _PICTURES.search(column.name):
+            found.append(column.name)
+    return found
+
+
+def _is_frame(source: object) -> bool:
+    if isinstance(source, type | str | Path):
+        return False
+    if isinstance(source, pa.Table | pa.RecordBatch) or hasattr(source, "__arrow_c_stream__"):
+        return (
+            not isinstance(source, pa.Array | pa.ChunkedArray)
+            and _module(source) + type(source).__name__ != "pandasSeries"
+        )
+    return _module(source) in ("pandas", "polars") and type(source).__name__ in ("DataFrame", "LazyFrame")
+
+
+def _module(source: object) -> str:
+    for kind in type(source).__mro__:
+        root = kind.__module__.partition(".")[0]
+        if root in ("pandas", "polars"):
+            return root
+    return ""
+
+
+def open_table(source: Any, options: Mapping[str, Any]) -> Raw:
+    """The table that `source` holds: a path, a postgresql:// URL, a data frame (pandas, polars, Arrow).
+
+    options: "query" (one SELECT) or "table" for databases; "rows", at most so many, spread evenly; "encoding" of a
+    delimited file where it should not be judged; others are not looked at. A table that would take more than a
+    quarter of the free memory is sampled, and `Raw.total` and a note say so.
+    Raises DataError naming the file and line, row or column that cannot be read; FitError for options that do not fit.
+    """
+    rows = options.get("rows")
+    if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 1):
+        raise FitError(f"rows = {rows!r}; a whole number of at least 1 was wanted.")
+    if is_url(source):
+        return read_database(source, options.get("query"), options.get("table"), rows)
+    if isinstance(source, str | Path):
+        return _open_path(Path(source), options, rows)
+    if _is_frame(source):
+        return _open_frame(source, options, rows)
+    raise DataError(
+        f"a {type(source).__name__} was given; a path, a postgresql:// URL or a data frame (pandas, polars, Arrow) was wanted."
+    )
+
+
+def _open_path(path: Path, options: Mapping[str, Any], rows: int | None) -> Raw:
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; one file that holds a table was wanted.")
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file.")
+    suffix = suffix_of(path)
+    with path.open("rb") as file:
+        start = file.read(16)
+    if suffix in DATABASES or start[:15] == b"SQLite format 3" or start[8:12] == b"DUCK":
+        return read_database(path, options.get("query"), options.get("table"), rows)
+    _unasked(options, str(path))
+    if suffix == ".parquet":
+        return _open_parquet(path, rows)
+    if suffix in ARROW:
+        return _open_arrow(path, rows)
+    if suffix == ".gz" or suffix in TEXT or suffix.removesuffix(".gz") in TEXT or not suffix:
+        return delimited.read(path, rows, encoding=options.get("encoding"))
+    raise DataError(f"{path} ends in {suffix}; tables end in {', '.join(SUFFIXES)}.")
+
+
+def _unasked(options: Mapping[str, Any], place: str) -> None:
+    for name in ("query", "table"):
+        if options.get(name) is not None:
+            raise FitError(f"a {name} was given, and {place} is not a database. Leave it out.")
+
+
+def _open_parquet(path: Path, rows: int | None) -> Raw:
+    try:
+        with pq.ParquetFile(path) as file:
+            check(file.schema_arrow, str(path))
+            return _gathered(file.iter_batches(), file.schema_arrow, "parquet", str(path), rows)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} is cut short or damaged, or not Parquet ({_first(error)}). Copy it again.") from error
+
+
+def _open_arrow(path: Path, rows: int | None) -> Raw:
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+        if start[:4] == b"FEA1":
+            table = feather.read_table(path)
+            check(table.schema, str(path))
+            return _gathered(table.to_batches(), table.schema, "parquet", str(path), rows)
+        with pa.memory_map(str(path)) as mapped:
+            if start[:6] != b"ARROW1":
+                stream = ipc.open_stream(mapped)
+                check(stream.schema, str(path))
+                return _gathered(stream, stream.schema, "parquet", str(path), rows)
+            whole = ipc.open_file(mapped)
+            check(whole.schema, str(path))
+            batches = (whole.get_batch(i) for i in range(whole.num_record_batches))
+            return _gathered(batches, whole.schema, "parquet", str(path), rows)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} is cut short or damaged, or not Arrow ({_first(error)}). Copy it again.") from error
+
+
+def _open_frame(source: Any, options: Mapping[str, Any], rows: int | None) -> Raw:
+    place = f"the {_module(source)} data frame".replace("  ", " ")
+    _unasked(options, place)
+    try:
+        if _module(source) == "pandas":
+            table = _from_pandas(source)
+        elif _module(source) == "polars":
+            table = (source.collect() if type(source).__name__ == "LazyFrame" else source).to_arrow()
+        else:
+            table = source if isinstance(source, pa.Table) else pa.table(source)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise DataError(f"{place} cannot be read: {_first(error)}. Give each column values of one type.") from error
+    check(table.schema, place)
+    return _gathered(table.to_batches(), table.schema, "frame", place, rows, room=2**62)  # it is in memory already
+
+
+def _from_pandas(frame: Any) -> pa.Table:
+    """A pandas frame with its named index levels as the first columns and the others dropped."""
+    named = [str(name) for name in frame.index.names if name is not None]
+    table = pa.Table.from_pandas(frame, preserve_index=bool(named))
+    first = [name for name in named if name in table.column_names]
+    return table.select([*first, *(name for name in table.column_names if name not in first)])
+
+
+def _first(error: Exception) -> str:
+    said = str(error).strip()
+    return said.splitlines()[0].rstrip(".") if said else type(error).__name__
+
+
+def _gathered(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, source: str, place: str, rows: int | None,
+    room: int | None = None,
+) -> Raw:  # fmt: skip
+    """All rows, or as many as fit, without the index columns that pandas made up."""
+    sampler = Sampler(rows, room)
+    for batch in batches:
+        sampler.add(pa.Table.from_batches([batch], schema=schema))
+    if not sampler.total:
+        raise DataError(
+            f"{place} has the columns {', '.join(schema.names[:5])} and no rows; rows to learn from were wanted."
+        )
+    cells = _flat(sampler.table())
+    unnamed = [name for name in cells.column_names if re.fullmatch(r"__index_level_\d+__", name)]
+    if unnamed and len(unnamed) < cells.num_columns:
+        cells = cells.drop_columns(unnamed)
+    cells = cells.replace_schema_metadata(_metadata(cells))
+    total = sampler.total if cells.num_rows < sampler.total else None
+    return Raw(cells, source, place, None, total, sampler.note(cells.num_rows))
+
+
+def _flat(table: pa.Table) -> pa.Table:
+    """Views of strings become strings: few of Arrow's functions know views."""
+    fields = [
+        column.with_type(pa.large_string()) if pa.types.is_string_view(column.type) else column
+        for column in table.schema
+    ]
+    return table.cast(pa.schema(fields, table.schema.metadata))
+
+
+def _metadata(table: pa.Table) -> dict[bytes, bytes] | None:
+    """The table's metadata, with pandas' notes on columns and index cut to what any number of these rows may have."""
+    if not table.schema.metadata:
+        return None
+    kept = dict(table.schema.metadata)
+    try:
+        notes = json.loads(kept[b"pandas"])
+        notes["index_columns"] = [name for name in notes["index_columns"] if name in table.column_names]
+        notes["columns"] = [note for note in notes["columns"] if note["field_name"] in table.column_names]
+    except (KeyError, TypeError, ValueError):  # not written by pandas
+        kept.pop(b"pandas", None)
+    else:
+        kept[b"pandas"] = json.dumps(notes, sort_keys=True).encode()
+    return kept
+
+
+def write(printed: pa.Table, suffix: str, dialect: Dialect | None = None) -> bytes:
+    """`printed` as the bytes of a file whose name ends in `suffix`; the same rows give the same bytes.
+
+    dialect: how a delimited file is written, its own packing aside: that follows the suffix; by default commas (tabs
+    for .tsv, bars for .psv). Parquet and Arrow keep the types, and the metadata that pandas reads.
+    Raises FitError for a suffix that is not written.
+    """
+    suffix = suffix.lower()
+    text = suffix.removesuffix(".gz")
+    if text in TEXT:
+        if dialect is None:
+            dialect = Dialect(delimiter=_DELIMITERS.get(text, ","))
+        return delimited.write(printed, replace(dialect, packed=suffix.endswith(".gz")))
+    out = io.BytesIO()
+    printed = printed.replace_schema_metadata(_metadata(printed))
+    if suffix == ".parquet":
+        pq.write_table(printed, out)
+    elif suffix in ARROW:
+        with ipc.new_file(out, printed.schema) as file:
+            file.write_table(printed)
+    else:
+        writable = ", ".join((*TEXT, ".parquet", *ARROW))
+        raise FitError(f"tables are not written as {suffix}; {writable} (text also with .gz) are.")
+    return out.getvalue()

@@ -1,0 +1,345 @@
+"""Tables out of databases: SQLite, DuckDB and PostgreSQL, read-only, one SELECT, and never a password in what is kept.
+
+URLs are libpq's, https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from karat.errors import DataError, FitError
+from karat.modalities.plain import check
+from karat.modalities.sampling import Sampler
+from karat.modalities.table import Raw
+
+SCHEMES = ("postgresql://", "postgres://")
+ROWS = 20_000  # fetched at a time
+_EXTRA = "pip install 'karat[sql]'"
+_QUIET = re.compile(  # what may hold a semicolon that ends nothing
+    r"--[^\n]*|/\*.*?\*/|\b[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|(\$\w*\$).*?\1", re.S
+)
+
+
+def is_url(source: object) -> bool:
+    """Whether `source` is the URL of a database server."""
+    return isinstance(source, str) and source.lower().startswith(SCHEMES)
+
+
+def without_password(url: str) -> str:
+    """`url` without the password that it may hold before its host or among its parameters."""
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        return url
+    head, question, query = rest.partition("?")
+    if question and "@" not in head and "@" in query and not re.match(r"\w+=", query):
+        head, question, query = rest, "", ""  # a password with an unescaped question mark
+    user, at, host = head.rpartition("@")
+    kept = [pair for pair in query.split("&") if not re.match(r"(ssl)?password=", unquote(pair), re.I)]
+    query = "?" + "&".join(kept) if question and any(kept) else ""
+    return f"{scheme}://{user.partition(':')[0]}{at}{host}{query}"
+
+
+def single_select(query: str) -> str:
+    """`query` without comments and a final semicolon; raises FitError unless it is one SELECT (or WITH ... SELECT)."""
+
+    def quiet(found: re.Match[str]) -> str:
+        return " " if found[0].startswith(("--", "/*")) else found[0]
+
+    text = _QUIET.sub(quiet, query).strip().rstrip("; \t\r\n")
+    bare = _QUIET.sub("''", text)
+    word = re.match(r"[\s(]*(\w*)", bare)
+    if ";" in bare or word is None or word[1].upper() not in ("SELECT", "WITH"):
+        shown = " ".join(query.split())
+        raise FitError(f"the query {shown[:60]!r} is not a single SELECT; one SELECT or WITH ... SELECT was wanted.")
+    return text
+
+
+class _Database(ABC):
+    """An open database."""
+
+    @abstractmethod
+    def tables(self) -> list[str]:
+        """The tables and views, as `table` names them."""
+
+    @abstractmethod
+    def batches(self, query: str) -> Iterator[pa.Table]:
+        """The rows of one SELECT, some at a time, always of the same types."""
+
+    def whole(self, table: str) -> str:
+        """The query for all of a table."""
+        return f"SELECT * FROM {quoted(table)}"
+
+
+def quoted(name: str) -> str:
+    """A name as SQL's identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _unique(names: Sequence[str], place: str) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise DataError(f"{place} gives the column {name!r} twice; rename one in the query (AS).")
+        seen.add(name)
+
+
+def _no_bytes(names: Sequence[str], place: str, kind: str) -> None:
+    if names:
+        raise DataError(
+            f"{place}: the column {', '.join(names)} holds {kind}; plain values were wanted. Leave it out of the query, "
+            "or select what it holds as columns."
+        )
+
+
+class _SQLite(_Database):
+    def __init__(self, path: Path) -> None:
+        self.place = str(path)
+        self.connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        self.connection.execute("PRAGMA query_only = on")
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def tables(self) -> list[str]:
+        found = self.connection.execute(
+            "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
+            "ORDER BY name"
+        )
+        return [str(name) for (name,) in found]
+
+    def batches(self, query: str) -> Iterator[pa.Table]:
+        cursor = self.connection.execute(query)
+        names = [str(column[0]) for column in cursor.description]
+        _unique(names, self.place)
+        types = self._types(query, names)
+        schema = pa.schema(list(zip(names, types, strict=True)))
+        while rows := cursor.fetchmany(ROWS):
+            columns = []
+            for values, kind in zip(zip(*rows, strict=True), types, strict=True):
+                if kind == pa.string():
+                    values = tuple(v if v is None or isinstance(v, str) else str(v) for v in values)
+                columns.append(pa.array(values, kind))
+            yield pa.Table.from_arrays(columns, schema=schema)
+
+    def _types(self, query: str, names: list[str]) -> list[pa.DataType]:
+        """SQLite types values, not columns: a column is of the narrowest type that holds them all."""
+        types: list[pa.DataType] = []
+        blobs = []
+        for start in range(0, len(names), 100):
+            part = names[start : start + 100]
+            asked = ", ".join(
+                f"max(typeof({quoted(name)}) = '{kind}')"
+                for name in part
+                for kind in ("integer", "real", "text", "blob")
+            )
+            row: tuple[Any, ...] = self.connection.execute(f"SELECT {asked} FROM ({query}\n)").fetchone()
+            found = [bool(value) for value in row]
+            for j, name in enumerate(part):
+                integer, real, text, blob = found[4 * j : 4 * j + 4]
+                if blob:
+                    blobs.append(name)
+                types.append(pa.string() if text or not (integer or real) else pa.float64() if real else pa.int64())
+        _no_bytes(blobs, self.place, "bytes (BLOB)")
+        return types
+
+
+class _DuckDB(_Database):
+    def __init__(self, path: Path) -> None:
+        try:
+            import duckdb
+        except ImportError as error:
+            raise FitError(f"{path} is a DuckDB database, which needs an extra to be read: {_EXTRA}.") from error
+        self.place = str(path)
+        asked: dict[str, Any] = {
+            "python_enable_replacements": "false"
+        }  # a query sees the database, not the caller's variables
+        self.connection = duckdb.connect(str(path), read_only=True, config=asked)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def tables(self) -> list[str]:
+        found = self.connection.execute(
+            "SELECT CASE WHEN table_schema = 'main' THEN table_name ELSE table_schema || '.' || table_name END "
+            "FROM information_schema.tables ORDER BY 1"
+        ).fetchall()
+        return [str(name) for (name,) in found]
+
+    def whole(self, table: str) -> str:
+        return _schema_whole(table, self.tables())
+
+    def batches(self, query: str) -> Iterator[pa.Table]:
+        relation = self.connection.sql(query)
+        _unique(list(relation.columns), self.place)
+        newer = hasattr(relation, "to_arrow_reader")
+        reader = relation.to_arrow_reader(ROWS) if newer else relation.fetch_arrow_reader(ROWS)
+        check(reader.schema, self.place)
+        for batch in reader:
+            yield pa.Table.from_batches([batch])
+
+
+def _schema_whole(table: str, tables: list[str]) -> str:
+    schema, dot, name = table.partition(".")
+    return f"SELECT * FROM {quoted(schema)}.{quoted(name)}" if dot else f"SELECT * FROM {quoted(table)}"
+
+
+# PostgreSQL's types by number (pg_type.oid), where Arrow has the same; numeric is apart, whatever else prints as text.
+_ARROW = {
+    16: pa.bool_(), 20: pa.int64(), 21: pa.int16(), 23: pa.int32(), 26: pa.int64(), 700: pa.float32(), 701: pa.float64(),
+    1082: pa.date32(), 1083: pa.time64("us"), 1114: pa.timestamp("us"), 1184: pa.timestamp("us", "UTC"),
+}  # fmt: skip
+_NUMERIC, _BYTES, _JSON = 1700, 17, (114, 3802)
+
+
+class _PostgreSQL(_Database):
+    def __init__(self, url: str) -> None:
+        self.place = without_password(url)
+        try:
+            import psycopg
+        except ImportError as error:
+            raise FitError(f"{self.place} is a PostgreSQL database, which needs an extra: {_EXTRA}.") from error
+        self.connection = psycopg.connect(url, connect_timeout=10, application_name="karat")
+        self.connection.read_only = True
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def tables(self) -> list[str]:
+        found = self.connection.execute(
+            "SELECT CASE WHEN table_schema = 'public' THEN table_name ELSE table_schema || '.' || table_name END "
+            "FROM information_schema.tables WHERE table_schema NOT IN ('pg_catalog', 'information_schema') ORDER BY 1"
+        ).fetchall()
+        return [str(name) for (name,) in found]
+
+    def whole(self, table: str) -> str:
+        return _schema_whole(table, self.tables())
+
+    def batches(self, query: str) -> Iterator[pa.Table]:
+        looked = self.connection.execute(f"SELECT * FROM ({query}\n) AS karat LIMIT 0".encode())
+        found = list(looked.description or ())
+        names = [column.name for column in found]
+        _unique(names, self.place)
+        _no_bytes([column.name for column in found if column.type_code == _BYTES], self.place, "bytes (bytea)")
+        nested = [column.name for column in found if column.type_code in _JSON or column.type_display.endswith("[]")]
+        _no_bytes(nested, self.place, "nested values (json or arrays)")
+        types = [
+            self._numeric(query, column) if column.type_code == _NUMERIC else _ARROW.get(column.type_code, pa.string())
+            for column in found
+        ]
+        schema = pa.schema(list(zip(names, types, strict=True)))
+        with self.connection.cursor(name="karat") as cursor:
+            cursor.execute(query.encode())
+            while rows := cursor.fetchmany(ROWS):
+                columns = []
+                for values, kind in zip(zip(*rows, strict=True), types, strict=True):
+                    if kind == pa.string():
+                        values = tuple(v if v is None or isinstance(v, str) else str(v) for v in values)
+                    elif kind == pa.float64():
+                        values = tuple(None if v is None else float(v) for v in values)
+                    columns.append(pa.array(values, kind))
+                yield pa.Table.from_arrays(columns, schema=schema)
+
+    def _numeric(self, query: str, column: Any) -> pa.DataType:
+        """decimal128 as declared, or wide enough for what is there; float64 where nothing is."""
+        if column.precision is not None:
+            places = 0 if column.scale is None else column.scale
+            return pa.decimal128(column.precision, places) if column.precision <= 38 else pa.float64()
+        name = quoted(column.name)
+        digits = f"length(trunc(abs({name}))::text)"
+        asked = f"SELECT max(scale({name})), max({digits}), bool_or({name} = 'NaN') FROM ({query}\n) AS karat"
+        row = self.connection.execute(asked.encode()).fetchone()
+        places, whole, strange = row if row is not None else (None, None, None)
+        if strange or places is None or whole is None or whole + places > 38:
+            return pa.float64()
+        return pa.decimal128(38, places)
+
+
+def read_database(place: str | Path, query: object, table: object, rows: int | None) -> Raw:
+    """One table, or the rows of one query, of the database at a path or URL; exactly one of the two is to be given.
+
+    Raises FitError where neither or both are, listing the tables, or where an extra is missing; DataError for a
+    database that cannot be read. What is said, and what is kept, never holds the password.
+    """
+    for name, value in (("query", query), ("table", table)):
+        if value is not None and not isinstance(value, str):
+            raise FitError(f"{name} = {value!r}; text was wanted.")
+    if query is not None and table is not None:
+        raise FitError("both a query and a table were given; one of them was wanted.")
+    select = single_select(str(query)) if query is not None else None
+    shown = str(place) if isinstance(place, Path) else without_password(place)
+    try:
+        with closing(_open(place)) as database:
+            if select is None:
+                select = database.whole(_chosen(database, shown, table))
+            sampler = Sampler(rows)
+            for batch in database.batches(select):
+                sampler.add(batch)
+    except (FitError, DataError):
+        raise
+    except Exception as error:  # each driver has its own; all say something of the database
+        if not _of_driver(error):
+            raise
+        raise DataError(f"{shown} cannot be read: {_scrubbed(error, place)}") from None
+    if not sampler.total:
+        raise DataError(
+            f"{shown}: the {'table' if query is None else 'query'} has no rows; rows to learn from were wanted."
+        )
+    cells = sampler.table()
+    total = sampler.total if cells.num_rows < sampler.total else None
+    where = f"{shown}, table {table}" if table is not None else f"{shown}, a query"
+    return Raw(cells, "sql", where, None, total, sampler.note(cells.num_rows))
+
+
+def _open(place: str | Path) -> Any:
+    if not isinstance(place, Path):
+        return _PostgreSQL(place)
+    with place.open("rb") as file:
+        start = file.read(16)
+    if start[:15] == b"SQLite format 3":
+        return _SQLite(place)
+    if start[8:12] == b"DUCK":
+        return _DuckDB(place)
+    what = "is empty" if not start else "is neither an SQLite nor a DuckDB database"
+    raise DataError(f"{place} {what}; one of these was wanted.")
+
+
+def _chosen(database: _Database, shown: str, table: object) -> str:
+    tables = database.tables()
+    if table in tables:
+        return str(table)
+    listed = ", ".join(tables[:20]) + (f" and {len(tables) - 20} more" if len(tables) > 20 else "")
+    if not tables:
+        raise DataError(f"{shown} holds no tables.")
+    if table is None:
+        raise FitError(f"{shown} holds the tables {listed}. Name one (data.table), or give a query (data.query).")
+    near = difflib.get_close_matches(str(table), tables, 1)
+    meant = f" Did you mean {near[0]}?" if near else ""
+    raise FitError(f"{shown} has no table {table!r}; it holds {listed}.{meant}")
+
+
+def _of_driver(error: Exception) -> bool:
+    driver = type(error).__module__.partition(".")[0] in ("sqlite3", "duckdb", "_duckdb", "psycopg")
+    return driver or isinstance(error, OSError | pa.ArrowInvalid | UnicodeDecodeError)
+
+
+def _scrubbed(error: Exception, place: str | Path) -> str:
+    """What a driver said, on one line, without any piece of the password."""
+    said = " ".join(str(error).split())[:300]
+    if isinstance(place, Path):
+        return said
+    user, _, secret = place.partition("://")[2].rpartition("@")[0].partition(":")
+    secrets = {secret, unquote(secret), *re.findall(r"password=([^&]*)", place), *re.split(r"[@/?#:]", secret)}
+    for piece in sorted(secrets, key=len, reverse=True):
+        if piece and piece != user:
+            said = said.replace(piece, "***")
+    return said
