@@ -21,7 +21,10 @@ ENTRIES = 32  # choices that stand for a number, with its place between them, am
 NAMED = 64  # values of a category that have a choice of their own among fields
 VOCABULARY = 100_000  # values of a category that are learned
 FEWEST = 5  # rows in a bin where nearly every value differs, so that none stands alone
-KNOTS = 8  # pieces of a bin's quantile function
+KNOTS = 8  # most pieces of a bin's quantile function
+ROWS_A_PIECE = (
+    12  # fewer rows follow the training values so closely that these come out again more often than by chance
+)
 FINE_KNOTS = 64  # the same where there are few bins
 REPEATED = 3  # mean count of a bin's values from which they are drawn as they are
 WEEKDAYS_FROM = 100  # dates that must agree before days of the week count as never used
@@ -224,17 +227,23 @@ class Scale:
         g, m = group[mine], mass[group[mine]]
         below = (rows[:-1][mine] - rows[first[g]]) / m
         above = (rows[1:][mine] - rows[first[g]]) / m - GAP
-        b = np.flatnonzero(~stair)
-        share = np.linspace(0, 1, knots + 1)
-        place = rows[first[b]][:, None] + share * (mass[b] - 1)[:, None]
-        smooth = np.interp(place, np.arange(rows[-1]), np.repeat(v, c)) if len(b) else np.empty((0, knots + 1))
-        if whole and len(b):
-            smooth[:, 0] -= 0.499
-            smooth[:, -1] += 0.499
-        at = np.concatenate([g + below, g + above, (b[:, None] + share * (1 - GAP)).ravel()])
-        value = np.concatenate([v[mine], v[mine], smooth.ravel()])
-        order = np.argsort(at, kind="stable")
-        return cls(at[order], value[order], v[first], v[last], mass, whole)
+        at, value = [g + below, g + above], [v[mine], v[mine]]
+        every = np.repeat(v, c)
+        pieces = np.clip(mass // ROWS_A_PIECE, 1, knots)
+        pieces[[0, -1]] = np.minimum(mass[[0, -1]], knots)  # tails are long: what is even inside a bin is not so there
+        for k in np.unique(pieces[~stair]):
+            b = np.flatnonzero(~stair & (pieces == k))
+            share = np.linspace(0, 1, k + 1)
+            place = rows[first[b]][:, None] + share * (mass[b] - 1)[:, None]
+            smooth = np.interp(place, np.arange(len(every)), every)
+            if whole:
+                smooth[:, 0] -= 0.499
+                smooth[:, -1] += 0.499
+            at.append((b[:, None] + share * (1 - GAP)).ravel())
+            value.append(smooth.ravel())
+        ends, values = np.concatenate(at), np.concatenate(value)
+        order = np.argsort(ends, kind="stable")
+        return cls(ends[order], values[order], v[first], v[last], mass, whole)
 
     @property
     def size(self) -> int:

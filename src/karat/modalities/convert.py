@@ -15,6 +15,10 @@ from karat.modalities.columns import LOGICAL, Column, Schema
 from karat.modalities.expressions import moment
 from karat.modalities.table import Raw
 
+EXAMPLES = {
+    "integer": "17", "decimal": "17.5", "date": "2024-01-31", "datetime": "2024-01-31 12:00:00", "time": "12:00:00",
+}  # fmt: skip
+
 
 def logical(column: Column) -> pa.DataType:
     """The Arrow type of the column in a `Table`."""

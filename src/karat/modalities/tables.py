@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,14 +16,15 @@ import torch
 from torch import Tensor
 
 from karat.errors import DataError, FitError
-from karat.modalities import schema, sources, values
-from karat.modalities.codec import Codec, Contents
-from karat.modalities.coding import NUMBERS, flat, present, whole_units
+from karat.modalities import schema, sources, sql, values
+from karat.modalities.codec import Asked, Codec, Contents
+from karat.modalities.coding import NUMBERS, flat, present
 from karat.modalities.columns import SENSITIVE, Schema
 from karat.modalities.conditions import Condition, Given, given_cells, parse_given, pin_conditions, put_back
 from karat.modalities.constraints import check, compile_rules
 from karat.modalities.convert import as_kind, parsed_cells
 from karat.modalities.expressions import cells_of, unknown
+from karat.modalities.digests import row_digests
 from karat.modalities.layout import Layout
 from karat.modalities.parts import Choice, Computed, Constant, Number, Presence
 from karat.modalities.table import Dialect, Raw, Table
@@ -34,8 +34,6 @@ SHOWN = 20  # rows of a sheet
 WIDEST = 60  # characters of a cell in it
 MASK = "\u2022\u2022\u2022"
 FORMS = (".csv", ".csv.gz", ".tsv", ".parquet", ".feather")
-LANES = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
-NOTHING = (0x165667B19E3779F9, 0x27D4EB2F165667C5)  # what a missing cell hashes to
 
 
 @dataclass(frozen=True)
@@ -69,6 +67,26 @@ class Tables(Codec):
     @classmethod
     def recognises(cls, path: Any) -> bool:
         return bool(sources.recognises(path))
+
+    @classmethod
+    def place(cls, source: Any) -> str:
+        if isinstance(source, str | Path):
+            return sql.without_password(str(source)) if sql.is_url(source) else str(source)
+        return f"a {type(source).__name__}"
+
+    @classmethod
+    def form(cls, records: Table) -> tuple[Any, ...]:
+        return (
+            "table",
+            *(
+                f"{name}:{kind}"
+                for name, kind in zip(records.cells.column_names, records.cells.schema.types, strict=True)
+            ),
+        )
+
+    def traits(self) -> dict[str, Any]:
+        """How many columns there are, and how many of them a generator learns."""
+        return {"width": len(self.schema.columns), "learned": len(self.layout.coded)}
 
     @classmethod
     def read(cls, path: Any, options: Mapping[str, Any]) -> Contents:
@@ -113,7 +131,14 @@ class Tables(Codec):
         records = contents.records
         if not len(train):
             raise DataError("the table has no rows to learn from.")
-        return cls(records.facts, Layout.fit(records.facts.schema, records[train].cells))
+        cells = records[train].cells
+        # What made values are like was learned from all rows; only an identifier may know them all, to go on behind them.
+        forgotten = tuple(
+            replace(column, learned={}) if column.made and column.kind != "identifier" else column
+            for column in records.facts.schema.columns
+        )
+        known = schema.learn(replace(records.facts.schema, columns=forgotten), cells)
+        return cls(replace(records.facts, schema=known), Layout.fit(known, cells))
 
     @property
     def wholes(self) -> tuple[str, ...]:
@@ -347,6 +372,37 @@ class Tables(Codec):
         cells = given.cells if isinstance(given, Table) else given
         return Table(put_back(self.layout, decoded.cells, cells, rng), self.origin)
 
+    def ask(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Asked:
+        """Given cells of `n` rows, or of as many as the file `given` has; `balance` names a column of few values.
+
+        Raises DataError for what is not known, FitError for a column that cannot be balanced.
+        """
+        if given is not None and "=" not in given.split(",")[0] or given is not None and Path(given).is_file():
+            rows = self.partial(Path(given))
+            if balance is not None:
+                raise FitError("--balance and a file of partial rows both say what the rows hold; give one of them.")
+            return Asked(self.pin_rows(rows, rng), lambda made: self.restore_given(made, rows, rng))
+        conditions = {} if given is None else self.given(given)
+        if balance is None:
+            return Asked(self.pin(conditions, n, rng), lambda made: self.restore_given(made, conditions, rng))
+        values = dict(zip(self.viewed.names, self.viewed.choices, strict=True)).get(balance)
+        if not values:
+            few = [name for name, held in zip(self.viewed.names, self.viewed.choices, strict=True) if held]
+            raise FitError(f"--balance {balance}: {unknown(balance, few)}")
+        turn = rng.permutation(np.arange(n) % len(values))
+        wanted = [{**conditions, **self.given(f"{balance}={_quoted(value)}")} for value in values]
+        cells = torch.full((n, len(self._spaces[0].sizes)), -1, dtype=torch.long)
+        for i, one in enumerate(wanted):
+            mine = np.flatnonzero(turn == i)
+            cells[mine] = self.pin(one, len(mine), rng)
+
+        def restore(made: Table) -> Table:
+            parts = [self.restore_given(made[np.flatnonzero(turn == i)], one, rng) for i, one in enumerate(wanted)]
+            back = np.argsort(np.concatenate([np.flatnonzero(turn == i) for i in range(len(wanted))]))
+            return Table(pa.concat_tables([part.cells for part in parts]), self.origin)[back]
+
+        return Asked(cells, restore)
+
     def sheet(self, records: Table, columns: int) -> bytes:
         """Up to 20 rows as an HTML table, printed as in the file; e-mails, names and the like are masked always."""
         shown = self.printed(records[:SHOWN])
@@ -378,46 +434,12 @@ class Tables(Codec):
 
     @classmethod
     def digests(cls, records: Table) -> np.ndarray:
-        """uint64 `[n, 2]`: a hash of 128 bits of each row over all columns; equal rows, equal digests.
-
-        Words are hashed by BLAKE2b and numbers by their bits; columns are mixed by splitmix64's finaliser
-        (https://doi.org/10.1145/2714064.2660195). It tells rows apart, and is no seal against a forger.
-        """
-        out = np.empty((len(records), 2), "<u8")
-        bits = [_bits(flat(column)) for column in records.cells.columns]
-        for lane, salt in enumerate(LANES):
-            total = np.full(len(records), salt, np.uint64)
-            for mine, gone in bits:
-                cell = np.where(gone, np.uint64(NOTHING[lane]), mine[:, lane])
-                total = _mixed(total * np.uint64(0xFF51AFD7ED558CCD) + cell)
-            out[:, lane] = total
-        return out
+        """uint64 `[n, 2]`: a hash of 128 bits of each row over all columns; equal rows, equal digests."""
+        return row_digests(records.cells)
 
 
-def _mixed(x: np.ndarray) -> np.ndarray:
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(x ^ (x >> np.uint64(31)))
-
-
-def _bits(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """uint64 [n, 2] of each cell, and bool [n] where it is missing."""
-    gone = ~present(column)
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        coded = column.dictionary_encode()
-        words = coded.dictionary.to_pylist()
-        each = b"".join(hashlib.blake2b(word.encode(), digest_size=16).digest() for word in words)
-        table = np.frombuffer(each, "<u8").reshape(-1, 2) if words else np.zeros((1, 2), "<u8")
-        index = coded.indices.fill_null(0).to_numpy(zero_copy_only=False)
-        return table[index].astype(np.uint64), gone
-    if pa.types.is_floating(column.type):
-        plain = column.fill_null(0.0).to_numpy(zero_copy_only=False).astype(np.float64) + 0.0  # -0.0 is 0.0
-        one = plain.view(np.uint64)
-    elif pa.types.is_boolean(column.type):
-        one = column.fill_null(False).to_numpy(zero_copy_only=False).astype(np.uint64)
-    else:
-        one = whole_units(column).view(np.uint64)
-    return np.stack([_mixed(one + np.uint64(salt)) for salt in LANES], 1), gone
+def _quoted(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"'
 
 
 def _word(value: Any) -> str:
