@@ -176,7 +176,7 @@ def pin_conditions(layout: Layout, given: Mapping[str, Condition], n: int, rng: 
         first = mine[0]
         if isinstance(part, Computed) and not (first.missing and first.kind == "is" and part.missing):
             raise FitError(f"{part.name!r} is worked out by a formula; give the columns that it is made from.")
-        if first.missing and first.kind == "is" and isinstance(part, (Number, Presence, Constant)) and not part.missing:
+        if first.missing and first.kind == "is" and not isinstance(part, Computed) and not _gone(part):
             raise DataError(f"{part.name}=: no training row has {part.name!r} missing.")
         if i not in layout.coded:
             continue
@@ -196,6 +196,11 @@ def pin_conditions(layout: Layout, given: Mapping[str, Condition], n: int, rng: 
             )
         codes[:, layout.coded.index(i)] = draw(weights, n, rng)
     return codes
+
+
+def _gone(part: Number | Choice | Presence | Constant) -> bool:
+    """Whether some training row has the part missing."""
+    return len(part.names) > 1 or (part.choices.missing if isinstance(part, Choice) else part.missing) > 0
 
 
 def _weights(part: Number | Choice | Presence | Constant | Computed, given: Sequence[Condition]) -> np.ndarray:

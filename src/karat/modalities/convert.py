@@ -106,10 +106,7 @@ def cell(column: Column, text: str, source: str) -> pa.Array:
     try:
         natural = moment(text, wanted, text)
     except DataError as error:
-        example = (
-            "2024-01-31" if column.kind == "date" else "2024-01-31 12:00:00" if column.kind == "datetime" else "17.5"
-        )
-        raise DataError(f"{text!r} is no value of {column.name!r}, a {column.kind} such as {example}.") from error
+        raise DataError(f"{text!r} is no value of {column.name!r}; wanted such as {EXAMPLES[column.kind]}.") from error
     if column.kind == "integer" and not float(natural).is_integer():
         raise DataError(f"{text!r} is no value of {column.name!r}, which holds whole numbers.")
     if column.kind in NUMBERS[:2]:
