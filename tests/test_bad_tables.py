@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import resource
 import sqlite3
 import sys
@@ -15,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from karat.errors import DataError
 from karat.modalities import delimited, sources
@@ -48,6 +51,7 @@ def bad(tmp_path: Path, data: bytes, name: str = "bad.csv") -> str:
         (b"a,b\r\n1,2\r\n3\r\n", r"line 3 has 1 field"),
         (b"a,b\r1,2\r3,4,5\r", r"line 3 has 3 fields"),
         (b"1,2,3\n4,5,6\n7,8\n", r"line 3 has 2 fields where the first row 3"),
+        (b"Report 2024\n\na,b\n1,2\n3,4\n", r"line 3 has 2 fields where the header has 1. If there is a title"),
         (ROWS + b"1,2\n", r"line 502 has 2 fields"),
         (b"a,b,a\n1,2,3\n", r"line 1 names the column 'a' twice \(fields 1 and 3\)"),
         (b'\n"a","a"\n1,2\n', r"line 2 names the column 'a' twice"),
@@ -71,10 +75,27 @@ def bad(tmp_path: Path, data: bytes, name: str = "bad.csv") -> str:
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(data: bytes, said: str, tmp_path: Path) -> None:
-    import re
-
     message = bad(tmp_path, data)
     assert re.search(said, message), message
+
+
+_PIECES = st.sampled_from(
+    [b"a", b"1.5", b",", b";", b"\t", b'"', b'""', b"\n", b"\r\n", b"\r", b"\xff", b"\x00", b" ", b"\xb1\xb1"]
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.lists(_PIECES, max_size=60).map(b"".join))
+def test_any_bytes_are_a_table_or_refused_in_words(data: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "any.csv"
+    file.write_bytes(data)
+    try:
+        raw = delimited.read(file, longest=64)
+    except DataError as error:
+        assert str(file) in str(error)
+    else:
+        assert raw.dialect is not None and raw.cells.num_rows
+        delimited.write(raw.cells, raw.dialect)
 
 
 def test_a_workbook_renamed_says_what_it_is(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -313,8 +314,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if root:  # the server refuses to run as root
         if shutil.which("runuser") is None or subprocess.run(["id", "postgres"], capture_output=True).returncode:
             pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
-        import tempfile
-
         folder = Path(tempfile.mkdtemp(prefix="karat-pg"))
         shutil.chown(folder, "postgres")
     as_user = ["runuser", "-u", "postgres", "--"] if root else []

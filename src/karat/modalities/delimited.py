@@ -79,7 +79,7 @@ def separated(path: Path) -> bool:
         first = next(iter(Feed(path, found, found.encoding if found.encoding else "latin-1")), b"")[:HEAD]
     except DataError:
         return False
-    return bool(first.strip()) and style(first).delimiter.encode() in first.lstrip().splitlines()[0]
+    return bool(first.strip()) and not style(first).single
 
 
 def _known(encoding: str) -> str:
@@ -169,7 +169,7 @@ class _Parser:
         carry = self._tidy(first)
         started = False
         while True:
-            if carry.strip(b"\r\n") or (started and len(self.names) == 1):
+            if carry.strip(b"\r\n") or (started and self.style.single):
                 try:
                     end, opened = records_end(carry, self.delimiter, self.quote)
                 except OpenQuote as error:
@@ -253,7 +253,7 @@ class _Parser:
         return end
 
     def _table(self, chunk: bytes) -> pa.Table:
-        single = len(self.names) == 1
+        single = self.style.single
         if not single:
             self.blank = self.blank or b"\n\n" in chunk or b"\n\r\n" in chunk or chunk[:1] in b"\r\n"
         parse = arrow_csv.ParseOptions(
@@ -282,9 +282,13 @@ class _Parser:
             word = "field" if count == 1 else "fields"
             wanted = f"the header has {len(self.names)}" if self.style.header else f"the first row {len(self.names)}"
             shown = {"\t": "tab"}.get(self.style.delimiter, self.style.delimiter)
+            cure = (
+                "If there is a title above the header, remove it."
+                if len(self.names) == 1
+                else f"Mend the line; a field that holds the delimiter ({shown}) must stand in quotes."
+            )
             raise DataError(
-                f"{self.path} line {self.lines + before + 1} has {count} {word} where {wanted}. "
-                f"Mend the line; a field that holds the delimiter ({shown}) must stand in quotes."
+                f"{self.path} line {self.lines + before + 1} has {count} {word} where {wanted}. {cure}"
             ) from None
 
 

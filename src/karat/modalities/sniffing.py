@@ -32,6 +32,7 @@ class Style:
     """What the first rows say. `quoted_columns`: indices of the columns whose filled fields all stand in quotes."""
 
     delimiter: str
+    single: bool  # nothing separates: one column
     spaced: bool  # a space follows every delimiter
     quote: str
     quoted: str
@@ -70,7 +71,8 @@ def _common(sample: bytes, encoding: str) -> float:
             continue
         wide += count
         code = char.encode(encoding)
-        if len(code) != 2:
+        if len(code) != 2:  # four bytes of gb18030, the second and fourth of them digits, do not come by chance
+            common += count * (len(code) == 4)
             continue
         lead, trail = code
         if encoding == "gb18030":
@@ -102,6 +104,9 @@ def style(head: bytes, tabbed: bool = False) -> Style:
     text = head.decode("utf-8", "replace")
     quote = _quote(text)
     delimiter = _delimiter(text, quote, tabbed)
+    single = not delimiter
+    if single:
+        delimiter = SINGLE if b"," in blanked(head, b",", quote.encode()) else ","
     lines = _rows(text, delimiter, quote)
     spaced = (
         delimiter == ","
@@ -119,7 +124,7 @@ def style(head: bytes, tabbed: bool = False) -> Style:
         if _DECIMAL_COMMA.fullmatch(cell) or _DECIMAL_POINT.fullmatch(cell)
     )  # fmt: skip
     return Style(
-        delimiter, spaced, quote, quoted, columns, header_quoted, empty_quoted, header, cells[","] > cells["."]
+        delimiter, single, spaced, quote, quoted, columns, header_quoted, empty_quoted, header, cells[","] > cells["."]
     )
 
 
@@ -147,6 +152,7 @@ def _rows(text: str, delimiter: str, quote: str) -> list[list[str]]:
 
 
 def _delimiter(text: str, quote: str, tabbed: bool) -> str:
+    """The delimiter, or "" where nothing separates."""
     found: dict[str, float] = {}
     flat = blanked(text.encode(), "".join(STRONG + WEAK).encode(), quote.encode()).decode()
     for candidate in STRONG + WEAK:
@@ -161,16 +167,22 @@ def _delimiter(text: str, quote: str, tabbed: bool) -> str:
         if common < 2:
             continue
         if candidate in STRONG:
-            if share < 0.9 and not (share >= 0.5 and (counts[0] == common or min(counts) >= 2)):
+            settled = set(counts[min(5, len(counts) // 2) :]) == {common}  # below a title, perhaps
+            if share < 0.9 and not (share >= 0.5 and (counts[0] == common or min(counts) >= 2 or settled)):
                 continue
         elif share < 1 or len(counts) < 2 or found or not _weak_fits(candidate, flat, rows):
+            continue
+        if candidate == "," and counts[0] == 1 and all(_one_field(row) for row in rows[1:]):
             continue
         cells = [cell for row in rows for cell in row]
         clean = sum(_clean(cell, candidate) for cell in cells) / len(cells)
         found[candidate] = share * clean * (common - 1) / common * (2 if tabbed and candidate == "\t" else 1)
-    if found:
-        return max(found, key=lambda candidate: found[candidate])
-    return SINGLE if "," in flat else ","
+    return max(found, key=lambda candidate: found[candidate]) if found else ""
+
+
+def _one_field(row: list[str]) -> bool:
+    """Whether the commas between these parts are a decimal comma or prose, below a name that has none."""
+    return bool(_DECIMAL_COMMA.fullmatch(",".join(row))) or all(part.startswith(" ") for part in row[1:])
 
 
 def _weak_fits(candidate: str, flat: str, rows: list[list[str]]) -> bool:

@@ -271,3 +271,9 @@ def write(printed: pa.Table, suffix: str, dialect: Dialect | None = None) -> byt
         writable = ", ".join((*TEXT, ".parquet", *ARROW))
         raise FitError(f"tables are not written as {suffix}; {writable} (text also with .gz) are.")
     return out.getvalue()
+
+
+def keep_frame(frame: Any, path: Path) -> Path:
+    """`path`, a new Parquet file that holds the data frame, so that it can be read again."""
+    path.write_bytes(write(open_table(frame, {}).cells, ".parquet"))
+    return path
