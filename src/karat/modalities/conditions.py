@@ -177,7 +177,7 @@ def pin_conditions(layout: Layout, given: Mapping[str, Condition], n: int, rng: 
         if isinstance(part, Computed) and not (first.missing and first.kind == "is" and part.missing):
             raise FitError(f"{part.name!r} is worked out by a formula; give the columns that it is made from.")
         if first.missing and first.kind == "is" and not isinstance(part, Computed) and not _gone(part):
-            raise DataError(f"{part.name}=: no training row has {part.name!r} missing.")
+            raise DataError(f"{first.column}=: no training row has {first.column!r} missing.")
         if i not in layout.coded:
             continue
         if isinstance(part, Number) and part.lowers and not first.missing:
