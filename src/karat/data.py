@@ -6,7 +6,7 @@ The k-th batch is a pure function of (seed, k), so that a run can be continued e
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,10 +20,11 @@ from torch import Tensor
 from karat.errors import DataError, FitError
 from karat.modalities import Codec, recognise
 from karat.modalities.codec import Contents
-from karat.space import Space
+from karat.space import Grid, Space
 
 FEWEST = 32  # different records; fewer teach nothing
 WANTED = 200
+DATABASES = ("postgresql://", "postgres://")
 HOLDOUT_FEWEST, HOLDOUT_MOST = 16, 10_000
 RESIDENT = 2**30  # bytes of encoded points that are kept on the device as one tensor
 
@@ -55,6 +56,12 @@ class Data:
     def classes(self) -> tuple[str, ...]:
         return self.contents.classes
 
+    @property
+    def target(self) -> str | None:
+        """The column that a model would predict, where a person named one."""
+        named: str | None = self.contents.facts.get("target")
+        return named
+
     def rows(self, part: Part, limit: int | None = None, seed: int = 0) -> np.ndarray:
         """Sorted rows of a part; with a limit, that many of them drawn with `seed`."""
         rows = self.train if part == "train" else self.holdout
@@ -63,13 +70,13 @@ class Data:
         drawn = np.random.default_rng(seed & 2**63 - 1).choice(len(rows), limit, replace=False)
         return np.asarray(rows[np.sort(drawn)])
 
-    def records(self, part: Part, limit: int | None = None, seed: int = 0) -> np.ndarray:
+    def records(self, part: Part, limit: int | None = None, seed: int = 0) -> Any:
         """The records of `rows(part, limit, seed)`."""
-        return np.asarray(self.contents.records[self.rows(part, limit, seed)])
+        return self.contents.records[self.rows(part, limit, seed)]
 
-    def points(self, part: Part, limit: int | None = None, seed: int = 0) -> Tensor:
-        """Encoded points `[n, *space.shape]` of `rows(part, limit, seed)`."""
-        return self.codec.encode(self.records(part, limit, seed))
+    def points(self, part: Part, limit: int | None = None, seed: int = 0, space: Space | None = None) -> Tensor:
+        """Encoded points `[n, *space.shape]` of `rows(part, limit, seed)`; of the codec's first space by default."""
+        return self.codec.encode(self.records(part, limit, seed), space)
 
     def views(self, part: Part, limit: int | None = None, seed: int = 0) -> Tensor:
         """Points `[n, *codec.viewed.shape]` of `rows(part, limit, seed)`, as the judge sees them."""
@@ -83,39 +90,57 @@ class Data:
 
 
 def load(
-    path: str | Path, *, size: int | None = None, holdout: float = 0.1, seed: int = 0, cache: Path | None = None
+    source: Any,
+    *,
+    size: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    holdout: float = 0.1,
+    seed: int = 0,
+    cache: Path | None = None,
 ) -> Data:
-    """The data at `path`, split; raises DataError when it cannot be learned from.
+    """The data at a path or a database's address, or in a data frame, split; DataError when it cannot be learned from.
 
-    The publisher's split is kept where there is one. Otherwise a record's own content and `seed` decide its side, so
-    that the same record falls on the same side whatever is added or taken away around it.
+    options: what the kind of content knows, such as a table's schema; `size` is that of pictures. The publisher's split
+    is kept where there is one. Otherwise a record's own content and `seed` decide its side, so that the same record
+    falls on the same side whatever is added or taken away around it.
     """
     if not 0 < holdout < 1:
         raise FitError(f"holdout is {holdout}; a share between 0 and 1 is kept for the judge, usually 0.1.")
-    if "://" in str(path):
-        raise DataError(
-            f"{path} is an address; nothing is downloaded. Download it yourself and give the file or folder."
-        )
-    place = Path(path).expanduser()
-    options: dict[str, Any] = {}
-    if size is not None:
-        options["size"] = size
-    if cache is not None:
-        options["cache"] = cache
+    place = source
+    if isinstance(source, str | Path) and not str(source).startswith(DATABASES):
+        if "://" in str(source):
+            raise DataError(
+                f"{source} is an address; nothing is downloaded. Download it yourself and give the file or folder."
+            )
+        place = Path(source).expanduser()
     kind = recognise(place)
-    contents = kind.read(place, options)
+    known = dict(options) if options is not None else {}
+    if size is not None:
+        known["size"] = size
+    if cache is not None:
+        known["cache"] = cache
+    for name in sorted(set(known) - {*kind.settings, "cache"}):
+        raise FitError(f"data.{name}: {kind.name} data has the settings {', '.join(kind.settings)}.")
+    contents = kind.read(place, known)
+    path = str(kind.place(source))
 
-    digests = _digests(contents.records)
-    unique, kept = _unique(digests, contents.holdout)
-    if len(unique) < FEWEST:
-        found = f"{len(contents.records):,} records, of which {len(unique)} differ"
-        raise DataError(f"{path} holds {found}; a generator needs about {WANTED} different ones. Add more.")
-    train, aside, notes = _split(digests, unique, contents.holdout, holdout, seed)
+    digests = kind.digests(contents.records)
+    if kind.repeats:
+        unique = kept = np.arange(len(digests))
+        enough, found = len(unique) >= FEWEST, f"{len(unique):,} rows"
+    else:
+        unique, kept = _unique(digests, contents.holdout)
+        enough, found = len(unique) >= FEWEST, f"{len(contents.records):,} records, of which {len(unique)} differ"
+    if not enough:
+        different = "" if kind.repeats else " different ones"
+        raise DataError(f"{path} holds {found}; a generator needs about {WANTED}{different}. Add more.")
+    sides = _occurrences(digests) if kind.repeats else digests
+    train, aside, notes = _split(sides, unique, contents.holdout, holdout, seed, 20 if kind.repeats else HOLDOUT_FEWEST)
     return Data(
-        path=str(path),
+        path=path,
         codec=kind.fit(contents, train),
         contents=contents,
-        fingerprint=_fingerprint(contents, digests),
+        fingerprint=_fingerprint(kind, contents, digests),
         train=train,
         holdout=aside,
         duplicates=len(kept) - len(unique),
@@ -123,25 +148,21 @@ def load(
     )
 
 
-def _blocks(records: np.ndarray, size: int = 4096) -> Iterator[np.ndarray]:
-    for start in range(0, len(records), size):
-        yield np.ascontiguousarray(records[start : start + size])
+def _occurrences(digests: np.ndarray) -> np.ndarray:
+    """`digests` [n, 2] with the second half mixed with how many equal ones came before: equal rows fall on both sides."""
+    keys = np.ascontiguousarray(digests).view("V16")[:, 0]
+    order = np.argsort(keys, kind="stable")
+    new = np.concatenate([[True], keys[order][1:] != keys[order][:-1]]) if len(keys) else np.zeros(0, bool)
+    begun = np.maximum.accumulate(np.where(new, np.arange(len(keys)), 0))
+    count = np.empty(len(keys), np.uint64)
+    count[order] = (np.arange(len(keys)) - begun).astype(np.uint64)
+    return np.stack([digests[:, 0], digests[:, 1] + count * np.uint64(0x9E3779B97F4A7C15)], 1)
 
 
-def _digests(records: np.ndarray) -> np.ndarray:
-    """uint64 `[n, 2]`: 128 bits of BLAKE2b of each record."""
-    out = bytearray()
-    for block in _blocks(records):
-        rows = block.reshape(len(block), -1).view(np.uint8)
-        for row in rows:
-            out += hashlib.blake2b(row.data, digest_size=16).digest()
-    return np.frombuffer(bytes(out), "<u8").reshape(len(records), 2)
-
-
-def _fingerprint(contents: Contents, digests: np.ndarray) -> str:
-    """sha256 over the digests of the records, their shape and type, the labels, and the publisher's split."""
+def _fingerprint(kind: type[Codec], contents: Contents, digests: np.ndarray) -> str:
+    """sha256 over the digests of the records, their form, the labels, and the publisher's split."""
     total = hashlib.sha256()
-    total.update(repr((contents.records.shape, contents.records.dtype.name, contents.classes)).encode())
+    total.update(repr((*kind.form(contents.records), contents.classes)).encode())
     total.update(digests.tobytes())
     if contents.labels is not None:
         total.update(b"labels" + contents.labels.astype("<i8").tobytes())
@@ -167,13 +188,13 @@ def _contradictions(labels: np.ndarray | None, kept: np.ndarray) -> list[str]:
 
 
 def _split(
-    digests: np.ndarray, unique: np.ndarray, aside: np.ndarray | None, share: float, seed: int
+    digests: np.ndarray, unique: np.ndarray, aside: np.ndarray | None, share: float, seed: int, fewest: int
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Train and holdout rows, sorted and disjoint, of the unique records."""
     notes: list[str] = []
     if aside is not None:
         train, held = unique[~aside[unique]], unique[aside[unique]]
-        if len(held) >= HOLDOUT_FEWEST and len(train) >= HOLDOUT_FEWEST:
+        if len(held) >= fewest and len(train) >= fewest:
             return train, held, notes
         notes.append(
             f"The publisher's split leaves {len(train)} to learn from and {len(held)} aside, "
@@ -190,7 +211,7 @@ def _split(
     order = np.argsort(chance, kind="stable")
     below = int((chance < np.uint64(int(share * 2**64))).sum())
     most = min(HOLDOUT_MOST, len(unique) - FEWEST // 2)
-    count = min(max(below, HOLDOUT_FEWEST), most)
+    count = min(max(below, fewest), most)
     return np.sort(unique[order[count:]]), np.sort(unique[order[:count]]), notes
 
 
@@ -251,7 +272,6 @@ def survey(data: Data) -> dict[str, Any]:
         counts = {name: int(n) for name, n in zip(data.classes, found, strict=True)}
     imbalance = max(counts.values()) / max(1, min(counts.values())) if counts else None
     facts = {key: value for key, value in contents.facts.items() if key != "notes"}
-    space = data.space
     told = {
         "path": data.path,
         "kind": data.codec.name,
@@ -262,12 +282,9 @@ def survey(data: Data) -> dict[str, Any]:
         "split": "the publisher's" if contents.holdout is not None else "by content",
         "classes": counts,
         "imbalance": imbalance,
-        "shape": list(space.shape),
-        "channels": space.shape[0],
-        "size": list(space.shape[:0:-1]),
-        "bits": contents.records.dtype.itemsize * 8,
+        **data.codec.traits(),
         "exact_duplicates": data.duplicates,
-        "near_duplicates": near_duplicates(data),
+        "near_duplicates": near_duplicates(data) if isinstance(data.codec.viewed, Grid) else None,
         "skipped": [list(row) for row in contents.skipped],
         **facts,
     }
@@ -278,7 +295,9 @@ def _warnings(told: dict[str, Any]) -> list[str]:
     said = []
     different = told["train"] + told["holdout"]
     if different < WANTED:
-        said.append(f"There are {different} different records; a generator needs about {WANTED}.")
+        said.append(
+            f"There are {different} {'rows' if told['near_duplicates'] is None else 'different records'}; a generator needs about {WANTED}."
+        )
     if told["skipped"]:
         names = ", ".join(name for name, _ in told["skipped"][:3])
         said.append(
@@ -290,9 +309,9 @@ def _warnings(told: dict[str, Any]) -> list[str]:
     if told["exact_duplicates"]:
         said.append(f"{told['exact_duplicates']:,} exact duplicates were dropped.")
     near = told["near_duplicates"]
-    if near["records"] > 0.01 * near["examined"]:
+    if near is not None and near["records"] > 0.01 * near["examined"]:
         said.append(f"{near['records']:,} of {near['examined']:,} records compared have a near duplicate.")
-    if near["across"] > 0.001 * near["examined"]:
+    if near is not None and near["across"] > 0.001 * near["examined"]:
         said.append(
             f"{near['across']:,} pairs of near duplicates lie on both sides of the split: copying will look common."
         )

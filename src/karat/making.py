@@ -6,16 +6,18 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from karat.errors import DataError, FitError, RunError
-from karat.families.generator import Learned
+from karat.families.generator import Generator
 from karat.modalities import codec_named
 from karat.modalities.codec import Codec
 from karat.provenance.label import Label, label_record
@@ -24,24 +26,46 @@ from karat.run import Run, write_whole
 from karat.runner import load_model
 
 ARRAYS = (".npy", ".npz")
-AT_ONCE = 10_000
+AT_ONCE = 50_000
 
 
-def make(run: Run, n: int, goal: Path, klass: str | None, seed: int, device: torch.device, producer: str) -> list[Path]:
-    """`n` new records at `goal`: a folder, or a .npy, .npz or .zip file. The paths written."""
+@dataclass(frozen=True)
+class Wish:
+    """What is to be made: one class by its name; rows that hold given cells, or complete a file of partial ones; a balance."""
+
+    klass: str | None = None
+    given: str | None = None
+    balance: str | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """How many there are, where, and the files written."""
+
+    count: int
+    place: Path
+    files: tuple[Path, ...]
+
+
+def make(run: Run, n: int, goal: Path, wish: Wish, seed: int, device: torch.device, producer: str) -> Made:
+    """`n` new records at `goal`: a folder, or a file that holds them all."""
     from karat import __version__
 
     if n < 1:
         raise FitError(f"-n {n}: at least 1 was wanted.")
     codec = load_codec(run)
     classes = tuple(run.spec["classes"])
-    model = load_model(run, codec.spaces[0], len(classes), device)
-    y = _asked(model, classes, klass, n, device)
+    model = load_model(run, codec, len(classes), device)
     label = Label(producer, run.id, f"seed{seed}", __version__)
+    if codec.wholes:
+        return _whole(model, codec, n, goal, wish, seed, label)
+    if wish.given is not None or wish.balance is not None:
+        raise FitError(f"--given and --balance are for tables; {codec.name} content is asked for by --class.")
+    y = _asked(model, classes, wish.klass, n, device)
     if goal.suffix in (*ARRAYS, ".zip"):
         goal.parent.mkdir(parents=True, exist_ok=True)
         records = np.concatenate(list(_drawn(model, codec, n, y, seed, device)))
-        return _one_file(goal, records, y, codec, label)
+        return Made(n, goal, tuple(_one_file(goal, records, y, codec, label)))
     if goal.exists() and not goal.is_dir():
         raise FitError(f"{goal} is a file; --out wants a folder, or a name ending in .npy, .npz or .zip.")
     former = [path for path in goal.iterdir() if _ours(path)] if goal.is_dir() else []
@@ -58,7 +82,39 @@ def make(run: Run, n: int, goal: Path, klass: str | None, seed: int, device: tor
             paths.append(path)
     digests = {path.name: _digest(path.read_bytes()) for path in paths}
     write_whole(goal / "label.json", json.dumps(label_record(label, digests), indent=1).encode())
-    return paths
+    return Made(n, goal, tuple(paths))
+
+
+def _whole(model: Generator, codec: Codec, n: int, goal: Path, wish: Wish, seed: int, label: Label) -> Made:
+    """All records in one file, decoded together, so that what must differ among them does."""
+    suffix = next((s for s in sorted(codec.wholes, key=len, reverse=True) if goal.name.endswith(s)), None)
+    if suffix is None and goal.suffix and not goal.is_dir():
+        raise FitError(f"{goal}: {codec.name} content is written as {', '.join(codec.wholes)}, or into a folder.")
+    if suffix is None:
+        goal, suffix = goal / f"made{codec.wholes[0]}", codec.wholes[0]
+    if wish.klass is not None:
+        raise FitError(f'--class is for pictures; a {codec.name} is asked for with --given "column=value".')
+    records = draw_rows(model, codec, n, wish, seed)
+    blob = codec.pack(records, suffix)
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(goal, blob)
+    beside = goal.with_name(goal.name + ".label.json")
+    write_whole(beside, json.dumps(label_record(label, {goal.name: _digest(blob)}), indent=1).encode())
+    return Made(len(records), goal, (goal, beside))
+
+
+def draw_rows(model: Generator, codec: Codec, n: int, wish: Wish, seed: int) -> Any:
+    """`n` records, or as many as the wish holds, every given cell exactly as given."""
+    rng = torch.Generator(model.device).manual_seed(seed)
+    chance = np.random.default_rng(seed)
+    if wish.given is None and wish.balance is None:
+        points = torch.cat([model.sample(min(AT_ONCE, n - i), None, rng).cpu() for i in range(0, n, AT_ONCE)])
+        return codec.decode(points, model.space, chance)
+    asked = codec.ask(wish.given, wish.balance, n, chance)
+    if not model.completes:
+        raise FitError("this recipe cannot fill in around given cells; trees, autoregressive and marginals can.")
+    points = torch.cat([model.complete(part, rng).cpu() for part in asked.cells.to(model.device).split(AT_ONCE)])
+    return asked.restore(codec.decode(points, model.space, chance))
 
 
 def load_codec(run: Run) -> Codec:
@@ -67,7 +123,9 @@ def load_codec(run: Run) -> Codec:
     return codec_named(state.pop("name")).restore(state)
 
 
-def _asked(model: Learned, classes: tuple[str, ...], klass: str | None, n: int, device: torch.device) -> Tensor | None:
+def _asked(
+    model: Generator, classes: tuple[str, ...], klass: str | None, n: int, device: torch.device
+) -> Tensor | None:
     if klass is None:
         return None
     if not model.heeds:
@@ -85,12 +143,12 @@ def _asked(model: Learned, classes: tuple[str, ...], klass: str | None, n: int, 
 
 
 def _drawn(
-    model: Learned, codec: Codec, n: int, y: Tensor | None, seed: int, device: torch.device
+    model: Generator, codec: Codec, n: int, y: Tensor | None, seed: int, device: torch.device
 ) -> Iterator[np.ndarray]:
     rng = torch.Generator(device).manual_seed(seed)
     for i in range(0, n, AT_ONCE):
         count = min(AT_ONCE, n - i)
-        yield codec.decode(model.sample(count, None if y is None else y[i : i + count], rng).cpu())
+        yield codec.decode(model.sample(count, None if y is None else y[i : i + count], rng).cpu(), model.space)
 
 
 def _one_file(goal: Path, records: np.ndarray, y: Tensor | None, codec: Codec, label: Label) -> list[Path]:

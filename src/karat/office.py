@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,16 +15,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from karat.assays import Finding, examine, find, look_at
+from karat.assays import Finding, examine, find, look_at, references_tables
 from karat.assays.references import REFERENCES
+from karat.assays.sheet import Sheet
+from karat.assays.tables import examine as examine_table
 from karat.data import Data, load, survey
 from karat.errors import FitError, RunError
 from karat.eyes import Eyes, open_eyes
-from karat.families.generator import Learned
-from karat.modalities import recognise
+from karat.families.generator import Generator
+from karat.learning import again
+from karat.modalities import Codec, recognise
 from karat.report.page import Pair, Pictures, write_report
 from karat.run import Run
 from karat.runner import choose_device, load_model
+from karat.space import Columns
 from karat.worth.ledger import Entry, total
 from karat.worth.prices import Prices
 from karat.worth.verdict import Verdict, judge
@@ -86,14 +90,14 @@ class Assay:
 class Made:
     """Records to be judged as the codec has them, their labels if known, and whether they carry a label of origin."""
 
-    records: np.ndarray
+    records: Any
     labels: Tensor | None
     labelled: bool | None
 
 
-def draw(model: Learned, data: Data, n: int, seed: int) -> Made:
+def draw(model: Generator, data: Data, n: int, seed: int) -> Made:
     """`n` records made by `model`; where it heeds classes, as often as the training data has them."""
-    device = next(model.parameters()).device
+    device = model.device
     y = None
     if model.heeds:
         labels = data.labels("train")
@@ -102,13 +106,13 @@ def draw(model: Learned, data: Data, n: int, seed: int) -> Made:
         y = torch.multinomial(share, n, replacement=True, generator=torch.Generator().manual_seed(seed))
     rng = torch.Generator(device).manual_seed(seed)
     points = model.sample(n, None if y is None else y.to(device), rng).cpu()
-    return Made(data.codec.decode(points), y, True)
+    return Made(data.codec.decode(points, model.space, np.random.default_rng(seed)), y, True)
 
 
-def read_made(data: Data, path: str) -> Made:
+def read_made(data: Data, path: Any) -> Made:
     """Somebody's samples, brought to the form of the real data. Their classes count where they have the same names."""
-    place = Path(path).expanduser()
-    contents = recognise(place).read(place, {"size": None})
+    place = Path(path).expanduser() if isinstance(path, str | Path) else path
+    contents = recognise(place).read(place, {})
     records = data.codec.conform(contents.records)
     labels = None
     if contents.labels is not None and set(contents.classes) <= set(data.classes):
@@ -124,9 +128,15 @@ def reference(data: Data, name: str, n: int, seed: int) -> tuple[Made, Data]:
     """
     if name not in REFERENCES:
         raise FitError(f"no reference {name!r}; there are: {', '.join(REFERENCES)}.")
-    rng = np.random.default_rng(seed)
+    codec, rng = data.codec, np.random.default_rng(seed)
     order = rng.permutation(data.holdout)
     source, kept = order[: len(order) // 2], np.sort(order[len(order) // 2 :])
+    if isinstance(codec.viewed, Columns):
+        drawn = references_tables.REFERENCES[name][0](
+            _sheet(codec, data.records("train")), _sheet(codec, data.contents.records[source]), min(n, len(source)), rng,
+            data.target,
+        )  # fmt: skip
+        return Made(codec.unview(torch.from_numpy(drawn.values)), None, None), replace(data, holdout=kept)
     labels = data.contents.labels
     made, made_labels = REFERENCES[name][0](
         data.codec.encode(data.contents.records[data.train]), data.labels("train"),
@@ -136,8 +146,32 @@ def reference(data: Data, name: str, n: int, seed: int) -> tuple[Made, Data]:
     return Made(data.codec.decode(made), made_labels, None), replace(data, holdout=kept)
 
 
-def judge_records(data: Data, made: Made, *, seed: int, pretrained: Path | None = None) -> tuple[list[Finding], Eyes]:
-    """Findings about `made` beside the training and the unseen records of `data`."""
+def _sheet(codec: Codec, records: Any) -> Sheet:
+    """A table as its judge sees it."""
+    seen = codec.viewed
+    assert isinstance(seen, Columns)
+    return Sheet(seen, codec.view(records).numpy(), codec.broken(records))
+
+
+def judge_records(
+    data: Data, made: Made, *, seed: int, target: str | None = None, pretrained: Path | None = None
+) -> tuple[list[Finding], str]:
+    """Findings about `made` beside the training and the unseen records of `data`, and by what the judge sees."""
+    if isinstance(data.codec.viewed, Columns):
+        if pretrained is not None:
+            raise FitError("--eyes are for pictures; a table is judged by its columns. Leave them out.")
+        rows = [data.records("train"), data.records("holdout"), made.records]
+        train, unseen, shown = (_sheet(data.codec, part) for part in rows)
+        aim = data.target if target is None else target
+        return examine_table(train, unseen, shown, target=aim, seed=seed), "columns"
+    if target is not None:
+        raise FitError(f"--target is for tables; {data.codec.name} content has no columns. Leave it out.")
+    findings, eyes = _judge_points(data, made, seed, pretrained)
+    right = "self-supervised" if eyes.accuracy is None else f"{eyes.accuracy:.1%} right"
+    return findings, f"own encoder, {right}" if pretrained is None else f"pretrained, {pretrained.name}"
+
+
+def _judge_points(data: Data, made: Made, seed: int, pretrained: Path | None) -> tuple[list[Finding], Eyes]:
     views, labels = data.views("train"), data.labels("train")
     eyes = open_eyes(
         views[:EYES_MOST],
@@ -183,20 +217,17 @@ class Job:
     progress: Sequence[tuple[str, bytes]] = ()
 
 
-def of_run(run: Run, n: int, seed: int, pretrained: Path | None) -> Job:
+def of_run(run: Run, n: int, seed: int, target: str | None, pretrained: Path | None) -> Job:
     """The assay of `n` records drawn from a finished run, beside the data that it learned from."""
     spec = run.spec
-    data = load(spec["data"], size=spec["size"])
-    if data.fingerprint != spec["fingerprint"]:
-        raise RunError(f"{spec['data']} has changed since {run.path} was trained; assay it against the old data.")
-    model = load_model(run, data.space, len(data.classes), choose_device("auto"))
+    data = again(run)
+    model = load_model(run, data.codec, len(data.classes), choose_device("auto"))
     # unlike the seed of `make`, so that the same pictures are not judged and shipped
     made = draw(model, data, n, seed + 1_000_003)
-    findings, eyes = judge_records(data, made, seed=seed, pretrained=pretrained)
+    findings, judge = judge_records(data, made, seed=seed, target=target, pretrained=pretrained)
     name, family = spec["recipe"]["name"], spec["recipe"]["family"]
     source = f"--family {family}" if family.endswith(".py") else f"--recipe {name}"
     budget = next(f"--{k} {spec[k]:g}" for k in ("minutes", "steps", "samples") if spec[k] is not None)
-    judge = "self-supervised" if eyes.accuracy is None else f"{eyes.accuracy:.1%} right"
     told = {
         **facts(data),
         "run": run.id,
@@ -205,14 +236,14 @@ def of_run(run: Run, n: int, seed: int, pretrained: Path | None) -> Job:
         "device": str(spec.get("device", "cpu")),
         "precision": str(spec["precision"]),
         "threads": str(torch.get_num_threads()),
-        "judge": f"own encoder, {judge}" if pretrained is None else f"pretrained, {pretrained.name}",
+        "judge": judge,
     }
     return Job(
         data, made, tuple(findings), f"{Path(spec['data']).name}, {name}", told,
         [f"karat train {Path(spec['data']).name} {source} {budget} --seed {spec['seed']} --out {run.path.name}",
          f"karat assay {run.path.name} -n {n} --seed {seed}"],
         recipe=spec["recipe"], doctor=_notes(run), curves=_curves(run),
-        progress=[(f"{int(p.stem)}%", p.read_bytes()) for p in sorted((run.path / "samples").glob("*.png"))],
+        progress=[(f"{int(p.stem)}%", p.read_bytes()) for p in sorted((run.path / "samples").glob(f"*{data.codec.sheets}"))],
     )  # fmt: skip
 
 
@@ -234,18 +265,21 @@ def _notes(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def of_files(real: str, made: str, n: int, seed: int, pretrained: Path | None) -> Job:
+def of_files(
+    real: Any, made: Any, n: int, seed: int, target: str | None, pretrained: Path | None, options: Mapping[str, Any]
+) -> Job:
     """The assay of anybody's samples, or of a reference generator, beside the data at `real`."""
-    data = load(real)
-    if made.startswith("reference:"):
+    data = load(real, options=options)
+    if str(made).startswith("reference:"):
         drawn, data = reference(data, made.removeprefix("reference:"), n, seed)
     else:
         drawn = read_made(data, made)
-    findings, _ = judge_records(data, drawn, seed=seed, pretrained=pretrained)
+    findings, judge = judge_records(data, drawn, seed=seed, target=target, pretrained=pretrained)
+    theirs, ours = (Path(data.codec.place(source)).name for source in (made, real))
     return Job(
-        data, drawn, tuple(findings), f"{Path(made).name} against {Path(real).name}",
-        {**facts(data), "made": Path(made).name, "seed": str(seed)},
-        [f"karat assay --real {Path(real).name} --made {Path(made).name} --seed {seed}"],
+        data, drawn, tuple(findings), f"{theirs} against {ours}",
+        {**facts(data), "made": theirs, "seed": str(seed), "judge": judge},
+        [f"karat assay --real {ours} --made {theirs} --seed {seed}"],
     )  # fmt: skip
 
 

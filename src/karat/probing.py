@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from karat import recipe as recipes
 from karat import runner, training
 from karat.data import Data, batches
 from karat.errors import FitError
+from karat.families.generator import Fitted, Learned
 from karat.worth.prices import Prices
 
 PROBE_SECONDS = 1.5
+FEW_ROWS = 2_000  # that a family without gradients is tried on
+MOST_COLUMNS = 60  # shown
 
 
-def estimates(data: Data, names: Sequence[str], prices: Prices, *, measure: bool) -> list[dict[str, Any]]:
-    """For each recipe: whether it fits, and if measured, minutes to its `enough` samples, memory in MB and money.
+def estimates(data: Data, prices: Prices, *, measure: bool) -> list[dict[str, Any]]:
+    """For each recipe that can meet this content: whether it fits, and if measured, minutes, memory in MB and money.
 
-    memory counts weights, optimiser, averages, the encoded data, and what one turn keeps for its gradient.
+    minutes: to the recipe's `enough` samples, or of a whole fit. memory counts weights, optimiser, averages, the encoded
+    data, and what one turn keeps for its gradient. The default recipe comes first.
     """
     device = runner.choose_device("auto")
     out: list[dict[str, Any]] = []
-    for name in names:
+    first = recipes.first(type(data.codec.spaces[0]))
+    for name in (first, *(n for n in recipes.names() if n != first)):
         chosen = recipes.load(name)
         row: dict[str, Any] = {
             "recipe": name,
@@ -37,18 +43,41 @@ def estimates(data: Data, names: Sequence[str], prices: Prices, *, measure: bool
             "why": "",
         }
         try:
-            model = runner.build(chosen, data.space, len(data.classes), 0).to(device)
-        except FitError as error:
-            out.append({**row, "fits": False, "why": str(error)})
+            space = runner.meet(chosen, data.codec)
+        except FitError:  # a recipe for another kind of content
             continue
-        if measure:
+        try:
+            model = runner.build(chosen, space, len(data.classes), 0).to(device)
+        except FitError as error:
+            if "labels" in chosen.needs and not data.classes:
+                out.append({**row, "fits": False, "why": str(error)})
+            continue
+        if measure and isinstance(model, Learned):
             row |= _measure(data, chosen, model, device, prices)
+        elif measure and isinstance(model, Fitted):
+            row |= _measure_fit(data, model, prices)
         out.append(row)
     return out
 
 
+def _measure_fit(data: Data, model: Fitted, prices: Prices) -> dict[str, Any]:
+    """A fit to a few rows, and from there in proportion to the rows."""
+    points = data.points("train", FEW_ROWS, 0, model.space)
+    began = time.perf_counter()
+    for _ in model.fit(points, data.labels("train", FEW_ROWS, 0), 0, None):
+        pass
+    minutes = (time.perf_counter() - began) / 60 * min(runner.FITTED_MOST, len(data.train)) / len(points)
+    weights = sum(w.numel() * w.element_size() for w in model.weights().values())
+    memory = (5 * weights + 12 * len(data.train) * model.space.numel * 8) / 2**20 + 300
+    hour = prices.cpu_core_hour
+    return {
+        "samples_per_second": len(data.train) / max(60 * minutes, 1e-9), "minutes": minutes, "memory_mb": memory,
+        "money": None if hour is None else minutes / 60 * hour, "currency": prices.currency,
+    }  # fmt: skip
+
+
 def _measure(data: Data, chosen: recipes.Recipe, model: Any, device: torch.device, prices: Prices) -> dict[str, Any]:
-    batch = batches(data, chosen.train.batch, 0, device)
+    batch = batches(data, chosen.train.batch, 0, device, model.space)
     plan = training.Plan(steps=10**9, batch=chosen.train.batch, precision="fp32")
     state, kept = training.State(), [0]
 
@@ -71,7 +100,7 @@ def _measure(data: Data, chosen: recipes.Recipe, model: Any, device: torch.devic
     per_round = sorted(times)[len(times) // 2]
     samples = chosen.train.batch * state.drawn / state.step / per_round
     weights = sum(p.numel() * 4 for p in model.parameters())
-    points = min(2**30, len(data.train) * data.space.numel * 4)
+    points = min(2**30, len(data.train) * model.space.numel * 4)
     minutes = min(chosen.train.enough, 300 * len(data.train)) / samples / 60
     hour = prices.gpu_hour if device.type == "cuda" else prices.cpu_core_hour
     threads = 1 if device.type == "cuda" else torch.get_num_threads()
@@ -83,32 +112,31 @@ def _measure(data: Data, chosen: recipes.Recipe, model: Any, device: torch.devic
 
 def show(told: dict[str, Any], console: Console) -> None:
     """The survey and the estimates, for a person."""
-    size = "x".join(map(str, told["size"]))
-    console.print(
-        f"{told['path']}: {told['count']:,} {told['kind']}s, {size}, {told['channels']} channel(s), {told['bits']} bit"
-    )
+    if "size" in told:
+        size = "x".join(map(str, told["size"]))
+        what = f"{told['kind']}s, {size}, {told['channels']} channel(s), {told['bits']} bit"
+    else:
+        what = f"rows, {told['width']} columns, of which a generator learns {told['learned']}"
+    console.print(f"{told['path']}: {told['count']:,} {what}", soft_wrap=True)
     console.print(f"split: {told['train']:,} to learn from, {told['holdout']:,} set aside ({told['split']})")
     if told["classes"]:
         shares = list(told["classes"].items())
         listed = ", ".join(f"{name} {count:,}" for name, count in shares[:12])
         more = f" and {len(shares) - 12} more" if len(shares) > 12 else ""
         console.print(f"classes: {len(shares)}: {listed}{more}; imbalance {told['imbalance']:.3g}", highlight=False)
-    else:
+    elif told["near_duplicates"] is not None:
         console.print("classes: none (put pictures into one folder per class to have them)")
-    near = told["near_duplicates"]
-    console.print(
-        f"duplicates: {told['exact_duplicates']:,} exact (dropped); {near['records']:,} of {near['examined']:,} compared "
-        "have a near duplicate"
-    )
-    for a, b in near["examples"][:3]:
-        console.print(f"  {a} ~ {b}", highlight=False)
+    if told.get("columns"):
+        _show_columns(told["columns"], console)
+    if told["near_duplicates"] is not None:
+        _show_duplicates(told, console)
     for key in ("formats", "modes", "sizes"):
         if told.get(key):
             console.print(f"{key}: " + ", ".join(f"{k} {v:,}" for k, v in list(told[key].items())[:8]), highlight=False)
     for name, why in told["skipped"]:
         console.print(f"unreadable, skipped: {name}: {why}", highlight=False)
     for warning in told["warnings"]:
-        console.print(f"note: {warning}", highlight=False)
+        console.print(f"note: {warning}", highlight=False, soft_wrap=True)
     table = Table(title="recipes that fit, measured on this machine", title_justify="left", box=box.SIMPLE_HEAD)
     measured = any("minutes" in r for r in told["recipes"])
     for column in ("recipe", *(("minutes", "memory", "money", "samples/s") if measured else ()), "what it is"):
@@ -123,3 +151,26 @@ def show(told: dict[str, Any], console: Console) -> None:
             cells = ["", "", "", ""]
         table.add_row(row["recipe"], *cells, about)
     console.print(table)
+
+
+def _show_columns(columns: Sequence[Mapping[str, Any]], console: Console) -> None:
+    table = Table(title="columns, as inferred", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("column", "kind", "missing", "distinct", "holds"):
+        table.add_column(name, justify="right" if name in ("missing", "distinct") else "left", overflow="fold")
+    for row in columns[:MOST_COLUMNS]:
+        gone = f"{row['missing']:.1%}" if row["missing"] else ""
+        holds = "; ".join([str(row["holds"]), *row["notes"]])
+        table.add_row(escape(row["name"]), row["kind"], gone, f"{row['distinct']:,}", escape(holds))
+    console.print(table)
+    if len(columns) > MOST_COLUMNS:
+        console.print(f"and {len(columns) - MOST_COLUMNS} more columns (all of them with --write-schema FILE)")
+
+
+def _show_duplicates(told: Mapping[str, Any], console: Console) -> None:
+    near = told["near_duplicates"]
+    console.print(
+        f"duplicates: {told['exact_duplicates']:,} exact (dropped); {near['records']:,} of {near['examined']:,} compared "
+        "have a near duplicate"
+    )
+    for a, b in near["examples"][:3]:
+        console.print(f"  {a} ~ {b}", highlight=False)

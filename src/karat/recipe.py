@@ -20,6 +20,7 @@ from typing import Any
 from karat.errors import FitError
 
 FOLDER = Path(__file__).parent / "recipes"
+KEYS = ("family", "title", "about", "needs", "first_for", "model", "train")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Recipe:
     train: Training
     needs: tuple[str, ...] = ()  # "labels": only for data that has them
     title: str = ""  # what it is in a few words
+    first_for: str = ""  # the type of space for whose content it is the default
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -56,6 +58,7 @@ class Recipe:
             "train": dataclasses.asdict(self.train),
             "needs": list(self.needs),
             "title": self.title,
+            "first_for": self.first_for,
         }
 
     @staticmethod
@@ -68,12 +71,21 @@ class Recipe:
             settings(Training, d["train"], "train"),
             tuple(d["needs"]),
             d.get("title", ""),
+            d.get("first_for", ""),
         )
 
 
 def names() -> tuple[str, ...]:
     """Every recipe that comes with the install."""
     return tuple(sorted(p.stem for p in FOLDER.glob("*.toml")))
+
+
+def first(space: type) -> str:
+    """The recipe that is the default for content whose best space is of this type; FitError where none says so."""
+    for name in names():
+        if tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8")).get("first_for") == space.__name__:
+            return name
+    raise FitError(f"no recipe is the default for {space.__name__}; name one with --recipe: {', '.join(names())}.")
 
 
 def load(name: str, changes: Sequence[str] = (), family: str | None = None) -> Recipe:
@@ -92,9 +104,9 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None) -> R
         name = path.stem
     for change in changes:
         _set(table, change)
-    unknown = set(table) - {"family", "title", "about", "needs", "model", "train"}
+    unknown = set(table) - set(KEYS)
     if unknown:
-        raise FitError(_unknown("recipe key", min(unknown), ("family", "title", "about", "needs", "model", "train")))
+        raise FitError(_unknown("recipe key", min(unknown), KEYS))
     if not isinstance(table.get("family"), str):
         raise FitError(
             f'the recipe {name} names no family; write for example family = "vae". There are: {", ".join(families())}.'
@@ -107,6 +119,7 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None) -> R
         settings(Training, table.get("train", {}), "train"),
         tuple(table.get("needs", ())),
         table.get("title", ""),
+        table.get("first_for", ""),
     )
     config(recipe)  # refuses unknown settings before anything is read
     return recipe

@@ -22,8 +22,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from karat import doctor, training
 from karat.data import Data, batches
 from karat.errors import FitError, KaratError, RunError
-from karat.families.generator import Batches, Learned
+from karat.families.generator import Batches, Fitted, Generator, Learned
 from karat.modalities.cache import cache_folder
+from karat.modalities.codec import Codec
 from karat.nets import quick
 from karat.recipe import Recipe, config, fingerprint, module
 from karat.run import Run, safe_header, write_whole
@@ -31,6 +32,7 @@ from karat.space import Space
 from karat.worth.ledger import Entry, Ledger
 
 PICTURES = 64
+FITTED_MOST = 1_000_000  # rows that a family without gradients is handed
 
 
 class Interrupted(KaratError):
@@ -66,7 +68,15 @@ def describe(device: torch.device) -> str:
     return f"CPU, {torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
 
 
-def build(recipe: Recipe, space: Space, classes: int, seed: int) -> Learned:
+def meet(recipe: Recipe, codec: Codec) -> Space:
+    """The space in which the recipe's family meets this content; FitError naming both where there is none."""
+    try:
+        return codec.meet(module(recipe.family).Model.spaces)
+    except FitError as error:
+        raise FitError(f"the recipe {recipe.name} (family {recipe.family}) does not fit: {error}") from None
+
+
+def build(recipe: Recipe, space: Space, classes: int, seed: int) -> Generator:
     """The recipe's model for this space, weights drawn with `seed`; FitError when the family cannot live there."""
     exported = module(recipe.family)
     if not isinstance(space, exported.Model.spaces):
@@ -78,8 +88,9 @@ def build(recipe: Recipe, space: Space, classes: int, seed: int) -> Learned:
             "or use --recipe gan."
         )
     torch.manual_seed(seed)
-    made: Learned = exported.Model(space, classes, config(recipe))
-    made.players()  # refuses impossible rates and shares before a run is begun
+    made: Generator = exported.Model(space, classes, config(recipe))
+    if isinstance(made, Learned):
+        made.players()  # refuses impossible rates and shares before a run is begun
     return made
 
 
@@ -133,19 +144,19 @@ def restore(blob: bytes, model: Learned, precision: training.Precision) -> train
     return training.State.restore(model, numbers, tensors)
 
 
-def put(model: Learned, weights: dict[str, torch.Tensor]) -> None:
+def put(model: Generator, weights: dict[str, torch.Tensor]) -> None:
     """Loads weights by name; RunError when they are of another model."""
     try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
+        model.put(weights)
+    except (RuntimeError, KeyError) as error:
         reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise RunError(f"the saved weights do not fit the recipe: {reason}") from None
 
 
-def load_model(run: Run, space: Space, classes: int, device: torch.device) -> Learned:
+def load_model(run: Run, codec: Codec, classes: int, device: torch.device) -> Generator:
     """The finished model of a run, ready to sample."""
     recipe = Recipe.from_dict(run.spec["recipe"])
-    model = build(recipe, space, classes, run.spec["seed"])
+    model = build(recipe, meet(recipe, codec), classes, run.spec["seed"])
     blob = run.load_model()
     safe_header(blob)
     put(model, safetensors.torch.load(blob))
@@ -194,7 +205,7 @@ def drive(
 ) -> list[doctor.Notice]:
     """Trains to the end of the plan and saves the finished model; raises Interrupted, with all saved, when asked to stop."""
     device = next(model.parameters()).device
-    batch = batches(data, plan.batch, plan.seed, device)
+    batch = batches(data, plan.batch, plan.seed, device, model.space)
     writer = _tensorboard(run) if tensorboard else None
     history = run.lines("history.jsonl")
     notices: dict[str, doctor.Notice] = {}
@@ -286,14 +297,42 @@ def _losses(p: training.Progress) -> str:
     return "  ".join(f"{k} {float(v):.3g}" for k, v in list(p.seen.items())[:4])
 
 
-def picture(run: Run, data: Data, model: Learned, percent: int) -> None:
+def fit(run: Run, model: Fitted, data: Data, plan: training.Plan, console: Console) -> float:
+    """Fits a family that learns without gradients and saves it; the seconds it took. Interrupted when asked to stop."""
+    limit = None if plan.minutes is None else 60 * plan.minutes
+    began = plan.now()
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), console=console,
+        transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
+    with _signals() as asked, bar:
+        task = bar.add_task("fitting", total=1.0)
+        points = data.points("train", FITTED_MOST, plan.seed, model.space)
+        labels = data.labels("train", FITTED_MOST, plan.seed)
+        if len(points) < len(data.train):
+            console.print(f"fitting to {len(points):,} of {len(data.train):,} rows, drawn at random")
+        for share in model.fit(points, labels, plan.seed, limit):
+            bar.update(task, completed=share)
+            if asked:
+                raise Interrupted(
+                    f"stopped at {share:.0%}; a fit cannot be continued. Begin anew with `karat train {run.path}`.",
+                    128 + asked[0],
+                )
+    seconds = plan.now() - began
+    run.save_model(safetensors.torch.save({k: v.cpu().contiguous() for k, v in model.weights().items()}))
+    run.put("doctor.json", [])
+    picture(run, data, model, 100)
+    return seconds
+
+
+def picture(run: Run, data: Data, model: Generator, percent: int) -> None:
     """Saves what `model` makes of one fixed noise, as a sheet of 64."""
-    device = next(model.parameters()).device
     y = None
     if model.heeds:  # every class in turn
-        y = torch.arange(PICTURES, device=device) % model.classes
-    points = model.sample(PICTURES, y, torch.Generator(device).manual_seed(0)).cpu()
-    run.file(f"samples/{percent:03d}.png").write_bytes(data.codec.sheet(data.codec.decode(points), 8))
+        y = torch.arange(PICTURES, device=model.device) % model.classes
+    points = model.sample(PICTURES, y, torch.Generator(model.device).manual_seed(0)).cpu()
+    sheet = data.codec.sheet(data.codec.decode(points, model.space), 8)
+    run.file(f"samples/{percent:03d}{data.codec.sheets}").write_bytes(sheet)
 
 
 def need_tensorboard() -> None:

@@ -59,6 +59,11 @@ class Generator(nn.Module, ABC):
         """Whether `complete` works."""
         return False
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes: where its weights are, the CPU for what has none of torch's."""
+        return next((p.device for p in self.parameters()), torch.device("cpu"))
+
     @abstractmethod
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
         """Points [n, *space.shape] on rng.device, of classes `y` [n] where given. Chance comes only from `rng`."""

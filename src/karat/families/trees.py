@@ -31,10 +31,12 @@ class Config:
 
     leaf: int = 20
     groups: int = 32  # parts of a column's range that the boosted trees tell apart
-    rounds: int = 30  # of boosting; 0 for plain trees of donors
-    rate: float = 0.2
+    boost: bool = True  # False for plain trees of donors
+    rounds: int = 24  # of boosting
+    rate: float = 0.25
     leaves: int = 15
     gain: float = 0.5  # log-likelihood that a split of a boosted tree must gain
+    signal: float = 20.0  # gain of a first split below which nothing is learned of that part
     most: int = 30_000  # rows that one boosted classifier learns from
     prune: bool = True  # whether trees of donors go no deeper than the data supports
     parents: int = 24  # columns that a column is drawn given, at most
@@ -170,8 +172,10 @@ class Link:
         group = _groups(codes, size, space.ordered[column], config.groups)
         groups, count = group[codes], int(group.max()) + 1
         nominal = np.array([not space.ordered[q] for q in parents], bool)
-        how = Boosting(config.rounds, config.rate, config.leaves, config.leaf, config.gain, most=config.most)
-        alone = config.rounds == 0 and bool(parents)
+        how = Boosting(
+            config.rounds, config.rate, config.leaves, config.leaf, config.gain, 1.0, config.signal, config.most
+        )
+        alone = not config.boost and bool(parents)
         tree = CodeTree.fit(
             _features(cells, parents, nominal), groups, count, np.flatnonzero(nominal).tolist(), how, rng
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
@@ -42,6 +42,14 @@ class Contents:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Cells that are given: long [n, columns of `Codes`], -1 where free; `restore` puts them back exactly once decoded."""
+
+    cells: Tensor
+    restore: Callable[[Any], Any]
+
+
 class Codec(ABC):
     """Turns files into records, records into points of a space, and points back into labelled files."""
 
@@ -55,6 +63,20 @@ class Codec(ABC):
     @abstractmethod
     def read(cls, path: Path, options: Mapping[str, Any]) -> Contents:
         """All records at `path`; raises DataError naming the file that cannot be read."""
+
+    @classmethod
+    def place(cls, source: Any) -> str:
+        """What to call the source in messages and on disk: a path, an address without its password, a word for a frame."""
+        return str(source)
+
+    @classmethod
+    def form(cls, records: Any) -> tuple[Any, ...]:
+        """What the fingerprint must know of the records beside their digests."""
+        return (records.shape, records.dtype.name)
+
+    def traits(self) -> dict[str, Any]:
+        """What `look` says of every record of this content, as JSON."""
+        return {}
 
     @classmethod
     @abstractmethod
@@ -113,6 +135,22 @@ class Codec(ABC):
     def pack(self, records: Any, suffix: str) -> bytes:
         """All records as one file whose name ends in `suffix`, one of `wholes`."""
         raise FitError(f"{self.name} content is not written as one {suffix} file.")
+
+    def declared(self) -> str:
+        """What is inferred of the content, as the TOML that a person corrects; FitError where there is nothing to say."""
+        raise FitError(f"{self.name} content has no schema to write.")
+
+    def broken(self, records: Any) -> dict[str, np.ndarray]:
+        """bool `[n]` for each rule that a person declared: the records that break it."""
+        return {}
+
+    def unview(self, seen: Tensor) -> Any:
+        """Records that look like `seen` `[n, *viewed.shape]` to a judge."""
+        raise FitError(f"{self.name} content cannot be made from what a judge sees of it.")
+
+    def ask(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Asked:
+        """What records are asked to hold: `given` conditions or a file of partial records, and a column to be balanced."""
+        raise FitError(f"{self.name} content has no columns to be given or balanced.")
 
     @abstractmethod
     def conform(self, records: Any) -> Any:

@@ -44,6 +44,7 @@ class Images(Codec):
 
     name = "image"
     suffixes = (".png",)
+    settings = ("size", "limit")
 
     channels: int
     height: int
@@ -99,6 +100,11 @@ class Images(Codec):
         """At most 64 pixels a side, in the picture's own proportions."""
         scale = min(1.0, VIEWED_SIDE / max(self.height, self.width))
         return Grid(self.channels, (max(1, round(self.height * scale)), max(1, round(self.width * scale))))
+
+    def traits(self) -> dict[str, Any]:
+        """Shape, channels, size and depth of every picture."""
+        shape = [self.channels, self.height, self.width]
+        return {"shape": shape, "channels": self.channels, "size": [self.width, self.height], "bits": self.bits}
 
     @property
     def top(self) -> int:

@@ -23,8 +23,8 @@ from karat.modalities.columns import SENSITIVE, Schema
 from karat.modalities.conditions import Condition, Given, given_cells, parse_given, pin_conditions, put_back
 from karat.modalities.constraints import check, compile_rules
 from karat.modalities.convert import as_kind, parsed_cells
-from karat.modalities.expressions import cells_of, unknown
 from karat.modalities.digests import row_digests
+from karat.modalities.expressions import cells_of, unknown
 from karat.modalities.layout import Layout
 from karat.modalities.parts import Choice, Computed, Constant, Number, Presence
 from karat.modalities.table import Dialect, Raw, Table
@@ -275,6 +275,9 @@ class Tables(Codec):
                 if strange.any():
                     out[", ".join(part.names)] = int(strange.sum())
         return out
+
+    def declared(self) -> str:
+        return schema.to_toml(self.schema)
 
     def broken(self, records: Table) -> dict[str, np.ndarray]:
         """bool `[n]` for each declared rule: the rows that break it."""

@@ -26,15 +26,19 @@ NUMBERS = ("split_feature", "threshold", "decision_type", "left_child", "right_c
 
 @dataclass(frozen=True)
 class Boosting:
-    """rounds of boosting, their rate, leaves of a tree, rows a leaf at least has, log-likelihood a fork must gain, ridge;
-    most: rows that one classifier learns from."""
+    """rounds of boosting, their rate, leaves of a tree, rows a leaf at least has, gain of a split, ridge.
 
-    rounds: int = 30
-    rate: float = 0.2
+    signal: gain of the very first split below which a fork is taken for independent of the features: what the best of some
+    hundred candidate splits gains by chance.   most: rows that one classifier learns from.
+    """
+
+    rounds: int = 24
+    rate: float = 0.25
     leaves: int = 15
     leaf: int = 20
     gain: float = 0.5
     ridge: float = 1.0
+    signal: float = 20.0
     most: int = 30_000
 
 
@@ -45,7 +49,7 @@ def engine() -> Any:
     except (ImportError, OSError) as error:
         raise FitError(
             f"LightGBM cannot be loaded ({error}). Install the system library libgomp (Debian: apt-get install libgomp1; "
-            "macOS: brew install libomp), or use --set model.rounds=0, which grows plain trees."
+            "macOS: brew install libomp), or use --recipe cart, which grows plain trees."
         ) from None
     return lightgbm
 
@@ -88,7 +92,7 @@ class CodeTree:
             elif how.rounds and features.shape[1] and len(rows) >= SPARSE and rare >= LEAST:
                 some = rows if len(rows) <= how.most else np.sort(rng.choice(rows, how.most, replace=False))
                 made = _boost(features[some], codes[some] >= low + cut, nominal, how)
-                if made.num_trees():
+                if made is not None:
                     forks[me][4] = len(classifiers)
                     classifiers.append(made)
             forks[me][1] = grow(low, low + cut, rows[~right])
@@ -180,7 +184,16 @@ def _boost(features: np.ndarray, right: np.ndarray, nominal: list[int], how: Boo
     data = lightgbm.Dataset(
         features, right.astype(np.float32), categorical_feature=nominal, params={"verbose": -1, "max_bin": 255}
     )
-    return lightgbm.train(settings, data, rounds)
+    booster = lightgbm.Booster(settings, data)
+    for done in range(rounds):
+        if booster.update():  # nothing is left to split
+            break
+        if done == 0:
+            root = booster.dump_model(num_iteration=1)["tree_info"][0]["tree_structure"]
+            if root.get("split_gain", 0.0) < how.signal:
+                return None
+    booster.free_dataset()
+    return booster
 
 
 def _bare(text: str) -> str:

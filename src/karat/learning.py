@@ -1,0 +1,262 @@
+"""A run from its first step to its last: begun on data, or continued exactly where it stopped; its books closed either way."""
+
+from __future__ import annotations
+
+import tomllib
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from karat import __version__, runner
+from karat import recipe as recipes
+from karat import training as loop
+from karat.data import DATABASES, Data, batches, load
+from karat.errors import DataError, DivergedError, FitError, RunError
+from karat.families.generator import Fitted, Learned
+from karat.modalities.sources import keep_frame
+from karat.recipe import Recipe
+from karat.run import Run
+from karat.worth.ledger import Ledger
+from karat.worth.prices import find
+
+Budget = tuple[float | None, int | None, int | None]  # minutes, steps, samples
+PRIVATE = "marginals"  # the recipe whose guarantee is proved
+BUDGETS = ("minutes", "steps", "samples")
+
+
+def begin(
+    data: Any,
+    recipe: str | None,
+    budget: Budget,
+    seed: int,
+    out: Path | None,
+    family: str | None,
+    device: str,
+    changes: Sequence[str],
+    tensorboard: bool,
+    prices: Path | None,
+    console: Console,
+    threads: int | None,
+) -> Run:
+    """A new run on `data`: a path, a database's address, or a data frame, which is kept in the run's folder."""
+    if recipe is not None and family is not None:
+        raise FitError(f"--recipe {recipe} and --family {family} both say what to train; give one of them.")
+    own = [c for c in changes if not c.startswith("data.")]
+    options = data_options([c for c in changes if c.startswith("data.")])
+    if recipe is not None or family is not None:  # a name that does not exist is said before anything is read
+        recipes.load(recipe if recipe is not None else "", own, family)
+    where = runner.choose_device(device)
+    named = isinstance(data, str | Path)
+    if not named and out is None:
+        out = _free(Path("runs") / f"frame-{family or recipe or 'auto'}")
+    if not named:
+        assert out is not None
+        if Run.is_run(out):
+            raise RunError(f"{out} already holds a run; choose another --out.")
+        out.mkdir(parents=True, exist_ok=True)
+        data = keep_frame(data, out / "data.parquet")
+    holdout = float(options.pop("holdout", 0.1))
+    found = load(data, options=options, holdout=holdout)
+    chosen = recipes.load(recipes.first(type(found.codec.spaces[0])) if recipe is None else recipe, own, family)
+    plan = runner.with_budget(chosen, *budget, seed)
+    model = runner.build(chosen, runner.meet(chosen, found.codec), len(found.classes), seed)
+    folder = _free(Path("runs") / f"{_stem(found.path)}-{chosen.name}") if out is None else out
+    declared = find(prices, [folder, Path.cwd()])
+    if tensorboard:
+        runner.need_tensorboard()
+    run = Run.create(
+        folder,
+        {
+            "id": uuid.uuid4().hex[:12], "version": __version__, "data": _lasting(found.path),
+            "options": _absolute(options), "holdout": holdout, "fingerprint": found.fingerprint, "seed": seed,
+            "recipe": chosen.to_dict(), "minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples,
+            "precision": None, "tensorboard": tensorboard, "classes": list(found.classes), "threads": threads,
+        },
+    )  # fmt: skip
+    with (
+        run.lock(),
+        Ledger(folder / "ledger.jsonl", declared).entry("train", where.type) as entry,
+    ):
+        run.put("codec.json", {"name": found.codec.name, **found.codec.state()})
+        _greet(console, found, chosen.name, plan, runner.describe(where), isinstance(model, Learned))
+        return _drive(run, found, model.to(where), plan, entry, console)
+
+
+def proceed(run: Run, entry: Any, console: Console, device: str, budget: Budget, given: Sequence[Any]) -> Run:
+    """Continues `run`, with a new total of its budget where one is given; `given` are settings that must not be."""
+    if any(x for x in given):
+        raise FitError(
+            f"{run.path} is a run: its recipe and settings are fixed. Continue it with `karat train {run.path}`, "
+            "or train anew from the data with another --out."
+        )
+    spec = run.spec
+    kind = next(i for i, name in enumerate(BUDGETS) if spec[name] is not None)
+    if all(b is None for b in budget):
+        if spec["status"] == "trained":
+            raise RunError(f"{run.path} has used its budget; give it more with --minutes or --steps, or assay it.")
+        budget = (spec["minutes"], spec["steps"], spec["samples"])
+    elif budget[kind] is None:
+        raise FitError(f"{run.path} counts its budget in {BUDGETS[kind]}; give the new total as --{BUDGETS[kind]}.")
+    elif budget[kind] <= spec[BUDGETS[kind]] and spec["status"] == "trained":
+        raise FitError(f"{run.path} has used its budget; --minutes, --steps and --samples give the new, larger total.")
+    found = again(run)
+    recipe = Recipe.from_dict(spec["recipe"])
+    plan = runner.with_budget(recipe, *budget, spec["seed"])
+    where = runner.choose_device(device)
+    entry.device = where.type
+    model = runner.build(recipe, runner.meet(recipe, found.codec), len(found.classes), spec["seed"]).to(where)
+    run.put("codec.json", {"name": found.codec.name, **found.codec.state()})
+    run.update({"minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples})
+    _greet(console, found, recipe.name, plan, runner.describe(where), isinstance(model, Learned))
+    return _drive(run, found, model, plan, entry, console)
+
+
+def again(run: Run) -> Data:
+    """The data of a run, read and split as when it was begun; RunError where they are gone or have changed."""
+    spec = run.spec
+    options = {"size": spec["size"]} if spec.get("size") is not None else {}
+    try:
+        found = load(spec["data"], options=spec.get("options", options), holdout=spec.get("holdout", 0.1))
+    except DataError as error:
+        raise RunError(f"the data of {run.path} cannot be read again: {error}") from None
+    if found.fingerprint != spec["fingerprint"]:
+        raise RunError(
+            f"{spec['data']} has changed since {run.path} was begun (fingerprint {found.fingerprint[:12]} instead of "
+            f"{spec['fingerprint'][:12]}). Train anew, or bring the old data back."
+        )
+    return found
+
+
+def _drive(run: Run, found: Data, model: Any, plan: loop.Plan, entry: Any, console: Console) -> Run:
+    """Trains and closes the books of the run, however it ends."""
+    run.update({"device": model.device.type})
+    if isinstance(model, Fitted):
+        return _fit(run, found, model, plan, entry, console)
+    began = plan.now()
+    device = model.device
+    blob = run.load_checkpoint()
+    precision, why = run.spec["precision"], "as the run began"
+    if precision is None:
+        batch = batches(found, plan.batch, plan.seed, device, model.space)
+        precision, why = runner.pick_precision(Recipe.from_dict(run.spec["recipe"]), model, batch, plan, device)
+        run.update({"precision": precision})
+    plan = replace(plan, precision=precision)
+    if blob is None:
+        state = loop.State(seconds=plan.now() - began)  # choosing the precision is part of the budget
+        run.truncate("history.jsonl", -1.0)
+    else:
+        state = runner.restore(blob, model, precision)
+        if run.spec["status"] == "training":  # it was killed: nobody closed its books
+            runner.book_lost_time(run, state.seconds)
+        state.settled = False
+        run.truncate("history.jsonl", plan.used(state.step, state.drawn, state.seconds, model.settling) + 1e-9)
+        console.print(f"continuing at step {state.step:,}, {state.seconds:,.0f} s in")
+    console.print(f"precision {precision} ({why})")
+    run.update({"status": "training"})
+    try:
+        notices = runner.drive(run, model, found, plan, state, console, bool(run.spec["tensorboard"]))
+    except runner.Interrupted:
+        entry.status = "interrupted"
+        run.update({"status": "interrupted"})
+        raise
+    except DivergedError:
+        run.update({"status": "diverged"})
+        raise
+    seen = state.drawn * plan.batch
+    run.update({"status": "trained", "step": state.step, "seconds": state.seconds, "trained_samples": seen})
+    console.print(
+        f"trained: {state.step:,} steps, {seen:,} samples in {state.seconds:,.1f} s"
+        + (f"; the doctor noticed: {', '.join(n.name for n in notices)}" if notices else "")
+    )
+    _next(run, found, console)
+    return run
+
+
+def _fit(run: Run, found: Data, model: Fitted, plan: loop.Plan, entry: Any, console: Console) -> Run:
+    run.update({"status": "training", "precision": "fp64"})
+    try:
+        seconds = runner.fit(run, model, found, plan, console)
+    except runner.Interrupted:
+        entry.status = "interrupted"
+        run.update({"status": "interrupted"})
+        raise
+    run.update({"status": "trained", "step": 0, "seconds": seconds, "trained_samples": len(found.train)})
+    console.print(f"fitted to {len(found.train):,} in {seconds:,.1f} s")
+    _next(run, found, console)
+    return run
+
+
+def _next(run: Run, found: Data, console: Console) -> None:
+    wholes = found.codec.wholes
+    out = f" --out made{wholes[0]}" if wholes else ""
+    console.print(f"run: {run.path}   next: karat assay {run.path}   karat make {run.path} -n 100{out}", soft_wrap=True)
+
+
+def _greet(console: Console, found: Data, recipe: str, plan: loop.Plan, device: str, learned: bool) -> None:
+    budget = (f"{plan.minutes:g} minutes" if plan.minutes is not None else
+              f"{plan.steps:,} steps" if plan.steps is not None else f"{plan.samples:,} samples")  # fmt: skip
+    traits = found.codec.traits()
+    kinds = f"{len(found.classes)} classes" if found.classes else "no labels"
+    what = f"{kinds}, {'x'.join(map(str, traits['shape']))}" if "shape" in traits else f"{traits['width']} columns"
+    console.print(
+        f"{found.path}: {len(found.train):,} to learn from, {len(found.holdout):,} set aside, {what}", soft_wrap=True
+    )
+    for note in (*found.notes, *(f"skipped {name}: {why}" for name, why in found.contents.skipped)):
+        console.print(note, soft_wrap=True)
+    console.print(f"recipe {recipe}, {budget if learned else f'at most {budget}'}, on {device}")
+
+
+def private(epsilon: float, recipe: str | None, family: str | None, changes: Sequence[str]) -> tuple[str, list[str]]:
+    """The recipe and the settings of a fit with differential privacy; FitError for a recipe that has no proof of it."""
+    if recipe not in (None, PRIVATE) or family is not None:
+        raise FitError(
+            f"--epsilon is kept by the recipe {PRIVATE} only; {recipe or family} promises nothing. Leave one of them out."
+        )
+    return PRIVATE, [*changes, f"model.epsilon={epsilon}", f"data.epsilon={epsilon}"]
+
+
+def data_options(changes: Sequence[str]) -> dict[str, Any]:
+    """The options of data from `data.name=value` settings; a value that is no TOML is text."""
+    out: dict[str, Any] = {}
+    for change in changes:
+        key, sign, text = change.partition("=")
+        name = key.removeprefix("data.")
+        if not sign or not name.isidentifier():
+            raise FitError(f"--set {change!r}: wanted data.name=value, for example data.size=64.")
+        try:
+            out[name] = tomllib.loads(f"v = {text}")["v"]
+        except tomllib.TOMLDecodeError:
+            out[name] = text
+    if "size" in out and (not isinstance(out["size"], int) or isinstance(out["size"], bool) or out["size"] < 1):
+        raise FitError(f"--set data.size={out['size']}: wanted a whole number of pixels, at least 1.")
+    if "holdout" in out and not isinstance(out["holdout"], float):
+        raise FitError(f"--set data.holdout={out['holdout']}: wanted a share between 0 and 1, such as 0.1.")
+    return out
+
+
+def _absolute(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with paths that still lead there from another folder."""
+    return {k: str(Path(v).resolve()) if k == "schema" else v for k, v in options.items()}
+
+
+def _lasting(path: str) -> str:
+    """The place of data as it is found from any folder; an address stays as it is."""
+    return path if path.startswith(DATABASES) or not Path(path).exists() else str(Path(path).resolve())
+
+
+def _stem(path: str) -> str:
+    name = path.rsplit("/", 1)[-1] if path.startswith(DATABASES) else Path(path).name
+    return name.split(".")[0] or "data"
+
+
+def _free(path: Path) -> Path:
+    """`path`, or the first of path-2, path-3, ... that holds no run."""
+    i, free = 1, path
+    while free.exists():
+        i += 1
+        free = path.with_name(f"{path.name}-{i}")
+    return free
