@@ -6,6 +6,7 @@ The names of persons and places are put together from syllables of our own; nobo
 from __future__ import annotations
 
 import datetime
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -47,9 +48,8 @@ _AREAS_CN = re.findall(
 )
 
 
-def make(kind: Kind, learned: Mapping[str, Any], n: int, rng: np.random.Generator, attempt: int) -> Sequence[str]:
-    """n values of the kind; from the fourth `attempt` to find new ones on, out of a wider range."""
-    wider = max(0, attempt - 2)
+def make(kind: Kind, learned: Mapping[str, Any], n: int, rng: np.random.Generator, wider: int) -> Sequence[str]:
+    """n values of the kind, by chance not all new; where `wider` is not 0, out of a range that is wider than the column's."""
     match kind:
         case "identifier":
             return _identifier(learned, n, rng, wider)
@@ -68,7 +68,7 @@ def make(kind: Kind, learned: Mapping[str, Any], n: int, rng: np.random.Generato
         case "address":
             return _address(learned, n, rng)
         case "ip":
-            return _ip(float(learned.get("six", 0.0)), n, rng, attempt)
+            return _ip(float(learned.get("six", 0.0)), n, rng, wider)
         case _:
             return _url(learned, n, rng, wider)
 
@@ -81,9 +81,11 @@ def identifiers(values: pa.Array, counts: np.ndarray) -> dict[str, Any]:
     first = values[0].as_py()
     if pc.all(pc.match_substring_regex(values, r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")).as_py():
         return {"way": "uuid", "upper": first == first.upper() and first != first.lower()}
-    m = re.fullmatch(r"(\D*)(\d+)(\D*)", first)
-    if m is not None:
-        prefix, suffix = m[1], m[3]
+    ends = pc.min_max(values)  # what the first and the last in the alphabet begin with, all do
+    prefix = os.path.commonprefix([ends["min"].as_py(), ends["max"].as_py()]).rstrip("0123456789")
+    m = re.fullmatch(r"(\d+)(\D*)", first[len(prefix) :])
+    if m is not None and len(values) >= shapes.COMMON:
+        suffix = m[2]
         got = pc.extract_regex(values, f"^{_quoted(prefix)}(?P<n>[0-9]{{1,18}}){_quoted(suffix)}$")
         if got.null_count == 0:
             digits = pc.struct_field(got, "n")
@@ -399,15 +401,15 @@ def _address(learned: Mapping[str, Any], n: int, rng: np.random.Generator) -> li
 # The internet
 
 
-def _ip(six: float, n: int, rng: np.random.Generator, attempt: int) -> list[str]:
+def _ip(six: float, n: int, rng: np.random.Generator, wider: int) -> list[str]:
     out = []
     nets = ("192.0.2", "198.51.100", "203.0.113")  # RFC 5737
     for is_six in rng.random(n) < six:
         if is_six:
             out.append("2001:db8:" + ":".join(f"{int(g):x}" for g in rng.integers(1, 65536, 6)))  # RFC 3849
-        elif attempt == 0:
+        elif not wider:
             out.append(f"{nets[int(rng.integers(3))]}.{int(rng.integers(1, 255))}")
-        elif attempt < 8:  # RFC 2544
+        elif wider < 3:  # RFC 2544
             out.append(f"198.{int(rng.integers(18, 20))}.{int(rng.integers(256))}.{int(rng.integers(1, 255))}")
         else:
             out.append("10." + ".".join(str(int(b)) for b in rng.integers(1, 255, 3)))

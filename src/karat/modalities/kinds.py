@@ -134,6 +134,9 @@ def _words(
     """An identifier, a text or a category."""
     n, u = int(counts.sum()), len(uniques)
     category = Column(name, "category", missing=missing)
+    near = _nearly(uniques, counts) if u > 10 and not is_id(name) else ""
+    if near and u <= CATEGORIES:
+        return replace(category, notes=(near,))
     if u > max(20, n // 2):
         sample = uniques[:: max(1, u // 1000)].to_pylist()
         size = float(np.mean([len(s) for s in sample]))
@@ -156,10 +159,6 @@ def _words(
     elif u > CATEGORIES:
         bare = Column(name, "text", missing=missing)
         return replace(bare, learned=sensitive.learn(bare, uniques, counts))
-    if u > 10:
-        near = _nearly(uniques, counts)
-        if near:
-            return replace(category, notes=(near,))
     return category
 
 
@@ -213,10 +212,10 @@ def _typed(name: str, values: pa.Array, kind: Kind) -> Column:
     if n == 0:
         return Column(name, "constant", missing=missing)
     if kind in ("integer", "boolean"):
-        ends = pc.min_max(values)
-        low, high = ends["min"], ends["max"]
         if kind == "boolean" or pa.types.is_duration(values.type):
             return Column(name, kind, missing=missing)
+        ends = pc.min_max(values)
+        low, high = ends["min"], ends["max"]
         if low == high and n > 1:
             return Column(name, "constant", values=(str(low.as_py()),), missing=missing)
         return _whole(name, values, missing, int(high.as_py()))

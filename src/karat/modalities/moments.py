@@ -75,12 +75,11 @@ def find(values: pa.Array, counts: np.ndarray) -> Found | None:
         return None
     if all(text.isdigit() and len(text) != 8 for text in sample[:20]):
         return None
-    fits: list[tuple[Found, int]] = []
+    fits: list[Found] = []
     for date, time in _forms(sample[0]):
         found = _fit(date, time, sample, values, counts)
         if found is not None and found.even > 0:
-            span = _span(values, found.format)
-            fits.append((found, span))
+            fits.append(found)
             if "%m" not in date or date.startswith("%Y"):
                 break  # no other order of day and month is possible
             if len(fits) == 2:
@@ -88,9 +87,10 @@ def find(values: pa.Array, counts: np.ndarray) -> Found | None:
     if not fits:
         return None
     if len(fits) == 1:
-        return fits[0][0]
-    (first, near), (second, far) = fits
-    best, other = (second, first) if far * 2 < near else (first, second)
+        return fits[0]
+    first, second = fits  # days in a row read in the wrong order of day and month are spread over a year
+    shorter = _span(values, second.format) * 2 < _span(values, first.format)
+    best, other = (second, first) if shorter else (first, second)
     if best.format.replace("%-", "%") == other.format.replace("%-", "%"):
         return best
     word = "month before day" if best.format.find("m") < best.format.find("d") else "day before month"
@@ -316,10 +316,12 @@ def _fit(date: str, time: str, sample: list[str], values: pa.Array, counts: np.n
     for candidate in (form, re.sub(r"%([mdHI])", r"%-\1", form)):
         got, cells = read(values, candidate, spelled)
         if got.null_count == 0:
-            same = pc.equal(write(got, candidate, spelled, cells), values).to_numpy(zero_copy_only=False)
+            few, many = slice(0, 50_000), counts[:50_000]
+            again = write(got[few], candidate, spelled, None if cells is None else cells[few])
+            same = pc.equal(again, values[few]).to_numpy(zero_copy_only=False)
             if "%y" in form:
                 notes = ("years of two digits are read as 1969 to 2068",)
-            return Found(kind, candidate, spelled, float(counts[same].sum() / counts.sum()), notes)
+            return Found(kind, candidate, spelled, float(many[same].sum() / many.sum()), notes)
     return None
 
 

@@ -35,6 +35,8 @@ _BODY = re.compile(
 )
 _HOLE = re.compile(r"\{(?P<sign>[+-]?)1(?P<group>\D?)(?:234(?:(?P<mark>\D)5)?(?P<repr>e?)|2345(?P<exp>[eE][+-]?0?3))\}")
 _EXACT = 2.0**53
+_LOOKED = 50_000  # values by which the forms of print are told apart
+FULL = 17  # decimals that mean: as many as the number needs
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,10 @@ def find(values: pa.Array, counts: np.ndarray, comma: bool) -> Found | None:
             tail = replace(how, suffix=f"{how.mark}0{how.suffix}")
             return Found("integer", tail, 0, 0, _evenness(read(values, tail, True), values, counts, tail, 0, 0))
         return Found("decimal", how, most, least, _evenness(numbers, values, counts, how, most, least))
+    if most > 12:
+        most, least = FULL, min(least, 1)
+    elif least > 1 and not pc.any(pc.ends_with(body.filter(pa.array(places == least)), "0")).as_py():
+        least = 1  # zeros at the end are left out; there only was no shorter number
     short = _evenness(numbers, values, counts, how, most, least)
     usual = int(np.bincount(places, weights=counts).argmax())
     fixed = _evenness(numbers, values, counts, how, usual, usual)
@@ -201,7 +207,7 @@ def _one(value: float, how: Print, places: int, least: int) -> str:
 def _float(value: float, places: int, least: int) -> str:
     if least == places:
         return f"{value:.{places}f}"
-    text = repr(round(value, places))  # the fewest digits that mean this number
+    text = repr(round(value, places) if places < FULL else value)  # the fewest digits that mean this number
     if "e" in text:
         text = f"{Decimal(text):f}"
     whole, _, part = text.partition(".")
@@ -262,15 +268,17 @@ def _body(values: pa.Array, how: Print) -> pa.Array:
 
 def _scientific(values: pa.Array, body: pa.Array, numbers: pa.Array, counts: np.ndarray, how: Print) -> Found:
     split = re.compile(r"[+-]?\d+(?:\.(\d+))?(?:([eE])([+-]?)(\d+))?")
-    parts = [m for m in map(split.fullmatch, body.to_pylist()) if m is not None]
+    powers = body.filter(pc.match_substring_regex(body, "[eE]"))
+    rare = len(powers) < len(body) // 2
+    parts = [m for m in map(split.fullmatch, powers[: _LOOKED * 2].to_pylist()) if m is not None]
     places = [len(m[1]) if m[1] else 0 for m in parts]
     tails = [m for m in parts if m[2]]
     size = min(len(m[4]) for m in tails)
     plus = "+" if any(m[3] == "+" for m in tails) else ""
     always = replace(how, exponent=f"{tails[0][2]}{plus}{'3'.zfill(size) if size < 3 else '03'}")
     ways = [(always, max(places), max(places)), (always, max(places), min(places))]
-    ways += [(replace(how, exponent="e"), 17, least) for least in (1, 0)]
-    if len(tails) < len(parts) // 2:
+    ways += [(replace(how, exponent="e"), FULL, least) for least in (1, 0)]
+    if rare:
         ways = ways[2:]
     best = max(ways, key=lambda way: _evenness(numbers, values, counts, *way))
     return Found("decimal", *best, _evenness(numbers, values, counts, *best))
@@ -310,6 +318,9 @@ def _template(sample: list[str], comma: bool) -> Print | None:
 
 
 def _evenness(numbers: pa.Array, values: pa.Array, counts: np.ndarray, how: Print, places: int, least: int) -> float:
+    if len(values) > _LOOKED:
+        some = np.linspace(0, len(values) - 1, _LOOKED).astype(np.int64)
+        numbers, values, counts = numbers.take(pa.array(some)), values.take(pa.array(some)), counts[some]
     same = pc.equal(write(numbers, how, places, least), values).to_numpy(zero_copy_only=False)
     return float(counts[same].sum() / counts.sum())
 

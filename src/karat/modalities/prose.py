@@ -16,7 +16,7 @@ import numpy as np
 
 COMMON = 5
 _WORDS, _NEXT = 5000, 40  # the most words, and the most that may follow one
-_ROWS = 50_000
+_ROWS = 20_000
 _PLAIN = ("note", "item", "order", "part", "day", "about", "after", "more", "this", "with", "the", "of", "and", "to")
 _PLAIN_WIDE = tuple("今日订单信息已经处理完成请查看相关内容说明如下")
 
@@ -59,41 +59,44 @@ def make(learned: Mapping[str, Any], n: int, rng: np.random.Generator, avoid: Co
     mass = np.array(learned.get("mass", ()), float)
     if len(words) < 2:
         words = list(_PLAIN_WIDE if wide else _PLAIN)
-        mass = np.ones(len(words))
+        learned, mass = {"lengths": learned.get("lengths", (3, 12))}, np.ones(len(words))
     glue, few = ("", 8) if wide else (" ", 3)
-    follow = {int(a): _drawn(row) for a, row in learned.get("follow", {}).items()}
-    starts = _drawn(learned.get("starts", ()))
-    every = (np.arange(len(words)), np.cumsum(mass) / mass.sum())
-    grid = np.array(learned.get("lengths", (3, 12)), float)
-    lengths = np.maximum(1, np.rint(np.interp(rng.random(n), np.linspace(0, 1, len(grid)), grid))).astype(int)
-    chance = rng.random(int(lengths.sum()))
-    out: list[str] = []
-    place = 0
-    for size in lengths:
-        codes: list[int] = []
-        table = starts if len(starts[0]) else every
-        for u in chance[place : place + size]:
-            code = _at(table, u)
-            codes.append(code)
-            table = follow.get(code, every)
-        place += size
-        text = glue.join(words[c] for c in codes)
-        for _ in range(8):
-            if size <= few or text not in avoid:
+    grid = np.array(learned["lengths"], float)
+    lengths = np.maximum(1, np.rint(np.interp(rng.random(n), np.linspace(0, 1, len(grid)), grid))).astype(np.int64)
+    order = np.argsort(-lengths, kind="stable")
+    running = np.searchsorted(-lengths[order], -np.arange(lengths.max(initial=0)), side="left")  # rows longer than t
+    follows, steps, state = _chain(learned, mass)
+    codes = np.zeros((n, len(running)), np.int64)
+    now = np.full(n, len(words))
+    for t, k in enumerate(running):
+        now = state[now[:k]]
+        now = follows[np.minimum(np.searchsorted(steps, now + rng.random(k), side="right"), len(follows) - 1)]
+        codes[order[:k], t] = now
+    table = np.array(words, object)
+    texts = [glue.join(table[row[:size]]) for row, size in zip(codes, lengths, strict=True)]
+    every = np.cumsum(mass) / mass.sum()
+    for k, text in enumerate(texts):
+        for _ in range(20):
+            if lengths[k] <= few or text not in avoid:
                 break
-            codes[int(rng.integers(size))] = _at(every, float(rng.random()))
-            text = glue.join(words[c] for c in codes)
-        if size > few and text in avoid:  # the words allow of little else
-            text = glue.join([text, words[_at(every, float(rng.random()))], words[_at(every, float(rng.random()))]])
-        out.append(text)
-    return out
+            drawn = np.minimum(np.searchsorted(every, rng.random(2), side="right"), len(words) - 1)
+            text = glue.join([text, *(words[w] for w in drawn)])
+        texts[k] = text
+    return texts
 
 
-def _drawn(row: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    codes, mass = np.array(row[::2], np.int64), np.array(row[1::2], float)
-    return codes, np.cumsum(mass) / max(mass.sum(), 1)
+def _chain(learned: Mapping[str, Any], mass: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Words, and where each state's share of them ends; the state after each word, and last the one before the first.
 
-
-def _at(table: tuple[np.ndarray, np.ndarray], u: float) -> int:
-    codes, steps = table
-    return int(codes[min(int(np.searchsorted(steps, u, side="right")), len(codes) - 1)])
+    State s covers (s, s + 1], so that one search finds the next word of all rows at once.
+    """
+    size = len(mass)
+    rows: list[tuple[np.ndarray, np.ndarray]] = [(np.arange(size), mass)]  # state 0: any word
+    state = np.zeros(size + 1, np.int64)
+    pairs = [(int(a), row) for a, row in learned.get("follow", {}).items()] + [(size, learned.get("starts", ()))]
+    for after, row in pairs:
+        if len(row):
+            state[after] = len(rows)
+            rows.append((np.array(row[::2], np.int64), np.array(row[1::2], float)))
+    steps = [s + np.cumsum(weight) / weight.sum() for s, (_, weight) in enumerate(rows)]
+    return np.concatenate([codes for codes, _ in rows]), np.concatenate(steps), state

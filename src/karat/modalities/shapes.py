@@ -111,7 +111,7 @@ def _classes(chars: np.ndarray) -> np.ndarray:
     other = (chars >= 0xC0) & (chars <= 0x2E7F)
     for mask, name in ((digit, "d"), (upper, "u"), (lower | other, "l"), (chars > 0x2E7F, "c")):
         out[mask] = _LITERAL + ord(name)
-    if len(np.unique(out, axis=0)) <= max(8, len(chars) // 10):
+    if len(np.unique(out, axis=0)) <= max(8, len(chars) // 100):
         return out
     # Where a position is now a digit and now a letter, the letters and digits are drawn from one alphabet.
     mixed = digit.any(0) & (upper | lower).any(0)

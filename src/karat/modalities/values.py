@@ -206,7 +206,7 @@ def _printed(values: pa.Array, column: Column, zones: pa.Array | None) -> pa.Arr
     if column.missing and column.missing[0] != "":
         text = pc.fill_null(text, column.missing[0])
     if plain != pa.string():
-        text = text.cast(plain)
+        text = pa.nulls(len(text)) if pa.types.is_null(plain) else text.cast(plain)
     return _entries(text, column, kind)
 
 
