@@ -312,7 +312,8 @@ def conclude(
 
 def _pairs(data: Data, made: Made, findings: Sequence[Finding]) -> tuple[list[Pair], list[dict[str, Any]]]:
     """The closest made and training records, as pictures and as numbers."""
-    rows = next((list(f.detail["pairs"]) for f in findings if "pairs" in f.detail), [])[:PAIRS]
+    memory = (f for f in findings if f.assay == "memory" and "pairs" in f.detail)
+    rows = next((list(f.detail["pairs"]) for f in memory), [])[:PAIRS]
     pairs, numbers = [], []
     for row in rows:
         m, t, distance = int(row[0]), int(row[1]), float(row[2])

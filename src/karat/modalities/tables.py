@@ -54,7 +54,7 @@ class Tables(Codec):
     suffixes = (".csv",)
     repeats = True
     sheets = ".html"
-    settings = ("schema", "query", "table", "target", "rows")
+    settings = ("schema", "query", "table", "target", "rows", "encoding")
 
     origin: Origin
     layout: Layout
@@ -99,7 +99,7 @@ class Tables(Codec):
         strange = sorted(set(options) - {*cls.settings, "cache"})
         if strange:
             raise FitError(f"Tables have no option {strange[0]!r}; they have {', '.join(cls.settings)}.")
-        mine = {key: value for key, value in options.items() if key in ("query", "table", "rows")}
+        mine = {key: value for key, value in options.items() if key in ("query", "table", "rows", "encoding")}
         raw = sources.open_table(path, mine)
         found = schema.infer(raw)
         if options.get("schema") is not None:
