@@ -20,6 +20,7 @@ from karat.modalities.codec import Contents
 from karat.modalities.expressions import cells_of
 from karat.modalities.table import Table
 from karat.modalities.tables import Tables
+from karat.privacy import Budget, Source
 
 
 def orders(n: int = 1500, missing: float = 0.0, seed: int = 0) -> pd.DataFrame:
@@ -333,6 +334,29 @@ def test_rows_that_break_a_rule_are_set_aside_with_a_note(tmp_path: Path) -> Non
     contents = Tables.read(path, {"schema": rules})
     assert len(contents.records) == 1499 and contents.facts["set_aside"] == 1
     assert any("the first in line 12" in note for note in contents.facts["notes"])
+
+
+@pytest.mark.parametrize(("rows", "missing"), [(1500, 0.0), (1500, 0.3), (40, 0.0)])
+def test_under_epsilon_the_budget_is_kept_and_everything_else_works(rows: int, missing: float, tmp_path: Path) -> None:
+    path, rules = tmp_path / "orders.csv", tmp_path / "schema.toml"
+    orders(rows, missing).to_csv(path, index=False)
+    rules.write_text(RULES.split("[[constraint]]\ntogether")[0], encoding="utf-8")
+    contents = Tables.read(path, {"schema": rules})
+    budget = Budget.of(1.0, 1e-6)
+    codec = Tables.fit_discreetly(contents, np.arange(rows), budget, Source(0))
+    assert 0 < sum(cost.rho for cost in budget.spent) <= budget.rho * (1 + 1e-9)
+    assert all(column.learned == {} for column in codec.schema.columns)
+    for which, space in enumerate(codec.spaces):
+        made = codec.decode(junk(codec, 300, which), space)
+        assert made.cells.schema.equals(contents.records.cells.schema)
+        assert not any(bad.any() for bad in codec.broken(made).values())
+        assert codec.encode(contents.records, space).shape == (rows, space.numel)
+    assert codec.pack(made, ".csv").count(b"\n") == 301
+    again = codec_named("table").restore(json.loads(json.dumps(codec.state())))
+    assert again.decode(junk(codec, 300, 1), codec.spaces[1]).cells.equals(made.cells)
+    (tmp_path / "schema.toml").write_text(RULES, encoding="utf-8")
+    with pytest.raises(FitError, match="together"):
+        Tables.fit_discreetly(Tables.read(path, {"schema": rules}), np.arange(rows), Budget.of(1.0, 1e-6), Source(0))
 
 
 def test_unknown_options_and_targets_are_refused(tmp_path: Path) -> None:

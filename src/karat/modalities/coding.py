@@ -31,6 +31,9 @@ WEEKDAYS_FROM = 100  # dates that must agree before days of the week count as ne
 NUMBERS = ("integer", "decimal", "date", "datetime", "time")
 GAP = 2.0**-34  # between two steps of a quantile function
 EXACT = 2**53
+DAY = 86_400_000_000  # microseconds
+# The years 1 to 9999 and one day, in each kind's units: what calendars print.
+ENDS = {"date": (-719_162, 2_932_896), "datetime": (-719_162 * DAY, 2_932_897 * DAY - 1), "time": (0, DAY - 1)}
 
 _TYPES: dict[str, pa.DataType] = {
     "integer": pa.int64(),
@@ -179,10 +182,10 @@ class Grain:
         units = self.units(ticks)
         if self.kind == "decimal":
             return pa.array(units / self.unit, pa.float64(), mask=mask)
+        if self.kind in ENDS:
+            units = np.clip(units, *ENDS[self.kind])
         if self.kind == "date":
-            return pa.array(np.clip(units, -(2**31), 2**31 - 1).astype(np.int32), pa.int32(), mask=mask).view(self.type)
-        if self.kind == "time":
-            units = np.clip(units, 0, 86_400 * 10**6 - 1)
+            return pa.array(units.astype(np.int32), pa.int32(), mask=mask).view(self.type)
         return pa.array(units, pa.int64(), mask=mask).view(self.type)
 
     def state(self) -> dict[str, Any]:
@@ -193,7 +196,7 @@ class Grain:
         return cls(**{**state, "weekdays": tuple(state["weekdays"])})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scale:
     """Bins over the ticks of a column, and inside each the quantile function of its training values.
 
@@ -336,7 +339,7 @@ def fit_scales(ticks: np.ndarray, whole: bool, missing: bool) -> tuple[Scale, Sc
     return fine, Scale.fit(ticks, ENTRIES - missing, whole, 4 * FEWEST, FINE_KNOTS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Choices:
     """Values of one column, or combinations of values of several, by falling frequency.
 

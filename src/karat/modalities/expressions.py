@@ -12,7 +12,7 @@ import ast
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from difflib import get_close_matches
 
 import numpy as np
@@ -228,8 +228,9 @@ def moment(text: str, kind: pa.DataType, rule: str) -> float:
         if pa.types.is_date(kind):
             return float((date.fromisoformat(text) - EPOCH).days)
         if pa.types.is_timestamp(kind):
-            at = datetime.fromisoformat(text).replace(tzinfo=None) - datetime(1970, 1, 1)
-            return at.total_seconds()
+            at = datetime.fromisoformat(text)
+            at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
+            return at.timestamp()
         if pa.types.is_time(kind):
             t = time.fromisoformat(text)
             return t.hour * 3600 + t.minute * 60 + t.second + t.microsecond / 1e6

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -33,7 +33,6 @@ class Layout:
     schema: Schema
     names: tuple[str, ...]
     parts: tuple[Part, ...]
-    rows: int = field(default=0)  # that were learned from
 
     @classmethod
     def fit(cls, schema: Schema, table: pa.Table) -> Self:
@@ -63,7 +62,7 @@ class Layout:
                 parts[name] = _number(column, cells, rules, columns)
             else:
                 parts[name] = Choice(Choices.fit((name,), (values,)))
-        return cls(schema, tuple(table.column_names), tuple(parts.values()), len(table))
+        return cls(schema, tuple(table.column_names), tuple(parts.values()))
 
     @cached_property
     def rules(self) -> Rules:
@@ -126,11 +125,11 @@ class Layout:
         return out
 
     def state(self) -> dict[str, Any]:
-        return {"names": list(self.names), "parts": [part.state() for part in self.parts], "rows": self.rows}
+        return {"names": list(self.names), "parts": [part.state() for part in self.parts]}
 
     @classmethod
     def restore(cls, schema: Schema, state: Mapping[str, Any]) -> Self:
-        return cls(schema, tuple(state["names"]), tuple(restore_part(p) for p in state["parts"]), int(state["rows"]))
+        return cls(schema, tuple(state["names"]), tuple(restore_part(p) for p in state["parts"]))
 
 
 def _number(column: Column, cells: Cells, rules: Rules, columns: Mapping[str, Column]) -> Part:

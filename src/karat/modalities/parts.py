@@ -17,6 +17,7 @@ from karat.modalities.coding import ENTRIES, NAMED, Choices, Grain, Scale, liste
 from karat.modalities.constraints import Bounds
 from karat.modalities.expressions import Cells
 
+LARGEST = 2.0**62  # of a formula's result in units; what is beyond no 64 bits hold, and it is missing
 Coded = tuple[np.ndarray, np.ndarray | None]
 
 
@@ -376,6 +377,8 @@ class Computed:
         assert formula is not None
         whole = self.grain.whole
         ticks = np.rint(formula * self.grain.unit) if whole else formula
+        if whole:
+            ticks = np.where(np.abs(ticks) < LARGEST, ticks, np.nan)
         first = int(self.missing > 0)
         if self.alone is not None:
             bins = np.clip(codes - first - 1, 0, self.alone.size - 1)

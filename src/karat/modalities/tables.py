@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -24,10 +24,12 @@ from karat.modalities.conditions import Condition, Given, given_cells, parse_giv
 from karat.modalities.constraints import check, compile_rules
 from karat.modalities.convert import as_kind, parsed_cells
 from karat.modalities.digests import row_digests
+from karat.modalities.discreet import fit_discreetly
 from karat.modalities.expressions import cells_of, unknown
 from karat.modalities.layout import Layout
 from karat.modalities.parts import Choice, Computed, Constant, Number, Presence
 from karat.modalities.table import Dialect, Raw, Table
+from karat.privacy import Budget, Source
 from karat.space import Codes, Columns, Fields, Space
 
 SHOWN = 20  # rows of a sheet
@@ -58,7 +60,6 @@ class Tables(Codec):
 
     origin: Origin
     layout: Layout
-    rng_seed: int = field(default=0, repr=False)  # of what points leave open, where `decode` is given no generator
 
     @property
     def schema(self) -> Schema:
@@ -140,6 +141,15 @@ class Tables(Codec):
         known = schema.learn(replace(records.facts.schema, columns=forgotten), cells)
         return cls(replace(records.facts, schema=known), Layout.fit(known, cells))
 
+    @classmethod
+    def fit_discreetly(cls, contents: Contents, train: np.ndarray, budget: Budget, source: Source) -> Self:
+        """The same under differential privacy: bins and categories are paid from `budget`; see discreet.py."""
+        records = contents.records
+        bare = tuple(replace(column, learned={}) for column in records.facts.schema.columns)
+        known = replace(records.facts.schema, columns=bare)
+        layout, _ = fit_discreetly(known, records[train].cells, budget, source)
+        return cls(replace(records.facts, schema=known), layout)
+
     @property
     def wholes(self) -> tuple[str, ...]:
         """The source's own form first."""
@@ -193,7 +203,7 @@ class Tables(Codec):
         Every declared rule holds in the rows; FitError where none can.
         """
         fine = self._fine(space)
-        rng = np.random.default_rng(self.rng_seed) if rng is None else rng
+        rng = np.random.default_rng(0) if rng is None else rng
         flatly = points.detach().cpu()
         parts = [self.layout.parts[i] for i in self.layout.coded]
         codes, places = np.zeros((len(flatly), len(parts)), np.int64), {}
@@ -463,7 +473,7 @@ def _suffix(path: Any, raw: Raw) -> str:
     if raw.dialect is not None:
         tab = raw.dialect.delimiter == "\t"
         return (".tsv" if tab else ".csv") + (".gz" if raw.dialect.packed else "")
-    if isinstance(path, Path) and path.suffix.lower() in (".feather", ".arrow"):
+    if isinstance(path, Path | str) and Path(path).suffix.lower() in (".feather", ".arrow", ".ipc"):
         return ".feather"
     return ".parquet"
 
