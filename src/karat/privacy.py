@@ -55,8 +55,6 @@ def epsilon_of(rho: float, delta: float) -> float:
 
 def rho_of(epsilon: float, delta: float) -> float:
     """The largest rho whose zCDP implies (epsilon, delta)."""
-    if not (0 < epsilon < math.inf and 0 < delta < 1):
-        raise FitError(f"epsilon={epsilon:g}, delta={delta:g}: wanted an epsilon above 0 and a delta between 0 and 1.")
     low, high = 0.0, epsilon  # rho-zCDP never promises less than epsilon = rho
     for _ in range(200):
         middle = (low + high) / 2
@@ -117,6 +115,10 @@ class Budget:
     @classmethod
     def of(cls, epsilon: float, delta: float, *, noise_scale: float = 1.0) -> Budget:
         """The whole budget of (epsilon, delta): SLACK of delta for unknown categories, the rest for the noise."""
+        if not (0 < epsilon < math.inf and 0 < delta < 1):
+            raise FitError(
+                f"epsilon={epsilon:g}, delta={delta:g}: wanted an epsilon above 0 and a delta between 0 and 1."
+            )
         return cls(rho_of(epsilon, (1 - SLACK) * delta), SLACK * delta, noise_scale=noise_scale)
 
     def part(self, share: float) -> Budget:
@@ -280,8 +282,8 @@ def noisy_counts(counts: np.ndarray, rho: float, budget: Budget, source: Source,
     """
     budget.spend(what, rho, 1.0)
     over, under = _square(rho, budget.noise_scale)
-    noise = discrete_gaussian(source, counts.size, over, under)
-    return np.asarray(counts, np.int64) + noise.reshape(counts.shape)
+    noisy: np.ndarray = discrete_gaussian(source, counts.size, over, under).reshape(counts.shape)
+    return noisy + counts.astype(np.int64)
 
 
 def choose(

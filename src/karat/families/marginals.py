@@ -7,6 +7,7 @@ far as they stand out of their own noise and the model stays small enough for ex
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,10 +33,13 @@ BATCHES = 3  # of pairs, after the tree, before the model is fitted anew
 LARGEST, ALL = 2**16, 2**19  # cells: of a clique, of all together
 PAIRS = 5000  # pairs considered, at most
 TRIED = 400  # pairs whose clique sizes are worked out, in a batch
-ROUNDS = 150  # of mirror descent, for each fit
+ROUNDS = 100  # of each stage of each fit
 NARROW = 2.0  # the more, the fewer levels an ordered column has beside the noise of a pair
 STANDING = 3.0  # standard deviations of noise that a level of an ordered column holds at least
+PRIOR = 1000.0  # rows that evenness is worth, where the noise leaves a choice
 ROWS = 50_000  # drawn from the model to see what it has wrong
+
+Columns = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,8 @@ class Model(Fitted):
         ]
         total = self._total(sigma)
         extra = round(self.config.extra * d)
-        measures, choices = max(1, d - 1 + extra), max(1, d - 1 + extra)
-        rho = budget.rho * (1 - ALONE - CHOICE) / measures
+        asked = max(1, d - 1 + extra)
+        rho = budget.rho * (1 - ALONE - CHOICE) / asked
         rough = privacy.noise_width(rho) if d > 1 else sigma
         self._cut(total, sigma, rough)
         rows = np.stack([level[codes[:, j]] for j, level in enumerate(self.level)], 1)
@@ -123,31 +127,34 @@ class Model(Fitted):
             for j, level in enumerate(self.level)
         ]
         self.graph = graphs.triangulate(sizes, ())
-        potentials, self.tables = graphs.estimate(self.graph, single, total, ROUNDS)
+        potentials, self.tables = graphs.estimate(self.graph, single, total, ROUNDS, [], PRIOR)
         yield 0.1
-        picker = _Picker(rows, sizes, budget, source, public, rough, budget.rho * CHOICE / choices)
+        picker = _Picker(rows, sizes, budget, source, public, rough, budget.rho * CHOICE / asked)
         pairs: list[Measured] = []
         plan = [d - 1] + [extra // BATCHES + (i < extra % BATCHES) for i in range(BATCHES)] if d > 1 else []
         for i, count in enumerate(plan):
             drawn = graphs.sample(self.graph, self.tables, public.random((ROWS, d)))
             chosen = picker.tree(drawn, total) if i == 0 else picker.worst(drawn, total, count)
-            for a, b in chosen:
-                counts = np.bincount(rows[:, a] * sizes[b] + rows[:, b], minlength=sizes[a] * sizes[b])
-                noisy = privacy.noisy_counts(counts, rho, budget, source, f"columns {a} and {b}")
-                pairs.append(Measured((a, b), noisy.reshape(sizes[a], sizes[b]), rough))
+            for columns in chosen:
+                what = "columns " + ", ".join(map(str, columns))
+                pairs.append(
+                    Measured(
+                        columns, privacy.noisy_counts(picker.count(rows, columns), rho, budget, source, what), rough
+                    )
+                )
             if not chosen:
                 continue
-            new = graphs.triangulate(sizes, picker.edges)
-            start = graphs.carried(self.graph, potentials, new) if _within(self.graph, new) else None
-            self.graph = new
-            potentials, self.tables = graphs.estimate(new, [*single, *pairs], total, ROUNDS, start)
+            self.graph = graphs.triangulate(sizes, picker.edges)
+            every = [*single, *pairs]
+            potentials, self.tables = graphs.estimate(self.graph, every, total, ROUNDS, potentials, PRIOR)
             yield 0.1 + 0.9 * (i + 1) / (len(plan) + 1)
         yield 1.0
 
     def _total(self, sigma: float) -> float:
         """How many rows there are, by the noisy counts: the mean of the columns' sums, the surer the heavier."""
         weights = [1 / k for k in self.sizes]
-        return max(1.0, sum(w * float(c.sum()) for w, c in zip(weights, self.noisy, strict=True)) / sum(weights))
+        held = math.fsum(w * float(c.sum()) for w, c in zip(weights, self.noisy, strict=True))
+        return max(1.0, held / math.fsum(weights))
 
     def _cut(self, total: float, sigma: float, rough: float) -> None:
         """Levels of every column from its noisy counts alone: neighbours of an ordered one and rare codes share one."""
@@ -179,7 +186,7 @@ class Model(Fitted):
     def complete(self, given: Tensor, rng: torch.Generator) -> Tensor:
         """Codes [n, columns] equal to `given` where that is not -1, the rest from the model's exact conditional."""
         wanted = given.cpu().numpy()
-        for j, k in enumerate(self.space.sizes):
+        for j, k in enumerate(self.sizes[: self.space.numel]):
             if len(wanted) and int(wanted[:, j].max()) >= k:
                 raise FitError(f"column {j} is given as code {int(wanted[:, j].max())}; it has codes 0 to {k - 1}.")
         if self.classes:
@@ -235,7 +242,7 @@ class Model(Fitted):
 
 
 class _Picker:
-    """Chooses pairs of columns by the exponential mechanism: those that the model has most wrong, less their noise."""
+    """Chooses sets of columns by the exponential mechanism: those that the model has most wrong, less their noise."""
 
     def __init__(
         self, rows: np.ndarray, sizes: Sequence[int], budget: Budget, source: Source, public: np.random.Generator,
@@ -243,67 +250,84 @@ class _Picker:
     ) -> None:  # fmt: skip
         self.rows, self.sizes, self.budget, self.source, self.public = rows, sizes, budget, source, public
         self.rough, self.rho = rough, rho
-        pairs = np.array([(a, b) for a in range(len(sizes)) for b in range(a + 1, len(sizes))])
+        pairs = list(itertools.combinations(range(len(sizes)), 2))
         if len(pairs) > PAIRS:
-            pairs = pairs[np.sort(public.choice(len(pairs), PAIRS, replace=False))]
-        self.pairs = [(int(a), int(b)) for a, b in pairs]
-        self.held = {(a, b): self._count(rows, a, b) for a, b in self.pairs}
-        self.edges: list[tuple[int, int]] = []
+            pairs = [pairs[i] for i in np.sort(public.choice(len(pairs), PAIRS, replace=False))]
+        self.pairs: list[Columns] = [p for p in pairs if sizes[p[0]] * sizes[p[1]] <= LARGEST]
+        self.held: dict[Columns, np.ndarray] = {}
+        self.chosen: set[Columns] = set()
 
-    def _count(self, rows: np.ndarray, a: int, b: int) -> np.ndarray:
-        k = self.sizes[a] * self.sizes[b]
-        return np.bincount(rows[:, a] * self.sizes[b] + rows[:, b], minlength=k)
+    @property
+    def edges(self) -> set[tuple[int, int]]:
+        """Which columns the model must hold together."""
+        return {(a, b) for columns in self.chosen for a, b in itertools.combinations(columns, 2)}
 
-    def _score(self, pair: tuple[int, int], drawn: np.ndarray, total: float) -> float:
+    def count(self, rows: np.ndarray, columns: Columns) -> np.ndarray:
+        """int64, one axis for each of the columns: how many of the rows hold each combination."""
+        shape = tuple(self.sizes[j] for j in columns)
+        at = np.ravel_multi_index(tuple(rows[:, j] for j in columns), shape)
+        return np.bincount(at, minlength=math.prod(shape)).reshape(shape)
+
+    def _score(self, columns: Columns, drawn: np.ndarray, total: float) -> float:
         """|counts - model's counts| in rows, which one row moves by at most 1, less what the noise would add."""
-        expected = np.rint(self._count(drawn, *pair) * (total / len(drawn)))
-        gap = float(np.abs(self.held[pair] - expected).sum())
-        return gap - math.sqrt(2 / math.pi) * self.rough * self.sizes[pair[0]] * self.sizes[pair[1]]
+        if columns not in self.held:
+            self.held[columns] = self.count(self.rows, columns)
+        own = self.held[columns]
+        expected = np.rint(self.count(drawn, columns) * (total / len(drawn)))
+        return float(np.abs(own - expected).sum()) - math.sqrt(2 / math.pi) * self.rough * own.size
 
     def _choose(self, scores: Sequence[float]) -> int:
-        return privacy.choose(np.array(scores), self.rho, self.budget, self.source, "choice of a pair")
+        """An index of the scores, or -1: none is worth its noise."""
+        found = privacy.choose(np.array([0.0, *scores]), self.rho, self.budget, self.source, "choice of columns")
+        return found - 1
 
-    def tree(self, drawn: np.ndarray, total: float) -> list[tuple[int, int]]:
-        """Pairs that join all columns, one after another, as long as some pair is worth its noise."""
+    def tree(self, drawn: np.ndarray, total: float) -> list[Columns]:
+        """Pairs that join all columns, one after another."""
         scores = {pair: self._score(pair, drawn, total) for pair in self.pairs}
         group = list(range(len(self.sizes)))
-        chosen = []
-        for _ in range(len(self.sizes) - 1):
-            open_ = [p for p in self.pairs if group[p[0]] != group[p[1]]
-                     and self.sizes[p[0]] * self.sizes[p[1]] <= LARGEST]  # fmt: skip
-            if not open_:
+        chosen: list[Columns] = []
+        while len(chosen) < len(self.sizes) - 1:
+            apart = [p for p in self.pairs if group[p[0]] != group[p[1]]]
+            i = self._choose([scores[p] for p in apart]) if apart else -1
+            if i < 0:
                 break
-            i = self._choose([0.0, *(scores[p] for p in open_)])
-            if i == 0:  # nothing is worth measuring
-                break
-            a, b = open_[i - 1]
-            chosen.append((a, b))
+            a, b = apart[i]
+            chosen.append(apart[i])
             old, new = group[b], group[a]
             group = [new if g == old else g for g in group]
-        self.edges += chosen
+        self.chosen |= set(chosen)
         return chosen
 
-    def worst(self, drawn: np.ndarray, total: float, count: int) -> list[tuple[int, int]]:
-        """Up to `count` further pairs."""
-        chosen: list[tuple[int, int]] = []
+    def worst(self, drawn: np.ndarray, total: float, count: int) -> list[Columns]:
+        """Up to `count` further pairs, or triples that the model holds together already."""
+        scores: dict[Columns, float] = {}
+        chosen: list[Columns] = []
         for _ in range(count):
-            taken = set(self.edges)
-            open_ = [p for p in self.pairs if p not in taken]
-            if len(open_) > TRIED:
-                open_ = [open_[i] for i in np.sort(self.public.choice(len(open_), TRIED, replace=False))]
-            open_ = [p for p in open_ if self._fits(p)]
-            if not open_:
+            open_ = self._open()
+            for columns in open_:
+                if columns not in scores:
+                    scores[columns] = self._score(columns, drawn, total)
+            i = self._choose([scores[columns] for columns in open_]) if open_ else -1
+            if i < 0:
                 break
-            i = self._choose([0.0, *(self._score(p, drawn, total) for p in open_)])
-            if i == 0:
-                break
-            chosen.append(open_[i - 1])
-            self.edges.append(open_[i - 1])
+            chosen.append(open_[i])
+            self.chosen.add(open_[i])
         return chosen
 
-    def _fits(self, pair: tuple[int, int]) -> bool:
-        largest, every = graphs.triangulate(self.sizes, [*self.edges, pair]).cells()
-        return largest <= LARGEST and every <= ALL
+    def _open(self) -> list[Columns]:
+        edges = self.edges
+        graph = graphs.triangulate(self.sizes, edges)
+        cliques = [graph.clique(v) for v in graph.order]
+        together = {c for clique in cliques for k in (2, 3) for c in itertools.combinations(clique, k)}
+        open_: list[Columns] = sorted(together - self.chosen)
+        apart = [p for p in self.pairs if p not in together]
+        if len(apart) > TRIED:
+            apart = [apart[i] for i in np.sort(self.public.choice(len(apart), TRIED, replace=False))]
+        for pair in apart:
+            largest, every = graphs.triangulate(self.sizes, edges | {(pair[0], pair[1])}).cells()
+            if largest <= LARGEST and every <= ALL:
+                open_.append(pair)
+        return open_
 
 
 def _fold(counts: np.ndarray, level: np.ndarray) -> np.ndarray:
@@ -311,11 +335,6 @@ def _fold(counts: np.ndarray, level: np.ndarray) -> np.ndarray:
     out = np.zeros(int(level.max()) + 1, np.int64)
     np.add.at(out, level, counts)
     return out
-
-
-def _within(old: Graph, new: Graph) -> bool:
-    """Whether every clique of `old` lies in one of `new`."""
-    return all(set(old.clique(v)) <= set(new.clique(new.home(old.clique(v)))) for v in old.order)
 
 
 def _common(counts: np.ndarray, sigma: float, most: int) -> np.ndarray:

@@ -18,7 +18,9 @@ DEPTHS = 3, 8  # of halvings: 8 to 256 bins of about equal mass, as the budget a
 SURE = 5.0  # a bin's rows, in units of what a median may be off by
 FEW = 128  # printed values between the bounds that are few enough to have a bin each
 RANGE = 0.3  # share of a column's budget for its bounds, where nobody declared them
-OCTAVES = 62  # powers of two, of the last printed place, that a bound is looked for in
+OCTAVES = (
+    52  # powers of two, of the last printed place, that a bound is looked for in: whole numbers a float tells apart
+)
 
 
 def private_bins(
@@ -32,10 +34,11 @@ def private_bins(
     All of `budget` is spent, unless declared bounds leave so few values that each has a bin of its own.
     """
     scale = 10.0**places
-    whole = np.rint(np.clip(np.asarray(values, np.float64) * scale, -(2.0**61), 2.0**61)).astype(np.int64)
+    reach = 2.0**OCTAVES - 1
+    whole = np.rint(np.clip(np.asarray(values, np.float64) * scale, -reach, reach)).astype(np.int64)
     rho = budget.left
-    least = None if low is None else round(low * scale)
-    most = None if high is None else round(high * scale)
+    least = None if low is None else round(max(-reach, low * scale))
+    most = None if high is None else round(min(reach, high * scale))
     if least is None or most is None:
         found = _bounds(whole, RANGE * rho, budget, source, f"{what}: bounds")
         least = found[0] if least is None else least

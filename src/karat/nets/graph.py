@@ -1,9 +1,9 @@
-"""A graphical model of a few discrete variables: fitted to noisy marginals, sampled exactly, and conditioned exactly.
+"""A graphical model of discrete variables: fitted to noisy marginals, sampled exactly, and conditioned exactly.
 
 Variables are eliminated one after another; what is left of a variable's neighbours then are its parents. So every joint
 distribution here is a product of p(variable | parents), cliques are (variable, parents), and each of estimating, drawing
 and conditioning is one pass along the order. The fit is that of McKenna, Sheldon & Miklau, "Graphical-model based
-estimation and inference for differential privacy" (https://arxiv.org/abs/1901.09136): mirror descent on the marginals.
+estimation and inference for differential privacy" (https://arxiv.org/abs/1901.09136), with a convex dual before its mirror descent.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
+from torch import Tensor
 
 LEAST = 1e-12  # no conditional probability is below, so that no condition is impossible
+SCALE = 1e3  # of the dual, whose first step the search takes for granted to be of size 1
 BLOCK = 2**22  # cells of messages in memory at a time
 
 
@@ -77,100 +80,141 @@ def triangulate(sizes: Sequence[int], edges: Iterable[tuple[int, int]]) -> Graph
     return Graph(tuple(sizes), tuple(order), tuple(parents))
 
 
-def _onto(array: np.ndarray, own: tuple[int, ...], wanted: tuple[int, ...]) -> np.ndarray:
+def _onto(array: Tensor, own: tuple[int, ...], wanted: tuple[int, ...]) -> Tensor:
     """`array` with axes `own` as one that broadcasts along the axes `wanted`, which hold them."""
     shape = iter(array.shape)
     return array.reshape([next(shape) if v in own else 1 for v in wanted])
 
 
-def _down(array: np.ndarray, own: tuple[int, ...], wanted: tuple[int, ...]) -> np.ndarray:
+def _down(array: Tensor, own: tuple[int, ...], wanted: tuple[int, ...]) -> Tensor:
     """`array` with axes `own`, summed down to `wanted`."""
-    return np.asarray(array.sum(axis=tuple(i for i, v in enumerate(own) if v not in wanted)))
+    axes = [i for i, v in enumerate(own) if v not in wanted]
+    return array.sum(axes) if axes else array
 
 
-def conditionals(graph: Graph, potentials: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """p(v | parents) of every v, axes as its clique, of the density with these log potentials."""
-    grown = [p for p in potentials]
-    out: list[np.ndarray] = [np.empty(0)] * len(grown)
+def conditionals(graph: Graph, potentials: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+    """log p(v | parents) of every v, axes as its clique, of the density with these log potentials; and its log sum."""
+    grown = list(potentials)
+    out = list(potentials)
+    log_sum = torch.zeros((), dtype=torch.float64)
     for v in graph.order:
-        clique = graph.clique(v)
+        clique, parents = graph.clique(v), graph.parents[v]
         axis = clique.index(v)
-        top = grown[v].max(axis=axis, keepdims=True)
-        e = np.exp(grown[v] - top)
-        total = e.sum(axis=axis, keepdims=True)
-        out[v] = e / total
-        if graph.parents[v]:
-            u = graph.home(graph.parents[v])
-            message = (top + np.log(total)).squeeze(axis)
-            grown[u] = grown[u] + _onto(message, graph.parents[v], graph.clique(u))
-    return out
+        message = grown[v].logsumexp(axis, keepdim=True)
+        out[v] = grown[v] - message
+        if parents:
+            u = graph.home(parents)
+            grown[u] = grown[u] + _onto(message.squeeze(axis), parents, graph.clique(u))
+        else:
+            log_sum = log_sum + message.squeeze()
+    return out, log_sum
 
 
-def marginals(graph: Graph, tables: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The probability of every cell of each clique."""
-    out: list[np.ndarray] = [np.empty(0)] * len(tables)
+def marginals(graph: Graph, tables: Sequence[Tensor]) -> list[Tensor]:
+    """The probability of every cell of each clique, of p(v | parents)."""
+    out = list(tables)
     for v in reversed(graph.order):
         parents = graph.parents[v]
         if parents:
             u = graph.home(parents)
             above = _down(out[u], graph.clique(u), parents)
             out[v] = tables[v] * _onto(above, parents, graph.clique(v))
-        else:
-            out[v] = tables[v]
     return out
 
 
+@torch.no_grad()
 def estimate(
-    graph: Graph, measured: Sequence[Measured], total: float, rounds: int, start: Sequence[np.ndarray] | None = None
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Log potentials, and p(v | parents), of the likeliest distribution of `total` rows given all that was measured.
+    graph: Graph, measured: Sequence[Measured], total: float, rounds: int, start: Sequence[Tensor], prior: float
+) -> tuple[list[Tensor], list[np.ndarray]]:
+    """The distribution of `total` rows that fits what was measured: a log-linear model with a potential a measured cell.
 
-    Every measurement must lie in a clique. start: potentials to begin from, as `carried` gives them.
+    First the least sum of squares ((rows - counts) / sigma)^2 / 2 - prior * entropy, through its smooth convex dual; from
+    there mirror descent on the squares alone. rounds: of each.   start: potentials of the first measurements, to begin
+    from.   prior: how many rows' worth the entropy counts. Every measurement must lie in a clique.
+    Returns the potentials, and p(v | parents) of every v.
     """
-    homes = [graph.home(m.variables) for m in measured]
-    sharpest = max(float(np.max(1 / np.square(m.sigma))) for m in measured)
-
-    def surprise(flow: Sequence[np.ndarray]) -> tuple[float, list[np.ndarray]]:
-        slope = [np.zeros([graph.sizes[u] for u in graph.clique(v)]) for v in range(len(graph.sizes))]
-        loss = 0.0
-        for m, v in zip(measured, homes, strict=True):
-            clique = graph.clique(v)
-            gap = total * _down(flow[v], clique, m.variables) - m.counts
-            pull = gap / (np.square(m.sigma) * sharpest)
-            loss += float((pull * gap).sum()) / 2
-            slope[v] += _onto(pull, m.variables, clique)
-        return loss, slope
-
-    sizes = [[graph.sizes[u] for u in graph.clique(v)] for v in range(len(graph.sizes))]
-    potentials = [np.zeros(s) for s in sizes] if start is None else list(start)
-    tables = conditionals(graph, potentials)
-    flow = marginals(graph, tables)
-    loss, slope = surprise(flow)
-    step = 1 / total
-    for _ in range(rounds):
-        tried = [p - step * s for p, s in zip(potentials, slope, strict=True)]
-        new = conditionals(graph, tried)
-        moved = marginals(graph, new)
-        better, steeper = surprise(moved)
-        fall = total * sum(float((s * (a - b)).sum()) for s, a, b in zip(slope, flow, moved, strict=True))
-        if loss - better >= 0.5 * fall > 0:
-            potentials, tables, flow, loss, slope = tried, new, moved, better, steeper
-            step *= 1.25
-        else:
-            step *= 0.5
-            if step * total < 1e-12:
-                break
-    return potentials, [_floored(t, graph.clique(v).index(v)) for v, t in enumerate(tables)]
+    fit = _Fit(graph, measured, total, prior)
+    free = [s.clone() for s in start]
+    before = fit.seen(fit.tables([*free, *(torch.zeros_like(s) for s in fit.shares[len(free) :])])[0])
+    for i in range(len(start), len(measured)):  # as if it stood alone; half of it, where it comes on top of others
+        floor = torch.as_tensor(measured[i].sigma, dtype=torch.float64) / (4 * total)
+        lift = (fit.shares[i].clamp_min(floor) / before[i].clamp_min(LEAST)).log()
+        free.append(lift if not start else lift / 2)
+    fit.even(free, rounds)
+    tables = fit.polish(free, rounds)
+    return free, [_floored(t.numpy(), fit.cliques[v].index(v)) for v, t in enumerate(tables)]
 
 
-def carried(old: Graph, potentials: Sequence[np.ndarray], new: Graph) -> list[np.ndarray]:
-    """The same density as potentials of a graph that holds all of the old one's cliques."""
-    out = [np.zeros([new.sizes[u] for u in new.clique(v)]) for v in range(len(new.sizes))]
-    for v, p in enumerate(potentials):
-        clique = old.clique(v)
-        home = new.home(clique)
-        out[home] = out[home] + _onto(p, clique, new.clique(home))
-    return out
+class _Fit:
+    """The problem of `estimate`: where the measurements lie, in shares of the total."""
+
+    def __init__(self, graph: Graph, measured: Sequence[Measured], total: float, prior: float) -> None:
+        self.graph, self.measured = graph, measured
+        self.homes = [graph.home(m.variables) for m in measured]
+        self.cliques = [graph.clique(v) for v in range(len(graph.sizes))]
+        self.shares = [torch.from_numpy(m.counts).double() / total for m in measured]
+        self.slack = [prior * torch.as_tensor(m.sigma, dtype=torch.float64).square() / total**2 for m in measured]
+
+    def tables(self, free: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """p(v | parents) of every v under these potentials, and the log of their sum."""
+        grown = [torch.zeros([self.graph.sizes[u] for u in clique], dtype=torch.float64) for clique in self.cliques]
+        for f, m, v in zip(free, self.measured, self.homes, strict=True):
+            grown[v] = grown[v] + _onto(f, m.variables, self.cliques[v])
+        logs, log_sum = conditionals(self.graph, grown)
+        return [t.exp() for t in logs], log_sum
+
+    def seen(self, tables: Sequence[Tensor]) -> list[Tensor]:
+        """The probabilities of the measured cells."""
+        flow = marginals(self.graph, tables)
+        return [_down(flow[v], self.cliques[v], m.variables) for m, v in zip(self.measured, self.homes, strict=True)]
+
+    def even(self, free: list[Tensor], rounds: int) -> None:
+        """L-BFGS on the dual, in place."""
+        search = torch.optim.LBFGS(
+            free, max_iter=rounds, max_eval=rounds * 5 // 4, history_size=30, tolerance_grad=1e-9,
+            tolerance_change=1e-12, line_search_fn="strong_wolfe",
+        )  # fmt: skip
+
+        def dual() -> Tensor:
+            tables, loss = self.tables(free)
+            for f, mass, share, s in zip(free, self.seen(tables), self.shares, self.slack, strict=True):
+                f.grad = (mass - share + s * f) * SCALE
+                loss = loss - (f * share).sum() + (s * f * f).sum() / 2
+            return loss * SCALE
+
+        search.step(dual)
+        for f in free:
+            f.grad = None
+
+    def polish(self, free: list[Tensor], rounds: int) -> list[Tensor]:
+        """Mirror descent with a line search on the squares, in place; gives p(v | parents)."""
+        sharpest = max(float((1 / s).max()) for s in self.slack)
+
+        def surprise(mass: Sequence[Tensor]) -> tuple[float, list[Tensor]]:
+            pulls = [(a - b) / (s * sharpest) for a, b, s in zip(mass, self.shares, self.slack, strict=True)]
+            return _dot(pulls, mass, self.shares) / 2, pulls
+
+        tables = self.tables(free)[0]
+        mass = self.seen(tables)
+        loss, pulls = surprise(mass)
+        step = 1.0
+        for _ in range(rounds):
+            tried = [f - step * p for f, p in zip(free, pulls, strict=True)]
+            new = self.tables(tried)[0]
+            moved = self.seen(new)
+            better, steeper = surprise(moved)
+            if loss - better >= 0.5 * _dot(pulls, mass, moved) > 0:
+                free[:], tables, mass, loss, pulls = tried, new, moved, better, steeper
+                step *= 1.5
+            else:
+                step /= 2
+                if step < 1e-9:
+                    break
+        return tables
+
+
+def _dot(along: Sequence[Tensor], a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
+    return sum(float((p * (x - y)).sum()) for p, x, y in zip(along, a, b, strict=True))
 
 
 def _floored(table: np.ndarray, axis: int) -> np.ndarray:
@@ -197,7 +241,8 @@ def draw(rows: np.ndarray, at: np.ndarray, chance: np.ndarray) -> np.ndarray:
     ends = ends / ends[:, -1:] + np.arange(len(rows))[:, None]
     k = rows.shape[1]
     found = np.searchsorted(ends.reshape(-1), at + chance, side="right") - at * k
-    return np.clip(found, 0, k - 1)
+    out: np.ndarray = np.clip(found, 0, k - 1)
+    return out
 
 
 def complete(graph: Graph, tables: Sequence[np.ndarray], given: np.ndarray, chance: np.ndarray) -> np.ndarray:
