@@ -145,7 +145,7 @@ def _words(
         kind: Kind = "category"
         if words >= 4 and size >= 16 or wide >= 10 or size >= 60 and words > 1:
             kind = "text"
-        elif u >= 0.95 * n and (is_id(name) or words < 1.5 and sensitive.shaped(uniques)):
+        elif u >= 0.95 * n and (is_id(name) or words < 3 and sensitive.shaped(uniques)):
             kind = "identifier"
         elif u > CATEGORIES or u >= 0.95 * n and n >= 100:
             kind = "text" if words >= 1.5 or wide >= 2 else "identifier"

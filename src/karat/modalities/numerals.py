@@ -126,6 +126,7 @@ def find(values: pa.Array, counts: np.ndarray, comma: bool) -> Found | None:
     places = np.where(dots < 0, 0, pc.utf8_length(body).to_numpy(zero_copy_only=False) - dots - 1)
     least, most = int(places.min()), int(places.max())
     if most == 0:
+        how = how if how.group else replace(how, mark=".")
         whole = _cast(body, pa.int64())
         return None if whole is None else Found("integer", how, 0, 0, _evenness(whole, values, counts, how, 0, 0))
     if least == most:

@@ -2,14 +2,13 @@
 
 What it is: a filler that has the words, the word order over two words, the punctuation and the lengths of the column, for
 forms and systems that expect text there. What it is not: text that means anything, or that follows the other columns.
-A word, and a pair of words, is learned only where at least `COMMON` rows hold it; a row of more than three words is
-never repeated.
+A word, and a pair of words, is learned only where at least `COMMON` rows hold it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,15 +51,15 @@ def learn(texts: Sequence[str], counts: np.ndarray) -> dict[str, Any]:
     }
 
 
-def make(learned: Mapping[str, Any], n: int, rng: np.random.Generator, avoid: Collection[str] = ()) -> list[str]:
-    """n texts; none of `avoid` that is longer than three words (or eight Chinese characters)."""
+def make(learned: Mapping[str, Any], n: int, rng: np.random.Generator) -> list[str]:
+    """n texts of what `learn` gave, or of plain words where that is nothing."""
     wide = bool(learned.get("wide", False))
     words: list[str] = list(learned.get("words", ()))
     mass = np.array(learned.get("mass", ()), float)
     if len(words) < 2:
         words = list(_PLAIN_WIDE if wide else _PLAIN)
         learned, mass = {"lengths": learned.get("lengths", (3, 12))}, np.ones(len(words))
-    glue, few = ("", 8) if wide else (" ", 3)
+    glue = "" if wide else " "
     grid = np.array(learned["lengths"], float)
     lengths = np.maximum(1, np.rint(np.interp(rng.random(n), np.linspace(0, 1, len(grid)), grid))).astype(np.int64)
     order = np.argsort(-lengths, kind="stable")
@@ -73,16 +72,7 @@ def make(learned: Mapping[str, Any], n: int, rng: np.random.Generator, avoid: Co
         now = follows[np.minimum(np.searchsorted(steps, now + rng.random(k), side="right"), len(follows) - 1)]
         codes[order[:k], t] = now
     table = np.array(words, object)
-    texts = [glue.join(table[row[:size]]) for row, size in zip(codes, lengths, strict=True)]
-    every = np.cumsum(mass) / mass.sum()
-    for k, text in enumerate(texts):
-        for _ in range(20):
-            if lengths[k] <= few or text not in avoid:
-                break
-            drawn = np.minimum(np.searchsorted(every, rng.random(2), side="right"), len(words) - 1)
-            text = glue.join([text, *(words[w] for w in drawn)])
-        texts[k] = text
-    return texts
+    return [glue.join(table[row[:size]]) for row, size in zip(codes, lengths, strict=True)]
 
 
 def _chain(learned: Mapping[str, Any], mass: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -7,7 +7,10 @@ and 3849, telephone numbers those kept for fiction where a country keeps some.
 
 from __future__ import annotations
 
+import base64
+import math
 import re
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,6 +25,9 @@ from karat.modalities.columns import MADE, Column, Kind
 
 SHARE = 0.6
 _LOOKED = 500  # values looked at
+
+_RESERVED = ("email", "ip", "url")  # made where nobody is
+_FICTION = r"55501\d\d$|7700900\d{3}$|^33?63998\d{4}$"
 
 _EMAIL = re.compile(r"[^@\s,;<>\"]+@[^@\s.]+(?:\.[^@\s.]+)*\.[A-Za-z]{2,}")
 _URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
@@ -120,7 +126,21 @@ def _person(texts: list[str], words: set[str]) -> str | None:
 
 
 def learn(column: Column, values: pa.Array, counts: np.ndarray) -> dict[str, Any]:
-    """JSON from which `fakes` makes new values like the distinct strings `values` [u], each `counts` [u] times there."""
+    """JSON from which `fakes` makes new values like the distinct strings `values` [u], each `counts` [u] times there.
+
+    Under "taken" stands a bitmap, about half full, that holds a bit of every real value (Bloom, 1970, with one hash): no
+    value on a set bit is made, so none is real, and that its bit is set makes a value at most twice as likely to be real.
+    """
+    out = _learned(column, values, counts)
+    if column.kind not in _RESERVED and out.get("way") not in ("sequence", "uuid"):
+        size = max(8, int(len(values) / math.log(2)))
+        bits = np.zeros(size, np.uint8)
+        bits[_places(values, size)] = 1
+        out["taken"] = [size, base64.b85encode(np.packbits(bits).tobytes()).decode()]
+    return out
+
+
+def _learned(column: Column, values: pa.Array, counts: np.ndarray) -> dict[str, Any]:
     step = max(1, len(values) // 20_000)
     texts, weights = values[::step].to_pylist(), counts[::step]
     match column.kind:
@@ -149,44 +169,88 @@ def learn(column: Column, values: pa.Array, counts: np.ndarray) -> dict[str, Any
 def fakes(column: Column, n: int, rng: np.random.Generator, real: pa.Array | None = None) -> pa.Array:
     """string `[n]` of valid made values in the column's format; the same `rng` gives the same.
 
-    None is in `real` [m] (strings), and where `column.unique` no two are equal. Short text (up to three words) alone may be
-    what somebody wrote too. FitError for a kind that is learned and not made.
+    None is a value that was learned from or is in `real` [m] (strings), and where `column.unique` no two are equal. Short
+    text (up to three words) alone may be what somebody wrote too. FitError for a kind that is learned and not made.
     """
     if column.kind not in MADE:
         raise FitError(f"column {column.name!r} is of kind {column.kind}; values are made for {', '.join(MADE)}.")
-    known = None if real is None else pc.unique(real.cast(pa.string()).drop_null())
+    known = pa.array([], pa.string()) if real is None else pc.unique(real.cast(pa.string()).drop_null())
     learned: Mapping[str, Any] = column.learned
-    if not learned and known is not None and len(known):
+    if not learned and len(known):
         learned = learn(column, known, np.ones(len(known), np.int64))
-    if column.kind == "text":
-        avoid = frozenset() if known is None else frozenset(known.to_pylist())
-        return pa.array(prose.make(learned, n, rng, avoid), pa.string())
-    distinct = column.unique or learned.get("way") == "sequence"
+    taken = _bits(learned)
+    distinct = column.unique and column.kind != "text" or learned.get("way") == "sequence"
     out = np.empty(n, object)
     todo = np.arange(n)
-    taken: pa.Array = known if known is not None else pa.array([], pa.string())
     barren = 0  # attempts that found little new; after a few of them the format is made wider
     for _ in range(100):
         if not len(todo):
             break
-        drawn = pa.array(making.make(column.kind, learned, len(todo), rng, max(0, barren - 3)), pa.string())
-        good = pc.invert(pc.is_in(drawn, value_set=taken)).to_numpy(zero_copy_only=False)
+        size = max(len(todo), 64)  # enough to tell bad luck from a format that is used up
+        if column.kind == "text":
+            drawn = pa.array(prose.make(learned, size, rng), pa.string())
+        else:
+            drawn = pa.array(making.make(column.kind, learned, size, rng, max(0, barren - 3)), pa.string())
+        good = ~(_real(column.kind, drawn, known) | _hit(column.kind, drawn, taken))
         if distinct:
-            firsts = np.zeros(len(todo), bool)
+            firsts = np.zeros(size, bool)
             coded = drawn.dictionary_encode().indices.to_numpy(zero_copy_only=False)
             firsts[np.unique(coded, return_index=True)[1]] = True
             good &= firsts
-            taken = pa.concat_arrays([taken, drawn.filter(pa.array(good))])
-        out[todo[good]] = drawn.filter(pa.array(good)).to_numpy(zero_copy_only=False)
-        barren += int(good.mean() < 0.2)
-        todo = todo[~good]
+        fresh = drawn.filter(pa.array(good))[: len(todo)]
+        if distinct:
+            known = pa.concat_arrays([known, fresh])
+        out[todo[: len(fresh)]] = fresh.to_numpy(zero_copy_only=False)
+        todo = todo[len(fresh) :]
+        barren += int(good.mean() < 0.1)
         if learned.get("way") == "sequence":
             learned = {**learned, "next": int(learned["next"]) + int(learned["step"]) * len(drawn)}
     if len(todo):
         raise FitError(
-            f"column {column.name!r}: no {len(todo):,} more values of kind {column.kind} are left that are not real."
+            f"column {column.name!r}: {len(todo):,} more values of kind {column.kind} that are not real cannot be found."
         )
     return pa.array(out, pa.string())
+
+
+def _real(kind: Kind, drawn: pa.Array, known: pa.Array) -> np.ndarray:
+    inside = np.asarray(pc.is_in(drawn, value_set=known).to_numpy(zero_copy_only=False), bool)
+    if kind == "text":
+        inside = inside & _long(drawn)
+    return inside
+
+
+def _hit(kind: Kind, drawn: pa.Array, taken: np.ndarray | None) -> np.ndarray:
+    """bool [n]: whether a bit of the drawn values is set."""
+    if taken is None or not len(drawn):
+        return np.zeros(len(drawn), bool)
+    hit: np.ndarray = taken[_places(drawn, len(taken))]
+    if kind == "text":
+        hit &= _long(drawn)
+    if kind == "phone":
+        bare = pc.replace_substring_regex(drawn, "[^0-9]", "")
+        hit &= ~np.asarray(pc.match_substring_regex(bare, _FICTION).to_numpy(zero_copy_only=False), bool)
+    return hit
+
+
+def _long(texts: pa.Array) -> np.ndarray:
+    """bool [n]: whether a text is so long that it must not be a real one."""
+    gaps = np.asarray(pc.count_substring(texts, " ").to_numpy(zero_copy_only=False))
+    sizes = np.asarray(pc.utf8_length(texts).to_numpy(zero_copy_only=False))
+    return np.asarray(np.logical_or(gaps >= 3, (gaps == 0) & (sizes > 8)), bool)
+
+
+def _places(values: pa.Array, size: int) -> np.ndarray:
+    """int64 [n]: the bit of each value, of `size`."""
+    sums = np.fromiter((zlib.crc32(text.encode()) for text in values.to_pylist()), np.uint64, len(values))
+    mixed = sums * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(32)  # like values would else lie side by side
+    return (mixed * np.uint64(size) >> np.uint64(32)).astype(np.int64)
+
+
+def _bits(learned: Mapping[str, Any]) -> np.ndarray | None:
+    if "taken" not in learned:
+        return None
+    size, packed = learned["taken"]
+    return np.unpackbits(np.frombuffer(base64.b85decode(packed), np.uint8), count=int(size)).astype(bool)
 
 
 def shaped(values: pa.Array) -> bool:
