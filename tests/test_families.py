@@ -65,6 +65,8 @@ GAN = [
     {"conditional": True, "loss": "wasserstein", "penalty": "gp", "critics": 3},
     {"cells": 5},
     {"augment": 1.0},
+    {"pack": 4, "net": "mlp"},
+    {"pack": 3, "loss": "wasserstein", "penalty": "gp", "every": 1, "temperature": 0.5},
     {"conditional": True, "augment": 0.5, "penalty": "r1r2", "every": 1},
 ]
 VAE: list[dict[str, Any]] = [
@@ -132,6 +134,39 @@ def test_a_conditional_gan_without_labels_is_refused_in_words() -> None:
         build("gan", SMALL, 0, conditional=True)
     with pytest.raises(FitError, match="needs labels"):
         runner.build(recipes.load("cgan"), SMALL, 0, 0)
+
+
+def test_packs_and_classes_exclude_each_other_and_a_batch_must_hold_a_pack() -> None:
+    with pytest.raises(FitError, match="judges no classes"):
+        build("gan", SMALL, 3, pack=10, cells=5)
+    made = build("gan", SMALL, 0, pack=65)
+    x, _ = points(SMALL, 64)
+    with pytest.raises(FitError, match=r"train\.batch of at least 65"):
+        learn(made, serving(x, None, 64), 1)
+
+
+def test_a_gan_learns_how_often_each_choice_is_taken() -> None:
+    """Choices have a gradient: without one, the shares would stay where they began."""
+    space = Fields((4, 1))
+    rng = torch.Generator().manual_seed(0)
+    wanted = torch.tensor([0.6, 0.25, 0.1, 0.05])
+    which = torch.multinomial(wanted, 2000, replacement=True, generator=rng)
+    x = torch.cat([torch.nn.functional.one_hot(which, 4).float(), which[:, None] / 2 - 0.75], 1)
+    made = build("gan", space, 0, width=8, critic_width=8, every=4)
+    learn(made, serving(x, None, 128), 400, size=128)
+    out = made.sample(4000, None, torch.Generator().manual_seed(1))
+    assert float((out[:, :4].mean(0) - wanted).abs().sum()) < 0.4, out[:, :4].mean(0)
+
+
+def test_numbers_that_a_vae_cannot_tell_keep_their_spread() -> None:
+    space = Fields((3, 1))
+    rng = torch.Generator().manual_seed(0)
+    which = torch.randint(3, (2000,), generator=rng)
+    x = torch.cat([torch.nn.functional.one_hot(which, 3).float(), torch.rand(2000, 1, generator=rng) * 2 - 1], 1)
+    made = build("vae", space, 0, latent=2, beta=3.0)
+    learn(made, serving(x, None, 128), 150, size=128)
+    out = made.sample(4000, None, torch.Generator().manual_seed(1))
+    assert abs(float(out[:, 3].std()) - 0.577) < 0.1, "a uniform number between -1 and 1 has a deviation of 0.577"
 
 
 def test_a_gan_that_was_not_told_classes_refuses_to_make_one() -> None:

@@ -12,6 +12,7 @@ import pytest
 from karat import recipe as recipes
 from karat.errors import FitError
 from karat.recipe import Recipe
+from karat.space import Codes, Fields, Grid
 
 
 @pytest.mark.parametrize("name", recipes.names())
@@ -31,7 +32,7 @@ def test_the_famous_names_are_there() -> None:
     "name, changes, words",
     [
         ("difusion", [], "no recipe 'difusion'. Did you mean diffusion?"),
-        ("zzz", [], "There are: cgan"),
+        ("zzz", [], "There are: autoregressive"),
         ("vae", ["model.latnet=3"], "no setting 'model.latnet'. Did you mean model.latent?"),
         ("vae", ["train.bach=3"], "Did you mean train.batch?"),
         ("vae", ["modle.latent=3"], "no recipe key 'modle'. Did you mean model?"),
@@ -106,3 +107,19 @@ class Outer:
 def test_whole_numbers_are_numbers_and_lists_are_tuples() -> None:
     made: Any = recipes.settings(Outer, {"inner": {"sizes": [3]}, "share": 1}, "x")
     assert made == Outer(Inner((3,)), 1.0) and isinstance(made.share, float)
+
+
+def test_a_recipe_takes_its_own_settings_where_it_meets_content_in_fields(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'family = "vae"\n[train]\nbatch = 32\n[model]\nlatent = 8\nbeta = 2.0\n'
+        "[fields.train]\nbatch = 256\n[fields.model]\nlatent = 16\n"
+    )
+    grid, fields = Grid(1, (8, 8)), Fields((1, 2))
+    plain = recipes.load(str(file), spaces=(grid, fields))
+    assert (plain.train.batch, dict(plain.model)) == (32, {"latent": 8, "beta": 2.0})
+    table = recipes.load(str(file), ["model.beta=1"], spaces=(Codes((3,), (False,)), fields))
+    assert (table.train.batch, dict(table.model)) == (256, {"latent": 16, "beta": 1})
+    assert recipes.load(str(file), ["model.latent=4"], spaces=(fields,)).model["latent"] == 4, (
+        "a person's own word wins"
+    )

@@ -71,3 +71,25 @@ def test_a_perfect_fit_is_finite() -> None:
 def test_shapes_and_sizes_agree() -> None:
     for space in SPACES:
         assert torch.zeros(space.shape).numel() == space.numel
+
+
+def test_soft_choices_are_shares_of_one_with_a_gradient_and_agree_with_the_drawn_ones() -> None:
+    space = Fields((1, 3, 2))
+    p = torch.tensor([0.2, 0.5, 0.3])
+    raw = torch.cat([torch.zeros(1), p.log() + 50, torch.tensor([-80.0, 80.0])]).repeat(20_000, 1).requires_grad_(True)
+    soft = space.soften(raw, 0.2, torch.Generator().manual_seed(0))
+    assert torch.allclose(soft[:, 1:4].sum(1), torch.ones(20_000)) and torch.allclose(soft[:, 5], torch.ones(20_000))
+    shares = torch.bincount(soft[:, 1:4].argmax(1), minlength=3) / 20_000
+    assert torch.allclose(shares, p, atol=0.015)
+    (slope,) = torch.autograd.grad(soft[:, 1].sum(), raw)
+    assert bool(slope.isfinite().all()) and float(slope[:, 1:4].abs().sum()) > 0
+
+
+def test_fields_of_numbers_only_and_of_choices_only_work_alike() -> None:
+    for space in (Fields((1, 1)), Fields((2, 5)), Fields((65,))):
+        x, _ = points(space, 30)
+        raw = torch.randn(30, space.numel, generator=torch.Generator().manual_seed(0))
+        assert bool(space.surprise(raw, x).isfinite().all())
+        for made in (space.squash(raw), space.squash(raw, torch.Generator().manual_seed(0))):
+            assert made.shape == x.shape
+        assert space.soften(raw, 0.5, torch.Generator().manual_seed(0)).shape == x.shape

@@ -61,7 +61,8 @@ def begin(
         data = keep_frame(data, out / "data.parquet")
     holdout = float(options.pop("holdout", 0.1))
     found = load(data, options=options, holdout=holdout)
-    chosen = recipes.load(recipes.first(type(found.codec.spaces[0])) if recipe is None else recipe, own, family)
+    spaces = found.codec.spaces
+    chosen = recipes.load(recipes.first(type(spaces[0])) if recipe is None else recipe, own, family, spaces)
     plan = runner.with_budget(chosen, *budget, seed)
     model = runner.build(chosen, runner.meet(chosen, found.codec), len(found.classes), seed)
     folder = _free(Path("runs") / f"{_stem(found.path)}-{chosen.name}") if out is None else out

@@ -34,7 +34,7 @@ def estimates(data: Data, prices: Prices, *, measure: bool) -> list[dict[str, An
     out: list[dict[str, Any]] = []
     first = recipes.first(type(data.codec.spaces[0]))
     for name in (first, *(n for n in recipes.names() if n != first)):
-        chosen = recipes.load(name)
+        chosen = recipes.load(name, spaces=data.codec.spaces)
         row: dict[str, Any] = {
             "recipe": name,
             "title": chosen.title,

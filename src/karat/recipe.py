@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from karat.errors import FitError
+from karat.space import Fields, Space
 
 FOLDER = Path(__file__).parent / "recipes"
-KEYS = ("family", "title", "about", "needs", "first_for", "model", "train")
+KEYS = ("family", "title", "about", "needs", "first_for", "model", "train", "fields")
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,12 @@ def first(space: type) -> str:
     raise FitError(f"no recipe is the default for {space.__name__}; name one with --recipe: {', '.join(names())}.")
 
 
-def load(name: str, changes: Sequence[str] = (), family: str | None = None) -> Recipe:
-    """The recipe of that name or file, with `changes` such as "model.width=128" made; FitError when it does not exist."""
+def load(name: str, changes: Sequence[str] = (), family: str | None = None, spaces: Sequence[Space] = ()) -> Recipe:
+    """The recipe of that name or file, with `changes` such as "model.width=128" made; FitError when it does not exist.
+
+    spaces: what the content can become, best first. A recipe that meets it in Fields takes the settings of its `[fields]`
+    tables over those of `[model]` and `[train]`.
+    """
     if family is not None:
         table: dict[str, Any] = {"family": family, "about": f"the family of {family}, at its defaults"}
         name = Path(family).stem
@@ -102,8 +107,6 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None) -> R
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise FitError(f"{path} is not valid TOML: {error}.") from None
         name = path.stem
-    for change in changes:
-        _set(table, change)
     unknown = set(table) - set(KEYS)
     if unknown:
         raise FitError(_unknown("recipe key", min(unknown), KEYS))
@@ -111,6 +114,15 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None) -> R
         raise FitError(
             f'the recipe {name} names no family; write for example family = "vae". There are: {", ".join(families())}.'
         )
+    own = table.pop("fields", {})
+    met = [space for space in spaces if isinstance(space, module(table["family"]).Model.spaces)]
+    if met and isinstance(met[0], Fields):
+        table = _merged(table, own)
+    for change in changes:
+        _set(table, change)
+    unknown = set(table) - set(KEYS)
+    if unknown:
+        raise FitError(_unknown("recipe key", min(unknown), KEYS))
     recipe = Recipe(
         name,
         table["family"],
@@ -123,6 +135,15 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None) -> R
     )
     config(recipe)  # refuses unknown settings before anything is read
     return recipe
+
+
+def _merged(table: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`table` with the values of `over` in place of its own, table by table."""
+    out = dict(table)
+    for key, value in over.items():
+        inner = out.get(key)
+        out[key] = _merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return out
 
 
 def _set(table: dict[str, Any], change: str) -> None:

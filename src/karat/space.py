@@ -6,6 +6,7 @@ A codec turns content into points of a space, a family learns to make new points
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 import torch
@@ -60,27 +61,64 @@ class Fields:
     def surprise(self, raw: Tensor, x: Tensor) -> Tensor:
         """Nats [n] of `x` [n, sum(widths)]: best-width Gaussians for numbers, cross-entropy for choices."""
         total = raw.new_zeros(len(x), dtype=torch.float32)
-        for r, t, width in zip(raw.split(self.widths, 1), x.split(self.widths, 1), self.widths, strict=True):
-            if width == 1:
-                error = (torch.tanh(r) - t).float().square()[:, 0]
-                best = error.mean().detach().clamp_min(1e-8)
-                total = total + (error / best - 1 + best.log()) / 2
-            else:
-                total = total + F.cross_entropy(r.float(), t.argmax(1), reduction="none")
+        numbers, choices, within = self._parts(raw.device)
+        if len(numbers):
+            error = (torch.tanh(raw[:, numbers]).float() - x[:, numbers]).square()
+            best = error.mean(0).detach().clamp_min(1e-8)
+            total = total + (error / best - 1 + best.log()).sum(1) / 2
+        if len(choices):
+            # all choices at once; within +-40 neither a sum of exponentials nor its logarithm can overflow
+            odds = raw[:, choices].float().clamp(-40, 40)
+            total = total + (odds.exp() @ within).log().sum(1) - (odds * x[:, choices]).sum(1)
         return total
 
     def squash(self, raw: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Numbers through tanh; a choice drawn from the softmax with `rng`, or the likeliest one without."""
-        out = []
-        for r, width in zip(raw.split(self.widths, 1), self.widths, strict=True):
-            if width == 1:
-                out.append(torch.tanh(r))
-            elif rng is None:
-                out.append(F.one_hot(r.argmax(1), width).to(r.dtype))
-            else:
-                p = r.float().softmax(1)
-                out.append(F.one_hot(torch.multinomial(p, 1, generator=rng)[:, 0], width).to(r.dtype))
-        return torch.cat(out, 1)
+        numbers, choices, _ = self._parts(raw.device)
+        if rng is not None:
+            raw = raw.index_add(1, choices, self._chance(len(raw), len(choices), rng).to(raw.dtype))
+        chosen, start = [], 0
+        for part in raw.detach().split(self.widths, 1):
+            if part.shape[1] > 1:
+                chosen.append(part.argmax(1) + start)
+            start += part.shape[1]
+        out = torch.zeros_like(raw)
+        if chosen:
+            out = out.scatter(1, torch.stack(chosen, 1), 1.0)
+        return out.index_copy(1, numbers, torch.tanh(raw[:, numbers]))
+
+    def soften(self, raw: Tensor, temperature: float, rng: torch.Generator) -> Tensor:
+        """As `squash`, but with a gradient: a choice is a softmax of `raw` and chance, the nearer to one-hot the colder.
+
+        Jang et al., "Categorical reparameterization with Gumbel-softmax" (https://arxiv.org/abs/1611.01144).
+        """
+        numbers, choices, within = self._parts(raw.device)
+        odds = (raw[:, choices].float() + self._chance(len(raw), len(choices), rng)) / temperature
+        highest = odds.detach().new_full((len(raw), within.shape[1]), -torch.inf)
+        which = within.nonzero()[:, 1]
+        highest = highest.scatter_reduce(1, which.expand(len(raw), -1), odds.detach(), "amax")
+        weight = (odds - highest[:, which]).exp()
+        weight = weight / (weight @ within)[:, which]
+        out = raw.new_zeros(raw.shape, dtype=torch.float32)
+        return out.index_copy(1, numbers, torch.tanh(raw[:, numbers]).float()).index_copy(1, choices, weight)
+
+    def _parts(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """Places of the numbers, places of the choices' entries, and which choice [entries, choices] an entry is of."""
+        return tuple(t.to(device) for t in _parts(self.widths))  # type: ignore[return-value]
+
+    @staticmethod
+    def _chance(n: int, k: int, rng: torch.Generator) -> Tensor:
+        """Gumbel noise [n, k], by which the likeliest is as likely as its softmax."""
+        return -torch.empty(n, k, device=rng.device).exponential_(generator=rng).clamp_min(1e-30).log()
+
+
+@lru_cache(maxsize=16)
+def _parts(widths: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    width = torch.tensor(widths)
+    of = torch.arange(len(widths)).repeat_interleave(width)
+    single = width[of] == 1
+    within = F.one_hot(of[~single], len(widths))[:, width > 1].float()
+    return single.nonzero()[:, 0], (~single).nonzero()[:, 0], within
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ https://arxiv.org/abs/cs/0108006).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import gcd, isqrt, log, pi
-from typing import ClassVar
+from math import gcd, isqrt, pi
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -134,6 +134,7 @@ class Model(Learned):
         super().__init__()
         assert isinstance(space, Codes)
         self.space, self.classes, self.config = space, classes, config
+        self.sizes = space.sizes
         self.digits = spell(space.sizes, config.split)
         self.net = Net(self.digits, space.ordered, config)
         self.starts = [0]
@@ -147,7 +148,7 @@ class Model(Learned):
         self.register_buffer("least", torch.tensor(torch.inf))  # surprise at rows kept aside, and in which turn it was
         self.register_buffer("least_at", torch.zeros((), dtype=torch.long))
         self._aside: Tensor | None = None
-        self._fast: tuple[Net, torch.dtype] | None = None
+        self._fast: tuple[Any, torch.dtype] | None = None
 
     share: Tensor
     order: Tensor
@@ -176,11 +177,11 @@ class Model(Learned):
         """Counts codes: the odds begin at every column's own shares, and columns of small entropy come first."""
         x, _ = batch(0)
         x = torch.cat([batch(k)[0] for k in range(-(-min(SCANNED, 400 * len(x)) // len(x)))])
-        entropy = torch.zeros(len(self.space.sizes))
+        entropy = torch.zeros(len(self.sizes))
         for i, (d, code) in enumerate(zip(self.digits, self._spelled(x), strict=True)):
             before = x[:, d.column] // d.size if d.after > 1 else torch.zeros_like(code)
             count = torch.bincount(before * d.size + code, minlength=d.after * d.size).reshape(d.after, d.size).double()
-            valid = torch.arange(d.after)[:, None] * d.size + torch.arange(d.size) < self.space.sizes[d.column]
+            valid = torch.arange(d.after)[:, None] * d.size + torch.arange(d.size) < self.sizes[d.column]
             valid = valid.to(x.device) if d.after > 1 else torch.ones_like(count, dtype=torch.bool)
             odds = ((count + 0.1) * valid).clamp_min(1e-30)
             share = odds / odds.sum(1, keepdim=True)
@@ -257,11 +258,12 @@ class Model(Learned):
             before = codes[i - 1] if self.digits[i].after > 1 else None
             odds = self._odds(i, h, self.net.odds, before).float()
             surprise = surprise + F.cross_entropy(odds, codes[i], reduction="none")
-        return surprise * (n / len(learned) / len(self.space.sizes))
+        mean: Tensor = surprise * (n / len(learned) / len(self.sizes))
+        return mean
 
     def _given(self, groups: int, sequence: list[int], rng: torch.Generator) -> Tensor:
         """Bool [groups, digits in sequence]: which cells are given, both digits of a column or none."""
-        device, columns = rng.device, len(self.space.sizes)
+        device, columns = rng.device, len(self.sizes)
         share = torch.rand(groups, 1, generator=rng, device=device)
         some = torch.rand(groups, 1, generator=rng, device=device) < self.config.given
         cells = some & (torch.rand(groups, columns, generator=rng, device=device) < share)
@@ -274,7 +276,7 @@ class Model(Learned):
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
         if y is not None:
             raise FitError("this family makes no classes on request; give it cells to keep instead (--given).")
-        return self.complete(torch.full((n, len(self.space.sizes)), -1, device=rng.device), rng)
+        return self.complete(torch.full((n, len(self.sizes)), -1, device=rng.device), rng)
 
     @torch.no_grad()
     def complete(self, given: Tensor, rng: torch.Generator) -> Tensor:
@@ -285,6 +287,7 @@ class Model(Learned):
         if self._fast is None:
             dtype = nets.quick(rng.device)
             self._fast = (nets.fold(self.net).to(dtype), dtype)
+        net: Any
         net, dtype = self._fast
         out = given.clone()
         wanted = given < 0

@@ -5,7 +5,8 @@ https://arxiv.org/abs/2210.02747), EDM (Karras et al., https://arxiv.org/abs/220
 variance-preserving schedule of DDPM (Ho et al., https://arxiv.org/abs/2006.11239; Nichol & Dhariwal, https://arxiv.org/abs/2102.09672).
 Samplers: Euler and Heun on dx/dt = alpha' x + sigma' noise, DDIM (Song et al., https://arxiv.org/abs/2010.02502), with
 classifier-free guidance (Ho & Salimans, https://arxiv.org/abs/2207.12598). In the latent space of a VAE, when asked
-(Rombach et al., https://arxiv.org/abs/2112.10752); without labels, conditioned on k-means cells.
+(Rombach et al., https://arxiv.org/abs/2112.10752); without labels, conditioned on k-means cells, or on the components
+of a mixture fitted to the latents, from which the walk then begins: it has only to mend what the mixture gets wrong.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Config:
     unlabelled: float = 0.1  # share of points whose class is hidden in training, so that guidance has a baseline
     cells: int = 0  # k-means cells that stand for labels where the data has none
     conditional: bool = True  # on the labels, where there are any
+    source: Literal["normal", "mixture"] = "normal"  # where the walk in a latent space begins, without labels
     latent: bool = False  # learn in the latent space of a VAE that is trained first
     share: float = 0.6  # of the budget that the VAE gets
     width: int = 32
@@ -67,7 +69,10 @@ class Model(Learned):
                 space, width=config.width, depth=config.depth, conditions=self.kinds, net=config.net
             )
             dim, features = 1, space.numel
-        self.cells = nets.Cells(0 if self.kinds == classes else self.kinds, features)
+        self.mixture: nets.Mixture | None = None
+        if config.latent and config.source == "mixture" and self.kinds != classes:
+            self.mixture = nets.Mixture(self.kinds, dim)
+        self.cells = nets.Cells(0 if self.kinds == classes or self.mixture is not None else self.kinds, features)
         self.register_buffer("shift", torch.zeros(dim))  # latents are standardised; points are left as they are
         self.register_buffer("scale", torch.ones(dim))
         self.register_buffer("spread", torch.tensor(0.5))  # sigma_data of EDM
@@ -118,7 +123,10 @@ class Model(Learned):
             self.share.copy_(torch.bincount(y, minlength=self.classes) / len(y))
         if len(self.cells.centre):
             self.cells.fit(points[:20_000], rng)
-        if self.vae is not None:
+        if self.mixture is not None:
+            self.mixture.fit(points, rng, iterations=20)
+            self._pool = (mean, deviation, self.mixture.of(points, rng))
+        elif self.vae is not None:
             kind = (
                 y
                 if y is not None and self.classes and self.kinds == self.classes
@@ -142,6 +150,8 @@ class Model(Learned):
                 (len(rows), mean.shape[1]), generator=rng, device=mean.device
             )
             x, kind = (z - self.shift) / self.scale, kinds[rows]
+            if self.mixture is not None:
+                x = self.mixture.whitened(kind, x)
             n = len(x)
         else:
             x, kind = batch.x, self._kind(batch.x, batch.y)
@@ -238,6 +248,12 @@ class Model(Learned):
     @torch.no_grad()
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
         self.eval()
+        # rows of fields are cheap to make: products in the quickest type count
+        quick = nets.quick(rng.device) if isinstance(self.space, Fields) else torch.float32
+        with torch.autocast(rng.device.type, quick, enabled=quick != torch.float32):
+            return self._walks(n, y, rng)
+
+    def _walks(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
         return torch.cat(
             [self._walk(min(1024, n - i), None if y is None else y[i : i + 1024], rng) for i in range(0, n, 1024)]
         )
@@ -246,6 +262,8 @@ class Model(Learned):
         device = rng.device
         if self.kinds == 0:
             kind = torch.zeros(n, dtype=torch.long, device=device)
+        elif self.mixture is not None:
+            kind = torch.multinomial(self.mixture.log_weight.exp(), n, replacement=True, generator=rng)
         elif self.kinds == self.classes:
             kind = torch.multinomial(self.share, n, replacement=True, generator=rng) if y is None else y
         else:
@@ -265,6 +283,8 @@ class Model(Learned):
             if self.config.sampler == "heun" and after > 0:
                 stepped = x + (after - t) * (slope + self._slope(stepped, after, kind)) / 2
             x = stepped
+        if self.mixture is not None:
+            x = self.mixture.place(kind, x)
         if self.vae is not None:
             return self.vae.decode(x * self.scale + self.shift, rng)
         return x.clamp(-1, 1) if isinstance(self.space, Grid) else self._choose(x)

@@ -5,7 +5,8 @@ https://arxiv.org/abs/1705.02894); Wasserstein with gradient penalty (Gulrajani 
 relativistic pairing with R1 and R2 (Huang et al., R3GAN, https://arxiv.org/abs/2501.05441); R1 (Mescheder et al.,
 https://arxiv.org/abs/1801.04406), evaluated lazily (Karras et al., https://arxiv.org/abs/1912.04958). Classes enter as
 extra noise for the generator and as a choice among the critic's outputs, which is the projection of Miyato & Koyama
-(https://arxiv.org/abs/1802.05637) with a linear head. Without labels, k-means cells can take their place.
+(https://arxiv.org/abs/1802.05637) with a linear head. Without labels, k-means cells can take their place. The critic may judge
+packs of points (Lin et al., PacGAN, https://arxiv.org/abs/1712.04086).
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class Config:
     critic_lr: float = 2e-3
     betas: tuple[float, float] = (0.5, 0.99)
     flat: float = 0.5  # share of the budget at the peak rate, before it falls to 0
+    pack: int = 1  # points that the critic judges together (PacGAN), so that a lack of variety shows
+    temperature: float = 0.2  # of choices among fields, as the critic sees them
 
 
 class Model(Learned):
@@ -61,9 +64,15 @@ class Model(Learned):
             )
         self.space, self.classes, self.config = space, classes, config
         self.kinds = classes if config.conditional else config.cells
+        if config.pack > 1 and self.kinds:
+            raise FitError(
+                f"pack={config.pack}: a critic of packs judges no classes; set cells=0 and conditional=false."
+            )
         outputs = 1 + self.kinds
         self.generator = nets.generator(space, config.latent + self.kinds, width=config.width, net=config.net)
-        self.critic = nets.critic(space, outputs, width=config.critic_width, dropout=config.dropout, net=config.net)
+        self.critic = nets.critic(
+            _packs(space, config.pack), outputs, width=config.critic_width, dropout=config.dropout, net=config.net
+        )
         self.cells = nets.Cells(0 if config.conditional else config.cells, space.numel)
         self.register_buffer("share", torch.full((max(1, classes),), 1.0 / max(1, classes)))
         self._made: tuple[Tensor, Tensor | None] | None = None
@@ -117,9 +126,20 @@ class Model(Learned):
         raw: Tensor = self.generator(z)
         return raw
 
+    def _packed(self, x: Tensor) -> Tensor:
+        """[n, c, ...] as [n // pack, pack * c, ...]; what is left over is left out."""
+        pack = self.config.pack
+        if pack == 1:
+            return x
+        if len(x) < pack:
+            raise FitError(
+                f"pack={pack}: a batch of {len(x)} holds no whole pack; wanted train.batch of at least {pack}."
+            )
+        return x[: len(x) // pack * pack].reshape(len(x) // pack, pack * x.shape[1], *x.shape[2:])
+
     def _judge(self, x: Tensor, kind: Tensor | None, rng: torch.Generator) -> Tensor:
         """Scores [n]: how real `x` is, and how much it is of its kind."""
-        scores: Tensor = self.critic(nets.augment(x, self.space, self.config.augment, rng)).float()
+        scores: Tensor = self.critic(self._packed(nets.augment(x, self.space, self.config.augment, rng))).float()
         if kind is None:
             return scores[:, 0]
         return scores[:, 0] + scores[:, 1:].gather(1, kind[:, None])[:, 0]
@@ -129,7 +149,11 @@ class Model(Learned):
         if player == "critic":
             kind = self._kind(batch.x, batch.y)
             # The same made points serve the generator's turn: one forward pass for both players.
-            made = self.space.squash(self._generate(kind, len(batch.x), rng).float(), rng)
+            raw = self._generate(kind, len(batch.x), rng).float()
+            if isinstance(self.space, Fields):  # a choice that is made has no gradient
+                made = self.space.soften(raw, self.config.temperature, rng)
+            else:
+                made = self.space.squash(raw, rng)
             self._made = (made, kind)
             return self._critic_loss(batch.x, made.detach(), kind, rng)
         assert self._made is not None, "the generator plays after a critic"
@@ -186,7 +210,7 @@ class Model(Learned):
             mix = torch.rand(shape, generator=rng, device=real.device)
             between = (mix * real + (1 - mix) * made).detach().requires_grad_(True)
             (slope,) = torch.autograd.grad(self._judge(between, kind, rng).sum(), between, create_graph=True)
-            steepness: Tensor = slope.float().flatten(1).norm(dim=1)
+            steepness: Tensor = self._packed(slope).float().flatten(1).norm(dim=1)
             return (steepness - 1).square().mean()  # eq. 3 of the WGAN-GP paper
         (slope,) = torch.autograd.grad(true.sum(), real, create_graph=True)
         value = slope.float().square().flatten(1).sum(1).mean() / 2
@@ -227,6 +251,16 @@ class Model(Learned):
             kind = self._kind_of(None if y is None else y[i : i + m], m, rng)
             out.append(self.space.squash(self._generate(kind, m, rng, self._fast[0]), rng))
         return torch.cat(out)
+
+
+def _packs(space: Space, pack: int) -> Space:
+    """The space of packs of points, laid side by side."""
+    if pack == 1:
+        return space
+    if isinstance(space, Grid):
+        return Grid(space.channels * pack, space.size)
+    assert isinstance(space, Fields)
+    return Fields(space.widths * pack)
 
 
 def _drop(_: Tensor) -> None:

@@ -20,6 +20,7 @@ from karat.families.generator import Batches, Learned, Player
 from karat.space import Batch, Fields, Grid, Space
 
 POINTS = 60_000  # encoded for the prior, at most
+LEVELS = 33  # quantiles kept of what the decoder leaves open of a number
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,13 @@ class Model(Learned):
         parts = 1 if config.prior != "mixture" else max(1, config.components // groups)
         self.mixture = nets.Mixture(groups * parts, config.latent)
         self.register_buffer("share", torch.full((groups,), 1.0 / groups))
+        numbers = [i for i, width in enumerate(space.widths) if width == 1] if isinstance(space, Fields) else []
+        self.numbers = [sum(space.widths[:i]) for i in numbers] if isinstance(space, Fields) else []
+        if numbers:
+            self.register_buffer("residual", torch.zeros(LEVELS, len(numbers)))
         self._fast: tuple[nn.Module, torch.dtype] | None = None
 
+    residual: Tensor
     share: Tensor
 
     @property
@@ -120,7 +126,17 @@ class Model(Learned):
             means.append(mean)
             deviations.append((logvar.clamp(-12, 4) / 2).exp())
             labels += [q for _, q in parts if q is not None]
+            if self.numbers and start == 0:
+                self._measure(parts, means[0], deviations[0])
         return torch.cat(means)[:most], torch.cat(deviations)[:most], torch.cat(labels)[:most] if labels else None
+
+    def _measure(self, parts: list[tuple[Tensor, Tensor | None]], mean: Tensor, deviation: Tensor) -> None:
+        """Quantiles of what the decoder leaves open of each number: drawing them again gives numbers their spread."""
+        rng = torch.Generator(mean.device).manual_seed(7)
+        z = mean + deviation * torch.randn(mean.shape, generator=rng, device=mean.device)
+        made = torch.tanh(self.autoencoder["decoder"](z)[:, self.numbers].float())
+        left = torch.cat([x for x, _ in parts])[:, self.numbers] - made
+        self.residual.copy_(left.quantile(torch.linspace(0, 1, LEVELS, device=left.device), dim=0))
 
     def _pass(self, x: Tensor, k: int) -> None:
         mean, logvar = self.encode(x)
@@ -171,6 +187,11 @@ class Model(Learned):
         chunk = 256 if z.device.type == "cpu" else 1024  # activations of 256 stay in a core's share of the cache
         for part, into in zip(z.split(chunk), out.split(chunk), strict=True):
             into.copy_(self.space.squash(fast(part.to(dtype)).float(), rng))
+        if self.numbers:
+            at = torch.rand(len(z), len(self.numbers), generator=rng, device=z.device) * (LEVELS - 1)
+            low = at.long().clamp_max(LEVELS - 2)
+            a, b = self.residual.gather(0, low), self.residual.gather(0, low + 1)
+            out[:, self.numbers] = (out[:, self.numbers] + a + (b - a) * (at - low)).clamp(-1, 1)
         return out
 
     def _folded(self, n: int) -> tuple[nn.Module, torch.dtype]:

@@ -35,7 +35,23 @@ class Mixture(nn.Module):
 
     def sample_of(self, which: Tensor, rng: torch.Generator) -> Tensor:
         """One draw [n, d] from each component named in `which` [n]."""
-        noise = torch.randn(len(which), self.mean.shape[1], generator=rng, device=rng.device)
+        return self.place(which, torch.randn(len(which), self.mean.shape[1], generator=rng, device=rng.device))
+
+    def of(self, z: Tensor, rng: torch.Generator, chunk: int = 4096) -> Tensor:
+        """A component [n] for each of `z` [n, d], drawn by how likely each is to have made it."""
+        w, pairs = self._weights()
+        shares = ((_features(part, pairs) @ w.T).softmax(1) for part in z.split(chunk))
+        return torch.cat([torch.multinomial(share, 1, generator=rng)[:, 0] for share in shares])
+
+    def whitened(self, which: Tensor, z: Tensor) -> Tensor:
+        """`z` [n, d] seen from the components `which` [n]: what `place` takes back."""
+        inverse = torch.linalg.solve_triangular(
+            self.scale, torch.eye(z.shape[1], device=z.device).expand_as(self.scale), upper=False
+        )
+        return (inverse[which] @ (z - self.mean[which])[:, :, None])[:, :, 0]
+
+    def place(self, which: Tensor, noise: Tensor) -> Tensor:
+        """Standard normal `noise` [n, d] as draws from the components `which` [n]."""
         out = torch.empty_like(noise)
         order = which.argsort(stable=True)
         counts = torch.bincount(which, minlength=len(self.mean)).tolist()
