@@ -23,6 +23,8 @@ from karat.space import Codes, Space
 
 COARSE = 64  # values of a column that are compared with those of another for pairs that never meet
 REDRAWS = 6
+CROWD = 32  # rows given the same, whose candidates are pooled
+AT_ONCE = 400_000
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Config:
     prune: bool = True  # whether trees of donors go no deeper than the data supports
     parents: int = 24  # columns that a column is drawn given, at most
     absent: float = 10.0  # pairs of values that chance would have brought together so often and never met stay apart
-    particles: int = 16  # candidates for each row that is filled in around given cells
+    particles: int = 32  # candidates for each row that is filled in around given cells
     context: int = 0  # leading columns that are always given and never drawn
 
 
@@ -66,7 +68,7 @@ class Model(Fitted):
         rng = np.random.default_rng(seed)
         told = _dependence(cells, self.space, rng)
         first = list(range(self.config.context))
-        rest = sorted(range(self.config.context, cells.shape[1]), key=lambda j: (-told[j].sum(), j))
+        rest = _chain(told, self.space, self.config.context)
         self.links = []
         before = first
         for i, j in enumerate(rest):
@@ -90,48 +92,63 @@ class Model(Fitted):
         if wanted.shape[1:] != self.space.shape or (~free & (wanted >= sizes[None])).any():
             raise FitError(f"given cells are long [n, {len(sizes)}], -1 or a code below the column's size.")
         out = np.where(free, 0, wanted)
-        order = [link.column for link in self.links]
         # a row needs candidates only up to its last given cell, and none where the given cells come first in the chain
+        order = [link.column for link in self.links]
         pinned = ~free[:, order]
         last = np.where(pinned.any(1), pinned.shape[1] - 1 - pinned[:, ::-1].argmax(1), -1)
-        leading = np.logical_and.accumulate(pinned, axis=1).sum(1)
-        hard = last >= np.maximum(leading, 1)
-        for rows in np.array_split(
-            np.flatnonzero(hard), max(1, int(hard.sum()) * self.config.particles // 400_000 + 1)
-        ):
-            if len(rows):
-                out[rows] = self._candidates(out[rows], pinned[rows], last[rows], chance)
-        begun = np.where(hard, last + 1, 0)
+        hard = np.flatnonzero(last >= np.maximum(np.logical_and.accumulate(pinned, axis=1).sum(1), 1))
+        for rows in self._alike(wanted, hard):
+            out[rows] = self._candidates(out[rows], pinned[rows[0]], chance)
+        begun = np.zeros(len(out), np.int64)
+        begun[hard] = last[hard] + 1
         for i, link in enumerate(self.links):
             rows = np.flatnonzero((begun <= i) & ~pinned[:, i])
             if len(rows):
                 out[rows, link.column] = link.draw(out[rows], chance)
         return torch.from_numpy(out).to(given.device)
 
-    def _candidates(
-        self, cells: np.ndarray, pinned: np.ndarray, last: np.ndarray, chance: np.random.Generator
-    ) -> np.ndarray:
-        """Rows filled in up to their last given cell: candidates drawn side by side, weighed by how well what is given fits."""
+    def _alike(self, wanted: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """Groups of `rows` with the same given cells; those of few rows together by which cells are given."""
+        if not len(rows):
+            return
+        _, which, many = np.unique(wanted[rows], axis=0, return_inverse=True, return_counts=True)
+        which = which.reshape(-1)
+        for group in np.flatnonzero(many >= CROWD):
+            yield rows[which == group]
+        single = rows[many[which] < CROWD]
+        if len(single):
+            _, which = np.unique(wanted[single] < 0, axis=0, return_inverse=True)
+            for kind in range(int(which.max()) + 1):
+                yield single[which.reshape(-1) == kind]
+
+    def _candidates(self, cells: np.ndarray, pinned: np.ndarray, chance: np.random.Generator) -> np.ndarray:
+        """Rows filled in up to their last given cell, the links `pinned` being given.
+
+        Candidates are drawn side by side, weighed by how well what is given fits them, and drawn again by that weight:
+        each row among its own, or, where all rows are given the same, among all.
+        """
         k, n = self.config.particles, len(cells)
+        same = n >= CROWD and bool((cells == cells[:1]).all())
         many = np.repeat(cells, k, axis=0)
-        weight = np.zeros((n, k))
-        for i, link in enumerate(self.links[: int(last.max()) + 1]):
-            drawn = np.flatnonzero(~pinned[:, i] & (last >= i))
-            if len(drawn):
-                rows = (drawn[:, None] * k + np.arange(k)).ravel()
-                many[rows, link.column] = link.draw(many[rows], chance)
-            weighed = np.flatnonzero(pinned[:, i] & (last >= i))
-            if len(weighed):
-                rows = (weighed[:, None] * k + np.arange(k)).ravel()
-                fits = link.likelihood(many[rows], many[rows, link.column], chance)
-                weight[weighed] += np.log(np.maximum(fits, 1e-12)).reshape(-1, k)
-                even = np.exp(weight[weighed] - weight[weighed].max(1, keepdims=True))
-                few = weighed[even.sum(1) ** 2 / (even**2).sum(1) < k / 2]
+        pool = (1, n * k) if same else (n, k)
+        weight = np.zeros(pool)
+        for i in range(int(np.flatnonzero(pinned).max()) + 1):
+            link = self.links[i]
+            for part in np.array_split(np.arange(n * k), n * k // AT_ONCE + 1):
+                if not pinned[i]:
+                    many[part, link.column] = link.draw(many[part], chance)
+                else:
+                    fits = link.likelihood(many[part], many[part, link.column], chance)
+                    weight.reshape(-1)[part] += np.log(np.maximum(fits, 1e-12))
+            if pinned[i]:
+                even = np.exp(weight - weight.max(1, keepdims=True))
+                few = np.flatnonzero(even.sum(1) ** 2 / (even**2).sum(1) < pool[1] / 2)
                 if len(few):
-                    kept = _resample(weight[few], k, chance)
-                    many[(few[:, None] * k + np.arange(k)).ravel()] = many[(few[:, None] * k + kept).ravel()]
+                    kept = few[:, None] * pool[1] + _resample(weight[few], pool[1], chance)
+                    many[(few[:, None] * pool[1] + np.arange(pool[1])).ravel()] = many[kept.ravel()]
                     weight[few] = 0.0
-        return np.asarray(many[np.arange(n) * k + _resample(weight, 1, chance)[:, 0]])
+        chosen = _resample(weight, n // pool[0], chance)
+        return np.asarray(many[(np.arange(pool[0])[:, None] * pool[1] + chosen).ravel()])
 
     def weights(self) -> dict[str, Tensor]:
         out = {"links": torch.tensor([link.column for link in self.links])}
@@ -245,8 +262,12 @@ class Link:
 
     def weights(self) -> dict[str, np.ndarray]:
         """All of it as arrays."""
-        out: dict[str, np.ndarray] = {"parents": np.array(self.parents, np.int64), "group": self.group.astype(np.int32), "mass": self.mass,
-               "alone": np.array([self.alone])}  # fmt: skip
+        out: dict[str, np.ndarray] = {
+            "parents": np.array(self.parents, np.int64),
+            "group": self.group.astype(np.int32),
+            "mass": self.mass,
+            "alone": np.array([self.alone]),
+        }
         out |= {f"tree.{name}": a for name, a in self.tree.weights().items()}
         if self.donors is not None:
             out |= {f"donors.{name}": a for name, a in self.donors.weights().items()}
@@ -280,6 +301,11 @@ class Link:
         return cls(
             column, parents, nominal, group, tree, donors, bool(weights["alone"][0]), coarse, never, weights["mass"]
         )
+
+
+def _chain(told: np.ndarray, space: Codes, context: int) -> list[int]:
+    """The order of the columns behind the first `context`: what tells most of the others comes first."""
+    return sorted(range(context, len(told)), key=lambda j: (-told[j].sum(), j))
 
 
 def _features(cells: np.ndarray, parents: list[int], nominal: np.ndarray) -> np.ndarray:
@@ -332,8 +358,8 @@ def _dependence(cells: np.ndarray, space: Codes, rng: np.random.Generator) -> np
 
 
 def _resample(weight: np.ndarray, many: int, chance: np.random.Generator) -> np.ndarray:
-    """`many` indices [n, many] into each row of log weights [n, k]."""
-    even = np.exp(weight - weight.max(1, keepdims=True))
-    edges = np.cumsum(even, 1)
-    draws = chance.random((len(weight), many)) * edges[:, -1:]
-    return np.asarray((draws[:, :, None] >= edges[:, None, :]).sum(2).clip(0, weight.shape[1] - 1))
+    """`many` indices [n, many] into each row of log weights [n, k], in any order; evenly spaced (Kitagawa, 1996)."""
+    edges = np.cumsum(np.exp(weight - weight.max(1, keepdims=True)), 1)
+    at = (chance.random((len(weight), 1)) + np.arange(many)) / many * edges[:, -1:]
+    out = np.stack([np.searchsorted(edge, row, "right") for edge, row in zip(edges, at, strict=True)])
+    return chance.permuted(out.clip(0, weight.shape[1] - 1), axis=1)
