@@ -308,6 +308,21 @@ def test_partial_rows_are_completed_round_what_they_hold(shop: tuple[Tables, Con
         codec.partial(path)
 
 
+def test_conditions_and_rules_hold_together_in_many_rows(tmp_path: Path) -> None:
+    path, rules = tmp_path / "orders.csv", tmp_path / "schema.toml"
+    orders(1500, 0.1).to_csv(path, index=False)
+    rules.write_text(RULES + '[[constraint]]\nunique = ["sku", "price", "ordered"]\n', encoding="utf-8")
+    codec = Tables.fit(contents := Tables.read(path, {"schema": rules}), np.arange(len(contents.records)))
+    given = codec.given("price=17.50..60, ordered=01/02/2024..20/02/2024, 城市=Paris, score=0..0.5, sku!=")
+    rng = np.random.default_rng(0)
+    pinned = codec.pin(given, 20_000, rng)
+    codes = torch.where(pinned >= 0, pinned, junk(codec, 20_000, 0) % torch.tensor(codec.spaces[0].sizes))
+    made = codec.restore_given(codec.decode(codes, rng=rng), given, rng)
+    cells = cells_of(made.cells)
+    assert all(condition.holds(cells).all() for condition in given.values())
+    assert {text: int(bad.sum()) for text, bad in codec.broken(made).items() if bad.any()} == {}
+
+
 def test_given_cells_that_contradict_a_rule_are_refused(shop: tuple[Tables, Contents, Path], tmp_path: Path) -> None:
     codec, contents, _ = shop
     rng = np.random.default_rng(0)

@@ -17,11 +17,13 @@ import pyarrow.compute as pc
 from karat.errors import DataError, FitError
 from karat.modalities.coding import NUMBERS, draw, only, present
 from karat.modalities.columns import Column
-from karat.modalities.constraints import unique_text
+from karat.modalities.constraints import repeated, unique_text
 from karat.modalities.convert import cell, logical, put
 from karat.modalities.expressions import Cells, cells_of, unknown
 from karat.modalities.layout import Layout
 from karat.modalities.parts import Choice, Computed, Constant, Number, Presence
+
+TRIES = 30  # to draw rows apart that must differ
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,90 +291,142 @@ def put_back(
 
     Raises DataError where the given cells break a rule among themselves, FitError where the rest cannot be made to fit.
     """
-    cells = dict(cells_of(decoded).columns)
-    fixed: dict[str, np.ndarray] = {}
-    n = len(decoded)
+    work = _Restoring(layout, dict(cells_of(decoded).columns), len(decoded), rng)
     if isinstance(given, pa.Table):
         for name, column in cells_of(given).columns.items():
             rows = np.flatnonzero(present(column))
-            fixed[name] = present(column)
             if len(rows):
-                cells[name] = put(cells[name], rows, column.take(pa.array(rows)))
+                work.hold(name, rows, EXACT)
+                work.cells[name] = put(work.cells[name], rows, column.take(pa.array(rows)))
     else:
+        work.conditions = given
         for name, condition in given.items():
-            fixed[name] = np.full(n, condition.kind == "is")
+            work.hold(name, np.arange(len(decoded)), EXACT if condition.kind == "is" else LOOSE)
             if condition.kind == "is":
                 assert condition.cell is not None
-                cells[name] = condition.cell.take(pa.array(np.zeros(n, np.int64)))
+                work.cells[name] = condition.cell.take(pa.array(np.zeros(len(decoded), np.int64)))
             else:
-                cells[name] = _inside(layout, cells, condition, rng)
-    none = np.zeros(n, bool)
-    for _ in range(len(layout.rules.orders)):
-        for order in layout.rules.orders:
-            low, high = (Cells(cells).number(name) for name in (order.low, order.high))
-            bad = np.flatnonzero(low >= high if order.strict else low > high)
-            if not len(bad):
-                continue
-            lower, upper = (fixed.get(name, none)[bad] for name in (order.low, order.high))
-            if (lower & upper).any():
-                row = int(bad[lower & upper][0]) + 1
-                raise DataError(
-                    f"row {row}: the given {order.low!r} and {order.high!r} break the order declared for them."
-                )
-            for name, rows, natural, side in (
-                (order.low, bad[~lower], high, -1),
-                (order.high, bad[lower], low, 1),
-            ):
-                part = layout.parts[layout.part_of[name]]
-                if len(rows) and not isinstance(part, Number):
-                    raise FitError(
-                        f"{name!r} cannot be made to fit the {order.low!r} and {order.high!r} that are given."
+                work.redraw(name, np.flatnonzero(~condition.holds(Cells(work.cells))), False)
+    for step in (work.differ, work.order, work.compute, work.check):
+        step()
+    return pa.table([work.cells[name] for name in layout.names], names=list(layout.names))
+
+
+EXACT, LOOSE = 2, 1  # how firmly a cell is held: it is given, or it lies in a range
+
+
+class _Restoring:
+    """Decoded rows in which cells are put back, and what hangs on them made to fit."""
+
+    def __init__(self, layout: Layout, cells: dict[str, pa.Array], n: int, rng: np.random.Generator) -> None:
+        self.layout, self.cells, self.n, self.rng = layout, cells, n, rng
+        self.held: dict[str, np.ndarray] = {}
+        self.conditions: Mapping[str, Condition] = {}
+
+    def hold(self, name: str, rows: np.ndarray, firmly: int) -> None:
+        """Remembers that cells of a column are given."""
+        self.held[name] = self.firm(name)
+        self.held[name][rows] = firmly
+
+    def firm(self, name: str) -> np.ndarray:
+        """int8 [n]: how firmly each cell of the column is held; 0 where it is free."""
+        return self.held.get(name, np.zeros(self.n, np.int8))
+
+    def redraw(self, name: str, rows: np.ndarray, anywhere: bool) -> None:
+        """Draws cells of a number again so that its condition holds: in the bin they are in, or in any."""
+        part, column = self.layout.parts[self.layout.part_of[name]], self.cells[name]
+        if not len(rows) or not isinstance(part, Number):
+            return
+        condition = self.conditions.get(name)
+        low, high, scale = -np.inf, np.inf, part.fine
+        ticks = part.grain.ticks(column)[rows]
+        if condition is not None and condition.kind == "range":
+            low = part.beside(np.array([condition.low]), 1, False)[0]
+            high = part.beside(np.array([condition.high]), -1, False)[0]
+        if part.lowers or np.isnan(ticks).any():
+            ticks = np.where(np.isnan(ticks), low if np.isfinite(low) else high, ticks)
+            self.cells[name] = put(column, rows, part.grain.array(np.clip(ticks, low, high)))
+            return
+        weights = only(scale, low, high)
+        if condition is not None and condition.kind == "not" and condition.cell is not None and not condition.missing:
+            weights = weights * (scale.lows != part.grain.ticks(condition.cell)[0])
+            anywhere = True
+        if not weights.sum() > 0:
+            raise FitError(f"no training row has {name}={condition.text if condition else ''}; give values that occur.")
+        bins = draw(weights, len(rows), self.rng) if anywhere else scale.bins(ticks)
+        near, far = np.maximum(scale.lows[bins], low), np.minimum(scale.highs[bins], high)
+        drawn = near + self.rng.random(len(rows)) * np.maximum(far - near, 0)
+        drawn = np.clip(np.rint(drawn) if part.grain.whole else drawn, low, high)
+        self.cells[name] = put(column, rows, part.grain.array(drawn))
+
+    def differ(self) -> None:
+        """Rows that became equal under a `unique` rule are drawn apart, in columns that are not given."""
+        for names in self.layout.rules.unique:
+            for attempt in range(TRIES):
+                rows = np.flatnonzero(repeated([self.cells[name] for name in names]))
+                free = [name for name in names if self._loose(name, rows)]
+                if not len(rows) or not free:
+                    break
+                self.redraw(free[attempt % len(free)], rows, attempt >= len(free))
+
+    def _loose(self, name: str, rows: np.ndarray) -> bool:
+        part = self.layout.parts[self.layout.part_of[name]]
+        return isinstance(part, Number) and not part.lowers and bool((self.firm(name)[rows] < EXACT).all())
+
+    def order(self) -> None:
+        """Of two columns in the wrong order, the one that is held less gives way."""
+        for _ in range(len(self.layout.rules.orders)):
+            for order in self.layout.rules.orders:
+                low, high = (Cells(self.cells).number(name) for name in (order.low, order.high))
+                bad = np.flatnonzero(low >= high if order.strict else low > high)
+                if not len(bad):
+                    continue
+                lower, upper = (self.firm(name)[bad] for name in (order.low, order.high))
+                both = (lower == EXACT) & (upper == EXACT)
+                if both.any():
+                    row = int(bad[both][0]) + 1
+                    raise DataError(
+                        f"row {row}: the given {order.low!r} and {order.high!r} break the order declared for them."
                     )
-                if len(rows) and isinstance(part, Number):
-                    ticks = part.beside(natural[rows], side, order.strict)
-                    cells[name] = put(cells[name], rows, part.grain.array(ticks))
-    for formula in layout.rules.formulas:
-        part = layout.parts[layout.part_of[formula.left]]
-        value = formula.value(Cells(cells))
-        wrong = formula.broken(Cells(cells))
-        if (wrong & fixed.get(formula.left, none)).any():
-            row = int((wrong & fixed[formula.left]).argmax()) + 1
-            raise FitError(
-                f"row {row}: the given {formula.left!r} is not what {formula.rule.text!r} gives; give what it is made from."
-            )
-        rows = np.flatnonzero(wrong)
-        if len(rows) and isinstance(part, Computed):
-            ticks = np.rint(value[rows] * part.grain.unit) if part.grain.whole else value[rows]
-            cells[formula.left] = put(cells[formula.left], rows, part.grain.array(ticks))
-    uniques = {unique_text(names) for names in layout.rules.unique}
-    for text, bad in layout.broken(Cells(cells)).items():
-        if bad.any() and text not in uniques:
-            raise FitError(
-                f"{int(bad.sum()):,} rows cannot keep both what is given and the rule {text!r}; give other cells."
-            )
-    return pa.table([cells[name] for name in layout.names], names=list(layout.names))
+                self._shift(order.low, bad[lower < upper], high, -1, order.strict)
+                self._shift(order.high, bad[lower >= upper], low, 1, order.strict)
 
+    def _shift(self, name: str, rows: np.ndarray, beside: np.ndarray, side: int, strict: bool) -> None:
+        if not len(rows):
+            return
+        part = self.layout.parts[self.layout.part_of[name]]
+        if not isinstance(part, Number):
+            raise FitError(f"{name!r} cannot be made to fit the cells that are given and the order declared for it.")
+        ticks = part.beside(beside[rows], side, strict)
+        self.cells[name] = put(self.cells[name], rows, part.grain.array(ticks))
 
-def _inside(layout: Layout, cells: Mapping[str, pa.Array], condition: Condition, rng: np.random.Generator) -> pa.Array:
-    """The column, cells that do not keep a range or a `!=` drawn again from the bins that do."""
-    column = cells[condition.column]
-    rows = np.flatnonzero(~condition.holds(Cells(cells)))
-    part = layout.parts[layout.part_of[condition.column]]
-    if not len(rows) or not isinstance(part, Number):
-        return column
-    if condition.kind == "not":
-        scale = part.fine
-        other = scale.lows[draw(scale.counts * (scale.lows != part.grain.ticks(column)[rows[0]]), len(rows), rng)]
-        return put(column, rows, part.grain.array(other + np.zeros(len(rows))))
-    low, high = (
-        part.beside(np.array([condition.low]), 1, False)[0],
-        part.beside(np.array([condition.high]), -1, False)[0],
-    )
-    ticks = part.grain.ticks(column)[rows]
-    if part.lowers or np.isnan(ticks).any():
-        ticks = np.where(np.isnan(ticks), low if np.isfinite(low) else high, ticks)
-        return put(column, rows, part.grain.array(np.clip(ticks, low, high)))
-    bins = part.fine.bins(ticks)
-    near, far = np.maximum(part.fine.lows[bins], low), np.minimum(part.fine.highs[bins], high)
-    drawn = near + rng.random(len(rows)) * np.maximum(far - near, 0)
-    return put(column, rows, part.grain.array(np.clip(np.rint(drawn) if part.grain.whole else drawn, low, high)))
+    def compute(self) -> None:
+        """Formulas are worked out again where what they are made from was put back."""
+        for formula in self.layout.rules.formulas:
+            part = self.layout.parts[self.layout.part_of[formula.left]]
+            value, wrong = formula.value(Cells(self.cells)), formula.broken(Cells(self.cells))
+            given = wrong & (self.firm(formula.left) == EXACT)
+            if given.any():
+                raise FitError(
+                    f"row {int(given.argmax()) + 1}: the given {formula.left!r} is not what {formula.rule.text!r} gives; "
+                    "give what it is made from."
+                )
+            rows = np.flatnonzero(wrong)
+            if len(rows) and isinstance(part, Computed):
+                ticks = np.rint(value[rows] * part.grain.unit) if part.grain.whole else value[rows]
+                self.cells[formula.left] = put(self.cells[formula.left], rows, part.grain.array(ticks))
+
+    def check(self) -> None:
+        """Raises FitError unless every condition and every rule holds."""
+        for name, condition in self.conditions.items():
+            lost = int((~condition.holds(Cells(self.cells))).sum())
+            if lost:
+                raise FitError(f"{lost:,} rows cannot keep {name}={condition.text} and the declared rules; widen it.")
+        inferred = {unique_text((column.name,)): column.name for column in self.layout.schema.columns if column.unique}
+        for text, bad in self.layout.broken(Cells(self.cells)).items():
+            if text in inferred and [inferred[text]] not in self.layout.declared_unique:
+                bad = bad & (self.firm(inferred[text]) < EXACT)  # whoever gives a value twice wants it twice
+            if bad.any():
+                raise FitError(
+                    f"{int(bad.sum()):,} rows cannot keep both what is given and the rule {text!r}; give other cells."
+                )

@@ -75,6 +75,12 @@ class Layout:
         return {name: known.get(name, Column(name, "category")) for name in self.names}
 
     @cached_property
+    def declared_unique(self) -> list[list[str]]:
+        """The columns of each `unique` rule that a person wrote, beside those that were found to be so."""
+        found = [entry["unique"] for entry in self.schema.constraints if "unique" in entry]
+        return [[names] if isinstance(names, str) else list(names) for names in found]
+
+    @cached_property
     def part_of(self) -> dict[str, int]:
         """Which part makes a column."""
         return {name: i for i, part in enumerate(self.parts) for name in part.names}
