@@ -31,7 +31,7 @@ MAY: dict[str, set[str]] = {
     "provenance": set(),
     "run": set(),
     "doctor": set(),
-    "recipe": set(),
+    "recipe": {"space"},
 }
 # Rooms below the verbs that hold several others together; only the verbs and their faces may import the verbs.
 TOP = {"verbs", "cli", "__init__"}
