@@ -68,13 +68,23 @@ def read(path: Path, found: Schema) -> Schema:
     A table `[columns]` holds, by header, what is to be corrected: any of kind, places, least, format, zone, values,
     missing, low, high, unique, keep. `target` names a column; each `[[constraint]]` is kept as it stands.
     """
+    table, text = load(path)
+    return lay(path, text, table, found)
+
+
+def load(path: Path) -> tuple[dict[str, Any], str]:
+    """The TOML at `path` and its text; FitError where it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-        table = tomllib.loads(text)
+        return tomllib.loads(text), text
     except OSError as error:
         raise FitError(f"the schema {path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FitError(f"the schema {path} is not valid TOML: {error}.") from None
+
+
+def lay(path: Path, text: str, table: Mapping[str, Any], found: Schema) -> Schema:
+    """`table`, of the TOML `text` at `path`, laid over what was inferred."""
     for key in table:
         if key not in _TOP:
             raise _refused(path, text, key, "key", key, _TOP)

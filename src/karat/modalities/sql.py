@@ -300,6 +300,19 @@ def read_database(place: str | Path, query: object, table: object, rows: int | N
     return Raw(cells, "sql", where, None, total, sampler.note(cells.num_rows))
 
 
+def table_names(place: Path) -> list[str]:
+    """The tables of the database file at `place`; DataError where it cannot be read."""
+    try:
+        with closing(_open(place)) as database:
+            return list(database.tables())
+    except (FitError, DataError):
+        raise
+    except Exception as error:  # each driver has its own
+        if not _of_driver(error):
+            raise
+        raise DataError(f"{place} cannot be read: {_scrubbed(error, place)}") from None
+
+
 def _open(place: str | Path) -> Any:
     if not isinstance(place, Path):
         return _PostgreSQL(place)
