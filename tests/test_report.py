@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 
 from karat.assays.finding import Finding
 from karat.report import drawing
-from karat.report.page import Pair, Pictures, write_report
+from karat.report.page import Exhibits, Pair, write_report
 from karat.worth.ledger import Entry, total
 from karat.worth.prices import Prices
 from karat.worth.verdict import judge
@@ -63,7 +63,7 @@ def write(folder: Path, prices: Prices = PRICES, findings: list[Finding] = FINDI
         verdict=judge(findings, total(COST, prices), prices, rights=None, labelled=True, seed=0),
         findings=findings,
         facts={"run": "digits-1", "seed": 0, "versions": {"karat": "0.1.0"}},
-        pictures=Pictures(sheet, sheet, [("10%", sheet)], [Pair(png(digits[0]), png(digits[1]), 3.25)], sheet),
+        exhibits=Exhibits(".png", sheet, sheet, [("10%", sheet)], [Pair(png(digits[0]), png(digits[1]), 3.25)], None, sheet),
         curves=[
             {"step": i, "loss": 1 / (1 + i), "gradient norm": np.float32(2.0), "bad": float("nan")} for i in range(500)
         ],
@@ -151,7 +151,7 @@ def test_page_and_json_tell_the_same_verdict_for_each_word(tmp_path: Path) -> No
 def test_a_report_of_nothing_still_stands(tmp_path: Path) -> None:
     verdict = judge([], total([]), Prices(), rights=None, labelled=None, seed=0)
     html, _ = write_report(
-        tmp_path, title="Empty", verdict=verdict, findings=[], facts={}, pictures=Pictures(), curves=[],
+        tmp_path, title="Empty", verdict=verdict, findings=[], facts={}, exhibits=Exhibits(), curves=[],
         pairs=[], cost=[], reproduce=[], recipe={}, doctor=[], data={},
     )  # fmt: skip
     assert Page(html.read_text(encoding="utf-8")).open == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import platform
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,13 +20,13 @@ from karat.assays import Finding, examine, find, look_at, references_tables
 from karat.assays.references import REFERENCES
 from karat.assays.sheet import Sheet
 from karat.assays.tables import examine as examine_table
-from karat.data import Data, load, survey
+from karat.data import DATABASES, Data, load, survey
 from karat.errors import FitError, RunError
 from karat.eyes import Eyes, open_eyes
 from karat.families.generator import Generator
 from karat.learning import again
 from karat.modalities import Codec, recognise
-from karat.report.page import Pair, Pictures, write_report
+from karat.report.page import Exhibits, Pair, write_report
 from karat.run import Run
 from karat.runner import choose_device, load_model
 from karat.space import Columns
@@ -111,7 +112,8 @@ def draw(model: Generator, data: Data, n: int, seed: int) -> Made:
 
 def read_made(data: Data, path: Any) -> Made:
     """Somebody's samples, brought to the form of the real data. Their classes count where they have the same names."""
-    place = Path(path).expanduser() if isinstance(path, str | Path) else path
+    local = isinstance(path, str | Path) and not str(path).startswith(DATABASES)
+    place = Path(path).expanduser() if local else path
     contents = recognise(place).read(place, {})
     records = data.codec.conform(contents.records)
     labels = None
@@ -270,16 +272,20 @@ def of_files(
 ) -> Job:
     """The assay of anybody's samples, or of a reference generator, beside the data at `real`."""
     data = load(real, options=options)
-    if str(made).startswith("reference:"):
-        drawn, data = reference(data, made.removeprefix("reference:"), n, seed)
+    if isinstance(made, str | Path) and str(made).startswith("reference:"):
+        drawn, data = reference(data, str(made).removeprefix("reference:"), n, seed)
     else:
         drawn = read_made(data, made)
     findings, judge = judge_records(data, drawn, seed=seed, target=target, pretrained=pretrained)
     theirs, ours = (Path(data.codec.place(source)).name for source in (made, real))
+    aimed = "" if target is None else f" --target {shlex.quote(target)}"
+    again = f"karat assay --real {shlex.quote(ours)} --made {shlex.quote(theirs)}{aimed} --seed {seed}"
+    if not all(isinstance(source, str | Path) for source in (made, real)):
+        again = f"karat.assay(real=..., made=..., seed={seed})  # {ours}, {theirs}"
     return Job(
         data, drawn, tuple(findings), f"{theirs} against {ours}",
         {**facts(data), "made": theirs, "seed": str(seed), "judge": judge},
-        [f"karat assay --real {ours} --made {theirs} --seed {seed}"],
+        [again],
     )  # fmt: skip
 
 
@@ -290,39 +296,59 @@ def conclude(
     failed = require(job.findings, requirements)
     data, made, sheet = job.data, job.made, job.data.codec.sheet
     verdict = judge(
-        job.findings, total(entries, prices), prices, rights=prices.rights, labelled=made.labelled, seed=seed
-    )
-    pairs, numbers = _pairs(data, made, job.findings)
+        job.findings, total(entries, prices), prices, rights=prices.rights, labelled=made.labelled,
+        thing=data.codec.thing, seed=seed,
+    )  # fmt: skip
+    pairs, beside, numbers = _pairs(data, made, job.findings)
     by_class = None
     if made.labels is not None and len(data.classes) <= 40:
         rows = [torch.nonzero(made.labels == c)[:8, 0] for c in range(len(data.classes))]
         if all(len(r) == 8 for r in rows):
             by_class = sheet(made.records[torch.cat(rows).numpy()], 8)
-    pictures = Pictures(
-        made=sheet(made.records[:64], 8), real=sheet(data.records("holdout", 64, seed), 8), progress=job.progress,
-        pairs=pairs, by_class=by_class,
+    exhibits = Exhibits(
+        data.codec.sheets, sheet(made.records[:64], 8), sheet(data.records("holdout", 64, seed), 8), job.progress, pairs,
+        beside, by_class,
     )  # fmt: skip
     html, _ = write_report(
-        folder, title=job.title, verdict=verdict, findings=job.findings, facts=job.facts, pictures=pictures,
+        folder, title=job.title, verdict=verdict, findings=job.findings, facts=job.facts, exhibits=exhibits,
         curves=job.curves, pairs=numbers, cost=entries, reproduce=job.reproduce, recipe=job.recipe, doctor=job.doctor,
-        data=survey(data),
+        data=survey(data), thing=data.codec.thing,
     )  # fmt: skip
     return Assay(verdict, job.findings, html, failed)
 
 
-def _pairs(data: Data, made: Made, findings: Sequence[Finding]) -> tuple[list[Pair], list[dict[str, Any]]]:
-    """The closest made and training records, as pictures and as numbers."""
+def _pairs(
+    data: Data, made: Made, findings: Sequence[Finding]
+) -> tuple[list[Pair], bytes | None, list[dict[str, Any]]]:
+    """The closest made and training records: side by side or as one exhibit, and as numbers; equal ones come first."""
+    copies = next((list(f.detail["same"]) for f in findings if f.assay == "memory" and "same" in f.detail), [])
     memory = (f for f in findings if f.assay == "memory" and "pairs" in f.detail)
-    rows = next((list(f.detail["pairs"]) for f in memory), [])[:PAIRS]
-    pairs, numbers = [], []
-    for row in rows:
-        m, t, distance = int(row[0]), int(row[1]), float(row[2])
-        near = int(data.train[t])
-        names = data.contents.names
-        pairs.append(Pair(data.codec.sheet(made.records[m : m + 1], 1),
-                          data.codec.sheet(data.contents.records[near : near + 1], 1), distance))  # fmt: skip
-        numbers.append({"made": m, "nearest": names[near] if names else near, "distance": distance})
-    return pairs, numbers
+    near = next((list(f.detail["pairs"]) for f in memory), [])
+    numbers: list[dict[str, Any]] = []
+    told: list[str] = []
+    rows: list[tuple[int, int]] = []
+    names = data.contents.names
+    for m, t, *distance in [*copies[: PAIRS // 2], *near]:
+        if len(rows) == PAIRS or int(m) in [a for a, _ in rows]:
+            continue
+        row = int(data.train[int(t)])
+        rows.append((int(m), row))
+        far = float(distance[0]) if distance else None
+        numbers.append({"made": int(m), "nearest": names[row] if names else row, "distance": far})
+        stands = "an exact copy" if far is None else f"stands out by {far:.1f} nats among the next best matches"
+        told.append(f"made {data.codec.thing} {int(m) + 1} and training {data.codec.thing} {row + 1}: {stands}")
+    if not rows:
+        return [], None, []
+    mine, theirs = (np.array(side) for side in zip(*rows, strict=True))
+    ours, real = made.records[mine], data.contents.records[theirs]
+    beside = data.codec.beside(ours, real, told)
+    if beside is not None:
+        return [], beside, numbers
+    sheet = data.codec.sheet
+    pairs = [
+        Pair(sheet(ours[i : i + 1], 1), sheet(real[i : i + 1], 1), numbers[i]["distance"]) for i in range(len(rows))
+    ]
+    return pairs, None, numbers
 
 
 def facts(data: Data) -> dict[str, str]:

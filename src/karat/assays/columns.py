@@ -208,8 +208,12 @@ def _shapes(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws) -> Finding:
         "quality report": mean(shapes(train, made)),
         "off": [train.names[j] for j in sorted(off, key=lambda j: -gap[j])],
         "columns": [
-            {"score": _json(own[j]), "real score": _json(real[j]), **portrait(train, unseen, made, int(j))}
-            for j in order[:SHOWN]
+            {
+                "score": _json(own[j]),
+                "real score": _json(real[j]),
+                **portrait(train, unseen, made, int(j), 12 if k < SHOWN else 0),
+            }
+            for k, j in enumerate(order)
         ],
     }
     return _finding("column shapes", s, worse(s, 0.01, "higher") or len(off) > 0, says, detail)
@@ -271,12 +275,17 @@ def _json(x: float) -> float | None:
 def portrait(train: Sheet, unseen: Sheet, made: Sheet, j: int, bins: int = 12) -> dict[str, Any]:
     """Column `j` for the report: its kind, its share of missing cells and its histogram, made and real (unseen).
 
-    Numbers fall into `bins` equal ones between the training data's 1% and 99% quantiles, the outer ones open; of
-    choices the `bins` commonest are shown.
+    Numbers fall into `bins` equal ones between the training data's 1% and 99% quantiles, the outer ones open (`edges`), or
+    into one per value where these are as few (`values`); of choices the `bins` commonest are shown. With 0 bins there is no
+    histogram.
     """
     choices = train.columns.choices[j]
     sides = [made.values[:, j], unseen.values[:, j]]
+    kind = "choice" if choices else "number"
+    if bins == 0:
+        return {"name": train.names[j], "kind": kind, "missing": _missing(sides), "bins": None}
     names: list[str]
+    marks: dict[str, list[float]] = {}
     if choices:
         counts = np.bincount(train.codes(j), minlength=len(choices) + 2)[: len(choices)]
         common = np.argsort(-counts, kind="stable")[:bins]
@@ -288,21 +297,20 @@ def portrait(train: Sheet, unseen: Sheet, made: Sheet, j: int, bins: int = 12) -
     else:
         known = finite(train.values[:, j])
         if len(known) == 0:
-            return {"name": train.names[j], "kind": "number", "missing": _missing(sides), "bins": None}
+            return {"name": train.names[j], "kind": kind, "missing": _missing(sides), "bins": None}
         distinct = np.unique(known)
         if len(distinct) <= bins:
-            edges, names = distinct[1:], [f"{x:g}" for x in distinct]
+            edges, names, marks = distinct[1:], [f"{x:g}" for x in distinct], {"values": distinct.tolist()}
         else:
             low, high = np.quantile(known, [0.01, 0.99])
             if low == high:
                 low, high = known[0], known[-1]
             points = np.linspace(low, high, bins + 1)
-            edges = points[1:-1]
+            edges, marks = points[1:-1], {"edges": points.tolist()}
             names = [f"{a:.4g} to {b:.4g}" for a, b in itertools.pairwise(points)]
         codes = [np.searchsorted(edges, x[~np.isnan(x)], "right") for x in sides]
     shares = [np.bincount(c, minlength=len(names)) / max(len(c), 1) for c in codes]
-    shown = {"names": names, "made": shares[0].tolist(), "real": shares[1].tolist()}
-    kind = "choice" if choices else "number"
+    shown = {"names": names, "made": shares[0].tolist(), "real": shares[1].tolist(), **marks}
     return {"name": train.names[j], "kind": kind, "missing": _missing(sides), "bins": shown}
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 from torch import Tensor
@@ -55,7 +55,8 @@ class Codec(ABC):
 
     name: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]]  # of one record's file
-    sheets: ClassVar[str] = ".png"  # what `sheet` gives: .png, or .html for a fragment of a page
+    thing: ClassVar[str] = "item"  # what one record is called
+    sheets: ClassVar[Literal[".png", ".html"]] = ".png"  # what `sheet` gives: a picture, or a fragment of a page
     repeats: ClassVar[bool] = False  # whether equal records are ordinary (rows of a table) and not copies (pictures)
     settings: ClassVar[tuple[str, ...]] = ()  # what `options` may hold, as `--set data.<name>=` gives it
 
@@ -159,6 +160,10 @@ class Codec(ABC):
     @abstractmethod
     def sheet(self, records: Any, columns: int) -> bytes:
         """The records side by side for a person to look at, in the format of `sheets`."""
+
+    def beside(self, made: Any, real: Any, told: Sequence[str]) -> bytes | None:
+        """Made records [n] with real ones [n] that they resemble, `told` [n] over each pair; None to show two sheets each."""
+        return None
 
     @abstractmethod
     def state(self) -> dict[str, Any]:

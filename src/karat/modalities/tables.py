@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from karat.errors import DataError, FitError
-from karat.modalities import schema, sources, sql, values
+from karat.modalities import fragments, schema, sources, sql, values
 from karat.modalities.codec import Asked, Codec, Contents
 from karat.modalities.coding import NUMBERS, flat, present
 from karat.modalities.columns import SENSITIVE, Schema
@@ -27,14 +26,13 @@ from karat.modalities.digests import row_digests
 from karat.modalities.discreet import fit_discreetly
 from karat.modalities.expressions import cells_of, unknown
 from karat.modalities.layout import Layout
+from karat.modalities.likeness import table_like
 from karat.modalities.parts import Choice, Computed, Constant, Number, Presence
 from karat.modalities.table import Dialect, Raw, Table
 from karat.privacy import Budget, Source
 from karat.space import Codes, Columns, Fields, Space
 
 SHOWN = 20  # rows of a sheet
-WIDEST = 60  # characters of a cell in it
-MASK = "\u2022\u2022\u2022"
 FORMS = (".csv", ".csv.gz", ".tsv", ".parquet", ".feather")
 
 
@@ -55,6 +53,7 @@ class Tables(Codec):
     name = "table"
     suffixes = (".csv",)
     repeats = True
+    thing = "row"
     sheets = ".html"
     settings = ("schema", "query", "table", "target", "rows", "encoding")
 
@@ -273,6 +272,10 @@ class Tables(Codec):
                 seen[:, j] = np.where(present(column), index, np.nan)
         return torch.from_numpy(seen)
 
+    def unview(self, seen: Tensor) -> Table:
+        """Rows whose view is `seen`, numbers rounded to what their column holds; no declared rule is enforced."""
+        return Table(table_like(self.layout, self._seen, seen.double().numpy(), np.random.default_rng(0)), self.origin)
+
     def unseen(self, records: Table) -> dict[str, int]:
         """How many rows hold a category, or a combination, that no training row has; by column, where there are any."""
         cells = cells_of(self._mine(records).cells)
@@ -418,15 +421,16 @@ class Tables(Codec):
 
     def sheet(self, records: Table, columns: int) -> bytes:
         """Up to 20 rows as an HTML table, printed as in the file; e-mails, names and the like are masked always."""
-        shown = self.printed(records[:SHOWN])
-        hidden = {column.name for column in self.schema.columns if column.kind in SENSITIVE}
-        head = "".join(f"<th>{_escaped(name)}</th>" for name in shown.column_names)
-        lists = [[MASK] * len(shown) if name in hidden else shown[name].to_pylist() for name in shown.column_names]
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{_escaped('' if cell is None else cell)}</td>" for cell in row) + "</tr>"
-            for row in zip(*lists, strict=True)
-        )
-        return f'<table class="sheet"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'.encode()
+        return fragments.sheet(self.printed(records[:SHOWN]), self._hidden)
+
+    def beside(self, made: Table, real: Table, told: Sequence[str]) -> bytes:
+        """Made rows [n] over real ones [n] with the cells that differ marked, as one HTML table; `told` [n] over each pair."""
+        anew = {column.name for column in self.schema.columns if column.made}
+        return fragments.beside(self.printed(made), self.printed(real), self._hidden, anew, told)
+
+    @property
+    def _hidden(self) -> set[str]:
+        return {column.name for column in self.schema.columns if column.kind in SENSITIVE}
 
     def state(self) -> dict[str, Any]:
         dialect = None if self.origin.dialect is None else asdict(self.origin.dialect)
@@ -457,11 +461,6 @@ def _quoted(value: str) -> str:
 
 def _word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _escaped(cell: Any) -> str:
-    text = str(cell)
-    return html.escape(text if len(text) <= WIDEST else text[: WIDEST - 1] + "\u2026")
 
 
 def _is_zone(name: str, names: Sequence[str]) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the assays need torch; money and pages do not
 
 POINTS = 240  # per curve: more than the eye resolves at this width
 HUES = ("c1", "c2", "c3", "c4")
+LOST = ' class="lost"'
 
 
 def seal(word: str) -> Markup:
@@ -120,6 +121,66 @@ def histogram(classes: Sequence[str], made: Sequence[float], real: Sequence[floa
         f'role="img" aria-label="{escape(names)}">'
         f'<path class="axis" d="M0 116.5H{width:.0f}"/>{"".join(out)}</svg>'
     )
+
+
+def steps(
+    names: Sequence[str], marks: Sequence[tuple[float, str]], made: Sequence[float], real: Sequence[float]
+) -> Markup:
+    """Shares of neighbouring bins: real as a filled ground, made as a line over it; `marks` are (place in 0..1, text)."""
+    top = max([*made, *real], default=0.0) or 1.0
+    wide = 300 / max(1, len(names))
+
+    def outline(shares: Sequence[float]) -> str:
+        return "".join(f"V{96 - 88 * v / top:.1f}h{wide:.2f}" for v in shares)
+
+    tips = "".join(
+        f'<rect class="tip" x="{wide * i:.1f}" y="0" width="{wide:.1f}" height="96">'
+        f"<title>{escape(name)}: {100 * m:.1f}% of what was made, {100 * r:.1f}% of real</title></rect>"
+        for i, (name, m, r) in enumerate(zip(names, made, real, strict=True))
+    )
+    texts = "".join(
+        f'<text class="tick" x="{300 * at:.0f}" y="110" '
+        f'text-anchor="{"start" if at < 0.02 else "end" if at > 0.98 else "middle"}">{escape(text)}</text>'
+        for at, text in marks
+    )
+    told = "; ".join(
+        f"{n}: made {100 * m:.1f}%, real {100 * r:.1f}%" for n, m, r in zip(names, made, real, strict=True)
+    )
+    return Markup(
+        f'<svg class="chart steps" viewBox="0 0 300 114" role="img" aria-label="{escape(told)}">'
+        f'<path class="ground" d="M0 96{outline(real)}V96Z"/><path class="line c1" d="M0 96{outline(made)}V96"/>'
+        f'<path class="axis" d="M0 96.5H300"/>{texts}{tips}</svg>'
+    )
+
+
+def bars(rows: Sequence[tuple[str, float, float, bool]]) -> Markup:
+    """A pair of lying bars per (name, made, real, whether it is missing from what was made), as shares of one scale."""
+    top = max([v for _, m, r, _ in rows for v in (m, r)], default=0.0) or 1.0
+    out = []
+    for i, (name, m, r, lost) in enumerate(rows):
+        y = 19 * i
+        short = name if len(name) <= 18 else name[:17] + "…"
+        out.append(
+            f"<g><title>{escape(name)}: {100 * m:.1f}% of what was made, {100 * r:.1f}% of real</title>"
+            f'<text x="104" y="{y + 12}" text-anchor="end"{LOST if lost else ""}>{escape(short)}</text>'
+            f'<rect class="c1" x="110" y="{y + 2}" width="{max(0.6, 118 * m / top):.1f}" height="6"/>'
+            f'<rect class="cr" x="110" y="{y + 9}" width="{max(0.6, 118 * r / top):.1f}" height="6"/>'
+            f'<text class="tick" x="300" y="{y + 12}" text-anchor="end">'
+            f'{"✕" if lost else share(m)} <tspan class="beside">{share(r)}</tspan></text></g>'
+        )
+    told = "; ".join(f"{n}: made {100 * m:.1f}%, real {100 * r:.1f}%" for n, m, r, _ in rows)
+    return Markup(
+        f'<svg class="chart bars" viewBox="0 0 300 {19 * len(rows) + 2}" role="img" aria-label="{escape(told)}">'
+        f"{''.join(out)}</svg>"
+    )
+
+
+def share(x: float) -> str:
+    """A share of rows in as few digits as tell it from none: 31%, 2.4%, 0.03%."""
+    if x == 0:
+        return "0%"
+    size = 100 * abs(x)
+    return f"{100 * x:.0f}%" if size >= 9.95 else f"{100 * x:.1f}%" if size >= 0.095 else f"{100 * x:.2g}%"
 
 
 def tornado(rows: Sequence[tuple[str, float, float]]) -> Markup:

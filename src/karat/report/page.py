@@ -9,12 +9,13 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from karat.report import drawing
+from karat.report import table as tables
 from karat.worth import words
 from karat.worth.ledger import Entry, total
 from karat.worth.verdict import Verdict
@@ -28,9 +29,12 @@ PAIRS = 12
 MOST_CLASSES = 40
 
 
+Form = Literal[".png", ".html"]
+
+
 @dataclass(frozen=True)
 class Pair:
-    """A made item and the training item nearest to it, each as PNG bytes, and how far they are apart."""
+    """A made item and the training item nearest to it, each as a sheet of one, and how far they are apart."""
 
     made: bytes
     nearest: bytes
@@ -38,13 +42,20 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """PNG bytes: a sheet of what was made and one of real items of the same size, and what else there is to see."""
+class Exhibits:
+    """What there is to see, all in one form: PNG bytes, or fragments of HTML that are escaped already.
 
+    made, real: a sheet of what was made and one of real items of the same size.   by_class: of made items, class by class.
+    progress: what was made as training went on, each with its caption.   beside: all closest pairs as one exhibit, where
+    the content can show them so; else `pairs`.
+    """
+
+    form: Form = ".png"
     made: bytes | None = None
     real: bytes | None = None
     progress: Sequence[tuple[str, bytes]] = ()
     pairs: Sequence[Pair] = ()
+    beside: bytes | None = None
     by_class: bytes | None = None
 
 
@@ -55,7 +66,7 @@ def write_report(
     verdict: Verdict,
     findings: Sequence[Finding],
     facts: Mapping[str, Any],
-    pictures: Pictures,
+    exhibits: Exhibits,
     curves: Sequence[Mapping[str, Any]],
     pairs: Sequence[Mapping[str, Any]],
     cost: Sequence[Entry],
@@ -63,13 +74,15 @@ def write_report(
     recipe: Mapping[str, Any],
     doctor: Sequence[Mapping[str, Any]],
     data: Mapping[str, Any],
+    thing: str = "item",
 ) -> tuple[Path, Path]:
     """Writes `report.html` and `report.json` into `folder` and gives their paths; each is wholly there or as before.
 
     facts: shown in the title block and at the end (run, date, device, seed, versions, fingerprint).
     curves: rows of training with a `step` (or seconds, samples, fraction) and any numbers.
     pairs: the closest pairs as numbers.   doctor: notes with `name`, `says`, `remedy`.
-    data: the survey; `skipped` is a list of (name, reason), other lists and tables are shown as they are.
+    data: the survey; `skipped` is a list of (name, reason), `columns` of what a table holds; other lists and tables are
+    shown as they are.   thing: what one record is called.
     """
     folder.mkdir(parents=True, exist_ok=True)
     numbers = {
@@ -86,6 +99,7 @@ def write_report(
         "doctor": [dict(d) for d in doctor],
         "data": dict(data),
     }
+    described = data.get("columns", ())
     page = _environment().get_template("page.html.j2")
     text = page.render(
         title=title,
@@ -93,21 +107,24 @@ def write_report(
         seal=drawing.seal(verdict.word),
         rosette=drawing.rosette(),
         sentence=verdict.sentence.partition(": ")[2] or verdict.sentence,
-        key_numbers=_key_numbers(verdict, findings, cost),
+        key_numbers=_key_numbers(verdict, findings, cost, thing),
         findings=findings,
         groups=list(dict.fromkeys(f.assay for f in findings)),
         histograms=_histograms(findings),
         facts=facts,
-        pictures=pictures,
+        exhibits=exhibits,
+        thing=thing,
+        table=tables.view(findings, {c["name"]: c["kind"] for c in described}),
+        described=described,
         charts=_charts(curves),
-        closest=list(pictures.pairs)[:PAIRS],
+        closest=list(exhibits.pairs)[:PAIRS],
         cost=cost,
         total=total(cost),
         tornado=_tornado(verdict),
         reproduce=reproduce,
         recipe=recipe,
         doctor=doctor,
-        data={k: v for k, v in data.items() if k != "skipped"},
+        data={k: v for k, v in data.items() if k not in ("skipped", "columns")},
         skipped=list(data.get("skipped", ())),
     )
     html = folder / "report.html"
@@ -148,6 +165,8 @@ def _environment() -> Environment:
         "duration": words.duration,
         "range_bar": drawing.range_bar,
         "uri": _uri,
+        "fragment": lambda html: Markup(html.decode()),  # of our own making, and escaped
+        "share": drawing.share,
         "show": _show,
         "title_case": lambda s: str(s).replace("_", " ").capitalize(),
     }
@@ -180,13 +199,15 @@ def _show(value: Any) -> Markup | str:
     return str(value)
 
 
-def _key_numbers(verdict: Verdict, findings: Sequence[Finding], cost: Sequence[Entry]) -> list[tuple[str, str, str]]:
+def _key_numbers(
+    verdict: Verdict, findings: Sequence[Finding], cost: Sequence[Entry], thing: str
+) -> list[tuple[str, str, str]]:
     """Four of (number, what it is, beside what): money, then the telling findings; effort fills what is left."""
     out: list[tuple[str, str, str]] = []
     value = verdict.value
     if value is not None:
         low, high = words.money(value.cpa_low, verdict.currency), words.money(value.cpa_high, verdict.currency)
-        out.append((words.money(value.cpa, verdict.currency), "per accepted item", f"90% range {low} to {high}"))
+        out.append((words.money(value.cpa, verdict.currency), f"per accepted {thing}", f"90% range {low} to {high}"))
         share = "" if verdict.assumed_share is None else f"{100 * verdict.assumed_share:.0f}% of its spread is assumed"
         out.append((words.chance(value.p_pays), "chance that it pays", share))
     for f in _telling(findings)[: 4 - len(out)]:
@@ -200,16 +221,18 @@ def _key_numbers(verdict: Verdict, findings: Sequence[Finding], cost: Sequence[E
 def _telling(findings: Sequence[Finding]) -> list[Finding]:
     """One finding per room, a raised one where there is one; rooms with faults first, copying before all."""
     seen = [f for f in findings if math.isfinite(f.value)]
-    faults = [
-        r for r in ("memory", "usefulness", "fidelity", "diversity") if any(f.assay == r and f.raised for f in seen)
-    ]
+    first = ("memory", "privacy", "usefulness", "fidelity", "diversity")
+    faults = [r for r in first if any(f.assay == r and f.raised for f in seen)]
     rooms = [*faults, *(r for r in ("usefulness", "fidelity", "diversity", "memory") if r not in faults)]
     mine = [[f for f in seen if f.assay == r] for r in rooms]
     return [next((f for f in room if f.raised), room[0]) for room in mine if room]
 
 
 def _histograms(findings: Sequence[Finding]) -> list[tuple[str, Markup]]:
-    """Histograms of the findings whose detail holds `names`, `made` and `real` (counts or shares) of equal length."""
+    """Histograms of the findings whose detail holds `names`, `made` and `real` (counts or shares) of equal length.
+
+    Each with its title; a `column` of the detail is named in it.
+    """
     out: list[tuple[str, Markup]] = []
     for f in findings:
         d = f.detail
@@ -218,7 +241,8 @@ def _histograms(findings: Sequence[Finding]) -> list[tuple[str, Markup]]:
             if len(d["made"]) == len(d["real"]) == len(names):
                 drawn = drawing.histogram(names, list(d["made"]), list(d["real"]))
                 if drawn not in [other for _, other in out]:  # two findings may rest on the same classes
-                    out.append((f.name, drawn))
+                    title = f"{f.name.capitalize()}: {d['column']}" if "column" in d else f"Classes: {f.name}"
+                    out.append((title, drawn))
     return out
 
 

@@ -73,19 +73,20 @@ def judge(
     *,
     rights: str | None,
     labelled: bool | None,
+    thing: str = "item",
     seed: int = 0,
 ) -> Verdict:
     """The verdict that follows from these findings and no other; never gold while a hard gate fails or is unknown.
 
     rights: as `Prices.rights`, which is used where this is None.   labelled: whether what is made carries its label;
-    None where that was not looked at. Same arguments, same verdict.
+    None where that was not looked at.   thing: what one record is called. Same arguments, same verdict.
     """
     rights = prices.rights if rights is None else rights
-    gates = [_rights(rights), _copying(findings), _privacy(findings), _labels(labelled)]
-    quality, usable = _quality(findings, prices)
+    gates = [_rights(rights), _copying(findings, thing), _privacy(findings, thing), _labels(labelled)]
+    quality, usable = _quality(findings, prices, thing)
     inputs, missing = inputs_of(findings, cost, prices)
     value = None if missing else appraise(inputs, seed, prices.label_cost_per_item)
-    worth = _worth(value, missing, findings, prices.currency)
+    worth = _worth(value, missing, findings, prices.currency, thing)
     reasons = (*gates, *quality, *worth)
 
     failed = [r for r in reasons if r.state == "fail"]
@@ -103,7 +104,7 @@ def judge(
         )
     else:
         word = "unproven"
-        settle = _settle(unknown, missing, inputs, value, prices)
+        settle = _settle(unknown, missing, inputs, value, prices, thing)
         first = unknown[0].text if unknown else "how much of it people accept is unknown"
         price = "nothing" if settle.costs == 0 else "about " + money(settle.costs, prices.currency)
         price = "a price that cannot be named with what is declared" if settle.costs is None else price
@@ -126,31 +127,37 @@ def _rights(rights: str | None) -> Reason:
     return Reason("gate", "rights", "unknown", "nobody has said whether this data may be used")
 
 
-def _copying(findings: Sequence[Finding]) -> Reason:
+def _copying(findings: Sequence[Finding], thing: str) -> Reason:
     seen = [f for f in findings if f.assay == "memory" and math.isfinite(f.value)]
     raised = [f for f in findings if f.assay == "memory" and f.raised]
     if raised:
         return Reason("gate", "copying", "fail", _plain(raised[0].says))
     if not seen:
-        return Reason("gate", "copying", "unknown", "whether training items are copied was not measured")
-    scores = f"{seen[0].name} {number(seen[0].value)}, unseen real data {number(seen[0].real)}"
-    return Reason("gate", "copying", "pass", f"no copying was found by these tests ({scores})")
+        return Reason("gate", "copying", "unknown", f"whether training {thing}s are copied was not measured")
+    return Reason("gate", "copying", "pass", f"no copying was found by these tests{_scores(seen)}")
 
 
-def _privacy(findings: Sequence[Finding]) -> Reason:
+def _privacy(findings: Sequence[Finding], thing: str) -> Reason:
     own = [f for f in findings if f.assay == "privacy"]
     raised = [f for f in own if f.raised]
     if raised:
         return Reason("gate", "privacy", "fail", _plain(raised[0].says))
-    if any(math.isfinite(f.value) for f in own):
-        return Reason("gate", "privacy", "pass", "no leak about single records was found by these tests")
-    copying = _copying(findings)
+    if seen := [f for f in own if math.isfinite(f.value)]:
+        return Reason(
+            "gate", "privacy", "pass", f"no leak about single {thing}s was found by these tests{_scores(seen)}"
+        )
+    copying = _copying(findings, thing)
     texts = {
         "pass": "covered by the test for copying; no attack on membership was run",
         "fail": "what is copied is disclosed",
         "unknown": "neither copying nor membership was tested",
     }
     return Reason("gate", "privacy", copying.state, texts[copying.state])
+
+
+def _scores(findings: Sequence[Finding]) -> str:
+    f = findings[0]
+    return f" ({f.name} {number(f.value)}, unseen real data {number(f.real)})"
 
 
 def _labels(labelled: bool | None) -> Reason:
@@ -161,7 +168,7 @@ def _labels(labelled: bool | None) -> Reason:
     return Reason("gate", "labels", "fail", "what is made carries no label of origin")
 
 
-def _quality(findings: Sequence[Finding], prices: Prices) -> tuple[list[Reason], bool]:
+def _quality(findings: Sequence[Finding], prices: Prices, thing: str) -> tuple[list[Reason], bool]:
     """Reasons of quality, and whether nothing in them stands against gold."""
     reasons: list[Reason] = []
     mine = [f for f in findings if f.assay in QUALITY]
@@ -170,17 +177,18 @@ def _quality(findings: Sequence[Finding], prices: Prices) -> tuple[list[Reason],
     accepted = prices.acceptance is not None and prices.acceptance[0] > 0
     apart = any(f.assay == "fidelity" for f in raised)
     for f in raised:
-        if f.assay == "usefulness" and apart and _lost(f) > USELESS:
+        if f.assay == "usefulness" and f.name != "lift" and apart and _lost(f) > USELESS:
             text = f"{f.name} is {number(f.value)}, so over half of what real data teaches is lost"
             reasons.append(Reason("quality", f.name, "fail", text))
         elif f.assay == "fidelity" and f.better == "higher" and f.real > 0 and f.high <= HOPELESS * f.real:
             text = f"{f.name} is {number(f.value)}, so almost nothing that is made looks real"
             reasons.append(Reason("quality", f.name, "fail", text))
     for f in mine:
-        # The null control is duplicates of real rows. Where new real data would lift (real > 0) and the interval ends
-        # below a tenth of that, there was power to see. Who has items accepted one by one has another use for them.
-        if f.name == "lift" and f.real > 0 and f.high <= LIFT * f.real and not accepted:
-            text = f"what is made teaches no more than duplicates of real items do (lift {number(f.value)})"
+        # The null control is duplicates of real records. Where new real data lifts by more than the interval is wide to one
+        # side, and the interval ends below a tenth of that, there was power to see. Who has them accepted one by one has
+        # another use for them.
+        if f.name == "lift" and f.real > max(0.0, (f.high - f.low) / 2) and f.high <= LIFT * f.real and not accepted:
+            text = f"what is made teaches no more than duplicates of real {thing}s do (lift {number(f.value)})"
             reasons.append(Reason("quality", f.name, "fail", text))
     if reasons:
         return reasons, False
@@ -192,7 +200,9 @@ def _quality(findings: Sequence[Finding], prices: Prices) -> tuple[list[Reason],
     if accepted:
         return [Reason("quality", "quality", "pass", f"faults in {names}, and people still accept what is made")], True
     text = f"{names} {'is' if len({f.name for f in raised}) == 1 else 'are'} far from what unseen real data scores"
-    return [Reason("quality", "quality", "unknown", text + ", and nobody has said how many items are accepted")], False
+    return [
+        Reason("quality", "quality", "unknown", f"{text}, and nobody has said how many {thing}s are accepted")
+    ], False
 
 
 def _lost(f: Finding) -> float:
@@ -205,13 +215,13 @@ def _lost(f: Finding) -> float:
 
 
 def _worth(
-    value: Value | None, missing: tuple[str, ...], findings: Sequence[Finding], currency: str | None
+    value: Value | None, missing: tuple[str, ...], findings: Sequence[Finding], currency: str | None, thing: str
 ) -> list[Reason]:
     if value is None:
         return [
             Reason("worth", "money", "unknown", f"the money is unknown until prices.toml declares {_join(missing)}")
         ]
-    cost = f"an accepted item costs {money(value.cpa, currency)}"
+    cost = f"an accepted {thing} costs {money(value.cpa, currency)}"
     cost += f" ({money(value.cpa_low, currency)} to {money(value.cpa_high, currency)})"
     rho = [f for f in findings if f.name == "exchange rate" and math.isfinite(f.low)]
     beats = value.breakeven is not None and any(f.low > value.breakeven for f in rho)
@@ -227,14 +237,15 @@ def _worth(
 
 
 def _settle(
-    unknown: Sequence[Reason], missing: tuple[str, ...], inputs: Sequence[Input], value: Value | None, prices: Prices
-) -> Settle:
+    unknown: Sequence[Reason], missing: tuple[str, ...], inputs: Sequence[Input], value: Value | None, prices: Prices,
+    thing: str,
+) -> Settle:  # fmt: skip
     """The one next step: an open gate first, because no money can close it; then prices; then the best measurement."""
     steps = {
         "rights": Settle('declare rights = "owned" or "licensed: <which>" in prices.toml', 0.0),
-        "copying": Settle("run the memory assay against the training items", 0.0),
-        "privacy": Settle("run the memory assay against the training items", 0.0),
-        "labels": Settle("make a few items and look whether their labels are there (karat check)", 0.0),
+        "copying": Settle(f"run the memory assay against the training {thing}s", 0.0),
+        "privacy": Settle(f"run the memory assay against the training {thing}s", 0.0),
+        "labels": Settle(f"make a few {thing}s and look whether their label is there (karat check)", 0.0),
     }
     for reason in unknown:
         if reason.kind == "gate":
@@ -254,16 +265,20 @@ def _settle(
     if best is None or best.name == "accepted share" or any(r.kind == "quality" for r in unknown):
         done = 0 if prices.acceptance is None else prices.acceptance[1]
         more = look if done < look else 4 * done
-        return Settle(f"let a person review {more} made items and write acceptance = [accepted, {more}]", more * review)
+        return Settle(
+            f"let a person review {more} made {thing}s and write acceptance = [accepted, {more}]", more * review
+        )
     steps = {
-        "review seconds": Settle(f"time the review of {look} items and declare review_seconds_per_item", look * review),
+        "review seconds": Settle(
+            f"time the review of {look} {thing}s and declare review_seconds_per_item", look * review
+        ),
         "review price": Settle("declare review_hour in prices.toml", 0.0),
         "generation cost": Settle("declare cpu_core_hour or gpu_hour in prices.toml", 0.0),
         "computing": Settle("declare cpu_core_hour or gpu_hour in prices.toml", 0.0),
         "discount rate": Settle("declare discount_rate in prices.toml", 0.0),
-        "gate share": Settle("make more items and count what passes the gates", 0.0),
+        "gate share": Settle(f"make more {thing}s and count what passes the gates", 0.0),
     }
-    pilot = Settle("put the first items to use and see whether they stay in use", None)
+    pilot = Settle(f"put the first {thing}s to use and see whether they stay in use", None)
     return steps.get(best.name, pilot)
 
 

@@ -1,0 +1,209 @@
+"""What a report says of a table: its columns side by side, worst first, and what findings hold of them, made readable."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from karat.report import drawing
+from karat.worth import words
+
+if TYPE_CHECKING:  # the assays need torch; money and pages do not
+    from karat.assays.finding import Finding
+
+CARDS = 30  # columns that are drawn; the others are folded away
+BARS = 7  # values of a column that are drawn, at most
+ROWS = 10  # of a list
+
+
+@dataclass(frozen=True)
+class Card:
+    """One column: its shape score beside real's own, the share of its cells that are missing, and its histogram."""
+
+    name: str
+    kind: str
+    score: float | None
+    real: float | None
+    missing: tuple[float, float]  # made, real
+    off: bool
+    chart: Markup | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a list: what it is about, a number of what was made, the same of unseen real rows, whether it is off."""
+
+    name: str
+    made: float
+    real: float
+    off: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """How well a column is predicted by a learner taught by made rows and by real ones."""
+
+    column: str
+    learner: str
+    measure: str
+    made: float
+    real: float
+
+
+@dataclass(frozen=True)
+class TableView:
+    """All that the page shows of a table beyond its findings; empty lists where there is nothing to show."""
+
+    cards: tuple[Card, ...]
+    folded: tuple[Card, ...]
+    pairs: tuple[Row, ...]
+    triples: tuple[Row, ...]
+    signs: tuple[tuple[str, float, float | None], ...]  # column, area alone, area lost without it
+    lost: tuple[Row, ...]
+    holes: tuple[Row, ...]
+    prints: tuple[Row, ...]
+    rules: tuple[Row, ...]
+    lessons: tuple[Lesson, ...]
+    traces: tuple[tuple[str, str, bool], ...]  # test, what it says, raised
+
+
+def view(findings: Sequence[Finding], kinds: Mapping[str, str]) -> TableView | None:
+    """The view of a table; None where no finding speaks of columns. `kinds`: what each column holds, where known."""
+    found = {f.name: f for f in findings}
+    if "columns" not in _detail(found, "column shapes"):
+        return None
+    cards = _cards(found, kinds)
+    return TableView(
+        cards[:CARDS],
+        cards[CARDS:],
+        _scored(found, "column pairs", " × "),
+        _scored(found, "three-way marginals", " × "),
+        _signs(_detail(found, "two-sample auc")),
+        _lost(found),
+        tuple(
+            Row(" and ".join(r["columns"]), r["made"], r["real"], abs(r["z"]) > 5)
+            for key in ("columns", "pairs")
+            for r in _detail(found, "missingness").get(key, ())[:ROWS]
+            if len(r["columns"]) == 1 or abs(r["z"]) > 5
+        ),
+        tuple(
+            Row(r["column"], r["made"], r["real"], r["off"], r["grain"])
+            for r in _detail(found, "formatting").get("columns", ())[:ROWS]
+            if r["off"]
+        ),
+        tuple(
+            Row(
+                r["rule"], r["made"], r["real"], r["off"], "declared" if r["declared"] else "found in the training rows"
+            )
+            for r in _detail(found, "rules").get("rules", ())[: 2 * ROWS]
+        ),
+        _lessons(_detail(found, "usefulness")),
+        tuple((f.name, f.says, f.raised) for f in findings if f.assay in ("memory", "privacy")),
+    )
+
+
+def _detail(found: Mapping[str, Finding], name: str) -> Mapping[str, Any]:
+    return found[name].detail if name in found else {}
+
+
+def _cards(found: Mapping[str, Finding], kinds: Mapping[str, str]) -> tuple[Card, ...]:
+    detail = _detail(found, "column shapes")
+    off = set(detail.get("off", ()))
+    lost = {(c["column"], c["value"]) for c in _detail(found, "missing classes").get("categories", ())}
+    out = []
+    for c in detail["columns"]:
+        kind = kinds.get(c["name"], c["kind"])
+        chart = None if c["bins"] is None else _chart(c, kind, {value for column, value in lost if column == c["name"]})
+        missing = c["missing"]["made"], c["missing"]["real"]
+        out.append(Card(c["name"], kind, c["score"], c["real score"], missing, c["name"] in off, chart))
+    return tuple(out)
+
+
+def _chart(c: Mapping[str, Any], kind: str, lost: set[str]) -> Markup:
+    bins = c["bins"]
+    made, real = list(bins["made"]), list(bins["real"])
+    if c["kind"] == "choice":
+        return drawing.bars(_few(list(bins["names"]), made, real, lost))
+    if "edges" in bins:
+        edges = [at(x, kind) for x in bins["edges"]]
+        names = [f"{a} to {b}" for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        names[0], names[-1] = f"up to {edges[1]}", f"from {edges[-2]}"
+        return drawing.steps(
+            names, [(k / (len(edges) - 1), edges[k]) for k in (0, len(edges) // 2, len(edges) - 1)], made, real
+        )
+    names = [at(x, kind) for x in bins["values"]] if "values" in bins else list(bins["names"])
+    places = [((k + 0.5) / len(names), name) for k, name in enumerate(names)]
+    room = max(1, math.ceil(sum(len(n) for n in names) * 6.5 / 300))
+    return drawing.steps(names, places[::room], made, real)
+
+
+def _few(
+    names: list[str], made: list[float], real: list[float], lost: set[str]
+) -> list[tuple[str, float, float, bool]]:
+    """The commonest values and those furthest off, in the order of the training rows; the rest as one."""
+    gaps = sorted(range(len(names)), key=lambda i: (names[i] not in lost, -abs(made[i] - real[i])))
+    most = len(names) if len(names) <= BARS else BARS - 1
+    keep = sorted([*dict.fromkeys([*range(min(BARS - 3, len(names))), *gaps])][:most])
+    rows = [(names[i], made[i], real[i], names[i] in lost) for i in keep]
+    rest = [i for i in range(len(names)) if i not in keep]
+    if rest:
+        more = "others" if "others" in (names[i] for i in rest) else f"{len(rest)} others"
+        rows.append((more, sum(made[i] for i in rest), sum(real[i] for i in rest), False))
+    return rows
+
+
+def at(x: float, kind: str) -> str:
+    """A number of a column of that kind as a person reads it: days as a date, seconds as a moment or a time of day."""
+    try:
+        if kind == "date":
+            return (date(1970, 1, 1) + timedelta(days=round(x))).isoformat()
+        if kind == "datetime":
+            return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=round(x))).strftime("%Y-%m-%d")
+    except OverflowError:
+        pass
+    if kind == "time":
+        return f"{int(x) // 3600:02d}:{int(x) // 60 % 60:02d}"
+    return str(int(x)) if float(x).is_integer() and abs(x) < 10_000 else words.number(x)
+
+
+def _scored(found: Mapping[str, Finding], name: str, joint: str) -> tuple[Row, ...]:
+    """Worst first: score and real score of combinations of columns."""
+    rows = _detail(found, name).get("worst", ())
+    known = [r for r in rows if r["score"] is not None and r["real score"] is not None]
+    return tuple(Row(joint.join(r["columns"]), r["score"], r["real score"]) for r in known[:ROWS])
+
+
+def _signs(detail: Mapping[str, Any]) -> tuple[tuple[str, float, float | None], ...]:
+    """Columns by how well a judge who sees nothing else tells the made rows."""
+    joint = dict(detail.get("importance", ()))
+    alone = dict(detail.get("alone", ()))
+    names = sorted(alone, key=lambda n: -max(alone[n] - 0.5, joint.get(n, 0.0)))
+    return tuple((n, alone[n], joint.get(n)) for n in names[:ROWS])
+
+
+def _lost(found: Mapping[str, Finding]) -> tuple[Row, ...]:
+    """Values that are never made, or far too rarely, each once."""
+    out: dict[str, Row] = {}
+    for name, note in (("missing classes", "missing"), ("rare categories", "too rare")):
+        for c in _detail(found, name).get("categories", ()):
+            what = f"{c['column']} = {c['value']}"
+            out.setdefault(what, Row(what, c["made"], c["real"], True, "never made" if c["made"] == 0 else note))
+    return tuple(out.values())
+
+
+def _lessons(detail: Mapping[str, Any]) -> tuple[Lesson, ...]:
+    if not detail:
+        return ()
+    out = []
+    for learner, scores in detail.get("learners", {}).items():
+        known = "boosted trees" + learner.removeprefix("boosting") if learner.startswith("boosting") else learner
+        out.append(Lesson(detail["target"], known, detail["measure"], scores["tstr"], scores["trtr"]))
+    for other in detail.get("others", ()):
+        out.append(Lesson(other["column"], "forest", other["measure"], other["tstr"], other["trtr"]))
+    return tuple(out)
