@@ -114,7 +114,7 @@ class Model(Fitted):
             privacy.noisy_counts(np.bincount(codes[:, j], minlength=k), alone, budget, source, f"column {j}")
             for j, k in enumerate(self.sizes)
         ]
-        total = self._total(sigma)
+        total = self._total()
         extra = round(self.config.extra * d)
         asked = max(1, d - 1 + extra)
         rho = budget.rho * (1 - ALONE - CHOICE) / asked
@@ -130,14 +130,14 @@ class Model(Fitted):
         potentials, self.tables = graphs.estimate(self.graph, single, total, ROUNDS, [], PRIOR)
         yield 0.1
         picker = _Picker(rows, sizes, budget, source, public, rough, budget.rho * CHOICE / asked)
-        pairs: list[Measured] = []
+        joint: list[Measured] = []
         plan = [d - 1] + [extra // BATCHES + (i < extra % BATCHES) for i in range(BATCHES)] if d > 1 else []
         for i, count in enumerate(plan):
             drawn = graphs.sample(self.graph, self.tables, public.random((ROWS, d)))
             chosen = picker.tree(drawn, total) if i == 0 else picker.worst(drawn, total, count)
             for columns in chosen:
                 what = "columns " + ", ".join(map(str, columns))
-                pairs.append(
+                joint.append(
                     Measured(
                         columns, privacy.noisy_counts(picker.count(rows, columns), rho, budget, source, what), rough
                     )
@@ -145,12 +145,12 @@ class Model(Fitted):
             if not chosen:
                 continue
             self.graph = graphs.triangulate(sizes, picker.edges)
-            every = [*single, *pairs]
+            every = [*single, *joint]
             potentials, self.tables = graphs.estimate(self.graph, every, total, ROUNDS, potentials, PRIOR)
             yield 0.1 + 0.9 * (i + 1) / (len(plan) + 1)
         yield 1.0
 
-    def _total(self, sigma: float) -> float:
+    def _total(self) -> float:
         """How many rows there are, by the noisy counts: the mean of the columns' sums, the surer the heavier."""
         weights = [1 / k for k in self.sizes]
         held = math.fsum(w * float(c.sum()) for w, c in zip(weights, self.noisy, strict=True))
@@ -276,7 +276,7 @@ class _Picker:
         expected = np.rint(self.count(drawn, columns) * (total / len(drawn)))
         return float(np.abs(own - expected).sum()) - math.sqrt(2 / math.pi) * self.rough * own.size
 
-    def _choose(self, scores: Sequence[float]) -> int:
+    def _choose(self, scores: Sequence[float] | np.ndarray) -> int:
         """An index of the scores, or -1: none is worth its noise."""
         found = privacy.choose(np.array([0.0, *scores]), self.rho, self.budget, self.source, "choice of columns")
         return found - 1
@@ -300,34 +300,35 @@ class _Picker:
 
     def worst(self, drawn: np.ndarray, total: float, count: int) -> list[Columns]:
         """Up to `count` further pairs, or triples that the model holds together already."""
-        scores: dict[Columns, float] = {}
+        open_ = self._open()
+        scores = np.array([self._score(columns, drawn, total) for columns in open_])
         chosen: list[Columns] = []
-        for _ in range(count):
-            open_ = self._open()
-            for columns in open_:
-                if columns not in scores:
-                    scores[columns] = self._score(columns, drawn, total)
-            i = self._choose([scores[columns] for columns in open_]) if open_ else -1
+        while len(chosen) < count and len(open_):
+            i = self._choose(scores)
             if i < 0:
                 break
-            chosen.append(open_[i])
-            self.chosen.add(open_[i])
+            columns, scores = open_.pop(i), np.delete(scores, i)
+            if self._fits(columns):
+                self.chosen.add(columns)
+                chosen.append(columns)
+            else:  # those chosen before it made the model too large for it; the choice is paid all the same
+                count -= 1
         return chosen
 
+    def _fits(self, columns: Columns) -> bool:
+        edges = self.edges | set(itertools.combinations(columns, 2))
+        largest, every = graphs.triangulate(self.sizes, edges).cells()
+        return largest <= LARGEST and every <= ALL
+
     def _open(self) -> list[Columns]:
-        edges = self.edges
-        graph = graphs.triangulate(self.sizes, edges)
+        """Pairs that would fit, and triples of columns that the model holds together already."""
+        graph = graphs.triangulate(self.sizes, self.edges)
         cliques = [graph.clique(v) for v in graph.order]
         together = {c for clique in cliques for k in (2, 3) for c in itertools.combinations(clique, k)}
-        open_: list[Columns] = sorted(together - self.chosen)
         apart = [p for p in self.pairs if p not in together]
         if len(apart) > TRIED:
             apart = [apart[i] for i in np.sort(self.public.choice(len(apart), TRIED, replace=False))]
-        for pair in apart:
-            largest, every = graphs.triangulate(self.sizes, edges | {(pair[0], pair[1])}).cells()
-            if largest <= LARGEST and every <= ALL:
-                open_.append(pair)
-        return open_
+        return [*sorted(together - self.chosen), *(pair for pair in apart if self._fits(pair))]
 
 
 def _fold(counts: np.ndarray, level: np.ndarray) -> np.ndarray:
