@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--train", type=int, default=12_000)
-    parser.add_argument("--made", type=int, default=4_000, help="rows that each reference makes")
+    parser.add_argument("--made", type=int, default=6_000, help="rows that each reference makes")
     parser.add_argument("--unseen", type=int, default=4_000)
     parser.add_argument("--only", action="append", help="one reference; may be given again")
     args = parser.parse_args()

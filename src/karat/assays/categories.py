@@ -12,7 +12,7 @@ from karat.assays.chance import LEVEL, Draws, wilson, worse
 from karat.assays.diversity import ABSENT
 from karat.assays.finding import Finding
 from karat.assays.shares import certain, scores
-from karat.assays.sheet import Sheet, resampled_columns
+from karat.assays.sheet import Sheet, least_of, resampled_columns
 
 RARE = 0.05  # share of the training rows below which a category is rare
 FEW = 20  # values that a column may have whose balance is looked at
@@ -117,7 +117,7 @@ def _rare(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, columns: list[
         "categories": fewer[:NAMED],
         "columns": {train.names[j]: [float(own[k]), float(real[k])] for k, j in enumerate(rare)},
     }
-    raised = bool(fewer) or worse(s, 0.03, "higher")
+    raised = bool(fewer) or worse(s, least_of(0.03, draws), "higher")
     return [
         Finding(
             "diversity", "rare categories", s.value, s.low, min(s.high, 1.0), s.real, "higher", raised, says, detail

@@ -126,7 +126,8 @@ def _missingness(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
     share = counts[0][worst] / n
     says = (
         f"{' and '.join(names[worst])} {'are both' if len(names[worst]) > 1 else 'is'} missing in {share:.1%} of what was "
-        f"made and in {counts[1][worst] / m:.1%} of unseen real rows; of {len(off)} rates like it chance is no explanation."
+        f"made and in {counts[1][worst] / m:.1%} of unseen real rows; "
+        + (f"{len(off)} such rates are beyond chance." if off else "no such rate is beyond chance.")
     )
     half = 1.96 * math.sqrt(max(share * (1 - share), 0) / n)
     value = float(gap[worst])

@@ -15,7 +15,7 @@ import numpy as np
 
 from karat.assays.chance import LEVEL, Draws, Score, worse
 from karat.assays.finding import Finding
-from karat.assays.sheet import Sheet, binned, finite, resampled_columns
+from karat.assays.sheet import Sheet, binned, finite, least_of, resampled_columns
 
 PAIRS = 1000  # pairs of columns looked at, at most
 TRIPLES = 60
@@ -216,7 +216,7 @@ def _shapes(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws) -> Finding:
             for k, j in enumerate(order)
         ],
     }
-    return _finding("column shapes", s, worse(s, 0.01, "higher") or len(off) > 0, says, detail)
+    return _finding("column shapes", s, worse(s, least_of(0.01, draws), "higher") or len(off) > 0, says, detail)
 
 
 def _pairs(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, rng: np.random.Generator) -> Finding:
@@ -236,7 +236,7 @@ def _pairs(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, rng: np.rando
     says += f"Worst: {named}."
     report = mean(Trends(train, pairs, own_range=True).of(made))
     detail = {"n": draws.size, "z": s.z, "pairs looked at": len(pairs), "quality report": report, "worst": worst}
-    return _finding("column pairs", s, worse(s, 0.01, "higher") or len(off) > 0, says, detail)
+    return _finding("column pairs", s, worse(s, least_of(0.01, draws), "higher") or len(off) > 0, says, detail)
 
 
 def _triples(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, rng: np.random.Generator) -> Finding:
@@ -260,7 +260,7 @@ def _triples(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, rng: np.ran
         f"of as many unseen real ones, {s.real:.1%}. Worst: {named}."
     )
     detail = {"n": draws.size, "z": s.z, "triples": len(triples), "worst": worst}
-    raised = worse(s, 0.02, "lower")
+    raised = worse(s, least_of(0.02, draws), "lower")
     return Finding("fidelity", "three-way marginals", s.value, s.low, s.high, s.real, "lower", raised, says, detail)
 
 

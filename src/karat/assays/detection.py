@@ -19,6 +19,7 @@ ROWS = 10_000  # of each side, at most
 CELLS = 400_000  # rows times columns of each side, at most
 FOLDS = 5
 BINS = 64
+PREDICTED = 2000  # columns times columns permuted: a judge of many columns is slow
 PERMUTED = 48  # columns whose importance is looked at
 LEAST = 0.03
 
@@ -85,7 +86,7 @@ def findings(train: Sheet, unseen: Sheet, made: Sheet, seed: int) -> list[Findin
     if seen.columns:
         x = [seen.of(s) for s in sides]
         place = {j: i for i, j in enumerate(seen.columns)}
-        looked = [int(j) for j in order if int(j) in place][:PERMUTED]
+        looked = [int(j) for j in order if int(j) in place][: max(4, min(PERMUTED, PREDICTED // len(place)))]
         value, lost = two_sample_auc(x[0], x[1], seen.categorical, seed, tuple(place[j] for j in looked))
         real, _ = two_sample_auc(x[2], x[1], seen.categorical, seed)
     else:

@@ -20,7 +20,7 @@ ROUNDS = 3
 ROWS = 10_000  # that a learner is taught by, of each kind
 CELLS = 300_000  # rows times columns that a learner is taught by
 OTHERS = 8  # other columns that are predicted as well
-OTHER_ROWS = 2000
+OTHER_ROWS = 1500
 REPEATS = 40  # of the test rows, for the error of a difference
 
 

@@ -16,6 +16,7 @@ from karat.assays.diversity import coverage, expected_coverage, recall
 from karat.assays.fidelity import density, precision, radii
 from karat.assays.finding import Finding
 from karat.assays.seen import distances
+from karat.assays.sheet import least_of
 
 REFERENCE = 3000
 EQUAL = 1e-5  # squared distance up to which rows are the same: a ball of radius 0 holds its equals
@@ -80,6 +81,6 @@ def _reached(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> list[
     for i, (name, least, sentence) in enumerate(told):
         s: Score = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws)  # type: ignore[misc]
         detail = {"n": draws.size, "z": s.z, "expected": expected_coverage(draws.size, draws.size, 5)}
-        says, raised = sentence.format(s.value, s.real), worse(s, least, "higher")
+        says, raised = sentence.format(s.value, s.real), worse(s, least_of(least, draws), "higher")
         out.append(Finding("diversity", name, s.value, s.low, s.high, s.real, "higher", raised, says, detail))
     return out

@@ -1,0 +1,135 @@
+"""The assay of tables on whatever a table can be: small, wide, empty, constant, with huge categories."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from karat.assays import Finding, find
+from karat.assays.sheet import Sheet
+from karat.assays.tables import examine
+from karat.errors import DataError
+from karat.space import Columns
+
+
+def split(columns: Columns, values: np.ndarray, parts: tuple[int, int, int]) -> tuple[Sheet, Sheet, Sheet]:
+    cut = np.cumsum(parts)
+    return tuple(Sheet(columns, v) for v in np.split(values, cut)[:3])  # type: ignore[return-value]
+
+
+def whole(findings: list[Finding]) -> list[Finding]:
+    """The same findings, once they are seen to be whole."""
+    assert len({f.name for f in findings}) == len(findings)
+    for f in findings:
+        assert np.isfinite([f.value, f.low, f.high, f.real]).all(), f
+        assert f.low <= f.value <= f.high, f
+        assert len(f.says) > 20 and f.says.endswith(".")
+        json.dumps(f.to_dict(), allow_nan=False)
+    return findings
+
+
+def raised(findings: list[Finding]) -> set[str]:
+    return {f.name for f in whole(findings) if f.raised}
+
+
+def mixed(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows of a price, a whole number that follows it, a group and whether it is sold."""
+    group = rng.choice(3, n, p=[0.7, 0.2, 0.1])
+    price = np.round(rng.lognormal(group, 0.5), 2)
+    count = np.round(price * 2 + rng.normal(0, 1, n))
+    sold = (price + rng.normal(0, 1, n) > 2).astype(float)
+    return np.stack([price, count, group, sold], 1)
+
+
+MIXED = Columns(("price", "count", "group", "sold"), ((), (), ("a", "b", "c"), ("no", "yes")))
+
+
+@pytest.mark.parametrize("column", ["number", "choice"])
+def test_forty_rows_of_one_column_are_judged(column: str) -> None:
+    rng = np.random.default_rng(0)
+    columns = Columns(("only",), ((),) if column == "number" else (("x", "y", "z"),))
+    values = rng.normal(size=(60, 1)) if column == "number" else rng.integers(0, 3, (60, 1)).astype(float)
+    assert raised(examine(*split(columns, values, (20, 20, 20)))) == set()
+
+
+def test_forty_rows_of_a_mixed_table_are_judged_and_not_accused() -> None:
+    values = mixed(60, np.random.default_rng(0))
+    assert raised(examine(*split(MIXED, values, (20, 20, 20)), target="sold")) == set()
+
+
+def test_missing_constant_and_empty_columns_and_huge_categories_are_judged() -> None:
+    rng = np.random.default_rng(0)
+    n = 900
+    names = ("price", "count", "group", "sold", "empty", "constant", "id", "never", "holes")
+    many = tuple(f"v{i}" for i in range(50_000))
+    columns = Columns(names, (*MIXED.choices, (), (), many, ("x", "y"), ("p", "q")))
+    extra = np.stack(
+        [np.full(n, np.nan), np.full(n, 3.0), rng.integers(0, 50_001, n), np.full(n, np.nan), rng.integers(0, 2, n)], 1
+    ).astype(float)
+    extra[rng.random(n) < 0.3, 4] = np.nan
+    values = np.hstack([mixed(n, rng), extra])
+    values[rng.random(n) < 0.3, 0] = np.nan
+    train, unseen, made = split(columns, values, (400, 250, 250))
+    findings = examine(train, unseen, made, target="price")
+    assert raised(findings) == set()
+    assert find(findings, "usefulness").detail["measure"] == "R2"
+    filled = made.values.copy()
+    filled[:, 0] = np.nan_to_num(filled[:, 0], nan=1.0)
+    told = find(examine(train, unseen, Sheet(columns, filled), target="price"), "missingness")
+    assert told.raised and "price is missing in 0.0% of what was made" in told.says
+
+
+def test_five_hundred_columns_are_judged() -> None:
+    rng = np.random.default_rng(0)
+    columns = Columns(tuple(f"c{j}" for j in range(500)), ((), ("x", "y", "z", "w")) * 250)
+    values = rng.integers(0, 4, (120, 500)).astype(float)
+    findings = whole(examine(*split(columns, values, (60, 30, 30))))
+    assert {f.name for f in findings if f.raised} == set()
+
+
+def test_findings_are_the_same_for_the_same_seed() -> None:
+    parts = split(MIXED, mixed(90, np.random.default_rng(0)), (30, 30, 30))
+    first, again = (examine(*parts, target="sold", seed=3) for _ in range(2))
+    assert [f.to_dict() for f in first] == [f.to_dict() for f in again]
+
+
+def test_a_declared_rule_that_is_broken_is_named() -> None:
+    rng = np.random.default_rng(0)
+    parts = split(MIXED, mixed(900, rng), (300, 300, 300))
+    flags = [np.zeros(300, bool), np.zeros(300, bool), np.arange(300) < 30]
+    sheets = [Sheet(MIXED, s.values, {"start < end": b}) for s, b in zip(parts, flags, strict=True)]
+    told = find(examine(sheets[0], sheets[1], sheets[2], target="sold"), "rules")
+    assert told.raised and "start < end (broken by 10.00%, real 0.00%)" in told.says and told.value >= 0.1
+
+
+def test_numbers_that_are_printed_otherwise_are_found() -> None:
+    train, unseen, made = split(MIXED, mixed(900, np.random.default_rng(0)), (300, 300, 300))
+    values = made.values.copy()
+    values[:, 0] += np.random.default_rng(1).uniform(-0.004, 0.004, 300)
+    told = find(examine(train, unseen, Sheet(MIXED, values), target="sold"), "formatting")
+    assert told.raised and "price" in told.says and "printed" in told.says
+
+
+def test_the_report_can_show_the_columns_side_by_side_worst_first() -> None:
+    train, unseen, made = split(MIXED, mixed(600, np.random.default_rng(0)), (200, 200, 200))
+    values = made.values.copy()
+    values[:, 1] += 5
+    shown = find(examine(train, unseen, Sheet(MIXED, values)), "column shapes").detail["columns"]
+    assert [c["name"] for c in shown][0] == "count" and shown[0]["score"] < shown[0]["real score"] - 0.2
+    for column in shown:
+        bins = column["bins"]
+        assert len(bins["names"]) == len(bins["made"]) == len(bins["real"])
+        assert sum(bins["made"]) == pytest.approx(1) and column["missing"] == {"made": 0.0, "real": 0.0}
+
+
+def test_what_cannot_be_judged_is_refused() -> None:
+    train, unseen, made = split(MIXED, mixed(90, np.random.default_rng(0)), (30, 30, 30))
+    with pytest.raises(DataError, match="5 made rows are too few"):
+        examine(train, unseen, made.take(np.arange(5)))
+    other = Columns(("price", "count", "group", "sold"), ((), (), ("a", "b"), ("no", "yes")))
+    with pytest.raises(DataError, match="the made rows have other columns"):
+        examine(train, unseen, Sheet(other, np.zeros((30, 4))))
+    with pytest.raises(DataError, match="'profit' is no column; there are: price"):
+        examine(train, unseen, made, target="profit")
