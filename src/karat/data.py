@@ -20,6 +20,7 @@ from torch import Tensor
 from karat.errors import DataError, FitError
 from karat.modalities import Codec, recognise
 from karat.modalities.codec import Contents
+from karat.modalities.relations import alone
 from karat.space import Grid, Space
 
 FEWEST = 32  # different records; fewer teach nothing
@@ -113,8 +114,9 @@ def load(
                 f"{source} is an address; nothing is downloaded. Download it yourself and give the file or folder."
             )
         place = Path(source).expanduser()
-    kind = recognise(place)
     known = dict(options) if options is not None else {}
+    place = alone(place)
+    kind = recognise(place, known)
     if size is not None:
         known["size"] = size
     if cache is not None:

@@ -11,12 +11,13 @@ from typing import Any
 
 from rich.console import Console
 
-from karat import __version__, runner
+from karat import __version__, related, runner
 from karat import recipe as recipes
 from karat import training as loop
 from karat.data import DATABASES, Data, batches, load
 from karat.errors import DataError, DivergedError, FitError, RunError
 from karat.families.generator import Fitted, Learned
+from karat.modalities import Related
 from karat.modalities.sources import keep_frame
 from karat.recipe import Recipe
 from karat.run import Run
@@ -63,6 +64,8 @@ def begin(
     found = load(data, options=options, holdout=holdout)
     spaces = found.codec.spaces
     chosen = recipes.load(recipes.first(type(spaces[0])) if recipe is None else recipe, own, family, spaces)
+    if isinstance(found.codec, Related):
+        related.check(chosen)
     plan = runner.with_budget(chosen, *budget, seed)
     model = runner.build(chosen, runner.meet(chosen, found.codec), len(found.classes), seed)
     folder = _free(Path("runs") / f"{_stem(found.path)}-{chosen.name}") if out is None else out
@@ -180,7 +183,10 @@ def _drive(run: Run, found: Data, model: Any, plan: loop.Plan, entry: Any, conso
 def _fit(run: Run, found: Data, model: Fitted, plan: loop.Plan, entry: Any, console: Console) -> Run:
     run.update({"status": "training", "precision": "fp64"})
     try:
-        seconds = runner.fit(run, model, found, plan, console)
+        if isinstance(found.codec, Related):
+            seconds = related.fit(run, found, plan, console)
+        else:
+            seconds = runner.fit(run, model, found, plan, console)
     except runner.Interrupted:
         entry.status = "interrupted"
         run.update({"status": "interrupted"})

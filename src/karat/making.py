@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from karat import related
 from karat.errors import DataError, FitError, RunError
 from karat.families.generator import Generator
-from karat.modalities import codec_named
+from karat.modalities import Related, codec_named
 from karat.modalities.codec import Codec
 from karat.provenance.label import Label, label_record
 from karat.provenance.png import label_png, read_label
@@ -54,9 +55,13 @@ def make(run: Run, n: int, goal: Path, wish: Wish, seed: int, device: torch.devi
     if n < 1:
         raise FitError(f"-n {n}: at least 1 was wanted.")
     codec = load_codec(run)
+    label = Label(producer, run.id, f"seed{seed}", __version__)
+    if isinstance(codec, Related):
+        if wish.klass is not None:
+            raise FitError('--class is for pictures; rows of tables are asked for with --given "column=value".')
+        return Made(*related.make(run, codec, n, goal, wish.given, wish.balance, seed, label))
     classes = tuple(run.spec["classes"])
     model = load_model(run, codec, len(classes), device)
-    label = Label(producer, run.id, f"seed{seed}", __version__)
     if codec.wholes:
         return _whole(model, codec, n, goal, wish, seed, label)
     if wish.given is not None or wish.balance is not None:

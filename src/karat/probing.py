@@ -13,10 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from karat import recipe as recipes
-from karat import runner, training
+from karat import related, runner, training
 from karat.data import Data, batches
 from karat.errors import FitError
 from karat.families.generator import Fitted, Learned
+from karat.modalities import Related
 from karat.worth.prices import Prices
 
 PROBE_SECONDS = 1.5
@@ -52,7 +53,11 @@ def estimates(data: Data, prices: Prices, *, measure: bool) -> list[dict[str, An
             if "labels" in chosen.needs and not data.classes:
                 out.append({**row, "fits": False, "why": str(error)})
             continue
-        if measure and isinstance(model, Learned):
+        if isinstance(data.codec, Related):
+            if not related.fits(chosen):
+                continue
+            row |= related.measure(data, chosen, prices) if measure else {}
+        elif measure and isinstance(model, Learned):
             row |= _measure(data, chosen, model, device, prices)
         elif measure and isinstance(model, Fitted):
             row |= _measure_fit(data, model, prices)

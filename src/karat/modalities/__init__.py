@@ -1,23 +1,27 @@
 """Kinds of content, one codec each."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from karat.errors import DataError
 from karat.modalities.codec import Codec
 from karat.modalities.image import Images, explain
+from karat.modalities.related import Related
 from karat.modalities.tables import Tables
 
-__all__ = ["Codec", "Images", "Tables", "codec_named", "recognise"]
+__all__ = ["Codec", "Images", "Related", "Tables", "codec_named", "recognise"]
 
-TABLES = "a table: .csv, .tsv (perhaps .gz), .parquet, .feather, a database file or postgresql:// address"
+TABLES = "a table: .csv, .tsv (perhaps .gz), .parquet, .feather, a folder of them, a database file or postgresql:// address"
 
 
-def recognise(source: Any) -> type[Codec]:
-    """The codec that reads a path, a database's address or a data frame; pictures first.
+def recognise(source: Any, options: Mapping[str, Any] | None = None) -> type[Codec]:
+    """The codec that reads a path, a database's address or a data frame with these options; pictures first.
 
     Raises DataError saying what was found there and what can be read.
     """
+    if Related.recognises(source, options):
+        return Related
     if isinstance(source, Path):
         # A file that pictures would take is a table where it says so itself: a Parquet without a column of pictures.
         if Tables.recognises(source):
@@ -32,7 +36,7 @@ def recognise(source: Any) -> type[Codec]:
 
 def codec_named(name: str) -> type[Codec]:
     """The codec whose `name` was saved with a run; raises DataError when this version has none of that name."""
-    codecs: tuple[type[Codec], ...] = (Images, Tables)
+    codecs: tuple[type[Codec], ...] = (Images, Tables, Related)
     for codec in codecs:
         if codec.name == name:
             return codec
