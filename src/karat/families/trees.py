@@ -239,14 +239,27 @@ class Link:
         return wrong
 
     def _draw(self, cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        if self.donors is None:
+            return self.tree.draw(_features(cells, self.parents, self.nominal), rng)
+        node = self.donors.node(cells[:, self.parents], rng)
         if self.alone:
-            assert self.donors is not None
-            return self.donors.draw(cells[:, self.parents], None, rng)
-        groups = self.tree.draw(_features(cells, self.parents, self.nominal), rng)
-        return self._within(cells, groups, rng)
+            return self.donors.anyone(node, rng)
+        seen = _features(cells, self.parents, self.nominal)
+        groups = self.tree.draw(seen, rng)
+        strange = np.flatnonzero(self.donors.strange(node, groups, rng))
+        for _ in range(REDRAWS):
+            if not len(strange):
+                break
+            groups[strange] = self.tree.draw(seen[strange], rng)
+            strange = strange[self.donors.strange(node[strange], groups[strange], rng)]
+        out = self.donors.within(node, groups, rng)
+        out[strange] = self.donors.anyone(node[strange], rng)
+        return out
 
     def _within(self, cells: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return groups if self.donors is None else self.donors.draw(cells[:, self.parents], groups, rng)
+        if self.donors is None:
+            return groups
+        return self.donors.within(self.donors.node(cells[:, self.parents], rng), groups, rng)
 
     def likelihood(self, cells: np.ndarray, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The chance [n] of `codes` in this column of `cells`, up to what the pruning leaves open."""
@@ -317,16 +330,17 @@ def _features(cells: np.ndarray, parents: list[int], nominal: np.ndarray) -> np.
 
 
 def _groups(codes: np.ndarray, size: int, ordered: bool, most: int) -> np.ndarray:
-    """The group [size] of each code: itself where there are at most `most`; ranges of equal mass; or the commonest and a rest."""
+    """The group [size] of each code: itself where there are at most `most`; else the commonest and a rest, or, in order,
+    ranges of at most that share of the mass and of the codes, of which there are at most twice `most`."""
     if size <= most:
         return np.arange(size)
     if not ordered:
         return np.minimum(np.arange(size), most - 1)
     mass = np.bincount(codes, minlength=size)
-    out, group, held = np.zeros(size, np.int64), 0, 0.0
+    out, group, held, first = np.zeros(size, np.int64), 0, 0.0, 0
     for code, many in enumerate(mass.tolist()):
-        if held and held + many > len(codes) / most and group < most - 1:
-            group, held = group + 1, 0.0
+        if held and (held + many > len(codes) / most or code - first >= size / most):
+            group, held, first = group + 1, 0.0, code
         out[code], held = group, held + many
     return out
 

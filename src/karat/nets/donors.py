@@ -18,13 +18,14 @@ PRIOR = 10.0  # imaginary rows, spread as the root's, in the Dirichlet prior of 
 COST = 2.0  # nats that a split must pay for having been chosen among many
 MOST = 100_000  # rows that a tree is grown on
 
-ARRAYS = ("column", "value", "threshold", "left", "right", "parent", "start", "end", "reach", "key", "code")
+ARRAYS = ("column", "value", "threshold", "left", "right", "parent", "start", "end", "reach", "fresh", "key", "code")
 
 
 class Donors:
     """Nodes as arrays: a row goes left at a node where its cell of `column` is at most `threshold`, or, where `value` is not
     -1, where it is not `value`. `start`, `end`: the node's rows among the donors, which lie in the order of the leaves.
-    `reach`: the chance that a row comes at least this deep. `key`, `code`: donors sorted by (group, place), and their codes."""
+    `reach`: the chance that a row comes at least this deep. `fresh`: the chance that its group is none of the node's, by
+    Good & Turing the share of the node's rows whose group only they have. `key`, `code`: donors sorted by (group, place), and their codes."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         self.at = {name: np.asarray(arrays[name]) for name in ARRAYS}
@@ -76,7 +77,8 @@ class Donors:
         return cls({
             "column": table[:, 0], "value": table[:, 1], "threshold": tree.threshold.astype(np.float32), "left": left,
             "right": right, "parent": parent, "start": start.astype(np.int64), "end": (start + total).astype(np.int64),
-            "reach": _reach(weight, left, right) if prune else np.ones(n), "key": key[by], "code": codes[by].astype(np.int32),
+            "reach": _reach(weight, left, right) if prune else np.ones(n),
+            "fresh": (np.rint(weight) == 1).sum(1) / weight.sum(1), "key": key[by], "code": codes[by].astype(np.int32),
         })  # fmt: skip
 
     def leaf(self, cells: np.ndarray) -> np.ndarray:
@@ -91,43 +93,54 @@ class Donors:
             going = going[at["left"][node[going]] >= 0]
         return node
 
-    def _range(self, cells: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """For each row: the node it stops at, and where in `key` the donors of its group begin and end there."""
+    def node(self, cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The node [n] that a draw for each row of `cells` [n, f] stops at."""
         node, depth = self.leaf(cells), rng.random(len(cells))
         parent, reach = self.at["parent"], self.at["reach"]
         going = np.flatnonzero(depth >= reach[node])
         while len(going):
             node[going] = parent[node[going]]
             going = going[depth[going] >= reach[node[going]]]
-        low, high = np.zeros(len(node), np.int64), np.zeros(len(node), np.int64)
-        going = np.arange(len(node))
+        return node
+
+    def _held(self, node: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where in `key` the donors of each group begin and end at each node."""
+        offset = groups * self.count
+        low = np.searchsorted(self.at["key"], offset + self.at["start"][node])
+        return low, np.searchsorted(self.at["key"], offset + self.at["end"][node])
+
+    def _climb(self, node: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The nearest node at or above each that has a donor of the group, and where those begin and end."""
+        node = node.copy()
+        low, high = self._held(node, groups)
+        going = np.flatnonzero((high <= low) & (node > 0))
         while len(going):
-            offset, here = groups[going] * self.count, node[going]
-            low[going] = np.searchsorted(self.at["key"], offset + self.at["start"][here])
-            high[going] = np.searchsorted(self.at["key"], offset + self.at["end"][here])
-            going = going[(high[going] <= low[going]) & (here > 0)]
-            node[going] = parent[node[going]]
+            node[going] = self.at["parent"][node[going]]
+            low[going], high[going] = self._held(node[going], groups[going])
+            going = going[(high[going] <= low[going]) & (node[going] > 0)]
         return node, low, high
 
-    def draw(self, cells: np.ndarray, groups: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
-        """The code of a donor for each row of `cells` [n, f]: one of its group where `groups` [n] are given."""
-        if groups is None:
-            node, depth = self.leaf(cells), rng.random(len(cells))
-            going = np.flatnonzero(depth >= self.at["reach"][node])
-            while len(going):
-                node[going] = self.at["parent"][node[going]]
-                going = going[depth[going] >= self.at["reach"][node[going]]]
-            low, high = self.at["start"][node], self.at["end"][node]
-            return np.asarray(self.ordered[low + (rng.random(len(node)) * (high - low)).astype(np.int64)])
-        _, low, high = self._range(cells, groups, rng)
+    def strange(self, node: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """bool [n]: where no donor at the node has the group, but for as many as are to be expected."""
+        low, high = self._held(node, groups)
+        return np.asarray((high <= low) & (rng.random(len(node)) >= self.at["fresh"][node]))
+
+    def within(self, node: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The code [n] of a donor of the group at the node, or at the nearest node above that has one."""
+        _, low, high = self._climb(node, groups)
         pick = low + (rng.random(len(low)) * (high - low)).astype(np.int64)
         return np.asarray(self.at["code"][np.minimum(pick, self.count - 1)], np.int64)
+
+    def anyone(self, node: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The code [n] of any donor at the node."""
+        low, high = self.at["start"][node], self.at["end"][node]
+        return np.asarray(self.ordered[low + (rng.random(len(node)) * (high - low)).astype(np.int64)])
 
     def likelihood(
         self, cells: np.ndarray, groups: np.ndarray, codes: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
         """The chance float64 [n] of `codes` given their `groups`, at the nodes that a draw would stop at."""
-        node, low, high = self._range(cells, groups, rng)
+        node, low, high = self._climb(self.node(cells, rng), groups)
         by_code = np.sort(self._code_key())
         offset = codes * self.count
         same = np.searchsorted(by_code, offset + self.at["end"][node]) - np.searchsorted(
@@ -140,7 +153,7 @@ class Donors:
 
     def weights(self) -> dict[str, np.ndarray]:
         """All of it as arrays."""
-        return {**self.at, "reach": self.at["reach"].astype(np.float32)}
+        return {**self.at, "reach": self.at["reach"].astype(np.float32), "fresh": self.at["fresh"].astype(np.float32)}
 
     @classmethod
     def restore(cls, weights: Mapping[str, np.ndarray], width: int, codes: int) -> Donors:
@@ -148,7 +161,7 @@ class Donors:
         at = {name: np.asarray(weights[name]) for name in ARRAYS}
         n, count, index = len(at["left"]), len(at["code"]), np.arange(len(at["left"]))
         inner = at["left"] >= 0
-        good = n > 0 and count > 0 and len(at["key"]) == count and all(len(at[k]) == n for k in ARRAYS[:9])
+        good = n > 0 and count > 0 and len(at["key"]) == count and all(len(at[k]) == n for k in ARRAYS[:10])
         good = good and bool(((at["column"] >= 0) & (at["column"] < max(1, width))).all())
         good = good and all(bool((at[s][inner] > index[inner]).all() and (at[s] < n).all()) for s in ("left", "right"))
         good = good and bool((at["parent"][1:] < index[1:]).all() and (at["parent"] >= 0).all())
