@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import shutil
@@ -196,10 +197,10 @@ def settle(made: Path, out: Path, like: Path) -> int:
 
 
 def score(evaluator: list[str], task: Task, seen: Path, made: Path, seed: int) -> Row:
-    """The evaluator's figures."""
+    """The evaluator's figures; None for one that is not a number, as where all made rows are of one class."""
     files = ["--real-train", str(seen), "--real-test", str(task.test), "--synth", str(made)]
     scores: Row = json.loads(run([*evaluator, *files, "--target", task.target, "--seed", str(seed)]).said)
-    return scores
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in scores.items()}
 
 
 def karat_row(recipe: str, task: Task, seed: int, place: Path) -> Row:
@@ -302,6 +303,12 @@ def own(name: str) -> Measure:
     return lambda row: row.get(name)
 
 
+def lost(row: Row) -> float | None:
+    """What a model loses by being trained on made rows instead of the real ones."""
+    made = row["scores"]["tstr"]
+    return None if made is None else row["scores"]["trtr"] - made
+
+
 COLUMNS: tuple[tuple[str, str, Measure], ...] = (
     ("fit CPU s", ",.1f", own("fit")),
     ("whole job CPU s", ",.1f", own("whole")),
@@ -322,7 +329,7 @@ RATIOS: tuple[tuple[str, Measure, bool, float], ...] = (
     ("rows per CPU s", own("speed"), True, 0.0),
     ("peak MB", own("peak"), False, 0.0),
     ("AUC over 0.5", lambda row: row["scores"]["c2st_auc"] - 0.5, False, 0.005),
-    ("lost by training on made", lambda row: row["scores"]["trtr"] - row["scores"]["tstr"], False, 0.003),
+    ("lost by training on made", lost, False, 0.003),
 )
 
 
