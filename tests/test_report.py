@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -162,7 +163,7 @@ def test_ticks_are_even_round_and_hold_the_range(low: float, width: float, about
     high = low + width
     if high > low:
         marks = drawing.ticks(low, high, about)
-        slack = 1e-6 * (marks[1] - marks[0])
+        slack = max(1e-6 * (marks[1] - marks[0]), 4 * math.ulp(max(abs(low), abs(high))))
         assert marks[0] <= low + slack and marks[-1] >= high - slack and 2 <= len(marks) <= about + 3
 
 

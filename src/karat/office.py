@@ -297,7 +297,7 @@ def conclude(
     data, made, sheet = job.data, job.made, job.data.codec.sheet
     verdict = judge(
         job.findings, total(entries, prices), prices, rights=prices.rights, labelled=made.labelled,
-        thing=data.codec.thing, seed=seed,
+        thing=data.codec.thing, reviewed=data.codec.reviewed, seed=seed,
     )  # fmt: skip
     pairs, beside, numbers = _pairs(data, made, job.findings)
     by_class = None
@@ -335,7 +335,7 @@ def _pairs(
         rows.append((int(m), row))
         far = float(distance[0]) if distance else None
         numbers.append({"made": int(m), "nearest": names[row] if names else row, "distance": far})
-        stands = "an exact copy" if far is None else f"stands out by {far:.1f} nats among the next best matches"
+        stands = "an exact copy" if far is None else f"stands out by {far:.1f} nats from the next best matches"
         told.append(f"made {data.codec.thing} {int(m) + 1} and training {data.codec.thing} {row + 1}: {stands}")
     if not rows:
         return [], None, []

@@ -56,6 +56,7 @@ class Codec(ABC):
     name: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]]  # of one record's file
     thing: ClassVar[str] = "item"  # what one record is called
+    reviewed: ClassVar[bool] = True  # whether a person looks at each record before it is used
     sheets: ClassVar[Literal[".png", ".html"]] = ".png"  # what `sheet` gives: a picture, or a fragment of a page
     repeats: ClassVar[bool] = False  # whether equal records are ordinary (rows of a table) and not copies (pictures)
     settings: ClassVar[tuple[str, ...]] = ()  # what `options` may hold, as `--set data.<name>=` gives it

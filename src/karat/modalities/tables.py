@@ -54,6 +54,7 @@ class Tables(Codec):
     suffixes = (".csv",)
     repeats = True
     thing = "row"
+    reviewed = False
     sheets = ".html"
     settings = ("schema", "query", "table", "target", "rows", "encoding")
 

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from karat.report import drawing
-from karat.report import table as tables
+from karat.report import drawing, table
 from karat.worth import words
 from karat.worth.ledger import Entry, total
 from karat.worth.verdict import Verdict
@@ -114,7 +113,7 @@ def write_report(
         facts=facts,
         exhibits=exhibits,
         thing=thing,
-        table=tables.view(findings, {c["name"]: c["kind"] for c in described}),
+        tables=table.views(findings, {c["name"]: c["kind"] for c in described}),
         described=described,
         charts=_charts(curves),
         closest=list(exhibits.pairs)[:PAIRS],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the assays need torch; money and pages do not
 CARDS = 30  # columns that are drawn; the others are folded away
 BARS = 7  # values of a column that are drawn, at most
 ROWS = 10  # of a list
+SHAPES = "column shapes"  # the finding that makes a table of what it speaks of
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Lesson:
 class TableView:
     """All that the page shows of a table beyond its findings; empty lists where there is nothing to show."""
 
+    name: str  # "" where it is the only one
     cards: tuple[Card, ...]
     folded: tuple[Card, ...]
     pairs: tuple[Row, ...]
@@ -69,17 +71,36 @@ class TableView:
     holes: tuple[Row, ...]
     prints: tuple[Row, ...]
     rules: tuple[Row, ...]
+    kept: int  # further rules that every row keeps
     lessons: tuple[Lesson, ...]
     traces: tuple[tuple[str, str, bool], ...]  # test, what it says, raised
 
 
-def view(findings: Sequence[Finding], kinds: Mapping[str, str]) -> TableView | None:
-    """The view of a table; None where no finding speaks of columns. `kinds`: what each column holds, where known."""
+def views(findings: Sequence[Finding], kinds: Mapping[str, str]) -> list[TableView]:
+    """A view of each table that findings speak of, none where there is none. `kinds`: what each column holds, where known.
+
+    Where there are several tables, the name of each stands before the names of its findings.
+    """
+    out = []
+    for f in findings:
+        name = f.name.removesuffix(SHAPES)
+        if name != f.name and "columns" in f.detail:
+            mine = [replace(g, name=g.name.removeprefix(name)) for g in findings if g.name.startswith(name)]
+            out.append(_view(name.strip(), mine, kinds))
+    return out
+
+
+def _view(name: str, findings: Sequence[Finding], kinds: Mapping[str, str]) -> TableView:
     found = {f.name: f for f in findings}
-    if "columns" not in _detail(found, "column shapes"):
-        return None
     cards = _cards(found, kinds)
+    known = _detail(found, "rules")
+    broken = [r for r in known.get("rules", ()) if r["declared"] or r["made"] > 0 or r["real"] > 0]
+    rules = tuple(
+        Row(r["rule"], r["made"], r["real"], r["off"], "declared" if r["declared"] else "found in the training rows")
+        for r in broken[: 2 * ROWS]
+    )
     return TableView(
+        name,
         cards[:CARDS],
         cards[CARDS:],
         _scored(found, "column pairs", " × "),
@@ -97,12 +118,8 @@ def view(findings: Sequence[Finding], kinds: Mapping[str, str]) -> TableView | N
             for r in _detail(found, "formatting").get("columns", ())[:ROWS]
             if r["off"]
         ),
-        tuple(
-            Row(
-                r["rule"], r["made"], r["real"], r["off"], "declared" if r["declared"] else "found in the training rows"
-            )
-            for r in _detail(found, "rules").get("rules", ())[: 2 * ROWS]
-        ),
+        rules,
+        known.get("found", 0) + known.get("declared", 0) - len(broken) if known else 0,
         _lessons(_detail(found, "usefulness")),
         tuple((f.name, f.says, f.raised) for f in findings if f.assay in ("memory", "privacy")),
     )
@@ -113,7 +130,7 @@ def _detail(found: Mapping[str, Finding], name: str) -> Mapping[str, Any]:
 
 
 def _cards(found: Mapping[str, Finding], kinds: Mapping[str, str]) -> tuple[Card, ...]:
-    detail = _detail(found, "column shapes")
+    detail = _detail(found, SHAPES)
     off = set(detail.get("off", ()))
     lost = {(c["column"], c["value"]) for c in _detail(found, "missing classes").get("categories", ())}
     out = []
@@ -167,6 +184,8 @@ def at(x: float, kind: str) -> str:
             return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=round(x))).strftime("%Y-%m-%d")
     except OverflowError:
         pass
+    if kind == "integer" and abs(x) < 10_000:
+        return str(round(x))
     if kind == "time":
         return f"{int(x) // 3600:02d}:{int(x) // 60 % 60:02d}"
     return str(int(x)) if float(x).is_integer() and abs(x) < 10_000 else words.number(x)

@@ -19,8 +19,13 @@ CPU_CORE_HOUR_USD = 0.05  # list prices of general-purpose cloud cores are about
 GPU_HOUR_USD = 2.5  # on-demand A100 to H200, May 2026: 0.80 to 7.00
 
 
-def inputs_of(findings: Sequence[Finding], cost: Cost, prices: Prices) -> tuple[tuple[Input, ...], tuple[str, ...]]:
-    """The inputs, and the keys of prices.toml without which no value can be had (then it must not be computed)."""
+def inputs_of(
+    findings: Sequence[Finding], cost: Cost, prices: Prices, thing: str = "item", reviewed: bool = True
+) -> tuple[tuple[Input, ...], tuple[str, ...]]:
+    """The inputs, and the keys of prices.toml without which no value can be had (then it must not be computed).
+
+    thing: what one record is called.   reviewed: whether a person looks at each of them before it is used.
+    """
     out: list[Input] = []
     missing: list[str] = []
     dollars = prices.currency is None or prices.currency.upper() == "USD"
@@ -31,17 +36,20 @@ def inputs_of(findings: Sequence[Finding], cost: Cost, prices: Prices) -> tuple[
         else:
             out.append(Input(name, "declared", "point", value, unit=unit, says=f"{key} in prices.toml"))
 
-    declared("alternative cost", "alternative_cost_per_item", prices.alternative_cost_per_item, "per item")
-    declared("items wanted", "items_wanted", prices.items_wanted, "items")
+    declared("alternative cost", "alternative_cost_per_item", prices.alternative_cost_per_item, f"per {thing}")
+    declared("items wanted", "items_wanted", prices.items_wanted, f"{thing}s")
 
     generation = _generation(cost, prices, dollars)
     out.extend(generation[0])
     missing.extend(generation[1])
     if prices.review_seconds_per_item is not None:
-        declared("review seconds", "review_seconds_per_item", prices.review_seconds_per_item, "s per item")
+        declared("review seconds", "review_seconds_per_item", prices.review_seconds_per_item, f"s per {thing}")
+    elif not reviewed:
+        says = f"{thing}s are judged together, by this assay, and not one by one"
+        out.append(Input("review seconds", "assumed", "point", 0.0, unit=f"s per {thing}", says=says))
     else:
         out.append(
-            Input("review seconds", "assumed", "lognormal", REVIEW_SECONDS, 0.5, "s per item", "published example")
+            Input("review seconds", "assumed", "lognormal", REVIEW_SECONDS, 0.5, f"s per {thing}", "published example")
         )
     if prices.review_hour is not None or prices.review_seconds_per_item == 0:
         free = 0.0 if prices.review_hour is None else prices.review_hour
@@ -52,17 +60,17 @@ def inputs_of(findings: Sequence[Finding], cost: Cost, prices: Prices) -> tuple[
         )
     else:
         missing.append("review_hour")
-    out.append(_gate_share(findings))
-    out.append(_accepted_share(prices))
+    out.append(_gate_share(findings, thing))
+    out.append(_accepted_share(prices, thing, reviewed))
     out.append(_computing(cost, dollars))
     if prices.fixed_cost is None:
         out.append(Input("fixed cost", "assumed", "point", 0.0, unit="once", says="undeclared: taken as none"))
     else:
         declared("fixed cost", "fixed_cost", prices.fixed_cost, "once")
     if prices.escape_loss is None:
-        out.append(Input("escape loss", "assumed", "point", 0.0, unit="per item", says="undeclared: taken as none"))
+        out.append(Input("escape loss", "assumed", "point", 0.0, unit=f"per {thing}", says="undeclared: taken as none"))
     else:
-        declared("escape loss", "escape_loss", prices.escape_loss, "per item")
+        declared("escape loss", "escape_loss", prices.escape_loss, f"per {thing}")
     if prices.value_horizon_years is None:
         out.append(Input("horizon", "assumed", "point", 1.0, unit="years", says="undeclared: taken as one year"))
     else:
@@ -121,19 +129,21 @@ def _computing(cost: Cost, dollars: bool) -> Input:
     return Input("computing", "assumed", "lognormal", amount, 0.5, unit, says + ", at usual cloud prices (USD)")
 
 
-def _gate_share(findings: Sequence[Finding]) -> Input:
+def _gate_share(findings: Sequence[Finding], thing: str) -> Input:
     for f in findings:
         if f.name == "gate share" and math.isfinite(f.value) and f.value > 0:
             spread = max(f.high - f.low, 0.0) / (2 * 1.96)
-            return Input("gate share", "measured", "normal", f.value, spread, "of made items", "passed the gates")
-    return Input("gate share", "assumed", "point", 1.0, unit="of made items", says="no automatic gate was measured")
+            return Input("gate share", "measured", "normal", f.value, spread, f"of made {thing}s", "passed the gates")
+    return Input("gate share", "assumed", "point", 1.0, unit=f"of made {thing}s", says="no automatic gate was measured")
 
 
-def _accepted_share(prices: Prices) -> Input:
+def _accepted_share(prices: Prices, thing: str, reviewed: bool) -> Input:
+    unit = f"of reviewed {thing}s"
+    if prices.acceptance is None and not reviewed:
+        says = f"{thing}s are taken together: all of them or none"
+        return Input("accepted share", "assumed", "point", 1.0, unit=f"of made {thing}s", says=says)
     if prices.acceptance is None:
-        says = "nobody has logged how many made items are accepted: any share is as likely as any other"
-        return Input("accepted share", "assumed", "beta", 1.0, 1.0, "of reviewed items", says)
+        says = f"nobody has logged how many made {thing}s are accepted: any share is as likely as any other"
+        return Input("accepted share", "assumed", "beta", 1.0, 1.0, unit, says)
     k, n = prices.acceptance
-    return Input(
-        "accepted share", "measured", "beta", 1.0 + k, 1.0 + n - k, "of reviewed items", f"{k} of {n} accepted"
-    )
+    return Input("accepted share", "measured", "beta", 1.0 + k, 1.0 + n - k, unit, f"{k} of {n} accepted")

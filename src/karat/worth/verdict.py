@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from karat.worth.inputs import inputs_of
+from karat.worth.inputs import REVIEW_SECONDS, inputs_of
 from karat.worth.ledger import Cost
 from karat.worth.prices import Prices
 from karat.worth.value import Input, Value, appraise, sample_size
@@ -74,17 +74,19 @@ def judge(
     rights: str | None,
     labelled: bool | None,
     thing: str = "item",
+    reviewed: bool = True,
     seed: int = 0,
 ) -> Verdict:
     """The verdict that follows from these findings and no other; never gold while a hard gate fails or is unknown.
 
     rights: as `Prices.rights`, which is used where this is None.   labelled: whether what is made carries its label;
-    None where that was not looked at.   thing: what one record is called. Same arguments, same verdict.
+    None where that was not looked at.   thing: what one record is called.   reviewed: whether a
+    person looks at each of them before it is used. Same arguments, same verdict.
     """
     rights = prices.rights if rights is None else rights
     gates = [_rights(rights), _copying(findings, thing), _privacy(findings, thing), _labels(labelled)]
     quality, usable = _quality(findings, prices, thing)
-    inputs, missing = inputs_of(findings, cost, prices)
+    inputs, missing = inputs_of(findings, cost, prices, thing, reviewed)
     value = None if missing else appraise(inputs, seed, prices.label_cost_per_item)
     worth = _worth(value, missing, findings, prices.currency, thing)
     reasons = (*gates, *quality, *worth)
@@ -260,7 +262,9 @@ def _settle(
         return Settle(f"declare {_join(missing)} in prices.toml", 0.0)
     best = max(value.tornado, key=lambda b: b.worth_knowing, default=None) if value is not None else None
     known = {i.name: i for i in inputs}
-    review = known["review seconds"].middle() / 3600 * known["review price"].middle()
+    seconds = known["review seconds"]
+    one = REVIEW_SECONDS if seconds.tag == "assumed" else seconds.middle()
+    review = one / 3600 * known["review price"].middle()
     look = sample_size(0.05)
     if best is None or best.name == "accepted share" or any(r.kind == "quality" for r in unknown):
         done = 0 if prices.acceptance is None else prices.acceptance[1]

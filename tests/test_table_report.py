@@ -1,0 +1,290 @@
+"""The report of a table: rows, columns side by side and closest pairs that anybody can read, and verdicts that speak of rows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from test_report import Page
+
+import karat
+from karat import office
+from karat.assays import categories
+from karat.assays.chance import draw
+from karat.assays.columns import portrait
+from karat.assays.finding import Finding
+from karat.assays.sheet import Sheet
+from karat.data import load
+from karat.errors import DataError, FitError
+from karat.modalities import fragments, recognise
+from karat.modalities.tables import Tables
+from karat.report import drawing, table
+from karat.space import Columns
+from karat.worth.ledger import Cost
+from karat.worth.prices import Prices
+from karat.worth.verdict import judge
+
+HOSTILE = '<script>alert("x")</script>'
+
+
+def people(n: int = 900, seed: int = 0) -> pd.DataFrame:
+    """Customers of a shop, every kind of column among theirs, one of them with a hostile name."""
+    r = np.random.default_rng(seed)
+    town = r.choice(["Paris", "Lyon", HOSTILE, "Nice"], n, p=[0.5, 0.3, 0.1, 0.1])
+    age = r.integers(18, 80, n)
+    day = pd.Timestamp("2023-01-01") + pd.to_timedelta(r.integers(0, 700, n), unit="D")
+    frame = pd.DataFrame(
+        {
+            "id": [f"C-{i:05d}" for i in range(n)],
+            "email": [f"person{i}@mail{i % 5}.fr" for i in range(n)],
+            HOSTILE + "town": town,
+            "age": age,
+            "spent": [f"{x:.2f}" for x in np.exp(r.normal(3, 1, n)) + age],
+            "since": day.strftime("%d/%m/%Y"),
+            "at": (day + pd.to_timedelta(r.integers(0, 86_400, n), unit="s")).strftime("%Y-%m-%d %H:%M:%S"),
+            "club": np.where(age + r.normal(0, 8, n) > 50, "yes", "no"),
+            "currency": "EUR",
+        }
+    )
+    frame["spent"] = frame["spent"].where(r.random(n) > 0.1, None)
+    return frame
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("shop") / "customers.csv"
+    people().to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def assayed(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[karat.Assay, str, dict[str, Any]]:
+    """An assay of training rows slightly altered, and of others, as somebody else's file with columns in another order."""
+    folder = tmp_path_factory.mktemp("assayed")
+    theirs = people(600, seed=1)
+    copies = people()[50:150]
+    made = pd.concat([theirs, copies.assign(age=copies["age"] + 1)])
+    made[made.columns[::-1]].to_csv(folder / "made.csv", index=False)
+    result = karat.assay(real=shop, made=folder / "made.csv", out=folder / "report", target="club")
+    assert result.report is not None
+    text = result.report.read_text(encoding="utf-8")
+    return result, text, json.loads(result.report.with_suffix(".json").read_text(encoding="utf-8"))
+
+
+def test_the_page_of_a_table_is_whole_loads_nothing_and_keeps_strangers_text(assayed: tuple[Any, str, Any]) -> None:
+    text = assayed[1]
+    page = Page(text)
+    assert page.open == [] and "<script" not in text and "&lt;script&gt;" in text
+    assert not {t for t, _ in page.tags} & {"script", "link", "iframe", "img", "form", "object"}
+    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert "default-src 'none'" in text
+
+
+def test_the_page_shows_rows_columns_rules_lessons_and_traces(assayed: tuple[Any, str, Any]) -> None:
+    text = assayed[1]
+    for told in ("What it makes, beside real rows", "The columns side by side, worst first", "Pairs of columns, worst first",
+                 "What gives the made rows away", "What is missing from it", "What a model learns from it",
+                 "Could a real row be found in it?", "Closest pairs"):  # fmt: skip
+        assert told in text
+    for column in ("age", "spent", "since", "at", "club"):
+        assert f"<h3>{column}<span" in text
+    assert "2023-" in text and ">date<" in text  # dates are dates on an axis, not days since 1970
+
+
+def test_closest_pairs_mark_what_differs_and_mask_what_is_sensitive(assayed: tuple[Any, str, Any]) -> None:
+    text, numbers = assayed[1], assayed[2]
+    pairs = text[text.index('id="pairs"') :]
+    assert '<td class="differs">' in pairs and fragments.MASK in pairs and "@mail" not in text
+    assert "1 of 7 cells differ" in pairs, "identifiers and e-mails are made anew: they are not compared"
+    assert numbers["pairs"] and set(numbers["pairs"][0]) == {"made", "nearest", "distance"}
+
+
+def test_the_verdict_of_copied_rows_speaks_of_rows(assayed: tuple[Any, str, Any]) -> None:
+    result = assayed[0]
+    assert result["near copies"].raised and result.verdict.word == "bubble"
+    gates = {r.name: r for r in result.verdict.reasons}
+    assert gates["copying"].state == "fail" and "rows" in gates["copying"].text
+    assert "per accepted item" not in assayed[1] and "made items" not in assayed[1]
+
+
+def test_the_json_holds_every_column_and_the_page_folds_what_is_many() -> None:
+    bins = {"names": ["a", "b"], "made": [0.5, 0.5], "real": [0.4, 0.6]}
+    columns = [
+        {
+            "name": f"c{i}",
+            "kind": "choice",
+            "score": 0.9,
+            "real score": None,
+            "missing": {"made": 0, "real": 0.1},
+            "bins": bins,
+        }
+        for i in range(45)
+    ]
+    shapes = Finding(
+        "fidelity", "column shapes", 0.9, 0.8, 1, 0.9, "higher", True, ".", {"columns": columns, "off": ["c3"]}
+    )
+    seen = table.views([shapes], {"c0": "boolean"})[0]
+    assert len(seen.cards) == table.CARDS and len(seen.cards) + len(seen.folded) == 45
+    assert seen.cards[0].kind == "boolean" and seen.cards[3].off and seen.cards[0].real is None
+    assert table.views([replace(shapes, detail={})], {}) == []
+    several = table.views([replace(shapes, name=f"{name} column shapes") for name in ("a", "b")], {})
+    assert [one.name for one in several] == ["a", "b"] and several[1].cards[1:] == seen.cards[1:]
+
+
+def test_a_wide_table_is_cut_and_says_so() -> None:
+    frame = pd.DataFrame({f"c{i}": range(5) for i in range(100)})
+    import pyarrow as pa
+
+    rows = pa.Table.from_pandas(frame)
+    assert f"{100 - fragments.WIDEST} more" in fragments.sheet(rows, ()).decode()
+    beside = fragments.beside(rows, rows, {"c1"}, {"c2"}, ["x"] * 5).decode()
+    assert f"0 of {fragments.WIDEST - 2} cells differ" in beside and Page(beside).open == []
+
+
+def test_drawings_name_their_bins_and_mark_what_is_never_made() -> None:
+    steps = drawing.steps(["1 to 2", HOSTILE], [(0.0, "1"), (1.0, "3")], [0.4, 0.6], [1.0, 0.0])
+    assert Page(steps).open == [] and "&lt;script&gt;" in steps and "40.0% of what was made" in steps
+    bars = drawing.bars([("a", 0.0, 0.2, True), ("a long name of a value", 1.0, 0.8, False)])
+    assert Page(bars).open == [] and bars.count("✕") == 1 and "a long name of a v" not in bars.split("<text")[2][:40]
+    assert [drawing.share(x) for x in (0, 1, 0.3456, 0.0123, 0.00012)] == ["0%", "100%", "35%", "1.2%", "0.012%"]
+    assert (
+        table.at(19_000, "date") == "2022-01-08"
+        and table.at(3660, "time") == "01:01"
+        and table.at(9.5, "integer") == "10"
+    )
+
+
+def test_a_view_becomes_rows_with_the_same_view(shop: Path) -> None:
+    data = load(shop)
+    codec = data.codec
+    assert isinstance(codec, Tables)
+    seen = codec.view(data.records("holdout"))
+    rows = codec.unview(seen)
+    assert torch.equal(codec.view(rows).nan_to_num(-1), seen.nan_to_num(-1))
+    real, like = codec.printed(data.records("holdout")), codec.printed(rows)
+    made = {column.name for column in codec.schema.columns if column.made}
+    assert "email" in made and "id" in made
+    for name in real.column_names:
+        assert real[name].equals(like[name]) != (name in made), name
+
+
+def test_a_view_of_what_no_training_row_has_becomes_rows_too(shop: Path) -> None:
+    codec = load(shop).codec
+    assert isinstance(codec, Tables)
+    seen = codec.view(load(shop).records("holdout", 6))
+    for j, (name, choices) in enumerate(zip(codec.viewed.names, codec.viewed.choices, strict=True)):
+        seen[:, j] = len(choices) if choices and name != "club" else seen[:, j] + 0.3
+    seen[0] = float("nan")
+    back = codec.view(codec.unview(seen))
+    town = codec.viewed.names.index(HOSTILE + "town")
+    assert back[1:, town].tolist() == [4.0] * 5 and bool(back[0].isnan().all())
+    assert (
+        back[1:, codec.viewed.names.index("age")].tolist() == seen[1:, codec.viewed.names.index("age")].round().tolist()
+    )
+
+
+def test_the_collapser_is_raised_and_its_category_named() -> None:
+    made, data = office.reference(load(people(9000)), "collapser", 450, 0)
+    viewed = data.codec.viewed
+    assert isinstance(viewed, Columns)
+    rows = (data.records("train"), data.records("holdout"), made.records)
+    train, unseen, shown = (Sheet(viewed, data.codec.view(part).numpy()) for part in rows)
+    draws = draw(len(unseen), len(shown), np.random.default_rng(0), 300)
+    missing = categories.findings(train, unseen, shown, draws, None)[0]
+    assert missing.raised and missing.detail["missing"][0] in missing.says
+    detail = {
+        "columns": [portrait(train, unseen, shown, j) | {"score": 0.9, "real score": 0.99} for j in range(train.width)]
+    }
+    shapes = Finding("fidelity", "column shapes", 0.9, 0.8, 1, 0.9, "higher", True, ".", detail)
+    seen = table.views([shapes, missing], {})[0]
+    assert (
+        seen.lost[0].note == "never made"
+        and seen.lost[0].made == 0
+        and f"{missing.detail['missing'][0]}" == seen.lost[0].name
+    )
+    assert "✕" in "".join(str(c.chart) for c in seen.cards)
+
+
+def test_frames_can_be_assayed_with_a_target_and_requirements(tmp_path: Path) -> None:
+    result = karat.assay(
+        real=people(),
+        made=people(300, seed=2),
+        target="club",
+        out=tmp_path,
+        require=["two-sample auc<=0.01", "recall>0"],
+    )
+    assert len(result.failed) == 1 and "two-sample auc" in result.failed[0]
+    assert result["usefulness"].detail["target"] == "club"
+    again = json.loads((tmp_path / "report.json").read_text())["reproduce"][0]
+    assert again.startswith("karat.assay(real=...")
+
+
+def test_other_columns_and_targets_are_refused_by_name(shop: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="lacks 'age'"):
+        karat.assay(real=shop, made=people(100).drop(columns="age"), out=tmp_path)
+    with pytest.raises(DataError, match="'shoe' too many"):
+        karat.assay(real=shop, made=people(100).assign(shoe=1), out=tmp_path)
+    with pytest.raises(DataError, match="'agee' is no column"):
+        karat.assay(real=shop, made=people(100), target="agee", out=tmp_path)
+    with pytest.raises(FitError, match="no reference 'copyer'"):
+        karat.assay(real=shop, made="reference:copyer", out=tmp_path)
+
+
+def test_numbers_printed_otherwise_are_read_as_ours(shop: Path) -> None:
+    data = load(shop)
+    theirs = people(100, seed=3)
+    theirs["spent"] = theirs["spent"].astype(float)
+    theirs["age"] = theirs["age"].astype(float)
+    theirs["since"] = pd.to_datetime(theirs["since"], format="%d/%m/%Y")
+    mine = recognise(theirs).read(people(100, seed=3), {}).records
+    for column in ("age", "spent", "since"):
+        got = office.read_made(data, theirs).records.cells[column]
+        assert got.combine_chunks().equals(data.codec.conform(mine).cells[column].combine_chunks()), column
+
+
+ROWS = [
+    Finding("fidelity", "two-sample auc", 0.51, 0.5, 0.52, 0.5, "lower", False, "Told apart 51% of the time."),
+    Finding("memory", "copy rate", 0.001, 0.0, 0.002, 0.001, "lower", False, "5 of 5000 made rows equal one."),
+    Finding("privacy", "membership", 0.51, 0.5, 0.52, 0.5, "lower", False, "51% of the time."),
+    Finding("usefulness", "usefulness", 0.99, 0.98, 1.0, 1.0, "higher", False, "It teaches well."),
+]
+PAYS = Prices(currency="USD", cpu_core_hour=0.05, alternative_cost_per_item=0.01, items_wanted=1e6, rights="owned")
+COST = Cost(runs=2, made=100_000, item_cpu_seconds=1e-5, item_gpu_seconds=0.0, cpu_seconds=30.0, money=0.01)
+
+
+def verdict_of(findings: list[Finding]) -> Any:
+    return judge(findings, COST, PAYS, rights=None, labelled=True, thing="row", reviewed=False, seed=0)
+
+
+def test_rows_are_judged_together_and_can_be_gold_without_a_review() -> None:
+    v = verdict_of(ROWS)
+    assert (
+        v.word == "gold"
+        and "accepted row costs" in v.sentence
+        and "item" not in json.dumps([r.text for r in v.reasons])
+    )
+    assert {i.name: i for i in v.inputs}["accepted share"].middle() == 1
+
+
+def test_table_findings_close_the_gate_they_belong_to() -> None:
+    for at, gate in ((1, "copying"), (2, "privacy")):
+        raised = [replace(f, raised=True) if i == at else f for i, f in enumerate(ROWS)]
+        v = verdict_of(raised)
+        assert v.word == "bubble" and [r.name for r in v.reasons if r.state == "fail"] == [gate]
+    told = verdict_of([f for f in ROWS if f.assay != "privacy"])
+    assert next(r for r in told.reasons if r.name == "privacy").text.startswith("covered by the test for copying")
+    far = verdict_of([replace(ROWS[0], value=0.8, raised=True), *ROWS[1:]])
+    assert far.word == "unproven" and far.settle is not None and "rows" in far.settle.what and far.settle.costs > 0
+
+
+def test_a_lift_that_chance_explains_is_no_bubble() -> None:
+    lift = Finding("usefulness", "lift", -0.001, -0.002, 0.0, 0.0003, "higher", False, "no gain")
+    assert verdict_of([*ROWS, lift]).word == "gold"
+    assert verdict_of([*ROWS, replace(lift, real=0.02)]).word == "bubble"
