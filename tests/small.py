@@ -21,6 +21,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "vae": {"latent": 6, "width": 8, "hidden": 16, "components": 4, "iterations": 3},
     "diffusion": {"width": 16, "steps": 3},
     "autoregressive": {"known": 16, "width": 8, "split": 6},
+    "marginals": {"noise": "seeded"},
 }
 
 

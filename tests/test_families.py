@@ -219,8 +219,11 @@ def test_two_trainings_with_one_seed_give_the_same_bytes_and_another_seed_others
             settings = Recipe(family, family, "", LEAST.get(family, {}), Training())
             model = runner.build(settings, space, 3, seed)
             taught(model, x, y, 3, seed)
-            made.append(sampled(model, 4, 0))
-        assert made[0] == made[1] != made[2], family
+            learned = b"".join(w.contiguous().numpy().tobytes() for w in model.weights().values())
+            made.append((sampled(model, 4, 0), learned))
+        assert made[0] == made[1], family
+        if not isinstance(model, Fitted):  # what is learned in closed form may need no chance
+            assert made[0] != made[2], family
 
 
 def example() -> str:
