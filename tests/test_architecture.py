@@ -23,7 +23,7 @@ MAY: dict[str, set[str]] = {
     "families": {"space", "nets", "privacy"},
     "training": {"space", "families"},
     "modalities": {"space", "privacy"},
-    "data": {"space", "modalities"},
+    "data": {"space", "modalities", "privacy"},
     "eyes": {"space", "nets", "modalities"},
     JUDGES: {"space"},
     "worth": {JUDGES},

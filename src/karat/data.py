@@ -21,6 +21,7 @@ from karat.errors import DataError, FitError
 from karat.modalities import Codec, recognise
 from karat.modalities.codec import Contents
 from karat.modalities.relations import alone
+from karat.privacy import CODEC, Budget, Source, default_delta
 from karat.space import Grid, Space
 
 FEWEST = 32  # different records; fewer teach nothing
@@ -48,6 +49,7 @@ class Data:
     holdout: np.ndarray
     duplicates: int
     notes: tuple[str, ...] = ()
+    budget: Budget | None = None  # of privacy: what the codec spent of it
 
     @property
     def space(self) -> Space:
@@ -98,12 +100,16 @@ def load(
     holdout: float = 0.1,
     seed: int = 0,
     cache: Path | None = None,
+    codec: Codec | None = None,
+    epsilon: float | None = None,
 ) -> Data:
     """The data at a path or a database's address, or in a data frame, split; DataError when it cannot be learned from.
 
     options: what the kind of content knows, such as a table's schema; `size` is that of pictures. The publisher's split
     is kept where there is one. Otherwise a record's own content and `seed` decide its side, so that the same record
     falls on the same side whatever is added or taken away around it.
+    codec: one that was fitted to these data before.   epsilon: fit it with differential privacy, of which it spends the
+    share `privacy.CODEC`.
     """
     if not 0 < holdout < 1:
         raise FitError(f"holdout is {holdout}; a share between 0 and 1 is kept for the judge, usually 0.1.")
@@ -138,15 +144,20 @@ def load(
         raise DataError(f"{path} holds {found}; a generator needs about {WANTED}{different}. Add more.")
     sides = _occurrences(digests) if kind.repeats else digests
     train, aside, notes = _split(sides, unique, contents.holdout, holdout, seed, 20 if kind.repeats else HOLDOUT_FEWEST)
+    budget = None
+    if codec is None and epsilon is not None:
+        budget = Budget.of(epsilon, default_delta(len(train))).part(CODEC)
+        codec = kind.fit_discreetly(contents, train, budget, Source())
     return Data(
         path=path,
-        codec=kind.fit(contents, train),
+        codec=kind.fit(contents, train) if codec is None else codec,
         contents=contents,
         fingerprint=_fingerprint(kind, contents, digests),
         train=train,
         holdout=aside,
         duplicates=len(kept) - len(unique),
         notes=(*contents.facts.get("notes", ()), *notes, *_contradictions(contents.labels, kept)),
+        budget=budget,
     )
 
 
@@ -297,9 +308,8 @@ def _warnings(told: dict[str, Any]) -> list[str]:
     said = []
     different = told["train"] + told["holdout"]
     if different < WANTED:
-        said.append(
-            f"There are {different} {'rows' if told['near_duplicates'] is None else 'different records'}; a generator needs about {WANTED}."
-        )
+        what = "rows" if told["near_duplicates"] is None else "different records"
+        said.append(f"There are {different} {what}; a generator needs about {WANTED}.")
     if told["skipped"]:
         names = ", ".join(name for name, _ in told["skipped"][:3])
         said.append(

@@ -19,6 +19,7 @@ from karat.errors import DataError, DivergedError, FitError, RunError
 from karat.families.generator import Fitted, Learned
 from karat.modalities import Related
 from karat.modalities.sources import keep_frame
+from karat.privacy import default_delta, told
 from karat.recipe import Recipe
 from karat.run import Run
 from karat.worth.ledger import Ledger
@@ -61,7 +62,10 @@ def begin(
         out.mkdir(parents=True, exist_ok=True)
         data = keep_frame(data, out / "data.parquet")
     holdout = float(options.pop("holdout", 0.1))
-    found = load(data, options=options, holdout=holdout)
+    epsilon = options.pop("epsilon", None)
+    found = load(data, options=options, holdout=holdout, epsilon=epsilon)
+    if epsilon is not None:
+        own = [*own, f"model.epsilon={epsilon}", f"model.delta={default_delta(len(found.train))}"]
     spaces = found.codec.spaces
     chosen = recipes.load(recipes.first(type(spaces[0])) if recipe is None else recipe, own, family, spaces)
     if isinstance(found.codec, Related):
@@ -78,7 +82,7 @@ def begin(
             "id": uuid.uuid4().hex[:12], "version": __version__, "data": _lasting(found.path),
             "options": _absolute(options), "holdout": holdout, "fingerprint": found.fingerprint, "seed": seed,
             "recipe": chosen.to_dict(), "minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples,
-            "precision": None, "tensorboard": tensorboard, "classes": list(found.classes), "threads": threads,
+            "epsilon": epsilon, "precision": None, "tensorboard": tensorboard, "classes": list(found.classes), "threads": threads,
         },
     )  # fmt: skip
     with (
@@ -124,7 +128,10 @@ def again(run: Run) -> Data:
     spec = run.spec
     options = {"size": spec["size"]} if spec.get("size") is not None else {}
     try:
-        found = load(spec["data"], options=spec.get("options", options), holdout=spec.get("holdout", 0.1))
+        found = load(
+            spec["data"], options=spec.get("options", options), holdout=spec.get("holdout", 0.1),
+            codec=runner.load_codec(run),
+        )  # fmt: skip
     except DataError as error:
         raise RunError(f"the data of {run.path} cannot be read again: {error}") from None
     if found.fingerprint != spec["fingerprint"]:
@@ -192,6 +199,16 @@ def _fit(run: Run, found: Data, model: Fitted, plan: loop.Plan, entry: Any, cons
         run.update({"status": "interrupted"})
         raise
     run.update({"status": "trained", "step": 0, "seconds": seconds, "trained_samples": len(found.train)})
+    spent = getattr(model, "budget", None)
+    if spent is not None and found.budget is not None:
+        delta = default_delta(len(found.train))
+        total = told([found.budget, spent], delta)
+        run.put("privacy.json", {"epsilon": total[0], "delta": total[1], "asked": run.spec["epsilon"],
+                                 "codec": found.budget.to_dict(), "family": spent.to_dict()})  # fmt: skip
+        console.print(
+            f"differentially private: epsilon {total[0]:.4g}, delta {total[1]:.2g}, one row added or taken away; "
+            "what is public and what is not covered: docs/privacy.md", soft_wrap=True,
+        )  # fmt: skip
     console.print(f"fitted to {len(found.train):,} in {seconds:,.1f} s")
     _next(run, found, console)
     return run
@@ -223,7 +240,7 @@ def private(epsilon: float, recipe: str | None, family: str | None, changes: Seq
         raise FitError(
             f"--epsilon is kept by the recipe {PRIVATE} only; {recipe or family} promises nothing. Leave one of them out."
         )
-    return PRIVATE, [*changes, f"model.epsilon={epsilon}", f"data.epsilon={epsilon}"]
+    return PRIVATE, [*changes, f"data.epsilon={float(epsilon)}"]
 
 
 def data_options(changes: Sequence[str]) -> dict[str, Any]:

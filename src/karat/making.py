@@ -19,12 +19,12 @@ from torch import Tensor
 from karat import related
 from karat.errors import DataError, FitError, RunError
 from karat.families.generator import Generator
-from karat.modalities import Related, codec_named
+from karat.modalities import Related
 from karat.modalities.codec import Codec
 from karat.provenance.label import Label, label_record
 from karat.provenance.png import label_png, read_label
 from karat.run import Run, write_whole
-from karat.runner import load_model
+from karat.runner import load_codec, load_model
 
 ARRAYS = (".npy", ".npz")
 AT_ONCE = 50_000
@@ -120,12 +120,6 @@ def draw_rows(model: Generator, codec: Codec, n: int, wish: Wish, seed: int) -> 
         raise FitError("this recipe cannot fill in around given cells; trees, autoregressive and marginals can.")
     points = torch.cat([model.complete(part, rng).cpu() for part in asked.cells.to(model.device).split(AT_ONCE)])
     return asked.restore(codec.decode(points, model.space, chance))
-
-
-def load_codec(run: Run) -> Codec:
-    """The codec that was saved with the run."""
-    state = dict(run.get("codec.json"))
-    return codec_named(state.pop("name")).restore(state)
 
 
 def _asked(

@@ -23,6 +23,7 @@ from karat import doctor, training
 from karat.data import Data, batches
 from karat.errors import FitError, KaratError, RunError
 from karat.families.generator import Batches, Fitted, Generator, Learned
+from karat.modalities import codec_named
 from karat.modalities.cache import cache_folder
 from karat.modalities.codec import Codec
 from karat.nets import quick
@@ -151,6 +152,12 @@ def put(model: Generator, weights: dict[str, torch.Tensor]) -> None:
     except (RuntimeError, KeyError) as error:
         reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise RunError(f"the saved weights do not fit the recipe: {reason}") from None
+
+
+def load_codec(run: Run) -> Codec:
+    """The codec that was saved with the run."""
+    state = dict(run.get("codec.json"))
+    return codec_named(state.pop("name")).restore(state)
 
 
 def load_model(run: Run, codec: Codec, classes: int, device: torch.device) -> Generator:
