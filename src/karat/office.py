@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from karat import related
 from karat.assays import Finding, examine, find, look_at, references_tables
 from karat.assays.references import REFERENCES
 from karat.assays.sheet import Sheet
@@ -25,7 +26,7 @@ from karat.errors import FitError, RunError
 from karat.eyes import Eyes, open_eyes
 from karat.families.generator import Generator
 from karat.learning import again
-from karat.modalities import Codec, recognise
+from karat.modalities import Codec, Related, recognise
 from karat.report.page import Exhibits, Pair, write_report
 from karat.run import Run
 from karat.runner import choose_device, load_model
@@ -133,6 +134,10 @@ def reference(data: Data, name: str, n: int, seed: int) -> tuple[Made, Data]:
     codec, rng = data.codec, np.random.default_rng(seed)
     order = rng.permutation(data.holdout)
     source, kept = order[: len(order) // 2], np.sort(order[len(order) // 2 :])
+    if isinstance(codec, Related):
+        if name != "oracle":
+            raise FitError(f"the reference {name} is for one table; of related tables there is the oracle.")
+        return Made(data.contents.records[source], None, None), replace(data, holdout=kept)
     if isinstance(codec.viewed, Columns):
         drawn = references_tables.REFERENCES[name][0](
             _sheet(codec, data.records("train")), _sheet(codec, data.contents.records[source]), min(n, len(source)), rng,
@@ -162,6 +167,8 @@ def judge_records(
     if isinstance(data.codec.viewed, Columns):
         if pretrained is not None:
             raise FitError("--eyes are for pictures; a table is judged by its columns. Leave them out.")
+        if isinstance(data.codec, Related):
+            return related.judge(data, made.records, target, seed), "columns"
         rows = [data.records("train"), data.records("holdout"), made.records]
         train, unseen, shown = (_sheet(data.codec, part) for part in rows)
         aim = data.target if target is None else target
@@ -223,9 +230,13 @@ def of_run(run: Run, n: int, seed: int, target: str | None, pretrained: Path | N
     """The assay of `n` records drawn from a finished run, beside the data that it learned from."""
     spec = run.spec
     data = again(run)
-    model = load_model(run, data.codec, len(data.classes), choose_device("auto"))
     # unlike the seed of `make`, so that the same pictures are not judged and shipped
-    made = draw(model, data, n, seed + 1_000_003)
+    unlike = seed + 1_000_003
+    if isinstance(data.codec, Related):
+        made = Made(related.made_by(data.codec, related.load(run, data.codec), n, unlike), None, True)
+    else:
+        model = load_model(run, data.codec, len(data.classes), choose_device("auto"))
+        made = draw(model, data, n, unlike)
     findings, judge = judge_records(data, made, seed=seed, target=target, pretrained=pretrained)
     name, family = spec["recipe"]["name"], spec["recipe"]["family"]
     source = f"--family {family}" if family.endswith(".py") else f"--recipe {name}"
