@@ -20,6 +20,7 @@ LEVELS = 250  # choices that a boosted tree tells apart, the commonest; it takes
 TREES = 50  # of boosting that is taught to predict a column, at twice the usual rate
 RATE = 0.2
 FOREST = 10
+MANY = 64
 CLASSES = 20  # that a target may have, the commonest; the others are one
 
 
@@ -32,7 +33,7 @@ class Features:
 
     @property
     def categorical(self) -> list[bool]:
-        return [code is not None for code in self.codes]
+        return self.flags()
 
     def of(self, sheet: Sheet, without: int | None = None) -> np.ndarray:
         """float64 [n, columns], without the column `without` of the sheet."""
@@ -44,7 +45,9 @@ class Features:
         return np.stack(parts, 1) if parts else np.zeros((len(sheet), 0))
 
     def flags(self, without: int | None = None) -> list[bool]:
-        return [code is not None for j, code in zip(self.columns, self.codes, strict=True) if j != without]
+        """Which of them a boosted tree is told to be choices: none where there are more than `MANY`, as each costs it time."""
+        told = sum(code is not None for code in self.codes) <= MANY
+        return [told and code is not None for j, code in zip(self.columns, self.codes, strict=True) if j != without]
 
 
 def features(sheets: Sequence[Sheet], most: int = 10_000) -> Features:
