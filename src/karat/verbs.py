@@ -215,7 +215,7 @@ def assay(
         if real is not None or made is not None:
             raise FitError("give either a run, or --real with --made, not both.")
         opened = run if isinstance(run, Run) else Run.open(Path(run))
-        folder = opened.path / "report" if out is None else out
+        folder = opened.path / "report" if out is None else Path(out)
         declared = find(prices, [opened.path, Path.cwd()])
         ledger = Ledger(opened.path / "ledger.jsonl", declared)
         with ledger.entry("assay"):
@@ -223,7 +223,7 @@ def assay(
     else:
         if real is None or made is None:
             raise FitError("say what to assay: `karat assay RUN`, or `karat assay --real DATA --made SAMPLES`.")
-        folder = Path("assay") if out is None else out
+        folder = Path("assay") if out is None else Path(out)
         declared = find(prices, [Path.cwd()])
         ledger = Ledger(folder / "ledger.jsonl", declared)
         with ledger.entry("assay"):

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from karat.errors import DataError, FitError
-from karat.modalities import relations, schema, sequences, values
+from karat.modalities import fragments, relations, schema, sequences, values
 from karat.modalities.codec import Asked, Codec, Contents
 from karat.modalities.coding import flat, present
 from karat.modalities.columns import Schema
@@ -285,7 +285,7 @@ class Related(Codec):
         """Some rows of each table, those of the first records."""
         out = []
         for name, table in records[:20].tables.items():
-            out.append(f"<p><b>{name}</b></p>".encode() + self.tables[name].sheet(table, columns))
+            out.append(f"<p><b>{fragments.escaped(name)}</b></p>".encode() + self.tables[name].sheet(table, columns))
         return b"".join(out)
 
     def state(self) -> dict[str, Any]:

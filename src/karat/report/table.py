@@ -79,14 +79,16 @@ class TableView:
 def views(findings: Sequence[Finding], kinds: Mapping[str, str]) -> list[TableView]:
     """A view of each table that findings speak of, none where there is none. `kinds`: what each column holds, where known.
 
-    Where there are several tables, the name of each stands before the names of its findings.
+    Where there are several tables, the name of each stands before the names of its findings, and in `kinds` before those
+    of its columns with a point between.
     """
     out = []
     for f in findings:
         name = f.name.removesuffix(SHAPES)
         if name != f.name and "columns" in f.detail:
             mine = [replace(g, name=g.name.removeprefix(name)) for g in findings if g.name.startswith(name)]
-            out.append(_view(name.strip(), mine, kinds))
+            known = {**kinds, **{k.removeprefix(f"{name.strip()}."): v for k, v in kinds.items()}} if name else kinds
+            out.append(_view(name.strip(), mine, known))
     return out
 
 
