@@ -24,6 +24,12 @@ Draw = Callable[[str, np.ndarray], np.ndarray]  # a chain's name and its given c
 
 AGAIN = 8  # draws of a time behind the last one seen, or of a row that breaks a rule
 CANDIDATES = 64  # rows of another parent among which one is chosen
+TURNS = 100  # in which they are chosen; how often each was is counted anew before each
+LOAD, FULL = (
+    0.3,
+    3.0,
+)  # what being chosen as often as is due weighs, beside a category that differs (1); at most so often
+FLAT = 0.1  # of the mean count that is added to each, so that none is out of reach
 
 
 @dataclass
@@ -241,31 +247,38 @@ class Unfolding:
         self.tables[name] = pa.table(out)
 
     def _choose(self, relation: Relation, wanted: pa.Table, gone: np.ndarray) -> None:
-        """A row of the other parent for each row: the nearest to what its chain drew, of some drawn as often as they are wanted."""
+        """A row of the other parent for each row: of some, the nearest to what its chain drew.
+
+        One that was chosen more often than its own count of children says counts as further away.
+        """
         other, n = self.tables[relation.parent], len(wanted)
         keys = flat(other[relation.key])
+        counts = np.maximum(self.counts.get(relation, np.ones(len(other))), 0).astype(np.float64)
+        share = (counts + FLAT * counts.mean() + 1e-9) / (counts + FLAT * counts.mean() + 1e-9).sum()
+        used = np.zeros(len(other))
+        rows = self.rng.permutation(np.flatnonzero(~gone))
         if not len(other):
-            gone = np.ones(n, bool)
-        counts = self.counts.get(relation)
-        weight = np.ones(len(other)) if counts is None or not counts.sum() else counts.astype(np.float64)
+            rows, gone = rows[:0], np.ones(n, bool)
         picked = np.zeros(n, np.int64)
-        columns = [(borrowed_name(relation, c), c) for c in self.steps[relation.child].borrowed[relation.column]]
         pairs = []
-        for mine, theirs in columns:
-            kind = self.wholes[relation.parent].layout.columns[theirs].kind
-            pairs.append(_comparable(flat(wanted[mine]), flat(other[theirs]), kind in NUMBERS))
-        for rows in np.array_split(np.arange(n), max(1, n // 20_000)):
-            if gone.all() or not len(rows):
+        for column in self.steps[relation.child].borrowed[relation.column]:
+            kind = self.wholes[relation.parent].layout.columns[column].kind
+            mine = flat(wanted[borrowed_name(relation, column)])
+            pairs.append(_comparable(mine, flat(other[column]), kind in NUMBERS))
+        for few in np.array_split(rows, max(1, min(len(rows), TURNS))):
+            if not len(few):
                 break
-            shown = self.rng.choice(len(other), (len(rows), min(CANDIDATES, 4 * len(other))), p=weight / weight.sum())
-            apart = self.rng.random(shown.shape) * 1e-6
+            shown = self.rng.choice(len(other), (len(few), min(CANDIDATES, 4 * len(other))), p=share)
+            load = np.minimum(used / (share * max(used.sum(), 1)), FULL)
+            apart = self.rng.random(shown.shape) * 1e-6 + LOAD * load[shown]
             for a, b, number in pairs:
                 if number:
-                    gap = np.abs(a[rows, None] - b[shown])
-                    apart += np.where(np.isnan(gap), np.isnan(a[rows, None]) != np.isnan(b[shown]), gap)
+                    gap = np.abs(a[few, None] - b[shown])
+                    apart += np.where(np.isnan(gap), np.isnan(a[few, None]) != np.isnan(b[shown]), gap)
                 else:
-                    apart += a[rows, None] != b[shown]
-            picked[rows] = shown[np.arange(len(rows)), apart.argmin(1)]
+                    apart += a[few, None] != b[shown]
+            picked[few] = shown[np.arange(len(few)), apart.argmin(1)]
+            used += np.bincount(picked[few], minlength=len(other))
         table = self.tables[relation.child]
         place = table.column_names.index(relation.column)
         column = keys_of(keys, np.where(gone, -1, picked))
