@@ -107,35 +107,44 @@ class CodeTree:
         tree.classifiers = classifiers
         return tree
 
-    def _right(self, fork: int, features: np.ndarray) -> np.ndarray:
+    def _right(self, fork: int, different: np.ndarray, which: np.ndarray) -> np.ndarray:
+        """The chance of the right half [n] for rows whose features are `different[which]`; like rows are asked for once."""
         model = int(self.model[fork])
         if model < 0:
-            return np.full(len(features), self.chance[fork], np.float64)
-        told: np.ndarray = self.classifiers[model].predict(features, num_threads=1, predict_disable_shape_check=True)
-        return told
+            return np.full(len(which), self.chance[fork], np.float64)
+        asked = np.zeros(len(different), bool)
+        asked[which] = True
+        told = np.empty(len(different))
+        told[asked] = self.classifiers[model].predict(different[asked], num_threads=1, predict_disable_shape_check=True)
+        return np.asarray(told[which])
 
     def draw(self, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A code for each row of `features` [n, f]."""
         out = np.zeros(len(features), np.int64)
-        waiting = [(0, np.arange(len(features)))] if len(self.middle) else []
+        if not len(self.middle):
+            return out
+        different, which = _different(features)
+        waiting = [(0, np.arange(len(features)))]
         while waiting:
             fork, rows = waiting.pop()
             if fork < 0:
                 out[rows] = -1 - fork
             elif len(rows):
-                right = rng.random(len(rows)) < self._right(fork, features[rows])
+                chance = self._right(fork, different, which[rows])
+                right = rng.random(len(rows)) < chance
                 waiting += [(int(self.left[fork]), rows[~right]), (int(self.right[fork]), rows[right])]
         return out
 
     def likelihood(self, features: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """The chance float64 [n] of `codes` [n] given `features` [n, f]."""
         out = np.ones(len(features))
+        different, which = _different(features)
         waiting = [(0, np.arange(len(features)))] if len(self.middle) else []
         while waiting:
             fork, rows = waiting.pop()
             if fork < 0 or not len(rows):
                 continue
-            chance, right = self._right(fork, features[rows]), codes[rows] >= self.middle[fork]
+            chance, right = self._right(fork, different, which[rows]), codes[rows] >= self.middle[fork]
             out[rows] *= np.where(right, chance, 1 - chance)
             waiting += [(int(self.left[fork]), rows[~right]), (int(self.right[fork]), rows[right])]
         return out
@@ -170,6 +179,19 @@ class CodeTree:
             assert boosters is not None
             tree.classifiers.append(boosters.Booster(model_str=text))
         return tree
+
+
+def _different(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different rows among `features` [n, f], told apart by a hash of 64 bits, and which of them each row is."""
+    odd = np.random.Philox(0).random_raw(features.shape[1]) | np.uint64(1)
+    mixed = (
+        (features.astype(np.int64).view(np.uint64) * odd).sum(1, dtype=np.uint64)
+        if features.shape[1]
+        else np.zeros(len(features), np.uint64)
+    )
+    mixed = (mixed ^ (mixed >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
+    _, first, which = np.unique(mixed, return_index=True, return_inverse=True)
+    return features[first], which
 
 
 def _boost(features: np.ndarray, right: np.ndarray, nominal: list[int], how: Boosting) -> Any:
