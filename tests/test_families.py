@@ -87,6 +87,7 @@ DIFFUSION: list[dict[str, Any]] = [
     {"parametrisation": "edm", "steps": 1},
     {"net": "mlp"},
     {"latent": True, "cells": 4, "vae": LEAST["vae"]},
+    {"latent": True, "cells": 4, "conditional": False, "source": "mixture", "vae": LEAST["vae"]},
     {"latent": True, "parametrisation": "edm", "vae": LEAST["vae"]},
     {"latent": True, "parametrisation": "ddpm", "sampler": "ddim", "vae": LEAST["vae"], "conditional": False},
     {"latent": True, "guidance": 2.0, "vae": {**LEAST["vae"], "prior": "standard"}},
