@@ -244,10 +244,11 @@ def peer_row(python: str, peer: str, task: Task, seed: int, seconds: float | Non
     return answer | {"whole": spent.cpu - answer["aside"], "speed": answer["rows"] / max(answer["make"], 1e-3)}
 
 
-def place_in_table(key: tuple[str, str]) -> tuple[bool, bool, bool]:
-    """Karat first, then peers, then the references; defaults before budgets."""
+def place_in_table(key: tuple[str, str]) -> tuple[bool, bool, float]:
+    """Karat first, then peers, then the references; defaults before budgets, small before large."""
     who, budget = key
-    return who in (FLOOR, CEILING), not who.startswith("karat "), budget != "default"
+    size = float(budget) if budget.replace(".", "", 1).isdigit() else math.inf if budget == "equal" else 0.0
+    return who in (FLOOR, CEILING), not who.startswith("karat "), size
 
 
 class Bench:
@@ -354,7 +355,7 @@ def figures(bench: Bench, label: str) -> str:
     for who, budget, rows in bench.groups(label):
         cells = [cell(rows, form, measure) for _, form, measure in COLUMNS]
         lines.append(f"| {who} | {budget} | {len(rows)} | {' | '.join(cells)} |")
-    some = next((row for row in bench.rows if row["table"] == label), None)
+    some = next((row for row in bench.rows if row["table"] == label and row["who"] == CEILING), None)
     if some is not None:
         lines += ["", f"Trained on real rows: {some['scores']['trtr']:.3f}. Copies among unseen real rows: "]
         lines[-1] += f"{100 * some['scores']['copy_rate_holdout']:.2f} %."
