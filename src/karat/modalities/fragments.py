@@ -19,14 +19,12 @@ def sheet(rows: pa.Table, hidden: Collection[str]) -> bytes:
     return f'<table class="sheet"><thead><tr>{_head(rows)}</tr></thead><tbody>{body}</tbody></table>'.encode()
 
 
-def beside(
-    made: pa.Table, real: pa.Table, hidden: Collection[str], apart: Collection[str], told: Sequence[str]
-) -> bytes:
+def beside(made: pa.Table, real: pa.Table, hidden: Collection[str], told: Sequence[str]) -> bytes:
     """Row i of `made` over row i of `real` (both printed), under the line `told[i]`; cells that differ are marked.
 
-    Columns in `hidden` are masked; they and those in `apart` (made anew, so that they always differ) are not compared.
+    Columns in `hidden` are masked and not compared.
     """
-    compared = [name not in hidden and name not in apart for name in made.column_names[:WIDEST]]
+    compared = [name not in hidden for name in made.column_names[:WIDEST]]
     compared += [False] * (len(made.column_names) > WIDEST)
     blocks = []
     for ours, theirs, says in zip(_rows(made, hidden), _rows(real, hidden), told, strict=True):

@@ -425,9 +425,12 @@ class Tables(Codec):
         return fragments.sheet(self.printed(records[:SHOWN]), self._hidden)
 
     def beside(self, made: Table, real: Table, told: Sequence[str]) -> bytes:
-        """Made rows [n] over real ones [n] with the cells that differ marked, as one HTML table; `told` [n] over each pair."""
-        anew = {column.name for column in self.schema.columns if column.made}
-        return fragments.beside(self.printed(made), self.printed(real), self._hidden, anew, told)
+        """Made rows [n] over real ones [n] with the cells that differ marked, as one HTML table; `told` [n] over each pair.
+
+        What is made anew always differs: it is masked as what is sensitive is.
+        """
+        hidden = self._hidden | {column.name for column in self.schema.columns if column.made}
+        return fragments.beside(self.printed(made), self.printed(real), hidden, told)
 
     @property
     def _hidden(self) -> set[str]:

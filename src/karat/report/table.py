@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the assays need torch; money and pages do not
 CARDS = 30  # columns that are drawn; the others are folded away
 BARS = 7  # values of a column that are drawn, at most
 ROWS = 10  # of a list
+SURE, LEAST = 5.0, 0.01  # standard errors, and share of rows, by which a rate of missing cells is off
 SHAPES = "column shapes"  # the finding that makes a table of what it speaks of
 
 
@@ -110,11 +111,10 @@ def _view(name: str, findings: Sequence[Finding], kinds: Mapping[str, str]) -> T
         _signs(_detail(found, "two-sample auc")),
         _lost(found),
         tuple(
-            Row(" and ".join(r["columns"]), r["made"], r["real"], abs(r["z"]) > 5)
-            for key in ("columns", "pairs")
-            for r in _detail(found, "missingness").get(key, ())[:ROWS]
-            if len(r["columns"]) == 1 or abs(r["z"]) > 5
-        ),
+            Row(" and ".join(r["columns"]), r["made"], r["real"], r["off"])
+            for r in sorted(_holes(found), key=lambda r: not r["off"])
+            if len(r["columns"]) == 1 or r["off"]
+        )[: 2 * ROWS],
         tuple(
             Row(r["column"], r["made"], r["real"], r["off"], r["grain"])
             for r in _detail(found, "formatting").get("columns", ())[:ROWS]
@@ -133,7 +133,7 @@ def _detail(found: Mapping[str, Finding], name: str) -> Mapping[str, Any]:
 
 def _cards(found: Mapping[str, Finding], kinds: Mapping[str, str]) -> tuple[Card, ...]:
     detail = _detail(found, SHAPES)
-    off = set(detail.get("off", ()))
+    off = set(detail.get("off", ())) | {r["columns"][0] for r in _holes(found) if r["off"] and len(r["columns"]) == 1}
     lost = {(c["column"], c["value"]) for c in _detail(found, "missing classes").get("categories", ())}
     out = []
     for c in detail["columns"]:
@@ -141,7 +141,20 @@ def _cards(found: Mapping[str, Finding], kinds: Mapping[str, str]) -> tuple[Card
         chart = None if c["bins"] is None else _chart(c, kind, {value for column, value in lost if column == c["name"]})
         missing = c["missing"]["made"], c["missing"]["real"]
         out.append(Card(c["name"], kind, c["score"], c["real score"], missing, c["name"] in off, chart))
-    return tuple(out)
+    return tuple(sorted(out, key=lambda c: (not c.off, -_gap(c))))
+
+
+def _gap(card: Card) -> float:
+    """The share of rows by which a column is off, by its shape or by what is missing, beyond what real rows are."""
+    shape = 0.0 if card.score is None or card.real is None else card.real - card.score
+    return max(shape, abs(card.missing[0] - card.missing[1]))
+
+
+def _holes(found: Mapping[str, Finding]) -> list[dict[str, Any]]:
+    """Columns with missing cells, and pairs of them; off where chance is no explanation."""
+    detail = _detail(found, "missingness")
+    rows = [r for key in ("columns", "pairs") for r in detail.get(key, ())]
+    return [{**r, "off": abs(r["z"]) > SURE and abs(r["made"] - r["real"]) > LEAST} for r in rows]
 
 
 def _chart(c: Mapping[str, Any], kind: str, lost: set[str]) -> Markup:
