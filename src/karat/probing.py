@@ -43,6 +43,8 @@ def estimates(data: Data, prices: Prices, *, measure: bool) -> list[dict[str, An
             "fits": True,
             "why": "",
         }
+        if isinstance(data.codec, Related) and not related.fits(chosen):
+            continue
         try:
             space = runner.meet(chosen, data.codec)
         except FitError:  # a recipe for another kind of content
@@ -54,8 +56,6 @@ def estimates(data: Data, prices: Prices, *, measure: bool) -> list[dict[str, An
                 out.append({**row, "fits": False, "why": str(error)})
             continue
         if isinstance(data.codec, Related):
-            if not related.fits(chosen):
-                continue
             row |= related.measure(data, chosen, prices) if measure else {}
         elif measure and isinstance(model, Learned):
             row |= _measure(data, chosen, model, device, prices)

@@ -207,13 +207,18 @@ def judge(data: Data, made: Database, target: str | None, seed: int) -> list[Fin
                 k: v for k, v in finding.detail.items() if k not in ("pairs", "same")
             }  # rows of a table are no records here
             out.append(replace(finding, name=f"{name} {finding.name}", detail=detail))
+    return [*out, *ties(data, made, seed)]
+
+
+def ties(data: Data, made: Database, seed: int) -> list[Finding]:
+    """How well the tables hang together: children per parent, keys, parent with child, a row with the one before it."""
+    codec, out = data.codec, list[Finding]()
+    assert isinstance(codec, Related)
+    train, unseen = data.records("train"), data.records("holdout")
     for relation in codec.relations:
         where = f"{relation.child} {relation.column}"
-        real = (
-            float((data.contents.records.links[relation] < 0).mean())
-            if len(data.contents.records.tables[relation.child])
-            else 0.0
-        )
+        links = data.contents.records.links[relation]
+        real = float((links < 0).mean()) if len(links) else 0.0
         out.append(_dangling(where, made, relation, real))
         if not relation.makes:
             out += _together(where, codec, train, unseen, made, relation, seed)

@@ -87,6 +87,16 @@ class Database:
         kept = {name: table[np.flatnonzero(taken[self.units[name]])] for name, table in self.tables.items()}
         return Database(kept, self.relations, self.facts)
 
+    def closed(self, rows: np.ndarray) -> Database:
+        """The records `rows` and those that they refer to, so that no key leads nowhere that did not."""
+        taken = np.zeros(len(self), bool)
+        taken[rows] = True
+        for r in self.relations:
+            if not r.makes:
+                link = self.links[r][taken[self.units[r.child]]]
+                taken[self.units[r.parent][link[link >= 0]]] = True
+        return self[np.flatnonzero(taken)]
+
     def __iter__(self) -> Iterator[Database]:
         return (self[i : i + 1] for i in range(len(self)))
 
