@@ -124,10 +124,11 @@ def read_made(data: Data, path: Any) -> Made:
     return Made(records, labels, None)
 
 
-def reference(data: Data, name: str, n: int, seed: int) -> tuple[Made, Data]:
+def reference(data: Data, name: str, n: int, seed: int, target: str | None = None) -> tuple[Made, Data]:
     """What the reference generator `name` makes, and the data without the unseen records that it was given.
 
     Half of the unseen records are the generator's source; the judge keeps the other half, which no generator has seen.
+    target: the column that the shuffler of a table permutes.
     """
     if name not in REFERENCES:
         raise FitError(f"no reference {name!r}; there are: {', '.join(REFERENCES)}.")
@@ -141,7 +142,7 @@ def reference(data: Data, name: str, n: int, seed: int) -> tuple[Made, Data]:
     if isinstance(codec.viewed, Columns):
         drawn = references_tables.REFERENCES[name][0](
             _sheet(codec, data.records("train")), _sheet(codec, data.contents.records[source]), min(n, len(source)), rng,
-            data.target,
+            data.target if target is None else target,
         )  # fmt: skip
         return Made(codec.unview(torch.from_numpy(drawn.values)), None, None), replace(data, holdout=kept)
     labels = data.contents.labels
@@ -284,7 +285,7 @@ def of_files(
     """The assay of anybody's samples, or of a reference generator, beside the data at `real`."""
     data = load(real, options=options)
     if isinstance(made, str | Path) and str(made).startswith("reference:"):
-        drawn, data = reference(data, str(made).removeprefix("reference:"), n, seed)
+        drawn, data = reference(data, str(made).removeprefix("reference:"), n, seed, target)
     else:
         drawn = read_made(data, made)
     findings, judge = judge_records(data, drawn, seed=seed, target=target, pretrained=pretrained)
