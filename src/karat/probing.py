@@ -45,6 +45,8 @@ def estimates(data: Data, prices: Prices, *, measure: bool) -> list[dict[str, An
         }
         if isinstance(data.codec, Related) and not related.fits(chosen):
             continue
+        if chosen.suits and type(data.codec.spaces[0]).__name__ not in chosen.suits:
+            continue
         try:
             space = runner.meet(chosen, data.codec)
         except FitError:  # a recipe for another kind of content

@@ -21,7 +21,7 @@ from karat.errors import FitError
 from karat.space import Fields, Space
 
 FOLDER = Path(__file__).parent / "recipes"
-KEYS = ("family", "title", "about", "needs", "first_for", "model", "train", "fields")
+KEYS = ("family", "title", "about", "needs", "suits", "first_for", "model", "train", "fields")
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Recipe:
     needs: tuple[str, ...] = ()  # "labels": only for data that has them
     title: str = ""  # what it is in a few words
     first_for: str = ""  # the type of space for whose content it is the default
+    suits: tuple[str, ...] = ()  # types of space for whose content `look` proposes it; () for all that it can meet
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -60,6 +61,7 @@ class Recipe:
             "needs": list(self.needs),
             "title": self.title,
             "first_for": self.first_for,
+            "suits": list(self.suits),
         }
 
     @staticmethod
@@ -73,6 +75,7 @@ class Recipe:
             tuple(d["needs"]),
             d.get("title", ""),
             d.get("first_for", ""),
+            tuple(d.get("suits", ())),
         )
 
 
@@ -132,6 +135,7 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None, spac
         tuple(table.get("needs", ())),
         table.get("title", ""),
         table.get("first_for", ""),
+        tuple(table.get("suits", ())),
     )
     config(recipe)  # refuses unknown settings before anything is read
     return recipe

@@ -23,6 +23,7 @@ from karat.space import Codes, Space
 
 COARSE = 64  # values of a column that are compared with those of another for pairs that never meet
 REDRAWS = 6
+ENOUGH = 60  # rows of a group that is narrow only because its range is
 CROWD = 32  # rows given the same, whose candidates are pooled
 AT_ONCE = 400_000
 
@@ -331,7 +332,7 @@ def _features(cells: np.ndarray, parents: list[int], nominal: np.ndarray) -> np.
 
 def _groups(codes: np.ndarray, size: int, ordered: bool, most: int) -> np.ndarray:
     """The group [size] of each code: itself where there are at most `most`; else the commonest and a rest, or, in order,
-    ranges of at most that share of the mass and of the codes, of which there are at most twice `most`."""
+    ranges of at most that share of the mass, and of the codes where enough rows are left; at most twice `most`."""
     if size <= most:
         return np.arange(size)
     if not ordered:
@@ -339,7 +340,8 @@ def _groups(codes: np.ndarray, size: int, ordered: bool, most: int) -> np.ndarra
     mass = np.bincount(codes, minlength=size)
     out, group, held, first = np.zeros(size, np.int64), 0, 0.0, 0
     for code, many in enumerate(mass.tolist()):
-        if held and (held + many > len(codes) / most or code - first >= size / most):
+        wide = held >= ENOUGH and code - first >= size / most
+        if held and (wide or held + many > len(codes) / most):
             group, held, first = group + 1, 0.0, code
         out[code], held = group, held + many
     return out
