@@ -138,7 +138,7 @@ def reference(data: Data, name: str, n: int, seed: int, target: str | None = Non
     if isinstance(codec, Related):
         if name != "oracle":
             raise FitError(f"the reference {name} is for one table; of related tables there is the oracle.")
-        return Made(data.contents.records[source], None, None), replace(data, holdout=kept)
+        return Made(data.contents.records.closed(source), None, None), replace(data, holdout=kept)
     if isinstance(codec.viewed, Columns):
         drawn = references_tables.REFERENCES[name][0](
             _sheet(codec, data.records("train")), _sheet(codec, data.contents.records[source]), min(n, len(source)), rng,
