@@ -135,6 +135,7 @@ def _cards(found: Mapping[str, Finding], kinds: Mapping[str, str]) -> tuple[Card
     detail = _detail(found, SHAPES)
     off = set(detail.get("off", ())) | {r["columns"][0] for r in _holes(found) if r["off"] and len(r["columns"]) == 1}
     lost = {(c["column"], c["value"]) for c in _detail(found, "missing classes").get("categories", ())}
+    off |= {column for column, _ in lost}
     out = []
     for c in detail["columns"]:
         kind = kinds.get(c["name"], c["kind"])
@@ -179,7 +180,9 @@ def _few(
     names: list[str], made: list[float], real: list[float], lost: set[str]
 ) -> list[tuple[str, float, float, bool]]:
     """The commonest values and those furthest off, in the order of the training rows; the rest as one."""
-    gaps = sorted(range(len(names)), key=lambda i: (names[i] not in lost, -abs(made[i] - real[i])))
+    gaps = sorted(
+        range(len(names)), key=lambda i: (names[i] == "others", names[i] not in lost, -abs(made[i] - real[i]))
+    )
     most = len(names) if len(names) <= BARS else BARS - 1
     keep = sorted([*dict.fromkeys([*range(min(BARS - 3, len(names))), *gaps])][:most])
     rows = [(names[i], made[i], real[i], names[i] in lost) for i in keep]
