@@ -48,7 +48,8 @@ class Mixture(nn.Module):
         inverse = torch.linalg.solve_triangular(
             self.scale, torch.eye(z.shape[1], device=z.device).expand_as(self.scale), upper=False
         )
-        return (inverse[which] @ (z - self.mean[which])[:, :, None])[:, :, 0]
+        seen: Tensor = (inverse[which] @ (z - self.mean[which])[:, :, None])[:, :, 0]
+        return seen
 
     def place(self, which: Tensor, noise: Tensor) -> Tensor:
         """Standard normal `noise` [n, d] as draws from the components `which` [n]."""
