@@ -357,3 +357,59 @@ def test_who_stands_where_among_the_rows_of_a_parent() -> None:
     assert family.left.tolist() == [1, 0, 2, 0, 0]
     assert family.before.tolist() == [2, -1, -1, -1, 0]
     assert family.size.tolist() == [1, 3, 0]
+
+
+def test_small_lists_refer_to_themselves_and_one_to_one_tables_are_made(tmp_path: Path) -> None:
+    there = tmp_path / "firm"
+    there.mkdir()
+    _save(there / "departments.csv", ["id", "title"], [[i, f"T{i}"] for i in range(1, 6)])
+    _save(there / "employees.csv", ["id", "chief", "department_id", "pay"],
+          [[i, "" if i < 3 else i // 3, i % 5 + 1, 1000 + 100 * (i % 5)] for i in range(1, 200)])  # fmt: skip
+    _save(there / "badges.csv", ["employee_id", "colour"], [[i, "rb"[i % 2]] for i in range(1, 200, 3)])
+    toml = tmp_path / "firm.toml"
+    toml.write_text('[[relation]]\nchild = "employees"\ncolumn = "chief"\nparent = "employees"\nkey = "id"\n')
+    run = karat.train(there, schema=toml, out=tmp_path / "run", threads=1)
+    karat.make(run, n=60, out=tmp_path / "made", threads=1)
+    made = tables(tmp_path / "made")
+    assert len(made["employees"]["id"]) == 60 and len(made["departments"]["id"]) == 5
+    assert np.isin(made["employees"]["department_id"], made["departments"]["id"]).all()
+    chiefs = [c for c in made["employees"]["chief"].tolist() if c is not None]
+    assert chiefs and np.isin(chiefs, made["employees"]["id"]).all()
+    assert np.isin(made["badges"]["employee_id"], made["employees"]["id"]).all()
+    assert len(np.unique(made["badges"]["employee_id"])) == len(made["badges"]["employee_id"])
+
+
+def test_a_rule_and_a_missing_pattern_hold_in_a_sequence(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows: list[list[Any]] = []
+    for i in range(120):
+        at = np.datetime64("2024-01-01T08:00:00") + int(rng.integers(0, 10**6))
+        for _ in range(rng.integers(1, 8)):
+            at = at + int(rng.integers(60, 90_000))
+            low = int(rng.integers(0, 50))
+            rows.append([f"M{i}", str(at), low, low + int(rng.integers(1, 9)), "" if i % 3 == 0 else "ok"])
+    _save(tmp_path / "log.csv", ["machine", "at", "low", "high", "state"], rows)
+    (tmp_path / "log.toml").write_text('[[constraint]]\nrule = "low < high"\n')
+    run = karat.train(tmp_path / "log.csv", set=["data.entity=machine", "data.order=at"], schema=tmp_path / "log.toml",
+                      out=tmp_path / "run", threads=1)  # fmt: skip
+    karat.make(run, n=100, out=tmp_path / "made.csv", threads=1)
+    made = columns(tmp_path / "made.csv")
+    assert (made["low"] < made["high"]).all()
+    for name in np.unique(made["machine"]):
+        own = made["machine"] == name
+        assert (np.diff(made["at"][own].astype("datetime64[s]")) >= np.timedelta64(0)).all()
+        assert len(np.unique(made["state"][own])) == 1
+
+
+def test_tables_that_karat_did_not_make_are_brought_to_the_form_of_the_real_ones(
+    folder: Path, run: Run, tmp_path: Path
+) -> None:
+    karat.make(run, n=30, out=tmp_path / "made", threads=1)
+    found = load(folder)
+    theirs = Related.read(tmp_path / "made", {}).records
+    brought = found.codec.conform(theirs)
+    assert isinstance(brought, Database) and [r.text for r in brought.relations] == [
+        r.text for r in found.contents.records.relations
+    ]
+    with pytest.raises(DataError, match="one table was given"):
+        found.codec.conform(Tables.read(tmp_path / "made" / "orders.csv", {}).records)

@@ -58,7 +58,7 @@ class Chains:
         """Fits every chain to its rows [n, columns]; a random choice of very many."""
         for i, (name, model) in enumerate(self.models.items()):
             points = lessons[name]
-            if points.shape[1] == self.given[name]:
+            if not len(points):
                 continue
             if len(points) > FITTED_MOST:
                 few = np.random.default_rng([seed, i]).choice(len(points), FITTED_MOST, replace=False)

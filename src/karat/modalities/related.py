@@ -36,7 +36,8 @@ class Related(Codec):
     """Tables that refer to each other. Records are `Database`s: a record is a root row with its descendants.
 
     tables: of each one, all columns, as a judge and the rows after it see it.   steps: what is learned of each.
-    rows: how many rows each root table had for one of the first.   orphans: rows without a parent for each with one.
+    rows: how many rows each root table had for one of the first.   lists: root tables that are only referred to, and their
+    rows: a list of goods is as long whoever buys them.   orphans: rows without a parent for each with one.
     single: the schema of the one file whose rows were parted into entities, where it was one.
     """
 
@@ -53,6 +54,7 @@ class Related(Codec):
     steps: Mapping[str, Steps]
     rows: Mapping[str, float]
     orphans: Mapping[str, float]
+    lists: Mapping[str, int]
     single: Schema | None = None
 
     @classmethod
@@ -120,7 +122,10 @@ class Related(Codec):
         for name, r in made.items():
             link = data.links[r]
             orphans[name] = float((link < 0).sum()) / max(1, int((link >= 0).sum()))
-        return cls(wholes, data.relations, steps, rows, orphans, data.facts)
+        alone = [name for name in roots[1:] if any(r.parent == name for r in data.relations)]
+        alone = [name for name in alone if not any(r.parent == name for r in made.values())]
+        lists = {name: len(data.tables[name]) for name in alone}
+        return cls(wholes, data.relations, steps, rows, orphans, lists, data.facts)
 
     # What the chains learn, and how they make ------------------------------------------------------------------------
 
@@ -182,9 +187,9 @@ class Related(Codec):
         return sequences.distance(column, known.when[rows] - base[records.links[steps.maker][rows]])[1]
 
     def make(self, draw: Draw, n: int, rng: np.random.Generator, asked: Asked | None = None) -> Database:
-        """A database of `n` rows of the first table, and of what hangs on them; other roots in proportion."""
+        """A database of `n` rows of the first table, and of what hangs on them; other roots in proportion, lists whole."""
         n = n if asked is None else len(asked.cells)
-        roots = {name: max(1, round(n * share)) if i else n for i, (name, share) in enumerate(self.rows.items())}
+        roots = {name: self.lists.get(name, max(1, round(n * share))) for name, share in self.rows.items()}
         work = Unfolding(self.tables, self.steps, self.relations, draw, rng)
         return work.run(roots, self.orphans, asked)
 
@@ -292,7 +297,7 @@ class Related(Codec):
         return {
             "tables": {name: whole.state() for name, whole in self.tables.items()},
             "relations": [vars(r) for r in self.relations], "steps": {name: s.state() for name, s in self.steps.items()},
-            "rows": dict(self.rows), "orphans": dict(self.orphans),
+            "rows": dict(self.rows), "orphans": dict(self.orphans), "lists": dict(self.lists),
             "single": None if self.single is None else schema.to_dict(self.single),
         }  # fmt: skip
 
@@ -302,7 +307,7 @@ class Related(Codec):
         wholes = {name: Tables.restore(s) for name, s in state["tables"].items()}
         steps = {name: Steps.restore(name, related, s) for name, s in state["steps"].items()}
         single = None if state["single"] is None else schema.from_dict(state["single"])
-        return cls(wholes, related, steps, state["rows"], state["orphans"], single)
+        return cls(wholes, related, steps, state["rows"], state["orphans"], state["lists"], single)
 
 
 def _contents(data: Database, notes: list[str], chosen: set[tuple[str, str]], single: Schema | None) -> Contents:

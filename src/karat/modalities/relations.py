@@ -22,6 +22,8 @@ from karat.modalities.picture import SUFFIXES as PICTURES
 from karat.modalities.table import Raw
 
 RESOLVED = 0.98  # share of the values that must be among the keys
+FEWEST = 32  # rows of a parent whose children are drawn one after another
+LONGEST = 200  # children of each, on average
 SORTED = 0.95  # share of neighbouring rows of one parent that must be in order
 _TABLE = ("name", "file", "key", "target", "columns", "constraint")
 _RELATION = ("child", "column", "parent", "key", "order")
@@ -277,14 +279,15 @@ def arranged(
 ) -> tuple[tuple[str, ...], tuple[Relation, ...]]:
     """Tables, parents first, and the relations with the one that makes each child marked.
 
-    rows: of each table.   declared: how many of `found` a person declared; the first of a child makes it, and of
-    inferred ones that to the parent with most rows, so that sequences are short. A circle is broken at its last relation.
+    rows: of each table.   declared: how many of `found` a person declared; the first of a child makes it, and of inferred
+    ones that to the parent with most rows, so that sequences are short. A list of few values, of which each is named very
+    often (shops, countries), makes nothing unless a person says so. A circle is broken at one relation.
     """
     out: list[Relation] = []
     for child in rows:
         mine = [(i, r) for i, r in enumerate(found) if r.child == child]
         best = sorted(
-            (i for i, r in mine if r.parent != child),
+            (i for i, r in mine if r.parent != child and (i < declared or _makes(rows, r))),
             key=lambda i: (i >= declared, i if i < declared else -rows[found[i].parent]),
         )
         out += [replace(r, makes=bool(best) and i == best[0]) for i, r in mine]
@@ -306,6 +309,11 @@ def arranged(
     size = {name: sum(rows[t] for t in rows if top[t] == name) for name in rows}
     names = tuple(sorted(rows, key=lambda t: (-size[top[t]], top[t], depth[t], t)))
     return names, tuple(sorted(out, key=lambda r: (names.index(r.child), not r.makes)))
+
+
+def _makes(rows: Mapping[str, int], relation: Relation) -> bool:
+    many = rows[relation.parent]
+    return many >= FEWEST and rows[relation.child] <= LONGEST * many
 
 
 def as_key(column: Column, unique: bool) -> Column:

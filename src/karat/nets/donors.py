@@ -7,6 +7,7 @@ Shtarkov & Tjalkens, 1995), so that a column that hardly depends on the others i
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -60,7 +61,9 @@ class Donors:
         grown = DecisionTreeClassifier(
             criterion="entropy", min_samples_leaf=max(1, leaf), random_state=int(rng.integers(1 << 31))
         )
-        tree = grown.fit(seen, groups).tree_
+        with warnings.catch_warnings():  # few rows have nearly as many groups, and are no regression for that
+            warnings.simplefilter("ignore", UserWarning)
+            tree = grown.fit(seen, groups).tree_
         n, leaves = tree.node_count, tree.apply(seen)
         left, right = tree.children_left.astype(np.int32), tree.children_right.astype(np.int32)
         parent, total = np.zeros(n, np.int32), np.bincount(leaves, minlength=n)
