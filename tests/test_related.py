@@ -413,3 +413,14 @@ def test_tables_that_karat_did_not_make_are_brought_to_the_form_of_the_real_ones
     ]
     with pytest.raises(DataError, match="one table was given"):
         found.codec.conform(Tables.read(tmp_path / "made" / "orders.csv", {}).records)
+
+
+def test_a_rule_that_sequences_cannot_keep_is_refused(tmp_path: Path) -> None:
+    there, path = tmp_path / "shop", tmp_path / "shop.toml"
+    there.mkdir()
+    _save(there / "customers.csv", ["customer_id", "age"], [[f"C{i}", 20 + i % 40] for i in range(100)])
+    orders = [[f"C{i * 7 % 100}", f"{i * 1.37 % 500:.2f}"] for i in range(300)]
+    _save(there / "orders.csv", ["customer_id", "amount"], orders)
+    path.write_text('[[table]]\nname = "orders"\n[table.columns]\namount = { unique = true }\n')
+    with pytest.raises(FitError, match="orders: amount cannot be kept unique"):
+        load(there, options={"schema": path})

@@ -221,11 +221,11 @@ def ties(data: Data, made: Database, seed: int) -> list[Finding]:
         real = float((links < 0).mean()) if len(links) else 0.0
         out.append(_dangling(where, made, relation, real))
         if not relation.makes:
-            out += _together(where, codec, train, unseen, made, relation, seed)
+            out += _together(where, data, made, relation, seed)
             continue
         sizes = [_sizes(d, relation) for d in (train, unseen, made)]
         out += relating.cardinality(where, *sizes, seed=seed)
-        out += _together(where, codec, train, unseen, made, relation, seed)
+        out += _together(where, data, made, relation, seed)
         out += _sequences(relation.child, codec, train, unseen, made, relation, seed)
     return out
 
@@ -246,26 +246,31 @@ def _dangling(where: str, made: Database, relation: Relation, real: float) -> Fi
     return relating.dangling(where, loose, len(keys), real)
 
 
-def _together(
-    where: str, codec: Related, train: Database, unseen: Database, made: Database, relation: Relation, seed: int
-) -> list[Finding]:
-    """How columns of parent and child go together, in one child of each parent, so that rows are independent."""
+def _together(where: str, data: Data, made: Database, relation: Relation, seed: int) -> list[Finding]:
+    """How columns of parent and child go together: of a parent that makes its children in one of them, so that rows are
+    independent; of another, which may lie on either side of the split, in all.
+    """
+    codec, known = data.codec, data.contents.records
+    assert isinstance(codec, Related)
+    parent, child = codec.tables[relation.parent], codec.tables[relation.child]
+    columns = _beside(parent.viewed, child.viewed, relation.parent, relation.child)
+    own = known.units[relation.child]
     parts = []
-    columns = None
-    for data in (train, unseen, made):
-        link = data.links[relation]
-        rows = np.flatnonzero(link >= 0)
-        rows = np.random.default_rng([seed, 5]).permutation(rows)
+    for base, mine in (
+        (known, np.isin(own, data.train)),
+        (known, np.isin(own, data.holdout)),
+        (made, np.ones(len(made.tables[relation.child]), bool)),
+    ):
+        link = base.links[relation]
+        rows = np.random.default_rng([seed, 5]).permutation(np.flatnonzero((link >= 0) & mine))
         if relation.makes:
             rows = rows[np.unique(link[rows], return_index=True)[1]]
-        a, b = codec.tables[relation.parent], codec.tables[relation.child]
-        columns = _beside(a.viewed, b.viewed, relation.parent, relation.child)
-        left = a.view(data.tables[relation.parent][link[rows]]).numpy()
-        right = b.view(data.tables[relation.child][rows]).numpy()
+        left = parent.view(base.tables[relation.parent][link[rows]]).numpy()
+        right = child.view(base.tables[relation.child][rows]).numpy()
         parts.append(Sheet(columns, np.hstack([left, right])))
-    if columns is None or min(map(len, parts)) < FEWEST:
+    if min(map(len, parts)) < FEWEST:
         return []
-    first = len(codec.tables[relation.parent].viewed.names)
+    first = len(parent.viewed.names)
     pairs = [(i, j) for i in range(first) for j in range(first, len(columns.names))]
     return relating.pairs(f"{where} parent-child pairs", "parent and child", *parts, pairs=pairs, seed=seed)
 

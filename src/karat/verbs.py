@@ -42,11 +42,13 @@ def look(
     ----------
     data
         A folder of pictures (one sub-folder per class, or flat), a zip of one, IDX, .npy, .npz, .parquet, or `digits`;
-        or a table: .csv, .tsv (also .gz), .parquet, .feather, SQLite, DuckDB, postgresql://..., in Python a data frame.
+        or a table: .csv, .tsv (also .gz), .parquet, .feather, SQLite, DuckDB, postgresql://..., in Python a data frame;
+        or related tables: a folder of such files, a database without data.table, one file with data.entity=COLUMN.
     size
         Side in pixels that the pictures are brought to.
     schema
-        A TOML that corrects what is inferred of a table's columns, and declares the rules that hold among them.
+        A TOML that corrects what is inferred of a table's columns, and declares the rules that hold among them; of related
+        tables also how they refer to each other.
     write_schema
         Write what is inferred of a table there, to be corrected and given back as --schema.
     probe
@@ -187,7 +189,8 @@ def assay(
     require
         A condition such as "coverage>=0.8"; the exit code is 1 when one does not hold. May be given several times.
     target
-        The column of a table that a model would predict; by default the one that the data says, or teaches best.
+        The column of a table that a model would predict; by default the one that the data says, or teaches best. Of related
+        tables: TABLE.COLUMN.
     out
         Folder of the report; <run>/report by default.
     seed
@@ -261,7 +264,8 @@ def make(
         How many to make.
     out
         Pictures: a folder for PNG files (the default, <run>/made), or a file ending in .npy, .npz or .zip. Tables: a file
-        ending in .csv, .csv.gz, .tsv, .parquet or .feather; by default in <run>/made, in the form of the data.
+        ending in .csv, .csv.gz, .tsv, .parquet or .feather; by default in <run>/made, in the form of the data. Related
+        tables: a folder, of files named as the real ones.
     klass
         Make this class only, by its name.
     given

@@ -374,6 +374,7 @@ def _split(
     columns = {c.name: relations.as_key(c, True) if c.name == entity else c for c in origin.schema.columns}
     known = Schema(tuple(columns.values()), origin.schema.constraints, origin.schema.target)
     tables = {}
+    homeless = list(origin.schema.constraints)
     for name, mine in ((parent, above), (child, (set(table.cells.column_names) - above) | {entity})):
         kept = [c for c in table.cells.column_names if c in mine or c.removesuffix(" zone") in mine]
         cells = table.cells.select(kept)
@@ -384,8 +385,13 @@ def _split(
         if name == child:
             part = replace(part, columns=tuple(replace(c, unique=c.unique and c.name != entity) for c in part.columns))
         rules = tuple(r for r in origin.schema.constraints if sequences.holds(r, part.columns))
+        homeless = [r for r in homeless if r not in rules]
         part = schema.learn(replace(part, constraints=rules), cells)
         tables[name] = Table(cells, replace(origin, schema=part))
+    if homeless:
+        raise FitError(
+            f"the rule {homeless[0]} ties what never changes of a {entity} to what does, and cannot be kept in sequences."
+        )
     return Database(tables, (Relation(child, entity, parent, entity),)), known
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from karat.errors import KaratError
+from karat.errors import FitError, KaratError
 from karat.modalities.coding import NUMBERS, flat, present
 from karat.modalities.columns import Column, Schema
 from karat.modalities.constraints import compile_rules
@@ -279,6 +279,12 @@ def fit(name: str, database: Database, train: Database, whole: Tables) -> Steps:
         later = np.flatnonzero(family.place > 0)
         if len(later):
             following = chain(whole, *distance(columns[order], gap[later]))
+    for names in whole.layout.rules.unique if maker is not None else ():
+        fresh = {c.name for c in columns.values() if c.made} - {r.column for r in train.relations if r.child == name}
+        if not (set(names) & fresh or maker is not None and maker.column in names and set(names) & set(ranks)):
+            raise FitError(
+                f"{name}: {', '.join(names)} cannot be kept unique in rows that are drawn for a parent; take the rule away."
+            )
     blank = Steps(
         name, maker, counted, chosen, borrowed, ranks, beside, since, edges, latest,
         _stand(database, name, maker), whole, first, following,
