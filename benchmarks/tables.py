@@ -9,7 +9,7 @@ Each peer runs in an environment of its own, of which --env names the Python (`p
 throughout. Karat is timed from outside, by `karat train` and `karat make` as a person calls them: importing, reading and
 writing are counted. Peers' fits are timed from inside, imports, reading and writing left out, which favours them; only
 `whole job` counts all of it for everybody, from the file read to the file written. Rows per CPU second are without
-start-up: for karat from the difference between a making of 400,000 rows and the one that is scored. Missing cells stay
+start-up: from the difference between a making of 400,000 rows and the one that is scored. Missing cells stay
 empty for karat; peers get them as the word "?". As many rows are scored as were learned from.
 
 --rows 1000 takes a sample of the training file, another for each seed. --rows above what the file holds takes a table
@@ -234,14 +234,17 @@ def peer_row(python: str, peer: str, task: Task, seed: int, seconds: float | Non
     """Fits and makes with a peer in its own environment. Raises Failed, also when its defaults would pass the limit."""
     made = place / "made.parquet"
     command = [python, str(HERE / "peers" / f"peer_{peer}.py"), "--train", str(task.train), "--out", str(made)]
-    command += ["-n", str(task.make), "--seed", str(seed)]
+    command += ["-n", str(task.make), "--long", str(LONG), "--seed", str(seed)]
     command += ["--limit", str(limit)] if seconds is None else ["--seconds", str(seconds)]
     spent = run(command)
     answer: Row = json.loads(spent.said.splitlines()[-1])
     if "foreseen" in answer:
         raise Failed(f"its defaults may take {answer['foreseen']:,.0f} CPU seconds, over the limit of {limit:,.0f}.")
     apart(settle, made, place / "settled.parquet", task.test)
-    return answer | {"whole": spent.cpu - answer["aside"], "speed": answer["rows"] / max(answer["make"], 1e-3)}
+    rows, took = answer["rows"], answer["make"]
+    if "long" in answer:
+        rows, took = LONG - rows, answer["long"] - took
+    return answer | {"whole": spent.cpu - answer["aside"], "speed": rows / max(took, 1e-3)}
 
 
 def place_in_table(key: tuple[str, str]) -> tuple[bool, bool, float]:
