@@ -12,7 +12,9 @@ from karat.modalities.tables import Tables
 
 __all__ = ["Codec", "Images", "Related", "Tables", "codec_named", "recognise"]
 
-TABLES = "a table: .csv, .tsv (perhaps .gz), .parquet, .feather, a folder of them, a database file or postgresql:// address"
+TABLES = (
+    "a table: .csv, .tsv (perhaps .gz), .parquet, .feather, a folder of them, a database file or postgresql:// address"
+)
 
 
 def recognise(source: Any, options: Mapping[str, Any] | None = None) -> type[Codec]:
