@@ -23,7 +23,7 @@ from karat.space import Codes, Space
 
 COARSE = 64  # values of a column that are compared with those of another for pairs that never meet
 REDRAWS = 6
-ENOUGH = 60  # rows of a group that is narrow only because its range is
+ENOUGH = 60  # rows, at least, of a group that is cut off for its range and not for its mass
 CROWD = 32  # rows given the same, whose candidates are pooled
 AT_ONCE = 400_000
 
@@ -201,6 +201,10 @@ class Link:
         if alone or count < size:
             ordered = [space.ordered[q] for q in parents]
             donors = Donors.fit(cells[:, parents], ordered, groups, codes, config.leaf, config.prune, rng)
+            if not alone:
+                some = cells if len(cells) <= config.most else cells[rng.choice(len(cells), config.most, replace=False)]
+                proposed = tree.draw(_features(some, parents, nominal), rng)
+                donors.doubt(donors.node(some[:, parents], rng), proposed)
         coarse: dict[int, np.ndarray] = {}
         never: dict[int, np.ndarray] = {}
         mass = np.bincount(groups, minlength=count).astype(np.float64)
@@ -337,10 +341,10 @@ def _groups(codes: np.ndarray, size: int, ordered: bool, most: int) -> np.ndarra
         return np.arange(size)
     if not ordered:
         return np.minimum(np.arange(size), most - 1)
-    mass = np.bincount(codes, minlength=size)
+    mass, enough = np.bincount(codes, minlength=size), max(ENOUGH, len(codes) / (4 * most))
     out, group, held, first = np.zeros(size, np.int64), 0, 0.0, 0
     for code, many in enumerate(mass.tolist()):
-        wide = held >= ENOUGH and code - first >= size / most
+        wide = held >= enough and code - first >= size / most
         if held and (wide or held + many > len(codes) / most):
             group, held, first = group + 1, 0.0, code
         out[code], held = group, held + many

@@ -17,6 +17,8 @@ from karat.errors import RunError
 TOLD = 24  # values of a feature without order that may be asked for one by one
 PRIOR = 10.0  # imaginary rows, spread as the root's, in the Dirichlet prior of every node
 COST = 2.0  # nats that a split must pay for having been chosen among many
+SHARP = 0.03  # of all rows, whose proposed group is none of their node's, beyond what is to be expected
+FEW = 5.0  # rows at a node that say little of who proposes groups there
 MOST = 100_000  # rows that a tree is grown on
 
 ARRAYS = ("column", "value", "threshold", "left", "right", "parent", "start", "end", "reach", "fresh", "key", "code")
@@ -25,8 +27,8 @@ ARRAYS = ("column", "value", "threshold", "left", "right", "parent", "start", "e
 class Donors:
     """Nodes as arrays: a row goes left at a node where its cell of `column` is at most `threshold`, or, where `value` is not
     -1, where it is not `value`. `start`, `end`: the node's rows among the donors, which lie in the order of the leaves.
-    `reach`: the chance that a row comes at least this deep. `fresh`: the chance that its group is none of the node's, by
-    Good & Turing the share of the node's rows whose group only they have. `key`, `code`: donors by (group, place), and
+    `reach`: the chance that a row comes at least this deep. `fresh`: the share let pass of groups that none of the node's
+    donors has; before `doubt`, the chance of such a group, by Good & Turing the share of rows alone in theirs. `key`, `code`: donors by (group, place), and
     their codes."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -124,8 +126,24 @@ class Donors:
             going = going[(high[going] <= low[going]) & (node[going] > 0)]
         return node, low, high
 
+    def doubt(self, node: np.ndarray, groups: np.ndarray) -> None:
+        """Looks at the `groups` [n] that a proposer gives rows that stop at `node` [n], to know how far to believe it.
+
+        Where it often names groups that no donor at the node has, as it does where a column nearly follows from others,
+        only as many are let pass as are to be expected. A few more or less are left alone: they keep the margins right.
+        """
+        low, high = self._held(node, groups)
+        nodes, share = len(self.at["left"]), self.at["fresh"]
+        if float((high <= low).mean() - share[node].mean()) < SHARP:
+            self.at["fresh"] = np.ones(nodes)
+            return
+        seen = np.bincount(node, minlength=nodes)
+        absent = np.bincount(node, weights=high <= low, minlength=nodes)
+        told = (absent + FEW * share) / (seen + FEW)
+        self.at["fresh"] = np.where(told > share, share / np.maximum(told, 1e-12), 1.0)
+
     def strange(self, node: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """bool [n]: where no donor at the node has the group, but for as many as are to be expected."""
+        """bool [n]: where no donor at the node has the group, but for as many as are let pass."""
         low, high = self._held(node, groups)
         return np.asarray((high <= low) & (rng.random(len(node)) >= self.at["fresh"][node]))
 
