@@ -135,7 +135,7 @@ def load(
     digests = kind.digests(contents.records)
     if kind.repeats:
         unique = kept = np.arange(len(digests))
-        enough, found = len(unique) >= FEWEST, f"{len(unique):,} rows"
+        enough, found = len(unique) >= FEWEST, f"{len(unique):,} row{'s' if len(unique) != 1 else ''}"
     else:
         unique, kept = _unique(digests, contents.holdout)
         enough, found = len(unique) >= FEWEST, f"{len(contents.records):,} records, of which {len(unique)} differ"

@@ -70,6 +70,10 @@ def begin(
     chosen = recipes.load(recipes.first(type(spaces[0])) if recipe is None else recipe, own, family, spaces)
     if isinstance(found.codec, Related):
         related.check(chosen)
+    elif chosen.model.get("context"):
+        raise FitError(
+            f"model.context={chosen.model['context']} is for related tables, where it is set by itself; leave it out."
+        )
     plan = runner.with_budget(chosen, *budget, seed)
     model = runner.build(chosen, runner.meet(chosen, found.codec), len(found.classes), seed)
     folder = _free(Path("runs") / f"{_stem(found.path)}-{chosen.name}") if out is None else out

@@ -99,9 +99,14 @@ def _whole(model: Generator, codec: Codec, n: int, goal: Path, wish: Wish, seed:
         goal, suffix = goal / f"made{codec.wholes[0]}", codec.wholes[0]
     if wish.klass is not None:
         raise FitError(f'--class is for pictures; a {codec.name} is asked for with --given "column=value".')
+    try:
+        goal.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"cannot write to {goal.parent}: {error.strerror}; --out wants a folder, or a file in one."
+        ) from None
     records = draw_rows(model, codec, n, wish, seed)
     blob = codec.pack(records, suffix)
-    goal.parent.mkdir(parents=True, exist_ok=True)
     write_whole(goal, blob)
     beside = goal.with_name(goal.name + ".label.json")
     write_whole(beside, json.dumps(label_record(label, {goal.name: _digest(blob)}), indent=1).encode())

@@ -22,7 +22,7 @@ from karat.assays.references import REFERENCES
 from karat.assays.sheet import Sheet
 from karat.assays.tables import examine as examine_table
 from karat.data import DATABASES, Data, load, survey
-from karat.errors import FitError, RunError
+from karat.errors import DataError, FitError, RunError
 from karat.eyes import Eyes, open_eyes
 from karat.families.generator import Generator
 from karat.learning import again
@@ -115,7 +115,12 @@ def read_made(data: Data, path: Any) -> Made:
     """Somebody's samples, brought to the form of the real data. Their classes count where they have the same names."""
     local = isinstance(path, str | Path) and not str(path).startswith(DATABASES)
     place = Path(path).expanduser() if local else path
-    contents = recognise(place).read(place, {})
+    kind = recognise(place)
+    if kind.name != data.codec.name:
+        raise DataError(
+            f"{kind.place(path)} holds {kind.thing}s and the real data hold {data.codec.thing}s; compare like with like."
+        )
+    contents = kind.read(place, {})
     records = data.codec.conform(contents.records)
     labels = None
     if contents.labels is not None and set(contents.classes) <= set(data.classes):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from karat.errors import DataError, FitError
-from karat.modalities.coding import NUMBERS, draw, only, present
+from karat.modalities.coding import NAMED, NUMBERS, draw, only, present
 from karat.modalities.columns import Column
 from karat.modalities.constraints import repeated, unique_text
 from karat.modalities.convert import cell, logical, put
@@ -61,6 +62,16 @@ Given = dict[str, Condition]
 
 def _equal(column: pa.Array, cell: pa.Array) -> np.ndarray:
     return np.asarray(pc.equal(column, cell[0]).fill_null(False).to_numpy(zero_copy_only=False))
+
+
+def names_file(text: str) -> bool:
+    """Whether `text` is meant as a file of partial rows rather than as conditions."""
+    if "=" not in text.split(",")[0]:
+        return True
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a name, or with a NUL
+        return False
 
 
 def parse_given(text: str, layout: Layout, source: str) -> Given:
@@ -155,6 +166,32 @@ def _condition(layout: Layout, column: Column, negated: bool, value: str, quoted
     if isinstance(part, Constant) and (part.value is None or one[0].as_py() != part.value):
         raise DataError(f"{column.name}={value}: that column has no other value than {part.value!r}.")
     return Condition(column.name, kind, value, one)
+
+
+def balanced(layout: Layout, name: str) -> list[Condition]:
+    """One condition for each value that training rows have in the column `name`; FitError where these are not few."""
+    few = {column: values for column in layout.columns if (values := _few(layout, column)) is not None}
+    if name not in few:
+        told = f"those of few values are {', '.join(map(repr, list(few)[:8]))}" if few else "no column has few values"
+        what = (
+            "its values are too many, or nothing is learned of it"
+            if name in layout.columns
+            else "there is no such column"
+        )
+        raise FitError(f"--balance {name}: {what}; {told}.")
+    return [
+        Condition(name, "is", str(one[0].as_py()), one) for one in (few[name][i : i + 1] for i in range(len(few[name])))
+    ]
+
+
+def _few(layout: Layout, name: str) -> pa.Array | None:
+    """The values of a choice, or of a number that has no more than a choice may have by name."""
+    part = layout.parts[layout.part_of[name]]
+    if isinstance(part, Choice):
+        return part.choices.values[part.names.index(name)].drop_null().unique()
+    if isinstance(part, Number) and not part.lowers and part.fine.exact and part.fine.size <= NAMED:
+        return part.grain.array(part.fine.lows)
+    return None
 
 
 def _strange(name: str, value: str, known: pa.Array) -> str:

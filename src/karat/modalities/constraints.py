@@ -135,6 +135,7 @@ def compile_rules(schema: Schema) -> Rules:
     """The rules of `schema`; DataError names a rule that cannot be read or that contradicts another."""
     columns = {column.name: column for column in schema.columns}
     names = tuple(columns)
+    spelled = {c.name: c.values or ("true", "false") for c in schema.columns if c.kind == "boolean"}
     bounds: dict[str, Bounds] = {}
     orders: list[Order] = []
     formulas: list[Formula] = []
@@ -156,7 +157,7 @@ def compile_rules(schema: Schema) -> Rules:
     for entry in schema.constraints:
         kind, value = _entry(entry)
         if kind == "rule":
-            rule = parse(value, names)
+            rule = parse(value, names, spelled)
             for part in _parts(rule):
                 sort = _sort(part, columns)
                 if isinstance(sort, Order):

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from difflib import get_close_matches
+from types import MappingProxyType
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -185,6 +187,8 @@ class Rule:
             return out if isinstance(op, ast.In) else ~out
         words = [self._words(node, cells) for node in (left, right)]
         if words[0] is not None and words[1] is not None and isinstance(op, (ast.Eq, ast.NotEq)):
+            if words[0].type != words[1].type:
+                raise DataError(f"the rule {self.text!r} compares a word with yes or no; both must be of one kind.")
             same = pc.equal(words[0], words[1])
             if isinstance(same, pa.Scalar):
                 same = pa.array([same.as_py()] * len(cells))
@@ -241,8 +245,31 @@ def moment(text: str, kind: pa.DataType, rule: str) -> float:
         ) from error
 
 
-def parse(text: str, names: Sequence[str]) -> Rule:
-    """The rule that `text` declares over columns `names`; DataError says what is not understood."""
+class _Truths(ast.NodeTransformer):
+    """Puts True and False for `true` and `false`, and for the words that columns of truths are compared with."""
+
+    def __init__(self, text: str, names: Sequence[str], spelled: Mapping[str, Sequence[str]]) -> None:
+        self.text, self.names, self.spelled = text, names, spelled
+
+    def visit_Name(self, node: ast.Name) -> Node:
+        return ast.Constant(node.id == "true") if node.id in ("true", "false") else node
+
+    def visit_Compare(self, node: ast.Compare) -> Node:
+        ends = [_number(end) for end in (node.left, *node.comparators) if isinstance(end, ast.Name)]
+        for name in [self.names[i] for i in ends if i is not None and self.names[i] in self.spelled]:
+            for word in [x for x in ast.walk(node) if isinstance(x, ast.Constant) and isinstance(x.value, str)]:
+                if word.value not in self.spelled[name]:
+                    said = " or ".join(map(repr, self.spelled[name]))
+                    raise DataError(f"the rule {self.text!r} compares {name!r} with {word.value!r}; it is {said}.")
+                word.value = word.value == self.spelled[name][0]
+        return cast(Node, self.generic_visit(node))
+
+
+def parse(text: str, names: Sequence[str], spelled: Mapping[str, Sequence[str]] = MappingProxyType({})) -> Rule:
+    """The rule that `text` declares over columns `names`; DataError says what is not understood.
+
+    spelled: how columns of truths spell true and false.
+    """
     marked = _mark(text, names)
     halves = re.fullmatch(r"\s*if\s+(.+?)\s+then\s+(.+)", marked, re.DOTALL)
     try:
@@ -253,6 +280,7 @@ def parse(text: str, names: Sequence[str]) -> Rule:
         ) from error
     if len(text) > 2000:
         raise DataError(f"the rule {text[:40]!r}... is {len(text):,} characters long; at most 2,000 are read.")
+    parts = [_Truths(text, names, spelled).visit(part) for part in parts]
     for part in parts:
         for node in ast.walk(part):
             known = isinstance(node, ast.Name) and (_number(node) is not None or node.id in (*FUNCTIONS, "missing_"))

@@ -36,10 +36,14 @@ _MAGIC = (
     (b"Rar!", "a RAR archive", "unpack it"),
     (b"\x7fELF", "a program", "give a table"),
     (b"\x80\x04\x95", "a Python pickle", "save it as Parquet; pickles can run code and are never read"),
-    (b"<!DOCTYPE", "a web page", "download the table itself"),
+    (b"<!doctype", "a web page", "download the table itself"),
     (b"<html", "a web page", "download the table itself"),
+    (b"<?xml", "XML", "save its table as CSV"),
+    (b'{"', "JSON", "save it as CSV or Parquet"),
+    (b'[{"', "JSON", "save it as CSV or Parquet"),
     (b"{\\rtf", "a rich text document", "save it as CSV"),
 )
+_WRITTEN = (b"<!doctype", b"<html", b"<?xml", b'{"', b'[{"')  # in any case, perhaps behind a mark or blank lines
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -79,8 +83,9 @@ def packing(path: Path) -> Packing:
             start = file.read(HEAD)
     if not start:
         raise DataError(f"{path} is empty; a table with a header and rows was wanted.")
+    plain = start.removeprefix(codecs.BOM_UTF8).lstrip()[:16].lower()
     for magic, what, cure in _MAGIC:
-        if start.startswith(magic):
+        if start.startswith(magic) or magic in _WRITTEN and plain.startswith(magic):
             raise DataError(f"{path} is {what}, not delimited text; {cure}.")
     for mark, name in _BOMS:
         if start.startswith(mark):

@@ -19,7 +19,16 @@ from karat.modalities import fragments, schema, sources, sql, values
 from karat.modalities.codec import Asked, Codec, Contents
 from karat.modalities.coding import NUMBERS, flat, present
 from karat.modalities.columns import SENSITIVE, Schema
-from karat.modalities.conditions import Condition, Given, given_cells, parse_given, pin_conditions, put_back
+from karat.modalities.conditions import (
+    Condition,
+    Given,
+    balanced,
+    given_cells,
+    names_file,
+    parse_given,
+    pin_conditions,
+    put_back,
+)
 from karat.modalities.constraints import check, compile_rules
 from karat.modalities.convert import as_kind, parsed_cells
 from karat.modalities.digests import row_digests
@@ -243,13 +252,13 @@ class Tables(Codec):
                 out.append((name, part.choices.values[part.names.index(name)].drop_null().unique()))
             else:
                 out.append((name, None))
-        return tuple(out)
+        return tuple(out) or tuple((name, pa.nulls(1)) for name in self.layout.names)
 
     @property
     def viewed(self) -> Columns:
         """Numbers (days of dates, seconds of times) and choices with the training rows' values.
 
-        What is made anew, and constants, are seen only as missing or present where both occur.
+        What is made anew, and constants, are seen only as missing or present where both occur, or where there is no more.
         """
         choices = []
         for _, known in self._seen:
@@ -394,7 +403,7 @@ class Tables(Codec):
 
         Raises DataError for what is not known, FitError for a column that cannot be balanced.
         """
-        if given is not None and "=" not in given.split(",")[0] or given is not None and Path(given).is_file():
+        if given is not None and names_file(given):
             rows = self.partial(Path(given))
             if balance is not None:
                 raise FitError("--balance and a file of partial rows both say what the rows hold; give one of them.")
@@ -402,12 +411,11 @@ class Tables(Codec):
         conditions = {} if given is None else self.given(given)
         if balance is None:
             return Asked(self.pin(conditions, n, rng), lambda made: self.restore_given(made, conditions, rng))
-        values = dict(zip(self.viewed.names, self.viewed.choices, strict=True)).get(balance)
-        if not values:
-            few = [name for name, held in zip(self.viewed.names, self.viewed.choices, strict=True) if held]
-            raise FitError(f"--balance {balance}: {unknown(balance, few)}")
-        turn = rng.permutation(np.arange(n) % len(values))
-        wanted = [{**conditions, **self.given(f"{balance}={_quoted(value)}")} for value in values]
+        turns = balanced(self.layout, balance)
+        if balance in conditions:
+            raise FitError(f"--given and --balance both speak of {balance!r}; leave one of them out.")
+        turn = rng.permutation(np.arange(n) % len(turns))
+        wanted = [{**conditions, balance: one} for one in turns]
         cells = torch.full((n, len(self._spaces[0].sizes)), -1, dtype=torch.long)
         for i, one in enumerate(wanted):
             mine = np.flatnonzero(turn == i)
@@ -457,10 +465,6 @@ class Tables(Codec):
     def digests(cls, records: Table) -> np.ndarray:
         """uint64 `[n, 2]`: a hash of 128 bits of each row over all columns; equal rows, equal digests."""
         return row_digests(records.cells)
-
-
-def _quoted(value: str) -> str:
-    return '"' + value.replace('"', '""') + '"'
 
 
 def _word(value: Any) -> str:
