@@ -20,9 +20,9 @@ from karat.modalities.coding import NAMED, NUMBERS, draw, only, present
 from karat.modalities.columns import Column
 from karat.modalities.constraints import repeated, unique_text
 from karat.modalities.convert import cell, logical, put
-from karat.modalities.expressions import Cells, cells_of, unknown
+from karat.modalities.expressions import Cells, Rule, cells_of, unknown
 from karat.modalities.layout import Layout
-from karat.modalities.parts import Choice, Computed, Constant, Number, Presence
+from karat.modalities.parts import Choice, Computed, Constant, Number, Part, Presence
 
 TRIES = 30  # to draw rows apart that must differ
 
@@ -195,7 +195,8 @@ def _few(layout: Layout, name: str) -> pa.Array | None:
 
 
 def _strange(name: str, value: str, known: pa.Array) -> str:
-    words = [str(word) for word in known.drop_null().unique()[:20_000].to_pylist()]
+    value = value if len(value) <= 80 else value[:77] + "..."
+    words = [str(word)[:80] for word in known.drop_null().unique()[:20_000].to_pylist()]
     near = get_close_matches(value, words, 1, 0.4)
     hint = f"the nearest is {near[0]!r}" if near else f"it has {', '.join(map(repr, words[:5]))}"
     return f"{name}={value}: no training row has it; {hint}."
@@ -344,7 +345,7 @@ def put_back(
                 work.cells[name] = condition.cell.take(pa.array(np.zeros(len(decoded), np.int64)))
             else:
                 work.redraw(name, np.flatnonzero(~condition.holds(Cells(work.cells))), False)
-    for step in (work.differ, work.order, work.compute, work.check):
+    for step in (work.differ, work.order, work.compute, work.mend, work.check):
         step()
     return pa.table([work.cells[name] for name in layout.names], names=list(layout.names))
 
@@ -453,6 +454,32 @@ class _Restoring:
                 ticks = np.rint(value[rows] * part.grain.unit) if part.grain.whole else value[rows]
                 self.cells[formula.left] = put(self.cells[formula.left], rows, part.grain.array(ticks))
 
+    def mend(self) -> None:
+        """Rows that break a rule are drawn again in columns that are not given, what follows `then` first."""
+        rules = self.layout.rules.declared
+        for attempt in range(TRIES):
+            found = self.layout.rules.broken(Cells(self.cells)).items()
+            broken = {text: bad for text, bad in found if bad.any() and isinstance(rules.get(text), Rule)}
+            if not broken:
+                return
+            for text, bad in broken.items():
+                rule = rules[text]
+                assert isinstance(rule, Rule)
+                for name in rule.columns(rule.then if attempt < TRIES // 2 else None):
+                    self._again(self.layout.parts[self.layout.part_of[name]], np.flatnonzero(bad))
+            self.order()
+            self.compute()
+
+    def _again(self, part: Part, rows: np.ndarray) -> None:
+        """Draws a part anew, as often as training rows have it, in those of `rows` where none of its cells is given."""
+        rows = rows[np.all([self.firm(name)[rows] == 0 for name in part.names], axis=0)]
+        if not len(rows) or not isinstance(part, (Number, Choice)):
+            return
+        codes = draw(part.counts(True).astype(np.float64), len(rows), self.rng)
+        made = Cells({name: column.take(pa.array(rows)) for name, column in self.cells.items()})
+        for name, column in part.decode(codes, self.rng.random(len(rows)), made, True, None).items():
+            self.cells[name] = put(self.cells[name], rows, column)
+
     def check(self) -> None:
         """Raises FitError unless every condition and every rule holds."""
         for name, condition in self.conditions.items():
@@ -464,6 +491,5 @@ class _Restoring:
             if text in inferred and [inferred[text]] not in self.layout.declared_unique:
                 bad = bad & (self.firm(inferred[text]) < EXACT)  # whoever gives a value twice wants it twice
             if bad.any():
-                raise FitError(
-                    f"{int(bad.sum()):,} rows cannot keep both what is given and the rule {text!r}; give other cells."
-                )
+                rows = f"{int(bad.sum()):,} row{'s' if bad.sum() > 1 else ''}"
+                raise FitError(f"{rows} cannot keep both what is given and the rule {text!r}; give other cells.")

@@ -271,6 +271,7 @@ def _whole(name: str, values: pa.Array, missing: tuple[str, ...], high: int) -> 
     if high > 2**63 - 1:
         bare = replace(out, kind="identifier", unique=u == n)
         return replace(bare, learned=sensitive.learn(bare, uniques.cast(pa.string()), counts))
-    if u >= 0.9 * n or is_id(name):
+    narrow = pa.types.is_integer(values.type) and values.type.bit_width < 32  # new numbers would soon not fit
+    if (u >= 0.9 * n or is_id(name)) and not narrow:
         return _identified(out, uniques.cast(pa.int64()), uniques.cast(pa.string()), counts)
     return out
