@@ -106,6 +106,8 @@ def proceed(run: Run, entry: Any, console: Console, device: str, budget: Budget,
             "or train anew from the data with another --out."
         )
     spec = run.spec
+    if spec["status"] == "trained" and issubclass(recipes.module(spec["recipe"]["family"]).Model, Fitted):
+        raise RunError(f"{run.path} is fitted, and more time would change nothing; assay it, or train anew elsewhere.")
     kind = next(i for i, name in enumerate(BUDGETS) if spec[name] is not None)
     if all(b is None for b in budget):
         if spec["status"] == "trained":
@@ -235,7 +237,7 @@ def _greet(console: Console, found: Data, recipe: str, plan: loop.Plan, device: 
     )
     for note in (*found.notes, *(f"skipped {name}: {why}" for name, why in found.contents.skipped)):
         console.print(note, soft_wrap=True)
-    console.print(f"recipe {recipe}, {budget if learned else f'at most {budget}'}, on {device}")
+    console.print(f"recipe {recipe}, {f'{budget}, on ' if learned else 'on '}{device}")
 
 
 def private(epsilon: float, recipe: str | None, family: str | None, changes: Sequence[str]) -> tuple[str, list[str]]:

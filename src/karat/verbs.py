@@ -73,7 +73,7 @@ def look(
     console = _console()
     probing.show(told, console)
     if write_schema is not None:
-        write_schema.write_text(found.codec.declared(), encoding="utf-8")
+        Path(write_schema).write_text(found.codec.declared(), encoding="utf-8")
         console.print(f"schema: {write_schema}; correct it and give it back as --schema", soft_wrap=True)
     return told
 
@@ -141,6 +141,7 @@ def train(
     _check_seed(seed)
     console = _console()
     budget = (minutes, steps, samples)
+    out = None if out is None else Path(out)
     place = data.path if isinstance(data, Run) else Path(data) if isinstance(data, str | Path) else None
     if place is not None and Run.is_run(place):
         run = Run.open(place)

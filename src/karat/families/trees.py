@@ -23,6 +23,7 @@ from karat.space import Codes, Space
 
 COARSE = 64  # values of a column that are compared with those of another for pairs that never meet
 REDRAWS = 6
+SMALL_LEAF = 5  # rows of a leaf in a table of few rows, where the pruning says how deep to go
 ENOUGH = 60  # rows, at least, of a group that is cut off for its range and not for its mass
 CROWD = 32  # rows given the same, whose candidates are pooled
 AT_ONCE = 400_000
@@ -33,10 +34,10 @@ class Config:
     """Settings of a chain of trees. `leaf` is the dial of privacy: rows that a leaf at least holds."""
 
     leaf: int = 20
-    groups: int = 32  # parts of a column's range that the boosted trees tell apart
+    groups: int = 48  # parts of a column's range that the boosted trees tell apart
     boost: bool = True  # False for plain trees of donors
-    rounds: int = 24  # of boosting
-    rate: float = 0.25
+    rounds: int = 30  # of boosting
+    rate: float = 0.2
     leaves: int = 15
     gain: float = 0.5  # log-likelihood that a split of a boosted tree must gain
     signal: float = 20.0  # gain of a first split below which nothing is learned of that part
@@ -45,6 +46,7 @@ class Config:
     parents: int = 24  # columns that a column is drawn given, at most
     absent: float = 10.0  # pairs of values that chance would have brought together so often and never met stay apart
     particles: int = 32  # candidates for each row that is filled in around given cells
+    small: int = 2_000  # rows below which plain trees of small leaves do better
     context: int = 0  # leading columns that are always given and never drawn
 
 
@@ -190,17 +192,18 @@ class Link:
         group = _groups(codes, size, space.ordered[column], config.groups)
         groups, count = group[codes], int(group.max()) + 1
         nominal = np.array([not space.ordered[q] for q in parents], bool)
-        how = Boosting(
-            config.rounds, config.rate, config.leaves, config.leaf, config.gain, 1.0, config.signal, config.most
-        )
-        alone = not config.boost and bool(parents)
+        few = len(cells) < config.small
+        alone = (few or not config.boost) and bool(parents)
+        rounds = 0 if alone else config.rounds
+        leaf = min(config.leaf, SMALL_LEAF) if few and config.prune else config.leaf
+        how = Boosting(rounds, config.rate, config.leaves, leaf, config.gain, 1.0, config.signal, config.most)
         tree = CodeTree.fit(
             _features(cells, parents, nominal), groups, count, np.flatnonzero(nominal).tolist(), how, rng
         )
         donors = None
         if alone or count < size:
             ordered = [space.ordered[q] for q in parents]
-            donors = Donors.fit(cells[:, parents], ordered, groups, codes, config.leaf, config.prune, rng)
+            donors = Donors.fit(cells[:, parents], ordered, groups, codes, leaf, config.prune, rng)
             if not alone:
                 some = cells if len(cells) <= config.most else cells[rng.choice(len(cells), config.most, replace=False)]
                 proposed = tree.draw(_features(some, parents, nominal), rng)

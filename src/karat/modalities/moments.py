@@ -232,7 +232,7 @@ def known(zone: str) -> bool:
 
 def unread(format: str) -> str | None:
     """The first token of the format that is not known, or None."""
-    for token in re.findall(r"%(?:[-^_]?.|\.\d?f|\df)", format):
+    for token in re.findall(r"%(?:\.\d?f|\df|[-^_]?.)", format):
         if token not in _PATTERNS:
             return str(token)
     return None

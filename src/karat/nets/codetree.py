@@ -32,8 +32,8 @@ class Boosting:
     hundred candidate splits gains by chance.   most: rows that one classifier learns from.
     """
 
-    rounds: int = 24
-    rate: float = 0.25
+    rounds: int = 30
+    rate: float = 0.2
     leaves: int = 15
     leaf: int = 20
     gain: float = 0.5
