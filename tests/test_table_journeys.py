@@ -19,9 +19,12 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import torch
 
 import karat
 from karat import cli
+from karat.families.trees import FEW_PARENTS
+from karat.runner import load_codec, load_model
 
 QUICK = ["--threads", "1", "--set", "model.rounds=4"]
 MADE = 120
@@ -248,3 +251,14 @@ def test_a_query_of_a_database_is_a_table(kind: str, tmp_path: Path, capsys: pyt
     run_cli(capsys, "assay", run, "-n", 60, "--threads", "1")
     made = pd.read_csv(tmp_path / "made.csv")
     assert list(made.columns) == ["city", "price", "ok"] and set(made["city"]) <= {"Rome", "Bonn"}
+
+
+def test_columns_of_a_wide_table_look_at_their_strongest_few(tmp_path: Path) -> None:
+    r = np.random.default_rng(0)
+    frame = pd.DataFrame(r.integers(0, 9, (60, 310)), columns=[f"c{j}" for j in range(310)])
+    frame["twin"] = frame["c7"]
+    run = karat.train(frame, out=tmp_path / "run", threads=1, set=["model.boost=false"])
+    model = load_model(run, load_codec(run), 0, torch.device("cpu"))
+    links = {link.column: link.parents for link in model.links}  # type: ignore[attr-defined]
+    assert max(map(len, links.values())) == FEW_PARENTS
+    assert 310 in links[7] or 7 in links[310], "the twin is among them"

@@ -23,6 +23,8 @@ from karat.space import Codes, Space
 
 COARSE = 64  # values of a column that are compared with those of another for pairs that never meet
 REDRAWS = 6
+LINKED = 2_400  # columns times parents, beyond which columns of a wide table are drawn given fewer
+FEW_PARENTS = 8  # that they are left, at least
 SMALL_LEAF = 5  # rows of a leaf in a table of few rows, where the pruning says how deep to go
 ENOUGH = 60  # rows, at least, of a group that is cut off for its range and not for its mass
 CROWD = 32  # rows given the same, whose candidates are pooled
@@ -43,7 +45,7 @@ class Config:
     signal: float = 20.0  # gain of a first split below which nothing is learned of that part
     most: int = 30_000  # rows that one boosted classifier learns from
     prune: bool = True  # whether trees of donors go no deeper than the data supports
-    parents: int = 24  # columns that a column is drawn given, at most
+    parents: int = 24  # columns that a column is drawn given, at most; fewer from 100 columns on
     absent: float = 10.0  # pairs of values that chance would have brought together so often and never met stay apart
     particles: int = 32  # candidates for each row that is filled in around given cells
     small: int = 2_000  # rows below which plain trees of small leaves do better
@@ -74,8 +76,9 @@ class Model(Fitted):
         rest = _chain(told, self.space, self.config.context)
         self.links = []
         before = first
+        most = min(self.config.parents, max(FEW_PARENTS, LINKED // max(1, cells.shape[1])))
         for i, j in enumerate(rest):
-            parents = sorted(before, key=lambda q: (-told[j, q], q))[: self.config.parents]
+            parents = sorted(before, key=lambda q: (-told[j, q], q))[:most]
             self.links.append(Link.fit(cells, j, [q for q in before if q in parents], self.space, self.config, rng))
             before = [*before, j]
             yield (i + 1) / (len(rest) + 1)
