@@ -200,8 +200,8 @@ def test_a_fit_that_is_asked_to_stop_does_and_can_be_begun_anew(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     r = np.random.default_rng(0)
-    base = r.normal(size=(2000, 1))
-    pd.DataFrame(np.round(base + r.normal(size=(2000, 30)), 3)).to_csv(tmp_path / "wide.csv", index=False)
+    base = r.normal(size=(3000, 1))
+    pd.DataFrame(np.round(base + r.normal(size=(3000, 30)), 3)).to_csv(tmp_path / "wide.csv", index=False)
     run = tmp_path / "run"
     command = [
         sys.executable,
