@@ -64,7 +64,9 @@ def write(folder: Path, prices: Prices = PRICES, findings: list[Finding] = FINDI
         verdict=judge(findings, total(COST, prices), prices, rights=None, labelled=True, seed=0),
         findings=findings,
         facts={"run": "digits-1", "seed": 0, "versions": {"karat": "0.1.0"}},
-        exhibits=Exhibits(".png", sheet, sheet, [("10%", sheet)], [Pair(png(digits[0]), png(digits[1]), 3.25)], None, sheet),
+        exhibits=Exhibits(
+            ".png", sheet, sheet, [("10%", sheet)], [Pair(png(digits[0]), png(digits[1]), 3.25)], None, sheet
+        ),
         curves=[
             {"step": i, "loss": 1 / (1 + i), "gradient norm": np.float32(2.0), "bad": float("nan")} for i in range(500)
         ],
