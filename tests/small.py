@@ -20,7 +20,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "gan": {"latent": 8, "width": 8, "critic_width": 8, "every": 2},
     "vae": {"latent": 6, "width": 8, "hidden": 16, "components": 4, "iterations": 3},
     "diffusion": {"width": 16, "steps": 3},
-    "autoregressive": {"known": 16, "width": 8, "split": 6},
+    "anyorder": {"known": 16, "width": 8, "split": 6},
     "marginals": {"noise": "seeded"},
 }
 

@@ -15,9 +15,10 @@ from drawings import pictures, save_pictures
 from PIL import Image
 
 import karat.data
-from karat.data import Data, batches, load, near_duplicates, survey
+from karat.data import Data, _aside, _split, _together, batches, load, near_duplicates, survey
 from karat.errors import DataError, FitError
 from karat.modalities import Images
+from karat.modalities.codec import Contents
 from karat.space import Grid
 
 CPU = torch.device("cpu")
@@ -249,3 +250,32 @@ def test_large_archives_are_read_in_little_memory(tmp_path: Path, data_dir: Path
     count, classes, kilobytes, peak = map(int, ran.stdout.split())
     assert (count, classes) == (2000, 10) and kilobytes < 250_000
     assert peak < 1_000_000
+
+
+def test_the_last_records_are_set_aside_as_they_stand(tmp_path: Path) -> None:
+    data = load(saved(tmp_path, pictures(400)), holdout="last:0.25")
+    assert data.holdout.tolist() == list(range(300, 400))
+
+
+@pytest.mark.parametrize("wrong", ["last:2", "last:", "first:0.1", "speaker=theo", "n<5"])
+def test_a_holdout_that_cannot_be_is_refused(tmp_path: Path, wrong: str) -> None:
+    with pytest.raises(FitError, match="holdout"):
+        load(saved(tmp_path, pictures(400)), holdout=wrong)
+
+
+def test_what_is_known_of_records_sets_them_aside() -> None:
+    known = {"n": np.array(["0", "4", "5", "11"]), "speaker": np.array(["theo", "ann", "theo", "ann"])}
+    contents = Contents(np.zeros((4, 1)), facets=known)
+    assert _aside(contents, "n<5", 0.1).tolist() == [True, True, False, False]
+    assert _aside(contents, "speaker=theo", 0.1).tolist() == [True, False, True, False]
+    with pytest.raises(FitError, match="is not a number"):
+        _aside(contents, "speaker<5", 0.1)
+    with pytest.raises(FitError, match="sets aside 0 of 4"):
+        _aside(contents, "speaker=jim", 0.1)
+
+
+def test_records_of_one_group_fall_on_one_side() -> None:
+    digests = np.random.default_rng(0).integers(0, 2**63, (400, 2)).astype(np.uint64)
+    groups = np.arange(400) // 8
+    train, held, _ = _split(_together(digests, groups), np.arange(400), None, 0.2, 0, 16)
+    assert not set(groups[train]) & set(groups[held])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from small import assert_inside, points
 
-from karat.space import Fields, Grid, Space
+from karat.space import BEGIN, END, MORE, NOTHING, Fields, Grid, Space, Tokens
 
 SPACES = [Grid(1, (8, 8)), Grid(3, (5, 7)), Grid(2, (11,)), Fields((1, 1, 3, 4)), Fields((2,)), Fields((1,))]
 
@@ -93,3 +93,15 @@ def test_fields_of_numbers_only_and_of_choices_only_work_alike() -> None:
         for made in (space.squash(raw), space.squash(raw, torch.Generator().manual_seed(0))):
             assert made.shape == x.shape
         assert space.soften(raw, 0.5, torch.Generator().manual_seed(0)).shape == x.shape
+
+
+def test_tokens_forget_what_lies_behind_the_end() -> None:
+    space = Tokens(6, 8)
+    x = torch.tensor([[BEGIN, 5, END, 6, END, 7], [MORE, 4, 5, 6, 7, 4]])
+    assert space.tidy(x).tolist() == [[BEGIN, 5, END, NOTHING, NOTHING, NOTHING], [MORE, 4, 5, 6, 7, 4]]
+
+
+def test_the_surprise_of_tokens_is_that_of_the_tokens_and_not_of_what_is_behind_them() -> None:
+    space, raw = Tokens(4, 6), torch.zeros(1, 4, 6)
+    short = space.surprise(raw, torch.tensor([[BEGIN, 5, END, NOTHING]]))
+    assert torch.allclose(short, 3 * torch.tensor([6.0]).log())

@@ -6,8 +6,9 @@ The k-th batch is a pure function of (seed, k), so that a run can be continued e
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,7 @@ from karat.space import Grid, Space
 
 FEWEST = 32  # different records; fewer teach nothing
 WANTED = 200
+FACET = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|!=|<|>|=)\s*(.+?)\s*")
 DATABASES = ("postgresql://", "postgres://")
 HOLDOUT_FEWEST, HOLDOUT_MOST = 16, 10_000
 RESIDENT = 2**30  # bytes of encoded points that are kept on the device as one tensor
@@ -97,7 +99,7 @@ def load(
     *,
     size: int | None = None,
     options: Mapping[str, Any] | None = None,
-    holdout: float = 0.1,
+    holdout: float | str = 0.1,
     seed: int = 0,
     cache: Path | None = None,
     codec: Codec | None = None,
@@ -108,11 +110,12 @@ def load(
     options: what the kind of content knows, such as a table's schema; `size` is that of pictures. The publisher's split
     is kept where there is one. Otherwise a record's own content and `seed` decide its side, so that the same record
     falls on the same side whatever is added or taken away around it.
+    holdout: the share set aside; "last:0.1", the last of the records as they stand; or what is known of them, "n<5",
+    "speaker=theo" (see `Contents.facets`).
     codec: one that was fitted to these data before.   epsilon: fit it with differential privacy, of which it spends the
     share `privacy.CODEC`.
     """
-    if not 0 < holdout < 1:
-        raise FitError(f"holdout is {holdout}; a share between 0 and 1 is kept for the judge, usually 0.1.")
+    share, rule = _share(holdout)
     place = source
     if isinstance(source, str | Path) and not str(source).startswith(DATABASES):
         if "://" in str(source):
@@ -129,7 +132,11 @@ def load(
         known["cache"] = cache
     for name in sorted(set(known) - {*kind.settings, "cache"}):
         raise FitError(f"data.{name}: {kind.name} data has the settings {', '.join(kind.settings)}.")
+    if rule == "last" and "last" in kind.settings:  # content that can be cut anywhere is cut there
+        known["last"] = share
     contents = kind.read(place, known)
+    if rule is not None and "last" not in known:
+        contents = replace(contents, holdout=_aside(contents, rule, share))
     path = str(kind.place(source))
 
     digests = kind.digests(contents.records)
@@ -143,7 +150,9 @@ def load(
         different = "" if kind.repeats else " different ones"
         raise DataError(f"{path} holds {found}; a generator needs about {WANTED}{different}. Add more.")
     sides = _occurrences(digests) if kind.repeats else digests
-    train, aside, notes = _split(sides, unique, contents.holdout, holdout, seed, 20 if kind.repeats else HOLDOUT_FEWEST)
+    if contents.groups is not None:
+        sides = _together(digests, contents.groups)
+    train, aside, notes = _split(sides, unique, contents.holdout, share, seed, 20 if kind.repeats else HOLDOUT_FEWEST)
     budget = None
     if codec is None and epsilon is not None:
         budget = Budget.of(epsilon, default_delta(len(train))).part(CODEC)
@@ -159,6 +168,56 @@ def load(
         notes=(*contents.facts.get("notes", ()), *notes, *_contradictions(contents.labels, kept)),
         budget=budget,
     )
+
+
+def _share(holdout: float | str) -> tuple[float, str | None]:
+    """The share to set aside, and the rule by which: None, "last", or a comparison with a facet."""
+    rule, text = None, str(holdout)
+    if isinstance(holdout, str) and holdout.startswith("last:"):
+        rule, text = "last", holdout.removeprefix("last:")
+    elif isinstance(holdout, str) and FACET.fullmatch(holdout):
+        return 0.1, holdout
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 < share < 1:
+        raise FitError(
+            f"holdout is {holdout}; a share between 0 and 1 is kept for the judge, usually 0.1; or last:0.1, or a "
+            "comparison such as n<5 with what --labels reads in the names."
+        )
+    return share, rule
+
+
+def _aside(contents: Contents, rule: str, share: float) -> np.ndarray:
+    """bool [n]: the records that `rule` sets aside; FitError where it sets aside none or all."""
+    n = len(contents.records)
+    if rule == "last":
+        return np.arange(n) >= round(n * (1 - share))
+    match = FACET.fullmatch(rule)
+    assert match is not None
+    name, sign, wanted = match.groups()
+    if name not in contents.facets:
+        known = ", ".join(contents.facets) if contents.facets else "none, for want of --labels"
+        raise FitError(f"--holdout {rule!r}: nothing called {name!r} is known of these records; there are: {known}.")
+    have = contents.facets[name]
+    if sign in ("=", "!="):
+        aside: np.ndarray = (have == wanted) == (sign == "=")
+    else:
+        try:
+            numbers, least = have.astype(float), float(wanted)
+        except ValueError:
+            raise FitError(f"--holdout {rule!r}: {name} is not a number in every name; compare it with =.") from None
+        aside = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}[sign](numbers, least)
+    if not 0 < aside.sum() < n:
+        raise FitError(f"--holdout {rule!r} sets aside {int(aside.sum())} of {n} records; some were wanted, not all.")
+    return aside
+
+
+def _together(digests: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """`digests` [n, 2] with those of each group's first record in place of its others'."""
+    _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+    return np.ascontiguousarray(digests[first][inverse])
 
 
 def _occurrences(digests: np.ndarray) -> np.ndarray:
@@ -288,6 +347,7 @@ def survey(data: Data) -> dict[str, Any]:
     told = {
         "path": data.path,
         "kind": data.codec.name,
+        "what": data.codec.phrase(),
         "fingerprint": data.fingerprint,
         "count": len(contents.records),
         "train": len(data.train),

@@ -50,7 +50,7 @@ def begin(
     own = [c for c in changes if not c.startswith("data.")]
     options = data_options([c for c in changes if c.startswith("data.")])
     if recipe is not None or family is not None:  # a name that does not exist is said before anything is read
-        recipes.load(recipe if recipe is not None else "", own, family)
+        options = {**recipes.load(recipe if recipe is not None else "", own, family).data, **options}
     where = runner.choose_device(device)
     named = isinstance(data, str | Path)
     if not named and out is None:
@@ -61,7 +61,7 @@ def begin(
             raise RunError(f"{out} already holds a run; choose another --out.")
         out.mkdir(parents=True, exist_ok=True)
         data = keep_frame(data, out / "data.parquet")
-    holdout = float(options.pop("holdout", 0.1))
+    holdout = options.pop("holdout", 0.1)
     epsilon = options.pop("epsilon", None)
     found = load(data, options=options, holdout=holdout, epsilon=epsilon)
     if epsilon is not None:
@@ -229,9 +229,7 @@ def _next(run: Run, found: Data, console: Console) -> None:
 def _greet(console: Console, found: Data, recipe: str, plan: loop.Plan, device: str, learned: bool) -> None:
     budget = (f"{plan.minutes:g} minutes" if plan.minutes is not None else
               f"{plan.steps:,} steps" if plan.steps is not None else f"{plan.samples:,} samples")  # fmt: skip
-    traits = found.codec.traits()
-    kinds = f"{len(found.classes)} classes" if found.classes else "no labels"
-    what = f"{kinds}, {'x'.join(map(str, traits['shape']))}" if "shape" in traits else f"{traits['width']} columns"
+    what = (f"{len(found.classes)} classes, " if found.classes else "") + found.codec.phrase()
     console.print(
         f"{found.path}: {len(found.train):,} to learn from, {len(found.holdout):,} set aside, {what}", soft_wrap=True
     )
@@ -263,8 +261,6 @@ def data_options(changes: Sequence[str]) -> dict[str, Any]:
             out[name] = text
     if "size" in out and (not isinstance(out["size"], int) or isinstance(out["size"], bool) or out["size"] < 1):
         raise FitError(f"--set data.size={out['size']}: wanted a whole number of pixels, at least 1.")
-    if "holdout" in out and not isinstance(out["holdout"], float):
-        raise FitError(f"--set data.holdout={out['holdout']}: wanted a share between 0 and 1, such as 0.1.")
     return out
 
 

@@ -119,12 +119,7 @@ def _measure(data: Data, chosen: recipes.Recipe, model: Any, device: torch.devic
 
 def show(told: dict[str, Any], console: Console) -> None:
     """The survey and the estimates, for a person."""
-    if "size" in told:
-        size = "x".join(map(str, told["size"]))
-        what = f"{told['kind']}s, {size}, {told['channels']} channel(s), {told['bits']} bit"
-    else:
-        what = f"rows, {told['width']} columns, of which a generator learns {told['learned']}"
-    console.print(f"{told['path']}: {told['count']:,} {what}", soft_wrap=True)
+    console.print(f"{told['path']}: {told['count']:,} {told['what']}", soft_wrap=True)
     console.print(f"split: {told['train']:,} to learn from, {told['holdout']:,} set aside ({told['split']})")
     if told["classes"]:
         shares = list(told["classes"].items())

@@ -13,15 +13,16 @@ import tomllib
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from karat.errors import FitError
-from karat.space import Fields, Space
+from karat.space import Codes, Fields, Grid, Space, Tokens
 
 FOLDER = Path(__file__).parent / "recipes"
-KEYS = ("family", "title", "about", "needs", "suits", "first_for", "model", "train", "fields")
+KINDS = {kind.__name__.lower(): kind for kind in (Grid, Fields, Codes, Tokens)}
+KEYS = ("family", "title", "about", "needs", "suits", "first_for", "data", "model", "train", *KINDS)
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Recipe:
     title: str = ""  # what it is in a few words
     first_for: str = ""  # the type of space for whose content it is the default
     suits: tuple[str, ...] = ()  # types of space for whose content `look` proposes it; () for all that it can meet
+    data: Mapping[str, Any] = field(default_factory=dict)  # settings of the data that it asks for
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -62,6 +64,7 @@ class Recipe:
             "title": self.title,
             "first_for": self.first_for,
             "suits": list(self.suits),
+            "data": dict(self.data),
         }
 
     @staticmethod
@@ -76,6 +79,7 @@ class Recipe:
             d.get("title", ""),
             d.get("first_for", ""),
             tuple(d.get("suits", ())),
+            d.get("data", {}),
         )
 
 
@@ -95,8 +99,8 @@ def first(space: type) -> str:
 def load(name: str, changes: Sequence[str] = (), family: str | None = None, spaces: Sequence[Space] = ()) -> Recipe:
     """The recipe of that name or file, with `changes` such as "model.width=128" made; FitError when it does not exist.
 
-    spaces: what the content can become, best first. A recipe that meets it in Fields takes the settings of its `[fields]`
-    tables over those of `[model]` and `[train]`.
+    spaces: what the content can become, best first. A recipe that meets it in Fields takes what its table `[fields]` says,
+    of the family too, over what it says itself; likewise `[grid]`, `[codes]` and `[tokens]`.
     """
     if family is not None:
         table: dict[str, Any] = {"family": family, "about": f"the family of {family}, at its defaults"}
@@ -117,10 +121,12 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None, spac
         raise FitError(
             f'the recipe {name} names no family; write for example family = "vae". There are: {", ".join(families())}.'
         )
-    own = table.pop("fields", {})
-    met = [space for space in spaces if isinstance(space, module(table["family"]).Model.spaces)]
-    if met and isinstance(met[0], Fields):
-        table = _merged(table, own)
+    own = {kind: table.pop(kind, {}) for kind in KINDS}
+    for space in spaces:
+        special = _merged(table, own[type(space).__name__.lower()])
+        if isinstance(space, module(special["family"]).Model.spaces):
+            table = special
+            break
     for change in changes:
         _set(table, change)
     unknown = set(table) - set(KEYS)
@@ -136,6 +142,7 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None, spac
         table.get("title", ""),
         table.get("first_for", ""),
         tuple(table.get("suits", ())),
+        table.get("data", {}),
     )
     config(recipe)  # refuses unknown settings before anything is read
     return recipe

@@ -151,7 +151,59 @@ class Codes:
         return torch.stack([torch.multinomial(part.softmax(1), 1, generator=rng)[:, 0] for part in parts], 1)
 
 
-Space = Grid | Fields | Codes
+NOTHING, BEGIN, MORE, END = range(4)  # codes of `Tokens` that are no token; the first token's code is `MARKS`
+MARKS = 4
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Points are long `[length]`, codes below `vocab`: a sequence from left to right.
+
+    The first code is BEGIN, or MORE where the sequence goes on from one that was cut; tokens follow; END where it ends
+    before it is full, and NOTHING behind that. A sequence that is cut by its length has no END.
+    """
+
+    length: int
+    vocab: int  # MARKS and tokens
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.length,)
+
+    @property
+    def numel(self) -> int:
+        return self.length
+
+    def surprise(self, raw: Tensor, x: Tensor) -> Tensor:
+        """Nats [n] of `x` [n, length] under the softmax of `raw` [n, length, vocab]; places that hold NOTHING are free."""
+        each = F.cross_entropy(raw.float().flatten(0, 1), x.flatten(), reduction="none", ignore_index=NOTHING)
+        return each.reshape(x.shape).sum(1)
+
+    def squash(self, raw: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """Codes [n, length] drawn from the softmax of `raw` with `rng`, or the likeliest; NOTHING behind the first END."""
+        odds = raw.float()
+        if rng is None:
+            x = odds.argmax(2)
+        else:
+            x = torch.multinomial(odds.flatten(0, 1).softmax(1), 1, generator=rng).reshape(raw.shape[:2])
+        return self.tidy(x)
+
+    def tidy(self, x: Tensor) -> Tensor:
+        """`x` [n, length] with NOTHING behind the first END of each sequence."""
+        ended = (x == END).long().cumsum(1) - (x == END).long()
+        return x.masked_fill(ended > 0, NOTHING)
+
+
+Space = Grid | Fields | Codes | Tokens
+
+
+@dataclass(frozen=True)
+class Characters:
+    """How a judge sees text: long `[n, longest]`, the Unicode code points of each, -1 behind the last."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (-1,)
 
 
 @dataclass(frozen=True)

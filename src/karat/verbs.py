@@ -30,6 +30,7 @@ def look(
     *,
     size: int | None = None,
     schema: Path | None = None,
+    labels: str | None = None,
     write_schema: Path | None = None,
     probe: bool = True,
     threads: int | None = None,
@@ -49,6 +50,8 @@ def look(
     schema
         A TOML that corrects what is inferred of a table's columns, and declares the rules that hold among them; of related
         tables also how they refer to each other.
+    labels
+        How the names of sound files are to be read, such as "{label}_{speaker}_{n}"; or the column of a text's class.
     write_schema
         Write what is inferred of a table there, to be corrected and given back as --schema.
     probe
@@ -67,7 +70,9 @@ def look(
 
     loop.tune_machine(threads)
     options = learning.data_options(set) | ({} if size is None else {"size": size})
-    found = load(data, options=options | ({} if schema is None else {"schema": schema}))
+    holdout = options.pop("holdout", 0.1)
+    options |= {k: v for k, v in (("schema", schema), ("labels", labels)) if v is not None}
+    found = load(data, options=options, holdout=holdout)
     told = survey(found)
     told["recipes"] = probing.estimates(found, find(prices, [Path.cwd()]), measure=probe)
     console = _console()
@@ -89,6 +94,8 @@ def train(
     out: Path | None = None,
     family: str | None = None,
     schema: Path | None = None,
+    labels: str | None = None,
+    holdout: str | None = None,
     epsilon: float | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -119,6 +126,12 @@ def train(
         A Python file of your own that exports Config and Model, in place of a recipe.
     schema
         A TOML that corrects what is inferred of a table's columns, and declares rules (see `karat look --write-schema`).
+    labels
+        How the names of sound files are to be read, such as "{label}_{speaker}_{n}": `label` is the class, and every name
+        in braces can be used in --holdout. Of text in a table: the column that holds the class.
+    holdout
+        What is set aside for the judge: a share (0.1 by default), the last of the data as they stand (last:0.1), or what
+        the names say (n<5, speaker=theo).
     epsilon
         Learn a table with differential privacy of this epsilon (the recipe marginals); docs/privacy.md says what it promises.
     device
@@ -149,9 +162,21 @@ def train(
             loop.tune_machine(run.spec.get("threads"))
         with run.lock(), Ledger(run.path / "ledger.jsonl", find(prices, [place, Path.cwd()])).entry("train") as entry:
             other_seed = seed not in (0, run.spec["seed"])
-            given = (recipe, family, out, schema, epsilon, set, other_seed, tensorboard and not run.spec["tensorboard"])
+            given = (
+                recipe,
+                family,
+                out,
+                schema,
+                labels,
+                holdout,
+                epsilon,
+                set,
+                other_seed,
+                tensorboard and not run.spec["tensorboard"],
+            )
             return learning.proceed(run, entry, console, device, budget, given)
-    changes = [*set, *([] if schema is None else [f"data.schema={schema}"])]
+    named = (("schema", schema), ("labels", labels), ("holdout", holdout))
+    changes = [*set, *(f"data.{k}={v}" for k, v in named if v is not None)]
     if epsilon is not None:
         recipe, changes = learning.private(epsilon, recipe, family, changes)
     return learning.begin(

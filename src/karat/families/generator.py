@@ -17,6 +17,29 @@ Batches = Callable[[int], tuple[Tensor, Tensor | None]]  # the k-th batch: point
 
 
 @dataclass(frozen=True)
+class Taste:
+    """How tokens are drawn from their odds.
+
+    temperature: odds ** (1 / temperature); 0 takes the likeliest.   top_p: of the likeliest that hold this share together
+    (https://arxiv.org/abs/1904.09751).   min_p: of those at least this share of the likeliest (https://arxiv.org/abs/2407.01082).
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    min_p: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.temperature < 100 and 0 < self.top_p <= 1 and 0 <= self.min_p < 1):
+            raise FitError(
+                f"temperature {self.temperature:g}, top_p {self.top_p:g}, min_p {self.min_p:g}: wanted a temperature from 0, "
+                "top_p above 0 and at most 1, min_p from 0 and under 1."
+            )
+
+
+PLAIN = Taste()
+
+
+@dataclass(frozen=True)
 class Player:
     """Who owns an optimiser, and in which part of the budget he plays. `lr` is the peak; the loop owns its schedule."""
 
@@ -71,6 +94,32 @@ class Generator(nn.Module, ABC):
     def complete(self, given: Tensor, rng: torch.Generator) -> Tensor:
         """Codes [n, columns] that equal `given` [n, columns] (long) wherever that is not -1, the rest drawn to fit it."""
         raise FitError("this family cannot fill in what is missing around given cells; trees and autoregressive can.")
+
+    @property
+    def weighs(self) -> bool:
+        """Whether `weigh` works."""
+        return False
+
+    def weigh(self, stream: Tensor) -> Tensor:
+        """Nats [k - 1] of each code of `stream` [k] (long, of `Tokens`) but the first, given those before it.
+
+        However long the stream is: a window slides over it, no longer than what was learned from.
+        """
+        raise FitError("this family does not say how likely content is; autoregressive and ngram do.")
+
+    @property
+    def extends(self) -> bool:
+        """Whether `extend` works."""
+        return False
+
+    def extend(
+        self, start: Tensor, y: Tensor | None, rng: torch.Generator, taste: Taste = PLAIN, most: int | None = None
+    ) -> Iterator[Tensor]:
+        """Codes [n] (long, of `Tokens`), one step after another, that follow `start` [n, k]; NOTHING for rows that ended.
+
+        Of classes `y` [n] where given.   most: steps at most, by default to the space's length. Ends when all have ended.
+        """
+        raise FitError("this family does not continue what is begun; autoregressive and ngram do.")
 
     def weights(self) -> dict[str, Tensor]:
         """All that it learned, by name."""

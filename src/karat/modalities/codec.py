@@ -14,7 +14,7 @@ from torch import Tensor
 
 from karat.errors import FitError
 from karat.privacy import Budget, Source
-from karat.space import Columns, Fields, Grid, Space
+from karat.space import Characters, Columns, Fields, Grid, Space
 
 
 class Records(Protocol):
@@ -31,6 +31,9 @@ class Contents:
     records: for pictures uint8 or uint16 `[n, height, width, channels]`, in memory or memory-mapped; for tables a `Table`.
     labels: int64 `[n]` into `classes`, or None.   names: where each record came from.
     holdout: bool `[n]`, True where the publisher set the record aside (t10k-*, test/), or None.
+    groups: int64 `[n]`, records of one group fall on one side of the split (passages of one document), or None.
+    facets: what is known of each record beside its class, such as the speaker and the number in `7_theo_12.wav`: by its
+    name, strings `[n]`.
     skipped: (name, reason) of unreadable files.   facts: what `look` shows (sizes, modes, formats found).
     """
 
@@ -39,6 +42,8 @@ class Contents:
     classes: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     holdout: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    facets: Mapping[str, np.ndarray] = field(default_factory=dict)
     skipped: tuple[tuple[str, str], ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -81,6 +86,10 @@ class Codec(ABC):
         """What `look` says of every record of this content, as JSON."""
         return {}
 
+    @abstractmethod
+    def phrase(self) -> str:
+        """What the records are, in words that follow their number: "pictures, 28x28, 1 channel, 8 bit"."""
+
     @classmethod
     @abstractmethod
     def recognises(cls, path: Path) -> bool:
@@ -118,7 +127,7 @@ class Codec(ABC):
 
     @property
     @abstractmethod
-    def viewed(self) -> Grid | Fields | Columns:
+    def viewed(self) -> Grid | Fields | Columns | Characters:
         """How the judge looks at the content, whatever the generator used."""
 
     @abstractmethod
@@ -151,6 +160,21 @@ class Codec(ABC):
     def broken(self, records: Any) -> dict[str, np.ndarray]:
         """bool `[n]` for each rule that a person declared: the records that break it."""
         return {}
+
+    def gauges(self, records: Any) -> Mapping[str, np.ndarray]:
+        """Measures of each record that a person reads off it, by name and unit: "length (s)" -> float64 `[n]`."""
+        return {}
+
+    def streams(self, contents: Contents, rows: np.ndarray) -> list[tuple[Tensor, int, int]]:
+        """What is to be read on end at the sorted `rows` of content in `Tokens`: codes (long), characters and UTF-8 bytes.
+
+        Neighbouring passages of one document are one stream.
+        """
+        return []
+
+    def opening(self, prompt: str | None) -> Tensor:
+        """Codes (long) of `Tokens` with which new content begins that opens with `prompt`."""
+        raise FitError(f"{self.name} content is not continued from a prompt.")
 
     def unview(self, seen: Tensor) -> Any:
         """Records that look like `seen` `[n, *viewed.shape]` to a judge."""

@@ -106,6 +106,10 @@ class Images(Codec):
         shape = [self.channels, self.height, self.width]
         return {"shape": shape, "channels": self.channels, "size": [self.width, self.height], "bits": self.bits}
 
+    def phrase(self) -> str:
+        tone = f"{self.channels} channel{'s' if self.channels > 1 else ''}, {self.bits} bit"
+        return f"pictures, {self.width}x{self.height}, {tone}"
+
     @property
     def top(self) -> int:
         """The whitest level: 255 or 65535."""
@@ -395,4 +399,4 @@ def _read_arrays(path: Path, kind: str, size: int | None, limit: int | None, fol
         "notes": [scale.note] if scale.note else [],
     }
     chosen = tuple(names[i] for i in rows)
-    return Contents(records, labels, classes, chosen, held if held.any() and not held.all() else None, (), facts)
+    return Contents(records, labels, classes, chosen, held if held.any() and not held.all() else None, facts=facts)

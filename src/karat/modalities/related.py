@@ -200,6 +200,9 @@ class Related(Codec):
         """The root table whose rows are counted."""
         return next(iter(self.rows))
 
+    def phrase(self) -> str:
+        return f"rows, {self.traits()['width']} columns"
+
     def traits(self) -> dict[str, Any]:
         return {
             "width": sum(len(whole.schema.columns) for whole in self.tables.values()),

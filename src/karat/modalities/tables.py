@@ -98,6 +98,9 @@ class Tables(Codec):
         """How many columns there are, and how many of them a generator learns."""
         return {"width": len(self.schema.columns), "learned": len(self.layout.coded)}
 
+    def phrase(self) -> str:
+        return f"rows, {len(self.schema.columns)} columns, of which a generator learns {len(self.layout.coded)}"
+
     @classmethod
     def read(cls, path: Any, options: Mapping[str, Any]) -> Contents:
         """The table at a path or database URL, or in a data frame.

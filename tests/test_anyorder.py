@@ -6,7 +6,7 @@ import torch
 from small import learn, serving
 from torch import Tensor
 
-from karat.families.autoregressive import Config, Model, spell
+from karat.families.anyorder import Config, Model, spell
 from karat.space import Batch, Codes
 from karat.training import Plan, State, train
 
