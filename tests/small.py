@@ -53,7 +53,7 @@ def serving(x: Tensor, y: Tensor | None, size: int) -> Batches:
         rows = torch.randint(len(x), (size,), generator=torch.Generator().manual_seed(k))
         return x[rows], None if y is None else y[rows]
 
-    return batch
+    return Batches(len(x), batch, lambda most: (x[:most], None if y is None else y[:most]))
 
 
 def learn(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from karat.modalities import Codec, recognise
 from karat.modalities.codec import Contents
 from karat.modalities.relations import alone
 from karat.privacy import CODEC, Budget, Source, default_delta
-from karat.space import Grid, Space
+from karat.space import Batches, Grid, Space
 
 FEWEST = 32  # different records; fewer teach nothing
 WANTED = 200
@@ -287,10 +287,8 @@ def _split(
     return np.sort(unique[order[count:]]), np.sort(unique[order[:count]]), notes
 
 
-def batches(
-    data: Data, size: int, seed: int, device: torch.device, space: Space | None = None
-) -> Callable[[int], tuple[Tensor, Tensor | None]]:
-    """A pure function of k giving the k-th batch: points `[size, *space.shape]` and labels `[size]`, on the device.
+def batches(data: Data, size: int, seed: int, device: torch.device, space: Space | None = None) -> Batches:
+    """What there is to learn from, on the device; its k-th batch, points `[size, *space.shape]` and labels, is pure in k.
 
     Batches are consecutive slices of shuffled epochs laid end to end, so every record is seen once before any is seen
     twice. Points of up to 1 GiB are encoded once and stay on the device; more are encoded batch by batch.
@@ -326,7 +324,12 @@ def batches(
             x = data.codec.encode(data.contents.records[rows[chosen.numpy()]], goal).to(device)
         return x, None if labels is None else labels.index_select(0, there)
 
-    return batch
+    def some(most: int) -> tuple[Tensor, Tensor | None]:
+        chosen = np.arange(n) if most >= n else np.arange(most) * n // most
+        x = data.codec.encode(data.contents.records[rows[chosen]], goal) if points is None else points[chosen]
+        return x.to(device), None if labels is None else labels[chosen]
+
+    return Batches(n, batch, some)
 
 
 NEAR = 0.995  # cosine of two centred thumbnails; saving as JPEG again stays above it, another take of a scene does not

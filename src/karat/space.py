@@ -5,6 +5,7 @@ A codec turns content into points of a space, a family learns to make new points
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -220,6 +221,23 @@ class Columns:
     @property
     def shape(self) -> tuple[int, ...]:
         return (len(self.names),)
+
+
+Pair = tuple[Tensor, Tensor | None]  # points [n, *shape] and their labels [n]
+
+
+@dataclass(frozen=True)
+class Batches:
+    """What there is to learn from: called with k, the k-th batch, pure in k."""
+
+    rows: int  # how many points there are
+    nth: Callable[[int], Pair]
+    some: Callable[
+        [int], Pair
+    ]  # each of them once in a fixed order; where there are more than so many, that many spread evenly
+
+    def __call__(self, k: int) -> Pair:
+        return self.nth(k)
 
 
 @dataclass(frozen=True)

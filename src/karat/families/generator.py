@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from karat.errors import FitError
 from karat.space import Batch, Space
-
-Batches = Callable[[int], tuple[Tensor, Tensor | None]]  # the k-th batch: points [b, *shape] and labels [b], pure in k
+from karat.space import Batches as Batches
 
 
 @dataclass(frozen=True)
