@@ -1,4 +1,4 @@
-"""Folders and zips of pictures: what lies in them, the class and the side of the split of each file, what is unsafe.
+"""Folders and zips of pictures or sounds: what lies in them, the class and the side of the split of each file, what is unsafe.
 
 Nothing is extracted to disk. An archive with one entry that climbs out of it, or would swell, is refused whole.
 """
@@ -11,7 +11,7 @@ import re
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
@@ -30,7 +30,7 @@ ASIDE = ("test", "testing", "val", "valid", "validation", "holdout")
 
 @dataclass(frozen=True)
 class Piece:
-    """One encoded picture: where it came from, its size in bytes, its class if it has one, its side, how to open it."""
+    """One encoded picture or sound: where it came from, its size in bytes, its class if it has one, its side, how to open it."""
 
     name: str
     size: int
@@ -42,7 +42,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Listing:
-    """The pictures found, in a fixed order; what else lay there, by suffix; and what a person should know about it."""
+    """The pictures (or sounds) found, in a fixed order; what else lay there, by suffix; and what a person should know about it."""
 
     pieces: tuple[Piece, ...]
     others: dict[str, int]
@@ -50,17 +50,17 @@ class Listing:
     notes: tuple[str, ...]
 
 
-def list_folder(path: Path) -> Listing:
-    """Pictures under a folder, links to folders followed once."""
+def list_folder(path: Path, suffixes: Collection[str] = SUFFIXES, things: str = "pictures") -> Listing:
+    """Files with these suffixes under a folder, links to folders followed once; `things` is what notes call them."""
     pieces, others = [], Counter[str]()
     for file, status in _walk(path):
         name = PurePosixPath(*file.relative_to(path).parts).as_posix().encode("utf-8", "replace").decode()
         suffix = file.suffix.lower()
-        if suffix in SUFFIXES and not _is_litter(name):
+        if suffix in suffixes and not _is_litter(name):
             pieces.append(Piece(name, status.st_size, status.st_mtime_ns, partial(_open_file, file)))
         else:
             others[suffix_of(file)] += 1
-    return _arrange(pieces, others)
+    return _arrange(pieces, others, things)
 
 
 def _walk(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
@@ -162,19 +162,21 @@ def _unsafe_name(entry: zipfile.ZipInfo) -> str | None:
     return None
 
 
-def list_zip(path: Path, archive: zipfile.ZipFile) -> Listing:
-    """Pictures in a zip that `open_zip` has checked; zips inside it are counted among the others and not opened."""
+def list_zip(
+    path: Path, archive: zipfile.ZipFile, suffixes: Collection[str] = SUFFIXES, things: str = "pictures"
+) -> Listing:
+    """Files with these suffixes in a zip that `open_zip` has checked; zips inside it are counted among the others and not opened."""
     pieces, others = [], Counter[str]()
     for entry in sorted(archive.infolist(), key=lambda e: e.filename):
         if entry.is_dir():
             continue
         name = entry.filename.replace("\\", "/")
         suffix = PurePosixPath(name).suffix.lower()
-        if suffix in SUFFIXES and not _is_litter(name):
+        if suffix in suffixes and not _is_litter(name):
             pieces.append(Piece(name, entry.file_size, entry.CRC, partial(_open_entry, archive, entry)))
         else:
             others[suffix_of(PurePosixPath(name))] += 1
-    return _arrange(pieces, others)
+    return _arrange(pieces, others, things)
 
 
 def _open_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> BinaryIO:
@@ -184,8 +186,8 @@ def _open_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> BinaryIO:
         return io.BytesIO(file.read(entry.file_size))  # zipfile gives no more than was declared
 
 
-def _arrange(pieces: list[Piece], others: Counter[str]) -> Listing:
-    """Each picture with its class and side, from the folders it lies in."""
+def _arrange(pieces: list[Piece], others: Counter[str], things: str) -> Listing:
+    """Each file with its class and side, from the folders it lies in."""
     notes = []
     paths = _without_common_root([tuple(p.name.split("/")) for p in pieces])
     firsts = {path[0].lower() for path in paths if len(path) > 1}
@@ -200,14 +202,14 @@ def _arrange(pieces: list[Piece], others: Counter[str]) -> Listing:
     learned = [label for label, held in zip(labels, aside, strict=True) if not held]
     if split and None not in learned and len(set(learned)) > 1 and None in labels:
         found = [row for row in found if row[1] is not None]
-        notes.append(f"{len(pieces) - len(found)} pictures set aside by the publisher have no class and were left out.")
+        notes.append(f"{len(pieces) - len(found)} {things} set aside by the publisher have no class and were left out.")
     classes = Counter(label for _, label, _ in found)
     if None in classes and len(classes) > 1:
-        notes.append(f"{classes[None]} pictures lie beside the class folders and not in one, so no classes are used.")
+        notes.append(f"{classes[None]} {things} lie beside the class folders and not in one, so no classes are used.")
         found = [(piece, None, held) for piece, _, held in found]
     elif len(classes) > max(1, len(found) // 2):
         notes.append(
-            f"{len(classes)} folders hold {len(found)} pictures: too few in each to be classes, so none are used."
+            f"{len(classes)} folders hold {len(found)} {things}: too few in each to be classes, so none are used."
         )
         found = [(piece, None, held) for piece, _, held in found]
     elif len(classes) == 1:

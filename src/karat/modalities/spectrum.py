@@ -149,9 +149,8 @@ class Mel:
         )
         total = magnitude.sum(1)
         wave, spectrum = self._phased(total, rounds)
-        if x.shape[1] == 1:
-            waves = wave[:, None]
-        else:
+        waves = wave[:, None]
+        if x.shape[1] > 1:
             waves = self._wave(spectrum[:, None] * (magnitude / total.clamp_min(TINY)[:, None]))
         waves = waves * self._fades(begin, end)[:, None]
         return waves / waves.abs().amax((1, 2), keepdim=True).clamp_min(1.0)
@@ -232,8 +231,8 @@ def _overlap(window: int, hop: int, frames: int) -> Tensor:
 @lru_cache(maxsize=4)
 def _bank(rate: int, window: int, mels: int) -> Tensor:
     """Triangles [mels, bins], equally wide on the mel scale 2595 log10(1 + f / 700), each of sum 1."""
-    ends = 2595 * np.log10(1 + np.array([LOWEST, rate / 2]) / 700)
-    edges = 700 * (10 ** (np.linspace(*ends, mels + 2) / 2595) - 1)
+    lowest, highest = (2595 * math.log10(1 + f / 700) for f in (LOWEST, rate / 2))
+    edges = 700 * (10 ** (np.linspace(lowest, highest, mels + 2) / 2595) - 1)
     place = np.arange(window // 2 + 1) * rate / window
     low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     bank = np.maximum(0, np.minimum((place - low) / (middle - low), (high - place) / (high - middle)))
@@ -243,4 +242,5 @@ def _bank(rate: int, window: int, mels: int) -> Tensor:
 @lru_cache(maxsize=4)
 def _inverse(rate: int, window: int, mels: int) -> Tensor:
     """[mels, bins]: the pseudo-inverse of the triangles."""
-    return torch.linalg.pinv(_bank(rate, window, mels).double()).T.float().contiguous()
+    inverse: Tensor = torch.linalg.pinv(_bank(rate, window, mels).double())
+    return inverse.T.float().contiguous()
