@@ -12,6 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from karat.errors import FitError
 from karat.nets.article import ArticleDiscriminator, ArticleGenerator
 from karat.nets.conv import ConvDecoder, ConvEncoder, brighten, cut, translate
+from karat.nets.line import LineDecoder, LineDenoiser, LineEncoder
 from karat.nets.mixture import Cells, Mixture
 from karat.nets.mlp import Flat, ResidualMLP, stack
 from karat.nets.unet import UNet
@@ -36,7 +37,9 @@ __all__ = [
 
 def architectures(space: Space) -> tuple[str, ...]:
     """The names of the architectures that can live in `space`, best first."""
-    return ("conv", "mlp", "article") if isinstance(space, Grid) and len(space.size) == 2 else ("mlp",)
+    if isinstance(space, Grid) and len(space.size) == 2:
+        return ("conv", "mlp", "article")
+    return ("conv", "mlp") if isinstance(space, Grid) and len(space.size) == 1 else ("mlp",)
 
 
 def _pick(space: Space, net: str) -> tuple[str, int, tuple[int, ...]]:
@@ -53,6 +56,8 @@ def encoder(space: Space, out: int, *, width: int, hidden: int, net: str = "auto
     name, channels, size = _pick(space, net)
     if name == "mlp":
         return Flat(space.shape, (out,), (2 * hidden, hidden), norm=True)
+    if len(size) == 1:
+        return LineEncoder(channels, size[0], out, width, hidden)
     return ConvEncoder(channels, size, out, width, hidden)
 
 
@@ -61,6 +66,8 @@ def decoder(space: Space, latent: int, *, width: int, hidden: int, net: str = "a
     name, channels, size = _pick(space, net)
     if name == "mlp":
         return Flat((latent,), space.shape, (hidden, 2 * hidden), norm=True)
+    if len(size) == 1:
+        return LineDecoder(channels, size[0], latent, width, hidden)
     return ConvDecoder(channels, size, latent, width, hidden, shuffle=True)
 
 
@@ -71,7 +78,11 @@ def generator(space: Space, latent: int, *, width: int, net: str = "auto") -> nn
         return Flat((latent,), space.shape, (4 * width, 8 * width), nn.ReLU, norm=True)
     if name == "article":
         return ArticleGenerator(channels, size, latent, width)
-    made = ConvDecoder(channels, size, latent, width, activation=nn.ReLU)
+    made: nn.Module
+    if len(size) == 1:
+        made = LineDecoder(channels, size[0], latent, width, activation=nn.ReLU)
+    else:
+        made = ConvDecoder(channels, size, latent, width, activation=nn.ReLU)
     _small_normal(made)
     return made
 
@@ -84,7 +95,11 @@ def critic(space: Space, out: int, *, width: int, dropout: float = 0.0, net: str
         return nn.Sequential(nn.Flatten(), body)
     if name == "article":
         return ArticleDiscriminator(channels, size, out, width, dropout)
-    made = ConvEncoder(channels, size, out, width, norm=False, spread=True, deep=1 if min(size) >= 12 else 0)
+    made: nn.Module
+    if len(size) == 1:
+        made = LineEncoder(channels, size[0], out, width, norm=False, spread=True)
+    else:
+        made = ConvEncoder(channels, size, out, width, norm=False, spread=True, deep=1 if min(size) >= 12 else 0)
     _small_normal(made)
     return made
 
@@ -94,6 +109,8 @@ def denoiser(space: Space, *, width: int, depth: int, conditions: int, net: str 
     name, channels, size = _pick(space, net)
     if name == "mlp":
         return FlatDenoiser(space.shape, width, depth, conditions)
+    if len(size) == 1:
+        return LineDenoiser(channels, size[0], width, conditions, depth)
     return UNet(channels, size, width, conditions, depth)
 
 
@@ -120,18 +137,22 @@ class FlatDenoiser(nn.Module):
 def _small_normal(module: nn.Module) -> None:
     """Normal(0, 0.02) weights: Radford et al., DCGAN (https://arxiv.org/abs/1511.06434), section 4."""
     for m in module.modules():
-        if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+        if isinstance(m, (nn.modules.conv._ConvNd, nn.Linear)):
             nn.init.normal_(m.weight, std=0.02)
 
 
 def augment(x: Tensor, space: Space, strength: float, rng: torch.Generator) -> Tensor:
-    """Differentiable shifts, brightness and cut-outs for grids; small noise for fields. Random through `rng`.
+    """Differentiable shifts, brightness and cut-outs for grids, shifts of lines; small noise for fields. Random through `rng`.
 
     Zhao et al., "Differentiable augmentation for data-efficient GAN training" (https://arxiv.org/abs/2006.10738).
     """
     if strength <= 0:
         return x
     n = len(x)
+    if isinstance(space, Grid) and len(space.size) == 1:
+        reach = max(1, round(space.size[0] * strength / 16))
+        shift = torch.randint(-reach, reach + 1, (n, 1), generator=rng, device=x.device)
+        return translate(x[:, :, None], torch.cat([torch.zeros_like(shift), shift], 1))[:, :, 0]
     if not isinstance(space, Grid) or len(space.size) != 2:
         return x + 0.05 * strength * torch.randn(x.shape, generator=rng, device=x.device)
     reach = max(1, round(min(space.size) * strength / 8))
@@ -192,8 +213,8 @@ def _fold_sequence(sequence: nn.Sequential) -> None:
         before = layers[-1] if layers else None
         if isinstance(layer, nn.modules.batchnorm._BatchNorm) and isinstance(before, nn.Linear):
             layers[-1] = fuse_linear_bn_eval(before, layer)
-        elif isinstance(layer, nn.BatchNorm2d) and isinstance(before, (nn.Conv2d, nn.ConvTranspose2d)):
-            layers[-1] = fuse_conv_bn_eval(before, layer, transpose=isinstance(before, nn.ConvTranspose2d))
+        elif isinstance(layer, nn.modules.batchnorm._BatchNorm) and isinstance(before, nn.modules.conv._ConvNd):
+            layers[-1] = fuse_conv_bn_eval(before, layer, transpose=before.transposed)
         else:
             layers.append(layer)
     for i in reversed(range(len(sequence))):

@@ -1,0 +1,93 @@
+"""Nets for grids of one axis: every length, seams, folding, and a wave that is learned."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from small import learn, serving
+from torch import nn
+
+from karat import nets
+from karat.families import gan, vae
+from karat.nets.line import LineDecoder, LineEncoder
+from karat.space import Grid
+
+LENGTHS = [1, 3, 16, 100, 513, 8064]
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_every_length_goes_in_and_comes_out(length: int) -> None:
+    space, x = Grid(2, (length,)), torch.randn(4, 2, length)
+    assert nets.encoder(space, 5, width=4, hidden=8)(x).shape == (4, 5)
+    assert nets.critic(space, 3, width=4)(x).shape == (4, 3)
+    z = torch.randn(4, 6)
+    assert nets.decoder(space, 6, width=4, hidden=8)(z).shape == x.shape
+    assert nets.generator(space, 6, width=4)(z).shape == x.shape
+    denoised = nets.denoiser(space, width=16, depth=1, conditions=2)(x, torch.rand(4), torch.tensor([0, 1, 2, 0]))
+    assert denoised.shape == x.shape
+
+
+def test_lines_are_drawn_by_convolutions_and_not_by_a_flat_net() -> None:
+    assert isinstance(nets.encoder(Grid(1, (64,)), 2, width=4, hidden=4), LineEncoder)
+    assert isinstance(nets.generator(Grid(1, (64,)), 2, width=4), LineDecoder)
+
+
+@pytest.mark.parametrize("role", ["encoder", "decoder", "generator"])
+def test_folding_the_norms_of_a_line_changes_nothing(role: str) -> None:
+    space = Grid(2, (100,))
+    torch.manual_seed(0)
+    made = {
+        "encoder": lambda: nets.encoder(space, 5, width=4, hidden=8),
+        "decoder": lambda: nets.decoder(space, 6, width=4, hidden=8),
+        "generator": lambda: nets.generator(space, 6, width=4),
+    }[role]()
+    x = torch.randn(16, *space.shape) if role == "encoder" else torch.randn(16, 6)
+    for m in made.modules():
+        if isinstance(m, nn.modules.batchnorm._BatchNorm):
+            nn.init.normal_(m.weight, 1.0, 0.3)
+            nn.init.normal_(m.bias, 0.0, 0.3)
+    for _ in range(5):
+        made(x)
+    made.eval()
+    with torch.no_grad():
+        wanted = made(x.clone())
+        folded = nets.fold(made)
+        assert torch.allclose(folded(x.clone()), wanted, atol=1e-4)
+    assert not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in folded.modules())
+
+
+def test_a_line_is_moved_and_not_bent() -> None:
+    x = torch.linspace(-1, 1, 64).expand(8, 1, 64)
+    moved = nets.augment(x, Grid(1, (64,)), 1.0, torch.Generator().manual_seed(0))
+    steps = moved.diff(dim=2)
+    assert moved.shape == x.shape and not torch.equal(moved, x)
+    assert ((steps.abs() < 1e-6) | ((steps - 2 / 63).abs() < 1e-6)).all()
+
+
+def waves(n: int = 256) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sines of two pitches with a phase of their own, and which pitch [n] each has."""
+    rng = torch.Generator().manual_seed(0)
+    y = torch.randint(2, (n,), generator=rng)
+    phase = 6.28 * torch.rand(n, 1, generator=rng)
+    return 0.8 * torch.sin(torch.arange(128) * (0.2 + 0.2 * y[:, None]) + phase)[:, None], y
+
+
+def test_a_wave_is_learned() -> None:
+    x, y = waves()
+    space = Grid(1, (128,))
+    torch.manual_seed(0)
+    model = vae.Model(space, 2, vae.Config(width=16, hidden=64, latent=8))
+    learn(model, serving(x, y, 64), 300)
+    made = model.sample(64, torch.arange(64) % 2, torch.Generator().manual_seed(0))[:, 0]
+    loudest = torch.fft.rfft(made).abs()[:, 1:].argmax(1) + 1
+    wanted = torch.where(torch.arange(64) % 2 == 0, 128 * 0.2 / 6.283, 128 * 0.4 / 6.283)
+    assert ((loudest - wanted).abs() < 1).float().mean() > 0.9
+    assert 0.3 < float(made.std()) < 0.8
+
+
+def test_a_wave_is_forged_step_by_step() -> None:
+    x, y = waves()
+    torch.manual_seed(0)
+    model = gan.Model(Grid(1, (128,)), 2, gan.Config(width=8, critic_width=8, latent=8))
+    learn(model, serving(x, y, 32), 3)
+    assert model.sample(4, None, torch.Generator().manual_seed(0)).isfinite().all()
