@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor
 
 from karat.assays.chance import LEVEL
 from karat.assays.finding import Finding
@@ -17,9 +18,14 @@ def findings(unseen: Seen, made: Seen, classes: tuple[str, ...]) -> list[Finding
     """Class balance: half the sum of the differences in share, as the judge reads both sets; absent without classes."""
     if made.read is None or unseen.read is None:
         return []
+    return [balance(unseen.read.argmax(1), made.read.argmax(1), classes)]
+
+
+def balance(unseen: Tensor, made: Tensor, classes: tuple[str, ...]) -> Finding:
+    """Class balance of the classes `made` [n] beside those of unseen real records [m]."""
     k, n, m = len(classes), len(made), len(unseen)
-    a = torch.bincount(made.read.argmax(1), minlength=k).double()
-    b = torch.bincount(unseen.read.argmax(1), minlength=k).double()
+    a = torch.bincount(made, minlength=k).double()
+    b = torch.bincount(unseen, minlength=k).double()
     share, real = a / n, b / m
     gaps = share - real
     value = float(gaps.abs().sum() / 2)
@@ -42,4 +48,4 @@ def findings(unseen: Seen, made: Seen, classes: tuple[str, ...]) -> list[Finding
         "z": float(z[worst]),
     }
     low, high = max(0.0, value - 1.96 * own), value + 1.96 * own
-    return [Finding("bias", "class balance", value, low, high, expected, "lower", raised, says, detail)]
+    return Finding("bias", "class balance", value, low, high, expected, "lower", raised, says, detail)

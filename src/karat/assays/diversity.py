@@ -118,7 +118,7 @@ def cells(train: Tensor, k: int, seed: int, rounds: int = 12) -> Tensor:
     return centres
 
 
-def _absent(shown: Tensor, real: Tensor, truth: Tensor, k: int) -> tuple[list[int], list[int], Tensor, Tensor]:
+def absent(shown: Tensor, real: Tensor, truth: Tensor, k: int) -> tuple[list[int], list[int], Tensor, Tensor]:
     """Which of `k` classes certainly and which probably miss among `shown` [n], and the shares of each, made and real.
 
     `real` [m] and `truth` [m] are the same unseen records read and known: a class gets reads that are another's.
@@ -144,9 +144,9 @@ def _missing(train: Seen, unseen: Seen, made: Seen, classes: tuple[str, ...], se
         shown, real = (distances(s.features, centres).argmin(1) for s in (made, unseen))
         truth, names = real, tuple(str(i) for i in range(len(centres)))
     k = len(names)
-    sure, likely, shares, share = _absent(shown, real, truth, k)
+    sure, likely, shares, share = absent(shown, real, truth, k)
     if named and made.labels is not None and unseen.labels is not None:  # also what was never asked for is missing
-        asked = _absent(made.labels, unseen.labels, unseen.labels, k)
+        asked = absent(made.labels, unseen.labels, unseen.labels, k)
         sure, likely = sorted({*sure, *asked[0]}), sorted({*likely, *asked[1]})
     gone = [names[i] for i in sure]
     what = "class" if named else "mode"

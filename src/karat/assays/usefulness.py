@@ -70,8 +70,18 @@ def findings(
 
     t, u, m = see(train.points), see(unseen.points), see(made.points)
     whose = "" if given else " (its labels were read by the judge)"
-    ratio = _ratio(t, train.labels, u, unseen.labels, m, labels, len(classes), whose, rng)
-    return [ratio, _lift(t, train.labels, u, unseen.labels, m, labels, len(classes), whose, rng)]
+    return lessons(t, train.labels, u, unseen.labels, m, labels, len(classes), whose, rng)
+
+
+def lessons(
+    t: Tensor, ty: Tensor, u: Tensor, uy: Tensor, m: Tensor, my: Tensor, k: int, whose: str, rng: torch.Generator
+) -> list[Finding]:
+    """Usefulness and lift for features [n, d] and labels [n] of training, unseen and made records.
+
+    k: how many classes.   whose: what to say of the made ones' labels where they were not given, else "".
+    """
+    ratio = _ratio(t, ty, u, uy, m, my, k, whose, rng)
+    return [ratio, _lift(t, ty, u, uy, m, my, k, whose, rng)]
 
 
 def _ratio(
