@@ -128,6 +128,8 @@ def show(told: dict[str, Any], console: Console) -> None:
         console.print(f"classes: {len(shares)}: {listed}{more}; imbalance {told['imbalance']:.3g}", highlight=False)
     elif told["near_duplicates"] is not None:
         console.print("classes: none (put pictures into one folder per class to have them)")
+    for sentence in told.get("sentences", ()):
+        console.print(sentence, highlight=False, soft_wrap=True)
     if told.get("columns"):
         _show_columns(told["columns"], console)
     if told["near_duplicates"] is not None:

@@ -9,12 +9,14 @@ from karat.modalities.codec import Codec
 from karat.modalities.image import Images, explain
 from karat.modalities.related import Related
 from karat.modalities.tables import Tables
+from karat.modalities.text import Texts
 
-__all__ = ["Codec", "Images", "Related", "Tables", "codec_named", "recognise"]
+__all__ = ["Codec", "Images", "Related", "Tables", "Texts", "codec_named", "recognise"]
 
 TABLES = (
     "a table: .csv, .tsv (perhaps .gz), .parquet, .feather, a folder of them, a database file or postgresql:// address"
 )
+TEXTS = "text: .txt, .md, .log, .jsonl, a folder of them, or a table with --set data.text=COLUMN"
 
 
 def recognise(source: Any, options: Mapping[str, Any] | None = None) -> type[Codec]:
@@ -22,6 +24,8 @@ def recognise(source: Any, options: Mapping[str, Any] | None = None) -> type[Cod
 
     Raises DataError saying what was found there and what can be read.
     """
+    if Texts.asked(options) and Texts.recognises(source, options):
+        return Texts
     if Related.recognises(source, options):
         return Related
     if isinstance(source, Path):
@@ -30,7 +34,9 @@ def recognise(source: Any, options: Mapping[str, Any] | None = None) -> type[Cod
             return Tables
         if Images.recognises(source):
             return Images
-        raise DataError(f"{explain(source).removesuffix('.')}; or {TABLES}.")
+        if Texts.recognises(source, options):
+            return Texts
+        raise DataError(f"{explain(source).removesuffix('.')}; or {TABLES}; or {TEXTS}.")
     if Tables.recognises(source):
         return Tables
     raise DataError(f"{str(source)[:80]!r} ({type(source).__name__}) is no content that can be read. Wanted: {TABLES}.")
@@ -38,7 +44,7 @@ def recognise(source: Any, options: Mapping[str, Any] | None = None) -> type[Cod
 
 def codec_named(name: str) -> type[Codec]:
     """The codec whose `name` was saved with a run; raises DataError when this version has none of that name."""
-    codecs: tuple[type[Codec], ...] = (Images, Tables, Related)
+    codecs: tuple[type[Codec], ...] = (Images, Tables, Related, Texts)
     for codec in codecs:
         if codec.name == name:
             return codec

@@ -184,6 +184,10 @@ class Codec(ABC):
         """What records are asked to hold: `given` conditions or a file of partial records, and a column to be balanced."""
         raise FitError(f"{self.name} content has no columns to be given or balanced.")
 
+    def alike(self) -> dict[str, Any]:
+        """Options by which `read` reads somebody else's records as ours were read, before `conform`."""
+        return {}
+
     @abstractmethod
     def conform(self, records: Any) -> Any:
         """Somebody else's records of this kind of content, brought to the form of ours."""

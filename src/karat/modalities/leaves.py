@@ -1,0 +1,51 @@
+"""Passages of text as fragments of a page, for a person to read: escaped, in their own direction, control characters shown."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+
+SHOWN = 24  # passages of a sheet
+LONGEST = 700  # characters of one
+PAPER = "display:grid;grid-template-columns:repeat(auto-fill,minmax(17rem,1fr));gap:12px"
+LEAF = "white-space:pre-wrap;overflow-wrap:anywhere;margin:0;padding:10px 14px;font:inherit;font-size:.86rem;line-height:1.5"
+_SIGNS = {code: chr(0x2400 + code) for code in range(32) if code not in (9, 10)} | {0x7F: "\u2421"}
+# What turns the direction of writing, or is not seen, is shown by its number.
+_HIDDEN = {code: f"\u27e8U+{code:04X}\u27e9" for code in (
+    0xAD, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF, 0xFFFC)}  # fmt: skip
+_SHOWN = str.maketrans(_SIGNS | _HIDDEN)
+
+
+def escaped(text: str) -> str:
+    """The text for a page, shortened, with what cannot be seen as signs."""
+    short = text if len(text) <= LONGEST else text[: LONGEST - 1] + "\u2026"
+    return html.escape(short.translate(_SHOWN))
+
+
+def sheet(texts: Sequence[str]) -> bytes:
+    """The texts side by side, as many beside each other as fit."""
+    leaves = "".join(f'<pre dir="auto" style="{LEAF}">{escaped(text)}</pre>' for text in texts)
+    return f'<div class="leaves" style="{PAPER}">{leaves}</div>'.encode()
+
+
+def beside(made: Sequence[str], real: Sequence[str], told: Sequence[str]) -> bytes:
+    """Text i of `made` beside text i of `real` under the line `told[i]`; the longest run that they share is marked."""
+    blocks = []
+    for ours, theirs, says in zip(made, real, told, strict=True):
+        run = SequenceMatcher(None, ours[:LONGEST], theirs[:LONGEST], autojunk=False).find_longest_match()
+        line = f"{html.escape(says)} \u00b7 the longest run that they share has {run.size} characters"
+        cells = "".join(
+            f'<td style="vertical-align:top;width:50%"><b>{who}</b>'
+            f'<pre dir="auto" style="{LEAF}">{_marked(text, at, run.size)}</pre></td>'
+            for who, text, at in (("made", ours, run.a), ("real", theirs, run.b))
+        )
+        blocks.append(f'<tbody><tr class="told"><th colspan="2">{line}</th></tr><tr>{cells}</tr></tbody>')
+    return f'<table class="leaves beside" style="width:100%;table-layout:fixed">{"".join(blocks)}</table>'.encode()
+
+
+def _marked(text: str, at: int, size: int) -> str:
+    if not size:
+        return escaped(text)
+    run = html.escape(text[at : at + size].translate(_SHOWN))
+    return f"{escaped(text[:at])}<mark>{run}</mark>{escaped(text[at + size : LONGEST])}"
