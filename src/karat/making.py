@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from karat import related
+from karat import continuing, related
+from karat.continuing import Telling
 from karat.errors import DataError, FitError, RunError
 from karat.families.generator import Generator
-from karat.modalities import Related
+from karat.modalities import Related, Texts
 from karat.modalities.codec import Codec
 from karat.provenance.label import Label, label_record
 from karat.provenance.png import label_png, read_label
@@ -32,11 +33,14 @@ AT_ONCE = 50_000
 
 @dataclass(frozen=True)
 class Wish:
-    """What is to be made: one class by its name; rows that hold given cells, or complete a file of partial ones; a balance."""
+    """What is to be made: one class by its name; rows that hold given cells, or complete a file of partial ones; a balance;
+    and how text is told.
+    """
 
     klass: str | None = None
     given: str | None = None
     balance: str | None = None
+    telling: Telling = Telling()
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,19 @@ def make(run: Run, n: int, goal: Path, wish: Wish, seed: int, device: torch.devi
         raise FitError(f"-n {n}: at least 1 was wanted.")
     codec = load_codec(run)
     label = Label(producer, run.id, f"seed{seed}", __version__)
+    if not isinstance(codec, Texts) and not wish.telling.plain:
+        raise FitError(
+            "--prompt, --temperature, --top-p, --min-p, --stop, --characters and --stream are for text; this run makes "
+            f"{codec.thing}s."
+        )
     if isinstance(codec, Related):
         if wish.klass is not None:
             raise FitError('--class is for pictures; rows of tables are asked for with --given "column=value".')
         return Made(*related.make(run, codec, n, goal, wish.given, wish.balance, seed, label))
     classes = tuple(run.spec["classes"])
     model = load_model(run, codec, len(classes), device)
+    if isinstance(codec, Texts):
+        return _texts(run, model, codec, n, goal, wish, seed, label)
     if codec.wholes:
         return _whole(model, codec, n, goal, wish, seed, label)
     if wish.given is not None or wish.balance is not None:
@@ -87,6 +98,31 @@ def make(run: Run, n: int, goal: Path, wish: Wish, seed: int, device: torch.devi
             paths.append(path)
     digests = {path.name: _digest(path.read_bytes()) for path in paths}
     write_whole(goal / "label.json", json.dumps(label_record(label, digests), indent=1).encode())
+    return Made(n, goal, tuple(paths))
+
+
+def _texts(run: Run, model: Generator, codec: Texts, n: int, goal: Path, wish: Wish, seed: int, label: Label) -> Made:
+    """Text as one file, in the source's form by default, or a folder of .txt files."""
+    if wish.given is not None or wish.balance is not None:
+        raise FitError("--given and --balance are for tables; text is asked for by --class and --prompt.")
+    suffix = next((s for s in codec.wholes if goal.name.endswith(s)), None)
+    if suffix is None and goal == run.path / "made":
+        goal, suffix = goal / f"made{codec.wholes[0]}", codec.wholes[0]
+    if suffix is None and goal.suffix and not goal.is_dir():
+        raise FitError(f"{goal}: text is written as {', '.join(codec.wholes)}, or into a folder.")
+    y = _asked(model, codec.classes, wish.klass, n, model.device)
+    if y is None and model.heeds:
+        y = continuing.drawn_classes(codec, n, seed).to(model.device)
+    try:
+        (goal if suffix is None else goal.parent).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write to {goal}: {error.strerror}; --out wants a file, or a folder.") from None
+    records = continuing.tell(model, codec, n, y, wish.telling, seed)
+    said = None if y is None else [codec.classes[i] for i in y.tolist()]
+    if suffix is None:
+        paths = continuing.put_folder(codec, records, goal, said, label)
+    else:
+        paths = continuing.put_whole(codec, records, goal, suffix, said, label)
     return Made(n, goal, tuple(paths))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -269,11 +269,18 @@ def assay(
 def make(
     run: RunLike,
     *,
-    n: Annotated[int, Parameter(name=["-n", "--number"])] = 64,
+    n: Annotated[int | None, Parameter(name=["-n", "--number"])] = None,
     out: Path | None = None,
     klass: Annotated[str | None, Parameter(name="--class")] = None,
     given: str | None = None,
     balance: str | None = None,
+    prompt: str | None = None,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    min_p: float = 0.0,
+    stop: Sequence[str] = (),
+    characters: int | None = None,
+    stream: bool = False,
     seed: int = 0,
     device: str = "auto",
     threads: int | None = None,
@@ -287,11 +294,12 @@ def make(
     run
         The folder of a finished run.
     n
-        How many to make.
+        How many to make, 64 by default; one with --prompt or --stream.
     out
         Pictures: a folder for PNG files (the default, <run>/made), or a file ending in .npy, .npz or .zip. Tables: a file
         ending in .csv, .csv.gz, .tsv, .parquet or .feather; by default in <run>/made, in the form of the data. Related
-        tables: a folder, of files named as the real ones.
+        tables: a folder, of files named as the real ones. Text: a file ending in .txt, .jsonl or .csv (by default in
+        <run>/made, in the form of the data), or a folder of .txt files.
     klass
         Make this class only, by its name.
     given
@@ -299,6 +307,20 @@ def make(
         empty cells and absent columns are filled in.
     balance
         Tables: a column whose values are all made equally often.
+    prompt
+        Text: what it begins with.
+    temperature
+        Text: below 1 likelier, above 1 more varied; 0 takes the likeliest.
+    top_p
+        Text: drawn from the likeliest that hold this share together.
+    min_p
+        Text: drawn from those at least this share as likely as the likeliest.
+    stop
+        Text: ends before this comes. May be given several times.
+    characters
+        Text: how many characters follow the prompt, however long a passage of the data is; by default about one passage.
+    stream
+        Text: show it while it comes, on standard output; it is written and labelled as well.
     seed
         Seed of what is made; the same seed gives the same content.
     device
@@ -312,32 +334,47 @@ def make(
     """
     from karat import making, runner
     from karat import training as loop
+    from karat.continuing import Telling
+    from karat.families.generator import Taste
     from karat.worth.ledger import Ledger
     from karat.worth.prices import find
 
     loop.tune_machine(threads)
     _check_seed(seed)
+    number = n if n is not None else 1 if stream or prompt is not None else 64
+    stops = (stop,) if isinstance(stop, str) else tuple(stop)
+    telling = Telling(prompt, Taste(temperature, top_p, min_p), stops, characters, _say if stream else None)
     opened = run if isinstance(run, Run) else Run.open(Path(run))
     goal = opened.path / "made" if out is None else Path(out)
     where = runner.choose_device(device)
     with Ledger(opened.path / "ledger.jsonl", find(prices, [opened.path, Path.cwd()])).entry(
         "make", where.type
     ) as entry:
-        made = making.make(opened, n, goal, making.Wish(klass, given, balance), seed, where, producer)
+        made = making.make(opened, number, goal, making.Wish(klass, given, balance, telling), seed, where, producer)
         entry.items = made.count
-    _console().print(f"made {made.count:,}: {made.place}", soft_wrap=True)
+    _console(stream).print(f"made {made.count:,}: {made.place}", soft_wrap=True)
     return list(made.files)
 
 
-def demo(*, seconds: float = 25.0, out: Path = Path("runs/demo"), seed: int = 0, threads: int = 1) -> Assay:
-    """Look, train, assay, make and report on real handwriting that comes with the install, in about a minute.
+def demo(
+    *,
+    on: Literal["pictures", "table", "text", "audio"] = "pictures",
+    seconds: float | None = None,
+    out: Path | None = None,
+    seed: int = 0,
+    threads: int = 1,
+) -> Assay:
+    """Look, train, make, assay and report on data that come with the install, in about a minute.
 
     Parameters
     ----------
+    on
+        pictures: handwritten digits; table: biopsies and their diagnosis; text: the Python language reference; audio:
+        musical notes, rendered by the program.
     seconds
-        Seconds of training.
+        Seconds of training, 25 by default (40 for audio); a table takes what it takes.
     out
-        Folder of the run; what a former demo left there is replaced.
+        Folder of the run, runs/demo by default (runs/demo-table and so on); what a former demo left there is replaced.
     seed
         Seed of everything random.
     threads
@@ -345,37 +382,52 @@ def demo(*, seconds: float = 25.0, out: Path = Path("runs/demo"), seed: int = 0,
     """
     import shutil
 
+    from karat import demos
     from karat.errors import RunError
 
-    if Run.is_run(out):
-        if Run.open(out).spec.get("data") != "digits":
-            raise RunError(f"{out} holds a run on other data; choose another --out.")
+    if out is None:
+        out = Path("runs/demo" if on == "pictures" else f"runs/demo-{on}")
+    if (out / "prices.toml").is_file() and Run.is_run(out):
         shutil.rmtree(out)
+    elif out.exists() and any(out.iterdir()):
+        raise RunError(f"{out} holds something that is no former demo; choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
+    sample = demos.prepare(on, out)
     console = _console()
     console.rule("look")
-    look("digits", probe=False, threads=threads)
+    labels = sample.options.get("labels")
+    settings = [f"data.{key}={value}" for key, value in sample.options.items() if key != "labels"]
+    look(sample.data, probe=False, threads=threads, labels=labels, set=settings)
     console.rule("train")
     prices = out / "prices.toml"
-    prices.write_text(DEMO_PRICES, encoding="utf-8")
-    run = train("digits", minutes=seconds / 60, seed=seed, out=out, threads=threads)
+    prices.write_text(DEMO_PRICES.format(rights=sample.rights), encoding="utf-8")
+    budget = sample.seconds if seconds is None else seconds
+    run = train(sample.data, minutes=budget / 60, seed=seed, out=out, threads=threads, labels=labels, set=settings)
     console.rule("make")
-    make(run, n=100, out=out / "made", seed=seed, threads=threads)
+    make(run, n=sample.number, out=out / sample.file, seed=seed, threads=threads)
     console.rule("assay")
-    return assay(run, n=2000, seed=seed, threads=threads)
+    return assay(run, n=sample.judged, seed=seed, threads=threads)
 
 
-DEMO_PRICES = """# What the demo declares. Change it and run `karat assay runs/demo` again: the verdict follows.
-rights = "licensed: CC BY 4.0"  # scikit-learn's digits, UCI Optical Recognition of Handwritten Digits
+DEMO_PRICES = """# What the demo declares. Change it and run `karat assay` on the run again: the verdict follows.
+rights = "{rights}"
 currency = "USD"
 cpu_core_hour = 0.05
 """
 
 
-def _console() -> Console:
+def _console(aside: bool = False) -> Console:
+    """Where a person reads; aside, where what is made itself goes to standard output."""
     from rich.console import Console
 
-    return Console(file=sys.stdout)
+    return Console(file=sys.stderr if aside else sys.stdout)
+
+
+def _say(text: str) -> None:
+    """Writes to standard output at once, in whatever encoding that has."""
+    encoding = getattr(sys.stdout, "encoding", None)
+    sys.stdout.write(text if encoding is None else text.encode(encoding, "replace").decode(encoding))
+    sys.stdout.flush()
 
 
 def _check_seed(seed: int) -> None:

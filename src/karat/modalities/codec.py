@@ -63,6 +63,7 @@ class Codec(ABC):
     suffixes: ClassVar[tuple[str, ...]]  # of one record's file
     thing: ClassVar[str] = "item"  # what one record is called
     reviewed: ClassVar[bool] = True  # whether a person looks at each record before it is used
+    stack: ClassVar[str] = "images"  # what an .npz calls all records
     sheets: ClassVar[Literal[".png", ".html"]] = ".png"  # what `sheet` gives: a picture, or a fragment of a page
     repeats: ClassVar[bool] = False  # whether equal records are ordinary (rows of a table) and not copies (pictures)
     settings: ClassVar[tuple[str, ...]] = ()  # what `options` may hold, as `--set data.<name>=` gives it
@@ -175,6 +176,10 @@ class Codec(ABC):
     def opening(self, prompt: str | None) -> Tensor:
         """Codes (long) of `Tokens` with which new content begins that opens with `prompt`."""
         raise FitError(f"{self.name} content is not continued from a prompt.")
+
+    def constants(self) -> Mapping[str, int]:
+        """What an .npz must say of all its records for them to be used, such as a rate."""
+        return {}
 
     def unview(self, seen: Tensor) -> Any:
         """Records that look like `seen` `[n, *viewed.shape]` to a judge."""

@@ -1,0 +1,245 @@
+"""Text from a run: passages as the data have them, or what follows a prompt, as long as asked, shown while it comes.
+
+Nothing here knows how a family draws: it is asked for code after code, and their UTF-8 is put together.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from karat.errors import FitError, RunError
+from karat.families.generator import PLAIN, Generator, Taste
+from karat.modalities.passages import Passages
+from karat.modalities.reading import SEPARATOR
+from karat.modalities.text import Texts
+from karat.provenance.label import Label, label_record
+from karat.run import write_whole
+from karat.space import END, NOTHING
+
+AT_ONCE = 256  # passages that are drawn side by side
+LONGEST = 10_000_000  # characters
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Telling:
+    """How text is asked for.
+
+    prompt: what it begins with.   stop: it ends before the first of these.   characters: how many follow the prompt, beyond
+    a passage's length too; fewer where a document ends before.   say: where it is shown while it comes, one after another.
+    """
+
+    prompt: str | None = None
+    taste: Taste = PLAIN
+    stop: tuple[str, ...] = ()
+    characters: int | None = None
+    say: Say | None = None
+
+    def __post_init__(self) -> None:
+        if self.characters is not None and not 1 <= self.characters <= LONGEST:
+            raise FitError(f"--characters {self.characters}: wanted a number from 1 to {LONGEST:,}.")
+        if "" in self.stop:
+            raise FitError("--stop '': wanted at least one character.")
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is asked that other kinds of content do not know."""
+        return self == Telling()
+
+    @property
+    def followed(self) -> bool:
+        """Whether the text is followed as it grows, and not drawn as a passage of the data's length."""
+        return self.prompt is not None or bool(self.stop) or self.characters is not None or self.say is not None
+
+
+class Writer:
+    """The text of codes that come one by one; it never gives a part of a character, nor of a stop string."""
+
+    def __init__(self, spelling: tuple[bytes, ...], stop: tuple[str, ...], characters: int | None) -> None:
+        self._spelling, self._stop, self._room = spelling, stop, characters
+        self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+        self._held = ""  # may be the beginning of a stop string
+        self.ended = self.done = False
+
+    def add(self, code: int) -> str:
+        """What is certain to be in the text now."""
+        if code in (END, NOTHING):
+            self.ended = True
+            return self.close()
+        self._held += self._decoder.decode(self._spelling[code])
+        found = [at for at in (self._held.find(stop) for stop in self._stop) if at >= 0]
+        if found:
+            self._held = self._held[: min(found)]
+            return self.close()
+        keep = max((_overlap(self._held, stop) for stop in self._stop), default=0)
+        out, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        return self._give(out)
+
+    def close(self) -> str:
+        """What was held back, when no more comes."""
+        if self.done:
+            return ""
+        out = self._give(self._held)
+        self.done = True
+        return out
+
+    def _give(self, text: str) -> str:
+        if self._room is None:
+            return text
+        text = text[: self._room]
+        self._room -= len(text)
+        self.done = self.done or not self._room
+        return text
+
+
+def _overlap(text: str, stop: str) -> int:
+    """How many of the last characters of `text` begin `stop`."""
+    return next((k for k in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:k])), 0)
+
+
+def tell(model: Generator, codec: Texts, n: int, y: Tensor | None, telling: Telling, seed: int) -> Passages:
+    """`n` passages of classes `y` [n] where given."""
+    rng = torch.Generator(model.device).manual_seed(seed)
+    if telling.plain:
+        points = [model.sample(len(rows), _of(y, rows), rng).cpu() for rows in _turns(n, AT_ONCE)]
+        return codec.decode(torch.cat(points), model.space, np.random.default_rng(seed))
+    if not model.extends:
+        raise FitError(
+            "this recipe draws passages as a whole; --prompt, --temperature, --top-p, --min-p, --stop, --characters and "
+            "--stream are for those that write from left to right: autoregressive, ngram."
+        )
+    start = codec.opening(telling.prompt).to(model.device)
+    if not telling.followed:
+        drawn = [
+            _points(model, codec, start, len(rows), _of(y, rows), rng, telling.taste) for rows in _turns(n, AT_ONCE)
+        ]
+        return codec.decode(torch.cat(drawn), model.space, np.random.default_rng(seed))
+    texts: list[str] = []
+    ends: list[bool] = []
+    say = _silent if telling.say is None else telling.say
+    for rows in _turns(n, AT_ONCE if telling.say is None else 1):
+        if texts:
+            say(f"\n{SEPARATOR}\n")
+        for text, ended in _followed(model, codec, start, len(rows), _of(y, rows), rng, telling, say):
+            texts.append(text)
+            ends.append(ended)
+    say("\n")
+    return Passages.of(texts, codec.origin, None, np.array(ends, bool))
+
+
+def _silent(text: str) -> None:
+    return None
+
+
+def _turns(n: int, size: int) -> Iterator[range]:
+    for first in range(0, n, size):
+        yield range(first, min(first + size, n))
+
+
+def _of(y: Tensor | None, rows: range) -> Tensor | None:
+    return None if y is None else y[rows.start : rows.stop]
+
+
+def _points(
+    model: Generator, codec: Texts, start: Tensor, n: int, y: Tensor | None, rng: torch.Generator, taste: Taste
+) -> Tensor:
+    """Codes [n, length] of whole passages."""
+    columns = [start.expand(n, -1)]
+    for codes in model.extend(start.expand(n, -1), y, rng, taste, codec.length - len(start)):
+        columns.append(codes[:, None])
+    drawn = torch.cat(columns, 1).cpu()
+    return torch.nn.functional.pad(drawn, (0, codec.length - drawn.shape[1]), value=NOTHING)
+
+
+def _followed(
+    model: Generator, codec: Texts, start: Tensor, n: int, y: Tensor | None, rng: torch.Generator, telling: Telling, say: Say
+) -> list[tuple[str, bool]]:  # fmt: skip
+    """Text and whether its document ended, of each of `n` rows."""
+    prompt = "" if telling.prompt is None else telling.prompt
+    writers = [Writer(codec.wording.spelling, telling.stop, telling.characters) for _ in range(n)]
+    parts: list[list[str]] = [[prompt] for _ in range(n)]
+    say(prompt)
+    # A code may be a part of a character, of which UTF-8 has at most four.
+    most = codec.length if telling.characters is None else 4 * telling.characters + 16
+    for codes in model.extend(start.expand(n, -1), y, rng, telling.taste, most):
+        for writer, part, code in zip(writers, parts, codes.tolist(), strict=True):
+            if not writer.done and (piece := writer.add(code)):
+                part.append(piece)
+                say(piece)
+        if all(writer.done for writer in writers):
+            break
+    for writer, part in zip(writers, parts, strict=True):
+        if piece := writer.close():
+            part.append(piece)
+            say(piece)
+    return [("".join(part), writer.ended) for writer, part in zip(writers, parts, strict=True)]
+
+
+def drawn_classes(codec: Texts, n: int, seed: int) -> Tensor:
+    """long [n]: classes as often as the training text has them."""
+    return torch.from_numpy(np.random.default_rng((seed, 1)).choice(len(codec.shares), n, p=codec.shares))
+
+
+def put_whole(
+    codec: Texts, records: Passages, goal: Path, suffix: str, said: list[str] | None, label: Label
+) -> list[Path]:
+    """One file at `goal`, and its label of origin beside."""
+    blob = codec.packed(records, suffix, said)
+    write_whole(goal, blob)
+    beside = goal.with_name(goal.name + ".label.json")
+    record = label_record(label, {goal.name: hashlib.sha256(blob).hexdigest()})
+    write_whole(beside, json.dumps(record, indent=1).encode())
+    return [goal, beside]
+
+
+def put_folder(codec: Texts, records: Passages, goal: Path, said: list[str] | None, label: Label) -> list[Path]:
+    """A file of each passage in a folder, in one sub-folder per class where there are any; what we put there before goes.
+
+    RunError where the folder holds files that `label.json` does not name, or that were changed since.
+    """
+    if goal.exists() and not goal.is_dir():
+        raise FitError(f"{goal} is a file; --out wants a folder, or a name ending in {', '.join(codec.wholes)}.")
+    for path in _former(goal):
+        path.unlink()
+    stems = [f"{i:06d}" for i in range(len(records))]
+    if said is not None:
+        stems = [f"{_safe(name)}/{stem}" for name, stem in zip(said, stems, strict=True)]
+    paths = codec.write(records, goal, stems)
+    digests = {path.relative_to(goal).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    beside = goal / "label.json"
+    write_whole(beside, json.dumps(label_record(label, digests), indent=1).encode())
+    return [*paths, beside]
+
+
+def _former(goal: Path) -> list[Path]:
+    """The files that we put into the folder before."""
+    there = [path for path in sorted(goal.rglob("*")) if path.is_file()] if goal.is_dir() else []
+    if not there:
+        return []
+    try:
+        told = json.loads((goal / "label.json").read_text(encoding="utf-8"))["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        told = {}
+    for path in there:
+        name = path.relative_to(goal).as_posix()
+        ours = name == "label.json" and told or told.get(name) == hashlib.sha256(path.read_bytes()).hexdigest()
+        if not ours:
+            raise RunError(f"{goal} holds {name}, which karat did not make or which was changed; choose another --out.")
+    return there
+
+
+def _safe(name: str) -> str:
+    """A class as the name of a folder."""
+    plain = re.sub(r"[^\w .-]", "_", name).strip(" .")
+    return plain[:100] if plain else "_"
