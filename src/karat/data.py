@@ -380,7 +380,7 @@ def _warnings(told: dict[str, Any]) -> list[str]:
         )
     if told.get("ignored"):
         kinds = ", ".join(f"{count} {kind}" for kind, count in list(told["ignored_kinds"].items())[:4])
-        said.append(f"{told['ignored']} files that are no pictures were left alone ({kinds}).")
+        said.append(f"{told['ignored']} other files were left alone ({kinds}).")
     if told["exact_duplicates"]:
         said.append(f"{told['exact_duplicates']:,} exact duplicates were dropped.")
     near = told["near_duplicates"]

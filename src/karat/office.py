@@ -120,7 +120,7 @@ def read_made(data: Data, path: Any) -> Made:
         raise DataError(
             f"{kind.place(path)} holds {kind.thing}s and the real data hold {data.codec.thing}s; compare like with like."
         )
-    contents = kind.read(place, {})
+    contents = kind.read(place, data.codec.alike())
     records = data.codec.conform(contents.records)
     labels = None
     if contents.labels is not None and set(contents.classes) <= set(data.classes):

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from karat.errors import DataError
+from karat.modalities.audio import Sounds
 from karat.modalities.codec import Codec
 from karat.modalities.image import Images, explain
 from karat.modalities.related import Related
 from karat.modalities.tables import Tables
 from karat.modalities.text import Texts
 
-__all__ = ["Codec", "Images", "Related", "Tables", "Texts", "codec_named", "recognise"]
+__all__ = ["Codec", "Images", "Related", "Sounds", "Tables", "Texts", "codec_named", "recognise"]
 
 TABLES = (
     "a table: .csv, .tsv (perhaps .gz), .parquet, .feather, a folder of them, a database file or postgresql:// address"
@@ -32,6 +33,8 @@ def recognise(source: Any, options: Mapping[str, Any] | None = None) -> type[Cod
         # A file that pictures would take is a table where it says so itself: a Parquet without a column of pictures.
         if Tables.recognises(source):
             return Tables
+        if Sounds.recognises(source):
+            return Sounds
         if Images.recognises(source):
             return Images
         if Texts.recognises(source, options):

@@ -165,7 +165,7 @@ def _unsafe_name(entry: zipfile.ZipInfo) -> str | None:
 def list_zip(
     path: Path, archive: zipfile.ZipFile, suffixes: Collection[str] = SUFFIXES, things: str = "pictures"
 ) -> Listing:
-    """Files with these suffixes in a zip that `open_zip` has checked; zips inside it are counted among the others and not opened."""
+    """Files with these suffixes in a zip that `open_zip` has checked; zips inside it are counted with the others, unopened."""
     pieces, others = [], Counter[str]()
     for entry in sorted(archive.infolist(), key=lambda e: e.filename):
         if entry.is_dir():

@@ -89,7 +89,7 @@ class Mel:
         top = float(peaks.max())
         floor = float(peaks.quantile(0.1)) - 60
         found = replace(self, top=round(top, 2), span=round(min(max(top - floor, 70.0), 100.0), 1))
-        sounding = found.points(waves[:: max(1, len(waves) // 1000)]).mean((1, 2))
+        sounding = found.points(waves[:: max(1, len(waves) // 500)]).mean((1, 2))
         sounding = sounding[sounding > -1]
         quiet = float(np.quantile(sounding.numpy(), 0.01))
         return replace(found, gate=round(min(max((2 * quiet - 1) / 3, -0.97), -0.9), 4))
@@ -127,11 +127,12 @@ class Mel:
         """complex [..., frames, bins]; beyond its ends a wave is silent."""
         edge = (self.window - self.hop) // 2
         framed = F.pad(waves, (edge, self.window - self.hop - edge)).unfold(-1, self.window, self.hop)
-        return torch.fft.rfft(framed * _hann(self.window))
+        spectrum: Tensor = torch.fft.rfft(framed * _hann(self.window))
+        return spectrum
 
     def _wave(self, spectrum: Tensor) -> Tensor:
         """The wave [..., samples] whose frames are nearest to `spectrum` [..., frames, bins]."""
-        framed = torch.fft.irfft(spectrum, n=self.window).mul_(_hann(self.window))
+        framed: Tensor = torch.fft.irfft(spectrum, n=self.window).mul_(_hann(self.window))
         framed = framed.unflatten(-1, (4, self.hop))
         whole = framed.new_zeros((*framed.shape[:-3], self.frames + 3, self.hop))
         for j in range(4):

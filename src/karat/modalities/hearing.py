@@ -1,0 +1,93 @@
+"""What is heard in a sound, as numbers of each: how long, how loud, how bright, how high.
+
+Loudness is weighted as ITU-R BS.1770 weights it (https://www.itu.int/rec/R-REC-BS.1770), over what sounds, ungated.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+QUIET = 1e-3  # 60 dB below the peak
+WINDOW, STEP = 0.064, 0.032  # seconds
+LOWEST, HIGHEST = 60.0, 500.0  # Hz of voices
+VOICED = 0.5  # of a frame's own power that comes back one period later
+# BS.1770, tables 1 and 2: numerator and denominator at 48 kHz
+SHELF = (1.53512485958697, -2.69169618940638, 1.19839281085285), (1.0, -1.69065929318241, 0.73248077421585)
+BASS = (1.0, -2.0, 1.0), (1.0, -1.99004745483398, 0.99007225036621)
+
+
+def gauges(waves: Tensor, rate: int) -> dict[str, np.ndarray]:
+    """float64 [n] by name and unit, of waves [n, channels, samples]; NaN where a sound is silent or has no pitch."""
+    parts = [_gauges(part.float(), rate) for part in waves.split(256)]
+    if not parts:
+        parts = [_gauges(torch.zeros(0, 1, 64), rate)]
+    return {name: torch.cat([part[name] for part in parts]).double().numpy() for name in parts[0]}
+
+
+def lengths(waves: Tensor) -> Tensor:
+    """Samples up to the last one within 60 dB of the peak, long [n], of waves [n, channels, samples]; 0 where silent."""
+    loud = waves.abs().amax(1)
+    sounding = loud > QUIET * loud.amax(1, keepdim=True)
+    last = loud.shape[1] - sounding.flip(1).int().argmax(1)
+    return last * sounding.any(1)
+
+
+def _gauges(waves: Tensor, rate: int) -> dict[str, Tensor]:
+    long = lengths(waves)
+    silent = long == 0
+    power = torch.fft.rfft(waves).abs().square().sum(1)
+    place = torch.arange(power.shape[1]) * rate / waves.shape[2]
+    twice = torch.full_like(place, 2.0)
+    twice[0] = 1.0
+    heard = (power * (twice * _weight(place))).sum(1) / waves.shape[2] / long.clamp_min(1)
+    loudness = (10 * heard.clamp_min(1e-20).log10() - 0.691).masked_fill(silent, torch.nan)
+    mono = waves.mean(1)
+    size, step = 2 * round(WINDOW * rate / 2), round(STEP * rate)
+    mono = F.pad(mono, (0, max(0, size - mono.shape[1])))
+    framed = mono.unfold(1, size, step) * torch.hann_window(size)
+    spectrum = torch.fft.rfft(framed, n=2 * size)
+    magnitude = spectrum.abs()
+    tone = torch.arange(size + 1) * (rate / 2 / size)
+    total = magnitude.sum(1)
+    bright = ((total * tone).sum(1) / total.sum(1).clamp_min(1e-12)).masked_fill(silent, torch.nan)
+    return {
+        "length (s)": long / rate,
+        "loudness (dB)": loudness,
+        "brightness (Hz)": bright,
+        "pitch (Hz)": _pitch(magnitude, rate, size),
+    }
+
+
+def _pitch(magnitude: Tensor, rate: int, size: int) -> Tensor:
+    """Hz [n]: the median over the voiced frames, of their magnitudes [n, frames, bins]; NaN where fewer than 3 are voiced."""
+    back = torch.fft.irfft(magnitude.square(), n=2 * size)[..., :size]
+    window = torch.hann_window(size)
+    own = torch.fft.irfft(torch.fft.rfft(window, n=2 * size).abs().square(), n=2 * size)[:size]
+    least, most = max(2, int(rate / HIGHEST)), min(size // 2, int(rate / LOWEST))
+    strength = back[..., : most + 1] / own[: most + 1] * own[0] / back[..., :1].clamp_min(1e-12)
+    inner = strength[..., least - 1 : most + 1]
+    if inner.shape[-1] < 3:
+        return torch.full((len(magnitude),), torch.nan)
+    peaks = (inner[..., 1:-1] > inner[..., :-2]) & (inner[..., 1:-1] >= inner[..., 2:])
+    best = inner[..., 1:-1].masked_fill(~peaks, 0.0)
+    # the first peak nearly as strong as the strongest: twice the period is as strong as once
+    first = (best >= 0.9 * best.amax(-1, keepdim=True)).int().argmax(-1)
+    height = best.gather(-1, first[..., None])[..., 0]
+    power = back[..., 0]
+    voiced = (height > VOICED) & (power > 1e-3 * power.amax(1, keepdim=True))
+    hertz = (rate / (first + least)).masked_fill(~voiced, torch.nan)
+    middle: Tensor = hertz.nanmedian(1).values
+    return middle.masked_fill(voiced.sum(1) < 3, torch.nan)
+
+
+def _weight(place: Tensor) -> Tensor:
+    """What the ear makes of the power at frequencies [k] in Hz."""
+    turn = torch.exp(-2j * torch.pi * place.clamp_max(24_000).double() / 48_000)
+    total = torch.ones_like(turn)
+    for above, below in (SHELF, BASS):
+        rise, fall = (sum(c * turn**i for i, c in enumerate(part)) for part in (above, below))
+        total = total * rise / fall
+    return total.abs().square().float()
