@@ -177,3 +177,21 @@ def test_a_range_takes_bins_by_how_much_of_them_lies_inside() -> None:
 def test_cells_come_back_from_json(cells: list[object]) -> None:
     for array in (pa.array(cells), dates(np.array([1, 2])), pa.array([5]).view(pa.timestamp("us"))):
         assert unlisted(json.loads(json.dumps(listed(array))), str(array.type)).equals(array)
+
+
+def test_what_is_printed_with_four_significant_digits_comes_back_so() -> None:
+    rng = np.random.default_rng(0)
+    values = np.array([float(f"{x:.4g}") for x in np.exp(rng.normal(3, 2, 2000))])
+    values[:10] = np.round(values[:10] * 1.2345, 4)  # a few keep to nothing
+    places = 5
+    column = Column("size", "decimal", places=places, least=0)
+    grain = Grain.fit(column, pa.array(np.round(values, places)))
+    assert grain.digits == 4
+    made = grain.array(grain.rounded(np.exp(rng.normal(3, 2, 500)) * 10.0**places)).to_numpy()
+    assert all(float(f"{x:.4g}") == x for x in made)
+
+
+@pytest.mark.parametrize("spread", [0.5, 1.0, 2.0])
+def test_prices_keep_both_decimals_however_large(spread: float) -> None:
+    values = np.round(np.exp(np.random.default_rng(0).normal(4, spread, 5000)), 2)
+    assert Grain.fit(Column("price", "decimal", places=2, least=2), pa.array(values)).digits == 0

@@ -29,6 +29,7 @@ FINE_KNOTS = 64  # the same where there are few bins
 REPEATED = 3  # mean count of a bin's values from which they are drawn as they are
 WEEKDAYS_FROM = 100  # dates that must agree before days of the week count as never used
 NUMBERS = ("integer", "decimal", "date", "datetime", "time")
+DIGITS_FROM = 100  # values, from which their significant digits are counted
 GAP = 2.0**-34  # between two steps of a quantile function
 EXACT = 2**53
 DAY = 86_400_000_000  # microseconds
@@ -76,7 +77,8 @@ class Grain:
     """The lattice on which the values of a number, date or time lie: value = (origin + step * tick) / 10^places.
 
     places: -1 where there is no lattice and a tick is the value.   weekdays: the only ones used (0 = Monday), in order;
-    then ticks count these days.   single: whether values are float32.
+    then ticks count these days.   single: whether values are float32.   digits: the most significant digits that values
+    have, where that is coarser than the lattice (1001, 122.8, 17.99); 0 where it is not.
     """
 
     kind: str
@@ -85,6 +87,7 @@ class Grain:
     origin: int = 0
     weekdays: tuple[int, ...] = ()
     single: bool = False
+    digits: int = 0
 
     @classmethod
     def fit(cls, column: Column, cells: pa.Array) -> Self:
@@ -112,7 +115,8 @@ class Grain:
                 return cls("date", weekdays=tuple(int(day) for day in used))
         low = int(whole.min())
         step = int(np.gcd.reduce(whole - low)) if int(whole.max()) - low < 2**62 else gcd(*whole.tolist())
-        return cls(column.kind, places, max(1, step), low if step > 1 else 0, single=single)
+        digits = significant(whole) if places > 0 and step == 1 else 0
+        return cls(column.kind, places, max(1, step), low if step > 1 else 0, single=single, digits=digits)
 
     @property
     def type(self) -> pa.DataType:
@@ -188,12 +192,41 @@ class Grain:
             return pa.array(units.astype(np.int32), pa.int32(), mask=mask).view(self.type)
         return pa.array(units, pa.int64(), mask=mask).view(self.type)
 
+    def rounded(self, ticks: np.ndarray) -> np.ndarray:
+        """Ticks [n] of as many significant digits as values have, NaN kept."""
+        if not self.digits:
+            return ticks
+        size = np.abs(np.where(np.isnan(ticks), 1.0, ticks))
+        coarse = 10.0 ** np.maximum(np.floor(np.log10(np.maximum(size, 1.0))) + 1 - self.digits, 0)
+        return np.asarray(np.rint(ticks / coarse) * coarse)
+
     def state(self) -> dict[str, Any]:
         return {**self.__dict__, "weekdays": list(self.weekdays)}
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
         return cls(**{**state, "weekdays": tuple(state["weekdays"])})
+
+
+def significant(whole: np.ndarray) -> int:
+    """The significant digits of the whole numbers [n]: 19 of 20 of those that have room for more keep to them; else 0.
+
+    At least a tenth must have room for more.
+    """
+    size = np.abs(whole[whole != 0])
+    if len(size) < DIGITS_FROM:
+        return 0
+    length = np.floor(np.log10(size) + 1e-12).astype(np.int64) + 1
+    kept = length.copy()
+    for k in range(1, int(length.max())):
+        kept -= size % 10**k == 0
+    for digits in range(2, int(length.max())):
+        longer = length > digits
+        if longer.mean() <= 0.1:
+            return 0
+        if (kept[longer] <= digits).mean() >= 0.95:
+            return digits
+    return 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -145,6 +145,8 @@ class Number:
                 ticks = np.fmax(ticks, self._above(made.number(low), strict))
         if self.bounds != Bounds():
             ticks = np.clip(ticks, *self.limits())
+        if not self.lowers and self.bounds == Bounds():
+            ticks = self.grain.rounded(ticks)
         if self.missing:
             ticks = np.where(codes == 0, np.nan, ticks)
         return {self.name: self.grain.array(ticks)}
