@@ -5,16 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.ensemble import (
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
-    RandomForestClassifier,
-    RandomForestRegressor,
-)
 
 from karat.assays.sheet import Sheet
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingClassifier
 
 LEVELS = 250  # choices that a boosted tree tells apart, the commonest; it takes 255
 TREES = 50  # of boosting that is taught to predict a column, at twice the usual rate
@@ -91,8 +89,9 @@ def chance_spread(n: int, m: int) -> float:
 
 def boosted(x: np.ndarray, y: np.ndarray, flags: list[bool], seed: int) -> HistGradientBoostingClassifier:
     """A classifier that tells `y` (bool) from `x`."""
-    model = HistGradientBoostingClassifier(categorical_features=flags, random_state=seed)
-    return model.fit(x, y)
+    from sklearn import ensemble
+
+    return ensemble.HistGradientBoostingClassifier(categorical_features=flags, random_state=seed).fit(x, y)
 
 
 @dataclass(frozen=True)
@@ -160,6 +159,8 @@ def taught(
 
     Numbers [m], or class probabilities [m, classes]; a class that was never shown gets 0.
     """
+    from sklearn import ensemble
+
     shown = ~np.isnan(y)
     x, y = x[shown], y[shown]
     if len(y) == 0 or x.shape[1] == 0 or (target.to is not None and len(np.unique(y)) < 2):
@@ -170,20 +171,20 @@ def taught(
         x, test = np.nan_to_num(x, nan=fill), np.nan_to_num(test, nan=fill)
     if target.to is None:
         model = (
-            HistGradientBoostingRegressor(
+            ensemble.HistGradientBoostingRegressor(
                 categorical_features=flags, max_iter=TREES, learning_rate=RATE, random_state=seed
             )
             if learner == "boosting"
-            else RandomForestRegressor(FOREST, min_samples_leaf=5, max_features=0.5, random_state=seed)
+            else ensemble.RandomForestRegressor(FOREST, min_samples_leaf=5, max_features=0.5, random_state=seed)
         )
         return np.asarray(model.fit(x, y).predict(test))
     rounds = max(15, TREES // max(1, target.classes - 1))
     model = (
-        HistGradientBoostingClassifier(
+        ensemble.HistGradientBoostingClassifier(
             categorical_features=flags, max_iter=rounds, learning_rate=RATE, random_state=seed
         )
         if learner == "boosting"
-        else RandomForestClassifier(FOREST, min_samples_leaf=5, max_features=0.5, random_state=seed)
+        else ensemble.RandomForestClassifier(FOREST, min_samples_leaf=5, max_features=0.5, random_state=seed)
     )
     out = np.zeros((len(test), target.classes))
     with warnings.catch_warnings():  # many classes in small sets are what was asked for
