@@ -99,7 +99,9 @@ def findings(train: Writing, unseen: Writing, made: Writing, seed: int) -> list[
         if len(asked) and not side.all():
             rest = joined(t for t, mine in zip(train.texts, side, strict=True) if not mine)[0]
             parts.append(runs(train.take(np.sort(asked)), rest, window))
-    own = [np.concatenate([getattr(p, name) for p in parts]) if parts else np.zeros(0) for name in ("longest", "copied")]
+    own = [
+        np.concatenate([getattr(p, name) for p in parts]) if parts else np.zeros(0) for name in ("longest", "copied")
+    ]
     return [
         _verbatim(m, u, own[0], made, train, starts, base, seed),
         _rate(m, u, own[1], window, seed),

@@ -185,7 +185,9 @@ def _loops(train: Writing, unseen: Writing, made: Writing) -> Finding:
                 "made": made.row(int(i)), "start": at, "length": int(length[i]), "unit": made.texts[i][at : at + p],
                 "before": made.texts[i][max(0, at - 60) : at], "loop": made.texts[i][at : at + int(length[i])][:400],
             })  # fmt: skip
-    says = f"{value:.1%} of made passages repeat one thing at least {TURNS} times on end; of unseen real ones {real:.1%}."
+    says = (
+        f"{value:.1%} of made passages repeat one thing at least {TURNS} times on end; of unseen real ones {real:.1%}."
+    )
     if off:
         says = says[:-1] + f", the longest for {int(length.max())} characters."
     detail = {"train": own, "loops": shown, "n": n}
@@ -206,9 +208,8 @@ def _compression(train: Writing, unseen: Writing, made: Writing) -> Finding:
     m, u, t = (_packed(_upto(w, size)) for w in (made, unseen, train))
     s: Band = banded((m, None), (u, None), (t, None))
     raised = s.off(0.02 * s.real)
-    says = (
-        f"gzip's method packs what was made to {s.value:.1%} of its bytes, unseen real text to {s.real:.1%}"
-        + (f": it {'repeats itself more' if s.gap < 0 else 'is less orderly'} than real text." if raised else ".")
+    says = f"gzip's method packs what was made to {s.value:.1%} of its bytes, unseen real text to {s.real:.1%}" + (
+        f": it {'repeats itself more' if s.gap < 0 else 'is less orderly'} than real text." if raised else "."
     )
     detail = {"z": s.z, "train": s.train, "pieces": len(m)}
     return Finding("fidelity", "compression", s.value, s.low, s.high, s.real, "neither", raised, says, detail)
