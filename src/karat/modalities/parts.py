@@ -141,12 +141,11 @@ class Number:
         ticks = scale.ticks(bins, place if place is not None else np.zeros(len(codes)))
         if self.lowers:
             ticks = ticks + self._base(made)
-            for low, strict in self.lowers:
-                ticks = np.fmax(ticks, self._above(made.number(low), strict))
+        ticks = self.grain.rounded(ticks)
+        for low, strict in self.lowers:
+            ticks = np.fmax(ticks, self._above(made.number(low), strict))
         if self.bounds != Bounds():
             ticks = np.clip(ticks, *self.limits())
-        if not self.lowers and self.bounds == Bounds():
-            ticks = self.grain.rounded(ticks)
         if self.missing:
             ticks = np.where(codes == 0, np.nan, ticks)
         return {self.name: self.grain.array(ticks)}
