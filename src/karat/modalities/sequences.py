@@ -30,7 +30,6 @@ PLACES = 32  # positions in a sequence that are told apart
 EDGES = 64  # parts of a range of times, distances and means
 BORROWED = 8  # columns of another parent by which its row is chosen
 OFFSET = 0.25  # a moment is told by its distance to the order column where that is so much narrower
-MARK = pa.array(["x"], pa.string())
 
 
 def rows_name(relation: Relation) -> str:
@@ -374,7 +373,7 @@ def drawn(steps: Steps, data: Database, whole: Tables) -> tuple[Schema, pa.Table
         own = replace(columns[column], unique=columns[column].unique and maker is None)
         if own.made:
             own = Column(column, "constant")
-            values = pc.if_else(values.is_valid(), MARK[0], pa.scalar(None, pa.string()))
+            values = pc.if_else(values.is_valid(), pa.scalar("x", pa.string()), pa.scalar(None, pa.string()))
         elif column in steps.beside:
             own = Column(column, "integer")
             values = from_amounts(amounts(values) - at, "integer")
