@@ -67,7 +67,9 @@ def begin(
     if epsilon is not None:
         own = [*own, f"model.epsilon={epsilon}", f"model.delta={default_delta(len(found.train))}"]
     spaces = found.codec.spaces
-    chosen = recipes.load(recipes.first(type(spaces[0])) if recipe is None else recipe, own, family, spaces)
+    if recipe is None:
+        recipe = "" if family is not None else recipes.first(type(spaces[0]))
+    chosen = recipes.load(recipe, own, family, spaces)
     if isinstance(found.codec, Related):
         related.check(chosen)
     elif chosen.model.get("context"):
