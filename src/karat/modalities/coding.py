@@ -115,6 +115,8 @@ class Grain:
                 return cls("date", weekdays=tuple(int(day) for day in used))
         low = int(whole.min())
         step = int(np.gcd.reduce(whole - low)) if int(whole.max()) - low < 2**62 else gcd(*whole.tolist())
+        while places > 0 and step % 10 == 0 and low % 10 == 0:  # decimals that no value uses
+            whole, places, step, low = whole // 10, places - 1, step // 10, low // 10
         digits = significant(whole) if places > 0 and step == 1 else 0
         return cls(column.kind, places, max(1, step), low if step > 1 else 0, single=single, digits=digits)
 
