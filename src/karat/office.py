@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from karat import related
+from karat import related, written
 from karat.assays import Finding, examine, find, look_at, references_tables
 from karat.assays.references import REFERENCES
 from karat.assays.sheet import Sheet
@@ -30,7 +30,7 @@ from karat.modalities import Codec, Related, recognise
 from karat.report.page import Exhibits, Pair, write_report
 from karat.run import Run
 from karat.runner import choose_device, load_model
-from karat.space import Columns
+from karat.space import Characters, Columns
 from karat.worth.ledger import Entry, total
 from karat.worth.prices import Prices
 from karat.worth.verdict import Verdict, judge
@@ -135,7 +135,7 @@ def reference(data: Data, name: str, n: int, seed: int, target: str | None = Non
     Half of the unseen records are the generator's source; the judge keeps the other half, which no generator has seen.
     target: the column that the shuffler of a table permutes.
     """
-    if name not in REFERENCES:
+    if name not in REFERENCES and not isinstance(data.codec.viewed, Characters):
         raise FitError(f"no reference {name!r}; there are: {', '.join(REFERENCES)}.")
     codec, rng = data.codec, np.random.default_rng(seed)
     order = rng.permutation(data.holdout)
@@ -144,6 +144,8 @@ def reference(data: Data, name: str, n: int, seed: int, target: str | None = Non
         if name != "oracle":
             raise FitError(f"the reference {name} is for one table; of related tables there is the oracle.")
         return Made(data.contents.records.closed(source), None, None), replace(data, holdout=kept)
+    if isinstance(codec.viewed, Characters):
+        return Made(*written.reference(data, name, source, n, rng), None), replace(data, holdout=kept)
     if isinstance(codec.viewed, Columns):
         drawn = references_tables.REFERENCES[name][0](
             _sheet(codec, data.records("train")), _sheet(codec, data.contents.records[source]), min(n, len(source)), rng,
@@ -179,6 +181,10 @@ def judge_records(
         train, unseen, shown = (_sheet(data.codec, part) for part in rows)
         aim = data.target if target is None else target
         return examine_table(train, unseen, shown, target=aim, seed=seed), "columns"
+    if isinstance(data.codec.viewed, Characters):
+        if pretrained is not None or target is not None:
+            raise FitError("--eyes are for pictures and --target is for tables; text is judged by its words. Leave them out.")
+        return written.judge(data, made.records, made.labels, seed), "letters and words"
     if target is not None:
         raise FitError(f"--target is for tables; {data.codec.name} content has no columns. Leave it out.")
     findings, eyes = _judge_points(data, made, seed, pretrained)
@@ -236,6 +242,7 @@ def of_run(run: Run, n: int, seed: int, target: str | None, pretrained: Path | N
     """The assay of `n` records drawn from a finished run, beside the data that it learned from."""
     spec = run.spec
     data = again(run)
+    likely: list[Finding] = []
     # unlike the seed of `make`, so that the same pictures are not judged and shipped
     unlike = seed + 1_000_003
     if isinstance(data.codec, Related):
@@ -243,6 +250,8 @@ def of_run(run: Run, n: int, seed: int, target: str | None, pretrained: Path | N
     else:
         model = load_model(run, data.codec, len(data.classes), choose_device("auto"))
         made = draw(model, data, n, unlike)
+        if isinstance(data.codec.viewed, Characters):
+            likely = written.weighed(data, model)
     findings, judge = judge_records(data, made, seed=seed, target=target, pretrained=pretrained)
     name, family = spec["recipe"]["name"], spec["recipe"]["family"]
     source = f"--family {family}" if family.endswith(".py") else f"--recipe {name}"
@@ -258,7 +267,7 @@ def of_run(run: Run, n: int, seed: int, target: str | None, pretrained: Path | N
         "judge": judge,
     }
     return Job(
-        data, made, tuple(findings), f"{Path(spec['data']).name}, {name}", told,
+        data, made, (*likely, *findings), f"{Path(spec['data']).name}, {name}", told,
         [f"karat train {Path(spec['data']).name} {source} {budget} --seed {spec['seed']} --out {run.path.name}",
          f"karat assay {run.path.name} -n {n} --seed {seed}"],
         recipe=spec["recipe"], doctor=_notes(run), curves=_curves(run),
@@ -340,7 +349,8 @@ def _pairs(
     """The closest made and training records: side by side or as one exhibit, and as numbers; equal ones come first."""
     copies = next((list(f.detail["same"]) for f in findings if f.assay == "memory" and "same" in f.detail), [])
     memory = (f for f in findings if f.assay == "memory" and "pairs" in f.detail)
-    near = next((list(f.detail["pairs"]) for f in memory), [])
+    nearest = next((f.detail for f in memory), {"pairs": []})
+    near, how = list(nearest["pairs"]), str(nearest.get("told", "stands out by {:.1f} nats from the next best matches"))
     numbers: list[dict[str, Any]] = []
     told: list[str] = []
     rows: list[tuple[int, int]] = []
@@ -352,7 +362,7 @@ def _pairs(
         rows.append((int(m), row))
         far = float(distance[0]) if distance else None
         numbers.append({"made": int(m), "nearest": names[row] if names else row, "distance": far})
-        stands = "an exact copy" if far is None else f"stands out by {far:.1f} nats from the next best matches"
+        stands = "an exact copy" if far is None else how.format(far)
         told.append(f"made {data.codec.thing} {int(m) + 1} and training {data.codec.thing} {row + 1}: {stands}")
     if not rows:
         return [], None, []

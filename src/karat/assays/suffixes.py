@@ -74,13 +74,13 @@ def _matches(query: np.ndarray, base: np.ndarray) -> tuple[np.ndarray, np.ndarra
     before = np.maximum.accumulate(np.where(inside, step, -1))
     after = np.minimum.accumulate(np.where(inside, step, n)[::-1])[::-1]
     mine = np.flatnonzero(~inside)
-    best, where = np.zeros(len(query), np.int64), np.zeros(len(query), np.int64)
+    best, where = (np.zeros(len(query), np.int64) for _ in range(2))
     for near in (before[mine], after[mine]):
         there = (near >= 0) & (near < n)
-        i, j = order[mine[there]], order[near[there]]
-        common = _common(codes, levels, i, j)
-        better = common > best[i]
-        best[i[better]], where[i[better]] = common[better], j[better] - len(query)
+        here, base_at = order[mine[there]], order[near[there]]
+        common = _common(codes, levels, here, base_at)
+        better = common > best[here]
+        best[here[better]], where[here[better]] = common[better], base_at[better] - len(query)
     return best, where
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # written without spaces: each is a word by itself
@@ -58,6 +59,14 @@ def texts_of(points: Tensor) -> list[str]:
     return [row[:n].tobytes().decode("utf-32-le") for row, n in zip(whole, length, strict=True)]
 
 
+def points_of(texts: Sequence[str]) -> Tensor:
+    """The code points of texts as `texts_of` reads them: long [n, longest], -1 behind the last of each."""
+    out = torch.full((len(texts), max(map(len, texts), default=0)), -1, dtype=torch.long)
+    for i, text in enumerate(texts):
+        out[i, : len(text)] = torch.tensor([ord(c) for c in text], dtype=torch.long)
+    return out
+
+
 def words(text: str) -> list[str]:
     """The words of `text` without regard to case; each ideograph is a word."""
     return WORD.findall(text.casefold())
@@ -92,12 +101,6 @@ def dense(texts: Iterable[str]) -> float:
         ideographs += len(IDEOGRAPH.findall(text))
         letters += sum(map(len, RUN.findall(text)))
     return ideographs / max(1, letters)
-
-
-def numbered(parts: Iterable[Iterable[str]], known: dict[str, int]) -> Iterator[np.ndarray]:
-    """Each of `parts` as int64 numbers of its strings, new ones entered in `known`."""
-    for part in parts:
-        yield np.array([known.setdefault(word, len(known)) for word in part], np.int64)
 
 
 def joined(texts: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
