@@ -406,7 +406,8 @@ def _more(things: list[Any], shown: int = 3) -> str:
 
 
 def near_duplicates(data: Data, most: int = NEAR_MOST) -> dict[str, Any]:
-    """Pairs of different records whose grey 16 x 16 thumbnails have a cosine of at least 0.995, contrast aside.
+    """Pairs of different records that are nearly the same: the codec's `doubles`, or where it leaves that to thumbnails,
+    those whose grey 16 x 16 thumbnails have a cosine of at least 0.995, contrast aside.
 
     records: how many have such a partner; pairs: how many pairs; across: pairs with one record on each side of the
     split; examples: up to 20 pairs of names, nearest first in each stretch; examined: how many records were compared.
@@ -415,6 +416,16 @@ def near_duplicates(data: Data, most: int = NEAR_MOST) -> dict[str, Any]:
     if len(rows) > most:
         rows = rows[np.arange(most) * len(rows) // most]
     held = torch.from_numpy(np.isin(rows, data.holdout))
+    names = data.contents.names
+    found = data.codec.doubles(data.contents.records[rows])
+    if found is not None:
+        return {
+            "records": len(np.unique(found)),
+            "pairs": len(found),
+            "across": int((held[found[:, 0]] != held[found[:, 1]]).sum()),
+            "examined": len(rows),
+            "examples": [[_name(names, int(rows[a])), _name(names, int(rows[b]))] for a, b in found[:EXAMPLES]],
+        }
     thumbs = torch.cat([_thumbnails(data.codec.view(part)) for part in _blocks_of(data.contents.records, rows)])
     partnered = torch.zeros(len(rows), dtype=torch.bool)
     pairs, across = 0, 0
@@ -431,7 +442,6 @@ def near_duplicates(data: Data, most: int = NEAR_MOST) -> dict[str, Any]:
         pairs, across = pairs + len(a), across + int((held[a] != held[b]).sum())
         partnered[a] = True
         partnered[b] = True
-    names = data.contents.names
     return {
         "records": int(partnered.sum()),
         "pairs": pairs,

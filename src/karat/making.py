@@ -22,13 +22,15 @@ from karat.errors import DataError, FitError, RunError
 from karat.families.generator import Generator
 from karat.modalities import Related, Texts
 from karat.modalities.codec import Codec
+from karat.provenance import png, wav
 from karat.provenance.label import Label, label_record
-from karat.provenance.png import label_png, read_label
 from karat.run import Run, write_whole
 from karat.runner import load_codec, load_model
 
 ARRAYS = (".npy", ".npz")
+LABELLED = {".png": (png.label_png, png.read_label), ".wav": (wav.label_wav, wav.read_label)}
 AT_ONCE = 50_000
+AT_ONCE_NUMBERS = 2**26  # of what is held at once
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def make(run: Run, n: int, goal: Path, wish: Wish, seed: int, device: torch.devi
     if goal.is_dir() and len(former) < len(list(goal.iterdir())) and not (goal / "label.json").is_file():
         raise RunError(f"{goal} holds files that karat did not make; choose another --out.")
     goal.mkdir(parents=True, exist_ok=True)
-    for path in former:  # or the pictures of two seeds would lie side by side
+    for path in former:  # or what two seeds made would lie side by side
         path.unlink()
     paths: list[Path] = []
     for records in _drawn(model, codec, n, y, seed, device):
@@ -186,20 +188,22 @@ def _drawn(
     model: Generator, codec: Codec, n: int, y: Tensor | None, seed: int, device: torch.device
 ) -> Iterator[np.ndarray]:
     rng = torch.Generator(device).manual_seed(seed)
-    for i in range(0, n, AT_ONCE):
-        count = min(AT_ONCE, n - i)
+    size = max(1, min(AT_ONCE, AT_ONCE_NUMBERS // max(space.numel for space in codec.spaces)))
+    for i in range(0, n, size):
+        count = min(size, n - i)
         yield codec.decode(model.sample(count, None if y is None else y[i : i + count], rng).cpu(), model.space)
 
 
 def _one_file(goal: Path, records: np.ndarray, y: Tensor | None, codec: Codec, label: Label) -> list[Path]:
-    """Arrays as the field writes them: [n, h, w] for one channel, else [n, h, w, c]; the label in a file beside."""
+    """Arrays as the field writes them: one channel without its axis; the label in a file beside."""
     out = BytesIO()
     if goal.suffix in ARRAYS:
         plain = records[..., 0] if records.shape[-1] == 1 else records
         if goal.suffix == ".npy":
             np.save(out, plain)
         else:
-            arrays = {"images": plain, "label": np.array(label.sentence())}
+            arrays = {codec.stack: plain, "label": np.array(label.sentence())}
+            arrays |= {name: np.array(value) for name, value in codec.constants().items()}
             if y is not None:
                 arrays["labels"] = y.cpu().numpy()
             _save_npz(out, arrays)
@@ -228,10 +232,10 @@ def _ours(path: Path) -> bool:
     """Whether `make` wrote this file into a folder: it has our name and carries a label."""
     if path.name == "label.json":
         return True
-    if path.suffix != ".png" or not path.stem.isdigit():
+    if path.suffix not in LABELLED or not path.stem.isdigit():
         return False
     try:
-        return read_label(path.read_bytes()) is not None
+        return LABELLED[path.suffix][1](path.read_bytes()) is not None
     except DataError:
         return False
 
@@ -244,9 +248,9 @@ def _entry(archive: zipfile.ZipFile, name: str, blob: bytes) -> None:
 
 
 def _label_file(path: Path, label: Label, stem: str) -> None:
-    if path.suffix == ".png":
+    if path.suffix in LABELLED:
         numbered = Label(label.producer, label.run, f"{label.item}-{stem}", label.version)
-        path.write_bytes(label_png(path.read_bytes(), numbered))
+        path.write_bytes(LABELLED[path.suffix][0](path.read_bytes(), numbered))
 
 
 def _digest(blob: bytes) -> str:

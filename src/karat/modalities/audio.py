@@ -166,6 +166,10 @@ class Sounds(Codec):
         """Length, loudness (BS.1770), brightness (centroid of the spectrum) and pitch; NaN where there is none."""
         return hearing.gauges(self._waves(records), self.mel.rate)
 
+    def doubles(self, records: np.ndarray) -> np.ndarray:
+        """Pairs [k, 2] of the same recording, also shifted, louder, softer, noisy or packed anew."""
+        return hearing.doubles(self._waves(records), self.mel.points)
+
     def write(self, records: np.ndarray, folder: Path, stems: list[str]) -> list[Path]:
         """One WAV per record, as long as it sounds."""
         import soundfile

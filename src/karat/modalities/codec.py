@@ -181,6 +181,10 @@ class Codec(ABC):
         """What an .npz must say of all its records for them to be used, such as a rate."""
         return {}
 
+    def doubles(self, records: Any) -> np.ndarray | None:
+        """Pairs [k, 2] of records that are nearly the same, each pair once; None where small pictures of the view tell."""
+        return None
+
     def unview(self, seen: Tensor) -> Any:
         """Records that look like `seen` `[n, *viewed.shape]` to a judge."""
         raise FitError(f"{self.name} content cannot be made from what a judge sees of it.")
