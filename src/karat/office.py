@@ -349,7 +349,7 @@ def _pairs(
     """The closest made and training records: side by side or as one exhibit, and as numbers; equal ones come first."""
     copies = next((list(f.detail["same"]) for f in findings if f.assay == "memory" and "same" in f.detail), [])
     memory = (f for f in findings if f.assay == "memory" and "pairs" in f.detail)
-    nearest = next((f.detail for f in memory), {"pairs": []})
+    nearest: Mapping[str, Any] = next((f.detail for f in memory), {"pairs": []})
     near, how = list(nearest["pairs"]), str(nearest.get("told", "stands out by {:.1f} nats from the next best matches"))
     numbers: list[dict[str, Any]] = []
     told: list[str] = []

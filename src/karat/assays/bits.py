@@ -33,7 +33,7 @@ def findings(nats: Sequence[np.ndarray], held: Sequence[str], known: Sequence[st
     blocks = [part.sum() for one in nats for part in np.array_split(one, max(1, len(one) // BLOCK))]
     sums = np.array(blocks) / math.log(2)
     error = float(sums.std(ddof=1)) * math.sqrt(len(sums)) if len(sums) > 1 else math.nan
-    total = float(sums.sum())
+    own = float(sums.sum())
     read: list[str] = []
     room = MOST
     for text in reversed(known):
@@ -41,14 +41,14 @@ def findings(nats: Sequence[np.ndarray], held: Sequence[str], known: Sequence[st
             break
         read.insert(0, text[-room:])
         room -= len(text)
-    rows = [["this model", total], [f"counts of {ORDER} characters", _counted(read, held)], *_packed(read, held)]
+    rows = [("this model", own), (f"counts of {ORDER} characters", _counted(read, held)), *_packed(read, held)]
     out = []
     for name, unit in (("bits per character", characters), ("bits per byte", size)):
-        told = [[what, bits / unit] for what, bits in rows]
+        told = [(what, total / unit) for what, total in rows]
         value, ngram = told[0][1], told[1][1]
         spread = error / unit
         raised = value - ngram > max(LEVEL * spread, LEAST) if math.isfinite(spread) else value - ngram > LEAST
-        others = "; ".join(f"{what} {bits:.3f}" for what, bits in told[1:])
+        others = "; ".join(f"{what} {needs:.3f}" for what, needs in told[1:])
         says = f"{value:.3f} {name} on {characters:,} held-out characters; {others}"
         says += ": counting in a second does better." if raised else "."
         detail = {"rows": told, "characters": characters, "bytes": size, "real": "the counts"}
@@ -63,8 +63,8 @@ def _counted(known: Sequence[str], held: Sequence[str]) -> float:
     return float(sum(bits[a : a + n].sum() for a, n in zip(starts, sizes, strict=True)))
 
 
-def _packed(known: Sequence[str], held: Sequence[str]) -> list[list[str | float]]:
+def _packed(known: Sequence[str], held: Sequence[str]) -> list[tuple[str, float]]:
     """Bits that xz adds for `held` when it has packed `known`, and gzip's of `held`: it looks back no further than 32 KB."""
     before, after = "".join(known).encode(), "".join(held).encode()
     more = len(lzma.compress(before + after)) - len(lzma.compress(before))
-    return [["xz after the training text", 8.0 * more], ["gzip", 8.0 * len(gzip.compress(after, 9))]]
+    return [("xz after the training text", 8.0 * more), ("gzip", 8.0 * len(gzip.compress(after, 9)))]

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from karat.assays.bias import balance
+from karat.assays import bias
 from karat.assays.chance import Score, worse
 from karat.assays.diversity import absent
 from karat.assays.finding import Finding
 from karat.assays.learning import area, chance_spread
+from karat.assays.seen import Seen
 from karat.assays.usefulness import lessons
 from karat.assays.writing import Writing, joined, words
 
@@ -175,6 +176,7 @@ def _classes(
         taken[0], torch.from_numpy(train.labels), taken[1], real, taken[2], read if own is None else own, len(classes),
         whose, torch.Generator().manual_seed(seed),
     )  # fmt: skip
-    if own is None:
-        return [missing, *taught, balance(truth, read, classes)]
-    return [missing, *taught, balance(real, own, classes)]
+    shown = (seen["unseen"], truth, seen["made"], read) if own is None else (seen["unseen"], real, seen["made"], own)
+    k = len(classes)
+    there, here = (Seen(x, x, None, torch.nn.functional.one_hot(y, k)) for x, y in (shown[:2], shown[2:]))
+    return [missing, *taught, *bias.findings(there, here, classes)]

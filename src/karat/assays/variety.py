@@ -118,7 +118,11 @@ def _shape(train: Writing, unseen: Writing, made: Writing, draws: Draws) -> list
             f"two shares of any length differ from the training text's by at most {s.value:.1%} and {s.real:.1%}."
         )
         detail = {"z": s.z, "medians": [[x[1], x[2], x[3]] for x in scored]}
-        out.append(Finding("fidelity", name, s.value, s.low, s.high, s.real, "lower", bool(bad), says, detail))
+        out.append(
+            Finding(
+                "fidelity", name, s.value, max(0.0, s.low), min(1.0, s.high), s.real, "lower", bool(bad), says, detail
+            )
+        )
     return out
 
 
@@ -147,7 +151,18 @@ def _mauve(seen: dict[str, Tensor], rng: np.random.Generator, seed: int) -> Find
     )
     detail = {"z": s.z, "n": draws.size, "buckets": k}
     raised = worse(s, 0.03, "higher")
-    return Finding("diversity", "own-feature mauve", s.value, s.low, s.high, s.real, "higher", raised, says, detail)
+    return Finding(
+        "diversity",
+        "own-feature mauve",
+        s.value,
+        max(0.0, s.low),
+        min(1.0, s.high),
+        s.real,
+        "higher",
+        raised,
+        says,
+        detail,
+    )
 
 
 def _varied(train: Writing, unseen: Writing, made: Writing, rng: np.random.Generator) -> list[Finding]:
@@ -167,13 +182,8 @@ def _varied(train: Writing, unseen: Writing, made: Writing, rng: np.random.Gener
     t = t if len(t) >= draws.size else u
     out = []
     for name, of, least, says in (
-        ("distinct-2", lambda x: distinct(x, 2), 0.02, "pairs of words in {n} passages, {made:.1%} differ"),
-        (
-            "self-bleu",
-            self_bleu,
-            0.02,
-            "runs of one to four words in {n} passages, {made:.1%} stand in another of them",
-        ),
+        ("distinct-2", lambda x: distinct(x, 2), 0.02, "Different pairs of words among all"),
+        ("self-bleu", self_bleu, 0.02, "BLEU of each passage against all others"),
     ):
         s = resampled(lambda r, of=of: of(u[r.numpy()]), lambda r, of=of: of(m[r.numpy()]), draws)  # type: ignore[misc]
         picks = [rng.permutation(len(t))[: draws.size] for _ in range(4)]
@@ -182,9 +192,12 @@ def _varied(train: Writing, unseen: Writing, made: Writing, rng: np.random.Gener
         gap = s.value - (edges[0] if s.value < edges[0] else edges[1] if s.value > edges[1] else s.value)
         error = abs(s.value - s.real) / max(abs(s.z), 1e-12)
         raised = gap != 0 and abs(gap) > 5 * error and abs(gap) > least
-        told = f"Of all {says.format(n=draws.size, made=s.value)}; of unseen real text {s.real:.1%}."
+        told = (
+            f"{says} in {draws.size} passages of {size} words: {s.value:.3f}; in as much unseen real text {s.real:.3f}."
+        )
         detail = {"z": gap / error if error else 0.0, "n": draws.size, "words": size, "train": own}
         if name == "distinct-2":
             detail |= {f"distinct-{n}": [distinct(x[: draws.size], n) for x in (m, u)] for n in (1, 3)}  # type: ignore[misc]
-        out.append(Finding("diversity", name, s.value, s.low, s.high, s.real, "neither", raised, told, detail))
+        low, high = max(0.0, s.low), min(1.0, s.high)
+        out.append(Finding("diversity", name, s.value, low, high, s.real, "neither", raised, told, detail))
     return out
