@@ -47,7 +47,7 @@ def recognise(source: Any, options: Mapping[str, Any] | None = None) -> type[Cod
 
 def codec_named(name: str) -> type[Codec]:
     """The codec whose `name` was saved with a run; raises DataError when this version has none of that name."""
-    codecs: tuple[type[Codec], ...] = (Images, Tables, Related, Texts)
+    codecs: tuple[type[Codec], ...] = (Images, Tables, Related, Texts, Sounds)
     for codec in codecs:
         if codec.name == name:
             return codec
