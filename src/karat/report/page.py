@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from karat.report import drawing, table
+from karat.report import drawing, table, text
 from karat.worth import words
 from karat.worth.ledger import Entry, total
 from karat.worth.verdict import Verdict
@@ -100,7 +100,7 @@ def write_report(
     }
     described = data.get("columns", ())
     page = _environment().get_template("page.html.j2")
-    text = page.render(
+    rendered = page.render(
         title=title,
         verdict=verdict,
         seal=drawing.seal(verdict.word),
@@ -114,6 +114,7 @@ def write_report(
         exhibits=exhibits,
         thing=thing,
         tables=table.views(findings, {c["name"]: c["kind"] for c in described}),
+        text=text.view(findings),
         described=described,
         charts=_charts(curves),
         closest=list(exhibits.pairs)[:PAIRS],
@@ -129,7 +130,7 @@ def write_report(
     html = folder / "report.html"
     numbers_at = folder / "report.json"
     _write(numbers_at, json.dumps(finite(numbers), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    _write(html, text)
+    _write(html, rendered)
     return html, numbers_at
 
 
