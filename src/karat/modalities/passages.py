@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 BLOCK = 4096  # passages gathered at once
-_SENTENCE = np.array([ord(c) for c in ".!?\u3002\uff01\uff1f\u2026"], np.uint32)
-_SPACES = np.array([ord(c) for c in " \t\u3000"], np.uint32)
+SEAMS = ("\n", ".!?\u3002\uff01\uff1f\u2026", " \t\u3000")  # behind which a text is cut, the best first
 
 
 @dataclass(frozen=True)
@@ -123,24 +122,18 @@ def spelled(points: np.ndarray) -> str:
     return kept.astype("<u4").tobytes().decode("utf-32-le")
 
 
-def seam(window: np.ndarray) -> int:
-    """How many of the code points `window` [k] to keep where a text that goes on behind them is cut, at least half."""
-    half = len(window) // 2
-    late = window[half:]
-    line = np.flatnonzero(late == 10)
-    if len(line):
-        return half + int(line[-1]) + 1
-    for marks in (_SENTENCE, _SPACES):
-        there = np.flatnonzero(np.isin(late, marks))
-        if len(there):
-            return half + int(there[-1]) + 1
-    return len(window)
+def seam(text: str, start: int, stop: int) -> int:
+    """Where to cut `text[start:stop]`, which goes on behind `stop`: in its second half, where there is a place to."""
+    half = start + (stop - start) // 2
+    for signs in SEAMS:
+        last = max(text.rfind(sign, half, stop) for sign in signs)
+        if last >= 0:
+            return last + 1
+    return stop
 
 
-def cut(
-    points: np.ndarray, bounds: np.ndarray, origin: Origin, last: float | None
-) -> tuple[Passages, np.ndarray | None]:
-    """Passages of documents, document i being `points[bounds[i]:bounds[i + 1]]`, and which of them are set aside.
+def cut(text: str, bounds: np.ndarray, origin: Origin, last: float | None) -> tuple[Passages, np.ndarray | None]:
+    """Passages of documents, document i being `text[bounds[i]:bounds[i + 1]]`, and which of them are set aside.
 
     last: the share of each document's characters that is set aside at its end: each is cut exactly there.
     """
@@ -155,10 +148,10 @@ def cut(
             parts = [(a, middle, False), (middle, b, True)]
         for at, stop, held in parts:
             while stop - at > whole:
-                size = seam(points[at : min(at + origin.most, stop)])
-                spans.append((at, at + size, document))
+                place = seam(text, at, min(at + origin.most, stop))
+                spans.append((at, place, document))
                 aside.append(held)
-                at += size
+                at = place
             if stop > at:
                 spans.append((at, stop, document))
                 aside.append(held)
@@ -168,4 +161,4 @@ def cut(
     if origin.stream:
         begins, ends = np.ones(len(starts), bool), np.zeros(len(starts), bool)
     held_out = np.array(aside, bool) if last is not None else None
-    return Passages(points, starts, stops, documents, begins, ends, origin), held_out
+    return Passages(code_points(text), starts, stops, documents, begins, ends, origin), held_out

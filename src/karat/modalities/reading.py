@@ -160,9 +160,10 @@ def _line(number: int, offset: int) -> str:
 
 
 def _refuse_binary(text: str, place: str, encoding: str, offset: int) -> None:
+    head = text[:BLOCK]
     at = text.find("\0")
-    odd = _ODD.search(text) if at < 0 else None
-    if at < 0 and (odd is None or len(_ODD.findall(text[:BLOCK])) <= max(2, 0.001 * len(text[:BLOCK]))):
+    odd = _ODD.search(head) if at < 0 else None
+    if at < 0 and (odd is None or len(_ODD.findall(head)) <= max(2, 0.001 * len(head))):
         return
     at = at if odd is None else odd.start()
     byte, line = len(text[:at].encode(encoding)), text.count("\n", 0, at) + 1
@@ -338,7 +339,9 @@ def _json_lines(path: Path, how: How) -> Found:
                 row = {"text": row}
             if not isinstance(row, dict):
                 kind = type(row).__name__
-                raise DataError(f'{where} holds a {kind}; one JSON object to a line was wanted, as {{"text": "..."}}.')
+                raise DataError(
+                    f'{where} holds JSON of type {kind}; one JSON object to a line was wanted, as {{"text": "..."}}.'
+                )
             rows.append(row)
             places.append(number)
     if not rows:
@@ -353,7 +356,7 @@ def _json_lines(path: Path, how: How) -> Found:
         value = row.get(text)
         if value is not None and not isinstance(value, str):
             raise DataError(
-                f"{path}, line {number:,}: {text!r} is a {type(value).__name__}; text was wanted (--set data.text=FIELD)."
+                f"{path}, line {number:,}: {text!r} is of type {type(value).__name__}; text was wanted (--set data.text=FIELD)."
             )
         texts.append(value)
     columns = {name: [row.get(name) for row in rows] for name in fields if name not in (text, label)}

@@ -101,13 +101,13 @@ class Texts(Codec):
         documents, personal = _unpersonal(found, bool(options.get("mask", False)))
         stream = found.pieces or len(documents) == 1
         texts = ["".join(documents)] if stream else documents
-        points = code_points("".join(texts))
+        joined = "".join(texts)
         bounds = np.concatenate([[0], np.cumsum([len(text) for text in texts])]).astype(np.int64)
-        counts = scripts.occurrences(points)
+        counts = scripts.occurrences(code_points(joined))
         origin = _origin(asked, found, counts, stream)
         last = options.get("last")
         each = last if len(texts) < MANY else None
-        records, aside = cut(points, bounds, origin, each)
+        records, aside = cut(joined, bounds, origin, each)
         if last is not None and aside is None:
             aside = records.documents >= len(texts) - max(1, round(len(texts) * last))
         of = records.documents
@@ -119,7 +119,7 @@ class Texts(Codec):
         facets = {} if stream else {name: values[of] for name, values in found.facets.items()}
         return Contents(
             records, labels, classes, _names(found, records), aside, _groups(records, len(texts)), facets, found.skipped,
-            _facts(found, points, counts, bounds, records, personal, bool(options.get("mask", False))),
+            _facts(found, counts, bounds, records, personal, bool(options.get("mask", False))),
         )  # fmt: skip
 
     @classmethod
@@ -219,8 +219,7 @@ class Texts(Codec):
             full = not ended and bool(row[-1] >= MARKS)
             text = self.read_codes(body[: stop[0]] if ended else body)
             if full or len(text) >= self.longest:
-                window = code_points(text[: self.longest])
-                text, ended = spelled(window[: seam(window)]), False
+                text, ended = text[: seam(text, 0, min(len(text), self.longest))], False
             texts.append(text)
             ends.append(ended)
         begins = codes[:, 0] != MORE if len(codes) else np.zeros(0, bool)
@@ -422,9 +421,9 @@ def _names(found: reading.Found, records: Passages) -> tuple[str, ...]:
     """Of each passage: its document, and its line in it where that is cut."""
     of = records.documents
     alone = np.bincount(of, minlength=int(of.max(initial=0)) + 1)[of] == 1
-    breaks = np.array(
-        [int((records.points[a:b] == 10).sum()) for a, b in zip(records.starts, records.stops, strict=True)]
-    )
+    breaks = np.add.reduceat(
+        records.points == 10, records.starts, dtype=np.int64
+    )  # each begins where the last one ends
     before = np.cumsum(breaks) - breaks
     first = np.searchsorted(of, of, "left")
     line = before - before[first] + 1 if len(of) else breaks
@@ -445,10 +444,11 @@ def _groups(records: Passages, documents: int) -> np.ndarray:
 
 
 def _facts(
-    found: reading.Found, points: np.ndarray, counts: np.ndarray, bounds: np.ndarray, records: Passages,
+    found: reading.Found, counts: np.ndarray, bounds: np.ndarray, records: Passages,
     personal: Counter[str], mask: bool,
 ) -> dict[str, Any]:  # fmt: skip
     """What `look` says of the text; `sentences` are for a person."""
+    points = records.points
     documents, words = len(bounds) - 1, scripts.count_words(points)
     lines = np.diff(np.concatenate([[-1], np.flatnonzero(points == 10), [len(points)]])) - 1
     written = scripts.shares(counts)
