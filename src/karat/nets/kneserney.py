@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from karat.errors import FitError, RunError
-from karat.nets.grams import Grams, Tree, digest
+from karat.nets.discounts import CLASSES, SIZES, discounts, sizes, tuned
+from karat.nets.grams import Grams, Tree, digest, ending
 from karat.space import BEGIN, END, MORE, NOTHING
 
 NEVER = 1e-13  # the chance of what cannot follow: its logarithm is finite, its mass nothing
 DENSE, DENSE_FOLDS = 2**23, 2**20  # chances kept as whole distributions of short contexts; of each fold
 WIDE = 2**22  # chances, and codes, that are worked on at once
-PLAIN = (0.5, 1.0, 1.5)  # discounts where there are too few n-grams to estimate them
 
 
 @dataclass(frozen=True)
@@ -32,27 +32,21 @@ class Tables:
     whole: np.ndarray  # float32 [short contexts, vocab]: all chances
 
     @staticmethod
-    def of(tree: Tree, count: np.ndarray, short: int) -> Tables:
-        """count [grams]: 0 for an n-gram that is not there.   short: length of contexts whose chances are all kept."""
-        taken = np.empty(len(count))
-        for low, high in zip(tree.ends, tree.ends[1:], strict=False):
-            part = count[low:high]
-            taken[low:high] = _discounts(part)[np.minimum(part, 3)]
-        total, left = (np.diff(np.concatenate([[0], np.cumsum(each)])[tree.first]) for each in (count, taken))
+    def of(tree: Tree, count: np.ndarray, taken: np.ndarray, short: int) -> Tables:
+        """count [grams]: 0 for an n-gram that is not there.   taken: as `discounts` gives it.
+
+        short: length of contexts whose chances are all kept.
+        """
+        total = tree.sums(count)
+        off = np.empty(len(count))
+        for k, (low, high) in enumerate(zip(tree.ends, tree.ends[1:], strict=False)):
+            nodes = slice(int(tree.ends[k - 1]) + 1 if k else 0, int(tree.ends[k]) + 1)
+            size = np.repeat(sizes(total[nodes]), np.diff(tree.first[nodes.start : nodes.stop + 1]))
+            off[low:high] = taken[k, size, np.minimum(count[low:high], CLASSES)]
         per = 1 / np.maximum(total, 1)
-        mass = ((count - taken) * np.repeat(per, np.diff(tree.first))).astype(np.float32)
-        rest = np.where(total > 0, left * per, 1.0).astype(np.float32)
+        mass = ((count - off) * np.repeat(per, np.diff(tree.first))).astype(np.float32)
+        rest = np.where(total > 0, tree.sums(off) * per, 1.0).astype(np.float32)
         return Tables(mass, rest, _whole(tree, mass, rest, count, short))
-
-
-def _discounts(count: np.ndarray) -> np.ndarray:
-    """What is taken off a count of 0, 1, 2, 3 and more: equation 26 of the paper, kept within what a count can lose."""
-    n = np.bincount(np.minimum(count, 5), minlength=6).astype(np.float64)
-    if not n[1:5].all():
-        return np.array([0.0, *PLAIN])
-    y = n[1] / (n[1] + 2 * n[2])
-    found = [i - (i + 1) * y * n[i + 1] / n[i] for i in (1, 2, 3)]
-    return np.array([0.0, *(d if 0.05 <= d <= 0.95 * (i + 1) else PLAIN[i] for i, d in enumerate(found))])
 
 
 def _whole(tree: Tree, mass: np.ndarray, rest: np.ndarray, count: np.ndarray, short: int) -> np.ndarray:
@@ -97,28 +91,22 @@ class KneserNey:
     context. NOTHING, BEGIN and MORE never follow (nor END where none was seen): their log-odds are finite, about -30.
     """
 
-    def __init__(self, grams: Grams, order: int | None = None) -> None:
-        """order: of fewer than the counted ones."""
-        tree = grams.tree if order is None else grams.tree.cut(order)
-        self._set(tree, grams.count(tree.order))
-        short = tree.short(DENSE_FOLDS)
-        self._known = grams.known
-        self._folds = [Tables.of(tree, grams.count(tree.order, f), short) for f in range(grams.folds)]
+    def __init__(self, grams: Grams) -> None:
+        count = grams.count()
+        taken = tuned(grams, discounts(grams.tree, count)) if grams.folds > 1 else discounts(grams.tree, count)
+        self._set(grams.tree, count, taken)
+        self.folds, self._grams = grams.folds, grams
 
-    def _set(self, tree: Tree, count: np.ndarray) -> None:
-        self.tree, self.count = tree, count
+    def _set(self, tree: Tree, count: np.ndarray, taken: np.ndarray) -> None:
+        self.tree, self.count, self.taken = tree, count, taken
         self.order, self.vocab = tree.order, tree.vocab
         self.short = tree.short(DENSE)
-        self.tables = Tables.of(tree, count, self.short)
+        self.tables = Tables.of(tree, count, taken, self.short)
         self._there: dict[tuple[torch.device, bool], _There] = {}
-
-    @property
-    def folds(self) -> int:
-        return len(self._folds)
 
     def fold(self, rows: Tensor) -> Tensor:
         """The fold [b] of whole rows [b, length] that were counted; 0 for others."""
-        known, of = (torch.from_numpy(each).to(rows.device) for each in self._known)
+        known, of = (torch.from_numpy(each).to(rows.device) for each in self._grams.known)
         mixed = digest(rows)
         place = torch.searchsorted(known, mixed).clamp_max(len(known) - 1)
         return torch.where(known[place] == mixed, of[place], 0)
@@ -138,7 +126,7 @@ class KneserNey:
         return out
 
     def _along(self, at: _There, x: Tensor, fold: Tensor | None, out: Tensor) -> None:
-        nodes = self._contexts(at, x[:, :-1])
+        nodes = [found + 1 for found in ending(at.key, self.tree.ends, self.vocab, x[:, :-1], self.order - 1)]
         which = torch.zeros_like(nodes[0]) if fold is None else fold[:, None].expand_as(nodes[0])
         base = nodes[0]
         for node in nodes[1 : at.short + 1]:
@@ -160,28 +148,6 @@ class KneserNey:
             flat[to] += at.mass[gram + torch.repeat_interleave(part * len(self.tree.key), many)]
         out.log_()
 
-    def _contexts(self, at: _There, x: Tensor) -> list[Tensor]:
-        """For 0 to order - 1 codes the node [b, length] of so many that end at each place of `x`; -1 for none (0: the root)."""
-        return [found + 1 for found in self._found(at, x, self.order - 1)]
-
-    def _found(self, at: _There, x: Tensor, most: int) -> list[Tensor]:
-        """For 0 to `most` codes the n-gram [b, length] that ends at each place; -2 for none, -1 for that of no codes."""
-        found = [torch.full_like(x, -1)]
-        for k in range(1, most + 1):
-            key = x.clone()
-            if k > 1:
-                key[:, 1:] += (found[-1][:, :-1] + 1) * self.vocab
-                key[:, 1:].masked_fill_(found[-1][:, :-1] < 0, -1)
-                key[:, :1] = -1
-            low, high = int(self.tree.ends[k - 1]), int(self.tree.ends[k])
-            if high == low:
-                found.append(torch.full_like(x, -2))
-                continue
-            keys = at.key[low:high]
-            gram = torch.searchsorted(keys, key).clamp_max(high - low - 1)
-            found.append(torch.where(keys[gram] == key, gram + low, -2))
-        return found
-
     def nats(self, x: Tensor, fold: Tensor | None = None) -> Tensor:
         """-log of the chance, float32 [b, length - 1], of each code of `x` [b, length] but the first; as `along`, but lean."""
         at = self._on(x.device, fold is not None)
@@ -193,7 +159,7 @@ class KneserNey:
         return torch.cat(parts, 1) if parts else at.mass.new_empty(b, 0)
 
     def _nats(self, at: _There, x: Tensor, fold: Tensor | None) -> Tensor:
-        grams = self._found(at, x, self.order)
+        grams = ending(at.key, self.tree.ends, self.vocab, x, self.order)
         which = torch.zeros_like(x) if fold is None else fold[:, None].expand_as(x)
         which = which[:, 1:]
         chance = at.whole[which * (int(self.tree.ends[at.short]) + 1), x[:, 1:]]
@@ -212,10 +178,12 @@ class KneserNey:
         known = self._there.get((device, folded))
         if known is not None:
             return known
-        if folded and not self._folds:
+        if folded and not self.folds:
             raise FitError("these counts were made without folds.")
-        tables = self._folds if folded else [self.tables]
-        short = self.tree.short(DENSE_FOLDS) if folded else self.short
+        tables, short = [self.tables], self.short
+        if folded:
+            short = self.tree.short(DENSE_FOLDS)
+            tables = [Tables.of(self.tree, self._grams.count(f), self.taken, short) for f in range(self.folds)]
 
         def put(array: np.ndarray) -> Tensor:
             return torch.from_numpy(array).to(device)
@@ -237,6 +205,7 @@ class KneserNey:
         """All but the folds, in as few bytes as the numbers need."""
         tree = self.tree
         out = {"sizes": torch.from_numpy(np.diff(tree.ends)), "symbol": _small(tree.symbol)}
+        out["taken"] = torch.from_numpy(self.taken.astype(np.float32))
         for k, (low, high) in enumerate(zip(tree.ends, tree.ends[1:], strict=False), 1):
             out[f"count.{k}"] = _small(self.count[low:high])
         nodes = np.concatenate([[0], tree.ends[: tree.order] + 1])
@@ -254,12 +223,14 @@ class KneserNey:
             ends = np.concatenate([[0], np.cumsum(sizes)])
             symbol = weights["symbol"].cpu().numpy().astype(np.int32)
             count, children = (
-                np.concatenate([weights[f"{name}.{k}"].cpu().numpy().astype(np.int64) for k in range(low, low + order)])
+                np.concatenate([weights[f"{name}.{k}"].cpu().numpy().astype(np.int32) for k in range(low, low + order)])
                 for name, low in (("count", 1), ("children", 0))
             )
+            taken = weights["taken"].cpu().numpy().astype(np.float64)
         except (KeyError, ValueError) as error:
             raise RunError(f"the counts of n-grams in this run are not whole ({error}); train it anew.") from None
         whole = order > 0 and ends[-1] == len(symbol) == len(count) == children.sum() and len(children) == ends[-2] + 1
+        whole = whole and taken.shape == (order, SIZES, CLASSES + 1) and bool(np.isfinite(taken).all())
         if (
             not whole
             or not len(symbol)
@@ -269,8 +240,8 @@ class KneserNey:
         ):
             raise RunError("the counts of n-grams in this run do not fit together; train it anew.")
         made = cls.__new__(cls)
-        made._set(Tree.of(vocab, ends, symbol, children, None), count)
-        made._folds, made._known = [], (np.zeros(0, np.int64), np.zeros(0, np.int64))
+        made._set(Tree.of(vocab, ends, symbol, children, None), count, taken)
+        made.folds = 0
         return made
 
 
@@ -315,7 +286,7 @@ class Walk:
         while node >= len(tables.whole):
             path.append(node)
             node = int(tree.link[node])
-        out = tables.whole[node].copy()
+        out: np.ndarray = tables.whole[node].copy()
         for node in reversed(path):
             out *= tables.rest[node]
             low, high = tree.first[node], tree.first[node + 1]
