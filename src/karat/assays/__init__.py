@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from karat.assays import bias, diversity, fidelity, memory, usefulness
+from karat.assays import bias, detail, diversity, fidelity, memory, usefulness
 from karat.assays.chance import draw
 from karat.assays.finding import Finding
 from karat.assays.seen import Seen, Sees, components, look_at
@@ -16,11 +16,14 @@ __all__ = ["Finding", "Seen", "Sees", "examine", "find", "look_at"]
 FEWEST = 20
 
 
-def examine(train: Seen, unseen: Seen, made: Seen, *, classes: tuple[str, ...], seed: int = 0) -> list[Finding]:
+def examine(
+    train: Seen, unseen: Seen, made: Seen, *, classes: tuple[str, ...], axes: tuple[str, ...] = (), seed: int = 0
+) -> list[Finding]:
     """All findings about `made`, the same for the same seed.
 
     train: the records that the generator learned from, all of them, or memory and lift see less than there is.
     unseen: real records that neither the generator nor the judge's eyes learned from.
+    axes: the names of the points' axes, where content may begin anywhere along the last of them.
     Raises DataError for fewer than 20 records in any of the three, or for records of different shapes.
     """
     for name, seen in (("training", train), ("unseen real", unseen), ("made", made)):
@@ -36,8 +39,9 @@ def examine(train: Seen, unseen: Seen, made: Seen, *, classes: tuple[str, ...], 
     pixels = components(train.points, 64)
     return [
         *fidelity.findings(train, unseen, made, draws, pixels, seed),
+        *detail.findings(train, unseen, made, axes),
         *diversity.findings(train, unseen, made, draws, classes, seed),
-        *memory.findings(train, unseen, made, seed),
+        *memory.findings(train, unseen, made, seed, slides=bool(axes)),
         *usefulness.findings(train, unseen, made, pixels, classes, seed),
         *bias.findings(unseen, made, classes),
     ]

@@ -1,31 +1,64 @@
-"""Whether groups come in the proportions of real data."""
+"""Whether groups come in the proportions of real data: classes, and what else is known of real records, such as a speaker."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from karat.assays.chance import LEVEL
 from karat.assays.finding import Finding
-from karat.assays.seen import Seen
+from karat.assays.seen import Seen, components, nearest
 
 LEAST = 0.03  # of total variation above what chance gives
+READABLE = 0.8  # of unseen real records whose value the nearest training record must have
+MOST_VALUES = 40
+FEWEST_OF_EACH = 10  # training records
 
 
 def findings(unseen: Seen, made: Seen, classes: tuple[str, ...]) -> list[Finding]:
     """Class balance: half the sum of the differences in share, as the judge reads both sets; absent without classes."""
     if made.read is None or unseen.read is None:
         return []
-    return [balance(unseen.read.argmax(1), made.read.argmax(1), classes)]
+    k = len(classes)
+    a, b = (torch.bincount(s.read.argmax(1), minlength=k).double() for s in (made, unseen) if s.read is not None)
+    return [_balance("class balance", "Class", "class", classes, a, b)]
 
 
-def balance(unseen: Tensor, made: Tensor, classes: tuple[str, ...]) -> Finding:
-    """Class balance of the classes `made` [n] beside those of unseen real records [m]."""
-    k, n, m = len(classes), len(made), len(unseen)
-    a = torch.bincount(made, minlength=k).double()
-    b = torch.bincount(unseen, minlength=k).double()
+def facets(
+    train: Seen, unseen: Seen, made: Seen, known: Mapping[str, tuple[npt.NDArray[np.str_], npt.NDArray[np.str_]]]
+) -> list[Finding]:
+    """The balance of what is `known` of training and unseen records beside their class: strings [t] and [n] by name.
+
+    What was made has the value of the training record that lies nearest to it. Nothing is said of what cannot be read
+    like that off unseen real records (the number of a take), nor of values that only one side has.
+    """
+    out, rows = [], None
+    for name, (values, aside) in known.items():
+        names, of, count = np.unique(values, return_inverse=True, return_counts=True)
+        if not 2 <= len(names) <= MOST_VALUES or count.min() < FEWEST_OF_EACH or set(aside) != set(names):
+            continue
+        if rows is None:
+            basis = components(train.points, 64)
+            base = basis.of(train.points)
+            rows = [torch.cat([nearest(basis.of(x), base)[1] for x in s.points.split(500)]) for s in (made, unseen)]
+        kinds: Tensor = torch.from_numpy(of)
+        shown, real = kinds[rows[0]], kinds[rows[1]]
+        truth = torch.from_numpy(np.searchsorted(names, aside))
+        if float((real == truth).double().mean()) < READABLE:
+            continue
+        a, b = (torch.bincount(x, minlength=len(names)).double() for x in (shown, real))
+        out.append(_balance(f"{name} balance", name.capitalize(), name, tuple(str(n) for n in names), a, b))
+    return out
+
+
+def _balance(title: str, one: str, what: str, names: tuple[str, ...], a: Tensor, b: Tensor) -> Finding:
+    """How unlike the shares of the counts `a` [k] of what was made are to those of `b` [k] of unseen real records."""
+    n, m = int(a.sum()), int(b.sum())
     share, real = a / n, b / m
     gaps = share - real
     value = float(gaps.abs().sum() / 2)
@@ -37,12 +70,12 @@ def balance(unseen: Tensor, made: Tensor, classes: tuple[str, ...]) -> Finding:
     worst = int(z.abs().argmax())
     raised = float(z.abs().max()) > LEVEL and value > expected + LEAST
     says = (
-        f"Class {classes[worst]} makes up {float(share[worst]):.1%} of what was made and {float(real[worst]):.1%} of "
-        f"real data; {value:.1%} of all records would have to change class to match (chance alone: {expected:.1%})."
+        f"{one} {names[worst]} makes up {float(share[worst]):.1%} of what was made and {float(real[worst]):.1%} of "
+        f"real data; {value:.1%} of all records would have to change {what} to match (chance alone: {expected:.1%})."
     )
     detail = {
-        "worst": classes[worst],
-        "names": list(classes),
+        "worst": names[worst],
+        "names": list(names),
         "made": share.tolist(),
         "real": real.tolist(),
         "z": float(z[worst]),

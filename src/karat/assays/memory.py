@@ -3,8 +3,10 @@
 A made record is compared with every training record at nine shifts by at most one step, slightly smoothed, so that
 neither a shift nor noise hides a copy; the distance to the nearest is divided by the mean distance to the fifty
 nearest, which tells a copy from a record in a crowded place (Carlini et al., https://arxiv.org/abs/2301.13188,
-section 4). What counts as near is set by unseen real records. C_T: Meehan et al., https://arxiv.org/abs/2004.05675.
-Authenticity: Alaa et al., https://arxiv.org/abs/2102.08921. "Not found by these tests" is never "private".
+section 4). Where content may begin anywhere along its last axis, records are laid over each other at every shift
+(`assays.sliding`). What counts as near is set by unseen real records; where they are few, also by training records
+beside all others. C_T: Meehan et al., https://arxiv.org/abs/2004.05675. Authenticity: Alaa et al.,
+https://arxiv.org/abs/2102.08921. "Not found by these tests" is never "private".
 """
 
 from __future__ import annotations
@@ -21,8 +23,11 @@ from karat.assays.chance import averaged, wilson, worse
 from karat.assays.diversity import cells
 from karat.assays.finding import Finding
 from karat.assays.seen import Components, Seen, components, distances, nearest
+from karat.assays.sliding import Sliding
 
-NEAR = 0.0025  # quantile of unseen real records below which a record counts as a copy
+NEAR = 0.0025  # quantile of real records below which a record counts as a copy
+FEW = 1200  # unseen records that alone cannot say where that quantile lies
+STAND_INS = 2000  # training records that then help to
 CROWD = 50
 MOST = 4000  # records searched for on each side; half as many where training records are many
 CERTAIN = 1e-6
@@ -59,25 +64,48 @@ def shifts(points: Tensor) -> list[Tensor]:
     return [points if not any(move) else points.roll(move, axes) for move in moves]
 
 
-def search(points: Tensor, base: Tensor, basis: Components) -> Nearest:
-    """The nearest of `base` [t, k] (smoothed training records in `basis`) to each of `points` [n, *shape]."""
-    crowd = min(CROWD + 1, len(base))
+def search(points: Tensor, base: Tensor, basis: Components, own: Tensor | None = None) -> Nearest:
+    """The nearest of `base` [t, k] (smoothed training records in `basis`) to each of `points` [n, *shape].
+
+    own: rows [n] of `base` that the points are themselves, to be passed over.
+    """
+    crowd = min(CROWD + 1, len(base) - (own is not None))
     out: list[tuple[Tensor, ...]] = []
-    for block in points.split(500):
+    for start in range(0, len(points), 500):
+        block = points[start : start + 500]
+        skip = None if own is None else (torch.arange(len(block)), own[start : start + 500])
         moved = [basis.of(smooth(x)) for x in shifts(block)]
         least, best = torch.full((len(block),), math.inf), moved[0].clone()
         row = torch.zeros(len(block), dtype=torch.long)
         for i, x in enumerate(moved):
-            d, j = nearest(x, base)
+            d, j = nearest(x, base) if skip is None else _others(x, base, skip).min(1)
             if i == 0:
                 plain, plain_row = d, j
             closer = d < least
             least, row = torch.where(closer, d, least), torch.where(closer, j, row)
             best[closer] = x[closer]
-        around = distances(best, base).topk(crowd, dim=1, largest=False).values.sqrt()
+        around = (
+            (distances(best, base) if skip is None else _others(best, base, skip))
+            .topk(crowd, dim=1, largest=False)
+            .values.sqrt()
+        )
         mean = around[:, 1:].mean(1).clamp_min(1e-9)
         out.append((least.sqrt() / mean, row, plain, plain_row))
     return Nearest(*(torch.cat(parts) for parts in zip(*out, strict=True)))
+
+
+def _others(a: Tensor, b: Tensor, own: tuple[Tensor, Tensor]) -> Tensor:
+    """Squared distances [n, m] of `a` to `b`, infinite at `own`, the places of those that are the same record."""
+    d = distances(a, b)
+    d[own] = math.inf
+    return d
+
+
+def slid(points: Tensor, sliding: Sliding, base: Tensor, basis: Components, own: Tensor | None = None) -> Nearest:
+    """As `search`, the ratio and its row at the best of all shifts along the last axis."""
+    ratio, row = sliding.search(points, own)
+    flat = torch.cat([basis.of(smooth(x)) for x in points.split(500)])
+    return Nearest(ratio, row, *nearest(flat, base))
 
 
 def rank_z(made: Tensor, real: Tensor) -> float:
@@ -106,34 +134,50 @@ def chance_of(count: int, n: int, k: int, m: int) -> float:
     return min(1.0, math.fsum(term(i) for i in range(count, n + 1)))
 
 
-def findings(train: Seen, unseen: Seen, made: Seen, seed: int) -> list[Finding]:
-    """Copy rate (with the closest pairs), authenticity and C_T; `train` must be all that the generator learned from."""
+def findings(train: Seen, unseen: Seen, made: Seen, seed: int, slides: bool = False) -> list[Finding]:
+    """Copy rate (with the closest pairs), authenticity and C_T; `train` must be all that the generator learned from.
+
+    slides: whether content may begin anywhere along the last axis of its points.
+    """
     smoothed = torch.cat([smooth(x) for x in train.points.split(5000)])
     basis = components(smoothed, 64)
     base = basis.of(smoothed)
     most = MOST if len(base) <= 20_000 else MOST // 2
-    m, u = search(made.points[:most], base, basis), search(unseen.points[:most], base, basis)
-    copies = _copies(m, u, train, made)
+    sliding = Sliding(train.points) if slides else None
+
+    def near(points: Tensor, own: Tensor | None = None) -> Nearest:
+        return search(points, base, basis, own) if sliding is None else slid(points, sliding, base, basis, own)
+
+    m, u = near(made.points[:most]), near(unseen.points[:most])
+    real = u.ratio
+    if len(real) < FEW and len(base) > 2 * CROWD:
+        some = torch.arange(min(STAND_INS, len(base)))
+        real = torch.cat([real, near(train.points[some], some).ratio])
+    copies = _copies(m, real, len(real) > len(u.ratio), train, made)
     rest = [_authenticity(m, u, base), _ct(m, u, made, unseen, base, basis, seed)]
     # A smooth picture lies nearer to every training picture than a real one does, so these two fall through blur as well
     # as through copying. They speak only beside copies, and otherwise leave blur to the findings that can tell it.
     return [copies, *(f if copies.raised else replace(f, raised=False) for f in rest)]
 
 
-def _copies(m: Nearest, u: Nearest, train: Seen, made: Seen) -> Finding:
-    n, held = len(m.ratio), len(u.ratio)
+def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Seen, made: Seen) -> Finding:
+    """`ratio` [k] of real records; helped: whether training records are among them."""
+    n, held = len(m.ratio), len(ratio)
     k = max(3, math.ceil(NEAR * held))
-    bar = float(u.ratio.sort().values[min(k, held) - 1])
+    bar = float(ratio.sort().values[min(k, held) - 1])
     count = int((m.ratio < bar).sum())
     value, real = count / n, k / (held + 1)
     low, high = wilson(count, n)
     p = chance_of(count, n, k, held)
+    if helped:  # by so few the quantile is known badly; that none of them lies nearer says more of plain copies
+        p = min(1.0, 2 * min(p, chance_of(int((m.ratio < ratio.min()).sum()), n, 1, held)))
     raised = p < CERTAIN and value - real > 0.003
     order = m.ratio.argsort(stable=True)[:24]
     pairs = [(made.row(int(i)), train.row(int(m.row[i])), float(m.ratio[i])) for i in order]
     says = (
-        f"{count} of {n} made records ({value:.1%}) lie as close to a training record as only {real:.2%} of unseen "
-        "real ones do" + (": training records were copied." if raised else "; no more than chance explains.")
+        f"{count} of {n} made records ({value:.1%}) lie as close to a training record as only {real:.2%} of "
+        + ("real ones lie to any other" if helped else "unseen real ones do")
+        + (": training records were copied." if raised else "; no more than chance explains.")
     )
     detail = {"pairs": pairs, "bar": bar, "p": p, "copies": count, "n": n, "searched": n}
     return Finding("memory", "copy rate", value, low, high, real, "lower", raised, says, detail)
