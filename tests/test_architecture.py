@@ -21,7 +21,7 @@ MAY: dict[str, set[str]] = {
     "nets": {"space"},
     "privacy": set(),
     "families": {"space", "nets", "privacy"},
-    "training": {"space", "families"},
+    "training": {"space", "nets", "families"},
     "modalities": {"space", "privacy"},
     "data": {"space", "modalities", "privacy"},
     "eyes": {"space", "nets", "modalities"},

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from karat import nets
 from karat.errors import DivergedError, FitError
 from karat.families.generator import Batches, Learned, Player
 from karat.space import Batch
@@ -68,6 +69,54 @@ class Plan:
         return min(1.0, seconds / (60 * self.minutes * (1 - kept)))
 
 
+class Muon(torch.optim.Optimizer):
+    """Steps of matrices along the nearest orthogonal one to their momentum: Jordan, https://kellerjordan.github.io/posts/muon.
+
+    A parameter is a stack [..., rows, columns] of matrices of one shape, so that all are made orthogonal in one product:
+    at small sizes one by one would cost as much as the rest of the step.   decay: of the weights, times the rate.
+    """
+
+    MOMENTUM, FIRST, AFTER = 0.95, 0.85, 200  # momentum, at the first step, and from which step on
+
+    def __init__(self, parameters: list[nn.Parameter], lr: float, decay: float) -> None:
+        super().__init__(parameters, {"lr": lr, "decay": decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for p in group["params"]:
+                state = self.state[p]
+                if not state:
+                    state["step"] = torch.zeros(())
+                    state["momentum"] = torch.zeros_like(p)
+                share = min(1.0, float(state["step"]) / self.AFTER)
+                momentum = self.FIRST + (self.MOMENTUM - self.FIRST) * share
+                state["step"] += 1
+                state["momentum"].lerp_(p.grad, 1 - momentum)
+                ahead = p.grad.lerp(state["momentum"], momentum)  # Nesterov
+                rows, columns = p.shape[-2:]
+                p.mul_(1 - group["lr"] * group["decay"])
+                step = orthogonal(ahead.reshape(-1, rows, columns)).view_as(p)
+                p.add_(step, alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
+
+
+def orthogonal(x: Tensor) -> Tensor:
+    """The orthogonal matrices nearest to `x` [k, rows, columns], roughly: singular values between 0.7 and 1.2.
+
+    Five Newton-Schulz steps with the polynomial of Jordan et al., in bfloat16 where the processor multiplies it.
+    """
+    out = x.to(nets.quick(x.device))
+    tall = x.shape[-2] > x.shape[-1]
+    if tall:
+        out = out.mT
+    out = out / (out.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(5):
+        square = out @ out.mT
+        fourth = torch.baddbmm(square, square, square, beta=-4.7750, alpha=2.0315)
+        out = torch.baddbmm(out, fourth, out, beta=3.4445)
+    return (out.mT if tall else out).to(x.dtype)
+
+
 @dataclass
 class State:
     """Where a run is: all that a continued run needs beside the model's own weights."""
@@ -76,7 +125,7 @@ class State:
     drawn: int = 0
     seconds: float = 0.0
     settled: bool = False
-    optimisers: dict[str, torch.optim.Adam] = field(default_factory=dict)
+    optimisers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)  # "net", and "net muon" for its matrices
     averages: dict[str, list[Tensor]] = field(default_factory=dict)
     skipped: int = 0  # turns whose loss was not finite
     turns: dict[str, int] = field(default_factory=dict)  # taken by each player
@@ -125,16 +174,20 @@ class State:
                         k: v.to(p.device).clone() if k == "step" else torch.empty_like(p).copy_(v)
                         for k, v in kept.items()
                     }
-            for i, value in enumerate(state.averages[name]):
+        for name, average in state.averages.items():
+            for i, value in enumerate(average):
                 value.copy_(tensors[f"average.{name}.{i}"])
         return state
 
     def begin(self, model: Learned) -> None:
         """Optimisers and averages for every player of `model`."""
         for name, player in model.players().items():
-            parameters = list(player.module.parameters())
-            self.optimisers[name] = torch.optim.Adam(parameters, lr=player.lr, betas=player.betas, fused=True)
-            self.averages[name] = [p.detach().clone() for p in parameters]
+            matrices = [player.module.get_parameter(key) for key in player.matrices]
+            others = [p for p in player.module.parameters() if all(p is not m for m in matrices)]
+            self.optimisers[name] = torch.optim.Adam(others, lr=player.lr, betas=player.betas, fused=True)
+            if matrices:
+                self.optimisers[f"{name} muon"] = Muon(matrices, player.matrix_lr, player.matrix_decay)
+            self.averages[name] = [p.detach().clone() for p in player.module.parameters()]
             self.turns.setdefault(name, 0)
 
 
@@ -169,13 +222,15 @@ def train(model: Learned, batch: Batches, plan: Plan, state: State) -> Iterator[
         active = [name for name in turns if players[name].start <= fraction < players[name].stop]
         seen: dict[str, Tensor] = {}
         x = y = None
-        for i, name in enumerate(active):
-            player = players[name]
+        for name in active:  # all before the first turn, whose points may serve the next: no weight may move between
             if name not in prepared:
-                _take_averages(players, state, finished_at=fraction)
+                if state.turns[name] == 0:  # a continued run has taken them: a later player may have gone on from there
+                    _take_averages(players, state, finished_at=fraction)
                 model.prepare(batch, name)
                 model.train()
                 prepared.add(name)
+        for i, name in enumerate(active):
+            player = players[name]
             if name == active[0] or x is None:
                 x, y = batch(state.drawn)
                 state.drawn += 1
@@ -230,14 +285,17 @@ def preview(model: Learned, batch: Batches, state: State, seconds: float) -> Lea
 
 
 def _update(state: State, name: str, player: Player, loss: Tensor, fraction: float, average: float) -> None:
-    optimiser, kept = state.optimisers[name], state.averages[name]
-    group = optimiser.param_groups[0]
-    parameters = group["params"]
-    optimiser.zero_grad(set_to_none=True)
+    kept = state.averages[name]
+    parameters: list[Tensor] = list(player.module.parameters())
+    for p in parameters:
+        p.grad = None
     loss.backward(inputs=parameters)  # others' gradients are not even computed
     turn = state.turns[name]
-    group["lr"] = player.lr * _rate(fraction, turn, player)
-    optimiser.step()
+    rate = _rate(fraction, turn, player)
+    for key, peak in ((name, player.lr), (f"{name} muon", player.matrix_lr)):
+        if key in state.optimisers:
+            state.optimisers[key].param_groups[0]["lr"] = peak * rate
+            state.optimisers[key].step()
     state.turns[name] = turn + 1
     with torch.no_grad():
         decay = min(average, 1 - 1 / (0.1 * turn + 1))
@@ -252,9 +310,9 @@ def _rate(fraction: float, turn: int, player: Player) -> float:
 
 @torch.no_grad()
 def _take_averages(players: dict[str, Player], state: State, finished_at: float) -> None:
-    """Players whose part is over at this fraction take their averaged weights."""
+    """Players whose part is over at this fraction take their averaged weights, those who play later last."""
     for name, player in players.items():
-        if player.stop <= finished_at:
+        if player.stop <= finished_at and state.turns[name] > 0:
             for p, kept in zip(player.module.parameters(), state.averages[name], strict=True):
                 p.copy_(kept)
 

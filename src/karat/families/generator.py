@@ -34,6 +34,22 @@ class Taste:
                 "top_p above 0 and at most 1, min_p from 0 and under 1."
             )
 
+    def draw(self, odds: Tensor, chance: Tensor) -> Tensor:
+        """Codes [n] from log-odds [n, vocab], each by its own number of `chance` [n] in [0, 1)."""
+        if self.temperature == 0:
+            return odds.argmax(1)
+        share = (odds if self.temperature == 1 else odds / self.temperature).softmax(1)
+        if self.min_p > 0:
+            share = share.masked_fill(share < self.min_p * share.amax(1, keepdim=True), 0)
+        if self.top_p < 1:
+            falling, order = share.sort(stable=True, dim=1, descending=True)
+            before = falling.cumsum(1) - falling
+            falling = falling.masked_fill(before >= self.top_p * falling.sum(1, keepdim=True), 0)
+            share = torch.zeros_like(share).scatter(1, order, falling)
+        reach = share.cumsum(1)
+        level = chance[:, None] * (reach[:, -1:] * (1 - 1e-6))  # under the end, however it is rounded
+        return torch.searchsorted(reach, level, right=True)[:, 0]
+
 
 PLAIN = Taste()
 
@@ -49,6 +65,11 @@ class Player:
     stop: float = 1.0
     flat: float = 0.5  # share of his part that is played at the peak before the rate falls linearly to 0
     warmup: int = 50  # steps
+    matrices: tuple[
+        str, ...
+    ] = ()  # names of the parameters of `module` that are (stacks of) matrices, for Muon; the rest: Adam
+    matrix_lr: float = 0.02
+    matrix_decay: float = 0.0
 
     def __post_init__(self) -> None:
         if not (0 <= self.start < self.stop <= 1 and 0 <= self.flat <= 1):

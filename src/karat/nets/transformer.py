@@ -1,0 +1,182 @@
+"""A small causal transformer over tokens in which each place sees the last few, and its steps one code at a time.
+
+RMSNorm, rotary places (https://arxiv.org/abs/2104.09864), normalised queries and keys (https://arxiv.org/abs/2010.04245),
+squared ReLU (https://arxiv.org/abs/2109.08668), no biases, attention to a sliding window (https://arxiv.org/abs/2004.05150).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from karat.nets import quick
+
+BASE = 1000.0  # of the rotary frequencies
+SHARPNESS = 3.0  # of attention, times what is usual: normalised queries and keys cannot grow
+
+
+class Transformer(nn.Module):
+    """Codes, and what is told of each place, to the odds of the code that follows.
+
+    `mix` [depth, 4, width, width] (queries, keys, values, out), `up` and `down` are stacks of matrices, for Muon. The head
+    and all that writes into the sum begin at zero: the odds begin at nothing.
+    """
+
+    MATRICES = ("mix", "up", "down")
+
+    def __init__(self, vocab: int, kinds: int, told: int, *, width: int, depth: int, heads: int, span: int) -> None:
+        """kinds: classes, and one for none; or 0.   told: numbers that come with each place.   span: codes that a place sees."""
+        super().__init__()
+        self.width, self.depth, self.heads, self.span = width, depth, heads, span
+        self.embed = nn.Parameter(torch.randn(vocab, width) * 0.5)
+        self.kind = nn.Parameter(torch.randn(kinds, width) * 0.5)
+        self.told = nn.Parameter(torch.randn(width, told) * 0.02)
+        spread = 0.6 / width**0.5
+        self.mix = nn.Parameter(torch.randn(depth, 4, width, width) * spread)
+        self.up = nn.Parameter(torch.randn(depth, 4 * width, width) * spread)
+        self.down = nn.Parameter(torch.zeros(depth, width, 4 * width))
+        self.head = nn.Parameter(torch.zeros(vocab, width))
+        with torch.no_grad():
+            self.mix[:, 3] = 0
+
+    def forward(self, x: Tensor, told: Tensor | None, kind: Tensor | None) -> Tensor:
+        """Odds [b, T, vocab] of the code that follows each of `x` [b, T], in float32; told [b, T, told], kind [b].
+
+        Products are in bfloat16 under autocast, on machines that multiply it.
+        """
+        dtype = self._dtype(x.device)
+        with torch.autocast(x.device.type, enabled=False):
+            return self._forward(x, told, kind, dtype)
+
+    @staticmethod
+    def _dtype(device: torch.device) -> torch.dtype:
+        return quick(device) if torch.is_autocast_enabled(device.type) else torch.float32
+
+    def _forward(self, x: Tensor, told: Tensor | None, kind: Tensor | None, dtype: torch.dtype) -> Tensor:
+        length = x.shape[1]
+        short = -length % self.span if length > self.span else 0
+        if short:
+            x = F.pad(x, (0, short))
+            told = None if told is None else F.pad(told, (0, 0, 0, short))
+        h = F.embedding(x, self.embed)
+        if told is not None:
+            h = h + F.linear(told.to(dtype), self.told.to(dtype)).float()
+        if kind is not None:
+            h = h + F.embedding(kind, self.kind)[:, None]
+        h = _norm(h)
+        mix, up, down = (w.to(dtype).unbind(0) for w in (self.mix, self.up, self.down))
+        angle = torch.arange(x.shape[1], device=x.device)[:, None] * self.frequencies(x.device)
+        turn = angle.cos()[:, None], angle.sin()[:, None]
+        mask = _mask(x.shape[1], self.span, x.device)
+        for i in range(self.depth):
+            h = h + F.linear(self._attend(_norm(h).to(dtype), mix[i], turn, mask), mix[i][3]).float()
+            h = h + F.linear(F.linear(_norm(h).to(dtype), up[i]).relu().square(), down[i]).float()
+        odds = F.linear(_norm(h).to(dtype), self.head.to(dtype)).float()
+        return odds[:, :length]
+
+    def frequencies(self, device: torch.device) -> Tensor:
+        half = self.width // self.heads // 2
+        return BASE ** -(torch.arange(half, device=device) / half)
+
+    def _attend(self, h: Tensor, weight: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
+        """What each place [b, T, width] takes from the last `span`; blocks of places see themselves and the block before."""
+        b, length, width = h.shape
+        each = width // self.heads
+        qkv = F.linear(h, weight[:3].reshape(3 * width, width))
+        qk = _norm(qkv[..., : 2 * width].float().view(b, length, 2 * self.heads, each))
+        one, two = qk.chunk(2, -1)
+        cos, sin = turn
+        qk = torch.cat([one * cos - two * sin, one * sin + two * cos], -1).to(h.dtype)
+        blocks = mask.shape[1]
+
+        def block(z: Tensor) -> Tensor:
+            return z.reshape(b, blocks, -1, self.heads, each)
+
+        def seen(z: Tensor) -> Tensor:
+            z = block(z)
+            before = torch.cat([torch.zeros_like(z[:, :1]), z[:, :-1]], 1)
+            return (z if blocks == 1 else torch.cat([before, z], 2)).transpose(2, 3)
+
+        q, k = block(qk[:, :, : self.heads]).transpose(2, 3), seen(qk[:, :, self.heads :])
+        score = (q @ k.transpose(-1, -2)).float().mul_(SHARPNESS * each**-0.5).add_(mask)
+        out = score.softmax(-1).to(h.dtype) @ seen(qkv[..., 2 * width :])
+        return out.transpose(2, 3).reshape(b, length, width)
+
+
+def _norm(h: Tensor) -> Tensor:
+    return F.rms_norm(h, h.shape[-1:])
+
+
+def _mask(length: int, span: int, device: torch.device) -> Tensor:
+    """What is added to scores: [1, blocks, 1, span, 2 * span], or [1, 1, 1, length, length] where one block holds all."""
+    if length <= span:
+        i = torch.arange(length, device=device)
+        return torch.where(i <= i[:, None], 0.0, -1e9)[None, None, None]
+    i, j = torch.arange(span, device=device)[:, None], torch.arange(-span, span, device=device)
+    near = torch.where((j <= i) & (i - j < span), 0.0, -1e9)
+    first = near.masked_fill(j < 0, -1e9)
+    return torch.stack([first] + [near] * (length // span - 1))[None, :, None]
+
+
+class Steps:
+    """n sequences that go on code by code: what `Transformer.forward` gives at the last place, without reading it all again.
+
+    Keys and values of the last `span` places lie in one ring, so that a sequence may be as long as it likes.
+    """
+
+    def __init__(self, net: Transformer, n: int, kind: Tensor | None, dtype: torch.dtype) -> None:
+        device = net.embed.device
+        self.heads, self.depth, self.span, self.dtype = net.heads, net.depth, net.span, dtype
+        width = net.width
+        each = width // net.heads
+        # the halves that rotary pairs up lie side by side, so that a pair is one complex number
+        pairs = torch.arange(each, device=device).view(2, -1).T.flatten()
+        order = (torch.arange(net.heads, device=device)[:, None] * each + pairs).flatten()
+        detached = net.mix.detach()
+        qkv = torch.cat([detached[:, 0][:, order], detached[:, 1][:, order], detached[:, 2]], 1)
+        self.qkv = [w.T.contiguous() for w in qkv.to(dtype)]
+        self.out, self.up, self.down = (
+            [w.T.contiguous() for w in stack.to(dtype)]
+            for stack in (detached[:, 3], net.up.detach(), net.down.detach())
+        )
+        self.told, self.head = (w.detach().to(dtype).T.contiguous() for w in (net.told, net.head))
+        self.embed = net.embed.detach()
+        self.kind = None if kind is None else F.embedding(kind, net.kind.detach())
+        self.ring = torch.zeros(net.depth, 2, n, net.heads, net.span, each, dtype=dtype, device=device)
+        self.frequencies = net.frequencies(device).double()
+        self.scale = SHARPNESS * each**-0.5
+        self.at = 0
+
+    def step(self, codes: Tensor, told: Tensor | None) -> Tensor:
+        """Odds [n, vocab] of what follows `codes` [n]; told [n, told]."""
+        n, heads = len(codes), self.heads
+        h = F.embedding(codes, self.embed)
+        if told is not None:
+            h = h + (told.to(self.dtype) @ self.told).float()
+        if self.kind is not None:
+            h = h + self.kind
+        h = _norm(h)
+        width = h.shape[1]
+        angle = self.at * self.frequencies
+        turn = torch.complex(angle.cos(), angle.sin()).to(torch.complex64)
+        slot, filled = self.at % self.span, min(self.at + 1, self.span)
+        for i in range(self.depth):
+            qkv = _norm(h).to(self.dtype) @ self.qkv[i]
+            qk = _norm(qkv[:, : 2 * width].float().view(n, 2 * heads, -1))
+            qk = torch.view_as_real(torch.view_as_complex(qk.view(n, 2 * heads, -1, 2)) * turn).flatten(2)
+            key, value = self.ring[i]
+            key[:, :, slot] = qk[:, heads:]
+            value[:, :, slot] = qkv[:, 2 * width :].view(n, heads, -1)
+            taken = F.scaled_dot_product_attention(
+                qk[:, :heads, None].to(self.dtype), key[:, :, :filled], value[:, :, :filled], scale=self.scale
+            )
+            h = h + (taken.reshape(n, width) @ self.out[i]).float()
+            h = h + ((_norm(h).to(self.dtype) @ self.up[i]).relu_().square_() @ self.down[i]).float()
+        self.at += 1
+        return (_norm(h).to(self.dtype) @ self.head).float()
+
+    def keep(self, rows: Tensor) -> None:
+        """Only these rows go on."""
+        self.ring = self.ring[:, :, rows]
+        self.kind = None if self.kind is None else self.kind[rows]
