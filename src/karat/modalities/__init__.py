@@ -17,6 +17,7 @@ __all__ = ["Codec", "Images", "Related", "Sounds", "Tables", "Texts", "codec_nam
 TABLES = (
     "a table: .csv, .tsv (perhaps .gz), .parquet, .feather, a folder of them, a database file or postgresql:// address"
 )
+SOUNDS = "sounds: .wav, .flac, .ogg, .mp3, .aiff, a folder or a .zip of them, or a long one"
 TEXTS = "text: .txt, .md, .log, .jsonl, a folder of them, or a table with --set data.text=COLUMN"
 
 
@@ -39,7 +40,7 @@ def recognise(source: Any, options: Mapping[str, Any] | None = None) -> type[Cod
             return Images
         if Texts.recognises(source, options):
             return Texts
-        raise DataError(f"{explain(source).removesuffix('.')}; or {TABLES}; or {TEXTS}.")
+        raise DataError(f"{explain(source).removesuffix('.')}; or {TABLES}; or {TEXTS}; or {SOUNDS}.")
     if Tables.recognises(source):
         return Tables
     raise DataError(f"{str(source)[:80]!r} ({type(source).__name__}) is no content that can be read. Wanted: {TABLES}.")

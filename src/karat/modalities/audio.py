@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -22,6 +22,7 @@ from karat.modalities.archive import Listing, Piece, list_folder, list_zip, open
 from karat.modalities.cache import Shelf, cache_folder, shelf
 from karat.modalities.codec import Codec, Contents
 from karat.modalities.gather import contents as assembled
+from karat.modalities.picture import SUFFIXES as PICTURES
 from karat.modalities.spectrum import Mel
 from karat.modalities.waves import SUFFIXES, Wish, gather, refuse_many
 from karat.space import Grid, Space
@@ -29,6 +30,7 @@ from karat.space import Grid, Space
 LAYOUT = 1  # of the decoded cache; raised when the same files would decode to other records
 FEWEST = 32  # sounds; fewer teach nothing
 WANTED_COUNT = 200
+LOOKED_AT = 20_000  # names, before it is known what a folder holds
 VIEWED = 64  # mels and frames that the judge sees at most
 LEVELLED = 1_500  # sounds that the range of loudness is taken from
 WANTED = "a folder of WAV, FLAC, OGG, MP3 or AIFF sounds (one sub-folder per class, or flat), a .zip of one, or one long sound"
@@ -48,6 +50,7 @@ class Sounds(Codec):
     thing = "sound"
     sheets = ".html"
     stack = "waves"
+    axes = ("frequency", "time")
     settings = ("rate", "seconds", "channels", "labels", "form", "trim", "limit")
 
     channels: int
@@ -60,10 +63,10 @@ class Sounds(Codec):
     def recognises(cls, path: Path) -> bool:
         if path.is_dir():
             walk = os.walk(path, followlinks=True)
-            return any(Path(name).suffix.lower() in SUFFIXES for _, _, names in walk for name in names)
+            return _mostly(name for _, _, names in walk for name in names)
         if path.suffix.lower() == ".zip" and path.is_file():
             with open_zip(path) as archive:
-                return any(PurePosixPath(n).suffix.lower() in SUFFIXES for n in islice(archive.namelist(), 1000))
+                return _mostly(archive.namelist())
         return path.suffix.lower() in SUFFIXES and path.is_file()
 
     @classmethod
@@ -254,6 +257,12 @@ class Sounds(Codec):
 def _waves(records: np.ndarray) -> Tensor:
     """[n, channels, samples] of records [n, samples, channels]."""
     return torch.from_numpy(np.array(records, np.float32)).transpose(1, 2)
+
+
+def _mostly(names: Iterable[str]) -> bool:
+    """Whether there are more sounds than pictures among the first names."""
+    kinds = Counter(PurePosixPath(name).suffix.lower() for name in islice(names, LOOKED_AT))
+    return sum(kinds[s] for s in SUFFIXES) > sum(kinds[s] for s in PICTURES)
 
 
 def explain(path: Path) -> str:

@@ -317,7 +317,7 @@ def _cut(piece: Piece, header: Header, shape: Shape, told: _Told) -> Iterator[np
     """Pieces on end; a last one of less than half a length is left out unless it is the only one."""
     rest = np.zeros((0, header.channels), np.float32)
     count = 0
-    for block in _blocks(piece, header, shape.rate, math.inf):
+    for block in _blocks(piece, header, shape.rate, header.seconds):
         rest = np.concatenate([rest, block])
         while len(rest) >= shape.samples:
             wave, rest = rest[: shape.samples], rest[shape.samples :]
