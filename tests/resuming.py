@@ -21,6 +21,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], int, tuple[int, ...]]] = {  # fam
     "gan": ("gan", {"critics": 2, "every": 3, "cells": 4, "augment": 0.5}, 0, (5,)),
     "gan, classes, r1r2": ("gan", {"conditional": True, "penalty": "r1r2", "loss": "relativistic"}, 3, (7,)),
     "vae": ("vae", {}, 3, (5,)),
+    "vae, critic": ("vae", {"critic": 0.5, "critic_width": 4}, 3, (4, 9)),
     "diffusion": ("diffusion", {"cells": 3}, 0, (5,)),
     "diffusion in latents": ("diffusion", {"latent": True, "share": 0.5, "vae": LEAST["vae"]}, 3, (4, 6, 9)),
 }

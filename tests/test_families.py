@@ -17,6 +17,7 @@ from karat.errors import FitError
 from karat.families.generator import Fitted, Generator, Learned
 from karat.recipe import Recipe, Training
 from karat.space import Codes, Fields, Grid, Space
+from karat.training import Plan, State, train
 
 SMALL = Grid(1, (8, 8))
 SPACES: list[Space] = [SMALL, Grid(3, (12, 10)), Grid(1, (28, 28)), Fields((1, 1, 3, 4))]
@@ -168,6 +169,33 @@ def test_numbers_that_a_vae_cannot_tell_keep_their_spread() -> None:
     learn(made, serving(x, None, 128), 150, size=128)
     out = made.sample(4000, None, torch.Generator().manual_seed(1))
     assert abs(float(out[:, 3].std()) - 0.577) < 0.1, "a uniform number between -1 and 1 has a deviation of 0.577"
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_a_critic_changes_the_decoder_and_leaves_the_encoder_as_it_was(classes: int) -> None:
+    x, y = points(SMALL, 96)
+    made = build("vae", SMALL, classes, critic=0.5, critic_width=4)
+    batch = serving(x, y if classes else None, 32)
+    plan, state, kept = Plan(steps=40, batch=32), State(), {}
+    for progress in train(made, batch, plan, state):
+        if progress.step == 21:
+            kept = {k: v.clone() for k, v in made.autoencoder.named_parameters()}
+    assert state.turns == {"autoencoder": 20, "critic": 20, "decoder": 20}
+    for name, weight in made.autoencoder.named_parameters():
+        assert torch.equal(weight, kept[name]) == name.startswith("encoder."), name
+    assert_inside(SMALL, made.sample(5, None, torch.Generator().manual_seed(0)))
+
+
+def test_a_critic_of_what_is_no_grid_is_refused_in_words() -> None:
+    with pytest.raises(FitError, match="a critic sharpens grids"):
+        build("vae", Fields((1, 2)), 0, critic=0.5)
+
+
+def test_a_mixture_has_no_component_of_a_few_points_however_often_they_are_seen() -> None:
+    x, y = points(SMALL, 96)
+    made = build("vae", SMALL, 0, components=50)
+    learn(made, serving(x, y, 64), 100)
+    assert int((made.mixture.log_weight > -torch.inf).sum()) == 96 // 32
 
 
 def test_a_gan_that_was_not_told_classes_refuses_to_make_one() -> None:

@@ -22,6 +22,7 @@ from karat.space import Codes, Fields, Grid, Space, Tokens
 
 FOLDER = Path(__file__).parent / "recipes"
 KINDS = {kind.__name__.lower(): kind for kind in (Grid, Fields, Codes, Tokens)}
+LEAST = 16  # points in a batch that was made smaller
 KEYS = ("family", "title", "about", "needs", "suits", "first_for", "data", "model", "train", *KINDS)
 
 
@@ -31,6 +32,7 @@ class Training:
 
     minutes: float = 5.0
     batch: int = 64
+    cells: int = 0  # numbers in a batch, at most: large points come in smaller batches, for steps count more; 0 for any
     average: float = 0.998
     precision: str = "auto"  # or fp32, fp32-channels-last, bf16, bf16-channels-last
     clock: str = "wall"  # or cpu: minutes of computing, for machines shared with others
@@ -125,7 +127,7 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None, spac
     for space in spaces:
         special = _merged(table, own[type(space).__name__.lower()])
         if isinstance(space, module(special["family"]).Model.spaces):
-            table = special
+            table = _fitting(special, space)
             break
     for change in changes:
         _set(table, change)
@@ -146,6 +148,15 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None, spac
     )
     config(recipe)  # refuses unknown settings before anything is read
     return recipe
+
+
+def _fitting(table: dict[str, Any], space: Space) -> dict[str, Any]:
+    """`table` with a batch of points of `space` that holds no more than `train.cells` numbers, and LEAST points at least."""
+    train = table.get("train", {})
+    cells, batch = train.get("cells", 0), train.get("batch", Training.batch)
+    if not cells or batch * space.numel <= cells:
+        return table
+    return {**table, "train": {**train, "batch": min(batch, max(LEAST, cells // space.numel // 8 * 8))}}
 
 
 def _merged(table: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,10 @@
 Kingma & Welling (https://arxiv.org/abs/1312.6114); beta of Higgins et al. (https://openreview.net/forum?id=Sy2fzU9gl);
 free bits of Kingma et al. (https://arxiv.org/abs/1606.04934); the decoder's width from Rybkin et al.
 (https://arxiv.org/abs/2006.13202); the prior after training, as in Ghosh et al. (https://arxiv.org/abs/1903.12436),
-is a mixture of full-covariance Gaussians, one mixture per class where there are classes.
+is a mixture of full-covariance Gaussians, one mixture per class where there are classes. A critic may sharpen the
+decoder in the last part of the budget, on what it rebuilds and on what it makes from the prior (VAE/GAN: Larsen et al.,
+https://arxiv.org/abs/1512.09300): the encoder rests by then, the averages of small blocks stay tied to what was encoded,
+and the detail within them is left to the critic.
 """
 
 from __future__ import annotations
@@ -13,14 +16,19 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from karat import nets
+from karat.errors import FitError
 from karat.families.generator import Batches, Learned, Player
 from karat.space import Batch, Fields, Grid, Space
 
 POINTS = 60_000  # encoded for the prior, at most
 LEVELS = 33  # quantiles kept of what the decoder leaves open of a number
+INTERIM = 10_000  # encoded for the prior from which the decoder is sharpened
+PENALTY = 16  # critic turns between two penalties of its slope
+DISTINCT = 32  # training points behind each component of the mixture, at least
 
 
 @dataclass(frozen=True)
@@ -34,11 +42,19 @@ class Config:
     beta: float = 1.0  # weight of the divergence; it is minimised, as a cost
     free_bits: float = 0.0  # nats per latent that cost nothing
     prior: Literal["mixture", "gaussian", "standard"] = "mixture"
+    conditional: bool = False  # the decoder is told the class, where there are classes, so that the latents need not
     components: int = 300  # of the mixture, shared among the classes; never fewer than 100 points each
     shrink: float = 16.0  # imaginary points that pull each component's covariance to the pooled one
     iterations: int = 40  # of expectation-maximisation
     lr: float = 2e-3
     betas: tuple[float, float] = (0.9, 0.99)
+    critic: float = 0.0  # share of the budget, at its end, in which a critic sharpens the decoder
+    critic_width: int = 32
+    critic_lr: float = 2e-3
+    sharpen_lr: float = 1e-3
+    gamma: float = 0.2  # weight of the critic's slope at real points
+    anchor: float = 1.0  # weight of what ties the averages of blocks to the points that were encoded
+    block: int = 4  # cells along each axis of a block
 
 
 class Model(Learned):
@@ -50,14 +66,24 @@ class Model(Learned):
     def __init__(self, space: Space, classes: int, config: Config = Config()) -> None:  # noqa: B008 (frozen)
         super().__init__()
         self.space, self.classes, self.config = space, classes, config
+        self.told = classes if config.conditional else 0
         self.autoencoder = nn.ModuleDict(
             {
                 "encoder": nets.encoder(
                     space, 2 * config.latent, width=config.width, hidden=config.hidden, net=config.net
                 ),
-                "decoder": nets.decoder(space, config.latent, width=config.width, hidden=config.hidden, net=config.net),
+                "decoder": nets.decoder(
+                    space, config.latent + self.told, width=config.width, hidden=config.hidden, net=config.net
+                ),
             }
         )
+        if config.critic > 0 and not isinstance(space, Grid):
+            raise FitError(
+                f"critic={config.critic:g}: a critic sharpens grids; leave it at 0 for {type(space).__name__}."
+            )
+        self.critic: nn.Module | None = None
+        if config.critic > 0:
+            self.critic = nets.critic(space, 1 + classes, width=config.critic_width, net=config.net)
         groups = max(1, classes)
         parts = 1 if config.prior != "mixture" else max(1, config.components // groups)
         self.mixture = nets.Mixture(groups * parts, config.latent)
@@ -67,6 +93,8 @@ class Model(Learned):
         if numbers:
             self.register_buffer("residual", torch.zeros(LEVELS, len(numbers)))
         self._fast: tuple[nn.Module, torch.dtype] | None = None
+        self._eyes: tuple[nn.Module, torch.dtype] | None = None  # a tuple, or it would count among the weights
+        self._made: tuple[Tensor, Tensor | None] | None = None
 
     residual: Tensor
     share: Tensor
@@ -76,10 +104,34 @@ class Model(Learned):
         return self.classes > 0
 
     def players(self) -> dict[str, Player]:
-        return {"autoencoder": Player(self.autoencoder, lr=self.config.lr, betas=self.config.betas)}
+        c = self.config
+        start = 1 - c.critic
+        out = {"autoencoder": Player(self.autoencoder, lr=c.lr, betas=c.betas, stop=start)}
+        if self.critic is not None:
+            out["critic"] = Player(self.critic, lr=c.critic_lr, betas=(0.5, 0.99), start=start)
+            out["decoder"] = Player(self.autoencoder["decoder"], lr=c.sharpen_lr, betas=(0.5, 0.99), start=start)
+        return out
 
     def turns(self) -> tuple[str, ...]:
-        return ("autoencoder",)
+        return ("autoencoder",) if self.critic is None else ("autoencoder", "critic", "decoder")
+
+    @torch.no_grad()
+    def prepare(self, batch: Batches, player: str) -> None:
+        if player != "critic":
+            return
+        mean, deviation, y = self.posterior(batch, min(INTERIM, 4 * batch.rows))
+        rng = torch.Generator(mean.device).manual_seed(6)
+        z = mean + deviation * torch.randn(mean.shape, generator=rng, device=mean.device)
+        self.fit_prior(z, y, None, batch.rows, iterations=15)
+        dtype = nets.quick(z.device)
+        self._eyes = (nets.fold(self.autoencoder["encoder"]).to(dtype), dtype)
+
+    def _with(self, z: Tensor, y: Tensor | None) -> Tensor:
+        """What the decoder is given: latents [n, latent], and the class where it is told."""
+        if not self.told:
+            return z
+        assert y is not None
+        return torch.cat([z, F.one_hot(y, self.told).to(z.dtype)], 1)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Means and log-variances [n, latent] of the posterior."""
@@ -87,9 +139,13 @@ class Model(Learned):
         return mean, logvar.clamp(-12, 4)
 
     def loss(self, batch: Batch, player: str) -> tuple[Tensor, dict[str, Tensor]]:
+        if player == "critic":
+            return self._criticise(batch)
+        if player == "decoder":
+            return self._sharpen(batch)
         mean, logvar = self.encode(batch.x)
         noise = torch.randn(mean.shape, generator=batch.rng, device=batch.rng.device)
-        raw = self.autoencoder["decoder"](mean + (logvar / 2).exp() * noise)
+        raw = self.autoencoder["decoder"](self._with(mean + (logvar / 2).exp() * noise, batch.y))
         surprise = self.space.surprise(raw, batch.x).mean()
         divergence = (mean.square() + logvar.exp() - 1 - logvar).mean(0) / 2  # [latent], eq. 10 of the VAE paper
         cost = divergence.clamp_min(self.config.free_bits).sum()
@@ -100,21 +156,75 @@ class Model(Learned):
             "active": (divergence.detach() > 0.02).float().mean(),
         }
 
+    def _criticise(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Half of what the critic sees is rebuilt from the batch, half is made from the prior for the batch's labels."""
+        assert self._eyes is not None, "prepare opens the eyes before the critic's first turn"
+        x, y, rng = batch.x, batch.y if self.classes else None, batch.rng
+        half = len(x) // 2
+        with torch.no_grad():
+            encoder, dtype = self._eyes
+            mean, logvar = encoder(x[:half].to(dtype)).float().chunk(2, 1)
+            z = mean + (logvar.clamp(-12, 4) / 2).exp() * torch.randn(mean.shape, generator=rng, device=x.device)
+            other, _ = self.draw(len(x) - half, None if y is None else y[half:], rng)
+        made = self.space.squash(self.autoencoder["decoder"](self._with(torch.cat([z, other]), y))).float()
+        penal = int(torch.randint(PENALTY, (1,), generator=rng, device=x.device)) == 0
+        if penal:
+            x = x.detach().requires_grad_(True)
+        true, fake = self._judge(x, y), self._judge(made.detach(), y)
+        self._made = (made, true.detach())
+        value = F.softplus(fake - true).mean()
+        seen = {"critic": value.detach(), "separated": (true[:, None] > fake[None]).float().mean().detach()}
+        if penal:
+            (slope,) = torch.autograd.grad(true.sum(), x, create_graph=True)
+            value = value + self.config.gamma * PENALTY * slope.float().square().flatten(1).sum(1).mean() / 2
+        return value, seen
+
+    def _judge(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """Scores [n]: how real `x` is, and how much it is of its class."""
+        assert self.critic is not None
+        scores: Tensor = self.critic(x).float()
+        return scores[:, 0] if y is None else scores[:, 0] + scores[:, 1:].gather(1, y[:, None])[:, 0]
+
+    def _sharpen(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        assert self._made is not None, "the decoder plays after the critic"
+        (made, true), self._made = self._made, None
+        value = F.softplus(true - self._judge(made, batch.y if self.classes else None)).mean()
+        half = len(made) // 2
+        error = (self._coarse(made[:half]) - self._coarse(batch.x[:half])).square().mean()
+        spread = made.detach().flatten(1).std(0).mean() / batch.x.flatten(1).std(0).mean().clamp_min(1e-6)
+        # as in `Grid.surprise`: the width is the best for the batch, so that the weight needs no scale
+        return value + self.config.anchor * error.clamp_min(1e-8).log() / 2, {
+            "sharpening": value.detach(), "anchor": error.detach(), "spread": spread,
+        }  # fmt: skip
+
+    def _coarse(self, x: Tensor) -> Tensor:
+        """Averages of blocks."""
+        block = min(self.config.block, *x.shape[2:])
+        return F.avg_pool1d(x, block) if x.dim() == 3 else F.avg_pool2d(x, block)
+
     @torch.no_grad()
     def settle(self, batch: Batches, seconds: float | None, points: int) -> None:
         self._fast = None
-        began = time.monotonic()
+        began = time.thread_time()
         most = min(points, POINTS if seconds is None else int(min(POINTS, max(1_000, 5_000 * seconds))))
         mean, deviation, y = self.posterior(batch, most)
         rng = torch.Generator(mean.device).manual_seed(1)
         z = mean + deviation * torch.randn(mean.shape, generator=rng, device=mean.device)
-        left = None if seconds is None else max(0.1, seconds - (time.monotonic() - began))
-        self.fit_prior(z, y, left)
+        left = None if seconds is None else max(0.1, seconds - (time.thread_time() - began))
+        self.fit_prior(z, y, left, batch.rows)
+        if self.critic is not None:  # what is made comes from the prior, and so must the statistics
+            self._eyes = self._made = None
+            size = len(batch(0)[0])
+            nets.refresh_norms(
+                self.autoencoder,
+                lambda _: _drop(self.autoencoder["decoder"](self._with(*self.draw(size, None, rng)))),
+                20,
+            )
 
     def posterior(self, batch: Batches, most: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """Means and deviations [n, latent] of up to `most` training points and their labels, after refreshing the norms."""
         x, _ = batch(0)
-        nets.refresh_norms(self.autoencoder, lambda k: self._pass(batch(k)[0], k), min(30, 1 + most // len(x)))
+        nets.refresh_norms(self.autoencoder, lambda k: self._pass(*batch(k), k), min(30, 1 + most // len(x)))
         self.eval()
         dtype = nets.quick(x.device) if isinstance(self.space, Grid) else torch.float32
         encoder = nets.fold(self.autoencoder["encoder"]).to(dtype)
@@ -134,17 +244,24 @@ class Model(Learned):
         """Quantiles of what the decoder leaves open of each number: drawing them again gives numbers their spread."""
         rng = torch.Generator(mean.device).manual_seed(7)
         z = mean + deviation * torch.randn(mean.shape, generator=rng, device=mean.device)
-        made = torch.tanh(self.autoencoder["decoder"](z)[:, self.numbers].float())
+        y = torch.cat([q for _, q in parts if q is not None]) if self.told else None
+        made = torch.tanh(self.autoencoder["decoder"](self._with(z, y))[:, self.numbers].float())
         left = torch.cat([x for x, _ in parts])[:, self.numbers] - made
         self.residual.copy_(left.quantile(torch.linspace(0, 1, LEVELS, device=left.device), dim=0))
 
-    def _pass(self, x: Tensor, k: int) -> None:
+    def _pass(self, x: Tensor, y: Tensor | None, k: int) -> None:
         mean, logvar = self.encode(x)
         rng = torch.Generator(x.device).manual_seed(k)
-        self.autoencoder["decoder"](mean + (logvar / 2).exp() * torch.randn(mean.shape, generator=rng, device=x.device))
+        noise = torch.randn(mean.shape, generator=rng, device=x.device)
+        self.autoencoder["decoder"](self._with(mean + (logvar / 2).exp() * noise, y))
 
-    def fit_prior(self, z: Tensor, y: Tensor | None, seconds: float | None) -> None:
-        """Fits the mixture, class by class where there are classes; no component starts with under 100 points."""
+    def fit_prior(
+        self, z: Tensor, y: Tensor | None, seconds: float | None, rows: int, iterations: int | None = None
+    ) -> None:
+        """Fits the mixture, class by class where there are classes, to latents [n, latent] of `rows` different points.
+
+        No component starts with under 100 latents, nor under DISTINCT points: with fewer it begins to copy them.
+        """
         config, groups = self.config, len(self.share)
         if config.prior == "standard":
             return
@@ -152,13 +269,20 @@ class Model(Learned):
         parts = len(self.mixture.mean) // groups
         labels = torch.zeros(len(z), dtype=torch.long, device=z.device) if self.classes == 0 or y is None else y
         self.share.copy_(torch.bincount(labels, minlength=groups)[:groups] / len(labels))
+        copies = max(1.0, len(z) / max(1, rows))
         for group in range(groups):
             mine = z[labels == group]
-            k = max(1, min(parts, len(mine) // 100))
+            k = max(1, min(parts, len(mine) // 100, int(len(mine) / copies) // DISTINCT))
             part = nets.Mixture(k, z.shape[1]).to(z.device)
             if len(mine) > z.shape[1] // 2:
                 share = None if seconds is None else seconds * len(mine) / len(z)
-                part.fit(mine, rng, iterations=config.iterations, shrink=config.shrink, seconds=share)
+                part.fit(
+                    mine,
+                    rng,
+                    iterations=config.iterations if iterations is None else iterations,
+                    shrink=config.shrink * copies,
+                    seconds=share,
+                )
             rows = slice(group * parts, group * parts + parts)
             index = torch.arange(parts, device=z.device) % k  # fewer than planned: the rest repeat, with no weight
             self.mixture.mean[rows] = part.mean[index]
@@ -166,22 +290,29 @@ class Model(Learned):
             weight = torch.where(torch.arange(parts, device=z.device) < k, part.log_weight[index], -torch.inf)
             self.mixture.log_weight[rows] = weight + self.share[group].clamp_min(1e-12).log()
 
-    def draw(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
-        """[n, latent] from the prior, of classes `y` where given."""
-        if y is None or self.classes == 0:
-            return self.mixture.sample(n, rng)
+    def draw(self, n: int, y: Tensor | None, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """[n, latent] from the prior and their classes [n], `y` where given; no classes where the decoder is told none."""
+        if self.classes == 0 or (y is None and not self.told):
+            return self.mixture.sample(n, rng), None
+        if y is None:
+            y = torch.multinomial(self.share, n, replacement=True, generator=rng)
         parts = len(self.mixture.mean) // len(self.share)
         weight = self.mixture.log_weight.reshape(len(self.share), parts).softmax(1)
         which = torch.multinomial(weight[y], 1, generator=rng)[:, 0] + y * parts
-        return self.mixture.sample_of(which, rng)
+        return self.mixture.sample_of(which, rng), y
 
     @torch.no_grad()
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
         self.eval()
-        return self.decode(self.draw(n, y, rng), rng)
+        z, y = self.draw(n, y, rng)
+        return self.decode(z, rng, y)
 
-    def decode(self, z: Tensor, rng: torch.Generator) -> Tensor:
-        """Points from latents [n, latent], by the folded decoder, in bfloat16 where the batch is large enough to gain."""
+    def decode(self, z: Tensor, rng: torch.Generator, y: Tensor | None = None) -> Tensor:
+        """Points from latents [n, latent], of classes `y` [n] where the decoder is told them.
+
+        By the folded decoder, in bfloat16 where the batch is large enough to gain.
+        """
+        z = self._with(z, y)
         fast, dtype = self._folded(len(z))
         out = torch.empty(len(z), *self.space.shape, device=z.device)
         chunk = 256 if z.device.type == "cpu" else 1024  # activations of 256 stay in a core's share of the cache
@@ -203,3 +334,7 @@ class Model(Learned):
                     p.data = p.data.contiguous(memory_format=torch.channels_last)
             self._fast = (fast, dtype)
         return self._fast
+
+
+def _drop(_: Tensor) -> None:
+    return None

@@ -99,7 +99,7 @@ class Mixture(nn.Module):
         """Fits `z` [n, d] and says how many iterations ran: `iterations`, or as many as `seconds` allow (at least two)."""
         n, d = z.shape
         k = len(self.mean)
-        began = time.monotonic()
+        began = time.thread_time()
         pooled = torch.cov(z.T).reshape(d, d) + 1e-4 * torch.eye(d, device=z.device)
         self.mean.copy_(
             z[torch.randperm(n, generator=rng, device=rng.device)[:k].to(z.device)]
@@ -131,7 +131,7 @@ class Mixture(nn.Module):
             self.scale.copy_(torch.where((bad == 0)[:, None, None], factor, fallback))
             self.mean.copy_(mean)
             self.log_weight.copy_((count / count.sum()).log())
-            used = time.monotonic() - began
+            used = time.thread_time() - began
             if seconds is not None and i >= 1 and used * (i + 2) / (i + 1) > seconds:
                 return i + 1
         return iterations
