@@ -124,7 +124,7 @@ def _verbatim(
         there = int(m.place[i] - starts[t])
         shown.append({
             "made": made.row(int(i)), "start": at, "length": size, "train": train.row(t), "there": there,
-            "before": made.texts[i][max(0, at - 60) : at], "run": made.texts[i][at : at + size][:600],
+            "before": made.texts[i][max(0, at - 60) : at], "run": made.texts[i][at : at + size][:1000],
             "after": made.texts[i][at + size : at + size + 60],
             "train before": train.texts[t][max(0, there - 60) : there],
             "train after": train.texts[t][there + size : there + size + 60],

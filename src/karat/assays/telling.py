@@ -25,7 +25,7 @@ BUCKETS = 1 << 15
 LETTERS = 4
 ROWS = 2500  # of each side that the classifier sees
 FOLDS = 4
-WIDTH = 160  # components of the counts
+WIDTH = 96  # components of the counts
 LEAST = 0.03
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 FINAL = np.uint64(0xBF58476D1CE4E5B9)
@@ -140,7 +140,7 @@ def _components(sides: tuple[Any, Any, Any], seed: int) -> list[torch.Tensor]:
     from sklearn.decomposition import TruncatedSVD
 
     k = min(WIDTH, min(sides[2].shape) - 1)
-    model = TruncatedSVD(k, n_iter=2, random_state=seed).fit(sides[2])
+    model = TruncatedSVD(k, n_iter=1, random_state=seed).fit(sides[2])
     return [torch.from_numpy(np.ascontiguousarray(model.transform(x))).float() for x in sides]
 
 

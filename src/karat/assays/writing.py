@@ -14,7 +14,7 @@ IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # written w
 WORD = re.compile(rf"[{IDEOGRAPHS}]|[^\W{IDEOGRAPHS}_]+(?:['\u2019][^\W{IDEOGRAPHS}_]+)*")
 RUN = re.compile(rf"[{IDEOGRAPHS}]+|[^\W{IDEOGRAPHS}_]+(?:['\u2019][^\W{IDEOGRAPHS}_]+)*")
 IDEOGRAPH = re.compile(rf"[{IDEOGRAPHS}]")
-SPEAKER = re.compile(r"[^\S\n]*(\S[^\n:\uff1a]{0,39})[:\uff1a](?=\s|\S)")
+SPEAKER = re.compile(r"[^\S\n]*(\S[^\n:\uff1a]{0,39})[:\uff1a]")
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding
 
 RUNS = 8
-LOOPS = 6
+LOOPS = 5
 WORDS = 16
-LONGEST = 420  # characters of a run or loop that are shown
+HEAD, TAIL = 200, 60  # characters of a long run or loop that are shown
 _SIGNS = {code: chr(0x2400 + code) for code in range(32) if code not in (9, 10)} | {0x7F: "\u2421"}
 _HIDDEN = {
     code: f"\u27e8U+{code:04X}\u27e9"
@@ -92,12 +92,12 @@ def _plain(text: str) -> Markup:
 
 
 def _around(before: str, run: str, after: str) -> Markup:
-    cut = run if len(run) <= LONGEST else run[: LONGEST - 1] + "\u2026"
+    cut = run if len(run) <= HEAD + TAIL else f"{run[:HEAD]} [\u2026] {run[-TAIL:]}"
     return Markup("{}<mark>{}</mark>{}").format(_plain(before), _plain(cut), _plain(after))
 
 
 def _run(r: Mapping[str, Any], over: float) -> Marked:
-    more = " \u2014 longer than chance" if r["length"] > over else ""
+    more = ": longer than chance gives" if r["length"] > over else ""
     says = f"{r['length']} characters of made passage {r['made'] + 1}, from training passage {r['train'] + 1}{more}"
     made = _around(r["before"], r["run"], r["after"])
     return Marked(says, made, _around(r["train before"], r["run"], r["train after"]))
@@ -106,7 +106,7 @@ def _run(r: Mapping[str, Any], over: float) -> Marked:
 def _loop(r: Mapping[str, Any]) -> Marked:
     times = r["length"] / max(1, len(r["unit"]))
     says = f"made passage {r['made'] + 1}: {times:.0f} times {r['unit'][:40].translate(_SHOWN)!r}"
-    return Marked(says, _around(r["before"], r["loop"], ""))
+    return Marked(says, _around(r["before"], r["loop"][: HEAD // 2], "\u2026"))
 
 
 def _bars(rows: Sequence[Sequence[Any]]) -> Markup:
