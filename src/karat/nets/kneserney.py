@@ -111,6 +111,12 @@ class KneserNey:
         place = torch.searchsorted(known, mixed).clamp_max(len(known) - 1)
         return torch.where(known[place] == mixed, of[place], 0)
 
+    def forget(self) -> None:
+        """Lets go of what only `along` and `nats` with folds need."""
+        self.folds = 0
+        self._there.clear()
+        del self._grams
+
     def along(self, x: Tensor, fold: Tensor | None = None) -> Tensor:
         """Log-odds, float32 [b, length - 1, vocab], of each code of `x` [b, length] but the first, given those before it.
 
