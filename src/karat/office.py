@@ -9,16 +9,17 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from karat import related, written
-from karat.assays import Finding, examine, find, look_at, references_tables
-from karat.assays.references import REFERENCES
+from karat.assays import Finding, bias, examine, find, gauges, look_at, references_tables
+from karat.assays.references import CHOOSERS, REFERENCES, SLIDING
 from karat.assays.sheet import Sheet
 from karat.assays.tables import examine as examine_table
 from karat.data import DATABASES, Data, load, survey
@@ -38,6 +39,8 @@ from karat.worth.verdict import Verdict, judge
 EYES_MOST = 60_000  # records that the judge's eyes learn from
 MOST = 10_000  # records of a kind that the judge looks at; the nearest-neighbour findings grow with their product
 PAIRS = 12
+SHOWN, FEW_SHOWN = 64, 24  # records on a sheet, and on one that would be heavy
+LIGHT, PAGE = 700_000, 4_500_000  # bytes of a sheet, and of all exhibits of a page
 COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
@@ -77,8 +80,6 @@ class Assay:
         return "\n".join([*lines, "", self.verdict.sentence])
 
     def _repr_html_(self) -> str:
-        from html import escape
-
         rows = "".join(
             f"<tr><td>{escape(f.name)}</td><td>{f.value:.4g}</td><td>{f.low:.4g} to {f.high:.4g}</td>"
             f"<td>{f.real:.4g}</td><td>{'raised' if f.raised else 'ok'}</td></tr>"
@@ -152,13 +153,18 @@ def reference(data: Data, name: str, n: int, seed: int, target: str | None = Non
             data.target if target is None else target,
         )  # fmt: skip
         return Made(codec.unview(torch.from_numpy(drawn.values)), None, None), replace(data, holdout=kept)
-    labels = data.contents.labels
-    made, made_labels = REFERENCES[name][0](
-        data.codec.encode(data.contents.records[data.train]), data.labels("train"),
-        data.codec.encode(data.contents.records[source]), None if labels is None else torch.from_numpy(labels[source]),
-        min(n, len(source)), rng,
-    )  # fmt: skip
-    return Made(data.codec.decode(made), made_labels, None), replace(data, holdout=kept)
+    maker = (SLIDING if codec.axes else REFERENCES)[name][0]
+    labels, count = data.labels("train"), min(n, len(source))
+    theirs = None if data.contents.labels is None else torch.from_numpy(data.contents.labels[source])
+    # who only chooses among real records gives them as they are, not as they come back from points
+    if name in CHOOSERS and (labels is not None or name != "collapser"):
+        train, unseen = (torch.from_numpy(rows)[:, None] for rows in (data.train, source))
+        rows, made_labels = maker(train, labels, unseen, theirs, count, rng)
+        return Made(data.contents.records[rows[:, 0].numpy()], made_labels, None), replace(data, holdout=kept)
+    goal = next((space for space in codec.spaces if space == codec.viewed), codec.spaces[0]) if codec.axes else None
+    train, unseen = (codec.encode(data.contents.records[rows], goal) for rows in (data.train, source))
+    made, made_labels = maker(train, labels, unseen, theirs, count, rng)
+    return Made(codec.decode(made, goal), made_labels, None), replace(data, holdout=kept)
 
 
 def _sheet(codec: Codec, records: Any) -> Sheet:
@@ -183,7 +189,9 @@ def judge_records(
         return examine_table(train, unseen, shown, target=aim, seed=seed), "columns"
     if isinstance(data.codec.viewed, Characters):
         if pretrained is not None or target is not None:
-            raise FitError("--eyes are for pictures and --target is for tables; text is judged by its words. Leave them out.")
+            raise FitError(
+                "--eyes are for pictures and --target is for tables; text is judged by its words. Leave them out."
+            )
         return written.judge(data, made.records, made.labels, seed), "letters and words"
     if target is not None:
         raise FitError(f"--target is for tables; {data.codec.name} content has no columns. Leave it out.")
@@ -206,7 +214,24 @@ def _judge_points(data: Data, made: Made, seed: int, pretrained: Path | None) ->
     unseen = look_at(eyes, data.views("holdout", MOST), data.labels("holdout", MOST))
     asked = None if made.labels is None else made.labels[:MOST]
     seen = look_at(eyes, data.codec.view(made.records[:MOST]), asked)
-    return examine(train, unseen, seen, classes=data.classes, seed=seed), eyes
+    findings = examine(train, unseen, seen, classes=data.classes, axes=data.codec.axes, seed=seed)
+    aside = data.rows("holdout", MOST)
+    known = {name: (values[data.train], values[aside]) for name, values in data.contents.facets.items()}
+    return [*findings, *bias.facets(train, unseen, seen, known), *_gauges(data, made)], eyes
+
+
+def _gauges(data: Data, made: Made) -> list[Finding]:
+    """What the codec reads off records, made beside real; of at most `MOST` of each."""
+    asked = None if made.labels is None else made.labels[:MOST].numpy()
+    mine = gauges.Gauged(data.codec.gauges(made.records[:MOST]), asked)
+    if not mine.gauges:
+        return []
+
+    def of(part: Literal["train", "holdout"]) -> gauges.Gauged:
+        labels = data.labels(part, MOST)
+        return gauges.Gauged(data.codec.gauges(data.records(part, MOST)), None if labels is None else labels.numpy())
+
+    return gauges.findings(of("train"), of("holdout"), mine, data.classes)
 
 
 def require(findings: Sequence[Finding], requirements: Sequence[str]) -> tuple[str, ...]:
@@ -320,27 +345,57 @@ def conclude(
 ) -> Assay:
     """The verdict and the report in `folder`."""
     failed = require(job.findings, requirements)
-    data, made, sheet = job.data, job.made, job.data.codec.sheet
+    data, made = job.data, job.made
     verdict = judge(
         job.findings, total(entries, prices), prices, rights=prices.rights, labelled=made.labelled,
         thing=data.codec.thing, reviewed=data.codec.reviewed, seed=seed,
     )  # fmt: skip
     pairs, beside, numbers = _pairs(data, made, job.findings)
-    by_class = None
-    if made.labels is not None and len(data.classes) <= 40:
-        rows = [torch.nonzero(made.labels == c)[:8, 0] for c in range(len(data.classes))]
-        if all(len(r) == 8 for r in rows):
-            by_class = sheet(made.records[torch.cat(rows).numpy()], 8)
-    exhibits = Exhibits(
-        data.codec.sheets, sheet(made.records[:64], 8), sheet(data.records("holdout", 64, seed), 8), job.progress, pairs,
-        beside, by_class,
-    )  # fmt: skip
+    fixed = [
+        _sheet_of(data.codec, made.records[:SHOWN]), _sheet_of(data.codec, data.records("holdout", SHOWN, seed)),
+        _by_class(data, made),
+    ]  # fmt: skip
+    room = PAGE - sum(len(x) for x in (*fixed, beside) if x is not None)
+    exhibits = Exhibits(data.codec.sheets, fixed[0], fixed[1], _fitting(job.progress, room), pairs, beside, fixed[2])
     html, _ = write_report(
         folder, title=job.title, verdict=verdict, findings=job.findings, facts=job.facts, exhibits=exhibits,
         curves=job.curves, pairs=numbers, cost=entries, reproduce=job.reproduce, recipe=job.recipe, doctor=job.doctor,
         data=survey(data), thing=data.codec.thing,
     )  # fmt: skip
     return Assay(verdict, job.findings, html, failed)
+
+
+def _sheet_of(codec: Codec, records: Any) -> bytes:
+    """A sheet of the records, of fewer where it would be heavy."""
+    sheet = codec.sheet(records, 8)
+    return sheet if len(sheet) <= LIGHT or len(records) <= FEW_SHOWN else codec.sheet(records[:FEW_SHOWN], 8)
+
+
+def _by_class(data: Data, made: Made) -> bytes | None:
+    """Some records of each class, each a row of a picture, or under its name on a page; None where one has too few."""
+    if made.labels is None or len(data.classes) > 40:
+        return None
+    each = 8 if data.codec.sheets == ".png" else 4
+    rows = [torch.nonzero(made.labels == c)[:each, 0].numpy() for c in range(len(data.classes))]
+    if any(len(r) < each for r in rows):
+        return None
+    if data.codec.sheets == ".png":
+        return data.codec.sheet(made.records[np.concatenate(rows)], each)
+    parts = [
+        f'<h4 class="kind">{escape(name)}</h4>'.encode() + data.codec.sheet(made.records[r], each)
+        for name, r in zip(data.classes, rows, strict=True)
+    ]
+    return b"".join(parts)
+
+
+def _fitting(progress: Sequence[tuple[str, bytes]], room: int) -> list[tuple[str, bytes]]:
+    """The last of the sheets, and of those before it as many as there is room for, evenly spread."""
+    for count in range(len(progress), 0, -1):
+        places = sorted({len(progress) - 1 - i * (len(progress) - 1) // max(1, count - 1) for i in range(count)})
+        chosen = [progress[i] for i in places]
+        if sum(len(sheet) for _, sheet in chosen) <= room:
+            return chosen
+    return []
 
 
 def _pairs(

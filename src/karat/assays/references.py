@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -53,13 +54,18 @@ def copier(
     *,
     share: float = 0.02,
     noise: float = 0.03,
+    reach: int = 1,
 ) -> Made:
-    """Unseen real data, but a `share` are training items moved by a step and with `noise` (of the range) added."""
+    """Unseen real data, but a `share` are training items moved by a step and with `noise` (of the range) added.
+
+    reach: the most steps that they are moved along the last axis.
+    """
     points, made_labels = _fresh(unseen, labels, n, rng)
     count = max(1, round(share * len(points)))
     copies, copied = _take(train, train_labels, rng.permutation(len(train))[:count])
     axes = tuple(range(2, points.ndim))
-    moves = [move for move in itertools.product((-1, 0, 1), repeat=len(axes)) if any(move)] or [()]
+    steps = [range(-1, 2)] * (len(axes) - 1) + [range(-reach, reach + 1)] * min(1, len(axes))
+    moves = [move for move in itertools.product(*steps) if any(move)] or [()]
     for i in range(len(copies)):
         move = moves[int(rng.integers(len(moves)))]
         if move:
@@ -151,6 +157,8 @@ def noise(
 
 LABELLED = ("missing classes", "usefulness", "class balance")  # findings that need classes
 
+CHOOSERS = ("oracle", "bootstrap", "collapser", "skewer", "shuffler")  # these only choose among real records
+
 REFERENCES: dict[str, tuple[Reference, tuple[str, ...]]] = {
     "oracle": (oracle, ()),
     "bootstrap": (bootstrap, ("copy rate", "authenticity", "ct")),
@@ -160,4 +168,12 @@ REFERENCES: dict[str, tuple[Reference, tuple[str, ...]]] = {
     "skewer": (skewer, ("class balance",)),
     "shuffler": (shuffler, ("usefulness",)),
     "noise": (noise, ("frechet distance", "kernel distance", "precision", "density", "two-sample auc", "sharpness")),
+}
+
+# for content whose axes have names and which may begin anywhere along the last of them: a spectrogram
+SLIDING: dict[str, tuple[Reference, tuple[str, ...]]] = {
+    **REFERENCES,
+    "copier": (partial(copier, share=0.05, noise=0.015, reach=12), ("copy rate",)),
+    "collapser": (collapser, ("missing classes",)),
+    "blurrer": (blurrer, ("sharpness", "two-sample auc")),
 }
