@@ -23,7 +23,7 @@ _ADDRESS = r"[^\s<>\"'\u3000-\u9fff]*"
 _SECRET = r"(?:access_token|api_?key|auth|key|password|pwd|secret|session|sig|signature|token)"
 _KINDS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool] | None], ...] = (
     ("url", re.compile(r"https?://(?:[^\s/@<>\"':]+:[^\s/@<>\"']+@" + _ADDRESS + "|" + _ADDRESS + r"[?&#]" + _SECRET +
-                       r"=[^\s&<>\"']+" + _ADDRESS + ")", re.I), None),
+                       r"=[^\s&<>\"']+" + _ADDRESS + r")(?<![.,;:!?)])", re.I), None),
     ("email", re.compile(r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}"), None),
     ("key", re.compile(_START + r"(?:sk-[A-Za-z0-9_-]{20,}|gh[opsu]_[A-Za-z0-9]{30,}|AKIA[0-9A-Z]{16}|"
                        r"eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,})"), None),

@@ -29,7 +29,22 @@ LIMIT = 64 * 2**20  # bytes of text that are taken
 BLOCK = 2**20
 ASIDE = 0.01  # share of files that may be unreadable
 
-_TEXT = ("text", "content", "body", "article", "document", "passage", "story", "completion", "output", "message")
+_TEXT = (
+    "text",
+    "content",
+    "body",
+    "article",
+    "document",
+    "passage",
+    "story",
+    "completion",
+    "output",
+    "message",
+    "review",
+    "comment",
+    "sentence",
+    "description",
+)
 _LABEL = ("label", "class", "category")
 _ODD = re.compile(r"[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _MAGIC = {
@@ -246,7 +261,9 @@ def _lined(text: str) -> tuple[str, str]:
 def parted(text: str, into: str) -> list[str]:
     """The documents of one text: between separators, its lines, its paragraphs, or one."""
     if into in ("auto", "file") and SEPARATOR in text:
-        parts = re.split(rf"(?:^|\n){re.escape(SEPARATOR)}[ \t]*(?:\n|$)", text) if into == "auto" else [text]
+        if into == "file":
+            return [text]
+        parts = re.split(rf"(?:^|\n){re.escape(SEPARATOR)}[ \t]*(?:\n|$)", text.removesuffix("\n"))
         return [part for part in parts if part.strip()]
     if into == "lines":
         return [line for line in text.split("\n") if line.strip()]
@@ -471,7 +488,7 @@ def _text_field(path: Path, rows: Sequence[Mapping[str, Any]], fields: Sequence[
     if len(worded) == 1:
         return worded[0]
     sizes = {name: np.mean([len(str(row.get(name, ""))) for row in rows[:1000]]) for name in worded}
-    long = [name for name in worded if sizes[name] > 40 and sizes[name] > 3 * max(
+    long = [name for name in worded if sizes[name] > 20 and sizes[name] > 3 * max(
         (size for other, size in sizes.items() if other != name), default=0)]  # fmt: skip
     if len(long) == 1:
         return long[0]

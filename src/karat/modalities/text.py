@@ -24,7 +24,7 @@ from karat.modalities.wording import Letters, Pairs, Wording
 from karat.space import BEGIN, END, MARKS, MORE, NOTHING, Characters, Space, Tokens
 
 LENGTHS = {"characters": 512, "bpe": 256}  # codes of a passage
-SHORTEST = 128  # of passages where there is little text
+SHORTEST = 64  # of passages where there is little text
 WANTED = 200  # passages
 CHARACTERS = 2_000_000  # the most text that is learned character by character,
 SYMBOLS = 1000  # the most characters that differ there,
@@ -144,7 +144,8 @@ class Texts(Codec):
         pairs = Pairs.learn(texts, wording.suited(size) if origin.vocabulary is None else origin.vocabulary)
         sample = texts[:: max(1, len(texts) // 20_000)]
         sizes = np.array([len(codes) for codes in pairs.codes(sample)] or [1])
-        length = min(int(np.quantile(sizes, 0.998)) + 2, 2 * origin.length)
+        longest = min(int(sizes.max()), int(1.3 * np.quantile(sizes, 0.998)))  # of a few odd ones only the beginning
+        length = min(longest + 2, 2 * origin.length)
         density = float(sizes.sum() / max(1, sum(map(len, sample))))
         return cls(origin, pairs, -(-length // 8) * 8, density, contents.classes, shares)
 
@@ -222,8 +223,22 @@ class Texts(Codec):
                 text, ended = text[: seam(text, 0, min(len(text), self.longest))], False
             texts.append(text)
             ends.append(ended)
+        if isinstance(self.wording, Pairs):
+            self._fit_in(self.wording, texts, ends)
         begins = codes[:, 0] != MORE if len(codes) else np.zeros(0, bool)
         return Passages.of(texts, self.origin, begins, np.array(ends, bool))
+
+    def _fit_in(self, pairs: Pairs, texts: list[str], ends: list[bool]) -> None:
+        """Shortens, in place, what was drawn in fewer tokens than it has by its own pairs, and so would not go in again."""
+        room = self.length - 1
+        rows = list(range(len(texts)))
+        for wanted in (room, room * 3 // 4, room // 2, room // 4):
+            found = pairs.codes([texts[i] for i in rows])
+            over = [(i, codes) for i, codes in zip(rows, found, strict=True) if len(codes) > room - ends[i]]
+            rows = [i for i, _ in over]
+            for i, codes in over:
+                text = self.read_codes(codes[:wanted])
+                texts[i], ends[i] = text[: seam(text, 0, len(text))], False
 
     def read_codes(self, codes: np.ndarray) -> str:
         """The text of codes [k], whatever they are."""

@@ -73,7 +73,7 @@ class Pairs:
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
         trainer = trainers.BpeTrainer(vocab_size=vocabulary, initial_alphabet=alphabet, show_progress=False)
         made.train_from_iterator(texts, trainer)
-        return Pairs(made.to_str())
+        return Pairs(_plain(json.loads(made.to_str())))
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -109,7 +109,11 @@ def restore(state: Mapping[str, Any]) -> Wording:
     """What gave `state`."""
     if state["tokens"] == Letters.name:
         return Letters(str(state["known"]))
-    return Pairs(json.dumps(state["tokenizer"], ensure_ascii=False))
+    return Pairs(_plain(state["tokenizer"]))
+
+
+def _plain(told: Any) -> str:
+    return json.dumps(told, ensure_ascii=False)
 
 
 def suited(size: int) -> int:
