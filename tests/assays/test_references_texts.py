@@ -1,0 +1,136 @@
+"""The assay of text on generators of known worth: each fault is found by its own finding, the oracle raises none."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from karat.assays import Finding, echo, find, fluency, telling, variety, wording
+from karat.assays.references_texts import LABELLED, REFERENCES
+from karat.assays.texts import examine
+from karat.assays.writing import Writing, openings
+
+SPEAKERS = ("DUKE VINCENTIO:", "ROMEO:", "GLOUCESTER:", "MENENIUS:")
+
+
+def cut(text: str, length: int) -> list[str]:
+    """Passages of at most `length` characters, cut where a speech ends."""
+    out = [""]
+    for speech in re.split(r"(?<=\n\n)", text):
+        if len(out[-1]) + len(speech) > length:
+            out.append("")
+        out[-1] += speech[:length]
+    return [passage.strip("\n") for passage in out if passage.strip()]
+
+
+@pytest.fixture(scope="module")
+def plays(data_dir: Path) -> Writing:
+    """Passages of Shakespeare; the class is the first of four speakers who speaks in it, or nobody."""
+    texts = cut((data_dir / "text" / "tinyshakespeare.txt").read_text(), 400)
+    spoken = [set(openings(text)) for text in texts]
+    labels = [next((i for i, name in enumerate(SPEAKERS) if name in said), len(SPEAKERS)) for said in spoken]
+    return Writing(tuple(texts), np.array(labels))
+
+
+def parts(plays: Writing, seed: int, labelled: bool = False) -> list[Writing]:
+    """Training passages, the judge's unseen ones and those that references may emit."""
+    order = np.random.default_rng(seed).permutation(len(plays))
+    some = [plays.take(rows) for rows in np.split(order, [len(order) // 2, len(order) * 3 // 4])]
+    return [Writing(w.texts, w.labels if labelled else None) for w in some]
+
+
+def raised(findings: list[Finding]) -> set[str]:
+    return {f.name for f in findings if f.raised}
+
+
+def told(t: Writing, u: Writing, m: Writing) -> list[Finding]:
+    return [telling.findings(t, u, m, (), 0)[0], *fluency.findings(t, u, m, echo.halves(t, 0), 0)]
+
+
+def worded(t: Writing, u: Writing, m: Writing) -> list[Finding]:
+    fidelity, diversity, balance = wording.findings(t, u, m)
+    return [*fidelity, *diversity, balance]
+
+
+def varied(t: Writing, u: Writing, m: Writing) -> list[Finding]:
+    one, _, seen = telling.findings(t, u, m, (), 0)
+    return [one, *variety.findings(t, u, m, seen, np.random.default_rng(0), 0)]
+
+
+# A whole assay takes seconds; a fault is shown to the rooms whose findings must speak, the benchmark shows all.
+ROOMS = {
+    "bootstrap": lambda t, u, m: echo.findings(t, u, m, 0),
+    "copier": lambda t, u, m: echo.findings(t, u, m, 0),
+    "collapser": worded,
+    "skewer": worded,
+    "shuffler": told,
+    "looper": lambda t, u, m: fluency.findings(t, u, m, echo.halves(t, 0), 0),
+    "blurrer": lambda t, u, m: [*varied(t, u, m), *fluency.findings(t, u, m, echo.halves(t, 0), 0)],
+    "noise": lambda t, u, m: [*varied(t, u, m), *told(t, u, m), *worded(t, u, m)],
+}
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_each_fault_is_found_by_its_own_finding(plays: Writing, name: str) -> None:
+    train, unseen, source = parts(plays, 0)
+    made = REFERENCES[name][0](train, source, 700, np.random.default_rng(0))
+    findings = ROOMS[name](train, unseen, made)
+    must = set(REFERENCES[name][1])
+    assert must <= raised(findings), {f.name: f.says for f in findings if f.name in must and not f.raised}
+
+
+def test_the_oracle_raises_nothing(plays: Writing) -> None:
+    train, unseen, source = parts(plays, 0, labelled=True)
+    findings = examine(train, unseen, source, classes=(*SPEAKERS, "nobody"))
+    assert raised(findings) == set(), [f.says for f in findings if f.raised]
+    rooms = [f.assay for f in findings]
+    assert rooms == sorted(rooms, key=["fidelity", "diversity", "bias", "memory", "privacy", "usefulness"].index)
+
+
+def test_the_last_tenth_of_a_book_is_not_at_fault_in_the_place_of_what_was_made(plays: Writing) -> None:
+    rows = np.arange(len(plays))
+    start = int(0.85 * len(rows))
+    aside = np.random.default_rng(0).permutation(rows[start:])
+    book = Writing(plays.texts)
+    train, unseen, made = (book.take(r) for r in (rows[:start], aside[::2], aside[1::2]))
+    findings = [*told(train, unseen, made), *worded(train, unseen, made), *echo.findings(train, unseen, made, 0)]
+    assert raised(findings) == set(), [f.says for f in findings if f.raised]
+
+
+def test_what_was_learned_from_may_not_be_blamed_on_a_book_that_changes(plays: Writing) -> None:
+    # a generator that writes as the first part does, judged by the last one
+    rows = np.arange(len(plays))
+    start = int(0.8 * len(rows))
+    book = Writing(plays.texts)
+    early = np.random.default_rng(1).permutation(rows[:start])
+    train, made, unseen = book.take(early[400:]), book.take(early[:400]), book.take(rows[start:])
+    findings = [*told(train, unseen, made), *worded(train, unseen, made), *echo.findings(train, unseen, made, 0)]
+    assert raised(findings) == set(), [f.says for f in findings if f.raised]
+
+
+@pytest.mark.parametrize("name", LABELLED)
+def test_a_class_that_is_lost_or_overdrawn_is_named(plays: Writing, name: str) -> None:
+    train, unseen, source = parts(plays, 1, labelled=True)
+    made = REFERENCES[name][0](train, source, 700, np.random.default_rng(1))
+    findings = telling.findings(train, unseen, made, (*SPEAKERS, "nobody"), 0)[1]
+    assert set(LABELLED[name]) <= raised(findings), [f.says for f in findings]
+
+
+def test_a_speaker_who_never_speaks_is_named(plays: Writing) -> None:
+    train, unseen, source = parts(plays, 0)
+    counts = {name: sum(name in openings(t) for t in train.texts) for name in SPEAKERS}
+    gone = max(counts, key=lambda name: counts[name])
+    made = source.take(np.array([i for i, t in enumerate(source.texts) if gone not in openings(t)]))
+    assert find(worded(train, unseen, made), "missing openings").detail["missing"] == [gone]
+
+
+def test_copied_runs_are_shown_where_they_stand(plays: Writing) -> None:
+    train, unseen, source = parts(plays, 0)
+    made = Writing(("Nobody said: " + train.texts[5][:300],) * 20 + source.texts[:200])
+    found = find(echo.findings(train, unseen, made, 0), "verbatim run")
+    assert found.raised and found.value >= 280
+    best = found.detail["runs"][0]
+    assert best["train"] == 5 and best["made"] < 20 and train.texts[5][best["there"] :].startswith(best["run"][:200])
