@@ -20,7 +20,7 @@ from karat.nets import quick
 from karat.nets.cache import LONGEST, Cache, Recent
 from karat.nets.grams import Grams, digest
 from karat.nets.kneserney import KneserNey
-from karat.nets.transformer import Steps, Transformer
+from karat.nets.transformer import Lone, Steps, Transformer
 from karat.space import BEGIN, END, MORE, NOTHING, Batch, Space, Tokens
 
 COUNTED = 4_000_000  # codes at most that the prior counts
@@ -64,7 +64,14 @@ class Net(nn.Module):
     def __init__(self, vocab: int, classes: int, told: int, c: Config) -> None:
         super().__init__()
         self.body = Transformer(
-            vocab, classes + 1 if classes else 0, told, width=c.width, depth=c.depth, heads=c.heads, span=c.span
+            vocab,
+            vocab + bool(told),
+            classes + 1 if classes else 0,
+            told,
+            width=c.width,
+            depth=c.depth,
+            heads=c.heads,
+            span=c.span,
         )
         self.cache = Cache()
         self.scale = nn.Parameter(torch.ones(()))  # of the prior's log-odds
@@ -210,10 +217,12 @@ class Model(Learned):
             parts.append((log.clamp_min(-12) + 5) / 2)
         return torch.cat(parts, -1)
 
-    def _odds(self, odds: Tensor, log: Tensor | None) -> Tensor:
-        """The net's odds and the prior's together."""
-        odds = odds * self.trust + self.barred
-        return odds if log is None else odds + log * (1 + self.trust * (self.net.scale - 1))
+    def _odds(self, said: Tensor, log: Tensor | None) -> Tensor:
+        """The net's odds and the prior's log-odds together; the last that the net says is how far it believes the prior here."""
+        if log is None:
+            return said + self.barred
+        belief = 1 + self.trust * (self.net.scale - 1 + said[..., -1:])
+        return torch.addcmul(said[..., :-1] * self.trust + self.barred, log, belief)
 
     @torch.no_grad()
     def _unseen(self) -> Tensor:
@@ -337,8 +346,12 @@ class _Voice:
         kind = None
         if model.classes:
             kind = torch.zeros(n, dtype=torch.long, device=device) if y is None else y.to(device) + 1
-        dtype = quick(device) if n >= 64 or device.type != "cpu" else torch.float32
-        self.steps = Steps(model.net.body, n, kind, dtype)
+        self.steps: Steps | Lone
+        if n == 1 and device.type == "cpu":
+            self.steps = Lone(model.net.body, kind)
+        else:
+            dtype = quick(device) if n >= 64 or device.type != "cpu" else torch.float32
+            self.steps = Steps(model.net.body, n, kind, dtype)
         self.walk = self.recent = None
         tail = start[:, -model.config.context :]
         if model._counts is not None:
