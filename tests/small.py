@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from karat.families.generator import Batches, Fitted, Generator, Learned
-from karat.space import Batch, Codes, Fields, Grid, Space
+from karat.families.generator import PLAIN, Batches, Fitted, Generator, Learned, Taste
+from karat.space import BEGIN, END, MARKS, MORE, NOTHING, Batch, Codes, Fields, Grid, Space, Tokens
 from karat.training import Plan, Precision, State, train
 
 # The least that each family can be, so that a test takes moments. Families not named here are taken at their defaults.
@@ -42,8 +42,21 @@ def points(space: Space, n: int = 256, seed: int = 0) -> tuple[Tensor, Tensor]:
             (y * size // 3 + torch.randint(size, (n,), generator=rng) // 3).clamp_max(size - 1) for size in space.sizes
         ]
         return torch.stack(parts, 1), y
+    if isinstance(space, Tokens):
+        return _sequences(space, y, rng), y
     level = (y.float() / 2 - 0.5).reshape(-1, *(1,) * len(space.shape))
     return (level + 0.2 * torch.randn(n, *space.shape, generator=rng)).clamp(-1, 1), y
+
+
+def _sequences(space: Tokens, y: Tensor, rng: torch.Generator) -> Tensor:
+    """Tokens [n, length] that count upwards from any one in steps of their kind + 1; one in four goes on, one in two is cut."""
+    n, tokens = len(y), space.vocab - MARKS
+    places = torch.arange(space.length - 1)
+    x = (torch.randint(tokens, (n, 1), generator=rng) + (y[:, None] + 1) * places) % tokens + MARKS
+    ends = torch.randint(1, 2 * space.length, (n, 1), generator=rng)
+    x = torch.where(places < ends, x, torch.where(places == ends, END, NOTHING))
+    begin = torch.where(torch.rand(n, 1, generator=rng) < 0.25, MORE, BEGIN)
+    return torch.cat([begin, x], 1)
 
 
 def serving(x: Tensor, y: Tensor | None, size: int) -> Batches:
@@ -72,6 +85,13 @@ def assert_inside(space: Space, x: Tensor) -> None:
     if isinstance(space, Codes):
         assert x.dtype == torch.long and int(x.min()) >= 0
         assert bool((x < torch.tensor(space.sizes)).all())
+        return
+    if isinstance(space, Tokens):
+        assert x.dtype == torch.long and int(x.min()) >= 0 and int(x.max()) < space.vocab
+        assert bool(((x[:, 0] == BEGIN) | (x[:, 0] == MORE)).all()), "a sequence says how it begins"
+        assert not bool(((x[:, 1:] == BEGIN) | (x[:, 1:] == MORE)).any()), "and begins once"
+        ended = (x == END).cumsum(1) - (x == END).long()
+        assert torch.equal(ended > 0, x == NOTHING), "nothing is behind the end, and only there"
         return
     if isinstance(space, Grid):
         assert float(x.min()) >= -1 and float(x.max()) <= 1
@@ -148,6 +168,10 @@ def _draws(model: Generator, space: Space, x: Tensor) -> None:
         assert sampled(model, 9, 1, asked) == made.numpy().tobytes()
         other = model.sample(9, (asked + 1) % model.classes, torch.Generator().manual_seed(1))
         assert not torch.equal(made, other), "y is heeded"
+    if model.weighs:
+        _weighs(model, x)
+    if model.extends:
+        _extends(model, x)
     if model.completes:
         given = torch.where(torch.rand(x[:50].shape, generator=torch.Generator().manual_seed(3)) < 0.5, x[:50], -1)
         full = model.complete(given, torch.Generator().manual_seed(1))
@@ -156,6 +180,34 @@ def _draws(model: Generator, space: Space, x: Tensor) -> None:
         assert torch.equal(full, model.complete(given, torch.Generator().manual_seed(1)))
         assert torch.equal(model.complete(x[:5], torch.Generator().manual_seed(1)), x[:5]), "nothing is left to fill in"
         assert len(model.complete(x[:0], torch.Generator().manual_seed(1))) == 0
+
+
+def _weighs(model: Generator, x: Tensor) -> None:
+    stream = x[x != NOTHING]
+    nats = model.weigh(stream)
+    assert nats.shape == (len(stream) - 1,) and bool(nats.isfinite().all()) and bool((nats > -1e-4).all())
+    assert model.weigh(stream[:1]).shape == (0,)
+    changed = stream.clone()
+    changed[-1] = END
+    assert torch.allclose(model.weigh(changed)[:-1], nats[:-1], atol=1e-4), "what comes later changes nothing"
+
+
+def _extends(model: Generator, x: Tensor) -> None:
+    start = x[:6, :3].clone()
+    start[start < MARKS] = MARKS
+    start[:, 0] = BEGIN
+
+    def steps(seed: int, most: int, taste: Taste = PLAIN) -> Tensor:
+        out = list(model.extend(start, None, torch.Generator().manual_seed(seed), taste, most))
+        assert all(codes.shape == (6,) and codes.dtype == torch.long for codes in out) and len(out) <= most
+        return torch.stack(out, 1)
+
+    beyond = steps(0, 2 * x.shape[1])
+    ended = (beyond == END).cumsum(1) - (beyond == END).long()
+    assert torch.equal(ended > 0, beyond == NOTHING), "a row that ended is NOTHING"
+    assert not bool(((beyond == BEGIN) | (beyond == MORE)).any())
+    assert torch.equal(beyond[:, :4], steps(0, 4)), "the same chance, the same codes"
+    assert torch.equal(steps(1, 5, Taste(temperature=0)), steps(2, 5, Taste(temperature=0))), "coldest is certain"
 
 
 def _players_move_one_at_a_time(model: Learned, batch: Batches, size: int) -> None:

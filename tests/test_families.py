@@ -16,12 +16,13 @@ from karat import runner
 from karat.errors import FitError
 from karat.families.generator import Fitted, Generator, Learned
 from karat.recipe import Recipe, Training
-from karat.space import Codes, Fields, Grid, Space
+from karat.space import Codes, Fields, Grid, Space, Tokens
 from karat.training import Plan, State, train
 
 SMALL = Grid(1, (8, 8))
 SPACES: list[Space] = [SMALL, Grid(3, (12, 10)), Grid(1, (28, 28)), Fields((1, 1, 3, 4))]
 SPACES.append(Codes((5, 9, 2, 3), (True, True, False, False)))
+SPACES.append(Tokens(24, 15))
 
 
 def home(family: str) -> Space:
@@ -73,6 +74,7 @@ GAN = [
 VAE: list[dict[str, Any]] = [
     *({"prior": prior} for prior in ("mixture", "gaussian", "standard")),
     {"free_bits": 0.2},
+    {"conditional": True},
     {"beta": 4.0, "net": "mlp"},
 ]
 DIFFUSION: list[dict[str, Any]] = [
@@ -184,6 +186,17 @@ def test_a_critic_changes_the_decoder_and_leaves_the_encoder_as_it_was(classes: 
     for name, weight in made.autoencoder.named_parameters():
         assert torch.equal(weight, kept[name]) == name.startswith("encoder."), name
     assert_inside(SMALL, made.sample(5, None, torch.Generator().manual_seed(0)))
+
+
+def test_a_walk_in_latents_ends_in_a_sharpened_decoder_that_is_told_the_class() -> None:
+    x, y = points(SMALL, 96)
+    inner = {**LEAST["vae"], "critic": 0.5, "critic_width": 4, "conditional": True}
+    made = build("diffusion", SMALL, 3, latent=True, share=0.5, vae=inner)
+    state = learn(made, serving(x, y, 32), 20)
+    assert state.turns == {"autoencoder": 5, "critic": 5, "decoder": 5, "denoiser": 10}
+    rng = torch.Generator().manual_seed(0)
+    assert_inside(SMALL, made.sample(5, None, rng))
+    assert_inside(SMALL, made.sample(3, torch.arange(3), rng))
 
 
 def test_a_critic_of_what_is_no_grid_is_refused_in_words() -> None:
