@@ -154,13 +154,10 @@ def test_what_was_drawn_to_the_full_is_cut_as_real_passages_are(tmp_path: Path) 
 
 def test_byte_pairs_are_the_same_for_the_same_text(tmp_path: Path) -> None:
     file = written(tmp_path, "t.txt", CHINESE + ENGLISH)
-    code = (
-        f"from karat.data import load; print(load({str(file)!r}, options={{'tokens': 'bpe'}}).codec.state()['wording'])"
-    )
-    first, second = (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120) for _ in "ab"
-    )
-    assert first.returncode == 0 and first.stdout == second.stdout and "merges" in first.stdout
+    code = f"from karat.modalities.wording import Pairs; print(Pairs.learn(open({str(file)!r}, encoding='utf-8'), 900).told)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, encoding="utf-8")
+    with file.open(encoding="utf-8") as lines:
+        assert Pairs.learn(lines, 900).told == done.stdout.strip(), "in another process too"
 
 
 def test_a_codec_comes_back_from_its_json(chinese: Two) -> None:

@@ -145,11 +145,11 @@ def decoded(blob: bytes, place: str, encoding: str | None, offset: int = 0) -> t
     except UnicodeDecodeError as error:
         start = max(0, blob.rfind(b"\n", 0, error.start) + 1, error.start - BLOCK // 2)
         guess = encoding_of(blob[start : start + BLOCK])
-        if guess is None:
+        if guess is None or _reach(blob, guess) < error.start:  # a part of it alone is written so
             byte, line = error.start, blob.count(b"\n", 0, error.start) + 1
             raise DataError(
                 f"{place} is not UTF-8 at byte offset {offset + byte:,}{_line(line, offset)} (0x{blob[byte]:02x}), and no other "
-                "encoding makes text of it. Mend it, or name the encoding, as in --set data.encoding=gb18030."
+                "encoding makes text of all of it. Mend it, or name the encoding, as in --set data.encoding=gb18030."
             ) from None
         text, taken = _strict(blob, place, guess, offset), guess
     _refuse_binary(text, place, taken, offset)
@@ -168,6 +168,15 @@ def _strict(blob: bytes, place: str, encoding: str, offset: int) -> str:
             f"{place} is not {encoding} at byte offset {offset + byte:,}{line} (0x{blob[byte]:02x}). Mend the file, or name "
             "another encoding with --set data.encoding=..."
         ) from None
+
+
+def _reach(blob: bytes, encoding: str) -> int:
+    """How many bytes can be read so."""
+    try:
+        blob.decode(encoding)
+    except UnicodeDecodeError as error:
+        return error.start
+    return len(blob)
 
 
 def _line(number: int, offset: int) -> str:
@@ -454,11 +463,7 @@ def _words(column: pa.ChunkedArray) -> list[str | None]:
 
 
 def _wordy(column: pa.ChunkedArray) -> bool:
-    kind = column.type
-    types = pa.types
-    return bool(
-        types.is_string(kind) or types.is_large_string(kind) or types.is_integer(kind) or types.is_dictionary(kind)
-    )
+    return any(test(column.type) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer))
 
 
 def _facet(values: Sequence[Any]) -> bool:
@@ -483,7 +488,7 @@ def _text_field(path: Path, rows: Sequence[Mapping[str, Any]], fields: Sequence[
     """The field that holds the text: by its name, or the only one of strings that are long."""
     worded = [name for name in fields if any(isinstance(row.get(name), str) for row in rows[:100])]
     for name in _TEXT:
-        if name in worded:
+        if name in worded or (name in fields and not worded):
             return name
     if len(worded) == 1:
         return worded[0]
