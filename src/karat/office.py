@@ -116,7 +116,7 @@ def read_made(data: Data, path: Any) -> Made:
     """Somebody's samples, brought to the form of the real data. Their classes count where they have the same names."""
     local = isinstance(path, str | Path) and not str(path).startswith(DATABASES)
     place = Path(path).expanduser() if local else path
-    kind = recognise(place)
+    kind = recognise(place, data.codec.alike())
     if kind.name != data.codec.name:
         raise DataError(
             f"{kind.place(path)} holds {kind.thing}s and the real data hold {data.codec.thing}s; compare like with like."

@@ -28,7 +28,6 @@ SEPARATOR = "<|endoftext|>"  # a line of its own between two documents of one fi
 LIMIT = 64 * 2**20  # bytes of text that are taken
 BLOCK = 2**20
 ASIDE = 0.01  # share of files that may be unreadable
-
 _TEXT = (
     "text",
     "content",
