@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -203,26 +204,14 @@ class Model(Learned):
             x = x[:, left:]
             mixed, match = self.net.cache(x[:, :-1], given.exp_())
             log = mixed.log()
-            told = self._told(log.detach(), match)
+            told = _told(log.detach(), match)
         odds = self._odds(self.net.body(x[:, :-1], told, kind), log)
         target = x[:, 1:]
         nats = F.cross_entropy(odds.flatten(0, 1), target.flatten(), reduction="none", ignore_index=NOTHING)
         return nats.view(target.shape), target != NOTHING
 
-    def _told(self, log: Tensor, match: Tensor) -> Tensor:
-        """What the net is told of the prior's log-odds [..., vocab] and of the longest match [...]."""
-        doubt = -(log.exp() * log).sum(-1, keepdim=True)
-        parts = [doubt / 2, match[..., None] / (LONGEST / 2)]
-        if self.vocab <= NARROW:
-            parts.append((log.clamp_min(-12) + 5) / 2)
-        return torch.cat(parts, -1)
-
     def _odds(self, said: Tensor, log: Tensor | None) -> Tensor:
-        """The net's odds and the prior's log-odds together; the last that the net says is how far it believes the prior here."""
-        if log is None:
-            return said + self.barred
-        belief = 1 + self.trust * (self.net.scale - 1 + said[..., -1:])
-        return torch.addcmul(said[..., :-1] * self.trust + self.barred, log, belief)
+        return said + self.barred if log is None else _joined(said, log, self.trust, self.net.scale) + self.barred
 
     @torch.no_grad()
     def _unseen(self) -> Tensor:
@@ -337,6 +326,21 @@ class Model(Learned):
             self._counts = _Counts(KneserNey.put(counts, self.vocab))
 
 
+def _told(log: Any, match: Any) -> Any:
+    """What the net is told of the prior's log-odds [..., vocab] and of the longest match [...]; tensors, or arrays."""
+    of: Any = torch if isinstance(log, Tensor) else np
+    doubt = -(of.exp(log) * log).sum(-1)[..., None]
+    parts = [doubt / 2, match[..., None] * (2 / LONGEST)]
+    if log.shape[-1] <= NARROW:
+        parts.append((log.clip(-12, 0) + 5) / 2)
+    return of.concatenate(parts, -1)
+
+
+def _joined(said: Any, log: Any, trust: Any, scale: Any) -> Any:
+    """The net's odds and the prior's; the last number that the net says is how far it believes the prior here."""
+    return said[..., :-1] * trust + log * (1 + trust * (scale - 1 + said[..., -1:]))
+
+
 class _Voice:
     """n sequences that go on code by code; `odds` [n, vocab] are those of the next."""
 
@@ -352,6 +356,7 @@ class _Voice:
         else:
             dtype = quick(device) if n >= 64 or device.type != "cpu" else torch.float32
             self.steps = Steps(model.net.body, n, kind, dtype)
+        self.trust, self.scale = float(model.trust), float(model.net.scale)
         self.walk = self.recent = None
         tail = start[:, -model.config.context :]
         if model._counts is not None:
@@ -361,14 +366,20 @@ class _Voice:
             self.step(codes)
 
     def step(self, codes: Tensor) -> None:
-        log = told = None
-        if self.walk is not None and self.recent is not None:
-            self.walk.step(codes)
-            self.recent.step(codes.cpu().numpy())
-            mixed, match = self.recent.mix(self.walk.chances())
-            log = torch.from_numpy(mixed).to(codes.device).log_()
-            told = self.model._told(log, torch.from_numpy(match).to(codes.device))
-        self.odds = self.model._odds(self.steps.step(codes, told), log)
+        if self.walk is None or self.recent is None:
+            self.odds = torch.as_tensor(self.steps.step(codes, None)) + self.model.barred
+            return
+        self.walk.step(codes)
+        self.recent.step(codes.cpu().numpy())
+        mixed, match = self.recent.mix(self.walk.chances())
+        log = np.log(mixed)
+        if isinstance(self.steps, Lone):
+            said = self.steps.step(codes, _told(log, match)[0])
+            self.odds = torch.from_numpy(_joined(said, log, self.trust, self.scale)) + self.model.barred
+        else:
+            there = torch.from_numpy(log).to(codes.device)
+            told = _told(there, torch.from_numpy(match).to(codes.device))
+            self.odds = self.model._odds(self.steps.step(codes, told), there)
 
     def keep(self, rows: Tensor) -> None:
         self.steps.keep(rows)

@@ -166,11 +166,10 @@ class Steps:
             key[:, :, slot] = qk[:, heads:]
             value[:, :, slot] = qkv[:, 2 * width :].view(n, heads, -1)
             # two products are 5 times as quick as torch's fused attention where there is one query
-            score = torch.bmm(
-                qk[:, :heads].to(self.dtype).reshape(n * heads, 1, -1), key[:, :, :filled].flatten(0, 1).mT
-            )
-            share = (score.float() * self.scale).softmax(-1).to(self.dtype)
-            taken = torch.bmm(share, value[:, :, :filled].flatten(0, 1))
+            score = torch.bmm(qk[:, :heads].to(self.dtype).reshape(n * heads, 1, -1), key.flatten(0, 1).mT).float()
+            if filled < self.span:
+                score[:, :, filled:] = -torch.inf
+            taken = torch.bmm(score.mul_(self.scale).softmax(-1).to(self.dtype), value.flatten(0, 1))
             h = h + (taken.reshape(n, width) @ out).float()
             h = h + ((_norm(h).to(self.dtype) @ up).relu_().square_() @ down).float()
         self.at += 1
@@ -199,10 +198,11 @@ class Lone:
         self.scale = np.float32(SHARPNESS * each**-0.5)
         self.at = 0
 
-    def step(self, codes: Tensor, told: Tensor | None) -> Tensor:
+    def step(self, codes: Tensor, told: np.ndarray | None) -> np.ndarray:
+        """What is said [1, out] after the one of `codes` [1]; told [told]."""
         h = self.embed[int(codes)] + self.kind
         if told is not None:
-            h = h + told[0].numpy() @ self.told
+            h = h + told.astype(np.float32) @ self.told
         h = h * _shrink(h)
         width, heads = len(h), self.heads
         angle = self.at * self.frequencies
@@ -216,16 +216,16 @@ class Lone:
             qk *= (np.einsum("hi,hi->h", qk, qk) / qk.shape[1] + EPSILON)[:, None] ** np.float32(-0.5)
             key[:, slot] = qk[heads:]
             value[:, slot] = (qkv[2 * width :] * _shrink(h)).reshape(heads, -1)
-            score = np.exp(
-                np.matmul(key[:, :filled], qk[:heads, :, None])[:, :, 0] * self.scale
-            )  # at most exp(3 sqrt(each))
+            score = np.matmul(key[:, :filled], qk[:heads, :, None])[:, :, 0] * self.scale
+            np.exp(score, out=score)  # of at most 3 sqrt(each)
             taken = np.matmul(score[:, None], value[:, :filled])[:, 0] / score.sum(1, keepdims=True)
             h = h + taken.ravel() @ out
             wide = np.maximum(h @ up, 0)
             wide *= wide
             h = h + (wide @ down) * _shrink(h) ** 2
         self.at += 1
-        return torch.from_numpy((h @ self.head) * _shrink(h))[None]
+        out: np.ndarray = (h @ self.head) * _shrink(h)
+        return out[None]
 
     def keep(self, rows: Tensor) -> None:
         """The one goes on."""
