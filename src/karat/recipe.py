@@ -32,7 +32,7 @@ class Training:
 
     minutes: float = 5.0
     batch: int = 64
-    cells: int = 0  # numbers in a batch, at most: large points come in smaller batches, for steps count more; 0 for any
+    numbers: int = 0  # in a batch, at most: large points come in smaller batches, for steps count more; 0 for any
     average: float = 0.998
     precision: str = "auto"  # or fp32, fp32-channels-last, bf16, bf16-channels-last
     clock: str = "wall"  # or cpu: minutes of computing, for machines shared with others
@@ -102,7 +102,8 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None, spac
     """The recipe of that name or file, with `changes` such as "model.width=128" made; FitError when it does not exist.
 
     spaces: what the content can become, best first. A recipe that meets it in Fields takes what its table `[fields]` says,
-    of the family too, over what it says itself; likewise `[grid]`, `[codes]` and `[tokens]`.
+    of the family too, over what it says itself; likewise `[grid]`, `[codes]` and `[tokens]`. Settings are a family's own:
+    another one begins without them.
     """
     if family is not None:
         table: dict[str, Any] = {"family": family, "about": f"the family of {family}, at its defaults"}
@@ -125,7 +126,9 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None, spac
         )
     own = {kind: table.pop(kind, {}) for kind in KINDS}
     for space in spaces:
-        special = _merged(table, own[type(space).__name__.lower()])
+        over = own[type(space).__name__.lower()]
+        base = {k: v for k, v in table.items() if k not in ("model", "train")} if "family" in over else table
+        special = _merged(base, over)
         if isinstance(space, module(special["family"]).Model.spaces):
             table = _fitting(special, space)
             break
@@ -151,12 +154,12 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None, spac
 
 
 def _fitting(table: dict[str, Any], space: Space) -> dict[str, Any]:
-    """`table` with a batch of points of `space` that holds no more than `train.cells` numbers, and LEAST points at least."""
+    """`table` with a batch of points of `space` that holds no more than `train.numbers` numbers, and LEAST points at least."""
     train = table.get("train", {})
-    cells, batch = train.get("cells", 0), train.get("batch", Training.batch)
-    if not cells or batch * space.numel <= cells:
+    most, batch = train.get("numbers", 0), train.get("batch", Training.batch)
+    if not most or batch * space.numel <= most:
         return table
-    return {**table, "train": {**train, "batch": min(batch, max(LEAST, cells // space.numel // 8 * 8))}}
+    return {**table, "train": {**train, "batch": min(batch, max(LEAST, most // space.numel // 8 * 8))}}
 
 
 def _merged(table: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
