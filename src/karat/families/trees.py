@@ -1,8 +1,9 @@
 """A chain of trees over the columns of a table: each column is drawn given those before it, in an order found in the data.
 
 Which part of its range a column falls in is told by boosted trees, the exact value by a pruned tree of donors, so that
-smooth relations stay smooth and sharp ones sharp. Chains of trees: Reiter, "Using CART to generate partially synthetic
-public use microdata" (2005). Filling in around given cells: sequential importance resampling (Liu & Chen, 1998).
+smooth relations stay smooth and sharp ones sharp; rows that are likelier drawn than real are drawn again. Chains of trees:
+Reiter, "Using CART to generate partially synthetic public use microdata" (2005). Filling in around given cells:
+sequential importance resampling (Liu & Chen, 1998).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from karat.errors import FitError, RunError
 from karat.families.generator import Fitted
 from karat.nets.codetree import CHOICES, Boosting, CodeTree
 from karat.nets.donors import Donors
+from karat.nets.odds import Odds
 from karat.space import Codes, Space
 
 COARSE = 64  # values of a column that are compared with those of another for pairs that never meet
@@ -29,6 +31,9 @@ SMALL_LEAF = 5  # rows of a leaf in a table of few rows, where the pruning says 
 ENOUGH = 60  # rows, at least, of a group that is cut off for its range and not for its mass
 CROWD = 32  # rows given the same, whose candidates are pooled
 AT_ONCE = 400_000
+COMPARED = 40_000  # rows, at most, that are drawn to be compared with those learned from
+CELLS = 600_000  # of the rows that are compared: fewer rows of a wide table
+AGAIN = 6  # times, at most, that a row which is hardly a real one is drawn again
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class Config:
     boost: bool = True  # False for plain trees of donors
     rounds: int = 30  # of boosting
     rate: float = 0.2
+    odds: int = 100  # rounds of the classifier by whose odds drawn rows stand or are drawn again; 0 for none
     leaves: int = 15
     gain: float = 0.5  # log-likelihood that a split of a boosted tree must gain
     signal: float = 20.0  # gain of a first split below which nothing is learned of that part
@@ -62,6 +68,7 @@ class Model(Fitted):
         assert isinstance(space, Codes)
         self.space, self.classes, self.config = space, classes, config
         self.links: list[Link] = []
+        self.odds: Odds | None = None
 
     @property
     def completes(self) -> bool:
@@ -74,7 +81,7 @@ class Model(Fitted):
         told = _dependence(cells, self.space, rng)
         first = list(range(self.config.context))
         rest = _chain(told, self.space, self.config.context)
-        self.links = []
+        self.links, self.odds = [], None
         before = first
         most = min(self.config.parents, max(FEW_PARENTS, LINKED // max(1, cells.shape[1])))
         for i, j in enumerate(rest):
@@ -82,7 +89,28 @@ class Model(Fitted):
             self.links.append(Link.fit(cells, j, [q for q in before if q in parents], self.space, self.config, rng))
             before = [*before, j]
             yield (i + 1) / (len(rest) + 1)
+        many = min(COMPARED, CELLS // max(1, cells.shape[1]))
+        if self.config.odds and self.config.boost and rest and min(len(cells), many) >= self.config.small:
+            self.odds = self._compared(cells, many, rng)
         yield 1.0
+
+    def _compared(self, cells: np.ndarray, many: int, rng: np.random.Generator) -> Odds:
+        """The odds of rows of `cells` [n, columns] to `many` drawn ones; given columns are as in the data."""
+        wanted = np.full((many, cells.shape[1]), -1)
+        context = self.config.context
+        wanted[:, :context] = cells[rng.integers(len(cells), size=many), :context]
+        drawn = self._drawn(wanted, rng)
+        real = cells if len(cells) <= many else cells[np.sort(rng.choice(len(cells), many, replace=False))]
+        nominal = np.flatnonzero(self._nominal).tolist()
+        return Odds.fit(self._whole(real), self._whole(drawn), nominal, self.config.odds, self.config.leaf, rng)
+
+    @property
+    def _nominal(self) -> np.ndarray:
+        assert isinstance(self.space, Codes)
+        return ~np.array(self.space.ordered, bool)
+
+    def _whole(self, cells: np.ndarray) -> np.ndarray:
+        return _features(cells, list(range(cells.shape[1])), self._nominal)
 
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
         if self.config.context:
@@ -97,6 +125,19 @@ class Model(Fitted):
         sizes = np.array(self.space.sizes, np.int64)
         if wanted.shape[1:] != self.space.shape or (~free & (wanted >= sizes[None])).any():
             raise FitError(f"given cells are long [n, {len(sizes)}], -1 or a code below the column's size.")
+        out = self._drawn(wanted, chance)
+        if self.odds is not None:
+            rows = np.flatnonzero(free.any(1))
+            for _ in range(AGAIN):
+                rows = rows[~self.odds.stays(self._whole(out[rows]), chance)]
+                if not len(rows):
+                    break
+                out[rows] = self._drawn(wanted[rows], chance)
+        return torch.from_numpy(out).to(given.device)
+
+    def _drawn(self, wanted: np.ndarray, chance: np.random.Generator) -> np.ndarray:
+        """`wanted` [n, columns] with every -1 drawn to fit the rest."""
+        free = wanted < 0
         out = np.where(free, 0, wanted)
         # a row needs candidates only up to its last given cell, and none where the given cells come first in the chain
         order = [link.column for link in self.links]
@@ -111,7 +152,7 @@ class Model(Fitted):
             rows = np.flatnonzero((begun <= i) & ~pinned[:, i])
             if len(rows):
                 out[rows, link.column] = link.draw(out[rows], chance)
-        return torch.from_numpy(out).to(given.device)
+        return out
 
     def _alike(self, wanted: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
         """Groups of `rows` with the same given cells; those of few rows together by which cells are given."""
@@ -160,6 +201,10 @@ class Model(Fitted):
         out = {"links": torch.tensor([link.column for link in self.links])}
         for i, link in enumerate(self.links):
             out |= {f"{i}.{name}": torch.from_numpy(np.ascontiguousarray(a)) for name, a in link.weights().items()}
+        if self.odds is not None:
+            out |= {
+                f"odds.{name}": torch.from_numpy(np.ascontiguousarray(a)) for name, a in self.odds.weights().items()
+            }
         return out
 
     def put(self, weights: dict[str, Tensor]) -> None:
@@ -173,6 +218,8 @@ class Model(Fitted):
             own = {k.split(".", 1)[1]: v.numpy() for k, v in weights.items() if k.split(".", 1)[0] == str(i)}
             self.links.append(Link.restore(own, column, before, self.space))
             before.append(column)
+        own = {k.removeprefix("odds."): v.numpy() for k, v in weights.items() if k.startswith("odds.")}
+        self.odds = Odds.restore(own, self.space.numel) if own else None
 
 
 class Link:

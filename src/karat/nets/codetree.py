@@ -151,10 +151,8 @@ class CodeTree:
 
     def weights(self) -> dict[str, np.ndarray]:
         """All of it as arrays."""
-        text = "\0".join(_bare(m.model_to_string()) for m in self.classifiers)
-        packed = np.frombuffer(zlib.compress(text.encode(), 6), np.uint8).copy()
         return {"middle": self.middle, "left": self.left, "right": self.right, "chance": self.chance,
-                "model": self.model, "text": packed}  # fmt: skip
+                "model": self.model, "text": packed(self.classifiers)}  # fmt: skip
 
     @classmethod
     def restore(cls, weights: Mapping[str, np.ndarray], count: int, width: int) -> CodeTree:
@@ -162,22 +160,14 @@ class CodeTree:
         parts = [np.asarray(weights[name]) for name in ("middle", "left", "right", "chance", "model")]
         tree = cls(*parts)
         n = len(tree.middle)
-        inflate = zlib.decompressobj()
-        raw = inflate.decompress(np.asarray(weights["text"], np.uint8).tobytes(), 1 << 28)
-        texts = raw.decode("ascii", "strict").split("\0") if raw else []
         forward = all(
             bool(((ends < 0) & (ends >= -count) | (ends > np.arange(n)) & (ends < n)).all()) for ends in parts[1:3]
         )
-        if (n and n != count - 1) or not forward or any(len(p) != n for p in parts) or inflate.unconsumed_tail:
+        if (n and n != count - 1) or not forward or any(len(p) != n for p in parts):
             raise RunError("a tree over codes is damaged: its forks lead nowhere. Train the run again.")
-        if n and int(tree.model.max()) >= len(texts):
+        tree.classifiers = unpacked(weights["text"], width)
+        if n and int(tree.model.max()) >= len(tree.classifiers):
             raise RunError("a tree over codes is damaged: a classifier is missing. Train the run again.")
-        for text in texts:
-            _check(text, width)
-        boosters = engine() if texts else None
-        for text in texts:
-            assert boosters is not None
-            tree.classifiers.append(boosters.Booster(model_str=text))
         return tree
 
 
@@ -216,6 +206,24 @@ def _boost(features: np.ndarray, right: np.ndarray, nominal: list[int], how: Boo
                 return None
     booster.free_dataset()
     return booster
+
+
+def packed(classifiers: list[Any]) -> np.ndarray:
+    """uint8 [bytes]: the classifiers as LightGBM's own text."""
+    text = "\0".join(_bare(m.model_to_string()) for m in classifiers)
+    return np.frombuffer(zlib.compress(text.encode(), 6), np.uint8).copy()
+
+
+def unpacked(text: np.ndarray, width: int) -> list[Any]:
+    """The classifiers over `width` features that gave `text`; RunError where they cannot be any."""
+    inflate = zlib.decompressobj()
+    raw = inflate.decompress(np.asarray(text, np.uint8).tobytes(), 1 << 28)
+    if inflate.unconsumed_tail:
+        raise RunError("boosted classifiers of this run are larger than karat writes them. Train the run again.")
+    texts = raw.decode("ascii", "strict").split("\0") if raw else []
+    for each in texts:
+        _check(each, width)
+    return [engine().Booster(model_str=each) for each in texts]
 
 
 def _bare(text: str) -> str:
