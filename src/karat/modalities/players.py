@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-HEAVY = 1_200_000  # bytes of sound on one sheet before it is packed, losslessly first
+HEAVY = 600_000  # bytes of sound on one sheet before it is packed, losslessly first
 KINDS = (("audio/wav", "WAV", "PCM_16"), ("audio/flac", "FLAC", "PCM_16"), ("audio/mpeg", "MP3", "MPEG_LAYER_III"))
 MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 # From dark to light in even steps of lightness, so that twice as bright looks twice as loud; also without colours.

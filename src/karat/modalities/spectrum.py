@@ -91,8 +91,9 @@ class Mel:
         found = replace(self, top=round(top, 2), span=round(min(max(top - floor, 70.0), 100.0), 1))
         sounding = found.points(waves[:: max(1, len(waves) // 500)]).mean((1, 2))
         sounding = sounding[sounding > -1]
-        quiet = float(np.quantile(sounding.numpy(), 0.01))
-        return replace(found, gate=round(min(max((2 * quiet - 1) / 3, -0.97), -0.9), 4))
+        # what a model leaves in silence is above -1: the gate is as high as it can be and miss few ends
+        gate = float(sounding.quantile(0.02)) if len(sounding) else -0.9
+        return replace(found, gate=round(min(max(gate, -0.93), -0.9), 4))
 
     def points(self, waves: Tensor) -> Tensor:
         """float32 [n, channels, mels, frames] in [-1, 1] of waves [n, channels, samples]; exactly -1 where all is zero."""
