@@ -73,7 +73,7 @@ def collapser(train: Writing, unseen: Writing, n: int, rng: np.random.Generator)
     return _fresh(unseen.take(np.flatnonzero(~held)), n, rng)
 
 
-def skewer(train: Writing, unseen: Writing, n: int, rng: np.random.Generator, *, times: float = 3.0) -> Writing:
+def skewer(train: Writing, unseen: Writing, n: int, rng: np.random.Generator, *, times: float = 4.0) -> Writing:
     """Unseen real passages with one class, or else opening of lines, `times` as often, none of them twice."""
     held = _group(train, unseen, 0.05, 0.25, rng)
     share = min(0.9, times * float(held.mean()))

@@ -103,20 +103,34 @@ def two_sample_auc(a: Any, b: Any, seed: int) -> float:
 
 
 def telling(sides: tuple[Any, Any, Any], seed: int) -> Finding:
-    """Two-sample AUC of `sides`: weighted counts of made, unseen and training passages, in an order that means nothing."""
+    """Two-sample AUC of `sides`: weighted counts of made, unseen and training passages, in an order that means nothing.
+
+    The smaller of two: beside unseen and beside training passages. Where these two differ, as the end of a book does from
+    the rest, what is like either of them is like real text.
+    """
+    made, unseen, train = sides
     n = min(s.shape[0] for s in sides)
-    value, real = two_sample_auc(sides[0][:n], sides[1][:n], seed), two_sample_auc(sides[2][:n], sides[1][:n], seed)
+    beside = two_sample_auc(made[:n], unseen[:n], seed), two_sample_auc(made[:n], train[:n], seed)
+    apart = two_sample_auc(train[:n], unseen[:n], seed)
+    half = unseen.shape[0] // 2
+    value, real = min(beside), min(apart, two_sample_auc(unseen[:half], unseen[half:], seed))
     folds = max(2, min(FOLDS, n // 4))
-    half = max(1, n // folds)
-    sd = chance_spread(half, half) / math.sqrt(folds)
+    tested = max(1, n // folds)
+    sd = chance_spread(tested, tested) / math.sqrt(folds)
     z = (value - max(real, 0.5)) / (sd * math.sqrt(2))
     s = Score(value, max(0.0, value - 1.96 * sd), min(1.0, value + 1.96 * sd), real, z)
     says = (
-        f"Shown one made and one unseen real passage, a classifier picks the made one {value:.1%} of the time (50% is "
-        f"guessing); one training passage, {real:.1%}."
+        f"Shown one made and one real passage, a classifier picks the made one {beside[0]:.1%} of the time if the real one is "
+        f"unseen, {beside[1]:.1%} if it is a training one (50% is guessing); it tells these two apart {apart:.1%} of the time."
     )
     raised = worse(s, LEAST, "lower") and value > 0.5 + LEAST
-    detail = {"n": n, "z": s.z}
+    detail = {
+        "n": n,
+        "z": s.z,
+        "beside unseen": beside[0],
+        "beside training": beside[1],
+        "unseen beside training": apart,
+    }
     return Finding("fidelity", "two-sample auc", value, s.low, s.high, real, "lower", raised, says, detail)
 
 
