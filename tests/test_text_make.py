@@ -157,7 +157,9 @@ def test_a_stream_shows_what_is_written_and_nothing_else(
     long: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     goal = tmp_path / "s.txt"
-    cli.main(["make", str(long.path), "--prompt", "amber", "--stream", "-n", "2", "--characters", "200", "--out", str(goal)])
+    cli.main(
+        ["make", str(long.path), "--prompt", "amber", "--stream", "-n", "2", "--characters", "200", "--out", str(goal)]
+    )
     seen = capsys.readouterr()
     assert seen.out == goal.read_text(encoding="utf-8").replace("\n<|endoftext|>", "\n<|endoftext|>")
     assert "\ufffd" not in seen.out and "made 2" in seen.err and goal.with_name("s.txt.label.json").is_file()

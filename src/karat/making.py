@@ -176,7 +176,7 @@ def _asked(
             + (
                 "its data had no labels."
                 if not classes
-                else "its recipe was not conditional; try vae, diffusion or cgan."
+                else "its recipe was not conditional; try vae, diffusion or cgan, of text autoregressive."
             )
         )
     if klass not in classes:
