@@ -21,6 +21,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "vae": {"latent": 6, "width": 8, "hidden": 16, "components": 4, "iterations": 3},
     "diffusion": {"width": 16, "steps": 3},
     "anyorder": {"known": 16, "width": 8, "split": 6},
+    "autoregressive": {"width": 16, "depth": 2, "heads": 2, "span": 8, "prior_order": 3, "folds": 2},
     "marginals": {"noise": "seeded"},
 }
 
