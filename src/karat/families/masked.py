@@ -86,7 +86,7 @@ class Model(Learned):
     @torch.no_grad()
     def prepare(self, batch: Batches, player: str) -> None:
         x, _ = batch.some(SCANNED)
-        vocab = self.space.vocab
+        vocab = self.hidden
         weight = torch.where(x == NOTHING, EMPTY, 1.0).double()
         single = torch.bincount(x.flatten(), weight.flatten(), minlength=vocab) + 0.1
         self.share.copy_((single / single.sum()).log())
@@ -111,7 +111,8 @@ class Model(Learned):
                 else:
                     beside[:, -step:] = self.hidden
                 odds = odds + trust[k] * F.embedding(beside, self.pairs[k])
-        return odds
+        made: Tensor = odds
+        return made
 
     def loss(self, batch: Batch, player: str) -> tuple[Tensor, dict[str, Tensor]]:
         x, rng, c = batch.x, batch.rng, self.config
