@@ -91,7 +91,7 @@ def render(voice: str, pitch: float, rng: np.random.Generator) -> np.ndarray:
     n = int(RATE * rng.uniform(0.5, 0.9))
     t = np.arange(n) / RATE
     if voice == "bell":
-        partials = ((1.0, 1.0), (2.76, 0.6), (5.4, 0.25))
+        partials: tuple[tuple[float, float], ...] = ((1.0, 1.0), (2.76, 0.6), (5.4, 0.25))
         fade = np.exp(-t[None] * np.array([[5.0], [7.0], [11.0]]) * rng.uniform(0.8, 1.2))
     elif voice == "organ":
         partials = ((1.0, 1.0), (2.0, 0.5), (3.0, 0.35), (4.0, 0.2))
