@@ -123,3 +123,11 @@ def test_a_recipe_takes_its_own_settings_where_it_meets_content_in_fields(tmp_pa
     assert recipes.load(str(file), ["model.latent=4"], spaces=(fields,)).model["latent"] == 4, (
         "a person's own word wins"
     )
+
+
+def test_large_points_come_in_smaller_batches_and_a_batch_that_was_asked_for_stays() -> None:
+    def batch(side: int, *changes: str) -> int:
+        return recipes.load("vae", changes, None, (Grid(1, (side, side)),)).train.batch
+
+    assert (batch(28), batch(64), batch(500)) == (128, 24, 16)
+    assert batch(64, "train.batch=100") == 100

@@ -12,7 +12,7 @@ of a mixture fitted to the latents, from which the walk then begins: it has only
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -60,7 +60,7 @@ class Model(Learned):
         self.vae: vae.Model | None = None
         self.denoiser: nn.Module
         if config.latent:
-            self.vae = vae.Model(space, 0, config.vae)
+            self.vae = vae.Model(space, classes if config.conditional else 0, config.vae)
             dim = config.vae.latent
             self.denoiser = nets.residual(dim, width=config.width, depth=config.depth, conditions=self.kinds)
             features = dim
@@ -94,16 +94,19 @@ class Model(Learned):
         out: dict[str, Player] = {}
         if self.vae is not None:
             start = c.share
-            out["autoencoder"] = Player(self.vae.autoencoder, lr=c.vae.lr, betas=c.vae.betas, stop=start)
+            for name, player in self.vae.players().items():
+                out[name] = replace(player, start=player.start * start, stop=player.stop * start)
         out["denoiser"] = Player(self.denoiser, lr=c.lr, betas=c.betas, start=start, flat=c.flat, warmup=100)
         return out
 
     def turns(self) -> tuple[str, ...]:
-        return ("denoiser",) if self.vae is None else ("autoencoder", "denoiser")
+        return ("denoiser",) if self.vae is None else (*self.vae.turns(), "denoiser")
 
     @torch.no_grad()
     def prepare(self, batch: Batches, player: str) -> None:
-        if player == "autoencoder":
+        if player != "denoiser":
+            assert self.vae is not None
+            self.vae.prepare(batch, player)
             return
         x, y = batch(0)
         rng = torch.Generator(x.device).manual_seed(5)
@@ -137,7 +140,7 @@ class Model(Learned):
             self._pool = (mean, deviation, kind)
 
     def loss(self, batch: Batch, player: str) -> tuple[Tensor, dict[str, Tensor]]:
-        if player == "autoencoder":
+        if player != "denoiser":
             assert self.vae is not None
             return self.vae.loss(batch, player)
         rng, n = batch.rng, len(batch.x)
@@ -286,7 +289,7 @@ class Model(Learned):
         if self.mixture is not None:
             x = self.mixture.place(kind, x)
         if self.vae is not None:
-            return self.vae.decode(x * self.scale + self.shift, rng)
+            return self.vae.decode(x * self.scale + self.shift, rng, kind if self.vae.told else None)
         return x.clamp(-1, 1) if isinstance(self.space, Grid) else self._choose(x)
 
     def _choose(self, x: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ class Model(Learned):
             )
         self.critic: nn.Module | None = None
         if config.critic > 0:
-            self.critic = nets.critic(space, 1 + classes, width=config.critic_width, net=config.net)
+            self.critic = nets.patch_critic(space, 1 + classes, width=config.critic_width, net=config.net)
         groups = max(1, classes)
         parts = 1 if config.prior != "mixture" else max(1, config.components // groups)
         self.mixture = nets.Mixture(groups * parts, config.latent)
@@ -94,7 +94,7 @@ class Model(Learned):
             self.register_buffer("residual", torch.zeros(LEVELS, len(numbers)))
         self._fast: tuple[nn.Module, torch.dtype] | None = None
         self._eyes: tuple[nn.Module, torch.dtype] | None = None  # a tuple, or it would count among the weights
-        self._made: tuple[Tensor, Tensor | None] | None = None
+        self._made: Tensor | None = None
 
     residual: Tensor
     share: Tensor
@@ -119,7 +119,7 @@ class Model(Learned):
     def prepare(self, batch: Batches, player: str) -> None:
         if player != "critic":
             return
-        mean, deviation, y = self.posterior(batch, min(INTERIM, 4 * batch.rows))
+        mean, deviation, y = self.posterior(batch, min(INTERIM, 2 * batch.rows))
         rng = torch.Generator(mean.device).manual_seed(6)
         z = mean + deviation * torch.randn(mean.shape, generator=rng, device=mean.device)
         self.fit_prior(z, y, None, batch.rows, iterations=15)
@@ -171,24 +171,27 @@ class Model(Learned):
         if penal:
             x = x.detach().requires_grad_(True)
         true, fake = self._judge(x, y), self._judge(made.detach(), y)
-        self._made = (made, true.detach())
-        value = F.softplus(fake - true).mean()
-        seen = {"critic": value.detach(), "separated": (true[:, None] > fake[None]).float().mean().detach()}
+        self._made = made
+        value = _both(F.softplus(-true)) + _both(F.softplus(fake))
+        seen = {
+            "critic": value.detach(),
+            "separated": ((true > 0).float().mean() + (fake < 0).float().mean()).detach() / 2,
+        }
         if penal:
-            (slope,) = torch.autograd.grad(true.sum(), x, create_graph=True)
+            (slope,) = torch.autograd.grad(_both(true) * len(x), x, create_graph=True)
             value = value + self.config.gamma * PENALTY * slope.float().square().flatten(1).sum(1).mean() / 2
         return value, seen
 
     def _judge(self, x: Tensor, y: Tensor | None) -> Tensor:
-        """Scores [n]: how real `x` is, and how much it is of its class."""
+        """Scores [n, patches + 1]: how real `x` looks there and as a whole, and how much it is of its class."""
         assert self.critic is not None
         scores: Tensor = self.critic(x).float()
-        return scores[:, 0] if y is None else scores[:, 0] + scores[:, 1:].gather(1, y[:, None])[:, 0]
+        return scores[:, 0] if y is None else scores[:, 0] + scores[torch.arange(len(y), device=x.device), 1 + y]
 
     def _sharpen(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         assert self._made is not None, "the decoder plays after the critic"
-        (made, true), self._made = self._made, None
-        value = F.softplus(true - self._judge(made, batch.y if self.classes else None)).mean()
+        made, self._made = self._made, None
+        value = _both(F.softplus(-self._judge(made, batch.y if self.classes else None)))
         half = len(made) // 2
         error = (self._coarse(made[:half]) - self._coarse(batch.x[:half])).square().mean()
         spread = made.detach().flatten(1).std(0).mean() / batch.x.flatten(1).std(0).mean().clamp_min(1e-6)
@@ -216,7 +219,7 @@ class Model(Learned):
             self._eyes = self._made = None
             size = len(batch(0)[0])
             nets.refresh_norms(
-                self.autoencoder,
+                self.autoencoder["decoder"],
                 lambda _: _drop(self.autoencoder["decoder"](self._with(*self.draw(size, None, rng)))),
                 20,
             )
@@ -283,12 +286,12 @@ class Model(Learned):
                     shrink=config.shrink * copies,
                     seconds=share,
                 )
-            rows = slice(group * parts, group * parts + parts)
+            place = slice(group * parts, group * parts + parts)
             index = torch.arange(parts, device=z.device) % k  # fewer than planned: the rest repeat, with no weight
-            self.mixture.mean[rows] = part.mean[index]
-            self.mixture.scale[rows] = part.scale[index]
+            self.mixture.mean[place] = part.mean[index]
+            self.mixture.scale[place] = part.scale[index]
             weight = torch.where(torch.arange(parts, device=z.device) < k, part.log_weight[index], -torch.inf)
-            self.mixture.log_weight[rows] = weight + self.share[group].clamp_min(1e-12).log()
+            self.mixture.log_weight[place] = weight + self.share[group].clamp_min(1e-12).log()
 
     def draw(self, n: int, y: Tensor | None, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """[n, latent] from the prior and their classes [n], `y` where given; no classes where the decoder is told none."""
@@ -334,6 +337,11 @@ class Model(Learned):
                     p.data = p.data.contiguous(memory_format=torch.channels_last)
             self._fast = (fast, dtype)
         return self._fast
+
+
+def _both(scores: Tensor) -> Tensor:
+    """The mean over patches and that over wholes weigh the same: scores [n, patches + 1]."""
+    return (scores[:, :-1].mean() + scores[:, -1].mean()) / 2 if scores.shape[1] > 1 else scores.mean()
 
 
 def _drop(_: Tensor) -> None:

@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from karat.errors import FitError
 from karat.nets.article import ArticleDiscriminator, ArticleGenerator
-from karat.nets.conv import ConvDecoder, ConvEncoder, brighten, cut, translate
+from karat.nets.conv import ConvDecoder, ConvEncoder, PatchCritic, brighten, cut, translate
 from karat.nets.line import LineDecoder, LineDenoiser, LineEncoder
 from karat.nets.mixture import Cells, Mixture
 from karat.nets.mlp import Flat, ResidualMLP, stack
@@ -28,6 +28,7 @@ __all__ = [
     "denoiser",
     "encoder",
     "fold",
+    "patch_critic",
     "generator",
     "quick",
     "refresh_norms",
@@ -102,6 +103,14 @@ def critic(space: Space, out: int, *, width: int, dropout: float = 0.0, net: str
         made = ConvEncoder(channels, size, out, width, norm=False, spread=True, deep=1 if min(size) >= 12 else 0)
     _small_normal(made)
     return made
+
+
+def patch_critic(space: Space, out: int, *, width: int, net: str = "auto") -> nn.Module:
+    """Points to scores [n, out, patches + 1] of their patches and, last, of the whole."""
+    name, channels, size = _pick(space, net)
+    if name == "mlp":  # which knows no neighbours
+        return nn.Sequential(critic(space, out, width=width, net=net), nn.Unflatten(1, (out, 1)))
+    return PatchCritic(channels, size, out, width)
 
 
 def denoiser(space: Space, *, width: int, depth: int, conditions: int, net: str = "auto") -> nn.Module:

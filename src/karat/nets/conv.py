@@ -85,6 +85,34 @@ class ConvEncoder(nn.Module):
         return y
 
 
+class PatchCritic(nn.Module):
+    """[n, channels, height, width] -> scores [n, out, patches + 1]: of overlapping patches, then of the whole.
+
+    Without normalisation. Texture is learned in few steps where every patch is an example: Isola et al.
+    (https://arxiv.org/abs/1611.07004), section 3.2.2.
+    """
+
+    def __init__(self, channels: int, size: tuple[int, ...], out: int, width: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        c, n = channels, halvings(size)
+        for i in range(n):
+            wide = width * 2 ** min(i, 3)
+            layers += [nn.Conv2d(c, wide, 4, 2, 1), nn.LeakyReLU(0.2)]
+            c = wide
+            size = tuple(s // 2 for s in size)
+        self.body = nn.Sequential(*layers)
+        self.patches = nn.Conv2d(c, out, 3, 1, 1)
+        half = tuple((s + 1) // 2 for s in size)
+        self.whole = nn.Sequential(
+            nn.Conv2d(c, c, 3, 2, 1), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(c * half[0] * half[1], out)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.body(x)
+        return torch.cat([self.patches(h).flatten(2), self.whole(h)[:, :, None]], 2)
+
+
 class ConvDecoder(nn.Module):
     """[n, latent] -> raw [n, channels, height, width]: transposed convolutions from the smallest grid upwards.
 
