@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from karat.assays import bias, detail, diversity, fidelity, memory, usefulness
+from karat.assays import bias, diversity, fidelity, memory, usefulness
 from karat.assays.chance import draw
 from karat.assays.finding import Finding
 from karat.assays.seen import Seen, Sees, components, look_at
@@ -38,8 +38,7 @@ def examine(
     draws = draw(len(unseen), len(made), rng)
     pixels = components(train.points, 64)
     return [
-        *fidelity.findings(train, unseen, made, draws, pixels, seed),
-        *detail.findings(train, unseen, made, axes),
+        *fidelity.findings(train, unseen, made, draws, pixels, seed, axes),
         *diversity.findings(train, unseen, made, draws, classes, seed),
         *memory.findings(train, unseen, made, seed, slides=bool(axes)),
         *usefulness.findings(train, unseen, made, pixels, classes, seed),

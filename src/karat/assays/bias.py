@@ -81,4 +81,4 @@ def _balance(title: str, one: str, what: str, names: tuple[str, ...], a: Tensor,
         "z": float(z[worst]),
     }
     low, high = max(0.0, value - 1.96 * own), value + 1.96 * own
-    return Finding("bias", "class balance", value, low, high, expected, "lower", raised, says, detail)
+    return Finding("bias", title, value, low, high, expected, "lower", raised, says, detail)

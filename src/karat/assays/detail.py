@@ -13,7 +13,7 @@ from karat.assays.finding import Finding
 from karat.assays.seen import Seen
 
 EMPTY = -0.8  # points up to here hold no content: a tenth of the range above its lowest
-LEAST = 0.05  # of the detail of the training data
+LEAST = 0.1  # of the detail of the training data; the way from a spectrogram to a wave and back takes up to 0.08
 
 
 def detail(points: Tensor, axis: int) -> Tensor:

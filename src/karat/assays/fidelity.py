@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from karat.assays.chance import Draws, Score, averaged, resampled, worse
+from karat.assays.detail import findings as along
 from karat.assays.finding import Finding
 from karat.assays.seen import Components, Seen, distances
 
@@ -117,8 +118,13 @@ def roughness(points: Tensor) -> Tensor:
     return total.square().flatten(1).mean(1)
 
 
-def findings(train: Seen, unseen: Seen, made: Seen, draws: Draws, pixels: Components, seed: int) -> list[Finding]:
-    """Frechet distance, pixel Frechet distance, kernel distance, precision, density, two-sample AUC, sharpness."""
+def findings(
+    train: Seen, unseen: Seen, made: Seen, draws: Draws, pixels: Components, seed: int, axes: tuple[str, ...] = ()
+) -> list[Finding]:
+    """Frechet distance, pixel Frechet distance, kernel distance, precision, density, two-sample AUC, sharpness.
+
+    axes: names of the points' axes, along each of which detail is then measured in place of sharpness.
+    """
     flat = [pixels.of(each.points) for each in (train, unseen, made)]
     raw = "the leading components of the raw records"
     seen = "the judge's features"
@@ -129,6 +135,8 @@ def findings(train: Seen, unseen: Seen, made: Seen, draws: Draws, pixels: Compon
         *_balls(train, unseen, made),
         _auc(train, unseen, made, pixels, seed),
     ]
+    if axes:
+        return [*out, *along(train, unseen, made, axes)]
     if made.points.ndim > 2:
         out.append(_sharpness(train, unseen, made))
     return out

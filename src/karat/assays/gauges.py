@@ -55,8 +55,8 @@ def kolmogorov_smirnov(a: Values, b: Values) -> float:
 def _ks_level(a: Values, b: Values) -> float:
     """The distance of `a` and `b` as standard errors of a mean would be counted that are as unlikely by chance."""
     reach = math.sqrt(len(a) * len(b) / (len(a) + len(b))) * kolmogorov_smirnov(a, b)
-    likely = min(1.0, 2 * math.exp(-2 * reach * reach))  # the leading term of Kolmogorov's distribution
-    return math.sqrt(max(0.0, -2 * math.log(likely)))
+    # the leading term of Kolmogorov's distribution, 2 exp(-2 reach^2), taken for a normal's exp(-z^2 / 2)
+    return math.sqrt(max(0.0, 4 * reach * reach - 2 * math.log(2)))
 
 
 def _mean_level(a: Values, b: Values) -> float:
@@ -123,11 +123,13 @@ def _one(
     kinds = _by_class(values, labels, classes)
     worst = max(kinds, key=lambda kind: abs(kind["level"]), default=None)
     if worst is not None and abs(worst["level"]) > LEVEL and abs(worst["off"]) > 2 * MATTERS:
-        faults.append(f"class {worst['name']} {worst['made']:.3g}{shown} on average, really {worst['real']:.3g}{shown}")
+        faults.append(
+            f"class {worst['name']} {_said(worst['made'])}{shown} on average, really {_said(worst['real'])}{shown}"
+        )
     change = f", {(mean / real - 1):+.1%}" if min(float(x.min()) for x in has) > 0 else ""
     says = (
-        f"{name.capitalize()} is {mean:.3g}{shown} on average and half lie in {_middle(m)}; "
-        f"of unseen real data {real:.3g}{shown}{change} and {_middle(u)}"
+        f"{name.capitalize()} is {_said(mean)}{shown} on average and half lie in {_middle(m)}; "
+        f"of unseen real data {_said(real)}{shown}{change} and {_middle(u)}"
         + (": " + "; ".join(faults) if faults else "")
         + "."
     )
@@ -140,7 +142,11 @@ def _one(
 
 def _middle(values: Values) -> str:
     low, high = np.quantile(values, [0.25, 0.75])
-    return f"{low:.3g} to {high:.3g}"
+    return f"{_said(low)} to {_said(high)}"
+
+
+def _said(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _by_class(values: tuple[Values, ...], labels: tuple[Labels | None, ...], classes: tuple[str, ...]) -> list[Kind]:

@@ -175,5 +175,6 @@ SLIDING: dict[str, tuple[Reference, tuple[str, ...]]] = {
     **REFERENCES,
     "copier": (partial(copier, share=0.05, noise=0.015, reach=12), ("copy rate",)),
     "collapser": (collapser, ("missing classes",)),
-    "blurrer": (blurrer, ("sharpness", "two-sample auc")),
-}
+    "blurrer": (blurrer, ("two-sample auc",)),
+    "noise": (noise, ("frechet distance", "kernel distance", "precision", "density", "two-sample auc")),
+}  # and of the blurrer and of noise "detail along" each axis, by its name

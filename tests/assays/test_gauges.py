@@ -1,0 +1,135 @@
+"""Gauges, detail along axes, copies at any shift, and the balance of what else is known, each on a case of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from karat.assays import bias
+from karat.assays.detail import detail
+from karat.assays.gauges import Gauged, findings, kolmogorov_smirnov
+from karat.assays.seen import Seen
+from karat.assays.sliding import Sliding
+
+CLASSES = ("a", "b")
+
+
+def gauged(
+    n: int, seed: int, mean: float = 0.5, spread: float = 0.1, later: float = 0.0, without: float = 0.1
+) -> Gauged:
+    """Lengths round `mean`, those of class b by `later` longer; pitches that a share `without` does not have."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(2, size=n)
+    length = mean + spread * rng.standard_normal(n) + later * labels
+    pitch = np.where(rng.random(n) < without, np.nan, 150 + 20 * rng.standard_normal(n))
+    return Gauged({"length (s)": length, "pitch (Hz)": pitch}, labels)
+
+
+def raised(made: Gauged, seed: int = 0) -> dict[str, str]:
+    found = findings(gauged(2700, 10 * seed), gauged(300, 10 * seed + 1), made, CLASSES)
+    assert [f.name for f in found] == ["length", "pitch"]
+    assert all(f.low <= f.value <= f.high for f in found)
+    return {f.name: f.says for f in found if f.raised}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_real_data_are_never_accused(seed: int) -> None:
+    assert raised(gauged(3000 if seed % 2 else 300, 1000 + seed), seed) == {}
+
+
+@pytest.mark.parametrize(
+    ("made", "name", "says"),
+    [
+        (gauged(3000, 5, mean=0.56), "length", "too high on average"),
+        (gauged(3000, 5, mean=0.44), "length", "too low on average"),
+        (gauged(3000, 5, spread=0.02), "length", "spread otherwise"),
+        (gauged(3000, 5, mean=0.475, later=0.06), "length", "class b"),
+        (gauged(3000, 5, without=0.5), "pitch", "of what was made have one, 9"),
+    ],
+)
+def test_each_fault_is_told(made: Gauged, name: str, says: str) -> None:
+    found = raised(made)
+    assert set(found) == {name} and says in found[name]
+
+
+def test_a_gauge_that_nothing_made_has_is_told() -> None:
+    bare = gauged(300, 3)
+    bare.gauges["pitch (Hz)"][:] = np.nan  # type: ignore[index]
+    assert "0 made records have one" in raised(bare)["pitch"]
+
+
+def test_a_hold_out_that_differs_of_itself_accuses_nobody() -> None:
+    train, aside = gauged(2700, 1), gauged(300, 2, mean=0.7)
+    assert not any(f.raised for f in findings(train, aside, gauged(3000, 3), CLASSES))
+    assert findings(train, aside, gauged(3000, 3, mean=0.3), CLASSES)[0].raised
+
+
+def test_the_distance_of_distributions_is_that_of_their_functions() -> None:
+    assert kolmogorov_smirnov(np.arange(4.0), np.arange(4.0)) == 0
+    assert kolmogorov_smirnov(np.array([0.0, 1.0]), np.array([1.0, 2.0, 3.0, 4.0])) == pytest.approx(0.75)
+
+
+def test_detail_is_measured_along_one_axis_where_there_is_content() -> None:
+    points = torch.full((2, 1, 8, 8), -1.0)
+    points[1, :, :, :] = 0.0
+    points[1, :, ::2, :] = 0.5  # stripes across the first axis
+    assert detail(points, 2).tolist() == pytest.approx([0.0, 1.0])
+    assert detail(points, 3).tolist() == [0.0, 0.0]
+
+
+def blobs(n: int, seed: int) -> torch.Tensor:
+    """Spectrograms of a few tones that swell and fade."""
+    rng = np.random.default_rng(seed)
+    first, last = np.mgrid[:32, :48]
+    out = np.full((n, 1, 32, 48), -1.0)
+    for points in out:
+        for _ in range(4):
+            high, at, wide, long = rng.uniform(4, 28), rng.uniform(6, 26), rng.uniform(1, 3), rng.uniform(2, 8)
+            bump = np.exp(-(((first - high) / wide) ** 2) - ((last - at) / long) ** 2)
+            points[0] = np.maximum(points[0], 1.8 * bump - 1)
+    return torch.from_numpy(out).float()
+
+
+def test_a_copy_is_found_at_any_shift_louder_or_under_noise() -> None:
+    train, fresh = blobs(200, 0), blobs(60, 1)
+    sliding = Sliding(train)
+    rng = torch.Generator().manual_seed(0)
+    copies = train[:40].roll(13, 3)
+    copies = ((copies + 1) * 0.9 - 1 + 0.05 * torch.randn(copies.shape, generator=rng)).clamp(-1, 1)
+    near, row = sliding.search(copies)
+    far, _ = sliding.search(fresh)
+    assert row.tolist() == list(range(40))
+    assert near.max() < far.min()
+
+
+def test_a_training_record_is_not_its_own_neighbour() -> None:
+    train = blobs(80, 0)
+    sliding, rows = Sliding(train), torch.arange(20)
+    ratio, row = sliding.search(train[:20], rows)
+    assert not (row == rows).any() and ratio.min() > 0.1
+    assert sliding.search(train[:20])[0].max() < 0.01
+
+
+def spoken(n: int, seed: int, shares: tuple[float, float, float]) -> tuple[Seen, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    of = rng.choice(3, n, p=shares)
+    points = torch.from_numpy(np.eye(3)[of].repeat(4, 1) + 0.2 * rng.standard_normal((n, 12))).float()
+    return Seen(points, points, None, None), np.array(["ann", "bob", "cy"])[of]
+
+
+def test_an_overdrawn_speaker_is_named_and_what_cannot_be_read_is_left_out() -> None:
+    even = (0.3, 0.4, 0.3)
+    (train, who), (unseen, aside), (made, _) = (
+        spoken(600, 0, even),
+        spoken(200, 1, even),
+        spoken(200, 2, (0.8, 0.1, 0.1)),
+    )
+    rng = np.random.default_rng(0)
+    takes = [np.array([f"{i}" for i in rng.integers(5, size=n)]) for n in (600, 200)]
+    known = {"speaker": (who, aside), "take": (takes[0], takes[1])}
+    (found,) = bias.facets(train, unseen, made, known)
+    assert found.raised and found.name == "speaker balance" and found.detail["worst"] == "ann"
+    (fair,) = bias.facets(train, unseen, spoken(200, 3, even)[0], known)
+    assert not fair.raised
+    assert bias.facets(train, unseen, made, {"speaker": (who, np.full(200, "ann"))}) == []
