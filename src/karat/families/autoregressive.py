@@ -356,7 +356,7 @@ class _Voice:
         else:
             dtype = quick(device) if n >= 64 or device.type != "cpu" else torch.float32
             self.steps = Steps(model.net.body, n, kind, dtype)
-        self.trust, self.scale = float(model.trust), float(model.net.scale)
+        self.trust, self.scale = float(model.trust), float(model.net.scale.detach())
         self.walk = self.recent = None
         tail = start[:, -model.config.context :]
         if model._counts is not None:

@@ -224,8 +224,8 @@ class Lone:
             wide *= wide
             h = h + (wide @ down) * _shrink(h) ** 2
         self.at += 1
-        out: np.ndarray = (h @ self.head) * _shrink(h)
-        return out[None]
+        said: np.ndarray = (h @ self.head) * _shrink(h)
+        return said[None]
 
     def keep(self, rows: Tensor) -> None:
         """The one goes on."""
