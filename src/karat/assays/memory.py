@@ -31,6 +31,7 @@ STAND_INS = 2000  # training records that then help to
 CROWD = 50
 MOST = 4000  # records searched for on each side; half as many where training records are many
 CERTAIN = 1e-6
+TOLD = "{:.2f} of the distance to its fifty next nearest"
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Seen, made: Seen) ->
         + ("real ones lie to any other" if helped else "unseen real ones do")
         + (": training records were copied." if raised else "; no more than chance explains.")
     )
-    detail = {"pairs": pairs, "bar": bar, "p": p, "copies": count, "n": n, "searched": n}
+    detail = {"pairs": pairs, "bar": bar, "p": p, "copies": count, "n": n, "searched": n, "told": TOLD}
     return Finding("memory", "copy rate", value, low, high, real, "lower", raised, says, detail)
 
 

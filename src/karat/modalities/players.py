@@ -51,7 +51,8 @@ def figure(sound: str, png: str, says: str) -> str:
     return (
         f'<figure style="{STYLE}"><img src="{png}" alt="Spectrogram, low tones below, time to the right" '
         'style="width:100%;height:96px;display:block">'
-        f'<audio controls preload="none" style="width:100%;height:32px" src="{sound}"></audio>'
+        f'<audio controls preload="none" aria-label="Sound: {html.escape(says)}" '
+        f'style="width:100%;height:32px" src="{sound}"></audio>'
         f"<figcaption>{html.escape(says)}</figcaption></figure>"
     )
 

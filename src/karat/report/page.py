@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import math
 import os
@@ -110,6 +111,9 @@ def write_report(
         findings=findings,
         groups=list(dict.fromkeys(f.assay for f in findings)),
         histograms=_histograms(findings),
+        gauges=_gauges(findings),
+        own_eyes=any(f.name == "frechet distance" for f in findings)
+        and str(facts.get("judge", "own")).startswith("own"),
         facts=facts,
         exhibits=exhibits,
         thing=thing,
@@ -243,6 +247,20 @@ def _histograms(findings: Sequence[Finding]) -> list[tuple[str, Markup]]:
                 if drawn not in [other for _, other in out]:  # two findings may rest on the same classes
                     title = f"{f.name.capitalize()}: {d['column']}" if "column" in d else f"Classes: {f.name}"
                     out.append((title, drawn))
+    return out
+
+
+def _gauges(findings: Sequence[Finding]) -> list[tuple[str, Markup]]:
+    """Distributions of the findings whose detail holds `edges` [k + 1] and shares `made` and `real` [k] between them."""
+    out = []
+    for f in findings:
+        d = f.detail
+        if {"edges", "made", "real"} <= set(d) and len(d["edges"]) == len(d["made"]) + 1 == len(d["real"]) + 1:
+            said = [words.number(e) for e in d["edges"]]
+            names = [f"{low} to {high}" for low, high in itertools.pairwise(said)]
+            marks = [(i / 4, said[round(i * (len(said) - 1) / 4)]) for i in range(5)]
+            title = f"{f.name.capitalize()}, {d['unit']}" if d.get("unit") else f.name.capitalize()
+            out.append((title, drawing.steps(names, marks, d["made"], d["real"])))
     return out
 
 
