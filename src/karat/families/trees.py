@@ -33,7 +33,8 @@ CROWD = 32  # rows given the same, whose candidates are pooled
 AT_ONCE = 400_000
 COMPARED = 40_000  # rows, at most, that are drawn to be compared with those learned from
 CELLS = 600_000  # of the rows that are compared: fewer rows of a wide table
-AGAIN = 6  # times, at most, that a row which is hardly a real one is drawn again
+AGAIN = 3  # times, at most, that a row which is hardly a real one is drawn again
+SPARE = 1.3  # rows drawn for each that is to replace one; every draw asks all classifiers, however few its rows
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Config:
     boost: bool = True  # False for plain trees of donors
     rounds: int = 30  # of boosting
     rate: float = 0.2
-    odds: int = 100  # rounds of the classifier by whose odds drawn rows stand or are drawn again; 0 for none
+    odds: int = 60  # rounds of the classifier by whose odds drawn rows stand or are drawn again; 0 for none
     leaves: int = 15
     gain: float = 0.5  # log-likelihood that a split of a boosted tree must gain
     signal: float = 20.0  # gain of a first split below which nothing is learned of that part
@@ -132,6 +133,13 @@ class Model(Fitted):
                 rows = rows[~self.odds.stays(self._whole(out[rows]), chance)]
                 if not len(rows):
                     break
+                if (wanted[rows] < 0).all():
+                    fresh = self._drawn(np.full((int(SPARE * len(rows)) + CROWD, len(sizes)), -1), chance)
+                    fresh = fresh[self.odds.stays(self._whole(fresh), chance)][: len(rows)]
+                    out[rows[: len(fresh)]] = fresh
+                    rows = rows[len(fresh) :]
+                    if not len(rows):
+                        break
                 out[rows] = self._drawn(wanted[rows], chance)
         return torch.from_numpy(out).to(given.device)
 
