@@ -3,7 +3,8 @@
     python benchmarks/references_texts.py --real $KARAT_DATA/text/tinyshakespeare.txt --seeds 20
 
 Each seed splits the passages anew into training passages (half), the judge's unseen ones and those that references may
-emit. With --speakers the commonest speakers are classes. The last line of the table emits the judge's own unseen passages.
+emit. With --parts the class of a passage is the part of the file it is from. The last line of the table emits the judge's
+own unseen passages.
 """
 
 from __future__ import annotations
@@ -20,37 +21,34 @@ import torch
 from karat.assays import Finding, find
 from karat.assays.references_texts import LABELLED, REFERENCES
 from karat.assays.texts import examine
-from karat.assays.writing import Writing, openings
+from karat.assays.writing import Writing
 from karat.data import load
 from karat.modalities.passages import Passages
 
 HELD_OUT = "held-out text"
 
 
-def passages(path: Path, length: int, speakers: int) -> tuple[Writing, tuple[str, ...]]:
-    """The passages of the text at `path`; the class of each is the first of the commonest speakers that is in it."""
+def passages(path: Path, length: int, parts: int) -> tuple[Writing, tuple[str, ...]]:
+    """The passages of the text at `path`; the class of each is which of so many parts of the file it is from."""
     records = load(path, options={"length": length}).contents.records
     assert isinstance(records, Passages)
     texts = tuple(t.strip("\n") for t in records.strings() if t.strip())
-    if not speakers:
+    if not parts:
         return Writing(texts), ()
-    said = [openings(t) for t in texts]
-    known = [x for x, _ in Counter(x for lines in said for x in set(lines) if x.endswith(":")).most_common(speakers)]
-    labels = [next((i for i, name in enumerate(known) if name in lines), speakers) for lines in said]
-    return Writing(texts, np.array(labels)), (*known, "nobody")
+    return Writing(texts, np.arange(len(texts)) * parts // len(texts)), tuple(f"part {i + 1}" for i in range(parts))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--real", type=Path, required=True, help="a text file")
     parser.add_argument("--length", type=int, default=400, help="characters of a passage at most")
-    parser.add_argument("--speakers", type=int, default=0, help="so many commonest speakers are classes")
+    parser.add_argument("--parts", type=int, default=0, help="so many parts of the file are classes")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--only", action="append", help="one reference; may be given again")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    whole, classes = passages(args.real, args.length, args.speakers)
+    whole, classes = passages(args.real, args.length, args.parts)
     names = args.only or [*REFERENCES, HELD_OUT]
     spoke: dict[str, Counter[str]] = {name: Counter() for name in names}
     passed: Counter[str] = Counter()
