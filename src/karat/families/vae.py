@@ -28,6 +28,7 @@ POINTS = 60_000  # encoded for the prior, at most
 LEVELS = 33  # quantiles kept of what the decoder leaves open of a number
 INTERIM = 10_000  # encoded for the prior from which the decoder is sharpened
 PENALTY = 16  # critic turns between two penalties of its slope
+SEEN = 8  # times that each training point is encoded for the prior, at most, each time drawn anew from its posterior
 DISTINCT = 32  # training points behind each component of the mixture, at least
 
 
@@ -209,7 +210,9 @@ class Model(Learned):
     def settle(self, batch: Batches, seconds: float | None, points: int) -> None:
         self._fast = None
         began = time.thread_time()
-        most = min(points, POINTS if seconds is None else int(min(POINTS, max(1_000, 5_000 * seconds))))
+        most = min(points, POINTS, SEEN * batch.rows)
+        if seconds is not None:
+            most = min(most, int(max(1_000, 5_000 * seconds)))
         mean, deviation, y = self.posterior(batch, most)
         rng = torch.Generator(mean.device).manual_seed(1)
         z = mean + deviation * torch.randn(mean.shape, generator=rng, device=mean.device)
@@ -217,11 +220,11 @@ class Model(Learned):
         self.fit_prior(z, y, left, batch.rows)
         if self.critic is not None:  # what is made comes from the prior, and so must the statistics
             self._eyes = self._made = None
-            size = len(batch(0)[0])
+            size = min(128, len(batch(0)[0]))
             nets.refresh_norms(
                 self.autoencoder["decoder"],
                 lambda _: _drop(self.autoencoder["decoder"](self._with(*self.draw(size, None, rng)))),
-                20,
+                4 if seconds is not None and seconds < 0.5 else 30,  # a preview has less time
             )
 
     def posterior(self, batch: Batches, most: int) -> tuple[Tensor, Tensor, Tensor | None]:
