@@ -75,14 +75,14 @@ def _audio(folder: Path) -> Sample:
     for note, pitch in NOTES.items():
         for voice in VOICES:
             for take in range(TAKES):
-                samples = render(voice, pitch * 2 ** rng.normal(0, 0.01), rng)
+                samples = render(voice, pitch * 2 ** rng.normal(0, 0.02), rng)
                 with wave.open(str(goal / f"{note}_{voice}_{take}.wav"), "wb") as file:
                     file.setnchannels(1)
                     file.setsampwidth(2)
                     file.setframerate(RATE)
                     file.writeframes(np.rint(samples * 32767).astype("<i2").tobytes())
     return Sample(
-        goal, "own: rendered by this program", {"labels": "{label}_{voice}_{n}"}, seconds=40.0, number=36, judged=720
+        goal, "owned", {"labels": "{label}_{voice}_{n}"}, seconds=40.0, number=36, judged=720
     )
 
 
@@ -102,6 +102,7 @@ def render(voice: str, pitch: float, rng: np.random.Generator) -> np.ndarray:
     sound = np.zeros(n)
     for (ratio, strength), envelope in zip(partials, fade, strict=True):
         if ratio * pitch < RATE / 2:
+            strength = strength * rng.uniform(0.4, 1.6)
             sound += strength * envelope * np.sin(2 * np.pi * ratio * pitch * t + rng.uniform(0, 2 * np.pi))
     sound *= np.minimum(1, np.arange(n)[::-1] / (0.05 * RATE))  # no click at the end
     sound += 0.002 * rng.standard_normal(n)

@@ -388,20 +388,20 @@ def demo(
 
     if out is None:
         out = Path("runs/demo" if on == "pictures" else f"runs/demo-{on}")
-    if (out / "prices.toml").is_file() and Run.is_run(out):
+    prices = out / "prices.toml"
+    if prices.is_file() and prices.read_text(encoding="utf-8").startswith(DEMO_PRICES.partition(".")[0]):
         shutil.rmtree(out)
     elif out.exists() and any(out.iterdir()):
         raise RunError(f"{out} holds something that is no former demo; choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
     sample = demos.prepare(on, out)
+    prices.write_text(DEMO_PRICES.format(rights=sample.rights), encoding="utf-8")
     console = _console()
     console.rule("look")
     labels = sample.options.get("labels")
     settings = [f"data.{key}={value}" for key, value in sample.options.items() if key != "labels"]
     look(sample.data, probe=False, threads=threads, labels=labels, set=settings)
     console.rule("train")
-    prices = out / "prices.toml"
-    prices.write_text(DEMO_PRICES.format(rights=sample.rights), encoding="utf-8")
     budget = sample.seconds if seconds is None else seconds
     run = train(sample.data, minutes=budget / 60, seed=seed, out=out, threads=threads, labels=labels, set=settings)
     console.rule("make")

@@ -1,0 +1,46 @@
+"""The demo of every kind of content runs from look to report, and clears away only what a demo left."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import karat
+from karat import demos
+from karat.errors import RunError
+
+
+@pytest.mark.parametrize("on", ["table", "text", "audio"])
+def test_a_demo_ends_with_a_report_and_labelled_content(tmp_path: Path, on: demos.Kind) -> None:
+    out = tmp_path / "demo"
+    found = karat.demo(on=on, seconds=4, out=out)
+    assert found.report is not None and found.report.is_file() and found.findings
+    told = json.loads(found.report.with_suffix(".json").read_text(encoding="utf-8"))
+    assert told["verdict"]["word"] in ("gold", "bubble", "unproven")
+    made = out / demos.prepare(on, out).file
+    label = made / "label.json" if made.is_dir() else made.with_name(f"{made.name}.label.json")
+    assert label.is_file() and (made.is_dir() or made.stat().st_size > 1000)
+
+
+def test_a_demo_takes_the_place_of_a_demo_and_of_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "letter.txt").write_text("dear")
+    with pytest.raises(RunError, match="no former demo"):
+        karat.demo(on="table", out=folder)
+    assert (folder / "letter.txt").read_text() == "dear"
+
+
+@pytest.mark.parametrize("voice", demos.VOICES)
+def test_a_note_has_the_pitch_that_it_is_called_by(voice: str) -> None:
+    rng = np.random.default_rng(0)
+    for pitch in demos.NOTES.values():
+        sound = demos.render(voice, pitch, rng)[: demos.RATE // 2]
+        power = np.abs(np.fft.rfft(sound * np.hanning(len(sound)), 16 * len(sound))) ** 2
+        frequency = np.fft.rfftfreq(16 * len(sound), 1 / demos.RATE)
+        near = power[np.abs(frequency - pitch) < 12].sum()
+        assert near > 0.15 * power.sum()
+        assert frequency[power.argmax()] > pitch - 12 and np.abs(sound).max() <= 1
