@@ -97,7 +97,7 @@ def _around(before: str, run: str, after: str) -> Markup:
 
 
 def _run(r: Mapping[str, Any], over: float) -> Marked:
-    more = ": longer than chance gives" if r["length"] > over else ""
+    more = ", more than one unseen passage in 1,000 shares" if r["length"] > over else ""
     says = f"{r['length']} characters of made passage {r['made'] + 1}, from training passage {r['train'] + 1}{more}"
     made = _around(r["before"], r["run"], r["after"])
     return Marked(says, made, _around(r["train before"], r["run"], r["train after"]))
