@@ -16,7 +16,7 @@ $(BIN)/.installed-dev: pyproject.toml
 	touch $@ $(BIN)/.installed
 
 demo: $(BIN)/.installed
-	$(BIN)/karat demo
+	$(BIN)/karat demo $(if $(ON),--on $(ON))
 
 test: $(BIN)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
