@@ -186,6 +186,8 @@ def test_what_rows_kept_aside_do_not_bear_out_is_not_trusted() -> None:
         for p in model.net.body.parameters():
             p.add_(2 * torch.randn(p.shape, generator=torch.Generator().manual_seed(0)))
     model.settle(batches, None, 100)
+    assert float(model.trust) == 1.0, "it saw its data less than once"
+    model.settle(batches, None, 1000)
     assert float(model.trust) == 0.0
 
 

@@ -33,6 +33,7 @@ from karat.space import Space
 from karat.worth.ledger import Entry, Ledger
 
 PICTURES = 64
+PICTURED = 0.05  # share of the time at most that goes into pictures on the way, where one takes over a second
 FITTED_MOST = 1_000_000  # rows that a family without gradients is handed
 
 
@@ -221,7 +222,7 @@ def drive(
     next_record, next_picture, saved = state_fraction(history), 0.1, time.monotonic()
     while next_picture <= next_record:
         next_picture += 0.1
-    shown = time.monotonic()
+    shown, afforded = time.monotonic(), 0.0
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn(),
         TextColumn("{task.fields[rate]}  {task.fields[losses]}"), console=console, transient=True,
@@ -249,8 +250,12 @@ def drive(
             if p.fraction >= next_picture and p.fraction < 1.0:
                 tenth = min(9, int(p.fraction * 10 + 1e-9))
                 next_picture = (tenth + 1) / 10
-                quick = training.preview(model, batch, state, 0.3 if budget is None else min(0.45, 0.002 * budget))
-                picture(run, data, quick, tenth * 10)
+                if p.seconds >= afforded:
+                    began = plan.now()
+                    quick = training.preview(model, batch, state, 0.3 if budget is None else min(0.45, 0.002 * budget))
+                    picture(run, data, quick, tenth * 10)
+                    took = plan.now() - began
+                    afforded = p.seconds + (took / PICTURED if took > 1 else 0)
                 if not console.is_terminal:
                     console.print(
                         f"{tenth * 10}%  step {p.step:,}  {p.samples / p.seconds:,.0f} samples/s  {_losses(p)}"
@@ -264,7 +269,7 @@ def drive(
                     f"stopped at {p.fraction:.0%} (step {p.step:,}); all is saved. Continue with `karat train {run.path}`.",
                     code,
                 )
-    weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    weights = {k: v.detach().cpu().contiguous() for k, v in model.weights().items()}
     run.save_model(safetensors.torch.save(weights))
     run.put("doctor.json", [n.to_dict() for n in notices.values()])
     picture(run, data, model, 100)

@@ -27,6 +27,7 @@ from karat.space import BEGIN, END, MORE, NOTHING, Batch, Space, Tokens
 COUNTED = 4_000_000  # codes at most that the prior counts
 NARROW = 512  # codes at most of which the net is told all the prior's odds
 ASIDE = 32  # rows at most that are kept aside, 1 in 16
+ONCE = 1.5  # passes over the data, up to which nothing can be learned by heart
 AT_ONCE = 256  # sequences drawn together
 WEIGHED = 4096  # codes weighed together
 
@@ -92,6 +93,7 @@ class Model(Learned):
     """Player "net"."""
 
     spaces: ClassVar[tuple[type, ...]] = (Tokens,)
+    settling: ClassVar[float] = 0.01
 
     def __init__(self, space: Space, classes: int, config: Config = Config()) -> None:  # noqa: B008 (frozen)
         super().__init__()
@@ -177,7 +179,8 @@ class Model(Learned):
         seen = {"surprise": mean.detach()}
         if self._aside is not None:
             self._look_aside(len(x))
-            seen["unseen"] = self.least.clone()
+            if int(self.least_at):
+                seen["unseen"] = self.least.clone()
         return mean, seen
 
     def _fold(self, x: Tensor) -> Tensor | None:
@@ -229,7 +232,7 @@ class Model(Learned):
         """From the second pass over the data on, now and then: whether what is learned still holds of rows not learned from."""
         assert self._aside is not None
         turn, passed = int(self.turn), int(self.turn) * rows / self._rows
-        if passed < 1.5 or turn % max(1, 20 * len(self._aside) // rows) != 0:
+        if passed < ONCE or turn % max(1, 20 * len(self._aside) // rows) != 0:
             return
         unseen = self._unseen()
         if unseen < self.least:
@@ -238,9 +241,12 @@ class Model(Learned):
 
     @torch.no_grad()
     def settle(self, batch: Batches, seconds: float | None, points: int) -> None:
-        """Trusts the net as far as rows kept aside bear it out; the counts alone are the least that is had."""
+        """Trusts the net as far as rows kept aside bear it out; the counts alone are the least that is had.
+
+        Not where it saw its data but once: then what it says of them is as good for others.
+        """
         self.eval()
-        if self._aside is None or self._counts is None:
+        if self._aside is None or self._counts is None or points < ONCE * self._rows:
             return
         best = torch.tensor(torch.inf)
         for trust in (1.0, 0.75, 0.5, 0.25, 0.0):
