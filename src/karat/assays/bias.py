@@ -21,12 +21,19 @@ FEWEST_OF_EACH = 10  # training records
 
 
 def findings(unseen: Seen, made: Seen, classes: tuple[str, ...]) -> list[Finding]:
-    """Class balance: half the sum of the differences in share, as the judge reads both sets; absent without classes."""
+    """Class balance: half the sum of the differences in share, as the judge reads both sets; none without classes.
+
+    Where labels were given, theirs, if they are further apart.
+    """
     if made.read is None or unseen.read is None:
         return []
+    sides = [(made.read.argmax(1), unseen.read.argmax(1))]
+    if made.labels is not None and unseen.labels is not None:  # reading blurs the shares: what was asked for counts too
+        sides.append((made.labels, unseen.labels))
     k = len(classes)
-    a, b = (torch.bincount(s.read.argmax(1), minlength=k).double() for s in (made, unseen) if s.read is not None)
-    return [_balance("class balance", "Class", "class", classes, a, b)]
+    counts = [[torch.bincount(x, minlength=k).double() for x in pair] for pair in sides]
+    found = [_balance("class balance", "Class", "class", classes, *pair) for pair in counts]
+    return [max(found, key=lambda f: (f.raised, abs(f.detail["z"])))]
 
 
 def facets(

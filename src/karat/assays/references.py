@@ -175,6 +175,7 @@ SLIDING: dict[str, tuple[Reference, tuple[str, ...]]] = {
     **REFERENCES,
     "copier": (partial(copier, share=0.05, noise=0.015, reach=12), ("copy rate",)),
     "collapser": (collapser, ("missing classes",)),
+    "skewer": (partial(skewer, times=4.0), ("class balance",)),
     "blurrer": (blurrer, ("two-sample auc",)),
     "noise": (noise, ("frechet distance", "kernel distance", "precision", "density", "two-sample auc")),
 }  # and of the blurrer and of noise "detail along" each axis, by its name
