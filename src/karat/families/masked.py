@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from karat import nets
 from karat.families.generator import Batches, Learned, Player
 from karat.nets.bothways import BothWays
-from karat.space import BEGIN, NOTHING, Batch, Space, Tokens
+from karat.space import BEGIN, END, NOTHING, Batch, Space, Tokens
 
 AT_ONCE = 32  # sequences drawn together
 BESIDE = (-2, -1, 1, 2)  # places whose codes are counted
@@ -173,5 +173,7 @@ class Model(Learned):
             share = (odds[now] / self.config.temperature).softmax(1).cumsum(1)
             level = chance[now][:, None] * share[:, -1:] * (1 - 1e-6)
             x[now] = torch.searchsorted(share, level, right=True)[:, 0]
-        kept = self.space.tidy(x)
+        first = (x == NOTHING).int().argmax(1, keepdim=True)  # what ends without saying so says so
+        ends = x.gather(1, first) == NOTHING
+        kept = self.space.tidy(x.scatter(1, first, torch.where(ends, END, x.gather(1, first))))
         return torch.where(given >= 0, given, kept)
