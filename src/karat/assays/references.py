@@ -58,13 +58,13 @@ def copier(
 ) -> Made:
     """Unseen real data, but a `share` are training items moved by a step and with `noise` (of the range) added.
 
-    reach: the most steps that they are moved along the last axis.
+    reach: the most steps that they are moved along the last axis; more than one, only forwards, where there is room.
     """
     points, made_labels = _fresh(unseen, labels, n, rng)
     count = max(1, round(share * len(points)))
     copies, copied = _take(train, train_labels, rng.permutation(len(train))[:count])
     axes = tuple(range(2, points.ndim))
-    steps = [range(-1, 2)] * (len(axes) - 1) + [range(-reach, reach + 1)] * min(1, len(axes))
+    steps = [range(-1, 2)] * (len(axes) - 1) + [range(-1 if reach == 1 else 0, reach + 1)] * min(1, len(axes))
     moves = [move for move in itertools.product(*steps) if any(move)] or [()]
     for i in range(len(copies)):
         move = moves[int(rng.integers(len(moves)))]
@@ -173,7 +173,7 @@ REFERENCES: dict[str, tuple[Reference, tuple[str, ...]]] = {
 # for content whose axes have names and which may begin anywhere along the last of them: a spectrogram
 SLIDING: dict[str, tuple[Reference, tuple[str, ...]]] = {
     **REFERENCES,
-    "copier": (partial(copier, share=0.05, noise=0.015, reach=12), ("copy rate",)),
+    "copier": (partial(copier, share=0.1, noise=0.015, reach=12), ("copy rate",)),
     "collapser": (collapser, ("missing classes",)),
     "skewer": (partial(skewer, times=4.0), ("class balance",)),
     "blurrer": (blurrer, ("two-sample auc",)),
