@@ -155,6 +155,10 @@ class Model(Learned):
         n, length = given.shape
         x = given.clone()
         x[:, 0] = torch.where(x[:, 0] < 0, BEGIN, x[:, 0])
+        said = given >= END  # tokens and ends that are given: nothing ends before them, nothing follows an end
+        goes_on = said.flip(1).cumsum(1).flip(1) - said.long() > 0
+        ended = (given == END).cumsum(1) - (given == END).long() > 0
+        x = torch.where(ended & (x < 0), NOTHING, x)
         wanted = x < 0
         x[wanted] = self.hidden
         # when each place is drawn; given ones never
@@ -170,10 +174,14 @@ class Model(Learned):
             with torch.autocast(rng.device.type, fast, enabled=fast != torch.float32):
                 odds = self._odds(x, kind)
             odds[..., BEGIN : BEGIN + 2] = -torch.inf  # what begins a sequence stands nowhere else
+            odds[..., [NOTHING, END]] = odds[..., [NOTHING, END]].masked_fill(goes_on[..., None], -torch.inf)
             share = (odds[now] / self.config.temperature).softmax(1).cumsum(1)
             level = chance[now][:, None] * share[:, -1:] * (1 - 1e-6)
             x[now] = torch.searchsorted(share, level, right=True)[:, 0]
-        first = (x == NOTHING).int().argmax(1, keepdim=True)  # what ends without saying so says so
-        ends = x.gather(1, first) == NOTHING
-        kept = self.space.tidy(x.scatter(1, first, torch.where(ends, END, x.gather(1, first))))
+        # what ends without saying so says so
+        first = (x == NOTHING).int().argmax(1, keepdim=True)
+        first = first - (given.gather(1, first) == NOTHING).long()
+        before = ((x == END) & (torch.arange(length, device=x.device) < first + 1)).any(1, keepdim=True)
+        silent = (x == NOTHING).any(1, keepdim=True) & ~before & (given.gather(1, first) < 0)
+        kept = self.space.tidy(x.scatter(1, first, torch.where(silent, END, x.gather(1, first))))
         return torch.where(given >= 0, given, kept)
