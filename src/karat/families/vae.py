@@ -29,7 +29,7 @@ LEVELS = 33  # quantiles kept of what the decoder leaves open of a number
 INTERIM = 10_000  # encoded for the prior from which the decoder is sharpened
 PENALTY = 16  # critic turns between two penalties of its slope
 SEEN = 8  # times that each training point is encoded for the prior, at most, each time drawn anew from its posterior
-DISTINCT = 32  # training points behind each component of the mixture, at least
+DISTINCT = 16  # training points behind each component of the mixture, at least
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class Config:
     critic_lr: float = 2e-3
     sharpen_lr: float = 1e-3
     gamma: float = 0.2  # weight of the critic's slope at real points
+    augment: float = 0.25  # of all that the critic sees: shifts, without which its strides leave their pattern behind
     anchor: float = 1.0  # weight of what ties the averages of blocks to the points that were encoded
     block: int = 4  # cells along each axis of a block
 
@@ -171,7 +172,7 @@ class Model(Learned):
         penal = int(torch.randint(PENALTY, (1,), generator=rng, device=x.device)) == 0
         if penal:
             x = x.detach().requires_grad_(True)
-        true, fake = self._judge(x, y), self._judge(made.detach(), y)
+        true, fake = self._judge(x, y, rng), self._judge(made.detach(), y, rng)
         self._made = made
         value = _both(F.softplus(-true)) + _both(F.softplus(fake))
         seen = {
@@ -183,16 +184,16 @@ class Model(Learned):
             value = value + self.config.gamma * PENALTY * slope.float().square().flatten(1).sum(1).mean() / 2
         return value, seen
 
-    def _judge(self, x: Tensor, y: Tensor | None) -> Tensor:
+    def _judge(self, x: Tensor, y: Tensor | None, rng: torch.Generator) -> Tensor:
         """Scores [n, patches + 1]: how real `x` looks there and as a whole, and how much it is of its class."""
         assert self.critic is not None
-        scores: Tensor = self.critic(x).float()
+        scores: Tensor = self.critic(nets.augment(x, self.space, self.config.augment, rng)).float()
         return scores[:, 0] if y is None else scores[:, 0] + scores[torch.arange(len(y), device=x.device), 1 + y]
 
     def _sharpen(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         assert self._made is not None, "the decoder plays after the critic"
         made, self._made = self._made, None
-        value = _both(F.softplus(-self._judge(made, batch.y if self.classes else None)))
+        value = _both(F.softplus(-self._judge(made, batch.y if self.classes else None, batch.rng)))
         half = len(made) // 2
         error = (self._coarse(made[:half]) - self._coarse(batch.x[:half])).square().mean()
         spread = made.detach().flatten(1).std(0).mean() / batch.x.flatten(1).std(0).mean().clamp_min(1e-6)
