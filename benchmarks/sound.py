@@ -63,8 +63,8 @@ def read(path: Path) -> Tensor:
 
 def filters() -> Tensor:
     """[MELS, WINDOW // 2 + 1]: HTK triangles from 20 to 4000 Hz, rows summing to 1."""
-    top = 2595 * np.log10(1 + np.array([20.0, 4000.0]) / 700)
-    edges = 700 * (10 ** (np.linspace(*top, MELS + 2) / 2595) - 1)
+    low, high = (2595 * np.log10(1 + hertz / 700) for hertz in (20.0, 4000.0))
+    edges = 700 * (10 ** (np.linspace(low, high, MELS + 2) / 2595) - 1)
     hertz = np.linspace(0, RATE / 2, WINDOW // 2 + 1)
     up = (hertz[None] - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     down = (edges[2:, None] - hertz[None]) / (edges[2:] - edges[1:-1])[:, None]
@@ -127,7 +127,8 @@ def learn(x: Tensor, y: Tensor, steps: int, seed: int) -> Classifier:
     """A classifier of `x` [n, 64, 64] with digits `y` [n]."""
     torch.manual_seed(seed)
     rng = torch.Generator().manual_seed(seed)
-    net = Classifier().to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    net = Classifier().train()
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
     for _ in range(steps):
@@ -139,7 +140,8 @@ def learn(x: Tensor, y: Tensor, steps: int, seed: int) -> Classifier:
         loss.backward()
         optimiser.step()
         schedule.step()
-    return net.eval()
+    net.eval()
+    return net
 
 
 @torch.no_grad()
@@ -208,14 +210,14 @@ class Judge:
             np.savez(shelf, x=x, names=np.array([p.stem for p in paths]))
         kept = np.load(shelf)
         parts = [str(name).split("_") for name in kept["names"]]
-        x, y = torch.from_numpy(kept["x"]), torch.tensor([int(p[0]) for p in parts])
+        every, y = torch.from_numpy(kept["x"]), torch.tensor([int(p[0]) for p in parts])
         index = torch.tensor([int(p[2]) for p in parts])
         if speaker is None:
             unseen, known = (index >= low) & (index < high), index >= high
         else:
             unseen = torch.tensor([p[1] == speaker for p in parts])
             known = ~unseen
-        self.x, self.y, self.train_x, self.train_y = x[unseen], y[unseen], x[known], y[known]
+        self.x, self.y, self.train_x, self.train_y = every[unseen], y[unseen], every[known], y[known]
         weights = cache / f"classifier-{test.replace(':', '-')}-{speaker}.pt"
         self.net = Classifier().eval()
         if weights.is_file():
