@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
-from small import learn, serving
+from safetensors.torch import load_file, save_file
+from small import assert_inside, learn, points, serving
 from torch import nn
 
-from karat import nets
+from karat import nets, runner
+from karat import recipe as recipes
+from karat.errors import FitError
 from karat.families import gan, vae
 from karat.nets.line import LineDecoder, LineEncoder
+from karat.nets.spectral import SpectralCritic, SpectralDecoder, decibels
 from karat.space import Grid
 
-LENGTHS = [1, 3, 16, 100, 513, 8064]
+LENGTHS = [1, 3, 16, 100, 513, 4096, 8192, 22_051]
 
 
 @pytest.mark.parametrize("length", LENGTHS)
@@ -20,6 +26,8 @@ def test_every_length_goes_in_and_comes_out(length: int) -> None:
     space, x = Grid(2, (length,)), torch.randn(4, 2, length)
     assert nets.encoder(space, 5, width=4, hidden=8)(x).shape == (4, 5)
     assert nets.critic(space, 3, width=4)(x).shape == (4, 3)
+    scores = nets.patch_critic(space, 3, width=4)(x)
+    assert scores.shape[:2] == (4, 3) and scores.shape[2] > 1
     z = torch.randn(4, 6)
     assert nets.decoder(space, 6, width=4, hidden=8)(z).shape == x.shape
     assert nets.generator(space, 6, width=4)(z).shape == x.shape
@@ -32,9 +40,69 @@ def test_lines_are_drawn_by_convolutions_and_not_by_a_flat_net() -> None:
     assert isinstance(nets.generator(Grid(1, (64,)), 2, width=4), LineDecoder)
 
 
+def test_long_lines_are_judged_and_generated_by_their_spectra() -> None:
+    assert isinstance(nets.critic(Grid(1, (8192,)), 2, width=4), SpectralCritic)
+    assert isinstance(nets.generator(Grid(1, (8192,)), 2, width=4), SpectralDecoder)
+
+
+def test_levels_are_seen_at_the_right_frequency_and_a_phase_is_not() -> None:
+    x = torch.sin(2 * torch.pi * 20 / 512 * torch.arange(4096) + torch.tensor([[[0.0]], [[1.3]]]))
+    seen = decibels(x, 512, 128)
+    assert seen.shape == (2, 1, 256, 32) and (seen[:, 0, :, 4:-4].argmax(1) == 19).all()
+    assert float((seen[0, 0, 19, 4:-4] - seen[1, 0, 19, 4:-4]).abs().max()) < 1e-3
+    assert float(decibels(torch.zeros(1, 1, 512), 128, 64).max()) > -1.01, "silence is finite"
+
+
+def test_a_tone_of_one_direction_goes_on_from_frame_to_frame() -> None:
+    """The same level and direction everywhere in one row is a sine without seams."""
+    made = SpectralDecoder(1, 4096, 2, 4)
+
+    class Tone(nn.Module):
+        def forward(self, z: torch.Tensor) -> torch.Tensor:
+            out = torch.full((len(z), 4 * made.fine, 64, made.frames), -99.0)
+            out[:, 0, 10], out[:, made.fine] = 1.0, 1.0
+            out[:, 2 * made.fine] = 0.0
+            return out
+
+    made.net = Tone()  # type: ignore[assignment]
+    wave = made(torch.zeros(1, 2))[0, 0, 128:-128]
+    period = 2 * made.hop / (10 * made.fine + 1)
+    t = torch.arange(len(wave)) * (2 * torch.pi / period)
+    basis = torch.stack([t.sin(), t.cos()], 1)
+    left = wave - basis @ torch.linalg.lstsq(basis, wave[:, None]).solution[:, 0]
+    assert float(wave.std()) > 0 and float(left.std() / wave.std()) < 1e-3
+
+
+@pytest.mark.parametrize("name", [n for n in recipes.names() if recipes.load(n).family in ("vae", "gan", "diffusion")])
+def test_every_recipe_of_grids_learns_lines_keeps_them_and_makes_more(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vae, "POINTS", 64)  # one pass over what there is
+    space = Grid(1, (4096,))
+    least = {"gan": ["width=4", "critic_width=4"], "vae": ["width=4", "components=6", "iterations=2"], "diffusion": []}
+    chosen = recipes.load(name, spaces=(space,))
+    if "net" in chosen.model and chosen.model["net"] not in nets.architectures(space):
+        with pytest.raises(FitError, match="cannot live"):
+            runner.build(chosen, space, 3, 0)
+        return
+    chosen = recipes.load(name, [f"model.{s}" for s in least[chosen.family]], spaces=(space,))
+    made = runner.build(chosen, space, 3, 0)
+    x, y = points(space, 32)
+    learn(made, serving(x, y, 4), 3, size=4)
+    path = tmp_path / "w.safetensors"
+    save_file(made.weights(), path)
+    again = runner.build(chosen, space, 3, 1)
+    again.put(load_file(path))
+    again.eval()
+    one, two = (m.sample(5, None, torch.Generator().manual_seed(0)) for m in (made, again))
+    assert_inside(space, one)
+    assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("length", [100, 4096])
 @pytest.mark.parametrize("role", ["encoder", "decoder", "generator"])
-def test_folding_the_norms_of_a_line_changes_nothing(role: str) -> None:
-    space = Grid(2, (100,))
+def test_folding_the_norms_of_a_line_changes_nothing(role: str, length: int) -> None:
+    space = Grid(2, (length,))
     torch.manual_seed(0)
     made = {
         "encoder": lambda: nets.encoder(space, 5, width=4, hidden=8),

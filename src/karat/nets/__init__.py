@@ -12,9 +12,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from karat.errors import FitError
 from karat.nets.article import ArticleDiscriminator, ArticleGenerator
 from karat.nets.conv import ConvDecoder, ConvEncoder, PatchCritic, brighten, cut, translate
-from karat.nets.line import LineDecoder, LineDenoiser, LineEncoder
+from karat.nets.line import LineDecoder, LineDenoiser, LineEncoder, LinePatchCritic
 from karat.nets.mixture import Cells, Mixture
 from karat.nets.mlp import Flat, ResidualMLP, stack
+from karat.nets.spectral import SHORTEST, SpectralCritic, SpectralDecoder
 from karat.nets.unet import UNet
 from karat.space import Grid, Space
 
@@ -68,7 +69,8 @@ def decoder(space: Space, latent: int, *, width: int, hidden: int, net: str = "a
     if name == "mlp":
         return Flat((latent,), space.shape, (hidden, 2 * hidden), norm=True)
     if len(size) == 1:
-        return LineDecoder(channels, size[0], latent, width, hidden)
+        line = SpectralDecoder if size[0] >= SHORTEST else LineDecoder
+        return line(channels, size[0], latent, width, hidden)
     return ConvDecoder(channels, size, latent, width, hidden, shuffle=True)
 
 
@@ -80,7 +82,9 @@ def generator(space: Space, latent: int, *, width: int, net: str = "auto") -> nn
     if name == "article":
         return ArticleGenerator(channels, size, latent, width)
     made: nn.Module
-    if len(size) == 1:
+    if len(size) == 1 and size[0] >= SHORTEST:
+        made = SpectralDecoder(channels, size[0], latent, width, activation=nn.ReLU)
+    elif len(size) == 1:
         made = LineDecoder(channels, size[0], latent, width, activation=nn.ReLU)
     else:
         made = ConvDecoder(channels, size, latent, width, activation=nn.ReLU)
@@ -97,7 +101,9 @@ def critic(space: Space, out: int, *, width: int, dropout: float = 0.0, net: str
     if name == "article":
         return ArticleDiscriminator(channels, size, out, width, dropout)
     made: nn.Module
-    if len(size) == 1:
+    if len(size) == 1 and size[0] >= SHORTEST:
+        made = SpectralCritic(channels, size[0], out, width)
+    elif len(size) == 1:
         made = LineEncoder(channels, size[0], out, width, norm=False, spread=True)
     else:
         made = ConvEncoder(channels, size, out, width, norm=False, spread=True, deep=1 if min(size) >= 12 else 0)
@@ -110,6 +116,10 @@ def patch_critic(space: Space, out: int, *, width: int, net: str = "auto") -> nn
     name, channels, size = _pick(space, net)
     if name == "mlp":  # which knows no neighbours
         return nn.Sequential(critic(space, out, width=width, net=net), nn.Unflatten(1, (out, 1)))
+    if len(size) == 1 and size[0] >= SHORTEST:
+        return SpectralCritic(channels, size[0], out, width, patches=True)
+    if len(size) == 1:
+        return LinePatchCritic(channels, size[0], out, width)
     return PatchCritic(channels, size, out, width)
 
 

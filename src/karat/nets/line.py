@@ -82,6 +82,31 @@ class LineSpread(MinibatchSpread):
         return super().forward(x[..., None])[..., 0]
 
 
+class LinePatchCritic(nn.Module):
+    """[n, channels, length] -> scores [n, out, patches + 1]: of overlapping patches, then of the whole; not normalised."""
+
+    def __init__(self, channels: int, length: int, out: int, width: int) -> None:
+        super().__init__()
+        self.pad = -length % grain(length)
+        layers: list[nn.Module] = []
+        c, wide = channels, width
+        for i in range(max(1, levels(length))):
+            stride = patch(length) if i == 0 else INNER
+            kernel = 3 * stride if stride > 1 else 3
+            layers += [nn.Conv1d(c, wide, kernel, stride, (kernel - stride) // 2), nn.LeakyReLU(0.2)]
+            c, wide = wide, 2 * wide
+        self.body = nn.Sequential(*layers)
+        self.patches = nn.Conv1d(c, out, 3, 1, 1)
+        places = self.body(torch.zeros(1, channels, length + self.pad)).shape[2]
+        self.whole = nn.Sequential(
+            nn.Conv1d(c, c, 3, 2, 1), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(c * ((places + 1) // 2), out)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.body(F.pad(x, (0, self.pad)))
+        return torch.cat([self.patches(h), self.whole(h)[:, :, None]], 2)
+
+
 class LineDecoder(nn.Module):
     """[n, latent] -> raw [n, channels, length]: transposed convolutions, the last one laying down whole patches.
 
