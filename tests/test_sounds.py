@@ -119,6 +119,16 @@ def test_wave_and_mel_are_both_offered_and_the_form_says_which_comes_first(tmp_p
     assert np.isfinite(wild).all() and float(np.abs(wild).max()) <= 1
 
 
+def test_a_wave_that_a_model_leaves_soft_noise_behind_ends_in_silence(tmp_path: Path) -> None:
+    save_tones(tmp_path)
+    wave = load(tmp_path, options={"form": "wave"})
+    points = wave.points("train")[:4]
+    end = points.shape[2] * 5 // 8
+    points[..., end:] = 1e-5 * torch.randn(points[..., end:].shape, generator=torch.Generator().manual_seed(0))
+    made = wave.codec.decode(points)
+    assert made[:, : end // 2].any((1, 2)).all() and not made[:, end + 4 * 128 :].any()
+
+
 def test_a_codec_is_saved_and_restored(tmp_path: Path) -> None:
     save_tones(tmp_path)
     data = load(tmp_path)

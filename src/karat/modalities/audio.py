@@ -144,12 +144,13 @@ class Sounds(Codec):
         return (waves / self.peak).clamp_(-1, 1)
 
     def decode(self, points: Tensor, space: Space | None = None, rng: np.random.Generator | None = None) -> np.ndarray:
-        """Waves of any points, at the depth of a written file; one that would go beyond full scale is turned down."""
+        """Waves of any points, at the depth of a written file, silent where they do not sound; one that would go beyond full
+        scale is turned down."""
         if self._melodic(space):
             waves = self.mel.waves(points)
         else:
             x = points.detach().to("cpu", torch.float32).nan_to_num(0.0, 1.0, -1.0)
-            waves = x / x.abs().amax((1, 2), keepdim=True).clamp_min(1.0) * self.peak
+            waves = self.mel.trimmed(x / x.abs().amax((1, 2), keepdim=True).clamp_min(1.0) * self.peak)
         full = 1 << (self.bits - 1)
         waves = (waves * full).round_().clamp_(-full, full - 1).div_(full)
         return np.ascontiguousarray(waves.transpose(1, 2).numpy())
@@ -218,7 +219,9 @@ class Sounds(Codec):
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
-        return cls(int(state["channels"]), Mel(**state["mel"]), int(state["bits"]), state["first"], float(state["peak"]))
+        return cls(
+            int(state["channels"]), Mel(**state["mel"]), int(state["bits"]), state["first"], float(state["peak"])
+        )
 
     def _melodic(self, space: Space | None) -> bool:
         """Whether `space` is the log-mel one."""

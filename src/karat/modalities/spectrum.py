@@ -119,6 +119,13 @@ class Mel:
             out[start : start + at_once] = self._sounded(x[start : start + at_once], rounds)
         return out
 
+    def trimmed(self, waves: Tensor) -> Tensor:
+        """`waves` [n, channels, samples] with zeros from a hop behind, and to a hop before, what `waves` would let sound."""
+        begin, end = self._extent(self.points(waves))
+        some = end > begin
+        end = torch.where(end < self.samples, end + self.hop, end) * some
+        return waves * self._fades((begin - self.hop).clamp_min(0), end)[:, None]
+
     def _levels(self, waves: Tensor) -> Tensor:
         """dB [n, channels, mels, frames]."""
         magnitude = self._spectrum(waves).abs() @ _bank(self.rate, self.window, self.mels).T
