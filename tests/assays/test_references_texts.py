@@ -133,4 +133,6 @@ def test_copied_runs_are_shown_where_they_stand(plays: Writing) -> None:
     found = find(echo.findings(train, unseen, made, 0), "verbatim run")
     assert found.raised and found.value >= 280
     best = found.detail["runs"][0]
-    assert best["train"] == long and best["made"] < 20 and train.texts[long][best["there"] :].startswith(best["run"][:200])
+    assert (
+        best["train"] == long and best["made"] < 20 and train.texts[long][best["there"] :].startswith(best["run"][:200])
+    )

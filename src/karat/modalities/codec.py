@@ -66,7 +66,9 @@ class Codec(ABC):
     stack: ClassVar[str] = "images"  # what an .npz calls all records
     sheets: ClassVar[Literal[".png", ".html"]] = ".png"  # what `sheet` gives: a picture, or a fragment of a page
     repeats: ClassVar[bool] = False  # whether equal records are ordinary (rows of a table) and not copies (pictures)
-    axes: ClassVar[tuple[str, ...]] = ()  # names of the axes of `viewed`, where content may begin anywhere along the last
+    axes: ClassVar[
+        tuple[str, ...]
+    ] = ()  # names of the axes of `viewed`, where content may begin anywhere along the last
     settings: ClassVar[tuple[str, ...]] = ()  # what `options` may hold, as `--set data.<name>=` gives it
 
     @classmethod

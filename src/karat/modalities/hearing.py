@@ -18,7 +18,9 @@ LOWEST, HIGHEST = 60.0, 500.0  # Hz of voices
 VOICED = 0.5  # of a frame's own power that comes back one period later
 # BS.1770, tables 1 and 2: numerator and denominator at 48 kHz
 NEIGHBOURS = 4  # spectrograms compared wave by wave
-SAME = 0.93  # correlation of two waves at their best shift: that of noise 8 dB below; two takes of a word stay below 0.92
+SAME = (
+    0.93  # correlation of two waves at their best shift: that of noise 8 dB below; two takes of a word stay below 0.92
+)
 SHELF = (1.53512485958697, -2.69169618940638, 1.19839281085285), (1.0, -1.69065929318241, 0.73248077421585)
 BASS = (1.0, -2.0, 1.0), (1.0, -1.99004745483398, 0.99007225036621)
 
