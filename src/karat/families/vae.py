@@ -46,6 +46,7 @@ class Config:
     conditional: bool = False  # the decoder is told the class, where there are classes, so that the latents need not
     components: int = 300  # of the mixture, shared among the classes; never fewer than 100 points each
     shrink: float = 16.0  # imaginary points that pull each component's covariance to the pooled one
+    narrow: float = 8.0  # imaginary points at each component's mean: those fitted to few points are drawn closer in
     iterations: int = 40  # of expectation-maximisation
     lr: float = 2e-3
     betas: tuple[float, float] = (0.9, 0.99)
@@ -293,7 +294,9 @@ class Model(Learned):
             place = slice(group * parts, group * parts + parts)
             index = torch.arange(parts, device=z.device) % k  # fewer than planned: the rest repeat, with no weight
             self.mixture.mean[place] = part.mean[index]
-            self.mixture.scale[place] = part.scale[index]
+            held = part.log_weight.exp() * (len(mine) / copies)  # distinct points behind each component
+            closer = (held / (held + config.narrow)).sqrt() if k > 1 else torch.ones_like(held)
+            self.mixture.scale[place] = (part.scale * closer[:, None, None])[index]
             weight = torch.where(torch.arange(parts, device=z.device) < k, part.log_weight[index], -torch.inf)
             self.mixture.log_weight[place] = weight + self.share[group].clamp_min(1e-12).log()
 

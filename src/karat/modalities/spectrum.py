@@ -33,6 +33,7 @@ LOWEST = 20.0  # Hz
 FITS = 12  # updates of the magnitudes
 ROUNDS = 16  # of Griffin-Lim
 MOMENTUM = 0.99
+STANDS_OUT = -0.7  # of a mel, by which a frame sounds: models leave silence low and even, faint ends have peaks
 TOGETHER = 160_000  # bins worked on at once: they stay in a core's cache
 TINY = 1e-9
 
@@ -43,7 +44,7 @@ class Mel:
 
     rate: samples per second.   hop: samples from frame to frame.   top: dB of +1, where a full-scale tone has about
     20 log10(hop).   span: dB from -1 to +1.   gate: a frame whose mean over the mels is below is silent where nothing
-    sounds behind it (or before it).
+    sounds behind it (or before it), unless one of its mels stands out.
     """
 
     rate: int
@@ -79,7 +80,7 @@ class Mel:
         return Grid(channels, (self.mels, self.frames))
 
     def levelled(self, waves: Tensor) -> Self:
-        """The same shape with a range that holds the `waves` [n, channels, samples]: from their loudest to 60 dB below
+        """The same shape with a range that holds the `waves` [n, channels, samples]: from their loudest to 50 dB below
         the peaks of the quietest tenth, at least 70 and at most 100 dB; and with a gate below what sounds."""
         waves = waves[waves.abs().amax((1, 2)) > 0]
         if not len(waves):
@@ -87,7 +88,7 @@ class Mel:
         levels = torch.cat([self._levels(part) for part in waves.split(256)])
         peaks = levels.amax((1, 2, 3))
         top = float(peaks.max())
-        floor = float(peaks.quantile(0.1)) - 60
+        floor = float(peaks.quantile(0.1)) - 50  # lower lies noise, which is hard to learn and not heard
         found = replace(self, top=round(top, 2), span=round(min(max(top - floor, 70.0), 100.0), 1))
         sounding = found.points(waves[:: max(1, len(waves) // 500)]).mean((1, 2))
         sounding = sounding[sounding > -1]
@@ -177,7 +178,7 @@ class Mel:
 
     def _extent(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """First sample that sounds and the one behind the last, long [n] each; 0 and 0 where all is silent."""
-        loud = x.mean((1, 2)) > self.gate
+        loud = (x.mean((1, 2)) > self.gate) | (x.amax((1, 2)) > STANDS_OUT)
         first = loud.int().argmax(1)
         last = self.frames - 1 - loud.flip(1).int().argmax(1)
         end = torch.where(last < self.frames - 1, last * self.hop + self.hop // 2, self.samples)

@@ -1,0 +1,20 @@
+"""The prior of the variational autoencoder: how wide it draws."""
+
+import torch
+
+from karat.families.vae import Config, Model
+from karat.space import Grid
+
+
+def _spread(rows: int, narrow: float) -> float:
+    """Mean deviation of the components of a prior fitted to `rows` points of two clouds of deviation 1."""
+    rng = torch.Generator().manual_seed(0)
+    z = torch.randn(rows, 4, generator=rng) + 20 * (torch.arange(rows)[:, None] % 2)
+    model = Model(Grid(1, (8, 8)), 0, Config(latent=4, width=8, hidden=16, components=2, narrow=narrow, shrink=0.0))
+    model.fit_prior(z, None, None, rows, iterations=20)
+    return float(model.mixture.scale.diagonal(dim1=1, dim2=2).mean())
+
+
+def test_components_of_few_points_are_drawn_closer_to_their_means_and_those_of_many_are_not() -> None:
+    assert _spread(200, 100.0) < 0.85 * _spread(200, 0.0)
+    assert _spread(20_000, 100.0) > 0.99 * _spread(20_000, 0.0)
