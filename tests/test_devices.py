@@ -12,11 +12,11 @@ from torch import Tensor
 from karat import recipe, runner
 from karat.families.generator import Learned
 from karat.nets.article import LeakyDropout
-from karat.space import Batch, Codes, Grid
+from karat.space import BEGIN, MARKS, Batch, Batches, Codes, Grid, Tokens
 
 DEVICES = ["cpu", pytest.param("cuda", marks=[
     pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")])]  # fmt: skip
-SPACES = (Grid(3, (16, 16)), Codes((3, 300, 5), (False, True, False)))
+SPACES = (Grid(3, (16, 16)), Codes((3, 300, 5), (False, True, False)), Tokens(24, 12))
 LEARNED = [n for n in recipe.names() if issubclass(recipe.module(recipe.load(n).family).Model, Learned)]
 
 
@@ -43,6 +43,9 @@ def step(name: str, device: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Tenso
     x = torch.rand(16, *space.shape, generator=drawn) * 2 - 1
     if isinstance(space, Codes):
         x = ((x + 1) / 2 * torch.tensor(space.sizes)).long()
+    if isinstance(space, Tokens):
+        x = (MARKS + (x + 1) / 2 * (space.vocab - MARKS)).long()
+        x[:, 0] = BEGIN
     x = x.to(device)
     y = torch.randint(4, (16,), generator=drawn).to(device) if classes else None
     player = model.turns()[0]
@@ -52,7 +55,7 @@ def step(name: str, device: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Tenso
         source = torch.Generator().manual_seed(2)
         for draw in ("randn", "rand", "randint", "randperm"):
             patched.setattr(torch, draw, chance(getattr(torch, draw), source))
-        model.prepare(lambda k: (x, y), player)
+        model.prepare(Batches(16, lambda k: (x, y), lambda most: (x, y)), player)
         model.train()
         loss, _ = model.loss(Batch(x, y, 0.0, rng), player)
     weights = list(model.players()[player].module.parameters())

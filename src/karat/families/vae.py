@@ -212,7 +212,7 @@ class Model(Learned):
     def settle(self, batch: Batches, seconds: float | None, points: int) -> None:
         self._fast = None
         began = time.thread_time()
-        most = min(points, POINTS, SEEN * batch.rows)
+        most = min(max(points, 1_000), POINTS, SEEN * batch.rows)  # though the budget ended before a step
         if seconds is not None:
             most = min(most, int(max(1_000, 5_000 * seconds)))
         mean, deviation, y = self.posterior(batch, most)
