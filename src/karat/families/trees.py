@@ -46,7 +46,7 @@ class Config:
     boost: bool = True  # False for plain trees of donors
     rounds: int = 30  # of boosting
     rate: float = 0.2
-    odds: int = 60  # rounds of the classifier by whose odds drawn rows stand or are drawn again; 0 for none
+    odds: int = 0  # rounds of the classifier by whose odds drawn rows stand or are drawn again (60 is a good number); 0 for none
     leaves: int = 15
     gain: float = 0.5  # log-likelihood that a split of a boosted tree must gain
     signal: float = 20.0  # gain of a first split below which nothing is learned of that part
