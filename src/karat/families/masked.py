@@ -56,9 +56,8 @@ class Model(Learned):
         kinds = classes + 1 if classes else 0
         c = config
         self.net = BothWays(space.vocab + 1, space.vocab, kinds, width=c.width, depth=c.depth, heads=c.heads)
-        self.net.register_parameter(
-            "trust", nn.Parameter(torch.tensor([0.3, 0.7, 0.7, 0.3]))
-        )  # in each of the places beside
+        # in what each of the places beside says
+        self.net.register_parameter("trust", nn.Parameter(torch.tensor([0.3, 0.7, 0.7, 0.3])))
         self.register_buffer("share", torch.zeros(space.vocab))  # log share of each code
         pairs = space.vocab + 1 if space.vocab <= COUNTED else 0
         # log odds of a code, given the code beside it, over its share; nothing is told by what is hidden
@@ -163,7 +162,6 @@ class Model(Learned):
         x[wanted] = self.hidden
         # when each place is drawn; given ones never
         turn = torch.rand(n, length, generator=rng, device=rng.device).masked_fill(~wanted, 2.0)
-        # with few steps left many places are guessed at once; the beginning is the dearest
         edges = torch.linspace(0, 1, self.config.steps + 1)
         fast = nets.quick(rng.device)
         for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):

@@ -22,6 +22,15 @@ def base(size: tuple[int, ...], n: int) -> tuple[int, ...]:
     return tuple(-(-s // 2**n) for s in size)
 
 
+def ending(features: int, out: int, hidden: int, norm: bool) -> list[nn.Module]:
+    """The layers from [n, features] to [n, out] at the end of an encoder or critic, by way of `hidden` where it is not 0."""
+    if not hidden:
+        return [nn.Linear(features, out)]
+    if not norm:
+        return [nn.Linear(features, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, out)]
+    return [nn.Linear(features, hidden, bias=False), nn.BatchNorm1d(hidden), nn.SiLU(), nn.Linear(hidden, out)]
+
+
 class MinibatchSpread(nn.Module):
     """Adds a channel with the spread of the features over groups of eight, so that a critic sees collapse.
 
@@ -71,13 +80,7 @@ class ConvEncoder(nn.Module):
             c += 1
         layers.append(nn.Flatten())
         features = c * size[0] * size[1]
-        if hidden:
-            layers.append(nn.Linear(features, hidden, bias=not norm))
-            if norm:
-                layers.append(nn.BatchNorm1d(hidden))
-            layers.append(nn.SiLU() if norm else nn.LeakyReLU(0.2))
-            features = hidden
-        layers.append(nn.Linear(features, out))
+        layers += ending(features, out, hidden, norm)
         self.body = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from karat.nets.conv import MinibatchSpread
+from karat.nets.conv import MinibatchSpread, ending
 from karat.nets.mlp import TimeEmbedding
 
 PLACES = 512  # that the inner layers see, at most
@@ -61,13 +61,7 @@ class LineEncoder(nn.Module):
             c += 1
         features = c * ((length + self.pad) // grain(length))
         layers.append(nn.Flatten())
-        if hidden:
-            layers.append(nn.Linear(features, hidden, bias=not norm))
-            if norm:
-                layers.append(nn.BatchNorm1d(hidden))
-            layers.append(nn.SiLU() if norm else nn.LeakyReLU(0.2))
-            features = hidden
-        layers.append(nn.Linear(features, out))
+        layers += ending(features, out, hidden, norm)
         self.body = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
