@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from karat.data import Data, load, survey
 from karat.errors import FitError
-from karat.modalities import Tables, Texts, codec_named, recognise
+from karat.modalities import Tables, Texts, codec_named, leaves, recognise
 from karat.modalities.masking import masked
 from karat.modalities.passages import Origin, Passages, cut
 from karat.modalities.wording import Pairs
@@ -286,6 +286,17 @@ def test_personal_data_are_found_and_masked_on_request(tmp_path: Path) -> None:
     assert any("60 email" in note for note in survey(loud)["warnings"])
     assert not any("@" in text for text in quiet.contents.records.strings())
     assert loud.fingerprint != quiet.fingerprint
+
+
+def test_a_long_sheet_unfolds_and_holds_every_passage() -> None:
+    texts = [f"passage {i} " + "word " * 80 for i in range(24)]
+    for page in (leaves.sheet(texts).decode(), leaves.beside(texts, texts, ["near"] * 24).decode()):
+        seen, _, rest = page.partition("<details>")
+        assert "passage 2 " in seen and "passage 23 " not in seen
+        assert all(f"passage {i} " in page for i in range(24))
+        assert f"<summary>{24 - seen.count('passage ') // page.count('passage 0 ')} more</summary>" in rest
+    assert b"<details>" not in leaves.sheet(["short"] * 24)
+    assert b"<details>" not in leaves.sheet(texts[:4])
 
 
 def test_sheets_are_escaped_and_show_what_cannot_be_seen(chinese: Two) -> None:

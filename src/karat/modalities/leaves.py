@@ -8,6 +8,7 @@ from difflib import SequenceMatcher
 
 SHOWN = 24  # passages of a sheet
 LONGEST = 700  # characters of one
+OPEN = 2_500  # characters of the passages that are seen at once; the rest unfolds
 PAPER = "display:grid;grid-template-columns:repeat(auto-fill,minmax(17rem,1fr));gap:12px"
 LEAF = "white-space:pre-wrap;overflow-wrap:anywhere;margin:0;padding:10px 14px;font:inherit;font-size:.86rem;line-height:1.5"
 _SIGNS = {code: chr(0x2400 + code) for code in range(32) if code not in (9, 10)} | {0x7F: "\u2421"}
@@ -24,9 +25,13 @@ def escaped(text: str) -> str:
 
 
 def sheet(texts: Sequence[str]) -> bytes:
-    """The texts side by side, as many beside each other as fit."""
-    leaves = "".join(f'<pre dir="auto" style="{LEAF}">{escaped(text)}</pre>' for text in texts)
-    return f'<div class="leaves" style="{PAPER}">{leaves}</div>'.encode()
+    """The texts side by side, as many beside each other as fit; behind the first few the others unfold."""
+    leaves = [f'<pre dir="auto" style="{LEAF}">{escaped(text)}</pre>' for text in texts]
+    first, rest = (
+        f'<div class="leaves" style="{PAPER}">{"".join(some)}</div>' if some else ""
+        for some in _parted(leaves, [len(text) for text in texts])
+    )
+    return (first + _unfolding(rest, len(leaves), first.count("<pre"))).encode()
 
 
 def beside(made: Sequence[str], real: Sequence[str], told: Sequence[str]) -> bytes:
@@ -41,7 +46,24 @@ def beside(made: Sequence[str], real: Sequence[str], told: Sequence[str]) -> byt
             for who, text, at in (("made", ours, run.a), ("real", theirs, run.b))
         )
         blocks.append(f'<tbody><tr class="told"><th colspan="2">{line}</th></tr><tr>{cells}</tr></tbody>')
-    return f'<table class="leaves beside" style="width:100%;table-layout:fixed">{"".join(blocks)}</table>'.encode()
+    first, rest = (
+        f'<table class="leaves beside" style="width:100%;table-layout:fixed">{"".join(some)}</table>' if some else ""
+        for some in _parted(blocks, [max(len(a), len(b)) for a, b in zip(made, real, strict=True)])
+    )
+    return (first + _unfolding(rest, len(blocks), first.count("<tbody"))).encode()
+
+
+def _parted(blocks: list[str], sizes: list[int]) -> tuple[list[str], list[str]]:
+    """The leading blocks that are seen at once, three at least, and the rest, unless that is a single one."""
+    seen, held = 0, 0
+    while seen < len(blocks) and (seen < 3 or held < OPEN):
+        held += min(sizes[seen], LONGEST)
+        seen += 1
+    return (blocks, []) if len(blocks) - seen < 2 else (blocks[:seen], blocks[seen:])
+
+
+def _unfolding(rest: str, count: int, seen: int) -> str:
+    return f"<details><summary>{count - seen} more</summary>{rest}</details>" if rest else ""
 
 
 def _marked(text: str, at: int, size: int) -> str:
