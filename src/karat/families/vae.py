@@ -87,6 +87,7 @@ class Model(Learned):
         self.critic: nn.Module | None = None
         if config.critic > 0:
             self.critic = nets.patch_critic(space, 1 + classes, width=config.critic_width, net=config.net)
+        self._views = nets.views(space, net=config.net)
         groups = max(1, classes)
         parts = 1 if config.prior != "mixture" else max(1, config.components // groups)
         self.mixture = nets.Mixture(groups * parts, config.latent)
@@ -149,7 +150,7 @@ class Model(Learned):
         mean, logvar = self.encode(batch.x)
         noise = torch.randn(mean.shape, generator=batch.rng, device=batch.rng.device)
         raw = self.autoencoder["decoder"](self._with(mean + (logvar / 2).exp() * noise, batch.y))
-        surprise = self.space.surprise(raw, batch.x).mean()
+        surprise = self._surprise(raw, batch.x)
         divergence = (mean.square() + logvar.exp() - 1 - logvar).mean(0) / 2  # [latent], eq. 10 of the VAE paper
         cost = divergence.clamp_min(self.config.free_bits).sum()
         total = (surprise + self.config.beta * cost) / self.space.numel
@@ -158,6 +159,14 @@ class Model(Learned):
             "divergence": divergence.detach().sum(),
             "active": (divergence.detach() > 0.02).float().mean(),
         }
+
+    def _surprise(self, raw: Tensor, x: Tensor) -> Tensor:
+        """Nats: the space's own, or that of a Gaussian round each view, of the best width for the batch."""
+        if self._views is None:
+            return self.space.surprise(raw, x).mean()
+        pairs = zip(self._views(self.space.squash(raw)), self._views(x), strict=True)
+        widths = [(made - true).square().mean().clamp_min(1e-8).log() for made, true in pairs]
+        return self.space.numel / 2 * torch.stack(widths).mean()
 
     def _criticise(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Half of what the critic sees is rebuilt from the batch, half is made from the prior for the batch's labels."""
@@ -196,12 +205,23 @@ class Model(Learned):
         made, self._made = self._made, None
         value = _both(F.softplus(-self._judge(made, batch.y if self.classes else None, batch.rng)))
         half = len(made) // 2
-        error = (self._coarse(made[:half]) - self._coarse(batch.x[:half])).square().mean()
-        spread = made.detach().flatten(1).std(0).mean() / batch.x.flatten(1).std(0).mean().clamp_min(1e-6)
+        error = self._apart(made[:half], batch.x[:half])
+        spread = self._spread(made.detach()) / self._spread(batch.x).clamp_min(1e-6)
         # as in `Grid.surprise`: the width is the best for the batch, so that the weight needs no scale
         return value + self.config.anchor * error.clamp_min(1e-8).log() / 2, {
             "sharpening": value.detach(), "anchor": error.detach(), "spread": spread,
         }  # fmt: skip
+
+    def _apart(self, made: Tensor, x: Tensor) -> Tensor:
+        """The mean square between averages of blocks, of the points or of their views."""
+        pairs = zip(self._seen(made), self._seen(x), strict=True)
+        return torch.stack([(self._coarse(a) - self._coarse(b)).square().mean() for a, b in pairs]).mean()
+
+    def _seen(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (x,) if self._views is None else self._views(x)
+
+    def _spread(self, x: Tensor) -> Tensor:
+        return torch.stack([view.flatten(1).std(0).mean() for view in self._seen(x)]).mean()
 
     def _coarse(self, x: Tensor) -> Tensor:
         """Averages of blocks."""

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from karat.errors import FitError
+from karat.nets import spectral
 from karat.nets.article import ArticleDiscriminator, ArticleGenerator
 from karat.nets.conv import ConvDecoder, ConvEncoder, PatchCritic, brighten, cut, translate
 from karat.nets.line import LineDecoder, LineDenoiser, LineEncoder, LinePatchCritic
 from karat.nets.mixture import Cells, Mixture
 from karat.nets.mlp import Flat, ResidualMLP, stack
-from karat.nets.spectral import SHORTEST, SpectralCritic, SpectralDecoder
+from karat.nets.spectral import SHORTEST, SpectralCritic, SpectralDecoder, SpectralEncoder
 from karat.nets.unet import UNet
 from karat.space import Grid, Space
 
@@ -34,6 +35,7 @@ __all__ = [
     "quick",
     "refresh_norms",
     "residual",
+    "views",
 ]
 
 
@@ -59,7 +61,8 @@ def encoder(space: Space, out: int, *, width: int, hidden: int, net: str = "auto
     if name == "mlp":
         return Flat(space.shape, (out,), (2 * hidden, hidden), norm=True)
     if len(size) == 1:
-        return LineEncoder(channels, size[0], out, width, hidden)
+        line = SpectralEncoder if size[0] >= SHORTEST else LineEncoder
+        return line(channels, size[0], out, width, hidden)
     return ConvEncoder(channels, size, out, width, hidden)
 
 
@@ -72,6 +75,12 @@ def decoder(space: Space, latent: int, *, width: int, hidden: int, net: str = "a
         line = SpectralDecoder if size[0] >= SHORTEST else LineDecoder
         return line(channels, size[0], latent, width, hidden)
     return ConvDecoder(channels, size, latent, width, hidden, shuffle=True)
+
+
+def views(space: Space, *, net: str = "auto") -> Callable[[Tensor], tuple[Tensor, ...]] | None:
+    """By what points of `space` are alike, where that is not number by number: tensors [n, channels, ...] of each point."""
+    name, _, size = _pick(space, net)
+    return spectral.views if name != "mlp" and len(size) == 1 and size[0] >= SHORTEST else None
 
 
 def generator(space: Space, latent: int, *, width: int, net: str = "auto") -> nn.Module:
