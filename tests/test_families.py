@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -186,6 +188,39 @@ def test_a_critic_changes_the_decoder_and_leaves_the_encoder_as_it_was(classes: 
     for name, weight in made.autoencoder.named_parameters():
         assert torch.equal(weight, kept[name]) == name.startswith("encoder."), name
     assert_inside(SMALL, made.sample(5, None, torch.Generator().manual_seed(0)))
+
+
+def test_a_sharpened_decoder_is_tempered_to_the_detail_wanted() -> None:
+    x, y = points(SMALL, 96)
+    made = build("vae", SMALL, 3, critic=0.5, critic_width=4)
+    batch, rng = serving(x, y, 32), torch.Generator().manual_seed(0)
+    learn(made, batch, 40)
+    assert made.begun and made.before is not None
+    decoder, true = made.autoencoder["decoder"], made._detail([x])
+    soft = made._detail(made._refresh(20, rng)) - true
+    made.before.load_state_dict(decoder.state_dict())
+    with torch.no_grad():
+        for weight in decoder.parameters():
+            weight *= 2.0
+    grainy = made._detail(made._refresh(20, rng)) - true
+    assert grainy > soft + 0.3
+    for share in (0.4, 0.6):
+        wanted = soft + share * (grainy - soft)
+        tempered = copy.deepcopy(made)
+        tempered.config = dataclasses.replace(made.config, detail=math.exp(wanted))
+        with torch.no_grad():
+            tempered._temper(batch, rng)
+            assert abs(tempered._detail(tempered._refresh(20, rng)) - true - wanted) < 0.1
+
+
+def test_the_decoder_before_the_critic_is_not_shipped() -> None:
+    x, y = points(SMALL, 96)
+    made, again = (build("vae", SMALL, 3, critic=0.5, critic_width=4) for _ in range(2))
+    learn(made, serving(x, y, 32), 20)
+    assert not any(name.startswith("before") for name in made.weights())
+    again.put(made.weights())
+    one, two = (m.eval().sample(5, None, torch.Generator().manual_seed(1)) for m in (made, again))
+    assert torch.equal(one, two)
 
 
 def test_a_walk_in_latents_ends_in_a_sharpened_decoder_that_is_told_the_class() -> None:

@@ -54,6 +54,20 @@ def test_levels_are_seen_at_the_right_frequency_and_a_phase_is_not() -> None:
     assert float(decibels(torch.zeros(1, 1, 512), 128, 64).max()) > -1.01, "silence is finite"
 
 
+def test_a_vae_of_long_lines_minds_levels_and_no_phases() -> None:
+    space, rng = Grid(1, (8192,)), torch.Generator().manual_seed(0)
+    assert nets.views(Grid(1, (1024,))) is None and nets.views(Grid(1, (64, 64))) is None
+    model = vae.Model(space, 0, vae.Config(latent=4, width=4, hidden=8))
+    phase = 2 * torch.pi * torch.rand(3, 1, 1, generator=rng)
+    x, shifted, other = (
+        0.5 * torch.sin(2 * torch.pi * pitch / 512 * torch.arange(8192) + by)
+        for pitch, by in ((20, phase), (20, phase + 2), (31, phase))
+    )
+    near, far = (float(model._surprise(torch.atanh(made), x)) for made in (shifted, other))
+    assert near < far - 4096, "half a nat for each number"
+    assert nets.encoder(space, 5, width=4, hidden=8)(torch.zeros(2, 1, 8192)).isfinite().all(), "silence"
+
+
 def test_a_tone_of_one_direction_goes_on_from_frame_to_frame() -> None:
     """The same level and direction everywhere in one row is a sine without seams."""
     made = SpectralDecoder(1, 4096, 2, 4)

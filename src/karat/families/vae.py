@@ -11,6 +11,8 @@ and the detail within them is left to the critic.
 
 from __future__ import annotations
 
+import copy
+import math
 import time
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -29,6 +31,9 @@ LEVELS = 33  # quantiles kept of what the decoder leaves open of a number
 INTERIM = 10_000  # encoded for the prior from which the decoder is sharpened
 PENALTY = 16  # critic turns between two penalties of its slope
 SEEN = 8  # times that each training point is encoded for the prior, at most, each time drawn anew from its posterior
+MADE = 128  # points at a time that the norms and the detail of a sharpened decoder are taken from
+TRIES, CLOSE = 4, 0.02  # of how much of the sharpening is right, and how near to the logarithm of the detail wanted
+NEAREST, FURTHEST = 0.3, 1.3  # times the way from the decoder before to the one after
 DISTINCT = 16  # training points behind each component of the mixture, at least
 
 
@@ -58,6 +63,7 @@ class Config:
     augment: float = 0.25  # of all that the critic sees: shifts, without which its strides leave their pattern behind
     anchor: float = 1.0  # weight of what ties the averages of blocks to the points that were encoded
     block: int = 4  # cells along each axis of a block
+    detail: float = 1.04  # times that of the training points, to which a sharpened decoder is tempered
 
 
 class Model(Learned):
@@ -85,7 +91,10 @@ class Model(Learned):
                 f"critic={config.critic:g}: a critic sharpens grids; leave it at 0 for {type(space).__name__}."
             )
         self.critic: nn.Module | None = None
+        self.before: nn.Module | None = None  # the decoder as it was when the critic came
         if config.critic > 0:
+            self.before = copy.deepcopy(self.autoencoder["decoder"]).requires_grad_(False)
+            self.register_buffer("begun", torch.tensor(False))
             self.critic = nets.patch_critic(space, 1 + classes, width=config.critic_width, net=config.net)
         self._views = nets.views(space, net=config.net)
         groups = max(1, classes)
@@ -100,6 +109,7 @@ class Model(Learned):
         self._eyes: tuple[nn.Module, torch.dtype] | None = None  # a tuple, or it would count among the weights
         self._made: Tensor | None = None
 
+    begun: Tensor
     residual: Tensor
     share: Tensor
 
@@ -123,6 +133,10 @@ class Model(Learned):
     def prepare(self, batch: Batches, player: str) -> None:
         if player != "critic":
             return
+        assert self.before is not None
+        if not self.begun:  # a run that is continued has begun before
+            self.before.load_state_dict(self.autoencoder["decoder"].state_dict())
+            self.begun.fill_(True)
         mean, deviation, y = self.posterior(batch, min(INTERIM, 2 * batch.rows))
         rng = torch.Generator(mean.device).manual_seed(6)
         z = mean + deviation * torch.randn(mean.shape, generator=rng, device=mean.device)
@@ -242,12 +256,59 @@ class Model(Learned):
         self.fit_prior(z, y, left, batch.rows)
         if self.critic is not None:  # what is made comes from the prior, and so must the statistics
             self._eyes = self._made = None
-            size = min(128, len(batch(0)[0]))
-            nets.refresh_norms(
-                self.autoencoder["decoder"],
-                lambda _: _drop(self.autoencoder["decoder"](self._with(*self.draw(size, None, rng)))),
-                4 if seconds is not None and seconds < 0.5 else 30,  # a preview has less time
-            )
+            preview = seconds is not None and seconds < 0.5
+            if self.begun and not preview:
+                self._temper(batch, rng)
+            self._refresh(4 if preview else 30, rng)
+
+    def _refresh(self, rounds: int, rng: torch.Generator) -> list[Tensor]:
+        """Sets the norms of the decoder by points made from the prior, which come back."""
+        made: list[Tensor] = []
+        decoder = self.autoencoder["decoder"]
+        nets.refresh_norms(
+            decoder,
+            lambda _: made.append(self.space.squash(decoder(self._with(*self.draw(MADE, None, rng))).float())),
+            rounds,
+        )
+        return made
+
+    def _temper(self, batch: Batches, rng: torch.Generator) -> None:
+        """Sets the decoder on the line from the one before the critic came through the one after, where it makes as much
+        detail as wanted.
+
+        How much grain a critic leaves behind when the budget ends is chance; along this line it grows evenly (weights of
+        one lineage can be averaged: Wortsman et al., https://arxiv.org/abs/2109.01903).
+        """
+        assert self.before is not None
+        some = len(batch(0)[0])
+        goal = math.log(self.config.detail) + self._detail([batch(k)[0] for k in range(-(-4 * MADE // some))])
+        own: list[Tensor] = list(self.autoencoder["decoder"].parameters())
+        old: list[Tensor] = list(self.before.parameters())
+        new = [p.clone() for p in own]
+        at, tried = 1.0, dict[float, float]()
+        for _ in range(TRIES):
+            torch._foreach_copy_(own, torch._foreach_lerp(old, new, at))
+            tried[at] = self._detail(self._refresh(4, rng)) - goal
+            if abs(tried[at]) < CLOSE:
+                return
+            (a, low), (b, high) = [(at - 0.1, tried[at] - 0.1), *tried.items()][-2:]  # at first, as detail mostly grows
+            slope = (high - low) / (b - a) if b != a else 1.0
+            at = min(FURTHEST, max(NEAREST, at - tried[at] / max(slope, 0.5)))
+            if at in tried:
+                return
+        best = min(tried, key=lambda place: abs(tried[place]))
+        torch._foreach_copy_(own, torch._foreach_lerp(old, new, best))
+
+    def _detail(self, points: list[Tensor]) -> float:
+        """The logarithm of the mean |second difference| of the points' views, evenly over axes and views."""
+        parts = list(zip(*(self._seen(x) for x in points), strict=True))
+        sizes = [
+            torch.stack([x.diff(n=2, dim=axis).abs().mean() for x in part]).mean()
+            for part in parts
+            for axis in range(2, part[0].dim())
+            if part[0].shape[axis] > 2
+        ]
+        return float(torch.stack(sizes).clamp_min(1e-8).log().mean()) if sizes else 0.0
 
     def posterior(self, batch: Batches, most: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """Means and deviations [n, latent] of up to `most` training points and their labels, after refreshing the norms."""
@@ -337,6 +398,13 @@ class Model(Learned):
         z, y = self.draw(n, y, rng)
         return self.decode(z, rng, y)
 
+    def weights(self) -> dict[str, Tensor]:
+        return {name: value for name, value in self.state_dict().items() if not name.startswith("before.")}
+
+    def put(self, weights: dict[str, Tensor]) -> None:
+        own = {name: value for name, value in self.state_dict().items() if name.startswith("before.")}
+        self.load_state_dict(own | weights)
+
     def decode(self, z: Tensor, rng: torch.Generator, y: Tensor | None = None) -> Tensor:
         """Points from latents [n, latent], of classes `y` [n] where the decoder is told them.
 
@@ -369,7 +437,3 @@ class Model(Learned):
 def _both(scores: Tensor) -> Tensor:
     """The mean over patches and that over wholes weigh the same: scores [n, patches + 1]."""
     return (scores[:, :-1].mean() + scores[:, -1].mean()) / 2 if scores.shape[1] > 1 else scores.mean()
-
-
-def _drop(_: Tensor) -> None:
-    return None
