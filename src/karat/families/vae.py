@@ -63,7 +63,10 @@ class Config:
     augment: float = 0.25  # of all that the critic sees: shifts, without which its strides leave their pattern behind
     anchor: float = 1.0  # weight of what ties the averages of blocks to the points that were encoded
     block: int = 4  # cells along each axis of a block
-    detail: float = 1.04  # times that of the training points, to which a sharpened decoder is tempered
+    detail: float = (
+        1.05  # times that of the training points, which a sharpened decoder is to make; what follows takes some away
+    )
+    grain: float = 10.0  # weight of what ties the detail along each axis to that
 
 
 class Model(Learned):
@@ -222,7 +225,8 @@ class Model(Learned):
         error = self._apart(made[:half], batch.x[:half])
         spread = self._spread(made.detach()) / self._spread(batch.x).clamp_min(1e-6)
         # as in `Grid.surprise`: the width is the best for the batch, so that the weight needs no scale
-        return value + self.config.anchor * error.clamp_min(1e-8).log() / 2, {
+        grain = (self._grain(made) - self._grain(batch.x) - math.log(self.config.detail)).square().sum()
+        return value + self.config.anchor * error.clamp_min(1e-8).log() / 2 + self.config.grain * grain, {
             "sharpening": value.detach(), "anchor": error.detach(), "spread": spread,
         }  # fmt: skip
 
@@ -300,15 +304,18 @@ class Model(Learned):
         torch._foreach_copy_(own, torch._foreach_lerp(old, new, best))
 
     def _detail(self, points: list[Tensor]) -> float:
-        """The logarithm of the mean |second difference| of the points' views, evenly over axes and views."""
-        parts = list(zip(*(self._seen(x) for x in points), strict=True))
+        """The logarithm of the mean |second difference| of the points, evenly over axes and views."""
+        return float(torch.stack([self._grain(x) for x in points]).mean())
+
+    def _grain(self, x: Tensor) -> Tensor:
+        """The logarithm [views * axes] of the mean |second difference| along each axis of each view."""
         sizes = [
-            torch.stack([x.diff(n=2, dim=axis).abs().mean() for x in part]).mean()
-            for part in parts
-            for axis in range(2, part[0].dim())
-            if part[0].shape[axis] > 2
+            view.diff(n=2, dim=axis).abs().mean()
+            for view in self._seen(x)
+            for axis in range(2, view.dim())
+            if view.shape[axis] > 2
         ]
-        return float(torch.stack(sizes).clamp_min(1e-8).log().mean()) if sizes else 0.0
+        return torch.stack(sizes or [x.new_ones(())]).clamp_min(1e-8).log()
 
     def posterior(self, batch: Batches, most: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """Means and deviations [n, latent] of up to `most` training points and their labels, after refreshing the norms."""

@@ -53,7 +53,7 @@ class Mel:
     frames: int
     top: float = 30.0
     span: float = 90.0
-    gate: float = -0.93
+    gate: float = -0.9  # what a model leaves in silence is above -1
 
     @classmethod
     def shaped(cls, rate: int, seconds: float) -> Self:
@@ -81,7 +81,7 @@ class Mel:
 
     def levelled(self, waves: Tensor) -> Self:
         """The same shape with a range that holds the `waves` [n, channels, samples]: from their loudest to 50 dB below
-        the peaks of the quietest tenth, at least 70 and at most 100 dB; and with a gate below what sounds."""
+        the peaks of the quietest tenth, at least 70 and at most 100 dB."""
         waves = waves[waves.abs().amax((1, 2)) > 0]
         if not len(waves):
             return self
@@ -89,12 +89,7 @@ class Mel:
         peaks = levels.amax((1, 2, 3))
         top = float(peaks.max())
         floor = float(peaks.quantile(0.1)) - 50  # lower lies noise, which is hard to learn and not heard
-        found = replace(self, top=round(top, 2), span=round(min(max(top - floor, 70.0), 100.0), 1))
-        sounding = found.points(waves[:: max(1, len(waves) // 500)]).mean((1, 2))
-        sounding = sounding[sounding > -1]
-        # what a model leaves in silence is above -1: the gate is as high as it can be and miss few ends
-        gate = float(sounding.quantile(0.02)) if len(sounding) else -0.9
-        return replace(found, gate=round(min(max(gate, -0.93), -0.9), 4))
+        return replace(self, top=round(top, 2), span=round(min(max(top - floor, 70.0), 100.0), 1))
 
     def points(self, waves: Tensor) -> Tensor:
         """float32 [n, channels, mels, frames] in [-1, 1] of waves [n, channels, samples]; exactly -1 where all is zero."""
