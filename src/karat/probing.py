@@ -118,7 +118,7 @@ def _measure(data: Data, chosen: recipes.Recipe, model: Any, device: torch.devic
 
 
 def show(told: dict[str, Any], console: Console) -> None:
-    """The survey and the estimates, for a person."""
+    """The survey, for a person."""
     console.print(f"{told['path']}: {told['count']:,} {told['what']}", soft_wrap=True)
     console.print(f"split: {told['train']:,} to learn from, {told['holdout']:,} set aside ({told['split']})")
     if told["classes"]:
@@ -141,6 +141,10 @@ def show(told: dict[str, Any], console: Console) -> None:
         console.print(f"unreadable, skipped: {name}: {why}", highlight=False)
     for warning in told["warnings"]:
         console.print(f"note: {warning}", highlight=False, soft_wrap=True)
+
+
+def show_recipes(told: dict[str, Any], console: Console) -> None:
+    """The estimates, for a person."""
     table = Table(title="recipes that fit, measured on this machine", title_justify="left", box=box.SIMPLE_HEAD)
     measured = any("minutes" in r for r in told["recipes"])
     for column in ("recipe", *(("minutes", "memory", "money", "samples/s") if measured else ()), "what it is"):

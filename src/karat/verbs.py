@@ -75,9 +75,10 @@ def look(
     options |= {k: v for k, v in (("schema", schema), ("labels", labels)) if v is not None}
     found = load(data, options=options, holdout=holdout)
     told = survey(found)
-    told["recipes"] = probing.estimates(found, find(prices, [Path.cwd()]), measure=probe)
     console = _console()
     probing.show(told, console)
+    told["recipes"] = probing.estimates(found, find(prices, [Path.cwd()]), measure=probe)
+    probing.show_recipes(told, console)
     if write_schema is not None:
         Path(write_schema).write_text(found.codec.declared(), encoding="utf-8")
         console.print(f"schema: {write_schema}; correct it and give it back as --schema", soft_wrap=True)
