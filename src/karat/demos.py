@@ -81,7 +81,7 @@ def _audio(folder: Path) -> Sample:
                     file.setsampwidth(2)
                     file.setframerate(RATE)
                     file.writeframes(np.rint(samples * 32767).astype("<i2").tobytes())
-    return Sample(goal, "owned", {"labels": "{label}_{voice}_{n}"}, seconds=40.0, number=36, judged=720)
+    return Sample(goal, "owned", {"labels": "{label}_{voice}_{n}"}, seconds=60.0, number=36, judged=720)
 
 
 def render(voice: str, pitch: float, rng: np.random.Generator) -> np.ndarray:
