@@ -404,7 +404,8 @@ def demo(
     look(sample.data, probe=False, threads=threads, labels=labels, set=settings)
     console.rule("train")
     budget = sample.seconds if seconds is None else seconds
-    run = train(sample.data, minutes=budget / 60, seed=seed, out=out, threads=threads, labels=labels, set=settings)
+    chosen = [*settings, *sample.settings]
+    run = train(sample.data, minutes=budget / 60, seed=seed, out=out, threads=threads, labels=labels, set=chosen)
     console.rule("make")
     make(run, n=sample.number, out=out / sample.file, seed=seed, threads=threads)
     console.rule("assay")
