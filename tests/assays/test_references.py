@@ -10,6 +10,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from karat.assays import Finding, Seen, examine, find, look_at
+from karat.assays.diversity import absent
 from karat.assays.references import LABELLED, REFERENCES, copier
 from karat.errors import DataError
 from karat.eyes import Eyes, open_eyes
@@ -99,6 +100,17 @@ def test_planted_copies_are_found_and_shown(bench: Bench) -> None:
 
 def test_held_out_records_are_no_copies(bench: Bench) -> None:
     assert raised(bench.examine(bench.unseen)) == set()
+
+
+def test_few_unseen_records_with_too_much_of_a_class_do_not_make_it_missing() -> None:
+    """16 of 54 unseen records are of class 0, of which all data have a sixth; made is an eighth of it, or none."""
+    unseen = torch.tensor([0] * 16 + [1, 2, 3, 4, 5] * 7 + [1, 2, 3])
+    learned = torch.arange(666) % 6
+    made = torch.tensor([0] * 90 + [1, 2, 3, 4, 5] * 126)
+    assert absent(made, unseen, unseen, learned, 6)[0] == []
+    assert absent(made[90:], unseen, unseen, learned, 6)[0] == [0]
+    others = learned[learned > 0]  # a class that was held out whole was not learned, and is missing
+    assert absent(made[90:], unseen, unseen, others, 6)[0] == [0]
 
 
 def test_what_is_missing_is_named(bench: Bench) -> None:

@@ -118,19 +118,32 @@ def cells(train: Tensor, k: int, seed: int, rounds: int = 12) -> Tensor:
     return centres
 
 
-def absent(shown: Tensor, real: Tensor, truth: Tensor, k: int) -> tuple[list[int], list[int], Tensor, Tensor]:
+def absent(
+    shown: Tensor, real: Tensor, truth: Tensor, learned: Tensor, k: int
+) -> tuple[list[int], list[int], Tensor, Tensor]:
     """Which of `k` classes certainly and which probably miss among `shown` [n], and the shares of each, made and real.
 
-    `real` [m] and `truth` [m] are the same unseen records read and known: a class gets reads that are another's.
+    `real` [m] and `truth` [m] are the same unseen records read and known: a class gets reads that are another's. `learned`
+    [l]: the training records' classes. Few unseen records may hold more of a class than real data do, all together; of a
+    class that was not learned at all only they can tell.
     """
     count, n = torch.bincount(shown, minlength=k), len(shown)
     share = torch.bincount(real, minlength=k).double() / len(real)
     stray = torch.bincount(real[truth != real], minlength=k).double() / len(real)
-    own = (share - stray).clamp_min(0)
+    known = torch.bincount(learned, minlength=k)
+    common = (torch.bincount(truth, minlength=k) + known).double() / (len(truth) + len(learned))
+    own = (share - stray).clamp_min(0).minimum(common.where(known > 0, 1.0))
     likely = [i for i in range(k) if int(count[i]) / n < float(stray[i] + ABSENT * own[i])]
     # and certainly below half of its real rate, so that a rare class in a small set is not called missing by chance
     sure = [i for i in likely if wilson(int(count[i]), n, 3.5)[1] < float(stray[i] + own[i] / 2)]
     return sure, likely, count.double() / n, share
+
+
+def _classed(s: Seen) -> Tensor:
+    """The classes of records, known or else read; none where neither."""
+    if s.labels is not None:
+        return s.labels
+    return torch.zeros(0, dtype=torch.long) if s.read is None else s.read.argmax(1)
 
 
 def _missing(train: Seen, unseen: Seen, made: Seen, classes: tuple[str, ...], seed: int) -> Finding:
@@ -139,14 +152,15 @@ def _missing(train: Seen, unseen: Seen, made: Seen, classes: tuple[str, ...], se
         assert made.read is not None and unseen.read is not None
         shown, real, names = made.read.argmax(1), unseen.read.argmax(1), classes
         truth = real if unseen.labels is None else unseen.labels
+        learned = _classed(train)
     else:
         centres = cells(train.features, 16, seed)
-        shown, real = (distances(s.features, centres).argmin(1) for s in (made, unseen))
+        shown, real, learned = (distances(s.features, centres).argmin(1) for s in (made, unseen, train))
         truth, names = real, tuple(str(i) for i in range(len(centres)))
     k = len(names)
-    sure, likely, shares, share = absent(shown, real, truth, k)
+    sure, likely, shares, share = absent(shown, real, truth, learned, k)
     if named and made.labels is not None and unseen.labels is not None:  # also what was never asked for is missing
-        asked = absent(made.labels, unseen.labels, unseen.labels, k)
+        asked = absent(made.labels, unseen.labels, unseen.labels, learned, k)
         sure, likely = sorted({*sure, *asked[0]}), sorted({*likely, *asked[1]})
     gone = [names[i] for i in sure]
     what = "class" if named else "mode"

@@ -169,10 +169,11 @@ def _classes(
     reader = RidgeClassifier(alpha=0.3).fit(sides[2], train.labels)
     read, truth = (torch.from_numpy(reader.predict(x).astype(np.int64)) for x in sides[:2])
     real = torch.from_numpy(unseen.labels)
-    sure, likely, shares, share = absent(read, truth, real, len(classes))
+    learned = torch.from_numpy(train.labels)
+    sure, likely, shares, share = absent(read, truth, real, learned, len(classes))
     own = None if made.labels is None else torch.from_numpy(made.labels)
     if own is not None:  # also what was never asked for is missing
-        asked = absent(own, real, real, len(classes))
+        asked = absent(own, real, real, learned, len(classes))
         sure, likely = sorted({*sure, *asked[0]}), sorted({*likely, *asked[1]})
     gone = [classes[i] for i in sure]
     says = (
@@ -187,7 +188,7 @@ def _classes(
     whose = " (its labels were read by the judge)" if own is None else ""
     taken = [torch.nn.functional.pad(seen[side], (0, 1), value=0.1).double() for side in ("train", "unseen", "made")]
     taught = lessons(
-        taken[0], torch.from_numpy(train.labels), taken[1], real, taken[2], read if own is None else own, len(classes),
+        taken[0], learned, taken[1], real, taken[2], read if own is None else own, len(classes),
         whose, torch.Generator().manual_seed(seed),
     )  # fmt: skip
     shown = (seen["unseen"], truth, seen["made"], read) if own is None else (seen["unseen"], real, seen["made"], own)

@@ -64,7 +64,7 @@ class Config:
     anchor: float = 1.0  # weight of what ties the averages of blocks to the points that were encoded
     block: int = 4  # cells along each axis of a block
     detail: float = (
-        1.05  # times that of the training points, which a sharpened decoder is to make; what follows takes some away
+        1.05  # times the training points', that a sharpened decoder is to make: what follows takes some away
     )
     grain: float = 10.0  # weight of what ties the detail along each axis to that
 
@@ -289,17 +289,15 @@ class Model(Learned):
         own: list[Tensor] = list(self.autoencoder["decoder"].parameters())
         old: list[Tensor] = list(self.before.parameters())
         new = [p.clone() for p in own]
-        at, tried = 1.0, dict[float, float]()
-        for _ in range(TRIES):
+        at = 1.0
+        tried: dict[float, float] = {}
+        while at not in tried and len(tried) < TRIES:
             torch._foreach_copy_(own, torch._foreach_lerp(old, new, at))
             tried[at] = self._detail(self._refresh(4, rng)) - goal
             if abs(tried[at]) < CLOSE:
                 return
             (a, low), (b, high) = [(at - 0.1, tried[at] - 0.1), *tried.items()][-2:]  # at first, as detail mostly grows
-            slope = (high - low) / (b - a) if b != a else 1.0
-            at = min(FURTHEST, max(NEAREST, at - tried[at] / max(slope, 0.5)))
-            if at in tried:
-                return
+            at = min(FURTHEST, max(NEAREST, at - tried[at] / max((high - low) / (b - a), 0.5)))
         best = min(tried, key=lambda place: abs(tried[place]))
         torch._foreach_copy_(own, torch._foreach_lerp(old, new, best))
 

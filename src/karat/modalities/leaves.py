@@ -27,11 +27,7 @@ def escaped(text: str) -> str:
 def sheet(texts: Sequence[str]) -> bytes:
     """The texts side by side, as many beside each other as fit; behind the first few the others unfold."""
     leaves = [f'<pre dir="auto" style="{LEAF}">{escaped(text)}</pre>' for text in texts]
-    first, rest = (
-        f'<div class="leaves" style="{PAPER}">{"".join(some)}</div>' if some else ""
-        for some in _parted(leaves, [len(text) for text in texts])
-    )
-    return (first + _unfolding(rest, len(leaves), first.count("<pre"))).encode()
+    return _folded(leaves, [len(text) for text in texts], f'<div class="leaves" style="{PAPER}">', "</div>")
 
 
 def beside(made: Sequence[str], real: Sequence[str], told: Sequence[str]) -> bytes:
@@ -46,24 +42,22 @@ def beside(made: Sequence[str], real: Sequence[str], told: Sequence[str]) -> byt
             for who, text, at in (("made", ours, run.a), ("real", theirs, run.b))
         )
         blocks.append(f'<tbody><tr class="told"><th colspan="2">{line}</th></tr><tr>{cells}</tr></tbody>')
-    first, rest = (
-        f'<table class="leaves beside" style="width:100%;table-layout:fixed">{"".join(some)}</table>' if some else ""
-        for some in _parted(blocks, [max(len(a), len(b)) for a, b in zip(made, real, strict=True)])
-    )
-    return (first + _unfolding(rest, len(blocks), first.count("<tbody"))).encode()
+    sizes = [max(len(a), len(b)) for a, b in zip(made, real, strict=True)]
+    table = '<table class="leaves beside" style="width:100%;table-layout:fixed">'
+    return _folded(blocks, sizes, table, "</table>")
 
 
-def _parted(blocks: list[str], sizes: list[int]) -> tuple[list[str], list[str]]:
-    """The leading blocks that are seen at once, three at least, and the rest, unless that is a single one."""
+def _folded(blocks: list[str], sizes: list[int], before: str, after: str) -> bytes:
+    """The blocks in an element; those behind the first three and OPEN characters in another that unfolds, if several."""
     seen, held = 0, 0
     while seen < len(blocks) and (seen < 3 or held < OPEN):
         held += min(sizes[seen], LONGEST)
         seen += 1
-    return (blocks, []) if len(blocks) - seen < 2 else (blocks[:seen], blocks[seen:])
-
-
-def _unfolding(rest: str, count: int, seen: int) -> str:
-    return f"<details><summary>{count - seen} more</summary>{rest}</details>" if rest else ""
+    rest = blocks[seen:]
+    if len(rest) < 2:
+        return (before + "".join(blocks) + after).encode()
+    more = f"<details><summary>{len(rest)} more</summary>{before}{''.join(rest)}{after}</details>"
+    return (before + "".join(blocks[:seen]) + after + more).encode()
 
 
 def _marked(text: str, at: int, size: int) -> str:
