@@ -2,7 +2,7 @@
 
 A hidden group and two hidden numbers move every column; in turns a column is a whole number, an amount with two decimals
 and a long tail, a whole amount that is mostly zero, a category of 3 to 60 levels, or the sum of the whole number before
-it and a little noise. The last column is the target, yes or no. Nothing here resembles anybody's data.
+it and a little noise. The last column is the target, whether somebody leaves or stays. Nothing here resembles anybody's data.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def draw(rows: int, columns: int, target: str, seed: int) -> pa.Table:
             case _:
                 told[f"sum_{j}"] = whole + 10 + np.rint(noise).astype(np.int64)
     chance = 1 / (1 + np.exp(1 - 1.5 * hidden[:, 0] + hidden[:, 1]))
-    told[target] = np.where(rng.random(rows) < chance, "yes", "no")
+    told[target] = np.where(rng.random(rows) < chance, "leaves", "stays")
     return pa.table({name: pa.array(values) for name, values in told.items()})
 
 

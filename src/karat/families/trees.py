@@ -21,6 +21,7 @@ from karat.families.generator import Fitted
 from karat.nets.codetree import CHOICES, Boosting, CodeTree
 from karat.nets.donors import Donors
 from karat.nets.odds import Odds
+from karat.nets.strata import LEVELS, alike
 from karat.space import Codes, Space
 
 COARSE = 64  # values of a column that are compared with those of another for pairs that never meet
@@ -48,14 +49,17 @@ class Config:
     rate: float = 0.2
     odds: int = 0  # rounds of the classifier by whose odds drawn rows stand or are drawn again (60 is a good number); 0 for none
     leaves: int = 15
-    gain: float = 0.5  # log-likelihood that a split of a boosted tree must gain
-    signal: float = 20.0  # gain of a first split below which nothing is learned of that part
+    gain: float = 2.0  # log-likelihood that a split of a boosted tree must gain
+    signal: float = 30.0  # gain of a first split below which nothing is learned of that part
     most: int = 30_000  # rows that one boosted classifier learns from
     prune: bool = True  # whether trees of donors go no deeper than the data supports
     parents: int = 24  # columns that a column is drawn given, at most; fewer from 100 columns on
     absent: float = 10.0  # pairs of values that chance would have brought together so often and never met stay apart
     particles: int = 32  # candidates for each row that is filled in around given cells
     small: int = 2_000  # rows below which plain trees of small leaves do better
+    even: bool = (
+        True  # rows made together keep to the learned shares as a whole; False for draws independent of each other
+    )
     context: int = 0  # leading columns that are always given and never drawn
 
 
@@ -87,7 +91,7 @@ class Model(Fitted):
         most = min(self.config.parents, max(FEW_PARENTS, LINKED // max(1, cells.shape[1])))
         for i, j in enumerate(rest):
             parents = sorted(before, key=lambda q: (-told[j, q], q))[:most]
-            self.links.append(Link.fit(cells, j, [q for q in before if q in parents], self.space, self.config, rng))
+            self.links.append(Link.fit(cells, j, parents, self.space, self.config, rng))
             before = [*before, j]
             yield (i + 1) / (len(rest) + 1)
         many = min(COMPARED, CELLS // max(1, cells.shape[1]))
@@ -159,7 +163,7 @@ class Model(Fitted):
         for i, link in enumerate(self.links):
             rows = np.flatnonzero((begun <= i) & ~pinned[:, i])
             if len(rows):
-                out[rows, link.column] = link.draw(out[rows], chance)
+                out[rows, link.column] = link.draw(out[rows], chance, self.config.even)
         return out
 
     def _alike(self, wanted: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -191,7 +195,7 @@ class Model(Fitted):
             link = self.links[i]
             for part in np.array_split(np.arange(n * k), n * k // AT_ONCE + 1):
                 if not pinned[i]:
-                    many[part, link.column] = link.draw(many[part], chance)
+                    many[part, link.column] = link.draw(many[part], chance, self.config.even)
                 else:
                     fits = link.likelihood(many[part], many[part, link.column], chance)
                     weight.reshape(-1)[part] += np.log(np.maximum(fits, 1e-12))
@@ -245,7 +249,7 @@ class Link:
     def fit(
         cls, cells: np.ndarray, column: int, parents: list[int], space: Codes, config: Config, rng: np.random.Generator
     ) -> Link:
-        """cells [n, columns]: all columns; of these `parents` are looked at."""
+        """cells [n, columns]: all columns; of these `parents` are looked at, which tell most first."""
         codes, size = cells[:, column], space.sizes[column]
         group = _groups(codes, size, space.ordered[column], config.groups)
         groups, count = group[codes], int(group.max()) + 1
@@ -278,16 +282,19 @@ class Link:
                 coarse[q], never[q] = bins, apart
         return cls(column, parents, nominal, group, tree, donors, alone, coarse, never, mass)
 
-    def draw(self, cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Codes [n] for the rows of `cells` [n, columns], of which the parents' are read."""
-        out = self._draw(cells, rng)
+    def draw(self, cells: np.ndarray, rng: np.random.Generator, even: bool) -> np.ndarray:
+        """Codes [n] for the rows of `cells` [n, columns], of which the parents' are read.
+
+        even: whether like rows together come out as their chances say, or each row for itself.
+        """
+        out = self._draw(cells, rng, even)
         if not self.never:
             return out
         wrong = np.flatnonzero(self._apart(cells, self.group[out]))
         for _ in range(REDRAWS):
             if not len(wrong):
                 return out
-            out[wrong] = self._draw(cells[wrong], rng)
+            out[wrong] = self._draw(cells[wrong], rng, even=False)
             wrong = wrong[self._apart(cells[wrong], self.group[out[wrong]])]
         for row in wrong:  # what the trees hardly ever say: by the shares of the values that may stand here
             may = self.mass.copy()
@@ -304,28 +311,29 @@ class Link:
             wrong |= apart[self.coarse[q][cells[:, q]], groups]
         return wrong
 
-    def _draw(self, cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _draw(self, cells: np.ndarray, rng: np.random.Generator, even: bool) -> np.ndarray:
+        order = alike(cells[:, self.parents[:LEVELS]], rng) if even and not self.alone else None
         if self.donors is None:
-            return self.tree.draw(_features(cells, self.parents, self.nominal), rng)
+            return self.tree.draw(_features(cells, self.parents, self.nominal), rng, order)
         node = self.donors.node(cells[:, self.parents], rng)
         if self.alone:
-            return self.donors.anyone(node, rng)
+            return self.donors.anyone(node, rng, even)
         seen = _features(cells, self.parents, self.nominal)
-        groups = self.tree.draw(seen, rng)
+        groups = self.tree.draw(seen, rng, order)
         strange = np.flatnonzero(self.donors.strange(node, groups, rng))
         for _ in range(REDRAWS):
             if not len(strange):
                 break
             groups[strange] = self.tree.draw(seen[strange], rng)
             strange = strange[self.donors.strange(node[strange], groups[strange], rng)]
-        out = self.donors.within(node, groups, rng)
-        out[strange] = self.donors.anyone(node[strange], rng)
+        out = self.donors.within(node, groups, rng, even)
+        out[strange] = self.donors.anyone(node[strange], rng, even=False)
         return out
 
     def _within(self, cells: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if self.donors is None:
             return groups
-        return self.donors.within(self.donors.node(cells[:, self.parents], rng), groups, rng)
+        return self.donors.within(self.donors.node(cells[:, self.parents], rng), groups, rng, even=False)
 
     def likelihood(self, cells: np.ndarray, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The chance [n] of `codes` in this column of `cells`, up to what the pruning leaves open."""

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from karat.errors import FitError, RunError
+from karat.nets.strata import systematic
 
 SPARSE = 60  # rows; below them a fork has a constant chance
 LEAST = 15  # rows of the rarer half
@@ -118,20 +119,20 @@ class CodeTree:
         told[asked] = self.classifiers[model].predict(different[asked], num_threads=1, predict_disable_shape_check=True)
         return np.asarray(told[which])
 
-    def draw(self, features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A code for each row of `features` [n, f]."""
+    def draw(self, features: np.ndarray, rng: np.random.Generator, order: np.ndarray | None = None) -> np.ndarray:
+        """A code for each row of `features` [n, f]; evenly along an `order` [n] of the rows, or else each for itself."""
         out = np.zeros(len(features), np.int64)
         if not len(self.middle):
             return out
         different, which = _different(features)
-        waiting = [(0, np.arange(len(features)))]
+        waiting = [(0, np.arange(len(features)) if order is None else order)]
         while waiting:
             fork, rows = waiting.pop()
             if fork < 0:
                 out[rows] = -1 - fork
             elif len(rows):
                 chance = self._right(fork, different, which[rows])
-                right = rng.random(len(rows)) < chance
+                right = rng.random(len(rows)) < chance if order is None else systematic(chance, rng)
                 waiting += [(int(self.left[fork]), rows[~right]), (int(self.right[fork]), rows[right])]
         return out
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from karat.errors import RunError
+from karat.nets.strata import dealt
 
 TOLD = 24  # values of a feature without order that may be asked for one by one
 PRIOR = 10.0  # imaginary rows, spread as the root's, in the Dirichlet prior of every node
@@ -26,10 +27,10 @@ ARRAYS = ("column", "value", "threshold", "left", "right", "parent", "start", "e
 
 class Donors:
     """Nodes as arrays: a row goes left at a node where its cell of `column` is at most `threshold`, or, where `value` is not
-    -1, where it is not `value`. `start`, `end`: the node's rows among the donors, which lie in the order of the leaves.
-    `reach`: the chance that a row comes at least this deep. `fresh`: the share let pass of groups that none of the node's
-    donors has; before `doubt`, the chance of such a group, by Good & Turing the share of rows alone in theirs. `key`,
-    `code`: donors by (group, place), and their codes."""
+    -1, where it is not `value`. `start`, `end`: the node's rows among the donors, which lie in the order of the leaves, and
+    in each leaf of the codes. `reach`: the chance that a row comes at least this deep. `fresh`: the share let pass of groups
+    that none of the node's donors has; before `doubt`, the chance of such a group, by Good & Turing the share of rows alone
+    in theirs. `key`, `code`: donors by (group, place), and their codes."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         self.at = {name: np.asarray(arrays[name]) for name in ARRAYS}
@@ -77,7 +78,7 @@ class Donors:
         table = np.array(asks or [(0, -1)], np.int32)[np.maximum(tree.feature, 0)]
         weight = tree.value[:, 0, :] * tree.weighted_n_node_samples[:, None]
         place = np.empty(len(codes), np.int64)
-        place[np.argsort(leaves, kind="stable")] = np.arange(len(codes))
+        place[np.lexsort((codes, leaves))] = np.arange(len(codes))
         key = groups * len(codes) + place
         by = np.argsort(key)
         return cls({
@@ -147,16 +148,17 @@ class Donors:
         low, high = self._held(node, groups)
         return np.asarray((high <= low) & (rng.random(len(node)) >= self.at["fresh"][node]))
 
-    def within(self, node: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The code [n] of a donor of the group at the node, or at the nearest node above that has one."""
-        _, low, high = self._climb(node, groups)
-        pick = low + (rng.random(len(low)) * (high - low)).astype(np.int64)
-        return np.asarray(self.at["code"][np.minimum(pick, self.count - 1)], np.int64)
+    def within(self, node: np.ndarray, groups: np.ndarray, rng: np.random.Generator, even: bool) -> np.ndarray:
+        """The code [n] of a donor of the group at the node, or at the nearest node above that has one.
 
-    def anyone(self, node: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The code [n] of any donor at the node."""
-        low, high = self.at["start"][node], self.at["end"][node]
-        return np.asarray(self.ordered[low + (rng.random(len(node)) * (high - low)).astype(np.int64)])
+        even: whether rows that could have the same donors take different ones, as far as there are.
+        """
+        _, low, high = self._climb(node, groups)
+        return np.asarray(self.at["code"][_picked(low, high, rng, even)], np.int64)
+
+    def anyone(self, node: np.ndarray, rng: np.random.Generator, even: bool) -> np.ndarray:
+        """The code [n] of any donor at the node; `even` as above."""
+        return np.asarray(self.ordered[_picked(self.at["start"][node], self.at["end"][node], rng, even)])
 
     def likelihood(
         self, cells: np.ndarray, groups: np.ndarray, codes: np.ndarray, rng: np.random.Generator
@@ -195,6 +197,10 @@ class Donors:
         if not good:
             raise RunError("a tree of donors is damaged: its nodes lead nowhere. Train the run again.")
         return cls(at)
+
+
+def _picked(low: np.ndarray, high: np.ndarray, rng: np.random.Generator, even: bool) -> np.ndarray:
+    return dealt(low, high, rng) if even else low + (rng.random(len(low)) * (high - low)).astype(np.int64)
 
 
 def _reach(counts: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -1,0 +1,63 @@
+"""Draws for many rows at once that keep to their chances together, not only on average.
+
+Rows that are alike lie side by side, and in every stretch of them as many come out one way as their chances add up to, but
+for one: systematic sampling with implicit stratification (Madow & Madow, "On the theory of systematic sampling", 1944;
+Cochran, "Sampling Techniques", chapter 8). A row by itself comes out as if it had been drawn alone. So a made table strays
+from what was learned by less than independent draws would, and does not add their chance to that of the data.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+LEVELS = 5  # columns in which rows are told alike
+BITS = 64 // (LEVELS + 1)  # of the key that each of them has, of a hash, and chance behind them
+GOLDEN = (
+    5**0.5 - 1
+) / 2  # multiples of it, less their whole part, are as even as any sequence without an end (Weyl, 1916)
+
+
+def alike(cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """int64 [n]: the rows of `cells` [n, columns] in an order in which those alike in the first column lie together, among
+    these those alike in the second too, and so on through LEVELS columns.
+
+    Which stretch comes first, and the rows within the last, are left to chance, anew in every call: columns drawn in one and
+    the same order would follow each other, as two do that each take every other row.
+    """
+    key = rng.integers(0, 1 << BITS, len(cells), np.uint64)
+    mixed = np.zeros(len(cells), np.uint64)
+    for level in range(min(LEVELS, cells.shape[1])):
+        mixed = (mixed ^ cells[:, level].astype(np.uint64)) + rng.integers(0, 1 << 63, dtype=np.uint64)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # splitmix64
+            mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+        mixed ^= mixed >> np.uint64(31)
+        key |= (mixed >> np.uint64(64 - BITS)) << np.uint64((LEVELS - level) * BITS)
+    return np.argsort(key, kind="stable")
+
+
+def systematic(chance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """bool [n]: one draw for each `chance` [n], of which every stretch holds as many as its chances add up to, but for one."""
+    reached = np.floor(np.cumsum(chance) + rng.random())
+    return np.asarray(np.diff(reached, prepend=0.0) > 0.5)
+
+
+def dealt(low: np.ndarray, high: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """int64 [n]: an index from each range [low, high).
+
+    Those of the same range are spread evenly over it, in chance order; those of ranges that follow each other fall on ever
+    other parts of theirs, so that where what is indexed lies in order within each range, they are even together too.
+    """
+    n = len(low)
+    if not n:
+        return np.zeros(0, np.int64)
+    chance = rng.permutation(n)
+    by = chance[np.argsort((low * (int(high.max()) + 1) + high)[chance], kind="stable")]
+    first, last = low[by], high[by]
+    begins = np.concatenate([[True], (first[1:] != first[:-1]) | (last[1:] != last[:-1])])
+    start, which = np.flatnonzero(begins), np.cumsum(begins) - 1
+    many = np.diff(np.append(start, n))
+    shift = (rng.random() + GOLDEN * np.arange(len(start))) % 1.0
+    at = (np.arange(n) - start[which] + shift[which]) / many[which]
+    out = np.empty(n, np.int64)
+    out[by] = np.minimum(first + (at * (last - first)).astype(np.int64), last - 1)
+    return out
