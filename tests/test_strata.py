@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from karat.families.trees import Config, Model
-from karat.nets.strata import alike, dealt, systematic
+from karat.nets.strata import alike, dealt, levels, systematic
 from karat.space import Codes
 from tests.test_trees import drawn, fitted, known
 
@@ -98,3 +98,15 @@ def test_columns_that_have_nothing_to_do_with_each_other_stay_so() -> None:
         made = drawn(model, n).astype(float)
         near = np.corrcoef(made.T)[np.triu_indices(25, 1)] * n**0.5
         assert np.abs(near).max() < 4.5 and 0.7 < near.std() < 1.2, "as independent draws would be: 300 pairs, n(0, 1)"
+
+
+def test_levels_are_even_among_like_rows_and_each_is_anywhere() -> None:
+    rng = np.random.default_rng(5)
+    cells = rng.integers(0, 3, (600, 2))
+    level = levels(cells, rng)
+    for a in range(3):
+        mine = np.sort(level[cells[:, 0] == a])
+        assert np.abs(mine - (np.arange(len(mine)) + 0.5) / len(mine)).max() < 4 / len(mine)
+    many = np.stack([levels(cells[:20], rng) for _ in range(4000)])
+    assert np.abs(many.mean(0) - 0.5).max() < 4.5 * 12**-0.5 / 4000**0.5
+    assert np.abs(np.corrcoef(level, levels(cells, rng))[0, 1]) < 4.5 / 600**0.5, "the next column's levels are others"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from math import gcd, isqrt, pi
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,12 +22,14 @@ from torch import Tensor, nn
 from karat import nets
 from karat.errors import FitError
 from karat.families.generator import Batches, Learned, Player
+from karat.nets.strata import LEVELS, levels
 from karat.space import Batch, Codes, Space
 
 SCANNED = 200_000  # rows whose codes are counted before learning
 GROUPS = 16  # of a batch; the rows of a group have the same cells given
 ASIDE = 100_000  # different rows, under which 1 in 16 is kept aside to see when learning turns to memorising
-AT_ONCE = 2048  # rows drawn together
+TOGETHER = 32_768  # rows drawn together
+AT_ONCE = 2048  # of them that the net sees at once
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ class Config:
     lr: float = 4e-3
     betas: tuple[float, float] = (0.9, 0.99)
     flat: float = 0.2  # share of the budget at the peak rate, before it falls to 0
+    even: bool = (
+        True  # rows made together keep to the learned shares as a whole; False for draws independent of each other
+    )
 
 
 @dataclass(frozen=True)
@@ -281,7 +287,14 @@ class Model(Learned):
     @torch.no_grad()
     def complete(self, given: Tensor, rng: torch.Generator) -> Tensor:
         self.eval()
-        return torch.cat([self._complete(part, rng) for part in given.split(AT_ONCE)]) if len(given) else given.clone()
+        return torch.cat([self._complete(part, rng) for part in given.split(TOGETHER)]) if len(given) else given.clone()
+
+    def _levels(self, seen: Tensor, rng: torch.Generator) -> Tensor:
+        """Float32 [n] in [0, 1): how far up its odds each row's next code lies, for rows of whose digits `seen` [k, n] are."""
+        if not self.config.even:
+            return torch.rand(seen.shape[1], generator=rng, device=rng.device)
+        chance = np.random.default_rng(int(torch.randint(1 << 62, (), generator=rng, device=rng.device)))
+        return torch.from_numpy(levels(seen.T.cpu().numpy(), chance)).float().to(rng.device)
 
     def _complete(self, given: Tensor, rng: torch.Generator) -> Tensor:
         if self._fast is None:
@@ -297,20 +310,18 @@ class Model(Learned):
             rows = (~wanted[:, d.column]).nonzero()[:, 0]
             if len(rows):
                 known.index_add_(0, rows, net.embed[codes[i, rows] + self.starts[i]].float())
-        for i in self._sequence():
+        sequence = self._sequence()
+        for k, i in enumerate(sequence):
             d = self.digits[i]
             rows = wanted[:, d.column].nonzero()[:, 0]
-            if not len(rows):
-                continue
-            every = len(rows) == len(given)
-            hidden = net((known if every else known[rows]).to(dtype)[None], [i])[0]
-            before = None if d.after == 1 else codes[i - 1] if every else codes[i - 1, rows]
-            odds = self._odds(i, hidden, net.odds, before).float()
-            reach = odds.softmax(1).cumsum(1)
-            level = torch.rand(len(rows), 1, generator=rng, device=rng.device) * (reach[:, -1:] * (1 - 1e-6))
-            code = torch.searchsorted(reach, level, right=True)[:, 0]
-            codes[i, rows] = code
-            known.index_add_(0, rows, net.embed[code + self.starts[i]].float())
+            heights = self._levels(codes[sequence[: min(k, LEVELS)]][:, rows], rng)
+            for some, height in zip(rows.split(AT_ONCE), heights.split(AT_ONCE), strict=True):
+                hidden = net(known[some].to(dtype)[None], [i])[0]
+                odds = self._odds(i, hidden, net.odds, codes[i - 1, some] if d.after > 1 else None).float()
+                reach = odds.softmax(1).cumsum(1)
+                code = torch.searchsorted(reach, height[:, None] * (reach[:, -1:] * (1 - 1e-6)), right=True)[:, 0]
+                codes[i, some] = code
+                known.index_add_(0, some, net.embed[code + self.starts[i]].float())
         for i, d in enumerate(self.digits):
             if d.after > 1:
                 code = codes[i - 1] * d.size + codes[i]

@@ -41,6 +41,16 @@ def systematic(chance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(np.diff(reached, prepend=0.0) > 0.5)
 
 
+def levels(cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """float64 [n], each anywhere in [0, 1), those of rows that are alike in `cells` [n, columns] spread over all of it.
+
+    To draw by: the outcome whose share of the sum of the chances, in their order, a level falls in.
+    """
+    out = np.empty(len(cells))
+    out[alike(cells, rng)] = (rng.random() + GOLDEN * np.arange(len(cells))) % 1.0
+    return out
+
+
 def dealt(low: np.ndarray, high: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """int64 [n]: an index from each range [low, high).
 
