@@ -99,8 +99,8 @@ class Made:
 
 
 def draw(model: Generator, data: Data, n: int, seed: int) -> Made:
-    """`n` records made by `model`; where it heeds classes, as often as the training data has them."""
-    device = model.device
+    """`n` records made by `model`, independent of each other; where it heeds classes, as often as the training data has them."""
+    device, model.even = model.device, False
     y = None
     if model.heeds:
         labels = data.labels("train")
@@ -271,7 +271,10 @@ def of_run(run: Run, n: int, seed: int, target: str | None, pretrained: Path | N
     # unlike the seed of `make`, so that the same pictures are not judged and shipped
     unlike = seed + 1_000_003
     if isinstance(data.codec, Related):
-        made = Made(related.made_by(data.codec, related.load(run, data.codec), n, unlike), None, True)
+        chains = related.load(run, data.codec)
+        for chain in chains.models.values():
+            chain.even = False
+        made = Made(related.made_by(data.codec, chains, n, unlike), None, True)
     else:
         model = load_model(run, data.codec, len(data.classes), choose_device("auto"))
         made = draw(model, data, n, unlike)

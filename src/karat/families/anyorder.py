@@ -140,6 +140,7 @@ class Model(Learned):
         super().__init__()
         assert isinstance(space, Codes)
         self.space, self.classes, self.config = space, classes, config
+        self.even = config.even
         self.sizes = space.sizes
         self.digits = spell(space.sizes, config.split)
         self.net = Net(self.digits, space.ordered, config)
@@ -291,7 +292,7 @@ class Model(Learned):
 
     def _levels(self, seen: Tensor, rng: torch.Generator) -> Tensor:
         """Float32 [n] in [0, 1): how far up its odds each row's next code lies, for rows of whose digits `seen` [k, n] are."""
-        if not self.config.even:
+        if not self.even:
             return torch.rand(seen.shape[1], generator=rng, device=rng.device)
         chance = np.random.default_rng(int(torch.randint(1 << 62, (), generator=rng, device=rng.device)))
         return torch.from_numpy(levels(seen.T.cpu().numpy(), chance)).float().to(rng.device)

@@ -91,6 +91,9 @@ class Generator(nn.Module, ABC):
     spaces: ClassVar[tuple[type, ...]]  # the types of space that the family can live in, the one it likes best first
     space: Space
     classes: int
+    # whether points drawn together keep to what was learned as a whole, for which they are not independent of each other;
+    # the judge, whose intervals are those of independent draws, sets it to False
+    even: bool = False
 
     @property
     def heeds(self) -> bool:

@@ -72,6 +72,7 @@ class Model(Fitted):
         super().__init__()
         assert isinstance(space, Codes)
         self.space, self.classes, self.config = space, classes, config
+        self.even = config.even
         self.links: list[Link] = []
         self.odds: Odds | None = None
 
@@ -163,7 +164,7 @@ class Model(Fitted):
         for i, link in enumerate(self.links):
             rows = np.flatnonzero((begun <= i) & ~pinned[:, i])
             if len(rows):
-                out[rows, link.column] = link.draw(out[rows], chance, self.config.even)
+                out[rows, link.column] = link.draw(out[rows], chance, self.even)
         return out
 
     def _alike(self, wanted: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -195,7 +196,7 @@ class Model(Fitted):
             link = self.links[i]
             for part in np.array_split(np.arange(n * k), n * k // AT_ONCE + 1):
                 if not pinned[i]:
-                    many[part, link.column] = link.draw(many[part], chance, self.config.even)
+                    many[part, link.column] = link.draw(many[part], chance, self.even)
                 else:
                     fits = link.likelihood(many[part], many[part, link.column], chance)
                     weight.reshape(-1)[part] += np.log(np.maximum(fits, 1e-12))
