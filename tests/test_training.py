@@ -166,6 +166,34 @@ def test_rates_warm_up_stay_and_fall_to_nothing() -> None:
     assert [second[k] for k in (0, 9, 100, 199)] == pytest.approx([0.001, 0.01 * 191 / 200, 0.005, 0.01 / 200])
 
 
+class Learnt(Toy):
+    """Says after 50 rounds that there is no more to learn."""
+
+    @property
+    def finished(self) -> bool:
+        return self.calls >= 100
+
+
+def test_a_model_that_has_learned_all_it_can_comes_to_rest_before_it_ends() -> None:
+    toy, state = Learnt(), State()
+    rates, reached = [], []
+    for progress in train(toy, numbers(), Plan(steps=1000, batch=8), state):
+        rates.append(state.optimisers["first"].param_groups[0]["lr"])
+        reached.append(progress.fraction)
+    assert state.step == 65, "three more rounds for each ten"
+    assert reached == sorted(reached) and reached[-1] == 1.0 and state.settled
+    assert rates[49] == pytest.approx(0.1) and 0 < rates[-1] < 0.02 and rates[50:] == sorted(rates[50:], reverse=True)
+    again, half = Learnt(), State()
+    for progress in train(again, numbers(), Plan(steps=1000, batch=8), half):
+        if progress.step == 57:
+            break
+    other = Learnt()
+    back = runner.restore(runner.checkpoint(again, half), other, "fp32")
+    assert back.finished == half.finished is not None
+    list(train(other, numbers(), Plan(steps=1000, batch=8), back))
+    assert back.step == 65 and torch.equal(other.first.weight, toy.first.weight)
+
+
 def test_a_turn_whose_loss_is_not_finite_is_skipped_and_counted() -> None:
     toy, state = Toy(lambda call, player: call in (5, 6, 9)), State()
     for _ in train(toy, numbers(), Plan(steps=30, batch=8), state):

@@ -22,6 +22,7 @@ from karat.space import Batch
 
 Precision = Literal["fp32", "fp32-channels-last", "bf16", "bf16-channels-last"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "bf16-channels-last", "fp32-channels-last")
+COOLING = 0.3  # rounds in which the rate falls to 0 after a model has learned all it can, for each that it took
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ class State:
     averages: dict[str, list[Tensor]] = field(default_factory=dict)
     skipped: int = 0  # turns whose loss was not finite
     turns: dict[str, int] = field(default_factory=dict)  # taken by each player
+    finished: tuple[int, float] | None = None  # the round and fraction at which the model had learned all it can
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that is a tensor, by name, for one safetensors file."""
@@ -150,6 +152,7 @@ class State:
             "settled": self.settled,
             "skipped": self.skipped,
             "turns": self.turns,
+            "finished": self.finished,
         }
 
     @staticmethod
@@ -162,6 +165,7 @@ class State:
             numbers["settled"],
             skipped=numbers["skipped"],
             turns=dict(numbers["turns"]),
+            finished=None if (at := numbers.get("finished")) is None else (int(at[0]), float(at[1])),
         )
         state.begin(model)
         for name, optimiser in state.optimisers.items():
@@ -178,6 +182,17 @@ class State:
             for i, value in enumerate(average):
                 value.copy_(tensors[f"average.{name}.{i}"])
         return state
+
+    def used(self, fraction: float) -> float:
+        """The share of the schedule that is behind; `fraction`: of the budget.
+
+        A model that has learned all it can does not stop at the peak rate: what is left of its schedule is run through in a
+        few more rounds, in proportion to those it took.
+        """
+        if self.finished is None:
+            return fraction
+        step, reached = self.finished
+        return min(1.0, max(fraction, reached + (1 - reached) * (self.step - step) / max(1.0, COOLING * step)))
 
     def begin(self, model: Learned) -> None:
         """Optimisers and averages for every player of `model`."""
@@ -218,7 +233,7 @@ def train(model: Learned, batch: Batches, plan: Plan, state: State) -> Iterator[
     prepared: set[str] = set()
     bad = dict.fromkeys(players, 0)  # turns in a row; the others' good ones do not excuse a player's
     model.train()
-    while (fraction := plan.used(state.step, state.drawn, plan.now() - began, model.settling)) < 1.0:
+    while (fraction := state.used(plan.used(state.step, state.drawn, plan.now() - began, model.settling))) < 1.0:
         active = [name for name in turns if players[name].start <= fraction < players[name].stop]
         seen: dict[str, Tensor] = {}
         x = y = None
@@ -257,16 +272,15 @@ def train(model: Learned, batch: Batches, plan: Plan, state: State) -> Iterator[
             )
         state.step += 1
         state.seconds = plan.now() - began
-        done = model.finished
+        if state.finished is None and model.finished:
+            state.finished = state.step, fraction
         yield Progress(
             state.step,
-            1.0 if done else plan.used(state.step, state.drawn, state.seconds, model.settling),
+            state.used(plan.used(state.step, state.drawn, state.seconds, model.settling)),
             state.seconds,
             state.drawn * plan.batch,
             seen,
         )
-        if done:
-            break
     _take_averages(players, state, finished_at=2.0)
     left = None if plan.minutes is None else max(0.05, 60 * plan.minutes - (plan.now() - began))
     lay_out(model, "fp32")

@@ -109,6 +109,9 @@ def test_few_unseen_records_with_too_much_of_a_class_do_not_make_it_missing() ->
     made = torch.tensor([0] * 90 + [1, 2, 3, 4, 5] * 126)
     assert absent(made, unseen, unseen, learned, 6)[0] == []
     assert absent(made[90:], unseen, unseen, learned, 6)[0] == [0]
+    astray = unseen.clone()  # seven of the 16 are other classes' own, and made records may be read more surely
+    astray[:7] = 1
+    assert absent(torch.cat([made, torch.zeros(10, dtype=torch.long)]), unseen, astray, learned, 6)[0] == []
     others = learned[learned > 0]  # a class that was held out whole was not learned, and is missing
     assert absent(made[90:], unseen, unseen, others, 6)[0] == [0]
 

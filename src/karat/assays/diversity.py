@@ -129,13 +129,17 @@ def absent(
     """
     count, n = torch.bincount(shown, minlength=k), len(shown)
     share = torch.bincount(real, minlength=k).double() / len(real)
-    stray = torch.bincount(real[truth != real], minlength=k).double() / len(real)
+    wrong = torch.bincount(real[truth != real], minlength=k)
+    stray = wrong.double() / len(real)
     known = torch.bincount(learned, minlength=k)
     common = (torch.bincount(truth, minlength=k) + known).double() / (len(truth) + len(learned))
     own = (share - stray).clamp_min(0).minimum(common.where(known > 0, 1.0))
-    likely = [i for i in range(k) if int(count[i]) / n < float(stray[i] + ABSENT * own[i])]
+    fewest = [
+        wilson(int(c), len(real), 2.0)[0] for c in wrong
+    ]  # few unseen records say little of how often reads go astray
+    likely = [i for i in range(k) if int(count[i]) / n < fewest[i] + ABSENT * float(own[i])]
     # and certainly below half of its real rate, so that a rare class in a small set is not called missing by chance
-    sure = [i for i in likely if wilson(int(count[i]), n, 3.5)[1] < float(stray[i] + own[i] / 2)]
+    sure = [i for i in likely if wilson(int(count[i]), n, 3.5)[1] < fewest[i] + float(own[i]) / 2]
     return sure, likely, count.double() / n, share
 
 

@@ -171,7 +171,7 @@ class Learned(Generator):
 
     @property
     def finished(self) -> bool:
-        """Whether it has learned all it can from these data, though there is budget left: the loop ends after this round."""
+        """Whether it has learned all it can from these data, though there is budget left: the rate falls, the loop ends soon."""
         return False
 
     @abstractmethod
