@@ -88,7 +88,7 @@ def wilson(count: int, n: int, z: float = 1.96) -> tuple[float, float]:
     share, square = count / n, z * z
     middle = (share + square / (2 * n)) / (1 + square / n)
     half = z / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return 0.0 if count == 0 else max(0.0, middle - half), 1.0 if count == n else min(1.0, middle + half)
 
 
 def worse(score: Score, least: float, better: str) -> bool:
