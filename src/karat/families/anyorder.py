@@ -46,9 +46,7 @@ class Config:
     lr: float = 4e-3
     betas: tuple[float, float] = (0.9, 0.99)
     flat: float = 0.2  # share of the budget at the peak rate, before it falls to 0
-    even: bool = (
-        True  # rows made together keep to the learned shares as a whole; False for draws independent of each other
-    )
+    even: bool = True  # rows made together keep to the learned shares as a whole; False: they are independent
 
 
 @dataclass(frozen=True)
@@ -315,6 +313,8 @@ class Model(Learned):
         for k, i in enumerate(sequence):
             d = self.digits[i]
             rows = wanted[:, d.column].nonzero()[:, 0]
+            if not len(rows):
+                continue
             heights = self._levels(codes[sequence[: min(k, LEVELS)]][:, rows], rng)
             for some, height in zip(rows.split(AT_ONCE), heights.split(AT_ONCE), strict=True):
                 hidden = net(known[some].to(dtype)[None], [i])[0]

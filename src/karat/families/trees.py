@@ -57,9 +57,7 @@ class Config:
     absent: float = 10.0  # pairs of values that chance would have brought together so often and never met stay apart
     particles: int = 32  # candidates for each row that is filled in around given cells
     small: int = 2_000  # rows below which plain trees of small leaves do better
-    even: bool = (
-        True  # rows made together keep to the learned shares as a whole; False for draws independent of each other
-    )
+    even: bool = True  # rows made together keep to the learned shares as a whole; False: they are independent
     context: int = 0  # leading columns that are always given and never drawn
 
 

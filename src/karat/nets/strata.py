@@ -12,9 +12,8 @@ import numpy as np
 
 LEVELS = 5  # columns in which rows are told alike
 BITS = 64 // (LEVELS + 1)  # of the key that each of them has, of a hash, and chance behind them
-GOLDEN = (
-    5**0.5 - 1
-) / 2  # multiples of it, less their whole part, are as even as any sequence without an end (Weyl, 1916)
+# its multiples, less their whole part, are as even as any sequence without an end (Weyl, 1916)
+GOLDEN = (5**0.5 - 1) / 2
 
 
 def alike(cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
