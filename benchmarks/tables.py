@@ -15,7 +15,8 @@ empty for karat; peers get them as the word "?". As many rows are scored as were
 --rows 1000 takes a sample of the training file, another for each seed. --rows above what the file holds takes a table
 drawn from a law of our own (tables_known.py): it shows time and memory, and its scores say only how well that law is
 learned. A budget of SECONDS buys CTGAN, TVAE and TabularARGN as many whole epochs as fit, at least one; `equal` is the
-median of what the first recipe took. A recipe is `trees`, or `vae:60` for 60 CPU seconds, or `default` for no --recipe.
+median of what the first recipe took. A recipe is `trees`, or `vae:60` for 60 CPU seconds, or
+`trees+model.even=false` for a setting, or `default` for no --recipe.
 
 Every row is appended to --out as JSON as soon as it is there, and rows that are there already are not made again.
 """
@@ -210,8 +211,11 @@ def karat_row(recipe: str, task: Task, seed: int, place: Path) -> Row:
     common = ["--seed", str(seed), "--threads", "1"]
     trained, made = place / "run", place / "made.parquet"
     train = [*cli, "train", str(task.csv), "--out", str(trained), *common]
+    name, *settings = name.split("+")
     if name != "default":
         train += ["--recipe", name]
+    for setting in settings:
+        train += ["--set", setting]
     if seconds:
         train += ["--minutes", f"{float(seconds) / 60:.6g}", "--set", "train.clock=cpu"]
     fit = run(train)

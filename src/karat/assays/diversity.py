@@ -134,9 +134,8 @@ def absent(
     known = torch.bincount(learned, minlength=k)
     common = (torch.bincount(truth, minlength=k) + known).double() / (len(truth) + len(learned))
     own = (share - stray).clamp_min(0).minimum(common.where(known > 0, 1.0))
-    fewest = [
-        wilson(int(c), len(real), 2.0)[0] for c in wrong
-    ]  # few unseen records say little of how often reads go astray
+    # few unseen records say little of how often reads go astray
+    fewest = [wilson(int(c), len(real), 2.0)[0] for c in wrong]
     likely = [i for i in range(k) if int(count[i]) / n < fewest[i] + ABSENT * float(own[i])]
     # and certainly below half of its real rate, so that a rare class in a small set is not called missing by chance
     sure = [i for i in likely if wilson(int(count[i]), n, 3.5)[1] < fewest[i] + float(own[i]) / 2]

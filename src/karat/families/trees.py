@@ -155,7 +155,7 @@ class Model(Fitted):
         pinned = ~free[:, order]
         last = np.where(pinned.any(1), pinned.shape[1] - 1 - pinned[:, ::-1].argmax(1), -1)
         hard = np.flatnonzero(last >= np.maximum(np.logical_and.accumulate(pinned, axis=1).sum(1), 1))
-        for rows in self._alike(wanted, hard):
+        for rows in self._by_given(wanted, hard):
             out[rows] = self._candidates(out[rows], pinned[rows[0]], chance)
         begun = np.zeros(len(out), np.int64)
         begun[hard] = last[hard] + 1
@@ -165,7 +165,7 @@ class Model(Fitted):
                 out[rows, link.column] = link.draw(out[rows], chance, self.even)
         return out
 
-    def _alike(self, wanted: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+    def _by_given(self, wanted: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
         """Groups of `rows` with the same given cells; those of few rows together by which cells are given."""
         if not len(rows):
             return
