@@ -5,6 +5,7 @@
       + UnsafeFile                  a bomb, a path that climbs out of its archive, a format that could run code
     * FitError                      no family, recipe or setting fits what was asked
     * RunError                      a run folder is missing, damaged, locked, or of a newer version
+    * TooLarge                      what was asked needs more memory or disk than there is
     * DivergedError                 training produced non-finite numbers and could not go on
 
 Each message says what was found, what was wanted, and what to do.
@@ -29,6 +30,10 @@ class FitError(KaratError):
 
 class RunError(KaratError):
     """A run folder that is missing, damaged, locked or from a newer version."""
+
+
+class TooLarge(KaratError):
+    """What was asked needs more memory or disk than there is; the message says how much, and what to lower."""
 
 
 class DivergedError(KaratError):

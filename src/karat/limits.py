@@ -1,0 +1,100 @@
+"""How much memory there is, and the refusal of what would need more, before anything is allocated.
+
+Callers estimate in bytes what a step is about to hold at once and ask `need`; an estimate is an upper bound that is cheap to
+have (cells times bytes, parameters times copies), not a measurement.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+from karat.errors import TooLarge
+
+SPARE = 0.9  # fraction of the available memory that one step may plan to use
+CGROUPS = (  # limit, usage, statistics, and what the latter calls the pages that can be given back
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "/sys/fs/cgroup/memory/memory.stat",
+        "total_inactive_file",
+    ),
+)
+
+
+def available() -> float:
+    """Bytes that this process may still allocate; infinite where the system does not say.
+
+    The least of: what the machine has left, what the control group has left (https://docs.kernel.org/admin-guide/cgroup-v2.html),
+    what RLIMIT_AS leaves of the address space, and KARAT_MEMORY_GB where that is set.
+    """
+    return min(_machine(), _group(), _address_space(), _asked())
+
+
+def need(size: float, what: str, lower: str) -> None:
+    """TooLarge when `size` bytes do not fit into what is available; `what` needs them, and `lower` says what to lower."""
+    room = available()
+    if size > SPARE * room:
+        raise TooLarge(
+            f"{what} would need about {words(size)} of memory, and {words(max(0.0, room))} are available. {lower}"
+        )
+
+
+def words(size: float) -> str:
+    """Bytes as a person says them: 3.4 GB."""
+    if not math.isfinite(size):
+        return "more than can be counted"
+    for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:,.1f} {unit}" if size < 1e15 else f"{size / scale:.1e} {unit}"
+    return f"{size:,.0f} bytes"
+
+
+def _machine() -> float:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024.0
+    except OSError:
+        pass
+    try:  # no /proc: macOS; what there is in all, since it does not say portably what is left
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (ValueError, OSError):
+        return math.inf
+
+
+def _group() -> float:
+    for limit, usage, stat, page in CGROUPS:
+        try:
+            most, used = Path(limit).read_text().strip(), int(Path(usage).read_text())
+            if most == "max" or int(most) > 2**60:
+                return math.inf
+            given_back = next(
+                (int(line.split()[1]) for line in Path(stat).read_text().splitlines() if line.split()[0] == page), 0
+            )
+            return float(max(0, int(most) - used + given_back))
+        except (OSError, ValueError):
+            continue
+    return math.inf
+
+
+def _address_space() -> float:
+    try:
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if soft == resource.RLIM_INFINITY:
+            return math.inf
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        return float(max(0, soft - pages * os.sysconf("SC_PAGE_SIZE")))
+    except (ImportError, OSError, ValueError):
+        return math.inf
+
+
+def _asked() -> float:
+    try:
+        return float(os.environ["KARAT_MEMORY_GB"]) * 1e9
+    except (KeyError, ValueError):
+        return math.inf
