@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from karat.assays import Finding, find
+from karat.assays.learning import Boosted
 from karat.assays.sheet import Sheet
 from karat.assays.tables import examine
 from karat.errors import DataError
@@ -133,3 +134,46 @@ def test_what_cannot_be_judged_is_refused() -> None:
         examine(train, unseen, Sheet(other, np.zeros((30, 4))))
     with pytest.raises(DataError, match="'profit' is no column; there are: price"):
         examine(train, unseen, made, target="profit")
+
+
+RATES = (0.0, 0.01, 0.5, 0.99, 1.0)
+HOLES = [(real, made) for real in RATES for made in RATES]
+
+
+def riddled(n: int, side: int, seed: int) -> Sheet:
+    """Numbers and choices of which every share in `RATES` is missing in real data (side 0) with every one in made (1)."""
+    rng = np.random.default_rng(seed)
+    age = rng.normal(size=n)
+    drawn = []
+    for choice in (False, True):
+        for rates in HOLES:
+            column = rng.integers(0, 3, n).astype(float) if choice else rng.normal(size=n)
+            column[rng.permutation(n)[: round(rates[side] * n)]] = np.nan
+            drawn.append(column)
+    names = tuple(f"{kind} {a:.0%} {b:.0%}" for kind in ("number", "choice") for a, b in HOLES)
+    choices = ((),) * len(HOLES) + (("a", "b", "c"),) * len(HOLES)
+    columns = Columns((*names, "age", "grown"), (*choices, (), ("no", "yes")))
+    return Sheet(columns, np.stack([*drawn, age, (age + rng.normal(size=n) > 0).astype(float)], 1))
+
+
+@pytest.mark.parametrize("n", [20, 120])
+def test_tables_of_every_missingness_in_real_and_made_are_judged_and_the_difference_is_raised(n: int) -> None:
+    found = whole(examine(riddled(n, 0, 0), riddled(n, 0, 1), riddled(n, 1, 2)))
+    assert find(found, "missingness").raised
+
+
+def test_tables_of_every_missingness_that_are_alike_are_not_accused() -> None:
+    assert raised(examine(riddled(200, 0, 0), riddled(120, 0, 1), riddled(120, 0, 2))) == set()
+
+
+@pytest.mark.parametrize("known", [0, 1, 2, 8])
+def test_a_column_with_hardly_a_value_neither_stops_the_judge_nor_is_taught(known: int) -> None:
+    """Also where all that is known falls to one fold, or to the rows by which boosting stops, of more than 10,000."""
+    rng = np.random.default_rng(known)
+    values = np.concatenate([mixed(200, rng), np.full((200, 1), np.nan)], 1)
+    values[rng.permutation(200)[:known], 4] = rng.normal(size=known)
+    columns = Columns((*MIXED.names, "fine"), (*MIXED.choices, ()))
+    assert raised(examine(*split(columns, values, (100, 50, 50)), target="fine")) == set()
+    x = np.full((12_000, 2), np.nan)
+    x[:known, 0] = 1.0
+    assert np.isfinite(Boosted(x, rng.random(12_000) < 0.5, [False, False], 0).score(x)).all()

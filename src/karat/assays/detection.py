@@ -12,7 +12,7 @@ import numpy as np
 from karat.assays.cells import GRAINS, grain
 from karat.assays.chance import Score, worse
 from karat.assays.finding import Finding
-from karat.assays.learning import Features, area, boosted, chance_spread, features
+from karat.assays.learning import Boosted, Features, area, chance_spread, features
 from karat.assays.sheet import Sheet, binned
 
 ROWS = 10_000  # of each side, at most
@@ -39,16 +39,16 @@ def two_sample_auc(
     areas, lost = [], np.zeros(len(permuted))
     for k in range(folds):
         test = fold == k
-        model = boosted(x[~test], y[~test], flags, seed)
-        whole = area(model.predict_proba(x[test])[:, 1], y[test])
+        model = Boosted(x[~test], y[~test], flags, seed)
+        whole = area(model.score(x[test]), y[test])
         areas.append(whole)
         if k == 0 and permuted:
             some = np.flatnonzero(test)[rng.permutation(int(test.sum()))[:2000]]
-            base = area(model.predict_proba(x[some])[:, 1], y[some])
+            base = area(model.score(x[some]), y[some])
             for i, j in enumerate(permuted):
                 shuffled = x[some].copy()
                 shuffled[:, j] = shuffled[rng.permutation(len(some)), j]
-                lost[i] = base - area(model.predict_proba(shuffled)[:, 1], y[some])
+                lost[i] = base - area(model.score(shuffled), y[some])
     return float(np.mean(areas)), lost
 
 

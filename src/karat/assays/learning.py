@@ -5,19 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from karat.assays.sheet import Sheet
 
-if TYPE_CHECKING:
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
 LEVELS = 250  # choices that a boosted tree tells apart, the commonest; it takes 255
 TREES = 50  # of boosting that is taught to predict a column, at twice the usual rate
 RATE = 0.2
 FOREST = 10
+KNOWN = 10  # values of a column that a learner is shown, at least, before they are more than whether there is one
 MANY = 64
 CLASSES = 20  # that a target may have, the commonest; the others are one
 
@@ -87,11 +84,37 @@ def chance_spread(n: int, m: int) -> float:
     return float(np.sqrt((n + m + 1) / (12 * n * m)))
 
 
-def boosted(x: np.ndarray, y: np.ndarray, flags: list[bool], seed: int) -> HistGradientBoostingClassifier:
-    """A classifier that tells `y` (bool) from `x`."""
-    from sklearn import ensemble
+def sparse(x: np.ndarray) -> np.ndarray:
+    """bool [d]: the columns of `x` [n, d] of which fewer than `KNOWN` rows have a value."""
+    few: np.ndarray = np.isfinite(x).sum(0) < KNOWN
+    return few
 
-    return ensemble.HistGradientBoostingClassifier(categorical_features=flags, random_state=seed).fit(x, y)
+
+def filled(x: np.ndarray, few: np.ndarray) -> np.ndarray:
+    """`x` [n, d], where the columns `few` say only whether there is a value.
+
+    Boosted trees refuse a column without any, and rows that are set aside to learn or to stop by may hold none of a few.
+    """
+    if not few.any():
+        return x
+    out = x.copy()
+    out[:, few] = np.isfinite(x[:, few])
+    return out
+
+
+class Boosted:
+    """A classifier that tells `y` (bool [n]) from `x` [n, d], NaN where a cell is missing; `flags` [d]: choices."""
+
+    def __init__(self, x: np.ndarray, y: np.ndarray, flags: list[bool], seed: int) -> None:
+        from sklearn import ensemble
+
+        self.few = sparse(x)
+        model = ensemble.HistGradientBoostingClassifier(categorical_features=flags, random_state=seed)
+        self.model = model.fit(filled(x, self.few), y)
+
+    def score(self, x: np.ndarray) -> np.ndarray:
+        """How likely each row [n] is one."""
+        return np.asarray(self.model.predict_proba(filled(x, self.few))[:, 1])
 
 
 @dataclass(frozen=True)
@@ -169,6 +192,9 @@ def taught(
     fill = -1.0  # a forest takes missing values only where it was taught some
     if learner == "forest":
         x, test = np.nan_to_num(x, nan=fill), np.nan_to_num(test, nan=fill)
+    else:
+        few = sparse(x)
+        x, test = filled(x, few), filled(test, few)
     if target.to is None:
         model = (
             ensemble.HistGradientBoostingRegressor(
