@@ -2,46 +2,155 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import platform
+import re
+import signal
 import sys
-from collections.abc import Sequence
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
 
 from cyclopts import App
+
+FAULT = 70  # EX_SOFTWARE of sysexits.h: a fault of karat's own, not of its input
 
 APP = App(
     name="karat",
     help="Train a generative model on your own data, find out what it is worth, and label what it makes.",
+    help_format="plaintext",  # or what stands in angle brackets and underscores would be read as a style
     version_flags=["--version"],
 )
-for verb, help_text in (
-    ("look", "Say what is in the data, which recipes fit, and what each would cost."),
-    ("train", "Train a generator on data, or continue a run."),
-    ("assay", "Find out what a generator is worth: findings and a verdict."),
-    ("make", "Make new content as ordinary, labelled files."),
-    ("demo", "All of it on data that comes with the install, in about a minute."),
-):
+VERBS = {
+    "look": "Say what is in the data, which recipes fit, and what each would cost.",
+    "train": "Train a generator on data, or continue a run.",
+    "assay": "Find out what a generator is worth: findings and a verdict.",
+    "make": "Make new content as ordinary, labelled files.",
+    "demo": "All of it on data that comes with the install, in about a minute.",
+}
+for verb, help_text in VERBS.items():
     APP.command(f"karat.verbs:{verb}", name=verb, help=help_text)
 
 
 def main(tokens: Sequence[str] | None = None) -> None:
-    """Runs the command line. Exit codes: 0 done, 1 a requirement fails, 2 bad input, 128+n stopped by a signal."""
+    """Runs the command line.
+
+    Exit codes: 0 done, 1 a requirement fails, 2 bad input, 70 a fault of karat's own (a report of it is written), 128+n
+    stopped by signal n.
+    """
     from cyclopts import CycloptsError
 
     from karat.errors import KaratError
+    from karat.terminal import shown, tolerant
 
+    tolerant()
+    given = list(sys.argv[1:] if tokens is None else tokens)
     try:
-        result = APP(tokens, result_action="return_value", exit_on_error=False)
-    except CycloptsError:  # already printed: an unknown option, a wrong type
+        with _stopped_by_signals():
+            result = APP(given, result_action="return_value", exit_on_error=False, print_error=False)
+            sys.stdout.flush()
+    except CycloptsError as error:  # an unknown option, a wrong type
+        _complain(f"{shown(str(error))} See `karat {_verb(given)}--help`.")
         sys.exit(2)
     except KaratError as error:
-        print(f"karat: {error}", file=sys.stderr)
+        _complain(shown(str(error)))
         sys.exit(getattr(error, "code", 2))
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
         os._exit(141)
+    except MemoryError:
+        _complain(
+            "there is not enough memory for this. Give fewer or smaller records, a smaller model, or a smaller -n."
+        )
+        sys.exit(2)
+    except Exception as error:
+        _complain(_fault(error, given))
+        sys.exit(FAULT)
     if getattr(result, "failed", ()):
         sys.exit(1)
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the verb as Ctrl-C does, so that its books are closed and nothing half written stays.
+
+    The first one raises SystemExit(128+n) wherever the verb is; the second one ends the process at once.
+    """
+    heard: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if heard:
+            os._exit(128 + number)
+        heard.append(number)
+        raise SystemExit(128 + number)
+
+    kept = {}
+    with contextlib.suppress(ValueError):  # not in the main thread: the caller's signals are not ours to take
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP: it stays so
+                kept[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+def _complain(message: str) -> None:
+    print(f"karat: {message}", file=sys.stderr)
+
+
+def _verb(given: Sequence[str]) -> str:
+    return next((f"{word} " for word in given[:1] if word in VERBS), "")
+
+
+def _fault(error: Exception, given: Sequence[str]) -> str:
+    """Writes a report of an exception that nobody foresaw and says where it is; never raises."""
+    from karat.terminal import shown
+
+    what = shown(f"{type(error).__name__}: {error}".splitlines()[0][:300])
+    report = _report(error, given)
+    for folder in _report_folders():
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(".txt", "karat-fault-", folder)  # private: mode 0600
+            with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(report)
+        except OSError:
+            continue
+        return (
+            f"a fault of karat's own, {what}. Nothing that was finished is lost. {name} says where; please open an issue "
+            "with it (read it first: it holds your command, not your data)."
+        )
+    return f"a fault of karat's own, {what}. Please open an issue with this:\n{report}"
+
+
+def _report_folders() -> Iterator[Path]:
+    with contextlib.suppress(RuntimeError):  # no home
+        yield Path(os.environ.get("KARAT_CACHE", "~/.cache/karat")).expanduser() / "faults"
+    with contextlib.suppress(OSError):
+        yield Path(tempfile.gettempdir())
+
+
+def _report(error: Exception, given: Sequence[str]) -> str:
+    import karat
+
+    command = re.sub(r"://[^@/\s]+@", "://...@", " ".join(["karat", *given]))  # a database's password
+    lines = [
+        f"karat {karat.__version__}, Python {platform.python_version()}, {platform.platform()}, {platform.machine()}",
+        *(f"{name} {sys.modules[name].__version__}" for name in ("torch", "numpy", "pyarrow") if name in sys.modules),
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        command,
+        "",
+        re.sub(r"://[^@/\s]+@", "://...@", "".join(traceback.format_exception(error))),
+    ]
+    return "\n".join(lines)
 
 
 __all__ = ["APP", "main"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 import uuid
 from collections.abc import Mapping, Sequence
@@ -225,7 +226,8 @@ def _fit(run: Run, found: Data, model: Fitted, plan: loop.Plan, entry: Any, cons
 def _next(run: Run, found: Data, console: Console) -> None:
     wholes = found.codec.wholes
     out = f" --out made{wholes[0]}" if wholes else ""
-    console.print(f"run: {run.path}   next: karat assay {run.path}   karat make {run.path} -n 100{out}", soft_wrap=True)
+    place = shlex.quote(str(run.path))
+    console.print(f"run: {run.path}   next: karat assay {place}   karat make {place} -n 100{out}", soft_wrap=True)
 
 
 def _greet(console: Console, found: Data, recipe: str, plan: loop.Plan, device: str, learned: bool) -> None:

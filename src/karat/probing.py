@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from karat import recipe as recipes
@@ -125,40 +124,46 @@ def show(told: dict[str, Any], console: Console) -> None:
         shares = list(told["classes"].items())
         listed = ", ".join(f"{name} {count:,}" for name, count in shares[:12])
         more = f" and {len(shares) - 12} more" if len(shares) > 12 else ""
-        console.print(f"classes: {len(shares)}: {listed}{more}; imbalance {told['imbalance']:.3g}", highlight=False)
+        console.print(f"classes: {len(shares)}: {listed}{more}; imbalance {told['imbalance']:.3g}")
     elif told["near_duplicates"] is not None:
         console.print("classes: none (put pictures into one folder per class to have them)")
     for sentence in told.get("sentences", ()):
-        console.print(sentence, highlight=False, soft_wrap=True)
+        console.print(sentence, soft_wrap=True)
     if told.get("columns"):
         _show_columns(told["columns"], console)
     if told["near_duplicates"] is not None:
         _show_duplicates(told, console)
     for key in ("formats", "modes", "sizes"):
         if told.get(key):
-            console.print(f"{key}: " + ", ".join(f"{k} {v:,}" for k, v in list(told[key].items())[:8]), highlight=False)
+            console.print(f"{key}: " + ", ".join(f"{k} {v:,}" for k, v in list(told[key].items())[:8]))
     for name, why in told["skipped"]:
-        console.print(f"unreadable, skipped: {name}: {why}", highlight=False)
+        console.print(f"unreadable, skipped: {name}: {why}")
     for warning in told["warnings"]:
-        console.print(f"note: {warning}", highlight=False, soft_wrap=True)
+        console.print(f"note: {warning}", soft_wrap=True)
 
 
 def show_recipes(told: dict[str, Any], console: Console) -> None:
     """The estimates, for a person."""
-    table = Table(title="recipes that fit, measured on this machine", title_justify="left", box=box.SIMPLE_HEAD)
     measured = any("minutes" in r for r in told["recipes"])
-    for column in ("recipe", *(("minutes", "memory", "money", "samples/s") if measured else ()), "what it is"):
-        table.add_column(column, justify="right" if column in ("minutes", "memory", "samples/s") else "left")
+    priced = any(r.get("money") is not None for r in told["recipes"])
+    title = "recipes that fit" + (", measured on this machine" if measured else "")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    figures = ("minutes", "memory", *(("money",) if priced else ()), "samples/s") if measured else ()
+    table.add_column("recipe", no_wrap=True)
+    for column in figures:
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("what it is")
     for row in told["recipes"]:
         about = row["title"] if row["fits"] else f"does not fit: {row['why']}"
-        cells: list[str] = []
+        cells = [""] * len(figures)
         if measured and row["fits"]:
-            money = "declare prices" if row["money"] is None else f"{row['money']:.3g} {row['currency'] or ''}"
-            cells = [f"{row['minutes']:.1f}", f"{row['memory_mb']:,.0f} MB", money, f"{row['samples_per_second']:,.0f}"]
-        elif measured:
-            cells = ["", "", "", ""]
+            money = "unknown" if row["money"] is None else f"{row['money']:.3g} {row['currency'] or ''}"
+            cells = [f"{row['minutes']:.1f}", f"{row['memory_mb']:,.0f} MB", *((money,) if priced else ())]
+            cells.append(f"{row['samples_per_second']:,.0f}")
         table.add_row(row["recipe"], *cells, about)
     console.print(table)
+    if measured and not priced:
+        console.print("what they cost is not shown: no prices.toml declares the price of an hour (--prices)")
 
 
 def _show_columns(columns: Sequence[Mapping[str, Any]], console: Console) -> None:
@@ -168,7 +173,7 @@ def _show_columns(columns: Sequence[Mapping[str, Any]], console: Console) -> Non
     for row in columns[:MOST_COLUMNS]:
         gone = f"{row['missing']:.1%}" if row["missing"] else ""
         holds = "; ".join([str(row["holds"]), *row["notes"]])
-        table.add_row(escape(row["name"]), row["kind"], gone, f"{row['distinct']:,}", escape(holds))
+        table.add_row(row["name"], row["kind"], gone, f"{row['distinct']:,}", holds)
     console.print(table)
     if len(columns) > MOST_COLUMNS:
         console.print(f"and {len(columns) - MOST_COLUMNS} more columns (all of them with --write-schema FILE)")
@@ -181,4 +186,4 @@ def _show_duplicates(told: Mapping[str, Any], console: Console) -> None:
         "have a near duplicate"
     )
     for a, b in near["examples"][:3]:
-        console.print(f"  {a} ~ {b}", highlight=False)
+        console.print(f"  {a} ~ {b}")

@@ -225,7 +225,7 @@ def drive(
     shown, afforded = time.monotonic(), 0.0
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn(),
-        TextColumn("{task.fields[rate]}  {task.fields[losses]}"), console=console, transient=True,
+        TextColumn("{task.fields[rate]}  {task.fields[losses]}", markup=False), console=console, transient=True,
         disable=not console.is_terminal,
     )  # fmt: skip
     with _no_denormals(), _signals() as asked, bar:

@@ -5,6 +5,7 @@ Nothing heavy is imported until a verb is used, so that `karat --help` answers a
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -261,7 +262,7 @@ def assay(
             job = office.of_files(real, made, n, seed, target, eyes, learning.data_options(set))
     result = office.conclude(job, folder, ledger.entries(), declared, require, seed)
     console = _console()
-    console.print(str(result), highlight=False, soft_wrap=True)
+    console.print(str(result), soft_wrap=True)
     console.print(f"report: {result.report}", soft_wrap=True)
     for line in result.failed:
         console.print(f"required: {line}", soft_wrap=True)
@@ -421,14 +422,17 @@ cpu_core_hour = 0.05
 
 def _console(aside: bool = False) -> Console:
     """Where a person reads; aside, where what is made itself goes to standard output."""
-    from rich.console import Console
+    from karat.terminal import Terminal
 
-    return Console(file=sys.stderr if aside else sys.stdout)
+    return Terminal(aside)
 
 
 def _say(text: str) -> None:
-    """Writes to standard output at once, in whatever encoding that has."""
+    """Writes to standard output at once, in whatever encoding that has; a terminal gets no escape sequences."""
+    from karat.terminal import shown
+
     encoding = getattr(sys.stdout, "encoding", None)
+    text = shown(text) if sys.stdout.isatty() else text
     sys.stdout.write(text if encoding is None else text.encode(encoding, "replace").decode(encoding))
     sys.stdout.flush()
 
@@ -438,3 +442,13 @@ def _check_seed(seed: int) -> None:
 
     if not 0 <= seed < 2**62:
         raise FitError(f"seed {seed}: wanted a whole number from 0 to {2**62 - 1}.")
+
+
+def _unwrap(text: str) -> str:
+    """A docstring whose descriptions are one line each, for a terminal to lay out to its own width."""
+    return re.sub(r"(?m)(^ {8}\S.*)\n {8}(?=\S)", r"\1 ", text)
+
+
+for _verb in (look, train, assay, make, demo):
+    while (_flat := _unwrap(_verb.__doc__ or "")) != _verb.__doc__:
+        _verb.__doc__ = _flat

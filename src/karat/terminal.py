@@ -1,0 +1,50 @@
+"""What a person reads in a terminal. Every text is shown as it is: nothing in it is markup, an emoji code or an escape sequence.
+
+Names, cells and messages come from data and from strangers. rich would parse `[b]` in them as a style and `:smile:` as a
+picture, and a terminal would obey the escape sequences in them; both are shown here as the characters that they are.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+# C0 but tab and newline, DEL, C1, and what reorders or hides the text around it (Unicode TR36, 2.10; UAX 9)
+ACTIVE = (
+    *(c for c in range(0x20) if c not in (0x09, 0x0A)),
+    *range(0x7F, 0xA0),
+    *(0x061C, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF),
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+)
+ESCAPES = {code: (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}") for code in ACTIVE}
+
+
+def shown(text: str) -> str:
+    """`text` with the characters that a terminal would obey as escapes, such as \\x1b, and lone surrogates as \\udc80."""
+    return text.translate(ESCAPES).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+class Terminal(Console):
+    """rich's console for plain text: tables, rules and progress bars are drawn, and no string is parsed."""
+
+    def __init__(self, aside: bool = False) -> None:
+        """aside: to standard error, where what is made goes to standard output."""
+        super().__init__(file=sys.stderr if aside else sys.stdout, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        return super().render_str(shown(text), **{**how, "markup": False, "emoji": False})
+
+    def on_broken_pipe(self) -> None:
+        """Whoever read has gone: the caller's to end, as a shell expects, and not rich's with an exit code of 1."""
+        raise BrokenPipeError
+
+
+def tolerant() -> None:
+    """Lets the standard streams write what their encoding has no characters for as escapes, in place of raising."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
