@@ -1,9 +1,9 @@
-# Two commands from nothing: `make demo` and `make test`. `make check` is lint and types.
+# Two commands from nothing: `make demo` and `make test`. `make check` is lint and types, `make exam` the slow statistics.
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test exam check clean
 
 $(BIN)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -20,6 +20,9 @@ demo: $(BIN)/.installed
 
 test: $(BIN)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
+exam: $(BIN)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m exam -n auto
 
 check: $(BIN)/.installed-dev
 	$(BIN)/ruff check src tests benchmarks
