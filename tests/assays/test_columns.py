@@ -177,3 +177,36 @@ def test_a_column_with_hardly_a_value_neither_stops_the_judge_nor_is_taught(know
     x = np.full((12_000, 2), np.nan)
     x[:known, 0] = 1.0
     assert np.isfinite(Boosted(x, rng.random(12_000) < 0.5, [False, False], 0).score(x)).all()
+
+
+def related_numbers(n: int, seed: int) -> np.ndarray:
+    """Rows of two numbers that go together, one that does not, and a group that follows the first."""
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=n)
+    b, c = a + rng.normal(0, 0.5, n), rng.normal(size=n)
+    return np.stack([a, b, c, (a > 0).astype(float)], 1)
+
+
+FOUR = Columns(("a", "b", "c", "over"), ((), (), (), ("no", "yes")))
+
+
+@pytest.mark.parametrize("outliers", [1, 3])
+@pytest.mark.parametrize("where", ["made", "unseen", "train", "all"])
+def test_outliers_of_a_column_accuse_nobody_wherever_they_are(where: str, outliers: int) -> None:
+    sheets = {}
+    for i, (name, n) in enumerate((("train", 800), ("unseen", 250), ("made", 250))):
+        values = related_numbers(n, 3 * outliers + i)
+        if where in (name, "all"):
+            values[:outliers, 1] = 1e6 * (-1.0) ** np.arange(outliers)
+            values[:outliers, 2] = 1e6
+        sheets[name] = Sheet(FOUR, values)
+    assert raised(examine(sheets["train"], sheets["unseen"], sheets["made"], target="b")) == set()
+
+
+def test_an_outlier_does_not_hide_that_columns_no_longer_go_together() -> None:
+    train, unseen, made = (related_numbers(n, i) for i, n in enumerate((800, 250, 250)))
+    for values in (train, unseen, made):
+        values[0, :3] = 1e6
+    made[:, 0] = np.random.default_rng(0).permutation(made[:, 0])
+    found = examine(*(Sheet(FOUR, x) for x in (train, unseen, made)))
+    assert find(found, "column pairs").raised

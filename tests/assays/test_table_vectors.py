@@ -73,7 +73,7 @@ def test_shapes_and_pairs_equal_sdmetrics(vector: tuple) -> None:  # type: ignor
     real, made = table(1, n, 0.0), table(2, m, shift)
     assert shapes(real, made) == pytest.approx(columns, abs=1e-12)
     assert mean(shapes(real, made)) == pytest.approx(shape, abs=1e-12)
-    own = Trends(real, PAIRS, own_range=True).of(made)
+    own = Trends(real, PAIRS, plain=True).of(made)
     assert own == pytest.approx(pairs, abs=1e-9, nan_ok=True)
     assert mean(own) == pytest.approx(trend, abs=1e-9)
     ours = dict(zip(PAIRS, Trends(real, PAIRS).of(made), strict=True))

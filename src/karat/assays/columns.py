@@ -1,7 +1,8 @@
 """Whether columns, pairs and triples of columns are distributed as in real data.
 
 Column shapes and column pairs are those of SDMetrics (https://docs.sdv.dev/sdmetrics): the Kolmogorov-Smirnov and total
-variation complements, and the correlation and contingency similarities. The detail holds its quality report's figures.
+variation complements, and the correlation and contingency similarities. Numbers are correlated by rank (Spearman's), so
+that one outlier accuses nobody. The detail holds its quality report's figures, with Pearson's correlation as there.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ import numpy as np
 
 from karat.assays.chance import LEVEL, Draws, Score, worse
 from karat.assays.finding import Finding
-from karat.assays.sheet import Sheet, binned, finite, least_of, resampled_columns
+from karat.assays.sheet import Sheet, binned, finite, least_of, ranks, resampled_columns
 
 PAIRS = 1000  # pairs of columns looked at, at most
 TRIPLES = 60
 BINS = 8  # of a column in three-way marginals
 CELLS = 1 << 18  # of a contingency table that is counted densely
 SHOWN = 100  # columns whose histograms the report can show
+TAIL = 0.005  # share of a column's values at either end that may lie anywhere
+STRETCH = 3.0  # times as wide as all but the tails, beyond which they do not count for the bins
 
 
 def shape(real: np.ndarray, made: np.ndarray, choices: int) -> float:
@@ -69,13 +72,14 @@ def _sampled(width: int, of: int, most: int, rng: np.random.Generator) -> list[t
 class Trends:
     """How pairs of columns go together in one sheet: `of(made)` scores another sheet against it.
 
-    A number beside a choice is cut into ten equal bins of the real sheet's range, the outer ones open; with `own_range`
-    into ten of its own sheet's range, as SDMetrics' quality report does: one outlier then moves every bin.
+    Two numbers are correlated by their ranks; a number beside a choice is cut into ten equal bins of the real sheet's
+    range, but for outliers, the outer ones open. With `plain` numbers are correlated as they are and cut into ten bins
+    of their own sheet's range, as SDMetrics' quality report does: one outlier then moves all.
     """
 
-    def __init__(self, real: Sheet, pairs: Sequence[tuple[int, int]], *, own_range: bool = False) -> None:
+    def __init__(self, real: Sheet, pairs: Sequence[tuple[int, int]], *, plain: bool = False) -> None:
         self.pairs = pairs
-        self.own_range = own_range
+        self.plain = plain
         self.edges: dict[int, np.ndarray] = {}
         self.numbers = set(real.numbers)
         self.mixed = [(i, j) for i, j in pairs if not (i in self.numbers and j in self.numbers)]
@@ -91,10 +95,10 @@ class Trends:
         for j in self.needed:
             column = sheet.values[:, j]
             if j in self.numbers:
-                if self.own_range or j not in self.edges:
+                if self.plain or j not in self.edges:
                     known = column[~np.isnan(column)]
-                    edges = np.histogram_bin_edges(known) if len(known) else np.arange(11.0)
-                    if not self.own_range:
+                    edges = np.histogram_bin_edges(known, range=None if self.plain else _range(known))
+                    if not self.plain:
                         edges[0], edges[-1] = -np.inf, np.inf
                     self.edges[j] = edges
                 out[j] = np.digitize(column, self.edges[j])
@@ -112,10 +116,12 @@ class Trends:
         return cells, counts / len(both)
 
     def _correlations(self, sheet: Sheet) -> dict[tuple[int, int], float]:
-        """Pearson's, over rows that have both numbers; NaN where one is constant."""
+        """Spearman's, or Pearson's where `plain`, over rows that have both numbers; NaN where one is constant."""
         columns = self.correlated
         values = sheet.values[:, columns]
         there = ~np.isnan(values)
+        if not self.plain:
+            values = np.stack([ranks(finite(v), v) for v in values.T], 1) if columns else values
         count = there.sum(0)
         safe = np.maximum(count, 1)
         centred = np.where(there, values - np.where(there, values, 0).sum(0) / safe, 0)
@@ -148,6 +154,14 @@ class Trends:
                 _, left, right = np.intersect1d(a_cells, b_cells, assume_unique=True, return_indices=True)
                 out[k] = float(np.minimum(a[left], b[right]).sum())
         return out
+
+
+def _range(known: np.ndarray) -> tuple[float, float] | None:
+    """What ten bins of the finite `known` [n] span: all of it (None), or all but its tails where these reach far out."""
+    if not len(known):
+        return 0.0, 10.0
+    low, high = (float(x) for x in np.quantile(known, [TAIL, 1 - TAIL]))
+    return (low, high) if 0 < STRETCH * (high - low) < known.max() - known.min() else None
 
 
 def mean(scores: np.ndarray) -> float:
@@ -184,18 +198,35 @@ def findings(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, seed: int) 
     return out
 
 
-def _off(made: np.ndarray, real: np.ndarray, least: float, draws: Draws) -> np.ndarray:
-    """Which scores [k] are worse than real ones by more than `least` and than the chance that such shares move by."""
-    chance = LEVEL * math.sqrt(1 / draws.size) / 2 * math.sqrt(1 / len(draws.made) + draws.size / draws.n_unseen)
+def _off(made: np.ndarray, real: np.ndarray, least: float, draws: Draws, filled: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Which scores [k] are worse than real ones by more than `least` and than chance moves a share or half a correlation.
+
+    filled: per score, the share of made and of unseen rows that it rests on: those where the column is not missing.
+    """
+    n, m = (np.maximum(x * size, 1) for x, size in zip(filled, (draws.size * len(draws.made), draws.n_unseen), strict=True))
+    chance = LEVEL / 2 * np.sqrt(1 / n + 1 / m)
     gap = np.nan_to_num(real - made)
-    return np.flatnonzero(gap > max(least, chance))
+    return np.flatnonzero(gap > np.maximum(least, chance))
+
+
+def _filled(sheet: Sheet, pairs: Sequence[tuple[int, ...]]) -> np.ndarray:
+    """The share of rows [k] that a score of each of `pairs` rests on: of numbers, those that have them all.
+
+    Choices are compared with what is missing as one of them, unless they stand alone.
+    """
+    there = ~np.isnan(sheet.values)
+    numbers = set(sheet.numbers)
+    counted = [p for p in pairs if len(p) == 1 or numbers.issuperset(p)]
+    share = {p: float(there[:, list(p)].all(1).mean()) for p in counted}
+    return np.array([share.get(p, 1.0) for p in pairs])
 
 
 def _shapes(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws) -> Finding:
     s, own, real = resampled_columns(
         lambda rows: shapes(train, unseen.take(rows)), lambda rows: shapes(train, made.take(rows)), draws
     )
-    off = _off(own, real, 0.05, draws)
+    alone = [(j,) for j in range(train.width)]
+    off = _off(own, real, 0.05, draws, (_filled(made, alone), _filled(unseen, alone)))
     gap = np.nan_to_num(real - own)
     order = np.argsort(-gap, kind="stable")
     named = ", ".join(f"{train.names[j]} ({own[j]:.3f}, real {real[j]:.3f})" for j in order[:3])
@@ -226,7 +257,7 @@ def _pairs(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, rng: np.rando
         lambda rows: trends.of(unseen.take(rows)), lambda rows: trends.of(made.take(rows)), draws
     )
     gap = np.nan_to_num(real - own)
-    off = _off(own, real, 0.05, draws)
+    off = _off(own, real, 0.05, draws, (_filled(made, pairs), _filled(unseen, pairs)))
     worst: list[dict[str, Any]] = [
         {"columns": [train.names[i] for i in pairs[k]], "score": _json(own[k]), "real score": _json(real[k])}
         for k in np.argsort(-gap, kind="stable")[:24]
@@ -234,7 +265,7 @@ def _pairs(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, rng: np.rando
     named = "; ".join(f"{' and '.join(w['columns'])} ({w['score']}, real {w['real score']})" for w in worst[:3])
     says = f"Pairs of columns go together as in the training data to {s.value:.3f}; unseen real data: {s.real:.3f}. "
     says += f"Worst: {named}."
-    report = mean(Trends(train, pairs, own_range=True).of(made))
+    report = mean(Trends(train, pairs, plain=True).of(made))
     detail = {"n": draws.size, "z": s.z, "pairs looked at": len(pairs), "quality report": report, "worst": worst}
     return _finding("column pairs", s, worse(s, least_of(0.01, draws), "higher") or len(off) > 0, says, detail)
 

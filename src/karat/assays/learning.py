@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -121,12 +122,15 @@ class Boosted:
 class Target:
     """The column to be predicted: `of` gives its classes or numbers.
 
-    to: code -> class where it is a choice; None where it is a number.
+    to: code -> class where it is a choice; None where it is a number.   low, high: the ends that numbers are cut to,
+    so that no outlier is all that R2 speaks of.
     """
 
     column: int
     to: np.ndarray | None
     classes: int
+    low: float = -math.inf
+    high: float = math.inf
 
     @property
     def measure(self) -> str:
@@ -139,7 +143,9 @@ class Target:
 
     def of(self, sheet: Sheet) -> np.ndarray:
         """float64 [n]; NaN where a number is missing."""
-        return sheet.values[:, self.column] if self.to is None else self.to[sheet.codes(self.column)].astype(np.float64)
+        if self.to is None:
+            return np.clip(sheet.values[:, self.column], self.low, self.high)
+        return self.to[sheet.codes(self.column)].astype(np.float64)
 
     def score(self, truth: np.ndarray, told: np.ndarray) -> float:
         """R2 of `told` [n], or the mean AUC of `told` [n, classes], one class against the rest, by how common it is."""
@@ -163,7 +169,11 @@ def target_of(train: Sheet, column: int) -> Target | None:
     if not choices:
         known = train.values[:, column]
         known = known[~np.isnan(known)]
-        return Target(column, None, 0) if len(known) >= 10 and known.min() < known.max() else None
+        if len(known) < 10 or known.min() == known.max():
+            return None
+        # all but the outermost of 200: a spread of their own is kept of what is nearly always the same
+        low, high = (float(x) for x in np.quantile(known, [0.005, 0.995], method="inverted_cdf"))
+        return Target(column, None, 0, low, high) if low < high else Target(column, None, 0)
     counts = np.bincount(train.codes(column), minlength=len(choices) + 2)
     order = np.argsort(-counts, kind="stable")
     present = int((counts > 0).sum())
