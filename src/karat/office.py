@@ -171,7 +171,7 @@ def _sheet(codec: Codec, records: Any) -> Sheet:
     """A table as its judge sees it."""
     seen = codec.viewed
     assert isinstance(seen, Columns)
-    return Sheet(seen, codec.view(records).numpy(), codec.broken(records))
+    return Sheet(seen, codec.view(records).numpy(), codec.broken(records), codec.otherwise(records))
 
 
 def judge_records(

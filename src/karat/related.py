@@ -232,7 +232,7 @@ def ties(data: Data, made: Database, seed: int) -> list[Finding]:
 
 def _sheet(whole: Tables, data: Database, name: str) -> Sheet:
     rows = data.tables[name]
-    return Sheet(whole.viewed, whole.view(rows).numpy(), whole.broken(rows))
+    return Sheet(whole.viewed, whole.view(rows).numpy(), whole.broken(rows), whole.otherwise(rows))
 
 
 def _sizes(data: Database, relation: Relation) -> np.ndarray:

@@ -44,7 +44,7 @@ def findings(train: Sheet, unseen: Sheet, made: Sheet) -> list[Finding]:
 
 
 def _formatting(train: Sheet, unseen: Sheet, made: Sheet) -> list[Finding]:
-    told: list[dict[str, Any]] = []
+    told = _spelled(train, unseen, made)
     for j in train.numbers:
         sides = [s.values[:, j] for s in (made, unseen, train)]
         sides = [x[~np.isnan(x)] for x in sides]
@@ -85,6 +85,22 @@ def _formatting(train: Sheet, unseen: Sheet, made: Sheet) -> list[Finding]:
             "fidelity", "formatting", first["gap"], low, high, first["real gap"], "lower", bool(off_names), says, detail
         )
     ]
+
+
+def _spelled(train: Sheet, unseen: Sheet, made: Sheet) -> list[dict[str, Any]]:
+    """The columns of which cells are spelled otherwise than real ones: 40.0 for 40, 1.2.2024 for 2024-02-01."""
+    told = []
+    for name, (share, theirs, ours) in made.otherwise.items():
+        if name not in train.names:
+            continue
+        n, m = (int((~np.isnan(s.values[:, train.names.index(name)])).sum()) for s in (made, unseen))
+        if not n or not m:
+            continue
+        off = share > 0.05 and certain(round(share * n), n, 0, m)
+        what = f"printed as {theirs!r} where real data have {ours!r}"
+        told.append({"column": name, "gap": share, "real gap": 0.0, "grain": what, "made": share, "real": 0.0, "off": off,
+                     "n": n})  # fmt: skip
+    return told
 
 
 def _marks(values: np.ndarray, heaped: np.ndarray) -> np.ndarray:

@@ -203,7 +203,9 @@ def _off(made: np.ndarray, real: np.ndarray, least: float, draws: Draws, filled:
 
     filled: per score, the share of made and of unseen rows that it rests on: those where the column is not missing.
     """
-    n, m = (np.maximum(x * size, 1) for x, size in zip(filled, (draws.size * len(draws.made), draws.n_unseen), strict=True))
+    n, m = (
+        np.maximum(x * size, 1) for x, size in zip(filled, (draws.size * len(draws.made), draws.n_unseen), strict=True)
+    )
     chance = LEVEL / 2 * np.sqrt(1 / n + 1 / m)
     gap = np.nan_to_num(real - made)
     return np.flatnonzero(gap > np.maximum(least, chance))

@@ -143,9 +143,8 @@ class Target:
 
     def of(self, sheet: Sheet) -> np.ndarray:
         """float64 [n]; NaN where a number is missing."""
-        if self.to is None:
-            return np.clip(sheet.values[:, self.column], self.low, self.high)
-        return self.to[sheet.codes(self.column)].astype(np.float64)
+        values: np.ndarray = np.clip(sheet.values[:, self.column], self.low, self.high)
+        return values if self.to is None else self.to[sheet.codes(self.column)].astype(np.float64)
 
     def score(self, truth: np.ndarray, told: np.ndarray) -> float:
         """R2 of `told` [n], or the mean AUC of `told` [n, classes], one class against the rest, by how common it is."""

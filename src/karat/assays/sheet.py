@@ -23,6 +23,8 @@ NARROW = 512  # dimensions that it is projected to
 class Sheet:
     """values float64 [n, c]; broken: declared rule -> bool [n], True where the row breaks it.
 
+    otherwise: by column, the share of its cells that are spelled otherwise than real ones, an example and how real data
+    would spell it.
     rows: where each row stood in the caller's table, once some were taken.
     Raises DataError for another shape than the columns say, for infinite numbers and for choices that do not exist.
     """
@@ -30,6 +32,7 @@ class Sheet:
     columns: Columns
     values: np.ndarray
     broken: Mapping[str, np.ndarray] = field(default_factory=dict)
+    otherwise: Mapping[str, tuple[float, str, str]] = field(default_factory=dict)
     rows: np.ndarray | None = None
 
     def __post_init__(self) -> None:
@@ -69,7 +72,8 @@ class Sheet:
     def take(self, rows: np.ndarray) -> Sheet:
         """The rows at `rows` [k]."""
         broken = {rule: which[rows] for rule, which in self.broken.items()}
-        return Sheet(self.columns, self.values[rows], broken, rows if self.rows is None else self.rows[rows])
+        own = rows if self.rows is None else self.rows[rows]
+        return Sheet(self.columns, self.values[rows], broken, self.otherwise, own)
 
     def row(self, i: int) -> int:
         """Where row `i` stood in the caller's table."""

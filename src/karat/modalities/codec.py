@@ -165,6 +165,10 @@ class Codec(ABC):
         """bool `[n]` for each rule that a person declared: the records that break it."""
         return {}
 
+    def otherwise(self, records: Any) -> Mapping[str, tuple[float, str, str]]:
+        """By column, the share of somebody's cells that are spelled otherwise than ours, an example and ours of it."""
+        return {}
+
     def gauges(self, records: Any) -> Mapping[str, np.ndarray]:
         """Measures of each record that a person reads off it, by name and unit: "length (s)" -> float64 `[n]`."""
         return {}

@@ -13,8 +13,10 @@ from karat.modalities import schema, values
 from karat.modalities.coding import NUMBERS, flat
 from karat.modalities.columns import LOGICAL, Column, Schema
 from karat.modalities.expressions import moment
+from karat.modalities.kinds import UNEVEN
 from karat.modalities.table import Raw
 
+PRINTED = ("integer", "decimal", "boolean", "date", "datetime", "time")
 EXAMPLES = {
     "integer": "17", "decimal": "17.5", "date": "2024-01-31", "datetime": "2024-01-31 12:00:00", "time": "12:00:00",
 }  # fmt: skip
@@ -55,6 +57,33 @@ def _from_words(ours: Column, words: pa.Array) -> pa.Array:
         return pc.if_else(words.is_null(), pa.scalar(None, pa.bool_()), pc.equal(words, true_of(ours)))
     raw = Raw(pa.table({ours.name: words}), "csv", "that table")
     return flat(values.parse(raw, Schema((ours,)))[ours.name])
+
+
+LOOKED = 20_000  # cells by which it is told how somebody prints
+
+
+def otherwise(ours: Column, cells: pa.Array, theirs: pa.Array) -> tuple[float, str, str] | None:
+    """The share of `cells` that are there and are not spelled as our column prints them, with an example of both.
+
+    theirs: the same cells as their source spells them, strings where it is a delimited file.   None where that cannot be
+    told: of kinds that are their spelling, or of real cells that are not all printed alike.
+    """
+    if ours.kind not in PRINTED or any(UNEVEN in note for note in ours.notes):
+        return None
+    if not pa.types.is_string(theirs.type):  # typed: a whole number that became a fraction, unless to hold a hole
+        whole = ours.arrow.startswith(("int", "uint")) and pa.types.is_floating(theirs.type) and not theirs.null_count
+        return (1.0, str(theirs.type), ours.arrow) if whole else None
+    if ours.arrow:
+        return None
+    there = pc.and_(cells.is_valid(), theirs.is_valid())
+    some, spelled = (x.filter(there)[:LOOKED] for x in (cells, theirs))
+    if not len(some):
+        return None
+    mine = flat(values.printed(pa.table({ours.name: some}), Schema((ours,)))[ours.name])
+    apart = np.flatnonzero(pc.not_equal(mine, spelled).to_numpy(zero_copy_only=False))
+    if not len(apart):
+        return None
+    return len(apart) / len(some), spelled[int(apart[0])].as_py(), mine[int(apart[0])].as_py()
 
 
 def true_of(column: Column) -> str:

@@ -197,12 +197,11 @@ def _identified(found: Column, whole: pa.Array, rest: pa.Array, counts: np.ndarr
     return replace(bare, learned=sensitive.learn(bare, rest, counts))
 
 
+UNEVEN = "of the cells are printed in another form than the rest"  # a note of columns whose print is not known for sure
+
+
 def _uneven(even: float) -> tuple[str, ...]:
-    return (
-        ()
-        if even == 1
-        else (f"{1 - even:.1%} of the cells are printed in another form than the rest; made ones are not",)
-    )
+    return () if even == 1 else (f"{1 - even:.1%} {UNEVEN}; made ones are not",)
 
 
 def _typed(name: str, values: pa.Array, kind: Kind) -> Column:

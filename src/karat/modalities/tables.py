@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -30,7 +30,7 @@ from karat.modalities.conditions import (
     put_back,
 )
 from karat.modalities.constraints import check, compile_rules
-from karat.modalities.convert import as_kind, parsed_cells
+from karat.modalities.convert import as_kind, otherwise, parsed_cells
 from karat.modalities.digests import row_digests
 from karat.modalities.discreet import fit_discreetly
 from karat.modalities.expressions import cells_of, unknown
@@ -53,6 +53,7 @@ class Origin:
     source: str = "csv"
     dialect: Dialect | None = None
     suffix: str = ".csv"
+    otherwise: Mapping[str, tuple[float, str, str]] = field(default_factory=dict)  # somebody else's: see `convert`
 
 
 @dataclass(frozen=True)
@@ -356,7 +357,7 @@ class Tables(Codec):
                             f"{' and more' if len(mine) > 8 else ''}.")  # fmt: skip
         known = {} if theirs is None else {column.name: column for column in theirs.schema.columns}
         words = records.cells if theirs is None else values.printed(records.cells, theirs.schema)
-        columns = []
+        columns, apart = [], {}
         for name in self.layout.names:
             ours = self.layout.columns[name]
             if name not in found:  # the zones of a column that had none there
@@ -366,7 +367,14 @@ class Tables(Codec):
             other = known.get(name)
             spelled = flat(words[name]) if name in words.column_names else column
             columns.append(as_kind(ours, column, spelled, None if other is None else other.kind))
-        return Table(pa.table(columns, names=list(self.layout.names)), self.origin)
+            if theirs is not None and ours.zone != "mixed" and (told := otherwise(ours, columns[-1], spelled)):
+                apart[name] = told
+        return Table(pa.table(columns, names=list(self.layout.names)), replace(self.origin, otherwise=apart))
+
+    def otherwise(self, records: Table) -> Mapping[str, tuple[float, str, str]]:
+        """By column, the share of somebody's cells that he spells otherwise than ours are, his spelling and ours."""
+        origin: Origin | None = records.facts
+        return {} if origin is None else origin.otherwise
 
     def _mine(self, records: Table) -> Table:
         if records.cells.column_names != list(self.layout.names):
