@@ -13,13 +13,14 @@ import pytest
 import torch
 from drawings import pictures, save_pictures
 from PIL import Image
+from sounds import save_tones
 
 import karat.data
 from karat.data import Data, _aside, _split, _together, batches, load, near_duplicates, survey
 from karat.errors import DataError, FitError
 from karat.modalities import Images
 from karat.modalities.codec import Contents
-from karat.space import Grid
+from karat.space import JUDGED, Grid
 
 CPU = torch.device("cpu")
 
@@ -34,7 +35,7 @@ def test_the_split_is_disjoint_whole_and_sorted(tmp_path: Path) -> None:
     data = load(saved(tmp_path, pictures(400)))
     assert sorted([*data.train, *data.holdout]) == list(range(400))
     assert (np.diff(data.train) > 0).all() and (np.diff(data.holdout) > 0).all()
-    assert data.train.dtype == np.int64 and 16 <= len(data.holdout) <= 80
+    assert data.train.dtype == np.int64 and JUDGED <= len(data.holdout) <= 80
     assert data.space == Grid(3, (12, 12)) and data.classes == ()
     assert data.labels("train") is None
 
@@ -52,8 +53,8 @@ def test_the_split_is_decided_by_content_and_seed(tmp_path: Path) -> None:
     assert other.fingerprint == data.fingerprint and not np.array_equal(other.holdout, data.holdout)
 
 
-def test_the_holdout_has_at_least_16_and_at_most_10000_records(tmp_path: Path) -> None:
-    assert len(load(saved(tmp_path, pictures(32))).holdout) == 16
+def test_the_holdout_has_what_a_judge_needs_and_at_most_10000_records(tmp_path: Path) -> None:
+    assert len(load(saved(tmp_path, pictures(40))).holdout) == JUDGED
     many = np.random.default_rng(0).integers(0, 256, (30_000, 8, 8), dtype=np.uint8)
     assert len(load(saved(tmp_path, many), holdout=0.5).holdout) == 10_000
     share = len(load(saved(tmp_path, many), holdout=0.1).holdout) / 30_000
@@ -92,7 +93,7 @@ def test_a_publishers_split_that_leaves_too_little_is_made_anew(tmp_path: Path) 
     made = pictures(200)
     np.savez(tmp_path / "set.npz", x_train=made[:195], x_test=made[195:])
     data = load(tmp_path / "set.npz")
-    assert len(data.holdout) >= 16 and "split anew" in data.notes[0]
+    assert len(data.holdout) >= JUDGED and "split anew" in data.notes[0]
 
 
 def test_too_few_different_records_are_refused(tmp_path: Path) -> None:
@@ -277,5 +278,65 @@ def test_what_is_known_of_records_sets_them_aside() -> None:
 def test_records_of_one_group_fall_on_one_side() -> None:
     digests = np.random.default_rng(0).integers(0, 2**63, (400, 2)).astype(np.uint64)
     groups = np.arange(400) // 8
-    train, held, _ = _split(_together(digests, groups), np.arange(400), None, 0.2, 0, 16)
+    train, held, _ = _split(_together(digests, groups), np.arange(400), None, 0.2, 0)
     assert not set(groups[train]) & set(groups[held])
+
+
+def sized(kind: str, folder: Path, n: int) -> Data:
+    """`n` records of a kind of content, each different."""
+    rng = np.random.default_rng(n)
+    if kind == "pictures":
+        save_pictures(folder / "pictures", n)
+        return load(folder / "pictures")
+    if kind == "arrays":
+        return load(saved(folder, pictures(n)))
+    if kind == "rows":
+        rows = [f"{rng.normal():.4f},{rng.integers(5)}" for _ in range(n)]
+        (folder / "t.csv").write_text("\n".join(["a,b", *rows]))
+        return load(folder / "t.csv")
+    if kind == "text":
+        words = [a + b + c for a in "bdk" for b in "aei" for c in "mnrst"]
+        lines = [" ".join(rng.choice(words, 12)) + "." for _ in range(n)]
+        (folder / "t.jsonl").write_text("\n".join(json.dumps({"text": line}) for line in lines))
+        return load(folder / "t.jsonl", options={"text": "text"})
+    assert kind == "sounds"
+    save_tones(folder / "sounds", n)
+    return load(folder / "sounds")
+
+
+@pytest.mark.parametrize("n", [40, 41, 120, 240])
+@pytest.mark.parametrize("kind", ["pictures", "arrays", "rows", "text", "sounds"])
+def test_what_trains_can_be_assayed(kind: str, n: int, tmp_path: Path) -> None:
+    data = sized(kind, tmp_path, n)
+    assert len(data.train) >= JUDGED and len(data.holdout) >= JUDGED
+    assert len(data.train) + len(data.holdout) == n
+    assert not any("no assay" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("kind", ["arrays", "rows", "text"])
+@pytest.mark.parametrize("n", [32, 39])
+def test_too_few_for_an_assay_is_said_before_training(kind: str, n: int, tmp_path: Path) -> None:
+    (note,) = [note for note in sized(kind, tmp_path, n).notes if "no assay will be possible" in note]
+    assert f"at least {JUDGED} of each" in note
+
+
+def test_a_holdout_that_a_person_asks_for_stays_though_no_judge_has_enough(tmp_path: Path) -> None:
+    data = load(saved(tmp_path, pictures(100)), holdout="last:0.05")
+    assert data.holdout.tolist() == list(range(95, 100))
+    assert "5 set aside: no assay will be possible" in data.notes[0]
+    with pytest.raises(FitError, match="leaves 5 to learn from and 95"):
+        load(saved(tmp_path, pictures(100)), holdout="last:0.95")
+    assert len(load(saved(tmp_path, pictures(100)), holdout=0.01).holdout) == JUDGED
+    assert len(load(saved(tmp_path, pictures(100)), holdout=0.99).train) == JUDGED
+
+
+@pytest.mark.parametrize("size", [3, 25, 60])
+def test_making_a_side_large_enough_cuts_no_group(size: int) -> None:
+    digests = np.random.default_rng(0).integers(0, 2**63, (240, 2)).astype(np.uint64)
+    groups = np.arange(240) // size
+    for share in (0.01, 0.1, 0.9):
+        train, held, _ = _split(_together(digests, groups), np.arange(240), None, share, 0)
+        assert min(len(train), len(held)) >= JUDGED
+        assert not set(groups[train]) & set(groups[held])
+    one, other, _ = _split(_together(digests, np.zeros(240, int)), np.arange(240), None, 0.1, 0)
+    assert min(len(one), len(other)) >= JUDGED, "of one group alone there is no other way"

@@ -23,13 +23,13 @@ from karat.modalities import Codec, recognise
 from karat.modalities.codec import Contents
 from karat.modalities.relations import alone
 from karat.privacy import CODEC, Budget, Source, default_delta
-from karat.space import Batches, Grid, Space
+from karat.space import JUDGED, Batches, Grid, Space
 
 FEWEST = 32  # different records; fewer teach nothing
 WANTED = 200
 FACET = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|!=|<|>|=)\s*(.+?)\s*")
 DATABASES = ("postgresql://", "postgres://")
-HOLDOUT_FEWEST, HOLDOUT_MOST = 16, 10_000
+HOLDOUT_MOST = 10_000
 RESIDENT = 2**30  # bytes of encoded points that are kept on the device as one tensor
 
 Part = Literal["train", "holdout"]
@@ -152,7 +152,7 @@ def load(
     sides = _occurrences(digests) if kind.repeats else digests
     if contents.groups is not None:
         sides = _together(digests, contents.groups)
-    train, aside, notes = _split(sides, unique, contents.holdout, share, seed, 20 if kind.repeats else HOLDOUT_FEWEST)
+    train, aside, notes = _split(sides, unique, contents.holdout, share, seed, asked=rule is not None)
     budget = None
     if codec is None and epsilon is not None:
         budget = Budget.of(epsilon, default_delta(len(train))).part(CODEC)
@@ -260,14 +260,22 @@ def _contradictions(labels: np.ndarray | None, kept: np.ndarray) -> list[str]:
 
 
 def _split(
-    digests: np.ndarray, unique: np.ndarray, aside: np.ndarray | None, share: float, seed: int, fewest: int
+    digests: np.ndarray, unique: np.ndarray, aside: np.ndarray | None, share: float, seed: int, *, asked: bool = False
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Train and holdout rows, sorted and disjoint, of the unique records."""
+    """Train and holdout rows, sorted and disjoint, of the unique records; as many of each as a judge needs, where there are.
+
+    Records with equal digests fall on one side.   asked: `aside` is what a person asked for, and stays as it is.
+    """
     notes: list[str] = []
     if aside is not None:
         train, held = unique[~aside[unique]], unique[aside[unique]]
-        if len(held) >= fewest and len(train) >= fewest:
-            return train, held, notes
+        if asked and (len(train) < FEWEST // 2 or not len(held)):
+            raise FitError(
+                f"--holdout leaves {len(train)} to learn from and {len(held)} for the judge; wanted at least {FEWEST // 2} and 1, "
+                f"and {JUDGED} of each for an assay."
+            )
+        if asked or min(len(held), len(train)) >= JUDGED:
+            return train, held, _unjudged(train, held)
         notes.append(
             f"The publisher's split leaves {len(train)} to learn from and {len(held)} aside, "
             f"too few of one of them, so all was split anew."
@@ -282,9 +290,28 @@ def _split(
     )
     order = np.argsort(chance, kind="stable")
     below = int((chance < np.uint64(int(share * 2**64))).sum())
-    most = min(HOLDOUT_MOST, len(unique) - FEWEST // 2)
-    count = min(max(below, fewest), most)
-    return np.sort(unique[order[count:]]), np.sort(unique[order[:count]]), notes
+    count = _between_groups(chance[order], min(max(below, JUDGED), HOLDOUT_MOST, len(unique) - JUDGED))
+    train, held = np.sort(unique[order[count:]]), np.sort(unique[order[:count]])
+    return train, held, [*notes, *_unjudged(train, held)]
+
+
+def _between_groups(chance: np.ndarray, count: int) -> int:
+    """`count`, or the nearest place in the sorted `chance` where no group, of equal chances, is cut and both sides are enough."""
+    first = int(np.searchsorted(chance, chance[count], "left"))
+    if first == count or first >= JUDGED:
+        return first
+    last = int(np.searchsorted(chance, chance[count], "right"))
+    return last if len(chance) - last >= JUDGED else count
+
+
+def _unjudged(train: np.ndarray, held: np.ndarray) -> list[str]:
+    """A sentence, where a judge will have too little to judge by."""
+    if min(len(train), len(held)) >= JUDGED:
+        return []
+    return [
+        f"{len(train)} to learn from and {len(held)} set aside: no assay will be possible, for the judge needs at least "
+        f"{JUDGED} of each. Give at least {2 * JUDGED} different records, or another --holdout."
+    ]
 
 
 def batches(data: Data, size: int, seed: int, device: torch.device, space: Space | None = None) -> Batches:

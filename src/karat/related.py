@@ -33,12 +33,12 @@ from karat.provenance.label import Label, label_record
 from karat.recipe import Recipe, module
 from karat.run import Run, safe_header, write_whole
 from karat.runner import build
+from karat.space import JUDGED as FEWEST
 from karat.space import Columns
 from karat.training import Plan
 from karat.worth.prices import Prices
 
 FITTED_MOST = 1_000_000  # rows that one chain learns
-FEWEST = 20  # rows of a table that can be judged
 
 
 class Chains:

@@ -197,6 +197,8 @@ class Tokens:
 
 Space = Grid | Fields | Codes | Tokens
 
+JUDGED = 20  # records learned from, unseen and made, that a judge needs of each at least, and so a split leaves of each
+
 
 @dataclass(frozen=True)
 class Characters:

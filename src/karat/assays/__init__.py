@@ -10,10 +10,9 @@ from karat.assays.chance import draw
 from karat.assays.finding import Finding
 from karat.assays.seen import Seen, Sees, components, look_at
 from karat.errors import DataError
+from karat.space import JUDGED as FEWEST
 
-__all__ = ["Finding", "Seen", "Sees", "examine", "find", "look_at"]
-
-FEWEST = 20
+__all__ = ["FEWEST", "Finding", "Seen", "Sees", "examine", "find", "look_at"]
 
 
 def examine(

@@ -12,8 +12,8 @@ from karat.assays.chance import Score, draw, resampled, wilson, worse
 from karat.assays.columns import Trends, shape
 from karat.assays.finding import Finding
 from karat.assays.sheet import Sheet, resampled_columns
+from karat.space import JUDGED as FEWEST
 
-FEWEST = 20
 MOST_PAIRS = 400
 
 
