@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import struct
+import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,17 +120,10 @@ def _bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
 
 def read_npz(path: Path) -> list[Block]:
     """The pictures and labels under the names that people use; x_test, y_test are the holdout."""
-    with open_zip(path, ratio_from=16 * 2**20) as archive:
-        shapes = {}
-        for entry in archive.infolist():
-            key = entry.filename.removesuffix(".npy")
-            with archive.open(entry) as file:
-                shape, _, dtype, start = _npy_header(file, f"{path}: {key}")
-            if start + _bytes(shape, dtype) != entry.file_size:
-                raise DataError(
-                    f"{path}: {key} declares {_bytes(shape, dtype):,} bytes and holds {entry.file_size - start:,}."
-                )
-            shapes[key] = shape
+    try:
+        shapes = _npz_shapes(path)
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise DataError(f"{path} cannot be unpacked ({error}). Write it again.") from error
     images = next((key for key in IMAGES if key in shapes and len(shapes[key]) >= 3), None)
     if images is None:
         pictures = [key for key, shape in shapes.items() if len(shape) in (3, 4)]
@@ -144,8 +138,24 @@ def read_npz(path: Path) -> list[Block]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return [_npz_block(path, arrays, key, names, held) for key, names, held in pairs]
-    except (OSError, zlib.error, EOFError) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise DataError(f"{path} cannot be unpacked ({error}). Write it again.") from error
+
+
+def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of each array, once its header agrees with the size of its entry."""
+    shapes = {}
+    with open_zip(path, ratio_from=16 * 2**20) as archive:
+        for entry in archive.infolist():
+            key = entry.filename.removesuffix(".npy")
+            with archive.open(entry) as file:
+                shape, _, dtype, start = _npy_header(file, f"{path}: {key}")
+            if start + _bytes(shape, dtype) != entry.file_size:
+                raise DataError(
+                    f"{path}: {key} declares {_bytes(shape, dtype):,} bytes and holds {entry.file_size - start:,}."
+                )
+            shapes[key] = shape
+    return shapes
 
 
 def _npz_block(path: Path, arrays: Any, key: str, names: tuple[str, ...], held: bool) -> Block:

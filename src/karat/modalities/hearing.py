@@ -57,8 +57,10 @@ def doubles(waves: Tensor, points: Callable[[Tensor], Tensor]) -> np.ndarray:
         others = best.indices[rows, column].tolist()
         found |= {(min(a, b), max(a, b)) for a, b in zip((rows + start).tolist(), others, strict=True)}
     pairs = torch.tensor(sorted(found), dtype=torch.long).reshape(-1, 2)
-    kept = [part[_correlation(waves[part[:, 0]], waves[part[:, 1]]) >= SAME] for part in pairs.split(128)]
-    out: np.ndarray = torch.cat(kept).numpy() if kept else pairs.numpy()
+    kept = [torch.zeros(0, 2, dtype=torch.long)]  # an empty tensor splits into one empty part, which no FFT takes
+    for part in pairs.split(128) if len(pairs) else ():
+        kept.append(part[_correlation(waves[part[:, 0]], waves[part[:, 1]]) >= SAME])
+    out: np.ndarray = torch.cat(kept).numpy()
     return out
 
 

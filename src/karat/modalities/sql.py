@@ -333,6 +333,8 @@ def _chosen(database: _Database, shown: str, table: object) -> str:
     listed = ", ".join(tables[:20]) + (f" and {len(tables) - 20} more" if len(tables) > 20 else "")
     if not tables:
         raise DataError(f"{shown} holds no tables.")
+    if table is None and len(tables) == 1:
+        return tables[0]
     if table is None:
         raise FitError(f"{shown} holds the tables {listed}. Name one (data.table), or give a query (data.query).")
     near = difflib.get_close_matches(str(table), tables, 1)
