@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
+import karat
 from karat.errors import DataError, FitError, KaratError
 from karat.modalities import sources
 from karat.modalities.sources import open_table, recognises, without_password
@@ -396,3 +398,10 @@ def test_what_postgresql_does_not_give_is_said(server: str, options: dict[str, s
     assert said in str(caught.value) and "s3cret" not in repr(caught.value)
     with pytest.raises(DataError, match="password"):
         open_table(server.replace("pg-s3cret", "wrong-s3cret"), {"table": "orders"})
+
+
+def test_a_database_of_one_table_needs_no_name(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "one.db")) as base, base:
+        base.execute("create table only (a integer)")
+        base.executemany("insert into only values (?)", [(i,) for i in range(40)])
+    assert len(karat.look(tmp_path / "one.db", probe=False)["columns"]) == 1

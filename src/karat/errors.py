@@ -12,8 +12,16 @@ Each message says what was found, what was wanted, and what to do.
 """
 
 
+LONGEST = 1200  # characters of a message; what is quoted of a file in it may be longer than any
+
+
 class KaratError(ValueError):
-    """An error whose message is meant for the person at the keyboard."""
+    """An error whose message is meant for the person at the keyboard; of a very long one the middle is left out."""
+
+    def __init__(self, message: object = "") -> None:
+        text = str(message)
+        half = LONGEST // 2
+        super().__init__(text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}")
 
 
 class DataError(KaratError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -158,18 +158,25 @@ def _open_arrow(path: Path, rows: int | None) -> Raw:
         if start[:4] == b"FEA1":
             table = feather.read_table(path)
             check(table.schema, str(path))
-            return _gathered(table.to_batches(), table.schema, "parquet", str(path), rows)
+            return _gathered(_valid(table.to_batches()), table.schema, "parquet", str(path), rows)
         with pa.memory_map(str(path)) as mapped:
             if start[:6] != b"ARROW1":
                 stream = ipc.open_stream(mapped)
                 check(stream.schema, str(path))
-                return _gathered(stream, stream.schema, "parquet", str(path), rows)
+                return _gathered(_valid(stream), stream.schema, "parquet", str(path), rows)
             whole = ipc.open_file(mapped)
             check(whole.schema, str(path))
             batches = (whole.get_batch(i) for i in range(whole.num_record_batches))
-            return _gathered(batches, whole.schema, "parquet", str(path), rows)
+            return _gathered(_valid(batches), whole.schema, "parquet", str(path), rows)
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} is cut short or damaged, or not Arrow ({_first(error)}). Copy it again.") from error
+
+
+def _valid(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches, each after a look at its offsets and texts: what such a file holds is memory as it was, unchecked."""
+    for batch in batches:
+        batch.validate(full=True)
+        yield batch
 
 
 def _open_frame(source: Any, options: Mapping[str, Any], rows: int | None) -> Raw:
@@ -185,7 +192,9 @@ def _open_frame(source: Any, options: Mapping[str, Any], rows: int | None) -> Ra
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise DataError(f"{place} cannot be read: {_first(error)}. Give each column values of one type.") from error
     check(table.schema, place)
-    return _gathered(table.to_batches(), table.schema, "frame", place, rows, room=2**62)  # it is in memory already
+    return _gathered(
+        _valid(table.to_batches()), table.schema, "frame", place, rows, room=2**62
+    )  # it is in memory already
 
 
 def _from_pandas(frame: Any) -> pa.Table:
