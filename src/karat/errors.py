@@ -11,7 +11,6 @@
 Each message says what was found, what was wanted, and what to do.
 """
 
-
 LONGEST = 1200  # characters of a message; what is quoted of a file in it may be longer than any
 
 
