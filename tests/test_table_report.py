@@ -18,7 +18,7 @@ from karat import office
 from karat.assays import categories
 from karat.assays.chance import draw
 from karat.assays.columns import portrait
-from karat.assays.finding import Finding
+from karat.assays.finding import Finding, Limit
 from karat.assays.sheet import Sheet
 from karat.data import load
 from karat.errors import DataError, FitError
@@ -129,15 +129,14 @@ def test_the_json_holds_every_column_and_the_page_folds_what_is_many() -> None:
         }
         for i in range(45)
     ]
-    shapes = Finding(
-        "fidelity", "column shapes", 0.9, 0.8, 1, 0.9, "higher", True, ".", {"columns": columns, "off": ["c3"]}
-    )
+    told = {"columns": columns, "off": ["c3"]}
+    shapes = Finding("column shapes", 0.9, 0.8, 1, 0.95, "higher", True, ".", told, limit=Limit(below=0.92))
     seen = table.views([shapes], {"c0": "boolean"})[0]
     assert len(seen.cards) == table.CARDS and len(seen.cards) + len(seen.folded) == 45
     assert seen.cards[0].off and seen.cards[0].name == "c3", "what is off comes first"
     assert seen.cards[1].kind == "boolean" and seen.cards[1].real is None
     assert table.views([replace(shapes, detail={})], {}) == []
-    several = table.views([replace(shapes, name=f"{name} column shapes") for name in ("a", "b")], {})
+    several = table.views([replace(shapes, table=name) for name in ("a", "b")], {})
     assert [one.name for one in several] == ["a", "b"] and several[1].cards[2:] == seen.cards[2:]
 
 
@@ -225,7 +224,7 @@ def test_the_collapser_is_raised_and_its_category_named() -> None:
     detail = {
         "columns": [portrait(train, unseen, shown, j) | {"score": 0.9, "real score": 0.99} for j in range(train.width)]
     }
-    shapes = Finding("fidelity", "column shapes", 0.9, 0.8, 1, 0.9, "higher", True, ".", detail)
+    shapes = Finding("column shapes", 0.9, 0.8, 1, 0.95, "higher", True, ".", detail, limit=Limit(below=0.92))
     seen = table.views([shapes, missing], {})[0]
     assert (
         seen.lost[0].note == "never made"
@@ -273,10 +272,10 @@ def test_numbers_printed_otherwise_are_read_as_ours(shop: Path) -> None:
 
 
 ROWS = [
-    Finding("fidelity", "two-sample auc", 0.51, 0.5, 0.52, 0.5, "lower", False, "Told apart 51% of the time."),
-    Finding("memory", "copy rate", 0.001, 0.0, 0.002, 0.001, "lower", False, "5 of 5000 made rows equal one."),
-    Finding("privacy", "membership", 0.51, 0.5, 0.52, 0.5, "lower", False, "51% of the time."),
-    Finding("usefulness", "usefulness", 0.99, 0.98, 1.0, 1.0, "higher", False, "It teaches well."),
+    Finding("two-sample auc", 0.51, 0.5, 0.52, 0.5, "lower", False, "Told apart 51%.", limit=Limit(above=0.56)),
+    Finding("copy rate", 0.001, 0.0, 0.002, 0.001, "lower", False, "5 of 5000 equal one.", limit=Limit(above=0.005)),
+    Finding("membership", 0.51, 0.5, 0.52, 0.5, "lower", False, "51% of the time.", limit=Limit(above=0.55)),
+    Finding("usefulness", 0.99, 0.98, 1.0, 1.0, "higher", False, "It teaches well.", limit=Limit(below=0.95)),
 ]
 PAYS = Prices(currency="USD", cpu_core_hour=0.05, alternative_cost_per_item=0.01, items_wanted=1e6, rights="owned")
 COST = Cost(runs=2, made=100_000, item_cpu_seconds=1e-5, item_gpu_seconds=0.0, cpu_seconds=30.0, money=0.01)
@@ -298,7 +297,7 @@ def test_rows_are_judged_together_and_can_be_gold_without_a_review() -> None:
 
 def test_table_findings_close_the_gate_they_belong_to() -> None:
     for at, gate in ((1, "copying"), (2, "privacy")):
-        raised = [replace(f, raised=True) if i == at else f for i, f in enumerate(ROWS)]
+        raised = [replace(f, raised=True, value=0.7) if i == at else f for i, f in enumerate(ROWS)]
         v = verdict_of(raised)
         assert v.word == "bubble" and [r.name for r in v.reasons if r.state == "fail"] == [gate]
     told = verdict_of([f for f in ROWS if f.assay != "privacy"])
@@ -308,6 +307,6 @@ def test_table_findings_close_the_gate_they_belong_to() -> None:
 
 
 def test_a_lift_that_chance_explains_is_no_bubble() -> None:
-    lift = Finding("usefulness", "lift", -0.001, -0.002, 0.0, 0.0003, "higher", False, "no gain")
+    lift = Finding("lift", -0.001, -0.002, 0.0, 0.0003, "higher", False, "no gain", limit=Limit(below=-0.01))
     assert verdict_of([*ROWS, lift]).word == "gold"
     assert verdict_of([*ROWS, replace(lift, real=0.02)]).word == "bubble"

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from karat import related, written
-from karat.assays import Finding, bias, examine, find, gauges, look_at, references_tables
+from karat.assays import UNSEEN, Finding, bias, examine, find, gauges, look_at, references_tables
 from karat.assays.references import CHOOSERS, REFERENCES, SLIDING
 from karat.assays.sheet import Sheet
 from karat.assays.tables import examine as examine_table
@@ -32,6 +32,7 @@ from karat.report.page import Exhibits, Pair, write_report
 from karat.run import Run
 from karat.runner import choose_device, load_model
 from karat.space import Characters, Columns
+from karat.words import score
 from karat.worth.ledger import Entry, total
 from karat.worth.prices import Prices
 from karat.worth.verdict import Verdict, judge
@@ -41,6 +42,7 @@ MOST = 10_000  # records of a kind that the judge looks at; the nearest-neighbou
 PAIRS = 12
 SHOWN, FEW_SHOWN = 64, 24  # records on a sheet, and on one that would be heavy
 LIGHT, PAGE = 700_000, 4_500_000  # bytes of a sheet, and of all exhibits of a page
+NAMED = 6  # of what is missing, named on the terminal
 COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
@@ -71,22 +73,32 @@ class Assay:
         return goal
 
     def __str__(self) -> str:
-        rows = [("", "finding", "made", "95% interval", "unseen real", "")]
-        for f in self.findings:
-            rows.append((f.assay, f.name, f"{f.value:.4g}", f"{f.low:.4g} to {f.high:.4g}", f"{f.real:.4g}",
-                         "RAISED" if f.raised else "ok"))  # fmt: skip
-        widths = [max(len(r[i]) for r in rows) for i in range(6)]
+        rows = [("", *HEAD), *((f.assay, *_row(f)) for f in self.findings)]
+        widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
         lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
-        return "\n".join([*lines, "", self.verdict.sentence])
+        more = any(f.limit.also or f.limit.only for f in self.findings)
+        note = ["* a further condition decides as well; the report states it in words"] if more else []
+        return "\n".join([*lines, *note, "", self.verdict.sentence])
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{escape(f.name)}</td><td>{f.value:.4g}</td><td>{f.low:.4g} to {f.high:.4g}</td>"
-            f"<td>{f.real:.4g}</td><td>{'raised' if f.raised else 'ok'}</td></tr>"
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in (*_row(f)[:4], str(f.limit), _row(f)[5])) + "</tr>"
             for f in self.findings
         )
-        head = "<tr><th>finding</th><th>made</th><th>95% interval</th><th>unseen real</th><th></th></tr>"
+        head = "<tr>" + "".join(f"<th>{title}</th>" for title in HEAD) + "</tr>"
         return f"<p><b>{escape(self.verdict.sentence)}</b></p><table>{head}{rows}</table>"
+
+
+HEAD = ("finding", "made", "95% interval", "unseen real", "raised", "judged")
+
+
+def _row(f: Finding) -> tuple[str, ...]:
+    real = score(f.real) if f.beside == UNSEEN else f"{score(f.real)} ({f.beside})"
+    gone = f": {', '.join(f.missing[:NAMED])}" if f.raised and f.missing else ""
+    more = f" and {len(f.missing) - NAMED:,} more" if gone and len(f.missing) > NAMED else ""
+    return (
+        f.name, score(f.value), f"{score(f.low)} to {score(f.high)}", real, f.limit.brief, f"{f.judged}{gone}{more}",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -243,7 +255,7 @@ def require(findings: Sequence[Finding], requirements: Sequence[str]) -> tuple[s
             raise FitError(f'--require {text!r}: wanted a finding, a sign and a number, for example "coverage>=0.8".')
         finding = find(list(findings), match[1])
         if not COMPARISONS[match[2]](finding.value, float(match[3])):
-            failed.append(f"{text} does not hold: {finding.name} is {finding.value:.4g}")
+            failed.append(f"{text} does not hold: {finding.name} is {score(finding.value)}")
     return tuple(failed)
 
 

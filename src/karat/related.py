@@ -206,7 +206,7 @@ def judge(data: Data, made: Database, target: str | None, seed: int) -> list[Fin
             detail = {
                 k: v for k, v in finding.detail.items() if k not in ("pairs", "same")
             }  # rows of a table are no records here
-            out.append(replace(finding, name=f"{name} {finding.name}", detail=detail))
+            out.append(replace(finding, table=name, detail=detail))
     return [*out, *ties(data, made, seed)]
 
 
@@ -272,7 +272,7 @@ def _together(where: str, data: Data, made: Database, relation: Relation, seed: 
         return []
     first = len(parent.viewed.names)
     pairs = [(i, j) for i in range(first) for j in range(first, len(columns.names))]
-    return relating.pairs(f"{where} parent-child pairs", "parent and child", *parts, pairs=pairs, seed=seed)
+    return relating.pairs("parent-child pairs", where, "parent and child", *parts, pairs=pairs, seed=seed)
 
 
 def _beside(a: Columns, b: Columns, left: str, right: str) -> Columns:
@@ -302,7 +302,7 @@ def _sequences(
     width = len(whole.viewed.names)
     pairs = [(j, width + j) for j in range(width) if whole.viewed.names[j] != relation.order]
     out = (
-        relating.pairs(f"{name} sequences", "a row and the one before it", *parts, pairs=pairs, seed=seed)
+        relating.pairs("sequences", name, "a row and the one before it", *parts, pairs=pairs, seed=seed)
         if pairs
         else []
     )

@@ -113,7 +113,12 @@ def test_what_lies_between_two_real_scores_is_no_fault() -> None:
     made, unseen, train = (rng.normal(m, 1, 1000) for m in (1.0, 0.0, 2.0))
     assert banded((made, None), (unseen, None), (train, None)).z == 0
     far = banded((made + 4, None), (unseen, None), (train, None))
-    assert far.z > 5 and far.gap == pytest.approx(3, abs=0.2) and far.off(0.1) and not far.off(10)
+    assert (
+        far.z > 5
+        and far.gap == pytest.approx(3, abs=0.2)
+        and far.limit(0.1).broken(far.value)
+        and not far.limit(10).broken(far.value)
+    )
 
 
 def test_passages_of_one_document_count_for_less() -> None:

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from karat.errors import FitError, RunError
+from karat.words import chance, duration, money, number
 from karat.worth.ledger import Entry, Ledger, price, total
 from karat.worth.meters import CpuMeter
 from karat.worth.prices import TEMPLATE, Prices, find
-from karat.worth.words import chance, duration, money, number
 
 
 def entry(**changed: object) -> Entry:

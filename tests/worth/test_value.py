@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from karat.assays.finding import Finding
+from karat.assays.finding import Finding, Limit
 from karat.worth.inputs import inputs_of
 from karat.worth.ledger import Cost
 from karat.worth.prices import Prices
@@ -101,7 +101,7 @@ def test_what_is_undeclared_is_named_and_never_priced_in_another_currency() -> N
 
 
 def test_a_measured_gate_share_is_used() -> None:
-    gate = Finding("curate", "gate share", 0.8, 0.75, 0.85, 1.0, "higher", False, "")
+    gate = Finding("gate share", 0.8, 0.75, 0.85, 1.0, "higher", False, "", limit=Limit(below=0.0))
     inputs, _ = inputs_of([gate], MADE, DECLARED)
     found = next(i for i in inputs if i.name == "gate share")
     assert found.tag == "measured" and found.a == 0.8

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from karat.assays.finding import Finding
+from karat.assays.finding import Finding, Limit
+from karat.assays.keys import KEYS
 from karat.worth.ledger import Cost
 from karat.worth.prices import Prices
 from karat.worth.verdict import Verdict, judge
@@ -22,10 +23,12 @@ PAYS = Prices(
     acceptance=(41, 50),
     rights="owned",
 )
-COPY = Finding("memory", "copy rate", 0.002, 0.0, 0.01, 0.003, "lower", False, "No copies were found.")
-COVERAGE = Finding("diversity", "coverage", 0.85, 0.83, 0.87, 0.9, "higher", False, "Most is covered.")
-PRECISION = Finding("fidelity", "precision", 0.88, 0.85, 0.9, 0.91, "higher", False, "Most looks real.")
-USE = Finding("usefulness", "usefulness", 0.97, 0.95, 0.99, 1.0, "higher", False, "It teaches well.")
+COPY = Finding(
+    "copy rate", 0.002, 0.0, 0.01, 0.003, "lower", False, "No copies were found.", limit=Limit(above=0.02)
+)  # fmt: skip
+COVERAGE = Finding("coverage", 0.85, 0.83, 0.87, 0.9, "higher", False, "Most is covered.", limit=Limit(below=0.8))
+PRECISION = Finding("precision", 0.88, 0.85, 0.9, 0.91, "higher", False, "Most looks real.", limit=Limit(below=0.85))
+USE = Finding("usefulness", 0.97, 0.95, 0.99, 1.0, "higher", False, "It teaches well.", limit=Limit(below=0.9))
 GOOD = [COPY, COVERAGE, PRECISION, USE]
 
 
@@ -81,7 +84,7 @@ def test_noise_is_a_bubble_and_a_fault_alone_is_not() -> None:
     noise = replace(PRECISION, value=0.0, low=0.0, high=0.01, raised=True)
     assert verdict([COPY, noise]).word == "bubble"
     useless = replace(USE, value=0.12, low=0.1, high=0.14, raised=True)
-    assert verdict([COPY, replace(PRECISION, raised=True), useless]).word == "bubble"
+    assert verdict([COPY, replace(PRECISION, value=0.7, raised=True), useless]).word == "bubble"
     fault = [COPY, replace(COVERAGE, value=0.6, raised=True)]
     assert verdict(fault).word == "gold"  # people looked and accepted 41 of 50
     v = verdict(fault, replace(PAYS, acceptance=None))
@@ -89,18 +92,19 @@ def test_noise_is_a_bubble_and_a_fault_alone_is_not() -> None:
 
 
 def test_no_lift_counts_only_where_real_data_would_lift() -> None:
-    lift = Finding("usefulness", "lift", -0.001, -0.002, 0.0005, 0.02, "higher", False, "no gain")
+    lift = Finding("lift", -0.001, -0.002, 0.0005, 0.02, "higher", False, "no gain", limit=Limit(below=-0.01))
     unlogged = replace(PAYS, acceptance=None)
     assert verdict([*GOOD, lift], unlogged).word == "bubble"
     assert verdict([*GOOD, replace(lift, real=0.0)], unlogged).word != "bubble"
     assert verdict([*GOOD, replace(lift, high=0.01)], unlogged).word != "bubble"
 
 
-ASSAYS = st.sampled_from(["fidelity", "diversity", "memory", "privacy", "usefulness", "bias"])
 SCORES = st.one_of(st.floats(0, 1), st.just(float("nan")))
 FINDINGS = st.builds(
-    Finding, ASSAYS, st.sampled_from(["coverage", "lift", "exchange rate", "copy rate", "gate share"]), SCORES, SCORES,
-    SCORES, SCORES, st.sampled_from(["higher", "lower", "neither"]), st.booleans(), st.text(max_size=20),
+    Finding, st.sampled_from(sorted(KEYS)), SCORES, SCORES, SCORES, SCORES,
+    st.sampled_from(["higher", "lower", "neither"]), st.booleans(), st.text(max_size=20),
+    limit=st.just(Limit(above=0.5, also="where the test says so", only="where it says so")),
+    table=st.sampled_from([None, "orders"]),
 )  # fmt: skip
 PRICES = st.builds(
     Prices,

@@ -7,12 +7,12 @@ import torch
 
 from karat.assays import bias, diversity, fidelity, memory, usefulness
 from karat.assays.chance import draw
-from karat.assays.finding import Finding
+from karat.assays.finding import UNSEEN, Finding
 from karat.assays.seen import Seen, Sees, components, look_at
 from karat.errors import DataError
 from karat.space import JUDGED as FEWEST
 
-__all__ = ["FEWEST", "Finding", "Seen", "Sees", "examine", "find", "look_at"]
+__all__ = ["FEWEST", "UNSEEN", "Finding", "Seen", "Sees", "examine", "find", "look_at"]
 
 
 def examine(

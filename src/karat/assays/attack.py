@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from karat.assays.chance import LEVEL, wilson
-from karat.assays.finding import Finding
+from karat.assays.finding import Finding, Limit
 from karat.assays.learning import area, chance_spread
 from karat.assays.memory import CERTAIN, chance_of
 from karat.assays.seen import nearest
@@ -60,7 +60,12 @@ def findings(train: Tensor, unseen: Tensor, made: Tensor) -> list[Finding]:
     outlying = _area(out_a, out_b)
     out_sd = chance_spread(max(len(out_a), 1), max(len(out_b), 1))
     rare = outlying - 0.5 > LEVEL * out_sd and outlying - max(real, 0.5) > 0.05 and z > 0
-    raised = (z > LEVEL and value - real > LEAST) or leak or rare
+    rare_at = max(0.5 + LEVEL * out_sd, max(real, 0.5) + 0.05)
+    limit = Limit(
+        above=real + max(LEAST, LEVEL * math.hypot(sd, real_sd)),
+        also=f"where outlying rows are told above {rare_at:.3g}, or more than 1 in 100 found beyond false alarms",
+    )
+    raised = limit.broken(value) or leak or rare
     best = hits.get("1.0%")
     says = (
         f"Who sees what was made tells a training row from another {value:.1%} of the time (50% is guessing), from unseen "
@@ -76,7 +81,7 @@ def findings(train: Tensor, unseen: Tensor, made: Tensor) -> list[Finding]:
         "chance": 0.5,
     }
     low, high = max(0.0, value - 1.96 * sd), min(1.0, value + 1.96 * sd)
-    return [Finding("privacy", "membership", value, low, high, real, "lower", raised, says, detail)]
+    return [Finding("membership", value, low, high, real, "lower", raised, says, detail, limit=limit)]
 
 
 def _area(members: np.ndarray, others: np.ndarray) -> float:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from karat.assays.chance import LEVEL
+from karat.assays.finding import Limit
 
 Scores = tuple[np.ndarray, np.ndarray | None]  # per passage [n], and the document of each [n] where known
 
@@ -21,6 +22,7 @@ class Band:
     """A mean, its 95% interval, the same of unseen and of training text, and how far it lies outside of both.
 
     gap: 0 between the two, else the distance from the nearer one.   z: the gap in standard errors.
+    errors: of the difference from the lower and from the higher of the two.
     """
 
     value: float
@@ -30,10 +32,13 @@ class Band:
     train: float
     gap: float
     z: float
+    errors: tuple[float, float]
 
-    def off(self, least: float) -> bool:
-        """Whether the gap is more than chance explains and more than `least`."""
-        return abs(self.z) > LEVEL and abs(self.gap) > abs(least)
+    def limit(self, least: float) -> Limit:
+        """Where the gap is more than chance explains and more than `least`."""
+        low, high = sorted((self.real, self.train))
+        reach = [max(LEVEL * e, abs(least)) for e in self.errors]
+        return Limit(above=high + reach[1], below=low - reach[0])
 
 
 def mean_error(x: np.ndarray, documents: np.ndarray | None) -> tuple[float, float]:
@@ -64,4 +69,6 @@ def banded(made: Scores, unseen: Scores, train: Scores) -> Band:
     elif value > ends[1][0]:
         gap, error = value - ends[1][0], ends[1][1]
     spread = max(math.hypot(own, error), 1e-12)
-    return Band(value, value - 1.96 * own, value + 1.96 * own, real, other, gap, gap / spread if gap else 0.0)
+    errors = max(math.hypot(own, ends[0][1]), 1e-12), max(math.hypot(own, ends[1][1]), 1e-12)
+    z = gap / spread if gap else 0.0
+    return Band(value, value - 1.96 * own, value + 1.96 * own, real, other, gap, z, errors)

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from karat.assays.chance import LEVEL
-from karat.assays.finding import Finding
+from karat.assays.finding import Finding, Limit
 from karat.assays.seen import Seen, components, nearest
 
 LEAST = 0.03  # of total variation above what chance gives
 READABLE = 0.8  # of unseen real records whose value the nearest training record must have
 MOST_VALUES = 40
 FEWEST_OF_EACH = 10  # training records
+BEYOND = "where chance does not explain it"
 
 
 def findings(unseen: Seen, made: Seen, classes: tuple[str, ...]) -> list[Finding]:
@@ -32,7 +33,7 @@ def findings(unseen: Seen, made: Seen, classes: tuple[str, ...]) -> list[Finding
         sides.append((made.labels, unseen.labels))
     k = len(classes)
     counts = [[torch.bincount(x, minlength=k).double() for x in pair] for pair in sides]
-    found = [_balance("class balance", "Class", "class", classes, *pair) for pair in counts]
+    found = [_balance("class balance", "", "Class", "class", classes, *pair) for pair in counts]
     return [max(found, key=lambda f: (f.raised, abs(f.detail["z"])))]
 
 
@@ -59,11 +60,11 @@ def facets(
         if float((real == truth).double().mean()) < READABLE:
             continue
         a, b = (torch.bincount(x, minlength=len(names)).double() for x in (shown, real))
-        out.append(_balance(f"{name} balance", name.capitalize(), name, tuple(str(n) for n in names), a, b))
+        out.append(_balance("balance", name, name.capitalize(), name, tuple(str(n) for n in names), a, b))
     return out
 
 
-def _balance(title: str, one: str, what: str, names: tuple[str, ...], a: Tensor, b: Tensor) -> Finding:
+def _balance(key: str, of: str, one: str, what: str, names: tuple[str, ...], a: Tensor, b: Tensor) -> Finding:
     """How unlike the shares of the counts `a` [k] of what was made are to those of `b` [k] of unseen real records."""
     n, m = int(a.sum()), int(b.sum())
     share, real = a / n, b / m
@@ -75,7 +76,8 @@ def _balance(title: str, one: str, what: str, names: tuple[str, ...], a: Tensor,
     own = float(((share * (1 - share) / n).sum()).sqrt() / 2)
     z = gaps / spread.clamp_min(1e-12)
     worst = int(z.abs().argmax())
-    raised = float(z.abs().max()) > LEVEL and value > expected + LEAST
+    limit = Limit(above=expected + LEAST, only=BEYOND)
+    raised = float(z.abs().max()) > LEVEL and limit.broken(value)
     says = (
         f"{one} {names[worst]} makes up {float(share[worst]):.1%} of what was made and {float(real[worst]):.1%} of "
         f"real data; {value:.1%} of all records would have to change {what} to match (chance alone: {expected:.1%})."
@@ -88,4 +90,6 @@ def _balance(title: str, one: str, what: str, names: tuple[str, ...], a: Tensor,
         "z": float(z[worst]),
     }
     low, high = max(0.0, value - 1.96 * own), value + 1.96 * own
-    return Finding("bias", title, value, low, high, expected, "lower", raised, says, detail)
+    return Finding(
+        key, value, low, high, expected, "lower", raised, says, detail, limit=limit, of=of, beside="chance alone"
+    )  # fmt: skip

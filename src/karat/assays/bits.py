@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from karat.assays.chance import LEVEL
-from karat.assays.finding import Finding
+from karat.assays.finding import Finding, Limit
 from karat.assays.fluency import Counted
 
 ORDER = 7
@@ -47,13 +47,15 @@ def findings(nats: Sequence[np.ndarray], held: Sequence[str], known: Sequence[st
         told = [(what, total / unit) for what, total in rows]
         value, ngram = told[0][1], told[1][1]
         spread = error / unit
-        raised = value - ngram > max(LEVEL * spread, LEAST) if math.isfinite(spread) else value - ngram > LEAST
+        limit = Limit(above=ngram + (max(LEVEL * spread, LEAST) if math.isfinite(spread) else LEAST))
+        raised = limit.broken(value)
         others = "; ".join(f"{what} {needs:.3f}" for what, needs in told[1:])
         says = f"{value:.3f} {name} on {characters:,} held-out characters; {others}"
         says += ": counting in a second does better." if raised else "."
-        detail = {"rows": told, "characters": characters, "bytes": size, "real": "the counts"}
+        detail = {"rows": told, "characters": characters, "bytes": size}
         low, high = value - 1.96 * spread, value + 1.96 * spread
-        out.append(Finding("fidelity", name, value, low, high, ngram, "lower", raised, says, detail))
+        beside = f"counts of {ORDER} characters"  # text has no bits of its own: two models of it are compared
+        out.append(Finding(name, value, low, high, ngram, "lower", raised, says, detail, limit=limit, beside=beside))
     return out
 
 

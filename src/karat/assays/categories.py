@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from karat.assays.bias import LEAST
-from karat.assays.chance import LEVEL, Draws, wilson, worse
+from karat.assays.bias import BEYOND, LEAST
+from karat.assays.chance import LEVEL, Draws, limit_of, wilson
 from karat.assays.diversity import ABSENT
-from karat.assays.finding import Finding
+from karat.assays.finding import Finding, Limit
 from karat.assays.shares import certain, scores
 from karat.assays.sheet import Sheet, least_of, resampled_columns
 
@@ -63,7 +63,8 @@ def _missing(train: Sheet, unseen: Sheet, made: Sheet, columns: list[int]) -> Fi
     value = float(len(sure))
     detail = {"missing": named[:NAMED], "categories": sure[:NAMED], "kind": "category"}
     high = float(max(likely, len(sure)))
-    return Finding("diversity", "missing classes", value, value, high, 0.0, "lower", bool(sure), says, detail)
+    limit = Limit(above=0.0)
+    return Finding("missing classes", value, value, high, 0.0, "lower", bool(sure), says, detail, limit=limit)
 
 
 def _rare(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, columns: list[int]) -> list[Finding]:
@@ -117,12 +118,10 @@ def _rare(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, columns: list[
         "categories": fewer[:NAMED],
         "columns": {train.names[j]: [float(own[k]), float(real[k])] for k, j in enumerate(rare)},
     }
-    raised = bool(fewer) or worse(s, least_of(0.03, draws), "higher")
-    return [
-        Finding(
-            "diversity", "rare categories", s.value, s.low, min(s.high, 1.0), s.real, "higher", raised, says, detail
-        )
-    ]
+    also = "where one category certainly comes at under half of its real rate"
+    limit = limit_of(s, least_of(0.03, draws), "higher", also=also)
+    raised, high = bool(fewer) or limit.broken(s.value), min(s.high, 1.0)
+    return [Finding("rare categories", s.value, s.low, high, s.real, "higher", raised, says, detail, limit=limit)]
 
 
 def _balance(train: Sheet, unseen: Sheet, made: Sheet, columns: list[int], target: str | None) -> list[Finding]:
@@ -163,17 +162,10 @@ def _balance(train: Sheet, unseen: Sheet, made: Sheet, columns: list[int], targe
     )
     detail = {k: first[k] for k in ("column", "worst", "names", "made", "real", "z")} | {"columns": told[:NAMED]}
     low, high = max(0.0, first["value"] - 1.96 * first["own"]), first["value"] + 1.96 * first["own"]
+    limit = Limit(above=first["expected"] + LEAST, only=BEYOND)
     return [
         Finding(
-            "bias",
-            "class balance",
-            first["value"],
-            low,
-            high,
-            first["expected"],
-            "lower",
-            bool(first["off"]),
-            says,
-            detail,
+            "class balance", first["value"], low, high, first["expected"], "lower", bool(first["off"]), says, detail,
+            limit=limit, beside="chance alone",
         )
-    ]
+    ]  # fmt: skip

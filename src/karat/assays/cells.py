@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from karat.assays.bias import BEYOND
 from karat.assays.chance import LEVEL
-from karat.assays.finding import Finding
+from karat.assays.finding import Finding, Limit
 from karat.assays.shares import certain, scores
 from karat.assays.sheet import Sheet
 
@@ -80,10 +81,9 @@ def _formatting(train: Sheet, unseen: Sheet, made: Sheet) -> list[Finding]:
     half = 1.96 * math.sqrt(max(first["gap"] * (1 - first["gap"]), 0) / first["n"])
     low, high = max(0.0, first["gap"] - half), min(1.0, first["gap"] + half)
     detail = {"columns": told[:24]}
+    limit, raised = Limit(above=first["real gap"] + 0.05, only=BEYOND), bool(off_names)
     return [
-        Finding(
-            "fidelity", "formatting", first["gap"], low, high, first["real gap"], "lower", bool(off_names), says, detail
-        )
+        Finding("formatting", first["gap"], low, high, first["real gap"], "lower", raised, says, detail, limit=limit)
     ]
 
 
@@ -115,9 +115,9 @@ def _missingness(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
     some = np.flatnonzero(holes[0].any(0) | holes[1].any(0) | holes[2].any(0))
     if len(some) == 0:
         says = "No cell is missing, neither in real data nor in what was made."
-        return Finding(
-            "fidelity", "missingness", 0.0, 0.0, 0.0, 0.0, "lower", False, says, {"columns": [], "pairs": []}
-        )
+        nothing: dict[str, Any] = {"columns": [], "pairs": []}
+        limit = Limit(above=0.01, only=BEYOND)
+        return Finding("missingness", 0.0, 0.0, 0.0, 0.0, "lower", False, says, nothing, limit=limit)
     rate = holes[2].mean(0)
     top = some[np.argsort(-rate[some], kind="stable")[:HOLES]]
     both = [h[:, top].astype(np.float64).T @ h[:, top] for h in holes]
@@ -151,15 +151,7 @@ def _missingness(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
         "columns": [r for r in rows if len(r["columns"]) == 1],
         "pairs": [r for r in rows if len(r["columns"]) > 1],
     }
+    limit, low = Limit(above=float(real[worst]) + 0.01, only=BEYOND), max(0.0, value - half)
     return Finding(
-        "fidelity",
-        "missingness",
-        value,
-        max(0.0, value - half),
-        value + half,
-        float(real[worst]),
-        "lower",
-        bool(off),
-        says,
-        detail,
-    )
+        "missingness", value, low, value + half, float(real[worst]), "lower", bool(off), says, detail, limit=limit
+    )  # fmt: skip

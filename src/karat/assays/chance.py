@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from karat.assays.finding import Better, Limit
+
 LEVEL = 5.0
 ROUNDS = 12
 GROUPS = 6
@@ -47,13 +49,18 @@ def draw(n_unseen: int, n_made: int, rng: np.random.Generator, most: int = 2000)
 
 @dataclass(frozen=True)
 class Score:
-    """A score with its 95% interval, what unseen real data gets, and the distance between both in standard errors."""
+    """A score with its 95% interval, what unseen real data gets, and the standard error of the difference of the two."""
 
     value: float
     low: float
     high: float
     real: float
-    z: float
+    error: float
+
+    @property
+    def z(self) -> float:
+        """How many standard errors the score lies above that of real data."""
+        return (self.value - self.real) / self.error
 
 
 def resampled(of_unseen: Callable[[Tensor], float], of_made: Callable[[Tensor], float], draws: Draws) -> Score:
@@ -70,7 +77,7 @@ def resampled(of_unseen: Callable[[Tensor], float], of_made: Callable[[Tensor], 
     left = np.array([of_made(rows) for rows in draws.groups])
     own = math.sqrt((GROUPS - 1) / GROUPS * float(((left - left.mean()) ** 2).sum()) / len(values))
     value, real = float(values.mean()), float(null.mean())
-    return Score(value, value - 1.96 * own, value + 1.96 * own, real, (value - real) / error)
+    return Score(value, value - 1.96 * own, value + 1.96 * own, real, error)
 
 
 def averaged(made: Tensor, unseen: Tensor) -> Score:
@@ -80,7 +87,7 @@ def averaged(made: Tensor, unseen: Tensor) -> Score:
     own = float(made.double().std()) / math.sqrt(len(made))
     spread = max(own, pooled / math.sqrt(len(made)))
     error = max(math.hypot(spread, float(unseen.double().std()) / math.sqrt(len(unseen))), 1e-12)
-    return Score(value, value - 1.96 * own, value + 1.96 * own, real, (value - real) / error)
+    return Score(value, value - 1.96 * own, value + 1.96 * own, real, error)
 
 
 def wilson(count: int, n: int, z: float = 1.96) -> tuple[float, float]:
@@ -91,11 +98,30 @@ def wilson(count: int, n: int, z: float = 1.96) -> tuple[float, float]:
     return 0.0 if count == 0 else max(0.0, middle - half), 1.0 if count == n else min(1.0, middle + half)
 
 
-def worse(score: Score, least: float, better: str) -> bool:
-    """Whether `score` is off by more than chance and by more than `least`, in the direction that is a fault."""
-    gap = score.value - score.real
-    if better == "higher":
-        return score.z < -LEVEL and gap < -least
-    if better == "lower":
-        return score.z > LEVEL and gap > least
-    return abs(score.z) > LEVEL and abs(gap) > least
+def limit_of(score: Score, least: float, better: Better, only: str = "", also: str = "") -> Limit:
+    """Where `score` is off by more than chance and by more than `least`, in the direction that is a fault."""
+    reach = max(least, LEVEL * score.error)
+    below = None if better == "lower" else score.real - reach
+    above = None if better == "higher" else score.real + reach
+    return Limit(above, below, also, only)
+
+
+def outside(a: Limit, b: Limit) -> Limit:
+    """What is broken where both are, on the same side."""
+    sides = (a.above, b.above), (a.below, b.below)
+    above, below = ([x for x in side if x is not None] for side in sides)
+    return Limit(max(above) if len(above) == 2 else None, min(below) if len(below) == 2 else None)
+
+
+def fewest(n: int, raises: Callable[[int], bool]) -> int:
+    """The smallest count of `n` that `raises`, which is so for all larger ones as well; n + 1 where none does."""
+    low, high = 0, n + 1
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if raises(middle) else (middle + 1, high)
+    return low
+
+
+def limit_of_share(n: int, raises: Callable[[int], bool], only: str = "", also: str = "") -> Limit:
+    """The share, of `n`, above which a count `raises`; 1 where no count could."""
+    return Limit(above=min(1.0, (fewest(n, raises) - 1) / n), also=also, only=only)

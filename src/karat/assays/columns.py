@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from karat.assays.chance import LEVEL, Draws, Score, worse
+from karat.assays.chance import LEVEL, Draws, Score, limit_of
 from karat.assays.finding import Finding
 from karat.assays.sheet import Sheet, binned, finite, least_of, ranks, resampled_columns
 
@@ -24,6 +24,7 @@ BINS = 8  # of a column in three-way marginals
 CELLS = 1 << 18  # of a contingency table that is counted densely
 SHOWN = 100  # columns whose histograms the report can show
 TAIL = 0.005  # share of a column's values at either end that may lie anywhere
+ONE = 0.05  # by which one column or pair must be worse than real ones
 STRETCH = 3.0  # times as wide as all but the tails, beyond which they do not count for the bins
 
 
@@ -228,7 +229,7 @@ def _shapes(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws) -> Finding:
         lambda rows: shapes(train, unseen.take(rows)), lambda rows: shapes(train, made.take(rows)), draws
     )
     alone = [(j,) for j in range(train.width)]
-    off = _off(own, real, 0.05, draws, (_filled(made, alone), _filled(unseen, alone)))
+    off = _off(own, real, ONE, draws, (_filled(made, alone), _filled(unseen, alone)))
     gap = np.nan_to_num(real - own)
     order = np.argsort(-gap, kind="stable")
     named = ", ".join(f"{train.names[j]} ({own[j]:.3f}, real {real[j]:.3f})" for j in order[:3])
@@ -249,7 +250,7 @@ def _shapes(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws) -> Finding:
             for k, j in enumerate(order)
         ],
     }
-    return _finding("column shapes", s, worse(s, least_of(0.01, draws), "higher") or len(off) > 0, says, detail)
+    return _finding("column shapes", s, draws, "column", len(off) > 0, says, detail)
 
 
 def _pairs(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, rng: np.random.Generator) -> Finding:
@@ -259,7 +260,7 @@ def _pairs(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, rng: np.rando
         lambda rows: trends.of(unseen.take(rows)), lambda rows: trends.of(made.take(rows)), draws
     )
     gap = np.nan_to_num(real - own)
-    off = _off(own, real, 0.05, draws, (_filled(made, pairs), _filled(unseen, pairs)))
+    off = _off(own, real, ONE, draws, (_filled(made, pairs), _filled(unseen, pairs)))
     worst: list[dict[str, Any]] = [
         {"columns": [train.names[i] for i in pairs[k]], "score": _json(own[k]), "real score": _json(real[k])}
         for k in np.argsort(-gap, kind="stable")[:24]
@@ -269,7 +270,7 @@ def _pairs(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, rng: np.rando
     says += f"Worst: {named}."
     report = mean(Trends(train, pairs, plain=True).of(made))
     detail = {"n": draws.size, "z": s.z, "pairs looked at": len(pairs), "quality report": report, "worst": worst}
-    return _finding("column pairs", s, worse(s, least_of(0.01, draws), "higher") or len(off) > 0, says, detail)
+    return _finding("column pairs", s, draws, "pair", len(off) > 0, says, detail)
 
 
 def _triples(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, rng: np.random.Generator) -> Finding:
@@ -293,12 +294,17 @@ def _triples(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, rng: np.ran
         f"of as many unseen real ones, {s.real:.1%}. Worst: {named}."
     )
     detail = {"n": draws.size, "z": s.z, "triples": len(triples), "worst": worst}
-    raised = worse(s, least_of(0.02, draws), "lower")
-    return Finding("fidelity", "three-way marginals", s.value, s.low, s.high, s.real, "lower", raised, says, detail)
+    limit = limit_of(s, least_of(0.02, draws), "lower")
+    raised = limit.broken(s.value)
+    return Finding("three-way marginals", s.value, s.low, s.high, s.real, "lower", raised, says, detail, limit=limit)
 
 
-def _finding(name: str, s: Score, raised: bool, says: str, detail: dict[str, Any]) -> Finding:
-    return Finding("fidelity", name, s.value, s.low, min(s.high, 1.0), s.real, "higher", raised, says, detail)
+def _finding(key: str, s: Score, draws: Draws, one: str, off: bool, says: str, detail: dict[str, Any]) -> Finding:
+    """off: whether one of the scores that `s` is the mean of is worse by more than `_off` allows."""
+    also = f"where one {one} is worse than real by {ONE} and by more than chance"
+    limit = limit_of(s, least_of(0.01, draws), "higher", also=also)
+    raised, high = off or limit.broken(s.value), min(s.high, 1.0)
+    return Finding(key, s.value, s.low, high, s.real, "higher", raised, says, detail, limit=limit)
 
 
 def _json(x: float) -> float | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from karat.assays.chance import averaged, worse
+from karat.assays.chance import averaged, limit_of, outside
 from karat.assays.finding import Finding
 from karat.assays.seen import Seen
 
@@ -36,13 +36,15 @@ def findings(train: Seen, unseen: Seen, made: Seen, axes: tuple[str, ...]) -> li
         mine = detail(made.points, axis) / by
         s = averaged(mine, detail(unseen.points, axis) / by)
         # unseen records set aside by name (another speaker) may themselves differ from what there was to learn
-        raised = worse(s, LEAST, "neither") and worse(averaged(mine, learned / by), LEAST, "neither")
+        limit = outside(limit_of(s, LEAST, "neither"), limit_of(averaged(mine, learned / by), LEAST, "neither"))
+        raised = limit.broken(s.value)
         fault = ": blurred" if raised and s.z < 0 else ": grainy" if raised else ""
         says = (
             f"Fine detail along {name} is {s.value:.2f} times that of the training data "
             f"(unseen real data: {s.real:.2f}){fault}."
         )
         told = {"z": s.z, "of the real": s.value / max(s.real, 1e-12)}
-        title = f"detail along {name}"
-        out.append(Finding("fidelity", title, s.value, s.low, s.high, s.real, "neither", raised, says, told))
+        out.append(
+            Finding("detail", s.value, s.low, s.high, s.real, "neither", raised, says, told, limit=limit, of=name)
+        )
     return out

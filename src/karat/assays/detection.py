@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from karat.assays.cells import GRAINS, grain
-from karat.assays.chance import Score, worse
+from karat.assays.chance import Score, limit_of
 from karat.assays.finding import Finding
 from karat.assays.learning import Boosted, Features, area, chance_spread, features
 from karat.assays.sheet import Sheet, binned
@@ -94,10 +94,9 @@ def findings(train: Sheet, unseen: Sheet, made: Sheet, seed: int) -> list[Findin
     folds = max(2, min(FOLDS, n // 4))
     half = max(1, n // folds)
     sd = chance_spread(half, half) / math.sqrt(folds)
-    s = Score(
-        value, max(0.0, value - 1.96 * sd), min(1.0, value + 1.96 * sd), real, (value - real) / (sd * math.sqrt(2))
-    )
-    raised = worse(s, LEAST, "lower")
+    s = Score(value, max(0.0, value - 1.96 * sd), min(1.0, value + 1.96 * sd), real, sd * math.sqrt(2))
+    limit = limit_of(s, LEAST, "lower")
+    raised = limit.broken(value)
     joint = sorted(zip(looked, lost.tolist(), strict=True), key=lambda p: -p[1])
     says = (
         f"Shown one made and one real row, boosted trees pick the made one {value:.1%} of the time (50% is guessing); "
@@ -112,4 +111,4 @@ def findings(train: Sheet, unseen: Sheet, made: Sheet, seed: int) -> list[Findin
         "alone": [[train.names[j], float(alone[j])] for j in order[:24]],
         "importance": [[train.names[j], w] for j, w in joint[:24]],
     }
-    return [Finding("fidelity", "two-sample auc", value, s.low, s.high, real, "lower", raised, says, detail)]
+    return [Finding("two-sample auc", value, s.low, s.high, real, "lower", raised, says, detail, limit=limit)]

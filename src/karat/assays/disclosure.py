@@ -9,7 +9,7 @@ import re
 
 import numpy as np
 
-from karat.assays.chance import wilson
+from karat.assays.chance import limit_of_share, wilson
 from karat.assays.finding import Finding
 from karat.assays.shares import tail
 from karat.assays.writing import Writing
@@ -59,7 +59,8 @@ def findings(train: Writing, unseen: Writing, made: Writing) -> list[Finding]:
     n, m = len(made), len(unseen)
     value, real = counts[0] / n, counts[1] / m
     low, high = wilson(counts[0], n)
-    raised = value > real + 0.002 and tail(counts[0], n, counts[1], m) < CERTAIN
+    limit = limit_of_share(n, lambda c: c / n > real + 0.002 and tail(c, n, counts[1], m) < CERTAIN)
+    raised = limit.broken(value)
     strings = {what for _, what in repeats}
     kinds = ", ".join(f"{sum(k == kind for k, _ in strings)} {kind}" for kind, _ in KINDS)
     says = (
@@ -73,4 +74,4 @@ def findings(train: Writing, unseen: Writing, made: Writing) -> list[Finding]:
             for i, what in repeats[:SHOWN]
         ],
     }
-    return [Finding("privacy", "personal data", value, low, high, real, "lower", raised, says, detail)]
+    return [Finding("personal data", value, low, high, real, "lower", raised, says, detail, limit=limit)]

@@ -11,9 +11,9 @@ import math
 import torch
 from torch import Tensor
 
-from karat.assays.chance import Draws, Score, resampled, wilson, worse
+from karat.assays.chance import Draws, Score, limit_of, resampled, wilson
 from karat.assays.fidelity import radii
-from karat.assays.finding import Finding
+from karat.assays.finding import Finding, Limit
 from karat.assays.seen import Seen, distances
 
 ABSENT = 0.2  # a class made at less than this share of its real rate is missing
@@ -96,9 +96,9 @@ def _vendi(unseen: Seen, made: Seen, draws: Draws) -> Finding:
 
 
 def _finding(name: str, s: Score, least: float, sentence: str, detail: dict[str, float]) -> Finding:
-    raised = worse(s, least, "higher")
-    says = sentence.format(s.value, s.real)
-    return Finding("diversity", name, s.value, s.low, s.high, s.real, "higher", raised, says, detail)
+    limit, says = limit_of(s, least, "higher"), sentence.format(s.value, s.real)
+    raised = limit.broken(s.value)
+    return Finding(name, s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit)
 
 
 def cells(train: Tensor, k: int, seed: int, rounds: int = 12) -> Tensor:
@@ -181,4 +181,5 @@ def _missing(train: Seen, unseen: Seen, made: Seen, classes: tuple[str, ...], se
         detail["examples"] = [train.row(i) for i in nearest]  # a training record of each mode
     name = "missing classes" if named else "missing modes"
     high = float(max(len(likely), len(sure)))
-    return Finding("diversity", name, float(len(gone)), float(len(gone)), high, 0.0, "lower", bool(gone), says, detail)
+    value, limit = float(len(gone)), Limit(above=0.0)
+    return Finding(name, value, value, high, 0.0, "lower", bool(gone), says, detail, limit=limit)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from karat.assays.chance import wilson
-from karat.assays.finding import Finding
+from karat.assays.chance import fewest, wilson
+from karat.assays.finding import Finding, Limit
 from karat.assays.memory import CERTAIN, chance_of
 from karat.assays.suffixes import matches
 from karat.assays.writing import Writing, dense, joined
@@ -42,17 +42,21 @@ class Runs:
 
 @dataclass(frozen=True)
 class Beyond:
-    """How many of the made passages lie above the bar that real ones set, and how likely that is by chance."""
+    """How many of the made passages lie above the bar that real ones set, and how likely that is by chance.
+
+    least: how many of them must, before chance does not explain it and they are more than matters.
+    """
 
     bar: float
     count: int
     n: int
     real: float
     p: float
+    least: int
 
     @property
     def raised(self) -> bool:
-        return self.p < CERTAIN and self.count / self.n - self.real > 0.003
+        return self.count >= self.least
 
 
 def runs(query: Writing, base: np.ndarray, window: int) -> Runs:
@@ -74,7 +78,9 @@ def beyond(made: np.ndarray, unseen: np.ndarray, within: np.ndarray) -> Beyond:
     k = max(3, math.ceil(NEAR * len(real)))
     bar = float(np.sort(real)[-min(k, len(real))])
     count = int((made > bar).sum())
-    return Beyond(bar, count, len(made), k / (len(real) + 1), chance_of(count, len(made), k, len(real)))
+    usual, n = k / (len(real) + 1), len(made)
+    least = fewest(n, lambda c: chance_of(c, n, k, len(real)) < CERTAIN and c / n - usual > 0.003)
+    return Beyond(bar, count, n, usual, chance_of(count, n, k, len(real)), least)
 
 
 def halves(train: Writing, seed: int) -> np.ndarray:
@@ -143,7 +149,8 @@ def _verbatim(
         "within": np.quantile(own, [0.5, 0.9, 0.99, 0.999]).tolist() if len(own) else [],
     }  # fmt: skip
     low, high = float(again[5]), float(again[-6])
-    return Finding("memory", "verbatim run", value, low, high, real, "lower", far.raised, says, detail)
+    limit = Limit(above=far.bar, only=f"by {far.least:,} or more of {far.n:,} passages")
+    return Finding("verbatim run", value, low, high, real, "lower", far.raised, says, detail, limit=limit)
 
 
 def _rate(m: Runs, u: Runs, own: np.ndarray, window: int, seed: int) -> Finding:
@@ -160,7 +167,10 @@ def _rate(m: Runs, u: Runs, own: np.ndarray, window: int, seed: int) -> Finding:
         f"{real:.2%}" + (f"; {far.count} of {far.n} passages hold more of them than real ones." if far.raised else ".")
     )
     detail = {"window": window, "bar": far.bar, "p": far.p, "copies": far.count, "n": far.n}
-    return Finding("memory", "copy rate", value, float(low), float(high), real, "lower", far.raised, says, detail)
+    limit = Limit(also=f"where {far.least:,} of {far.n:,} passages hold over {far.bar:.0f} copied strings each")
+    return Finding(
+        "copy rate", value, float(low), float(high), real, "lower", far.raised, says, detail, limit=limit
+    )  # fmt: skip
 
 
 def _near(train: Writing, unseen: Writing, made: Writing, size: int, rng: np.random.Generator) -> Finding:
@@ -182,7 +192,8 @@ def _near(train: Writing, unseen: Writing, made: Writing, size: int, rng: np.ran
         "bar": far.bar, "p": far.p, "copies": far.count, "n": far.n, "shingle": size, "pairs": pairs,
         "told": "shares {:.0%} of its text",
     }  # fmt: skip
-    return Finding("memory", "near copies", value, low, high, far.real, "lower", far.raised, says, detail)
+    limit = Limit(above=min(1.0, (far.least - 1) / far.n))
+    return Finding("near copies", value, low, high, far.real, "lower", far.raised, says, detail, limit=limit)
 
 
 class Shingles:

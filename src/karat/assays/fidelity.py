@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from karat.assays.chance import Draws, Score, averaged, resampled, worse
+from karat.assays.chance import Draws, Score, averaged, limit_of, outside, resampled
 from karat.assays.detail import findings as along
 from karat.assays.finding import Finding
 from karat.assays.seen import Components, Seen, distances
@@ -152,13 +152,14 @@ def _frechet(name: str, train: Tensor, unseen: Tensor, made: Tensor, draws: Draw
 
     s = resampled(lambda rows: score(unseen, rows), lambda rows: score(made, rows), draws)
     scale = float(cov.trace())
-    raised = worse(s, max(0.003 * scale, 0.15 * s.real), "lower")
+    limit = limit_of(s, max(0.003 * scale, 0.15 * s.real), "lower")
+    raised = limit.broken(s.value)
     says = (
         f"In {what}, {draws.size} made records lie {s.value:.3g} from the training data, where {draws.size} unseen "
         f"real ones lie {s.real:.3g} (0 is identical, the spread of the data is {scale:.3g})."
     )
     detail = {"n": draws.size, "reference": len(train), "z": s.z, "variance": scale, "comparable": "within this report"}
-    return Finding("fidelity", name, s.value, s.low, s.high, s.real, "lower", raised, says, detail)
+    return Finding(name, s.value, s.low, s.high, s.real, "lower", raised, says, detail, limit=limit)
 
 
 def _kernel(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> Finding:
@@ -177,8 +178,9 @@ def _kernel(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> Findin
         f"that of unseen real data {s.real:.3g} (it is unbiased and may be below 0)."
     )
     detail = {"n": draws.size, "unit": 0.001, "z": s.z}
-    raised = worse(s, 1.0, "lower")
-    return Finding("fidelity", "kernel distance", s.value, s.low, s.high, s.real, "lower", raised, says, detail)
+    limit = limit_of(s, 1.0, "lower")
+    raised = limit.broken(s.value)
+    return Finding("kernel distance", s.value, s.low, s.high, s.real, "lower", raised, says, detail, limit=limit)
 
 
 def _balls(train: Seen, unseen: Seen, made: Seen, most: int = 3000) -> list[Finding]:
@@ -211,11 +213,12 @@ def _balls(train: Seen, unseen: Seen, made: Seen, most: int = 3000) -> list[Find
         s = averaged(a, b)
         if name == "clipped density":  # scaled so that real data scores 1: linear in the share of bad records
             by = max(s.real, 1e-9)
-            s = Score(s.value / by, s.low / by, s.high / by, 1.0, s.z)
+            s = Score(s.value / by, s.low / by, s.high / by, 1.0, s.error / by)
         says = sentence.format(s.value, s.real)
-        raised = worse(s, least, "higher")
+        limit = limit_of(s, least, "higher")
+        raised = limit.broken(s.value)
         detail = {"n": len(a), "reference": len(reference), "z": s.z}
-        out.append(Finding("fidelity", name, s.value, s.low, s.high, s.real, "higher", raised, says, detail))
+        out.append(Finding(name, s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit))
     return out
 
 
@@ -225,14 +228,15 @@ def _auc(train: Seen, unseen: Seen, made: Seen, pixels: Components, seed: int) -
     value, sd = two_sample_auc(m, t, seed)
     real, _ = two_sample_auc(u, t, seed)
     high = min(1.0, value + 1.96 * sd)
-    s = Score(value, value - 1.96 * sd, high, real, (value - real) / (sd * math.sqrt(2)))
-    raised = worse(s, 0.05, "lower")
+    s = Score(value, value - 1.96 * sd, high, real, sd * math.sqrt(2))
+    limit = limit_of(s, 0.05, "lower")
+    raised = limit.broken(value)
     says = (
         f"Shown one made and one training record, a simple classifier picks the made one {value:.0%} of the time "
         f"(50% is guessing); an unseen real one, {real:.0%}."
     )
     detail = {"n": n, "z": s.z, "null sd": sd}
-    return Finding("fidelity", "two-sample auc", value, s.low, high, real, "lower", raised, says, detail)
+    return Finding("two-sample auc", value, s.low, high, real, "lower", raised, says, detail, limit=limit)
 
 
 def _sharpness(train: Seen, unseen: Seen, made: Seen) -> Finding:
@@ -241,7 +245,9 @@ def _sharpness(train: Seen, unseen: Seen, made: Seen) -> Finding:
     mine = roughness(made.points) / by
     s = averaged(mine, roughness(unseen.points) / by)
     # unseen records set aside by name (another speaker) may themselves differ from what there was to learn
-    raised = worse(s, 0.05, "neither") and worse(averaged(mine, learned / by), 0.05, "neither")
+    limit = outside(limit_of(s, 0.05, "neither"), limit_of(averaged(mine, learned / by), 0.05, "neither"))
+    raised = limit.broken(s.value)
     fault = ": too smooth" if raised and s.z < 0 else ": too rough" if raised else ""
     says = f"Fine detail is {s.value:.2f} times that of the training data (unseen real data: {s.real:.2f}){fault}."
-    return Finding("fidelity", "sharpness", s.value, s.low, s.high, s.real, "neither", raised, says, {"z": s.z})
+    detail = {"z": s.z}
+    return Finding("sharpness", s.value, s.low, s.high, s.real, "neither", raised, says, detail, limit=limit)

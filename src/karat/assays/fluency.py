@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from karat.assays.band import Band, banded
+from karat.assays.chance import limit_of_share
 from karat.assays.finding import Finding
 from karat.assays.shares import certain
 from karat.assays.writing import Writing, joined
@@ -129,7 +130,8 @@ def _fluency(train: Writing, unseen: Writing, made: Writing, inside: np.ndarray,
     sides = [w.take(rng.permutation(len(w))[:PASSAGES]) for w in (made, unseen)]
     m, u, t = (judge.per_character(w.texts) for w in (*sides, rest))
     s = banded((m, None), (u, sides[1].sources), (t, rest.sources))
-    raised = s.off(0.03 * s.real)
+    limit = s.limit(0.03 * s.real)
+    raised = limit.broken(s.value)
     how = "broken" if s.gap > 0 else "dull"
     says = (
         f"To a count of real letters a made passage has {s.value:.2f} bits per character; an unseen real one {s.real:.2f}, "
@@ -138,7 +140,7 @@ def _fluency(train: Writing, unseen: Writing, made: Writing, inside: np.ndarray,
     order = np.argsort(-np.nan_to_num(m), kind="stable")
     extremes = [{"made": sides[0].row(int(i)), "bits": float(m[i]), "text": sides[0].texts[i][:200]} for i in order[:3]]
     detail = {"z": s.z, "train": s.train, "n": len(m), "order": ORDER, "strangest": extremes}
-    return Finding("fidelity", "fluency", s.value, s.low, s.high, s.real, "neither", raised, says, detail)
+    return Finding("fluency", s.value, s.low, s.high, s.real, "neither", raised, says, detail, limit=limit)
 
 
 def loop(text: str) -> tuple[int, int, int] | None:
@@ -177,7 +179,9 @@ def _loops(train: Writing, unseen: Writing, made: Writing) -> Finding:
     value, real, own = count / n, float(rest[0].mean()), float(rest[1].mean())
     spread = np.sqrt(max(value * (1 - value), 1 / n) / n)
     among = np.concatenate(rest)  # real text loops seldom, and as seldom here as there
-    off = certain(count, n, int(among.sum()), len(among)) and value > max(real, own) + 0.005
+    looping = int(among.sum())
+    limit = limit_of_share(n, lambda c: certain(c, n, looping, len(among)) and c / n > max(real, own) + 0.005)
+    off = limit.broken(value)
     shown = []
     for i in np.argsort(-length, kind="stable")[:SHOWN]:
         if length[i]:
@@ -193,7 +197,7 @@ def _loops(train: Writing, unseen: Writing, made: Writing) -> Finding:
         says = says[:-1] + f", the longest for {int(length.max())} characters."
     detail = {"train": own, "loops": shown, "n": n}
     low, high = max(0.0, value - 1.96 * float(spread)), min(1.0, value + 1.96 * float(spread))
-    return Finding("fidelity", "loops", value, low, high, real, "lower", off, says, detail)
+    return Finding("loops", value, low, high, real, "lower", off, says, detail, limit=limit)
 
 
 def _packed(writing: Writing) -> np.ndarray:
@@ -208,12 +212,13 @@ def _compression(train: Writing, unseen: Writing, made: Writing) -> Finding:
     size = min(sum(map(len, w.texts)) for w in (train, unseen, made))
     m, u, t = (_packed(_upto(w, size)) for w in (made, unseen, train))
     s: Band = banded((m, None), (u, None), (t, None))
-    raised = s.off(0.02 * s.real)
+    limit = s.limit(0.02 * s.real)
+    raised = limit.broken(s.value)
     says = f"gzip's method packs what was made to {s.value:.1%} of its bytes, unseen real text to {s.real:.1%}" + (
         f": it {'repeats itself more' if s.gap < 0 else 'is less orderly'} than real text." if raised else "."
     )
     detail = {"z": s.z, "train": s.train, "pieces": len(m)}
-    return Finding("fidelity", "compression", s.value, s.low, s.high, s.real, "neither", raised, says, detail)
+    return Finding("compression", s.value, s.low, s.high, s.real, "neither", raised, says, detail, limit=limit)
 
 
 def _upto(writing: Writing, size: int) -> Writing:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from karat.assays.chance import LEVEL
-from karat.assays.finding import Finding
+from karat.assays.finding import Finding, Limit
 
 Values = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -25,6 +25,8 @@ FEWEST = 20  # records that have a gauge; of a class, half as many
 MATTERS = 0.1  # of the real spread, by which a mean must differ; twice that in a class
 DISTANCE = 0.08  # Kolmogorov and Smirnov's, by which a distribution must differ
 BINS = 24
+OFTEN = "where records have one far more or less often than real ones"
+OTHERWISE = f"where it is spread otherwise by {DISTANCE}, or a class is off by {2 * MATTERS} of the real spread"
 
 
 class Kind(TypedDict):
@@ -61,9 +63,13 @@ def _ks_level(a: Values, b: Values) -> float:
 
 def _mean_level(a: Values, b: Values) -> float:
     """By how many standard errors the mean of `a` lies above that of `b`; no spread counts less than a pooled half."""
+    return float((a.mean() - b.mean()) / _mean_error(a, b))
+
+
+def _mean_error(a: Values, b: Values) -> float:
     pooled = float(np.concatenate([a, b]).var()) / 4
     parts = [max(float(x.var(ddof=1)), pooled) / len(x) for x in (a, b)]
-    return float((a.mean() - b.mean()) / max(math.sqrt(sum(parts)), 1e-12))
+    return max(math.sqrt(sum(parts)), 1e-12)
 
 
 def _share_level(a: Values, b: Values) -> float:
@@ -103,19 +109,20 @@ def _one(
         )
     if len(m) < FEWEST:
         says = f"{name.capitalize()}: {len(m)} made records have one, {len(u)} of {len(values[1])} unseen real ones do."
-        middle = float(m.mean()) if len(m) else 0.0
+        middle, limit = float(m.mean()) if len(m) else math.nan, Limit(also=OFTEN)
         return Finding(
-            "gauges", name, middle, middle, middle, float(u.mean()), "neither", bool(faults), says, {"unit": unit}
-        )
+            "descriptor", middle, middle, middle, float(u.mean()), "neither", bool(faults), says, {"unit": unit},
+            limit=limit, of=name,
+        )  # fmt: skip
     spread = float(np.concatenate([t, u]).std())
     mean, real = float(m.mean()), float(u.mean())
     own = 1.96 * float(m.std(ddof=1)) / math.sqrt(len(m))
     by_mean = _nearer([_mean_level(m, x) for x in (t, u)])
-    off = _nearer([(mean - float(x.mean())) / max(spread, 1e-12) for x in (t, u)])
+    limit = _limit(m, (t, u), spread)
     by_shape = min(_ks_level(m, x) for x in (t, u))
     apart = kolmogorov_smirnov(m, u)
-    if abs(by_mean) > LEVEL and abs(off) > MATTERS:
-        faults.append("too high on average" if off > 0 else "too low on average")
+    if limit.broken(mean):
+        faults.append("too high on average" if mean > real else "too low on average")
     elif by_shape > LEVEL and min(apart, kolmogorov_smirnov(m, t)) > DISTANCE:
         faults.append(
             f"spread otherwise than in real data: {_middle(m)} for half of what was made, {_middle(u)} for real"
@@ -137,7 +144,17 @@ def _one(
         "unit": unit, "z": by_mean, "ks": apart, "ks of real": kolmogorov_smirnov(u, t), "training": float(t.mean()),
         "spread": [float(m.std()), float(u.std())], "classes": kinds, **_bins(m, u),
     }  # fmt: skip
-    return Finding("gauges", name, mean, mean - own, mean + own, real, "neither", bool(faults), says, detail)
+    return Finding(
+        "descriptor", mean, mean - own, mean + own, real, "neither", bool(faults), says, detail, limit=limit, of=name
+    )  # fmt: skip
+
+
+def _limit(m: Values, others: tuple[Values, Values], spread: float) -> Limit:
+    """Where the mean lies beyond both `others` by more than chance and by more than matters of the real `spread`."""
+    reach = [max(LEVEL * _mean_error(m, x), MATTERS * spread) for x in others]
+    above = max(float(x.mean()) + r for x, r in zip(others, reach, strict=True))
+    below = min(float(x.mean()) - r for x, r in zip(others, reach, strict=True))
+    return Limit(above, below, also=OTHERWISE)
 
 
 def _middle(values: Values) -> str:

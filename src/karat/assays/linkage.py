@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from karat.assays.chance import LEVEL, wilson
-from karat.assays.finding import Finding
+from karat.assays.chance import LEVEL, limit_of_share, wilson
+from karat.assays.finding import Finding, Limit
 from karat.assays.memory import CERTAIN, NEAR, chance_of
 from karat.assays.seen import nearest
 from karat.assays.shares import certain
@@ -143,14 +143,15 @@ def _copies(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
     count, n, m = len(hits), len(made), len(unseen)
     value, real = count / n, others / m
     low, high = wilson(count, n)
-    raised = value - real > 0.003 and certain(count, n, others, m)
+    limit = limit_of_share(n, lambda c: c / n - real > 0.003 and certain(c, n, others, m))
+    raised = limit.broken(value)
     says = (
         f"{count} of {n} made rows ({value:.2%}) equal a training row in every cell; of unseen real rows, {real:.2%} do"
         + (": training rows were copied." if raised else ".")
     )
     same = [[made.row(i), train.row(first[mine[i]])] for i in hits[:24]]
     detail = {"copies": count, "n": n, "searched": len(train), "same": same}
-    return Finding("memory", "copy rate", value, low, high, real, "lower", raised, says, detail)
+    return Finding("copy rate", value, low, high, real, "lower", raised, says, detail, limit=limit)
 
 
 def _near(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
@@ -167,11 +168,14 @@ def _near(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
         k = min(max(3, math.ceil(quantile * held)), held)
         bar = float(sorted_[k - 1])
         count = int((m.gap > bar).sum())
-        tests.append((min(1.0, chance_of(count, n, k, held) * len(QUANTILES)), bar, count, k / held))
-    p, bar, count, usual = min(tests)
+        tests.append((min(1.0, chance_of(count, n, k, held) * len(QUANTILES)), bar, count, k))
+    p, bar, count, k = min(tests)
     value, real = count / n, float((u.gap > bar).double().mean())
     low, high = wilson(count, n)
-    raised = p < CERTAIN and value - max(real, usual) > 0.003
+    limit = limit_of_share(
+        n, lambda c: chance_of(c, n, k, held) * len(QUANTILES) < CERTAIN and c / n - max(real, k / held) > 0.003
+    )  # fmt: skip
+    raised = limit.broken(value)
     order = m.gap.argsort(descending=True, stable=True)[:24]
     pairs = [(made.row(int(i)), base.row(int(m.row[i])), float(m.gap[i])) for i in order]
     says = (
@@ -180,7 +184,7 @@ def _near(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
         + (": training rows were copied, slightly altered." if raised else "; no more than chance explains.")
     )
     detail = {"pairs": pairs, "bar": bar, "p": p, "copies": count, "n": n, "searched": len(base)}
-    return Finding("memory", "near copies", value, low, high, real, "lower", raised, says, detail)
+    return Finding("near copies", value, low, high, real, "lower", raised, says, detail, limit=limit)
 
 
 def share_of(queries: Tensor, ours: Tensor, theirs: Tensor) -> tuple[float, float]:
@@ -209,7 +213,8 @@ def _share(train: Tensor, unseen: Tensor, made: Tensor, *, seed: int) -> Finding
     again = torch.randint(len(train), (min(MOST, 2000),), generator=rng)
     ceiling, _ = share_of(train[again], ours, unseen[: len(ours)])
     way = (value - 0.5) / (ceiling - 0.5) if ceiling > 0.5 else 0.0
-    raised = value - 0.5 > LEVEL * sd and way > LEANING
+    limit = Limit(above=0.5 + max(LEVEL * sd, LEANING * (ceiling - 0.5)) if ceiling > 0.5 else 1.0)
+    raised = limit.broken(value)
     says = (
         f"{value:.1%} of what was made lies nearer to a training row than to an unseen real one, of {len(ours)} each; "
         f"50% is ideal, unseen real rows score {real:.1%}, a verbatim copy of the training data {ceiling:.1%}."
@@ -223,4 +228,4 @@ def _share(train: Tensor, unseen: Tensor, made: Tensor, *, seed: int) -> Finding
         "rows": len(ours),
     }
     low, high = max(0.0, value - 1.96 * sd), min(1.0, value + 1.96 * sd)
-    return Finding("memory", "nearest record share", value, low, high, real, "lower", raised, says, detail)
+    return Finding("nearest record share", value, low, high, real, "lower", raised, says, detail, limit=limit)

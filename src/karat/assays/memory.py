@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from karat.assays.chance import averaged, wilson, worse
+from karat.assays.chance import LEVEL, averaged, fewest, limit_of, limit_of_share, wilson
 from karat.assays.diversity import cells
-from karat.assays.finding import Finding
+from karat.assays.finding import Finding, Limit
 from karat.assays.seen import Components, Seen, components, distances, nearest
 from karat.assays.sliding import Sliding
 
@@ -158,7 +158,8 @@ def findings(train: Seen, unseen: Seen, made: Seen, seed: int, slides: bool = Fa
     rest = [_authenticity(m, u, base), _ct(m, u, made, unseen, base, basis, seed)]
     # A smooth picture lies nearer to every training picture than a real one does, so these two fall through blur as well
     # as through copying. They speak only beside copies, and otherwise leave blur to the findings that can tell it.
-    return [copies, *(f if copies.raised else replace(f, raised=False) for f in rest)]
+    beside = [replace(f, limit=replace(f.limit, only="where copies were found too")) for f in rest]
+    return [copies, *(f if copies.raised else replace(f, raised=False) for f in beside)]
 
 
 def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Seen, made: Seen) -> Finding:
@@ -169,9 +170,20 @@ def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Seen, made: Seen) ->
     count = int((m.ratio < bar).sum())
     value, real = count / n, k / (held + 1)
     low, high = wilson(count, n)
-    p = chance_of(count, n, k, held)
-    if helped:  # by so few the quantile is known badly; that none of them lies nearer says more of plain copies
-        p = min(1.0, 2 * min(p, chance_of(int((m.ratio < ratio.min()).sum()), n, 1, held)))
+    tests = 2 if helped else 1
+    p = min(1.0, tests * chance_of(count, n, k, held))
+    # Two ways to be sure: so many lie below the bar, or (the quantile of few records is known badly, and that none of them
+    # lies nearer says more of plain copies) so many lie nearer than any real one.
+    nearer = 0.0
+    if helped:
+        closest = int((m.ratio < ratio.min()).sum())
+        by_closest = min(1.0, 2 * chance_of(closest, n, 1, held))
+        p = min(p, by_closest)
+        nearer = (fewest(n, lambda c: 2 * chance_of(c, n, 1, held) < CERTAIN)) / n
+    also = f"where {nearer:.1%} lie nearer than any real one" if helped else ""
+    limit = limit_of_share(
+        n, lambda c: tests * chance_of(c, n, k, held) < CERTAIN and c / n - real > 0.003, also=also
+    )  # fmt: skip
     raised = p < CERTAIN and value - real > 0.003
     order = m.ratio.argsort(stable=True)[:24]
     pairs = [(made.row(int(i)), train.row(int(m.row[i])), float(m.ratio[i])) for i in order]
@@ -181,7 +193,7 @@ def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Seen, made: Seen) ->
         + (": training records were copied." if raised else "; no more than chance explains.")
     )
     detail = {"pairs": pairs, "bar": bar, "p": p, "copies": count, "n": n, "searched": n, "told": TOLD}
-    return Finding("memory", "copy rate", value, low, high, real, "lower", raised, says, detail)
+    return Finding("copy rate", value, low, high, real, "lower", raised, says, detail, limit=limit)
 
 
 def _authenticity(m: Nearest, u: Nearest, base: Tensor) -> Finding:
@@ -196,8 +208,9 @@ def _authenticity(m: Nearest, u: Nearest, base: Tensor) -> Finding:
         f"{s.value:.1%} of what was made is further from its nearest training record than that one is from its own "
         f"neighbour; unseen real data: {s.real:.1%}."
     )
-    raised = worse(s, 0.05, "higher")
-    return Finding("memory", "authenticity", s.value, s.low, s.high, s.real, "higher", raised, says, {"z": s.z})
+    limit = limit_of(s, 0.05, "higher")
+    raised, detail = limit.broken(s.value), {"z": s.z}
+    return Finding("authenticity", s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit)
 
 
 def _ct(m: Nearest, u: Nearest, made: Seen, unseen: Seen, base: Tensor, basis: Components, seed: int) -> Finding:
@@ -220,10 +233,12 @@ def _ct(m: Nearest, u: Nearest, made: Seen, unseen: Seen, base: Tensor, basis: C
     w = w / w.sum()
     value, real = (float((w * torch.tensor(x, dtype=torch.float64)).sum()) for x in (scores, nulls))
     sd = float(w.square().sum().sqrt())  # each cell's Z is N(0, 1) by chance
-    raised = value < -3 and value / sd < -5
+    limit = Limit(below=min(-3.0, -LEVEL * sd))
+    raised = limit.broken(value)
     says = (
         f"Nearness to training records (C_T): {value:.1f}; 0 is as unseen real data, below -3 is nearer than it should "
         "be, by copying or by smoothness."
     )
     detail = {"worst cell": min(scores), "cells": scores, "z": value / sd}
-    return Finding("memory", "ct", value, value - 1.96 * sd, value + 1.96 * sd, real, "higher", raised, says, detail)
+    low, high = value - 1.96 * sd, value + 1.96 * sd
+    return Finding("ct", value, low, high, real, "higher", raised, says, detail, limit=limit)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from karat.assays.chance import LEVEL, Score, worse
-from karat.assays.finding import Finding
+from karat.assays.chance import LEVEL, Score, limit_of
+from karat.assays.finding import Finding, Limit
 from karat.assays.learning import Features, Target, features, target_of, taught
 from karat.assays.sheet import Sheet
 from karat.errors import DataError
@@ -141,7 +141,7 @@ def _ratio(
     value, other = tstr / span, stand / span
     moved = float(np.std(np.array(null) - np.array(fair), ddof=1))
     error = max(error, moved, 0.5 / tests) / span
-    s = Score(value, value - 1.96 * error, value + 1.96 * error, other, (value - other) / error)
+    s = Score(value, value - 1.96 * error, value + 1.96 * error, other, error)
     learners: dict[str, Any] = {"boosting": {"tstr": tstr, "trtr": trtr, "unseen": stand}}
     every = np.arange(tests)
     k = min(n, OTHER_ROWS)
@@ -163,8 +163,9 @@ def _ratio(
         "chance": goal.floor / span, "learners": learners, "others": others,
     }  # fmt: skip
     teachable = trtr - goal.floor > 0.02
-    raised = teachable and worse(s, 0.02, "higher")
-    return Finding("usefulness", "usefulness", value, s.low, s.high, other, "higher", raised, says, detail)
+    limit = limit_of(s, 0.02, "higher", only="" if teachable else f"where real rows teach {name}")
+    raised = teachable and limit.broken(value)
+    return Finding("usefulness", value, s.low, s.high, other, "higher", raised, says, detail, limit=limit)
 
 
 def _lift(
@@ -192,7 +193,8 @@ def _lift(
     value, error = gained(extra, np.arange(tests), 2)
     real, _ = gained(fresh, half, 1)
     found = value > 3 * error and value > 0.002
-    raised = value < -LEVEL * error and value < -0.01
+    limit = Limit(below=-max(LEVEL * error, 0.01))
+    raised = limit.broken(value)
     verdict = "a gain" if found else "a loss" if raised else "no gain beyond chance"
     goal = school.target
     says = (
@@ -201,4 +203,4 @@ def _lift(
     )
     detail = {"found": found, "n": len(extra), "standard error": error, "target": train.names[goal.column]}
     low, high = value - 1.96 * error, value + 1.96 * error
-    return Finding("usefulness", "lift", value, low, high, real, "higher", raised, says, detail)
+    return Finding("lift", value, low, high, real, "higher", raised, says, detail, limit=limit)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from karat.assays.chance import Score, draw, resampled, wilson, worse
+from karat.assays.chance import Score, draw, limit_of, resampled, wilson
 from karat.assays.columns import Trends, shape
-from karat.assays.finding import Finding
+from karat.assays.finding import Finding, Limit
 from karat.assays.sheet import Sheet, resampled_columns
 from karat.space import JUDGED as FEWEST
 
@@ -33,9 +33,10 @@ def cardinality(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndar
         shown = {"made": made, "real": train}
         detail = {"names": [str(i) for i in range(top + 1)],
                   **{k: (np.bincount(v, minlength=top + 1) / len(v)).tolist() for k, v in shown.items()}}  # fmt: skip
+    limit = limit_of(score, 0.02, "higher")
     return [
-        Finding("fidelity", f"{where} cardinality", score.value, score.low, min(score.high, 1.0), score.real, "higher",
-                worse(score, 0.02, "higher"), says, detail)
+        Finding("cardinality", score.value, score.low, min(score.high, 1.0), score.real, "higher",
+                limit.broken(score.value), says, detail, limit=limit, of=where)
     ]  # fmt: skip
 
 
@@ -49,10 +50,11 @@ def gaps(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndarray, *,
         f"{where}: distances between neighbours are distributed as in the training data to {score.value:.3f}; unseen real "
         f"ones: {score.real:.3f}. {back:,} of {len(made):,} made neighbours stand in the wrong order."
     )
-    raised = worse(score, 0.02, "higher") or back > 0
+    limit = limit_of(score, 0.02, "higher", also="where a row stands in the wrong order")
+    raised = limit.broken(score.value) or back > 0
     return [
-        Finding("fidelity", f"{where} gaps", score.value, score.low, min(score.high, 1.0), score.real, "higher", raised, says,
-                {"backwards": back})
+        Finding("gaps", score.value, score.low, min(score.high, 1.0), score.real, "higher", raised, says,
+                {"backwards": back}, limit=limit, of=where)
     ]  # fmt: skip
 
 
@@ -73,11 +75,20 @@ def dangling(where: str, loose: int, n: int, real: float) -> Finding:
     """The share of keys that are nobody's; of what is made, none may be."""
     low, high = wilson(loose, n) if n else (0.0, 0.0)
     says = f"{where}: {loose:,} of {n:,} made keys lead nowhere; in the real tables {real:.2%} are missing or lead nowhere."
-    return Finding("fidelity", f"{where} dangling keys", loose / max(n, 1), low, high, 0.0, "lower", loose > 0, says)
+    value, limit = loose / max(n, 1), Limit(above=0.0)
+    return Finding("dangling keys", value, low, high, 0.0, "lower", loose > 0, says, limit=limit, of=where)
 
 
 def pairs(
-    name: str, what: str, train: Sheet, unseen: Sheet, made: Sheet, *, pairs: Sequence[tuple[int, int]], seed: int
+    key: str,
+    of: str,
+    what: str,
+    train: Sheet,
+    unseen: Sheet,
+    made: Sheet,
+    *,
+    pairs: Sequence[tuple[int, int]],
+    seed: int,
 ) -> list[Finding]:
     """How pairs of columns go together, the mean score over `pairs` (see `columns.Trends`) against the training rows."""
     rng = np.random.default_rng([seed, 32])
@@ -100,9 +111,10 @@ def pairs(
         f"Worst: {first} ({worst[0]['score']}, real {worst[0]['real score']})."
     )
     detail = {"n": draws.size, "z": score.z, "pairs looked at": len(chosen), "worst": worst}
+    limit = limit_of(score, 0.02, "higher")
     return [
-        Finding("fidelity", name, score.value, score.low, min(score.high, 1.0), score.real, "higher",
-                worse(score, 0.02, "higher"), says, detail)
+        Finding(key, score.value, score.low, min(score.high, 1.0), score.real, "higher", limit.broken(score.value), says,
+                detail, limit=limit, of=of)
     ]  # fmt: skip
 
 

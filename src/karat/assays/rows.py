@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from karat.assays.chance import Draws, Score, averaged, resampled, worse
+from karat.assays.chance import Draws, Score, averaged, limit_of, resampled
 from karat.assays.diversity import coverage, expected_coverage, recall
 from karat.assays.fidelity import density, precision, radii
 from karat.assays.finding import Finding
@@ -49,10 +49,11 @@ def _inside(train: Tensor, unseen: Tensor, made: Tensor) -> list[Finding]:
     )
     for (name, least, sentence), a, b in zip(told, scores(made), scores(unseen), strict=True):
         s = averaged(a, b)
-        raised = worse(s, least, "higher")
+        limit = limit_of(s, least, "higher")
+        raised = limit.broken(s.value)
         detail = {"n": len(a), "reference": len(reference), "z": s.z}
         says = sentence.format(s.value, s.real)
-        out.append(Finding("fidelity", name, s.value, s.low, s.high, s.real, "higher", raised, says, detail))
+        out.append(Finding(name, s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit))
     return out
 
 
@@ -81,6 +82,7 @@ def _reached(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> list[
     for i, (name, least, sentence) in enumerate(told):
         s: Score = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws)  # type: ignore[misc]
         detail = {"n": draws.size, "z": s.z, "expected": expected_coverage(draws.size, draws.size, 5)}
-        says, raised = sentence.format(s.value, s.real), worse(s, least_of(least, draws), "higher")
-        out.append(Finding("diversity", name, s.value, s.low, s.high, s.real, "higher", raised, says, detail))
+        says, limit = sentence.format(s.value, s.real), limit_of(s, least_of(least, draws), "higher")
+        raised = limit.broken(s.value)
+        out.append(Finding(name, s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit))
     return out

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from karat.assays.bias import BEYOND
 from karat.assays.chance import wilson
-from karat.assays.finding import Finding
+from karat.assays.finding import Finding, Limit
 from karat.assays.shares import certain
 from karat.assays.sheet import Sheet
 
@@ -160,7 +161,9 @@ def findings(train: Sheet, unseen: Sheet, made: Sheet) -> list[Finding]:
     value, real = count / n, real_count / m
     low, high = wilson(count, n)
     off = [t for t in told if t["off"]]
-    raised = bool(off) or (value - real > MARGIN and certain(count, n, real_count, m))
+    also = f"where one rule is broken by {DECLARED:.1%} (declared) or {5 * MARGIN:.0%} (found) more rows than real ones"
+    limit = Limit(above=real + MARGIN, only=BEYOND, also=also)
+    raised = bool(off) or (limit.broken(value) and certain(count, n, real_count, m))
     told.sort(key=lambda t: (not (t["declared"] and t["off"]), not t["off"], t["real"] - t["made"]))
     first = told[0]
     says = (
@@ -169,7 +172,7 @@ def findings(train: Sheet, unseen: Sheet, made: Sheet) -> list[Finding]:
         f"{first['real']:.2%})."
     )
     detail = {"declared": len(declared), "found": len(found), "rules": told[:24]}
-    return [Finding("fidelity", "rules", value, low, high, real, "lower", raised, says, detail)]
+    return [Finding("rules", value, low, high, real, "lower", raised, says, detail, limit=limit)]
 
 
 def _told(rule: str, declared: bool, n: int, count: int, m: int, real: int, support: int) -> dict[str, Any]:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from karat.assays import bias
-from karat.assays.chance import Score, worse
+from karat.assays.chance import Score, limit_of
 from karat.assays.diversity import absent
-from karat.assays.finding import Finding
+from karat.assays.finding import Finding, Limit
 from karat.assays.learning import area, chance_spread
 from karat.assays.seen import Seen
 from karat.assays.usefulness import lessons
@@ -117,13 +117,14 @@ def telling(sides: tuple[Any, Any, Any], seed: int) -> Finding:
     folds = max(2, min(FOLDS, n // 4))
     tested = max(1, n // folds)
     sd = chance_spread(tested, tested) / math.sqrt(folds)
-    z = (value - max(real, 0.5)) / (sd * math.sqrt(2))
-    s = Score(value, max(0.0, value - 1.96 * sd), min(1.0, value + 1.96 * sd), real, z)
+    low, high = max(0.0, value - 1.96 * sd), min(1.0, value + 1.96 * sd)
+    s = Score(value, low, high, max(real, 0.5), sd * math.sqrt(2))
     says = (
         f"Shown one made and one real passage, a classifier picks the made one {beside[0]:.1%} of the time if the real one is "
         f"unseen, {beside[1]:.1%} if it is a training one (50% is guessing); it tells these two apart {apart:.1%} of the time."
     )
-    raised = worse(s, LEAST, "lower") and value > 0.5 + LEAST
+    limit = limit_of(s, LEAST, "lower")
+    raised = limit.broken(value)
     detail = {
         "n": n,
         "z": s.z,
@@ -131,7 +132,7 @@ def telling(sides: tuple[Any, Any, Any], seed: int) -> Finding:
         "beside training": beside[1],
         "unseen beside training": apart,
     }
-    return Finding("fidelity", "two-sample auc", value, s.low, s.high, real, "lower", raised, says, detail)
+    return Finding("two-sample auc", value, low, high, real, "lower", raised, says, detail, limit=limit)
 
 
 def findings(
@@ -184,7 +185,8 @@ def _classes(
         "read rightly": float((truth == real).double().mean()),
     }  # fmt: skip
     count, high = float(len(gone)), float(max(len(likely), len(sure)))
-    missing = Finding("diversity", "missing classes", count, count, high, 0.0, "lower", bool(gone), says, detail)
+    limit = Limit(above=0.0)
+    missing = Finding("missing classes", count, count, high, 0.0, "lower", bool(gone), says, detail, limit=limit)
     whose = " (its labels were read by the judge)" if own is None else ""
     taken = [torch.nn.functional.pad(seen[side], (0, 1), value=0.1).double() for side in ("train", "unseen", "made")]
     taught = lessons(

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from karat.assays.chance import LEVEL, Score, wilson, worse
-from karat.assays.finding import Finding
+from karat.assays.chance import LEVEL, Score, limit_of, wilson
+from karat.assays.finding import Finding, Limit
 from karat.assays.seen import Components, Seen
 
 WIDTH = 512
@@ -106,15 +106,16 @@ def _ratio(
     tests = len(u) - n
     error = max(float(spread.std()) * math.sqrt(1.5), math.sqrt(2 * trtr * (1 - trtr) / tests) / 2, 1e-6)
     low, high = (edge / max(trtr, 1e-9) for edge in wilson(round(tstr * tests), tests))
-    s = Score(value, low, high, real, (value - real) / error)
+    s = Score(value, low, high, real, error)
     says = (
         f"A classifier taught by {n} made records{whose} names {tstr:.1%} of unseen real ones rightly; "
         f"taught by as many real ones, {trtr:.1%}."
     )
     by = "read by the judge" if whose else "given"
     detail = {"tstr": tstr, "trtr": trtr, "gap": trtr - tstr, "n": n, "labels": by}
-    raised = worse(s, 0.02, "higher")
-    return Finding("usefulness", "usefulness", value, low, high, real, "higher", raised, says, detail)
+    limit = limit_of(s, 0.02, "higher")
+    raised = limit.broken(value)
+    return Finding("usefulness", value, low, high, real, "higher", raised, says, detail, limit=limit)
 
 
 def _lift(
@@ -136,7 +137,8 @@ def _lift(
     value, error = against(m, my, slice(None))
     real, _ = against(u[:half], uy[:half], slice(half, None))
     found = value > 3 * error and value > 0.002
-    raised = value < -LEVEL * error and value < -0.01
+    limit = Limit(below=-max(LEVEL * error, 0.01))
+    raised = limit.broken(value)
     low, high = value - 1.96 * error, value + 1.96 * error
     verdict = "a gain" if found else "a loss" if raised else "no gain beyond chance"
     says = (
@@ -144,4 +146,4 @@ def _lift(
         f"{100 * value:+.2f} points against duplicates of real records: {verdict}."
     )
     detail = {"found": found, "n": len(m), "standard error": error, "labels": "read by the judge" if whose else "given"}
-    return Finding("usefulness", "lift", value, low, high, real, "higher", raised, says, detail)
+    return Finding("lift", value, low, high, real, "higher", raised, says, detail, limit=limit)

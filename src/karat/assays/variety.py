@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from karat.assays.chance import Draws, Score, draw, resampled, worse
+from karat.assays.chance import LEVEL, Draws, Score, draw, limit_of, resampled
 from karat.assays.diversity import cells
-from karat.assays.finding import Finding
+from karat.assays.finding import Finding, Limit
 from karat.assays.seen import nearest
 from karat.assays.writing import Writing, words
 
@@ -118,7 +118,7 @@ def _shape(train: Writing, unseen: Writing, made: Writing, draws: Draws) -> list
 
             s = _sided(near, m, u, draws)
             scored.append((s, what, float(np.median(m)), float(np.median(u))))
-        bad = [x for x in scored if worse(x[0], 0.05, "lower")]
+        bad = [x for x in scored if limit_of(x[0], 0.05, "lower").broken(x[0].value)]
         s, what, mine, theirs = max(bad or scored, key=lambda x: x[0].value - x[0].real)
         says = (
             f"{what[0].upper()}{what[1:]}: {mine:.4g} in the middle of what was made, {theirs:.4g} of unseen real text; the "
@@ -126,7 +126,8 @@ def _shape(train: Writing, unseen: Writing, made: Writing, draws: Draws) -> list
         )
         detail = {"z": s.z, "medians": [[x[1], x[2], x[3]] for x in scored]}
         low, high = max(0.0, s.low), min(1.0, s.high)
-        out.append(Finding("fidelity", name, s.value, low, high, s.real, "lower", bool(bad), says, detail))
+        limit = limit_of(s, 0.05, "lower")
+        out.append(Finding(name, s.value, low, high, s.real, "lower", bool(bad), says, detail, limit=limit))
     return out
 
 
@@ -163,9 +164,9 @@ def _mauve(seen: dict[str, Tensor], rng: np.random.Generator, seed: int) -> Find
         f"other real text to {s.real:.3f} (1 is all; own features, to be compared with no paper's MAUVE)."
     )
     detail = {"z": s.z, "n": draws.size, "buckets": k}
-    raised = worse(s, 0.03, "higher")
-    low, high = max(0.0, s.low), min(1.0, s.high)
-    return Finding("diversity", "own-feature mauve", s.value, low, high, s.real, "higher", raised, says, detail)
+    limit = limit_of(s, 0.03, "higher")
+    raised, low, high = limit.broken(s.value), max(0.0, s.low), min(1.0, s.high)
+    return Finding("own-feature mauve", s.value, low, high, s.real, "higher", raised, says, detail, limit=limit)
 
 
 def _varied(train: Writing, unseen: Writing, made: Writing, rng: np.random.Generator) -> list[Finding]:
@@ -193,8 +194,9 @@ def _varied(train: Writing, unseen: Writing, made: Writing, rng: np.random.Gener
         own = float(np.mean([of(t[p]) for p in picks]))
         edges = sorted([s.real, own])
         gap = s.value - (edges[0] if s.value < edges[0] else edges[1] if s.value > edges[1] else s.value)
-        error = abs(s.value - s.real) / max(abs(s.z), 1e-12)
-        raised = gap != 0 and abs(gap) > 5 * error and abs(gap) > least
+        error, reach = s.error, max(LEVEL * s.error, least)
+        limit = Limit(above=edges[1] + reach, below=edges[0] - reach)
+        raised = limit.broken(s.value)
         told = (
             f"{says} in {draws.size} passages of {size} words: {s.value:.3f}; in as much unseen real text {s.real:.3f}."
         )
@@ -202,5 +204,5 @@ def _varied(train: Writing, unseen: Writing, made: Writing, rng: np.random.Gener
         if name == "distinct-2":
             detail |= {f"distinct-{n}": [distinct(x[: draws.size], n) for x in (m, u)] for n in (1, 3)}  # type: ignore[misc]
         low, high = max(0.0, s.low), min(1.0, s.high)
-        out.append(Finding("diversity", name, s.value, low, high, s.real, "neither", raised, told, detail))
+        out.append(Finding(name, s.value, low, high, s.real, "neither", raised, told, detail, limit=limit))
     return out

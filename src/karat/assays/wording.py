@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from karat.assays.band import banded
 from karat.assays.chance import wilson
-from karat.assays.finding import Finding
+from karat.assays.finding import Finding, Limit
 from karat.assays.shares import certain, tail
 from karat.assays.writing import Writing, openings, terms
 
@@ -87,13 +87,14 @@ def _invented(vocabulary: set[str], unseen: Writing, made: Writing) -> Finding:
                 new.update(x for x in strange if x not in heard)
         shares.append(rate)
     s = banded((shares[0], None), (shares[1], unseen.sources), (shares[1], unseen.sources))
-    raised = s.gap > 0 and s.off(max(0.005, 0.1 * s.real))
+    limit = replace(s.limit(max(0.005, 0.1 * s.real)), below=None)
+    raised = limit.broken(s.value)
     says = f"{s.value:.2%} of the words that were made stand nowhere in the training text; of unseen real words {s.real:.2%}."
     if raised:
         says = says[:-1] + f": {', '.join(x for x, _ in new.most_common(6))}."
     detail = {"z": s.z, "invented": [[x, n] for x, n in new.most_common(SHOWN)]}
     value, low = s.value, max(0.0, s.low)
-    return Finding("fidelity", "invented words", value, low, s.high, s.real, "lower", raised, says, detail)
+    return Finding("invented words", value, low, s.high, s.real, "lower", raised, says, detail, limit=limit)
 
 
 def _missing(held: Holding, name: str, kind: str) -> Finding:
@@ -123,7 +124,8 @@ def _missing(held: Holding, name: str, kind: str) -> Finding:
         else f"Each of {len(aware)} frequent {kind}s that unseen real text has as well is made."
     )
     detail = {"missing": missing[:SHOWN], "rows": rows, "kind": kind, "frequent": len(aware), "unseen lacks": lacking}
-    return Finding("diversity", name, value, low, high, real, "lower", bool(gone), says, detail)
+    limit = Limit(above=0.0)
+    return Finding(name, value, low, high, real, "lower", bool(gone), says, detail, limit=limit)
 
 
 def _balance(*kinds: Holding) -> Finding:
@@ -156,4 +158,5 @@ def _balance(*kinds: Holding) -> Finding:
     else:
         says = f"None of {total} frequent words and line openings comes far too often or too rarely."
     detail = {"rows": [list(x[1:]) for x in off[:SHOWN]], "frequent": total}
-    return Finding("bias", "word balance", value, low, high, real, "lower", bool(off), says, detail)
+    limit = Limit(above=0.0)
+    return Finding("word balance", value, low, high, real, "lower", bool(off), says, detail, limit=limit)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
-from karat.worth.words import number
+from karat.words import number, score
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding
@@ -73,14 +73,14 @@ def range_bar(finding: Finding) -> Markup:
 
     left = at(finding.low if math.isfinite(finding.low) else finding.value)
     right = at(finding.high if math.isfinite(finding.high) else finding.value)
-    state = "raised" if finding.raised else "fine"
+    state = {"raised": "raised", "ok": "fine"}.get(finding.state, "unknown")
     real = ""
     if math.isfinite(finding.real):
         x = at(finding.real)
         real = f'<path class="real" d="M{x:.1f} 3V21"/><path class="realhead" d="M{x - 4:.1f} 0h8l-4 6z"/>'
     label = (
-        f"{finding.name}: {number(finding.value)}, from {number(finding.low)} to {number(finding.high)}; "
-        f"real data {number(finding.real)}"
+        f"{finding.name}: {score(finding.value)}, from {score(finding.low)} to {score(finding.high)}; "
+        f"{finding.beside} {score(finding.real)}; {finding.limit}"
     )
     return Markup(
         f'<svg class="range {state}" viewBox="0 0 200 24" preserveAspectRatio="xMinYMid" '

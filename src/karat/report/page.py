@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from karat import words
 from karat.report import drawing, table, text
-from karat.worth import words
 from karat.worth.ledger import Entry, total
 from karat.worth.verdict import Verdict
 
@@ -165,6 +165,7 @@ def _environment() -> Environment:
     )
     env.filters |= {
         "number": words.number,
+        "score": words.score,
         "count": words.count,
         "duration": words.duration,
         "range_bar": drawing.range_bar,
@@ -215,7 +216,7 @@ def _key_numbers(
         share = "" if verdict.assumed_share is None else f"{100 * verdict.assumed_share:.0f}% of its spread is assumed"
         out.append((words.chance(value.p_pays), "chance that it pays", share))
     for f in _telling(findings)[: 4 - len(out)]:
-        out.append((words.number(f.value), f.name, f"unseen real data: {words.number(f.real)}"))
+        out.append((words.score(f.value), f.name, f"{f.beside}: {words.score(f.real)}"))
     spent = total(cost)
     out.append((words.duration(spent.wall_seconds), "of work in all", f"{words.duration(spent.cpu_seconds)} of CPU"))
     out.append((words.count(spent.runs), "runs in the ledger", f"{spent.failed} failed"))

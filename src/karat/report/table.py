@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from karat import words
 from karat.report import drawing
-from karat.worth import words
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding
@@ -80,21 +80,19 @@ class TableView:
 def views(findings: Sequence[Finding], kinds: Mapping[str, str]) -> list[TableView]:
     """A view of each table that findings speak of, none where there is none. `kinds`: what each column holds, where known.
 
-    Where there are several tables, the name of each stands before the names of its findings, and in `kinds` before those
-    of its columns with a point between.
+    Where there are several tables, the name of each stands in `kinds` before those of its columns with a point between.
     """
     out = []
     for f in findings:
-        name = f.name.removesuffix(SHAPES)
-        if name != f.name and "columns" in f.detail:
-            mine = [replace(g, name=g.name.removeprefix(name)) for g in findings if g.name.startswith(name)]
-            known = {**kinds, **{k.removeprefix(f"{name.strip()}."): v for k, v in kinds.items()}} if name else kinds
-            out.append(_view(name.strip(), mine, known))
+        if f.key == SHAPES and "columns" in f.detail:
+            name = f.table or ""
+            known = {**kinds, **{k.removeprefix(f"{name}."): v for k, v in kinds.items()}} if name else kinds
+            out.append(_view(name, [g for g in findings if g.table == f.table], known))
     return out
 
 
 def _view(name: str, findings: Sequence[Finding], kinds: Mapping[str, str]) -> TableView:
-    found = {f.name: f for f in findings}
+    found = {f.key: f for f in findings}
     cards = _cards(found, kinds)
     known = _detail(found, "rules")
     broken = [r for r in known.get("rules", ()) if r["declared"] or r["made"] > 0 or r["real"] > 0]
@@ -123,7 +121,7 @@ def _view(name: str, findings: Sequence[Finding], kinds: Mapping[str, str]) -> T
         rules,
         known.get("found", 0) + known.get("declared", 0) - len(broken) if known else 0,
         _lessons(_detail(found, "usefulness")),
-        tuple((f.name, f.says, f.raised) for f in findings if f.assay in ("memory", "privacy")),
+        tuple((f.key, f.says, f.raised) for f in findings if f.assay in ("memory", "privacy")),
     )
 
 

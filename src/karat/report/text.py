@@ -61,7 +61,7 @@ class TextView:
 
 def view(findings: Sequence[Finding]) -> TextView | None:
     """The view of text where findings speak of it, else None."""
-    found = {f.name: f for f in findings}
+    found = {f.key: f for f in findings}
     if "verbatim run" not in found or "fluency" not in found:
         return None
     detail = {name: f.detail for name, f in found.items()}

@@ -131,7 +131,7 @@ def _computing(cost: Cost, dollars: bool) -> Input:
 
 def _gate_share(findings: Sequence[Finding], thing: str) -> Input:
     for f in findings:
-        if f.name == "gate share" and math.isfinite(f.value) and f.value > 0:
+        if f.key == "gate share" and math.isfinite(f.value) and f.value > 0:
             spread = max(f.high - f.low, 0.0) / (2 * 1.96)
             return Input("gate share", "measured", "normal", f.value, spread, f"of made {thing}s", "passed the gates")
     return Input("gate share", "assumed", "point", 1.0, unit=f"of made {thing}s", says="no automatic gate was measured")

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from karat.words import chance, money, number
 from karat.worth.inputs import REVIEW_SECONDS, inputs_of
 from karat.worth.ledger import Cost
 from karat.worth.prices import Prices
 from karat.worth.value import Input, Value, appraise, sample_size
-from karat.worth.words import chance, money, number
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding
@@ -28,7 +28,6 @@ LOSES = 0.2
 USELESS = 0.5  # share of what real data teaches that is lost, at least, before nobody could use it
 HOPELESS = 0.1  # share of the real data's score, at most
 LIFT = 0.1  # share of the lift that as much new real data gives, at most, before there is none to speak of
-QUALITY = ("fidelity", "diversity", "usefulness", "bias")
 
 
 @dataclass(frozen=True)
@@ -130,8 +129,8 @@ def _rights(rights: str | None) -> Reason:
 
 
 def _copying(findings: Sequence[Finding], thing: str) -> Reason:
-    seen = [f for f in findings if f.assay == "memory" and math.isfinite(f.value)]
-    raised = [f for f in findings if f.assay == "memory" and f.raised]
+    seen = [f for f in findings if f.kind.feeds == "copying" and math.isfinite(f.value)]
+    raised = [f for f in findings if f.kind.feeds == "copying" and f.raised]
     if raised:
         return Reason("gate", "copying", "fail", _plain(raised[0].says))
     if not seen:
@@ -140,7 +139,7 @@ def _copying(findings: Sequence[Finding], thing: str) -> Reason:
 
 
 def _privacy(findings: Sequence[Finding], thing: str) -> Reason:
-    own = [f for f in findings if f.assay == "privacy"]
+    own = [f for f in findings if f.kind.feeds == "privacy"]
     raised = [f for f in own if f.raised]
     if raised:
         return Reason("gate", "privacy", "fail", _plain(raised[0].says))
@@ -159,7 +158,7 @@ def _privacy(findings: Sequence[Finding], thing: str) -> Reason:
 
 def _scores(findings: Sequence[Finding]) -> str:
     f = findings[0]
-    return f" ({f.name} {number(f.value)}, unseen real data {number(f.real)})"
+    return f" ({f.name} {number(f.value)}, {f.beside} {number(f.real)})"
 
 
 def _labels(labelled: bool | None) -> Reason:
@@ -173,13 +172,13 @@ def _labels(labelled: bool | None) -> Reason:
 def _quality(findings: Sequence[Finding], prices: Prices, thing: str) -> tuple[list[Reason], bool]:
     """Reasons of quality, and whether nothing in them stands against gold."""
     reasons: list[Reason] = []
-    mine = [f for f in findings if f.assay in QUALITY]
+    mine = [f for f in findings if f.kind.feeds == "quality"]
     seen = [f for f in mine if math.isfinite(f.value)]
     raised = [f for f in mine if f.raised]
     accepted = prices.acceptance is not None and prices.acceptance[0] > 0
     apart = any(f.assay == "fidelity" for f in raised)
     for f in raised:
-        if f.assay == "usefulness" and f.name != "lift" and apart and _lost(f) > USELESS:
+        if f.key == "usefulness" and apart and _lost(f) > USELESS:
             text = f"{f.name} is {number(f.value)}, so over half of what real data teaches is lost"
             reasons.append(Reason("quality", f.name, "fail", text))
         elif f.assay == "fidelity" and f.better == "higher" and f.real > 0 and f.high <= HOPELESS * f.real:
@@ -189,7 +188,7 @@ def _quality(findings: Sequence[Finding], prices: Prices, thing: str) -> tuple[l
         # The null control is duplicates of real records. Where new real data lifts by more than the interval is wide to one
         # side, and the interval ends below a tenth of that, there was power to see. Who has them accepted one by one has
         # another use for them.
-        if f.name == "lift" and f.real > max(0.0, (f.high - f.low) / 2) and f.high <= LIFT * f.real and not accepted:
+        if f.key == "lift" and f.real > max(0.0, (f.high - f.low) / 2) and f.high <= LIFT * f.real and not accepted:
             text = f"what is made teaches no more than duplicates of real {thing}s do (lift {number(f.value)})"
             reasons.append(Reason("quality", f.name, "fail", text))
     if reasons:
@@ -225,7 +224,7 @@ def _worth(
         ]
     cost = f"an accepted {thing} costs {money(value.cpa, currency)}"
     cost += f" ({money(value.cpa_low, currency)} to {money(value.cpa_high, currency)})"
-    rho = [f for f in findings if f.name == "exchange rate" and math.isfinite(f.low)]
+    rho = [f for f in findings if f.key == "exchange rate" and math.isfinite(f.low)]
     beats = value.breakeven is not None and any(f.low > value.breakeven for f in rho)
     cheap = value.p_cheaper >= CHEAPER or beats
     text = f"{cost}, below today's cost with a probability of {chance(value.p_cheaper)}"
@@ -293,14 +292,14 @@ def _headline(findings: Sequence[Finding]) -> str:
     if not shown:
         return ""
     f = min(shown, key=lambda f: (not f.raised, order.index(f.assay)))
-    return f" ({f.name} {number(f.value)}, unseen real data {number(f.real)})"
+    return f" ({f.name} {number(f.value)}, {f.beside} {number(f.real)})"
 
 
 def _beside(findings: Sequence[Finding], reason: Reason) -> str:
     for f in findings:
         same = f.name == reason.name or (reason.kind == "gate" and f.raised and f.assay in ("memory", "privacy"))
         if same and math.isfinite(f.real) and reason.name not in ("rights", "labels"):
-            return f" ({f.name} {number(f.value)}, unseen real data {number(f.real)})"
+            return f" ({f.name} {number(f.value)}, {f.beside} {number(f.real)})"
     return _headline(findings)
 
 

@@ -6,6 +6,7 @@ import math
 
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "CNY": "CN¥", "JPY": "¥", "INR": "₹"}
 MINUS = "\u2212"
+ROUNDING = 1e-6  # of scores reckoned in float32
 
 
 def number(x: float | None) -> str:
@@ -26,6 +27,11 @@ def number(x: float | None) -> str:
     digits = max(0, 2 - math.floor(math.log10(float(f"{size:.3g}"))))
     text = f"{size:.{digits}f}"
     return sign + (text.rstrip("0").rstrip(".") if "." in text and (float(text).is_integer() or digits > 2) else text)
+
+
+def score(x: float | None) -> str:
+    """A finding's value: as `number`, and 0 for what is nothing but the rounding of sums."""
+    return "0" if x is not None and abs(x) < ROUNDING else number(x)
 
 
 def count(n: int) -> str:

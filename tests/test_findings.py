@@ -1,0 +1,86 @@
+"""A finding says what it is judged by, whether it could have seen its fault, and weighs by its key, never by its name."""
+
+import ast
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import karat
+from karat.assays.finding import Finding, Limit, Sample
+from karat.assays.keys import KEYS
+
+
+def finding(**changed: Any) -> Finding:
+    told: dict[str, Any] = {
+        "key": "two-sample auc", "value": 0.55, "low": 0.5, "high": 0.6, "real": 0.5, "better": "lower",
+        "raised": False, "says": "Told apart 55% of the time.", "limit": Limit(above=0.6),
+    }  # fmt: skip
+    return Finding(**told | changed)
+
+
+def test_a_finding_without_a_threshold_cannot_be_made() -> None:
+    with pytest.raises(TypeError, match="limit"):
+        Finding("coverage", 0.5, 0.4, 0.6, 0.9, "higher", False, "Half.")  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match="a limit needs a value"):
+        Limit()
+    with pytest.raises(ValueError, match="no row"):
+        finding(key="loudness of colours")
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.booleans())
+def test_what_is_raised_and_the_threshold_shown_never_contradict(value: float, above: float, raised: bool) -> None:
+    wanted = value > above
+    if abs(value - above) < 1e-6:
+        return
+    if raised == wanted:
+        assert finding(value=value, limit=Limit(above=above), raised=raised).raised is raised
+    else:
+        with pytest.raises(ValueError, match="but: raised above"):
+            finding(value=value, limit=Limit(above=above), raised=raised)
+
+
+def test_the_threshold_reads_as_a_sentence() -> None:
+    assert str(Limit(above=0.6)) == "raised above 0.6"
+    assert str(Limit(above=1.25, below=0.9)) == "raised below 0.9 or above 1.25"
+    assert str(Limit(below=0.9, also="where one column is off")) == "raised below 0.9, or where one column is off"
+    assert str(Limit(also="where 5 passages are")) == "raised where 5 passages are"
+    assert Limit(above=0.1).brief == "above 0.1" and Limit(above=0.1, only="by chance").brief == "above 0.1*"
+
+
+def test_a_fault_that_few_records_cannot_show_is_not_ok() -> None:
+    few = finding(samples=(Sample(40, 120, "made"), Sample(500, 100, "unseen real")))
+    assert few.state == "cannot tell" and few.judged == "cannot tell at n=40; needs 120 made"
+    enough = replace(few, samples=(Sample(120, 120, "made"),))
+    assert enough.state == "ok" and enough.judged == "ok"
+    seen = replace(few, value=0.9, raised=True)
+    assert seen.state == "raised", "a fault that is seen is seen, by however few"
+    assert finding(value=math.nan).state == "cannot tell"
+
+
+def test_the_side_that_lacks_most_is_named() -> None:
+    both = finding(samples=(Sample(40, 60, "made"), Sample(25, 1200, "unseen real")))
+    assert both.judged == "cannot tell at n=25; needs 1,200 unseen real"
+
+
+def test_every_finding_that_the_source_can_make_has_a_row() -> None:
+    """Literal keys in calls of Finding; those passed on by name are made, and so checked, by the judges' own tests."""
+    made = set()
+    for path in (Path(karat.__file__).parent).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding":
+                key = node.args[0] if node.args else None
+                if isinstance(key, ast.Constant):
+                    made.add(key.value)
+    assert len(made) > 30 and made <= set(KEYS), made - set(KEYS)
+
+
+@pytest.mark.parametrize("key", sorted(KEYS))
+def test_a_table_before_the_name_changes_nothing_but_the_name(key: str) -> None:
+    plain = finding(key=key, of="x")
+    theirs = replace(plain, table="orders")
+    assert theirs.name == f"orders {plain.name}" and theirs.kind is plain.kind and theirs.assay == plain.assay
