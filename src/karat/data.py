@@ -373,7 +373,7 @@ def survey(data: Data) -> dict[str, Any]:
         found = np.bincount(contents.labels[used], minlength=len(data.classes))
         counts = {name: int(n) for name, n in zip(data.classes, found, strict=True)}
     imbalance = max(counts.values()) / max(1, min(counts.values())) if counts else None
-    facts = {key: value for key, value in contents.facts.items() if key != "notes"}
+    facts = {key: value for key, value in contents.facts.items() if key not in ("notes", "doubt")}
     told = {
         "path": data.path,
         "kind": data.codec.name,

@@ -65,6 +65,8 @@ def begin(
     holdout = options.pop("holdout", 0.1)
     epsilon = options.pop("epsilon", None)
     found = load(data, options=options, holdout=holdout, epsilon=epsilon)
+    if found.contents.facts.get("doubt"):
+        raise DataError(found.contents.facts["doubt"])
     if epsilon is not None:
         own = [*own, f"model.epsilon={epsilon}", f"model.delta={default_delta(len(found.train))}"]
     spaces = found.codec.spaces

@@ -34,7 +34,8 @@ class Contents:
     groups: int64 `[n]`, records of one group fall on one side of the split (passages of one document), or None.
     facets: what is known of each record beside its class, such as the speaker and the number in `7_theo_12.wav`: by its
     name, strings `[n]`.
-    skipped: (name, reason) of unreadable files.   facts: what `look` shows (sizes, modes, formats found).
+    skipped: (name, reason) of unreadable files.   facts: what `look` shows (sizes, modes, formats found); "doubt", where it is
+    there and not "", is what a person must say before anything learns from the data.
     """
 
     records: Any

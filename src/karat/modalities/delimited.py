@@ -6,10 +6,10 @@ here decides how the file is written and finds the line where something is wrong
 
 from __future__ import annotations
 
-import codecs
 import gzip
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
 from karat.errors import DataError, FitError
+from karat.modalities import encodings
 from karat.modalities.plain import COLUMNS
 from karat.modalities.sampling import Sampler
 from karat.modalities.scanning import (
@@ -32,7 +33,7 @@ from karat.modalities.scanning import (
     packing,
     records_end,
 )
-from karat.modalities.sniffing import SINGLE, Style, encoding_of, fields, style
+from karat.modalities.sniffing import SINGLE, Style, fields, style
 from karat.modalities.table import Dialect, Raw
 
 _BATCH = 100_000  # rows that are printed at a time
@@ -61,15 +62,22 @@ def read(
     if known is None or packed.mark:
         known = packed.encoding
     try:
-        return _read(path, rows, packed, known if known else "utf-8", longest, room, False)
+        return _read(path, rows, packed, known if known else "utf-8", longest, room)
     except Foreign as foreign:
-        found = None if known else encoding_of(foreign.sample[: 2**20])
-        if found is None:
+        where = f"{path} line {foreign.line} holds bytes that are not UTF-8 (byte offset {foreign.offset})"
+        if encoding is not None and not packed.mark:
+            raise DataError(f"{where}, as was asked for. Mend the line, or name another encoding.") from None
+        found = encodings.escaped(foreign.sample) if foreign.escaped else None
+        judged = encodings.judge(foreign.sample) if found is None else encodings.Judgement(found)
+        if judged.encoding is None:
             raise DataError(
-                f"{path} line {foreign.line} holds bytes that are not UTF-8 (byte offset {foreign.offset}), nor "
-                "plausible GBK, Big5 or Windows-1252. Save it as UTF-8, or name its encoding."
+                f"{where}, nor plausible text in any other encoding. Mend the line or save the file as UTF-8, or name its "
+                "encoding: --set data.encoding=..."
             ) from None
-        return _read(path, rows, packed, found, longest, room, True)
+        note = f"Read as {judged.encoding}, judged from its bytes; name the encoding if letters look wrong."
+        doubt = judged.doubt(foreign.sample, str(path))
+    raw = _read(path, rows, packed, judged.encoding, longest, room)
+    return replace(raw, notes=(*raw.notes, doubt if doubt else note), doubt=doubt)
 
 
 def separated(path: Path) -> bool:
@@ -83,16 +91,11 @@ def separated(path: Path) -> bool:
 
 
 def _known(encoding: str) -> str:
-    try:
-        name = codecs.lookup(encoding).name
-    except LookupError as error:
-        raise FitError(f"encoding = {encoding!r} is not known; try utf-8, gb18030, big5, cp1252, utf-16-le.") from error
+    name = encodings.named(encoding)
     return _PYTHON.get(name, name)
 
 
-def _read(
-    path: Path, rows: int | None, packed: Packing, encoding: str, longest: int, room: int | None, judged: bool
-) -> Raw:
+def _read(path: Path, rows: int | None, packed: Packing, encoding: str, longest: int, room: int | None) -> Raw:
     feed = Feed(path, packed, encoding, longest)
     chunks = iter(feed)
     first = next(chunks, b"")
@@ -127,8 +130,6 @@ def _read(
         final_newline=parse.last in b"\r\n",
     )
     notes = [*sampler.note(cells.num_rows)]
-    if judged:
-        notes.append(f"Read as {encoding}, judged from its bytes; name the encoding if letters look wrong.")
     if sum(count > 0 for count in kind.values()) > 1:
         notes.append("The lines end in several ways; what is made ends them all in the commonest.")
     if not how.header:

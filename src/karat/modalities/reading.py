@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from karat.errors import DataError, FitError
-from karat.modalities import sources
+from karat.errors import DataError
+from karat.modalities import encodings, sources
 from karat.modalities.expressions import unknown
 from karat.modalities.sampling import spread
-from karat.modalities.sniffing import encoding_of
 
 PLAIN = (".txt", ".text", ".md", ".log", ".rst")
 LINES = (".jsonl", ".ndjson")
@@ -64,6 +63,7 @@ class Found:
     names: where each came from.   labels: of each, or None.   facets: what else is known of each, by its name.
     columns: what the text and its label are called.   whole: whether this is all there is; else a part spread over it.
     pieces: of one text of which only stretches were taken, these in place of documents.
+    doubt: what a person must say before anything learns from it, "" where nothing is open.
     """
 
     documents: list[str]
@@ -77,6 +77,7 @@ class Found:
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     pieces: bool = False
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,46 +121,52 @@ def read(path: Path, how: How) -> Found:
     return found
 
 
-def decoded(blob: bytes, place: str, encoding: str | None, offset: int = 0) -> tuple[str, str]:
-    """The text of `blob`, and the encoding: as told, by its mark, UTF-8, or what makes plausible text of it.
+def decoded(blob: bytes, place: str, encoding: str | None, offset: int = 0) -> tuple[str, str, str]:
+    """The text of `blob`, the encoding (as told, by its mark, UTF-8, or what makes plausible text of it), and what to ask a
+    person where two are plausible, else "".
 
     offset: where in the file `blob` begins, for messages. Line ends stay as they are.
     """
     for mark, name in _BOMS:
         if blob.startswith(mark) and encoding in (None, name):
-            return _strict(blob[len(mark) :], place, name, offset + len(mark)), name
+            return _strict(blob[len(mark) :], place, name, offset + len(mark)), name, ""
     if encoding is not None:
-        return _strict(blob, place, encoding, offset), encoding
+        return _strict(blob, place, encodings.named(encoding), offset), encoding, ""
     for magic, what in _MAGIC.items():
         if blob.startswith(magic):
             raise DataError(f"{place} is {what}, by its first bytes, and no text; give the text itself.")
     if b"\0" in blob[:BLOCK]:
         head = blob[:BLOCK]
         for name, empty, filled in (("utf-16-le", head[1::2], head[::2]), ("utf-16-be", head[::2], head[1::2])):
-            if empty.count(0) > 0.4 * len(empty) and filled.count(0) < 0.01 * len(filled):
-                return _strict(blob, place, name, offset), name
+            ends = head.count(b"\n\0") if name == "utf-16-le" else head.count(b"\0\n")  # wide characters have no zeros
+            if empty.count(0) > min(0.4 * len(empty), ends + 1) and filled.count(0) < 0.2 * empty.count(0):
+                return _strict(blob, place, name, offset), name, ""
+    doubt = ""
     try:
         text = blob.decode("utf-8")
         taken = "utf-8"
+        shifted = encodings.escaped(blob) if b"\x1b$" in blob else None
+        if shifted is not None:
+            text, taken = _strict(blob, place, shifted, offset), shifted
     except UnicodeDecodeError as error:
         start = max(0, blob.rfind(b"\n", 0, error.start) + 1, error.start - BLOCK // 2)
-        guess = encoding_of(blob[start : start + BLOCK])
+        sample = blob[start : start + BLOCK]
+        judged = encodings.judge(sample)
+        guess = judged.encoding
         if guess is None or _reach(blob, guess) < error.start:  # a part of it alone is written so
             byte, line = error.start, blob.count(b"\n", 0, error.start) + 1
             raise DataError(
                 f"{place} is not UTF-8 at byte offset {offset + byte:,}{_line(line, offset)} (0x{blob[byte]:02x}), and no other "
                 "encoding makes text of all of it. Mend it, or name the encoding, as in --set data.encoding=gb18030."
             ) from None
-        text, taken = _strict(blob, place, guess, offset), guess
+        text, taken, doubt = _strict(blob, place, guess, offset), guess, judged.doubt(sample, place)
     _refuse_binary(text, place, taken, offset)
-    return text, taken
+    return text, taken, doubt
 
 
 def _strict(blob: bytes, place: str, encoding: str, offset: int) -> str:
     try:
         return blob.decode(encoding)
-    except LookupError:
-        raise FitError(f"encoding = {encoding!r} is not known; try utf-8, gb18030, big5, cp1252, utf-16.") from None
     except UnicodeError as error:
         byte = getattr(error, "start", 0)
         line = _line(blob.count(b"\n", 0, byte) + 1, offset)
@@ -238,23 +245,24 @@ def _said(taken: int, size: int, path: Path) -> tuple[str, ...]:
     )
 
 
-def _decoded_blocks(path: Path, how: How) -> tuple[list[tuple[int, str]], str, tuple[str, ...]]:
-    """Decoded stretches with their offsets, the encoding, and a note where they are not all."""
+def _decoded_blocks(path: Path, how: How) -> tuple[list[tuple[int, str]], str, tuple[str, ...], str]:
+    """Decoded stretches with their offsets, the encoding, a note where they are not all, and a doubt of the encoding."""
     blocks, size = _blocks(path, how.limit)
     if not size:
         raise DataError(f"{path} is empty; some 20,000 characters of text were wanted.")
-    encoding = how.encoding
+    encoding, doubt = how.encoding, ""
     if len(blocks) > 1 and encoding is None:
-        encoding = decoded(blocks[0][1], str(path), None)[1]
+        _, encoding, doubt = decoded(blocks[0][1], str(path), None)
         if encoding.startswith("utf-16") or encoding.startswith("utf-32"):  # where a stretch begins cannot be told
             with path.open("rb") as file:
                 blocks = [(0, file.read(how.limit // 4 * 4))]
     out = []
     for offset, blob in blocks:
-        text, encoding = decoded(blob, str(path), encoding, offset)
+        text, encoding, open_ = decoded(blob, str(path), encoding, offset)
+        doubt = doubt if doubt else open_
         out.append((offset, text))
     taken = sum(len(blob) for _, blob in blocks)
-    return out, str(encoding), _said(taken, size, path) if taken < size else ()
+    return out, str(encoding), (*(_said(taken, size, path) if taken < size else ()), *filter(None, [doubt])), doubt
 
 
 def _lined(text: str) -> tuple[str, str]:
@@ -281,14 +289,14 @@ def parted(text: str, into: str) -> list[str]:
 
 
 def _file(path: Path, how: How) -> Found:
-    blocks, encoding, notes = _decoded_blocks(path, how)
+    blocks, encoding, notes, doubt = _decoded_blocks(path, how)
     texts, ends = zip(*(_lined(text) for _, text in blocks), strict=True)
     documents = [document for text in texts for document in parted(text, how.documents)]
     alone = how.documents in ("auto", "file") and len(documents) <= len(texts)
     names = [path.name] * len(documents) if alone else [f"{path.name}:{k + 1}" for k in range(len(documents))]
     return Found(
         documents, names, newline=ends[0], encodings={encoding: 1}, notes=notes,
-        pieces=len(texts) > 1 and alone, suffix=".txt",
+        pieces=len(texts) > 1 and alone, suffix=".txt", doubt=doubt,
     )  # fmt: skip
 
 
@@ -312,12 +320,12 @@ def _folder(path: Path, how: How) -> Found:
         files = [files[i] for i in kept]
     documents, names = [], []
     skipped: list[tuple[str, str]] = []
-    encodings, ends = Counter[str](), Counter[str]()
-    empty = 0
+    written, ends = Counter[str](), Counter[str]()
+    empty, doubt = 0, ""
     for file in files:
         name = file.relative_to(path).as_posix().encode("utf-8", "replace").decode()
         try:
-            blocks, encoding, more = _decoded_blocks(file, how) if file.stat().st_size else ([], "", ())
+            blocks, encoding, more, open_ = _decoded_blocks(file, how) if file.stat().st_size else ([], "", (), "")
         except DataError as error:
             skipped.append((name, str(error)))
             continue
@@ -326,9 +334,10 @@ def _folder(path: Path, how: How) -> Found:
         if not parts:
             empty += 1
             continue
-        encodings[encoding] += 1
+        written[encoding] += 1
         ends[newline] += 1
-        notes += more
+        notes += more if not (doubt and open_) else ()  # one question is enough
+        doubt = doubt if doubt else open_
         documents += parts
         names += [name] * len(parts)
     if len(skipped) > ASIDE * len(files):
@@ -340,13 +349,13 @@ def _folder(path: Path, how: How) -> Found:
     labelled = all(classes) and len(set(classes)) > 1
     return Found(
         documents, names, classes if labelled else None, {"file": np.array([n.rsplit("/", 1)[-1] for n in names])},
-        ends.most_common(1)[0][0] if ends else "\n", ".jsonl" if labelled else ".txt", encodings=encodings,
-        skipped=tuple(skipped), notes=notes,
+        ends.most_common(1)[0][0] if ends else "\n", ".jsonl" if labelled else ".txt", encodings=written,
+        skipped=tuple(skipped), notes=notes, doubt=doubt,
     )  # fmt: skip
 
 
 def _json_lines(path: Path, how: How) -> Found:
-    blocks, encoding, notes = _decoded_blocks(path, how)
+    blocks, encoding, notes, doubt = _decoded_blocks(path, how)
     rows: list[dict[str, Any]] = []
     places: list[int] = []
     for offset, text in blocks:
@@ -387,7 +396,7 @@ def _json_lines(path: Path, how: How) -> Found:
     columns = {name: [row.get(name) for row in rows] for name in fields if name not in (text, label)}
     names = [f"{path.name}:{number}" for number in places]
     return _rows(texts, [row.get(label) for row in rows] if label else None, columns, names, (text, label), ".jsonl",
-                 {encoding: 1}, notes)  # fmt: skip
+                 {encoding: 1}, notes, doubt)  # fmt: skip
 
 
 def _column(path: Path, how: How) -> Found:
@@ -416,13 +425,14 @@ def _column(path: Path, how: How) -> Found:
         labels = None if labels is None else [labels[i] for i in kept]
         held = {name: [values[i] for i in kept] for name, values in held.items()}
     names = [f"{path.name}: row {k + 1}" for k in range(len(texts))]
-    encodings = {} if raw.dialect is None else {raw.dialect.encoding: 1}
-    return _rows(texts, labels, held, names, (text, label), ".csv", encodings, tuple(notes))
+    written = {} if raw.dialect is None else {raw.dialect.encoding: 1}
+    return _rows(texts, labels, held, names, (text, label), ".csv", written, tuple(notes), raw.doubt)
 
 
 def _rows(
     texts: Sequence[str | None], labels: Sequence[Any] | None, columns: Mapping[str, Sequence[Any]], names: Sequence[str],
-    called: tuple[str, str | None], suffix: str, encodings: Mapping[str, int], notes: tuple[str, ...],
+    called: tuple[str, str | None], suffix: str, written: Mapping[str, int], notes: tuple[str, ...],
+    doubt: str,
 ) -> Found:  # fmt: skip
     """Documents of rows that hold text and, where there are labels, one; what is plain beside them as facets."""
     kept, broken = [], 0
@@ -446,7 +456,7 @@ def _rows(
     facets = {name: np.array([str(plain[name][i]) for i in kept]) for name in list(plain)[:16]}
     said = None if labels is None else [str(labels[i]) for i in kept]
     return Found(
-        documents, [names[i] for i in kept], said, facets, suffix=suffix, encodings=encodings, notes=notes,
+        documents, [names[i] for i in kept], said, facets, suffix=suffix, encodings=written, notes=notes, doubt=doubt,
         columns=(called[0], called[1] if called[1] is not None else "label"),
     )  # fmt: skip
 

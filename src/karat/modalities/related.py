@@ -102,7 +102,8 @@ class Related(Codec):
             known = schema.learn(known, cells)
             notes += [f"{name}: {note}" for note in (*raw.notes, *said_of)]
             tables[name] = Table(cells.combine_chunks(), Origin(known, raw.source, raw.dialect, found[name].suffix))
-        return _contents(Database(tables, arranged), notes, chosen, None)
+        doubt = next((f.raw.doubt for f in found.values() if f.raw.doubt), "")
+        return _contents(Database(tables, arranged), notes, chosen, None, doubt)
 
     @classmethod
     def fit(cls, contents: Contents, train: np.ndarray) -> Self:
@@ -313,7 +314,9 @@ class Related(Codec):
         return cls(wholes, related, steps, state["rows"], state["orphans"], state["lists"], single)
 
 
-def _contents(data: Database, notes: list[str], chosen: set[tuple[str, str]], single: Schema | None) -> Contents:
+def _contents(
+    data: Database, notes: list[str], chosen: set[tuple[str, str]], single: Schema | None, doubt: str
+) -> Contents:
     """The records, with the order of sequences found where nobody said it."""
     out = []
     for r in data.relations:
@@ -333,6 +336,7 @@ def _contents(data: Database, notes: list[str], chosen: set[tuple[str, str]], si
             "Nothing was found that relates them: each is learned on its own. Declare a [[relation]] in --schema."
         )
     facts: dict[str, Any] = {"columns": columns, "notes": said, "tables": {n: len(t) for n, t in data.tables.items()}}
+    facts["doubt"] = doubt
     return Contents(data, facts=facts)
 
 
@@ -356,7 +360,7 @@ def _parted(path: Any, options: Mapping[str, Any]) -> Contents:
     data, single = _split(table, entity, parent, child, None)
     if order is not None:
         data = Database(data.tables, tuple(replace(r, order=str(order)) for r in data.relations))
-    return _contents(data, notes, {(child, entity)} if order is not None else set(), single)
+    return _contents(data, notes, {(child, entity)} if order is not None else set(), single, read.facts["doubt"])
 
 
 def _split(

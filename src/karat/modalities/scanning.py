@@ -14,6 +14,7 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from karat.errors import DataError
+from karat.modalities import encodings
 
 CHUNK = 4 * 2**20
 LONGEST = 16 * 2**20  # bytes of one line, or of one quoted field
@@ -54,11 +55,14 @@ _BOMS = (
 
 
 class Foreign(Exception):
-    """The bytes are not UTF-8: `sample` holds whole lines from the first that is not, which is `line`, on."""
+    """The bytes are not UTF-8: `sample` holds whole lines from the first beyond ASCII on, `line` is the first that is wrong.
 
-    def __init__(self, sample: bytes, line: int, offset: int) -> None:
+    escaped: they are seven bits each, with the escape sequences of ISO 2022.
+    """
+
+    def __init__(self, sample: bytes, line: int, offset: int, escaped: bool = False) -> None:
         super().__init__(line)
-        self.sample, self.line, self.offset = sample, line, offset
+        self.sample, self.line, self.offset, self.escaped = sample, line, offset, escaped
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,12 @@ def packing(path: Path) -> Packing:
             return Packing(name, mark, packed)
     sample = start[:4096]
     even, odd = sample[::2].count(0), sample[1::2].count(0)
-    if len(sample) >= 4 and max(even, odd) > 0.3 * len(sample) / 2 and min(even, odd) == 0:
-        return Packing("utf-16-le" if odd else "utf-16-be", b"", packed)
+    lines = (
+        sample.count(b"\n\0") if odd > even else sample.count(b"\0\n")
+    )  # wide characters have few zeros, line ends do
+    clear = min(even, odd) == 0 and max(even, odd) > 0.15 * len(sample)
+    if len(sample) >= 4 and (clear or (lines and max(even, odd) > max(2 * lines - 1, 5 * min(even, odd)))):
+        return Packing("utf-16-le" if odd > even else "utf-16-be", b"", packed)
     return Packing("", b"", packed)
 
 
@@ -133,6 +141,7 @@ class Feed:
     cr: int = 0
     lf: int = 0
     size: int = field(default=0)
+    wide: bool = field(default=False)  # whether there was a character beyond ASCII
 
     def __iter__(self) -> Iterator[bytes]:
         carry, before = b"", 0
@@ -182,7 +191,7 @@ class Feed:
                     line = self.lines + good.count("\n") + 1
                     raise DataError(
                         f"{self.path} cannot be read as {self.encoding}: about line {line}, byte offset "
-                        f"{offset - pending + error.start}. Save it as UTF-8, or name its encoding."
+                        f"{offset - pending + error.start}. Save it as UTF-8, or name another: --set data.encoding=..."
                     ) from error
                 offset += len(chunk)
                 if text:
@@ -196,13 +205,22 @@ class Feed:
             raise DataError(
                 f"{self.path} line {line} holds a NUL byte{place}; text was wanted. Save the table again as UTF-8."
             )
+        shift = chunk.find(b"\x1b$") if self.encoding == "utf-8" else -1
+        if shift >= 0 and encodings.escaped(chunk) is not None:
+            raise Foreign(chunk, self.lines + ends(chunk[:shift]) + 1, self.size + shift, True)
         if self.encoding == "utf-8" and not chunk.isascii():
             try:
                 chunk.decode()
             except UnicodeDecodeError as error:
-                start = max(chunk.rfind(b"\n", 0, error.start), chunk.rfind(b"\r", 0, error.start)) + 1
+                first = re.search(rb"[\x80-\xff]", chunk)
+                assert first is not None
+                start = max(chunk.rfind(b"\n", 0, first.start()), chunk.rfind(b"\r", 0, first.start())) + 1
                 line = self.lines + ends(chunk[: error.start]) + 1
-                raise Foreign(chunk[start:], line, self.size + error.start) from error
+                sample = (
+                    b"" if self.wide else chunk[start:]
+                )  # what was UTF-8 so far is damaged, not of another encoding
+                raise Foreign(sample, line, self.size + error.start) from error
+            self.wide = True
         lf = chunk.count(b"\n")
         if b"\r" in chunk:
             crlf = chunk.count(b"\r\n")

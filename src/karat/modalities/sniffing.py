@@ -1,4 +1,4 @@
-"""How a delimited file is written, judged from its first rows: encoding, delimiter, quoting, header (after 1811.11242).
+"""How a delimited file is written, judged from its first rows: delimiter, quoting, header (after 1811.11242).
 
 The delimiter is chosen as in van den Burg et al., "Wrangling messy CSV files by detecting row and type patterns",
 https://arxiv.org/abs/1811.11242: the one that gives rows of one length, and cells that look like something.
@@ -43,62 +43,6 @@ class Style:
     decimal_comma: bool
 
 
-def encoding_of(sample: bytes) -> str | None:
-    """gb18030, big5 or cp1252, whichever makes plausible text of bytes that are not UTF-8; None where none does."""
-    try:  # UTF-8 with a few damaged bytes is damaged UTF-8, not another encoding
-        text = sample.decode("utf-8", "replace")
-    except UnicodeDecodeError:  # pragma: no cover
-        return None
-    wide, broken = sum(c > "\x7f" and c != "\ufffd" for c in text), text.count("\ufffd")
-    if wide > 3 * broken:
-        return None
-    scores = {"gb18030": _common(sample, "gb18030"), "big5": _common(sample, "big5"), "cp1252": _western(sample)}
-    best = max(scores, key=lambda name: scores[name])
-    return best if scores[best] >= 0.5 else None
-
-
-def _common(sample: bytes, encoding: str) -> float:
-    """The share of wide characters that are common Chinese ones: level 1 of GB 2312 or of Big5, or punctuation."""
-    try:
-        text = sample.decode(encoding)
-    except UnicodeDecodeError as error:
-        if error.start < len(sample) - 4:
-            return 0.0
-        text = sample[: error.start].decode(encoding)
-    wide = common = 0
-    for char, count in Counter(text).items():
-        if char <= "\x7f":
-            continue
-        wide += count
-        code = char.encode(encoding)
-        if len(code) != 2:  # four bytes of gb18030, the second and fourth of them digits, do not come by chance
-            common += count * (len(code) == 4)
-            continue
-        lead, trail = code
-        if encoding == "gb18030":
-            common += count * (trail >= 0xA1 and (lead in (0xA1, 0xA3) or 0xB0 <= lead <= 0xD7))
-        else:
-            common += count * (0xA1 <= lead <= 0xC6)
-    return common / wide if wide else 0.0
-
-
-def _western(sample: bytes) -> float:
-    """The share of high bytes that stand as in western text: accented letters among plain ones, or common signs."""
-    try:
-        text = sample.decode("cp1252")
-    except UnicodeDecodeError:
-        return 0.0
-    high = [found.start() for found in re.finditer(r"[^\x00-\x7f]", text[: 2**18])]
-    good = 0
-    for at in high:
-        char, near = text[at], text[max(0, at - 1) : at] + text[at + 1 : at + 2]
-        if char.isalpha():
-            good += any(c.isascii() and c.isalpha() for c in near) and char not in "ÿþðƒ"
-        else:
-            good += char in "€£§©«®°±²³µ·»¼½¾¿¡‘’“”–—…™\xa0´ªº"
-    return good / len(high) if high else 0.0
-
-
 def style(head: bytes, tabbed: bool = False) -> Style:
     """The style of a file whose first lines, in UTF-8, are `head`; `tabbed` where its suffix says .tsv."""
     text = head.decode("utf-8", "replace")
@@ -129,12 +73,12 @@ def style(head: bytes, tabbed: bool = False) -> Style:
 
 
 def _quote(text: str) -> str:
-    """The double quote, unless there is none and single quotes stand around fields."""
-    if '"' in text:
+    """The double quote, unless single quotes stand around fields and no double ones do outside of them."""
+    single = re.compile(r"(^|[,;\t|])'(?:[^'\n]|'')*'(?=[,;\t|\r\n]|$)", re.M)
+    bare, around = single.subn(r"\1x", text)
+    if around < 2 or re.search(r"(?:^|[,;\t|])'", bare, re.M):
         return '"'
-    opened = len(re.findall(r"(?:^|[,;\t|])'", text, re.M))
-    around = len(re.findall(r"(?:^|[,;\t|])'(?:[^'\n]|'')*'(?=[,;\t|\r\n]|$)", text, re.M))
-    return "'" if around >= 2 and around == opened else '"'
+    return '"' if re.search(r'(?:^|[,;\t|])"(?:[^"]|"")*"(?=[,;\t|\r\n]|$)', bare, re.M) else "'"
 
 
 def _rows(text: str, delimiter: str, quote: str) -> list[list[str]]:

@@ -136,6 +136,7 @@ class Tables(Codec):
             "rows_in_source": raw.total if raw.total is not None else len(raw.cells),
             "set_aside": int((~good).sum()),
             "notes": [*raw.notes, *notes],
+            "doubt": raw.doubt,
         }
         return Contents(Table(cells.combine_chunks(), origin), facts=facts)
 
@@ -394,6 +395,8 @@ class Tables(Codec):
     def partial(self, path: Any) -> Table:
         """Rows to be completed, from a file with some of our columns in any order: what is absent or empty is missing."""
         raw = sources.open_table(path, {})
+        if raw.doubt:
+            raise DataError(raw.doubt.partition(" Say ")[0] + " Save it as UTF-8.")
         names = [column.name for column in self.schema.columns]
         for name in raw.cells.column_names:
             if name not in names:

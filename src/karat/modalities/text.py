@@ -487,5 +487,5 @@ def _facts(
     return {
         "documents": documents, "characters": len(points), "words": words, "different_characters": int((counts > 0).sum()),
         "longest_line": int(lines.max()), "scripts": written, "encodings": dict(found.encodings),
-        "personal": dict(personal), "sentences": sentences, "notes": notes,
+        "personal": dict(personal), "sentences": sentences, "notes": notes, "doubt": found.doubt,
     }  # fmt: skip
