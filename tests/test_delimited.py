@@ -48,7 +48,7 @@ SAME = {
     "needed quotes": b'id,note\n1,"a, b"\n2,"two\nlines"\n3,"a ""word"""\n4,plain\n',
     "every note has a comma": b'id,name\n1,"Doe, Ann"\n2,"Roe, Bob"\n',
     "single quotes": b"id,note\n1,'a, b'\n2,'c, d'\n3,plain\n",
-    "single quotes around double ones": b"id,note\n1,'say \"hi\", he'\n2,'a, \"b\"'\n3,\"odd\n4,plain\n",
+    "single quotes around double ones": b'id,note\n1,\'say "hi", he\'\n2,\'a, "b"\'\n3,"odd\n4,plain\n',
     "single quotes around all of a double-quoted word": b"id;note\n1;'\"x; y\"'\n2;'it''s; \"z\"'\n",
     "double quotes around single ones": b"id,note\n1,\"a,'x',b\"\n2,\"c,'y',d\"\n3,'tis\n",
     "an apostrophe first": b"id,note\n1,'tis\n2,'twas\n3,plain\n",
