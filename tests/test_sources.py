@@ -21,10 +21,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import karat
+from karat.data import load
 from karat.errors import DataError, FitError, KaratError
-from karat.modalities import sources
+from karat.modalities import Related, Tables, recognise, sources
 from karat.modalities.sources import open_table, recognises, without_password
-from karat.modalities.sql import single_select
+from karat.modalities.sql import Foreign, foreign_keys, single_select
 
 SOME = pa.table(
     {
@@ -405,3 +406,30 @@ def test_a_database_of_one_table_needs_no_name(tmp_path: Path) -> None:
         base.execute("create table only (a integer)")
         base.executemany("insert into only values (?)", [(i,) for i in range(40)])
     assert len(karat.look(tmp_path / "one.db", probe=False)["columns"]) == 1
+
+
+def test_keys_that_postgresql_declares_are_relations_and_its_tables_are_read_together(server: str) -> None:
+    psycopg = pytest.importorskip("psycopg")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE mail")
+    url = server.removesuffix("/postgres") + "/mail"
+    with psycopg.connect(url) as connection:
+        connection.execute(
+            "CREATE SCHEMA post; CREATE TABLE users (id int PRIMARY KEY, chief int REFERENCES users, age int); "
+            "CREATE TABLE post.boxes (town text, number int, size int, PRIMARY KEY (town, number)); "
+            "CREATE TABLE letters (a int REFERENCES users, t text, k int, FOREIGN KEY (t, k) REFERENCES post.boxes); "
+            "INSERT INTO users SELECT i, CASE WHEN i > 2 THEN 1 + i % (i / 2) END, 20 + i % 40 FROM generate_series(1, 80) AS i; "
+            "INSERT INTO post.boxes SELECT chr(97 + i % 5), i / 5, i % 7 FROM generate_series(0, 39) AS i; "
+            "INSERT INTO letters SELECT 1 + i % 80, chr(97 + i % 5), i % 40 / 5 FROM generate_series(0, 299) AS i"
+        )
+    assert foreign_keys(url) == [
+        Foreign("users", ("chief",), "users", ("id",)),
+        Foreign("letters", ("a",), "users", ("id",)),
+        Foreign("letters", ("t", "k"), "post.boxes", ("town", "number")),
+    ]
+    assert recognise(url) is Related and recognise(url, {"table": "users"}) is Tables
+    found = load(url)
+    assert isinstance(found.codec, Related) and "s3cret" not in found.path
+    assert {r.text for r in found.codec.relations} == {
+        "users.chief = users.id", "letters.a = users.id", "letters.t, k = post.boxes.town, number"
+    }  # fmt: skip

@@ -217,9 +217,7 @@ def ties(data: Data, made: Database, seed: int) -> list[Finding]:
     train, unseen = data.records("train"), data.records("holdout")
     for relation in codec.relations:
         where = f"{relation.child} {relation.column}"
-        links = data.contents.records.links[relation]
-        real = float((links < 0).mean()) if len(links) else 0.0
-        out.append(_dangling(where, made, relation, real))
+        out.append(_dangling(where, data.contents.records, made, relation))
         if not relation.makes:
             out += _together(where, data, made, relation, seed)
             continue
@@ -240,10 +238,12 @@ def _sizes(data: Database, relation: Relation) -> np.ndarray:
     return np.bincount(link[link >= 0], minlength=len(data.tables[relation.parent]))
 
 
-def _dangling(where: str, made: Database, relation: Relation, real: float) -> Finding:
-    keys = made.cells(relation.child, relation.column)
-    loose = int((made.links[relation] < 0).sum()) - keys.null_count
-    return relating.dangling(where, loose, len(keys), real)
+def _dangling(where: str, real: Database, made: Database, relation: Relation) -> Finding:
+    counts = []
+    for data in (made, real):
+        there = ~data.absent(relation)
+        counts += [int((data.links[relation][there] < 0).sum()), int(there.sum())]
+    return relating.dangling(where, *counts)
 
 
 def _together(where: str, data: Data, made: Database, relation: Relation, seed: int) -> list[Finding]:

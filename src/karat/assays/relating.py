@@ -71,12 +71,13 @@ def _shape(train: np.ndarray, unseen: np.ndarray, made: np.ndarray, seed: int) -
     return resampled(lambda rows: of(unseen, rows), lambda rows: of(made, rows), draws)
 
 
-def dangling(where: str, loose: int, n: int, real: float) -> Finding:
-    """The share of keys that are nobody's; of what is made, none may be."""
+def dangling(where: str, loose: int, n: int, real_loose: int, real_n: int) -> Finding:
+    """The share of keys that are nobody's; of what is made, no more may be than of what is real: none, where all resolve."""
     low, high = wilson(loose, n) if n else (0.0, 0.0)
-    says = f"{where}: {loose:,} of {n:,} made keys lead nowhere; in the real tables {real:.2%} are missing or lead nowhere."
-    value, limit = loose / max(n, 1), Limit(above=0.0)
-    return Finding("dangling keys", value, low, high, 0.0, "lower", loose > 0, says, limit=limit, of=where)
+    real, top = real_loose / max(real_n, 1), wilson(real_loose, real_n)[1] if real_loose else 0.0
+    says = f"{where}: {loose:,} of {n:,} made keys lead nowhere; in the real tables {real_loose:,} of {real_n:,} do."
+    value, limit = loose / max(n, 1), Limit(above=top, only="where chance does not explain it" if top else "")
+    return Finding("dangling keys", value, low, high, real, "lower", low > top, says, limit=limit, of=where)
 
 
 def pairs(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,29 +11,44 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from karat.modalities.coding import NUMBERS, flat, reals, whole_units
+from karat.modalities.coding import NUMBERS, flat, present, reals, whole_units
 from karat.modalities.digests import row_digests
 from karat.modalities.table import Table
 
 
 @dataclass(frozen=True)
 class Relation:
-    """`child.column` holds values of `parent.key`.
+    """`columns` of the table `child` hold values of `keys` of `parent`: one each, or several that are a key together.
 
     makes: whether the child's rows are drawn as rows of this parent (one relation of a child at most); the values of
     any other relation are chosen among the parent's rows afterwards.   order: the child's column that sorts the rows of one parent.
     """
 
     child: str
-    column: str
+    columns: tuple[str, ...]
     parent: str
-    key: str
+    keys: tuple[str, ...]
     order: str | None = None
     makes: bool = True
 
     @property
+    def column(self) -> str:
+        """The columns in words."""
+        return ", ".join(self.columns)
+
+    @property
+    def key(self) -> str:
+        """The columns of the parent in words."""
+        return ", ".join(self.keys)
+
+    @property
     def text(self) -> str:
         return f"{self.child}.{self.column} = {self.parent}.{self.key}"
+
+    @property
+    def own(self) -> bool:
+        """Whether a table refers to itself."""
+        return self.child == self.parent
 
 
 @dataclass(frozen=True)
@@ -51,7 +66,14 @@ class Database:
     @cached_property
     def links(self) -> dict[Relation, np.ndarray]:
         """For each relation the parent's row int64 [rows of the child], -1 where the key is missing or nobody's."""
-        return {r: joined(self.cells(r.child, r.column), self.cells(r.parent, r.key)) for r in self.relations}
+        return {
+            r: joined([self.cells(r.child, c) for c in r.columns], [self.cells(r.parent, k) for k in r.keys])
+            for r in self.relations
+        }
+
+    def absent(self, relation: Relation) -> np.ndarray:
+        """bool [rows of the child]: rows that name no parent, as one of their columns is missing."""
+        return np.asarray(~np.logical_and.reduce([present(self.cells(relation.child, c)) for c in relation.columns]))
 
     def cells(self, table: str, column: str) -> pa.Array:
         """One column."""
@@ -110,10 +132,20 @@ class Database:
         return out
 
 
-def joined(column: pa.Array, keys: pa.Array) -> np.ndarray:
-    """int64 [n]: where in `keys` each value of `column` stands first, -1 where missing or not there."""
-    found = pc.index_in(column.cast(pa.string()), value_set=keys.cast(pa.string()), skip_nulls=True)
+def joined(columns: Sequence[pa.Array], keys: Sequence[pa.Array]) -> np.ndarray:
+    """int64 [n]: where in `keys` [m] the values of `columns` [n] stand first, -1 where one is missing or they are not there."""
+    column, key = (
+        each[0].cast(pa.string()) if len(each) == 1 else together([c.cast(pa.string()) for c in each])
+        for each in (columns, keys)
+    )
+    found = pc.index_in(column, value_set=key, skip_nulls=True)
     return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)
+
+
+def together(columns: Sequence[pa.Array]) -> pa.Array:
+    """string [n]: one word for the strings of several columns, different for different ones; missing where one is."""
+    sized = [pc.binary_join_element_wise(pc.utf8_length(c).cast(pa.string()), c, ":") for c in columns[:-1]]
+    return pc.binary_join_element_wise(*sized, columns[-1], "")
 
 
 def amounts(column: pa.Array) -> np.ndarray:

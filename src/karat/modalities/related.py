@@ -64,6 +64,10 @@ class Related(Codec):
         return told.get("entity") is not None or relations.several(path, told)
 
     @classmethod
+    def place(cls, source: Any) -> str:
+        return Tables.place(source)
+
+    @classmethod
     def form(cls, records: Database) -> tuple[Any, ...]:
         tables = [(name, *Tables.form(table)) for name, table in records.tables.items()]
         return ("related", *tables, *(f"{r.text} by {r.order}" for r in records.relations))
@@ -84,18 +88,22 @@ class Related(Codec):
         where = None if options.get("schema") is None else Path(options["schema"])
         said, text = relations.declared(where)
         found = relations.read(path, said, text, where, options)
-        related, notes, chosen = relations.relations(found, said, where)
+        foreign = relations.foreign(path, found)
+        related, notes, chosen = relations.relations(found, said, where, foreign)
         rows = {name: len(f.raw.cells) for name, f in found.items()}
         declared = sum(1 for e in said.get("relation", []) if e.get("parent"))
         names, arranged = relations.arranged(rows, related, declared)
+        keyed = relations.keyed({name: f.schema for name, f in found.items()}, arranged)
         tables: dict[str, Table] = {}
         for name in names:
             raw, known = found[name].raw, found[name].schema
-            keys = {r.column for r in arranged if r.child == name}
-            unique = {r.key for r in arranged if r.parent == name}
-            known = replace(known, columns=tuple(
-                relations.as_key(c, c.name in unique) if c.name in keys | unique else c for c in known.columns
-            ))  # fmt: skip
+            made = any(r.child == name and r.makes for r in arranged)
+            known = replace(known, columns=tuple(keyed[name, c.name] for c in known.columns))
+            if made:  # what only has to differ is made anew in rows that are drawn one after another
+                known = replace(known, columns=tuple(
+                    relations.as_key(c, True) if c.unique and c.kind == "integer" and not c.format else c
+                    for c in known.columns
+                ))  # fmt: skip
             cells = values.parse(raw, known)
             good, said_of = check(compile_rules(known), cells, raw.place, 0)
             cells = cells.filter(pa.array(good)) if not good.all() else cells
@@ -161,7 +169,7 @@ class Related(Codec):
             if maker is not None:
                 link = records.links[maker]
                 above = handed(up[maker.parent], link)
-            up[name] = np.hstack([sequences.encoded(whole, rows), above])
+            up[name] = np.hstack([sequences.encoded(whole, rows, steps), above])
             known, family = sequences.history(steps, records, whole, above)
             cells = sequences.drawn(steps, records, whole)[1]
             for chain, codec in steps.chains.items():
@@ -307,7 +315,9 @@ class Related(Codec):
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
-        related = tuple(Relation(**r) for r in state["relations"])
+        related = tuple(
+            Relation(**{**r, "columns": tuple(r["columns"]), "keys": tuple(r["keys"])}) for r in state["relations"]
+        )
         wholes = {name: Tables.restore(s) for name, s in state["tables"].items()}
         steps = {name: Steps.restore(name, related, s) for name, s in state["steps"].items()}
         single = None if state["single"] is None else schema.from_dict(state["single"])
@@ -399,7 +409,7 @@ def _split(
         raise FitError(
             f"the rule {homeless[0]} ties what never changes of a {entity} to what does, and cannot be kept in sequences."
         )
-    return Database(tables, (Relation(child, entity, parent, entity),)), known
+    return Database(tables, (Relation(child, (entity,), parent, (entity,)),)), known
 
 
 def declared(codec: Related) -> str:
@@ -408,10 +418,11 @@ def declared(codec: Related) -> str:
         return schema.to_toml(codec.single)
     out = ["# What Karat found in the tables. Correct what is wrong and give this file back with --schema.", ""]
     for name, whole in codec.tables.items():
-        keys = {r.key for r in codec.relations if r.parent == name} | {
-            r.column for r in codec.relations if r.child == name
+        keys = {k for r in codec.relations if r.parent == name for k in r.keys} | {
+            c for r in codec.relations if r.child == name for c in r.columns
         }
-        key = next((r.key for r in codec.relations if r.parent == name), None)
+        keys = {k for k in keys if whole.layout.columns[k].made}
+        key = next((r.key for r in codec.relations if r.parent == name and len(r.keys) == 1), None)
         text = schema.to_toml(
             replace(whole.schema, columns=tuple(c for c in whole.schema.columns if c.name not in keys))
         )
@@ -425,7 +436,11 @@ def declared(codec: Related) -> str:
         ]
         out += ["[[table]]", *said, body.strip(), ""]
     for r in codec.relations:
-        pairs = {"child": r.child, "column": r.column, "parent": r.parent, "key": r.key, "order": r.order}
+        one = len(r.columns) == 1
+        pairs = {
+            "child": r.child, "column": r.column if one else list(r.columns), "parent": r.parent,
+            "key": r.key if one else list(r.keys), "order": r.order,
+        }  # fmt: skip
         out += [
             "[[relation]]",
             *(f"{k} = {json.dumps(v if v is not None else '', ensure_ascii=False)}" for k, v in pairs.items()),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -15,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from karat.errors import DataError, FitError
-from karat.modalities import schema, sources, sql, values
+from karat.modalities import naming, schema, sources, sql, values
+from karat.modalities.coding import present
 from karat.modalities.columns import Column, Schema
-from karat.modalities.database import Database, Family, Relation, amounts, joined, sortable
+from karat.modalities.database import Database, Family, Relation, amounts, joined, sortable, together
 from karat.modalities.picture import SUFFIXES as PICTURES
 from karat.modalities.table import Raw
 
@@ -27,7 +27,8 @@ LONGEST = 200  # children of each, on average
 SORTED = 0.95  # share of neighbouring rows of one parent that must be in order
 _TABLE = ("name", "file", "key", "target", "columns", "constraint")
 _RELATION = ("child", "column", "parent", "key", "order")
-_GENERIC = ("id", "key", "code", "name", "uuid", "guid", "no", "nr", "number", "")
+SOME = 20  # values of a column that only they can relate
+LONG = 6  # characters of values that are no other column's by chance
 _KEYS = ("integer", "category", "identifier", "text", "email", "constant", "person id", "phone", "name")
 
 
@@ -53,11 +54,13 @@ def files(folder: Path) -> list[Path]:
 
 def several(source: Any, options: Mapping[str, Any]) -> bool:
     """Whether `source` holds several tables: a folder of them, or a database of which neither query nor table is asked."""
+    asked = options.get("query") is not None or options.get("table") is not None
+    if isinstance(source, str) and sql.is_url(source):
+        return not asked and len(sql.table_names(source)) > 1
     if not isinstance(source, Path):
         return False
     if source.is_dir():
         return len(files(source)) > 1
-    asked = options.get("query") is not None or options.get("table") is not None
     if asked or sources.suffix_of(source) not in sources.DATABASES or not sources.recognises(source):
         return False
     return len(sql.table_names(source)) > 1
@@ -90,18 +93,21 @@ def declared(path: Path | None) -> tuple[dict[str, Any], str]:
                     near = get_close_matches(key, known, 1, 0.5)
                     meant = f"; did you mean {near[0]!r}?" if near else f". There are: {', '.join(known)}."
                     raise FitError(f"{path}: unknown key of [[{what}]]: {key!r}{meant}")
+                several = what == "relation" and key in ("column", "key") and isinstance(value, list) and value
+                if several and all(isinstance(name, str) for name in value):
+                    continue
                 if key not in ("columns", "constraint") and not isinstance(value, str):
                     raise FitError(f"{path}: {key} = {value!r} in [[{what}]]; a text was wanted.")
     return table, text
 
 
 def read(
-    path: Path, said: Mapping[str, Any], text: str, where: Path | None, options: Mapping[str, Any]
+    path: Path | str, said: Mapping[str, Any], text: str, where: Path | None, options: Mapping[str, Any]
 ) -> dict[str, Found]:
     """The tables in a folder or a database, by name, as inferred and corrected."""
     mine = {key: value for key, value in options.items() if key in ("rows", "encoding")}
     raws: dict[str, tuple[Raw, str]] = {}
-    if path.is_dir():
+    if isinstance(path, Path) and path.is_dir():
         entries = {e["file"]: e for e in said.get("table", []) if "file" in e}
         for file in files(path):
             name = entries.get(file.name, {}).get("name", file.name.split(".")[0])
@@ -136,6 +142,24 @@ def _suffix(file: Path, raw: Raw) -> str:
     return ".feather" if file.suffix.lower() in (".feather", ".arrow") else ".parquet"
 
 
+def foreign(path: Path | str, tables: Mapping[str, Found]) -> list[Relation]:
+    """The keys that a database declares; none of a folder."""
+    if isinstance(path, Path) and path.is_dir():
+        return []
+    out = []
+    named = {name.lower(): name for name in tables}  # a database may name them in any case
+    heads = {name: {c.name.lower(): c.name for c in found.schema.columns} for name, found in tables.items()}
+    for key in sql.foreign_keys(path):
+        child, parent = (name if name in tables else named.get(name.lower()) for name in (key.child, key.parent))
+        if child is None or parent is None:
+            continue
+        columns = tuple(c if c in heads[child].values() else heads[child].get(c.lower(), "") for c in key.columns)
+        keys = tuple(k if k in heads[parent].values() else heads[parent].get(k.lower(), "") for k in key.keys)
+        if all(columns) and all(keys):
+            out.append(Relation(child, columns, parent, keys))
+    return list(dict.fromkeys(out))
+
+
 class Words:
     """The columns of tables as words, each read once, missing cells null."""
 
@@ -147,14 +171,27 @@ class Words:
     def of(self, table: str, column: str) -> pa.Array:
         if (table, column) not in self.known:
             raw = self.tables[table].raw
-            spelled = values.texts(values.chunk(raw.cells[column]), raw.place, column)
-            gone = next(c.missing for c in self.tables[table].schema.columns if c.name == column)
-            if gone:
+            mine = next(c for c in self.tables[table].schema.columns if c.name == column)
+            if mine.kind == "integer" and mine.format:  # 12.0 and 1,200 are 12 and 1200 elsewhere
+                one = replace(raw, cells=raw.cells.select([column]))
+                spelled = values.chunk(values.parse(one, Schema((mine,)))[column]).cast(pa.string())
+            else:
+                spelled = values.texts(values.chunk(raw.cells[column]), raw.place, column)
+            if mine.missing:
                 spelled = pc.if_else(
-                    pc.is_in(spelled, value_set=pa.array(gone, pa.string())), pa.scalar(None, pa.string()), spelled
+                    pc.is_in(spelled, value_set=pa.array(mine.missing, pa.string())),
+                    pa.scalar(None, pa.string()),
+                    spelled,
                 )
             self.known[table, column] = spelled
         return self.known[table, column]
+
+    def key(self, table: str, columns: Sequence[str]) -> bool:
+        """Whether every row has values of its own in these columns."""
+        if len(columns) == 1:
+            return self.unique(table, columns[0])
+        words = together([self.of(table, column) for column in columns])
+        return bool(words.null_count == 0 and pc.count_distinct(words).as_py() == len(words))
 
     def unique(self, table: str, column: str) -> bool:
         """Whether every row has a value of its own."""
@@ -165,44 +202,53 @@ class Words:
 
     def resolved(self, relation: Relation) -> float:
         """The share of the values that are among the keys; 0 where there are no values."""
-        column = self.of(relation.child, relation.column)
-        link = joined(column, self.of(relation.parent, relation.key))
-        there = len(column) - column.null_count
+        columns = [self.of(relation.child, c) for c in relation.columns]
+        link = joined(columns, [self.of(relation.parent, k) for k in relation.keys])
+        there = int(np.logical_and.reduce([present(c) for c in columns]).sum())
         return float((link >= 0).sum()) / there if there else 0.0
 
 
-def infer(tables: Mapping[str, Found], words: Words) -> tuple[list[Relation], list[str]]:
-    """Relations that can be told without doubt, and sentences about those that cannot.
+def infer(tables: Mapping[str, Found], words: Words, known: Sequence[Relation]) -> tuple[list[Relation], list[str]]:
+    """Relations that can be told without doubt, and sentences about those that cannot; none of the columns of `known` ones.
 
-    A column refers to a column of another table that has every value once, holds nearly all of its values, and has its
-    name: the same, or that of the table and its key (customer_id or customer for the id of customers).
+    A column refers to a column of a table that has every value once and holds nearly all of its values, if its name says so:
+    it is the same, or that of the table and its key (customer_id or customer for the id of customers), with the part that
+    the row plays there before or behind it (home_team_id), or such a part alone in one table (manager_id). Values that no
+    other column would have by chance (long words, UUIDs) are enough without a name. Where only whole numbers fit, a
+    sentence proposes it.
     """
     keys = {
         name: [c.name for c in found.schema.columns if c.kind in _KEYS and words.unique(name, c.name)]
         for name, found in tables.items()
     }
+    said = {(r.child, *r.columns) for r in known}
     out: list[Relation] = []
     notes: list[str] = []
     for child, found in tables.items():
         for column in (c.name for c in found.schema.columns if c.kind in _KEYS):
+            if (child, column) in said:
+                continue
             rated: list[tuple[int, Relation]] = []
             for parent in tables:
                 for key in keys[parent]:
-                    score = _alike(column, parent, key)
-                    relation = Relation(child, column, parent, key)
+                    score = naming.alike(column, parent, key, parent == child)
+                    relation = Relation(child, (column,), parent, (key,))
                     if score and (parent != child or key != column) and words.resolved(relation) >= RESOLVED:
                         rated.append((score, relation))
             best = max((score for score, _ in rated), default=0)
             first = [relation for score, relation in rated if score == best]
+            if not rated:
+                first, note = _by_values(child, column, keys, words)
+                notes += note
             if len(first) > 1:
                 listed = " or ".join(f"{r.parent}.{r.key}" for r in first)
                 notes.append(f"{child}.{column} may refer to {listed}; declare which in a [[relation]] of --schema.")
             elif first:
                 out.append(first[0])
     for relation in list(out):  # one row here for one row there: the parent is the one with the column's name
-        back = Relation(relation.parent, relation.key, relation.child, relation.column)
+        back = Relation(relation.parent, relation.keys, relation.child, relation.columns)
         if back in out and relation in out:
-            mine, theirs = (_alike(r.column, r.parent, r.key) for r in (relation, back))
+            mine, theirs = (naming.alike(r.column, r.parent, r.key, r.own) for r in (relation, back))
             if mine == theirs:
                 out.remove(relation)
                 notes.append(
@@ -213,48 +259,81 @@ def infer(tables: Mapping[str, Found], words: Words) -> tuple[list[Relation], li
     return out, notes
 
 
-def _alike(column: str, parent: str, key: str) -> int:
-    """How well the name of a column fits a key of a table: 0 not at all, 3 best."""
-    mine, theirs = (re.sub(r"[\W_]+", "", name.lower()) for name in (column, key))
-    whole = re.sub(r"[\W_]+", "", parent.lower())
-    one = re.sub(r"ies$", "y", whole) if whole.endswith("ies") else re.sub(r"(?<=s|x|z|h)es$|s$", "", whole)
-    of = {whole, one}
-    if mine == theirs and mine not in _GENERIC:
-        return 3 if any(mine.startswith(name) for name in of) else 2
-    own = {name + theirs for name in of} | {name for name in of if theirs in _GENERIC}
-    if mine in own and mine not in _GENERIC:
-        return 3
-    return int(any(len(name) > 3 and mine.endswith(name) for name in own))
+def _by_values(
+    child: str, column: str, keys: Mapping[str, Sequence[str]], words: Words
+) -> tuple[list[Relation], list[str]]:
+    """The relations that only the values of a column speak for; a sentence where they say too little."""
+    if column in keys[child] or naming.generic(column):
+        return [], []
+    mine = words.of(child, column)
+    few = mine.drop_null().unique()
+    if len(few) < SOME:
+        return [], []
+    telling = pc.min(pc.utf8_length(few)).as_py() >= LONG and not naming.numbers(few)
+    if not telling and not naming.referring(column):
+        return [], []
+    fits = []
+    for parent, names in keys.items():
+        for key in names:
+            relation = Relation(child, (column,), parent, (key,))
+            if (parent, key) != (child, column) and words.resolved(relation) >= RESOLVED:
+                fits.append(relation)
+    if telling or not fits:
+        return fits, []
+    listed = " or ".join(f"{r.parent}.{r.key}" for r in fits)
+    text = f"{child}.{column} may refer to {listed}, which has all of its values; declare it in a [[relation]] of --schema."
+    return [], [text]
 
 
 def relations(
-    tables: Mapping[str, Found], said: Mapping[str, Any], where: Path | None
+    tables: Mapping[str, Found], said: Mapping[str, Any], where: Path | None, foreign: Sequence[Relation] = ()
 ) -> tuple[list[Relation], list[str], set[tuple[str, str]]]:
-    """Declared and inferred relations, what a person should know, and the (child, column) whose order was declared."""
+    """Declared, `foreign` (what a database declares) and inferred relations, in this order; what a person should know, and
+    the (child, column) whose order was declared.
+    """
     words = Words(tables)
-    found, notes = infer(tables, words)
+    notes: list[str] = []
+    kept: list[Relation] = []
+    for r in foreign:
+        if not words.key(r.parent, r.keys):
+            notes.append(
+                f"{r.text} is declared, and values of {r.parent}.{r.key} repeat or are missing; it is not kept."
+            )
+        elif words.resolved(r):
+            kept.append(r)
+    more, proposed = infer(tables, words, kept)
+    found, notes = [*kept, *more], [*notes, *proposed]
     ordered: set[tuple[str, str]] = set()
     declared: list[Relation] = []
     for entry in said.get("relation", []):
         for name in ("child", "column", "parent"):
             if name not in entry:
                 raise FitError(f"{where}: a [[relation]] lacks {name}; wanted child, column and parent.")
-        child, column, parent = entry["child"], entry["column"], entry["parent"]
-        found = [r for r in found if (r.child, r.column) != (child, column)]
+        child, parent = entry["child"], entry["parent"]
+        columns = (entry["column"],) if isinstance(entry["column"], str) else tuple(entry["column"])
+        column = ", ".join(columns)
+        found = [r for r in found if (r.child, r.columns) != (child, columns)]
         notes = [n for n in notes if not n.startswith(f"{child}.{column} ")]
         if not parent:  # there is none
             continue
         for name in (child, parent):
             if name not in tables:
                 raise FitError(f"{where}: a [[relation]] names the table {name!r}; there are: {', '.join(tables)}.")
-        key = entry.get("key", _key(parent, said, tables, words, column))
+        named = entry.get("key", columns if len(columns) > 1 else _key(parent, said, tables, words, column))
+        keys = (named,) if isinstance(named, str) else tuple(named)
+        if len(keys) != len(columns):
+            raise FitError(
+                f"{where}: a [[relation]] has {len(columns)} columns and {len(keys)} keys; as many were wanted."
+            )
         order = entry.get("order", "")
-        for table, wanted in ((child, column), (parent, key), (child, order)):
+        for table, wanted in (*((child, c) for c in columns), *((parent, k) for k in keys), (child, order)):
             if wanted and wanted not in [c.name for c in tables[table].schema.columns]:
                 raise FitError(f"{where}: a [[relation]] names the column {wanted!r}, which {table} does not have.")
-        if not words.unique(parent, key):
-            raise DataError(f"{parent}.{key} is to be a key, and values of it repeat or are missing; name another key.")
-        relation = Relation(child, column, parent, key, order if order else None)
+        if not words.key(parent, keys):
+            raise DataError(
+                f"{parent}.{', '.join(keys)} is to be a key, and values of it repeat or are missing; name another key."
+            )
+        relation = Relation(child, columns, parent, keys, order if order else None)
         if "order" in entry:
             ordered.add((child, column))
         if not words.resolved(relation):
@@ -271,7 +350,7 @@ def _key(parent: str, said: Mapping[str, Any], tables: Mapping[str, Found], word
     unique = [c.name for c in tables[parent].schema.columns if c.kind in _KEYS and words.unique(parent, c.name)]
     if not unique:
         raise FitError(f"{parent} has no column of which every row has a value of its own; a parent needs a key.")
-    return max(unique, key=lambda name: (_alike(column, parent, name), -unique.index(name)))
+    return max(unique, key=lambda name: (naming.alike(column, parent, name, False), -unique.index(name)))
 
 
 def arranged(
@@ -314,6 +393,29 @@ def arranged(
 def _makes(rows: Mapping[str, int], relation: Relation) -> bool:
     many = rows[relation.parent]
     return many >= FEWEST and rows[relation.child] <= LONGEST * many
+
+
+def keyed(known: Mapping[str, Schema], found: Sequence[Relation]) -> dict[tuple[str, str], Column]:
+    """Every column of the tables, those that hold keys as such: keys by themselves are made anew, so that all of them resolve.
+
+    Columns that are a key only together stay what they are (a year, a country, a line), of one kind on both sides.
+    """
+    out = {(name, c.name): c for name, s in known.items() for c in s.columns}
+    alone = {(r.child, r.columns[0]) for r in found if len(r.columns) == 1}
+    keys = {(r.parent, r.keys[0]) for r in found if len(r.keys) == 1}
+    pairs = [((r.child, c), (r.parent, k)) for r in found for c, k in zip(r.columns, r.keys, strict=True)]
+    for _ in pairs:  # part of a key there, that is a key of its own
+        alone |= {mine for mine, theirs in pairs if theirs in alone | keys}
+    for at in alone | keys:
+        column = out[at]
+        if at in keys or column.kind != "integer" or not column.format:  # 12.0 stays so
+            out[at] = as_key(column, at in keys)
+    for mine, theirs in pairs:
+        if mine not in alone and (out[mine].kind != out[theirs].kind or out[mine].made):
+            for at in (mine, theirs):
+                old = out[at]
+                out[at] = Column(old.name, "category", missing=old.missing, arrow=old.arrow)
+    return out
 
 
 def as_key(column: Column, unique: bool) -> Column:

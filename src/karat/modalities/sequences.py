@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from karat.errors import FitError, KaratError
+from karat.modalities import links
 from karat.modalities.coding import NUMBERS, flat, present
 from karat.modalities.columns import Column, Schema
 from karat.modalities.constraints import compile_rules
@@ -51,6 +52,10 @@ class Steps:
     ranks: columns that only count the rows of a parent, with the first value.   beside: moments told by their distance
     to the order column.   since: the parent's moment from which the first row's is counted.
     edges: of times ("when"), distances ("gap") and of each number's mean.   latest: the last time seen.
+    unique: columns in which no two rows agree.   loose: by relation, the share of the keys that lead nowhere: of those that
+    are there, or of the rows without a parent where the relation makes the rows.   tree: by relation of the table to itself,
+    where no row descends from itself, the share of its keys that are the row's own.   unlike: pairs of relations to one
+    parent that never meet in one row.
     what, first, next: the codecs of the chains.   stand: how the file has its rows: grouped, by order, or mixed.
     """
 
@@ -65,9 +70,18 @@ class Steps:
     edges: Mapping[str, np.ndarray]
     latest: float
     stand: str
+    unique: tuple[tuple[str, ...], ...]
+    loose: Mapping[str, float]
+    tree: Mapping[str, float]
+    unlike: tuple[tuple[str, str], ...]
     what: Tables
     first: Tables | None
     next: Tables | None
+
+    @property
+    def referring(self) -> set[str]:
+        """The columns that refer to a table."""
+        return {c for r in (*self.chosen, *([self.maker] if self.maker is not None else [])) for c in r.columns}
 
     @property
     def order(self) -> str | None:
@@ -90,7 +104,8 @@ class Steps:
         return {
             "counted": [one(r) for r in self.counted], "borrowed": {k: list(v) for k, v in self.borrowed.items()},
             "ranks": dict(self.ranks), "beside": list(self.beside), "since": self.since, "stand": self.stand,
-            "edges": {k: v.tolist() for k, v in self.edges.items()},
+            "edges": {k: v.tolist() for k, v in self.edges.items()}, "unique": [list(u) for u in self.unique],
+            "loose": dict(self.loose), "tree": dict(self.tree), "unlike": [list(u) for u in self.unlike],
             "latest": self.latest if np.isfinite(self.latest) else None,
             **{name.rpartition("/")[2]: codec.state() for name, codec in self.chains.items()},
         }  # fmt: skip
@@ -105,7 +120,9 @@ class Steps:
             table, next((r for r in mine if r.makes), None), tuple(by[child, column] for child, column in state["counted"]),
             tuple(r for r in mine if not r.makes), {k: tuple(v) for k, v in state["borrowed"].items()}, state["ranks"],
             tuple(state["beside"]), state["since"], {k: np.array(v) for k, v in state["edges"].items()},
-            np.inf if state["latest"] is None else state["latest"], state["stand"], codecs[0], codecs[1], codecs[2],
+            np.inf if state["latest"] is None else state["latest"], state["stand"],
+            tuple(tuple(u) for u in state["unique"]), state["loose"], state["tree"],
+            tuple((a, b) for a, b in state["unlike"]), codecs[0], codecs[1], codecs[2],
         )  # fmt: skip
 
 
@@ -230,7 +247,7 @@ def fit(name: str, database: Database, train: Database, whole: Tables) -> Steps:
     """What the rows of `train` show of table `name`; of all rows in `database` only how the file has them is seen."""
     maker = train.maker(name)
     chosen = tuple(r for r in train.relations if r.child == name and not r.makes)
-    counted = tuple(r for r in train.relations if r.parent == name and r.child != name)
+    counted = tuple(r for r in train.relations if r.parent == name)
     columns = {c.name: c for c in whole.schema.columns}
     parents = 0 if maker is None else len(train.tables[maker.parent])
     order = None if maker is None else maker.order
@@ -278,15 +295,23 @@ def fit(name: str, database: Database, train: Database, whole: Tables) -> Steps:
         later = np.flatnonzero(family.place > 0)
         if len(later):
             following = chain(whole, *distance(columns[order], gap[later]))
-    for names in whole.layout.rules.unique if maker is not None else ():
-        fresh = {c.name for c in columns.values() if c.made} - {r.column for r in train.relations if r.child == name}
-        if not (set(names) & fresh or maker is not None and maker.column in names and set(names) & set(ranks)):
+    fresh = {c.name for c in columns.values() if c.made} - {
+        c for r in train.relations if r.child == name for c in r.columns
+    }
+    sets = links.differing(database, name, [list(names) for names in whole.layout.rules.unique])
+    kept = []
+    for names in sets:
+        if set(names) & fresh or maker is not None and set(maker.columns) <= set(names) and set(names) & set(ranks):
+            continue  # different by itself
+        if maker is not None and len(names) == 1 and names[0] not in {c for r in (maker, *chosen) for c in r.columns}:
             raise FitError(
                 f"{name}: {', '.join(names)} cannot be kept unique in rows that are drawn for a parent; take the rule away."
             )
+        kept.append(tuple(names))
     blank = Steps(
-        name, maker, counted, chosen, borrowed, ranks, beside, since, edges, latest,
-        _stand(database, name, maker), whole, first, following,
+        name, maker, counted, chosen, borrowed, ranks, beside, since, edges, latest, _stand(database, name, maker),
+        tuple(kept), links.loose(database, name), links.trees(database, name), links.unlike(database, name),
+        whole, first, following,
     )  # fmt: skip
     return replace(blank, what=chain(whole, *drawn(blank, train, whole)))
 
@@ -356,8 +381,9 @@ def drawn(steps: Steps, data: Database, whole: Tables) -> tuple[Schema, pa.Table
     """The columns that the chain `what` draws, of the rows of the table in `data`."""
     name, maker = steps.table, steps.maker
     columns = {c.name: c for c in whole.schema.columns}
-    hidden = {r.key for r in data.relations if r.parent == name} - {r.column for r in steps.chosen}
-    hidden |= {maker.column} if maker is not None else set()
+    marked = {c for r in steps.chosen for c in r.columns} - (set(maker.columns) if maker is not None else set())
+    hidden = {k for r in data.relations if r.parent == name for k in r.keys if columns[k].made} - marked
+    hidden |= set(maker.columns) if maker is not None else set()
     hidden |= {steps.order} if steps.order is not None else set()
     hidden |= set(steps.ranks)
     at = np.zeros(0) if steps.order is None else amounts(data.cells(name, steps.order))
@@ -371,7 +397,7 @@ def drawn(steps: Steps, data: Database, whole: Tables) -> tuple[Schema, pa.Table
             cells[column] = values
             continue
         own = replace(columns[column], unique=columns[column].unique and maker is None)
-        if own.made:
+        if own.made or column in marked:
             own = Column(column, "constant")
             values = pc.if_else(values.is_valid(), pa.scalar("x", pa.string()), pa.scalar(None, pa.string()))
         elif column in steps.beside:
@@ -392,7 +418,9 @@ def drawn(steps: Steps, data: Database, whole: Tables) -> tuple[Schema, pa.Table
             known.append(replace(theirs[column], name=borrowed_name(r, column), unique=False, low=None, high=None))
             values = data.cells(r.parent, column)
             cells[borrowed_name(r, column)] = values.take(rows) if len(values) else pa.nulls(len(link), values.type)
-    own_rules = tuple(rule for rule in whole.schema.constraints if holds(rule, tuple(known)))
+    own_rules = tuple(rule for rule in whole.schema.constraints if "unique" not in rule and holds(rule, tuple(known)))
+    drawn_alone = {c.name for c in known} - marked if maker is None else set()
+    own_rules += tuple({"unique": list(names)} for names in steps.unique if set(names) <= drawn_alone)
     return Schema(tuple(known), own_rules), pa.table(cells)
 
 
@@ -416,7 +444,7 @@ def history(steps: Steps, data: Database, whole: Tables, up: np.ndarray) -> tupl
         return Before(up, alone.place, alone.left, np.zeros((n, 0), np.int64), np.zeros((n, 0)), blank, blank), alone
     order = None if steps.order is None else data.cells(name, steps.order)
     family = Family.of(data.links[maker], len(data.tables[maker.parent]), order)
-    own = encoded(whole, rows)
+    own = encoded(whole, rows, steps)
     codes = np.where(family.before[:, None] >= 0, own[family.before], 0)
     numbers = [running(family, amounts(data.cells(name, column))) for column in steps.means]
     means = np.stack(numbers, 1) if numbers else np.zeros((n, 0))
@@ -424,9 +452,13 @@ def history(steps: Steps, data: Database, whole: Tables, up: np.ndarray) -> tupl
     return Before(up, family.place, family.left, codes, means, previous(family, at), at), family
 
 
-def encoded(whole: Tables, rows: Table) -> np.ndarray:
-    """int64 [n, columns]: codes of rows of a table, 1 and up."""
-    return np.asarray(whole.encode(rows).numpy() + 1)
+def encoded(whole: Tables, rows: Table, steps: Steps) -> np.ndarray:
+    """int64 [n, columns]: codes of rows of a table, 1 and up; 0 for what is only known when all keys are."""
+    out = np.asarray(whole.encode(rows).numpy() + 1)
+    late = {c for c in steps.referring if not whole.layout.columns[c].made}
+    if late:
+        out[:, [j for j, i in enumerate(whole.layout.coded) if late & set(whole.layout.parts[i].names)]] = 0
+    return out
 
 
 def snapped(whole: Tables, order: str, values: np.ndarray) -> np.ndarray:

@@ -9,10 +9,11 @@ import difflib
 import re
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -24,6 +25,7 @@ from karat.modalities.table import Raw
 
 SCHEMES = ("postgresql://", "postgres://")
 ROWS = 20_000  # fetched at a time
+_Answer = TypeVar("_Answer")
 _EXTRA = "pip install 'karat[sql]'"
 _QUIET = re.compile(  # what may hold a semicolon that ends nothing
     r"--[^\n]*|/\*.*?\*/|\b[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|(\$\w*\$).*?\1", re.S
@@ -64,6 +66,16 @@ def single_select(query: str) -> str:
     return text
 
 
+@dataclass(frozen=True)
+class Foreign:
+    """A declared foreign key: `columns` of the table `child` hold values of `keys` of `parent`."""
+
+    child: str
+    columns: tuple[str, ...]
+    parent: str
+    keys: tuple[str, ...]
+
+
 class _Database(ABC):
     """An open database."""
 
@@ -74,6 +86,10 @@ class _Database(ABC):
     @abstractmethod
     def batches(self, query: str) -> Iterator[pa.Table]:
         """The rows of one SELECT, some at a time, always of the same types."""
+
+    @abstractmethod
+    def foreign_keys(self) -> list[Foreign]:
+        """The declared references from table to table."""
 
     def whole(self, table: str) -> str:
         """The query for all of a table."""
@@ -116,6 +132,38 @@ class _SQLite(_Database):
             "ORDER BY name"
         )
         return [str(name) for (name,) in found]
+
+    def foreign_keys(self) -> list[Foreign]:
+        out = []
+        known = {name.lower(): name for name in self.tables()}  # names are the same in any case
+        heads = {name: self._columns(name) for name in known.values()}
+        for child, mine in heads.items():
+            found: dict[int, list[tuple[int, str, str, str | None]]] = {}
+            for number, place, parent, column, key, *_ in self.connection.execute(
+                "SELECT * FROM pragma_foreign_key_list(?)", (child,)
+            ):
+                found.setdefault(number, []).append((place, parent, column, key))
+            for _, parts in sorted(found.items(), reverse=True):  # the last declared has number 0
+                parts.sort()
+                parent = known.get(parts[0][1].lower())
+                if parent is None:
+                    continue
+                primary = [c for _, c in sorted((at, c) for c, at in heads[parent].values() if at)]
+                columns = [mine.get(part[2].lower(), ("", 0))[0] for part in parts]
+                keys = [
+                    primary[i]
+                    if part[3] is None and i < len(primary)
+                    else heads[parent].get(str(part[3]).lower(), ("", 0))[0]
+                    for i, part in enumerate(parts)
+                ]
+                if all(columns) and all(keys):
+                    out.append(Foreign(child, tuple(columns), parent, tuple(keys)))
+        return out
+
+    def _columns(self, table: str) -> dict[str, tuple[str, int]]:
+        """Each column by its name in small letters: its name, and its place in the primary key, from 1, or 0."""
+        found = self.connection.execute("SELECT name, pk FROM pragma_table_info(?)", (table,))
+        return {str(name).lower(): (str(name), int(at)) for name, at in found}
 
     def batches(self, query: str) -> Iterator[pa.Table]:
         cursor = self.connection.execute(query)
@@ -178,6 +226,16 @@ class _DuckDB(_Database):
     def whole(self, table: str) -> str:
         return _schema_whole(table, self.tables())
 
+    def foreign_keys(self) -> list[Foreign]:
+        found = self.connection.execute(
+            "SELECT schema_name, table_name, constraint_column_names, referenced_table, referenced_column_names "
+            "FROM duckdb_constraints() WHERE constraint_type = 'FOREIGN KEY' ORDER BY table_oid, constraint_index"
+        ).fetchall()  # a foreign key leads to a table of its own schema
+        return [
+            Foreign(_dotted(schema, child, "main"), tuple(columns), _dotted(schema, parent, "main"), tuple(keys))
+            for schema, child, columns, parent, keys in found
+        ]
+
     def batches(self, query: str) -> Iterator[pa.Table]:
         relation = self.connection.sql(query)
         _unique(list(relation.columns), self.place)
@@ -186,6 +244,10 @@ class _DuckDB(_Database):
         check(reader.schema, self.place)
         for batch in reader:
             yield pa.Table.from_batches([batch])
+
+
+def _dotted(schema: str, table: str, usual: str) -> str:
+    return table if schema == usual else f"{schema}.{table}"
 
 
 def _schema_whole(table: str, tables: list[str]) -> str:
@@ -223,6 +285,23 @@ class _PostgreSQL(_Database):
 
     def whole(self, table: str) -> str:
         return _schema_whole(table, self.tables())
+
+    def foreign_keys(self) -> list[Foreign]:
+        names = (
+            "(SELECT array_agg(a.attname::text ORDER BY k.place) FROM unnest({0}) WITH ORDINALITY AS k(number, place) "
+            "JOIN pg_attribute a ON a.attrelid = {1} AND a.attnum = k.number)"
+        )
+        found = self.connection.execute(
+            f"SELECT cs.nspname::text, c.relname::text, {names.format('f.conkey', 'f.conrelid')}, "
+            f"ps.nspname::text, p.relname::text, {names.format('f.confkey', 'f.confrelid')} "
+            "FROM pg_constraint f JOIN pg_class c ON c.oid = f.conrelid JOIN pg_namespace cs ON cs.oid = c.relnamespace "
+            "JOIN pg_class p ON p.oid = f.confrelid JOIN pg_namespace ps ON ps.oid = p.relnamespace "
+            "WHERE f.contype = 'f' AND f.conparentid = 0 ORDER BY c.oid, f.oid".encode()
+        ).fetchall()
+        return [
+            Foreign(_dotted(cs, child, "public"), tuple(columns), _dotted(ps, parent, "public"), tuple(keys))
+            for cs, child, columns, ps, parent, keys in found
+        ]
 
     def batches(self, query: str) -> Iterator[pa.Table]:
         looked = self.connection.execute(f"SELECT * FROM ({query}\n) AS karat LIMIT 0".encode())
@@ -300,17 +379,27 @@ def read_database(place: str | Path, query: object, table: object, rows: int | N
     return Raw(cells, "sql", where, None, total, sampler.note(cells.num_rows))
 
 
-def table_names(place: Path) -> list[str]:
-    """The tables of the database file at `place`; DataError where it cannot be read."""
+def table_names(place: str | Path) -> list[str]:
+    """The tables of the database at a path or URL; DataError where it cannot be read."""
+    return _asked(place, lambda database: database.tables())
+
+
+def foreign_keys(place: str | Path) -> list[Foreign]:
+    """The foreign keys that the database at a path or URL declares, its tables named as in `table_names`."""
+    return _asked(place, lambda database: database.foreign_keys())
+
+
+def _asked(place: str | Path, question: Callable[[_Database], list[_Answer]]) -> list[_Answer]:
+    shown = str(place) if isinstance(place, Path) else without_password(place)
     try:
         with closing(_open(place)) as database:
-            return list(database.tables())
+            return list(question(database))
     except (FitError, DataError):
         raise
     except Exception as error:  # each driver has its own
         if not _of_driver(error):
             raise
-        raise DataError(f"{place} cannot be read: {_scrubbed(error, place)}") from None
+        raise DataError(f"{shown} cannot be read: {_scrubbed(error, place)}") from None
 
 
 def _open(place: str | Path) -> Any:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from karat.errors import FitError
 from karat.modalities import sensitive
 from karat.modalities.codec import Asked
 from karat.modalities.coding import NUMBERS, flat, present
+from karat.modalities.columns import Column
 from karat.modalities.constraints import unique_text
 from karat.modalities.convert import logical, put
-from karat.modalities.database import Database, Relation, amounts, from_amounts, handed, keys_of
+from karat.modalities.database import Database, Relation, amounts, from_amounts, handed, joined, keys_of, together
 from karat.modalities.sequences import Before, Steps, borrowed_name, context, encoded, rows_name, snapped, there
 from karat.modalities.table import Table
 from karat.modalities.tables import Tables
@@ -24,6 +26,7 @@ Draw = Callable[[str, np.ndarray], np.ndarray]  # a chain's name and its given c
 
 AGAIN = 8  # draws of a time behind the last one seen, or of a row that breaks a rule
 CANDIDATES = 64  # rows of another parent among which one is chosen
+TRIES = 20  # draws of candidates, before all that are left are looked at one by one
 TURNS = 100  # in which they are chosen; how often each was is counted anew before each
 LOAD, FULL = (
     0.3,
@@ -34,7 +37,9 @@ FLAT = 0.1  # of the mean count that is added to each, so that none is out of re
 
 @dataclass
 class Unfolding:
-    """One making. tables: cells made so far.   counts: children wanted of each row, by relation.   link: parents' rows."""
+    """One making. tables: cells made so far.   counts: children wanted of each row, by relation.   link: of each table whose
+    rows were made for parents, the parents' rows.   open: by table, the columns whose keys are not chosen yet.
+    """
 
     wholes: Mapping[str, Tables]
     steps: Mapping[str, Steps]
@@ -45,6 +50,8 @@ class Unfolding:
     up: dict[str, np.ndarray] = field(default_factory=dict)
     counts: dict[Relation, np.ndarray] = field(default_factory=dict)
     wanted: dict[Relation, tuple[pa.Table, np.ndarray]] = field(default_factory=dict)
+    link: dict[str, np.ndarray] = field(default_factory=dict)
+    open: dict[str, set[str]] = field(default_factory=dict)
 
     def run(self, roots: Mapping[str, int], orphans: Mapping[str, float], asked: Asked | None) -> Database:
         """roots: how many rows of each root table, the one that `asked` is of first.
@@ -53,11 +60,12 @@ class Unfolding:
         """
         for i, name in enumerate(roots):
             self._root(name, roots[name], asked if i == 0 else None)
+            self._choose_ready()
         for name in self.wholes:
             if name not in roots:
                 self._children(name, orphans.get(name, 0.0))
-        for relation, (cells, gone) in self.wanted.items():
-            self._choose(relation, cells, gone)
+                self._choose_ready()
+        self._choose_ready(last=True)
         made = {}
         for name, cells in self.tables.items():
             made[name] = Table(cells, self.wholes[name].origin)
@@ -90,6 +98,12 @@ class Unfolding:
         if steps.since is not None:
             base = amounts(flat(self.tables[maker.parent][steps.since]))
         pieces: list[tuple[pa.Table, pa.Table, np.ndarray, np.ndarray]] = []
+        early = [
+            names
+            for names in steps.unique
+            if not {c for r in steps.chosen for c in r.columns} - set(maker.columns) & set(names)
+        ]
+        seen: list[set[tuple[object, ...]]] = [set() for _ in early]
         for place in range(int(total.max(initial=0))):
             at = np.flatnonzero(total > place)
             with np.errstate(invalid="ignore"):
@@ -97,9 +111,25 @@ class Unfolding:
             known = Before(
                 ups[at], np.full(len(at), place), total[at] - 1 - place, last[at], means, time[at], np.full(len(at), np.nan)
             )  # fmt: skip
-            rows, cells, when = self._step(steps, known, None if base is None or place else base[at])
+            start = None if base is None or place else base[at]
+            rows, cells, when = self._step(steps, known, start)
+            for attempt in range(AGAIN + 1) if early else ():
+                again = _again(rows, at, early, seen, maker.columns)
+                if not len(again):
+                    break
+                if attempt < AGAIN:
+                    new = self._step(steps, known.take(again), None if start is None else start[again])
+                    rows, cells = (_patched(old, again, fresh) for old, fresh in ((rows, new[0]), (cells, new[1])))
+                    when[again] = new[2]
+                else:  # there are no others to be had: the sequence ends here
+                    total[at[again]] = place
+                    stay = np.setdiff1d(np.arange(len(at)), again)
+                    at, when = at[stay], when[stay]
+                    rows, cells = rows.take(pa.array(stay)), cells.take(pa.array(stay))
+            for names, known_sets in zip(early, seen, strict=True):
+                known_sets.update(k for k in _words(rows, at, names, maker.columns) if k is not None)
             time[at] = np.where(np.isnan(when), time[at], when)
-            last[at] = encoded(whole, Table(rows, whole.origin))
+            last[at] = encoded(whole, Table(rows, whole.origin), steps)
             for j, column in enumerate(steps.means):
                 value = amounts(flat(rows[column]))
                 sums[at, j] += np.nan_to_num(value)
@@ -208,7 +238,9 @@ class Unfolding:
         out = {}
         for column in whole.layout.names:
             mine = whole.layout.columns[column]
-            if column == steps.order:
+            if column in steps.referring and not mine.made:
+                out[column] = pa.nulls(len(cells), logical(mine))
+            elif column == steps.order:
                 out[column] = from_amounts(when, mine.kind)
             elif column in steps.ranks:
                 out[column] = pa.array(place + steps.ranks[column], pa.int64())
@@ -228,61 +260,317 @@ class Unfolding:
             self.counts[r] = np.rint(amounts(flat(cells[rows_name(r)]))).astype(np.int64)
         for r in steps.chosen:
             names = [borrowed_name(r, column) for column in steps.borrowed[r.column]]
-            gone = ~there(cells, r.column) if r.column in cells.column_names else np.zeros(len(rows), bool)
+            marks = [there(cells, c) for c in r.columns if c in cells.column_names]
+            gone = ~np.logical_and.reduce(marks) if marks else np.zeros(len(rows), bool)
             self.wanted[r] = cells.select(names), gone
-        own = encoded(whole, Table(rows, whole.origin))
+        self.open[name] = {c for r in steps.chosen for c in r.columns} - (
+            set(maker.columns) if maker is not None else set()
+        )
+        own = encoded(whole, Table(rows, whole.origin), steps)
         if maker is None:
             self.up[name] = own
         else:
             self.up[name] = np.hstack([own, handed(self.up[maker.parent], link)])
         out = {column: flat(rows[column]) for column in rows.column_names}
+        self.link[name] = link
+        above = {} if maker is None else dict(zip(maker.columns, maker.keys, strict=True))
         for column, mine in whole.layout.columns.items():
-            if maker is not None and column == maker.column:
-                out[column] = keys_of(flat(self.tables[maker.parent][maker.key]), link)
-            elif mine.made and column not in {r.column for r in steps.chosen}:
+            if maker is not None and column in above:
+                out[column] = keys_of(flat(self.tables[maker.parent][above[column]]), link).cast(logical(mine))
+            elif mine.made and column not in steps.referring:
                 spots = np.flatnonzero(present(out[column]))
                 fresh = sensitive.fakes(mine, len(spots), self.rng)
                 blank = pa.nulls(len(rows), logical(mine))
                 out[column] = put(blank, spots, flat(fresh).cast(logical(mine))) if len(spots) else blank
         self.tables[name] = pa.table(out)
+        if maker is not None and steps.loose.get(maker.column, 0.0) > 0:
+            lost = np.flatnonzero(link < 0)
+            self._lose(maker, lost[self.rng.random(len(lost)) < steps.loose[maker.column]])
+
+    def _choose_ready(self, last: bool = False) -> None:
+        """Keys of all tables whose parents are there; of several columns first, as others are part of them."""
+        for r in sorted(self.wanted, key=lambda r: -len(r.columns)):
+            part = any(o.child == r.child and set(r.columns) < set(o.columns) for o in self.wanted)
+            if r.parent in self.tables and (last or not part):
+                self._choose(r, *self.wanted.pop(r))
 
     def _choose(self, relation: Relation, wanted: pa.Table, gone: np.ndarray) -> None:
         """A row of the other parent for each row: of some, the nearest to what its chain drew.
 
-        One that was chosen more often than its own count of children says counts as further away.
+        One that was chosen more often than its own count of children says counts as further away. Where some of the columns
+        are known already, the parent is one that has them; where no row descends from itself, it stands before the row in an
+        order that begins with the roots; what must differ differs, or there is no such row.
         """
-        other, n = self.tables[relation.parent], len(wanted)
-        keys = flat(other[relation.key])
+        steps, other, table = self.steps[relation.child], self.tables[relation.parent], self.tables[relation.child]
+        free = [(c, k) for c, k in zip(relation.columns, relation.keys, strict=True) if c in self.open[relation.child]]
+        if not free:  # all of it came with another key
+            return
+        fixed = [
+            (c, k) for c, k in zip(relation.columns, relation.keys, strict=True) if c not in self.open[relation.child]
+        ]
+        n, name = len(table), relation.column
+        if not len(other):
+            for c, _ in free:
+                table = table.set_column(
+                    table.column_names.index(c), c, pa.nulls(n, logical(self._column(relation.child, c)))
+                )
+            self.tables[relation.child] = table
+            return
         counts = np.maximum(self.counts.get(relation, np.ones(len(other))), 0).astype(np.float64)
         share = (counts + FLAT * counts.mean() + 1e-9) / (counts + FLAT * counts.mean() + 1e-9).sum()
-        used = np.zeros(len(other))
-        rows = self.rng.permutation(np.flatnonzero(~gone))
-        if not len(other):
-            rows, gone = rows[:0], np.ones(n, bool)
-        picked = np.zeros(n, np.int64)
+        lost = ~gone & (self.rng.random(n) < steps.loose.get(name, 0.0))
+        own = np.zeros(n, bool)
+        rank = np.zeros(len(other), np.int64)
+        if name in steps.tree:
+            own = ~gone & ~lost & (self.rng.random(n) < steps.tree[name])
+            root = gone | lost | own
+            if n and not root.any():
+                root[int(counts.argmax())] = True
+                own = root if not steps.loose.get(name) else own
+                lost = root & ~own
+            rank[np.lexsort((self.rng.random(n), counts == 0, ~root))] = np.arange(n)
+            todo = ~root
+        else:
+            todo = ~gone & ~lost
+        range_ = _Reach.of(table, other, fixed, rank, name in steps.tree, share)
+        found = range_.some()
+        gone, todo = gone | (todo & ~found), todo & found
+        rows = self.rng.permutation(np.flatnonzero(todo))
+        picked = np.where(own, np.arange(n), -1)
         pairs = []
-        for column in self.steps[relation.child].borrowed[relation.column]:
+        for column in steps.borrowed[name]:
             kind = self.wholes[relation.parent].layout.columns[column].kind
             mine = flat(wanted[borrowed_name(relation, column)])
             pairs.append(_comparable(mine, flat(other[column]), kind in NUMBERS))
+        apart = _Apart.of(self, relation, [c for c, _ in free], len(other))
+        used = np.zeros(len(other))
+        dropped = np.zeros(n, bool)
         for few in np.array_split(rows, max(1, min(len(rows), TURNS))):
-            if not len(few):
-                break
-            shown = self.rng.choice(len(other), (len(few), min(CANDIDATES, 4 * len(other))), p=share)
-            load = np.minimum(used / (share * max(used.sum(), 1)), FULL)
-            apart = self.rng.random(shown.shape) * 1e-6 + LOAD * load[shown]
-            for a, b, number in pairs:
-                if number:
-                    gap = np.abs(a[few, None] - b[shown])
-                    apart += np.where(np.isnan(gap), np.isnan(a[few, None]) != np.isnan(b[shown]), gap)
+            for _ in range(TRIES):
+                if not len(few):
+                    break
+                shown = range_.draw(few, min(CANDIDATES, 4 * len(other)), self.rng)
+                load = np.minimum(used / (share * max(used.sum(), 1)), FULL)
+                far = self.rng.random(shown.shape) * 1e-6 + LOAD * load[shown]
+                for a, b, number in pairs:
+                    if number:
+                        gap = np.abs(a[few, None] - b[shown])
+                        far += np.where(np.isnan(gap), np.isnan(a[few, None]) != np.isnan(b[shown]), gap)
+                    else:
+                        far += a[few, None] != b[shown]
+                far[apart.taken(few, shown)] = np.inf
+                at = far.argmin(1)
+                mine = np.where(np.isfinite(far[np.arange(len(few)), at]), shown[np.arange(len(few)), at], -1)
+                good = apart.take(few, mine)
+                picked[few[good]] = mine[good]
+                used += np.bincount(mine[good], minlength=len(other))
+                few = few[~good]
+            for row in few:  # few are left to be had: one of all
+                left = range_.all(int(row))
+                left = left[~apart.taken(np.array([row]), left[None])[0]]
+                if len(left):
+                    chosen = self.rng.choice(left, p=share[left] / share[left].sum())
+                    picked[row] = chosen
+                    used[chosen] += 1
+                    apart.take(np.array([row]), np.array([chosen]))
                 else:
-                    apart += a[few, None] != b[shown]
-            picked[few] = shown[np.arange(len(few)), apart.argmin(1)]
-            used += np.bincount(picked[few], minlength=len(other))
+                    dropped[row] = True
         table = self.tables[relation.child]
-        place = table.column_names.index(relation.column)
-        column = keys_of(keys, np.where(gone, -1, picked))
-        self.tables[relation.child] = table.set_column(place, relation.column, column)
+        for c, k in free:
+            key = keys_of(flat(other[k]), picked).cast(logical(self._column(relation.child, c)))
+            table = table.set_column(table.column_names.index(c), c, key)
+        self.tables[relation.child] = table
+        self.open[relation.child] -= {c for c, _ in free}
+        self._lose(relation, np.flatnonzero(lost))
+        if dropped.any():
+            self._drop(relation.child, dropped)
+
+    def _column(self, table: str, column: str) -> Column:
+        return self.wholes[table].layout.columns[column]
+
+    def _lose(self, relation: Relation, rows: np.ndarray) -> None:
+        """Gives `rows` keys that lead nowhere."""
+        table, other = self.tables[relation.child], self.tables[relation.parent]
+        if not len(rows) or not len(other):
+            return
+        cells: list[pa.Array] = []
+        for c, k in zip(relation.columns, relation.keys, strict=True):
+            mine, keys = self._column(relation.child, c), flat(other[k])
+            if len(relation.columns) > 1:  # parts of different keys
+                new = keys.take(pa.array(self.rng.integers(0, len(keys), len(rows))))
+            elif mine.made:
+                new = flat(sensitive.fakes(replace(mine, unique=False), len(rows), self.rng, keys))
+            else:  # whole numbers that are printed in a form of their own
+                top = pc.max(keys.cast(pa.int64())).as_py()
+                new = pa.array(int(top) + 1 + self.rng.permutation(len(rows)), pa.int64())
+            cells.append(new.cast(logical(mine)))
+        bad = joined(cells, [flat(other[k]) for k in relation.keys]) < 0
+        for c, new in zip(relation.columns, cells, strict=True):
+            place = table.column_names.index(c)
+            table = table.set_column(place, c, put(flat(table[c]), rows[bad], new.filter(pa.array(bad))))
+        self.tables[relation.child] = table
+
+    def _drop(self, name: str, gone: np.ndarray) -> None:
+        """Takes rows away, and with them those that were made for them; keys that named them are missing."""
+        keep = np.flatnonzero(~gone)
+        before = self.tables[name]
+        self.tables[name] = before.take(pa.array(keep)).combine_chunks()
+        self.up[name], self.link[name] = self.up[name][keep], self.link[name][keep]
+        for r in [r for r in self.counts if r.parent == name]:
+            self.counts[r] = self.counts[r][keep]
+        for r in [r for r in self.wanted if r.child == name]:
+            cells, absent = self.wanted[r]
+            self.wanted[r] = cells.take(pa.array(keep)), absent[keep]
+        new = np.full(len(gone) + 1, -1)
+        new[keep] = np.arange(len(keep))
+        for r in self.relations:
+            if r.parent != name or r.child not in self.tables:
+                continue
+            if r.makes:
+                orphaned = (self.link[r.child] >= 0) & (new[self.link[r.child]] < 0)
+                self.link[r.child] = new[self.link[r.child]]
+                if orphaned.any():
+                    self._drop(r.child, orphaned)
+            elif not self.open[r.child] & set(r.columns):
+                table = self.tables[r.child]
+                keys = [flat(before[k]) for k in r.keys]
+                link = joined([flat(table[c]) for c in r.columns], keys)
+                lost = np.flatnonzero((link >= 0) & (new[link] < 0))
+                for c in r.columns[-1:] if len(lost) else ():
+                    column = flat(table[c])
+                    blank = put(column, lost, pa.nulls(len(lost), column.type))
+                    self.tables[r.child] = table.set_column(table.column_names.index(c), c, blank)
+
+
+@dataclass(frozen=True)
+class _Reach:
+    """Which rows of a parent each row may name: those at `start` to `stop` [n] of `order` [m], `mass` [m + 1] what they weigh."""
+
+    order: np.ndarray
+    mass: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+
+    @classmethod
+    def of(
+        cls, table: pa.Table, other: pa.Table, fixed: list[tuple[str, str]], rank: np.ndarray, tree: bool, share: np.ndarray
+    ) -> _Reach:  # fmt: skip
+        """fixed: columns that are known with the parent's.   rank: of the parent's rows [m].   tree: whether a row names one
+        of a lower rank than its own.   share: how often each is to be named.
+        """
+        n, m = len(table), len(other)
+        mine, theirs = np.zeros(n, np.int64), np.zeros(m, np.int64)
+        if fixed:
+            keys = [flat(other[k]) for _, k in fixed]
+            theirs = joined(keys, keys)
+            mine = joined([flat(table[c]) for c, _ in fixed], keys)
+        order = np.lexsort((rank, theirs))
+        start = np.searchsorted(theirs[order], mine, "left")
+        stop = np.searchsorted(theirs[order], mine, "right")
+        if tree:
+            place = np.empty(m, np.int64)
+            place[order] = np.arange(m)
+            stop = place
+        stop = np.where(mine < 0, start, stop)
+        return cls(order, np.concatenate([[0.0], np.cumsum(share[order])]), start, stop)
+
+    def some(self) -> np.ndarray:
+        """bool [n]: whether there are any."""
+        return np.asarray(self.stop > self.start)
+
+    def draw(self, rows: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
+        """int64 [rows, k]: rows of the parent, as often as they weigh."""
+        low, high = self.mass[self.start[rows], None], self.mass[self.stop[rows], None]
+        spot = np.searchsorted(self.mass, low + rng.random((len(rows), k)) * (high - low), "right") - 1
+        return np.asarray(self.order[np.clip(spot, self.start[rows, None], self.stop[rows, None] - 1)])
+
+    def all(self, row: int) -> np.ndarray:
+        return self.order[self.start[row] : self.stop[row]]
+
+
+@dataclass
+class _Apart:
+    """Which rows of a parent a row may not name: one that another of its keys names, or that would make two rows agree.
+
+    never: int64 [n] each, a parent's row.   groups: of each set of columns that differs, what the row has of it without the
+    key (int64 [n], different from all others where something is missing), and the pairs of it and a parent's row so far.
+    """
+
+    parents: int
+    never: list[np.ndarray]
+    groups: list[tuple[np.ndarray, np.ndarray]]
+
+    @classmethod
+    def of(cls, work: Unfolding, relation: Relation, free: list[str], parents: int) -> _Apart:
+        steps, table = work.steps[relation.child], work.tables[relation.child]
+        closed = set(table.column_names) - work.open[relation.child]
+        never = []
+        for a, b in steps.unlike:
+            for name in (a, b):
+                if relation.column in (a, b) and name != relation.column:
+                    r = next(r for r in work.relations if r.child == relation.child and r.column == name)
+                    if set(r.columns) <= closed:
+                        keys = [flat(work.tables[r.parent][k]) for k in r.keys]
+                        never.append(joined([flat(table[c]) for c in r.columns], keys))
+        groups = []
+        for names in steps.unique:
+            if set(names) & set(free) and set(names) <= closed | set(free):
+                rest = [flat(table[c]).cast(pa.string()) for c in names if c not in free]
+                base = np.zeros(len(table), np.int64)
+                if rest:
+                    code = together(rest).dictionary_encode().indices
+                    base = np.asarray(code.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)
+                    base = np.where(base < 0, len(table) + np.arange(len(table)), base)
+                groups.append((base, np.zeros(0, np.int64)))
+        return cls(parents, never, groups)
+
+    def taken(self, rows: np.ndarray, shown: np.ndarray) -> np.ndarray:
+        """bool [rows, k]: which of the parent's rows `shown` [rows, k] each may not name."""
+        out = np.zeros(shown.shape, bool)
+        for link in self.never:
+            out |= shown == link[rows, None]
+        for base, known in self.groups:
+            if len(known):
+                out |= np.isin(base[rows, None] * self.parents + shown, known)
+        return out
+
+    def take(self, rows: np.ndarray, picked: np.ndarray) -> np.ndarray:
+        """bool [rows]: those that may have the parent's rows `picked` (-1: none was found) beside each other; they have them
+        from now on."""
+        good = picked >= 0
+        for base, _ in self.groups:
+            key = np.where(good, base[rows] * self.parents + picked, -1)
+            first = np.zeros(len(rows), bool)
+            first[np.unique(key, return_index=True)[1]] = True
+            good &= first
+        self.groups = [
+            (base, np.concatenate([known, base[rows[good]] * self.parents + picked[good]]))
+            for base, known in self.groups
+        ]
+        return good
+
+
+def _words(
+    rows: pa.Table, at: np.ndarray, names: Sequence[str], above: Sequence[str]
+) -> list[tuple[object, ...] | None]:  # fmt: skip
+    """What each row has of the columns `names`, its parent's row `at` in place of the key `above`; None where one is missing."""
+    own = [rows[c].to_pylist() for c in names if c not in above]
+    whole = [at.tolist() if set(above) <= set(names) else [0] * len(at), *own]
+    return [None if any(x is None for x in row) else row for row in zip(*whole, strict=True)]
+
+
+def _again(
+    rows: pa.Table, at: np.ndarray, sets: Sequence[Sequence[str]], seen: Sequence[set[tuple[object, ...]]], above: Sequence[str]
+) -> np.ndarray:  # fmt: skip
+    """The rows that agree with one before them in one of the sets of columns."""
+    out = np.zeros(len(at), bool)
+    for names, known in zip(sets, seen, strict=True):
+        mine = set[tuple[object, ...]]()
+        for i, word in enumerate(_words(rows, at, names, above)):
+            if word is not None:
+                out[i] |= word in known or word in mine
+                mine.add(word)
+    return np.flatnonzero(out)
 
 
 def _comparable(mine: pa.Array, theirs: pa.Array, number: bool) -> tuple[np.ndarray, np.ndarray, bool]:
