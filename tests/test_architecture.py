@@ -29,9 +29,10 @@ MAY: dict[str, set[str]] = {
     "eyes": {"space", "nets", "modalities"},
     JUDGES: {"space", "words"},
     "worth": {JUDGES, "words"},
-    "report": {JUDGES, "worth", "words"},
+    "report": {JUDGES, "worth", "words", "output"},
     "provenance": set(),
-    "run": set(),
+    "output": {"provenance"},
+    "run": {"output"},
     "doctor": set(),
     "recipe": {"space"},
 }

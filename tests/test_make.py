@@ -53,7 +53,7 @@ def test_a_folder_of_pictures_each_with_its_label(run: Run, tmp_path: Path) -> N
 
 def test_making_fewer_into_a_folder_leaves_none_of_the_former(run: Run, tmp_path: Path) -> None:
     karat.make(run, n=9, out=tmp_path / "new", threads=1)
-    files = karat.make(run, n=4, out=tmp_path / "new", threads=1)
+    files = karat.make(run, n=4, out=tmp_path / "new", overwrite=True, threads=1)
     assert sorted(p.name for p in (tmp_path / "new").glob("*.png")) == sorted(f.name for f in files)
 
 
@@ -99,8 +99,10 @@ def test_a_persons_own_files_are_never_mixed_with_ours(run: Run, tmp_path: Path)
     (tmp_path / "holiday.jpg").write_bytes(b"x")
     with pytest.raises(RunError, match="did not make"):
         karat.make(run, n=2, out=tmp_path)
-    with pytest.raises(FitError, match="is a file"):
+    with pytest.raises(RunError, match="is there already"):
         karat.make(run, n=2, out=tmp_path / "holiday.jpg")
+    with pytest.raises(FitError, match="is a file"):
+        karat.make(run, n=2, out=tmp_path / "holiday.jpg", overwrite=True)
     assert (tmp_path / "holiday.jpg").read_bytes() == b"x"
 
 

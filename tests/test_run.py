@@ -19,7 +19,8 @@ from small import karat_process
 
 import karat
 from karat.errors import RunError
-from karat.run import LAYOUT, Run, safe_header, write_whole
+from karat.output import write_whole
+from karat.run import LAYOUT, Run, safe_header
 
 TINY = ["train.precision=fp32", "train.save_seconds=0.05", "model.latent=6", "model.width=8", "model.hidden=16",
         "model.components=10", "model.iterations=3"]  # fmt: skip
@@ -42,7 +43,7 @@ def test_a_write_replaces_the_old_whole(tmp_path: Path) -> None:
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from karat.run import write_whole
+from karat.output import write_whole
 from karat.errors import RunError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))

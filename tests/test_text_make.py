@@ -178,12 +178,12 @@ def test_each_class_is_written_with_its_text(spoken: Run, tmp_path: Path) -> Non
 def test_a_folder_holds_a_file_of_each_in_a_sub_folder_per_class(spoken: Run, tmp_path: Path) -> None:
     files = karat.make(spoken, n=30, out=tmp_path / "f", threads=1)
     assert {f.parent.name for f in files[:-1]} == {"yes", "no_never"} and files[-1].name == "label.json"
-    fewer = karat.make(spoken, n=4, out=tmp_path / "f", threads=1)
+    fewer = karat.make(spoken, n=4, out=tmp_path / "f", overwrite=True, threads=1)
     assert len(list((tmp_path / "f").rglob("*.txt"))) == 4 == len(fewer) - 1, "none of the former is left"
     assert recognise(tmp_path / "f") is Texts
     (tmp_path / "f" / "mine.txt").write_text("a person's own")
     with pytest.raises(RunError, match="mine.txt"):
-        karat.make(spoken, n=4, out=tmp_path / "f", threads=1)
+        karat.make(spoken, n=4, out=tmp_path / "f", overwrite=True, threads=1)
 
 
 @pytest.mark.parametrize(

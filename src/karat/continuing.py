@@ -6,24 +6,22 @@ Nothing here knows how a family draws: it is asked for code after code, and thei
 from __future__ import annotations
 
 import codecs
-import hashlib
-import json
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from karat.errors import FitError, RunError
+from karat.errors import FitError
 from karat.families.generator import PLAIN, Generator, Taste
 from karat.modalities.passages import Passages
 from karat.modalities.reading import SEPARATOR
 from karat.modalities.text import Texts
-from karat.provenance.label import Label, label_record
-from karat.run import write_whole
+from karat.output import BESIDE, Output, file_names
+from karat.provenance.label import Label
 from karat.space import END, NOTHING
 
 AT_ONCE = 256  # passages that are drawn side by side
@@ -51,6 +49,11 @@ class Telling:
             raise FitError(f"--characters {self.characters}: wanted a number from 1 to {LONGEST:,}.")
         if "" in self.stop:
             raise FitError("--stop '': wanted at least one character.")
+
+    def asked(self) -> dict[str, Any]:
+        """What decides the text, as JSON."""
+        return {"prompt": self.prompt, **asdict(self.taste), "stop": self.stop, "characters": self.characters,
+                "one by one": self.say is not None}  # fmt: skip
 
     @property
     def plain(self) -> bool:
@@ -192,54 +195,32 @@ def drawn_classes(codec: Texts, n: int, seed: int) -> Tensor:
 
 
 def put_whole(
-    codec: Texts, records: Passages, goal: Path, suffix: str, said: list[str] | None, label: Label
-) -> list[Path]:
+    codec: Texts, records: Passages, goal: Path, suffix: str, said: list[str] | None, label: Label, output: Output
+) -> tuple[Path, ...]:
     """One file at `goal`, and its label of origin beside."""
-    blob = codec.packed(records, suffix, said)
-    write_whole(goal, blob)
-    beside = goal.with_name(goal.name + ".label.json")
-    record = label_record(label, {goal.name: hashlib.sha256(blob).hexdigest()})
-    write_whole(beside, json.dumps(record, indent=1).encode())
-    return [goal, beside]
+    with output.labelled(goal, label) as file:
+        file.write(codec.packed(records, suffix, said))
+    return goal, goal.with_name(goal.name + BESIDE)
 
 
-def put_folder(codec: Texts, records: Passages, goal: Path, said: list[str] | None, label: Label) -> list[Path]:
-    """A file of each passage in a folder, in one sub-folder per class where there are any; what we put there before goes.
-
-    RunError where the folder holds files that `label.json` does not name, or that were changed since.
-    """
+def put_folder(
+    codec: Texts,
+    records: Passages,
+    goal: Path,
+    said: list[str] | None,
+    label: Label,
+    output: Output,
+    request: Mapping[str, Any],
+) -> tuple[Path, ...]:
+    """A file of each passage in a folder, in one sub-folder per class where there are any."""
     if goal.exists() and not goal.is_dir():
         raise FitError(f"{goal} is a file; --out wants a folder, or a name ending in {', '.join(codec.wholes)}.")
-    for path in _former(goal):
-        path.unlink()
-    stems = [f"{i:06d}" for i in range(len(records))]
+    digits = max(6, len(str(len(records) - 1)))
+    names = [f"{i:0{digits}d}.txt" for i in range(len(records))]
     if said is not None:
-        stems = [f"{_safe(name)}/{stem}" for name, stem in zip(said, stems, strict=True)]
-    paths = codec.write(records, goal, stems)
-    digests = {path.relative_to(goal).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
-    beside = goal / "label.json"
-    write_whole(beside, json.dumps(label_record(label, digests), indent=1).encode())
-    return [*paths, beside]
-
-
-def _former(goal: Path) -> list[Path]:
-    """The files that we put into the folder before."""
-    there = [path for path in sorted(goal.rglob("*")) if path.is_file()] if goal.is_dir() else []
-    if not there:
-        return []
-    try:
-        told = json.loads((goal / "label.json").read_text(encoding="utf-8"))["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        told = {}
-    for path in there:
-        name = path.relative_to(goal).as_posix()
-        ours = name == "label.json" and told or told.get(name) == hashlib.sha256(path.read_bytes()).hexdigest()
-        if not ours:
-            raise RunError(f"{goal} holds {name}, which karat did not make or which was changed; choose another --out.")
-    return there
-
-
-def _safe(name: str) -> str:
-    """A class as the name of a folder."""
-    plain = re.sub(r"[^\w .-]", "_", name).strip(" .")
-    return plain[:100] if plain else "_"
+        folders = file_names(codec.classes)
+        names = [f"{folders[one]}/{name}" for one, name in zip(said, names, strict=True)]
+    with output.folder(goal, label, request) as folder:
+        for i, name in enumerate(names):
+            folder.write(name, codec.leaf(records[i : i + 1]))
+    return folder.paths

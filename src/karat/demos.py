@@ -13,10 +13,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from karat.errors import RunError
+from karat.output import digest_of, write_whole
+
 Kind = Literal["pictures", "table", "text", "audio"]
 RATE = 8000  # Hz of the notes
 NOTES = {"C4": 261.63, "D4": 293.66, "E4": 329.63, "G4": 392.0, "A4": 440.0, "C5": 523.25}
 VOICES = ("string", "organ", "bell")
+SEAL = "demo.json"
 TAKES = 40  # of each note in each voice
 
 
@@ -37,6 +41,32 @@ class Sample:
 def prepare(kind: Kind, folder: Path) -> Sample:
     """The data of that kind, laid down in `folder` where they are not part of the install already."""
     return MAKERS[kind](folder)
+
+
+def clear(folder: Path) -> None:
+    """Makes room for a demo where an older one left what nobody changed since; RunError where anything else is there."""
+    if not folder.exists() or folder.is_dir() and not any(folder.iterdir()):
+        return
+    try:
+        known = json.loads((folder / SEAL).read_text(encoding="utf-8"))["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise RunError(f"{folder} holds something that is no former demo; choose another --out.") from None
+    there = [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()]
+    for path in there:
+        name = path.relative_to(folder).as_posix()
+        if name != SEAL and (path.is_symlink() or known.get(name) != digest_of(path)):
+            raise RunError(f"{path} was not left by the demo, or was changed since; choose another --out.")
+    for path in there:
+        path.unlink()
+    for path in sorted((p for p in folder.rglob("*") if p.is_dir()), reverse=True):
+        path.rmdir()
+
+
+def seal(folder: Path) -> None:
+    """Notes what the demo wrote, so that the next one can tell it from what a person put there."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
+    known = {path.relative_to(folder).as_posix(): digest_of(path) for path in files}
+    write_whole(folder / SEAL, json.dumps({"sha256": known}, indent=1).encode())
 
 
 def _pictures(folder: Path) -> Sample:

@@ -55,7 +55,7 @@ def begin(
     where = runner.choose_device(device)
     named = isinstance(data, str | Path)
     if not named and out is None:
-        out = _free(Path("runs") / f"frame-{family or recipe or 'auto'}")
+        out = free(Path("runs") / f"frame-{family or recipe or 'auto'}")
     if not named:
         assert out is not None
         if Run.is_run(out):
@@ -81,7 +81,7 @@ def begin(
         )
     plan = runner.with_budget(chosen, *budget, seed)
     model = runner.build(chosen, runner.meet(chosen, found.codec), len(found.classes), seed)
-    folder = _free(Path("runs") / f"{_stem(found.path)}-{chosen.name}") if out is None else out
+    folder = free(Path("runs") / f"{_stem(found.path)}-{chosen.name}") if out is None else out
     declared = find(prices, [folder, Path.cwd()])
     if tensorboard:
         runner.need_tensorboard()
@@ -285,7 +285,7 @@ def _stem(path: str) -> str:
     return name.split(".")[0] or "data"
 
 
-def _free(path: Path) -> Path:
+def free(path: Path) -> Path:
     """`path`, or the first of path-2, path-3, ... that holds no run."""
     i, free = 1, path
     while free.exists():

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -18,18 +15,20 @@ from torch import Tensor
 
 from karat import continuing, related
 from karat.continuing import Telling
-from karat.errors import DataError, FitError, RunError
+from karat.errors import FitError
 from karat.families.generator import Generator
 from karat.modalities import Related, Texts
 from karat.modalities.codec import Codec
+from karat.output import BESIDE, Output, digest, goes_on
 from karat.provenance import png, wav
-from karat.provenance.label import Label, label_record
-from karat.run import Run, write_whole
+from karat.provenance.label import Label
+from karat.run import Run
 from karat.runner import load_codec, load_model
 
 ARRAYS = (".npy", ".npz")
-LABELLED = {".png": (png.label_png, png.read_label), ".wav": (wav.label_wav, wav.read_label)}
+LABELLED = {".png": png.label_png, ".wav": wav.label_wav}
 AT_ONCE = 50_000
+AT_ONCE_FILES = 256
 AT_ONCE_NUMBERS = 2**26  # of what is held at once
 
 
@@ -54,8 +53,31 @@ class Made:
     files: tuple[Path, ...]
 
 
-def make(run: Run, n: int, goal: Path, wish: Wish, seed: int, device: torch.device, producer: str) -> Made:
-    """`n` new records at `goal`: a folder, or a file that holds them all."""
+def place(run: Run, out: Path | None, request: Mapping[str, Any], overwrite: bool) -> Path:
+    """Where to make: `out`, or in the run the first of made, made-2, ... that is free or where the same make was stopped."""
+    if out is not None:
+        return out
+    k, goal = 1, run.path / "made"
+    while not overwrite and goal.is_dir() and any(goal.iterdir()) and not goes_on(goal, request):
+        k += 1
+        goal = run.path / f"made-{k}"
+    return goal
+
+
+def make(
+    run: Run,
+    n: int,
+    out: Path | None,
+    wish: Wish,
+    seed: int,
+    device: torch.device,
+    producer: str,
+    overwrite: bool = False,
+) -> Made:
+    """`n` new records at `out`: a folder, or a file that holds them all; by default in a new folder of the run.
+
+    RunError for a place that holds what may not be replaced (see `output.Output`).
+    """
     from karat import __version__
 
     if n < 1:
@@ -67,68 +89,74 @@ def make(run: Run, n: int, goal: Path, wish: Wish, seed: int, device: torch.devi
             "--prompt, --temperature, --top-p, --min-p, --stop, --characters and --stream are for text; this run makes "
             f"{codec.thing}s."
         )
+    request = {
+        "n": n, "seed": seed, "class": wish.klass, "given": wish.given, "balance": wish.balance, "run": run.id,
+        "model": digest(run.load_model()), "telling": wish.telling.asked(), "producer": producer,
+        "version": __version__, "device": device.type,
+    }  # fmt: skip
+    goal = place(run, out, request, overwrite)
+    files = () if wish.given is None else (Path(wish.given),)
+    output = Output(overwrite, (*run.kept, *files), run.path)
+    output.check(goal)
     if isinstance(codec, Related):
         if wish.klass is not None:
             raise FitError('--class is for pictures; rows of tables are asked for with --given "column=value".')
-        return Made(*related.make(run, codec, n, goal, wish.given, wish.balance, seed, label))
+        return Made(*related.make(run, codec, n, goal, wish.given, wish.balance, seed, label, output, request))
     classes = tuple(run.spec["classes"])
     model = load_model(run, codec, len(classes), device)
     if isinstance(codec, Texts):
-        return _texts(run, model, codec, n, goal, wish, seed, label)
+        return _texts(run, model, codec, n, goal, wish, seed, label, output, request)
     if codec.wholes:
-        return _whole(model, codec, n, goal, wish, seed, label)
+        return _whole(model, codec, n, goal, wish, seed, label, output)
     if wish.given is not None or wish.balance is not None:
         raise FitError(f"--given and --balance are for tables; {codec.name} content is asked for by --class.")
     y = _asked(model, classes, wish.klass, n, device)
-    if goal.suffix in (*ARRAYS, ".zip"):
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        records = np.concatenate(list(_drawn(model, codec, n, y, seed, device)))
-        return Made(n, goal, tuple(_one_file(goal, records, y, codec, label)))
+    if goal.suffix in (*ARRAYS, ".zip") and not goal.is_dir():
+        return Made(n, goal, _one_file(goal, n, _drawn(model, codec, n, y, seed, device), y, codec, label, output))
     if goal.exists() and not goal.is_dir():
         raise FitError(f"{goal} is a file; --out wants a folder, or a name ending in .npy, .npz or .zip.")
-    former = [path for path in goal.iterdir() if _ours(path)] if goal.is_dir() else []
-    if goal.is_dir() and len(former) < len(list(goal.iterdir())) and not (goal / "label.json").is_file():
-        raise RunError(f"{goal} holds files that karat did not make; choose another --out.")
-    goal.mkdir(parents=True, exist_ok=True)
-    for path in former:  # or what two seeds made would lie side by side
-        path.unlink()
-    paths: list[Path] = []
-    for records in _drawn(model, codec, n, y, seed, device):
-        stems = [f"{i:06d}" for i in range(len(paths), len(paths) + len(records))]
-        for path, stem in zip(codec.write(records, goal, stems), stems, strict=True):
-            _label_file(path, label, stem)
-            paths.append(path)
-    digests = {path.name: _digest(path.read_bytes()) for path in paths}
-    write_whole(goal / "label.json", json.dumps(label_record(label, digests), indent=1).encode())
-    return Made(n, goal, tuple(paths))
+    with output.folder(goal, label, request) as folder:
+        for name, blob in _pictures(codec, n, _drawn(model, codec, n, y, seed, device), label, folder.has):
+            folder.write(name, blob)
+    return Made(n, goal, folder.paths[:-1])
 
 
-def _texts(run: Run, model: Generator, codec: Texts, n: int, goal: Path, wish: Wish, seed: int, label: Label) -> Made:
+def _texts(
+    run: Run,
+    model: Generator,
+    codec: Texts,
+    n: int,
+    goal: Path,
+    wish: Wish,
+    seed: int,
+    label: Label,
+    output: Output,
+    request: Mapping[str, Any],
+) -> Made:
     """Text as one file, in the source's form by default, or a folder of .txt files."""
     if wish.given is not None or wish.balance is not None:
         raise FitError("--given and --balance are for tables; text is asked for by --class and --prompt.")
     suffix = next((s for s in codec.wholes if goal.name.endswith(s)), None)
-    if suffix is None and goal == run.path / "made":
+    if suffix is None and goal.parent == run.path and goal.name.startswith("made"):
         goal, suffix = goal / f"made{codec.wholes[0]}", codec.wholes[0]
     if suffix is None and goal.suffix and not goal.is_dir():
         raise FitError(f"{goal}: text is written as {', '.join(codec.wholes)}, or into a folder.")
     y = _asked(model, codec.classes, wish.klass, n, model.device)
     if y is None and model.heeds:
         y = continuing.drawn_classes(codec, n, seed).to(model.device)
-    try:
-        (goal if suffix is None else goal.parent).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"cannot write to {goal}: {error.strerror}; --out wants a file, or a folder.") from None
+    output.check(goal)
     records = continuing.tell(model, codec, n, y, wish.telling, seed)
     said = None if y is None else [codec.classes[i] for i in y.tolist()]
     if suffix is None:
-        paths = continuing.put_folder(codec, records, goal, said, label)
+        paths = continuing.put_folder(codec, records, goal, said, label, output, request)
     else:
-        paths = continuing.put_whole(codec, records, goal, suffix, said, label)
-    return Made(n, goal, tuple(paths))
+        paths = continuing.put_whole(codec, records, goal, suffix, said, label, output)
+    return Made(n, goal, paths)
 
 
-def _whole(model: Generator, codec: Codec, n: int, goal: Path, wish: Wish, seed: int, label: Label) -> Made:
+def _whole(
+    model: Generator, codec: Codec, n: int, goal: Path, wish: Wish, seed: int, label: Label, output: Output
+) -> Made:
     """All records in one file, decoded together, so that what must differ among them does."""
     suffix = next((s for s in sorted(codec.wholes, key=len, reverse=True) if goal.name.endswith(s)), None)
     if suffix is None and goal.suffix and not goal.is_dir():
@@ -137,18 +165,11 @@ def _whole(model: Generator, codec: Codec, n: int, goal: Path, wish: Wish, seed:
         goal, suffix = goal / f"made{codec.wholes[0]}", codec.wholes[0]
     if wish.klass is not None:
         raise FitError(f'--class is for pictures; a {codec.name} is asked for with --given "column=value".')
-    try:
-        goal.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(
-            f"cannot write to {goal.parent}: {error.strerror}; --out wants a folder, or a file in one."
-        ) from None
+    output.check(goal)
     records = draw_rows(model, codec, n, wish, seed)
-    blob = codec.pack(records, suffix)
-    write_whole(goal, blob)
-    beside = goal.with_name(goal.name + ".label.json")
-    write_whole(beside, json.dumps(label_record(label, {goal.name: _digest(blob)}), indent=1).encode())
-    return Made(len(records), goal, (goal, beside))
+    with output.labelled(goal, label) as file:
+        file.write(codec.pack(records, suffix))
+    return Made(len(records), goal, (goal, goal.with_name(goal.name + BESIDE)))
 
 
 def draw_rows(model: Generator, codec: Codec, n: int, wish: Wish, seed: int) -> Any:
@@ -194,64 +215,72 @@ def _drawn(
         yield codec.decode(model.sample(count, None if y is None else y[i : i + count], rng).cpu(), model.space)
 
 
-def _one_file(goal: Path, records: np.ndarray, y: Tensor | None, codec: Codec, label: Label) -> list[Path]:
+def _pictures(
+    codec: Codec, n: int, drawn: Iterator[np.ndarray], label: Label, has: Callable[[str], bool]
+) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of a labelled file for each record; those that `has` knows are left out."""
+    at, digits = 0, max(6, len(str(n - 1)))
+    for records in drawn:
+        names = [f"{i:0{digits}d}" for i in range(at, at + len(records))]
+        at += len(records)
+        wanted = [i for i, name in enumerate(names) if not has(name + codec.suffixes[0])]
+        for first in range(0, len(wanted), AT_ONCE_FILES):
+            some = wanted[first : first + AT_ONCE_FILES]
+            with TemporaryDirectory() as aside:
+                stems = [names[i] for i in some]
+                for path, stem in zip(codec.write(records[some], Path(aside), stems), stems, strict=True):
+                    yield path.name, _labelled(path, label, stem)
+
+
+def _one_file(
+    goal: Path, n: int, drawn: Iterator[np.ndarray], y: Tensor | None, codec: Codec, label: Label, output: Output
+) -> tuple[Path, ...]:
     """Arrays as the field writes them: one channel without its axis; the label in a file beside."""
-    out = BytesIO()
-    if goal.suffix in ARRAYS:
-        plain = records[..., 0] if records.shape[-1] == 1 else records
+    with output.labelled(goal, label) as file:
         if goal.suffix == ".npy":
-            np.save(out, plain)
+            _put_array(file, n, map(_plain, drawn))
+        elif goal.suffix == ".npz":
+            small = {"label": np.array(label.sentence())}
+            small |= {name: np.array(value) for name, value in codec.constants().items()}
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+                with archive.open(_entry(archive, f"{codec.stack}.npy"), "w", force_zip64=True) as piece:
+                    _put_array(piece, n, map(_plain, drawn))
+                if y is not None:
+                    small["labels"] = y.cpu().numpy()
+                for name, array in small.items():
+                    with archive.open(_entry(archive, f"{name}.npy"), "w") as piece:
+                        np.lib.format.write_array(piece, array, allow_pickle=False)
         else:
-            arrays = {codec.stack: plain, "label": np.array(label.sentence())}
-            arrays |= {name: np.array(value) for name, value in codec.constants().items()}
-            if y is not None:
-                arrays["labels"] = y.cpu().numpy()
-            _save_npz(out, arrays)
-    else:
-        with TemporaryDirectory() as folder, zipfile.ZipFile(out, "w") as archive:
-            stems = [f"{i:06d}" for i in range(len(records))]
-            for path, stem in zip(codec.write(records, Path(folder), stems), stems, strict=True):
-                _label_file(path, label, stem)
-                _entry(archive, path.name, path.read_bytes())
-    write_whole(goal, out.getvalue())
-    beside = goal.with_name(goal.name + ".label.json")
-    write_whole(beside, json.dumps(label_record(label, {goal.name: _digest(out.getvalue())}), indent=1).encode())
-    return [goal, beside]
+            with zipfile.ZipFile(file, "w") as archive:
+                for name, blob in _pictures(codec, n, drawn, label, lambda _: False):
+                    archive.writestr(_entry(archive, name), blob)
+    return goal, goal.with_name(goal.name + BESIDE)
 
 
-def _save_npz(out: BytesIO, arrays: dict[str, np.ndarray]) -> None:
-    """The arrays as numpy's own .npz: a zip of .npy files."""
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():
-            piece = BytesIO()
-            np.save(piece, array)
-            _entry(archive, f"{name}.npy", piece.getvalue())
+def _plain(records: np.ndarray) -> np.ndarray:
+    return records[..., 0] if records.shape[-1] == 1 else records
 
 
-def _ours(path: Path) -> bool:
-    """Whether `make` wrote this file into a folder: it has our name and carries a label."""
-    if path.name == "label.json":
-        return True
-    if path.suffix not in LABELLED or not path.stem.isdigit():
-        return False
-    try:
-        return LABELLED[path.suffix][1](path.read_bytes()) is not None
-    except DataError:
-        return False
+def _put_array(file: IO[bytes], n: int, blocks: Iterator[np.ndarray]) -> None:
+    """An .npy of `n` records, written block by block."""
+    for i, block in enumerate(blocks):
+        block = np.ascontiguousarray(block)
+        if i == 0:
+            described = {"descr": np.lib.format.dtype_to_descr(block.dtype), "fortran_order": False,
+                         "shape": (n, *block.shape[1:])}  # fmt: skip
+            np.lib.format.write_array_header_1_0(file, described)
+        file.write(block.tobytes())
 
 
-def _entry(archive: zipfile.ZipFile, name: str, blob: bytes) -> None:
+def _entry(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     """An entry without a clock in it: the same seed gives the same bytes."""
     info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
     info.compress_type, info.external_attr = archive.compression, 0o644 << 16
-    archive.writestr(info, blob)
+    return info
 
 
-def _label_file(path: Path, label: Label, stem: str) -> None:
-    if path.suffix in LABELLED:
-        numbered = Label(label.producer, label.run, f"{label.item}-{stem}", label.version)
-        path.write_bytes(LABELLED[path.suffix][0](path.read_bytes(), numbered))
-
-
-def _digest(blob: bytes) -> str:
-    return hashlib.sha256(blob).hexdigest()
+def _labelled(path: Path, label: Label, stem: str) -> bytes:
+    if path.suffix not in LABELLED:
+        return path.read_bytes()
+    numbered = Label(label.producer, label.run, f"{label.item}-{stem}", label.version)
+    return LABELLED[path.suffix](path.read_bytes(), numbered)

@@ -28,6 +28,7 @@ from karat.eyes import Eyes, open_eyes
 from karat.families.generator import Generator
 from karat.learning import again
 from karat.modalities import Codec, Related, recognise
+from karat.output import Output
 from karat.report.page import Exhibits, Pair, write_report
 from karat.run import Run
 from karat.runner import choose_device, load_model
@@ -55,6 +56,7 @@ class Assay:
     report: Path | None
     failed: tuple[str, ...] = ()  # requirements that do not hold
     notes: tuple[str, ...] = field(default=())
+    kept: tuple[Path, ...] = ()  # what the run learned from, which `save` never replaces
 
     def to_dict(self) -> dict[str, Any]:
         return {"verdict": self.verdict.to_dict(), "findings": [f.to_dict() for f in self.findings],
@@ -63,13 +65,13 @@ class Assay:
     def __getitem__(self, name: str) -> Finding:
         return find(list(self.findings), name)
 
-    def save(self, path: str | Path) -> Path:
-        """Copies the report to `path`: .html, or .json."""
+    def save(self, path: str | Path, overwrite: bool = False) -> Path:
+        """Copies the report to `path`: .html, or .json. RunError where a file is there, unless `overwrite`."""
         goal = Path(path)
         if self.report is None:
             raise FitError("this assay wrote no report; run it again with out=...")
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        goal.write_bytes(self.report.with_suffix(".json" if goal.suffix == ".json" else ".html").read_bytes())
+        told = self.report.with_suffix(".json" if goal.suffix == ".json" else ".html").read_bytes()
+        Output(overwrite, self.kept, private=True).write(goal, told)
         return goal
 
     def __str__(self) -> str:
@@ -294,7 +296,7 @@ def of_run(run: Run, n: int, seed: int, target: str | None, pretrained: Path | N
             likely = written.weighed(data, model)
     findings, judge = judge_records(data, made, seed=seed, target=target, pretrained=pretrained)
     name, family = spec["recipe"]["name"], spec["recipe"]["family"]
-    source = f"--family {family}" if family.endswith(".py") else f"--recipe {name}"
+    source = f"--family {Path(family).name}" if family.endswith(".py") else f"--recipe {name}"
     budget = next(f"--{k} {spec[k]:g}" for k in ("minutes", "steps", "samples") if spec[k] is not None)
     told = {
         **facts(data),
@@ -356,9 +358,16 @@ def of_files(
 
 
 def conclude(
-    job: Job, folder: Path, entries: Sequence[Entry], prices: Prices, requirements: Sequence[str], seed: int
+    job: Job,
+    folder: Path,
+    entries: Sequence[Entry],
+    prices: Prices,
+    requirements: Sequence[str],
+    seed: int,
+    output: Output,
+    shows_real: bool = True,
 ) -> Assay:
-    """The verdict and the report in `folder`."""
+    """The verdict and the report in `folder`; without real records where not `shows_real`."""
     failed = require(job.findings, requirements)
     data, made = job.data, job.made
     verdict = judge(
@@ -371,13 +380,44 @@ def conclude(
         _by_class(data, made),
     ]  # fmt: skip
     room = PAGE - sum(len(x) for x in (*fixed, beside) if x is not None)
+    told = survey(data)
+    if not shows_real:
+        pairs, beside, fixed[1] = [], None, None
+        numbers, told = [{**pair, "nearest": None} for pair in numbers], _without_values(told)
+    place = f"{data.codec.thing}s of the real data are in this report; --no-real leaves them out"
+    job.facts["real records"] = place if shows_real else "left out (--no-real)"
     exhibits = Exhibits(data.codec.sheets, fixed[0], fixed[1], _fitting(job.progress, room), pairs, beside, fixed[2])
     html, _ = write_report(
         folder, title=job.title, verdict=verdict, findings=job.findings, facts=job.facts, exhibits=exhibits,
         curves=job.curves, pairs=numbers, cost=entries, reproduce=job.reproduce, recipe=job.recipe, doctor=job.doctor,
-        data=survey(data), thing=data.codec.thing,
+        data=_placeless(told, data.path), thing=data.codec.thing, output=output,
     )  # fmt: skip
-    return Assay(verdict, job.findings, html, failed)
+    return Assay(verdict, job.findings, html, failed, kept=output.kept)
+
+
+def _placeless(told: Any, path: str) -> Any:
+    """The survey with file names where it has paths: a report is shown to others."""
+    if isinstance(told, Mapping):
+        return {k: _placeless(v, path) for k, v in told.items()}
+    if isinstance(told, list | tuple):
+        return [_placeless(v, path) for v in told]
+    if not isinstance(told, str) or "://" in path:
+        return told
+    for above in {str(Path(path).parent), str(Path(path).resolve().parent)} - {".", "/"}:
+        told = told.replace(f"{above}/", "")
+    return told
+
+
+def _without_values(told: dict[str, Any]) -> dict[str, Any]:
+    """The survey without what single records hold or are called."""
+    near = told.get("near_duplicates")
+    columns = [{**column, "holds": ""} for column in told.get("columns", ())]
+    return {
+        **told,
+        **({"columns": columns} if columns else {}),
+        **({"near_duplicates": {**near, "examples": []}} if near else {}),
+        "skipped": [["a file", why] for _, why in told.get("skipped", ())],
+    }
 
 
 def _sheet_of(codec: Codec, records: Any) -> bytes:

@@ -5,8 +5,6 @@ Drawing a parent first and then its children given its columns: Patki et al., "T
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -29,9 +27,10 @@ from karat.families.generator import Fitted
 from karat.modalities import Related
 from karat.modalities.database import Database, Family, Relation, amounts
 from karat.modalities.tables import Tables
-from karat.provenance.label import Label, label_record
+from karat.output import BESIDE, Output, file_names, write_whole
+from karat.provenance.label import Label
 from karat.recipe import Recipe, module
-from karat.run import Run, safe_header, write_whole
+from karat.run import Run, safe_header
 from karat.runner import build
 from karat.space import JUDGED as FEWEST
 from karat.space import Columns
@@ -112,7 +111,7 @@ def fit(run: Run, data: Data, plan: Plan, console: Console) -> float:
     run.save_model(safetensors.torch.save(chains.weights()))
     run.put("doctor.json", [])
     sheet = codec.sheet(made_by(codec, chains, 8, 0), 8)
-    run.file(f"samples/100{codec.sheets}").write_bytes(sheet)
+    write_whole(run.file(f"samples/100{codec.sheets}"), sheet)
     return seconds
 
 
@@ -154,35 +153,38 @@ def made_by(
 
 
 def make(
-    run: Run, codec: Related, n: int, goal: Path, given: str | None, balance: str | None, seed: int, label: Label
+    run: Run,
+    codec: Related,
+    n: int,
+    goal: Path,
+    given: str | None,
+    balance: str | None,
+    seed: int,
+    label: Label,
+    output: Output,
+    request: Mapping[str, Any],
 ) -> tuple[int, Path, tuple[Path, ...]]:
-    """Writes all tables under `goal`, labelled; how many first rows there are, where they are, and the files."""
-    files = codec.packed(made := made_by(codec, load(run, codec), n, seed, given, balance))
-    count = len(made.tables[codec.first])
-    if len(files) == 1 and goal.suffix and not goal.is_dir():
-        name, blob = next(iter(files.items()))
-        suffix = name[name.index(".") :]
+    """Writes all tables under `goal`, labelled; how many first rows there are, where they are, and the files.
+
+    A table's file has its name as far as that can be one (see `output.file_name`): names come from the data.
+    """
+    wanted = codec.written
+    if len(wanted) == 1 and goal.suffix and not goal.is_dir():
+        (suffix,) = wanted.values()
         if not goal.name.endswith(suffix):
             raise FitError(f"{goal}: these rows are written as {suffix}, or into a folder.")
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        beside = goal.with_name(goal.name + ".label.json")
-        write_whole(goal, blob)
-        write_whole(beside, _record(label, {goal.name: blob}))
-        return count, goal, (goal, beside)
+        made = made_by(codec, load(run, codec), n, seed, given, balance)
+        with output.labelled(goal, label) as file:
+            file.write(next(iter(codec.packed(made).values())))
+        return len(made.tables[codec.first]), goal, (goal, goal.with_name(goal.name + BESIDE))
     if goal.exists() and not goal.is_dir() or goal.suffix and not goal.is_dir():
-        raise FitError(f"{goal}: {len(files)} tables are written into a folder; give its name.")
-    if goal.is_dir() and any(goal.iterdir()) and not (goal / "label.json").is_file():
-        raise RunError(f"{goal} holds files that karat did not make; choose another --out.")
-    goal.mkdir(parents=True, exist_ok=True)
-    for name, blob in files.items():
-        write_whole(goal / name, blob)
-    write_whole(goal / "label.json", _record(label, files))
-    return count, goal, (*(goal / name for name in files), goal / "label.json")
-
-
-def _record(label: Label, files: Mapping[str, bytes]) -> bytes:
-    digests = {name: hashlib.sha256(blob).hexdigest() for name, blob in files.items()}
-    return json.dumps(label_record(label, digests), indent=1).encode()
+        raise FitError(f"{goal}: {len(wanted)} tables are written into a folder; give its name.")
+    names = file_names([name + suffix for name, suffix in wanted.items()])
+    with output.folder(goal, label, request) as folder:
+        made = made_by(codec, load(run, codec), n, seed, given, balance)
+        for name, blob in codec.packed(made).items():
+            folder.write(names[name + wanted[name]], blob)
+    return len(made.tables[codec.first]), goal, folder.paths
 
 
 def judge(data: Data, made: Database, target: str | None, seed: int) -> list[Finding]:

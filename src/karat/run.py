@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from karat.errors import RunError
+from karat.output import write_whole
 
 LAYOUT = 1
 CHECKPOINT = "[0-9]*-*.safetensors"
@@ -74,6 +75,12 @@ class Run:
                 f"{path} was written by karat {spec.get('version')}; this version reads layouts up to {LAYOUT}."
             )
         return cls(path, spec)
+
+    @property
+    def kept(self) -> tuple[Path, ...]:
+        """What the run learned from, as far as it lies on this machine: nothing that is made may take its place."""
+        told = (self.spec.get("data"), (self.spec.get("options") or {}).get("schema"))
+        return tuple(Path(place) for place in told if isinstance(place, str) and "://" not in place)
 
     @property
     def id(self) -> str:
@@ -179,28 +186,6 @@ class Run:
             yield
         finally:
             os.close(handle)
-
-
-def write_whole(path: Path, blob: bytes) -> None:
-    """`path` holds `blob`, or what it held before: never a mixture, also not after a power cut."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with open(aside, "wb") as file:
-            file.write(blob)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise RunError(
-            f"cannot write {path}: {error.strerror}; {len(blob):,} bytes were needed. Nothing was lost."
-        ) from None
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def safe_header(blob: bytes, most: int = 1 << 24) -> None:

@@ -27,8 +27,9 @@ from karat.modalities import codec_named
 from karat.modalities.cache import cache_folder
 from karat.modalities.codec import Codec
 from karat.nets import quick
+from karat.output import write_whole
 from karat.recipe import Recipe, config, fingerprint, module
-from karat.run import Run, safe_header, write_whole
+from karat.run import Run, safe_header
 from karat.space import Space
 from karat.worth.ledger import Entry, Ledger
 
@@ -344,7 +345,7 @@ def picture(run: Run, data: Data, model: Generator, percent: int) -> None:
         y = torch.arange(PICTURES, device=model.device) % model.classes
     points = model.sample(PICTURES, y, torch.Generator(model.device).manual_seed(0)).cpu()
     sheet = data.codec.sheet(data.codec.decode(points, model.space), 8)
-    run.file(f"samples/{percent:03d}{data.codec.sheets}").write_bytes(sheet)
+    write_whole(run.file(f"samples/{percent:03d}{data.codec.sheets}"), sheet)
 
 
 def need_tensorboard() -> None:

@@ -33,6 +33,7 @@ def look(
     schema: Path | None = None,
     labels: str | None = None,
     write_schema: Path | None = None,
+    overwrite: bool = False,
     probe: bool = True,
     threads: int | None = None,
     set: Sequence[str] = (),
@@ -56,6 +57,8 @@ def look(
         How the names of sound files are to be read, such as "{label}_{speaker}_{n}"; or the column of a text's class.
     write_schema
         Write what is inferred of a table there, to be corrected and given back as --schema.
+    overwrite
+        Replace a file that is there already.
     probe
         Measure minutes and memory of each recipe on this machine; a few seconds each.
     threads
@@ -68,10 +71,14 @@ def look(
     from karat import learning, probing
     from karat import training as loop
     from karat.data import load, survey
+    from karat.output import Output
     from karat.worth.prices import find
 
     loop.tune_machine(threads)
     options = learning.data_options(set) | ({} if size is None else {"size": size})
+    written = Output(overwrite, [Path(x) for x in (data, schema) if isinstance(x, str | Path)])
+    if write_schema is not None:
+        written.check(Path(write_schema))
     holdout = options.pop("holdout", 0.1)
     options |= {k: v for k, v in (("schema", schema), ("labels", labels)) if v is not None}
     found = load(data, options=options, holdout=holdout)
@@ -81,7 +88,7 @@ def look(
     told["recipes"] = probing.estimates(found, find(prices, [Path.cwd()]), measure=probe)
     probing.show_recipes(told, console)
     if write_schema is not None:
-        Path(write_schema).write_text(found.codec.declared(), encoding="utf-8")
+        written.write(Path(write_schema), found.codec.declared().encode())
         console.print(f"schema: {write_schema}; correct it and give it back as --schema", soft_wrap=True)
     return told
 
@@ -196,6 +203,8 @@ def assay(
     require: Sequence[str] = (),
     target: str | None = None,
     out: Path | None = None,
+    overwrite: bool = False,
+    no_real: bool = False,
     seed: int = 0,
     threads: int | None = None,
     set: Sequence[str] = (),
@@ -221,7 +230,12 @@ def assay(
         The column of a table that a model would predict; by default the one that the data says, or teaches best. Of related
         tables: TABLE.COLUMN.
     out
-        Folder of the report; <run>/report by default.
+        Folder of the report; <run>/report by default, where the next assay of the run replaces it; of --real and --made
+        the first of assay, assay-2, ... that is new.
+    overwrite
+        Replace a report that is in --out.
+    no_real
+        Leave real records out of the report, so that it can be shown to who may not see the data.
     seed
         Seed of the samples and of the judge.
     threads
@@ -236,6 +250,8 @@ def assay(
     from karat import learning, office
     from karat import training as loop
     from karat.errors import FitError
+    from karat.output import Output
+    from karat.report.page import is_report
     from karat.worth.ledger import Ledger
     from karat.worth.prices import find
 
@@ -248,6 +264,8 @@ def assay(
             raise FitError("give either a run, or --real with --made, not both.")
         opened = run if isinstance(run, Run) else Run.open(Path(run))
         folder = opened.path / "report" if out is None else Path(out)
+        output = Output(overwrite or out is None and is_report(folder), opened.kept, opened.path, private=True)
+        output.check(folder / "report.html")
         declared = find(prices, [opened.path, Path.cwd()])
         ledger = Ledger(opened.path / "ledger.jsonl", declared)
         with ledger.entry("assay"):
@@ -255,12 +273,14 @@ def assay(
     else:
         if real is None or made is None:
             raise FitError("say what to assay: `karat assay RUN`, or `karat assay --real DATA --made SAMPLES`.")
-        folder = Path("assay") if out is None else Path(out)
+        folder = learning.free(Path("assay")) if out is None else Path(out)
+        output = Output(overwrite, [Path(x) for x in (real, made) if isinstance(x, str | Path)], private=True)
+        output.check(folder / "report.html")
         declared = find(prices, [Path.cwd()])
         ledger = Ledger(folder / "ledger.jsonl", declared)
         with ledger.entry("assay"):
             job = office.of_files(real, made, n, seed, target, eyes, learning.data_options(set))
-    result = office.conclude(job, folder, ledger.entries(), declared, require, seed)
+    result = office.conclude(job, folder, ledger.entries(), declared, require, seed, output, not no_real)
     console = _console()
     console.print(str(result), soft_wrap=True)
     console.print(f"report: {result.report}", soft_wrap=True)
@@ -288,6 +308,7 @@ def make(
     device: str = "auto",
     threads: int | None = None,
     producer: str = "karat",
+    overwrite: bool = False,
     prices: Path | None = None,
 ) -> list[Path]:
     """Make new content and write it as ordinary files, each labelled as AI-made.
@@ -299,10 +320,10 @@ def make(
     n
         How many to make, 64 by default; one with --prompt or --stream.
     out
-        Pictures: a folder for PNG files (the default, <run>/made), or a file ending in .npy, .npz or .zip. Tables: a file
-        ending in .csv, .csv.gz, .tsv, .parquet or .feather; by default in <run>/made, in the form of the data. Related
-        tables: a folder, of files named as the real ones. Text: a file ending in .txt, .jsonl or .csv (by default in
-        <run>/made, in the form of the data), or a folder of .txt files.
+        Pictures: a folder for PNG files, or a file ending in .npy, .npz or .zip. Tables: a file ending in .csv, .csv.gz,
+        .tsv, .parquet or .feather, in the form of the data by default. Related tables: a folder, of files named as the real
+        ones. Text: a file ending in .txt, .jsonl or .csv, or a folder of .txt files. By default in <run>/made, or the first
+        of <run>/made-2, made-3, ... that is new. A folder whose making was stopped goes on where it was.
     klass
         Make this class only, by its name.
     given
@@ -332,6 +353,8 @@ def make(
         CPU threads to use.
     producer
         Your name or code in the label of origin: ASCII, without spaces.
+    overwrite
+        Replace what was made before and is there; never what the run learned from, nor files that karat did not make.
     prices
         A prices.toml; without it the ledger keeps seconds and no money.
     """
@@ -348,12 +371,13 @@ def make(
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
     telling = Telling(prompt, Taste(temperature, top_p, min_p), stops, characters, _say if stream else None)
     opened = run if isinstance(run, Run) else Run.open(Path(run))
-    goal = opened.path / "made" if out is None else Path(out)
     where = runner.choose_device(device)
     with Ledger(opened.path / "ledger.jsonl", find(prices, [opened.path, Path.cwd()])).entry(
         "make", where.type
     ) as entry:
-        made = making.make(opened, number, goal, making.Wish(klass, given, balance, telling), seed, where, producer)
+        wish = making.Wish(klass, given, balance, telling)
+        goal = None if out is None else Path(out)
+        made = making.make(opened, number, goal, wish, seed, where, producer, overwrite)
         entry.items = made.count
     _console(stream).print(f"made {made.count:,}: {made.place}", soft_wrap=True)
     return list(made.files)
@@ -377,27 +401,24 @@ def demo(
     seconds
         Seconds of training, 25 by default (40 for audio); a table takes what it takes.
     out
-        Folder of the run, runs/demo by default (runs/demo-table and so on); what a former demo left there is replaced.
+        Folder of the run; the first of runs/demo, runs/demo-2, ... that is new by default (runs/demo-table and so on).
+        A former demo there that nobody changed since is replaced.
     seed
         Seed of everything random.
     threads
         CPU threads to use.
     """
-    import shutil
-
-    from karat import demos
-    from karat.errors import RunError
+    from karat import demos, learning
+    from karat.output import write_whole
 
     if out is None:
-        out = Path("runs/demo" if on == "pictures" else f"runs/demo-{on}")
-    prices = out / "prices.toml"
-    if prices.is_file() and prices.read_text(encoding="utf-8").startswith(DEMO_PRICES.partition(".")[0]):
-        shutil.rmtree(out)
-    elif out.exists() and any(out.iterdir()):
-        raise RunError(f"{out} holds something that is no former demo; choose another --out.")
+        out = learning.free(Path("runs/demo" if on == "pictures" else f"runs/demo-{on}"))
+    out = Path(out)
+    demos.clear(out)
     out.mkdir(parents=True, exist_ok=True)
+    prices = out / "prices.toml"
     sample = demos.prepare(on, out)
-    prices.write_text(DEMO_PRICES.format(rights=sample.rights), encoding="utf-8")
+    write_whole(prices, DEMO_PRICES.format(rights=sample.rights).encode())
     console = _console()
     console.rule("look")
     labels = sample.options.get("labels")
@@ -410,7 +431,9 @@ def demo(
     console.rule("make")
     make(run, n=sample.number, out=out / sample.file, seed=seed, threads=threads)
     console.rule("assay")
-    return assay(run, n=sample.judged, seed=seed, threads=threads)
+    found = assay(run, n=sample.judged, seed=seed, threads=threads)
+    demos.seal(out)
+    return found
 
 
 DEMO_PRICES = """# What the demo declares. Change it and run `karat assay` on the run again: the verdict follows.

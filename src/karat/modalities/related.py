@@ -220,8 +220,12 @@ class Related(Codec):
 
     @property
     def written(self) -> dict[str, str]:
-        """The file that each table is written to."""
-        return {name: name + whole.origin.suffix for name, whole in self.tables.items()}
+        """The tables that are written, and the form of each."""
+        suffixes = {name: whole.origin.suffix for name, whole in self.tables.items()}
+        if self.single is not None:
+            child = list(self.tables)[1]
+            return {child: suffixes[child]}
+        return suffixes
 
     @property
     def spaces(self) -> tuple[Codes, Fields]:
@@ -248,17 +252,14 @@ class Related(Codec):
         raise FitError("related tables are written together, and not one by one.")
 
     def packed(self, records: Database) -> dict[str, bytes]:
-        """The files of all tables by name, each in the form of its source."""
+        """The files of the tables in `written`, each in the form of its source."""
         if self.single is not None:
-            child = list(self.tables)[1]
+            (child,) = self.written
             whole = self.tables[child]
             joined = self.one_file(records)
             codec = replace(whole, origin=replace(whole.origin, schema=self.single))
-            return {self.written[child]: codec.pack(joined, whole.origin.suffix)}
-        return {
-            self.written[name]: self.tables[name].pack(table, self.tables[name].origin.suffix)
-            for name, table in records.tables.items()
-        }
+            return {child: codec.pack(joined, whole.origin.suffix)}
+        return {name: self.tables[name].pack(records.tables[name], suffix) for name, suffix in self.written.items()}
 
     def one_file(self, records: Database) -> Table:
         """Entities and their rows as the one table that they were."""

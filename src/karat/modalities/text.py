@@ -311,12 +311,17 @@ class Texts(Codec):
         """One .txt per passage, with the line ends of the source."""
         folder.mkdir(parents=True, exist_ok=True)
         paths = []
-        for text, stem in zip(records.strings(), stems, strict=True):
+        for i, stem in enumerate(stems):
             path = folder / f"{stem}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(self._ended(text.removesuffix("\n") + "\n").encode())
+            path.write_bytes(self.leaf(records[i : i + 1]))
             paths.append(path)
         return paths
+
+    def leaf(self, record: Passages) -> bytes:
+        """The file of one passage."""
+        (text,) = record.strings()
+        return self._ended(text.removesuffix("\n") + "\n").encode()
 
     def _ended(self, text: str) -> str:
         return text if self.origin.newline == "\n" else text.replace("\n", self.origin.newline)

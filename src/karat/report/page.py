@@ -6,7 +6,6 @@ import base64
 import itertools
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from karat import words
+from karat.output import Output, make_folder
 from karat.report import drawing, table, text
 from karat.worth.ledger import Entry, total
 from karat.worth.verdict import Verdict
@@ -75,6 +75,7 @@ def write_report(
     doctor: Sequence[Mapping[str, Any]],
     data: Mapping[str, Any],
     thing: str = "item",
+    output: Output | None = None,
 ) -> tuple[Path, Path]:
     """Writes `report.html` and `report.json` into `folder` and gives their paths; each is wholly there or as before.
 
@@ -82,9 +83,10 @@ def write_report(
     curves: rows of training with a `step` (or seconds, samples, fraction) and any numbers.
     pairs: the closest pairs as numbers.   doctor: notes with `name`, `says`, `remedy`.
     data: the survey; `skipped` is a list of (name, reason), `columns` of what a table holds; other lists and tables are
-    shown as they are.   thing: what one record is called.
+    shown as they are.   thing: what one record is called.   output: what may be replaced; nothing by default.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    output = Output(private=True) if output is None else output
+    make_folder(folder, True)
     numbers = {
         "format": 1,
         "title": title,
@@ -133,9 +135,22 @@ def write_report(
     )
     html = folder / "report.html"
     numbers_at = folder / "report.json"
-    _write(numbers_at, json.dumps(finite(numbers), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    _write(html, rendered)
+    told = json.dumps(finite(numbers), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    output.write(numbers_at, told.encode("utf-8", "replace"))
+    output.write(html, rendered.encode("utf-8", "replace"))
     return html, numbers_at
+
+
+def is_report(folder: Path) -> bool:
+    """Whether a report that `write_report` wrote is all that stands in the way in `folder`."""
+    html, numbers = folder / "report.html", folder / "report.json"
+    if not html.exists() and not numbers.exists():
+        return True
+    try:
+        told = json.loads(numbers.read_text(encoding="utf-8"))
+        return isinstance(told, dict) and {"format", "verdict", "findings", "reproduce"} <= set(told)
+    except (OSError, ValueError):
+        return False
 
 
 def finite(value: Any) -> Any:
@@ -288,12 +303,3 @@ def _tornado(verdict: Verdict) -> Markup | None:
     if verdict.value is None or not verdict.value.tornado:
         return None
     return drawing.tornado([(f"{b.name} ({b.tag})", b.at_p10, b.at_p90) for b in verdict.value.tornado[:6]])
-
-
-def _write(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(aside, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
