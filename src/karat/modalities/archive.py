@@ -38,6 +38,7 @@ class Piece:
     open: Callable[[], BinaryIO]
     label: str | None = None
     holdout: bool = False
+    facets: tuple[tuple[str, str], ...] = ()  # what its name says besides, by what it is called
 
 
 @dataclass(frozen=True)
@@ -214,6 +215,12 @@ def _arrange(pieces: list[Piece], others: Counter[str], things: str) -> Listing:
         found = [(piece, None, held) for piece, _, held in found]
     elif len(classes) == 1:
         found = [(piece, None, held) for piece, _, held in found]
+    elif any(len(path) > 2 for path in paths):
+        inner = len({path[:-1] for path in paths})
+        notes.append(
+            f"The class is the first of the nested folders ({len(classes)} classes, {inner} folders in them). --labels "
+            '"{a}/{b}" takes the last two together, "{a}/{label}/{n}" the last one.'
+        )
     arranged = tuple(replace(piece, label=label, holdout=held) for piece, label, held in found)
     return Listing(arranged, dict(others), split, tuple(notes))
 

@@ -250,9 +250,11 @@ def scale_of(blocks: list[Block]) -> Scale:
     raise DataError(f"{blocks[0].name} holds numbers from {low:g} to {high:g}; {wanted}.")
 
 
-def convert(views: list[Block], rows: np.ndarray, scale: Scale, goal: tuple[int, int], place: Shelf) -> np.ndarray:
+def convert(
+    views: list[Block], rows: np.ndarray, scale: Scale, goal: tuple[int, int], alpha: bool, place: Shelf
+) -> np.ndarray:
     """uint8 or uint16 records of the chosen rows, a few at a time; on disk, without a name, when larger than 256 MB."""
-    channels = min(views[0].images.shape[3], 3)
+    channels = min(views[0].images.shape[3], 4 if alpha else 3)
     shape = (len(rows), goal[1], goal[0], channels)
     records = place.allot(shape, scale.dtype, keep=False)
     done, first = 0, 0
@@ -261,8 +263,8 @@ def convert(views: list[Block], rows: np.ndarray, scale: Scale, goal: tuple[int,
         first += len(block.images)
         for start in range(0, len(mine), 1024):
             part = scale.apply(np.asarray(block.images[mine[start : start + 1024]]))
-            if part.shape[3] == 4:
-                part = _on_white(part)
+            if part.shape[3] == 4 and not alpha:
+                part = on_white(part)
             if (part.shape[2], part.shape[1]) != goal:
                 part = np.stack([resize_record(record, goal) for record in part])
             records[done : done + len(part)] = part
@@ -272,7 +274,8 @@ def convert(views: list[Block], rows: np.ndarray, scale: Scale, goal: tuple[int,
     return records
 
 
-def _on_white(pictures: np.ndarray) -> np.ndarray:
+def on_white(pictures: np.ndarray) -> np.ndarray:
+    """RGB of RGBA pictures uint8 [n, h, w, 4], what is transparent laid on white."""
     alpha = pictures[..., 3:].astype(np.uint32)
     return ((pictures[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 

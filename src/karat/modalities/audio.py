@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +20,7 @@ from karat.modalities import hearing, players
 from karat.modalities.archive import Listing, Piece, list_folder, list_zip, open_zip, suffix_of
 from karat.modalities.cache import Shelf, cache_folder, shelf
 from karat.modalities.codec import Codec, Contents
+from karat.modalities.file_names import NamePattern
 from karat.modalities.gather import contents as assembled
 from karat.modalities.picture import SUFFIXES as PICTURES
 from karat.modalities.spectrum import Mel
@@ -34,7 +34,6 @@ LOOKED_AT = 20_000  # names, before it is known what a folder holds
 VIEWED = 64  # mels and frames that the judge sees at most
 LEVELLED = 1_500  # sounds that the range of loudness is taken from
 WANTED = "a folder of WAV, FLAC, OGG, MP3 or AIFF sounds (one sub-folder per class, or flat), a .zip of one, or one long sound"
-FIELD = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Sounds(Codec):
             raise FitError(f"data.limit is {limit}; at least 1 sound was wanted.")
         asked = {k: options[k] for k in ("rate", "seconds", "channels", "trim") if k in options}
         wish = Wish(**asked)
-        names = None if pattern is None else _pattern(str(pattern))
+        names = None if pattern is None else NamePattern.read(str(pattern)).text
         folder = cache_folder(options.get("cache"))
         try:
             if path.suffix.lower() == ".zip" and path.is_file():
@@ -280,37 +279,15 @@ def explain(path: Path) -> str:
     return f"{path} is no kind of file that holds sound. Wanted: {WANTED}."
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    """The pattern "{label}_{speaker}_{n}" as one that matches names; FitError where it names nothing, or one thing twice."""
-    fields = FIELD.findall(text)
-    if not fields or len(set(fields)) < len(fields) or re.search(r"[{}]", FIELD.sub("", text)):
-        raise FitError(
-            f"--labels {text!r}: wanted a pattern of the files' names with each part in braces once, such as "
-            '"{label}_{speaker}_{n}"; the part called label is the class.'
-        )
-    parts = FIELD.split(text)
-    body = "".join(f"(?P<{part}>.+?)" if i % 2 else re.escape(part) for i, part in enumerate(parts))
-    return re.compile(body, re.DOTALL)
-
-
-def _parts(name: str, pattern: re.Pattern[str]) -> dict[str, str] | None:
-    """What `pattern` finds in a file's name without suffix and folders; with folders where it has a slash itself."""
-    path = PurePosixPath(name).with_suffix("")
-    match = pattern.fullmatch(str(path) if "/" in pattern.pattern else path.name)
-    return None if match is None else match.groupdict()
-
-
-def _read(
-    path: Path, listing: Listing, names: re.Pattern[str] | None, wish: Wish, limit: int | None, folder: Path
-) -> Contents:
+def _read(path: Path, listing: Listing, pattern: str | None, wish: Wish, limit: int | None, folder: Path) -> Contents:
     pieces = list(listing.pieces)
     if not pieces:
         raise DataError(explain(path))
+    names = None if pattern is None else NamePattern.fitting(pattern, [p.name for p in pieces], str(path))
     if limit is not None and limit < len(pieces):
         pieces = [pieces[i * len(pieces) // limit] for i in range(limit)]
     stamps = [(p.name, p.size, p.stamp) for p in pieces]
-    text = None if names is None else names.pattern
-    place = shelf(folder, "sounds", LAYOUT, str(path.resolve()), stamps, asdict(wish), text)
+    place = shelf(folder, "sounds", LAYOUT, str(path.resolve()), stamps, asdict(wish), pattern)
     kept = place.find()
     if kept is None:
         notes = _gathered(path, pieces, listing, names, wish, place)
@@ -321,15 +298,13 @@ def _read(
         found = replace(found, groups=np.array(notes["groups"], np.int64))
     if names is None:
         return found
-    rows = [_parts(name.rpartition(":")[0] if notes["facts"]["cut"] else name, names) for name in found.names]
-    facets = {
-        key: np.array([row[key] for row in rows if row is not None]) for key in names.groupindex if key != "label"
-    }
+    rows = [names.parts(name.rpartition(":")[0] if notes["facts"]["cut"] else name) for name in found.names]
+    facets = {key: np.array([row[key] for row in rows if row is not None]) for key in names.fields if key != "label"}
     return replace(found, facets=facets)
 
 
 def _gathered(
-    path: Path, pieces: list[Piece], listing: Listing, names: re.Pattern[str] | None, wish: Wish, place: Shelf
+    path: Path, pieces: list[Piece], listing: Listing, names: NamePattern | None, wish: Wish, place: Shelf
 ) -> dict[str, Any]:
     """The records at `path`, read, and the notes on them."""
     strangers: list[tuple[str, str]] = []
@@ -337,7 +312,7 @@ def _gathered(
     if names is not None:
         labelled = []
         for piece in pieces:
-            parts = _parts(piece.name, names)
+            parts = names.parts(piece.name)
             if parts is None:
                 strangers.append((piece.name, "its name is not as --labels says"))
             else:

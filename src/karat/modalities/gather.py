@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -84,8 +84,16 @@ class _Bad:
             )
 
 
-def gather(pieces: Iterable[Piece], where: str, size: int | None, place: Shelf, facts: Mapping[str, Any]) -> Contents:
+ALPHAS = ("flatten", "keep", "auto")
+
+
+def gather(
+    pieces: Iterable[Piece], where: str, size: int | None, alpha: str, place: Shelf, facts: Mapping[str, Any]
+) -> Contents:
     """All pictures at one size and depth; raises DataError when more than 1% cannot be read, UnsafeFile for a bomb.
+
+    alpha: "flatten" lays what is transparent on white, "keep" learns it as a fourth channel and refuses pictures without,
+    "auto" keeps it where all pictures have it.
 
     `pieces` is gone through twice and must give the same pictures in the same order both times.
     """
@@ -104,7 +112,17 @@ def gather(pieces: Iterable[Piece], where: str, size: int | None, place: Shelf, 
     width, height = target_size(sizes, size)
     grey = all(header.grey for header in found)
     bits = 16 if grey and all(header.bits == 16 for header in found) else 8
-    shape = (total - len(bad.rows), height, width, 1 if grey else 3)
+    clear, readable = sum(count for header, count in found.items() if header.alpha), total - len(bad.rows)
+    if alpha == "keep" and clear < readable:
+        raise DataError(
+            f"{where}: {readable - clear:,} of {readable:,} pictures have no alpha channel, and data.alpha=keep learns one. Leave "
+            "it out (what is transparent is laid on white), or take those pictures away."
+        )
+    kept_alpha = alpha != "flatten" and clear == readable
+    if kept_alpha:
+        grey, bits = False, 8
+    notes_too = [] if kept_alpha or not clear else [flattened(clear, readable)]
+    shape = (readable, height, width, 4 if kept_alpha else 1 if grey else 3)
     dtype = np.dtype(np.uint16 if bits == 16 else np.uint8)
     records = place.allot(shape, dtype, max(weight, int(np.prod(shape, dtype=np.int64))) >= WORTH_KEEPING)
     try:
@@ -118,8 +136,10 @@ def gather(pieces: Iterable[Piece], where: str, size: int | None, place: Shelf, 
         "labels": [piece.label for piece in kept],
         "holdout": [piece.holdout for piece in kept],
         "skipped": bad.listed,
+        "facets": [dict(piece.facets) for piece in kept],
         "facts": {
             **facts,
+            "notes": [*facts["notes"], *notes_too],
             "sizes": {f"{w}x{h}": count for (w, h), count in sizes.most_common(20)},
             "modes": _count(found, lambda header: header.mode),
             "formats": _count(found, lambda header: header.format),
@@ -127,6 +147,13 @@ def gather(pieces: Iterable[Piece], where: str, size: int | None, place: Shelf, 
         },
     }
     return contents(place.keep(records, notes, len(kept)), notes)
+
+
+def flattened(clear: int, total: int) -> str:
+    every = "; --set data.alpha=keep learns it" if clear == total else ""
+    return (
+        f"{clear:,} of {total:,} pictures have an alpha channel; what is transparent in them is laid on white{every}."
+    )
 
 
 def _count(found: Counter[Header], what: Callable[[Header], str]) -> dict[str, int]:
@@ -204,6 +231,13 @@ def contents(records: np.ndarray, notes: Mapping[str, Any]) -> Contents:
         classes=classes if labelled else (),
         names=tuple(notes["names"]),
         holdout=np.array(held, bool) if any(held) and not all(held) else None,
+        facets=_facets(notes.get("facets", ())),
         skipped=tuple((str(name), str(reason)) for name, reason in notes["skipped"]),
         facts=notes["facts"],
     )
+
+
+def _facets(rows: Sequence[Mapping[str, str]]) -> dict[str, np.ndarray]:
+    """What the names say, a column for each thing that all of them say."""
+    keys = set.intersection(*(set(row) for row in rows)) if rows else set()
+    return {key: np.array([row[key] for row in rows]) for key in rows[0] if key in keys} if rows else {}

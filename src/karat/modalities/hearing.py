@@ -21,6 +21,9 @@ NEIGHBOURS = 4  # spectrograms compared wave by wave
 SAME = (
     0.93  # correlation of two waves at their best shift: that of noise 8 dB below; two takes of a word stay below 0.92
 )
+EXACT = (
+    0.9999  # correlation of two waves of a steady tone where both begin, beyond that of another take in another phase
+)
 SHELF = (1.53512485958697, -2.69169618940638, 1.19839281085285), (1.0, -1.69065929318241, 0.73248077421585)
 BASS = (1.0, -2.0, 1.0), (1.0, -1.99004745483398, 0.99007225036621)
 
@@ -44,6 +47,9 @@ def lengths(waves: Tensor) -> Tensor:
 def doubles(waves: Tensor, points: Callable[[Tensor], Tensor]) -> np.ndarray:
     """int64 [k, 2]: pairs of waves [n, channels, samples] that correlate by `SAME` or more at their best shift.
 
+    A steady tone matches itself a period later, and so every other of its pitch at some shift: tones are the same only where
+    they correlate by `EXACT` as they stand, or from where both begin.
+
     points: their log-mel spectrograms [n, channels, mels, frames]. Waves are compared with the four whose spectrograms
     are nearest once both begin where they sound.
     """
@@ -59,7 +65,7 @@ def doubles(waves: Tensor, points: Callable[[Tensor], Tensor]) -> np.ndarray:
     pairs = torch.tensor(sorted(found), dtype=torch.long).reshape(-1, 2)
     kept = [torch.zeros(0, 2, dtype=torch.long)]  # an empty tensor splits into one empty part, which no FFT takes
     for part in pairs.split(128) if len(pairs) else ():
-        kept.append(part[_correlation(waves[part[:, 0]], waves[part[:, 1]]) >= SAME])
+        kept.append(part[_same(waves[part[:, 0]].mean(1), waves[part[:, 1]].mean(1))])
     out: np.ndarray = torch.cat(kept).numpy()
     return out
 
@@ -77,13 +83,30 @@ def _look(points: Tensor) -> Tensor:
     return F.normalize(small - small.mean(1, keepdim=True), dim=1, eps=1e-6)
 
 
-def _correlation(a: Tensor, b: Tensor) -> Tensor:
-    """The greatest correlation [k] over all shifts of waves [k, channels, samples], channels mixed."""
-    size = 2 * a.shape[2]
-    left, right = (torch.fft.rfft(x.mean(1), n=size) for x in (a, b))
-    power = (a.mean(1).square().sum(1) * b.mean(1).square().sum(1)).sqrt()
-    best: Tensor = torch.fft.irfft(left * right.conj(), n=size).abs().amax(1)
-    return best / power.clamp_min(1e-12)
+def _same(a: Tensor, b: Tensor) -> Tensor:
+    """bool [k]: whether waves [k, samples] are one recording, as `doubles` says."""
+    size = 2 * a.shape[1]
+    left, right = torch.fft.rfft(a, n=size), torch.fft.rfft(b, n=size)
+    power = (a.square().sum(1) * b.square().sum(1)).sqrt().clamp_min(1e-12)
+    matches = torch.fft.irfft(left * right.conj(), n=size).abs() / power[:, None]
+    begun = (_begins(a) - _begins(b)) % size
+    there = torch.maximum(matches[:, 0], matches.gather(1, begun[:, None])[:, 0])
+    steady = torch.minimum(_repeats(left, size), _repeats(right, size)) >= SAME
+    return torch.where(steady, there >= EXACT, matches.amax(1) >= SAME)
+
+
+def _begins(waves: Tensor) -> Tensor:
+    """The first sample [k] of waves [k, samples] that sounds."""
+    return (waves.abs() > QUIET * waves.abs().amax(1, keepdim=True)).int().argmax(1)
+
+
+def _repeats(spectrum: Tensor, size: int) -> Tensor:
+    """How well each wave matches itself [k] at some later shift, once it has ceased to match itself by half."""
+    own = torch.fft.irfft(spectrum.abs().square(), n=size)[:, : size // 2]
+    own = own / own[:, :1].clamp_min(1e-12)
+    left = (own < 0.5).int().cummax(1).values.bool()
+    best: Tensor = own.masked_fill(~left, 0.0).amax(1)
+    return best
 
 
 def _gauges(waves: Tensor, rate: int) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ import io
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -23,12 +23,13 @@ from karat.modalities import arrays
 from karat.modalities.archive import Listing, Piece, list_folder, list_zip, open_zip, suffix_of
 from karat.modalities.cache import Shelf, cache_folder, shelf
 from karat.modalities.codec import Codec, Contents
-from karat.modalities.gather import contents, gather, refuse_few, target_size, unreadable
+from karat.modalities.file_names import NamePattern
+from karat.modalities.gather import ALPHAS, contents, flattened, gather, refuse_few, target_size, unreadable
 from karat.modalities.parquet import Tables, parquet_files
 from karat.modalities.picture import SUFFIXES, resize_record
 from karat.space import Grid, Space
 
-LAYOUT = 1  # of the decoded cache; raised when the same files would decode to other records
+LAYOUT = 2  # of the decoded cache; raised when the same files would decode to other records
 LARGEST_SIDE = 1024
 VIEWED_SIDE = 64
 FEW_LEVELS = 64
@@ -40,11 +41,11 @@ WANTED = (
 
 @dataclass(frozen=True)
 class Images(Codec):
-    """Pictures of one size: records `[n, height, width, channels]`, uint8 or (bits = 16) uint16."""
+    """Pictures of one size: records `[n, height, width, channels]`, uint8 or (bits = 16) uint16; four channels are RGBA."""
 
     name = "image"
     suffixes = (".png",)
-    settings = ("size", "limit")
+    settings = ("size", "limit", "alpha", "labels")
 
     channels: int
     height: int
@@ -58,11 +59,19 @@ class Images(Codec):
 
     @classmethod
     def read(cls, path: Path, options: Mapping[str, Any]) -> Contents:
-        """All pictures at `path`. options: size (pixels a side), limit (how many, evenly spread), cache."""
-        unknown = sorted(set(options) - {"size", "limit", "cache"})
+        """All pictures at `path`.
+
+        options: size (pixels a side), limit (how many, evenly spread), alpha (flatten, keep or auto, see `gather`), labels (a
+        pattern of the files' names or folders, see `NamePattern`), cache.
+        """
+        unknown = sorted(set(options) - {*cls.settings, "cache"})
         if unknown:
-            raise FitError(f"Pictures have no option {unknown[0]!r}; they have size, limit and cache.")
+            raise FitError(f"Pictures have no option {unknown[0]!r}; they have {', '.join(cls.settings)} and cache.")
         size, limit = options.get("size"), options.get("limit")
+        alpha, labels = options.get("alpha", "flatten"), options.get("labels")
+        if alpha not in ALPHAS:
+            raise FitError(f"data.alpha is {alpha!r}; there are {', '.join(ALPHAS)}.")
+        labels = None if labels is None else NamePattern.read(str(labels)).text
         if size is not None and not 8 <= size <= LARGEST_SIDE:
             raise FitError(f"size is {size}; pictures are learned at 8 to {LARGEST_SIDE} pixels a side.")
         if limit is not None and limit < 1:
@@ -77,10 +86,12 @@ class Images(Codec):
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             try:
                 if kind in ("folder", "zip"):
-                    return _say_if_grey(_read_files(path, kind, size, limit, folder))
+                    return _say_if_grey(_read_files(path, kind, size, limit, alpha, labels, folder))
+                if labels is not None:
+                    raise FitError(f"--labels reads the names of files, and {path} is one file. Leave it out.")
                 if kind == "parquet":
-                    return _say_if_grey(_read_parquet(path, size, limit, folder))
-                return _say_if_grey(_read_arrays(path, kind, size, limit, folder))
+                    return _say_if_grey(_read_parquet(path, size, limit, alpha, folder))
+                return _say_if_grey(_read_arrays(path, kind, size, limit, alpha, folder))
             except OSError as error:
                 raise DataError(f"{path} cannot be read ({error}).") from error
 
@@ -164,6 +175,8 @@ class Images(Codec):
         """uint8 `[n, height, width, 3]` for contact sheets and reports."""
         self._check(records)
         eight = np.rint(records / 257).astype(np.uint8) if self.bits == 16 else np.asarray(records)
+        if self.channels == 4:
+            return arrays.on_white(eight)
         return np.repeat(eight, 3, 3) if self.channels == 1 else eight
 
     def conform(self, records: np.ndarray) -> np.ndarray:
@@ -172,14 +185,23 @@ class Images(Codec):
         if records.dtype != dtype:
             high = records.astype(np.uint32)
             records = (high * 257 if dtype == np.uint16 else (high + 128) // 257).astype(dtype)
+        if records.shape[3] == 4 and self.channels != 4:
+            records = arrays.on_white(records)
         if records.shape[3] != self.channels:
-            if self.channels == 1:  # ITU-R 601 luma, as Pillow converts RGB to L
+            if self.channels == 4:
+                colour = np.repeat(records, 3, axis=3) if records.shape[3] == 1 else records
+                records = np.concatenate([colour, np.full_like(colour[..., :1], self.top)], axis=3)
+            elif self.channels == 1:  # ITU-R 601 luma, as Pillow converts RGB to L
                 records = np.rint(records @ np.array([0.299, 0.587, 0.114]))[..., None].astype(dtype)
             else:
                 records = np.repeat(records, self.channels, axis=3)
         if records.shape[1:3] != (self.height, self.width):
             records = np.stack([resize_record(record, (self.width, self.height)) for record in records])
         return records
+
+    def alike(self) -> dict[str, Any]:
+        """Transparency is read where ours is learned."""
+        return {"alpha": "auto"} if self.channels == 4 else {}
 
     def sheet(self, records: np.ndarray, columns: int) -> bytes:
         out = io.BytesIO()
@@ -290,37 +312,65 @@ def _say_if_grey(found: Contents) -> Contents:
     return replace(found, facts={**found.facts, "notes": [*found.facts["notes"], note]})
 
 
-def _read_files(path: Path, kind: str, size: int | None, limit: int | None, folder: Path) -> Contents:
+def _read_files(
+    path: Path, kind: str, size: int | None, limit: int | None, alpha: str, labels: str | None, folder: Path
+) -> Contents:
     if kind == "folder":
-        return _read_listing(path, list_folder(path), size, limit, folder)
+        return _read_listing(path, list_folder(path), size, limit, alpha, labels, folder)
     status = path.stat()
-    place = shelf(folder, LAYOUT, str(path.resolve()), status.st_size, status.st_mtime_ns, size, limit)
+    place = shelf(folder, LAYOUT, str(path.resolve()), status.st_size, status.st_mtime_ns, size, limit, alpha, labels)
     kept = place.find()
     if kept is not None:
         return contents(*kept)
     with open_zip(path) as archive:
-        return _read_listing(path, list_zip(path, archive), size, limit, folder, place)
+        return _read_listing(path, list_zip(path, archive), size, limit, alpha, labels, folder, place)
 
 
 def _read_listing(
-    path: Path, listing: Listing, size: int | None, limit: int | None, folder: Path, place: Shelf | None = None
+    path: Path,
+    listing: Listing,
+    size: int | None,
+    limit: int | None,
+    alpha: str,
+    labels: str | None,
+    folder: Path,
+    place: Shelf | None = None,
 ) -> Contents:
     if not listing.pieces:
         raise DataError(f"{path} {_holds(listing.others)}. Wanted: {WANTED}.")
     refuse_few(str(path), listing.pieces, len(listing.pieces))
     if place is None:
         stamps = [(p.name, p.size, p.stamp) for p in listing.pieces]
-        place = shelf(folder, LAYOUT, str(path.resolve()), stamps, size, limit)
+        place = shelf(folder, LAYOUT, str(path.resolve()), stamps, size, limit, alpha, labels)
         kept = place.find()
         if kept is not None:
             return contents(*kept)
     facts = {
         "ignored": sum(listing.others.values()),
         "ignored_kinds": dict(Counter(listing.others).most_common(10)),
-        "notes": list(listing.notes),
+        "notes": list(listing.notes) if labels is None else [],
     }
-    chosen = [listing.pieces[i] for i in _spread(len(listing.pieces), limit)]
-    return gather(chosen, str(path), size, place, facts)
+    pieces = listing.pieces if labels is None else _named(path, listing.pieces, labels, facts)
+    chosen = [pieces[i] for i in _spread(len(pieces), limit)]
+    return gather(chosen, str(path), size, alpha, place, facts)
+
+
+def _named(path: Path, pieces: Sequence[Piece], labels: str, facts: dict[str, Any]) -> list[Piece]:
+    """The pieces with the class and the facets that their names say, without those whose names are otherwise."""
+    pattern = NamePattern.fitting(labels, [piece.name for piece in pieces], str(path))
+    found = [(piece, pattern.parts(piece.name)) for piece in pieces]
+    strange = [piece.name for piece, parts in found if parts is None]
+    if strange:
+        facts["notes"].append(
+            f"{len(strange):,} pictures have other names than --labels says and are left out: {strange[0]}, ..."
+        )
+    return [
+        replace(
+            piece, label=parts.get("label", piece.label), facets=tuple((k, v) for k, v in parts.items() if k != "label")
+        )
+        for piece, parts in found
+        if parts is not None
+    ]
 
 
 def _spread(count: int, limit: int | None) -> range | list[int]:
@@ -341,20 +391,20 @@ class _Some:
         return (piece for row, piece in enumerate(self.pieces) if row in self.rows)
 
 
-def _read_parquet(path: Path, size: int | None, limit: int | None, folder: Path) -> Contents:
+def _read_parquet(path: Path, size: int | None, limit: int | None, alpha: str, folder: Path) -> Contents:
     files = parquet_files(path)
     stamps = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    place = shelf(folder, LAYOUT, stamps, size, limit)
+    place = shelf(folder, LAYOUT, stamps, size, limit, alpha)
     kept = place.find()
     if kept is not None:
         return contents(*kept)
     tables = Tables(files)
     refuse_few(str(path), tables, tables.count)
     chosen = _Some(tables, frozenset(_spread(tables.count, limit)))
-    return gather(chosen, str(path), size, place, {"ignored": 0, "ignored_kinds": {}, "notes": []})
+    return gather(chosen, str(path), size, alpha, place, {"ignored": 0, "ignored_kinds": {}, "notes": []})
 
 
-def _read_arrays(path: Path, kind: str, size: int | None, limit: int | None, folder: Path) -> Contents:
+def _read_arrays(path: Path, kind: str, size: int | None, limit: int | None, alpha: str, folder: Path) -> Contents:
     if kind == "idx":
         blocks = arrays.read_idx(arrays.idx_files(path))
     elif kind == "digits":
@@ -371,6 +421,11 @@ def _read_arrays(path: Path, kind: str, size: int | None, limit: int | None, fol
     if not height or not width:
         raise DataError(f"{path} holds pictures of {width} x {height} pixels.")
     scale = arrays.scale_of(views)
+    if alpha == "keep" and channels != 4:
+        raise DataError(
+            f"{path} holds pictures of {channels} channels, and data.alpha=keep learns a fourth. Leave it out."
+        )
+    keep = alpha != "flatten" and channels == 4
     sizes = {(width, height): total}
     goal = target_size(sizes, size)
     rows = _spread(total, limit)
@@ -381,11 +436,11 @@ def _read_arrays(path: Path, kind: str, size: int | None, limit: int | None, fol
         and scale.factor == 1
         and views[0].images.dtype == scale.dtype
         and goal == (width, height)
-        and channels != 4
+        and (channels != 4 or keep)
     ):
         records = views[0].images
     else:
-        records = arrays.convert(views, picked, scale, goal, shelf(folder, LAYOUT, "scratch", str(path)))
+        records = arrays.convert(views, picked, scale, goal, keep, shelf(folder, LAYOUT, "scratch", str(path)))
     labels, classes = arrays.labels_of(views, picked)
     held = np.concatenate([np.full(len(block.images), block.holdout) for block in views])[picked]
     names = [f"{block.name}:{i}" for block in views for i in range(len(block.images))]
@@ -396,7 +451,10 @@ def _read_arrays(path: Path, kind: str, size: int | None, limit: int | None, fol
         "bytes": sum(block.images.nbytes for block in blocks),
         "ignored": 0,
         "ignored_kinds": {},
-        "notes": [scale.note] if scale.note else [],
+        "notes": [
+            *([scale.note] if scale.note else []),
+            *([flattened(total, total)] if channels == 4 and not keep else []),
+        ],
     }
     chosen = tuple(names[i] for i in rows)
     return Contents(records, labels, classes, chosen, held if held.any() and not held.all() else None, facts=facts)

@@ -28,6 +28,7 @@ class Header:
     bits: int
     mode: str
     format: str
+    alpha: bool = False
 
 
 def _open(file: BinaryIO, name: str) -> Image.Image:
@@ -45,6 +46,10 @@ def _open(file: BinaryIO, name: str) -> Image.Image:
 def _too_large(name: str, found: str) -> str:
     limit = f"{PIXELS // 2**20} megapixels"
     return f"{name} is too large to decode safely. {found}; the limit is {limit}. Make it smaller or take it out."
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
 
 
 def _is_grey(image: Image.Image) -> bool:
@@ -66,11 +71,11 @@ def peek(file: BinaryIO, name: str) -> Header:
             width, height = height, width
         bits = 16 if image.mode in DEEP else 8
         form = "JPEG" if image.format == "MPO" else str(image.format)
-        return Header(width, height, _is_grey(image), bits, image.mode, form)
+        return Header(width, height, _is_grey(image), bits, image.mode, form, _has_alpha(image))
 
 
 def decode(file: BinaryIO, name: str, size: tuple[int, int], channels: int, bits: int) -> np.ndarray:
-    """uint8, or uint16 for 16 `bits`: `[height, width, channels]`, upright, on white, of `size` (width, height)."""
+    """uint8, or uint16 for 16 `bits`: `[height, width, channels]`, upright, of `size` (width, height); on white, or RGBA."""
     with _open(file, name) as image:
         side = 2 * max(size)
         image.draft(image.mode, (side, side))  # a JPEG far larger than wanted is decoded at 1/2, 1/4 or 1/8
@@ -85,7 +90,13 @@ def _finish(image: Image.Image, size: tuple[int, int], channels: int, bits: int)
             raise ValueError("holds pixels of 32 bits; save it with 8 or 16")
         grey = fit_square(Image.fromarray(deep.astype(np.float32)), size)
         return _to_depth(np.asarray(grey), channels, bits)
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+    if (
+        channels == 4
+    ):  # what cannot be seen is white, so that nothing invisible is learned; Pillow resizes premultiplied
+        pixels = np.array(fit_square(image.convert("RGBA"), size)).reshape(size[1], size[0], 4)
+        pixels[pixels[..., 3] == 0, :3] = 255
+        return pixels
+    if _has_alpha(image):
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
     image = fit_square(image.convert("L" if channels == 1 else "RGB"), size)
