@@ -139,7 +139,8 @@ def train(
         A TOML that corrects what is inferred of a table's columns, and declares rules (see `karat look --write-schema`).
     labels
         How the names of files of pictures or sounds are to be read, such as "{label}_{speaker}_{n}", or their folders, such
-        as "{alphabet}/{character}": `label` is the class, and every name in braces can be used in --holdout. Of text in a table: the column that holds the class.
+        as "{alphabet}/{character}": `label` is the class, and every name in braces can be used in --holdout. Of text in a
+        table: the column that holds the class.
     holdout
         What is set aside for the judge: a share (0.1 by default), the last of the data as they stand (last:0.1), or what
         the names say (n<5, speaker=theo).
