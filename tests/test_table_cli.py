@@ -152,14 +152,14 @@ def test_every_rule_holds_in_a_hundred_thousand_rows(place: Path, capsys: pytest
     ],
 )
 def test_what_is_given_is_in_every_row(given: str, query: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    done(capsys, "make", place / "run", "-n", 600, "--out", place / "given.csv", "--given", given)
+    done(capsys, "make", place / "run", "-n", 600, "--out", place / "given.csv", "--given", given, "--overwrite")
     made = kept(place / "given.csv", 600)
     assert len(made.query(query)) == 600
 
 
 @pytest.mark.parametrize("column", ["city", "label", "married", "qty", "spouse"])
 def test_values_are_balanced_to_the_row(column: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    done(capsys, "make", place / "run", "-n", 660, "--out", place / "even.csv", "--balance", column)
+    done(capsys, "make", place / "run", "-n", 660, "--out", place / "even.csv", "--balance", column, "--overwrite")
     counts = kept(place / "even.csv", 660)[column].value_counts()
     assert set(counts.index) == set(orders()[column]) - {""} and counts.max() - counts.min() <= 1
 

@@ -106,7 +106,7 @@ class Output:
         self, overwrite: bool = False, kept: Sequence[Path] = (), home: Path | None = None, private: bool = False
     ) -> None:
         self.overwrite, self.home = overwrite, home
-        self.kept = tuple(path for path in kept if path.exists())
+        self.kept = tuple(path for path in kept if _there(path))
         self._private = private
 
     def private(self, goal: Path) -> bool:
@@ -559,6 +559,13 @@ def _within(goal: Path, folder: Path) -> bool:
             if path.samefile(held):
                 return True
     return False
+
+
+def _there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # text that was taken for a path: too long for one, or with a NUL
+        return False
 
 
 def _linked(goal: Path, folder: Path) -> bool:
