@@ -15,7 +15,8 @@ import pytest
 import karat
 from karat import related
 from karat.data import load
-from karat.modalities import Related, naming
+from karat.errors import FitError
+from karat.modalities import Related, Tables, naming
 from karat.modalities.database import Database, Relation, joined
 from karat.modalities.links import circular
 from karat.recipe import load as recipe
@@ -282,3 +283,65 @@ def test_a_run_of_such_tables_is_kept_and_makes_the_same_again(tmp_path: Path) -
     made = csv.read_csv(tmp_path / "one" / "users.csv")
     assert set(made["parent_id"].drop_null().to_pylist()) <= set(made["id"].to_pylist())
     karat.assay(run, threads=1, out=tmp_path / "report.html")
+
+
+def staff(n: int, rng: np.random.Generator) -> Rows:
+    """One table whose rows refer to rows of it, in no order."""
+    spots = rng.permutation(n) + 1
+    above = [None if b is None else int(spots[b - 1]) for b in boss(rng, n)]
+    rows = rng.permutation(n)
+    return {
+        "id": spots[rows].tolist(), "manager_id": [above[i] for i in rows], "age": rng.integers(20, 60, n).tolist(),
+        "place": rng.choice(list("abc"), n).tolist(),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["numbers", "words", "uuids"])
+def test_one_table_that_refers_to_itself_is_made_so_without_circles(form: str, tmp_path: Path) -> None:
+    rows = staff(300, np.random.default_rng(10))
+    if form != "numbers":
+        names = {i: f"E-{i:05d}" if form == "words" else str(uuid.UUID(int=i * 7**40 % 2**128)) for i in rows["id"]}
+        rows |= {c: [None if x is None else names[x] for x in rows[c]] for c in ("id", "manager_id")}
+    data = load(save(tmp_path, staff=rows) / "staff.csv")
+    codec = data.codec
+    assert isinstance(codec, Tables) and {c.name: c.refers for c in codec.schema.columns}["manager_id"] == "id"
+    for seed in range(3):
+        points = codec.encode(data.records("train"))
+        made = codec.decode(points, rng=np.random.default_rng(seed)).cells
+        ids, above = (made[c].combine_chunks() for c in ("id", "manager_id"))
+        assert len(set(ids.to_pylist())) == len(ids) and not set(map(str, rows["id"])) & set(ids.to_pylist())
+        link = joined([above], [ids])
+        assert above.null_count == 2 and ((link >= 0).sum() == len(link) - 2) and not circular(link)
+        named = np.bincount(link[link >= 0], minlength=len(link))
+        assert 0.7 < (named == 0).mean() < 0.97  # a tenth of the rows is above the others
+
+
+def test_what_refers_is_declared_in_toml_and_given_cells_are_followed(tmp_path: Path) -> None:
+    rows = staff(200, np.random.default_rng(11))
+    rows["trusts"] = [int(i) for i in np.random.default_rng(1).integers(1, 201, 200)]
+    path = save(tmp_path, staff=rows) / "staff.csv"
+    assert isinstance(load(path).codec, Tables)
+    (tmp_path / "staff.toml").write_text('[columns]\ntrusts = { refers = "id" }\n')
+    run = karat.train(path, schema=tmp_path / "staff.toml", out=tmp_path / "run", threads=1)
+    karat.make(run, n=150, out=tmp_path / "made.csv", threads=1)
+    made = csv.read_csv(tmp_path / "made.csv")
+    assert set(made["trusts"].to_pylist()) <= set(made["id"].to_pylist())
+    (tmp_path / "some.csv").write_text("id,age\n" + "\n".join(f"{9000 + i},30" for i in range(60)) + "\n")
+    karat.make(run, given=str(tmp_path / "some.csv"), out=tmp_path / "more.csv", threads=1)
+    more = csv.read_csv(tmp_path / "more.csv")
+    assert more["id"].to_pylist() == list(range(9000, 9060))
+    assert set(more["trusts"].to_pylist()) | set(more["manager_id"].drop_null().to_pylist()) <= set(range(9000, 9060))
+    (tmp_path / "staff.toml").write_text('[columns]\ntrusts = { refers = "idd" }\n')
+    with pytest.raises(FitError, match="did you mean 'id'"):
+        load(path, options={"schema": tmp_path / "staff.toml"})
+
+
+@pytest.mark.parametrize("name", ["position", "member_id"])
+def test_numbers_from_one_on_in_any_order_stay_a_permutation(name: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(12)
+    rows = {name: (rng.permutation(300) + 1).tolist(), "age": rng.integers(20, 60, 300).tolist()}
+    run = karat.train(save(tmp_path, list=rows) / "list.csv", out=tmp_path / "run", threads=1)
+    karat.make(run, n=300, out=tmp_path / "made.csv", threads=1)
+    made = np.array(csv.read_csv(tmp_path / "made.csv")[name])
+    assert np.sort(made).tolist() == list(range(made.min(), made.min() + 300))
+    assert 0.3 < (np.diff(made) > 0).mean() < 0.7

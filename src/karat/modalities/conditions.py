@@ -20,6 +20,7 @@ from karat.modalities.coding import NAMED, NUMBERS, draw, only, present
 from karat.modalities.columns import Column
 from karat.modalities.constraints import repeated, unique_text
 from karat.modalities.convert import cell, logical, put
+from karat.modalities.database import joined
 from karat.modalities.expressions import Cells, Rule, cells_of, unknown
 from karat.modalities.layout import Layout
 from karat.modalities.parts import Choice, Computed, Constant, Number, Part, Presence
@@ -330,6 +331,7 @@ def put_back(
     Raises DataError where the given cells break a rule among themselves, FitError where the rest cannot be made to fit.
     """
     work = _Restoring(layout, dict(cells_of(decoded).columns), len(decoded), rng)
+    before = dict(work.cells)
     if isinstance(given, pa.Table):
         for name, column in cells_of(given).columns.items():
             rows = np.flatnonzero(present(column))
@@ -345,6 +347,7 @@ def put_back(
                 work.cells[name] = condition.cell.take(pa.array(np.zeros(len(decoded), np.int64)))
             else:
                 work.redraw(name, np.flatnonzero(~condition.holds(Cells(work.cells))), False)
+    work.follow(before)
     for step in (work.differ, work.order, work.compute, work.mend, work.check):
         step()
     return pa.table([work.cells[name] for name in layout.names], names=list(layout.names))
@@ -369,6 +372,15 @@ class _Restoring:
     def firm(self, name: str) -> np.ndarray:
         """int8 [n]: how firmly each cell of the column is held; 0 where it is free."""
         return self.held.get(name, np.zeros(self.n, np.int8))
+
+    def follow(self, before: Mapping[str, pa.Array]) -> None:
+        """Made references to a row whose key was given follow it."""
+        for name, column in self.layout.columns.items():
+            if column.refers and column.refers in self.held:
+                link = joined([before[name]], [before[column.refers]])
+                rows = np.flatnonzero((link >= 0) & (self.firm(name) == 0))
+                keys = self.cells[column.refers].take(pa.array(link[rows]))
+                self.cells[name] = put(self.cells[name], rows, keys)
 
     def redraw(self, name: str, rows: np.ndarray, anywhere: bool) -> None:
         """Draws cells of a number again so that its condition holds: in the bin they are in, or in any."""

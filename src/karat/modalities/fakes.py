@@ -99,7 +99,9 @@ def identifiers(values: pa.Array, counts: np.ndarray) -> dict[str, Any]:
             step = max(1, int(np.median(gaps))) if len(gaps) else 1
             dense = len(gaps) > 0 and (gaps == step).mean() >= 0.9 or len(x) * 3 > high - low
             if dense:
-                return {"way": "sequence", **common, "next": high + step, "step": step}
+                rising = len(gaps) and (np.diff(x) > 0).mean() > 0.9
+                mixed = {} if rising else {"mixed": True}
+                return {"way": "sequence", **common, "next": high + step, "step": step, **mixed}
             if not padded or sizes.min() == sizes.max():
                 if sizes.min() == sizes.max() and sizes[0] < 18:  # as many digits as all have
                     low, high = (0 if padded else 10 ** int(sizes[0] - 1)), 10 ** int(sizes[0]) - 1
@@ -119,7 +121,8 @@ def _identifier(learned: Mapping[str, Any], n: int, rng: np.random.Generator, wi
     if way == "shapes":
         return list(shapes.fill(learned["shapes"], n, rng, wider))
     if way == "sequence":
-        numbers = int(learned["next"]) + int(learned["step"]) * np.arange(n)
+        places = rng.permutation(n) if learned.get("mixed") else np.arange(n)
+        numbers = int(learned["next"]) + int(learned["step"]) * places
     else:
         low, high = int(learned["low"]), int(learned["high"])
         numbers = rng.integers(low, min(high * 10**wider, 2**62) + 1, n)

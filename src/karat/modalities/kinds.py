@@ -192,7 +192,10 @@ def _identified(found: Column, whole: pa.Array, rest: pa.Array, counts: np.ndarr
     years = x.min() >= 1800 and x.max() <= 2200
     running = u == n and n >= 10 and bool((step == step[0]).all()) and step[0] > 0 and not years
     if not (said or running) or found.format:
-        return found
+        gaps = np.diff(np.sort(x))
+        # whole numbers of which none lacks, each once, in any order: a rank or a number of its own
+        full = u == n and n >= 10 and bool((gaps == gaps[0]).all()) and not years and not found.missing
+        return replace(found, unique=True) if full else found
     bare = replace(found, kind="identifier", unique=u == n)
     return replace(bare, learned=sensitive.learn(bare, rest, counts))
 

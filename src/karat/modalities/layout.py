@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from karat.errors import FitError
-from karat.modalities import sensitive
+from karat.modalities import ancestry, sensitive
 from karat.modalities.coding import NUMBERS, Choices, Grain, draw, fit_scales, flat, present
 from karat.modalities.columns import Column, Schema
 from karat.modalities.constraints import Bounds, Formula, Rules, compile_rules, repeated, together_text, unique_text
@@ -185,14 +185,26 @@ class _Work:
         layout = self.layout
         out = dict(cells)
         for name, column in layout.columns.items():
-            if not isinstance(layout.parts[layout.part_of[name]], Presence):
+            if not isinstance(layout.parts[layout.part_of[name]], Presence) or column.refers:
                 continue
             there = np.flatnonzero(present(cells[name]))
             if len(there):
                 column = replace(column, unique=column.unique or any(name in group for group in layout.rules.unique))
                 made = flat(sensitive.fakes(column, len(there), self.rng)).cast(logical(column))
                 out[name] = put(cells[name].cast(made.type), there, made)
+        for name, column in layout.columns.items():
+            if column.refers and isinstance(layout.parts[layout.part_of[name]], Presence):
+                out[name] = self._referring(column, present(cells[name]), out[column.refers])
         return out
+
+    def _referring(self, column: Column, there: np.ndarray, keys: pa.Array) -> pa.Array:
+        """Keys of other made rows, where they are to be."""
+        link = ancestry.drawn(column.learned.get("links", {}), there, self.rng)
+        out = keys.cast(pa.string()).take(pa.array(np.maximum(link, 0), mask=link < 0))
+        loose = np.flatnonzero(link == ancestry.LOOSE)
+        if len(loose):
+            out = put(out, loose, flat(sensitive.fakes(column, len(loose), self.rng, keys.cast(pa.string()))))
+        return out.cast(logical(column))
 
     def mend(self, cells: dict[str, pa.Array]) -> dict[str, pa.Array]:
         """The cells, rows that break a rule drawn again; what follows `then` first."""
@@ -290,16 +302,16 @@ class _Work:
                 continue
             taken = part.grain.ticks(cells[name])
             low, high = part.limits()
-            low, high = max(low, part.fine.lows[0]), max(part.fine.highs[-1], min(high, part.fine.lows[0] + 2.0**40))
+            low, top = max(low, part.fine.lows[0]), min(high, part.fine.highs[-1])
+            high = min(high, top + len(self.codes))
             used = np.unique(taken[~np.isnan(taken)])
-            span = np.arange(low, min(high, part.fine.highs[-1] + len(self.codes)) + 1) if high - low < 2**24 else None
-            if span is None:
-                free = self.rng.integers(int(low), int(high), 4 * len(rows) + 64).astype(np.float64)
-                free = np.setdiff1d(free, used)
-            else:
-                free = np.setdiff1d(span, used)
-                inside = free[free <= part.fine.highs[-1]]
+            if high - low < 2**24:
+                free = np.setdiff1d(np.arange(low, high + 1), used)
+                inside = free[free <= top]
                 free = self.rng.permutation(inside) if len(inside) >= len(rows) else free
+            else:
+                free = self.rng.integers(int(low), int(top), 4 * len(rows) + 64, endpoint=True).astype(np.float64)
+                free = np.setdiff1d(free, used)
             if len(free) >= len(rows):
                 fresh = part.grain.array(self.rng.permutation(free[: len(rows)]))
                 out = {**cells, name: put(cells[name], rows, fresh)}

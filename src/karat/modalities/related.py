@@ -357,6 +357,8 @@ def _parted(path: Any, options: Mapping[str, Any]) -> Contents:
     own = {key: value for key, value in options.items() if key not in ("entity", "order")}
     read = Tables.read(path, own)
     table: Table = read.records
+    plain = tuple(replace(c, refers="") for c in table.facts.schema.columns)
+    table = replace(table, facts=replace(table.facts, schema=replace(table.facts.schema, columns=plain)))
     names = [c.name for c in table.facts.schema.columns]
     for name in (entity, *([str(order)] if order is not None else [])):
         if name not in names:

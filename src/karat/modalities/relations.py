@@ -21,7 +21,6 @@ from karat.modalities.database import Database, Family, Relation, amounts, joine
 from karat.modalities.picture import SUFFIXES as PICTURES
 from karat.modalities.table import Raw
 
-RESOLVED = 0.98  # share of the values that must be among the keys
 FEWEST = 32  # rows of a parent whose children are drawn one after another
 LONGEST = 200  # children of each, on average
 SORTED = 0.95  # share of neighbouring rows of one parent that must be in order
@@ -128,6 +127,7 @@ def read(
             raise FitError(f"{where}: there is no table {name!r}; there are: {', '.join(raws)}.")
     for name, (raw, suffix) in raws.items():
         found = schema.infer(raw)
+        found = replace(found, columns=tuple(replace(c, refers="") for c in found.columns))  # it is a relation here
         entry = corrections.get(name, {})
         own = {key: value for key, value in entry.items() if key in ("target", "columns", "constraint")}
         if own and where is not None:
@@ -233,7 +233,7 @@ def infer(tables: Mapping[str, Found], words: Words, known: Sequence[Relation]) 
                 for key in keys[parent]:
                     score = naming.alike(column, parent, key, parent == child)
                     relation = Relation(child, (column,), parent, (key,))
-                    if score and (parent != child or key != column) and words.resolved(relation) >= RESOLVED:
+                    if score and (parent != child or key != column) and words.resolved(relation) >= schema.RESOLVED:
                         rated.append((score, relation))
             best = max((score for score, _ in rated), default=0)
             first = [relation for score, relation in rated if score == best]
@@ -276,7 +276,7 @@ def _by_values(
     for parent, names in keys.items():
         for key in names:
             relation = Relation(child, (column,), parent, (key,))
-            if (parent, key) != (child, column) and words.resolved(relation) >= RESOLVED:
+            if (parent, key) != (child, column) and words.resolved(relation) >= schema.RESOLVED:
                 fits.append(relation)
     if telling or not fits:
         return fits, []

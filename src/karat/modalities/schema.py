@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from karat.errors import FitError
-from karat.modalities import kinds, moments, numerals, sensitive
+from karat.modalities import ancestry, kinds, moments, naming, numerals, sensitive
 from karat.modalities.columns import KINDS as KINDS
 from karat.modalities.columns import LOGICAL as LOGICAL
 from karat.modalities.columns import MADE as MADE
@@ -25,17 +25,33 @@ from karat.modalities.columns import SENSITIVE as SENSITIVE
 from karat.modalities.columns import Column as Column
 from karat.modalities.columns import Kind as Kind
 from karat.modalities.columns import Schema as Schema
+from karat.modalities.database import joined
 from karat.modalities.table import Raw
-from karat.modalities.values import chunk
+from karat.modalities.values import chunk, texts
 
-_DECLARED = ("kind", "places", "least", "format", "zone", "values", "missing", "low", "high", "unique", "keep")
+_DECLARED = (
+    "kind",
+    "places",
+    "least",
+    "format",
+    "zone",
+    "values",
+    "missing",
+    "low",
+    "high",
+    "unique",
+    "keep",
+    "refers",
+)
 _TOP = ("target", "columns", "constraint")
+RESOLVED = 0.98  # share of the values of a column that must be among the keys that it refers to
 _MOMENTS = ("date", "datetime", "time")
 _HEAD = """\
 # What Karat found in the columns. Correct what is wrong and give this file back with --set data.schema=<this file>.
 # kind: {kinds}
 # Also, where they apply: places (decimals), format, zone, values (true and false), missing (spellings), low, high,
-# unique = true, keep = true (learn a sensitive or text column as it is). Rules: [[constraint]] with rule = "start < end".
+# unique = true, keep = true (learn a sensitive or text column as it is), refers = "id" (a key of this table).
+# Rules: [[constraint]] with rule = "start < end".
 """
 
 
@@ -46,7 +62,48 @@ def infer(raw: Raw) -> Schema:
     found = []
     for name, cells in zip(raw.cells.column_names, raw.cells.columns, strict=True):
         found.append(kinds.column(name, cells, raw.place, typed, comma))
-    return Schema(tuple(found))
+    return Schema(_related(found, raw))
+
+
+def _related(columns: list[Column], raw: Raw) -> tuple[Column, ...]:
+    """The columns, those that refer to a key of the same table marked, by their names and values: a manager_id to an id."""
+    keys = [c for c in columns if c.unique and c.kind in ("identifier", "integer") and not naming.relative(c.name)]
+    out = {c.name: c for c in columns}
+    for column in columns if keys else ():
+        fits = [k for k in keys if k.name != column.name and naming.alike(column.name, "", k.name, True)]
+        if column.kind not in ("identifier", "integer", "category", "constant") or len(fits) != 1:
+            continue
+        mine, theirs = _words(column, raw), _words(fits[0], raw)
+        there = len(mine) - mine.null_count
+        if there and int((joined([mine], [theirs]) >= 0).sum()) >= RESOLVED * there:
+            note = f"refers to {fits[0].name}: made rows refer to made rows"
+            out[column.name] = replace(
+                as_key(column, fits[0].name), notes=(note,),
+                learned={**sensitive.learn(as_key(column, ""), *_counted(mine)), "links": ancestry.learn(mine, theirs)},
+            )  # fmt: skip
+            if fits[0].kind == "integer":
+                out[fits[0].name] = replace(
+                    as_key(fits[0], ""), unique=True, learned=sensitive.learn(as_key(fits[0], ""), *_counted(theirs))
+                )
+    return tuple(out.values())
+
+
+def as_key(column: Column, refers: str) -> Column:
+    """The column as an identifier."""
+    return Column(column.name, "identifier", missing=column.missing, arrow=column.arrow, refers=refers)
+
+
+def _words(column: Column, raw: Raw) -> pa.Array:
+    """The cells of a column as strings, null where missing."""
+    words = texts(chunk(raw.cells[column.name]), raw.place, column.name)
+    return pc.if_else(
+        pc.is_in(words, value_set=pa.array(column.missing, pa.string())), pa.scalar(None, pa.string()), words
+    )
+
+
+def _counted(words: pa.Array) -> tuple[pa.Array, np.ndarray]:
+    coded = words.drop_null().dictionary_encode()
+    return coded.dictionary, np.bincount(coded.indices.to_numpy(zero_copy_only=False), minlength=len(coded.dictionary))
 
 
 def learn(schema: Schema, cells: pa.Table) -> Schema:
@@ -59,6 +116,17 @@ def learn(schema: Schema, cells: pa.Table) -> Schema:
                 counts = np.bincount(coded.indices.to_numpy(zero_copy_only=False), minlength=len(coded.dictionary))
                 column = replace(column, learned=sensitive.learn(column, coded.dictionary, counts))
         out.append(column)
+    return replace(schema, columns=tuple(out))
+
+
+def linked(schema: Schema, cells: pa.Table) -> Schema:
+    """The schema with what all rows `cells` show of the columns that refer to a key of the same table."""
+    out = list(schema.columns)
+    for i, column in enumerate(out):
+        if column.refers and column.made and "links" not in column.learned:
+            mine, theirs = (chunk(cells.column(name)).cast(pa.string()) for name in (column.name, column.refers))
+            learned = sensitive.learn(column, *_counted(mine)) if mine.null_count < len(mine) else {}
+            out[i] = replace(column, learned={**learned, "links": ancestry.learn(mine, theirs)})
     return replace(schema, columns=tuple(out))
 
 
@@ -109,6 +177,14 @@ def lay(path: Path, text: str, table: Mapping[str, Any], found: Schema) -> Schem
             columns[name] = _corrected(columns[name], said)
         except ValueError as error:
             raise FitError(f"{_at(path, text, name)}: column {name!r}: {error}.") from None
+    for name, column in list(columns.items()):
+        if column.refers:
+            if column.refers not in columns or column.refers == name:
+                raise _refused(path, text, name, f"column that {name!r} refers to", column.refers, names)
+            if not column.made:
+                columns[name] = as_key(column, column.refers)
+            if not columns[column.refers].made and "kind" not in declared.get(column.refers, {}):
+                columns[column.refers] = replace(as_key(columns[column.refers], ""), unique=True)
     target = table.get("target", found.target)
     if target is not None and target not in columns:
         raise _refused(path, text, "target", "target column", str(target), names)
@@ -288,7 +364,7 @@ def _told(column: Column) -> dict[str, Any]:
         out["places"] = column.places
     if column.least is not None:
         out["least"] = column.least
-    for key in ("format", "zone"):
+    for key in ("format", "zone", "refers"):
         if value := getattr(column, key):
             out[key] = value
     if column.kind == "boolean" and column.values:

@@ -129,6 +129,7 @@ class Tables(Codec):
         good, notes = check(compile_rules(found), cells, raw.place, first)
         if not good.all():
             cells = cells.filter(pa.array(good))
+        found = schema.linked(found, cells)
         origin = Origin(found, raw.source, raw.dialect, _suffix(path, raw))
         facts: dict[str, Any] = {
             "columns": schema.describe(found, cells),
