@@ -155,7 +155,7 @@ def _read(f: dict[str, Any]) -> Finding:
 def test_page_and_json_tell_the_same_verdict_for_each_word(tmp_path: Path) -> None:
     copied = replace(FINDINGS[2], value=0.2, raised=True, says="20% are copies.")
     cases = {
-        "gold": write(tmp_path / "g"),
+        "gold": write(tmp_path / "g", replace(PRICES, personal="none"), [f for f in FINDINGS if not f.raised]),
         "bubble": write(tmp_path / "b", findings=[copied]),
         "unproven": write(tmp_path / "u", Prices()),
     }

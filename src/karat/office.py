@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from karat import related, written
+from karat import making, related, written
 from karat.assays import UNSEEN, Finding, bias, examine, find, gauges, look_at, references_tables
 from karat.assays.references import CHOOSERS, REFERENCES, SLIDING
 from karat.assays.sheet import Sheet
@@ -29,6 +30,7 @@ from karat.families.generator import Generator
 from karat.learning import again
 from karat.modalities import Codec, Related, recognise
 from karat.output import Output
+from karat.provenance.reading import labelled as carries_label
 from karat.report.page import Exhibits, Pair, write_report
 from karat.run import Run
 from karat.runner import choose_device, load_model
@@ -41,6 +43,7 @@ from karat.worth.verdict import Verdict, judge
 EYES_MOST = 60_000  # records that the judge's eyes learn from
 MOST = 10_000  # records of a kind that the judge looks at; the nearest-neighbour findings grow with their product
 PAIRS = 12
+LABELS_READ = 3  # records written to see whether they are labelled
 SHOWN, FEW_SHOWN = 64, 24  # records on a sheet, and on one that would be heavy
 LIGHT, PAGE = 700_000, 4_500_000  # bytes of a sheet, and of all exhibits of a page
 NAMED = 6  # of what is missing, named on the terminal
@@ -105,11 +108,19 @@ def _row(f: Finding) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Made:
-    """Records to be judged as the codec has them, their labels if known, and whether they carry a label of origin."""
+    """Records to be judged as the codec has them, their labels if known, and whether a label of origin was read off them."""
 
     records: Any
     labels: Tensor | None
-    labelled: bool | None
+    labelled: bool | None = None
+
+
+def read_back(run: Run) -> bool:
+    """Whether what `karat make` writes of this run carries its label: a few records are made, written and read."""
+    with TemporaryDirectory(prefix="karat-") as folder:
+        goal = Path(folder) / "made"
+        making.make(run, LABELS_READ, goal, making.Wish(), 0, choose_device("auto"), "karat")
+        return carries_label(goal) is True
 
 
 def draw(model: Generator, data: Data, n: int, seed: int) -> Made:
@@ -123,7 +134,7 @@ def draw(model: Generator, data: Data, n: int, seed: int) -> Made:
         y = torch.multinomial(share, n, replacement=True, generator=torch.Generator().manual_seed(seed))
     rng = torch.Generator(device).manual_seed(seed)
     points = model.sample(n, None if y is None else y.to(device), rng).cpu()
-    return Made(data.codec.decode(points, model.space, np.random.default_rng(seed)), y, True)
+    return Made(data.codec.decode(points, model.space, np.random.default_rng(seed)), y)
 
 
 def read_made(data: Data, path: Any) -> Made:
@@ -141,7 +152,7 @@ def read_made(data: Data, path: Any) -> Made:
     if contents.labels is not None and set(contents.classes) <= set(data.classes):
         to_real = np.array([data.classes.index(name) for name in contents.classes])
         labels = torch.from_numpy(to_real[contents.labels])
-    return Made(records, labels, None)
+    return Made(records, labels, True if local and carries_label(Path(place)) else None)
 
 
 def reference(data: Data, name: str, n: int, seed: int, target: str | None = None) -> tuple[Made, Data]:
@@ -288,7 +299,7 @@ def of_run(run: Run, n: int, seed: int, target: str | None, pretrained: Path | N
         chains = related.load(run, data.codec)
         for chain in chains.models.values():
             chain.even = False
-        made = Made(related.made_by(data.codec, chains, n, unlike), None, True)
+        made = Made(related.made_by(data.codec, chains, n, unlike), None)
     else:
         model = load_model(run, data.codec, len(data.classes), choose_device("auto"))
         made = draw(model, data, n, unlike)
@@ -308,6 +319,7 @@ def of_run(run: Run, n: int, seed: int, target: str | None, pretrained: Path | N
         "threads": str(torch.get_num_threads()),
         "judge": judge,
     }
+    made = replace(made, labelled=read_back(run))
     return Job(
         data, made, (*likely, *findings), f"{Path(spec['data']).name}, {name}", told,
         [f"karat train {Path(spec['data']).name} {source} {budget} --seed {spec['seed']} --out {run.path.name}",

@@ -1,12 +1,13 @@
 """The verdict follows from its findings: never gold past a closed or unknown gate; open ones name the next step."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from karat.assays.finding import Finding, Limit
+from karat.assays.finding import Finding, Limit, Sample
 from karat.assays.keys import KEYS
 from karat.worth.ledger import Cost
 from karat.worth.prices import Prices
@@ -29,7 +30,8 @@ COPY = Finding(
 COVERAGE = Finding("coverage", 0.85, 0.83, 0.87, 0.9, "higher", False, "Most is covered.", limit=Limit(below=0.8))
 PRECISION = Finding("precision", 0.88, 0.85, 0.9, 0.91, "higher", False, "Most looks real.", limit=Limit(below=0.85))
 USE = Finding("usefulness", 0.97, 0.95, 0.99, 1.0, "higher", False, "It teaches well.", limit=Limit(below=0.9))
-GOOD = [COPY, COVERAGE, PRECISION, USE]
+MEMBER = Finding("membership", 0.51, 0.49, 0.53, 0.5, "lower", False, "51% of the time.", limit=Limit(above=0.56))
+GOOD = [COPY, MEMBER, COVERAGE, PRECISION, USE]
 
 
 def verdict(findings: list[Finding], prices: Prices = PAYS, labelled: bool | None = True) -> Verdict:
@@ -82,13 +84,111 @@ def test_unlogged_acceptance_is_settled_by_a_priced_review() -> None:
 
 def test_noise_is_a_bubble_and_a_fault_alone_is_not() -> None:
     noise = replace(PRECISION, value=0.0, low=0.0, high=0.01, raised=True)
-    assert verdict([COPY, noise]).word == "bubble"
+    assert verdict([COPY, MEMBER, noise]).word == "bubble"
     useless = replace(USE, value=0.12, low=0.1, high=0.14, raised=True)
     assert verdict([COPY, replace(PRECISION, value=0.7, raised=True), useless]).word == "bubble"
-    fault = [COPY, replace(COVERAGE, value=0.6, raised=True)]
-    assert verdict(fault).word == "gold"  # people looked and accepted 41 of 50
-    v = verdict(fault, replace(PAYS, acceptance=None))
+    blurred = replace(PRECISION, value=0.84, low=0.82, high=0.86, raised=True)
+    v = verdict([*GOOD, blurred], replace(PAYS, acceptance=None))
     assert v.word == "unproven" and v.settle is not None and "review" in v.settle.what
+
+
+def blurred(value: float) -> Finding:
+    return replace(PRECISION, value=value, low=value - 0.02, high=value + 0.02, raised=True)
+
+
+@pytest.mark.parametrize("acceptance", [(1, 1), (1, 1000), (0, 50), (10, 10)])
+@pytest.mark.parametrize("far", [blurred(0.6), blurred(0.3)])
+def test_a_few_or_seldom_accepted_items_clear_no_fault(acceptance: tuple[int, int], far: Finding) -> None:
+    dear = replace(PAYS, acceptance=acceptance, alternative_cost_per_item=1e5)
+    v = verdict([*GOOD, far], dear)
+    assert v.word == "unproven" and "precision" in v.sentence
+
+
+def test_what_nearly_all_people_accept_clears_what_they_could_see() -> None:
+    telling = Finding("two-sample auc", 0.93, 0.92, 0.94, 0.5, "lower", True, "Told apart.", limit=Limit(above=0.55))
+    most = replace(PAYS, acceptance=(400, 400))
+    v = verdict([*GOOD, blurred(0.6), telling], most)
+    assert v.word == "gold" and "99%" in next(r.text for r in v.reasons if r.name == "review")
+    assert verdict([*GOOD, telling], replace(PAYS, acceptance=(30, 40))).word == "unproven"
+
+
+HIDDEN = sorted(k for k, key in KEYS.items() if key.feeds == "quality" and not key.visible)
+
+
+@pytest.mark.parametrize("key", HIDDEN)
+def test_no_acceptance_clears_what_a_reviewer_of_single_items_cannot_see(key: str) -> None:
+    fault = Finding(
+        key, 0.9, 0.85, 0.95, 0.1, "neither", True, "A fault.", limit=Limit(above=0.3, also="where it is"), of="x"
+    )  # fmt: skip
+    v = verdict([*GOOD, fault], replace(PAYS, acceptance=(5000, 5000)))
+    assert v.word == "unproven" and fault.name in v.sentence, v.sentence
+    assert v.settle is not None and "review" not in v.settle.what
+
+
+@pytest.mark.parametrize("key", sorted(KEYS))
+@pytest.mark.parametrize("better", ["higher", "lower", "neither"])
+def test_a_finding_about_one_of_several_tables_weighs_as_much_as_any_other(key: str, better: Any) -> None:
+    for raised, value in ((True, 0.02), (False, 0.02), (False, float("nan"))):
+        mine = Finding(
+            key, value, value, value, 0.5, better, raised, "So it is.",
+            limit=Limit(below=0.0, also="where it says so"), of="x",
+        )  # fmt: skip
+        plain, theirs = verdict([*GOOD, mine]), verdict([*GOOD, replace(mine, table="orders")])
+        assert (plain.word, [(r.kind, r.state) for r in plain.reasons]) == (
+            theirs.word, [(r.kind, r.state) for r in theirs.reasons],
+        )  # fmt: skip
+        if raised and KEYS[key].feeds != "worth":
+            assert plain.word != "gold"
+        if raised and KEYS[key].feeds in ("copying", "privacy"):
+            assert plain.word == "bubble"
+        if value != value and KEYS[key].decides:
+            assert plain.word == "unproven"
+
+
+def test_a_descriptor_that_is_off_stands_against_gold() -> None:
+    loud = Finding(
+        "descriptor", 3.0, 2.9, 3.1, 1.0, "neither", True, "Too loud.", limit=Limit(above=1.2, below=0.8), of="loudness"
+    )  # fmt: skip
+    v = verdict([*GOOD, loud])
+    assert v.word == "unproven" and "loudness" in v.sentence
+
+
+@pytest.mark.parametrize(("n", "side"), [(40, "made"), (50, "unseen real")])
+def test_what_too_few_records_cannot_show_is_unproven_and_the_number_is_named(n: int, side: Any) -> None:
+    few = [replace(f, samples=(Sample(n, 1250, side),)) for f in (COVERAGE, PRECISION)]
+    v = verdict([COPY, MEMBER, USE, *few])
+    assert v.word == "unproven" and f"cannot tell at n={n}; needs 1,250 {side} items" in v.sentence
+    assert v.settle is not None and "1,250" in v.settle.what
+    gates = verdict([replace(COPY, samples=(Sample(n, 900, side),)), MEMBER, COVERAGE, PRECISION])
+    assert gates.word == "unproven" and "needs 900" in gates.sentence
+    assert next(r for r in gates.reasons if r.name == "copying").state == "unknown"
+    assert verdict([*GOOD, replace(USE, key="lift", samples=(Sample(n, 9000, side),))]).word == "gold", (
+        "none waits for it"
+    )
+
+
+def test_a_gate_that_nobody_measured_is_unknown() -> None:
+    without = [f for f in GOOD if f.key != "membership"]
+    v = verdict(without)
+    assert v.word == "unproven" and "membership" in v.sentence and v.settle is not None
+    assert next(r for r in v.reasons if r.name == "privacy").state == "unknown"
+    assert verdict(without, replace(PAYS, personal="none")).word == "gold"
+    assert verdict(without, replace(PAYS, personal="some")).word == "unproven"
+    leak = replace(MEMBER, value=0.9, raised=True)
+    assert verdict([*without, leak], replace(PAYS, personal="none")).word == "bubble", (
+        "what was seen is not declared away"
+    )
+    found = Finding("personal data", 0.0, 0.0, 0.001, 0.0, "lower", False, "None.", limit=Limit(above=0.002))
+    assert verdict([*without, found]).word == "unproven", "no address that came back is no attack on membership"
+    assert verdict([f for f in GOOD if f.key != "copy rate"]).word == "unproven"
+    assert verdict(GOOD, replace(PAYS, labels="added"), labelled=None).word == "gold"
+    assert verdict(GOOD, replace(PAYS, labels="added"), labelled=False).word == "bubble"
+
+
+def test_what_is_uncertain_is_not_put_first() -> None:
+    wide = replace(USE, value=0.95, low=0.28, high=1.2)
+    v = verdict([wide, *GOOD[:-1]], Prices())
+    assert "usefulness" not in v.sentence and "precision" in v.sentence
 
 
 def test_no_lift_counts_only_where_real_data_would_lift() -> None:
@@ -115,6 +215,8 @@ PRICES = st.builds(
     review_seconds_per_item=st.sampled_from([None, 0.0, 20.0]),
     review_hour=st.sampled_from([None, 30.0]),
     acceptance=st.sampled_from([None, (0, 0), (0, 50), (50, 50)]),
+    personal=st.sampled_from([None, "none", "some"]),
+    labels=st.sampled_from([None, "added", "none"]),
     label_cost_per_item=st.sampled_from([None, 0.0, 1.0]),
     rights=st.sampled_from([None, "owned", "unknown", "none", "licensed: MIT", "licensed: CC BY-NC 4.0"]),
 )
@@ -130,8 +232,10 @@ def test_gold_needs_every_gate_and_the_money(
     assert set(gates) == {"rights", "copying", "privacy", "labels"}
     if v.word == "gold":
         assert set(gates.values()) == {"pass"} and v.value is not None and v.value.p_pays >= 0.8
-        assert any(f.assay == "memory" for f in findings) and labelled
+        assert any(f.assay == "memory" for f in findings) and (labelled or prices.labels == "added")
+        assert any(f.key == "membership" for f in findings) or prices.personal == "none"
         assert not any(f.raised for f in findings if f.assay in ("memory", "privacy"))
+        assert not any(f.state == "cannot tell" and f.kind.decides for f in findings if f.kind.feeds == "quality")
     if "fail" in gates.values():
         assert v.word == "bubble"
     assert (v.settle is not None) == (v.word == "unproven")

@@ -18,7 +18,7 @@ from karat import words
 from karat.output import Output, make_folder
 from karat.report import drawing, table, text
 from karat.worth.ledger import Entry, total
-from karat.worth.verdict import Verdict
+from karat.worth.verdict import Verdict, telling
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding
@@ -110,6 +110,7 @@ def write_report(
         rosette=drawing.rosette(),
         sentence=verdict.sentence.partition(": ")[2] or verdict.sentence,
         key_numbers=_key_numbers(verdict, findings, cost, thing),
+        unknown=[r for r in verdict.reasons if r.state == "unknown"],
         findings=findings,
         groups=list(dict.fromkeys(f.assay for f in findings)),
         histograms=_histograms(findings),
@@ -239,13 +240,11 @@ def _key_numbers(
 
 
 def _telling(findings: Sequence[Finding]) -> list[Finding]:
-    """One finding per room, a raised one where there is one; rooms with faults first, copying before all."""
-    seen = [f for f in findings if math.isfinite(f.value)]
-    first = ("memory", "privacy", "usefulness", "fidelity", "diversity")
-    faults = [r for r in first if any(f.assay == r and f.raised for f in seen)]
-    rooms = [*faults, *(r for r in ("usefulness", "fidelity", "diversity", "memory") if r not in faults)]
-    mine = [[f for f in seen if f.assay == r] for r in rooms]
-    return [next((f for f in room if f.raised), room[0]) for room in mine if room]
+    """One finding per room, the weightiest of it that says something for certain; what cannot tell is none of them."""
+    out: dict[str, Finding] = {}
+    for f in telling(findings):
+        out.setdefault(f.assay, f)
+    return list(out.values())
 
 
 def _histograms(findings: Sequence[Finding]) -> list[tuple[str, Markup]]:

@@ -14,6 +14,7 @@ from karat.errors import FitError
 
 TEMPLATE = Path(__file__).with_name("prices.toml")
 FILE_NAME = "prices.toml"
+WORDS = {"personal": ("none", "some", "unknown"), "labels": ("added", "none", "unknown")}
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Prices:
     fixed_cost: spent once besides computing.   escape_loss: expected loss per accepted item from bad ones that slip by.
     alternative_cost_per_item: what an item costs today.   items_wanted: accepted items over the whole life.
     label_cost_per_item: what labelling one more real item costs.   rights: "owned", "licensed: ...", "none", "unknown".
+    personal: "none" where no record is about a person, else "some" or "unknown".   labels: "added" where a label of origin is
+    put on all that is shipped, else "none" or "unknown".
     source: the file this was read from.
     """
 
@@ -48,6 +51,8 @@ class Prices:
     value_horizon_years: float | None = None
     discount_rate: float | None = None
     rights: str | None = None
+    personal: str | None = None
+    labels: str | None = None
     source: str | None = None
 
     @classmethod
@@ -75,6 +80,16 @@ class Prices:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise FitError(f"{path} is not TOML: {error}. Compare it with the template {TEMPLATE}.") from error
 
+    @property
+    def least_accepted(self) -> float:
+        """The share of items that people accept, at least: Clopper and Pearson's lower bound of 95%; 0 where undeclared."""
+        if self.acceptance is None or self.acceptance[0] == 0:
+            return 0.0
+        from scipy.special import betaincinv
+
+        accepted, reviewed = self.acceptance
+        return float(betaincinv(accepted, reviewed - accepted + 1, 0.05))
+
     def declared(self) -> dict[str, Any]:
         """What was declared, by key."""
         pairs = ((f.name, getattr(self, f.name)) for f in fields(self))
@@ -92,6 +107,10 @@ def find(named: Path | None, folders: Sequence[Path]) -> Prices:
 
 
 def _valid(key: str, value: Any, source: str) -> Any:
+    if key in WORDS and value not in WORDS[key]:
+        raise FitError(f"{source}: {key} is {value!r}; say one of {', '.join(map(repr, WORDS[key]))}.")
+    if key in WORDS:
+        return value
     if key in ("currency", "rights"):
         if not isinstance(value, str) or not value.strip():
             raise FitError(f"{source}: {key} is {value!r}; it must be a word in quotes.")

@@ -1,9 +1,10 @@
 """The verdict: gold, bubble or unproven, with its reasons and the measurement that would settle it.
 
 Gold: every hard gate passes, and it is cheaper with probability at least 0.9 (or one made item stands for more real
-labels than break-even asks) and pays with probability at least 0.8, and quality is either clear of faults or accepted
-by people. Bubble: a hard gate fails, or it pays with probability at most 0.2, or nobody could use what is made, or it
-gives no lift over the null control where a lift would have been seen. Unproven: anything else.
+labels than break-even asks) and pays with probability at least 0.8, and every finding that decides could see its fault
+and saw none, or none but those that the share of items which people accept, by its lower bound, excuses. Bubble: a hard
+gate fails, or it pays with probability at most 0.2, or nobody could use what is made, or it gives no lift over the null
+control where a lift would have been seen. Unproven: anything else.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from karat.words import chance, money, number
+from karat.words import chance, count, money, number, score
 from karat.worth.inputs import REVIEW_SECONDS, inputs_of
 from karat.worth.ledger import Cost
 from karat.worth.prices import Prices
@@ -27,6 +28,7 @@ PAYS = 0.8
 LOSES = 0.2
 USELESS = 0.5  # share of what real data teaches that is lost, at least, before nobody could use it
 HOPELESS = 0.1  # share of the real data's score, at most
+SAID = 4  # findings named in a sentence
 LIFT = 0.1  # share of the lift that as much new real data gives, at most, before there is none to speak of
 
 
@@ -78,13 +80,16 @@ def judge(
 ) -> Verdict:
     """The verdict that follows from these findings and no other; never gold while a hard gate fails or is unknown.
 
-    rights: as `Prices.rights`, which is used where this is None.   labelled: whether what is made carries its label;
-    None where that was not looked at.   thing: what one record is called.   reviewed: whether a
+    rights: as `Prices.rights`, which is used where this is None.   labelled: whether a label of origin was read back from
+    what is made; None where that is not known.   thing: what one record is called.   reviewed: whether a
     person looks at each of them before it is used. Same arguments, same verdict.
     """
     rights = prices.rights if rights is None else rights
-    gates = [_rights(rights), _copying(findings, thing), _privacy(findings, thing), _labels(labelled)]
-    quality, usable = _quality(findings, prices, thing)
+    gates = [
+        _rights(rights), _copying(findings, thing), _privacy(findings, thing, prices.personal),
+        _labels(labelled, prices.labels),
+    ]  # fmt: skip
+    quality = _quality(findings, prices, thing, reviewed)
     inputs, missing = inputs_of(findings, cost, prices, thing, reviewed)
     value = None if missing else appraise(inputs, seed, prices.label_cost_per_item)
     worth = _worth(value, missing, findings, prices.currency, thing)
@@ -96,7 +101,7 @@ def judge(
     if failed:
         word: Literal["gold", "bubble", "unproven"] = "bubble"
         sentence = f"Bubble: {failed[0].text}{_beside(findings, failed[0])}."
-    elif not unknown and usable:
+    elif not unknown:
         word = "gold"
         assert value is not None
         sentence = (
@@ -105,8 +110,8 @@ def judge(
         )
     else:
         word = "unproven"
-        settle = _settle(unknown, missing, inputs, value, prices, thing)
-        first = unknown[0].text if unknown else "how much of it people accept is unknown"
+        settle = _settle(unknown, findings, missing, inputs, value, prices, cost, thing, reviewed)
+        first = unknown[0].text
         price = "nothing" if settle.costs == 0 else "about " + money(settle.costs, prices.currency)
         price = "a price that cannot be named with what is declared" if settle.costs is None else price
         sentence = f"Unproven: {first}{_headline(findings)}; what would settle it: {settle.what}, which costs {price}."
@@ -129,81 +134,135 @@ def _rights(rights: str | None) -> Reason:
 
 
 def _copying(findings: Sequence[Finding], thing: str) -> Reason:
-    seen = [f for f in findings if f.kind.feeds == "copying" and math.isfinite(f.value)]
-    raised = [f for f in findings if f.kind.feeds == "copying" and f.raised]
-    if raised:
-        return Reason("gate", "copying", "fail", _plain(raised[0].says))
-    if not seen:
-        return Reason("gate", "copying", "unknown", f"whether training {thing}s are copied was not measured")
-    return Reason("gate", "copying", "pass", f"no copying was found by these tests{_scores(seen)}")
+    mine = [f for f in findings if f.kind.feeds == "copying"]
+    return _gate("copying", mine, f"whether training {thing}s are copied", "no copying was found by these tests", thing)
 
 
-def _privacy(findings: Sequence[Finding], thing: str) -> Reason:
-    own = [f for f in findings if f.kind.feeds == "privacy"]
-    raised = [f for f in own if f.raised]
+def _privacy(findings: Sequence[Finding], thing: str, personal: str | None) -> Reason:
+    mine = [f for f in findings if f.kind.feeds == "privacy"]
+    reason = _gate(
+        "privacy", mine, f"what can be told of single {thing}s", f"no leak about single {thing}s was found by these tests",
+        thing,
+    )  # fmt: skip
+    attacked = any(f.key == "membership" for f in mine)
+    if reason.state == "fail":
+        return reason
+    if not attacked and _copying(findings, thing).state == "fail":
+        return Reason("gate", "privacy", "fail", "what is copied is disclosed")
+    if personal == "none":
+        return Reason("gate", "privacy", "pass", f"declared: no {thing} is about a person")
+    if not attacked:
+        text = f"nobody has tried to tell which {thing}s were learned from: no attack on membership was run"
+        return Reason("gate", "privacy", "unknown", text)
+    return reason
+
+
+def _gate(name: str, mine: Sequence[Finding], question: str, clear: str, thing: str) -> Reason:
+    """Fails by any of `mine` that is raised; unknown where none was measured or one that decides cannot tell."""
+    raised = [f for f in mine if f.raised]
     if raised:
-        return Reason("gate", "privacy", "fail", _plain(raised[0].says))
-    if seen := [f for f in own if math.isfinite(f.value)]:
-        return Reason(
-            "gate", "privacy", "pass", f"no leak about single {thing}s was found by these tests{_scores(seen)}"
-        )
-    copying = _copying(findings, thing)
-    texts = {
-        "pass": "covered by the test for copying; no attack on membership was run",
-        "fail": "what is copied is disclosed",
-        "unknown": "neither copying nor membership was tested",
-    }
-    return Reason("gate", "privacy", copying.state, texts[copying.state])
+        return Reason("gate", name, "fail", _plain(raised[0].says))
+    blind = _blind(mine)
+    if blind:
+        return Reason("gate", name, "unknown", _cannot_tell(blind, thing))
+    seen = [f for f in mine if f.state == "ok"]
+    if not any(f.kind.decides for f in seen):
+        return Reason("gate", name, "unknown", f"{question} was not measured")
+    return Reason("gate", name, "pass", f"{clear}{_scores(seen)}")
+
+
+def _blind(findings: Sequence[Finding]) -> list[Finding]:
+    """Those that the verdict rests on and that cannot tell, for want of records or at all."""
+    return [f for f in findings if f.kind.decides and f.state == "cannot tell"]
+
+
+def _cannot_tell(blind: Sequence[Finding], thing: str) -> str:
+    """ "coverage and recall cannot tell at n=40; needs 1,200 made rows": the side that lacks most, and by its largest need."""
+    few = [(f, s) for f in blind if (s := f.lacking) is not None]
+    if not few:
+        return f"{_named(blind)} could not be measured"
+    most = max((s for _, s in few), key=lambda s: s.needs / max(s.n, 1))
+    same = [f for f, s in few if s.side == most.side]
+    return f"{_named(same)} cannot tell at n={most.n}; needs {count(most.needs)} {most.side} {thing}s"
+
+
+def _named(findings: Sequence[Finding]) -> str:
+    names = list(dict.fromkeys(f.name for f in findings))
+    return _join(names if len(names) <= SAID else [*names[:SAID], f"{len(names) - SAID} more findings"])
 
 
 def _scores(findings: Sequence[Finding]) -> str:
     f = findings[0]
-    return f" ({f.name} {number(f.value)}, {f.beside} {number(f.real)})"
+    return f" ({f.name} {score(f.value)}, {f.beside} {score(f.real)})"
 
 
-def _labels(labelled: bool | None) -> Reason:
-    if labelled is None:
-        return Reason("gate", "labels", "unknown", "whether what is made carries a label of origin was not looked at")
+def _labels(labelled: bool | None, declared: str | None) -> Reason:
     if labelled:
-        return Reason("gate", "labels", "pass", "every file that is made carries a label of origin")
-    return Reason("gate", "labels", "fail", "what is made carries no label of origin")
+        return Reason("gate", "labels", "pass", "the label of origin was read back from what was made")
+    if labelled is not None:
+        return Reason("gate", "labels", "fail", "what is made carries no label of origin")
+    if declared == "added":
+        return Reason("gate", "labels", "pass", "declared: a label of origin is put on all that is shipped")
+    return Reason(
+        "gate", "labels", "unknown", "no label of origin was found on the samples given, or none was looked for"
+    )
 
 
-def _quality(findings: Sequence[Finding], prices: Prices, thing: str) -> tuple[list[Reason], bool]:
-    """Reasons of quality, and whether nothing in them stands against gold."""
+def _quality(findings: Sequence[Finding], prices: Prices, thing: str, reviewed: bool) -> list[Reason]:
+    """Reasons of quality: a fault that no use survives, what cannot be told, faults, and those that reviewers excuse."""
     reasons: list[Reason] = []
     mine = [f for f in findings if f.kind.feeds == "quality"]
-    seen = [f for f in mine if math.isfinite(f.value)]
     raised = [f for f in mine if f.raised]
-    accepted = prices.acceptance is not None and prices.acceptance[0] > 0
     apart = any(f.assay == "fidelity" for f in raised)
     for f in raised:
         if f.key == "usefulness" and apart and _lost(f) > USELESS:
-            text = f"{f.name} is {number(f.value)}, so over half of what real data teaches is lost"
+            text = f"{f.name} is {score(f.value)}, so over half of what real data teaches is lost"
             reasons.append(Reason("quality", f.name, "fail", text))
         elif f.assay == "fidelity" and f.better == "higher" and f.real > 0 and f.high <= HOPELESS * f.real:
-            text = f"{f.name} is {number(f.value)}, so almost nothing that is made looks real"
+            text = f"{f.name} is {score(f.value)}, so almost nothing that is made looks real"
             reasons.append(Reason("quality", f.name, "fail", text))
     for f in mine:
         # The null control is duplicates of real records. Where new real data lifts by more than the interval is wide to one
-        # side, and the interval ends below a tenth of that, there was power to see. Who has them accepted one by one has
-        # another use for them.
-        if f.key == "lift" and f.real > max(0.0, (f.high - f.low) / 2) and f.high <= LIFT * f.real and not accepted:
-            text = f"what is made teaches no more than duplicates of real {thing}s do (lift {number(f.value)})"
+        # side, and the interval ends below a tenth of that, there was power to see.
+        if f.key == "lift" and f.real > max(0.0, (f.high - f.low) / 2) and f.high <= LIFT * f.real:
+            text = f"what is made teaches no more than duplicates of real {thing}s do ({f.name} {score(f.value)})"
             reasons.append(Reason("quality", f.name, "fail", text))
     if reasons:
-        return reasons, False
-    if not seen:
-        return [Reason("quality", "quality", "unknown", "no finding says how good it is")], False
-    if not raised:
-        return [Reason("quality", "quality", "pass", "no finding is far from what unseen real data scores")], True
-    names = ", ".join(dict.fromkeys(f.name for f in raised))
-    if accepted:
-        return [Reason("quality", "quality", "pass", f"faults in {names}, and people still accept what is made")], True
-    text = f"{names} {'is' if len({f.name for f in raised}) == 1 else 'are'} far from what unseen real data scores"
-    return [
-        Reason("quality", "quality", "unknown", f"{text}, and nobody has said how many {thing}s are accepted")
-    ], False
+        return reasons
+    if not any(f.state != "cannot tell" for f in mine) and not _blind(mine):
+        return [Reason("quality", "quality", "unknown", "no finding says how good it is")]
+    least = prices.least_accepted if reviewed else 0.0
+    excused = [f for f in raised if _excused(f, least)]
+    left = [f for f in raised if f not in excused]
+    if left:
+        text = f"{_named(left)} {'is' if len({f.name for f in left}) == 1 else 'are'} far from what real data scores"
+        if reviewed and all(f.kind.visible for f in left):
+            more = f", and nobody has said how many {thing}s are accepted"
+            if prices.acceptance is not None:
+                more = f", and of {prices.acceptance[1]} reviewed {thing}s no more than {least:.0%} are sure to be accepted"
+            text += more
+        elif reviewed and prices.acceptance is not None:
+            hidden = [f for f in left if not f.kind.visible]
+            text += f", and who reviews single {thing}s cannot see {_named(hidden)}"
+        reasons.append(Reason("quality", "faults", "unknown", text))
+    if blind := _blind(mine):
+        reasons.append(Reason("quality", "power", "unknown", _cannot_tell(blind, thing)))
+    if excused:
+        text = f"faults in {_named(excused)}, and people accept at least {least:.0%} of what is made"
+        reasons.append(Reason("quality", "review", "pass", text))
+    if not reasons:
+        reasons.append(Reason("quality", "quality", "pass", "no finding is far from what unseen real data scores"))
+    return reasons
+
+
+def _excused(f: Finding, accepted: float) -> bool:
+    """Whether `f` would not be raised if the share of items that is `accepted`, at least, scored as real data do.
+
+    Scores of single items are means over them, so the gap shrinks by that share. What is raised by more than its value
+    says, or cannot be seen in single items, no acceptance excuses.
+    """
+    lifted = f.real + (1 - accepted) * (f.value - f.real)
+    return f.kind.visible and f.limit.broken(f.value) and not f.limit.broken(lifted)
 
 
 def _lost(f: Finding) -> float:
@@ -238,32 +297,30 @@ def _worth(
 
 
 def _settle(
-    unknown: Sequence[Reason], missing: tuple[str, ...], inputs: Sequence[Input], value: Value | None, prices: Prices,
-    thing: str,
+    unknown: Sequence[Reason], findings: Sequence[Finding], missing: tuple[str, ...], inputs: Sequence[Input],
+    value: Value | None, prices: Prices, cost: Cost, thing: str, reviewed: bool,
 ) -> Settle:  # fmt: skip
     """The one next step: an open gate first, because no money can close it; then prices; then the best measurement."""
-    steps = {
-        "rights": Settle('declare rights = "owned" or "licensed: <which>" in prices.toml', 0.0),
-        "copying": Settle(f"run the memory assay against the training {thing}s", 0.0),
-        "privacy": Settle(f"run the memory assay against the training {thing}s", 0.0),
-        "labels": Settle(f"make a few {thing}s and look whether their label is there (karat check)", 0.0),
-    }
     for reason in unknown:
         if reason.kind == "gate":
-            if reason.name == "rights" and "limits" in reason.text:
-                return Settle("have counsel read the licence", None)
-            if reason.name == "rights" and missing:
-                return Settle(f"declare {_join(('rights', *missing))} in prices.toml", 0.0)
-            return steps[reason.name]
-    if any(r.name == "quality" and r.text.startswith("no finding") for r in unknown):
-        return Settle("run the fidelity and diversity assays", 0.0)
+            return _opened(reason, findings, missing, thing)
+    if any(r.name == "quality" for r in unknown):
+        return Settle(f"assay more {thing}s: `karat assay RUN -n 5000`", 0.0)
+    if any(r.name == "power" for r in unknown):
+        return _more(_blind([f for f in findings if f.kind.feeds == "quality"]), thing)
     if missing:
         return Settle(f"declare {_join(missing)} in prices.toml", 0.0)
+    faults = [f for f in findings if f.kind.feeds == "quality" and f.raised and not _excused(f, prices.least_accepted)]
+    by_eye = reviewed and all(f.kind.visible for f in faults)
+    if any(r.name == "faults" for r in unknown) and not by_eye:
+        what = "train for longer or by another recipe (`karat look DATA` names those that suit), then assay again"
+        known = cost.money is not None and cost.runs > 0
+        return Settle(f"{what}: the {thing}s are not yet as real ones are", cost.money / cost.runs if known else None)  # type: ignore[operator]
     best = max(value.tornado, key=lambda b: b.worth_knowing, default=None) if value is not None else None
-    known = {i.name: i for i in inputs}
-    seconds = known["review seconds"]
+    known_inputs = {i.name: i for i in inputs}
+    seconds = known_inputs["review seconds"]
     one = REVIEW_SECONDS if seconds.tag == "assumed" else seconds.middle()
-    review = one / 3600 * known["review price"].middle()
+    review = one / 3600 * known_inputs["review price"].middle()
     look = sample_size(0.05)
     if best is None or best.name == "accepted share" or any(r.kind == "quality" for r in unknown):
         done = 0 if prices.acceptance is None else prices.acceptance[1]
@@ -285,21 +342,74 @@ def _settle(
     return steps.get(best.name, pilot)
 
 
+def _opened(gate: Reason, findings: Sequence[Finding], missing: tuple[str, ...], thing: str) -> Settle:
+    """What would close or open a `gate` that is unknown."""
+    if gate.name == "rights":
+        if "limits" in gate.text:
+            return Settle("have counsel read the licence", None)
+        names = ('rights = "owned" or "licensed: <which>"',) if not missing else ("rights", *missing)
+        return Settle(f"declare {_join(names)} in prices.toml", 0.0)
+    if gate.name == "labels":
+        return Settle(
+            'give files that carry a label, or declare labels = "added" in prices.toml if all shipped do', 0.0
+        )
+    if blind := _blind([f for f in findings if f.kind.feeds == gate.name]):
+        return _more(blind, thing)
+    if gate.name == "copying":
+        return Settle(
+            f"assay beside the {thing}s that were learned from: `karat assay --real DATA --made SAMPLES`", 0.0
+        )
+    text = f'an attack on membership by somebody who knows how, or personal = "none" in prices.toml if no {thing} is about a person'
+    return Settle(text, None)
+
+
+def _more(blind: Sequence[Finding], thing: str) -> Settle:
+    """So many more records that the findings which cannot tell could."""
+    few = [s for f in blind if (s := f.lacking) is not None]
+    if not few:
+        return Settle(f"find out why {_named(blind)} could not be measured (the report says what was found)", None)
+    worst = max(few, key=lambda s: s.needs / max(s.n, 1))
+    needs = max(s.needs for s in few if s.side == worst.side)
+    if worst.side == "made":
+        return Settle(f"assay at least {count(needs)} made {thing}s (`karat assay RUN -n {needs}`)", 0.0)
+    if worst.side == "training":
+        return Settle(f"learn from at least {count(needs)} real {thing}s", None)
+    how = "`karat train DATA --holdout 0.3`, or give more data"
+    return Settle(f"set aside at least {count(needs)} real {thing}s that nothing learns from ({how})", None)
+
+
 def _headline(findings: Sequence[Finding]) -> str:
-    """The finding to show to a board: a raised one before a fine one, usefulness before looks."""
-    order = ("usefulness", "diversity", "fidelity", "memory")
-    shown = [f for f in findings if f.assay in order and math.isfinite(f.value) and math.isfinite(f.real)]
-    if not shown:
-        return ""
-    f = min(shown, key=lambda f: (not f.raised, order.index(f.assay)))
-    return f" ({f.name} {number(f.value)}, {f.beside} {number(f.real)})"
+    """The finding to show to a board: a raised one, then one that is surely within its limit; none that cannot tell."""
+    f = next(iter(telling(findings)), None)
+    return "" if f is None else f" ({f.name} {score(f.value)}, {f.beside} {score(f.real)})"
+
+
+def telling(findings: Sequence[Finding]) -> list[Finding]:
+    """Findings that say something for certain, the weightiest first.
+
+    Raised ones before fine ones, those whose whole interval keeps to the limit before those that may be beyond it.
+    """
+    order = ("memory", "privacy", "usefulness", "descriptors", "bias", "diversity", "fidelity")
+    calm = ("fidelity", "diversity", "usefulness", "memory", "privacy", "bias", "descriptors")
+    shown = [f for f in findings if f.assay in order and f.state != "cannot tell" and math.isfinite(f.value)]
+
+    def unsure(f: Finding) -> bool:
+        return not f.raised and (f.limit.broken(f.low) or f.limit.broken(f.high))
+
+    def place(f: Finding) -> int:
+        return (order if f.raised else calm).index(f.assay)
+
+    return sorted(
+        (f for f in shown if math.isfinite(f.real)),
+        key=lambda f: (not f.raised, unsure(f), not f.kind.decides, place(f)),
+    )  # fmt: skip
 
 
 def _beside(findings: Sequence[Finding], reason: Reason) -> str:
     for f in findings:
-        same = f.name == reason.name or (reason.kind == "gate" and f.raised and f.assay in ("memory", "privacy"))
+        same = f.name == reason.name or (reason.kind == "gate" and f.raised and f.kind.feeds == reason.name)
         if same and math.isfinite(f.real) and reason.name not in ("rights", "labels"):
-            return f" ({f.name} {number(f.value)}, {f.beside} {number(f.real)})"
+            return f" ({f.name} {score(f.value)}, {f.beside} {score(f.real)})"
     return _headline(findings)
 
 

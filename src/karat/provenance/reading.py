@@ -1,0 +1,71 @@
+"""Whether made files carry their label of origin: read back from the files themselves, not believed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from itertools import islice
+from pathlib import Path
+
+from karat.errors import DataError
+from karat.provenance import png, wav
+from karat.provenance.label import KEYWORD, parse
+
+READERS = {".png": png.read_label, ".wav": wav.read_label}
+SIDE, FOLDER = ".label.json", "label.json"
+MOST = 1000  # files of a folder that are read
+BLOCK = 1 << 20
+
+
+def labelled(place: Path) -> bool | None:
+    """Whether what lies at `place`, a file or a folder of files, carries labels of origin; None where there is nothing.
+
+    A file carries its label inside, or has it beside in a `.label.json` (of a folder: `label.json`) that names its SHA-256.
+    Of a folder the first 1,000 files are read, and all must have one.
+    """
+    if place.is_dir():
+        files = sorted(islice((p for p in place.rglob("*") if p.is_file() and not _says(p)), MOST))
+        folder = _record(place / FOLDER)
+        return all(_has(p, folder, p.relative_to(place).as_posix()) for p in files) if files else None
+    return _has(place, None, place.name) if place.is_file() else None
+
+
+def _says(path: Path) -> bool:
+    return path.name == FOLDER or path.name.endswith(SIDE)
+
+
+def _has(path: Path, folder: dict[str, str] | None, name: str) -> bool:
+    reader = READERS.get(path.suffix.lower())
+    if reader is not None:
+        try:
+            return reader(path.read_bytes()) is not None
+        except DataError:
+            return False
+    beside = _record(path.with_name(path.name + SIDE)) or {}
+    wanted = beside.get(path.name) or (folder or {}).get(name)
+    return wanted is not None and wanted == _digest(path)
+
+
+def _record(path: Path) -> dict[str, str] | None:
+    """The SHA-256 by name that a label in its own file speaks of; None where that is no label."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        told = json.loads(text)
+    except (OSError, ValueError, RecursionError):
+        return None
+    if (
+        not isinstance(told, dict)
+        or KEYWORD not in told
+        or parse(text) is None
+        or not isinstance(told.get("sha256"), dict)
+    ):
+        return None
+    return {str(k): str(v) for k, v in told["sha256"].items()}
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
