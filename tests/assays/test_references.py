@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from torch import Tensor
 
 from karat.assays import Finding, Seen, examine, find, look_at
 from karat.assays.diversity import absent
+from karat.assays.modes import lost
 from karat.assays.references import LABELLED, REFERENCES, copier
+from karat.assays.seen import components
 from karat.errors import DataError
 from karat.eyes import Eyes, open_eyes
 
@@ -141,9 +144,36 @@ def test_without_labels(blind: Bench, name: str) -> None:
     assert must <= raised(findings) if must else raised(findings) == set()
 
 
+def in_views(bench: Bench, made: Seen, seed: int) -> list[tuple[Tensor, ...]]:
+    """Training, unseen and made records as modes are looked for in them, in an order drawn by `seed`."""
+    rng = np.random.default_rng(seed)
+    sides = [s.take(torch.from_numpy(rng.permutation(len(s)))) for s in (bench.train, bench.unseen, made)]
+    pixels = components(bench.points[0], 32)
+    return [tuple(s.features for s in sides), tuple(pixels.of(s.points) for s in sides)]
+
+
 def test_a_lost_mode_is_found_without_labels(blind: Bench) -> None:
     lost = find(blind.examine(blind.made("collapser", 0)), "missing modes")
     assert lost.raised and len(lost.detail["examples"]) == len(lost.detail["names"])
+
+
+def test_lost_modes_are_found_whatever_was_lost_and_none_where_none_is(blind: Bench) -> None:
+    """20 draws of each; what rounding does to the features of another processor is less than another draw does."""
+    found = {
+        name: [len(lost(in_views(blind, blind.made(name, s), s))) for s in range(20)]
+        for name in ("collapser", "oracle")
+    }
+    assert min(found["collapser"]) >= 1 and found["oracle"] == [0] * 20
+
+
+@pytest.mark.parametrize("jitter", [0.02, 0.1])
+def test_lost_modes_do_not_hang_on_the_last_digits_of_a_feature(blind: Bench, jitter: float) -> None:
+    """Noise of some percent of each feature's spread: a hundred times what bfloat16 rounds."""
+    rng = torch.Generator().manual_seed(0)
+    for seed in range(5):
+        views = in_views(blind, blind.made("collapser", seed), seed)
+        rough = [tuple(x + jitter * x.std(0) * torch.randn(x.shape, generator=rng) for x in view) for view in views]
+        assert lost(rough), seed
 
 
 def test_too_little_and_unlike_is_refused(bench: Bench) -> None:

@@ -38,7 +38,7 @@ def examine(
     pixels = components(train.points, 64)
     return [
         *fidelity.findings(train, unseen, made, draws, pixels, seed, axes),
-        *diversity.findings(train, unseen, made, draws, classes, seed),
+        *diversity.findings(train, unseen, made, draws, classes),
         *memory.findings(train, unseen, made, seed, slides=bool(axes)),
         *usefulness.findings(train, unseen, made, pixels, classes, seed),
         *bias.findings(unseen, made, classes),

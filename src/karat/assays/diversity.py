@@ -11,10 +11,11 @@ import math
 import torch
 from torch import Tensor
 
+from karat.assays import modes
 from karat.assays.chance import Draws, Score, limit_of, resampled, wilson
 from karat.assays.fidelity import radii
 from karat.assays.finding import Finding, Limit
-from karat.assays.seen import Seen, distances
+from karat.assays.seen import Seen, components, distances
 
 ABSENT = 0.2  # a class made at less than this share of its real rate is missing
 
@@ -53,9 +54,9 @@ def vendi_of_kernel(kernel: Tensor) -> float:
     return float(torch.exp(-(values * values.log()).sum()))
 
 
-def findings(train: Seen, unseen: Seen, made: Seen, draws: Draws, classes: tuple[str, ...], seed: int) -> list[Finding]:
+def findings(train: Seen, unseen: Seen, made: Seen, draws: Draws, classes: tuple[str, ...]) -> list[Finding]:
     """Recall, coverage, clipped coverage, Vendi, and missing classes (or missing modes where there are no labels)."""
-    balls, missing = _balls(train, unseen, made, draws), _missing(train, unseen, made, classes, seed)
+    balls, missing = _balls(train, unseen, made, draws), _missing(train, unseen, made, classes)
     return [*balls, _vendi(unseen, made, draws), missing]
 
 
@@ -149,37 +150,42 @@ def _classed(s: Seen) -> Tensor:
     return torch.zeros(0, dtype=torch.long) if s.read is None else s.read.argmax(1)
 
 
-def _missing(train: Seen, unseen: Seen, made: Seen, classes: tuple[str, ...], seed: int) -> Finding:
-    named = made.read is not None and unseen.read is not None
-    if named:
-        assert made.read is not None and unseen.read is not None
-        shown, real, names = made.read.argmax(1), unseen.read.argmax(1), classes
-        truth = real if unseen.labels is None else unseen.labels
-        learned = _classed(train)
-    else:
-        centres = cells(train.features, 16, seed)
-        shown, real, learned = (distances(s.features, centres).argmin(1) for s in (made, unseen, train))
-        truth, names = real, tuple(str(i) for i in range(len(centres)))
-    k = len(names)
+def _missing(train: Seen, unseen: Seen, made: Seen, classes: tuple[str, ...]) -> Finding:
+    if made.read is None or unseen.read is None:
+        return _modes(train, unseen, made)
+    shown, real = made.read.argmax(1), unseen.read.argmax(1)
+    truth = real if unseen.labels is None else unseen.labels
+    learned, k = _classed(train), len(classes)
     sure, likely, shares, share = absent(shown, real, truth, learned, k)
-    if named and made.labels is not None and unseen.labels is not None:  # also what was never asked for is missing
+    if made.labels is not None and unseen.labels is not None:  # also what was never asked for is missing
         asked = absent(made.labels, unseen.labels, unseen.labels, learned, k)
         sure, likely = sorted({*sure, *asked[0]}), sorted({*likely, *asked[1]})
-    gone = [names[i] for i in sure]
-    what = "class" if named else "mode"
-    listed = ", ".join(gone[:8])
-    says = f"Missing from what was made: {what} {listed}." if gone else f"Every {what} that real data shows is made."
+    gone = [classes[i] for i in sure]
+    says = (
+        f"Missing from what was made: class {', '.join(gone[:8])}."
+        if gone
+        else "Every class that real data shows is made."
+    )
+    detail = {"missing": gone, "names": list(classes), "made": shares.tolist(), "real": share.tolist(), "kind": "class"}
+    value, high = float(len(gone)), float(max(len(likely), len(sure)))
+    return Finding(
+        "missing classes", value, value, high, 0.0, "lower", bool(gone), says, detail, limit=Limit(above=0.0)
+    )
+
+
+def _modes(train: Seen, unseen: Seen, made: Seen) -> Finding:
+    pixels = components(train.points, 32)
+    sides = (train, unseen, made)
+    lost = modes.lost([tuple(s.features for s in sides), tuple(pixels.of(s.points) for s in sides)])
+    if lost:
+        listed = ", ".join(f"one of {mode.unseen:.0%} (made: {mode.made:.1%})" for mode in lost[:4])
+        says = f"Hardly made, or never: {len(lost)} {'mode' if len(lost) == 1 else 'modes'} of real data, {listed}."
+    else:
+        says = "Wherever real records crowd, some are made."
+    names = [str(i) for i in range(len(lost))]
     detail = {
-        "missing": gone,
-        "names": list(names),
-        "made": shares.tolist(),
-        "real": share.tolist(),
-        "kind": what,
-    }
-    if not named:
-        nearest = distances(centres, train.features).argmin(1).tolist()
-        detail["examples"] = [train.row(i) for i in nearest]  # a training record of each mode
-    name = "missing classes" if named else "missing modes"
-    high = float(max(len(likely), len(sure)))
-    value, limit = float(len(gone)), Limit(above=0.0)
-    return Finding(name, value, value, high, 0.0, "lower", bool(gone), says, detail, limit=limit)
+        "missing": names, "names": names, "made": [mode.made for mode in lost], "real": [mode.unseen for mode in lost],
+        "kind": "mode", "examples": [train.row(mode.row) for mode in lost],  # a training record of each
+    }  # fmt: skip
+    value = float(len(lost))
+    return Finding("missing modes", value, value, value, 0.0, "lower", bool(lost), says, detail, limit=Limit(above=0.0))

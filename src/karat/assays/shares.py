@@ -42,3 +42,11 @@ def certain(count: int, n: int, other: int, m: int) -> bool:
     if abs(z) <= LEVEL:
         return False
     return (tail(count, n, other, m) if z > 0 else tail(other, m, count, n)) < CERTAIN
+
+
+def tails(count: np.ndarray, n: int, other: np.ndarray, m: int) -> np.ndarray:
+    """`tail` of many counts [k] at once."""
+    from scipy.stats import hypergeom
+
+    p: np.ndarray = np.asarray(hypergeom.sf(count - 1, n + m, count + other, n), np.float64)
+    return p
