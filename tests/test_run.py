@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import resource
@@ -71,23 +72,33 @@ def test_a_folder_that_is_gone_is_an_error_in_words(tmp_path: Path) -> None:
         write_whole(tmp_path / "gone" / "x.json", b"new")
 
 
+def spec(**changed: object) -> dict[str, object]:
+    """What karat.json holds of a run, as little as it may."""
+    least: dict[str, object] = {
+        "id": "abc", "version": "1", "data": "digits", "inside": False, "options": {}, "holdout": 0.1, "fingerprint": "00",
+        "seed": 0, "recipe": {}, "minutes": None, "steps": 3, "samples": None, "epsilon": None, "precision": None,
+        "tensorboard": False, "classes": [], "threads": None,
+    }  # fmt: skip
+    return {**least, **changed}
+
+
 def test_a_run_is_begun_once_and_opened_again(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "a" / "r", {"id": "abc", "version": "9"})
+    run = Run.create(tmp_path / "a" / "r", spec())
     assert Run.is_run(run.path) and Run.open(run.path).id == "abc"
     assert Run.open(run.path).spec["status"] == "started"
     with pytest.raises(RunError, match="already holds a run"):
-        Run.create(run.path, {"id": "abc"})
+        Run.create(run.path, spec())
     with pytest.raises(RunError, match="holds no run"):
         Run.open(tmp_path)
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunError, match="is a file"):
-        Run.create(tmp_path / "file", {})
+        Run.create(tmp_path / "file", spec())
     with pytest.raises(RunError, match="cannot create"):
-        Run.create(tmp_path / "file" / "r", {})
+        Run.create(tmp_path / "file" / "r", spec())
 
 
 def test_a_newer_layout_is_refused_and_names_its_version(tmp_path: Path) -> None:
-    Run.create(tmp_path / "r", {"version": "99.1"}).update({"layout": LAYOUT + 1})
+    Run.create(tmp_path / "r", spec(version="99.1")).update({"layout": LAYOUT + 1})
     with pytest.raises(RunError, match=r"99\.1"):
         Run.open(tmp_path / "r")
 
@@ -100,16 +111,24 @@ def test_a_damaged_karat_json_is_named(tmp_path: Path, damage: bytes) -> None:
 
 
 def test_a_missing_or_damaged_part_is_named(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "r", {"version": "1"})
-    with pytest.raises(RunError, match=r"no codec\.json"):
+    run = Run.create(tmp_path / "r", spec())
+    with pytest.raises(RunError, match=r"no doctor\.json"):
+        run.get("doctor.json")
+    (run.path / "doctor.json").write_text("{")
+    with pytest.raises(RunError, match=r"doctor\.json is damaged"):
+        run.get("doctor.json")
+    run = Run.create(tmp_path / "s", spec(), {"codec.json": b'{"name": "images"}'})
+    assert run.get("codec.json") == {"name": "images"}
+    (run.path / "codec.json").write_bytes(b'{"name": "sounds"}')
+    with pytest.raises(RunError, match=r"codec\.json is damaged: its bytes do not match"):
         run.get("codec.json")
-    (run.path / "codec.json").write_text("{")
-    with pytest.raises(RunError, match=r"codec\.json is damaged"):
+    (run.path / "codec.json").unlink()
+    with pytest.raises(RunError, match=r"has no codec\.json"):
         run.get("codec.json")
 
 
 def test_a_torn_last_line_of_the_history_is_left_out(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "r", {"version": "1"})
+    run = Run.create(tmp_path / "r", spec())
     for fraction in (0.1, 0.2, 0.3):
         run.append("history.jsonl", {"fraction": fraction})
     with open(run.path / "history.jsonl", "a") as file:
@@ -125,7 +144,7 @@ def blob(value: float) -> bytes:
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "r", {"version": "1"})
+    run = Run.create(tmp_path / "r", spec())
     assert run.load_checkpoint() is None
     for step in range(1, 5):
         run.save_checkpoint(step, blob(step))
@@ -138,23 +157,27 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> No
         files[1].write_bytes(damaged)
         assert run.load_checkpoint() == blob(3)
     files[0].write_bytes(blob(3)[:50])
-    with pytest.raises(RunError, match="all 2 checkpoints .* are damaged"):
+    with pytest.raises(RunError, match="all 2 checkpoints .* are missing or damaged"):
         run.load_checkpoint()
 
 
 def test_what_a_killed_save_left_behind_is_not_a_checkpoint(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "r", {"version": "1"})
+    run = Run.create(tmp_path / "r", spec())
     run.save_checkpoint(1, blob(1))
     folder = run.path / "checkpoints"
     (folder / "0000000002-abc.safetensors.77.part").write_bytes(blob(2)[:30])
     (folder / "notes.safetensors").write_bytes(b"a person's own file")
     assert run.load_checkpoint() == blob(1)
     run.save_checkpoint(2, blob(2))
-    assert not list(folder.glob("*.part"))
+    (run.path / "karat.json.77.part").write_bytes(b"{")
+    with run.lock():
+        pass
+    assert not list(run.path.rglob("*.part")), "who trains next removes it"
+    assert run.load_checkpoint() == blob(2) and (folder / "notes.safetensors").exists()
 
 
 def test_a_damaged_or_missing_model_is_named(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "r", {"version": "1"})
+    run = Run.create(tmp_path / "r", spec())
     with pytest.raises(RunError, match="has not finished training. Continue it with"):
         run.load_model()
     run.save_model(blob(1))
@@ -164,6 +187,39 @@ def test_a_damaged_or_missing_model_is_named(tmp_path: Path) -> None:
     file.write_bytes(blob(2)[:-1])
     with pytest.raises(RunError, match="is damaged"):
         run.load_model()
+
+
+def test_a_model_that_the_record_does_not_name_is_not_loaded(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "r", spec())
+    stray = f"model-{hashlib.sha256(blob(9)).hexdigest()[:16]}.safetensors"
+    (run.path / stray).write_bytes(blob(9))
+    with pytest.raises(RunError, match="has not finished training"):
+        Run.open(run.path).load_model()
+    run.save_model(blob(1))
+    (run.path / stray).write_bytes(blob(9))  # as a kill between write and record leaves it
+    assert Run.open(run.path).load_model() == blob(1)
+    checkpoint = f"checkpoints/9999999999-{hashlib.sha256(blob(9)).hexdigest()[:16]}.safetensors"
+    run.save_checkpoint(1, blob(2))
+    (run.path / checkpoint).write_bytes(blob(9))
+    assert Run.open(run.path).load_checkpoint() == blob(2)
+
+
+def test_the_newest_model_is_loaded_whatever_its_name_and_the_one_before_where_it_is_whole(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "r", spec())
+    for value in range(6):  # digests in any order
+        run.save_model(blob(value))
+        assert Run.open(run.path).load_model() == blob(value)
+    old, new = run.spec["models"][1], run.spec["models"][0]
+    (run.path / old).write_bytes(blob(4))  # as a kill between record and removal leaves it
+    assert Run.open(run.path).load_model() == blob(5)
+    (run.path / new).unlink()
+    opened = Run.open(run.path)
+    assert opened.load_model() == blob(4)
+    assert len(opened.notes) == 1 and "the model before it is used" in opened.notes[0]
+    (run.path / old).write_bytes(b"damaged")
+    with pytest.raises(RunError, match="is missing. Restore it") as said:
+        Run.open(run.path).load_model()
+    assert "\n" not in str(said.value)
 
 
 @pytest.mark.parametrize("lie", [b"", b"1234", struct.pack("<Q", 2**62), struct.pack("<Q", 100) + b"{}"])
@@ -184,7 +240,7 @@ with Run.open(Path(sys.argv[1])).lock():
 
 
 def test_a_second_process_is_refused_while_the_first_lives_and_not_after(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "r", {"version": "1"})
+    run = Run.create(tmp_path / "r", spec())
     with subprocess.Popen([sys.executable, "-c", HOLD, str(run.path)], stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None and first.stdout.readline() == "held\n"
         with pytest.raises(RunError, match="being trained by another process"), run.lock():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import tomllib
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,14 @@ from karat import recipe as recipes
 from karat import training as loop
 from karat.data import DATABASES, Data, batches, load
 from karat.errors import DataError, DivergedError, FitError, RunError
-from karat.families.generator import Fitted, Learned
+from karat.families.generator import Fitted, Generator, Learned
 from karat.modalities import Related
 from karat.modalities.sources import keep_frame
+from karat.modalities.sql import is_url, without_credentials
 from karat.privacy import default_delta, told
 from karat.recipe import Recipe
-from karat.run import Run
+from karat.run import Draft, Run
+from karat.trust import seal, sealed
 from karat.worth.ledger import Ledger
 from karat.worth.prices import find
 
@@ -44,26 +48,54 @@ def begin(
     prices: Path | None,
     console: Console,
     threads: int | None,
+    draft: Draft | None = None,
 ) -> Run:
-    """A new run on `data`: a path, a database's address, or a data frame, which is kept in the run's folder."""
-    if recipe is not None and family is not None:
-        raise FitError(f"--recipe {recipe} and --family {family} both say what to train; give one of them.")
+    """A new run on `data`: a path, a database's address, or a data frame, which is kept in the run's folder.
+
+    draft: the folder that becomes the run, where the caller has begun it.
+    """
     own = [c for c in changes if not c.startswith("data.")]
     options = data_options([c for c in changes if c.startswith("data.")])
     if recipe is not None or family is not None:  # a name that does not exist is said before anything is read
         options = {**recipes.load(recipe if recipe is not None else "", own, family).data, **options}
     where = runner.choose_device(device)
-    named = isinstance(data, str | Path)
-    if not named and out is None:
-        out = free(Path("runs") / f"frame-{family or recipe or 'auto'}")
-    if not named:
-        assert out is not None
-        if Run.is_run(out):
-            raise RunError(f"{out} already holds a run; choose another --out.")
-        out.mkdir(parents=True, exist_ok=True)
-        data = keep_frame(data, out / "data.parquet")
+    find(prices, [Path.cwd()])  # wrong ones are refused before anything is read
+    with ExitStack() as stack:
+        if draft is None and (out is not None or not isinstance(data, str | Path)):
+            asked = Path(family).stem if family is not None else recipe if recipe is not None else "auto"
+            draft = stack.enter_context(Draft(free(Path("runs") / f"frame-{asked}") if out is None else out))
+        if not isinstance(data, str | Path):
+            assert draft is not None
+            data = keep_frame(data, draft.claim("data.parquet"))
+        run, found, model, plan = _created(
+            data, recipe, own, options, budget, seed, family, tensorboard, threads, draft, stack
+        )
+    declared = find(prices, [run.path, Path.cwd()])
+    with (
+        run.lock(),
+        Ledger(run.path / "ledger.jsonl", declared).entry("train", where.type) as entry,
+    ):
+        _greet(console, found, run.spec["recipe"]["name"], plan, runner.describe(where), isinstance(model, Learned))
+        return _drive(run, found, model.to(where), plan, entry, console)
+
+
+def _created(
+    data: str | Path,
+    recipe: str | None,
+    own: Sequence[str],
+    options: dict[str, Any],
+    budget: Budget,
+    seed: int,
+    family: str | None,
+    tensorboard: bool,
+    threads: int | None,
+    draft: Draft | None,
+    stack: ExitStack,
+) -> tuple[Run, Data, Generator, loop.Plan]:
+    """The run as it is begun, whole or not at all, and what it begins with."""
     holdout = options.pop("holdout", 0.1)
     epsilon = options.pop("epsilon", None)
+    schema = _schema(options)
     found = load(data, options=options, holdout=holdout, epsilon=epsilon)
     if found.contents.facts.get("doubt"):
         raise DataError(found.contents.facts["doubt"])
@@ -81,29 +113,26 @@ def begin(
         )
     plan = runner.with_budget(chosen, *budget, seed)
     model = runner.build(chosen, runner.meet(chosen, found.codec), len(found.classes), seed)
-    folder = free(Path("runs") / f"{_stem(found.path)}-{chosen.name}") if out is None else out
-    declared = find(prices, [folder, Path.cwd()])
     if tensorboard:
         runner.need_tensorboard()
-    run = Run.create(
-        folder,
-        {
-            "id": uuid.uuid4().hex[:12], "version": __version__, "data": _lasting(found.path),
-            "options": _absolute(options), "holdout": holdout, "fingerprint": found.fingerprint, "seed": seed,
-            "recipe": chosen.to_dict(), "minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples,
-            "epsilon": epsilon, "precision": None, "tensorboard": tensorboard, "classes": list(found.classes), "threads": threads,
-        },
-    )  # fmt: skip
-    with (
-        run.lock(),
-        Ledger(folder / "ledger.jsonl", declared).entry("train", where.type) as entry,
-    ):
-        run.put("codec.json", {"name": found.codec.name, **found.codec.state()})
-        _greet(console, found, chosen.name, plan, runner.describe(where), isinstance(model, Learned))
-        return _drive(run, found, model.to(where), plan, entry, console)
+    if draft is None:
+        draft = stack.enter_context(Draft(free(Path("runs") / f"{_stem(found.path)}-{chosen.name}")))
+    place, inside = _lasting(found.path, draft.path)
+    kept = {name: value for name, value in options.items() if name not in ("schema", "cache")}
+    parts = {"codec.json": json.dumps({"name": found.codec.name, **found.codec.state()}, ensure_ascii=False).encode()}
+    spec = {
+        "id": uuid.uuid4().hex[:12], "version": __version__, "data": place, "inside": inside, "options": kept,
+        "holdout": holdout, "fingerprint": found.fingerprint, "seed": seed,
+        "recipe": chosen.to_dict(), "minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples,
+        "epsilon": epsilon, "precision": None, "tensorboard": tensorboard, "classes": list(found.classes), "threads": threads,
+    }  # fmt: skip
+    run = draft.finish(spec, parts if schema is None else {**parts, "schema.toml": schema}, seal)
+    return run, found, model, plan
 
 
-def proceed(run: Run, entry: Any, console: Console, device: str, budget: Budget, given: Sequence[Any]) -> Run:
+def proceed(
+    run: Run, entry: Any, console: Console, device: str, budget: Budget, given: Sequence[Any], asked: Asked
+) -> Run:
     """Continues `run`, with a new total of its budget where one is given; `given` are settings that must not be."""
     if any(x for x in given):
         raise FitError(
@@ -111,7 +140,8 @@ def proceed(run: Run, entry: Any, console: Console, device: str, budget: Budget,
             "or train anew from the data with another --out."
         )
     spec = run.spec
-    if spec["status"] == "trained" and issubclass(recipes.module(spec["recipe"]["family"]).Model, Fitted):
+    recipe = permit(run, asked.family)
+    if spec["status"] == "trained" and issubclass(recipes.module(recipe.family, recipe.digest).Model, Fitted):
         raise RunError(f"{run.path} is fitted, and more time would change nothing; assay it, or train anew elsewhere.")
     kind = next(i for i, name in enumerate(BUDGETS) if spec[name] is not None)
     if all(b is None for b in budget):
@@ -122,35 +152,92 @@ def proceed(run: Run, entry: Any, console: Console, device: str, budget: Budget,
         raise FitError(f"{run.path} counts its budget in {BUDGETS[kind]}; give the new total as --{BUDGETS[kind]}.")
     elif budget[kind] <= spec[BUDGETS[kind]] and spec["status"] == "trained":
         raise FitError(f"{run.path} has used its budget; --minutes, --steps and --samples give the new, larger total.")
-    found = again(run)
-    recipe = Recipe.from_dict(spec["recipe"])
+    found = again(run, asked)
     plan = runner.with_budget(recipe, *budget, spec["seed"])
     where = runner.choose_device(device)
     entry.device = where.type
     model = runner.build(recipe, runner.meet(recipe, found.codec), len(found.classes), spec["seed"]).to(where)
-    run.put("codec.json", {"name": found.codec.name, **found.codec.state()})
     run.update({"minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples})
     _greet(console, found, recipe.name, plan, runner.describe(where), isinstance(model, Learned))
     return _drive(run, found, model, plan, entry, console)
 
 
-def again(run: Run) -> Data:
-    """The data of a run, read and split as when it was begun; RunError where they are gone or have changed."""
-    spec = run.spec
-    options = {"size": spec["size"]} if spec.get("size") is not None else {}
-    try:
-        found = load(
-            spec["data"], options=spec.get("options", options), holdout=spec.get("holdout", 0.1),
-            codec=runner.load_codec(run),
-        )  # fmt: skip
-    except DataError as error:
-        raise RunError(f"the data of {run.path} cannot be read again: {error}") from None
-    if found.fingerprint != spec["fingerprint"]:
+@dataclass(frozen=True)
+class Asked:
+    """What a person says now about the data and the family of a run.
+
+    data: where the data lie now.   trusted: that what the run itself says of its data may be opened.   family: the file of
+    its family.
+    """
+
+    data: str | Path | None = None
+    trusted: bool = False
+    family: str | Path | None = None
+
+
+def permit(run: Run, family: str | Path | None) -> Recipe:
+    """The recipe of a run, its family's file run where the person has named that very file; RunError otherwise."""
+    recipe = Recipe.from_dict(run.spec["recipe"])
+    if not recipe.digest:
+        if family is not None:
+            raise FitError(
+                f"{run.path} was trained with the family {recipe.family}, not with a file; leave --family out."
+            )
+    elif family is not None:
+        recipes.admit(Path(family), recipe.digest)
+    elif not recipes.admitted(recipe.digest):
         raise RunError(
-            f"{spec['data']} has changed since {run.path} was begun (fingerprint {found.fingerprint[:12]} instead of "
-            f"{spec['fingerprint'][:12]}). Train anew, or bring the old data back."
+            f"{run.path} was trained with the Python file {recipe.family} (sha256 {recipe.digest[:12]}), which is run only "
+            f"when you name it: add --family {recipe.family}."
         )
+    return recipe
+
+
+def again(run: Run, asked: Asked = Asked()) -> Data:
+    """The data of a run, read and split as when it was begun; RunError where they are gone or have changed.
+
+    What a run that this user did not make says of its data is opened only when the person agrees to it. A new place is
+    kept once the data there are found to be the same.
+    """
+    spec, mine = run.spec, sealed(run.spec)
+    place = run.source if asked.data is None else asked.data
+    if not mine and not asked.trusted and (asked.data is None or any(map(_speaks, spec["options"].values()))):
+        settings = "".join(f", {name}={value!r}" for name, value in spec["options"].items())
+        raise RunError(
+            f"{run.path} was not made by you on this machine. It would read {str(place)!r}{settings}. If that may be read, "
+            "add --trust-data; or name the data yourself with --data."
+        )
+    options = dict(spec["options"])
+    if "schema.toml" in spec["parts"]:
+        run.part("schema.toml")  # refuses another
+        options["schema"] = run.path / "schema.toml"
+    codec = runner.load_codec(run)
+    try:
+        with nullcontext() if mine or asked.data is not None else without_credentials(str(place)):
+            found = load(place, options=options, holdout=spec["holdout"], codec=codec)
+    except DataError as error:
+        raise RunError(
+            f"the data of {run.path} cannot be read again: {error} If they have moved, name the new place with --data."
+        ) from None
+    if found.fingerprint != spec["fingerprint"]:
+        changed = (
+            f"{place} has changed since {run.path} was begun" if asked.data is None else f"{place} holds other data"
+        )
+        raise RunError(
+            f"{changed} (fingerprint {found.fingerprint[:12]} instead of {spec['fingerprint'][:12]}). "
+            "Train anew, or name with --data where the old data lie."
+        )
+    if asked.data is not None:
+        with nullcontext() if run.locked else run.lock():
+            new, inside = _lasting(found.path, run.path)
+            run.update({"data": new, "inside": inside})
+            run.update({"seal": seal(run.spec)})
     return found
+
+
+def _speaks(value: Any) -> bool:
+    """Whether a setting is text, which may be a query."""
+    return isinstance(value, str) or (isinstance(value, list) and any(map(_speaks, value)))
 
 
 def _drive(run: Run, found: Data, model: Any, plan: loop.Plan, entry: Any, console: Console) -> Run:
@@ -270,14 +357,18 @@ def data_options(changes: Sequence[str]) -> dict[str, Any]:
     return out
 
 
-def _absolute(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with paths that still lead there from another folder."""
-    return {k: str(Path(v).resolve()) if k == "schema" else v for k, v in options.items()}
+def _schema(options: Mapping[str, Any]) -> bytes | None:
+    """The bytes of the schema that is given; None where there is none, or no such file: reading the data says so."""
+    path = options.get("schema")
+    return Path(path).read_bytes() if path is not None and Path(path).is_file() else None
 
 
-def _lasting(path: str) -> str:
-    """The place of data as it is found from any folder; an address stays as it is."""
-    return path if path.startswith(DATABASES) or not Path(path).exists() else str(Path(path).resolve())
+def _lasting(path: str, folder: Path) -> tuple[str, bool]:
+    """The place of data as it is found from any folder, an address as it stands; and whether it is inside the run."""
+    if is_url(path) or not Path(path).exists():
+        return path, False
+    whole, run = Path(path).resolve(), folder.resolve()
+    return (str(whole.relative_to(run)), True) if whole.is_relative_to(run) else (str(whole), False)
 
 
 def _stem(path: str) -> str:

@@ -27,7 +27,7 @@ from karat.data import DATABASES, Data, load, survey
 from karat.errors import DataError, FitError, RunError
 from karat.eyes import Eyes, open_eyes
 from karat.families.generator import Generator
-from karat.learning import again
+from karat.learning import Asked, again, permit
 from karat.modalities import Codec, Related, recognise
 from karat.output import Output
 from karat.provenance.reading import labelled as carries_label
@@ -35,6 +35,7 @@ from karat.report.page import Exhibits, Pair, write_report
 from karat.run import Run
 from karat.runner import choose_device, load_model
 from karat.space import Characters, Columns
+from karat.trust import sealed
 from karat.words import score
 from karat.worth.ledger import Entry, total
 from karat.worth.prices import Prices
@@ -288,10 +289,12 @@ class Job:
     progress: Sequence[tuple[str, bytes]] = ()
 
 
-def of_run(run: Run, n: int, seed: int, target: str | None, pretrained: Path | None) -> Job:
+def of_run(run: Run, n: int, seed: int, target: str | None, pretrained: Path | None, asked: Asked) -> Job:
     """The assay of `n` records drawn from a finished run, beside the data that it learned from."""
+    permit(run, asked.family)
+    mine = sealed(run.spec)
+    data = again(run, asked)
     spec = run.spec
-    data = again(run)
     likely: list[Finding] = []
     # unlike the seed of `make`, so that the same pictures are not judged and shipped
     unlike = seed + 1_000_003
@@ -323,10 +326,17 @@ def of_run(run: Run, n: int, seed: int, target: str | None, pretrained: Path | N
     return Job(
         data, made, (*likely, *findings), f"{Path(spec['data']).name}, {name}", told,
         [f"karat train {Path(spec['data']).name} {source} {budget} --seed {spec['seed']} --out {run.path.name}",
-         f"karat assay {run.path.name} -n {n} --seed {seed}"],
+         f"karat assay {run.path.name} -n {n} --seed {seed}" + (f" {source}" if spec["recipe"]["digest"] else "")],
         recipe=spec["recipe"], doctor=_notes(run), curves=_curves(run),
-        progress=[(f"{int(p.stem)}%", p.read_bytes()) for p in sorted((run.path / "samples").glob(f"*{data.codec.sheets}"))],
+        # a sheet of HTML becomes a part of the page: a stranger's is left out
+        progress=_sheets(run, data.codec.sheets) if mine or data.codec.sheets == ".png" else [],
     )  # fmt: skip
+
+
+def _sheets(run: Run, suffix: str) -> list[tuple[str, bytes]]:
+    """What the model made on its way, by how far it was."""
+    there = sorted((run.path / "samples").glob(f"[0-9][0-9][0-9]{suffix}"))
+    return [(f"{int(p.stem)}%", p.read_bytes()) for p in there]
 
 
 def _curves(run: Run) -> list[dict[str, Any]]:
@@ -340,11 +350,16 @@ def _notes(run: Run) -> list[dict[str, Any]]:
     """The doctor's notices as the report shows them."""
     try:
         notes = run.get("doctor.json")
-    except RunError:  # stopped before the doctor wrote any
+        return [
+            {
+                "name": str(x["name"]),
+                "says": f"{x['evidence']} (at {float(x['fraction']):.0%})",
+                "remedy": str(x["remedy"]),
+            }
+            for x in notes
+        ]
+    except (RunError, TypeError, KeyError, ValueError):  # stopped before the doctor wrote any, or damaged
         return []
-    return [
-        {"name": x["name"], "says": f"{x['evidence']} (at {x['fraction']:.0%})", "remedy": x["remedy"]} for x in notes
-    ]
 
 
 def of_files(

@@ -6,8 +6,8 @@ import dataclasses
 import difflib
 import hashlib
 import importlib
-import importlib.util
 import json
+import re
 import sys
 import tomllib
 import types
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from karat.errors import FitError
+from karat.errors import FitError, RunError
 from karat.space import Codes, Fields, Grid, Space, Tokens
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -54,6 +54,7 @@ class Recipe:
     first_for: str = ""  # the type of space for whose content it is the default
     suits: tuple[str, ...] = ()  # types of space for whose content `look` proposes it; () for all that it can meet
     data: Mapping[str, Any] = field(default_factory=dict)  # settings of the data that it asks for
+    digest: str = ""  # sha256 of the family's file, where that is a person's own
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -67,22 +68,25 @@ class Recipe:
             "first_for": self.first_for,
             "suits": list(self.suits),
             "data": dict(self.data),
+            "digest": self.digest,
         }
 
     @staticmethod
     def from_dict(d: Mapping[str, Any]) -> Recipe:
-        return Recipe(
-            d["name"],
-            d["family"],
-            d["about"],
-            d["model"],
-            settings(Training, d["train"], "train"),
-            tuple(d["needs"]),
-            d.get("title", ""),
-            d.get("first_for", ""),
-            tuple(d.get("suits", ())),
-            d.get("data", {}),
-        )
+        """The recipe that gave `d`, which may be a stranger's; RunError where it can be none."""
+        for key, kind in typing.get_type_hints(Recipe).items():
+            wanted = {str: str, tuple[str, ...]: list}.get(kind, Mapping)
+            if not isinstance(d.get(key), wanted) or (wanted is list and not all(isinstance(x, str) for x in d[key])):
+                raise RunError(
+                    f"karat.json is damaged: its recipe has no {key} that is a {wanted.__name__}; train anew."
+                )
+        if not (
+            d["family"] in families() or (d["family"].endswith(".py") and re.fullmatch("[0-9a-f]{64}", d["digest"]))
+        ):
+            raise RunError(f"the run was trained with a family {d['family'][:40]!r}, which this version does not have.")
+        values = {f.name: d[f.name] for f in dataclasses.fields(Recipe)}
+        lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return Recipe(**{**values, **lists, "train": settings(Training, d["train"], "train")})
 
 
 def names() -> tuple[str, ...]:
@@ -101,12 +105,15 @@ def first(space: type) -> str:
 def load(name: str, changes: Sequence[str] = (), family: str | None = None, spaces: Sequence[Space] = ()) -> Recipe:
     """The recipe of that name or file, with `changes` such as "model.width=128" made; FitError when it does not exist.
 
+    family: a Python file that is to be run, alone or as what the file of the recipe names; no other file is.
+
     spaces: what the content can become, best first. A recipe that meets it in Fields takes what its table `[fields]` says,
     of the family too, over what it says itself; likewise `[grid]`, `[codes]` and `[tokens]`. Settings are a family's own:
     another one begins without them.
     """
-    if family is not None:
-        table: dict[str, Any] = {"family": family, "about": f"the family of {family}, at its defaults"}
+    digest = "" if family is None else admit(Path(family))
+    if family is not None and not name:
+        table: dict[str, Any] = {"family": family, "about": f"the family of {Path(family).name}, at its defaults"}
         name = Path(family).stem
     else:
         path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
@@ -125,11 +132,12 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None, spac
             f'the recipe {name} names no family; write for example family = "vae". There are: {", ".join(families())}.'
         )
     own = {kind: table.pop(kind, {}) for kind in KINDS}
+    _agreed(name, family, [table, *(over for over in own.values() if isinstance(over, dict))])
     for space in spaces:
         over = own[type(space).__name__.lower()]
         base = {k: v for k, v in table.items() if k not in ("model", "train")} if "family" in over else table
         special = _merged(base, over)
-        if isinstance(space, module(special["family"]).Model.spaces):
+        if isinstance(space, module(special["family"], digest).Model.spaces):
             table = _fitting(special, space)
             break
     for change in changes:
@@ -137,9 +145,10 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None, spac
     unknown = set(table) - set(KEYS)
     if unknown:
         raise FitError(_unknown("recipe key", min(unknown), KEYS))
+    theirs = table["family"].endswith(".py")
     recipe = Recipe(
         name,
-        table["family"],
+        Path(table["family"]).name if theirs else table["family"],
         table.get("about", ""),
         table.get("model", {}),
         settings(Training, table.get("train", {}), "train"),
@@ -148,6 +157,7 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None, spac
         table.get("first_for", ""),
         tuple(table.get("suits", ())),
         table.get("data", {}),
+        digest if theirs else "",
     )
     config(recipe)  # refuses unknown settings before anything is read
     return recipe
@@ -187,28 +197,76 @@ def _set(table: dict[str, Any], change: str) -> None:
     table[last] = value
 
 
-def module(family: str) -> types.ModuleType:
-    """The module of a family: a file under families/ by its name, or any file ending in .py by its path."""
-    if family.endswith(".py"):
-        path = Path(family)
-        if not path.is_file():
+def _agreed(name: str, family: str | None, tables: Sequence[Mapping[str, Any]]) -> None:
+    """FitError where a recipe names a family's file that the person has not named as well, or another."""
+    files = [str(t["family"]) for t in tables if str(t.get("family", "")).endswith(".py")]
+    if family is not None and not files:
+        raise FitError(f"--recipe {name} and --family {family} both say what to train; give one of them.")
+    for file in files:
+        if family is None or Path(file).name != Path(family).name:
             raise FitError(
-                f"{family} does not exist; --family wants the path of a Python file exporting Config and Model."
+                f"the recipe {name} names the family {file}, a Python file, which is run only when you name it too: "
+                f"add --family {file}."
             )
-        key = "karat_family_" + hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
-        if key in sys.modules:
-            return sys.modules[key]
-        spec = importlib.util.spec_from_file_location(key, path)
-        assert spec is not None and spec.loader is not None
-        loaded = importlib.util.module_from_spec(spec)
-        sys.modules[key] = loaded
-        try:
-            spec.loader.exec_module(loaded)
-        except Exception as error:  # whatever a stranger's file may raise
-            del sys.modules[key]
+
+
+def digest_of(file: Path) -> str:
+    """sha256 of a family's file; FitError where there is none."""
+    return hashlib.sha256(_source(file)).hexdigest()
+
+
+def admit(file: Path, wanted: str | None = None) -> str:
+    """Runs a family's file, which the person has named for that, and gives its sha256, by which `module` has it then.
+
+    RunError, before anything is run, where that is not `wanted`.
+    """
+    source = _source(file)
+    digest = hashlib.sha256(source).hexdigest()
+    if wanted is not None and digest != wanted:
+        raise RunError(
+            f"{file} is not the family that the run was trained with (sha256 {digest[:12]} instead of {wanted[:12]}). "
+            "Name that file with --family, or train anew."
+        )
+    key = _key(digest)
+    if key in sys.modules:
+        return digest
+    loaded = types.ModuleType(key)
+    loaded.__file__ = str(file)
+    sys.modules[key] = loaded
+    try:
+        exec(compile(source, str(file), "exec"), loaded.__dict__)  # the very bytes of the digest
+    except Exception as error:  # whatever a person's file may raise
+        del sys.modules[key]
+        raise FitError(f"{file} cannot be imported: {type(error).__name__}: {error}. Mend it and try again.") from error
+    return digest
+
+
+def admitted(digest: str) -> bool:
+    """Whether a family's file of this sha256 was named and run in this process."""
+    return _key(digest) in sys.modules
+
+
+def _source(file: Path) -> bytes:
+    if file.suffix != ".py" or not file.is_file():
+        raise FitError(f"{file} does not exist; --family wants the path of a Python file exporting Config and Model.")
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise FitError(f"{file} cannot be read: {error.strerror}.") from None
+
+
+def _key(digest: str) -> str:
+    return f"karat_family_{digest}"
+
+
+def module(family: str, digest: str = "") -> types.ModuleType:
+    """The module of a family: a file under families/ by its name, or a person's own by the sha256 that `admit` gave."""
+    if family.endswith(".py"):
+        if not digest or not admitted(digest):
             raise FitError(
-                f"{family} cannot be imported: {type(error).__name__}: {error}. Mend it and try again."
-            ) from error
+                f"the family {family} is a Python file, which is run only when you name it: add --family {family}."
+            )
+        loaded = sys.modules[_key(digest)]
     else:
         known = families()
         if family not in known:
@@ -228,7 +286,7 @@ def families() -> tuple[str, ...]:
 
 def config(recipe: Recipe) -> Any:
     """The family's Config with the recipe's settings."""
-    return settings(module(recipe.family).Config, recipe.model, "model")
+    return settings(module(recipe.family, recipe.digest).Config, recipe.model, "model")
 
 
 def settings(cls: type[Any], table: Mapping[str, Any], where: str) -> Any:
@@ -283,5 +341,5 @@ def _unknown(kind: str, found: str, known: Sequence[str]) -> str:
 
 def fingerprint(recipe: Recipe) -> str:
     """What identifies the recipe's computation, for caches."""
-    text = json.dumps([recipe.family, recipe.model, recipe.train.batch], sort_keys=True, default=str)
+    text = json.dumps([recipe.family, recipe.digest, recipe.model, recipe.train.batch], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -87,8 +87,8 @@ class Chains:
 
 def fits(recipe: Recipe) -> bool:
     """Whether the recipe can draw columns given others that it never draws."""
-    known = {f.name for f in fields(module(recipe.family).Config)}
-    return "context" in known and issubclass(module(recipe.family).Model, Fitted)
+    known = {f.name for f in fields(module(recipe.family, recipe.digest).Config)}
+    return "context" in known and issubclass(module(recipe.family, recipe.digest).Model, Fitted)
 
 
 def check(recipe: Recipe) -> None:

@@ -1,8 +1,9 @@
 """A run is a folder; this is the only file that knows its layout on disk.
 
     run/
-      karat.json                        what was asked: data, recipe, plan, seed, versions; and the status
+      karat.json                        the record: what was asked, which of the files below count, and the status
       codec.json                        the codec and what it learned from the training rows
+      schema.toml                       the schema that was given, if one was
       checkpoints/<step>-<digest>.safetensors   everything to continue from; the digest is of the file's own bytes
       model-<digest>.safetensors        the settled model, with averaged weights
       history.jsonl                     losses and signals, about two hundred records
@@ -10,7 +11,9 @@
       ledger.jsonl                      what every verb cost
       report/                           report.html and report.json
 
-A finished save is wholly there or wholly absent: written aside, fsynced, renamed, and its folder fsynced.
+A finished save is wholly there or wholly absent: written aside, fsynced, renamed, and its folder fsynced. A file that the
+record does not name is not loaded, and none is followed out of the folder. The record may come from a stranger: what it
+holds is checked when it is opened.
 """
 
 from __future__ import annotations
@@ -18,111 +21,222 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
+import re
+import shutil
+import stat
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from karat.errors import RunError
 from karat.output import write_whole
 
-LAYOUT = 1
-CHECKPOINT = "[0-9]*-*.safetensors"
+LAYOUT = 2
+BEGUN = ".new"  # names what has been put into a folder that is to become a run
+LOCK = ".lock"
+CHECKPOINT = re.compile(r"(\d{10})-([0-9a-f]{16})\.safetensors")
+MODEL = re.compile(r"model-([0-9a-f]{16})\.safetensors")
+RECORD_MOST, LINE_MOST = 1 << 26, 1 << 20  # bytes of karat.json, of a line
+TENSORS_MOST, HEADER_MOST = 1 << 16, 1 << 24  # in a weights file; bytes of its header
+BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32,
+    "I64": 64, "U64": 64, "F64": 64,
+}  # fmt: skip
+
+
+def _number(least: float, kind: type | tuple[type, ...] = (int, float)) -> Callable[[Any], bool]:
+    def fits(value: Any) -> bool:
+        if not isinstance(value, kind) or not isinstance(value, int | float) or isinstance(value, bool):
+            return False
+        return max(least, -1e308) <= value < 1e308
+
+    return fits
+
+
+def _maybe(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or fits(value)
+
+
+def _text(pattern: str) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value, re.S) is not None
+
+
+def _list(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(fits, value))
+
+
+def _plain(value: Any) -> bool:
+    """A setting of the data as TOML has them."""
+    if isinstance(value, list):
+        return all(map(_plain, value))
+    return isinstance(value, str | bool) or _number(-1e308)(value)
+
+
+_anything = _text(r".{0,4096}")
+_positive = _maybe(_number(1e-9))
+# What karat.json must hold, and may hold, each with its test and what was wanted.
+WANTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "id": (_text(r"[0-9A-Za-z]{1,64}"), "letters and digits"),
+    "version": (_anything, "text"),
+    "data": (_text(r"[^\0]{1,4096}"), "a path or an address"),
+    "inside": (lambda v: isinstance(v, bool), "true or false"),
+    "options": (
+        lambda v: isinstance(v, dict) and all(k.isidentifier() and _plain(x) for k, x in v.items()),
+        "a table of settings",
+    ),
+    "holdout": (lambda v: _number(0)(v) or _anything(v), "a number or text"),
+    "fingerprint": (_text(r"[0-9a-f]{1,128}"), "a hexadecimal number"),
+    "seed": (_number(0, int), "a whole number"),
+    "recipe": (lambda v: isinstance(v, dict), "a table"),
+    "minutes": (_positive, "a number above 0, or null"),
+    "steps": (_positive, "a number above 0, or null"),
+    "samples": (_positive, "a number above 0, or null"),
+    "epsilon": (_positive, "a number above 0, or null"),
+    "precision": (_maybe(_text(r"[\w-]{1,40}")), "a precision, or null"),
+    "tensorboard": (lambda v: isinstance(v, bool), "true or false"),
+    "classes": (_list(_text(r".{0,65536}")), "a list of names"),
+    "threads": (_maybe(_number(1, int)), "a whole number above 0, or null"),
+    "parts": (
+        lambda v: isinstance(v, dict) and all(_text(r"[0-9a-f]{64}")(x) for x in v.values()),
+        "a table of digests",
+    ),
+    "status": (_text(r"[a-z ]{1,40}"), "a word"),
+}
+KNOWN: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    **WANTED,
+    "seal": (_maybe(_text(r"[0-9a-f]{64}")), "a hexadecimal number, or null"),
+    "models": (_list(_text(MODEL.pattern)), "a list of names of model files"),
+    "checkpoints": (_list(_text(CHECKPOINT.pattern)), "a list of names of checkpoints"),
+    "device": (_text(r"[a-z0-9:]{1,20}"), "the name of a device"),
+    "step": (_number(0, int), "a whole number"),
+    "seconds": (_number(0), "a number"),
+    "trained_samples": (_number(0, int), "a whole number"),
+}
 
 
 class Run:
-    """A run folder. `spec` is what karat.json holds."""
+    """A run folder. `spec` is what karat.json holds; `notes`, what a person should know of how it was read."""
 
     def __init__(self, path: Path, spec: dict[str, Any]) -> None:
         self.path, self.spec = path, spec
+        self.locked = False
+        self.notes: list[str] = []
 
     @staticmethod
     def is_run(path: Path) -> bool:
         return (path / "karat.json").is_file()
 
     @classmethod
-    def create(cls, path: Path, spec: dict[str, Any]) -> Run:
-        """A new run at `path`; RunError when one is there already."""
-        if cls.is_run(path):
-            raise RunError(
-                f"{path} already holds a run. Continue it with `karat train {path}`, or choose another --out."
-            )
-        if path.exists() and not path.is_dir():
-            raise RunError(f"{path} is a file; --out wants a folder that is new or empty.")
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"cannot create {path}: {error.strerror}. Choose another --out.") from None
-        run = cls(path, {"layout": LAYOUT, **spec})
-        run.update({"status": "started"})
-        return run
+    def create(cls, path: Path, spec: dict[str, Any], parts: Mapping[str, bytes] | None = None) -> Run:
+        """A new run at `path` whose files `parts` never change; RunError when one is there already."""
+        with Draft(path) as draft:
+            return draft.finish(spec, {} if parts is None else parts)
 
     @classmethod
     def open(cls, path: Path) -> Run:
-        """The run at `path`; RunError when there is none, or it was written by a newer version."""
+        """The run at `path`; RunError when there is none, it is damaged, holds links, or another version wrote it."""
         file = path / "karat.json"
         if not file.is_file():
+            if (path / BEGUN).is_file():
+                raise RunError(
+                    f"{path} was stopped while it was being created; train it again with `karat train DATA --out {path}`."
+                )
             raise RunError(f"{path} holds no run (no karat.json). Train one with `karat train DATA --out {path}`.")
-        try:
-            spec = json.loads(file.read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise RunError(f"{file} is damaged ({error}); restore it from a copy, or train anew.") from None
+        _refuse_links(path)
+        spec = read_json(file, RECORD_MOST)
         if not isinstance(spec, dict) or not isinstance(spec.get("layout"), int):
             raise RunError(f"{file} is not what karat writes (no layout); restore it from a copy, or train anew.")
-        if spec["layout"] > LAYOUT:
+        if spec["layout"] != LAYOUT:
             raise RunError(
-                f"{path} was written by karat {spec.get('version')}; this version reads layouts up to {LAYOUT}."
+                f"{path} was written by karat {str(spec.get('version'))[:40]} in layout {spec['layout']}; this version "
+                f"reads layout {LAYOUT}. Use that version, or train anew."
             )
+        for key in WANTED:
+            if key not in spec:
+                raise RunError(f"{file} is damaged: it has no {key}. Restore it from a copy, or train anew.")
+        for key, (fits, wanted) in KNOWN.items():
+            if key in spec and not fits(spec[key]):
+                raise RunError(
+                    f"{file} is damaged: {key} is {_short(spec[key])}, and {wanted} was wanted. "
+                    "Restore it from a copy, or train anew."
+                )
+        if all(spec[key] is None for key in ("minutes", "steps", "samples")):
+            raise RunError(f"{file} is damaged: it names no budget. Restore it from a copy, or train anew.")
         return cls(path, spec)
 
     @property
     def kept(self) -> tuple[Path, ...]:
         """What the run learned from, as far as it lies on this machine: nothing that is made may take its place."""
-        told = (self.spec.get("data"), (self.spec.get("options") or {}).get("schema"))
-        return tuple(Path(place) for place in told if isinstance(place, str) and "://" not in place)
+        return () if "://" in str(self.source) else (Path(self.source),)
 
     @property
     def id(self) -> str:
         return str(self.spec["id"])
 
+    @property
+    def source(self) -> str | Path:
+        """Where the data are: a path, an address, or a file that is kept in the run."""
+        return self.path / self.spec["data"] if self.spec["inside"] else str(self.spec["data"])
+
     def update(self, changes: Mapping[str, Any]) -> None:
-        """Changes keys of karat.json."""
+        """Changes keys of karat.json; for who holds the lock."""
         self.spec = {**self.spec, **changes}
         write_whole(self.path / "karat.json", _json(self.spec))
 
     def file(self, name: str) -> Path:
-        """A path inside the run whose folder exists."""
+        """A path inside the run whose folder exists; RunError where a link stands in its way."""
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        for part in (path, *path.parents):
+            if part == self.path:
+                break
+            if part.is_symlink():
+                raise RunError(f"{part} is a link, and nothing in a run is followed. Remove it.")
         return path
 
     def put(self, name: str, value: Any) -> None:
         """JSON at `name`, whole or absent."""
         write_whole(self.file(name), _json(value))
 
+    def part(self, name: str) -> bytes:
+        """The bytes of a file that was there from the beginning; RunError when it is missing or not as it was written."""
+        try:
+            blob = (self.path / name).read_bytes()
+        except FileNotFoundError:
+            raise RunError(f"{self.path} has no {name}; restore it from a copy, or train anew.") from None
+        except OSError as error:
+            raise RunError(f"{self.path / name} cannot be read: {error.strerror}.") from None
+        if hashlib.sha256(blob).hexdigest() != self.spec["parts"].get(name):
+            raise RunError(
+                f"{self.path / name} is damaged: its bytes do not match the digest in karat.json. "
+                "Restore it from a copy, or train anew."
+            )
+        return blob
+
     def get(self, name: str) -> Any:
         """The JSON at `name`; RunError when it is missing or damaged."""
-        try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise RunError(
-                f"{self.path} has no {name}: it was stopped before its first save. Train it again."
-            ) from None
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise RunError(f"{self.path / name} is damaged ({error}).") from None
+        if name in self.spec["parts"]:
+            return parse(self.part(name), self.path / name)
+        if not (self.path / name).exists():
+            raise RunError(f"{self.path} has no {name}: it was stopped before that was written.")
+        return read_json(self.path / name, RECORD_MOST)
 
     def append(self, name: str, record: dict[str, Any]) -> None:
-        with open(self.file(name), "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        with open_beside(self.file(name), os.O_WRONLY | os.O_APPEND | os.O_CREAT) as file:
+            file.write((json.dumps(record) + "\n").encode())
 
-    def lines(self, name: str) -> list[dict[str, Any]]:
-        """The records of a JSON-lines file; a torn last line is left out."""
-        path = self.path / name
+    def lines(self, name: str) -> list[dict[str, float]]:
+        """The records of a JSON-lines file, of numbers with a "fraction"; what is no such line is left out."""
         out = []
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-            with contextlib.suppress(json.JSONDecodeError):
-                out.append(json.loads(line))
+        for line in read_lines(self.path / name):
+            with contextlib.suppress(ValueError, RecursionError):
+                record = json.loads(line)
+                if isinstance(record, dict) and "fraction" in record and all(map(_number(-1e308), record.values())):
+                    out.append(record)
         return out
 
     def truncate(self, name: str, fraction: float) -> None:
@@ -133,65 +247,311 @@ class Run:
     # Checkpoints --------------------------------------------------------------------------------------------------
 
     def save_checkpoint(self, step: int, blob: bytes) -> None:
-        """Saves `blob`, a safetensors file, and then removes all but the newest two."""
-        folder = self.path / "checkpoints"
-        folder.mkdir(exist_ok=True)
-        write_whole(folder / f"{step:010d}-{_digest(blob)}.safetensors", blob)
-        for old in sorted(folder.glob(CHECKPOINT))[:-2]:
-            old.unlink(missing_ok=True)
-        for litter in folder.glob("*.part"):
-            litter.unlink(missing_ok=True)
+        """Saves `blob`, a safetensors file, names it in the record, and then removes all but the newest two."""
+        name = f"{step:010d}-{_digest(blob)}.safetensors"
+        write_whole(self.file(f"checkpoints/{name}"), blob)
+        before = [old for old in self.spec.get("checkpoints", []) if old != name]
+        self.update({"checkpoints": [name, *before][:2]})
+        for old in (self.path / "checkpoints").iterdir():
+            if old.name not in self.spec["checkpoints"] and CHECKPOINT.fullmatch(old.name):
+                old.unlink(missing_ok=True)
 
     def load_checkpoint(self) -> bytes | None:
         """The newest checkpoint whose bytes match its digest, or None when none was ever saved."""
-        files = sorted((self.path / "checkpoints").glob(CHECKPOINT), reverse=True)
-        for file in files:
-            blob = file.read_bytes()
-            if _digest(blob) == file.stem.split("-")[1]:
+        names = self.spec.get("checkpoints", [])
+        for name in names:
+            blob = self._whole(f"checkpoints/{name}", name[11:27])
+            if blob is not None:
                 return blob
-        if files:
+        if names:
             raise RunError(
-                f"all {len(files)} checkpoints of {self.path} are damaged ({files[0].name} first); train anew."
+                f"all {len(names)} checkpoints of {self.path} are missing or damaged ({names[0]} first); train anew."
             )
         return None
 
     def save_model(self, blob: bytes) -> None:
+        """Saves the settled model, names it in the record with the one before it, and then removes that one."""
         name = f"model-{_digest(blob)}.safetensors"
         write_whole(self.path / name, blob)
-        for old in self.path.glob("model-*.safetensors"):
-            if old.name != name:
+        before = [old for old in self.spec.get("models", []) if old != name]
+        self.update({"models": [name, *before][:2]})
+        for old in self.path.iterdir():
+            if old.name != name and MODEL.fullmatch(old.name):
                 old.unlink(missing_ok=True)
 
     def load_model(self) -> bytes:
-        """The settled model; RunError when the run has not finished or the file is damaged."""
-        files = sorted(self.path.glob("model-*.safetensors"))
-        if not files:
+        """The settled model that the record names; RunError when the run has not finished or the file is damaged."""
+        names = self.spec.get("models", [])
+        if not names:
             raise RunError(f"{self.path} has not finished training. Continue it with `karat train {self.path}`.")
-        blob = files[-1].read_bytes()
-        if _digest(blob) != files[-1].stem.split("-")[1]:
-            raise RunError(f"{files[-1]} is damaged: its bytes do not match the digest in its name.")
-        return blob
+        for name in names:
+            blob = self._whole(name, name[6:22])
+            if blob is not None:
+                if name != names[0]:
+                    self.notes.append(f"{self.path / names[0]} is missing or damaged; the model before it is used.")
+                return blob
+        found = (
+            "damaged: its bytes do not match the digest in its name" if (self.path / names[0]).exists() else "missing"
+        )
+        raise RunError(
+            f"{self.path / names[0]} is {found}. Restore it from a copy, or continue with `karat train {self.path}`."
+        )
+
+    def _whole(self, name: str, digest: str) -> bytes | None:
+        """The bytes at `name`, None where they are missing or other ones."""
+        try:
+            blob = (self.path / name).read_bytes()
+        except OSError:
+            return None
+        return blob if _digest(blob) == digest else None
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Holds the run for this process; RunError when a living one has it."""
-        import fcntl
-
-        handle = os.open(self.path / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
-        try:
+        """Holds the run for this process; RunError when a living one has it. The record is read again, litter removed."""
+        with _locked(self.path):
+            self.spec = Run.open(self.path).spec
+            (self.path / BEGUN).unlink(missing_ok=True)
+            for folder in (self.path, self.path / "checkpoints", self.path / "samples"):
+                for litter in folder.glob("*.part") if folder.is_dir() else ():
+                    litter.unlink(missing_ok=True)
+            self.locked = True
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunError(f"{self.path} is being trained by another process; wait for it, or stop it.") from None
-            yield
+                yield
+            finally:
+                self.locked = False
+
+
+class Draft:
+    """A folder that is to become a run: it is one as soon as karat.json is there, which is written last.
+
+    Until then the file `.new` names what was put into it, so that whoever comes after a kill may remove just that. RunError
+    when the folder holds a run already, or things that are not ours.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stack = contextlib.ExitStack()
+        self._names: list[str] = []
+        self._done = False
+        if Run.is_run(path):
+            raise RunError(
+                f"{path} already holds a run. Continue it with `karat train {path}`, or choose another --out."
+            )
+        if path.exists() and not path.is_dir():
+            raise RunError(f"{path} is a file; --out wants a folder that is new or empty.")
+
+    def __enter__(self) -> Draft:
+        path = self.path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, exist_ok=True)
+            self._stack.enter_context(_locked(path))
+            self._clear()
+            strange = sorted(name for name in os.listdir(path) if name != LOCK)
+            if strange:
+                listed = ", ".join(strange[:3]) + (" and others" if len(strange) > 3 else "")
+                raise RunError(f"{path} holds {listed}, which is no run; --out wants a folder that is new or empty.")
+            write_whole(path / BEGUN, b"[]")
+        except OSError as error:
+            self._stack.close()
+            raise RunError(f"cannot create {path}: {error.strerror}. Choose another --out.") from None
+        except RunError:
+            self._stack.close()
+            raise
+        return self
+
+    def claim(self, name: str) -> Path:
+        """The path of a file or folder in the run that the caller is about to write."""
+        self._names.append(name)
+        write_whole(self.path / BEGUN, _json(self._names))
+        return self.path / name
+
+    def finish(
+        self,
+        spec: Mapping[str, Any],
+        parts: Mapping[str, bytes],
+        seal: Callable[[Mapping[str, Any]], str | None] | None = None,
+    ) -> Run:
+        """The run, with `parts` in it; `seal` makes a seal of its record."""
+        for name, blob in parts.items():
+            write_whole(self.claim(name), blob)
+        digests = {name: hashlib.sha256(blob).hexdigest() for name, blob in parts.items()}
+        run = Run(self.path, {"layout": LAYOUT, **spec, "parts": digests, "status": "started"})
+        run.update({} if seal is None else {"seal": seal(run.spec)})
+        self._done = True
+        (self.path / BEGUN).unlink()
+        _sync(self.path)
+        _sync(self.path.absolute().parent)
+        self._stack.close()  # who trains it takes the lock anew
+        return run
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        try:
+            if not self._done and not Run.is_run(self.path):
+                self._clear()
+                (self.path / LOCK).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # it was there before, and is no empty folder of ours
+                    self.path.rmdir()
         finally:
-            os.close(handle)
+            self._stack.close()
+
+    def _clear(self) -> None:
+        """Removes what a creation that was stopped has left."""
+        marker = self.path / BEGUN
+        for litter in self.path.glob("*.part"):
+            if marker.is_file() or litter.name.startswith(BEGUN):
+                litter.unlink(missing_ok=True)
+        if not marker.is_file() or marker.is_symlink():
+            return
+        try:
+            names = [str(name) for name in json.loads(marker.read_bytes())]
+        except (ValueError, TypeError):
+            names = []
+        for name in names:
+            there = self.path / name
+            if Path(name).name != name or there.is_symlink():
+                continue  # not what we wrote
+            if there.is_dir():
+                shutil.rmtree(there)
+            else:
+                there.unlink(missing_ok=True)
+        marker.unlink()
 
 
-def safe_header(blob: bytes, most: int = 1 << 24) -> None:
-    """Refuses a safetensors file whose header lies, before anything is allocated for it."""
-    if len(blob) < 8 or struct.unpack("<Q", blob[:8])[0] > min(most, len(blob) - 8):
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    import fcntl
+
+    try:
+        handle = os.open(path / LOCK, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise RunError(f"{path} cannot be written to ({error.strerror}); a folder of your own was wanted.") from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunError(f"{path} is being trained by another process; wait for it, or stop it.") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _refuse_links(path: Path) -> None:
+    """RunError naming the first thing in a run that leads out of it, or is neither a file nor a folder."""
+    root = path.resolve()
+    for folder, folders, files in os.walk(path):
+        for name in sorted((*folders, *files)):
+            there = Path(folder) / name
+            try:
+                mode = there.lstat().st_mode
+            except FileNotFoundError:  # another process has just renamed it
+                continue
+            if stat.S_ISLNK(mode):
+                if not there.resolve().is_relative_to(root):
+                    raise RunError(
+                        f"{there} is a link out of the run, to {os.readlink(there)!r}. Nothing in a run is followed: "
+                        "remove it, or copy what it leads to in its place."
+                    )
+            elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                raise RunError(f"{there} is neither a file nor a folder (a pipe, a socket, a device). Remove it.")
+
+
+def open_beside(path: Path, flags: int) -> Any:
+    """`path` opened as bytes, private to its owner if it is new; a link is not followed."""
+    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    return os.fdopen(handle, "ab" if flags & os.O_APPEND else "wb")
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_json(file: Path, most: int) -> Any:
+    """The JSON in a file of at most `most` bytes; RunError where it is damaged."""
+    try:
+        if file.stat().st_size > most:
+            raise RunError(f"{file} is damaged: {file.stat().st_size:,} bytes, and at most {most:,} were wanted.")
+        blob = file.read_bytes()
+    except OSError as error:
+        raise RunError(f"{file} cannot be read: {error.strerror}.") from None
+    return parse(blob, file)
+
+
+def parse(blob: bytes, file: Path) -> Any:
+    """The JSON that `blob`, read from `file`, holds, its numbers finite; RunError where it is damaged."""
+    try:
+        return json.loads(blob.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{file} is damaged ({error}); restore it from a copy, or train anew.") from None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file without their ends, none where there is no file; what is longer than `LINE_MOST` is left out."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        whole = True
+        while line := file.readline(LINE_MOST):
+            ended = line.endswith(b"\n")
+            if whole and (ended or len(line) < LINE_MOST):
+                yield line.rstrip(b"\n")
+            whole = ended
+
+
+def safe_header(blob: bytes) -> None:
+    """RunError for a safetensors file whose header lies, before anything is allocated for it.
+
+    https://huggingface.co/docs/safetensors: the tensors' bytes follow each other in the order of their offsets, from the
+    first to the last byte, without gaps.
+    """
+    length = struct.unpack("<Q", blob[:8])[0] if len(blob) >= 8 else HEADER_MOST + 1
+    if length > min(HEADER_MOST, len(blob) - 8):
         raise RunError("a weights file has a damaged header; it is not a safetensors file written by karat.")
+    try:
+        pairs = json.loads(blob[8 : 8 + length].decode("utf-8"), object_pairs_hook=lambda found: found)
+        names = [name for name, _ in pairs]
+        if len(names) > TENSORS_MOST:
+            raise ValueError(f"{len(names):,} tensors, and at most {TENSORS_MOST:,} were wanted")
+        if len(set(names)) != len(names):
+            raise ValueError("a name that comes twice")
+        spans = sorted(_span(name, dict(entry)) for name, entry in pairs if name != "__metadata__")
+        end = 0
+        for begin, after, name in spans:
+            if begin != end:
+                raise ValueError(f"{_short(name)} begins at byte {begin:,}, and {end:,} was wanted")
+            end = after
+        if end != len(blob) - 8 - length:
+            raise ValueError(f"{len(blob) - 8 - length:,} bytes of tensors, and {end:,} were wanted")
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise RunError(
+            f"a weights file has a damaged header ({error}); it is not a safetensors file written by karat."
+        ) from None
+
+
+def _span(name: str, entry: Mapping[str, Any]) -> tuple[int, int, str]:
+    """The first byte of a tensor and the one after it, which its type and its shape allow."""
+    if set(entry) != {"dtype", "shape", "data_offsets"} or entry["dtype"] not in BITS:
+        raise ValueError(f"{_short(name)} is described as {_short(entry)}")
+    shape, offsets = entry["shape"], entry["data_offsets"]
+    counts = [*shape, *offsets]
+    if len(offsets) != 2 or len(shape) > 8 or not all(type(n) is int and 0 <= n < 2**48 for n in counts):
+        raise ValueError(f"{_short(name)} is described as {_short(entry)}")
+    if math.prod(shape) * BITS[entry["dtype"]] != 8 * (offsets[1] - offsets[0]):
+        raise ValueError(f"{_short(name)} takes {offsets[1] - offsets[0]:,} bytes for the shape {_short(shape)}")
+    return offsets[0], offsets[1], name
+
+
+def _short(value: Any) -> str:
+    said = repr(value)
+    return said if len(said) <= 60 else said[:57] + "..."
 
 
 def _digest(blob: bytes) -> str:

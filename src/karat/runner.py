@@ -74,14 +74,14 @@ def describe(device: torch.device) -> str:
 def meet(recipe: Recipe, codec: Codec) -> Space:
     """The space in which the recipe's family meets this content; FitError naming both where there is none."""
     try:
-        return codec.meet(module(recipe.family).Model.spaces)
+        return codec.meet(module(recipe.family, recipe.digest).Model.spaces)
     except FitError as error:
         raise FitError(f"the recipe {recipe.name} (family {recipe.family}) does not fit: {error}") from None
 
 
 def build(recipe: Recipe, space: Space, classes: int, seed: int) -> Generator:
     """The recipe's model for this space, weights drawn with `seed`; FitError when the family cannot live there."""
-    exported = module(recipe.family)
+    exported = module(recipe.family, recipe.digest)
     if not isinstance(space, exported.Model.spaces):
         fits = ", ".join(cls.__name__ for cls in exported.Model.spaces)
         raise FitError(f"the family {recipe.family} lives in {fits}, and these data are a {type(space).__name__}.")
@@ -158,8 +158,17 @@ def put(model: Generator, weights: dict[str, torch.Tensor]) -> None:
 
 def load_codec(run: Run) -> Codec:
     """The codec that was saved with the run."""
-    state = dict(run.get("codec.json"))
-    return codec_named(state.pop("name")).restore(state)
+    state = run.get("codec.json")
+    try:
+        codec = codec_named(state["name"]).restore({k: v for k, v in state.items() if k != "name"})
+        same = json.dumps({"name": codec.name, **codec.state()}, sort_keys=True) == json.dumps(state, sort_keys=True)
+    except KaratError as error:
+        raise RunError(f"{run.path / 'codec.json'} is damaged: {error}") from None
+    except Exception as error:  # whatever a stranger's JSON makes of a codec
+        raise RunError(f"{run.path / 'codec.json'} is damaged ({type(error).__name__}: {error}); train anew.") from None
+    if not same:
+        raise RunError(f"{run.path / 'codec.json'} is damaged: it holds what no codec would write; train anew.")
+    return codec
 
 
 def load_model(run: Run, codec: Codec, classes: int, device: torch.device) -> Generator:
@@ -184,7 +193,7 @@ def _no_denormals() -> Iterator[None]:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM instead of dying of them; the second one kills at once."""
+    """Collects SIGINT, SIGTERM and SIGHUP instead of dying of them; the second one kills at once."""
     got: list[int] = []
 
     def heard(number: int, frame: FrameType | None) -> None:
@@ -193,7 +202,11 @@ def _signals() -> Iterator[list[int]]:
         got.append(number)
 
     try:
-        kept = {s: signal.signal(s, heard) for s in (signal.SIGINT, signal.SIGTERM)}
+        kept = {
+            s: signal.signal(s, heard)
+            for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            if s != signal.SIGHUP or signal.getsignal(s) != signal.SIG_IGN  # nohup ignores it: it stays so
+        }
     except ValueError:  # not in the main thread: the caller's signals are not ours to take
         kept = {}
     try:

@@ -95,8 +95,11 @@ def look(
 
 
 def train(
-    data: Source,
+    source: Source,
+    /,
     *,
+    data: str | Path | None = None,
+    trust_data: bool = False,
     recipe: str | None = None,
     minutes: float | None = None,
     steps: int | None = None,
@@ -118,8 +121,12 @@ def train(
 
     Parameters
     ----------
-    data
+    source
         What to learn from (see `karat look`), or the folder of a run to continue.
+    data
+        Of a run to continue: where its data lie now, if they were moved.
+    trust_data
+        Of a run that you did not make: read the data that it names.
     recipe
         Pictures: vae (the default), diffusion, ddpm, gan, cgan, dcgan, wgan-gp, mlp-gan. Tables: trees (the default),
         cart, autoregressive, vae, gan, diffusion, ctgan, tvae, marginals. Or the path of your own .toml.
@@ -134,7 +141,8 @@ def train(
     out
         Folder of the run; runs/<data>-<recipe> by default.
     family
-        A Python file of your own that exports Config and Model, in place of a recipe.
+        A Python file of your own that exports Config and Model, in place of a recipe. It is run, and only when it is named
+        here: to continue such a run, name it again.
     schema
         A TOML that corrects what is inferred of a table's columns, and declares rules (see `karat look --write-schema`).
     labels
@@ -159,6 +167,7 @@ def train(
     """
     from karat import learning
     from karat import training as loop
+    from karat.errors import FitError
     from karat.worth.ledger import Ledger
     from karat.worth.prices import find
 
@@ -167,7 +176,7 @@ def train(
     console = _console()
     budget = (minutes, steps, samples)
     out = None if out is None else Path(out)
-    place = data.path if isinstance(data, Run) else Path(data) if isinstance(data, str | Path) else None
+    place = source.path if isinstance(source, Run) else Path(source) if isinstance(source, str | Path) else None
     if place is not None and Run.is_run(place):
         run = Run.open(place)
         if threads is None:  # as the run began: another number of threads adds in another order
@@ -176,7 +185,6 @@ def train(
             other_seed = seed not in (0, run.spec["seed"])
             given = (
                 recipe,
-                family,
                 out,
                 schema,
                 labels,
@@ -186,19 +194,27 @@ def train(
                 other_seed,
                 tensorboard and not run.spec["tensorboard"],
             )
-            return learning.proceed(run, entry, console, device, budget, given)
+            asked = learning.Asked(data, trust_data, family)
+            return learning.proceed(run, entry, console, device, budget, given, asked)
+    if data is not None or trust_data:
+        raise FitError(
+            "--data and --trust-data are for a run that is continued; name the data alone: `karat train DATA`."
+        )
     named = (("schema", schema), ("labels", labels), ("holdout", holdout))
     changes = [*set, *(f"data.{k}={v}" for k, v in named if v is not None)]
     if epsilon is not None:
         recipe, changes = learning.private(epsilon, recipe, family, changes)
     return learning.begin(
-        data, recipe, budget, seed, out, family, device, changes, tensorboard, prices, console, threads
+        source, recipe, budget, seed, out, family, device, changes, tensorboard, prices, console, threads
     )
 
 
 def assay(
     run: RunLike | None = None,
     *,
+    data: str | Path | None = None,
+    trust_data: bool = False,
+    family: str | Path | None = None,
     real: Source | None = None,
     made: Source | None = None,
     n: Annotated[int, Parameter(name=["-n", "--number"])] = 5000,
@@ -219,6 +235,12 @@ def assay(
     ----------
     run
         The folder of a run; or leave it out and give --real and --made.
+    data
+        Where the run's data lie now, if they were moved.
+    trust_data
+        Read the data that a run which you did not make names.
+    family
+        The Python file that the run was trained with, if it was; it is run.
     real
         Real data (see `karat look`), for samples that karat did not make.
     made
@@ -271,8 +293,10 @@ def assay(
         declared = find(prices, [opened.path, Path.cwd()])
         ledger = Ledger(opened.path / "ledger.jsonl", declared)
         with ledger.entry("assay"):
-            job = office.of_run(opened, n, seed, target, eyes)
+            job = office.of_run(opened, n, seed, target, eyes, learning.Asked(data, trust_data, family))
     else:
+        if data is not None or trust_data or family is not None:
+            raise FitError("--data, --trust-data and --family are for a run: `karat assay RUN`.")
         if real is None or made is None:
             raise FitError("say what to assay: `karat assay RUN`, or `karat assay --real DATA --made SAMPLES`.")
         folder = learning.free(Path("assay")) if out is None else Path(out)
@@ -286,6 +310,10 @@ def assay(
     console = _console()
     console.print(str(result), soft_wrap=True)
     console.print(f"report: {result.report}", soft_wrap=True)
+    for note in [] if run is None else opened.notes:
+        console.print(note, soft_wrap=True)
+    if (damaged := ledger.damaged()) > 0:
+        console.print(f"{ledger.path}: {damaged:,} lines are damaged and were not counted", soft_wrap=True)
     for line in result.failed:
         console.print(f"required: {line}", soft_wrap=True)
     return result
@@ -296,6 +324,7 @@ def make(
     *,
     n: Annotated[int | None, Parameter(name=["-n", "--number"])] = None,
     out: Path | None = None,
+    family: str | Path | None = None,
     klass: Annotated[str | None, Parameter(name="--class")] = None,
     given: str | None = None,
     balance: str | None = None,
@@ -326,6 +355,8 @@ def make(
         .tsv, .parquet or .feather, in the form of the data by default. Related tables: a folder, of files named as the real
         ones. Text: a file ending in .txt, .jsonl or .csv, or a folder of .txt files. By default in <run>/made, or the first
         of <run>/made-2, made-3, ... that is new. A folder whose making was stopped goes on where it was.
+    family
+        The Python file that the run was trained with, if it was; it is run.
     klass
         Make this class only, by its name.
     given
@@ -360,7 +391,7 @@ def make(
     prices
         A prices.toml; without it the ledger keeps seconds and no money.
     """
-    from karat import making, runner
+    from karat import learning, making, runner
     from karat import training as loop
     from karat.continuing import Telling
     from karat.families.generator import Taste
@@ -373,6 +404,7 @@ def make(
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
     telling = Telling(prompt, Taste(temperature, top_p, min_p), stops, characters, _say if stream else None)
     opened = run if isinstance(run, Run) else Run.open(Path(run))
+    learning.permit(opened, family)
     where = runner.choose_device(device)
     with Ledger(opened.path / "ledger.jsonl", find(prices, [opened.path, Path.cwd()])).entry(
         "make", where.type
@@ -381,7 +413,8 @@ def make(
         goal = None if out is None else Path(out)
         made = making.make(opened, number, goal, wish, seed, where, producer, overwrite)
         entry.items = made.count
-    _console(stream).print(f"made {made.count:,}: {made.place}", soft_wrap=True)
+    for line in (f"made {made.count:,}: {made.place}", *opened.notes):
+        _console(stream).print(line, soft_wrap=True)
     return list(made.files)
 
 
@@ -411,25 +444,33 @@ def demo(
         CPU threads to use.
     """
     from karat import demos, learning
+    from karat import training as loop
     from karat.output import write_whole
+    from karat.run import BEGUN, Draft
 
     if out is None:
         out = learning.free(Path("runs/demo" if on == "pictures" else f"runs/demo-{on}"))
     out = Path(out)
-    demos.clear(out)
-    out.mkdir(parents=True, exist_ok=True)
-    prices = out / "prices.toml"
-    sample = demos.prepare(on, out)
-    write_whole(prices, DEMO_PRICES.format(rights=sample.rights).encode())
+    if not (out / BEGUN).is_file():  # else one was stopped there before it was a run
+        demos.clear(out)
+    loop.tune_machine(threads)
     console = _console()
-    console.rule("look")
-    labels = sample.options.get("labels")
-    settings = [f"data.{key}={value}" for key, value in sample.options.items() if key != "labels"]
-    look(sample.data, probe=False, threads=threads, labels=labels, set=settings)
-    console.rule("train")
-    budget = sample.seconds if seconds is None else seconds
-    chosen = [*settings, *sample.settings]
-    run = train(sample.data, minutes=budget / 60, seed=seed, out=out, threads=threads, labels=labels, set=chosen)
+    with Draft(out) as draft:
+        declared = draft.claim("prices.toml")
+        folder = draft.claim("data")
+        folder.mkdir()
+        sample = demos.prepare(on, folder)
+        write_whole(declared, DEMO_PRICES.format(rights=sample.rights).encode())
+        console.rule("look")
+        labels = sample.options.get("labels")
+        settings = [f"data.{key}={value}" for key, value in sample.options.items() if key != "labels"]
+        look(sample.data, probe=False, threads=threads, labels=labels, set=settings)
+        console.rule("train")
+        budget = (sample.seconds if seconds is None else seconds) / 60, None, None
+        chosen = [*settings, *sample.settings, *([] if labels is None else [f"data.labels={labels}"])]
+        run = learning.begin(
+            sample.data, None, budget, seed, out, None, "auto", chosen, False, None, console, threads, draft
+        )
     console.rule("make")
     make(run, n=sample.number, out=out / sample.file, seed=seed, threads=threads)
     console.rule("assay")

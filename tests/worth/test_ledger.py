@@ -56,12 +56,58 @@ def test_a_torn_last_line_costs_that_line_only(tmp_path: Path, cut: int) -> None
     assert [e.verb for e in ledger.entries()] == [*kept, "make"]
 
 
-def test_a_damaged_line_before_the_last_is_named(tmp_path: Path) -> None:
+GARBAGE = {
+    "words": b"nonsense",
+    "bytes": bytes(range(256)).replace(b"\n", b""),
+    "another record": b'{"fraction": 0.5}',
+    "a list": b"[1, 2]",
+    "no number": b'{"verb": "make", "started": "", "status": "ok", "wall_seconds": NaN, "cpu_seconds": 1, "gpu_seconds": 0}',
+    "text for a number": b'{"verb": "make", "started": "", "status": "ok", "wall_seconds": "1", "cpu_seconds": 1, '
+    b'"gpu_seconds": 0}',
+    "an absurd number": b'{"verb": "make", "started": "", "status": "ok", "wall_seconds": 1e300, "cpu_seconds": 1, '
+    b'"gpu_seconds": 0}',
+    "an unknown status": b'{"verb": "make", "started": "", "status": "x", "wall_seconds": 1, "cpu_seconds": 1, "gpu_seconds": 0}',
+    "a list of numbers": b'{"verb": "make", "started": "", "status": "ok", "wall_seconds": 1, "cpu_seconds": 1, '
+    b'"gpu_seconds": 0, "missing": [1]}',
+    "nested too deeply": b"[" * 100_000,
+    "a line without an end": b"x" * 300_000,
+}
+
+
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=list(GARBAGE))
+def test_a_damaged_line_costs_that_line_only(tmp_path: Path, garbage: bytes) -> None:
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    ledger.path.write_text("nonsense\n")
-    ledger.append(entry())
-    with pytest.raises(RunError, match="line 1"):
-        ledger.entries()
+    ledger.append(entry(verb="train"))
+    with ledger.path.open("ab") as file:
+        file.write(garbage + b"\n")
+    ledger.append(entry(verb="make"))
+    assert [e.verb for e in ledger.entries()] == ["train", "make"] and ledger.damaged() > 0
+    assert total(ledger.entries(), Prices(cpu_core_hour=1.0)).money == pytest.approx(2.0)
+
+
+@given(place=st.integers(0, 10_000), value=st.integers(0, 255))
+def test_one_wrong_byte_never_costs_more_than_a_line(
+    tmp_path_factory: pytest.TempPathFactory, place: int, value: int
+) -> None:
+    ledger = Ledger(tmp_path_factory.mktemp("ledger") / "ledger.jsonl")
+    for verb in ("look", "train", "make"):
+        ledger.append(entry(verb=verb))
+    blob = bytearray(ledger.path.read_bytes())
+    blob[place % len(blob)] = value
+    ledger.path.write_bytes(blob)
+    ledger.append(entry(verb="assay"))
+    found = ledger.entries()
+    assert found[-1].verb == "assay" and len(found) >= 2  # a line break lost joins two lines
+    total(found)
+
+
+def test_a_ledger_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / "ledger.jsonl").symlink_to(victim)
+    with pytest.raises(RunError, match="cannot be entered"):
+        Ledger(tmp_path / "ledger.jsonl").append(entry())
+    assert victim.read_text() == "mine"
 
 
 def test_totals_are_unknown_as_soon_as_a_part_is() -> None:

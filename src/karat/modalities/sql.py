@@ -5,7 +5,9 @@ URLs are libpq's, https://www.postgresql.org/docs/current/libpq-connect.html#LIB
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import os
 import re
 import sqlite3
 from abc import ABC, abstractmethod
@@ -26,6 +28,9 @@ from karat.modalities.table import Raw
 SCHEMES = ("postgresql://", "postgres://")
 ROWS = 20_000  # fetched at a time
 _Answer = TypeVar("_Answer")
+HARMLESS = ("host", "port", "dbname", "user", "sslmode", "connect_timeout")  # parameters of an address
+READS = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE)
+READ_PRAGMAS = ("table_info", "table_xinfo", "foreign_key_list", "index_list", "index_info", "table_list")
 _EXTRA = "pip install 'karat[sql]'"
 _QUIET = re.compile(  # what may hold a semicolon that ends nothing
     r"--[^\n]*|/\*.*?\*/|\b[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|(\$\w*\$).*?\1", re.S
@@ -49,6 +54,39 @@ def without_password(url: str) -> str:
     kept = [pair for pair in query.split("&") if not re.match(r"(ssl)?password=", unquote(pair), re.I)]
     query = "?" + "&".join(kept) if question and any(kept) else ""
     return f"{scheme}://{user.partition(':')[0]}{at}{host}{query}"
+
+
+@contextlib.contextmanager
+def without_credentials(place: str) -> Iterator[None]:
+    """Nothing of this user goes to a server that is asked within: no password or key of the environment or of his files.
+
+    FitError for an address whose parameters name files or services of this machine.
+    """
+    if not is_url(place):
+        yield
+        return
+    _, _, query = place.partition("?")
+    for pair in filter(None, query.split("&")):
+        name = unquote(pair.partition("=")[0])
+        if name not in HARMLESS:
+            raise FitError(
+                f"the address has the parameter {name!r}, and in one that is not yours only {', '.join(HARMLESS)} are "
+                "followed. Name the address yourself with --data."
+            )
+    nowhere = {
+        "PGPASSFILE": os.devnull, "PGSERVICEFILE": os.devnull, "PGSYSCONFDIR": os.devnull, "PGSSLCERT": os.devnull,
+        "PGSSLKEY": os.devnull, "PGGSSENCMODE": "disable", "PGREQUIREAUTH": "!gss,!sspi",
+    }  # fmt: skip
+    kept = {name: value for name, value in os.environ.items() if name.startswith("PG")}
+    for name in kept:
+        del os.environ[name]
+    os.environ.update(nowhere)
+    try:
+        yield
+    finally:
+        for name in nowhere:
+            os.environ.pop(name, None)
+        os.environ.update(kept)
 
 
 def single_select(query: str) -> str:
@@ -117,11 +155,26 @@ def _no_bytes(names: Sequence[str], place: str, kind: str) -> None:
         )
 
 
+def _only_reads(action: int, first: str | None, *rest: str | None) -> int:
+    """Whether SQLite may do what a statement asks: read what the file itself holds, and call functions on it."""
+    if action == sqlite3.SQLITE_FUNCTION:
+        return sqlite3.SQLITE_DENY if rest[0] in ("load_extension", "fts3_tokenizer") else sqlite3.SQLITE_OK
+    if action == sqlite3.SQLITE_PRAGMA:
+        return sqlite3.SQLITE_OK if first in READ_PRAGMAS else sqlite3.SQLITE_DENY
+    if (
+        action == sqlite3.SQLITE_UPDATE
+    ):  # so SQLite calls its own declaration of a pragma's table; the file is opened read-only
+        return sqlite3.SQLITE_OK if first == "sqlite_master" else sqlite3.SQLITE_DENY
+    return sqlite3.SQLITE_OK if action in READS else sqlite3.SQLITE_DENY
+
+
 class _SQLite(_Database):
     def __init__(self, path: Path) -> None:
         self.place = str(path)
         self.connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
         self.connection.execute("PRAGMA query_only = on")
+        self.connection.execute("PRAGMA trusted_schema = off")  # https://www.sqlite.org/security.html
+        self.connection.set_authorizer(_only_reads)
 
     def close(self) -> None:
         self.connection.close()
@@ -208,9 +261,13 @@ class _DuckDB(_Database):
         except ImportError as error:
             raise FitError(f"{path} is a DuckDB database, which needs an extra to be read: {_EXTRA}.") from error
         self.place = str(path)
+        # a query or a view sees the database: no files, no network, no extensions, none of the caller's variables
+        # (https://duckdb.org/docs/stable/operations_manual/securing_duckdb/overview)
         asked: dict[str, Any] = {
-            "python_enable_replacements": "false"
-        }  # a query sees the database, not the caller's variables
+            "python_enable_replacements": "false", "enable_external_access": "false",
+            "autoinstall_known_extensions": "false", "autoload_known_extensions": "false",
+            "allow_community_extensions": "false", "lock_configuration": "true",
+        }  # fmt: skip
         self.connection = duckdb.connect(str(path), read_only=True, config=asked)
 
     def close(self) -> None:

@@ -14,13 +14,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from karat.errors import RunError
 from karat.worth.meters import CpuMeter, GpuMeter
 from karat.worth.prices import Prices
 
 JOULES_PER_KWH = 3.6e6
+LINE_MOST = 1 << 16  # bytes of an entry
 Status = Literal["ok", "failed", "interrupted"]
 
 
@@ -118,57 +119,64 @@ class Ledger:
             gpu_seconds = on_gpu if running.gpu_seconds is None else running.gpu_seconds
             kwh, energy_from, no_energy = _energy(cpu.joules(), gpu.joules(), busy, gpu_seconds, self.prices)
             money, missing = price(busy, gpu_seconds, kwh, self.prices)
-            self.append(
-                Entry(
-                    verb=verb,
-                    started=started,
-                    status=status if running.status is None else running.status,
-                    wall_seconds=wall,
-                    cpu_seconds=busy,
-                    gpu_seconds=gpu_seconds,
-                    kwh=kwh,
-                    energy_from=energy_from,
-                    money=money,
-                    currency=self.prices.currency,
-                    missing=tuple(dict.fromkeys(missing + no_energy)),
-                    items=running.items,
-                    device=running.device,
-                    note=running.note,
-                )
+            done = Entry(
+                verb=verb,
+                started=started,
+                status=status if running.status is None else running.status,
+                wall_seconds=wall,
+                cpu_seconds=busy,
+                gpu_seconds=gpu_seconds,
+                kwh=kwh,
+                energy_from=energy_from,
+                money=money,
+                currency=self.prices.currency,
+                missing=tuple(dict.fromkeys(missing + no_energy)),
+                items=running.items,
+                device=running.device,
+                note=running.note,
             )
+            try:
+                self.append(done)
+            except RunError:
+                if status == "ok":  # else what went wrong before says more
+                    raise
 
     def append(self, entry: Entry) -> None:
         """The entry is on disk when this returns. A line torn by an earlier crash is completed or cut off first."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps(asdict(entry), ensure_ascii=False, allow_nan=False) + "\n"
-        with open(self.path, "a+b") as file:
-            file.seek(0)
-            before = file.read()
-            if before and not before.endswith(b"\n"):
-                start = before.rfind(b"\n") + 1
-                if _parse(before[start:]) is None:
-                    file.truncate(start)
-                else:
-                    line = "\n" + line
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        line = (json.dumps(asdict(entry), ensure_ascii=False, allow_nan=False) + "\n").encode()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            with os.fdopen(os.open(self.path, flags, 0o600), "r+b", buffering=0) as file:
+                size = file.seek(0, os.SEEK_END)
+                torn = _last(file, size)
+                if 0 < len(torn) < LINE_MOST and _parse(torn) is None:
+                    file.truncate(size - len(torn))
+                elif torn:
+                    line = b"\n" + line
+                while line:
+                    line = line[os.write(file.fileno(), line) :]
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise RunError(
+                f"what this cost cannot be entered in {self.path}: {error.strerror}. Nothing else was lost."
+            ) from None
 
     def entries(self) -> list[Entry]:
-        """All entries, oldest first. A torn last line is left out; raises RunError on a damaged line before it."""
-        if not self.path.exists():
-            return []
-        lines = self.path.read_bytes().split(b"\n")
-        out = []
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            entry = _parse(line)
-            if entry is not None:
-                out.append(entry)
-            elif number < len(lines):
-                raise RunError(f"{self.path} line {number} is not a ledger entry: {line[:60]!r}. Remove that line.")
-        return out
+        """All entries, oldest first; what is no entry, such as a line torn by a crash, is left out (see `damaged`)."""
+        return [entry for entry in map(_parse, self._lines()) if entry is not None]
+
+    def damaged(self) -> int:
+        """How many lines are no entries."""
+        return sum(_parse(line) is None for line in self._lines())
+
+    def _lines(self) -> Iterator[bytes]:
+        if not self.path.is_file():
+            return
+        with self.path.open("rb") as file:
+            while line := file.readline(LINE_MOST):
+                if line.strip():
+                    yield line
 
 
 def price(cpu: float, gpu: float, kwh: float | None, prices: Prices) -> tuple[float | None, tuple[str, ...]]:
@@ -264,11 +272,36 @@ def _cpu_seconds() -> float:
     return time.process_time() + children.children_user + children.children_system
 
 
+def _last(file: Any, size: int) -> bytes:
+    """What comes after the last line break of a file of `size` bytes, as far as it is no longer than a line may be."""
+    file.seek(max(0, size - LINE_MOST))
+    tail: bytes = file.read(LINE_MOST)
+    return tail[tail.rfind(b"\n") + 1 :]
+
+
 def _parse(line: bytes) -> Entry | None:
+    """The entry on a line; None where it is none, or holds what no verb writes."""
     try:
         given = json.loads(line)
         known = {f.name for f in fields(Entry)}
         values: dict[str, Any] = {k: tuple(v) if k == "missing" else v for k, v in given.items() if k in known}
-        return Entry(**values)
-    except (ValueError, TypeError, AttributeError):
+        entry = Entry(**values)
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
+    numbers = (entry.wall_seconds, entry.cpu_seconds, entry.gpu_seconds, entry.kwh, entry.money)
+    texts = (entry.verb, entry.started, entry.device, entry.note, *entry.missing, entry.energy_from, entry.currency)
+    fits = (
+        all(_counts(x) for x in numbers[:3])
+        and all(x is None or _counts(x) for x in numbers[3:])
+        and type(entry.items) is int
+        and 0 <= entry.items < 2**62
+        and all(isinstance(x, str) for x in texts[:-2])
+        and all(x is None or isinstance(x, str) for x in texts[-2:])
+        and entry.status in get_args(Status)
+    )
+    return entry if fits else None
+
+
+def _counts(value: object) -> bool:
+    """Whether it is a number that a meter can show."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15

@@ -1,0 +1,70 @@
+"""Whether a run was made by this user on this machine, shown by a seal that nobody else can make.
+
+A run says where its data lie and with which settings they are read; opening what a stranger wrote there may read a file of
+yours, ask a server of his for your password, or run his SQL. The seal is HMAC-SHA256 (RFC 2104) over what the run says, under
+a random key that is kept in the user's state folder ($XDG_STATE_HOME/karat/key, by default ~/.local/state/karat/key, mode
+0600) and is never written into a run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+SEALED = ("id", "data", "inside", "options", "holdout", "fingerprint", "parts")
+BYTES = 32
+
+
+def seal(spec: Mapping[str, Any]) -> str | None:
+    """The seal of what a run says of its data; None where no key can be kept."""
+    key = _key(make=True)
+    return None if key is None else _mac(key, spec)
+
+
+def sealed(spec: Mapping[str, Any]) -> bool:
+    """Whether the run carries the seal of this user for what it says of its data."""
+    key, mine = _key(make=False), spec.get("seal")
+    return key is not None and isinstance(mine, str) and hmac.compare_digest(mine, _mac(key, spec))
+
+
+def _mac(key: bytes, spec: Mapping[str, Any]) -> str:
+    content = json.dumps([spec.get(name) for name in SEALED], sort_keys=True).encode()
+    return hmac.new(key, b"karat run\0" + content, hashlib.sha256).hexdigest()
+
+
+def _key(make: bool) -> bytes | None:
+    """This user's key; a new one where there is none and `make` says so."""
+    try:
+        state = os.environ.get("XDG_STATE_HOME", "")
+        folder = (Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state") / "karat"
+        path = folder / "key"
+        if make and not path.exists():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            aside = path.with_name(f"key.{os.getpid()}.{secrets.token_hex(4)}")
+            handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            try:
+                os.write(handle, secrets.token_bytes(BYTES))
+                os.fsync(handle)
+                with contextlib.suppress(FileExistsError):  # another process was first, and its key is the one
+                    os.link(aside, path)
+            finally:
+                os.close(handle)
+                aside.unlink()
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            found = os.fstat(handle)
+            mine = stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+            key = os.read(handle, BYTES + 1)
+        finally:
+            os.close(handle)
+    except (OSError, RuntimeError):  # no home, a disk that is full or only read
+        return None
+    return key if mine and len(key) == BYTES else None
