@@ -18,9 +18,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import karat
 from karat.data import Data, load, survey
-from karat.errors import FitError
-from karat.modalities import Tables, Texts, codec_named, leaves, recognise
+from karat.errors import DataError, FitError
+from karat.modalities import Tables, Texts, codec_named, leaves, reading, recognise
 from karat.modalities.masking import masked
 from karat.modalities.passages import Origin, Passages, cut
 from karat.modalities.wording import Pairs
@@ -352,3 +353,96 @@ def test_real_text_goes_through(data_dir: Path) -> None:
     ((codes, characters, size),) = data.codec.streams(data.contents, data.holdout)
     assert len(codes) == 111_541 and characters == size == 111_540
     assert codec_of(data).spaces[0].vocab == MARKS + 66 and (data.points("train") == NOTHING).float().mean() < 0.06
+
+
+# Kinds of text that people have -----------------------------------------------------------------------------------
+
+
+def saying(number: int) -> str:
+    rng = np.random.default_rng(number)
+    who, what = rng.choice(["学生", "先生", "朋友", "邻居"]), rng.choice(["读书", "种花", "下棋", "走路", "喝茶"])
+    return f"{who}在{rng.integers(1, 99)}号{what}，他说：今天是个好日子。\n"
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "utf-16", "cp1251", "utf-8"])
+def test_text_is_made_in_the_encoding_of_the_data(tmp_path: Path, encoding: str) -> None:
+    russian = "".join(f"Сегодня {i} мая мы пошли гулять в лес и видели {i * 7 % 11} белых птиц.\n" for i in range(300))
+    text = russian if encoding == "cp1251" else "".join(map(saying, range(300)))
+    (tmp_path / "t.txt").write_bytes(text.encode(encoding))
+    asked = ["data.encoding=cp1251"] if encoding == "cp1251" else []
+    run = karat.train(tmp_path / "t.txt", recipe="ngram", out=tmp_path / "run", threads=1, set=asked)
+    for out in ("new.txt", "new.csv"):
+        karat.make(run, n=5, out=tmp_path / out, threads=1)
+        made = (tmp_path / out).read_bytes().decode(encoding)
+        assert len(set(made) & set(text)) > 10 and "�" not in made
+    karat.make(run, n=3, out=tmp_path / "folder", threads=1)
+    assert all(set(p.read_bytes().decode(encoding)) <= set(text) | {"\n"} for p in (tmp_path / "folder").glob("*.txt"))
+
+
+@pytest.mark.parametrize("size", [2_000, 3_000])
+def test_a_page_of_text_is_looked_at_and_learned(tmp_path: Path, size: int) -> None:
+    text = "".join(
+        f"On day {i} the {('grey', 'old', 'small')[i % 3]} {('cat', 'owl')[i % 2]} sat and thought of {i * 7 % 13} mice.\n"
+        for i in range(99)
+    )
+    (tmp_path / "page.txt").write_text(text[:size])
+    told = karat.look(tmp_path / "page.txt", threads=1, probe=False)
+    assert told["characters"] == size and told["train"] >= 32
+    run = karat.train(tmp_path / "page.txt", recipe="ngram", out=tmp_path / "run", threads=1)
+    karat.make(run, n=3, out=tmp_path / "new.txt", threads=1)
+    assert set((tmp_path / "new.txt").read_text()) - set("<|endoftext|>") <= set(text)
+
+
+CHAT = [
+    {"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": f"What is {i} and {i % 7}?"},
+                  {"role": "assistant", "content": f"It is {i + i % 7}.\nI think."}]}
+    for i in range(90)
+]  # fmt: skip
+SHARED = [
+    {"conversations": [{"from": "human", "value": f"Say {i}"}, {"from": "gpt", "value": f"{i}!"}]} for i in range(90)
+]
+PARTS = [{"messages": [{"role": "user", "content": [{"type": "text", "text": f"Say {i}"}, {"type": "image"}]},
+                       {"role": "assistant", "content": None}]} for i in range(90)]  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", [CHAT, SHARED, PARTS], ids=["messages", "conversations", "parts"])
+def test_conversations_are_read_and_made_as_conversations(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    (tmp_path / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = load(tmp_path / "chat.jsonl")
+    assert any("conversation" in note for note in data.notes)
+    first = reading.read(tmp_path / "chat.jsonl", reading.How()).documents[3]
+    said = [m for m in next(iter(rows[3].values())) if m.get("content", m.get("value"))]
+    parted = reading.chat_of(first)
+    assert [m["role"] for m in parted] == [m.get("role", m.get("from")) for m in said]
+    run = karat.train(tmp_path / "chat.jsonl", recipe="ngram", out=tmp_path / "run", threads=1)
+    karat.make(run, n=8, out=tmp_path / "new.jsonl", threads=1)
+    made = [json.loads(line) for line in (tmp_path / "new.jsonl").read_text().splitlines()]
+    key = next(iter(rows[0]))
+    assert all(set(m) == {"role", "content"} for row in made for m in row[key])
+    assert {m["role"] for row in made for m in row[key]} & {m["role"] for m in parted}
+
+
+def test_a_line_without_a_conversation_is_named(tmp_path: Path) -> None:
+    rows = [*CHAT[:40], {"messages": "hello"}]
+    (tmp_path / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match=r"chat.jsonl, line 41 holds no conversation"):
+        load(tmp_path / "chat.jsonl")
+
+
+def test_a_folder_of_source_code_is_text_though_a_logo_lies_beside_it(tmp_path: Path) -> None:
+    for i in range(40):
+        file = tmp_path / f"part{i % 4}" / f"m{i}.py"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"def f{i}(x):\n    return x * {i} + {i * i}\n")
+    (tmp_path / "logo.png").write_bytes(b"\x89PNG")
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "other.js").write_text("var x")
+    (tmp_path / "README.md").write_text("All about f.\n")
+    data = load(tmp_path)
+    assert data.codec.name == "text" and not data.classes and len({n.split(",")[0] for n in data.contents.names}) == 41
+    assert any("40 .py" in note for note in data.notes)
+
+
+def test_one_file_of_source_code_is_text(tmp_path: Path) -> None:
+    (tmp_path / "all.c").write_text("".join(f"int f{i}(void) {{ return {i}; }}\n" for i in range(200)))
+    assert load(tmp_path / "all.c").codec.name == "text"

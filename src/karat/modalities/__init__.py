@@ -8,6 +8,7 @@ from karat.errors import DataError
 from karat.modalities.audio import Sounds
 from karat.modalities.codec import Codec
 from karat.modalities.image import Images, explain
+from karat.modalities.reading import mostly_code
 from karat.modalities.related import Related
 from karat.modalities.tables import Tables
 from karat.modalities.text import Texts
@@ -18,7 +19,7 @@ TABLES = (
     "a table: .csv, .tsv (perhaps .gz), .parquet, .feather, a folder of them, a database file or postgresql:// address"
 )
 SOUNDS = "sounds: .wav, .flac, .ogg, .mp3, .aiff, a folder or a .zip of them, or a long one"
-TEXTS = "text: .txt, .md, .log, .jsonl, a folder of them, or a table with --set data.text=COLUMN"
+TEXTS = "text: .txt, .md, .log, .jsonl, source code, a folder of them, or a table with --set data.text=COLUMN"
 
 
 def recognise(source: Any, options: Mapping[str, Any] | None = None) -> type[Codec]:
@@ -34,6 +35,8 @@ def recognise(source: Any, options: Mapping[str, Any] | None = None) -> type[Cod
         # A file that pictures would take is a table where it says so itself: a Parquet without a column of pictures.
         if Tables.recognises(source):
             return Tables
+        if source.is_dir() and mostly_code(source):  # and not the logo beside it
+            return Texts
         if Sounds.recognises(source):
             return Sounds
         if Images.recognises(source):

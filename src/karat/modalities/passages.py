@@ -23,7 +23,8 @@ class Origin:
     tokens: "characters" or "bpe".   length: codes of a passage at most.   most: characters of a passage at most.
     stream: whether it is one long text, of which any passage is as good a beginning as another.   newline: line ends of
     the source.   suffix: the form in which it came.   columns: what the text and its label are called there.
-    vocabulary: how many byte pairs are asked for, None for as many as suit the data.
+    vocabulary: how many byte pairs are asked for, None for as many as suit the data.   encoding: of the source, and of what
+    is written.   chat: whether a document is a conversation, as `reading.chat_of` parts it.
     """
 
     tokens: str = "characters"
@@ -34,6 +35,8 @@ class Origin:
     suffix: str = ".txt"
     columns: tuple[str, str] = ("text", "label")
     vocabulary: int | None = None
+    encoding: str = "utf-8"
+    chat: bool = False
 
 
 @dataclass(frozen=True)

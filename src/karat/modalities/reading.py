@@ -9,7 +9,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,26 @@ from karat.modalities.expressions import unknown
 from karat.modalities.sampling import spread
 
 PLAIN = (".txt", ".text", ".md", ".log", ".rst")
+# fmt: off
+CODE = (
+    ".py", ".pyi", ".js", ".jsx", ".mjs", ".ts", ".tsx", ".java", ".kt", ".kts", ".scala", ".groovy", ".c", ".h",
+    ".cc", ".cpp", ".cxx", ".hpp", ".hh", ".cs", ".go", ".rs", ".swift", ".m", ".mm", ".rb", ".php", ".pl",
+    ".pm", ".lua", ".r", ".jl", ".hs", ".ml", ".mli", ".clj", ".ex", ".exs", ".erl", ".lisp", ".el", ".scm",
+    ".f90", ".f95", ".pas", ".vb", ".asm", ".sh", ".bash", ".zsh", ".ps1", ".bat", ".sql", ".tex", ".bib",
+    ".css", ".scss", ".vue", ".svelte", ".proto", ".cmake", ".gradle", ".lean", ".v", ".sv", ".vhd", ".zig",
+    ".nim", ".dart", ".sol",
+)
+# fmt: on
+SKIPPED = (
+    "node_modules",
+    "__pycache__",
+    "site-packages",
+    "venv",
+    "vendor",
+    "target",
+    "build",
+    "dist",
+)  # beside code, nobody's own
 LINES = (".jsonl", ".ndjson")
 SEPARATOR = "<|endoftext|>"  # a line of its own between two documents of one file
 LIMIT = 64 * 2**20  # bytes of text that are taken
@@ -44,6 +64,8 @@ _TEXT = (
     "description",
 )
 _LABEL = ("label", "class", "category")
+CHATS = ("messages", "conversations", "conversation", "chat", "dialog", "dialogue")
+ROLE = re.compile(r"(?m)^<\|([^|\n]{1,40})\|>\n")
 _ODD = re.compile(r"[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _MAGIC = {
     b"\x89PNG": "a PNG picture", b"\xff\xd8\xff": "a JPEG picture", b"PK\x03\x04": "a zip (or an Office document)",
@@ -62,7 +84,7 @@ class Found:
 
     names: where each came from.   labels: of each, or None.   facets: what else is known of each, by its name.
     columns: what the text and its label are called.   whole: whether this is all there is; else a part spread over it.
-    pieces: of one text of which only stretches were taken, these in place of documents.
+    pieces: of one text of which only stretches were taken, these in place of documents.   chat: see `chat_of`.
     doubt: what a person must say before anything learns from it, "" where nothing is open.
     """
 
@@ -78,6 +100,7 @@ class Found:
     notes: tuple[str, ...] = ()
     pieces: bool = False
     doubt: str = ""
+    chat: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,7 +123,7 @@ def recognises(path: Path) -> bool:
     """Whether `path` is a text file, JSON lines, or a folder that holds text."""
     if path.is_dir():
         return any(True for _ in _texts_in(path))
-    return path.is_file() and suffix_of(path) in (*PLAIN, *LINES)
+    return path.is_file() and suffix_of(path) in (*PLAIN, *LINES, *CODE)
 
 
 def read(path: Path, how: How) -> Found:
@@ -108,7 +131,7 @@ def read(path: Path, how: How) -> Found:
     try:
         if path.is_dir():
             found = _folder(path, how)
-        elif how.text is not None and suffix_of(path) not in (*PLAIN, *LINES):
+        elif how.text is not None and suffix_of(path) not in (*PLAIN, *LINES, *CODE):
             found = _column(path, how)
         elif suffix_of(path) in LINES:
             found = _json_lines(path, how)
@@ -302,11 +325,22 @@ def _file(path: Path, how: How) -> Found:
 
 def _texts_in(path: Path) -> Iterator[Path]:
     for folder, folders, files in os.walk(path):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in SKIPPED)
         for name in sorted(files):
             file = Path(folder, name)
-            if not name.startswith(".") and suffix_of(file) in PLAIN:
+            if not name.startswith(".") and suffix_of(file) in (*PLAIN, *CODE):
                 yield file
+
+
+def mostly_code(path: Path) -> bool:
+    """Whether a folder holds more files of source code than pictures, sounds, tables and other files that it may show."""
+    kinds = Counter[bool]()
+    for _, folders, files in os.walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in SKIPPED)
+        kinds.update(suffix_of(Path(name)) in CODE for name in files if not name.startswith("."))
+        if sum(kinds.values()) > 20_000:
+            break
+    return kinds[True] > kinds[False]
 
 
 def _folder(path: Path, how: How) -> Found:
@@ -345,7 +379,11 @@ def _folder(path: Path, how: How) -> Found:
         raise DataError(skipped[0][1] + others)
     if empty:
         notes += (f"{empty:,} of {len(files):,} files are empty and were left out.",)
-    classes = [name.split("/")[0] if "/" in name else "" for name in names]
+    coded = Counter(suffix_of(Path(name)) for name in names if suffix_of(Path(name)) in CODE)
+    if coded:
+        listed = ", ".join(f"{count:,} {suffix}" for suffix, count in coded.most_common(6))
+        notes += (f"Files of source code are taken as text, each a document ({listed}).",)
+    classes = [name.split("/")[0] if "/" in name and not coded else "" for name in names]
     labelled = all(classes) and len(set(classes)) > 1
     return Found(
         documents, names, classes if labelled else None, {"file": np.array([n.rsplit("/", 1)[-1] for n in names])},
@@ -381,6 +419,15 @@ def _json_lines(path: Path, how: How) -> Found:
     if not rows:
         raise DataError(f"{path} holds no lines of JSON; some hundreds were wanted.")
     fields = list(dict.fromkeys(key for row in rows[:1000] for key in row))
+    chat = next(
+        (name for name in CHATS if name in fields and (how.text in (None, name)) and _is_chat(rows[0].get(name))), None
+    )
+    if chat is not None:
+        for row, number in zip(rows, places, strict=True):
+            row[chat] = _chat_text(row.get(chat), f"{path}, line {number:,}")
+        how = replace(how, text=chat)
+        said = f'Each conversation in "{chat}" is a document, its messages behind lines of <|role|>.'
+        notes = (*notes, said)
     text = _text_field(path, rows, fields) if how.text is None else _named(path, how.text, fields)
     label = how.label if how.label is None else _named(path, how.label, fields)
     if label is None:
@@ -395,8 +442,55 @@ def _json_lines(path: Path, how: How) -> Found:
         texts.append(value)
     columns = {name: [row.get(name) for row in rows] for name in fields if name not in (text, label)}
     names = [f"{path.name}:{number}" for number in places]
-    return _rows(texts, [row.get(label) for row in rows] if label else None, columns, names, (text, label), ".jsonl",
-                 {encoding: 1}, notes, doubt)  # fmt: skip
+    found = _rows(texts, [row.get(label) for row in rows] if label else None, columns, names, (text, label), ".jsonl",
+                  {encoding: 1}, notes, doubt)  # fmt: skip
+    return replace(found, chat=chat is not None)
+
+
+def _is_chat(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(m, dict) and _role(m) is not None for m in value)
+
+
+def _role(message: Mapping[str, Any]) -> str | None:
+    """Who speaks, as OpenAI's or ShareGPT's files call it."""
+    for who, what in (("role", "content"), ("from", "value")):
+        if isinstance(message.get(who), str) and what in message:
+            return str(message[who])
+    return None
+
+
+def _chat_text(value: object, where: str) -> str | None:
+    """A conversation as one text; None for one without messages, DataError for what is none."""
+    if value is None or value == []:
+        return None
+    if not _is_chat(value):
+        raise DataError(
+            f'{where} holds no conversation; a list of {{"role": "...", "content": "..."}} was wanted, as in the first.'
+        )
+    assert isinstance(value, list)
+    parts = []
+    for message in value:
+        content = message["content"] if "content" in message else message["value"]
+        if isinstance(content, list):  # of parts, of which the texts are text
+            content = "\n".join(
+                str(p["text"]) for p in content if isinstance(p, dict) and isinstance(p.get("text"), str)
+            )
+        if content is not None and not isinstance(content, str):
+            raise DataError(
+                f"{where} holds a message whose content is of type {type(content).__name__}; text was wanted."
+            )
+        if content:
+            parts.append(f"<|{_role(message)}|>\n{content.strip(chr(10))}\n")
+    return "".join(parts)
+
+
+def chat_of(text: str) -> list[dict[str, str]]:
+    """The messages of a conversation that was drawn as text: what stands behind a line of <|role|> is of that role."""
+    pieces = ROLE.split(text)
+    first = [{"role": "user", "content": pieces[0].strip("\n")}] if pieces[0].strip() else []
+    return first + [
+        {"role": role, "content": content.strip("\n")} for role, content in zip(pieces[1::2], pieces[2::2], strict=True)
+    ]
 
 
 def _column(path: Path, how: How) -> Found:

@@ -26,6 +26,9 @@ from karat.space import BEGIN, END, MARKS, MORE, NOTHING, Characters, Space, Tok
 LENGTHS = {"characters": 512, "bpe": 256}  # codes of a passage
 SHORTEST = 64  # of passages where there is little text
 WANTED = 200  # passages
+SCANT = 64  # passages, at least, where there is hardly any text
+LEAST = 16  # codes of a passage then
+LITTLE = 20_000  # characters; so little is learned character by character, though some occur once
 CHARACTERS = 2_000_000  # the most text that is learned character by character,
 SYMBOLS = 1000  # the most characters that differ there,
 ONCE = 1e-3  # and the most of it that occurs once: by Good and Turing, about the share of what is never seen
@@ -321,7 +324,12 @@ class Texts(Codec):
     def leaf(self, record: Passages) -> bytes:
         """The file of one passage."""
         (text,) = record.strings()
-        return self._ended(text.removesuffix("\n") + "\n").encode()
+        return self._written(self._ended(text.removesuffix("\n") + "\n"))
+
+    def _written(self, text: str) -> bytes:
+        """The text in the encoding of the source, with a mark where that needs one; what it has no character for is ?."""
+        mark = "\ufeff" if self.origin.encoding.startswith(("utf-16", "utf-32")) else ""
+        return (mark + text).encode(self.origin.encoding, "replace")
 
     def _ended(self, text: str) -> str:
         return text if self.origin.newline == "\n" else text.replace("\n", self.origin.newline)
@@ -339,18 +347,19 @@ class Texts(Codec):
         text, label = self.origin.columns
         if suffix == ".txt":
             whole = f"{reading.SEPARATOR}\n".join(one.removesuffix("\n") + "\n" for one in texts)
-            return self._ended(whole).encode()
+            return self._written(self._ended(whole))
         if suffix == ".jsonl":
-            rows = [{text: one} for one in texts] if labels is None else [
-                {text: one, label: said} for one, said in zip(texts, labels, strict=True)]  # fmt: skip
-            return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+            held = [reading.chat_of(one) if self.origin.chat else one for one in texts]
+            rows = [{text: one} for one in held] if labels is None else [
+                {text: one, label: said} for one, said in zip(held, labels, strict=True)]  # fmt: skip
+            return self._written("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         if suffix != ".csv":
             raise FitError(f"text is written as {', '.join(self.wholes)}; {suffix} was asked for.")
         out = io.StringIO(newline="")
         table = csv.writer(out, lineterminator="\n")
         table.writerow([text] if labels is None else [text, label])
         table.writerows([[one] for one in texts] if labels is None else zip(texts, labels, strict=True))
-        return out.getvalue().encode()
+        return self._written(out.getvalue())
 
     def sheet(self, records: Passages, columns: int) -> bytes:
         """Passages to read, as HTML: up to `leaves.SHOWN`."""
@@ -404,7 +413,8 @@ def _origin(asked: Mapping[str, Any], found: reading.Found, counts: np.ndarray, 
     tokens = asked["tokens"]
     if tokens in (None, "auto"):
         rare = int((counts == 1).sum()) / max(1, total)
-        plain = total <= CHARACTERS and int((counts > 0).sum()) <= SYMBOLS and rare <= ONCE and asked["vocab"] is None
+        few = int((counts > 0).sum()) <= SYMBOLS
+        plain = total <= CHARACTERS and few and (rare <= ONCE or total <= LITTLE) and asked["vocab"] is None
         tokens = "characters" if plain else "bpe"
     width = 1.0
     if tokens == "bpe":
@@ -414,7 +424,12 @@ def _origin(asked: Mapping[str, Any], found: reading.Found, counts: np.ndarray, 
     length = asked["length"]
     if length is None:
         length = LENGTHS[tokens]
-        length = min(length, max(SHORTEST, int(total / width) // WANTED))
+        size = int(total / width)
+        if len(found.documents) >= SCANT:  # documents enough: few of them need be cut
+            most = int(np.quantile([len(text) for text in found.documents], 0.95) / width) + 2
+            length = min(length, max(SHORTEST, size // WANTED, most))
+        else:
+            length = min(length, max(SHORTEST, size // WANTED), max(LEAST, size // SCANT))
     return Origin(
         tokens,
         length,
@@ -424,6 +439,8 @@ def _origin(asked: Mapping[str, Any], found: reading.Found, counts: np.ndarray, 
         found.suffix,
         found.columns,
         asked["vocab"],
+        max(found.encodings, key=lambda name: found.encodings[name], default="utf-8"),
+        found.chat,
     )
 
 
