@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from karat.assays import bias, diversity, fidelity, memory, usefulness
+from karat.assays import bias, diversity, fidelity, membership, memory, usefulness
 from karat.assays.chance import draw
 from karat.assays.finding import UNSEEN, Finding
 from karat.assays.seen import Seen, Sees, components, look_at
@@ -40,6 +40,7 @@ def examine(
         *fidelity.findings(train, unseen, made, draws, pixels, seed, axes),
         *diversity.findings(train, unseen, made, draws, classes),
         *memory.findings(train, unseen, made, seed, slides=bool(axes)),
+        *membership.findings(*(pixels.of(each.points) for each in (train, unseen, made)), seed),
         *usefulness.findings(train, unseen, made, pixels, classes, seed),
         *bias.findings(unseen, made, classes),
     ]

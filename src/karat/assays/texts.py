@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from karat.assays import FEWEST, disclosure, echo, fluency, telling, variety, wording
+from karat.assays import FEWEST, disclosure, echo, fluency, membership, telling, variety, wording
 from karat.assays.finding import Finding
 from karat.assays.writing import Writing
 from karat.errors import DataError
@@ -46,5 +46,6 @@ def examine(
         *classed,
         *echo.findings(train, unseen, made, seed),
         *disclosure.findings(train, unseen, made),
+        *membership.findings(seen["train"], seen["unseen"], seen["made"], seed),
     ]
     return sorted(out, key=lambda f: ROOMS.index(f.assay))  # rooms stand together in the report
