@@ -11,18 +11,21 @@ import subprocess
 import sys
 import time
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import karat
-from karat.errors import KaratError, RunError
+from karat.errors import FitError, KaratError, RunError
+from karat.modalities.cache import cache_folder, shelf
 from karat.output import BESIDE, INSIDE, STAGE, Output, digest, digest_of, file_name, file_names, goes_on, write_whole
 from karat.provenance.label import Label
 from karat.provenance.png import read_label
 from karat.run import Run
+from karat.worth.ledger import Ledger
 
 LABEL = Label("karat", "0123456789ab", "seed0", "1")
 
@@ -501,3 +504,85 @@ def test_errors_of_the_writer_are_for_a_person(tmp_path: Path) -> None:
             Output().write(goal, b"x")
     with pytest.raises(RunError, match="is a folder"):
         Output(True).write(tmp_path, b"x")
+
+
+# Runs and the cache -----------------------------------------------------------------------------------------------------
+
+
+def test_a_run_and_all_that_is_in_it_are_for_its_owner_only(table: Path) -> None:
+    run = table / "run"
+    assert mode(run) == 0o700
+    assert {mode(p) for p in run.rglob("*") if p.is_file() and p.parent == run} == {0o600}
+
+
+def test_a_run_writes_nothing_through_links(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "r", {"id": "0123456789ab"})
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / "victim").write_text("mine")
+    for name in ("history.jsonl", "ledger.jsonl", "doctor.json"):
+        (run.path / name).symlink_to(tmp_path / "victim")
+    for name in ("samples", "checkpoints"):
+        (run.path / name).symlink_to(outside)
+    writes: list[Callable[[], object]] = [
+        lambda: run.append("history.jsonl", {"fraction": 0}), lambda: run.save_checkpoint(1, b"x"),
+        lambda: run.file("samples/100.png"), lambda: run.put("doctor.json", []),
+    ]  # fmt: skip
+    for write in writes:
+        with pytest.raises(RunError, match="is a link"):
+            write()
+    with pytest.raises(RunError, match="cannot be entered"), Ledger(run.path / "ledger.jsonl").entry("make"):
+        pass
+    assert (tmp_path / "victim").read_text() == "mine" and not any(outside.iterdir())
+
+
+def test_a_frame_takes_no_files_place(tmp_path: Path) -> None:
+    (tmp_path / "data.parquet").write_text("mine")
+    with pytest.raises(RunError, match=r"holds data\.parquet"):
+        karat.train(pd.DataFrame({"a": range(300)}), out=tmp_path, threads=1)
+    assert (tmp_path / "data.parquet").read_text() == "mine"
+
+
+def kept(folder: Path, key: str, size: int) -> np.ndarray:
+    place = shelf(folder, key)
+    array = place.allot((size,), np.dtype(np.uint8), keep=True)
+    array[:] = 7
+    return place.keep(array, {}, size)
+
+
+def test_the_cache_lets_go_what_was_not_used_for_longest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KARAT_CACHE_GB", "0.003")
+    (tmp_path / "somebody's.npy").write_bytes(b"x" * 9_000_000)
+    for i, key in enumerate("abc"):
+        if key == "c":
+            assert shelf(tmp_path, "a").find() is not None, "it is used again"
+        kept(tmp_path, key, 1_400_000)
+        for path in tmp_path.glob("*.npy"):
+            os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 10 + i))
+    assert [shelf(tmp_path, key).find() is not None for key in "abc"] == [True, False, True]
+    assert (tmp_path / "somebody's.npy").exists(), "it is none of ours"
+    assert all(mode(p) == 0o600 for p in tmp_path.iterdir() if p.name != "somebody's.npy")
+    big = kept(tmp_path, "d", 5_000_000)
+    assert int(big[-1]) == 7 and shelf(tmp_path, "d").find() is None, "it is used, and takes no room afterwards"
+    assert sum(p.stat().st_size for p in tmp_path.iterdir() if p.name != "somebody's.npy") <= 3_000_000
+
+
+@pytest.mark.parametrize("chosen", ["", "relative", "file", "read only"])
+def test_a_cache_that_cannot_be_written_is_no_hindrance(
+    chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("x")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/proc/nobody")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("KARAT_CACHE", {"file": str(tmp_path / "file"), "read only": "/proc/karat"}.get(chosen, chosen))
+    folder = cache_folder(None)
+    assert folder.is_absolute() and tmp_path not in folder.parents and mode(folder) == 0o700
+    assert int(kept(folder, "a", 100)[0]) == 7
+    assert [p.name for p in tmp_path.iterdir()] == ["file"], "nothing is written where one happens to be"
+
+
+def test_a_limit_of_the_cache_that_is_no_number_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KARAT_CACHE_GB", "much")
+    with pytest.raises(FitError, match="KARAT_CACHE_GB is 'much'"):
+        kept(tmp_path, "a", 10)

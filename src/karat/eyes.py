@@ -8,6 +8,7 @@ has a fixed share of the variance, and the variance of the training features sum
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -21,10 +22,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from karat.errors import DataError, FitError
+from karat.modalities.cache import cache_folder, trim
+from karat.output import write_whole
 
 VERSION = 2  # of everything below that changes a feature: part of the cache's key
 BATCH = 128
@@ -149,10 +152,7 @@ def open_eyes(
     classes = 0 if labels is None else classes
     if pretrained is not None:
         return _borrow(pretrained, points, labels, classes, shape, device)
-    if cache is None:
-        chosen = os.environ.get("KARAT_CACHE")
-        cache = Path(chosen) if chosen else Path.home() / ".cache" / "karat"
-    path = cache / f"eyes-{_key(points, labels, classes, fingerprint, seed)}.safetensors"
+    path = cache_folder(cache) / f"eyes-{_key(points, labels, classes, fingerprint, seed)}.safetensors"
     encoder = OwnEncoder(shape, classes)
     accuracy = _load(path, encoder)
     if accuracy is None:
@@ -323,16 +323,16 @@ def _load(path: Path, encoder: OwnEncoder) -> float | None:
     if told.get("sha256") != _digest(weights):
         return None
     encoder.load_state_dict(weights)
+    with contextlib.suppress(OSError):  # used now; the one that was not for longest goes first
+        os.utime(path)
     return math.nan if told["accuracy"] is None else float(told["accuracy"])
 
 
 def _save(path: Path, encoder: OwnEncoder, accuracy: float) -> None:
     weights = {name: value.contiguous() for name, value in encoder.state_dict().items()}
     told = {"version": VERSION, "sha256": _digest(weights), "accuracy": None if math.isnan(accuracy) else accuracy}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    save_file(weights, aside, metadata={"karat": json.dumps(told)})
-    os.replace(aside, path)
+    write_whole(path, save(weights, metadata={"karat": json.dumps(told)}))
+    trim(path.parent, path.stem)
 
 
 class Borrowed(nn.Module):

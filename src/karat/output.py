@@ -94,6 +94,11 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
+def private(path: str, flags: int) -> int:
+    """An `opener` for a file that grows: of its owner only, and no link."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
+
+
 class Output:
     """Where results may go. `check` refuses before work begins; the writers refuse again when they give a file its name.
 

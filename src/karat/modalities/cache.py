@@ -2,29 +2,110 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import hashlib
 import json
+import math
 import os
+import re
 import secrets
 import shutil
+import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from karat.errors import DataError
+from karat.errors import DataError, FitError
+from karat.output import write_whole
 
 IN_MEMORY = 256 * 2**20  # bytes; above this an array is memory-mapped
 WORTH_KEEPING = 8 * 2**20  # bytes read or decoded; below this reading again is as quick
 
 
+GB = 20.0  # that the cache may hold, where KARAT_CACHE_GB does not say
+STALE = 86_400  # seconds after which what is being written is what a killed process left
+
+
 def cache_folder(chosen: Path | None) -> Path:
-    """The folder asked for, else KARAT_CACHE, else ~/.cache/karat."""
+    """The folder asked for, else KARAT_CACHE, else karat in the user's cache; one that can be written, for its owner only.
+
+    Where it cannot be written: a folder that goes with this process. A relative or empty KARAT_CACHE is passed over, as the
+    XDG base directory specification has it: nothing is written to the folder one happens to be in.
+    """
     if chosen is not None:
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("KARAT_CACHE", "~/.cache/karat")).expanduser()
+        return _writable(Path(chosen).expanduser().absolute())
+    named = os.environ.get("KARAT_CACHE", "")
+    if Path(named).expanduser().is_absolute():
+        return _writable(Path(named).expanduser())
+    above = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        return _writable((Path(above) if Path(above).is_absolute() else Path.home() / ".cache") / "karat")
+    except RuntimeError:  # nobody's home
+        return _passing()
+
+
+def _writable(folder: Path) -> Path:
+    try:
+        if not folder.is_dir():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        return _passing()
+
+
+@lru_cache(maxsize=1)
+def _passing() -> Path:
+    """A folder of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="karat-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def limit() -> float:
+    """Bytes that the cache may hold; FitError for a KARAT_CACHE_GB that is no number."""
+    text = os.environ.get("KARAT_CACHE_GB", "")
+    try:
+        told = float(text) if text.strip() else GB
+    except ValueError:
+        told = math.nan
+    if not told >= 0:
+        raise FitError(f"KARAT_CACHE_GB is {text!r}; wanted a number of gigabytes, such as {GB:g}.")
+    return told * 1e9
+
+
+def trim(folder: Path, using: str) -> None:
+    """Deletes what was not used for longest until the cache is within its limit; never what is called `using`."""
+    found: dict[str, list[tuple[float, int, Path]]] = {}
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            if OURS.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                status, key = entry.stat(follow_symlinks=False), entry.name.split(".")[0]
+                if entry.name.endswith(".part"):
+                    key = entry.name  # no part of what is whole
+                    if time.time() - status.st_mtime < STALE:
+                        continue
+                found.setdefault(key, []).append((status.st_mtime, status.st_size, Path(entry.path)))
+    total = sum(size for files in found.values() for _, size, _ in files)
+    for key in sorted(found, key=lambda k: max(when for when, _, _ in found[k])):
+        if total <= limit():
+            break
+        if key == using:
+            continue
+        for _, size, path in found[key]:
+            with contextlib.suppress(OSError):
+                path.unlink()
+                total -= size
+
+
+OURS = re.compile(r"[0-9a-f]{32}\.(npy|json|[0-9a-f]{8}\.part)|eyes-[0-9a-f]+\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -50,6 +131,8 @@ class Shelf:
             rows = int(notes["rows"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
+        with contextlib.suppress(OSError):  # used now; the one that was not for longest goes first
+            os.utime(self.array)
         return (array[:rows], notes) if isinstance(notes, dict) and rows <= len(array) else None
 
     def allot(self, shape: tuple[int, ...], dtype: np.dtype[Any], keep: bool) -> np.ndarray:
@@ -58,11 +141,11 @@ class Shelf:
         if not keep and size <= IN_MEMORY:
             return np.empty(shape, dtype)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(self.folder).free
             if size + 2**20 > free:
                 raise OSError(f"{free / 1e9:.1f} GB are free there and {size / 1e9:.1f} GB are needed")
             part = self.folder / f"{self.key}.{secrets.token_hex(4)}.part"
+            os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             return np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=shape)
         except OSError as error:
             if size <= IN_MEMORY:
@@ -79,11 +162,12 @@ class Shelf:
         part = Path(array.filename)
         array.flush()
         os.replace(part, self.array)
-        aside = part.with_suffix(".notes")
-        with aside.open("w", encoding="utf-8") as file:
-            json.dump({**notes, "rows": rows}, file)
-        os.replace(aside, self.notes)
+        write_whole(self.notes, json.dumps({**notes, "rows": rows}).encode())
         whole: np.ndarray = np.load(self.array, mmap_mode="r", allow_pickle=False)
+        if array.nbytes > limit():  # it is gone when this process ends
+            self.notes.unlink(missing_ok=True)
+            self.array.unlink(missing_ok=True)
+        trim(self.folder, self.key)
         return whole[:rows]
 
     def discard(self, array: np.ndarray) -> None:

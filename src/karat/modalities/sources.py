@@ -21,6 +21,7 @@ from karat.modalities.plain import check, is_binary
 from karat.modalities.sampling import Sampler
 from karat.modalities.sql import is_url, read_database, without_password
 from karat.modalities.table import Dialect, Raw
+from karat.output import Output
 
 __all__ = ["DATABASES", "SUFFIXES", "open_table", "recognises", "without_password", "write"]
 
@@ -283,6 +284,6 @@ def write(printed: pa.Table, suffix: str, dialect: Dialect | None = None) -> byt
 
 
 def keep_frame(frame: Any, path: Path) -> Path:
-    """`path`, a new Parquet file that holds the data frame, so that it can be read again."""
-    path.write_bytes(write(open_table(frame, {}).cells, ".parquet"))
+    """`path`, a new Parquet file (RunError where one is there) that holds the data frame, so that it can be read again."""
+    Output(private=True).write(path, write(open_table(frame, {}).cells, ".parquet"))
     return path
