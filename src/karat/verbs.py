@@ -274,7 +274,7 @@ def assay(
     from karat import learning, office
     from karat import training as loop
     from karat.errors import FitError
-    from karat.output import Output
+    from karat.output import Output, make_folder
     from karat.report.page import is_report
     from karat.worth.ledger import Ledger
     from karat.worth.prices import find
@@ -303,6 +303,7 @@ def assay(
         output = Output(overwrite, [Path(x) for x in (real, made) if isinstance(x, str | Path)], private=True)
         output.check(folder / "report.html")
         declared = find(prices, [Path.cwd()])
+        make_folder(folder, True)
         ledger = Ledger(folder / "ledger.jsonl", declared)
         with ledger.entry("assay"):
             job = office.of_files(real, made, n, seed, target, eyes, learning.data_options(set))
