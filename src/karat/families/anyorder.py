@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from karat import nets
 from karat.errors import FitError
 from karat.families.generator import Batches, Learned, Player
+from karat.nets.copies import LOOKED, copies
 from karat.nets.strata import LEVELS, levels
 from karat.space import Batch, Codes, Space
 
@@ -30,6 +31,8 @@ GROUPS = 16  # of a batch; the rows of a group have the same cells given
 ASIDE = 100_000  # different rows, under which 1 in 16 is kept aside to see when learning turns to memorising
 TOGETHER = 32_768  # rows drawn together
 AT_ONCE = 2048  # of them that the net sees at once
+SETTLED = 100_000  # rows that drawn ones are compared with
+TRUST = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25, 0.1, 0.0)  # in the net, less where it copies
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,7 @@ class Model(Learned):
         self.register_buffer("turn", torch.zeros((), dtype=torch.long))
         self.register_buffer("least", torch.tensor(torch.inf))  # surprise at rows kept aside, and in which turn it was
         self.register_buffer("least_at", torch.zeros((), dtype=torch.long))
+        self.register_buffer("trust", torch.ones(()))  # in what the net adds to the columns' own shares
         self._aside: Tensor | None = None
         self._fast: tuple[Any, torch.dtype] | None = None
 
@@ -160,6 +164,7 @@ class Model(Learned):
     turn: Tensor
     least: Tensor
     least_at: Tensor
+    trust: Tensor
 
     @property
     def completes(self) -> bool:
@@ -216,7 +221,7 @@ class Model(Learned):
         if d.after > 1:
             assert before is not None
             share = share[before]
-        return hidden @ weight[:, self.starts[i] : self.starts[i + 1]] + share
+        return hidden @ (weight[:, self.starts[i] : self.starts[i + 1]] * self.trust.to(weight.dtype)) + share
 
     def loss(self, batch: Batch, player: str) -> tuple[Tensor, dict[str, Tensor]]:
         if self._aside is None:
@@ -276,7 +281,14 @@ class Model(Learned):
 
     @torch.no_grad()
     def settle(self, batch: Batches, seconds: float | None, points: int) -> None:
+        """Believes the net no further than it makes rows that are not copies of those learned from."""
         self._fast = None
+        real = batch.some(SETTLED)[0].cpu().numpy()
+        for trust in TRUST:
+            self.trust.fill_(trust)
+            rng = torch.Generator(self.device).manual_seed(7)
+            if not copies(real, self.sample(LOOKED, None, rng).cpu().numpy()):
+                break
 
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
         if y is not None:

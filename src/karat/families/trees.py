@@ -9,7 +9,7 @@ sequential importance resampling (Liu & Chen, 1998).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 from karat.errors import FitError, RunError
 from karat.families.generator import Fitted
 from karat.nets.codetree import CHOICES, Boosting, CodeTree
+from karat.nets.copies import LOOKED, copies
 from karat.nets.donors import Donors
 from karat.nets.odds import Odds
 from karat.nets.strata import LEVELS, alike
@@ -28,7 +29,9 @@ COARSE = 64  # values of a column that are compared with those of another for pa
 REDRAWS = 6
 LINKED = 2_400  # columns times parents, beyond which columns of a wide table are drawn given fewer
 FEW_PARENTS = 8  # that they are left, at least
-SMALL_LEAF = 5  # rows of a leaf in a table of few rows, where the pruning says how deep to go
+LEAF, SMALL_LEAF = 20, 5  # rows of a leaf to begin with; in a table of few rows, where the pruning says how deep to go
+PLAIN_LEAF = 15  # where nothing is boosted or pruned
+LEANS = 0.03  # of many rows that plain trees may copy beyond what is to be expected, told by bins of values and not by values
 ENOUGH = 60  # rows, at least, of a group that is cut off for its range and not for its mass
 CROWD = 32  # rows given the same, whose candidates are pooled
 AT_ONCE = 400_000
@@ -40,9 +43,10 @@ SPARE = 1.3  # rows drawn for each that is to replace one; every draw asks all c
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of a chain of trees. `leaf` is the dial of privacy: rows that a leaf at least holds."""
+    """Settings of a chain of trees. `leaf` is the dial of privacy: rows that a leaf at least holds; 0 for as few as make rows
+    equal to those learned from no oftener than these are equal to each other."""
 
-    leaf: int = 20
+    leaf: int = 0
     groups: int = 48  # parts of a column's range that the boosted trees tell apart
     boost: bool = True  # False for plain trees of donors
     rounds: int = 30  # of boosting
@@ -82,23 +86,54 @@ class Model(Fitted):
         assert isinstance(self.space, Codes)
         cells = points.cpu().numpy().astype(np.int64)
         rng = np.random.default_rng(seed)
+        most_leaf = len(cells) // 2
+        if self.config.leaf > max(1, most_leaf):
+            raise FitError(
+                f"model.leaf={self.config.leaf} is more than half of the {len(cells):,} rows to learn from, so that no leaf "
+                f"could be split; wanted at most {max(1, most_leaf)}, or 0 to leave it to the data."
+            )
         told = _dependence(cells, self.space, rng)
-        first = list(range(self.config.context))
         rest = _chain(told, self.space, self.config.context)
-        self.links, self.odds = [], None
-        before = first
-        most = min(self.config.parents, max(FEW_PARENTS, LINKED // max(1, cells.shape[1])))
-        for i, j in enumerate(rest):
-            parents = sorted(before, key=lambda q: (-told[j, q], q))[:most]
-            self.links.append(Link.fit(cells, j, parents, self.space, self.config, rng))
-            before = [*before, j]
-            yield (i + 1) / (len(rest) + 1)
+        self.odds = None
+        few, prune = len(cells) < self.config.small, self.config.prune
+        leaf = self.config.leaf or ((SMALL_LEAF if few else LEAF) if prune else PLAIN_LEAF)
+        leans = 0.0 if few or prune else LEANS
         many = min(COMPARED, CELLS // max(1, cells.shape[1]))
+        done, left = 0.0, 0.9
+        while True:
+            for share in self._linked(cells, rest, told, leaf, rng):
+                yield done + left * share / 2
+            done, left = done + left / 2, left / 2
+            if self.config.leaf or leaf >= most_leaf or not self._copies(cells, min(many, LOOKED), leans, rng):
+                break
+            leaf = min(2 * leaf, most_leaf)
         if self.config.odds and self.config.boost and rest and min(len(cells), many) >= self.config.small:
-            self.odds = self._compared(cells, many, rng)
+            self.odds = self._compared(cells, many, leaf, rng)
         yield 1.0
 
-    def _compared(self, cells: np.ndarray, many: int, rng: np.random.Generator) -> Odds:
+    def _linked(
+        self, cells: np.ndarray, chain: list[int], told: np.ndarray, leaf: int, rng: np.random.Generator
+    ) -> Iterator[float]:
+        """Fits a link for each column of `chain`, of leaves of `leaf` rows."""
+        self.links = []
+        before = list(range(self.config.context))
+        most = min(self.config.parents, max(FEW_PARENTS, LINKED // max(1, cells.shape[1])))
+        config = replace(self.config, leaf=leaf)
+        for i, j in enumerate(chain):
+            assert isinstance(self.space, Codes)
+            parents = sorted(before, key=lambda q: (-told[j, q], q))[:most]
+            self.links.append(Link.fit(cells, j, parents, self.space, config, rng))
+            before = [*before, j]
+            yield (i + 1) / (len(chain) + 1)
+
+    def _copies(self, cells: np.ndarray, many: int, leans: float, rng: np.random.Generator) -> bool:
+        """Whether drawn rows equal those of `cells` [n, columns] oftener than these equal each other, by more than `leans`."""
+        own = self.config.context
+        wanted = np.full((many, cells.shape[1]), -1)
+        wanted[:, :own] = cells[rng.integers(len(cells), size=many), :own]
+        return copies(cells[:, own:], self._drawn(wanted, rng)[:, own:], leans)
+
+    def _compared(self, cells: np.ndarray, many: int, leaf: int, rng: np.random.Generator) -> Odds:
         """The odds of rows of `cells` [n, columns] to `many` drawn ones; given columns are as in the data."""
         wanted = np.full((many, cells.shape[1]), -1)
         context = self.config.context
@@ -106,7 +141,7 @@ class Model(Fitted):
         drawn = self._drawn(wanted, rng)
         real = cells if len(cells) <= many else cells[np.sort(rng.choice(len(cells), many, replace=False))]
         nominal = np.flatnonzero(self._nominal).tolist()
-        return Odds.fit(self._whole(real), self._whole(drawn), nominal, self.config.odds, self.config.leaf, rng)
+        return Odds.fit(self._whole(real), self._whole(drawn), nominal, self.config.odds, leaf, rng)
 
     @property
     def _nominal(self) -> np.ndarray:
@@ -256,7 +291,7 @@ class Link:
         few = len(cells) < config.small
         alone = (few or not config.boost) and bool(parents)
         rounds = 0 if alone else config.rounds
-        leaf = min(config.leaf, SMALL_LEAF) if few and config.prune else config.leaf
+        leaf = config.leaf
         how = Boosting(rounds, config.rate, config.leaves, leaf, config.gain, 1.0, config.signal, config.most)
         tree = CodeTree.fit(
             _features(cells, parents, nominal), groups, count, np.flatnonzero(nominal).tolist(), how, rng

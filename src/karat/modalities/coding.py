@@ -20,12 +20,15 @@ LEVELS = 1000  # codes of a number
 ENTRIES = 32  # choices that stand for a number, with its place between them, among fields
 NAMED = 64  # values of a category that have a choice of their own among fields
 VOCABULARY = 100_000  # values of a category that are learned
-FEWEST = 5  # rows in a bin where nearly every value differs, so that none stands alone
+FEWEST = 16  # rows in a bin where values hardly repeat: a density told by k of them is 1/k too high where they are
+SPIKE = 5  # rows of a value that stands out among those beside it, and so is a bin of its own
+RARE = 0.05  # share of many rows whose values hardly repeat, below which these may stand alone
+BESIDE = 4  # values on each side that it is compared with
 KNOTS = 8  # most pieces of a bin's quantile function
 ROWS_A_PIECE = (
     12  # fewer rows follow the training values so closely that these come out again more often than by chance
 )
-FINE_KNOTS = 64  # the same where there are few bins
+FINE_KNOTS, FEWEST_COARSE = 64, 20  # the same, and rows in a bin, where there are few bins
 REPEATED = 3  # mean count of a bin's values from which they are drawn as they are
 WEEKDAYS_FROM = 100  # dates that must agree before days of the week count as never used
 NUMBERS = ("integer", "decimal", "date", "datetime", "time")
@@ -253,14 +256,16 @@ class Scale:
         A value heavier than a bin stands alone.
         """
         v, c = np.unique(ticks, return_counts=True)
-        group = _groups(v, c, most, whole, fewest)
+        group, scattered = _groups(v, c, most, whole, fewest)
         first = np.flatnonzero(np.diff(group, prepend=-1))
         last = np.append(first[1:], len(v)) - 1
         rows = np.append(0, np.cumsum(c))
         mass = rows[last + 1] - rows[first]
         distinct = last - first + 1
-        stair = mass >= REPEATED * distinct
-        stair |= distinct == 1
+        stair = (distinct == 1) & ((mass >= SPIKE) | (not scattered))
+        if not (whole and _gaps_by_chance(mass, distinct, v[last] - v[first] + 1)):
+            stair |= (distinct > 1) & (mass >= REPEATED * distinct)
+        lows, highs = _reaching(v[first], v[last], distinct, stair, whole)
         mine = stair[group]
         g, m = group[mine], mass[group[mine]]
         below = (rows[:-1][mine] - rows[first[g]]) / m
@@ -274,14 +279,12 @@ class Scale:
             share = np.linspace(0, 1, k + 1)
             place = rows[first[b]][:, None] + share * (mass[b] - 1)[:, None]
             smooth = np.interp(place, np.arange(len(every)), every)
-            if whole:
-                smooth[:, 0] -= 0.499
-                smooth[:, -1] += 0.499
+            smooth[:, 0], smooth[:, -1] = lows[b] - 0.499 * whole, highs[b] + 0.499 * whole
             at.append((b[:, None] + share * (1 - GAP)).ravel())
             value.append(smooth.ravel())
         ends, values = np.concatenate(at), np.concatenate(value)
         order = np.argsort(ends, kind="stable")
-        return cls(ends[order], values[order], v[first], v[last], mass, whole)
+        return cls(ends[order], values[order], lows, highs, mass, whole)
 
     @property
     def size(self) -> int:
@@ -328,12 +331,19 @@ class Scale:
         return cls(at, value, lows, highs, np.array(state["counts"], np.int64), whole)
 
 
-def _groups(v: np.ndarray, c: np.ndarray, most: int, whole: bool, fewest: int) -> np.ndarray:
-    """int64 [values], rising from 0: the bin of each distinct value `v` with count `c`."""
+def _groups(v: np.ndarray, c: np.ndarray, most: int, whole: bool, fewest: int) -> tuple[np.ndarray, bool]:
+    """int64 [values], rising from 0: the bin of each distinct value `v` with count `c`; and whether hardly one repeats.
+
+    Values that hardly repeat do not stand alone: what is unseen lies between them as often as on them.
+    """
     n = int(c.sum())
-    scattered = len(v) > n / REPEATED and not (whole and v[-1] - v[0] <= 4 * len(v))
-    if len(v) <= most and not (scattered and fewest > 1):
-        return np.arange(len(v))
+    alone = c >= n / most if n / most >= fewest else _stands_out(v, c, whole)
+    rare, rows = int((~alone).sum()), int(c[~alone].sum())
+    dense = whole and v[-1] - v[0] <= 4 * len(v)
+    scattered = fewest > 1 and rare >= SPIKE and rare > rows / (fewest if dense else REPEATED)
+    scattered = scattered and rows >= (RARE * n if n / most >= fewest else 0)
+    if len(v) <= most and not scattered:
+        return np.arange(len(v)), False
     least = float(fewest if scattered else 1)
     target = max(n / most, least)
     for _ in range(8):  # mass that heavy values take is not there for the bins between them
@@ -345,15 +355,52 @@ def _groups(v: np.ndarray, c: np.ndarray, most: int, whole: bool, fewest: int) -
             break
         target = better
     while True:
-        group = _fill(c, target)
+        group = _fill(c, target, (alone if scattered else False) | (c >= target))
         if group[-1] < most:
-            return group
+            return group, scattered
         target *= 1.1
+        alone = alone & (c >= target)
 
 
-def _fill(c: np.ndarray, target: float) -> np.ndarray:
-    """Groups of equal mass near `target` in each run of values lighter than it; the heavier ones alone."""
-    heavy = c >= target
+def _stands_out(v: np.ndarray, c: np.ndarray, whole: bool) -> np.ndarray:
+    """bool [values]: which of the values are held by more rows than those beside them would give by chance."""
+    spread = np.zeros(len(v))
+    if whole:
+        total = np.append(0, np.cumsum(c))
+        first, last = np.maximum(np.arange(len(v)) - BESIDE, 0), np.minimum(np.arange(len(v)) + BESIDE, len(v) - 1)
+        spread = (total[last + 1] - total[first] - c) / np.maximum(v[last] - v[first], 1)
+    return np.asarray(c >= np.maximum(SPIKE, spread + 4 * np.sqrt(spread) + 3))
+
+
+def _gaps_by_chance(mass: np.ndarray, distinct: np.ndarray, wide: np.ndarray) -> bool:
+    """Whether bins of `mass` rows that hold `distinct` of the `wide` whole numbers they span lack only what chance leaves out."""
+    many = distinct > 1
+    seen = -wide[many] * np.expm1(mass[many] * np.log1p(-1 / wide[many]))
+    return bool(distinct[many].sum() >= 0.8 * seen.sum())
+
+
+def _reaching(
+    lows: np.ndarray, highs: np.ndarray, distinct: np.ndarray, stair: np.ndarray, whole: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ends [bins] of bins of training values from `lows` to `highs`: what lies between two smooth ones is shared by them.
+
+    As far as it is no wider than a bin's own values lie apart.
+    """
+    low, high = lows.astype(np.float64), highs.astype(np.float64)
+    gap = low[1:] - high[:-1]
+    apart = np.where(distinct > 1, (high - low) / np.maximum(distinct - 1, 1), np.inf)
+    half = 0.5 if whole else 0.49
+    up, down = np.minimum(gap * half, apart[:-1]), np.minimum((gap - whole) * half, apart[1:])
+    between = ~stair[1:] & ~stair[:-1]
+    if whole:
+        up, down = np.floor(up), np.floor(down)
+    high[:-1] += np.where(between, up, 0.0)
+    low[1:] -= np.where(between, down, 0.0)
+    return low, high
+
+
+def _fill(c: np.ndarray, target: float, heavy: np.ndarray) -> np.ndarray:
+    """Groups of equal mass near `target` in each run of values that are not `heavy`, which stand alone."""
     run = np.cumsum(heavy)
     light = np.where(heavy, 0, c)
     mass = np.bincount(run, light)
@@ -371,7 +418,7 @@ def _fill(c: np.ndarray, target: float) -> np.ndarray:
 def fit_scales(ticks: np.ndarray, whole: bool, missing: bool) -> tuple[Scale, Scale]:
     """The scale of a number among codes and the one among fields, of training ticks [n] without NaN."""
     fine = Scale.fit(ticks, LEVELS, whole)
-    return fine, Scale.fit(ticks, ENTRIES - missing, whole, 4 * FEWEST, FINE_KNOTS)
+    return fine, Scale.fit(ticks, ENTRIES - missing, whole, FEWEST_COARSE, FINE_KNOTS)
 
 
 @dataclass(frozen=True, eq=False)

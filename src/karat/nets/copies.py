@@ -1,0 +1,29 @@
+"""Whether drawn rows are copies: how often they equal rows learned from, beside how often these equal each other.
+
+A row that was set aside equals one of the others as often as an unseen one would (leave-one-out; the missing mass of Good,
+1953, is its complement), so that a model which copies no row can be told from one that does without rows kept apart.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+CHANCE = 0.5  # standard deviations by which copies may be more than expected
+LOOKED = 4_000  # drawn rows that tell
+
+
+def copies(real: np.ndarray, drawn: np.ndarray, leans: float = 0.0) -> bool:
+    """Whether rows of `drawn` [m, columns] equal one of `real` [n, columns] oftener than another of `real` does.
+
+    leans: share of `drawn` by which they may.
+    """
+    both = np.concatenate([real, drawn])
+    if not both.shape[1]:
+        return False
+    _, which = np.unique(both, axis=0, return_inverse=True)
+    mine, theirs = np.split(which.reshape(-1), [len(real)])
+    held = np.bincount(mine, minlength=int(which.max()) + 1)
+    expected, found = float((held[mine] > 1).mean()), float((held[theirs] > 0).mean())
+    # equal rows come two at a time, so that their share varies as one of half the rows
+    spread = np.sqrt(2 * max(expected, 1 / len(real)) * (1 - expected) / len(real))
+    return bool(found > expected + CHANCE * spread + leans)
