@@ -40,7 +40,7 @@ def examine(
         *fidelity.findings(train, unseen, made, draws, pixels, seed, axes),
         *diversity.findings(train, unseen, made, draws, classes),
         *memory.findings(train, unseen, made, seed, slides=bool(axes)),
-        *membership.findings(*(pixels.of(each.points) for each in (train, unseen, made)), seed=seed),
+        *membership.findings(pixels.of(train.points), pixels.of(unseen.points), pixels.of(made.points), seed),
         *usefulness.findings(train, unseen, made, pixels, classes, seed),
         *bias.findings(unseen, made, classes),
     ]

@@ -1,0 +1,71 @@
+"""Samples that karat did not make: what is declared and measured decides, and all of it together can be gold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import karat
+from karat.provenance.label import Label, label_record
+from karat.worth.ledger import Cost
+from karat.worth.prices import Prices
+from karat.worth.verdict import Verdict, judge
+
+PRICES = """
+currency = "USD"
+alternative_cost_per_item = 1.0
+items_wanted = 100000
+generation_cost_per_item = 0.01
+fixed_cost = 0
+review_seconds_per_item = 0
+rights = "owned"
+"""
+
+
+def frame(n: int, rng: np.random.Generator) -> pd.DataFrame:
+    group = rng.choice(list("abc"), n, p=[0.5, 0.3, 0.2])
+    x = rng.normal(0, 1, n) + (group == "a")
+    y = (2 * x + rng.normal(0, 1, n)).round(3)
+    return pd.DataFrame({"group": group, "x": x.round(3), "y": y, "count": rng.integers(0, 50, n)})
+
+
+def written(folder: Path, real: int, made: int, labelled: bool) -> tuple[Path, Path]:
+    rng = np.random.default_rng(0)
+    paths = folder / "real.csv", folder / "made.csv"
+    for path, n in zip(paths, (real, made), strict=True):
+        frame(n, rng).to_csv(path, index=False)
+    if labelled:
+        digests = {"made.csv": hashlib.sha256(paths[1].read_bytes()).hexdigest()}
+        record = label_record(Label("they", "run", "1", "1"), digests)
+        (folder / "made.csv.label.json").write_text(json.dumps(record))
+    return paths
+
+
+def verdict(folder: Path, real: Path, made: Path, declared: str) -> Verdict:
+    (folder / "p.toml").write_text(declared)
+    return karat.assay(real=real, made=made, prices=folder / "p.toml", out=folder / "report", threads=1).verdict
+
+
+@pytest.mark.exam
+def test_samples_of_others_are_gold_where_all_is_declared_and_measured(tmp_path: Path) -> None:
+    v = verdict(tmp_path, *written(tmp_path, 40_000, 10_000, labelled=True), PRICES)
+    assert v.word == "gold", v.sentence
+
+
+def test_each_thing_that_is_not_declared_or_measured_is_named(tmp_path: Path) -> None:
+    real, made = written(tmp_path, 600, 200, labelled=False)
+    (tmp_path / "p.toml").write_text(PRICES)
+    found = karat.assay(real=real, made=made, prices=tmp_path / "p.toml", out=tmp_path / "report", threads=1)
+    states = {r.name: r.state for r in found.verdict.reasons}
+    assert states["labels"] == "unknown" and states["rights"] == "pass" and "money" not in states
+    declared = Prices.load(tmp_path / "p.toml")
+    added = judge(found.findings, Cost(), replace(declared, labels="added"), rights=None, labelled=None)
+    assert {r.name: r.state for r in added.reasons}["labels"] == "pass"
+    bare = judge(found.findings, Cost(), Prices(), rights=None, labelled=None)
+    assert bare.word == "unproven" and bare.settle is not None and "generation_cost_per_item" in bare.settle.what
