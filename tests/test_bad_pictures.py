@@ -252,9 +252,9 @@ def test_a_thousand_identical_pictures_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("a.tar.gz", "Unpack it"),
-        ("model.pkl", "no kind of file"),
-        ("data_batch_1", "no kind of file"),
+        ("a.tar.gz", "a Python pickle"),
+        ("model.pkl", "a Python pickle"),
+        ("data_batch_1", "pickles can run code and are never read"),
     ],
 )
 def test_other_files_say_what_is_wanted(tmp_path: Path, name: str, said: str) -> None:

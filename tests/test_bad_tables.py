@@ -68,7 +68,10 @@ def bad(tmp_path: Path, data: bytes, name: str = "bad.csv") -> str:
         ("\ufeffa,b\n1,2\n".encode("utf-16-le") + b"\x00\xd8", r"cannot be read as utf-16-le: about line 3"),
         (gzip.compress(ROWS)[:-30], r"is cut short"),
         (gzip.compress(ROWS)[:40] + b"damage" + gzip.compress(ROWS)[46:], r"is damaged"),
-        (b"PK\x03\x04 and so on", r"zip archive, as .xlsx workbooks are, not delimited text; save the sheet as CSV"),
+        (
+            b"PK\x03\x04 and so on",
+            r"is a zip archive that cannot be looked into, not delimited text; pack or download it again",
+        ),
         (b"\x89PNG\r\n\x1a\n", r"a PNG picture"),
         (b"\x80\x04\x95\x00", r"pickles can run code"),
         (bytes(range(256)) * 20, r"NUL byte"),

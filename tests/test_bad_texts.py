@@ -58,7 +58,6 @@ CASES: dict[str, tuple[str, bytes, str]] = {
     "a list in JSON lines": ("a.jsonl", put(ROWS, 41, "[1, 2]"), "line 42 holds JSON of type list"),
     "a number for text": ("a.jsonl", put(ROWS, 41, '{"content": 3}'), "line 42: 'content' is of type int"),
     "JSON without end": ("a.jsonl", b'{"a":' * 50_000, "line 1 is no JSON"),
-    "no field that is text": ("a.jsonl", b"\n".join([b'{"a": "x y", "b": "z w"}'] * 99), "'a', 'b'; say which"),
     "no rows with text": ("a.jsonl", b"\n".join([b'{"text": null}'] * 99), "holds no text"),
 }
 

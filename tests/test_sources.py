@@ -140,12 +140,12 @@ def test_a_delimited_file_is_opened_and_written_in_its_dialect(tmp_path: Path) -
 
 
 def test_a_file_of_another_kind_is_refused_with_what_is_read(tmp_path: Path) -> None:
-    file = tmp_path / "t.json"
+    file = tmp_path / "t.odd"
     file.write_text("{}")
-    with pytest.raises(DataError, match=r"ends in .json; tables end in .csv"):
+    with pytest.raises(DataError, match=r"ends in .odd; tables end in .csv"):
         open_table(file, {})
-    with pytest.raises(FitError, match=r"not written as .json"):
-        sources.write(SOME, ".json")
+    with pytest.raises(FitError, match=r"not written as .odd"):
+        sources.write(SOME, ".odd")
     (tmp_path / "t.csv").write_text("a\n1\n")
     with pytest.raises(FitError, match="not a database"):
         open_table(tmp_path / "t.csv", {"query": "SELECT 1"})

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from karat.errors import DataError
+from karat.errors import DataError, FitError, UnsafeFile
+from karat.modalities import signatures
 from karat.modalities.audio import Sounds
 from karat.modalities.codec import Codec
 from karat.modalities.image import Images, explain
+from karat.modalities.picture import SUFFIXES as PICTURES
 from karat.modalities.reading import mostly_code
 from karat.modalities.related import Related
 from karat.modalities.tables import Tables
@@ -16,7 +18,8 @@ from karat.modalities.text import Texts
 __all__ = ["Codec", "Images", "Related", "Sounds", "Tables", "Texts", "codec_named", "recognise"]
 
 TABLES = (
-    "a table: .csv, .tsv (perhaps .gz), .parquet, .feather, a folder of them, a database file or postgresql:// address"
+    "a table: .csv, .tsv, .json, .jsonl (perhaps packed), .parquet, .feather, .orc, .xlsx, a folder of them, a database file or "
+    "postgresql:// address"
 )
 SOUNDS = "sounds: .wav, .flac, .ogg, .mp3, .aiff, a folder or a .zip of them, or a long one"
 TEXTS = "text: .txt, .md, .log, .jsonl, source code, a folder of them, or a table with --set data.text=COLUMN"
@@ -27,7 +30,12 @@ def recognise(source: Any, options: Mapping[str, Any] | None = None) -> type[Cod
 
     Raises DataError saying what was found there and what can be read.
     """
-    if Texts.asked(options) and Texts.recognises(source, options):
+    kind = (options or {}).get("as")
+    if kind not in (None, "table", "text"):
+        raise FitError(f"data.as={kind}; table or text was wanted.")
+    if kind == "table" and isinstance(source, Path) and source.is_file():
+        return Tables
+    if (Texts.asked(options) or kind == "text") and Texts.recognises(source, options):
         return Texts
     if Related.recognises(source, options):
         return Related
@@ -43,6 +51,10 @@ def recognise(source: Any, options: Mapping[str, Any] | None = None) -> type[Cod
             return Images
         if Texts.recognises(source, options):
             return Texts
+        lonely = source.suffix.lower() in PICTURES  # one picture of a kind that is read
+        strange = signatures.of_file(source) if source.is_file() and not lonely else None
+        if strange is not None:
+            raise (UnsafeFile if strange.unsafe else DataError)(f"{source} is {strange.what}; {strange.cure}.")
         raise DataError(f"{explain(source).removesuffix('.')}; or {TABLES}; or {TEXTS}; or {SOUNDS}.")
     if Tables.recognises(source):
         return Tables

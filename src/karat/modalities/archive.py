@@ -57,7 +57,7 @@ def list_folder(path: Path, suffixes: Collection[str] = SUFFIXES, things: str = 
     for file, status in _walk(path):
         name = PurePosixPath(*file.relative_to(path).parts).as_posix().encode("utf-8", "replace").decode()
         suffix = file.suffix.lower()
-        if suffix in suffixes and not _is_litter(name):
+        if suffix in suffixes and not is_litter(name):
             pieces.append(Piece(name, status.st_size, status.st_mtime_ns, partial(_open_file, file)))
         else:
             others[suffix_of(file)] += 1
@@ -102,7 +102,7 @@ def _open_file(file: Path) -> BinaryIO:
     return file.open("rb")
 
 
-def _is_litter(name: str) -> bool:
+def is_litter(name: str) -> bool:
     """Hidden files and what macOS adds to a zip."""
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
@@ -173,7 +173,7 @@ def list_zip(
             continue
         name = entry.filename.replace("\\", "/")
         suffix = PurePosixPath(name).suffix.lower()
-        if suffix in suffixes and not _is_litter(name):
+        if suffix in suffixes and not is_litter(name):
             pieces.append(Piece(name, entry.file_size, entry.CRC, partial(_open_entry, archive, entry)))
         else:
             others[suffix_of(PurePosixPath(name))] += 1

@@ -6,7 +6,6 @@ here decides how the file is written and finds the line where something is wrong
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
 from karat.errors import DataError, FitError
-from karat.modalities import encodings
+from karat.modalities import encodings, packed
 from karat.modalities.plain import COLUMNS
 from karat.modalities.sampling import Sampler
 from karat.modalities.scanning import (
@@ -46,29 +45,29 @@ def read(
     *,
     encoding: str | None = None,
     longest: int = LONGEST,
-    room: int | None = None,
+    room: float | None = None,
 ) -> Raw:
     """The table in a delimited text file: every column string, null where a field is empty.
 
-    rows: at most this many, spread evenly over the file; None for all that `room` allows (bytes; None: a quarter of
-    the memory that is free), a larger file being sampled in one pass.   encoding: where it should not be judged from
+    rows: at most this many, spread evenly over the file; None for all that `room` allows (bytes they come to cost; None: half
+    of the memory that is free), a larger file being sampled in one pass.   encoding: where it should not be judged from
     the bytes.   longest: bytes that one line, or one quoted field, may have.
     Raises DataError naming the file and the line (the header being line 1) or byte that cannot be read.
     """
     if rows is not None and rows < 1:
         raise FitError(f"rows = {rows}; at least 1 was wanted.")
     known = None if encoding is None else _known(encoding)
-    packed = packing(path)
-    if known is None or packed.mark:
-        known = packed.encoding
+    found = packing(path)
+    if known is None or found.mark:
+        known = found.encoding
     try:
-        return _read(path, rows, packed, known if known else "utf-8", longest, room)
+        return _read(path, rows, found, known if known else "utf-8", longest, room)
     except Foreign as foreign:
         where = f"{path} line {foreign.line} holds bytes that are not UTF-8 (byte offset {foreign.offset})"
-        if encoding is not None and not packed.mark:
+        if encoding is not None and not found.mark:
             raise DataError(f"{where}, as was asked for. Mend the line, or name another encoding.") from None
-        found = encodings.escaped(foreign.sample) if foreign.escaped else None
-        judged = encodings.judge(foreign.sample) if found is None else encodings.Judgement(found)
+        shifted = encodings.escaped(foreign.sample) if foreign.escaped else None
+        judged = encodings.judge(foreign.sample) if shifted is None else encodings.Judgement(shifted)
         if judged.encoding is None:
             raise DataError(
                 f"{where}, nor plausible text in any other encoding. Mend the line or save the file as UTF-8, or name its "
@@ -76,7 +75,7 @@ def read(
             ) from None
         note = f"Read as {judged.encoding}, judged from its bytes; name the encoding if letters look wrong."
         doubt = judged.doubt(foreign.sample, str(path))
-    raw = _read(path, rows, packed, judged.encoding, longest, room)
+    raw = _read(path, rows, found, judged.encoding, longest, room)
     return replace(raw, notes=(*raw.notes, doubt if doubt else note), doubt=doubt)
 
 
@@ -95,8 +94,8 @@ def _known(encoding: str) -> str:
     return _PYTHON.get(name, name)
 
 
-def _read(path: Path, rows: int | None, packed: Packing, encoding: str, longest: int, room: int | None) -> Raw:
-    feed = Feed(path, packed, encoding, longest)
+def _read(path: Path, rows: int | None, found: Packing, encoding: str, longest: int, room: float | None) -> Raw:
+    feed = Feed(path, found, encoding, longest)
     chunks = iter(feed)
     first = next(chunks, b"")
     told = re.match(rb"sep=(.)\r?\n", first)  # Excel's own way to name the delimiter
@@ -118,9 +117,9 @@ def _read(path: Path, rows: int | None, packed: Packing, encoding: str, longest:
         quote=how.quote,
         quoted=how.quoted,
         encoding=encoding,
-        bom=bool(packed.mark),
+        bom=bool(found.mark),
         newline=newline,
-        packed=packed.packed,
+        packed=found.packed,
         header=how.header,
         decimal_comma=how.decimal_comma,
         quoted_columns=tuple(names[j] for j in how.quoted_columns) if how.quoted == "text" else (),
@@ -158,7 +157,7 @@ class _Parser:
         if len(first) > HEAD:
             cut = head.rfind(b"\n")
             head = head[: cut + 1] if cut > 0 else head
-        self.style: Style = style(head, path.name.lower().removesuffix(".gz").endswith((".tsv", ".tab")))
+        self.style: Style = style(head, packed.bare(path.name)[0].endswith((".tsv", ".tab")))
         self.delimiter, self.quote = self.style.delimiter.encode(), self.style.quote.encode()
         self.names: list[str] = []
         self.unnamed: tuple[str, ...] = ()
@@ -313,7 +312,7 @@ def write(cells: pa.Table, dialect: Dialect) -> bytes:
     if not dialect.final_newline:
         end = dialect.newline if dialect.encoding == "utf-8" else dialect.newline.encode(dialect.encoding)
         data = data.removesuffix(end.encode() if isinstance(end, str) else end)
-    return gzip.compress(data, mtime=0) if dialect.packed else data
+    return packed.pack(data, dialect.packed, "made.tsv" if dialect.delimiter == "\t" else "made.csv")
 
 
 def _encoded(text: bytes, dialect: Dialect) -> bytes:

@@ -48,7 +48,8 @@ def files(folder: Path) -> list[Path]:
         return []
     wanted = [s for s in sources.SUFFIXES if s not in sources.DATABASES and not s.startswith(".txt")]
     there = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
-    return [path for path in there if sources.suffix_of(path) in wanted and sources.recognises(path)]
+    found = [path for path in there if sources.suffix_of(path) in wanted and sources.recognises(path)]
+    return [path for path in found if path.suffix.lower() != ".json" or _listed(path)]
 
 
 def several(source: Any, options: Mapping[str, Any]) -> bool:
@@ -113,7 +114,7 @@ def read(
             if name in raws:
                 raise DataError(f"{path} holds two tables named {name!r}; rename one of the files.")
             raw = sources.open_table(file, mine)
-            raws[name] = raw, _suffix(file, raw)
+            raws[name] = raw, sources.own_suffix(file, raw)
         lost = [name for name in entries if not (path / name).is_file()]
         if lost:
             raise FitError(f"{where}: there is no file {lost[0]!r} in {path}.")
@@ -136,10 +137,10 @@ def read(
     return out
 
 
-def _suffix(file: Path, raw: Raw) -> str:
-    if raw.dialect is not None:
-        return (".tsv" if raw.dialect.delimiter == "\t" else ".csv") + (".gz" if raw.dialect.packed else "")
-    return ".feather" if file.suffix.lower() in (".feather", ".arrow") else ".parquet"
+def _listed(path: Path) -> bool:
+    """Whether JSON in a folder is a list: an object there is more often a label or a setting than a table."""
+    with path.open("rb") as file:
+        return file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
 
 
 def foreign(path: Path | str, tables: Mapping[str, Found]) -> list[Relation]:

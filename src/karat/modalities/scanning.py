@@ -3,48 +3,20 @@
 from __future__ import annotations
 
 import codecs
-import gzip
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import numpy as np
 
-from karat.errors import DataError
-from karat.modalities import encodings
+from karat.errors import DataError, UnsafeFile
+from karat.modalities import encodings, packed, signatures
 
 CHUNK = 4 * 2**20
 LONGEST = 16 * 2**20  # bytes of one line, or of one quoted field
 HEAD = 2**18
 
-_MAGIC = (
-    (b"PK\x03\x04", "a zip archive, as .xlsx workbooks are", "save the sheet as CSV, or unpack it"),
-    (b"\xd0\xcf\x11\xe0", "an old Office file such as .xls", "save the sheet as CSV"),
-    (b"PAR1", "Parquet", "give it the suffix .parquet"),
-    (b"ARROW1", "an Arrow (Feather) file", "give it the suffix .arrow"),
-    (b"SQLite format 3\0", "an SQLite database", "give it the suffix .sqlite"),
-    (b"%PDF", "a PDF", "export its table as CSV"),
-    (b"\x89PNG", "a PNG picture", "give a table"),
-    (b"\xff\xd8\xff", "a JPEG picture", "give a table"),
-    (b"GIF8", "a GIF picture", "give a table"),
-    (b"\x28\xb5\x2f\xfd", "packed with zstd", "unpack it, or pack it with gzip"),
-    (b"BZh", "packed with bzip2", "unpack it, or pack it with gzip"),
-    (b"\xfd7zXZ\0", "packed with xz", "unpack it, or pack it with gzip"),
-    (b"7z\xbc\xaf", "a 7z archive", "unpack it"),
-    (b"Rar!", "a RAR archive", "unpack it"),
-    (b"\x7fELF", "a program", "give a table"),
-    (b"\x80\x04\x95", "a Python pickle", "save it as Parquet; pickles can run code and are never read"),
-    (b"<!doctype", "a web page", "download the table itself"),
-    (b"<html", "a web page", "download the table itself"),
-    (b"<?xml", "XML", "save its table as CSV"),
-    (b'{"', "JSON", "save it as CSV or Parquet"),
-    (b'[{"', "JSON", "save it as CSV or Parquet"),
-    (b"{\\rtf", "a rich text document", "save it as CSV"),
-)
-_WRITTEN = (b"<!doctype", b"<html", b"<?xml", b'{"', b'[{"')  # in any case, perhaps behind a mark or blank lines
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -67,33 +39,38 @@ class Foreign(Exception):
 
 @dataclass(frozen=True)
 class Packing:
-    """What a file's first bytes say: its encoding ("" where they do not), its byte order mark, whether it is packed."""
+    """What a file's first bytes say: its encoding ("" where they do not), its byte order mark, how it is packed ("": not)."""
 
     encoding: str
     mark: bytes
-    packed: bool
+    packed: str
 
 
-def packing(path: Path) -> Packing:
+def packing(path: Path, json: bool = False) -> Packing:
     """Looks at the first bytes of `path`; raises DataError when it is empty, missing or no text at all."""
     try:
-        with path.open("rb") as file:
-            start = file.read(HEAD)
+        form = packed.form_of(path)
+        kind = signatures.of_file(path) if form in ("", "zip") else None
+        if kind is None or kind.what == "a zip archive":
+            with packed.opened(path, form) as file:
+                start = file.read(HEAD)
+            kind = signatures.of_bytes(start)
     except OSError as error:
         raise DataError(f"{path} cannot be opened: {error.strerror}.") from error
-    packed = start[:2] == b"\x1f\x8b"
-    if packed:
-        with _opened(path, True) as file:
-            start = file.read(HEAD)
+    if kind is not None:
+        inside = "holds" if form and kind.what != "a zip archive that cannot be looked into" else "is"
+        raise (UnsafeFile if kind.unsafe else DataError)(
+            f"{path} {inside} {kind.what}, not {'JSON' if json else 'delimited text'}; {kind.cure}."
+        )
     if not start:
         raise DataError(f"{path} is empty; a table with a header and rows was wanted.")
-    plain = start.removeprefix(codecs.BOM_UTF8).lstrip()[:16].lower()
-    for magic, what, cure in _MAGIC:
-        if start.startswith(magic) or magic in _WRITTEN and plain.startswith(magic):
-            raise DataError(f"{path} is {what}, not delimited text; {cure}.")
+    if not json and start.lstrip()[:1] in (b"{", b"[") and re.match(rb'\s*(\[\s*)*\{\s*("|\})', start):
+        raise DataError(
+            f"{path} is JSON, not delimited text; give it the suffix .json, or .jsonl for an object on each line."
+        )
     for mark, name in _BOMS:
         if start.startswith(mark):
-            return Packing(name, mark, packed)
+            return Packing(name, mark, form)
     sample = start[:4096]
     even, odd = sample[::2].count(0), sample[1::2].count(0)
     lines = (
@@ -101,26 +78,8 @@ def packing(path: Path) -> Packing:
     )  # wide characters have few zeros, line ends do
     clear = min(even, odd) == 0 and max(even, odd) > 0.15 * len(sample)
     if len(sample) >= 4 and (clear or (lines and max(even, odd) > max(2 * lines - 1, 5 * min(even, odd)))):
-        return Packing("utf-16-le" if odd > even else "utf-16-be", b"", packed)
-    return Packing("", b"", packed)
-
-
-class _Unpacked(gzip.GzipFile):
-    """A gzip file whose damage is told in our words."""
-
-    def read(self, size: int | None = -1) -> bytes:
-        try:
-            return super().read(size)
-        except EOFError as error:
-            raise DataError(f"{self.name} is cut short: its gzip data end too soon. Copy or pack it again.") from error
-        except (zlib.error, gzip.BadGzipFile) as error:
-            raise DataError(
-                f"{self.name} is damaged: its gzip data cannot be unpacked. Copy or pack it again."
-            ) from error
-
-
-def _opened(path: Path, packed: bool) -> BinaryIO:
-    return cast(BinaryIO, _Unpacked(path, "rb")) if packed else path.open("rb")
+        return Packing("utf-16-le" if odd > even else "utf-16-be", b"", form)
+    return Packing("", b"", form)
 
 
 @dataclass
@@ -172,7 +131,7 @@ class Feed:
     def _text(self) -> Iterator[bytes]:
         """Chunks of UTF-8, not yet cut at lines and, where the file is UTF-8, not yet checked."""
         step = max(1, min(CHUNK, self.longest // 2))
-        with _opened(self.path, self.packing.packed) as file:
+        with packed.opened(self.path, self.packing.packed) as file:
             offset = len(file.read(len(self.packing.mark)))
             self.size = offset
             if self.encoding == "utf-8":

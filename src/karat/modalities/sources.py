@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.feather as feather
 import pyarrow.ipc as ipc
 import pyarrow.parquet as pq
 
-from karat.errors import DataError, FitError
-from karat.modalities import delimited
+from karat.errors import DataError, FitError, UnsafeFile
+from karat.modalities import delimited, jsontables, packed, signatures
 from karat.modalities.plain import check, is_binary
 from karat.modalities.sampling import Sampler
 from karat.modalities.sql import is_url, read_database, without_password
@@ -28,16 +29,48 @@ __all__ = ["DATABASES", "SUFFIXES", "open_table", "recognises", "without_passwor
 TEXT = (".csv", ".tsv", ".tab", ".psv", ".txt")
 ARROW = (".feather", ".arrow", ".ipc")
 DATABASES = (".db", ".sqlite", ".sqlite3", ".duckdb")
-SUFFIXES = (*TEXT, *(f"{suffix}.gz" for suffix in TEXT), ".parquet", *ARROW, *DATABASES)
+JSON = (".json", ".jsonl", ".ndjson")
+SUFFIXES = (
+    *TEXT, *JSON, *(f"{suffix}{packing}" for suffix in (*TEXT, *JSON) for packing in packed.SUFFIXES), ".parquet", *ARROW, ".orc",
+    ".xlsx", ".xlsm", *DATABASES,
+)  # fmt: skip
+WANTED = ".csv, .tsv, .json or .jsonl (each also .gz, .bz2, .xz, .zst, .zip), .parquet, .feather, .orc, .xlsx, .sqlite, .duckdb"
 _DELIMITERS = {".tsv": "\t", ".tab": "\t", ".psv": "|"}
 _PICTURES = re.compile(r"(^|_)(image|img|picture|photo|pixel|jpe?g|png)s?($|_|\d)", re.I)
 
 
 def suffix_of(path: Path) -> str:
-    """The suffix in small letters, with what is before .gz."""
-    name = path.name.lower()
-    packed = ".gz" if name.endswith(".gz") else ""
-    return Path(name.removesuffix(".gz")).suffix + packed
+    """The suffix in small letters, with what is before that of a packing; of a zip named so, that of the one file in it."""
+    name, packing = packed.bare(path.name)
+    suffix = Path(name).suffix
+    if packing == ".zip" and suffix not in (*TEXT, *JSON):
+        inside = packed.entries(path)
+        suffix = Path(inside[0].lower()).suffix if len(inside) == 1 else ""
+    return suffix + packing
+
+
+def bare(suffix: str) -> str:
+    """A suffix without that of a packing."""
+    return packed.bare(suffix)[0]
+
+
+def form(suffix: str) -> str:
+    """What `Dialect.form` calls files that end so: "delimited", "json", "jsonl", "xlsx", or "" where columns keep their types."""
+    text = bare(suffix)
+    if text in jsontables.LINES:
+        return "jsonl"
+    return "delimited" if text in TEXT else {".json": "json", ".xlsx": "xlsx"}.get(text, "")
+
+
+def own_suffix(place: Any, raw: Raw) -> str:
+    """The form in which a table came, which a made one has by default."""
+    if raw.dialect is not None:
+        packing = next((ending for ending, form in packed.SUFFIXES.items() if form == raw.dialect.packed), "")
+        delimited_by = ".tsv" if raw.dialect.delimiter == "\t" else ".csv"
+        return (delimited_by if raw.dialect.form == "delimited" else f".{raw.dialect.form}") + packing
+    if isinstance(place, Path | str) and Path(place).suffix.lower() in ARROW:
+        return ".feather"
+    return ".parquet"
 
 
 def recognises(source: Any) -> bool:
@@ -61,6 +94,8 @@ def recognises(source: Any) -> bool:
             return True  # damaged: opening it says so
     if suffix.startswith(".txt"):
         return delimited.separated(path)
+    if bare(suffix) in jsontables.LINES:
+        return jsontables.told(path) == "table"
     return True
 
 
@@ -99,8 +134,8 @@ def open_table(source: Any, options: Mapping[str, Any]) -> Raw:
     """The table that `source` holds: a path, a postgresql:// URL, a data frame (pandas, polars, Arrow).
 
     options: "query" (one SELECT) or "table" for databases; "rows", at most so many, spread evenly; "encoding" of a
-    delimited file where it should not be judged; others are not looked at. A table that would take more than a
-    quarter of the free memory is sampled, and `Raw.total` and a note say so.
+    delimited file where it should not be judged; others are not looked at. A table that would come to take more
+    than half of the free memory is sampled, and `Raw.total` and a note say so.
     Raises DataError naming the file and line, row or column that cannot be read; FitError for options that do not fit.
     """
     rows = options.get("rows")
@@ -132,9 +167,16 @@ def _open_path(path: Path, options: Mapping[str, Any], rows: int | None) -> Raw:
         return _open_parquet(path, rows)
     if suffix in ARROW:
         return _open_arrow(path, rows)
-    if suffix == ".gz" or suffix in TEXT or suffix.removesuffix(".gz") in TEXT or not suffix:
+    if packed.bare(suffix)[0] in (*TEXT, ""):
         return delimited.read(path, rows, encoding=options.get("encoding"))
-    raise DataError(f"{path} ends in {suffix}; tables end in {', '.join(SUFFIXES)}.")
+    if bare(suffix) in JSON:
+        return jsontables.read(path, rows, options.get("encoding"))
+    kind = signatures.of_file(path)
+    if kind is not None and kind.what != "a zip archive":
+        raise (UnsafeFile if kind.unsafe else DataError)(
+            f"{path} is {kind.what}, no table that can be read; {kind.cure}."
+        )
+    raise DataError(f"{path} ends in {suffix}; tables end in {WANTED}.")
 
 
 def _unasked(options: Mapping[str, Any], place: str) -> None:
@@ -213,7 +255,7 @@ def _first(error: Exception) -> str:
 
 def _gathered(
     batches: Iterable[pa.RecordBatch], schema: pa.Schema, source: str, place: str, rows: int | None,
-    room: int | None = None,
+    room: float | None = None,
 ) -> Raw:  # fmt: skip
     """All rows, or as many as fit, without the index columns that pandas made up."""
     sampler = Sampler(rows, room)
@@ -265,11 +307,18 @@ def write(printed: pa.Table, suffix: str, dialect: Dialect | None = None) -> byt
     Raises FitError for a suffix that is not written.
     """
     suffix = suffix.lower()
-    text = suffix.removesuffix(".gz")
+    packing = next((ending for ending in packed.SUFFIXES if suffix.endswith(ending)), "")
+    text = suffix.removesuffix(packing)
     if text in TEXT:
         if dialect is None:
             dialect = Dialect(delimiter=_DELIMITERS.get(text, ","))
-        return delimited.write(printed, replace(dialect, packed=suffix.endswith(".gz")))
+        return delimited.write(printed, replace(dialect, packed=packed.SUFFIXES.get(packing, "")))
+    if text in JSON:
+        if dialect is None:
+            plain = tuple(c.name for c in printed.schema if _number(c.type) or pa.types.is_boolean(c.type))
+            dialect = Dialect(form=form(text), bare=plain)
+            printed = _finite(printed)
+        return jsontables.write(printed, replace(dialect, packed=packed.SUFFIXES.get(packing, "")))
     out = io.BytesIO()
     printed = printed.replace_schema_metadata(_metadata(printed))
     if suffix == ".parquet":
@@ -278,9 +327,23 @@ def write(printed: pa.Table, suffix: str, dialect: Dialect | None = None) -> byt
         with ipc.new_file(out, printed.schema) as file:
             file.write_table(printed)
     else:
-        writable = ", ".join((*TEXT, ".parquet", *ARROW))
-        raise FitError(f"tables are not written as {suffix}; {writable} (text also with .gz) are.")
+        raise FitError(f"tables are not written as {suffix}; {WANTED.partition(', .sqlite')[0]} are.")
     return out.getvalue()
+
+
+def _number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def _finite(table: pa.Table) -> pa.Table:
+    """The table with numbers that JSON does not know as missing."""
+    for i, column in enumerate(table.schema):
+        if pa.types.is_floating(column.type):
+            cells = table.column(i)
+            table = table.set_column(
+                i, column.name, pc.if_else(pc.is_finite(cells), cells, pa.scalar(None, column.type))
+            )
+    return table
 
 
 def keep_frame(frame: Any, path: Path) -> Path:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a delimited file is printed, so that a made one can be printed the same way."""
+    """How a file of words is printed, so that a made one can be printed the same way."""
 
     delimiter: str = ","
     quote: str = '"'
@@ -20,7 +20,7 @@ class Dialect:
     encoding: str = "utf-8"  # or gb18030, utf-16-le, latin-1, ...
     bom: bool = False
     newline: str = "\n"
-    packed: bool = False  # gzip
+    packed: str = ""  # or gzip, bzip2, xz, zstd, zip
     header: bool = True
     decimal_comma: bool = False
     quoted_columns: tuple[str, ...] = ()  # for "text": the columns whose fields always stand in quotes
@@ -28,6 +28,14 @@ class Dialect:
     quoted_empty: bool = False  # whether an empty field is written as two quotes
     unnamed: tuple[str, ...] = ()  # columns whose name the file leaves empty
     final_newline: bool = True
+    form: str = "delimited"  # or json, jsonl, xlsx
+    bare: tuple[str, ...] = ()  # of JSON and workbooks: the columns whose cells are numbers or truths, and not text
+    dated: tuple[str, ...] = ()  # of workbooks: the columns whose cells are dates
+    nested: tuple[
+        str, ...
+    ] = ()  # of JSON: the columns that are fields of an object in the record, its names with points between
+    wrap: str = ""  # of JSON: the key of the object that holds the list
+    sheet: str = ""  # of workbooks
 
 
 @dataclass(frozen=True)

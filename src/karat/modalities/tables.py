@@ -42,7 +42,8 @@ from karat.privacy import Budget, Source
 from karat.space import Codes, Columns, Fields, Space
 
 SHOWN = 20  # rows of a sheet
-FORMS = (".csv", ".csv.gz", ".tsv", ".parquet", ".feather")
+PROSE = 60  # characters of a cell, on the average, from which on it is worth being learned as text
+FORMS = (".csv", ".csv.gz", ".tsv", ".parquet", ".feather", ".json", ".jsonl")
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Tables(Codec):
     thing = "row"
     reviewed = False
     sheets = ".html"
-    settings = ("schema", "query", "table", "target", "rows", "encoding")
+    settings = ("as", "schema", "query", "table", "target", "rows", "encoding", "sheet")
 
     origin: Origin
     layout: Layout
@@ -107,13 +108,13 @@ class Tables(Codec):
         """The table at a path or database URL, or in a data frame.
 
         options: schema (a TOML that corrects what is inferred), query (SQL) or table (its name) in a database, target (the
-        column that a model would predict), rows (how many, evenly spread). Rows that break a declared rule are set aside;
-        DataError where they are more than 1 %.
+        column that a model would predict), rows (how many, evenly spread), encoding, sheet (of a workbook). Rows that break a
+        declared rule are set aside; DataError where they are more than 1 %.
         """
         strange = sorted(set(options) - {*cls.settings, "cache"})
         if strange:
             raise FitError(f"Tables have no option {strange[0]!r}; they have {', '.join(cls.settings)}.")
-        mine = {key: value for key, value in options.items() if key in ("query", "table", "rows", "encoding")}
+        mine = {key: value for key, value in options.items() if key in ("query", "table", "rows", "encoding", "sheet")}
         raw = sources.open_table(path, mine)
         found = schema.infer(raw)
         if options.get("schema") is not None:
@@ -130,13 +131,13 @@ class Tables(Codec):
         if not good.all():
             cells = cells.filter(pa.array(good))
         found = schema.linked(found, cells)
-        origin = Origin(found, raw.source, raw.dialect, _suffix(path, raw))
+        origin = Origin(found, raw.source, raw.dialect, sources.own_suffix(path, raw))
         facts: dict[str, Any] = {
             "columns": schema.describe(found, cells),
             "target": found.target,
             "rows_in_source": raw.total if raw.total is not None else len(raw.cells),
             "set_aside": int((~good).sum()),
-            "notes": [*raw.notes, *notes],
+            "notes": [*raw.notes, *_prose(path, raw, found), *notes],
             "doubt": raw.doubt,
         }
         return Contents(Table(cells.combine_chunks(), origin), facts=facts)
@@ -327,15 +328,18 @@ class Tables(Codec):
         return paths
 
     def pack(self, records: Table, suffix: str) -> bytes:
-        """All rows as one file: .csv and .tsv (perhaps .gz) as the source was printed, .parquet and .feather with types."""
+        """All rows as one file: .csv, .json and the like as the source was printed, .parquet and .feather with types."""
         if suffix not in self.wholes:
             raise FitError(f"a table is written as {', '.join(self.wholes)}; {suffix} was asked for.")
-        own = self.origin
-        if suffix in (".parquet", ".feather"):
-            whole = self.printed(records) if own.dialect is None else _typed(records.cells, self.schema)
-            return sources.write(whole, suffix)
-        dialect = own.dialect
-        if dialect is not None and suffix.removesuffix(".gz") != own.suffix.removesuffix(".gz"):
+        own, dialect = self.origin, self.origin.dialect
+        form = sources.form(suffix)
+        if dialect is None or (form != dialect.form and form != "delimited"):
+            return sources.write(
+                self.printed(records) if dialect is None else _typed(records.cells, self.schema), suffix
+            )
+        if form != dialect.form:
+            dialect = None
+        elif form == "delimited" and sources.bare(suffix) != sources.bare(own.suffix):
             dialect = replace(dialect, delimiter="\t" if suffix.startswith(".tsv") else ",")
         return sources.write(self.printed(records), suffix, dialect)
 
@@ -490,14 +494,23 @@ def _is_zone(name: str, names: Sequence[str]) -> bool:
     return name.endswith(" zone") and name.removesuffix(" zone") in names
 
 
-def _suffix(path: Any, raw: Raw) -> str:
-    """The form that a made table has by default."""
-    if raw.dialect is not None:
-        tab = raw.dialect.delimiter == "\t"
-        return (".tsv" if tab else ".csv") + (".gz" if raw.dialect.packed else "")
-    if isinstance(path, Path | str) and Path(path).suffix.lower() in (".feather", ".arrow", ".ipc"):
-        return ".feather"
-    return ".parquet"
+def _prose(place: Any, raw: Raw, known: Schema) -> list[str]:
+    """What to say of JSON lines that were taken for a table, and of columns that hold text worth writing."""
+    said = []
+    for column in known.columns:
+        if column.kind == "text" and column.name in raw.cells.column_names:
+            lengths = pc.mean(pc.utf8_length(raw.cells[column.name].cast(pa.string()))).as_py()
+            if lengths is not None and lengths >= PROSE:
+                said.append(
+                    f"{column.name!r} is prose, about {lengths:.0f} characters a cell: a table fills it with common words. "
+                    f"--set data.text={column.name} learns to write it."
+                )
+    if raw.dialect is not None and raw.dialect.form == "jsonl":
+        listed = ", ".join(column.name for column in known.columns[:3])
+        said.append(
+            f"Taken for a table, for its fields ({listed}, ...); --set data.text=FIELD learns the text of one field."
+        )
+    return said
 
 
 def _typed(cells: pa.Table, known: Schema) -> pa.Table:

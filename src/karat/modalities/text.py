@@ -50,6 +50,7 @@ class Texts(Codec):
     thing = "passage"
     sheets = ".html"
     settings = (
+        "as",
         "text",
         "label",
         "labels",
