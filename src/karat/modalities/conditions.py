@@ -16,15 +16,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from karat.errors import DataError, FitError
-from karat.modalities.coding import NAMED, NUMBERS, draw, only, present
+from karat.modalities.coding import NAMED, NUMBERS, Scale, draw, only, present
 from karat.modalities.columns import Column
-from karat.modalities.constraints import repeated, unique_text
+from karat.modalities.constraints import Formula, repeated, unique_text
 from karat.modalities.convert import cell, logical, put
 from karat.modalities.database import joined
 from karat.modalities.expressions import Cells, Rule, cells_of, unknown
 from karat.modalities.layout import Layout
 from karat.modalities.parts import Choice, Computed, Constant, Number, Part, Presence
+from karat.modalities.solving import exact, expanded, solved
 
+SOLVED = 40  # draws of what several columns are made from, before one of them is solved for
 TRIES = 30  # to draw rows apart that must differ
 
 
@@ -215,8 +217,12 @@ def pin_conditions(layout: Layout, given: Mapping[str, Condition], n: int, rng: 
         if not mine:
             continue
         first = mine[0]
-        if isinstance(part, Computed) and not (first.missing and first.kind == "is" and part.missing):
-            raise FitError(f"{part.name!r} is worked out by a formula; give the columns that it is made from.")
+        if isinstance(part, Computed) and not (first.missing and first.kind == "is"):
+            if i in layout.coded:  # worked out; what it is made from is solved for when the row is made
+                codes[:, layout.coded.index(i)] = int(part.missing > 0)
+            continue
+        if isinstance(part, Computed) and not part.missing:
+            raise DataError(f"{part.name}=: no training row has {part.name!r} missing.")
         if first.missing and first.kind == "is" and not isinstance(part, Computed) and not _gone(part):
             raise DataError(f"{first.column}=: no training row has {first.column!r} missing.")
         if i not in layout.coded:
@@ -348,9 +354,112 @@ def put_back(
             else:
                 work.redraw(name, np.flatnonzero(~condition.holds(Cells(work.cells))), False)
     work.follow(before)
-    for step in (work.differ, work.order, work.compute, work.mend, work.check):
+    for step in (work.differ, work.order, work.solve, work.compute, work.mend, work.check):
         step()
     return pa.table([work.cells[name] for name in layout.names], names=list(layout.names))
+
+
+def implied(layout: Layout, table: pa.Table) -> pa.Table:
+    """Partial rows with the cells that their given ones leave no choice for: what a formula's result leaves for one column.
+
+    DataError, with the row, where no value of the column will do.
+    """
+    cells = dict(cells_of(table).columns)
+    for _ in layout.rules.formulas:  # one solved for may be what another lacked
+        before = dict(cells)
+        every = layout.rules.formulas
+        known = {name for name, column in cells.items() if column.null_count < len(column)}
+        for formula in (*every, *(expanded(f, every, known) for f in every)):
+            names = formula.rule.columns(formula.right)
+            there = {name: present(cells[name]) for name in (formula.left, *names)}
+            for name in names:
+                part = layout.parts[layout.part_of[name]]
+                rows = np.flatnonzero(
+                    np.logical_and.reduce([there[n] for n in (formula.left, *names) if n != name]) & ~there[name]
+                )
+                if not len(rows) or not isinstance(part, (Number, Computed)):
+                    continue
+                some = Cells({n: column.take(pa.array(rows)) for n, column in cells.items()})
+                own = part if isinstance(part, Number) else _plain(part)
+                ticks, alone = solved(formula, own, some)
+                if np.isnan(ticks).any():
+                    row = int(np.flatnonzero(np.isnan(ticks))[0])
+                    given = ", ".join(
+                        f"{n} = {some.columns[n][row].as_py()}" for n in (formula.left, *names) if n != name
+                    )
+                    raise DataError(_unsolved(layout, formula, [name], given, some, row, int(rows[row])))
+                if isinstance(part, Number):
+                    cells[name] = put(cells[name], rows[alone], own.grain.array(ticks[alone]))
+        if all(cells[name] is before[name] for name in cells):
+            break
+    return pa.table(list(cells.values()), names=list(cells))
+
+
+def implied_conditions(layout: Layout, given: Given) -> Given:
+    """The conditions, and those that follow from them as in `implied`."""
+    fixed = {n: c.cell for n, c in given.items() if c.kind == "is" and c.cell is not None and not c.missing}
+    table = pa.table(
+        [fixed.get(n, pa.nulls(1, logical(c))) for n, c in layout.columns.items()], names=list(layout.columns)
+    )
+    full = implied(layout, table)
+    out = dict(given)
+    for name in layout.columns:
+        cell = full[name].combine_chunks()
+        if name not in fixed and not cell.null_count:
+            if name in given and not given[name].holds(Cells({name: cell}))[0]:
+                said = f"{name}{'!=' if given[name].kind == 'not' else '='}{given[name].text}"
+                raise DataError(
+                    f"{said} does not go with what the other conditions leave for {name!r}: {cell[0].as_py()}."
+                )
+            out[name] = Condition(name, "is", str(cell[0].as_py()), cell)
+    return out
+
+
+def known_cells(layout: Layout, table: pa.Table, place: str) -> None:
+    """DataError for a cell of partial rows, with its row, that no training row has in a column of known values."""
+    cells = cells_of(table).columns
+    for part in layout.parts:
+        for name in part.names:
+            column, known = cells[name], None
+            if isinstance(part, Choice):
+                known = part.choices.values[part.names.index(name)]
+            elif isinstance(part, Constant) and part.value is not None:
+                known = pa.array([part.value], part.type)
+            if known is None or pa.types.is_null(column.type):
+                continue
+            seen = np.asarray(pc.is_in(column, value_set=known.cast(column.type)).to_numpy(zero_copy_only=False), bool)
+            strange = np.flatnonzero(~seen & present(column))
+            if len(strange):
+                row = int(strange[0])
+                raise DataError(f"{place}, row {row + 1}: {_strange(name, str(column[row].as_py()), known)}")
+
+
+def _plain(part: Computed) -> Number:
+    """A number of the same lattice, with no bounds."""
+    scale = Scale.fit(np.array([0.0, 1.0]), 2, part.grain.whole)
+    return Number(part.name, part.grain, 0, scale, scale)
+
+
+def _unsolved(
+    layout: Layout, formula: Formula, free: Sequence[str], given: str, cells: Cells, row: int, shown: int | None = None
+) -> str:
+    """Why no cell of the columns `free` keeps the formula in a row of `cells`."""
+    where, said = f"row {(row if shown is None else shown) + 1}", f"{formula.rule.text!r}"
+    part = layout.parts[layout.part_of[free[0]]]
+    if len(free) > 1 or not isinstance(part, (Number, Computed)):
+        names = " and ".join(map(repr, free))
+        return f"{where}: no {names} such as training rows have were found with which {said} holds for {given}; give one of them too."
+    one = Cells({n: column.take(pa.array([row])) for n, column in cells.columns.items()})
+    wanted = float(exact(formula, part if isinstance(part, Number) else _plain(part), one)[0])
+    why = "none is left for it"
+    if np.isfinite(wanted):
+        column = layout.columns[free[0]]
+        why = f"it would have to be {wanted:.6g}"
+        if column.kind == "integer" and not wanted.is_integer():
+            why += ", and it holds whole numbers"
+        elif column.kind == "decimal" and part.grain.whole:
+            why += f", and it has {part.grain.places} decimals" if part.grain.places else ", and it holds whole numbers"
+    return f"{where}: no {free[0]!r} keeps {said} with {given}: {why}. Give other cells."
 
 
 EXACT, LOOSE = 2, 1  # how firmly a cell is held: it is given, or it lies in a range
@@ -366,7 +475,7 @@ class _Restoring:
 
     def hold(self, name: str, rows: np.ndarray, firmly: int) -> None:
         """Remembers that cells of a column are given."""
-        self.held[name] = self.firm(name)
+        self.held[name] = self.firm(name).copy()
         self.held[name][rows] = firmly
 
     def firm(self, name: str) -> np.ndarray:
@@ -427,7 +536,8 @@ class _Restoring:
         """Of two columns in the wrong order, the one that is held less gives way."""
         for _ in range(len(self.layout.rules.orders)):
             for order in self.layout.rules.orders:
-                low, high = (Cells(self.cells).number(name) for name in (order.low, order.high))
+                kind = self.layout.columns[order.high].kind
+                low, high = (Cells(self.cells).beside(name, kind) for name in (order.low, order.high))
                 bad = np.flatnonzero(low >= high if order.strict else low > high)
                 if not len(bad):
                     continue
@@ -438,7 +548,8 @@ class _Restoring:
                     raise DataError(
                         f"row {row}: the given {order.low!r} and {order.high!r} break the order declared for them."
                     )
-                self._shift(order.low, bad[lower < upper], high, -1, order.strict)
+                above = Cells(self.cells).beside(order.high, self.layout.columns[order.low].kind)
+                self._shift(order.low, bad[lower < upper], above, -1, order.strict)
                 self._shift(order.high, bad[lower >= upper], low, 1, order.strict)
 
     def _shift(self, name: str, rows: np.ndarray, beside: np.ndarray, side: int, strict: bool) -> None:
@@ -449,6 +560,120 @@ class _Restoring:
             raise FitError(f"{name!r} cannot be made to fit the cells that are given and the order declared for it.")
         ticks = part.beside(beside[rows], side, strict)
         self.cells[name] = put(self.cells[name], rows, part.grain.array(ticks))
+
+    def solve(self) -> None:
+        """Where the result of a formula is given, a column that it is made from is what the result leaves for it.
+
+        Of several that are free, all but one are what was drawn; where none of them can be solved for, they are drawn again.
+        """
+        formulas = [f for f in self.layout.rules.formulas if isinstance(self._part(f.left), Computed)]
+        if not any(f.left in self.held for f in formulas):
+            return
+        given = dict(self.held)
+        for attempt in range(SOLVED):
+            self._aim(formulas)
+            for _ in formulas:  # what is solved for may be the result of another
+                whole = [expanded(f, formulas, self.held) for f in formulas]
+                for formula in sorted(whole, key=lambda f: len(self._free(f))):
+                    rows = self._at_odds(formula)
+                    for name in self._free(formula):
+                        rows = self._solve_for(formula, name, rows)
+            self._work_out(formulas)
+            whole = [expanded(f, formulas, self.held) for f in formulas]
+            lost = [(formula, rows) for formula in whole if len(rows := self._at_odds(formula))]
+            if not lost:
+                return
+            formula, rows = lost[0]
+            if attempt == SOLVED - 1:
+                self._say(formula, int(rows[0]))
+            for _, rows in lost:
+                for name, held in list(self.held.items()):
+                    self.held[name] = held.copy()
+                    self.held[name][rows] = given.get(name, np.zeros(self.n, np.int8))[rows]
+            for formula, rows in lost:
+                for name in self._free(formula):
+                    self._again(self._part(name), rows)
+                    self.redraw(name, rows[self.firm(name)[rows] == LOOSE], True)
+            self._work_out(formulas)
+
+    def _at_odds(self, formula: Formula) -> np.ndarray:
+        """The rows in which the given result of a formula is not what it gives."""
+        return np.flatnonzero(formula.broken(Cells(self.cells)) & (self.firm(formula.left) == EXACT))
+
+    def _part(self, name: str) -> Part:
+        return self.layout.parts[self.layout.part_of[name]]
+
+    def _free(self, formula: Formula) -> list[str]:
+        """The columns on the right that are not given in every row; those of which there are most values first."""
+        names = [n for n in formula.rule.columns(formula.right) if not (self.firm(n) == EXACT).all()]
+        grain = {n: getattr(self._part(n), "grain", None) for n in names}
+        return sorted(names, key=lambda n: -getattr(grain[n], "unit", 0.0))
+
+    def _aim(self, formulas: Sequence[Formula]) -> None:
+        """Results that are to lie in a range, or not to be a value, are given one that is so."""
+        for name in {f.left for f in formulas} & set(self.conditions):
+            condition, part = self.conditions[name], self._part(name)
+            rows = np.flatnonzero(~condition.holds(Cells(self.cells)) & present(self.cells[name]))
+            if condition.kind != "range" or not len(rows) or not isinstance(part, Computed):
+                continue
+            now = part.grain.natural(part.grain.ticks(self.cells[name].take(pa.array(rows))))
+            low = condition.low if np.isfinite(condition.low) else np.minimum(now, condition.high)
+            high = condition.high if np.isfinite(condition.high) else np.maximum(now, condition.low)
+            aim = low + self.rng.random(len(rows)) * (high - low)
+            ticks = np.rint(aim * part.grain.unit) if part.grain.whole else aim
+            self.cells[name] = put(self.cells[name], rows, part.grain.array(ticks))
+            self.hold(name, rows, EXACT)
+
+    def _solve_for(self, formula: Formula, name: str, rows: np.ndarray) -> np.ndarray:
+        """Solves a formula for a column in those of `rows` where it is free; the rows that are left.
+
+        Where another column might give way too, it stays within what training rows have.
+        """
+        part = self._part(name)
+        mine = rows[self.firm(name)[rows] < EXACT]
+        if not len(mine) or not isinstance(part, (Number, Computed)):
+            return rows
+        some = Cells({n: column.take(pa.array(mine)) for n, column in self.cells.items()})
+        ticks, _ = solved(formula, part if isinstance(part, Number) else _plain(part), some)
+        good = ~np.isnan(ticks)
+        if isinstance(part, Number) and not part.lowers:
+            others = [n for n in formula.rule.columns(formula.right) if n != name]
+            alone = (
+                np.all([self.firm(n)[mine] == EXACT for n in others], axis=0) if others else np.ones(len(mine), bool)
+            )
+            good &= alone | (ticks >= part.fine.lows[0]) & (ticks <= part.fine.highs[-1])
+        made = put(self.cells[name], mine[good], part.grain.array(ticks[good]))
+        if name in self.conditions:
+            good &= self.conditions[name].holds(Cells({name: made}))[mine]
+            made = put(self.cells[name], mine[good], part.grain.array(ticks[good]))
+        self.cells[name] = made
+        self.hold(name, mine[good], EXACT)
+        return np.setdiff1d(rows, mine[good])
+
+    def _work_out(self, formulas: Sequence[Formula]) -> None:
+        """Results that are not given, each after those that it is made from."""
+        place = {name: i for i, name in enumerate(self.layout.rules.sequence)}
+        for formula in sorted(formulas, key=lambda f: place[f.left]):
+            part = self._part(formula.left)
+            rows = np.flatnonzero(formula.broken(Cells(self.cells)) & (self.firm(formula.left) < EXACT))
+            if len(rows) and isinstance(part, Computed):
+                value = formula.value(Cells(self.cells))[rows]
+                ticks = np.rint(value * part.grain.unit) if part.grain.whole else value
+                self.cells[formula.left] = put(self.cells[formula.left], rows, part.grain.array(ticks))
+
+    def _say(self, formula: Formula, row: int) -> None:
+        """Raises FitError that says why no cells keep a formula in a row."""
+        names = formula.rule.columns(formula.right)
+        free = [n for n in names if self.firm(n)[row] < EXACT]
+        given = ", ".join(
+            f"{n} = {self.cells[n][row].as_py()}" for n in (formula.left, *(n for n in names if n not in free))
+        )
+        if not free:
+            raise FitError(
+                f"row {row + 1}: the given {formula.left!r} is not what {formula.rule.text!r} gives ({given}); give what it is "
+                "made from, or other cells."
+            )
+        raise FitError(_unsolved(self.layout, formula, free, given, Cells(self.cells), row))
 
     def compute(self) -> None:
         """Formulas are worked out again where what they are made from was put back."""

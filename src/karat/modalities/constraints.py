@@ -25,7 +25,7 @@ import pyarrow as pa
 from karat.errors import DataError
 from karat.modalities.coding import NUMBERS, flat
 from karat.modalities.columns import LOGICAL, Column, Schema
-from karat.modalities.expressions import Cells, Node, Rule, moment, parse, unknown
+from karat.modalities.expressions import DAY, Cells, Node, Rule, moment, parse, unknown
 
 KEYS = ("rule", "unique", "together")
 MOST_BROKEN = 0.01  # of the rows; above it the rule, not the rows, is taken to be wrong
@@ -45,6 +45,10 @@ class Bounds:
         low, above = max((self.low, self.above), (other.low, other.above))
         high, open_ = min((self.high, not self.below), (other.high, not other.below))
         return Bounds(low, high, above, not open_)
+
+    def scaled(self, factor: float) -> Bounds:
+        """The same in a unit of which so many are one of this."""
+        return self if factor == 1 else replace(self, low=self.low * factor, high=self.high * factor)
 
     def holds(self, values: np.ndarray) -> np.ndarray:
         """bool [n]; NaN holds."""
@@ -73,12 +77,20 @@ class Formula:
 
     def value(self, cells: Cells) -> np.ndarray:
         """float64 [n] of the right side, rounded; NaN where something in it is missing."""
-        value = self.rule.value(self.right, cells)
+        value = self.rule.value(self.right, cells.together(self.rule.columns(self.right)))
         return np.round(value, self.places) if self.places >= 0 else value
 
     def broken(self, cells: Cells) -> np.ndarray:
-        left, right = cells.number(self.left), self.rule.value(self.right, cells)
-        slack = 1e-9 * np.maximum(1.0, np.abs(right)) + (0.5 * 10.0**-self.places if self.places >= 0 else 0.0)
+        node, places = self.right, self.places
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "round":
+            inner = int(ast.literal_eval(node.args[1])) if len(node.args) == 2 else 0
+            node, places = (
+                node.args[0],
+                inner if places < 0 else min(inner, places),
+            )  # a half is rounded up by some, to even by others
+        right = self.rule.value(node, cells.together(self.rule.columns(node)))
+        left = cells.number(self.left)
+        slack = 1e-9 * np.maximum(1.0, np.abs(right)) + (0.5 * 10.0**-places if places >= 0 else 0.0)
         known = ~(np.isnan(left) | np.isnan(right))
         return np.asarray(known & (np.abs(left - np.where(known, right, 0)) > slack))
 
@@ -158,6 +170,7 @@ def compile_rules(schema: Schema) -> Rules:
         kind, value = _entry(entry)
         if kind == "rule":
             rule = parse(value, names, spelled)
+            _one_clock(rule, columns)
             for part in _parts(rule):
                 sort = _sort(part, columns)
                 if isinstance(sort, Order):
@@ -182,11 +195,33 @@ def compile_rules(schema: Schema) -> Rules:
     made = {formula.left for formula in formulas}
     formulas = [formula for formula in formulas if formula.left not in joint]
     orders = [order for order in orders if order.high not in made and order.high not in joint]
-    limits_of = _spread({n: b for n, b in bounds.items() if n not in made and n not in joint}, orders)
+    limits_of = _spread({n: b for n, b in bounds.items() if n not in made and n not in joint}, orders, columns)
     sequence = _sequence(names, orders, formulas, together)
     return Rules(
         limits_of, tuple(orders), tuple(formulas), tuple(together), tuple(dict.fromkeys(unique)), declared, sequence
     )
+
+
+def _one_clock(rule: Rule, columns: Mapping[str, Column]) -> None:
+    """DataError where a rule compares or counts with datetimes of which one has a time zone and another has none."""
+    parts = [part for part in (rule.then, rule.when) if part is not None]
+    for node in [n for part in parts for n in ast.walk(part) if isinstance(n, ast.Compare)]:
+        own = [columns[name] for name in rule.columns(node) if columns[name].kind in ("date", "datetime")]
+        aware = [c for c in own if c.zone]
+        local = any(c.zone != "UTC" for c in aware)  # where a day begins at another time than in UTC
+        plain = [c for c in own if not c.zone and (c.kind == "datetime" or local)]
+        if aware and plain:
+            zone = aware[0].zone if aware[0].zone != "mixed" else "UTC"
+            raise DataError(
+                f"the rule {rule.text!r} compares {aware[0].name!r}, which has a time zone ({aware[0].zone}), with "
+                f"{plain[0].name!r}, which has none: which is first cannot be told. Say its zone in the schema, as in "
+                f'{plain[0].name} = {{ kind = "datetime", format = "{_format(plain[0])}", zone = "{zone}" }}, or take '
+                "the rule away."
+            )
+
+
+def _format(column: Column) -> str:
+    return column.format or ("%Y-%m-%d" if column.kind == "date" else "%Y-%m-%d %H:%M:%S")
 
 
 def _entry(entry: Mapping[str, Any]) -> tuple[str, Any]:
@@ -207,16 +242,28 @@ def _entry(entry: Mapping[str, Any]) -> tuple[str, Any]:
 
 
 def _parts(rule: Rule) -> list[Rule]:
-    """The rule, a chain such as a < b < c as its links."""
+    """The rule, a chain such as a < b < c as its links, and what follows from them where something between is missing: a < c."""
     node = rule.then
     if rule.when is not None or not isinstance(node, ast.Compare) or len(node.ops) == 1:
         return [rule]
-    parts, left = [], node.left
-    for op, right in zip(node.ops, node.comparators, strict=True):
-        parts.append(replace(rule, then=ast.Compare(left, [op], [right])))
-        left = right
+    parts, sides = [], [node.left, *node.comparators]
+    for i, left in enumerate(sides):
+        for j in range(i + 1, len(sides)):
+            follows = _follows(node.ops[i:j])
+            if follows is not None and (j == i + 1 or rule.columns(left) and rule.columns(sides[j])):
+                parts.append(replace(rule, then=ast.Compare(left, [follows], [sides[j]])))
     words = [_spelled(part) for part in parts]
     return [replace(part, text=f"{rule.text}: {word}") for part, word in zip(parts, words, strict=True)]
+
+
+def _follows(ops: Sequence[ast.cmpop]) -> ast.cmpop | None:
+    """The comparison of the ends of a chain with these comparisons; None where nothing follows."""
+    if len(ops) == 1:
+        return ops[0]
+    for strict, loose in ((ast.Lt, ast.LtE), (ast.Gt, ast.GtE)):
+        if all(isinstance(op, (strict, loose, ast.Eq)) for op in ops) and not all(isinstance(op, ast.Eq) for op in ops):
+            return strict() if any(isinstance(op, strict) for op in ops) else loose()
+    return None
 
 
 def _spelled(rule: Rule) -> str:
@@ -240,6 +287,12 @@ def _sort(rule: Rule, columns: Mapping[str, Column]) -> Order | Formula | tuple[
             return (a, b)
         if columns[a].kind in NUMBERS and rule.columns(right) and a not in rule.columns(right):
             kind = columns[a].kind
+            kinds = {columns[name].kind for name in (a, *rule.columns(right))}
+            if {"date", "datetime"} <= kinds and kind in ("date", "datetime"):
+                raise DataError(
+                    f"the rule {rule.text!r} works out {a!r} from dates and datetimes at once; bring them to one kind, "
+                    f'such as [columns] {a} = {{ kind = "datetime", format = "%Y-%m-%d" }}.'
+                )
             places = columns[a].places if kind == "decimal" else 6 if kind in ("datetime", "time") else 0
             return Formula(a, right, places, rule)
         return None
@@ -248,9 +301,12 @@ def _sort(rule: Rule, columns: Mapping[str, Column]) -> Order | Formula | tuple[
     strict, rising = isinstance(op, (ast.Lt, ast.Gt)), isinstance(op, (ast.Lt, ast.LtE))
     if a is not None and b is not None:
         kinds = {columns[a].kind, columns[b].kind}
-        if not kinds <= set(NUMBERS) or (len(kinds) > 1 and kinds != {"integer", "decimal"}):
+        if not kinds <= set(NUMBERS) or (
+            len(kinds) > 1 and kinds not in ({"integer", "decimal"}, {"date", "datetime"})
+        ):
             raise DataError(
-                f"the rule {rule.text!r} compares {columns[a].kind} with {columns[b].kind}; both must be numbers, or of one kind."
+                f"the rule {rule.text!r} compares {columns[a].kind} with {columns[b].kind}; both must be numbers, "
+                "dates or datetimes, or of one kind."
             )
         return Order(a, b, strict) if rising else Order(b, a, strict)
     name, other = (a, right) if a is not None else (b, node.left)
@@ -275,14 +331,21 @@ def _constant(node: Node, column: Column, text: str) -> float | None:
     return float(value) if isinstance(value, (int, float)) else None
 
 
-def _spread(bounds: dict[str, Bounds], orders: Sequence[Order]) -> dict[str, Bounds]:
+def _spread(bounds: dict[str, Bounds], orders: Sequence[Order], columns: Mapping[str, Column]) -> dict[str, Bounds]:
     """The bounds, those of one side of each order brought to the other."""
     out = dict(bounds)
+    unit = {name: DAY if column.kind == "date" else 1.0 for name, column in columns.items()}
     for _ in range(len(orders)):
+        before = dict(out)
         for order in orders:
             low, high = out.get(order.low, Bounds()), out.get(order.high, Bounds())
-            out[order.low] = low.meet(Bounds(high=high.high, below=high.below or order.strict))
-            out[order.high] = high.meet(Bounds(low=low.low, above=low.above or order.strict))
+            same = columns[order.low].kind == columns[order.high].kind
+            up = 1.0 if same else unit[order.low] / unit[order.high]
+            beyond, below = high.scaled(1 / up), low.scaled(up)
+            out[order.low] = low.meet(Bounds(high=beyond.high, below=beyond.below or order.strict))
+            out[order.high] = high.meet(Bounds(low=below.low, above=below.above or order.strict))
+        if out == before:
+            break
     for name, limits in out.items():
         if limits.low > limits.high or (limits.low == limits.high and (limits.above or limits.below)):
             raise DataError(f"the rules leave no value for {name!r}: at least {limits.low:g}, at most {limits.high:g}.")

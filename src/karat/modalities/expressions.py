@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -27,6 +27,7 @@ from karat.modalities.coding import flat, present, whole_units
 Node = ast.expr
 MARK = "KARAT_COLUMN_"  # before the number of a column, in what `ast` reads
 EPOCH = date(1970, 1, 1)
+DAY = 86_400.0  # seconds
 ARITHMETIC: Mapping[type[ast.operator], Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     ast.Add: np.add,
     ast.Sub: np.subtract,
@@ -60,9 +61,13 @@ class Truth:
 
 @dataclass(frozen=True)
 class Cells:
-    """What a formula is worked out over: columns by name."""
+    """What a formula is worked out over: columns by name.
+
+    seconds: dates count in seconds, as datetimes do, so that both can stand in one expression: a date is its first moment.
+    """
 
     columns: Mapping[str, pa.Array]
+    seconds: bool = False
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -75,9 +80,26 @@ class Cells:
         out = whole_units(column).astype(np.float64)
         if pa.types.is_timestamp(column.type) or pa.types.is_time(column.type):
             out /= 1e6
+        elif self.seconds and pa.types.is_date(column.type):
+            out *= DAY
         if column.null_count:
             out[~present(column)] = np.nan
         return out
+
+    def beside(self, name: str, kind: str) -> np.ndarray:
+        """The same in the unit of a column of that kind: days beside a date, seconds beside a datetime."""
+        column = self.columns[name].type
+        if kind == "date" and pa.types.is_timestamp(column):
+            return self.number(name) / DAY
+        if kind == "datetime" and pa.types.is_date(column):
+            return self.number(name) * (1 if self.seconds else DAY)
+        return self.number(name)
+
+    def together(self, names: Sequence[str]) -> Cells:
+        """The same cells, in seconds where these columns are dates and datetimes."""
+        kinds = [self.columns[name].type for name in names if name in self.columns]
+        mixed = any(map(pa.types.is_date, kinds)) and any(map(pa.types.is_timestamp, kinds))
+        return replace(self, seconds=True) if mixed and not self.seconds else self
 
     def numeric(self, name: str) -> bool:
         kind = self.columns[name].type
@@ -195,6 +217,7 @@ class Rule:
             known = present(same)
             out = Truth(np.asarray(same.fill_null(False).to_numpy(zero_copy_only=False)) & known, known)
             return out if isinstance(op, ast.Eq) else ~out
+        cells = cells.together([*self.columns(left), *self.columns(right)])
         a, b = self._number_or_date(left, right, cells), self._number_or_date(right, left, cells)
         known = ~(np.isnan(a) | np.isnan(b))
         if isinstance(op, (ast.Eq, ast.NotEq)):
@@ -222,7 +245,9 @@ class Rule:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             name = self.name(other)
             if name is not None and cells.numeric(name):
-                return np.full(len(cells), moment(node.value, cells.columns[name].type, self.text))
+                kind = cells.columns[name].type
+                unit = DAY if cells.seconds and pa.types.is_date(kind) else 1
+                return np.full(len(cells), moment(node.value, kind, self.text) * unit)
         return self.value(node, cells)
 
 
@@ -230,6 +255,8 @@ def moment(text: str, kind: pa.DataType, rule: str) -> float:
     """Days, seconds or the number that `text` stands for in a column of Arrow type `kind`; DataError where it is none."""
     try:
         if pa.types.is_date(kind):
+            if len(text) > 10:
+                return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() / DAY
             return float((date.fromisoformat(text) - EPOCH).days)
         if pa.types.is_timestamp(kind):
             at = datetime.fromisoformat(text)

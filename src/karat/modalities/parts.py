@@ -64,7 +64,7 @@ class Number:
     @staticmethod
     def base_of(grain: Grain, lowers: tuple[tuple[str, bool], ...], cells: Cells) -> np.ndarray:
         """float64 [n]: the tick at or below the greatest of the columns `lowers`; NaN where all are missing."""
-        return np.asarray(np.fmax.reduce([grain.at(cells.number(low)) for low, _ in lowers]))
+        return np.asarray(np.fmax.reduce([grain.at(cells.beside(low, grain.kind)) for low, _ in lowers]))
 
     def _base(self, cells: Cells) -> np.ndarray | float:
         if not self.lowers:
@@ -143,7 +143,7 @@ class Number:
             ticks = ticks + self._base(made)
         ticks = self.grain.rounded(ticks)
         for low, strict in self.lowers:
-            ticks = np.fmax(ticks, self._above(made.number(low), strict))
+            ticks = np.fmax(ticks, self._above(made.beside(low, self.grain.kind), strict))
         if self.bounds != Bounds():
             ticks = np.clip(ticks, *self.limits())
         if self.missing:

@@ -24,6 +24,9 @@ from karat.modalities.conditions import (
     Given,
     balanced,
     given_cells,
+    implied,
+    implied_conditions,
+    known_cells,
     names_file,
     parse_given,
     pin_conditions,
@@ -391,7 +394,7 @@ class Tables(Codec):
 
     def given(self, text: str) -> Given:
         """Conditions such as `income=>50K, sex=Female, age=30..40, state!=?`; DataError names what is not known."""
-        return parse_given(text, self.layout, self.origin.source)
+        return implied_conditions(self.layout, parse_given(text, self.layout, self.origin.source))
 
     def pin(self, conditions: Mapping[str, Condition], n: int, rng: np.random.Generator) -> Tensor:
         """Long `[n, columns of Codes]`, -1 where free; a range is drawn inside, as often as the training rows have it."""
@@ -406,7 +409,9 @@ class Tables(Codec):
         for name in raw.cells.column_names:
             if name not in names:
                 raise DataError(f"{raw.place} has the column {name!r}, {unknown(name, names)}")
-        return Table(parsed_cells(raw, dict(self.layout.columns), self.origin.source), self.origin)
+        cells = parsed_cells(raw, dict(self.layout.columns), self.origin.source)
+        known_cells(self.layout, cells, raw.place)
+        return Table(implied(self.layout, cells), self.origin)
 
     def pin_rows(self, records: Table, rng: np.random.Generator) -> Tensor:
         """Long `[n, columns of Codes]` of partial rows, -1 where a cell is missing."""
