@@ -145,7 +145,7 @@ def test_a_result_of_results_is_solved_to_the_bottom(tmp_path: Path) -> None:
         ("qty=3,total=10", "it would have to be 3.33333, and it has 2 decimals"),
         ("price=10,qty=2,total=30", "the given 'total' is not what"),
         ("total=0.01", "were found with which"),
-        ("total=-5", "such as training rows have"),
+        ("total=-5", "as training rows have them"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_solved_for_says_the_true_reason(given: str, said: str, tmp_path: Path) -> None:

@@ -448,7 +448,7 @@ def _unsolved(
     part = layout.parts[layout.part_of[free[0]]]
     if len(free) > 1 or not isinstance(part, (Number, Computed)):
         names = " and ".join(map(repr, free))
-        return f"{where}: no {names} such as training rows have were found with which {said} holds for {given}; give one of them too."
+        return f"{where}: no {names} as training rows have them were found with which {said} holds for {given}; give one too."
     one = Cells({n: column.take(pa.array([row])) for n, column in cells.columns.items()})
     wanted = float(exact(formula, part if isinstance(part, Number) else _plain(part), one)[0])
     why = "none is left for it"
