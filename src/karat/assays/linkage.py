@@ -10,6 +10,7 @@ matched with. Nearest record share: https://arxiv.org/abs/2505.01524 says why it
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,7 +47,8 @@ class Linker:
     """Scores how surprisingly rows agree with each row of `base`.
 
     A choice that agrees counts -log of its share, one that does not -`MISS`. A number counts -log of the share of rows
-    that lie as near to it as the other row does.
+    that lie as near to it as the other row does. A row of the base that is scored itself does not count among the others:
+    else it would find them less near than an unseen row does.
     """
 
     def __init__(self, base: Sheet) -> None:
@@ -57,11 +59,12 @@ class Linker:
         self.hole = [max(1 / self.n, float(np.isnan(base.values[:, j]).mean())) for j in self.numbers]
         self.places = [torch.from_numpy(self._place(base, k)) for k in range(len(self.numbers))]
         self.codes = [torch.from_numpy(base.codes(j).astype(np.int32)) for j in self.choices]
-        self.weights = []
+        self.weights: list[tuple[np.ndarray, np.ndarray]] = []  # of unseen rows and of those of the base
         for j in self.choices:
             counts = np.bincount(base.codes(j), minlength=len(base.columns.choices[j]) + 2)
-            self.weights.append((MISS - np.log(np.maximum(counts, 1) / self.n)).astype(np.float32))
-        self.few = [len(w) <= ONE_HOT for w in self.weights]
+            both = [(MISS - np.log(np.maximum(counts - own, 1) / self.n)).astype(np.float32) for own in (0, 1)]
+            self.weights.append((both[0], both[1]))
+        self.few = [len(w[0]) <= ONE_HOT for w in self.weights]
         marks = [self._marks(k, base.codes(j)) for k, j in enumerate(self.choices) if self.few[k]]
         self.marked = torch.from_numpy(np.hstack(marks)).T.contiguous() if marks else None
 
@@ -71,27 +74,29 @@ class Linker:
         filled: np.ndarray = np.nan_to_num(place, nan=10.0).astype(np.float32)
         return filled
 
-    def _mass(self, sheet: Sheet, k: int) -> np.ndarray:
-        """Share of the base that has the very value."""
+    def _mass(self, sheet: Sheet, k: int, own: bool) -> np.ndarray:
+        """Share of the base, without the row itself where it is its `own`, that has the very value."""
         column, known = sheet.values[:, self.numbers[k]], self.known[k]
         same = np.searchsorted(known, column, "right") - np.searchsorted(known, column, "left")
-        mass: np.ndarray = np.where(np.isnan(column), self.hole[k], np.maximum(same, 1) / self.n).astype(np.float32)
+        mass: np.ndarray = np.where(np.isnan(column), self.hole[k], np.maximum(same - own, 1) / self.n).astype(
+            np.float32
+        )
         return mass
 
     def _marks(self, k: int, codes: np.ndarray) -> np.ndarray:
         """One-hot [n, choices] of a column of few choices."""
-        marks: np.ndarray = np.eye(len(self.weights[k]), dtype=np.float32)[codes]
+        marks: np.ndarray = np.eye(len(self.weights[k][0]), dtype=np.float32)[codes]
         return marks
 
     def of(self, sheet: Sheet, *, own: bool = False, block: int = 64) -> Links:
         """The links of every row of `sheet`; with `own` they are the first rows of the base, and none is its own match."""
         places = [torch.from_numpy(self._place(sheet, k)) for k in range(len(self.numbers))]
-        masses = [torch.from_numpy(self._mass(sheet, k)) for k in range(len(self.numbers))]
+        masses = [torch.from_numpy(self._mass(sheet, k, own)) for k in range(len(self.numbers))]
         crowd = min(CROWD + 1, self.n - own)
         gaps, rows = [], []
         for start in range(0, len(sheet), block):
             part = slice(start, min(start + block, len(sheet)))
-            total = self._agreement(sheet, part, places, masses)
+            total = self._agreement(sheet, part, places, masses, own)
             if own:
                 total[torch.arange(len(total)), torch.arange(part.start, part.stop)] = -torch.inf
             best = total.topk(crowd, dim=1)
@@ -99,21 +104,23 @@ class Linker:
             rows.append(best.indices[:, 0])
         return Links(torch.cat(gaps), torch.cat(rows))
 
-    def _agreement(self, sheet: Sheet, part: slice, places: list[Tensor], masses: list[Tensor]) -> Tensor:
+    def _agreement(self, sheet: Sheet, part: slice, places: list[Tensor], masses: list[Tensor], own: bool) -> Tensor:
         """Nats [rows of the part, n]."""
         some = [sheet.codes(j)[part] for j in self.choices]
         total = torch.zeros(part.stop - part.start, self.n)
         if self.marked is not None:
-            mine = [self._marks(k, c) * self.weights[k] for k, c in enumerate(some) if self.few[k]]
+            mine = [self._marks(k, c) * self.weights[k][own] for k, c in enumerate(some) if self.few[k]]
             torch.mm(torch.from_numpy(np.hstack(mine)), self.marked, out=total)
         for k, codes in enumerate(some):
             if not self.few[k]:
-                weight = torch.from_numpy(self.weights[k][codes])[:, None]
+                weight = torch.from_numpy(self.weights[k][own][codes])[:, None]
                 total.addcmul_((torch.from_numpy(codes)[:, None] == self.codes[k][None]).float(), weight)
         for first in range(0, len(places), 6):  # products of six shares stay in the range of float32
             product = torch.ones(())
             for k in range(first, min(first + 6, len(places))):
                 share = (places[k][part, None] - self.places[k][None]).abs_()
+                if own:
+                    share -= 1 / self.n
                 torch.maximum(share, masses[k][part, None], out=share).clamp_(max=1)
                 product = share if k == first else product.mul_(share)
             total -= product.log_()
@@ -134,23 +141,29 @@ def findings(
 
 
 def _copies(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
+    """Unseen rows are few; how often real rows are alike is said by training rows beside each other as well."""
     first: dict[bytes, int] = {}
-    for i, key in enumerate(keys(train)):
+    known = keys(train)
+    for i, key in enumerate(known):
         first.setdefault(key, i)
     mine = keys(made)
     hits = [i for i, key in enumerate(mine) if key in first]
-    others = sum(key in first for key in keys(unseen))
-    count, n, m = len(hits), len(made), len(unseen)
-    value, real = count / n, others / m
+    held = sum(key in first for key in keys(unseen))
+    often = Counter(known)
+    alike = held + sum(often[key] for key in often if often[key] > 1)
+    count, n, m = len(hits), len(made), len(unseen) + len(train)
+    value, real = count / n, held / len(unseen)
+    usual = max(real, alike / m)
     low, high = wilson(count, n)
-    limit = limit_of_share(n, lambda c: c / n - real > 0.003 and certain(c, n, others, m))
+    limit = limit_of_share(n, lambda c: c / n - usual > 0.003 and certain(c, n, alike, m))
     raised = limit.broken(value)
     says = (
-        f"{count} of {n} made rows ({value:.2%}) equal a training row in every cell; of unseen real rows, {real:.2%} do"
+        f"{count} of {n} made rows ({value:.2%}) equal a training row in every cell; of unseen real rows, {real:.2%} do, and "
+        f"{(alike - held) / len(train):.2%} of the training rows equal another one"
         + (": training rows were copied." if raised else ".")
     )
     same = [[made.row(i), train.row(first[mine[i]])] for i in hits[:24]]
-    detail = {"copies": count, "n": n, "searched": len(train), "same": same}
+    detail = {"copies": count, "n": n, "searched": len(train), "same": same, "usual": usual}
     return Finding("copy rate", value, low, high, real, "lower", raised, says, detail, limit=limit)
 
 

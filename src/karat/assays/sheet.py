@@ -88,6 +88,16 @@ def ranks(reference: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(values), np.nan, (low + high) / (2 * len(reference)))
 
 
+def placed(reference: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """As `ranks`, but values that lie between the same two of the reference lie apart: only equal ones share a place."""
+    if len(reference) == 0:
+        return ranks(reference, values)
+    known, first = np.unique(reference, return_index=True)
+    middle = (first + np.append(first[1:], len(reference))) / (2 * len(reference))
+    out: np.ndarray = np.interp(values, known, middle, left=0.0, right=1.0)
+    return out
+
+
 def finite(column: np.ndarray) -> np.ndarray:
     """The sorted values of `column` that are not missing."""
     return np.sort(column[~np.isnan(column)])
@@ -121,7 +131,7 @@ def embed(sheets: Sequence[Sheet], seed: int) -> list[Tensor]:
             if known is None:
                 block = table[sheet.codes(j)]
             else:
-                place = ranks(known, sheet.values[:, j])
+                place = placed(known, sheet.values[:, j])
                 parts = [np.nan_to_num(place, nan=0.5), np.isnan(place)][: widths[j]]
                 block = np.stack(parts, 1).astype(np.float32)
             whole = total[i]

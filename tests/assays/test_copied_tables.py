@@ -1,0 +1,62 @@
+"""Small narrow tables whose rows come back: copying and membership are seen by few unseen rows; innocent ones are let go."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from karat.assays import Finding, attack, find, linkage
+from karat.assays.sheet import Sheet, embed
+from karat.space import Columns
+
+KINDS = {
+    "whole numbers": lambda rng, n: np.stack([rng.integers(18, 90, n), rng.integers(0, 60, n)], 1).astype(float),
+    "amounts": lambda rng, n: np.round(np.stack([rng.lognormal(2, 1, n), rng.normal(50, 20, n)], 1), 1),
+    "a number and a choice": lambda rng, n: np.stack([rng.integers(0, 900, n), rng.integers(0, 5, n)], 1).astype(float),
+    "three columns": lambda rng, n: rng.integers(0, (40, 5, 30), (n, 3)).astype(float),
+}
+CHOICES = {"a number and a choice": ((), tuple("abcde")), "three columns": ((), tuple("abcde"), ())}
+
+
+def columns(kind: str) -> Columns:
+    choices = CHOICES.get(kind, ((), ()))
+    return Columns(tuple("abc"[: len(choices)]), choices)
+
+
+def judged(kind: str, n: int, share: float, seed: int) -> list[Finding]:
+    """Of 300 independent rows 31 are unseen; of `n` made ones a `share` are training rows, the others new ones."""
+    rng = np.random.default_rng(seed)
+    values = KINDS[kind](rng, 300)
+    train, unseen, made = values[:269], values[269:], KINDS[kind](rng, n)
+    copies = round(share * n)
+    made[:copies] = train[rng.integers(len(train), size=copies)]
+    sheets = [Sheet(columns(kind), x) for x in (train, unseen, made)]
+    near = embed(sheets, 0)
+    return [*linkage.findings(*sheets, (near[0], near[1], near[2]), 0), *attack.findings(*near)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_small_table_of_which_four_rows_in_ten_come_back_is_accused_of_it(kind: str) -> None:
+    few, many = judged(kind, 300, 0.4, 0), judged(kind, 5000, 0.4, 0)
+    assert find(few, "copy rate").raised and find(many, "copy rate").raised
+    assert find(many, "membership").raised, find(many, "membership").says
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_independent_rows_of_a_small_table_are_not_accused(kind: str) -> None:
+    for seed in range(5):
+        for n in (60, 300, 3000):
+            assert not [f.says for f in judged(kind, n, 0.0, seed) if f.raised]
+
+
+def test_rows_that_repeat_in_real_data_may_repeat_in_what_is_made() -> None:
+    """Half of all real rows are one of ten; so are half of the made ones, and they equal training rows."""
+    rng = np.random.default_rng(0)
+    kinds = rng.normal(size=(10, 2))
+
+    def rows(n: int) -> np.ndarray:
+        return np.where(rng.random(n)[:, None] < 0.5, kinds[rng.integers(10, size=n)], rng.normal(size=(n, 2)))
+
+    sheets = [Sheet(columns("amounts"), rows(n)) for n in (269, 31, 3000)]
+    near = embed(sheets, 0)
+    assert not find(linkage.findings(*sheets, (near[0], near[1], near[2]), 0), "copy rate").raised
