@@ -102,9 +102,9 @@ def test_gaps_are_as_long_as_those_learned() -> None:
     layout = Layout.fit(Schema(COLUMNS, RULES[:1]), real)
     codes, places = layout.encode(cells_of(real), True)
     made = cells_of(layout.decode(codes, places, True, np.random.default_rng(0)))
-    assert np.array_equal(
-        made.number("end") - made.number("start"), cells_of(real).number("end") - cells_of(real).number("start")
-    )
+    levels = np.linspace(0.05, 0.95, 19)
+    gaps = [np.quantile(c.number("end") - c.number("start"), levels) for c in (made, cells_of(real))]
+    assert np.abs(gaps[0] - gaps[1]).max() <= 2
 
 
 def test_a_chain_of_orders_meets_its_bounds() -> None:
@@ -134,7 +134,7 @@ def test_a_number_above_a_finer_one_is_rounded_to_the_right_side() -> None:
 
 def test_a_rule_that_is_hard_to_meet_by_chance_is_met_by_taking_rows_that_do() -> None:
     columns = tuple(Column(name, "integer") for name in "ab")
-    v = np.arange(400) % 200
+    v = np.arange(8_000) % 200
     layout = Layout.fit(Schema(columns, ({"rule": "abs(a - b) <= 0"},)), pa.table({"a": v, "b": v}))
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 200, (300, 2))

@@ -104,7 +104,12 @@ class Model(Fitted):
             for share in self._linked(cells, rest, told, leaf, rng):
                 yield done + left * share / 2
             done, left = done + left / 2, left / 2
-            if self.config.leaf or leaf >= most_leaf or not self._copies(cells, min(many, LOOKED), leans, rng):
+            if (
+                self.config.leaf
+                or self.config.context
+                or leaf >= most_leaf
+                or not self._copies(cells, min(many, LOOKED), leans, rng)
+            ):
                 break
             leaf = min(2 * leaf, most_leaf)
         if self.config.odds and self.config.boost and rest and min(len(cells), many) >= self.config.small:
@@ -128,10 +133,7 @@ class Model(Fitted):
 
     def _copies(self, cells: np.ndarray, many: int, leans: float, rng: np.random.Generator) -> bool:
         """Whether drawn rows equal those of `cells` [n, columns] oftener than these equal each other, by more than `leans`."""
-        own = self.config.context
-        wanted = np.full((many, cells.shape[1]), -1)
-        wanted[:, :own] = cells[rng.integers(len(cells), size=many), :own]
-        return copies(cells[:, own:], self._drawn(wanted, rng)[:, own:], leans)
+        return copies(cells, self._drawn(np.full((many, cells.shape[1]), -1), rng), leans)
 
     def _compared(self, cells: np.ndarray, many: int, leaf: int, rng: np.random.Generator) -> Odds:
         """The odds of rows of `cells` [n, columns] to `many` drawn ones; given columns are as in the data."""

@@ -81,7 +81,8 @@ class Grain:
 
     places: -1 where there is no lattice and a tick is the value.   weekdays: the only ones used (0 = Monday), in order;
     then ticks count these days.   single: whether values are float32.   digits: the most significant digits that values
-    have, where that is coarser than the lattice (1001, 122.8, 17.99); 0 where it is not.
+    have, where that is coarser than the lattice (1001, 122.8, 17.99); 0 where it is not.   mixed: whether zeros
+    at the end are not printed, so that cells show how precise each is.
     """
 
     kind: str
@@ -91,12 +92,14 @@ class Grain:
     weekdays: tuple[int, ...] = ()
     single: bool = False
     digits: int = 0
+    mixed: bool = False
 
     @classmethod
     def fit(cls, column: Column, cells: pa.Array) -> Self:
         """The coarsest lattice that holds every value of `cells`."""
         single = column.kind == "decimal" and column.arrow in ("float", "float32", "halffloat", "float16")
         some = cells.drop_null()
+        mixed = False
         if column.kind == "decimal":
             values = reals(some)
             with np.errstate(over="ignore", invalid="ignore"):
@@ -104,8 +107,10 @@ class Grain:
                     np.rint(values * 10.0**column.places) if 0 <= column.places <= 15 else np.full(len(values), np.nan)
                 )
                 fits = bool((np.abs(units) < EXACT).all()) and bool((units / 10.0**column.places == values).all())
+            mixed = column.arrow != "" or column.least is not None  # zeros at the end are not printed
+            mixed = mixed and len(column.format.partition("e")[2]) < 2
             if not fits:
-                return cls("decimal", -1, single=single)
+                return cls("decimal", -1, single=single, mixed=mixed)
             whole = units.astype(np.int64)
         else:
             whole = whole_units(some)
@@ -121,7 +126,10 @@ class Grain:
         while places > 0 and step % 10 == 0 and low % 10 == 0:  # decimals that no value uses
             whole, places, step, low = whole // 10, places - 1, step // 10, low // 10
         digits = significant(whole) if places > 0 and step == 1 else 0
-        return cls(column.kind, places, max(1, step), low if step > 1 else 0, single=single, digits=digits)
+        mixed = places > 0 and mixed and not digits
+        far = max(abs(low), abs(int(whole.max()))) >= EXACT  # so far from 0 that a tick from there would not be exact
+        origin = low if step > 1 or far else 0
+        return cls(column.kind, places, max(1, step), origin, single=single, digits=digits, mixed=mixed)
 
     @property
     def type(self) -> pa.DataType:
@@ -145,10 +153,18 @@ class Grain:
             units = np.rint(reals(cells) * 10.0**self.places)
             return units if self.step == 1 and self.origin == 0 else np.floor((units - self.origin) / self.step)
         units = whole_units(cells)
-        out = self._days(units) if self.weekdays else ((units - self.origin) // self.step).astype(np.float64)
+        out = self._days(units) if self.weekdays else self._steps(units)
         if cells.null_count:
             out[~present(cells)] = np.nan
         return out
+
+    def _steps(self, units: np.ndarray) -> np.ndarray:
+        """float64 [n] of int64 units [n], worked out in 64 bits without a sign, as two of them may lie 2^64 apart."""
+        origin, plain, step = np.uint64(self.origin % 2**64), units.astype(np.uint64), np.uint64(self.step)
+        up = units >= self.origin
+        above = ((plain - origin) // step).astype(np.float64)
+        below = ((origin - plain - np.uint64(1)) // step).astype(np.float64) + 1
+        return np.asarray(np.where(up, above, -below))
 
     def _days(self, units: np.ndarray) -> np.ndarray:
         week, day = np.divmod(units + 3, 7)
@@ -169,11 +185,16 @@ class Grain:
 
     def units(self, ticks: np.ndarray) -> np.ndarray:
         """int64 [n] of units of whole ticks [n]; NaN gives 0."""
-        whole = np.nan_to_num(np.clip(ticks, -(2.0**62), 2.0**62)).astype(np.int64)
         if self.weekdays:
+            whole = np.nan_to_num(np.clip(ticks, -(2.0**62), 2.0**62)).astype(np.int64)
             week, rank = np.divmod(whole, len(self.weekdays))
             return np.asarray(week * 7 + np.asarray(self.weekdays)[rank] - 3)
-        return np.asarray(whole * self.step + self.origin)
+        steps, origin = np.rint(np.nan_to_num(ticks)), np.uint64(self.origin % 2**64)
+        down, up = np.uint64((2**63 + self.origin) // self.step), np.uint64((2**63 - 1 - self.origin) // self.step)
+        many = np.clip(np.abs(steps), 0, 2.0**64 - 2048).astype(np.uint64)  # the greatest float below 2^64
+        many = np.where(np.abs(steps) >= 2.0**64, np.uint64(2**64 - 1), many)
+        moved = np.minimum(many, np.where(steps < 0, down, up)) * np.uint64(self.step)
+        return np.asarray(np.where(steps < 0, origin - moved, origin + moved).astype(np.int64))
 
     def natural(self, ticks: np.ndarray) -> np.ndarray:
         """Numbers, days or seconds [n] of ticks [n], NaN kept."""

@@ -81,6 +81,8 @@ def identifiers(values: pa.Array, counts: np.ndarray) -> dict[str, Any]:
     first = values[0].as_py()
     if pc.all(pc.match_substring_regex(values, r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")).as_py():
         return {"way": "uuid", "upper": first == first.upper() and first != first.lower()}
+    if (span := _span(values)) is not None:
+        return span
     ends = pc.min_max(values)  # what the first and the last in the alphabet begin with, all do
     prefix = os.path.commonprefix([ends["min"].as_py(), ends["max"].as_py()]).rstrip("0123456789")
     m = re.fullmatch(r"(\d+)(\D*)", first[len(prefix) :])
@@ -109,6 +111,19 @@ def identifiers(values: pa.Array, counts: np.ndarray) -> dict[str, Any]:
     return {"way": "shapes", "shapes": shapes.learn(values, counts)}
 
 
+def _span(values: pa.Array) -> dict[str, Any] | None:
+    """The range of whole numbers with a sign or of more than 18 digits, where they are; all that 64 bits hold for a hash."""
+    if not pc.all(pc.match_substring_regex(values, "^(0|-?[1-9][0-9]{0,19})$")).as_py():
+        return None
+    numbers = [int(text) for text in values.to_pylist()]
+    low, high = min(numbers), max(numbers)
+    if low >= 0 and high < 10**18 or low < -(2**63) or high >= 2**64 or low < 0 and high >= 2**63:
+        return None
+    if high - low >= 2**61:
+        low, high = (-(2**63) if low < 0 else 0), (2**64 if high >= 2**63 else 2**63) - 1
+    return {"way": "span", "low": low, "high": high}
+
+
 def _identifier(learned: Mapping[str, Any], n: int, rng: np.random.Generator, wider: int) -> Sequence[str]:
     way = learned.get("way", "uuid")
     if way == "uuid":
@@ -118,6 +133,13 @@ def _identifier(learned: Mapping[str, Any], n: int, rng: np.random.Generator, wi
         text = [row.tobytes().hex() for row in raw]
         out = [f"{t[:8]}-{t[8:12]}-{t[12:16]}-{t[16:20]}-{t[20:]}" for t in text]
         return [t.upper() for t in out] if learned.get("upper") else out
+    if way == "span":
+        low, high = int(learned["low"]), int(learned["high"])
+        room = (high - low) * (10**wider - 1)  # a range that is used up grows on both sides, as far as 64 bits go
+        low = max(low - room, -(2**63)) if low < 0 else max(low - room, 0)
+        high = min(high + room, 2**63 - 1 if low < 0 or high < 2**63 else 2**64 - 1)
+        drawn = rng.integers(0, high - low, n, np.uint64, endpoint=True)
+        return [str(low + k) for k in drawn.tolist()]
     if way == "shapes":
         return list(shapes.fill(learned["shapes"], n, rng, wider))
     if way == "sequence":

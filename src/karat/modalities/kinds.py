@@ -185,6 +185,10 @@ def _identified(found: Column, whole: pa.Array, rest: pa.Array, counts: np.ndarr
         return replace(
             found, kind="category", notes=(*found.notes, "an identifier whose values repeat: learned as a category")
         )
+    ends = pc.min_max(whole).as_py()
+    wide = ends["max"] - ends["min"]
+    if wide >= FAR and (far := _far(found, rest, counts, wide)) is not None:
+        return far
     if u < max(2, 0.9 * n):
         return found
     x = whole.to_numpy(zero_copy_only=False)
@@ -196,6 +200,22 @@ def _identified(found: Column, whole: pa.Array, rest: pa.Array, counts: np.ndarr
         # whole numbers of which none lacks, each once, in any order: a rank or a number of its own
         full = u == n and n >= 10 and bool((gaps == gaps[0]).all()) and not years and not found.missing
         return replace(found, unique=True) if full else found
+    bare = replace(found, kind="identifier", unique=u == n)
+    return replace(bare, learned=sensitive.learn(bare, rest, counts))
+
+
+FAR = 2**53  # the least distance between whole numbers that a float does not tell from the next
+HASHED = 2**61  # and between those that are spread over all that 64 bits hold
+
+
+def _far(found: Column, rest: pa.Array, counts: np.ndarray, wide: int) -> Column | None:
+    """The category or the identifier that whole numbers `wide` apart are: they are names, and no amounts; None where neither."""
+    n, u = int(counts.sum()), len(rest)
+    if u < 0.5 * n and u <= CATEGORIES:
+        note = "whole numbers beyond 2^53 whose values repeat: learned as a category"
+        return replace(found, kind="category", notes=(*found.notes, note))
+    if wide < HASHED or found.format:
+        return None
     bare = replace(found, kind="identifier", unique=u == n)
     return replace(bare, learned=sensitive.learn(bare, rest, counts))
 
@@ -245,13 +265,19 @@ def _typed(name: str, values: pa.Array, kind: Kind) -> Column:
         places = max(values.type.scale, 0)
         if x.size and np.abs(x).max() * 10.0**places > 2.0**53:
             notes = (*notes, "digits beyond the sixteenth are not kept")
+        if not places and x.size and np.abs(x).max() >= 2.0**63:
+            coded = values.drop_null().cast(pa.string()).dictionary_encode()
+            tally = np.bincount(coded.indices.to_numpy(zero_copy_only=False), minlength=len(coded.dictionary))
+            far = _far(Column(name, "integer", missing=missing), coded.dictionary, tally, HASHED)
+            assert far is not None
+            return far
         return Column(name, "decimal" if places else "integer", places, missing=missing, notes=notes)
     if (x == np.rint(x)).all() and np.abs(x).max() < 2.0**53:
         return Column(name, "integer", missing=missing, notes=notes)
     precise = x if pa.types.is_float64(values.type) else values.drop_null().to_numpy(zero_copy_only=False)
     precise = precise[np.isfinite(precise)]
     few = precise[:2000]
-    for places in range(1, 8):
+    for places in range(1, 8) if float(np.abs(precise).max()) < 1e15 else ():  # else no decimals are left
         if all((np.round(part.astype(float), places).astype(part.dtype) == part).all() for part in (few, precise)):
             return Column(name, "decimal", places, missing=missing, notes=notes)
     return Column(name, "decimal", 17, 0, missing=missing, notes=notes)
@@ -270,9 +296,12 @@ def _whole(name: str, values: pa.Array, missing: tuple[str, ...], high: int) -> 
         if personal is not None:
             bare = replace(out, kind=personal, unique=u == n and n > 4)
             return replace(bare, learned=sensitive.learn(bare, shown, counts))
-    if high > 2**63 - 1:
-        bare = replace(out, kind="identifier", unique=u == n)
-        return replace(bare, learned=sensitive.learn(bare, uniques.cast(pa.string()), counts))
+    ends = pc.min_max(uniques).as_py()
+    wide = int(ends["max"]) - int(ends["min"])
+    if high > 2**63 - 1 or wide >= FAR:
+        far = _far(out, uniques.cast(pa.string()), counts, max(wide, HASHED if high > 2**63 - 1 else 0))
+        if far is not None:
+            return far
     narrow = pa.types.is_integer(values.type) and values.type.bit_width < 32  # new numbers would soon not fit
     if (u >= 0.9 * n or is_id(name)) and not narrow:
         return _identified(out, uniques.cast(pa.int64()), uniques.cast(pa.string()), counts)

@@ -154,7 +154,8 @@ def _number(column: Column, cells: Cells, rules: Rules, columns: Mapping[str, Co
     there = ~np.isnan(ticks)
     missing = int((~there).sum())
     fine, coarse = fit_scales(ticks[there], grain.whole, missing > 0)
-    return Number(column.name, grain, missing, fine, coarse, lowers, middle, rules.bounds.get(column.name, Bounds()))
+    bounds = rules.bounds.get(column.name, Bounds())
+    return Number(column.name, grain, missing, fine, coarse, lowers, middle, bounds).precise(ticks[there])
 
 
 @dataclass

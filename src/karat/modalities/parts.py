@@ -16,6 +16,7 @@ import pyarrow as pa
 from karat.modalities.coding import ENTRIES, NAMED, Choices, Grain, Scale, listed, present, unlisted
 from karat.modalities.constraints import Bounds
 from karat.modalities.expressions import Cells
+from karat.modalities.precision import Precision, learn
 
 LARGEST = 2.0**62  # of a formula's result in units; what is beyond no 64 bits hold, and it is missing
 Coded = tuple[np.ndarray, np.ndarray | None]
@@ -26,7 +27,7 @@ class Number:
     """A number, date or time. With `lowers`, its distance from the greatest of these columns is what is coded.
 
     missing: training rows in which it is missing.   lowers: (column, strictly greater).   middle: the tick that stands for
-    a missing lower.
+    a missing lower.   shown: the digits of what is not drawn as it is, by the fine and by the coarse scale.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Number:
     lowers: tuple[tuple[str, bool], ...] = ()
     middle: float = 0.0
     bounds: Bounds = Bounds()
+    shown: tuple[Precision | None, Precision | None] = (None, None)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -142,6 +144,13 @@ class Number:
         if self.lowers:
             ticks = ticks + self._base(made)
         ticks = self.grain.rounded(ticks)
+        known = self.shown[not fine]
+        if known is not None and not self.lowers:  # what is drawn as it is has the digits it has
+            free = ~np.isin(ticks, scale.value)
+            unit = 10.0**self.grain.places if self.grain.whole else 1.0
+            shown = known.rounded(ticks[free] / unit) * unit
+            shown = np.rint(shown) if self.grain.whole else shown
+            ticks[free] = np.clip(shown, scale.lows[0], scale.highs[-1])
         for low, strict in self.lowers:
             ticks = np.fmax(ticks, self._above(made.beside(low, self.grain.kind), strict))
         if self.bounds != Bounds():
@@ -156,6 +165,7 @@ class Number:
             "fine": self.fine.state(), "coarse": self.coarse.state(), "lowers": [list(low) for low in self.lowers],
             "middle": self.middle,
             "bounds": [_finite(self.bounds.low), _finite(self.bounds.high), self.bounds.above, self.bounds.below],
+            "shown": [None if known is None else known.state() for known in self.shown],
         }  # fmt: skip
 
     @classmethod
@@ -165,7 +175,27 @@ class Number:
         bounds = Bounds(-np.inf if low is None else low, np.inf if high is None else high, above, below)
         fine, coarse = (Scale.restore(state[name], grain.whole) for name in ("fine", "coarse"))
         lowers = tuple((str(low), bool(strict)) for low, strict in state["lowers"])
-        return cls(state["name"], grain, int(state["missing"]), fine, coarse, lowers, float(state["middle"]), bounds)
+        first, second = (None if known is None else Precision.restore(known) for known in state["shown"])
+        return cls(
+            state["name"],
+            grain,
+            int(state["missing"]),
+            fine,
+            coarse,
+            lowers,
+            float(state["middle"]),
+            bounds,
+            (first, second),
+        )
+
+    def precise(self, ticks: np.ndarray) -> Self:
+        """The part, which also knows how many digits the training `ticks` [n] have."""
+        grain = self.grain
+        if not grain.mixed or self.lowers or grain.step != 1 or grain.origin != 0:
+            return self
+        fine, coarse = (ticks[~np.isin(ticks, scale.value)] for scale in (self.fine, self.coarse))
+        first, second = (learn(grain.natural(some), grain.places, grain.single) for some in (fine, coarse))
+        return replace(self, shown=(first, second))
 
 
 def _finite(x: float) -> float | None:
