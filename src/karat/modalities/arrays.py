@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from karat import limits
 from karat.errors import DataError, UnsafeFile
 from karat.modalities.archive import TOTAL, open_zip, sorted_classes
 from karat.modalities.cache import IN_MEMORY, Shelf
@@ -78,6 +79,7 @@ def _idx(file: Path, ranks: tuple[int, ...]) -> np.ndarray:
                 raise UnsafeFile(
                     f"{file} declares {' x '.join(map(str, shape))} bytes, more than its size can hold. It is refused."
                 )
+            limits.need(2.0 * count, f"{file} ({count:,} bytes of pictures)", "Take a part of them.")
             body = stream.read(count + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{file} cannot be unpacked ({error}). Download it again.") from error
@@ -155,6 +157,7 @@ def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
                     f"{path}: {key} declares {_bytes(shape, dtype):,} bytes and holds {entry.file_size - start:,}."
                 )
             shapes[key] = shape
+            limits.need(1.5 * entry.file_size, f"{path}: {key} {list(shape)}", "Take a part of it.")
     return shapes
 
 

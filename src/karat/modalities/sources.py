@@ -5,19 +5,19 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.feather as feather
 import pyarrow.ipc as ipc
+import pyarrow.orc as orc
 import pyarrow.parquet as pq
 
 from karat.errors import DataError, FitError, UnsafeFile
-from karat.modalities import delimited, jsontables, packed, signatures
+from karat.modalities import columnar, delimited, jsontables, packed, signatures
 from karat.modalities.plain import check, is_binary
 from karat.modalities.sampling import Sampler
 from karat.modalities.sql import is_url, read_database, without_password
@@ -68,9 +68,8 @@ def own_suffix(place: Any, raw: Raw) -> str:
         packing = next((ending for ending, form in packed.SUFFIXES.items() if form == raw.dialect.packed), "")
         delimited_by = ".tsv" if raw.dialect.delimiter == "\t" else ".csv"
         return (delimited_by if raw.dialect.form == "delimited" else f".{raw.dialect.form}") + packing
-    if isinstance(place, Path | str) and Path(place).suffix.lower() in ARROW:
-        return ".feather"
-    return ".parquet"
+    suffix = Path(place).suffix.lower() if isinstance(place, Path | str) else ""
+    return ".feather" if suffix in ARROW else ".orc" if suffix == ".orc" else ".parquet"
 
 
 def recognises(source: Any) -> bool:
@@ -163,10 +162,9 @@ def _open_path(path: Path, options: Mapping[str, Any], rows: int | None) -> Raw:
     if suffix in DATABASES or start[:15] == b"SQLite format 3" or start[8:12] == b"DUCK":
         return read_database(path, options.get("query"), options.get("table"), rows)
     _unasked(options, str(path))
-    if suffix == ".parquet":
-        return _open_parquet(path, rows)
-    if suffix in ARROW:
-        return _open_arrow(path, rows)
+    if suffix in (".parquet", ".orc", *ARROW):
+        schema, batches = columnar.batches(path)
+        return _gathered(batches, schema, "parquet", str(path), rows)
     if packed.bare(suffix)[0] in (*TEXT, ""):
         return delimited.read(path, rows, encoding=options.get("encoding"))
     if bare(suffix) in JSON:
@@ -185,43 +183,6 @@ def _unasked(options: Mapping[str, Any], place: str) -> None:
             raise FitError(f"a {name} was given, and {place} is not a database. Leave it out.")
 
 
-def _open_parquet(path: Path, rows: int | None) -> Raw:
-    try:
-        with pq.ParquetFile(path) as file:
-            check(file.schema_arrow, str(path))
-            return _gathered(file.iter_batches(), file.schema_arrow, "parquet", str(path), rows)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} is cut short or damaged, or not Parquet ({_first(error)}). Copy it again.") from error
-
-
-def _open_arrow(path: Path, rows: int | None) -> Raw:
-    try:
-        with path.open("rb") as file:
-            start = file.read(8)
-        if start[:4] == b"FEA1":
-            table = feather.read_table(path)
-            check(table.schema, str(path))
-            return _gathered(_valid(table.to_batches()), table.schema, "parquet", str(path), rows)
-        with pa.memory_map(str(path)) as mapped:
-            if start[:6] != b"ARROW1":
-                stream = ipc.open_stream(mapped)
-                check(stream.schema, str(path))
-                return _gathered(_valid(stream), stream.schema, "parquet", str(path), rows)
-            whole = ipc.open_file(mapped)
-            check(whole.schema, str(path))
-            batches = (whole.get_batch(i) for i in range(whole.num_record_batches))
-            return _gathered(_valid(batches), whole.schema, "parquet", str(path), rows)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} is cut short or damaged, or not Arrow ({_first(error)}). Copy it again.") from error
-
-
-def _valid(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches, each after a look at its offsets and texts: what such a file holds is memory as it was, unchecked."""
-    for batch in batches:
-        batch.validate(full=True)
-        yield batch
-
-
 def _open_frame(source: Any, options: Mapping[str, Any], rows: int | None) -> Raw:
     place = f"the {_module(source)} data frame".replace("  ", " ")
     _unasked(options, place)
@@ -235,9 +196,7 @@ def _open_frame(source: Any, options: Mapping[str, Any], rows: int | None) -> Ra
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise DataError(f"{place} cannot be read: {_first(error)}. Give each column values of one type.") from error
     check(table.schema, place)
-    return _gathered(
-        _valid(table.to_batches()), table.schema, "frame", place, rows, room=2**62
-    )  # it is in memory already
+    return _gathered(table.to_batches(), table.schema, "frame", place, rows, room=2**62)  # it is in memory already
 
 
 def _from_pandas(frame: Any) -> pa.Table:
@@ -323,6 +282,11 @@ def write(printed: pa.Table, suffix: str, dialect: Dialect | None = None) -> byt
     printed = printed.replace_schema_metadata(_metadata(printed))
     if suffix == ".parquet":
         pq.write_table(printed, out)
+    elif suffix == ".orc":
+        try:
+            orc.write_table(printed.replace_schema_metadata(None), out)
+        except pa.ArrowException as error:
+            raise FitError(f"ORC has no place for these columns ({_first(error)}); write .parquet.") from error
     elif suffix in ARROW:
         with ipc.new_file(out, printed.schema) as file:
             file.write_table(printed)
