@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -234,29 +232,3 @@ def test_a_reader_that_goes_away_is_no_traceback(trained: Path, tmp_path: Path) 
         made.stdout.close()
         assert b"Traceback" not in made.stderr.read()
         assert made.wait(timeout=60) != 0
-
-
-README = Path(__file__).resolve().parents[1] / "README.md"
-
-
-def readme_commands() -> list[list[str]]:
-    """The arguments of every `karat` line in the sh blocks of the README."""
-    text = README.read_text(encoding="utf-8") if README.is_file() else ""
-    lines = [
-        line
-        for block in re.findall(r"```(?:sh|bash|console)\n(.*?)```", text, re.DOTALL)
-        for line in block.splitlines()
-    ]
-    plain = [re.sub(r"^\$ ", "", line).split("  #")[0].split(" #")[0].strip() for line in lines]
-    return [shlex.split(line)[1:] for line in plain if line.startswith("karat ")]
-
-
-def test_every_command_of_the_readme_is_understood_by_the_command_line() -> None:
-    """Parsed with the real parser, so that no option in the README is made up; the demo and the journey run them."""
-    if not README.is_file():
-        pytest.skip("there is no README.md yet")
-    for arguments in readme_commands():
-        if "--help" in arguments or "--version" in arguments:
-            continue
-        command, bound, _ = cli.APP.parse_args([a for a in arguments], exit_on_error=False, print_error=False)
-        assert callable(command) and bound is not None

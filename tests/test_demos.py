@@ -11,6 +11,7 @@ import pytest
 import karat
 from karat import demos
 from karat.errors import RunError
+from karat.provenance.reading import labelled
 
 
 @pytest.mark.parametrize("on", ["table", "text", "audio"])
@@ -19,10 +20,15 @@ def test_a_demo_ends_with_a_report_and_labelled_content(tmp_path: Path, on: demo
     found = karat.demo(on=on, seconds=4, out=out)
     assert found.report is not None and found.report.is_file() and found.findings
     told = json.loads(found.report.with_suffix(".json").read_text(encoding="utf-8"))
-    assert told["verdict"]["word"] in ("gold", "bubble", "unproven")
+    verdict = told["verdict"]
+    states = {r["state"] for r in verdict["reasons"]}
+    assert verdict["word"] == ("bubble" if "fail" in states else "unproven" if "unknown" in states else "gold")
+    gates = {r["name"]: r["state"] for r in verdict["reasons"] if r["kind"] == "gate"}
+    assert gates["rights"] == gates["labels"] == "pass", "the demo declares the one and makes files with the other"
     made = out / demos.prepare(on, out).file
     label = made / "label.json" if made.is_dir() else made.with_name(f"{made.name}.label.json")
-    assert label.is_file() and (made.is_dir() or made.stat().st_size > 1000)
+    assert label.is_file() and labelled(made) is True
+    assert len(list(made.glob("*.wav"))) > 1 if made.is_dir() else made.stat().st_size > 1000
 
 
 def test_a_demo_takes_the_place_of_a_demo_and_of_nothing_else(tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def test_data_that_a_stranger_names_are_shown_and_not_opened(
     changed(run, data=str(secret))
     for command in ("assay", "train"):
         code, err = say(capsys, command, run, *(["--minutes", "1"] if command == "train" else []))
-        assert code == 2 and "was not made by you" in err or "is fitted" in err
+        assert code == 2 and ("was not made by you" in err or "is fitted" in err), (command, err)
     changed(run, data=str(table / "data.csv"), options={"query": "select 1"})
     code, err = say(capsys, "assay", run, "-n", "40", "--data", table / "data.csv")
     assert code == 2 and "query='select 1'" in err and "--trust-data" in err

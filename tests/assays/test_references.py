@@ -84,7 +84,7 @@ def test_findings_are_whole(bench: Bench) -> None:
     for f in findings:
         assert f.low <= f.value <= f.high, f.name
         assert np.isfinite([f.value, f.low, f.high, f.real]).all(), f.name
-        assert f.says[0].isupper() or f.says[0].isdigit() and f.says.endswith(".")
+        assert (f.says[0].isupper() or f.says[0].isdigit()) and f.says.endswith(".")
     assert [f.to_dict() for f in bench.examine(bench.made("oracle", 0))] == [f.to_dict() for f in findings]
 
 
