@@ -196,7 +196,7 @@ def test_data_that_changed_under_a_run_are_refused(tmp_path: Path, capsys: pytes
 def test_a_requirement_that_does_not_hold_is_exit_code_one(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    common = ["assay", trained, "-n", "200", "--threads", "1", "--out", tmp_path / "report"]
+    common = ["assay", trained, "-n", "200", "--threads", "1", "--overwrite", "--out", tmp_path / "report"]
     code, out, err = run_cli(capsys, *common, "--require", "coverage>=2", "--require", "coverage<=2")
     assert code == 1, err
     assert "required: coverage>=2 does not hold" in out and "coverage<=2 does not" not in out

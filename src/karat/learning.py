@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import tomllib
 import uuid
@@ -25,7 +24,7 @@ from karat.modalities.sources import keep_frame
 from karat.modalities.sql import is_url, without_credentials
 from karat.privacy import default_delta, told
 from karat.recipe import Recipe
-from karat.run import Draft, Run
+from karat.run import Draft, Run, to_json
 from karat.trust import seal, sealed
 from karat.worth.ledger import Ledger
 from karat.worth.prices import find
@@ -119,7 +118,7 @@ def _created(
         draft = stack.enter_context(Draft(free(Path("runs") / f"{_stem(found.path)}-{chosen.name}")))
     place, inside = _lasting(found.path, draft.path)
     kept = {name: value for name, value in options.items() if name not in ("schema", "cache")}
-    parts = {"codec.json": json.dumps({"name": found.codec.name, **found.codec.state()}, ensure_ascii=False).encode()}
+    parts = {"codec.json": to_json({"name": found.codec.name, **found.codec.state()})}
     spec = {
         "id": uuid.uuid4().hex[:12], "version": __version__, "data": place, "inside": inside, "options": kept,
         "holdout": holdout, "fingerprint": found.fingerprint, "seed": seed,

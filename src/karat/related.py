@@ -30,8 +30,8 @@ from karat.modalities.tables import Tables
 from karat.output import BESIDE, Output, file_names, write_whole
 from karat.provenance.label import Label
 from karat.recipe import Recipe, module
-from karat.run import Run, safe_header
-from karat.runner import build
+from karat.run import Run
+from karat.runner import build, put, weights_of
 from karat.space import JUDGED as FEWEST
 from karat.space import Columns
 from karat.training import Plan
@@ -72,10 +72,9 @@ class Chains:
         """Takes back what `weights` gave; RunError where they are of another model."""
         for name, model in self.models.items():
             mine = {k.removeprefix(f"{name}:"): v for k, v in weights.items() if k.startswith(f"{name}:")}
-            try:
-                model.put(mine)
-            except KeyError:
-                raise RunError(f"the saved weights hold nothing of {name}. Train the run again.") from None
+            if not mine:
+                raise RunError(f"the saved weights hold nothing of {name}. Train the run again.")
+            put(model, mine)
 
     def draw(self, seed: int, chain: str, given: np.ndarray) -> np.ndarray:
         """Codes [n, columns] that equal `given` wherever that is not -1."""
@@ -136,9 +135,7 @@ def measure(data: Data, recipe: Recipe, prices: Prices) -> dict[str, Any]:
 def load(run: Run, codec: Related) -> Chains:
     """The chains of a finished run."""
     chains = Chains(codec, Recipe.from_dict(run.spec["recipe"]), run.spec["seed"])
-    blob = run.load_model()
-    safe_header(blob)
-    chains.put(safetensors.torch.load(blob))
+    chains.put(weights_of(run.load_model()))
     return chains
 
 

@@ -90,7 +90,7 @@ WANTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "holdout": (lambda v: _number(0)(v) or _anything(v), "a number or text"),
     "fingerprint": (_text(r"[0-9a-f]{1,128}"), "a hexadecimal number"),
-    "seed": (_number(0, int), "a whole number"),
+    "seed": (lambda v: _number(0, int)(v) and v < 2**62, "a whole number"),
     "recipe": (lambda v: isinstance(v, dict), "a table"),
     "minutes": (_positive, "a number above 0, or null"),
     "steps": (_positive, "a number above 0, or null"),
@@ -185,7 +185,7 @@ class Run:
     def update(self, changes: Mapping[str, Any]) -> None:
         """Changes keys of karat.json; for who holds the lock."""
         self.spec = {**self.spec, **changes}
-        write_whole(self.path / "karat.json", _json(self.spec))
+        write_whole(self.path / "karat.json", to_json(self.spec))
 
     def file(self, name: str) -> Path:
         """A path inside the run whose folder exists; RunError where a link stands in its way."""
@@ -200,7 +200,7 @@ class Run:
 
     def put(self, name: str, value: Any) -> None:
         """JSON at `name`, whole or absent."""
-        write_whole(self.file(name), _json(value))
+        write_whole(self.file(name), to_json(value))
 
     def part(self, name: str) -> bytes:
         """The bytes of a file that was there from the beginning; RunError when it is missing or not as it was written."""
@@ -220,7 +220,7 @@ class Run:
     def get(self, name: str) -> Any:
         """The JSON at `name`; RunError when it is missing or damaged."""
         if name in self.spec["parts"]:
-            return parse(self.part(name), self.path / name)
+            return _parse(self.part(name), self.path / name)
         if not (self.path / name).exists():
             raise RunError(f"{self.path} has no {name}: it was stopped before that was written.")
         return read_json(self.path / name, RECORD_MOST)
@@ -363,7 +363,7 @@ class Draft:
     def claim(self, name: str) -> Path:
         """The path of a file or folder in the run that the caller is about to write."""
         self._names.append(name)
-        write_whole(self.path / BEGUN, _json(self._names))
+        write_whole(self.path / BEGUN, to_json(self._names))
         return self.path / name
 
     def finish(
@@ -478,13 +478,13 @@ def read_json(file: Path, most: int) -> Any:
         blob = file.read_bytes()
     except OSError as error:
         raise RunError(f"{file} cannot be read: {error.strerror}.") from None
-    return parse(blob, file)
+    return _parse(blob, file, finite=True)
 
 
-def parse(blob: bytes, file: Path) -> Any:
-    """The JSON that `blob`, read from `file`, holds, its numbers finite; RunError where it is damaged."""
+def _parse(blob: bytes, file: Path, finite: bool = False) -> Any:
+    """The JSON that `blob`, read from `file`, holds; RunError where it is damaged, or not finite and that is wanted."""
     try:
-        return json.loads(blob.decode("utf-8"), parse_constant=_refuse_constant)
+        return json.loads(blob.decode("utf-8"), parse_constant=_refuse_constant if finite else None)
     except (ValueError, RecursionError) as error:
         raise RunError(f"{file} is damaged ({error}); restore it from a copy, or train anew.") from None
 
@@ -558,5 +558,9 @@ def _digest(blob: bytes) -> str:
     return hashlib.sha256(blob).hexdigest()[:16]
 
 
-def _json(value: Any) -> bytes:
-    return json.dumps(value, indent=1, ensure_ascii=False).encode()
+def to_json(value: Any) -> bytes:
+    """`value` as JSON for people to read; what UTF-8 has no bytes for (a name of a file in no encoding) is escaped."""
+    try:
+        return json.dumps(value, indent=1, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=1).encode()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import signal
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,6 +33,7 @@ from karat.output import write_whole
 from karat.recipe import Recipe, config, fingerprint, module
 from karat.run import Run, safe_header
 from karat.space import Space
+from karat.typed import misfit
 from karat.worth.ledger import Entry, Ledger
 
 PICTURES = 64
@@ -138,22 +141,47 @@ def checkpoint(model: Learned, state: training.State) -> bytes:
 
 def restore(blob: bytes, model: Learned, precision: training.Precision) -> training.State:
     """Puts a checkpoint's weights into `model` and gives its state."""
-    safe_header(blob)
-    length = int.from_bytes(blob[:8], "little")
-    numbers = json.loads(json.loads(blob[8 : 8 + length])["__metadata__"]["state"])
-    tensors = safetensors.torch.load(blob)
+    tensors = weights_of(blob)
     put(model, {k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
     training.lay_out(model, precision)
-    return training.State.restore(model, numbers, tensors)
+    try:
+        length = int.from_bytes(blob[:8], "little")
+        numbers = json.loads(json.loads(blob[8 : 8 + length])["__metadata__"]["state"])
+        return training.State.restore(model, numbers, tensors)
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise RunError(f"the checkpoint is damaged ({type(error).__name__}: {_line(error)}); train anew.") from None
+
+
+def weights_of(blob: bytes) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file, which may be a stranger's; RunError where it is damaged, or one is not finite."""
+    safe_header(blob)
+    try:
+        tensors = safetensors.torch.load(blob)
+    except Exception as error:  # the library has errors of its own
+        raise RunError(f"a weights file is damaged ({_line(error)}); train anew.") from None
+    for name, tensor in tensors.items():
+        # a single number may still be infinite: the least loss of none so far
+        fine = tensor.isfinite() if tensor.dim() else ~tensor.isnan()
+        if tensor.is_floating_point() and not bool(fine.all()):
+            raise RunError(f"the saved weights hold numbers that are not finite (in {name[:60]!r}); train anew.")
+    return tensors
 
 
 def put(model: Generator, weights: dict[str, torch.Tensor]) -> None:
     """Loads weights by name; RunError when they are of another model."""
     try:
         model.put(weights)
-    except (RuntimeError, KeyError) as error:
-        reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise RunError(f"the saved weights do not fit the recipe: {reason}") from None
+    except KaratError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError, zlib.error) as error:
+        lines = str(error).splitlines()
+        reason = f"{type(error).__name__}: {_line(error)}" if len(lines) < 2 else lines[1].strip()
+        raise RunError(f"the saved weights do not fit the recipe: {reason[:200]}") from None
+
+
+def _line(error: Exception) -> str:
+    """What an error says, on one line."""
+    return " ".join(str(error).split())[:200]
 
 
 def load_codec(run: Run) -> Codec:
@@ -161,11 +189,18 @@ def load_codec(run: Run) -> Codec:
     state = run.get("codec.json")
     try:
         codec = codec_named(state["name"]).restore({k: v for k, v in state.items() if k != "name"})
+        wrong = misfit(codec)
+        if wrong is None and not all(re.fullmatch(r"(\.[A-Za-z0-9]{1,12}){1,2}", suffix) for suffix in codec.wholes):
+            wrong = f"its files end in {', '.join(codec.wholes)[:60]!r}"
         same = json.dumps({"name": codec.name, **codec.state()}, sort_keys=True) == json.dumps(state, sort_keys=True)
     except KaratError as error:
         raise RunError(f"{run.path / 'codec.json'} is damaged: {error}") from None
     except Exception as error:  # whatever a stranger's JSON makes of a codec
-        raise RunError(f"{run.path / 'codec.json'} is damaged ({type(error).__name__}: {error}); train anew.") from None
+        raise RunError(
+            f"{run.path / 'codec.json'} is damaged ({type(error).__name__}: {_line(error)}); train anew."
+        ) from None
+    if wrong is not None:
+        raise RunError(f"{run.path / 'codec.json'} is damaged: {wrong}; train anew.")
     if not same:
         raise RunError(f"{run.path / 'codec.json'} is damaged: it holds what no codec would write; train anew.")
     return codec
@@ -174,10 +209,14 @@ def load_codec(run: Run) -> Codec:
 def load_model(run: Run, codec: Codec, classes: int, device: torch.device) -> Generator:
     """The finished model of a run, ready to sample."""
     recipe = Recipe.from_dict(run.spec["recipe"])
-    model = build(recipe, meet(recipe, codec), classes, run.spec["seed"])
     blob = run.load_model()
-    safe_header(blob)
-    put(model, safetensors.torch.load(blob))
+    try:
+        model = build(recipe, meet(recipe, codec), classes, run.spec["seed"])
+    except KaratError:
+        raise
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError) as error:
+        raise RunError(f"{run.path} is damaged: its codec and its recipe make no model ({_line(error)}).") from None
+    put(model, weights_of(blob))
     return model.to(device).eval()
 
 
