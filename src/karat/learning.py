@@ -65,7 +65,7 @@ def begin(
             draft = stack.enter_context(Draft(free(Path("runs") / f"frame-{asked}") if out is None else out))
         if not isinstance(data, str | Path):
             assert draft is not None
-            data = keep_frame(data, draft.claim("data.parquet"))
+            data = keep_frame(data, draft.claim("data.feather"))
         run, found, model, plan = _created(
             data, recipe, own, options, budget, seed, family, tensorboard, threads, draft, stack
         )

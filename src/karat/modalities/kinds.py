@@ -13,6 +13,7 @@ from karat.modalities import moments, numerals, sensitive
 from karat.modalities.columns import Column, Kind
 from karat.modalities.values import chunk, native, numbers, texts
 
+ENTRIES = 20_000  # of a dictionary that are kept, in their order
 CATEGORIES = 100_000  # the most values that a category may have
 
 # Spellings of a missing cell: those that can mean nothing else, and those that are words in a column of words.
@@ -48,13 +49,16 @@ def column(name: str, cells: pa.ChunkedArray, place: str, typed: bool, comma: bo
     entries: tuple[str, ...] = ()
     if isinstance(values, pa.DictionaryArray):
         found = values.dictionary
-        if len(found) <= 1000 and (pa.types.is_string(found.type) or pa.types.is_large_string(found.type)):
-            entries = tuple(found.cast(pa.string()).to_pylist())
+        if len(found) <= ENTRIES and not found.null_count:
+            entries = tuple(texts(found, place, name).to_pylist())
         values = values.dictionary_decode()
     kinds = native(values.type)
     out = _typed(name, values, kinds[0]) if kinds else _strings(name, texts(values, place, name), comma)
     out = replace(out, arrow=arrow)
-    return replace(out, values=entries) if entries and out.kind not in ("boolean", "constant") else out
+    if entries and not out.made:  # whoever made it a category meant one, of numbers too
+        gone = ("",) if values.null_count else ()
+        return Column(name, "category", values=entries, missing=gone, arrow=arrow)
+    return out
 
 
 def is_id(name: str) -> bool:

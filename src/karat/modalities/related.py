@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from karat.errors import DataError, FitError
-from karat.modalities import fragments, relations, schema, sequences, values
+from karat.modalities import fragments, relations, schema, sequences, sources, values
 from karat.modalities.codec import Asked, Codec, Contents
 from karat.modalities.coding import flat, present
 from karat.modalities.columns import Schema
@@ -109,7 +109,8 @@ class Related(Codec):
             cells = cells.filter(pa.array(good)) if not good.all() else cells
             known = schema.learn(known, cells)
             notes += [f"{name}: {note}" for note in (*raw.notes, *said_of)]
-            tables[name] = Table(cells.combine_chunks(), Origin(known, raw.source, raw.dialect, found[name].suffix))
+            origin = Origin(known, raw.source, raw.dialect, found[name].suffix, sources.notes(raw.cells.schema))
+            tables[name] = Table(cells.combine_chunks(), origin)
         doubt = next((f.raw.doubt for f in found.values() if f.raw.doubt), "")
         return _contents(Database(tables, arranged), notes, chosen, None, doubt)
 

@@ -202,7 +202,9 @@ def _open_frame(source: Any, options: Mapping[str, Any], rows: int | None) -> Ra
 def _from_pandas(frame: Any) -> pa.Table:
     """A pandas frame with its named index levels as the first columns and the others dropped."""
     named = [str(name) for name in frame.index.names if name is not None]
-    table = pa.Table.from_pandas(frame, preserve_index=bool(named))
+    table = pa.Table.from_pandas(
+        frame, preserve_index=True if named else None
+    )  # None: what the columns are called is kept too
     first = [name for name in named if name in table.column_names]
     return table.select([*first, *(name for name in table.column_names if name not in first)])
 
@@ -258,6 +260,33 @@ def _metadata(table: pa.Table) -> dict[bytes, bytes] | None:
     return kept
 
 
+def notes(schema: pa.Schema) -> str:
+    """What pandas and polars wrote into the schema of their columns, as JSON; "" where they wrote nothing."""
+    whole = {k.decode("latin-1"): v.decode("latin-1") for k, v in (schema.metadata or {}).items() if k == b"pandas"}
+    each = {
+        field.name: {
+            k.decode("latin-1"): v.decode("latin-1") for k, v in (field.metadata or {}).items() if k.startswith(b"_PL_")
+        }
+        for field in schema
+    }
+    each = {name: found for name, found in each.items() if found}
+    return json.dumps({"schema": whole, "fields": each}, sort_keys=True) if whole or each else ""
+
+
+def noted(table: pa.Table, said: str) -> pa.Table:
+    """The table with `notes` beside its columns again."""
+    if not said:
+        return table
+    known = json.loads(said)
+    fields = [
+        field.with_metadata({k.encode("latin-1"): v.encode("latin-1") for k, v in known["fields"][field.name].items()})
+        if field.name in known["fields"] else field
+        for field in table.schema
+    ]  # fmt: skip
+    whole = {k.encode("latin-1"): v.encode("latin-1") for k, v in known["schema"].items()}
+    return table.cast(pa.schema(fields, whole))
+
+
 def write(printed: pa.Table, suffix: str, dialect: Dialect | None = None) -> bytes:
     """`printed` as the bytes of a file whose name ends in `suffix`; the same rows give the same bytes.
 
@@ -311,6 +340,6 @@ def _finite(table: pa.Table) -> pa.Table:
 
 
 def keep_frame(frame: Any, path: Path) -> Path:
-    """`path`, a new Parquet file (RunError where one is there) that holds the data frame, so that it can be read again."""
-    Output(private=True).write(path, write(open_table(frame, {}).cells, ".parquet"))
+    """`path`, a new Feather file, which has all types, with the data frame in it; RunError where there is one."""
+    Output(private=True).write(path, write(open_table(frame, {}).cells, ".feather"))
     return path

@@ -51,12 +51,17 @@ FORMS = (".csv", ".csv.gz", ".tsv", ".parquet", ".feather", ".json", ".jsonl")
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a table came from and how it was printed there; the `facts` of a `Table`."""
+    """Where a table came from and how it was printed there; the `facts` of a `Table`.
+
+    notes: what pandas and polars wrote beside the columns of their frames, so that the types are theirs again: JSON, see
+    `sources.notes`.
+    """
 
     schema: Schema
     source: str = "csv"
     dialect: Dialect | None = None
     suffix: str = ".csv"
+    notes: str = ""
     otherwise: Mapping[str, tuple[float, str, str]] = field(default_factory=dict)  # somebody else's: see `convert`
 
 
@@ -134,7 +139,7 @@ class Tables(Codec):
         if not good.all():
             cells = cells.filter(pa.array(good))
         found = schema.linked(found, cells)
-        origin = Origin(found, raw.source, raw.dialect, sources.own_suffix(path, raw))
+        origin = Origin(found, raw.source, raw.dialect, sources.own_suffix(path, raw), sources.notes(raw.cells.schema))
         facts: dict[str, Any] = {
             "columns": schema.describe(found, cells),
             "target": found.target,
@@ -337,9 +342,8 @@ class Tables(Codec):
         own, dialect = self.origin, self.origin.dialect
         form = sources.form(suffix)
         if dialect is None or (form != dialect.form and form != "delimited"):
-            return sources.write(
-                self.printed(records) if dialect is None else _typed(records.cells, self.schema), suffix
-            )
+            whole = self.printed(records) if dialect is None else _typed(records.cells, self.schema)
+            return sources.write(sources.noted(whole, own.notes), suffix)
         if form != dialect.form:
             dialect = None
         elif form == "delimited" and sources.bare(suffix) != sources.bare(own.suffix):
@@ -472,7 +476,7 @@ class Tables(Codec):
         dialect = None if self.origin.dialect is None else asdict(self.origin.dialect)
         return {
             "schema": schema.to_dict(self.schema), "source": self.origin.source, "dialect": dialect,
-            "suffix": self.origin.suffix, "layout": self.layout.state(),
+            "suffix": self.origin.suffix, "notes": self.origin.notes, "layout": self.layout.state(),
         }  # fmt: skip
 
     @classmethod
@@ -482,7 +486,7 @@ class Tables(Codec):
         if state["dialect"] is not None:
             lists: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in state["dialect"].items()}
             dialect = Dialect(**lists)
-        origin = Origin(found, state["source"], dialect, state["suffix"])
+        origin = Origin(found, state["source"], dialect, state["suffix"], state["notes"])
         return cls(origin, Layout.restore(found, state["layout"]))
 
     @classmethod
