@@ -57,7 +57,8 @@ def rosette() -> Markup:
 
 def range_bar(finding: Finding) -> Markup:
     """The interval of what was made as a bar with its value, and what real data scores as an upright mark."""
-    seen = [v for v in (finding.value, finding.low, finding.high, finding.real) if math.isfinite(v)]
+    edges = [v for v in (finding.limit.below, finding.limit.above) if v is not None and math.isfinite(v)]
+    seen = [v for v in (finding.value, finding.low, finding.high, finding.real, *edges) if math.isfinite(v)]
     if not math.isfinite(finding.value) or not seen:
         return Markup('<span class="none">not measured</span>')
     low, high = min(seen), max(seen)
@@ -78,6 +79,7 @@ def range_bar(finding: Finding) -> Markup:
     if math.isfinite(finding.real):
         x = at(finding.real)
         real = f'<path class="real" d="M{x:.1f} 3V21"/><path class="realhead" d="M{x - 4:.1f} 0h8l-4 6z"/>'
+    marks = "".join(f'<path class="limit" d="M{at(v):.1f} 4V22"/>' for v in edges)
     label = (
         f"{finding.name}: {score(finding.value)}, from {score(finding.low)} to {score(finding.high)}; "
         f"{finding.beside} {score(finding.real)}; {finding.limit}"
@@ -85,7 +87,7 @@ def range_bar(finding: Finding) -> Markup:
     return Markup(
         f'<svg class="range {state}" viewBox="0 0 200 24" preserveAspectRatio="xMinYMid" '
         f'role="img" aria-label="{escape(label)}">'
-        f'<path class="axis" d="M6 13H194"/>{real}'
+        f'<path class="axis" d="M6 13H194"/>{marks}{real}'
         f'<rect class="bar" x="{left:.1f}" y="9" width="{max(2.0, right - left):.1f}" height="8" rx="2"/>'
         f'<circle class="value" cx="{at(finding.value):.1f}" cy="13" r="4.5"/></svg>'
     )

@@ -313,9 +313,8 @@ def _settle(
     faults = [f for f in findings if f.kind.feeds == "quality" and f.raised and not _excused(f, prices.least_accepted)]
     by_eye = reviewed and all(f.kind.visible for f in faults)
     if any(r.name == "faults" for r in unknown) and not by_eye:
-        what = "train for longer or by another recipe (`karat look DATA` names those that suit), then assay again"
-        known = cost.money is not None and cost.runs > 0
-        return Settle(f"{what}: the {thing}s are not yet as real ones are", cost.money / cost.runs if known else None)  # type: ignore[operator]
+        what = "train for longer or by another recipe (`karat look DATA` names those that suit) and assay again"
+        return Settle(what, None if cost.money is None or not cost.runs else cost.money / cost.runs)
     best = max(value.tornado, key=lambda b: b.worth_knowing, default=None) if value is not None else None
     known_inputs = {i.name: i for i in inputs}
     seconds = known_inputs["review seconds"]
