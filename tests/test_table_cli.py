@@ -335,7 +335,7 @@ WISHES = [
     (["--balance", "city", "--given", "part.csv"], "partial rows"),
     (["--class", "Rome"], "--class is for pictures"),
     (["-n", "0"], "at least 1"),
-    (["--out", "made.xlsx"], "is written as .csv"),
+    (["--out", "made.ods"], "is written as .csv"),
     (["--out", "part.csv/made.csv"], "cannot write to part.csv"),
 ]
 

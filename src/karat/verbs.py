@@ -45,7 +45,8 @@ def look(
     ----------
     data
         A folder of pictures (one sub-folder per class, or flat), a zip of one, IDX, .npy, .npz, .parquet, or `digits`;
-        or a table: .csv, .tsv (also .gz), .parquet, .feather, SQLite, DuckDB, postgresql://..., in Python a data frame;
+        or a table: .csv, .tsv, .json, .jsonl (also packed), .xlsx, .parquet, .feather, .orc, SQLite, DuckDB, postgresql://..., in
+        Python a data frame;
         or related tables: a folder of such files, a database without data.table, one file with data.entity=COLUMN; or text:
         .txt, .md, .jsonl, a folder of them, or the column of a table that data.text=COLUMN names.
     size

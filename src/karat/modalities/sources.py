@@ -17,7 +17,7 @@ import pyarrow.orc as orc
 import pyarrow.parquet as pq
 
 from karat.errors import DataError, FitError, UnsafeFile
-from karat.modalities import columnar, delimited, jsontables, packed, signatures
+from karat.modalities import columnar, delimited, jsontables, packed, signatures, workbook
 from karat.modalities.plain import check, is_binary
 from karat.modalities.sampling import Sampler
 from karat.modalities.sql import is_url, read_database, without_password
@@ -132,9 +132,9 @@ def _module(source: object) -> str:
 def open_table(source: Any, options: Mapping[str, Any]) -> Raw:
     """The table that `source` holds: a path, a postgresql:// URL, a data frame (pandas, polars, Arrow).
 
-    options: "query" (one SELECT) or "table" for databases; "rows", at most so many, spread evenly; "encoding" of a
-    delimited file where it should not be judged; others are not looked at. A table that would come to take more
-    than half of the free memory is sampled, and `Raw.total` and a note say so.
+    options: "query" (one SELECT) or "table" for databases; "sheet" of a workbook; "rows", at most so many, spread evenly;
+    "encoding" of a delimited file where it should not be judged; others are not looked at. A table that would come to take
+    more than half of the free memory is sampled, and `Raw.total` and a note say so.
     Raises DataError naming the file and line, row or column that cannot be read; FitError for options that do not fit.
     """
     rows = options.get("rows")
@@ -169,6 +169,8 @@ def _open_path(path: Path, options: Mapping[str, Any], rows: int | None) -> Raw:
         return delimited.read(path, rows, encoding=options.get("encoding"))
     if bare(suffix) in JSON:
         return jsontables.read(path, rows, options.get("encoding"))
+    if suffix in (".xlsx", ".xlsm"):
+        return workbook.read(path, rows, options.get("sheet"))
     kind = signatures.of_file(path)
     if kind is not None and kind.what != "a zip archive":
         raise (UnsafeFile if kind.unsafe else DataError)(
@@ -181,6 +183,8 @@ def _unasked(options: Mapping[str, Any], place: str) -> None:
     for name in ("query", "table"):
         if options.get(name) is not None:
             raise FitError(f"a {name} was given, and {place} is not a database. Leave it out.")
+    if options.get("sheet") is not None and not place.lower().endswith((".xlsx", ".xlsm")):
+        raise FitError(f"a sheet was given, and {place} is not a workbook. Leave it out.")
 
 
 def _open_frame(source: Any, options: Mapping[str, Any], rows: int | None) -> Raw:
@@ -307,6 +311,12 @@ def write(printed: pa.Table, suffix: str, dialect: Dialect | None = None) -> byt
             dialect = Dialect(form=form(text), bare=plain)
             printed = _finite(printed)
         return jsontables.write(printed, replace(dialect, packed=packed.SUFFIXES.get(packing, "")))
+    if suffix == ".xlsx":
+        if dialect is None:
+            plain = tuple(c.name for c in printed.schema if _number(c.type) or pa.types.is_boolean(c.type))
+            dated = tuple(c.name for c in printed.schema if pa.types.is_date(c.type) or pa.types.is_timestamp(c.type))
+            dialect = Dialect(form="xlsx", bare=plain, dated=dated)
+        return workbook.write(printed, dialect)
     out = io.BytesIO()
     printed = printed.replace_schema_metadata(_metadata(printed))
     if suffix == ".parquet":

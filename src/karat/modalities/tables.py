@@ -46,7 +46,7 @@ from karat.space import Codes, Columns, Fields, Space
 
 SHOWN = 20  # rows of a sheet
 PROSE = 60  # characters of a cell, on the average, from which on it is worth being learned as text
-FORMS = (".csv", ".csv.gz", ".tsv", ".parquet", ".feather", ".json", ".jsonl")
+FORMS = (".csv", ".csv.gz", ".tsv", ".parquet", ".feather", ".orc", ".json", ".jsonl", ".xlsx")
 
 
 @dataclass(frozen=True)
