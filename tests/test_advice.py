@@ -19,11 +19,21 @@ PROJECT = SOURCE.parents[1]
 PAGES = [*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").glob("*.md"))]
 # What a message fills in: whole options that it puts together, else a word that could be a name or a number.
 FILLED = {"source": "--recipe vae", "budget": "--minutes 1", "aimed": "", "out": ""}
-# Words that follow the name in a sentence about it.
-PROSE = {
-    "did", "made", "has", "writes", "fits", "learns", "read", "five", "needs", "knows", "cannot", "does", "is", "makes",
-    "reads", "keeps", "takes", "asks", "gives", "can", "was", "and", "or", "itself", "report",
-}  # fmt: skip
+# What could be taken for a verb where a command stands in a sentence without marks around it.
+LIKELY = {
+    *VERBS,
+    "check",
+    "review",
+    "search",
+    "serve",
+    "label",
+    "verify",
+    "doctor",
+    "studio",
+    "show",
+    "resume",
+    "sample",
+}
 ENDS = r" +#|  +karat |;|&&| \| |\)|…|, |: |\.(?: |$)"  # of a command, outside of quotes
 
 
@@ -42,11 +52,11 @@ def texts(path: Path) -> Iterator[str]:
 
 
 def commands(text: str) -> Iterator[str]:
-    """What follows `karat` in a text, up to where a command ends."""
-    for found in re.finditer(r"(?<![\w./-])karat +(?=[a-z-])([^`\n]*)", text):
-        line = re.match(r'(?:"[^"]*"|(?!' + ENDS + r").)*", found[1])[0]  # type: ignore[index]
+    """What follows `karat` in a text, up to where a command ends; between marks whatever it is, else what is like a verb."""
+    for found in re.finditer(r"(?<![\w./-])(`?)karat +(?=[a-z-])([^`\n]*)", text):
+        line = re.match(r'(?:"[^"]*"|(?!' + ENDS + r").)*", found[2])[0]  # type: ignore[index]
         word = re.match(r"[a-z-]+", line)
-        if word is not None and word[0] not in PROSE:
+        if word is not None and (found[1] or word[0] in LIKELY):
             yield line.strip().rstrip(".,:")
 
 
@@ -97,7 +107,7 @@ def test_an_option_that_a_message_names_is_one(path: Path) -> None:
 def test_what_the_documentation_shows_is_a_command(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     shown = re.findall(r"```[^\n]*\n(.*?)```", text, re.DOTALL)
-    shown += re.findall(r"(?<!`)`([^`]+)`(?!`)", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    shown += re.findall(r"(?<!`)(`[^`]+`)(?!`)", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     for part in shown:
         for line in part.split("\n"):
             for command in commands(line):

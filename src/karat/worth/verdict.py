@@ -181,9 +181,10 @@ def _cannot_tell(blind: Sequence[Finding], thing: str) -> str:
     few = [(f, s) for f in blind if (s := f.lacking) is not None]
     if not few:
         return f"{_named(blind)} could not be measured"
-    most = max((s for _, s in few), key=lambda s: s.needs / max(s.n, 1))
-    same = [f for f, s in few if s.side == most.side]
-    return f"{_named(same)} cannot tell at n={most.n}; needs {count(most.needs)} {most.side} {thing}s"
+    side = max((s for _, s in few), key=lambda s: s.needs / max(s.n, 1)).side
+    same = [f for f, s in few if s.side == side]
+    most = max((s for _, s in few if s.side == side), key=lambda s: s.needs)
+    return f"{_named(same)} cannot tell at n={most.n}; needs {count(most.needs)} {side} {thing}s"
 
 
 def _named(findings: Sequence[Finding]) -> str:
