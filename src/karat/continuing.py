@@ -111,12 +111,14 @@ def _overlap(text: str, stop: str) -> int:
     return next((k for k in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:k])), 0)
 
 
-def tell(model: Generator, codec: Texts, n: int, y: Tensor | None, telling: Telling, seed: int) -> Passages:
-    """`n` passages of classes `y` [n] where given."""
+def tell(model: Generator, codec: Texts, n: int, y: Tensor | None, telling: Telling, seed: int) -> Iterator[Passages]:
+    """Blocks of `n` passages of classes `y` [n] where given."""
     rng = torch.Generator(model.device).manual_seed(seed)
     if telling.plain:
-        points = [model.sample(len(rows), _of(y, rows), rng).cpu() for rows in _turns(n, AT_ONCE)]
-        return codec.decode(torch.cat(points), model.space, np.random.default_rng(seed))
+        for rows in _turns(n, AT_ONCE):
+            points = model.sample(len(rows), _of(y, rows), rng).cpu()
+            yield codec.decode(points, model.space, np.random.default_rng(seed))
+        return
     if not model.extends:
         raise FitError(
             "this recipe draws passages as a whole; --prompt, --temperature, --top-p, --min-p, --stop, --characters and "
@@ -124,21 +126,18 @@ def tell(model: Generator, codec: Texts, n: int, y: Tensor | None, telling: Tell
         )
     start = codec.opening(telling.prompt).to(model.device)
     if not telling.followed:
-        drawn = [
-            _points(model, codec, start, len(rows), _of(y, rows), rng, telling.taste) for rows in _turns(n, AT_ONCE)
-        ]
-        return codec.decode(torch.cat(drawn), model.space, np.random.default_rng(seed))
-    texts: list[str] = []
-    ends: list[bool] = []
+        for rows in _turns(n, AT_ONCE):
+            points = _points(model, codec, start, len(rows), _of(y, rows), rng, telling.taste)
+            yield codec.decode(points, model.space, np.random.default_rng(seed))
+        return
     say = _silent if telling.say is None else telling.say
     for rows in _turns(n, AT_ONCE if telling.say is None else 1):
-        if texts:
+        if rows.start:
             say(f"\n{SEPARATOR}\n")
-        for text, ended in _followed(model, codec, start, len(rows), _of(y, rows), rng, telling, say):
-            texts.append(text)
-            ends.append(ended)
+        pairs = _followed(model, codec, start, len(rows), _of(y, rows), rng, telling, say)
+        ends = np.array([ended for _, ended in pairs], bool)
+        yield Passages.of([text for text, _ in pairs], codec.origin, None, ends)
     say("\n")
-    return Passages.of(texts, codec.origin, None, np.array(ends, bool))
 
 
 def _silent(text: str) -> None:
@@ -195,32 +194,43 @@ def drawn_classes(codec: Texts, n: int, seed: int) -> Tensor:
 
 
 def put_whole(
-    codec: Texts, records: Passages, goal: Path, suffix: str, said: list[str] | None, label: Label, output: Output
+    codec: Texts,
+    blocks: Iterator[Passages],
+    goal: Path,
+    suffix: str,
+    said: list[str] | None,
+    label: Label,
+    output: Output,
 ) -> tuple[Path, ...]:
     """One file at `goal`, and its label of origin beside."""
+    at = 0
     with output.labelled(goal, label) as file:
-        file.write(codec.packed(records, suffix, said))
+        for records in blocks:
+            labels = None if said is None else said[at : at + len(records)]
+            file.write(codec.packed(records, suffix, labels, begins=at == 0))
+            at += len(records)
     return goal, goal.with_name(goal.name + BESIDE)
 
 
 def put_folder(
     codec: Texts,
-    records: Passages,
+    blocks: Iterator[Passages],
+    n: int,
     goal: Path,
     said: list[str] | None,
     label: Label,
     output: Output,
     request: Mapping[str, Any],
 ) -> tuple[Path, ...]:
-    """A file of each passage in a folder, in one sub-folder per class where there are any."""
+    """A file of each of `n` passages in a folder, in one sub-folder per class where there are any."""
     if goal.exists() and not goal.is_dir():
         raise FitError(f"{goal} is a file; --out wants a folder, or a name ending in {', '.join(codec.wholes)}.")
-    digits = max(6, len(str(len(records) - 1)))
-    names = [f"{i:0{digits}d}.txt" for i in range(len(records))]
-    if said is not None:
-        folders = file_names(codec.classes)
-        names = [f"{folders[one]}/{name}" for one, name in zip(said, names, strict=True)]
+    at, digits = 0, max(6, len(str(n - 1)))
+    folders = file_names(codec.classes)
     with output.folder(goal, label, request) as folder:
-        for i, name in enumerate(names):
-            folder.write(name, codec.leaf(records[i : i + 1]))
+        for records in blocks:
+            for i in range(len(records)):
+                name = f"{at:0{digits}d}.txt"
+                folder.write(name if said is None else f"{folders[said[at]]}/{name}", codec.leaf(records[i : i + 1]))
+                at += 1
     return folder.paths

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from karat import continuing, related
+from karat import continuing, limits, related
 from karat.continuing import Telling
 from karat.errors import FitError
 from karat.families.generator import Generator
 from karat.modalities import Related, Texts
 from karat.modalities.codec import Codec
-from karat.output import BESIDE, Output, digest, goes_on
+from karat.modalities.seen import Past
+from karat.output import BESIDE, Output, digest, goes_on, need_room
 from karat.provenance import png, wav
 from karat.provenance.label import Label
 from karat.run import Run
@@ -29,6 +30,8 @@ ARRAYS = (".npy", ".npz")
 LABELLED = {".png": png.label_png, ".wav": wav.label_wav}
 AT_ONCE = 50_000
 AT_ONCE_FILES = 256
+PAGE = 4096  # bytes in which a file system gives room
+MOST_GIVEN = 2**24  # rows of a file to be completed, of which what must differ is remembered
 AT_ONCE_NUMBERS = 2**26  # of what is held at once
 
 
@@ -98,6 +101,7 @@ def make(
     files = () if wish.given is None else (Path(wish.given),)
     output = Output(overwrite, (*run.kept, *files), run.path)
     output.check(goal)
+    need_room(goal, n, f"{n:,} {codec.thing}s")  # a byte of each at the very least
     if isinstance(codec, Related):
         if wish.klass is not None:
             raise FitError('--class is for pictures; rows of tables are asked for with --given "column=value".')
@@ -110,14 +114,18 @@ def make(
         return _whole(model, codec, n, goal, wish, seed, label, output)
     if wish.given is not None or wish.balance is not None:
         raise FitError(f"--given and --balance are for tables; {codec.name} content is asked for by --class.")
-    y = _asked(model, classes, wish.klass, n, device)
+    y = _asked(model, classes, wish.klass, device)
     if goal.suffix in (*ARRAYS, ".zip") and not goal.is_dir():
         return Made(n, goal, _one_file(goal, n, _drawn(model, codec, n, y, seed, device), y, codec, label, output))
     if goal.exists() and not goal.is_dir():
         raise FitError(f"{goal} is a file; --out wants a folder, or a name ending in .npy, .npz or .zip.")
+    counted, written = Counted(n, codec.thing, goal), 0
     with output.folder(goal, label, request) as folder:
         for name, blob in _pictures(codec, n, _drawn(model, codec, n, y, seed, device), label, folder.has):
             folder.write(name, blob)
+            counted.done, written = counted.done + 1, written + -(-len(blob) // PAGE) * PAGE
+            if counted.done % AT_ONCE_FILES == 0:
+                counted.check(written)
     return Made(n, goal, folder.paths[:-1])
 
 
@@ -141,16 +149,17 @@ def _texts(
         goal, suffix = goal / f"made{codec.wholes[0]}", codec.wholes[0]
     if suffix is None and goal.suffix and not goal.is_dir():
         raise FitError(f"{goal}: text is written as {', '.join(codec.wholes)}, or into a folder.")
-    y = _asked(model, codec.classes, wish.klass, n, model.device)
+    one = _asked(model, codec.classes, wish.klass, model.device)
+    y = None if one is None else one.expand(n)
     if y is None and model.heeds:
         y = continuing.drawn_classes(codec, n, seed).to(model.device)
     output.check(goal)
-    records = continuing.tell(model, codec, n, y, wish.telling, seed)
+    blocks = continuing.tell(model, codec, n, y, wish.telling, seed)
     said = None if y is None else [codec.classes[i] for i in y.tolist()]
     if suffix is None:
-        paths = continuing.put_folder(codec, records, goal, said, label, output, request)
+        paths = continuing.put_folder(codec, blocks, n, goal, said, label, output, request)
     else:
-        paths = continuing.put_whole(codec, records, goal, suffix, said, label, output)
+        paths = continuing.put_whole(codec, blocks, goal, suffix, said, label, output)
     return Made(n, goal, paths)
 
 
@@ -166,29 +175,58 @@ def _whole(
     if wish.klass is not None:
         raise FitError(f'--class is for pictures; a {codec.name} is asked for with --given "column=value".')
     output.check(goal)
-    records = draw_rows(model, codec, n, wish, seed)
+    counted = Counted(n, codec.thing, goal)
     with output.labelled(goal, label) as file:
-        file.write(codec.pack(records, suffix))
-    return Made(len(records), goal, (goal, goal.with_name(goal.name + BESIDE)))
+        codec.stream(counted.of(draw_rows(model, codec, n, wish, seed), file), suffix, file)
+    return Made(counted.done, goal, (goal, goal.with_name(goal.name + BESIDE)))
 
 
-def draw_rows(model: Generator, codec: Codec, n: int, wish: Wish, seed: int) -> Any:
-    """`n` records, or as many as the wish holds, every given cell exactly as given."""
+@dataclass
+class Counted:
+    """How many of `total` records went to `goal`; TooLarge as soon as it is clear that the disk cannot hold them all."""
+
+    total: int
+    thing: str
+    goal: Path
+    done: int = 0
+
+    def of(self, blocks: Iterator[Any], file: IO[bytes]) -> Iterator[Any]:
+        """The blocks, counted once they are written to `file`."""
+        for block in blocks:
+            yield block
+            self.done += len(block)
+            self.check(file.tell())
+
+    def check(self, written: int) -> None:
+        """written: bytes of the records so far."""
+        left = max(0, self.total - self.done)
+        need_room(self.goal, written * left / max(1, self.done), f"{left:,} more {self.thing}s")
+
+
+def draw_rows(model: Generator, codec: Codec, n: int, wish: Wish, seed: int) -> Iterator[Any]:
+    """Blocks of `n` records, or as many as the wish holds, every given cell exactly as given; they go together as if they
+    were one.
+    """
     rng = torch.Generator(model.device).manual_seed(seed)
     chance = np.random.default_rng(seed)
+    past = Past(n) if n > AT_ONCE else None
     if wish.given is None and wish.balance is None:
-        points = torch.cat([model.sample(min(AT_ONCE, n - i), None, rng).cpu() for i in range(0, n, AT_ONCE)])
-        return codec.decode(points, model.space, chance)
-    asked = codec.ask(wish.given, wish.balance, n, chance)
+        for i in range(0, n, AT_ONCE):
+            points = model.sample(min(AT_ONCE, n - i), None, rng).cpu()
+            yield codec.decode_next(points, model.space, chance, past)
+        return
     if not model.completes:
         raise FitError("this recipe cannot fill in around given cells; trees, autoregressive and marginals can.")
-    points = torch.cat([model.complete(part, rng).cpu() for part in asked.cells.to(model.device).split(AT_ONCE)])
-    return asked.restore(codec.decode(points, model.space, chance))
+    for asked in codec.asks(wish.given, wish.balance, n, chance, AT_ONCE):
+        limits.need(asked.cells.numel() * 64, f"{len(asked.cells):,} rows at once", "Lower -n, or ask in parts.")
+        points = torch.cat([model.complete(part, rng).cpu() for part in asked.cells.to(model.device).split(AT_ONCE)])
+        if past is None and len(asked.cells) == AT_ONCE:  # a file of rows that may go on
+            past = Past(MOST_GIVEN)
+        yield asked.restore(codec.decode_next(points, model.space, chance, past))
 
 
-def _asked(
-    model: Generator, classes: tuple[str, ...], klass: str | None, n: int, device: torch.device
-) -> Tensor | None:
+def _asked(model: Generator, classes: tuple[str, ...], klass: str | None, device: torch.device) -> Tensor | None:
+    """The class that all are to be of, where one is asked for."""
     if klass is None:
         return None
     if not model.heeds:
@@ -202,7 +240,7 @@ def _asked(
         )
     if klass not in classes:
         raise FitError(f"there is no class {klass!r}; there are: {', '.join(classes)}.")
-    return torch.full((n,), classes.index(klass), device=device)
+    return torch.tensor(classes.index(klass), device=device)
 
 
 def _drawn(
@@ -212,7 +250,7 @@ def _drawn(
     size = max(1, min(AT_ONCE, AT_ONCE_NUMBERS // max(space.numel for space in codec.spaces)))
     for i in range(0, n, size):
         count = min(size, n - i)
-        yield codec.decode(model.sample(count, None if y is None else y[i : i + count], rng).cpu(), model.space)
+        yield codec.decode(model.sample(count, None if y is None else y.expand(count), rng).cpu(), model.space)
 
 
 def _pictures(
@@ -236,7 +274,9 @@ def _one_file(
     goal: Path, n: int, drawn: Iterator[np.ndarray], y: Tensor | None, codec: Codec, label: Label, output: Output
 ) -> tuple[Path, ...]:
     """Arrays as the field writes them: one channel without its axis; the label in a file beside."""
+    counted = Counted(n, codec.thing, goal)
     with output.labelled(goal, label) as file:
+        drawn = counted.of(drawn, file)
         if goal.suffix == ".npy":
             _put_array(file, n, map(_plain, drawn))
         elif goal.suffix == ".npz":
@@ -246,7 +286,7 @@ def _one_file(
                 with archive.open(_entry(archive, f"{codec.stack}.npy"), "w", force_zip64=True) as piece:
                     _put_array(piece, n, map(_plain, drawn))
                 if y is not None:
-                    small["labels"] = y.cpu().numpy()
+                    small["labels"] = np.full(n, int(y))
                 for name, array in small.items():
                     with archive.open(_entry(archive, f"{name}.npy"), "w") as piece:
                         np.lib.format.write_array(piece, array, allow_pickle=False)

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from karat.errors import RunError
+from karat import limits
+from karat.errors import RunError, TooLarge
 from karat.provenance.label import KEYWORD, Label, label_record
 
 BESIDE = ".label.json"  # behind the name of a file whose label lies beside it
@@ -378,6 +379,19 @@ def goes_on(goal: Path, request: Mapping[str, Any]) -> bool:
     """Whether `goal` holds an interrupted make of the same request."""
     record = None if (goal / STAGE).is_symlink() else _record(goal / STAGE / INSIDE)
     return record is not None and record.get("unfinished") == digest(_json(dict(request)))
+
+
+def need_room(goal: Path, size: float, what: str) -> None:
+    """TooLarge where `size` bytes, which `what` will take, are clearly more than is free where `goal` is to be."""
+    place = goal.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if size > 1.1 * free:  # an estimate is no more exact
+        raise TooLarge(
+            f"{what} would take about {limits.words(size)} on disk, and {limits.words(free)} are free where {goal} is to be. "
+            "Lower -n, or choose another --out."
+        )
 
 
 def digest(blob: bytes) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import IO, Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 from torch import Tensor
 
 from karat.errors import FitError
+from karat.modalities.seen import Past
 from karat.privacy import Budget, Source
 from karat.space import Characters, Columns, Fields, Grid, Space
 
@@ -146,6 +147,10 @@ class Codec(ABC):
         rng: for what the points leave open (digits below a bin, new identifiers); a fixed one where it is None.
         """
 
+    def decode_next(self, points: Tensor, space: Space, rng: np.random.Generator, past: Past | None) -> Any:
+        """The next block of a stream, which differs from what is `past` where records must differ among themselves."""
+        return self.decode(points, space, rng)
+
     @abstractmethod
     def view(self, records: Any) -> Tensor:
         """`[n, *viewed.shape]` as the judge sees the records."""
@@ -153,6 +158,10 @@ class Codec(ABC):
     @abstractmethod
     def write(self, records: Any, folder: Path, stems: list[str]) -> list[Path]:
         """Ordinary files, one per record, named `<stem><suffix>`."""
+
+    def stream(self, blocks: Iterator[Any], suffix: str, file: IO[bytes]) -> None:
+        """Blocks of records, in order, as one file like `pack`, written as they come."""
+        raise FitError(f"{self.name} content is not written as one {suffix} file.")
 
     def pack(self, records: Any, suffix: str) -> bytes:
         """All records as one file whose name ends in `suffix`, one of `wholes`."""
@@ -200,6 +209,12 @@ class Codec(ABC):
     def ask(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Asked:
         """What records are asked to hold: `given` conditions or a file of partial records, and a column to be balanced."""
         raise FitError(f"{self.name} content has no columns to be given or balanced.")
+
+    def asks(
+        self, given: str | None, balance: str | None, n: int, rng: np.random.Generator, most: int
+    ) -> Iterator[Asked]:
+        """The same, of at most `most` records at once."""
+        yield self.ask(given, balance, n, rng)
 
     def alike(self) -> dict[str, Any]:
         """Options by which `read` reads somebody else's records as ours were read, before `conform`."""

@@ -6,10 +6,12 @@ here decides how the file is written and finds the line where something is wrong
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -299,20 +301,34 @@ def write(cells: pa.Table, dialect: Dialect) -> bytes:
     quotes by rule. Cells of another type than string are printed as Arrow casts them.
     Raises DataError for a character that the dialect's encoding does not have.
     """
-    mark = "\ufeff".encode(dialect.encoding) if dialect.bom else b""
-    names = ["" if name in dialect.unnamed else name for name in cells.column_names]
-    parts = [mark]
-    if dialect.header:
-        head = pa.table([pa.array([name if name else None], pa.string()) for name in names], names=cells.column_names)
-        quoted = "all" if dialect.quoted_header else "minimal"
-        parts.append(_encoded(_printed(head, dialect, quoted), dialect))
-    for start in range(0, cells.num_rows, _BATCH):
-        parts.append(_encoded(_printed(cells.slice(start, _BATCH), dialect, dialect.quoted), dialect))
-    data = b"".join(parts)
-    if not dialect.final_newline:
-        end = dialect.newline if dialect.encoding == "utf-8" else dialect.newline.encode(dialect.encoding)
-        data = data.removesuffix(end.encode() if isinstance(end, str) else end)
-    return packed.pack(data, dialect.packed, "made.tsv" if dialect.delimiter == "\t" else "made.csv")
+    out = io.BytesIO()
+    stream(iter([cells]), dialect, out)
+    return out.getvalue()
+
+
+def stream(blocks: Iterator[pa.Table], dialect: Dialect, file: IO[bytes]) -> None:
+    """The same, of at least one block of rows, into `file` as they come."""
+    end = dialect.newline.encode("utf-8" if dialect.encoding == "utf-8" else dialect.encoding)
+    held = b""  # the last newline, which a file may not end in
+    with packed.packer(file, dialect.packed, "made.tsv" if dialect.delimiter == "\t" else "made.csv") as write:
+        for text in _texts(blocks, dialect):
+            text, held = held + text, b""
+            if not dialect.final_newline and text.endswith(end):
+                text, held = text[: -len(end)], end
+            write(text)
+
+
+def _texts(blocks: Iterator[pa.Table], dialect: Dialect) -> Iterator[bytes]:
+    """The file in pieces that end where a line does."""
+    if dialect.bom:
+        yield "\ufeff".encode(dialect.encoding)
+    for i, cells in enumerate(blocks):
+        if i == 0 and dialect.header:
+            names = [None if name in dialect.unnamed or not name else name for name in cells.column_names]
+            head = pa.table([pa.array([name], pa.string()) for name in names], names=cells.column_names)
+            yield _encoded(_printed(head, dialect, "all" if dialect.quoted_header else "minimal"), dialect)
+        for start in range(0, cells.num_rows, _BATCH):
+            yield _encoded(_printed(cells.slice(start, _BATCH), dialect, dialect.quoted), dialect)
 
 
 def _encoded(text: bytes, dialect: Dialect) -> bytes:

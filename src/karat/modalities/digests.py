@@ -25,12 +25,13 @@ def row_digests(cells: pa.Table) -> np.ndarray:
         total = np.full(len(cells), salt, np.uint64)
         for mine, gone in bits:
             cell = np.where(gone, np.uint64(NOTHING[lane]), mine[:, lane])
-            total = _mixed(total * np.uint64(0xFF51AFD7ED558CCD) + cell)
+            total = mixed(total * np.uint64(0xFF51AFD7ED558CCD) + cell)
         out[:, lane] = total
     return out
 
 
-def _mixed(x: np.ndarray) -> np.ndarray:
+def mixed(x: np.ndarray) -> np.ndarray:
+    """uint64 [n], each bit of which hangs on all bits of `x` [n]."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(x ^ (x >> np.uint64(31)))
@@ -53,4 +54,4 @@ def _bits(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         one = column.fill_null(False).to_numpy(zero_copy_only=False).astype(np.uint64)
     else:
         one = whole_units(column).view(np.uint64)
-    return np.stack([_mixed(one + np.uint64(salt)) for salt in LANES], 1), gone
+    return np.stack([mixed(one + np.uint64(salt)) for salt in LANES], 1), gone

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -307,6 +308,30 @@ def _paired(text: str) -> str:
 
 def write(cells: pa.Table, dialect: Dialect) -> bytes:
     """Records as the dialect says: on lines of their own, or as one list, perhaps in an object; the same rows, the same bytes."""
+    out = io.BytesIO()
+    stream(iter([cells]), dialect, out)
+    return out.getvalue()
+
+
+def stream(blocks: Iterable[pa.Table], dialect: Dialect, file: IO[bytes]) -> None:
+    """The same, of blocks of rows, into `file` as they come."""
+    lined = dialect.form == "jsonl"
+    before, behind = ("", "") if lined else ("[\n", "\n]\n")
+    if dialect.wrap and not lined:
+        before, behind = f"{{{json.dumps(dialect.wrap, ensure_ascii=False)}: [\n", "\n]}\n"
+    with packed.packer(file, dialect.packed, "made.jsonl" if lined else "made.json") as write:
+        write((("\ufeff" if dialect.bom else "") + before).encode(dialect.encoding))
+        begun = False
+        for cells in blocks:
+            lines = _lines_of(cells, dialect)
+            more = ",\n" if begun and lines else ""
+            text = "".join(line + "\n" for line in lines) if lined else more + ",\n".join(lines)
+            begun = begun or bool(lines)
+            write(text.encode(dialect.encoding))
+        write(behind.encode(dialect.encoding))
+
+
+def _lines_of(cells: pa.Table, dialect: Dialect) -> list[str]:
     columns = [column.cast(pa.string()).to_pylist() for column in cells.columns]
     spelled: list[Callable[[str], str]] = [
         (lambda text: text) if name in dialect.bare else (lambda text: json.dumps(text, ensure_ascii=False))
@@ -323,13 +348,7 @@ def write(cells: pa.Table, dialect: Dialect) -> bytes:
                 inner = held if isinstance(held, dict) else inner
             inner[keys[-1]] = "null" if value is None else spell(value)
         lines.append(_spelled(record))
-    if dialect.form == "jsonl":
-        text = "".join(line + "\n" for line in lines)
-    else:
-        text = "[\n" + ",\n".join(lines) + "\n]"
-        text = (f"{{{json.dumps(dialect.wrap, ensure_ascii=False)}: {text}}}" if dialect.wrap else text) + "\n"
-    data = text.encode(dialect.encoding) if not dialect.bom else ("\ufeff" + text).encode(dialect.encoding)
-    return packed.pack(data, dialect.packed, "made.jsonl" if dialect.form == "jsonl" else "made.json")
+    return lines
 
 
 def _spelled(record: Mapping[str, Any]) -> str:

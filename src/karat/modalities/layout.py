@@ -16,8 +16,10 @@ from karat.modalities.coding import NUMBERS, Choices, Grain, draw, fit_scales, f
 from karat.modalities.columns import Column, Schema
 from karat.modalities.constraints import Bounds, Formula, Rules, compile_rules, repeated, together_text, unique_text
 from karat.modalities.convert import logical, put
+from karat.modalities.digests import row_digests
 from karat.modalities.expressions import Cells, Rule
 from karat.modalities.parts import Choice, Computed, Constant, Number, Part, Presence, restore_part
+from karat.modalities.seen import DENSE, Past, Seen
 
 ATTEMPTS = 30  # to draw a row that breaks a rule again, before one that keeps them all takes its place
 FIRST = 10  # of them that touch only what comes after `then`
@@ -110,10 +112,18 @@ class Layout:
         return codes, places
 
     def decode(
-        self, codes: np.ndarray, places: Mapping[int, np.ndarray], fine: bool, rng: np.random.Generator
+        self,
+        codes: np.ndarray,
+        places: Mapping[int, np.ndarray],
+        fine: bool,
+        rng: np.random.Generator,
+        past: Past | None = None,
     ) -> pa.Table:
-        """The table of codes [n, coded]; what `places` leaves open is drawn. All declared rules hold in it."""
-        work = _Work(self, codes.copy(), dict(places), fine, rng)
+        """The table of codes [n, coded]; what `places` leaves open is drawn. All declared rules hold in it.
+
+        past: of a stream of tables, in which the rules hold as if they were one.
+        """
+        work = _Work(self, codes.copy(), dict(places), fine, rng, past)
         for i in self.sequence:
             if i not in work.places and self.parts[i].chancy(fine):
                 work.places[i] = rng.random(len(codes))
@@ -167,6 +177,7 @@ class _Work:
     places: dict[int, np.ndarray]
     fine: bool
     rng: np.random.Generator
+    past: Past | None = None
 
     def make(self, rows: np.ndarray) -> dict[str, pa.Array]:
         """The columns of `rows`."""
@@ -191,7 +202,7 @@ class _Work:
             there = np.flatnonzero(present(cells[name]))
             if len(there):
                 column = replace(column, unique=column.unique or any(name in group for group in layout.rules.unique))
-                made = flat(sensitive.fakes(column, len(there), self.rng)).cast(logical(column))
+                made = flat(sensitive.fakes(column, len(there), self.rng, past=self.past)).cast(logical(column))
                 out[name] = put(cells[name].cast(made.type), there, made)
         for name, column in layout.columns.items():
             if column.refers and isinstance(layout.parts[layout.part_of[name]], Presence):
@@ -275,7 +286,7 @@ class _Work:
                 continue  # new values differ by themselves
             at = {i: j for j, i in enumerate(layout.coded)}
             for attempt in range(ATTEMPTS + 1):
-                rows = np.flatnonzero(repeated([cells[name] for name in names]))
+                rows = np.flatnonzero(repeated([cells[name] for name in names]) | self._before(names, cells))
                 if not len(rows):
                     break
                 if attempt == ATTEMPTS:
@@ -289,7 +300,48 @@ class _Work:
                     self._redraw([i for i in parts if i in at or i in self.places], rows)
                 cells = _patch(cells, rows, self.make(rows))
                 cells = self.mend(cells)
+        for names in self._learned_apart() if self.past is not None else ():
+            there = np.logical_and.reduce([present(cells[name]) for name in names])
+            self._seen(names).add(self._keys(names, {name: cells[name].filter(pa.array(there)) for name in names}))
         return cells
+
+    def _learned_apart(self) -> list[tuple[str, ...]]:
+        """Columns of `unique` rules whose values are drawn, and not made anew."""
+        parts, part_of = self.layout.parts, self.layout.part_of
+        groups = [tuple(names) for names in self.layout.rules.unique]
+        return [g for g in groups if not any(isinstance(parts[part_of[name]], Presence) for name in g)]
+
+    def _before(self, names: Sequence[str], cells: Mapping[str, pa.Array]) -> np.ndarray:
+        """bool [n]: rows whose values, none of them missing, an earlier part of the stream has."""
+        if self.past is None:
+            return np.zeros(len(self.codes), bool)
+        there = np.logical_and.reduce([present(cells[name]) for name in names])
+        out = np.zeros(len(there), bool)
+        out[there] = self._seen(names).has(
+            self._keys(names, {name: cells[name].filter(pa.array(there)) for name in names})
+        )
+        return out
+
+    def _dense(self, names: Sequence[str]) -> tuple[float, int] | None:
+        """The range of a column of whole numbers that is narrow enough for a bit each: its first, and how many."""
+        part = self.layout.parts[self.layout.part_of[names[0]]]
+        if self.past is None or len(names) > 1 or not isinstance(part, Number) or not part.grain.whole or part.lowers:
+            return None
+        low, high = part.limits()
+        low, high = max(low, part.fine.lows[0]), min(high, part.fine.highs[-1] + self.past.total)
+        return (low, int(high - low) + 1) if 0 <= high - low < DENSE else None
+
+    def _seen(self, names: Sequence[str]) -> Seen:
+        assert self.past is not None
+        dense = self._dense(names)
+        return self.past.seen(tuple(names)) if dense is None else self.past.seen(tuple(names), *dense)
+
+    def _keys(self, names: Sequence[str], cells: Mapping[str, pa.Array]) -> np.ndarray:
+        """What the rows are known by, none of whose cells is missing."""
+        part = self.layout.parts[self.layout.part_of[names[0]]]
+        if self._dense(names) is not None and isinstance(part, Number):
+            return np.asarray(part.grain.ticks(cells[names[0]]))
+        return row_digests(pa.table([cells[name] for name in names], names=list(names)))[:, 0]
 
     def _fresh(self, cells: dict[str, pa.Array], names: Sequence[str], rows: np.ndarray) -> dict[str, pa.Array]:
         """Values that no row has yet, between the least and the greatest one learned or else above it."""
@@ -304,24 +356,37 @@ class _Work:
             taken = part.grain.ticks(cells[name])
             low, high = part.limits()
             low, top = max(low, part.fine.lows[0]), min(high, part.fine.highs[-1])
-            high = min(high, top + len(self.codes))
+            high = min(high, top + (len(self.codes) if self.past is None else self.past.total))
             used = np.unique(taken[~np.isnan(taken)])
             if high - low < 2**24:
-                free = np.setdiff1d(np.arange(low, high + 1), used)
+                free = self._unseen(name, np.setdiff1d(np.arange(low, high + 1), used))
                 inside = free[free <= top]
                 free = self.rng.permutation(inside) if len(inside) >= len(rows) else free
             else:
                 free = self.rng.integers(int(low), int(top), 4 * len(rows) + 64, endpoint=True).astype(np.float64)
-                free = np.setdiff1d(free, used)
+                free = self._unseen(name, np.setdiff1d(free, used))
             if len(free) >= len(rows):
                 fresh = part.grain.array(self.rng.permutation(free[: len(rows)]))
                 out = {**cells, name: put(cells[name], rows, fresh)}
                 if not any(bad.any() for bad in self._broken(out).values()):
                     return out
+        rest = 0 if self.past is None else self.past.total - len(self.codes)
         raise FitError(
-            f"{len(self.codes):,} rows were asked for and {', '.join(map(repr, names))} must differ in each; there are "
-            f"{len(self.codes) - len(rows):,} different ones to be had. Ask for fewer rows, or take the rule away."
+            f"{len(self.codes) + rest:,} rows were asked for and {', '.join(map(repr, names))} must differ in each; there are "
+            f"{'fewer' if rest else f'{len(self.codes) - len(rows):,}'} different ones to be had. Ask for fewer rows, or take "
+            "the rule away."
         )
+
+    def _unseen(self, name: str, ticks: np.ndarray) -> np.ndarray:
+        """Those of the whole numbers that no earlier part of the stream has."""
+        if self.past is None or not len(ticks):
+            return ticks
+        if self._dense((name,)) is not None:
+            return np.asarray(ticks[~self._seen((name,)).has(ticks)])
+        part = self.layout.parts[self.layout.part_of[name]]
+        assert isinstance(part, Number)
+        keys = self._keys((name,), {name: part.grain.array(ticks)})
+        return np.asarray(ticks[~self._seen((name,)).has(keys)])
 
 
 def _patch(cells: Mapping[str, pa.Array], rows: np.ndarray, new: Mapping[str, pa.Array]) -> dict[str, pa.Array]:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 import pyarrow as pa
 
@@ -145,20 +145,45 @@ class _Xz:
 
 def pack(data: bytes, form: str, name: str) -> bytes:
     """`data` packed so; the same bytes give the same bytes. name: of the file inside a zip."""
-    if form == "gzip":
-        return gzip.compress(data, mtime=0)
-    if form == "bzip2":
-        return bz2.compress(data)
-    if form == "xz":
-        return lzma.compress(data)
-    if form == "zstd":
-        sink = pa.BufferOutputStream()
-        with pa.CompressedOutputStream(sink, "zstd") as stream:
-            stream.write(data)
-        return bytes(sink.getvalue())
-    if form == "zip":
-        out = io.BytesIO()
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as found:
-            found.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)  # its clock stands at 1980
-        return out.getvalue()
-    return data
+    out = io.BytesIO()
+    with packer(out, form, name) as write:
+        write(data)
+    return out.getvalue()
+
+
+@contextmanager
+def packer(file: IO[bytes], form: str, name: str) -> Iterator[Callable[[bytes], object]]:
+    """What writes bytes, packed so, into `file`, piece by piece."""
+    if form in ("gzip", "bzip2", "xz"):
+        machine: Any = (
+            zlib.compressobj(9, zlib.DEFLATED, 31)  # 31: as gzip, with no clock in it
+            if form == "gzip"
+            else bz2.BZ2Compressor()
+            if form == "bzip2"
+            else lzma.LZMACompressor()
+        )
+        yield lambda data: file.write(machine.compress(data))
+        file.write(machine.flush())
+    elif form == "zstd":
+        with pa.CompressedOutputStream(pa.PythonFile(_Kept(file), "w"), "zstd") as stream:
+            yield stream.write
+    elif form == "zip":
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as found:
+            entry = zipfile.ZipInfo(name)  # its clock stands at 1980
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with found.open(entry, "w", force_zip64=True) as inside:
+                yield inside.write
+    else:
+        yield file.write
+
+
+class _Kept:
+    """A file that stays open when what writes to it is closed."""
+
+    closed = False
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.write, self.flush = file.write, file.flush
+
+    def close(self) -> None:
+        """Nothing: who opened the file closes it."""

@@ -22,6 +22,8 @@ from karat.errors import FitError
 from karat.modalities import checks, prose, shapes
 from karat.modalities import fakes as making
 from karat.modalities.columns import MADE, Column, Kind
+from karat.modalities.digests import row_digests
+from karat.modalities.seen import Past
 
 SHARE = 0.6
 _LOOKED = 500  # values looked at
@@ -166,11 +168,14 @@ def _learned(column: Column, values: pa.Array, counts: np.ndarray) -> dict[str, 
             return {}
 
 
-def fakes(column: Column, n: int, rng: np.random.Generator, real: pa.Array | None = None) -> pa.Array:
+def fakes(
+    column: Column, n: int, rng: np.random.Generator, real: pa.Array | None = None, past: Past | None = None
+) -> pa.Array:
     """string `[n]` of valid made values in the column's format; the same `rng` gives the same.
 
     None is a value that was learned from or is in `real` [m] (strings), and where `column.unique` no two are equal. Short
     text (up to three words) alone may be what somebody wrote too. FitError for a kind that is learned and not made.
+    past: of a stream, whose earlier values are not made again where they must differ.
     """
     if column.kind not in MADE:
         raise FitError(f"column {column.name!r} is of kind {column.kind}; values are made for {', '.join(MADE)}.")
@@ -180,6 +185,9 @@ def fakes(column: Column, n: int, rng: np.random.Generator, real: pa.Array | Non
         learned = learn(column, known, np.ones(len(known), np.int64))
     taken = _bits(learned)
     distinct = column.unique and column.kind != "text" or learned.get("way") == "sequence"
+    if past is not None and column.name in past.next:
+        learned = {**learned, "next": past.next[column.name]}
+    before = past.seen((column.name,)) if past is not None and distinct and learned.get("way") != "sequence" else None
     out = np.empty(n, object)
     todo = np.arange(n)
     barren = 0  # attempts that found little new; after a few of them the format is made wider
@@ -197,6 +205,10 @@ def fakes(column: Column, n: int, rng: np.random.Generator, real: pa.Array | Non
             coded = drawn.dictionary_encode().indices.to_numpy(zero_copy_only=False)
             firsts[np.unique(coded, return_index=True)[1]] = True
             good &= firsts
+        if before is not None:
+            keys = row_digests(pa.table([drawn], names=["key"]))[:, 0]
+            good &= ~before.has(keys)
+            before.add(keys[np.flatnonzero(good)[: len(todo)]])
         fresh = drawn.filter(pa.array(good))[: len(todo)]
         if distinct:
             known = pa.concat_arrays([known, fresh])
@@ -205,6 +217,8 @@ def fakes(column: Column, n: int, rng: np.random.Generator, real: pa.Array | Non
         barren += int(good.mean() < 0.1)
         if learned.get("way") == "sequence":
             learned = {**learned, "next": int(learned["next"]) + int(learned["step"]) * len(drawn)}
+    if past is not None and learned.get("way") == "sequence":
+        past.next[column.name] = int(learned["next"])
     if len(todo):
         raise FitError(
             f"column {column.name!r}: {len(todo):,} more values of kind {column.kind} that are not real cannot be found."

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -298,40 +299,58 @@ def write(printed: pa.Table, suffix: str, dialect: Dialect | None = None) -> byt
     for .tsv, bars for .psv). Parquet and Arrow keep the types, and the metadata that pandas reads.
     Raises FitError for a suffix that is not written.
     """
+    out = io.BytesIO()
+    stream(iter([printed]), suffix, out, dialect)
+    return out.getvalue()
+
+
+def stream(printed: Iterator[pa.Table], suffix: str, file: IO[bytes], dialect: Dialect | None = None) -> None:
+    """The same, of at least one block of rows, into `file` as they come; in Parquet each is a row group."""
     suffix = suffix.lower()
     packing = next((ending for ending in packed.SUFFIXES if suffix.endswith(ending)), "")
     text = suffix.removesuffix(packing)
     if text in TEXT:
         if dialect is None:
             dialect = Dialect(delimiter=_DELIMITERS.get(text, ","))
-        return delimited.write(printed, replace(dialect, packed=packed.SUFFIXES.get(packing, "")))
+        delimited.stream(printed, replace(dialect, packed=packed.SUFFIXES.get(packing, "")), file)
+        return
+    if text not in JSON and suffix not in (".parquet", ".orc", ".xlsx", *ARROW):
+        raise FitError(f"tables are not written as {suffix}; {WANTED.partition(', .sqlite')[0]} are.")
+    first = next(printed)
     if text in JSON:
+        blocks: Iterator[pa.Table] = chain([first], printed)
         if dialect is None:
-            plain = tuple(c.name for c in printed.schema if _number(c.type) or pa.types.is_boolean(c.type))
+            plain = tuple(c.name for c in first.schema if _number(c.type) or pa.types.is_boolean(c.type))
             dialect = Dialect(form=form(text), bare=plain)
-            printed = _finite(printed)
-        return jsontables.write(printed, replace(dialect, packed=packed.SUFFIXES.get(packing, "")))
+            blocks = map(_finite, blocks)
+        jsontables.stream(blocks, replace(dialect, packed=packed.SUFFIXES.get(packing, "")), file)
+        return
     if suffix == ".xlsx":
         if dialect is None:
-            plain = tuple(c.name for c in printed.schema if _number(c.type) or pa.types.is_boolean(c.type))
-            dated = tuple(c.name for c in printed.schema if pa.types.is_date(c.type) or pa.types.is_timestamp(c.type))
+            plain = tuple(c.name for c in first.schema if _number(c.type) or pa.types.is_boolean(c.type))
+            dated = tuple(c.name for c in first.schema if pa.types.is_date(c.type) or pa.types.is_timestamp(c.type))
             dialect = Dialect(form="xlsx", bare=plain, dated=dated)
-        return workbook.write(printed, dialect)
-    out = io.BytesIO()
-    printed = printed.replace_schema_metadata(_metadata(printed))
+        file.write(workbook.write(pa.concat_tables([first, *printed]), dialect))  # a sheet has a million rows at most
+        return
+    first = first.replace_schema_metadata(None if suffix == ".orc" else _metadata(first))
+    blocks = chain([first], (block.cast(first.schema) for block in printed))
     if suffix == ".parquet":
-        pq.write_table(printed, out)
+        with pq.ParquetWriter(file, first.schema) as writer:
+            for block in blocks:
+                writer.write_table(block)
     elif suffix == ".orc":
         try:
-            orc.write_table(printed.replace_schema_metadata(None), out)
+            with orc.ORCWriter(file) as rows:
+                for block in blocks:
+                    rows.write(block)
         except pa.ArrowException as error:
             raise FitError(f"ORC has no place for these columns ({_first(error)}); write .parquet.") from error
-    elif suffix in ARROW:
-        with ipc.new_file(out, printed.schema) as file:
-            file.write_table(printed)
     else:
-        raise FitError(f"tables are not written as {suffix}; {WANTED.partition(', .sqlite')[0]} are.")
-    return out.getvalue()
+        if any(pa.types.is_dictionary(kind) for kind in first.schema.types):  # all blocks share one, in an Arrow file
+            blocks = iter([pa.concat_tables(blocks).unify_dictionaries()])
+        with ipc.new_file(file, first.schema) as arrow:
+            for block in blocks:
+                arrow.write_table(block)
 
 
 def _number(kind: pa.DataType) -> bool:

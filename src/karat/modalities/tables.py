@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+import io
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +43,7 @@ from karat.modalities.expressions import cells_of, unknown
 from karat.modalities.layout import Layout
 from karat.modalities.likeness import table_like
 from karat.modalities.parts import Choice, Computed, Constant, Number, Presence
+from karat.modalities.seen import Past
 from karat.modalities.table import Dialect, Raw, Table
 from karat.privacy import Budget, Source
 from karat.space import Codes, Columns, Fields, Space
@@ -226,8 +230,10 @@ class Tables(Codec):
 
         Every declared rule holds in the rows; FitError where none can.
         """
+        return self.decode_next(points, space, np.random.default_rng(0) if rng is None else rng, None)
+
+    def decode_next(self, points: Tensor, space: Space | None, rng: np.random.Generator, past: Past | None) -> Table:
         fine = self._fine(space)
-        rng = np.random.default_rng(0) if rng is None else rng
         flatly = points.detach().cpu()
         parts = [self.layout.parts[i] for i in self.layout.coded]
         codes, places = np.zeros((len(flatly), len(parts)), np.int64), {}
@@ -244,7 +250,7 @@ class Tables(Codec):
                 if part.placed(False):
                     places[self.layout.coded[j]] = np.clip((given[:, at].astype(np.float64) + 1) / 2, 0, 1)
                     at += 1
-        return Table(self.layout.decode(codes, places, fine, rng), self.origin)
+        return Table(self.layout.decode(codes, places, fine, rng, past), self.origin)
 
     def _fine(self, space: Space | None) -> bool:
         if space is None or space == self._spaces[0]:
@@ -337,18 +343,26 @@ class Tables(Codec):
 
     def pack(self, records: Table, suffix: str) -> bytes:
         """All rows as one file: .csv, .json and the like as the source was printed, .parquet and .feather with types."""
+        out = io.BytesIO()
+        self.stream(iter([records]), suffix, out)
+        return out.getvalue()
+
+    def stream(self, blocks: Iterator[Table], suffix: str, file: IO[bytes]) -> None:
+        """The same, of blocks of rows, into `file` as they come."""
         if suffix not in self.wholes:
             raise FitError(f"a table is written as {', '.join(self.wholes)}; {suffix} was asked for.")
         own, dialect = self.origin, self.origin.dialect
         form = sources.form(suffix)
         if dialect is None or (form != dialect.form and form != "delimited"):
-            whole = self.printed(records) if dialect is None else _typed(records.cells, self.schema)
-            return sources.write(sources.noted(whole, own.notes), suffix)
+            typed = dialect is not None
+            whole = (_typed(block.cells, self.schema) if typed else self.printed(block) for block in blocks)
+            sources.stream((sources.noted(rows, own.notes) for rows in whole), suffix, file)
+            return
         if form != dialect.form:
             dialect = None
         elif form == "delimited" and sources.bare(suffix) != sources.bare(own.suffix):
             dialect = replace(dialect, delimiter="\t" if suffix.startswith(".tsv") else ",")
-        return sources.write(self.printed(records), suffix, dialect)
+        sources.stream(map(self.printed, blocks), suffix, file, dialect)
 
     def conform(self, records: Any) -> Table:
         """Somebody else's table with the same columns in any order, brought to our types; values never seen are kept.
@@ -431,19 +445,39 @@ class Tables(Codec):
 
         Raises DataError for what is not known, FitError for a column that cannot be balanced.
         """
+        return next(self.asks(given, balance, n, rng, sys.maxsize))
+
+    def asks(
+        self, given: str | None, balance: str | None, n: int, rng: np.random.Generator, most: int
+    ) -> Iterator[Asked]:
+        """The same, of at most `most` rows at once; of all at once where drawn values must differ in each row."""
+        if any(isinstance(self.layout.parts[self.layout.part_of[name]], Number | Choice)
+               for names in self.layout.rules.unique for name in names):  # fmt: skip
+            most = sys.maxsize
         if given is not None and names_file(given):
             rows = self.partial(Path(given))
             if balance is not None:
                 raise FitError("--balance and a file of partial rows both say what the rows hold; give one of them.")
-            return Asked(self.pin_rows(rows, rng), lambda made: self.restore_given(made, rows, rng))
+            for first in range(0, len(rows), most):
+                part = rows[first : first + most]
+                yield Asked(self.pin_rows(part, rng), functools.partial(self.restore_given, given=part, rng=rng))
+            return
         conditions = {} if given is None else self.given(given)
-        if balance is None:
-            return Asked(self.pin(conditions, n, rng), lambda made: self.restore_given(made, conditions, rng))
-        turns = balanced(self.layout, balance)
+        turns = None if balance is None else balanced(self.layout, balance)
         if balance in conditions:
             raise FitError(f"--given and --balance both speak of {balance!r}; leave one of them out.")
-        turn = rng.permutation(np.arange(n) % len(turns))
-        wanted = [{**conditions, balance: one} for one in turns]
+        for first in range(0, n, most):
+            count = min(most, n - first)
+            if turns is None or balance is None:
+                yield Asked(
+                    self.pin(conditions, count, rng), functools.partial(self.restore_given, given=conditions, rng=rng)
+                )
+            else:
+                yield self._balanced([{**conditions, balance: one} for one in turns], first, count, rng)
+
+    def _balanced(self, wanted: Sequence[Given], first: int, n: int, rng: np.random.Generator) -> Asked:
+        """`n` rows of a stream, from the `first` on, in which one wish comes as often as another."""
+        turn = rng.permutation((first + np.arange(n)) % len(wanted))
         cells = torch.full((n, len(self._spaces[0].sizes)), -1, dtype=torch.long)
         for i, one in enumerate(wanted):
             mine = np.flatnonzero(turn == i)

@@ -327,9 +327,9 @@ class Texts(Codec):
         (text,) = record.strings()
         return self._written(self._ended(text.removesuffix("\n") + "\n"))
 
-    def _written(self, text: str) -> bytes:
+    def _written(self, text: str, begins: bool = True) -> bytes:
         """The text in the encoding of the source, with a mark where that needs one; what it has no character for is ?."""
-        mark = "\ufeff" if self.origin.encoding.startswith(("utf-16", "utf-32")) else ""
+        mark = "\ufeff" if begins and self.origin.encoding.startswith(("utf-16", "utf-32")) else ""
         return (mark + text).encode(self.origin.encoding, "replace")
 
     def _ended(self, text: str) -> str:
@@ -338,8 +338,8 @@ class Texts(Codec):
     def pack(self, records: Passages, suffix: str) -> bytes:
         return self.packed(records, suffix, None)
 
-    def packed(self, records: Passages, suffix: str, labels: Sequence[str] | None) -> bytes:
-        """All passages as one file, with their labels [n] where there are any.
+    def packed(self, records: Passages, suffix: str, labels: Sequence[str] | None, begins: bool = True) -> bytes:
+        """All passages as one file, with their labels [n] where there are any; where it has not begun yet, or more of it.
 
         .txt: lines of <|endoftext|> part them, as language models have it, and as `read` parts them again (labels are not in
         it).   .jsonl: an object to each.   .csv: a row to each.
@@ -348,19 +348,21 @@ class Texts(Codec):
         text, label = self.origin.columns
         if suffix == ".txt":
             whole = f"{reading.SEPARATOR}\n".join(one.removesuffix("\n") + "\n" for one in texts)
-            return self._written(self._ended(whole))
+            whole = whole if begins else f"{reading.SEPARATOR}\n{whole}"
+            return self._written(self._ended(whole), begins)
         if suffix == ".jsonl":
             held = [reading.chat_of(one) if self.origin.chat else one for one in texts]
             rows = [{text: one} for one in held] if labels is None else [
                 {text: one, label: said} for one, said in zip(held, labels, strict=True)]  # fmt: skip
-            return self._written("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+            return self._written("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), begins)
         if suffix != ".csv":
             raise FitError(f"text is written as {', '.join(self.wholes)}; {suffix} was asked for.")
         out = io.StringIO(newline="")
         table = csv.writer(out, lineterminator="\n")
-        table.writerow([text] if labels is None else [text, label])
+        if begins:
+            table.writerow([text] if labels is None else [text, label])
         table.writerows([[one] for one in texts] if labels is None else zip(texts, labels, strict=True))
-        return self._written(out.getvalue())
+        return self._written(out.getvalue(), begins)
 
     def sheet(self, records: Passages, columns: int) -> bytes:
         """Passages to read, as HTML: up to `leaves.SHOWN`."""
