@@ -27,7 +27,7 @@ MAGIC = (
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"PK\x03\x04", "zip"),
 )
-SWOLLEN = 2**28  # bytes from which on the ratio is looked at
+SWOLLEN = 2**27  # bytes from which on the ratio is looked at
 STEP = 2**20
 
 
