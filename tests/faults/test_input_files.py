@@ -198,6 +198,7 @@ def test_a_bomb_costs_no_more_than_there_is(name: str, cost: dict[str, tuple[int
         "repeated.parquet",
         "rows.parquet",
         "rows.orc",
+        "rows.feather",
         "frames",
         "text",
         "sounds",
