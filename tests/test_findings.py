@@ -13,6 +13,10 @@ from hypothesis import strategies as st
 import karat
 from karat.assays.finding import Finding, Limit, Sample
 from karat.assays.keys import KEYS
+from karat.office import Assay, require
+from karat.worth.ledger import Cost
+from karat.worth.prices import Prices
+from karat.worth.verdict import judge
 
 
 def finding(**changed: Any) -> Finding:
@@ -84,3 +88,25 @@ def test_a_table_before_the_name_changes_nothing_but_the_name(key: str) -> None:
     plain = finding(key=key, of="x")
     theirs = replace(plain, table="orders")
     assert theirs.name == f"orders {plain.name}" and theirs.kind is plain.kind and theirs.assay == plain.assay
+
+
+def test_the_terminal_and_the_notebook_show_threshold_state_and_what_is_missing() -> None:
+    found = (
+        finding(samples=(Sample(40, 120, "made"),)),
+        finding(
+            key="missing classes", value=7.0, low=7.0, high=7.0, real=4.086e-14, raised=True, limit=Limit(above=0.0),
+            detail={"missing": [f"class <{i}>" for i in range(7)]}, table="orders",
+        ),
+        finding(key="bits per byte", value=1.5, limit=Limit(above=1.9), real=1.7, beside="counts of 7 characters"),
+        finding(key="membership", value=math.nan, low=math.nan, high=math.nan, limit=Limit(above=0.6, also="where it is")),
+    )  # fmt: skip
+    verdict = judge(found, Cost(), Prices(), rights=None, labelled=None)
+    shown = str(Assay(verdict, found, None))
+    assert "cannot tell at n=40; needs 120 made" in shown and "1.70 (counts of 7 characters)" in shown
+    line = next(line for line in shown.split("\n") if "orders missing classes" in line)
+    assert line.endswith("RAISED: class <0>, class <1>, class <2>, class <3>, class <4>, class <5> and 1 more")
+    assert "e-14" not in shown and "  0  " in line and "above 0.6*" in shown and "* a further condition" in shown
+    page = Assay(verdict, found, None)._repr_html_()
+    assert "raised above 0.6, or where it is" in page and "class &lt;0&gt;" in page and page.count("<tr>") == 5
+    failed = require(found, ["orders missing classes<=0", "two-sample auc<=0.9"])
+    assert failed == ("orders missing classes<=0 does not hold: orders missing classes is 7",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import platform
 import re
@@ -99,11 +100,12 @@ HEAD = ("finding", "made", "95% interval", "unseen real", "raised", "judged")
 
 
 def _row(f: Finding) -> tuple[str, ...]:
+    interval = f"{score(f.low)} to {score(f.high)}" if math.isfinite(f.low) or math.isfinite(f.high) else "—"
     real = score(f.real) if f.beside == UNSEEN else f"{score(f.real)} ({f.beside})"
     gone = f": {', '.join(f.missing[:NAMED])}" if f.raised and f.missing else ""
     more = f" and {len(f.missing) - NAMED:,} more" if gone and len(f.missing) > NAMED else ""
     return (
-        f.name, score(f.value), f"{score(f.low)} to {score(f.high)}", real, f.limit.brief, f"{f.judged}{gone}{more}",
+        f.name, score(f.value), interval, real, f.limit.brief, f"{f.judged}{gone}{more}",
     )  # fmt: skip
 
 

@@ -173,6 +173,9 @@ def test_a_gate_that_nobody_measured_is_unknown() -> None:
     assert v.word == "unproven" and "membership" in v.sentence and v.settle is not None
     assert next(r for r in v.reasons if r.name == "privacy").state == "unknown"
     assert verdict(without, replace(PAYS, personal="none")).word == "gold"
+    shifted = verdict([*without, replace(MEMBER, value=float("nan"), says="Unseen records differ.")])
+    assert "membership could not be measured (Unseen records differ)" in shifted.sentence
+    assert shifted.settle is not None and "personal" in shifted.settle.what
     assert verdict(without, replace(PAYS, personal="some")).word == "unproven"
     leak = replace(MEMBER, value=0.9, raised=True)
     assert verdict([*without, leak], replace(PAYS, personal="none")).word == "bubble", (

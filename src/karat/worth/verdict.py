@@ -180,7 +180,8 @@ def _cannot_tell(blind: Sequence[Finding], thing: str) -> str:
     """ "coverage and recall cannot tell at n=40; needs 1,200 made rows": the side that lacks most, and by its largest need."""
     few = [(f, s) for f in blind if (s := f.lacking) is not None]
     if not few:
-        return f"{_named(blind)} could not be measured"
+        told = f" ({_plain(blind[0].says)})" if len(blind) == 1 else ""
+        return f"{_named(blind)} could not be measured{told}"
     side = max((s for _, s in few), key=lambda s: s.needs / max(s.n, 1)).side
     same = [f for f, s in few if s.side == side]
     most = max((s for _, s in few if s.side == side), key=lambda s: s.needs)
@@ -353,7 +354,8 @@ def _opened(gate: Reason, findings: Sequence[Finding], missing: tuple[str, ...],
         return Settle(
             'give files that carry a label, or declare labels = "added" in prices.toml if all shipped do', 0.0
         )
-    if blind := _blind([f for f in findings if f.kind.feeds == gate.name]):
+    blind = _blind([f for f in findings if f.kind.feeds == gate.name])
+    if any(f.lacking is not None for f in blind):
         return _more(blind, thing)
     if gate.name == "copying":
         return Settle(
