@@ -53,6 +53,10 @@ SAME = {
     "single quotes around all of a double-quoted word": b"id;note\n1;'\"x; y\"'\n2;'it''s; \"z\"'\n",
     "double quotes around single ones": b"id,note\n1,\"a,'x',b\"\n2,\"c,'y',d\"\n3,'tis\n",
     "an apostrophe first": b"id,note\n1,'tis\n2,'twas\n3,plain\n",
+    "escaped quotes": b'id,note\n1,"say \\"hi\\", he"\n2,"a \\"b\\" c \\\\ d"\n3,x\n',
+    "a backslash before a closing quote": b'id,path\n1,"C:\\x, y\\"\n2,"D:\\a, b"\n',
+    "a header that begins as a remark": b"#CHROM\tPOS\tREF\n1\t100\tA\n2\t200\tC\n",
+    "a remark for a header": b"# x,y\n1,2.5\n2,3.5\n",
     "empty is not missing": b'id,note\n1,""\n2,\n3,x\n',
     "no header": b"1,2.5,a\n2,3.5,b\n3,4.5,a\n",
     "index without a name": b",x,y\n0,1.5,a\n1,2.5,b\n",
@@ -142,6 +146,24 @@ def test_columns_without_names_get_one_and_a_note(tmp_path: Path) -> None:
     assert raw.cells.column_names == ["column_1", "x", "y"] and "column_1" in " ".join(raw.notes)
     file.write_bytes(SAME["no header"])
     assert delimited.read(file).cells.column_names == ["column_1", "column_2", "column_3"]
+
+
+def test_remarks_above_the_header_are_passed_over_and_counted(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    for remarks in (b"# made by X, v2\n", b"# a\n#b,c,d\n", b"% a, b\r\n# c\r\n"):
+        file.write_bytes(remarks + b"id,note\n1,a\n2,b\n3,c\n")
+        raw = delimited.read(file)
+        assert raw.cells.to_pydict() == {"id": ["1", "2", "3"], "note": ["a", "b", "c"]}
+        assert "of remarks above the header" in " ".join(raw.notes)
+        file.write_bytes(remarks + b"id,note\n1,a\n2,b,c\n")
+        with pytest.raises(DataError, match=f"line {3 + remarks.count(b'#') + remarks.count(b'%')} has 3 fields"):
+            delimited.read(file)
+
+
+def test_escaped_quotes_are_quotes(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_bytes(SAME["escaped quotes"])
+    assert delimited.read(file).cells["note"].to_pylist() == ['say "hi", he', 'a "b" c \\ d', "x"]
 
 
 def test_mixed_newlines_are_read_and_the_commonest_is_kept(tmp_path: Path) -> None:

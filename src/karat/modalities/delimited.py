@@ -34,7 +34,7 @@ from karat.modalities.scanning import (
     packing,
     records_end,
 )
-from karat.modalities.sniffing import SINGLE, Style, fields, style
+from karat.modalities.sniffing import SINGLE, Style, commented, fields, style, unescaped
 from karat.modalities.table import Dialect, Raw
 
 _BATCH = 100_000  # rows that are printed at a time
@@ -103,7 +103,10 @@ def _read(path: Path, rows: int | None, found: Packing, encoding: str, longest: 
     told = re.match(rb"sep=(.)\r?\n", first)  # Excel's own way to name the delimiter
     if told:
         first = first[told.end() :]
-    parse = _Parser(path, first, longest, 1 if told else 0)
+    remarks = commented(first)
+    if remarks:
+        first = re.split(rb"\r\n|\n|\r", first, maxsplit=remarks)[-1]
+    parse = _Parser(path, first, longest, remarks + (1 if told else 0))
     sampler = Sampler(rows, room)
     for table in parse.tables(first, chunks):
         sampler.add(table)
@@ -129,6 +132,7 @@ def _read(path: Path, rows: int | None, found: Packing, encoding: str, longest: 
         quoted_empty=how.empty_quoted,
         unnamed=parse.unnamed,
         final_newline=parse.last in b"\r\n",
+        escaped=how.escaped,
     )
     notes = [*sampler.note(cells.num_rows)]
     if sum(count > 0 for count in kind.values()) > 1:
@@ -139,6 +143,8 @@ def _read(path: Path, rows: int | None, found: Packing, encoding: str, longest: 
         notes.append(f"Columns without a name in the header are called {_listed(parse.unnamed)}.")
     if parse.formulas:
         notes.append("Some cells begin with '='. They are kept as they are; a spreadsheet would run them as formulas.")
+    if remarks:
+        notes.append(f"{remarks} line{'s' if remarks > 1 else ''} of remarks above the header were passed over.")
     if parse.blank:
         notes.append("Blank lines were passed over.")
     total = sampler.total if cells.num_rows < sampler.total else None
@@ -197,6 +203,8 @@ class _Parser:
 
     def _tidy(self, chunk: bytes) -> bytes:
         self.last = chunk[-1:] or self.last
+        if self.style.escaped:
+            chunk = unescaped(chunk, self.quote)
         if self.style.spaced:
             chunk = chunk.replace(b", ", b",")
         begins = (self.delimiter, self.delimiter + self.quote, b"\n", b"\n" + self.quote)
@@ -346,6 +354,7 @@ def _printed(cells: pa.Table, dialect: Dialect, quoted: str) -> bytes:
     if not cells.num_columns:
         return b""
     q, doubled = dialect.quote, dialect.quote * 2
+    within = "\\" + q if dialect.escaped else doubled
     borders = sorted({q, dialect.delimiter.strip(" ") if len(dialect.delimiter) > 1 else dialect.delimiter, "\n", "\r"})
     special = "[" + "".join("\\" + mark if mark in r"\]^-[" else mark for mark in borders) + "]"
     single = cells.num_columns == 1
@@ -353,10 +362,12 @@ def _printed(cells: pa.Table, dialect: Dialect, quoted: str) -> bytes:
     columns = []
     for name, column in zip(cells.column_names, cells.columns, strict=True):
         text = column if pa.types.is_large_string(column.type) else column.cast(pa.large_string())
+        if dialect.escaped:
+            text = pc.replace_substring(text, "\\", "\\\\")
         always = quoted == "all" or (quoted == "text" and name in dialect.quoted_columns)
         needs = always if always else pc.or_(pc.match_substring_regex(text, special), pc.equal(text, ""))
         if always or pc.any(needs).as_py():
-            inner = pc.replace_substring(text, q, doubled)
+            inner = pc.replace_substring(text, q, within)
             text = pc.if_else(needs, pc.binary_join_element_wise(_large(q), inner, _large(q), _large("")), text)
         columns.append(pc.fill_null(text, empty) if text.null_count else text)
     lines = columns[0] if single else pc.binary_join_element_wise(*columns, _large(dialect.delimiter))

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from karat.modalities.scanning import blanked
+from karat.modalities.scanning import HEAD, blanked
 
 STRONG = (",", ";", "\t", "|")
 WEAK = (":", "^", "~", "\x01", "\x1f", " ")
@@ -41,12 +41,17 @@ class Style:
     empty_quoted: bool
     header: bool
     decimal_comma: bool
+    escaped: bool = False  # a quote within quotes stands behind a backslash, and is not doubled
 
 
 def style(head: bytes, tabbed: bool = False) -> Style:
     """The style of a file whose first lines, in UTF-8, are `head`; `tabbed` where its suffix says .tsv."""
     text = head.decode("utf-8", "replace")
     quote = _quote(text)
+    escaped = escapes(text, quote)
+    if escaped:
+        head = unescaped(head, quote.encode())
+        text = head.decode("utf-8", "replace")
     delimiter = _delimiter(text, quote, tabbed)
     single = not delimiter
     if single:
@@ -68,8 +73,42 @@ def style(head: bytes, tabbed: bool = False) -> Style:
         if _DECIMAL_COMMA.fullmatch(cell) or _DECIMAL_POINT.fullmatch(cell)
     )  # fmt: skip
     return Style(
-        delimiter, single, spaced, quote, quoted, columns, header_quoted, empty_quoted, header, cells[","] > cells["."]
+        delimiter,
+        single,
+        spaced,
+        quote,
+        quoted,
+        columns,
+        header_quoted,
+        empty_quoted,
+        header,
+        cells[","] > cells["."],
+        escaped,
     )
+
+
+def escapes(text: str, quote: str) -> bool:
+    r"""Whether quotes within quoted fields stand behind a backslash, "a \"b\" c", where RFC 4180 doubles them."""
+    found = re.search(rf"(?:^|[,;\t|]){quote}[^{quote}\n]*\\{quote}(?![,;\t|\r\n{quote}]|$)", text, re.M)
+    return found is not None and not re.search(rf"[^,;\t|\r\n\\{quote}]{quote}{quote}[^,;\t|\r\n{quote}]", text)
+
+
+def unescaped(text: bytes, quote: bytes) -> bytes:
+    """The same with quotes doubled where they stand behind a backslash, and two backslashes as one."""
+    return re.sub(rb"\\([\\" + quote + rb"])", lambda found: quote * 2 if found[1] == quote else found[1], text)
+
+
+def commented(head: bytes) -> int:
+    """How many lines of remarks (# or %) stand above the header; a header that begins so is none."""
+    lines = head[:HEAD].replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    count = next((i for i, line in enumerate(lines) if line[:1] not in (b"#", b"%")), len(lines))
+    if not count or not any(line.strip() for line in lines[count:]):
+        return 0
+    last, body = lines[count - 1], next(line for line in lines[count:] if line.strip())
+    named = any(last.count(mark) == body.count(mark) > 0 for mark in (b",", b";", b"\t", b"|"))
+    if named and (last[1:2] not in (b" ", b"\t") or not style(b"\n".join(lines[count:])).header):
+        return count - 1
+    return count
 
 
 def _quote(text: str) -> str:

@@ -28,6 +28,7 @@ class Dialect:
     quoted_empty: bool = False  # whether an empty field is written as two quotes
     unnamed: tuple[str, ...] = ()  # columns whose name the file leaves empty
     final_newline: bool = True
+    escaped: bool = False  # a quote within quotes stands behind a backslash, and is not doubled
     form: str = "delimited"  # or json, jsonl, xlsx
     bare: tuple[str, ...] = ()  # of JSON and workbooks: the columns whose cells are numbers or truths, and not text
     dated: tuple[str, ...] = ()  # of workbooks: the columns whose cells are dates
