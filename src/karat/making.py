@@ -19,6 +19,7 @@ from karat.errors import FitError
 from karat.families.generator import Generator
 from karat.modalities import Related, Texts
 from karat.modalities.codec import Codec
+from karat.modalities.formulas import Guard
 from karat.modalities.seen import Past
 from karat.output import BESIDE, Output, digest, goes_on, need_room
 from karat.provenance import png, wav
@@ -54,6 +55,7 @@ class Made:
     count: int
     place: Path
     files: tuple[Path, ...]
+    note: str | None = None  # what a person should know
 
 
 def place(run: Run, out: Path | None, request: Mapping[str, Any], overwrite: bool) -> Path:
@@ -76,6 +78,7 @@ def make(
     device: torch.device,
     producer: str,
     overwrite: bool = False,
+    safe_cells: bool = False,
 ) -> Made:
     """`n` new records at `out`: a folder, or a file that holds them all; by default in a new folder of the run.
 
@@ -95,8 +98,9 @@ def make(
     request = {
         "n": n, "seed": seed, "class": wish.klass, "given": wish.given, "balance": wish.balance, "run": run.id,
         "model": digest(run.load_model()), "telling": wish.telling.asked(), "producer": producer,
-        "version": __version__, "device": device.type,
+        "version": __version__, "device": device.type, "safe cells": safe_cells,
     }  # fmt: skip
+    guard = Guard(safe_cells)
     goal = place(run, out, request, overwrite)
     files = () if wish.given is None else (Path(wish.given),)
     output = Output(overwrite, (*run.kept, *files), run.path)
@@ -105,13 +109,14 @@ def make(
     if isinstance(codec, Related):
         if wish.klass is not None:
             raise FitError('--class is for pictures; rows of tables are asked for with --given "column=value".')
-        return Made(*related.make(run, codec, n, goal, wish.given, wish.balance, seed, label, output, request))
+        made = related.make(run, codec, n, goal, wish.given, wish.balance, seed, label, output, request, guard)
+        return Made(*made, guard.note())
     classes = tuple(run.spec["classes"])
     model = load_model(run, codec, len(classes), device)
     if isinstance(codec, Texts):
         return _texts(run, model, codec, n, goal, wish, seed, label, output, request)
     if codec.wholes:
-        return _whole(model, codec, n, goal, wish, seed, label, output)
+        return _whole(model, codec, n, goal, wish, seed, label, output, guard)
     if wish.given is not None or wish.balance is not None:
         raise FitError(f"--given and --balance are for tables; {codec.name} content is asked for by --class.")
     y = _asked(model, classes, wish.klass, device)
@@ -164,7 +169,15 @@ def _texts(
 
 
 def _whole(
-    model: Generator, codec: Codec, n: int, goal: Path, wish: Wish, seed: int, label: Label, output: Output
+    model: Generator,
+    codec: Codec,
+    n: int,
+    goal: Path,
+    wish: Wish,
+    seed: int,
+    label: Label,
+    output: Output,
+    guard: Guard,
 ) -> Made:
     """All records in one file, decoded together, so that what must differ among them does."""
     suffix = next((s for s in sorted(codec.wholes, key=len, reverse=True) if goal.name.endswith(s)), None)
@@ -177,8 +190,8 @@ def _whole(
     output.check(goal)
     counted = Counted(n, codec.thing, goal)
     with output.labelled(goal, label) as file:
-        codec.stream(counted.of(draw_rows(model, codec, n, wish, seed), file), suffix, file)
-    return Made(counted.done, goal, (goal, goal.with_name(goal.name + BESIDE)))
+        codec.stream(counted.of(draw_rows(model, codec, n, wish, seed), file), suffix, file, guard)
+    return Made(counted.done, goal, (goal, goal.with_name(goal.name + BESIDE)), guard.note())
 
 
 @dataclass

@@ -26,6 +26,7 @@ from karat.errors import DataError, FitError, RunError
 from karat.families.generator import Fitted
 from karat.modalities import Related
 from karat.modalities.database import Database, Family, Relation, amounts
+from karat.modalities.formulas import Guard
 from karat.modalities.tables import Tables
 from karat.output import BESIDE, Output, file_names, write_whole
 from karat.provenance.label import Label
@@ -160,6 +161,7 @@ def make(
     label: Label,
     output: Output,
     request: Mapping[str, Any],
+    guard: Guard,
 ) -> tuple[int, Path, tuple[Path, ...]]:
     """Writes all tables under `goal`, labelled; how many first rows there are, where they are, and the files.
 
@@ -172,14 +174,14 @@ def make(
             raise FitError(f"{goal}: these rows are written as {suffix}, or into a folder.")
         made = made_by(codec, load(run, codec), n, seed, given, balance)
         with output.labelled(goal, label) as file:
-            file.write(next(iter(codec.packed(made).values())))
+            file.write(next(iter(codec.packed(made, guard).values())))
         return len(made.tables[codec.first]), goal, (goal, goal.with_name(goal.name + BESIDE))
     if goal.exists() and not goal.is_dir() or goal.suffix and not goal.is_dir():
         raise FitError(f"{goal}: {len(wanted)} tables are written into a folder; give its name.")
     names = file_names([name + suffix for name, suffix in wanted.items()])
     with output.folder(goal, label, request) as folder:
         made = made_by(codec, load(run, codec), n, seed, given, balance)
-        for name, blob in codec.packed(made).items():
+        for name, blob in codec.packed(made, guard).items():
             folder.write(names[name + wanted[name]], blob)
     return len(made.tables[codec.first]), goal, folder.paths
 

@@ -342,6 +342,7 @@ def make(
     threads: int | None = None,
     producer: str = "karat",
     overwrite: bool = False,
+    safe_cells: bool = False,
     prices: Path | None = None,
 ) -> list[Path]:
     """Make new content and write it as ordinary files, each labelled as AI-made.
@@ -390,6 +391,8 @@ def make(
         Your name or code in the label of origin: ASCII, without spaces.
     overwrite
         Replace what was made before and is there; never what the run learned from, nor files that karat did not make.
+    safe_cells
+        Tables: put a quote before cells of delimited files that a spreadsheet would run as formulas.
     prices
         A prices.toml; without it the ledger keeps seconds and no money.
     """
@@ -413,9 +416,10 @@ def make(
     ) as entry:
         wish = making.Wish(klass, given, balance, telling)
         goal = None if out is None else Path(out)
-        made = making.make(opened, number, goal, wish, seed, where, producer, overwrite)
+        made = making.make(opened, number, goal, wish, seed, where, producer, overwrite, safe_cells)
         entry.items = made.count
-    for line in (f"made {made.count:,}: {made.place}", *opened.notes):
+    noted = () if made.note is None else (made.note,)
+    for line in (f"made {made.count:,}: {made.place}", *noted, *opened.notes):
         _console(stream).print(line, soft_wrap=True)
     return list(made.files)
 

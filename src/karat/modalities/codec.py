@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from karat.errors import FitError
+from karat.modalities.formulas import Guard
 from karat.modalities.seen import Past
 from karat.privacy import Budget, Source
 from karat.space import Characters, Columns, Fields, Grid, Space
@@ -159,7 +160,7 @@ class Codec(ABC):
     def write(self, records: Any, folder: Path, stems: list[str]) -> list[Path]:
         """Ordinary files, one per record, named `<stem><suffix>`."""
 
-    def stream(self, blocks: Iterator[Any], suffix: str, file: IO[bytes]) -> None:
+    def stream(self, blocks: Iterator[Any], suffix: str, file: IO[bytes], guard: Guard | None = None) -> None:
         """Blocks of records, in order, as one file like `pack`, written as they come."""
         raise FitError(f"{self.name} content is not written as one {suffix} file.")
 

@@ -24,6 +24,7 @@ from karat.modalities.constraints import check, compile_rules
 from karat.modalities.convert import logical
 from karat.modalities.database import Database, Relation, amounts, handed
 from karat.modalities.expressions import unknown
+from karat.modalities.formulas import Guard
 from karat.modalities.sequences import Steps
 from karat.modalities.table import Table
 from karat.modalities.tables import Origin, Tables
@@ -252,15 +253,17 @@ class Related(Codec):
     def write(self, records: Database, folder: Path, stems: list[str]) -> list[Path]:
         raise FitError("related tables are written together, and not one by one.")
 
-    def packed(self, records: Database) -> dict[str, bytes]:
+    def packed(self, records: Database, guard: Guard | None = None) -> dict[str, bytes]:
         """The files of the tables in `written`, each in the form of its source."""
         if self.single is not None:
             (child,) = self.written
             whole = self.tables[child]
             joined = self.one_file(records)
             codec = replace(whole, origin=replace(whole.origin, schema=self.single))
-            return {child: codec.pack(joined, whole.origin.suffix)}
-        return {name: self.tables[name].pack(records.tables[name], suffix) for name, suffix in self.written.items()}
+            return {child: codec.pack(joined, whole.origin.suffix, guard)}
+        return {
+            name: self.tables[name].pack(records.tables[name], suffix, guard) for name, suffix in self.written.items()
+        }
 
     def one_file(self, records: Database) -> Table:
         """Entities and their rows as the one table that they were."""

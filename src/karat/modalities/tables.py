@@ -40,6 +40,7 @@ from karat.modalities.convert import as_kind, otherwise, parsed_cells
 from karat.modalities.digests import row_digests
 from karat.modalities.discreet import fit_discreetly
 from karat.modalities.expressions import cells_of, unknown
+from karat.modalities.formulas import Guard
 from karat.modalities.layout import Layout
 from karat.modalities.likeness import table_like
 from karat.modalities.parts import Choice, Computed, Constant, Number, Presence
@@ -341,14 +342,14 @@ class Tables(Codec):
             paths.append(path)
         return paths
 
-    def pack(self, records: Table, suffix: str) -> bytes:
+    def pack(self, records: Table, suffix: str, guard: Guard | None = None) -> bytes:
         """All rows as one file: .csv, .json and the like as the source was printed, .parquet and .feather with types."""
         out = io.BytesIO()
-        self.stream(iter([records]), suffix, out)
+        self.stream(iter([records]), suffix, out, guard)
         return out.getvalue()
 
-    def stream(self, blocks: Iterator[Table], suffix: str, file: IO[bytes]) -> None:
-        """The same, of blocks of rows, into `file` as they come."""
+    def stream(self, blocks: Iterator[Table], suffix: str, file: IO[bytes], guard: Guard | None = None) -> None:
+        """The same, of blocks of rows, into `file` as they come.   guard: what looks at the cells of delimited files."""
         if suffix not in self.wholes:
             raise FitError(f"a table is written as {', '.join(self.wholes)}; {suffix} was asked for.")
         own, dialect = self.origin, self.origin.dialect
@@ -356,13 +357,15 @@ class Tables(Codec):
         if dialect is None or (form != dialect.form and form != "delimited"):
             typed = dialect is not None
             whole = (_typed(block.cells, self.schema) if typed else self.printed(block) for block in blocks)
-            sources.stream((sources.noted(rows, own.notes) for rows in whole), suffix, file)
+            noted = (sources.noted(rows, own.notes) for rows in whole)
+            sources.stream(map(guard.look, noted) if guard and form == "delimited" else noted, suffix, file)
             return
         if form != dialect.form:
             dialect = None
         elif form == "delimited" and sources.bare(suffix) != sources.bare(own.suffix):
             dialect = replace(dialect, delimiter="\t" if suffix.startswith(".tsv") else ",")
-        sources.stream(map(self.printed, blocks), suffix, file, dialect)
+        printed = map(self.printed, blocks)
+        sources.stream(map(guard.look, printed) if guard and form == "delimited" else printed, suffix, file, dialect)
 
     def conform(self, records: Any) -> Table:
         """Somebody else's table with the same columns in any order, brought to our types; values never seen are kept.
