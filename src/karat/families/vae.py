@@ -26,6 +26,7 @@ from karat.errors import FitError
 from karat.families.generator import Batches, Learned, Player
 from karat.space import Batch, Fields, Grid, Space
 
+UNUSED = -1e4  # log weight of a component that stands for nothing: exp of it is 0, and it is saved as a number
 POINTS = 60_000  # encoded for the prior, at most
 LEVELS = 33  # quantiles kept of what the decoder leaves open of a number
 INTERIM = 10_000  # encoded for the prior from which the decoder is sharpened
@@ -383,7 +384,7 @@ class Model(Learned):
             held = part.log_weight.exp() * (len(mine) / copies)  # distinct points behind each component
             closer = (held / (held + config.narrow)).sqrt() if k > 1 else torch.ones_like(held)
             self.mixture.scale[place] = (part.scale * closer[:, None, None])[index]
-            weight = torch.where(torch.arange(parts, device=z.device) < k, part.log_weight[index], -torch.inf)
+            weight = torch.where(torch.arange(parts, device=z.device) < k, part.log_weight[index], UNUSED)
             self.mixture.log_weight[place] = weight + self.share[group].clamp_min(1e-12).log()
 
     def draw(self, n: int, y: Tensor | None, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
