@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import pty
 import resource
 import signal
 import struct
@@ -19,9 +21,11 @@ import torch
 from small import karat_process
 
 import karat
+from karat import runner
 from karat.errors import RunError
 from karat.output import write_whole
 from karat.run import LAYOUT, Run, safe_header
+from karat.worth.ledger import Ledger
 
 TINY = ["train.precision=fp32", "train.save_seconds=0.05", "model.latent=6", "model.width=8", "model.hidden=16",
         "model.components=10", "model.iterations=3"]  # fmt: skip
@@ -279,6 +283,51 @@ def test_a_signal_saves_and_the_run_continues_bit_for_bit(
     assert weights(tmp_path / "r") == weights(unbroken)
     steps = [line["step"] for line in Run.open(tmp_path / "r").lines("history.jsonl")]
     assert steps == sorted(set(steps)) and steps[-1] == 100
+
+
+def test_a_terminal_that_goes_away_saves_and_nohup_goes_on(tmp_path: Path) -> None:
+    """SIGHUP, with every write to the terminal failing from then on."""
+    changes = [part for change in TINY for part in ("--set", change)]
+    main = "from karat.cli import main; main()"
+    order = ["train", "digits", "--steps", "400", "--out", "r", "--threads", "1", *changes]
+    ours, theirs = pty.openpty()
+    asked = subprocess.Popen([sys.executable, "-c", main, *order], cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs,
+                             start_new_session=True, env={**os.environ, "TERM": "xterm"})  # fmt: skip
+    os.close(theirs)
+    os.set_blocking(ours, False)
+    for _ in range(2000):
+        with contextlib.suppress(OSError):
+            os.read(ours, 65536)
+        if list(tmp_path.glob("r/checkpoints/*.safetensors")) or asked.poll() is not None:
+            break
+        time.sleep(0.02)
+    os.close(ours)
+    asked.send_signal(signal.SIGHUP)
+    assert asked.wait(timeout=60) == 129
+    run = Run.open(tmp_path / "r")
+    assert run.spec["status"] == "interrupted" and run.load_checkpoint() is not None
+    assert [e.status for e in Ledger(run.path / "ledger.jsonl").entries()] == ["interrupted"]
+    kept = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with runner._signals() as got:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not got
+    finally:
+        signal.signal(signal.SIGHUP, kept)
+
+
+def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
+    changes = [part for change in TINY for part in ("--set", change)]
+    asked = karat_process("train", "digits", "--minutes", "5", "--out", "r", "--threads", "1", *changes, cwd=tmp_path)
+    for _ in range(2000):
+        if list(tmp_path.glob("r/checkpoints/*.safetensors")) or asked.poll() is not None:
+            break
+        time.sleep(0.02)
+    asked.send_signal(signal.SIGTERM)
+    asked.send_signal(signal.SIGTERM)
+    asked.communicate(timeout=60)
+    assert asked.returncode == 143
+    assert Run.open(tmp_path / "r").load_checkpoint() is not None
 
 
 def test_a_run_killed_at_any_moment_continues_and_ends_with_the_same_weights() -> None:

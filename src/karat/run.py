@@ -33,7 +33,7 @@ from types import TracebackType
 from typing import Any
 
 from karat.errors import RunError
-from karat.output import write_whole
+from karat.output import make_folder, write_whole
 
 LAYOUT = 2
 BEGUN = ".new"  # names what has been put into a folder that is to become a run
@@ -128,7 +128,10 @@ class Run:
 
     @staticmethod
     def is_run(path: Path) -> bool:
-        return (path / "karat.json").is_file()
+        try:
+            return (path / "karat.json").is_file()
+        except (OSError, ValueError):  # no name that a file can have
+            return False
 
     @classmethod
     def create(cls, path: Path, spec: dict[str, Any], parts: Mapping[str, bytes] | None = None) -> Run:
@@ -190,7 +193,7 @@ class Run:
     def file(self, name: str) -> Path:
         """A path inside the run whose folder exists; RunError where a link stands in its way."""
         path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent, True)
         for part in (path, *path.parents):
             if part == self.path:
                 break
@@ -226,8 +229,11 @@ class Run:
         return read_json(self.path / name, RECORD_MOST)
 
     def append(self, name: str, record: dict[str, Any]) -> None:
-        with open_beside(self.file(name), os.O_WRONLY | os.O_APPEND | os.O_CREAT) as file:
-            file.write((json.dumps(record) + "\n").encode())
+        try:
+            with open_beside(self.file(name), os.O_WRONLY | os.O_APPEND | os.O_CREAT) as file:
+                file.write((json.dumps(record) + "\n").encode())
+        except OSError as error:
+            raise RunError(f"cannot write {self.path / name}: {error.strerror}. Nothing was lost.") from None
 
     def lines(self, name: str) -> list[dict[str, float]]:
         """The records of a JSON-lines file, of numbers with a "fraction"; what is no such line is left out."""
@@ -254,7 +260,7 @@ class Run:
         self.update({"checkpoints": [name, *before][:2]})
         for old in (self.path / "checkpoints").iterdir():
             if old.name not in self.spec["checkpoints"] and CHECKPOINT.fullmatch(old.name):
-                old.unlink(missing_ok=True)
+                _remove(old)
 
     def load_checkpoint(self) -> bytes | None:
         """The newest checkpoint whose bytes match its digest, or None when none was ever saved."""
@@ -277,7 +283,7 @@ class Run:
         self.update({"models": [name, *before][:2]})
         for old in self.path.iterdir():
             if old.name != name and MODEL.fullmatch(old.name):
-                old.unlink(missing_ok=True)
+                _remove(old)
 
     def load_model(self) -> bytes:
         """The settled model that the record names; RunError when the run has not finished or the file is damaged."""
@@ -310,10 +316,10 @@ class Run:
         """Holds the run for this process; RunError when a living one has it. The record is read again, litter removed."""
         with _locked(self.path):
             self.spec = Run.open(self.path).spec
-            (self.path / BEGUN).unlink(missing_ok=True)
+            _remove(self.path / BEGUN)
             for folder in (self.path, self.path / "checkpoints", self.path / "samples"):
                 for litter in folder.glob("*.part") if folder.is_dir() else ():
-                    litter.unlink(missing_ok=True)
+                    _remove(litter)
             self.locked = True
             try:
                 yield
@@ -337,12 +343,12 @@ class Draft:
             raise RunError(
                 f"{path} already holds a run. Continue it with `karat train {path}`, or choose another --out."
             )
-        if path.exists() and not path.is_dir():
-            raise RunError(f"{path} is a file; --out wants a folder that is new or empty.")
 
     def __enter__(self) -> Draft:
         path = self.path
         try:
+            if path.exists() and not path.is_dir():
+                raise RunError(f"{path} is a file; --out wants a folder that is new or empty.")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.mkdir(mode=0o700, exist_ok=True)
             self._stack.enter_context(_locked(path))
@@ -352,12 +358,13 @@ class Draft:
                 listed = ", ".join(strange[:3]) + (" and others" if len(strange) > 3 else "")
                 raise RunError(f"{path} holds {listed}, which is no run; --out wants a folder that is new or empty.")
             write_whole(path / BEGUN, b"[]")
-        except OSError as error:
-            self._stack.close()
-            raise RunError(f"cannot create {path}: {error.strerror}. Choose another --out.") from None
         except RunError:
             self._stack.close()
             raise
+        except (OSError, ValueError) as error:
+            self._stack.close()
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise RunError(f"cannot create {path}: {reason}. Choose another --out.") from None
         return self
 
     def claim(self, name: str) -> Path:
@@ -379,8 +386,7 @@ class Draft:
         run = Run(self.path, {"layout": LAYOUT, **spec, "parts": digests, "status": "started"})
         run.update({} if seal is None else {"seal": seal(run.spec)})
         self._done = True
-        (self.path / BEGUN).unlink()
-        _sync(self.path)
+        _remove(self.path / BEGUN)
         _sync(self.path.absolute().parent)
         self._stack.close()  # who trains it takes the lock anew
         return run
@@ -388,9 +394,9 @@ class Draft:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
             if not self._done and not Run.is_run(self.path):
-                self._clear()
-                (self.path / LOCK).unlink(missing_ok=True)
-                with contextlib.suppress(OSError):  # it was there before, and is no empty folder of ours
+                with contextlib.suppress(OSError):  # what is left, the next creation removes
+                    self._clear()
+                    (self.path / LOCK).unlink(missing_ok=True)
                     self.path.rmdir()
         finally:
             self._stack.close()
@@ -398,8 +404,9 @@ class Draft:
     def _clear(self) -> None:
         """Removes what a creation that was stopped has left."""
         marker = self.path / BEGUN
-        for litter in self.path.glob("*.part"):
-            if marker.is_file() or litter.name.startswith(BEGUN):
+        mark = hashlib.sha256(BEGUN.encode()).hexdigest()[:16]  # of what is written aside of `BEGUN`
+        for litter in self.path.glob(".*.part"):
+            if marker.is_file() or litter.name.startswith(f".{mark}."):
                 litter.unlink(missing_ok=True)
         if not marker.is_file() or marker.is_symlink():
             return
@@ -415,7 +422,7 @@ class Draft:
                 shutil.rmtree(there)
             else:
                 there.unlink(missing_ok=True)
-        marker.unlink()
+        marker.unlink()  # last: it names the others
 
 
 @contextlib.contextmanager
@@ -463,11 +470,21 @@ def open_beside(path: Path, flags: int) -> Any:
 
 
 def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+    """Makes the names in a folder durable; RunError where that fails."""
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise RunError(f"cannot write {folder}: {error.strerror}. Nothing was lost.") from None
+
+
+def _remove(path: Path) -> None:
+    """Takes away what nothing names any more; where that fails it is tried again by whoever trains next."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def read_json(file: Path, most: int) -> Any:

@@ -6,7 +6,10 @@ picture, and a terminal would obey the escape sequences in them; both are shown 
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+from io import TextIOWrapper
 from typing import Any
 
 from rich.console import Console
@@ -44,7 +47,41 @@ class Terminal(Console):
 
 
 def tolerant() -> None:
-    """Lets the standard streams write what their encoding has no characters for as escapes, in place of raising."""
-    for stream in (sys.stdout, sys.stderr):
+    """Lets the standard streams write what their encoding has no characters for as escapes, in place of raising, and lets
+    work go on to its save when their terminal is closed."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, TextIOWrapper) and stream.isatty():
+            setattr(sys, name, _Closing(stream))
+
+
+class _Closing:
+    """A terminal that may be closed while it is written to (EIO): from then on nobody reads."""
+
+    def __init__(self, stream: TextIOWrapper) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            return self._unread(error, len(text))
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._unread(error, 0)
+
+    def _unread(self, error: OSError, written: int) -> int:
+        if error.errno != errno.EIO:
+            raise error
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+        return written
