@@ -112,8 +112,16 @@ def judge(sample: bytes) -> Judgement:
         return Judgement(None)
     if sum(c > "\x7f" and c != "\ufffd" for c in text) > 3 * text.count("\ufffd"):  # a few damaged bytes
         return Judgement(None)
-    ours = sorted(((score(sample, name), name) for name in candidates()), key=lambda one: -one[0])
+    if score(sample, "cp1252") >= SURE and not any(
+        c.isalpha() and c not in _SIGNS for c in sample.decode("cp1252", "replace") if c > "\x7f"
+    ):
+        return Judgement("cp1252")  # signs alone, as in 20 °C
     theirs = _second(sample)
+    rank = {name: i for i, name in enumerate(theirs)}  # what is alike to us is in their order
+    ours = sorted(
+        ((score(sample, name), name) for name in candidates()),
+        key=lambda one: (-round(one[0], 2), rank.get(one[1], len(rank))),
+    )
     (value, best), *others = ours
     rivals = [(mark, name) for mark, name in others if not _same(sample, best, name)]
     if value < POOR or (not theirs and value < SURE):
@@ -121,8 +129,6 @@ def judge(sample: bytes) -> Judgement:
     if theirs and _same(sample, best, theirs[0]):
         return Judgement(best)
     high = [c for c in sample.decode(best, "replace") if c > "\x7f"]
-    if value >= SURE and not any(c.isalpha() and c not in _SIGNS for c in high):  # signs alone, as in 20 °C
-        return Judgement(best)
     clear = value >= SURE and value - rivals[0][0] >= MARGIN + 1 / math.sqrt(len(high))  # few characters say little
     if clear and (not theirs or any(_same(sample, best, name) for name in theirs[1:])):
         return Judgement(best)
@@ -204,6 +210,7 @@ def _alphabetic(text: str, encoding: str) -> float:
     latin = encoding in ("cp1252", "mac_roman", "cp850", "cp1250", "iso8859_2", "cp852", "cp1254", "cp1257", "cp1258")
     words = Counter(re.findall(rf"{_LETTER}+(?:[’ʼ]{_LETTER}+)*|[^\x00-\x7f\w]", text))
     marks = Counter(re.findall(r"(?<=[^\W\d_])[^\x00-\x7f\w’](?=[^\W\d_])", text))  # no sign stands between two letters
+    marks += Counter(re.findall(rf"(?<!{_LETTER})[£€¥±²³¹¼½¾¬¦¨¸](?={_LETTER})", text))  # nor do these before one
     mixed = any(c > "\x7f" and c == c.lower() for c in text if c.isalpha())  # not all of it in capitals
     best = 0.0
     for language, letters in languages.items():
