@@ -84,7 +84,7 @@ def test_a_scale_is_total_and_keeps_values_in_their_bins(
 
 def test_a_place_leads_back_to_its_value() -> None:
     ticks = np.exp(np.random.default_rng(0).normal(10, 1, 20_000))
-    _, coarse = fit_scales(ticks, False, True)
+    _, coarse = fit_scales(ticks, Grain("decimal", -1), True)
     assert coarse.size <= 31
     bins, place = coarse.locate(ticks)
     assert np.allclose(coarse.ticks(bins, place), ticks, rtol=1e-6)
@@ -94,7 +94,7 @@ def test_a_place_leads_back_to_its_value() -> None:
 def test_a_value_never_seen_goes_to_the_nearest_bin() -> None:
     scale = Scale.fit(np.repeat([10.0, 20.0, 40.0], 9), LEVELS, True)
     assert scale.bins(np.array([-5.0, 12.0, 18.0, 29.0, 31.0, 99.0])).tolist() == [0, 0, 1, 1, 2, 2]
-    wide, _ = fit_scales(np.random.default_rng(0).normal(size=9000), False, False)
+    wide, _ = fit_scales(np.random.default_rng(0).normal(size=9000), Grain("decimal", -1), False)
     assert wide.locate(np.array([-99.0, 99.0]))[0].tolist() == [0, wide.size - 1]
 
 

@@ -145,3 +145,21 @@ def test_nested_columns_are_refused_by_name_in_every_source(values: list[Any], t
     for source in (frame, pl.from_pandas(frame), pa.Table.from_pandas(frame), tmp_path / "deep.parquet"):
         with pytest.raises(DataError, match="deep .* cannot be learned; columns of plain values were wanted"):
             Tables.read(source, {})
+
+
+@pytest.mark.parametrize("form", ["csv", "words", "moments", "parquet"])
+def test_moments_of_several_zones_keep_theirs(form: str, tmp_path: Path) -> None:
+    zones = ["+02:00", "-05:00", "+00:00", "+05:30"]
+    words = [f"2024-0{1 + i % 9}-{1 + i % 28:02d}T{i % 24:02d}:00:00{zones[i % 4]}" for i in range(N)]
+    frame = pd.DataFrame({"at": words, "k": INTS % 5})
+    source: Any = frame
+    if form == "moments":
+        source = frame.assign(at=pd.Series([dt.datetime.fromisoformat(w) for w in words], dtype=object))
+    elif form != "words":
+        source = tmp_path / f"t.{form}"
+        frame.to_csv(source, index=False) if form == "csv" else frame.to_parquet(source)
+    contents = Tables.read(source, {})
+    codec = Tables.fit(contents, np.arange(N))
+    assert codec.printed(contents.records)["at"].to_pylist() == words
+    made = codec.decode(codec.encode(contents.records), rng=np.random.default_rng(0))
+    assert [w[19:] for w in codec.printed(made)["at"].to_pylist()] == [w[19:] for w in words]

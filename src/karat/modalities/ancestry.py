@@ -60,6 +60,8 @@ def drawn(learned: Mapping[str, Any], there: np.ndarray, rng: np.random.Generato
     open_: list[int] = []  # rows that are to be named, once for each time
     for i, row in enumerate(order.tolist()):
         if below[row]:
+            if not open_:  # all that there are once more
+                open_ = [r for r in order[:i].tolist() for _ in range(int(wanted[r]))]
             if not i:
                 out[row] = row if learned.get("own", 0.0) > 0 else -1
             elif open_:

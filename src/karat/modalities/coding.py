@@ -6,7 +6,7 @@ All that is learned comes from the training rows and is JSON.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 from typing import Any, Self
 
@@ -82,7 +82,8 @@ class Grain:
     places: -1 where there is no lattice and a tick is the value.   weekdays: the only ones used (0 = Monday), in order;
     then ticks count these days.   single: whether values are float32.   digits: the most significant digits that values
     have, where that is coarser than the lattice (1001, 122.8, 17.99); 0 where it is not.   mixed: whether zeros
-    at the end are not printed, so that cells show how precise each is.
+    at the end are not printed, so that cells show how precise each is.   below, above, minus: the ticks that stand for
+    -inf, inf and -0.0 in a column that holds them, each a value of its own; None in one that does not.
     """
 
     kind: str
@@ -93,10 +94,30 @@ class Grain:
     single: bool = False
     digits: int = 0
     mixed: bool = False
+    below: float | None = None
+    above: float | None = None
+    minus: float | None = None
 
     @classmethod
     def fit(cls, column: Column, cells: pa.Array) -> Self:
         """The coarsest lattice that holds every value of `cells`."""
+        if column.kind != "decimal":
+            return cls._of(column, cells)
+        values = reals(cells.drop_null())
+        out = cls._of(column, pa.array(values[np.isfinite(values)]))
+        ticks = out.ticks(pa.array(values[np.isfinite(values)]))
+        low, high = float(ticks.min(initial=0)), float(ticks.max(initial=0))
+        room = high - low + 2
+        most = float(np.finfo(np.float64).max)
+        return replace(
+            out,
+            below=max(-most, float(np.floor(low - room))) if (values == -np.inf).any() else None,
+            above=min(most, float(np.ceil(high + room))) if (values == np.inf).any() else None,
+            minus=(-0.25 if out.whole else -5e-324) if (np.signbit(values) & (values == 0)).any() else None,
+        )
+
+    @classmethod
+    def _of(cls, column: Column, cells: pa.Array) -> Self:
         single = column.kind == "decimal" and column.arrow in ("float", "float32", "halffloat", "float16")
         some = cells.drop_null()
         mixed = False
@@ -147,11 +168,15 @@ class Grain:
 
     def ticks(self, cells: pa.Array) -> np.ndarray:
         """float64 [n]: each cell's tick, the nearest below where it is off the lattice; NaN where missing."""
-        if self.places < 0:
-            return reals(cells)
         if self.kind == "decimal":
-            units = np.rint(reals(cells) * 10.0**self.places)
-            return units if self.step == 1 and self.origin == 0 else np.floor((units - self.origin) / self.step)
+            values = reals(cells)
+            out = values
+            if self.places >= 0:
+                out = np.rint(values * 10.0**self.places)
+                out = out if self.step == 1 and self.origin == 0 else np.floor((out - self.origin) / self.step)
+            for mark, mine in ((self.below, values == -np.inf), (self.above, values == np.inf)):
+                out = out if mark is None else np.where(mine, mark, out)
+            return out if self.minus is None else np.where(np.signbit(values) & (values == 0), self.minus, out)
         units = whole_units(cells)
         out = self._days(units) if self.weekdays else self._steps(units)
         if cells.null_count:
@@ -199,19 +224,36 @@ class Grain:
     def natural(self, ticks: np.ndarray) -> np.ndarray:
         """Numbers, days or seconds [n] of ticks [n], NaN kept."""
         if self.places < 0:
-            return ticks
-        return np.where(np.isnan(ticks), np.nan, self.units(ticks) / self.unit)
+            return self._meant(ticks, ticks)
+        return self._meant(ticks, np.where(np.isnan(ticks), np.nan, self.units(ticks) / self.unit))
+
+    def marks(self, ticks: np.ndarray) -> np.ndarray:
+        """bool [n]: ticks that stand for what is no number on the lattice."""
+        out = np.zeros(len(ticks), bool)
+        for mark in (self.below, self.above, self.minus):
+            out |= ticks == mark if mark is not None else False
+        return out
+
+    def _meant(self, ticks: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """`values` [n] with -inf, inf and -0.0 where `ticks` [n] stand for them."""
+        if self.kind != "decimal":
+            return values
+        for mark, value in ((self.below, -np.inf), (self.above, np.inf), (self.minus, -0.0)):
+            if mark is not None:
+                values = np.where(ticks == mark, value, values)
+        return np.where(np.isinf(ticks), ticks, values)  # what must not be less than inf
 
     def array(self, ticks: np.ndarray) -> pa.Array:
         """Cells of ticks [n], missing where NaN."""
         gone = np.isnan(ticks)
         mask = gone if gone.any() else None
         if self.places < 0:
-            values = ticks.astype(np.float32).astype(np.float64) if self.single else ticks
-            return pa.array(values, pa.float64(), mask=mask)
+            with np.errstate(over="ignore"):
+                values = ticks.astype(np.float32).astype(np.float64) if self.single else ticks
+            return pa.array(self._meant(ticks, values), pa.float64(), mask=mask)
         units = self.units(ticks)
         if self.kind == "decimal":
-            return pa.array(units / self.unit, pa.float64(), mask=mask)
+            return pa.array(self._meant(ticks, units / self.unit), pa.float64(), mask=mask)
         if self.kind in ENDS:
             units = np.clip(units, *ENDS[self.kind])
         if self.kind == "date":
@@ -224,7 +266,7 @@ class Grain:
             return ticks
         size = np.abs(np.where(np.isnan(ticks), 1.0, ticks))
         coarse = 10.0 ** np.maximum(np.floor(np.log10(np.maximum(size, 1.0))) + 1 - self.digits, 0)
-        return np.asarray(np.rint(ticks / coarse) * coarse)
+        return np.where(self.marks(ticks), ticks, np.rint(ticks / coarse) * coarse)
 
     def state(self) -> dict[str, Any]:
         return {**self.__dict__, "weekdays": list(self.weekdays)}
@@ -306,6 +348,16 @@ class Scale:
         ends, values = np.concatenate(at), np.concatenate(value)
         order = np.argsort(ends, kind="stable")
         return cls(ends[order], values[order], lows, highs, mass, whole)
+
+    @classmethod
+    def joined(cls, scales: Sequence[Scale]) -> Self:
+        """One scale of several that lie one above the other."""
+        begin = np.cumsum([0, *(scale.size for scale in scales[:-1])])
+        at = np.concatenate([scale.at + first for scale, first in zip(scales, begin, strict=True)])
+        value, lows, highs, counts = (
+            np.concatenate([getattr(scale, name) for scale in scales]) for name in ("value", "lows", "highs", "counts")
+        )
+        return cls(at, value, lows, highs, counts, scales[0].whole)
 
     @property
     def size(self) -> int:
@@ -436,10 +488,26 @@ def _fill(c: np.ndarray, target: float, heavy: np.ndarray) -> np.ndarray:
     return np.asarray(np.cumsum(new) - 1)
 
 
-def fit_scales(ticks: np.ndarray, whole: bool, missing: bool) -> tuple[Scale, Scale]:
-    """The scale of a number among codes and the one among fields, of training ticks [n] without NaN."""
-    fine = Scale.fit(ticks, LEVELS, whole)
-    return fine, Scale.fit(ticks, ENTRIES - missing, whole, FEWEST_COARSE, FINE_KNOTS)
+def fit_scales(ticks: np.ndarray, grain: Grain, missing: bool) -> tuple[Scale, Scale]:
+    """The scale of a number among codes and the one among fields, of training ticks [n] without NaN.
+
+    Ticks that stand for what is no number have a bin of their own.
+    """
+    alone = grain.marks(ticks)
+    if not alone.any():
+        fine = Scale.fit(ticks, LEVELS, grain.whole)
+        return fine, Scale.fit(ticks, ENTRIES - missing, grain.whole, FEWEST_COARSE, FINE_KNOTS)
+    zero = grain.minus if grain.minus is not None and (ticks == grain.minus).any() else -np.inf
+    marked = [ticks[ticks == mark] for mark in np.unique(ticks[alone])]
+    parts = [*marked, *(part for part in (ticks[~alone & (ticks < zero)], ticks[~alone & (ticks > zero)]) if len(part))]
+    parts.sort(key=lambda part: float(part[0]) if len(part) == 1 or part[0] == part[-1] else float(np.median(part)))
+    both = []
+    for most, fewest, knots in ((LEVELS, FEWEST, KNOTS), (ENTRIES - missing, FEWEST_COARSE, FINE_KNOTS)):
+        rooms = [max(2, int((most - len(marked)) * len(part) / len(ticks))) for part in parts]
+        both.append(Scale.joined([
+            Scale.fit(part, room, grain.whole, fewest, knots) for part, room in zip(parts, rooms, strict=True)
+        ]))  # fmt: skip
+    return both[0], both[1]
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,6 +44,7 @@ class Column:
     low: float | None = None  # declared by a person; never inferred; of dates in days, of moments and times in seconds
     high: float | None = None
     unique: bool = False  # every value differs; kept so in what is made
+    infinite: tuple[str, ...] = ()  # of numbers that may be infinite: how -inf and inf are spelled
     refers: str = ""  # the column of the same table, a key, whose values it holds (manager_id: "id")
     keep: bool = False  # declared by a person: learn this sensitive or text column as it is
     notes: tuple[str, ...] = ()  # what a person should know

@@ -119,6 +119,14 @@ def _known(name: str, rest: pa.Array, counts: np.ndarray, comma: bool, missing: 
     if moment is not None:
         notes = (*moment.notes, *_uneven(moment.even))
         return Column(name, moment.kind, format=moment.format, zone=moment.zone, missing=missing, notes=notes)
+    endless = pc.match_substring_regex(rest, numerals.INFINITE).to_numpy(zero_copy_only=False)
+    if endless.any() and not endless.all():
+        number = numerals.find(rest.filter(pa.array(~endless)), counts[~endless], comma)
+        return (
+            None
+            if number is None
+            else _infinite(name, number, rest.filter(pa.array(endless)), counts[endless], missing)
+        )
     number = numerals.find(rest, counts, comma)
     if number is None:
         return None
@@ -130,6 +138,28 @@ def _known(name: str, rest: pa.Array, counts: np.ndarray, comma: bool, missing: 
         whole = numerals.read(rest, number.how, True)
         return _identified(out, whole, rest, counts)
     return out
+
+
+def _infinite(
+    name: str, number: numerals.Found, endless: pa.Array, counts: np.ndarray, missing: tuple[str, ...]
+) -> Column:
+    """The column of numbers of which some are infinite, spelled as the commonest are."""
+    order = np.argsort(-counts, kind="stable")
+    words = endless.take(pa.array(order)).to_pylist()
+    low = next((w for w in words if w.strip().startswith("-")), None)
+    high = next((w for w in words if not w.strip().startswith("-")), None)
+    high = high if high is not None else str(low).replace("-", "", 1)
+    spelled = (low if low is not None else f"-{high.strip().removeprefix('+')}", high)
+    shown = sorted({w for w in words if w not in spelled})
+    notes = (
+        (f"infinite cells are spelled {', '.join(map(repr, words))}; made ones {spelled[0]!r} and {spelled[1]!r}",)
+        if shown
+        else ()
+    )
+    return Column(
+        name, "decimal", number.places, None if number.least == number.places else number.least, number.how.format(),
+        missing=missing, notes=(*_uneven(number.even), *notes), infinite=spelled,
+    )  # fmt: skip
 
 
 def _words(
@@ -259,9 +289,6 @@ def _typed(name: str, values: pa.Array, kind: Kind) -> Column:
         if pa.types.is_floating(values.type):
             nans = int(pc.sum(pc.is_nan(values)).as_py())
             missing = ("nan", *missing) if nans >= values.null_count else (*missing, "nan") if nans else missing
-            if read.null_count - values.null_count > nans:
-                notes = ("infinite cells are read as missing",)
-                missing = missing if missing else ("",)
         if read.null_count == len(read):
             return Column(name, "constant", missing=missing, notes=notes)
     x = read.drop_null().to_numpy(zero_copy_only=False)
@@ -276,15 +303,26 @@ def _typed(name: str, values: pa.Array, kind: Kind) -> Column:
             assert far is not None
             return far
         return Column(name, "decimal" if places else "integer", places, missing=missing, notes=notes)
+    endless = np.isinf(x)
+    if endless.all():  # nothing between which they could lie
+        words = ("-inf", "inf") if (x > 0).any() and (x < 0).any() else (str(x[0]),)
+        return Column(
+            name, "category" if len(words) == 2 else "constant", values=words[:1] * (len(words) == 1), missing=missing
+        )
+    spelled = ("-inf", "inf") if endless.any() else ()
+    x = x[~endless]
+    minus = bool((np.signbit(x) & (x == 0)).any())
     if (x == np.rint(x)).all() and np.abs(x).max() < 2.0**53:
+        if spelled or minus:  # which whole numbers of 64 bits are not
+            return Column(name, "decimal", missing=missing, notes=notes, infinite=spelled)
         return Column(name, "integer", missing=missing, notes=notes)
     precise = x if pa.types.is_float64(values.type) else values.drop_null().to_numpy(zero_copy_only=False)
     precise = precise[np.isfinite(precise)]
     few = precise[:2000]
     for places in range(1, 8) if float(np.abs(precise).max()) < 1e15 else ():  # else no decimals are left
         if all((np.round(part.astype(float), places).astype(part.dtype) == part).all() for part in (few, precise)):
-            return Column(name, "decimal", places, missing=missing, notes=notes)
-    return Column(name, "decimal", 17, 0, missing=missing, notes=notes)
+            return Column(name, "decimal", places, missing=missing, notes=notes, infinite=spelled)
+    return Column(name, "decimal", 17, 0, missing=missing, notes=notes, infinite=spelled)
 
 
 def _whole(name: str, values: pa.Array, missing: tuple[str, ...], high: int) -> Column:

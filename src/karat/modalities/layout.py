@@ -160,12 +160,14 @@ def _number(column: Column, cells: Cells, rules: Rules, columns: Mapping[str, Co
         known = base[~np.isnan(base)]
         middle = float(np.median(known)) if len(known) else 0.0
         middle = float(np.floor(middle)) if grain.whole else middle
-        ticks = ticks - np.where(np.isnan(base), middle, base)
+        ticks = np.where(grain.marks(ticks), ticks, ticks - np.where(np.isnan(base), middle, base))
     there = ~np.isnan(ticks)
     missing = int((~there).sum())
-    fine, coarse = fit_scales(ticks[there], grain.whole, missing > 0)
+    fine, coarse = fit_scales(ticks[there], grain, missing > 0)
     bounds = rules.bounds.get(column.name, Bounds())
-    return Number(column.name, grain, missing, fine, coarse, lowers, middle, bounds).precise(ticks[there])
+    return Number(column.name, grain, missing, fine, coarse, lowers, middle, bounds).precise(
+        ticks[there & ~grain.marks(ticks)]
+    )
 
 
 @dataclass

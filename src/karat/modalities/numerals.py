@@ -34,6 +34,7 @@ _BODY = re.compile(
     r"(?P<body>(?:\d(?:[\d.,'_ \u00a0\u202f\u2009\u2019]*\d)?)(?:[eE][+-]?\d+)?)(?P<suffix>\D*)"
 )
 _HOLE = re.compile(r"\{(?P<sign>[+-]?)1(?P<group>\D?)(?:234(?:(?P<mark>\D)5)?(?P<repr>e?)|2345(?P<exp>[eE][+-]?0?3))\}")
+INFINITE = r"^\s*[+-]?(?i:inf(?:inity)?|∞)\s*$"  # a cell that is no number, and greater or less than all
 _EXACT = 2.0**53
 _LOOKED = 50_000  # values by which the forms of print are told apart
 FULL = 17  # decimals that mean: as many as the number needs

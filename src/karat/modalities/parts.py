@@ -66,7 +66,8 @@ class Number:
     @staticmethod
     def base_of(grain: Grain, lowers: tuple[tuple[str, bool], ...], cells: Cells) -> np.ndarray:
         """float64 [n]: the tick at or below the greatest of the columns `lowers`; NaN where all are missing."""
-        return np.asarray(np.fmax.reduce([grain.at(cells.beside(low, grain.kind)) for low, _ in lowers]))
+        found = np.asarray(np.fmax.reduce([grain.at(cells.beside(low, grain.kind)) for low, _ in lowers]))
+        return np.where(np.isinf(found), np.nan, found)
 
     def _base(self, cells: Cells) -> np.ndarray | float:
         if not self.lowers:
@@ -76,7 +77,8 @@ class Number:
 
     def ticks(self, cells: Cells) -> np.ndarray:
         """float64 [n] of what is coded; NaN where missing."""
-        return np.asarray(self.grain.ticks(cells.columns[self.name]) - self._base(cells))
+        ticks = self.grain.ticks(cells.columns[self.name])
+        return np.where(self.grain.marks(ticks), ticks, ticks - self._base(cells))
 
     def encode(self, cells: Cells, fine: bool, formula: np.ndarray | None) -> Coded:
         ticks, scale, place = self.ticks(cells), self.scale(fine), None
@@ -142,11 +144,11 @@ class Number:
         bins = np.maximum(codes - 1, 0) if self.missing else codes
         ticks = scale.ticks(bins, place if place is not None else np.zeros(len(codes)))
         if self.lowers:
-            ticks = ticks + self._base(made)
+            ticks = np.where(self.grain.marks(ticks), ticks, ticks + self._base(made))
         ticks = self.grain.rounded(ticks)
         known = self.shown[not fine]
         if known is not None and not self.lowers:  # what is drawn as it is has the digits it has
-            free = ~np.isin(ticks, scale.value)
+            free = ~np.isin(ticks, scale.value) & ~self.grain.marks(ticks)
             unit = 10.0**self.grain.places if self.grain.whole else 1.0
             shown = known.rounded(ticks[free] / unit) * unit
             shown = np.rint(shown) if self.grain.whole else shown
@@ -366,9 +368,11 @@ class Computed:
     @classmethod
     def fit(cls, name: str, grain: Grain, values: pa.Array, formula: np.ndarray) -> Self:
         """values: the training cells.   formula: the right side [n], NaN where it is unknown."""
-        plain = replace(grain, step=1, origin=0, weekdays=())  # a result may lie off the lattice of those learned from
+        plain = replace(
+            grain, step=1, origin=0, weekdays=(), below=None, above=None, minus=None
+        )  # a result may lie off the lattice of those learned from
         ticks = plain.ticks(values)
-        own = ~np.isnan(ticks) & np.isnan(formula)
+        own = np.isfinite(ticks) & np.isnan(formula)
         alone = Scale.fit(ticks[own], ENTRIES - 2, plain.whole) if own.any() else None
         gone = int(np.isnan(ticks).sum())
         return cls(name, plain, gone, len(ticks) - gone - int(own.sum()), alone)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import json
 import re
@@ -206,6 +207,15 @@ def _open_frame(source: Any, options: Mapping[str, Any], rows: int | None) -> Ra
 
 def _from_pandas(frame: Any) -> pa.Table:
     """A pandas frame with its named index levels as the first columns and the others dropped."""
+    for name in [c for c in frame.columns if frame.columns.is_unique and frame[c].dtype == object]:
+        cells = frame[name]
+        there = [x for x in cells if isinstance(x, datetime.datetime) and x.tzinfo is not None]
+        if len({x.utcoffset() for x in there}) > 1 and len({str(x.tzinfo) for x in there}) > 1:
+            size = "microseconds" if any(x.microsecond for x in there) else "seconds"
+            spelled = [x.isoformat(timespec=size) if isinstance(x, datetime.datetime) else x for x in cells]
+            frame = (
+                frame.assign(**{name: spelled}) if isinstance(name, str) else frame
+            )  # Arrow has one zone for a column
     named = [str(name) for name in frame.index.names if name is not None]
     table = pa.Table.from_pandas(
         frame, preserve_index=True if named else None

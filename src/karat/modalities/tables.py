@@ -39,7 +39,7 @@ from karat.modalities.constraints import check, compile_rules
 from karat.modalities.convert import as_kind, otherwise, parsed_cells
 from karat.modalities.digests import row_digests
 from karat.modalities.discreet import fit_discreetly
-from karat.modalities.expressions import cells_of, unknown
+from karat.modalities.expressions import Cells, cells_of, unknown
 from karat.modalities.formulas import Guard
 from karat.modalities.layout import Layout
 from karat.modalities.likeness import table_like
@@ -295,7 +295,7 @@ class Tables(Codec):
         for j, (name, known) in enumerate(self._seen):
             column = cells.columns[name]
             if known is None:
-                seen[:, j] = cells.number(name)
+                seen[:, j] = self._seen_numbers(name, cells)
             elif pa.types.is_null(known.type):
                 seen[:, j] = present(column)
             else:
@@ -303,6 +303,20 @@ class Tables(Codec):
                 index = np.asarray(found.to_numpy(zero_copy_only=False), np.float64)
                 seen[:, j] = np.where(present(column), index, np.nan)
         return torch.from_numpy(seen)
+
+    def _seen_numbers(self, name: str, cells: Cells) -> np.ndarray:
+        """float64 [n]: numbers, days or seconds, what is infinite as far from the others as these reach."""
+        out = cells.number(name)
+        part = self.layout.parts[self.layout.part_of[name]]
+        if not np.isinf(out).any():
+            return out
+        if not isinstance(part, Number):
+            return np.where(np.isinf(out), np.nan, out)
+        ends = np.concatenate([part.fine.lows, part.fine.highs])
+        ends = part.grain.natural(ends[~part.grain.marks(ends)])
+        low, high = (float(ends.min()), float(ends.max())) if len(ends) else (0.0, 0.0)
+        reach = max(high - low, 1.0)
+        return np.where(out == np.inf, high + reach, np.where(out == -np.inf, low - reach, out))
 
     def unview(self, seen: Tensor) -> Table:
         """Rows whose view is `seen`, numbers rounded to what their column holds; no declared rule is enforced."""

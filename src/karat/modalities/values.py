@@ -113,13 +113,13 @@ def arrow_type(text: str) -> pa.DataType:
 
 
 def numbers(cells: pa.Array) -> pa.Array:
-    """float64 of numeric cells of any Arrow type; NaN and infinities become null."""
+    """float64 of numeric cells of any Arrow type; NaN becomes null."""
     if pa.types.is_duration(cells.type):
         cells = cells.cast(pa.int64())
     if pa.types.is_decimal(cells.type):
         cells = cells.cast(pa.string()) if cells.type.bit_width > 128 else cells
     out = cells.cast(pa.float64(), safe=False)
-    return pc.if_else(pc.is_finite(out), out, None)
+    return pc.if_else(pc.is_nan(out), None, out)
 
 
 def _parsed(cells: pa.Array, column: Column, place: str) -> tuple[pa.Array, pa.Array | None]:
@@ -155,6 +155,15 @@ def _parsed(cells: pa.Array, column: Column, place: str) -> tuple[pa.Array, pa.A
 
 
 def _read(uniques: pa.Array, column: Column, logical: pa.DataType) -> tuple[pa.Array, pa.Array | None]:
+    if column.kind == "decimal":
+        endless = pc.match_substring_regex(uniques, numerals.INFINITE)
+        if pc.any(endless).as_py():
+            negative = pc.starts_with(pc.utf8_trim_whitespace(uniques), "-")
+            finite = numerals.read(
+                pc.if_else(endless, pa.scalar(None, pa.string()), uniques), numerals.Print.of(column.format), False
+            )
+            signed = pc.if_else(negative, pa.scalar(-np.inf), pa.scalar(np.inf))
+            return pc.if_else(endless, signed, finite), None
     if column.kind in ("integer", "decimal"):
         return numerals.read(uniques, numerals.Print.of(column.format), column.kind == "integer"), None
     if column.kind == "boolean":
@@ -189,7 +198,7 @@ def _typed(cells: pa.Array, column: Column, logical: pa.DataType, place: str) ->
 
 def _whole(values: pa.Array, column: Column, place: str) -> pa.Array:
     x = pc.fill_null(values, 0.0).to_numpy(zero_copy_only=False)
-    off = np.flatnonzero(x != np.rint(x))
+    off = np.flatnonzero((x != np.rint(x)) | np.isinf(x))
     if len(off):
         raise DataError(
             f'{place}: column {column.name!r}, row {off[0] + 1:,}: {x[off[0]]:g} is no integer. Declare kind = "decimal".'
@@ -214,6 +223,11 @@ def _text(values: pa.Array, column: Column, zones: pa.Array | None) -> pa.Array:
     if column.kind in ("integer", "decimal"):
         how = numerals.Print.of(column.format)
         least = column.places if column.least is None else column.least
+        if column.kind == "decimal" and pc.any(endless := pc.is_inf(values)).as_py():
+            plain = pc.if_else(endless, pa.scalar(None, values.type), values)
+            text = numerals.write(plain, how, column.places, least)
+            low, high = column.infinite if len(column.infinite) == 2 else ("-inf", "inf")
+            return pc.if_else(endless, pc.if_else(pc.less(values, 0.0), low, high), text)
         return numerals.write(values.cast(LOGICAL[column.kind]), how, column.places, least)
     if column.kind == "boolean":
         true, false = column.values if len(column.values) == 2 else ("true", "false")
