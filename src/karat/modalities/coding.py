@@ -401,6 +401,12 @@ class Scale:
     @classmethod
     def restore(cls, state: Mapping[str, Any], whole: bool) -> Self:
         at, value, lows, highs = (np.array(state[name], np.float64) for name in ("at", "value", "lows", "highs"))
+        if (
+            not at.ndim == value.ndim == lows.ndim == highs.ndim == 1
+            or at.shape != value.shape
+            or lows.shape != highs.shape
+        ):
+            raise ValueError("the bins of a number are lists of as many numbers as there are bins")
         return cls(at, value, lows, highs, np.array(state["counts"], np.int64), whole)
 
 

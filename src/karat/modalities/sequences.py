@@ -119,11 +119,19 @@ class Steps:
         return cls(
             table, next((r for r in mine if r.makes), None), tuple(by[child, column] for child, column in state["counted"]),
             tuple(r for r in mine if not r.makes), {k: tuple(v) for k, v in state["borrowed"].items()}, state["ranks"],
-            tuple(state["beside"]), state["since"], {k: np.array(v) for k, v in state["edges"].items()},
+            tuple(state["beside"]), state["since"], {k: _row(v) for k, v in state["edges"].items()},
             np.inf if state["latest"] is None else state["latest"], state["stand"],
             tuple(tuple(u) for u in state["unique"]), state["loose"], state["tree"],
             tuple((a, b) for a, b in state["unlike"]), codecs[0], codecs[1], codecs[2],
         )  # fmt: skip
+
+
+def _row(values: Any) -> np.ndarray:
+    """float64 [n] of a list; ValueError for anything else."""
+    out = np.array(values, np.float64)
+    if out.ndim != 1:
+        raise ValueError(f"a list of numbers was wanted, not {str(values)[:40]}")
+    return out
 
 
 @dataclass(frozen=True)
