@@ -148,6 +148,22 @@ def test_a_stream_that_turns_out_too_large_stops_early(
     making.Counted(60_000, "row", tmp_path / "x.csv", done=50_000).check(4_000_000)
 
 
+def test_related_tables_that_do_not_fit_into_memory_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    r = np.random.default_rng(0)
+    (tmp_path / "shop").mkdir()
+    pd.DataFrame({"buyer_id": range(1, 201), "a": r.integers(0, 9, 200)}).to_csv(
+        tmp_path / "shop" / "buyers.csv", index=False
+    )
+    orders = pd.DataFrame({"order_id": range(1, 501), "buyer_id": r.integers(1, 201, 500), "b": r.integers(0, 9, 500)})
+    orders.to_csv(tmp_path / "shop" / "orders.csv", index=False)
+    own = karat.train(tmp_path / "shop", out=tmp_path / "run", threads=1)
+    with pytest.raises(TooLarge, match="with all that hangs on them would need about"):
+        karat.make(own, n=10**9, out=tmp_path / "made", threads=1)
+    assert not (tmp_path / "made").exists()
+
+
 def test_passages_are_written_as_they_come_and_in_every_form_alike(tmp_path: Path) -> None:
     r = np.random.default_rng(0)
     words = ["cat", "dog", "sea", "sun", "Rome", "Bonn", "Lyon", "goes", "sees", "under", "over", "a", "the"]

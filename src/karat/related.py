@@ -17,6 +17,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from karat import limits
 from karat.assays import relating
 from karat.assays.finding import Finding
 from karat.assays.sheet import Sheet
@@ -38,6 +39,8 @@ from karat.space import Columns
 from karat.training import Plan
 from karat.worth.prices import Prices
 
+FEW = 200  # first rows by which is judged what more of them take
+CELL = 150  # bytes of memory that a cell comes to while it is made
 FITTED_MOST = 1_000_000  # rows that one chain learns
 
 
@@ -172,7 +175,7 @@ def make(
         (suffix,) = wanted.values()
         if not goal.name.endswith(suffix):
             raise FitError(f"{goal}: these rows are written as {suffix}, or into a folder.")
-        made = made_by(codec, load(run, codec), n, seed, given, balance)
+        made = _affordable(codec, load(run, codec), n, seed, given, balance)
         with output.labelled(goal, label) as file:
             file.write(next(iter(codec.packed(made, guard).values())))
         return len(made.tables[codec.first]), goal, (goal, goal.with_name(goal.name + BESIDE))
@@ -180,10 +183,19 @@ def make(
         raise FitError(f"{goal}: {len(wanted)} tables are written into a folder; give its name.")
     names = file_names([name + suffix for name, suffix in wanted.items()])
     with output.folder(goal, label, request) as folder:
-        made = made_by(codec, load(run, codec), n, seed, given, balance)
+        made = _affordable(codec, load(run, codec), n, seed, given, balance)
         for name, blob in codec.packed(made, guard).items():
             folder.write(names[name + wanted[name]], blob)
     return len(made.tables[codec.first]), goal, folder.paths
+
+
+def _affordable(codec: Related, chains: Chains, n: int, seed: int, given: str | None, balance: str | None) -> Database:
+    """`made_by`; TooLarge where, by what a few take, that many do not fit into memory, in which all are made together."""
+    if n > FEW:
+        few = made_by(codec, chains, FEW, seed)
+        cells = sum(len(table) * table.cells.num_columns for table in few.tables.values())
+        limits.need(cells * CELL / FEW * n, f"{n:,} {codec.thing}s with all that hangs on them", "Lower -n.")
+    return made_by(codec, chains, n, seed, given, balance)
 
 
 def judge(data: Data, made: Database, target: str | None, seed: int) -> list[Finding]:
