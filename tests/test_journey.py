@@ -22,8 +22,8 @@ def test_digits_to_a_verdict_in_python(tmp_path: Path) -> None:
     assay = karat.assay(run, n=400, threads=1)
     assert assay.verdict.sentence.startswith("Unproven: nobody has said whether this data may be used")
     states = {r.name: r.state for r in assay.verdict.reasons if r.kind == "gate"}
-    assert states.pop("privacy") != "fail", "450 steps of a small vae give no training picture back"
-    assert states == {"rights": "unknown", "copying": "pass", "labels": "pass"}
+    assert "fail" not in (states.pop("privacy"), states.pop("copying")), "150 steps give no training picture back"
+    assert states == {"rights": "unknown", "labels": "pass"}
     told = assay.to_dict()
     assert len(json.loads(json.dumps(told))["findings"]) == len(assay.findings) > 10
     for f in assay.findings:
