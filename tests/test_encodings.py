@@ -125,7 +125,13 @@ class _nothing:
 
 def test_a_single_word_is_read_in_the_encoding_of_its_language_or_asked_for(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
-    for word, code in (("Łódź", "cp1250"), ("Zürich", "cp1252"), ("Praha 1 – Žižkov", "cp1250"), ("Київ", "cp1251")):
+    for word, code in (
+        ("Łódź", "cp1250"),
+        ("Zürich", "cp1252"),
+        ("Praha 1 – Žižkov", "cp1250"),
+        ("Київ", "cp1251"),
+        ("가", "euc-kr"),
+    ):
         file.write_bytes(("id,city\n" + f"1,{word}\n2,Rome\n" * 100).encode(code))
         raw = delimited.read(file)
         assert raw.cells["city"][0].as_py() == word or repr(word)[1:-1] in raw.doubt, raw.doubt

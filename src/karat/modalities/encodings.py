@@ -112,10 +112,12 @@ def judge(sample: bytes) -> Judgement:
         return Judgement(None)
     if sum(c > "\x7f" and c != "\ufffd" for c in text) > 3 * text.count("\ufffd"):  # a few damaged bytes
         return Judgement(None)
-    if score(sample, "cp1252") >= SURE and not any(
-        c.isalpha() and c not in _SIGNS for c in sample.decode("cp1252", "replace") if c > "\x7f"
-    ):
-        return Judgement("cp1252")  # signs alone, as in 20 °C
+    western = sample.decode("cp1252", "replace")
+    signs = all(c in _SIGNS for c in western if c > "\x7f") and not re.search(r"[^\x00-\x7f]{2}", western)
+    if signs and score(sample, "cp1252") >= SURE:
+        return Judgement(
+            "cp1252"
+        )  # signs alone, as in 20 °C, none beside another as the halves of a wide character are
     theirs = _second(sample)
     rank = {name: i for i, name in enumerate(theirs)}  # what is alike to us is in their order
     ours = sorted(
