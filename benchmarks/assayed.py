@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from karat import pace
+
 COLUMNS = (
     "frechet distance", "kernel distance", "precision", "recall", "coverage", "sharpness", "two-sample auc",
     "copy rate", "usefulness", "lift",
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/assayed"))
     parser.add_argument("--set", nargs="*", default=[], dest="settings")
     given = parser.parse_args()
+    print(f"processor: {pace.processor()}", flush=True)
     rows = [assayed(given.data, r, given.minutes, given.seed, given.out, given.settings) for r in given.recipes]
     print("| recipe | samples seen | " + " | ".join(COLUMNS) + " | verdict |")
     print("|---" * (3 + len(COLUMNS)) + "|")

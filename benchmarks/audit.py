@@ -20,6 +20,7 @@ import pyarrow.csv
 import torch
 from torch import Tensor
 
+from karat import pace
 from karat.assays.audit import lower_bound
 from karat.families.marginals import Config, Model
 from karat.privacy import Budget, Source, default_delta
@@ -70,6 +71,7 @@ def main() -> None:
     parser.add_argument("--canaries", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
+    print(f"processor: {pace.processor()}", flush=True)
     torch.set_num_threads(1)
     rows, space = rows_of(asked.table)
     passed = True

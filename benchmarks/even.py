@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from tables import is_number, read
 
+from karat import pace
+
 COUNTS = (1_000, 10_000, 30_000)
 
 
@@ -77,6 +79,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--folder", type=Path, default=Path("runs/even"))
     args = parser.parse_args()
+    print(f"processor: {pace.processor()}", flush=True)
     args.folder.mkdir(parents=True, exist_ok=True)
     args.real = read(str(args.train))
     unseen = coded(read(args.test, args.real), args.real)

@@ -23,6 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from karat import pace
+
 DATA = Path(os.environ.get("KARAT_DATA", Path(__file__).parents[2] / "shared" / "data"))
 EVALUATOR = DATA.parent / "bench" / "image" / "evaluate.py"
 COLUMNS = ("fid", "pixfd", "sharp", "precision", "recall", "density", "coverage", "mem", "mem_copy", "kl")
@@ -116,6 +118,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/bench/image.jsonl"))
     parser.add_argument("--set", nargs="*", default=[], dest="settings")
     given = parser.parse_args()
+    print(f"processor: {pace.processor()}", flush=True)
     if not EVALUATOR.is_file():
         sys.exit(f"{EVALUATOR} is not there; set KARAT_DATA to the data folder beside the evaluators.")
     given.out.parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import torch
 
-from karat import privacy
+from karat import pace, privacy
 from karat.families.marginals import Config, Model
 from karat.modalities.tables import Tables
 from karat.privacy import Budget, Source
@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--epsilons", type=float, nargs="+", default=[1.0, 3.0, 10.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     asked = parser.parse_args()
+    print(f"processor: {pace.processor()}", flush=True)
     torch.set_num_threads(1)
     table = pyarrow.csv.read_csv(asked.table)
     order = np.random.default_rng(0).permutation(len(table))

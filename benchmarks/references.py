@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from karat import pace
 from karat.assays import Finding, Seen, examine, find, look_at
 from karat.assays.references import LABELLED, REFERENCES
 from karat.data import Data, load
@@ -93,6 +94,7 @@ def main() -> None:
     parser.add_argument("--within-train", action="store_true", help="carve the unseen records out of the training part")
     parser.add_argument("--cache", type=Path, default=None, help="where fitted eyes are kept")
     args = parser.parse_args()
+    print(f"processor: {pace.processor()}", flush=True)
     torch.set_num_threads(1)
     data = load(args.real)
     labelled = not args.unlabelled and data.contents.labels is not None

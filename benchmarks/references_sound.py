@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from karat import pace
 from karat.assays.references import SLIDING
 from karat.data import load
 from karat.office import Made, judge_records, reference
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--only", action="append", help="one reference; may be given again")
     args = parser.parse_args()
+    print(f"processor: {pace.processor()}", flush=True)
     torch.set_num_threads(1)
     data = load(args.real, options={"labels": args.labels}, holdout=args.holdout)
     print(f"{len(data.train):,} to learn from, {len(data.holdout):,} set aside ({args.holdout})\n", flush=True)

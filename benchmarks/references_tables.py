@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from karat import pace
 from karat.assays import Finding, find
 from karat.assays.references_tables import REFERENCES
 from karat.assays.sheet import Sheet
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--unseen", type=int, default=4_000)
     parser.add_argument("--only", action="append", help="one reference; may be given again")
     args = parser.parse_args()
+    print(f"processor: {pace.processor()}", flush=True)
     torch.set_num_threads(1)
     whole = sheet_of(args.real)
     names = args.only or [*REFERENCES, HELD_OUT]

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from karat import pace
 from karat.assays import Finding, find
 from karat.assays.references_texts import LABELLED, REFERENCES
 from karat.assays.texts import examine
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--only", action="append", help="one reference; may be given again")
     args = parser.parse_args()
+    print(f"processor: {pace.processor()}", flush=True)
     torch.set_num_threads(1)
     whole, classes = passages(args.real, args.length, args.parts)
     names = args.only or [*REFERENCES, HELD_OUT]

@@ -42,6 +42,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from karat import pace
+
 DATA = Path(os.environ.get("KARAT_DATA", Path(__file__).parents[2] / "shared" / "data")) / "audio" / "fsdd"
 RATE, SAMPLES, HOP, WINDOW, MELS, FRAMES = 8000, 8064, 128, 512, 64, 64
 HEARD = 2 * (70 - 63) / 70 - 1  # -63 dB
@@ -287,6 +289,7 @@ def main() -> None:
     parser.add_argument("--tstr", type=int, default=1, help="classifiers trained on the made recordings")
     parser.add_argument("--cache", type=Path, default=Path("runs/bench/sound"))
     given = parser.parse_args()
+    print(f"processor: {pace.processor()}", flush=True)
     torch.set_num_threads(1)
     judge = Judge(given.test, given.speaker, given.cache)
     if given.real:

@@ -10,6 +10,7 @@ import argparse
 import numpy as np
 import torch
 
+from karat import pace
 from karat.data import load
 
 FRAME = 0.016  # seconds
@@ -22,6 +23,7 @@ def main() -> None:
     parser.add_argument("--holdout", default="n<5")
     parser.add_argument("--count", type=int, default=1500)
     args = parser.parse_args()
+    print(f"processor: {pace.processor()}", flush=True)
     torch.set_num_threads(1)
     data = load(args.real, options={"labels": args.labels}, holdout=args.holdout)
     codec = data.codec

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from karat import recipe, runner, training
+from karat import pace, recipe, runner, training
 from karat.data import batches, load
 from karat.modalities.cache import cache_folder
 from karat.modalities.image import Images
@@ -68,8 +68,7 @@ def serve(data: str, name: str) -> None:
     model = runner.build(chosen, told.space, 0, seed=0)
     batch = batches(told, chosen.train.batch, 0, device)
     plan = training.Plan(samples=10**9, batch=chosen.train.batch, average=chosen.train.average)
-    times = training.probe(model, batch, plan, 4.0)
-    precision = min(training.PRECISIONS, key=lambda name: times[name])
+    precision = pace.measure(model, batch, plan, training.State(), "auto", recipe.fingerprint(chosen), 4.0).best
     plan = training.Plan(samples=10**9, batch=plan.batch, average=plan.average, precision=precision)
     rounds = training.train(model, batch, plan, training.State())
     for _ in range(5):
@@ -153,6 +152,7 @@ def main() -> None:
     if args.serve:
         serve(args.data, args.recipe)
         return
+    print(f"processor: {pace.processor()}", flush=True)
     compare(args)
     make(10_000, 5)
 

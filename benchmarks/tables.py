@@ -40,6 +40,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from karat import pace
+
 HERE = Path(__file__).parent
 PACKAGES = {"ctgan": "ctgan", "tvae": "ctgan", "gaussiancopula": "sdv", "tabularargn": "mostlyai-engine"}
 WITHOUT_EPOCHS = {"gaussiancopula"}
@@ -484,6 +486,7 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="keep runs and made tables")
     parser.add_argument("--growth", metavar="SVG", help="only plot how karat's time and memory grow, into this file")
     args = parser.parse_args()
+    print(f"processor: {pace.processor()}", flush=True)
     if args.growth is not None:
         from tables_growth import grow
 

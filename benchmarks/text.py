@@ -26,6 +26,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from karat import pace
+
 HERE = Path(__file__).parent
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 SPOKEN = 256  # characters of a sequence that is made
@@ -146,6 +148,7 @@ def main() -> None:
     parser.add_argument("--out", default="text.jsonl")
     parser.add_argument("--folder", default="runs/text", help="for runs, removed afterwards")
     args = parser.parse_args()
+    print(f"processor: {pace.processor()}", flush=True)
     if args.measure:
         print(json.dumps(measure(Path(args.measure), args.text, args.aside, args.batches, args.seed)))
         return

@@ -16,7 +16,7 @@ from karat import runner
 from karat.errors import FitError
 from karat.families.autoregressive import Config, Model, _Voice
 from karat.families.generator import Batches, Taste
-from karat.space import BEGIN, END, MARKS, MORE, NOTHING, Tokens
+from karat.space import BEGIN, END, MARKS, MORE, NOTHING, UNLIMITED, Tokens
 from karat.training import Plan, State, train
 
 SPACE = Tokens(20, 12)
@@ -185,9 +185,9 @@ def test_what_rows_kept_aside_do_not_bear_out_is_not_trusted() -> None:
     with torch.no_grad():
         for p in model.net.body.parameters():
             p.add_(2 * torch.randn(p.shape, generator=torch.Generator().manual_seed(0)))
-    model.settle(batches, None, 100)
+    model.settle(batches, UNLIMITED, 100)
     assert float(model.trust) == 1.0, "it saw its data less than once"
-    model.settle(batches, None, 1000)
+    model.settle(batches, UNLIMITED, 1000)
     assert float(model.trust) == 0.0
 
 

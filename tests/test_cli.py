@@ -232,3 +232,30 @@ def test_a_reader_that_goes_away_is_no_traceback(trained: Path, tmp_path: Path) 
         made.stdout.close()
         assert b"Traceback" not in made.stderr.read()
         assert made.wait(timeout=60) != 0
+
+
+@pytest.mark.parametrize(
+    "recipe, rates", [("vae", ["model.lr=1000"]), ("gan", ["model.lr=1000", "model.critic_lr=1000"])]
+)
+def test_a_training_that_diverges_says_so_and_leaves_nothing_to_make_from(
+    recipe: str, rates: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sets = [part for rate in rates for part in ("--set", rate)]
+    command = [
+        "train",
+        "digits",
+        "--recipe",
+        recipe,
+        "--steps",
+        "60",
+        "--out",
+        str(tmp_path / "r"),
+        "--threads",
+        "1",
+        *sets,
+    ]
+    code, _, err = run_cli(capsys, *command, "--set", "train.precision=fp32", "--set", "model.width=8")
+    assert code == 2 and "Lower the rate" in err and len(err.splitlines()) == 1
+    assert Run.open(tmp_path / "r").spec["status"] == "diverged"
+    code, _, err = run_cli(capsys, "make", str(tmp_path / "r"))
+    assert code == 2 and "not finished" in err

@@ -11,7 +11,7 @@ from torch import nn
 
 from karat import nets
 from karat.errors import FitError
-from karat.space import Fields, Grid, Space
+from karat.space import Allowance, Fields, Grid, Space
 
 ODD = [(8, 8), (12, 10), (28, 28), (5, 7), (17, 33), (4, 4), (1, 9)]
 
@@ -155,7 +155,7 @@ def test_a_mixture_of_few_or_flat_points_is_still_a_mixture() -> None:
 
 def test_the_mixture_stops_at_its_time_but_after_two_steps() -> None:
     z, *_ = planted(500)
-    assert nets.Mixture(3, 2).fit(z, rng(), iterations=1000, seconds=0.0) == 2
+    assert nets.Mixture(3, 2).fit(z, rng(), iterations=1000, time=Allowance(lambda: 0.0)) == 2
     assert nets.Mixture(3, 2).fit(z, rng(), iterations=7) == 7
 
 

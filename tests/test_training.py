@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import resuming
@@ -19,7 +20,7 @@ from karat import runner, training
 from karat.errors import DivergedError, FitError
 from karat.families.generator import Learned, Player
 from karat.recipe import Recipe, Training
-from karat.space import Batch, Fields, Grid
+from karat.space import Allowance, Batch, Batches, Codes, Fields, Grid, Space, Tokens
 from karat.training import Plan, State, train
 
 SMALL = Grid(1, (8, 8))
@@ -53,8 +54,8 @@ class Toy(Learned):
             value = value * math.nan
         return value, {player: value.detach()}
 
-    def settle(self, batch: Callable[[int], tuple[Tensor, Tensor | None]], seconds: float | None, points: int) -> None:
-        self.settled.append(seconds)
+    def settle(self, batch: Batches, time: Allowance, points: int) -> None:
+        self.settled.append(time.left())
 
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
         return torch.zeros(n, 2)
@@ -71,9 +72,9 @@ def test_a_budget_in_steps_is_exact_and_settles_once() -> None:
     assert [p.step for p in seen] == [1, 2, 3, 4, 5, 6, 7]
     assert [p.fraction for p in seen] == pytest.approx([k / 7 for k in range(1, 8)])
     assert seen[-1].fraction == 1.0 and seen[-1].samples == 7 * 8
-    assert toy.settled == [None] and state.settled and not toy.training
+    assert toy.settled == [math.inf] and state.settled and not toy.training
     assert list(train(toy, numbers(), Plan(steps=7, batch=8), state)) == [], "a settled run has nothing to do"
-    assert toy.settled == [None]
+    assert toy.settled == [math.inf]
 
 
 def test_a_budget_in_samples_counts_the_points_seen() -> None:
@@ -255,16 +256,83 @@ def test_a_preview_leaves_the_training_as_it_was() -> None:
             state = State()
             for p in train(model, serving(x, y, 16), Plan(steps=6, batch=16), state):
                 if looked and p.step in (2, 4):
-                    quick = training.preview(model, serving(x, y, 16), state, 0.05)
+                    quick = training.preview(model, serving(x, y, 16), state, Plan(steps=6).within(0.05, preview=True))
                     assert quick.sample(3, None, torch.Generator().manual_seed(0)).isfinite().all()
             made.append(sampled(model, 4, 0))
         assert made[0] == made[1], family
 
 
-def test_the_probe_times_every_precision_and_changes_nothing() -> None:
-    x, y = points(SMALL, 64)
-    model = runner.build(Recipe("gan", "gan", "", LEAST["gan"], Training()), SMALL, 3, 0)
-    before = {k: v.clone() for k, v in model.state_dict().items()}
-    times = training.probe(model, serving(x, y, 16), Plan(steps=5, batch=16), 0.1)
-    assert set(times) == set(training.PRECISIONS) and all(0 < t < 60 for t in times.values())
-    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+DIVERGING: list[tuple[str, Space, dict[str, Any]]] = [
+    ("vae", SMALL, {}),
+    ("vae", SMALL, {"critic": 0.35}),
+    ("vae", Fields((1, 3, 1)), {}),
+    ("gan", SMALL, {"critic_lr": 1000.0}),
+    ("gan", SMALL, {"critic_lr": 1000.0, "penalty": "none"}),
+    ("gan", Fields((1, 3, 1)), {"critic_lr": 1000.0}),
+    ("diffusion", SMALL, {}),
+    ("diffusion", SMALL, {"latent": True, "vae": {"lr": 1000.0}}),
+    ("anyorder", Codes((3, 30, 5), (False, True, False)), {}),
+    ("autoregressive", Tokens(16, 12), {}),
+    ("masked", Tokens(16, 12), {}),
+]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("steps", [10, 40])
+@pytest.mark.parametrize("family, space, settings", DIVERGING)
+def test_a_rate_a_million_times_too_high_is_called_divergence_in_every_family(
+    family: str, space: Space, settings: dict[str, Any], steps: int
+) -> None:
+    x, _ = points(space, 128)
+    recipe = Recipe(family, family, "", {**LEAST.get(family, {}), **settings, "lr": 1000.0}, Training())
+    model = runner.build(recipe, space, 0, 0)
+    assert isinstance(model, Learned)
+    with pytest.raises(DivergedError, match="[Ll]ower"):
+        for _ in train(model, serving(x, None, 16), Plan(steps=steps, batch=16), State()):
+            pass
+        runner._made(model, 8)
+
+
+class Steep(Toy):
+    """Its loss is finite and the gradient of it is not, at one turn or from one on."""
+
+    def __init__(self, steep: Callable[[int], bool]) -> None:
+        super().__init__()
+        self.steep = steep
+
+    def loss(self, batch: Batch, player: str) -> tuple[Tensor, dict[str, Tensor]]:
+        value, seen = super().loss(batch, player)
+        if self.steep(self.calls):
+            value = value + (self.get_submodule(player).weight * 0).sum().sqrt()
+        return value, seen
+
+
+def test_a_gradient_that_is_not_finite_moves_nothing() -> None:
+    toy, state = Steep(lambda call: call in (5, 9)), State()
+    for _ in train(toy, numbers(), Plan(steps=30, batch=8), state):
+        pass
+    assert state.skipped == 2 and all(bool(p.isfinite().all()) for p in toy.parameters())
+    with pytest.raises(DivergedError, match="not finite for 20 turns"):
+        list(train(Steep(lambda call: call > 10), numbers(), Plan(steps=100, batch=8), State()))
+
+
+def test_points_that_are_not_finite_are_skipped_or_end_the_training_in_time() -> None:
+    good = numbers()
+
+    def spoiled(from_batch: int, until: int) -> Batches:
+        def nth(k: int) -> tuple[Tensor, Tensor | None]:
+            x, y = good(k)
+            return (x * math.nan if from_batch <= k < until else x), y
+
+        return Batches(64, nth, lambda most: good(0))
+
+    toy, state = Toy(), State()
+    list(train(toy, spoiled(5, 7), Plan(steps=30, batch=8), state))
+    assert state.skipped == 4 and all(bool(p.isfinite().all()) for p in toy.parameters())
+    with pytest.raises(DivergedError):
+        list(train(Toy(), spoiled(5, 10**9), Plan(steps=100, batch=8), State()))
+
+
+def test_a_budget_that_ended_before_a_step_is_no_training() -> None:
+    with pytest.raises(FitError, match="before the first step .*, so there is nothing to make anything from"):
+        list(train(Toy(), numbers(), Plan(minutes=1, batch=8), State(seconds=60.0)))

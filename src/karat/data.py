@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from karat import limits
 from karat.errors import DataError, FitError
 from karat.modalities import Codec, recognise
 from karat.modalities.codec import Contents
@@ -323,6 +324,7 @@ def batches(data: Data, size: int, seed: int, device: torch.device, space: Space
     if size < 1:
         raise FitError(f"The batch size is {size}; at least 1 was wanted.")
     goal = data.space if space is None else space
+    limits.need(size * (8.0 * goal.numel + 16), f"a batch of {size:,}", "Lower --set train.batch.")
     rows = data.train
     n = len(rows)
     every = data.labels("train")
@@ -336,27 +338,30 @@ def batches(data: Data, size: int, seed: int, device: torch.device, space: Space
         mixed = np.random.SeedSequence((seed & 2**64 - 1, epoch)).generate_state(1)
         return torch.randperm(n, generator=torch.Generator().manual_seed(int(mixed[0])))
 
-    def batch(k: int) -> tuple[Tensor, Tensor | None]:
-        start, parts, wanted = k * size, [], size
-        while wanted:
-            epoch, at = divmod(start, n)
-            part = shuffled(epoch)[at : at + wanted]
-            parts.append(part)
-            start, wanted = start + len(part), wanted - len(part)
-        chosen = torch.cat(parts)
-        there = chosen.to(device)
-        if points is not None:
-            x = points.index_select(0, there)
-        else:
-            x = data.codec.encode(data.contents.records[rows[chosen.numpy()]], goal).to(device)
-        return x, None if labels is None else labels.index_select(0, there)
-
     def some(most: int) -> tuple[Tensor, Tensor | None]:
         chosen = np.arange(n) if most >= n else np.arange(most) * n // most
         x = data.codec.encode(data.contents.records[rows[chosen]], goal) if points is None else points[chosen]
         return x.to(device), None if labels is None else labels[chosen]
 
-    return Batches(n, batch, some)
+    def sized(size: int) -> Batches:
+        def batch(k: int) -> tuple[Tensor, Tensor | None]:
+            start, parts, wanted = k * size, [], size
+            while wanted:
+                epoch, at = divmod(start, n)
+                part = shuffled(epoch)[at : at + wanted]
+                parts.append(part)
+                start, wanted = start + len(part), wanted - len(part)
+            chosen = torch.cat(parts)
+            there = chosen.to(device)
+            if points is not None:
+                x = points.index_select(0, there)
+            else:
+                x = data.codec.encode(data.contents.records[rows[chosen.numpy()]], goal).to(device)
+            return x, None if labels is None else labels.index_select(0, there)
+
+        return Batches(n, batch, some, sized)
+
+    return sized(size)
 
 
 NEAR = 0.995  # cosine of two centred thumbnails; saving as JPEG again stays above it, another take of a scene does not

@@ -13,11 +13,12 @@ from typing import Any
 
 from rich.console import Console
 
-from karat import __version__, related, runner
+from karat import __version__, pace, related, runner
 from karat import recipe as recipes
 from karat import training as loop
 from karat.data import DATABASES, Data, batches, load
-from karat.errors import DataError, DivergedError, FitError, RunError
+from karat.doctor import Notice
+from karat.errors import DataError, DivergedError, FitError, KaratError, RunError
 from karat.families.generator import Fitted, Generator, Learned
 from karat.modalities import Related
 from karat.modalities.sources import keep_frame
@@ -244,17 +245,54 @@ def _drive(run: Run, found: Data, model: Any, plan: loop.Plan, entry: Any, conso
     run.update({"device": model.device.type})
     if isinstance(model, Fitted):
         return _fit(run, found, model, plan, entry, console)
+    try:
+        plan, state, notices = _learn(run, found, model, plan, console)
+    except runner.Interrupted:
+        entry.status = "interrupted"
+        run.update({"status": "interrupted"})
+        raise
+    except DivergedError:
+        run.update({"status": "diverged"})
+        raise
+    except KaratError:
+        run.update({"status": "failed"})
+        raise
+    seen = state.drawn * plan.batch
+    told = {"step": state.step, "seconds": state.seconds, "trained_samples": seen, "spent": state.spent}
+    run.update({"status": "trained", **told})
+    stepped = max(0.0, state.seconds - sum(state.spent.values()))
+    console.print(
+        f"trained: {state.step:,} steps, {seen:,} samples in {state.seconds:,.1f} s, {stepped:,.1f} s of them for steps"
+        + (f"; the doctor noticed: {', '.join(n.name for n in notices)}" if notices else "")
+    )
+    _next(run, found, console)
+    return run
+
+
+def _learn(
+    run: Run, found: Data, model: Learned, plan: loop.Plan, console: Console
+) -> tuple[loop.Plan, loop.State, list[Notice]]:
+    """The one loop, from how the run was left to its end; the plan as it was fitted to the machine."""
     began = plan.now()
-    device = model.device
     blob = run.load_checkpoint()
-    precision, why = run.spec["precision"], "as the run began"
+    fresh, precision, why = loop.State(), run.spec["precision"], "as the run began"
+    plan = replace(plan, batch=run.spec.get("batch") or plan.batch)
+    with fresh.spending("preparing", plan):
+        batch = batches(found, plan.batch, plan.seed, model.device, model.space)
     if precision is None:
-        batch = batches(found, plan.batch, plan.seed, device, model.space)
-        precision, why = runner.pick_precision(Recipe.from_dict(run.spec["recipe"]), model, batch, plan, device)
-        run.update({"precision": precision})
+        recipe = Recipe.from_dict(run.spec["recipe"])
+        measured = pace.measure(model, batch, plan, fresh, recipe.train.precision, recipes.fingerprint(recipe))
+        precision, why = measured.best, measured.why() if recipe.train.precision == "auto" else "as asked"
+        asked = plan.batch
+        plan, changed = pace.fit_batch(model, plan, measured, fresh, plan.now() - began)
+        if plan.batch != asked:
+            console.print(changed, soft_wrap=True)
+            assert batch.sized is not None
+            batch = batch.sized(plan.batch)
+        run.update({"precision": precision, "batch": plan.batch})
     plan = replace(plan, precision=precision)
     if blob is None:
-        state = loop.State(seconds=plan.now() - began)  # choosing the precision is part of the budget
+        state = replace(fresh, seconds=plan.now() - began)  # what came before the first step is part of the budget
         run.truncate("history.jsonl", -1.0)
     else:
         state = runner.restore(blob, model, precision)
@@ -265,23 +303,8 @@ def _drive(run: Run, found: Data, model: Any, plan: loop.Plan, entry: Any, conso
         console.print(f"continuing at step {state.step:,}, {state.seconds:,.0f} s in")
     console.print(f"precision {precision} ({why})")
     run.update({"status": "training"})
-    try:
-        notices = runner.drive(run, model, found, plan, state, console, bool(run.spec["tensorboard"]))
-    except runner.Interrupted:
-        entry.status = "interrupted"
-        run.update({"status": "interrupted"})
-        raise
-    except DivergedError:
-        run.update({"status": "diverged"})
-        raise
-    seen = state.drawn * plan.batch
-    run.update({"status": "trained", "step": state.step, "seconds": state.seconds, "trained_samples": seen})
-    console.print(
-        f"trained: {state.step:,} steps, {seen:,} samples in {state.seconds:,.1f} s"
-        + (f"; the doctor noticed: {', '.join(n.name for n in notices)}" if notices else "")
-    )
-    _next(run, found, console)
-    return run
+    notices = runner.drive(run, model, found, batch, plan, state, console, bool(run.spec["tensorboard"]))
+    return plan, state, notices
 
 
 def _fit(run: Run, found: Data, model: Fitted, plan: loop.Plan, entry: Any, console: Console) -> Run:

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 
 from karat.errors import TooLarge
 
+EXHAUSTED = re.compile(  # how torch, numpy and the system say that there is no memory
+    r"can.t allocate memory|not enough memory|out of memory|unable to allocate|numel.* overflow|overflow.* numel|"
+    r"storage size|too many elements|Overflow when|exceeds the maximum|array is too big|maximum supported dimension",
+    re.IGNORECASE,
+)
 SPARE = 0.9  # fraction of the available memory that one step may plan to use
 CGROUPS = (  # limit, usage, statistics, and what the latter calls the pages that can be given back
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"),

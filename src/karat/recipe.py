@@ -34,7 +34,9 @@ class Training:
     batch: int = 64
     numbers: int = 0  # in a batch, at most: large points come in smaller batches, for steps count more; 0 for any
     average: float = 0.998
-    precision: str = "auto"  # or fp32, fp32-channels-last, bf16, bf16-channels-last
+    precision: str = (
+        "auto"  # or quick (bf16 where the hardware multiplies it), fp32, fp32-channels-last, bf16, bf16-channels-last
+    )
     clock: str = "wall"  # or cpu: minutes of computing, for machines shared with others
     enough: int = 2_000_000  # points seen by which the recipe has usually given most of what it can
     save_seconds: float = 15.0  # between two checkpoints

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import re
 import signal
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,24 +21,34 @@ import safetensors.torch
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import nn
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
-from karat import doctor, training
-from karat.data import Data, batches
-from karat.errors import FitError, KaratError, RunError
+from karat import doctor, limits, pace, training
+from karat.data import Data
+from karat.errors import DivergedError, FitError, KaratError, RunError, TooLarge
 from karat.families.generator import Batches, Fitted, Generator, Learned
 from karat.modalities import codec_named
-from karat.modalities.cache import cache_folder
 from karat.modalities.codec import Codec
-from karat.nets import quick
 from karat.output import write_whole
-from karat.recipe import Recipe, config, fingerprint, module
+from karat.recipe import Recipe, config, module
 from karat.run import Run, safe_header
 from karat.space import Space
 from karat.typed import misfit
 from karat.worth.ledger import Entry, Ledger
 
 PICTURES = 64
-PICTURED = 0.05  # share of the time at most that goes into pictures on the way, where one takes over a second
+SHEETS = (64, 16, 4, 1)  # records on a picture of how far it has come: the most that are affordable
+PICTURED = 0.03  # share of the time so far that may have gone into such pictures
+SAVED = 0.02  # share of the time that goes into checkpoints, where they take long
+FEW = 100  # steps, under which a person is told that they were few
+COPIES = 6  # of each weight in training: itself, its gradient, two moments, its average, and one in a checkpoint
+LAYERS = 5_000
+SMALLER = "Lower --set model.width, model.depth or what else makes it large."
 FITTED_MOST = 1_000_000  # rows that a family without gradients is handed
 
 
@@ -71,7 +82,7 @@ def describe(device: torch.device) -> str:
         return f"{torch.cuda.get_device_name(device)} (CUDA)"
     if device.type == "mps":
         return "Apple GPU (MPS)"
-    return f"CPU, {torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
+    return f"CPU, {torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''} of {pace.processor()}"
 
 
 def meet(recipe: Recipe, codec: Codec) -> Space:
@@ -93,43 +104,13 @@ def build(recipe: Recipe, space: Space, classes: int, seed: int) -> Generator:
             f"the recipe {recipe.name} needs labels and these data have none. Sort them into one folder per class, "
             "or use --recipe gan."
         )
+    settings = config(recipe)
+    weigh(lambda: exported.Model(space, classes, settings))
     torch.manual_seed(seed)
-    made: Generator = exported.Model(space, classes, config(recipe))
+    made: Generator = exported.Model(space, classes, settings)
     if isinstance(made, Learned):
         made.players()  # refuses impossible rates and shares before a run is begun
     return made
-
-
-def pick_precision(
-    recipe: Recipe, model: Learned, batch: Batches, plan: training.Plan, device: torch.device
-) -> tuple[training.Precision, str]:
-    """The fastest precision on this machine and why; measured once and remembered, so that the same seed stays the same."""
-    if recipe.train.precision != "auto":
-        chosen: Any = recipe.train.precision
-        return chosen, "as asked"
-    key = "-".join([
-        device.type, torch.__version__, str(torch.get_num_threads()), fingerprint(recipe),
-        "x".join(map(str, model.space.shape)), str(model.classes),
-    ])  # fmt: skip
-    shelf = cache_folder(None) / "precision.json"
-    try:
-        known = json.loads(shelf.read_text())
-    except (OSError, ValueError):
-        known = {}
-    times = known.get(key)
-    if times is None:
-        seconds = 2.0 if plan.minutes is None else min(2.0, plan.minutes)
-        times = training.probe(model, batch, plan, seconds)
-        if len(times) < len(training.PRECISIONS):
-            able = quick(device) == torch.bfloat16
-            return ("bf16" if able else "fp32"), "the machine is too busy to measure; by what its processor can do"
-        shelf.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(shelf, json.dumps({**known, key: times}).encode())
-    best: training.Precision = min(times, key=lambda name: times[name])
-    # a gain under 3% is noise: stay plain
-    if times[best] > 0.97 * times["fp32"]:
-        best = "fp32"
-    return best, f"{times['fp32'] / times[best]:.2f} times the speed of plain fp32 on this machine"
 
 
 def checkpoint(model: Learned, state: training.State) -> bytes:
@@ -220,6 +201,55 @@ def load_model(run: Run, codec: Codec, classes: int, device: torch.device) -> Ge
     return model.to(device).eval()
 
 
+def weigh(build: Callable[[], object]) -> None:
+    """TooLarge when what `build` makes would not fit into memory with its gradient, moments and averages.
+
+    It is built once without memory (https://docs.pytorch.org/docs/stable/meta.html) and counted while it is built, so that a
+    depth of a billion layers is refused as well. What cannot be built that way is not counted.
+    """
+    count = {"layers": 0, "weights": 0, "buffers": 0}
+
+    room = limits.SPARE * limits.available()  # asking for every layer would take longer than building it
+
+    def refuse() -> None:
+        size = 4.0 * (COPIES * count["weights"] + 2 * count["buffers"])
+        if size > room:
+            limits.need(size, f"a model of {count['weights']:,} weights or more", SMALLER)
+        if count["layers"] > LAYERS:
+            raise TooLarge(f"a model of more than {LAYERS:,} layers would not end. {SMALLER}")
+
+    def layer(module: nn.Module, name: str, part: nn.Module | None) -> None:
+        count["layers"] += 1
+        refuse()
+
+    def numbers(kind: str) -> Callable[[nn.Module, str, Any], None]:
+        def counted(module: nn.Module, name: str, value: Any) -> None:
+            if value is not None:
+                count[kind] += value.numel()
+                refuse()
+
+        return counted
+
+    hooks = [
+        register_module_module_registration_hook(layer),
+        register_module_parameter_registration_hook(numbers("weights")),
+        register_module_buffer_registration_hook(numbers("buffers")),
+    ]
+    try:
+        with torch.device("meta"):
+            build()
+    except KaratError:
+        raise
+    except (RuntimeError, MemoryError, OverflowError, TypeError) as error:
+        if limits.EXHAUSTED.search(str(error)) or isinstance(error, MemoryError | OverflowError):
+            raise TooLarge(f"a model of these settings would need more memory than can be counted. {SMALLER}") from None
+    except NotImplementedError:
+        pass  # a family that looks at numbers while it is built
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 @contextmanager
 def _no_denormals() -> Iterator[None]:
     """Numbers too small to be normal count as zero, which spares the CPU its slow path; the caller's setting comes back."""
@@ -259,23 +289,23 @@ def drive(
     run: Run,
     model: Learned,
     data: Data,
+    batch: Batches,
     plan: training.Plan,
     state: training.State,
     console: Console,
     tensorboard: bool,
 ) -> list[doctor.Notice]:
     """Trains to the end of the plan and saves the finished model; raises Interrupted, with all saved, when asked to stop."""
-    device = next(model.parameters()).device
-    batch = batches(data, plan.batch, plan.seed, device, model.space)
     writer = _tensorboard(run) if tensorboard else None
     history = run.lines("history.jsonl")
     notices: dict[str, doctor.Notice] = {}
-    budget = 60 * plan.minutes if plan.minutes is not None else None
+    album = Album(run, data, plan, state)
     save_seconds = Recipe.from_dict(run.spec["recipe"]).train.save_seconds
     next_record, next_picture, saved = state_fraction(history), 0.1, time.monotonic()
+    save_every = save_seconds
     while next_picture <= next_record:
         next_picture += 0.1
-    shown, afforded = time.monotonic(), 0.0
+    shown = time.monotonic()
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn(),
         TextColumn("{task.fields[rate]}  {task.fields[losses]}", markup=False), console=console, transient=True,
@@ -303,19 +333,20 @@ def drive(
             if p.fraction >= next_picture and p.fraction < 1.0:
                 tenth = min(9, int(p.fraction * 10 + 1e-9))
                 next_picture = (tenth + 1) / 10
-                if p.seconds >= afforded:
-                    began = plan.now()
-                    quick = training.preview(model, batch, state, 0.3 if budget is None else min(0.45, 0.002 * budget))
-                    picture(run, data, quick, tenth * 10)
-                    took = plan.now() - began
-                    afforded = p.seconds + (took / PICTURED if took > 1 else 0)
+                album.preview(model, batch, tenth * 10, p.seconds)
                 if not console.is_terminal:
                     console.print(
                         f"{tenth * 10}%  step {p.step:,}  {p.samples / p.seconds:,.0f} samples/s  {_losses(p)}"
                     )
-            if asked or now - saved > save_seconds or p.fraction >= 1.0:
-                run.save_checkpoint(state.step, checkpoint(model, state))
-                saved = time.monotonic()
+            if asked or now - saved > save_every or p.fraction >= 1.0:
+                if wrong := state.diverged(model):  # what is saved is sound
+                    raise DivergedError(f"{wrong}. {training.REMEDY}")
+                began = plan.now()
+                with state.spending("saving", plan):
+                    run.save_checkpoint(state.step, checkpoint(model, state))
+                saved, took = time.monotonic(), plan.now() - began
+                save_every = max(save_seconds, took / SAVED)
+                state.closing = max(state.closing, took + album.closing)
             if asked:
                 code = 128 + asked[0]
                 raise Interrupted(
@@ -325,7 +356,7 @@ def drive(
     weights = {k: v.detach().cpu().contiguous() for k, v in model.weights().items()}
     run.save_model(safetensors.torch.save(weights))
     run.put("doctor.json", [n.to_dict() for n in notices.values()])
-    picture(run, data, model, 100)
+    album.last(model)
     if writer is not None:
         writer.close()
     return list(notices.values())
@@ -390,12 +421,80 @@ def fit(run: Run, model: Fitted, data: Data, plan: training.Plan, console: Conso
     return seconds
 
 
-def picture(run: Run, data: Data, model: Generator, percent: int) -> None:
-    """Saves what `model` makes of one fixed noise, as a sheet of 64."""
-    y = None
-    if model.heeds:  # every class in turn
-        y = torch.arange(PICTURES, device=model.device) % model.classes
-    points = model.sample(PICTURES, y, torch.Generator(model.device).manual_seed(0)).cpu()
+class Album:
+    """Pictures of how far a training has come, which take no more than a small share of its time.
+
+    What one costs is predicted from those before, and at first from two records alone; so many are made as are affordable.
+    """
+
+    def __init__(self, run: Run, data: Data, plan: training.Plan, state: training.State) -> None:
+        self.run, self.data, self.plan, self.state = run, data, plan, state
+        self.settled = self.each = 0.0  # seconds that settling a copy takes, and then a record
+        self.tried = False  # before that, what a record takes is guessed from what learning from one takes
+
+    @property
+    def closing(self) -> float:
+        """Seconds that the last sheet takes."""
+        return self.each * self._most(self._kept)
+
+    @property
+    def _kept(self) -> float:
+        return math.inf if self.plan.minutes is None else training.CLOSING * 60 * self.plan.minutes / 2
+
+    def _most(self, seconds: float) -> int:
+        """Records on a sheet that takes no longer; 0 where not even the smallest does."""
+        return next((n for n in SHEETS if self.each * n <= seconds), 0)
+
+    def preview(self, model: Learned, batch: Batches, percent: int, seconds: float) -> None:
+        """A sheet by a settled copy of `model`, after so many `seconds` of training; none where that would take too long."""
+        timed = self.plan.minutes is not None
+        room = PICTURED * seconds - self.state.spent.get("previews", 0.0) if timed else math.inf
+        if not self.tried:
+            stepped = max(0.0, seconds - sum(self.state.spent.values()))
+            self.each = model.passes * stepped / max(1, self.state.drawn * self.plan.batch) / 3  # a third: no gradient
+        if room <= 0 or self.settled > room or not self._most(room - self.settled):
+            return
+        with self.state.spending("previews", self.plan):
+            began = self.plan.now()
+            allowed = min(0.45, room / 2) if timed else 0.3
+            copied = training.preview(model, batch, self.state, self.plan.within(allowed, preview=True))
+            if not self.tried:
+                self.settled, middle = self.plan.now() - began, self.plan.now()
+                _made(copied, 1)
+                self.each, self.tried = self.plan.now() - middle, True
+            self.settled, middle = self.plan.now() - began, self.plan.now()
+            if n := self._most(room - self.settled):
+                picture(self.run, self.data, copied, percent, n)
+                self.each = (self.plan.now() - middle) / n
+
+    def last(self, model: Learned) -> None:
+        """The sheet by the finished model, as large as what was kept of the budget for it allows; none of a single record
+        that would take far longer.
+        """
+        if self.each > 4 * self._kept:
+            return
+        n = max(SHEETS[-1], self._most(self._kept))
+        with self.state.spending("previews", self.plan):
+            picture(self.run, self.data, model, 100, n)
+
+
+def _made(model: Generator, n: int) -> torch.Tensor:
+    """`n` points by `model` from one fixed noise, of every class in turn; DivergedError where they are no numbers."""
+    y = torch.arange(n, device=model.device) % model.classes if model.heeds else None
+    try:
+        points = model.sample(n, y, torch.Generator(model.device).manual_seed(0)).cpu()
+    except (ValueError, RuntimeError) as error:
+        if isinstance(error, KaratError) or not training.NUMERIC.search(f"{type(error).__name__} {error}"):
+            raise
+        raise DivergedError(f"what is made is not finite ({type(error).__name__}). {training.REMEDY}") from None
+    if not bool(points.isfinite().all()):
+        raise DivergedError(f"what is made is not finite. {training.REMEDY}")
+    return points
+
+
+def picture(run: Run, data: Data, model: Generator, percent: int, n: int = PICTURES) -> None:
+    """Saves what `model` makes of one fixed noise, as a sheet of `n`."""
+    points = _made(model, n)
     sheet = data.codec.sheet(data.codec.decode(points, model.space), 8)
     write_whole(run.file(f"samples/{percent:03d}{data.codec.sheets}"), sheet)
 
@@ -420,8 +519,8 @@ def with_budget(
     own = recipe.train
     if minutes is None and steps is None and samples is None:
         minutes = own.minutes
-    if own.precision not in ("auto", *training.PRECISIONS):
-        raise FitError(f"train.precision={own.precision!r}: there are auto, {', '.join(training.PRECISIONS)}.")
+    if own.precision not in ("auto", "quick", *training.PRECISIONS):
+        raise FitError(f"train.precision={own.precision!r}: there are auto, quick, {', '.join(training.PRECISIONS)}.")
     if own.clock not in ("wall", "cpu"):
         raise FitError(f"train.clock={own.clock!r}: there are wall and cpu.")
     plan = training.Plan(minutes, steps, samples, own.batch, own.average, seed)

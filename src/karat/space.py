@@ -6,9 +6,9 @@ A codec turns content into points of a space, a family learns to make new points
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import prod
+from math import inf, isinf, prod
 
 import torch
 import torch.nn.functional as F
@@ -237,9 +237,35 @@ class Batches:
     some: Callable[
         [int], Pair
     ]  # each of them once in a fixed order; where there are more than so many, that many spread evenly
+    sized: Callable[[int], Batches] | None = None  # the same in batches of another size
 
     def __call__(self, k: int) -> Pair:
         return self.nth(k)
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """How long something may take.
+
+    left: says how many seconds remain, by the clock that the budget is counted in; infinite for a budget not in time.
+    preview: what is made is looked at and thrown away.
+    """
+
+    left: Callable[[], float] = lambda: inf
+    preview: bool = False
+
+    def part(self, share: float) -> Allowance:
+        """That share of what remains now."""
+        after = self.left() * (1 - share)
+        return self if isinf(after) else replace(self, left=lambda: self.left() - after)
+
+    def another(self, done: int, began: float) -> bool:
+        """Whether one more fits that takes as long as each of the `done` ones, before which `began` seconds remained."""
+        left = self.left()
+        return done == 0 or isinf(began) or (left > 0 and left * done >= began - left)
+
+
+UNLIMITED = Allowance()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import ctypes
 import math
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -16,13 +17,21 @@ import torch
 from torch import Tensor, nn
 
 from karat import nets
-from karat.errors import DivergedError, FitError
+from karat.errors import DivergedError, FitError, KaratError
 from karat.families.generator import Batches, Learned, Player
-from karat.space import Batch
+from karat.space import UNLIMITED, Allowance, Batch
 
 Precision = Literal["fp32", "fp32-channels-last", "bf16", "bf16-channels-last"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "bf16-channels-last", "fp32-channels-last")
+PREPARING = 0.04  # share of a budget in time that preparing for a player's first turn may take
+CLOSING = 0.02  # and that is kept for what follows the training, at most
+LOST = 20  # turns in a row without a finite loss and gradient, after which a training has diverged
+GROWN = 30.0  # times 1 or the size they began with: the root mean square of weights that have diverged
+LOOKED = 10  # rounds between two looks at it
 COOLING = 0.3  # rounds in which the rate falls to 0 after a model has learned all it can, for each that it took
+
+NUMERIC = re.compile(r"LinAlgError|\b(nan|inf|infinity|NaN|finite)\b|probability|positive.definite", re.IGNORECASE)
+REMEDY = "Lower the rate, for example --set model.lr=0.0005; the last good state is kept."
 
 
 @dataclass(frozen=True)
@@ -58,16 +67,33 @@ class Plan:
     def now(self) -> float:
         return time.process_time() if self.clock == "cpu" else time.monotonic()
 
-    def used(self, step: int, drawn: int, seconds: float, settling: float) -> float:
-        """The fraction of the learning budget used, in [0, 1]; `settling` is the share of a time budget kept for the end."""
+    def within(self, seconds: float, preview: bool = False) -> Allowance:
+        """What may take so many seconds from now on."""
+        end = self.now() + seconds
+        return Allowance(lambda: max(0.0, end - self.now()), preview)
+
+    def preparing(self) -> Allowance:
+        """What may be done before a player's first turn."""
+        return UNLIMITED if self.minutes is None else self.within(60 * self.minutes * PREPARING)
+
+    def used(self, step: int, drawn: int, seconds: float, settling: float, closing: float = 0.0) -> float:
+        """The fraction of the learning budget used, in [0, 1].
+
+        Of a budget in time the share `settling` is kept for the end, and `closing` seconds for what follows that.
+        """
         if self.steps is not None:
             return min(1.0, step / self.steps)
         if self.samples is not None:
             return min(1.0, drawn * self.batch / self.samples)
         assert self.minutes is not None
-        # settling has a least cost: up to three seconds more are kept for it, at most as much again
-        kept = settling + min(settling, 3.0 / (60 * self.minutes))
-        return min(1.0, seconds / (60 * self.minutes * (1 - kept)))
+        return min(1.0, seconds / max(1e-9, 60 * self.minutes - self.kept(settling, closing)))
+
+    def kept(self, settling: float, closing: float) -> float:
+        """Seconds of a budget in time that are not for training."""
+        assert self.minutes is not None
+        budget = 60 * self.minutes
+        # settling has a least cost: up to two seconds more are kept for it, at most as much again
+        return settling * budget + min(settling * budget, 2.0) + min(CLOSING * budget, closing)
 
 
 class Muon(torch.optim.Optimizer):
@@ -128,9 +154,23 @@ class State:
     settled: bool = False
     optimisers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)  # "net", and "net muon" for its matrices
     averages: dict[str, list[Tensor]] = field(default_factory=dict)
-    skipped: int = 0  # turns whose loss was not finite
+    skipped: int = 0  # turns whose loss or gradient was not finite
+    spent: dict[str, float] = field(default_factory=dict)  # seconds by what they were for, where that was not training
     turns: dict[str, int] = field(default_factory=dict)  # taken by each player
     finished: tuple[int, float] | None = None  # the round and fraction at which the model had learned all it can
+    closing: float = 0.0  # seconds that what follows the training will take
+    prepared: set[str] = field(default_factory=set)  # players that were prepared in this process
+    sizes: dict[str, float] = field(default_factory=dict)  # root mean square of each player's weights at the beginning
+    trial: bool = False  # it is timed only: no weight moves
+
+    @contextlib.contextmanager
+    def spending(self, on: str, plan: Plan) -> Iterator[None]:
+        """Counts what is done meanwhile as time that was not for training."""
+        began = plan.now()
+        try:
+            yield
+        finally:
+            self.spent[on] = self.spent.get(on, 0.0) + plan.now() - began
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that is a tensor, by name, for one safetensors file."""
@@ -153,6 +193,7 @@ class State:
             "skipped": self.skipped,
             "turns": self.turns,
             "finished": self.finished,
+            "spent": self.spent,
         }
 
     @staticmethod
@@ -166,6 +207,7 @@ class State:
             skipped=numbers["skipped"],
             turns=dict(numbers["turns"]),
             finished=None if (at := numbers.get("finished")) is None else (int(at[0]), float(at[1])),
+            spent=dict(numbers.get("spent", {})),
         )
         state.begin(model)
         for name, optimiser in state.optimisers.items():
@@ -194,6 +236,10 @@ class State:
         step, reached = self.finished
         return min(1.0, max(fraction, reached + (1 - reached) * (self.step - step) / max(1.0, COOLING * step)))
 
+    def reached(self, plan: Plan, model: Learned, seconds: float) -> float:
+        """The share of the schedule that is behind after `seconds`."""
+        return self.used(plan.used(self.step, self.drawn, seconds, model.settling, self.closing))
+
     def begin(self, model: Learned) -> None:
         """Optimisers and averages for every player of `model`."""
         for name, player in model.players().items():
@@ -204,6 +250,16 @@ class State:
                 self.optimisers[f"{name} muon"] = Muon(matrices, player.matrix_lr, player.matrix_decay)
             self.averages[name] = [p.detach().clone() for p in player.module.parameters()]
             self.turns.setdefault(name, 0)
+            self.sizes[name] = max(1.0, _size(player))
+
+    def diverged(self, model: Learned) -> str:
+        """Says what is wrong with the weights of `model`, or "" where they are sound."""
+        for name, player in model.players().items():
+            size = _size(player)
+            if not size <= GROWN * self.sizes.get(name, 1.0):
+                what = f"have grown to {size:.2g} on average" if math.isfinite(size) else "are not finite"
+                return f"the weights of the {name} {what}, up to step {self.step}"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -220,7 +276,8 @@ class Progress:
 def train(model: Learned, batch: Batches, plan: Plan, state: State) -> Iterator[Progress]:
     """Learns until the budget is used, yielding after every round; `model` and `state` are changed in place.
 
-    When it ends, `model` holds the averaged weights and is settled. Raises DivergedError when the loss stays non-finite.
+    When it ends, `model` holds the averaged weights and is settled. Raises DivergedError when the loss stays non-finite or
+    the weights grow beyond all measure, and FitError when the budget ended before a step.
     """
     device = next(model.parameters()).device
     if state.settled:
@@ -230,20 +287,17 @@ def train(model: Learned, batch: Batches, plan: Plan, state: State) -> Iterator[
         state.begin(model)
     began = plan.now() - state.seconds
     players, turns = model.players(), model.turns()
-    prepared: set[str] = set()
     bad = dict.fromkeys(players, 0)  # turns in a row; the others' good ones do not excuse a player's
     model.train()
-    while (fraction := state.used(plan.used(state.step, state.drawn, plan.now() - began, model.settling))) < 1.0:
+    while (fraction := state.reached(plan, model, plan.now() - began)) < 1.0:
         active = [name for name in turns if players[name].start <= fraction < players[name].stop]
         seen: dict[str, Tensor] = {}
         x = y = None
         for name in active:  # all before the first turn, whose points may serve the next: no weight may move between
-            if name not in prepared:
+            if name not in state.prepared:
                 if state.turns[name] == 0:  # a continued run has taken them: a later player may have gone on from there
                     _take_averages(players, state, finished_at=fraction)
-                model.prepare(batch, name)
-                model.train()
-                prepared.add(name)
+                prepare(model, batch, plan, state, name)
         for i, name in enumerate(active):
             player = players[name]
             if name == active[0] or x is None:
@@ -254,58 +308,97 @@ def train(model: Learned, batch: Batches, plan: Plan, state: State) -> Iterator[
             with autocast(device, plan.precision):
                 loss, shown = model.loss(Batch(x, y, fraction, rng), name)
             seen.update(shown)
-            if device.type == "cpu" and not math.isfinite(loss.item()):
-                bad[name] += 1
-                state.skipped += 1
-                if bad[name] > 20:
-                    raise DivergedError(
-                        f"the loss of the {name} was not finite for 20 turns, up to step {state.step}. "
-                        "Lower the rate, for example --set model.lr=0.0005; the last good state is kept."
-                    )
+            if _update(state, name, player, loss, fraction, plan.average):
+                bad[name] = 0
                 continue
-            bad[name] = 0
-            _update(state, name, player, loss, fraction, plan.average)
+            bad[name] += 1
+            state.skipped += 1
+            if bad[name] > LOST:
+                raise DivergedError(
+                    f"the loss of the {name} was not finite for {LOST} turns, up to step {state.step}. {REMEDY}"
+                )
         if device.type != "cpu" and state.step % 100 == 99 and not all(bool(v.isfinite()) for v in seen.values()):
-            raise DivergedError(
-                f"a loss was not finite at step {state.step}. Lower the rate, for example --set model.lr=0.0005; "
-                "the last good state is kept."
-            )
+            raise DivergedError(f"a loss was not finite at step {state.step}. {REMEDY}")
         state.step += 1
+        if (state.step < LOOKED or state.step % LOOKED == 0) and (wrong := state.diverged(model)):
+            raise DivergedError(f"{wrong}. {REMEDY}")
         state.seconds = plan.now() - began
         if state.finished is None and model.finished:
             state.finished = state.step, fraction
         yield Progress(
             state.step,
-            state.used(plan.used(state.step, state.drawn, state.seconds, model.settling)),
+            state.reached(plan, model, state.seconds),
             state.seconds,
             state.drawn * plan.batch,
             seen,
         )
+    if not any(state.turns.values()):
+        spent = ", ".join(f"{what} {seconds:.1f} s" for what, seconds in state.spent.items())
+        raise FitError(
+            f"the budget ended before the first step ({spent or 'nothing was done'}), so there is nothing to make anything "
+            "from. Give more --minutes, or less to learn: a smaller --set data.size or model.width."
+        )
+    if wrong := state.diverged(model):
+        raise DivergedError(f"{wrong}. {REMEDY}")
     _take_averages(players, state, finished_at=2.0)
-    left = None if plan.minutes is None else max(0.05, 60 * plan.minutes - (plan.now() - began))
-    lay_out(model, "fp32")
-    model.settle(batch, left, state.drawn * plan.batch)
-    model.eval()
+    with state.spending("settling", plan):
+        left = UNLIMITED
+        if plan.minutes is not None:
+            closing = min(CLOSING * 60 * plan.minutes, state.closing)
+            left = plan.within(60 * plan.minutes - closing - (plan.now() - began))
+        lay_out(model, "fp32")
+        settle(model, batch, left, state.drawn * plan.batch)
+        model.eval()
     state.settled, state.seconds = True, plan.now() - began
 
 
-def preview(model: Learned, batch: Batches, state: State, seconds: float) -> Learned:
-    """A copy of `model` with averaged weights, settled within about `seconds`, for a picture of how far it has come."""
+def prepare(model: Learned, batch: Batches, plan: Plan, state: State, name: str) -> None:
+    """Prepares `model` for the turns of the player `name`, once in a process."""
+    if name not in state.prepared:
+        with state.spending("preparing", plan):
+            model.prepare(batch, name, plan.preparing())
+        model.train()
+        state.prepared.add(name)
+
+
+def settle(model: Learned, batch: Batches, time: Allowance, points: int) -> None:
+    """Settles `model`; DivergedError where its numbers are such that nothing can be fitted to them."""
+    try:
+        model.settle(batch, time, points)
+    except (ValueError, RuntimeError) as error:  # torch's LinAlgError is a RuntimeError
+        if isinstance(error, KaratError) or not NUMERIC.search(f"{type(error).__name__} {error}"):
+            raise
+        raise DivergedError(
+            f"what the model says of its data is not finite ({type(error).__name__}). {REMEDY}"
+        ) from None
+    if not all(bool(v.isfinite().all()) for v in model.parameters()):
+        raise DivergedError(f"the weights are not finite. {REMEDY}")
+
+
+def preview(model: Learned, batch: Batches, state: State, time: Allowance) -> Learned:
+    """A copy of `model` with averaged weights, settled within `time`, for a picture of how far it has come."""
     copied = copy.deepcopy(model)
     lay_out(copied, "fp32")
     _take_averages(copied.players(), state, finished_at=2.0)
-    copied.settle(batch, seconds, 1_000)
+    settle(copied, batch, time, 1_000)
     return copied.eval()
 
 
-def _update(state: State, name: str, player: Player, loss: Tensor, fraction: float, average: float) -> None:
+def _update(state: State, name: str, player: Player, loss: Tensor, fraction: float, average: float) -> bool:
+    """Moves the weights of `player` down the gradient of `loss`; on a CPU not where that is not finite, and says so."""
     kept = state.averages[name]
     parameters: list[Tensor] = list(player.module.parameters())
     for p in parameters:
         p.grad = None
+    careful = loss.device.type == "cpu"  # elsewhere every look would wait for the device
+    if careful and not math.isfinite(loss.item()):
+        return False
     loss.backward(inputs=parameters)  # others' gradients are not even computed
+    slopes = [p.grad for p in parameters if p.grad is not None]
+    if careful and not math.isfinite(torch.nn.utils.get_total_norm(slopes).item()):
+        return False
     turn = state.turns[name]
-    rate = _rate(fraction, turn, player)
+    rate = 0.0 if state.trial else _rate(fraction, turn, player)
     for key, peak in ((name, player.lr), (f"{name} muon", player.matrix_lr)):
         if key in state.optimisers:
             state.optimisers[key].param_groups[0]["lr"] = peak * rate
@@ -314,6 +407,16 @@ def _update(state: State, name: str, player: Player, loss: Tensor, fraction: flo
     with torch.no_grad():
         decay = min(average, 1 - 1 / (0.1 * turn + 1))
         torch._foreach_lerp_(kept, parameters, 1 - decay)
+    return True
+
+
+def _size(player: Player) -> float:
+    """The largest root mean square of a tensor of weights."""
+    parameters = [p.detach() for p in player.module.parameters() if p.numel()]
+    if not parameters:
+        return 0.0
+    counts = torch.tensor([float(p.numel()) for p in parameters]).sqrt()
+    return float((torch.stack(torch._foreach_norm(parameters)).cpu() / counts).max())
 
 
 def _rate(fraction: float, turn: int, player: Player) -> float:
@@ -368,31 +471,3 @@ def tune_machine(threads: int | None) -> None:
             libc = ctypes.CDLL("libc.so.6")
             for option, value in ((-3, 1 << 25), (-1, (1 << 31) - 1), (-2, 1 << 26)):  # mmap, trim, top pad
                 libc.mallopt(option, value)
-
-
-def probe(model: Learned, batch: Batches, plan: Plan, seconds: float) -> dict[str, float]:
-    """Seconds a round takes on this machine in each precision and memory format, measured on throwaway copies in turn.
-
-    A precision that a busy machine does not reach in three times `seconds` is left out; plain fp32 never is.
-    """
-    device = next(model.parameters()).device
-    trials = {}
-    for precision in PRECISIONS:
-        trial_plan = Plan(steps=1_000_000, batch=plan.batch, seed=plan.seed, precision=precision)
-        trials[precision] = train(copy.deepcopy(model), batch, trial_plan, State())
-    best: dict[str, float] = {"fp32": math.inf}
-    began, rounds = time.perf_counter(), 0
-    while rounds < 4 or time.perf_counter() - began < seconds:
-        for precision, trial in trials.items():
-            start = time.perf_counter()
-            if rounds > 0 and start - began > max(1.0, 3 * seconds):
-                return best
-            next(trial)
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            if rounds >= 2:  # the first rounds warm up
-                best[precision] = min(best.get(precision, math.inf), time.perf_counter() - start)
-        rounds += 1
-        if rounds == 1:  # what the first round imports and builds is not the precision's
-            began = time.perf_counter()
-    return best

@@ -24,7 +24,7 @@ from karat.errors import FitError
 from karat.families.generator import Batches, Learned, Player
 from karat.nets.copies import LOOKED, copies
 from karat.nets.strata import LEVELS, levels
-from karat.space import Batch, Codes, Space
+from karat.space import UNLIMITED, Allowance, Batch, Codes, Space
 
 SCANNED = 200_000  # rows whose codes are counted before learning
 GROUPS = 16  # of a batch; the rows of a group have the same cells given
@@ -183,7 +183,7 @@ class Model(Learned):
         return self._aside is not None and turn - least_at > max(LEAST, self.config.patience * turn)
 
     @torch.no_grad()
-    def prepare(self, batch: Batches, player: str) -> None:
+    def prepare(self, batch: Batches, player: str, time: Allowance = UNLIMITED) -> None:
         """Counts codes: the odds begin at every column's own shares, and columns of small entropy come first."""
         x, _ = batch(0)
         x = torch.cat([batch(k)[0] for k in range(-(-min(SCANNED, 400 * len(x)) // len(x)))])
@@ -280,9 +280,11 @@ class Model(Learned):
         return cells[:, [self.digits[i].column for i in sequence]]
 
     @torch.no_grad()
-    def settle(self, batch: Batches, seconds: float | None, points: int) -> None:
+    def settle(self, batch: Batches, time: Allowance, points: int) -> None:
         """Believes the net no further than it makes rows that are not copies of those learned from."""
         self._fast = None
+        if time.preview:
+            return
         real = batch.some(SETTLED)[0].cpu().numpy()
         for trust in TRUST:
             self.trust.fill_(trust)

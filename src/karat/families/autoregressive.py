@@ -22,7 +22,7 @@ from karat.nets.cache import LONGEST, Cache, Recent
 from karat.nets.grams import Grams, digest
 from karat.nets.kneserney import KneserNey
 from karat.nets.transformer import Lone, Steps, Transformer
-from karat.space import BEGIN, END, MORE, NOTHING, Batch, Space, Tokens
+from karat.space import BEGIN, END, MORE, NOTHING, UNLIMITED, Allowance, Batch, Space, Tokens
 
 COUNTED = 4_000_000  # codes at most that the prior counts
 NARROW = 512  # codes at most of which the net is told all the prior's odds
@@ -153,7 +153,7 @@ class Model(Learned):
         return least_at > 0 and turn - least_at > max(40, self.config.patience * turn)
 
     @torch.no_grad()
-    def prepare(self, batch: Batches, player: str) -> None:
+    def prepare(self, batch: Batches, player: str, time: Allowance = UNLIMITED) -> None:
         """Counts n-grams, and keeps some rows aside."""
         x, y = batch.some(max(1, COUNTED // self.length))
         self._rows = batch.rows
@@ -240,7 +240,7 @@ class Model(Learned):
             self.least_at.copy_(self.turn)
 
     @torch.no_grad()
-    def settle(self, batch: Batches, seconds: float | None, points: int) -> None:
+    def settle(self, batch: Batches, time: Allowance, points: int) -> None:
         """Trusts the net as far as rows kept aside bear it out; the counts alone are the least that is had.
 
         Not where it saw its data but once: then what it says of them is as good for others.
@@ -248,8 +248,10 @@ class Model(Learned):
         self.eval()
         if self._aside is None or self._counts is None or points < ONCE * self._rows:
             return
-        best = torch.tensor(torch.inf)
-        for trust in (1.0, 0.75, 0.5, 0.25, 0.0):
+        best, began = torch.tensor(torch.inf), time.left()
+        for tried, trust in enumerate((1.0, 0.75, 0.5, 0.25, 0.0)):
+            if not time.another(tried, began):
+                break
             before = self.trust.clone()
             self.trust.fill_(trust)
             unseen = self._unseen()

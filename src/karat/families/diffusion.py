@@ -19,9 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from karat import nets
+from karat.errors import FitError
 from karat.families import vae
 from karat.families.generator import Batches, Learned, Player
-from karat.space import Batch, Fields, Grid, Space
+from karat.space import UNLIMITED, Allowance, Batch, Fields, Grid, Space
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,11 @@ class Model(Learned):
     def heeds(self) -> bool:
         return self.classes > 0 and self.kinds == self.classes
 
+    @property
+    def passes(self) -> int:
+        c = self.config
+        return c.steps * (2 if c.sampler == "heun" else 1) * (2 if c.guidance != 1 and self.kinds else 1)
+
     def players(self) -> dict[str, Player]:
         c = self.config
         start = 0.0
@@ -103,21 +109,21 @@ class Model(Learned):
         return ("denoiser",) if self.vae is None else (*self.vae.turns(), "denoiser")
 
     @torch.no_grad()
-    def prepare(self, batch: Batches, player: str) -> None:
+    def prepare(self, batch: Batches, player: str, time: Allowance = UNLIMITED) -> None:
         if player != "denoiser":
             assert self.vae is not None
-            self.vae.prepare(batch, player)
+            self.vae.prepare(batch, player, time)
             return
         x, y = batch(0)
         rng = torch.Generator(x.device).manual_seed(5)
         if self.vae is not None:
-            mean, deviation, y = self.vae.posterior(batch, vae.POINTS)
+            mean, deviation, y = self.vae.posterior(batch, vae.POINTS, time.part(0.5))
             z = mean + deviation * torch.randn(mean.shape, generator=rng, device=mean.device)
             self.shift.copy_(z.mean(0))
             self.scale.copy_(z.std(0).clamp_min(1e-3))
             points = (z - self.shift) / self.scale
         else:
-            count = -(-min(20_000, 400 * len(x)) // len(x))
+            count = -(-min(nets.scanned(self.space), 400 * len(x)) // len(x))
             parts = [batch(k) for k in range(count)]
             points = torch.cat([p for p, _ in parts])
             y = torch.cat([q for _, q in parts if q is not None]) if y is not None else None
@@ -127,7 +133,7 @@ class Model(Learned):
         if len(self.cells.centre):
             self.cells.fit(points[:20_000], rng)
         if self.mixture is not None:
-            self.mixture.fit(points, rng, iterations=20)
+            self.mixture.fit(points, rng, iterations=20, time=time.part(0.7))
             self._pool = (mean, deviation, self.mixture.of(points, rng))
         elif self.vae is not None:
             kind = (
@@ -238,11 +244,15 @@ class Model(Learned):
         return da * clean + ds * noise
 
     @torch.no_grad()
-    def settle(self, batch: Batches, seconds: float | None, points: int) -> None:
+    def settle(self, batch: Batches, time: Allowance, points: int) -> None:
         if self.vae is not None:
-            if self._pool is None and seconds is not None and seconds < 0.5:
+            if self._pool is None and not time.preview:
+                raise FitError(
+                    "the budget ended before the denoiser's first turn; give a longer one, or a smaller --set model.share."
+                )
+            if self._pool is None:
                 # A preview before the denoiser's part: a look at the latents is enough to place the noise.
-                mean, deviation, _ = self.vae.posterior(batch, 2_000)
+                mean, deviation, _ = self.vae.posterior(batch, 2_000, time)
                 self.shift.copy_(mean.mean(0))
                 self.scale.copy_((mean.var(0) + deviation.square().mean(0)).sqrt())
             self.vae._fast = None

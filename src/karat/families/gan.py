@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from karat import nets
 from karat.errors import FitError
 from karat.families.generator import Batches, Learned, Player
-from karat.space import Batch, Fields, Grid, Space
+from karat.space import UNLIMITED, Allowance, Batch, Fields, Grid, Space
 
 
 @dataclass(frozen=True)
@@ -92,15 +92,19 @@ class Model(Learned):
             "generator": Player(self.generator, lr=c.lr, betas=c.betas, flat=c.flat, warmup=100),
         }
 
+    @property
+    def smallest(self) -> int:
+        return max(8, self.config.pack)
+
     def turns(self) -> tuple[str, ...]:
         return ("critic",) * self.config.critics + ("generator",)
 
     @torch.no_grad()
-    def prepare(self, batch: Batches, player: str) -> None:
+    def prepare(self, batch: Batches, player: str, time: Allowance = UNLIMITED) -> None:
         if player != "critic":  # who plays first has prepared for both
             return
         x, y = batch(0)
-        count = -(-min(20_000, 400 * len(x)) // len(x))
+        count = -(-min(nets.scanned(self.space), 400 * len(x)) // len(x))
         if y is not None and self.classes:
             labels = torch.cat([other for k in range(count) if (other := batch(k)[1]) is not None])
             self.share.copy_(torch.bincount(labels, minlength=self.classes) / len(labels))
@@ -220,16 +224,15 @@ class Model(Learned):
         return value
 
     @torch.no_grad()
-    def settle(self, batch: Batches, seconds: float | None, points: int) -> None:
+    def settle(self, batch: Batches, time: Allowance, points: int) -> None:
         self._fast = None
-        x, _ = batch(0)
-        rng = torch.Generator(x.device).manual_seed(4)
-        quick = seconds is not None and seconds < 0.5  # a preview
-        count = 200 if quick else 400
+        rng = torch.Generator(self.device).manual_seed(4)
+        count = min(200 if time.preview else 400, nets.at_once(self.space))
         nets.refresh_norms(
             self.generator,
             lambda k: _drop(self._generate(self._kind_of(None, count, rng), count, rng)),
-            3 if quick else 30,
+            3 if time.preview else 30,
+            time,
         )
 
     def _kind_of(self, y: Tensor | None, n: int, rng: torch.Generator) -> Tensor | None:

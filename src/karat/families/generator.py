@@ -10,8 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from karat.errors import FitError
-from karat.space import Batch, Space
+from karat.errors import DivergedError, FitError
+from karat.space import UNLIMITED, Allowance, Batch, Space
 from karat.space import Batches as Batches
 
 
@@ -47,6 +47,8 @@ class Taste:
             falling = falling.masked_fill(before >= self.top_p * falling.sum(1, keepdim=True), 0)
             share = torch.zeros_like(share).scatter(1, order, falling)
         reach = share.cumsum(1)
+        if not bool(reach[:, -1].isfinite().all()):
+            raise DivergedError("the odds of what comes next are not finite: lower --set model.lr and train again.")
         level = chance[:, None] * (reach[:, -1:] * (1 - 1e-6))  # under the end, however it is rounded
         return torch.searchsorted(reach, level, right=True)[:, 0]
 
@@ -119,6 +121,11 @@ class Generator(nn.Module, ABC):
         raise FitError("this family cannot fill in what is missing around given cells; trees and autoregressive can.")
 
     @property
+    def passes(self) -> int:
+        """How often a point passes the net while it is made."""
+        return 1
+
+    @property
     def weighs(self) -> bool:
         """Whether `weigh` works."""
         return False
@@ -186,13 +193,18 @@ class Learned(Generator):
     def loss(self, batch: Batch, player: str) -> tuple[Tensor, dict[str, Tensor]]:
         """The player's scalar loss, and what the doctor and the curves want to see."""
 
-    def prepare(self, batch: Batches, player: str) -> None:
+    @property
+    def smallest(self) -> int:
+        """Points in a batch, at least, from which it can learn: a batch that takes too long is made as small as that."""
+        return 8
+
+    def prepare(self, batch: Batches, player: str, time: Allowance = UNLIMITED) -> None:
         """Before the first turn of `player`, and again when a run is continued, with the same result."""
         return None
 
-    def settle(self, batch: Batches, seconds: float | None, points: int) -> None:
+    def settle(self, batch: Batches, time: Allowance, points: int) -> None:
         """Once, inside the budget, under the averaged weights: normalisation statistics, a fitted prior.
 
-        seconds: how long it may take, None for a budget that is not in time.   points: how many points were learned from.
+        time: how long it may take.   points: how many points were learned from.
         """
         return None

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from karat import nets
 from karat.families.generator import Batches, Learned, Player
 from karat.nets.bothways import BothWays
-from karat.space import BEGIN, END, NOTHING, Batch, Space, Tokens
+from karat.space import BEGIN, END, NOTHING, UNLIMITED, Allowance, Batch, Space, Tokens
 
 AT_ONCE = 32  # sequences drawn together
 BESIDE = (-2, -1, 1, 2)  # places whose codes are counted
@@ -71,6 +71,10 @@ class Model(Learned):
         return self.classes > 0
 
     @property
+    def passes(self) -> int:
+        return self.config.steps
+
+    @property
     def completes(self) -> bool:
         return True
 
@@ -83,7 +87,7 @@ class Model(Learned):
         return ("net",)
 
     @torch.no_grad()
-    def prepare(self, batch: Batches, player: str) -> None:
+    def prepare(self, batch: Batches, player: str, time: Allowance = UNLIMITED) -> None:
         x, _ = batch.some(SCANNED)
         vocab = self.hidden
         weight = torch.where(x == NOTHING, EMPTY, 1.0).double()

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import copy
 import math
-import time
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 from karat import nets
 from karat.errors import FitError
 from karat.families.generator import Batches, Learned, Player
-from karat.space import Batch, Fields, Grid, Space
+from karat.space import UNLIMITED, Allowance, Batch, Fields, Grid, Space
 
 UNUSED = -1e4  # log weight of a component that stands for nothing: exp of it is 0, and it is saved as a number
 POINTS = 60_000  # encoded for the prior, at most
@@ -134,18 +133,18 @@ class Model(Learned):
         return ("autoencoder",) if self.critic is None else ("autoencoder", "critic", "decoder")
 
     @torch.no_grad()
-    def prepare(self, batch: Batches, player: str) -> None:
+    def prepare(self, batch: Batches, player: str, time: Allowance = UNLIMITED) -> None:
         if player != "critic":
             return
         assert self.before is not None
-        if not self.begun:  # a run that is continued has begun before
+        if not self.begun:  # a run that is continued has the prior and the norms among its weights
             self.before.load_state_dict(self.autoencoder["decoder"].state_dict())
             self.begun.fill_(True)
-        mean, deviation, y = self.posterior(batch, min(INTERIM, 2 * batch.rows))
-        rng = torch.Generator(mean.device).manual_seed(6)
-        z = mean + deviation * torch.randn(mean.shape, generator=rng, device=mean.device)
-        self.fit_prior(z, y, None, batch.rows, iterations=15)
-        dtype = nets.quick(z.device)
+            mean, deviation, y = self.posterior(batch, min(INTERIM, 2 * batch.rows), time.part(0.5))
+            rng = torch.Generator(mean.device).manual_seed(6)
+            z = mean + deviation * torch.randn(mean.shape, generator=rng, device=mean.device)
+            self.fit_prior(z, y, time, batch.rows, iterations=15)
+        dtype = nets.quick(self.device)
         self._eyes = (nets.fold(self.autoencoder["encoder"]).to(dtype), dtype)
 
     def _with(self, z: Tensor, y: Tensor | None) -> Tensor:
@@ -248,36 +247,34 @@ class Model(Learned):
         return F.avg_pool1d(x, block) if x.dim() == 3 else F.avg_pool2d(x, block)
 
     @torch.no_grad()
-    def settle(self, batch: Batches, seconds: float | None, points: int) -> None:
+    def settle(self, batch: Batches, time: Allowance, points: int) -> None:
         self._fast = None
-        began = time.thread_time()
-        most = min(max(points, 1_000), POINTS, SEEN * batch.rows)  # though the budget ended before a step
-        if seconds is not None:
-            most = min(most, int(max(1_000, 5_000 * seconds)))
-        mean, deviation, y = self.posterior(batch, most)
+        most = min(max(points, 1_000), POINTS, SEEN * batch.rows)
+        if math.isfinite(time.left()):
+            most = min(most, int(max(1_000, 5_000 * time.left())))
+        mean, deviation, y = self.posterior(batch, most, time.part(0.4))
         rng = torch.Generator(mean.device).manual_seed(1)
         z = mean + deviation * torch.randn(mean.shape, generator=rng, device=mean.device)
-        left = None if seconds is None else max(0.1, seconds - (time.thread_time() - began))
-        self.fit_prior(z, y, left, batch.rows)
+        self.fit_prior(z, y, time if self.critic is None else time.part(0.6), batch.rows)
         if self.critic is not None:  # what is made comes from the prior, and so must the statistics
             self._eyes = self._made = None
-            preview = seconds is not None and seconds < 0.5
-            if self.begun and not preview:
-                self._temper(batch, rng)
-            self._refresh(4 if preview else 30, rng)
+            if self.begun and not time.preview:
+                self._temper(batch, rng, time.part(0.7))
+            self._refresh(4 if time.preview else 30, rng, time)
 
-    def _refresh(self, rounds: int, rng: torch.Generator) -> list[Tensor]:
+    def _refresh(self, rounds: int, rng: torch.Generator, time: Allowance = UNLIMITED) -> list[Tensor]:
         """Sets the norms of the decoder by points made from the prior, which come back."""
         made: list[Tensor] = []
-        decoder = self.autoencoder["decoder"]
+        decoder, n = self.autoencoder["decoder"], nets.at_once(self.space, MADE)
         nets.refresh_norms(
             decoder,
-            lambda _: made.append(self.space.squash(decoder(self._with(*self.draw(MADE, None, rng))).float())),
+            lambda _: made.append(self.space.squash(decoder(self._with(*self.draw(n, None, rng))).float())),
             rounds,
+            time,
         )
         return made
 
-    def _temper(self, batch: Batches, rng: torch.Generator) -> None:
+    def _temper(self, batch: Batches, rng: torch.Generator, time: Allowance = UNLIMITED) -> None:
         """Sets the decoder on the line from the one before the critic came through the one after, where it makes as much
         detail as wanted.
 
@@ -292,9 +289,10 @@ class Model(Learned):
         new = [p.clone() for p in own]
         at = 1.0
         tried: dict[float, float] = {}
-        while at not in tried and len(tried) < TRIES:
+        began = time.left()
+        while at not in tried and len(tried) < TRIES and time.another(len(tried), began):
             torch._foreach_copy_(own, torch._foreach_lerp(old, new, at))
-            tried[at] = self._detail(self._refresh(4, rng)) - goal
+            tried[at] = self._detail(self._refresh(4, rng, time.part(0.5))) - goal
             if abs(tried[at]) < CLOSE:
                 return
             (a, low), (b, high) = [(at - 0.1, tried[at] - 0.1), *tried.items()][-2:]  # at first, as detail mostly grows
@@ -316,16 +314,23 @@ class Model(Learned):
         ]
         return torch.stack(sizes or [x.new_ones(())]).clamp_min(1e-8).log()
 
-    def posterior(self, batch: Batches, most: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Means and deviations [n, latent] of up to `most` training points and their labels, after refreshing the norms."""
+    def posterior(self, batch: Batches, most: int, time: Allowance = UNLIMITED) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Means and deviations [n, latent] of up to `most` training points and their labels, after refreshing the norms.
+
+        Of fewer where `time` holds no more.
+        """
         x, _ = batch(0)
-        nets.refresh_norms(self.autoencoder, lambda k: self._pass(*batch(k), k), min(30, 1 + most // len(x)))
+        refreshed = min(30, 1 + most // len(x))
+        nets.refresh_norms(self.autoencoder, lambda k: self._pass(*batch(k), k), refreshed, time.part(0.4))
         self.eval()
         dtype = nets.quick(x.device) if isinstance(self.space, Grid) else torch.float32
         encoder = nets.fold(self.autoencoder["encoder"]).to(dtype)
-        at_once = max(1, 1024 // len(x))
+        at_once = max(1, nets.at_once(self.space) // len(x))
         means, deviations, labels = [], [], []
+        began = time.left()
         for start in range(0, -(-most // len(x)), at_once):
+            if not time.another(start // at_once, began):
+                break
             parts = [batch(k) for k in range(start, start + at_once)]
             mean, logvar = encoder(torch.cat([p for p, _ in parts]).to(dtype)).float().chunk(2, 1)
             means.append(mean)
@@ -350,9 +355,7 @@ class Model(Learned):
         noise = torch.randn(mean.shape, generator=rng, device=x.device)
         self.autoencoder["decoder"](self._with(mean + (logvar / 2).exp() * noise, y))
 
-    def fit_prior(
-        self, z: Tensor, y: Tensor | None, seconds: float | None, rows: int, iterations: int | None = None
-    ) -> None:
+    def fit_prior(self, z: Tensor, y: Tensor | None, time: Allowance, rows: int, iterations: int | None = None) -> None:
         """Fits the mixture, class by class where there are classes, to latents [n, latent] of `rows` different points.
 
         No component starts with under 100 latents, nor under DISTINCT points: with fewer it begins to copy them.
@@ -365,18 +368,18 @@ class Model(Learned):
         labels = torch.zeros(len(z), dtype=torch.long, device=z.device) if self.classes == 0 or y is None else y
         self.share.copy_(torch.bincount(labels, minlength=groups)[:groups] / len(labels))
         copies = max(1.0, len(z) / max(1, rows))
+        sizes = torch.bincount(labels, minlength=groups).tolist()
         for group in range(groups):
             mine = z[labels == group]
             k = max(1, min(parts, len(mine) // 100, int(len(mine) / copies) // DISTINCT))
             part = nets.Mixture(k, z.shape[1]).to(z.device)
             if len(mine) > z.shape[1] // 2:
-                share = None if seconds is None else seconds * len(mine) / len(z)
                 part.fit(
                     mine,
                     rng,
                     iterations=config.iterations if iterations is None else iterations,
                     shrink=config.shrink * copies,
-                    seconds=share,
+                    time=time.part(len(mine) / max(1, sum(sizes[group:]))),
                 )
             place = slice(group * parts, group * parts + parts)
             index = torch.arange(parts, device=z.device) % k  # fewer than planned: the rest repeat, with no weight
@@ -414,12 +417,13 @@ class Model(Learned):
     def decode(self, z: Tensor, rng: torch.Generator, y: Tensor | None = None) -> Tensor:
         """Points from latents [n, latent], of classes `y` [n] where the decoder is told them.
 
-        By the folded decoder, in bfloat16 where the batch is large enough to gain.
+        By the folded decoder, of grids in the quickest type here.
         """
         z = self._with(z, y)
-        fast, dtype = self._folded(len(z))
+        fast, dtype = self._folded()
         out = torch.empty(len(z), *self.space.shape, device=z.device)
-        chunk = 256 if z.device.type == "cpu" else 1024  # activations of 256 stay in a core's share of the cache
+        # activations of 256 small points stay in a core's share of the cache
+        chunk = nets.at_once(self.space, 256 if z.device.type == "cpu" else 1024)
         for part, into in zip(z.split(chunk), out.split(chunk), strict=True):
             into.copy_(self.space.squash(fast(part.to(dtype)).float(), rng))
         if self.numbers:
@@ -429,9 +433,9 @@ class Model(Learned):
             out[:, self.numbers] = (out[:, self.numbers] + a + (b - a) * (at - low)).clamp(-1, 1)
         return out
 
-    def _folded(self, n: int) -> tuple[nn.Module, torch.dtype]:
+    def _folded(self) -> tuple[nn.Module, torch.dtype]:
         if self._fast is None or self.training:
-            dtype = torch.bfloat16 if isinstance(self.space, Grid) else torch.float32
+            dtype = nets.quick(self.device) if isinstance(self.space, Grid) else torch.float32
             fast = nets.fold(self.autoencoder["decoder"]).to(dtype)
             for p in fast.parameters():
                 if p.dim() == 4:

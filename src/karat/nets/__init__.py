@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Iterable
 
 import torch
@@ -18,12 +19,13 @@ from karat.nets.mixture import Cells, Mixture
 from karat.nets.mlp import Flat, ResidualMLP, stack
 from karat.nets.spectral import SHORTEST, SpectralCritic, SpectralDecoder, SpectralEncoder
 from karat.nets.unet import UNet
-from karat.space import Grid, Space
+from karat.space import UNLIMITED, Allowance, Grid, Space
 
 __all__ = [
     "Cells",
     "Mixture",
     "architectures",
+    "at_once",
     "augment",
     "critic",
     "decoder",
@@ -35,6 +37,7 @@ __all__ = [
     "quick",
     "refresh_norms",
     "residual",
+    "scanned",
     "views",
 ]
 
@@ -191,8 +194,20 @@ def augment(x: Tensor, space: Space, strength: float, rng: torch.Generator) -> T
     return cut(x, corner - side // 2, side)
 
 
-def refresh_norms(module: nn.Module, run: Callable[[int], None], batches: int) -> None:
+def at_once(space: Space, most: int = 1024) -> int:
+    """Points that pass a net together where nothing is learned, at most: as many as keep their activations small."""
+    return max(8, min(most, 2**20 // space.numel))
+
+
+def scanned(space: Space) -> int:
+    """Points that are looked at before learning, at most: 20,000, fewer of large ones."""
+    return max(1_000, min(20_000, 2**25 // space.numel))
+
+
+def refresh_norms(module: nn.Module, run: Callable[[int], None], batches: int, time: Allowance = UNLIMITED) -> None:
     """Sets the batch-normalisation statistics of `module` to plain averages over `batches` calls of `run`.
+
+    Over fewer where `time` would not hold another one, but at least one.
 
     Needed because averaged weights have other activations than the weights whose running statistics were kept.
     """
@@ -207,7 +222,10 @@ def refresh_norms(module: nn.Module, run: Callable[[int], None], batches: int) -
         m.momentum = None  # cumulative average
         m.train()
     with torch.no_grad():
+        began = time.left()
         for k in range(batches):
+            if not time.another(k, began):
+                break
             run(k)
     for m, momentum, training in kept:
         m.momentum = momentum
@@ -219,8 +237,18 @@ def quick(device: torch.device) -> torch.dtype:
     """The type in which inference is quickest here: bfloat16 where the hardware multiplies it, else float32."""
     if device.type == "cpu":
         able = torch.cpu.get_capabilities()
-        return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
+        hardware = bool(able.get("avx512_bf16") or able.get("amx_bf16")) and torch.backends.mkldnn.is_available()
+        return torch.bfloat16 if hardware and _library_may() else torch.float32
     return torch.bfloat16
+
+
+def _library_may() -> bool:
+    """Whether oneDNN, which multiplies bfloat16, may use what the processor has for it: its environment can forbid that.
+
+    https://uxlfoundation.github.io/oneDNN/dev_guide_cpu_dispatcher_control.html
+    """
+    most = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "DEFAULT"
+    return any(name in most.upper() for name in ("DEFAULT", "ALL", "BF16", "FP16", "AMX", "AVX10"))
 
 
 def fold(module: nn.Module) -> nn.Module:

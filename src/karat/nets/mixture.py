@@ -8,11 +8,12 @@ component with few points begins to copy them.
 
 from __future__ import annotations
 
-import time
 from math import log, pi
 
 import torch
 from torch import Tensor, nn
+
+from karat.space import UNLIMITED, Allowance
 
 
 class Mixture(nn.Module):
@@ -93,13 +94,13 @@ class Mixture(nn.Module):
         *,
         iterations: int = 30,
         shrink: float = 16.0,
-        seconds: float | None = None,
+        time: Allowance = UNLIMITED,
         chunk: int = 4096,
     ) -> int:
-        """Fits `z` [n, d] and says how many iterations ran: `iterations`, or as many as `seconds` allow (at least two)."""
+        """Fits `z` [n, d] and says how many iterations ran: `iterations`, or as many as `time` allows (at least two)."""
         n, d = z.shape
         k = len(self.mean)
-        began = time.thread_time()
+        began = time.left()
         pooled = torch.cov(z.T).reshape(d, d) + 1e-4 * torch.eye(d, device=z.device)
         self.mean.copy_(
             z[torch.randperm(n, generator=rng, device=rng.device)[:k].to(z.device)]
@@ -131,8 +132,7 @@ class Mixture(nn.Module):
             self.scale.copy_(torch.where((bad == 0)[:, None, None], factor, fallback))
             self.mean.copy_(mean)
             self.log_weight.copy_((count / count.sum()).log())
-            used = time.thread_time() - began
-            if seconds is not None and i >= 1 and used * (i + 2) / (i + 1) > seconds:
+            if i >= 1 and not time.another(i + 1, began):
                 return i + 1
         return iterations
 

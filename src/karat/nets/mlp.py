@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -54,7 +56,7 @@ class TimeEmbedding(nn.Module):
 
     def __init__(self, width: int, top: float = 60.0, count: int = 16) -> None:
         super().__init__()
-        self.register_buffer("frequencies", torch.logspace(0, torch.tensor(top).log10().item(), count))
+        self.register_buffer("frequencies", torch.logspace(0, math.log10(top), count))
         self.body = nn.Sequential(nn.Linear(2 * count, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, t: Tensor) -> Tensor:
