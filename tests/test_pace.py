@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -231,3 +232,13 @@ def test_batches_of_another_size_hold_the_same_records(data: Data) -> None:
     assert batch.sized is not None
     smaller = batch.sized(8)
     assert torch.equal(torch.cat([smaller(0)[0], smaller(1)[0]]), batch(0)[0])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_part_of_what_has_no_end_has_none_and_of_what_has_one_that_share(share: float) -> None:
+    assert UNLIMITED.part(share).left() == math.inf and UNLIMITED.part(share).another(10**6, math.inf)
+    CLOCK.seconds = 5.0
+    part = Ticking(minutes=1).within(10.0).part(share)
+    assert part.left() == pytest.approx(10 * share)
+    CLOCK.seconds = 7.0
+    assert part.left() == pytest.approx(max(0, 10 - 2) - 10 * (1 - share))

@@ -256,8 +256,10 @@ class Allowance:
 
     def part(self, share: float) -> Allowance:
         """That share of what remains now."""
-        after = self.left() * (1 - share)
-        return self if isinf(after) else replace(self, left=lambda: self.left() - after)
+        if isinf(now := self.left()):
+            return self
+        after = now * (1 - share)
+        return replace(self, left=lambda: self.left() - after)
 
     def another(self, done: int, began: float) -> bool:
         """Whether one more fits that takes as long as each of the `done` ones, before which `began` seconds remained."""
