@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from karat.assays import power
 from karat.assays.chance import LEVEL, wilson
-from karat.assays.finding import Finding, Limit
+from karat.assays.finding import Finding, Limit, Sample
 from karat.assays.learning import area, chance_spread
 from karat.assays.memory import CERTAIN, chance_of
 from karat.assays.seen import distances, nearest
@@ -26,6 +27,7 @@ FLOOR, ROUNDED = 0.01, 3e-4  # distances below which rows count as one, at most 
 LEAST = 0.03
 OFTEN, MOST_OFTEN = 0.3, 50  # of the made records that there are for each training row, those that lie nearest
 GUARD = 3.0  # standard errors
+MADE = 500  # rows that are enough to be asked of any generator
 OUTLYING = 0.1
 
 
@@ -101,6 +103,11 @@ def mean(parts: list[Attack]) -> tuple[float, float]:
     return sum(p.area for p in sure) / len(sure), math.sqrt(sum(p.spread**2 for p in sure)) / len(sure)
 
 
+def ceil_leak(t: int) -> int:
+    """Made rows that give `t` training rows away if all are copies: of n, a share 1 - exp(-n / t) of them is seen."""
+    return math.ceil(-t * math.log(1 - 2 * power.GAPS["membership"]))
+
+
 def findings(train: Tensor, unseen: Tensor, made: Tensor) -> list[Finding]:
     """Membership: the area by which training rows are told from unseen ones.
 
@@ -148,4 +155,9 @@ def findings(train: Tensor, unseen: Tensor, made: Tensor) -> list[Finding]:
         "chance": 0.5,
     }
     low, high = max(0.0, value - 1.96 * sd), min(1.0, value + 1.96 * sd)
-    return [Finding("membership", value, low, high, real, "lower", raised, says, detail, limit=limit)]
+    samples = power.scored("membership", sd, len(train), len(unseen))
+    given = Sample(len(made), min(ceil_leak(len(train)), MADE), "made")
+    return [
+        Finding("membership", value, low, high, real, "lower", raised, says, detail, limit=limit,
+                samples=(given, *(s for s in samples if s.side == "unseen real")))
+    ]  # fmt: skip

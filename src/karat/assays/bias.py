@@ -10,9 +10,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from karat.assays import power
 from karat.assays.chance import LEVEL
-from karat.assays.finding import Finding, Limit
+from karat.assays.finding import Finding, Limit, Sample
 from karat.assays.seen import Seen, components, nearest
+from karat.assays.shares import certain
 
 LEAST = 0.03  # of total variation above what chance gives
 READABLE = 0.8  # of unseen real records whose value the nearest training record must have
@@ -64,6 +66,16 @@ def facets(
     return out
 
 
+def doubled(n: int, m: int) -> tuple[Sample, ...]:
+    """What a balance needs to see that a group is made twice as often."""
+    share = power.TWICE
+
+    def sees(made: int, real: int) -> bool:
+        return certain(power.reached(made, 2 * share), made, round(share * real), real)
+
+    return power.of_count(sees, n, m)
+
+
 def _balance(key: str, of: str, one: str, what: str, names: tuple[str, ...], a: Tensor, b: Tensor) -> Finding:
     """How unlike the shares of the counts `a` [k] of what was made are to those of `b` [k] of unseen real records."""
     n, m = int(a.sum()), int(b.sum())
@@ -91,5 +103,6 @@ def _balance(key: str, of: str, one: str, what: str, names: tuple[str, ...], a: 
     }
     low, high = max(0.0, value - 1.96 * own), value + 1.96 * own
     return Finding(
-        key, value, low, high, expected, "lower", raised, says, detail, limit=limit, of=of, beside="chance alone"
+        key, value, low, high, expected, "lower", raised, says, detail, limit=limit, of=of, beside="chance alone",
+        samples=doubled(n, m),
     )  # fmt: skip

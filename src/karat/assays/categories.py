@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from karat.assays.bias import BEYOND, LEAST
-from karat.assays.chance import LEVEL, Draws, limit_of, wilson
+from karat.assays import power
+from karat.assays.bias import BEYOND, LEAST, doubled
+from karat.assays.chance import LEVEL, Draws, limit_of
 from karat.assays.diversity import ABSENT
 from karat.assays.finding import Finding, Limit
-from karat.assays.shares import certain, scores
+from karat.assays.shares import CERTAIN, certain, scores, tail
 from karat.assays.sheet import Sheet, least_of, resampled_columns
 
 RARE = 0.05  # share of the training rows below which a category is rare
@@ -36,6 +37,11 @@ def _counts(sheet: Sheet, j: int) -> np.ndarray:
     return np.bincount(sheet.codes(j), minlength=len(sheet.columns.choices[j]) + 2)[: len(sheet.columns.choices[j])]
 
 
+def lacks(count: int, n: int, real: int, real_n: int) -> bool:
+    """Whether `count` of `n` made rows are certainly fewer than `real` of `real_n`, by the exact test."""
+    return count / n < ABSENT * real / real_n and tail(real, real_n, count, n) < CERTAIN
+
+
 def _missing(train: Sheet, unseen: Sheet, made: Sheet, columns: list[int]) -> Finding:
     """Categories made at less than `ABSENT` of their real rate, certainly below half of it."""
     n, real_n = len(made), len(train) + len(unseen)
@@ -45,10 +51,8 @@ def _missing(train: Sheet, unseen: Sheet, made: Sheet, columns: list[int]) -> Fi
         count, real = _counts(made, j), _counts(train, j) + _counts(unseen, j)
         for i in np.flatnonzero(count / n < ABSENT * real / real_n):
             share = real[i] / real_n
-            if share * n < 5:
-                continue
             likely += 1
-            if wilson(int(count[i]), n, 3.5)[1] < share / 2 and certain(int(count[i]), n, int(real[i]), real_n):
+            if lacks(int(count[i]), n, int(real[i]), real_n):
                 name = train.columns.choices[j][i]
                 sure.append(
                     {"column": train.names[j], "value": name, "made": float(count[i] / n), "real": float(share)}
@@ -64,7 +68,10 @@ def _missing(train: Sheet, unseen: Sheet, made: Sheet, columns: list[int]) -> Fi
     detail = {"missing": named[:NAMED], "categories": sure[:NAMED], "kind": "category"}
     high = float(max(likely, len(sure)))
     limit = Limit(above=0.0)
-    return Finding("missing classes", value, value, high, 0.0, "lower", bool(sure), says, detail, limit=limit)
+    return Finding(
+        "missing classes", value, value, high, 0.0, "lower", bool(sure), says, detail, limit=limit,
+        samples=power.of_count(lambda n, m: lacks(0, n, round(power.GROUP * (m + len(train))), m + len(train)), n, len(unseen)),
+    )  # fmt: skip
 
 
 def _rare(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, columns: list[int]) -> list[Finding]:
@@ -121,7 +128,22 @@ def _rare(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, columns: list[
     also = "where one category certainly comes at under half of its real rate"
     limit = limit_of(s, least_of(0.03, draws), "higher", also=also)
     raised, high = bool(fewer) or limit.broken(s.value), min(s.high, 1.0)
-    return [Finding("rare categories", s.value, s.low, high, s.real, "higher", raised, says, detail, limit=limit)]
+    samples = power.scored("rare categories", s.error, len(made), len(unseen))
+    return [
+        Finding(
+            "rare categories",
+            s.value,
+            s.low,
+            high,
+            s.real,
+            "higher",
+            raised,
+            says,
+            detail,
+            limit=limit,
+            samples=samples,
+        )
+    ]
 
 
 def _balance(train: Sheet, unseen: Sheet, made: Sheet, columns: list[int], target: str | None) -> list[Finding]:
@@ -166,6 +188,6 @@ def _balance(train: Sheet, unseen: Sheet, made: Sheet, columns: list[int], targe
     return [
         Finding(
             "class balance", first["value"], low, high, first["expected"], "lower", bool(first["off"]), says, detail,
-            limit=limit, beside="chance alone",
+            limit=limit, beside="chance alone", samples=doubled(n, m),
         )
     ]  # fmt: skip

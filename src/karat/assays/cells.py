@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from karat.assays import power
 from karat.assays.bias import BEYOND
 from karat.assays.chance import LEVEL
-from karat.assays.finding import Finding, Limit
+from karat.assays.finding import Finding, Limit, Sample
 from karat.assays.shares import certain, scores
 from karat.assays.sheet import Sheet
 
@@ -83,7 +84,19 @@ def _formatting(train: Sheet, unseen: Sheet, made: Sheet) -> list[Finding]:
     detail = {"columns": told[:24]}
     limit, raised = Limit(above=first["real gap"] + 0.05, only=BEYOND), bool(off_names)
     return [
-        Finding("formatting", first["gap"], low, high, first["real gap"], "lower", raised, says, detail, limit=limit)
+        Finding(
+            "formatting",
+            first["gap"],
+            low,
+            high,
+            first["real gap"],
+            "lower",
+            raised,
+            says,
+            detail,
+            limit=limit,
+            samples=apart(len(made), len(unseen), power.OTHERWISE),
+        )
     ]
 
 
@@ -103,6 +116,11 @@ def _spelled(train: Sheet, unseen: Sheet, made: Sheet) -> list[dict[str, Any]]:
     return told
 
 
+def apart(n: int, m: int, share: float) -> tuple[Sample, ...]:
+    """What a test of counts needs to see a `share` of made cells or rows that no real one is like."""
+    return power.of_count(lambda made, real: certain(power.reached(made, share), made, 0, real), n, m)
+
+
 def _marks(values: np.ndarray, heaped: np.ndarray) -> np.ndarray:
     """How many of `values` have each grain, and how many are heaped (the last)."""
     heap = np.isin(values, heaped)
@@ -117,7 +135,19 @@ def _missingness(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
         says = "No cell is missing, neither in real data nor in what was made."
         nothing: dict[str, Any] = {"columns": [], "pairs": []}
         limit = Limit(above=0.01, only=BEYOND)
-        return Finding("missingness", 0.0, 0.0, 0.0, 0.0, "lower", False, says, nothing, limit=limit)
+        return Finding(
+            "missingness",
+            0.0,
+            0.0,
+            0.0,
+            0.0,
+            "lower",
+            False,
+            says,
+            nothing,
+            limit=limit,
+            samples=apart(len(made), len(unseen) + len(train), power.BAD),
+        )
     rate = holes[2].mean(0)
     top = some[np.argsort(-rate[some], kind="stable")[:HOLES]]
     both = [h[:, top].astype(np.float64).T @ h[:, top] for h in holes]
@@ -153,5 +183,6 @@ def _missingness(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
     }
     limit, low = Limit(above=float(real[worst]) + 0.01, only=BEYOND), max(0.0, value - half)
     return Finding(
-        "missingness", value, low, value + half, float(real[worst]), "lower", bool(off), says, detail, limit=limit
+        "missingness", value, low, value + half, float(real[worst]), "lower", bool(off), says, detail, limit=limit,
+        samples=apart(n, m + t, power.BAD),
     )  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from karat.assays import power
 from karat.assays.chance import LEVEL, Draws, Score, limit_of
 from karat.assays.finding import Finding
 from karat.assays.sheet import Sheet, binned, finite, least_of, ranks, resampled_columns
@@ -296,7 +297,20 @@ def _triples(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, rng: np.ran
     detail = {"n": draws.size, "z": s.z, "triples": len(triples), "worst": worst}
     limit = limit_of(s, least_of(0.02, draws), "lower")
     raised = limit.broken(s.value)
-    return Finding("three-way marginals", s.value, s.low, s.high, s.real, "lower", raised, says, detail, limit=limit)
+    samples = power.scored("three-way marginals", s.error, len(made), len(unseen))
+    return Finding(
+        "three-way marginals",
+        s.value,
+        s.low,
+        s.high,
+        s.real,
+        "lower",
+        raised,
+        says,
+        detail,
+        limit=limit,
+        samples=samples,
+    )
 
 
 def _finding(key: str, s: Score, draws: Draws, one: str, off: bool, says: str, detail: dict[str, Any]) -> Finding:
@@ -304,7 +318,9 @@ def _finding(key: str, s: Score, draws: Draws, one: str, off: bool, says: str, d
     also = f"where one {one} is worse than real by {ONE} and by more than chance"
     limit = limit_of(s, least_of(0.01, draws), "higher", also=also)
     raised, high = off or limit.broken(s.value), min(s.high, 1.0)
-    return Finding(key, s.value, s.low, high, s.real, "higher", raised, says, detail, limit=limit)
+    n, m = draws.size * len(draws.made), draws.n_unseen
+    samples = power.scored(key, math.sqrt(1 / n + 1 / m) / 2, n, m)  # of the one column or pair: the mean moves less
+    return Finding(key, s.value, s.low, high, s.real, "higher", raised, says, detail, limit=limit, samples=samples)
 
 
 def _json(x: float) -> float | None:

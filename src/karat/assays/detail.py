@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from karat.assays import power
 from karat.assays.chance import averaged, limit_of, outside
 from karat.assays.finding import Finding
 from karat.assays.seen import Seen
@@ -45,6 +46,19 @@ def findings(train: Seen, unseen: Seen, made: Seen, axes: tuple[str, ...]) -> li
         )
         told = {"z": s.z, "of the real": s.value / max(s.real, 1e-12)}
         out.append(
-            Finding("detail", s.value, s.low, s.high, s.real, "neither", raised, says, told, limit=limit, of=name)
+            Finding(
+                "detail",
+                s.value,
+                s.low,
+                s.high,
+                s.real,
+                "neither",
+                raised,
+                says,
+                told,
+                limit=limit,
+                of=name,
+                samples=power.scored("detail", s.error, len(made), len(unseen)),
+            )
         )
     return out

@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from karat.assays import power
 from karat.assays.cells import GRAINS, grain
 from karat.assays.chance import Score, limit_of
 from karat.assays.finding import Finding
@@ -111,4 +112,9 @@ def findings(train: Sheet, unseen: Sheet, made: Sheet, seed: int) -> list[Findin
         "alone": [[train.names[j], float(alone[j])] for j in order[:24]],
         "importance": [[train.names[j], w] for j, w in joint[:24]],
     }
-    return [Finding("two-sample auc", value, s.low, s.high, real, "lower", raised, says, detail, limit=limit)]
+    samples = power.scored("two-sample auc", s.error, len(made), len(unseen))
+    return [
+        Finding(
+            "two-sample auc", value, s.low, s.high, real, "lower", raised, says, detail, limit=limit, samples=samples
+        )
+    ]

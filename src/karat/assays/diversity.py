@@ -11,10 +11,10 @@ import math
 import torch
 from torch import Tensor
 
-from karat.assays import modes
+from karat.assays import modes, power
 from karat.assays.chance import Draws, Score, limit_of, resampled, wilson
 from karat.assays.fidelity import radii
-from karat.assays.finding import Finding, Limit
+from karat.assays.finding import Finding, Limit, Sample
 from karat.assays.seen import Seen, components, distances
 
 ABSENT = 0.2  # a class made at less than this share of its real rate is missing
@@ -86,20 +86,24 @@ def _balls(train: Seen, unseen: Seen, made: Seen, draws: Draws) -> list[Finding]
     for i, (name, least, sentence) in enumerate(told):
         s = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws)  # type: ignore[misc]
         detail = {"n": draws.size, "z": s.z, "expected": expected_coverage(draws.size, draws.size, 5)}
-        out.append(_finding(name, s, least, sentence, detail))
+        samples = power.scored(name, s.error, len(made), len(unseen))
+        out.append(_finding(name, s, least, sentence, detail, samples))
     return out
 
 
 def _vendi(unseen: Seen, made: Seen, draws: Draws) -> Finding:
     s = resampled(lambda r: vendi(unseen.features[r]), lambda r: vendi(made.features[r]), draws)
     sentence = "What was made is as varied as {:.1f} wholly different records; unseen real data as {:.1f}."
-    return _finding("vendi", s, 0.05 * s.real, sentence, {"n": draws.size, "z": s.z})
+    samples = power.of_score(s.error, 0.2 * s.real, len(made), len(unseen))
+    return _finding("vendi", s, 0.05 * s.real, sentence, {"n": draws.size, "z": s.z}, samples)
 
 
-def _finding(name: str, s: Score, least: float, sentence: str, detail: dict[str, float]) -> Finding:
+def _finding(
+    name: str, s: Score, least: float, sentence: str, detail: dict[str, float], samples: tuple[Sample, ...]
+) -> Finding:
     limit, says = limit_of(s, least, "higher"), sentence.format(s.value, s.real)
     raised = limit.broken(s.value)
-    return Finding(name, s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit)
+    return Finding(name, s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit, samples=samples)
 
 
 def cells(train: Tensor, k: int, seed: int, rounds: int = 12) -> Tensor:
@@ -143,6 +147,17 @@ def absent(
     return sure, likely, count.double() / n, share
 
 
+def needed(n: int, m: int, k: int) -> tuple[Sample, ...]:
+    """What `absent` needs to see that a class is never made that a tenth of real records are of, or as many as it has part."""
+    share = min(power.GROUP, 1 / max(k, 1))
+
+    def sees(made: int, real: int) -> bool:
+        low = wilson(round(real * power.STRAY), real, 2.0)[0]
+        return wilson(round(made * power.STRAY), made, 3.5)[1] < low + share / 2
+
+    return power.of_count(sees, n, m)
+
+
 def _classed(s: Seen) -> Tensor:
     """The classes of records, known or else read; none where neither."""
     if s.labels is not None:
@@ -169,14 +184,25 @@ def _missing(train: Seen, unseen: Seen, made: Seen, classes: tuple[str, ...]) ->
     detail = {"missing": gone, "names": list(classes), "made": shares.tolist(), "real": share.tolist(), "kind": "class"}
     value, high = float(len(gone)), float(max(len(likely), len(sure)))
     return Finding(
-        "missing classes", value, value, high, 0.0, "lower", bool(gone), says, detail, limit=Limit(above=0.0)
+        "missing classes",
+        value,
+        value,
+        high,
+        0.0,
+        "lower",
+        bool(gone),
+        says,
+        detail,
+        limit=Limit(above=0.0),
+        samples=needed(len(made), len(unseen), k),
     )
 
 
 def _modes(train: Seen, unseen: Seen, made: Seen) -> Finding:
     pixels = components(train.points, 32)
     sides = (train, unseen, made)
-    lost = modes.lost([tuple(s.features for s in sides), tuple(pixels.of(s.points) for s in sides)])
+    views = [tuple(s.features for s in sides), tuple(pixels.of(s.points) for s in sides)]
+    lost = modes.lost(views)
     if lost:
         listed = ", ".join(f"one of {mode.unseen:.0%} (made: {mode.made:.1%})" for mode in lost[:4])
         says = f"Hardly made, or never: {len(lost)} {'mode' if len(lost) == 1 else 'modes'} of real data, {listed}."
@@ -188,4 +214,17 @@ def _modes(train: Seen, unseen: Seen, made: Seen) -> Finding:
         "kind": "mode", "examples": [train.row(mode.row) for mode in lost],  # a training record of each
     }  # fmt: skip
     value = float(len(lost))
-    return Finding("missing modes", value, value, value, 0.0, "lower", bool(lost), says, detail, limit=Limit(above=0.0))
+    samples = modes.needed(len(train), len(unseen), len(made), len(views))
+    return Finding(
+        "missing modes",
+        value,
+        value,
+        value,
+        0.0,
+        "lower",
+        bool(lost),
+        says,
+        detail,
+        limit=Limit(above=0.0),
+        samples=samples,
+    )

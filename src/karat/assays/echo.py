@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from karat.assays import power
 from karat.assays.chance import fewest, wilson
-from karat.assays.finding import Finding, Limit
+from karat.assays.finding import Finding, Limit, Sample
 from karat.assays.memory import CERTAIN, chance_of
 from karat.assays.suffixes import matches
 from karat.assays.writing import Writing, dense, joined
@@ -53,6 +54,7 @@ class Beyond:
     real: float
     p: float
     least: int
+    samples: tuple[Sample, ...]
 
     @property
     def raised(self) -> bool:
@@ -80,7 +82,11 @@ def beyond(made: np.ndarray, unseen: np.ndarray, within: np.ndarray) -> Beyond:
     count = int((made > bar).sum())
     usual, n = k / (len(real) + 1), len(made)
     least = fewest(n, lambda c: chance_of(c, n, k, len(real)) < CERTAIN and c / n - usual > 0.003)
-    return Beyond(bar, count, n, usual, chance_of(count, n, k, len(real)), least)
+    held = len(real)
+    samples = power.of_count(
+        lambda shown, _: chance_of(power.reached(shown, power.COPIES), shown, k, held) < CERTAIN, n, len(unseen)
+    )
+    return Beyond(bar, count, n, usual, chance_of(count, n, k, held), least, samples)
 
 
 def halves(train: Writing, seed: int) -> np.ndarray:
@@ -150,7 +156,9 @@ def _verbatim(
     }  # fmt: skip
     low, high = float(again[5]), float(again[-6])
     limit = Limit(above=far.bar, only=f"by {far.least:,} or more of {far.n:,} passages")
-    return Finding("verbatim run", value, low, high, real, "lower", far.raised, says, detail, limit=limit)
+    return Finding(
+        "verbatim run", value, low, high, real, "lower", far.raised, says, detail, limit=limit, samples=far.samples
+    )
 
 
 def _rate(m: Runs, u: Runs, own: np.ndarray, window: int, seed: int) -> Finding:
@@ -169,7 +177,7 @@ def _rate(m: Runs, u: Runs, own: np.ndarray, window: int, seed: int) -> Finding:
     detail = {"window": window, "bar": far.bar, "p": far.p, "copies": far.count, "n": far.n}
     limit = Limit(also=f"where {far.least:,} of {far.n:,} passages hold over {far.bar:.0f} copied strings each")
     return Finding(
-        "copy rate", value, float(low), float(high), real, "lower", far.raised, says, detail, limit=limit
+        "copy rate", value, float(low), float(high), real, "lower", far.raised, says, detail, limit=limit, samples=far.samples
     )  # fmt: skip
 
 
@@ -193,7 +201,9 @@ def _near(train: Writing, unseen: Writing, made: Writing, size: int, rng: np.ran
         "told": "shares {:.0%} of its text",
     }  # fmt: skip
     limit = Limit(above=min(1.0, (far.least - 1) / far.n))
-    return Finding("near copies", value, low, high, far.real, "lower", far.raised, says, detail, limit=limit)
+    return Finding(
+        "near copies", value, low, high, far.real, "lower", far.raised, says, detail, limit=limit, samples=far.samples
+    )
 
 
 class Shingles:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from karat.assays import power
 from karat.assays.chance import Draws, Score, averaged, limit_of, outside, resampled
 from karat.assays.detail import findings as along
 from karat.assays.finding import Finding
@@ -159,7 +160,8 @@ def _frechet(name: str, train: Tensor, unseen: Tensor, made: Tensor, draws: Draw
         f"real ones lie {s.real:.3g} (0 is identical, the spread of the data is {scale:.3g})."
     )
     detail = {"n": draws.size, "reference": len(train), "z": s.z, "variance": scale, "comparable": "within this report"}
-    return Finding(name, s.value, s.low, s.high, s.real, "lower", raised, says, detail, limit=limit)
+    samples = power.of_score(s.error, max(0.02 * scale, s.real), len(made), len(unseen))
+    return Finding(name, s.value, s.low, s.high, s.real, "lower", raised, says, detail, limit=limit, samples=samples)
 
 
 def _kernel(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> Finding:
@@ -180,7 +182,10 @@ def _kernel(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> Findin
     detail = {"n": draws.size, "unit": 0.001, "z": s.z}
     limit = limit_of(s, 1.0, "lower")
     raised = limit.broken(s.value)
-    return Finding("kernel distance", s.value, s.low, s.high, s.real, "lower", raised, says, detail, limit=limit)
+    samples = power.of_score(s.error, 5.0, len(made), len(unseen))
+    return Finding(
+        "kernel distance", s.value, s.low, s.high, s.real, "lower", raised, says, detail, limit=limit, samples=samples
+    )
 
 
 def _balls(train: Seen, unseen: Seen, made: Seen, most: int = 3000) -> list[Finding]:
@@ -218,7 +223,10 @@ def _balls(train: Seen, unseen: Seen, made: Seen, most: int = 3000) -> list[Find
         limit = limit_of(s, least, "higher")
         raised = limit.broken(s.value)
         detail = {"n": len(a), "reference": len(reference), "z": s.z}
-        out.append(Finding(name, s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit))
+        samples = power.scored(name, s.error, len(made), len(unseen))
+        out.append(
+            Finding(name, s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit, samples=samples)
+        )
     return out
 
 
@@ -236,7 +244,10 @@ def _auc(train: Seen, unseen: Seen, made: Seen, pixels: Components, seed: int) -
         f"(50% is guessing); an unseen real one, {real:.0%}."
     )
     detail = {"n": n, "z": s.z, "null sd": sd}
-    return Finding("two-sample auc", value, s.low, high, real, "lower", raised, says, detail, limit=limit)
+    samples = power.scored("two-sample auc", s.error, len(made), len(unseen))
+    return Finding(
+        "two-sample auc", value, s.low, high, real, "lower", raised, says, detail, limit=limit, samples=samples
+    )
 
 
 def _sharpness(train: Seen, unseen: Seen, made: Seen) -> Finding:
@@ -250,4 +261,7 @@ def _sharpness(train: Seen, unseen: Seen, made: Seen) -> Finding:
     fault = ": too smooth" if raised and s.z < 0 else ": too rough" if raised else ""
     says = f"Fine detail is {s.value:.2f} times that of the training data (unseen real data: {s.real:.2f}){fault}."
     detail = {"z": s.z}
-    return Finding("sharpness", s.value, s.low, s.high, s.real, "neither", raised, says, detail, limit=limit)
+    samples = power.scored("sharpness", s.error, len(made), len(unseen))
+    return Finding(
+        "sharpness", s.value, s.low, s.high, s.real, "neither", raised, says, detail, limit=limit, samples=samples
+    )

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from karat.assays import power
 from karat.assays.band import Band, banded
+from karat.assays.cells import apart
 from karat.assays.chance import limit_of_share
 from karat.assays.finding import Finding
 from karat.assays.shares import certain
@@ -140,7 +142,10 @@ def _fluency(train: Writing, unseen: Writing, made: Writing, inside: np.ndarray,
     order = np.argsort(-np.nan_to_num(m), kind="stable")
     extremes = [{"made": sides[0].row(int(i)), "bits": float(m[i]), "text": sides[0].texts[i][:200]} for i in order[:3]]
     detail = {"z": s.z, "train": s.train, "n": len(m), "order": ORDER, "strangest": extremes}
-    return Finding("fluency", s.value, s.low, s.high, s.real, "neither", raised, says, detail, limit=limit)
+    samples = power.scored("fluency", max(s.errors), len(made), len(unseen), s.real)
+    return Finding(
+        "fluency", s.value, s.low, s.high, s.real, "neither", raised, says, detail, limit=limit, samples=samples
+    )
 
 
 def loop(text: str) -> tuple[int, int, int] | None:
@@ -197,7 +202,8 @@ def _loops(train: Writing, unseen: Writing, made: Writing) -> Finding:
         says = says[:-1] + f", the longest for {int(length.max())} characters."
     detail = {"train": own, "loops": shown, "n": n}
     low, high = max(0.0, value - 1.96 * float(spread)), min(1.0, value + 1.96 * float(spread))
-    return Finding("loops", value, low, high, real, "lower", off, says, detail, limit=limit)
+    samples = apart(n, len(among), power.BAD)
+    return Finding("loops", value, low, high, real, "lower", off, says, detail, limit=limit, samples=samples)
 
 
 def _packed(writing: Writing) -> np.ndarray:
@@ -218,7 +224,10 @@ def _compression(train: Writing, unseen: Writing, made: Writing) -> Finding:
         f": it {'repeats itself more' if s.gap < 0 else 'is less orderly'} than real text." if raised else "."
     )
     detail = {"z": s.z, "train": s.train, "pieces": len(m)}
-    return Finding("compression", s.value, s.low, s.high, s.real, "neither", raised, says, detail, limit=limit)
+    samples = power.scored("compression", max(s.errors), len(made), len(unseen), s.real)
+    return Finding(
+        "compression", s.value, s.low, s.high, s.real, "neither", raised, says, detail, limit=limit, samples=samples
+    )
 
 
 def _upto(writing: Writing, size: int) -> Writing:

@@ -15,6 +15,7 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from karat.assays import power
 from karat.assays.chance import LEVEL
 from karat.assays.finding import Finding, Limit
 
@@ -145,7 +146,8 @@ def _one(
         "spread": [float(m.std()), float(u.std())], "classes": kinds, **_bins(m, u),
     }  # fmt: skip
     return Finding(
-        "descriptor", mean, mean - own, mean + own, real, "neither", bool(faults), says, detail, limit=limit, of=name
+        "descriptor", mean, mean - own, mean + own, real, "neither", bool(faults), says, detail, limit=limit, of=name,
+        samples=power.scored("descriptor", math.sqrt(1 / len(m) + 1 / len(u)), len(m), len(u)),
     )  # fmt: skip
 
 

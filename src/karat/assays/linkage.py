@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from karat.assays import power
 from karat.assays.chance import LEVEL, limit_of_share, wilson
 from karat.assays.finding import Finding, Limit
 from karat.assays.memory import CERTAIN, NEAR, chance_of
@@ -164,7 +165,15 @@ def _copies(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
     )
     same = [[made.row(i), train.row(first[mine[i]])] for i in hits[:24]]
     detail = {"copies": count, "n": n, "searched": len(train), "same": same, "usual": usual}
-    return Finding("copy rate", value, low, high, real, "lower", raised, says, detail, limit=limit)
+    share = usual + power.COPIES * (1 - usual)
+
+    def sees(made: int, held: int) -> bool:
+        whole = held + len(train)
+        return certain(power.reached(made, share), made, round(usual * whole), whole)
+
+    # where most real rows equal another one, no copy can be told from a row that could not be otherwise
+    samples = power.of_count(sees, n, len(unseen)) if usual < 0.5 else ()
+    return Finding("copy rate", value, low, high, real, "lower", raised, says, detail, limit=limit, samples=samples)
 
 
 def _near(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
@@ -197,7 +206,11 @@ def _near(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
         + (": training rows were copied, slightly altered." if raised else "; no more than chance explains.")
     )
     detail = {"pairs": pairs, "bar": bar, "p": p, "copies": count, "n": n, "searched": len(base)}
-    return Finding("near copies", value, low, high, real, "lower", raised, says, detail, limit=limit)
+    rate = power.COPIES + k / held
+    samples = power.of_count(
+        lambda made, _: chance_of(power.reached(made, rate), made, k, held) * len(QUANTILES) < CERTAIN, n, len(unseen)
+    )
+    return Finding("near copies", value, low, high, real, "lower", raised, says, detail, limit=limit, samples=samples)
 
 
 def share_of(queries: Tensor, ours: Tensor, theirs: Tensor) -> tuple[float, float]:
@@ -241,4 +254,7 @@ def _share(train: Tensor, unseen: Tensor, made: Tensor, *, seed: int) -> Finding
         "rows": len(ours),
     }
     low, high = max(0.0, value - 1.96 * sd), min(1.0, value + 1.96 * sd)
-    return Finding("nearest record share", value, low, high, real, "lower", raised, says, detail, limit=limit)
+    samples = power.scored("nearest record share", sd, len(made), held)
+    return Finding(
+        "nearest record share", value, low, high, real, "lower", raised, says, detail, limit=limit, samples=samples
+    )

@@ -15,10 +15,12 @@ import itertools
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from karat.assays import power
 from karat.assays.chance import LEVEL, averaged, fewest, limit_of, limit_of_share, wilson
 from karat.assays.diversity import cells
 from karat.assays.finding import Finding, Limit
@@ -125,14 +127,12 @@ def rank_z(made: Tensor, real: Tensor) -> float:
 def chance_of(count: int, n: int, k: int, m: int) -> float:
     """P(at least `count` of `n` records fall below the k-th smallest of `m` others): beta-binomial(n, k, m - k + 1)."""
 
-    def log_beta(a: float, b: float) -> float:
-        return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+    from scipy.special import betaln, gammaln
 
-    def term(i: int) -> float:
-        choose = math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1)
-        return math.exp(choose + log_beta(i + k, n - i + m - k + 1) - log_beta(k, m - k + 1))
-
-    return min(1.0, math.fsum(term(i) for i in range(count, n + 1)))
+    i = np.arange(count, n + 1, dtype=np.float64)
+    choose = gammaln(n + 1) - gammaln(i + 1) - gammaln(n - i + 1)
+    terms = np.exp(choose + betaln(i + k, n - i + m - k + 1) - betaln(k, m - k + 1))
+    return min(1.0, float(terms.sum()))
 
 
 def findings(train: Seen, unseen: Seen, made: Seen, seed: int, slides: bool = False) -> list[Finding]:
@@ -193,7 +193,10 @@ def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Seen, made: Seen) ->
         + (": training records were copied." if raised else "; no more than chance explains.")
     )
     detail = {"pairs": pairs, "bar": bar, "p": p, "copies": count, "n": n, "searched": n, "told": TOLD}
-    return Finding("copy rate", value, low, high, real, "lower", raised, says, detail, limit=limit)
+    samples = power.of_count(
+        lambda shown, _: chance_of(power.reached(shown, power.COPIES), shown, k, held) < CERTAIN, n, held
+    )
+    return Finding("copy rate", value, low, high, real, "lower", raised, says, detail, limit=limit, samples=samples)
 
 
 def _authenticity(m: Nearest, u: Nearest, base: Tensor) -> Finding:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from karat.assays import power
+from karat.assays.finding import Sample
 from karat.assays.seen import distances, nearest
 from karat.assays.shares import tails
 
@@ -65,6 +67,19 @@ def lost(views: Sequence[tuple[Tensor, ...]]) -> list[Mode]:
                 mode = Mode(int(i), k / t, float(seen[i] / m), float(shown[i] / n))
                 found.append((mode.made - float(least[i]), ball[i], mode))
     return _apart(found, t)
+
+
+def needed(t: int, m: int, n: int, views: int) -> tuple[Sample, ...]:
+    """What `lost` needs to see a mode of a tenth of real data that is never made, of `t` training records."""
+    t = min(t, REFERENCE)
+    tests = views * len(SHARES) * min(CENTRES, t)
+
+    def sees(made: int, unseen: int) -> bool:
+        real = round(power.GROUP * unseen)
+        p = tails(np.array([real + round(power.GROUP * t)]), unseen + t, np.array([0]), made)[0]
+        return bool(p * tests < CERTAIN and tails(np.array([real]), unseen, np.array([0]), made)[0] < LIKELY)
+
+    return power.of_count(sees, n, m)
 
 
 def _apart(found: list[tuple[float, np.ndarray, Mode]], t: int) -> list[Mode]:

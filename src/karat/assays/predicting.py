@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from karat.assays import power
 from karat.assays.chance import LEVEL, Score, limit_of
 from karat.assays.finding import Finding, Limit
 from karat.assays.learning import Features, Target, features, target_of, taught
@@ -165,7 +166,10 @@ def _ratio(
     teachable = trtr - goal.floor > 0.02
     limit = limit_of(s, 0.02, "higher", only="" if teachable else f"where real rows teach {name}")
     raised = teachable and limit.broken(value)
-    return Finding("usefulness", value, s.low, s.high, other, "higher", raised, says, detail, limit=limit)
+    samples = power.scored("usefulness", s.error, len(made), len(unseen), max(s.real - goal.floor / span, 1e-3))
+    return Finding(
+        "usefulness", value, s.low, s.high, other, "higher", raised, says, detail, limit=limit, samples=samples
+    )
 
 
 def _lift(
@@ -203,4 +207,5 @@ def _lift(
     )
     detail = {"found": found, "n": len(extra), "standard error": error, "target": train.names[goal.column]}
     low, high = value - 1.96 * error, value + 1.96 * error
-    return Finding("lift", value, low, high, real, "higher", raised, says, detail, limit=limit)
+    samples = power.scored("lift", error, len(made), len(unseen))
+    return Finding("lift", value, low, high, real, "higher", raised, says, detail, limit=limit, samples=samples)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from karat.assays import power
 from karat.assays.chance import Score, draw, limit_of, resampled, wilson
 from karat.assays.columns import Trends, shape
 from karat.assays.finding import Finding, Limit
@@ -36,7 +37,8 @@ def cardinality(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndar
     limit = limit_of(score, 0.02, "higher")
     return [
         Finding("cardinality", score.value, score.low, min(score.high, 1.0), score.real, "higher",
-                limit.broken(score.value), says, detail, limit=limit, of=where)
+                limit.broken(score.value), says, detail, limit=limit, of=where,
+                samples=power.scored("cardinality", score.error, len(made), len(unseen)))
     ]  # fmt: skip
 
 
@@ -54,7 +56,8 @@ def gaps(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndarray, *,
     raised = limit.broken(score.value) or back > 0
     return [
         Finding("gaps", score.value, score.low, min(score.high, 1.0), score.real, "higher", raised, says,
-                {"backwards": back}, limit=limit, of=where)
+                {"backwards": back}, limit=limit, of=where,
+                samples=power.scored("gaps", score.error, len(made), len(unseen)))
     ]  # fmt: skip
 
 
@@ -115,7 +118,7 @@ def pairs(
     limit = limit_of(score, 0.02, "higher")
     return [
         Finding(key, score.value, score.low, min(score.high, 1.0), score.real, "higher", limit.broken(score.value), says,
-                detail, limit=limit, of=of)
+                detail, limit=limit, of=of, samples=power.scored("pairs", score.error, len(made), len(unseen)))
     ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from karat.assays import power
 from karat.assays.chance import Draws, Score, averaged, limit_of, resampled
 from karat.assays.diversity import coverage, expected_coverage, recall
 from karat.assays.fidelity import density, precision, radii
@@ -53,7 +54,10 @@ def _inside(train: Tensor, unseen: Tensor, made: Tensor) -> list[Finding]:
         raised = limit.broken(s.value)
         detail = {"n": len(a), "reference": len(reference), "z": s.z}
         says = sentence.format(s.value, s.real)
-        out.append(Finding(name, s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit))
+        samples = power.scored(name, s.error, len(made), len(unseen))
+        out.append(
+            Finding(name, s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit, samples=samples)
+        )
     return out
 
 
@@ -84,5 +88,8 @@ def _reached(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> list[
         detail = {"n": draws.size, "z": s.z, "expected": expected_coverage(draws.size, draws.size, 5)}
         says, limit = sentence.format(s.value, s.real), limit_of(s, least_of(least, draws), "higher")
         raised = limit.broken(s.value)
-        out.append(Finding(name, s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit))
+        samples = power.scored(name, s.error, len(made), len(unseen))
+        out.append(
+            Finding(name, s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit, samples=samples)
+        )
     return out

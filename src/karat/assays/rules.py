@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from karat.assays import power
 from karat.assays.bias import BEYOND
+from karat.assays.cells import apart
 from karat.assays.chance import wilson
 from karat.assays.finding import Finding, Limit
 from karat.assays.shares import certain
@@ -172,7 +174,8 @@ def findings(train: Sheet, unseen: Sheet, made: Sheet) -> list[Finding]:
         f"{first['real']:.2%})."
     )
     detail = {"declared": len(declared), "found": len(found), "rules": told[:24]}
-    return [Finding("rules", value, low, high, real, "lower", raised, says, detail, limit=limit)]
+    samples = apart(n, m, power.BAD)
+    return [Finding("rules", value, low, high, real, "lower", raised, says, detail, limit=limit, samples=samples)]
 
 
 def _told(rule: str, declared: bool, n: int, count: int, m: int, real: int, support: int) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from karat.assays import bias
+from karat.assays import bias, power
 from karat.assays.chance import Score, limit_of
-from karat.assays.diversity import absent
+from karat.assays.diversity import absent, needed
 from karat.assays.finding import Finding, Limit
 from karat.assays.learning import area, chance_spread
 from karat.assays.seen import Seen
@@ -132,7 +132,10 @@ def telling(sides: tuple[Any, Any, Any], seed: int) -> Finding:
         "beside training": beside[1],
         "unseen beside training": apart,
     }
-    return Finding("two-sample auc", value, low, high, real, "lower", raised, says, detail, limit=limit)
+    samples = power.scored("two-sample auc", s.error, made.shape[0], unseen.shape[0])
+    return Finding(
+        "two-sample auc", value, low, high, real, "lower", raised, says, detail, limit=limit, samples=samples
+    )
 
 
 def findings(
@@ -186,7 +189,10 @@ def _classes(
     }  # fmt: skip
     count, high = float(len(gone)), float(max(len(likely), len(sure)))
     limit = Limit(above=0.0)
-    missing = Finding("missing classes", count, count, high, 0.0, "lower", bool(gone), says, detail, limit=limit)
+    missing = Finding(
+        "missing classes", count, count, high, 0.0, "lower", bool(gone), says, detail, limit=limit,
+        samples=needed(len(made), len(unseen), len(classes)),
+    )  # fmt: skip
     whose = " (its labels were read by the judge)" if own is None else ""
     taken = [torch.nn.functional.pad(seen[side], (0, 1), value=0.1).double() for side in ("train", "unseen", "made")]
     taught = lessons(

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from karat.assays import power
 from karat.assays.chance import LEVEL, Score, limit_of, wilson
 from karat.assays.finding import Finding, Limit
 from karat.assays.seen import Components, Seen
@@ -115,7 +116,8 @@ def _ratio(
     detail = {"tstr": tstr, "trtr": trtr, "gap": trtr - tstr, "n": n, "labels": by}
     limit = limit_of(s, 0.02, "higher")
     raised = limit.broken(value)
-    return Finding("usefulness", value, low, high, real, "higher", raised, says, detail, limit=limit)
+    samples = power.scored("usefulness", s.error, len(m), len(u), max(s.real - 1 / k / max(trtr, 1e-9), 1e-3))
+    return Finding("usefulness", value, low, high, real, "higher", raised, says, detail, limit=limit, samples=samples)
 
 
 def _lift(
@@ -146,4 +148,5 @@ def _lift(
         f"{100 * value:+.2f} points against duplicates of real records: {verdict}."
     )
     detail = {"found": found, "n": len(m), "standard error": error, "labels": "read by the judge" if whose else "given"}
-    return Finding("lift", value, low, high, real, "higher", raised, says, detail, limit=limit)
+    samples = power.scored("lift", error, len(m), len(u))
+    return Finding("lift", value, low, high, real, "higher", raised, says, detail, limit=limit, samples=samples)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from karat.assays import power
 from karat.assays.chance import LEVEL, Draws, Score, draw, limit_of, resampled
 from karat.assays.diversity import cells
 from karat.assays.finding import Finding, Limit
@@ -127,7 +128,10 @@ def _shape(train: Writing, unseen: Writing, made: Writing, draws: Draws) -> list
         detail = {"z": s.z, "medians": [[x[1], x[2], x[3]] for x in scored]}
         low, high = max(0.0, s.low), min(1.0, s.high)
         limit = limit_of(s, 0.05, "lower")
-        out.append(Finding(name, s.value, low, high, s.real, "lower", bool(bad), says, detail, limit=limit))
+        samples = power.scored(name, s.error, len(made), len(unseen))
+        out.append(
+            Finding(name, s.value, low, high, s.real, "lower", bool(bad), says, detail, limit=limit, samples=samples)
+        )
     return out
 
 
@@ -166,7 +170,10 @@ def _mauve(seen: dict[str, Tensor], rng: np.random.Generator, seed: int) -> Find
     detail = {"z": s.z, "n": draws.size, "buckets": k}
     limit = limit_of(s, 0.03, "higher")
     raised, low, high = limit.broken(s.value), max(0.0, s.low), min(1.0, s.high)
-    return Finding("own-feature mauve", s.value, low, high, s.real, "higher", raised, says, detail, limit=limit)
+    samples = power.scored("own-feature mauve", s.error, len(m), len(u))
+    return Finding(
+        "own-feature mauve", s.value, low, high, s.real, "higher", raised, says, detail, limit=limit, samples=samples
+    )
 
 
 def _varied(train: Writing, unseen: Writing, made: Writing, rng: np.random.Generator) -> list[Finding]:
@@ -204,5 +211,8 @@ def _varied(train: Writing, unseen: Writing, made: Writing, rng: np.random.Gener
         if name == "distinct-2":
             detail |= {f"distinct-{n}": [distinct(x[: draws.size], n) for x in (m, u)] for n in (1, 3)}  # type: ignore[misc]
         low, high = max(0.0, s.low), min(1.0, s.high)
-        out.append(Finding(name, s.value, low, high, s.real, "neither", raised, told, detail, limit=limit))
+        samples = power.scored(name, s.error, len(m), len(u))
+        out.append(
+            Finding(name, s.value, low, high, s.real, "neither", raised, told, detail, limit=limit, samples=samples)
+        )
     return out

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from karat.assays import power
 from karat.assays.band import banded
 from karat.assays.chance import wilson
 from karat.assays.finding import Finding, Limit
@@ -125,7 +126,12 @@ def _missing(held: Holding, name: str, kind: str) -> Finding:
     )
     detail = {"missing": missing[:SHOWN], "rows": rows, "kind": kind, "frequent": len(aware), "unseen lacks": lacking}
     limit = Limit(above=0.0)
-    return Finding(name, value, low, high, real, "lower", bool(gone), says, detail, limit=limit)
+    samples = power.of_count(
+        lambda made, real: tail(round(2 * power.GROUP * (real + k)), real + k, 0, made) < SURE
+        and tail(round(2 * power.GROUP * real), real, 0, made) < LIKELY,
+        n, m,
+    )  # fmt: skip
+    return Finding(name, value, low, high, real, "lower", bool(gone), says, detail, limit=limit, samples=samples)
 
 
 def _balance(*kinds: Holding) -> Finding:

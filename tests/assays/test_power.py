@@ -1,0 +1,88 @@
+"""Below the number of records at which it sees its fault, a finding says so and names the number; at that number it sees it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from karat.assays import Finding, categories, find, power
+from karat.assays.chance import LEVEL, draw
+from karat.assays.finding import Sample
+from karat.assays.sheet import Sheet
+from karat.assays.tables import examine
+from karat.space import Columns
+
+COLUMNS = Columns(("price", "group", "sold"), ((), tuple("abcde"), ("no", "yes")))
+SHARES = [0.4, 0.25, 0.15, 0.127, 0.073]
+
+
+def rows(n: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    group = rng.choice(5, n, p=SHARES)
+    price = rng.normal(group, 1.0)
+    return np.stack([price, group, (price + rng.normal(0, 1, n) > 1).astype(float)], 1)
+
+
+def sheet(values: np.ndarray) -> Sheet:
+    return Sheet(COLUMNS, values)
+
+
+def without(values: np.ndarray, group: int, n: int) -> np.ndarray:
+    return values[values[:, 1] != group][:n]
+
+
+def missing(n: int, seed: int) -> Finding:
+    """What is said of `n` made rows without a category that 12.7% of 1,200 real rows have."""
+    train, unseen = sheet(rows(1000, 3 * seed)), sheet(rows(200, 3 * seed + 1))
+    made = sheet(without(rows(2 * n + 50, 3 * seed + 2), 3, n))
+    draws = draw(len(unseen), len(made), np.random.default_rng(0))
+    return find(categories.findings(train, unseen, made, draws, None), "missing classes")
+
+
+@pytest.mark.parametrize("n", [20, 40, 60, 100])
+def test_a_missing_category_is_never_ok_in_few_rows(n: int) -> None:
+    found = missing(n, 0)
+    assert found.state != "ok" and (found.raised or f"cannot tell at n={n}; needs" in found.judged)
+
+
+def test_at_the_number_that_is_named_the_fault_is_seen() -> None:
+    short = missing(40, 0).lacking
+    assert short is not None and short.side == "made" and 60 < short.needs < 400
+    assert all(missing(short.needs, seed).raised for seed in range(5))
+
+
+def test_twenty_rows_with_shuffled_labels_are_not_ok_and_a_thousand_are_raised() -> None:
+    for n, state in ((20, "cannot tell"), (1000, "raised")):
+        made = rows(n, 2)
+        made[:, 2] = np.random.default_rng(0).permutation(made[:, 2])
+        found = examine(sheet(rows(2000, 0)), sheet(rows(1000, 1)), sheet(made), target="sold")
+        assert find(found, "usefulness").state == state, find(found, "usefulness").says
+
+
+def test_whatever_is_made_few_unseen_rows_leave_what_decides_open_and_many_do_not() -> None:
+    few = examine(sheet(rows(450, 0)), sheet(rows(50, 1)), sheet(rows(1000, 2)))
+    blind = {f.name for f in few if f.kind.decides and f.state == "cannot tell"}
+    assert {"two-sample auc", "column shapes", "precision"} <= blind and not any(f.raised for f in few)
+    assert all(f.lacking is not None and f.lacking.needs > f.lacking.n for f in few if f.state == "cannot tell")
+    many = examine(sheet(rows(6000, 0)), sheet(rows(2000, 1)), sheet(rows(2000, 2)))
+    assert {f.name: f.judged for f in many if f.kind.decides and f.state != "ok"} == {}
+
+
+def test_what_a_score_needs_follows_from_its_error() -> None:
+    """An error of 0.02 from 500 and 500 must fall to 0.1 / (LEVEL + 1.2816) = 0.0159: the samples must grow by 1.58."""
+    samples = power.of_score(0.02, 0.1, 500, 500)
+    grown = (0.02 * (LEVEL + power.NINE) / 0.1) ** 2
+    assert [s.needs for s in samples] == [pytest.approx(500 * grown, abs=1)] * 2
+    assert all(not s.short for s in power.of_score(0.01, 0.1, 500, 500))
+    alone = power.of_score(0.02, 0.1, 500, 5000)  # where there are enough of one side, only the other is wanted
+    assert len(alone) == 1 and alone[0].side == "made" and alone[0].short
+    needs = alone[0].needs
+    assert 1 / needs + 1 / 5000 == pytest.approx((1 / 500 + 1 / 5000) / grown, rel=0.01)
+
+
+def test_what_a_count_needs_is_the_smallest_number_at_which_it_is_seen() -> None:
+    assert power.of_count(lambda n, m: n >= 300 and m >= 50, 20, 60) == (Sample(20, 300, "made"),)
+    assert power.of_count(lambda n, m: n >= 300 and m >= 50, 400, 20) == (Sample(20, 50, "unseen real"),)
+    both = power.of_count(lambda n, m: n >= 300 and m >= 300, 20, 30)
+    assert [(s.n, s.needs) for s in both] == [(20, 300), (30, 300)]
+    assert not any(s.short for s in power.of_count(lambda n, m: True, 20, 30))
