@@ -361,7 +361,7 @@ ORDERS = [
     (["--set", "data.query=select 1"], "is not a database"),
     (["--set", "data.encoding=klingon"], "is not known"),
     (["--set", "data.holdout=2.0"], "between 0 and 1"),
-    (["--set", "model.leaf=0"], "at least 1"),
+    (["--set", "model.leaf=-1"], "at least 0"),
     (["--set", "model.leef=3"], "Did you mean model.leaf?"),
     (["--set", "model.context=2"], "for related tables"),
     (["--epsilon", "1", "--recipe", "trees"], "the recipe marginals only"),

@@ -54,7 +54,7 @@ def test_marginals_dependences_and_functions_are_kept(config: Config) -> None:
 
 
 def test_the_same_seed_gives_the_same_table_and_another_another() -> None:
-    space, x = known(2000)
+    space, x = known(6000)
     one, again, other = fitted(space, x), fitted(space, x), fitted(space, x, seed=1)
     assert np.array_equal(drawn(one, 500), drawn(again, 500))
     assert not np.array_equal(drawn(one, 500), drawn(one, 500, 1))

@@ -23,7 +23,7 @@ from karat.errors import DataError, FitError
 from karat.modalities import Codec, recognise
 from karat.modalities.codec import Contents
 from karat.modalities.relations import alone
-from karat.privacy import CODEC, Budget, Source, default_delta
+from karat.privacy import CODEC, Asked, Budget
 from karat.space import JUDGED, Batches, Grid, Space
 
 FEWEST = 32  # different records; fewer teach nothing
@@ -104,7 +104,7 @@ def load(
     seed: int = 0,
     cache: Path | None = None,
     codec: Codec | None = None,
-    epsilon: float | None = None,
+    private: Asked | None = None,
 ) -> Data:
     """The data at a path or a database's address, or in a data frame, split; DataError when it cannot be learned from.
 
@@ -113,7 +113,7 @@ def load(
     falls on the same side whatever is added or taken away around it.
     holdout: the share set aside; "last:0.1", the last of the records as they stand; or what is known of them, "n<5",
     "speaker=theo" (see `Contents.facets`).
-    codec: one that was fitted to these data before.   epsilon: fit it with differential privacy, of which it spends the
+    codec: one that was fitted to these data before.   private: fit it with differential privacy, of which it spends the
     share `privacy.CODEC`.
     """
     share, rule = _share(holdout)
@@ -155,9 +155,9 @@ def load(
         sides = _together(digests, contents.groups)
     train, aside, notes = _split(sides, unique, contents.holdout, share, seed, asked=rule is not None)
     budget = None
-    if codec is None and epsilon is not None:
-        budget = Budget.of(epsilon, default_delta(len(train))).part(CODEC)
-        codec = kind.fit_discreetly(contents, train, budget, Source())
+    if codec is None and private is not None:
+        budget = Budget.of(private.epsilon, private.delta_of(len(train))).part(CODEC)
+        codec = kind.fit_discreetly(contents, train, budget, private.source())
     return Data(
         path=path,
         codec=kind.fit(contents, train) if codec is None else codec,

@@ -23,10 +23,13 @@ from karat.families.generator import Fitted, Generator, Learned
 from karat.modalities import Related
 from karat.modalities.sources import keep_frame
 from karat.modalities.sql import is_url, without_credentials
-from karat.privacy import default_delta, told
+from karat.privacy import Asked as Private
+from karat.privacy import Budget as Spent
+from karat.privacy import told
 from karat.recipe import Recipe
 from karat.run import Draft, Run, to_json
-from karat.trust import seal, sealed
+from karat.space import Codes
+from karat.trust import keyed, seal, sealed
 from karat.worth.ledger import Ledger
 from karat.worth.prices import find
 
@@ -94,13 +97,14 @@ def _created(
 ) -> tuple[Run, Data, Generator, loop.Plan]:
     """The run as it is begun, whole or not at all, and what it begins with."""
     holdout = options.pop("holdout", 0.1)
-    epsilon = options.pop("epsilon", None)
+    private = _private(options, own, seed)
+    epsilon = None if private is None else private.epsilon
     schema = _schema(options)
-    found = load(data, options=options, holdout=holdout, epsilon=epsilon)
+    found = load(data, options=options, holdout=holdout, private=private)
     if found.contents.facts.get("doubt"):
         raise DataError(found.contents.facts["doubt"])
-    if epsilon is not None:
-        own = [*own, f"model.epsilon={epsilon}", f"model.delta={default_delta(len(found.train))}"]
+    if private is not None:
+        own = [*own, f"model.epsilon={epsilon}", f"model.delta={private.delta_of(len(found.train))}"]
     spaces = found.codec.spaces
     if recipe is None:
         recipe = "" if family is not None else recipes.first(type(spaces[0]))
@@ -120,9 +124,10 @@ def _created(
     place, inside = _lasting(found.path, draft.path)
     kept = {name: value for name, value in options.items() if name not in ("schema", "cache")}
     parts = {"codec.json": to_json({"name": found.codec.name, **found.codec.state()})}
+    name = uuid.uuid4().hex[:12]
     spec = {
-        "id": uuid.uuid4().hex[:12], "version": __version__, "data": place, "inside": inside, "options": kept,
-        "holdout": holdout, "fingerprint": found.fingerprint, "seed": seed,
+        "id": name, "version": __version__, "data": place, "inside": inside, "options": kept,
+        "holdout": holdout, "fingerprint": _told(name, found, epsilon), "seed": seed,
         "recipe": chosen.to_dict(), "minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples,
         "epsilon": epsilon, "precision": None, "tensorboard": tensorboard, "classes": list(found.classes), "threads": threads,
     }  # fmt: skip
@@ -219,6 +224,7 @@ def again(run: Run, asked: Asked = Asked()) -> Data:
         raise RunError(
             f"the data of {run.path} cannot be read again: {error} If they have moved, name the new place with --data."
         ) from None
+    found = replace(found, fingerprint=_told(spec["id"], found, spec["epsilon"]))
     if found.fingerprint != spec["fingerprint"]:
         changed = (
             f"{place} has changed since {run.path} was begun" if asked.data is None else f"{place} holds other data"
@@ -318,20 +324,68 @@ def _fit(run: Run, found: Data, model: Fitted, plan: loop.Plan, entry: Any, cons
         entry.status = "interrupted"
         run.update({"status": "interrupted"})
         raise
-    run.update({"status": "trained", "step": 0, "seconds": seconds, "trained_samples": len(found.train)})
+    rows = {} if run.spec["epsilon"] is not None else {"trained_samples": len(found.train)}  # which nobody paid for
+    run.update({"status": "trained", "step": 0, "seconds": seconds, **rows})
     spent = getattr(model, "budget", None)
     if spent is not None and found.budget is not None:
-        delta = default_delta(len(found.train))
-        total = told([found.budget, spent], delta)
-        run.put("privacy.json", {"epsilon": total[0], "delta": total[1], "asked": run.spec["epsilon"],
-                                 "codec": found.budget.to_dict(), "family": spent.to_dict()})  # fmt: skip
-        console.print(
-            f"differentially private: epsilon {total[0]:.4g}, delta {total[1]:.2g}, one row added or taken away; "
-            "what is public and what is not covered: docs/privacy.md", soft_wrap=True,
-        )  # fmt: skip
+        _say_private(run, found.budget, spent, console)
     console.print(f"fitted to {len(found.train):,} in {seconds:,.1f} s")
     _next(run, found, console)
     return run
+
+
+def _say_private(run: Run, codec: Spent, family: Spent, console: Console) -> None:
+    """What a fit has cost, and what it tells without noise, in the run and on the terminal."""
+    settings = run.spec["recipe"]["model"]
+    seed = run.spec["seed"] if settings.get("noise") == "seeded" else None
+    asked = Private(run.spec["epsilon"], settings["delta"], seed, run.spec["options"].get("declared") is not True)
+    epsilon, delta = told([codec, family], asked.delta)
+    run.put("privacy.json", {
+        "private": seed is None, "epsilon": epsilon, "delta": delta, "asked": asked.epsilon, "public": list(asked.public()),
+        "codec": codec.to_dict(), "family": family.to_dict(),
+    })  # fmt: skip
+    if seed is None:
+        line = f"differentially private: epsilon {epsilon:.4g}, delta {delta:.2g}, one row added or taken away"
+    else:
+        line = f"NOT private: model.noise=seeded, and who learns the seed {seed} takes the noise away again. For tests only"
+    console.print(line, soft_wrap=True, markup=False, highlight=False)
+    console.print("public, without noise:", soft_wrap=True)
+    for sentence in asked.public():
+        console.print(f"  {sentence}", soft_wrap=True, markup=False, highlight=False)
+    console.print(
+        "what is not covered (the report, the hold-out, the choice among runs): docs/privacy.md", soft_wrap=True
+    )
+
+
+def _told(name: str, found: Data, epsilon: float | None) -> str:
+    """What the run `name` says of its data to know them by; of private ones nothing that anybody else can check."""
+    if epsilon is None:
+        return found.fingerprint
+    secret = keyed(name, found.fingerprint)
+    if secret is None:
+        raise FitError(
+            "a private run knows its data by a key of yours, and none can be kept in ~/.local/state/karat. Let XDG_STATE_HOME "
+            "name a folder that can be written."
+        )
+    return secret
+
+
+def _private(options: dict[str, Any], own: Sequence[str], seed: int) -> Private | None:
+    """What --epsilon asks for, taken out of the `options` of the data; None where it is not given."""
+    epsilon = options.pop("epsilon", None)
+    if epsilon is None:
+        return None
+    inferred = bool(options.pop("public", False))
+    if not inferred:
+        options["declared"] = True
+    settings = recipes.load(PRIVATE, own, None, (Codes((1,), (False,)),)).model
+    refused = [name for name in ("epsilon", "share") if any(change.startswith(f"model.{name}=") for change in own)]
+    if refused:
+        raise FitError(
+            f"model.{refused[0]} cannot be set beside --epsilon, which says how much privacy the whole fit spends."
+        )
+    seeded = settings.get("noise") == "seeded"
+    return Private(float(epsilon), float(settings.get("delta", 0.0)), seed if seeded else None, inferred)
 
 
 def _next(run: Run, found: Data, console: Console) -> None:
@@ -353,13 +407,26 @@ def _greet(console: Console, found: Data, recipe: str, plan: loop.Plan, device: 
     console.print(f"recipe {recipe}, {f'{budget}, on ' if learned else 'on '}{device}")
 
 
-def private(epsilon: float, recipe: str | None, family: str | None, changes: Sequence[str]) -> tuple[str, list[str]]:
-    """The recipe and the settings of a fit with differential privacy; FitError for a recipe that has no proof of it."""
+def private(
+    epsilon: float, recipe: str | None, family: str | None, changes: Sequence[str], inferred: bool
+) -> tuple[str, list[str]]:
+    """The recipe and the settings of a fit with differential privacy; FitError for a recipe that has no proof of it.
+
+    inferred: whether what the cells show of kinds and formats may be known.
+    """
     if recipe not in (None, PRIVATE) or family is not None:
         raise FitError(
             f"--epsilon is kept by the recipe {PRIVATE} only; {recipe or family} promises nothing. Leave one of them out."
         )
-    return PRIVATE, [*changes, f"data.epsilon={float(epsilon)}"]
+    if not 0 < epsilon < float("inf"):
+        raise FitError(f"--epsilon {epsilon:g}: wanted a number above 0; 1 is usual.")
+    if not inferred and not any(change.startswith("data.schema=") for change in changes):
+        raise FitError(
+            "--epsilon: kinds, formats and spellings would be inferred from the very rows that are to be protected. Declare "
+            "them with --schema (karat look --write-schema writes one to correct), or say with --public-schema that they may "
+            "be known."
+        )
+    return PRIVATE, [*changes, f"data.epsilon={float(epsilon)}", f"data.public={'true' if inferred else 'false'}"]
 
 
 def data_options(changes: Sequence[str]) -> dict[str, Any]:

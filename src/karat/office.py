@@ -524,7 +524,6 @@ def facts(data: Data) -> dict[str, str]:
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "data": Path(data.path).name,
-        "fingerprint": data.fingerprint[:16],
         "karat": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),

@@ -24,6 +24,49 @@ WIDEST = (
 )
 
 
+# What the model and its run tell of the rows without noise, whatever is declared.
+PUBLIC = (
+    "the header, the number and the order of the columns, and the types of a file that has types",
+    "how a file of text is written: its delimiter, quotes, encoding and line ends",
+    "the power of ten of the number of rows (in delta, where none is given, and in the noise of nothing else)",
+    "all that the schema declares: kinds, places, formats, bounds, categories, how missing cells are spelled, rules",
+)
+INFERRED = (
+    "what is inferred of each column from its cells: kind, places, format, zone, how missing cells and truth are spelled, "
+    "the one value of a constant, the entries of a dictionary, whether all values differ (--public-schema)"
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a fit with differential privacy is to keep.
+
+    delta: 0 for one by the magnitude of the number of rows.   seed: of noise that can be repeated, which is private to
+    nobody who knows it; None for noise that cannot.   inferred: whether what the cells show of the schema is public.
+    """
+
+    epsilon: float
+    delta: float = 0.0
+    seed: int | None = None
+    inferred: bool = False
+
+    def delta_of(self, rows: int) -> float:
+        """delta; FitError where it would allow giving away rows whole."""
+        delta = self.delta if self.delta > 0 else default_delta(rows)
+        if delta * magnitude(rows) > 1:
+            raise FitError(
+                f"delta={delta:g} is more than 1 in {magnitude(rows):,} rows: it would allow giving rows away whole."
+            )
+        return delta
+
+    def source(self) -> Source:
+        return Source(self.seed)
+
+    def public(self) -> tuple[str, ...]:
+        """A sentence for each thing that is told without noise."""
+        return (*PUBLIC, INFERRED) if self.inferred else PUBLIC
+
+
 def magnitude(rows: int) -> int:
     """The power of ten at or below `rows`: all that is taken for public of how many rows there are."""
     return int(10 ** (len(str(max(1, rows))) - 1))

@@ -35,6 +35,16 @@ def sealed(spec: Mapping[str, Any]) -> bool:
     return key is not None and isinstance(mine, str) and hmac.compare_digest(mine, _mac(key, spec))
 
 
+def keyed(run: str, fingerprint: str) -> str | None:
+    """What a run that is private says of its data: a fingerprint that only this user can check; None where no key can be kept.
+
+    Another one in each run `run`, so that two of them do not tell whether their data are the same.
+    """
+    key = _key(make=True)
+    content = f"karat data\0{run}\0{fingerprint}".encode()
+    return None if key is None else hmac.new(key, content, hashlib.sha256).hexdigest()
+
+
 def _mac(key: bytes, spec: Mapping[str, Any]) -> str:
     content = json.dumps([spec.get(name) for name in SEALED], sort_keys=True).encode()
     return hmac.new(key, b"karat run\0" + content, hashlib.sha256).hexdigest()

@@ -112,6 +112,7 @@ def train(
     labels: str | None = None,
     holdout: str | None = None,
     epsilon: float | None = None,
+    public_schema: bool = False,
     device: str = "auto",
     threads: int | None = None,
     set: Sequence[str] = (),
@@ -155,6 +156,9 @@ def train(
         the names say (n<5, speaker=theo).
     epsilon
         Learn a table with differential privacy of this epsilon (the recipe marginals); docs/privacy.md says what it promises.
+        Wants a --schema that declares the kind of every column of text, or --public-schema.
+    public_schema
+        With --epsilon: what the cells show of kinds, formats and spellings is inferred from them, and is no secret.
     device
         auto, cpu, cuda, cuda:1 or mps.
     threads
@@ -203,8 +207,10 @@ def train(
         )
     named = (("schema", schema), ("labels", labels), ("holdout", holdout))
     changes = [*set, *(f"data.{k}={v}" for k, v in named if v is not None)]
+    if public_schema and epsilon is None:
+        raise FitError("--public-schema says what a private fit may tell; it goes with --epsilon.")
     if epsilon is not None:
-        recipe, changes = learning.private(epsilon, recipe, family, changes)
+        recipe, changes = learning.private(epsilon, recipe, family, changes, public_schema)
     return learning.begin(
         source, recipe, budget, seed, out, family, device, changes, tensorboard, prices, console, threads
     )

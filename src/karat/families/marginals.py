@@ -91,11 +91,7 @@ class Model(Fitted):
     def fit(self, points: Tensor, y: Tensor | None, seed: int, seconds: float | None) -> Iterator[float]:
         """Learns codes [n, columns]; the same seed gives the same only where `noise` is "seeded"."""
         c = self.config
-        delta = c.delta if c.delta > 0 else privacy.default_delta(len(points))
-        if delta * len(points) > 1:
-            raise FitError(
-                f"delta={delta:g} is more than 1 in {len(points):,} rows: it would allow giving rows away whole."
-            )
+        delta = privacy.Asked(c.epsilon, c.delta).delta_of(len(points))
         budget = Budget.of(c.epsilon, delta).part(c.share)
         yield from self.learn(points, y, budget, Source(seed if c.noise == "seeded" else None), seed)
 

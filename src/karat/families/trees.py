@@ -124,10 +124,11 @@ class Model(Fitted):
         before = list(range(self.config.context))
         most = min(self.config.parents, max(FEW_PARENTS, LINKED // max(1, cells.shape[1])))
         config = replace(self.config, leaf=leaf)
+        boosted = leaf if self.config.leaf else min(leaf, LEAF)  # the boosted draw ranges of values, and copy none
         for i, j in enumerate(chain):
             assert isinstance(self.space, Codes)
             parents = sorted(before, key=lambda q: (-told[j, q], q))[:most]
-            self.links.append(Link.fit(cells, j, parents, self.space, config, rng))
+            self.links.append(Link.fit(cells, j, parents, self.space, config, boosted, rng))
             before = [*before, j]
             yield (i + 1) / (len(chain) + 1)
 
@@ -283,9 +284,13 @@ class Link:
 
     @classmethod
     def fit(
-        cls, cells: np.ndarray, column: int, parents: list[int], space: Codes, config: Config, rng: np.random.Generator
-    ) -> Link:
-        """cells [n, columns]: all columns; of these `parents` are looked at, which tell most first."""
+        cls, cells: np.ndarray, column: int, parents: list[int], space: Codes, config: Config, boosted: int,
+        rng: np.random.Generator,
+    ) -> Link:  # fmt: skip
+        """cells [n, columns]: all columns; of these `parents` are looked at, which tell most first.
+
+        boosted: rows of a leaf of the boosted trees; those of the donors are the config's.
+        """
         codes, size = cells[:, column], space.sizes[column]
         group = _groups(codes, size, space.ordered[column], config.groups)
         groups, count = group[codes], int(group.max()) + 1
@@ -294,7 +299,7 @@ class Link:
         alone = (few or not config.boost) and bool(parents)
         rounds = 0 if alone else config.rounds
         leaf = config.leaf
-        how = Boosting(rounds, config.rate, config.leaves, leaf, config.gain, 1.0, config.signal, config.most)
+        how = Boosting(rounds, config.rate, config.leaves, boosted, config.gain, 1.0, config.signal, config.most)
         tree = CodeTree.fit(
             _features(cells, parents, nominal), groups, count, np.flatnonzero(nominal).tolist(), how, rng
         )

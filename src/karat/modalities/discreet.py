@@ -63,8 +63,7 @@ def _part(
     if column.made:
         return Presence(name, gone, 1)
     if column.kind == "constant":
-        first = values.drop_null()
-        return Constant(name, first[0].as_py() if len(first) else None, values.type, gone, 1 + gone)
+        return Constant(name, column.values[0] if column.values else None, pa.string(), gone, 1 + gone)
     if made:
         return Computed(name, _plain(column), gone, 1, None)
     if column.kind in NUMBERS:

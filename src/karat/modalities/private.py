@@ -15,6 +15,7 @@ from karat import privacy
 from karat.privacy import Budget, Source
 
 DEPTHS = 3, 8  # of halvings: 8 to 256 bins of about equal mass, as the budget and the number of rows allow
+COUNT = 0.05  # share of a column's budget for how many values it has
 SURE = 5.0  # a bin's rows, in units of what a median may be off by
 FEW = 128  # printed values between the bounds that are few enough to have a bin each
 RANGE = 0.3  # share of a column's budget for its bounds, where nobody declared them
@@ -31,12 +32,14 @@ def private_bins(
 
     values: float [n] without missing ones; they are taken as whole multiples of 10^-places.   low, high: the least and
     the greatest value, where declared. Values outside of the first and last edge belong to the first and last bin.
-    All of `budget` is spent, unless declared bounds leave so few values that each has a bin of its own.
+    All of `budget` is spent, unless so few values lie between the bounds that each has a bin of its own.
     """
     scale = 10.0**places
     reach = 2.0**OCTAVES - 1
     whole = np.rint(np.clip(np.asarray(values, np.float64) * scale, -reach, reach)).astype(np.int64)
     rho = budget.left
+    counted = COUNT * rho
+    rho -= counted
     least = None if low is None else round(max(-reach, low * scale))
     most = None if high is None else round(min(reach, high * scale))
     if least is None or most is None:
@@ -49,17 +52,16 @@ def private_bins(
         starts = list(range(least, most + 1))
     else:
         inside = np.sort(np.clip(whole, least, most))
-        starts = [
-            least,
-            *privacy.cuts(inside, least, most, _depth(len(inside), rho), rho, budget, source, f"{what}: bins"),
-        ]
+        rows = int(privacy.noisy_counts(np.array([len(inside)]), counted, budget, source, f"{what}: how many")[0])
+        depth = _depth(rows, rho)
+        starts = [least, *privacy.cuts(inside, least, most, depth, rho, budget, source, f"{what}: bins")]
     edges: np.ndarray = np.array([*starts, most + 1], np.float64) / scale
     return edges
 
 
 def _depth(rows: int, rho: float) -> int:
-    """How often to halve, from public facts alone: the budget and the magnitude of the number of rows."""
-    reach = privacy.magnitude(rows) * math.sqrt(8 * rho / DEPTHS[0]) / SURE
+    """How often to halve, by the budget and a noisy number of `rows`."""
+    reach = max(1, rows) * math.sqrt(8 * rho / DEPTHS[0]) / SURE
     return min(DEPTHS[1], max(DEPTHS[0], math.floor(math.log2(max(1.0, reach)))))
 
 

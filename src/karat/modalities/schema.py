@@ -27,7 +27,7 @@ from karat.modalities.columns import Kind as Kind
 from karat.modalities.columns import Schema as Schema
 from karat.modalities.database import joined
 from karat.modalities.table import Raw
-from karat.modalities.values import chunk, texts
+from karat.modalities.values import chunk, native, texts
 
 _DECLARED = (
     "kind",
@@ -63,6 +63,32 @@ def infer(raw: Raw) -> Schema:
     for name, cells in zip(raw.cells.column_names, raw.cells.columns, strict=True):
         found.append(kinds.column(name, cells, raw.place, typed, comma))
     return Schema(_related(found, raw))
+
+
+def bare(raw: Raw) -> Schema:
+    """The schema of which only the header and the types of the source are known: nothing is looked up in the cells.
+
+    Columns of text are categories until they are declared, and any cell may be missing.
+    """
+    out = []
+    for name, kind in zip(raw.cells.column_names, raw.cells.schema.types, strict=True):
+        plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+        known = (*native(plain), "category")[0]
+        places = max(plain.scale, 0) if pa.types.is_decimal(plain) else 17 if known == "decimal" else 0
+        least = 0 if known == "decimal" and not pa.types.is_decimal(plain) else None
+        zone = plain.tz if pa.types.is_timestamp(plain) and plain.tz is not None else ""
+        arrow = "" if raw.source == "csv" else str(plain)
+        out.append(Column(name, known, places, least, zone=zone, missing=("",), arrow=arrow))
+    return Schema(tuple(out))
+
+
+def undeclared(path: Path, found: Schema) -> list[str]:
+    """The columns of text of `bare` whose kind the TOML at `path` does not say."""
+    said, _ = load(path)
+    columns = said.get("columns", {})
+    named = {name for name, value in columns.items() if isinstance(value, dict) and "kind" in value}
+    typed = {column.name for column in found.columns if column.kind != "category"}
+    return [column.name for column in found.columns if column.name not in named | typed]
 
 
 def _related(columns: list[Column], raw: Raw) -> tuple[Column, ...]:

@@ -80,7 +80,7 @@ class Tables(Codec):
     thing = "row"
     reviewed = False
     sheets = ".html"
-    settings = ("as", "schema", "query", "table", "target", "rows", "encoding", "sheet")
+    settings = ("as", "schema", "query", "table", "target", "rows", "encoding", "sheet", "declared")
 
     origin: Origin
     layout: Layout
@@ -129,8 +129,16 @@ class Tables(Codec):
             raise FitError(f"Tables have no option {strange[0]!r}; they have {', '.join(cls.settings)}.")
         mine = {key: value for key, value in options.items() if key in ("query", "table", "rows", "encoding", "sheet")}
         raw = sources.open_table(path, mine)
-        found = schema.infer(raw)
+        declared = options.get("declared") is True
+        found = schema.bare(raw) if declared else schema.infer(raw)
         if options.get("schema") is not None:
+            lost = schema.undeclared(Path(options["schema"]), found) if declared else []
+            if lost:
+                raise DataError(
+                    f"{options['schema']} does not say the kind of {', '.join(map(repr, lost[:5]))}"
+                    f"{' and more' if len(lost) > 5 else ''}, and with --epsilon nothing is taken from the cells. Declare "
+                    "each, or say with --public-schema that what the cells show may be known."
+                )
             found = schema.read(Path(options["schema"]), found)
         if options.get("target") is not None:
             target = str(options["target"])
