@@ -119,11 +119,7 @@ def judge(sample: bytes) -> Judgement:
             "cp1252"
         )  # signs alone, as in 20 °C, none beside another as the halves of a wide character are
     theirs = _second(sample)
-    rank = {name: i for i, name in enumerate(theirs)}  # what is alike to us is in their order
-    ours = sorted(
-        ((score(sample, name), name) for name in candidates()),
-        key=lambda one: (-round(one[0], 2), rank.get(one[1], len(rank))),
-    )
+    ours = sorted(((score(sample, name), name) for name in candidates()), key=lambda one: -round(one[0], 2))
     (value, best), *others = ours
     best = next(name for name in candidates() if _same(sample, best, name))  # the commonest of those that read it alike
     rivals = [(mark, name) for mark, name in others if not _same(sample, best, name)]
