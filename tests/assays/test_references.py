@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +20,11 @@ from karat.assays.references import LABELLED, REFERENCES, copier
 from karat.assays.seen import components
 from karat.errors import DataError
 from karat.eyes import Eyes, open_eyes
+from karat.worth.ledger import Cost
+from karat.worth.prices import Prices
+from karat.worth.verdict import judge
 
+COST = Cost(runs=1, made=440, item_cpu_seconds=1.0, item_gpu_seconds=0.0, cpu_seconds=60.0, money=None)
 DIGITS = tuple(str(i) for i in range(10))
 
 
@@ -166,6 +173,19 @@ def test_lost_modes_are_found_whatever_was_lost_and_none_where_none_is(blind: Be
     assert min(found["collapser"]) >= 1 and found["oracle"] == [0] * 20
 
 
+@pytest.mark.exam
+@pytest.mark.parametrize(
+    "processor",
+    [{"ATEN_CPU_CAPABILITY": "default"}, {"ATEN_CPU_CAPABILITY": "avx2"}, {"ONEDNN_MAX_CPU_ISA": "AVX2"}, {}],
+    ids=str,
+)
+def test_lost_modes_are_found_as_other_processors_see_them(processor: dict[str, str]) -> None:
+    name = test_lost_modes_are_found_whatever_was_lost_and_none_where_none_is.__name__
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{__file__}::{name}"]
+    done = subprocess.run(command, env={**os.environ, **processor}, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
 @pytest.mark.parametrize("jitter", [0.02, 0.1])
 def test_lost_modes_do_not_hang_on_the_last_digits_of_a_feature(blind: Bench, jitter: float) -> None:
     """Noise of some percent of each feature's spread: a hundred times what bfloat16 rounds."""
@@ -174,6 +194,24 @@ def test_lost_modes_do_not_hang_on_the_last_digits_of_a_feature(blind: Bench, ji
         views = in_views(blind, blind.made("collapser", seed), seed)
         rough = [tuple(x + jitter * x.std(0) * torch.randn(x.shape, generator=rng) for x in view) for view in views]
         assert lost(rough), seed
+
+
+@pytest.mark.parametrize("what", ["black", "grey", "one picture", "one picture, hardly altered", "noise"])
+def test_pictures_that_are_all_alike_or_noise_are_a_bubble(blind: Bench, what: str) -> None:
+    rng = torch.Generator().manual_seed(0)
+    one = blind.points[2][:1].expand(440, -1, -1, -1).clone()
+    points = {
+        "black": torch.full_like(one, -1.0),
+        "grey": torch.zeros_like(one),
+        "one picture": one,
+        "one picture, hardly altered": (one + 0.02 * torch.randn(one.shape, generator=rng)).clamp(-1, 1),
+        "noise": 2 * torch.rand(one.shape, generator=rng) - 1,
+    }[what]
+    verdict = judge(
+        blind.examine(look_at(blind.eyes, points, None)), COST, Prices(rights="owned"), rights=None, labelled=True
+    )
+    failed = [r for r in verdict.reasons if r.state == "fail"]
+    assert verdict.word == "bubble" and {r.kind for r in failed} == {"quality"}, verdict.sentence
 
 
 def test_too_little_and_unlike_is_refused(bench: Bench) -> None:

@@ -223,6 +223,9 @@ def _quality(findings: Sequence[Finding], prices: Prices, thing: str, reviewed: 
         elif f.assay == "fidelity" and f.better == "higher" and f.real > 0 and f.high <= HOPELESS * f.real:
             text = f"{f.name} is {score(f.value)}, so almost nothing that is made looks real"
             reasons.append(Reason("quality", f.name, "fail", text))
+        elif f.key == "vendi" and f.high - 1 <= HOPELESS * (f.real - 1):  # 1 is one record over and over
+            text = f"what is made is as varied as {score(f.value)} different {thing}s, as many real ones as {score(f.real)}"
+            reasons.append(Reason("quality", f.name, "fail", text))
     for f in mine:
         # The null control is duplicates of real records. Where new real data lifts by more than the interval is wide to one
         # side, and the interval ends below a tenth of that, there was power to see.
