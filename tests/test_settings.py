@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from drawings import pictures
 from torch import nn
 
 import karat
@@ -82,3 +84,13 @@ def test_a_model_that_looks_at_numbers_while_it_is_built_is_built_all_the_same()
         return nn.Linear(2, 2).weight.sum().item()
 
     runner.weigh(build)
+
+
+def test_look_tells_which_recipes_do_not_fit_into_memory_and_tries_none_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez(tmp_path / "set.npz", images=pictures(40, 64, 64))
+    monkeypatch.setenv("KARAT_MEMORY_GB", "0.5")
+    rows = {row["recipe"]: row for row in karat.look(tmp_path / "set.npz", threads=1)["recipes"]}
+    assert not rows["wgan-gp"]["fits"] and "would need about" in rows["wgan-gp"]["why"]
+    assert rows["vae"]["fits"] and rows["vae"]["minutes"] > 0 and 0 < rows["vae"]["memory_mb"] < 2000

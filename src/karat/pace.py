@@ -37,7 +37,7 @@ SLOWER = 4.0  # times as long as the best so far, after which a precision is not
 ENOUGH, FEWEST = 100, 20  # steps that a budget should hold, and has to
 SHARE = 0.8  # of what is left of a budget, that will go into steps
 NOISE = 0.97  # of the time of the best known precision: another must take less to be preferred
-NUMBERS = 16  # times the numbers of a batch: less than any net keeps of it for its gradient
+NUMBERS = 48  # times the numbers of a batch: less than any net keeps of it for its gradient
 LOWER = "Lower --set train.batch, --set model.width or --set data.size."
 
 

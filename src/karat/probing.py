@@ -11,10 +11,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from karat import pace, related, runner, training
 from karat import recipe as recipes
-from karat import related, runner, training
 from karat.data import Data, batches
-from karat.errors import FitError
+from karat.errors import FitError, TooLarge
 from karat.families.generator import Fitted, Learned
 from karat.modalities import Related
 from karat.worth.prices import Prices
@@ -52,6 +52,9 @@ def estimates(data: Data, prices: Prices, *, measure: bool) -> list[dict[str, An
             continue
         try:
             model = runner.build(chosen, space, len(data.classes), 0).to(device)
+        except TooLarge as error:
+            out.append({**row, "fits": False, "why": str(error)})
+            continue
         except FitError as error:
             if "labels" in chosen.needs and not data.classes:
                 out.append({**row, "fits": False, "why": str(error)})
@@ -59,7 +62,10 @@ def estimates(data: Data, prices: Prices, *, measure: bool) -> list[dict[str, An
         if isinstance(data.codec, Related):
             row |= related.measure(data, chosen, prices) if measure else {}
         elif measure and isinstance(model, Learned):
-            row |= _measure(data, chosen, model, device, prices)
+            try:
+                row |= _measure(data, chosen, model, device, prices)
+            except TooLarge as error:
+                row |= {"fits": False, "why": str(error)}
         elif measure and isinstance(model, Fitted):
             row |= _measure_fit(data, model, prices)
         out.append(row)
@@ -82,29 +88,19 @@ def _measure_fit(data: Data, model: Fitted, prices: Prices) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _measure(data: Data, chosen: recipes.Recipe, model: Any, device: torch.device, prices: Prices) -> dict[str, Any]:
-    batch = batches(data, chosen.train.batch, 0, device, model.space)
-    plan = training.Plan(steps=10**9, batch=chosen.train.batch, precision="fp32")
-    state, kept = training.State(), [0]
-
-    def keep(t: torch.Tensor) -> torch.Tensor:
-        kept[0] += t.numel() * t.element_size()
-        return t
-
-    began = time.perf_counter()
-    times: list[float] = []
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
-        loop = training.train(model, batch, plan, state)
-        next(loop)
-    activations = kept[0]
-    while time.perf_counter() - began < PROBE_SECONDS or len(times) < 3:
-        start = time.perf_counter()
-        next(loop)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    per_round = sorted(times)[len(times) // 2]
-    samples = chosen.train.batch * state.drawn / state.step / per_round
+def _measure(
+    data: Data, chosen: recipes.Recipe, model: Learned, device: torch.device, prices: Prices
+) -> dict[str, Any]:
+    """What the training of `model` would take, from rounds of as many points as memory and a second or two allow."""
+    plan = training.Plan(steps=10**9, batch=chosen.train.batch)
+    batch, state, players = batches(data, plan.batch, 0, device, model.space), training.State(), model.players()
+    active = [name for name in model.turns() if players[name].start <= 0]
+    for name in dict.fromkeys(active):
+        training.prepare(model, batch, plan, state, name)
+    order = pace.candidates(device, model)[:1]
+    found = pace.probe(model, batch, plan, plan.within(PROBE_SECONDS), order)
+    samples = plan.batch * active.count(active[0]) / found.round(plan.batch)
+    activations = found.memory * plan.batch
     weights = sum(p.numel() * 4 for p in model.parameters())
     points = min(2**30, len(data.train) * model.space.numel * 4)
     minutes = min(chosen.train.enough, 300 * len(data.train)) / samples / 60
