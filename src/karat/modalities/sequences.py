@@ -287,7 +287,7 @@ def fit(name: str, database: Database, train: Database, whole: Tables) -> Steps:
         at = amounts(when)
         gap = at - previous(family, at)
         edges |= {"when": quantiles(at), "gap": quantiles(gap)}
-        edges["calendar"] = np.array([columns[order].kind in ("date", "datetime")])
+        edges["calendar"] = np.array([float(columns[order].kind in ("date", "datetime"))])
         latest = float(np.nanmax(at)) if np.isfinite(at).any() else np.inf
         beside = tuple(
             c.name for c in columns.values() if c.name != order and _near(c, columns[order], at, train, name)
