@@ -315,9 +315,9 @@ def example() -> str:
 def test_a_family_from_a_file_outside_the_package_keeps_the_same_contract(tmp_path: Path, space: Space) -> None:
     file = tmp_path / "mine.py"
     file.write_text(example(), encoding="utf-8")
-    chosen = recipes.load("ignored", family=str(file))
+    chosen = recipes.load("", family=str(file))
     x, _ = points(space, 128)
-    if not isinstance(space, recipes.module(str(file)).Model.spaces):
+    if not isinstance(space, recipes.module(chosen.family, chosen.digest).Model.spaces):
         with pytest.raises(FitError, match="lives in"):
             runner.build(chosen, space, 0, 0)
         return
@@ -326,10 +326,10 @@ def test_a_family_from_a_file_outside_the_package_keeps_the_same_contract(tmp_pa
 
 def test_a_file_that_is_no_family_is_refused_in_words(tmp_path: Path) -> None:
     with pytest.raises(FitError, match="does not exist"):
-        recipes.load("x", family=str(tmp_path / "none.py"))
+        recipes.load("", family=str(tmp_path / "none.py"))
     (tmp_path / "empty.py").write_text("")
     with pytest.raises(FitError, match="exports no Config"):
-        recipes.load("x", family=str(tmp_path / "empty.py"))
+        recipes.load("", family=str(tmp_path / "empty.py"))
     (tmp_path / "broken.py").write_text("def (:\n")
     with pytest.raises(FitError, match="broken.py"):
-        recipes.load("x", family=str(tmp_path / "broken.py"))
+        recipes.load("", family=str(tmp_path / "broken.py"))

@@ -28,6 +28,7 @@ SHORTEST = 64  # of passages where there is little text
 WANTED = 200  # passages
 SCANT = 64  # passages, at least, where there is hardly any text
 LEAST = 16  # codes of a passage then
+WHOLE = 32  # documents from which on few of them need be cut
 LITTLE = 20_000  # characters; so little is learned character by character, though some occur once
 CHARACTERS = 2_000_000  # the most text that is learned character by character,
 SYMBOLS = 1000  # the most characters that differ there,
@@ -428,7 +429,7 @@ def _origin(asked: Mapping[str, Any], found: reading.Found, counts: np.ndarray, 
     if length is None:
         length = LENGTHS[tokens]
         size = int(total / width)
-        if len(found.documents) >= SCANT:  # documents enough: few of them need be cut
+        if len(found.documents) >= WHOLE:
             most = int(np.quantile([len(text) for text in found.documents], 0.95) / width) + 2
             length = min(length, max(SHORTEST, size // WANTED, most))
         else:
