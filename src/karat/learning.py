@@ -423,7 +423,8 @@ def private(
     if not inferred and not any(change.startswith("data.schema=") for change in changes):
         raise FitError(
             "--epsilon: kinds, formats and spellings would be inferred from the very rows that are to be protected. Declare "
-            "them with --schema (`karat look DATA --write-schema FILE` writes one to correct), or say with --public-schema that they may "
+            "them with --schema (`karat look DATA --write-schema FILE` writes one to correct), or say with --public-schema that "
+            "they may "
             "be known."
         )
     return PRIVATE, [*changes, f"data.epsilon={float(epsilon)}", f"data.public={'true' if inferred else 'false'}"]
