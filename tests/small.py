@@ -23,6 +23,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "anyorder": {"known": 16, "width": 8, "split": 6},
     "autoregressive": {"width": 16, "depth": 2, "heads": 2, "span": 8, "prior_order": 3, "folds": 2},
     "marginals": {"noise": "seeded"},
+    "masked": {"width": 32, "depth": 1, "heads": 2, "steps": 16},
 }
 
 

@@ -97,7 +97,7 @@ def test_every_recipe_of_grids_learns_lines_keeps_them_and_makes_more(
 ) -> None:
     refresh = nets.refresh_norms
     monkeypatch.setattr(vae, "POINTS", 64)  # one pass over what there is
-    monkeypatch.setattr(nets, "refresh_norms", lambda module, run, _: refresh(module, run, 1))
+    monkeypatch.setattr(nets, "refresh_norms", lambda module, run, *_: refresh(module, run, 1))
     space = Grid(1, (4096,))
     least = {"gan": ["width=4", "critic_width=4"], "vae": ["width=4", "components=6", "iterations=2"], "diffusion": []}
     chosen = recipes.load(name, spaces=(space,))

@@ -153,12 +153,3 @@ def test_a_signal_closes_the_books_and_says_its_number(tmp_path: Path, number: s
         assert process.wait(timeout=30) == 128 + number and time.monotonic() - began < 30
         assert "Traceback" not in process.stderr.read()
     assert '"status": "interrupted"' in ledger.read_text()
-
-
-def test_a_reader_that_goes_away_is_no_fault() -> None:
-    program = "from karat import cli; cli.main(['look', 'digits', '--no-probe'])"
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None and process.stderr is not None
-        process.stdout.close()
-        assert process.wait(timeout=120) == 141
-        assert process.stderr.read() == b""
