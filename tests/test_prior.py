@@ -3,7 +3,7 @@
 import torch
 
 from karat.families.vae import Config, Model
-from karat.space import Grid
+from karat.space import UNLIMITED, Grid
 
 
 def _spread(rows: int, narrow: float) -> float:
@@ -11,7 +11,7 @@ def _spread(rows: int, narrow: float) -> float:
     rng = torch.Generator().manual_seed(0)
     z = torch.randn(rows, 4, generator=rng) + 20 * (torch.arange(rows)[:, None] % 2)
     model = Model(Grid(1, (8, 8)), 0, Config(latent=4, width=8, hidden=16, components=2, narrow=narrow, shrink=0.0))
-    model.fit_prior(z, None, None, rows, iterations=20)
+    model.fit_prior(z, None, UNLIMITED, rows, iterations=20)
     return float(model.mixture.scale.diagonal(dim1=1, dim2=2).mean())
 
 

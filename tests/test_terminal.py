@@ -127,7 +127,9 @@ def test_an_exception_nobody_foresaw_leaves_a_line_and_a_report(tmp_path: Path, 
 # Signals ----------------------------------------------------------------------------------------------------------
 
 WAITING = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever began the tests may have these ignored
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from karat import cli, learning
 from karat.worth.ledger import Ledger
 from pathlib import Path
