@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from karat.assays import Finding, categories, find, power
+from karat.assays import Finding, bias, categories, find, linkage, power, predicting
 from karat.assays.chance import LEVEL, draw
 from karat.assays.finding import Sample
+from karat.assays.shares import all_certain, certain
 from karat.assays.sheet import Sheet
 from karat.assays.tables import examine
 from karat.space import Columns
@@ -86,3 +87,56 @@ def test_what_a_count_needs_is_the_smallest_number_at_which_it_is_seen() -> None
     both = power.of_count(lambda n, m: n >= 300 and m >= 300, 20, 30)
     assert [(s.n, s.needs) for s in both] == [(20, 300), (30, 300)]
     assert not any(s.short for s in power.of_count(lambda n, m: True, 20, 30))
+
+
+def test_of_rare_things_the_exact_test_decides_and_not_a_normal_score() -> None:
+    assert certain(87, 2000, 0, 569) and certain(0, 569, 87, 2000)  # a normal score is below 5
+    counts = np.array([87, 40, 5, 0]), np.array([0, 12, 0, 30])
+    one_by_one = [certain(int(a), 2000, int(b), 569) for a, b in zip(*counts, strict=True)]
+    assert all_certain(counts[0], 2000, counts[1], 569).tolist() == one_by_one == [True, False, False, True]
+
+
+def test_one_copy_in_twenty_of_a_small_table_is_seen_and_two_thousand_made_rows_can_tell() -> None:
+    train, unseen, other = rows(500, 0), rows(67, 1), rows(2000, 2)
+    sides = [sheet(train), sheet(unseen)]
+    assert linkage._copies(*sides, sheet(other)).state == "ok"
+    for seed in range(3):
+        some = np.random.default_rng(seed).random(2000) < 0.05
+        made = np.where(some[:, None], train[np.arange(2000) % 500], other)
+        assert linkage._copies(*sides, sheet(made)).raised
+
+
+def test_where_few_unseen_records_are_the_reason_more_of_them_are_wanted_and_at_that_number_the_fault_is_seen() -> None:
+    (short,) = bias.doubled(2000, 120)
+    assert short.short and short.side == "unseen real" and short.needs < 240
+    rng = np.random.default_rng(0)
+    made, real = rng.binomial(2000, 0.4, 300), rng.binomial(short.needs, 0.2, 300)
+    seen = np.mean([certain(int(a), 2000, int(b), short.needs) for a, b in zip(made, real, strict=True)])
+    assert 0.85 < seen < 0.95
+
+
+def test_near_copies_beside_few_unseen_rows_name_a_number_that_helps() -> None:
+    def near(unseen: int, made: int) -> Finding:
+        return linkage._near(sheet(rows(80, 0)), sheet(rows(unseen, 1)), sheet(rows(made, 2)))
+
+    needs = {s.side: s.needs for s in near(20, 100).samples}
+    assert 100 < max(needs.values()) < 2000
+    assert near(needs["unseen real"], needs["made"]).lacking is None
+
+
+def test_what_so_few_rows_do_not_teach_is_open_and_what_no_row_teaches_is_not() -> None:
+    few = predicting.findings(sheet(rows(500, 0)), sheet(rows(66, 1)), sheet(rows(1000, 2)), "sold", 0)[0]
+    assert few.state == "cannot tell" and few.lacking is not None and few.lacking.needs < 1500, few.judged
+
+    def noise(n: int, seed: int) -> Sheet:
+        return sheet(np.random.default_rng(seed).permuted(rows(n, seed), axis=0))
+
+    never = predicting.findings(noise(1000, 0), noise(200, 1), noise(1000, 2), "sold", 0)[0]
+    assert never.state == "ok", never.judged
+    hardly = predicting.findings(noise(100, 0), noise(60, 1), noise(100, 2), "sold", 0)[0]
+    assert hardly.state == "cannot tell"
+
+
+def test_a_number_beyond_all_that_is_named_is_no_promise() -> None:
+    assert Sample(20, power.MOST, "made").wanted == "more than 100,000 made"
+    assert Sample(20, 1200, "made").wanted == "1,200 made"

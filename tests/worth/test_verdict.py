@@ -243,3 +243,13 @@ def test_gold_needs_every_gate_and_the_money(
         assert v.word == "bubble"
     assert (v.settle is not None) == (v.word == "unproven")
     assert v.sentence.startswith(v.word.capitalize()) and v.sentence.endswith(".")
+
+
+def test_a_fault_that_was_seen_is_mended_before_more_records_are_asked_for() -> None:
+    far = replace(COVERAGE, value=0.6, low=0.58, high=0.62, raised=True)
+    blind = replace(PRECISION, samples=(Sample(100, 9250, "made"),))
+    v = verdict([COPY, MEMBER, USE, far, blind])
+    assert v.word == "unproven" and v.settle is not None and "coverage" in v.sentence
+    assert "train for longer" in v.settle.what and "9,250" not in v.settle.what
+    open_ = verdict([COPY, MEMBER, USE, COVERAGE, blind]).settle
+    assert open_ is not None and "9,250" in open_.what

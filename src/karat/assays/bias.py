@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from karat.assays import power
-from karat.assays.chance import LEVEL
 from karat.assays.finding import Finding, Limit, Sample
 from karat.assays.seen import Seen, components, nearest
 from karat.assays.shares import certain
@@ -71,7 +70,8 @@ def doubled(n: int, m: int) -> tuple[Sample, ...]:
     share = power.TWICE
 
     def sees(made: int, real: int) -> bool:
-        return certain(power.reached(made, 2 * share), made, round(share * real), real)
+        a, b = power.reached_apart(made, 2 * share, real, share)
+        return certain(a, made, b, real)
 
     return power.of_count(sees, n, m)
 
@@ -89,7 +89,7 @@ def _balance(key: str, of: str, one: str, what: str, names: tuple[str, ...], a: 
     z = gaps / spread.clamp_min(1e-12)
     worst = int(z.abs().argmax())
     limit = Limit(above=expected + LEAST, only=BEYOND)
-    raised = float(z.abs().max()) > LEVEL and limit.broken(value)
+    raised = limit.broken(value) and certain(int(a[worst]), n, int(b[worst]), m)
     says = (
         f"{one} {names[worst]} makes up {float(share[worst]):.1%} of what was made and {float(real[worst]):.1%} of "
         f"real data; {value:.1%} of all records would have to change {what} to match (chance alone: {expected:.1%})."

@@ -9,10 +9,10 @@ import numpy as np
 
 from karat.assays import power
 from karat.assays.bias import BEYOND, LEAST, doubled
-from karat.assays.chance import LEVEL, Draws, limit_of
+from karat.assays.chance import Draws, limit_of
 from karat.assays.diversity import ABSENT
 from karat.assays.finding import Finding, Limit
-from karat.assays.shares import CERTAIN, certain, scores, tail
+from karat.assays.shares import CERTAIN, all_certain, certain, scores, tail
 from karat.assays.sheet import Sheet, least_of, resampled_columns
 
 RARE = 0.05  # share of the training rows below which a category is rare
@@ -98,18 +98,10 @@ def _rare(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, columns: list[
     n, real_n = len(made), len(train) + len(unseen)
     for j, (which, _) in rare.items():
         count, whole = _counts(made, j)[which], (_counts(train, j) + _counts(unseen, j))[which]
-        z = scores(count, n, whole, real_n)
-        for k in np.flatnonzero((z < -LEVEL) & (count / n < whole / real_n / 2)):
-            if certain(int(count[k]), n, int(whole[k]), real_n):
-                value = train.columns.choices[j][which[k]]
-                fewer.append(
-                    {
-                        "column": train.names[j],
-                        "value": value,
-                        "made": float(count[k] / n),
-                        "real": float(whole[k] / real_n),
-                    }
-                )
+        few = np.flatnonzero(count / n < whole / real_n / 2)
+        for k in few[all_certain(count[few], n, whole[few], real_n)]:
+            value, rate = train.columns.choices[j][which[k]], float(whole[k] / real_n)
+            fewer.append({"column": train.names[j], "value": value, "made": float(count[k] / n), "real": rate})
     fewer.sort(key=lambda c: c["made"] - c["real"])
     named = [f"{c['column']} = {c['value']}" for c in fewer]
     worst = int(np.argmin(own - real))

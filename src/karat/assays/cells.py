@@ -9,9 +9,8 @@ import numpy as np
 
 from karat.assays import power
 from karat.assays.bias import BEYOND
-from karat.assays.chance import LEVEL
 from karat.assays.finding import Finding, Limit, Sample
-from karat.assays.shares import certain, scores
+from karat.assays.shares import all_certain, certain, scores
 from karat.assays.sheet import Sheet
 
 DIGITS = 8  # after the point, beyond which a number counts as unrounded
@@ -159,11 +158,8 @@ def _missingness(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
     ]
     z = scores(counts[0], n, counts[1] + counts[2], m + t)
     gap, real = (np.abs(counts[i] / size - counts[2] / t) for i, size in ((0, n), (1, m)))
-    off = [
-        k
-        for k in np.flatnonzero((np.abs(z) > LEVEL) & (gap - real > 0.01))
-        if certain(int(counts[0][k]), n, int(counts[1][k] + counts[2][k]), m + t)
-    ]
+    far = np.flatnonzero(gap - real > 0.01)
+    off = far[all_certain(counts[0][far], n, (counts[1] + counts[2])[far], m + t)].tolist()
     worst = max(off, key=lambda k: gap[k]) if off else int(gap.argmax())
     rows = [
         {"columns": names[k], "made": float(counts[0][k] / n), "real": float(counts[1][k] / m), "z": float(z[k])}

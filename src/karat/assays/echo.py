@@ -83,9 +83,12 @@ def beyond(made: np.ndarray, unseen: np.ndarray, within: np.ndarray) -> Beyond:
     usual, n = k / (len(real) + 1), len(made)
     least = fewest(n, lambda c: chance_of(c, n, k, len(real)) < CERTAIN and c / n - usual > 0.003)
     held = len(real)
-    samples = power.of_count(
-        lambda shown, _: chance_of(power.reached(shown, power.COPIES), shown, k, held) < CERTAIN, n, len(unseen)
-    )
+
+    def sees(shown: int, aside: int) -> bool:
+        among = aside + len(within)
+        return chance_of(power.reached(shown, power.COPIES), shown, max(3, math.ceil(NEAR * among)), among) < CERTAIN
+
+    samples = power.of_count(sees, n, len(unseen))
     return Beyond(bar, count, n, usual, chance_of(count, n, k, held), least, samples)
 
 

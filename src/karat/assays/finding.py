@@ -13,6 +13,7 @@ from karat.words import count, score
 Better = Literal["higher", "lower", "neither"]
 State = Literal["ok", "raised", "cannot tell"]
 UNSEEN = "unseen real data"
+MOST = 100_000  # records, beyond which nobody is told how many more
 SLACK = 1e-9  # by which two ways to reckon the same difference may disagree
 
 
@@ -73,6 +74,11 @@ class Sample:
     @property
     def short(self) -> bool:
         return self.n < self.needs
+
+    @property
+    def wanted(self) -> str:
+        """In words: "1,200 made", "more than 100,000 unseen real"."""
+        return f"{'' if self.needs < MOST else 'more than '}{count(min(self.needs, MOST))} {self.side}"
 
 
 @dataclass(frozen=True)
@@ -151,7 +157,7 @@ class Finding:
         if self.lacking is None:
             return "cannot tell: not measured"
         s = self.lacking
-        return f"cannot tell at n={s.n}; needs {count(s.needs)} {s.side}"
+        return f"cannot tell at n={s.n}; needs {s.wanted}"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: the fields, and what follows from them (assay, name, state)."""

@@ -206,10 +206,14 @@ def _near(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
         + (": training rows were copied, slightly altered." if raised else "; no more than chance explains.")
     )
     detail = {"pairs": pairs, "bar": bar, "p": p, "copies": count, "n": n, "searched": len(base)}
-    rate = power.COPIES + k / held
-    samples = power.of_count(
-        lambda made, _: chance_of(power.reached(made, rate), made, k, held) * len(QUANTILES) < CERTAIN, n, len(unseen)
-    )
+
+    def sees(made: int, real: int) -> bool:
+        among = min(real, most) + len(others.gap)
+        least = [min(max(3, math.ceil(quantile * among)), among) for quantile in QUANTILES]
+        marked = [(power.reached(made, power.COPIES + k / among), k) for k in least]
+        return any(chance_of(count, made, k, among) * len(QUANTILES) < CERTAIN for count, k in marked)
+
+    samples = power.of_count(sees, n, len(u.gap))
     return Finding("near copies", value, low, high, real, "lower", raised, says, detail, limit=limit, samples=samples)
 
 

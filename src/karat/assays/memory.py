@@ -193,9 +193,12 @@ def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Seen, made: Seen) ->
         + (": training records were copied." if raised else "; no more than chance explains.")
     )
     detail = {"pairs": pairs, "bar": bar, "p": p, "copies": count, "n": n, "searched": n, "told": TOLD}
-    samples = power.of_count(
-        lambda shown, _: chance_of(power.reached(shown, power.COPIES), shown, k, held) < CERTAIN, n, held
-    )
+
+    def sees(shown: int, real: int) -> bool:
+        near = max(3, math.ceil(NEAR * real))
+        return tests * chance_of(power.reached(shown, power.COPIES), shown, near, real) < CERTAIN
+
+    samples = power.of_count(sees, n, held)
     return Finding("copy rate", value, low, high, real, "lower", raised, says, detail, limit=limit, samples=samples)
 
 

@@ -21,6 +21,7 @@ from karat.assays.seen import distances, nearest
 from karat.assays.shares import tails
 
 SHARES = (0.03, 0.05, 0.08, 0.12)  # of the training records, in a ball
+HELD = 0.5  # of a mode that is lost, at least, lies in a ball without much else
 FEWEST = 5  # training records in a ball
 CENTRES = 300  # training records that balls are laid round
 REFERENCE = 5000  # training records that say how wide a ball is
@@ -75,8 +76,8 @@ def needed(t: int, m: int, n: int, views: int) -> tuple[Sample, ...]:
     tests = views * len(SHARES) * min(CENTRES, t)
 
     def sees(made: int, unseen: int) -> bool:
-        real = round(power.GROUP * unseen)
-        p = tails(np.array([real + round(power.GROUP * t)]), unseen + t, np.array([0]), made)[0]
+        real = round(HELD * power.GROUP * unseen)
+        p = tails(np.array([real + round(HELD * power.GROUP * t)]), unseen + t, np.array([0]), made)[0]
         return bool(p * tests < CERTAIN and tails(np.array([real]), unseen, np.array([0]), made)[0] < LIKELY)
 
     return power.of_count(sees, n, m)

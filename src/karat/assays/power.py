@@ -15,10 +15,10 @@ import math
 from collections.abc import Callable
 
 from karat.assays.chance import LEVEL
-from karat.assays.finding import Sample
+from karat.assays.finding import MOST, Sample
 
 NINE = 1.2816  # standard errors below which nine of ten normal draws do not fall
-MOST = 100_000  # records, beyond which nobody is told how many more
+EASY = 3  # times as many made records are no trouble
 
 GAPS = {
     "two-sample auc": 0.2,  # a classifier that is right 70 times of 100, where guessing is 50
@@ -85,15 +85,18 @@ def scored(key: str, error: float, n: int, m: int, unit: float = 1.0) -> tuple[S
 
 
 def of_count(sees: Callable[[int, int], bool], n: int, m: int) -> tuple[Sample, ...]:
-    """What a test needs that `sees` its fault at some numbers of made and unseen records, and at all larger ones."""
+    """What a test needs that `sees` its fault at some numbers of made and unseen records, and at all larger ones.
+
+    Of one side alone where that does, of the made ones rather: they cost nothing, until they would have to be many because
+    the others are few.
+    """
     if sees(n, m):
         return _both(n, m, 0)
-    alone = _smallest(lambda size: sees(size, m), n)
-    if alone is not None:
-        return (Sample(n, alone, "made"),)
-    alone = _smallest(lambda size: sees(n, size), m)
-    if alone is not None:
-        return (Sample(m, alone, "unseen real"),)
+    mine, other = _smallest(lambda size: sees(size, m), n), _smallest(lambda size: sees(n, size), m)
+    if mine is not None and (other is None or mine <= max(EASY * n, n * other / m)):
+        return (Sample(n, mine, "made"),)
+    if other is not None:
+        return (Sample(m, other, "unseen real"),)
     both = _smallest(lambda size: sees(max(size, n), max(size, m)), min(n, m))
     return _both(n, m, MOST if both is None else both)
 
@@ -103,6 +106,16 @@ def reached(n: int, share: float) -> int:
     from scipy.stats import binom
 
     return int(binom.ppf(0.1, n, share))
+
+
+def reached_apart(n: int, share: float, m: int, other: float) -> tuple[int, int]:
+    """The likeliest pair of counts, of `n` and of `m`, among those as near to each other as one draw of ten brings them.
+
+    share, other: the shares of records that are marked on each side, the larger one first.
+    """
+    a, b = share * (1 - share) / n, other * (1 - other) / m
+    short = NINE / math.sqrt(a + b)
+    return max(0, round(n * (share - short * a))), min(m, round(m * (other + short * b)))
 
 
 def _both(n: int, m: int, needs: int) -> tuple[Sample, ...]:

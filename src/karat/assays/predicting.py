@@ -12,7 +12,7 @@ import numpy as np
 
 from karat.assays import power
 from karat.assays.chance import LEVEL, Score, limit_of
-from karat.assays.finding import Finding, Limit
+from karat.assays.finding import Finding, Limit, Sample
 from karat.assays.learning import Features, Target, features, target_of, taught
 from karat.assays.sheet import Sheet
 from karat.errors import DataError
@@ -22,6 +22,8 @@ ROWS = 10_000  # that a learner is taught by, of each kind
 CELLS = 300_000  # rows times columns that a learner is taught by
 OTHERS = 8  # other columns that are predicted as well
 OTHER_ROWS = 1500
+TEACHABLE = 0.02  # above the score of a guess, before rows teach anything
+ENOUGH = 500  # training rows that teach nothing before nothing can be taught
 REPEATS = 40  # of the test rows, for the error of a difference
 
 
@@ -163,13 +165,37 @@ def _ratio(
         "target": name, "measure": goal.measure, "tstr": tstr, "trtr": trtr, "gap": trtr - tstr, "n": n, "z": s.z,
         "chance": goal.floor / span, "learners": learners, "others": others,
     }  # fmt: skip
-    teachable = trtr - goal.floor > 0.02
+    teachable = trtr - goal.floor > TEACHABLE
     limit = limit_of(s, 0.02, "higher", only="" if teachable else f"where real rows teach {name}")
     raised = teachable and limit.broken(value)
     samples = power.scored("usefulness", s.error, len(made), len(unseen), max(s.real - goal.floor / span, 1e-3))
+    if any(x.short for x in samples):
+        samples = _wanted(school, train, made, unseen, error * span, most, seed)
     return Finding(
         "usefulness", value, s.low, s.high, other, "higher", raised, says, detail, limit=limit, samples=samples
     )
+
+
+def _wanted(
+    school: School, train: Sheet, made: Sheet, unseen: Sheet, error: float, most: int, seed: int
+) -> tuple[Sample, ...]:
+    """What usefulness needs where so few rows teach too little to see it lost, by what all training rows teach.
+
+    error: of the difference of two scores.
+    """
+    goal = school.target
+    some = train.take(np.arange(min(len(train), most)))
+    told = school.score(school.taught("boosting", seed, some), np.arange(len(school.there)))
+    if told - goal.floor <= TEACHABLE:
+        # real rows do not teach it either: nothing is lost that was there, if they are enough to say so
+        return (Sample(len(train), ENOUGH, "training"),)
+    samples = power.scored("usefulness", error, len(made), len(unseen), told - goal.floor)
+    if any(x.short for x in samples):
+        return samples
+    # they would be enough if so few taught as well: half of the unseen ones teach in the place of the made ones
+    if len(made) < len(unseen) // 2:
+        return (Sample(len(made), 2 * len(made), "made"),)
+    return (Sample(len(unseen), 2 * len(unseen), "unseen real"),)
 
 
 def _lift(

@@ -1,6 +1,7 @@
-"""Whether two counts differ by more than chance: normal scores for many at once, the exact test where it matters.
+"""Whether two counts differ by more than chance: normal scores to rank by, the exact test to decide.
 
-The exact test is Fisher's: the hypergeometric tail.
+The exact test is Fisher's: the hypergeometric tail. Of rare things a normal score says too little: 87 copies among 2,000
+made rows and none among 569 real ones have a score of 5 and a chance of 1e-9.
 """
 
 from __future__ import annotations
@@ -8,9 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from karat.assays.chance import LEVEL
-
-CERTAIN = 1e-6
+CERTAIN = 2.87e-7  # the chance of a normal draw beyond `LEVEL`
 
 
 def scores(count: np.ndarray, n: int, other: np.ndarray, m: int) -> np.ndarray:
@@ -37,11 +36,18 @@ def tail(count: int, n: int, other: int, m: int) -> float:
 
 
 def certain(count: int, n: int, other: int, m: int) -> bool:
-    """Whether `count` of `n` and `other` of `m` differ by more than `LEVEL` standard errors and by the exact test."""
-    z = float(scores(np.array([count]), n, np.array([other]), m)[0])
-    if abs(z) <= LEVEL:
-        return False
-    return (tail(count, n, other, m) if z > 0 else tail(other, m, count, n)) < CERTAIN
+    """Whether `count` of `n` and `other` of `m` differ by the exact test, by as little chance as beyond `LEVEL` errors."""
+    return (tail(count, n, other, m) if count * m > other * n else tail(other, m, count, n)) < CERTAIN
+
+
+def all_certain(count: np.ndarray, n: int, other: np.ndarray, m: int) -> np.ndarray:
+    """`certain` [k] of many counts [k] at once."""
+    more = count * m > other * n
+    p = np.ones(len(count))
+    p[more] = tails(count[more], n, other[more], m)
+    p[~more] = tails(other[~more], m, count[~more], n)
+    sure: np.ndarray = p < CERTAIN
+    return sure
 
 
 def tails(count: np.ndarray, n: int, other: np.ndarray, m: int) -> np.ndarray:

@@ -185,7 +185,7 @@ def _cannot_tell(blind: Sequence[Finding], thing: str) -> str:
     side = max((s for _, s in few), key=lambda s: s.needs / max(s.n, 1)).side
     same = [f for f, s in few if s.side == side]
     most = max((s for _, s in few if s.side == side), key=lambda s: s.needs)
-    return f"{_named(same)} cannot tell at n={most.n}; needs {count(most.needs)} {side} {thing}s"
+    return f"{_named(same)} cannot tell at n={most.n}; needs {most.wanted} {thing}s"
 
 
 def _named(findings: Sequence[Finding]) -> str:
@@ -311,7 +311,7 @@ def _settle(
             return _opened(reason, findings, missing, thing)
     if any(r.name == "quality" for r in unknown):
         return Settle(f"assay more {thing}s: `karat assay RUN -n 5000`", 0.0)
-    if any(r.name == "power" for r in unknown):
+    if any(r.name == "power" for r in unknown) and not any(r.name == "faults" for r in unknown):
         return _more(_blind([f for f in findings if f.kind.feeds == "quality"]), thing)
     if missing:
         return Settle(f"declare {_join(missing)} in prices.toml", 0.0)
