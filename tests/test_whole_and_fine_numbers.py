@@ -127,6 +127,27 @@ def test_made_decimals_have_as_many_digits_as_real_ones_and_never_more(
         assert abs(np.mean(np.array(found) <= k) - np.mean(np.array(wanted) <= k)) < 0.12
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("filled", [-0.78441482, 0.12345675])
+def test_one_finely_printed_value_in_place_of_what_was_missing_makes_no_other_value_fine(
+    tmp_path: Path, filled: float, suffix: str
+) -> None:
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random(900) < 0.5, np.round(rng.normal(0, 1, 900), 2), np.round(rng.normal(0, 1, 900), 6))
+    values[rng.random(900) < 0.2] = filled
+    _, made = fitted(tmp_path / f"f{suffix}", pa.array(values))
+    found = np.array([decimals(float(v)) for v in made["v"].to_pylist() if float(v) != filled])
+    assert (found > 6).mean() < 0.02 and 0.3 < (found <= 2).mean() < 0.7
+
+
+@pytest.mark.parametrize("step", [0.5, 0.25, 0.02])
+def test_a_lattice_whose_zeros_are_left_out_is_kept(tmp_path: Path, step: float) -> None:
+    real = np.round(np.random.default_rng(0).integers(1, 200, 600) * step, 2)
+    _, made = fitted(tmp_path / "l.parquet", pa.array(real))
+    ticks = np.array(made["v"].to_pylist()) / step
+    assert np.allclose(ticks, np.rint(ticks))
+
+
 def test_the_digits_of_small_and_of_large_numbers_are_told_apart() -> None:
     rng = np.random.default_rng(0)
     values = np.concatenate([np.round(rng.uniform(1, 9, 500), 3), np.round(rng.uniform(100, 900, 500), 0)])

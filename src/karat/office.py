@@ -7,7 +7,7 @@ import operator
 import platform
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from html import escape
@@ -69,6 +69,9 @@ class Assay:
 
     def __getitem__(self, name: str) -> Finding:
         return find(list(self.findings), name)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
 
     def save(self, path: str | Path, overwrite: bool = False) -> Path:
         """Copies the report to `path`: .html, or .json. RunError where a file is there, unless `overwrite`."""

@@ -75,6 +75,13 @@ def reals(column: pa.Array) -> np.ndarray:
     return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
 
 
+def _seldom_fine(ticks: np.ndarray) -> bool:
+    """Whether few of the different `ticks` [n] use the last decimal. On a lattice at least half do, so such a column has none:
+    one finely printed value among coarser ones, such as a mean in place of what was missing, is even by chance."""
+    different = np.unique(ticks)
+    return len(different) >= 20 and float((different % 10 != 0).mean()) < 0.1
+
+
 @dataclass(frozen=True)
 class Grain:
     """The lattice on which the values of a number, date or time lie: value = (origin + step * tick) / 10^places.
@@ -146,6 +153,8 @@ class Grain:
         step = int(np.gcd.reduce(whole - low)) if int(whole.max()) - low < 2**62 else gcd(*whole.tolist())
         while places > 0 and step % 10 == 0 and low % 10 == 0:  # decimals that no value uses
             whole, places, step, low = whole // 10, places - 1, step // 10, low // 10
+        if mixed and places > 0 and step > 1 and _seldom_fine(whole):
+            step = 1
         digits = significant(whole) if places > 0 and step == 1 else 0
         mixed = places > 0 and mixed and not digits
         far = max(abs(low), abs(int(whole.max()))) >= EXACT  # so far from 0 that a tick from there would not be exact
@@ -279,7 +288,7 @@ class Grain:
 def significant(whole: np.ndarray) -> int:
     """The significant digits of the whole numbers [n]: 19 of 20 of those that have room for more keep to them; else 0.
 
-    At least a tenth must have room for more.
+    At least a tenth must have room for more, and half of the different ones have as many: nine of ten do that were rounded so.
     """
     size = np.abs(whole[whole != 0])
     if len(size) < DIGITS_FROM:
@@ -293,7 +302,8 @@ def significant(whole: np.ndarray) -> int:
         if longer.mean() <= 0.1:
             return 0
         if (kept[longer] <= digits).mean() >= 0.95:
-            return digits
+            _, first = np.unique(size[longer], return_index=True)
+            return digits if (kept[longer][first] == digits).mean() >= 0.5 else 0
     return 0
 
 
