@@ -60,3 +60,13 @@ def test_rows_that_repeat_in_real_data_may_repeat_in_what_is_made() -> None:
     sheets = [Sheet(columns("amounts"), rows(n)) for n in (269, 31, 3000)]
     near = embed(sheets, 0)
     assert not find(linkage.findings(*sheets, (near[0], near[1], near[2]), 0), "copy rate").raised
+
+
+@pytest.mark.parametrize("values", [4, 3])
+def test_rows_that_many_training_rows_have_are_no_copies_though_unseen_ones_have_a_rare_value(values: int) -> None:
+    names = Columns(("a",), (tuple("abcdef"[: values + 1]),))
+    train = np.repeat(np.arange(values), 5)[:, None].astype(float)
+    unseen = np.array([[values]] * 4 + [[0.0]] * 16, float)
+    made = np.random.default_rng(0).integers(0, values, (5_000, 1)).astype(float)
+    found = linkage._copies(*(Sheet(names, rows) for rows in (train, unseen, made)))
+    assert found.value == 1 and not found.raised

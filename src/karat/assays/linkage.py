@@ -154,7 +154,7 @@ def _copies(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
     alike = held + sum(often[key] for key in often if often[key] > 1)
     count, n, m = len(hits), len(made), len(unseen) + len(train)
     value, real = count / n, held / len(unseen)
-    usual = max(real, alike / m)
+    usual = max(real, alike / m, (alike - held) / len(train))  # a row that many have is nobody's
     low, high = wilson(count, n)
     limit = limit_of_share(n, lambda c: c / n - usual > 0.003 and certain(c, n, alike, m))
     raised = limit.broken(value)
