@@ -110,3 +110,34 @@ def test_the_terminal_and_the_notebook_show_threshold_state_and_what_is_missing(
     assert "raised above 0.6, or where it is" in page and "class &lt;0&gt;" in page and page.count("<tr>") == 5
     failed = require(found, ["orders missing classes<=0", "two-sample auc<=0.9"])
     assert failed == ("orders missing classes<=0 does not hold: orders missing classes is 7",)
+
+
+@pytest.mark.parametrize("key", [key for key, row in KEYS.items() if row.fraction])
+def test_a_limit_that_no_score_can_pass_is_no_test_and_never_reads_ok(key: str) -> None:
+    told = {"key": key, "value": 0.4, "low": 0.0, "high": 1.0, "real": 0.5}
+    wide = [finding(**told, limit=Limit(above=1.57)), finding(**told, better="higher", limit=Limit(below=-0.2)),
+            finding(**told, better="neither", limit=Limit(above=1.0, below=0.0))]  # fmt: skip
+    assert [f.state for f in wide] == ["cannot tell"] * 3
+    assert all(f.judged.startswith("cannot tell: too few") for f in wide)
+    narrow = [finding(**told, limit=Limit(above=0.9)), finding(**told, better="neither", limit=Limit(above=1.2, below=0.1)),
+              finding(**told, limit=Limit(above=1.2, also="where one category is gone"))]  # fmt: skip
+    assert [f.state for f in narrow] == ["ok"] * 3
+
+
+def test_what_could_not_be_raised_leaves_the_verdict_open_and_says_why() -> None:
+    shown = [
+        finding(limit=Limit(above=1.66)),
+        finding(key="copy rate", value=0.0, low=0.0, high=0.01, real=0.0, limit=Limit(above=0.05)),
+    ]
+    reasons = judge(shown, Cost(), Prices(), rights="owned", labelled=True).reasons
+    power = next(r for r in reasons if r.name == "power")
+    assert power.state == "unknown" and "two-sample auc cannot tell: at so few items" in power.text
+
+
+@pytest.mark.parametrize("key", ["recall", "coverage"])
+def test_one_record_over_and_over_is_a_bubble(key: str) -> None:
+    shown = [
+        finding(key=key, value=0.01, low=0.0, high=0.03, real=0.9, better="higher", raised=True, limit=Limit(below=0.7))
+    ]
+    verdict = judge(shown, Cost(), Prices(), rights="owned", labelled=True)
+    assert verdict.word == "bubble" and "almost nothing of what real data shows" in verdict.sentence

@@ -142,7 +142,15 @@ class Finding:
         """A fault that was seen was seen, however few records there are; what was not seen may not have been visible."""
         if self.raised:
             return "raised"
-        return "cannot tell" if math.isnan(self.value) or self.lacking is not None else "ok"
+        return "cannot tell" if math.isnan(self.value) or self.lacking is not None or self.beyond else "ok"
+
+    @property
+    def beyond(self) -> bool:
+        """Whether no score that it can have would break its limit: so wide is chance at these sizes."""
+        if not self.kind.fraction or self.limit.also or (self.limit.above is None and self.limit.below is None):
+            return False
+        over = self.limit.above is not None and self.limit.above < 1
+        return not over and not (self.limit.below is not None and self.limit.below > 0)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -155,7 +163,7 @@ class Finding:
         if self.state != "cannot tell":
             return "RAISED" if self.raised else "ok"
         if self.lacking is None:
-            return "cannot tell: not measured"
+            return "cannot tell: too few for any score to be a fault" if self.beyond else "cannot tell: not measured"
         s = self.lacking
         return f"cannot tell at n={s.n}; needs {s.wanted}"
 

@@ -20,6 +20,7 @@ class Key:
     visible: whether a person who looks at single items sees the fault. A share of accepted items excuses those only.
     decides: whether the verdict stays open while this finding cannot tell; others speak, but nothing waits for them.
     title: its name for a person; {of} stands for what it is about, such as an axis, a descriptor or a relation.
+    fraction: whether it lies from 0 to 1, so that a limit beyond these can never be passed.
     """
 
     assay: Assay
@@ -27,30 +28,31 @@ class Key:
     visible: bool = False
     decides: bool = True
     title: str = ""
+    fraction: bool = False
 
 
 KEYS: dict[str, Key] = {
     # Fidelity of single items: whether each of them could be a real one.
-    "precision": Key("fidelity", "quality", visible=True),
+    "precision": Key("fidelity", "quality", visible=True, fraction=True),
     "density": Key("fidelity", "quality", visible=True, decides=False),
-    "clipped density": Key("fidelity", "quality", visible=True, decides=False),
+    "clipped density": Key("fidelity", "quality", visible=True, decides=False, fraction=True),
     "sharpness": Key("fidelity", "quality", visible=True),
     "detail": Key("fidelity", "quality", visible=True, title="detail along {of}"),
-    "two-sample auc": Key("fidelity", "quality", visible=True),
+    "two-sample auc": Key("fidelity", "quality", visible=True, fraction=True),
     "fluency": Key("fidelity", "quality", visible=True),
-    "loops": Key("fidelity", "quality", visible=True),
-    "invented words": Key("fidelity", "quality", visible=True, decides=False),
-    "rules": Key("fidelity", "quality", visible=True),
-    "dangling keys": Key("fidelity", "quality", title="{of} dangling keys"),
+    "loops": Key("fidelity", "quality", visible=True, fraction=True),
+    "invented words": Key("fidelity", "quality", visible=True, decides=False, fraction=True),
+    "rules": Key("fidelity", "quality", visible=True, fraction=True),
+    "dangling keys": Key("fidelity", "quality", title="{of} dangling keys", fraction=True),
     # Fidelity of the whole: how all items together are distributed, which nobody sees in one of them.
     "frechet distance": Key("fidelity", "quality", decides=False),
     "pixel frechet distance": Key("fidelity", "quality", decides=False),
     "kernel distance": Key("fidelity", "quality", decides=False),
-    "column shapes": Key("fidelity", "quality"),
-    "column pairs": Key("fidelity", "quality"),
-    "three-way marginals": Key("fidelity", "quality", decides=False),
-    "formatting": Key("fidelity", "quality"),
-    "missingness": Key("fidelity", "quality"),
+    "column shapes": Key("fidelity", "quality", fraction=True),
+    "column pairs": Key("fidelity", "quality", fraction=True),
+    "three-way marginals": Key("fidelity", "quality", decides=False, fraction=True),
+    "formatting": Key("fidelity", "quality", fraction=True),
+    "missingness": Key("fidelity", "quality", fraction=True),
     "cardinality": Key("fidelity", "quality", title="{of} cardinality"),
     "gaps": Key("fidelity", "quality", title="{of} gaps"),
     "parent-child pairs": Key("fidelity", "quality", title="{of} parent-child pairs"),
@@ -61,33 +63,33 @@ KEYS: dict[str, Key] = {
     "bits per character": Key("fidelity", "quality", decides=False),
     "bits per byte": Key("fidelity", "quality", decides=False),
     # Diversity: whether everything that real data shows is made.
-    "recall": Key("diversity", "quality"),
-    "coverage": Key("diversity", "quality"),
-    "clipped coverage": Key("diversity", "quality", decides=False),
+    "recall": Key("diversity", "quality", fraction=True),
+    "coverage": Key("diversity", "quality", fraction=True),
+    "clipped coverage": Key("diversity", "quality", decides=False, fraction=True),
     "vendi": Key("diversity", "quality", decides=False),
     "missing classes": Key("diversity", "quality"),
     "missing modes": Key("diversity", "quality"),
-    "rare categories": Key("diversity", "quality"),
-    "own-feature mauve": Key("diversity", "quality"),
+    "rare categories": Key("diversity", "quality", fraction=True),
+    "own-feature mauve": Key("diversity", "quality", fraction=True),
     "distinct-2": Key("diversity", "quality", decides=False),
     "self-bleu": Key("diversity", "quality", decides=False),
-    "missing words": Key("diversity", "quality"),
+    "missing words": Key("diversity", "quality", fraction=True),
     "missing openings": Key("diversity", "quality", decides=False),
     # Bias: in which proportions.
-    "class balance": Key("bias", "quality"),
+    "class balance": Key("bias", "quality", fraction=True),
     "balance": Key("bias", "quality", title="{of} balance"),
     "word balance": Key("bias", "quality", decides=False),
     # Descriptors: what a codec reads off each record, such as length or loudness.
     "descriptor": Key("descriptors", "quality", title="{of}"),
     # Memory: whether training records come back.
-    "copy rate": Key("memory", "copying"),
-    "near copies": Key("memory", "copying"),
-    "nearest record share": Key("memory", "copying", decides=False),
+    "copy rate": Key("memory", "copying", fraction=True),
+    "near copies": Key("memory", "copying", fraction=True),
+    "nearest record share": Key("memory", "copying", decides=False, fraction=True),
     "authenticity": Key("memory", "copying", decides=False),
     "ct": Key("memory", "copying", decides=False),
     "verbatim run": Key("memory", "copying"),
     # Privacy: what can be told about single records.
-    "membership": Key("privacy", "privacy"),
+    "membership": Key("privacy", "privacy", fraction=True),
     "personal data": Key("privacy", "privacy"),
     # Usefulness: what a learner learns from it.
     "usefulness": Key("usefulness", "quality"),

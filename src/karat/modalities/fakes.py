@@ -112,7 +112,9 @@ def identifiers(values: pa.Array, counts: np.ndarray) -> dict[str, Any]:
 
 
 def _span(values: pa.Array) -> dict[str, Any] | None:
-    """The range of whole numbers with a sign or of more than 18 digits, where they are; all that 64 bits hold for a hash."""
+    """The range of whole numbers with a sign or of more than 18 digits, where they are; for a hash all that 64 bits hold, of
+    as many digits as all have.
+    """
     if not pc.all(pc.match_substring_regex(values, "^(0|-?[1-9][0-9]{0,19})$")).as_py():
         return None
     numbers = [int(text) for text in values.to_pylist()]
@@ -120,7 +122,9 @@ def _span(values: pa.Array) -> dict[str, Any] | None:
     if low >= 0 and high < 10**18 or low < -(2**63) or high >= 2**64 or low < 0 and high >= 2**63:
         return None
     if high - low >= 2**61:
-        low, high = (-(2**63) if low < 0 else 0), (2**64 if high >= 2**63 else 2**63) - 1
+        digits = len(str(low)) if low > 0 and len(str(low)) == len(str(high)) else 1  # as many as all have
+        low = -(2**63) if low < 0 else 0 if digits == 1 else 10 ** (digits - 1)
+        high = min((2**64 if high >= 2**63 else 2**63) - 1, 10**digits - 1 if digits > 1 else 2**64)
     return {"way": "span", "low": low, "high": high}
 
 

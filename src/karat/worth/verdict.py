@@ -180,6 +180,9 @@ def _cannot_tell(blind: Sequence[Finding], thing: str) -> str:
     """ "coverage and recall cannot tell at n=40; needs 1,200 made rows": the side that lacks most, and by its largest need."""
     few = [(f, s) for f in blind if (s := f.lacking) is not None]
     if not few:
+        beyond = [f for f in blind if f.beyond]
+        if beyond:
+            return f"{_named(beyond)} cannot tell: at so few {thing}s no score it can have would be a fault"
         told = f" ({_plain(blind[0].says)})" if len(blind) == 1 else ""
         return f"{_named(blind)} could not be measured{told}"
     side = max((s for _, s in few), key=lambda s: s.needs / max(s.n, 1)).side
@@ -222,6 +225,9 @@ def _quality(findings: Sequence[Finding], prices: Prices, thing: str, reviewed: 
             reasons.append(Reason("quality", f.name, "fail", text))
         elif f.assay == "fidelity" and f.better == "higher" and f.real > 0 and f.high <= HOPELESS * f.real:
             text = f"{f.name} is {score(f.value)}, so almost nothing that is made looks real"
+            reasons.append(Reason("quality", f.name, "fail", text))
+        elif f.assay == "diversity" and f.better == "higher" and f.key != "vendi" and 0 <= f.high <= HOPELESS * f.real:
+            text = f"{f.name} is {score(f.value)}, so almost nothing of what real data shows is made"
             reasons.append(Reason("quality", f.name, "fail", text))
         elif f.key == "vendi" and f.high - 1 <= HOPELESS * (f.real - 1):  # 1 is one record over and over
             text = f"what is made is as varied as {score(f.value)} different {thing}s, as many real ones as {score(f.real)}"
