@@ -293,6 +293,26 @@ def test_a_rate_a_million_times_too_high_is_called_divergence_in_every_family(
         runner._made(model, 8)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("family, space, settings", [
+    ("vae", SMALL, {"lr": 2.0}),
+    ("gan", SMALL, {"lr": 2.0}),
+    ("diffusion", SMALL, {"lr": 2.0}),
+    ("diffusion", Fields((1, 3, 1)), {"lr": 2.0}),
+    ("masked", Tokens(16, 12), {"lr": 4.0}),
+])  # fmt: skip
+def test_a_rate_a_thousand_times_too_high_is_called_divergence_within_a_few_hundred_steps(
+    family: str, space: Space, settings: dict[str, Any]
+) -> None:
+    x, _ = points(space, 128)
+    recipe = Recipe(family, family, "", {**LEAST.get(family, {}), **settings}, Training())
+    model = runner.build(recipe, space, 0, 0)
+    assert isinstance(model, Learned)
+    with pytest.raises(DivergedError, match="have grown to .* Lower"):
+        for _ in train(model, serving(x, None, 16), Plan(steps=200, batch=16), State()):
+            pass
+
+
 class Steep(Toy):
     """Its loss is finite and the gradient of it is not, at one turn or from one on."""
 

@@ -45,6 +45,7 @@ def main(tokens: Sequence[str] | None = None) -> None:
     from cyclopts import CycloptsError
 
     from karat.errors import KaratError
+    from karat.limits import exhausted
     from karat.terminal import shown, tolerant
 
     tolerant()
@@ -63,12 +64,10 @@ def main(tokens: Sequence[str] | None = None) -> None:
         sys.exit(130)
     except BrokenPipeError:
         os._exit(141)
-    except MemoryError:
-        _complain(
-            "there is not enough memory for this. Give fewer or smaller records, a smaller model, or a smaller -n."
-        )
-        sys.exit(2)
     except Exception as error:
+        if (told := exhausted(error)) is not None:
+            _complain(told)
+            sys.exit(2)
         _complain(_fault(error, given))
         sys.exit(FAULT)
     if getattr(result, "failed", ()):

@@ -52,10 +52,12 @@ def begin(
     console: Console,
     threads: int | None,
     draft: Draft | None = None,
+    called: Mapping[str, float] | None = None,
 ) -> Run:
     """A new run on `data`: a path, a database's address, or a data frame, which is kept in the run's folder.
 
-    draft: the folder that becomes the run, where the caller has begun it.
+    draft: the folder that becomes the run, where the caller has begun it.   called: on each clock, when a person asked for
+    it, where what has gone by since is part of the budget.
     """
     own = [c for c in changes if not c.startswith("data.")]
     options = data_options([c for c in changes if c.startswith("data.")])
@@ -79,6 +81,8 @@ def begin(
         Ledger(run.path / "ledger.jsonl", declared).entry("train", where.type) as entry,
     ):
         _greet(console, found, run.spec["recipe"]["name"], plan, runner.describe(where), isinstance(model, Learned))
+        if called is not None:
+            plan = replace(plan, called=called[plan.clock])
         return _drive(run, found, model.to(where), plan, entry, console)
 
 
@@ -279,9 +283,12 @@ def _learn(
     run: Run, found: Data, model: Learned, plan: loop.Plan, console: Console
 ) -> tuple[loop.Plan, loop.State, list[Notice]]:
     """The one loop, from how the run was left to its end; the plan as it was fitted to the machine."""
-    began = plan.now()
+    before = plan.before()
+    began = plan.now() - before
     blob = run.load_checkpoint()
     fresh, precision, why = loop.State(), run.spec["precision"], "as the run began"
+    if before:
+        fresh.spent["reading"] = before
     plan = replace(plan, batch=run.spec.get("batch") or plan.batch)
     with fresh.spending("preparing", plan):
         batch = batches(found, plan.batch, plan.seed, model.device, model.space)

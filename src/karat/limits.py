@@ -18,6 +18,8 @@ EXHAUSTED = re.compile(  # how torch, numpy and the system say that there is no 
     r"storage size|too many elements|Overflow when|exceeds the maximum|array is too big|maximum supported dimension",
     re.IGNORECASE,
 )
+WANTED = re.compile(r"(?:allocate|size)\D{0,12}?(\d[\d.]*)\s*(bytes|[KMGTPE]i?B)\b", re.IGNORECASE)
+UNITS = {"bytes": 1.0} | {f"{u}{i}b": 1024.0**k for k, u in enumerate("kmgtpe", 1) for i in ("", "i")}
 SPARE = 0.9  # fraction of the available memory that one step may plan to use
 CGROUPS = (  # limit, usage, statistics, and what the latter calls the pages that can be given back
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"),
@@ -46,6 +48,22 @@ def need(size: float, what: str, lower: str) -> None:
         raise TooLarge(
             f"{what} would need about {words(size)} of memory, and {words(max(0.0, room))} are available. {lower}"
         )
+
+
+def exhausted(error: BaseException) -> str | None:
+    """What to tell a person of an `error` that says that memory is used up, torch's, numpy's, pyarrow's or Python's: how much
+    was wanted where it says so, and what to lower. None for any other error.
+    """
+    text = str(error)
+    out = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # pyarrow's is a MemoryError
+    if not out and not (isinstance(error, RuntimeError) and EXHAUSTED.search(text)):
+        return None
+    found = WANTED.search(text)
+    wanted = f" for {words(float(found[1]) * UNITS[found[2].lower()])} more" if found else ""
+    return (
+        f"there is not enough memory{wanted}. Give fewer or smaller records (--set data.size), a smaller batch or model "
+        "(--set train.batch, --set model.width), or a smaller -n."
+    )
 
 
 def words(size: float) -> str:

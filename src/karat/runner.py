@@ -302,7 +302,7 @@ def drive(
     album = Album(run, data, plan, state)
     save_seconds = Recipe.from_dict(run.spec["recipe"]).train.save_seconds
     next_record, next_picture, saved = state_fraction(history), 0.1, time.monotonic()
-    save_every = save_seconds
+    rested, took = plan.now(), 0.0  # by the budget's clock: since the last save, and what that took
     while next_picture <= next_record:
         next_picture += 0.1
     shown = time.monotonic()
@@ -338,14 +338,15 @@ def drive(
                     console.print(
                         f"{tenth * 10}%  step {p.step:,}  {p.samples / p.seconds:,.0f} samples/s  {_losses(p)}"
                     )
-            if asked or now - saved > save_every or p.fraction >= 1.0:
+            due = now - saved > save_seconds and SAVED * (plan.now() - rested) >= took
+            if asked or due or p.fraction >= 1.0:
                 if wrong := state.diverged(model):  # what is saved is sound
                     raise DivergedError(f"{wrong}. {training.REMEDY}")
                 began = plan.now()
                 with state.spending("saving", plan):
                     run.save_checkpoint(state.step, checkpoint(model, state))
-                saved, took = time.monotonic(), plan.now() - began
-                save_every = max(save_seconds, took / SAVED)
+                saved, rested = time.monotonic(), plan.now()
+                took = rested - began
                 state.closing = max(state.closing, took + album.closing)
             if asked:
                 code = 128 + asked[0]

@@ -24,9 +24,15 @@ from karat.space import UNLIMITED, Allowance, Batch
 Precision = Literal["fp32", "fp32-channels-last", "bf16", "bf16-channels-last"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "bf16-channels-last", "fp32-channels-last")
 PREPARING = 0.04  # share of a budget in time that preparing for a player's first turn may take
+READING = (
+    0.08  # and that what came before it, such as reading the data, counts at most: that does not depend on a budget
+)
 CLOSING = 0.02  # and that is kept for what follows the training, at most
 LOST = 20  # turns in a row without a finite loss and gradient, after which a training has diverged
-GROWN = 30.0  # times 1 or the size they began with: the root mean square of weights that have diverged
+GROWN = 30.0  # times 1 or the size they began with: the root mean square of vectors of weights that have diverged
+# Times the size they began with, or that at which a unit input has a unit output: that of matrices. At the recipes' rates it
+# stays under 2, at rates a thousand times too high it mostly passes this within 200 steps.
+OUTGROWN = 10.0
 LOOKED = 10  # rounds between two looks at it
 COOLING = 0.3  # rounds in which the rate falls to 0 after a model has learned all it can, for each that it took
 
@@ -39,6 +45,7 @@ class Plan:
     """A budget: exactly one of minutes, steps (rounds of turns) and samples (points seen); and what the loop needs.
 
     clock: what a minute is: "wall", or "cpu" (seconds this process computed) on a machine shared with others.
+    called: when by that clock a person asked for it, where what went by since then counts.
     """
 
     minutes: float | None = None
@@ -49,6 +56,7 @@ class Plan:
     seed: int = 0
     precision: Precision = "fp32"
     clock: Literal["wall", "cpu"] = "wall"
+    called: float | None = None
 
     def __post_init__(self) -> None:
         given = [name for name in ("minutes", "steps", "samples") if getattr(self, name) is not None]
@@ -66,6 +74,12 @@ class Plan:
 
     def now(self) -> float:
         return time.process_time() if self.clock == "cpu" else time.monotonic()
+
+    def before(self) -> float:
+        """Seconds of a budget in time that went by before the training: READING of it at most."""
+        if self.called is None or self.minutes is None:
+            return 0.0
+        return min(max(0.0, self.now() - self.called), READING * 60 * self.minutes)
 
     def within(self, seconds: float, preview: bool = False) -> Allowance:
         """What may take so many seconds from now on."""
@@ -160,7 +174,7 @@ class State:
     finished: tuple[int, float] | None = None  # the round and fraction at which the model had learned all it can
     closing: float = 0.0  # seconds that what follows the training will take
     prepared: set[str] = field(default_factory=set)  # players that were prepared in this process
-    sizes: dict[str, float] = field(default_factory=dict)  # root mean square of each player's weights at the beginning
+    sizes: dict[str, Tensor] = field(default_factory=dict)  # root mean squares beyond which a player's weights diverged
     trial: bool = False  # it is timed only: no weight moves
 
     @contextlib.contextmanager
@@ -250,15 +264,23 @@ class State:
                 self.optimisers[f"{name} muon"] = Muon(matrices, player.matrix_lr, player.matrix_decay)
             self.averages[name] = [p.detach().clone() for p in player.module.parameters()]
             self.turns.setdefault(name, 0)
-            self.sizes[name] = max(1.0, _size(player))
+            self.sizes[name] = _largest(player)
 
     def diverged(self, model: Learned) -> str:
         """Says what is wrong with the weights of `model`, or "" where they are sound."""
         for name, player in model.players().items():
-            size = _size(player)
-            if not size <= GROWN * self.sizes.get(name, 1.0):
-                what = f"have grown to {size:.2g} on average" if math.isfinite(size) else "are not finite"
-                return f"the weights of the {name} {what}, up to step {self.step}"
+            sizes = _sizes(player)
+            excess = sizes / self.sizes[name]
+            if bool((excess <= 1).all()) or not len(sizes):
+                continue
+            if not bool(sizes.isfinite().all()):
+                return f"the weights of the {name} are not finite, up to step {self.step}"
+            worst = int(excess.argmax())
+            most = float(self.sizes[name][worst])
+            return (
+                f"the weights of the {name} have grown to {float(sizes[worst]):.2g} on average, where {most:.2g} is the most "
+                f"that is sound, up to step {self.step}"
+            )
         return ""
 
 
@@ -410,13 +432,25 @@ def _update(state: State, name: str, player: Player, loss: Tensor, fraction: flo
     return True
 
 
-def _size(player: Player) -> float:
-    """The largest root mean square of a tensor of weights."""
+def _sizes(player: Player) -> Tensor:
+    """The root mean square [k] of each tensor of weights."""
     parameters = [p.detach() for p in player.module.parameters() if p.numel()]
     if not parameters:
-        return 0.0
+        return torch.zeros(0)
     counts = torch.tensor([float(p.numel()) for p in parameters]).sqrt()
-    return float((torch.stack(torch._foreach_norm(parameters)).cpu() / counts).max())
+    return torch.stack(torch._foreach_norm(parameters)).float().cpu() / counts
+
+
+def _largest(player: Player) -> Tensor:
+    """The root mean square [k] of each tensor of weights, of a player that begins now, at which they have diverged."""
+    most = []
+    sizes = _sizes(player).tolist()
+    for p, size in zip((p for p in player.module.parameters() if p.numel()), sizes, strict=True):
+        if p.dim() > 1:
+            most.append(OUTGROWN * max(size, p[0].numel() ** -0.5))
+        else:
+            most.append(GROWN * max(size, 1.0))
+    return torch.tensor(most)
 
 
 def _rate(fraction: float, turn: int, player: Player) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -170,6 +171,7 @@ def train(
     prices
         A prices.toml; without it the ledger keeps seconds and no money.
     """
+    called = {"wall": time.monotonic(), "cpu": time.process_time()}
     from karat import learning
     from karat import training as loop
     from karat.errors import FitError
@@ -212,7 +214,7 @@ def train(
     if epsilon is not None:
         recipe, changes = learning.private(epsilon, recipe, family, changes, public_schema)
     return learning.begin(
-        source, recipe, budget, seed, out, family, device, changes, tensorboard, prices, console, threads
+        source, recipe, budget, seed, out, family, device, changes, tensorboard, prices, console, threads, called=called
     )
 
 
