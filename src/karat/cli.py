@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import platform
 import re
@@ -17,6 +18,10 @@ from types import FrameType
 
 from cyclopts import App
 
+SYSTEM = {  # what the machine refuses, and no line of ours could help: a full or failing disk, no right, too many files
+    errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
+    errno.EBADF, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.EFBIG, errno.ENAMETOOLONG, errno.ELOOP, errno.ETXTBSY,
+}  # fmt: skip
 FAULT = 70  # EX_SOFTWARE of sysexits.h: a fault of karat's own, not of its input
 
 APP = App(
@@ -64,6 +69,16 @@ def main(tokens: Sequence[str] | None = None) -> None:
         sys.exit(130)
     except BrokenPipeError:
         os._exit(141)
+    except OSError as error:
+        _give_up_output()
+        if error.errno not in SYSTEM:
+            _complain(_fault(error, given))
+            sys.exit(FAULT)
+        where = "" if error.filename is None else f" ({error.filename})"
+        _complain(
+            shown(f"the system refused to read or write: {error.strerror}{where}. Nothing that was finished is lost.")
+        )
+        sys.exit(2)
     except Exception as error:
         if (told := exhausted(error)) is not None:
             _complain(told)
@@ -102,7 +117,19 @@ def _stopped_by_signals() -> Iterator[None]:
 
 
 def _complain(message: str) -> None:
-    print(f"karat: {message}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody can be told; the exit code says it
+        print(f"karat: {message}", file=sys.stderr, flush=True)
+
+
+def _give_up_output() -> None:
+    """Where standard output takes nothing more, what is left of it goes nowhere, so that the end of Python cannot fail."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
 
 
 def _verb(given: Sequence[str]) -> str:

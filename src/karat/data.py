@@ -29,6 +29,9 @@ from karat.space import JUDGED, Batches, Grid, Space
 FEWEST = 32  # different records; fewer teach nothing
 WANTED = 200
 FACET = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|!=|<|>|=)\s*(.+?)\s*")
+TEXTS = {  # settings of the data whose values are texts, whatever they look like
+    "schema", "labels", "label", "table", "query", "entity", "order", "text", "target", "encoding", "sheet",
+}  # fmt: skip
 DATABASES = ("postgresql://", "postgres://")
 HOLDOUT_MOST = 10_000
 RESIDENT = 2**30  # bytes of encoded points that are kept on the device as one tensor
@@ -125,6 +128,9 @@ def load(
             )
         place = Path(source).expanduser()
     known = dict(options) if options is not None else {}
+    for name in sorted(TEXTS & set(known)):
+        if known[name] is not None and not isinstance(known[name], str | Path):
+            raise FitError(f"data.{name}={str(known[name])[:60]}: a text was wanted.")
     place = alone(place)
     kind = recognise(place, known)
     if size is not None:

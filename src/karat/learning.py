@@ -16,18 +16,19 @@ from rich.console import Console
 from karat import __version__, pace, related, runner
 from karat import recipe as recipes
 from karat import training as loop
-from karat.data import DATABASES, Data, batches, load
+from karat.data import DATABASES, TEXTS, Data, batches, load
 from karat.doctor import Notice
 from karat.errors import DataError, DivergedError, FitError, KaratError, RunError
 from karat.families.generator import Fitted, Generator, Learned
 from karat.modalities import Related
 from karat.modalities.sources import keep_frame
 from karat.modalities.sql import is_url, without_credentials
+from karat.output import to_json
 from karat.privacy import Asked as Private
 from karat.privacy import Budget as Spent
 from karat.privacy import told
 from karat.recipe import Recipe
-from karat.run import Draft, Run, to_json
+from karat.run import Draft, Run
 from karat.space import Codes
 from karat.trust import keyed, seal, sealed
 from karat.worth.ledger import Ledger
@@ -448,6 +449,8 @@ def data_options(changes: Sequence[str]) -> dict[str, Any]:
         try:
             out[name] = tomllib.loads(f"v = {text}")["v"]
         except tomllib.TOMLDecodeError:
+            out[name] = text
+        if name in TEXTS and not isinstance(out[name], str):  # a table, a column or a file may be called 2024 or true
             out[name] = text
     if "size" in out and (not isinstance(out["size"], int) or isinstance(out["size"], bool) or out["size"] < 1):
         raise FitError(f"--set data.size={out['size']}: wanted a whole number of pixels, at least 1.")

@@ -11,7 +11,7 @@ import os
 import re
 from pathlib import Path
 
-from karat.errors import TooLarge
+from karat.errors import FitError, TooLarge
 
 EXHAUSTED = re.compile(  # how torch, numpy and the system say that there is no memory
     r"can.t allocate memory|not enough memory|out of memory|unable to allocate|numel.* overflow|overflow.* numel|"
@@ -36,7 +36,7 @@ def available() -> float:
     """Bytes that this process may still allocate; infinite where the system does not say.
 
     The least of: what the machine has left, what the control group has left (https://docs.kernel.org/admin-guide/cgroup-v2.html),
-    what RLIMIT_AS leaves of the address space, and KARAT_MEMORY_GB where that is set.
+    what RLIMIT_AS leaves of the address space, and KARAT_MEMORY_GB where that is set; FitError where that is no size.
     """
     return min(_machine(), _group(), _address_space(), _asked())
 
@@ -118,7 +118,11 @@ def _address_space() -> float:
 
 
 def _asked() -> float:
+    said = os.environ.get("KARAT_MEMORY_GB", "")
     try:
-        return float(os.environ["KARAT_MEMORY_GB"]) * 1e9
-    except (KeyError, ValueError):
-        return math.inf
+        size = float(said) if said.strip() else math.inf
+    except ValueError:
+        size = math.nan
+    if not size > 0:  # nor nan
+        raise FitError(f"KARAT_MEMORY_GB={said!r}: wanted a number of gigabytes above 0.")
+    return size * 1e9

@@ -121,6 +121,8 @@ class Output:
 
     def check(self, goal: Path) -> None:
         """RunError where `goal` must not be written: it is there, a link, or among what a run learned from."""
+        if "\0" in str(goal):
+            raise RunError(f"{str(goal)!r} is no name that a file can have. Choose another --out.")
         with _said(goal):
             self._check(goal)
 
@@ -182,7 +184,7 @@ class Output:
             yield part.file
             record = label_record(label, {goal.name: part.digest()})
             with _aside(beside, private) as said:
-                said.file.write(_json(record))
+                said.file.write(to_json(record))
                 said.sync()
                 self.check(goal)
                 said.settle(replace=self.overwrite or _orphan(beside, goal))
@@ -300,8 +302,8 @@ class Folder:
 
     def _journal(self, leaving: Sequence[str] | None = None) -> None:
         """What is there of the files; once all are, also those of before that go."""
-        record = {**label_record(self.label, self.digests), "unfinished": digest(_json(self.request))}
-        write_whole(self.stage / INSIDE, _json(record if leaving is None else {**record, "leaving": list(leaving)}))
+        record = {**label_record(self.label, self.digests), "unfinished": digest(to_json(self.request))}
+        write_whole(self.stage / INSIDE, to_json(record if leaving is None else {**record, "leaving": list(leaving)}))
 
     def _check_former(self) -> None:
         """RunError where the folder holds what is no result of ours, or a result that may not be replaced."""
@@ -349,7 +351,7 @@ class Folder:
         with _said(self.goal):
             record = label_record(self.label, self.digests)
             private = self.output.private(self.goal)
-            write_whole(self.goal / INSIDE, _json(record), private)
+            write_whole(self.goal / INSIDE, to_json(record), private)
             for name in list(_files(self.stage)):
                 if name != INSIDE:
                     make_folder((self.goal / name).parent, private)
@@ -378,7 +380,7 @@ class Folder:
 def goes_on(goal: Path, request: Mapping[str, Any]) -> bool:
     """Whether `goal` holds an interrupted make of the same request."""
     record = None if (goal / STAGE).is_symlink() else _record(goal / STAGE / INSIDE)
-    return record is not None and record.get("unfinished") == digest(_json(dict(request)))
+    return record is not None and record.get("unfinished") == digest(to_json(dict(request)))
 
 
 def need_room(goal: Path, size: float, what: str) -> None:
@@ -604,5 +606,9 @@ def _linked(goal: Path, folder: Path) -> bool:
     return False
 
 
-def _json(value: Any) -> bytes:
-    return json.dumps(value, indent=1, ensure_ascii=False).encode()
+def to_json(value: Any) -> bytes:
+    """`value` as JSON for people to read; what UTF-8 has no bytes for (a name of a file in no encoding) is escaped."""
+    try:
+        return json.dumps(value, indent=1, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=1).encode()

@@ -33,7 +33,7 @@ from types import TracebackType
 from typing import Any
 
 from karat.errors import RunError
-from karat.output import make_folder, write_whole
+from karat.output import make_folder, to_json, write_whole
 
 LAYOUT = 2
 BEGUN = ".new"  # names what has been put into a folder that is to become a run
@@ -355,6 +355,8 @@ class Draft:
             self._clear()
             strange = sorted(name for name in os.listdir(path) if name != LOCK)
             if strange:
+                if BEGUN not in strange:  # a person's folder stays as it was
+                    (path / LOCK).unlink(missing_ok=True)
                 listed = ", ".join(strange[:3]) + (" and others" if len(strange) > 3 else "")
                 raise RunError(f"{path} holds {listed}, which is no run; --out wants a folder that is new or empty.")
             write_whole(path / BEGUN, b"[]")
@@ -573,11 +575,3 @@ def _short(value: Any) -> str:
 
 def _digest(blob: bytes) -> str:
     return hashlib.sha256(blob).hexdigest()[:16]
-
-
-def to_json(value: Any) -> bytes:
-    """`value` as JSON for people to read; what UTF-8 has no bytes for (a name of a file in no encoding) is escaped."""
-    try:
-        return json.dumps(value, indent=1, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return json.dumps(value, indent=1).encode()

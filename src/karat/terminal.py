@@ -23,6 +23,7 @@ ACTIVE = (
     *range(0x202A, 0x202F),
     *range(0x2066, 0x206A),
 )
+NARROWEST, WIDEST = 20, 1000  # columns of a terminal
 ESCAPES = {code: (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}") for code in ACTIVE}
 
 
@@ -48,7 +49,21 @@ class Terminal(Console):
 
 def tolerant() -> None:
     """Lets the standard streams write what their encoding has no characters for as escapes, in place of raising, and lets
-    work go on to its save when their terminal is closed."""
+    work go on to its save when their terminal is closed.
+
+    Streams that were closed before the start lead nowhere: else the next file that is opened takes their number, and what a
+    library says to standard error is written into it. A width that no terminal has is not believed.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
+    width = os.environ.get("COLUMNS", "")
+    if width.strip().isdecimal() and not NARROWEST <= int(width[:9]) <= WIDEST:
+        del os.environ["COLUMNS"]
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if hasattr(stream, "reconfigure"):

@@ -28,6 +28,7 @@ READING = (
     0.08  # and that what came before it, such as reading the data, counts at most: that does not depend on a budget
 )
 CLOSING = 0.02  # and that is kept for what follows the training, at most
+THREADS_MOST = 4096  # more than any machine runs at once
 LOST = 20  # turns in a row without a finite loss and gradient, after which a training has diverged
 GROWN = 30.0  # times 1 or the size they began with: the root mean square of vectors of weights that have diverged
 # Times the size they began with, or that at which a unit input has a unit output: that of matrices. At the recipes' rates it
@@ -497,8 +498,8 @@ def tune_machine(threads: int | None) -> None:
     glibc returns and refetches every large block by default, which costs small nets on a CPU 17 to 27% of their time.
     """
     if threads is not None:
-        if threads < 1:
-            raise FitError(f"threads={threads}: wanted at least 1.")
+        if not 1 <= threads <= THREADS_MOST:
+            raise FitError(f"threads={threads}: wanted from 1 to {THREADS_MOST:,}.")
         torch.set_num_threads(threads)
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
