@@ -143,9 +143,9 @@ def test_a_budget_that_holds_no_useful_number_of_steps_is_refused_with_what_woul
     tmp_path: Path, data: Data
 ) -> None:
     with pytest.raises(
-        FitError, match=r"a step of 8 points takes 4 s .* hold \d+ steps; .* --minutes [\d.]+, or --set data.size"
+        FitError, match=r"a step of 8 points takes 8 s .* hold \d+ steps; .* --minutes [\d.]+, or --set data.size"
     ):
-        learned(tmp_path, data, Costly(data.space, 0.5, 1e-3, 0.0), 1)
+        learned(tmp_path, data, Costly(data.space, 1.0, 1e-3, 0.0), 1)
     assert not list((tmp_path / "run").glob("model-*"))
 
 

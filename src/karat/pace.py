@@ -34,7 +34,7 @@ PROBING, PROBED = 0.03, 2.0  # share of a budget in time, and seconds, that timi
 KEPT = 200  # machines and shapes remembered
 HOPELESS = 20.0  # seconds that a round of a few points takes where no second one is timed
 SLOWER = 4.0  # times as long as the best so far, after which a precision is not tried further
-ENOUGH, FEWEST = 100, 20  # steps that a budget should hold, and has to
+ENOUGH, FEWEST = 100, 8  # steps that a budget should hold, and has to
 SHARE = 0.8  # of what is left of a budget, that will go into steps
 NOISE = 0.97  # of the time of the best known precision: another must take less to be preferred
 NUMBERS = 48  # times the numbers of a batch: less than any net keeps of it for its gradient
@@ -280,7 +280,7 @@ def fit_batch(model: Learned, plan: Plan, pace: Pace, state: State, spent: float
             f"{smaller}a smaller --set model.width or another --recipe."
         )
     if fewer == plan.batch:
-        return plan, ""
+        return plan, f"only about {int(steps)} steps fit into {plan.minutes:g} minutes; what is made will show it"
     return replace(plan, batch=fewer), (
         f"batch {fewer} instead of {plan.batch}, of which {plan.minutes:g} minutes would hold "
         f"{int(left / pace.round(plan.batch))} steps"
