@@ -66,7 +66,9 @@ def made(args: argparse.Namespace, seed: int, even: bool) -> dict[int, Any]:
     out = {}
     for n in COUNTS:
         file = run / f"made-{n}.csv"
-        subprocess.run([*cli, "make", run, "-n", str(n), *common, "--out", file], check=True, capture_output=True)
+        subprocess.run(
+            [*cli, "make", run, "-n", str(n), *common, "--out", file, "--overwrite"], check=True, capture_output=True
+        )
         out[n] = read(str(file), args.real)
     return out
 

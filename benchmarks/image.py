@@ -75,7 +75,19 @@ def row(recipe: str, minutes: float, seed: int, folder: Path, settings: list[str
     subprocess.run([*karat, *train, "--threads", "1", "--out", str(run), *extra], check=True, stdout=subprocess.DEVNULL)
     trained = time.monotonic() - began
     samples = folder / f"{run.name}.npy"
-    make = ["make", str(run), "-n", "10000", "--out", str(samples), "--seed", str(seed + 1), "--threads", "1"]
+    make = [
+        "make",
+        str(run),
+        "-n",
+        "10000",
+        "--out",
+        str(samples),
+        "--seed",
+        str(seed + 1),
+        "--threads",
+        "1",
+        "--overwrite",
+    ]
     subprocess.run([*karat, *make], check=True, stdout=subprocess.DEVNULL)
     ledger = [json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines()]
     spec = json.loads((run / "karat.json").read_text())

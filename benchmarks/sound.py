@@ -264,7 +264,17 @@ def make(run: Path, n: int, folder: Path, seed: int) -> float:
     before = len((run / "ledger.jsonl").read_text().splitlines())
     for digit in range(10):
         asked = ["-n", str(n // 10), "--class", str(digit), "--seed", str(seed + digit), "--threads", "1"]
-        command = [sys.executable, "-m", "karat.cli", "make", str(run), *asked, "--out", str(folder / str(digit))]
+        command = [
+            sys.executable,
+            "-m",
+            "karat.cli",
+            "make",
+            str(run),
+            *asked,
+            "--out",
+            str(folder / str(digit)),
+            "--overwrite",
+        ]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     entries = [json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines()[before:]]
     return float(sum(e["cpu_seconds"] for e in entries)) / (n // 10 * 10 * SAMPLES / RATE)

@@ -221,7 +221,7 @@ def karat_row(recipe: str, task: Task, seed: int, place: Path) -> Row:
     if seconds:
         train += ["--minutes", f"{float(seconds) / 60:.6g}", "--set", "train.clock=cpu"]
     fit = run(train)
-    make = [*cli, "make", str(trained), *common]
+    make = [*cli, "make", str(trained), *common, "--overwrite"]
     one = run([*make, "-n", "1", "--out", str(place / "one.parquet")])
     full = run([*make, "-n", str(task.make), "--out", str(made)])
     rows = apart(settle, made, place / "settled.parquet", task.test)
