@@ -164,7 +164,10 @@ def test_a_written_schema_replaces_neither_a_file_nor_the_data(table: Path, tmp_
     goal.write_text("mine")
     with pytest.raises(RunError, match="is there already"):
         karat.look(table / "mine.csv", write_schema=goal, probe=False)
-    assert goal.read_text() == "mine"
+    with pytest.raises(RunError, match="holds no schema"):
+        karat.look(table / "mine.csv", write_schema=goal, overwrite=True, probe=False)
+    assert goal.read_text() == "mine", "another file of a person's is no schema, whatever --overwrite says"
+    goal.write_text("[columns]\n")
     karat.look(table / "mine.csv", write_schema=goal, overwrite=True, probe=False)
     assert "[columns]" in goal.read_text()
     with pytest.raises(RunError, match="learned from"):

@@ -82,6 +82,7 @@ def look(
     written = Output(overwrite, [Path(x) for x in (data, schema) if isinstance(x, str | Path)])
     if write_schema is not None:
         written.check(Path(write_schema))
+        _check_toml(Path(write_schema))
     holdout = options.pop("holdout", 0.1)
     options |= {k: v for k, v in (("schema", schema), ("labels", labels)) if v is not None}
     found = load(data, options=options, holdout=holdout)
@@ -515,6 +516,20 @@ def _say(text: str) -> None:
     text = shown(text) if sys.stdout.isatty() else text
     sys.stdout.write(text if encoding is None else text.encode(encoding, "replace").decode(encoding))
     sys.stdout.flush()
+
+
+def _check_toml(path: Path) -> None:
+    """RunError where `path` holds something that is no TOML: a schema replaces a schema, and no other file of a person's."""
+    import tomllib
+
+    from karat.errors import RunError
+
+    if not path.is_file():
+        return
+    try:
+        tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise RunError(f"{path} is there and holds no schema; choose another --write-schema.") from None
 
 
 def _check_seed(seed: int) -> None:
