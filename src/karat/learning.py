@@ -299,8 +299,9 @@ def _learn(
         precision, why = measured.best, measured.why() if recipe.train.precision == "auto" else "as asked"
         asked = plan.batch
         plan, changed = pace.fit_batch(model, plan, measured, fresh, plan.now() - began)
-        if plan.batch != asked:
+        if changed:
             console.print(changed, soft_wrap=True)
+        if plan.batch != asked:
             assert batch.sized is not None
             batch = batch.sized(plan.batch)
         run.update({"precision": precision, "batch": plan.batch})

@@ -43,8 +43,8 @@ from karat.worth.ledger import Entry, Ledger
 
 PICTURES = 64
 SHEETS = (64, 16, 4, 1)  # records on a picture of how far it has come: the most that are affordable
-PICTURED = 0.03  # share of the time so far that may have gone into such pictures
-SAVED = 0.02  # share of the time that goes into checkpoints, where they take long
+PICTURED = 0.02  # share of the time so far that may have gone into such pictures
+SAVED = 0.01  # share of the time that goes into checkpoints, where they take long
 FEW = 100  # steps, under which a person is told that they were few
 COPIES = 6  # of each weight in training: itself, its gradient, two moments, its average, and one in a checkpoint
 LAYERS = 5_000

@@ -27,6 +27,7 @@ PREPARING = 0.04  # share of a budget in time that preparing for a player's firs
 READING = (
     0.08  # and that what came before it, such as reading the data, counts at most: that does not depend on a budget
 )
+STARTING = 0.035  # and of that not counted: a budget is kept within 5%, and four fifths of it are for steps
 CLOSING = 0.02  # and that is kept for what follows the training, at most
 THREADS_MOST = 4096  # more than any machine runs at once
 LOST = 20  # turns in a row without a finite loss and gradient, after which a training has diverged
@@ -77,10 +78,11 @@ class Plan:
         return time.process_time() if self.clock == "cpu" else time.monotonic()
 
     def before(self) -> float:
-        """Seconds of a budget in time that went by before the training: READING of it at most."""
+        """Seconds of a budget in time that went by before the training, beyond STARTING of it and up to READING of it."""
         if self.called is None or self.minutes is None:
             return 0.0
-        return min(max(0.0, self.now() - self.called), READING * 60 * self.minutes)
+        budget = 60 * self.minutes
+        return min(max(0.0, self.now() - self.called - STARTING * budget), READING * budget)
 
     def within(self, seconds: float, preview: bool = False) -> Allowance:
         """What may take so many seconds from now on."""
