@@ -14,7 +14,9 @@ from karat.errors import RunError
 from karat.provenance.reading import labelled
 
 
-@pytest.mark.parametrize("on", ["table", "text", "audio"])
+@pytest.mark.parametrize(
+    "on", ["table", pytest.param("text", marks=pytest.mark.exam), pytest.param("audio", marks=pytest.mark.exam)]
+)
 def test_a_demo_ends_with_a_report_and_labelled_content(tmp_path: Path, on: demos.Kind) -> None:
     out = tmp_path / "demo"
     found = karat.demo(on=on, seconds=8 if on == "text" else 4, out=out)

@@ -262,7 +262,9 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    "number, code", [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.exam)]
+)
 def test_a_signal_saves_and_the_run_continues_bit_for_bit(
     number: signal.Signals, code: int, unbroken: Path, tmp_path: Path
 ) -> None:
@@ -330,6 +332,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     assert Run.open(tmp_path / "r").load_checkpoint() is not None
 
 
+@pytest.mark.exam
 def test_a_run_killed_at_any_moment_continues_and_ends_with_the_same_weights() -> None:
     """Three kills; twenty are `python benchmarks/kill.py`."""
     script = Path(__file__).resolve().parents[1] / "benchmarks" / "kill.py"

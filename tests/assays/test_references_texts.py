@@ -72,7 +72,10 @@ ROOMS = {
 }
 
 
-@pytest.mark.parametrize("name", ROOMS)
+SOON = ("copier", "collapser")
+
+
+@pytest.mark.parametrize("name", [n if n in SOON else pytest.param(n, marks=pytest.mark.exam) for n in ROOMS])
 def test_each_fault_is_found_by_its_own_finding(plays: Writing, name: str) -> None:
     train, unseen, source = parts(plays, 0)
     made = REFERENCES[name][0](train, source, 700, np.random.default_rng(0))

@@ -76,7 +76,10 @@ def embedded(train: Sheet, unseen: Sheet, made: Sheet) -> tuple[Tensor, Tensor, 
     return first, second, third
 
 
-@pytest.mark.parametrize("name", ROOMS)
+SOON = ("copier", "collapser", "shuffler")
+
+
+@pytest.mark.parametrize("name", [n if n in SOON else pytest.param(n, marks=pytest.mark.exam) for n in ROOMS])
 def test_each_fault_is_found_by_its_own_finding(adult: Sheet, name: str) -> None:
     train, unseen, source = parts(adult, 0)
     made = REFERENCES[name][0](train, source, 1200, np.random.default_rng(0), "income")
