@@ -21,6 +21,7 @@ from PIL import Image
 from karat.data import load
 from karat.errors import DataError, KaratError, UnsafeFile
 from karat.modalities import Images, recognise
+from karat.modalities.cache import shelf
 
 
 def refused(path: Path, kind: type[KaratError] = DataError) -> str:
@@ -393,3 +394,20 @@ def test_nothing_is_left_in_the_cache_by_a_refusal(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="00.bmp"):
         Images.read(tmp_path / "p", {"cache": tmp_path / "cache"})
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize("broken", [b"(", b"'''", b"\\", b"\x00", b"[" * 40])
+def test_a_header_of_an_array_that_is_no_python_is_named(tmp_path: Path, broken: bytes) -> None:
+    np.save(tmp_path / "p.npy", np.zeros((40, 8, 8), np.uint8))
+    blob = (tmp_path / "p.npy").read_bytes()
+    (tmp_path / "p.npy").write_bytes(blob.replace(b"False", broken.ljust(5)[:5]).ljust(len(blob)))
+    assert "p.npy is no array that numpy wrote" in refused(tmp_path / "p.npy")
+
+
+def test_a_damaged_cache_is_decoded_again(tmp_path: Path) -> None:
+    place = shelf(tmp_path, "x")
+    np.save(place.array, np.zeros((4, 2), np.uint8))
+    place.notes.write_text('{"rows": 4}')
+    assert place.find() is not None
+    place.array.write_bytes(place.array.read_bytes().replace(b"False", b"Fals("))
+    assert place.find() is None

@@ -104,8 +104,11 @@ def _npy_header(file: Any, name: str) -> tuple[tuple[int, ...], bool, np.dtype[A
         version = np.lib.format.read_magic(file)
         reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = reader(file)
-    except (ValueError, SyntaxError, TypeError, EOFError, MemoryError, RecursionError) as error:
-        raise DataError(f"{name} is no array that numpy wrote ({str(error).splitlines()[0]}).") from error
+    except (OSError, zipfile.BadZipFile, zlib.error):  # of the file or archive, not of the header
+        raise
+    except Exception as error:  # numpy parses the header as Python, whose tokenizer and parser raise what they like
+        told = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{name} is no array that numpy wrote ({told}).") from error
     if dtype.hasobject:
         raise UnsafeFile(f"{name} holds pickled Python objects, which could run code. Save it as plain uint8 numbers.")
     if any(side < 0 for side in shape):

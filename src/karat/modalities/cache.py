@@ -129,7 +129,7 @@ class Shelf:
             notes = json.loads(self.notes.read_text("utf-8"))
             array = np.load(self.array, mmap_mode="r", allow_pickle=False)
             rows = int(notes["rows"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except Exception:  # numpy parses a header as Python and may raise anything; what is damaged is decoded again
             return None
         with contextlib.suppress(OSError):  # used now; the one that was not for longest goes first
             os.utime(self.array)
