@@ -189,7 +189,7 @@ def test_a_damaged_database_is_refused(tmp_path: Path) -> None:
     connection.close()
     data = file.read_bytes()
     file.write_bytes(data[: len(data) // 2])
-    refused(file, lambda path: sources.open_table(path, {"table": "t"}))
+    assert "cannot be read" in refused(file, lambda path: sources.open_table(path, {"table": "t"}))
 
 
 def test_what_is_not_there_or_is_no_table_is_said(tmp_path: Path) -> None:

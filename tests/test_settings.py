@@ -80,10 +80,14 @@ def test_a_depth_without_end_is_refused_though_each_layer_is_small() -> None:
 
 
 def test_a_model_that_looks_at_numbers_while_it_is_built_is_built_all_the_same() -> None:
-    def build() -> float:
-        return nn.Linear(2, 2).weight.sum().item()
+    looked = []
+
+    def build() -> None:
+        looked.append(nn.Linear(2, 2).weight.device.type)
+        looked.append(nn.Linear(2, 2).weight.sum().item())
 
     runner.weigh(build)
+    assert looked == ["meta"], "it was tried without memory, could not go on, and was let through"
 
 
 def test_look_tells_which_recipes_do_not_fit_into_memory_and_tries_none_of_them(

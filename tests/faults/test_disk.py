@@ -80,6 +80,22 @@ def copied(whole: Path, folder: Path) -> Path:
     return Path(shutil.copytree(whole, folder))
 
 
+def told(act: Callable[[Path], None], path: Path) -> None:
+    """`act`, which may end in an error of one line."""
+    try:
+        act(path)
+    except KaratError as error:
+        assert "\n" not in str(error)
+
+
+def finished(train: Callable[[Path], None], path: Path) -> None:
+    """What a person does next: trains again where no run came about, continues one that did not end."""
+    if not Run.is_run(path):
+        train(path)
+    elif Run.open(path).spec["status"] != "trained":
+        karat.train(str(path), threads=1)
+
+
 def counted(action: Action, path: Path, kind: str | None) -> int:
     with faults(Shim(path, kind)) as shim:
         action(path)
@@ -259,14 +275,8 @@ def test_a_train_on_a_disk_that_fails_ends_in_a_line_and_can_be_done_again(
         for number, lasting in ((errno.EIO, False), (errno.ENOSPC, True)):
             path = tmp_path / f"{i}-{number}"
             with faults(Shim(path, kind, i, number, lasting)):
-                try:
-                    train(path)
-                except KaratError as error:
-                    assert "\n" not in str(error)
-            if not Run.is_run(path):
-                train(path)
-            elif Run.open(path).spec["status"] != "trained":
-                karat.train(str(path), threads=1)
+                told(train, path)
+            finished(train, path)
             assert Run.open(path).load_model() and not [p for p in path.rglob("*.part") if p.parent == path]
 
 
@@ -280,14 +290,8 @@ def test_a_training_on_a_disk_that_fails_continues_with_the_same_weights(kind: s
     for i in spread(steps, 3)[1:2]:
         path = tmp_path / f"{i}"
         with faults(Shim(path, kind, i, errno.ENOSPC, True)):
-            try:
-                train(path)
-            except KaratError as error:
-                assert "\n" not in str(error)
-        if not Run.is_run(path):
-            train(path)
-        elif Run.open(path).spec["status"] != "trained":
-            karat.train(str(path), threads=1)
+            told(train, path)
+        finished(train, path)
         assert {p.name for p in path.glob("model-*")} == wanted
 
 
