@@ -193,7 +193,7 @@ def _cannot_tell(blind: Sequence[Finding], thing: str) -> str:
 
 def _named(findings: Sequence[Finding]) -> str:
     names = list(dict.fromkeys(f.name for f in findings))
-    return _join(names if len(names) <= SAID else [*names[:SAID], f"{len(names) - SAID} more findings"])
+    return _join(names if len(names) <= SAID else [*names[:SAID], f"{len(names) - SAID} more"])
 
 
 def _scores(findings: Sequence[Finding]) -> str:
