@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import pytest
 
 import karat
 from karat import cli
+from karat.modalities.tables import FORMS
 from karat.run import Run
+from karat.terminal import Terminal
 
 TINY = ["--threads", "1", "--set", "train.precision=fp32", "--set", "model.latent=6", "--set", "model.width=8",
         "--set", "model.hidden=16", "--set", "model.components=10", "--set", "model.iterations=3"]  # fmt: skip
@@ -259,3 +262,34 @@ def test_a_training_that_diverges_says_so_and_leaves_nothing_to_make_from(
     assert Run.open(tmp_path / "r").spec["status"] == "diverged"
     code, _, err = run_cli(capsys, "make", str(tmp_path / "r"))
     assert code == 2 and "not finished" in err
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_no_flag_says_no_twice_or_says_nothing(capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    _, told, _ = run_cli(capsys, verb, "--help")
+    flags = set(re.findall(r"--[a-z-]+", told))
+    assert {f for f in flags if f.startswith(("--no-", "--empty"))} <= {"--no-probe", "--no-real"}
+    assert "--no-no-real" not in flags and ("--no-probe" in flags) == (verb == "look")
+
+
+def test_the_module_is_the_command_line() -> None:
+    told = subprocess.run([sys.executable, "-m", "karat", "--version"], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == karat.__version__
+
+
+def test_help_of_make_names_every_form_of_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    _, told, _ = run_cli(capsys, "make", "--help")
+    assert [form for form in FORMS if form not in told] == []
+
+
+def test_a_name_of_one_picture_is_no_folder_for_many(
+    capsys: pytest.CaptureFixture[str], trained: Path, tmp_path: Path
+) -> None:
+    code, _, told = run_cli(capsys, "make", trained, "-n", 1, "--out", tmp_path / "me.png")
+    assert code == 2 and "pictures are written into a folder" in told and not (tmp_path / "me.png").exists()
+
+
+def test_what_is_said_in_a_pipe_stays_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    said = "a sentence that no terminal of eighty columns holds, " * 4
+    Terminal().print(said)
+    assert capsys.readouterr().out == said + "\n"

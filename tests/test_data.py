@@ -211,7 +211,7 @@ def test_the_survey_says_what_is_wrong(tmp_path: Path) -> None:
     assert found["near_duplicates"]["records"] == 2
     assert sorted(found["near_duplicates"]["examples"][0]) == ["few/001.png", "few/nearly.png"]
     said = " ".join(found["warnings"])
-    for part in ("171 different records", "broken.png", "1 exact duplicates", "7.14 times", "'few'", "1 .txt"):
+    for part in ("171 different pictures", "broken.png", "1 exact duplicate.", "7.14 times", "'few'", "1 .txt"):
         assert part in said, part
 
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 SYSTEM = {  # what the machine refuses, and no line of ours could help: a full or failing disk, no right, too many files
     errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
@@ -29,6 +29,7 @@ APP = App(
     help="Train a generative model on your own data, find out what it is worth, and label what it makes.",
     help_format="plaintext",  # or what stands in angle brackets and underscores would be read as a style
     version_flags=["--version"],
+    default_parameter=Parameter(negative=()),  # no --no-overwrite, --no-no-real, --empty-set; what has one says so
 )
 VERBS = {
     "look": "Say what is in the data, which recipes fit, and what each would cost.",

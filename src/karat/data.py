@@ -25,6 +25,7 @@ from karat.modalities.codec import Contents
 from karat.modalities.relations import alone
 from karat.privacy import CODEC, Asked, Budget
 from karat.space import JUDGED, Batches, Grid, Space
+from karat.words import several
 
 FEWEST = 32  # different records; fewer teach nothing
 WANTED = 200
@@ -402,40 +403,42 @@ def survey(data: Data) -> dict[str, Any]:
         "skipped": [list(row) for row in contents.skipped],
         **facts,
     }
-    return {**told, "warnings": [*data.notes, *_warnings(told)]}
+    return {**told, "warnings": [*data.notes, *_warnings(told, data.codec.thing)]}
 
 
-def _warnings(told: dict[str, Any]) -> list[str]:
+def _warnings(told: dict[str, Any], thing: str) -> list[str]:
     said = []
     different = told["train"] + told["holdout"]
     if different < WANTED:
-        what = "rows" if told["near_duplicates"] is None else "different records"
-        said.append(f"There are {different} {what}; a generator needs about {WANTED}.")
+        what = thing if told["near_duplicates"] is None else f"different {thing}"
+        said.append(f"There are only {several(different, what)}; a generator needs about {WANTED}.")
     if told["skipped"]:
         names = ", ".join(name for name, _ in told["skipped"][:3])
         said.append(
-            f"{len(told['skipped'])} files could not be read and were skipped: {names}{_more(told['skipped'])}."
+            f"Skipped, for they could not be read: {several(len(told['skipped']), 'file')}: {names}{_more(told['skipped'])}."
         )
     if told.get("ignored"):
         kinds = ", ".join(f"{count} {kind}" for kind, count in list(told["ignored_kinds"].items())[:4])
-        said.append(f"{told['ignored']} other files were left alone ({kinds}).")
+        said.append(f"Left alone: {several(told['ignored'], 'other file')} ({kinds}).")
     if told["exact_duplicates"]:
-        said.append(f"{told['exact_duplicates']:,} exact duplicates were dropped.")
+        said.append(f"Dropped: {several(told['exact_duplicates'], 'exact duplicate')}.")
     near = told["near_duplicates"]
     if near is not None and near["records"] > 0.01 * near["examined"]:
-        said.append(f"{near['records']:,} of {near['examined']:,} records compared have a near duplicate.")
+        said.append(f"{near['records']:,} of {near['examined']:,} {thing}s compared have a near duplicate.")
     if near is not None and near["across"] > 0.001 * near["examined"]:
         said.append(
-            f"{near['across']:,} pairs of near duplicates lie on both sides of the split: copying will look common."
+            f"Near duplicates on different sides of the split: {several(near['across'], 'pair')}; copying will look common."
         )
     if told["imbalance"] is not None and told["imbalance"] > 3:
         least, most = min(told["classes"], key=told["classes"].get), max(told["classes"], key=told["classes"].get)
         ratio = f"{told['imbalance']:.3g} times as many"
-        said.append(f"{most!r} has {ratio} records as {least!r}; a generator will learn the small class worse.")
+        said.append(f"{most!r} has {ratio} {thing}s as {least!r}; a generator will learn the small class worse.")
     scarce = [name for name, count in told["classes"].items() if count < 50]
     if scarce:
         listed = ", ".join(repr(name) for name in scarce[:5])
-        said.append(f"{len(scarce)} classes have fewer than 50 records: {listed}{_more(scarce, 5)}.")
+        said.append(
+            f"Fewer than 50 {thing}s in {several(len(scarce), 'class', 'classes')}: {listed}{_more(scarce, 5)}."
+        )
     return said
 
 

@@ -29,6 +29,20 @@ from karat.runner import load_codec, load_model
 
 ARRAYS = (".npy", ".npz")
 LABELLED = {".png": png.label_png, ".wav": wav.label_wav}
+LONE = {
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".gif",
+    ".wav",
+    ".flac",
+    ".mp3",
+    ".ogg",
+}  # files of one record
 AT_ONCE = 50_000
 AT_ONCE_FILES = 256
 PAGE = 4096  # bytes in which a file system gives room
@@ -108,7 +122,9 @@ def make(
     need_room(goal, n, f"{n:,} {codec.thing}s")  # a byte of each at the very least
     if isinstance(codec, Related):
         if wish.klass is not None:
-            raise FitError('--class is for pictures; rows of tables are asked for with --given "column=value".')
+            raise FitError(
+                '--class is for pictures, sounds and text; rows of tables are asked for with --given "column=value".'
+            )
         made = related.make(run, codec, n, goal, wish.given, wish.balance, seed, label, output, request, guard)
         return Made(*made, guard.note())
     classes = tuple(run.spec["classes"])
@@ -118,12 +134,12 @@ def make(
     if codec.wholes:
         return _whole(model, codec, n, goal, wish, seed, label, output, guard)
     if wish.given is not None or wish.balance is not None:
-        raise FitError(f"--given and --balance are for tables; {codec.name} content is asked for by --class.")
+        raise FitError(f"--given and --balance are for tables; {codec.thing}s are asked for by --class.")
     y = _asked(model, classes, wish.klass, device)
     if goal.suffix in (*ARRAYS, ".zip") and not goal.is_dir():
         return Made(n, goal, _one_file(goal, n, _drawn(model, codec, n, y, seed, device), y, codec, label, output))
-    if goal.exists() and not goal.is_dir():
-        raise FitError(f"{goal} is a file; --out wants a folder, or a name ending in .npy, .npz or .zip.")
+    if goal.suffix in LONE and not goal.is_dir() or goal.exists() and not goal.is_dir():
+        raise FitError(f"{goal}: {codec.thing}s are written into a folder, or a file ending in .npy, .npz or .zip.")
     counted, written = Counted(n, codec.thing, goal), 0
     with output.folder(goal, label, request) as folder:
         for name, blob in _pictures(codec, n, _drawn(model, codec, n, y, seed, device), label, folder.has):
@@ -186,7 +202,9 @@ def _whole(
     if suffix is None:
         goal, suffix = goal / f"made{codec.wholes[0]}", codec.wholes[0]
     if wish.klass is not None:
-        raise FitError(f'--class is for pictures; a {codec.name} is asked for with --given "column=value".')
+        raise FitError(
+            f'--class is for pictures, sounds and text; a {codec.name} is asked for with --given "column=value".'
+        )
     output.check(goal)
     counted = Counted(n, codec.thing, goal)
     with output.labelled(goal, label) as file:

@@ -120,9 +120,10 @@ def show(told: dict[str, Any], console: Console) -> None:
         shares = list(told["classes"].items())
         listed = ", ".join(f"{name} {count:,}" for name, count in shares[:12])
         more = f" and {len(shares) - 12} more" if len(shares) > 12 else ""
-        console.print(f"classes: {len(shares)}: {listed}{more}; imbalance {told['imbalance']:.3g}")
+        uneven = f"; the largest is {told['imbalance']:.3g} times the smallest" if told["imbalance"] > 1.05 else ""
+        console.print(f"classes: {len(shares)}: {listed}{more}{uneven}")
     elif told["near_duplicates"] is not None:
-        console.print("classes: none (put pictures into one folder per class to have them)")
+        console.print("classes: none (one folder per class gives them, or --labels where names of files say them)")
     for sentence in told.get("sentences", ()):
         console.print(sentence, soft_wrap=True)
     if told.get("columns"):

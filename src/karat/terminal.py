@@ -42,6 +42,11 @@ class Terminal(Console):
     def render_str(self, text: str, **how: Any) -> Text:
         return super().render_str(shown(text), **{**how, "markup": False, "emoji": False})
 
+    def print(self, *objects: Any, **how: Any) -> None:
+        """Sentences are one line each, which a terminal wraps by itself and a file or a pipe gets whole."""
+        whole = all(isinstance(x, str) for x in objects)
+        super().print(*objects, **{"soft_wrap": whole, **how})
+
     def on_broken_pipe(self) -> None:
         """Whoever read has gone: the caller's to end, as a shell expects, and not rich's with an exit code of 1."""
         raise BrokenPipeError

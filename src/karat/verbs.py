@@ -35,7 +35,7 @@ def look(
     labels: str | None = None,
     write_schema: Path | None = None,
     overwrite: bool = False,
-    probe: bool = True,
+    probe: Annotated[bool, Parameter(negative="--no-probe")] = True,
     threads: int | None = None,
     set: Sequence[str] = (),
     prices: Path | None = None,
@@ -363,10 +363,11 @@ def make(
     n
         How many to make, 64 by default; one with --prompt or --stream.
     out
-        Pictures: a folder for PNG files, or a file ending in .npy, .npz or .zip. Tables: a file ending in .csv, .csv.gz,
-        .tsv, .parquet or .feather, in the form of the data by default. Related tables: a folder, of files named as the real
-        ones. Text: a file ending in .txt, .jsonl or .csv, or a folder of .txt files. By default in <run>/made, or the first
-        of <run>/made-2, made-3, ... that is new. A folder whose making was stopped goes on where it was.
+        Pictures and sounds: a folder of PNG or WAV files, or a file ending in .npz or .zip, of pictures also .npy. Tables: a
+        file ending in .csv, .tsv, .json, .jsonl, .xlsx, .parquet, .feather, .orc or .csv.gz, in the form of the data by
+        default. Related tables: a folder, of files named as the real ones. Text: a file ending in .txt, .jsonl or .csv, or a
+        folder of .txt files. By default in <run>/made, or the first of <run>/made-2, made-3, ... that is new. A folder whose
+        making was stopped goes on where it was.
     family
         The Python file that the run was trained with, if it was; it is run.
     klass
@@ -449,7 +450,7 @@ def demo(
         pictures: handwritten digits; table: biopsies and their diagnosis; text: the Python language reference; audio:
         musical notes, rendered by the program.
     seconds
-        Seconds of training, 25 by default (40 for audio); a table takes what it takes.
+        Seconds of training, 25 by default (50 for audio); a table takes what it takes.
     out
         Folder of the run; the first of runs/demo, runs/demo-2, ... that is new by default (runs/demo-table and so on).
         A former demo there that nobody changed since is replaced.

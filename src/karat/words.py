@@ -34,6 +34,11 @@ def score(x: float | None) -> str:
     return "0" if x is not None and abs(x) < ROUNDING else number(x)
 
 
+def several(n: int, one: str, many: str = "") -> str:
+    """A number with its noun: 1 pair, 2,292 pairs; `many` where the plural is no s."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
 def count(n: int) -> str:
     return f"{n:,}"
 

@@ -60,7 +60,7 @@ def _missing(train: Sheet, unseen: Sheet, made: Sheet, columns: list[int]) -> Fi
     sure.sort(key=lambda c: -c["real"])
     named = [f"{c['column']} = {c['value']}" for c in sure]
     says = (
-        f"Missing from what was made: {', '.join(named[:8])}{' and more' if len(named) > 8 else ''}."
+        f"Missing from what was made, or nearly: {', '.join(named[:8])}{' and more' if len(named) > 8 else ''}."
         if sure
         else "Every category that is common enough to be sure of is made."
     )

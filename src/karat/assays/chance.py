@@ -63,16 +63,20 @@ class Score:
         return (self.value - self.real) / self.error
 
 
-def resampled(of_unseen: Callable[[Tensor], float], of_made: Callable[[Tensor], float], draws: Draws) -> Score:
+def resampled(
+    of_unseen: Callable[[Tensor], float], of_made: Callable[[Tensor], float], draws: Draws, least: float = 0.0
+) -> Score:
     """The score of subsets.
 
     Subsets of a finite pool vary less than fresh samples: their spread is divided by sqrt(1 - size / pool), and the
     difference of a fresh sample and the pool's mean has variance (1 / made draws + size / pool) of a fresh sample's.
+
+    least: the spread of a fresh sample, at least. A share of ten records that is 1 in every draw is not known without error.
     """
     null = np.array([of_unseen(rows) for rows in draws.unseen])
     values = np.array([of_made(rows) for rows in draws.made])
     taken = draws.size / draws.n_unseen
-    fresh = float(null.std(ddof=1)) / math.sqrt(1 - taken)
+    fresh = max(float(null.std(ddof=1)) / math.sqrt(1 - taken), least)
     error = max(fresh * math.sqrt(1 / len(values) + taken), 1e-12)
     left = np.array([of_made(rows) for rows in draws.groups])
     own = math.sqrt((GROUPS - 1) / GROUPS * float(((left - left.mean()) ** 2).sum()) / len(values))

@@ -7,6 +7,7 @@ https://arxiv.org/abs/2507.01761. Vendi score: https://arxiv.org/abs/2210.02410.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -84,7 +85,8 @@ def _balls(train: Seen, unseen: Seen, made: Seen, draws: Draws) -> list[Finding]
         ("clipped coverage", 0.02, "Real neighbourhoods are supplied to {:.1%}; by as many unseen real ones: {:.1%}."),
     )
     for i, (name, least, sentence) in enumerate(told):
-        s = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws)  # type: ignore[misc]
+        one = 1 / draws.size  # a share moves by one record at least
+        s = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws, one)  # type: ignore[misc]
         detail = {"n": draws.size, "z": s.z, "expected": expected_coverage(draws.size, draws.size, 5)}
         samples = power.scored(name, s.error, len(made), len(unseen))
         out.append(_finding(name, s, least, sentence, detail, samples))
@@ -147,6 +149,11 @@ def absent(
     return sure, likely, count.double() / n, share
 
 
+def missed(sure: list[int], classes: Sequence[str], made: Tensor, real: Tensor) -> str:
+    """The classes that miss, each with its shares [k] of what was made and of unseen real records."""
+    return ", ".join(f"{classes[i]} ({float(made[i]):.1%}, real {float(real[i]):.1%})" for i in sure[:8])
+
+
 def needed(n: int, m: int, k: int) -> tuple[Sample, ...]:
     """What `absent` needs to see that a class is never made that a tenth of real records are of, or as many as it has part."""
     share = min(power.GROUP, 1 / max(k, 1))
@@ -177,7 +184,7 @@ def _missing(train: Seen, unseen: Seen, made: Seen, classes: tuple[str, ...]) ->
         sure, likely = sorted({*sure, *asked[0]}), sorted({*likely, *asked[1]})
     gone = [classes[i] for i in sure]
     says = (
-        f"Missing from what was made: class {', '.join(gone[:8])}."
+        f"Missing from what was made, or nearly: class {missed(sure, classes, shares, share)}."
         if gone
         else "Every class that real data shows is made."
     )

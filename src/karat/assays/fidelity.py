@@ -18,6 +18,7 @@ from karat.assays.chance import Draws, Score, averaged, limit_of, outside, resam
 from karat.assays.detail import findings as along
 from karat.assays.finding import Finding
 from karat.assays.seen import Components, Seen, distances
+from karat.words import number
 
 
 def frechet(a: Tensor, b: Tensor) -> float:
@@ -176,8 +177,8 @@ def _kernel(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> Findin
     cross_u, cross_m = (torch.cat([_cubic(b, reference).double().mean(1) for b in x.split(1000)]) for x in (u, m))
     s = resampled(lambda rows: score(u, cross_u, rows), lambda rows: score(m, cross_m, rows), draws)
     says = (
-        f"The kernel distance of what was made to the training data is {s.value:.3g} thousandths, "
-        f"that of unseen real data {s.real:.3g} (it is unbiased and may be below 0)."
+        f"The kernel distance of what was made to the training data is {number(s.value)} thousandths, "
+        f"that of unseen real data {number(s.real)} (it is unbiased and may be below 0)."
     )
     detail = {"n": draws.size, "unit": 0.001, "z": s.z}
     limit = limit_of(s, 1.0, "lower")

@@ -14,7 +14,7 @@ import torch
 
 from karat.assays import bias, power
 from karat.assays.chance import Score, limit_of
-from karat.assays.diversity import absent, needed
+from karat.assays.diversity import absent, missed, needed
 from karat.assays.finding import Finding, Limit
 from karat.assays.learning import area, chance_spread
 from karat.assays.seen import Seen
@@ -181,7 +181,9 @@ def _classes(
         sure, likely = sorted({*sure, *asked[0]}), sorted({*likely, *asked[1]})
     gone = [classes[i] for i in sure]
     says = (
-        f"Missing from what was made: {', '.join(gone[:8])}." if gone else "Every class that real text shows is made."
+        f"Missing from what was made, or nearly: {missed(sure, classes, shares, share)}."
+        if gone
+        else "Every class that real text shows is made."
     )
     detail = {
         "missing": gone, "names": list(classes), "made": shares.tolist(), "real": share.tolist(), "kind": "class",

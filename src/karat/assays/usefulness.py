@@ -100,13 +100,15 @@ def _ratio(
         )
         fair.append(real)
         made.append(new)
-        null.append(unseen / max(real, 1e-9))
+        null.append(unseen / max(real, 1 / k))  # who learned less than guessing taught nothing
     spread = torch.tensor(null, dtype=torch.float64)
     trtr, tstr = sum(fair) / ROUNDS, sum(made) / ROUNDS
-    value, real = tstr / max(trtr, 1e-9), float(spread.mean())
+    taught = max(trtr, 1 / k)
+    value, real = tstr / taught, float(spread.mean())
     tests = len(u) - n
-    error = max(float(spread.std()) * math.sqrt(1.5), math.sqrt(2 * trtr * (1 - trtr) / tests) / 2, 1e-6)
-    low, high = (edge / max(trtr, 1e-9) for edge in wilson(round(tstr * tests), tests))
+    p = (trtr * tests + 1) / (tests + 2)  # ten of ten records named rightly do not say that it is never wrong
+    error = max(float(spread.std()) * math.sqrt(1.5), math.sqrt(2 * p * (1 - p) / tests) / 2)
+    low, high = (edge / taught for edge in wilson(round(tstr * tests), tests))
     s = Score(value, low, high, real, error)
     says = (
         f"A classifier taught by {n} made records{whose} names {tstr:.1%} of unseen real ones rightly; "
@@ -116,7 +118,7 @@ def _ratio(
     detail = {"tstr": tstr, "trtr": trtr, "gap": trtr - tstr, "n": n, "labels": by}
     limit = limit_of(s, 0.02, "higher")
     raised = limit.broken(value)
-    samples = power.scored("usefulness", s.error, len(m), len(u), max(s.real - 1 / k / max(trtr, 1e-9), 1e-3))
+    samples = power.scored("usefulness", s.error, len(m), len(u), max(s.real - 1 / k / taught, 1e-3))
     return Finding("usefulness", value, low, high, real, "higher", raised, says, detail, limit=limit, samples=samples)
 
 

@@ -45,6 +45,7 @@ class Images(Codec):
 
     name = "image"
     suffixes = (".png",)
+    thing = "picture"
     settings = ("size", "limit", "alpha", "labels")
 
     channels: int

@@ -114,7 +114,7 @@ def judge(
         first = unknown[0].text
         price = "nothing" if settle.costs == 0 else "about " + money(settle.costs, prices.currency)
         price = "a price that cannot be named with what is declared" if settle.costs is None else price
-        sentence = f"Unproven: {first}{_headline(findings)}; what would settle it: {settle.what}, which costs {price}."
+        sentence = f"Unproven: {first}; what would settle it: {settle.what}, which costs {price}{_shown(findings)}."
     share = None if value is None else value.assumed_share
     return Verdict(word, sentence, reasons, inputs, share, value, settle, prices.currency)
 
@@ -236,7 +236,7 @@ def _quality(findings: Sequence[Finding], prices: Prices, thing: str, reviewed: 
         # The null control is duplicates of real records. Where new real data lifts by more than the interval is wide to one
         # side, and the interval ends below a tenth of that, there was power to see.
         if f.key == "lift" and f.real > max(0.0, (f.high - f.low) / 2) and f.high <= LIFT * f.real:
-            text = f"what is made teaches no more than duplicates of real {thing}s do ({f.name} {score(f.value)})"
+            text = f"what is made teaches no more than duplicates of real {thing}s do: {f.name} {score(f.value)}"
             reasons.append(Reason("quality", f.name, "fail", text))
     if reasons:
         return reasons
@@ -395,6 +395,14 @@ def _headline(findings: Sequence[Finding]) -> str:
     return "" if f is None else f" ({f.name} {score(f.value)}, {f.beside} {score(f.real)})"
 
 
+def _shown(findings: Sequence[Finding]) -> str:
+    """The same finding where the sentence speaks of something else."""
+    f = next(iter(telling(findings)), None)
+    if f is None:
+        return ""
+    return f"; {'raised' if f.raised else 'measured'}: {f.name} {score(f.value)} ({f.beside} {score(f.real)})"
+
+
 def telling(findings: Sequence[Finding]) -> list[Finding]:
     """Findings that say something for certain, the weightiest first.
 
@@ -420,6 +428,8 @@ def _beside(findings: Sequence[Finding], reason: Reason) -> str:
     for f in findings:
         same = f.name == reason.name or (reason.kind == "gate" and f.raised and f.kind.feeds == reason.name)
         if same and math.isfinite(f.real) and reason.name not in ("rights", "labels"):
+            if f"{f.name} {score(f.value)}" in reason.text or f"{f.name} is {score(f.value)}" in reason.text:
+                return f" ({f.beside} {score(f.real)})"
             return f" ({f.name} {score(f.value)}, {f.beside} {score(f.real)})"
     return _headline(findings)
 

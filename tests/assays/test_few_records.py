@@ -1,0 +1,49 @@
+"""Scores of very few unseen records: what is 1 in every draw of ten is not known without error."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from karat.assays.chance import draw, limit_of, resampled
+from karat.assays.usefulness import lessons
+
+
+def clouds(n: int, classes: int, apart: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features [n, 8] around a centre of each class, and the classes [n]."""
+    rng = torch.Generator().manual_seed(seed)
+    y = torch.arange(n) % classes
+    centres = torch.eye(8)[:classes] * apart
+    return centres[y] + torch.randn(n, 8, generator=rng), y
+
+
+def useful(apart: float, classes: int, n: int, seed: int, shuffled: bool = False):
+    (t, ty), (u, uy), (m, my) = (clouds(k, classes, apart, seed + i) for i, k in enumerate((120, n, 120)))
+    my = my[torch.randperm(len(my), generator=torch.Generator().manual_seed(seed))] if shuffled else my
+    rng = torch.Generator().manual_seed(seed)
+    with_one = [torch.nn.functional.pad(x, (0, 1), value=1.0) for x in (t, u, m)]
+    return lessons(with_one[0], ty, with_one[1], uy, with_one[2], my, classes, "", rng)[0]
+
+
+def test_twenty_unseen_records_that_are_all_named_rightly_raise_no_perfect_generator() -> None:
+    found = [useful(6.0, 2, 20, seed) for seed in range(0, 60, 3)]
+    assert [f.value for f in found if f.raised] == [] and any(f.value < 0.99 for f in found)
+
+
+def test_labels_that_are_shuffled_are_still_found_among_many_unseen_records() -> None:
+    assert useful(6.0, 2, 400, 1, shuffled=True).raised
+
+
+def test_usefulness_stays_a_ratio_where_real_records_teach_nothing() -> None:
+    for seed in range(0, 40, 2):
+        f = useful(0.0, 6, 30, seed)
+        assert 0 <= f.value <= 6 and 0 <= f.real <= 6 and not f.raised
+
+
+def test_a_share_that_is_one_in_every_draw_of_ten_has_an_error_of_its_own() -> None:
+    draws = draw(20, 300, np.random.default_rng(0))
+    score = resampled(lambda _: 1.0, lambda _: 0.9, draws, 1 / draws.size)
+    assert not limit_of(score, 0.02, "higher").broken(score.value)
+    many = draw(4000, 8000, np.random.default_rng(0))
+    score = resampled(lambda _: 1.0, lambda _: 0.9, many, 1 / many.size)
+    assert limit_of(score, 0.02, "higher").broken(score.value)
