@@ -84,9 +84,8 @@ def _reached(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> list[
         ),
     )
     for i, (name, least, sentence) in enumerate(told):
-        s: Score = resampled(
-            lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws, 1 / draws.size
-        )  # type: ignore[misc]
+        one = 1 / draws.size  # a share moves by one record at least
+        s: Score = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws, one)  # type: ignore[misc]
         detail = {"n": draws.size, "z": s.z, "expected": expected_coverage(draws.size, draws.size, 5)}
         says, limit = sentence.format(s.value, s.real), limit_of(s, least_of(least, draws), "higher")
         raised = limit.broken(s.value)
