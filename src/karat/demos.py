@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from karat.errors import RunError
-from karat.output import digest_of, write_whole
+from karat.output import digest_of, read_json, write_whole
 
 Kind = Literal["pictures", "table", "text", "audio"]
 RATE = 8000  # Hz of the notes
@@ -47,10 +47,10 @@ def clear(folder: Path) -> None:
     """Makes room for a demo where an older one left what nobody changed since; RunError where anything else is there."""
     if not folder.exists() or folder.is_dir() and not any(folder.iterdir()):
         return
-    try:
-        known = json.loads((folder / SEAL).read_text(encoding="utf-8"))["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise RunError(f"{folder} holds something that is no former demo; choose another --out.") from None
+    told = read_json(folder / SEAL)
+    known = told.get("sha256") if isinstance(told, dict) else None
+    if not isinstance(known, dict):
+        raise RunError(f"{folder} holds something that is no former demo; choose another --out.")
     there = [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()]
     for path in there:
         name = path.relative_to(folder).as_posix()

@@ -24,7 +24,10 @@ from typing import IO, Any
 
 from karat import limits
 from karat.errors import RunError, TooLarge
-from karat.provenance.label import KEYWORD, Label, label_record
+from karat.provenance.files import digest_of as digest_of
+from karat.provenance.files import digest_read, read_record
+from karat.provenance.files import read_json as read_json
+from karat.provenance.label import Label, label_record
 
 BESIDE = ".label.json"  # behind the name of a file whose label lies beside it
 INSIDE = "label.json"  # in a folder of made files
@@ -238,6 +241,7 @@ class Folder:
             if going_on:
                 self._take_up()
             else:
+                self._check_stage()
                 self._clear_stage()
                 make_folder(self.stage, True)
                 self._journal()
@@ -281,7 +285,7 @@ class Folder:
             file.flush()
             self._bytes += file.tell()
             file.seek(0)
-            self._waiting[name] = part, _digest_read(file)
+            self._waiting[name] = part, digest_read(file)
         if len(self._waiting) >= max(AT_ONCE, len(self.digests) // 8) or self._bytes > BYTES_AT_ONCE:
             self.flush()
 
@@ -309,7 +313,7 @@ class Folder:
         """RunError where the folder holds what is no result of ours, or a result that may not be replaced."""
         if not self.goal.is_dir():
             return
-        former, there = _record(self.goal / INSIDE), list(_files(self.goal))
+        former, there = read_record(self.goal / INSIDE), list(_files(self.goal))
         if not there:
             return
         known = {} if former is None else former["sha256"]
@@ -328,9 +332,21 @@ class Folder:
             if path.is_symlink() or (name != INSIDE and known[name] != digest_of(path)):
                 raise RunError(f"{path} was changed after karat made it; move it away, or choose another --out.")
 
+    def _check_stage(self) -> None:
+        """RunError where the hidden part of the folder holds what no make has begun."""
+        if self.stage.is_symlink() or read_record(self.stage / INSIDE) is not None:
+            return
+        strange = next(iter(_files(self.stage)), None)  # unfinished files aside
+        if strange is not None:
+            raise RunError(f"{self.stage} holds {strange}, which karat did not make; move it away, or choose another --out.")
+
     def _take_up(self) -> None:
         """What an interrupted make left whole; the rest of it goes."""
-        record = _record(self.stage / INSIDE)
+        for folder in (self.goal, self.stage):
+            for name in _files(folder, hidden=True):
+                if (folder / name).is_symlink():  # files would be written and removed through it
+                    raise RunError(f"{folder / name} is a link; take it away, or choose another --out.")
+        record = read_record(self.stage / INSIDE)
         assert record is not None
         known = record["sha256"]
         for name in list(_files(self.stage, hidden=True)):
@@ -345,7 +361,7 @@ class Folder:
     def _close(self) -> None:
         """Gives all files their names: first the label that names them, then they, then what is no longer theirs goes."""
         self.flush()
-        former = _record(self.goal / INSIDE)
+        former = read_record(self.goal / INSIDE)
         old = {*self._leaving, *({} if former is None else former["sha256"])} - set(self.digests)
         self._journal(sorted(old))
         with _said(self.goal):
@@ -379,7 +395,7 @@ class Folder:
 
 def goes_on(goal: Path, request: Mapping[str, Any]) -> bool:
     """Whether `goal` holds an interrupted make of the same request."""
-    record = None if (goal / STAGE).is_symlink() else _record(goal / STAGE / INSIDE)
+    record = None if (goal / STAGE).is_symlink() else read_record(goal / STAGE / INSIDE)
     return record is not None and record.get("unfinished") == digest(to_json(dict(request)))
 
 
@@ -420,7 +436,7 @@ class _Part:
         """SHA-256 of all that was written."""
         self.sync()
         self.file.seek(0)
-        return _digest_read(self.file)
+        return digest_read(self.file)
 
     def settle(self, replace: bool) -> None:
         """Gives the file its name, for good."""
@@ -530,41 +546,12 @@ def _files(folder: Path, hidden: bool = False) -> Iterator[str]:
                 yield (Path(here) / name).relative_to(folder).as_posix()
 
 
-def _record(path: Path) -> dict[str, Any] | None:
-    """What `label.json` says, or None where it is not one of ours."""
-    try:
-        if path.is_symlink():
-            return None
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    ours = isinstance(found, dict) and KEYWORD in found and isinstance(found.get("sha256"), dict)
-    return found if ours else None
-
-
 def _orphan(beside: Path, goal: Path) -> bool:
     """Whether `beside` is a label whose file never came: its make was killed between the two."""
     if os.path.lexists(goal):
         return False
-    record = _record(beside)
+    record = read_record(beside)
     return record is not None and set(record["sha256"]) == {goal.name}
-
-
-def digest_of(path: Path) -> str | None:
-    """SHA-256 of an ordinary file, else None."""
-    try:
-        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb") as file:
-            return _digest_read(file)
-    except OSError:
-        return None
-
-
-def _digest_read(file: IO[bytes]) -> str:
-    """SHA-256 of the rest of a file."""
-    found = hashlib.sha256()
-    while block := file.read(2**20):
-        found.update(block)
-    return found.hexdigest()
 
 
 def _within(goal: Path, folder: Path) -> bool:

@@ -37,6 +37,7 @@ from karat.output import make_folder, to_json, write_whole
 
 LAYOUT = 2
 BEGUN = ".new"  # names what has been put into a folder that is to become a run
+FIRST = {"codec.json", "schema.toml", "data.feather", "data", "prices.toml"}  # all that `.new` may name
 LOCK = ".lock"
 CHECKPOINT = re.compile(r"(\d{10})-([0-9a-f]{16})\.safetensors")
 MODEL = re.compile(r"model-([0-9a-f]{16})\.safetensors")
@@ -371,6 +372,7 @@ class Draft:
 
     def claim(self, name: str) -> Path:
         """The path of a file or folder in the run that the caller is about to write."""
+        assert name in FIRST, name
         self._names.append(name)
         write_whole(self.path / BEGUN, to_json(self._names))
         return self.path / name
@@ -413,12 +415,12 @@ class Draft:
         if not marker.is_file() or marker.is_symlink():
             return
         try:
-            names = [str(name) for name in json.loads(marker.read_bytes())]
-        except (ValueError, TypeError):
-            names = []
-        for name in names:
+            told = json.loads(marker.read_bytes())
+        except (ValueError, RecursionError):
+            told = []
+        for name in FIRST & {name for name in told if isinstance(name, str)} if isinstance(told, list) else ():
             there = self.path / name
-            if Path(name).name != name or there.is_symlink():
+            if there.is_symlink():
                 continue  # not what we wrote
             if there.is_dir():
                 shutil.rmtree(there)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from itertools import islice
 from pathlib import Path
 
 from karat.errors import DataError
 from karat.provenance import png, wav
+from karat.provenance.files import digest_of, read_json
 from karat.provenance.label import KEYWORD, parse
 
 READERS = {".png": png.read_label, ".wav": wav.read_label}
 SIDE, FOLDER = ".label.json", "label.json"
 MOST = 1000  # files of a folder that are read
-BLOCK = 1 << 20
 
 
 def labelled(place: Path) -> bool | None:
@@ -43,29 +42,18 @@ def _has(path: Path, folder: dict[str, str] | None, name: str) -> bool:
             return False
     beside = _record(path.with_name(path.name + SIDE)) or {}
     wanted = beside.get(path.name) or (folder or {}).get(name)
-    return wanted is not None and wanted == _digest(path)
+    return wanted is not None and wanted == digest_of(path)
 
 
 def _record(path: Path) -> dict[str, str] | None:
     """The SHA-256 by name that a label in its own file speaks of; None where that is no label."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        told = json.loads(text)
-    except (OSError, ValueError, RecursionError):
-        return None
+    told = read_json(path)
     if (
         not isinstance(told, dict)
         or KEYWORD not in told
-        or parse(text) is None
+        or parse(json.dumps(told)) is None
         or not isinstance(told.get("sha256"), dict)
     ):
         return None
     return {str(k): str(v) for k, v in told["sha256"].items()}
 
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from karat import words
-from karat.output import Output, make_folder
+from karat.output import Output, make_folder, read_json
 from karat.report import drawing, table, text
 from karat.worth.ledger import Entry, total
 from karat.worth.verdict import Verdict, telling
@@ -147,11 +147,8 @@ def is_report(folder: Path) -> bool:
     html, numbers = folder / "report.html", folder / "report.json"
     if not html.exists() and not numbers.exists():
         return True
-    try:
-        told = json.loads(numbers.read_text(encoding="utf-8"))
-        return isinstance(told, dict) and {"format", "verdict", "findings", "reproduce"} <= set(told)
-    except (OSError, ValueError):
-        return False
+    told = read_json(numbers)
+    return isinstance(told, dict) and {"format", "verdict", "findings", "reproduce"} <= set(told)
 
 
 def finite(value: Any) -> Any:

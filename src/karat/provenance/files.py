@@ -1,0 +1,72 @@
+"""Reading files that a stranger may have laid: never waited for, never larger than the memory, never believed in their paths."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from pathlib import Path
+from typing import IO, Any
+
+from karat import limits
+from karat.provenance.label import KEYWORD
+
+COSTS = 16  # bytes of memory for each of a JSON file, about; measured on labels of many files
+BLOCK = 1 << 20
+
+
+def open_plain(path: Path) -> IO[bytes]:
+    """An ordinary file to be read; OSError for a link, a pipe, a device or a folder, none of which is waited for."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+    file = os.fdopen(os.open(path, flags), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(f"{path} is no ordinary file")
+    return file
+
+
+def digest_of(path: Path) -> str | None:
+    """SHA-256 of an ordinary file, else None."""
+    try:
+        with open_plain(path) as file:
+            return digest_read(file)
+    except (OSError, ValueError):
+        return None
+
+
+def digest_read(file: IO[bytes]) -> str:
+    """SHA-256 of the rest of a file."""
+    found = hashlib.sha256()
+    while block := file.read(BLOCK):
+        found.update(block)
+    return found.hexdigest()
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in an ordinary file, None where there is none or it is damaged; TooLarge where it would not fit the memory."""
+    try:
+        with open_plain(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            limits.need(COSTS * size, f"reading {path}", "It is no label of this size; move it away.")
+            return json.loads(file.read().decode("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """What a `label.json` says; None where it is none, or names anything but files beside it or in one folder beside it."""
+    found = read_json(path)
+    if not isinstance(found, dict) or KEYWORD not in found or not isinstance(found.get("sha256"), dict):
+        return None
+    leaving = found.get("leaving", [])
+    named = isinstance(leaving, list) and all(map(_beside, (*found["sha256"], *leaving)))
+    return found if named and all(isinstance(x, str) for x in found["sha256"].values()) else None
+
+
+def _beside(name: object) -> bool:
+    """Whether a name leads to a file beside its label, or in a folder beside it."""
+    if not isinstance(name, str) or "\0" in name:
+        return False
+    parts = name.split("/")
+    return len(parts) <= 2 and not {"", ".", ".."} & set(parts)
