@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save
 
 import karat
 from karat import cli
@@ -84,6 +85,26 @@ def say(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
 def changed(run: Path, **keys: Any) -> None:
     spec = json.loads((run / "karat.json").read_text())
     (run / "karat.json").write_text(json.dumps({**spec, **keys}))
+
+
+def test_a_forged_run_that_contradicts_itself_is_said_to_be_one_and_an_own_one_is_a_fault(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (model,) = run.glob("model-*.safetensors")
+    tensors = load_file(model)
+    names = [name for name in tensors if name.endswith(".parents")]
+    blob = save({k: v.flatten()[:0] if k in names else v for k, v in tensors.items()})
+    model.unlink()
+    forged = f"model-{hashlib.sha256(blob).hexdigest()[:16]}.safetensors"
+    (run / forged).write_bytes(blob)
+    changed(run, models=[forged])
+    for command in (["make", run, "-n", "3"], ["assay", run, "-n", "40"]):
+        code, err = say(capsys, *command)
+        assert names and code == 70 and "a fault of karat's own" in err
+    changed(run, seal=None)
+    for command in (["make", run, "-n", "3"], ["assay", run, "-n", "40", "--trust-data"]):
+        code, err = say(capsys, *command)
+        assert code == 2 and "damaged or forged" in err and "not made by you" in err, err
 
 
 # A family from a file -----------------------------------------------------------------------------------------------

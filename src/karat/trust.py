@@ -15,9 +15,13 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from karat.errors import KaratError, RunError
+from karat.limits import exhausted
+from karat.run import Run
 
 SEALED = ("id", "data", "inside", "options", "holdout", "fingerprint", "parts")
 BYTES = 32
@@ -43,6 +47,27 @@ def keyed(run: str, fingerprint: str) -> str | None:
     key = _key(make=True)
     content = f"karat data\0{run}\0{fingerprint}".encode()
     return None if key is None else hmac.new(key, content, hashlib.sha256).hexdigest()
+
+
+@contextlib.contextmanager
+def answered_for(run: Run) -> Iterator[None]:
+    """Within it, whatever the files of a run that this user did not make let go wrong is a RunError, and no fault of karat's.
+
+    Digests show damage, not malice: who mends them can write a codec and weights that contradict each other in more ways than
+    can be checked beforehand.
+    """
+    try:
+        yield
+    except (KaratError, OSError):
+        raise
+    except Exception as error:
+        if exhausted(error) is not None or sealed(run.spec):
+            raise
+        said = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise RunError(
+            f"{run.path} was not made by you on this machine, and what it holds does not fit together ({said}). It is damaged "
+            "or forged: get it anew, or train your own. If it works where it was made, please open an issue."
+        ) from error
 
 
 def _mac(key: bytes, spec: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ Nothing heavy is imported until a verb is used, so that `karat --help` answers a
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import time
@@ -176,6 +177,7 @@ def train(
     from karat import learning
     from karat import training as loop
     from karat.errors import FitError
+    from karat.trust import answered_for
     from karat.worth.ledger import Ledger
     from karat.worth.prices import find
 
@@ -203,7 +205,8 @@ def train(
                 tensorboard and not run.spec["tensorboard"],
             )
             asked = learning.Asked(data, trust_data, family)
-            return learning.proceed(run, entry, console, device, budget, given, asked)
+            with answered_for(run):
+                return learning.proceed(run, entry, console, device, budget, given, asked)
     if data is not None or trust_data:
         raise FitError(
             "--data and --trust-data are for a run that is continued; name the data alone: `karat train DATA`."
@@ -286,6 +289,7 @@ def assay(
     from karat.errors import FitError
     from karat.output import Output, make_folder
     from karat.report.page import is_report
+    from karat.trust import answered_for
     from karat.worth.ledger import Ledger
     from karat.worth.prices import find
 
@@ -302,7 +306,7 @@ def assay(
         output.check(folder / "report.html")
         declared = find(prices, [opened.path, Path.cwd()])
         ledger = Ledger(opened.path / "ledger.jsonl", declared)
-        with ledger.entry("assay"):
+        with ledger.entry("assay"), answered_for(opened):
             job = office.of_run(opened, n, seed, target, eyes, learning.Asked(data, trust_data, family))
     else:
         if data is not None or trust_data or family is not None:
@@ -317,7 +321,8 @@ def assay(
         ledger = Ledger(folder / "ledger.jsonl", declared)
         with ledger.entry("assay"):
             job = office.of_files(real, made, n, seed, target, eyes, learning.data_options(set))
-    result = office.conclude(job, folder, ledger.entries(), declared, require, seed, output, not no_real)
+    with contextlib.nullcontext() if run is None else answered_for(opened):
+        result = office.conclude(job, folder, ledger.entries(), declared, require, seed, output, not no_real)
     console = _console()
     console.print(str(result), soft_wrap=True)
     console.print(f"report: {result.report}", soft_wrap=True)
@@ -410,6 +415,7 @@ def make(
     from karat import training as loop
     from karat.continuing import Telling
     from karat.families.generator import Taste
+    from karat.trust import answered_for
     from karat.worth.ledger import Ledger
     from karat.worth.prices import find
 
@@ -419,11 +425,11 @@ def make(
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
     telling = Telling(prompt, Taste(temperature, top_p, min_p), stops, characters, _say if stream else None)
     opened = run if isinstance(run, Run) else Run.open(Path(run))
-    learning.permit(opened, family)
+    with answered_for(opened):
+        learning.permit(opened, family)
     where = runner.choose_device(device)
-    with Ledger(opened.path / "ledger.jsonl", find(prices, [opened.path, Path.cwd()])).entry(
-        "make", where.type
-    ) as entry:
+    ledger = Ledger(opened.path / "ledger.jsonl", find(prices, [opened.path, Path.cwd()]))
+    with ledger.entry("make", where.type) as entry, answered_for(opened):
         wish = making.Wish(klass, given, balance, telling)
         goal = None if out is None else Path(out)
         made = making.make(opened, number, goal, wish, seed, where, producer, overwrite, safe_cells)
