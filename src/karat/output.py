@@ -338,7 +338,9 @@ class Folder:
             return
         strange = next(iter(_files(self.stage)), None)  # unfinished files aside
         if strange is not None:
-            raise RunError(f"{self.stage} holds {strange}, which karat did not make; move it away, or choose another --out.")
+            raise RunError(
+                f"{self.stage} holds {strange}, which karat did not make; move it away, or choose another --out."
+            )
 
     def _take_up(self) -> None:
         """What an interrupted make left whole; the rest of it goes."""

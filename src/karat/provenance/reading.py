@@ -56,4 +56,3 @@ def _record(path: Path) -> dict[str, str] | None:
     ):
         return None
     return {str(k): str(v) for k, v in told["sha256"].items()}
-
