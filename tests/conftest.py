@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
-import torch
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # also lets a process that is forked use OpenMP: its threads do not survive that
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
 
 torch.set_num_threads(1)
 

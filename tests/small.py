@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -228,12 +224,3 @@ def _players_move_one_at_a_time(model: Learned, batch: Batches, size: int) -> No
             if other != name:
                 now = list(players[other].module.parameters())
                 assert all(torch.equal(a, b) for a, b in zip(weights, now, strict=True)), f"{other} moved with {name}"
-
-
-def karat_process(*arguments: str, cwd: Path, **environment: str) -> subprocess.Popen[str]:
-    """The real command line in a process of its own."""
-    main = "from karat.cli import main; main()"
-    return subprocess.Popen(
-        [sys.executable, "-c", main, *arguments], cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-    )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -135,8 +136,6 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_no_torchvision_is_ever_loaded() -> None:
-    code = (
-        "import sys, karat.runner, karat.office, karat.making, karat.probing; assert 'torchvision' not in sys.modules"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    for name in ("runner", "office", "making", "probing"):
+        importlib.import_module(f"karat.{name}")
+    assert "torchvision" not in sys.modules

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from small import karat_process
+from processes import karat_process
 from sounds import save_tones, tone
 
 from karat.data import load, survey

@@ -17,11 +17,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from processes import Forked
 
 import karat
 from karat.errors import FitError, KaratError, RunError
 from karat.modalities.cache import cache_folder, shelf
-from karat.output import BESIDE, INSIDE, STAGE, Output, digest, digest_of, file_name, file_names, goes_on, write_whole
+from karat.output import (
+    BESIDE,
+    INSIDE,
+    STAGE,
+    Folder,
+    Output,
+    digest,
+    digest_of,
+    file_name,
+    file_names,
+    goes_on,
+    write_whole,
+)
 from karat.provenance.label import Label
 from karat.provenance.png import read_label
 from karat.run import Run
@@ -439,13 +452,19 @@ def test_a_full_disk_costs_nothing_that_was_there(small_disk: Path, digits: Run,
 
 def test_pictures_are_made_again_to_the_same_bytes_after_a_stop(digits: Run, tmp_path: Path) -> None:
     karat.make(digits, n=300, out=tmp_path / "whole", threads=1)
-    code = (
-        "import os, sys, karat; from karat.output import Folder; real = Folder.flush\n"
-        "def flush(self):\n    real(self)\n    len(self.digests) and os._exit(9)\n"
-        "Folder.flush = flush; karat.make(sys.argv[1], n=300, out=sys.argv[2], threads=1)"
-    )
-    stopped = subprocess.run([sys.executable, "-c", code, str(digits.path), str(tmp_path / "new")], capture_output=True)
-    assert stopped.returncode == 9
+
+    def stop_after_the_first() -> None:
+        real = Folder.flush
+
+        def flush(self: Folder) -> None:
+            real(self)
+            if self.digests:
+                os._exit(9)
+
+        Folder.flush = flush  # type: ignore[method-assign]
+        karat.make(digits, n=300, out=tmp_path / "new", threads=1)
+
+    assert Forked(stop_after_the_first).wait() == 9
     found = list((tmp_path / "new").rglob("*.png"))
     assert len(found) == 256 and all(digits.id in str(read_label(p.read_bytes())) for p in found)
     kept = {p.name: p.stat().st_ino for p in found}

@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from small import karat_process
+from processes import Forked, karat_process
 
 import karat
-from karat import runner
+from karat import cli, runner
 from karat.errors import RunError
 from karat.output import write_whole
 from karat.run import LAYOUT, Run, safe_header
@@ -45,28 +45,18 @@ def test_a_write_replaces_the_old_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file], "nothing is left beside it"
 
 
-FULL = """
-import resource, signal, sys
-from pathlib import Path
-from karat.output import write_whole
-from karat.errors import RunError
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-try:
-    write_whole(Path(sys.argv[1]), b"n" * 5000)
-except RunError as error:
-    print(error)
-else:
-    sys.exit("it wrote")
-"""
-
-
 def test_a_full_disk_leaves_the_old_and_says_so(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     write_whole(file, b"old")
-    done = subprocess.run([sys.executable, "-c", FULL, str(file)], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert "cannot write" in done.stdout and "5,000 bytes were needed" in done.stdout
+
+    def fill() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        with pytest.raises(RunError, match="cannot write.*5,000 bytes were needed"):
+            write_whole(file, b"n" * 5000)
+
+    full = Forked(fill)
+    assert full.wait() == 0, full.said()
     assert file.read_bytes() == b"old" and list(tmp_path.iterdir()) == [file]
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 1000
 
@@ -233,24 +223,21 @@ def test_a_weights_file_whose_header_lies_is_refused(lie: bytes) -> None:
     safe_header(blob(1))
 
 
-HOLD = """
-import sys, time
-from pathlib import Path
-from karat.run import Run
-with Run.open(Path(sys.argv[1])).lock():
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
 def test_a_second_process_is_refused_while_the_first_lives_and_not_after(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "r", spec())
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(run.path)], stdout=subprocess.PIPE, text=True) as first:
-        assert first.stdout is not None and first.stdout.readline() == "held\n"
+
+    def hold() -> None:
+        with Run.open(run.path).lock():
+            print("held", flush=True)
+            time.sleep(60)
+
+    with Forked(hold) as first:
+        first.until(lambda: first.said()[0])
+        assert first.said() == ("held\n", "")
         with pytest.raises(RunError, match="being trained by another process"), run.lock():
             pass
-        first.kill()
-        first.wait(timeout=20)
+        first.send_signal(signal.SIGKILL)
+        assert first.wait() == -signal.SIGKILL
         with run.lock():
             pass
 
@@ -270,10 +257,7 @@ def test_a_signal_saves_and_the_run_continues_bit_for_bit(
 ) -> None:
     changes = [part for change in TINY for part in ("--set", change)]
     asked = karat_process("train", "digits", "--steps", "100", "--out", "r", "--threads", "1", *changes, cwd=tmp_path)
-    for _ in range(2000):  # until it is under way: the first checkpoint is there
-        if list(tmp_path.glob("r/checkpoints/*.safetensors")) or asked.poll() is not None:
-            break
-        time.sleep(0.02)
+    asked.until(lambda: list(tmp_path.glob("r/checkpoints/*.safetensors")))
     asked.send_signal(number)
     out, err = asked.communicate(timeout=60)
     assert asked.returncode == code, (out, err)
@@ -290,19 +274,18 @@ def test_a_signal_saves_and_the_run_continues_bit_for_bit(
 def test_a_terminal_that_goes_away_saves_and_nohup_goes_on(tmp_path: Path) -> None:
     """SIGHUP, with every write to the terminal failing from then on."""
     changes = [part for change in TINY for part in ("--set", change)]
-    main = "from karat.cli import main; main()"
     order = ["train", "digits", "--steps", "9000", "--out", "r", "--threads", "1", *changes]
     ours, theirs = pty.openpty()
-    asked = subprocess.Popen([sys.executable, "-c", main, *order], cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs,
-                             start_new_session=True, env={**os.environ, "TERM": "xterm"})  # fmt: skip
+    asked = Forked(lambda: (os.close(ours), os.setsid(), cli.main(order)), tmp_path, theirs, TERM="xterm")
     os.close(theirs)
     os.set_blocking(ours, False)
-    for _ in range(2000):
+
+    def under_way() -> bool:
         with contextlib.suppress(OSError):
             os.read(ours, 65536)
-        if list(tmp_path.glob("r/checkpoints/*.safetensors")) or asked.poll() is not None:
-            break
-        time.sleep(0.02)
+        return any(tmp_path.glob("r/checkpoints/*.safetensors"))
+
+    asked.until(under_way)
     os.close(ours)
     asked.send_signal(signal.SIGHUP)
     assert asked.wait(timeout=60) == 129
@@ -321,10 +304,7 @@ def test_a_terminal_that_goes_away_saves_and_nohup_goes_on(tmp_path: Path) -> No
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     changes = [part for change in TINY for part in ("--set", change)]
     asked = karat_process("train", "digits", "--minutes", "5", "--out", "r", "--threads", "1", *changes, cwd=tmp_path)
-    for _ in range(2000):
-        if list(tmp_path.glob("r/checkpoints/*.safetensors")) or asked.poll() is not None:
-            break
-        time.sleep(0.02)
+    asked.until(lambda: list(tmp_path.glob("r/checkpoints/*.safetensors")))
     asked.send_signal(signal.SIGTERM)
     asked.send_signal(signal.SIGTERM)
     asked.communicate(timeout=60)

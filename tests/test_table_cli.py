@@ -7,9 +7,6 @@ import io
 import json
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from processes import karat_process
 
 from karat import cli
 from karat.run import Run
@@ -203,24 +201,8 @@ def test_a_fit_that_is_asked_to_stop_does_and_can_be_begun_anew(
     base = r.normal(size=(3000, 1))
     pd.DataFrame(np.round(base + r.normal(size=(3000, 30)), 3)).to_csv(tmp_path / "wide.csv", index=False)
     run = tmp_path / "run"
-    command = [
-        sys.executable,
-        "-m",
-        "karat.cli",
-        "train",
-        str(tmp_path / "wide.csv"),
-        "--out",
-        str(run),
-        "--threads",
-        "1",
-    ]
-    fit = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert fit.stdout is not None and fit.stderr is not None
-    for line in fit.stdout:
-        if line.startswith("recipe"):
-            break
-    while Run.open(run).spec["status"] != "training":
-        time.sleep(0.05)
+    fit = karat_process("train", "wide.csv", "--out", "run", "--threads", "1", cwd=tmp_path)
+    fit.until(lambda: Run.is_run(run) and Run.open(run).spec["status"] == "training")
     again, _, said = run_cli(capsys, "train", run, "--threads", "1")
     assert again == 2 and "another process" in said, "two processes never work on one run"
     fit.send_signal(signal.SIGTERM)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import io
-import os
 import signal
-import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from processes import Forked
 from rich.table import Table
 
-from karat import cli
+from karat import cli, learning
 from karat.terminal import Terminal, shown
+from karat.worth.ledger import Ledger
 
 HOSTILE = (
     "[b]",
@@ -88,37 +89,43 @@ def test_a_terminal_without_the_characters_gets_escapes_and_no_traceback(tmp_pat
     (tmp_path / "данные.csv").write_text(
         "имя,б\n" + "\n".join(f"{i},{'яю'[i % 2]}" for i in range(80)), encoding="utf-8"
     )
-    env = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
-    command = [sys.executable, "-m", "karat.cli", "look", str(tmp_path / "данные.csv"), "--no-probe"]
-    ended = subprocess.run(command, env=env, capture_output=True, timeout=120)
-    assert ended.returncode == 0, ended.stderr.decode()
-    assert rb"\u0438\u043c\u044f" in ended.stdout and b"Traceback" not in ended.stderr
+
+    def look() -> None:
+        sys.stdout.reconfigure(encoding="ascii", errors="strict")  # type: ignore[union-attr]
+        cli.main(["look", str(tmp_path / "данные.csv"), "--no-probe"])
+
+    with Forked(look) as ended:
+        out, err = ended.communicate()
+    assert ended.returncode == 0, err
+    assert r"\u0438\u043c\u044f" in out and "Traceback" not in err
 
 
 # The last catch ---------------------------------------------------------------------------------------------------
 
-BROKEN = """
-import sys
-from karat import cli, learning
-def fail(*given, **named):
-    raise ZeroDivisionError("nobody foresaw [/this]")
-learning.data_options = fail
-cli.main(["look", "postgresql://me:secret@host/x", "--set", "a=b"])
-"""
+
+def broken() -> None:
+    def fail(*given: object, **named: object) -> None:
+        raise ZeroDivisionError("nobody foresaw [/this]")
+
+    learning.data_options = fail  # type: ignore[assignment]
+    cli.main(["look", "postgresql://me:secret@host/x", "--set", "a=b"])
 
 
 @pytest.mark.parametrize("writable", [True, False])
-def test_an_exception_nobody_foresaw_leaves_a_line_and_a_report(tmp_path: Path, writable: bool) -> None:
+def test_an_exception_nobody_foresaw_leaves_a_line_and_a_report(
+    tmp_path: Path, writable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache = tmp_path / "cache"
     if not writable:
         cache.write_text("a file where a folder is wanted")
-    env = {**os.environ, "KARAT_CACHE": str(cache), "TMPDIR": str(tmp_path)}
-    ended = subprocess.run([sys.executable, "-c", BROKEN], env=env, capture_output=True, text=True, timeout=120)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with Forked(broken, KARAT_CACHE=str(cache)) as ended:
+        _, err = ended.communicate()
     assert ended.returncode == cli.FAULT
-    assert "Traceback" not in ended.stderr and "ZeroDivisionError: nobody foresaw [/this]" in ended.stderr
-    assert "open an issue" in ended.stderr
+    assert "Traceback" not in err and "ZeroDivisionError: nobody foresaw [/this]" in err
+    assert "open an issue" in err
     report = next((cache / "faults" if writable else tmp_path).glob("karat-fault-*.txt"))
-    assert str(report) in ended.stderr and report.stat().st_mode & 0o777 == 0o600
+    assert str(report) in err and report.stat().st_mode & 0o777 == 0o600
     text = report.read_text()
     assert "Traceback" in text and "ZeroDivisionError" in text and "torch" in text
     assert "secret" not in text and "postgresql://...@host/x" in text
@@ -126,32 +133,24 @@ def test_an_exception_nobody_foresaw_leaves_a_line_and_a_report(tmp_path: Path, 
 
 # Signals ----------------------------------------------------------------------------------------------------------
 
-WAITING = """
-import signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever began the tests may have these ignored
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
-from karat import cli, learning
-from karat.worth.ledger import Ledger
-from pathlib import Path
-def wait(*given, **named):
-    with Ledger(Path(sys.argv[1])).entry("make"):
-        print("ready", flush=True)
-        time.sleep(60)
-learning.data_options = wait
-cli.main(["look", "digits"])
-"""
+
+def waiting(ledger: Path) -> None:
+    def wait(*given: object, **named: object) -> None:
+        with Ledger(ledger).entry("make"):
+            print("ready", flush=True)
+            time.sleep(60)
+
+    learning.data_options = wait  # type: ignore[assignment]
+    cli.main(["look", "digits"])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda n: n.name)
 def test_a_signal_closes_the_books_and_says_its_number(tmp_path: Path, number: signal.Signals) -> None:
     ledger = tmp_path / "ledger.jsonl"
-    with subprocess.Popen(
-        [sys.executable, "-c", WAITING, str(ledger)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None and process.stderr is not None
-        assert process.stdout.readline() == "ready\n"
-        began = time.monotonic()
+    with Forked(lambda: waiting(ledger)) as process:
+        process.until(lambda: process.said()[0])
+        assert process.said()[0] == "ready\n"
         process.send_signal(number)
-        assert process.wait(timeout=30) == 128 + number and time.monotonic() - began < 30
-        assert "Traceback" not in process.stderr.read()
+        assert process.wait(timeout=30) == 128 + number
+        assert "Traceback" not in process.said()[1]
     assert '"status": "interrupted"' in ledger.read_text()
