@@ -106,12 +106,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     return load(path)
 
 
-def learned(folder: Path, data: Data, model: Learned, minutes: float, batch: int = 64) -> tuple[Run, Plan, State]:
-    """A run of `model`, and how it ended."""
+def learned(
+    folder: Path, data: Data, model: Learned, minutes: float, batch: int = 64, called: float | None = None
+) -> tuple[Run, Plan, State]:
+    """A run of `model`, asked for at `called`, and how it ended."""
     chosen = recipe.load("gan", [f"train.batch={batch}", "train.save_seconds=0.5"])
     given: dict[str, Any] = {"recipe": chosen.to_dict(), "precision": None, "tensorboard": False, "seed": 0}
     run = Run.create(folder / "run", given)
-    plan, state, _ = learning._learn(run, data, model, Ticking(minutes=minutes, batch=batch), Console(quiet=True))
+    plan, state, _ = learning._learn(
+        run, data, model, Ticking(minutes=minutes, batch=batch, called=called), Console(quiet=True)
+    )
     return run, plan, state
 
 
@@ -131,6 +135,18 @@ def test_four_fifths_of_a_budget_go_into_steps_and_it_is_kept(
     assert len(shown) > 5 or making > 1e-3
     assert shown[-1:] == [100] or making > 2 * minutes
     assert plan.batch == 64 or (each * 64 + 0.05) * 100 > 0.7 * 60 * minutes
+
+
+def test_what_reading_took_is_taken_from_settling_and_not_from_the_steps(tmp_path: Path, data: Data) -> None:
+    settled = []
+    for name, called in (("quick", 0.0), ("slow", -5.0)):
+        CLOCK.seconds = 0.0
+        (tmp_path / name).mkdir()
+        _, _, state = learned(tmp_path / name, data, Costly(data.space, 8e-3, 1e-3), 1, called=called)
+        assert state.seconds - sum(state.spent.values()) >= 0.8 * 60, state.spent
+        assert 0.93 * 60 <= state.seconds <= 1.05 * 60
+        settled.append(state.spent["settling"])
+    assert 1.4 <= settled[1] <= settled[0] - 1.0 and settled[0] >= 5.0
 
 
 def test_a_batch_of_which_too_few_steps_fit_is_made_smaller_and_the_run_keeps_it(tmp_path: Path, data: Data) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import torch
 from small import LEAST, learn, points, sampled, serving
 from torch import Tensor, nn
 
-from karat import runner, training
+from karat import divergence, runner, training
+from karat import recipe as recipes
 from karat.errors import DivergedError, FitError
 from karat.families.generator import Learned, Player
 from karat.recipe import Recipe, Training
@@ -278,30 +280,83 @@ DIVERGING: list[tuple[str, Space, dict[str, Any]]] = [
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("steps", [10, 40])
+@pytest.mark.parametrize("rate", [2.0, 1000.0])
 @pytest.mark.parametrize("family, space, settings", DIVERGING)
-def test_a_rate_a_million_times_too_high_is_called_divergence_in_every_family(
-    family: str, space: Space, settings: dict[str, Any], steps: int
+def test_three_steps_at_a_rate_far_too_high_are_called_divergence_in_every_family(
+    family: str, space: Space, settings: dict[str, Any], rate: float
 ) -> None:
     x, _ = points(space, 128)
-    recipe = Recipe(family, family, "", {**LEAST.get(family, {}), **settings, "lr": 1000.0}, Training())
+    recipe = Recipe(family, family, "", {**LEAST.get(family, {}), **settings, "lr": rate}, Training())
     model = runner.build(recipe, space, 0, 0)
     assert isinstance(model, Learned)
-    with pytest.raises(DivergedError, match="[Ll]ower"):
-        for _ in train(model, serving(x, None, 16), Plan(steps=steps, batch=16), State()):
+    with pytest.raises(DivergedError, match="would move each of its weights.*Lower the rate"):
+        for _ in train(model, serving(x, None, 16), Plan(steps=3, batch=16), State()):
             pass
-        runner._made(model, 8)
+
+
+SPACES: tuple[Space, ...] = (
+    Grid(1, (28, 28)),
+    Grid(3, (96, 96)),
+    Grid(1, (4096,)),
+    Fields((1,) * 20 + (30,)),
+    Codes((3, 30), (False, True)),
+    Tokens(64, 500),
+)
+
+
+@pytest.mark.parametrize("name", sorted(recipes.names()))
+def test_ten_times_the_rate_of_a_recipe_is_not_called_divergence_before_it_was_tried(name: str) -> None:
+    for space in SPACES:
+        try:
+            chosen = recipes.load(name, [], None, (space,))
+            model = runner.build(chosen, space, 3, 0)
+        except FitError:
+            continue
+        if isinstance(model, Learned):
+            players = {k: replace(p, lr=10 * p.lr, matrix_lr=10 * p.matrix_lr) for k, p in model.players().items()}
+            assert not divergence.hopeless(players), space
+
+
+class Rising(Toy):
+    """Its loss grows at every turn and its weights hardly move."""
+
+    def loss(self, batch: Batch, player: str) -> tuple[Tensor, dict[str, Tensor]]:
+        value, seen = super().loss(batch, player)
+        return value * 3.0**self.calls, seen
+
+
+def test_a_loss_that_has_risen_beyond_all_measure_ends_as_divergence_though_the_weights_are_sound() -> None:
+    with pytest.raises(DivergedError, match="the loss of the .* began at .* and was"):
+        list(train(Rising(), numbers(), Plan(steps=12, batch=8), State()))
+    list(train(Rising(), numbers(), Plan(steps=2, batch=8), State()))  # three turns: it has risen by 9
+
+
+class Unsettled(Toy):
+    """Settling leaves a number in it that is none, or is infinite."""
+
+    def __init__(self, left: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("kept", torch.zeros_like(left))
+        self.left = left
+
+    def settle(self, batch: Batches, time: Allowance, points: int) -> None:
+        self.get_buffer("kept").copy_(self.left)
+
+
+def test_statistics_that_are_not_finite_after_settling_end_as_divergence() -> None:
+    for left in (torch.tensor([0.0, math.nan]), torch.tensor([math.inf]), torch.tensor(math.nan)):
+        with pytest.raises(DivergedError, match="not finite .in 'kept'"):
+            list(train(Unsettled(left), numbers(), Plan(steps=2, batch=8), State()))
+    list(train(Unsettled(torch.tensor(math.inf)), numbers(), Plan(steps=2, batch=8), State()))
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("family, space, settings", [
-    ("vae", SMALL, {"lr": 2.0}),
-    ("gan", SMALL, {"lr": 2.0}),
-    ("diffusion", SMALL, {"lr": 2.0}),
-    ("diffusion", Fields((1, 3, 1)), {"lr": 2.0}),
-    ("masked", Tokens(16, 12), {"lr": 4.0}),
+    ("vae", SMALL, {"lr": 0.3}),
+    ("gan", SMALL, {"lr": 0.3}),
+    ("gan", Fields((1, 3, 1)), {"lr": 0.3, "critic_lr": 0.3}),
 ])  # fmt: skip
-def test_a_rate_a_thousand_times_too_high_is_called_divergence_within_a_few_hundred_steps(
+def test_a_rate_a_hundred_times_too_high_is_called_divergence_within_a_few_hundred_steps(
     family: str, space: Space, settings: dict[str, Any]
 ) -> None:
     x, _ = points(space, 128)

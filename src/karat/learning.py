@@ -314,7 +314,7 @@ def _learn(
         if run.spec["status"] == "training":  # it was killed: nobody closed its books
             runner.book_lost_time(run, state.seconds)
         state.settled = False
-        run.truncate("history.jsonl", plan.used(state.step, state.drawn, state.seconds, model.settling) + 1e-9)
+        run.truncate("history.jsonl", state.reached(plan, model, state.seconds) + 1e-9)
         console.print(f"continuing at step {state.step:,}, {state.seconds:,.0f} s in")
     console.print(f"precision {precision} ({why})")
     run.update({"status": "training"})

@@ -260,7 +260,7 @@ def fit_batch(model: Learned, plan: Plan, pace: Pace, state: State, spent: float
     """
     if plan.minutes is None:
         return plan, ""
-    left = SHARE * max(0.0, 60 * plan.minutes - plan.kept(model.settling, state.closing) - spent)
+    left = SHARE * max(0.0, 60 * plan.minutes - plan.kept(model.settling, state.closing, spent) - spent)
     steps = left / max(1e-9, pace.round(plan.batch))
     if steps >= ENOUGH:
         return plan, ""

@@ -30,6 +30,7 @@ from torch.nn.modules.module import (
 
 from karat import doctor, limits, pace, training
 from karat.data import Data
+from karat.divergence import NUMERIC, REMEDY
 from karat.errors import DivergedError, FitError, KaratError, RunError, TooLarge
 from karat.families.generator import Batches, Fitted, Generator, Learned
 from karat.modalities import codec_named
@@ -341,7 +342,7 @@ def drive(
             due = now - saved > save_seconds and SAVED * (plan.now() - rested) >= took
             if asked or due or p.fraction >= 1.0:
                 if wrong := state.diverged(model):  # what is saved is sound
-                    raise DivergedError(f"{wrong}. {training.REMEDY}")
+                    raise DivergedError(f"{wrong}. {REMEDY}")
                 began = plan.now()
                 with state.spending("saving", plan):
                     run.save_checkpoint(state.step, checkpoint(model, state))
@@ -354,10 +355,13 @@ def drive(
                     f"stopped at {p.fraction:.0%} (step {p.step:,}); all is saved. Continue with `karat train {run.path}`.",
                     code,
                 )
-    weights = {k: v.detach().cpu().contiguous() for k, v in model.weights().items()}
-    run.save_model(safetensors.torch.save(weights))
-    run.put("doctor.json", [n.to_dict() for n in notices.values()])
+    ended = plan.now()
+    with state.spending("saving", plan):
+        weights = {k: v.detach().cpu().contiguous() for k, v in model.weights().items()}
+        run.save_model(safetensors.torch.save(weights))
+        run.put("doctor.json", [n.to_dict() for n in notices.values()])
     album.last(model)
+    state.seconds += plan.now() - ended
     if writer is not None:
         writer.close()
     return list(notices.values())
@@ -485,11 +489,11 @@ def _made(model: Generator, n: int) -> torch.Tensor:
     try:
         points = model.sample(n, y, torch.Generator(model.device).manual_seed(0)).cpu()
     except (ValueError, RuntimeError) as error:
-        if isinstance(error, KaratError) or not training.NUMERIC.search(f"{type(error).__name__} {error}"):
+        if isinstance(error, KaratError) or not NUMERIC.search(f"{type(error).__name__} {error}"):
             raise
-        raise DivergedError(f"what is made is not finite ({type(error).__name__}). {training.REMEDY}") from None
+        raise DivergedError(f"what is made is not finite ({type(error).__name__}). {REMEDY}") from None
     if not bool(points.isfinite().all()):
-        raise DivergedError(f"what is made is not finite. {training.REMEDY}")
+        raise DivergedError(f"what is made is not finite. {REMEDY}")
     return points
 
 

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import ctypes
 import math
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -16,7 +15,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from karat import nets
+from karat import divergence, nets
+from karat.divergence import LOWER, NUMERIC, REMEDY
 from karat.errors import DivergedError, FitError, KaratError
 from karat.families.generator import Batches, Learned, Player
 from karat.space import UNLIMITED, Allowance, Batch
@@ -29,17 +29,11 @@ READING = (
 )
 STARTING = 0.035  # and of that not counted: a budget is kept within 5%, and four fifths of it are for steps
 CLOSING = 0.02  # and that is kept for what follows the training, at most
+BESIDE = 0.19  # and of all that is not steps, which is why settling takes less where other things took more
 THREADS_MOST = 4096  # more than any machine runs at once
 LOST = 20  # turns in a row without a finite loss and gradient, after which a training has diverged
-GROWN = 30.0  # times 1 or the size they began with: the root mean square of vectors of weights that have diverged
-# Times the size they began with, or that at which a unit input has a unit output: that of matrices. At the recipes' rates it
-# stays under 2, at rates a thousand times too high it mostly passes this within 200 steps.
-OUTGROWN = 10.0
 LOOKED = 10  # rounds between two looks at it
 COOLING = 0.3  # rounds in which the rate falls to 0 after a model has learned all it can, for each that it took
-
-NUMERIC = re.compile(r"LinAlgError|\b(nan|inf|infinity|NaN|finite)\b|probability|positive.definite", re.IGNORECASE)
-REMEDY = "Lower the rate, for example --set model.lr=0.0005; the last good state is kept."
 
 
 @dataclass(frozen=True)
@@ -93,24 +87,30 @@ class Plan:
         """What may be done before a player's first turn."""
         return UNLIMITED if self.minutes is None else self.within(60 * self.minutes * PREPARING)
 
-    def used(self, step: int, drawn: int, seconds: float, settling: float, closing: float = 0.0) -> float:
+    def used(
+        self, step: int, drawn: int, seconds: float, settling: float, closing: float = 0.0, beside: float = 0.0
+    ) -> float:
         """The fraction of the learning budget used, in [0, 1].
 
-        Of a budget in time the share `settling` is kept for the end, and `closing` seconds for what follows that.
+        Of a budget in time the share `settling` is kept for the end, and `closing` seconds for what follows that, less where
+        `beside` seconds went into other things than steps.
         """
         if self.steps is not None:
             return min(1.0, step / self.steps)
         if self.samples is not None:
             return min(1.0, drawn * self.batch / self.samples)
         assert self.minutes is not None
-        return min(1.0, seconds / max(1e-9, 60 * self.minutes - self.kept(settling, closing)))
+        return min(1.0, seconds / max(1e-9, 60 * self.minutes - self.kept(settling, closing, beside)))
 
-    def kept(self, settling: float, closing: float) -> float:
-        """Seconds of a budget in time that are not for training."""
+    def kept(self, settling: float, closing: float, beside: float = 0.0) -> float:
+        """Seconds of a budget in time that are not for training, of which `beside` went into other things than steps so far."""
         assert self.minutes is not None
         budget = 60 * self.minutes
-        # settling has a least cost: up to two seconds more are kept for it, at most as much again
-        return settling * budget + min(settling * budget, 2.0) + min(CLOSING * budget, closing)
+        closing = min(CLOSING * budget, closing)
+        # settling has a least cost: up to three seconds more are kept for it, at most as much again
+        wanted = settling * budget + min(settling * budget, 3.0)
+        left = BESIDE * budget - closing - beside
+        return closing + max(settling * budget / 2, min(wanted, left))
 
 
 class Muon(torch.optim.Optimizer):
@@ -178,6 +178,7 @@ class State:
     closing: float = 0.0  # seconds that what follows the training will take
     prepared: set[str] = field(default_factory=set)  # players that were prepared in this process
     sizes: dict[str, Tensor] = field(default_factory=dict)  # root mean squares beyond which a player's weights diverged
+    losses: divergence.Losses = field(default_factory=dict)  # in this process
     trial: bool = False  # it is timed only: no weight moves
 
     @contextlib.contextmanager
@@ -255,7 +256,8 @@ class State:
 
     def reached(self, plan: Plan, model: Learned, seconds: float) -> float:
         """The share of the schedule that is behind after `seconds`."""
-        return self.used(plan.used(self.step, self.drawn, seconds, model.settling, self.closing))
+        beside = sum(self.spent.values())
+        return self.used(plan.used(self.step, self.drawn, seconds, model.settling, self.closing, beside))
 
     def begin(self, model: Learned) -> None:
         """Optimisers and averages for every player of `model`."""
@@ -267,24 +269,11 @@ class State:
                 self.optimisers[f"{name} muon"] = Muon(matrices, player.matrix_lr, player.matrix_decay)
             self.averages[name] = [p.detach().clone() for p in player.module.parameters()]
             self.turns.setdefault(name, 0)
-            self.sizes[name] = _largest(player)
+            self.sizes[name] = divergence.largest(player)
 
     def diverged(self, model: Learned) -> str:
         """Says what is wrong with the weights of `model`, or "" where they are sound."""
-        for name, player in model.players().items():
-            sizes = _sizes(player)
-            excess = sizes / self.sizes[name]
-            if bool((excess <= 1).all()) or not len(sizes):
-                continue
-            if not bool(sizes.isfinite().all()):
-                return f"the weights of the {name} are not finite, up to step {self.step}"
-            worst = int(excess.argmax())
-            most = float(self.sizes[name][worst])
-            return (
-                f"the weights of the {name} have grown to {float(sizes[worst]):.2g} on average, where {most:.2g} is the most "
-                f"that is sound, up to step {self.step}"
-            )
-        return ""
+        return divergence.grown(model.players(), self.sizes, self.step)
 
 
 @dataclass(frozen=True)
@@ -309,6 +298,8 @@ def train(model: Learned, batch: Batches, plan: Plan, state: State) -> Iterator[
         return
     lay_out(model, plan.precision)
     if not state.optimisers:
+        if wrong := divergence.hopeless(model.players()):
+            raise DivergedError(f"{wrong}. {LOWER}.")
         state.begin(model)
     began = plan.now() - state.seconds
     players, turns = model.players(), model.turns()
@@ -334,6 +325,7 @@ def train(model: Learned, batch: Batches, plan: Plan, state: State) -> Iterator[
                 loss, shown = model.loss(Batch(x, y, fraction, rng), name)
             seen.update(shown)
             if _update(state, name, player, loss, fraction, plan.average):
+                divergence.note(state.losses, name, loss)
                 bad[name] = 0
                 continue
             bad[name] += 1
@@ -363,7 +355,7 @@ def train(model: Learned, batch: Batches, plan: Plan, state: State) -> Iterator[
             f"the budget ended before the first step ({spent or 'nothing was done'}), so there is nothing to make anything "
             "from. Give more --minutes, or less to learn: a smaller --set data.size or model.width."
         )
-    if wrong := state.diverged(model):
+    if wrong := state.diverged(model) or divergence.lost(state.losses, state.step):
         raise DivergedError(f"{wrong}. {REMEDY}")
     _take_averages(players, state, finished_at=2.0)
     with state.spending("settling", plan):
@@ -396,8 +388,8 @@ def settle(model: Learned, batch: Batches, time: Allowance, points: int) -> None
         raise DivergedError(
             f"what the model says of its data is not finite ({type(error).__name__}). {REMEDY}"
         ) from None
-    if not all(bool(v.isfinite().all()) for v in model.parameters()):
-        raise DivergedError(f"the weights are not finite. {REMEDY}")
+    if name := divergence.unreadable(model.weights()):
+        raise DivergedError(f"what was learned is not finite (in {name[:60]!r}). {REMEDY}")
 
 
 def preview(model: Learned, batch: Batches, state: State, time: Allowance) -> Learned:
@@ -433,27 +425,6 @@ def _update(state: State, name: str, player: Player, loss: Tensor, fraction: flo
         decay = min(average, 1 - 1 / (0.1 * turn + 1))
         torch._foreach_lerp_(kept, parameters, 1 - decay)
     return True
-
-
-def _sizes(player: Player) -> Tensor:
-    """The root mean square [k] of each tensor of weights."""
-    parameters = [p.detach() for p in player.module.parameters() if p.numel()]
-    if not parameters:
-        return torch.zeros(0)
-    counts = torch.tensor([float(p.numel()) for p in parameters]).sqrt()
-    return torch.stack(torch._foreach_norm(parameters)).float().cpu() / counts
-
-
-def _largest(player: Player) -> Tensor:
-    """The root mean square [k] of each tensor of weights, of a player that begins now, at which they have diverged."""
-    most = []
-    sizes = _sizes(player).tolist()
-    for p, size in zip((p for p in player.module.parameters() if p.numel()), sizes, strict=True):
-        if p.dim() > 1:
-            most.append(OUTGROWN * max(size, p[0].numel() ** -0.5))
-        else:
-            most.append(GROWN * max(size, 1.0))
-    return torch.tensor(most)
 
 
 def _rate(fraction: float, turn: int, player: Player) -> float:

@@ -255,7 +255,7 @@ class Model(Learned):
         mean, deviation, y = self.posterior(batch, most, time.part(0.4))
         rng = torch.Generator(mean.device).manual_seed(1)
         z = mean + deviation * torch.randn(mean.shape, generator=rng, device=mean.device)
-        self.fit_prior(z, y, time if self.critic is None else time.part(0.6), batch.rows)
+        self.fit_prior(z, y, time if self.critic is None else time.part(0.7), batch.rows)
         if self.critic is not None:  # what is made comes from the prior, and so must the statistics
             self._eyes = self._made = None
             if self.begun and not time.preview:
@@ -317,9 +317,11 @@ class Model(Learned):
     def posterior(self, batch: Batches, most: int, time: Allowance = UNLIMITED) -> tuple[Tensor, Tensor, Tensor | None]:
         """Means and deviations [n, latent] of up to `most` training points and their labels, after refreshing the norms.
 
-        Of fewer where `time` holds no more.
+        Of fewer where `time` holds no more. Where there are fewer points than `most`, each is encoded once and stands in the
+        answer as often as it would have come: its posterior does not change.
         """
         x, _ = batch(0)
+        different = min(most, batch.rows)
         refreshed = min(30, 1 + most // len(x))
         nets.refresh_norms(self.autoencoder, lambda k: self._pass(*batch(k), k), refreshed, time.part(0.4))
         self.eval()
@@ -328,17 +330,20 @@ class Model(Learned):
         at_once = max(1, nets.at_once(self.space) // len(x))
         means, deviations, labels = [], [], []
         began = time.left()
-        for start in range(0, -(-most // len(x)), at_once):
+        count = -(-different // len(x))
+        for start in range(0, count, at_once):
             if not time.another(start // at_once, began):
                 break
-            parts = [batch(k) for k in range(start, start + at_once)]
+            parts = [batch(k) for k in range(start, min(count, start + at_once))]
             mean, logvar = encoder(torch.cat([p for p, _ in parts]).to(dtype)).float().chunk(2, 1)
             means.append(mean)
             deviations.append((logvar.clamp(-12, 4) / 2).exp())
             labels += [q for _, q in parts if q is not None]
             if self.numbers and start == 0:
                 self._measure(parts, means[0], deviations[0])
-        return torch.cat(means)[:most], torch.cat(deviations)[:most], torch.cat(labels)[:most] if labels else None
+        mean, deviation = torch.cat(means)[:different], torch.cat(deviations)[:different]
+        again = torch.arange(len(mean) * most // different, device=mean.device) % len(mean)
+        return mean[again], deviation[again], torch.cat(labels)[again] if labels else None
 
     def _measure(self, parts: list[tuple[Tensor, Tensor | None]], mean: Tensor, deviation: Tensor) -> None:
         """Quantiles of what the decoder leaves open of each number: drawing them again gives numbers their spread."""
