@@ -139,14 +139,14 @@ def test_four_fifths_of_a_budget_go_into_steps_and_it_is_kept(
 
 def test_what_reading_took_is_taken_from_settling_and_not_from_the_steps(tmp_path: Path, data: Data) -> None:
     settled = []
-    for name, called in (("quick", 0.0), ("slow", -5.0)):
+    for name, called in (("slow", -5.0), ("quick", 0.0)):
         CLOCK.seconds = 0.0
         (tmp_path / name).mkdir()
         _, _, state = learned(tmp_path / name, data, Costly(data.space, 8e-3, 1e-3), 1, called=called)
         assert state.seconds - sum(state.spent.values()) >= 0.8 * 60, state.spent
         assert 0.93 * 60 <= state.seconds <= 1.05 * 60
         settled.append(state.spent["settling"])
-    assert 1.4 <= settled[1] <= settled[0] - 1.0 and settled[0] >= 5.0
+    assert 1.4 <= settled[0] <= settled[1] - 0.5 and settled[1] >= 5.0
 
 
 def test_a_batch_of_which_too_few_steps_fit_is_made_smaller_and_the_run_keeps_it(tmp_path: Path, data: Data) -> None:

@@ -111,9 +111,11 @@ def unreadable(weights: dict[str, Tensor]) -> str:
 
 
 def _size(p: Tensor) -> float:
-    return float(p.norm()) / p.numel() ** 0.5
+    size: float = float(p.norm()) / p.numel() ** 0.5
+    return size
 
 
 def _unit(p: Tensor) -> float:
     """The size at which a unit input has a unit output."""
-    return float(p[0].numel()) ** -0.5
+    size: float = p[0].numel() ** -0.5
+    return size
