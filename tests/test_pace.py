@@ -262,6 +262,6 @@ def test_a_part_of_what_has_no_end_has_none_and_of_what_has_one_that_share(share
 
 def test_what_came_before_the_training_counts_up_to_a_share_of_a_budget_in_time() -> None:
     CLOCK.seconds = 103.0
-    assert Ticking(minutes=1, called=100.0).before() == pytest.approx(3.0 - 0.035 * 60)
+    assert Ticking(minutes=1, called=100.0).before() == pytest.approx(3.0 - 0.015 * 60)
     assert Ticking(minutes=1, called=10.0).before() == pytest.approx(0.08 * 60)
     assert Ticking(minutes=1).before() == 0.0 and Ticking(steps=5, called=10.0).before() == 0.0

@@ -27,7 +27,7 @@ PREPARING = 0.04  # share of a budget in time that preparing for a player's firs
 READING = (
     0.08  # and that what came before it, such as reading the data, counts at most: that does not depend on a budget
 )
-STARTING = 0.035  # and of that not counted: a budget is kept within 5%, and four fifths of it are for steps
+STARTING = 0.015  # and of that not counted: a budget is kept within 5%, and four fifths of it are for steps
 CLOSING = 0.02  # and that is kept for what follows the training, at most
 BESIDE = 0.19  # and of all that is not steps, which is why settling takes less where other things took more
 THREADS_MOST = 4096  # more than any machine runs at once
