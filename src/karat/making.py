@@ -26,6 +26,7 @@ from karat.provenance import png, wav
 from karat.provenance.label import Label
 from karat.run import Run
 from karat.runner import load_codec, load_model
+from karat.widening import drawn
 
 ARRAYS = (".npy", ".npz")
 LABELLED = {".png": png.label_png, ".wav": wav.label_wav}
@@ -244,13 +245,14 @@ def draw_rows(model: Generator, codec: Codec, n: int, wish: Wish, seed: int) -> 
     if wish.given is None and wish.balance is None:
         for i in range(0, n, AT_ONCE):
             points = model.sample(min(AT_ONCE, n - i), None, rng).cpu()
-            yield codec.decode_next(points, model.space, chance, past)
+            yield codec.decode_next(drawn(model, codec, points, chance), model.space, chance, past)
         return
     if not model.completes:
         raise FitError("this recipe cannot fill in around given cells; trees, autoregressive and marginals can.")
     for asked in codec.asks(wish.given, wish.balance, n, chance, AT_ONCE):
         limits.need(asked.cells.numel() * 64, f"{len(asked.cells):,} rows at once", "Lower -n, or ask in parts.")
         points = torch.cat([model.complete(part, rng).cpu() for part in asked.cells.to(model.device).split(AT_ONCE)])
+        points = drawn(model, codec, points, chance, asked.cells)
         if past is None and len(asked.cells) == AT_ONCE:  # a file of rows that may go on
             past = Past(MOST_GIVEN)
         yield asked.restore(codec.decode_next(points, model.space, chance, past))

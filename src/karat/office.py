@@ -37,6 +37,7 @@ from karat.run import Run
 from karat.runner import choose_device, load_model
 from karat.space import Characters, Columns
 from karat.trust import sealed
+from karat.widening import drawn
 from karat.words import score
 from karat.worth.ledger import Entry, total
 from karat.worth.prices import Prices
@@ -140,7 +141,8 @@ def draw(model: Generator, data: Data, n: int, seed: int) -> Made:
         y = torch.multinomial(share, n, replacement=True, generator=torch.Generator().manual_seed(seed))
     rng = torch.Generator(device).manual_seed(seed)
     points = model.sample(n, None if y is None else y.to(device), rng).cpu()
-    return Made(data.codec.decode(points, model.space, np.random.default_rng(seed)), y)
+    chance = np.random.default_rng(seed)
+    return Made(data.codec.decode(drawn(model, data.codec, points, chance), model.space, chance), y)
 
 
 def read_made(data: Data, path: Any) -> Made:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 from rich.console import Console
@@ -35,11 +36,14 @@ from karat.errors import DivergedError, FitError, KaratError, RunError, TooLarge
 from karat.families.generator import Batches, Fitted, Generator, Learned
 from karat.modalities import codec_named
 from karat.modalities.codec import Codec
+from karat.modalities.parts import Number
+from karat.modalities.tables import Tables
 from karat.output import write_whole
 from karat.recipe import Recipe, config, module
 from karat.run import Run, safe_header
 from karat.space import Space
 from karat.typed import misfit
+from karat.widening import drawn, widen
 from karat.worth.ledger import Entry, Ledger
 
 PICTURES = 64
@@ -50,6 +54,7 @@ FEW = 100  # steps, under which a person is told that they were few
 COPIES = 6  # of each weight in training: itself, its gradient, two moments, its average, and one in a checkpoint
 LAYERS = 5_000
 SMALLER = "Lower --set model.width, model.depth or what else makes it large."
+WIDTH, FACTOR = "kernel.width", "kernel.factor"  # among the saved weights
 FITTED_MOST = 1_000_000  # rows that a family without gradients is handed
 
 
@@ -198,8 +203,28 @@ def load_model(run: Run, codec: Codec, classes: int, device: torch.device) -> Ge
         raise
     except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError) as error:
         raise RunError(f"{run.path} is damaged: its codec and its recipe make no model ({_line(error)}).") from None
-    put(model, weights_of(blob))
+    weights = weights_of(blob)
+    width, factor = weights.pop(WIDTH, None), weights.pop(FACTOR, None)
+    put(model, weights)
+    if width is not None and factor is not None:
+        model.kernel = _kernel(width, factor, codec)
     return model.to(device).eval()
+
+
+def _kernel(width: torch.Tensor, factor: torch.Tensor, codec: Codec) -> tuple[float, torch.Tensor]:
+    numbers = sum(isinstance(part, Number) for part in codec.coded_parts) if isinstance(codec, Tables) else 0
+    if width.numel() != 1 or not 0 < float(width) <= 1 or factor.shape != (numbers, numbers):
+        raise RunError("the saved weights are damaged: their kernel is of another table; train anew.")
+    return float(width), factor.double()
+
+
+def _saved(model: Generator) -> dict[str, torch.Tensor]:
+    """The weights of a finished model, and the kernel through which it is drawn."""
+    weights = {k: v.detach().cpu().contiguous() for k, v in model.weights().items()}
+    if model.kernel is None:
+        return weights
+    width, factor = model.kernel
+    return {**weights, WIDTH: torch.tensor(width, dtype=torch.float64), FACTOR: factor.contiguous()}
 
 
 def weigh(build: Callable[[], object]) -> None:
@@ -356,9 +381,10 @@ def drive(
                     code,
                 )
     ended = plan.now()
+    with state.spending("settling", plan):
+        widen(model, data, plan.seed)
     with state.spending("saving", plan):
-        weights = {k: v.detach().cpu().contiguous() for k, v in model.weights().items()}
-        run.save_model(safetensors.torch.save(weights))
+        run.save_model(safetensors.torch.save(_saved(model)))
         run.put("doctor.json", [n.to_dict() for n in notices.values()])
     album.last(model)
     state.seconds += plan.now() - ended
@@ -419,8 +445,9 @@ def fit(run: Run, model: Fitted, data: Data, plan: training.Plan, console: Conso
                     f"stopped at {share:.0%}; a fit cannot be continued. Begin anew with `karat train {run.path}`.",
                     128 + asked[0],
                 )
+        widen(model, data, plan.seed)
     seconds = plan.now() - began
-    run.save_model(safetensors.torch.save({k: v.cpu().contiguous() for k, v in model.weights().items()}))
+    run.save_model(safetensors.torch.save(_saved(model)))
     run.put("doctor.json", [])
     picture(run, data, model, 100)
     return seconds
@@ -500,6 +527,7 @@ def _made(model: Generator, n: int) -> torch.Tensor:
 def picture(run: Run, data: Data, model: Generator, percent: int, n: int = PICTURES) -> None:
     """Saves what `model` makes of one fixed noise, as a sheet of `n`."""
     points = _made(model, n)
+    points = drawn(model, data.codec, points, np.random.default_rng(0))
     sheet = data.codec.sheet(data.codec.decode(points, model.space), 8)
     write_whole(run.file(f"samples/{percent:03d}{data.codec.sheets}"), sheet)
 

@@ -25,10 +25,9 @@ SPIKE = 5  # rows of a value that stands out among those beside it, and so is a 
 RARE = 0.05  # share of many rows whose values hardly repeat, below which these may stand alone
 BESIDE = 4  # values on each side that it is compared with
 KNOTS = 8  # most pieces of a bin's quantile function
-ROWS_A_PIECE = (
-    12  # fewer rows follow the training values so closely that these come out again more often than by chance
-)
+ROWS_A_PIECE = 12  # fewer follow the training values so closely that these come out again oftener than by chance
 FINE_KNOTS, FEWEST_COARSE = 64, 20  # the same, and rows in a bin, where there are few bins
+ROWS_A_TAIL = 5  # in the first and the last bin, which are long: what is even inside another is not so there
 REPEATED = 3  # mean count of a bin's values from which they are drawn as they are
 WEEKDAYS_FROM = 100  # dates that must agree before days of the week count as never used
 NUMBERS = ("integer", "decimal", "date", "datetime", "time")
@@ -346,7 +345,7 @@ class Scale:
         at, value = [g + below, g + above], [v[mine], v[mine]]
         every = np.repeat(v, c)
         pieces = np.clip(mass // ROWS_A_PIECE, 1, knots)
-        pieces[[0, -1]] = np.minimum(mass[[0, -1]], knots)  # tails are long: what is even inside a bin is not so there
+        pieces[[0, -1]] = np.clip(mass[[0, -1]] // ROWS_A_TAIL, 1, knots)
         for k in np.unique(pieces[~stair]):
             b = np.flatnonzero(~stair & (pieces == k))
             share = np.linspace(0, 1, k + 1)

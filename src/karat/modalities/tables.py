@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from karat.errors import DataError, FitError
-from karat.modalities import fragments, schema, sources, sql, values
+from karat.modalities import fragments, kernel, schema, sources, sql, values
 from karat.modalities.codec import Asked, Codec, Contents
 from karat.modalities.coding import NUMBERS, flat, present
 from karat.modalities.columns import SENSITIVE, Schema
@@ -43,7 +43,7 @@ from karat.modalities.expressions import Cells, cells_of, unknown
 from karat.modalities.formulas import Guard
 from karat.modalities.layout import Layout
 from karat.modalities.likeness import table_like
-from karat.modalities.parts import Choice, Computed, Constant, Number, Presence
+from karat.modalities.parts import Choice, Computed, Constant, Number, Part, Presence
 from karat.modalities.seen import Past
 from karat.modalities.table import Dialect, Raw, Table
 from karat.privacy import Budget, Source
@@ -222,17 +222,8 @@ class Tables(Codec):
             return torch.zeros((len(records), 1), dtype=torch.long if fine else torch.float32)
         if fine:
             return torch.from_numpy(codes)
-        points = np.zeros((len(records), self._spaces[1].numel), np.float32)
-        at, rows = 0, np.arange(len(records))
-        for j, i in enumerate(self.layout.coded):
-            part = self.layout.parts[i]
-            if part.size(False) > 1:
-                points[rows, at + codes[:, j]] = 1
-                at += part.size(False)
-            if part.placed(False):
-                points[:, at] = 2 * places[i] - 1
-                at += 1
-        return torch.from_numpy(points)
+        at = {i: j for j, i in enumerate(self.layout.coded)}
+        return torch.from_numpy(kernel.to_fields(self.coded_parts, codes, {at[i]: place for i, place in places.items()}))
 
     def decode(self, points: Tensor, space: Space | None = None, rng: np.random.Generator | None = None) -> Table:
         """Rows for any points: codes are brought into range, a choice is its largest entry, a number is clipped.
@@ -243,23 +234,39 @@ class Tables(Codec):
 
     def decode_next(self, points: Tensor, space: Space | None, rng: np.random.Generator, past: Past | None) -> Table:
         fine = self._fine(space)
+        codes, places = self._coded_points(points, fine)
+        coded = {self.layout.coded[j]: place for j, place in places.items()}
+        return Table(self.layout.decode(codes, coded, fine, rng, past), self.origin)
+
+    def moved(
+        self, points: Tensor, space: Space, by: kernel.Kernel, rng: np.random.Generator, free: np.ndarray | None = None
+    ) -> Tensor:
+        """`points` after one step of a kernel that leaves single columns as they are.
+
+        free: bool [n, columns] of `Codes`, what may move; everything by default.
+        """
+        fine = self._fine(space)
+        codes, places = self._coded_points(points, fine)
+        free = np.ones(codes.shape, bool) if free is None else free
+        codes, places = kernel.moved(self.coded_parts, codes, places, fine, by, free, rng)
+        return torch.from_numpy(codes if fine else kernel.to_fields(self.coded_parts, codes, places))
+
+    def correlated(self, records: Table) -> np.ndarray:
+        """float64 [numbers, numbers]: how the steps of a kernel go together, so that they follow what relates the columns."""
+        return kernel.correlated(self.coded_parts, self.encode(records).numpy())
+
+    @cached_property
+    def coded_parts(self) -> list[Part]:
+        return [self.layout.parts[i] for i in self.layout.coded]
+
+    def _coded_points(self, points: Tensor, fine: bool) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        """Codes [n, coded] of any points, and the place of each that has one."""
+        if not self.coded_parts:
+            return np.zeros((len(points), 0), np.int64), {}
         flatly = points.detach().cpu()
-        parts = [self.layout.parts[i] for i in self.layout.coded]
-        codes, places = np.zeros((len(flatly), len(parts)), np.int64), {}
-        if fine and parts:
-            top = np.array(self._spaces[0].sizes) - 1
-            codes = np.clip(flatly.long().numpy(), 0, top)
-        elif parts:
-            given = flatly.float().nan_to_num(0.0, 1e9, -1e9).numpy()
-            at = 0
-            for j, part in enumerate(parts):
-                if part.size(False) > 1:
-                    codes[:, j] = given[:, at : at + part.size(False)].argmax(1)
-                    at += part.size(False)
-                if part.placed(False):
-                    places[self.layout.coded[j]] = np.clip((given[:, at].astype(np.float64) + 1) / 2, 0, 1)
-                    at += 1
-        return Table(self.layout.decode(codes, places, fine, rng, past), self.origin)
+        if fine:
+            return np.clip(flatly.long().numpy(), 0, np.array(self._spaces[0].sizes) - 1), {}
+        return kernel.from_fields(self.coded_parts, flatly.float().nan_to_num(0.0, 1e9, -1e9).numpy())
 
     def _fine(self, space: Space | None) -> bool:
         if space is None or space == self._spaces[0]:
