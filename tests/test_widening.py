@@ -121,7 +121,10 @@ def test_choices_and_gaps_keep_their_shares_through_the_kernel() -> None:
     points = widening.drawn(model, codec, model.points.repeat(8, 1), np.random.default_rng(0))
     made, real = (codec.view(t).numpy() for t in (codec.decode(points, model.space), found.records("train")))
     assert abs(np.isnan(made[:, 1]).mean() - np.isnan(real[:, 1]).mean()) < 0.02
-    assert np.abs(np.bincount(made[:, 0].astype(int)) / len(made) - np.bincount(real[:, 0].astype(int)) / len(real)).max() < 0.02
+    assert (
+        np.abs(np.bincount(made[:, 0].astype(int)) / len(made) - np.bincount(real[:, 0].astype(int)) / len(real)).max()
+        < 0.02
+    )
 
 
 def test_given_cells_are_not_moved() -> None:

@@ -223,7 +223,9 @@ class Tables(Codec):
         if fine:
             return torch.from_numpy(codes)
         at = {i: j for j, i in enumerate(self.layout.coded)}
-        return torch.from_numpy(kernel.to_fields(self.coded_parts, codes, {at[i]: place for i, place in places.items()}))
+        return torch.from_numpy(
+            kernel.to_fields(self.coded_parts, codes, {at[i]: place for i, place in places.items()})
+        )
 
     def decode(self, points: Tensor, space: Space | None = None, rng: np.random.Generator | None = None) -> Table:
         """Rows for any points: codes are brought into range, a choice is its largest entry, a number is clipped.
