@@ -154,3 +154,13 @@ def test_a_signal_closes_the_books_and_says_its_number(tmp_path: Path, number: s
         assert process.wait(timeout=30) == 128 + number
         assert "Traceback" not in process.said()[1]
     assert '"status": "interrupted"' in ledger.read_text()
+
+
+@pytest.mark.parametrize("value", ["x", "", "-1", "9" * 20])
+def test_a_date_of_the_build_that_is_none_is_not_read(
+    value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", value)
+    with pytest.raises(SystemExit):
+        cli.main(["make", "no such run"])
+    assert "SOURCE_DATE_EPOCH" not in os.environ

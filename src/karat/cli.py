@@ -55,6 +55,10 @@ def main(tokens: Sequence[str] | None = None) -> None:
     from karat.terminal import shown, tolerant
 
     tolerant()
+    if not re.fullmatch(
+        r"\d{1,11}", os.environ.get("SOURCE_DATE_EPOCH", "0")
+    ):  # libraries read it when imported, and fail
+        del os.environ["SOURCE_DATE_EPOCH"]
     given = list(sys.argv[1:] if tokens is None else tokens)
     try:
         with _stopped_by_signals():
