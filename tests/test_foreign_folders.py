@@ -117,6 +117,14 @@ def test_an_interrupted_make_still_goes_on_and_one_of_another_request_gives_way(
     assert sorted(os.listdir(goal)) == ["a.txt", "b.txt", INSIDE]
 
 
+@pytest.mark.parametrize("name", ["x/../new.txt", "x/../goal/new.txt", "x/y/../../new.txt"])
+def test_a_way_back_through_a_folder_that_is_not_there_leaves_no_folder_behind(name: str, goal: Path) -> None:
+    with pytest.raises(RunError, match="not there"):
+        Output().write(goal / name, b"made")
+    Output().write(goal / ".." / "goal" / "new.txt", b"made")
+    assert os.listdir(goal) == ["new.txt"]
+
+
 # A run that was begun -----------------------------------------------------------------------------------------------
 
 

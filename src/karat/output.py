@@ -126,6 +126,10 @@ class Output:
         """RunError where `goal` must not be written: it is there, a link, or among what a run learned from."""
         if "\0" in str(goal):
             raise RunError(f"{str(goal)!r} is no name that a file can have. Choose another --out.")
+        if ".." in goal.parts and not _there(
+            goal.parent
+        ):  # making its parents would leave folders that nobody asked for
+            raise RunError(f"{goal} goes back through a folder that is not there. Choose another --out.")
         with _said(goal):
             self._check(goal)
 
