@@ -15,7 +15,7 @@ from torch import Tensor
 
 from karat.assays import Finding, Seen, examine, find, look_at
 from karat.assays.diversity import absent
-from karat.assays.modes import lost
+from karat.assays.modes import look, lost, needed
 from karat.assays.references import LABELLED, REFERENCES, copier
 from karat.assays.seen import components
 from karat.errors import DataError
@@ -167,10 +167,17 @@ def test_a_lost_mode_is_found_without_labels(blind: Bench) -> None:
 def test_lost_modes_are_found_whatever_was_lost_and_none_where_none_is(blind: Bench) -> None:
     """20 draws of each; what rounding does to the features of another processor is less than another draw does."""
     found = {
-        name: [len(lost(in_views(blind, blind.made(name, s), s))) for s in range(20)]
+        name: [len(lost(look(in_views(blind, blind.made(name, s), s)))) for s in range(20)]
         for name in ("collapser", "oracle")
     }
     assert min(found["collapser"]) >= 1 and found["oracle"] == [0] * 20
+
+
+def test_few_records_without_a_lost_mode_name_how_many_would_show_it(blind: Bench) -> None:
+    """Ok is said neither of 110 records, of which a class is missing unseen, nor of as many that lack nothing."""
+    for name in ("collapser", "oracle"):
+        looks = look(in_views(blind, blind.made(name, 0).take(torch.arange(110)), 0))
+        assert any(s.short for s in needed(looks)), name
 
 
 @pytest.mark.exam
@@ -193,7 +200,7 @@ def test_lost_modes_do_not_hang_on_the_last_digits_of_a_feature(blind: Bench, ji
     for seed in range(5):
         views = in_views(blind, blind.made("collapser", seed), seed)
         rough = [tuple(x + jitter * x.std(0) * torch.randn(x.shape, generator=rng) for x in view) for view in views]
-        assert lost(rough), seed
+        assert lost(look(rough)), seed
 
 
 @pytest.mark.parametrize("what", ["black", "grey", "one picture", "one picture, hardly altered", "noise"])

@@ -209,7 +209,8 @@ def _modes(train: Seen, unseen: Seen, made: Seen) -> Finding:
     pixels = components(train.points, 32)
     sides = (train, unseen, made)
     views = [tuple(s.features for s in sides), tuple(pixels.of(s.points) for s in sides)]
-    lost = modes.lost(views)
+    looks = modes.look(views)
+    lost = modes.lost(looks)
     if lost:
         listed = ", ".join(f"one of {mode.unseen:.0%} (made: {mode.made:.1%})" for mode in lost[:4])
         says = f"Hardly made, or never: {len(lost)} {'mode' if len(lost) == 1 else 'modes'} of real data, {listed}."
@@ -221,7 +222,7 @@ def _modes(train: Seen, unseen: Seen, made: Seen) -> Finding:
         "kind": "mode", "examples": [train.row(mode.row) for mode in lost],  # a training record of each
     }  # fmt: skip
     value = float(len(lost))
-    samples = modes.needed(len(train), len(unseen), len(made), len(views))
+    samples = modes.needed(looks)
     return Finding(
         "missing modes",
         value,
