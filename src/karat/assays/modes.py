@@ -142,9 +142,7 @@ def _tests(looks: Sequence[Look]) -> int:
     return max(1, sum(int((_sizes(region, 1) >= FEWEST).sum()) for seen in looks for region in seen.regions))
 
 
-def _certain(
-    real: np.ndarray, held: np.ndarray, own: np.ndarray, m: int, t: int, n: int, tests: int
-) -> np.ndarray:
+def _certain(real: np.ndarray, held: np.ndarray, own: np.ndarray, m: int, t: int, n: int, tests: int) -> np.ndarray:
     """Whether regions of `real` of m unseen, `held` of t training and `own` of n made records are lost by the exact tests."""
     sure: np.ndarray = (tails(real + held, m + t, own, n) * tests < CERTAIN) & (tails(real, m, own, n) < LIKELY)
     return sure
