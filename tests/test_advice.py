@@ -6,6 +6,7 @@ import ast
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,13 @@ LIKELY = {
 ENDS = r" +#|  +karat |;|&&| \| |\)|…|, |: |\.(?: |$)"  # of a command, outside of quotes
 
 
-def texts(path: Path) -> Iterator[str]:
+@cache
+def texts(path: Path) -> tuple[str, ...]:
     """Every string of a module as a person would meet it, values filled in."""
+    return tuple(strings(path))
+
+
+def strings(path: Path) -> Iterator[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
@@ -78,6 +84,7 @@ def fault(command: str) -> str | None:
     return None
 
 
+@cache
 def options() -> set[str]:
     known = {"--help", "--version"}
     for verb in VERBS:

@@ -119,7 +119,7 @@ def learned(
     return run, plan, state
 
 
-@pytest.mark.parametrize("minutes", [1, 3])
+@pytest.mark.parametrize("minutes", [1, pytest.param(3, marks=pytest.mark.exam)])
 @pytest.mark.parametrize("making", [1e-4, 0.02, 0.5, 4.0])
 @pytest.mark.parametrize("each", [2e-3, 8e-3, 2e-2])
 def test_four_fifths_of_a_budget_go_into_steps_and_it_is_kept(

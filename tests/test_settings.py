@@ -33,7 +33,12 @@ def settings(cls: type[Any], where: str) -> Iterator[tuple[str, Any]]:
             yield f"{where}.{f.name}", hints[f.name]
 
 
-@pytest.mark.parametrize("name", recipe.names())
+FAMILIES = list({recipe.load(name).family: name for name in recipe.names()}.values())  # a recipe of each
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in FAMILIES else pytest.mark.exam) for name in recipe.names()]
+)
 def test_no_setting_of_any_recipe_can_be_so_absurd_that_it_ends_in_a_traceback(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,6 @@ from karat.errors import DataError, FitError
 from karat.modalities import Tables, Texts, codec_named, leaves, reading, recognise
 from karat.modalities.masking import masked
 from karat.modalities.passages import Origin, Passages, cut
-from karat.modalities.wording import Pairs
 from karat.space import BEGIN, END, MARKS, MORE, NOTHING
 
 CHINESE = "".join(
@@ -151,14 +148,6 @@ def test_what_was_drawn_to_the_full_is_cut_as_real_passages_are(tmp_path: Path) 
     codes = codec.opening(text)[None, : codec.length]
     (made,) = codec.decode(codes).strings()
     assert made == text[: codec.length - 19]
-
-
-def test_byte_pairs_are_the_same_for_the_same_text(tmp_path: Path) -> None:
-    file = written(tmp_path, "t.txt", CHINESE + ENGLISH)
-    code = f"from karat.modalities.wording import Pairs; print(Pairs.learn(open({str(file)!r}, encoding='utf-8'), 900).told)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, encoding="utf-8")
-    with file.open(encoding="utf-8") as lines:
-        assert Pairs.learn(lines, 900).told == done.stdout.strip(), "in another process too"
 
 
 def test_a_codec_comes_back_from_its_json(chinese: Two) -> None:

@@ -182,7 +182,7 @@ QUIET = {"deadline": None, "derandomize": True, "suppress_health_check": list(He
 
 @pytest.mark.filterwarnings("ignore")
 @given(name=st.sampled_from([*INPUTS, *PICTURES]), harm=damage())
-@settings(max_examples=25, **QUIET)
+@settings(max_examples=15, **QUIET)
 def test_a_damaged_file_is_read_or_refused(intact: Path, name: str, harm: Callable[[bytes], bytes]) -> None:
     look_at_damaged(intact, name, harm)
 
@@ -237,7 +237,7 @@ def use_damaged(runs: Path, kind: str, which: int, harm: Callable[[bytes], bytes
 
 @pytest.mark.filterwarnings("ignore")
 @given(kind=st.sampled_from(KINDS), which=st.integers(0, 30), harm=damage())
-@settings(max_examples=15, **QUIET)
+@settings(max_examples=8, **QUIET)
 def test_a_damaged_run_is_used_or_refused(runs: Path, kind: str, which: int, harm: Callable[[bytes], bytes]) -> None:
     use_damaged(runs, kind, which, harm)
 
