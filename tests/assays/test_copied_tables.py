@@ -70,3 +70,13 @@ def test_rows_that_many_training_rows_have_are_no_copies_though_unseen_ones_have
     made = np.random.default_rng(0).integers(0, values, (5_000, 1)).astype(float)
     found = linkage._copies(*(Sheet(names, rows) for rows in (train, unseen, made)))
     assert found.value == 1 and not found.raised
+
+
+def test_training_rows_that_were_recorded_twice_excuse_no_copies_where_unseen_rows_repeat_none() -> None:
+    rng = np.random.default_rng(0)
+    names = Columns(("a", "b"), ((), ()))
+    once, unseen, fresh = (rng.integers(0, 60, (k, 2)).astype(float) for k in (150, 60, 1_500))
+    train = np.concatenate([once, once])
+    copied = np.where(rng.random((1_500, 1)) < 0.4, train[rng.integers(0, 300, 1_500)], fresh)
+    found = [linkage._copies(*(Sheet(names, rows) for rows in (train, unseen, made))) for made in (copied, fresh)]
+    assert found[0].raised and not found[1].raised

@@ -151,16 +151,21 @@ def _copies(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
     hits = [i for i, key in enumerate(mine) if key in first]
     held = sum(key in first for key in keys(unseen))
     often = Counter(known)
-    alike = held + sum(often[key] for key in often if often[key] > 1)
+    twice = sum(often[key] for key in often if often[key] > 1)
+    alike = held + twice
     count, n, m = len(hits), len(made), len(unseen) + len(train)
     value, real = count / n, held / len(unseen)
-    usual = max(real, alike / m, (alike - held) / len(train))  # a row that many have is nobody's
+    if twice / len(train) > real and certain(twice, len(train), held, len(unseen)):
+        # rows that were recorded twice say nothing of how often others are alike
+        usual, alike, m = real, held, len(unseen)
+    else:
+        usual = max(real, alike / m, twice / len(train))  # a row that many have is nobody's
     low, high = wilson(count, n)
     limit = limit_of_share(n, lambda c: c / n - usual > 0.003 and certain(c, n, alike, m))
     raised = limit.broken(value)
     says = (
         f"{count} of {n} made rows ({value:.2%}) equal a training row in every cell; of unseen real rows, {real:.2%} do, and "
-        f"{(alike - held) / len(train):.2%} of the training rows equal another one"
+        f"{twice / len(train):.2%} of the training rows equal another one"
         + (": training rows were copied." if raised else ".")
     )
     same = [[made.row(i), train.row(first[mine[i]])] for i in hits[:24]]
