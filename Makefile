@@ -19,7 +19,7 @@ demo: $(BIN)/.installed
 	$(BIN)/karat demo $(if $(ON),--on $(ON))
 
 test: $(BIN)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 exam: $(BIN)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m exam -n auto

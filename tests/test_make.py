@@ -101,7 +101,7 @@ def test_a_persons_own_files_are_never_mixed_with_ours(run: Run, tmp_path: Path)
         karat.make(run, n=2, out=tmp_path)
     with pytest.raises(RunError, match="is there already"):
         karat.make(run, n=2, out=tmp_path / "holiday.jpg")
-    with pytest.raises(FitError, match="is a file"):
+    with pytest.raises(FitError, match="written into a folder"):
         karat.make(run, n=2, out=tmp_path / "holiday.jpg", overwrite=True)
     assert (tmp_path / "holiday.jpg").read_bytes() == b"x"
 

@@ -53,13 +53,16 @@ def widen(model: Generator, data: Data, seed: int) -> float:
         model.even = even
     records = data.records("train")
     real, factor = _keys(codec, records), codec.correlated(records)
+    # what must differ in each row may not reach for more rows than there were
+    at_once = n if codec.layout.rules.unique else LOOKED
 
     def found(width: float) -> float:
         """Of made rows, those that equal a training row."""
         model.kernel = (width, torch.from_numpy(factor)) if width else None
         chance = np.random.default_rng(seed)
-        made = _keys(codec, codec.decode(drawn(model, codec, points, chance), model.space, chance))
-        return float(np.isin(made, real).mean())
+        parts = drawn(model, codec, points, chance).split(at_once)
+        made = [_keys(codec, codec.decode(part, model.space, chance)) for part in parts]
+        return float(np.isin(np.concatenate(made), real).mean())
 
     share = found(0.0)
     if share <= SLACK:
