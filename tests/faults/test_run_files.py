@@ -186,10 +186,19 @@ def test_a_forged_codec_is_refused_in_a_line_or_works(kind: str, runs: dict[str,
     ways = ways[:: max(1, len(ways) // 12)]
     folder = tmp_path / "r"
     shutil.copytree(runs[kind], folder)
+    tried = opens = 0
     for i, way in enumerate(ways):
         for other in OTHERS[i % 2 :: 2]:
             forge(folder, "codec.json", json.dumps(with_other(whole, way, other)).encode())
-            in_words(folder, opened)
+            tried += 1
+            if in_words(folder, opened):
+                continue
+            opens += 1
+            if not in_words(
+                folder, lambda path: karat.make(path, n=2, out=tmp_path / "m", overwrite=True, threads=1) and None
+            ):
+                assert all(file.stat().st_size for file in (tmp_path / "m").rglob("*")), (way, other)
+    assert 0 < opens < tried / 4, "what a codec cannot hold is refused when it is opened"
 
 
 @pytest.mark.parametrize("other", OTHERS, ids=[str(o)[:12] for o in OTHERS])
@@ -197,10 +206,15 @@ def test_a_forged_record_is_refused_in_a_line_or_works(other: Any, runs: dict[st
     folder = tmp_path / "r"
     shutil.copytree(runs["table"], folder)
     whole = json.loads((folder / "karat.json").read_text())
+    worked = set()
     for way in leaves(whole):
         (folder / "karat.json").write_text(json.dumps(with_other(whole, way, other)))
         shutil.rmtree(folder / "made", ignore_errors=True)
-        in_words(folder)
+        if not in_words(folder):
+            worked.add(way[0])
+            assert len((folder / "made" / "made.csv").read_text().splitlines()) == 3, way
+    assert not worked & {"layout", "fingerprint", "models"}, "no other value of these is right"
+    assert not worked or other not in (-1, [[]]) and other == other, "nor is one of these right anywhere"
 
 
 # Weights ------------------------------------------------------------------------------------------------------------
