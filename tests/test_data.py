@@ -341,3 +341,13 @@ def test_making_a_side_large_enough_cuts_no_group(size: int) -> None:
         assert not set(groups[train]) & set(groups[held])
     one, other, _ = _split(_together(digests, np.zeros(240, int)), np.arange(240), None, 0.1, 0)
     assert min(len(one), len(other)) >= JUDGED, "of one group alone there is no other way"
+
+
+def test_a_name_that_is_misspelled_is_answered_with_the_one_that_is_meant(tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text("a\n1\n")
+    with pytest.raises(
+        DataError, match=r"oders\.csv does not exist; did you mean '.*orders\.csv'\? `karat look --help`"
+    ):
+        load(tmp_path / "oders.csv")
+    with pytest.raises(DataError, match=r"photos does not exist\. `karat look --help`"):
+        load(tmp_path / "nowhere" / "photos")

@@ -31,6 +31,7 @@ from karat.recipe import Recipe
 from karat.run import Draft, Run
 from karat.space import Codes
 from karat.trust import keyed, seal, sealed
+from karat.words import several
 from karat.worth.ledger import Ledger
 from karat.worth.prices import find
 
@@ -407,10 +408,9 @@ def _next(run: Run, found: Data, console: Console) -> None:
 def _greet(console: Console, found: Data, recipe: str, plan: loop.Plan, device: str, learned: bool) -> None:
     budget = (f"{plan.minutes:g} minutes" if plan.minutes is not None else
               f"{plan.steps:,} steps" if plan.steps is not None else f"{plan.samples:,} samples")  # fmt: skip
-    what = (f"{len(found.classes)} classes, " if found.classes else "") + found.codec.phrase()
-    console.print(
-        f"{found.path}: {len(found.train):,} to learn from, {len(found.holdout):,} set aside, {what}", soft_wrap=True
-    )
+    classes = f" of {several(len(found.classes), 'class', 'classes')}" if found.classes else ""
+    console.print(f"{found.path}: {len(found.contents.records):,} {found.codec.phrase()}{classes}")
+    console.print(f"{len(found.train):,} to learn from, {len(found.holdout):,} set aside")
     for note in (*found.notes, *(f"skipped {name}: {why}" for name, why in found.contents.skipped)):
         console.print(note, soft_wrap=True)
     console.print(f"recipe {recipe}, {f'{budget}, on ' if learned else 'on '}{device}")

@@ -85,7 +85,7 @@ KEYS: dict[str, Key] = {
     "copy rate": Key("memory", "copying", fraction=True),
     "near copies": Key("memory", "copying", fraction=True),
     "nearest record share": Key("memory", "copying", decides=False, fraction=True),
-    "authenticity": Key("memory", "copying", decides=False),
+    "authenticity": Key("memory", "copying", decides=False, fraction=True),
     "ct": Key("memory", "copying", decides=False),
     "verbatim run": Key("memory", "copying"),
     # Privacy: what can be told about single records.

@@ -1,6 +1,9 @@
 """Kinds of content, one codec each."""
 
 from collections.abc import Mapping
+from contextlib import suppress
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,8 @@ def recognise(source: Any, options: Mapping[str, Any] | None = None) -> type[Cod
     if Related.recognises(source, options):
         return Related
     if isinstance(source, Path):
+        if not source.exists() and str(source) != "digits":
+            raise DataError(f"{source} does not exist{_near(source)} `karat look --help` says what can be read.")
         # A file that pictures would take is a table where it says so itself: a Parquet without a column of pictures.
         if Tables.recognises(source):
             return Tables
@@ -59,6 +64,14 @@ def recognise(source: Any, options: Mapping[str, Any] | None = None) -> type[Cod
     if Tables.recognises(source):
         return Tables
     raise DataError(f"{str(source)[:80]!r} ({type(source).__name__}) is no content that can be read. Wanted: {TABLES}.")
+
+
+def _near(path: Path) -> str:
+    """What beside a `path` that is not there is named nearly so."""
+    with suppress(OSError):
+        near = get_close_matches(path.name, (each.name for each in islice(path.parent.iterdir(), 10_000)), 1)
+        return f"; did you mean {str(path.with_name(near[0]))!r}?" if near else "."
+    return "."
 
 
 def codec_named(name: str) -> type[Codec]:
