@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from karat import pace
+from karat.training import pace
 
 COLUMNS = (
     "frechet distance", "kernel distance", "precision", "recall", "coverage", "sharpness", "two-sample auc",

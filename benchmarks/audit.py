@@ -20,11 +20,11 @@ import pyarrow.csv
 import torch
 from torch import Tensor
 
-from karat import pace
-from karat.assays.audit import lower_bound
+from karat.assays.table.audit import lower_bound
 from karat.families.marginals import Config, Model
 from karat.privacy import Budget, Source, default_delta
 from karat.space import Codes
+from karat.training import pace
 
 BROKEN = 0.05
 

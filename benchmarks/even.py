@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from tables import is_number, read
 
-from karat import pace
+from karat.training import pace
 
 COUNTS = (1_000, 10_000, 30_000)
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from karat import pace
+from karat.training import pace
 
 DATA = Path(os.environ.get("KARAT_DATA", Path(__file__).parents[2] / "shared" / "data"))
 EVALUATOR = DATA.parent / "bench" / "image" / "evaluate.py"

@@ -23,10 +23,11 @@ import pyarrow.csv
 import pyarrow.parquet
 import torch
 
-from karat import pace, privacy
+from karat import privacy
+from karat.content.table.tables import Tables
 from karat.families.marginals import Config, Model
-from karat.modalities.tables import Tables
 from karat.privacy import Budget, Source
+from karat.training import pace
 
 SHOWN = ("c2st_auc", "tstr", "trtr", "tv_cat", "w1_num", "coverage", "dcr_share")
 

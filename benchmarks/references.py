@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from karat import pace
 from karat.assays import Finding, Seen, examine, find, look_at
-from karat.assays.references import LABELLED, REFERENCES
+from karat.assays.encoder import Eyes, open_eyes
+from karat.assays.references.points import LABELLED, REFERENCES
 from karat.data import Data, load
-from karat.eyes import Eyes, open_eyes
+from karat.training import pace
 
 HELD_OUT = "held-out images"
 MEMORY = ("copy rate", "authenticity", "ct")

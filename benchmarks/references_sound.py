@@ -16,10 +16,10 @@ from pathlib import Path
 
 import torch
 
-from karat import pace
-from karat.assays.references import SLIDING
+from karat.assays.references.points import SLIDING
 from karat.data import load
-from karat.office import Made, judge_records, reference
+from karat.training import pace
+from karat.workflow.office import Made, judge_records, reference
 
 HELD_OUT = "held-out sounds"
 MEMORY = ("copy rate", "authenticity", "ct")

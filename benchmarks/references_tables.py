@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from karat import pace
 from karat.assays import Finding, find
-from karat.assays.references_tables import REFERENCES
-from karat.assays.sheet import Sheet
-from karat.assays.tables import examine
+from karat.assays.references.tables import REFERENCES
+from karat.assays.table.sheet import Sheet
+from karat.assays.table.tables import examine
 from karat.space import Columns
+from karat.training import pace
 
 HELD_OUT = "held-out rows"
 ACCUSING = ("copy rate", "near copies", "nearest record share", "membership")

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from karat import pace
 from karat.assays import Finding, find
-from karat.assays.references_texts import LABELLED, REFERENCES
-from karat.assays.texts import examine
-from karat.assays.writing import Writing
+from karat.assays.references.texts import LABELLED, REFERENCES
+from karat.assays.text.texts import examine
+from karat.assays.text.writing import Writing
+from karat.content.text.passages import Passages
 from karat.data import load
-from karat.modalities.passages import Passages
+from karat.training import pace
 
 HELD_OUT = "held-out text"
 

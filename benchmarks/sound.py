@@ -42,7 +42,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from karat import pace
+from karat.training import pace
 
 DATA = Path(os.environ.get("KARAT_DATA", Path(__file__).parents[2] / "shared" / "data")) / "audio" / "fsdd"
 RATE, SAMPLES, HOP, WINDOW, MELS, FRAMES = 8000, 8064, 128, 512, 64, 64

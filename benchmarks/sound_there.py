@@ -10,8 +10,8 @@ import argparse
 import numpy as np
 import torch
 
-from karat import pace
 from karat.data import load
+from karat.training import pace
 
 FRAME = 0.016  # seconds
 

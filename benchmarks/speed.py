@@ -22,11 +22,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from karat import pace, recipe, runner, training
+from karat import recipe
+from karat.cache import cache_folder
+from karat.content.image.images import Images
 from karat.data import batches, load
-from karat.modalities.cache import cache_folder
-from karat.modalities.image import Images
 from karat.space import Grid
+from karat.training import loop as training
+from karat.training import pace
+from karat.workflow import runner
 
 HERE = Path(__file__).parent
 PEER = "tensorflow-cpu"

@@ -40,7 +40,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from karat import pace
+from karat.training import pace
 
 HERE = Path(__file__).parent
 PACKAGES = {"ctgan": "ctgan", "tvae": "ctgan", "gaussiancopula": "sdv", "tabularargn": "mostlyai-engine"}

@@ -26,7 +26,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from karat import pace
+from karat.training import pace
 
 HERE = Path(__file__).parent
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -67,8 +67,9 @@ def measure(place: Path, text: str, aside: float, batches: list[int], seed: int)
     """What a finished run of karat gives."""
     import torch
 
-    from karat import data, runner
+    from karat import data
     from karat.run import Run
+    from karat.workflow import runner
 
     torch.set_num_threads(1)
     done = Run.open(place)

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from small import LEAST, points, serving
 
-from karat import runner
 from karat.families.generator import Batches, Learned
 from karat.recipe import Recipe, Training
 from karat.space import Grid
-from karat.training import PRECISIONS, Plan, Precision, Progress, State, train
+from karat.training.loop import PRECISIONS, Plan, Precision, Progress, State, train
+from karat.workflow import runner
 
 SPACE, STEPS, SIZE = Grid(2, (8, 8)), 12, 16
 FAMILIES: dict[str, tuple[str, dict[str, Any], int, tuple[int, ...]]] = {  # family, settings, classes, stops

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from karat.families.generator import PLAIN, Batches, Fitted, Generator, Learned, Taste
 from karat.space import BEGIN, END, MARKS, MORE, NOTHING, Batch, Codes, Fields, Grid, Space, Tokens
-from karat.training import Plan, Precision, State, train
+from karat.training.loop import Plan, Precision, State, train
 
 # The least that each family can be, so that a test takes moments. Families not named here are taken at their defaults.
 LEAST: dict[str, dict[str, Any]] = {

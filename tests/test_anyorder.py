@@ -8,7 +8,7 @@ from torch import Tensor
 
 from karat.families.anyorder import Config, Model, spell
 from karat.space import Batch, Codes
-from karat.training import Plan, State, train
+from karat.training.loop import Plan, State, train
 
 SMALL = Config(known=32, width=24, dropout=0.0)
 

@@ -12,12 +12,12 @@ import torch
 from small import points, sampled, serving
 from torch import Tensor
 
-from karat import runner
 from karat.errors import FitError
 from karat.families.autoregressive import Config, Model, _Voice
 from karat.families.generator import Batches, Taste
 from karat.space import BEGIN, END, MARKS, MORE, NOTHING, UNLIMITED, Tokens
-from karat.training import Plan, State, train
+from karat.training.loop import Plan, State, train
+from karat.workflow import runner
 
 SPACE = Tokens(20, 12)
 LEAST = small.LEAST["autoregressive"]

@@ -18,10 +18,10 @@ import pytest
 from drawings import pictures, save_pictures
 from PIL import Image
 
+from karat.cache import shelf
+from karat.content import Images, recognise
 from karat.data import load
 from karat.errors import DataError, KaratError, UnsafeFile
-from karat.modalities import Images, recognise
-from karat.modalities.cache import shelf
 
 
 def refused(path: Path, kind: type[KaratError] = DataError) -> str:

@@ -19,8 +19,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from karat.content.table.io import delimited, sources
 from karat.errors import DataError
-from karat.modalities import delimited, sources
 
 ROWS = b"a,b,c\n" + b"".join(b"%d,%d,x%d\n" % (i, i * i, i) for i in range(500))
 

@@ -16,7 +16,7 @@ from processes import Forked
 
 import karat
 from karat import cli
-from karat.modalities.tables import FORMS
+from karat.content.table.tables import FORMS
 from karat.run import Run
 from karat.terminal import Terminal
 

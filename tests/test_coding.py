@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from karat.modalities.coding import LEVELS, Choices, Grain, Scale, draw, fit_scales, listed, only, unlisted
-from karat.modalities.columns import Column
+from karat.content.table.encoding.coding import LEVELS, Choices, Grain, Scale, draw, fit_scales, listed, only, unlisted
+from karat.content.table.schema.columns import Column
 
 
 def test_few_values_each_have_a_code_of_their_own() -> None:

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from karat.content.table.encoding.layout import Layout
+from karat.content.table.rules.constraints import check, compile_rules
+from karat.content.table.rules.expressions import cells_of, parse
+from karat.content.table.schema.columns import Column, Schema
 from karat.errors import DataError, FitError
-from karat.modalities.columns import Column, Schema
-from karat.modalities.constraints import check, compile_rules
-from karat.modalities.expressions import cells_of, parse
-from karat.modalities.layout import Layout
 
 COLUMNS = (
     Column("start", "date"), Column("end", "date"), Column("price", "decimal", places=2), Column("qty", "integer"),

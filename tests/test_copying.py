@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
+from karat.content.table.table import Table
+from karat.content.table.tables import Tables
 from karat.errors import FitError
 from karat.families import trees
-from karat.modalities.table import Table
-from karat.modalities.tables import Tables
-from karat.nets.copies import copies
+from karat.stats.copies import copies
 
 Draw = Callable[[int, np.random.Generator], pd.DataFrame]
 CART = trees.Config(boost=False, prune=False)

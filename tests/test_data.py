@@ -16,10 +16,10 @@ from PIL import Image
 from sounds import save_tones
 
 import karat.data
+from karat.content import Images
+from karat.content.codec import Contents
 from karat.data import Data, _aside, _split, _together, batches, load, near_duplicates, survey
 from karat.errors import DataError, FitError
-from karat.modalities import Images
-from karat.modalities.codec import Contents
 from karat.space import JUDGED, Grid
 
 CPU = torch.device("cpu")
@@ -234,7 +234,7 @@ def test_near_duplicates_are_pictures_saved_again_not_alike_ones(tmp_path: Path,
 def test_large_archives_are_read_in_little_memory(tmp_path: Path, data_dir: Path) -> None:
     # VmHWM and not ru_maxrss, which a process inherits from whoever started it
     script = (
-        "import sys; from pathlib import Path; from karat.modalities import Images\n"
+        "import sys; from pathlib import Path; from karat.content import Images\n"
         "def peak(): return int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])\n"
         "before = peak()\n"
         "c = Images.read(Path(sys.argv[1]), {'limit': 2000, 'cache': Path(sys.argv[2])})\n"

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from karat.content.table.io import delimited
+from karat.content.table.io.sampling import cost
+from karat.content.table.table import Dialect
 from karat.errors import DataError, FitError
-from karat.modalities import delimited
-from karat.modalities.sampling import cost
-from karat.modalities.table import Dialect
 
 GERMAN = "Name;Größe;Preis\r\nÄnne;1,75;1.200,50\r\nJörg;1,80;3,00\r\nZoë;1,62;17,25\r\n"
 CHINESE = "编号,姓名,城市,备注\n1,张伟,北京,客户已经付款\n2,王芳,上海,等待发货\n3,李娜,广州,没有问题\n4,刘洋,深圳,请联系我们\n"

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import karat
-from karat import demos
 from karat.errors import RunError
 from karat.provenance.reading import labelled
+from karat.workflow import demos
 
 
 @pytest.mark.parametrize(

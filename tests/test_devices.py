@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from karat import recipe, runner
+from karat import recipe
 from karat.families.generator import Learned
 from karat.nets.article import LeakyDropout
 from karat.space import BEGIN, MARKS, Batch, Batches, Codes, Grid, Tokens
+from karat.workflow import runner
 
 DEVICES = ["cpu", pytest.param("cuda", marks=[
     pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")])]  # fmt: skip

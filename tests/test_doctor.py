@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from small import LEAST, points, serving
 
-from karat import doctor, runner
 from karat.recipe import Recipe, Training
 from karat.space import Grid
-from karat.training import Plan, State, train
+from karat.training import doctor
+from karat.training.loop import Plan, State, train
+from karat.workflow import runner
 
 SMALL = Grid(1, (8, 8))
 

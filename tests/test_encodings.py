@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from karat.content import encodings
+from karat.content.table.io import delimited
+from karat.content.table.io.sources import open_table
 from karat.data import load
 from karat.errors import DataError, FitError
-from karat.learning import begin
-from karat.modalities import delimited, encodings
-from karat.modalities.sources import open_table
 from karat.verbs import look, train
+from karat.workflow.learning import begin
 
 WORDS = {
     "Korean": "김민준 이서연 박지호 최수빈 서울특별시 부산광역시 고객이 이미 결제했습니다 문제가 없습니다 반품",

@@ -15,11 +15,11 @@ import karat
 from karat import cli
 from karat.data import load
 from karat.errors import FitError, RunError
-from karat.learning import data_options
 from karat.limits import available
 from karat.output import Output, to_json
 from karat.run import Draft
 from karat.terminal import tolerant
+from karat.workflow.learning import data_options
 
 ROWS = "n,c\n" + "".join(f"{i % 7},{'ab'[i % 2]}\n" for i in range(60))
 

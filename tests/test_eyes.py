@@ -8,8 +8,8 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from karat.assays.encoder import Eyes, open_eyes
 from karat.errors import DataError, FitError
-from karat.eyes import Eyes, open_eyes
 
 
 def digits() -> tuple[torch.Tensor, torch.Tensor]:

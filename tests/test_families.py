@@ -14,12 +14,12 @@ import torch
 from small import LEAST, assert_inside, keeps_the_contract, learn, points, sampled, serving
 
 from karat import recipe as recipes
-from karat import runner
 from karat.errors import FitError
 from karat.families.generator import Fitted, Generator, Learned
 from karat.recipe import Recipe, Training
 from karat.space import Codes, Fields, Grid, Space, Tokens
-from karat.training import Plan, State, train
+from karat.training.loop import Plan, State, train
+from karat.workflow import runner
 
 SMALL = Grid(1, (8, 8))
 SPACES: list[Space] = [SMALL, Grid(3, (12, 10)), Grid(1, (28, 28)), Fields((1, 1, 3, 4))]

@@ -11,9 +11,9 @@ from PIL import Image
 from sounds import save_tones
 
 import karat
+from karat.content.file_names import NamePattern
 from karat.data import load, survey
 from karat.errors import DataError, FitError
-from karat.modalities.file_names import NamePattern
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_patients_are_held_out_by_what_the_names_say(tmp_path: Path) -> None:
 
 
 def test_names_are_read_again_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("karat.modalities.gather.WORTH_KEEPING", 1)
+    monkeypatch.setattr("karat.content.image.gather.WORTH_KEEPING", 1)
     nested(tmp_path)
     first, again = (load(tmp_path, options={"labels": "{label}/{patient}_{n}"}) for _ in range(2))
     assert first.fingerprint == again.fingerprint

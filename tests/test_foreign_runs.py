@@ -17,8 +17,8 @@ import pytest
 
 import karat
 from karat import cli
+from karat.content.table.io.sql import read_database
 from karat.errors import DataError, FitError, RunError
-from karat.modalities.sql import read_database
 from karat.run import Run
 from karat.trust import answered_for
 

@@ -14,10 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from karat.content import Tables, Texts, recognise
+from karat.content.table.io import packed, sources
+from karat.content.table.io.sources import open_table
 from karat.data import load
 from karat.errors import DataError, FitError, UnsafeFile
-from karat.modalities import Tables, Texts, packed, recognise, sources
-from karat.modalities.sources import open_table
 from karat.verbs import look
 
 CSV = b"id,name,score\n" + b"".join(b"%d,name %d,%d.5\n" % (i, i % 7, i % 11) for i in range(300))

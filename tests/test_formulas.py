@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 import karat
-from karat.modalities.formulas import Guard
+from karat.content.table.formulas import Guard
 from karat.run import Run
 
 

@@ -15,9 +15,9 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
+from karat.content import Tables
+from karat.content.table.io.sources import keep_frame
 from karat.errors import DataError
-from karat.modalities import Tables
-from karat.modalities.sources import keep_frame
 
 N = 200
 RNG = np.random.default_rng(0)

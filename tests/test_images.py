@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from karat.content import Images, recognise
+from karat.content.codec import Contents
+from karat.content.image.images import contact_sheet
 from karat.data import load
 from karat.errors import DataError, FitError
-from karat.modalities import Images, recognise
-from karat.modalities.codec import Contents
-from karat.modalities.image import contact_sheet
 from karat.space import Grid
 
 

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 import karat
+from karat.content import Tables
+from karat.content.table.io.sources import open_table
 from karat.data import load
 from karat.errors import DataError
-from karat.modalities import Tables
-from karat.modalities.sources import open_table
 
 N = 400
 FORMS = ("csv", "parquet", "feather", "pandas", "polars", "arrow")

@@ -13,13 +13,14 @@ import pyarrow.csv as csv
 import pytest
 
 import karat
-from karat import related
+from karat.content import Related, Tables
+from karat.content.relational import naming
+from karat.content.relational.database import Database, Relation, joined
+from karat.content.relational.links import circular
 from karat.data import load
 from karat.errors import FitError
-from karat.modalities import Related, Tables, naming
-from karat.modalities.database import Database, Relation, joined
-from karat.modalities.links import circular
 from karat.recipe import load as recipe
+from karat.workflow import related
 
 Rows = dict[str, list[Any]]
 

@@ -11,10 +11,10 @@ from small import points
 from torch import Tensor
 
 from karat.errors import FitError, RunError
-from karat.nets import discounts
-from karat.nets.grams import Grams
-from karat.nets.kneserney import KneserNey
 from karat.space import BEGIN, END, MARKS, MORE, NOTHING, Tokens
+from karat.stats import discounts
+from karat.stats.grams import Grams
+from karat.stats.kneserney import KneserNey
 
 SPACE = Tokens(20, 12)
 

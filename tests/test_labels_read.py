@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 import karat
-from karat import office
 from karat.data import load
 from karat.provenance.reading import labelled
 from karat.run import Run
+from karat.workflow import office
 
 PLAIN = ["train.precision=fp32", "model.width=8", "model.critic_width=8"]
 

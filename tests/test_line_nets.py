@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from small import assert_inside, learn, points, serving
 from torch import nn
 
-from karat import nets, runner
+from karat import nets
 from karat import recipe as recipes
 from karat.errors import FitError
 from karat.families import gan, vae
@@ -18,6 +18,7 @@ from karat.families.generator import Learned
 from karat.nets.line import LineDecoder, LineEncoder
 from karat.nets.spectral import SpectralCritic, SpectralDecoder, decibels
 from karat.space import Grid
+from karat.workflow import runner
 
 LENGTHS = [1, 3, 16, 100, 513, 4096, 8192, 22_051]
 

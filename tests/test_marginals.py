@@ -15,10 +15,10 @@ from torch import Tensor
 from karat import recipe
 from karat.errors import FitError
 from karat.families.marginals import Config, Model
-from karat.nets import graph as graphs
-from karat.nets.graph import Graph, Measured
 from karat.privacy import epsilon_of, rho_of
 from karat.space import Codes, Grid
+from karat.stats import graph as graphs
+from karat.stats.graph import Graph, Measured
 
 SIZES = (2, 3, 2, 4, 3)
 EDGES = [(0, 1), (1, 2), (2, 3), (0, 3), (3, 4)]  # a ring of four and a tail

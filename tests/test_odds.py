@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from karat.errors import RunError
-from karat.nets.odds import Odds
+from karat.stats.odds import Odds
 
 
 def rows(share: float, n: int, seed: int) -> np.ndarray:

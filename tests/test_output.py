@@ -20,8 +20,8 @@ import pytest
 from processes import Forked
 
 import karat
+from karat.cache import cache_folder, shelf
 from karat.errors import FitError, KaratError, RunError
-from karat.modalities.cache import cache_folder, shelf
 from karat.output import (
     BESIDE,
     INSIDE,

@@ -18,14 +18,16 @@ from small import LEAST, points, serving
 from torch import Tensor, nn
 
 import karat
-from karat import learning, nets, pace, recipe, runner
+from karat import nets, recipe
 from karat.data import Data, batches, load
 from karat.errors import FitError, RunError
 from karat.families.generator import Batches, Learned, Player
 from karat.recipe import Recipe, Training
 from karat.run import Run
 from karat.space import UNLIMITED, Allowance, Batch, Fields, Grid, Space
-from karat.training import Plan, State
+from karat.training import pace
+from karat.training.loop import Plan, State
+from karat.workflow import learning, runner
 
 SMALL = Grid(1, (8, 8))
 

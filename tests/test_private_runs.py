@@ -11,8 +11,8 @@ import pytest
 
 import karat
 from karat import privacy, trust
+from karat.content.table.encoding.private import private_bins
 from karat.errors import DataError, FitError
-from karat.modalities.private import private_bins
 from karat.privacy import Budget, Source
 
 HEADER = "id,age,pay,town,day"

@@ -14,12 +14,12 @@ import pyarrow.csv as csv
 import pytest
 
 import karat
-from karat import related
+from karat.content import Images, Related, Tables, recognise
+from karat.content.relational.database import Database, Family
 from karat.data import Data, load
 from karat.errors import DataError, FitError
-from karat.modalities import Images, Related, Tables, recognise
-from karat.modalities.database import Database, Family
 from karat.run import Run
+from karat.workflow import related
 
 CUSTOMERS = 700
 DAY = np.timedelta64(1, "D")

@@ -21,10 +21,11 @@ import torch
 from processes import Forked, karat_process
 
 import karat
-from karat import cli, runner
+from karat import cli
 from karat.errors import RunError
 from karat.output import write_whole
 from karat.run import LAYOUT, Run, safe_header
+from karat.workflow import runner
 from karat.worth.ledger import Ledger
 
 TINY = ["train.precision=fp32", "train.save_seconds=0.05", "model.latent=6", "model.width=8", "model.hidden=16",

@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from karat.content.table.personal import checks, prose, sensitive
+from karat.content.table.schema import schema
+from karat.content.table.schema.columns import Column
+from karat.content.table.table import Dialect, Raw
 from karat.errors import FitError
-from karat.modalities import checks, prose, schema, sensitive
-from karat.modalities.columns import Column
-from karat.modalities.table import Dialect, Raw
 
 N = 600
 rng = np.random.default_rng(7)

@@ -14,10 +14,11 @@ from drawings import pictures
 from torch import nn
 
 import karat
-from karat import recipe, runner
+from karat import recipe
 from karat.errors import KaratError, TooLarge
 from karat.run import Run
 from karat.space import Codes, Fields, Grid, Tokens
+from karat.workflow import runner
 
 SPACES = (Grid(1, (28, 28)), Fields((1, 3, 1, 5)), Codes((3, 300, 5), (False, True, False)), Tokens(64, 40))
 ABSURD = ("1000000000", str(2**63), "-1", "nan", "inf")

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from karat.content import Tables
+from karat.content.table.rules.constraints import compile_rules
+from karat.content.table.rules.expressions import Cells
+from karat.content.table.schema.columns import Column, Schema
 from karat.data import Data, load
 from karat.errors import DataError, FitError, KaratError
-from karat.modalities import Tables
-from karat.modalities.columns import Column, Schema
-from karat.modalities.constraints import compile_rules
-from karat.modalities.expressions import Cells
 
 
 def table(folder: Path, rules: list[str], **columns: Any) -> tuple[Tables, Data]:

@@ -21,11 +21,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import karat
+from karat.content import Related, Tables, recognise
+from karat.content.table.io import sources
+from karat.content.table.io.sources import open_table, recognises, without_password
+from karat.content.table.io.sql import Foreign, foreign_keys, single_select
 from karat.data import load
 from karat.errors import DataError, FitError, KaratError
-from karat.modalities import Related, Tables, recognise, sources
-from karat.modalities.sources import open_table, recognises, without_password
-from karat.modalities.sql import Foreign, foreign_keys, single_select
 
 SOME = pa.table(
     {

@@ -9,8 +9,8 @@ import pytest
 import torch
 from sounds import tone
 
+from karat.content.audio.spectrum import Mel
 from karat.data import load
-from karat.modalities.spectrum import Mel
 
 RATES = (4_000, 8_000, 16_000, 22_050, 44_100)
 

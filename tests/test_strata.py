@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from karat.families.trees import Config, Model
-from karat.nets.strata import alike, dealt, levels, systematic
 from karat.space import Codes
+from karat.stats.strata import alike, dealt, levels, systematic
 from tests.test_trees import drawn, fitted, known
 
 

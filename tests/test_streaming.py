@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 import karat
-from karat import making
+from karat.content.table import seen
+from karat.content.table.seen import Past, Seen
 from karat.errors import FitError, TooLarge
-from karat.modalities import seen
-from karat.modalities.seen import Past, Seen
 from karat.run import Run
+from karat.workflow import making
 
 ROWS = 300
 KEYS = ["key", "ref", "code", "email", "number", "wide"]

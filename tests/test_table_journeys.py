@@ -24,7 +24,7 @@ import torch
 import karat
 from karat import cli
 from karat.families.trees import FEW_PARENTS
-from karat.runner import load_codec, load_model
+from karat.workflow.runner import load_codec, load_model
 
 QUICK = ["--threads", "1", "--set", "model.rounds=4"]
 MADE = 120

@@ -14,19 +14,20 @@ import torch
 from test_report import Page
 
 import karat
-from karat import office
-from karat.assays import categories
 from karat.assays.chance import draw
-from karat.assays.columns import portrait
 from karat.assays.finding import Finding, Limit
-from karat.assays.sheet import Sheet
+from karat.assays.table import categories
+from karat.assays.table.columns import portrait
+from karat.assays.table.sheet import Sheet
+from karat.content import recognise
+from karat.content.table import fragments
+from karat.content.table.tables import Tables
 from karat.data import load
 from karat.errors import DataError, FitError
 from karat.families import trees
-from karat.modalities import fragments, recognise
-from karat.modalities.tables import Tables
 from karat.report import drawing, table
 from karat.space import Columns
+from karat.workflow import office
 from karat.worth.ledger import Cost
 from karat.worth.prices import Prices
 from karat.worth.verdict import judge

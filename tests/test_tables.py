@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
+from karat.content import codec_named, recognise
+from karat.content.codec import Contents
+from karat.content.table.rules.expressions import cells_of
+from karat.content.table.table import Table
+from karat.content.table.tables import Tables
 from karat.errors import DataError, FitError
-from karat.modalities import codec_named, recognise
-from karat.modalities.codec import Contents
-from karat.modalities.expressions import cells_of
-from karat.modalities.table import Table
-from karat.modalities.tables import Tables
 from karat.privacy import Budget, Source
 
 

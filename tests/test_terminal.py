@@ -16,8 +16,9 @@ from PIL import Image
 from processes import Forked
 from rich.table import Table
 
-from karat import cli, learning
+from karat import cli
 from karat.terminal import Terminal, shown
+from karat.workflow import learning
 from karat.worth.ledger import Ledger
 
 HOSTILE = (

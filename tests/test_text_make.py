@@ -10,12 +10,12 @@ import pytest
 
 import karat
 from karat import cli
-from karat.continuing import Writer
+from karat.content import Texts, recognise
 from karat.errors import FitError, RunError
-from karat.modalities import Texts, recognise
 from karat.run import Run
-from karat.runner import load_codec
 from karat.space import END, MARKS
+from karat.workflow.continuing import Writer
+from karat.workflow.runner import load_codec
 
 FAMILY = '''
 from dataclasses import dataclass

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from test_report import Page
 
-from karat.assays import bits
-from karat.assays.texts import examine
-from karat.assays.writing import Writing
+from karat.assays.text import bits
+from karat.assays.text.texts import examine
+from karat.assays.text.writing import Writing
 from karat.report import text
 from karat.report.page import Exhibits, write_report
 from karat.worth.ledger import Cost

@@ -17,11 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import karat
+from karat.content import Tables, Texts, codec_named, recognise
+from karat.content.text import leaves, reading
+from karat.content.text.masking import masked
+from karat.content.text.passages import Origin, Passages, cut
 from karat.data import Data, load, survey
 from karat.errors import DataError, FitError
-from karat.modalities import Tables, Texts, codec_named, leaves, reading, recognise
-from karat.modalities.masking import masked
-from karat.modalities.passages import Origin, Passages, cut
 from karat.space import BEGIN, END, MARKS, MORE, NOTHING
 
 CHINESE = "".join(

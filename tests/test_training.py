@@ -17,13 +17,15 @@ import torch
 from small import LEAST, learn, points, sampled, serving
 from torch import Tensor, nn
 
-from karat import divergence, runner, training
 from karat import recipe as recipes
 from karat.errors import DivergedError, FitError
 from karat.families.generator import Learned, Player
 from karat.recipe import Recipe, Training
 from karat.space import Allowance, Batch, Batches, Codes, Fields, Grid, Space, Tokens
-from karat.training import Plan, State, train
+from karat.training import divergence
+from karat.training import loop as training
+from karat.training.loop import Plan, State, train
+from karat.workflow import runner
 
 SMALL = Grid(1, (8, 8))
 

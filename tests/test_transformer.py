@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from karat.nets.cache import LONGEST, Cache, Recent, matches
 from karat.nets.transformer import Lone, Steps, Transformer
-from karat.training import Muon, orthogonal
+from karat.stats.cache import LONGEST, Cache, Recent, matches
+from karat.training.loop import Muon, orthogonal
 
 
 def stirred(span: int, kinds: int = 3, told: int = 5) -> Transformer:

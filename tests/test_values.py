@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from karat.content.table.schema import schema, values
+from karat.content.table.schema.columns import LOGICAL, Column, Schema
+from karat.content.table.table import Dialect, Raw
 from karat.errors import DataError
-from karat.modalities import schema, values
-from karat.modalities.columns import LOGICAL, Column, Schema
-from karat.modalities.table import Dialect, Raw
 
 
 def raw(columns: dict[str, list[str | None]]) -> Raw:

@@ -11,10 +11,10 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from karat.modalities import precision
-from karat.modalities.coding import Grain
-from karat.modalities.columns import Column
-from karat.modalities.tables import Tables
+from karat.content.table.encoding.coding import Grain
+from karat.content.table.schema import precision
+from karat.content.table.schema.columns import Column
+from karat.content.table.tables import Tables
 
 ROWS = 300
 HASHED = {

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 import karat
-from karat import data, widening
+from karat import data
+from karat.content.table.tables import Tables
 from karat.errors import RunError
 from karat.families.generator import Generator
-from karat.making import Wish, draw_rows
-from karat.modalities.tables import Tables
-from karat.runner import FACTOR, WIDTH, load_codec, load_model
 from karat.space import Codes, Fields
+from karat.synthesizer import widening
+from karat.workflow.making import Wish, draw_rows
+from karat.workflow.runner import FACTOR, WIDTH, load_codec, load_model
 
 Draw = Callable[[int, np.random.Generator], pd.DataFrame]
 

@@ -13,9 +13,10 @@ import openpyxl
 import pyarrow as pa
 import pytest
 
+from karat.content import Tables, recognise
+from karat.content.table.io import sources
+from karat.content.table.io.sources import open_table
 from karat.errors import DataError, FitError, TooLarge, UnsafeFile
-from karat.modalities import Tables, recognise, sources
-from karat.modalities.sources import open_table
 from karat.verbs import look
 
 ROWS = [

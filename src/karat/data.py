@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from karat import limits
+from karat.content import Codec, recognise
+from karat.content.codec import Contents
+from karat.content.relational.relations import alone
 from karat.errors import DataError, FitError
-from karat.modalities import Codec, recognise
-from karat.modalities.codec import Contents
-from karat.modalities.relations import alone
 from karat.privacy import CODEC, Asked, Budget
 from karat.space import JUDGED, Batches, Grid, Space
 from karat.words import several

@@ -20,7 +20,7 @@ from karat.run import Run
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from karat.office import Assay
+    from karat.workflow.office import Assay
 
     RunLike = str | Path | Run
     Source = Any  # a path, an address, or a data frame of pandas, polars or Arrow
@@ -72,10 +72,10 @@ def look(
     prices
         A prices.toml; without it no money is named.
     """
-    from karat import learning, probing
-    from karat import training as loop
     from karat.data import load, survey
     from karat.output import Output
+    from karat.training import loop
+    from karat.workflow import learning, probing
     from karat.worth.prices import find
 
     loop.tune_machine(threads)
@@ -174,10 +174,10 @@ def train(
         A prices.toml; without it the ledger keeps seconds and no money.
     """
     called = {"wall": time.monotonic(), "cpu": time.process_time()}
-    from karat import learning
-    from karat import training as loop
     from karat.errors import FitError
+    from karat.training import loop
     from karat.trust import answered_for
+    from karat.workflow import learning
     from karat.worth.ledger import Ledger
     from karat.worth.prices import find
 
@@ -284,12 +284,12 @@ def assay(
     eyes
         A local folder with a pretrained encoder to judge by, in place of the judge's own.
     """
-    from karat import learning, office
-    from karat import training as loop
     from karat.errors import FitError
     from karat.output import Output, make_folder
     from karat.report.page import is_report
+    from karat.training import loop
     from karat.trust import answered_for
+    from karat.workflow import learning, office
     from karat.worth.ledger import Ledger
     from karat.worth.prices import find
 
@@ -411,11 +411,11 @@ def make(
     prices
         A prices.toml; without it the ledger keeps seconds and no money.
     """
-    from karat import learning, making, runner
-    from karat import training as loop
-    from karat.continuing import Telling
     from karat.families.generator import Taste
+    from karat.training import loop
     from karat.trust import answered_for
+    from karat.workflow import learning, making, runner
+    from karat.workflow.continuing import Telling
     from karat.worth.ledger import Ledger
     from karat.worth.prices import find
 
@@ -465,10 +465,10 @@ def demo(
     threads
         CPU threads to use.
     """
-    from karat import demos, learning
-    from karat import training as loop
     from karat.output import write_whole
     from karat.run import BEGUN, Draft
+    from karat.training import loop
+    from karat.workflow import demos, learning
 
     if out is None:
         out = learning.free(Path("runs/demo" if on == "pictures" else f"runs/demo-{on}"))

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from karat.assays import Finding, find
-from karat.assays.learning import Boosted
-from karat.assays.sheet import Sheet
-from karat.assays.tables import examine
+from karat.assays.table.learning import Boosted
+from karat.assays.table.sheet import Sheet
+from karat.assays.table.tables import examine
 from karat.errors import DataError
 from karat.space import Columns
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from karat.assays import Finding, attack, find, linkage
-from karat.assays.sheet import Sheet, embed
+from karat.assays import Finding, find
+from karat.assays.table import attack, linkage
+from karat.assays.table.sheet import Sheet, embed
 from karat.space import Columns
 
 KINDS = {

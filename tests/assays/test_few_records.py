@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from karat.assays.chance import draw, limit_of, resampled
-from karat.assays.usefulness import lessons
+from karat.assays.points.usefulness import lessons
 
 
 def clouds(n: int, classes: int, apart: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

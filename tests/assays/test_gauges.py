@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from karat.assays import bias
-from karat.assays.detail import detail
-from karat.assays.gauges import Gauged, findings, kolmogorov_smirnov
-from karat.assays.seen import Seen
-from karat.assays.sliding import Sliding
+from karat.assays.points import bias
+from karat.assays.points.detail import detail
+from karat.assays.points.gauges import Gauged, findings, kolmogorov_smirnov
+from karat.assays.points.seen import Seen
+from karat.assays.points.sliding import Sliding
 
 CLASSES = ("a", "b")
 

@@ -10,9 +10,9 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from karat.assays import membership
-from karat.assays.references import REFERENCES
-from karat.assays.seen import components
+from karat.assays.points import membership
+from karat.assays.points.seen import components
+from karat.assays.references.points import REFERENCES
 
 FOUND = load_digits()
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from karat.assays import Finding, bias, categories, find, linkage, power, predicting
+from karat.assays import Finding, find, power
 from karat.assays.chance import LEVEL, draw
 from karat.assays.finding import Sample
+from karat.assays.points import bias
 from karat.assays.shares import all_certain, certain
-from karat.assays.sheet import Sheet
-from karat.assays.tables import examine
+from karat.assays.table import categories, linkage, predicting
+from karat.assays.table.sheet import Sheet
+from karat.assays.table.tables import examine
 from karat.space import Columns
 
 COLUMNS = Columns(("price", "group", "sold"), ((), tuple("abcde"), ("no", "yes")))

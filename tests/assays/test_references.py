@@ -14,12 +14,12 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from karat.assays import Finding, Seen, examine, find, look_at
-from karat.assays.diversity import absent
-from karat.assays.modes import look, lost, needed
-from karat.assays.references import LABELLED, REFERENCES, copier
-from karat.assays.seen import components
+from karat.assays.encoder import Eyes, open_eyes
+from karat.assays.points.diversity import absent
+from karat.assays.points.modes import look, lost, needed
+from karat.assays.points.seen import components
+from karat.assays.references.points import LABELLED, REFERENCES, copier
 from karat.errors import DataError
-from karat.eyes import Eyes, open_eyes
 from karat.worth.ledger import Cost
 from karat.worth.prices import Prices
 from karat.worth.verdict import judge

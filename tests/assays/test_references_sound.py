@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from karat import office
 from karat.assays import Finding, find
-from karat.assays.references import SLIDING
+from karat.assays.references.points import SLIDING
 from karat.data import Data, load
+from karat.workflow import office
 
 LABELS = "{label}_{speaker}_{n}"
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from karat.assays import Finding, echo, find, fluency, telling, variety, wording
-from karat.assays.references_texts import LABELLED, REFERENCES
-from karat.assays.texts import examine
-from karat.assays.writing import Writing, openings
+from karat.assays import Finding, find
+from karat.assays.references.texts import LABELLED, REFERENCES
+from karat.assays.text import echo, fluency, telling, variety, wording
+from karat.assays.text.texts import examine
+from karat.assays.text.writing import Writing, openings
 
 PARTS = ("first", "second", "third", "fourth", "fifth")
 SPEAKERS = ("DUKE VINCENTIO:", "ROMEO:", "GLOUCESTER:", "MENENIUS:")

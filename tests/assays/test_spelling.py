@@ -11,7 +11,7 @@ import pytest
 
 from karat.assays import Finding, find
 from karat.data import load
-from karat.office import judge_records, read_made
+from karat.workflow.office import judge_records, read_made
 
 
 def real(n: int, seed: int) -> pd.DataFrame:

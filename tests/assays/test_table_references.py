@@ -9,22 +9,12 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from karat.assays import (
-    Finding,
-    attack,
-    categories,
-    cells,
-    columns,
-    detection,
-    find,
-    linkage,
-    rows,
-    rules,
-)
+from karat.assays import Finding, find
 from karat.assays.chance import Draws, draw
-from karat.assays.references_tables import REFERENCES, copier
-from karat.assays.sheet import Sheet, embed
-from karat.assays.tables import examine
+from karat.assays.references.tables import REFERENCES, copier
+from karat.assays.table import attack, categories, cells, columns, detection, linkage, rows, rules
+from karat.assays.table.sheet import Sheet, embed
+from karat.assays.table.tables import examine
 from karat.space import Columns
 
 

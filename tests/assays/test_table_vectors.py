@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from karat.assays.cells import GRAINS, grain
-from karat.assays.columns import Trends, mean, shapes
-from karat.assays.learning import area
-from karat.assays.linkage import share_of
-from karat.assays.rules import coded, discover
 from karat.assays.shares import certain, scores, tail
-from karat.assays.sheet import Sheet, embed, ranks
+from karat.assays.table.cells import GRAINS, grain
+from karat.assays.table.columns import Trends, mean, shapes
+from karat.assays.table.learning import area
+from karat.assays.table.linkage import share_of
+from karat.assays.table.rules import coded, discover
+from karat.assays.table.sheet import Sheet, embed, ranks
 from karat.errors import DataError
 from karat.space import Columns
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from karat.assays import bits, disclosure, echo, fluency
-from karat.assays.band import banded, mean_error
-from karat.assays.suffixes import matches
-from karat.assays.texts import examine
-from karat.assays.variety import distinct, frontier, self_bleu
-from karat.assays.writing import Writing, dense, joined, openings, points_of, terms, texts_of, words
+from karat.assays.text import bits, disclosure, echo, fluency
+from karat.assays.text.band import banded, mean_error
+from karat.assays.text.suffixes import matches
+from karat.assays.text.texts import examine
+from karat.assays.text.variety import distinct, frontier, self_bleu
+from karat.assays.text.writing import Writing, dense, joined, openings, points_of, terms, texts_of, words
 from karat.errors import DataError
 
 
@@ -42,7 +42,7 @@ def test_matches_are_the_same_when_the_base_is_searched_in_blocks(monkeypatch: p
     rng = np.random.default_rng(1)
     query, base = (joined("".join(rng.choice(list("ab "), 30)) for _ in range(20))[0] for _ in range(2))
     whole, _ = matches(query, base)
-    monkeypatch.setattr("karat.assays.suffixes.BLOCK", 70)
+    monkeypatch.setattr("karat.assays.text.suffixes.BLOCK", 70)
     parts, where = matches(query, base)
     assert (whole == parts).all()
     for i in np.flatnonzero(parts):

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from karat.assays.diversity import clipped_coverage, coverage, expected_coverage, recall, vendi, vendi_of_kernel
-from karat.assays.fidelity import (
+from karat.assays.points.diversity import clipped_coverage, coverage, expected_coverage, recall, vendi, vendi_of_kernel
+from karat.assays.points.fidelity import (
     clipped_density,
     density,
     frechet,
@@ -19,8 +19,8 @@ from karat.assays.fidelity import (
     roughness,
     two_sample_auc,
 )
-from karat.assays.memory import chance_of, rank_z
-from karat.assays.seen import distances
+from karat.assays.points.memory import chance_of, rank_z
+from karat.assays.points.seen import distances
 
 REAL = torch.tensor([[0.0], [1.0], [2.0], [4.0]])
 FAKE = torch.tensor([[0.5], [1.5], [3.0], [10.0]])

@@ -24,9 +24,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from karat.content import recognise
+from karat.content.table.io.sources import open_table
 from karat.errors import DataError, KaratError, TooLarge, UnsafeFile
-from karat.modalities import recognise
-from karat.modalities.sources import open_table
 
 BUDGET = 0.3  # GB that are said to be available
 SLACK = 200  # MB that the interpreter, decoders and what is freed late may take beside
@@ -151,7 +151,7 @@ def sounds(path: Path) -> None:
 MEASURE = """
 import sys
 from pathlib import Path
-from karat.modalities import recognise
+from karat.content import recognise
 from karat.errors import KaratError
 import pyarrow.dataset, pyarrow.orc, PIL.Image, soundfile, openpyxl, charset_normalizer
 

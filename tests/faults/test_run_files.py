@@ -19,11 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import karat
-from karat import learning, making, related, runner
+from karat.content import Related
 from karat.errors import KaratError, RunError
 from karat.families.generator import Learned
-from karat.modalities import Related
 from karat.run import Run, safe_header
+from karat.workflow import learning, making, related, runner
 from karat.worth.ledger import Ledger
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of forged numbers

@@ -58,7 +58,11 @@ def sounds(folder: Path) -> list[str]:
     for i in range(80):
         high = i % 2
         t = np.arange(int(rng.integers(1800, 2400))) / 8000
-        x = np.sin(2 * np.pi * (880 if high else 330) * rng.uniform(0.95, 1.05) * t) * np.exp(-4 * t) * rng.uniform(0.4, 0.9)
+        x = (
+            np.sin(2 * np.pi * (880 if high else 330) * rng.uniform(0.95, 1.05) * t)
+            * np.exp(-4 * t)
+            * rng.uniform(0.4, 0.9)
+        )
         with wave.open(str(folder / "tones" / f"{'high' if high else 'low'}_{i}.wav"), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
@@ -71,7 +75,11 @@ def sounds(folder: Path) -> list[str]:
 def texts(folder: Path) -> list[str]:
     """Sentences of a little grammar, with their kind."""
     rng = np.random.default_rng(2)
-    who, does, what = ("the cat", "a dog", "my aunt"), ("sees", "likes", "paints"), ("a tree", "the sea", "old boats", "rain")
+    who, does, what = (
+        ("the cat", "a dog", "my aunt"),
+        ("sees", "likes", "paints"),
+        ("a tree", "the sea", "old boats", "rain"),
+    )
     with (folder / "notes.jsonl").open("w", encoding="utf-8") as file:
         for i in range(240):
             words = " and ".join(
@@ -113,7 +121,9 @@ def related(folder: Path) -> list[str]:
     rng = np.random.default_rng(5)
     with contextlib.closing(sqlite3.connect(folder / "farm.db")) as db:
         db.execute("create table owner (id integer primary key, city text)")
-        db.execute("create table animal (id integer primary key, owner_id integer references owner(id), kind text, kilos real)")
+        db.execute(
+            "create table animal (id integer primary key, owner_id integer references owner(id), kind text, kilos real)"
+        )
         for i in range(120):
             city = ("Oslo", "Bergen")[rng.integers(2)]
             db.execute("insert into owner values (?, ?)", (i + 1, city))
@@ -156,10 +166,17 @@ def said(*words: str) -> str:
 def watch(name: str, folder: Path) -> dict[str, Any]:
     """Looks at, learns, makes and judges the data `name` in `folder`, the current one; all that must stay as it is."""
     source, *settings = KINDS[name](folder)
-    shared = [w for pair in zip(settings[::2], settings[1::2], strict=True) if pair[0] in ("--schema", "--labels") for w in pair]
+    shared = [
+        w
+        for pair in zip(settings[::2], settings[1::2], strict=True)
+        if pair[0] in ("--schema", "--labels")
+        for w in pair
+    ]
     seen: dict[str, Any] = {"look": said("look", source, "--no-probe", "--threads", "1", *shared)}
     said("train", source, *settings, "--out", "run", "--threads", "1")
-    files = karat.make("run", n=24, out=folder / ("made" if name in ("pictures", "sounds", "related") else _made(source)), threads=1)
+    files = karat.make(
+        "run", n=24, out=folder / ("made" if name in ("pictures", "sounds", "related") else _made(source)), threads=1
+    )
     seen["made"] = {p.name: _bytes(p) for p in sorted(files)}
     said("assay", "run", "-n", "200", "--threads", "1")
     report = json.loads((folder / "run" / "report" / "report.json").read_text(encoding="utf-8"))
@@ -206,7 +223,9 @@ def test_nothing_changed_that_no_commit_explains(name: str, tmp_path: Path, monk
     if golden["processor"] == processor():
         assert seen == golden["seen"]
     else:
-        assert _worded({k: v for k, v in seen.items() if k != "made"}) == _worded({k: v for k, v in golden["seen"].items() if k != "made"})
+        assert _worded({k: v for k, v in seen.items() if k != "made"}) == _worded(
+            {k: v for k, v in golden["seen"].items() if k != "made"}
+        )
         assert list(seen["made"]) == list(golden["seen"]["made"])
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from karat.assays import bias, diversity, fidelity, membership, memory, usefulness
 from karat.assays.chance import draw
 from karat.assays.finding import UNSEEN, Finding
-from karat.assays.seen import Seen, Sees, components, look_at
+from karat.assays.points import bias, diversity, fidelity, membership, memory, usefulness
+from karat.assays.points.seen import Seen, Sees, components, look_at
 from karat.errors import DataError
 from karat.space import JUDGED as FEWEST
 

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from karat import nets
 from karat.errors import FitError
 from karat.families.generator import Batches, Learned, Player
-from karat.nets.copies import LOOKED, copies
-from karat.nets.strata import LEVELS, levels
 from karat.space import UNLIMITED, Allowance, Batch, Codes, Space
+from karat.stats.copies import LOOKED, copies
+from karat.stats.strata import LEVELS, levels
 
 SCANNED = 200_000  # rows whose codes are counted before learning
 GROUPS = 16  # of a batch; the rows of a group have the same cells given

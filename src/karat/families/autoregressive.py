@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from karat.errors import FitError
 from karat.families.generator import PLAIN, Batches, Learned, Player, Taste
 from karat.nets import quick
-from karat.nets.cache import LONGEST, Cache, Recent
-from karat.nets.grams import Grams, digest
-from karat.nets.kneserney import KneserNey
 from karat.nets.transformer import Lone, Steps, Transformer
 from karat.space import BEGIN, END, MORE, NOTHING, UNLIMITED, Allowance, Batch, Space, Tokens
+from karat.stats.cache import LONGEST, Cache, Recent
+from karat.stats.grams import Grams, digest
+from karat.stats.kneserney import KneserNey
 
 COUNTED = 4_000_000  # codes at most that the prior counts
 NARROW = 512  # codes at most of which the net is told all the prior's odds

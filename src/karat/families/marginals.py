@@ -20,10 +20,10 @@ from torch import Tensor
 from karat import privacy
 from karat.errors import FitError
 from karat.families.generator import Fitted
-from karat.nets import graph as graphs
-from karat.nets.graph import Graph, Measured
 from karat.privacy import Budget, Source
 from karat.space import Codes, Space
+from karat.stats import graph as graphs
+from karat.stats.graph import Graph, Measured
 
 ALONE, CHOICE = (
     0.15,

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from karat.errors import FitError, RunError
 from karat.families.generator import Fitted
-from karat.nets.codetree import CHOICES, Boosting, CodeTree
-from karat.nets.copies import LOOKED, copies
-from karat.nets.donors import Donors
-from karat.nets.odds import Odds
-from karat.nets.strata import LEVELS, alike
 from karat.space import Codes, Space
+from karat.stats.codetree import CHOICES, Boosting, CodeTree
+from karat.stats.copies import LOOKED, copies
+from karat.stats.donors import Donors
+from karat.stats.odds import Odds
+from karat.stats.strata import LEVELS, alike
 
 COARSE = 64  # values of a column that are compared with those of another for pairs that never meet
 REDRAWS = 6

@@ -15,11 +15,11 @@ from karat.nets import spectral
 from karat.nets.article import ArticleDiscriminator, ArticleGenerator
 from karat.nets.conv import ConvDecoder, ConvEncoder, PatchCritic, brighten, cut, translate
 from karat.nets.line import LineDecoder, LineDenoiser, LineEncoder, LinePatchCritic
-from karat.nets.mixture import Cells, Mixture
 from karat.nets.mlp import Flat, ResidualMLP, stack
 from karat.nets.spectral import SHORTEST, SpectralCritic, SpectralDecoder, SpectralEncoder
 from karat.nets.unet import UNet
 from karat.space import UNLIMITED, Allowance, Grid, Space
+from karat.stats.mixture import Cells, Mixture
 
 __all__ = [
     "Cells",

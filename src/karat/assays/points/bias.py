@@ -1,0 +1,108 @@
+"""Whether groups come in the proportions of real data: classes, and what else is known of real records, such as a speaker."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from karat.assays import power
+from karat.assays.finding import Finding, Limit, Sample
+from karat.assays.points.seen import Seen, components, nearest
+from karat.assays.shares import certain
+
+LEAST = 0.03  # of total variation above what chance gives
+READABLE = 0.8  # of unseen real records whose value the nearest training record must have
+MOST_VALUES = 40
+FEWEST_OF_EACH = 10  # training records
+BEYOND = "where chance does not explain it"
+
+
+def findings(unseen: Seen, made: Seen, classes: tuple[str, ...]) -> list[Finding]:
+    """Class balance: half the sum of the differences in share, as the judge reads both sets; none without classes.
+
+    Where labels were given, theirs, if they are further apart.
+    """
+    if made.read is None or unseen.read is None:
+        return []
+    sides = [(made.read.argmax(1), unseen.read.argmax(1))]
+    if made.labels is not None and unseen.labels is not None:  # reading blurs the shares: what was asked for counts too
+        sides.append((made.labels, unseen.labels))
+    k = len(classes)
+    counts = [[torch.bincount(x, minlength=k).double() for x in pair] for pair in sides]
+    found = [_balance("class balance", "", "Class", "class", classes, *pair) for pair in counts]
+    return [max(found, key=lambda f: (f.raised, abs(f.detail["z"])))]
+
+
+def facets(
+    train: Seen, unseen: Seen, made: Seen, known: Mapping[str, tuple[npt.NDArray[np.str_], npt.NDArray[np.str_]]]
+) -> list[Finding]:
+    """The balance of what is `known` of training and unseen records beside their class: strings [t] and [n] by name.
+
+    What was made has the value of the training record that lies nearest to it. Nothing is said of what cannot be read
+    like that off unseen real records (the number of a take), nor of values that only one side has.
+    """
+    out, rows = [], None
+    for name, (values, aside) in known.items():
+        names, of, count = np.unique(values, return_inverse=True, return_counts=True)
+        if not 2 <= len(names) <= MOST_VALUES or count.min() < FEWEST_OF_EACH or set(aside) != set(names):
+            continue
+        if rows is None:
+            basis = components(train.points, 64)
+            base = basis.of(train.points)
+            rows = [torch.cat([nearest(basis.of(x), base)[1] for x in s.points.split(500)]) for s in (made, unseen)]
+        kinds: Tensor = torch.from_numpy(of)
+        shown, real = kinds[rows[0]], kinds[rows[1]]
+        truth = torch.from_numpy(np.searchsorted(names, aside))
+        if float((real == truth).double().mean()) < READABLE:
+            continue
+        a, b = (torch.bincount(x, minlength=len(names)).double() for x in (shown, real))
+        out.append(_balance("balance", name, name.capitalize(), name, tuple(str(n) for n in names), a, b))
+    return out
+
+
+def doubled(n: int, m: int) -> tuple[Sample, ...]:
+    """What a balance needs to see that a group is made twice as often."""
+    share = power.TWICE
+
+    def sees(made: int, real: int) -> bool:
+        a, b = power.reached_apart(made, 2 * share, real, share)
+        return certain(a, made, b, real)
+
+    return power.of_count(sees, n, m)
+
+
+def _balance(key: str, of: str, one: str, what: str, names: tuple[str, ...], a: Tensor, b: Tensor) -> Finding:
+    """How unlike the shares of the counts `a` [k] of what was made are to those of `b` [k] of unseen real records."""
+    n, m = int(a.sum()), int(b.sum())
+    share, real = a / n, b / m
+    gaps = share - real
+    value = float(gaps.abs().sum() / 2)
+    pooled = (a + b) / (n + m)
+    spread = (pooled * (1 - pooled) * (1 / n + 1 / m)).sqrt()
+    expected = float((spread * math.sqrt(2 / math.pi)).sum() / 2)  # mean of |N(0, spread^2)|: total variation by chance
+    own = float(((share * (1 - share) / n).sum()).sqrt() / 2)
+    z = gaps / spread.clamp_min(1e-12)
+    worst = int(z.abs().argmax())
+    limit = Limit(above=expected + LEAST, only=BEYOND)
+    raised = limit.broken(value) and certain(int(a[worst]), n, int(b[worst]), m)
+    says = (
+        f"{one} {names[worst]} makes up {float(share[worst]):.1%} of what was made and {float(real[worst]):.1%} of "
+        f"real data; {value:.1%} of all records would have to change {what} to match (chance alone: {expected:.1%})."
+    )
+    detail = {
+        "worst": names[worst],
+        "names": list(names),
+        "made": share.tolist(),
+        "real": real.tolist(),
+        "z": float(z[worst]),
+    }
+    low, high = max(0.0, value - 1.96 * own), value + 1.96 * own
+    return Finding(
+        key, value, low, high, expected, "lower", raised, says, detail, limit=limit, of=of, beside="chance alone",
+        samples=doubled(n, m),
+    )  # fmt: skip

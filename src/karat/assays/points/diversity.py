@@ -1,0 +1,239 @@
+"""Whether everything that real data shows is also made.
+
+Recall: https://arxiv.org/abs/1904.06991. Coverage: https://arxiv.org/abs/2002.09797. Clipped coverage:
+https://arxiv.org/abs/2507.01761. Vendi score: https://arxiv.org/abs/2210.02410.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from karat.assays import power
+from karat.assays.chance import Draws, Score, limit_of, resampled, wilson
+from karat.assays.finding import Finding, Limit, Sample
+from karat.assays.points import modes
+from karat.assays.points.fidelity import radii
+from karat.assays.points.seen import Seen, components, distances
+
+ABSENT = 0.2  # a class made at less than this share of its real rate is missing
+
+
+def recall(d: Tensor, radius: Tensor) -> float:
+    """Share of real records strictly inside the ball of some made one; `d` [n, m], `radius` [m] squared."""
+    return float((d < radius[None]).any(1).double().mean())
+
+
+def coverage(d: Tensor, radius: Tensor) -> float:
+    """Share of real records whose ball holds a made one; `d` [n, m], `radius` [n] squared."""
+    return float((d.amin(1) < radius).double().mean())
+
+
+def clipped_coverage(d: Tensor, radius: Tensor, k: int) -> float:
+    """Mean over real records of min(made ones in the ball, k) / k: how fully each neighbourhood is supplied."""
+    return float((((d < radius[:, None]).sum(1).double() / k).clamp_max(1)).mean())
+
+
+def expected_coverage(n: int, m: int, k: int) -> float:
+    """Coverage of `n` real records by `m` made from the same distribution: 1 - prod_i (n - i) / (n + m - i)."""
+    return 1 - math.prod((n - i) / (n + m - i) for i in range(1, k + 1))
+
+
+def vendi(features: Tensor) -> float:
+    """Effective number of different records among `features` [n, d]: exp entropy of the cosine kernel's eigenvalues."""
+    unit = torch.nn.functional.normalize(features.double(), dim=1)
+    gram = unit.T @ unit if unit.shape[1] < len(unit) else unit @ unit.T
+    return vendi_of_kernel(gram / len(unit))
+
+
+def vendi_of_kernel(kernel: Tensor) -> float:
+    """exp of the entropy of the eigenvalues of a `kernel` with trace 1 (a similarity matrix over n)."""
+    values = torch.linalg.eigvalsh(kernel.double())
+    values = values[values > 1e-12]
+    return float(torch.exp(-(values * values.log()).sum()))
+
+
+def findings(train: Seen, unseen: Seen, made: Seen, draws: Draws, classes: tuple[str, ...]) -> list[Finding]:
+    """Recall, coverage, clipped coverage, Vendi, and missing classes (or missing modes where there are no labels)."""
+    balls, missing = _balls(train, unseen, made, draws), _missing(train, unseen, made, classes)
+    return [*balls, _vendi(unseen, made, draws), missing]
+
+
+def _balls(train: Seen, unseen: Seen, made: Seen, draws: Draws) -> list[Finding]:
+    reference = train.features[: draws.size]
+    fifth = radii(reference, 5)
+    cache: dict[tuple[bool, int, int], tuple[float, float, float]] = {}
+
+    def scores(of: Seen, rows: Tensor) -> tuple[float, float, float]:
+        key = (of is made, len(rows), int(rows[0]) * len(of) + int(rows[-1]))
+        if key not in cache:
+            some = of.features[rows]
+            d = distances(reference, some)
+            cache[key] = (recall(d, radii(some, 3)), coverage(d, fifth), clipped_coverage(d, fifth, 5))
+        return cache[key]
+
+    out = []
+    told = (
+        ("recall", 0.03, "{:.1%} of real records have their like among what was made; among unseen real ones: {:.1%}."),
+        (
+            "coverage",
+            0.02,
+            "{:.1%} of the places where real records lie are reached; by as many unseen real ones: {:.1%}.",
+        ),
+        ("clipped coverage", 0.02, "Real neighbourhoods are supplied to {:.1%}; by as many unseen real ones: {:.1%}."),
+    )
+    for i, (name, least, sentence) in enumerate(told):
+        one = 1 / draws.size  # a share moves by one record at least
+        s = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws, one)  # type: ignore[misc]
+        detail = {"n": draws.size, "z": s.z, "expected": expected_coverage(draws.size, draws.size, 5)}
+        samples = power.scored(name, s.error, len(made), len(unseen))
+        out.append(_finding(name, s, least, sentence, detail, samples))
+    return out
+
+
+def _vendi(unseen: Seen, made: Seen, draws: Draws) -> Finding:
+    s = resampled(lambda r: vendi(unseen.features[r]), lambda r: vendi(made.features[r]), draws)
+    sentence = "What was made is as varied as {:.1f} wholly different records; unseen real data as {:.1f}."
+    samples = power.of_score(s.error, 0.2 * s.real, len(made), len(unseen))
+    return _finding("vendi", s, 0.05 * s.real, sentence, {"n": draws.size, "z": s.z}, samples)
+
+
+def _finding(
+    name: str, s: Score, least: float, sentence: str, detail: dict[str, float], samples: tuple[Sample, ...]
+) -> Finding:
+    limit, says = limit_of(s, least, "higher"), sentence.format(s.value, s.real)
+    raised = limit.broken(s.value)
+    return Finding(name, s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit, samples=samples)
+
+
+def cells(train: Tensor, k: int, seed: int, rounds: int = 12) -> Tensor:
+    """Centres [k, d] of Lloyd's k-means on at most 5,000 rows of `train` [n, d], from k-means++ seeds."""
+    rng = torch.Generator().manual_seed(seed)
+    some = train[torch.randperm(len(train), generator=rng)[:5000]]
+    centres = some[:1]
+    for _ in range(min(k, len(some)) - 1):
+        far = distances(some, centres).amin(1)
+        pick = torch.multinomial(far.clamp_min(1e-12), 1, generator=rng)
+        centres = torch.cat([centres, some[pick]])
+    for _ in range(rounds):
+        nearest = distances(some, centres).argmin(1)
+        sums = torch.zeros_like(centres).index_add_(0, nearest, some)
+        counts = torch.bincount(nearest, minlength=len(centres)).unsqueeze(1)
+        centres = torch.where(counts > 0, sums / counts.clamp_min(1), centres)
+    return centres
+
+
+def absent(
+    shown: Tensor, real: Tensor, truth: Tensor, learned: Tensor, k: int
+) -> tuple[list[int], list[int], Tensor, Tensor]:
+    """Which of `k` classes certainly and which probably miss among `shown` [n], and the shares of each, made and real.
+
+    `real` [m] and `truth` [m] are the same unseen records read and known: a class gets reads that are another's. `learned`
+    [l]: the training records' classes. Few unseen records may hold more of a class than real data do, all together; of a
+    class that was not learned at all only they can tell.
+    """
+    count, n = torch.bincount(shown, minlength=k), len(shown)
+    share = torch.bincount(real, minlength=k).double() / len(real)
+    wrong = torch.bincount(real[truth != real], minlength=k)
+    stray = wrong.double() / len(real)
+    known = torch.bincount(learned, minlength=k)
+    common = (torch.bincount(truth, minlength=k) + known).double() / (len(truth) + len(learned))
+    own = (share - stray).clamp_min(0).minimum(common.where(known > 0, 1.0))
+    # few unseen records say little of how often reads go astray
+    fewest = [wilson(int(c), len(real), 2.0)[0] for c in wrong]
+    likely = [i for i in range(k) if int(count[i]) / n < fewest[i] + ABSENT * float(own[i])]
+    # and certainly below half of its real rate, so that a rare class in a small set is not called missing by chance
+    sure = [i for i in likely if wilson(int(count[i]), n, 3.5)[1] < fewest[i] + float(own[i]) / 2]
+    return sure, likely, count.double() / n, share
+
+
+def missed(sure: list[int], classes: Sequence[str], made: Tensor, real: Tensor) -> str:
+    """The classes that miss, each with its shares [k] of what was made and of unseen real records."""
+    return ", ".join(f"{classes[i]} ({float(made[i]):.1%}, real {float(real[i]):.1%})" for i in sure[:8])
+
+
+def needed(n: int, m: int, k: int) -> tuple[Sample, ...]:
+    """What `absent` needs to see that a class is never made that a tenth of real records are of, or as many as it has part."""
+    share = min(power.GROUP, 1 / max(k, 1))
+
+    def sees(made: int, real: int) -> bool:
+        low = wilson(round(real * power.STRAY), real, 2.0)[0]
+        return wilson(round(made * power.STRAY), made, 3.5)[1] < low + share / 2
+
+    return power.of_count(sees, n, m)
+
+
+def _classed(s: Seen) -> Tensor:
+    """The classes of records, known or else read; none where neither."""
+    if s.labels is not None:
+        return s.labels
+    return torch.zeros(0, dtype=torch.long) if s.read is None else s.read.argmax(1)
+
+
+def _missing(train: Seen, unseen: Seen, made: Seen, classes: tuple[str, ...]) -> Finding:
+    if made.read is None or unseen.read is None:
+        return _modes(train, unseen, made)
+    shown, real = made.read.argmax(1), unseen.read.argmax(1)
+    truth = real if unseen.labels is None else unseen.labels
+    learned, k = _classed(train), len(classes)
+    sure, likely, shares, share = absent(shown, real, truth, learned, k)
+    if made.labels is not None and unseen.labels is not None:  # also what was never asked for is missing
+        asked = absent(made.labels, unseen.labels, unseen.labels, learned, k)
+        sure, likely = sorted({*sure, *asked[0]}), sorted({*likely, *asked[1]})
+    gone = [classes[i] for i in sure]
+    says = (
+        f"Missing from what was made, or nearly: class {missed(sure, classes, shares, share)}."
+        if gone
+        else "Every class that real data shows is made."
+    )
+    detail = {"missing": gone, "names": list(classes), "made": shares.tolist(), "real": share.tolist(), "kind": "class"}
+    value, high = float(len(gone)), float(max(len(likely), len(sure)))
+    return Finding(
+        "missing classes",
+        value,
+        value,
+        high,
+        0.0,
+        "lower",
+        bool(gone),
+        says,
+        detail,
+        limit=Limit(above=0.0),
+        samples=needed(len(made), len(unseen), k),
+    )
+
+
+def _modes(train: Seen, unseen: Seen, made: Seen) -> Finding:
+    pixels = components(train.points, 32)
+    sides = (train, unseen, made)
+    views = [tuple(s.features for s in sides), tuple(pixels.of(s.points) for s in sides)]
+    looks = modes.look(views)
+    lost = modes.lost(looks)
+    if lost:
+        listed = ", ".join(f"one of {mode.unseen:.0%} (made: {mode.made:.1%})" for mode in lost[:4])
+        says = f"Hardly made, or never: {len(lost)} {'mode' if len(lost) == 1 else 'modes'} of real data, {listed}."
+    else:
+        says = "Wherever real records crowd, some are made."
+    names = [str(i) for i in range(len(lost))]
+    detail = {
+        "missing": names, "names": names, "made": [mode.made for mode in lost], "real": [mode.unseen for mode in lost],
+        "kind": "mode", "examples": [train.row(mode.row) for mode in lost],  # a training record of each
+    }  # fmt: skip
+    value = float(len(lost))
+    samples = modes.needed(looks)
+    return Finding(
+        "missing modes",
+        value,
+        value,
+        value,
+        0.0,
+        "lower",
+        bool(lost),
+        says,
+        detail,
+        limit=Limit(above=0.0),
+        samples=samples,
+    )

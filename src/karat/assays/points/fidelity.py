@@ -1,0 +1,268 @@
+"""Whether what was made looks like real data.
+
+Frechet distance: https://arxiv.org/abs/1706.08500. Kernel distance: https://arxiv.org/abs/1801.01401. Precision:
+https://arxiv.org/abs/1904.06991. Density: https://arxiv.org/abs/2002.09797. Clipped density:
+https://arxiv.org/abs/2507.01761. Two-sample test: https://arxiv.org/abs/1610.06545.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from karat.assays import power
+from karat.assays.chance import Draws, Score, averaged, limit_of, outside, resampled
+from karat.assays.finding import Finding
+from karat.assays.points.detail import findings as along
+from karat.assays.points.seen import Components, Seen, distances
+from karat.words import number
+
+
+def frechet(a: Tensor, b: Tensor) -> float:
+    """Frechet distance of Gaussians fitted to `a` [n, d] and `b` [m, d], float64."""
+    a, b = a.double(), b.double()
+    return frechet_gaussians(a.mean(0), torch.atleast_2d(torch.cov(a.T)), b.mean(0), torch.atleast_2d(torch.cov(b.T)))
+
+
+def frechet_gaussians(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> float:
+    """|mu_a - mu_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2), by two symmetric eigenproblems."""
+    values, vectors = torch.linalg.eigh(cov_a.double())
+    root = vectors * values.clamp_min(0).sqrt() @ vectors.T
+    cross = torch.linalg.eigvalsh(root @ cov_b.double() @ root).clamp_min(0).sqrt().sum()
+    gap = (mean_a.double() - mean_b.double()).square().sum()
+    return float(gap + cov_a.double().trace() + cov_b.double().trace() - 2 * cross)
+
+
+def kernel_distance(a: Tensor, b: Tensor) -> float:
+    """Unbiased squared MMD of `a` [n, d] and `b` [m, d] with k(x, y) = (x.y / d + 1)^3; legally negative."""
+    return _mmd(_self_kernel(a), float(_cubic(a, b).mean(dtype=torch.float64)), _self_kernel(b))
+
+
+def _cubic(a: Tensor, b: Tensor) -> Tensor:
+    return (a @ b.T / a.shape[1] + 1).pow(3)
+
+
+def _self_kernel(a: Tensor) -> float:
+    k = _cubic(a, a)
+    n = len(a)
+    return float((k.sum(dtype=torch.float64) - k.diagonal().sum(dtype=torch.float64)) / (n * (n - 1)))
+
+
+def _mmd(aa: float, ab: float, bb: float) -> float:
+    return aa + bb - 2 * ab
+
+
+def radii(points: Tensor, k: int) -> Tensor:
+    """Squared distances [n] of each of `points` [n, d] to its k-th neighbour, itself excluded."""
+    near = distances(points, points)
+    near.fill_diagonal_(math.inf)
+    return near.topk(min(k, len(points) - 1), dim=1, largest=False).values[:, -1]
+
+
+def precision(d: Tensor, radius: Tensor) -> Tensor:
+    """Per made record [m], 1 where it lies strictly inside the ball of some real one; `d` [n, m] squared distances."""
+    return (d < radius[:, None]).any(0).float()
+
+
+def density(d: Tensor, radius: Tensor, k: int) -> Tensor:
+    """Per made record [m], the number of real balls that hold it over `k`; its mean over real data is 1."""
+    return (d < radius[:, None]).sum(0).float() / k
+
+
+def clipped_density(d: Tensor, radius: Tensor, k: int) -> Tensor:
+    """Density with every ball no wider than the median one and every record's count clipped to 1 (not yet scaled)."""
+    return density(d, radius.clamp_max(radius.median()), k).clamp_max(1)
+
+
+def two_sample_auc(a: Tensor, b: Tensor, seed: int) -> tuple[float, float]:
+    """How well a linear judge tells `a` [n, d] from `b` [m, d] on rows he did not learn from: AUC, and its null's sd.
+
+    Fisher's discriminant on the features and their squares, two halves in turn; 0.5 where nobody could tell.
+    """
+    n = min(len(a), len(b))
+    rng = torch.Generator().manual_seed(seed)
+    x = torch.cat([a[torch.randperm(len(a), generator=rng)[:n]], b[torch.randperm(len(b), generator=rng)[:n]]]).double()
+    x = (x - x.mean(0)) / x.std(0).clamp_min(1e-9)
+    x = torch.cat([x, x.square()], 1).clamp(-9, 9)
+    x = F.pad(x - x.mean(0), (0, 1), value=1.0)
+    y = torch.cat([torch.ones(n), -torch.ones(n)]).double()
+    fold = torch.arange(n).repeat(2) % 2
+    areas = []
+    for side in (0, 1):
+        learn, test = fold != side, fold == side
+        gram = x[learn].T @ x[learn]
+        ridge = gram + 0.02 * len(y) * torch.eye(len(gram), dtype=gram.dtype)
+        score = x[test] @ torch.linalg.solve(ridge, x[learn].T @ y[learn])
+        areas.append(_area(score, y[test] > 0))
+    half = n / 2
+    return sum(areas) / 2, math.sqrt((2 * half + 1) / (12 * half * half) / 2)
+
+
+def _area(score: Tensor, positive: Tensor) -> float:
+    ranks = torch.empty(len(score), dtype=torch.float64)
+    ranks[score.argsort()] = torch.arange(1, len(score) + 1, dtype=torch.float64)
+    n, m = int(positive.sum()), int((~positive).sum())
+    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m))
+
+
+def roughness(points: Tensor) -> Tensor:
+    """Per record [n], the mean squared Laplacian of `points` [n, c, *size]: what blur lowers and noise raises."""
+    total = torch.zeros_like(points)
+    for axis in range(2, points.ndim):
+        if points.shape[axis] > 2:
+            before, after = points.roll(1, axis), points.roll(-1, axis)
+            total = total + before + after - 2 * points
+            total.narrow(axis, 0, 1).zero_()  # no neighbour beyond the edge
+            total.narrow(axis, points.shape[axis] - 1, 1).zero_()
+    return total.square().flatten(1).mean(1)
+
+
+def findings(
+    train: Seen, unseen: Seen, made: Seen, draws: Draws, pixels: Components, seed: int, axes: tuple[str, ...] = ()
+) -> list[Finding]:
+    """Frechet distance, pixel Frechet distance, kernel distance, precision, density, two-sample AUC, sharpness.
+
+    axes: names of the points' axes, along each of which detail is then measured in place of sharpness.
+    """
+    flat = [pixels.of(each.points) for each in (train, unseen, made)]
+    raw = "the leading components of the raw records"
+    seen = "the judge's features"
+    out = [
+        _frechet("frechet distance", train.features, unseen.features, made.features, draws, seen),
+        _frechet("pixel frechet distance", flat[0], flat[1], flat[2], draws, raw),
+        _kernel(train.features, unseen.features, made.features, draws),
+        *_balls(train, unseen, made),
+        _auc(train, unseen, made, pixels, seed),
+    ]
+    if axes:
+        return [*out, *along(train, unseen, made, axes)]
+    if made.points.ndim > 2:
+        out.append(_sharpness(train, unseen, made))
+    return out
+
+
+def _frechet(name: str, train: Tensor, unseen: Tensor, made: Tensor, draws: Draws, what: str) -> Finding:
+    reference = train.double()
+    mean, cov = reference.mean(0), torch.atleast_2d(torch.cov(reference.T))
+
+    def score(of: Tensor, rows: Tensor) -> float:
+        some = of[rows].double()
+        return frechet_gaussians(mean, cov, some.mean(0), torch.atleast_2d(torch.cov(some.T)))
+
+    s = resampled(lambda rows: score(unseen, rows), lambda rows: score(made, rows), draws)
+    scale = float(cov.trace())
+    limit = limit_of(s, max(0.003 * scale, 0.15 * s.real), "lower")
+    raised = limit.broken(s.value)
+    says = (
+        f"In {what}, {draws.size} made records lie {s.value:.3g} from the training data, where {draws.size} unseen "
+        f"real ones lie {s.real:.3g} (0 is identical, the spread of the data is {scale:.3g})."
+    )
+    detail = {"n": draws.size, "reference": len(train), "z": s.z, "variance": scale, "comparable": "within this report"}
+    samples = power.of_score(s.error, max(0.02 * scale, s.real), len(made), len(unseen))
+    return Finding(name, s.value, s.low, s.high, s.real, "lower", raised, says, detail, limit=limit, samples=samples)
+
+
+def _kernel(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> Finding:
+    scale = train.square().mean().sqrt()  # unit variance per feature: the cubic kernel has no scale of its own
+    reference = (train / scale)[:2000]
+    own = _self_kernel(reference)
+
+    def score(of: Tensor, cross: Tensor, rows: Tensor) -> float:
+        return 1000 * _mmd(_self_kernel(of[rows]), float(cross[rows].mean()), own)
+
+    u, m = unseen / scale, made / scale
+    cross_u, cross_m = (torch.cat([_cubic(b, reference).double().mean(1) for b in x.split(1000)]) for x in (u, m))
+    s = resampled(lambda rows: score(u, cross_u, rows), lambda rows: score(m, cross_m, rows), draws)
+    says = (
+        f"The kernel distance of what was made to the training data is {number(s.value)} thousandths, "
+        f"that of unseen real data {number(s.real)} (it is unbiased and may be below 0)."
+    )
+    detail = {"n": draws.size, "unit": 0.001, "z": s.z}
+    limit = limit_of(s, 1.0, "lower")
+    raised = limit.broken(s.value)
+    samples = power.of_score(s.error, 5.0, len(made), len(unseen))
+    return Finding(
+        "kernel distance", s.value, s.low, s.high, s.real, "lower", raised, says, detail, limit=limit, samples=samples
+    )
+
+
+def _balls(train: Seen, unseen: Seen, made: Seen, most: int = 3000) -> list[Finding]:
+    reference = train.features[:most]
+    near = distances(reference, reference)
+    near.fill_diagonal_(math.inf)
+    sorted_ = near.topk(min(5, len(reference) - 1), dim=1, largest=False).values
+    third, fifth = sorted_[:, min(2, sorted_.shape[1] - 1)], sorted_[:, -1]
+
+    def scores(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        parts = [distances(reference, block) for block in features.split(1000)]
+        return (
+            torch.cat([precision(d, third) for d in parts]),
+            torch.cat([density(d, fifth, 5) for d in parts]),
+            torch.cat([clipped_density(d, fifth, 5) for d in parts]),
+        )
+
+    m, u = scores(made.features), scores(unseen.features)
+    out = []
+    told = (
+        ("precision", 0.02, "{:.1%} of what was made lies where real data lies; unseen real data: {:.1%}."),
+        (
+            "density",
+            0.05,
+            "What was made lies among {:.3g} times as many real records as chance gives; unseen real data: {:.3g}.",
+        ),
+        ("clipped density", 0.05, "What was made is {:.1%} as good as unseen real data ({:.0%}), outliers set aside."),
+    )
+    for (name, least, sentence), a, b in zip(told, m, u, strict=True):
+        s = averaged(a, b)
+        if name == "clipped density":  # scaled so that real data scores 1: linear in the share of bad records
+            by = max(s.real, 1e-9)
+            s = Score(s.value / by, s.low / by, s.high / by, 1.0, s.error / by)
+        says = sentence.format(s.value, s.real)
+        limit = limit_of(s, least, "higher")
+        raised = limit.broken(s.value)
+        detail = {"n": len(a), "reference": len(reference), "z": s.z}
+        samples = power.scored(name, s.error, len(made), len(unseen))
+        out.append(
+            Finding(name, s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit, samples=samples)
+        )
+    return out
+
+
+def _auc(train: Seen, unseen: Seen, made: Seen, pixels: Components, seed: int) -> Finding:
+    n = min(5000, len(train), len(unseen), len(made))
+    t, u, m = (torch.cat([s.features[:n], pixels.of(s.points[:n])], 1) for s in (train, unseen, made))
+    value, sd = two_sample_auc(m, t, seed)
+    real, _ = two_sample_auc(u, t, seed)
+    high = min(1.0, value + 1.96 * sd)
+    s = Score(value, value - 1.96 * sd, high, real, sd * math.sqrt(2))
+    limit = limit_of(s, 0.05, "lower")
+    raised = limit.broken(value)
+    says = (
+        f"Shown one made and one training record, a simple classifier picks the made one {value:.0%} of the time "
+        f"(50% is guessing); an unseen real one, {real:.0%}."
+    )
+    detail = {"n": n, "z": s.z, "null sd": sd}
+    samples = power.scored("two-sample auc", s.error, len(made), len(unseen))
+    return Finding(
+        "two-sample auc", value, s.low, high, real, "lower", raised, says, detail, limit=limit, samples=samples
+    )
+
+
+def _sharpness(train: Seen, unseen: Seen, made: Seen) -> Finding:
+    learned = roughness(train.points[:5000])
+    by = float(learned.mean().clamp_min(1e-12))
+    mine = roughness(made.points) / by
+    s = averaged(mine, roughness(unseen.points) / by)
+    # unseen records set aside by name (another speaker) may themselves differ from what there was to learn
+    limit = outside(limit_of(s, 0.05, "neither"), limit_of(averaged(mine, learned / by), 0.05, "neither"))
+    raised = limit.broken(s.value)
+    fault = ": too smooth" if raised and s.z < 0 else ": too rough" if raised else ""
+    says = f"Fine detail is {s.value:.2f} times that of the training data (unseen real data: {s.real:.2f}){fault}."
+    detail = {"z": s.z}
+    samples = power.scored("sharpness", s.error, len(made), len(unseen))
+    return Finding(
+        "sharpness", s.value, s.low, s.high, s.real, "neither", raised, says, detail, limit=limit, samples=samples
+    )

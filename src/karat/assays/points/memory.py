@@ -1,0 +1,250 @@
+"""Whether training records were copied.
+
+A made record is compared with every training record at nine shifts by at most one step, slightly smoothed, so that
+neither a shift nor noise hides a copy; the distance to the nearest is divided by the mean distance to the fifty
+nearest, which tells a copy from a record in a crowded place (Carlini et al., https://arxiv.org/abs/2301.13188,
+section 4). Where content may begin anywhere along its last axis, records are laid over each other at every shift
+(`assays.sliding`). What counts as near is set by unseen real records; where they are few, also by training records
+beside all others. C_T: Meehan et al., https://arxiv.org/abs/2004.05675. Authenticity: Alaa et al.,
+https://arxiv.org/abs/2102.08921. "Not found by these tests" is never "private".
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from karat.assays import power
+from karat.assays.chance import LEVEL, averaged, fewest, limit_of, limit_of_share, wilson
+from karat.assays.finding import Finding, Limit
+from karat.assays.points.diversity import cells
+from karat.assays.points.seen import Components, Seen, components, distances, nearest
+from karat.assays.points.sliding import Sliding
+
+NEAR = 0.0025  # quantile of real records below which a record counts as a copy
+FEW = 1200  # unseen records that alone cannot say where that quantile lies
+STAND_INS = 2000  # training records that then help to
+CROWD = 50
+MOST = 4000  # records searched for on each side; half as many where training records are many
+CERTAIN = 1e-6
+TOLD = "{:.2f} of the distance to its fifty next nearest"
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Per record [n]: ratio of nearest to crowd, its row in train; without shifts, the squared distance and the row."""
+
+    ratio: Tensor
+    row: Tensor
+    plain: Tensor
+    plain_row: Tensor
+
+
+def smooth(points: Tensor) -> Tensor:
+    """`points` [n, c, *size] through a binomial filter along each axis, flat [n, d]; anything without axes as it is."""
+    out = points.float()
+    for axis in range(2, points.ndim):
+        if points.shape[axis] > 2:
+            first, last = out.narrow(axis, 0, 1), out.narrow(axis, -1, 1)
+            wide = torch.cat([first, out, last], axis)
+            size = points.shape[axis]
+            out = (wide.narrow(axis, 0, size) + 2 * out + wide.narrow(axis, 2, size)) / 4
+    if out.ndim == 4 and min(out.shape[2:]) >= 16:
+        out = F.avg_pool2d(out, 2, ceil_mode=True)
+    return out.flatten(1)
+
+
+def shifts(points: Tensor) -> list[Tensor]:
+    """`points` moved by at most one step along each of its axes: 9 sets for pictures, 1 for records without axes."""
+    axes = tuple(range(2, points.ndim))
+    moves = itertools.product((0, 1, -1), repeat=len(axes))
+    return [points if not any(move) else points.roll(move, axes) for move in moves]
+
+
+def search(points: Tensor, base: Tensor, basis: Components, own: Tensor | None = None) -> Nearest:
+    """The nearest of `base` [t, k] (smoothed training records in `basis`) to each of `points` [n, *shape].
+
+    own: rows [n] of `base` that the points are themselves, to be passed over.
+    """
+    crowd = min(CROWD + 1, len(base) - (own is not None))
+    out: list[tuple[Tensor, ...]] = []
+    for start in range(0, len(points), 500):
+        block = points[start : start + 500]
+        skip = None if own is None else (torch.arange(len(block)), own[start : start + 500])
+        moved = [basis.of(smooth(x)) for x in shifts(block)]
+        least, best = torch.full((len(block),), math.inf), moved[0].clone()
+        row = torch.zeros(len(block), dtype=torch.long)
+        for i, x in enumerate(moved):
+            d, j = nearest(x, base) if skip is None else _others(x, base, skip).min(1)
+            if i == 0:
+                plain, plain_row = d, j
+            closer = d < least
+            least, row = torch.where(closer, d, least), torch.where(closer, j, row)
+            best[closer] = x[closer]
+        around = (
+            (distances(best, base) if skip is None else _others(best, base, skip))
+            .topk(crowd, dim=1, largest=False)
+            .values.sqrt()
+        )
+        mean = around[:, 1:].mean(1).clamp_min(1e-9)
+        out.append((least.sqrt() / mean, row, plain, plain_row))
+    return Nearest(*(torch.cat(parts) for parts in zip(*out, strict=True)))
+
+
+def _others(a: Tensor, b: Tensor, own: tuple[Tensor, Tensor]) -> Tensor:
+    """Squared distances [n, m] of `a` to `b`, infinite at `own`, the places of those that are the same record."""
+    d = distances(a, b)
+    d[own] = math.inf
+    return d
+
+
+def slid(points: Tensor, sliding: Sliding, base: Tensor, basis: Components, own: Tensor | None = None) -> Nearest:
+    """As `search`, the ratio and its row at the best of all shifts along the last axis."""
+    ratio, row = sliding.search(points, own)
+    flat = torch.cat([basis.of(smooth(x)) for x in points.split(500)])
+    return Nearest(ratio, row, *nearest(flat, base))
+
+
+def rank_z(made: Tensor, real: Tensor) -> float:
+    """Mann-Whitney's Z_U of distances `made` [m] against `real` [n]: far below 0 where made lies nearer to train."""
+    m, n = len(made), len(real)
+    both = torch.cat([made, real]).double()
+    order = both.sort()
+    _, inverse, counts = torch.unique_consecutive(order.values, return_inverse=True, return_counts=True)
+    ends = counts.cumsum(0).double()
+    ranks = torch.empty(len(both), dtype=torch.float64)
+    ranks[order.indices] = (ends - (counts - 1) / 2)[inverse]  # ties share their mean rank
+    u = float(ranks[:m].sum()) - m * (m + 1) / 2
+    return (u - (n * m / 2 - 0.5)) / math.sqrt(n * m * (n + m + 1) / 12)
+
+
+def chance_of(count: int, n: int, k: int, m: int) -> float:
+    """P(at least `count` of `n` records fall below the k-th smallest of `m` others): beta-binomial(n, k, m - k + 1)."""
+
+    from scipy.special import betaln, gammaln
+
+    i = np.arange(count, n + 1, dtype=np.float64)
+    choose = gammaln(n + 1) - gammaln(i + 1) - gammaln(n - i + 1)
+    terms = np.exp(choose + betaln(i + k, n - i + m - k + 1) - betaln(k, m - k + 1))
+    return min(1.0, float(terms.sum()))
+
+
+def findings(train: Seen, unseen: Seen, made: Seen, seed: int, slides: bool = False) -> list[Finding]:
+    """Copy rate (with the closest pairs), authenticity and C_T; `train` must be all that the generator learned from.
+
+    slides: whether content may begin anywhere along the last axis of its points.
+    """
+    smoothed = torch.cat([smooth(x) for x in train.points.split(5000)])
+    basis = components(smoothed, 64)
+    base = basis.of(smoothed)
+    most = MOST if len(base) <= 20_000 else MOST // 2
+    sliding = Sliding(train.points) if slides else None
+
+    def near(points: Tensor, own: Tensor | None = None) -> Nearest:
+        return search(points, base, basis, own) if sliding is None else slid(points, sliding, base, basis, own)
+
+    m, u = near(made.points[:most]), near(unseen.points[:most])
+    real = u.ratio
+    if len(real) < FEW and len(base) > 2 * CROWD:
+        some = torch.arange(min(STAND_INS, len(base)))
+        real = torch.cat([real, near(train.points[some], some).ratio])
+    copies = _copies(m, real, len(real) > len(u.ratio), train, made)
+    rest = [_authenticity(m, u, base), _ct(m, u, made, unseen, base, basis, seed)]
+    # A smooth picture lies nearer to every training picture than a real one does, so these two fall through blur as well
+    # as through copying. They speak only beside copies, and otherwise leave blur to the findings that can tell it.
+    beside = [replace(f, limit=replace(f.limit, only="where copies were found too")) for f in rest]
+    return [copies, *(f if copies.raised else replace(f, raised=False) for f in beside)]
+
+
+def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Seen, made: Seen) -> Finding:
+    """`ratio` [k] of real records; helped: whether training records are among them."""
+    n, held = len(m.ratio), len(ratio)
+    k = max(3, math.ceil(NEAR * held))
+    bar = float(ratio.sort().values[min(k, held) - 1])
+    count = int((m.ratio < bar).sum())
+    value, real = count / n, k / (held + 1)
+    low, high = wilson(count, n)
+    tests = 2 if helped else 1
+    p = min(1.0, tests * chance_of(count, n, k, held))
+    # Two ways to be sure: so many lie below the bar, or (the quantile of few records is known badly, and that none of them
+    # lies nearer says more of plain copies) so many lie nearer than any real one.
+    nearer = 0.0
+    if helped:
+        closest = int((m.ratio < ratio.min()).sum())
+        by_closest = min(1.0, 2 * chance_of(closest, n, 1, held))
+        p = min(p, by_closest)
+        nearer = (fewest(n, lambda c: 2 * chance_of(c, n, 1, held) < CERTAIN)) / n
+    also = f"where {nearer:.1%} lie nearer than any real one" if helped else ""
+    limit = limit_of_share(
+        n, lambda c: tests * chance_of(c, n, k, held) < CERTAIN and c / n - real > 0.003, also=also
+    )  # fmt: skip
+    raised = p < CERTAIN and value - real > 0.003
+    order = m.ratio.argsort(stable=True)[:24]
+    pairs = [(made.row(int(i)), train.row(int(m.row[i])), float(m.ratio[i])) for i in order]
+    says = (
+        f"{count} of {n} made records ({value:.1%}) lie as close to a training record as only {real:.2%} of "
+        + ("real ones lie to any other" if helped else "unseen real ones do")
+        + (": training records were copied." if raised else "; no more than chance explains.")
+    )
+    detail = {"pairs": pairs, "bar": bar, "p": p, "copies": count, "n": n, "searched": n, "told": TOLD}
+
+    def sees(shown: int, real: int) -> bool:
+        near = max(3, math.ceil(NEAR * real))
+        return tests * chance_of(power.reached(shown, power.COPIES), shown, near, real) < CERTAIN
+
+    samples = power.of_count(sees, n, held)
+    return Finding("copy rate", value, low, high, real, "lower", raised, says, detail, limit=limit, samples=samples)
+
+
+def _authenticity(m: Nearest, u: Nearest, base: Tensor) -> Finding:
+    rows = torch.cat([m.plain_row, u.plain_row]).unique()
+    own = torch.zeros(len(base))
+    for block in rows.split(1000):
+        d = distances(base[block], base)
+        d[torch.arange(len(block)), block] = math.inf
+        own[block] = d.amin(1)
+    s = averaged((m.plain > own[m.plain_row]).float(), (u.plain > own[u.plain_row]).float())
+    says = (
+        f"{s.value:.1%} of what was made is further from its nearest training record than that one is from its own "
+        f"neighbour; unseen real data: {s.real:.1%}."
+    )
+    limit = limit_of(s, 0.05, "higher")
+    raised, detail = limit.broken(s.value), {"z": s.z}
+    return Finding("authenticity", s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit)
+
+
+def _ct(m: Nearest, u: Nearest, made: Seen, unseen: Seen, base: Tensor, basis: Components, seed: int) -> Finding:
+    centres = cells(base, max(1, min(10, len(u.plain) // 40)), seed)
+    where_m, where_u = (
+        distances(basis.of(smooth(s.points[: len(x.plain)])), centres).argmin(1) for s, x in ((made, m), (unseen, u))
+    )
+    scores, weights, nulls = [], [], []
+    for cell in range(len(centres)):
+        a, b = m.plain[where_m == cell], u.plain[where_u == cell]
+        if min(len(a), len(b)) >= 20:
+            scores.append(rank_z(a, b))
+            weights.append(float(len(b)))
+            nulls.append(rank_z(b[: len(b) // 2], b[len(b) // 2 :]))
+    if not scores:  # too little of either in every cell: one cell of all
+        half = len(u.plain) // 2
+        scores, weights = [rank_z(m.plain, u.plain)], [1.0]
+        nulls = [rank_z(u.plain[:half], u.plain[half:])]
+    w = torch.tensor(weights, dtype=torch.float64)
+    w = w / w.sum()
+    value, real = (float((w * torch.tensor(x, dtype=torch.float64)).sum()) for x in (scores, nulls))
+    sd = float(w.square().sum().sqrt())  # each cell's Z is N(0, 1) by chance
+    limit = Limit(below=min(-3.0, -LEVEL * sd))
+    raised = limit.broken(value)
+    says = (
+        f"Nearness to training records (C_T): {value:.1f}; 0 is as unseen real data, below -3 is nearer than it should "
+        "be, by copying or by smoothness."
+    )
+    detail = {"worst cell": min(scores), "cells": scores, "z": value / sd}
+    low, high = value - 1.96 * sd, value + 1.96 * sd
+    return Finding("ct", value, low, high, real, "higher", raised, says, detail, limit=limit)

@@ -1,0 +1,131 @@
+"""Whether tables hang together as real ones do: children per parent, keys, parent with child, a row with the one before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from karat.assays import power
+from karat.assays.chance import Score, draw, limit_of, resampled, wilson
+from karat.assays.finding import Finding, Limit
+from karat.assays.table.columns import Trends, shape
+from karat.assays.table.sheet import Sheet, resampled_columns
+from karat.space import JUDGED as FEWEST
+
+MOST_PAIRS = 400
+
+
+def cardinality(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndarray, *, seed: int) -> list[Finding]:
+    """Children per parent: 1 - the Kolmogorov-Smirnov distance to the training parents' [n], beside unseen parents'."""
+    score = _shape(train, unseen, made, seed)
+    if score is None:
+        return []
+    says = (
+        f"{where}: a made parent has {made.mean():.3g} rows on average ({_range(made)} but for one in a hundred), a real "
+        f"one {train.mean():.3g} ({_range(train)}); "
+        f"the distributions agree to {score.value:.3f}, unseen real ones to {score.real:.3f}."
+    )
+    top = int(max(train.max(initial=0), made.max(initial=0)))
+    detail = {}
+    if 2 <= top + 1 <= 40:
+        shown = {"made": made, "real": train}
+        detail = {"names": [str(i) for i in range(top + 1)],
+                  **{k: (np.bincount(v, minlength=top + 1) / len(v)).tolist() for k, v in shown.items()}}  # fmt: skip
+    limit = limit_of(score, 0.02, "higher")
+    return [
+        Finding("cardinality", score.value, score.low, min(score.high, 1.0), score.real, "higher",
+                limit.broken(score.value), says, detail, limit=limit, of=where,
+                samples=power.scored("cardinality", score.error, len(made), len(unseen)))
+    ]  # fmt: skip
+
+
+def gaps(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndarray, *, seed: int) -> list[Finding]:
+    """How far a row is from the one before it, as `cardinality`; and whether every sequence is sorted."""
+    score = _shape(train, unseen, made, seed)
+    if score is None:
+        return []
+    back = int((made < 0).sum())
+    says = (
+        f"{where}: distances between neighbours are distributed as in the training data to {score.value:.3f}; unseen real "
+        f"ones: {score.real:.3f}. {back:,} of {len(made):,} made neighbours stand in the wrong order."
+    )
+    limit = limit_of(score, 0.02, "higher", also="where a row stands in the wrong order")
+    raised = limit.broken(score.value) or back > 0
+    return [
+        Finding("gaps", score.value, score.low, min(score.high, 1.0), score.real, "higher", raised, says,
+                {"backwards": back}, limit=limit, of=where,
+                samples=power.scored("gaps", score.error, len(made), len(unseen)))
+    ]  # fmt: skip
+
+
+def _shape(train: np.ndarray, unseen: np.ndarray, made: np.ndarray, seed: int) -> Score | None:
+    train, unseen, made = (x.astype(np.float64) for x in (train, unseen, made))
+    if min(len(unseen), len(made)) < FEWEST or not len(train):
+        return None
+    draws = draw(len(unseen), len(made), np.random.default_rng([seed, 31]))
+
+    def of(values: np.ndarray, rows: torch.Tensor) -> float:
+        score = shape(train, values[rows.numpy()], 0)
+        return 1.0 if math.isnan(score) else score
+
+    return resampled(lambda rows: of(unseen, rows), lambda rows: of(made, rows), draws)
+
+
+def dangling(where: str, loose: int, n: int, real_loose: int, real_n: int) -> Finding:
+    """The share of keys that are nobody's; of what is made, no more may be than of what is real: none, where all resolve."""
+    low, high = wilson(loose, n) if n else (0.0, 0.0)
+    real, top = real_loose / max(real_n, 1), wilson(real_loose, real_n)[1] if real_loose else 0.0
+    says = f"{where}: {loose:,} of {n:,} made keys lead nowhere; in the real tables {real_loose:,} of {real_n:,} do."
+    value, limit = loose / max(n, 1), Limit(above=top, only="where chance does not explain it" if top else "")
+    return Finding("dangling keys", value, low, high, real, "lower", low > top, says, limit=limit, of=where)
+
+
+def pairs(
+    key: str,
+    of: str,
+    what: str,
+    train: Sheet,
+    unseen: Sheet,
+    made: Sheet,
+    *,
+    pairs: Sequence[tuple[int, int]],
+    seed: int,
+) -> list[Finding]:
+    """How pairs of columns go together, the mean score over `pairs` (see `columns.Trends`) against the training rows."""
+    rng = np.random.default_rng([seed, 32])
+    if min(len(unseen), len(made)) < FEWEST or not pairs:
+        return []
+    chosen = [pairs[i] for i in np.sort(rng.permutation(len(pairs))[:MOST_PAIRS])]
+    trends = Trends(train, chosen)
+    draws = draw(len(unseen), len(made), rng)
+    score, own, real = resampled_columns(
+        lambda rows: trends.of(unseen.take(rows)), lambda rows: trends.of(made.take(rows)), draws
+    )
+    gap = np.nan_to_num(real - own)
+    worst = [
+        {"columns": [train.names[i] for i in chosen[k]], "score": _json(own[k]), "real score": _json(real[k])}
+        for k in np.argsort(-gap, kind="stable")[:12]
+    ]
+    first = " and ".join(train.names[i] for i in chosen[int(np.argmax(gap))])
+    says = (
+        f"Columns of {what} go together as in the training data to {score.value:.3f}; unseen real ones: {score.real:.3f}. "
+        f"Worst: {first} ({worst[0]['score']}, real {worst[0]['real score']})."
+    )
+    detail = {"n": draws.size, "z": score.z, "pairs looked at": len(chosen), "worst": worst}
+    limit = limit_of(score, 0.02, "higher")
+    return [
+        Finding(key, score.value, score.low, min(score.high, 1.0), score.real, "higher", limit.broken(score.value), says,
+                detail, limit=limit, of=of, samples=power.scored("pairs", score.error, len(made), len(unseen)))
+    ]  # fmt: skip
+
+
+def _range(counts: np.ndarray) -> str:
+    low, high = np.quantile(counts, [0.005, 0.995])
+    return f"{low:.0f} to {high:.0f}"
+
+
+def _json(x: float) -> float | None:
+    return None if math.isnan(x) else round(float(x), 4)

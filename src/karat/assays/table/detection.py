@@ -1,0 +1,120 @@
+"""Whether a classifier tells what was made from real rows, and by which columns.
+
+Two-sample test: https://arxiv.org/abs/1610.06545. Boosted trees, because a linear judge flatters tables.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from karat.assays import power
+from karat.assays.chance import Score, limit_of
+from karat.assays.finding import Finding
+from karat.assays.table.cells import GRAINS, grain
+from karat.assays.table.learning import Boosted, Features, area, chance_spread, features
+from karat.assays.table.sheet import Sheet, binned
+
+ROWS = 10_000  # of each side, at most
+CELLS = 400_000  # rows times columns of each side, at most
+FOLDS = 5
+BINS = 64
+PREDICTED = 2000  # columns times columns permuted: a judge of many columns is slow
+PERMUTED = 48  # columns whose importance is looked at
+LEAST = 0.03
+
+
+def two_sample_auc(
+    a: np.ndarray, b: np.ndarray, flags: list[bool], seed: int, permuted: tuple[int, ...] = ()
+) -> tuple[float, np.ndarray]:
+    """The area by which boosted trees tell `a` [n, d] from `b` [n, d] out of fold, mean over folds; 0.5 where nobody could.
+
+    Also how much of it is lost, per column of `permuted`, when that column is shuffled in the first fold.
+    """
+    n = min(len(a), len(b))
+    folds = max(2, min(FOLDS, n // 4))
+    x, y = np.vstack([a[:n], b[:n]]), np.arange(2 * n) < n
+    rng = np.random.default_rng([seed, 31])
+    fold = np.concatenate([rng.permutation(n), rng.permutation(n)]) % folds
+    areas, lost = [], np.zeros(len(permuted))
+    for k in range(folds):
+        test = fold == k
+        model = Boosted(x[~test], y[~test], flags, seed)
+        whole = area(model.score(x[test]), y[test])
+        areas.append(whole)
+        if k == 0 and permuted:
+            some = np.flatnonzero(test)[rng.permutation(int(test.sum()))[:2000]]
+            base = area(model.score(x[some]), y[some])
+            for i, j in enumerate(permuted):
+                shuffled = x[some].copy()
+                shuffled[:, j] = shuffled[rng.permutation(len(some)), j]
+                lost[i] = base - area(model.score(shuffled), y[some])
+    return float(np.mean(areas)), lost
+
+
+def by_column(train: Sheet, real: Sheet, made: Sheet) -> np.ndarray:
+    """The area [c] by which each column alone gives it away: by value (64 bins), or by how finely it is printed."""
+    r, m = binned((train, real, made), BINS)[1:]
+    out = np.empty(train.width)
+    for j, choices in enumerate(train.columns.choices):
+        out[j] = _split_area(r[:, j], m[:, j], BINS + 2)
+        if not choices:
+            printed = [
+                np.where(np.isnan(x), len(GRAINS), grain(np.nan_to_num(x)))
+                for x in (real.values[:, j], made.values[:, j])
+            ]
+            out[j] = max(out[j], _split_area(printed[0], printed[1], len(GRAINS) + 1))
+    return out
+
+
+def _split_area(real: np.ndarray, made: np.ndarray, size: int) -> float:
+    """Area of codes below `size`, scored by the odds in every other row, on the rows between."""
+    odds = [np.bincount(x[::2], minlength=size) + 0.5 for x in (real, made)]
+    score = np.log(odds[1] / odds[1].sum()) - np.log(odds[0] / odds[0].sum())
+    tested = np.concatenate([real[1::2], made[1::2]])
+    return area(score[tested], np.arange(len(tested)) >= len(real[1::2]))
+
+
+def findings(train: Sheet, unseen: Sheet, made: Sheet, seed: int) -> list[Finding]:
+    """Two-sample AUC, with the columns that give what was made away."""
+    seen: Features = features((train, unseen, made))
+    most = min(ROWS, max(200, CELLS // max(1, len(seen.columns))))
+    n = min(len(unseen), len(made), len(train), most)
+    sides = [s.take(np.arange(n)) for s in (made, unseen, train)]
+    alone = by_column(train, sides[1], sides[0])
+    order = np.argsort(-alone, kind="stable")
+    if seen.columns:
+        x = [seen.of(s) for s in sides]
+        place = {j: i for i, j in enumerate(seen.columns)}
+        looked = [int(j) for j in order if int(j) in place][: max(4, min(PERMUTED, PREDICTED // len(place)))]
+        value, lost = two_sample_auc(x[0], x[1], seen.categorical, seed, tuple(place[j] for j in looked))
+        real, _ = two_sample_auc(x[2], x[1], seen.categorical, seed)
+    else:
+        looked, value, real, lost = [], 0.5, 0.5, np.zeros(0)
+    folds = max(2, min(FOLDS, n // 4))
+    half = max(1, n // folds)
+    sd = chance_spread(half, half) / math.sqrt(folds)
+    s = Score(value, max(0.0, value - 1.96 * sd), min(1.0, value + 1.96 * sd), real, sd * math.sqrt(2))
+    limit = limit_of(s, LEAST, "lower")
+    raised = limit.broken(value)
+    joint = sorted(zip(looked, lost.tolist(), strict=True), key=lambda p: -p[1])
+    says = (
+        f"Shown one made and one real row, boosted trees pick the made one {value:.1%} of the time (50% is guessing); "
+        f"one training row, {real:.1%}."
+    )
+    if raised:
+        says = says[:-1] + f". Given away most by {', '.join(train.names[j] for j, _ in joint[:3])}"
+        says += f"; alone by {', '.join(f'{train.names[j]} ({alone[j]:.2f})' for j in order[:3])}."
+    detail = {
+        "n": n,
+        "z": s.z,
+        "alone": [[train.names[j], float(alone[j])] for j in order[:24]],
+        "importance": [[train.names[j], w] for j, w in joint[:24]],
+    }
+    samples = power.scored("two-sample auc", s.error, len(made), len(unseen))
+    return [
+        Finding(
+            "two-sample auc", value, s.low, s.high, real, "lower", raised, says, detail, limit=limit, samples=samples
+        )
+    ]

@@ -1,0 +1,229 @@
+"""What learners see of a sheet, and how well they do: boosted trees, a forest, the area under the curve."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from karat.assays.table.sheet import Sheet
+
+LEVELS = 250  # choices that a boosted tree tells apart, the commonest; it takes 255
+TREES = 50  # of boosting that is taught to predict a column, at twice the usual rate
+RATE = 0.2
+FOREST = 10
+KNOWN = 10  # values of a column that a learner is shown, at least, before they are more than whether there is one
+MANY = 64
+CLASSES = 20  # that a target may have, the commonest; the others are one
+
+
+@dataclass(frozen=True)
+class Features:
+    """Columns as boosted trees take them: numbers as they are, choices by how common they are, missing ones NaN."""
+
+    columns: tuple[int, ...]
+    codes: tuple[np.ndarray | None, ...]
+
+    @property
+    def categorical(self) -> list[bool]:
+        return self.flags()
+
+    def of(self, sheet: Sheet, without: int | None = None) -> np.ndarray:
+        """float64 [n, columns], without the column `without` of the sheet."""
+        parts = []
+        for j, code in zip(self.columns, self.codes, strict=True):
+            if j != without:
+                column = sheet.values[:, j] if code is None else code[sheet.codes(j)]
+                parts.append(column)
+        return np.stack(parts, 1) if parts else np.zeros((len(sheet), 0))
+
+    def flags(self, without: int | None = None) -> list[bool]:
+        """Which of them a boosted tree is told to be choices: none where there are more than `MANY`, as each costs it time."""
+        told = sum(code is not None for code in self.codes) <= MANY
+        return [told and code is not None for j, code in zip(self.columns, self.codes, strict=True) if j != without]
+
+
+def features(sheets: Sequence[Sheet], most: int = 10_000) -> Features:
+    """Of the columns that vary in any of the sheets, at most `most`; choices are ranked by the first sheet."""
+    train = sheets[0]
+    columns: list[int] = []
+    codes: list[np.ndarray | None] = []
+    for j, choices in enumerate(train.columns.choices):
+        both = np.concatenate([s.values[:, j] for s in sheets])
+        known = both[~np.isnan(both)]
+        if len(known) == 0 or (len(known) == len(both) and known.min() == known.max()):
+            continue
+        if len(columns) == most:
+            break
+        columns.append(j)
+        if not choices:
+            codes.append(None)
+            continue
+        counts = np.bincount(train.codes(j), minlength=len(choices) + 2)[:-1]
+        to = np.full(len(choices) + 2, float(LEVELS))
+        common = np.argsort(-counts, kind="stable")[:LEVELS]
+        to[common], to[-1] = np.arange(len(common)), np.nan
+        codes.append(to)
+    return Features(tuple(columns), tuple(codes))
+
+
+def area(score: np.ndarray, positive: np.ndarray) -> float:
+    """The area under the ROC curve of `score` [n], ties counted half; 0.5 where there is only one class."""
+    n, m = int(positive.sum()), int((~positive).sum())
+    if n == 0 or m == 0:
+        return 0.5
+    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
+    rank = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    return float((rank[positive].sum() - n * (n + 1) / 2) / (n * m))
+
+
+def chance_spread(n: int, m: int) -> float:
+    """Standard deviation of the area where `n` and `m` records cannot be told apart."""
+    return float(np.sqrt((n + m + 1) / (12 * n * m)))
+
+
+def sparse(x: np.ndarray) -> np.ndarray:
+    """bool [d]: the columns of `x` [n, d] of which fewer than `KNOWN` rows have a value."""
+    few: np.ndarray = np.isfinite(x).sum(0) < KNOWN
+    return few
+
+
+def filled(x: np.ndarray, few: np.ndarray) -> np.ndarray:
+    """`x` [n, d], where the columns `few` say only whether there is a value.
+
+    Boosted trees refuse a column without any, and rows that are set aside to learn or to stop by may hold none of a few.
+    """
+    if not few.any():
+        return x
+    out = x.copy()
+    out[:, few] = np.isfinite(x[:, few])
+    return out
+
+
+class Boosted:
+    """A classifier that tells `y` (bool [n]) from `x` [n, d], NaN where a cell is missing; `flags` [d]: choices."""
+
+    def __init__(self, x: np.ndarray, y: np.ndarray, flags: list[bool], seed: int) -> None:
+        from sklearn import ensemble
+
+        self.few = sparse(x)
+        model = ensemble.HistGradientBoostingClassifier(categorical_features=flags, random_state=seed)
+        self.model = model.fit(filled(x, self.few), y)
+
+    def score(self, x: np.ndarray) -> np.ndarray:
+        """How likely each row [n] is one."""
+        return np.asarray(self.model.predict_proba(filled(x, self.few))[:, 1])
+
+
+@dataclass(frozen=True)
+class Target:
+    """The column to be predicted: `of` gives its classes or numbers.
+
+    to: code -> class where it is a choice; None where it is a number.   low, high: the ends that numbers are cut to,
+    so that no outlier is all that R2 speaks of.
+    """
+
+    column: int
+    to: np.ndarray | None
+    classes: int
+    low: float = -math.inf
+    high: float = math.inf
+
+    @property
+    def measure(self) -> str:
+        return "AUC" if self.to is not None else "R2"
+
+    @property
+    def floor(self) -> float:
+        """The score of a guess."""
+        return 0.5 if self.to is not None else 0.0
+
+    def of(self, sheet: Sheet) -> np.ndarray:
+        """float64 [n]; NaN where a number is missing."""
+        values: np.ndarray = np.clip(sheet.values[:, self.column], self.low, self.high)
+        return values if self.to is None else self.to[sheet.codes(self.column)].astype(np.float64)
+
+    def score(self, truth: np.ndarray, told: np.ndarray) -> float:
+        """R2 of `told` [n], or the mean AUC of `told` [n, classes], one class against the rest, by how common it is."""
+        if self.to is None:
+            total = float(((truth - truth.mean()) ** 2).sum())
+            return 1 - float(((truth - told) ** 2).sum()) / total if total > 0 else 0.0
+        weights, areas = [], []
+        for k in range(self.classes):
+            positive = truth == k
+            if 0 < positive.sum() < len(truth):
+                weights.append(float(positive.sum()))
+                areas.append(area(told[:, k], positive))
+            if self.classes == 2 and areas:
+                break  # the other class has the same area
+        return float(np.average(areas, weights=weights)) if areas else 0.5
+
+
+def target_of(train: Sheet, column: int) -> Target | None:
+    """The column as a target, or None where it has fewer than two values."""
+    choices = train.columns.choices[column]
+    if not choices:
+        known = train.values[:, column]
+        known = known[~np.isnan(known)]
+        if len(known) < 10 or known.min() == known.max():
+            return None
+        # all but the outermost of 200: a spread of their own is kept of what is nearly always the same
+        low, high = (float(x) for x in np.quantile(known, [0.005, 0.995], method="inverted_cdf"))
+        return Target(column, None, 0, low, high) if low < high else Target(column, None, 0)
+    counts = np.bincount(train.codes(column), minlength=len(choices) + 2)
+    order = np.argsort(-counts, kind="stable")
+    present = int((counts > 0).sum())
+    if present < 2:
+        return None
+    classes = min(present, CLASSES)
+    to = np.full(len(counts), classes - 1)  # the rarest is one with all that are rarer
+    to[order[:classes]] = np.arange(classes)
+    return Target(column, to, classes)
+
+
+def taught(
+    target: Target, x: np.ndarray, y: np.ndarray, test: np.ndarray, flags: list[bool], learner: str, seed: int
+) -> np.ndarray:
+    """What a `learner` ("boosting", "forest") that saw `x` [n, d] and `y` [n] says of `test` [m, d].
+
+    Numbers [m], or class probabilities [m, classes]; a class that was never shown gets 0.
+    """
+    from sklearn import ensemble
+
+    shown = ~np.isnan(y)
+    x, y = x[shown], y[shown]
+    if len(y) == 0 or x.shape[1] == 0 or (target.to is not None and len(np.unique(y)) < 2):
+        guess = float(y.mean()) if len(y) else 0.0
+        return np.full(len(test), guess) if target.to is None else np.zeros((len(test), target.classes))
+    fill = -1.0  # a forest takes missing values only where it was taught some
+    if learner == "forest":
+        x, test = np.nan_to_num(x, nan=fill), np.nan_to_num(test, nan=fill)
+    else:
+        few = sparse(x)
+        x, test = filled(x, few), filled(test, few)
+    if target.to is None:
+        model = (
+            ensemble.HistGradientBoostingRegressor(
+                categorical_features=flags, max_iter=TREES, learning_rate=RATE, random_state=seed
+            )
+            if learner == "boosting"
+            else ensemble.RandomForestRegressor(FOREST, min_samples_leaf=5, max_features=0.5, random_state=seed)
+        )
+        return np.asarray(model.fit(x, y).predict(test))
+    rounds = max(15, TREES // max(1, target.classes - 1))
+    model = (
+        ensemble.HistGradientBoostingClassifier(
+            categorical_features=flags, max_iter=rounds, learning_rate=RATE, random_state=seed
+        )
+        if learner == "boosting"
+        else ensemble.RandomForestClassifier(FOREST, min_samples_leaf=5, max_features=0.5, random_state=seed)
+    )
+    out = np.zeros((len(test), target.classes))
+    with warnings.catch_warnings():  # many classes in small sets are what was asked for
+        warnings.simplefilter("ignore", UserWarning)
+        model.fit(x, y)
+    out[:, model.classes_.astype(np.int64)] = model.predict_proba(test)
+    return out

@@ -1,0 +1,269 @@
+"""Whether training rows were copied, exactly or slightly altered.
+
+Near copies are looked for as records are linked (Fellegi and Sunter, https://doi.org/10.1080/01621459.1969.10501049):
+two rows agree the more surprisingly, the fewer training rows agree as well in each column. How far the best match
+stands out among the next best is what counts (as for pictures, Carlini et al., https://arxiv.org/abs/2301.13188). How
+far is far is said by unseen rows, and by training rows that are matched with all others: both have no copy to be
+matched with. Nearest record share: https://arxiv.org/abs/2505.01524 says why it clears nobody.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from karat.assays import power
+from karat.assays.chance import LEVEL, limit_of_share, wilson
+from karat.assays.finding import Finding, Limit
+from karat.assays.points.memory import CERTAIN, NEAR, chance_of
+from karat.assays.points.seen import nearest
+from karat.assays.shares import certain
+from karat.assays.table.sheet import Sheet, finite, ranks
+
+WORK = 2.4e9  # cells compared, at most: made rows times training rows times columns; for innocent rows twice that
+QUANTILES = (NEAR, 0.01)  # of innocent rows beyond which a match stands out: few and sure, or many and less so
+CROWD = 5  # next best matches that the best must stand out from
+MISS = 2.0  # nats that a choice which does not agree counts against: about a tenth of a copy's cells are altered
+ONE_HOT = 256  # choices up to which a column is compared by a product of matrices
+BASE = 100_000  # training rows that are searched, at most
+SEARCHED = 6000  # rows of each kind whose matches are looked for, at most
+MOST = 4000  # made rows of the nearest record share
+LEANING = 0.1  # of the way from none to all rows copied, beyond which the nearest record share is a fault
+
+
+@dataclass(frozen=True)
+class Links:
+    """Per row [n]: by how much its best match stands out, in nats, and which training row that is."""
+
+    gap: Tensor
+    row: Tensor
+
+
+class Linker:
+    """Scores how surprisingly rows agree with each row of `base`.
+
+    A choice that agrees counts -log of its share, one that does not -`MISS`. A number counts -log of the share of rows
+    that lie as near to it as the other row does. A row of the base that is scored itself does not count among the others:
+    else it would find them less near than an unseen row does.
+    """
+
+    def __init__(self, base: Sheet) -> None:
+        self.n = len(base)
+        self.numbers = base.numbers
+        self.choices = [j for j, choices in enumerate(base.columns.choices) if choices]
+        self.known = [finite(base.values[:, j]) for j in self.numbers]
+        self.hole = [max(1 / self.n, float(np.isnan(base.values[:, j]).mean())) for j in self.numbers]
+        self.places = [torch.from_numpy(self._place(base, k)) for k in range(len(self.numbers))]
+        self.codes = [torch.from_numpy(base.codes(j).astype(np.int32)) for j in self.choices]
+        self.weights: list[tuple[np.ndarray, np.ndarray]] = []  # of unseen rows and of those of the base
+        for j in self.choices:
+            counts = np.bincount(base.codes(j), minlength=len(base.columns.choices[j]) + 2)
+            both = [(MISS - np.log(np.maximum(counts - own, 1) / self.n)).astype(np.float32) for own in (0, 1)]
+            self.weights.append((both[0], both[1]))
+        self.few = [len(w[0]) <= ONE_HOT for w in self.weights]
+        marks = [self._marks(k, base.codes(j)) for k, j in enumerate(self.choices) if self.few[k]]
+        self.marked = torch.from_numpy(np.hstack(marks)).T.contiguous() if marks else None
+
+    def _place(self, sheet: Sheet, k: int) -> np.ndarray:
+        """Twice the mid-rank, so that a difference is a share of rows; missing cells far from all."""
+        place = 2 * ranks(self.known[k], sheet.values[:, self.numbers[k]])
+        filled: np.ndarray = np.nan_to_num(place, nan=10.0).astype(np.float32)
+        return filled
+
+    def _mass(self, sheet: Sheet, k: int, own: bool) -> np.ndarray:
+        """Share of the base, without the row itself where it is its `own`, that has the very value."""
+        column, known = sheet.values[:, self.numbers[k]], self.known[k]
+        same = np.searchsorted(known, column, "right") - np.searchsorted(known, column, "left")
+        mass: np.ndarray = np.where(np.isnan(column), self.hole[k], np.maximum(same - own, 1) / self.n).astype(
+            np.float32
+        )
+        return mass
+
+    def _marks(self, k: int, codes: np.ndarray) -> np.ndarray:
+        """One-hot [n, choices] of a column of few choices."""
+        marks: np.ndarray = np.eye(len(self.weights[k][0]), dtype=np.float32)[codes]
+        return marks
+
+    def of(self, sheet: Sheet, *, own: bool = False, block: int = 64) -> Links:
+        """The links of every row of `sheet`; with `own` they are the first rows of the base, and none is its own match."""
+        places = [torch.from_numpy(self._place(sheet, k)) for k in range(len(self.numbers))]
+        masses = [torch.from_numpy(self._mass(sheet, k, own)) for k in range(len(self.numbers))]
+        crowd = min(CROWD + 1, self.n - own)
+        gaps, rows = [], []
+        for start in range(0, len(sheet), block):
+            part = slice(start, min(start + block, len(sheet)))
+            total = self._agreement(sheet, part, places, masses, own)
+            if own:
+                total[torch.arange(len(total)), torch.arange(part.start, part.stop)] = -torch.inf
+            best = total.topk(crowd, dim=1)
+            gaps.append(best.values[:, 0] - best.values[:, 1:].mean(1))
+            rows.append(best.indices[:, 0])
+        return Links(torch.cat(gaps), torch.cat(rows))
+
+    def _agreement(self, sheet: Sheet, part: slice, places: list[Tensor], masses: list[Tensor], own: bool) -> Tensor:
+        """Nats [rows of the part, n]."""
+        some = [sheet.codes(j)[part] for j in self.choices]
+        total = torch.zeros(part.stop - part.start, self.n)
+        if self.marked is not None:
+            mine = [self._marks(k, c) * self.weights[k][own] for k, c in enumerate(some) if self.few[k]]
+            torch.mm(torch.from_numpy(np.hstack(mine)), self.marked, out=total)
+        for k, codes in enumerate(some):
+            if not self.few[k]:
+                weight = torch.from_numpy(self.weights[k][own][codes])[:, None]
+                total.addcmul_((torch.from_numpy(codes)[:, None] == self.codes[k][None]).float(), weight)
+        for first in range(0, len(places), 6):  # products of six shares stay in the range of float32
+            product = torch.ones(())
+            for k in range(first, min(first + 6, len(places))):
+                share = (places[k][part, None] - self.places[k][None]).abs_()
+                if own:
+                    share -= 1 / self.n
+                torch.maximum(share, masses[k][part, None], out=share).clamp_(max=1)
+                product = share if k == first else product.mul_(share)
+            total -= product.log_()
+        return total
+
+
+def keys(sheet: Sheet) -> list[bytes]:
+    """One key per row: equal where every cell is equal or missing on both sides."""
+    values = np.ascontiguousarray(np.where(np.isnan(sheet.values), np.nan, sheet.values + 0.0))
+    return [row.tobytes() for row in values]
+
+
+def findings(
+    train: Sheet, unseen: Sheet, made: Sheet, embedded: tuple[Tensor, Tensor, Tensor], seed: int
+) -> list[Finding]:
+    """Copy rate, near copies and nearest record share; `train` must be all that the generator learned from."""
+    return [_copies(train, unseen, made), _near(train, unseen, made), _share(*embedded, seed=seed)]
+
+
+def _copies(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
+    """Unseen rows are few; how often real rows are alike is said by training rows beside each other as well."""
+    first: dict[bytes, int] = {}
+    known = keys(train)
+    for i, key in enumerate(known):
+        first.setdefault(key, i)
+    mine = keys(made)
+    hits = [i for i, key in enumerate(mine) if key in first]
+    held = sum(key in first for key in keys(unseen))
+    often = Counter(known)
+    twice = sum(often[key] for key in often if often[key] > 1)
+    alike = held + twice
+    count, n, m = len(hits), len(made), len(unseen) + len(train)
+    value, real = count / n, held / len(unseen)
+    if twice / len(train) > real and certain(twice, len(train), held, len(unseen)):
+        # rows that were recorded twice say nothing of how often others are alike
+        usual, alike, m = real, held, len(unseen)
+    else:
+        usual = max(real, alike / m, twice / len(train))  # a row that many have is nobody's
+    low, high = wilson(count, n)
+    limit = limit_of_share(n, lambda c: c / n - usual > 0.003 and certain(c, n, alike, m))
+    raised = limit.broken(value)
+    says = (
+        f"{count} of {n} made rows ({value:.2%}) equal a training row in every cell; of unseen real rows, {real:.2%} do, and "
+        f"{twice / len(train):.2%} of the training rows equal another one"
+        + (": training rows were copied." if raised else ".")
+    )
+    same = [[made.row(i), train.row(first[mine[i]])] for i in hits[:24]]
+    detail = {"copies": count, "n": n, "searched": len(train), "same": same, "usual": usual}
+    share = usual + power.COPIES * (1 - usual)
+
+    def sees(made: int, held: int) -> bool:
+        whole = held + len(train)
+        return certain(power.reached(made, share), made, round(usual * whole), whole)
+
+    # where most real rows equal another one, no copy can be told from a row that could not be otherwise
+    samples = power.of_count(sees, n, len(unseen)) if usual < 0.5 else ()
+    return Finding("copy rate", value, low, high, real, "lower", raised, says, detail, limit=limit, samples=samples)
+
+
+def _near(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
+    base = train.take(np.arange(min(len(train), BASE)))
+    most = int(np.clip(WORK / (len(base) * train.width), 200, SEARCHED))
+    linker = Linker(base)
+    m, u = (linker.of(s.take(np.arange(min(len(s), most)))) for s in (made, unseen))
+    others = linker.of(base.take(np.arange(min(len(base), 2 * most))), own=True)
+    innocent = torch.cat([u.gap, others.gap])
+    n, held = len(m.gap), len(innocent)
+    sorted_ = innocent.sort(descending=True).values
+    tests = []
+    for quantile in QUANTILES:
+        k = min(max(3, math.ceil(quantile * held)), held)
+        bar = float(sorted_[k - 1])
+        count = int((m.gap > bar).sum())
+        tests.append((min(1.0, chance_of(count, n, k, held) * len(QUANTILES)), bar, count, k))
+    p, bar, count, k = min(tests)
+    value, real = count / n, float((u.gap > bar).double().mean())
+    low, high = wilson(count, n)
+    limit = limit_of_share(
+        n, lambda c: chance_of(c, n, k, held) * len(QUANTILES) < CERTAIN and c / n - max(real, k / held) > 0.003
+    )  # fmt: skip
+    raised = limit.broken(value)
+    order = m.gap.argsort(descending=True, stable=True)[:24]
+    pairs = [(made.row(int(i)), base.row(int(m.row[i])), float(m.gap[i])) for i in order]
+    says = (
+        f"{count} of {n} made rows ({value:.1%}) agree with one training row, cell by cell, as surprisingly as only "
+        f"{real:.2%} of unseen real ones do"
+        + (": training rows were copied, slightly altered." if raised else "; no more than chance explains.")
+    )
+    detail = {"pairs": pairs, "bar": bar, "p": p, "copies": count, "n": n, "searched": len(base)}
+
+    def sees(made: int, real: int) -> bool:
+        among = min(real, most) + len(others.gap)
+        least = [min(max(3, math.ceil(quantile * among)), among) for quantile in QUANTILES]
+        marked = [(power.reached(made, power.COPIES + k / among), k) for k in least]
+        return any(chance_of(count, made, k, among) * len(QUANTILES) < CERTAIN for count, k in marked)
+
+    samples = power.of_count(sees, n, len(u.gap))
+    return Finding("near copies", value, low, high, real, "lower", raised, says, detail, limit=limit, samples=samples)
+
+
+def share_of(queries: Tensor, ours: Tensor, theirs: Tensor) -> tuple[float, float]:
+    """Share of `queries` [q, d] nearer to a row of `ours` than to any of `theirs` (both [n, d]), ties counted half.
+
+    Also its standard deviation over which half of the pooled rows each of them fell into by chance.
+    """
+    (_, a), (_, b) = nearest(queries, ours), nearest(queries, theirs)
+    near, far = ((queries - rows).square().sum(1).sqrt() for rows in (ours[a], theirs[b]))
+    tie = (near - far).abs() < 1e-6
+    closer = (near < far) & ~tie
+    share = float((closer.double() + tie.double() / 2).mean())
+    pooled = torch.where(closer, a, b + len(ours))[~tie]
+    weight = torch.bincount(pooled, minlength=1).double() / len(queries)
+    return share, max(float(weight.square().sum().sqrt()) / 2, 0.5 / len(queries))
+
+
+def _share(train: Tensor, unseen: Tensor, made: Tensor, *, seed: int) -> Finding:
+    rng = torch.Generator().manual_seed(seed)
+    held = len(unseen)
+    cut = torch.randperm(len(train), generator=rng)[:held]
+    ours = train[cut]
+    value, sd = share_of(made[:MOST], ours, unseen[: len(ours)])
+    half = min(held // 2, len(ours))
+    real, _ = share_of(unseen[held // 2 :][:MOST], ours[:half], unseen[:half])
+    again = torch.randint(len(train), (min(MOST, 2000),), generator=rng)
+    ceiling, _ = share_of(train[again], ours, unseen[: len(ours)])
+    way = (value - 0.5) / (ceiling - 0.5) if ceiling > 0.5 else 0.0
+    limit = Limit(above=0.5 + max(LEVEL * sd, LEANING * (ceiling - 0.5)) if ceiling > 0.5 else 1.0)
+    raised = limit.broken(value)
+    says = (
+        f"{value:.1%} of what was made lies nearer to a training row than to an unseen real one, of {len(ours)} each; "
+        f"50% is ideal, unseen real rows score {real:.1%}, a verbatim copy of the training data {ceiling:.1%}."
+    )
+    detail = {
+        "n": min(len(made), MOST),
+        "ceiling": ceiling,
+        "way": way,
+        "sd": sd,
+        "z": (value - 0.5) / sd,
+        "rows": len(ours),
+    }
+    low, high = max(0.0, value - 1.96 * sd), min(1.0, value + 1.96 * sd)
+    samples = power.scored("nearest record share", sd, len(made), held)
+    return Finding(
+        "nearest record share", value, low, high, real, "lower", raised, says, detail, limit=limit, samples=samples
+    )

@@ -1,0 +1,237 @@
+"""Whether rows that were made teach a learner what real rows teach him.
+
+TSTR, TRTR: https://arxiv.org/abs/1706.02633.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from karat.assays import power
+from karat.assays.chance import LEVEL, Score, limit_of
+from karat.assays.finding import Finding, Limit, Sample
+from karat.assays.table.learning import Features, Target, features, target_of, taught
+from karat.assays.table.sheet import Sheet
+from karat.errors import DataError
+
+ROUNDS = 3
+ROWS = 10_000  # that a learner is taught by, of each kind
+CELLS = 300_000  # rows times columns that a learner is taught by
+OTHERS = 8  # other columns that are predicted as well
+OTHER_ROWS = 1500
+TEACHABLE = 0.02  # above the score of a guess, before rows teach anything
+ENOUGH = 500  # training rows that teach nothing before nothing can be taught
+REPEATS = 40  # of the test rows, for the error of a difference
+
+
+class School:
+    """One target column, what learners see of the others, and the unseen rows that they are examined on."""
+
+    def __init__(self, seen: Features, target: Target, unseen: Sheet) -> None:
+        self.seen, self.target = seen, target
+        self.flags = seen.flags(target.column)
+        truth = target.of(unseen)
+        self.there = np.flatnonzero(~np.isnan(truth))
+        self.truth = truth[self.there]
+        self.test = seen.of(unseen.take(self.there), target.column)
+
+    def taught(self, learner: str, seed: int, *sheets: Sheet) -> np.ndarray:
+        """What a learner taught by all of `sheets` says of the test rows."""
+        x = np.vstack([self.seen.of(s, self.target.column) for s in sheets])
+        y = np.concatenate([self.target.of(s) for s in sheets])
+        return taught(self.target, x, y, self.test, self.flags, learner, seed)
+
+    def score(self, told: np.ndarray, rows: np.ndarray) -> float:
+        return self.target.score(self.truth[rows], told[rows])
+
+    def spread(self, a: np.ndarray, b: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> float:
+        """Standard error of the difference of two scores on the same test `rows`, by the bootstrap."""
+        gaps = []
+        for _ in range(REPEATS):
+            some = rows[rng.integers(len(rows), size=len(rows))]
+            gaps.append(self.score(a, some) - self.score(b, some))
+        return float(np.std(gaps, ddof=1))
+
+
+def findings(train: Sheet, unseen: Sheet, made: Sheet, target: str | None, seed: int) -> list[Finding]:
+    """Usefulness and lift for `target`, or for the column that real rows teach best; none where nothing can be taught.
+
+    Raises DataError for a target that is no column.
+    """
+    if target is not None and target not in train.names:
+        raise DataError(f"the target {target!r} is no column; there are: {', '.join(train.names[:20])}")
+    seen = features((train, unseen, made), CELLS // 100)
+    rng = np.random.default_rng([seed, 41])
+    wanted = None if target is None else train.names.index(target)
+    others = _others(seen, train, unseen, made, wanted, seed)
+    if wanted is None:
+        able = [o for o in others if o["above chance"] > 0.05]
+        if not able:
+            return []
+        wanted = train.names.index(str(max(able, key=lambda o: o["above chance"])["column"]))
+    goal = target_of(train, wanted)
+    if goal is None or len(seen.columns) < 2:
+        return []
+    school = School(seen, goal, unseen)
+    if len(school.there) < 10:
+        return []
+    most = int(np.clip(CELLS // len(seen.columns), 200, ROWS))
+    return [
+        _ratio(school, train, unseen, made, others, most, rng, seed),
+        _lift(school, train, unseen, made, most, rng, seed),
+    ]
+
+
+def _others(
+    seen: Features, train: Sheet, unseen: Sheet, made: Sheet, wanted: int | None, seed: int
+) -> list[dict[str, Any]]:
+    """How well a forest taught by made and by real rows predicts up to `OTHERS` columns besides the target."""
+    out: list[dict[str, Any]] = []
+    n = min(len(train), len(made), OTHER_ROWS)
+    columns = [j for j in seen.columns if j != wanted]
+    for j in columns[:: max(1, math.ceil(len(columns) / OTHERS))]:
+        goal = target_of(train, j)
+        if goal is None or len(seen.columns) < 2:
+            continue
+        school = School(seen, goal, unseen.take(np.arange(min(len(unseen), OTHER_ROWS))))
+        if len(school.there) < 10:
+            continue
+        every = np.arange(len(school.there))
+        rows = np.arange(n)
+        tstr, trtr = (school.score(school.taught("forest", seed, s.take(rows)), every) for s in (made, train))
+        out.append(
+            {
+                "column": train.names[j],
+                "measure": goal.measure,
+                "tstr": tstr,
+                "trtr": trtr,
+                "above chance": (trtr - goal.floor) / (1 - goal.floor),
+            }
+        )
+    return out
+
+
+def _ratio(
+    school: School, train: Sheet, unseen: Sheet, made: Sheet, others: list[dict[str, Any]], most: int,
+    rng: np.random.Generator, seed: int,
+) -> Finding:  # fmt: skip
+    tests = len(school.there)
+    n = min(len(made), len(unseen) // 2, len(train), most)
+    fair, own, null = [], [], []
+    error = 0.0
+    for round_ in range(ROUNDS):
+        pick = rng.permutation(tests)
+        stand_in, rows = school.there[pick[: tests // 2]][:n], pick[tests // 2 :]
+        real, new, fresh = (
+            school.taught("boosting", seed + round_, side)
+            for side in (
+                train.take(rng.permutation(len(train))[:n]),
+                made.take(rng.permutation(len(made))[:n]),
+                unseen.take(stand_in),
+            )
+        )
+        a, b, c = (school.score(told, rows) for told in (real, new, fresh))
+        fair.append(a)
+        own.append(b)
+        null.append(c)
+        if round_ == 0:
+            error = school.spread(new, real, rows, rng)
+    trtr, tstr, stand = (sum(x) / ROUNDS for x in (fair, own, null))
+    span = max(trtr, 1e-3)
+    value, other = tstr / span, stand / span
+    moved = float(np.std(np.array(null) - np.array(fair), ddof=1))
+    error = max(error, moved, 0.5 / tests) / span
+    s = Score(value, value - 1.96 * error, value + 1.96 * error, other, error)
+    learners: dict[str, Any] = {"boosting": {"tstr": tstr, "trtr": trtr, "unseen": stand}}
+    every = np.arange(tests)
+    k = min(n, OTHER_ROWS)
+    first = np.arange(k)
+    forest = [school.score(school.taught("forest", seed, x.take(first)), every) for x in (made, train)]
+    learners["forest"] = {"tstr": forest[0], "trtr": forest[1]}
+    whole = min(len(train), len(made), most)
+    if whole > n:
+        full = [school.score(school.taught("boosting", seed, x.take(np.arange(whole))), every) for x in (made, train)]
+        learners[f"boosting, {whole} rows"] = {"tstr": full[0], "trtr": full[1]}
+    goal = school.target
+    name = train.names[goal.column]
+    says = (
+        f"Boosted trees taught by {n} made rows predict {name} of unseen real ones with {goal.measure} {tstr:.3f}; "
+        f"taught by as many training rows, {trtr:.3f}; by unseen real ones, {stand:.3f}."
+    )
+    detail = {
+        "target": name, "measure": goal.measure, "tstr": tstr, "trtr": trtr, "gap": trtr - tstr, "n": n, "z": s.z,
+        "chance": goal.floor / span, "learners": learners, "others": others,
+    }  # fmt: skip
+    teachable = trtr - goal.floor > TEACHABLE
+    limit = limit_of(s, 0.02, "higher", only="" if teachable else f"where real rows teach {name}")
+    raised = teachable and limit.broken(value)
+    samples = power.scored("usefulness", s.error, len(made), len(unseen), max(s.real - goal.floor / span, 1e-3))
+    if any(x.short for x in samples):
+        samples = _wanted(school, train, made, unseen, error * span, most, seed)
+    return Finding(
+        "usefulness", value, s.low, s.high, other, "higher", raised, says, detail, limit=limit, samples=samples
+    )
+
+
+def _wanted(
+    school: School, train: Sheet, made: Sheet, unseen: Sheet, error: float, most: int, seed: int
+) -> tuple[Sample, ...]:
+    """What usefulness needs where so few rows teach too little to see it lost, by what all training rows teach.
+
+    error: of the difference of two scores.
+    """
+    goal = school.target
+    some = train.take(np.arange(min(len(train), most)))
+    told = school.score(school.taught("boosting", seed, some), np.arange(len(school.there)))
+    if told - goal.floor <= TEACHABLE:
+        # real rows do not teach it either: nothing is lost that was there, if they are enough to say so
+        return (Sample(len(train), ENOUGH, "training"),)
+    samples = power.scored("usefulness", error, len(made), len(unseen), told - goal.floor)
+    if any(x.short for x in samples):
+        return samples
+    # they would be enough if so few taught as well: half of the unseen ones teach in the place of the made ones
+    if len(made) < len(unseen) // 2:
+        return (Sample(len(made), 2 * len(made), "made"),)
+    return (Sample(len(unseen), 2 * len(unseen), "unseen real"),)
+
+
+def _lift(
+    school: School, train: Sheet, unseen: Sheet, made: Sheet, most: int, rng: np.random.Generator, seed: int
+) -> Finding:
+    base = train.take(rng.permutation(len(train))[:most])
+    extra = made.take(np.arange(min(len(made), most)))
+    tests = len(school.there)
+    half = np.arange(tests // 2)
+    fresh = unseen.take(school.there[tests // 2 :][:most])
+
+    def gained(addition: Sheet, rows: np.ndarray, controls: int) -> tuple[float, float]:
+        """The score gained over duplicates of real rows in equal number, and its standard error."""
+        told = school.taught("boosting", seed, base, addition)
+        again = [
+            school.taught("boosting", seed, base, base.take(rng.integers(len(base), size=len(addition))))
+            for _ in range(controls)
+        ]
+        scores = [school.score(x, rows) for x in again]
+        # a learner moves by itself as well as with the test rows: about as much as two controls differ
+        moved = abs(scores[0] - scores[-1]) / 2 if controls > 1 else 0.0
+        error = math.hypot(school.spread(told, again[0], rows, rng), moved)
+        return school.score(told, rows) - sum(scores) / controls, max(error, 0.5 / len(rows))
+
+    value, error = gained(extra, np.arange(tests), 2)
+    real, _ = gained(fresh, half, 1)
+    found = value > 3 * error and value > 0.002
+    limit = Limit(below=-max(LEVEL * error, 0.01))
+    raised = limit.broken(value)
+    verdict = "a gain" if found else "a loss" if raised else "no gain beyond chance"
+    goal = school.target
+    says = (
+        f"Added to {len(base)} training rows, {len(extra)} made ones change how well {train.names[goal.column]} is predicted "
+        f"by {value:+.4f} of {goal.measure} against duplicates of real rows: {verdict}; {len(fresh)} unseen real ones, {real:+.4f}."
+    )
+    detail = {"found": found, "n": len(extra), "standard error": error, "target": train.names[goal.column]}
+    low, high = value - 1.96 * error, value + 1.96 * error
+    samples = power.scored("lift", error, len(made), len(unseen))
+    return Finding("lift", value, low, high, real, "higher", raised, says, detail, limit=limit, samples=samples)

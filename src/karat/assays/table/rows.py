@@ -1,0 +1,96 @@
+"""Whether rows lie where real rows lie, and everywhere where they lie.
+
+Distances are those of `embed`. Precision, recall: https://arxiv.org/abs/1904.06991. Density, coverage:
+https://arxiv.org/abs/2002.09797.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from karat.assays import power
+from karat.assays.chance import Draws, Score, averaged, limit_of, resampled
+from karat.assays.finding import Finding
+from karat.assays.points.diversity import coverage, expected_coverage, recall
+from karat.assays.points.fidelity import density, precision, radii
+from karat.assays.points.seen import distances
+from karat.assays.table.sheet import least_of
+
+REFERENCE = 3000
+EQUAL = 1e-5  # squared distance up to which rows are the same: a ball of radius 0 holds its equals
+
+
+def findings(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> list[Finding]:
+    """Precision, density, recall and coverage of embedded rows [n, d]."""
+    return [*_inside(train, unseen, made), *_reached(train, unseen, made, draws)]
+
+
+def _inside(train: Tensor, unseen: Tensor, made: Tensor) -> list[Finding]:
+    reference = train[:REFERENCE]
+    near = distances(reference, reference)
+    near.fill_diagonal_(math.inf)
+    sorted_ = near.topk(min(5, len(reference) - 1), dim=1, largest=False).values + EQUAL
+    third, fifth = sorted_[:, min(2, sorted_.shape[1] - 1)], sorted_[:, -1]
+
+    def scores(rows: Tensor) -> tuple[Tensor, Tensor]:
+        parts = [distances(reference, block) for block in rows[:5000].split(1000)]
+        return torch.cat([precision(d, third) for d in parts]), torch.cat([density(d, fifth, 5) for d in parts])
+
+    out = []
+    told = (
+        ("precision", 0.02, "{:.1%} of what was made lies where real rows lie; unseen real rows: {:.1%}."),
+        (
+            "density",
+            0.05,
+            "What was made lies among {:.3g} times as many real rows as chance gives; unseen real rows: {:.3g}.",
+        ),
+    )
+    for (name, least, sentence), a, b in zip(told, scores(made), scores(unseen), strict=True):
+        s = averaged(a, b)
+        limit = limit_of(s, least, "higher")
+        raised = limit.broken(s.value)
+        detail = {"n": len(a), "reference": len(reference), "z": s.z}
+        says = sentence.format(s.value, s.real)
+        samples = power.scored(name, s.error, len(made), len(unseen))
+        out.append(
+            Finding(name, s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit, samples=samples)
+        )
+    return out
+
+
+def _reached(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> list[Finding]:
+    reference = train[: draws.size]
+    fifth = radii(reference, 5) + EQUAL
+    known: dict[tuple[bool, int, int, int], tuple[float, float]] = {}
+
+    def scores(of: Tensor, rows: Tensor) -> tuple[float, float]:
+        key = (of is made, len(rows), int(rows[0]), int(rows[-1]))
+        if key not in known:
+            some = of[rows]
+            d = distances(reference, some)
+            known[key] = (recall(d, radii(some, 3) + EQUAL), coverage(d, fifth))
+        return known[key]
+
+    out = []
+    told = (
+        ("recall", 0.03, "{:.1%} of real rows have their like among what was made; among unseen real ones: {:.1%}."),
+        (
+            "coverage",
+            0.02,
+            "{:.1%} of the places where real rows lie are reached; by as many unseen real ones: {:.1%}.",
+        ),
+    )
+    for i, (name, least, sentence) in enumerate(told):
+        one = 1 / draws.size  # a share moves by one record at least
+        s: Score = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws, one)  # type: ignore[misc]
+        detail = {"n": draws.size, "z": s.z, "expected": expected_coverage(draws.size, draws.size, 5)}
+        says, limit = sentence.format(s.value, s.real), limit_of(s, least_of(least, draws), "higher")
+        raised = limit.broken(s.value)
+        samples = power.scored(name, s.error, len(made), len(unseen))
+        out.append(
+            Finding(name, s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit, samples=samples)
+        )
+    return out

@@ -1,0 +1,192 @@
+"""Whether rows keep the rules of real data: those that a person declared, and those that its columns always keep.
+
+A rule is found where a value of one column goes with one value of another in all but one of a thousand training rows,
+and would not by chance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from karat.assays import power
+from karat.assays.chance import wilson
+from karat.assays.finding import Finding, Limit
+from karat.assays.points.bias import BEYOND
+from karat.assays.shares import certain
+from karat.assays.table.cells import apart
+from karat.assays.table.sheet import Sheet
+
+LEVELS = 200  # values of a column that may take part in a rule
+COLUMNS = 60
+SUPPORT = 30  # rows that show a rule, at least
+ROWS = 20_000  # training rows that rules are looked for in
+CHANCE = -20.0  # log of the probability by which columns that do not depend would show a rule
+SURE = 0.999
+MARGIN = 0.01  # share of rows that break a rule that was found, above what real ones do
+DECLARED = 0.001  # the same for declared ones
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Where column `given` has code a, column `then` has code `to[a]`; -1 where nothing follows."""
+
+    given: int
+    then: int
+    to: np.ndarray
+    whole: bool  # whether (nearly) all rows fall under it
+    text: str
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Columns whose values are few, as codes: `values[k]` sorted, `columns[k]` where in the sheet."""
+
+    columns: tuple[int, ...]
+    values: tuple[np.ndarray, ...]
+
+    def of(self, sheet: Sheet) -> list[np.ndarray]:
+        """Codes [n] per column; len(values) for one that training rows lack, one more for a missing one."""
+        out = []
+        for j, known in zip(self.columns, self.values, strict=True):
+            column = sheet.values[:, j]
+            at = np.minimum(np.searchsorted(known, column), len(known) - 1)
+            codes = np.where(known[at] == column, at, len(known))
+            out.append(np.where(np.isnan(column), len(known) + 1, codes))
+        return out
+
+
+def coded(train: Sheet) -> Coded:
+    """The first `COLUMNS` columns of 2 to `LEVELS` values."""
+    columns: list[int] = []
+    values: list[np.ndarray] = []
+    for j in range(train.width):
+        column = train.values[:, j]
+        known = np.unique(column[~np.isnan(column)])
+        if len(known) + bool(np.isnan(column).any()) >= 2 and 1 <= len(known) <= LEVELS and len(columns) < COLUMNS:
+            columns.append(j)
+            values.append(known)
+    return Coded(tuple(columns), tuple(values))
+
+
+def discover(train: Sheet, few: Coded) -> list[Rule]:
+    """Every rule from one value to another that `train` shows, together by pair of columns."""
+    codes = few.of(train)
+    sizes = [len(v) + 2 for v in few.values]
+    base = [np.bincount(c, minlength=s) / len(train) for c, s in zip(codes, sizes, strict=True)]
+    out = []
+    for a in range(len(codes)):
+        for b in range(len(codes)):
+            if a == b:
+                continue
+            table = np.bincount(codes[a] * sizes[b] + codes[b], minlength=sizes[a] * sizes[b]).reshape(
+                sizes[a], sizes[b]
+            )
+            total, best = table.sum(1), table.argmax(1)
+            most = table[np.arange(len(table)), best]
+            with np.errstate(divide="ignore"):
+                luck = total * np.log(base[b][best])
+            holds = (total >= SUPPORT) & (most >= SURE * total) & (luck < CHANCE)
+            if holds.any():
+                under = float(total[holds].sum() / len(train))
+                distinct = len(np.unique(best[holds]))
+                whole = under > 0.95 and distinct > 1
+                given, then = few.columns[a], few.columns[b]
+                top = int(np.where(holds, total, 0).argmax())
+                text = (
+                    f"{train.names[given]} determines {train.names[then]}"
+                    if whole
+                    else f"{train.names[given]} = {_value(train, few, a, top)} means "
+                    f"{train.names[then]} = {_value(train, few, b, int(best[top]))}"
+                    + (f" (and {int(holds.sum()) - 1} more)" if holds.sum() > 1 else "")
+                )
+                out.append(Rule(a, b, np.where(holds, best, -1), whole, text))
+    return out
+
+
+def _value(train: Sheet, few: Coded, column: int, code: int) -> str:
+    values, j = few.values[column], few.columns[column]
+    if code > len(values):
+        return "missing"
+    if code == len(values):
+        return "another value"
+    choices = train.columns.choices[j]
+    return f"{values[code]:g}" if not choices else (*choices, "another value")[int(values[code])]
+
+
+def breaks(rule: Rule, codes: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows [n] fall under the rule, and which break it."""
+    want = rule.to[codes[rule.given]]
+    under = want >= 0
+    return under, under & (codes[rule.then] != want)
+
+
+def findings(train: Sheet, unseen: Sheet, made: Sheet) -> list[Finding]:
+    """Rules: the share of rows that break one that was declared or found; none where there is neither."""
+    few = coded(train)
+    shown = train.take(np.arange(min(len(train), ROWS)))
+    found = discover(shown, few)
+    declared = [rule for rule in made.broken if rule in unseen.broken]
+    if not found and not declared:
+        return []
+    n, m = len(made), len(unseen)
+    told: list[dict[str, Any]] = []
+    any_made, any_real = np.zeros(n, bool), np.zeros(m, bool)
+    for name in declared:
+        a, b = made.broken[name], unseen.broken[name]
+        any_made, any_real = any_made | a, any_real | b
+        told.append(_told(name, True, n, int(a.sum()), m, int(b.sum()), len(train)))
+    codes_m, codes_u = few.of(made), few.of(unseen)
+    support: dict[str, int] = defaultdict(int)
+    sizes = few.of(shown)
+    for rule in found:
+        under_m, broken_m = breaks(rule, codes_m)
+        under_u, broken_u = breaks(rule, codes_u)
+        any_made, any_real = any_made | broken_m, any_real | broken_u
+        support[rule.text] = int(breaks(rule, sizes)[0].sum())
+        told.append(
+            _told(
+                rule.text,
+                False,
+                int(under_m.sum()),
+                int(broken_m.sum()),
+                int(under_u.sum()),
+                int(broken_u.sum()),
+                support[rule.text],
+            )
+        )
+    count, real_count = int(any_made.sum()), int(any_real.sum())
+    value, real = count / n, real_count / m
+    low, high = wilson(count, n)
+    off = [t for t in told if t["off"]]
+    also = f"where one rule is broken by {DECLARED:.1%} (declared) or {5 * MARGIN:.0%} (found) more rows than real ones"
+    limit = Limit(above=real + MARGIN, only=BEYOND, also=also)
+    raised = bool(off) or (limit.broken(value) and certain(count, n, real_count, m))
+    told.sort(key=lambda t: (not (t["declared"] and t["off"]), not t["off"], t["real"] - t["made"]))
+    first = told[0]
+    says = (
+        f"{value:.2%} of what was made breaks one of {len(declared)} declared rules and {len(found)} found in the training "
+        f"data; of unseen real rows {real:.2%}. Most of all: {first['rule']} (broken by {first['made']:.2%}, real "
+        f"{first['real']:.2%})."
+    )
+    detail = {"declared": len(declared), "found": len(found), "rules": told[:24]}
+    samples = apart(n, m, power.BAD)
+    return [Finding("rules", value, low, high, real, "lower", raised, says, detail, limit=limit, samples=samples)]
+
+
+def _told(rule: str, declared: bool, n: int, count: int, m: int, real: int, support: int) -> dict[str, Any]:
+    made_share, real_share = count / max(n, 1), real / max(m, 1)
+    least = DECLARED if declared else 5 * MARGIN
+    off = n > 0 and m > 0 and made_share - real_share > least and certain(count, n, real, m)
+    return {
+        "rule": rule,
+        "declared": declared,
+        "made": made_share,
+        "real": real_share if not math.isnan(real_share) else 0.0,
+        "support": support,
+        "off": off,
+    }

@@ -1,0 +1,72 @@
+"""How many bits a model needs for held-out text, beside counts and packers that read the same training text.
+
+Bits per byte and per character compare across tokens, perplexity does not.
+"""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from karat.assays.chance import LEVEL
+from karat.assays.finding import Finding, Limit
+from karat.assays.text.fluency import Counted
+
+ORDER = 7
+MOST = 8_000_000  # characters of the training text that the counts and the packers read, the last ones
+BLOCK = 512  # codes that vary together
+LEAST = 0.02  # bits
+
+
+def findings(nats: Sequence[np.ndarray], held: Sequence[str], known: Sequence[str]) -> list[Finding]:
+    """Bits per character and per byte of the held-out texts `held`, of which the model has said `nats`, one array for each.
+
+    known: the training text, in pieces that are on end.
+    """
+    characters, size = sum(map(len, held)), sum(len(text.encode()) for text in held)
+    if not characters:
+        return []
+    blocks = [part.sum() for one in nats for part in np.array_split(one, max(1, len(one) // BLOCK))]
+    sums = np.array(blocks) / math.log(2)
+    error = float(sums.std(ddof=1)) * math.sqrt(len(sums)) if len(sums) > 1 else math.nan
+    own = float(sums.sum())
+    read: list[str] = []
+    room = MOST
+    for text in reversed(known):
+        if room <= 0:
+            break
+        read.insert(0, text[-room:])
+        room -= len(text)
+    rows = [("this model", own), (f"counts of {ORDER} characters", _counted(read, held)), *_packed(read, held)]
+    out = []
+    for name, unit in (("bits per character", characters), ("bits per byte", size)):
+        told = [(what, total / unit) for what, total in rows]
+        value, ngram = told[0][1], told[1][1]
+        spread = error / unit
+        limit = Limit(above=ngram + (max(LEVEL * spread, LEAST) if math.isfinite(spread) else LEAST))
+        raised = limit.broken(value)
+        others = "; ".join(f"{what} {needs:.3f}" for what, needs in told[1:])
+        says = f"{value:.3f} {name} on {characters:,} held-out characters; {others}"
+        says += ": counting in a second does better." if raised else "."
+        detail = {"rows": told, "characters": characters, "bytes": size}
+        low, high = value - 1.96 * spread, value + 1.96 * spread
+        beside = f"counts of {ORDER} characters"  # text has no bits of its own: two models of it are compared
+        out.append(Finding(name, value, low, high, ngram, "lower", raised, says, detail, limit=limit, beside=beside))
+    return out
+
+
+def _counted(known: Sequence[str], held: Sequence[str]) -> float:
+    """Bits that modified Kneser-Ney counts of `known` need for `held`."""
+    bits, starts, sizes = Counted(known, ORDER).bits(held)
+    return float(sum(bits[a : a + n].sum() for a, n in zip(starts, sizes, strict=True)))
+
+
+def _packed(known: Sequence[str], held: Sequence[str]) -> list[tuple[str, float]]:
+    """Bits that xz adds for `held` when it has packed `known`, and gzip's of `held`: it looks back no further than 32 KB."""
+    before, after = "".join(known).encode(), "".join(held).encode()
+    more = len(lzma.compress(before + after)) - len(lzma.compress(before))
+    return [("xz after the training text", 8.0 * more), ("gzip", 8.0 * len(gzip.compress(after, 9)))]

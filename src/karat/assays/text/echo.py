@@ -1,0 +1,274 @@
+"""Whether training text was copied: verbatim runs, windows that occur in it, passages slightly altered.
+
+What counts as a copy is set by real text twice: by unseen passages, and by training passages beside the rest of the
+training text, because a generator that writes as the training text does repeats what that repeats. Lee et al.,
+https://arxiv.org/abs/2107.06499; Carlini et al., https://arxiv.org/abs/2202.07646. "Not found by these tests" is never
+"not copied".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from karat.assays import power
+from karat.assays.chance import fewest, wilson
+from karat.assays.finding import Finding, Limit, Sample
+from karat.assays.points.memory import CERTAIN, chance_of
+from karat.assays.text.suffixes import matches
+from karat.assays.text.writing import Writing, dense, joined
+
+NEAR = 0.0025  # share of real passages above whose score a passage counts as a copy
+WINDOW = {False: 50, True: 20}  # characters of a window that is looked up; True where ideographs are many
+SHINGLE = {False: 12, True: 6}  # letters
+COMMON = 8  # training passages that hold a shingle before it says nothing
+SHINGLES = 8_000_000  # of the training text that are kept, a choice by their hash
+MOST = 5000  # training passages whose own likeness is looked at
+SHOWN = 24
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Per passage [n]: the longest run that the base holds, where it starts in the passage and in the base, and how many
+    windows are copied of how many."""
+
+    longest: np.ndarray
+    start: np.ndarray
+    place: np.ndarray
+    copied: np.ndarray
+    windows: np.ndarray
+
+
+@dataclass(frozen=True)
+class Beyond:
+    """How many of the made passages lie above the bar that real ones set, and how likely that is by chance.
+
+    least: how many of them must, before chance does not explain it and they are more than matters.
+    """
+
+    bar: float
+    count: int
+    n: int
+    real: float
+    p: float
+    least: int
+    samples: tuple[Sample, ...]
+
+    @property
+    def raised(self) -> bool:
+        return self.count >= self.least
+
+
+def runs(query: Writing, base: np.ndarray, window: int) -> Runs:
+    """What the passages of `query` share with the text `base` (code points, each text closed by -1)."""
+    codes, starts = joined(query.texts)
+    length, place = matches(codes, base)
+    longest = np.maximum.reduceat(length, starts)
+    sizes = np.diff(np.append(starts, len(codes)))
+    first = np.flatnonzero(length == np.repeat(longest, sizes))
+    owner = np.repeat(np.arange(len(starts)), sizes)[first]
+    at = first[np.searchsorted(owner, np.arange(len(starts)))]
+    copied = np.add.reduceat((length >= window).astype(np.int64), starts)
+    return Runs(longest, at - starts, place[at], copied, np.maximum(sizes - window, 0))
+
+
+def beyond(made: np.ndarray, unseen: np.ndarray, within: np.ndarray) -> Beyond:
+    """Scores of made passages [n] against those of `unseen` [m] and of training passages beside the others, `within` [k]."""
+    real = np.concatenate([unseen, within])
+    k = max(3, math.ceil(NEAR * len(real)))
+    bar = float(np.sort(real)[-min(k, len(real))])
+    count = int((made > bar).sum())
+    usual, n = k / (len(real) + 1), len(made)
+    least = fewest(n, lambda c: chance_of(c, n, k, len(real)) < CERTAIN and c / n - usual > 0.003)
+    held = len(real)
+
+    def sees(shown: int, aside: int) -> bool:
+        among = aside + len(within)
+        return chance_of(power.reached(shown, power.COPIES), shown, max(3, math.ceil(NEAR * among)), among) < CERTAIN
+
+    samples = power.of_count(sees, n, len(unseen))
+    return Beyond(bar, count, n, usual, chance_of(count, n, k, held), least, samples)
+
+
+def halves(train: Writing, seed: int) -> np.ndarray:
+    """bool [n]: half of the training passages, whole documents."""
+    _, document = np.unique(train.sources, return_inverse=True)
+    side = np.random.default_rng([seed, 71]).permutation(int(document.max()) + 1) % 2 == 0
+    inside: np.ndarray = side[document]
+    return inside
+
+
+def findings(train: Writing, unseen: Writing, made: Writing, seed: int) -> list[Finding]:
+    """Verbatim run, copy rate and near copies; `train` must be all that the generator learned from."""
+    crowded = dense(train.texts[:200]) > 0.3
+    window = WINDOW[crowded]
+    base, starts = joined(train.texts)
+    m, u = runs(made, base, window), runs(unseen, base, window)
+    inside = halves(train, seed)
+    rng = np.random.default_rng([seed, 73])
+    parts = []
+    for side in (inside, ~inside):
+        asked = rng.permutation(np.flatnonzero(side))[: MOST // 2]
+        if len(asked) and not side.all():
+            rest = joined(t for t, mine in zip(train.texts, side, strict=True) if not mine)[0]
+            parts.append(runs(train.take(np.sort(asked)), rest, window))
+    own = [
+        np.concatenate([getattr(p, name) for p in parts]) if parts else np.zeros(0) for name in ("longest", "copied")
+    ]
+    return [
+        _verbatim(m, u, own[0], made, train, starts, base, seed),
+        _rate(m, u, own[1], window, seed),
+        _near(train, unseen, made, SHINGLE[crowded], rng),
+    ]
+
+
+def _verbatim(
+    m: Runs, u: Runs, own: np.ndarray, made: Writing, train: Writing, starts: np.ndarray, base: np.ndarray, seed: int
+) -> Finding:
+    far = beyond(m.longest, u.longest, own)
+    value, real = float(m.longest.max()), float(np.quantile(u.longest, 0.999))
+    rng = np.random.default_rng([seed, 79])
+    again = np.sort([m.longest[rng.integers(len(m.longest), size=len(m.longest))].max() for _ in range(200)])
+    over = int((m.longest > real).sum())
+    shown = []
+    for i in np.argsort(-m.longest, kind="stable")[:SHOWN]:
+        size, at = int(m.longest[i]), int(m.start[i])
+        t = int(np.searchsorted(starts, m.place[i], side="right")) - 1
+        there = int(m.place[i] - starts[t])
+        shown.append({
+            "made": made.row(int(i)), "start": at, "length": size, "train": train.row(t), "there": there,
+            "before": made.texts[i][max(0, at - 60) : at], "run": made.texts[i][at : at + size][:1000],
+            "after": made.texts[i][at + size : at + size + 60],
+            "train before": train.texts[t][max(0, there - 60) : there],
+            "train after": train.texts[t][there + size : there + size + 60],
+        })  # fmt: skip
+    within = f" and of the training text with the rest of it {np.quantile(own, 0.999):.0f}" if len(own) else ""
+    says = (
+        f"The longest string taken from the training text has {value:.0f} characters; of 1,000 unseen real passages one "
+        f"shares {real:.0f}{within}. {over} of {len(made)} made passages go beyond {real:.0f}"
+        + (": training text was copied." if far.raised else ".")
+    )
+    detail = {
+        "bar": far.bar, "p": far.p, "copies": far.count, "n": far.n, "over": over, "runs": shown,
+        "quantiles": [0.5, 0.9, 0.99, 0.999],
+        "made": np.quantile(m.longest, [0.5, 0.9, 0.99, 0.999]).tolist(),
+        "unseen": np.quantile(u.longest, [0.5, 0.9, 0.99, 0.999]).tolist(),
+        "within": np.quantile(own, [0.5, 0.9, 0.99, 0.999]).tolist() if len(own) else [],
+    }  # fmt: skip
+    low, high = float(again[5]), float(again[-6])
+    limit = Limit(above=far.bar, only=f"by {far.least:,} or more of {far.n:,} passages")
+    return Finding(
+        "verbatim run", value, low, high, real, "lower", far.raised, says, detail, limit=limit, samples=far.samples
+    )
+
+
+def _rate(m: Runs, u: Runs, own: np.ndarray, window: int, seed: int) -> Finding:
+    far = beyond(m.copied, u.copied, own)
+    rng = np.random.default_rng([seed, 83])
+    value, real = (float(r.copied.sum() / max(1, r.windows.sum())) for r in (m, u))
+    again = []
+    for _ in range(200):
+        some = rng.integers(len(m.copied), size=len(m.copied))
+        again.append(float(m.copied[some].sum() / max(1, m.windows[some].sum())))
+    low, high = np.quantile(again, [0.025, 0.975])
+    says = (
+        f"{value:.2%} of all strings of {window} characters occur in the training text; of those of unseen real text, "
+        f"{real:.2%}" + (f"; {far.count} of {far.n} passages hold more of them than real ones." if far.raised else ".")
+    )
+    detail = {"window": window, "bar": far.bar, "p": far.p, "copies": far.count, "n": far.n}
+    limit = Limit(also=f"where {far.least:,} of {far.n:,} passages hold over {far.bar:.0f} copied strings each")
+    return Finding(
+        "copy rate", value, float(low), float(high), real, "lower", far.raised, says, detail, limit=limit, samples=far.samples
+    )  # fmt: skip
+
+
+def _near(train: Writing, unseen: Writing, made: Writing, size: int, rng: np.random.Generator) -> Finding:
+    index = Shingles(train, size)
+    own = np.sort(rng.permutation(len(train))[:MOST])
+    m, who = index.likeness(made)
+    u, _ = index.likeness(unseen)
+    w, _ = index.likeness(train.take(own), own)
+    far = beyond(m, u, w)
+    value, (low, high) = far.count / far.n, wilson(far.count, far.n)
+    order = np.argsort(-m, kind="stable")
+    pairs = [(made.row(int(i)), train.row(int(who[i])), float(m[i])) for i in order[:SHOWN] if m[i] > 0]
+    says = (
+        f"{far.count} of {far.n} made passages ({value:.1%}) have over {far.bar:.0%} of their text, whatever its order, in "
+        f"one training passage; {far.real:.2%} of real ones do"
+        + (": training passages were copied and altered." if far.raised else "; no more than chance explains.")
+    )
+    detail = {
+        "bar": far.bar, "p": far.p, "copies": far.count, "n": far.n, "shingle": size, "pairs": pairs,
+        "told": "shares {:.0%} of its text",
+    }  # fmt: skip
+    limit = Limit(above=min(1.0, (far.least - 1) / far.n))
+    return Finding(
+        "near copies", value, low, high, far.real, "lower", far.raised, says, detail, limit=limit, samples=far.samples
+    )
+
+
+class Shingles:
+    """Which training passages hold which strings of `size` letters; case, spaces and marks do not count."""
+
+    def __init__(self, train: Writing, size: int) -> None:
+        self.size, self.passages = size, len(train)
+        total = sum(map(len, train.texts))
+        self.step = np.uint64(max(1, math.ceil(total / SHINGLES)))
+        keys, owner = self._of(train)
+        order = np.argsort(keys, kind="stable")
+        self.keys, self.owner = keys[order], owner[order]
+
+    def _of(self, writing: Writing) -> tuple[np.ndarray, np.ndarray]:
+        """Different shingles of each passage, hashed, and the passage of each."""
+        codes, _ = joined(t.casefold() for t in writing.texts)
+        passage = np.cumsum(codes == -1) - (codes == -1)
+        kept = _letters(codes)
+        codes, passage = codes[kept], passage[kept]
+        if len(codes) < self.size:
+            return np.zeros(0, np.uint64), np.zeros(0, np.int64)
+        count = len(codes) - self.size + 1
+        key = np.zeros(count, np.uint64)
+        for i in range(self.size):
+            key = key * np.uint64(0x9E3779B97F4A7C15) + codes[i : i + count].astype(np.uint64)
+        key ^= key >> np.uint64(29)
+        key *= np.uint64(0xBF58476D1CE4E5B9)
+        key ^= key >> np.uint64(32)
+        whole = (passage[:count] == passage[self.size - 1 :]) & (key % self.step == 0)
+        key, owner = key[whole], passage[:count][whole]
+        order = np.lexsort((key, owner))
+        key, owner = key[order], owner[order]
+        new = np.ones(len(key), bool)
+        new[1:] = (key[1:] != key[:-1]) | (owner[1:] != owner[:-1])
+        return key[new], owner[new]
+
+    def likeness(self, writing: Writing, own: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Per passage [n], the largest share of its shingles that one training passage holds, and which; `own` [n] is not."""
+        key, owner = self._of(writing)
+        count = np.bincount(owner, minlength=len(writing))
+        low, high = (np.searchsorted(self.keys, key, side=side) for side in ("left", "right"))
+        many = high - low
+        some = (many > 0) & (many <= COMMON)
+        low, many, owner = low[some], many[some], owner[some]
+        total = int(many.sum())
+        at = np.arange(total) - np.repeat(np.cumsum(many) - many, many) + np.repeat(low, many)
+        mine, theirs = np.repeat(owner, many), self.owner[at]
+        if own is not None:
+            other = own[mine] != theirs
+            mine, theirs = mine[other], theirs[other]
+        pair, shared = np.unique(mine * self.passages + theirs, return_counts=True)
+        mine, theirs = pair // self.passages, pair % self.passages
+        order = np.lexsort((shared, mine))
+        score, who = np.zeros(len(writing)), np.zeros(len(writing), np.int64)
+        score[mine[order]] = shared[order]  # the last of each passage is its largest
+        who[mine[order]] = theirs[order]
+        return score / np.maximum(count, 1), who
+
+
+def _letters(codes: np.ndarray) -> np.ndarray:
+    """bool [n]: which code points are letters or digits."""
+    known = np.unique(codes)
+    is_letter = np.array([c >= 0 and chr(int(c)).isalnum() for c in known], bool)
+    inside: np.ndarray = is_letter[np.searchsorted(known, codes)]
+    return inside

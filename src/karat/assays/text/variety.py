@@ -1,0 +1,218 @@
+"""Whether made text is as varied as real text, and its passages as long and laid out alike.
+
+Distinct-n: https://arxiv.org/abs/1510.03055. Self-BLEU: https://arxiv.org/abs/1802.01886. MAUVE:
+https://arxiv.org/abs/2102.01454; here on counts of letters and words instead of a language model's features, so that it
+compares with nothing that papers print. All depend on how much text is looked at, which is the same for real and made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from karat.assays import power
+from karat.assays.chance import LEVEL, Draws, Score, draw, limit_of, resampled
+from karat.assays.finding import Finding, Limit
+from karat.assays.points.diversity import cells
+from karat.assays.points.seen import nearest
+from karat.assays.text.writing import Writing, words
+
+SAMPLE = 500  # passages of a draw
+MIXTURES = 25  # points of the divergence frontier
+SCALE = 5.0
+
+
+def distinct(ids: np.ndarray, n: int) -> float:
+    """Different strings of `n` words over all of them; `ids` [passages, words]. Of "a b a b": 0.5 for 1, 2/3 for 2."""
+    grams = np.lib.stride_tricks.sliding_window_view(ids, n, axis=1).reshape(-1, n)
+    return len(np.unique(_keys(grams))) / len(grams)
+
+
+def self_bleu(ids: np.ndarray, most: int = 4) -> float:
+    """BLEU of each passage with all others as its references, mean; `ids` [passages, words], all equally long.
+
+    The geometric mean of the precisions of one to `most` words; a count is clipped by the largest in any other passage.
+    """
+    logs = np.zeros(len(ids))
+    for n in range(1, most + 1):
+        grams = np.lib.stride_tricks.sliding_window_view(ids, n, axis=1)
+        per = grams.shape[1]
+        key = _keys(grams.reshape(-1, n))
+        owner = np.repeat(np.arange(len(ids)), per)
+        _, key = np.unique(key, return_inverse=True)
+        pair, count = np.unique(key * len(ids) + owner, return_counts=True)
+        gram, passage = pair // len(ids), pair % len(ids)
+        order = np.lexsort((-count, gram))
+        gram, passage, count = gram[order], passage[order], count[order]
+        first = np.ones(len(gram), bool)
+        first[1:] = gram[1:] != gram[:-1]
+        start = np.flatnonzero(first)
+        which = np.cumsum(first) - 1
+        top = count[start]
+        second = np.where(np.append(start[1:], len(gram)) - start > 1, count[np.minimum(start + 1, len(gram) - 1)], 0)
+        other = np.where(first, second[which], top[which])  # the largest in another passage
+        shared = np.bincount(passage, weights=np.minimum(count, other), minlength=len(ids))
+        logs += np.log(np.maximum(shared, 0.1) / per)
+    return float(np.exp(logs / most).mean())
+
+
+def frontier(p: np.ndarray, q: np.ndarray) -> float:
+    """MAUVE of two histograms [k]: the area under the divergence frontier; 1 for equal ones."""
+    p, q = p / p.sum(), q / q.sum()
+    points = [(0.0, 1.0)]
+    for share in np.linspace(1e-6, 1 - 1e-6, MIXTURES):
+        r = share * p + (1 - share) * q
+        points.append((math.exp(-SCALE * _divergence(q, r)), math.exp(-SCALE * _divergence(p, r))))
+    points.append((1.0, 0.0))
+    x, y = (np.array(side) for side in zip(*sorted(points, key=lambda a: (a[0], -a[1])), strict=True))
+    return float(((x[1:] - x[:-1]) * (y[1:] + y[:-1]) / 2).sum())
+
+
+def _divergence(p: np.ndarray, r: np.ndarray) -> float:
+    some = p > 0
+    return float((p[some] * np.log(p[some] / r[some])).sum())
+
+
+def _keys(grams: np.ndarray) -> np.ndarray:
+    """One hash for each row of `grams` [n, k]."""
+    key = np.zeros(len(grams), np.uint64)
+    for column in grams.T:
+        key = (key * np.uint64(0x9E3779B97F4A7C15) + column.astype(np.uint64) + np.uint64(1)) * np.uint64(
+            0xBF58476D1CE4E5B9
+        )
+    return key
+
+
+def findings(
+    train: Writing, unseen: Writing, made: Writing, seen: dict[str, Tensor], rng: np.random.Generator, seed: int
+) -> list[Finding]:
+    """Length, layout, MAUVE on own features, distinct-n and self-BLEU. `seen`: features [n, d] of the first of each side."""
+    wide = draw(len(unseen), len(made), rng)
+    return [*_shape(train, unseen, made, wide), _mauve(seen, rng, seed), *_varied(train, unseen, made, rng)]
+
+
+def _shape(train: Writing, unseen: Writing, made: Writing, draws: Draws) -> list[Finding]:
+    """How far the lengths of passages and of lines, and the lines of a passage, are from training or from unseen ones.
+
+    The nearer of the two counts, as everywhere here. Unseen passages are laid beside the unseen ones that are not drawn.
+    """
+    gauges = {
+        "length": (("characters of a passage", lambda t: [len(t)]),),
+        "layout": (
+            ("lines of a passage", lambda t: [t.count("\n") + 1]),
+            ("characters of a line", lambda t: [len(t) / (t.count("\n") + 1)]),
+            ("empty lines", lambda t: [sum(not line.strip() for line in t.split("\n"))]),
+        ),
+    }
+    out = []
+    for name, parts in gauges.items():
+        scored: list[tuple[Score, str, float, float]] = []
+        for what, gauge in parts:
+            t, u, m = (np.array([gauge(x)[0] for x in w.texts], float) for w in (train, unseen, made))
+
+            def near(x: np.ndarray, rest: np.ndarray, t: np.ndarray = t) -> float:
+                return min(_gap(x, t), _gap(x, rest))
+
+            s = _sided(near, m, u, draws)
+            scored.append((s, what, float(np.median(m)), float(np.median(u))))
+        bad = [x for x in scored if limit_of(x[0], 0.05, "lower").broken(x[0].value)]
+        s, what, mine, theirs = max(bad or scored, key=lambda x: x[0].value - x[0].real)
+        says = (
+            f"{what[0].upper()}{what[1:]}: {mine:.4g} in the middle of what was made, {theirs:.4g} of unseen real text; the "
+            f"two shares of any length differ from other real text's by at most {s.value:.1%} and {s.real:.1%}."
+        )
+        detail = {"z": s.z, "medians": [[x[1], x[2], x[3]] for x in scored]}
+        low, high = max(0.0, s.low), min(1.0, s.high)
+        limit = limit_of(s, 0.05, "lower")
+        samples = power.scored(name, s.error, len(made), len(unseen))
+        out.append(
+            Finding(name, s.value, low, high, s.real, "lower", bool(bad), says, detail, limit=limit, samples=samples)
+        )
+    return out
+
+
+def _gap(x: np.ndarray, base: np.ndarray) -> float:
+    """Kolmogorov and Smirnov's distance of `x` [n] from `base` [m]."""
+    points = np.unique(np.concatenate([x, base]))
+    mine, theirs = (np.searchsorted(np.sort(v), points, side="right") / len(v) for v in (x, base))
+    return float(np.abs(mine - theirs).max())
+
+
+def _sided(of: Callable[[np.ndarray, np.ndarray], float], made: np.ndarray, unseen: np.ndarray, draws: Draws) -> Score:
+    """The score `of` draws of made and of unseen passages, each beside as many unseen ones that are not in the draw."""
+    every = np.arange(len(unseen))
+    rest = {id(rows): np.setdiff1d(every, rows.numpy())[: draws.size] for rows in draws.unseen}
+    mine = unseen[rest[id(draws.unseen[0])]]
+    return resampled(lambda r: of(unseen[r.numpy()], unseen[rest[id(r)]]), lambda r: of(made[r.numpy()], mine), draws)
+
+
+def _mauve(seen: dict[str, Tensor], rng: np.random.Generator, seed: int) -> Finding:
+    sides = {name: torch.nn.functional.normalize(x, dim=1) for name, x in seen.items()}
+    draws = draw(len(sides["unseen"]), len(sides["made"]), rng)
+    k = int(np.clip(draws.size // 10, 4, 100))
+    centres = cells(torch.cat(list(sides.values()))[rng.permutation(sum(map(len, sides.values())))], k, seed)
+    m, u, t = (nearest(sides[side], centres)[1].numpy() for side in ("made", "unseen", "train"))
+    base = np.bincount(t, minlength=k).astype(float)
+
+    def near(x: np.ndarray, rest: np.ndarray) -> float:
+        mine, theirs = (np.bincount(which, minlength=k).astype(float) for which in (x, rest))
+        return max(frontier(base, mine), frontier(theirs, mine))
+
+    s = _sided(near, m, u, draws)
+    says = (
+        f"By the kinds of passage, {k} of them, what was made overlaps with real text to {s.value:.3f}, unseen real text with "
+        f"other real text to {s.real:.3f} (1 is all; own features, to be compared with no paper's MAUVE)."
+    )
+    detail = {"z": s.z, "n": draws.size, "buckets": k}
+    limit = limit_of(s, 0.03, "higher")
+    raised, low, high = limit.broken(s.value), max(0.0, s.low), min(1.0, s.high)
+    samples = power.scored("own-feature mauve", s.error, len(m), len(u))
+    return Finding(
+        "own-feature mauve", s.value, low, high, s.real, "higher", raised, says, detail, limit=limit, samples=samples
+    )
+
+
+def _varied(train: Writing, unseen: Writing, made: Writing, rng: np.random.Generator) -> list[Finding]:
+    """Distinct-2 and self-BLEU of as many passages of as many words each; none where passages have too few words."""
+    known: dict[str, int] = {}
+    sides = []
+    for w in (made, unseen, train.take(np.arange(min(len(train), 4000)))):
+        sides.append([[known.setdefault(x, len(known)) for x in words(text)] for text in w.texts])
+    size = int(min(np.quantile([len(x) for x in side], 0.3) for side in sides))
+    size = min(size, 100)
+    if size < 8:
+        return []
+    m, u, t = (np.array([x[:size] for x in side if len(x) >= size], np.int64) for side in sides)
+    draws = draw(len(u), len(m), rng, SAMPLE)
+    if draws.size < 10:
+        return []
+    t = t if len(t) >= draws.size else u
+    out = []
+    for name, of, least, says in (
+        ("distinct-2", lambda x: distinct(x, 2), 0.02, "Different pairs of words among all"),
+        ("self-bleu", self_bleu, 0.02, "BLEU of each passage against all others"),
+    ):
+        s = resampled(lambda r, of=of: of(u[r.numpy()]), lambda r, of=of: of(m[r.numpy()]), draws)  # type: ignore[misc]
+        picks = [rng.permutation(len(t))[: draws.size] for _ in range(4)]
+        own = float(np.mean([of(t[p]) for p in picks]))
+        edges = sorted([s.real, own])
+        gap = s.value - (edges[0] if s.value < edges[0] else edges[1] if s.value > edges[1] else s.value)
+        error, reach = s.error, max(LEVEL * s.error, least)
+        limit = Limit(above=edges[1] + reach, below=edges[0] - reach)
+        raised = limit.broken(s.value)
+        told = (
+            f"{says} in {draws.size} passages of {size} words: {s.value:.3f}; in as much unseen real text {s.real:.3f}."
+        )
+        detail = {"z": gap / error if error else 0.0, "n": draws.size, "words": size, "train": own}
+        if name == "distinct-2":
+            detail |= {f"distinct-{n}": [distinct(x[: draws.size], n) for x in (m, u)] for n in (1, 3)}  # type: ignore[misc]
+        low, high = max(0.0, s.low), min(1.0, s.high)
+        samples = power.scored(name, s.error, len(m), len(u))
+        out.append(
+            Finding(name, s.value, low, high, s.real, "neither", raised, told, detail, limit=limit, samples=samples)
+        )
+    return out

@@ -1,0 +1,253 @@
+"""What every kind of content must say of itself, so that any family can learn it and any judge can see it."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, ClassVar, Literal, Protocol, Self
+
+import numpy as np
+from torch import Tensor
+
+from karat.content.table.formulas import Guard
+from karat.content.table.seen import Past
+from karat.errors import FitError
+from karat.privacy import Budget, Source
+from karat.space import Characters, Columns, Fields, Grid, Space
+
+
+class Records(Protocol):
+    """Things a person recognises, in a row: an array of pictures, a table. An index array or a slice takes some of them."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: Any, /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What was found at a path: the things a person recognises, and what he should know about them.
+
+    records: for pictures uint8 or uint16 `[n, height, width, channels]`, in memory or memory-mapped; for tables a `Table`.
+    labels: int64 `[n]` into `classes`, or None.   names: where each record came from.
+    holdout: bool `[n]`, True where the publisher set the record aside (t10k-*, test/), or None.
+    groups: int64 `[n]`, records of one group fall on one side of the split (passages of one document), or None.
+    facets: what is known of each record beside its class, such as the speaker and the number in `7_theo_12.wav`: by its
+    name, strings `[n]`.
+    skipped: (name, reason) of unreadable files.   facts: what `look` shows (sizes, modes, formats found); "doubt", where it is
+    there and not "", is what a person must say before anything learns from the data.
+    """
+
+    records: Any
+    labels: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    holdout: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    facets: Mapping[str, np.ndarray] = field(default_factory=dict)
+    skipped: tuple[tuple[str, str], ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Cells that are given: long [n, columns of `Codes`], -1 where free; `restore` puts them back exactly once decoded."""
+
+    cells: Tensor
+    restore: Callable[[Any], Any]
+
+
+class Codec(ABC):
+    """Turns files into records, records into points of a space, and points back into labelled files."""
+
+    name: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]]  # of one record's file
+    thing: ClassVar[str] = "item"  # what one record is called
+    reviewed: ClassVar[bool] = True  # whether a person looks at each record before it is used
+    stack: ClassVar[str] = "images"  # what an .npz calls all records
+    sheets: ClassVar[Literal[".png", ".html"]] = ".png"  # what `sheet` gives: a picture, or a fragment of a page
+    repeats: ClassVar[bool] = False  # whether equal records are ordinary (rows of a table) and not copies (pictures)
+    axes: ClassVar[
+        tuple[str, ...]
+    ] = ()  # names of the axes of `viewed`, where content may begin anywhere along the last
+    settings: ClassVar[tuple[str, ...]] = ()  # what `options` may hold, as `--set data.<name>=` gives it
+
+    @classmethod
+    @abstractmethod
+    def read(cls, path: Path, options: Mapping[str, Any]) -> Contents:
+        """All records at `path`; raises DataError naming the file that cannot be read."""
+
+    @classmethod
+    def place(cls, source: Any) -> str:
+        """What to call the source in messages and on disk: a path, an address without its password, a word for a frame."""
+        return str(source)
+
+    @classmethod
+    def form(cls, records: Any) -> tuple[Any, ...]:
+        """What the fingerprint must know of the records beside their digests."""
+        return (records.shape, records.dtype.name)
+
+    def traits(self) -> dict[str, Any]:
+        """What `look` says of every record of this content, as JSON."""
+        return {}
+
+    @abstractmethod
+    def phrase(self) -> str:
+        """What the records are, in words that follow their number: "pictures, 28x28, 1 channel, 8 bit"."""
+
+    @classmethod
+    @abstractmethod
+    def recognises(cls, path: Path) -> bool:
+        """Whether `path` looks like this kind of content, without reading it all."""
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, contents: Contents, train: np.ndarray) -> Self:
+        """A codec for these contents that has looked at the rows `train` [k] only."""
+
+    @classmethod
+    def fit_discreetly(cls, contents: Contents, train: np.ndarray, budget: Budget, source: Source) -> Self:
+        """The same under differential privacy, paid from `budget`, its noise from `source`."""
+        raise FitError(f"{cls.name} content cannot be learned with --epsilon; tables can.")
+
+    @property
+    def wholes(self) -> tuple[str, ...]:
+        """Suffixes of files that hold all records; where there are any, the first is the default."""
+        return ()
+
+    @property
+    @abstractmethod
+    def spaces(self) -> tuple[Space, ...]:
+        """What the content can become, best first."""
+
+    def meet(self, kinds: tuple[type, ...]) -> Space:
+        """The space in which this content meets a family that lives in `kinds`; FitError when there is none."""
+        for space in self.spaces:
+            if isinstance(space, kinds):
+                return space
+        fits, mine = (
+            ", ".join(names) for names in ([k.__name__ for k in kinds], [type(s).__name__ for s in self.spaces])
+        )
+        raise FitError(f"that family lives in {fits}, and these data can become {mine}.")
+
+    @property
+    @abstractmethod
+    def viewed(self) -> Grid | Fields | Columns | Characters:
+        """How the judge looks at the content, whatever the generator used."""
+
+    @abstractmethod
+    def encode(self, records: Any, space: Space | None = None) -> Tensor:
+        """Points `[n, *shape]` of `space` (the first of `spaces` by default)."""
+
+    @abstractmethod
+    def decode(self, points: Tensor, space: Space | None = None, rng: np.random.Generator | None = None) -> Any:
+        """Records for any points of `space` (the first by default): total, always valid content.
+
+        rng: for what the points leave open (digits below a bin, new identifiers); a fixed one where it is None.
+        """
+
+    def decode_next(self, points: Tensor, space: Space, rng: np.random.Generator, past: Past | None) -> Any:
+        """The next block of a stream, which differs from what is `past` where records must differ among themselves."""
+        return self.decode(points, space, rng)
+
+    @abstractmethod
+    def view(self, records: Any) -> Tensor:
+        """`[n, *viewed.shape]` as the judge sees the records."""
+
+    @abstractmethod
+    def write(self, records: Any, folder: Path, stems: list[str]) -> list[Path]:
+        """Ordinary files, one per record, named `<stem><suffix>`."""
+
+    def stream(self, blocks: Iterator[Any], suffix: str, file: IO[bytes], guard: Guard | None = None) -> None:
+        """Blocks of records, in order, as one file like `pack`, written as they come."""
+        raise FitError(f"{self.name} content is not written as one {suffix} file.")
+
+    def pack(self, records: Any, suffix: str) -> bytes:
+        """All records as one file whose name ends in `suffix`, one of `wholes`."""
+        raise FitError(f"{self.name} content is not written as one {suffix} file.")
+
+    def declared(self) -> str:
+        """What is inferred of the content, as the TOML that a person corrects; FitError where there is nothing to say."""
+        raise FitError(f"{self.name} content has no schema to write.")
+
+    def broken(self, records: Any) -> dict[str, np.ndarray]:
+        """bool `[n]` for each rule that a person declared: the records that break it."""
+        return {}
+
+    def otherwise(self, records: Any) -> Mapping[str, tuple[float, str, str]]:
+        """By column, the share of somebody's cells that are spelled otherwise than ours, an example and ours of it."""
+        return {}
+
+    def gauges(self, records: Any) -> Mapping[str, np.ndarray]:
+        """Measures of each record that a person reads off it, by name and unit: "length (s)" -> float64 `[n]`."""
+        return {}
+
+    def streams(self, contents: Contents, rows: np.ndarray) -> list[tuple[Tensor, int, int]]:
+        """What is to be read on end at the sorted `rows` of content in `Tokens`: codes (long), characters and UTF-8 bytes.
+
+        Neighbouring passages of one document are one stream.
+        """
+        return []
+
+    def opening(self, prompt: str | None) -> Tensor:
+        """Codes (long) of `Tokens` with which new content begins that opens with `prompt`."""
+        raise FitError(f"{self.name} content is not continued from a prompt.")
+
+    def constants(self) -> Mapping[str, int]:
+        """What an .npz must say of all its records for them to be used, such as a rate."""
+        return {}
+
+    def doubles(self, records: Any) -> np.ndarray | None:
+        """Pairs [k, 2] of records that are nearly the same, each pair once; None where small pictures of the view tell."""
+        return None
+
+    def unview(self, seen: Tensor) -> Any:
+        """Records that look like `seen` `[n, *viewed.shape]` to a judge."""
+        raise FitError(f"{self.name} content cannot be made from what a judge sees of it.")
+
+    def ask(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Asked:
+        """What records are asked to hold: `given` conditions or a file of partial records, and a column to be balanced."""
+        raise FitError(f"{self.name} content has no columns to be given or balanced.")
+
+    def asks(
+        self, given: str | None, balance: str | None, n: int, rng: np.random.Generator, most: int
+    ) -> Iterator[Asked]:
+        """The same, of at most `most` records at once."""
+        yield self.ask(given, balance, n, rng)
+
+    def alike(self) -> dict[str, Any]:
+        """Options by which `read` reads somebody else's records as ours were read, before `conform`."""
+        return {}
+
+    @abstractmethod
+    def conform(self, records: Any) -> Any:
+        """Somebody else's records of this kind of content, brought to the form of ours."""
+
+    @abstractmethod
+    def sheet(self, records: Any, columns: int) -> bytes:
+        """The records side by side for a person to look at, in the format of `sheets`."""
+
+    def beside(self, made: Any, real: Any, told: Sequence[str]) -> bytes | None:
+        """Made records [n] with real ones [n] that they resemble, `told` [n] over each pair; None to show two sheets each."""
+        return None
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """All of this codec as JSON."""
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, state: Mapping[str, Any]) -> Self:
+        """The codec that gave `state`."""
+
+    @classmethod
+    def digests(cls, records: Any) -> np.ndarray:
+        """uint64 `[n, 2]`: 128 bits of BLAKE2b of each record."""
+        out = bytearray()
+        for start in range(0, len(records), 4096):
+            block = np.ascontiguousarray(records[start : start + 4096])
+            for row in block.reshape(len(block), -1).view(np.uint8):
+                out += hashlib.blake2b(row.data, digest_size=16).digest()
+        return np.frombuffer(bytes(out), "<u8").reshape(len(records), 2)

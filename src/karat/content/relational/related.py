@@ -1,0 +1,461 @@
+"""Related tables: a folder of files, a database, or the rows of entities in one file; read, split, and written again."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from karat.content.codec import Asked, Codec, Contents
+from karat.content.relational import relations, sequences
+from karat.content.relational.database import Database, Relation, amounts, handed
+from karat.content.relational.sequences import Steps
+from karat.content.relational.unfolding import Draw, Unfolding
+from karat.content.table import fragments
+from karat.content.table.convert import logical
+from karat.content.table.encoding.coding import flat, present
+from karat.content.table.formulas import Guard
+from karat.content.table.io import sources
+from karat.content.table.rules.constraints import check, compile_rules
+from karat.content.table.rules.expressions import unknown
+from karat.content.table.schema import schema, values
+from karat.content.table.schema.columns import Schema
+from karat.content.table.table import Table
+from karat.content.table.tables import Origin, Tables
+from karat.errors import DataError, FitError
+from karat.space import Codes, Columns, Fields, Space
+
+
+@dataclass(frozen=True)
+class Related(Codec):
+    """Tables that refer to each other. Records are `Database`s: a record is a root row with its descendants.
+
+    tables: of each one, all columns, as a judge and the rows after it see it.   steps: what is learned of each.
+    rows: how many rows each root table had for one of the first.   lists: root tables that are only referred to, and their
+    rows: a list of goods is as long whoever buys them.   orphans: rows without a parent for each with one.
+    single: the schema of the one file whose rows were parted into entities, where it was one.
+    """
+
+    name = "related"
+    thing = "record"
+    reviewed = False
+    suffixes = (".csv",)
+    repeats = True
+    sheets = ".html"
+    settings = ("schema", "entity", "order", "rows", "encoding", "target")
+
+    tables: Mapping[str, Tables]
+    relations: tuple[Relation, ...]
+    steps: Mapping[str, Steps]
+    rows: Mapping[str, float]
+    orphans: Mapping[str, float]
+    lists: Mapping[str, int]
+    single: Schema | None = None
+
+    @classmethod
+    def recognises(cls, path: Any, options: Mapping[str, Any] | None = None) -> bool:
+        """Whether there are several tables, or one whose rows are said to be those of entities."""
+        told = {} if options is None else options
+        return told.get("entity") is not None or relations.several(path, told)
+
+    @classmethod
+    def place(cls, source: Any) -> str:
+        return Tables.place(source)
+
+    @classmethod
+    def form(cls, records: Database) -> tuple[Any, ...]:
+        tables = [(name, *Tables.form(table)) for name, table in records.tables.items()]
+        return ("related", *tables, *(f"{r.text} by {r.order}" for r in records.relations))
+
+    @classmethod
+    def digests(cls, records: Database) -> np.ndarray:
+        return records.digests()
+
+    @classmethod
+    def read(cls, path: Any, options: Mapping[str, Any]) -> Contents:
+        """The tables at a path. options: schema (a TOML), rows and encoding as of one table; entity and order name columns
+        of one file, whose rows are then sequences.
+        """
+        if options.get("entity") is not None:
+            return _parted(path, options)
+        if options.get("order") is not None:
+            raise FitError("data.order is of a single file with data.entity; declare it in a [[relation]] of --schema.")
+        where = None if options.get("schema") is None else Path(options["schema"])
+        said, text = relations.declared(where)
+        found = relations.read(path, said, text, where, options)
+        foreign = relations.foreign(path, found)
+        related, notes, chosen = relations.relations(found, said, where, foreign)
+        rows = {name: len(f.raw.cells) for name, f in found.items()}
+        declared = sum(1 for e in said.get("relation", []) if e.get("parent"))
+        names, arranged = relations.arranged(rows, related, declared)
+        keyed = relations.keyed({name: f.schema for name, f in found.items()}, arranged)
+        tables: dict[str, Table] = {}
+        for name in names:
+            raw, known = found[name].raw, found[name].schema
+            made = any(r.child == name and r.makes for r in arranged)
+            known = replace(known, columns=tuple(keyed[name, c.name] for c in known.columns))
+            if made:  # what only has to differ is made anew in rows that are drawn one after another
+                known = replace(known, columns=tuple(
+                    relations.as_key(c, True) if c.unique and c.kind == "integer" and not c.format else c
+                    for c in known.columns
+                ))  # fmt: skip
+            cells = values.parse(raw, known)
+            good, said_of = check(compile_rules(known), cells, raw.place, 0)
+            cells = cells.filter(pa.array(good)) if not good.all() else cells
+            known = schema.learn(known, cells)
+            notes += [f"{name}: {note}" for note in (*raw.notes, *said_of)]
+            origin = Origin(known, raw.source, raw.dialect, found[name].suffix, sources.notes(raw.cells.schema))
+            tables[name] = Table(cells.combine_chunks(), origin)
+        doubt = next((f.raw.doubt for f in found.values() if f.raw.doubt), "")
+        return _contents(Database(tables, arranged), notes, chosen, None, doubt)
+
+    @classmethod
+    def fit(cls, contents: Contents, train: np.ndarray) -> Self:
+        """What the training records show of each table, and of what its rows hang on."""
+        data: Database = contents.records
+        learned = data[train]
+        wholes: dict[str, Tables] = {}
+        for name, table in learned.tables.items():
+            if not len(table):
+                raise DataError(f"the table {name} has no rows to learn from.")
+            wholes[name] = Tables.fit(Contents(table), np.arange(len(table)))
+        steps = {name: sequences.fit(name, data, learned, whole) for name, whole in wholes.items()}
+        made = {r.child: r for r in data.relations if r.makes}
+        roots = [name for name in data.tables if name not in made]
+        rows = {name: len(data.tables[name]) / len(data.tables[roots[0]]) for name in roots}
+        orphans = {}
+        for name, r in made.items():
+            link = data.links[r]
+            orphans[name] = float((link < 0).sum()) / max(1, int((link >= 0).sum()))
+        alone = [name for name in roots[1:] if any(r.parent == name for r in data.relations)]
+        alone = [name for name in alone if not any(r.parent == name for r in made.values())]
+        lists = {name: len(data.tables[name]) for name in alone}
+        return cls(wholes, data.relations, steps, rows, orphans, lists, data.facts)
+
+    # What the chains learn, and how they make ------------------------------------------------------------------------
+
+    def _up(self, name: str) -> Codes:
+        """The space of the columns of the table's ancestors."""
+        sizes: list[tuple[int, bool]] = []
+        maker = self.steps[name].maker
+        while maker is not None:
+            own = self.tables[maker.parent].spaces[0]
+            sizes += [(size + 1, ordered) for size, ordered in zip(own.sizes, own.ordered, strict=True)]
+            maker = self.steps[maker.parent].maker
+        return Codes(tuple(size for size, _ in sizes), tuple(ordered for _, ordered in sizes))
+
+    @cached_property
+    def chains(self) -> dict[str, tuple[Codes, int]]:
+        """Of each chain the space, and how many of its leading columns are always given."""
+        out = {}
+        for name, steps in self.steps.items():
+            for chain, codec in steps.chains.items():
+                given = sequences.sizes(steps, chain.rpartition("/")[2], self._up(name), self.tables[name].spaces[0])
+                own = codec.spaces[0]
+                out[chain] = Codes((*given.sizes, *own.sizes), (*given.ordered, *own.ordered)), given.numel
+        return out
+
+    def lessons(self, records: Database) -> dict[str, Tensor]:
+        """Long [n, columns] of each chain: the rows that it learns, behind what it is given."""
+        out: dict[str, Tensor] = {}
+        up: dict[str, np.ndarray] = {}
+        for name, steps in self.steps.items():
+            whole, maker, rows = self.tables[name], steps.maker, records.tables[name]
+            above = np.zeros((len(rows), 0), np.int64)
+            if maker is not None:
+                link = records.links[maker]
+                above = handed(up[maker.parent], link)
+            up[name] = np.hstack([sequences.encoded(whole, rows, steps), above])
+            known, family = sequences.history(steps, records, whole, above)
+            cells = sequences.drawn(steps, records, whole)[1]
+            for chain, codec in steps.chains.items():
+                kind = chain.rpartition("/")[2]
+                mine, of = known, np.arange(len(rows))
+                if kind != "what":
+                    of = np.flatnonzero((family.place == 0) == (kind == "first"))
+                    mine, cells_of = known.take(of), self._times(steps, kind, known, of, records)
+                else:
+                    cells_of = cells
+                codes = codec.encode(Table(cells_of, codec.origin)).numpy()
+                out[chain] = torch.from_numpy(np.hstack([sequences.context(steps, kind, mine), codes]))
+        return out
+
+    def _times(self, steps: Steps, kind: str, known: sequences.Before, rows: np.ndarray, records: Database) -> pa.Table:
+        """The order column as the chain draws it: itself, or how far it is from what came before."""
+        assert steps.order is not None and steps.maker is not None
+        column = self.tables[steps.table].layout.columns[steps.order]
+        if kind == "next":
+            return sequences.distance(column, known.when[rows] - known.since[rows])[1]
+        if steps.since is None:
+            return pa.table({steps.order: records.cells(steps.table, steps.order).take(pa.array(rows))})
+        base = amounts(records.cells(steps.maker.parent, steps.since))
+        return sequences.distance(column, known.when[rows] - base[records.links[steps.maker][rows]])[1]
+
+    def make(self, draw: Draw, n: int, rng: np.random.Generator, asked: Asked | None = None) -> Database:
+        """A database of `n` rows of the first table, and of what hangs on them; other roots in proportion, lists whole."""
+        n = n if asked is None else len(asked.cells)
+        roots = {name: self.lists.get(name, max(1, round(n * share))) for name, share in self.rows.items()}
+        work = Unfolding(self.tables, self.steps, self.relations, draw, rng)
+        return work.run(roots, self.orphans, asked)
+
+    # What a codec says of itself -------------------------------------------------------------------------------------
+
+    @property
+    def first(self) -> str:
+        """The root table whose rows are counted."""
+        return next(iter(self.rows))
+
+    def phrase(self) -> str:
+        return f"rows, {self.traits()['width']} columns"
+
+    def traits(self) -> dict[str, Any]:
+        return {
+            "width": sum(len(whole.schema.columns) for whole in self.tables.values()),
+            "learned": sum(len(whole.layout.coded) for whole in self.tables.values()),
+        }
+
+    @property
+    def written(self) -> dict[str, str]:
+        """The tables that are written, and the form of each."""
+        suffixes = {name: whole.origin.suffix for name, whole in self.tables.items()}
+        if self.single is not None:
+            child = list(self.tables)[1]
+            return {child: suffixes[child]}
+        return suffixes
+
+    @property
+    def spaces(self) -> tuple[Codes, Fields]:
+        """Those of the first table's columns and of how many children its rows have."""
+        return self.steps[self.first].what.spaces
+
+    @property
+    def viewed(self) -> Columns:
+        return self.tables[self.first].viewed
+
+    def encode(self, records: Database, space: Space | None = None) -> Tensor:
+        """The points of the first table's rows; what hangs on them is `lessons`."""
+        cells = sequences.drawn(self.steps[self.first], records, self.tables[self.first])[1]
+        codec = self.steps[self.first].what
+        return codec.encode(Table(cells, codec.origin), space)
+
+    def decode(self, points: Tensor, space: Space | None = None, rng: np.random.Generator | None = None) -> Any:
+        raise FitError("related tables are made by a run as a whole, and not from points.")
+
+    def view(self, records: Database) -> Tensor:
+        return self.tables[self.first].view(records.tables[self.first])
+
+    def write(self, records: Database, folder: Path, stems: list[str]) -> list[Path]:
+        raise FitError("related tables are written together, and not one by one.")
+
+    def packed(self, records: Database, guard: Guard | None = None) -> dict[str, bytes]:
+        """The files of the tables in `written`, each in the form of its source."""
+        if self.single is not None:
+            (child,) = self.written
+            whole = self.tables[child]
+            joined = self.one_file(records)
+            codec = replace(whole, origin=replace(whole.origin, schema=self.single))
+            return {child: codec.pack(joined, whole.origin.suffix, guard)}
+        return {
+            name: self.tables[name].pack(records.tables[name], suffix, guard) for name, suffix in self.written.items()
+        }
+
+    def one_file(self, records: Database) -> Table:
+        """Entities and their rows as the one table that they were."""
+        assert self.single is not None
+        parent, child = self.tables
+        link = pa.array(records.links[self.relations[0]])
+        cells = {}
+        for name in self._single_names():
+            own = name in records.tables[child].cells.column_names
+            cells[name] = records.cells(child, name) if own else records.cells(parent, name).take(link)
+        return Table(pa.table(cells), self.tables[child].origin)
+
+    def _single_names(self) -> list[str]:
+        assert self.single is not None
+        names = []
+        for column in self.single.columns:
+            names += [column.name, *([f"{column.name} zone"] if column.zone == "mixed" else [])]
+        return names
+
+    def ask(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Asked:
+        """What rows of the first table are to hold."""
+        return self.steps[self.first].what.ask(given, balance, n, rng)
+
+    def declared(self) -> str:
+        return declared(self)
+
+    def conform(self, records: Any) -> Database:
+        """Somebody else's tables of the same names and columns."""
+        if isinstance(records, Table) and self.single is not None:
+            parent, child = self.tables
+            cells = Table(records.cells.select(self._single_names()), records.facts)
+            records, _ = _split(cells, self.relations[0].column, parent, child, set(self.tables[parent].layout.names))
+        if not isinstance(records, Database) or set(records.tables) != set(self.tables):
+            found = ", ".join(records.tables) if isinstance(records, Database) else "one table"
+            raise DataError(f"{found} was given; the tables {', '.join(self.tables)} were wanted.")
+        return Database(
+            {name: whole.conform(records.tables[name]) for name, whole in self.tables.items()}, self.relations
+        )
+
+    def sheet(self, records: Database, columns: int) -> bytes:
+        """Some rows of each table, those of the first records."""
+        out = []
+        for name, table in records[:20].tables.items():
+            out.append(f"<p><b>{fragments.escaped(name)}</b></p>".encode() + self.tables[name].sheet(table, columns))
+        return b"".join(out)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "tables": {name: whole.state() for name, whole in self.tables.items()},
+            "relations": [vars(r) for r in self.relations], "steps": {name: s.state() for name, s in self.steps.items()},
+            "rows": dict(self.rows), "orphans": dict(self.orphans), "lists": dict(self.lists),
+            "single": None if self.single is None else schema.to_dict(self.single),
+        }  # fmt: skip
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Self:
+        related = tuple(
+            Relation(**{**r, "columns": tuple(r["columns"]), "keys": tuple(r["keys"])}) for r in state["relations"]
+        )
+        wholes = {name: Tables.restore(s) for name, s in state["tables"].items()}
+        steps = {name: Steps.restore(name, related, s) for name, s in state["steps"].items()}
+        single = None if state["single"] is None else schema.from_dict(state["single"])
+        return cls(wholes, related, steps, state["rows"], state["orphans"], state["lists"], single)
+
+
+def _contents(
+    data: Database, notes: list[str], chosen: set[tuple[str, str]], single: Schema | None, doubt: str
+) -> Contents:
+    """The records, with the order of sequences found where nobody said it."""
+    out = []
+    for r in data.relations:
+        if r.makes and (r.child, r.column) not in chosen:
+            order = relations.ordered(data, r, data.tables[r.child].facts.schema.columns)
+            r = replace(r, order=r.order if r.order is not None else order)
+        out.append(r)
+    data = Database(data.tables, tuple(out), single)
+    columns = [
+        {**row, "name": f"{name}.{row['name']}"}
+        for name, table in data.tables.items() for row in schema.describe(table.facts.schema, table.cells)
+    ]  # fmt: skip
+    listed = ", ".join(f"{name} ({len(table):,} rows)" for name, table in data.tables.items())
+    said = [f"The tables are {listed}.", *relations.told(data), *notes]
+    if not data.relations:
+        said.append(
+            "Nothing was found that relates them: each is learned on its own. Declare a [[relation]] in --schema."
+        )
+    facts: dict[str, Any] = {"columns": columns, "notes": said, "tables": {n: len(t) for n, t in data.tables.items()}}
+    facts["doubt"] = doubt
+    return Contents(data, facts=facts)
+
+
+def _parted(path: Any, options: Mapping[str, Any]) -> Contents:
+    """One file as two tables: its entities with what never changes of them, and its rows."""
+    entity, order = str(options["entity"]), options.get("order")
+    own = {key: value for key, value in options.items() if key not in ("entity", "order")}
+    read = Tables.read(path, own)
+    table: Table = read.records
+    plain = tuple(replace(c, refers="") for c in table.facts.schema.columns)
+    table = replace(table, facts=replace(table.facts, schema=replace(table.facts.schema, columns=plain)))
+    names = [c.name for c in table.facts.schema.columns]
+    for name in (entity, *([str(order)] if order is not None else [])):
+        if name not in names:
+            raise DataError(f"data.{'entity' if name == entity else 'order'} is {name!r}, {unknown(name, names)}")
+    gone = ~present(flat(table.cells[entity]))
+    notes = list(read.facts["notes"])
+    if gone.any():
+        notes.append(f"{int(gone.sum()):,} rows have no {entity} and were set aside.")
+        table = table[np.flatnonzero(~gone)]
+    child = path.name.split(".")[0] if isinstance(path, Path) else "rows"
+    parent = entity if entity != child else f"{entity} entities"
+    data, single = _split(table, entity, parent, child, None)
+    if order is not None:
+        data = Database(data.tables, tuple(replace(r, order=str(order)) for r in data.relations))
+    return _contents(data, notes, {(child, entity)} if order is not None else set(), single, read.facts["doubt"])
+
+
+def _split(
+    table: Table, entity: str, parent: str, child: str, above: set[str] | None
+) -> tuple[Database, Schema]:  # fmt: skip
+    """The entities with the columns `above` (None: those that never change within one), and the rows with the others."""
+    origin: Origin = table.facts
+    coded = flat(table.cells[entity]).cast(pa.string()).dictionary_encode()
+    who = np.asarray(coded.indices.to_numpy(zero_copy_only=False), np.int64)
+    _, first = np.unique(who, return_index=True)
+    if above is None:
+        above = {entity}
+        for name in table.cells.column_names:
+            of = flat(table.cells[name]).dictionary_encode().indices.fill_null(-1)
+            code = np.asarray(of.to_numpy(zero_copy_only=False), np.int64)
+            if name != entity and len(np.unique(np.stack([who, code]), axis=1).T) == len(first) < len(who):
+                above.add(name)
+    columns = {c.name: relations.as_key(c, True) if c.name == entity else c for c in origin.schema.columns}
+    known = Schema(tuple(columns.values()), origin.schema.constraints, origin.schema.target)
+    tables = {}
+    homeless = list(origin.schema.constraints)
+    for name, mine in ((parent, above), (child, (set(table.cells.column_names) - above) | {entity})):
+        kept = [c for c in table.cells.column_names if c in mine or c.removesuffix(" zone") in mine]
+        cells = table.cells.select(kept)
+        place = kept.index(entity)
+        cells = cells.set_column(place, entity, flat(cells[entity]).cast(logical(columns[entity])))
+        cells = cells.take(pa.array(np.sort(first))) if name == parent else cells
+        part = Schema(tuple(columns[c] for c in kept if c in columns))
+        if name == child:
+            part = replace(part, columns=tuple(replace(c, unique=c.unique and c.name != entity) for c in part.columns))
+        rules = tuple(r for r in origin.schema.constraints if sequences.holds(r, part.columns))
+        homeless = [r for r in homeless if r not in rules]
+        part = schema.learn(replace(part, constraints=rules), cells)
+        tables[name] = Table(cells, replace(origin, schema=part))
+    if homeless:
+        raise FitError(
+            f"the rule {homeless[0]} ties what never changes of a {entity} to what does, and cannot be kept in sequences."
+        )
+    return Database(tables, (Relation(child, (entity,), parent, (entity,)),)), known
+
+
+def declared(codec: Related) -> str:
+    """The TOML that a person corrects: every table with its columns, and every relation."""
+    if codec.single is not None:
+        return schema.to_toml(codec.single)
+    out = ["# What Karat found in the tables. Correct what is wrong and give this file back with --schema.", ""]
+    for name, whole in codec.tables.items():
+        keys = {k for r in codec.relations if r.parent == name for k in r.keys} | {
+            c for r in codec.relations if r.child == name for c in r.columns
+        }
+        keys = {k for k in keys if whole.layout.columns[k].made}
+        key = next((r.key for r in codec.relations if r.parent == name and len(r.keys) == 1), None)
+        text = schema.to_toml(
+            replace(whole.schema, columns=tuple(c for c in whole.schema.columns if c.name not in keys))
+        )
+        lines = [line for line in text.splitlines() if not line.startswith("#")]
+        body = (
+            "\n".join(lines).replace("[columns]", "[table.columns]").replace("[[constraint]]", "[[table.constraint]]")
+        )
+        said = [
+            f"name = {json.dumps(name, ensure_ascii=False)}",
+            *([f"key = {json.dumps(key, ensure_ascii=False)}"] if key is not None else []),
+        ]
+        out += ["[[table]]", *said, body.strip(), ""]
+    for r in codec.relations:
+        one = len(r.columns) == 1
+        pairs = {
+            "child": r.child, "column": r.column if one else list(r.columns), "parent": r.parent,
+            "key": r.key if one else list(r.keys), "order": r.order,
+        }  # fmt: skip
+        out += [
+            "[[relation]]",
+            *(f"{k} = {json.dumps(v if v is not None else '', ensure_ascii=False)}" for k, v in pairs.items()),
+            "",
+        ]
+    text = "\n".join(out)
+    tomllib.loads(text)
+    return text

@@ -1,0 +1,483 @@
+"""How one table is drawn given the rows it hangs on: what each chain of columns is told, and what it draws.
+
+A row without a parent is drawn alone. The rows of one parent are drawn one after another: `when` the next one is
+(its distance to the one before), then `what` it holds, each given the ancestors' columns, how many rows came and are to
+come, the row before, and the means so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from karat.content.relational import links
+from karat.content.relational.database import Database, Family, Relation, amounts, from_amounts
+from karat.content.table.encoding.coding import NUMBERS, flat, present
+from karat.content.table.encoding.layout import Layout
+from karat.content.table.encoding.parts import Number
+from karat.content.table.rules.constraints import compile_rules
+from karat.content.table.schema.columns import Column, Schema
+from karat.content.table.table import Table
+from karat.content.table.tables import Tables
+from karat.errors import FitError, KaratError
+from karat.space import Codes
+
+PLACES = 32  # positions in a sequence that are told apart
+EDGES = 64  # parts of a range of times, distances and means
+BORROWED = 8  # columns of another parent by which its row is chosen
+OFFSET = 0.25  # a moment is told by its distance to the order column where that is so much narrower
+
+
+def rows_name(relation: Relation) -> str:
+    """The name of a column that counts the children of a row."""
+    return f"rows of {relation.child} by {relation.column}"
+
+
+def borrowed_name(relation: Relation, column: str) -> str:
+    """The name of a column of the row that `relation` refers to."""
+    return f"{relation.column}: {column}"
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is learned of one table beside its columns.
+
+    maker: the relation that its rows are made by.   counted: relations whose children are counted, a column each.
+    chosen: relations whose rows are chosen afterwards, by the `borrowed` columns of the other table.
+    ranks: columns that only count the rows of a parent, with the first value.   beside: moments told by their distance
+    to the order column.   since: the parent's moment from which the first row's is counted.
+    edges: of times ("when"), distances ("gap") and of each number's mean.   latest: the last time seen.
+    unique: columns in which no two rows agree.   loose: by relation, the share of the keys that lead nowhere: of those that
+    are there, or of the rows without a parent where the relation makes the rows.   tree: by relation of the table to itself,
+    where no row descends from itself, the share of its keys that are the row's own.   unlike: pairs of relations to one
+    parent that never meet in one row.
+    what, first, next: the codecs of the chains.   stand: how the file has its rows: grouped, by order, or mixed.
+    """
+
+    table: str
+    maker: Relation | None
+    counted: tuple[Relation, ...]
+    chosen: tuple[Relation, ...]
+    borrowed: Mapping[str, tuple[str, ...]]
+    ranks: Mapping[str, int]
+    beside: tuple[str, ...]
+    since: str | None
+    edges: Mapping[str, np.ndarray]
+    latest: float
+    stand: str
+    unique: tuple[tuple[str, ...], ...]
+    loose: Mapping[str, float]
+    tree: Mapping[str, float]
+    unlike: tuple[tuple[str, str], ...]
+    what: Tables
+    first: Tables | None
+    next: Tables | None
+
+    @property
+    def referring(self) -> set[str]:
+        """The columns that refer to a table."""
+        return {c for r in (*self.chosen, *([self.maker] if self.maker is not None else [])) for c in r.columns}
+
+    @property
+    def order(self) -> str | None:
+        return None if self.maker is None else self.maker.order
+
+    @property
+    def chains(self) -> dict[str, Tables]:
+        """The codec of each chain by its name."""
+        mine = {"what": self.what, "first": self.first, "next": self.next}
+        return {f"{self.table}/{name}": codec for name, codec in mine.items() if codec is not None}
+
+    @property
+    def means(self) -> tuple[str, ...]:
+        return tuple(name.removeprefix("mean ") for name in self.edges if name.startswith("mean "))
+
+    def state(self) -> dict[str, Any]:
+        def one(r: Relation) -> list[str]:
+            return [r.child, r.column]
+
+        return {
+            "counted": [one(r) for r in self.counted], "borrowed": {k: list(v) for k, v in self.borrowed.items()},
+            "ranks": dict(self.ranks), "beside": list(self.beside), "since": self.since, "stand": self.stand,
+            "edges": {k: v.tolist() for k, v in self.edges.items()}, "unique": [list(u) for u in self.unique],
+            "loose": dict(self.loose), "tree": dict(self.tree), "unlike": [list(u) for u in self.unlike],
+            "latest": self.latest if np.isfinite(self.latest) else None,
+            **{name.rpartition("/")[2]: codec.state() for name, codec in self.chains.items()},
+        }  # fmt: skip
+
+    @classmethod
+    def restore(cls, table: str, relations: tuple[Relation, ...], state: Mapping[str, Any]) -> Self:
+        by = {(r.child, r.column): r for r in relations}
+        mine = [r for r in relations if r.child == table]
+        codecs = [None if name not in state else Tables.restore(state[name]) for name in ("what", "first", "next")]
+        assert codecs[0] is not None
+        return cls(
+            table, next((r for r in mine if r.makes), None), tuple(by[child, column] for child, column in state["counted"]),
+            tuple(r for r in mine if not r.makes), {k: tuple(v) for k, v in state["borrowed"].items()}, state["ranks"],
+            tuple(state["beside"]), state["since"], {k: _row(v) for k, v in state["edges"].items()},
+            np.inf if state["latest"] is None else state["latest"], state["stand"],
+            tuple(tuple(u) for u in state["unique"]), state["loose"], state["tree"],
+            tuple((a, b) for a, b in state["unlike"]), codecs[0], codecs[1], codecs[2],
+        )  # fmt: skip
+
+
+def _row(values: Any) -> np.ndarray:
+    """float64 [n] of a list; ValueError for anything else."""
+    out = np.array(values, np.float64)
+    if out.ndim != 1:
+        raise ValueError(f"a list of numbers was wanted, not {str(values)[:40]}")
+    return out
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a chain may know of the rows [n] to be drawn, before it draws.
+
+    up: codes of the ancestors' columns [n, k], 0 where there is none.   place, left: [n].
+    codes: of the row before [n, columns], 0 where there is none.   means: of each number so far [n, numbers], NaN where none.
+    since: the time [n] of the row before.   when: the row's own time [n], once it is known.
+    """
+
+    up: np.ndarray
+    place: np.ndarray
+    left: np.ndarray
+    codes: np.ndarray
+    means: np.ndarray
+    since: np.ndarray
+    when: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Before:
+        return Before(**{name: array[rows] for name, array in vars(self).items()})
+
+
+def context(steps: Steps, chain: str, known: Before) -> np.ndarray:
+    """int64 [n, columns]: what the chain is given, in the order of `sizes`."""
+    if steps.maker is None:
+        return np.zeros((len(known.place), 0), np.int64)
+    few = [np.minimum(known.place, PLACES - 1)[:, None], np.minimum(known.left, PLACES - 1)[:, None]]
+    parts = [known.up, *few]
+    if chain != "first":
+        parts.append(known.codes)
+        parts += [_binned(steps.edges[f"mean {n}"], known.means[:, [j]]) for j, n in enumerate(steps.means)]
+    if steps.order is not None and chain == "next":
+        parts += [_binned(steps.edges["when"], known.since[:, None]), *_calendar(steps, known.since)]
+    if steps.order is not None and chain == "what":
+        gap = (known.when - known.since)[:, None]
+        parts += [_binned(steps.edges["when"], known.when[:, None]), _binned(steps.edges["gap"], gap)]
+        parts += _calendar(steps, known.when)
+    return np.hstack(parts).astype(np.int64)
+
+
+def sizes(steps: Steps, chain: str, up: Codes, own: Codes) -> Codes:
+    """The space of the context: `up` is that of the ancestors, `own` that of a row of this table."""
+    if steps.maker is None:
+        return Codes((), ())
+    out = list(zip(up.sizes, up.ordered, strict=True)) + [(PLACES, True)] * 2
+    if chain != "first":
+        out += [(size + 1, ordered) for size, ordered in zip(own.sizes, own.ordered, strict=True)]
+        out += [(len(steps.edges[f"mean {n}"]) + 2, True) for n in steps.means]
+    when, gap = ((len(steps.edges.get(name, ())) + 2, True) for name in ("when", "gap"))
+    if steps.order is not None and chain == "next":
+        out += [when]
+    if steps.order is not None and chain == "what":
+        out += [when, gap]
+    if steps.order is not None and chain != "first" and _dated(steps):
+        out += [(13, True), (8, True)]
+    return Codes(tuple(size for size, _ in out), tuple(ordered for _, ordered in out))
+
+
+def _binned(edges: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(values), 0, np.searchsorted(edges, values, "right") + 1)
+
+
+def _dated(steps: Steps) -> bool:
+    codec = steps.first
+    return codec is not None and bool(steps.edges["calendar"][0])
+
+
+def _calendar(steps: Steps, when: np.ndarray) -> list[np.ndarray]:
+    """Month and day of the week [n, 1] each, 0 where missing."""
+    if not _dated(steps):
+        return []
+    gone = np.isnan(when)
+    moment = np.where(gone, 0, when).astype(np.int64).astype("datetime64[us]")
+    month = moment.astype("datetime64[M]").astype(np.int64) % 12 + 1
+    day = (moment.astype("datetime64[D]").astype(np.int64) + 3) % 7 + 1
+    return [np.where(gone, 0, month)[:, None], np.where(gone, 0, day)[:, None]]
+
+
+def quantiles(values: np.ndarray) -> np.ndarray:
+    """At most `EDGES` different edges between equal shares of what is known."""
+    known = values[np.isfinite(values)]
+    return np.unique(np.quantile(known, np.linspace(0, 1, EDGES + 1)[1:-1])) if len(known) else np.zeros(0)
+
+
+def running(family: Family, values: np.ndarray) -> np.ndarray:
+    """float64 [n]: the mean of `values` [n] over the rows of the same parent that came before; NaN where there are none."""
+    n = len(values)
+    rows = np.empty(n, np.int64)
+    begun = family.place == 0
+    head = np.where(begun)[0]
+    # rows one after another, each parent's together: follow `before` from the last ones
+    after = np.full(n, -1)
+    after[family.before[~begun]] = np.flatnonzero(~begun)
+    total, count = np.zeros(n), np.zeros(n)
+    at = head
+    while len(at):
+        rows = after[at]
+        at = at[rows >= 0]
+        rows = rows[rows >= 0]
+        known = ~np.isnan(values[at])
+        total[rows] = total[at] + np.where(known, values[at], 0)
+        count[rows] = count[at] + known
+        at = rows
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def previous(family: Family, values: np.ndarray) -> np.ndarray:
+    """float64 [n]: the last known of `values` [n] among the rows of the same parent that came before."""
+    out = np.full(len(values), np.nan)
+    for place in range(1, int(family.place.max(initial=0)) + 1):
+        rows = np.flatnonzero(family.place == place)
+        if not len(rows):
+            continue
+        back = family.before[rows]
+        out[rows] = np.where(np.isnan(values[back]), out[back], values[back])
+    return out
+
+
+def fit(name: str, database: Database, train: Database, whole: Tables) -> Steps:
+    """What the rows of `train` show of table `name`; of all rows in `database` only how the file has them is seen."""
+    maker = train.maker(name)
+    chosen = tuple(r for r in train.relations if r.child == name and not r.makes)
+    counted = tuple(r for r in train.relations if r.parent == name)
+    columns = {c.name: c for c in whole.schema.columns}
+    parents = 0 if maker is None else len(train.tables[maker.parent])
+    order = None if maker is None else maker.order
+    link = np.full(len(train.tables[name]), -1) if maker is None else train.links[maker]
+    when = None if order is None else train.cells(name, order)
+    family = Family.of(link, parents, when)
+    borrowed = {
+        r.column: tuple(
+            c.name for c in train.tables[r.parent].facts.schema.columns
+            if not c.made and c.kind != "constant" and c.zone != "mixed"
+        )[:BORROWED] for r in chosen
+    }  # fmt: skip
+    edges: dict[str, np.ndarray] = {}
+    ranks: dict[str, int] = {}
+    beside: tuple[str, ...] = ()
+    since, latest = None, np.inf
+    first = following = None
+    if maker is not None:
+        numbers = [c for c in columns.values() if c.kind in ("integer", "decimal") and c.name != order]
+        for column in numbers:
+            cells = train.cells(name, column.name)
+            if column.kind == "integer" and (family.place > 0).mean() > 0.2 and not cells.null_count:
+                off = amounts(cells) - family.place
+                if (off == off[0]).all():
+                    ranks[column.name] = int(off[0])
+                    continue
+            edges[f"mean {column.name}"] = quantiles(amounts(cells))
+    if order is not None and when is not None and maker is not None:
+        at = amounts(when)
+        gap = at - previous(family, at)
+        edges |= {"when": quantiles(at), "gap": quantiles(gap)}
+        edges["calendar"] = np.array([float(columns[order].kind in ("date", "datetime"))])
+        latest = float(np.nanmax(at)) if np.isfinite(at).any() else np.inf
+        beside = tuple(
+            c.name for c in columns.values() if c.name != order and _near(c, columns[order], at, train, name)
+        )
+        begun = np.flatnonzero((family.place == 0) & (link >= 0))
+        since = _since(train, maker, columns[order], at, begun, link) if (link >= 0).all() else None
+        own = pa.table({order: when})
+        if since is None:
+            first = chain(whole, Schema((columns[order],)), own.take(pa.array(np.flatnonzero(family.place == 0))))
+        else:
+            base = amounts(train.cells(maker.parent, since))[link[begun]]
+            first = chain(whole, *distance(columns[order], at[begun] - base))
+        later = np.flatnonzero(family.place > 0)
+        if len(later):
+            following = chain(whole, *distance(columns[order], gap[later]))
+    fresh = {c.name for c in columns.values() if c.made} - {
+        c for r in train.relations if r.child == name for c in r.columns
+    }
+    sets = links.differing(database, name, [list(names) for names in whole.layout.rules.unique])
+    kept = []
+    for names in sets:
+        if set(names) & fresh or maker is not None and set(maker.columns) <= set(names) and set(names) & set(ranks):
+            continue  # different by itself
+        if maker is not None and len(names) == 1 and names[0] not in {c for r in (maker, *chosen) for c in r.columns}:
+            raise FitError(
+                f"{name}: {', '.join(names)} cannot be kept unique in rows that are drawn for a parent; take the rule away."
+            )
+        kept.append(tuple(names))
+    blank = Steps(
+        name, maker, counted, chosen, borrowed, ranks, beside, since, edges, latest, _stand(database, name, maker),
+        tuple(kept), links.loose(database, name), links.trees(database, name), links.unlike(database, name),
+        whole, first, following,
+    )  # fmt: skip
+    return replace(blank, what=chain(whole, *drawn(blank, train, whole)))
+
+
+def chain(whole: Tables, known: Schema, cells: pa.Table) -> Tables:
+    """A codec of these columns."""
+    return Tables(replace(whole.origin, schema=known), Layout.fit(known, cells))
+
+
+def distance(column: Column, values: np.ndarray) -> tuple[Schema, pa.Table]:
+    """A column of differences between values of `column`, in its own unit, microseconds for dates and times."""
+    decimal = column.kind == "decimal"
+    kind = Column(column.name, "decimal" if decimal else "integer", column.places if decimal else 0)
+    if decimal and column.places <= 15:
+        values = np.round(values, column.places)
+    return Schema((kind,)), pa.table({column.name: from_amounts(values, kind.kind)})
+
+
+def _near(column: Column, order: Column, at: np.ndarray, train: Database, name: str) -> bool:
+    """Whether a moment hardly leaves the time of its row."""
+    if column.kind not in ("date", "datetime") or order.kind not in ("date", "datetime"):
+        return False
+    mine = amounts(train.cells(name, column.name))
+    apart = (mine - at)[~np.isnan(mine - at)]
+    known = mine[~np.isnan(mine)]
+    return len(apart) > 0 and _spread(apart) < OFFSET * _spread(known)
+
+
+def _spread(values: np.ndarray) -> float:
+    low, high = np.quantile(values, [0.05, 0.95])
+    return float(high - low)
+
+
+def _since(
+    train: Database, maker: Relation, order: Column, at: np.ndarray, begun: np.ndarray, link: np.ndarray
+) -> str | None:
+    """The parent's moment that is never after the first row's, and nearest to it."""
+    best: tuple[float, str] | None = None
+    for column in train.tables[maker.parent].facts.schema.columns:
+        if column.kind not in ("date", "datetime") or order.kind not in ("date", "datetime") or column.zone == "mixed":
+            continue
+        base = amounts(train.cells(maker.parent, column.name))
+        apart = at[begun] - base[link[begun]]
+        if np.isnan(apart).any() or not len(apart) or (apart < 0).any():
+            continue
+        if _spread(apart) < _spread(at[begun]) and (best is None or _spread(apart) < best[0]):
+            best = _spread(apart), column.name
+    return None if best is None else best[1]
+
+
+def _stand(database: Database, name: str, maker: Relation | None) -> str:
+    if maker is None:
+        return "grouped"
+    link = database.links[maker]
+    groups = int((np.diff(link) != 0).sum()) + 1 if len(link) else 0
+    if groups <= 1.05 * len(np.unique(link)):
+        return "grouped"
+    if maker.order is not None:
+        at = amounts(database.cells(name, maker.order))
+        step = np.diff(at[~np.isnan(at)])
+        if len(step) and (step >= 0).mean() > 0.99:
+            return "by order"
+    return "mixed"
+
+
+def drawn(steps: Steps, data: Database, whole: Tables) -> tuple[Schema, pa.Table]:
+    """The columns that the chain `what` draws, of the rows of the table in `data`."""
+    name, maker = steps.table, steps.maker
+    columns = {c.name: c for c in whole.schema.columns}
+    marked = {c for r in steps.chosen for c in r.columns} - (set(maker.columns) if maker is not None else set())
+    hidden = {k for r in data.relations if r.parent == name for k in r.keys if columns[k].made} - marked
+    hidden |= set(maker.columns) if maker is not None else set()
+    hidden |= {steps.order} if steps.order is not None else set()
+    hidden |= set(steps.ranks)
+    at = np.zeros(0) if steps.order is None else amounts(data.cells(name, steps.order))
+    known: list[Column] = []
+    cells: dict[str, pa.Array] = {}
+    for column in whole.layout.names:
+        if column in hidden:
+            continue
+        values = data.cells(name, column)
+        if column not in columns:  # the zones of mixed offsets
+            cells[column] = values
+            continue
+        own = replace(columns[column], unique=columns[column].unique and maker is None)
+        if own.made or column in marked:
+            own = Column(column, "constant")
+            values = pc.if_else(values.is_valid(), pa.scalar("x", pa.string()), pa.scalar(None, pa.string()))
+        elif column in steps.beside:
+            own = Column(column, "integer")
+            values = from_amounts(amounts(values) - at, "integer")
+        cells[column] = values
+        known.append(own)
+    for r in steps.counted:
+        link = data.links[r]
+        many = np.bincount(link[link >= 0], minlength=len(data.tables[name]))
+        known.append(Column(rows_name(r), "integer"))
+        cells[rows_name(r)] = pa.array(many.astype(np.int64))
+    for r in steps.chosen:
+        theirs = {c.name: c for c in data.tables[r.parent].facts.schema.columns}
+        link = data.links[r]
+        rows = pa.array(np.maximum(link, 0), mask=link < 0)
+        for column in steps.borrowed[r.column]:
+            known.append(replace(theirs[column], name=borrowed_name(r, column), unique=False, low=None, high=None))
+            values = data.cells(r.parent, column)
+            cells[borrowed_name(r, column)] = values.take(rows) if len(values) else pa.nulls(len(link), values.type)
+    own_rules = tuple(rule for rule in whole.schema.constraints if "unique" not in rule and holds(rule, tuple(known)))
+    drawn_alone = {c.name for c in known} - marked if maker is None else set()
+    own_rules += tuple({"unique": list(names)} for names in steps.unique if set(names) <= drawn_alone)
+    return Schema(tuple(known), own_rules), pa.table(cells)
+
+
+def holds(rule: dict[str, Any], columns: tuple[Column, ...]) -> bool:
+    """Whether the rule is one of these columns."""
+    try:
+        compile_rules(Schema(columns, (rule,)))
+    except KaratError:
+        return False
+    return True
+
+
+def history(steps: Steps, data: Database, whole: Tables, up: np.ndarray) -> tuple[Before, Family]:
+    """What was known before each row [n] of the table in `data`, and who stood where."""
+    name, maker = steps.table, steps.maker
+    rows = data.tables[name]
+    n = len(rows)
+    if maker is None:
+        blank = np.zeros(n)
+        alone = Family.of(np.full(n, -1), 0, None)
+        return Before(up, alone.place, alone.left, np.zeros((n, 0), np.int64), np.zeros((n, 0)), blank, blank), alone
+    order = None if steps.order is None else data.cells(name, steps.order)
+    family = Family.of(data.links[maker], len(data.tables[maker.parent]), order)
+    own = encoded(whole, rows, steps)
+    codes = np.where(family.before[:, None] >= 0, own[family.before], 0)
+    numbers = [running(family, amounts(data.cells(name, column))) for column in steps.means]
+    means = np.stack(numbers, 1) if numbers else np.zeros((n, 0))
+    at = np.full(n, np.nan) if order is None else amounts(order)
+    return Before(up, family.place, family.left, codes, means, previous(family, at), at), family
+
+
+def encoded(whole: Tables, rows: Table, steps: Steps) -> np.ndarray:
+    """int64 [n, columns]: codes of rows of a table, 1 and up; 0 for what is only known when all keys are."""
+    out = np.asarray(whole.encode(rows).numpy() + 1)
+    late = {c for c in steps.referring if not whole.layout.columns[c].made}
+    if late:
+        out[:, [j for j, i in enumerate(whole.layout.coded) if late & set(whole.layout.parts[i].names)]] = 0
+    return out
+
+
+def snapped(whole: Tables, order: str, values: np.ndarray) -> np.ndarray:
+    """Times [n] on the lattice of those learned from (working days, full hours)."""
+    part = whole.layout.parts[whole.layout.part_of[order]]
+    kind = whole.layout.columns[order].kind
+    if kind not in NUMBERS or not isinstance(part, Number):
+        return values
+    return amounts(part.grain.array(part.grain.ticks(from_amounts(values, kind))))
+
+
+def there(cells: pa.Table, name: str) -> np.ndarray:
+    """bool [n]: which cells of the column are not missing."""
+    return present(flat(cells[name]))

@@ -1,0 +1,602 @@
+"""Made tables that fit together: roots first, then row after row of each parent's children, then keys that resolve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from karat.content.codec import Asked
+from karat.content.relational.database import (
+    Database,
+    Relation,
+    amounts,
+    from_amounts,
+    handed,
+    joined,
+    keys_of,
+    together,
+)
+from karat.content.relational.sequences import Before, Steps, borrowed_name, context, encoded, rows_name, snapped, there
+from karat.content.table.convert import logical, put
+from karat.content.table.encoding.coding import NUMBERS, flat, present
+from karat.content.table.personal import sensitive
+from karat.content.table.rules.constraints import unique_text
+from karat.content.table.schema.columns import Column
+from karat.content.table.table import Table
+from karat.content.table.tables import Tables
+from karat.errors import FitError
+
+Draw = Callable[[str, np.ndarray], np.ndarray]  # a chain's name and its given cells [n, columns], -1 where free
+
+AGAIN = 8  # draws of a time behind the last one seen, or of a row that breaks a rule
+CANDIDATES = 64  # rows of another parent among which one is chosen
+TRIES = 20  # draws of candidates, before all that are left are looked at one by one
+TURNS = 100  # in which they are chosen; how often each was is counted anew before each
+LOAD, FULL = (
+    0.3,
+    3.0,
+)  # what being chosen as often as is due weighs, beside a category that differs (1); at most so often
+FLAT = 0.1  # of the mean count that is added to each, so that none is out of reach
+
+
+@dataclass
+class Unfolding:
+    """One making. tables: cells made so far.   counts: children wanted of each row, by relation.   link: of each table whose
+    rows were made for parents, the parents' rows.   open: by table, the columns whose keys are not chosen yet.
+    """
+
+    wholes: Mapping[str, Tables]
+    steps: Mapping[str, Steps]
+    relations: tuple[Relation, ...]
+    draw: Draw
+    rng: np.random.Generator
+    tables: dict[str, pa.Table] = field(default_factory=dict)
+    up: dict[str, np.ndarray] = field(default_factory=dict)
+    counts: dict[Relation, np.ndarray] = field(default_factory=dict)
+    wanted: dict[Relation, tuple[pa.Table, np.ndarray]] = field(default_factory=dict)
+    link: dict[str, np.ndarray] = field(default_factory=dict)
+    open: dict[str, set[str]] = field(default_factory=dict)
+
+    def run(self, roots: Mapping[str, int], orphans: Mapping[str, float], asked: Asked | None) -> Database:
+        """roots: how many rows of each root table, the one that `asked` is of first.
+
+        orphans: rows without a parent for each with one.
+        """
+        for i, name in enumerate(roots):
+            self._root(name, roots[name], asked if i == 0 else None)
+            self._choose_ready()
+        for name in self.wholes:
+            if name not in roots:
+                self._children(name, orphans.get(name, 0.0))
+                self._choose_ready()
+        self._choose_ready(last=True)
+        made = {}
+        for name, cells in self.tables.items():
+            made[name] = Table(cells, self.wholes[name].origin)
+        return Database(made, self.relations)
+
+    def _root(self, name: str, n: int, asked: Asked | None) -> None:
+        steps = self.steps[name]
+        width = steps.what.spaces[0].numel
+        given = np.full((n, width), -1) if asked is None else asked.cells.numpy()
+        decoded = self._decoded(f"{name}/what", steps.what, self.draw(f"{name}/what", given))
+        cells = decoded if asked is None else asked.restore(Table(decoded, steps.what.origin)).cells
+        n = len(cells)
+        rows = self._rows(steps, cells, np.zeros(n, np.int64), np.full(n, np.nan))
+        self._finish(name, rows, cells, np.full(n, -1))
+
+    def _children(self, name: str, loose: float) -> None:
+        """Rows of all parents side by side, one step further in each sequence at a time."""
+        steps, whole = self.steps[name], self.wholes[name]
+        maker = steps.maker
+        assert maker is not None
+        wanted = np.maximum(self.counts[maker], 0)
+        own = int(round(loose * wanted.sum()))
+        total = np.concatenate([wanted, np.ones(own, np.int64)])
+        ups = np.vstack([self.up[maker.parent], np.zeros((own, self.up[maker.parent].shape[1]), np.int64)])
+        n = len(total)
+        last = np.zeros((n, whole.spaces[0].numel), np.int64)
+        time = np.full(n, np.nan)
+        sums, many = np.zeros((n, len(steps.means))), np.zeros((n, len(steps.means)))
+        base = None
+        if steps.since is not None:
+            base = amounts(flat(self.tables[maker.parent][steps.since]))
+        pieces: list[tuple[pa.Table, pa.Table, np.ndarray, np.ndarray]] = []
+        early = [
+            names
+            for names in steps.unique
+            if not {c for r in steps.chosen for c in r.columns} - set(maker.columns) & set(names)
+        ]
+        seen: list[set[tuple[object, ...]]] = [set() for _ in early]
+        for place in range(int(total.max(initial=0))):
+            at = np.flatnonzero(total > place)
+            with np.errstate(invalid="ignore"):
+                means = np.where(many[at] > 0, sums[at] / np.maximum(many[at], 1), np.nan)
+            known = Before(
+                ups[at], np.full(len(at), place), total[at] - 1 - place, last[at], means, time[at], np.full(len(at), np.nan)
+            )  # fmt: skip
+            start = None if base is None or place else base[at]
+            rows, cells, when = self._step(steps, known, start)
+            for attempt in range(AGAIN + 1) if early else ():
+                again = _again(rows, at, early, seen, maker.columns)
+                if not len(again):
+                    break
+                if attempt < AGAIN:
+                    new = self._step(steps, known.take(again), None if start is None else start[again])
+                    rows, cells = (_patched(old, again, fresh) for old, fresh in ((rows, new[0]), (cells, new[1])))
+                    when[again] = new[2]
+                else:  # there are no others to be had: the sequence ends here
+                    total[at[again]] = place
+                    stay = np.setdiff1d(np.arange(len(at)), again)
+                    at, when = at[stay], when[stay]
+                    rows, cells = rows.take(pa.array(stay)), cells.take(pa.array(stay))
+            for names, known_sets in zip(early, seen, strict=True):
+                known_sets.update(k for k in _words(rows, at, names, maker.columns) if k is not None)
+            time[at] = np.where(np.isnan(when), time[at], when)
+            last[at] = encoded(whole, Table(rows, whole.origin), steps)
+            for j, column in enumerate(steps.means):
+                value = amounts(flat(rows[column]))
+                sums[at, j] += np.nan_to_num(value)
+                many[at, j] += ~np.isnan(value)
+            pieces.append((rows, cells, at, when))
+        if not pieces:  # nobody has children: a table without rows
+            nothing = np.zeros((0, steps.what.spaces[0].numel), np.int64)
+            cells = self._decoded(f"{name}/what", steps.what, nothing)
+            none = np.zeros(0, np.int64)
+            pieces.append((self._rows(steps, cells, none, np.zeros(0)), cells, none, np.zeros(0)))
+        link, when = (np.concatenate([piece[i] for piece in pieces]) for i in (2, 3))
+        order = self._order(steps, link, when)
+        rows, cells = (pa.concat_tables([piece[i] for piece in pieces]).take(pa.array(order)) for i in (0, 1))
+        link = link[order]
+        self._finish(name, rows.combine_chunks(), cells.combine_chunks(), np.where(link < len(wanted), link, -1))
+
+    def _order(self, steps: Steps, link: np.ndarray, when: np.ndarray) -> np.ndarray:
+        """The rows [n] as the file has them."""
+        if steps.stand == "grouped":
+            return np.argsort(link, kind="stable")
+        if steps.stand == "by order":
+            return np.argsort(np.where(np.isnan(when), np.inf, when), kind="stable")
+        # the rows of one parent keep their order among themselves
+        spot = self.rng.permutation(len(link))
+        out = np.empty(len(link), np.int64)
+        out[np.lexsort((spot, link))] = np.argsort(link, kind="stable")
+        return out[np.argsort(spot)] if len(link) else out
+
+    def _step(
+        self, steps: Steps, known: Before, base: np.ndarray | None
+    ) -> tuple[pa.Table, pa.Table, np.ndarray]:  # fmt: skip
+        """The rows, what their chain drew, and their times."""
+        whole = self.wholes[steps.table]
+        rows, cells, when = self._once(steps, known, base)
+        if not whole.layout.rules.declared:
+            return rows, cells, when
+        uniques = {unique_text(names) for names in whole.layout.rules.unique}
+        for attempt in range(AGAIN + 1):
+            broken = {
+                t: bad for t, bad in whole.broken(Table(rows, whole.origin)).items() if t not in uniques and bad.any()
+            }
+            if not broken:
+                break
+            wrong = np.flatnonzero(np.logical_or.reduce(list(broken.values())))
+            if attempt == AGAIN:
+                raise FitError(
+                    f"{len(wrong):,} rows of {steps.table} do not keep the rule {next(iter(broken))!r}, which ties columns of "
+                    "a sequence together; take the rule away."
+                )
+            new = self._once(steps, known.take(wrong), None if base is None else base[wrong])
+            rows, cells = (_patched(old, wrong, fresh) for old, fresh in ((rows, new[0]), (cells, new[1])))
+            when[wrong] = new[2]
+        return rows, cells, when
+
+    def _once(
+        self, steps: Steps, known: Before, base: np.ndarray | None
+    ) -> tuple[pa.Table, pa.Table, np.ndarray]:  # fmt: skip
+        name = steps.table
+        when = np.full(len(known.place), np.nan)
+        if steps.order is not None:
+            when = self._times(steps, known, base)
+            known = replace(known, when=when)
+        told = context(steps, "what", known)
+        free = np.full((len(told), steps.what.spaces[0].numel), -1)
+        codes = self.draw(f"{name}/what", np.hstack([told, free]))[:, told.shape[1] :]
+        cells = self._decoded(f"{name}/what", steps.what, codes)
+        return self._rows(steps, cells, known.place, when), cells, when
+
+    def _times(self, steps: Steps, known: Before, base: np.ndarray | None) -> np.ndarray:
+        """The time [n] of each row: never before the row before it, nor behind the last time ever seen."""
+        assert steps.order is not None
+        begin = not known.place.any() or steps.next is None
+        which, codec = ("first", steps.first) if begin else ("next", steps.next)
+        assert codec is not None
+        told = context(steps, which, known)
+        out = np.full(len(told), np.nan)
+        start = known.since if which == "next" else base
+        todo = np.arange(len(told))
+        for _ in range(AGAIN):
+            free = np.full((len(todo), codec.spaces[0].numel), -1)
+            codes = self.draw(f"{steps.table}/{which}", np.hstack([told[todo], free]))[:, told.shape[1] :]
+            value = amounts(flat(self._decoded(f"{steps.table}/{which}", codec, codes)[steps.order]))
+            if which == "next":
+                value = np.maximum(value, 0)
+            out[todo] = value if start is None else value + start[todo]
+            todo = todo[out[todo] > steps.latest]
+            if not len(todo):
+                break
+        if len(todo):
+            low = np.full(len(todo), -np.inf) if start is None else start[todo]
+            room = np.maximum(steps.latest - low, 0)
+            late = np.where(np.isfinite(low), low + self.rng.random(len(todo)) * room, steps.latest)
+            out[todo] = np.floor(late)
+        out = snapped(self.wholes[steps.table], steps.order, out)
+        return out if start is None else np.fmax(out, start) if which == "next" else out
+
+    def _decoded(self, chain: str, codec: Tables, codes: np.ndarray) -> pa.Table:
+        space = codec.spaces[0]
+        if not codec.layout.coded:
+            codes = np.zeros((len(codes), 1), np.int64)
+        return codec.decode(torch.from_numpy(np.ascontiguousarray(codes)), space, self.rng).cells
+
+    def _rows(self, steps: Steps, cells: pa.Table, place: np.ndarray, when: np.ndarray) -> pa.Table:
+        """All columns of the table, keys missing and what is made anew only marked."""
+        whole = self.wholes[steps.table]
+        out = {}
+        for column in whole.layout.names:
+            mine = whole.layout.columns[column]
+            if column in steps.referring and not mine.made:
+                out[column] = pa.nulls(len(cells), logical(mine))
+            elif column == steps.order:
+                out[column] = from_amounts(when, mine.kind)
+            elif column in steps.ranks:
+                out[column] = pa.array(place + steps.ranks[column], pa.int64())
+            elif column in steps.beside:
+                out[column] = from_amounts(amounts(flat(cells[column])) + when, mine.kind)
+            elif column in cells.column_names:
+                out[column] = flat(cells[column])
+            else:
+                out[column] = pa.array(["x"] * len(cells), pa.string())
+        return pa.table(out)
+
+    def _finish(self, name: str, rows: pa.Table, cells: pa.Table, link: np.ndarray) -> None:
+        """Values made anew, keys, the columns handed down to the children, and how many children each row is to have."""
+        steps, whole = self.steps[name], self.wholes[name]
+        maker = steps.maker
+        for r in steps.counted:
+            self.counts[r] = np.rint(amounts(flat(cells[rows_name(r)]))).astype(np.int64)
+        for r in steps.chosen:
+            names = [borrowed_name(r, column) for column in steps.borrowed[r.column]]
+            marks = [there(cells, c) for c in r.columns if c in cells.column_names]
+            gone = ~np.logical_and.reduce(marks) if marks else np.zeros(len(rows), bool)
+            self.wanted[r] = cells.select(names), gone
+        self.open[name] = {c for r in steps.chosen for c in r.columns} - (
+            set(maker.columns) if maker is not None else set()
+        )
+        own = encoded(whole, Table(rows, whole.origin), steps)
+        if maker is None:
+            self.up[name] = own
+        else:
+            self.up[name] = np.hstack([own, handed(self.up[maker.parent], link)])
+        out = {column: flat(rows[column]) for column in rows.column_names}
+        self.link[name] = link
+        above = {} if maker is None else dict(zip(maker.columns, maker.keys, strict=True))
+        for column, mine in whole.layout.columns.items():
+            if maker is not None and column in above:
+                out[column] = keys_of(flat(self.tables[maker.parent][above[column]]), link).cast(logical(mine))
+            elif mine.made and column not in steps.referring:
+                spots = np.flatnonzero(present(out[column]))
+                fresh = sensitive.fakes(mine, len(spots), self.rng)
+                blank = pa.nulls(len(rows), logical(mine))
+                out[column] = put(blank, spots, flat(fresh).cast(logical(mine))) if len(spots) else blank
+        self.tables[name] = pa.table(out)
+        if maker is not None and steps.loose.get(maker.column, 0.0) > 0:
+            lost = np.flatnonzero(link < 0)
+            self._lose(maker, lost[self.rng.random(len(lost)) < steps.loose[maker.column]])
+
+    def _choose_ready(self, last: bool = False) -> None:
+        """Keys of all tables whose parents are there; of several columns first, as others are part of them."""
+        for r in sorted(self.wanted, key=lambda r: -len(r.columns)):
+            part = any(o.child == r.child and set(r.columns) < set(o.columns) for o in self.wanted)
+            if r.parent in self.tables and (last or not part):
+                self._choose(r, *self.wanted.pop(r))
+
+    def _choose(self, relation: Relation, wanted: pa.Table, gone: np.ndarray) -> None:
+        """A row of the other parent for each row: of some, the nearest to what its chain drew.
+
+        One that was chosen more often than its own count of children says counts as further away. Where some of the columns
+        are known already, the parent is one that has them; where no row descends from itself, it stands before the row in an
+        order that begins with the roots; what must differ differs, or there is no such row.
+        """
+        steps, other, table = self.steps[relation.child], self.tables[relation.parent], self.tables[relation.child]
+        free = [(c, k) for c, k in zip(relation.columns, relation.keys, strict=True) if c in self.open[relation.child]]
+        if not free:  # all of it came with another key
+            return
+        fixed = [
+            (c, k) for c, k in zip(relation.columns, relation.keys, strict=True) if c not in self.open[relation.child]
+        ]
+        n, name = len(table), relation.column
+        if not len(other):
+            for c, _ in free:
+                table = table.set_column(
+                    table.column_names.index(c), c, pa.nulls(n, logical(self._column(relation.child, c)))
+                )
+            self.tables[relation.child] = table
+            return
+        counts = np.maximum(self.counts.get(relation, np.ones(len(other))), 0).astype(np.float64)
+        share = (counts + FLAT * counts.mean() + 1e-9) / (counts + FLAT * counts.mean() + 1e-9).sum()
+        lost = ~gone & (self.rng.random(n) < steps.loose.get(name, 0.0))
+        own = np.zeros(n, bool)
+        rank = np.zeros(len(other), np.int64)
+        if name in steps.tree:
+            own = ~gone & ~lost & (self.rng.random(n) < steps.tree[name])
+            root = gone | lost | own
+            if n and not root.any():
+                root[int(counts.argmax())] = True
+                own = root if not steps.loose.get(name) else own
+                lost = root & ~own
+            rank[np.lexsort((self.rng.random(n), counts == 0, ~root))] = np.arange(n)
+            todo = ~root
+        else:
+            todo = ~gone & ~lost
+        range_ = _Reach.of(table, other, fixed, rank, name in steps.tree, share)
+        found = range_.some()
+        gone, todo = gone | (todo & ~found), todo & found
+        rows = self.rng.permutation(np.flatnonzero(todo))
+        picked = np.where(own, np.arange(n), -1)
+        pairs = []
+        for column in steps.borrowed[name]:
+            kind = self.wholes[relation.parent].layout.columns[column].kind
+            mine = flat(wanted[borrowed_name(relation, column)])
+            pairs.append(_comparable(mine, flat(other[column]), kind in NUMBERS))
+        apart = _Apart.of(self, relation, [c for c, _ in free], len(other))
+        used = np.zeros(len(other))
+        dropped = np.zeros(n, bool)
+        for few in np.array_split(rows, max(1, min(len(rows), TURNS))):
+            for _ in range(TRIES):
+                if not len(few):
+                    break
+                shown = range_.draw(few, min(CANDIDATES, 4 * len(other)), self.rng)
+                load = np.minimum(used / (share * max(used.sum(), 1)), FULL)
+                far = self.rng.random(shown.shape) * 1e-6 + LOAD * load[shown]
+                for a, b, number in pairs:
+                    if number:
+                        gap = np.abs(a[few, None] - b[shown])
+                        far += np.where(np.isnan(gap), np.isnan(a[few, None]) != np.isnan(b[shown]), gap)
+                    else:
+                        far += a[few, None] != b[shown]
+                far[apart.taken(few, shown)] = np.inf
+                at = far.argmin(1)
+                mine = np.where(np.isfinite(far[np.arange(len(few)), at]), shown[np.arange(len(few)), at], -1)
+                good = apart.take(few, mine)
+                picked[few[good]] = mine[good]
+                used += np.bincount(mine[good], minlength=len(other))
+                few = few[~good]
+            for row in few:  # few are left to be had: one of all
+                left = range_.all(int(row))
+                left = left[~apart.taken(np.array([row]), left[None])[0]]
+                if len(left):
+                    chosen = self.rng.choice(left, p=share[left] / share[left].sum())
+                    picked[row] = chosen
+                    used[chosen] += 1
+                    apart.take(np.array([row]), np.array([chosen]))
+                else:
+                    dropped[row] = True
+        table = self.tables[relation.child]
+        for c, k in free:
+            key = keys_of(flat(other[k]), picked).cast(logical(self._column(relation.child, c)))
+            table = table.set_column(table.column_names.index(c), c, key)
+        self.tables[relation.child] = table
+        self.open[relation.child] -= {c for c, _ in free}
+        self._lose(relation, np.flatnonzero(lost))
+        if dropped.any():
+            self._drop(relation.child, dropped)
+
+    def _column(self, table: str, column: str) -> Column:
+        return self.wholes[table].layout.columns[column]
+
+    def _lose(self, relation: Relation, rows: np.ndarray) -> None:
+        """Gives `rows` keys that lead nowhere."""
+        table, other = self.tables[relation.child], self.tables[relation.parent]
+        if not len(rows) or not len(other):
+            return
+        cells: list[pa.Array] = []
+        for c, k in zip(relation.columns, relation.keys, strict=True):
+            mine, keys = self._column(relation.child, c), flat(other[k])
+            if len(relation.columns) > 1:  # parts of different keys
+                new = keys.take(pa.array(self.rng.integers(0, len(keys), len(rows))))
+            elif mine.made:
+                new = flat(sensitive.fakes(replace(mine, unique=False), len(rows), self.rng, keys))
+            else:  # whole numbers that are printed in a form of their own
+                top = pc.max(keys.cast(pa.int64())).as_py()
+                new = pa.array(int(top) + 1 + self.rng.permutation(len(rows)), pa.int64())
+            cells.append(new.cast(logical(mine)))
+        bad = joined(cells, [flat(other[k]) for k in relation.keys]) < 0
+        for c, new in zip(relation.columns, cells, strict=True):
+            place = table.column_names.index(c)
+            table = table.set_column(place, c, put(flat(table[c]), rows[bad], new.filter(pa.array(bad))))
+        self.tables[relation.child] = table
+
+    def _drop(self, name: str, gone: np.ndarray) -> None:
+        """Takes rows away, and with them those that were made for them; keys that named them are missing."""
+        keep = np.flatnonzero(~gone)
+        before = self.tables[name]
+        self.tables[name] = before.take(pa.array(keep)).combine_chunks()
+        self.up[name], self.link[name] = self.up[name][keep], self.link[name][keep]
+        for r in [r for r in self.counts if r.parent == name]:
+            self.counts[r] = self.counts[r][keep]
+        for r in [r for r in self.wanted if r.child == name]:
+            cells, absent = self.wanted[r]
+            self.wanted[r] = cells.take(pa.array(keep)), absent[keep]
+        new = np.full(len(gone) + 1, -1)
+        new[keep] = np.arange(len(keep))
+        for r in self.relations:
+            if r.parent != name or r.child not in self.tables:
+                continue
+            if r.makes:
+                orphaned = (self.link[r.child] >= 0) & (new[self.link[r.child]] < 0)
+                self.link[r.child] = new[self.link[r.child]]
+                if orphaned.any():
+                    self._drop(r.child, orphaned)
+            elif not self.open[r.child] & set(r.columns):
+                table = self.tables[r.child]
+                keys = [flat(before[k]) for k in r.keys]
+                link = joined([flat(table[c]) for c in r.columns], keys)
+                lost = np.flatnonzero((link >= 0) & (new[link] < 0))
+                for c in r.columns[-1:] if len(lost) else ():
+                    column = flat(table[c])
+                    blank = put(column, lost, pa.nulls(len(lost), column.type))
+                    self.tables[r.child] = table.set_column(table.column_names.index(c), c, blank)
+
+
+@dataclass(frozen=True)
+class _Reach:
+    """Which rows of a parent each row may name: those at `start` to `stop` [n] of `order` [m], `mass` [m + 1] what they weigh."""
+
+    order: np.ndarray
+    mass: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+
+    @classmethod
+    def of(
+        cls, table: pa.Table, other: pa.Table, fixed: list[tuple[str, str]], rank: np.ndarray, tree: bool, share: np.ndarray
+    ) -> _Reach:  # fmt: skip
+        """fixed: columns that are known with the parent's.   rank: of the parent's rows [m].   tree: whether a row names one
+        of a lower rank than its own.   share: how often each is to be named.
+        """
+        n, m = len(table), len(other)
+        mine, theirs = np.zeros(n, np.int64), np.zeros(m, np.int64)
+        if fixed:
+            keys = [flat(other[k]) for _, k in fixed]
+            theirs = joined(keys, keys)
+            mine = joined([flat(table[c]) for c, _ in fixed], keys)
+        order = np.lexsort((rank, theirs))
+        start = np.searchsorted(theirs[order], mine, "left")
+        stop = np.searchsorted(theirs[order], mine, "right")
+        if tree:
+            place = np.empty(m, np.int64)
+            place[order] = np.arange(m)
+            stop = place
+        stop = np.where(mine < 0, start, stop)
+        return cls(order, np.concatenate([[0.0], np.cumsum(share[order])]), start, stop)
+
+    def some(self) -> np.ndarray:
+        """bool [n]: whether there are any."""
+        return np.asarray(self.stop > self.start)
+
+    def draw(self, rows: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
+        """int64 [rows, k]: rows of the parent, as often as they weigh."""
+        low, high = self.mass[self.start[rows], None], self.mass[self.stop[rows], None]
+        spot = np.searchsorted(self.mass, low + rng.random((len(rows), k)) * (high - low), "right") - 1
+        return np.asarray(self.order[np.clip(spot, self.start[rows, None], self.stop[rows, None] - 1)])
+
+    def all(self, row: int) -> np.ndarray:
+        return self.order[self.start[row] : self.stop[row]]
+
+
+@dataclass
+class _Apart:
+    """Which rows of a parent a row may not name: one that another of its keys names, or that would make two rows agree.
+
+    never: int64 [n] each, a parent's row.   groups: of each set of columns that differs, what the row has of it without the
+    key (int64 [n], different from all others where something is missing), and the pairs of it and a parent's row so far.
+    """
+
+    parents: int
+    never: list[np.ndarray]
+    groups: list[tuple[np.ndarray, np.ndarray]]
+
+    @classmethod
+    def of(cls, work: Unfolding, relation: Relation, free: list[str], parents: int) -> _Apart:
+        steps, table = work.steps[relation.child], work.tables[relation.child]
+        closed = set(table.column_names) - work.open[relation.child]
+        never = []
+        for a, b in steps.unlike:
+            for name in (a, b):
+                if relation.column in (a, b) and name != relation.column:
+                    r = next(r for r in work.relations if r.child == relation.child and r.column == name)
+                    if set(r.columns) <= closed:
+                        keys = [flat(work.tables[r.parent][k]) for k in r.keys]
+                        never.append(joined([flat(table[c]) for c in r.columns], keys))
+        groups = []
+        for names in steps.unique:
+            if set(names) & set(free) and set(names) <= closed | set(free):
+                rest = [flat(table[c]).cast(pa.string()) for c in names if c not in free]
+                base = np.zeros(len(table), np.int64)
+                if rest:
+                    code = together(rest).dictionary_encode().indices
+                    base = np.asarray(code.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)
+                    base = np.where(base < 0, len(table) + np.arange(len(table)), base)
+                groups.append((base, np.zeros(0, np.int64)))
+        return cls(parents, never, groups)
+
+    def taken(self, rows: np.ndarray, shown: np.ndarray) -> np.ndarray:
+        """bool [rows, k]: which of the parent's rows `shown` [rows, k] each may not name."""
+        out = np.zeros(shown.shape, bool)
+        for link in self.never:
+            out |= shown == link[rows, None]
+        for base, known in self.groups:
+            if len(known):
+                out |= np.isin(base[rows, None] * self.parents + shown, known)
+        return out
+
+    def take(self, rows: np.ndarray, picked: np.ndarray) -> np.ndarray:
+        """bool [rows]: those that may have the parent's rows `picked` (-1: none was found) beside each other; they have them
+        from now on."""
+        good = picked >= 0
+        for base, _ in self.groups:
+            key = np.where(good, base[rows] * self.parents + picked, -1)
+            first = np.zeros(len(rows), bool)
+            first[np.unique(key, return_index=True)[1]] = True
+            good &= first
+        self.groups = [
+            (base, np.concatenate([known, base[rows[good]] * self.parents + picked[good]]))
+            for base, known in self.groups
+        ]
+        return good
+
+
+def _words(
+    rows: pa.Table, at: np.ndarray, names: Sequence[str], above: Sequence[str]
+) -> list[tuple[object, ...] | None]:  # fmt: skip
+    """What each row has of the columns `names`, its parent's row `at` in place of the key `above`; None where one is missing."""
+    own = [rows[c].to_pylist() for c in names if c not in above]
+    whole = [at.tolist() if set(above) <= set(names) else [0] * len(at), *own]
+    return [None if any(x is None for x in row) else row for row in zip(*whole, strict=True)]
+
+
+def _again(
+    rows: pa.Table, at: np.ndarray, sets: Sequence[Sequence[str]], seen: Sequence[set[tuple[object, ...]]], above: Sequence[str]
+) -> np.ndarray:  # fmt: skip
+    """The rows that agree with one before them in one of the sets of columns."""
+    out = np.zeros(len(at), bool)
+    for names, known in zip(sets, seen, strict=True):
+        mine = set[tuple[object, ...]]()
+        for i, word in enumerate(_words(rows, at, names, above)):
+            if word is not None:
+                out[i] |= word in known or word in mine
+                mine.add(word)
+    return np.flatnonzero(out)
+
+
+def _comparable(mine: pa.Array, theirs: pa.Array, number: bool) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Both columns as ranks among `theirs` in 0 to 1, or as codes."""
+    if number:
+        known = np.sort(amounts(theirs)[~np.isnan(amounts(theirs))])
+        if not len(known):
+            known = np.zeros(1)
+        both = []
+        for values in (amounts(mine), amounts(theirs)):
+            middle = (np.searchsorted(known, values) + np.searchsorted(known, values, "right")) / (2 * len(known))
+            both.append(np.where(np.isnan(values), np.nan, middle))
+        return both[0], both[1], True
+    coded = pa.concat_arrays([mine.cast(pa.string()), theirs.cast(pa.string())]).dictionary_encode()
+    codes = np.asarray(coded.indices.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)
+    return codes[: len(mine)], codes[len(mine) :], False
+
+
+def _patched(table: pa.Table, rows: np.ndarray, new: pa.Table) -> pa.Table:
+    return pa.table({name: put(flat(table[name]), rows, flat(new[name])) for name in table.column_names})

@@ -1,0 +1,404 @@
+"""Which codes stand for a table, and in what order its columns are made from them again, so that the declared rules hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+
+from karat.content.relational import ancestry
+from karat.content.table.convert import logical, put
+from karat.content.table.digests import row_digests
+from karat.content.table.encoding.coding import NUMBERS, Choices, Grain, draw, fit_scales, flat, present
+from karat.content.table.encoding.parts import Choice, Computed, Constant, Number, Part, Presence, restore_part
+from karat.content.table.personal import sensitive
+from karat.content.table.rules.constraints import (
+    Bounds,
+    Formula,
+    Rules,
+    compile_rules,
+    repeated,
+    together_text,
+    unique_text,
+)
+from karat.content.table.rules.expressions import Cells, Rule
+from karat.content.table.schema.columns import Column, Schema
+from karat.content.table.seen import DENSE, Past, Seen
+from karat.errors import FitError
+
+ATTEMPTS = 30  # to draw a row that breaks a rule again, before one that keeps them all takes its place
+FIRST = 10  # of them that touch only what comes after `then`
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The coded parts of a table, in the order of its columns.
+
+    extra: columns beside those of the schema (the zones of mixed offsets), each behind its own.
+    """
+
+    schema: Schema
+    names: tuple[str, ...]
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def fit(cls, schema: Schema, table: pa.Table) -> Self:
+        """What the training rows `table` show of each column."""
+        rules = compile_rules(schema)
+        columns = {column.name: column for column in schema.columns}
+        cells = Cells({name: flat(table[name]) for name in table.column_names})
+        joint = {name: group for group in rules.together for name in group}
+        formulas = {formula.left: formula for formula in rules.formulas}
+        parts: dict[str, Part] = {}
+        for name in table.column_names:
+            column, values = columns.get(name, Column(name, "category")), cells.columns[name]
+            if name in joint:
+                group = joint[name]
+                if name == min(group, key=table.column_names.index):
+                    parts[name] = Choice(Choices.fit(group, [cells.columns[n] for n in group]))
+            elif column.made:
+                parts[name] = Presence(name, values.null_count, len(values) - values.null_count)
+            elif values.null_count == len(values) or column.kind == "constant":
+                first = values.drop_null()
+                parts[name] = Constant(
+                    name, first[0].as_py() if len(first) else None, values.type, values.null_count, len(values)
+                )
+            elif name in formulas:
+                parts[name] = Computed.fit(name, Grain.fit(column, values), values, formulas[name].value(cells))
+            elif column.kind in NUMBERS:
+                parts[name] = _number(column, cells, rules, columns)
+            else:
+                parts[name] = Choice(Choices.fit((name,), (values,)))
+        return cls(schema, tuple(table.column_names), tuple(parts.values()))
+
+    @cached_property
+    def rules(self) -> Rules:
+        return compile_rules(self.schema)
+
+    @cached_property
+    def columns(self) -> dict[str, Column]:
+        """Each column by name; one that the schema does not know is a category."""
+        known = {column.name: column for column in self.schema.columns}
+        return {name: known.get(name, Column(name, "category")) for name in self.names}
+
+    @cached_property
+    def declared_unique(self) -> list[list[str]]:
+        """The columns of each `unique` rule that a person wrote, beside those that were found to be so."""
+        found = [entry["unique"] for entry in self.schema.constraints if "unique" in entry]
+        return [[names] if isinstance(names, str) else list(names) for names in found]
+
+    @cached_property
+    def part_of(self) -> dict[str, int]:
+        """Which part makes a column."""
+        return {name: i for i, part in enumerate(self.parts) for name in part.names}
+
+    @cached_property
+    def sequence(self) -> tuple[int, ...]:
+        """Parts, each after those that it is made from."""
+        known = [*self.rules.sequence, *self.names]
+        return tuple(dict.fromkeys(self.part_of[name] for name in known if name in self.part_of))
+
+    @cached_property
+    def coded(self) -> tuple[int, ...]:
+        """Parts that have something to choose, in order."""
+        return tuple(i for i, part in enumerate(self.parts) if part.size(True) > 1)
+
+    def encode(self, cells: Cells, fine: bool) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        """Codes int64 [n, coded], and the place [n] in its bin for each part that has one."""
+        codes = np.zeros((len(cells), len(self.coded)), np.int64)
+        places = {}
+        formulas = {formula.left: formula for formula in self.rules.formulas}
+        for j, i in enumerate(self.coded):
+            part = self.parts[i]
+            formula = formulas[part.name].value(cells) if isinstance(part, Computed) else None
+            codes[:, j], place = part.encode(cells, fine, formula)
+            if place is not None:
+                places[i] = place
+        return codes, places
+
+    def decode(
+        self,
+        codes: np.ndarray,
+        places: Mapping[int, np.ndarray],
+        fine: bool,
+        rng: np.random.Generator,
+        past: Past | None = None,
+    ) -> pa.Table:
+        """The table of codes [n, coded]; what `places` leaves open is drawn. All declared rules hold in it.
+
+        past: of a stream of tables, in which the rules hold as if they were one.
+        """
+        work = _Work(self, codes.copy(), dict(places), fine, rng, past)
+        for i in self.sequence:
+            if i not in work.places and self.parts[i].chancy(fine):
+                work.places[i] = rng.random(len(codes))
+        cells = work.make(np.arange(len(codes)))
+        cells = work.invent(work.distinct(work.mend(cells)))
+        return pa.table([cells[name] for name in self.names], names=list(self.names))
+
+    def broken(self, cells: Cells) -> dict[str, np.ndarray]:
+        """bool [n] for each declared rule: the rows that break it."""
+        out = self.rules.broken(cells)
+        for group in self.rules.together:
+            part = self.parts[self.part_of[group[0]]]
+            assert isinstance(part, Choice)
+            out[together_text(group)] = part.choices.index([cells.columns[name] for name in part.names]) < 0
+        return out
+
+    def state(self) -> dict[str, Any]:
+        return {"names": list(self.names), "parts": [part.state() for part in self.parts]}
+
+    @classmethod
+    def restore(cls, schema: Schema, state: Mapping[str, Any]) -> Self:
+        return cls(schema, tuple(state["names"]), tuple(restore_part(p) for p in state["parts"]))
+
+
+def _number(column: Column, cells: Cells, rules: Rules, columns: Mapping[str, Column]) -> Part:
+    values = cells.columns[column.name]
+    lowers = tuple((order.low, order.strict) for order in rules.orders if order.high == column.name)
+    lowers = tuple((low, strict) for low, strict in lowers if columns[low].kind in NUMBERS)
+    grain = Grain.fit(column, values)
+    ticks = grain.ticks(values)
+    middle = 0.0
+    if lowers:
+        base = Number.base_of(grain, lowers, cells)
+        known = base[~np.isnan(base)]
+        middle = float(np.median(known)) if len(known) else 0.0
+        middle = float(np.floor(middle)) if grain.whole else middle
+        ticks = np.where(grain.marks(ticks), ticks, ticks - np.where(np.isnan(base), middle, base))
+    there = ~np.isnan(ticks)
+    missing = int((~there).sum())
+    fine, coarse = fit_scales(ticks[there], grain, missing > 0)
+    bounds = rules.bounds.get(column.name, Bounds())
+    return Number(column.name, grain, missing, fine, coarse, lowers, middle, bounds).precise(
+        ticks[there & ~grain.marks(ticks)]
+    )
+
+
+@dataclass
+class _Work:
+    """One decoding: rows are made, and those that break a rule are made again."""
+
+    layout: Layout
+    codes: np.ndarray
+    places: dict[int, np.ndarray]
+    fine: bool
+    rng: np.random.Generator
+    past: Past | None = None
+
+    def make(self, rows: np.ndarray) -> dict[str, pa.Array]:
+        """The columns of `rows`."""
+        layout, out = self.layout, dict[str, pa.Array]()
+        formulas = {formula.left: formula for formula in layout.rules.formulas}
+        at = {i: j for j, i in enumerate(layout.coded)}
+        for i in layout.sequence:
+            part = layout.parts[i]
+            codes = self.codes[rows, at[i]] if i in at else np.zeros(len(rows), np.int64)
+            place = self.places[i][rows] if i in self.places else None
+            formula = formulas[part.name].value(Cells(out)) if isinstance(part, Computed) else None
+            out.update(part.decode(codes, place, Cells(out), self.fine, formula))
+        return out
+
+    def invent(self, cells: dict[str, pa.Array]) -> dict[str, pa.Array]:
+        """The cells, marks replaced by new values: all of a column at once, so that they differ where they must."""
+        layout = self.layout
+        out = dict(cells)
+        for name, column in layout.columns.items():
+            if not isinstance(layout.parts[layout.part_of[name]], Presence) or column.refers:
+                continue
+            there = np.flatnonzero(present(cells[name]))
+            if len(there):
+                column = replace(column, unique=column.unique or any(name in group for group in layout.rules.unique))
+                made = flat(sensitive.fakes(column, len(there), self.rng, past=self.past)).cast(logical(column))
+                out[name] = put(cells[name].cast(made.type), there, made)
+        for name, column in layout.columns.items():
+            if column.refers and isinstance(layout.parts[layout.part_of[name]], Presence):
+                out[name] = self._referring(column, present(cells[name]), out[column.refers])
+        return out
+
+    def _referring(self, column: Column, there: np.ndarray, keys: pa.Array) -> pa.Array:
+        """Keys of other made rows, where they are to be."""
+        link = ancestry.drawn(column.learned.get("links", {}), there, self.rng)
+        out = keys.cast(pa.string()).take(pa.array(np.maximum(link, 0), mask=link < 0))
+        loose = np.flatnonzero(link == ancestry.LOOSE)
+        if len(loose):
+            out = put(out, loose, flat(sensitive.fakes(column, len(loose), self.rng, keys.cast(pa.string()))))
+        return out.cast(logical(column))
+
+    def mend(self, cells: dict[str, pa.Array]) -> dict[str, pa.Array]:
+        """The cells, rows that break a rule drawn again; what follows `then` first."""
+        rules = self.layout.rules
+        if not rules.declared:
+            return cells
+        every = np.arange(len(self.codes))
+        for attempt in range(ATTEMPTS + 1):
+            broken = {text: bad for text, bad in self._broken(cells).items() if bad.any()}
+            if not broken:
+                return cells
+            wrong = np.logical_or.reduce(list(broken.values()))
+            rows = every[wrong]
+            if attempt == ATTEMPTS:
+                break
+            for text, bad in broken.items():
+                self._redraw(self._touched(rules.declared[text], text, attempt), every[bad])
+            cells = _patch(cells, rows, self.make(rows))
+        good = every[~wrong]
+        if not len(good):
+            raise FitError(
+                f"not one of {len(every):,} rows keeps the rule {next(iter(broken))!r}; train longer or take the rule away."
+            )
+        donors = self.rng.choice(good, len(rows))
+        self.codes[rows] = self.codes[donors]
+        return {name: put(column, rows, column.take(pa.array(donors))) for name, column in cells.items()}
+
+    def _broken(self, cells: Mapping[str, pa.Array]) -> dict[str, np.ndarray]:
+        uniques = {unique_text(names) for names in self.layout.rules.unique}
+        found = self.layout.rules.broken(Cells(cells))
+        return {text: bad for text, bad in found.items() if text not in uniques}
+
+    def _touched(self, rule: Rule | Formula | Bounds, text: str, attempt: int) -> list[int]:
+        """Parts to draw again, for a rule that is broken."""
+        layout = self.layout
+        if isinstance(rule, Bounds):
+            names: Sequence[str] = (text.split(" in [")[0],)
+        elif isinstance(rule, Formula):
+            names = rule.rule.columns()
+        else:
+            names = rule.columns(rule.then if attempt < FIRST else None)
+        formulas = {formula.left: formula for formula in layout.rules.formulas}
+        found, queue = set[int](), list(names)
+        while queue:
+            name = queue.pop()
+            i = layout.part_of[name]
+            if i not in found:
+                found.add(i)
+                if isinstance(layout.parts[i], Computed):
+                    queue.extend(formulas[name].rule.columns(formulas[name].right))
+        return sorted(found)
+
+    def _redraw(self, parts: Sequence[int], rows: np.ndarray) -> None:
+        at = {i: j for j, i in enumerate(self.layout.coded)}
+        for i in parts:
+            if i in at:
+                self.codes[rows, at[i]] = draw(self.layout.parts[i].counts(self.fine), len(rows), self.rng)
+            if i in self.places:
+                self.places[i][rows] = self.rng.random(len(rows))
+
+    def distinct(self, cells: dict[str, pa.Array]) -> dict[str, pa.Array]:
+        """The cells, duplicates under a `unique` rule made anew."""
+        layout = self.layout
+        for names in layout.rules.unique:
+            parts = sorted({layout.part_of[name] for name in names})
+            if any(isinstance(layout.parts[i], Presence) for i in parts):
+                continue  # new values differ by themselves
+            at = {i: j for j, i in enumerate(layout.coded)}
+            for attempt in range(ATTEMPTS + 1):
+                rows = np.flatnonzero(repeated([cells[name] for name in names]) | self._before(names, cells))
+                if not len(rows):
+                    break
+                if attempt == ATTEMPTS:
+                    cells = self._fresh(cells, names, rows)
+                    break
+                if attempt < 3:  # first other digits, then other codes
+                    for i in parts:
+                        if i in self.places:
+                            self.places[i][rows] = self.rng.random(len(rows))
+                else:
+                    self._redraw([i for i in parts if i in at or i in self.places], rows)
+                cells = _patch(cells, rows, self.make(rows))
+                cells = self.mend(cells)
+        for names in self._learned_apart() if self.past is not None else ():
+            there = np.logical_and.reduce([present(cells[name]) for name in names])
+            self._seen(names).add(self._keys(names, {name: cells[name].filter(pa.array(there)) for name in names}))
+        return cells
+
+    def _learned_apart(self) -> list[tuple[str, ...]]:
+        """Columns of `unique` rules whose values are drawn, and not made anew."""
+        parts, part_of = self.layout.parts, self.layout.part_of
+        groups = [tuple(names) for names in self.layout.rules.unique]
+        return [g for g in groups if not any(isinstance(parts[part_of[name]], Presence) for name in g)]
+
+    def _before(self, names: Sequence[str], cells: Mapping[str, pa.Array]) -> np.ndarray:
+        """bool [n]: rows whose values, none of them missing, an earlier part of the stream has."""
+        if self.past is None:
+            return np.zeros(len(self.codes), bool)
+        there = np.logical_and.reduce([present(cells[name]) for name in names])
+        out = np.zeros(len(there), bool)
+        out[there] = self._seen(names).has(
+            self._keys(names, {name: cells[name].filter(pa.array(there)) for name in names})
+        )
+        return out
+
+    def _dense(self, names: Sequence[str]) -> tuple[float, int] | None:
+        """The range of a column of whole numbers that is narrow enough for a bit each: its first, and how many."""
+        part = self.layout.parts[self.layout.part_of[names[0]]]
+        if self.past is None or len(names) > 1 or not isinstance(part, Number) or not part.grain.whole or part.lowers:
+            return None
+        low, high = part.limits()
+        low, high = max(low, part.fine.lows[0]), min(high, part.fine.highs[-1] + self.past.total)
+        return (low, int(high - low) + 1) if 0 <= high - low < DENSE else None
+
+    def _seen(self, names: Sequence[str]) -> Seen:
+        assert self.past is not None
+        dense = self._dense(names)
+        return self.past.seen(tuple(names)) if dense is None else self.past.seen(tuple(names), *dense)
+
+    def _keys(self, names: Sequence[str], cells: Mapping[str, pa.Array]) -> np.ndarray:
+        """What the rows are known by, none of whose cells is missing."""
+        part = self.layout.parts[self.layout.part_of[names[0]]]
+        if self._dense(names) is not None and isinstance(part, Number):
+            return np.asarray(part.grain.ticks(cells[names[0]]))
+        return row_digests(pa.table([cells[name] for name in names], names=list(names)))[:, 0]
+
+    def _fresh(self, cells: dict[str, pa.Array], names: Sequence[str], rows: np.ndarray) -> dict[str, pa.Array]:
+        """Values that no row has yet, between the least and the greatest one learned or else above it."""
+        layout = self.layout
+        leaning = {order.low for order in layout.rules.orders} | {
+            name for formula in layout.rules.formulas for name in formula.rule.columns(formula.right)
+        }
+        for name in names:
+            part = layout.parts[layout.part_of[name]]
+            if not isinstance(part, Number) or not part.grain.whole or part.lowers or name in leaning:
+                continue
+            taken = part.grain.ticks(cells[name])
+            low, high = part.limits()
+            low, top = max(low, part.fine.lows[0]), min(high, part.fine.highs[-1])
+            high = min(high, top + (len(self.codes) if self.past is None else self.past.total))
+            used = np.unique(taken[~np.isnan(taken)])
+            if high - low < 2**24:
+                free = self._unseen(name, np.setdiff1d(np.arange(low, high + 1), used))
+                inside = free[free <= top]
+                free = self.rng.permutation(inside) if len(inside) >= len(rows) else free
+            else:
+                free = self.rng.integers(int(low), int(top), 4 * len(rows) + 64, endpoint=True).astype(np.float64)
+                free = self._unseen(name, np.setdiff1d(free, used))
+            if len(free) >= len(rows):
+                fresh = part.grain.array(self.rng.permutation(free[: len(rows)]))
+                out = {**cells, name: put(cells[name], rows, fresh)}
+                if not any(bad.any() for bad in self._broken(out).values()):
+                    return out
+        rest = 0 if self.past is None else self.past.total - len(self.codes)
+        raise FitError(
+            f"{len(self.codes) + rest:,} rows were asked for and {', '.join(map(repr, names))} must differ in each; there are "
+            f"{'fewer' if rest else f'{len(self.codes) - len(rows):,}'} different ones to be had. Ask for fewer rows, or take "
+            "the rule away."
+        )
+
+    def _unseen(self, name: str, ticks: np.ndarray) -> np.ndarray:
+        """Those of the whole numbers that no earlier part of the stream has."""
+        if self.past is None or not len(ticks):
+            return ticks
+        if self._dense((name,)) is not None:
+            return np.asarray(ticks[~self._seen((name,)).has(ticks)])
+        part = self.layout.parts[self.layout.part_of[name]]
+        assert isinstance(part, Number)
+        keys = self._keys((name,), {name: part.grain.array(ticks)})
+        return np.asarray(ticks[~self._seen((name,)).has(keys)])
+
+
+def _patch(cells: Mapping[str, pa.Array], rows: np.ndarray, new: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
+    return {name: put(column, rows, new[name]) for name, column in cells.items()}

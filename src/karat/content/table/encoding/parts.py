@@ -1,0 +1,447 @@
+"""The parts that a table is coded in: a number, a choice, a formula's result, and what is only there or missing.
+
+Each encodes cells to a code and, where a bin leaves something open, a place in it; each makes its cells from both again.
+Among codes (`fine`) a part is one code; among fields it is one choice, and where it has bins one number more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+
+from karat.content.table.encoding.coding import ENTRIES, NAMED, Choices, Grain, Scale, listed, present, unlisted
+from karat.content.table.rules.constraints import Bounds
+from karat.content.table.rules.expressions import Cells
+from karat.content.table.schema.precision import Precision, learn
+
+LARGEST = 2.0**62  # of a formula's result in units; what is beyond no 64 bits hold, and it is missing
+Coded = tuple[np.ndarray, np.ndarray | None]
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number, date or time. With `lowers`, its distance from the greatest of these columns is what is coded.
+
+    missing: training rows in which it is missing.   lowers: (column, strictly greater).   middle: the tick that stands for
+    a missing lower.   shown: the digits of what is not drawn as it is, by the fine and by the coarse scale.
+    """
+
+    name: str
+    grain: Grain
+    missing: int
+    fine: Scale
+    coarse: Scale
+    lowers: tuple[tuple[str, bool], ...] = ()
+    middle: float = 0.0
+    bounds: Bounds = Bounds()
+    shown: tuple[Precision | None, Precision | None] = (None, None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    def scale(self, fine: bool) -> Scale:
+        return self.fine if fine else self.coarse
+
+    def size(self, fine: bool) -> int:
+        return self.scale(fine).size + (self.missing > 0)
+
+    def counts(self, fine: bool) -> np.ndarray:
+        """Training rows of each code."""
+        counts = self.scale(fine).counts
+        return np.asarray(np.append(self.missing, counts) if self.missing else counts)
+
+    def placed(self, fine: bool) -> bool:
+        """Whether a number says the place in the bin."""
+        return not fine and not self.coarse.exact
+
+    def chancy(self, fine: bool) -> bool:
+        """Whether the code leaves something open."""
+        return not self.scale(fine).exact
+
+    @staticmethod
+    def base_of(grain: Grain, lowers: tuple[tuple[str, bool], ...], cells: Cells) -> np.ndarray:
+        """float64 [n]: the tick at or below the greatest of the columns `lowers`; NaN where all are missing."""
+        found = np.asarray(np.fmax.reduce([grain.at(cells.beside(low, grain.kind)) for low, _ in lowers]))
+        return np.where(np.isinf(found), np.nan, found)
+
+    def _base(self, cells: Cells) -> np.ndarray | float:
+        if not self.lowers:
+            return 0.0
+        base = self.base_of(self.grain, self.lowers, cells)
+        return np.asarray(np.where(np.isnan(base), self.middle, base))
+
+    def ticks(self, cells: Cells) -> np.ndarray:
+        """float64 [n] of what is coded; NaN where missing."""
+        ticks = self.grain.ticks(cells.columns[self.name])
+        return np.where(self.grain.marks(ticks), ticks, ticks - self._base(cells))
+
+    def encode(self, cells: Cells, fine: bool, formula: np.ndarray | None) -> Coded:
+        ticks, scale, place = self.ticks(cells), self.scale(fine), None
+        gone = np.isnan(ticks)
+        some = gone.any()
+        known = np.where(gone, scale.lows[0], ticks) if some else ticks
+        if self.placed(fine):
+            codes, place = scale.locate(known)
+        else:
+            codes = scale.bins(known)
+        if self.missing:
+            codes = codes + 1
+        if some:
+            codes[gone] = 0 if self.missing else int(np.argmax(scale.counts))
+            if place is not None:
+                place[gone] = 0.5
+        return codes, place
+
+    def limits(self) -> tuple[float, float]:
+        """The least and greatest tick that the declared bounds allow."""
+        grain, b = self.grain, self.bounds
+        if not grain.whole:
+            kind = np.float32 if grain.single else np.float64
+            low = float(np.nextafter(kind(b.low), kind(np.inf))) if b.above else b.low
+            return low, float(np.nextafter(kind(b.high), kind(-np.inf))) if b.below else b.high
+        low, high = -np.inf, np.inf
+        if np.isfinite(b.low):
+            low = float(self._above(np.array([b.low]), b.above)[0])
+        if np.isfinite(b.high):
+            high = float(self.beside(np.array([b.high]), -1, b.below)[0])
+        return low, high
+
+    def _above(self, natural: np.ndarray, strict: bool) -> np.ndarray:
+        """The least tick [n] whose value is at least (more than, where strict) `natural` [n]; NaN kept."""
+        if not self.grain.whole:
+            if not strict:
+                return natural
+            if self.grain.single:
+                return np.nextafter(natural.astype(np.float32), np.float32(np.inf)).astype(np.float64)
+            return np.asarray(np.nextafter(natural, np.inf))
+        finite = np.isfinite(natural)
+        ticks = np.where(finite, self.grain.at(np.where(finite, natural, 0.0)), natural)
+        for _ in range(2):
+            value = self.grain.natural(np.where(finite, ticks, 0.0))
+            ticks = ticks + (finite & (value <= natural if strict else value < natural))
+        return np.asarray(ticks)
+
+    def beside(self, natural: np.ndarray, side: int, strict: bool) -> np.ndarray:
+        """The tick [n] next to `natural` [n]: at or above it where side is 1, at or below where -1; off it if strict."""
+        if side > 0:
+            return self._above(natural, strict)
+        if not self.grain.whole:
+            return np.nextafter(natural, -np.inf) if strict else natural
+        ticks = np.where(np.isfinite(natural), self.grain.at(natural), natural)
+        finite = np.isfinite(ticks)
+        value = self.grain.natural(np.where(finite, ticks, 0.0))
+        return np.asarray(ticks - (finite & (value >= natural if strict else value > natural)))
+
+    def decode(
+        self, codes: np.ndarray, place: np.ndarray | None, made: Cells, fine: bool, formula: np.ndarray | None
+    ) -> dict[str, pa.Array]:
+        scale = self.scale(fine)
+        bins = np.maximum(codes - 1, 0) if self.missing else codes
+        ticks = scale.ticks(bins, place if place is not None else np.zeros(len(codes)))
+        if self.lowers:
+            ticks = np.where(self.grain.marks(ticks), ticks, ticks + self._base(made))
+        ticks = self.grain.rounded(ticks)
+        known = self.shown[not fine]
+        if known is not None and not self.lowers:  # what is drawn as it is has the digits it has
+            free = ~np.isin(ticks, scale.value) & ~self.grain.marks(ticks)
+            unit = 10.0**self.grain.places if self.grain.whole else 1.0
+            shown = known.rounded(ticks[free] / unit) * unit
+            shown = np.rint(shown) if self.grain.whole else shown
+            ticks[free] = np.clip(shown, scale.lows[0], scale.highs[-1])
+        for low, strict in self.lowers:
+            ticks = np.fmax(ticks, self._above(made.beside(low, self.grain.kind), strict))
+        if self.bounds != Bounds():
+            ticks = np.clip(ticks, *self.limits())
+        if self.missing:
+            ticks = np.where(codes == 0, np.nan, ticks)
+        return {self.name: self.grain.array(ticks)}
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "part": "number", "name": self.name, "grain": self.grain.state(), "missing": self.missing,
+            "fine": self.fine.state(), "coarse": self.coarse.state(), "lowers": [list(low) for low in self.lowers],
+            "middle": self.middle,
+            "bounds": [_finite(self.bounds.low), _finite(self.bounds.high), self.bounds.above, self.bounds.below],
+            "shown": [None if known is None else known.state() for known in self.shown],
+        }  # fmt: skip
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Self:
+        grain = Grain.restore(state["grain"])
+        low, high, above, below = state["bounds"]
+        bounds = Bounds(-np.inf if low is None else low, np.inf if high is None else high, above, below)
+        fine, coarse = (Scale.restore(state[name], grain.whole) for name in ("fine", "coarse"))
+        lowers = tuple((str(low), bool(strict)) for low, strict in state["lowers"])
+        first, second = (None if known is None else Precision.restore(known) for known in state["shown"])
+        return cls(
+            state["name"],
+            grain,
+            int(state["missing"]),
+            fine,
+            coarse,
+            lowers,
+            float(state["middle"]),
+            bounds,
+            (first, second),
+        )
+
+    def precise(self, ticks: np.ndarray) -> Self:
+        """The part, which also knows how many digits the training `ticks` [n] have."""
+        grain = self.grain
+        if not grain.mixed or self.lowers or grain.step != 1 or grain.origin != 0:
+            return self
+        fine, coarse = (ticks[~np.isin(ticks, scale.value)] for scale in (self.fine, self.coarse))
+        first, second = (learn(grain.natural(some), grain.places, grain.single) for some in (fine, coarse))
+        return replace(self, shown=(first, second))
+
+
+def _finite(x: float) -> float | None:
+    return x if np.isfinite(x) else None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A category, a boolean, or one code for the seen combinations of several columns.
+
+    Among fields the 64 commonest values have a choice each; the others share the last, and are drawn by frequency.
+    """
+
+    choices: Choices
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.choices.names
+
+    def size(self, fine: bool) -> int:
+        k = self.choices.size
+        return (k if fine or k <= NAMED else NAMED + 1) + (self.choices.missing > 0)
+
+    def counts(self, fine: bool) -> np.ndarray:
+        counts = self.choices.counts
+        if not fine and len(counts) > NAMED:
+            counts = np.append(counts[:NAMED], counts[NAMED:].sum())
+        return np.append(self.choices.missing, counts) if self.choices.missing else counts
+
+    def placed(self, fine: bool) -> bool:
+        return False
+
+    def chancy(self, fine: bool) -> bool:
+        return not fine and self.choices.size > NAMED
+
+    def encode(self, cells: Cells, fine: bool, formula: np.ndarray | None) -> Coded:
+        columns = [cells.columns[name] for name in self.names]
+        index = np.maximum(self.choices.index(columns), 0)  # the likeliest for one never seen
+        if self.chancy(fine):
+            index = np.minimum(index, NAMED)
+        if self.choices.missing:
+            index = np.where(present(columns[0]), index + 1, 0)
+        return index, None
+
+    def decode(
+        self, codes: np.ndarray, place: np.ndarray | None, made: Cells, fine: bool, formula: np.ndarray | None
+    ) -> dict[str, pa.Array]:
+        index = codes - 1 if self.choices.missing else codes
+        if self.chancy(fine) and place is not None:
+            rare = np.flatnonzero(index == NAMED)
+            total = np.cumsum(self.choices.counts[NAMED:], dtype=np.float64)
+            found = np.searchsorted(total, place[rare] * total[-1], side="right")
+            index = index.copy()
+            index[rare] = NAMED + np.minimum(found, len(total) - 1)
+        return dict(zip(self.names, self.choices.take(index), strict=True))
+
+    def state(self) -> dict[str, Any]:
+        return {"part": "choice", **self.choices.state()}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Self:
+        return cls(Choices.restore(state))
+
+
+@dataclass(frozen=True)
+class Presence:
+    """A column that is made anew: only whether it is missing (code 0) is learned."""
+
+    name: str
+    missing: int
+    there: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    def size(self, fine: bool) -> int:
+        return 2 if self.missing and self.there else 1
+
+    def counts(self, fine: bool) -> np.ndarray:
+        return np.array([self.missing, self.there] if self.size(fine) == 2 else [1])
+
+    def placed(self, fine: bool) -> bool:
+        return False
+
+    def chancy(self, fine: bool) -> bool:
+        return False
+
+    def encode(self, cells: Cells, fine: bool, formula: np.ndarray | None) -> Coded:
+        there = present(cells.columns[self.name]).astype(np.int64)
+        return (there if self.size(fine) == 2 else np.zeros(len(there), np.int64)), None
+
+    def decode(
+        self, codes: np.ndarray, place: np.ndarray | None, made: Cells, fine: bool, formula: np.ndarray | None
+    ) -> dict[str, pa.Array]:
+        """Marks that are missing where the cell is to be; the maker of new values fills in the others."""
+        gone = codes == 0 if self.size(fine) == 2 else np.full(len(codes), self.there == 0)
+        marks = pa.array(["", None], pa.string())
+        return {self.name: marks.take(pa.array(gone.astype(np.int8)))}
+
+    def state(self) -> dict[str, Any]:
+        return {"part": "presence", "name": self.name, "missing": self.missing, "there": self.there}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Self:
+        return cls(state["name"], int(state["missing"]), int(state["there"]))
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A column of one value, or of none (`value` None), and perhaps missing cells (code 0)."""
+
+    name: str
+    value: Any
+    type: pa.DataType
+    missing: int
+    rows: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    def size(self, fine: bool) -> int:
+        return 2 if 0 < self.missing < self.rows else 1
+
+    def counts(self, fine: bool) -> np.ndarray:
+        return np.array([self.missing, self.rows - self.missing] if self.size(fine) == 2 else [1])
+
+    def placed(self, fine: bool) -> bool:
+        return False
+
+    def chancy(self, fine: bool) -> bool:
+        return False
+
+    def encode(self, cells: Cells, fine: bool, formula: np.ndarray | None) -> Coded:
+        there = present(cells.columns[self.name]).astype(np.int64)
+        return (there if self.size(fine) == 2 else np.zeros(len(there), np.int64)), None
+
+    def decode(
+        self, codes: np.ndarray, place: np.ndarray | None, made: Cells, fine: bool, formula: np.ndarray | None
+    ) -> dict[str, pa.Array]:
+        values = pa.array([self.value], self.type)
+        gone = codes == 0 if self.size(fine) == 2 else np.zeros(len(codes), bool)
+        return {self.name: values.take(pa.array(np.zeros(len(codes), np.int64), mask=gone))}
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "part": "constant", "name": self.name, "value": listed(pa.array([self.value], self.type)),
+            "type": str(self.type), "missing": self.missing, "rows": self.rows,
+        }  # fmt: skip
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Self:
+        value = unlisted(state["value"], state["type"])
+        return cls(state["name"], value[0].as_py(), value.type, int(state["missing"]), int(state["rows"]))
+
+
+@dataclass(frozen=True)
+class Computed:
+    """The left side of a formula: missing, worked out, or, where something on the right is missing, a value of its own."""
+
+    name: str
+    grain: Grain
+    missing: int
+    computed: int
+    alone: Scale | None
+
+    @classmethod
+    def fit(cls, name: str, grain: Grain, values: pa.Array, formula: np.ndarray) -> Self:
+        """values: the training cells.   formula: the right side [n], NaN where it is unknown."""
+        plain = replace(
+            grain, step=1, origin=0, weekdays=(), below=None, above=None, minus=None
+        )  # a result may lie off the lattice of those learned from
+        ticks = plain.ticks(values)
+        own = np.isfinite(ticks) & np.isnan(formula)
+        alone = Scale.fit(ticks[own], ENTRIES - 2, plain.whole) if own.any() else None
+        gone = int(np.isnan(ticks).sum())
+        return cls(name, plain, gone, len(ticks) - gone - int(own.sum()), alone)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    def size(self, fine: bool) -> int:
+        return (self.missing > 0) + 1 + (0 if self.alone is None else self.alone.size)
+
+    def counts(self, fine: bool) -> np.ndarray:
+        own = np.array([], np.int64) if self.alone is None else self.alone.counts
+        return np.concatenate([[self.missing] if self.missing else [], [max(self.computed, 1)], own])
+
+    def placed(self, fine: bool) -> bool:
+        return False
+
+    def chancy(self, fine: bool) -> bool:
+        return self.alone is not None and not self.alone.exact
+
+    def encode(self, cells: Cells, fine: bool, formula: np.ndarray | None) -> Coded:
+        ticks = self.grain.ticks(cells.columns[self.name])
+        codes = np.full(len(ticks), int(self.missing > 0), np.int64)
+        known = ~np.isnan(ticks)
+        if self.alone is not None:
+            assert formula is not None
+            own = known & np.isnan(formula)
+            codes[own] += 1 + self.alone.bins(ticks[own])
+        if self.missing:
+            codes[~known] = 0
+        return codes, None
+
+    def decode(
+        self, codes: np.ndarray, place: np.ndarray | None, made: Cells, fine: bool, formula: np.ndarray | None
+    ) -> dict[str, pa.Array]:
+        assert formula is not None
+        whole = self.grain.whole
+        ticks = np.rint(formula * self.grain.unit) if whole else formula
+        if whole:
+            ticks = np.where(np.abs(ticks) < LARGEST, ticks, np.nan)
+        first = int(self.missing > 0)
+        if self.alone is not None:
+            bins = np.clip(codes - first - 1, 0, self.alone.size - 1)
+            own = self.alone.ticks(bins, place if place is not None else np.zeros(len(codes)))
+            ticks = np.where(np.isnan(ticks), own, ticks)
+        if self.missing:
+            ticks = np.where(codes == 0, np.nan, ticks)
+        return {self.name: self.grain.array(ticks)}
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "part": "computed", "name": self.name, "grain": self.grain.state(), "missing": self.missing,
+            "computed": self.computed, "alone": None if self.alone is None else self.alone.state(),
+        }  # fmt: skip
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Self:
+        grain = Grain.restore(state["grain"])
+        alone = None if state["alone"] is None else Scale.restore(state["alone"], grain.whole)
+        return cls(state["name"], grain, int(state["missing"]), int(state["computed"]), alone)
+
+
+Part = Number | Choice | Presence | Constant | Computed
+PARTS: Mapping[str, type[Part]] = {
+    "number": Number, "choice": Choice, "presence": Presence, "constant": Constant, "computed": Computed,
+}  # fmt: skip
+
+
+def restore_part(state: Mapping[str, Any]) -> Part:
+    """The part that gave `state`."""
+    return PARTS[state["part"]].restore(state)

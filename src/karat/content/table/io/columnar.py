@@ -1,0 +1,211 @@
+"""Parquet, Arrow and ORC files in batches of bounded size: a small file may hold a great table, or say that it does."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as dataset
+import pyarrow.feather as feather
+import pyarrow.ipc as ipc
+import pyarrow.orc as orc
+import pyarrow.parquet as pq
+
+from karat import limits
+from karat.content.table.io.plain import check
+from karat.errors import DataError, TooLarge
+
+PART = 2**26  # bytes of a batch
+MOST = 2_000_000_000  # rows
+LOWER = "Take fewer columns or a part of its rows, or use a machine with more memory."
+
+
+def batches(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The schema of a Parquet, Feather, Arrow or ORC file, and its rows in parts of some 64 MB.
+
+    Raises DataError where it is damaged or holds what no table does, TooLarge where a part alone would not fit; both also while
+    the batches are gone through.
+    """
+    suffix = path.suffix.lower()
+    called = {".parquet": "Parquet", ".orc": "ORC"}.get(suffix, "Arrow")
+    try:
+        schema, found = {"Parquet": _parquet, "ORC": _orc, "Arrow": _arrow}[called](path)
+    except MemoryError as error:
+        raise _too_large(path) from error
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(path, called, error) from error
+
+    def guarded() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from found
+        except MemoryError as error:
+            raise _too_large(path) from error
+        except (OSError, pa.ArrowException) as error:
+            raise _damaged(path, called, error) from error
+
+    return schema, guarded()
+
+
+def _too_large(path: Path) -> TooLarge:
+    return TooLarge(f"{path} needs more memory than the {limits.words(limits.available())} that are available. {LOWER}")
+
+
+def _damaged(path: Path, called: str, error: Exception) -> DataError:
+    said = str(error).strip()
+    first = said.splitlines()[0].rstrip(".")[:200] if said else type(error).__name__
+    return DataError(f"{path} is cut short or damaged, or not {called} ({first}). Copy it again.")
+
+
+def _fitting(schema: pa.Schema) -> int:
+    """Rows of a batch whose cells are small."""
+    return max(16, min(2**16, PART // (32 * max(1, len(schema)))))
+
+
+def _refuse_many(path: Path, rows: int) -> None:
+    if rows > MOST:
+        raise TooLarge(f"{path} says that it holds {rows:,} rows; at most {MOST:,} are read. Take a part of it.")
+
+
+def _parquet(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    with pq.ParquetFile(path) as file:
+        schema, meta = file.schema_arrow, file.metadata
+        check(schema, str(path))
+        _refuse_many(path, meta.num_rows)
+        groups = [meta.row_group(i) for i in range(meta.num_row_groups)]
+        largest = max((g.column(j).total_uncompressed_size for g in groups for j in range(g.num_columns)), default=0)
+        limits.need(1.5 * largest, f"{path} (one column of a row group)", "Write it again in smaller row groups.")
+    # What is repeated is stored once: as a dictionary it stays small until it is known how many rows of it fit.
+    worded = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
+
+    def read() -> Iterator[pa.RecordBatch]:
+        with pq.ParquetFile(path, read_dictionary=worded) as file:
+            for batch in file.iter_batches(batch_size=_fitting(schema)):
+                yield from _spelled(batch, schema)
+
+    return schema, read()
+
+
+def _spelled(batch: pa.RecordBatch, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The batch with the schema's own types, in parts that are not too large."""
+    size = 0
+    for column, field in zip(batch.columns, schema, strict=True):
+        if pa.types.is_dictionary(column.type) and not pa.types.is_dictionary(field.type):
+            lengths = pc.binary_length(column.dictionary).cast(pa.int64())
+            size += int(pc.sum(lengths.take(column.indices)).as_py() or 0)
+    rows = batch.num_rows
+    step = rows if size <= PART else max(1, rows * PART // size)
+    if size / max(1, rows) > PART:  # single cells are large: how large, is said before they are laid out
+        limits.need(2 * size / rows, "one row", LOWER)
+    for start in range(0, rows, max(1, step)):
+        part = batch.slice(start, step)
+        columns = [
+            column if column.type == field.type else column.cast(field.type)
+            for column, field in zip(part.columns, schema, strict=True)
+        ]
+        yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _orc(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    file = orc.ORCFile(path)
+    schema = file.schema
+    check(schema, str(path))
+    _refuse_many(path, file.nrows)
+    scanned = dataset.dataset(path, format="orc").scanner(
+        batch_size=_fitting(schema), batch_readahead=0, fragment_readahead=0, use_threads=False
+    )
+
+    def read() -> Iterator[pa.RecordBatch]:
+        for batch in scanned.to_batches():
+            for start in range(0, batch.num_rows, _fitting(schema)):
+                yield batch.slice(start, _fitting(schema))
+
+    return schema, read()
+
+
+def _arrow(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start[:4] == b"FEA1":
+        limits.need(2.0 * path.stat().st_size, str(path), LOWER)
+        table = feather.read_table(path)
+        check(table.schema, str(path))
+        return table.schema, _valid(path, iter(table.to_batches()))
+    mapped = pa.memory_map(str(path))
+    filed = start[:6] == b"ARROW1"
+    if filed:
+        mapped.seek(8)
+    limits.need(1.5 * _unpacked(mapped), f"{path} (one batch of rows)", "Write it again in smaller batches.")
+    mapped.seek(0)
+    if not filed:
+        stream = ipc.open_stream(mapped)
+        check(stream.schema, str(path))
+        return stream.schema, _valid(path, stream)
+    whole = ipc.open_file(mapped)
+    check(whole.schema, str(path))
+    return whole.schema, _valid(path, (whole.get_batch(i) for i in range(whole.num_record_batches)))
+
+
+def _valid(path: Path, found: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches, each after a look at its offsets and texts: what such a file holds is memory as it was, unchecked."""
+    rows = 0
+    for batch in found:
+        rows += batch.num_rows
+        _refuse_many(path, rows)
+        batch.validate(full=True)
+        for start in range(0, batch.num_rows, max(1, _fitting(batch.schema))):
+            yield batch.slice(start, _fitting(batch.schema))
+
+
+def _unpacked(stream: Any) -> int:
+    """Bytes that the largest message of an Arrow stream takes when unpacked, as the lengths before its buffers say.
+
+    The layout is that of https://arrow.apache.org/docs/format/Columnar.html#recordbatch-message; each packed buffer begins with its
+    length as int64, -1 where it is not packed.
+    """
+    largest = 0
+    messages = ipc.MessageReader.open_stream(stream)
+    while True:
+        try:
+            message = messages.read_next_message()
+        except (StopIteration, EOFError):
+            return largest
+        if message.type not in ("record batch", "dictionary"):
+            continue
+        try:
+            head = message.metadata.to_pybytes()
+            largest = max(largest, _message_size(head, message.type == "dictionary", message.body))
+        except (struct.error, IndexError, ValueError):
+            raise pa.ArrowInvalid("a message whose header cannot be read") from None
+
+
+def _message_size(head: bytes, wrapped: bool, body: pa.Buffer) -> int:
+    def slot(table: int, index: int) -> int | None:
+        """Where a field of a flatbuffers table lies."""
+        vtable = table - struct.unpack_from("<i", head, table)[0]
+        if 4 + 2 * index >= struct.unpack_from("<H", head, vtable)[0]:
+            return None
+        offset: int = struct.unpack_from("<H", head, vtable + 4 + 2 * index)[0]
+        return table + offset if offset else None
+
+    def follow(place: int | None) -> int:
+        if place is None:
+            raise ValueError
+        return int(place + struct.unpack_from("<I", head, place)[0])
+
+    batch = follow(slot(follow(0), 2))
+    if wrapped:
+        batch = follow(slot(batch, 1))
+    packed = slot(batch, 3) is not None
+    buffers = follow(slot(batch, 2))
+    total = 0
+    for i in range(struct.unpack_from("<I", head, buffers)[0]):
+        at, size = struct.unpack_from("<qq", head, buffers + 4 + 16 * i)
+        if size < 0 or at < 0 or at + size > body.size:
+            raise ValueError
+        length = struct.unpack("<q", body.slice(at, 8).to_pybytes())[0] if packed and size >= 8 else -1
+        total += length if length >= 0 else size
+    return total

@@ -1,0 +1,604 @@
+"""Tables: CSV, Parquet, data frames and SQL become rows of typed columns, points of `Codes` or `Fields`, and files again."""
+
+from __future__ import annotations
+
+import functools
+import io
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+
+from karat.content.codec import Asked, Codec, Contents
+from karat.content.table import fragments
+from karat.content.table.convert import as_kind, otherwise, parsed_cells
+from karat.content.table.digests import row_digests
+from karat.content.table.encoding import kernel
+from karat.content.table.encoding.coding import NUMBERS, flat, present
+from karat.content.table.encoding.discreet import fit_discreetly
+from karat.content.table.encoding.layout import Layout
+from karat.content.table.encoding.parts import Choice, Computed, Constant, Number, Part, Presence
+from karat.content.table.formulas import Guard
+from karat.content.table.io import sources, sql
+from karat.content.table.likeness import table_like
+from karat.content.table.rules.conditions import (
+    Condition,
+    Given,
+    balanced,
+    given_cells,
+    implied,
+    implied_conditions,
+    known_cells,
+    names_file,
+    parse_given,
+    pin_conditions,
+    put_back,
+)
+from karat.content.table.rules.constraints import check, compile_rules
+from karat.content.table.rules.expressions import Cells, cells_of, unknown
+from karat.content.table.schema import schema, values
+from karat.content.table.schema.columns import SENSITIVE, Schema
+from karat.content.table.seen import Past
+from karat.content.table.table import Dialect, Raw, Table
+from karat.errors import DataError, FitError
+from karat.privacy import Budget, Source
+from karat.space import Codes, Columns, Fields, Space
+
+SHOWN = 20  # rows of a sheet
+PROSE = 60  # characters of a cell, on the average, from which on it is worth being learned as text
+FORMS = (".csv", ".csv.gz", ".tsv", ".parquet", ".feather", ".orc", ".json", ".jsonl", ".xlsx")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a table came from and how it was printed there; the `facts` of a `Table`.
+
+    notes: what pandas and polars wrote beside the columns of their frames, so that the types are theirs again: JSON, see
+    `sources.notes`.
+    """
+
+    schema: Schema
+    source: str = "csv"
+    dialect: Dialect | None = None
+    suffix: str = ".csv"
+    notes: str = ""
+    otherwise: Mapping[str, tuple[float, str, str]] = field(default_factory=dict)  # somebody else's: see `convert`
+
+
+@dataclass(frozen=True)
+class Tables(Codec):
+    """Rows of one table. Records are `Table`s whose cells have the types of `columns.LOGICAL`."""
+
+    name = "table"
+    suffixes = (".csv",)
+    repeats = True
+    thing = "row"
+    reviewed = False
+    sheets = ".html"
+    settings = ("as", "schema", "query", "table", "target", "rows", "encoding", "sheet", "declared")
+
+    origin: Origin
+    layout: Layout
+
+    @property
+    def schema(self) -> Schema:
+        return self.origin.schema
+
+    @classmethod
+    def recognises(cls, path: Any) -> bool:
+        return bool(sources.recognises(path))
+
+    @classmethod
+    def place(cls, source: Any) -> str:
+        if isinstance(source, str | Path):
+            return sql.without_password(str(source)) if sql.is_url(source) else str(source)
+        return f"a {type(source).__name__}"
+
+    @classmethod
+    def form(cls, records: Table) -> tuple[Any, ...]:
+        return (
+            "table",
+            *(
+                f"{name}:{kind}"
+                for name, kind in zip(records.cells.column_names, records.cells.schema.types, strict=True)
+            ),
+        )
+
+    def traits(self) -> dict[str, Any]:
+        """How many columns there are, and how many of them a generator learns."""
+        return {"width": len(self.schema.columns), "learned": len(self.layout.coded)}
+
+    def phrase(self) -> str:
+        return f"rows, {len(self.schema.columns)} columns, of which a generator learns {len(self.layout.coded)}"
+
+    @classmethod
+    def read(cls, path: Any, options: Mapping[str, Any]) -> Contents:
+        """The table at a path or database URL, or in a data frame.
+
+        options: schema (a TOML that corrects what is inferred), query (SQL) or table (its name) in a database, target (the
+        column that a model would predict), rows (how many, evenly spread), encoding, sheet (of a workbook). Rows that break a
+        declared rule are set aside; DataError where they are more than 1 %.
+        """
+        strange = sorted(set(options) - {*cls.settings, "cache"})
+        if strange:
+            raise FitError(f"Tables have no option {strange[0]!r}; they have {', '.join(cls.settings)}.")
+        mine = {key: value for key, value in options.items() if key in ("query", "table", "rows", "encoding", "sheet")}
+        raw = sources.open_table(path, mine)
+        declared = options.get("declared") is True
+        found = schema.bare(raw) if declared else schema.infer(raw)
+        if options.get("schema") is not None:
+            lost = schema.undeclared(Path(options["schema"]), found) if declared else []
+            if lost:
+                raise DataError(
+                    f"{options['schema']} does not say the kind of {', '.join(map(repr, lost[:5]))}"
+                    f"{' and more' if len(lost) > 5 else ''}, and with --epsilon nothing is taken from the cells. Declare "
+                    "each, or say with --public-schema that what the cells show may be known."
+                )
+            found = schema.read(Path(options["schema"]), found)
+        if options.get("target") is not None:
+            target = str(options["target"])
+            names = [column.name for column in found.columns]
+            if target not in names:
+                raise DataError(f"the target is {target!r}, {unknown(target, names)}")
+            found = replace(found, target=target)
+        cells = values.parse(raw, found)
+        first = 1 + (raw.dialect is None or raw.dialect.header) if raw.source == "csv" and raw.total is None else 0
+        good, notes = check(compile_rules(found), cells, raw.place, first)
+        if not good.all():
+            cells = cells.filter(pa.array(good))
+        found = schema.linked(found, cells)
+        origin = Origin(found, raw.source, raw.dialect, sources.own_suffix(path, raw), sources.notes(raw.cells.schema))
+        facts: dict[str, Any] = {
+            "columns": schema.describe(found, cells),
+            "target": found.target,
+            "rows_in_source": raw.total if raw.total is not None else len(raw.cells),
+            "set_aside": int((~good).sum()),
+            "notes": [*raw.notes, *_prose(path, raw, found), *notes],
+            "doubt": raw.doubt,
+        }
+        return Contents(Table(cells.combine_chunks(), origin), facts=facts)
+
+    @classmethod
+    def fit(cls, contents: Contents, train: np.ndarray) -> Self:
+        """What the training rows show of each column; nothing is learned of how columns hang together."""
+        records = contents.records
+        if not len(train):
+            raise DataError("the table has no rows to learn from.")
+        cells = records[train].cells
+        # What made values are like was learned from all rows; only an identifier may know them all, to go on behind them.
+        forgotten = tuple(
+            replace(column, learned={}) if column.made and column.kind != "identifier" else column
+            for column in records.facts.schema.columns
+        )
+        known = schema.learn(replace(records.facts.schema, columns=forgotten), cells)
+        return cls(replace(records.facts, schema=known), Layout.fit(known, cells))
+
+    @classmethod
+    def fit_discreetly(cls, contents: Contents, train: np.ndarray, budget: Budget, source: Source) -> Self:
+        """The same under differential privacy: bins and categories are paid from `budget`; see discreet.py."""
+        records = contents.records
+        bare = tuple(replace(column, learned={}) for column in records.facts.schema.columns)
+        known = replace(records.facts.schema, columns=bare)
+        layout, _ = fit_discreetly(known, records[train].cells, budget, source)
+        return cls(replace(records.facts, schema=known), layout)
+
+    @property
+    def wholes(self) -> tuple[str, ...]:
+        """The source's own form first."""
+        return tuple(dict.fromkeys((self.origin.suffix, *FORMS)))
+
+    @cached_property
+    def _spaces(self) -> tuple[Codes, Fields]:
+        parts = [self.layout.parts[i] for i in self.layout.coded]
+        if not parts:  # nothing is open, and a space needs a cell
+            return Codes((1,), (False,)), Fields((1,))
+        widths: list[int] = []
+        for part in parts:
+            widths += [part.size(False)] if part.size(False) > 1 else []
+            widths += [1] if part.placed(False) else []
+        codes = Codes(tuple(part.size(True) for part in parts), tuple(isinstance(part, Number) for part in parts))
+        return codes, Fields(tuple(widths))
+
+    @property
+    def spaces(self) -> tuple[Codes, Fields]:
+        """`Codes`, one per coded part; `Fields`, for each of them a choice and, where it has bins, a place in [-1, 1]."""
+        return self._spaces
+
+    @property
+    def coded(self) -> tuple[tuple[str, ...], ...]:
+        """The columns that each code of `Codes` stands for: one, or those that only occur together."""
+        return tuple(self.layout.parts[i].names for i in self.layout.coded)
+
+    def encode(self, records: Table, space: Space | None = None) -> Tensor:
+        """Long `[n, columns]` for `Codes`, float32 `[n, sum(widths)]` for `Fields`."""
+        fine = self._fine(space)
+        codes, places = self.layout.encode(cells_of(self._mine(records).cells), fine)
+        if not self.layout.coded:
+            return torch.zeros((len(records), 1), dtype=torch.long if fine else torch.float32)
+        if fine:
+            return torch.from_numpy(codes)
+        at = {i: j for j, i in enumerate(self.layout.coded)}
+        return torch.from_numpy(
+            kernel.to_fields(self.coded_parts, codes, {at[i]: place for i, place in places.items()})
+        )
+
+    def decode(self, points: Tensor, space: Space | None = None, rng: np.random.Generator | None = None) -> Table:
+        """Rows for any points: codes are brought into range, a choice is its largest entry, a number is clipped.
+
+        Every declared rule holds in the rows; FitError where none can.
+        """
+        return self.decode_next(points, space, np.random.default_rng(0) if rng is None else rng, None)
+
+    def decode_next(self, points: Tensor, space: Space | None, rng: np.random.Generator, past: Past | None) -> Table:
+        fine = self._fine(space)
+        codes, places = self._coded_points(points, fine)
+        coded = {self.layout.coded[j]: place for j, place in places.items()}
+        return Table(self.layout.decode(codes, coded, fine, rng, past), self.origin)
+
+    def moved(
+        self, points: Tensor, space: Space, by: kernel.Kernel, rng: np.random.Generator, free: np.ndarray | None = None
+    ) -> Tensor:
+        """`points` after one step of a kernel that leaves single columns as they are.
+
+        free: bool [n, columns] of `Codes`, what may move; everything by default.
+        """
+        fine = self._fine(space)
+        codes, places = self._coded_points(points, fine)
+        free = np.ones(codes.shape, bool) if free is None else free
+        codes, places = kernel.moved(self.coded_parts, codes, places, fine, by, free, rng)
+        return torch.from_numpy(codes if fine else kernel.to_fields(self.coded_parts, codes, places))
+
+    def correlated(self, records: Table) -> np.ndarray:
+        """float64 [numbers, numbers]: how the steps of a kernel go together, so that they follow what relates the columns."""
+        return kernel.correlated(self.coded_parts, self.encode(records).numpy())
+
+    @cached_property
+    def coded_parts(self) -> list[Part]:
+        return [self.layout.parts[i] for i in self.layout.coded]
+
+    def _coded_points(self, points: Tensor, fine: bool) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        """Codes [n, coded] of any points, and the place of each that has one."""
+        if not self.coded_parts:
+            return np.zeros((len(points), 0), np.int64), {}
+        flatly = points.detach().cpu()
+        if fine:
+            return np.clip(flatly.long().numpy(), 0, np.array(self._spaces[0].sizes) - 1), {}
+        return kernel.from_fields(self.coded_parts, flatly.float().nan_to_num(0.0, 1e9, -1e9).numpy())
+
+    def _fine(self, space: Space | None) -> bool:
+        if space is None or space == self._spaces[0]:
+            return True
+        if space == self._spaces[1]:
+            return False
+        raise FitError(f"This table can become {self._spaces[0]} or {self._spaces[1]}; {space} was asked for.")
+
+    @cached_property
+    def _seen(self) -> tuple[tuple[str, pa.Array | None], ...]:
+        """The columns that a judge sees: numbers (None) and the known values of choices (null for presence)."""
+        out: list[tuple[str, pa.Array | None]] = []
+        for name in self.layout.names:
+            part, kind = self.layout.parts[self.layout.part_of[name]], self.layout.columns[name].kind
+            if part.size(True) == 1 and not isinstance(part, Computed):
+                continue
+            if isinstance(part, (Presence, Constant)):
+                out.append((name, pa.nulls(1)))
+            elif isinstance(part, Choice) and kind not in NUMBERS:
+                out.append((name, part.choices.values[part.names.index(name)].drop_null().unique()))
+            else:
+                out.append((name, None))
+        return tuple(out) or tuple((name, pa.nulls(1)) for name in self.layout.names)
+
+    @property
+    def viewed(self) -> Columns:
+        """Numbers (days of dates, seconds of times) and choices with the training rows' values.
+
+        What is made anew, and constants, are seen only as missing or present where both occur, or where there is no more.
+        """
+        choices = []
+        for _, known in self._seen:
+            spelled = () if known is None else tuple(map(_word, known.to_pylist()))
+            choices.append(("missing", "present") if known is not None and pa.types.is_null(known.type) else spelled)
+        return Columns(tuple(name for name, _ in self._seen), tuple(choices))
+
+    def view(self, records: Table) -> Tensor:
+        """float64 `[n, columns]`, NaN where missing; an unknown value has the index behind the last."""
+        cells = cells_of(self._mine(records).cells)
+        seen = np.empty((len(records), len(self._seen)))
+        for j, (name, known) in enumerate(self._seen):
+            column = cells.columns[name]
+            if known is None:
+                seen[:, j] = self._seen_numbers(name, cells)
+            elif pa.types.is_null(known.type):
+                seen[:, j] = present(column)
+            else:
+                found = pc.index_in(column, value_set=known).fill_null(len(known))
+                index = np.asarray(found.to_numpy(zero_copy_only=False), np.float64)
+                seen[:, j] = np.where(present(column), index, np.nan)
+        return torch.from_numpy(seen)
+
+    def _seen_numbers(self, name: str, cells: Cells) -> np.ndarray:
+        """float64 [n]: numbers, days or seconds, what is infinite as far from the others as these reach."""
+        out = cells.number(name)
+        part = self.layout.parts[self.layout.part_of[name]]
+        if not np.isinf(out).any():
+            return out
+        if not isinstance(part, Number):
+            return np.where(np.isinf(out), np.nan, out)
+        ends = np.concatenate([part.fine.lows, part.fine.highs])
+        ends = part.grain.natural(ends[~part.grain.marks(ends)])
+        low, high = (float(ends.min()), float(ends.max())) if len(ends) else (0.0, 0.0)
+        reach = max(high - low, 1.0)
+        return np.where(out == np.inf, high + reach, np.where(out == -np.inf, low - reach, out))
+
+    def unview(self, seen: Tensor) -> Table:
+        """Rows whose view is `seen`, numbers rounded to what their column holds; no declared rule is enforced."""
+        return Table(table_like(self.layout, self._seen, seen.double().numpy(), np.random.default_rng(0)), self.origin)
+
+    def unseen(self, records: Table) -> dict[str, int]:
+        """How many rows hold a category, or a combination, that no training row has; by column, where there are any."""
+        cells = cells_of(self._mine(records).cells)
+        out = {}
+        for part in self.layout.parts:
+            if isinstance(part, Choice):
+                strange = part.choices.index([cells.columns[name] for name in part.names]) < 0
+                if len(part.names) == 1:
+                    strange &= present(cells.columns[part.names[0]])
+                if strange.any():
+                    out[", ".join(part.names)] = int(strange.sum())
+        return out
+
+    def declared(self) -> str:
+        return schema.to_toml(self.schema)
+
+    def broken(self, records: Table) -> dict[str, np.ndarray]:
+        """bool `[n]` for each declared rule: the rows that break it."""
+        return self.layout.broken(cells_of(self._mine(records).cells))
+
+    def printed(self, records: Table) -> pa.Table:
+        """The rows as the source printed them: strings of a delimited file, else the source's own types."""
+        return values.printed(records.cells, self.schema)
+
+    def write(self, records: Table, folder: Path, stems: list[str]) -> list[Path]:
+        """One file of one row per stem, in the source's own form."""
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for i, stem in enumerate(stems):
+            path = folder / f"{stem}{self.wholes[0]}"
+            path.write_bytes(self.pack(records[i : i + 1], self.wholes[0]))
+            paths.append(path)
+        return paths
+
+    def pack(self, records: Table, suffix: str, guard: Guard | None = None) -> bytes:
+        """All rows as one file: .csv, .json and the like as the source was printed, .parquet and .feather with types."""
+        out = io.BytesIO()
+        self.stream(iter([records]), suffix, out, guard)
+        return out.getvalue()
+
+    def stream(self, blocks: Iterator[Table], suffix: str, file: IO[bytes], guard: Guard | None = None) -> None:
+        """The same, of blocks of rows, into `file` as they come.   guard: what looks at the cells of delimited files."""
+        if suffix not in self.wholes:
+            raise FitError(f"a table is written as {', '.join(self.wholes)}; {suffix} was asked for.")
+        own, dialect = self.origin, self.origin.dialect
+        form = sources.form(suffix)
+        if dialect is None or (form != dialect.form and form != "delimited"):
+            typed = dialect is not None
+            whole = (_typed(block.cells, self.schema) if typed else self.printed(block) for block in blocks)
+            noted = (sources.noted(rows, own.notes) for rows in whole)
+            sources.stream(map(guard.look, noted) if guard and form == "delimited" else noted, suffix, file)
+            return
+        if form != dialect.form:
+            dialect = None
+        elif form == "delimited" and sources.bare(suffix) != sources.bare(own.suffix):
+            dialect = replace(dialect, delimiter="\t" if suffix.startswith(".tsv") else ",")
+        printed = map(self.printed, blocks)
+        sources.stream(map(guard.look, printed) if guard and form == "delimited" else printed, suffix, file, dialect)
+
+    def conform(self, records: Any) -> Table:
+        """Somebody else's table with the same columns in any order, brought to our types; values never seen are kept.
+
+        DataError names a column that is missing or too many, or a cell that cannot be read as ours.
+        """
+        if not isinstance(records, Table):
+            raise DataError(f"{type(records).__name__} was given where a table was wanted.")
+        theirs: Origin | None = records.facts
+        found = records.cells.column_names
+        mine = [column.name for column in self.schema.columns]
+        lost = [name for name in mine if name not in found]
+        extra = [name for name in found if name not in self.layout.names and not _is_zone(name, found)]
+        if lost or extra:
+            what = (
+                f"lacks {', '.join(map(repr, lost[:5]))}" if lost else f"has {', '.join(map(repr, extra[:5]))} too many"
+            )
+            raise DataError(f"that table {what}; wanted the columns {', '.join(map(repr, mine[:8]))}"
+                            f"{' and more' if len(mine) > 8 else ''}.")  # fmt: skip
+        known = {} if theirs is None else {column.name: column for column in theirs.schema.columns}
+        words = records.cells if theirs is None else values.printed(records.cells, theirs.schema)
+        columns, apart = [], {}
+        for name in self.layout.names:
+            ours = self.layout.columns[name]
+            if name not in found:  # the zones of a column that had none there
+                columns.append(pa.array(["+00:00"] * len(records), pa.string()))
+                continue
+            column = flat(records.cells[name])
+            other = known.get(name)
+            spelled = flat(words[name]) if name in words.column_names else column
+            columns.append(as_kind(ours, column, spelled, None if other is None else other.kind))
+            if theirs is not None and ours.zone != "mixed" and (told := otherwise(ours, columns[-1], spelled)):
+                apart[name] = told
+        return Table(pa.table(columns, names=list(self.layout.names)), replace(self.origin, otherwise=apart))
+
+    def otherwise(self, records: Table) -> Mapping[str, tuple[float, str, str]]:
+        """By column, the share of somebody's cells that he spells otherwise than ours are, his spelling and ours."""
+        origin: Origin | None = records.facts
+        return {} if origin is None else origin.otherwise
+
+    def _mine(self, records: Table) -> Table:
+        if records.cells.column_names != list(self.layout.names):
+            raise DataError(
+                f"the rows have the columns {records.cells.column_names[:5]}; {list(self.layout.names[:5])} were wanted."
+            )
+        return records
+
+    def given(self, text: str) -> Given:
+        """Conditions such as `income=>50K, sex=Female, age=30..40, state!=?`; DataError names what is not known."""
+        return implied_conditions(self.layout, parse_given(text, self.layout, self.origin.source))
+
+    def pin(self, conditions: Mapping[str, Condition], n: int, rng: np.random.Generator) -> Tensor:
+        """Long `[n, columns of Codes]`, -1 where free; a range is drawn inside, as often as the training rows have it."""
+        return torch.from_numpy(pin_conditions(self.layout, conditions, n, rng))
+
+    def partial(self, path: Any) -> Table:
+        """Rows to be completed, from a file with some of our columns in any order: what is absent or empty is missing."""
+        raw = sources.open_table(path, {})
+        if raw.doubt:
+            raise DataError(raw.doubt.partition(" Say ")[0] + " Save it as UTF-8.")
+        names = [column.name for column in self.schema.columns]
+        for name in raw.cells.column_names:
+            if name not in names:
+                raise DataError(f"{raw.place} has the column {name!r}, {unknown(name, names)}")
+        cells = parsed_cells(raw, dict(self.layout.columns), self.origin.source)
+        known_cells(self.layout, cells, raw.place)
+        return Table(implied(self.layout, cells), self.origin)
+
+    def pin_rows(self, records: Table, rng: np.random.Generator) -> Tensor:
+        """Long `[n, columns of Codes]` of partial rows, -1 where a cell is missing."""
+        return torch.from_numpy(given_cells(self.layout, self._mine(records).cells, rng))
+
+    def restore_given(self, decoded: Table, given: Mapping[str, Condition] | Table, rng: np.random.Generator) -> Table:
+        """The decoded rows with the given cells exactly as given, and ranges kept."""
+        cells = given.cells if isinstance(given, Table) else given
+        return Table(put_back(self.layout, decoded.cells, cells, rng), self.origin)
+
+    def ask(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Asked:
+        """Given cells of `n` rows, or of as many as the file `given` has; `balance` names a column of few values.
+
+        Raises DataError for what is not known, FitError for a column that cannot be balanced.
+        """
+        return next(self.asks(given, balance, n, rng, sys.maxsize))
+
+    def asks(
+        self, given: str | None, balance: str | None, n: int, rng: np.random.Generator, most: int
+    ) -> Iterator[Asked]:
+        """The same, of at most `most` rows at once; of all at once where drawn values must differ in each row."""
+        if any(isinstance(self.layout.parts[self.layout.part_of[name]], Number | Choice)
+               for names in self.layout.rules.unique for name in names):  # fmt: skip
+            most = sys.maxsize
+        if given is not None and names_file(given):
+            rows = self.partial(Path(given))
+            if balance is not None:
+                raise FitError("--balance and a file of partial rows both say what the rows hold; give one of them.")
+            for first in range(0, len(rows), most):
+                part = rows[first : first + most]
+                yield Asked(self.pin_rows(part, rng), functools.partial(self.restore_given, given=part, rng=rng))
+            return
+        conditions = {} if given is None else self.given(given)
+        turns = None if balance is None else balanced(self.layout, balance)
+        if balance in conditions:
+            raise FitError(f"--given and --balance both speak of {balance!r}; leave one of them out.")
+        for first in range(0, n, most):
+            count = min(most, n - first)
+            if turns is None or balance is None:
+                yield Asked(
+                    self.pin(conditions, count, rng), functools.partial(self.restore_given, given=conditions, rng=rng)
+                )
+            else:
+                yield self._balanced([{**conditions, balance: one} for one in turns], first, count, rng)
+
+    def _balanced(self, wanted: Sequence[Given], first: int, n: int, rng: np.random.Generator) -> Asked:
+        """`n` rows of a stream, from the `first` on, in which one wish comes as often as another."""
+        turn = rng.permutation((first + np.arange(n)) % len(wanted))
+        cells = torch.full((n, len(self._spaces[0].sizes)), -1, dtype=torch.long)
+        for i, one in enumerate(wanted):
+            mine = np.flatnonzero(turn == i)
+            cells[mine] = self.pin(one, len(mine), rng)
+
+        def restore(made: Table) -> Table:
+            parts = [self.restore_given(made[np.flatnonzero(turn == i)], one, rng) for i, one in enumerate(wanted)]
+            back = np.argsort(np.concatenate([np.flatnonzero(turn == i) for i in range(len(wanted))]))
+            return Table(pa.concat_tables([part.cells for part in parts]), self.origin)[back]
+
+        return Asked(cells, restore)
+
+    def sheet(self, records: Table, columns: int) -> bytes:
+        """Up to 20 rows as an HTML table, printed as in the file; e-mails, names and the like are masked always."""
+        return fragments.sheet(self.printed(records[:SHOWN]), self._hidden)
+
+    def beside(self, made: Table, real: Table, told: Sequence[str]) -> bytes:
+        """Made rows [n] over real ones [n] with the cells that differ marked, as one HTML table; `told` [n] over each pair.
+
+        What is made anew always differs: it is masked as what is sensitive is.
+        """
+        hidden = self._hidden | {column.name for column in self.schema.columns if column.made}
+        return fragments.beside(self.printed(made), self.printed(real), hidden, told)
+
+    @property
+    def _hidden(self) -> set[str]:
+        return {column.name for column in self.schema.columns if column.kind in SENSITIVE}
+
+    def state(self) -> dict[str, Any]:
+        dialect = None if self.origin.dialect is None else asdict(self.origin.dialect)
+        return {
+            "schema": schema.to_dict(self.schema), "source": self.origin.source, "dialect": dialect,
+            "suffix": self.origin.suffix, "notes": self.origin.notes, "layout": self.layout.state(),
+        }  # fmt: skip
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Self:
+        found = schema.from_dict(state["schema"])
+        dialect = None
+        if state["dialect"] is not None:
+            lists: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in state["dialect"].items()}
+            dialect = Dialect(**lists)
+        origin = Origin(found, state["source"], dialect, state["suffix"], state["notes"])
+        return cls(origin, Layout.restore(found, state["layout"]))
+
+    @classmethod
+    def digests(cls, records: Table) -> np.ndarray:
+        """uint64 `[n, 2]`: a hash of 128 bits of each row over all columns; equal rows, equal digests."""
+        return row_digests(records.cells)
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _is_zone(name: str, names: Sequence[str]) -> bool:
+    return name.endswith(" zone") and name.removesuffix(" zone") in names
+
+
+def _prose(place: Any, raw: Raw, known: Schema) -> list[str]:
+    """What to say of JSON lines that were taken for a table, and of columns that hold text worth writing."""
+    said = []
+    for column in known.columns:
+        if column.kind == "text" and column.name in raw.cells.column_names:
+            lengths = pc.mean(pc.utf8_length(raw.cells[column.name].cast(pa.string()))).as_py()
+            if lengths is not None and lengths >= PROSE:
+                said.append(
+                    f"{column.name!r} is prose, about {lengths:.0f} characters a cell: a table fills it with common words. "
+                    f"--set data.text={column.name} learns to write it."
+                )
+    if raw.dialect is not None and raw.dialect.form == "jsonl":
+        listed = ", ".join(column.name for column in known.columns[:3])
+        said.append(
+            f"Taken for a table, for its fields ({listed}, ...); --set data.text=FIELD learns the text of one field."
+        )
+    return said
+
+
+def _typed(cells: pa.Table, known: Schema) -> pa.Table:
+    """The logical cells, moments with their zone; zones of mixed offsets stay beside them as text."""
+    zones = {column.name: column.zone for column in known.columns if column.kind == "datetime" and column.zone}
+    out = cells
+    for name, zone in zones.items():
+        i = out.column_names.index(name)
+        named = pa.timestamp("us", "UTC" if zone == "mixed" else zone)
+        out = out.set_column(i, name, flat(out[name]).view(pa.int64()).view(named))
+    return out

@@ -1,0 +1,517 @@
+"""Text: files, folders, JSON lines and columns become passages, points of `Tokens`, and text again that is always valid."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from karat.content.codec import Codec, Contents
+from karat.content.text import leaves, masking, reading, scripts, wording
+from karat.content.text.passages import Origin, Passages, code_points, cut, seam, spelled
+from karat.content.text.wording import Letters, Pairs, Wording
+from karat.errors import DataError, FitError
+from karat.space import BEGIN, END, MARKS, MORE, NOTHING, Characters, Space, Tokens
+
+LENGTHS = {"characters": 512, "bpe": 256}  # codes of a passage
+SHORTEST = 64  # of passages where there is little text
+WANTED = 200  # passages
+SCANT = 64  # passages, at least, where there is hardly any text
+LEAST = 16  # codes of a passage then
+WHOLE = 32  # documents from which on few of them need be cut
+LITTLE = 20_000  # characters; so little is learned character by character, though some occur once
+CHARACTERS = 2_000_000  # the most text that is learned character by character,
+SYMBOLS = 1000  # the most characters that differ there,
+ONCE = 1e-3  # and the most of it that occurs once: by Good and Turing, about the share of what is never seen
+BYTES_PER_PAIR = 2.4  # fewer than a token has of most text, so that most passages fit
+MANY = 50  # documents from which on each stays on one side of the split
+INTO = ("auto", "file", "lines", "paragraphs")
+
+
+@dataclass(frozen=True)
+class Texts(Codec):
+    """Passages of documents. Records are `Passages`.
+
+    length: of a point.   density: tokens per character of the training text.   classes, shares: the labels, and how often
+    the training text has each.
+    """
+
+    name = "text"
+    suffixes = (".txt",)
+    thing = "passage"
+    sheets = ".html"
+    settings = (
+        "as",
+        "text",
+        "label",
+        "labels",
+        "encoding",
+        "documents",
+        "tokens",
+        "vocab",
+        "length",
+        "last",
+        "limit",
+        "mask",
+    )
+
+    origin: Origin
+    wording: Wording
+    length: int
+    density: float
+    classes: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
+
+    @classmethod
+    def recognises(cls, path: Any, options: Mapping[str, Any] | None = None) -> bool:
+        """A text file, JSON lines, a folder of text; whatever else, where options say which column holds the text."""
+        if not isinstance(path, Path):
+            return False
+        return reading.recognises(path) or (options is not None and options.get("text") is not None and path.is_file())
+
+    @classmethod
+    def asked(cls, options: Mapping[str, Any] | None) -> bool:
+        """Whether options speak of text: what could be a table is then read as text."""
+        return any(name in ("text", "documents", "tokens", "vocab", "length", "mask") for name in options or {})
+
+    @classmethod
+    def form(cls, records: Passages) -> tuple[Any, ...]:
+        return ("text", len(records), records.origin.most, records.origin.stream)
+
+    @classmethod
+    def digests(cls, records: Passages) -> np.ndarray:
+        return records.digests()
+
+    @classmethod
+    def read(cls, path: Any, options: Mapping[str, Any]) -> Contents:
+        """The passages at a path.
+
+        options: text and label (or labels), names of columns or fields; encoding; documents, what is one in a plain file
+        (auto: what stands between lines of <|endoftext|>, else all of it; file, lines, paragraphs); tokens (auto,
+        characters, bpe); vocab, how many byte pairs; length, codes of a passage; last, the share set aside at the end;
+        limit, bytes taken; mask, whether personal data are replaced by typed marks before anything learns.
+        """
+        how, asked = _asked(options)
+        found = reading.read(path, how)
+        documents, personal = _unpersonal(found, bool(options.get("mask", False)))
+        stream = found.pieces or len(documents) == 1
+        texts = ["".join(documents)] if stream else documents
+        joined = "".join(texts)
+        bounds = np.concatenate([[0], np.cumsum([len(text) for text in texts])]).astype(np.int64)
+        counts = scripts.occurrences(code_points(joined))
+        origin = _origin(asked, found, counts, stream)
+        last = options.get("last")
+        each = last if len(texts) < MANY else None
+        records, aside = cut(joined, bounds, origin, each)
+        if last is not None and aside is None:
+            aside = records.documents >= len(texts) - max(1, round(len(texts) * last))
+        of = records.documents
+        labels, classes = None, tuple[str, ...]()
+        if found.labels is not None:
+            classes = tuple(sorted(set(found.labels)))
+            place = {klass: i for i, klass in enumerate(classes)}
+            labels = np.array([place[klass] for klass in found.labels], np.int64)[of]
+        facets = {} if stream else {name: values[of] for name, values in found.facets.items()}
+        return Contents(
+            records, labels, classes, _names(found, records), aside, _groups(records, len(texts)), facets, found.skipped,
+            _facts(found, counts, bounds, records, personal, bool(options.get("mask", False))),
+        )  # fmt: skip
+
+    @classmethod
+    def fit(cls, contents: Contents, train: np.ndarray) -> Self:
+        """The characters or byte pairs of the training passages, and how long these are in them."""
+        records: Passages = contents.records
+        origin = records.origin
+        known = records[train]
+        longest = int(known.sizes.max(initial=1))
+        shares: tuple[float, ...] = ()
+        if contents.labels is not None:
+            share = np.bincount(contents.labels[train], minlength=len(contents.classes)) / max(1, len(train))
+            shares = tuple(share.tolist())
+        if origin.tokens == Letters.name:
+            counts = np.zeros(0x110000, np.int64)
+            for _, points in known.blocks():
+                counts += scripts.occurrences(points[points >= 0])
+            return cls(origin, Letters.learn(counts), min(origin.length, longest + 2), 1.0, contents.classes, shares)
+        total = int(known.sizes.sum())
+        texts = known[:: -(-total // wording.LEARNED)].strings() if total > wording.LEARNED else known.strings()
+        size = sum(len(text.encode()) for text in texts)
+        pairs = Pairs.learn(texts, wording.suited(size) if origin.vocabulary is None else origin.vocabulary)
+        sample = texts[:: max(1, len(texts) // 20_000)]
+        sizes = np.array([len(codes) for codes in pairs.codes(sample)] or [1])
+        longest = min(int(sizes.max()), int(1.3 * np.quantile(sizes, 0.998)))  # of a few odd ones only the beginning
+        length = min(longest + 2, 2 * origin.length)
+        density = float(sizes.sum() / max(1, sum(map(len, sample))))
+        return cls(origin, pairs, -(-length // 8) * 8, density, contents.classes, shares)
+
+    def traits(self) -> dict[str, Any]:
+        """Length of a point, what its codes are, how many, and how many stand for a character."""
+        return {
+            "length": self.length, "tokens": self.wording.name, "vocabulary": self.wording.vocab - MARKS,
+            "tokens_per_character": self.density,
+        }  # fmt: skip
+
+    def phrase(self) -> str:
+        size = self.wording.vocab - MARKS
+        words = f"{size - 1} different ones" if isinstance(self.wording, Letters) else f"in {size:,} byte pairs"
+        return f"passages of up to {min(self.origin.most, self.longest):,} characters, {words}"
+
+    @property
+    def longest(self) -> int:
+        """The most characters that a passage is drawn with."""
+        return min(self.origin.most, self.length - 1) if isinstance(self.wording, Letters) else self.origin.most
+
+    @property
+    def wholes(self) -> tuple[str, ...]:
+        """The source's own form first. Without a suffix, a folder with a file of each document."""
+        return tuple(dict.fromkeys((self.origin.suffix, ".txt", ".jsonl", ".csv")))
+
+    @cached_property
+    def _space(self) -> Tokens:
+        return Tokens(self.length, self.wording.vocab)
+
+    @property
+    def spaces(self) -> tuple[Tokens, ...]:
+        return (self._space,)
+
+    @property
+    def viewed(self) -> Characters:
+        return Characters()
+
+    def encode(self, records: Passages, space: Space | None = None) -> Tensor:
+        """Long `[n, length]`; what is too long is cut."""
+        self._check(space)
+        out = np.full((len(records), self.length), NOTHING, np.int64)
+        out[:, 0] = np.where(records.begins, BEGIN, MORE)
+        room = self.length - 1
+        if isinstance(self.wording, Letters):
+            for rows, points in records.blocks():
+                codes = np.where(points >= 0, self.wording.codes(np.maximum(points, 0)), NOTHING)[:, :room]
+                out[rows, 1 : 1 + codes.shape[1]] = codes
+            sizes = records.sizes
+        else:
+            sizes = np.zeros(len(records), np.int64)
+            for start in range(0, len(records), 4096):
+                for i, codes in enumerate(self.wording.codes(records[start : start + 4096].strings()), start):
+                    sizes[i] = len(codes)
+                    out[i, 1 : 1 + min(len(codes), room)] = codes[:room]
+        closed = np.flatnonzero(records.ends & (sizes < room))
+        out[closed, 1 + sizes[closed]] = END
+        return torch.from_numpy(out)
+
+    def decode(self, points: Tensor, space: Space | None = None, rng: np.random.Generator | None = None) -> Passages:
+        """Passages for any codes: always valid text, no longer than real ones.
+
+        What was drawn to its full length without END is cut where a real passage would have been; halves of characters, marks
+        in the wrong place and the code for unknown characters are left out.
+        """
+        self._check(space)
+        texts, ends = [], []
+        codes = points.detach().cpu().long().numpy()
+        for row in codes:
+            body = row[1:]
+            stop = np.flatnonzero(body == END)
+            ended = bool(len(stop))
+            full = not ended and bool(row[-1] >= MARKS)
+            text = self.read_codes(body[: stop[0]] if ended else body)
+            if full or len(text) >= self.longest:
+                text, ended = text[: seam(text, 0, min(len(text), self.longest))], False
+            texts.append(text)
+            ends.append(ended)
+        if isinstance(self.wording, Pairs):
+            self._fit_in(self.wording, texts, ends)
+        begins = codes[:, 0] != MORE if len(codes) else np.zeros(0, bool)
+        return Passages.of(texts, self.origin, begins, np.array(ends, bool))
+
+    def _fit_in(self, pairs: Pairs, texts: list[str], ends: list[bool]) -> None:
+        """Shortens, in place, what was drawn in fewer tokens than it has by its own pairs, and so would not go in again."""
+        room = self.length - 1
+        rows = list(range(len(texts)))
+        for wanted in (room, room * 3 // 4, room // 2, room // 4):
+            found = pairs.codes([texts[i] for i in rows])
+            over = [(i, codes) for i, codes in zip(rows, found, strict=True) if len(codes) > room - ends[i]]
+            rows = [i for i, _ in over]
+            for i, codes in over:
+                text = self.read_codes(codes[:wanted])
+                texts[i], ends[i] = text[: seam(text, 0, len(text))], False
+
+    def read_codes(self, codes: np.ndarray) -> str:
+        """The text of codes [k], whatever they are."""
+        spelling = self.wording.spelling
+        kept = codes[(codes >= MARKS) & (codes < len(spelling))]
+        return b"".join([spelling[code] for code in kept.tolist()]).decode("utf-8", "ignore")
+
+    def _check(self, space: Space | None) -> None:
+        if space is not None and space != self._space:
+            raise FitError(f"This text can become {self._space}; {space} was asked for.")
+
+    def view(self, records: Passages) -> Tensor:
+        """Long `[n, longest]`, the code points of each passage, -1 behind the last."""
+        out = np.full((len(records), int(records.sizes.max(initial=0))), -1, np.int64)
+        for rows, points in records.blocks():
+            out[rows, : points.shape[1]] = points
+        return torch.from_numpy(out)
+
+    def unview(self, seen: Tensor) -> Passages:
+        """Whole documents, or passages of a stream, of code points; what is no character is left out."""
+        rows = seen.long().numpy()
+        return Passages.of([spelled(row[(row >= 0) & (row < 0x110000)].astype(np.uint32)) for row in rows], self.origin)
+
+    def alike(self) -> dict[str, Any]:
+        """How others' text is read, so that its passages are cut as ours are."""
+        text, label = self.origin.columns
+        named = {"text": text, **({"label": label} if self.classes else {})} if self.origin.suffix == ".csv" else {}
+        return {"tokens": self.origin.tokens, "length": self.origin.length, **named}
+
+    def conform(self, records: Passages) -> Passages:
+        return replace(records, origin=self.origin)
+
+    def gauges(self, records: Passages) -> Mapping[str, np.ndarray]:
+        parts = [scripts.gauges(points) for _, points in records.blocks()]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+
+    def streams(self, contents: Contents, rows: np.ndarray) -> list[tuple[Tensor, int, int]]:
+        """Codes, characters and UTF-8 bytes of what stands on end at the sorted `rows`; END where a document does."""
+        records = contents.records[rows]
+        apart = np.flatnonzero((records.stops[:-1] != records.starts[1:]) | (np.diff(records.documents) != 0)) + 1
+        firsts = [0, *apart.tolist()] if len(records) else []
+        out = []
+        for a, b in zip(firsts, [*firsts[1:], len(records)], strict=True):
+            points = records.points[records.starts[a] : records.stops[b - 1]]
+            text = spelled(points)
+            codes = self._codes(text)
+            ends = [END] if records.ends[b - 1] else []
+            first = BEGIN if records.begins[a] else MORE
+            whole = np.concatenate([[first], codes, ends]).astype(np.int64)
+            out.append((torch.from_numpy(whole), len(points), len(text.encode())))
+        return out
+
+    def _codes(self, text: str) -> np.ndarray:
+        return (
+            self.wording.codes(code_points(text))
+            if isinstance(self.wording, Letters)
+            else self.wording.codes([text])[0]
+        )
+
+    def opening(self, prompt: str | None) -> Tensor:
+        """BEGIN and the codes of `prompt`; DataError where it holds half of a character."""
+        text = "" if prompt is None else prompt.replace("\r\n", "\n").replace("\r", "\n")
+        try:
+            codes = self._codes(text)
+        except UnicodeEncodeError:
+            raise DataError(f"the prompt {text[:40]!r} is no valid text: it holds half of a character.") from None
+        return torch.from_numpy(np.concatenate([[BEGIN], codes]).astype(np.int64))
+
+    def write(self, records: Passages, folder: Path, stems: list[str]) -> list[Path]:
+        """One .txt per passage, with the line ends of the source."""
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for i, stem in enumerate(stems):
+            path = folder / f"{stem}.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(self.leaf(records[i : i + 1]))
+            paths.append(path)
+        return paths
+
+    def leaf(self, record: Passages) -> bytes:
+        """The file of one passage."""
+        (text,) = record.strings()
+        return self._written(self._ended(text.removesuffix("\n") + "\n"))
+
+    def _written(self, text: str, begins: bool = True) -> bytes:
+        """The text in the encoding of the source, with a mark where that needs one; what it has no character for is ?."""
+        mark = "\ufeff" if begins and self.origin.encoding.startswith(("utf-16", "utf-32")) else ""
+        return (mark + text).encode(self.origin.encoding, "replace")
+
+    def _ended(self, text: str) -> str:
+        return text if self.origin.newline == "\n" else text.replace("\n", self.origin.newline)
+
+    def pack(self, records: Passages, suffix: str) -> bytes:
+        return self.packed(records, suffix, None)
+
+    def packed(self, records: Passages, suffix: str, labels: Sequence[str] | None, begins: bool = True) -> bytes:
+        """All passages as one file, with their labels [n] where there are any; where it has not begun yet, or more of it.
+
+        .txt: lines of <|endoftext|> part them, as language models have it, and as `read` parts them again (labels are not in
+        it).   .jsonl: an object to each.   .csv: a row to each.
+        """
+        texts = records.strings()
+        text, label = self.origin.columns
+        if suffix == ".txt":
+            whole = f"{reading.SEPARATOR}\n".join(one.removesuffix("\n") + "\n" for one in texts)
+            whole = whole if begins else f"{reading.SEPARATOR}\n{whole}"
+            return self._written(self._ended(whole), begins)
+        if suffix == ".jsonl":
+            held = [reading.chat_of(one) if self.origin.chat else one for one in texts]
+            rows = [{text: one} for one in held] if labels is None else [
+                {text: one, label: said} for one, said in zip(held, labels, strict=True)]  # fmt: skip
+            return self._written("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), begins)
+        if suffix != ".csv":
+            raise FitError(f"text is written as {', '.join(self.wholes)}; {suffix} was asked for.")
+        out = io.StringIO(newline="")
+        table = csv.writer(out, lineterminator="\n")
+        if begins:
+            table.writerow([text] if labels is None else [text, label])
+        table.writerows([[one] for one in texts] if labels is None else zip(texts, labels, strict=True))
+        return self._written(out.getvalue(), begins)
+
+    def sheet(self, records: Passages, columns: int) -> bytes:
+        """Passages to read, as HTML: up to `leaves.SHOWN`."""
+        return leaves.sheet(records[: leaves.SHOWN].strings())
+
+    def beside(self, made: Passages, real: Passages, told: Sequence[str]) -> bytes:
+        """Made passages [n] beside real ones [n], the longest run of characters that they share marked in both."""
+        return leaves.beside(made.strings(), real.strings(), told)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "origin": asdict(self.origin), "wording": self.wording.state(), "length": self.length,
+            "density": self.density, "classes": list(self.classes), "shares": list(self.shares),
+        }  # fmt: skip
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Self:
+        origin = {**state["origin"], "columns": tuple(state["origin"]["columns"])}
+        return cls(
+            Origin(**origin), wording.restore(state["wording"]), int(state["length"]), float(state["density"]),
+            tuple(state["classes"]), tuple(state["shares"]),
+        )  # fmt: skip
+
+
+def _asked(options: Mapping[str, Any]) -> tuple[reading.How, Mapping[str, Any]]:
+    """What a person said of the reading, and of the passages; FitError for what cannot be."""
+    if None not in (options.get("label"), options.get("labels")):
+        raise FitError("data.label and --labels both name the column of the class; give one of them.")
+    for name, known in (("tokens", ("auto", *LENGTHS)), ("documents", INTO), ("mask", (True, False))):
+        if options.get(name, known[0]) not in known:
+            listed = ", ".join(str(one).lower() for one in known)
+            raise FitError(f"data.{name}={options[name]}: wanted one of {listed}.")
+    for name, least, most in (("length", 16, 8192), ("vocab", 300, 65_536), ("limit", 2**16, 2**32)):
+        value = options.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most):
+            raise FitError(f"data.{name}={value}: wanted a whole number from {least:,} to {most:,}.")
+    words = {
+        name: None if options.get(name) is None else str(options[name])
+        for name in ("text", "label", "labels", "encoding")
+    }
+    label = words["labels"] if words["label"] is None else words["label"]
+    how = reading.How(
+        words["text"], label, words["encoding"], options.get("documents", "auto"), options.get("limit", reading.LIMIT)
+    )
+    return how, {name: options.get(name) for name in ("tokens", "vocab", "length")}
+
+
+def _origin(asked: Mapping[str, Any], found: reading.Found, counts: np.ndarray, stream: bool) -> Origin:
+    """Characters or byte pairs, and how long a passage is."""
+    total = int(counts.sum())
+    tokens = asked["tokens"]
+    if tokens in (None, "auto"):
+        rare = int((counts == 1).sum()) / max(1, total)
+        few = int((counts > 0).sum()) <= SYMBOLS
+        plain = total <= CHARACTERS and few and (rare <= ONCE or total <= LITTLE) and asked["vocab"] is None
+        tokens = "characters" if plain else "bpe"
+    width = 1.0
+    if tokens == "bpe":
+        marks = np.arange(len(counts))
+        size = int((counts * (1 + (marks > 0x7F) + (marks > 0x7FF) + (marks > 0xFFFF))).sum())
+        width = BYTES_PER_PAIR * total / max(1, size)
+    length = asked["length"]
+    if length is None:
+        length = LENGTHS[tokens]
+        size = int(total / width)
+        if len(found.documents) >= WHOLE:
+            most = int(np.quantile([len(text) for text in found.documents], 0.95) / width) + 2
+            length = min(length, max(SHORTEST, size // WANTED, most))
+        else:
+            length = min(length, max(SHORTEST, size // WANTED), max(LEAST, size // SCANT))
+    return Origin(
+        tokens,
+        length,
+        max(8, int((length - 1) * width)),
+        stream,
+        found.newline,
+        found.suffix,
+        found.columns,
+        asked["vocab"],
+        max(found.encodings, key=lambda name: found.encodings[name], default="utf-8"),
+        found.chat,
+    )
+
+
+def _unpersonal(found: reading.Found, mask: bool) -> tuple[list[str], Counter[str]]:
+    """The documents, masked where asked; and how many personal data there are, of a part where there is much text."""
+    if mask:
+        pairs = [masking.masked(text) for text in found.documents]
+        return [text for text, _ in pairs], sum((kinds for _, kinds in pairs), Counter[str]())
+    stride = max(1, sum(map(len, found.documents)) // masking.LOOKED)  # a part is enough to say that there are any
+    looked = sum((masking.count(text[: masking.LOOKED]) for text in found.documents[::stride]), Counter[str]())
+    return found.documents, looked
+
+
+def _names(found: reading.Found, records: Passages) -> tuple[str, ...]:
+    """Of each passage: its document, and its line in it where that is cut."""
+    of = records.documents
+    alone = np.bincount(of, minlength=int(of.max(initial=0)) + 1)[of] == 1
+    breaks = np.add.reduceat(
+        records.points == 10, records.starts, dtype=np.int64
+    )  # each begins where the last one ends
+    before = np.cumsum(breaks) - breaks
+    first = np.searchsorted(of, of, "left")
+    line = before - before[first] + 1 if len(of) else breaks
+    return tuple(
+        found.names[d] if single else f"{found.names[d]}, line {at}"
+        for d, single, at in zip(of.tolist(), alone.tolist(), line.tolist(), strict=True)
+    )
+
+
+def _groups(records: Passages, documents: int) -> np.ndarray:
+    """int64 [n]: the document where there are many; else blocks of neighbours in one."""
+    if documents >= MANY:
+        return records.documents
+    n = len(records)
+    block = min(8, max(1, n // 100))
+    keys = np.stack([records.documents, np.arange(n) // block], 1)
+    return np.asarray(np.unique(keys, axis=0, return_inverse=True)[1].reshape(n))
+
+
+def _facts(
+    found: reading.Found, counts: np.ndarray, bounds: np.ndarray, records: Passages,
+    personal: Counter[str], mask: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """What `look` says of the text; `sentences` are for a person."""
+    points = records.points
+    documents, words = len(bounds) - 1, scripts.count_words(points)
+    lines = np.diff(np.concatenate([[-1], np.flatnonzero(points == 10), [len(points)]])) - 1
+    written = scripts.shares(counts)
+    shown = ", ".join(f"{name} {share:.1%}" for name, share in list(written.items())[:5] if share >= 0.0005)
+    listed = ", ".join(
+        f"{name} ({count:,})" if len(found.encodings) > 1 else name for name, count in found.encodings.items()
+    )
+    what = "one text" if records.origin.stream else f"{documents:,} documents"
+    sentences = [
+        f"{what}: {len(points):,} characters, {words:,} words, {int((counts > 0).sum()):,} different characters, "
+        f"longest line {int(lines.max()):,}",
+        f"encoding: {listed}; scripts: {shown}" if listed else f"scripts: {shown}",
+    ]
+    notes = list(found.notes)
+    if personal:
+        told = ", ".join(f"{count:,} {kind}" for kind, count in personal.most_common())
+        notes.append(
+            f"Personal data were replaced by marks such as [{personal.most_common(1)[0][0]}]: {told}." if mask else
+            f"Personal data were found ({told}): a generator may repeat them. --set data.mask=true replaces them by marks."
+        )  # fmt: skip
+    return {
+        "documents": documents, "characters": len(points), "words": words, "different_characters": int((counts > 0).sum()),
+        "longest_line": int(lines.max()), "scripts": written, "encodings": dict(found.encodings),
+        "personal": dict(personal), "sentences": sentences, "notes": notes, "doubt": found.doubt,
+    }  # fmt: skip

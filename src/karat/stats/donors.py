@@ -1,0 +1,227 @@
+"""A classification tree that draws one of its own training rows: sharp where the data is, and no deeper than it supports.
+
+The tree is CART (scikit-learn's), as in synthpop (Nowok, Raab & Dibben, 2016). How far down a row goes is drawn from the
+posterior over all prunings of the tree (Buntine, "Learning classification trees", 1992; context tree weighting, Willems,
+Shtarkov & Tjalkens, 1995), so that a column that hardly depends on the others is drawn from nearly all rows.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+
+from karat.errors import RunError
+from karat.stats.strata import dealt
+
+TOLD = 24  # values of a feature without order that may be asked for one by one
+PRIOR = 10.0  # imaginary rows, spread as the root's, in the Dirichlet prior of every node
+COST = 2.0  # nats that a split must pay for having been chosen among many
+SHARP = 0.03  # of all rows, whose proposed group is none of their node's, beyond what is to be expected
+FEW = 5.0  # rows at a node that say little of who proposes groups there
+MOST = 100_000  # rows that a tree is grown on
+
+ARRAYS = ("column", "value", "threshold", "left", "right", "parent", "start", "end", "reach", "fresh", "key", "code")
+
+
+class Donors:
+    """Nodes as arrays: a row goes left at a node where its cell of `column` is at most `threshold`, or, where `value` is not
+    -1, where it is not `value`. `start`, `end`: the node's rows among the donors, which lie in the order of the leaves, and
+    in each leaf of the codes. `reach`: the chance that a row comes at least this deep. `fresh`: the share let pass of groups
+    that none of the node's donors has; before `doubt`, the chance of such a group, by Good & Turing the share of rows alone
+    in theirs. `key`, `code`: donors by (group, place), and their codes."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self.at = {name: np.asarray(arrays[name]) for name in ARRAYS}
+        self.count = len(self.at["code"])
+        place = self.at["key"] % max(1, self.count)
+        self.ordered = np.empty(self.count, np.int64)  # codes in the order of the leaves
+        self.ordered[place] = self.at["code"]
+
+    @classmethod
+    def fit(
+        cls, cells: np.ndarray, ordered: list[bool], groups: np.ndarray, codes: np.ndarray, leaf: int, prune: bool,
+        rng: np.random.Generator,
+    ) -> Donors:  # fmt: skip
+        """cells int [n, f], the features; groups [n], what the splits tell apart; codes [n], what is drawn."""
+        from sklearn.tree import DecisionTreeClassifier
+
+        if len(codes) > MOST:
+            some = np.sort(rng.choice(len(codes), MOST, replace=False))
+            cells, groups, codes = cells[some], groups[some], codes[some]
+        asks = [(j, -1) for j in range(cells.shape[1])]
+        asks += [
+            (j, v)
+            for j in range(cells.shape[1])
+            if not ordered[j]
+            for v in range(min(TOLD, int(cells[:, j].max()) + 1))
+        ]
+        seen = np.empty((len(cells), max(1, len(asks))), np.float32)
+        seen[:, 0] = 0
+        for i, (j, v) in enumerate(asks):
+            seen[:, i] = cells[:, j] if v < 0 else cells[:, j] == v
+        grown = DecisionTreeClassifier(
+            criterion="entropy", min_samples_leaf=max(1, leaf), random_state=int(rng.integers(1 << 31))
+        )
+        with warnings.catch_warnings():  # few rows have nearly as many groups, and are no regression for that
+            warnings.simplefilter("ignore", UserWarning)
+            tree = grown.fit(seen, groups).tree_
+        n, leaves = tree.node_count, tree.apply(seen)
+        left, right = tree.children_left.astype(np.int32), tree.children_right.astype(np.int32)
+        parent, total = np.zeros(n, np.int32), np.bincount(leaves, minlength=n)
+        start = np.concatenate([[0], np.cumsum(total)[:-1]])  # scikit-learn numbers nodes depth first: leaves ascend
+        for i in range(n - 1, -1, -1):
+            if left[i] >= 0:
+                parent[left[i]] = parent[right[i]] = i
+                total[i] = total[left[i]] + total[right[i]]
+        table = np.array(asks or [(0, -1)], np.int32)[np.maximum(tree.feature, 0)]
+        weight = tree.value[:, 0, :] * tree.weighted_n_node_samples[:, None]
+        place = np.empty(len(codes), np.int64)
+        place[np.lexsort((codes, leaves))] = np.arange(len(codes))
+        key = groups * len(codes) + place
+        by = np.argsort(key)
+        return cls({
+            "column": table[:, 0], "value": table[:, 1], "threshold": tree.threshold.astype(np.float32), "left": left,
+            "right": right, "parent": parent, "start": start.astype(np.int64), "end": (start + total).astype(np.int64),
+            "reach": _reach(weight, left, right) if prune else np.ones(n),
+            "fresh": (np.rint(weight) == 1).sum(1) / weight.sum(1), "key": key[by], "code": codes[by].astype(np.int32),
+        })  # fmt: skip
+
+    def leaf(self, cells: np.ndarray) -> np.ndarray:
+        """The leaf [n] that each row of `cells` [n, f] comes to."""
+        at, node = self.at, np.zeros(len(cells), np.int64)
+        going = np.arange(len(cells)) if at["left"][0] >= 0 else np.arange(0)
+        while len(going):
+            here = node[going]
+            cell, value = cells[going, at["column"][here]], at["value"][here]
+            stays = np.where(value < 0, cell <= at["threshold"][here], cell != value)
+            node[going] = np.where(stays, at["left"][here], at["right"][here])
+            going = going[at["left"][node[going]] >= 0]
+        return node
+
+    def node(self, cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The node [n] that a draw for each row of `cells` [n, f] stops at."""
+        node, depth = self.leaf(cells), rng.random(len(cells))
+        parent, reach = self.at["parent"], self.at["reach"]
+        going = np.flatnonzero(depth >= reach[node])
+        while len(going):
+            node[going] = parent[node[going]]
+            going = going[depth[going] >= reach[node[going]]]
+        return node
+
+    def _held(self, node: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where in `key` the donors of each group begin and end at each node."""
+        offset = groups * self.count
+        low = np.searchsorted(self.at["key"], offset + self.at["start"][node])
+        return low, np.searchsorted(self.at["key"], offset + self.at["end"][node])
+
+    def _climb(self, node: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The nearest node at or above each that has a donor of the group, and where those begin and end."""
+        node = node.copy()
+        low, high = self._held(node, groups)
+        going = np.flatnonzero((high <= low) & (node > 0))
+        while len(going):
+            node[going] = self.at["parent"][node[going]]
+            low[going], high[going] = self._held(node[going], groups[going])
+            going = going[(high[going] <= low[going]) & (node[going] > 0)]
+        return node, low, high
+
+    def doubt(self, node: np.ndarray, groups: np.ndarray) -> None:
+        """Looks at the `groups` [n] that a proposer gives rows that stop at `node` [n], to know how far to believe it.
+
+        Where it often names groups that no donor at the node has, as it does where a column nearly follows from others,
+        only as many are let pass as are to be expected. A few more or less are left alone: they keep the margins right.
+        """
+        low, high = self._held(node, groups)
+        nodes, share = len(self.at["left"]), self.at["fresh"]
+        if float((high <= low).mean() - share[node].mean()) < SHARP:
+            self.at["fresh"] = np.ones(nodes)
+            return
+        seen = np.bincount(node, minlength=nodes)
+        absent = np.bincount(node, weights=high <= low, minlength=nodes)
+        told = (absent + FEW * share) / (seen + FEW)
+        self.at["fresh"] = np.where(told > share, share / np.maximum(told, 1e-12), 1.0)
+
+    def strange(self, node: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """bool [n]: where no donor at the node has the group, but for as many as are let pass."""
+        low, high = self._held(node, groups)
+        return np.asarray((high <= low) & (rng.random(len(node)) >= self.at["fresh"][node]))
+
+    def within(self, node: np.ndarray, groups: np.ndarray, rng: np.random.Generator, even: bool) -> np.ndarray:
+        """The code [n] of a donor of the group at the node, or at the nearest node above that has one.
+
+        even: whether rows that could have the same donors take different ones, as far as there are.
+        """
+        _, low, high = self._climb(node, groups)
+        return np.asarray(self.at["code"][_picked(low, high, rng, even)], np.int64)
+
+    def anyone(self, node: np.ndarray, rng: np.random.Generator, even: bool) -> np.ndarray:
+        """The code [n] of any donor at the node; `even` as above."""
+        return np.asarray(self.ordered[_picked(self.at["start"][node], self.at["end"][node], rng, even)])
+
+    def likelihood(
+        self, cells: np.ndarray, groups: np.ndarray, codes: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """The chance float64 [n] of `codes` given their `groups`, at the nodes that a draw would stop at."""
+        node, low, high = self._climb(self.node(cells, rng), groups)
+        by_code = np.sort(self._code_key())
+        offset = codes * self.count
+        same = np.searchsorted(by_code, offset + self.at["end"][node]) - np.searchsorted(
+            by_code, offset + self.at["start"][node]
+        )
+        return np.asarray((same + 1e-3) / np.maximum(1, high - low + 1e-3))
+
+    def _code_key(self) -> np.ndarray:
+        return np.asarray(self.ordered * self.count + np.arange(self.count))
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """All of it as arrays."""
+        return {**self.at, "reach": self.at["reach"].astype(np.float32), "fresh": self.at["fresh"].astype(np.float32)}
+
+    @classmethod
+    def restore(cls, weights: Mapping[str, np.ndarray], width: int, codes: int) -> Donors:
+        """The tree over `width` features and `codes` codes that gave `weights`; RunError where they cannot be one."""
+        at = {name: np.asarray(weights[name]) for name in ARRAYS}
+        n, count, index = len(at["left"]), len(at["code"]), np.arange(len(at["left"]))
+        inner = at["left"] >= 0
+        good = n > 0 and count > 0 and len(at["key"]) == count and all(len(at[k]) == n for k in ARRAYS[:10])
+        good = good and bool(((at["column"] >= 0) & (at["column"] < max(1, width))).all())
+        good = good and all(bool((at[s][inner] > index[inner]).all() and (at[s] < n).all()) for s in ("left", "right"))
+        good = good and bool((at["parent"][1:] < index[1:]).all() and (at["parent"] >= 0).all())
+        good = good and bool(
+            (at["start"] >= 0).all() and (at["end"] > at["start"]).all() and (at["end"] <= count).all()
+        )
+        good = good and bool((at["code"] >= 0).all() and (at["code"] < codes).all() and at["reach"][0] >= 1)
+        good = good and len(np.unique(at["key"] % count)) == count and bool((np.diff(at["key"]) > 0).all())
+        if not good:
+            raise RunError("a tree of donors is damaged: its nodes lead nowhere. Train the run again.")
+        return cls(at)
+
+
+def _picked(low: np.ndarray, high: np.ndarray, rng: np.random.Generator, even: bool) -> np.ndarray:
+    return dealt(low, high, rng) if even else low + (rng.random(len(low)) * (high - low)).astype(np.int64)
+
+
+def _reach(counts: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The chance [nodes] of coming at least to each node under the posterior over prunings; `counts` [nodes, groups].
+
+    Evidence of a node: Dirichlet-multinomial. A split and its absence are equally likely before the data is seen.
+    """
+    from scipy.special import gammaln
+
+    prior = PRIOR * counts[0] / counts[0].sum() + 1e-9
+    alone = gammaln(prior.sum()) - gammaln(prior.sum() + counts.sum(1))
+    alone += (gammaln(counts + prior) - gammaln(prior)).sum(1)
+    best, split = alone.copy(), np.zeros(len(left))
+    for i in range(len(left) - 1, -1, -1):
+        if left[i] >= 0:
+            deeper = best[left[i]] + best[right[i]] - COST
+            best[i] = np.logaddexp(deeper, alone[i])
+            split[i] = np.exp(deeper - best[i])
+            best[i] -= np.log(2)
+    reach = np.ones(len(left))
+    for i in range(len(left)):
+        if left[i] >= 0:
+            reach[left[i]] = reach[right[i]] = reach[i] * split[i]
+    return reach

@@ -1,0 +1,487 @@
+"""A run from its first step to its last: begun on data, or continued exactly where it stopped; its books closed either way."""
+
+from __future__ import annotations
+
+import shlex
+import tomllib
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from karat import __version__
+from karat import recipe as recipes
+from karat.content import Related
+from karat.content.table.io.sources import keep_frame
+from karat.content.table.io.sql import is_url, without_credentials
+from karat.data import DATABASES, TEXTS, Data, batches, load
+from karat.errors import DataError, DivergedError, FitError, KaratError, RunError
+from karat.families.generator import Fitted, Generator, Learned
+from karat.output import to_json
+from karat.privacy import Asked as Private
+from karat.privacy import Budget as Spent
+from karat.privacy import told
+from karat.recipe import Recipe
+from karat.run import Draft, Run
+from karat.space import Codes
+from karat.training import loop, pace
+from karat.training.doctor import Notice
+from karat.trust import keyed, seal, sealed
+from karat.words import several
+from karat.workflow import related, runner
+from karat.worth.ledger import Ledger
+from karat.worth.prices import find
+
+Budget = tuple[float | None, int | None, int | None]  # minutes, steps, samples
+PRIVATE = "marginals"  # the recipe whose guarantee is proved
+BUDGETS = ("minutes", "steps", "samples")
+
+
+def begin(
+    data: Any,
+    recipe: str | None,
+    budget: Budget,
+    seed: int,
+    out: Path | None,
+    family: str | None,
+    device: str,
+    changes: Sequence[str],
+    tensorboard: bool,
+    prices: Path | None,
+    console: Console,
+    threads: int | None,
+    draft: Draft | None = None,
+    called: Mapping[str, float] | None = None,
+) -> Run:
+    """A new run on `data`: a path, a database's address, or a data frame, which is kept in the run's folder.
+
+    draft: the folder that becomes the run, where the caller has begun it.   called: on each clock, when a person asked for
+    it, where what has gone by since is part of the budget.
+    """
+    own = [c for c in changes if not c.startswith("data.")]
+    options = data_options([c for c in changes if c.startswith("data.")])
+    if recipe is not None or family is not None:  # a name that does not exist is said before anything is read
+        options = {**recipes.load(recipe if recipe is not None else "", own, family).data, **options}
+    where = runner.choose_device(device)
+    find(prices, [Path.cwd()])  # wrong ones are refused before anything is read
+    with ExitStack() as stack:
+        if draft is None and (out is not None or not isinstance(data, str | Path)):
+            asked = Path(family).stem if family is not None else recipe if recipe is not None else "auto"
+            draft = stack.enter_context(Draft(free(Path("runs") / f"frame-{asked}") if out is None else out))
+        if not isinstance(data, str | Path):
+            assert draft is not None
+            data = keep_frame(data, draft.claim("data.feather"))
+        run, found, model, plan = _created(
+            data, recipe, own, options, budget, seed, family, tensorboard, threads, draft, stack
+        )
+    declared = find(prices, [run.path, Path.cwd()])
+    with (
+        run.lock(),
+        Ledger(run.path / "ledger.jsonl", declared).entry("train", where.type) as entry,
+    ):
+        _greet(console, found, run.spec["recipe"]["name"], plan, runner.describe(where), isinstance(model, Learned))
+        if called is not None:
+            plan = replace(plan, called=called[plan.clock])
+        return _drive(run, found, model.to(where), plan, entry, console)
+
+
+def _created(
+    data: str | Path,
+    recipe: str | None,
+    own: Sequence[str],
+    options: dict[str, Any],
+    budget: Budget,
+    seed: int,
+    family: str | None,
+    tensorboard: bool,
+    threads: int | None,
+    draft: Draft | None,
+    stack: ExitStack,
+) -> tuple[Run, Data, Generator, loop.Plan]:
+    """The run as it is begun, whole or not at all, and what it begins with."""
+    holdout = options.pop("holdout", 0.1)
+    private = _private(options, own, seed)
+    epsilon = None if private is None else private.epsilon
+    schema = _schema(options)
+    found = load(data, options=options, holdout=holdout, private=private)
+    if found.contents.facts.get("doubt"):
+        raise DataError(found.contents.facts["doubt"])
+    if private is not None:
+        own = [*own, f"model.epsilon={epsilon}", f"model.delta={private.delta_of(len(found.train))}"]
+    spaces = found.codec.spaces
+    if recipe is None:
+        recipe = "" if family is not None else recipes.first(type(spaces[0]))
+    chosen = recipes.load(recipe, own, family, spaces)
+    if isinstance(found.codec, Related):
+        related.check(chosen)
+    elif chosen.model.get("context"):
+        raise FitError(
+            f"model.context={chosen.model['context']} is for related tables, where it is set by itself; leave it out."
+        )
+    plan = runner.with_budget(chosen, *budget, seed)
+    model = runner.build(chosen, runner.meet(chosen, found.codec), len(found.classes), seed)
+    if tensorboard:
+        runner.need_tensorboard()
+    if draft is None:
+        draft = stack.enter_context(Draft(free(Path("runs") / f"{_stem(found.path)}-{chosen.name}")))
+    place, inside = _lasting(found.path, draft.path)
+    kept = {name: value for name, value in options.items() if name not in ("schema", "cache")}
+    parts = {"codec.json": to_json({"name": found.codec.name, **found.codec.state()})}
+    name = uuid.uuid4().hex[:12]
+    spec = {
+        "id": name, "version": __version__, "data": place, "inside": inside, "options": kept,
+        "holdout": holdout, "fingerprint": _told(name, found, epsilon), "seed": seed,
+        "recipe": chosen.to_dict(), "minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples,
+        "epsilon": epsilon, "precision": None, "tensorboard": tensorboard, "classes": list(found.classes), "threads": threads,
+    }  # fmt: skip
+    run = draft.finish(spec, parts if schema is None else {**parts, "schema.toml": schema}, seal)
+    return run, found, model, plan
+
+
+def proceed(
+    run: Run, entry: Any, console: Console, device: str, budget: Budget, given: Sequence[Any], asked: Asked
+) -> Run:
+    """Continues `run`, with a new total of its budget where one is given; `given` are settings that must not be."""
+    if any(x for x in given):
+        raise FitError(
+            f"{run.path} is a run: its recipe and settings are fixed. Continue it with `karat train {run.path}`, "
+            "or train anew from the data with another --out."
+        )
+    spec = run.spec
+    recipe = permit(run, asked.family)
+    if spec["status"] == "trained" and issubclass(recipes.module(recipe.family, recipe.digest).Model, Fitted):
+        raise RunError(f"{run.path} is fitted, and more time would change nothing; assay it, or train anew elsewhere.")
+    kind = next(i for i, name in enumerate(BUDGETS) if spec[name] is not None)
+    if all(b is None for b in budget):
+        if spec["status"] == "trained":
+            raise RunError(f"{run.path} has used its budget; give it more with --minutes or --steps, or assay it.")
+        budget = (spec["minutes"], spec["steps"], spec["samples"])
+    elif budget[kind] is None:
+        raise FitError(f"{run.path} counts its budget in {BUDGETS[kind]}; give the new total as --{BUDGETS[kind]}.")
+    elif budget[kind] <= spec[BUDGETS[kind]] and spec["status"] == "trained":
+        raise FitError(f"{run.path} has used its budget; --minutes, --steps and --samples give the new, larger total.")
+    found = again(run, asked)
+    plan = runner.with_budget(recipe, *budget, spec["seed"])
+    where = runner.choose_device(device)
+    entry.device = where.type
+    model = runner.build(recipe, runner.meet(recipe, found.codec), len(found.classes), spec["seed"]).to(where)
+    run.update({"minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples})
+    _greet(console, found, recipe.name, plan, runner.describe(where), isinstance(model, Learned))
+    return _drive(run, found, model, plan, entry, console)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person says now about the data and the family of a run.
+
+    data: where the data lie now.   trusted: that what the run itself says of its data may be opened.   family: the file of
+    its family.
+    """
+
+    data: str | Path | None = None
+    trusted: bool = False
+    family: str | Path | None = None
+
+
+def permit(run: Run, family: str | Path | None) -> Recipe:
+    """The recipe of a run, its family's file run where the person has named that very file; RunError otherwise."""
+    recipe = Recipe.from_dict(run.spec["recipe"])
+    if not recipe.digest:
+        if family is not None:
+            raise FitError(
+                f"{run.path} was trained with the family {recipe.family}, not with a file; leave --family out."
+            )
+    elif family is not None:
+        recipes.admit(Path(family), recipe.digest)
+    elif not recipes.admitted(recipe.digest):
+        raise RunError(
+            f"{run.path} was trained with the Python file {recipe.family} (sha256 {recipe.digest[:12]}), which is run only "
+            f"when you name it: add --family {recipe.family}."
+        )
+    return recipe
+
+
+def again(run: Run, asked: Asked = Asked()) -> Data:
+    """The data of a run, read and split as when it was begun; RunError where they are gone or have changed.
+
+    What a run that this user did not make says of its data is opened only when the person agrees to it. A new place is
+    kept once the data there are found to be the same.
+    """
+    spec, mine = run.spec, sealed(run.spec)
+    place = run.source if asked.data is None else asked.data
+    if not mine and not asked.trusted and (asked.data is None or any(map(_speaks, spec["options"].values()))):
+        settings = "".join(f", {name}={value!r}" for name, value in spec["options"].items())
+        raise RunError(
+            f"{run.path} was not made by you on this machine. It would read {str(place)!r}{settings}. If that may be read, "
+            "add --trust-data; or name the data yourself with --data."
+        )
+    options = dict(spec["options"])
+    if "schema.toml" in spec["parts"]:
+        run.part("schema.toml")  # refuses another
+        options["schema"] = run.path / "schema.toml"
+    codec = runner.load_codec(run)
+    try:
+        with nullcontext() if mine or asked.data is not None else without_credentials(str(place)):
+            found = load(place, options=options, holdout=spec["holdout"], codec=codec)
+    except DataError as error:
+        raise RunError(
+            f"the data of {run.path} cannot be read again: {error} If they have moved, name the new place with --data."
+        ) from None
+    found = replace(found, fingerprint=_told(spec["id"], found, spec["epsilon"]))
+    if found.fingerprint != spec["fingerprint"]:
+        changed = (
+            f"{place} has changed since {run.path} was begun" if asked.data is None else f"{place} holds other data"
+        )
+        raise RunError(
+            f"{changed} (fingerprint {found.fingerprint[:12]} instead of {spec['fingerprint'][:12]}). "
+            "Train anew, or name with --data where the old data lie."
+        )
+    if asked.data is not None:
+        with nullcontext() if run.locked else run.lock():
+            new, inside = _lasting(found.path, run.path)
+            run.update({"data": new, "inside": inside})
+            run.update({"seal": seal(run.spec)})
+    return found
+
+
+def _speaks(value: Any) -> bool:
+    """Whether a setting is text, which may be a query."""
+    return isinstance(value, str) or (isinstance(value, list) and any(map(_speaks, value)))
+
+
+def _drive(run: Run, found: Data, model: Any, plan: loop.Plan, entry: Any, console: Console) -> Run:
+    """Trains and closes the books of the run, however it ends."""
+    run.update({"device": model.device.type})
+    if isinstance(model, Fitted):
+        return _fit(run, found, model, plan, entry, console)
+    try:
+        plan, state, notices = _learn(run, found, model, plan, console)
+    except runner.Interrupted:
+        entry.status = "interrupted"
+        run.update({"status": "interrupted"})
+        raise
+    except DivergedError:
+        run.update({"status": "diverged"})
+        raise
+    except KaratError:
+        run.update({"status": "failed"})
+        raise
+    seen = state.drawn * plan.batch
+    told = {"step": state.step, "seconds": state.seconds, "trained_samples": seen, "spent": state.spent}
+    run.update({"status": "trained", **told})
+    stepped = max(0.0, state.seconds - sum(state.spent.values()))
+    console.print(
+        f"trained: {state.step:,} steps, {seen:,} samples in {state.seconds:,.1f} s, {stepped:,.1f} s of them for steps"
+        + (f"; the doctor noticed: {', '.join(n.name for n in notices)}" if notices else "")
+    )
+    _next(run, found, console)
+    return run
+
+
+def _learn(
+    run: Run, found: Data, model: Learned, plan: loop.Plan, console: Console
+) -> tuple[loop.Plan, loop.State, list[Notice]]:
+    """The one loop, from how the run was left to its end; the plan as it was fitted to the machine."""
+    before = plan.before()
+    began = plan.now() - before
+    blob = run.load_checkpoint()
+    fresh, precision, why = loop.State(), run.spec["precision"], "as the run began"
+    if before:
+        fresh.spent["reading"] = before
+    plan = replace(plan, batch=run.spec.get("batch") or plan.batch)
+    with fresh.spending("preparing", plan):
+        batch = batches(found, plan.batch, plan.seed, model.device, model.space)
+    if precision is None:
+        recipe = Recipe.from_dict(run.spec["recipe"])
+        measured = pace.measure(model, batch, plan, fresh, recipe.train.precision, recipes.fingerprint(recipe))
+        precision, why = measured.best, measured.why() if recipe.train.precision == "auto" else "as asked"
+        asked = plan.batch
+        plan, changed = pace.fit_batch(model, plan, measured, fresh, plan.now() - began)
+        if changed:
+            console.print(changed, soft_wrap=True)
+        if plan.batch != asked:
+            assert batch.sized is not None
+            batch = batch.sized(plan.batch)
+        run.update({"precision": precision, "batch": plan.batch})
+    plan = replace(plan, precision=precision)
+    if blob is None:
+        state = replace(fresh, seconds=plan.now() - began)  # what came before the first step is part of the budget
+        run.truncate("history.jsonl", -1.0)
+    else:
+        state = runner.restore(blob, model, precision)
+        if run.spec["status"] == "training":  # it was killed: nobody closed its books
+            runner.book_lost_time(run, state.seconds)
+        state.settled = False
+        run.truncate("history.jsonl", state.reached(plan, model, state.seconds) + 1e-9)
+        console.print(f"continuing at step {state.step:,}, {state.seconds:,.0f} s in")
+    console.print(f"precision {precision} ({why})")
+    run.update({"status": "training"})
+    notices = runner.drive(run, model, found, batch, plan, state, console, bool(run.spec["tensorboard"]))
+    return plan, state, notices
+
+
+def _fit(run: Run, found: Data, model: Fitted, plan: loop.Plan, entry: Any, console: Console) -> Run:
+    run.update({"status": "training", "precision": "fp64"})
+    try:
+        if isinstance(found.codec, Related):
+            seconds = related.fit(run, found, plan, console)
+        else:
+            seconds = runner.fit(run, model, found, plan, console)
+    except runner.Interrupted:
+        entry.status = "interrupted"
+        run.update({"status": "interrupted"})
+        raise
+    rows = {} if run.spec["epsilon"] is not None else {"trained_samples": len(found.train)}  # which nobody paid for
+    run.update({"status": "trained", "step": 0, "seconds": seconds, **rows})
+    spent = getattr(model, "budget", None)
+    if spent is not None and found.budget is not None:
+        _say_private(run, found.budget, spent, console)
+    console.print(f"fitted to {len(found.train):,} in {seconds:,.1f} s")
+    _next(run, found, console)
+    return run
+
+
+def _say_private(run: Run, codec: Spent, family: Spent, console: Console) -> None:
+    """What a fit has cost, and what it tells without noise, in the run and on the terminal."""
+    settings = run.spec["recipe"]["model"]
+    seed = run.spec["seed"] if settings.get("noise") == "seeded" else None
+    asked = Private(run.spec["epsilon"], settings["delta"], seed, run.spec["options"].get("declared") is not True)
+    epsilon, delta = told([codec, family], asked.delta)
+    run.put("privacy.json", {
+        "private": seed is None, "epsilon": epsilon, "delta": delta, "asked": asked.epsilon, "public": list(asked.public()),
+        "codec": codec.to_dict(), "family": family.to_dict(),
+    })  # fmt: skip
+    if seed is None:
+        line = f"differentially private: epsilon {epsilon:.4g}, delta {delta:.2g}, one row added or taken away"
+    else:
+        line = f"NOT private: model.noise=seeded, and who learns the seed {seed} takes the noise away again. For tests only"
+    console.print(line, soft_wrap=True, markup=False, highlight=False)
+    console.print("public, without noise:", soft_wrap=True)
+    for sentence in asked.public():
+        console.print(f"  {sentence}", soft_wrap=True, markup=False, highlight=False)
+    console.print(
+        "what is not covered (the report, the hold-out, the choice among runs): docs/privacy.md", soft_wrap=True
+    )
+
+
+def _told(name: str, found: Data, epsilon: float | None) -> str:
+    """What the run `name` says of its data to know them by; of private ones nothing that anybody else can check."""
+    if epsilon is None:
+        return found.fingerprint
+    secret = keyed(name, found.fingerprint)
+    if secret is None:
+        raise FitError(
+            "a private run knows its data by a key of yours, and none can be kept in ~/.local/state/karat. Let XDG_STATE_HOME "
+            "name a folder that can be written."
+        )
+    return secret
+
+
+def _private(options: dict[str, Any], own: Sequence[str], seed: int) -> Private | None:
+    """What --epsilon asks for, taken out of the `options` of the data; None where it is not given."""
+    epsilon = options.pop("epsilon", None)
+    if epsilon is None:
+        return None
+    inferred = bool(options.pop("public", False))
+    if not inferred:
+        options["declared"] = True
+    settings = recipes.load(PRIVATE, own, None, (Codes((1,), (False,)),)).model
+    refused = [name for name in ("epsilon", "share") if any(change.startswith(f"model.{name}=") for change in own)]
+    if refused:
+        raise FitError(
+            f"model.{refused[0]} cannot be set beside --epsilon, which says how much privacy the whole fit spends."
+        )
+    seeded = settings.get("noise") == "seeded"
+    return Private(float(epsilon), float(settings.get("delta", 0.0)), seed if seeded else None, inferred)
+
+
+def _next(run: Run, found: Data, console: Console) -> None:
+    wholes = found.codec.wholes
+    out = f" --out made{wholes[0]}" if wholes else ""
+    place = shlex.quote(str(run.path))
+    console.print(f"run: {run.path}   next: karat assay {place}   karat make {place} -n 100{out}", soft_wrap=True)
+
+
+def _greet(console: Console, found: Data, recipe: str, plan: loop.Plan, device: str, learned: bool) -> None:
+    budget = (f"{plan.minutes:g} minutes" if plan.minutes is not None else
+              f"{plan.steps:,} steps" if plan.steps is not None else f"{plan.samples:,} samples")  # fmt: skip
+    classes = f" of {several(len(found.classes), 'class', 'classes')}" if found.classes else ""
+    console.print(f"{found.path}: {len(found.contents.records):,} {found.codec.phrase()}{classes}")
+    console.print(f"{len(found.train):,} to learn from, {len(found.holdout):,} set aside")
+    for note in (*found.notes, *(f"skipped {name}: {why}" for name, why in found.contents.skipped)):
+        console.print(note, soft_wrap=True)
+    console.print(f"recipe {recipe}, {f'{budget}, on ' if learned else 'on '}{device}")
+
+
+def private(
+    epsilon: float, recipe: str | None, family: str | None, changes: Sequence[str], inferred: bool
+) -> tuple[str, list[str]]:
+    """The recipe and the settings of a fit with differential privacy; FitError for a recipe that has no proof of it.
+
+    inferred: whether what the cells show of kinds and formats may be known.
+    """
+    if recipe not in (None, PRIVATE) or family is not None:
+        raise FitError(
+            f"--epsilon is kept by the recipe {PRIVATE} only; {recipe or family} promises nothing. Leave one of them out."
+        )
+    if not 0 < epsilon < float("inf"):
+        raise FitError(f"--epsilon {epsilon:g}: wanted a number above 0; 1 is usual.")
+    if not inferred and not any(change.startswith("data.schema=") for change in changes):
+        raise FitError(
+            "--epsilon: kinds, formats and spellings would be inferred from the very rows that are to be protected. Declare "
+            "them with --schema (`karat look DATA --write-schema FILE` writes one to correct), or say with --public-schema that "
+            "they may "
+            "be known."
+        )
+    return PRIVATE, [*changes, f"data.epsilon={float(epsilon)}", f"data.public={'true' if inferred else 'false'}"]
+
+
+def data_options(changes: Sequence[str]) -> dict[str, Any]:
+    """The options of data from `data.name=value` settings; a value that is no TOML is text."""
+    out: dict[str, Any] = {}
+    for change in changes:
+        key, sign, text = change.partition("=")
+        name = key.removeprefix("data.")
+        if not sign or not name.isidentifier():
+            raise FitError(f"--set {change!r}: wanted data.name=value, for example data.size=64.")
+        try:
+            out[name] = tomllib.loads(f"v = {text}")["v"]
+        except tomllib.TOMLDecodeError:
+            out[name] = text
+        if name in TEXTS and not isinstance(out[name], str):  # a table, a column or a file may be called 2024 or true
+            out[name] = text
+    if "size" in out and (not isinstance(out["size"], int) or isinstance(out["size"], bool) or out["size"] < 1):
+        raise FitError(f"--set data.size={out['size']}: wanted a whole number of pixels, at least 1.")
+    return out
+
+
+def _schema(options: Mapping[str, Any]) -> bytes | None:
+    """The bytes of the schema that is given; None where there is none, or no such file: reading the data says so."""
+    path = options.get("schema")
+    return Path(path).read_bytes() if path is not None and Path(path).is_file() else None
+
+
+def _lasting(path: str, folder: Path) -> tuple[str, bool]:
+    """The place of data as it is found from any folder, an address as it stands; and whether it is inside the run."""
+    if is_url(path) or not Path(path).exists():
+        return path, False
+    whole, run = Path(path).resolve(), folder.resolve()
+    return (str(whole.relative_to(run)), True) if whole.is_relative_to(run) else (str(whole), False)
+
+
+def _stem(path: str) -> str:
+    name = path.rsplit("/", 1)[-1] if path.startswith(DATABASES) else Path(path).name
+    return name.split(".")[0] or "data"
+
+
+def free(path: Path) -> Path:
+    """`path`, or the first of path-2, path-3, ... that holds no run."""
+    i, free = 1, path
+    while free.exists():
+        i += 1
+        free = path.with_name(f"{path.name}-{i}")
+    return free

@@ -1,0 +1,188 @@
+"""What each recipe would take on this machine, measured by a short probe of the real loop on the real data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from karat import recipe as recipes
+from karat.content import Related
+from karat.data import Data, batches
+from karat.errors import FitError, TooLarge
+from karat.families.generator import Fitted, Learned
+from karat.training import loop as training
+from karat.training import pace
+from karat.workflow import related, runner
+from karat.worth.prices import Prices
+
+PROBE_SECONDS = 1.5
+FEW_ROWS = 2_000  # that a family without gradients is tried on
+MOST_COLUMNS = 60  # shown
+
+
+def estimates(data: Data, prices: Prices, *, measure: bool) -> list[dict[str, Any]]:
+    """For each recipe that can meet this content: whether it fits, and if measured, minutes, memory in MB and money.
+
+    minutes: to the recipe's `enough` samples, or of a whole fit. memory counts weights, optimiser, averages, the encoded
+    data, and what one turn keeps for its gradient. The default recipe comes first.
+    """
+    device = runner.choose_device("auto")
+    out: list[dict[str, Any]] = []
+    first = recipes.first(type(data.codec.spaces[0]))
+    for name in (first, *(n for n in recipes.names() if n != first)):
+        chosen = recipes.load(name, spaces=data.codec.spaces)
+        row: dict[str, Any] = {
+            "recipe": name,
+            "title": chosen.title,
+            "about": " ".join(chosen.about.split()),
+            "fits": True,
+            "why": "",
+        }
+        if isinstance(data.codec, Related) and not related.fits(chosen):
+            continue
+        if chosen.suits and type(data.codec.spaces[0]).__name__ not in chosen.suits:
+            continue
+        try:
+            space = runner.meet(chosen, data.codec)
+        except FitError:  # a recipe for another kind of content
+            continue
+        try:
+            model = runner.build(chosen, space, len(data.classes), 0).to(device)
+        except TooLarge as error:
+            out.append({**row, "fits": False, "why": str(error)})
+            continue
+        except FitError as error:
+            if "labels" in chosen.needs and not data.classes:
+                out.append({**row, "fits": False, "why": str(error)})
+            continue
+        if isinstance(data.codec, Related):
+            row |= related.measure(data, chosen, prices) if measure else {}
+        elif measure and isinstance(model, Learned):
+            try:
+                row |= _measure(data, chosen, model, device, prices)
+            except TooLarge as error:
+                row |= {"fits": False, "why": str(error)}
+        elif measure and isinstance(model, Fitted):
+            row |= _measure_fit(data, model, prices)
+        out.append(row)
+    return out
+
+
+def _measure_fit(data: Data, model: Fitted, prices: Prices) -> dict[str, Any]:
+    """A fit to a few rows, and from there in proportion to the rows."""
+    points = data.points("train", FEW_ROWS, 0, model.space)
+    began = time.perf_counter()
+    for _ in model.fit(points, data.labels("train", FEW_ROWS, 0), 0, None):
+        pass
+    minutes = (time.perf_counter() - began) / 60 * min(runner.FITTED_MOST, len(data.train)) / len(points)
+    weights = sum(w.numel() * w.element_size() for w in model.weights().values())
+    memory = (5 * weights + 12 * len(data.train) * model.space.numel * 8) / 2**20 + 300
+    hour = prices.cpu_core_hour
+    return {
+        "samples_per_second": len(data.train) / max(60 * minutes, 1e-9), "minutes": minutes, "memory_mb": memory,
+        "money": None if hour is None else minutes / 60 * hour, "currency": prices.currency,
+    }  # fmt: skip
+
+
+def _measure(
+    data: Data, chosen: recipes.Recipe, model: Learned, device: torch.device, prices: Prices
+) -> dict[str, Any]:
+    """What the training of `model` would take, from rounds of as many points as memory and a second or two allow."""
+    plan = training.Plan(steps=10**9, batch=chosen.train.batch)
+    batch, state, players = batches(data, plan.batch, 0, device, model.space), training.State(), model.players()
+    active = [name for name in model.turns() if players[name].start <= 0]
+    for name in dict.fromkeys(active):
+        training.prepare(model, batch, plan, state, name)
+    order = pace.candidates(device, model)[:1]
+    found = pace.probe(model, batch, plan, plan.within(PROBE_SECONDS), order)
+    samples = plan.batch * active.count(active[0]) / found.round(plan.batch)
+    activations = found.memory * plan.batch
+    weights = sum(p.numel() * 4 for p in model.parameters())
+    points = min(2**30, len(data.train) * model.space.numel * 4)
+    minutes = min(chosen.train.enough, 300 * len(data.train)) / samples / 60
+    hour = prices.gpu_hour if device.type == "cuda" else prices.cpu_core_hour
+    threads = 1 if device.type == "cuda" else torch.get_num_threads()
+    return {
+        "samples_per_second": samples, "minutes": minutes, "memory_mb": (5 * weights + activations + points) / 2**20 + 300,
+        "money": None if hour is None else minutes / 60 * hour * threads, "currency": prices.currency,
+    }  # fmt: skip
+
+
+def show(told: dict[str, Any], console: Console) -> None:
+    """The survey, for a person."""
+    console.print(f"{told['path']}: {told['count']:,} {told['what']}", soft_wrap=True)
+    console.print(f"split: {told['train']:,} to learn from, {told['holdout']:,} set aside ({told['split']})")
+    if told["classes"]:
+        shares = list(told["classes"].items())
+        listed = ", ".join(f"{name} {count:,}" for name, count in shares[:12])
+        more = f" and {len(shares) - 12} more" if len(shares) > 12 else ""
+        uneven = f"; the largest is {told['imbalance']:.3g} times the smallest" if told["imbalance"] > 1.05 else ""
+        console.print(f"classes: {len(shares)}: {listed}{more}{uneven}")
+    elif told["near_duplicates"] is not None:
+        console.print("classes: none (one folder per class gives them, or --labels where names of files say them)")
+    for sentence in told.get("sentences", ()):
+        console.print(sentence, soft_wrap=True)
+    if told.get("columns"):
+        _show_columns(told["columns"], console)
+    if told["near_duplicates"] is not None:
+        _show_duplicates(told, console)
+    for key in ("formats", "modes", "sizes"):
+        if told.get(key):
+            console.print(f"{key}: " + ", ".join(f"{k} {v:,}" for k, v in list(told[key].items())[:8]))
+    for name, why in told["skipped"]:
+        console.print(f"unreadable, skipped: {name}: {why}")
+    for warning in told["warnings"]:
+        console.print(f"note: {warning}", soft_wrap=True)
+
+
+def show_recipes(told: dict[str, Any], console: Console) -> None:
+    """The estimates, for a person."""
+    measured = any("minutes" in r for r in told["recipes"])
+    priced = any(r.get("money") is not None for r in told["recipes"])
+    title = "recipes that fit" + (", measured on this machine" if measured else "")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    figures = ("minutes", "memory", *(("money",) if priced else ()), "samples/s") if measured else ()
+    table.add_column("recipe", no_wrap=True)
+    for column in figures:
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("what it is")
+    for row in told["recipes"]:
+        about = row["title"] if row["fits"] else f"does not fit: {row['why']}"
+        cells = [""] * len(figures)
+        if measured and row["fits"]:
+            money = "unknown" if row["money"] is None else f"{row['money']:.3g} {row['currency'] or ''}"
+            cells = [f"{row['minutes']:.1f}", f"{row['memory_mb']:,.0f} MB", *((money,) if priced else ())]
+            cells.append(f"{row['samples_per_second']:,.0f}")
+        table.add_row(row["recipe"], *cells, about)
+    console.print(table)
+    if measured and not priced:
+        console.print("what they cost is not shown: no prices.toml declares the price of an hour (--prices)")
+
+
+def _show_columns(columns: Sequence[Mapping[str, Any]], console: Console) -> None:
+    table = Table(title="columns, as inferred", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("column", "kind", "missing", "distinct", "holds"):
+        table.add_column(name, justify="right" if name in ("missing", "distinct") else "left", overflow="fold")
+    for row in columns[:MOST_COLUMNS]:
+        gone = f"{row['missing']:.1%}" if row["missing"] else ""
+        holds = "; ".join([str(row["holds"]), *row["notes"]])
+        table.add_row(row["name"], row["kind"], gone, f"{row['distinct']:,}", holds)
+    console.print(table)
+    if len(columns) > MOST_COLUMNS:
+        console.print(f"and {len(columns) - MOST_COLUMNS} more columns (all of them with --write-schema FILE)")
+
+
+def _show_duplicates(told: Mapping[str, Any], console: Console) -> None:
+    near = told["near_duplicates"]
+    console.print(
+        f"duplicates: {told['exact_duplicates']:,} exact (dropped); {near['records']:,} of {near['examined']:,} compared "
+        "have a near duplicate"
+    )
+    for a, b in near["examples"][:3]:
+        console.print(f"  {a} ~ {b}")
