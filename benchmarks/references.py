@@ -17,8 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from karat.assays import Finding, Seen, examine, find, look_at
+from karat.assays import Finding, find
 from karat.assays.encoder import Eyes, open_eyes
+from karat.assays.points.points import examine
+from karat.assays.points.seen import Seen, look_at
 from karat.assays.references.points import LABELLED, REFERENCES
 from karat.data import Data, load
 from karat.training import pace
@@ -47,7 +49,7 @@ def look(data: Data, eyes: Eyes, which: np.ndarray, labelled: bool) -> Seen:
 def content(data: Data, which: np.ndarray, labelled: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
     labels = data.contents.labels
     told = torch.from_numpy(labels[which]).long() if labelled and labels is not None else None
-    return data.codec.view(data.contents.records[which]), told
+    return data.codec.view(data.contents.records, which).points, told
 
 
 def due(name: str, labelled: bool) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ def main() -> None:
                 some = kept.holdout[::2]
                 labels = None if data.contents.labels is None else torch.from_numpy(data.contents.labels[some])
                 made = Made(data.contents.records[some], labels, None)
-            findings, _ = judge_records(kept, made, seed=seed)
+            findings = judge_records(kept, made, seed=seed).findings
             raised = {f.name for f in findings if f.raised}
             wrong = raised & set(MEMORY) if name == HELD_OUT else raised if name == "oracle" else must - raised
             found += not wrong

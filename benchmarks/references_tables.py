@@ -20,16 +20,15 @@ import torch
 
 from karat.assays import Finding, find
 from karat.assays.references.tables import REFERENCES
-from karat.assays.table.sheet import Sheet
 from karat.assays.table.tables import examine
-from karat.space import Columns
 from karat.training import pace
+from karat.views import Columns, TableView
 
 HELD_OUT = "held-out rows"
 ACCUSING = ("copy rate", "near copies", "nearest record share", "membership")
 
 
-def sheet_of(path: Path) -> Sheet:
+def sheet_of(path: Path) -> TableView:
     """The numbers and choices of a CSV."""
     frame = pd.read_csv(path, keep_default_na=False)
     choices, values = [], []
@@ -41,7 +40,7 @@ def sheet_of(path: Path) -> Sheet:
             codes, levels = pd.factorize(frame[name], sort=True)
             choices.append(tuple(str(x) for x in levels))
             values.append(codes.astype(float))
-    return Sheet(Columns(tuple(map(str, frame.columns)), tuple(choices)), np.stack(values, 1))
+    return TableView(Columns(tuple(map(str, frame.columns)), tuple(choices)), np.stack(values, 1))
 
 
 def main() -> None:

@@ -21,22 +21,22 @@ import torch
 from karat.assays import Finding, find
 from karat.assays.references.texts import LABELLED, REFERENCES
 from karat.assays.text.texts import examine
-from karat.assays.text.writing import Writing
 from karat.content.text.passages import Passages
 from karat.data import load
 from karat.training import pace
+from karat.views import TextView
 
 HELD_OUT = "held-out text"
 
 
-def passages(path: Path, length: int, parts: int) -> tuple[Writing, tuple[str, ...]]:
+def passages(path: Path, length: int, parts: int) -> tuple[TextView, tuple[str, ...]]:
     """The passages of the text at `path`; the class of each is which of so many parts of the file it is from."""
     records = load(path, options={"length": length}).contents.records
     assert isinstance(records, Passages)
     texts = tuple(t.strip("\n") for t in records.strings() if t.strip())
     if not parts:
-        return Writing(texts), ()
-    return Writing(texts, np.arange(len(texts)) * parts // len(texts)), tuple(f"part {i + 1}" for i in range(parts))
+        return TextView(texts), ()
+    return TextView(texts, np.arange(len(texts)) * parts // len(texts)), tuple(f"part {i + 1}" for i in range(parts))
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ def main() -> None:
     few = np.sort(np.random.default_rng(0).choice(data.train, args.count, replace=False))
     records = data.contents.records[few]
     back = codec.decode(codec.encode(records), codec.spaces[0], np.random.default_rng(0))
-    before, after = codec.gauges(records), codec.gauges(back)
+    before, after = codec.descriptors(records), codec.descriptors(back)
     for name, was in before.items():
         change = np.asarray(after[name], float) - was
         print(

@@ -189,7 +189,7 @@ def test_points_labels_and_views_of_a_part_go_together(tmp_path: Path) -> None:
     assert labels is not None and [i % 3 for i in _which(data, points)] == labels.tolist()
     assert torch.equal(points, data.points("train", limit=20, seed=4))
     assert not torch.equal(points, data.points("train", limit=20, seed=5))
-    assert torch.equal(data.views("holdout"), data.points("holdout"))
+    assert torch.equal(data.view("holdout").points, data.points("holdout"))
     assert len(data.points("holdout", limit=10**6)) == len(data.holdout)
 
 

@@ -490,13 +490,12 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
 
 def test_the_judge_sees_at_most_64_pixels() -> None:
     codec = Images(3, 100, 200)
-    assert codec.viewed == Grid(3, (32, 64))
     half = np.zeros((2, 100, 200, 3), np.uint8)
     half[:, :, 100:] = 255
-    seen = codec.view(half)
+    seen = codec.view(half).points
     assert seen.shape == (2, 3, 32, 64)
     assert (seen[..., :32] == -1).all() and (seen[..., 32:] == 1).all()
-    assert torch.equal(Images(1, 28, 28).view(np.zeros((1, 28, 28, 1), np.uint8)), -torch.ones(1, 1, 28, 28))
+    assert torch.equal(Images(1, 28, 28).view(np.zeros((1, 28, 28, 1), np.uint8)).points, -torch.ones(1, 1, 28, 28))
 
 
 def test_encode_refuses_what_the_codec_was_not_made_for() -> None:

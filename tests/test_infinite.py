@@ -11,7 +11,6 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv as csv
 import pytest
-import torch
 
 import karat
 from karat.content import Tables
@@ -71,7 +70,7 @@ def test_infinite_cells_stay_in_a_column_of_numbers_in_every_source(form: str, t
         own = [(np.signbit(t["zero"]) & (t["zero"] == 0)).to_numpy() for t in (real, made)]
         assert own[0].tolist() == own[1].tolist() and 0.1 < own[0].mean() < 0.3
     seen = codec.view(contents.records)
-    assert torch.isfinite(seen).all()
+    assert np.isfinite(seen.values).all()
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -14,12 +14,12 @@ import pyarrow.csv as csv
 import pytest
 
 import karat
+from karat.assays.relational.databases import tied
 from karat.content import Images, Related, Tables, recognise
 from karat.content.relational.database import Database, Family
 from karat.data import Data, load
 from karat.errors import DataError, FitError
 from karat.run import Run
-from karat.workflow import related
 
 CUSTOMERS = 700
 DAY = np.timedelta64(1, "D")
@@ -326,7 +326,7 @@ def test_a_recipe_that_cannot_be_told_a_parent_is_refused(folder: Path, tmp_path
 
 
 def _judged(data: Data, made: Database) -> dict[str, bool]:
-    return {f.name: f.raised for f in related.ties(data, made, 0)}
+    return {f.name: f.raised for f in tied(data.view("train"), data.view("holdout"), data.codec.view(made), 0)}
 
 
 def test_the_ties_speak_of_what_is_wrong_and_only_then(folder: Path, run: Run) -> None:

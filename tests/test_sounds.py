@@ -158,7 +158,7 @@ def test_gauges_read_what_was_put_in(tmp_path: Path) -> None:
         wave = 0.1 * sum(np.sin(2 * np.pi * 200 * h * t) / h for h in (1, 2, 3)) * (1 if i else 0.1)
         soundfile.write(tmp_path / f"{i}.wav", wave + 1e-5 * rng.standard_normal(4_000), 8_000)
     data = load(tmp_path)
-    read = data.codec.gauges(data.contents.records)
+    read = data.codec.descriptors(data.contents.records)
     assert set(read) == {"length (s)", "loudness (dB)", "brightness (Hz)", "pitch (Hz)"}
     assert np.allclose(read["length (s)"], 0.5, atol=0.01) and np.allclose(read["pitch (Hz)"], 200, rtol=0.03)
     first = data.contents.names.index("0.wav")
@@ -210,7 +210,7 @@ def test_others_sounds_are_brought_to_our_form(tmp_path: Path) -> None:
     save_tones(tmp_path / "b", rate=16_000, seed=1)
     codec = load(tmp_path / "a").codec
     theirs = codec.conform(Sounds.read(tmp_path / "b", codec.alike()).records)
-    assert theirs.shape[1:] == (codec.mel.samples, 1) and codec.view(theirs).shape[1:] == codec.viewed.shape
+    assert theirs.shape[1:] == (codec.mel.samples, 1) and codec.view(theirs).points.shape[1:] == codec.viewed.shape
 
 
 def test_settings_that_cannot_be_are_refused(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from karat.assays.chance import draw
 from karat.assays.finding import Finding, Limit
 from karat.assays.table import categories
 from karat.assays.table.columns import portrait
-from karat.assays.table.sheet import Sheet
 from karat.content import recognise
 from karat.content.table import fragments
 from karat.content.table.tables import Tables
@@ -26,7 +25,7 @@ from karat.data import load
 from karat.errors import DataError, FitError
 from karat.families import trees
 from karat.report import drawing, table
-from karat.space import Columns
+from karat.views import TableView
 from karat.workflow import office
 from karat.worth.ledger import Cost
 from karat.worth.prices import Prices
@@ -170,7 +169,7 @@ def test_a_view_becomes_rows_with_the_same_view(shop: Path) -> None:
     assert isinstance(codec, Tables)
     seen = codec.view(data.records("holdout"))
     rows = codec.unview(seen)
-    assert torch.equal(codec.view(rows).nan_to_num(-1), seen.nan_to_num(-1))
+    assert np.array_equal(codec.view(rows).values, seen.values, equal_nan=True)
     real, like = codec.printed(data.records("holdout")), codec.printed(rows)
     made = {column.name for column in codec.schema.columns if column.made}
     assert "email" in made and "id" in made
@@ -181,15 +180,16 @@ def test_a_view_becomes_rows_with_the_same_view(shop: Path) -> None:
 def test_a_view_of_what_no_training_row_has_becomes_rows_too(shop: Path) -> None:
     codec = load(shop).codec
     assert isinstance(codec, Tables)
-    seen = codec.view(load(shop).records("holdout", 6))
+    seen = codec.seen(load(shop).records("holdout", 6))
     for j, (name, choices) in enumerate(zip(codec.viewed.names, codec.viewed.choices, strict=True)):
         seen[:, j] = len(choices) if choices and name != "club" else seen[:, j] + 0.3
     seen[0] = float("nan")
-    back = codec.view(codec.unview(seen))
+    back = codec.seen(codec.unview(TableView(codec.viewed, seen)))
     town = codec.viewed.names.index(HOSTILE + "town")
-    assert back[1:, town].tolist() == [4.0] * 5 and bool(back[0].isnan().all())
+    assert back[1:, town].tolist() == [4.0] * 5 and bool(np.isnan(back[0]).all())
     assert (
-        back[1:, codec.viewed.names.index("age")].tolist() == seen[1:, codec.viewed.names.index("age")].round().tolist()
+        back[1:, codec.viewed.names.index("age")].tolist()
+        == np.round(seen[1:, codec.viewed.names.index("age")]).tolist()
     )
 
 
@@ -201,10 +201,10 @@ def test_the_judge_draws_rows_that_are_independent_of_each_other() -> None:
     model, single = trees.Model(space, 0), trees.Model(space, 0, trees.Config(even=False))
     assert list(model.fit(points, None, 0, None))[-1] == 1.0
     single.put(model.weights())
-    club = data.codec.viewed.names.index("club")
+    club = data.codec.view(data.records("train")).names.index("club")
 
     def share(made: office.Made) -> float:
-        return float((data.codec.view(made.records)[:, club] > 0).double().mean())
+        return float((data.codec.view(made.records).values[:, club] > 0).mean())
 
     made = [model.sample(200, None, torch.Generator().manual_seed(k)) for k in range(8)]
     shares = [share(office.Made(data.codec.decode(z, space, np.random.default_rng(0)), None, None)) for z in made]
@@ -215,10 +215,7 @@ def test_the_judge_draws_rows_that_are_independent_of_each_other() -> None:
 
 def test_the_collapser_is_raised_and_its_category_named() -> None:
     made, data = office.reference(load(people(9000)), "collapser", 450, 0)
-    viewed = data.codec.viewed
-    assert isinstance(viewed, Columns)
-    rows = (data.records("train"), data.records("holdout"), made.records)
-    train, unseen, shown = (Sheet(viewed, data.codec.view(part).numpy()) for part in rows)
+    train, unseen, shown = data.view("train"), data.view("holdout"), data.codec.view(made.records)
     draws = draw(len(unseen), len(shown), np.random.default_rng(0), 300)
     missing = categories.findings(train, unseen, shown, draws, None)[0]
     assert missing.raised and missing.detail["missing"][0] in missing.says

@@ -119,7 +119,7 @@ def test_any_table_goes_through_both_spaces_and_back(name: str, form: str, tmp_p
         assert [c.null_count for c in made.cells.columns] == [c.null_count for c in records.cells.columns]
         wild = codec.decode(junk(codec, 100, which), space)
         assert wild.cells.schema.equals(records.cells.schema) and len(wild) == 100
-        assert codec.view(wild).shape == (100, *codec.viewed.shape)
+        assert codec.view(wild).values.shape == (100, *codec.viewed.shape)
     again = codec_named("table").restore(json.loads(json.dumps(codec.state())))
     assert again.decode(points, space).cells.equals(made.cells)
     assert again.spaces == codec.spaces and again.viewed == codec.viewed
@@ -185,7 +185,7 @@ def test_a_sheet_is_escaped() -> None:
 
 def test_the_judge_sees_numbers_and_choices(shop: tuple[Tables, Contents, Path]) -> None:
     codec, contents, _ = shop
-    seen, columns = codec.view(contents.records).numpy(), codec.viewed
+    seen, columns = codec.seen(contents.records), codec.viewed
     at = {name: j for j, name in enumerate(columns.names)}
     assert "email" not in at and "id" not in at and "currency" not in at
     assert np.array_equal(seen[:, at["qty"]], contents.records.cells["qty"].to_numpy())
@@ -195,7 +195,7 @@ def test_the_judge_sees_numbers_and_choices(shop: tuple[Tables, Contents, Path])
         contents.records.cells.column_names.index("sku"), "sku", pa.array(["new"] * len(contents.records))
     )
     other = codec.conform(Table(strange, contents.records.facts))
-    assert (codec.view(other)[:, at["sku"]] == len(columns.choices[at["sku"]])).all()
+    assert (codec.seen(other)[:, at["sku"]] == len(columns.choices[at["sku"]])).all()
     assert codec.unseen(other) == {"sku": len(other)}
 
 

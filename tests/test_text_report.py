@@ -11,9 +11,9 @@ from test_report import Page
 
 from karat.assays.text import bits
 from karat.assays.text.texts import examine
-from karat.assays.text.writing import Writing
 from karat.report import text
 from karat.report.page import Exhibits, write_report
+from karat.views import TextView
 from karat.worth.ledger import Cost
 from karat.worth.prices import Prices
 from karat.worth.verdict import judge
@@ -25,9 +25,9 @@ def test_the_page_shows_runs_loops_words_and_bits_and_no_stranger_gets_in(tmp_pa
     rng = np.random.default_rng(0)
     known = ["apple", "pear", "plum", "fig", "lime", "kiwi", "nut", "date"]
     real = [f"{'ANNA' if i % 2 else 'BERT'}: {' '.join(rng.choice(known, 30))} a{i}@mail.example" for i in range(400)]
-    train, unseen = Writing(tuple(real[:200])), Writing(tuple(real[200:]))
+    train, unseen = TextView(tuple(real[:200])), TextView(tuple(real[200:]))
     kept = [t for t in real[:200] if t.startswith("ANNA")]
-    made = Writing((*kept[:60], *(HOSTILE * 6 + t for t in kept[:60]), HOSTILE + "plum " * 12))
+    made = TextView((*kept[:60], *(HOSTILE * 6 + t for t in kept[:60]), HOSTILE + "plum " * 12))
     held = [t for t in unseen.texts[:20]]
     likely = bits.findings([np.full(len(t), math.log(2)) for t in held], held, train.texts)
     findings = [*likely, *examine(train, unseen, made)]

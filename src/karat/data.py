@@ -24,7 +24,8 @@ from karat.content.codec import Contents
 from karat.content.relational.relations import alone
 from karat.errors import DataError, FitError
 from karat.privacy import CODEC, Asked, Budget
-from karat.space import JUDGED, Batches, Grid, Space
+from karat.space import JUDGED, Batches, Space
+from karat.views import Known, View
 from karat.words import several
 
 FEWEST = 32  # different records; fewer teach nothing
@@ -88,9 +89,17 @@ class Data:
         """Encoded points `[n, *space.shape]` of `rows(part, limit, seed)`; of the codec's first space by default."""
         return self.codec.encode(self.records(part, limit, seed), space)
 
-    def views(self, part: Part, limit: int | None = None, seed: int = 0) -> Tensor:
-        """Points `[n, *codec.viewed.shape]` of `rows(part, limit, seed)`, as the judge sees them."""
-        return self.codec.view(self.records(part, limit, seed))
+    def view(self, part: Part, limit: int | None = None, seed: int = 0) -> View:
+        """How a judge sees `rows(part, limit, seed)`, with what is known of them."""
+        rows = self.rows(part, limit, seed)
+        return self.codec.view(self.contents.records, rows).known(self.known(rows))
+
+    def known(self, rows: np.ndarray) -> Known:
+        """What is known of the records at `rows`."""
+        labels, groups = self.contents.labels, self.contents.groups
+        facets = {name: values[rows] for name, values in self.contents.facets.items()}
+        mine = None if labels is None else labels[rows]
+        return Known(mine, self.classes, facets, None if groups is None else groups[rows])
 
     def labels(self, part: Part, limit: int | None = None, seed: int = 0) -> Tensor | None:
         """int64 `[n]` of `rows(part, limit, seed)`, or None where there are no classes."""
@@ -399,7 +408,7 @@ def survey(data: Data) -> dict[str, Any]:
         "imbalance": imbalance,
         **data.codec.traits(),
         "exact_duplicates": data.duplicates,
-        "near_duplicates": near_duplicates(data) if isinstance(data.codec.viewed, Grid) else None,
+        "near_duplicates": near_duplicates(data) if data.codec.compared else None,
         "skipped": [list(row) for row in contents.skipped],
         **facts,
     }
@@ -467,7 +476,7 @@ def near_duplicates(data: Data, most: int = NEAR_MOST) -> dict[str, Any]:
             "examined": len(rows),
             "examples": [[_name(names, int(rows[a])), _name(names, int(rows[b]))] for a, b in found[:EXAMPLES]],
         }
-    thumbs = torch.cat([_thumbnails(data.codec.view(part)) for part in _blocks_of(data.contents.records, rows)])
+    thumbs = torch.cat([_centred(data.codec.thumbnails(part)) for part in _blocks_of(data.contents.records, rows)])
     partnered = torch.zeros(len(rows), dtype=torch.bool)
     pairs, across = 0, 0
     examples: list[tuple[int, int]] = []
@@ -501,11 +510,7 @@ def _blocks_of(records: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
         yield records[rows[start : start + 1024]]
 
 
-def _thumbnails(views: Tensor) -> Tensor:
-    """float `[n, 256]`, centred and of length 1 (0 for a blank record), of views `[n, c, h, w]`."""
-    # Brightness as JPEG weighs it: saving again spares it and spoils colour.
-    weights = views.new_tensor([0.299, 0.587, 0.114] if views.shape[1] == 3 else [1 / views.shape[1]] * views.shape[1])
-    grey = torch.einsum("nchw,c->nhw", views, weights)[:, None]
-    small = F.adaptive_avg_pool2d(grey, (16, 16)).flatten(1)
+def _centred(small: Tensor) -> Tensor:
+    """`small` [n, d], centred and of length 1 (0 for a blank record)."""
     centred = small - small.mean(1, keepdim=True)
     return F.normalize(centred, dim=1, eps=1e-3)

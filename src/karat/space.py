@@ -200,31 +200,6 @@ Space = Grid | Fields | Codes | Tokens
 JUDGED = 20  # records learned from, unseen and made, that a judge needs of each at least, and so a split leaves of each
 
 
-@dataclass(frozen=True)
-class Characters:
-    """How a judge sees text: long `[n, longest]`, the Unicode code points of each, -1 behind the last."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (-1,)
-
-
-@dataclass(frozen=True)
-class Columns:
-    """How a judge sees a table: float64 `[n, len(names)]`, missing cells NaN.
-
-    A number is itself. Where `choices[j]` is not empty the cell is an index into it; `len(choices[j])` stands for a
-    value that is none of them.
-    """
-
-    names: tuple[str, ...]
-    choices: tuple[tuple[str, ...], ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (len(self.names),)
-
-
 Pair = tuple[Tensor, Tensor | None]  # points [n, *shape] and their labels [n]
 
 

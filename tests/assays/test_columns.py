@@ -9,15 +9,14 @@ import pytest
 
 from karat.assays import Finding, find
 from karat.assays.table.learning import Boosted
-from karat.assays.table.sheet import Sheet
 from karat.assays.table.tables import examine
 from karat.errors import DataError
-from karat.space import Columns
+from karat.views import Columns, TableView
 
 
-def split(columns: Columns, values: np.ndarray, parts: tuple[int, int, int]) -> tuple[Sheet, Sheet, Sheet]:
+def split(columns: Columns, values: np.ndarray, parts: tuple[int, int, int]) -> tuple[TableView, TableView, TableView]:
     cut = np.cumsum(parts)
-    return tuple(Sheet(columns, v) for v in np.split(values, cut)[:3])  # type: ignore[return-value]
+    return tuple(TableView(columns, v) for v in np.split(values, cut)[:3])  # type: ignore[return-value]
 
 
 def whole(findings: list[Finding]) -> list[Finding]:
@@ -78,7 +77,7 @@ def test_missing_constant_and_empty_columns_and_huge_categories_are_judged() -> 
     assert find(findings, "usefulness").detail["measure"] == "R2"
     filled = made.values.copy()
     filled[:, 0] = np.nan_to_num(filled[:, 0], nan=1.0)
-    told = find(examine(train, unseen, Sheet(columns, filled), target="price"), "missingness")
+    told = find(examine(train, unseen, TableView(columns, filled), target="price"), "missingness")
     assert told.raised and "price is missing in 0.0% of what was made" in told.says
 
 
@@ -101,7 +100,7 @@ def test_a_declared_rule_that_is_broken_is_named() -> None:
     rng = np.random.default_rng(0)
     parts = split(MIXED, mixed(900, rng), (300, 300, 300))
     flags = [np.zeros(300, bool), np.zeros(300, bool), np.arange(300) < 30]
-    sheets = [Sheet(MIXED, s.values, {"start < end": b}) for s, b in zip(parts, flags, strict=True)]
+    sheets = [TableView(MIXED, s.values, {"start < end": b}) for s, b in zip(parts, flags, strict=True)]
     told = find(examine(sheets[0], sheets[1], sheets[2], target="sold"), "rules")
     assert told.raised and "start < end (broken by 10.00%, real 0.00%)" in told.says and told.value >= 0.1
 
@@ -110,7 +109,7 @@ def test_numbers_that_are_printed_otherwise_are_found() -> None:
     train, unseen, made = split(MIXED, mixed(900, np.random.default_rng(0)), (300, 300, 300))
     values = made.values.copy()
     values[:, 0] += np.random.default_rng(1).uniform(-0.004, 0.004, 300)
-    told = find(examine(train, unseen, Sheet(MIXED, values), target="sold"), "formatting")
+    told = find(examine(train, unseen, TableView(MIXED, values), target="sold"), "formatting")
     assert told.raised and "price" in told.says and "printed" in told.says
 
 
@@ -118,7 +117,7 @@ def test_the_report_can_show_the_columns_side_by_side_worst_first() -> None:
     train, unseen, made = split(MIXED, mixed(600, np.random.default_rng(0)), (200, 200, 200))
     values = made.values.copy()
     values[:, 1] += 5
-    shown = find(examine(train, unseen, Sheet(MIXED, values)), "column shapes").detail["columns"]
+    shown = find(examine(train, unseen, TableView(MIXED, values)), "column shapes").detail["columns"]
     assert [c["name"] for c in shown][0] == "count" and shown[0]["score"] < shown[0]["real score"] - 0.2
     for column in shown:
         bins = column["bins"]
@@ -132,7 +131,7 @@ def test_what_cannot_be_judged_is_refused() -> None:
         examine(train, unseen, made.take(np.arange(5)))
     other = Columns(("price", "count", "group", "sold"), ((), (), ("a", "b"), ("no", "yes")))
     with pytest.raises(DataError, match="the made rows have other columns"):
-        examine(train, unseen, Sheet(other, np.zeros((30, 4))))
+        examine(train, unseen, TableView(other, np.zeros((30, 4))))
     with pytest.raises(DataError, match="'profit' is no column; there are: price"):
         examine(train, unseen, made, target="profit")
 
@@ -141,7 +140,7 @@ RATES = (0.0, 0.01, 0.5, 0.99, 1.0)
 HOLES = [(real, made) for real in RATES for made in RATES]
 
 
-def riddled(n: int, side: int, seed: int) -> Sheet:
+def riddled(n: int, side: int, seed: int) -> TableView:
     """Numbers and choices of which every share in `RATES` is missing in real data (side 0) with every one in made (1)."""
     rng = np.random.default_rng(seed)
     age = rng.normal(size=n)
@@ -154,7 +153,7 @@ def riddled(n: int, side: int, seed: int) -> Sheet:
     names = tuple(f"{kind} {a:.0%} {b:.0%}" for kind in ("number", "choice") for a, b in HOLES)
     choices = ((),) * len(HOLES) + (("a", "b", "c"),) * len(HOLES)
     columns = Columns((*names, "age", "grown"), (*choices, (), ("no", "yes")))
-    return Sheet(columns, np.stack([*drawn, age, (age + rng.normal(size=n) > 0).astype(float)], 1))
+    return TableView(columns, np.stack([*drawn, age, (age + rng.normal(size=n) > 0).astype(float)], 1))
 
 
 @pytest.mark.parametrize("n", [20, 120])
@@ -200,7 +199,7 @@ def test_outliers_of_a_column_accuse_nobody_wherever_they_are(where: str, outlie
         if where in (name, "all"):
             values[:outliers, 1] = 1e6 * (-1.0) ** np.arange(outliers)
             values[:outliers, 2] = 1e6
-        sheets[name] = Sheet(FOUR, values)
+        sheets[name] = TableView(FOUR, values)
     assert raised(examine(sheets["train"], sheets["unseen"], sheets["made"], target="b")) == set()
 
 
@@ -209,5 +208,5 @@ def test_an_outlier_does_not_hide_that_columns_no_longer_go_together() -> None:
     for values in (train, unseen, made):
         values[0, :3] = 1e6
     made[:, 0] = np.random.default_rng(0).permutation(made[:, 0])
-    found = examine(*(Sheet(FOUR, x) for x in (train, unseen, made)))
+    found = examine(*(TableView(FOUR, x) for x in (train, unseen, made)))
     assert find(found, "column pairs").raised

@@ -7,8 +7,8 @@ import pytest
 
 from karat.assays import Finding, find
 from karat.assays.table import attack, linkage
-from karat.assays.table.sheet import Sheet, embed
-from karat.space import Columns
+from karat.assays.table.sheet import embed
+from karat.views import Columns, TableView
 
 KINDS = {
     "whole numbers": lambda rng, n: np.stack([rng.integers(18, 90, n), rng.integers(0, 60, n)], 1).astype(float),
@@ -31,7 +31,7 @@ def judged(kind: str, n: int, share: float, seed: int) -> list[Finding]:
     train, unseen, made = values[:269], values[269:], KINDS[kind](rng, n)
     copies = round(share * n)
     made[:copies] = train[rng.integers(len(train), size=copies)]
-    sheets = [Sheet(columns(kind), x) for x in (train, unseen, made)]
+    sheets = [TableView(columns(kind), x) for x in (train, unseen, made)]
     near = embed(sheets, 0)
     return [*linkage.findings(*sheets, (near[0], near[1], near[2]), 0), *attack.findings(*near)]
 
@@ -58,7 +58,7 @@ def test_rows_that_repeat_in_real_data_may_repeat_in_what_is_made() -> None:
     def rows(n: int) -> np.ndarray:
         return np.where(rng.random(n)[:, None] < 0.5, kinds[rng.integers(10, size=n)], rng.normal(size=(n, 2)))
 
-    sheets = [Sheet(columns("amounts"), rows(n)) for n in (269, 31, 3000)]
+    sheets = [TableView(columns("amounts"), rows(n)) for n in (269, 31, 3000)]
     near = embed(sheets, 0)
     assert not find(linkage.findings(*sheets, (near[0], near[1], near[2]), 0), "copy rate").raised
 
@@ -69,7 +69,7 @@ def test_rows_that_many_training_rows_have_are_no_copies_though_unseen_ones_have
     train = np.repeat(np.arange(values), 5)[:, None].astype(float)
     unseen = np.array([[values]] * 4 + [[0.0]] * 16, float)
     made = np.random.default_rng(0).integers(0, values, (5_000, 1)).astype(float)
-    found = linkage._copies(*(Sheet(names, rows) for rows in (train, unseen, made)))
+    found = linkage._copies(*(TableView(names, rows) for rows in (train, unseen, made)))
     assert found.value == 1 and not found.raised
 
 

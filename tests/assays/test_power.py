@@ -11,9 +11,8 @@ from karat.assays.finding import Sample
 from karat.assays.points import bias
 from karat.assays.shares import all_certain, certain
 from karat.assays.table import categories, linkage, predicting
-from karat.assays.table.sheet import Sheet
 from karat.assays.table.tables import examine
-from karat.space import Columns
+from karat.views import Columns, TableView
 
 COLUMNS = Columns(("price", "group", "sold"), ((), tuple("abcde"), ("no", "yes")))
 SHARES = [0.4, 0.25, 0.15, 0.127, 0.073]
@@ -26,8 +25,8 @@ def rows(n: int, seed: int) -> np.ndarray:
     return np.stack([price, group, (price + rng.normal(0, 1, n) > 1).astype(float)], 1)
 
 
-def sheet(values: np.ndarray) -> Sheet:
-    return Sheet(COLUMNS, values)
+def sheet(values: np.ndarray) -> TableView:
+    return TableView(COLUMNS, values)
 
 
 def without(values: np.ndarray, group: int, n: int) -> np.ndarray:
@@ -130,7 +129,7 @@ def test_what_so_few_rows_do_not_teach_is_open_and_what_no_row_teaches_is_not() 
     few = predicting.findings(sheet(rows(500, 0)), sheet(rows(66, 1)), sheet(rows(1000, 2)), "sold", 0)[0]
     assert few.state == "cannot tell" and few.lacking is not None and few.lacking.needs < 1500, few.judged
 
-    def noise(n: int, seed: int) -> Sheet:
+    def noise(n: int, seed: int) -> TableView:
         return sheet(np.random.default_rng(seed).permuted(rows(n, seed), axis=0))
 
     never = predicting.findings(noise(1000, 0), noise(200, 1), noise(1000, 2), "sold", 0)[0]

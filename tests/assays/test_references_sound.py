@@ -45,7 +45,7 @@ def raised(findings: list[Finding]) -> dict[str, str]:
 )
 def test_each_fault_is_found_by_its_own_finding(digits: Data, name: str) -> None:
     made, data = office.reference(digits, name, 3000, seed=1)
-    found = raised(office.judge_records(data, made, seed=0)[0])
+    found = raised(office.judge_records(data, made, seed=0).findings)
     must = set(SLIDING[name][1])
     if name == "blurrer":
         must |= {"detail along frequency", "detail along time"}
@@ -62,7 +62,7 @@ def test_a_speaker_drawn_too_often_is_named(digits: Data) -> None:
     rows = np.concatenate([source[speaker == "theo"], source[speaker != "theo"][:25]])
     assert digits.contents.labels is not None
     made = office.Made(digits.contents.records[rows], torch.from_numpy(digits.contents.labels[rows]), None)
-    findings = office.judge_records(replace(digits, holdout=kept), made, seed=0)[0]
+    findings = office.judge_records(replace(digits, holdout=kept), made, seed=0).findings
     balance = find(findings, "speaker balance")
     assert balance.raised and balance.detail["worst"] == "theo"
 
@@ -84,7 +84,7 @@ def test_copied_recordings_are_found_through_noise_pitch_shift_and_level(digits:
         hiss[: len(wave)] += wave
         records[i, :, 0] = hiss.clip(-1, 1)
     made = office.Made(records, None, None)
-    rate = find(office.judge_records(replace(digits, holdout=kept), made, seed=0)[0], "copy rate")
+    rate = find(office.judge_records(replace(digits, holdout=kept), made, seed=0).findings, "copy rate")
     assert rate.raised and rate.value > 0.05, rate.says
     shown = [(i, digits.train[j]) for i, j, _ in rate.detail["pairs"][:12]]
     assert np.mean([i < 20 and copied[i] == j for i, j in shown]) > 0.8

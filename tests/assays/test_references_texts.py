@@ -12,7 +12,8 @@ from karat.assays import Finding, find
 from karat.assays.references.texts import LABELLED, REFERENCES
 from karat.assays.text import echo, fluency, telling, variety, wording
 from karat.assays.text.texts import examine
-from karat.assays.text.writing import Writing, openings
+from karat.assays.text.writing import openings
+from karat.views import TextView
 
 PARTS = ("first", "second", "third", "fourth", "fifth")
 SPEAKERS = ("DUKE VINCENTIO:", "ROMEO:", "GLOUCESTER:", "MENENIUS:")
@@ -29,33 +30,33 @@ def cut(text: str, length: int) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def plays(data_dir: Path) -> Writing:
+def plays(data_dir: Path) -> TextView:
     """Passages of Shakespeare; the class is which fifth of the file it is from, where other people speak."""
     texts = cut((data_dir / "text" / "tinyshakespeare.txt").read_text()[:600_000], 400)
-    return Writing(tuple(texts), np.arange(len(texts)) * len(PARTS) // len(texts))
+    return TextView(tuple(texts), np.arange(len(texts)) * len(PARTS) // len(texts))
 
 
-def parts(plays: Writing, seed: int, labelled: bool = False) -> list[Writing]:
+def parts(plays: TextView, seed: int, labelled: bool = False) -> list[TextView]:
     """Training passages, the judge's unseen ones and those that references may emit."""
     order = np.random.default_rng(seed).permutation(len(plays))
     some = [plays.take(rows) for rows in np.split(order, [len(order) // 2, len(order) * 3 // 4])]
-    return [Writing(w.texts, w.labels if labelled else None) for w in some]
+    return [TextView(w.texts, w.labels if labelled else None) for w in some]
 
 
 def raised(findings: list[Finding]) -> set[str]:
     return {f.name for f in findings if f.raised}
 
 
-def told(t: Writing, u: Writing, m: Writing) -> list[Finding]:
+def told(t: TextView, u: TextView, m: TextView) -> list[Finding]:
     return [telling.findings(t, u, m, (), 0)[0], *fluency.findings(t, u, m, echo.halves(t, 0), 0)]
 
 
-def worded(t: Writing, u: Writing, m: Writing) -> list[Finding]:
+def worded(t: TextView, u: TextView, m: TextView) -> list[Finding]:
     fidelity, diversity, balance = wording.findings(t, u, m)
     return [*fidelity, *diversity, balance]
 
 
-def varied(t: Writing, u: Writing, m: Writing) -> list[Finding]:
+def varied(t: TextView, u: TextView, m: TextView) -> list[Finding]:
     one, _, seen = telling.findings(t, u, m, (), 0)
     return [one, *variety.findings(t, u, m, seen, np.random.default_rng(0), 0)]
 
@@ -77,7 +78,7 @@ SOON = ("copier", "collapser")
 
 
 @pytest.mark.parametrize("name", [n if n in SOON else pytest.param(n, marks=pytest.mark.exam) for n in ROOMS])
-def test_each_fault_is_found_by_its_own_finding(plays: Writing, name: str) -> None:
+def test_each_fault_is_found_by_its_own_finding(plays: TextView, name: str) -> None:
     train, unseen, source = parts(plays, 0)
     made = REFERENCES[name][0](train, source, 700, np.random.default_rng(0))
     findings = ROOMS[name](train, unseen, made)
@@ -85,7 +86,7 @@ def test_each_fault_is_found_by_its_own_finding(plays: Writing, name: str) -> No
     assert must <= raised(findings), {f.name: f.says for f in findings if f.name in must and not f.raised}
 
 
-def test_the_oracle_raises_nothing(plays: Writing) -> None:
+def test_the_oracle_raises_nothing(plays: TextView) -> None:
     train, unseen, source = parts(plays, 0, labelled=True)
     findings = examine(train, unseen, source, classes=PARTS)
     assert raised(findings) == set(), [f.says for f in findings if f.raised]
@@ -93,21 +94,21 @@ def test_the_oracle_raises_nothing(plays: Writing) -> None:
     assert rooms == sorted(rooms, key=["fidelity", "diversity", "bias", "memory", "privacy", "usefulness"].index)
 
 
-def test_the_last_tenth_of_a_book_is_not_at_fault_in_the_place_of_what_was_made(plays: Writing) -> None:
+def test_the_last_tenth_of_a_book_is_not_at_fault_in_the_place_of_what_was_made(plays: TextView) -> None:
     rows = np.arange(len(plays))
     start = int(0.85 * len(rows))
     aside = np.random.default_rng(0).permutation(rows[start:])
-    book = Writing(plays.texts)
+    book = TextView(plays.texts)
     train, unseen, made = (book.take(r) for r in (rows[:start], aside[::2], aside[1::2]))
     findings = [*told(train, unseen, made), *worded(train, unseen, made), *echo.findings(train, unseen, made, 0)]
     assert raised(findings) == set(), [f.says for f in findings if f.raised]
 
 
-def test_what_was_learned_from_may_not_be_blamed_on_a_book_that_changes(plays: Writing) -> None:
+def test_what_was_learned_from_may_not_be_blamed_on_a_book_that_changes(plays: TextView) -> None:
     # a generator that writes as the first part does, judged by the last one
     rows = np.arange(len(plays))
     start = int(0.8 * len(rows))
-    book = Writing(plays.texts)
+    book = TextView(plays.texts)
     early = np.random.default_rng(1).permutation(rows[:start])
     train, made, unseen = book.take(early[400:]), book.take(early[:400]), book.take(rows[start:])
     findings = [*told(train, unseen, made), *worded(train, unseen, made), *echo.findings(train, unseen, made, 0)]
@@ -115,14 +116,14 @@ def test_what_was_learned_from_may_not_be_blamed_on_a_book_that_changes(plays: W
 
 
 @pytest.mark.parametrize("name", LABELLED)
-def test_a_class_that_is_lost_or_overdrawn_is_named(plays: Writing, name: str) -> None:
+def test_a_class_that_is_lost_or_overdrawn_is_named(plays: TextView, name: str) -> None:
     train, unseen, source = parts(plays, 1, labelled=True)
     made = REFERENCES[name][0](train, source, 700, np.random.default_rng(1))
     findings = telling.findings(train, unseen, made, PARTS, 0)[1]
     assert set(LABELLED[name]) <= raised(findings), [f.says for f in findings]
 
 
-def test_a_speaker_who_never_speaks_is_named(plays: Writing) -> None:
+def test_a_speaker_who_never_speaks_is_named(plays: TextView) -> None:
     train, unseen, source = parts(plays, 0)
     counts = {name: sum(name in openings(t) for t in train.texts) for name in SPEAKERS}
     gone = max(counts, key=lambda name: counts[name])
@@ -130,10 +131,10 @@ def test_a_speaker_who_never_speaks_is_named(plays: Writing) -> None:
     assert find(worded(train, unseen, made), "missing openings").detail["missing"] == [gone]
 
 
-def test_copied_runs_are_shown_where_they_stand(plays: Writing) -> None:
+def test_copied_runs_are_shown_where_they_stand(plays: TextView) -> None:
     train, unseen, source = parts(plays, 0)
     long = max(range(len(train)), key=lambda i: len(train.texts[i]))
-    made = Writing(("Nobody said: " + train.texts[long][:300],) * 20 + source.texts[:200])
+    made = TextView(("Nobody said: " + train.texts[long][:300],) * 20 + source.texts[:200])
     found = find(echo.findings(train, unseen, made, 0), "verbatim run")
     assert found.raised and found.value >= 280
     best = found.detail["runs"][0]

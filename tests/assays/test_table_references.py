@@ -13,13 +13,13 @@ from karat.assays import Finding, find
 from karat.assays.chance import Draws, draw
 from karat.assays.references.tables import REFERENCES, copier
 from karat.assays.table import attack, categories, cells, columns, detection, linkage, rows, rules
-from karat.assays.table.sheet import Sheet, embed
+from karat.assays.table.sheet import embed
 from karat.assays.table.tables import examine
-from karat.space import Columns
+from karat.views import Columns, TableView
 
 
 @pytest.fixture(scope="module")
-def adult(data_dir: Path) -> Sheet:
+def adult(data_dir: Path) -> TableView:
     """Rows of Adult's training part."""
     with open(data_dir / "tables" / "adult-train.csv", newline="", encoding="utf-8") as file:
         names, *lines = list(csv.reader(file))[:12_001]
@@ -30,10 +30,10 @@ def adult(data_dir: Path) -> Sheet:
         place = {cell: i for i, cell in enumerate(known)}
         choices.append(known)
         values.append([float(cell) if number else float(place[cell]) for cell in column])
-    return Sheet(Columns(tuple(names), tuple(choices)), np.array(values).T)
+    return TableView(Columns(tuple(names), tuple(choices)), np.array(values).T)
 
 
-def parts(adult: Sheet, seed: int) -> list[Sheet]:
+def parts(adult: TableView, seed: int) -> list[TableView]:
     """Training rows, the judge's unseen rows and the rows that references may emit."""
     order = np.random.default_rng(seed).permutation(len(adult))
     return [adult.take(some) for some in np.split(order, [2500, 3700, 4900])[:3]]
@@ -57,11 +57,11 @@ ROOMS = {
 }  # fmt: skip
 
 
-def drawn(unseen: Sheet, made: Sheet) -> Draws:
+def drawn(unseen: TableView, made: TableView) -> Draws:
     return draw(len(unseen), len(made), np.random.default_rng(0))
 
 
-def embedded(train: Sheet, unseen: Sheet, made: Sheet) -> tuple[Tensor, Tensor, Tensor]:
+def embedded(train: TableView, unseen: TableView, made: TableView) -> tuple[Tensor, Tensor, Tensor]:
     first, second, third = embed((train, unseen, made), 0)
     return first, second, third
 
@@ -70,7 +70,7 @@ SOON = ("copier", "collapser", "shuffler")
 
 
 @pytest.mark.parametrize("name", [n if n in SOON else pytest.param(n, marks=pytest.mark.exam) for n in ROOMS])
-def test_each_fault_is_found_by_its_own_finding(adult: Sheet, name: str) -> None:
+def test_each_fault_is_found_by_its_own_finding(adult: TableView, name: str) -> None:
     train, unseen, source = parts(adult, 0)
     made = REFERENCES[name][0](train, source, 1200, np.random.default_rng(0), "income")
     findings = ROOMS[name](train, unseen, made)
@@ -78,19 +78,19 @@ def test_each_fault_is_found_by_its_own_finding(adult: Sheet, name: str) -> None
     assert must <= raised(findings), {f.name: f.says for f in findings if f.name in must and not f.raised}
 
 
-def test_the_oracle_raises_nothing(adult: Sheet) -> None:
+def test_the_oracle_raises_nothing(adult: TableView) -> None:
     train, unseen, source = parts(adult, 0)
     findings = examine(train, unseen, source, target="income")
     assert raised(findings) == set(), [f.says for f in findings if f.raised]
 
 
-def test_unseen_rows_are_not_accused(adult: Sheet) -> None:
+def test_unseen_rows_are_not_accused(adult: TableView) -> None:
     train, unseen, _ = parts(adult, 1)
     near = embedded(train, unseen, unseen)
     assert raised([*linkage.findings(train, unseen, unseen, near, 0), *attack.findings(*near)]) == set()
 
 
-def test_altered_copies_are_found_and_shown(adult: Sheet) -> None:
+def test_altered_copies_are_found_and_shown(adult: TableView) -> None:
     train, unseen, source = parts(adult, 0)
     made = copier(train, source, 1200, np.random.default_rng(0), "income", share=0.1)
     told = find(linkage.findings(train, unseen, made, embedded(train, unseen, made), 0), "near copies")
@@ -99,7 +99,7 @@ def test_altered_copies_are_found_and_shown(adult: Sheet) -> None:
     assert np.mean([row < 120 for row, _, _ in told.detail["pairs"]]) > 0.8
 
 
-def test_a_category_that_is_never_made_is_named(adult: Sheet) -> None:
+def test_a_category_that_is_never_made_is_named(adult: TableView) -> None:
     train, unseen, source = parts(adult, 0)
     column = adult.names.index("occupation")
     gone = adult.columns.choices[column].index("Tech-support")

@@ -14,14 +14,14 @@ from karat.assays.table.columns import Trends, mean, shapes
 from karat.assays.table.learning import area
 from karat.assays.table.linkage import share_of
 from karat.assays.table.rules import coded, discover
-from karat.assays.table.sheet import Sheet, embed, ranks
+from karat.assays.table.sheet import embed, ranks
 from karat.errors import DataError
-from karat.space import Columns
+from karat.views import Columns, TableView
 
 COLUMNS = Columns(tuple("abcdef"), ((), (), tuple("01234"), tuple("01234"), (), ()))
 
 
-def table(seed: int, n: int, shift: float) -> Sheet:
+def table(seed: int, n: int, shift: float) -> TableView:
     r = np.random.default_rng(seed)
     a = np.round(r.normal(shift, 1 + shift, n), 3)
     b = np.round(a * 0.5 + r.normal(0, 1, n), 2)
@@ -31,7 +31,7 @@ def table(seed: int, n: int, shift: float) -> Sheet:
     f = np.round(r.exponential(2 + shift, n))
     f[r.random(n) < 0.1 + shift / 5] = np.nan
     c[r.random(n) < 0.05] = np.nan
-    return Sheet(COLUMNS, np.stack([a, b, c, d, e, f], 1))
+    return TableView(COLUMNS, np.stack([a, b, c, d, e, f], 1))
 
 
 # The QualityReport of sdmetrics 0.25.0 (numpy 2.4.6, pandas 2.3.3) of table(1, n, 0) and table(2, m, shift), missing
@@ -83,9 +83,9 @@ def test_shapes_and_pairs_equal_sdmetrics(vector: tuple) -> None:  # type: ignor
 def test_a_column_of_many_choices_is_counted_as_one_of_few() -> None:
     many = Columns(("x", "y"), (tuple(map(str, range(1000))), tuple(map(str, range(1000)))))
     rng = np.random.default_rng(0)
-    real, made = (Sheet(many, rng.integers(0, 4, (200, 2)).astype(float)) for _ in range(2))
+    real, made = (TableView(many, rng.integers(0, 4, (200, 2)).astype(float)) for _ in range(2))
     few = Columns(("x", "y"), (tuple("0123"), tuple("0123")))
-    dense = Trends(Sheet(few, real.values), [(0, 1)]).of(Sheet(few, made.values))
+    dense = Trends(TableView(few, real.values), [(0, 1)]).of(TableView(few, made.values))
     assert Trends(real, [(0, 1)]).of(made) == pytest.approx(dense)
 
 
@@ -120,7 +120,7 @@ def test_ranks_are_in_the_middle_of_ties_and_missing_stays_missing() -> None:
 
 def test_a_difference_in_one_choice_is_a_distance_of_one() -> None:
     columns = Columns(("n", "c"), ((), ("x", "y")))
-    sheet = Sheet(columns, np.array([[0.0, 0], [0, 1], [5, 0], [np.nan, 0]]))
+    sheet = TableView(columns, np.array([[0.0, 0], [0, 1], [5, 0], [np.nan, 0]]))
     (points,) = embed([sheet], 0)
     gaps = torch.cdist(points, points).numpy()
     assert gaps[0, 1] == pytest.approx(1) and 0 < gaps[0, 2] < 1 and gaps[0, 3] >= 1
@@ -131,7 +131,7 @@ def test_projected_rows_keep_their_distances_and_their_equals() -> None:
     rng = np.random.default_rng(0)
     values = rng.integers(0, 30, (50, 40)).astype(float)
     values[1] = values[0]
-    (points,) = embed([Sheet(columns, values)], 0)
+    (points,) = embed([TableView(columns, values)], 0)
     assert points.shape == (50, 512) and torch.equal(points[0], points[1])
     truth = np.sqrt((values[2:3] != values[3:]).sum(1))
     near = torch.cdist(points[2:3], points[3:])[0].numpy()
@@ -150,14 +150,14 @@ def test_a_rule_is_found_where_one_column_determines_another() -> None:
     rng = np.random.default_rng(0)
     town = rng.integers(0, 3, 600)
     values = np.stack([town, np.array([10.0, 20, 30])[town], rng.integers(0, 2, 600)], 1)
-    sheet = Sheet(columns, values)
+    sheet = TableView(columns, values)
     assert {rule.text for rule in discover(sheet, coded(sheet))} == {"town determines zip", "zip determines town"}
 
 
 def test_a_sheet_that_cannot_be_is_refused() -> None:
     with pytest.raises(DataError, match="column b holds infinite numbers"):
-        Sheet(Columns(("a", "b"), ((), ())), np.array([[0.0, np.inf]]))
+        TableView(Columns(("a", "b"), ((), ())), np.array([[0.0, np.inf]]))
     with pytest.raises(DataError, match="holds an index outside"):
-        Sheet(Columns(("a",), (("x",),)), np.array([[2.0]]))
+        TableView(Columns(("a",), (("x",),)), np.array([[2.0]]))
     with pytest.raises(DataError, match="2 columns was given values of"):
-        Sheet(Columns(("a", "b"), ((), ())), np.zeros((3, 3)))
+        TableView(Columns(("a", "b"), ((), ())), np.zeros((3, 3)))

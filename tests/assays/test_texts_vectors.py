@@ -6,15 +6,15 @@ import math
 
 import numpy as np
 import pytest
-import torch
 
 from karat.assays.text import bits, disclosure, echo, fluency
 from karat.assays.text.band import banded, mean_error
 from karat.assays.text.suffixes import matches
 from karat.assays.text.texts import examine
 from karat.assays.text.variety import distinct, frontier, self_bleu
-from karat.assays.text.writing import Writing, dense, joined, openings, points_of, terms, texts_of, words
+from karat.assays.text.writing import dense, joined, openings, terms, words
 from karat.errors import DataError
+from karat.views import TextView
 
 
 def test_matches_are_those_of_a_search_at_every_place() -> None:
@@ -102,12 +102,6 @@ def test_openings_are_speakers_or_first_words() -> None:
     assert openings("ROMEO:\nHow now\n\n张三：你好\n生成式") == ["ROMEO:", "How", "张三:", "生成"]
 
 
-def test_texts_come_back_from_code_points() -> None:
-    texts = ["", "a\nb", "生成\U0001f600"]
-    assert texts_of(points_of(texts)) == texts
-    assert texts_of(torch.tensor([[0xD800, 65, -1]])) == ["\ufffdA"]
-
-
 def test_what_lies_between_two_real_scores_is_no_fault() -> None:
     rng = np.random.default_rng(0)
     made, unseen, train = (rng.normal(m, 1, 1000) for m in (1.0, 0.0, 2.0))
@@ -128,14 +122,14 @@ def test_passages_of_one_document_count_for_less() -> None:
 
 
 def test_personal_data_that_comes_back_is_told_and_masked() -> None:
-    train = Writing(tuple(f"Write to person{i}@mail.example or call +44 20 7946 {i:04d}." for i in range(200)))
-    unseen = Writing(tuple(f"Write to other{i}@mail.example or call +44 20 7000 {i:04d}." for i in range(200)))
+    train = TextView(tuple(f"Write to person{i}@mail.example or call +44 20 7946 {i:04d}." for i in range(200)))
+    unseen = TextView(tuple(f"Write to other{i}@mail.example or call +44 20 7000 {i:04d}." for i in range(200)))
     told = disclosure.findings(train, unseen, train.take(np.arange(40)))[0]
     assert told.raised and told.value == 1 and told.real == 0
     assert told.detail["known"] == 400 and all("person0@mail" not in r["string"] for r in told.detail["repeats"])
     fine = disclosure.findings(train, unseen, unseen)[0]
     assert not fine.raised and fine.value == 0
-    assert disclosure.findings(Writing(("none",) * 30), unseen, unseen) == []
+    assert disclosure.findings(TextView(("none",) * 30), unseen, unseen) == []
 
 
 def test_bits_stand_beside_counts_and_packers() -> None:
@@ -155,10 +149,10 @@ def test_bits_stand_beside_counts_and_packers() -> None:
 def test_altered_shingles_still_point_to_their_passage() -> None:
     rng = np.random.default_rng(0)
     letters = list("abcdefghijklmnopqrstuvwxyz ")
-    train = Writing(tuple("".join(rng.choice(letters, 300)) for _ in range(50)))
+    train = TextView(tuple("".join(rng.choice(letters, 300)) for _ in range(50)))
     index = echo.Shingles(train, 12)
     altered = train.texts[7].upper().replace("A", "xx")
-    score, who = index.likeness(Writing((altered, "nothing of this is there at all, not one bit")))
+    score, who = index.likeness(TextView((altered, "nothing of this is there at all, not one bit")))
     assert who[0] == 7 and score[0] > 0.2 and score[1] == 0
     assert index.likeness(train, np.arange(50))[0].max() == 0
 
@@ -166,11 +160,11 @@ def test_altered_shingles_still_point_to_their_passage() -> None:
 @pytest.mark.parametrize("text", ["\x00" * 40, "\ud800 half", "a", "😀" * 30, "١٢٣ عربي", "x" * 3000])
 def test_odd_text_is_judged_without_a_fall(text: str) -> None:
     plain = tuple(f"The {w} man number {i} went home." for i, w in enumerate(["old", "young", "tall"] * 10))
-    findings = examine(Writing(plain), Writing(plain[::-1]), Writing((text,) * 15 + plain[:15]))
+    findings = examine(TextView(plain), TextView(plain[::-1]), TextView((text,) * 15 + plain[:15]))
     assert {"fluency", "verbatim run"} <= {f.name for f in findings}
 
 
 def test_too_few_passages_are_refused_in_words() -> None:
-    good = Writing(tuple(f"passage {i}" for i in range(30)))
+    good = TextView(tuple(f"passage {i}" for i in range(30)))
     with pytest.raises(DataError, match="3 made passages with text are too few"):
-        examine(good, good, Writing(("a", "b", "c", " ")))
+        examine(good, good, TextView(("a", "b", "c", " ")))

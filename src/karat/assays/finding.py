@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from karat.assays.keys import KEYS, Key
+from karat.errors import DataError
 from karat.words import count, score
 
 Better = Literal["higher", "lower", "neither"]
@@ -176,3 +177,16 @@ class Finding:
             **asdict(self),
             "threshold": str(self.limit),
         }
+
+
+def find(findings: Sequence[Finding], name: str) -> Finding:
+    """The finding called `name`, where spaces, hyphens and underscores are one; DataError lists the names there are."""
+
+    def plain(text: str) -> str:
+        return text.lower().replace("-", " ").replace("_", " ").strip()
+
+    for finding in findings:
+        if plain(finding.name) == plain(name):
+            return finding
+    known = ", ".join(finding.name for finding in findings)
+    raise DataError(f"no finding is called {name!r}; there are: {known}")

@@ -16,7 +16,8 @@ from karat.content.table.formulas import Guard
 from karat.content.table.seen import Past
 from karat.errors import FitError
 from karat.privacy import Budget, Source
-from karat.space import Characters, Columns, Fields, Grid, Space
+from karat.space import Space
+from karat.views import View
 
 
 class Records(Protocol):
@@ -68,10 +69,9 @@ class Codec(ABC):
     reviewed: ClassVar[bool] = True  # whether a person looks at each record before it is used
     stack: ClassVar[str] = "images"  # what an .npz calls all records
     sheets: ClassVar[Literal[".png", ".html"]] = ".png"  # what `sheet` gives: a picture, or a fragment of a page
+    judged_most: ClassVar[int | None] = None  # records of a set that a judge looks at, where that costs much of each
+    compared: ClassVar[bool] = False  # whether two records may be nearly the same by accident (pictures, sounds)
     repeats: ClassVar[bool] = False  # whether equal records are ordinary (rows of a table) and not copies (pictures)
-    axes: ClassVar[
-        tuple[str, ...]
-    ] = ()  # names of the axes of `viewed`, where content may begin anywhere along the last
     settings: ClassVar[tuple[str, ...]] = ()  # what `options` may hold, as `--set data.<name>=` gives it
 
     @classmethod
@@ -132,11 +132,6 @@ class Codec(ABC):
         )
         raise FitError(f"that family lives in {fits}, and these data can become {mine}.")
 
-    @property
-    @abstractmethod
-    def viewed(self) -> Grid | Fields | Columns | Characters:
-        """How the judge looks at the content, whatever the generator used."""
-
     @abstractmethod
     def encode(self, records: Any, space: Space | None = None) -> Tensor:
         """Points `[n, *shape]` of `space` (the first of `spaces` by default)."""
@@ -153,8 +148,16 @@ class Codec(ABC):
         return self.decode(points, space, rng)
 
     @abstractmethod
-    def view(self, records: Any) -> Tensor:
-        """`[n, *viewed.shape]` as the judge sees the records."""
+    def view(self, records: Any, rows: np.ndarray | None = None) -> View:
+        """How a judge looks at the records (at those `rows` of them), whatever the generator used."""
+
+    def finest(self, records: Any) -> View:
+        """A view from which `unview` makes the records again: the same, unless that is coarser than they are."""
+        return self.view(records)
+
+    def chosen(self, records: Any, rows: np.ndarray) -> Any:
+        """The records at `rows`, with all others that they cannot be without."""
+        return records[rows]
 
     @abstractmethod
     def write(self, records: Any, folder: Path, stems: list[str]) -> list[Path]:
@@ -172,18 +175,6 @@ class Codec(ABC):
         """What is inferred of the content, as the TOML that a person corrects; FitError where there is nothing to say."""
         raise FitError(f"{self.name} content has no schema to write.")
 
-    def broken(self, records: Any) -> dict[str, np.ndarray]:
-        """bool `[n]` for each rule that a person declared: the records that break it."""
-        return {}
-
-    def otherwise(self, records: Any) -> Mapping[str, tuple[float, str, str]]:
-        """By column, the share of somebody's cells that are spelled otherwise than ours, an example and ours of it."""
-        return {}
-
-    def gauges(self, records: Any) -> Mapping[str, np.ndarray]:
-        """Measures of each record that a person reads off it, by name and unit: "length (s)" -> float64 `[n]`."""
-        return {}
-
     def streams(self, contents: Contents, rows: np.ndarray) -> list[tuple[Tensor, int, int]]:
         """What is to be read on end at the sorted `rows` of content in `Tokens`: codes (long), characters and UTF-8 bytes.
 
@@ -200,11 +191,15 @@ class Codec(ABC):
         return {}
 
     def doubles(self, records: Any) -> np.ndarray | None:
-        """Pairs [k, 2] of records that are nearly the same, each pair once; None where small pictures of the view tell."""
+        """Pairs [k, 2] of records that are nearly the same, each pair once; None where `thumbnails` tell."""
         return None
 
-    def unview(self, seen: Tensor) -> Any:
-        """Records that look like `seen` `[n, *viewed.shape]` to a judge."""
+    def thumbnails(self, records: Any) -> Tensor:
+        """float `[n, d]`: equal but for contrast where records are nearly the same."""
+        raise FitError(f"{self.name} content has no thumbnails.")
+
+    def unview(self, seen: View) -> Any:
+        """Records that look like `seen` to a judge, who sees them as `finest` does."""
         raise FitError(f"{self.name} content cannot be made from what a judge sees of it.")
 
     def ask(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Asked:

@@ -13,19 +13,13 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from karat.assays import UNSEEN, Finding, examine, find, look_at
-from karat.assays.encoder import Eyes, open_eyes
-from karat.assays.points import bias, gauges
-from karat.assays.references import tables as references_tables
-from karat.assays.references.points import CHOOSERS, REFERENCES, SLIDING
-from karat.assays.table.sheet import Sheet
-from karat.assays.table.tables import examine as examine_table
+from karat.assays import UNSEEN, Evaluation, Finding, evaluate, find, references
 from karat.content import Codec, Related, recognise
 from karat.data import DATABASES, Data, load, survey
 from karat.errors import DataError, FitError, RunError
@@ -34,9 +28,9 @@ from karat.output import Output
 from karat.provenance.reading import labelled as carries_label
 from karat.report.page import Exhibits, Pair, write_report
 from karat.run import Run
-from karat.space import Characters, Columns
 from karat.synthesizer.widening import drawn
 from karat.trust import sealed
+from karat.views import Known
 from karat.words import score
 from karat.workflow import making, related, written
 from karat.workflow.learning import Asked, again, permit
@@ -45,8 +39,6 @@ from karat.worth.ledger import Entry, total
 from karat.worth.prices import Prices
 from karat.worth.verdict import Verdict, judge
 
-EYES_MOST = 60_000  # records that the judge's eyes learn from
-MOST = 10_000  # records of a kind that the judge looks at; the nearest-neighbour findings grow with their product
 PAIRS = 12
 LABELS_READ = 3  # records written to see whether they are labelled
 SHOWN, FEW_SHOWN = 64, 24  # records on a sheet, and on one that would be heavy
@@ -162,6 +154,10 @@ def read_made(data: Data, path: Any) -> Made:
     if contents.labels is not None and set(contents.classes) <= set(data.classes):
         to_real = np.array([data.classes.index(name) for name in contents.classes])
         labels = torch.from_numpy(to_real[contents.labels])
+    most = data.codec.judged_most
+    if most is not None and len(records) > most:  # their order may mean something
+        rows = np.sort(np.random.default_rng(0).choice(len(records), most, replace=False))
+        records, labels = records[rows], None if labels is None else labels[torch.from_numpy(rows)]
     return Made(records, labels, True if local and carries_label(Path(place)) else None)
 
 
@@ -171,102 +167,31 @@ def reference(data: Data, name: str, n: int, seed: int, target: str | None = Non
     Half of the unseen records are the generator's source; the judge keeps the other half, which no generator has seen.
     target: the column that the shuffler of a table permutes.
     """
-    if name not in REFERENCES and not isinstance(data.codec.viewed, Characters):
-        raise FitError(f"no reference {name!r}; there are: {', '.join(REFERENCES)}.")
-    codec, rng = data.codec, np.random.default_rng(seed)
+    codec, records, rng = data.codec, data.contents.records, np.random.default_rng(seed)
     order = rng.permutation(data.holdout)
     source, kept = order[: len(order) // 2], np.sort(order[len(order) // 2 :])
-    if isinstance(codec, Related):
-        if name != "oracle":
-            raise FitError(f"the reference {name} is for one table; of related tables there is the oracle.")
-        return Made(data.contents.records.closed(source), None, None), replace(data, holdout=kept)
-    if isinstance(codec.viewed, Characters):
-        return Made(*written.reference(data, name, source, n, rng), None), replace(data, holdout=kept)
-    if isinstance(codec.viewed, Columns):
-        drawn = references_tables.REFERENCES[name][0](
-            _sheet(codec, data.records("train")), _sheet(codec, data.contents.records[source]), min(n, len(source)), rng,
-            data.target if target is None else target,
-        )  # fmt: skip
-        return Made(codec.unview(torch.from_numpy(drawn.values)), None, None), replace(data, holdout=kept)
-    maker = (SLIDING if codec.axes else REFERENCES)[name][0]
-    labels, count = data.labels("train"), min(n, len(source))
-    theirs = None if data.contents.labels is None else torch.from_numpy(data.contents.labels[source])
-    # who only chooses among real records gives them as they are, not as they come back from points
-    if name in CHOOSERS and (labels is not None or name != "collapser"):
-        train, unseen = (torch.from_numpy(rows)[:, None] for rows in (data.train, source))
-        rows, made_labels = maker(train, labels, unseen, theirs, count, rng)
-        return Made(data.contents.records[rows[:, 0].numpy()], made_labels, None), replace(data, holdout=kept)
-    goal = next((space for space in codec.spaces if space == codec.viewed), codec.spaces[0]) if codec.axes else None
-    train, unseen = (codec.encode(data.contents.records[rows], goal) for rows in (data.train, source))
-    made, made_labels = maker(train, labels, unseen, theirs, count, rng)
-    return Made(codec.decode(made, goal), made_labels, None), replace(data, holdout=kept)
-
-
-def _sheet(codec: Codec, records: Any) -> Sheet:
-    """A table as its judge sees it."""
-    seen = codec.viewed
-    assert isinstance(seen, Columns)
-    return Sheet(seen, codec.view(records).numpy(), codec.broken(records), codec.otherwise(records))
+    train, unseen = (codec.finest(records[rows]).known(data.known(rows)) for rows in (data.train, source))
+    drawn = references.draw(name, train, unseen, n, rng, data.target if target is None else target)
+    if drawn.rows is not None:
+        made = codec.chosen(records, np.concatenate([data.train, source])[drawn.rows])
+    else:
+        assert drawn.view is not None
+        made = codec.unview(drawn.view)
+    labels = None if drawn.labels is None else torch.from_numpy(drawn.labels)
+    return Made(made, labels, None), replace(data, holdout=kept)
 
 
 def judge_records(
     data: Data, made: Made, *, seed: int, target: str | None = None, pretrained: Path | None = None
-) -> tuple[list[Finding], str]:
+) -> Evaluation:
     """Findings about `made` beside the training and the unseen records of `data`, and by what the judge sees."""
-    if isinstance(data.codec.viewed, Columns):
-        if pretrained is not None:
-            raise FitError("--eyes are for pictures; a table is judged by its columns. Leave them out.")
-        if isinstance(data.codec, Related):
-            return related.judge(data, made.records, target, seed), "columns"
-        rows = [data.records("train"), data.records("holdout"), made.records]
-        train, unseen, shown = (_sheet(data.codec, part) for part in rows)
-        aim = data.target if target is None else target
-        return examine_table(train, unseen, shown, target=aim, seed=seed), "columns"
-    if isinstance(data.codec.viewed, Characters):
-        if pretrained is not None or target is not None:
-            raise FitError(
-                "--eyes are for pictures and --target is for tables; text is judged by its words. Leave them out."
-            )
-        return written.judge(data, made.records, made.labels, seed), "letters and words"
-    if target is not None:
-        raise FitError(f"--target is for tables; {data.codec.name} content has no columns. Leave it out.")
-    findings, eyes = _judge_points(data, made, seed, pretrained)
-    right = "self-supervised" if eyes.accuracy is None else f"{eyes.accuracy:.1%} right"
-    return findings, f"own encoder, {right}" if pretrained is None else f"pretrained, {pretrained.name}"
-
-
-def _judge_points(data: Data, made: Made, seed: int, pretrained: Path | None) -> tuple[list[Finding], Eyes]:
-    views, labels = data.views("train"), data.labels("train")
-    eyes = open_eyes(
-        views[:EYES_MOST],
-        None if labels is None else labels[:EYES_MOST],
-        len(data.classes),
-        fingerprint=data.fingerprint,
-        seed=seed,
-        pretrained=pretrained,
-    )
-    train = look_at(eyes, views, labels)
-    unseen = look_at(eyes, data.views("holdout", MOST), data.labels("holdout", MOST))
-    asked = None if made.labels is None else made.labels[:MOST]
-    seen = look_at(eyes, data.codec.view(made.records[:MOST]), asked)
-    findings = examine(train, unseen, seen, classes=data.classes, axes=data.codec.axes, seed=seed)
-    aside = data.rows("holdout", MOST)
-    known = {name: (values[data.train], values[aside]) for name, values in data.contents.facets.items()}
-    return [*findings, *bias.facets(train, unseen, seen, known), *_gauges(data, made)], eyes
-
-
-def _gauges(data: Data, made: Made) -> list[Finding]:
-    """What the codec reads off records, made beside real; of at most `MOST` of each."""
-    asked = None if made.labels is None else made.labels[:MOST].numpy()
-    mine = gauges.Gauged(data.codec.gauges(made.records[:MOST]), asked)
-    if not mine.gauges:
-        return []
-
-    def of(part: Literal["train", "holdout"]) -> gauges.Gauged:
-        labels = data.labels(part, MOST)
-        return gauges.Gauged(data.codec.gauges(data.records(part, MOST)), None if labels is None else labels.numpy())
-
-    return gauges.findings(of("train"), of("holdout"), mine, data.classes)
+    most = data.codec.judged_most
+    few = made.records if most is None else made.records[:most]
+    labels = None if made.labels is None else made.labels[: len(few)].numpy()
+    return evaluate(
+        data.view("train"), data.view("holdout", most), data.codec.view(few).known(Known(labels, data.classes)),
+        fingerprint=data.fingerprint, target=data.target if target is None else target, pretrained=pretrained, seed=seed,
+    )  # fmt: skip
 
 
 def require(findings: Sequence[Finding], requirements: Sequence[str]) -> tuple[str, ...]:
@@ -315,9 +240,8 @@ def of_run(run: Run, n: int, seed: int, target: str | None, pretrained: Path | N
     else:
         model = load_model(run, data.codec, len(data.classes), choose_device("auto"))
         made = draw(model, data, n, unlike)
-        if isinstance(data.codec.viewed, Characters):
-            likely = written.weighed(data, model)
-    findings, judge = judge_records(data, made, seed=seed, target=target, pretrained=pretrained)
+        likely = written.weighed(data, model)
+    seen = judge_records(data, made, seed=seed, target=target, pretrained=pretrained)
     name, family = spec["recipe"]["name"], spec["recipe"]["family"]
     source = f"--family {Path(family).name}" if family.endswith(".py") else f"--recipe {name}"
     budget = next(f"--{k} {spec[k]:g}" for k in ("minutes", "steps", "samples") if spec[k] is not None)
@@ -329,11 +253,11 @@ def of_run(run: Run, n: int, seed: int, target: str | None, pretrained: Path | N
         "device": str(spec.get("device", "cpu")),
         "precision": str(spec["precision"]),
         "threads": str(torch.get_num_threads()),
-        "judge": judge,
+        "judge": seen.judge,
     }
     made = replace(made, labelled=read_back(run))
     return Job(
-        data, made, (*likely, *findings), f"{Path(spec['data']).name}, {name}", told,
+        data, made, (*likely, *seen.findings), f"{Path(spec['data']).name}, {name}", told,
         [f"karat train {Path(spec['data']).name} {source} {budget} --seed {spec['seed']} --out {run.path.name}",
          f"karat assay {run.path.name} -n {n} --seed {seed}" + (f" {source}" if spec["recipe"]["digest"] else "")],
         recipe=spec["recipe"], doctor=_notes(run), curves=_curves(run),
@@ -380,15 +304,15 @@ def of_files(
         drawn, data = reference(data, str(made).removeprefix("reference:"), n, seed, target)
     else:
         drawn = read_made(data, made)
-    findings, judge = judge_records(data, drawn, seed=seed, target=target, pretrained=pretrained)
+    seen = judge_records(data, drawn, seed=seed, target=target, pretrained=pretrained)
     theirs, ours = (Path(data.codec.place(source)).name for source in (made, real))
     aimed = "" if target is None else f" --target {shlex.quote(target)}"
     again = f"karat assay --real {shlex.quote(ours)} --made {shlex.quote(theirs)}{aimed} --seed {seed}"
     if not all(isinstance(source, str | Path) for source in (made, real)):
         again = f"karat.assay(real=..., made=..., seed={seed})  # {ours}, {theirs}"
     return Job(
-        data, drawn, tuple(findings), f"{theirs} against {ours}",
-        {**facts(data), "made": theirs, "seed": str(seed), "judge": judge},
+        data, drawn, tuple(seen.findings), f"{theirs} against {ours}",
+        {**facts(data), "made": theirs, "seed": str(seed), "judge": seen.judge},
         [again],
     )  # fmt: skip
 

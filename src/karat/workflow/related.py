@@ -18,23 +18,16 @@ from rich.console import Console
 from torch import Tensor
 
 from karat import limits
-from karat.assays.finding import Finding
-from karat.assays.relational import relating
-from karat.assays.table.sheet import Sheet
-from karat.assays.table.tables import examine
 from karat.content import Related
-from karat.content.relational.database import Database, Family, Relation, amounts
+from karat.content.relational.database import Database
 from karat.content.table.formulas import Guard
-from karat.content.table.tables import Tables
 from karat.data import Data
-from karat.errors import DataError, FitError, RunError
+from karat.errors import FitError, RunError
 from karat.families.generator import Fitted
 from karat.output import BESIDE, Output, file_names, write_whole
 from karat.provenance.label import Label
 from karat.recipe import Recipe, module
 from karat.run import Run
-from karat.space import JUDGED as FEWEST
-from karat.space import Columns
 from karat.training.loop import Plan
 from karat.workflow.runner import build, put, weights_of
 from karat.worth.prices import Prices
@@ -196,127 +189,3 @@ def _affordable(codec: Related, chains: Chains, n: int, seed: int, given: str | 
         cells = sum(len(table) * table.cells.num_columns for table in few.tables.values())
         limits.need(cells * CELL / FEW * n, f"{n:,} {codec.thing}s with all that hangs on them", "Lower -n.")
     return made_by(codec, chains, n, seed, given, balance)
-
-
-def judge(data: Data, made: Database, target: str | None, seed: int) -> list[Finding]:
-    """What each table is worth by itself, its name before the finding's, and how well the tables hang together.
-
-    target: "table.column", or None.   A table with fewer than 20 rows among the unseen is judged by its relations only.
-    """
-    codec = data.codec
-    assert isinstance(codec, Related)
-    train, unseen = data.records("train"), data.records("holdout")
-    out: list[Finding] = []
-    names = [f"{name}.{c.name}" for name, whole in codec.tables.items() for c in whole.schema.columns]
-    if target is not None and target not in names:
-        raise DataError(f"--target {target}: wanted a table and its column, such as {names[-1]}.")
-    for name, whole in codec.tables.items():
-        parts = [_sheet(whole, d, name) for d in (train, unseen, made)]
-        if min(map(len, parts)) < FEWEST or not parts[0].width:
-            continue
-        aim = target.removeprefix(f"{name}.") if target is not None and target.startswith(f"{name}.") else None
-        for finding in examine(*parts, target=aim, seed=seed):
-            detail = {
-                k: v for k, v in finding.detail.items() if k not in ("pairs", "same")
-            }  # rows of a table are no records here
-            out.append(replace(finding, table=name, detail=detail))
-    return [*out, *ties(data, made, seed)]
-
-
-def ties(data: Data, made: Database, seed: int) -> list[Finding]:
-    """How well the tables hang together: children per parent, keys, parent with child, a row with the one before it."""
-    codec, out = data.codec, list[Finding]()
-    assert isinstance(codec, Related)
-    train, unseen = data.records("train"), data.records("holdout")
-    for relation in codec.relations:
-        where = f"{relation.child} {relation.column}"
-        out.append(_dangling(where, data.contents.records, made, relation))
-        if not relation.makes:
-            out += _together(where, data, made, relation, seed)
-            continue
-        sizes = [_sizes(d, relation) for d in (train, unseen, made)]
-        out += relating.cardinality(where, *sizes, seed=seed)
-        out += _together(where, data, made, relation, seed)
-        out += _sequences(relation.child, codec, train, unseen, made, relation, seed)
-    return out
-
-
-def _sheet(whole: Tables, data: Database, name: str) -> Sheet:
-    rows = data.tables[name]
-    return Sheet(whole.viewed, whole.view(rows).numpy(), whole.broken(rows), whole.otherwise(rows))
-
-
-def _sizes(data: Database, relation: Relation) -> np.ndarray:
-    link = data.links[relation]
-    return np.bincount(link[link >= 0], minlength=len(data.tables[relation.parent]))
-
-
-def _dangling(where: str, real: Database, made: Database, relation: Relation) -> Finding:
-    counts = []
-    for data in (made, real):
-        there = ~data.absent(relation)
-        counts += [int((data.links[relation][there] < 0).sum()), int(there.sum())]
-    return relating.dangling(where, *counts)
-
-
-def _together(where: str, data: Data, made: Database, relation: Relation, seed: int) -> list[Finding]:
-    """How columns of parent and child go together: of a parent that makes its children in one of them, so that rows are
-    independent; of another, which may lie on either side of the split, in all.
-    """
-    codec, known = data.codec, data.contents.records
-    assert isinstance(codec, Related)
-    parent, child = codec.tables[relation.parent], codec.tables[relation.child]
-    columns = _beside(parent.viewed, child.viewed, relation.parent, relation.child)
-    own = known.units[relation.child]
-    parts = []
-    for base, mine in (
-        (known, np.isin(own, data.train)),
-        (known, np.isin(own, data.holdout)),
-        (made, np.ones(len(made.tables[relation.child]), bool)),
-    ):
-        link = base.links[relation]
-        rows = np.random.default_rng([seed, 5]).permutation(np.flatnonzero((link >= 0) & mine))
-        if relation.makes:
-            rows = rows[np.unique(link[rows], return_index=True)[1]]
-        left = parent.view(base.tables[relation.parent][link[rows]]).numpy()
-        right = child.view(base.tables[relation.child][rows]).numpy()
-        parts.append(Sheet(columns, np.hstack([left, right])))
-    if min(map(len, parts)) < FEWEST:
-        return []
-    first = len(parent.viewed.names)
-    pairs = [(i, j) for i in range(first) for j in range(first, len(columns.names))]
-    return relating.pairs("parent-child pairs", where, "parent and child", *parts, pairs=pairs, seed=seed)
-
-
-def _beside(a: Columns, b: Columns, left: str, right: str) -> Columns:
-    names = (*(f"{left}.{n}" for n in a.names), *(f"{right}.{n}" for n in b.names))
-    return Columns(names, (*a.choices, *b.choices))
-
-
-def _sequences(
-    name: str, codec: Related, train: Database, unseen: Database, made: Database, relation: Relation, seed: int
-) -> list[Finding]:
-    """How a row goes together with the one before it, in one pair of neighbours of each parent; and the gaps between them."""
-    parts, gaps = [], []
-    whole = codec.tables[name]
-    for data in (train, unseen, made):
-        link = data.links[relation]
-        order = None if relation.order is None else data.cells(name, relation.order)
-        family = Family.of(link, len(data.tables[relation.parent]), order)
-        rows = np.random.default_rng([seed, 6]).permutation(np.flatnonzero((family.before >= 0) & (link >= 0)))
-        rows = rows[np.unique(link[rows], return_index=True)[1]]
-        now, back = (whole.view(data.tables[name][at]).numpy() for at in (rows, family.before[rows]))
-        parts.append(Sheet(_beside(whole.viewed, whole.viewed, "before", name), np.hstack([back, now])))
-        if order is not None:
-            at = amounts(order)
-            gaps.append(at[rows] - at[family.before[rows]])
-    if min(map(len, parts)) < FEWEST:
-        return []
-    width = len(whole.viewed.names)
-    pairs = [(j, width + j) for j in range(width) if whole.viewed.names[j] != relation.order]
-    out = (
-        relating.pairs("sequences", name, "a row and the one before it", *parts, pairs=pairs, seed=seed)
-        if pairs
-        else []
-    )
-    return [*out, *(relating.gaps(name, *gaps, seed=seed) if gaps else [])]

@@ -12,18 +12,19 @@ from dataclasses import replace
 import numpy as np
 
 from karat.assays.points.seen import nearest
-from karat.assays.table.sheet import Sheet, embed, finite
+from karat.assays.table.sheet import embed, finite
+from karat.views import TableView
 
-Reference = Callable[[Sheet, Sheet, int, np.random.Generator, str | None], Sheet]
+Reference = Callable[[TableView, TableView, int, np.random.Generator, str | None], TableView]
 
 
-def _fresh(unseen: Sheet, n: int, rng: np.random.Generator) -> Sheet:
+def _fresh(unseen: TableView, n: int, rng: np.random.Generator) -> TableView:
     """A copy of at most `n` unseen rows, as many as there are."""
     some = unseen.take(rng.permutation(len(unseen))[:n])
-    return Sheet(some.columns, some.values.copy(), some.broken)
+    return TableView(some.columns, some.values.copy(), some.broken)
 
 
-def _groups(sheet: Sheet, low: float, high: float, most: int) -> list[tuple[int, int]]:
+def _groups(sheet: TableView, low: float, high: float, most: int) -> list[tuple[int, int]]:
     """Columns of at most `most` choices, with the codes whose share lies from `low` to `high`."""
     out = []
     for j, choices in enumerate(sheet.columns.choices):
@@ -33,20 +34,20 @@ def _groups(sheet: Sheet, low: float, high: float, most: int) -> list[tuple[int,
     return out
 
 
-def oracle(train: Sheet, unseen: Sheet, n: int, rng: np.random.Generator, target: str | None) -> Sheet:
+def oracle(train: TableView, unseen: TableView, n: int, rng: np.random.Generator, target: str | None) -> TableView:
     """Unseen real rows: nothing is wrong with them. At most `n`, as many as there are."""
     return _fresh(unseen, n, rng)
 
 
-def bootstrap(train: Sheet, unseen: Sheet, n: int, rng: np.random.Generator, target: str | None) -> Sheet:
+def bootstrap(train: TableView, unseen: TableView, n: int, rng: np.random.Generator, target: str | None) -> TableView:
     """Training rows drawn again."""
     some = train.take(rng.integers(len(train), size=n))
-    return Sheet(some.columns, some.values, some.broken)
+    return TableView(some.columns, some.values, some.broken)
 
 
 def copier(
-    train: Sheet, unseen: Sheet, n: int, rng: np.random.Generator, target: str | None, *, share: float = 0.02
-) -> Sheet:
+    train: TableView, unseen: TableView, n: int, rng: np.random.Generator, target: str | None, *, share: float = 0.02
+) -> TableView:
     """Unseen real rows, but a `share` are training rows with one cell changed, numbers rounded or noise added.
 
     Rounded: to two significant digits. Noise: a hundredth of the column's standard deviation, kept whole where the
@@ -79,7 +80,7 @@ def copier(
     return replace(out, values=values)
 
 
-def collapser(train: Sheet, unseen: Sheet, n: int, rng: np.random.Generator, target: str | None) -> Sheet:
+def collapser(train: TableView, unseen: TableView, n: int, rng: np.random.Generator, target: str | None) -> TableView:
     """Unseen real rows without one category that 2% to 25% of the training rows have."""
     groups = _groups(train, 0.02, 0.25, 1 << 30)
     if not groups:
@@ -88,7 +89,7 @@ def collapser(train: Sheet, unseen: Sheet, n: int, rng: np.random.Generator, tar
     return _fresh(unseen.take(np.flatnonzero(unseen.codes(column) != code)), n, rng)
 
 
-def blurrer(train: Sheet, unseen: Sheet, n: int, rng: np.random.Generator, target: str | None) -> Sheet:
+def blurrer(train: TableView, unseen: TableView, n: int, rng: np.random.Generator, target: str | None) -> TableView:
     """Unseen real rows whose numbers are the mean of their own and those of the nearest other row."""
     out = _fresh(unseen, n, rng)
     near = embed((train, out), 0)[1]
@@ -104,8 +105,8 @@ def blurrer(train: Sheet, unseen: Sheet, n: int, rng: np.random.Generator, targe
 
 
 def skewer(
-    train: Sheet, unseen: Sheet, n: int, rng: np.random.Generator, target: str | None, *, times: float = 3.0
-) -> Sheet:
+    train: TableView, unseen: TableView, n: int, rng: np.random.Generator, target: str | None, *, times: float = 3.0
+) -> TableView:
     """Unseen real rows with one group of 5% to 30% drawn `times` as often, without repeating a row."""
     groups = _groups(train, 0.05, 0.3, 20)
     if not groups:
@@ -119,7 +120,7 @@ def skewer(
     return _fresh(unseen.take(np.concatenate([rows[0][:many], rows[1][: size - many]])), n, rng)
 
 
-def shuffler(train: Sheet, unseen: Sheet, n: int, rng: np.random.Generator, target: str | None) -> Sheet:
+def shuffler(train: TableView, unseen: TableView, n: int, rng: np.random.Generator, target: str | None) -> TableView:
     """Unseen real rows whose target is permuted; every column, where there is none."""
     out = _fresh(unseen, n, rng)
     values = out.values.copy()
@@ -128,7 +129,7 @@ def shuffler(train: Sheet, unseen: Sheet, n: int, rng: np.random.Generator, targ
     return replace(out, values=values)
 
 
-def noise(train: Sheet, unseen: Sheet, n: int, rng: np.random.Generator, target: str | None) -> Sheet:
+def noise(train: TableView, unseen: TableView, n: int, rng: np.random.Generator, target: str | None) -> TableView:
     """Every column by itself and even: numbers over the training rows' range, whole where they are; choices alike."""
     out = np.empty((n, train.width))
     for j, choices in enumerate(train.columns.choices):
@@ -140,7 +141,7 @@ def noise(train: Sheet, unseen: Sheet, n: int, rng: np.random.Generator, target:
         else:
             drawn = rng.uniform(known[0], known[-1], n)
             out[:, j] = np.round(drawn) if (known == np.round(known)).all() else drawn
-    return Sheet(train.columns, out, {rule: np.zeros(n, bool) for rule in train.broken})
+    return TableView(train.columns, out, {rule: np.zeros(n, bool) for rule in train.broken})
 
 
 REFERENCES: dict[str, tuple[Reference, tuple[str, ...]]] = {

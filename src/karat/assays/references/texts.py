@@ -12,12 +12,13 @@ from dataclasses import replace
 import numpy as np
 
 from karat.assays.text.wording import holding
-from karat.assays.text.writing import IDEOGRAPH, WORD, Writing, openings, terms
+from karat.assays.text.writing import IDEOGRAPH, WORD, openings, terms
+from karat.views import TextView
 
-Reference = Callable[[Writing, Writing, int, np.random.Generator], Writing]
+Reference = Callable[[TextView, TextView, int, np.random.Generator], TextView]
 
 
-def _fresh(unseen: Writing, n: int, rng: np.random.Generator) -> Writing:
+def _fresh(unseen: TextView, n: int, rng: np.random.Generator) -> TextView:
     return unseen.take(rng.permutation(len(unseen))[:n])
 
 
@@ -41,17 +42,17 @@ def _altered(text: str, how: int, rng: np.random.Generator) -> str:
     return text.swapcase()
 
 
-def oracle(train: Writing, unseen: Writing, n: int, rng: np.random.Generator) -> Writing:
+def oracle(train: TextView, unseen: TextView, n: int, rng: np.random.Generator) -> TextView:
     """Unseen real passages: nothing is wrong with them. At most `n`, as many as there are."""
     return _fresh(unseen, n, rng)
 
 
-def bootstrap(train: Writing, unseen: Writing, n: int, rng: np.random.Generator) -> Writing:
+def bootstrap(train: TextView, unseen: TextView, n: int, rng: np.random.Generator) -> TextView:
     """Training passages drawn again."""
     return train.take(rng.integers(len(train), size=n))
 
 
-def copier(train: Writing, unseen: Writing, n: int, rng: np.random.Generator, *, share: float = 0.05) -> Writing:
+def copier(train: TextView, unseen: TextView, n: int, rng: np.random.Generator, *, share: float = 0.05) -> TextView:
     """Unseen real passages, but a `share` are training passages slightly altered.
 
     In turn: one character in 60 is another one, one word in 25 is, the lines are reordered, small letters are capitals.
@@ -64,7 +65,7 @@ def copier(train: Writing, unseen: Writing, n: int, rng: np.random.Generator, *,
     return replace(out, texts=copies + out.texts[count:], labels=labels, rows=None)
 
 
-def collapser(train: Writing, unseen: Writing, n: int, rng: np.random.Generator) -> Writing:
+def collapser(train: TextView, unseen: TextView, n: int, rng: np.random.Generator) -> TextView:
     """Unseen real passages without one class; without labels, without one of the commonest openings of lines.
 
     It is one that 6% to 40% of the passages have.
@@ -73,7 +74,7 @@ def collapser(train: Writing, unseen: Writing, n: int, rng: np.random.Generator)
     return _fresh(unseen.take(np.flatnonzero(~held)), n, rng)
 
 
-def skewer(train: Writing, unseen: Writing, n: int, rng: np.random.Generator, *, times: float = 4.0) -> Writing:
+def skewer(train: TextView, unseen: TextView, n: int, rng: np.random.Generator, *, times: float = 4.0) -> TextView:
     """Unseen real passages with one class, or else opening of lines, `times` as often, none of them twice."""
     held = _group(train, unseen, 0.05, 0.25, rng)
     share = min(0.9, times * float(held.mean()))
@@ -83,7 +84,7 @@ def skewer(train: Writing, unseen: Writing, n: int, rng: np.random.Generator, *,
     return _fresh(unseen.take(np.concatenate([rows[0][:many], rows[1][: size - many]])), n, rng)
 
 
-def _group(train: Writing, unseen: Writing, low: float, high: float, rng: np.random.Generator) -> np.ndarray:
+def _group(train: TextView, unseen: TextView, low: float, high: float, rng: np.random.Generator) -> np.ndarray:
     """bool [n]: the passages of `unseen` that are of one class, or hold one opening or word, that so many have."""
     if unseen.labels is not None and train.labels is not None:
         share = np.bincount(train.labels) / len(train)
@@ -102,7 +103,7 @@ def _group(train: Writing, unseen: Writing, low: float, high: float, rng: np.ran
     return np.zeros(len(unseen), bool)
 
 
-def blurrer(train: Writing, unseen: Writing, n: int, rng: np.random.Generator) -> Writing:
+def blurrer(train: TextView, unseen: TextView, n: int, rng: np.random.Generator) -> TextView:
     """Unseen real passages whose rarer words are the nearest commoner ones: half of all words are among 60."""
     out = _fresh(unseen, n, rng)
     known, count = np.unique([w for t in train.texts[:2000] for w in WORD.findall(t)], return_counts=True)
@@ -115,7 +116,7 @@ def blurrer(train: Writing, unseen: Writing, n: int, rng: np.random.Generator) -
     return replace(out, texts=tuple(dull(t) for t in out.texts), rows=None)
 
 
-def shuffler(train: Writing, unseen: Writing, n: int, rng: np.random.Generator) -> Writing:
+def shuffler(train: TextView, unseen: TextView, n: int, rng: np.random.Generator) -> TextView:
     """Unseen real passages with the words of each line in another order; ideographs are words."""
     out = _fresh(unseen, n, rng)
 
@@ -126,7 +127,7 @@ def shuffler(train: Writing, unseen: Writing, n: int, rng: np.random.Generator) 
     return replace(out, texts=tuple("\n".join(map(mixed, t.split("\n"))) for t in out.texts), rows=None)
 
 
-def looper(train: Writing, unseen: Writing, n: int, rng: np.random.Generator, *, share: float = 0.1) -> Writing:
+def looper(train: TextView, unseen: TextView, n: int, rng: np.random.Generator, *, share: float = 0.1) -> TextView:
     """Unseen real passages, a `share` of which say a piece of a line again and again from the middle on."""
     out = _fresh(unseen, n, rng)
     texts = list(out.texts)
@@ -137,7 +138,7 @@ def looper(train: Writing, unseen: Writing, n: int, rng: np.random.Generator, *,
     return replace(out, texts=tuple(texts), rows=None)
 
 
-def noise(train: Writing, unseen: Writing, n: int, rng: np.random.Generator) -> Writing:
+def noise(train: TextView, unseen: TextView, n: int, rng: np.random.Generator) -> TextView:
     """Characters by themselves, as often as in the training text, as many as unseen passages have."""
     letters, count = np.unique(list("".join(train.texts[:2000])), return_counts=True)
     out = _fresh(unseen, n, rng)

@@ -12,8 +12,9 @@ from karat.assays import power
 from karat.assays.chance import Score, draw, limit_of, resampled, wilson
 from karat.assays.finding import Finding, Limit
 from karat.assays.table.columns import Trends, shape
-from karat.assays.table.sheet import Sheet, resampled_columns
+from karat.assays.table.sheet import resampled_columns
 from karat.space import JUDGED as FEWEST
+from karat.views import TableView
 
 MOST_PAIRS = 400
 
@@ -87,9 +88,9 @@ def pairs(
     key: str,
     of: str,
     what: str,
-    train: Sheet,
-    unseen: Sheet,
-    made: Sheet,
+    train: TableView,
+    unseen: TableView,
+    made: TableView,
     *,
     pairs: Sequence[tuple[int, int]],
     seed: int,

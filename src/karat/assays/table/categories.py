@@ -13,14 +13,15 @@ from karat.assays.finding import Finding, Limit
 from karat.assays.points.bias import BEYOND, LEAST, doubled
 from karat.assays.points.diversity import ABSENT
 from karat.assays.shares import CERTAIN, all_certain, certain, scores, tail
-from karat.assays.table.sheet import Sheet, least_of, resampled_columns
+from karat.assays.table.sheet import least_of, resampled_columns
+from karat.views import TableView
 
 RARE = 0.05  # share of the training rows below which a category is rare
 FEW = 20  # values that a column may have whose balance is looked at
 NAMED = 24
 
 
-def findings(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, target: str | None) -> list[Finding]:
+def findings(train: TableView, unseen: TableView, made: TableView, draws: Draws, target: str | None) -> list[Finding]:
     """Missing classes, rare categories and class balance; none where no column holds choices."""
     columns = [j for j, choices in enumerate(train.columns.choices) if choices]
     if not columns:
@@ -32,7 +33,7 @@ def findings(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, target: str
     ]
 
 
-def _counts(sheet: Sheet, j: int) -> np.ndarray:
+def _counts(sheet: TableView, j: int) -> np.ndarray:
     """How often each choice comes; what is none of them and what is missing left out."""
     return np.bincount(sheet.codes(j), minlength=len(sheet.columns.choices[j]) + 2)[: len(sheet.columns.choices[j])]
 
@@ -42,7 +43,7 @@ def lacks(count: int, n: int, real: int, real_n: int) -> bool:
     return count / n < ABSENT * real / real_n and tail(real, real_n, count, n) < CERTAIN
 
 
-def _missing(train: Sheet, unseen: Sheet, made: Sheet, columns: list[int]) -> Finding:
+def _missing(train: TableView, unseen: TableView, made: TableView, columns: list[int]) -> Finding:
     """Categories made at less than `ABSENT` of their real rate, certainly below half of it."""
     n, real_n = len(made), len(train) + len(unseen)
     sure: list[dict[str, Any]] = []
@@ -74,7 +75,7 @@ def _missing(train: Sheet, unseen: Sheet, made: Sheet, columns: list[int]) -> Fi
     )  # fmt: skip
 
 
-def _rare(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, columns: list[int]) -> list[Finding]:
+def _rare(train: TableView, unseen: TableView, made: TableView, draws: Draws, columns: list[int]) -> list[Finding]:
     """Of the rows that rare categories have in real data, the share that is made: 1 where none is made too rarely."""
     rare = {}
     for j in columns:
@@ -85,7 +86,7 @@ def _rare(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, columns: list[
     if not rare:
         return []
 
-    def kept(of: Sheet, rows: np.ndarray) -> np.ndarray:
+    def kept(of: TableView, rows: np.ndarray) -> np.ndarray:
         out = []
         for j, (which, share) in rare.items():
             codes = of.codes(j)[rows]
@@ -138,7 +139,9 @@ def _rare(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, columns: list[
     ]
 
 
-def _balance(train: Sheet, unseen: Sheet, made: Sheet, columns: list[int], target: str | None) -> list[Finding]:
+def _balance(
+    train: TableView, unseen: TableView, made: TableView, columns: list[int], target: str | None
+) -> list[Finding]:
     """Half the sum of the differences in share, of the column where it is furthest from what chance gives."""
     n, m = len(made), len(unseen)
     told: list[dict[str, Any]] = []

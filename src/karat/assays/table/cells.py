@@ -11,7 +11,7 @@ from karat.assays import power
 from karat.assays.finding import Finding, Limit, Sample
 from karat.assays.points.bias import BEYOND
 from karat.assays.shares import all_certain, certain, scores
-from karat.assays.table.sheet import Sheet
+from karat.views import TableView
 
 DIGITS = 8  # after the point, beyond which a number counts as unrounded
 HEAPS = 50  # values that count as heaped, at most
@@ -39,12 +39,12 @@ def grain(values: np.ndarray) -> np.ndarray:
     return out
 
 
-def findings(train: Sheet, unseen: Sheet, made: Sheet) -> list[Finding]:
+def findings(train: TableView, unseen: TableView, made: TableView) -> list[Finding]:
     """Formatting (where there are numbers) and missingness."""
     return [*_formatting(train, unseen, made), _missingness(train, unseen, made)]
 
 
-def _formatting(train: Sheet, unseen: Sheet, made: Sheet) -> list[Finding]:
+def _formatting(train: TableView, unseen: TableView, made: TableView) -> list[Finding]:
     told = _spelled(train, unseen, made)
     for j in train.numbers:
         sides = [s.values[:, j] for s in (made, unseen, train)]
@@ -99,7 +99,7 @@ def _formatting(train: Sheet, unseen: Sheet, made: Sheet) -> list[Finding]:
     ]
 
 
-def _spelled(train: Sheet, unseen: Sheet, made: Sheet) -> list[dict[str, Any]]:
+def _spelled(train: TableView, unseen: TableView, made: TableView) -> list[dict[str, Any]]:
     """The columns of which cells are spelled otherwise than real ones: 40.0 for 40, 1.2.2024 for 2024-02-01."""
     told = []
     for name, (share, theirs, ours) in made.otherwise.items():
@@ -127,7 +127,7 @@ def _marks(values: np.ndarray, heaped: np.ndarray) -> np.ndarray:
     return np.append(np.bincount(grain(rest), minlength=len(GRAINS)), int(heap.sum()))
 
 
-def _missingness(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
+def _missingness(train: TableView, unseen: TableView, made: TableView) -> Finding:
     holes = [np.isnan(s.values) for s in (made, unseen, train)]
     some = np.flatnonzero(holes[0].any(0) | holes[1].any(0) | holes[2].any(0))
     if len(some) == 0:

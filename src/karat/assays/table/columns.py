@@ -17,7 +17,8 @@ import numpy as np
 from karat.assays import power
 from karat.assays.chance import LEVEL, Draws, Score, limit_of
 from karat.assays.finding import Finding
-from karat.assays.table.sheet import Sheet, binned, finite, least_of, ranks, resampled_columns
+from karat.assays.table.sheet import binned, finite, least_of, ranks, resampled_columns
+from karat.views import TableView
 
 PAIRS = 1000  # pairs of columns looked at, at most
 TRIPLES = 60
@@ -46,7 +47,7 @@ def shape(real: np.ndarray, made: np.ndarray, choices: int) -> float:
     return 1 - float(np.abs(gap).max())
 
 
-def shapes(real: Sheet, made: Sheet) -> np.ndarray:
+def shapes(real: TableView, made: TableView) -> np.ndarray:
     """The shape score [c] of every column; NaN where a side has nothing but missing cells."""
     return np.array(
         [
@@ -56,7 +57,7 @@ def shapes(real: Sheet, made: Sheet) -> np.ndarray:
     )
 
 
-def pairs_of(sheet: Sheet, rng: np.random.Generator) -> list[tuple[int, int]]:
+def pairs_of(sheet: TableView, rng: np.random.Generator) -> list[tuple[int, int]]:
     """All pairs of columns, or `PAIRS` of them drawn by `rng`."""
     return _sampled(sheet.width, 2, PAIRS, rng)  # type: ignore[return-value]
 
@@ -79,7 +80,7 @@ class Trends:
     of their own sheet's range, as SDMetrics' quality report does: one outlier then moves all.
     """
 
-    def __init__(self, real: Sheet, pairs: Sequence[tuple[int, int]], *, plain: bool = False) -> None:
+    def __init__(self, real: TableView, pairs: Sequence[tuple[int, int]], *, plain: bool = False) -> None:
         self.pairs = pairs
         self.plain = plain
         self.edges: dict[int, np.ndarray] = {}
@@ -92,7 +93,7 @@ class Trends:
         self.tables = {pair: self._table(codes, pair) for pair in self.mixed}
         self.correlations = self._correlations(real)
 
-    def _codes(self, sheet: Sheet) -> dict[int, np.ndarray]:
+    def _codes(self, sheet: TableView) -> dict[int, np.ndarray]:
         out = {}
         for j in self.needed:
             column = sheet.values[:, j]
@@ -117,7 +118,7 @@ class Trends:
         cells, counts = np.unique(both, return_counts=True)
         return cells, counts / len(both)
 
-    def _correlations(self, sheet: Sheet) -> dict[tuple[int, int], float]:
+    def _correlations(self, sheet: TableView) -> dict[tuple[int, int], float]:
         """Spearman's, or Pearson's where `plain`, over rows that have both numbers; NaN where one is constant."""
         columns = self.correlated
         values = sheet.values[:, columns]
@@ -140,7 +141,7 @@ class Trends:
         place = {j: k for k, j in enumerate(columns)}
         return {(i, j): float(r[place[i], place[j]]) for i, j in self.pairs if i in place and j in place}
 
-    def of(self, made: Sheet) -> np.ndarray:
+    def of(self, made: TableView) -> np.ndarray:
         """The score of each pair; NaN for numbers of which one never varies."""
         codes = self._codes(made)
         correlations = self._correlations(made)
@@ -189,7 +190,7 @@ def _total_variation(p: np.ndarray, q: np.ndarray) -> float:
     return float(np.abs(p - q).sum()) / 2
 
 
-def findings(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, seed: int) -> list[Finding]:
+def findings(train: TableView, unseen: TableView, made: TableView, draws: Draws, seed: int) -> list[Finding]:
     """Column shapes, column pairs and three-way marginals, each against the training rows."""
     rng = np.random.default_rng([seed, 21])
     out = [_shapes(train, unseen, made, draws)]
@@ -213,7 +214,7 @@ def _off(made: np.ndarray, real: np.ndarray, least: float, draws: Draws, filled:
     return np.flatnonzero(gap > np.maximum(least, chance))
 
 
-def _filled(sheet: Sheet, pairs: Sequence[tuple[int, ...]]) -> np.ndarray:
+def _filled(sheet: TableView, pairs: Sequence[tuple[int, ...]]) -> np.ndarray:
     """The share of rows [k] that a score of each of `pairs` rests on: of numbers, those that have them all.
 
     Choices are compared with what is missing as one of them, unless they stand alone.
@@ -225,7 +226,7 @@ def _filled(sheet: Sheet, pairs: Sequence[tuple[int, ...]]) -> np.ndarray:
     return np.array([share.get(p, 1.0) for p in pairs])
 
 
-def _shapes(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws) -> Finding:
+def _shapes(train: TableView, unseen: TableView, made: TableView, draws: Draws) -> Finding:
     s, own, real = resampled_columns(
         lambda rows: shapes(train, unseen.take(rows)), lambda rows: shapes(train, made.take(rows)), draws
     )
@@ -254,7 +255,7 @@ def _shapes(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws) -> Finding:
     return _finding("column shapes", s, draws, "column", len(off) > 0, says, detail)
 
 
-def _pairs(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, rng: np.random.Generator) -> Finding:
+def _pairs(train: TableView, unseen: TableView, made: TableView, draws: Draws, rng: np.random.Generator) -> Finding:
     pairs = pairs_of(train, rng)
     trends = Trends(train, pairs)
     s, own, real = resampled_columns(
@@ -274,7 +275,7 @@ def _pairs(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, rng: np.rando
     return _finding("column pairs", s, draws, "pair", len(off) > 0, says, detail)
 
 
-def _triples(train: Sheet, unseen: Sheet, made: Sheet, draws: Draws, rng: np.random.Generator) -> Finding:
+def _triples(train: TableView, unseen: TableView, made: TableView, draws: Draws, rng: np.random.Generator) -> Finding:
     triples = _sampled(train.width, 3, TRIPLES, rng)
     size = BINS + 2
     t, u, m = binned((train, unseen, made), BINS)
@@ -327,7 +328,7 @@ def _json(x: float) -> float | None:
     return None if math.isnan(x) else round(float(x), 4)
 
 
-def portrait(train: Sheet, unseen: Sheet, made: Sheet, j: int, bins: int = 12) -> dict[str, Any]:
+def portrait(train: TableView, unseen: TableView, made: TableView, j: int, bins: int = 12) -> dict[str, Any]:
     """Column `j` for the report: its kind, its share of missing cells and its histogram, made and real (unseen).
 
     Numbers fall into `bins` equal ones between the training data's 1% and 99% quantiles, the outer ones open (`edges`), or

@@ -14,7 +14,8 @@ from karat.assays.chance import Score, limit_of
 from karat.assays.finding import Finding
 from karat.assays.table.cells import GRAINS, grain
 from karat.assays.table.learning import Boosted, Features, area, chance_spread, features
-from karat.assays.table.sheet import Sheet, binned
+from karat.assays.table.sheet import binned
+from karat.views import TableView
 
 ROWS = 10_000  # of each side, at most
 CELLS = 400_000  # rows times columns of each side, at most
@@ -53,7 +54,7 @@ def two_sample_auc(
     return float(np.mean(areas)), lost
 
 
-def by_column(train: Sheet, real: Sheet, made: Sheet) -> np.ndarray:
+def by_column(train: TableView, real: TableView, made: TableView) -> np.ndarray:
     """The area [c] by which each column alone gives it away: by value (64 bins), or by how finely it is printed."""
     r, m = binned((train, real, made), BINS)[1:]
     out = np.empty(train.width)
@@ -76,7 +77,7 @@ def _split_area(real: np.ndarray, made: np.ndarray, size: int) -> float:
     return area(score[tested], np.arange(len(tested)) >= len(real[1::2]))
 
 
-def findings(train: Sheet, unseen: Sheet, made: Sheet, seed: int) -> list[Finding]:
+def findings(train: TableView, unseen: TableView, made: TableView, seed: int) -> list[Finding]:
     """Two-sample AUC, with the columns that give what was made away."""
     seen: Features = features((train, unseen, made))
     most = min(ROWS, max(200, CELLS // max(1, len(seen.columns))))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from karat.assays.table.sheet import Sheet
+from karat.views import TableView
 
 LEVELS = 250  # choices that a boosted tree tells apart, the commonest; it takes 255
 TREES = 50  # of boosting that is taught to predict a column, at twice the usual rate
@@ -31,7 +31,7 @@ class Features:
     def categorical(self) -> list[bool]:
         return self.flags()
 
-    def of(self, sheet: Sheet, without: int | None = None) -> np.ndarray:
+    def of(self, sheet: TableView, without: int | None = None) -> np.ndarray:
         """float64 [n, columns], without the column `without` of the sheet."""
         parts = []
         for j, code in zip(self.columns, self.codes, strict=True):
@@ -46,7 +46,7 @@ class Features:
         return [told and code is not None for j, code in zip(self.columns, self.codes, strict=True) if j != without]
 
 
-def features(sheets: Sequence[Sheet], most: int = 10_000) -> Features:
+def features(sheets: Sequence[TableView], most: int = 10_000) -> Features:
     """Of the columns that vary in any of the sheets, at most `most`; choices are ranked by the first sheet."""
     train = sheets[0]
     columns: list[int] = []
@@ -141,7 +141,7 @@ class Target:
         """The score of a guess."""
         return 0.5 if self.to is not None else 0.0
 
-    def of(self, sheet: Sheet) -> np.ndarray:
+    def of(self, sheet: TableView) -> np.ndarray:
         """float64 [n]; NaN where a number is missing."""
         values: np.ndarray = np.clip(sheet.values[:, self.column], self.low, self.high)
         return values if self.to is None else self.to[sheet.codes(self.column)].astype(np.float64)
@@ -162,7 +162,7 @@ class Target:
         return float(np.average(areas, weights=weights)) if areas else 0.5
 
 
-def target_of(train: Sheet, column: int) -> Target | None:
+def target_of(train: TableView, column: int) -> Target | None:
     """The column as a target, or None where it has fewer than two values."""
     choices = train.columns.choices[column]
     if not choices:

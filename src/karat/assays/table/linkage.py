@@ -23,7 +23,8 @@ from karat.assays.finding import Finding, Limit
 from karat.assays.points.memory import CERTAIN, NEAR, chance_of
 from karat.assays.points.seen import nearest
 from karat.assays.shares import certain
-from karat.assays.table.sheet import Sheet, finite, ranks
+from karat.assays.table.sheet import finite, ranks
+from karat.views import TableView
 
 WORK = 2.4e9  # cells compared, at most: made rows times training rows times columns; for innocent rows twice that
 QUANTILES = (NEAR, 0.01)  # of innocent rows beyond which a match stands out: few and sure, or many and less so
@@ -52,7 +53,7 @@ class Linker:
     else it would find them less near than an unseen row does.
     """
 
-    def __init__(self, base: Sheet) -> None:
+    def __init__(self, base: TableView) -> None:
         self.n = len(base)
         self.numbers = base.numbers
         self.choices = [j for j, choices in enumerate(base.columns.choices) if choices]
@@ -69,13 +70,13 @@ class Linker:
         marks = [self._marks(k, base.codes(j)) for k, j in enumerate(self.choices) if self.few[k]]
         self.marked = torch.from_numpy(np.hstack(marks)).T.contiguous() if marks else None
 
-    def _place(self, sheet: Sheet, k: int) -> np.ndarray:
+    def _place(self, sheet: TableView, k: int) -> np.ndarray:
         """Twice the mid-rank, so that a difference is a share of rows; missing cells far from all."""
         place = 2 * ranks(self.known[k], sheet.values[:, self.numbers[k]])
         filled: np.ndarray = np.nan_to_num(place, nan=10.0).astype(np.float32)
         return filled
 
-    def _mass(self, sheet: Sheet, k: int, own: bool) -> np.ndarray:
+    def _mass(self, sheet: TableView, k: int, own: bool) -> np.ndarray:
         """Share of the base, without the row itself where it is its `own`, that has the very value."""
         column, known = sheet.values[:, self.numbers[k]], self.known[k]
         same = np.searchsorted(known, column, "right") - np.searchsorted(known, column, "left")
@@ -89,7 +90,7 @@ class Linker:
         marks: np.ndarray = np.eye(len(self.weights[k][0]), dtype=np.float32)[codes]
         return marks
 
-    def of(self, sheet: Sheet, *, own: bool = False, block: int = 64) -> Links:
+    def of(self, sheet: TableView, *, own: bool = False, block: int = 64) -> Links:
         """The links of every row of `sheet`; with `own` they are the first rows of the base, and none is its own match."""
         places = [torch.from_numpy(self._place(sheet, k)) for k in range(len(self.numbers))]
         masses = [torch.from_numpy(self._mass(sheet, k, own)) for k in range(len(self.numbers))]
@@ -105,7 +106,9 @@ class Linker:
             rows.append(best.indices[:, 0])
         return Links(torch.cat(gaps), torch.cat(rows))
 
-    def _agreement(self, sheet: Sheet, part: slice, places: list[Tensor], masses: list[Tensor], own: bool) -> Tensor:
+    def _agreement(
+        self, sheet: TableView, part: slice, places: list[Tensor], masses: list[Tensor], own: bool
+    ) -> Tensor:
         """Nats [rows of the part, n]."""
         some = [sheet.codes(j)[part] for j in self.choices]
         total = torch.zeros(part.stop - part.start, self.n)
@@ -128,20 +131,20 @@ class Linker:
         return total
 
 
-def keys(sheet: Sheet) -> list[bytes]:
+def keys(sheet: TableView) -> list[bytes]:
     """One key per row: equal where every cell is equal or missing on both sides."""
     values = np.ascontiguousarray(np.where(np.isnan(sheet.values), np.nan, sheet.values + 0.0))
     return [row.tobytes() for row in values]
 
 
 def findings(
-    train: Sheet, unseen: Sheet, made: Sheet, embedded: tuple[Tensor, Tensor, Tensor], seed: int
+    train: TableView, unseen: TableView, made: TableView, embedded: tuple[Tensor, Tensor, Tensor], seed: int
 ) -> list[Finding]:
     """Copy rate, near copies and nearest record share; `train` must be all that the generator learned from."""
     return [_copies(train, unseen, made), _near(train, unseen, made), _share(*embedded, seed=seed)]
 
 
-def _copies(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
+def _copies(train: TableView, unseen: TableView, made: TableView) -> Finding:
     """Unseen rows are few; how often real rows are alike is said by training rows beside each other as well."""
     first: dict[bytes, int] = {}
     known = keys(train)
@@ -181,7 +184,7 @@ def _copies(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
     return Finding("copy rate", value, low, high, real, "lower", raised, says, detail, limit=limit, samples=samples)
 
 
-def _near(train: Sheet, unseen: Sheet, made: Sheet) -> Finding:
+def _near(train: TableView, unseen: TableView, made: TableView) -> Finding:
     base = train.take(np.arange(min(len(train), BASE)))
     most = int(np.clip(WORK / (len(base) * train.width), 200, SEARCHED))
     linker = Linker(base)

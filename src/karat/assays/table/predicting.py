@@ -14,8 +14,8 @@ from karat.assays import power
 from karat.assays.chance import LEVEL, Score, limit_of
 from karat.assays.finding import Finding, Limit, Sample
 from karat.assays.table.learning import Features, Target, features, target_of, taught
-from karat.assays.table.sheet import Sheet
 from karat.errors import DataError
+from karat.views import TableView
 
 ROUNDS = 3
 ROWS = 10_000  # that a learner is taught by, of each kind
@@ -30,7 +30,7 @@ REPEATS = 40  # of the test rows, for the error of a difference
 class School:
     """One target column, what learners see of the others, and the unseen rows that they are examined on."""
 
-    def __init__(self, seen: Features, target: Target, unseen: Sheet) -> None:
+    def __init__(self, seen: Features, target: Target, unseen: TableView) -> None:
         self.seen, self.target = seen, target
         self.flags = seen.flags(target.column)
         truth = target.of(unseen)
@@ -38,7 +38,7 @@ class School:
         self.truth = truth[self.there]
         self.test = seen.of(unseen.take(self.there), target.column)
 
-    def taught(self, learner: str, seed: int, *sheets: Sheet) -> np.ndarray:
+    def taught(self, learner: str, seed: int, *sheets: TableView) -> np.ndarray:
         """What a learner taught by all of `sheets` says of the test rows."""
         x = np.vstack([self.seen.of(s, self.target.column) for s in sheets])
         y = np.concatenate([self.target.of(s) for s in sheets])
@@ -56,7 +56,7 @@ class School:
         return float(np.std(gaps, ddof=1))
 
 
-def findings(train: Sheet, unseen: Sheet, made: Sheet, target: str | None, seed: int) -> list[Finding]:
+def findings(train: TableView, unseen: TableView, made: TableView, target: str | None, seed: int) -> list[Finding]:
     """Usefulness and lift for `target`, or for the column that real rows teach best; none where nothing can be taught.
 
     Raises DataError for a target that is no column.
@@ -86,7 +86,7 @@ def findings(train: Sheet, unseen: Sheet, made: Sheet, target: str | None, seed:
 
 
 def _others(
-    seen: Features, train: Sheet, unseen: Sheet, made: Sheet, wanted: int | None, seed: int
+    seen: Features, train: TableView, unseen: TableView, made: TableView, wanted: int | None, seed: int
 ) -> list[dict[str, Any]]:
     """How well a forest taught by made and by real rows predicts up to `OTHERS` columns besides the target."""
     out: list[dict[str, Any]] = []
@@ -115,7 +115,7 @@ def _others(
 
 
 def _ratio(
-    school: School, train: Sheet, unseen: Sheet, made: Sheet, others: list[dict[str, Any]], most: int,
+    school: School, train: TableView, unseen: TableView, made: TableView, others: list[dict[str, Any]], most: int,
     rng: np.random.Generator, seed: int,
 ) -> Finding:  # fmt: skip
     tests = len(school.there)
@@ -177,7 +177,7 @@ def _ratio(
 
 
 def _wanted(
-    school: School, train: Sheet, made: Sheet, unseen: Sheet, error: float, most: int, seed: int
+    school: School, train: TableView, made: TableView, unseen: TableView, error: float, most: int, seed: int
 ) -> tuple[Sample, ...]:
     """What usefulness needs where so few rows teach too little to see it lost, by what all training rows teach.
 
@@ -199,7 +199,7 @@ def _wanted(
 
 
 def _lift(
-    school: School, train: Sheet, unseen: Sheet, made: Sheet, most: int, rng: np.random.Generator, seed: int
+    school: School, train: TableView, unseen: TableView, made: TableView, most: int, rng: np.random.Generator, seed: int
 ) -> Finding:
     base = train.take(rng.permutation(len(train))[:most])
     extra = made.take(np.arange(min(len(made), most)))
@@ -207,7 +207,7 @@ def _lift(
     half = np.arange(tests // 2)
     fresh = unseen.take(school.there[tests // 2 :][:most])
 
-    def gained(addition: Sheet, rows: np.ndarray, controls: int) -> tuple[float, float]:
+    def gained(addition: TableView, rows: np.ndarray, controls: int) -> tuple[float, float]:
         """The score gained over duplicates of real rows in equal number, and its standard error."""
         told = school.taught("boosting", seed, base, addition)
         again = [

@@ -19,7 +19,7 @@ from karat.assays.finding import Finding, Limit
 from karat.assays.points.bias import BEYOND
 from karat.assays.shares import certain
 from karat.assays.table.cells import apart
-from karat.assays.table.sheet import Sheet
+from karat.views import TableView
 
 LEVELS = 200  # values of a column that may take part in a rule
 COLUMNS = 60
@@ -49,7 +49,7 @@ class Coded:
     columns: tuple[int, ...]
     values: tuple[np.ndarray, ...]
 
-    def of(self, sheet: Sheet) -> list[np.ndarray]:
+    def of(self, sheet: TableView) -> list[np.ndarray]:
         """Codes [n] per column; len(values) for one that training rows lack, one more for a missing one."""
         out = []
         for j, known in zip(self.columns, self.values, strict=True):
@@ -60,7 +60,7 @@ class Coded:
         return out
 
 
-def coded(train: Sheet) -> Coded:
+def coded(train: TableView) -> Coded:
     """The first `COLUMNS` columns of 2 to `LEVELS` values."""
     columns: list[int] = []
     values: list[np.ndarray] = []
@@ -73,7 +73,7 @@ def coded(train: Sheet) -> Coded:
     return Coded(tuple(columns), tuple(values))
 
 
-def discover(train: Sheet, few: Coded) -> list[Rule]:
+def discover(train: TableView, few: Coded) -> list[Rule]:
     """Every rule from one value to another that `train` shows, together by pair of columns."""
     codes = few.of(train)
     sizes = [len(v) + 2 for v in few.values]
@@ -108,7 +108,7 @@ def discover(train: Sheet, few: Coded) -> list[Rule]:
     return out
 
 
-def _value(train: Sheet, few: Coded, column: int, code: int) -> str:
+def _value(train: TableView, few: Coded, column: int, code: int) -> str:
     values, j = few.values[column], few.columns[column]
     if code > len(values):
         return "missing"
@@ -125,7 +125,7 @@ def breaks(rule: Rule, codes: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]
     return under, under & (codes[rule.then] != want)
 
 
-def findings(train: Sheet, unseen: Sheet, made: Sheet) -> list[Finding]:
+def findings(train: TableView, unseen: TableView, made: TableView) -> list[Finding]:
     """Rules: the share of rows that break one that was declared or found; none where there is neither."""
     few = coded(train)
     shown = train.take(np.arange(min(len(train), ROWS)))

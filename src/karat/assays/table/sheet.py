@@ -2,82 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from karat.assays.chance import Draws, Score, resampled
-from karat.errors import DataError
-from karat.space import Columns
+from karat.views import TableView
 
 ONE_HOT = 64  # choices up to which a column becomes one-hot in distances; more become random signs
 WIDE = 768  # dimensions beyond which a row is projected
 HANDFUL = 6
 NARROW = 512  # dimensions that it is projected to
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """values float64 [n, c]; broken: declared rule -> bool [n], True where the row breaks it.
-
-    otherwise: by column, the share of its cells that are spelled otherwise than real ones, an example and how real data
-    would spell it.
-    rows: where each row stood in the caller's table, once some were taken.
-    Raises DataError for another shape than the columns say, for infinite numbers and for choices that do not exist.
-    """
-
-    columns: Columns
-    values: np.ndarray
-    broken: Mapping[str, np.ndarray] = field(default_factory=dict)
-    otherwise: Mapping[str, tuple[float, str, str]] = field(default_factory=dict)
-    rows: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        if self.values.ndim != 2 or self.values.shape[1] != len(self.columns.names):
-            raise DataError(f"a sheet of {len(self.columns.names)} columns was given values of {self.values.shape}")
-        for name, choices, column in zip(self.columns.names, self.columns.choices, self.values.T, strict=True):
-            if np.isinf(column).any():
-                raise DataError(f"column {name} holds infinite numbers; make them missing or finite")
-            if choices and ((column < 0) | (column > len(choices))).any():
-                raise DataError(f"column {name} has {len(choices)} choices and holds an index outside 0 to that number")
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return self.columns.names
-
-    @property
-    def width(self) -> int:
-        return len(self.columns.names)
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """Which columns hold numbers."""
-        return tuple(j for j, choices in enumerate(self.columns.choices) if not choices)
-
-    def codes(self, j: int) -> np.ndarray:
-        """int64 [n]: column `j` of choices, with len(choices) for a value that is none, len + 1 for a missing one."""
-        codes: np.ndarray = np.nan_to_num(self.values[:, j], nan=len(self.columns.choices[j]) + 1).astype(np.int64)
-        return codes
-
-    def levels(self, j: int) -> tuple[str, ...]:
-        """What the codes of column `j` mean."""
-        return (*self.columns.choices[j], "another value", "missing")
-
-    def take(self, rows: np.ndarray) -> Sheet:
-        """The rows at `rows` [k]."""
-        broken = {rule: which[rows] for rule, which in self.broken.items()}
-        own = rows if self.rows is None else self.rows[rows]
-        return Sheet(self.columns, self.values[rows], broken, self.otherwise, own)
-
-    def row(self, i: int) -> int:
-        """Where row `i` stood in the caller's table."""
-        return i if self.rows is None else int(self.rows[i])
 
 
 def ranks(reference: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -103,7 +40,7 @@ def finite(column: np.ndarray) -> np.ndarray:
     return np.sort(column[~np.isnan(column)])
 
 
-def embed(sheets: Sequence[Sheet], seed: int) -> list[Tensor]:
+def embed(sheets: Sequence[TableView], seed: int) -> list[Tensor]:
     """float32 [n, d] of each sheet: Euclidean distances in which every column spans about 1.
 
     A number is its mid-rank among those of the first sheet, a missing one stands apart; choices are one-hot over the
@@ -144,7 +81,7 @@ def embed(sheets: Sequence[Sheet], seed: int) -> list[Tensor]:
     ]  # fmt: skip
 
 
-def binned(sheets: Sequence[Sheet], bins: int) -> list[np.ndarray]:
+def binned(sheets: Sequence[TableView], bins: int) -> list[np.ndarray]:
     """int64 [n, c] of each sheet: numbers in `bins` quantile bins of the first sheet, its `bins` commonest choices.
 
     Everything rarer is one code (`bins`), what is missing another (`bins` + 1).

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from karat.assays import FEWEST
 from karat.assays.chance import Draws, draw
 from karat.assays.finding import Finding
 from karat.assays.table import attack, categories, cells, columns, detection, linkage, predicting, rows, rules
-from karat.assays.table.sheet import Sheet, embed
+from karat.assays.table.sheet import embed
 from karat.errors import DataError
+from karat.space import JUDGED as FEWEST
+from karat.views import TableView
 
 MOST = 10_000  # unseen and made rows that are looked at
 EMBEDDED = 50_000  # training rows that distances are measured to
@@ -19,7 +20,9 @@ SMALL = 2000  # and about distances, which grow with the square
 WIDTH = 75_000  # rows of a draw times columns
 
 
-def examine(train: Sheet, unseen: Sheet, made: Sheet, *, target: str | None = None, seed: int = 0) -> list[Finding]:
+def examine(
+    train: TableView, unseen: TableView, made: TableView, *, target: str | None = None, seed: int = 0
+) -> list[Finding]:
     """All findings about `made`, the same for the same seed.
 
     train: the rows that the generator learned from, all of them.   unseen: real rows that it did not learn from.

@@ -12,7 +12,7 @@ import numpy as np
 from karat.assays.chance import limit_of_share, wilson
 from karat.assays.finding import Finding
 from karat.assays.shares import tail
-from karat.assays.text.writing import Writing
+from karat.views import TextView
 
 KINDS = (
     ("e-mail address", re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{2,24})+")),
@@ -38,7 +38,7 @@ def masked(string: str) -> str:
     return string[:end] + "\u2022" * min(8, len(string) - 2 * end) + string[-end:]
 
 
-def findings(train: Writing, unseen: Writing, made: Writing) -> list[Finding]:
+def findings(train: TextView, unseen: TextView, made: TextView) -> list[Finding]:
     """Personal data: share of made passages that repeat a string of the training text; none where that has no such."""
     known: dict[tuple[str, str], int] = {}
     for i, text in enumerate(train.texts):

@@ -18,7 +18,8 @@ from karat.assays.chance import fewest, wilson
 from karat.assays.finding import Finding, Limit, Sample
 from karat.assays.points.memory import CERTAIN, chance_of
 from karat.assays.text.suffixes import matches
-from karat.assays.text.writing import Writing, dense, joined
+from karat.assays.text.writing import dense, joined
+from karat.views import TextView
 
 NEAR = 0.0025  # share of real passages above whose score a passage counts as a copy
 WINDOW = {False: 50, True: 20}  # characters of a window that is looked up; True where ideographs are many
@@ -61,7 +62,7 @@ class Beyond:
         return self.count >= self.least
 
 
-def runs(query: Writing, base: np.ndarray, window: int) -> Runs:
+def runs(query: TextView, base: np.ndarray, window: int) -> Runs:
     """What the passages of `query` share with the text `base` (code points, each text closed by -1)."""
     codes, starts = joined(query.texts)
     length, place = matches(codes, base)
@@ -92,7 +93,7 @@ def beyond(made: np.ndarray, unseen: np.ndarray, within: np.ndarray) -> Beyond:
     return Beyond(bar, count, n, usual, chance_of(count, n, k, held), least, samples)
 
 
-def halves(train: Writing, seed: int) -> np.ndarray:
+def halves(train: TextView, seed: int) -> np.ndarray:
     """bool [n]: half of the training passages, whole documents."""
     _, document = np.unique(train.sources, return_inverse=True)
     side = np.random.default_rng([seed, 71]).permutation(int(document.max()) + 1) % 2 == 0
@@ -100,7 +101,7 @@ def halves(train: Writing, seed: int) -> np.ndarray:
     return inside
 
 
-def findings(train: Writing, unseen: Writing, made: Writing, seed: int) -> list[Finding]:
+def findings(train: TextView, unseen: TextView, made: TextView, seed: int) -> list[Finding]:
     """Verbatim run, copy rate and near copies; `train` must be all that the generator learned from."""
     crowded = dense(train.texts[:200]) > 0.3
     window = WINDOW[crowded]
@@ -125,7 +126,7 @@ def findings(train: Writing, unseen: Writing, made: Writing, seed: int) -> list[
 
 
 def _verbatim(
-    m: Runs, u: Runs, own: np.ndarray, made: Writing, train: Writing, starts: np.ndarray, base: np.ndarray, seed: int
+    m: Runs, u: Runs, own: np.ndarray, made: TextView, train: TextView, starts: np.ndarray, base: np.ndarray, seed: int
 ) -> Finding:
     far = beyond(m.longest, u.longest, own)
     value, real = float(m.longest.max()), float(np.quantile(u.longest, 0.999))
@@ -184,7 +185,7 @@ def _rate(m: Runs, u: Runs, own: np.ndarray, window: int, seed: int) -> Finding:
     )  # fmt: skip
 
 
-def _near(train: Writing, unseen: Writing, made: Writing, size: int, rng: np.random.Generator) -> Finding:
+def _near(train: TextView, unseen: TextView, made: TextView, size: int, rng: np.random.Generator) -> Finding:
     index = Shingles(train, size)
     own = np.sort(rng.permutation(len(train))[:MOST])
     m, who = index.likeness(made)
@@ -212,7 +213,7 @@ def _near(train: Writing, unseen: Writing, made: Writing, size: int, rng: np.ran
 class Shingles:
     """Which training passages hold which strings of `size` letters; case, spaces and marks do not count."""
 
-    def __init__(self, train: Writing, size: int) -> None:
+    def __init__(self, train: TextView, size: int) -> None:
         self.size, self.passages = size, len(train)
         total = sum(map(len, train.texts))
         self.step = np.uint64(max(1, math.ceil(total / SHINGLES)))
@@ -220,7 +221,7 @@ class Shingles:
         order = np.argsort(keys, kind="stable")
         self.keys, self.owner = keys[order], owner[order]
 
-    def _of(self, writing: Writing) -> tuple[np.ndarray, np.ndarray]:
+    def _of(self, writing: TextView) -> tuple[np.ndarray, np.ndarray]:
         """Different shingles of each passage, hashed, and the passage of each."""
         codes, _ = joined(t.casefold() for t in writing.texts)
         passage = np.cumsum(codes == -1) - (codes == -1)
@@ -243,7 +244,7 @@ class Shingles:
         new[1:] = (key[1:] != key[:-1]) | (owner[1:] != owner[:-1])
         return key[new], owner[new]
 
-    def likeness(self, writing: Writing, own: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def likeness(self, writing: TextView, own: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Per passage [n], the largest share of its shingles that one training passage holds, and which; `own` [n] is not."""
         key, owner = self._of(writing)
         count = np.bincount(owner, minlength=len(writing))

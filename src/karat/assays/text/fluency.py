@@ -19,7 +19,8 @@ from karat.assays.finding import Finding
 from karat.assays.shares import certain
 from karat.assays.table.cells import apart
 from karat.assays.text.band import Band, banded
-from karat.assays.text.writing import Writing, joined
+from karat.assays.text.writing import joined
+from karat.views import TextView
 
 ORDER = 6
 PASSAGES = 1500  # of each kind that are read
@@ -110,7 +111,7 @@ def _find(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return at, keys[at] == wanted
 
 
-def findings(train: Writing, unseen: Writing, made: Writing, inside: np.ndarray, seed: int) -> list[Finding]:
+def findings(train: TextView, unseen: TextView, made: TextView, inside: np.ndarray, seed: int) -> list[Finding]:
     """Fluency, loops and compression. `inside` [n]: the training passages that the judge counts; the others stand for real."""
     return [
         _fluency(train, unseen, made, inside, seed),
@@ -119,7 +120,7 @@ def findings(train: Writing, unseen: Writing, made: Writing, inside: np.ndarray,
     ]
 
 
-def _fluency(train: Writing, unseen: Writing, made: Writing, inside: np.ndarray, seed: int) -> Finding:
+def _fluency(train: TextView, unseen: TextView, made: TextView, inside: np.ndarray, seed: int) -> Finding:
     rng = np.random.default_rng([seed, 89])
     learned, size = [], 0
     for i in rng.permutation(np.flatnonzero(inside)):
@@ -177,7 +178,7 @@ def _looping(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return length, start, period
 
 
-def _loops(train: Writing, unseen: Writing, made: Writing) -> Finding:
+def _loops(train: TextView, unseen: TextView, made: TextView) -> Finding:
     length, start, period = _looping(made.texts)
     rest = [_looping(w.take(np.arange(min(len(w), 5000))).texts)[0] > 0 for w in (unseen, train)]
     count, n = int((length > 0).sum()), len(made)
@@ -206,7 +207,7 @@ def _loops(train: Writing, unseen: Writing, made: Writing) -> Finding:
     return Finding("loops", value, low, high, real, "lower", off, says, detail, limit=limit, samples=samples)
 
 
-def _packed(writing: Writing) -> np.ndarray:
+def _packed(writing: TextView) -> np.ndarray:
     """Share of its bytes to which gzip's method packs each piece of 16 KiB of the text."""
     text = "\n\n".join(writing.texts).encode("utf-8", "replace")
     size = min(CHUNK, max(1024, len(text) // 12))
@@ -214,7 +215,7 @@ def _packed(writing: Writing) -> np.ndarray:
     return np.array([len(zlib.compress(piece, 6)) / max(1, len(piece)) for piece in pieces[:200]])
 
 
-def _compression(train: Writing, unseen: Writing, made: Writing) -> Finding:
+def _compression(train: TextView, unseen: TextView, made: TextView) -> Finding:
     size = min(sum(map(len, w.texts)) for w in (train, unseen, made))
     m, u, t = (_packed(_upto(w, size)) for w in (made, unseen, train))
     s: Band = banded((m, None), (u, None), (t, None))
@@ -230,7 +231,7 @@ def _compression(train: Writing, unseen: Writing, made: Writing) -> Finding:
     )
 
 
-def _upto(writing: Writing, size: int) -> Writing:
+def _upto(writing: TextView, size: int) -> TextView:
     """The first passages, of `size` characters in all, so that all are packed in pieces alike."""
     total = np.cumsum([len(t) for t in writing.texts])
     return writing.take(np.arange(max(1, int(np.searchsorted(total, size, side="right")))))

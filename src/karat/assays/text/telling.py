@@ -20,7 +20,8 @@ from karat.assays.points.diversity import absent, missed, needed
 from karat.assays.points.seen import Seen
 from karat.assays.points.usefulness import lessons
 from karat.assays.table.learning import area, chance_spread
-from karat.assays.text.writing import Writing, joined, words
+from karat.assays.text.writing import joined, words
+from karat.views import TextView
 
 BUCKETS = 1 << 15
 LETTERS = 4
@@ -35,14 +36,14 @@ FINAL = np.uint64(0xBF58476D1CE4E5B9)
 class Counts:
     """Texts as weighted counts [n, 32,768]: sqrt of the count, rare strings weighing more, rows of length one."""
 
-    def __init__(self, train: Writing) -> None:
+    def __init__(self, train: TextView) -> None:
         self.known: dict[str, int] = {}
         raw = self._raw(train)
         shown = np.bincount(raw.indices, minlength=BUCKETS)
         self.weights = np.log((1 + len(train)) / (1 + shown)) + 0.1
         self.train = self._weighed(raw)
 
-    def of(self, writing: Writing) -> Any:
+    def of(self, writing: TextView) -> Any:
         """scipy.sparse.csr_matrix float32 [n, 32,768]."""
         return self._weighed(self._raw(writing))
 
@@ -52,7 +53,7 @@ class Counts:
         raw.data /= np.repeat(np.maximum(norm, 1e-9), np.diff(raw.indptr)).astype(np.float32)
         return raw
 
-    def _raw(self, writing: Writing) -> Any:
+    def _raw(self, writing: TextView) -> Any:
         from scipy.sparse import csr_matrix
 
         codes, _ = joined(writing.texts)
@@ -140,7 +141,7 @@ def telling(sides: tuple[Any, Any, Any], seed: int) -> Finding:
 
 
 def findings(
-    train: Writing, unseen: Writing, made: Writing, classes: tuple[str, ...], seed: int
+    train: TextView, unseen: TextView, made: TextView, classes: tuple[str, ...], seed: int
 ) -> tuple[Finding, list[Finding], dict[str, torch.Tensor]]:
     """Two-sample AUC; what needs classes (missing classes, usefulness, lift, class balance); and features [n, d] by side.
 
@@ -164,7 +165,7 @@ def _components(sides: tuple[Any, Any, Any], seed: int) -> list[torch.Tensor]:
 
 
 def _classes(
-    train: Writing, unseen: Writing, made: Writing, classes: tuple[str, ...], sides: tuple[Any, Any, Any],
+    train: TextView, unseen: TextView, made: TextView, classes: tuple[str, ...], sides: tuple[Any, Any, Any],
     seen: dict[str, torch.Tensor], seed: int,
 ) -> list[Finding]:  # fmt: skip
     if train.labels is None or unseen.labels is None or len(classes) < 2 or len(np.unique(train.labels)) < 2:

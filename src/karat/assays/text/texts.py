@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from karat.assays import FEWEST
 from karat.assays.finding import Finding
 from karat.assays.points import membership
 from karat.assays.text import disclosure, echo, fluency, telling, variety, wording
-from karat.assays.text.writing import Writing
 from karat.errors import DataError
+from karat.space import JUDGED as FEWEST
+from karat.views import TextView
 
 ROOMS = ("fidelity", "diversity", "bias", "memory", "privacy", "usefulness")
 MOST = 5000  # unseen and made passages that are looked at
 
 
 def examine(
-    train: Writing, unseen: Writing, made: Writing, *, classes: tuple[str, ...] = (), seed: int = 0
+    train: TextView, unseen: TextView, made: TextView, *, classes: tuple[str, ...] = (), seed: int = 0
 ) -> list[Finding]:
     """All findings about `made`, the same for the same seed.
 

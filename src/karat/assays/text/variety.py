@@ -19,7 +19,8 @@ from karat.assays.chance import LEVEL, Draws, Score, draw, limit_of, resampled
 from karat.assays.finding import Finding, Limit
 from karat.assays.points.diversity import cells
 from karat.assays.points.seen import nearest
-from karat.assays.text.writing import Writing, words
+from karat.assays.text.writing import words
+from karat.views import TextView
 
 SAMPLE = 500  # passages of a draw
 MIXTURES = 25  # points of the divergence frontier
@@ -88,14 +89,14 @@ def _keys(grams: np.ndarray) -> np.ndarray:
 
 
 def findings(
-    train: Writing, unseen: Writing, made: Writing, seen: dict[str, Tensor], rng: np.random.Generator, seed: int
+    train: TextView, unseen: TextView, made: TextView, seen: dict[str, Tensor], rng: np.random.Generator, seed: int
 ) -> list[Finding]:
     """Length, layout, MAUVE on own features, distinct-n and self-BLEU. `seen`: features [n, d] of the first of each side."""
     wide = draw(len(unseen), len(made), rng)
     return [*_shape(train, unseen, made, wide), _mauve(seen, rng, seed), *_varied(train, unseen, made, rng)]
 
 
-def _shape(train: Writing, unseen: Writing, made: Writing, draws: Draws) -> list[Finding]:
+def _shape(train: TextView, unseen: TextView, made: TextView, draws: Draws) -> list[Finding]:
     """How far the lengths of passages and of lines, and the lines of a passage, are from training or from unseen ones.
 
     The nearer of the two counts, as everywhere here. Unseen passages are laid beside the unseen ones that are not drawn.
@@ -176,7 +177,7 @@ def _mauve(seen: dict[str, Tensor], rng: np.random.Generator, seed: int) -> Find
     )
 
 
-def _varied(train: Writing, unseen: Writing, made: Writing, rng: np.random.Generator) -> list[Finding]:
+def _varied(train: TextView, unseen: TextView, made: TextView, rng: np.random.Generator) -> list[Finding]:
     """Distinct-2 and self-BLEU of as many passages of as many words each; none where passages have too few words."""
     known: dict[str, int] = {}
     sides = []

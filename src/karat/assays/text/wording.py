@@ -17,7 +17,8 @@ from karat.assays.chance import wilson
 from karat.assays.finding import Finding, Limit
 from karat.assays.shares import certain, tail
 from karat.assays.text.band import banded
-from karat.assays.text.writing import Writing, openings, terms
+from karat.assays.text.writing import openings, terms
+from karat.views import TextView
 
 MOST = 20_000  # training passages whose words are counted
 ABSENT = 0.2  # of its real share, at most, is missing
@@ -43,7 +44,7 @@ class Holding:
         return self.made / self.sizes[0], self.unseen / self.sizes[1], self.train / self.sizes[2]
 
 
-def holding(made: Writing, unseen: Writing, train: Writing, of: Callable[[str], list[str]]) -> Holding:
+def holding(made: TextView, unseen: TextView, train: TextView, of: Callable[[str], list[str]]) -> Holding:
     """The strings `of` gives of the training passages, and in how many passages of each side they stand."""
     known: dict[str, int] = {}
     counts = []
@@ -61,7 +62,7 @@ def holding(made: Writing, unseen: Writing, train: Writing, of: Callable[[str], 
     return Holding(list(known), counts[2], counts[1], counts[0], (len(made), len(unseen), len(train)))
 
 
-def findings(train: Writing, unseen: Writing, made: Writing) -> tuple[list[Finding], list[Finding], Finding]:
+def findings(train: TextView, unseen: TextView, made: TextView) -> tuple[list[Finding], list[Finding], Finding]:
     """Fidelity: invented words; diversity: missing words, missing openings; bias: word balance."""
     vocabulary = {x for text in train.texts for x in terms(text)}
     some = train.take(np.arange(min(len(train), MOST)))
@@ -73,7 +74,7 @@ def findings(train: Writing, unseen: Writing, made: Writing) -> tuple[list[Findi
     )
 
 
-def _invented(vocabulary: set[str], unseen: Writing, made: Writing) -> Finding:
+def _invented(vocabulary: set[str], unseen: TextView, made: TextView) -> Finding:
     heard = {x for text in unseen.texts for x in terms(text)}
     new: Counter[str] = Counter()
     shares = []

@@ -26,11 +26,14 @@ from karat.content.image.gather import contents as assembled
 from karat.content.image.picture import SUFFIXES as PICTURES
 from karat.errors import DataError, FitError
 from karat.space import Grid, Space
+from karat.views import Points, View
 
 LAYOUT = 1  # of the decoded cache; raised when the same files would decode to other records
 FEWEST = 32  # sounds; fewer teach nothing
 WANTED_COUNT = 200
 LOOKED_AT = 20_000  # names, before it is known what a folder holds
+AXES = ("frequency", "time")
+DESCRIBED = 10_000  # sounds whose length, loudness, ... a judge compares
 VIEWED = 64  # mels and frames that the judge sees at most
 LEVELLED = 1_500  # sounds that the range of loudness is taken from
 WANTED = "a folder of WAV, FLAC, OGG, MP3 or AIFF sounds (one sub-folder per class, or flat), a .zip of one, or one long sound"
@@ -44,12 +47,13 @@ class Sounds(Codec):
     peak: the largest sample that was learned from, +1 of the wave space.
     """
 
+    compared = True
+    judged_most = 10_000
     name = "audio"
     suffixes = (".wav",)
     thing = "sound"
     sheets = ".html"
     stack = "waves"
-    axes = ("frequency", "time")
     settings = ("rate", "seconds", "channels", "labels", "form", "trim", "limit")
 
     channels: int
@@ -154,7 +158,23 @@ class Sounds(Codec):
         waves = (waves * full).round_().clamp_(-full, full - 1).div_(full)
         return np.ascontiguousarray(waves.transpose(1, 2).numpy())
 
-    def view(self, records: np.ndarray) -> Tensor:
+    def view(self, records: np.ndarray, rows: np.ndarray | None = None) -> Points:
+        """Log-mel points of at most 64 mels and frames, and what is heard in the sounds."""
+        some = records if rows is None else records[rows]
+        heard = None
+        if len(some) > DESCRIBED:
+            heard = np.sort(np.random.default_rng(0).choice(len(some), DESCRIBED, replace=False))
+        read = self.descriptors(some if heard is None else some[heard])
+        return Points(self._spectrograms(some), AXES, descriptors=read, described=heard)
+
+    def finest(self, records: np.ndarray) -> Points:
+        return Points(self.encode(records, next((s for s in self.spaces if s == self.viewed), None)), AXES)
+
+    def unview(self, seen: View) -> np.ndarray:
+        assert isinstance(seen, Points)
+        return self.decode(seen.points, next((s for s in self.spaces if s == self.viewed), None))
+
+    def _spectrograms(self, records: np.ndarray) -> Tensor:
         """The log-mel points, averaged down over areas where there are more than 64 mels or frames."""
         size = self.viewed.size
         if size == (self.mel.mels, self.mel.frames):
@@ -165,7 +185,7 @@ class Sounds(Codec):
             seen[part] = F.interpolate(self.mel.points(self._waves(records[part])), size=list(size), mode="area")
         return seen
 
-    def gauges(self, records: np.ndarray) -> Mapping[str, np.ndarray]:
+    def descriptors(self, records: np.ndarray) -> Mapping[str, np.ndarray]:
         """Length, loudness (BS.1770), brightness (centroid of the spectrum) and pitch; NaN where there is none."""
         return hearing.gauges(self._waves(records), self.mel.rate)
 

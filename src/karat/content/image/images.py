@@ -28,6 +28,7 @@ from karat.content.image.parquet import Tables, parquet_files
 from karat.content.image.picture import SUFFIXES, resize_record
 from karat.errors import DataError, FitError
 from karat.space import Grid, Space
+from karat.views import Points, View
 
 LAYOUT = 2  # of the decoded cache; raised when the same files would decode to other records
 LARGEST_SIDE = 1024
@@ -43,6 +44,8 @@ WANTED = (
 class Images(Codec):
     """Pictures of one size: records `[n, height, width, channels]`, uint8 or (bits = 16) uint16; four channels are RGBA."""
 
+    compared = True
+    judged_most = 10_000
     name = "image"
     suffixes = (".png",)
     thing = "picture"
@@ -149,7 +152,17 @@ class Images(Codec):
         snapped: np.ndarray = np.array(self.levels, np.uint8)[nearest][records]
         return snapped
 
-    def view(self, records: np.ndarray) -> Tensor:
+    def view(self, records: np.ndarray, rows: np.ndarray | None = None) -> Points:
+        return Points(self._small(records if rows is None else records[rows]))
+
+    def finest(self, records: np.ndarray) -> Points:
+        return Points(self.encode(records))
+
+    def unview(self, seen: View) -> np.ndarray:
+        assert isinstance(seen, Points)
+        return self.decode(seen.points)
+
+    def _small(self, records: np.ndarray) -> Tensor:
         """The encoded pictures, averaged down over areas where they are larger than 64 pixels."""
         size = self.viewed.shape[1:]
         if size == (self.height, self.width):
@@ -159,6 +172,13 @@ class Images(Codec):
             part = slice(start, start + 256)
             seen[part] = F.interpolate(self.encode(records[part]), size=list(size), mode="area")
         return seen
+
+    def thumbnails(self, records: np.ndarray) -> Tensor:
+        """float `[n, 256]`: grey levels of 16 x 16 fields, weighed as JPEG does, which spares them when it saves again."""
+        seen = self._small(records)
+        weights = seen.new_tensor([0.299, 0.587, 0.114] if seen.shape[1] == 3 else [1 / seen.shape[1]] * seen.shape[1])
+        grey = torch.einsum("nchw,c->nhw", seen, weights)[:, None]
+        return F.adaptive_avg_pool2d(grey, (16, 16)).flatten(1)
 
     def write(self, records: np.ndarray, folder: Path, stems: list[str]) -> list[Path]:
         """One PNG per record; 16-bit grey as 16-bit PNG."""

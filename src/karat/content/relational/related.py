@@ -17,7 +17,7 @@ from torch import Tensor
 
 from karat.content.codec import Asked, Codec, Contents
 from karat.content.relational import relations, sequences
-from karat.content.relational.database import Database, Relation, amounts, handed
+from karat.content.relational.database import Database, Family, Relation, amounts, handed
 from karat.content.relational.sequences import Steps
 from karat.content.relational.unfolding import Draw, Unfolding
 from karat.content.table import fragments
@@ -32,7 +32,8 @@ from karat.content.table.schema.columns import Schema
 from karat.content.table.table import Table
 from karat.content.table.tables import Origin, Tables
 from karat.errors import DataError, FitError
-from karat.space import Codes, Columns, Fields, Space
+from karat.space import Codes, Fields, Space
+from karat.views import DatabaseView, Tie
 
 
 @dataclass(frozen=True)
@@ -237,10 +238,6 @@ class Related(Codec):
         """Those of the first table's columns and of how many children its rows have."""
         return self.steps[self.first].what.spaces
 
-    @property
-    def viewed(self) -> Columns:
-        return self.tables[self.first].viewed
-
     def encode(self, records: Database, space: Space | None = None) -> Tensor:
         """The points of the first table's rows; what hangs on them is `lessons`."""
         cells = sequences.drawn(self.steps[self.first], records, self.tables[self.first])[1]
@@ -250,8 +247,17 @@ class Related(Codec):
     def decode(self, points: Tensor, space: Space | None = None, rng: np.random.Generator | None = None) -> Any:
         raise FitError("related tables are made by a run as a whole, and not from points.")
 
-    def view(self, records: Database) -> Tensor:
-        return self.tables[self.first].view(records.tables[self.first])
+    def view(self, records: Database, rows: np.ndarray | None = None) -> DatabaseView:
+        """All tables; those of the records `rows` with the whole database that they are a part of."""
+        if rows is not None:
+            taken = np.isin(np.arange(len(records)), rows)
+            own = {name: taken[records.units[name]] for name in self.tables}
+            return replace(self.view(records[rows]), whole=self.view(records), own=own)
+        tables = {name: whole.view(records.tables[name]) for name, whole in self.tables.items()}
+        return DatabaseView(tables, tuple(_tie(records, r) for r in self.relations), len(records))
+
+    def chosen(self, records: Database, rows: np.ndarray) -> Database:
+        return records.closed(rows)
 
     def write(self, records: Database, folder: Path, stems: list[str]) -> list[Path]:
         raise FitError("related tables are written together, and not one by one.")
@@ -330,6 +336,14 @@ class Related(Codec):
         steps = {name: Steps.restore(name, related, s) for name, s in state["steps"].items()}
         single = None if state["single"] is None else schema.from_dict(state["single"])
         return cls(wholes, related, steps, state["rows"], state["orphans"], state["lists"], single)
+
+
+def _tie(records: Database, r: Relation) -> Tie:
+    link = records.links[r]
+    order = None if r.order is None else records.cells(r.child, r.order)
+    family = Family.of(link, len(records.tables[r.parent]), order)
+    at = None if order is None else amounts(order)
+    return Tie(r.child, r.parent, r.column, r.makes, link, records.absent(r), family.before, r.order, at)
 
 
 def _contents(

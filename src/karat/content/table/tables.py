@@ -50,7 +50,8 @@ from karat.content.table.seen import Past
 from karat.content.table.table import Dialect, Raw, Table
 from karat.errors import DataError, FitError
 from karat.privacy import Budget, Source
-from karat.space import Codes, Columns, Fields, Space
+from karat.space import Codes, Fields, Space
+from karat.views import Columns, TableView, View
 
 SHOWN = 20  # rows of a sheet
 PROSE = 60  # characters of a cell, on the average, from which on it is worth being learned as text
@@ -298,7 +299,7 @@ class Tables(Codec):
 
     @property
     def viewed(self) -> Columns:
-        """Numbers (days of dates, seconds of times) and choices with the training rows' values.
+        """The columns of a view: numbers (days of dates, seconds of times) and choices with the training rows' values.
 
         What is made anew, and constants, are seen only as missing or present where both occur, or where there is no more.
         """
@@ -308,8 +309,14 @@ class Tables(Codec):
             choices.append(("missing", "present") if known is not None and pa.types.is_null(known.type) else spelled)
         return Columns(tuple(name for name, _ in self._seen), tuple(choices))
 
-    def view(self, records: Table) -> Tensor:
-        """float64 `[n, columns]`, NaN where missing; an unknown value has the index behind the last."""
+    def view(self, records: Table, rows: np.ndarray | None = None) -> TableView:
+        """What of the rows a judge compares, and which of them break a declared rule."""
+        some = records if rows is None else records[rows]
+        origin: Origin | None = some.facts
+        return TableView(self.viewed, self.seen(some), self.broken(some), {} if origin is None else origin.otherwise)
+
+    def seen(self, records: Table) -> np.ndarray:
+        """float64 `[n, columns of viewed]`, NaN where missing; an unknown value has the index behind the last."""
         cells = cells_of(self._mine(records).cells)
         seen = np.empty((len(records), len(self._seen)))
         for j, (name, known) in enumerate(self._seen):
@@ -322,7 +329,7 @@ class Tables(Codec):
                 found = pc.index_in(column, value_set=known).fill_null(len(known))
                 index = np.asarray(found.to_numpy(zero_copy_only=False), np.float64)
                 seen[:, j] = np.where(present(column), index, np.nan)
-        return torch.from_numpy(seen)
+        return seen
 
     def _seen_numbers(self, name: str, cells: Cells) -> np.ndarray:
         """float64 [n]: numbers, days or seconds, what is infinite as far from the others as these reach."""
@@ -338,9 +345,10 @@ class Tables(Codec):
         reach = max(high - low, 1.0)
         return np.where(out == np.inf, high + reach, np.where(out == -np.inf, low - reach, out))
 
-    def unview(self, seen: Tensor) -> Table:
+    def unview(self, seen: View) -> Table:
         """Rows whose view is `seen`, numbers rounded to what their column holds; no declared rule is enforced."""
-        return Table(table_like(self.layout, self._seen, seen.double().numpy(), np.random.default_rng(0)), self.origin)
+        assert isinstance(seen, TableView)
+        return Table(table_like(self.layout, self._seen, seen.values, np.random.default_rng(0)), self.origin)
 
     def unseen(self, records: Table) -> dict[str, int]:
         """How many rows hold a category, or a combination, that no training row has; by column, where there are any."""
@@ -434,11 +442,6 @@ class Tables(Codec):
             if theirs is not None and ours.zone != "mixed" and (told := otherwise(ours, columns[-1], spelled)):
                 apart[name] = told
         return Table(pa.table(columns, names=list(self.layout.names)), replace(self.origin, otherwise=apart))
-
-    def otherwise(self, records: Table) -> Mapping[str, tuple[float, str, str]]:
-        """By column, the share of somebody's cells that he spells otherwise than ours are, his spelling and ours."""
-        origin: Origin | None = records.facts
-        return {} if origin is None else origin.otherwise
 
     def _mine(self, records: Table) -> Table:
         if records.cells.column_names != list(self.layout.names):

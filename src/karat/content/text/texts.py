@@ -21,7 +21,8 @@ from karat.content.text import leaves, masking, reading, scripts, wording
 from karat.content.text.passages import Origin, Passages, code_points, cut, seam, spelled
 from karat.content.text.wording import Letters, Pairs, Wording
 from karat.errors import DataError, FitError
-from karat.space import BEGIN, END, MARKS, MORE, NOTHING, Characters, Space, Tokens
+from karat.space import BEGIN, END, MARKS, MORE, NOTHING, Space, Tokens
+from karat.views import TextView, View
 
 LENGTHS = {"characters": 512, "bpe": 256}  # codes of a passage
 SHORTEST = 64  # of passages where there is little text
@@ -184,10 +185,6 @@ class Texts(Codec):
     def spaces(self) -> tuple[Tokens, ...]:
         return (self._space,)
 
-    @property
-    def viewed(self) -> Characters:
-        return Characters()
-
     def encode(self, records: Passages, space: Space | None = None) -> Tensor:
         """Long `[n, length]`; what is too long is cut."""
         self._check(space)
@@ -255,17 +252,13 @@ class Texts(Codec):
         if space is not None and space != self._space:
             raise FitError(f"This text can become {self._space}; {space} was asked for.")
 
-    def view(self, records: Passages) -> Tensor:
-        """Long `[n, longest]`, the code points of each passage, -1 behind the last."""
-        out = np.full((len(records), int(records.sizes.max(initial=0))), -1, np.int64)
-        for rows, points in records.blocks():
-            out[rows, : points.shape[1]] = points
-        return torch.from_numpy(out)
+    def view(self, records: Passages, rows: np.ndarray | None = None) -> TextView:
+        return TextView(tuple((records if rows is None else records[rows]).strings()))
 
-    def unview(self, seen: Tensor) -> Passages:
-        """Whole documents, or passages of a stream, of code points; what is no character is left out."""
-        rows = seen.long().numpy()
-        return Passages.of([spelled(row[(row >= 0) & (row < 0x110000)].astype(np.uint32)) for row in rows], self.origin)
+    def unview(self, seen: View) -> Passages:
+        """Whole documents, or passages of a stream, of these texts; halves of characters are left out."""
+        assert isinstance(seen, TextView)
+        return Passages.of([text.encode("utf-8", "ignore").decode() for text in seen.texts], self.origin)
 
     def alike(self) -> dict[str, Any]:
         """How others' text is read, so that its passages are cut as ours are."""
@@ -275,10 +268,6 @@ class Texts(Codec):
 
     def conform(self, records: Passages) -> Passages:
         return replace(records, origin=self.origin)
-
-    def gauges(self, records: Passages) -> Mapping[str, np.ndarray]:
-        parts = [scripts.gauges(points) for _, points in records.blocks()]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
     def streams(self, contents: Contents, rows: np.ndarray) -> list[tuple[Tensor, int, int]]:
         """Codes, characters and UTF-8 bytes of what stands on end at the sorted `rows`; END where a document does."""

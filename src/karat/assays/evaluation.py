@@ -1,0 +1,60 @@
+"""The one place where a view decides who judges it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from karat.assays.finding import Finding
+from karat.assays.points import points
+from karat.assays.relational import databases
+from karat.assays.table import tables
+from karat.assays.text import texts
+from karat.errors import FitError
+from karat.views import DatabaseView, Points, TableView, TextView, View
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found, and by what the judge sees, in words."""
+
+    findings: list[Finding]
+    judge: str
+
+
+def evaluate(
+    train: View,
+    unseen: View,
+    made: View,
+    *,
+    fingerprint: str = "",
+    target: str | None = None,
+    pretrained: Path | None = None,
+    seed: int = 0,
+) -> Evaluation:
+    """All findings about `made` beside the records that were learned from and those that were not, the same for a seed.
+
+    fingerprint: of the real data, by which what the judge has learned from them is kept.   target: the column of a table
+    that a model would predict; of related tables "table.column".   pretrained: a folder with an encoder for points.
+    Raises DataError for fewer than 20 records on a side, or records that cannot be compared; FitError for a target or an
+    encoder where there is no use for it.
+    """
+    if pretrained is not None and not isinstance(made, Points):
+        raise FitError("--eyes are for pictures and sounds; rows are judged by their columns, text by its words.")
+    if target is not None and not isinstance(made, TableView | DatabaseView):
+        raise FitError("--target is for tables; this content has no columns. Leave it out.")
+    match train, unseen, made:
+        case Points(), Points(), Points():
+            found, eyes = points.judge(train, unseen, made, fingerprint=fingerprint, seed=seed, pretrained=pretrained)
+            right = "self-supervised" if eyes.accuracy is None else f"{eyes.accuracy:.1%} right"
+            return Evaluation(
+                found, f"own encoder, {right}" if pretrained is None else f"pretrained, {pretrained.name}"
+            )
+        case TableView(), TableView(), TableView():
+            return Evaluation(tables.examine(train, unseen, made, target=target, seed=seed), "columns")
+        case DatabaseView(), DatabaseView(), DatabaseView():
+            return Evaluation(databases.examine(train, unseen, made, target=target, seed=seed), "columns")
+        case TextView(), TextView(), TextView():
+            found = texts.examine(train, unseen, made, classes=train.classes, seed=seed)
+            return Evaluation(found, "letters and words")
+    raise TypeError(f"views of different kinds: {type(train).__name__}, {type(unseen).__name__}, {type(made).__name__}")
