@@ -27,9 +27,9 @@ from karat.cache import cache_folder
 from karat.content.image.images import Images
 from karat.data import batches, load
 from karat.space import Grid
+from karat.synthesizer import building
 from karat.training import loop as training
 from karat.training import pace
-from karat.workflow import runner
 
 HERE = Path(__file__).parent
 PEER = "tensorflow-cpu"
@@ -68,7 +68,7 @@ def serve(data: str, name: str) -> None:
     """Our side: the real loop over the recipe, as many CPU seconds as each line on stdin asks."""
     training.tune_machine(1)
     device, chosen, told = torch.device("cpu"), recipe.load(name), load(data)
-    model = runner.build(chosen, told.space, 0, seed=0)
+    model = building.build(chosen, told.space, 0, seed=0)
     batch = batches(told, chosen.train.batch, 0, device)
     plan = training.Plan(samples=10**9, batch=chosen.train.batch, average=chosen.train.average)
     precision = pace.measure(model, batch, plan, training.State(), "auto", recipe.fingerprint(chosen), 4.0).best
@@ -128,7 +128,7 @@ def compare(args: argparse.Namespace) -> None:
 def make(count: int, repeats: int) -> None:
     """Prints how many 28 x 28 pictures per CPU second the recipe `vae` makes, from chance to bytes."""
     training.tune_machine(1)
-    model = runner.build(recipe.load("vae"), Grid(1, (28, 28)), 0, seed=0).eval()
+    model = building.build(recipe.load("vae"), Grid(1, (28, 28)), 0, seed=0).eval()
     codec = Images(1, 28, 28)
     rates = []
     for k in range(repeats + 1):

@@ -26,6 +26,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from karat.synthesizer import load, load_codec
 from karat.training import pace
 
 HERE = Path(__file__).parent
@@ -69,12 +70,11 @@ def measure(place: Path, text: str, aside: float, batches: list[int], seed: int)
 
     from karat import data
     from karat.run import Run
-    from karat.workflow import runner
 
     torch.set_num_threads(1)
     done = Run.open(place)
-    codec = runner.load_codec(done)
-    model = runner.load_model(done, codec, len(done.spec["classes"]), torch.device("cpu"))
+    codec = load_codec(done)
+    model = load(done, torch.device("cpu")).model
     held = data.load(Path(text), holdout=f"last:{aside:g}", seed=seed, codec=codec)
     nats = characters = 0.0
     for codes, long, _ in held.codec.streams(held.contents, held.holdout):

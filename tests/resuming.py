@@ -13,6 +13,7 @@ from small import LEAST, points, serving
 from karat.families.generator import Batches, Learned
 from karat.recipe import Recipe, Training
 from karat.space import Grid
+from karat.synthesizer import building
 from karat.training.loop import PRECISIONS, Plan, Precision, Progress, State, train
 from karat.workflow import runner
 
@@ -40,7 +41,7 @@ def begin(name: str) -> tuple[Learned, Batches]:
     family, settings, classes, _ = FAMILIES[name]
     x, y = points(SPACE, 96)
     least = {**LEAST[family], **settings}
-    model = runner.build(Recipe(family, family, "", least, Training()), SPACE, classes, seed=0)
+    model = building.build(Recipe(family, family, "", least, Training()), SPACE, classes, seed=0)
     return model, serving(x, y if classes else None, SIZE)
 
 

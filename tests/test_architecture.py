@@ -26,7 +26,7 @@ MAY: dict[str, set[str]] = {
     "privacy": set(),
     "families": {"space", "nets", "stats", "privacy"},
     "content": {"space", "views", "privacy", "output", "cache"},
-    "data": {"space", "views", "content", "privacy", "words"},
+    "data": {"space", "views", "content", "privacy"},
     "training": {"space", "nets", "families", "cache", "output"},
     "assays": {"space", "views", "nets", "words", "cache", "output"},
     "worth": {"assays", "words", "output"},

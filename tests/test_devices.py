@@ -13,7 +13,7 @@ from karat import recipe
 from karat.families.generator import Learned
 from karat.nets.article import LeakyDropout
 from karat.space import BEGIN, MARKS, Batch, Batches, Codes, Grid, Tokens
-from karat.workflow import runner
+from karat.synthesizer import building
 
 DEVICES = ["cpu", pytest.param("cuda", marks=[
     pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")])]  # fmt: skip
@@ -35,7 +35,7 @@ def step(name: str, device: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Tenso
     chosen = recipe.load(name)
     space = next(s for s in SPACES if isinstance(s, recipe.module(chosen.family).Model.spaces))
     classes = 4 if isinstance(space, Grid) else 0
-    model = runner.build(chosen, space, classes, 0).to(device)
+    model = building.build(chosen, space, classes, 0).to(device)
     assert isinstance(model, Learned)
     for part in model.modules():
         if isinstance(part, LeakyDropout):

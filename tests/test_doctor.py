@@ -9,6 +9,7 @@ from small import LEAST, points, serving
 
 from karat.recipe import Recipe, Training
 from karat.space import Grid
+from karat.synthesizer import building
 from karat.training import doctor
 from karat.training.loop import Plan, State, train
 from karat.workflow import runner
@@ -57,7 +58,7 @@ def records_of(family: str, steps: int, **settings: Any) -> list[dict[str, float
     """The history that the runner would keep of a real training."""
     x, _ = points(SMALL, 256)
     recipe = Recipe(family, family, "", {**LEAST[family], **settings}, Training())
-    model = runner.build(recipe, SMALL, 0, 0)
+    model = building.build(recipe, SMALL, 0, 0)
     state, out = State(), []
     for p in train(model, serving(x, None, 32), Plan(steps=steps, batch=32), state):
         if p.step % 5 == 0:

@@ -18,8 +18,8 @@ from karat.errors import FitError
 from karat.families.generator import Fitted, Generator, Learned
 from karat.recipe import Recipe, Training
 from karat.space import Codes, Fields, Grid, Space, Tokens
+from karat.synthesizer import building
 from karat.training.loop import Plan, State, train
-from karat.workflow import runner
 
 SMALL = Grid(1, (8, 8))
 SPACES: list[Space] = [SMALL, Grid(3, (12, 10)), Grid(1, (28, 28)), Fields((1, 1, 3, 4))]
@@ -43,7 +43,7 @@ def taught(model: Generator, x: torch.Tensor, y: torch.Tensor | None, steps: int
 
 def build(family: str, space: Space, classes: int, **model: Any) -> Learned:
     settings = {**LEAST.get(family, {}), **model}
-    return runner.build(Recipe(family, family, "", settings, Training()), space, classes, seed=0)
+    return building.build(Recipe(family, family, "", settings, Training()), space, classes, seed=0)
 
 
 @pytest.mark.parametrize("space", SPACES, ids=str)
@@ -141,7 +141,7 @@ def test_a_conditional_gan_without_labels_is_refused_in_words() -> None:
     with pytest.raises(FitError, match="needs labels"):
         build("gan", SMALL, 0, conditional=True)
     with pytest.raises(FitError, match="needs labels"):
-        runner.build(recipes.load("cgan"), SMALL, 0, 0)
+        building.build(recipes.load("cgan"), SMALL, 0, 0)
 
 
 def test_packs_and_classes_exclude_each_other_and_a_batch_must_hold_a_pack() -> None:
@@ -273,7 +273,7 @@ def test_every_recipe_builds_and_learns_on_small_points(name: str) -> None:
     if chosen.family == "vae":  # the fit of the whole mixture is another test's
         chosen = recipes.load(name, ["model.components=6", "model.iterations=2"])
     space = home(chosen.family)
-    made = runner.build(chosen, space, 3, 0)
+    made = building.build(chosen, space, 3, 0)
     x, y = points(space, 96)
     taught(made, x, y, 3)
     assert_inside(space, made.sample(5, None, torch.Generator().manual_seed(0)))
@@ -296,7 +296,7 @@ def test_two_trainings_with_one_seed_give_the_same_bytes_and_another_seed_others
         x, y = points(space, 96)
         for seed in (0, 0, 1):
             settings = Recipe(family, family, "", LEAST.get(family, {}), Training())
-            model = runner.build(settings, space, 3, seed)
+            model = building.build(settings, space, 3, seed)
             taught(model, x, y, 3, seed)
             learned = b"".join(w.contiguous().numpy().tobytes() for w in model.weights().values())
             made.append((sampled(model, 4, 0), learned))
@@ -319,9 +319,9 @@ def test_a_family_from_a_file_outside_the_package_keeps_the_same_contract(tmp_pa
     x, _ = points(space, 128)
     if not isinstance(space, recipes.module(chosen.family, chosen.digest).Model.spaces):
         with pytest.raises(FitError, match="lives in"):
-            runner.build(chosen, space, 0, 0)
+            building.build(chosen, space, 0, 0)
         return
-    keeps_the_contract(runner.build(chosen, space, 0, 0), space, x, None)
+    keeps_the_contract(building.build(chosen, space, 0, 0), space, x, None)
 
 
 def test_a_file_that_is_no_family_is_refused_in_words(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from karat.content.relational.links import circular
 from karat.data import load
 from karat.errors import FitError
 from karat.recipe import load as recipe
-from karat.workflow import related
+from karat.request import Request
+from karat.synthesizer import Hierarchical
 
 Rows = dict[str, list[Any]]
 
@@ -39,9 +40,9 @@ def learned(source: Any, n: int = 120, seed: int = 0, **options: Any) -> tuple[R
     data = load(source, options=options)
     codec = data.codec
     assert isinstance(codec, Related)
-    chains = related.Chains(codec, recipe("trees", spaces=codec.spaces), 0)
-    chains.learn(codec.lessons(data.records("train")), 0)
-    return codec, related.made_by(codec, chains, n, seed)
+    chains = Hierarchical(codec, recipe("trees", spaces=codec.spaces), 0)
+    chains.learn(data.records("train"), 0)
+    return codec, chains.draw(Request(n, seed)).records
 
 
 def relation(codec: Related, text: str) -> Relation:

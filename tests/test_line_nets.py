@@ -18,7 +18,7 @@ from karat.families.generator import Learned
 from karat.nets.line import LineDecoder, LineEncoder
 from karat.nets.spectral import SpectralCritic, SpectralDecoder, decibels
 from karat.space import Grid
-from karat.workflow import runner
+from karat.synthesizer import building
 
 LENGTHS = [1, 3, 16, 100, 513, 4096, 8192, 22_051]
 
@@ -104,16 +104,16 @@ def test_every_recipe_of_grids_learns_lines_keeps_them_and_makes_more(
     chosen = recipes.load(name, spaces=(space,))
     if "net" in chosen.model and chosen.model["net"] not in nets.architectures(space):
         with pytest.raises(FitError, match="cannot live"):
-            runner.build(chosen, space, 3, 0)
+            building.build(chosen, space, 3, 0)
         return
     chosen = recipes.load(name, [f"model.{s}" for s in least[chosen.family]], spaces=(space,))
-    made = runner.build(chosen, space, 3, 0)
+    made = building.build(chosen, space, 3, 0)
     assert isinstance(made, Learned)
     x, y = points(space, 32)
     learn(made, serving(x, y, 4), 3, size=4)
     path = tmp_path / "weights.safetensors"
     save_file(made.weights(), path)
-    again = runner.build(chosen, space, 3, 1)
+    again = building.build(chosen, space, 3, 1)
     again.put(load_file(path))
     again.eval()
     one, two = (m.sample(5, None, torch.Generator().manual_seed(0)) for m in (made, again))

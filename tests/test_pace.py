@@ -25,9 +25,10 @@ from karat.families.generator import Batches, Learned, Player
 from karat.recipe import Recipe, Training
 from karat.run import Run
 from karat.space import UNLIMITED, Allowance, Batch, Fields, Grid, Space
+from karat.synthesizer import building
 from karat.training import pace
 from karat.training.loop import Plan, State
-from karat.workflow import learning, runner
+from karat.workflow import learning
 
 SMALL = Grid(1, (8, 8))
 
@@ -177,8 +178,8 @@ def test_a_budget_that_ends_before_a_step_is_an_error_and_leaves_nothing_to_make
 
 
 def test_a_precision_that_the_processor_cannot_do_fast_is_never_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    gan = runner.build(Recipe("gan", "gan", "", LEAST["gan"], Training()), SMALL, 0, 0)
-    flat = runner.build(Recipe("gan", "gan", "", {**LEAST["gan"], "net": "mlp"}, Training()), Fields((1, 1)), 0, 0)
+    gan = building.build(Recipe("gan", "gan", "", LEAST["gan"], Training()), SMALL, 0, 0)
+    flat = building.build(Recipe("gan", "gan", "", {**LEAST["gan"], "net": "mlp"}, Training()), Fields((1, 1)), 0, 0)
     assert isinstance(gan, Learned) and isinstance(flat, Learned)
     cpu = torch.device("cpu")
     for limit in ("AVX2", "AVX512_CORE", "AVX512_CORE_VNNI"):
@@ -196,7 +197,7 @@ def test_a_precision_that_the_processor_cannot_do_fast_is_never_tried(monkeypatc
 @pytest.mark.parametrize("family", ["gan", "vae", "diffusion"])
 def test_the_probe_times_what_can_be_fast_and_changes_nothing(family: str) -> None:
     x, y = points(SMALL, 64)
-    model = runner.build(Recipe(family, family, "", LEAST[family], Training()), SMALL, 3, 0)
+    model = building.build(Recipe(family, family, "", LEAST[family], Training()), SMALL, 3, 0)
     assert isinstance(model, Learned)
     plan, batch = Plan(steps=5, batch=16, clock="cpu"), serving(x, y, 16)
     before = {k: v.clone() for k, v in model.state_dict().items()}

@@ -18,6 +18,7 @@ from karat import recipe
 from karat.errors import KaratError, TooLarge
 from karat.run import Run
 from karat.space import Codes, Fields, Grid, Tokens
+from karat.synthesizer import building
 from karat.workflow import runner
 
 SPACES = (Grid(1, (28, 28)), Fields((1, 3, 1, 5)), Codes((3, 300, 5), (False, True, False)), Tokens(64, 40))
@@ -53,7 +54,7 @@ def test_no_setting_of_any_recipe_can_be_so_absurd_that_it_ends_in_a_traceback(
             try:
                 chosen = recipe.load(name, [f"{key}={value}"], spaces=[space])
                 runner.with_budget(chosen, None, None, None, 0)
-                runner.build(chosen, space, 3, 0)
+                building.build(chosen, space, 3, 0)
             except KaratError as error:
                 assert len(str(error).splitlines()) <= 2
                 refused += 1
@@ -82,7 +83,7 @@ def test_a_depth_without_end_is_refused_though_each_layer_is_small() -> None:
         return nn.ModuleList(nn.Linear(2, 2) for _ in range(10**9))
 
     with pytest.raises(TooLarge, match="more than 5,000 layers"):
-        runner.weigh(build)
+        building.weigh(build)
 
 
 def test_a_model_that_looks_at_numbers_while_it_is_built_is_built_all_the_same() -> None:
@@ -92,7 +93,7 @@ def test_a_model_that_looks_at_numbers_while_it_is_built_is_built_all_the_same()
         looked.append(nn.Linear(2, 2).weight.device.type)
         looked.append(nn.Linear(2, 2).weight.sum().item())
 
-    runner.weigh(build)
+    building.weigh(build)
     assert looked == ["meta"], "it was tried without memory, could not go on, and was let through"
 
 

@@ -13,14 +13,20 @@ import pandas as pd
 import pytest
 
 import karat
-from karat.content.table import seen
+from karat.content.table import seen, tables
 from karat.content.table.seen import Past, Seen
 from karat.errors import FitError, TooLarge
 from karat.run import Run
+from karat.synthesizer import single
 from karat.workflow import making
 
 ROWS = 300
 KEYS = ["key", "ref", "code", "email", "number", "wide"]
+
+
+def _small_blocks(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    monkeypatch.setattr(tables, "AT_ONCE", rows)
+    monkeypatch.setattr(single, "GIVEN_AT_ONCE", rows)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture
 def blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of 200 rows, so that few rows make many of them."""
-    monkeypatch.setattr(making, "AT_ONCE", 200)
+    _small_blocks(monkeypatch, 200)
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -71,7 +77,7 @@ def test_what_must_differ_differs_across_blocks(run: Run, tmp_path: Path, blocks
 
 def test_one_block_is_what_it_was_without_a_stream(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     karat.make(run, n=199, out=tmp_path / "a.csv", threads=1)
-    monkeypatch.setattr(making, "AT_ONCE", 199)
+    _small_blocks(monkeypatch, 199)
     karat.make(run, n=199, out=tmp_path / "b.csv", threads=1)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     karat.make(run, n=500, out=tmp_path / "c.csv", threads=1)
@@ -142,10 +148,10 @@ def test_more_than_the_disk_holds_is_refused_before_it_is_begun(run: Run, tmp_pa
 def test_a_stream_that_turns_out_too_large_stops_early(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted = making.Counted(10**12, "row", tmp_path / "x.csv", done=50_000)
+    counted = making.Counted(10**12, "row", tmp_path / "x.csv")
     with pytest.raises(TooLarge, match="more rows would take about"):
-        counted.check(4_000_000)
-    making.Counted(60_000, "row", tmp_path / "x.csv", done=50_000).check(4_000_000)
+        counted.check(4_000_000, 50_000)
+    making.Counted(60_000, "row", tmp_path / "x.csv").check(4_000_000, 50_000)
 
 
 def test_related_tables_that_do_not_fit_into_memory_are_refused(

@@ -315,7 +315,7 @@ WISHES = [
     (["--balance", "nothing"], "no such column"),
     (["--balance", "city", "--given", "city=Rome"], "both speak of 'city'"),
     (["--balance", "city", "--given", "part.csv"], "partial rows"),
-    (["--class", "Rome"], "--class is for pictures"),
+    (["--class", "Rome"], "--class: not for table content, which is asked for with --given, --balance"),
     (["-n", "0"], "at least 1"),
     (["--out", "made.ods"], "is written as .csv"),
     (["--out", "part.csv/made.csv"], "cannot write to part.csv"),

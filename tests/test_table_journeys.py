@@ -24,7 +24,7 @@ import torch
 import karat
 from karat import cli
 from karat.families.trees import FEW_PARENTS
-from karat.workflow.runner import load_codec, load_model
+from karat.synthesizer import load
 
 QUICK = ["--threads", "1", "--set", "model.rounds=4"]
 MADE = 120
@@ -258,7 +258,7 @@ def test_columns_of_a_wide_table_look_at_their_strongest_few(tmp_path: Path) -> 
     frame = pd.DataFrame(r.integers(0, 9, (60, 310)), columns=[f"c{j}" for j in range(310)])
     frame["twin"] = frame["c7"]
     run = karat.train(frame, out=tmp_path / "run", threads=1, set=["model.boost=false"])
-    model = load_model(run, load_codec(run), 0, torch.device("cpu"))
+    model = load(run, torch.device("cpu")).model
     links = {link.column: link.parents for link in model.links}  # type: ignore[attr-defined]
     assert max(map(len, links.values())) == FEW_PARENTS
     assert 310 in links[7] or 7 in links[310], "the twin is among them"

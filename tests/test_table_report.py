@@ -25,6 +25,7 @@ from karat.data import load
 from karat.errors import DataError, FitError
 from karat.families import trees
 from karat.report import drawing, table
+from karat.synthesizer import Single
 from karat.views import TableView
 from karat.workflow import office
 from karat.worth.ledger import Cost
@@ -208,8 +209,8 @@ def test_the_judge_draws_rows_that_are_independent_of_each_other() -> None:
 
     made = [model.sample(200, None, torch.Generator().manual_seed(k)) for k in range(8)]
     shares = [share(office.Made(data.codec.decode(z, space, np.random.default_rng(0)), None, None)) for z in made]
-    judged = [share(office.draw(model, data, 200, k)) for k in range(8)]
-    assert judged == [share(office.draw(single, data, 200, k)) for k in range(8)]
+    judged = [share(office.draw(Single(data.codec, model, ()), data, 200, k)) for k in range(8)]
+    assert judged == [share(office.draw(Single(data.codec, single, ()), data, 200, k)) for k in range(8)]
     assert np.std(shares) < 0.012 < 0.02 < np.std(judged), "0.035 is what 200 independent rows stray by"
 
 

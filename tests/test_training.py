@@ -22,6 +22,7 @@ from karat.errors import DivergedError, FitError
 from karat.families.generator import Learned, Player
 from karat.recipe import Recipe, Training
 from karat.space import Allowance, Batch, Batches, Codes, Fields, Grid, Space, Tokens
+from karat.synthesizer import building
 from karat.training import divergence
 from karat.training import loop as training
 from karat.training.loop import Plan, State, train
@@ -85,7 +86,7 @@ def test_a_budget_in_samples_counts_the_points_seen() -> None:
     toy, state = Toy(), State()
     seen = list(train(toy, numbers(), Plan(samples=100, batch=8), state))
     assert seen[-1].samples == 104 and seen[-2].samples == 96, "it ends with the batch that reaches the budget"
-    gan = runner.build(Recipe("gan", "gan", "", {**LEAST["gan"], "critics": 3}, Training()), SMALL, 0, 0)
+    gan = building.build(Recipe("gan", "gan", "", {**LEAST["gan"], "critics": 3}, Training()), SMALL, 0, 0)
     x, _ = points(SMALL, 64)
     last = list(train(gan, serving(x, None, 8), Plan(samples=240, batch=8), State()))[-1]
     assert last.step == 10 and last.samples == 240, "every critic turn sees a batch of its own, the generator none"
@@ -96,7 +97,7 @@ def test_a_budget_in_minutes_is_kept(family: str, settings: dict[str, int]) -> N
     """In seconds of computing, so that the test means the same on a busy machine."""
     x, y = points(SMALL, 256)
     recipe = Recipe(family, family, "", {**LEAST[family], **settings}, Training())
-    model = runner.build(recipe, SMALL, 3, 0)
+    model = building.build(recipe, SMALL, 3, 0)
     began, state = time.process_time(), State()
     for _ in train(model, serving(x, y, 64), Plan(minutes=1.5 / 60, batch=64, clock="cpu"), state):
         pass
@@ -250,7 +251,7 @@ def test_a_diverged_family_of_the_install_is_named() -> None:
     x, _ = points(SMALL, 64)
     recipe = Recipe("vae", "vae", "", {**LEAST["vae"], "lr": 1e30}, Training())
     with pytest.raises(DivergedError, match="autoencoder"):
-        learn(runner.build(recipe, SMALL, 0, 0), serving(x, None, 16), 400)
+        learn(building.build(recipe, SMALL, 0, 0), serving(x, None, 16), 400)
 
 
 def test_the_seeds_of_turns_differ_from_each_other() -> None:
@@ -265,7 +266,7 @@ def test_chance_in_a_loss_comes_from_the_step_and_not_from_before() -> None:
     for noise in (1, 2):
         x, y = points(SMALL, 64)
         recipe = Recipe("gan", "gan", "", {**LEAST["gan"], "net": "article", "dropout": 0.5}, Training())
-        model = runner.build(recipe, SMALL, 3, 0)
+        model = building.build(recipe, SMALL, 3, 0)
         torch.manual_seed(noise)
         learn(model, serving(x, y, 16), 3)
         made.append(sampled(model, 4, 0))
@@ -277,7 +278,7 @@ def test_a_preview_leaves_the_training_as_it_was() -> None:
         x, y = points(SMALL, 64)
         made = []
         for looked in (False, True):
-            model = runner.build(Recipe(family, family, "", LEAST[family], Training()), SMALL, 3, 0)
+            model = building.build(Recipe(family, family, "", LEAST[family], Training()), SMALL, 3, 0)
             state = State()
             for p in train(model, serving(x, y, 16), Plan(steps=6, batch=16), state):
                 if looked and p.step in (2, 4):
@@ -310,7 +311,7 @@ def test_three_steps_at_a_rate_far_too_high_are_called_divergence_in_every_famil
 ) -> None:
     x, _ = points(space, 128)
     recipe = Recipe(family, family, "", {**LEAST.get(family, {}), **settings, "lr": rate}, Training())
-    model = runner.build(recipe, space, 0, 0)
+    model = building.build(recipe, space, 0, 0)
     assert isinstance(model, Learned)
     with pytest.raises(DivergedError, match="would move each of its weights.*Lower the rate"):
         for _ in train(model, serving(x, None, 16), Plan(steps=3, batch=16), State()):
@@ -332,7 +333,7 @@ def test_ten_times_the_rate_of_a_recipe_is_not_called_divergence_before_it_was_t
     for space in SPACES:
         try:
             chosen = recipes.load(name, [], None, (space,))
-            model = runner.build(chosen, space, 3, 0)
+            model = building.build(chosen, space, 3, 0)
         except FitError:
             continue
         if isinstance(model, Learned):
@@ -384,7 +385,7 @@ def test_a_rate_a_hundred_times_too_high_is_called_divergence_within_a_few_hundr
 ) -> None:
     x, _ = points(space, 128)
     recipe = Recipe(family, family, "", {**LEAST.get(family, {}), **settings}, Training())
-    model = runner.build(recipe, space, 0, 0)
+    model = building.build(recipe, space, 0, 0)
     assert isinstance(model, Learned)
     with pytest.raises(DivergedError, match="have grown to .* Lower"):
         for _ in train(model, serving(x, None, 16), Plan(steps=200, batch=16), State()):

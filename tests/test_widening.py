@@ -17,10 +17,10 @@ from karat import data
 from karat.content.table.tables import Tables
 from karat.errors import RunError
 from karat.families.generator import Generator
+from karat.request import Request
 from karat.space import Codes, Fields
-from karat.synthesizer import widening
-from karat.workflow.making import Wish, draw_rows
-from karat.workflow.runner import FACTOR, WIDTH, load_codec, load_model
+from karat.synthesizer import Single, load, load_codec, widening
+from karat.synthesizer.single import FACTOR, WIDTH
 
 Draw = Callable[[int, np.random.Generator], pd.DataFrame]
 
@@ -78,7 +78,7 @@ def shares(found: data.Data, model: Generator, draw: Draw, seed: int) -> tuple[f
         return list(zip(*[c.to_pylist() for c in codec.printed(records).columns], strict=True))
 
     real = set(cells(found.records("train")))
-    made = [row for block in draw_rows(model, codec, 4_000, Wish(), seed + 1) for row in cells(block)]
+    made = [row for block in Single(codec, model, ()).stream(Request(4_000, seed + 1)) for row in cells(block.records)]
     fresh = codec.conform(Tables.read(table(draw(4_000, np.random.default_rng(seed + 100))), {}).records)
     return float(np.mean([row in real for row in made])), float(np.mean([row in real for row in cells(fresh)]))
 
@@ -103,11 +103,11 @@ def test_the_kernel_changes_no_column_and_keeps_what_relates_two_numbers() -> No
     model, codec = ByHeart(found, Codes), found.codec
     assert isinstance(codec, Tables)
     factor = torch.from_numpy(codec.correlated(found.records("train")))
-    real = codec.view(found.records("train")).numpy()
+    real = codec.seen(found.records("train"))
     for width in (0.3, 1.0):
         model.kernel = (width, factor)
         points = widening.drawn(model, codec, model.points.repeat(8, 1), np.random.default_rng(0))
-        made = codec.view(codec.decode(points)).numpy()
+        made = codec.seen(codec.decode(points))
         for j in range(2):
             shares = np.linspace(0.05, 0.95, 19)
             assert np.abs(np.quantile(made[:, j], shares) - np.quantile(real[:, j], shares)).max() <= 2
@@ -120,7 +120,7 @@ def test_choices_and_gaps_keep_their_shares_through_the_kernel() -> None:
     assert isinstance(codec, Tables)
     model.kernel = (0.8, torch.from_numpy(codec.correlated(found.records("train"))))
     points = widening.drawn(model, codec, model.points.repeat(8, 1), np.random.default_rng(0))
-    made, real = (codec.view(t).numpy() for t in (codec.decode(points, model.space), found.records("train")))
+    made, real = (codec.seen(t) for t in (codec.decode(points, model.space), found.records("train")))
     assert abs(np.isnan(made[:, 1]).mean() - np.isnan(real[:, 1]).mean()) < 0.02
     assert (
         np.abs(np.bincount(made[:, 0].astype(int)) / len(made) - np.bincount(real[:, 0].astype(int)) / len(real)).max()
@@ -132,7 +132,7 @@ def test_given_cells_are_not_moved() -> None:
     found = loaded(mixed, 300, 0)
     model, codec = ByHeart(found, Codes), found.codec
     model.kernel = (1.0, torch.from_numpy(codec.correlated(found.records("train"))))
-    made = next(draw_rows(model, codec, 200, Wish(given="z=q"), 0))
+    made = next(Single(codec, model, ()).stream(Request(200, given="z=q"))).records
     assert set(made.cells["z"].to_pylist()) == {"q"}
     assert len(set(made.cells["w"].to_pylist())) > 10
 
@@ -156,7 +156,7 @@ def test_a_run_keeps_its_kernel_and_one_of_another_table_is_refused(tmp_path: Pa
     run = karat.train(frame, recipe="cart", out=tmp_path / "run")
     codec = load_codec(run)
     assert isinstance(codec, Tables)
-    model = load_model(run, codec, 0, torch.device("cpu"))
+    model = load(run, torch.device("cpu")).model
     assert model.kernel is not None and model.kernel[1].shape == (2, 2)
     import safetensors.torch
 
@@ -164,4 +164,4 @@ def test_a_run_keeps_its_kernel_and_one_of_another_table_is_refused(tmp_path: Pa
     for name, bad in ((WIDTH, torch.tensor(7.0)), (FACTOR, torch.eye(3).double())):
         run.save_model(safetensors.torch.save({**held, name: bad}))
         with pytest.raises(RunError, match="kernel is of another table"):
-            load_model(run, codec, 0, torch.device("cpu"))
+            load(run, torch.device("cpu")).model

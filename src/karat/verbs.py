@@ -412,10 +412,10 @@ def make(
         A prices.toml; without it the ledger keeps seconds and no money.
     """
     from karat.families.generator import Taste
+    from karat.request import Request
     from karat.training import loop
     from karat.trust import answered_for
     from karat.workflow import learning, making, runner
-    from karat.workflow.continuing import Telling
     from karat.worth.ledger import Ledger
     from karat.worth.prices import find
 
@@ -423,16 +423,16 @@ def make(
     _check_seed(seed)
     number = n if n is not None else 1 if stream or prompt is not None else 64
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
-    telling = Telling(prompt, Taste(temperature, top_p, min_p), stops, characters, _say if stream else None)
+    taste = Taste(temperature, top_p, min_p)
+    request = Request(number, seed, klass, given, balance, prompt, taste, stops, characters, _say if stream else None)
     opened = run if isinstance(run, Run) else Run.open(Path(run))
     with answered_for(opened):
         learning.permit(opened, family)
     where = runner.choose_device(device)
     ledger = Ledger(opened.path / "ledger.jsonl", find(prices, [opened.path, Path.cwd()]))
     with ledger.entry("make", where.type) as entry, answered_for(opened):
-        wish = making.Wish(klass, given, balance, telling)
         goal = None if out is None else Path(out)
-        made = making.make(opened, number, goal, wish, seed, where, producer, overwrite, safe_cells)
+        made = making.make(opened, request, goal, where, producer, overwrite, safe_cells)
         entry.items = made.count
     noted = () if made.note is None else (made.note,)
     for line in (f"made {made.count:,}: {made.place}", *noted, *opened.notes):

@@ -19,11 +19,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import karat
-from karat.content import Related
+from karat import synthesizer
 from karat.errors import KaratError, RunError
 from karat.families.generator import Learned
+from karat.request import Request
 from karat.run import Run, safe_header
-from karat.workflow import learning, making, related, runner
+from karat.synthesizer import building
+from karat.workflow import learning, making, runner
 from karat.worth.ledger import Ledger
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of forged numbers
@@ -62,14 +64,10 @@ def opened(path: Path) -> None:
     recipe = learning.permit(run, None)
     run.lines("history.jsonl")
     Ledger(path / "ledger.jsonl").entries()
-    codec = runner.load_codec(run)
-    if isinstance(codec, Related):
-        related.load(run, codec)
-    else:
-        runner.load_model(run, codec, len(run.spec["classes"]), CPU)
+    codec = synthesizer.load(run, CPU).codec
     blob = run.load_checkpoint()
     if blob is not None:
-        model = runner.build(recipe, runner.meet(recipe, codec), len(run.spec["classes"]), 0)
+        model = building.build(recipe, building.meet(recipe, codec), len(run.spec["classes"]), 0)
         assert isinstance(model, Learned)
         runner.restore(blob, model, "fp32")
 
@@ -77,7 +75,7 @@ def opened(path: Path) -> None:
 def used(path: Path) -> None:
     """Opens all of a run, and makes something of it."""
     opened(path)
-    making.make(Run.open(path), 2, path / "made", making.Wish(), 0, CPU, "karat", True)
+    making.make(Run.open(path), Request(2), path / "made", CPU, "karat", True)
 
 
 def in_words(path: Path, use: Callable[[Path], None] = used) -> str:

@@ -144,7 +144,8 @@ SLOW = ("pictures", "sounds", "sequence")  # a judge that learns, or a net
 def processor() -> str:
     """What decides the last bits of a number."""
     model = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith(("cpu family", "model\t"))), "")
-    return f"{platform.machine()} {model} {torch.backends.cpu.get_cpu_capability()} torch {torch.__version__} numpy {np.__version__}"
+    versions = f"torch {torch.__version__} numpy {np.__version__}"
+    return f"{platform.machine()} {model} {torch.backends.cpu.get_cpu_capability()} {versions}"
 
 
 def _cpuinfo() -> list[str]:

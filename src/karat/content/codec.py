@@ -52,6 +52,42 @@ class Contents:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+SEPARATOR = "<|endoftext|>"  # a line of its own between two texts of one file
+AT_ONCE = 50_000  # records that are drawn together at most
+AT_ONCE_NUMBERS = 2**26  # of their points
+
+
+@dataclass(frozen=True)
+class Block:
+    """Made records [n], and the labels long [n] that they were made for, where they were."""
+
+    records: Any
+    labels: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+
+class Origin(Protocol):
+    """How made content says that it was made."""
+
+    def sentence(self) -> str:
+        """For a person to read."""
+
+    def mark(self, name: str, blob: bytes) -> bytes:
+        """The file `name` with its label, where its format has a place for one."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How made records are to be written: `n` of them in all, with their origin; by what cells are looked at; classes by name."""
+
+    n: int
+    origin: Origin
+    guard: Guard | None = None
+    classes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Asked:
     """Cells that are given: long [n, columns of `Codes`], -1 where free; `restore` puts them back exactly once decoded."""
@@ -72,6 +108,7 @@ class Codec(ABC):
     judged_most: ClassVar[int | None] = None  # records of a set that a judge looks at, where that costs much of each
     compared: ClassVar[bool] = False  # whether two records may be nearly the same by accident (pictures, sounds)
     repeats: ClassVar[bool] = False  # whether equal records are ordinary (rows of a table) and not copies (pictures)
+    answers: ClassVar[tuple[str, ...]] = ()  # what a request may ask of it beside a number and a seed, by its fields
     settings: ClassVar[tuple[str, ...]] = ()  # what `options` may hold, as `--set data.<name>=` gives it
 
     @classmethod
@@ -163,9 +200,50 @@ class Codec(ABC):
     def write(self, records: Any, folder: Path, stems: list[str]) -> list[Path]:
         """Ordinary files, one per record, named `<stem><suffix>`."""
 
-    def stream(self, blocks: Iterator[Any], suffix: str, file: IO[bytes], guard: Guard | None = None) -> None:
-        """Blocks of records, in order, as one file like `pack`, written as they come."""
+    def row_count(self, records: Any) -> int:
+        """How many rows these records are in all."""
+        return len(records)
+
+    def count(self, records: Any) -> int:
+        """How many records a person would say that these are."""
+        return len(records)
+
+    @property
+    def at_once(self) -> int:
+        """Records that are drawn together at most."""
+        return max(1, min(AT_ONCE, AT_ONCE_NUMBERS // max(space.numel for space in self.spaces)))
+
+    @property
+    def label_shares(self) -> tuple[float, ...] | None:
+        """How often each label is made where none is asked for; None to leave that to the model."""
+        return None
+
+    def place_of(self, goal: Path, chosen: bool) -> tuple[Path, str | None]:
+        """Where made records go that are wanted at `goal`, and the suffix of the one file, None for a folder of files.
+
+        chosen: whether a person named the place.   Raises FitError for a name of a form that is not written.
+        """
+        suffix = next((s for s in sorted(self.wholes, key=len, reverse=True) if goal.name.endswith(s)), None)
+        if suffix is None and goal.suffix and not goal.is_dir():
+            raise FitError(f"{goal}: {self.name} content is written as {', '.join(self.wholes)}, or into a folder.")
+        return (goal, suffix) if suffix is not None else (goal / f"made{self.wholes[0]}", self.wholes[0])
+
+    def stream(self, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
+        """Blocks of records, in order, as one file, written as they come."""
         raise FitError(f"{self.name} content is not written as one {suffix} file.")
+
+    def leaves(self, blocks: Iterator[Block], how: Delivery, has: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+        """The files of a folder, by their names in it, as records come; those that it `has` may be left out."""
+        raise FitError(f"{self.name} content is written as one file.")
+
+    def said(self, texts: Sequence[str], ended: np.ndarray) -> Any:
+        """Records of texts that were followed as they grew, whole documents where `ended` [n]."""
+        raise FitError(f"{self.name} content is not continued from a prompt.")
+
+    @property
+    def spelling(self) -> tuple[bytes, ...]:
+        """The UTF-8 of each code of `Tokens`."""
+        raise FitError(f"{self.name} content is not spelled.")
 
     def pack(self, records: Any, suffix: str) -> bytes:
         """All records as one file whose name ends in `suffix`, one of `wholes`."""

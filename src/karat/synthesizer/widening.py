@@ -13,9 +13,11 @@ from torch import Tensor
 
 from karat.content.codec import Codec
 from karat.content.table.encoding.kernel import Kernel
+from karat.content.table.encoding.parts import Number
 from karat.content.table.table import Table
 from karat.content.table.tables import Tables
 from karat.data import Data
+from karat.errors import RunError
 from karat.families.generator import Generator
 
 LOOKED = 4_000  # made rows that tell
@@ -35,6 +37,14 @@ def drawn(
     width, factor = model.kernel
     free = None if given is None else given.cpu().numpy() < 0
     return codec.moved(points, model.space, Kernel(width, factor.double().numpy()), chance, free)
+
+
+def kernel_of(width: Tensor, factor: Tensor, codec: Codec) -> tuple[float, Tensor]:
+    """The kernel of saved weights; RunError where it is of another table."""
+    numbers = sum(isinstance(part, Number) for part in codec.coded_parts) if isinstance(codec, Tables) else 0
+    if width.numel() != 1 or not 0 < float(width) <= 1 or factor.shape != (numbers, numbers):
+        raise RunError("the saved weights are damaged: their kernel is of another table; train anew.")
+    return float(width), factor.double()
 
 
 def widen(model: Generator, data: Data, seed: int) -> float:
@@ -94,7 +104,7 @@ def expected(codec: Tables, records: Table, seed: int) -> float:
 
 def _keys(codec: Tables, records: Table) -> np.ndarray:
     """uint64 [n]: equal where rows are equal as the judge sees them."""
-    view = np.ascontiguousarray(codec.view(records).numpy() + 0.0)
+    view = np.ascontiguousarray(codec.seen(records) + 0.0)
     bits = np.where(np.isnan(view), np.nan, view).view(np.uint64)
     key = np.full(len(view), 0xCBF29CE484222325, np.uint64)
     for column in bits.T:

@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
-from karat import __version__
+from karat import __version__, synthesizer
 from karat import recipe as recipes
-from karat.content import Related
 from karat.content.table.io.sources import keep_frame
 from karat.content.table.io.sql import is_url, without_credentials
 from karat.data import DATABASES, TEXTS, Data, batches, load
 from karat.errors import DataError, DivergedError, FitError, KaratError, RunError
-from karat.families.generator import Fitted, Generator, Learned
+from karat.families.generator import Fitted, Learned
 from karat.output import to_json
 from karat.privacy import Asked as Private
 from karat.privacy import Budget as Spent
@@ -28,11 +28,12 @@ from karat.privacy import told
 from karat.recipe import Recipe
 from karat.run import Draft, Run
 from karat.space import Codes
+from karat.synthesizer import Synthesizer
 from karat.training import loop, pace
 from karat.training.doctor import Notice
 from karat.trust import keyed, seal, sealed
 from karat.words import several
-from karat.workflow import related, runner
+from karat.workflow import runner
 from karat.worth.ledger import Ledger
 from karat.worth.prices import find
 
@@ -75,7 +76,7 @@ def begin(
         if not isinstance(data, str | Path):
             assert draft is not None
             data = keep_frame(data, draft.claim("data.feather"))
-        run, found, model, plan = _created(
+        run, found, whole, plan = _created(
             data, recipe, own, options, budget, seed, family, tensorboard, threads, draft, stack
         )
     declared = find(prices, [run.path, Path.cwd()])
@@ -83,10 +84,10 @@ def begin(
         run.lock(),
         Ledger(run.path / "ledger.jsonl", declared).entry("train", where.type) as entry,
     ):
-        _greet(console, found, run.spec["recipe"]["name"], plan, runner.describe(where), isinstance(model, Learned))
+        _greet(console, found, run.spec["recipe"]["name"], plan, runner.describe(where), whole.gradient is not None)
         if called is not None:
             plan = replace(plan, called=called[plan.clock])
-        return _drive(run, found, model.to(where), plan, entry, console)
+        return _drive(run, found, whole, where, plan, entry, console)
 
 
 def _created(
@@ -101,7 +102,7 @@ def _created(
     threads: int | None,
     draft: Draft | None,
     stack: ExitStack,
-) -> tuple[Run, Data, Generator, loop.Plan]:
+) -> tuple[Run, Data, Synthesizer, loop.Plan]:
     """The run as it is begun, whole or not at all, and what it begins with."""
     holdout = options.pop("holdout", 0.1)
     private = _private(options, own, seed)
@@ -116,14 +117,12 @@ def _created(
     if recipe is None:
         recipe = "" if family is not None else recipes.first(type(spaces[0]))
     chosen = recipes.load(recipe, own, family, spaces)
-    if isinstance(found.codec, Related):
-        related.check(chosen)
-    elif chosen.model.get("context"):
+    if chosen.model.get("context"):
         raise FitError(
             f"model.context={chosen.model['context']} is for related tables, where it is set by itself; leave it out."
         )
     plan = runner.with_budget(chosen, *budget, seed)
-    model = runner.build(chosen, runner.meet(chosen, found.codec), len(found.classes), seed)
+    whole = synthesizer.new(found.codec, chosen, found.classes, seed)
     if tensorboard:
         runner.need_tensorboard()
     if draft is None:
@@ -139,7 +138,7 @@ def _created(
         "epsilon": epsilon, "precision": None, "tensorboard": tensorboard, "classes": list(found.classes), "threads": threads,
     }  # fmt: skip
     run = draft.finish(spec, parts if schema is None else {**parts, "schema.toml": schema}, seal)
-    return run, found, model, plan
+    return run, found, whole, plan
 
 
 def proceed(
@@ -168,10 +167,10 @@ def proceed(
     plan = runner.with_budget(recipe, *budget, spec["seed"])
     where = runner.choose_device(device)
     entry.device = where.type
-    model = runner.build(recipe, runner.meet(recipe, found.codec), len(found.classes), spec["seed"]).to(where)
+    whole = synthesizer.new(found.codec, recipe, found.classes, spec["seed"])
     run.update({"minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples})
-    _greet(console, found, recipe.name, plan, runner.describe(where), isinstance(model, Learned))
-    return _drive(run, found, model, plan, entry, console)
+    _greet(console, found, recipe.name, plan, runner.describe(where), whole.gradient is not None)
+    return _drive(run, found, whole, where, plan, entry, console)
 
 
 @dataclass(frozen=True)
@@ -223,7 +222,7 @@ def again(run: Run, asked: Asked = Asked()) -> Data:
     if "schema.toml" in spec["parts"]:
         run.part("schema.toml")  # refuses another
         options["schema"] = run.path / "schema.toml"
-    codec = runner.load_codec(run)
+    codec = synthesizer.load_codec(run)
     try:
         with nullcontext() if mine or asked.data is not None else without_credentials(str(place)):
             found = load(place, options=options, holdout=spec["holdout"], codec=codec)
@@ -253,13 +252,16 @@ def _speaks(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, list) and any(map(_speaks, value)))
 
 
-def _drive(run: Run, found: Data, model: Any, plan: loop.Plan, entry: Any, console: Console) -> Run:
+def _drive(
+    run: Run, found: Data, whole: Synthesizer, where: torch.device, plan: loop.Plan, entry: Any, console: Console
+) -> Run:
     """Trains and closes the books of the run, however it ends."""
-    run.update({"device": model.device.type})
-    if isinstance(model, Fitted):
-        return _fit(run, found, model, plan, entry, console)
+    model = whole.gradient
+    run.update({"device": "cpu" if model is None else where.type})
+    if model is None:
+        return _fit(run, found, whole, plan, entry, console)
     try:
-        plan, state, notices = _learn(run, found, model, plan, console)
+        plan, state, notices = _learn(run, found, model.to(where), plan, console)
     except runner.Interrupted:
         entry.status = "interrupted"
         run.update({"status": "interrupted"})
@@ -324,20 +326,17 @@ def _learn(
     return plan, state, notices
 
 
-def _fit(run: Run, found: Data, model: Fitted, plan: loop.Plan, entry: Any, console: Console) -> Run:
+def _fit(run: Run, found: Data, whole: Synthesizer, plan: loop.Plan, entry: Any, console: Console) -> Run:
     run.update({"status": "training", "precision": "fp64"})
     try:
-        if isinstance(found.codec, Related):
-            seconds = related.fit(run, found, plan, console)
-        else:
-            seconds = runner.fit(run, model, found, plan, console)
+        seconds = runner.fit(run, whole, found, plan, console)
     except runner.Interrupted:
         entry.status = "interrupted"
         run.update({"status": "interrupted"})
         raise
     rows = {} if run.spec["epsilon"] is not None else {"trained_samples": len(found.train)}  # which nobody paid for
     run.update({"status": "trained", "step": 0, "seconds": seconds, **rows})
-    spent = getattr(model, "budget", None)
+    spent = whole.spent
     if spent is not None and found.budget is not None:
         _say_private(run, found.budget, spent, console)
     console.print(f"fitted to {len(found.train):,} in {seconds:,.1f} s")

@@ -19,22 +19,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from karat import synthesizer
 from karat.assays import UNSEEN, Evaluation, Finding, evaluate, find, references
-from karat.content import Codec, Related, recognise
+from karat.content import Codec, recognise
 from karat.data import DATABASES, Data, load, survey
 from karat.errors import DataError, FitError, RunError
-from karat.families.generator import Generator
 from karat.output import Output
 from karat.provenance.reading import labelled as carries_label
 from karat.report.page import Exhibits, Pair, write_report
+from karat.request import Request
 from karat.run import Run
-from karat.synthesizer.widening import drawn
+from karat.synthesizer import Synthesizer
 from karat.trust import sealed
 from karat.views import Known
 from karat.words import score
-from karat.workflow import making, related, written
+from karat.workflow import making, written
 from karat.workflow.learning import Asked, again, permit
-from karat.workflow.runner import choose_device, load_model
+from karat.workflow.runner import choose_device
 from karat.worth.ledger import Entry, total
 from karat.worth.prices import Prices
 from karat.worth.verdict import Verdict, judge
@@ -120,23 +121,18 @@ def read_back(run: Run) -> bool:
     """Whether what `karat make` writes of this run carries its label: a few records are made, written and read."""
     with TemporaryDirectory(prefix="karat-") as folder:
         goal = Path(folder) / "made"
-        making.make(run, LABELS_READ, goal, making.Wish(), 0, choose_device("auto"), "karat")
+        making.make(run, Request(LABELS_READ), goal, choose_device("auto"), "karat")
         return carries_label(goal) is True
 
 
-def draw(model: Generator, data: Data, n: int, seed: int) -> Made:
-    """`n` records made by `model`, independent of each other; where it heeds classes, as often as the training data has them."""
-    device, model.even = model.device, False
-    y = None
-    if model.heeds:
-        labels = data.labels("train")
-        assert labels is not None
-        share = torch.bincount(labels, minlength=model.classes).double()
-        y = torch.multinomial(share, n, replacement=True, generator=torch.Generator().manual_seed(seed))
-    rng = torch.Generator(device).manual_seed(seed)
-    points = model.sample(n, None if y is None else y.to(device), rng).cpu()
-    chance = np.random.default_rng(seed)
-    return Made(data.codec.decode(drawn(model, data.codec, points, chance), model.space, chance), y)
+def draw(whole: Synthesizer, data: Data, n: int, seed: int) -> Made:
+    """`n` records made independently of each other; where the model heeds classes, as often as the training data has them."""
+    labels, known = data.labels("train"), None
+    if labels is not None:
+        share = torch.bincount(labels, minlength=len(data.classes)).double()
+        known = torch.multinomial(share, n, replacement=True, generator=torch.Generator().manual_seed(seed))
+    drawn = whole.draw(Request(n, seed, independent=True), known)
+    return Made(drawn.records, drawn.labels)
 
 
 def read_made(data: Data, path: Any) -> Made:
@@ -229,18 +225,11 @@ def of_run(run: Run, n: int, seed: int, target: str | None, pretrained: Path | N
     mine = sealed(run.spec)
     data = again(run, asked)
     spec = run.spec
-    likely: list[Finding] = []
     # unlike the seed of `make`, so that the same pictures are not judged and shipped
     unlike = seed + 1_000_003
-    if isinstance(data.codec, Related):
-        chains = related.load(run, data.codec)
-        for chain in chains.models.values():
-            chain.even = False
-        made = Made(related.made_by(data.codec, chains, n, unlike), None)
-    else:
-        model = load_model(run, data.codec, len(data.classes), choose_device("auto"))
-        made = draw(model, data, n, unlike)
-        likely = written.weighed(data, model)
+    whole = synthesizer.load(run, choose_device("auto"), data.codec)
+    made = draw(whole, data, n, unlike)
+    likely = written.weighed(data, whole)
     seen = judge_records(data, made, seed=seed, target=target, pretrained=pretrained)
     name, family = spec["recipe"]["name"], spec["recipe"]["family"]
     source = f"--family {Path(family).name}" if family.endswith(".py") else f"--recipe {name}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,17 +13,19 @@ from rich.console import Console
 from rich.table import Table
 
 from karat import recipe as recipes
-from karat.content import Related
+from karat import synthesizer
 from karat.data import Data, batches
 from karat.errors import FitError, TooLarge
-from karat.families.generator import Fitted, Learned
+from karat.families.generator import Learned
+from karat.synthesizer import Synthesizer
+from karat.synthesizer.building import meet
+from karat.synthesizer.single import FITTED_MOST
 from karat.training import loop as training
 from karat.training import pace
-from karat.workflow import related, runner
+from karat.workflow import runner
 from karat.worth.prices import Prices
 
 PROBE_SECONDS = 1.5
-FEW_ROWS = 2_000  # that a family without gradients is tried on
 MOST_COLUMNS = 60  # shown
 
 
@@ -44,16 +47,14 @@ def estimates(data: Data, prices: Prices, *, measure: bool) -> list[dict[str, An
             "fits": True,
             "why": "",
         }
-        if isinstance(data.codec, Related) and not related.fits(chosen):
-            continue
         if chosen.suits and type(data.codec.spaces[0]).__name__ not in chosen.suits:
             continue
         try:
-            space = runner.meet(chosen, data.codec)
+            meet(chosen, data.codec)
         except FitError:  # a recipe for another kind of content
             continue
         try:
-            model = runner.build(chosen, space, len(data.classes), 0).to(device)
+            whole = synthesizer.new(data.codec, chosen, data.classes, 0)
         except TooLarge as error:
             out.append({**row, "fits": False, "why": str(error)})
             continue
@@ -61,31 +62,31 @@ def estimates(data: Data, prices: Prices, *, measure: bool) -> list[dict[str, An
             if "labels" in chosen.needs and not data.classes:
                 out.append({**row, "fits": False, "why": str(error)})
             continue
-        if isinstance(data.codec, Related):
-            row |= related.measure(data, chosen, prices) if measure else {}
-        elif measure and isinstance(model, Learned):
+        model = whole.gradient
+        if measure and model is not None:
             try:
-                row |= _measure(data, chosen, model, device, prices)
+                row |= _measure(data, chosen, model.to(device), device, prices)
             except TooLarge as error:
                 row |= {"fits": False, "why": str(error)}
-        elif measure and isinstance(model, Fitted):
-            row |= _measure_fit(data, model, prices)
+        elif measure:
+            row |= _measure_fit(data, whole, prices)
         out.append(row)
     return out
 
 
-def _measure_fit(data: Data, model: Fitted, prices: Prices) -> dict[str, Any]:
-    """A fit to a few rows, and from there in proportion to the rows."""
-    points = data.points("train", FEW_ROWS, 0, model.space)
+def _measure_fit(data: Data, whole: Synthesizer, prices: Prices) -> dict[str, Any]:
+    """A fit to a few records, and from there in proportion."""
+    few = replace(data, train=data.rows("train", whole.tried(len(data.train))))
     began = time.perf_counter()
-    for _ in model.fit(points, data.labels("train", FEW_ROWS, 0), 0, None):
+    for _ in whole.fit(few, 0, None):
         pass
-    minutes = (time.perf_counter() - began) / 60 * min(runner.FITTED_MOST, len(data.train)) / len(points)
-    weights = sum(w.numel() * w.element_size() for w in model.weights().values())
-    memory = (5 * weights + 12 * len(data.train) * model.space.numel * 8) / 2**20 + 300
+    minutes = (time.perf_counter() - began) / 60 * min(FITTED_MOST, len(data.train)) / len(few.train)
+    weights = sum(w.numel() * w.element_size() for w in whole.weights().values())
+    rows = data.codec.row_count(data.contents.records)
+    memory = (5 * weights + 96 * rows * whole.width) / 2**20 + 300
     hour = prices.cpu_core_hour
     return {
-        "samples_per_second": len(data.train) / max(60 * minutes, 1e-9), "minutes": minutes, "memory_mb": memory,
+        "samples_per_second": rows / max(60 * minutes, 1e-9), "minutes": minutes, "memory_mb": memory,
         "money": None if hour is None else minutes / 60 * hour, "currency": prices.currency,
     }  # fmt: skip
 

@@ -6,46 +6,32 @@ import importlib.util
 import json
 import math
 import os
-import re
 import signal
 import time
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import safetensors.torch
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import nn
-from torch.nn.modules.module import (
-    register_module_buffer_registration_hook,
-    register_module_module_registration_hook,
-    register_module_parameter_registration_hook,
-)
 
-from karat import limits
-from karat.content import codec_named
-from karat.content.codec import Codec
-from karat.content.table.encoding.parts import Number
-from karat.content.table.tables import Tables
 from karat.data import Data
-from karat.errors import DivergedError, FitError, KaratError, RunError, TooLarge
-from karat.families.generator import Batches, Fitted, Generator, Learned
+from karat.errors import DivergedError, FitError, KaratError, RunError
+from karat.families.generator import Batches, Learned
 from karat.output import write_whole
-from karat.recipe import Recipe, config, module
-from karat.run import Run, safe_header
-from karat.space import Space
-from karat.synthesizer.widening import drawn, widen
+from karat.recipe import Recipe
+from karat.run import Run
+from karat.synthesizer import Single, Synthesizer
+from karat.synthesizer.building import line_of, put, weights_of
+from karat.synthesizer.single import FITTED_MOST
 from karat.training import doctor, pace
 from karat.training import loop as training
-from karat.training.divergence import NUMERIC, REMEDY
-from karat.typed import misfit
+from karat.training.divergence import REMEDY
 from karat.worth.ledger import Entry, Ledger
 
 PICTURES = 64
@@ -53,11 +39,6 @@ SHEETS = (64, 16, 4, 1)  # records on a picture of how far it has come: the most
 PICTURED = 0.02  # share of the time so far that may have gone into such pictures
 SAVED = 0.01  # share of the time that goes into checkpoints, where they take long
 FEW = 100  # steps, under which a person is told that they were few
-COPIES = 6  # of each weight in training: itself, its gradient, two moments, its average, and one in a checkpoint
-LAYERS = 5_000
-SMALLER = "Lower --set model.width, model.depth or what else makes it large."
-WIDTH, FACTOR = "kernel.width", "kernel.factor"  # among the saved weights
-FITTED_MOST = 1_000_000  # rows that a family without gradients is handed
 
 
 class Interrupted(KaratError):
@@ -93,34 +74,6 @@ def describe(device: torch.device) -> str:
     return f"CPU, {torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''} of {pace.processor()}"
 
 
-def meet(recipe: Recipe, codec: Codec) -> Space:
-    """The space in which the recipe's family meets this content; FitError naming both where there is none."""
-    try:
-        return codec.meet(module(recipe.family, recipe.digest).Model.spaces)
-    except FitError as error:
-        raise FitError(f"the recipe {recipe.name} (family {recipe.family}) does not fit: {error}") from None
-
-
-def build(recipe: Recipe, space: Space, classes: int, seed: int) -> Generator:
-    """The recipe's model for this space, weights drawn with `seed`; FitError when the family cannot live there."""
-    exported = module(recipe.family, recipe.digest)
-    if not isinstance(space, exported.Model.spaces):
-        fits = ", ".join(cls.__name__ for cls in exported.Model.spaces)
-        raise FitError(f"the family {recipe.family} lives in {fits}, and these data are a {type(space).__name__}.")
-    if "labels" in recipe.needs and classes == 0:
-        raise FitError(
-            f"the recipe {recipe.name} needs labels and these data have none. Sort them into one folder per class, "
-            "or use --recipe gan."
-        )
-    settings = config(recipe)
-    weigh(lambda: exported.Model(space, classes, settings))
-    torch.manual_seed(seed)
-    made: Generator = exported.Model(space, classes, settings)
-    if isinstance(made, Learned):
-        made.players()  # refuses impossible rates and shares before a run is begun
-    return made
-
-
 def checkpoint(model: Learned, state: training.State) -> bytes:
     """Everything to continue from, as one safetensors file."""
     tensors = {f"model.{k}": v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
@@ -138,144 +91,7 @@ def restore(blob: bytes, model: Learned, precision: training.Precision) -> train
         numbers = json.loads(json.loads(blob[8 : 8 + length])["__metadata__"]["state"])
         return training.State.restore(model, numbers, tensors)
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise RunError(f"the checkpoint is damaged ({type(error).__name__}: {_line(error)}); train anew.") from None
-
-
-def weights_of(blob: bytes) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file, which may be a stranger's; RunError where it is damaged, or one is not finite."""
-    safe_header(blob)
-    try:
-        tensors = safetensors.torch.load(blob)
-    except Exception as error:  # the library has errors of its own
-        raise RunError(f"a weights file is damaged ({_line(error)}); train anew.") from None
-    for name, tensor in tensors.items():
-        # a single number may still be infinite: the least loss of none so far
-        fine = tensor.isfinite() if tensor.dim() else ~tensor.isnan()
-        if tensor.is_floating_point() and not bool(fine.all()):
-            raise RunError(f"the saved weights hold numbers that are not finite (in {name[:60]!r}); train anew.")
-    return tensors
-
-
-def put(model: Generator, weights: dict[str, torch.Tensor]) -> None:
-    """Loads weights by name; RunError when they are of another model."""
-    try:
-        model.put(weights)
-    except KaratError:
-        raise
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError, zlib.error) as error:
-        lines = str(error).splitlines()
-        reason = f"{type(error).__name__}: {_line(error)}" if len(lines) < 2 else lines[1].strip()
-        raise RunError(f"the saved weights do not fit the recipe: {reason[:200]}") from None
-
-
-def _line(error: Exception) -> str:
-    """What an error says, on one line."""
-    return " ".join(str(error).split())[:200]
-
-
-def load_codec(run: Run) -> Codec:
-    """The codec that was saved with the run."""
-    state = run.get("codec.json")
-    try:
-        codec = codec_named(state["name"]).restore({k: v for k, v in state.items() if k != "name"})
-        wrong = misfit(codec)
-        if wrong is None and not all(re.fullmatch(r"(\.[A-Za-z0-9]{1,12}){1,2}", suffix) for suffix in codec.wholes):
-            wrong = f"its files end in {', '.join(codec.wholes)[:60]!r}"
-        same = json.dumps({"name": codec.name, **codec.state()}, sort_keys=True) == json.dumps(state, sort_keys=True)
-    except KaratError as error:
-        raise RunError(f"{run.path / 'codec.json'} is damaged: {error}") from None
-    except Exception as error:  # whatever a stranger's JSON makes of a codec
-        raise RunError(
-            f"{run.path / 'codec.json'} is damaged ({type(error).__name__}: {_line(error)}); train anew."
-        ) from None
-    if wrong is not None:
-        raise RunError(f"{run.path / 'codec.json'} is damaged: {wrong}; train anew.")
-    if not same:
-        raise RunError(f"{run.path / 'codec.json'} is damaged: it holds what no codec would write; train anew.")
-    return codec
-
-
-def load_model(run: Run, codec: Codec, classes: int, device: torch.device) -> Generator:
-    """The finished model of a run, ready to sample."""
-    recipe = Recipe.from_dict(run.spec["recipe"])
-    blob = run.load_model()
-    try:
-        model = build(recipe, meet(recipe, codec), classes, run.spec["seed"])
-    except KaratError:
-        raise
-    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError) as error:
-        raise RunError(f"{run.path} is damaged: its codec and its recipe make no model ({_line(error)}).") from None
-    weights = weights_of(blob)
-    width, factor = weights.pop(WIDTH, None), weights.pop(FACTOR, None)
-    put(model, weights)
-    if width is not None and factor is not None:
-        model.kernel = _kernel(width, factor, codec)
-    return model.to(device).eval()
-
-
-def _kernel(width: torch.Tensor, factor: torch.Tensor, codec: Codec) -> tuple[float, torch.Tensor]:
-    numbers = sum(isinstance(part, Number) for part in codec.coded_parts) if isinstance(codec, Tables) else 0
-    if width.numel() != 1 or not 0 < float(width) <= 1 or factor.shape != (numbers, numbers):
-        raise RunError("the saved weights are damaged: their kernel is of another table; train anew.")
-    return float(width), factor.double()
-
-
-def _saved(model: Generator) -> dict[str, torch.Tensor]:
-    """The weights of a finished model, and the kernel through which it is drawn."""
-    weights = {k: v.detach().cpu().contiguous() for k, v in model.weights().items()}
-    if model.kernel is None:
-        return weights
-    width, factor = model.kernel
-    return {**weights, WIDTH: torch.tensor(width, dtype=torch.float64), FACTOR: factor.contiguous()}
-
-
-def weigh(build: Callable[[], object]) -> None:
-    """TooLarge when what `build` makes would not fit into memory with its gradient, moments and averages.
-
-    It is built once without memory (https://docs.pytorch.org/docs/stable/meta.html) and counted while it is built, so that a
-    depth of a billion layers is refused as well. What cannot be built that way is not counted.
-    """
-    count = {"layers": 0, "weights": 0, "buffers": 0}
-
-    room = limits.SPARE * limits.available()  # asking for every layer would take longer than building it
-
-    def refuse() -> None:
-        size = 4.0 * (COPIES * count["weights"] + 2 * count["buffers"])
-        if size > room:
-            limits.need(size, f"a model of {count['weights']:,} weights or more", SMALLER)
-        if count["layers"] > LAYERS:
-            raise TooLarge(f"a model of more than {LAYERS:,} layers would not end. {SMALLER}")
-
-    def layer(module: nn.Module, name: str, part: nn.Module | None) -> None:
-        count["layers"] += 1
-        refuse()
-
-    def numbers(kind: str) -> Callable[[nn.Module, str, Any], None]:
-        def counted(module: nn.Module, name: str, value: Any) -> None:
-            if value is not None:
-                count[kind] += value.numel()
-                refuse()
-
-        return counted
-
-    hooks = [
-        register_module_module_registration_hook(layer),
-        register_module_parameter_registration_hook(numbers("weights")),
-        register_module_buffer_registration_hook(numbers("buffers")),
-    ]
-    try:
-        with torch.device("meta"):
-            build()
-    except KaratError:
-        raise
-    except (RuntimeError, MemoryError, OverflowError, TypeError) as error:
-        if limits.EXHAUSTED.search(str(error)) or isinstance(error, MemoryError | OverflowError):
-            raise TooLarge(f"a model of these settings would need more memory than can be counted. {SMALLER}") from None
-    except NotImplementedError:
-        pass  # a family that looks at numbers while it is built
-    finally:
-        for hook in hooks:
-            hook.remove()
+        raise RunError(f"the checkpoint is damaged ({type(error).__name__}: {line_of(error)}); train anew.") from None
 
 
 @contextmanager
@@ -384,9 +200,10 @@ def drive(
                 )
     ended = plan.now()
     with state.spending("settling", plan):
-        widen(model, data, plan.seed)
+        single = Single(data.codec, model, data.classes)
+        single.widen(data, plan.seed)
     with state.spending("saving", plan):
-        run.save_model(safetensors.torch.save(_saved(model)))
+        run.save_model(safetensors.torch.save(single.weights()))
         run.put("doctor.json", [n.to_dict() for n in notices.values()])
     album.last(model)
     state.seconds += plan.now() - ended
@@ -426,8 +243,8 @@ def _losses(p: training.Progress) -> str:
     return "  ".join(f"{k} {float(v):.3g}" for k, v in list(p.seen.items())[:4])
 
 
-def fit(run: Run, model: Fitted, data: Data, plan: training.Plan, console: Console) -> float:
-    """Fits a family that learns without gradients and saves it; the seconds it took. Interrupted when asked to stop."""
+def fit(run: Run, whole: Synthesizer, data: Data, plan: training.Plan, console: Console) -> float:
+    """Fits what learns without gradients and saves it; the seconds it took. Interrupted when asked to stop."""
     limit = None if plan.minutes is None else 60 * plan.minutes
     began = plan.now()
     bar = Progress(
@@ -436,22 +253,20 @@ def fit(run: Run, model: Fitted, data: Data, plan: training.Plan, console: Conso
     )  # fmt: skip
     with _signals() as asked, bar:
         task = bar.add_task("fitting", total=1.0)
-        points = data.points("train", FITTED_MOST, plan.seed, model.space)
-        labels = data.labels("train", FITTED_MOST, plan.seed)
-        if len(points) < len(data.train):
-            console.print(f"fitting to {len(points):,} of {len(data.train):,} rows, drawn at random")
-        for share in model.fit(points, labels, plan.seed, limit):
+        if len(data.train) > FITTED_MOST:
+            console.print(f"fitting to {FITTED_MOST:,} of {len(data.train):,} rows, drawn at random")
+        for share in whole.fit(data, plan.seed, limit):
             bar.update(task, completed=share)
             if asked:
                 raise Interrupted(
                     f"stopped at {share:.0%}; a fit cannot be continued. Begin anew with `karat train {run.path}`.",
                     128 + asked[0],
                 )
-        widen(model, data, plan.seed)
+        whole.widen(data, plan.seed)
     seconds = plan.now() - began
-    run.save_model(safetensors.torch.save(_saved(model)))
+    run.save_model(safetensors.torch.save(whole.weights()))
     run.put("doctor.json", [])
-    picture(run, data, model, 100)
+    picture(run, whole, 100)
     return seconds
 
 
@@ -494,12 +309,15 @@ class Album:
             copied = training.preview(model, batch, self.state, self.plan.within(allowed, preview=True))
             if not self.tried:
                 self.settled, middle = self.plan.now() - began, self.plan.now()
-                _made(copied, 1)
+                self._of(copied).glimpse(1)
                 self.each, self.tried = self.plan.now() - middle, True
             self.settled, middle = self.plan.now() - began, self.plan.now()
             if n := self._most(room - self.settled):
-                picture(self.run, self.data, copied, percent, n)
+                picture(self.run, self._of(copied), percent, n)
                 self.each = (self.plan.now() - middle) / n
+
+    def _of(self, model: Learned) -> Single:
+        return Single(self.data.codec, model, self.data.classes)
 
     def last(self, model: Learned) -> None:
         """The sheet by the finished model, as large as what was kept of the budget for it allows; none of a single record
@@ -509,29 +327,13 @@ class Album:
             return
         n = max(SHEETS[-1], self._most(self._kept))
         with self.state.spending("previews", self.plan):
-            picture(self.run, self.data, model, 100, n)
+            picture(self.run, self._of(model), 100, n)
 
 
-def _made(model: Generator, n: int) -> torch.Tensor:
-    """`n` points by `model` from one fixed noise, of every class in turn; DivergedError where they are no numbers."""
-    y = torch.arange(n, device=model.device) % model.classes if model.heeds else None
-    try:
-        points = model.sample(n, y, torch.Generator(model.device).manual_seed(0)).cpu()
-    except (ValueError, RuntimeError) as error:
-        if isinstance(error, KaratError) or not NUMERIC.search(f"{type(error).__name__} {error}"):
-            raise
-        raise DivergedError(f"what is made is not finite ({type(error).__name__}). {REMEDY}") from None
-    if not bool(points.isfinite().all()):
-        raise DivergedError(f"what is made is not finite. {REMEDY}")
-    return points
-
-
-def picture(run: Run, data: Data, model: Generator, percent: int, n: int = PICTURES) -> None:
-    """Saves what `model` makes of one fixed noise, as a sheet of `n`."""
-    points = _made(model, n)
-    points = drawn(model, data.codec, points, np.random.default_rng(0))
-    sheet = data.codec.sheet(data.codec.decode(points, model.space), 8)
-    write_whole(run.file(f"samples/{percent:03d}{data.codec.sheets}"), sheet)
+def picture(run: Run, whole: Synthesizer, percent: int, n: int = PICTURES) -> None:
+    """Saves a sheet of `n` records that are made of one fixed noise."""
+    codec = whole.codec
+    write_whole(run.file(f"samples/{percent:03d}{codec.sheets}"), codec.sheet(whole.glimpse(n), 8))
 
 
 def need_tensorboard() -> None:

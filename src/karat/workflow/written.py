@@ -10,17 +10,17 @@ from torch import Tensor
 from karat.assays import Finding
 from karat.assays.text import bits
 from karat.data import Data
-from karat.families.generator import Generator
-from karat.space import Tokens
+from karat.synthesizer import Single, Synthesizer
 from karat.views import TextView
 
 HELD = 400_000  # held-out characters that a model weighs, at most
 
 
-def weighed(data: Data, model: Generator) -> list[Finding]:
-    """Bits per character and per byte of held-out text under `model`; none where it cannot say."""
-    if not (model.weighs and isinstance(model.space, Tokens)):
+def weighed(data: Data, whole: Synthesizer) -> list[Finding]:
+    """Bits per character and per byte of held-out text under a model; none where it cannot say."""
+    if not isinstance(whole, Single) or not whole.model.weighs:
         return []
+    model = whole.model
     nats, held, room = [], list[str](), HELD
     for text, stream in _on_end(data, data.holdout):
         if room <= 0 or len(stream) < 2:

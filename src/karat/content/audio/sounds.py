@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 import torch
@@ -16,11 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from karat.cache import Shelf, cache_folder, shelf
+from karat.content import files
 from karat.content.archive import Listing, Piece, list_folder, list_zip, open_zip, suffix_of
 from karat.content.audio import hearing, players
 from karat.content.audio.spectrum import Mel
 from karat.content.audio.waves import SUFFIXES, Wish, gather, refuse_many
-from karat.content.codec import Codec, Contents
+from karat.content.codec import Block, Codec, Contents, Delivery
 from karat.content.file_names import NamePattern
 from karat.content.image.gather import contents as assembled
 from karat.content.image.picture import SUFFIXES as PICTURES
@@ -48,6 +49,7 @@ class Sounds(Codec):
     """
 
     compared = True
+    answers = ("label",)
     judged_most = 10_000
     name = "audio"
     suffixes = (".wav",)
@@ -192,6 +194,15 @@ class Sounds(Codec):
     def doubles(self, records: np.ndarray) -> np.ndarray:
         """Pairs [k, 2] of the same recording, also shifted, louder, softer, noisy or packed anew."""
         return hearing.doubles(self._waves(records), self.mel.points)
+
+    def place_of(self, goal: Path, chosen: bool) -> tuple[Path, str | None]:
+        return files.place_of(goal)
+
+    def stream(self, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
+        files.stream(self, blocks, suffix, file, how)
+
+    def leaves(self, blocks: Iterator[Block], how: Delivery, has: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+        return files.leaves(self, blocks, how, has)
 
     def write(self, records: np.ndarray, folder: Path, stems: list[str]) -> list[Path]:
         """One WAV per record, as long as it sounds."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
 
-from karat.content.codec import Asked, Codec, Contents
+from karat.content.codec import Asked, Block, Codec, Contents, Delivery
 from karat.content.relational import relations, sequences
 from karat.content.relational.database import Database, Family, Relation, amounts, handed
 from karat.content.relational.sequences import Steps
@@ -32,6 +32,7 @@ from karat.content.table.schema.columns import Schema
 from karat.content.table.table import Table
 from karat.content.table.tables import Origin, Tables
 from karat.errors import DataError, FitError
+from karat.output import file_names
 from karat.space import Codes, Fields, Space
 from karat.views import DatabaseView, Tie
 
@@ -51,6 +52,7 @@ class Related(Codec):
     reviewed = False
     suffixes = (".csv",)
     repeats = True
+    answers = ("given", "balance")
     sheets = ".html"
     settings = ("schema", "entity", "order", "rows", "encoding", "target")
 
@@ -261,6 +263,34 @@ class Related(Codec):
 
     def write(self, records: Database, folder: Path, stems: list[str]) -> list[Path]:
         raise FitError("related tables are written together, and not one by one.")
+
+    def row_count(self, records: Database) -> int:
+        return sum(map(len, records.tables.values()))
+
+    def count(self, records: Database) -> int:
+        """Rows of the first table."""
+        return len(records.tables[self.first])
+
+    def place_of(self, goal: Path, chosen: bool) -> tuple[Path, str | None]:
+        if len(self.written) == 1 and goal.suffix and not goal.is_dir():
+            (suffix,) = self.written.values()
+            if not goal.name.endswith(suffix):
+                raise FitError(f"{goal}: these rows are written as {suffix}, or into a folder.")
+            return goal, suffix
+        if goal.exists() and not goal.is_dir() or goal.suffix and not goal.is_dir():
+            raise FitError(f"{goal}: {len(self.written)} tables are written into a folder; give its name.")
+        return goal, None
+
+    def stream(self, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
+        for block in blocks:
+            file.write(next(iter(self.packed(block.records, how.guard).values())))
+
+    def leaves(self, blocks: Iterator[Block], how: Delivery, has: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+        """A file of each table, by its name as far as that can be a file's: names come from the data."""
+        names = file_names([name + suffix for name, suffix in self.written.items()])
+        for block in blocks:
+            for name, blob in self.packed(block.records, how.guard).items():
+                yield names[name + self.written[name]], blob
 
     def packed(self, records: Database, guard: Guard | None = None) -> dict[str, bytes]:
         """The files of the tables in `written`, each in the form of its source."""

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from karat.content.codec import Asked, Codec, Contents
+from karat.content.codec import AT_ONCE, Asked, Block, Codec, Contents, Delivery
 from karat.content.table import fragments
 from karat.content.table.convert import as_kind, otherwise, parsed_cells
 from karat.content.table.digests import row_digests
@@ -81,6 +81,7 @@ class Tables(Codec):
     name = "table"
     suffixes = (".csv",)
     repeats = True
+    answers = ("given", "balance")
     thing = "row"
     reviewed = False
     sheets = ".html"
@@ -387,11 +388,18 @@ class Tables(Codec):
     def pack(self, records: Table, suffix: str, guard: Guard | None = None) -> bytes:
         """All rows as one file: .csv, .json and the like as the source was printed, .parquet and .feather with types."""
         out = io.BytesIO()
-        self.stream(iter([records]), suffix, out, guard)
+        self.put(iter([records]), suffix, out, guard)
         return out.getvalue()
 
-    def stream(self, blocks: Iterator[Table], suffix: str, file: IO[bytes], guard: Guard | None = None) -> None:
-        """The same, of blocks of rows, into `file` as they come.   guard: what looks at the cells of delimited files."""
+    @property
+    def at_once(self) -> int:
+        return AT_ONCE
+
+    def stream(self, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
+        self.put((block.records for block in blocks), suffix, file, how.guard)
+
+    def put(self, blocks: Iterator[Table], suffix: str, file: IO[bytes], guard: Guard | None = None) -> None:
+        """Blocks of rows into `file` as they come.   guard: what looks at the cells of delimited files."""
         if suffix not in self.wholes:
             raise FitError(f"a table is written as {', '.join(self.wholes)}; {suffix} was asked for.")
         own, dialect = self.origin, self.origin.dialect

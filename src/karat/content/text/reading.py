@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from karat.content import encodings
+from karat.content.codec import SEPARATOR
 from karat.content.table.io import sources
 from karat.content.table.io.sampling import spread
 from karat.content.table.rules.expressions import unknown
@@ -44,7 +45,6 @@ SKIPPED = (
     "dist",
 )  # beside code, nobody's own
 LINES = (".jsonl", ".ndjson")
-SEPARATOR = "<|endoftext|>"  # a line of its own between two documents of one file
 LIMIT = 64 * 2**20  # bytes of text that are taken
 BLOCK = 2**20
 ASIDE = 0.01  # share of files that may be unreadable

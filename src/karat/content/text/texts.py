@@ -6,24 +6,26 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from karat.content.codec import Codec, Contents
+from karat.content.codec import SEPARATOR, Block, Codec, Contents, Delivery
 from karat.content.text import leaves, masking, reading, scripts, wording
 from karat.content.text.passages import Origin, Passages, code_points, cut, seam, spelled
 from karat.content.text.wording import Letters, Pairs, Wording
 from karat.errors import DataError, FitError
+from karat.output import file_names
 from karat.space import BEGIN, END, MARKS, MORE, NOTHING, Space, Tokens
 from karat.views import TextView, View
 
+AT_ONCE = 256  # passages that are drawn side by side
 LENGTHS = {"characters": 512, "bpe": 256}  # codes of a passage
 SHORTEST = 64  # of passages where there is little text
 WANTED = 200  # passages
@@ -48,6 +50,7 @@ class Texts(Codec):
     """
 
     name = "text"
+    answers = ("label", "prompt", "taste", "stop", "characters", "say")
     suffixes = (".txt",)
     thing = "passage"
     sheets = ".html"
@@ -176,6 +179,48 @@ class Texts(Codec):
     def wholes(self) -> tuple[str, ...]:
         """The source's own form first. Without a suffix, a folder with a file of each document."""
         return tuple(dict.fromkeys((self.origin.suffix, ".txt", ".jsonl", ".csv")))
+
+    @property
+    def at_once(self) -> int:
+        return AT_ONCE
+
+    @property
+    def label_shares(self) -> tuple[float, ...] | None:
+        return self.shares if self.shares else None
+
+    @property
+    def spelling(self) -> tuple[bytes, ...]:
+        return self.wording.spelling
+
+    def said(self, texts: Sequence[str], ended: np.ndarray) -> Passages:
+        return Passages.of(list(texts), self.origin, None, ended)
+
+    def place_of(self, goal: Path, chosen: bool) -> tuple[Path, str | None]:
+        suffix = next((s for s in self.wholes if goal.name.endswith(s)), None)
+        if suffix is None and not chosen:
+            return goal / f"made{self.wholes[0]}", self.wholes[0]
+        if suffix is None and goal.suffix and not goal.is_dir():
+            raise FitError(f"{goal}: text is written as {', '.join(self.wholes)}, or into a folder.")
+        if suffix is None and goal.exists() and not goal.is_dir():
+            raise FitError(f"{goal} is a file; --out wants a folder, or a name ending in {', '.join(self.wholes)}.")
+        return goal, suffix
+
+    def stream(self, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
+        for i, block in enumerate(blocks):
+            labels = None if block.labels is None else [self.classes[k] for k in block.labels.tolist()]
+            file.write(self.packed(block.records, suffix, labels, begins=i == 0))
+
+    def leaves(self, blocks: Iterator[Block], how: Delivery, has: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+        """A file of each passage, in one sub-folder per class where there are any."""
+        at, digits = 0, max(6, len(str(how.n - 1)))
+        folders = file_names(self.classes)
+        for block in blocks:
+            labels = None if block.labels is None else block.labels.tolist()
+            for i in range(len(block)):
+                name = f"{at:0{digits}d}.txt"
+                within = name if labels is None else f"{folders[self.classes[labels[i]]]}/{name}"
+                yield within, self.leaf(block.records[i : i + 1])
+                at += 1
 
     @cached_property
     def _space(self) -> Tokens:
@@ -337,8 +382,8 @@ class Texts(Codec):
         texts = records.strings()
         text, label = self.origin.columns
         if suffix == ".txt":
-            whole = f"{reading.SEPARATOR}\n".join(one.removesuffix("\n") + "\n" for one in texts)
-            whole = whole if begins else f"{reading.SEPARATOR}\n{whole}"
+            whole = f"{SEPARATOR}\n".join(one.removesuffix("\n") + "\n" for one in texts)
+            whole = whole if begins else f"{SEPARATOR}\n{whole}"
             return self._written(self._ended(whole), begins)
         if suffix == ".jsonl":
             held = [reading.chat_of(one) if self.origin.chat else one for one in texts]

@@ -1,0 +1,93 @@
+"""Records that are a file each (pictures, sounds) as files of a folder or a zip, or as the arrays that the field writes."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO
+
+import numpy as np
+
+from karat.content.codec import Block, Codec, Delivery
+from karat.errors import FitError
+
+ARRAYS = (".npy", ".npz")
+FORMS = (*ARRAYS, ".zip")
+AT_ONCE = 256  # files that are written before they are read again
+
+
+def place_of(goal: Path) -> tuple[Path, str | None]:
+    """As `Codec.place_of`: a folder, or one file whose name says its form."""
+    if goal.suffix in FORMS and not goal.is_dir():
+        return goal, goal.suffix
+    if goal.exists() and not goal.is_dir():
+        raise FitError(f"{goal} is a file; --out wants a folder, or a name ending in .npy, .npz or .zip.")
+    return goal, None
+
+
+def stream(codec: Codec, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
+    """Arrays with one channel without its axis, and with labels where one class was asked for; or a zip of files."""
+    if suffix == ".npy":
+        _put_array(file, how.n, (_plain(block.records) for block in blocks))
+    elif suffix == ".npz":
+        said: list[np.ndarray] = []
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            with archive.open(_entry(archive, f"{codec.stack}.npy"), "w", force_zip64=True) as piece:
+                _put_array(piece, how.n, (_plain(block.records) for block in _noting(blocks, said)))
+            small = {"label": np.array(how.origin.sentence())}
+            small |= {name: np.array(value) for name, value in codec.constants().items()}
+            small |= {"labels": np.concatenate(said)} if said else {}
+            for name, array in small.items():
+                with archive.open(_entry(archive, f"{name}.npy"), "w") as piece:
+                    np.lib.format.write_array(piece, array, allow_pickle=False)
+    else:
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, blob in leaves(codec, blocks, how, lambda _: False):
+                archive.writestr(_entry(archive, name), blob)
+
+
+def leaves(
+    codec: Codec, blocks: Iterator[Block], how: Delivery, has: Callable[[str], bool]
+) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of a labelled file for each record; those that `has` knows are left out."""
+    at, digits = 0, max(6, len(str(how.n - 1)))
+    for block in blocks:
+        names = [f"{i:0{digits}d}" for i in range(at, at + len(block))]
+        at += len(block)
+        wanted = [i for i, name in enumerate(names) if not has(name + codec.suffixes[0])]
+        for first in range(0, len(wanted), AT_ONCE):
+            some = wanted[first : first + AT_ONCE]
+            with TemporaryDirectory() as aside:
+                for path in codec.write(block.records[some], Path(aside), [names[i] for i in some]):
+                    yield path.name, how.origin.mark(path.name, path.read_bytes())
+
+
+def _noting(blocks: Iterator[Block], said: list[np.ndarray]) -> Iterator[Block]:
+    for block in blocks:
+        if block.labels is not None:
+            said.append(block.labels.numpy())
+        yield block
+
+
+def _plain(records: np.ndarray) -> np.ndarray:
+    return records[..., 0] if records.shape[-1] == 1 else records
+
+
+def _put_array(file: IO[bytes], n: int, blocks: Iterator[np.ndarray]) -> None:
+    """An .npy of `n` records, written block by block."""
+    for i, block in enumerate(blocks):
+        block = np.ascontiguousarray(block)
+        if i == 0:
+            described = {"descr": np.lib.format.dtype_to_descr(block.dtype), "fortran_order": False,
+                         "shape": (n, *block.shape[1:])}  # fmt: skip
+            np.lib.format.write_array_header_1_0(file, described)
+        file.write(block.tobytes())
+
+
+def _entry(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    """An entry without a clock in it: the same seed gives the same bytes."""
+    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    info.compress_type, info.external_attr = archive.compression, 0o644 << 16
+    return info

@@ -1,0 +1,80 @@
+"""What is asked of a generator: how many, of which kind, with which cells given, beginning how, by which seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from karat.errors import FitError
+from karat.families.generator import PLAIN, Taste
+
+LONGEST = 10_000_000  # characters
+
+Say = Callable[[str], None]
+FLAGS = {  # of the command line, by field
+    "label": "--class", "given": "--given", "balance": "--balance", "prompt": "--prompt",
+    "taste": "--temperature, --top-p, --min-p", "stop": "--stop", "characters": "--characters", "say": "--stream",
+}  # fmt: skip
+CONTINUED = ("prompt", "taste", "stop", "characters", "say")  # what is asked of text that is followed as it grows
+
+
+@dataclass(frozen=True)
+class Request:
+    """n: how many records.   seed: of all chance; the same request gives the same records.
+
+    label: a class by its name.   given: conditions such as "age=30..40", or a file of partial records.   balance: a column
+    whose values come equally often.   prompt: what text begins with.   taste: how its tokens are drawn.   stop: it ends
+    before the first of these.   characters: how many follow the prompt, beyond a passage's length too; fewer where a document
+    ends before.   say: where text is shown while it comes, one passage after another.
+    independent: that no record is drawn with a look at the others, as a judge's intervals want it.
+    Raises FitError for what no generator could do.
+    """
+
+    n: int = 1
+    seed: int = 0
+    label: str | None = None
+    given: str | None = None
+    balance: str | None = None
+    prompt: str | None = None
+    taste: Taste = PLAIN
+    stop: tuple[str, ...] = ()
+    characters: int | None = None
+    say: Say | None = field(default=None, compare=False)
+    independent: bool = False
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise FitError(f"-n {self.n}: at least 1 was wanted.")
+        if self.characters is not None and not 1 <= self.characters <= LONGEST:
+            raise FitError(f"--characters {self.characters}: wanted a number from 1 to {LONGEST:,}.")
+        if "" in self.stop:
+            raise FitError("--stop '': wanted at least one character.")
+
+    def asked(self) -> tuple[str, ...]:
+        """The fields beside `n` and `seed` that ask for something."""
+        plain = Request()
+        return tuple(name for name in FLAGS if getattr(self, name) != getattr(plain, name))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What decides the records, as JSON."""
+        own = {
+            name: getattr(self, name)
+            for name in ("n", "seed", "label", "given", "balance", "prompt", "stop", "characters")
+        }
+        return {**own, **asdict(self.taste), "one by one": self.say is not None}
+
+    @property
+    def completes(self) -> bool:
+        """Whether cells are given, around which the rest is drawn."""
+        return self.given is not None or self.balance is not None
+
+    @property
+    def continues(self) -> bool:
+        """Whether text is asked for that a passage drawn as a whole would not be."""
+        return any(name in CONTINUED for name in self.asked())
+
+    @property
+    def followed(self) -> bool:
+        """Whether text is followed as it grows, and not drawn at the length of a passage of the data."""
+        return self.prompt is not None or bool(self.stop) or self.characters is not None or self.say is not None

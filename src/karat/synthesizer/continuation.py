@@ -1,0 +1,136 @@
+"""Text from a run: passages as the data have them, or what follows a prompt, as long as asked, shown while it comes.
+
+Nothing here knows how a family draws: it is asked for code after code, and their UTF-8 is put together.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from karat.content.codec import SEPARATOR, Block, Codec
+from karat.errors import FitError
+from karat.families.generator import Generator, Taste
+from karat.request import Request, Say
+from karat.space import END, NOTHING
+
+
+class Writer:
+    """The text of codes that come one by one; it never gives a part of a character, nor of a stop string."""
+
+    def __init__(self, spelling: tuple[bytes, ...], stop: tuple[str, ...], characters: int | None) -> None:
+        self._spelling, self._stop, self._room = spelling, stop, characters
+        self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+        self._held = ""  # may be the beginning of a stop string
+        self.ended = self.done = False
+
+    def add(self, code: int) -> str:
+        """What is certain to be in the text now."""
+        if code in (END, NOTHING):
+            self.ended = True
+            return self.close()
+        self._held += self._decoder.decode(self._spelling[code])
+        found = [at for at in (self._held.find(stop) for stop in self._stop) if at >= 0]
+        if found:
+            self._held = self._held[: min(found)]
+            return self.close()
+        keep = max((_overlap(self._held, stop) for stop in self._stop), default=0)
+        out, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        return self._give(out)
+
+    def close(self) -> str:
+        """What was held back, when no more comes."""
+        if self.done:
+            return ""
+        out = self._give(self._held)
+        self.done = True
+        return out
+
+    def _give(self, text: str) -> str:
+        if self._room is None:
+            return text
+        text = text[: self._room]
+        self._room -= len(text)
+        self.done = self.done or not self._room
+        return text
+
+
+def _overlap(text: str, stop: str) -> int:
+    """How many of the last characters of `text` begin `stop`."""
+    return next((k for k in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:k])), 0)
+
+
+def continued(model: Generator, codec: Codec, y: Tensor | None, request: Request) -> Iterator[Block]:
+    """Blocks of passages that begin, end and are drawn as `request` says, of classes `y` [n] where given."""
+    if not model.extends:
+        raise FitError(
+            "this recipe draws passages as a whole; --prompt, --temperature, --top-p, --min-p, --stop, --characters and "
+            "--stream are for those that write from left to right: autoregressive, ngram."
+        )
+    return _blocks(model, codec, y, request)
+
+
+def _blocks(model: Generator, codec: Codec, y: Tensor | None, request: Request) -> Iterator[Block]:
+    rng = torch.Generator(model.device).manual_seed(request.seed)
+    start = codec.opening(request.prompt).to(model.device)
+    say = _silent if request.say is None else request.say
+    for rows in _turns(request.n, codec.at_once if request.say is None else 1):
+        of = None if y is None else y[rows.start : rows.stop]
+        there = None if of is None else of.to(model.device)
+        if not request.followed:
+            points = _points(model, start, len(rows), there, rng, request.taste)
+            yield Block(codec.decode(points, model.space, np.random.default_rng(request.seed)), of)
+            continue
+        if rows.start:
+            say(f"\n{SEPARATOR}\n")
+        pairs = _followed(model, codec, start, len(rows), there, rng, request, say)
+        yield Block(codec.said([text for text, _ in pairs], np.array([ended for _, ended in pairs], bool)), of)
+    if request.followed:
+        say("\n")
+
+
+def _silent(text: str) -> None:
+    return None
+
+
+def _turns(n: int, size: int) -> Iterator[range]:
+    for first in range(0, n, size):
+        yield range(first, min(first + size, n))
+
+
+def _points(model: Generator, start: Tensor, n: int, y: Tensor | None, rng: torch.Generator, taste: Taste) -> Tensor:
+    """Codes [n, length] of whole passages."""
+    length = model.space.numel
+    columns = [start.expand(n, -1)]
+    for codes in model.extend(start.expand(n, -1), y, rng, taste, length - len(start)):
+        columns.append(codes[:, None])
+    drawn = torch.cat(columns, 1).cpu()
+    return torch.nn.functional.pad(drawn, (0, length - drawn.shape[1]), value=NOTHING)
+
+
+def _followed(
+    model: Generator, codec: Codec, start: Tensor, n: int, y: Tensor | None, rng: torch.Generator, request: Request, say: Say
+) -> list[tuple[str, bool]]:  # fmt: skip
+    """Text and whether its document ended, of each of `n` rows."""
+    prompt = "" if request.prompt is None else request.prompt
+    writers = [Writer(codec.spelling, request.stop, request.characters) for _ in range(n)]
+    parts: list[list[str]] = [[prompt] for _ in range(n)]
+    say(prompt)
+    # A code may be a part of a character, of which UTF-8 has at most four.
+    most = model.space.numel if request.characters is None else 4 * request.characters + 16
+    for codes in model.extend(start.expand(n, -1), y, rng, request.taste, most):
+        for writer, part, code in zip(writers, parts, codes.tolist(), strict=True):
+            if not writer.done and (piece := writer.add(code)):
+                part.append(piece)
+                say(piece)
+        if all(writer.done for writer in writers):
+            break
+    for writer, part in zip(writers, parts, strict=True):
+        if piece := writer.close():
+            part.append(piece)
+            say(piece)
+    return [("".join(part), writer.ended) for writer, part in zip(writers, parts, strict=True)]

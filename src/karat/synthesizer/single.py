@@ -1,0 +1,158 @@
+"""One model in one space of its codec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from karat import limits
+from karat.content.codec import Block, Codec
+from karat.content.table.seen import Past
+from karat.data import Data
+from karat.errors import DivergedError, FitError, KaratError
+from karat.families.generator import Fitted, Generator, Learned
+from karat.privacy import Budget
+from karat.request import Request
+from karat.synthesizer.building import put
+from karat.synthesizer.continuation import continued
+from karat.synthesizer.synthesizer import Synthesizer
+from karat.synthesizer.widening import drawn, kernel_of, widen
+from karat.training.divergence import NUMERIC, REMEDY
+
+WIDTH, FACTOR = "kernel.width", "kernel.factor"  # among the saved weights
+MOST_GIVEN = 2**24  # rows of a file to be completed, of which what must differ is remembered
+GIVEN_AT_ONCE = 50_000
+FITTED_MOST = 1_000_000  # rows that a family without gradients is handed
+
+
+class Single(Synthesizer):
+    """A codec, and a model of one of its spaces. classes: the names of the labels."""
+
+    def __init__(self, codec: Codec, model: Generator, classes: tuple[str, ...]) -> None:
+        self.codec, self.model, self.classes = codec, model, classes
+
+    def weights(self) -> dict[str, Tensor]:
+        """Those of the model, and the kernel through which it is drawn."""
+        weights = {k: v.detach().cpu().contiguous() for k, v in self.model.weights().items()}
+        if self.model.kernel is None:
+            return weights
+        width, factor = self.model.kernel
+        return {**weights, WIDTH: torch.tensor(width, dtype=torch.float64), FACTOR: factor.contiguous()}
+
+    def put(self, weights: dict[str, Tensor]) -> None:
+        """Takes back what `weights` gave; RunError where they are of another model."""
+        own = dict(weights)
+        width, factor = own.pop(WIDTH, None), own.pop(FACTOR, None)
+        put(self.model, own)
+        if width is not None and factor is not None:
+            self.model.kernel = kernel_of(width, factor, self.codec)
+
+    def widen(self, data: Data, seed: int) -> None:
+        widen(self.model, data, seed)
+
+    @property
+    def gradient(self) -> Learned | None:
+        return self.model if isinstance(self.model, Learned) else None
+
+    @property
+    def spent(self) -> Budget | None:
+        return getattr(self.model, "budget", None)
+
+    def fit(self, data: Data, seed: int, seconds: float | None) -> Iterator[float]:
+        assert isinstance(self.model, Fitted)
+        points = data.points("train", FITTED_MOST, seed, self.model.space)
+        return self.model.fit(points, data.labels("train", FITTED_MOST, seed), seed, seconds)
+
+    @property
+    def width(self) -> int:
+        return self.model.space.numel
+
+    def glimpse(self, n: int) -> Any:
+        """Raises DivergedError where what is made is no numbers."""
+        model = self.model
+        y = torch.arange(n, device=model.device) % model.classes if model.heeds else None
+        try:
+            points = model.sample(n, y, torch.Generator(model.device).manual_seed(0)).cpu()
+        except (ValueError, RuntimeError) as error:
+            if isinstance(error, KaratError) or not NUMERIC.search(f"{type(error).__name__} {error}"):
+                raise
+            raise DivergedError(f"what is made is not finite ({type(error).__name__}). {REMEDY}") from None
+        if not bool(points.isfinite().all()):
+            raise DivergedError(f"what is made is not finite. {REMEDY}")
+        points = drawn(model, self.codec, points, np.random.default_rng(0))
+        return self.codec.decode(points, model.space)
+
+    def draw(self, request: Request, labels: Tensor | None = None) -> Block:
+        self.check(request)
+        model = self.model
+        even, model.even = model.even, model.even and not request.independent
+        try:
+            y = labels if labels is not None and model.heeds else self._labels(request)
+            rng = torch.Generator(model.device).manual_seed(request.seed)
+            points = model.sample(request.n, None if y is None else y.to(model.device), rng).cpu()
+        finally:
+            model.even = even
+        chance = np.random.default_rng(request.seed)
+        return Block(self.codec.decode(drawn(model, self.codec, points, chance), model.space, chance), y)
+
+    def stream(self, request: Request) -> Iterator[Block]:
+        self.check(request)
+        if request.completes:
+            return self._completed(request)
+        y = self._labels(request)
+        if request.continues:
+            return continued(self.model, self.codec, y, request)
+        return self._plain(request, y)
+
+    def _plain(self, request: Request, y: Tensor | None) -> Iterator[Block]:
+        codec, model, n = self.codec, self.model, request.n
+        rng = torch.Generator(model.device).manual_seed(request.seed)
+        chance, size = np.random.default_rng(request.seed), codec.at_once
+        past = Past(n) if n > size else None
+        for start in range(0, n, size):
+            count = min(size, n - start)
+            of = None if y is None else y[start : start + count]
+            points = model.sample(count, None if of is None else of.to(model.device), rng).cpu()
+            yield Block(codec.decode_next(drawn(model, codec, points, chance), model.space, chance, past), of)
+
+    def _completed(self, request: Request) -> Iterator[Block]:
+        """Blocks of as many records as are asked for or as there are to complete, every given cell exactly as given."""
+        model, codec = self.model, self.codec
+        if not model.completes:
+            raise FitError("this recipe cannot fill in around given cells; trees, autoregressive and marginals can.")
+        rng = torch.Generator(model.device).manual_seed(request.seed)
+        chance = np.random.default_rng(request.seed)
+        past = Past(request.n) if request.n > GIVEN_AT_ONCE else None
+        for asked in codec.asks(request.given, request.balance, request.n, chance, GIVEN_AT_ONCE):
+            limits.need(asked.cells.numel() * 64, f"{len(asked.cells):,} rows at once", "Lower -n, or ask in parts.")
+            parts = asked.cells.to(model.device).split(GIVEN_AT_ONCE)
+            points = torch.cat([model.complete(part, rng).cpu() for part in parts])
+            points = drawn(model, codec, points, chance, asked.cells)
+            if past is None and len(asked.cells) == GIVEN_AT_ONCE:  # a file of rows that may go on
+                past = Past(MOST_GIVEN)
+            yield Block(asked.restore(codec.decode_next(points, model.space, chance, past)), None)
+
+    def _labels(self, request: Request) -> Tensor | None:
+        """long [n]: the class that was asked for; else as often as the content wants them, where the model heeds any."""
+        if request.label is None:
+            shares = self.codec.label_shares
+            if shares is None or not self.model.heeds:
+                return None
+            drawn = np.random.default_rng((request.seed, 1)).choice(len(shares), request.n, p=shares)
+            return torch.from_numpy(drawn)
+        if not self.model.heeds:
+            raise FitError(
+                "this run cannot make one class on request: "
+                + (
+                    "its data had no labels."
+                    if not self.classes
+                    else "its recipe was not conditional; try vae, diffusion or cgan, of text autoregressive."
+                )
+            )
+        if request.label not in self.classes:
+            raise FitError(f"there is no class {request.label!r}; there are: {', '.join(self.classes)}.")
+        return torch.tensor(self.classes.index(request.label)).expand(request.n)
