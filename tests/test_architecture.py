@@ -26,7 +26,7 @@ MAY: dict[str, set[str]] = {
     "privacy": set(),
     "families": {"space", "nets", "stats", "privacy"},
     "content": {"space", "views", "privacy", "output", "cache"},
-    "data": {"space", "views", "content", "privacy"},
+    "data": {"space", "views", "content", "privacy", "words"},
     "training": {"space", "nets", "families", "cache", "output"},
     "assays": {"space", "views", "nets", "words", "cache", "output"},
     "worth": {"assays", "words", "output"},
@@ -137,5 +137,5 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_no_torchvision_is_ever_loaded() -> None:
     for name in ("runner", "office", "making", "probing"):
-        importlib.import_module(f"karat.{name}")
+        importlib.import_module(f"karat.workflow.{name}")
     assert "torchvision" not in sys.modules

@@ -15,15 +15,18 @@ from karat.errors import FitError
 
 ARRAYS = (".npy", ".npz")
 FORMS = (*ARRAYS, ".zip")
+LONE = (  # suffixes of a file of one record
+    ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".wav", ".flac", ".mp3", ".ogg",
+)  # fmt: skip
 AT_ONCE = 256  # files that are written before they are read again
 
 
-def place_of(goal: Path) -> tuple[Path, str | None]:
-    """As `Codec.place_of`: a folder, or one file whose name says its form."""
+def place_of(goal: Path, thing: str) -> tuple[Path, str | None]:
+    """As `Codec.place_of`: a folder, or one file whose name says its form.   thing: what one record is called."""
     if goal.suffix in FORMS and not goal.is_dir():
         return goal, goal.suffix
-    if goal.exists() and not goal.is_dir():
-        raise FitError(f"{goal} is a file; --out wants a folder, or a name ending in .npy, .npz or .zip.")
+    if (goal.suffix.lower() in LONE or goal.exists()) and not goal.is_dir():
+        raise FitError(f"{goal}: {thing}s are written into a folder, or a file ending in .npy, .npz or .zip.")
     return goal, None
 
 

@@ -196,7 +196,7 @@ class Sounds(Codec):
         return hearing.doubles(self._waves(records), self.mel.points)
 
     def place_of(self, goal: Path, chosen: bool) -> tuple[Path, str | None]:
-        return files.place_of(goal)
+        return files.place_of(goal, self.thing)
 
     def stream(self, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
         files.stream(self, blocks, suffix, file, how)

@@ -183,7 +183,7 @@ class Images(Codec):
         return F.adaptive_avg_pool2d(grey, (16, 16)).flatten(1)
 
     def place_of(self, goal: Path, chosen: bool) -> tuple[Path, str | None]:
-        return files.place_of(goal)
+        return files.place_of(goal, self.thing)
 
     def stream(self, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
         files.stream(self, blocks, suffix, file, how)
