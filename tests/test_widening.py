@@ -164,4 +164,4 @@ def test_a_run_keeps_its_kernel_and_one_of_another_table_is_refused(tmp_path: Pa
     for name, bad in ((WIDTH, torch.tensor(7.0)), (FACTOR, torch.eye(3).double())):
         run.save_model(safetensors.torch.save({**held, name: bad}))
         with pytest.raises(RunError, match="kernel is of another table"):
-            load(run, torch.device("cpu")).model
+            load(run, torch.device("cpu"))

@@ -79,5 +79,5 @@ def test_training_rows_that_were_recorded_twice_excuse_no_copies_where_unseen_ro
     once, unseen, fresh = (rng.integers(0, 60, (k, 2)).astype(float) for k in (150, 60, 1_500))
     train = np.concatenate([once, once])
     copied = np.where(rng.random((1_500, 1)) < 0.4, train[rng.integers(0, 300, 1_500)], fresh)
-    found = [linkage._copies(*(Sheet(names, rows) for rows in (train, unseen, made))) for made in (copied, fresh)]
+    found = [linkage._copies(*(TableView(names, rows) for rows in (train, unseen, made))) for made in (copied, fresh)]
     assert found[0].raised and not found[1].raised
