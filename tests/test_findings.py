@@ -16,7 +16,7 @@ from karat.assays.keys import KEYS
 from karat.workflow.office import Assay, require
 from karat.worth.ledger import Cost
 from karat.worth.prices import Prices
-from karat.worth.verdict import judge
+from karat.worth.verdict import judge, overview
 
 
 def finding(**changed: Any) -> Finding:
@@ -112,7 +112,7 @@ def test_the_terminal_and_the_notebook_show_threshold_state_and_what_is_missing(
     assert failed == ("orders missing classes<=0 does not hold: orders missing classes is 7",)
 
 
-@pytest.mark.parametrize("key", [key for key, row in KEYS.items() if row.fraction])
+@pytest.mark.parametrize("key", [key for key, row in KEYS.items() if row.ends == (0.0, 1.0)])
 def test_a_limit_that_no_score_can_pass_is_no_test_and_never_reads_ok(key: str) -> None:
     told = {"key": key, "value": 0.4, "low": 0.0, "high": 1.0, "real": 0.5}
     wide = [finding(**told, limit=Limit(above=1.57)), finding(**told, better="higher", limit=Limit(below=-0.2)),
@@ -122,6 +122,32 @@ def test_a_limit_that_no_score_can_pass_is_no_test_and_never_reads_ok(key: str) 
     narrow = [finding(**told, limit=Limit(above=0.9)), finding(**told, better="neither", limit=Limit(above=1.2, below=0.1)),
               finding(**told, limit=Limit(above=1.2, also="where one category is gone"))]  # fmt: skip
     assert [f.state for f in narrow] == ["ok"] * 3
+
+
+def test_no_limit_and_no_interval_is_shown_that_no_score_can_reach() -> None:
+    wide = finding(value=0.95, low=0.86, high=1.04, real=0.9, better="neither", limit=Limit(above=1.2, below=0.1))
+    assert wide.within.brief == "below 0.1" and wide.interval == (0.86, 1.0)
+    useful = finding(key="usefulness", value=0.5, low=-0.4, high=1.3, better="higher", limit=Limit(below=-0.25))
+    assert useful.within.brief == "by none" and useful.interval == (0.0, 1.3) and useful.state == "cannot tell"
+    verdict = judge((wide, useful), Cost(), Prices(), rights=None, labelled=None)
+    shown = str(Assay(verdict, (wide, useful), None)) + Assay(verdict, (wide, useful), None)._repr_html_()
+    assert "1.04" not in shown and "1.2" not in shown and "0.25" not in shown
+
+
+def test_where_most_findings_cannot_tell_one_sentence_says_how_many_records_would_settle_most() -> None:
+    few = [finding(key=key, samples=(Sample(40, needs, "unseen real"),), limit=Limit(above=0.9))
+           for key, needs in (("two-sample auc", 120), ("loops", 200), ("membership", 300), ("invented words", 9000))]  # fmt: skip
+    fine = [finding(key="copy rate", value=0.0, low=0.0, high=0.01, real=0.0, limit=Limit(above=0.05))] * 3
+    assert overview([*few, *fine], "row") == (
+        "4 of 7 findings cannot tell: 40 unseen real rows are too few; 300 unseen real ones would let 3 of them tell."
+    )
+    assert overview([*few[:3], *fine], "row") == ""
+
+
+def test_what_could_not_be_measured_says_why_where_it_is_judged() -> None:
+    none = finding(key="membership", value=math.nan, low=math.nan, high=math.nan, why="nobody was asked")
+    assert none.judged == "cannot tell: nobody was asked"
+    assert replace(none, samples=(Sample(4, 9, "made"),)).judged == "cannot tell: nobody was asked; needs 9 made"
 
 
 def test_what_could_not_be_raised_leaves_the_verdict_open_and_says_why() -> None:

@@ -19,6 +19,7 @@ from karat.content.codec import Contents
 from karat.content.table.rules.expressions import cells_of
 from karat.content.table.table import Table
 from karat.content.table.tables import Tables
+from karat.data import load
 from karat.errors import DataError, FitError
 from karat.privacy import Budget, Source
 
@@ -257,6 +258,8 @@ def test_conditions_are_kept_in_every_row(shop: tuple[Tables, Contents, Path]) -
         ("城市=北", DataError, "nearest is '北京'"),
         ("price=x", DataError, "wanted such as 17.5"),
         ("qty", DataError, "without '='"),
+        ("qty>3", DataError, "column=low..high"),
+        ("qty>=3", DataError, "compares 'qty' by >=.*column=low..high"),
         ("qty=1, qty=2", DataError, "twice"),
         ("qty=5..1", DataError, "swap its ends"),
         ("qty=500..600", DataError, "no training row has qty=500..600"),
@@ -403,3 +406,14 @@ def test_adult_keeps_its_bytes_and_its_values(data_dir: Path) -> None:
     same = pc.mean(pc.equal(fields.cells["fnlwgt"], records.cells["fnlwgt"]).cast(pa.int8())).as_py()
     assert same > 0.99 and max(codec.spaces[1].widths) <= 66
     assert codec.decode(codec.encode(records)).cells.equals(made.cells)
+
+
+def test_a_column_that_is_made_of_two_parts_is_one_that_a_generator_learns(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    zones = ("+02:00", "-05:00", "+09:00")
+    lines = [f"2024-03-{rng.integers(1, 28):02} 10:{rng.integers(60):02}:00{zones[i % 3]},{i % 7}" for i in range(90)]
+    source = tmp_path / "calls.csv"
+    source.write_text("at,n\n" + "\n".join(lines) + "\n")
+    codec = load(source).codec
+    assert isinstance(codec, Tables) and len(codec.layout.coded) == 3, codec.layout.coded
+    assert codec.phrase() == "rows, 2 columns, of which a generator learns 2" and codec.traits()["learned"] == 2

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
-from karat.assays.chance import draw, limit_of, resampled
+from karat.assays.chance import averaged, draw, limit_of, resampled
 from karat.assays.points.usefulness import lessons
+from karat.assays.table import predicting
+from karat.views import Columns, TableView
 
 
 def clouds(n: int, classes: int, apart: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -47,3 +50,34 @@ def test_a_share_that_is_one_in_every_draw_of_ten_has_an_error_of_its_own() -> N
     many = draw(4000, 8000, np.random.default_rng(0))
     score = resampled(lambda _: 1.0, lambda _: 0.9, many, 1 / many.size)
     assert limit_of(score, 0.02, "higher").broken(score.value)
+
+
+def test_thirty_of_thirty_unseen_rows_inside_raise_no_precision_that_misses_one_of_twelve() -> None:
+    made, unseen = torch.ones(600), torch.ones(30)
+    made[:50] = 0
+    limit = limit_of(averaged(made, unseen, share=True), 0.02, "higher")
+    assert not limit.broken(float(made.mean())) and limit.broken(0.5)
+    many = limit_of(averaged(made, torch.ones(3000), share=True), 0.02, "higher")
+    assert many.broken(float(made.mean()))
+
+
+def rows_of_noise(n: int, seed: int, choices: bool) -> TableView:
+    rng = np.random.default_rng(seed)
+    values = np.column_stack([rng.standard_normal(n), rng.standard_normal(n), rng.standard_normal(n)])
+    names = (("low", "high"), ()) if choices else ((), ())
+    if choices:
+        values[:, 0] = rng.integers(0, 2, n)
+    return TableView(Columns(("a", "b", "c"), (names[0], (), ())), values)
+
+
+@pytest.mark.parametrize("choices", [True, False])
+def test_what_few_real_rows_do_not_teach_gives_no_ratio_and_says_why(choices: bool) -> None:
+    found = predicting.findings(*(rows_of_noise(n, i, choices) for i, n in enumerate((120, 60, 120))), "a", 0)[0]
+    assert np.isnan(found.value) and not found.raised and found.state == "cannot tell"
+    assert "teach no more of a than a guess" in found.judged and "needs" in found.judged
+
+
+@pytest.mark.parametrize("choices", [True, False])
+def test_what_many_real_rows_do_not_teach_gives_a_ratio_within_bounds(choices: bool) -> None:
+    found = predicting.findings(*(rows_of_noise(n, i, choices) for i, n in enumerate((600, 60, 120))), "a", 0)[0]
+    assert 0 <= found.value <= 50 and 0 <= found.real <= 50 and not found.raised

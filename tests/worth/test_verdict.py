@@ -203,6 +203,7 @@ def test_no_lift_counts_only_where_real_data_would_lift() -> None:
     assert verdict([*GOOD, lift], unlogged).word == "bubble"
     assert verdict([*GOOD, replace(lift, real=0.0)], unlogged).word != "bubble"
     assert verdict([*GOOD, replace(lift, high=0.01)], unlogged).word != "bubble"
+    assert verdict([*GOOD, replace(lift, samples=(Sample(40, 9000, "made"),))], unlogged).word != "bubble"
 
 
 SCORES = st.one_of(st.floats(0, 1), st.just(float("nan")))

@@ -84,13 +84,18 @@ def resampled(
     return Score(value, value - 1.96 * own, value + 1.96 * own, real, error)
 
 
-def averaged(made: Tensor, unseen: Tensor) -> Score:
-    """The mean of a per-record score, `made` [n] against `unseen` [m]."""
+def averaged(made: Tensor, unseen: Tensor, share: bool = False) -> Score:
+    """The mean of a per-record score, `made` [n] against `unseen` [m].
+
+    share: whether it is one of [0, 1]: thirty of thirty records that score 1 do not say that all do, so that the error of
+    the unseen ones' mean is at least one record's.
+    """
     value, real = float(made.double().mean()), float(unseen.double().mean())
     pooled = float(torch.cat([made, unseen]).double().std())
     own = float(made.double().std()) / math.sqrt(len(made))
     spread = max(own, pooled / math.sqrt(len(made)))
-    error = max(math.hypot(spread, float(unseen.double().std()) / math.sqrt(len(unseen))), 1e-12)
+    theirs = max(float(unseen.double().std()) / math.sqrt(len(unseen)), 1 / len(unseen) if share else 0.0)
+    error = max(math.hypot(spread, theirs), 1e-12)
     return Score(value, value - 1.96 * own, value + 1.96 * own, real, error)
 
 

@@ -15,6 +15,7 @@ Better = Literal["higher", "lower", "neither"]
 State = Literal["ok", "raised", "cannot tell"]
 UNSEEN = "unseen real data"
 MOST = 100_000  # records, beyond which nobody is told how many more
+NOTHING = "by no score at so few records"
 SLACK = 1e-9  # by which two ways to reckon the same difference may disagree
 
 
@@ -61,7 +62,7 @@ class Limit:
     def brief(self) -> str:
         """The values, with a star where more than them decides."""
         more = "*" if self.also or self.only else ""
-        return f"{self.numbers}{more}" if self.numbers else "by count*"
+        return f"{self.numbers}{more}" if self.numbers else "by none" if self.also == NOTHING else "in words*"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class Finding:
     detail: JSON for the report (class histogram, missing classes, pairs of indices, curves).
     limit: what it is judged by.   samples: of each side that it rests on, how many there were and how many it needs.
     of: what it is about where a key alone does not say (an axis, a descriptor).   table: which of several tables.
+    why: in a few words, why it could not be measured, where its value is NaN.
     Raises ValueError for a key without a row, and where `raised` and `limit` contradict each other.
     """
 
@@ -110,6 +112,7 @@ class Finding:
     of: str = field(default="", kw_only=True)
     table: str | None = field(default=None, kw_only=True)
     beside: str = field(default=UNSEEN, kw_only=True)
+    why: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         if self.key not in KEYS:
@@ -148,10 +151,23 @@ class Finding:
     @property
     def beyond(self) -> bool:
         """Whether no score that it can have would break its limit: so wide is chance at these sizes."""
-        if not self.kind.fraction or self.limit.also or (self.limit.above is None and self.limit.below is None):
-            return False
-        over = self.limit.above is not None and self.limit.above < 1
-        return not over and not (self.limit.below is not None and self.limit.below > 0)
+        given = self.limit.above is not None or self.limit.below is not None
+        return given and not self.limit.also and not self.within.numbers
+
+    @property
+    def within(self) -> Limit:
+        """The limit without what no score can pass: an area under a curve is never above 1.05."""
+        low, high = self.kind.ends
+        above = self.limit.above if self.limit.above is not None and self.limit.above < high else None
+        below = self.limit.below if self.limit.below is not None and self.limit.below > low else None
+        # a further way to be raised stands for itself; without any left, none is a limit that nothing can pass
+        return Limit(above, below, self.limit.also or ("" if (above, below) != (None, None) else NOTHING), self.limit.only)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95% interval as far as the score can go."""
+        low, high = self.kind.ends
+        return (low if self.low < low else self.low), (high if self.high > high else self.high)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -164,9 +180,11 @@ class Finding:
         if self.state != "cannot tell":
             return "RAISED" if self.raised else "ok"
         if self.lacking is None:
-            return "cannot tell: too few for any score to be a fault" if self.beyond else "cannot tell: not measured"
+            if self.beyond:
+                return "cannot tell: too few for any score to be a fault"
+            return f"cannot tell: {self.why or 'not measured'}"
         s = self.lacking
-        return f"cannot tell at n={s.n}; needs {s.wanted}"
+        return f"cannot tell: {self.why}; needs {s.wanted}" if self.why else f"cannot tell at n={s.n}; needs {s.wanted}"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: the fields, and what follows from them (assay, name, state)."""
@@ -175,7 +193,7 @@ class Finding:
             "name": self.name,
             "state": self.state,
             **asdict(self),
-            "threshold": str(self.limit),
+            "threshold": str(self.within),
         }
 
 

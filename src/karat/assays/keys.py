@@ -6,10 +6,15 @@ about one of several tables, or about one of several descriptors, weighs as much
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 Assay = Literal["fidelity", "diversity", "bias", "descriptors", "memory", "privacy", "usefulness", "worth"]
+
+
+SHARE = (0.0, 1.0)
+SIZE = (0.0, math.inf)
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class Key:
     visible: whether a person who looks at single items sees the fault. A share of accepted items excuses those only.
     decides: whether the verdict stays open while this finding cannot tell; others speak, but nothing waits for them.
     title: its name for a person; {of} stands for what it is about, such as an axis, a descriptor or a relation.
-    fraction: whether it lies from 0 to 1, so that a limit beyond these can never be passed.
+    ends: the least and the most that it can be, so that a limit at or beyond them can never be passed.
     """
 
     assay: Assay
@@ -28,31 +33,31 @@ class Key:
     visible: bool = False
     decides: bool = True
     title: str = ""
-    fraction: bool = False
+    ends: tuple[float, float] = (-math.inf, math.inf)
 
 
 KEYS: dict[str, Key] = {
     # Fidelity of single items: whether each of them could be a real one.
-    "precision": Key("fidelity", "quality", visible=True, fraction=True),
-    "density": Key("fidelity", "quality", visible=True, decides=False),
-    "clipped density": Key("fidelity", "quality", visible=True, decides=False, fraction=True),
-    "sharpness": Key("fidelity", "quality", visible=True),
-    "detail": Key("fidelity", "quality", visible=True, title="detail along {of}"),
-    "two-sample auc": Key("fidelity", "quality", visible=True, fraction=True),
+    "precision": Key("fidelity", "quality", visible=True, ends=SHARE),
+    "density": Key("fidelity", "quality", visible=True, decides=False, ends=SIZE),
+    "clipped density": Key("fidelity", "quality", visible=True, decides=False, ends=SHARE),
+    "sharpness": Key("fidelity", "quality", visible=True, ends=SIZE),
+    "detail": Key("fidelity", "quality", visible=True, title="detail along {of}", ends=SIZE),
+    "two-sample auc": Key("fidelity", "quality", visible=True, ends=SHARE),
     "fluency": Key("fidelity", "quality", visible=True),
-    "loops": Key("fidelity", "quality", visible=True, fraction=True),
-    "invented words": Key("fidelity", "quality", visible=True, decides=False, fraction=True),
-    "rules": Key("fidelity", "quality", visible=True, fraction=True),
-    "dangling keys": Key("fidelity", "quality", title="{of} dangling keys", fraction=True),
+    "loops": Key("fidelity", "quality", visible=True, ends=SHARE),
+    "invented words": Key("fidelity", "quality", visible=True, decides=False, ends=SHARE),
+    "rules": Key("fidelity", "quality", visible=True, ends=SHARE),
+    "dangling keys": Key("fidelity", "quality", title="{of} dangling keys", ends=SHARE),
     # Fidelity of the whole: how all items together are distributed, which nobody sees in one of them.
-    "frechet distance": Key("fidelity", "quality", decides=False),
-    "pixel frechet distance": Key("fidelity", "quality", decides=False),
+    "frechet distance": Key("fidelity", "quality", decides=False, ends=SIZE),
+    "pixel frechet distance": Key("fidelity", "quality", decides=False, ends=SIZE),
     "kernel distance": Key("fidelity", "quality", decides=False),
-    "column shapes": Key("fidelity", "quality", fraction=True),
-    "column pairs": Key("fidelity", "quality", fraction=True),
-    "three-way marginals": Key("fidelity", "quality", decides=False, fraction=True),
-    "formatting": Key("fidelity", "quality", fraction=True),
-    "missingness": Key("fidelity", "quality", fraction=True),
+    "column shapes": Key("fidelity", "quality", ends=SHARE),
+    "column pairs": Key("fidelity", "quality", ends=SHARE),
+    "three-way marginals": Key("fidelity", "quality", decides=False, ends=SHARE),
+    "formatting": Key("fidelity", "quality", ends=SHARE),
+    "missingness": Key("fidelity", "quality", ends=SHARE),
     "cardinality": Key("fidelity", "quality", title="{of} cardinality"),
     "gaps": Key("fidelity", "quality", title="{of} gaps"),
     "parent-child pairs": Key("fidelity", "quality", title="{of} parent-child pairs"),
@@ -63,36 +68,36 @@ KEYS: dict[str, Key] = {
     "bits per character": Key("fidelity", "quality", decides=False),
     "bits per byte": Key("fidelity", "quality", decides=False),
     # Diversity: whether everything that real data shows is made.
-    "recall": Key("diversity", "quality", fraction=True),
-    "coverage": Key("diversity", "quality", fraction=True),
-    "clipped coverage": Key("diversity", "quality", decides=False, fraction=True),
-    "vendi": Key("diversity", "quality", decides=False),
-    "missing classes": Key("diversity", "quality"),
-    "missing modes": Key("diversity", "quality"),
-    "rare categories": Key("diversity", "quality", fraction=True),
-    "own-feature mauve": Key("diversity", "quality", fraction=True),
+    "recall": Key("diversity", "quality", ends=SHARE),
+    "coverage": Key("diversity", "quality", ends=SHARE),
+    "clipped coverage": Key("diversity", "quality", decides=False, ends=SHARE),
+    "vendi": Key("diversity", "quality", decides=False, ends=(1.0, math.inf)),
+    "missing classes": Key("diversity", "quality", ends=SIZE),
+    "missing modes": Key("diversity", "quality", ends=SIZE),
+    "rare categories": Key("diversity", "quality", ends=SHARE),
+    "own-feature mauve": Key("diversity", "quality", ends=SHARE),
     "distinct-2": Key("diversity", "quality", decides=False),
     "self-bleu": Key("diversity", "quality", decides=False),
-    "missing words": Key("diversity", "quality", fraction=True),
+    "missing words": Key("diversity", "quality", ends=SHARE),
     "missing openings": Key("diversity", "quality", decides=False),
     # Bias: in which proportions.
-    "class balance": Key("bias", "quality", fraction=True),
+    "class balance": Key("bias", "quality", ends=SHARE),
     "balance": Key("bias", "quality", title="{of} balance"),
     "word balance": Key("bias", "quality", decides=False),
     # Descriptors: what a codec reads off each record, such as length or loudness.
     "descriptor": Key("descriptors", "quality", title="{of}"),
     # Memory: whether training records come back.
-    "copy rate": Key("memory", "copying", fraction=True),
-    "near copies": Key("memory", "copying", fraction=True),
-    "nearest record share": Key("memory", "copying", decides=False, fraction=True),
-    "authenticity": Key("memory", "copying", decides=False, fraction=True),
+    "copy rate": Key("memory", "copying", ends=SHARE),
+    "near copies": Key("memory", "copying", ends=SHARE),
+    "nearest record share": Key("memory", "copying", decides=False, ends=SHARE),
+    "authenticity": Key("memory", "copying", decides=False, ends=SHARE),
     "ct": Key("memory", "copying", decides=False),
     "verbatim run": Key("memory", "copying"),
     # Privacy: what can be told about single records.
-    "membership": Key("privacy", "privacy", fraction=True),
+    "membership": Key("privacy", "privacy", ends=SHARE),
     "personal data": Key("privacy", "privacy"),
     # Usefulness: what a learner learns from it.
-    "usefulness": Key("usefulness", "quality"),
+    "usefulness": Key("usefulness", "quality", ends=SIZE),
     "lift": Key("usefulness", "quality", decides=False),
     # Worth: what making and using it shows.
     "gate share": Key("worth", "worth", decides=False),

@@ -57,8 +57,8 @@ def rosette() -> Markup:
 
 def range_bar(finding: Finding) -> Markup:
     """The interval of what was made as a bar with its value, and what real data scores as an upright mark."""
-    edges = [v for v in (finding.limit.below, finding.limit.above) if v is not None and math.isfinite(v)]
-    seen = [v for v in (finding.value, finding.low, finding.high, finding.real, *edges) if math.isfinite(v)]
+    edges = [v for v in (finding.within.below, finding.within.above) if v is not None and math.isfinite(v)]
+    seen = [v for v in (finding.value, *finding.interval, finding.real, *edges) if math.isfinite(v)]
     if not math.isfinite(finding.value) or not seen:
         return Markup('<span class="none">not measured</span>')
     low, high = min(seen), max(seen)
@@ -72,8 +72,7 @@ def range_bar(finding: Finding) -> Markup:
     def at(v: float) -> float:
         return 6 + 188 * min(1.0, max(0.0, (v - low) / span))
 
-    left = at(finding.low if math.isfinite(finding.low) else finding.value)
-    right = at(finding.high if math.isfinite(finding.high) else finding.value)
+    left, right = (at(x if math.isfinite(x) else finding.value) for x in finding.interval)
     state = {"raised": "raised", "ok": "fine"}.get(finding.state, "unknown")
     real = ""
     if math.isfinite(finding.real):
@@ -81,8 +80,8 @@ def range_bar(finding: Finding) -> Markup:
         real = f'<path class="real" d="M{x:.1f} 3V21"/><path class="realhead" d="M{x - 4:.1f} 0h8l-4 6z"/>'
     marks = "".join(f'<path class="limit" d="M{at(v):.1f} 4V22"/>' for v in edges)
     label = (
-        f"{finding.name}: {score(finding.value)}, from {score(finding.low)} to {score(finding.high)}; "
-        f"{finding.beside} {score(finding.real)}; {finding.limit}"
+        f"{finding.name}: {score(finding.value)}, from {score(finding.interval[0])} to {score(finding.interval[1])}; "
+        f"{finding.beside} {score(finding.real)}; {finding.within}"
     )
     return Markup(
         f'<svg class="range {state}" viewBox="0 0 200 24" preserveAspectRatio="xMinYMid" '

@@ -18,7 +18,7 @@ from karat import words
 from karat.output import Output, make_folder, read_json
 from karat.report import drawing, table, text
 from karat.worth.ledger import Entry, total
-from karat.worth.verdict import Verdict, telling
+from karat.worth.verdict import Verdict, overview, telling
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding
@@ -117,6 +117,7 @@ def write_report(
         gauges=_gauges(findings),
         own_eyes=any(f.name == "frechet distance" for f in findings)
         and str(facts.get("judge", "own")).startswith("own"),
+        blind=overview(findings, thing),
         facts=facts,
         exhibits=exhibits,
         thing=thing,

@@ -38,7 +38,7 @@ from karat.workflow.learning import Asked, again, permit
 from karat.workflow.runner import choose_device
 from karat.worth.ledger import Entry, total
 from karat.worth.prices import Prices
-from karat.worth.verdict import Verdict, judge
+from karat.worth.verdict import Verdict, judge, overview
 
 PAIRS = 12
 LABELS_READ = 3  # records written to see whether they are labelled
@@ -58,6 +58,7 @@ class Assay:
     failed: tuple[str, ...] = ()  # requirements that do not hold
     notes: tuple[str, ...] = field(default=())
     kept: tuple[Path, ...] = ()  # what the run learned from, which `save` never replaces
+    thing: str = "record"  # what one of them is called
 
     def to_dict(self) -> dict[str, Any]:
         return {"verdict": self.verdict.to_dict(), "findings": [f.to_dict() for f in self.findings],
@@ -82,13 +83,14 @@ class Assay:
         rows = [("", *HEAD), *((f.assay, *_row(f)) for f in self.findings)]
         widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
         lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
-        more = any(f.limit.also or f.limit.only for f in self.findings)
+        more = any(f.within.brief.endswith("*") for f in self.findings)
         note = ["* a further condition decides as well; the report states it in words"] if more else []
-        return "\n".join([*lines, *note, "", self.verdict.sentence])
+        blind = overview(self.findings, self.thing)
+        return "\n".join([*lines, *note, "", *([blind] if blind else []), self.verdict.sentence])
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in (*_row(f)[:4], str(f.limit), _row(f)[5])) + "</tr>"
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in (*_row(f)[:4], str(f.within), _row(f)[5])) + "</tr>"
             for f in self.findings
         )
         head = "<tr>" + "".join(f"<th>{title}</th>" for title in HEAD) + "</tr>"
@@ -99,12 +101,13 @@ HEAD = ("finding", "made", "95% interval", "unseen real", "raised", "judged")
 
 
 def _row(f: Finding) -> tuple[str, ...]:
-    interval = f"{score(f.low)} to {score(f.high)}" if math.isfinite(f.low) or math.isfinite(f.high) else "—"
+    low, high = f.interval
+    interval = f"{score(low)} to {score(high)}" if math.isfinite(low) or math.isfinite(high) else "—"
     real = score(f.real) if f.beside == UNSEEN else f"{score(f.real)} ({f.beside})"
     gone = f": {', '.join(f.missing[:NAMED])}" if f.raised and f.missing else ""
     more = f" and {len(f.missing) - NAMED:,} more" if gone and len(f.missing) > NAMED else ""
     return (
-        f.name, score(f.value), interval, real, f.limit.brief, f"{f.judged}{gone}{more}",
+        f.name, score(f.value), interval, real, f.within.brief, f"{f.judged}{gone}{more}",
     )  # fmt: skip
 
 
@@ -199,7 +202,8 @@ def require(findings: Sequence[Finding], requirements: Sequence[str]) -> tuple[s
             raise FitError(f'--require {text!r}: wanted a finding, a sign and a number, for example "coverage>=0.8".')
         finding = find(list(findings), match[1])
         if not COMPARISONS[match[2]](finding.value, float(match[3])):
-            failed.append(f"{text} does not hold: {finding.name} is {score(finding.value)}")
+            found = f"is {score(finding.value)}" if math.isfinite(finding.value) else finding.judged
+            failed.append(f"{text} does not hold: {finding.name} {found}")
     return tuple(failed)
 
 
@@ -341,7 +345,7 @@ def conclude(
         curves=job.curves, pairs=numbers, cost=entries, reproduce=job.reproduce, recipe=job.recipe, doctor=job.doctor,
         data=_placeless(told, data.path), thing=data.codec.thing, output=output,
     )  # fmt: skip
-    return Assay(verdict, job.findings, html, failed, kept=output.kept)
+    return Assay(verdict, job.findings, html, failed, kept=output.kept, thing=data.codec.thing)
 
 
 def _placeless(told: Any, path: str) -> Any:

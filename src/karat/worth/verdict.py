@@ -29,6 +29,7 @@ LOSES = 0.2
 USELESS = 0.5  # share of what real data teaches that is lost, at least, before nobody could use it
 HOPELESS = 0.1  # share of the real data's score, at most
 SAID = 4  # findings named in a sentence
+MOSTLY = 0.75  # of the findings that cannot tell for want of one side's records
 LIFT = 0.1  # share of the lift that as much new real data gives, at most, before there is none to speak of
 
 
@@ -176,6 +177,27 @@ def _blind(findings: Sequence[Finding]) -> list[Finding]:
     return [f for f in findings if f.kind.decides and f.state == "cannot tell"]
 
 
+def overview(findings: Sequence[Finding], thing: str = "record") -> str:
+    """One sentence where most findings cannot tell: how many, which side is too few, and how many would settle most of them.
+
+    "" where at least half can tell. thing: what one record is called.
+    """
+    blind = [f for f in findings if f.state == "cannot tell"]
+    if 2 * len(blind) <= len(findings):
+        return ""
+    told = f"{len(blind)} of {len(findings)} findings cannot tell"
+    lacking = [s for f in blind if (s := f.lacking) is not None]
+    if not lacking:
+        return f"{told}."
+    sides = [s.side for s in lacking]
+    side = max(sides, key=sides.count)
+    few = sorted((s for s in lacking if s.side == side), key=lambda s: s.needs)
+    enough = few[math.ceil(MOSTLY * len(few)) - 1]  # all that need less are settled by it too
+    settled = sum(s.needs <= enough.needs for s in few)
+    n = max(s.n for s in few)
+    return f"{told}: {count(n)} {side} {thing}s are too few; {enough.wanted} ones would let {settled} of them tell."
+
+
 def _cannot_tell(blind: Sequence[Finding], thing: str) -> str:
     """ "coverage and recall cannot tell at n=40; needs 1,200 made rows": the side that lacks most, and by its largest need."""
     few = [(f, s) for f in blind if (s := f.lacking) is not None]
@@ -234,8 +256,9 @@ def _quality(findings: Sequence[Finding], prices: Prices, thing: str, reviewed: 
             reasons.append(Reason("quality", f.name, "fail", text))
     for f in mine:
         # The null control is duplicates of real records. Where new real data lifts by more than the interval is wide to one
-        # side, and the interval ends below a tenth of that, there was power to see.
-        if f.key == "lift" and f.real > max(0.0, (f.high - f.low) / 2) and f.high <= LIFT * f.real:
+        # side, and the interval ends below a tenth of that, there was power to see. A bubble rests on nothing that says of
+        # itself that it cannot tell.
+        if f.key == "lift" and f.state != "cannot tell" and f.real > max(0.0, (f.high - f.low) / 2) and f.high <= LIFT * f.real:
             text = f"what is made teaches no more than duplicates of real {thing}s do: {f.name} {score(f.value)}"
             reasons.append(Reason("quality", f.name, "fail", text))
     if reasons:

@@ -216,7 +216,7 @@ def _balls(train: Seen, unseen: Seen, made: Seen, most: int = 3000) -> list[Find
         ("clipped density", 0.05, "What was made is {:.1%} as good as unseen real data ({:.0%}), outliers set aside."),
     )
     for (name, least, sentence), a, b in zip(told, m, u, strict=True):
-        s = averaged(a, b)
+        s = averaged(a, b, share=name != "density")
         if name == "clipped density":  # scaled so that real data scores 1: linear in the share of bad records
             by = max(s.real, 1e-9)
             s = Score(s.value / by, s.low / by, s.high / by, 1.0, s.error / by)

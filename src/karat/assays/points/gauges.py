@@ -113,7 +113,7 @@ def _one(
         middle, limit = float(m.mean()) if len(m) else math.nan, Limit(also=OFTEN)
         return Finding(
             "descriptor", middle, middle, middle, float(u.mean()), "neither", bool(faults), says, {"unit": unit},
-            limit=limit, of=name,
+            limit=limit, of=name, why="no made record has one",
         )  # fmt: skip
     spread = float(np.concatenate([t, u]).std())
     mean, real = float(m.mean()), float(u.mean())

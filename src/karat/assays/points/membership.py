@@ -30,5 +30,6 @@ def findings(train: Tensor, unseen: Tensor, made: Tensor, seed: int) -> list[Fin
     nothing, limit = math.nan, Limit(above=0.5 + LEVEL * sd)
     detail = {"unseen beside training": apart}
     return [
-        Finding("membership", nothing, nothing, nothing, nothing, "lower", False, says, detail, limit=limit)
+        Finding("membership", nothing, nothing, nothing, nothing, "lower", False, says, detail, limit=limit,
+                why="unseen records differ from training ones of themselves")
     ]  # fmt: skip

@@ -209,7 +209,7 @@ def _authenticity(m: Nearest, u: Nearest, base: Tensor) -> Finding:
         d = distances(base[block], base)
         d[torch.arange(len(block)), block] = math.inf
         own[block] = d.amin(1)
-    s = averaged((m.plain > own[m.plain_row]).float(), (u.plain > own[u.plain_row]).float())
+    s = averaged((m.plain > own[m.plain_row]).float(), (u.plain > own[u.plain_row]).float(), share=True)
     says = (
         f"{s.value:.1%} of what was made is further from its nearest training record than that one is from its own "
         f"neighbour; unseen real data: {s.real:.1%}."

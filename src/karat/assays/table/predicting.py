@@ -47,6 +47,10 @@ class School:
     def score(self, told: np.ndarray, rows: np.ndarray) -> float:
         return self.target.score(self.truth[rows], told[rows])
 
+    def worth(self, told: np.ndarray, rows: np.ndarray) -> float:
+        """The score of a learner whom one may leave unasked: an R2 below 0 is as useless as one of 0."""
+        return max(0.0, self.score(told, rows))
+
     def spread(self, a: np.ndarray, b: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> float:
         """Standard error of the difference of two scores on the same test `rows`, by the bootstrap."""
         gaps = []
@@ -133,14 +137,16 @@ def _ratio(
                 unseen.take(stand_in),
             )
         )
-        a, b, c = (school.score(told, rows) for told in (real, new, fresh))
+        a, b, c = (school.worth(told, rows) for told in (real, new, fresh))
         fair.append(a)
         own.append(b)
         null.append(c)
         if round_ == 0:
-            error = school.spread(new, real, rows, rng)
+            error = school.spread(new, real, rows, rng)  # of the scores as they are: those at 0 do not vary
     trtr, tstr, stand = (sum(x) / ROUNDS for x in (fair, own, null))
-    span = max(trtr, 1e-3)
+    goal = school.target
+    teachable = trtr - goal.floor > TEACHABLE
+    span = max(trtr, goal.floor + TEACHABLE)  # what hardly more than guesses are divided by says nothing
     value, other = tstr / span, stand / span
     moved = float(np.std(np.array(null) - np.array(fair), ddof=1))
     error = max(error, moved, 0.5 / tests) / span
@@ -155,7 +161,6 @@ def _ratio(
     if whole > n:
         full = [school.score(school.taught("boosting", seed, x.take(np.arange(whole))), every) for x in (made, train)]
         learners[f"boosting, {whole} rows"] = {"tstr": full[0], "trtr": full[1]}
-    goal = school.target
     name = train.names[goal.column]
     says = (
         f"Boosted trees taught by {n} made rows predict {name} of unseen real ones with {goal.measure} {tstr:.3f}; "
@@ -165,12 +170,18 @@ def _ratio(
         "target": name, "measure": goal.measure, "tstr": tstr, "trtr": trtr, "gap": trtr - tstr, "n": n, "z": s.z,
         "chance": goal.floor / span, "learners": learners, "others": others,
     }  # fmt: skip
-    teachable = trtr - goal.floor > TEACHABLE
-    limit = limit_of(s, 0.02, "higher", only="" if teachable else f"where real rows teach {name}")
-    raised = teachable and limit.broken(value)
+    # a ratio to what is hardly taught is no fault at any value
+    limit = limit_of(s, 0.02, "higher") if teachable else Limit(also=f"where real rows teach {name} and made ones do not")
+    raised = limit.broken(value)
     samples = power.scored("usefulness", s.error, len(made), len(unseen), max(s.real - goal.floor / span, 1e-3))
-    if any(x.short for x in samples):
+    if not teachable or any(x.short for x in samples):
         samples = _wanted(school, train, made, unseen, error * span, most, seed)
+    if not teachable:
+        says += f" A guess scores {goal.floor:g}: what {n} real rows do not teach, made ones cannot lose."
+        if any(x.short for x in samples):  # a ratio to what was not taught says nothing, and more rows may teach it
+            why, none = f"{n} real rows teach no more of {name} than a guess", math.nan
+            return Finding("usefulness", none, none, none, none, "higher", False, says, detail, limit=limit,
+                           samples=samples, why=why)  # fmt: skip
     return Finding(
         "usefulness", value, s.low, s.high, other, "higher", raised, says, detail, limit=limit, samples=samples
     )

@@ -49,7 +49,7 @@ def _inside(train: Tensor, unseen: Tensor, made: Tensor) -> list[Finding]:
         ),
     )
     for (name, least, sentence), a, b in zip(told, scores(made), scores(unseen), strict=True):
-        s = averaged(a, b)
+        s = averaged(a, b, share=name == "precision")
         limit = limit_of(s, least, "higher")
         raised = limit.broken(s.value)
         detail = {"n": len(a), "reference": len(reference), "z": s.z}

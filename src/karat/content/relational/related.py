@@ -223,7 +223,7 @@ class Related(Codec):
     def traits(self) -> dict[str, Any]:
         return {
             "width": sum(len(whole.schema.columns) for whole in self.tables.values()),
-            "learned": sum(len(whole.layout.coded) for whole in self.tables.values()),
+            "learned": sum(whole.layout.learned for whole in self.tables.values()),
         }
 
     @property

@@ -116,10 +116,10 @@ class Tables(Codec):
 
     def traits(self) -> dict[str, Any]:
         """How many columns there are, and how many of them a generator learns."""
-        return {"width": len(self.schema.columns), "learned": len(self.layout.coded)}
+        return {"width": len(self.schema.columns), "learned": self.layout.learned}
 
     def phrase(self) -> str:
-        return f"rows, {len(self.schema.columns)} columns, of which a generator learns {len(self.layout.coded)}"
+        return f"rows, {len(self.schema.columns)} columns, of which a generator learns {self.layout.learned}"
 
     @classmethod
     def read(cls, path: Any, options: Mapping[str, Any]) -> Contents:

@@ -107,6 +107,12 @@ class Layout:
         """Parts that have something to choose, in order."""
         return tuple(i for i, part in enumerate(self.parts) if part.size(True) > 1)
 
+    @cached_property
+    def learned(self) -> int:
+        """How many columns of the schema have something to choose: one may be made of several parts, and a part make several."""
+        known = {column.name for column in self.schema.columns}
+        return len(known.intersection(name for i in self.coded for name in self.parts[i].names))
+
     def encode(self, cells: Cells, fine: bool) -> tuple[np.ndarray, dict[int, np.ndarray]]:
         """Codes int64 [n, coded], and the place [n] in its bin for each part that has one."""
         codes = np.zeros((len(cells), len(self.coded)), np.int64)

@@ -27,6 +27,8 @@ from karat.content.table.schema.columns import Column
 from karat.errors import DataError, FitError
 
 SOLVED = 40  # draws of what several columns are made from, before one of them is solved for
+SIGNS = "=<>"  # one of which makes a text a condition, unless it is a file
+FORMS = "Conditions are column=value, column!=value, and column=low..high, of which one end may be left out."
 TRIES = 30  # to draw rows apart that must differ
 
 
@@ -69,12 +71,11 @@ def _equal(column: pa.Array, cell: pa.Array) -> np.ndarray:
 
 def names_file(text: str) -> bool:
     """Whether `text` is meant as a file of partial rows rather than as conditions."""
-    if "=" not in text.split(",")[0]:
-        return True
     try:
-        return Path(text).is_file()
+        there = Path(text).is_file()
     except (OSError, ValueError):  # too long for a name, or with a NUL
-        return False
+        there = False
+    return there or not any(sign in text.split(",")[0] for sign in SIGNS)
 
 
 def parse_given(text: str, layout: Layout, source: str) -> Given:
@@ -112,8 +113,10 @@ def _pieces(text: str) -> list[tuple[str, bool, str, bool]]:
             name, equals, rest = rest.partition("=")
             if not equals:
                 raise DataError(
-                    f"the condition {text!r} holds {name.strip()!r} without '='; quote a value that holds a comma."
+                    f"the condition {text!r} holds {name.strip()!r} without '='; quote a value that holds a comma. {FORMS}"
                 )
+            if name.rstrip().endswith(("<", ">")):
+                raise DataError(f"the condition {text!r} compares {name.strip()[:-1].strip()!r} by {name.strip()[-1]}=. {FORMS}")
             negated = name.rstrip().endswith("!")
             name = name.rstrip().removesuffix("!").strip()
         rest = rest.lstrip()
