@@ -161,7 +161,9 @@ class Finding:
         above = self.limit.above if self.limit.above is not None and self.limit.above < high else None
         below = self.limit.below if self.limit.below is not None and self.limit.below > low else None
         # a further way to be raised stands for itself; without any left, none is a limit that nothing can pass
-        return Limit(above, below, self.limit.also or ("" if (above, below) != (None, None) else NOTHING), self.limit.only)
+        return Limit(
+            above, below, self.limit.also or ("" if (above, below) != (None, None) else NOTHING), self.limit.only
+        )
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -258,7 +258,12 @@ def _quality(findings: Sequence[Finding], prices: Prices, thing: str, reviewed: 
         # The null control is duplicates of real records. Where new real data lifts by more than the interval is wide to one
         # side, and the interval ends below a tenth of that, there was power to see. A bubble rests on nothing that says of
         # itself that it cannot tell.
-        if f.key == "lift" and f.state != "cannot tell" and f.real > max(0.0, (f.high - f.low) / 2) and f.high <= LIFT * f.real:
+        if (
+            f.key == "lift"
+            and f.state != "cannot tell"
+            and f.real > max(0.0, (f.high - f.low) / 2)
+            and f.high <= LIFT * f.real
+        ):
             text = f"what is made teaches no more than duplicates of real {thing}s do: {f.name} {score(f.value)}"
             reasons.append(Reason("quality", f.name, "fail", text))
     if reasons:

@@ -171,7 +171,9 @@ def _ratio(
         "chance": goal.floor / span, "learners": learners, "others": others,
     }  # fmt: skip
     # a ratio to what is hardly taught is no fault at any value
-    limit = limit_of(s, 0.02, "higher") if teachable else Limit(also=f"where real rows teach {name} and made ones do not")
+    limit = (
+        limit_of(s, 0.02, "higher") if teachable else Limit(also=f"where real rows teach {name} and made ones do not")
+    )
     raised = limit.broken(value)
     samples = power.scored("usefulness", s.error, len(made), len(unseen), max(s.real - goal.floor / span, 1e-3))
     if not teachable or any(x.short for x in samples):

@@ -116,7 +116,9 @@ def _pieces(text: str) -> list[tuple[str, bool, str, bool]]:
                     f"the condition {text!r} holds {name.strip()!r} without '='; quote a value that holds a comma. {FORMS}"
                 )
             if name.rstrip().endswith(("<", ">")):
-                raise DataError(f"the condition {text!r} compares {name.strip()[:-1].strip()!r} by {name.strip()[-1]}=. {FORMS}")
+                raise DataError(
+                    f"the condition {text!r} compares {name.strip()[:-1].strip()!r} by {name.strip()[-1]}=. {FORMS}"
+                )
             negated = name.rstrip().endswith("!")
             name = name.rstrip().removesuffix("!").strip()
         rest = rest.lstrip()
