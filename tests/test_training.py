@@ -392,6 +392,22 @@ def test_a_rate_a_hundred_times_too_high_is_called_divergence_within_a_few_hundr
             pass
 
 
+def test_stacked_matrices_may_grow_to_the_size_at_which_each_of_them_keeps_its_input() -> None:
+    space = Tokens(32, 20)
+    model = building.build(Recipe("autoregressive", "autoregressive", "", {}, Training()), space, 0, 0)
+    assert isinstance(model, Learned)
+    (player,) = model.players().values()
+    named = [(name, p) for name, p in player.module.named_parameters() if p.numel()]
+    most = {name: float(size) for (name, _), size in zip(named, divergence.largest(player), strict=True)}
+    stacked = {name: p for name, p in named if p.dim() == 3 and not p.any()}
+    assert stacked, "these begin at nought, and learn at once"
+    for name, p in stacked.items():
+        assert most[name] == pytest.approx(divergence.OUTGROWN * p.shape[-1] ** -0.5)
+    half = {"net": divergence.sizes(player) / 2 + 1e-9}
+    assert "have grown" in divergence.grown({"net": player}, half, 1000)
+    assert divergence.grown({"net": player}, half, 5000) == "", "weights that wander grow with the root of the steps"
+
+
 class Steep(Toy):
     """Its loss is finite and the gradient of it is not, at one turn or from one on."""
 

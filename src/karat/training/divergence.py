@@ -20,6 +20,7 @@ OUTGROWN = 10.0
 # Times the size of a player's middle matrix that a step at the peak rate may move each weight by: Adam moves it by about the
 # rate (Kingma & Ba, https://arxiv.org/abs/1412.6980, section 2.1). That of the recipes is 0.01 to 0.09.
 UNSTEADY = 3.0
+WALKED = 1000  # steps, from which on the most grows with their root: weights that wander do
 ABSURD = (
     1e4  # times 1 or the loss of a player's first turn: the mean of his latest losses in a training that has diverged
 )
@@ -38,8 +39,8 @@ def hopeless(players: dict[str, Player]) -> str:
     Warm-up and a short budget can hide such a rate: a run of three steps would end before any weight has grown.
     """
     for name, player in players.items():
-        matrices = [p.detach() for p in player.module.parameters() if p.dim() > 1 and p.numel()]
-        scales = sorted(max(_size(p), _unit(p)) for p in matrices)
+        named = [(n, p.detach()) for n, p in player.module.named_parameters() if p.dim() > 1 and p.numel()]
+        scales = sorted(max(_size(p), _unit(p, n in player.matrices)) for n, p in named)
         scale = scales[len(scales) // 2] if scales else 1.0
         if player.lr > UNSTEADY * scale:
             return (
@@ -62,25 +63,25 @@ def sizes(player: Player) -> Tensor:
 
 def largest(player: Player) -> Tensor:
     """The root mean square [k] of each tensor of weights, of a player that begins now, at which they have diverged."""
-    parameters = [p for p in player.module.parameters() if p.numel()]
+    named = [(n, p) for n, p in player.module.named_parameters() if p.numel()]
     return torch.tensor([
-        OUTGROWN * max(size, _unit(p)) if p.dim() > 1 else GROWN * max(size, 1.0)
-        for p, size in zip(parameters, sizes(player).tolist(), strict=True)
+        OUTGROWN * max(size, _unit(p, n in player.matrices)) if p.dim() > 1 else GROWN * max(size, 1.0)
+        for (n, p), size in zip(named, sizes(player).tolist(), strict=True)
     ])  # fmt: skip
 
 
 def grown(players: dict[str, Player], most: dict[str, Tensor], step: int) -> str:
     """Says what is wrong with the weights of `players`, whose `largest` was `most`, or "" where they are sound."""
     for name, player in players.items():
-        now = sizes(player)
-        excess = now / most[name]
+        now, allowed = sizes(player), most[name] * max(1.0, step / WALKED) ** 0.5
+        excess = now / allowed
         if bool((excess <= 1).all()) or not len(now):
             continue
         if not bool(now.isfinite().all()):
             return f"the weights of the {name} are not finite, up to step {step}"
         worst = int(excess.argmax())
         return (
-            f"the weights of the {name} have grown to {float(now[worst]):.2g} on average, where {float(most[name][worst]):.2g} "
+            f"the weights of the {name} have grown to {float(now[worst]):.2g} on average, where {float(allowed[worst]):.2g} "
             f"is the most that is sound, up to step {step}"
         )
     return ""
@@ -115,7 +116,7 @@ def _size(p: Tensor) -> float:
     return size
 
 
-def _unit(p: Tensor) -> float:
-    """The size at which a unit input has a unit output."""
-    size: float = p[0].numel() ** -0.5
+def _unit(p: Tensor, stacked: bool) -> float:
+    """The size at which a unit input has a unit output; of matrices [..., outputs, inputs] that may be `stacked`."""
+    size: float = (p.shape[-1] if stacked else p[0].numel()) ** -0.5
     return size
