@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from small import LEAST, points, serving
 
+from karat.events import Progress
 from karat.families.generator import Batches, Learned
 from karat.recipe import Recipe, Training
 from karat.space import Grid
 from karat.synthesizer import building
-from karat.training.loop import PRECISIONS, Plan, Precision, Progress, State, train
-from karat.workflow import runner
+from karat.training.loop import PRECISIONS, Plan, Precision, State, train
+from karat.workflow import checkpoints
 
 SPACE, STEPS, SIZE = Grid(2, (8, 8)), 12, 16
 FAMILIES: dict[str, tuple[str, dict[str, Any], int, tuple[int, ...]]] = {  # family, settings, classes, stops
@@ -63,7 +64,7 @@ def leave(folder: Path, cases: list[tuple[str, Precision, int]]) -> None:
         for progress in go(model, batch, precision, state):
             if progress.step == stop:
                 break
-        file_of(folder, name, precision, stop).write_bytes(runner.checkpoint(model, state))
+        file_of(folder, name, precision, stop).write_bytes(checkpoints.checkpoint(model, state))
 
 
 if __name__ == "__main__":

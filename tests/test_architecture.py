@@ -21,13 +21,15 @@ MAY: dict[str, set[str]] = {
     "space": set(),
     "views": set(),
     "words": set(),
+    "events": set(),
+    "trackers": {"events"},
     "nets": {"space", "stats"},
     "stats": {"space"},
     "privacy": set(),
     "families": {"space", "nets", "stats", "privacy"},
     "content": {"space", "views", "privacy", "output", "cache"},
     "data": {"space", "views", "content", "privacy", "words"},
-    "training": {"space", "nets", "families", "cache", "output"},
+    "training": {"space", "events", "nets", "stats", "families", "cache", "output"},
     "assays": {"space", "views", "nets", "words", "cache", "output"},
     "worth": {"assays", "words", "output"},
     "report": {"assays", "worth", "words", "output"},
@@ -136,6 +138,6 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_no_torchvision_is_ever_loaded() -> None:
-    for name in ("runner", "office", "making", "probing"):
+    for name in ("running", "office", "making", "probing"):
         importlib.import_module(f"karat.workflow.{name}")
     assert "torchvision" not in sys.modules

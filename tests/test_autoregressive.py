@@ -17,7 +17,7 @@ from karat.families.autoregressive import Config, Model, _Voice
 from karat.families.generator import Batches, Taste
 from karat.space import BEGIN, END, MARKS, MORE, NOTHING, UNLIMITED, Tokens
 from karat.training.loop import Plan, State, train
-from karat.workflow import runner
+from karat.workflow import checkpoints
 
 SPACE = Tokens(20, 12)
 LEAST = small.LEAST["autoregressive"]
@@ -144,12 +144,12 @@ def test_a_continued_run_equals_an_unbroken_one() -> None:
     whole, state, kept = made(classes=3), State(), b""
     for progress in train(whole, serving(x, y, 16), plan, state):
         if progress.step == 4:
-            kept = runner.checkpoint(whole, state)
+            kept = checkpoints.checkpoint(whole, state)
     resumed = made(classes=3)
     with torch.no_grad():
         for p in resumed.parameters():
             p.fill_(0.5)
-    state = runner.restore(kept, resumed, "bf16")
+    state = checkpoints.restore(kept, resumed, "bf16")
     assert state.step == 4 and len(state.optimisers) == 2
     for _ in train(resumed, serving(x, y, 16), plan, state):
         pass

@@ -153,7 +153,7 @@ def test_bad_usage_is_answered_by_the_command_line(arguments: list[str], capsys:
 
 def test_tensorboard_is_written_or_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "r"
-    code, _, err = run_cli(capsys, "train", "digits", "--steps", "4", "--out", folder, "--tensorboard", *TINY)
+    code, _, err = run_cli(capsys, "train", "digits", "--steps", "4", "--out", folder, "--track", "tensorboard", *TINY)
     if importlib.util.find_spec("tensorboard") is None:
         assert code == 2 and "pip install 'karat[tensorboard]'" in err and not folder.exists()
     else:

@@ -10,9 +10,8 @@ from small import LEAST, points, serving
 from karat.recipe import Recipe, Training
 from karat.space import Grid
 from karat.synthesizer import building
-from karat.training import doctor
+from karat.training import doctor, session
 from karat.training.loop import Plan, State, train
-from karat.workflow import runner
 
 SMALL = Grid(1, (8, 8))
 
@@ -55,14 +54,14 @@ def test_one_bad_record_among_good_ones_is_no_illness() -> None:
 
 
 def records_of(family: str, steps: int, **settings: Any) -> list[dict[str, float]]:
-    """The history that the runner would keep of a real training."""
+    """The history that a session would keep of a real training."""
     x, _ = points(SMALL, 256)
     recipe = Recipe(family, family, "", {**LEAST[family], **settings}, Training())
     model = building.build(recipe, SMALL, 0, 0)
     state, out = State(), []
     for p in train(model, serving(x, None, 32), Plan(steps=steps, batch=32), state):
         if p.step % 5 == 0:
-            out.append(runner._record(p, model, state))
+            out.append(session.record(p, model, state))
     return out
 
 

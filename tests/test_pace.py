@@ -28,7 +28,7 @@ from karat.space import UNLIMITED, Allowance, Batch, Fields, Grid, Space
 from karat.synthesizer import building
 from karat.training import pace
 from karat.training.loop import Plan, State
-from karat.workflow import learning
+from karat.workflow import running
 
 SMALL = Grid(1, (8, 8))
 
@@ -114,9 +114,9 @@ def learned(
 ) -> tuple[Run, Plan, State]:
     """A run of `model`, asked for at `called`, and how it ended."""
     chosen = recipe.load("gan", [f"train.batch={batch}", "train.save_seconds=0.5"])
-    given: dict[str, Any] = {"recipe": chosen.to_dict(), "precision": None, "tensorboard": False, "seed": 0}
+    given: dict[str, Any] = {"recipe": chosen.to_dict(), "precision": None, "track": [], "seed": 0}
     run = Run.create(folder / "run", given)
-    plan, state, _ = learning._learn(
+    plan, state, _ = running.learn(
         run, data, model, Ticking(minutes=minutes, batch=batch, called=called), Console(quiet=True)
     )
     return run, plan, state

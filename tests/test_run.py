@@ -25,7 +25,7 @@ from karat import cli
 from karat.errors import RunError
 from karat.output import write_whole
 from karat.run import LAYOUT, Run, safe_header
-from karat.workflow import runner
+from karat.workflow.stopping import signals
 from karat.worth.ledger import Ledger
 
 TINY = ["train.precision=fp32", "train.save_seconds=0.05", "model.latent=6", "model.width=8", "model.hidden=16",
@@ -72,7 +72,7 @@ def spec(**changed: object) -> dict[str, object]:
     least: dict[str, object] = {
         "id": "abc", "version": "1", "data": "digits", "inside": False, "options": {}, "holdout": 0.1, "fingerprint": "00",
         "seed": 0, "recipe": {}, "minutes": None, "steps": 3, "samples": None, "epsilon": None, "precision": None,
-        "tensorboard": False, "classes": [], "threads": None,
+        "track": [], "classes": [], "threads": None,
     }  # fmt: skip
     return {**least, **changed}
 
@@ -295,7 +295,7 @@ def test_a_terminal_that_goes_away_saves_and_nohup_goes_on(tmp_path: Path) -> No
     assert [e.status for e in Ledger(run.path / "ledger.jsonl").entries()] == ["interrupted"]
     kept = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
-        with runner._signals() as got:
+        with signals() as got:
             os.kill(os.getpid(), signal.SIGHUP)
             assert not got
     finally:

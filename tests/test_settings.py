@@ -19,7 +19,7 @@ from karat.errors import KaratError, TooLarge
 from karat.run import Run
 from karat.space import Codes, Fields, Grid, Tokens
 from karat.synthesizer import building
-from karat.workflow import runner
+from karat.workflow import budgets
 
 SPACES = (Grid(1, (28, 28)), Fields((1, 3, 1, 5)), Codes((3, 300, 5), (False, True, False)), Tokens(64, 40))
 ABSURD = ("1000000000", str(2**63), "-1", "nan", "inf")
@@ -53,7 +53,7 @@ def test_no_setting_of_any_recipe_can_be_so_absurd_that_it_ends_in_a_traceback(
         for value in ABSURD:
             try:
                 chosen = recipe.load(name, [f"{key}={value}"], spaces=[space])
-                runner.with_budget(chosen, None, None, None, 0)
+                budgets.with_budget(chosen, None, None, None, 0)
                 building.build(chosen, space, 3, 0)
             except KaratError as error:
                 assert len(str(error).splitlines()) <= 2

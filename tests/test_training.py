@@ -26,7 +26,7 @@ from karat.synthesizer import building
 from karat.training import divergence
 from karat.training import loop as training
 from karat.training.loop import Plan, State, train
-from karat.workflow import runner
+from karat.workflow import checkpoints
 
 SMALL = Grid(1, (8, 8))
 
@@ -162,7 +162,7 @@ def continues(name: str, precision: training.Precision, stop: int, halves: Path)
     with torch.no_grad():
         for p in model.parameters():
             p.fill_(0.5)  # nothing may be left of how it began
-    state = runner.restore(resuming.file_of(halves, name, precision, stop).read_bytes(), model, precision)
+    state = checkpoints.restore(resuming.file_of(halves, name, precision, stop).read_bytes(), model, precision)
     assert state.step == stop and not state.settled
     for _ in resuming.go(model, batch, precision, state):
         pass
@@ -215,7 +215,7 @@ def test_a_model_that_has_learned_all_it_can_comes_to_rest_before_it_ends() -> N
         if progress.step == 57:
             break
     other = Learnt()
-    back = runner.restore(runner.checkpoint(again, half), other, "fp32")
+    back = checkpoints.restore(checkpoints.checkpoint(again, half), other, "fp32")
     assert back.finished == half.finished is not None
     list(train(other, numbers(), Plan(steps=1000, batch=8), back))
     assert back.step == 65 and torch.equal(other.first.weight, toy.first.weight)

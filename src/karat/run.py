@@ -98,7 +98,7 @@ WANTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "samples": (_positive, "a number above 0, or null"),
     "epsilon": (_positive, "a number above 0, or null"),
     "precision": (_maybe(_text(r"[\w-]{1,40}")), "a precision, or null"),
-    "tensorboard": (lambda v: isinstance(v, bool), "true or false"),
+    "track": (_list(_text(r"\w{1,40}")), "a list of names of trackers"),
     "classes": (_list(_text(r".{0,65536}")), "a list of names"),
     "threads": (_maybe(_number(1, int)), "a whole number above 0, or null"),
     "parts": (

@@ -119,7 +119,7 @@ def train(
     device: str = "auto",
     threads: int | None = None,
     set: Sequence[str] = (),
-    tensorboard: bool = False,
+    track: Sequence[str] = (),
     prices: Path | None = None,
 ) -> Run:
     """Train a generator on data, or continue a run exactly where it stopped.
@@ -168,8 +168,9 @@ def train(
         CPU threads to use.
     set
         Deeper settings, such as model.width=64, model.lr=1e-3, train.batch=128, train.precision=fp32, data.size=64.
-    tensorboard
-        Also write TensorBoard events into the run.
+    track
+        Also tell a tracker: tensorboard, wandb or mlflow, each of which keeps files in the run unless its own settings name a
+        server. Give it again for another.
     prices
         A prices.toml; without it the ledger keeps seconds and no money.
     """
@@ -185,6 +186,7 @@ def train(
     _check_seed(seed)
     console = _console()
     budget = (minutes, steps, samples)
+    tracks = (track,) if isinstance(track, str) else tuple(track)
     out = None if out is None else Path(out)
     place = source.path if isinstance(source, Run) else Path(source) if isinstance(source, str | Path) else None
     if place is not None and Run.is_run(place):
@@ -202,7 +204,7 @@ def train(
                 epsilon,
                 set,
                 other_seed,
-                tensorboard and not run.spec["tensorboard"],
+                any(name not in run.spec["track"] for name in tracks),
             )
             asked = learning.Asked(data, trust_data, family)
             with answered_for(run):
@@ -218,7 +220,7 @@ def train(
     if epsilon is not None:
         recipe, changes = learning.private(epsilon, recipe, family, changes, public_schema)
     return learning.begin(
-        source, recipe, budget, seed, out, family, device, changes, tensorboard, prices, console, threads, called=called
+        source, recipe, budget, seed, out, family, device, changes, tracks, prices, console, threads, called=called
     )
 
 
@@ -415,7 +417,7 @@ def make(
     from karat.request import Request
     from karat.training import loop
     from karat.trust import answered_for
-    from karat.workflow import learning, making, runner
+    from karat.workflow import devices, learning, making
     from karat.worth.ledger import Ledger
     from karat.worth.prices import find
 
@@ -428,7 +430,7 @@ def make(
     opened = run if isinstance(run, Run) else Run.open(Path(run))
     with answered_for(opened):
         learning.permit(opened, family)
-    where = runner.choose_device(device)
+    where = devices.choose_device(device)
     ledger = Ledger(opened.path / "ledger.jsonl", find(prices, [opened.path, Path.cwd()]))
     with ledger.entry("make", where.type) as entry, answered_for(opened):
         goal = None if out is None else Path(out)
@@ -491,7 +493,7 @@ def demo(
         budget = (sample.seconds if seconds is None else seconds) / 60, None, None
         chosen = [*settings, *sample.settings, *([] if labels is None else [f"data.labels={labels}"])]
         run = learning.begin(
-            sample.data, None, budget, seed, out, None, "auto", chosen, False, None, console, threads, draft
+            sample.data, None, budget, seed, out, None, "auto", chosen, (), None, console, threads, draft
         )
     console.rule("make")
     make(run, n=sample.number, out=out / sample.file, seed=seed, threads=threads)

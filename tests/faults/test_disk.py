@@ -25,7 +25,7 @@ TINY = ["train.precision=fp32", "model.latent=4", "model.width=8", "model.hidden
 SPEC = {
     "id": "abc", "version": "1", "data": "digits", "inside": False, "options": {}, "holdout": 0.1, "fingerprint": "00",
     "seed": 0, "recipe": {}, "minutes": None, "steps": 3, "samples": None, "epsilon": None, "precision": None,
-    "tensorboard": False, "classes": [], "threads": None,
+    "track": [], "classes": [], "threads": None,
 }  # fmt: skip
 
 

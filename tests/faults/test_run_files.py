@@ -25,7 +25,7 @@ from karat.families.generator import Learned
 from karat.request import Request
 from karat.run import Run, safe_header
 from karat.synthesizer import building
-from karat.workflow import learning, making, runner
+from karat.workflow import checkpoints, learning, making
 from karat.worth.ledger import Ledger
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of forged numbers
@@ -69,7 +69,7 @@ def opened(path: Path) -> None:
     if blob is not None:
         model = building.build(recipe, building.meet(recipe, codec), len(run.spec["classes"]), 0)
         assert isinstance(model, Learned)
-        runner.restore(blob, model, "fp32")
+        checkpoints.restore(blob, model, "fp32")
 
 
 def used(path: Path) -> None:

@@ -6,21 +6,8 @@ Works on what any family may show after a round; a rule whose number is absent i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
-
-@dataclass(frozen=True)
-class Notice:
-    """An illness, the numbers it was seen in, and its remedy. `fraction` is how far the run had come."""
-
-    name: str
-    fraction: float
-    evidence: str
-    remedy: str
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+from karat.events import Notice
 
 
 def watch(history: Sequence[dict[str, float]]) -> list[Notice]:

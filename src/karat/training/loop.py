@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from karat import nets
 from karat.errors import DivergedError, FitError, KaratError
+from karat.events import Progress
 from karat.families.generator import Batches, Learned, Player
 from karat.space import UNLIMITED, Allowance, Batch
 from karat.training import divergence
@@ -275,17 +276,6 @@ class State:
     def diverged(self, model: Learned) -> str:
         """Says what is wrong with the weights of `model`, or "" where they are sound."""
         return divergence.grown(model.players(), self.sizes, self.step)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """After one round: how far, how fast, and what the players saw. `seen` values are tensors: reading one waits for it."""
-
-    step: int
-    fraction: float
-    seconds: float
-    samples: int
-    seen: dict[str, Tensor]
 
 
 def train(model: Learned, batch: Batches, plan: Plan, state: State) -> Iterator[Progress]:

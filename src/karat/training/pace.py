@@ -24,11 +24,12 @@ from torch import Tensor
 from karat import limits
 from karat.cache import cache_folder
 from karat.errors import FitError, KaratError
+from karat.events import Progress
 from karat.families.generator import Learned
 from karat.nets import quick
 from karat.output import write_whole
 from karat.space import Allowance, Batches, Grid
-from karat.training.loop import PRECISIONS, Plan, Precision, Progress, State, prepare, train
+from karat.training.loop import PRECISIONS, Plan, Precision, State, prepare, train
 
 PROBING, PROBED = 0.03, 2.0  # share of a budget in time, and seconds, that timing may take
 KEPT = 200  # machines and shapes remembered

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import tomllib
 import uuid
 from collections.abc import Mapping, Sequence
@@ -11,29 +10,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
-from karat import __version__, synthesizer
+from karat import __version__, synthesizer, trackers
 from karat import recipe as recipes
 from karat.content.table.io.sources import keep_frame
 from karat.content.table.io.sql import is_url, without_credentials
-from karat.data import DATABASES, TEXTS, Data, batches, load
-from karat.errors import DataError, DivergedError, FitError, KaratError, RunError
-from karat.families.generator import Fitted, Learned
+from karat.data import DATABASES, TEXTS, Data, load
+from karat.errors import DataError, FitError, RunError
+from karat.families.generator import Fitted
 from karat.output import to_json
 from karat.privacy import Asked as Private
-from karat.privacy import Budget as Spent
-from karat.privacy import told
 from karat.recipe import Recipe
 from karat.run import Draft, Run
 from karat.space import Codes
 from karat.synthesizer import Synthesizer
-from karat.training import loop, pace
-from karat.training.doctor import Notice
+from karat.training import loop
 from karat.trust import keyed, seal, sealed
 from karat.words import several
-from karat.workflow import runner
+from karat.workflow import budgets, devices, running
 from karat.worth.ledger import Ledger
 from karat.worth.prices import find
 
@@ -51,7 +46,7 @@ def begin(
     family: str | None,
     device: str,
     changes: Sequence[str],
-    tensorboard: bool,
+    track: Sequence[str],
     prices: Path | None,
     console: Console,
     threads: int | None,
@@ -67,8 +62,9 @@ def begin(
     options = data_options([c for c in changes if c.startswith("data.")])
     if recipe is not None or family is not None:  # a name that does not exist is said before anything is read
         options = {**recipes.load(recipe if recipe is not None else "", own, family).data, **options}
-    where = runner.choose_device(device)
+    where = devices.choose_device(device)
     find(prices, [Path.cwd()])  # wrong ones are refused before anything is read
+    track = trackers.check(track)
     with ExitStack() as stack:
         if draft is None and (out is not None or not isinstance(data, str | Path)):
             asked = Path(family).stem if family is not None else recipe if recipe is not None else "auto"
@@ -77,17 +73,17 @@ def begin(
             assert draft is not None
             data = keep_frame(data, draft.claim("data.feather"))
         run, found, whole, plan = _created(
-            data, recipe, own, options, budget, seed, family, tensorboard, threads, draft, stack
+            data, recipe, own, options, budget, seed, family, track, threads, draft, stack
         )
     declared = find(prices, [run.path, Path.cwd()])
     with (
         run.lock(),
         Ledger(run.path / "ledger.jsonl", declared).entry("train", where.type) as entry,
     ):
-        _greet(console, found, run.spec["recipe"]["name"], plan, runner.describe(where), whole.gradient is not None)
+        _greet(console, found, run.spec["recipe"]["name"], plan, devices.describe(where), whole.gradient is not None)
         if called is not None:
             plan = replace(plan, called=called[plan.clock])
-        return _drive(run, found, whole, where, plan, entry, console)
+        return running.drive(run, found, whole, where, plan, entry, console)
 
 
 def _created(
@@ -98,7 +94,7 @@ def _created(
     budget: Budget,
     seed: int,
     family: str | None,
-    tensorboard: bool,
+    track: Sequence[str],
     threads: int | None,
     draft: Draft | None,
     stack: ExitStack,
@@ -121,10 +117,8 @@ def _created(
         raise FitError(
             f"model.context={chosen.model['context']} is for related tables, where it is set by itself; leave it out."
         )
-    plan = runner.with_budget(chosen, *budget, seed)
+    plan = budgets.with_budget(chosen, *budget, seed)
     whole = synthesizer.new(found.codec, chosen, found.classes, seed)
-    if tensorboard:
-        runner.need_tensorboard()
     if draft is None:
         draft = stack.enter_context(Draft(free(Path("runs") / f"{_stem(found.path)}-{chosen.name}")))
     place, inside = _lasting(found.path, draft.path)
@@ -135,7 +129,7 @@ def _created(
         "id": name, "version": __version__, "data": place, "inside": inside, "options": kept,
         "holdout": holdout, "fingerprint": _told(name, found, epsilon), "seed": seed,
         "recipe": chosen.to_dict(), "minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples,
-        "epsilon": epsilon, "precision": None, "tensorboard": tensorboard, "classes": list(found.classes), "threads": threads,
+        "epsilon": epsilon, "precision": None, "track": list(track), "classes": list(found.classes), "threads": threads,
     }  # fmt: skip
     run = draft.finish(spec, parts if schema is None else {**parts, "schema.toml": schema}, seal)
     return run, found, whole, plan
@@ -164,13 +158,13 @@ def proceed(
     elif budget[kind] <= spec[BUDGETS[kind]] and spec["status"] == "trained":
         raise FitError(f"{run.path} has used its budget; --minutes, --steps and --samples give the new, larger total.")
     found = again(run, asked)
-    plan = runner.with_budget(recipe, *budget, spec["seed"])
-    where = runner.choose_device(device)
+    plan = budgets.with_budget(recipe, *budget, spec["seed"])
+    where = devices.choose_device(device)
     entry.device = where.type
     whole = synthesizer.new(found.codec, recipe, found.classes, spec["seed"])
     run.update({"minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples})
-    _greet(console, found, recipe.name, plan, runner.describe(where), whole.gradient is not None)
-    return _drive(run, found, whole, where, plan, entry, console)
+    _greet(console, found, recipe.name, plan, devices.describe(where), whole.gradient is not None)
+    return running.drive(run, found, whole, where, plan, entry, console)
 
 
 @dataclass(frozen=True)
@@ -252,121 +246,6 @@ def _speaks(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, list) and any(map(_speaks, value)))
 
 
-def _drive(
-    run: Run, found: Data, whole: Synthesizer, where: torch.device, plan: loop.Plan, entry: Any, console: Console
-) -> Run:
-    """Trains and closes the books of the run, however it ends."""
-    model = whole.gradient
-    run.update({"device": "cpu" if model is None else where.type})
-    if model is None:
-        return _fit(run, found, whole, plan, entry, console)
-    try:
-        plan, state, notices = _learn(run, found, model.to(where), plan, console)
-    except runner.Interrupted:
-        entry.status = "interrupted"
-        run.update({"status": "interrupted"})
-        raise
-    except DivergedError:
-        run.update({"status": "diverged"})
-        raise
-    except KaratError:
-        run.update({"status": "failed"})
-        raise
-    seen = state.drawn * plan.batch
-    told = {"step": state.step, "seconds": state.seconds, "trained_samples": seen, "spent": state.spent}
-    run.update({"status": "trained", **told})
-    stepped = max(0.0, state.seconds - sum(state.spent.values()))
-    console.print(
-        f"trained: {state.step:,} steps, {seen:,} samples in {state.seconds:,.1f} s, {stepped:,.1f} s of them for steps"
-        + (f"; the doctor noticed: {', '.join(n.name for n in notices)}" if notices else "")
-    )
-    _next(run, found, console)
-    return run
-
-
-def _learn(
-    run: Run, found: Data, model: Learned, plan: loop.Plan, console: Console
-) -> tuple[loop.Plan, loop.State, list[Notice]]:
-    """The one loop, from how the run was left to its end; the plan as it was fitted to the machine."""
-    before = plan.before()
-    began = plan.now() - before
-    blob = run.load_checkpoint()
-    fresh, precision, why = loop.State(), run.spec["precision"], "as the run began"
-    if before:
-        fresh.spent["reading"] = before
-    plan = replace(plan, batch=run.spec.get("batch") or plan.batch)
-    with fresh.spending("preparing", plan):
-        batch = batches(found, plan.batch, plan.seed, model.device, model.space)
-    if precision is None:
-        recipe = Recipe.from_dict(run.spec["recipe"])
-        measured = pace.measure(model, batch, plan, fresh, recipe.train.precision, recipes.fingerprint(recipe))
-        precision, why = measured.best, measured.why() if recipe.train.precision == "auto" else "as asked"
-        asked = plan.batch
-        plan, changed = pace.fit_batch(model, plan, measured, fresh, plan.now() - began)
-        if changed:
-            console.print(changed, soft_wrap=True)
-        if plan.batch != asked:
-            assert batch.sized is not None
-            batch = batch.sized(plan.batch)
-        run.update({"precision": precision, "batch": plan.batch})
-    plan = replace(plan, precision=precision)
-    if blob is None:
-        state = replace(fresh, seconds=plan.now() - began)  # what came before the first step is part of the budget
-        run.truncate("history.jsonl", -1.0)
-    else:
-        state = runner.restore(blob, model, precision)
-        if run.spec["status"] == "training":  # it was killed: nobody closed its books
-            runner.book_lost_time(run, state.seconds)
-        state.settled = False
-        run.truncate("history.jsonl", state.reached(plan, model, state.seconds) + 1e-9)
-        console.print(f"continuing at step {state.step:,}, {state.seconds:,.0f} s in")
-    console.print(f"precision {precision} ({why})")
-    run.update({"status": "training"})
-    notices = runner.drive(run, model, found, batch, plan, state, console, bool(run.spec["tensorboard"]))
-    return plan, state, notices
-
-
-def _fit(run: Run, found: Data, whole: Synthesizer, plan: loop.Plan, entry: Any, console: Console) -> Run:
-    run.update({"status": "training", "precision": "fp64"})
-    try:
-        seconds = runner.fit(run, whole, found, plan, console)
-    except runner.Interrupted:
-        entry.status = "interrupted"
-        run.update({"status": "interrupted"})
-        raise
-    rows = {} if run.spec["epsilon"] is not None else {"trained_samples": len(found.train)}  # which nobody paid for
-    run.update({"status": "trained", "step": 0, "seconds": seconds, **rows})
-    spent = whole.spent
-    if spent is not None and found.budget is not None:
-        _say_private(run, found.budget, spent, console)
-    console.print(f"fitted to {len(found.train):,} in {seconds:,.1f} s")
-    _next(run, found, console)
-    return run
-
-
-def _say_private(run: Run, codec: Spent, family: Spent, console: Console) -> None:
-    """What a fit has cost, and what it tells without noise, in the run and on the terminal."""
-    settings = run.spec["recipe"]["model"]
-    seed = run.spec["seed"] if settings.get("noise") == "seeded" else None
-    asked = Private(run.spec["epsilon"], settings["delta"], seed, run.spec["options"].get("declared") is not True)
-    epsilon, delta = told([codec, family], asked.delta)
-    run.put("privacy.json", {
-        "private": seed is None, "epsilon": epsilon, "delta": delta, "asked": asked.epsilon, "public": list(asked.public()),
-        "codec": codec.to_dict(), "family": family.to_dict(),
-    })  # fmt: skip
-    if seed is None:
-        line = f"differentially private: epsilon {epsilon:.4g}, delta {delta:.2g}, one row added or taken away"
-    else:
-        line = f"NOT private: model.noise=seeded, and who learns the seed {seed} takes the noise away again. For tests only"
-    console.print(line, soft_wrap=True, markup=False, highlight=False)
-    console.print("public, without noise:", soft_wrap=True)
-    for sentence in asked.public():
-        console.print(f"  {sentence}", soft_wrap=True, markup=False, highlight=False)
-    console.print(
-        "what is not covered (the report, the hold-out, the choice among runs): docs/privacy.md", soft_wrap=True
-    )
-
-
 def _told(name: str, found: Data, epsilon: float | None) -> str:
     """What the run `name` says of its data to know them by; of private ones nothing that anybody else can check."""
     if epsilon is None:
@@ -396,13 +275,6 @@ def _private(options: dict[str, Any], own: Sequence[str], seed: int) -> Private 
         )
     seeded = settings.get("noise") == "seeded"
     return Private(float(epsilon), float(settings.get("delta", 0.0)), seed if seeded else None, inferred)
-
-
-def _next(run: Run, found: Data, console: Console) -> None:
-    wholes = found.codec.wholes
-    out = f" --out made{wholes[0]}" if wholes else ""
-    place = shlex.quote(str(run.path))
-    console.print(f"run: {run.path}   next: karat assay {place}   karat make {place} -n 100{out}", soft_wrap=True)
 
 
 def _greet(console: Console, found: Data, recipe: str, plan: loop.Plan, device: str, learned: bool) -> None:

@@ -34,8 +34,8 @@ from karat.trust import sealed
 from karat.views import Known
 from karat.words import score
 from karat.workflow import making, written
+from karat.workflow.devices import choose_device
 from karat.workflow.learning import Asked, again, permit
-from karat.workflow.runner import choose_device
 from karat.worth.ledger import Entry, total
 from karat.worth.prices import Prices
 from karat.worth.verdict import Verdict, judge, overview

@@ -22,7 +22,7 @@ from karat.synthesizer.building import meet
 from karat.synthesizer.single import FITTED_MOST
 from karat.training import loop as training
 from karat.training import pace
-from karat.workflow import runner
+from karat.workflow import devices
 from karat.worth.prices import Prices
 
 PROBE_SECONDS = 1.5
@@ -35,7 +35,7 @@ def estimates(data: Data, prices: Prices, *, measure: bool) -> list[dict[str, An
     minutes: to the recipe's `enough` samples, or of a whole fit. memory counts weights, optimiser, averages, the encoded
     data, and what one turn keeps for its gradient. The default recipe comes first.
     """
-    device = runner.choose_device("auto")
+    device = devices.choose_device("auto")
     out: list[dict[str, Any]] = []
     first = recipes.first(type(data.codec.spaces[0]))
     for name in (first, *(n for n in recipes.names() if n != first)):
