@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from karat.events import Event, Finished, Picture, Record, Sink
 from karat.trackers import Job
@@ -35,7 +36,7 @@ def track(job: Job) -> Iterator[Sink]:
         client.update_run(run, "RUNNING")
     else:
         run = client.create_run(experiment, run_name=job.name, tags={"karat": job.id}).info.run_id
-        for key, value in job.settings.items():
+        for key, value in _flat(job.settings):
             client.log_param(run, key, value)
     status = "KILLED"
 
@@ -56,3 +57,12 @@ def track(job: Job) -> Iterator[Sink]:
         yield take
     finally:
         client.set_terminated(run, status)
+
+
+def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by their whole names, such as recipe.model.width."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value

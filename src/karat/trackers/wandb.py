@@ -9,6 +9,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from karat.events import Event, Finished, Picture, Record, Sink
@@ -35,7 +36,13 @@ def track(job: Job) -> Iterator[Sink]:
         resume="allow", settings=quiet,
     )  # fmt: skip
 
+    for path in Path(tracked.dir).parent.rglob("*"):
+        if path.is_symlink():  # to the library's own log in its cache: a run that holds links cannot be opened
+            path.unlink()
+    code = 1
+
     def take(event: Event) -> None:
+        nonlocal code
         match event:
             case Record():
                 tracked.log(event.values, step=event.step)
@@ -44,8 +51,9 @@ def track(job: Job) -> Iterator[Sink]:
                 tracked.log({"samples": shown}, step=event.step)
             case Finished():
                 tracked.summary["seconds"] = event.seconds
+                code = 0
 
     try:
         yield take
     finally:
-        tracked.finish()
+        tracked.finish(code)

@@ -76,7 +76,7 @@ def terminal(console: Console, doing: str, reached: float) -> Iterator[Sink]:
 def tracker(name: str, run: Run, console: Console) -> Iterator[Sink]:
     """The tracker of that name, which only looks on: where it fails, that is said once and the training goes on."""
     spec = run.spec
-    settings = {key: spec[key] for key in ("recipe", "seed", "minutes", "steps", "samples", "precision")}
+    settings = {key: spec[key] for key in ("recipe", "seed", "minutes", "steps", "samples")}
     lost = False
 
     def failed(error: Exception) -> None:
