@@ -21,12 +21,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import os
-import re
 import shutil
 import stat
-import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -34,89 +31,12 @@ from typing import Any
 
 from karat.errors import RunError
 from karat.output import make_folder, to_json, write_whole
+from karat.run.reading import RECORD_MOST, open_beside, parse, read_json, read_lines
+from karat.run.record import CHECKPOINT, KNOWN, LAYOUT, MODEL, WANTED, number, short
 
-LAYOUT = 2
 BEGUN = ".new"  # names what has been put into a folder that is to become a run
 FIRST = {"codec.json", "schema.toml", "data.feather", "data", "prices.toml"}  # all that `.new` may name
 LOCK = ".lock"
-CHECKPOINT = re.compile(r"(\d{10})-([0-9a-f]{16})\.safetensors")
-MODEL = re.compile(r"model-([0-9a-f]{16})\.safetensors")
-RECORD_MOST, LINE_MOST = 1 << 26, 1 << 20  # bytes of karat.json, of a line
-TENSORS_MOST, HEADER_MOST = 1 << 16, 1 << 24  # in a weights file; bytes of its header
-BITS = {
-    "BOOL": 8, "U8": 8, "I8": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32,
-    "I64": 64, "U64": 64, "F64": 64,
-}  # fmt: skip
-
-
-def _number(least: float, kind: type | tuple[type, ...] = (int, float)) -> Callable[[Any], bool]:
-    def fits(value: Any) -> bool:
-        if not isinstance(value, kind) or not isinstance(value, int | float) or isinstance(value, bool):
-            return False
-        return max(least, -1e308) <= value < 1e308
-
-    return fits
-
-
-def _maybe(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or fits(value)
-
-
-def _text(pattern: str) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value, re.S) is not None
-
-
-def _list(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and all(map(fits, value))
-
-
-def _plain(value: Any) -> bool:
-    """A setting of the data as TOML has them."""
-    if isinstance(value, list):
-        return all(map(_plain, value))
-    return isinstance(value, str | bool) or _number(-1e308)(value)
-
-
-_anything = _text(r".{0,4096}")
-_positive = _maybe(_number(1e-9))
-# What karat.json must hold, and may hold, each with its test and what was wanted.
-WANTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "id": (_text(r"[0-9A-Za-z]{1,64}"), "letters and digits"),
-    "version": (_anything, "text"),
-    "data": (_text(r"[^\0]{1,4096}"), "a path or an address"),
-    "inside": (lambda v: isinstance(v, bool), "true or false"),
-    "options": (
-        lambda v: isinstance(v, dict) and all(k.isidentifier() and _plain(x) for k, x in v.items()),
-        "a table of settings",
-    ),
-    "holdout": (lambda v: _number(0)(v) or _anything(v), "a number or text"),
-    "fingerprint": (_text(r"[0-9a-f]{1,128}"), "a hexadecimal number"),
-    "seed": (lambda v: _number(0, int)(v) and v < 2**62, "a whole number"),
-    "recipe": (lambda v: isinstance(v, dict), "a table"),
-    "minutes": (_positive, "a number above 0, or null"),
-    "steps": (_positive, "a number above 0, or null"),
-    "samples": (_positive, "a number above 0, or null"),
-    "epsilon": (_positive, "a number above 0, or null"),
-    "precision": (_maybe(_text(r"[\w-]{1,40}")), "a precision, or null"),
-    "track": (_list(_text(r"\w{1,40}")), "a list of names of trackers"),
-    "classes": (_list(_text(r".{0,65536}")), "a list of names"),
-    "threads": (_maybe(_number(1, int)), "a whole number above 0, or null"),
-    "parts": (
-        lambda v: isinstance(v, dict) and all(_text(r"[0-9a-f]{64}")(x) for x in v.values()),
-        "a table of digests",
-    ),
-    "status": (_text(r"[a-z ]{1,40}"), "a word"),
-}
-KNOWN: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    **WANTED,
-    "seal": (_maybe(_text(r"[0-9a-f]{64}")), "a hexadecimal number, or null"),
-    "models": (_list(_text(MODEL.pattern)), "a list of names of model files"),
-    "checkpoints": (_list(_text(CHECKPOINT.pattern)), "a list of names of checkpoints"),
-    "device": (_text(r"[a-z0-9:]{1,20}"), "the name of a device"),
-    "step": (_number(0, int), "a whole number"),
-    "seconds": (_number(0), "a number"),
-    "trained_samples": (_number(0, int), "a whole number"),
-}
 
 
 class Run:
@@ -165,7 +85,7 @@ class Run:
         for key, (fits, wanted) in KNOWN.items():
             if key in spec and not fits(spec[key]):
                 raise RunError(
-                    f"{file} is damaged: {key} is {_short(spec[key])}, and {wanted} was wanted. "
+                    f"{file} is damaged: {key} is {short(spec[key])}, and {wanted} was wanted. "
                     "Restore it from a copy, or train anew."
                 )
         if all(spec[key] is None for key in ("minutes", "steps", "samples")):
@@ -224,7 +144,7 @@ class Run:
     def get(self, name: str) -> Any:
         """The JSON at `name`; RunError when it is missing or damaged."""
         if name in self.spec["parts"]:
-            return _parse(self.part(name), self.path / name)
+            return parse(self.part(name), self.path / name)
         if not (self.path / name).exists():
             raise RunError(f"{self.path} has no {name}: it was stopped before that was written.")
         return read_json(self.path / name, RECORD_MOST)
@@ -242,7 +162,7 @@ class Run:
         for line in read_lines(self.path / name):
             with contextlib.suppress(ValueError, RecursionError):
                 record = json.loads(line)
-                if isinstance(record, dict) and "fraction" in record and all(map(_number(-1e308), record.values())):
+                if isinstance(record, dict) and "fraction" in record and all(map(number(-1e308), record.values())):
                     out.append(record)
         return out
 
@@ -467,12 +387,6 @@ def _refuse_links(path: Path) -> None:
                 raise RunError(f"{there} is neither a file nor a folder (a pipe, a socket, a device). Remove it.")
 
 
-def open_beside(path: Path, flags: int) -> Any:
-    """`path` opened as bytes, private to its owner if it is new; a link is not followed."""
-    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    return os.fdopen(handle, "ab" if flags & os.O_APPEND else "wb")
-
-
 def _sync(folder: Path) -> None:
     """Makes the names in a folder durable; RunError where that fails."""
     try:
@@ -489,90 +403,6 @@ def _remove(path: Path) -> None:
     """Takes away what nothing names any more; where that fails it is tried again by whoever trains next."""
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)
-
-
-def read_json(file: Path, most: int) -> Any:
-    """The JSON in a file of at most `most` bytes; RunError where it is damaged."""
-    try:
-        if file.stat().st_size > most:
-            raise RunError(f"{file} is damaged: {file.stat().st_size:,} bytes, and at most {most:,} were wanted.")
-        blob = file.read_bytes()
-    except OSError as error:
-        raise RunError(f"{file} cannot be read: {error.strerror}.") from None
-    return _parse(blob, file, finite=True)
-
-
-def _parse(blob: bytes, file: Path, finite: bool = False) -> Any:
-    """The JSON that `blob`, read from `file`, holds; RunError where it is damaged, or not finite and that is wanted."""
-    try:
-        return json.loads(blob.decode("utf-8"), parse_constant=_refuse_constant if finite else None)
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"{file} is damaged ({error}); restore it from a copy, or train anew.") from None
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number")
-
-
-def read_lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file without their ends, none where there is no file; what is longer than `LINE_MOST` is left out."""
-    if not path.is_file():
-        return
-    with path.open("rb") as file:
-        whole = True
-        while line := file.readline(LINE_MOST):
-            ended = line.endswith(b"\n")
-            if whole and (ended or len(line) < LINE_MOST):
-                yield line.rstrip(b"\n")
-            whole = ended
-
-
-def safe_header(blob: bytes) -> None:
-    """RunError for a safetensors file whose header lies, before anything is allocated for it.
-
-    https://huggingface.co/docs/safetensors: the tensors' bytes follow each other in the order of their offsets, from the
-    first to the last byte, without gaps.
-    """
-    length = struct.unpack("<Q", blob[:8])[0] if len(blob) >= 8 else HEADER_MOST + 1
-    if length > min(HEADER_MOST, len(blob) - 8):
-        raise RunError("a weights file has a damaged header; it is not a safetensors file written by karat.")
-    try:
-        pairs = json.loads(blob[8 : 8 + length].decode("utf-8"), object_pairs_hook=lambda found: found)
-        names = [name for name, _ in pairs]
-        if len(names) > TENSORS_MOST:
-            raise ValueError(f"{len(names):,} tensors, and at most {TENSORS_MOST:,} were wanted")
-        if len(set(names)) != len(names):
-            raise ValueError("a name that comes twice")
-        spans = sorted(_span(name, dict(entry)) for name, entry in pairs if name != "__metadata__")
-        end = 0
-        for begin, after, name in spans:
-            if begin != end:
-                raise ValueError(f"{_short(name)} begins at byte {begin:,}, and {end:,} was wanted")
-            end = after
-        if end != len(blob) - 8 - length:
-            raise ValueError(f"{len(blob) - 8 - length:,} bytes of tensors, and {end:,} were wanted")
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-        raise RunError(
-            f"a weights file has a damaged header ({error}); it is not a safetensors file written by karat."
-        ) from None
-
-
-def _span(name: str, entry: Mapping[str, Any]) -> tuple[int, int, str]:
-    """The first byte of a tensor and the one after it, which its type and its shape allow."""
-    if set(entry) != {"dtype", "shape", "data_offsets"} or entry["dtype"] not in BITS:
-        raise ValueError(f"{_short(name)} is described as {_short(entry)}")
-    shape, offsets = entry["shape"], entry["data_offsets"]
-    counts = [*shape, *offsets]
-    if len(offsets) != 2 or len(shape) > 8 or not all(type(n) is int and 0 <= n < 2**48 for n in counts):
-        raise ValueError(f"{_short(name)} is described as {_short(entry)}")
-    if math.prod(shape) * BITS[entry["dtype"]] != 8 * (offsets[1] - offsets[0]):
-        raise ValueError(f"{_short(name)} takes {offsets[1] - offsets[0]:,} bytes for the shape {_short(shape)}")
-    return offsets[0], offsets[1], name
-
-
-def _short(value: Any) -> str:
-    said = repr(value)
-    return said if len(said) <= 60 else said[:57] + "..."
 
 
 def _digest(blob: bytes) -> str:
