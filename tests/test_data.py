@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -15,10 +16,11 @@ from drawings import pictures, save_pictures
 from PIL import Image
 from sounds import save_tones
 
-import karat.data
+import karat
 from karat.content import Images
 from karat.content.codec import Contents
-from karat.data import Data, _aside, _split, _together, batches, load, near_duplicates, survey
+from karat.data import Data, batches, load, near_duplicates, survey
+from karat.data.split import rows_aside, split, together
 from karat.errors import DataError, FitError
 from karat.space import JUDGED, Grid
 
@@ -171,7 +173,7 @@ def test_the_kth_batch_depends_on_seed_and_k_alone(tmp_path: Path) -> None:
 def test_batches_that_do_not_fit_in_memory_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = _data(tmp_path)
     resident = batches(data, 16, 5, CPU)
-    monkeypatch.setattr(karat.data, "RESIDENT", 0)
+    monkeypatch.setattr(importlib.import_module("karat.data.batches"), "RESIDENT", 0)
     streamed = batches(data, 16, 5, CPU)
     for k in (0, 4, 11):
         assert torch.equal(resident(k)[0], streamed(k)[0])
@@ -240,7 +242,7 @@ def test_large_archives_are_read_in_little_memory(tmp_path: Path, data_dir: Path
         "c = Images.read(Path(sys.argv[1]), {'limit': 2000, 'cache': Path(sys.argv[2])})\n"
         "print(len(c.records), len(c.classes), peak() - before, peak())"
     )
-    source = str(Path(karat.data.__file__).parents[1])
+    source = str(Path(karat.__file__).parents[1])
     zipped = str(data_dir / "images" / "cifar10-train.zip")
     ran = subprocess.run(
         [sys.executable, "-c", script, zipped, str(tmp_path)],
@@ -268,18 +270,18 @@ def test_a_holdout_that_cannot_be_is_refused(tmp_path: Path, wrong: str) -> None
 def test_what_is_known_of_records_sets_them_aside() -> None:
     known = {"n": np.array(["0", "4", "5", "11"]), "speaker": np.array(["theo", "ann", "theo", "ann"])}
     contents = Contents(np.zeros((4, 1)), facets=known)
-    assert _aside(contents, "n<5", 0.1).tolist() == [True, True, False, False]
-    assert _aside(contents, "speaker=theo", 0.1).tolist() == [True, False, True, False]
+    assert rows_aside(contents, "n<5", 0.1).tolist() == [True, True, False, False]
+    assert rows_aside(contents, "speaker=theo", 0.1).tolist() == [True, False, True, False]
     with pytest.raises(FitError, match="is not a number"):
-        _aside(contents, "speaker<5", 0.1)
+        rows_aside(contents, "speaker<5", 0.1)
     with pytest.raises(FitError, match="sets aside 0 of 4"):
-        _aside(contents, "speaker=jim", 0.1)
+        rows_aside(contents, "speaker=jim", 0.1)
 
 
 def test_records_of_one_group_fall_on_one_side() -> None:
     digests = np.random.default_rng(0).integers(0, 2**63, (400, 2)).astype(np.uint64)
     groups = np.arange(400) // 8
-    train, held, _ = _split(_together(digests, groups), np.arange(400), None, 0.2, 0)
+    train, held, _ = split(together(digests, groups), np.arange(400), None, 0.2, 0)
     assert not set(groups[train]) & set(groups[held])
 
 
@@ -336,10 +338,10 @@ def test_making_a_side_large_enough_cuts_no_group(size: int) -> None:
     digests = np.random.default_rng(0).integers(0, 2**63, (240, 2)).astype(np.uint64)
     groups = np.arange(240) // size
     for share in (0.01, 0.1, 0.9):
-        train, held, _ = _split(_together(digests, groups), np.arange(240), None, share, 0)
+        train, held, _ = split(together(digests, groups), np.arange(240), None, share, 0)
         assert min(len(train), len(held)) >= JUDGED
         assert not set(groups[train]) & set(groups[held])
-    one, other, _ = _split(_together(digests, np.zeros(240, int)), np.arange(240), None, 0.1, 0)
+    one, other, _ = split(together(digests, np.zeros(240, int)), np.arange(240), None, 0.1, 0)
     assert min(len(one), len(other)) >= JUDGED, "of one group alone there is no other way"
 
 

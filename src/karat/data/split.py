@@ -1,0 +1,113 @@
+"""Which records are to learn from and which are the judge's alone: the publisher's split, a rule, or by content."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import numpy as np
+
+from karat.content.codec import Contents
+from karat.errors import FitError
+from karat.space import JUDGED
+
+FACET = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|!=|<|>|=)\s*(.+?)\s*")
+FEWEST = 32  # different records; fewer teach nothing
+HOLDOUT_MOST = 10_000
+
+
+def rows_aside(contents: Contents, rule: str, share: float) -> np.ndarray:
+    """bool [n]: the records that `rule` sets aside; FitError where it sets aside none or all."""
+    n = len(contents.records)
+    if rule == "last":
+        return np.arange(n) >= round(n * (1 - share))
+    match = FACET.fullmatch(rule)
+    assert match is not None
+    name, sign, wanted = match.groups()
+    if name not in contents.facets:
+        known = ", ".join(contents.facets) if contents.facets else "none, for want of --labels"
+        raise FitError(f"--holdout {rule!r}: nothing called {name!r} is known of these records; there are: {known}.")
+    have = contents.facets[name]
+    if sign in ("=", "!="):
+        aside: np.ndarray = (have == wanted) == (sign == "=")
+    else:
+        try:
+            numbers, least = have.astype(float), float(wanted)
+        except ValueError:
+            raise FitError(f"--holdout {rule!r}: {name} is not a number in every name; compare it with =.") from None
+        aside = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}[sign](numbers, least)
+    if not 0 < aside.sum() < n:
+        raise FitError(f"--holdout {rule!r} sets aside {int(aside.sum())} of {n} records; some were wanted, not all.")
+    return aside
+
+
+def together(digests: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """`digests` [n, 2] with those of each group's first record in place of its others'."""
+    _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+    return np.ascontiguousarray(digests[first][inverse])
+
+
+def occurrences(digests: np.ndarray) -> np.ndarray:
+    """`digests` [n, 2] with the second half mixed with how many equal ones came before: equal rows fall on both sides."""
+    keys = np.ascontiguousarray(digests).view("V16")[:, 0]
+    order = np.argsort(keys, kind="stable")
+    new = np.concatenate([[True], keys[order][1:] != keys[order][:-1]]) if len(keys) else np.zeros(0, bool)
+    begun = np.maximum.accumulate(np.where(new, np.arange(len(keys)), 0))
+    count = np.empty(len(keys), np.uint64)
+    count[order] = (np.arange(len(keys)) - begun).astype(np.uint64)
+    return np.stack([digests[:, 0], digests[:, 1] + count * np.uint64(0x9E3779B97F4A7C15)], 1)
+
+
+def split(
+    digests: np.ndarray, unique: np.ndarray, aside: np.ndarray | None, share: float, seed: int, *, asked: bool = False
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Train and holdout rows, sorted and disjoint, of the unique records; as many of each as a judge needs, where there are.
+
+    Records with equal digests fall on one side.   asked: `aside` is what a person asked for, and stays as it is.
+    """
+    notes: list[str] = []
+    if aside is not None:
+        train, held = unique[~aside[unique]], unique[aside[unique]]
+        if asked and (len(train) < FEWEST // 2 or not len(held)):
+            raise FitError(
+                f"--holdout leaves {len(train)} to learn from and {len(held)} for the judge; wanted at least {FEWEST // 2} and 1, "
+                f"and {JUDGED} of each for an assay."
+            )
+        if asked or min(len(held), len(train)) >= JUDGED:
+            return train, held, _unjudged(train, held)
+        notes.append(
+            f"The publisher's split leaves {len(train)} to learn from and {len(held)} aside, "
+            f"too few of one of them, so all was split anew."
+        )
+    salt = seed.to_bytes(16, "little", signed=True)
+    chance = np.array(
+        [
+            int.from_bytes(hashlib.blake2b(digest.tobytes(), digest_size=8, key=salt).digest(), "little")
+            for digest in digests[unique]
+        ],
+        np.uint64,
+    )
+    order = np.argsort(chance, kind="stable")
+    below = int((chance < np.uint64(int(share * 2**64))).sum())
+    count = _between_groups(chance[order], min(max(below, JUDGED), HOLDOUT_MOST, len(unique) - JUDGED))
+    train, held = np.sort(unique[order[count:]]), np.sort(unique[order[:count]])
+    return train, held, [*notes, *_unjudged(train, held)]
+
+
+def _between_groups(chance: np.ndarray, count: int) -> int:
+    """`count`, or the nearest place in the sorted `chance` where no group, of equal chances, is cut and both sides are enough."""
+    first = int(np.searchsorted(chance, chance[count], "left"))
+    if first == count or first >= JUDGED:
+        return first
+    last = int(np.searchsorted(chance, chance[count], "right"))
+    return last if len(chance) - last >= JUDGED else count
+
+
+def _unjudged(train: np.ndarray, held: np.ndarray) -> list[str]:
+    """A sentence, where a judge will have too little to judge by."""
+    if min(len(train), len(held)) >= JUDGED:
+        return []
+    return [
+        f"{len(train)} to learn from and {len(held)} set aside: no assay will be possible, for the judge needs at least "
+        f"{JUDGED} of each. Give at least {2 * JUDGED} different records, or another --holdout."
+    ]
