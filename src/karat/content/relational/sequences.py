@@ -7,8 +7,8 @@ come, the row before, and the means so far.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -270,58 +270,117 @@ def fit(name: str, database: Database, train: Database, whole: Tables) -> Steps:
     }  # fmt: skip
     edges: dict[str, np.ndarray] = {}
     ranks: dict[str, int] = {}
-    beside: tuple[str, ...] = ()
-    since, latest = None, np.inf
-    first = following = None
+    clock = _Clock()
     if maker is not None:
-        numbers = [c for c in columns.values() if c.kind in ("integer", "decimal") and c.name != order]
-        for column in numbers:
-            cells = train.cells(name, column.name)
-            if column.kind == "integer" and (family.place > 0).mean() > 0.2 and not cells.null_count:
-                off = amounts(cells) - family.place
-                if (off == off[0]).all():
-                    ranks[column.name] = int(off[0])
-                    continue
-            edges[f"mean {column.name}"] = quantiles(amounts(cells))
-    if order is not None and when is not None and maker is not None:
+        ranks, edges = _numbers(train, maker, [c for c in columns.values() if c.name != order], family)
+    if maker is not None and order is not None and when is not None:
+        clock = _Clock.of(train, maker, columns, whole, family, when)
+        edges |= clock.edges
+    blank = Steps(
+        name,
+        maker,
+        counted,
+        chosen,
+        borrowed,
+        ranks,
+        clock.beside,
+        clock.since,
+        edges,
+        clock.latest,
+        _stand(database, name, maker),
+        _kept_apart(database, train, whole, name, ranks),
+        links.loose(database, name),
+        links.trees(database, name),
+        links.unlike(database, name),
+        whole,
+        clock.first,
+        clock.following,
+    )
+    return replace(blank, what=chain(whole, *drawn(blank, train, whole)))
+
+
+def _numbers(
+    train: Database, maker: Relation, columns: Sequence[Column], family: Family
+) -> tuple[dict[str, int], dict[str, np.ndarray]]:
+    """Columns that only count the rows of a parent, with the first value; and edges of the means of all other numbers."""
+    ranks: dict[str, int] = {}
+    edges: dict[str, np.ndarray] = {}
+    for column in columns:
+        if column.kind not in ("integer", "decimal"):
+            continue
+        cells = train.cells(maker.child, column.name)
+        if column.kind == "integer" and (family.place > 0).mean() > 0.2 and not cells.null_count:
+            off = amounts(cells) - family.place
+            if (off == off[0]).all():
+                ranks[column.name] = int(off[0])
+                continue
+        edges[f"mean {column.name}"] = quantiles(amounts(cells))
+    return ranks, edges
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """What `Steps` says of the times in the order column; nothing where there is none."""
+
+    beside: tuple[str, ...] = ()
+    since: str | None = None
+    edges: Mapping[str, np.ndarray] = field(default_factory=dict)
+    latest: float = np.inf
+    first: Tables | None = None
+    following: Tables | None = None
+
+    @classmethod
+    def of(
+        cls,
+        train: Database,
+        maker: Relation,
+        columns: Mapping[str, Column],
+        whole: Tables,
+        family: Family,
+        when: pa.Array,
+    ) -> _Clock:
+        assert maker.order is not None
+        name, link, order = maker.child, train.links[maker], columns[maker.order]
         at = amounts(when)
         gap = at - previous(family, at)
-        edges |= {"when": quantiles(at), "gap": quantiles(gap)}
-        edges["calendar"] = np.array([float(columns[order].kind in ("date", "datetime"))])
-        latest = float(np.nanmax(at)) if np.isfinite(at).any() else np.inf
-        beside = tuple(
-            c.name for c in columns.values() if c.name != order and _near(c, columns[order], at, train, name)
-        )
+        edges = {
+            "when": quantiles(at),
+            "gap": quantiles(gap),
+            "calendar": np.array([float(order.kind in ("date", "datetime"))]),
+        }
+        beside = tuple(c.name for c in columns.values() if c.name != order.name and _near(c, order, at, train, name))
         begun = np.flatnonzero((family.place == 0) & (link >= 0))
-        since = _since(train, maker, columns[order], at, begun, link) if (link >= 0).all() else None
-        own = pa.table({order: when})
+        since = _since(train, maker, order, at, begun, link) if (link >= 0).all() else None
         if since is None:
-            first = chain(whole, Schema((columns[order],)), own.take(pa.array(np.flatnonzero(family.place == 0))))
+            own = pa.table({order.name: when})
+            first = chain(whole, Schema((order,)), own.take(pa.array(np.flatnonzero(family.place == 0))))
         else:
             base = amounts(train.cells(maker.parent, since))[link[begun]]
-            first = chain(whole, *distance(columns[order], at[begun] - base))
+            first = chain(whole, *distance(order, at[begun] - base))
         later = np.flatnonzero(family.place > 0)
-        if len(later):
-            following = chain(whole, *distance(columns[order], gap[later]))
-    fresh = {c.name for c in columns.values() if c.made} - {
-        c for r in train.relations if r.child == name for c in r.columns
-    }
-    sets = links.differing(database, name, [list(names) for names in whole.layout.rules.unique])
+        following = chain(whole, *distance(order, gap[later])) if len(later) else None
+        latest = float(np.nanmax(at)) if np.isfinite(at).any() else np.inf
+        return cls(beside, since, edges, latest, first, following)
+
+
+def _kept_apart(
+    database: Database, train: Database, whole: Tables, name: str, ranks: Mapping[str, int]
+) -> tuple[tuple[str, ...], ...]:
+    """Columns in which no two rows agree, and which drawing has to keep so; FitError where it cannot."""
+    maker = train.maker(name)
+    own = [r for r in train.relations if r.child == name]
+    fresh = {c.name for c in whole.schema.columns if c.made} - {c for r in own for c in r.columns}
+    keys = {c for r in own if r == maker or not r.makes for c in r.columns}
     kept = []
-    for names in sets:
+    for names in links.differing(database, name, [list(names) for names in whole.layout.rules.unique]):
         if set(names) & fresh or maker is not None and set(maker.columns) <= set(names) and set(names) & set(ranks):
             continue  # different by itself
-        if maker is not None and len(names) == 1 and names[0] not in {c for r in (maker, *chosen) for c in r.columns}:
+        if maker is not None and len(names) == 1 and names[0] not in keys:
             raise FitError(
                 f"{name}: {', '.join(names)} cannot be kept unique in rows that are drawn for a parent; take the rule away."
             )
         kept.append(tuple(names))
-    blank = Steps(
-        name, maker, counted, chosen, borrowed, ranks, beside, since, edges, latest, _stand(database, name, maker),
-        tuple(kept), links.loose(database, name), links.trees(database, name), links.unlike(database, name),
-        whole, first, following,
-    )  # fmt: skip
-    return replace(blank, what=chain(whole, *drawn(blank, train, whole)))
+    return tuple(kept)
 
 
 def chain(whole: Tables, known: Schema, cells: pa.Table) -> Tables:

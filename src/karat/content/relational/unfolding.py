@@ -99,10 +99,7 @@ class Unfolding:
         own = int(round(loose * wanted.sum()))
         total = np.concatenate([wanted, np.ones(own, np.int64)])
         ups = np.vstack([self.up[maker.parent], np.zeros((own, self.up[maker.parent].shape[1]), np.int64)])
-        n = len(total)
-        last = np.zeros((n, whole.spaces[0].numel), np.int64)
-        time = np.full(n, np.nan)
-        sums, many = np.zeros((n, len(steps.means))), np.zeros((n, len(steps.means)))
+        going = _Sequences.begun(ups, whole, steps)
         base = None
         if steps.since is not None:
             base = amounts(flat(self.tables[maker.parent][steps.since]))
@@ -115,11 +112,7 @@ class Unfolding:
         seen: list[set[tuple[object, ...]]] = [set() for _ in early]
         for place in range(int(total.max(initial=0))):
             at = np.flatnonzero(total > place)
-            with np.errstate(invalid="ignore"):
-                means = np.where(many[at] > 0, sums[at] / np.maximum(many[at], 1), np.nan)
-            known = Before(
-                ups[at], np.full(len(at), place), total[at] - 1 - place, last[at], means, time[at], np.full(len(at), np.nan)
-            )  # fmt: skip
+            known = going.known(at, place, total)
             start = None if base is None or place else base[at]
             rows, cells, when = self._step(steps, known, start)
             for attempt in range(AGAIN + 1) if early else ():
@@ -137,12 +130,7 @@ class Unfolding:
                     rows, cells = rows.take(pa.array(stay)), cells.take(pa.array(stay))
             for names, known_sets in zip(early, seen, strict=True):
                 known_sets.update(k for k in _words(rows, at, names, maker.columns) if k is not None)
-            time[at] = np.where(np.isnan(when), time[at], when)
-            last[at] = encoded(whole, Table(rows, whole.origin), steps)
-            for j, column in enumerate(steps.means):
-                value = amounts(flat(rows[column]))
-                sums[at, j] += np.nan_to_num(value)
-                many[at, j] += ~np.isnan(value)
+            going.add(at, rows, when)
             pieces.append((rows, cells, at, when))
         if not pieces:  # nobody has children: a table without rows
             nothing = np.zeros((0, steps.what.spaces[0].numel), np.int64)
@@ -310,89 +298,72 @@ class Unfolding:
         are known already, the parent is one that has them; where no row descends from itself, it stands before the row in an
         order that begins with the roots; what must differ differs, or there is no such row.
         """
-        steps, other, table = self.steps[relation.child], self.tables[relation.parent], self.tables[relation.child]
-        free = [(c, k) for c, k in zip(relation.columns, relation.keys, strict=True) if c in self.open[relation.child]]
+        child, other = relation.child, self.tables[relation.parent]
+        pairs = list(zip(relation.columns, relation.keys, strict=True))
+        free = [(c, k) for c, k in pairs if c in self.open[child]]
+        fixed = [(c, k) for c, k in pairs if c not in self.open[child]]
         if not free:  # all of it came with another key
             return
-        fixed = [
-            (c, k) for c, k in zip(relation.columns, relation.keys, strict=True) if c not in self.open[relation.child]
-        ]
-        n, name = len(table), relation.column
+        n = len(self.tables[child])
         if not len(other):
             for c, _ in free:
-                table = table.set_column(
-                    table.column_names.index(c), c, pa.nulls(n, logical(self._column(relation.child, c)))
-                )
-            self.tables[relation.child] = table
+                self._set(child, c, pa.nulls(n, logical(self._column(child, c))))
             return
         counts = np.maximum(self.counts.get(relation, np.ones(len(other))), 0).astype(np.float64)
         share = (counts + FLAT * counts.mean() + 1e-9) / (counts + FLAT * counts.mean() + 1e-9).sum()
-        lost = ~gone & (self.rng.random(n) < steps.loose.get(name, 0.0))
-        own = np.zeros(n, bool)
-        rank = np.zeros(len(other), np.int64)
-        if name in steps.tree:
-            own = ~gone & ~lost & (self.rng.random(n) < steps.tree[name])
-            root = gone | lost | own
-            if n and not root.any():
-                root[int(counts.argmax())] = True
-                own = root if not steps.loose.get(name) else own
-                lost = root & ~own
-            rank[np.lexsort((self.rng.random(n), counts == 0, ~root))] = np.arange(n)
-            todo = ~root
-        else:
-            todo = ~gone & ~lost
-        range_ = _Reach.of(table, other, fixed, rank, name in steps.tree, share)
-        found = range_.some()
-        gone, todo = gone | (todo & ~found), todo & found
+        lost, own, todo, rank = self._fates(relation, gone, counts)
+        tree = relation.column in self.steps[child].tree
+        reach = _Reach.of(self.tables[child], other, fixed, rank, tree, share)
+        todo = todo & reach.some()
         rows = self.rng.permutation(np.flatnonzero(todo))
-        picked = np.where(own, np.arange(n), -1)
-        pairs = []
-        for column in steps.borrowed[name]:
-            kind = self.wholes[relation.parent].layout.columns[column].kind
-            mine = flat(wanted[borrowed_name(relation, column)])
-            pairs.append(_comparable(mine, flat(other[column]), kind in NUMBERS))
         apart = _Apart.of(self, relation, [c for c, _ in free], len(other))
-        used = np.zeros(len(other))
+        nearest = _Nearest(reach, apart, self._comparisons(relation, wanted), share, self.rng, np.zeros(len(other)))
+        picked = np.where(own, np.arange(n), -1)
         dropped = np.zeros(n, bool)
         for few in np.array_split(rows, max(1, min(len(rows), TURNS))):
-            for _ in range(TRIES):
-                if not len(few):
-                    break
-                shown = range_.draw(few, min(CANDIDATES, 4 * len(other)), self.rng)
-                load = np.minimum(used / (share * max(used.sum(), 1)), FULL)
-                far = self.rng.random(shown.shape) * 1e-6 + LOAD * load[shown]
-                for a, b, number in pairs:
-                    if number:
-                        gap = np.abs(a[few, None] - b[shown])
-                        far += np.where(np.isnan(gap), np.isnan(a[few, None]) != np.isnan(b[shown]), gap)
-                    else:
-                        far += a[few, None] != b[shown]
-                far[apart.taken(few, shown)] = np.inf
-                at = far.argmin(1)
-                mine = np.where(np.isfinite(far[np.arange(len(few)), at]), shown[np.arange(len(few)), at], -1)
-                good = apart.take(few, mine)
-                picked[few[good]] = mine[good]
-                used += np.bincount(mine[good], minlength=len(other))
-                few = few[~good]
-            for row in few:  # few are left to be had: one of all
-                left = range_.all(int(row))
-                left = left[~apart.taken(np.array([row]), left[None])[0]]
-                if len(left):
-                    chosen = self.rng.choice(left, p=share[left] / share[left].sum())
-                    picked[row] = chosen
-                    used[chosen] += 1
-                    apart.take(np.array([row]), np.array([chosen]))
-                else:
-                    dropped[row] = True
-        table = self.tables[relation.child]
+            picked[few] = nearest.pick(few)
+            dropped[few] = picked[few] < 0
         for c, k in free:
-            key = keys_of(flat(other[k]), picked).cast(logical(self._column(relation.child, c)))
-            table = table.set_column(table.column_names.index(c), c, key)
-        self.tables[relation.child] = table
-        self.open[relation.child] -= {c for c, _ in free}
+            self._set(child, c, keys_of(flat(other[k]), picked).cast(logical(self._column(child, c))))
+        self.open[child] -= {c for c, _ in free}
         self._lose(relation, np.flatnonzero(lost))
         if dropped.any():
-            self._drop(relation.child, dropped)
+            self._drop(child, dropped)
+
+    def _fates(
+        self, relation: Relation, gone: np.ndarray, counts: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """bool [n] each: rows whose keys lead nowhere, are their own, and are still to be chosen; and the rank of each parent.
+
+        Where no row descends from itself, a parent's rank is lower than that of its children; else all ranks are 0.
+        """
+        steps, name, n = self.steps[relation.child], relation.column, len(gone)
+        lost = ~gone & (self.rng.random(n) < steps.loose.get(name, 0.0))
+        own = np.zeros(n, bool)
+        rank = np.zeros(len(counts), np.int64)
+        if name not in steps.tree:
+            return lost, own, ~gone & ~lost, rank
+        own = ~gone & ~lost & (self.rng.random(n) < steps.tree[name])
+        root = gone | lost | own
+        if n and not root.any():
+            root[int(counts.argmax())] = True
+            own = root if not steps.loose.get(name) else own
+            lost = root & ~own
+        rank[np.lexsort((self.rng.random(n), counts == 0, ~root))] = np.arange(n)
+        return lost, own, ~root, rank
+
+    def _comparisons(self, relation: Relation, wanted: pa.Table) -> list[tuple[np.ndarray, np.ndarray, bool]]:
+        """By column that is borrowed: what each row wants, what each parent has, and whether these are numbers."""
+        out = []
+        for column in self.steps[relation.child].borrowed[relation.column]:
+            kind = self.wholes[relation.parent].layout.columns[column].kind
+            mine = flat(wanted[borrowed_name(relation, column)])
+            out.append(_comparable(mine, flat(self.tables[relation.parent][column]), kind in NUMBERS))
+        return out
+
+    def _set(self, table: str, column: str, cells: pa.Array) -> None:
+        before = self.tables[table]
+        self.tables[table] = before.set_column(before.column_names.index(column), column, cells)
 
     def _column(self, table: str, column: str) -> Column:
         return self.wholes[table].layout.columns[column]
@@ -449,6 +420,44 @@ class Unfolding:
                     column = flat(table[c])
                     blank = put(column, lost, pa.nulls(len(lost), column.type))
                     self.tables[r.child] = table.set_column(table.column_names.index(c), c, blank)
+
+
+@dataclass
+class _Sequences:
+    """Where the sequences [n] of rows stand, one for each parent: what the next row of each is drawn given.
+
+    ups: the ancestors' columns.   last: the row before.   time: the last known.   sums, many: of each number so far.
+    """
+
+    steps: Steps
+    whole: Tables
+    ups: np.ndarray
+    last: np.ndarray
+    time: np.ndarray
+    sums: np.ndarray
+    many: np.ndarray
+
+    @classmethod
+    def begun(cls, ups: np.ndarray, whole: Tables, steps: Steps) -> _Sequences:
+        n, means = len(ups), len(steps.means)
+        last = np.zeros((n, whole.spaces[0].numel), np.int64)
+        return cls(steps, whole, ups, last, np.full(n, np.nan), np.zeros((n, means)), np.zeros((n, means)))
+
+    def known(self, at: np.ndarray, place: int, total: np.ndarray) -> Before:
+        """What is known before the row at `place` in the sequences `at`, of `total` [n] rows each."""
+        with np.errstate(invalid="ignore"):
+            means = np.where(self.many[at] > 0, self.sums[at] / np.maximum(self.many[at], 1), np.nan)
+        places, left = np.full(len(at), place), total[at] - 1 - place
+        return Before(self.ups[at], places, left, self.last[at], means, self.time[at], np.full(len(at), np.nan))
+
+    def add(self, at: np.ndarray, rows: pa.Table, when: np.ndarray) -> None:
+        """One more row for each of the sequences `at`."""
+        self.time[at] = np.where(np.isnan(when), self.time[at], when)
+        self.last[at] = encoded(self.whole, Table(rows, self.whole.origin), self.steps)
+        for j, column in enumerate(self.steps.means):
+            value = amounts(flat(rows[column]))
+            self.sums[at, j] += np.nan_to_num(value)
+            self.many[at, j] += ~np.isnan(value)
 
 
 @dataclass(frozen=True)
@@ -557,6 +566,66 @@ class _Apart:
             for base, known in self.groups
         ]
         return good
+
+
+@dataclass
+class _Nearest:
+    """Chooses a row of a parent for each row: of some that it may name, the nearest to what it wants and the least used.
+
+    comparisons: what each row wants [n], what each parent has [m], and whether these are numbers.
+    used: how often each parent [m] was chosen so far.
+    """
+
+    reach: _Reach
+    apart: _Apart
+    comparisons: list[tuple[np.ndarray, np.ndarray, bool]]
+    share: np.ndarray
+    rng: np.random.Generator
+    used: np.ndarray
+
+    def pick(self, rows: np.ndarray) -> np.ndarray:
+        """int64 [rows]: the parent's row of each, -1 where none is to be had."""
+        picked = np.full(len(rows), -1)
+        left = np.arange(len(rows))
+        for _ in range(TRIES):
+            if not len(left):
+                break
+            few = rows[left]
+            shown = self.reach.draw(few, min(CANDIDATES, 4 * len(self.share)), self.rng)
+            far = self._distance(few, shown)
+            at = far.argmin(1)
+            mine = np.where(np.isfinite(far[np.arange(len(few)), at]), shown[np.arange(len(few)), at], -1)
+            good = self.apart.take(few, mine)
+            picked[left[good]] = mine[good]
+            self.used += np.bincount(mine[good], minlength=len(self.share))
+            left = left[~good]
+        for i in left:  # few are left to be had: one of all
+            picked[i] = self._any(int(rows[i]))
+        return picked
+
+    def _distance(self, rows: np.ndarray, shown: np.ndarray) -> np.ndarray:
+        """float64 [rows, k] to the parent's rows `shown` [rows, k]; infinite where a row may not name one."""
+        load = np.minimum(self.used / (self.share * max(self.used.sum(), 1)), FULL)
+        far = self.rng.random(shown.shape) * 1e-6 + LOAD * load[shown]
+        for a, b, number in self.comparisons:
+            if number:
+                gap = np.abs(a[rows, None] - b[shown])
+                far += np.where(np.isnan(gap), np.isnan(a[rows, None]) != np.isnan(b[shown]), gap)
+            else:
+                far += a[rows, None] != b[shown]
+        far[self.apart.taken(rows, shown)] = np.inf
+        return far
+
+    def _any(self, row: int) -> int:
+        """One of all the parent's rows that the row may name, -1 where there are none."""
+        left = self.reach.all(row)
+        left = left[~self.apart.taken(np.array([row]), left[None])[0]]
+        if not len(left):
+            return -1
+        chosen = self.rng.choice(left, p=self.share[left] / self.share[left].sum())
+        self.used[chosen] += 1
+        self.apart.take(np.array([row]), np.array([chosen]))
+        return int(chosen)
 
 
 def _words(

@@ -146,17 +146,59 @@ def repeated(columns: Sequence[pa.Array]) -> np.ndarray:
 def compile_rules(schema: Schema) -> Rules:
     """The rules of `schema`; DataError names a rule that cannot be read or that contradicts another."""
     columns = {column.name: column for column in schema.columns}
-    names = tuple(columns)
-    spelled = {c.name: c.values or ("true", "false") for c in schema.columns if c.kind == "boolean"}
-    bounds: dict[str, Bounds] = {}
-    orders: list[Order] = []
-    formulas: list[Formula] = []
-    declared: dict[str, Rule | Formula | Bounds] = {}
-    together: list[tuple[str, ...]] = []
-    unique: list[tuple[str, ...]] = [(c.name,) for c in schema.columns if c.unique]
+    held = _Held(columns)
     for column in schema.columns:
-        if column.low is None and column.high is None:
+        held.add_column(column)
+    for entry in schema.constraints:
+        kind, value = _entry(entry)
+        if kind == "rule":
+            held.add_rule(value)
             continue
+        for name in value:
+            if name not in columns:
+                raise DataError(
+                    f"the constraint {kind} = {list(value)} names {name!r}, {unknown(name, tuple(columns))}"
+                )
+        (held.unique if kind == "unique" else held.together).append(tuple(value))
+    joint = [name for group in held.together for name in group]
+    if len(set(joint)) < len(joint):
+        twice = next(name for name in joint if joint.count(name) > 1)
+        raise DataError(f"{twice!r} stands in two 'together' rules (or in one twice); write them as one.")
+    made = {formula.left for formula in held.formulas}
+    formulas = [formula for formula in held.formulas if formula.left not in joint]
+    orders = [order for order in held.orders if order.high not in made and order.high not in joint]
+    limits_of = _spread({n: b for n, b in held.bounds.items() if n not in made and n not in joint}, orders, columns)
+    sequence = _sequence(tuple(columns), orders, formulas, held.together)
+    return Rules(
+        limits_of,
+        tuple(orders),
+        tuple(formulas),
+        tuple(held.together),
+        tuple(dict.fromkeys(held.unique)),
+        held.declared,
+        sequence,
+    )
+
+
+class _Held:
+    """Rules as they are read, by how the coding can hold them."""
+
+    def __init__(self, columns: Mapping[str, Column]) -> None:
+        self.columns = columns
+        self.spelled = {n: c.values or ("true", "false") for n, c in columns.items() if c.kind == "boolean"}
+        self.bounds: dict[str, Bounds] = {}
+        self.orders: list[Order] = []
+        self.formulas: list[Formula] = []
+        self.declared: dict[str, Rule | Formula | Bounds] = {}
+        self.together: list[tuple[str, ...]] = []
+        self.unique: list[tuple[str, ...]] = []
+
+    def add_column(self, column: Column) -> None:
+        """What the column itself says: that it is unique, and its bounds."""
+        if column.unique:
+            self.unique.append((column.name,))
+        if column.low is None and column.high is None:
+            return
         if column.kind not in NUMBERS:
             raise DataError(
                 f"the column {column.name!r} is {column.kind} and has a low or high; numbers and dates can."
@@ -164,42 +206,23 @@ def compile_rules(schema: Schema) -> Rules:
         limits = Bounds(
             -np.inf if column.low is None else float(column.low), np.inf if column.high is None else float(column.high)
         )
-        bounds[column.name] = limits
-        declared[f"{column.name} in [{limits.low:g}, {limits.high:g}]"] = limits
-    for entry in schema.constraints:
-        kind, value = _entry(entry)
-        if kind == "rule":
-            rule = parse(value, names, spelled)
-            _one_clock(rule, columns)
-            for part in _parts(rule):
-                sort = _sort(part, columns)
-                if isinstance(sort, Order):
-                    orders.append(sort)
-                elif isinstance(sort, Formula) and sort.left not in [f.left for f in formulas]:
-                    formulas.append(sort)
-                elif isinstance(sort, tuple) and isinstance(sort[1], Bounds):
-                    bounds[sort[0]] = bounds.get(sort[0], Bounds()).meet(sort[1])
-                elif isinstance(sort, tuple):
-                    together.append((str(sort[0]), str(sort[1])))
-                text = value if part is rule else part.text
-                declared[text] = sort if isinstance(sort, Formula) else part
-            continue
-        for name in value:
-            if name not in columns:
-                raise DataError(f"the constraint {kind} = {list(value)} names {name!r}, {unknown(name, names)}")
-        (unique if kind == "unique" else together).append(tuple(value))
-    joint = [name for group in together for name in group]
-    if len(set(joint)) < len(joint):
-        twice = next(name for name in joint if joint.count(name) > 1)
-        raise DataError(f"{twice!r} stands in two 'together' rules (or in one twice); write them as one.")
-    made = {formula.left for formula in formulas}
-    formulas = [formula for formula in formulas if formula.left not in joint]
-    orders = [order for order in orders if order.high not in made and order.high not in joint]
-    limits_of = _spread({n: b for n, b in bounds.items() if n not in made and n not in joint}, orders, columns)
-    sequence = _sequence(names, orders, formulas, together)
-    return Rules(
-        limits_of, tuple(orders), tuple(formulas), tuple(together), tuple(dict.fromkeys(unique)), declared, sequence
-    )
+        self.bounds[column.name] = limits
+        self.declared[f"{column.name} in [{limits.low:g}, {limits.high:g}]"] = limits
+
+    def add_rule(self, text: str) -> None:
+        rule = parse(text, tuple(self.columns), self.spelled)
+        _one_clock(rule, self.columns)
+        for part in _parts(rule):
+            sort = _sort(part, self.columns)
+            if isinstance(sort, Order):
+                self.orders.append(sort)
+            elif isinstance(sort, Formula) and sort.left not in [f.left for f in self.formulas]:
+                self.formulas.append(sort)
+            elif isinstance(sort, tuple) and isinstance(sort[1], Bounds):
+                self.bounds[sort[0]] = self.bounds.get(sort[0], Bounds()).meet(sort[1])
+            elif isinstance(sort, tuple):
+                self.together.append((str(sort[0]), str(sort[1])))
+            self.declared[text if part is rule else part.text] = sort if isinstance(sort, Formula) else part
 
 
 def _one_clock(rule: Rule, columns: Mapping[str, Column]) -> None:
@@ -279,25 +302,11 @@ def _sort(rule: Rule, columns: Mapping[str, Column]) -> Order | Formula | tuple[
     if rule.when is not None or not isinstance(node, ast.Compare) or len(node.ops) != 1:
         return None
     op, right = node.ops[0], node.comparators[0]
-    a, b = rule.name(node.left), rule.name(right)
     if isinstance(op, ast.Eq):
-        if a is None:
-            return None
-        if b is not None and columns[a].kind not in NUMBERS and columns[b].kind not in NUMBERS:
-            return (a, b)
-        if columns[a].kind in NUMBERS and rule.columns(right) and a not in rule.columns(right):
-            kind = columns[a].kind
-            kinds = {columns[name].kind for name in (a, *rule.columns(right))}
-            if {"date", "datetime"} <= kinds and kind in ("date", "datetime"):
-                raise DataError(
-                    f"the rule {rule.text!r} works out {a!r} from dates and datetimes at once; bring them to one kind, "
-                    f'such as [columns] {a} = {{ kind = "datetime", format = "%Y-%m-%d" }}.'
-                )
-            places = columns[a].places if kind == "decimal" else 6 if kind in ("datetime", "time") else 0
-            return Formula(a, right, places, rule)
-        return None
+        return _equation(rule, node.left, right, columns)
     if not isinstance(op, (ast.Lt, ast.LtE, ast.Gt, ast.GtE)):
         return None
+    a, b = rule.name(node.left), rule.name(right)
     strict, rising = isinstance(op, (ast.Lt, ast.Gt)), isinstance(op, (ast.Lt, ast.LtE))
     if a is not None and b is not None:
         kinds = {columns[a].kind, columns[b].kind}
@@ -318,6 +327,28 @@ def _sort(rule: Rule, columns: Mapping[str, Column]) -> Order | Formula | tuple[
     if rising == (a is not None):  # name < limit
         return name, Bounds(high=limit, below=strict)
     return name, Bounds(low=limit, above=strict)
+
+
+def _equation(
+    rule: Rule, left: ast.expr, right: ast.expr, columns: Mapping[str, Column]
+) -> Formula | tuple[str, str] | None:
+    """The formula of a column of numbers, or two columns of words that go together."""
+    a, b = rule.name(left), rule.name(right)
+    if a is None:
+        return None
+    kind = columns[a].kind
+    if b is not None and kind not in NUMBERS and columns[b].kind not in NUMBERS:
+        return (a, b)
+    if kind not in NUMBERS or not rule.columns(right) or a in rule.columns(right):
+        return None
+    kinds = {columns[name].kind for name in (a, *rule.columns(right))}
+    if {"date", "datetime"} <= kinds and kind in ("date", "datetime"):
+        raise DataError(
+            f"the rule {rule.text!r} works out {a!r} from dates and datetimes at once; bring them to one kind, "
+            f'such as [columns] {a} = {{ kind = "datetime", format = "%Y-%m-%d" }}.'
+        )
+    places = columns[a].places if kind == "decimal" else 6 if kind in ("datetime", "time") else 0
+    return Formula(a, right, places, rule)
 
 
 def _constant(node: Node, column: Column, text: str) -> float | None:

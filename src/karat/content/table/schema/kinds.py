@@ -268,42 +268,41 @@ def _typed(name: str, values: pa.Array, kind: Kind) -> Column:
     missing: tuple[str, ...] = ("",) if values.null_count else ()
     if n == 0:
         return Column(name, "constant", missing=missing)
-    if kind in ("integer", "boolean"):
-        if kind == "boolean" or pa.types.is_duration(values.type):
-            return Column(name, kind, missing=missing)
+    if kind == "boolean" or kind == "integer" and pa.types.is_duration(values.type):
+        return Column(name, kind, missing=missing)
+    if kind == "integer":
         ends = pc.min_max(values)
         low, high = ends["min"], ends["max"]
         if low == high and n > 1:
             return Column(name, "constant", values=(str(low.as_py()),), missing=missing)
         return _whole(name, values, missing, int(high.as_py()))
-    if kind != "decimal":
-        notes: tuple[str, ...] = ()
-        if pa.types.is_timestamp(values.type):
-            if values.type.unit == "ns" and pc.any(pc.not_equal(pc.nanosecond(values), 0)).as_py():
-                notes = ("kept to the microsecond; the nanoseconds are dropped",)
-            zone = {"Etc/UTC": "UTC", "Z": "UTC"}.get(values.type.tz or "", values.type.tz or "")
-            return Column(name, "datetime", zone=zone, missing=missing, notes=notes)
-        return Column(name, kind, missing=missing)
+    if kind == "decimal":
+        return _decimal(name, values, missing)
+    return (
+        _timestamp(name, values, missing) if pa.types.is_timestamp(values.type) else Column(name, kind, missing=missing)
+    )
+
+
+def _timestamp(name: str, values: pa.Array, missing: tuple[str, ...]) -> Column:
+    notes: tuple[str, ...] = ()
+    if values.type.unit == "ns" and pc.any(pc.not_equal(pc.nanosecond(values), 0)).as_py():
+        notes = ("kept to the microsecond; the nanoseconds are dropped",)
+    zone = {"Etc/UTC": "UTC", "Z": "UTC"}.get(values.type.tz or "", values.type.tz or "")
+    return Column(name, "datetime", zone=zone, missing=missing, notes=notes)
+
+
+def _decimal(name: str, values: pa.Array, missing: tuple[str, ...]) -> Column:
+    """A column of floats or decimals: numbers, whole numbers, or what else all its cells are."""
     read = numbers(values)
-    notes = ()
     if read.null_count > values.null_count:
         if pa.types.is_floating(values.type):
             nans = int(pc.sum(pc.is_nan(values)).as_py())
             missing = ("nan", *missing) if nans >= values.null_count else (*missing, "nan") if nans else missing
         if read.null_count == len(read):
-            return Column(name, "constant", missing=missing, notes=notes)
+            return Column(name, "constant", missing=missing)
     x = read.drop_null().to_numpy(zero_copy_only=False)
     if pa.types.is_decimal(values.type):
-        places = max(values.type.scale, 0)
-        if x.size and np.abs(x).max() * 10.0**places > 2.0**53:
-            notes = (*notes, "digits beyond the sixteenth are not kept")
-        if not places and x.size and np.abs(x).max() >= 2.0**63:
-            coded = values.drop_null().cast(pa.string()).dictionary_encode()
-            tally = np.bincount(coded.indices.to_numpy(zero_copy_only=False), minlength=len(coded.dictionary))
-            far = _far(Column(name, "integer", missing=missing), coded.dictionary, tally, HASHED)
-            assert far is not None
-            return far
-        return Column(name, "decimal" if places else "integer", places, missing=missing, notes=notes)
+        return _fixed(name, values, x, missing)
     endless = np.isinf(x)
     if endless.all():  # nothing between which they could lie
         words = ("-inf", "inf") if (x > 0).any() and (x < 0).any() else (str(x[0]),)
@@ -315,15 +314,38 @@ def _typed(name: str, values: pa.Array, kind: Kind) -> Column:
     minus = bool((np.signbit(x) & (x == 0)).any())
     if (x == np.rint(x)).all() and np.abs(x).max() < 2.0**53:
         if spelled or minus:  # which whole numbers of 64 bits are not
-            return Column(name, "decimal", missing=missing, notes=notes, infinite=spelled)
-        return Column(name, "integer", missing=missing, notes=notes)
-    precise = x if pa.types.is_float64(values.type) else values.drop_null().to_numpy(zero_copy_only=False)
-    precise = precise[np.isfinite(precise)]
-    few = precise[:2000]
-    for places in range(1, 8) if float(np.abs(precise).max()) < 1e15 else ():  # else no decimals are left
-        if all((np.round(part.astype(float), places).astype(part.dtype) == part).all() for part in (few, precise)):
-            return Column(name, "decimal", places, missing=missing, notes=notes, infinite=spelled)
-    return Column(name, "decimal", 17, 0, missing=missing, notes=notes, infinite=spelled)
+            return Column(name, "decimal", missing=missing, infinite=spelled)
+        return Column(name, "integer", missing=missing)
+    places = _places(x if pa.types.is_float64(values.type) else values.drop_null().to_numpy(zero_copy_only=False))
+    if places is None:
+        return Column(name, "decimal", 17, 0, missing=missing, infinite=spelled)
+    return Column(name, "decimal", places, missing=missing, infinite=spelled)
+
+
+def _fixed(name: str, values: pa.Array, x: np.ndarray, missing: tuple[str, ...]) -> Column:
+    """A column of decimals with as many places as its type says; `x` are its numbers."""
+    places = max(values.type.scale, 0)
+    notes: tuple[str, ...] = ()
+    most = np.abs(x).max() if x.size else 0.0
+    if most * 10.0**places > 2.0**53:
+        notes = ("digits beyond the sixteenth are not kept",)
+    if not places and most >= 2.0**63:
+        coded = values.drop_null().cast(pa.string()).dictionary_encode()
+        tally = np.bincount(coded.indices.to_numpy(zero_copy_only=False), minlength=len(coded.dictionary))
+        far = _far(Column(name, "integer", missing=missing), coded.dictionary, tally, HASHED)
+        assert far is not None
+        return far
+    return Column(name, "decimal" if places else "integer", places, missing=missing, notes=notes)
+
+
+def _places(x: np.ndarray) -> int | None:
+    """The decimals, 1 to 7, that all finite numbers of `x` have at most; None where they are more."""
+    x = x[np.isfinite(x)]
+    few = x[:2000]
+    for places in range(1, 8) if float(np.abs(x).max()) < 1e15 else ():  # else no decimals are left
+        if all((np.round(part.astype(float), places).astype(part.dtype) == part).all() for part in (few, x)):
+            return places
+    return None
 
 
 def _whole(name: str, values: pa.Array, missing: tuple[str, ...], high: int) -> Column:

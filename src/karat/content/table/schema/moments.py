@@ -11,7 +11,7 @@ import calendar
 import itertools
 import re
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -158,65 +158,84 @@ def write(micros: pa.Array, format: str, zone: str, zones: pa.Array | None = Non
         at = at + _offsets(at, zones, local=False)
     elif zone and zone != "mixed":
         at = at + _offset(at, zone, local=False)
-    days, clock = np.divmod(at, _DAY)
-    dates = days.astype("M8[D]")
-    year = dates.astype("M8[Y]").astype(np.int64) + 1970
-    first = dates.astype("M8[M]")
-    month = first.astype(np.int64) % 12
-    day = (dates - first.astype("M8[D]")).astype(np.int64) + 1
-    hour, minute, second, fraction = (
-        clock // 3_600_000_000,
-        clock // 60_000_000 % 60,
-        clock // 1_000_000 % 60,
-        clock % 1_000_000,
-    )
-    two, bare = [f"{i:02d}" for i in range(100)], [str(i) for i in range(100)]
+    clock = _Clock.of(at)
     parts: list[pa.Array | str] = []
     place = 0
     for token in _TOKEN.finditer(format):
         parts.append(format[place : token.start()])
         place, t = token.end(), token.group()
-        table = bare if t.startswith("%-") else two
-        match t.replace("-", ""):
-            case "%Y":
-                parts.append(pc.utf8_lpad(pa.array(year).cast(pa.string()), 4, "0"))
-            case "%y":
-                parts.append(_look(two, year % 100))
-            case "%m":
-                parts.append(_look(table, month + 1))
-            case "%d":
-                parts.append(_look(table, day))
-            case "%H":
-                parts.append(_look(table, hour))
-            case "%I":
-                parts.append(_look(table, (hour + 11) % 12 + 1))
-            case "%M":
-                parts.append(_look(two, minute))
-            case "%S":
-                parts.append(_look(two, second))
-            case "%p":
-                parts.append(_look(["AM", "PM"], hour // 12))
-            case "%P":
-                parts.append(_look(["am", "pm"], hour // 12))
-            case "%a":
-                parts.append(_look(_DAYS, (days + 3) % 7))
-            case "%A":
-                parts.append(_look(_WEEKDAYS, (days + 3) % 7))
-            case "%b" | "%B" | "%^b" | "%_b":
-                parts.append(_look(_NAMES[t], month))
-            case "%z":
-                parts.append(zones if zones is not None else zone if zone != "mixed" else "Z")
-            case "%%":
-                parts.append("%")
-            case _ if t.endswith("f"):
-                parts.append(_fraction(fraction, t))
-            case _:
-                parts.append(t)
+        if t == "%z":
+            parts.append(zones if zones is not None else zone if zone != "mixed" else "Z")
+        else:
+            parts.append(clock.printed(t))
     parts.append(format[place:])
     text = pc.binary_join_element_wise(*[p for p in parts if not isinstance(p, str) or p], "")
     if isinstance(text, pa.Scalar):
         text = pa.array([text.as_py()] * len(at), pa.string())
     return pc.if_else(pa.array(missing), pa.scalar(None, pa.string()), text)
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """Calendar and clock of moments [n]: months and days of the week from 0, days from 1, the fraction in microseconds."""
+
+    year: np.ndarray
+    month: np.ndarray
+    day: np.ndarray
+    weekday: np.ndarray
+    hour: np.ndarray
+    minute: np.ndarray
+    second: np.ndarray
+    fraction: np.ndarray
+
+    @classmethod
+    def of(cls, micros: np.ndarray) -> _Clock:
+        days, clock = np.divmod(micros, _DAY)
+        dates = days.astype("M8[D]")
+        first = dates.astype("M8[M]")
+        return cls(
+            dates.astype("M8[Y]").astype(np.int64) + 1970,
+            first.astype(np.int64) % 12,
+            (dates - first.astype("M8[D]")).astype(np.int64) + 1,
+            (days + 3) % 7,
+            clock // 3_600_000_000,
+            clock // 60_000_000 % 60,
+            clock // 1_000_000 % 60,
+            clock % 1_000_000,
+        )
+
+    def printed(self, token: str) -> pa.Array | str:
+        """What a token of a format stands for, strings [n]; a token that is none stands for itself."""
+        if token == "%Y":
+            return pc.utf8_lpad(pa.array(self.year).cast(pa.string()), 4, "0")
+        if token in _LOOKED_UP:
+            table, index = _LOOKED_UP[token]
+            return _look(table, index(self))
+        if token == "%%":
+            return "%"
+        return _fraction(self.fraction, token) if token.endswith("f") else token
+
+
+_TWO, _BARE = [f"{i:02d}" for i in range(100)], [str(i) for i in range(100)]
+_NUMBERS: dict[str, Callable[[_Clock], np.ndarray]] = {
+    "m": lambda at: at.month + 1,
+    "d": lambda at: at.day,
+    "H": lambda at: at.hour,
+    "I": lambda at: (at.hour + 11) % 12 + 1,
+}
+# The strings from which a token takes one, and which.
+_LOOKED_UP: dict[str, tuple[list[str], Callable[[_Clock], np.ndarray]]] = {
+    **{f"%{key}": (_TWO, index) for key, index in _NUMBERS.items()},
+    **{f"%-{key}": (_BARE, index) for key, index in _NUMBERS.items()},
+    **{token: (names, lambda at: at.month) for token, names in _NAMES.items()},
+    "%y": (_TWO, lambda at: at.year % 100),
+    "%M": (_TWO, lambda at: at.minute),
+    "%S": (_TWO, lambda at: at.second),
+    "%p": (["AM", "PM"], lambda at: at.hour // 12),
+    "%P": (["am", "pm"], lambda at: at.hour // 12),
+    "%a": (_DAYS, lambda at: at.weekday),
+    "%A": (_WEEKDAYS, lambda at: at.weekday),
+}
 
 
 def known(zone: str) -> bool:
@@ -252,6 +271,30 @@ def _forms(first: str) -> Iterator[tuple[str, str]]:
 
 def _fit(date: str, time: str, sample: list[str], values: pa.Array, counts: np.ndarray) -> Found | None:
     """The exact format under the loose one of date and time, if all values are in it."""
+    matches = _matched(date, time, sample)
+    if matches is None:
+        return None
+    form = _month_as_printed(_unpadded(date + matches[0].get("j", "") + time, matches), matches)
+    zoned = _zone_as_printed(values, matches)
+    if form is None or zoned is None:
+        return None
+    if "p" in matches[0] and matches[0]["p"].islower():
+        form = form.replace("%p", "%P")
+    form, spelled = _with_fraction(form, matches) + zoned[0], zoned[1]
+    kind: Literal["date", "datetime", "time"] = "datetime" if date and time else "date" if date else "time"
+    for candidate in (form, re.sub(r"%([mdHI])", r"%-\1", form)):
+        got, cells = read(values, candidate, spelled)
+        if got.null_count == 0:
+            few, many = slice(0, 50_000), counts[:50_000]
+            again = write(got[few], candidate, spelled, None if cells is None else cells[few])
+            same = pc.equal(again, values[few]).to_numpy(zero_copy_only=False)
+            notes = ("years of two digits are read as 1969 to 2068",) if "%y" in form else ()
+            return Found(kind, candidate, spelled, float(many[same].sum() / many.sum()), notes)
+    return None
+
+
+def _matched(date: str, time: str, sample: list[str]) -> list[dict[str, str]] | None:
+    """What the groups of the loose form match in each of the sample; None where one is not in it."""
     join = r"(?P<j>T| {1,2}|, )" if date and time else ""
     zone = rf"(?P<g> ?)(?P<z>{_ZONE}|[A-Z]{{3,4}})?" if time else ""
     shape = re.compile(_regex(date, _LOOSE) + join + _regex(time, _LOOSE) + zone)
@@ -265,64 +308,59 @@ def _fit(date: str, time: str, sample: list[str], values: pa.Array, counts: np.n
         if m is None:
             return None
         matches.append({k: v for k, v in m.groupdict().items() if v is not None})
-    first = matches[0]
-    form = date + first.get("j", "") + time
+    return matches
+
+
+def _unpadded(form: str, matches: list[dict[str, str]]) -> str:
+    """The form, numbers without a leading zero where one of the matches has none."""
     for key in "mdHI":
         seen = [m[key] for m in matches if key in m]
         if seen and any(len(s) == 1 for s in seen):
             form = form.replace(f"%{key}", f"%-{key}")
-    if "b" in first:
-        token = "%b" if "%b" in form else "%B"
-        names = [m["b"] for m in matches]
-        if all(n.isupper() for n in names) and token == "%b":
-            form = form.replace("%b", "%^b")
-        elif all(n.islower() for n in names) and token == "%b":
-            form = form.replace("%b", "%_b")
-        if all(n.capitalize() in _SHORT for n in names) and token == "%B":
-            return None  # %b is tried as well
-    if "p" in first and first["p"].islower():
-        form = form.replace("%p", "%P")
+    return form
+
+
+def _month_as_printed(form: str, matches: list[dict[str, str]]) -> str | None:
+    """The form with the case of its names of months; None where all are short and the form's are long."""
+    if "b" not in matches[0]:
+        return form
+    names = [m["b"] for m in matches]
+    if "%b" not in form:
+        return None if all(n.capitalize() in _SHORT for n in names) else form  # %b is tried as well
+    if all(n.isupper() for n in names):
+        return form.replace("%b", "%^b")
+    return form.replace("%b", "%_b") if all(n.islower() for n in names) else form
+
+
+def _with_fraction(form: str, matches: list[dict[str, str]]) -> str:
+    """The form with the digits behind the second that the matches have."""
     digits = {len(m["f"]) if "f" in m else 0 for m in matches}
-    if digits != {0}:
-        if len(digits) == 1:
-            fraction = f".%{min(digits)}f" if min(digits) != 6 else ".%f"
-        else:
-            fraction = f"%.{max(digits)}f" if len(digits) == 2 and 0 in digits else "%.f"
-        form = form.replace("%S", f"%S{fraction}")
+    if digits == {0}:
+        return form
+    if len(digits) == 1:
+        fraction = f".%{min(digits)}f" if min(digits) != 6 else ".%f"
+    else:
+        fraction = f"%.{max(digits)}f" if len(digits) == 2 and 0 in digits else "%.f"
+    return form.replace("%S", f"%S{fraction}")
+
+
+def _zone_as_printed(values: pa.Array, matches: list[dict[str, str]]) -> tuple[str, str] | None:
+    """How the zone stands behind the time, and which it is; None where only some have one, or one is not known."""
     zones = {m.get("z", "") for m in matches}
-    spelled = ""
-    notes: tuple[str, ...] = ()
-    if zones != {""}:
-        gap = first.get("g", "")
-        distinct = _zones(values)
-        if len(distinct) == 1 and (only := next(iter(distinct))):
-            form += gap + only
-            spelled = {"Z": "UTC", "GMT": "UTC"}.get(only, only)
-            if not known(spelled):
-                return None
-            if re.fullmatch(r"[+-]\d{2}", spelled):
-                spelled += ":00"
-            elif re.fullmatch(r"[+-]\d{4}", spelled):
-                spelled = spelled[:3] + ":" + spelled[3:]
-        elif zones & {""}:
+    if zones == {""}:
+        return None if any(m.get("g") for m in matches) else ("", "")
+    gap = matches[0].get("g", "")
+    distinct = _zones(values)
+    if len(distinct) == 1 and (only := next(iter(distinct))):
+        spelled = {"Z": "UTC", "GMT": "UTC"}.get(only, only)
+        if not known(spelled):
             return None
-        elif all(map(known, distinct)):
-            form, spelled = form + gap + "%z", "mixed"
-        else:
-            return None
-    elif any(m.get("g") for m in matches):
-        return None
-    kind: Literal["date", "datetime", "time"] = "datetime" if date and time else "date" if date else "time"
-    for candidate in (form, re.sub(r"%([mdHI])", r"%-\1", form)):
-        got, cells = read(values, candidate, spelled)
-        if got.null_count == 0:
-            few, many = slice(0, 50_000), counts[:50_000]
-            again = write(got[few], candidate, spelled, None if cells is None else cells[few])
-            same = pc.equal(again, values[few]).to_numpy(zero_copy_only=False)
-            if "%y" in form:
-                notes = ("years of two digits are read as 1969 to 2068",)
-            return Found(kind, candidate, spelled, float(many[same].sum() / many.sum()), notes)
-    return None
+        if re.fullmatch(r"[+-]\d{2}", spelled):
+            spelled += ":00"
+        elif re.fullmatch(r"[+-]\d{4}", spelled):
+            spelled = spelled[:3] + ":" + spelled[3:]
+        return gap + only, spelled
+    return None if zones & {""} or not all(map(known, distinct)) else (gap + "%z", "mixed")
 
 
 def _zones(values: pa.Array) -> set[str]:

@@ -185,12 +185,27 @@ def lay(path: Path, text: str, table: Mapping[str, Any], found: Schema) -> Schem
         if key not in _TOP:
             raise _refused(path, text, key, "key", key, _TOP)
     names = [c.name for c in found.columns]
+    columns = _declared(path, text, table, found)
+    target = table.get("target", found.target)
+    if target is not None and target not in columns:
+        raise _refused(path, text, "target", "target column", str(target), names)
+    rules = table.get("constraint", list(found.constraints))
+    if not isinstance(rules, list) or not all(isinstance(r, dict) for r in rules):
+        raise FitError(
+            f'{path}: constraint is no list of tables. Write [[constraint]] and under it rule = "start < end".'
+        )
+    return Schema(tuple(columns[name] for name in names), tuple(rules), target)
+
+
+def _declared(path: Path, text: str, table: Mapping[str, Any], found: Schema) -> dict[str, Column]:
+    """The columns by name, with what the TOML says of them; FitError where it cannot be so."""
+    columns = {c.name: c for c in found.columns}
+    names = list(columns)
     declared = table.get("columns", {})
     if not isinstance(declared, dict):
         raise FitError(
             f'{path}: columns is no table. Write [columns] and under it lines such as age = {{ kind = "integer" }}.'
         )
-    columns = {c.name: c for c in found.columns}
     for name, said in declared.items():
         if name not in columns:
             raise _refused(path, text, name, "column", name, names)
@@ -206,22 +221,15 @@ def lay(path: Path, text: str, table: Mapping[str, Any], found: Schema) -> Schem
         except ValueError as error:
             raise FitError(f"{_at(path, text, name)}: column {name!r}: {error}.") from None
     for name, column in list(columns.items()):
-        if column.refers:
-            if column.refers not in columns or column.refers == name:
-                raise _refused(path, text, name, f"column that {name!r} refers to", column.refers, names)
-            if not column.made:
-                columns[name] = as_key(column, column.refers)
-            if not columns[column.refers].made and "kind" not in declared.get(column.refers, {}):
-                columns[column.refers] = replace(as_key(columns[column.refers], ""), unique=True)
-    target = table.get("target", found.target)
-    if target is not None and target not in columns:
-        raise _refused(path, text, "target", "target column", str(target), names)
-    rules = table.get("constraint", list(found.constraints))
-    if not isinstance(rules, list) or not all(isinstance(r, dict) for r in rules):
-        raise FitError(
-            f'{path}: constraint is no list of tables. Write [[constraint]] and under it rule = "start < end".'
-        )
-    return Schema(tuple(columns[name] for name in names), tuple(rules), target)
+        if not column.refers:
+            continue
+        if column.refers not in columns or column.refers == name:
+            raise _refused(path, text, name, f"column that {name!r} refers to", column.refers, names)
+        if not column.made:
+            columns[name] = as_key(column, column.refers)
+        if not columns[column.refers].made and "kind" not in declared.get(column.refers, {}):
+            columns[column.refers] = replace(as_key(columns[column.refers], ""), unique=True)
+    return columns
 
 
 def to_toml(schema: Schema) -> str:
@@ -315,40 +323,65 @@ def _holds(column: Column, there: pa.Array, rng: np.random.Generator) -> str:
 
 def _corrected(found: Column, said: Mapping[str, Any]) -> Column:
     """The column with what a person said of it; ValueError with what was wanted."""
-    kind: Kind = said.get("kind", found.kind)
-    column = found
-    if kind != found.kind:
-        numeric = {kind, found.kind} <= {"integer", "decimal"}
-        column = Column(
-            found.name, kind, found.places if numeric else 17 if kind == "decimal" else 0,
-            found.least if numeric else 0 if kind == "decimal" else None,
-            found.format if numeric or {kind, found.kind} <= {"date", "datetime"} else "",
-            missing=found.missing, arrow=found.arrow, unique=found.unique and kind in MADE,
-        )  # fmt: skip
-        if found.arrow.startswith("dictionary") and kind not in ("boolean", "constant"):
-            column = replace(column, values=found.values)
-    new: dict[str, Any] = {}
-    for key, value in said.items():
-        if key in ("places", "least"):
-            if type(value) is not int or not 0 <= value <= 17:
-                raise ValueError(f"{key} = {value!r}; wanted a whole number from 0 to 17")
-        elif key in ("low", "high"):
-            value = _bound(key, value)
-        elif key in ("unique", "keep"):
-            if type(value) is not bool:
-                raise ValueError(f"{key} = {value!r}; wanted true or false")
-        elif key in ("values", "missing"):
-            value = (value,) if isinstance(value, str) else value
-            if not all(isinstance(v, str) for v in value):
-                raise ValueError(f'{key} = {value!r}; wanted a list of texts such as ["?", "NA"]')
-            value = tuple(value)
-        elif not isinstance(value, str):
-            raise ValueError(f"{key} = {value!r}; wanted a text")
-        new[key] = value
+    new = {key: _setting(key, value) for key, value in said.items()}
     if "places" in new and "least" not in new:
         new["least"] = None
-    column = replace(column, **new)
-    if kind in _MOMENTS:
+    column = replace(_of_kind(found, said.get("kind", found.kind)), **new)
+    _check_print(column)
+    if column.kind == "boolean" and column.values and len(set(column.values)) != 2:
+        raise ValueError(
+            f'values = {list(column.values)}; wanted how true and false are spelled, such as ["yes", "no"]'
+        )
+    if column.least is not None and column.least > column.places:
+        raise ValueError(f"least = {column.least} is more than places = {column.places}")
+    if column.low is not None and column.high is not None and column.low > column.high:
+        raise ValueError(f"low = {column.low:g} is above high = {column.high:g}")
+    return column
+
+
+def _of_kind(found: Column, kind: Kind) -> Column:
+    """The column as one of another kind, with what of it that kind has too."""
+    if kind == found.kind:
+        return found
+    numeric = {kind, found.kind} <= {"integer", "decimal"}
+    column = Column(
+        found.name,
+        kind,
+        found.places if numeric else 17 if kind == "decimal" else 0,
+        found.least if numeric else 0 if kind == "decimal" else None,
+        found.format if numeric or {kind, found.kind} <= {"date", "datetime"} else "",
+        missing=found.missing,
+        arrow=found.arrow,
+        unique=found.unique and kind in MADE,
+    )
+    if found.arrow.startswith("dictionary") and kind not in ("boolean", "constant"):
+        column = replace(column, values=found.values)
+    return column
+
+
+def _setting(key: str, value: Any) -> Any:
+    """The value of a column's key as `Column` has it; ValueError with what was wanted."""
+    if key in ("places", "least"):
+        if type(value) is not int or not 0 <= value <= 17:
+            raise ValueError(f"{key} = {value!r}; wanted a whole number from 0 to 17")
+    elif key in ("low", "high"):
+        return _bound(key, value)
+    elif key in ("unique", "keep"):
+        if type(value) is not bool:
+            raise ValueError(f"{key} = {value!r}; wanted true or false")
+    elif key in ("values", "missing"):
+        value = (value,) if isinstance(value, str) else value
+        if not all(isinstance(v, str) for v in value):
+            raise ValueError(f'{key} = {value!r}; wanted a list of texts such as ["?", "NA"]')
+        return tuple(value)
+    elif not isinstance(value, str):
+        raise ValueError(f"{key} = {value!r}; wanted a text")
+    return value
+
+
+def _check_print(column: Column) -> None:
+    """ValueError where a date, a time or a number cannot be printed as its format and zone say."""
+    if column.kind in _MOMENTS:
         unread = moments.unread(column.format)
         if unread is not None:
             raise ValueError(
@@ -358,17 +391,8 @@ def _corrected(found: Column, said: Mapping[str, Any]) -> Column:
             raise ValueError(
                 f'zone = {column.zone!r}; wanted "UTC", an offset such as "+08:00", a name such as "Europe/Berlin", or "mixed"'
             )
-    elif kind in ("integer", "decimal"):
+    elif column.kind in ("integer", "decimal"):
         numerals.Print.of(column.format)
-    if kind == "boolean" and column.values and len(set(column.values)) != 2:
-        raise ValueError(
-            f'values = {list(column.values)}; wanted how true and false are spelled, such as ["yes", "no"]'
-        )
-    if column.least is not None and column.least > column.places:
-        raise ValueError(f"least = {column.least} is more than places = {column.places}")
-    if column.low is not None and column.high is not None and column.low > column.high:
-        raise ValueError(f"low = {column.low:g} is above high = {column.high:g}")
-    return column
 
 
 def _bound(key: str, value: Any) -> float:
