@@ -606,7 +606,7 @@ class _Nearest:
     def _distance(self, rows: np.ndarray, shown: np.ndarray) -> np.ndarray:
         """float64 [rows, k] to the parent's rows `shown` [rows, k]; infinite where a row may not name one."""
         load = np.minimum(self.used / (self.share * max(self.used.sum(), 1)), FULL)
-        far = self.rng.random(shown.shape) * 1e-6 + LOAD * load[shown]
+        far: np.ndarray = self.rng.random(shown.shape) * 1e-6 + LOAD * load[shown]
         for a, b, number in self.comparisons:
             if number:
                 gap = np.abs(a[rows, None] - b[shown])
