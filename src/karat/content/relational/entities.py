@@ -1,0 +1,113 @@
+"""One file as two tables: its entities with what never changes of them, and its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from karat.content.codec import Contents
+from karat.content.relational import relations, sequences
+from karat.content.relational.database import Database, Relation
+from karat.content.table.convert import logical
+from karat.content.table.encoding.coding import flat, present
+from karat.content.table.rules.expressions import unknown
+from karat.content.table.schema import schema
+from karat.content.table.schema.columns import Schema
+from karat.content.table.table import Table
+from karat.content.table.tables import Origin, Tables
+from karat.errors import DataError, FitError
+
+
+def contents_of(
+    data: Database, notes: list[str], chosen: set[tuple[str, str]], single: Schema | None, doubt: str
+) -> Contents:
+    """The records, with the order of sequences found where nobody said it."""
+    out = []
+    for r in data.relations:
+        if r.makes and (r.child, r.column) not in chosen:
+            order = relations.ordered(data, r, data.tables[r.child].facts.schema.columns)
+            r = replace(r, order=r.order if r.order is not None else order)
+        out.append(r)
+    data = Database(data.tables, tuple(out), single)
+    columns = [
+        {**row, "name": f"{name}.{row['name']}"}
+        for name, table in data.tables.items() for row in schema.describe(table.facts.schema, table.cells)
+    ]  # fmt: skip
+    listed = ", ".join(f"{name} ({len(table):,} rows)" for name, table in data.tables.items())
+    said = [f"The tables are {listed}.", *relations.told(data), *notes]
+    if not data.relations:
+        said.append(
+            "Nothing was found that relates them: each is learned on its own. Declare a [[relation]] in --schema."
+        )
+    facts: dict[str, Any] = {"columns": columns, "notes": said, "tables": {n: len(t) for n, t in data.tables.items()}}
+    facts["doubt"] = doubt
+    return Contents(data, facts=facts)
+
+
+def parted(path: Any, options: Mapping[str, Any]) -> Contents:
+    """One file as two tables: its entities with what never changes of them, and its rows."""
+    entity, order = str(options["entity"]), options.get("order")
+    own = {key: value for key, value in options.items() if key not in ("entity", "order")}
+    read = Tables.read(path, own)
+    table: Table = read.records
+    plain = tuple(replace(c, refers="") for c in table.facts.schema.columns)
+    table = replace(table, facts=replace(table.facts, schema=replace(table.facts.schema, columns=plain)))
+    names = [c.name for c in table.facts.schema.columns]
+    for name in (entity, *([str(order)] if order is not None else [])):
+        if name not in names:
+            raise DataError(f"data.{'entity' if name == entity else 'order'} is {name!r}, {unknown(name, names)}")
+    gone = ~present(flat(table.cells[entity]))
+    notes = list(read.facts["notes"])
+    if gone.any():
+        notes.append(f"{int(gone.sum()):,} rows have no {entity} and were set aside.")
+        table = table[np.flatnonzero(~gone)]
+    child = path.name.split(".")[0] if isinstance(path, Path) else "rows"
+    parent = entity if entity != child else f"{entity} entities"
+    data, single = split(table, entity, parent, child, None)
+    if order is not None:
+        data = Database(data.tables, tuple(replace(r, order=str(order)) for r in data.relations))
+    return contents_of(data, notes, {(child, entity)} if order is not None else set(), single, read.facts["doubt"])
+
+
+def split(
+    table: Table, entity: str, parent: str, child: str, above: set[str] | None
+) -> tuple[Database, Schema]:  # fmt: skip
+    """The entities with the columns `above` (None: those that never change within one), and the rows with the others."""
+    origin: Origin = table.facts
+    coded = flat(table.cells[entity]).cast(pa.string()).dictionary_encode()
+    who = np.asarray(coded.indices.to_numpy(zero_copy_only=False), np.int64)
+    _, first = np.unique(who, return_index=True)
+    if above is None:
+        above = {entity}
+        for name in table.cells.column_names:
+            of = flat(table.cells[name]).dictionary_encode().indices.fill_null(-1)
+            code = np.asarray(of.to_numpy(zero_copy_only=False), np.int64)
+            if name != entity and len(np.unique(np.stack([who, code]), axis=1).T) == len(first) < len(who):
+                above.add(name)
+    columns = {c.name: relations.as_key(c, True) if c.name == entity else c for c in origin.schema.columns}
+    known = Schema(tuple(columns.values()), origin.schema.constraints, origin.schema.target)
+    tables = {}
+    homeless = list(origin.schema.constraints)
+    for name, mine in ((parent, above), (child, (set(table.cells.column_names) - above) | {entity})):
+        kept = [c for c in table.cells.column_names if c in mine or c.removesuffix(" zone") in mine]
+        cells = table.cells.select(kept)
+        place = kept.index(entity)
+        cells = cells.set_column(place, entity, flat(cells[entity]).cast(logical(columns[entity])))
+        cells = cells.take(pa.array(np.sort(first))) if name == parent else cells
+        part = Schema(tuple(columns[c] for c in kept if c in columns))
+        if name == child:
+            part = replace(part, columns=tuple(replace(c, unique=c.unique and c.name != entity) for c in part.columns))
+        rules = tuple(r for r in origin.schema.constraints if sequences.holds(r, part.columns))
+        homeless = [r for r in homeless if r not in rules]
+        part = schema.learn(replace(part, constraints=rules), cells)
+        tables[name] = Table(cells, replace(origin, schema=part))
+    if homeless:
+        raise FitError(
+            f"the rule {homeless[0]} ties what never changes of a {entity} to what does, and cannot be kept in sequences."
+        )
+    return Database(tables, (Relation(child, (entity,), parent, (entity,)),)), known

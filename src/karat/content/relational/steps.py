@@ -1,0 +1,200 @@
+"""What is learned of one table beside its columns, and what each of its chains of columns is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from karat.content.relational.database import Relation
+from karat.content.table.tables import Tables
+from karat.space import Codes
+
+PLACES = 32  # positions in a sequence that are told apart
+EDGES = 64  # parts of a range of times, distances and means
+
+
+def rows_name(relation: Relation) -> str:
+    """The name of a column that counts the children of a row."""
+    return f"rows of {relation.child} by {relation.column}"
+
+
+def borrowed_name(relation: Relation, column: str) -> str:
+    """The name of a column of the row that `relation` refers to."""
+    return f"{relation.column}: {column}"
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is learned of one table beside its columns.
+
+    maker: the relation that its rows are made by.   counted: relations whose children are counted, a column each.
+    chosen: relations whose rows are chosen afterwards, by the `borrowed` columns of the other table.
+    ranks: columns that only count the rows of a parent, with the first value.   beside: moments told by their distance
+    to the order column.   since: the parent's moment from which the first row's is counted.
+    edges: of times ("when"), distances ("gap") and of each number's mean.   latest: the last time seen.
+    unique: columns in which no two rows agree.   loose: by relation, the share of the keys that lead nowhere: of those that
+    are there, or of the rows without a parent where the relation makes the rows.   tree: by relation of the table to itself,
+    where no row descends from itself, the share of its keys that are the row's own.   unlike: pairs of relations to one
+    parent that never meet in one row.
+    what, first, next: the codecs of the chains.   stand: how the file has its rows: grouped, by order, or mixed.
+    """
+
+    table: str
+    maker: Relation | None
+    counted: tuple[Relation, ...]
+    chosen: tuple[Relation, ...]
+    borrowed: Mapping[str, tuple[str, ...]]
+    ranks: Mapping[str, int]
+    beside: tuple[str, ...]
+    since: str | None
+    edges: Mapping[str, np.ndarray]
+    latest: float
+    stand: str
+    unique: tuple[tuple[str, ...], ...]
+    loose: Mapping[str, float]
+    tree: Mapping[str, float]
+    unlike: tuple[tuple[str, str], ...]
+    what: Tables
+    first: Tables | None
+    next: Tables | None
+
+    @property
+    def referring(self) -> set[str]:
+        """The columns that refer to a table."""
+        return {c for r in (*self.chosen, *([self.maker] if self.maker is not None else [])) for c in r.columns}
+
+    @property
+    def order(self) -> str | None:
+        return None if self.maker is None else self.maker.order
+
+    @property
+    def chains(self) -> dict[str, Tables]:
+        """The codec of each chain by its name."""
+        mine = {"what": self.what, "first": self.first, "next": self.next}
+        return {f"{self.table}/{name}": codec for name, codec in mine.items() if codec is not None}
+
+    @property
+    def means(self) -> tuple[str, ...]:
+        return tuple(name.removeprefix("mean ") for name in self.edges if name.startswith("mean "))
+
+    def state(self) -> dict[str, Any]:
+        def one(r: Relation) -> list[str]:
+            return [r.child, r.column]
+
+        return {
+            "counted": [one(r) for r in self.counted], "borrowed": {k: list(v) for k, v in self.borrowed.items()},
+            "ranks": dict(self.ranks), "beside": list(self.beside), "since": self.since, "stand": self.stand,
+            "edges": {k: v.tolist() for k, v in self.edges.items()}, "unique": [list(u) for u in self.unique],
+            "loose": dict(self.loose), "tree": dict(self.tree), "unlike": [list(u) for u in self.unlike],
+            "latest": self.latest if np.isfinite(self.latest) else None,
+            **{name.rpartition("/")[2]: codec.state() for name, codec in self.chains.items()},
+        }  # fmt: skip
+
+    @classmethod
+    def restore(cls, table: str, relations: tuple[Relation, ...], state: Mapping[str, Any]) -> Self:
+        by = {(r.child, r.column): r for r in relations}
+        mine = [r for r in relations if r.child == table]
+        codecs = [None if name not in state else Tables.restore(state[name]) for name in ("what", "first", "next")]
+        assert codecs[0] is not None
+        return cls(
+            table, next((r for r in mine if r.makes), None), tuple(by[child, column] for child, column in state["counted"]),
+            tuple(r for r in mine if not r.makes), {k: tuple(v) for k, v in state["borrowed"].items()}, state["ranks"],
+            tuple(state["beside"]), state["since"], {k: _row(v) for k, v in state["edges"].items()},
+            np.inf if state["latest"] is None else state["latest"], state["stand"],
+            tuple(tuple(u) for u in state["unique"]), state["loose"], state["tree"],
+            tuple((a, b) for a, b in state["unlike"]), codecs[0], codecs[1], codecs[2],
+        )  # fmt: skip
+
+
+def _row(values: Any) -> np.ndarray:
+    """float64 [n] of a list; ValueError for anything else."""
+    out = np.array(values, np.float64)
+    if out.ndim != 1:
+        raise ValueError(f"a list of numbers was wanted, not {str(values)[:40]}")
+    return out
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a chain may know of the rows [n] to be drawn, before it draws.
+
+    up: codes of the ancestors' columns [n, k], 0 where there is none.   place, left: [n].
+    codes: of the row before [n, columns], 0 where there is none.   means: of each number so far [n, numbers], NaN where none.
+    since: the time [n] of the row before.   when: the row's own time [n], once it is known.
+    """
+
+    up: np.ndarray
+    place: np.ndarray
+    left: np.ndarray
+    codes: np.ndarray
+    means: np.ndarray
+    since: np.ndarray
+    when: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Before:
+        return Before(**{name: array[rows] for name, array in vars(self).items()})
+
+
+def context(steps: Steps, chain: str, known: Before) -> np.ndarray:
+    """int64 [n, columns]: what the chain is given, in the order of `sizes`."""
+    if steps.maker is None:
+        return np.zeros((len(known.place), 0), np.int64)
+    few = [np.minimum(known.place, PLACES - 1)[:, None], np.minimum(known.left, PLACES - 1)[:, None]]
+    parts = [known.up, *few]
+    if chain != "first":
+        parts.append(known.codes)
+        parts += [_binned(steps.edges[f"mean {n}"], known.means[:, [j]]) for j, n in enumerate(steps.means)]
+    if steps.order is not None and chain == "next":
+        parts += [_binned(steps.edges["when"], known.since[:, None]), *_calendar(steps, known.since)]
+    if steps.order is not None and chain == "what":
+        gap = (known.when - known.since)[:, None]
+        parts += [_binned(steps.edges["when"], known.when[:, None]), _binned(steps.edges["gap"], gap)]
+        parts += _calendar(steps, known.when)
+    return np.hstack(parts).astype(np.int64)
+
+
+def sizes(steps: Steps, chain: str, up: Codes, own: Codes) -> Codes:
+    """The space of the context: `up` is that of the ancestors, `own` that of a row of this table."""
+    if steps.maker is None:
+        return Codes((), ())
+    out = list(zip(up.sizes, up.ordered, strict=True)) + [(PLACES, True)] * 2
+    if chain != "first":
+        out += [(size + 1, ordered) for size, ordered in zip(own.sizes, own.ordered, strict=True)]
+        out += [(len(steps.edges[f"mean {n}"]) + 2, True) for n in steps.means]
+    when, gap = ((len(steps.edges.get(name, ())) + 2, True) for name in ("when", "gap"))
+    if steps.order is not None and chain == "next":
+        out += [when]
+    if steps.order is not None and chain == "what":
+        out += [when, gap]
+    if steps.order is not None and chain != "first" and _dated(steps):
+        out += [(13, True), (8, True)]
+    return Codes(tuple(size for size, _ in out), tuple(ordered for _, ordered in out))
+
+
+def _binned(edges: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(values), 0, np.searchsorted(edges, values, "right") + 1)
+
+
+def _dated(steps: Steps) -> bool:
+    codec = steps.first
+    return codec is not None and bool(steps.edges["calendar"][0])
+
+
+def _calendar(steps: Steps, when: np.ndarray) -> list[np.ndarray]:
+    """Month and day of the week [n, 1] each, 0 where missing."""
+    if not _dated(steps):
+        return []
+    gone = np.isnan(when)
+    moment = np.where(gone, 0, when).astype(np.int64).astype("datetime64[us]")
+    month = moment.astype("datetime64[M]").astype(np.int64) % 12 + 1
+    day = (moment.astype("datetime64[D]").astype(np.int64) + 3) % 7 + 1
+    return [np.where(gone, 0, month)[:, None], np.where(gone, 0, day)[:, None]]
+
+
+def quantiles(values: np.ndarray) -> np.ndarray:
+    """At most `EDGES` different edges between equal shares of what is known."""
+    known = values[np.isfinite(values)]
+    return np.unique(np.quantile(known, np.linspace(0, 1, EDGES + 1)[1:-1])) if len(known) else np.zeros(0)
