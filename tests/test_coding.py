@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from karat.content.table.encoding.coding import LEVELS, Choices, Grain, Scale, draw, fit_scales, listed, only, unlisted
+from karat.content.table.encoding.coding import Choices, Grain, draw, listed, unlisted
+from karat.content.table.encoding.scales import LEVELS, Scale, fit_scales, only
 from karat.content.table.schema.columns import Column
 
 

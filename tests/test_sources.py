@@ -23,8 +23,9 @@ import pytest
 import karat
 from karat.content import Related, Tables, recognise
 from karat.content.table.io import sources
+from karat.content.table.io.engines import Foreign
 from karat.content.table.io.sources import open_table, recognises, without_password
-from karat.content.table.io.sql import Foreign, foreign_keys, single_select
+from karat.content.table.io.sql import foreign_keys, single_select
 from karat.data import load
 from karat.errors import DataError, FitError, KaratError
 

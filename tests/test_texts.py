@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 import karat
 from karat.content import Tables, Texts, codec_named, recognise
 from karat.content.text import leaves, reading
+from karat.content.text.decoding import How
+from karat.content.text.jsonlines import chat_of
 from karat.content.text.masking import masked
 from karat.content.text.passages import Origin, Passages, cut
 from karat.data import Data, load, survey
@@ -390,9 +392,9 @@ def test_conversations_are_read_and_made_as_conversations(tmp_path: Path, rows: 
     (tmp_path / "chat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     data = load(tmp_path / "chat.jsonl")
     assert any("conversation" in note for note in data.notes)
-    first = reading.read(tmp_path / "chat.jsonl", reading.How()).documents[3]
+    first = reading.read(tmp_path / "chat.jsonl", How()).documents[3]
     said = [m for m in next(iter(rows[3].values())) if m.get("content", m.get("value"))]
-    parted = reading.chat_of(first)
+    parted = chat_of(first)
     assert [m["role"] for m in parted] == [m.get("role", m.get("from")) for m in said]
     run = karat.train(tmp_path / "chat.jsonl", recipe="ngram", out=tmp_path / "run", threads=1)
     karat.make(run, n=8, out=tmp_path / "new.jsonl", threads=1)

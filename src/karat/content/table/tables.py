@@ -28,22 +28,21 @@ from karat.content.table.encoding.layout import Layout
 from karat.content.table.encoding.parts import Choice, Computed, Constant, Number, Part, Presence
 from karat.content.table.formulas import Guard
 from karat.content.table.io import sources, sql
+from karat.content.table.io.engines import without_password
 from karat.content.table.likeness import table_like
 from karat.content.table.rules.conditions import (
     Condition,
     Given,
     balanced,
     given_cells,
-    implied,
-    implied_conditions,
-    known_cells,
     names_file,
     parse_given,
     pin_conditions,
-    put_back,
 )
 from karat.content.table.rules.constraints import check, compile_rules
 from karat.content.table.rules.expressions import Cells, cells_of, unknown
+from karat.content.table.rules.implied import implied, implied_conditions, known_cells
+from karat.content.table.rules.restoring import put_back
 from karat.content.table.schema import schema, values
 from karat.content.table.schema.columns import SENSITIVE, Schema
 from karat.content.table.seen import Past
@@ -101,7 +100,7 @@ class Tables(Codec):
     @classmethod
     def place(cls, source: Any) -> str:
         if isinstance(source, str | Path):
-            return sql.without_password(str(source)) if sql.is_url(source) else str(source)
+            return without_password(str(source)) if sql.is_url(source) else str(source)
         return f"a {type(source).__name__}"
 
     @classmethod

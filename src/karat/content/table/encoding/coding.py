@@ -16,28 +16,15 @@ import pyarrow.compute as pc
 
 from karat.content.table.schema.columns import Column
 
-LEVELS = 1000  # codes of a number
-ENTRIES = 32  # choices that stand for a number, with its place between them, among fields
 NAMED = 64  # values of a category that have a choice of their own among fields
 VOCABULARY = 100_000  # values of a category that are learned
-FEWEST = 16  # rows in a bin where values hardly repeat: a density told by k of them is 1/k too high where they are
-SPIKE = 5  # rows of a value that stands out among those beside it, and so is a bin of its own
-RARE = 0.05  # share of many rows whose values hardly repeat, below which these may stand alone
-BESIDE = 4  # values on each side that it is compared with
-KNOTS = 8  # most pieces of a bin's quantile function
-ROWS_A_PIECE = 12  # fewer follow the training values so closely that these come out again oftener than by chance
-FINE_KNOTS, FEWEST_COARSE = 64, 20  # the same, and rows in a bin, where there are few bins
-ROWS_A_TAIL = 5  # in the first and the last bin, which are long: what is even inside another is not so there
-REPEATED = 3  # mean count of a bin's values from which they are drawn as they are
 WEEKDAYS_FROM = 100  # dates that must agree before days of the week count as never used
 NUMBERS = ("integer", "decimal", "date", "datetime", "time")
 DIGITS_FROM = 100  # values, from which their significant digits are counted
-GAP = 2.0**-34  # between two steps of a quantile function
 EXACT = 2**53
 DAY = 86_400_000_000  # microseconds
 # The years 1 to 9999 and one day, in each kind's units: what calendars print.
 ENDS = {"date": (-719_162, 2_932_896), "datetime": (-719_162 * DAY, 2_932_897 * DAY - 1), "time": (0, DAY - 1)}
-
 _TYPES: dict[str, pa.DataType] = {
     "integer": pa.int64(),
     "decimal": pa.float64(),
@@ -307,225 +294,6 @@ def significant(whole: np.ndarray) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Scale:
-    """Bins over the ticks of a column, and inside each the quantile function of its training values.
-
-    at, value: float64 [k], the quantile function of all bins laid end to end: `at` is the bin plus the share of its mass.
-    lows, highs, counts: [bins], the least and greatest training value and the number of training rows.
-    """
-
-    at: np.ndarray
-    value: np.ndarray
-    lows: np.ndarray
-    highs: np.ndarray
-    counts: np.ndarray
-    whole: bool
-
-    @classmethod
-    def fit(cls, ticks: np.ndarray, most: int, whole: bool, fewest: int = FEWEST, knots: int = KNOTS) -> Self:
-        """At most `most` bins over `ticks` [n]: one per value where these are few, else of equal mass.
-
-        A value heavier than a bin stands alone.
-        """
-        v, c = np.unique(ticks, return_counts=True)
-        group, scattered = _groups(v, c, most, whole, fewest)
-        first = np.flatnonzero(np.diff(group, prepend=-1))
-        last = np.append(first[1:], len(v)) - 1
-        rows = np.append(0, np.cumsum(c))
-        mass = rows[last + 1] - rows[first]
-        distinct = last - first + 1
-        stair = (distinct == 1) & ((mass >= SPIKE) | (not scattered))
-        if not (whole and _gaps_by_chance(mass, distinct, v[last] - v[first] + 1)):
-            stair |= (distinct > 1) & (mass >= REPEATED * distinct)
-        lows, highs = _reaching(v[first], v[last], distinct, stair, whole)
-        mine = stair[group]
-        g, m = group[mine], mass[group[mine]]
-        below = (rows[:-1][mine] - rows[first[g]]) / m
-        above = (rows[1:][mine] - rows[first[g]]) / m - GAP
-        at, value = [g + below, g + above], [v[mine], v[mine]]
-        every = np.repeat(v, c)
-        pieces = np.clip(mass // ROWS_A_PIECE, 1, knots)
-        pieces[[0, -1]] = np.clip(mass[[0, -1]] // ROWS_A_TAIL, 1, knots)
-        for k in np.unique(pieces[~stair]):
-            b = np.flatnonzero(~stair & (pieces == k))
-            share = np.linspace(0, 1, k + 1)
-            place = rows[first[b]][:, None] + share * (mass[b] - 1)[:, None]
-            smooth = np.interp(place, np.arange(len(every)), every)
-            smooth[:, 0], smooth[:, -1] = lows[b] - 0.499 * whole, highs[b] + 0.499 * whole
-            at.append((b[:, None] + share * (1 - GAP)).ravel())
-            value.append(smooth.ravel())
-        ends, values = np.concatenate(at), np.concatenate(value)
-        order = np.argsort(ends, kind="stable")
-        return cls(ends[order], values[order], lows, highs, mass, whole)
-
-    @classmethod
-    def joined(cls, scales: Sequence[Scale]) -> Self:
-        """One scale of several that lie one above the other."""
-        begin = np.cumsum([0, *(scale.size for scale in scales[:-1])])
-        at = np.concatenate([scale.at + first for scale, first in zip(scales, begin, strict=True)])
-        value, lows, highs, counts = (
-            np.concatenate([getattr(scale, name) for scale in scales]) for name in ("value", "lows", "highs", "counts")
-        )
-        return cls(at, value, lows, highs, counts, scales[0].whole)
-
-    @property
-    def size(self) -> int:
-        return len(self.lows)
-
-    @property
-    def exact(self) -> bool:
-        """Whether each bin holds one value."""
-        return bool((self.lows == self.highs).all())
-
-    def bins(self, ticks: np.ndarray) -> np.ndarray:
-        """int64 [n]: the bin of each tick, the nearest where it lies between two."""
-        return np.asarray(np.searchsorted((self.highs[:-1] + self.lows[1:]) / 2, ticks, side="left"), np.int64)
-
-    def locate(self, ticks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The bin [n] of each tick and its place in it, a share of the bin's mass in [0, 1)."""
-        b = self.bins(ticks)
-        inside = np.clip(ticks, self.lows[b], self.highs[b])
-        left = np.searchsorted(self.value, inside, side="left")
-        right = np.searchsorted(self.value, inside, side="right") - 1
-        before = np.clip(left - 1, 0, len(self.at) - 1)
-        left = np.clip(left, 0, len(self.at) - 1)
-        rise = self.value[left] - self.value[before]
-        share = np.divide(inside - self.value[before], rise, out=np.zeros_like(inside), where=rise > 0)
-        between = self.at[before] + share * (self.at[left] - self.at[before])
-        place = np.where(right >= left, (self.at[left] + self.at[np.maximum(right, left)]) / 2, between)
-        return b, np.clip(place - b, 0, 1 - GAP)
-
-    def ticks(self, bins: np.ndarray, place: np.ndarray) -> np.ndarray:
-        """float64 [n]: the tick at a place [n] of a bin [n]."""
-        if self.exact:
-            return np.asarray(self.lows[bins])
-        out = np.interp(bins + np.minimum(place, 1 - 2 * GAP), self.at, self.value)
-        if self.whole:
-            out = np.rint(out)
-        return np.asarray(np.clip(out, self.lows[bins], self.highs[bins]))
-
-    def state(self) -> dict[str, Any]:
-        return {name: getattr(self, name).tolist() for name in ("at", "value", "lows", "highs", "counts")}
-
-    @classmethod
-    def restore(cls, state: Mapping[str, Any], whole: bool) -> Self:
-        at, value, lows, highs = (np.array(state[name], np.float64) for name in ("at", "value", "lows", "highs"))
-        if (
-            not at.ndim == value.ndim == lows.ndim == highs.ndim == 1
-            or at.shape != value.shape
-            or lows.shape != highs.shape
-        ):
-            raise ValueError("the bins of a number are lists of as many numbers as there are bins")
-        return cls(at, value, lows, highs, np.array(state["counts"], np.int64), whole)
-
-
-def _groups(v: np.ndarray, c: np.ndarray, most: int, whole: bool, fewest: int) -> tuple[np.ndarray, bool]:
-    """int64 [values], rising from 0: the bin of each distinct value `v` with count `c`; and whether hardly one repeats.
-
-    Values that hardly repeat do not stand alone: what is unseen lies between them as often as on them.
-    """
-    n = int(c.sum())
-    alone = c >= n / most if n / most >= fewest else _stands_out(v, c, whole)
-    rare, rows = int((~alone).sum()), int(c[~alone].sum())
-    dense = whole and v[-1] - v[0] <= 4 * len(v)
-    scattered = fewest > 1 and rare >= SPIKE and rare > rows / (fewest if dense else REPEATED)
-    scattered = scattered and rows >= (RARE * n if n / most >= fewest else 0)
-    if len(v) <= most and not scattered:
-        return np.arange(len(v)), False
-    least = float(fewest if scattered else 1)
-    target = max(n / most, least)
-    for _ in range(8):  # mass that heavy values take is not there for the bins between them
-        heavy = c >= target
-        room = most - int(heavy.sum())
-        light = int(c[~heavy].sum())
-        better = max(least, light / room) if room > 0 else target
-        if not light or better >= target * 0.98:
-            break
-        target = better
-    while True:
-        group = _fill(c, target, (alone if scattered else False) | (c >= target))
-        if group[-1] < most:
-            return group, scattered
-        target *= 1.1
-        alone = alone & (c >= target)
-
-
-def _stands_out(v: np.ndarray, c: np.ndarray, whole: bool) -> np.ndarray:
-    """bool [values]: which of the values are held by more rows than those beside them would give by chance."""
-    spread = np.zeros(len(v))
-    if whole:
-        total = np.append(0, np.cumsum(c))
-        first, last = np.maximum(np.arange(len(v)) - BESIDE, 0), np.minimum(np.arange(len(v)) + BESIDE, len(v) - 1)
-        spread = (total[last + 1] - total[first] - c) / np.maximum(v[last] - v[first], 1)
-    return np.asarray(c >= np.maximum(SPIKE, spread + 4 * np.sqrt(spread) + 3))
-
-
-def _gaps_by_chance(mass: np.ndarray, distinct: np.ndarray, wide: np.ndarray) -> bool:
-    """Whether bins of `mass` rows that hold `distinct` of the `wide` whole numbers they span lack only what chance leaves out."""
-    many = distinct > 1
-    seen = -wide[many] * np.expm1(mass[many] * np.log1p(-1 / wide[many]))
-    return bool(distinct[many].sum() >= 0.8 * seen.sum())
-
-
-def _reaching(
-    lows: np.ndarray, highs: np.ndarray, distinct: np.ndarray, stair: np.ndarray, whole: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """The ends [bins] of bins of training values from `lows` to `highs`: what lies between two smooth ones is shared by them.
-
-    As far as it is no wider than a bin's own values lie apart.
-    """
-    low, high = lows.astype(np.float64), highs.astype(np.float64)
-    gap = low[1:] - high[:-1]
-    apart = np.where(distinct > 1, (high - low) / np.maximum(distinct - 1, 1), np.inf)
-    half = 0.5 if whole else 0.49
-    up, down = np.minimum(gap * half, apart[:-1]), np.minimum((gap - whole) * half, apart[1:])
-    between = ~stair[1:] & ~stair[:-1]
-    if whole:
-        up, down = np.floor(up), np.floor(down)
-    high[:-1] += np.where(between, up, 0.0)
-    low[1:] -= np.where(between, down, 0.0)
-    return low, high
-
-
-def _fill(c: np.ndarray, target: float, heavy: np.ndarray) -> np.ndarray:
-    """Groups of equal mass near `target` in each run of values that are not `heavy`, which stand alone."""
-    run = np.cumsum(heavy)
-    light = np.where(heavy, 0, c)
-    mass = np.bincount(run, light)
-    before = np.cumsum(light) - light
-    first = np.full(len(mass), np.iinfo(np.int64).max)
-    np.minimum.at(first, run[~heavy], before[~heavy])
-    parts = np.maximum(1, np.floor(mass / target))[run]
-    part = np.floor((before - np.minimum(first, before[-1] + 1)[run]) * parts / np.maximum(mass[run], 1))
-    part = np.where(heavy, -1, np.clip(part, 0, parts - 1))
-    new = np.ones(len(c), bool)
-    new[1:] = heavy[1:] | heavy[:-1] | (run[1:] != run[:-1]) | (part[1:] != part[:-1])
-    return np.asarray(np.cumsum(new) - 1)
-
-
-def fit_scales(ticks: np.ndarray, grain: Grain, missing: bool) -> tuple[Scale, Scale]:
-    """The scale of a number among codes and the one among fields, of training ticks [n] without NaN.
-
-    Ticks that stand for what is no number have a bin of their own.
-    """
-    alone = grain.marks(ticks)
-    if not alone.any():
-        fine = Scale.fit(ticks, LEVELS, grain.whole)
-        return fine, Scale.fit(ticks, ENTRIES - missing, grain.whole, FEWEST_COARSE, FINE_KNOTS)
-    zero = grain.minus if grain.minus is not None and (ticks == grain.minus).any() else -np.inf
-    marked = [ticks[ticks == mark] for mark in np.unique(ticks[alone])]
-    parts = [*marked, *(part for part in (ticks[~alone & (ticks < zero)], ticks[~alone & (ticks > zero)]) if len(part))]
-    parts.sort(key=lambda part: float(part[0]) if len(part) == 1 or part[0] == part[-1] else float(np.median(part)))
-    both = []
-    for most, fewest, knots in ((LEVELS, FEWEST, KNOTS), (ENTRIES - missing, FEWEST_COARSE, FINE_KNOTS)):
-        rooms = [max(2, int((most - len(marked)) * len(part) / len(ticks))) for part in parts]
-        both.append(Scale.joined([
-            Scale.fit(part, room, grain.whole, fewest, knots) for part, room in zip(parts, rooms, strict=True)
-        ]))  # fmt: skip
-    return both[0], both[1]
-
-
-@dataclass(frozen=True, eq=False)
 class Choices:
     """Values of one column, or combinations of values of several, by falling frequency.
 
@@ -627,11 +395,3 @@ def draw(counts: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     total = np.cumsum(counts, dtype=np.float64)
     found = np.searchsorted(total, rng.random(n) * total[-1], side="right")
     return np.asarray(np.minimum(found, np.flatnonzero(counts)[-1]))
-
-
-def only(scale: Scale, low: float, high: float) -> np.ndarray:
-    """float64 [bins]: training rows of each bin that lie in [low, high], taken as even inside a bin."""
-    span = scale.highs - scale.lows
-    inside = np.minimum(scale.highs, high) - np.maximum(scale.lows, low)
-    share = np.divide(inside, span, out=np.ones_like(span), where=span > 0)
-    return np.asarray(np.where(inside < 0, 0.0, np.maximum(share, 1e-9) * scale.counts))

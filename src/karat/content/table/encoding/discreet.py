@@ -12,10 +12,11 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from karat.content.table.encoding.coding import ENTRIES, GAP, NUMBERS, Choices, Grain, Scale, flat
+from karat.content.table.encoding.coding import NUMBERS, Choices, Grain, flat
 from karat.content.table.encoding.layout import Layout
 from karat.content.table.encoding.parts import Choice, Computed, Constant, Number, Part, Presence
 from karat.content.table.encoding.private import private_bins, private_categories
+from karat.content.table.encoding.scales import ENTRIES, GAP, Scale
 from karat.content.table.rules.constraints import Bounds, Rules, compile_rules
 from karat.content.table.rules.expressions import Cells
 from karat.content.table.schema.columns import Column, Schema

@@ -13,8 +13,9 @@ import pyarrow as pa
 from karat.content.relational import ancestry
 from karat.content.table.convert import logical, put
 from karat.content.table.digests import row_digests
-from karat.content.table.encoding.coding import NUMBERS, Choices, Grain, draw, fit_scales, flat, present
+from karat.content.table.encoding.coding import NUMBERS, Choices, Grain, draw, flat, present
 from karat.content.table.encoding.parts import Choice, Computed, Constant, Number, Part, Presence, restore_part
+from karat.content.table.encoding.scales import fit_scales
 from karat.content.table.personal import sensitive
 from karat.content.table.rules.constraints import (
     Bounds,

@@ -13,7 +13,8 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from karat.content.table.encoding.coding import ENTRIES, NAMED, Choices, Grain, Scale, listed, present, unlisted
+from karat.content.table.encoding.coding import NAMED, Choices, Grain, listed, present, unlisted
+from karat.content.table.encoding.scales import ENTRIES, Scale
 from karat.content.table.rules.constraints import Bounds
 from karat.content.table.rules.expressions import Cells
 from karat.content.table.schema.precision import Precision, learn

@@ -20,9 +20,10 @@ import pyarrow.parquet as pq
 
 from karat.content import signatures
 from karat.content.table.io import columnar, delimited, jsontables, packed, workbook
+from karat.content.table.io.engines import without_password
 from karat.content.table.io.plain import check, is_binary
 from karat.content.table.io.sampling import Sampler
-from karat.content.table.io.sql import is_url, read_database, without_password
+from karat.content.table.io.sql import is_url, read_database
 from karat.content.table.table import Dialect, Raw
 from karat.errors import DataError, FitError, UnsafeFile
 from karat.output import Output
