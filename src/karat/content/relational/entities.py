@@ -15,11 +15,12 @@ from karat.content.relational import relations, sequences
 from karat.content.relational.database import Database, Relation
 from karat.content.table.convert import logical
 from karat.content.table.encoding.coding import flat, present
+from karat.content.table.reading import Origin
 from karat.content.table.rules.expressions import unknown
 from karat.content.table.schema import schema
 from karat.content.table.schema.columns import Schema
 from karat.content.table.table import Table
-from karat.content.table.tables import Origin, Tables
+from karat.content.table.tables import Tables
 from karat.errors import DataError, FitError
 
 

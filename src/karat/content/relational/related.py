@@ -24,11 +24,12 @@ from karat.content.relational.unfolding import Draw, Unfolding
 from karat.content.table import fragments
 from karat.content.table.formulas import Guard
 from karat.content.table.io import sources
+from karat.content.table.reading import Origin
 from karat.content.table.rules.constraints import check, compile_rules
 from karat.content.table.schema import schema, values
 from karat.content.table.schema.columns import Schema
 from karat.content.table.table import Table
-from karat.content.table.tables import Origin, Tables
+from karat.content.table.tables import Tables
 from karat.errors import DataError, FitError
 from karat.output import file_names
 from karat.space import Codes, Fields, Space

@@ -150,3 +150,14 @@ def put(column: pa.Array, rows: np.ndarray, new: pa.Array) -> pa.Array:
     index = np.arange(len(column))
     index[rows] = len(column) + np.arange(len(rows))
     return pa.concat_arrays([column, new.cast(column.type)]).take(pa.array(index))
+
+
+def zoned(cells: pa.Table, known: Schema) -> pa.Table:
+    """The logical cells, moments with their zone; zones of mixed offsets stay beside them as text."""
+    zones = {column.name: column.zone for column in known.columns if column.kind == "datetime" and column.zone}
+    out = cells
+    for name, zone in zones.items():
+        i = out.column_names.index(name)
+        named = pa.timestamp("us", "UTC" if zone == "mixed" else zone)
+        out = out.set_column(i, name, flat(out[name]).view(pa.int64()).view(named))
+    return out

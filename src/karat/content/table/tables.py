@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Self
@@ -18,8 +17,8 @@ import torch
 from torch import Tensor
 
 from karat.content.codec import AT_ONCE, Asked, Block, Codec, Contents, Delivery
-from karat.content.table import fragments
-from karat.content.table.convert import as_kind, otherwise, parsed_cells
+from karat.content.table import asking, fragments, reading
+from karat.content.table.convert import as_kind, otherwise, parsed_cells, zoned
 from karat.content.table.digests import row_digests
 from karat.content.table.encoding import kernel
 from karat.content.table.encoding.coding import NUMBERS, flat, present
@@ -30,47 +29,28 @@ from karat.content.table.formulas import Guard
 from karat.content.table.io import sources, sql
 from karat.content.table.io.engines import without_password
 from karat.content.table.likeness import table_like
+from karat.content.table.reading import Origin
 from karat.content.table.rules.conditions import (
     Condition,
     Given,
-    balanced,
     given_cells,
-    names_file,
     parse_given,
     pin_conditions,
 )
-from karat.content.table.rules.constraints import check, compile_rules
 from karat.content.table.rules.expressions import Cells, cells_of, unknown
 from karat.content.table.rules.implied import implied, implied_conditions, known_cells
 from karat.content.table.rules.restoring import put_back
 from karat.content.table.schema import schema, values
 from karat.content.table.schema.columns import SENSITIVE, Schema
 from karat.content.table.seen import Past
-from karat.content.table.table import Dialect, Raw, Table
+from karat.content.table.table import Dialect, Table
 from karat.errors import DataError, FitError
 from karat.privacy import Budget, Source
 from karat.space import Codes, Fields, Space
 from karat.views import Columns, TableView, View
 
 SHOWN = 20  # rows of a sheet
-PROSE = 60  # characters of a cell, on the average, from which on it is worth being learned as text
 FORMS = (".csv", ".csv.gz", ".tsv", ".parquet", ".feather", ".orc", ".json", ".jsonl", ".xlsx")
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a table came from and how it was printed there; the `facts` of a `Table`.
-
-    notes: what pandas and polars wrote beside the columns of their frames, so that the types are theirs again: JSON, see
-    `sources.notes`.
-    """
-
-    schema: Schema
-    source: str = "csv"
-    dialect: Dialect | None = None
-    suffix: str = ".csv"
-    notes: str = ""
-    otherwise: Mapping[str, tuple[float, str, str]] = field(default_factory=dict)  # somebody else's: see `convert`
 
 
 @dataclass(frozen=True)
@@ -128,44 +108,7 @@ class Tables(Codec):
         column that a model would predict), rows (how many, evenly spread), encoding, sheet (of a workbook). Rows that break a
         declared rule are set aside; DataError where they are more than 1 %.
         """
-        strange = sorted(set(options) - {*cls.settings, "cache"})
-        if strange:
-            raise FitError(f"Tables have no option {strange[0]!r}; they have {', '.join(cls.settings)}.")
-        mine = {key: value for key, value in options.items() if key in ("query", "table", "rows", "encoding", "sheet")}
-        raw = sources.open_table(path, mine)
-        declared = options.get("declared") is True
-        found = schema.bare(raw) if declared else schema.infer(raw)
-        if options.get("schema") is not None:
-            lost = schema.undeclared(Path(options["schema"]), found) if declared else []
-            if lost:
-                raise DataError(
-                    f"{options['schema']} does not say the kind of {', '.join(map(repr, lost[:5]))}"
-                    f"{' and more' if len(lost) > 5 else ''}, and with --epsilon nothing is taken from the cells. Declare "
-                    "each, or say with --public-schema that what the cells show may be known."
-                )
-            found = schema.read(Path(options["schema"]), found)
-        if options.get("target") is not None:
-            target = str(options["target"])
-            names = [column.name for column in found.columns]
-            if target not in names:
-                raise DataError(f"the target is {target!r}, {unknown(target, names)}")
-            found = replace(found, target=target)
-        cells = values.parse(raw, found)
-        first = 1 + (raw.dialect is None or raw.dialect.header) if raw.source == "csv" and raw.total is None else 0
-        good, notes = check(compile_rules(found), cells, raw.place, first)
-        if not good.all():
-            cells = cells.filter(pa.array(good))
-        found = schema.linked(found, cells)
-        origin = Origin(found, raw.source, raw.dialect, sources.own_suffix(path, raw), sources.notes(raw.cells.schema))
-        facts: dict[str, Any] = {
-            "columns": schema.describe(found, cells),
-            "target": found.target,
-            "rows_in_source": raw.total if raw.total is not None else len(raw.cells),
-            "set_aside": int((~good).sum()),
-            "notes": [*raw.notes, *_prose(path, raw, found), *notes],
-            "doubt": raw.doubt,
-        }
-        return Contents(Table(cells.combine_chunks(), origin), facts=facts)
+        return reading.read(path, options, cls.settings)
 
     @classmethod
     def fit(cls, contents: Contents, train: np.ndarray) -> Self:
@@ -405,7 +348,7 @@ class Tables(Codec):
         form = sources.form(suffix)
         if dialect is None or (form != dialect.form and form != "delimited"):
             typed = dialect is not None
-            whole = (_typed(block.cells, self.schema) if typed else self.printed(block) for block in blocks)
+            whole = (zoned(block.cells, self.schema) if typed else self.printed(block) for block in blocks)
             noted = (sources.noted(rows, own.notes) for rows in whole)
             sources.stream(map(guard.look, noted) if guard and form == "delimited" else noted, suffix, file)
             return
@@ -498,44 +441,7 @@ class Tables(Codec):
         self, given: str | None, balance: str | None, n: int, rng: np.random.Generator, most: int
     ) -> Iterator[Asked]:
         """The same, of at most `most` rows at once; of all at once where drawn values must differ in each row."""
-        if any(isinstance(self.layout.parts[self.layout.part_of[name]], Number | Choice)
-               for names in self.layout.rules.unique for name in names):  # fmt: skip
-            most = sys.maxsize
-        if given is not None and names_file(given):
-            rows = self.partial(Path(given))
-            if balance is not None:
-                raise FitError("--balance and a file of partial rows both say what the rows hold; give one of them.")
-            for first in range(0, len(rows), most):
-                part = rows[first : first + most]
-                yield Asked(self.pin_rows(part, rng), functools.partial(self.restore_given, given=part, rng=rng))
-            return
-        conditions = {} if given is None else self.given(given)
-        turns = None if balance is None else balanced(self.layout, balance)
-        if balance in conditions:
-            raise FitError(f"--given and --balance both speak of {balance!r}; leave one of them out.")
-        for first in range(0, n, most):
-            count = min(most, n - first)
-            if turns is None or balance is None:
-                yield Asked(
-                    self.pin(conditions, count, rng), functools.partial(self.restore_given, given=conditions, rng=rng)
-                )
-            else:
-                yield self._balanced([{**conditions, balance: one} for one in turns], first, count, rng)
-
-    def _balanced(self, wanted: Sequence[Given], first: int, n: int, rng: np.random.Generator) -> Asked:
-        """`n` rows of a stream, from the `first` on, in which one wish comes as often as another."""
-        turn = rng.permutation((first + np.arange(n)) % len(wanted))
-        cells = torch.full((n, len(self._spaces[0].sizes)), -1, dtype=torch.long)
-        for i, one in enumerate(wanted):
-            mine = np.flatnonzero(turn == i)
-            cells[mine] = self.pin(one, len(mine), rng)
-
-        def restore(made: Table) -> Table:
-            parts = [self.restore_given(made[np.flatnonzero(turn == i)], one, rng) for i, one in enumerate(wanted)]
-            back = np.argsort(np.concatenate([np.flatnonzero(turn == i) for i in range(len(wanted))]))
-            return Table(pa.concat_tables([part.cells for part in parts]), self.origin)[back]
-
-        return Asked(cells, restore)
+        return asking.asks(self, given, balance, n, rng, most)
 
     def sheet(self, records: Table, columns: int) -> bytes:
         """Up to 20 rows as an HTML table, printed as in the file; e-mails, names and the like are masked always."""
@@ -582,33 +488,3 @@ def _word(value: Any) -> str:
 
 def _is_zone(name: str, names: Sequence[str]) -> bool:
     return name.endswith(" zone") and name.removesuffix(" zone") in names
-
-
-def _prose(place: Any, raw: Raw, known: Schema) -> list[str]:
-    """What to say of JSON lines that were taken for a table, and of columns that hold text worth writing."""
-    said = []
-    for column in known.columns:
-        if column.kind == "text" and column.name in raw.cells.column_names:
-            lengths = pc.mean(pc.utf8_length(raw.cells[column.name].cast(pa.string()))).as_py()
-            if lengths is not None and lengths >= PROSE:
-                said.append(
-                    f"{column.name!r} is prose, about {lengths:.0f} characters a cell: a table fills it with common words. "
-                    f"--set data.text={column.name} learns to write it."
-                )
-    if raw.dialect is not None and raw.dialect.form == "jsonl":
-        listed = ", ".join(column.name for column in known.columns[:3])
-        said.append(
-            f"Taken for a table, for its fields ({listed}, ...); --set data.text=FIELD learns the text of one field."
-        )
-    return said
-
-
-def _typed(cells: pa.Table, known: Schema) -> pa.Table:
-    """The logical cells, moments with their zone; zones of mixed offsets stay beside them as text."""
-    zones = {column.name: column.zone for column in known.columns if column.kind == "datetime" and column.zone}
-    out = cells
-    for name, zone in zones.items():
-        i = out.column_names.index(name)
-        named = pa.timestamp("us", "UTC" if zone == "mixed" else zone)
-        out = out.set_column(i, name, flat(out[name]).view(pa.int64()).view(named))
-    return out

@@ -1,0 +1,105 @@
+"""A table read: what its columns are, as far as they show or a person says, and rows that break a declared rule set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from karat.content.codec import Contents
+from karat.content.table.io import sources
+from karat.content.table.rules.constraints import check, compile_rules
+from karat.content.table.rules.expressions import unknown
+from karat.content.table.schema import schema, values
+from karat.content.table.schema.columns import Schema
+from karat.content.table.table import Dialect, Raw, Table
+from karat.errors import DataError, FitError
+
+PROSE = 60  # characters of a cell, on the average, from which on it is worth being learned as text
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a table came from and how it was printed there; the `facts` of a `Table`.
+
+    notes: what pandas and polars wrote beside the columns of their frames, so that the types are theirs again: JSON, see
+    `sources.notes`.
+    """
+
+    schema: Schema
+    source: str = "csv"
+    dialect: Dialect | None = None
+    suffix: str = ".csv"
+    notes: str = ""
+    otherwise: Mapping[str, tuple[float, str, str]] = field(default_factory=dict)  # somebody else's: see `convert`
+
+
+def read(path: Any, options: Mapping[str, Any], settings: Sequence[str]) -> Contents:
+    """See `Tables.read`; `settings` are the options that there are."""
+    strange = sorted(set(options) - {*settings, "cache"})
+    if strange:
+        raise FitError(f"Tables have no option {strange[0]!r}; they have {', '.join(settings)}.")
+    mine = {key: value for key, value in options.items() if key in ("query", "table", "rows", "encoding", "sheet")}
+    raw = sources.open_table(path, mine)
+    found = _schema(raw, options)
+    cells = values.parse(raw, found)
+    first = 1 + (raw.dialect is None or raw.dialect.header) if raw.source == "csv" and raw.total is None else 0
+    good, notes = check(compile_rules(found), cells, raw.place, first)
+    if not good.all():
+        cells = cells.filter(pa.array(good))
+    found = schema.linked(found, cells)
+    origin = Origin(found, raw.source, raw.dialect, sources.own_suffix(path, raw), sources.notes(raw.cells.schema))
+    facts: dict[str, Any] = {
+        "columns": schema.describe(found, cells),
+        "target": found.target,
+        "rows_in_source": raw.total if raw.total is not None else len(raw.cells),
+        "set_aside": int((~good).sum()),
+        "notes": [*raw.notes, *_prose(path, raw, found), *notes],
+        "doubt": raw.doubt,
+    }
+    return Contents(Table(cells.combine_chunks(), origin), facts=facts)
+
+
+def _schema(raw: Raw, options: Mapping[str, Any]) -> Schema:
+    """What the columns are: inferred or, where nothing may be taken from the cells, declared; with what a person says."""
+    declared = options.get("declared") is True
+    found = schema.bare(raw) if declared else schema.infer(raw)
+    if options.get("schema") is not None:
+        lost = schema.undeclared(Path(options["schema"]), found) if declared else []
+        if lost:
+            raise DataError(
+                f"{options['schema']} does not say the kind of {', '.join(map(repr, lost[:5]))}"
+                f"{' and more' if len(lost) > 5 else ''}, and with --epsilon nothing is taken from the cells. Declare "
+                "each, or say with --public-schema that what the cells show may be known."
+            )
+        found = schema.read(Path(options["schema"]), found)
+    if options.get("target") is not None:
+        target = str(options["target"])
+        names = [column.name for column in found.columns]
+        if target not in names:
+            raise DataError(f"the target is {target!r}, {unknown(target, names)}")
+        found = replace(found, target=target)
+    return found
+
+
+def _prose(place: Any, raw: Raw, known: Schema) -> list[str]:
+    """What to say of JSON lines that were taken for a table, and of columns that hold text worth writing."""
+    said = []
+    for column in known.columns:
+        if column.kind == "text" and column.name in raw.cells.column_names:
+            lengths = pc.mean(pc.utf8_length(raw.cells[column.name].cast(pa.string()))).as_py()
+            if lengths is not None and lengths >= PROSE:
+                said.append(
+                    f"{column.name!r} is prose, about {lengths:.0f} characters a cell: a table fills it with common words. "
+                    f"--set data.text={column.name} learns to write it."
+                )
+    if raw.dialect is not None and raw.dialect.form == "jsonl":
+        listed = ", ".join(column.name for column in known.columns[:3])
+        said.append(
+            f"Taken for a table, for its fields ({listed}, ...); --set data.text=FIELD learns the text of one field."
+        )
+    return said
