@@ -237,8 +237,30 @@ def _labels(labelled: bool | None, declared: str | None) -> Reason:
 
 def _quality(findings: Sequence[Finding], prices: Prices, thing: str, reviewed: bool) -> list[Reason]:
     """Reasons of quality: a fault that no use survives, what cannot be told, faults, and those that reviewers excuse."""
-    reasons: list[Reason] = []
     mine = [f for f in findings if f.kind.feeds == "quality"]
+    raised = [f for f in mine if f.raised]
+    if hopeless := _hopeless(mine, thing):
+        return hopeless
+    if not any(f.state != "cannot tell" for f in mine) and not _blind(mine):
+        return [Reason("quality", "quality", "unknown", "no finding says how good it is")]
+    least = prices.least_accepted if reviewed else 0.0
+    excused = [f for f in raised if _excused(f, least)]
+    reasons = []
+    if left := [f for f in raised if f not in excused]:
+        reasons.append(Reason("quality", "faults", "unknown", _far(left, prices, thing, reviewed, least)))
+    if blind := _blind(mine):
+        reasons.append(Reason("quality", "power", "unknown", _cannot_tell(blind, thing)))
+    if excused:
+        text = f"faults in {_named(excused)}, and people accept at least {least:.0%} of what is made"
+        reasons.append(Reason("quality", "review", "pass", text))
+    if not reasons:
+        reasons.append(Reason("quality", "quality", "pass", "no finding is far from what unseen real data scores"))
+    return reasons
+
+
+def _hopeless(mine: Sequence[Finding], thing: str) -> list[Reason]:
+    """Faults that no use survives."""
+    reasons: list[Reason] = []
     raised = [f for f in mine if f.raised]
     apart = any(f.assay == "fidelity" for f in raised)
     for f in raised:
@@ -266,32 +288,21 @@ def _quality(findings: Sequence[Finding], prices: Prices, thing: str, reviewed: 
         ):
             text = f"what is made teaches no more than duplicates of real {thing}s do: {f.name} {score(f.value)}"
             reasons.append(Reason("quality", f.name, "fail", text))
-    if reasons:
-        return reasons
-    if not any(f.state != "cannot tell" for f in mine) and not _blind(mine):
-        return [Reason("quality", "quality", "unknown", "no finding says how good it is")]
-    least = prices.least_accepted if reviewed else 0.0
-    excused = [f for f in raised if _excused(f, least)]
-    left = [f for f in raised if f not in excused]
-    if left:
-        text = f"{_named(left)} {'is' if len({f.name for f in left}) == 1 else 'are'} far from what real data scores"
-        if reviewed and all(f.kind.visible for f in left):
-            more = f", and nobody has said how many {thing}s are accepted"
-            if prices.acceptance is not None:
-                more = f", and of {prices.acceptance[1]} reviewed {thing}s no more than {least:.0%} are sure to be accepted"
-            text += more
-        elif reviewed and prices.acceptance is not None:
-            hidden = [f for f in left if not f.kind.visible]
-            text += f", and who reviews single {thing}s cannot see {_named(hidden)}"
-        reasons.append(Reason("quality", "faults", "unknown", text))
-    if blind := _blind(mine):
-        reasons.append(Reason("quality", "power", "unknown", _cannot_tell(blind, thing)))
-    if excused:
-        text = f"faults in {_named(excused)}, and people accept at least {least:.0%} of what is made"
-        reasons.append(Reason("quality", "review", "pass", text))
-    if not reasons:
-        reasons.append(Reason("quality", "quality", "pass", "no finding is far from what unseen real data scores"))
     return reasons
+
+
+def _far(left: Sequence[Finding], prices: Prices, thing: str, reviewed: bool, least: float) -> str:
+    """Faults that nothing excuses, and why what people accept does not."""
+    text = f"{_named(left)} {'is' if len({f.name for f in left}) == 1 else 'are'} far from what real data scores"
+    if reviewed and all(f.kind.visible for f in left):
+        if prices.acceptance is None:
+            return f"{text}, and nobody has said how many {thing}s are accepted"
+        of = prices.acceptance[1]
+        return f"{text}, and of {of} reviewed {thing}s no more than {least:.0%} are sure to be accepted"
+    if reviewed and prices.acceptance is not None:
+        hidden = [f for f in left if not f.kind.visible]
+        text += f", and who reviews single {thing}s cannot see {_named(hidden)}"
+    return text
 
 
 def _excused(f: Finding, accepted: float) -> bool:

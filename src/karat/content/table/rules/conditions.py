@@ -24,6 +24,9 @@ from karat.content.table.rules.expressions import Cells, cells_of, unknown
 from karat.content.table.schema.columns import Column
 from karat.errors import DataError, FitError
 
+SIGNS = "=<>"  # one of which makes a text a condition, unless it is a file
+FORMS = "Conditions are column=value, column!=value, and column=low..high, of which one end may be left out."
+
 
 @dataclass(frozen=True, eq=False)
 class Condition:
