@@ -1,0 +1,63 @@
+"""The site of the documentation asks nothing of the network, and every page of it is in its list."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src", "object": "data"}
+
+
+class Resources(HTMLParser):
+    """What a browser loads by itself; a link that somebody clicks is none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        at = given.get(LOADS.get(tag, "")) or (given.get("href") if tag == "link" and given.get("rel") != "canonical" else None)
+        if at is not None:
+            self.found.append(at)
+        if tag == "style" or "style" in given:
+            self.found += re.findall(r"url\(([^)]+)\)", given.get("style") or "")
+
+
+def fetched(page: str) -> list[str]:
+    parser = Resources()
+    parser.feed(page)
+    return [at for at in parser.found if re.match(r"(https?:)?//", at)]
+
+
+def test_every_page_of_the_documentation_is_in_the_list_of_the_site() -> None:
+    listed = set(re.findall(r"([\w-]+\.md)$", (PROJECT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    assert listed == {path.name for path in (PROJECT / "docs").glob("*.md")}
+
+
+def test_a_page_that_loads_something_from_elsewhere_would_be_found() -> None:
+    page = '<link rel="stylesheet" href="https://fonts.example/x.css"><a href="https://arxiv.org"><script src="//cdn.example/a.js">'
+    assert fetched(page) == ["https://fonts.example/x.css", "//cdn.example/a.js"]
+    assert fetched('<link rel="canonical" href="https://here"><img src="a.png">') == []
+
+
+@pytest.mark.exam
+def test_the_site_is_built_strictly_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    if importlib.util.find_spec("mkdocs") is None or importlib.util.find_spec("mkdocstrings") is None:
+        pytest.skip("`pip install -e '.[docs]'` brings what builds the site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert len(pages) >= len(list((PROJECT / "docs").glob("*.md")))
+    for page in pages:
+        assert fetched(page.read_text(encoding="utf-8")) == [], page.name
+    for sheet in (tmp_path / "site").rglob("*.css"):
+        assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", sheet.read_text(encoding="utf-8")), sheet.name
