@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src", "object": "data"}
+LOADS = {
+    "script": "src",
+    "img": "src",
+    "iframe": "src",
+    "source": "src",
+    "video": "src",
+    "audio": "src",
+    "object": "data",
+}
 
 
 class Resources(HTMLParser):
@@ -24,7 +32,9 @@ class Resources(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
-        at = given.get(LOADS.get(tag, "")) or (given.get("href") if tag == "link" and given.get("rel") != "canonical" else None)
+        at = given.get(LOADS.get(tag, "")) or (
+            given.get("href") if tag == "link" and given.get("rel") != "canonical" else None
+        )
         if at is not None:
             self.found.append(at)
         if tag == "style" or "style" in given:
