@@ -37,6 +37,7 @@ MAY: dict[str, set[str]] = {
     "output": {"provenance"},
     "cache": {"output"},
     "run": {"output"},
+    "options": {"run"},
     "recipe": {"space"},
 }
 # Rooms below the verbs that hold several others together; only the verbs and their faces may import the verbs.

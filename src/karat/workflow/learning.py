@@ -19,6 +19,7 @@ from karat.content.table.io.sql import is_url, without_credentials
 from karat.data import DATABASES, TEXTS, Data, load
 from karat.errors import DataError, FitError, RunError
 from karat.families.generator import Fitted
+from karat.options import TrainOptions
 from karat.output import to_json
 from karat.privacy import Asked as Private
 from karat.recipe import Recipe
@@ -38,33 +39,23 @@ BUDGETS = ("minutes", "steps", "samples")
 
 
 def begin(
-    data: Any,
-    recipe: str | None,
-    budget: Budget,
-    seed: int,
-    out: Path | None,
-    family: str | None,
-    device: str,
-    changes: Sequence[str],
-    track: Sequence[str],
-    prices: Path | None,
-    console: Console,
-    threads: int | None,
-    draft: Draft | None = None,
-    called: Mapping[str, float] | None = None,
+    options: TrainOptions, console: Console, draft: Draft | None = None, called: Mapping[str, float] | None = None
 ) -> Run:
-    """A new run on `data`: a path, a database's address, or a data frame, which is kept in the run's folder.
+    """A new run on `options.source`: a path, a database's address, or a data frame, which is kept in the run's folder.
 
     draft: the folder that becomes the run, where the caller has begun it.   called: on each clock, when a person asked for
     it, where what has gone by since is part of the budget.
     """
-    own = [c for c in changes if not c.startswith("data.")]
-    options = data_options([c for c in changes if c.startswith("data.")])
+    options = _settled(options)
+    data, recipe, family = options.source, options.recipe, options.family
+    own = [c for c in options.set if not c.startswith("data.")]
+    settings = data_options([c for c in options.set if c.startswith("data.")])
     if recipe is not None or family is not None:  # a name that does not exist is said before anything is read
-        options = {**recipes.load(recipe if recipe is not None else "", own, family).data, **options}
-    where = devices.choose_device(device)
-    find(prices, [Path.cwd()])  # wrong ones are refused before anything is read
-    track = trackers.check(track)
+        settings = {**recipes.load(recipe if recipe is not None else "", own, family).data, **settings}
+    where = devices.choose_device(options.device)
+    find(options.prices, [Path.cwd()])  # wrong ones are refused before anything is read
+    options = replace(options, track=trackers.check(_tracks(options)))
+    out = None if options.out is None else Path(options.out)
     with ExitStack() as stack:
         if draft is None and (out is not None or not isinstance(data, str | Path)):
             asked = Path(family).stem if family is not None else recipe if recipe is not None else "auto"
@@ -72,10 +63,8 @@ def begin(
         if not isinstance(data, str | Path):
             assert draft is not None
             data = keep_frame(data, draft.claim("data.feather"))
-        run, found, whole, plan = _created(
-            data, recipe, own, options, budget, seed, family, track, threads, draft, stack
-        )
-    declared = find(prices, [run.path, Path.cwd()])
+        run, found, whole, plan = _created(data, options, own, settings, draft, stack)
+    declared = find(options.prices, [run.path, Path.cwd()])
     with (
         run.lock(),
         Ledger(run.path / "ledger.jsonl", declared).entry("train", where.type) as entry,
@@ -86,20 +75,34 @@ def begin(
         return running.drive(run, found, whole, where, plan, entry, console)
 
 
+def _settled(options: TrainOptions) -> TrainOptions:
+    """The options with the settings that stand for `schema`, `labels`, `holdout` and `epsilon` among the others."""
+    named = (("schema", options.schema), ("labels", options.labels), ("holdout", options.holdout))
+    recipe, changes = options.recipe, [*options.set, *(f"data.{k}={v}" for k, v in named if v is not None)]
+    if options.public_schema and options.epsilon is None:
+        raise FitError("--public-schema says what a private fit may tell; it goes with --epsilon.")
+    if options.epsilon is not None:
+        recipe, changes = private(options.epsilon, recipe, options.family, changes, options.public_schema)
+    return replace(options, recipe=recipe, set=changes)
+
+
+def _tracks(options: TrainOptions) -> tuple[str, ...]:
+    return (options.track,) if isinstance(options.track, str) else tuple(options.track)
+
+
 def _created(
     data: str | Path,
-    recipe: str | None,
+    asked: TrainOptions,
     own: Sequence[str],
     options: dict[str, Any],
-    budget: Budget,
-    seed: int,
-    family: str | None,
-    track: Sequence[str],
-    threads: int | None,
     draft: Draft | None,
     stack: ExitStack,
 ) -> tuple[Run, Data, Synthesizer, loop.Plan]:
-    """The run as it is begun, whole or not at all, and what it begins with."""
+    """The run as it is begun, whole or not at all, and what it begins with.
+
+    data: where they lie.   own: settings of the recipe.   options: settings of the data.
+    """
+    recipe, seed, family = asked.recipe, asked.seed, asked.family
     holdout = options.pop("holdout", 0.1)
     private = _private(options, own, seed)
     epsilon = None if private is None else private.epsilon
@@ -117,7 +120,7 @@ def _created(
         raise FitError(
             f"model.context={chosen.model['context']} is for related tables, where it is set by itself; leave it out."
         )
-    plan = budgets.with_budget(chosen, *budget, seed)
+    plan = budgets.with_budget(chosen, *_budget(asked), seed)
     whole = synthesizer.new(found.codec, chosen, found.classes, seed)
     if draft is None:
         draft = stack.enter_context(Draft(free(Path("runs") / f"{_stem(found.path)}-{chosen.name}")))
@@ -129,16 +132,23 @@ def _created(
         "id": name, "version": __version__, "data": place, "inside": inside, "options": kept,
         "holdout": holdout, "fingerprint": _told(name, found, epsilon), "seed": seed,
         "recipe": chosen.to_dict(), "minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples,
-        "epsilon": epsilon, "precision": None, "track": list(track), "classes": list(found.classes), "threads": threads,
+        "epsilon": epsilon, "precision": None, "track": list(asked.track), "classes": list(found.classes), "threads": asked.threads,
     }  # fmt: skip
     run = draft.finish(spec, parts if schema is None else {**parts, "schema.toml": schema}, seal)
     return run, found, whole, plan
 
 
-def proceed(
-    run: Run, entry: Any, console: Console, device: str, budget: Budget, given: Sequence[Any], asked: Asked
-) -> Run:
-    """Continues `run`, with a new total of its budget where one is given; `given` are settings that must not be."""
+def _budget(options: TrainOptions) -> Budget:
+    return options.minutes, options.steps, options.samples
+
+
+def proceed(run: Run, options: TrainOptions, entry: Any, console: Console) -> Run:
+    """Continues `run`, with a new total of its budget where one is given; FitError for settings that the run fixed."""
+    asked, budget = Asked(options.data, options.trust_data, options.family), _budget(options)
+    given = (
+        options.recipe, options.out, options.schema, options.labels, options.holdout, options.epsilon, options.set,
+        options.seed not in (0, run.spec["seed"]), any(name not in run.spec["track"] for name in _tracks(options)),
+    )  # fmt: skip
     if any(x for x in given):
         raise FitError(
             f"{run.path} is a run: its recipe and settings are fixed. Continue it with `karat train {run.path}`, "
@@ -159,7 +169,7 @@ def proceed(
         raise FitError(f"{run.path} has used its budget; --minutes, --steps and --samples give the new, larger total.")
     found = again(run, asked)
     plan = budgets.with_budget(recipe, *budget, spec["seed"])
-    where = devices.choose_device(device)
+    where = devices.choose_device(options.device)
     entry.device = where.type
     whole = synthesizer.new(found.codec, recipe, found.classes, spec["seed"])
     run.update({"minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples})

@@ -1,0 +1,354 @@
+"""What can be asked of each verb: one frozen dataclass each, the one place where options, defaults and their help are written.
+
+The command line reads its flags off these fields and their help off these docstrings, and functions of the workflow take the
+objects themselves. `asked` gives a verb the signature of its options, so that `karat.train("adult.csv", minutes=1)` is a call
+with names and types that an editor, a type checker and `help` know, and nothing is written twice.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeAlias, TypeVar, get_type_hints
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from karat.run import Run
+
+    RunLike: TypeAlias = str | Path | Run
+    Source: TypeAlias = Any  # a path, an address, or a data frame of pandas, polars or Arrow
+else:  # the command line reads these types: it names a run by its folder, and must not import torch
+    RunLike, Source = str, str
+
+P = ParamSpec("P")
+Options = TypeVar("Options")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class LookOptions:
+    """Say what is in the data, what is wrong with it, which recipes fit, and what each would cost.
+
+    Parameters
+    ----------
+    data
+        A folder of pictures (one sub-folder per class, or flat), a zip of one, IDX, .npy, .npz, .parquet, or `digits`;
+        or a table: .csv, .tsv, .json, .jsonl (also packed), .xlsx, .parquet, .feather, .orc, SQLite, DuckDB, postgresql://..., in
+        Python a data frame;
+        or related tables: a folder of such files, a database without data.table, one file with data.entity=COLUMN; or text:
+        .txt, .md, .jsonl, a folder of them, or the column of a table that data.text=COLUMN names.
+    size
+        Side in pixels that the pictures are brought to.
+    schema
+        A TOML that corrects what is inferred of a table's columns, and declares the rules that hold among them; of related
+        tables also how they refer to each other.
+    labels
+        How the names of files of pictures or sounds are to be read, such as "{label}_{speaker}_{n}", or their folders:
+        "{alphabet}/{character}"; or the column of a text's class.
+    write_schema
+        Write what is inferred of a table there, to be corrected and given back as --schema.
+    overwrite
+        Replace a file that is there already.
+    probe
+        Measure minutes and memory of each recipe on this machine; a few seconds each.
+    threads
+        CPU threads to use.
+    set
+        Settings of the data, such as data.query="select * from orders", data.table=orders, data.rows=100000.
+    prices
+        A prices.toml; without it no money is named.
+    """
+
+    data: Source
+    _: KW_ONLY
+    size: int | None = None
+    schema: Path | None = None
+    labels: str | None = None
+    write_schema: Path | None = None
+    overwrite: bool = False
+    probe: Annotated[bool, Parameter(negative="--no-probe")] = True
+    threads: int | None = None
+    set: Sequence[str] = ()
+    prices: Path | None = None
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Train a generator on data, or continue a run exactly where it stopped.
+
+    Parameters
+    ----------
+    source
+        What to learn from (see `karat look`), or the folder of a run to continue.
+    data
+        Of a run to continue: where its data lie now, if they were moved.
+    trust_data
+        Of a run that you did not make: read the data that it names.
+    recipe
+        Pictures: vae (the default), diffusion, ddpm, gan, cgan, dcgan, wgan-gp, mlp-gan. Tables: trees (the default),
+        cart, autoregressive, vae, gan, diffusion, ctgan, tvae, marginals. Or the path of your own .toml.
+    minutes
+        Budget in minutes, kept within 5%. Of minutes, steps and samples give one; the default is the recipe's own.
+    steps
+        Budget in steps of the training loop.
+    samples
+        Budget in training samples seen.
+    seed
+        Seed of everything random.
+    out
+        Folder of the run; runs/<data>-<recipe> by default.
+    family
+        A Python file of your own that exports Config and Model, in place of a recipe. It is run, and only when it is named
+        here: to continue such a run, name it again.
+    schema
+        A TOML that corrects what is inferred of a table's columns, and declares rules (see `karat look --write-schema`).
+    labels
+        How the names of files of pictures or sounds are to be read, such as "{label}_{speaker}_{n}", or their folders, such
+        as "{alphabet}/{character}": `label` is the class, and every name in braces can be used in --holdout. Of text in a
+        table: the column that holds the class.
+    holdout
+        What is set aside for the judge: a share (0.1 by default), the last of the data as they stand (last:0.1), or what
+        the names say (n<5, speaker=theo).
+    epsilon
+        Learn a table with differential privacy of this epsilon (the recipe marginals); docs/privacy.md says what it promises.
+        Wants a --schema that declares the kind of every column of text, or --public-schema.
+    public_schema
+        With --epsilon: what the cells show of kinds, formats and spellings is inferred from them, and is no secret.
+    device
+        auto, cpu, cuda, cuda:1 or mps.
+    threads
+        CPU threads to use.
+    set
+        Deeper settings, such as model.width=64, model.lr=1e-3, train.batch=128, train.precision=fp32, data.size=64.
+    track
+        Also tell a tracker: tensorboard, wandb or mlflow, each of which keeps files in the run unless its own settings name a
+        server. Give it again for another.
+    prices
+        A prices.toml; without it the ledger keeps seconds and no money.
+    """
+
+    source: Source
+    _: KW_ONLY
+    data: str | Path | None = None
+    trust_data: bool = False
+    recipe: str | None = None
+    minutes: float | None = None
+    steps: int | None = None
+    samples: int | None = None
+    seed: int = 0
+    out: Path | None = None
+    family: str | None = None
+    schema: Path | None = None
+    labels: str | None = None
+    holdout: str | None = None
+    epsilon: float | None = None
+    public_schema: bool = False
+    device: str = "auto"
+    threads: int | None = None
+    set: Sequence[str] = ()
+    track: Sequence[str] = ()
+    prices: Path | None = None
+
+
+@dataclass(frozen=True)
+class AssayOptions:
+    """Find out what a generator is worth: findings, each beside the score that unseen real data gets, and a verdict.
+
+    Parameters
+    ----------
+    run
+        The folder of a run; or leave it out and give --real and --made.
+    data
+        Where the run's data lie now, if they were moved.
+    trust_data
+        Read the data that a run which you did not make names.
+    family
+        The Python file that the run was trained with, if it was; it is run.
+    real
+        Real data (see `karat look`), for samples that karat did not make.
+    made
+        Those samples: a folder, zip, .npy, ...; or reference:NAME (oracle, bootstrap, copier, collapser, blurrer,
+        skewer, shuffler, noise), a generator of known worth that proves the scales.
+    n
+        How many samples to draw from the run, or of the reference.
+    require
+        A condition such as "coverage>=0.8"; the exit code is 1 when one does not hold. May be given several times.
+    target
+        The column of a table that a model would predict; by default the one that the data says, or teaches best. Of related
+        tables: TABLE.COLUMN.
+    out
+        Folder of the report; <run>/report by default, where the next assay of the run replaces it; of --real and --made
+        the first of assay, assay-2, ... that is new.
+    overwrite
+        Replace a report that is in --out.
+    no_real
+        Leave real records out of the report, so that it can be shown to who may not see the data.
+    seed
+        Seed of the samples and of the judge.
+    threads
+        CPU threads to use.
+    prices
+        A prices.toml: what things cost and what they are worth to you. `src/karat/worth/prices.toml` is a template.
+    set
+        Settings of the real data (see `karat look`).
+    eyes
+        A local folder with a pretrained encoder to judge by, in place of the judge's own.
+    """
+
+    run: RunLike | None = None
+    _: KW_ONLY
+    data: str | Path | None = None
+    trust_data: bool = False
+    family: str | Path | None = None
+    real: Source | None = None
+    made: Source | None = None
+    n: Annotated[int, Parameter(name=["-n", "--number"])] = 5000
+    require: Sequence[str] = ()
+    target: str | None = None
+    out: Path | None = None
+    overwrite: bool = False
+    no_real: bool = False
+    seed: int = 0
+    threads: int | None = None
+    set: Sequence[str] = ()
+    prices: Path | None = None
+    eyes: Path | None = None
+
+
+@dataclass(frozen=True)
+class MakeOptions:
+    """Make new content and write it as ordinary files, each labelled as AI-made.
+
+    Parameters
+    ----------
+    run
+        The folder of a finished run.
+    n
+        How many to make, 64 by default; one with --prompt or --stream.
+    out
+        Pictures and sounds: a folder of PNG or WAV files, or a file ending in .npz or .zip, of pictures also .npy. Tables: a
+        file ending in .csv, .tsv, .json, .jsonl, .xlsx, .parquet, .feather, .orc or .csv.gz, in the form of the data by
+        default. Related tables: a folder, of files named as the real ones. Text: a file ending in .txt, .jsonl or .csv, or a
+        folder of .txt files. By default in <run>/made, or the first of <run>/made-2, made-3, ... that is new. A folder whose
+        making was stopped goes on where it was.
+    family
+        The Python file that the run was trained with, if it was; it is run.
+    klass
+        Make this class only, by its name.
+    given
+        Tables: what every row must hold, such as "income=>50K, sex=Female, age=30..40"; or a file of partial rows, whose
+        empty cells and absent columns are filled in.
+    balance
+        Tables: a column whose values are all made equally often.
+    prompt
+        Text: what it begins with.
+    temperature
+        Text: below 1 likelier, above 1 more varied; 0 takes the likeliest.
+    top_p
+        Text: drawn from the likeliest that hold this share together.
+    min_p
+        Text: drawn from those at least this share as likely as the likeliest.
+    stop
+        Text: ends before this comes. May be given several times.
+    characters
+        Text: how many characters follow the prompt, however long a passage of the data is; by default about one passage.
+    stream
+        Text: show it while it comes, on standard output; it is written and labelled as well.
+    seed
+        Seed of what is made; the same seed gives the same content.
+    device
+        auto, cpu, cuda or mps.
+    threads
+        CPU threads to use.
+    producer
+        Your name or code in the label of origin: ASCII, without spaces.
+    overwrite
+        Replace what was made before and is there; never what the run learned from, nor files that karat did not make.
+    safe_cells
+        Tables: put a quote before cells of delimited files that a spreadsheet would run as formulas.
+    prices
+        A prices.toml; without it the ledger keeps seconds and no money.
+    """
+
+    run: RunLike
+    _: KW_ONLY
+    n: Annotated[int | None, Parameter(name=["-n", "--number"])] = None
+    out: Path | None = None
+    family: str | Path | None = None
+    klass: Annotated[str | None, Parameter(name="--class")] = None
+    given: str | None = None
+    balance: str | None = None
+    prompt: str | None = None
+    temperature: float = 1.0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    stop: Sequence[str] = ()
+    characters: int | None = None
+    stream: bool = False
+    seed: int = 0
+    device: str = "auto"
+    threads: int | None = None
+    producer: str = "karat"
+    overwrite: bool = False
+    safe_cells: bool = False
+    prices: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions:
+    """Look, train, make, assay and report on data that come with the install, in about a minute.
+
+    Parameters
+    ----------
+    on
+        pictures: handwritten digits; table: biopsies and their diagnosis; text: the Python language reference; audio:
+        musical notes, rendered by the program.
+    seconds
+        Seconds of training, 25 by default (50 for audio); a table takes what it takes.
+    out
+        Folder of the run; the first of runs/demo, runs/demo-2, ... that is new by default (runs/demo-table and so on).
+        A former demo there that nobody changed since is replaced.
+    seed
+        Seed of everything random.
+    threads
+        CPU threads to use.
+    """
+
+    on: Literal["pictures", "table", "text", "audio"] = "pictures"
+    seconds: float | None = None
+    out: Path | None = None
+    seed: int = 0
+    threads: int = 1
+
+
+def asked(kind: Callable[P, Options]) -> Callable[[Callable[[Options], R]], Callable[P, R]]:
+    """Makes of a verb that takes the options `kind` a function that takes their fields as arguments, with their help.
+
+    The function's signature is that of the dataclass, to a type checker as to `inspect.signature`; an argument that is no
+    field is refused by the dataclass with a TypeError that names it.
+    """
+
+    def over(verb: Callable[[Options], R]) -> Callable[P, R]:
+        @functools.wraps(verb)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            return verb(kind(*args, **kwargs))
+
+        hints = get_type_hints(kind, include_extras=True)
+        own = [p.replace(annotation=hints[name]) for name, p in inspect.signature(kind).parameters.items()]
+        call.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+        call.__annotations__ = {p.name: p.annotation for p in own}
+        call.__doc__ = _unwrapped(inspect.getdoc(kind) or "")
+        return call
+
+    return over
+
+
+def _unwrapped(text: str) -> str:
+    """A docstring whose descriptions are one line each, for a terminal to lay out to its own width."""
+    flat = re.sub(r"(?m)(^ {4}\S.*)\n {4}(?=\S)", r"\1 ", text)
+    return text if flat == text else _unwrapped(flat)
