@@ -142,6 +142,15 @@ def test_where_most_findings_cannot_tell_one_sentence_says_how_many_records_woul
         "4 of 7 findings cannot tell: 40 unseen real rows are too few; 300 unseen real ones would let 3 of them tell."
     )
     assert overview([*few[:3], *fine], "row") == ""
+    two = [*(replace(f, table="teams") for f in few), finding(table="games", samples=(Sample(489, 900, "unseen real"),))]
+    assert "40 unseen real rows of teams are too few; 300 unseen real ones would let 3 of them" in overview(two, "row")
+
+
+def test_copies_where_every_unseen_row_is_one_are_not_blamed_on_few_rows() -> None:
+    known = finding(key="copy rate", value=0.99, low=0.9, high=1.0, real=1.0, limit=Limit(above=1.0))
+    assert known.judged == "cannot tell: unseen real data score as high as can be"
+    reasons = judge([known], Cost(), Prices(), rights="owned", labelled=True, thing="row").reasons
+    assert "unseen real rows score as high as can be" in next(r.text for r in reasons if r.name == "copying")
 
 
 def test_what_could_not_be_measured_says_why_where_it_is_judged() -> None:

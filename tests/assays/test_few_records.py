@@ -74,7 +74,7 @@ def rows_of_noise(n: int, seed: int, choices: bool) -> TableView:
 def test_what_few_real_rows_do_not_teach_gives_no_ratio_and_says_why(choices: bool) -> None:
     found = predicting.findings(*(rows_of_noise(n, i, choices) for i, n in enumerate((120, 60, 120))), "a", 0)[0]
     assert np.isnan(found.value) and not found.raised and found.state == "cannot tell"
-    assert "teach no more of a than a guess" in found.judged and "needs" in found.judged
+    assert "teach boosted trees no more of a than a guess" in found.judged and "needs" in found.judged
 
 
 @pytest.mark.parametrize("choices", [True, False])

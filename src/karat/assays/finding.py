@@ -155,6 +155,12 @@ class Finding:
         return given and not self.limit.also and not self.within.numbers
 
     @property
+    def saturated(self) -> bool:
+        """Whether real data is at the bad end itself, so that more records would not help: rows of which all repeat."""
+        low, high = self.kind.ends
+        return self.beyond and self.real == {"lower": high, "higher": low}.get(self.better)
+
+    @property
     def within(self) -> Limit:
         """The limit without what no score can pass: an area under a curve is never above 1.05."""
         low, high = self.kind.ends
@@ -182,6 +188,8 @@ class Finding:
         if self.state != "cannot tell":
             return "RAISED" if self.raised else "ok"
         if self.lacking is None:
+            if self.saturated:
+                return "cannot tell: unseen real data score as high as can be"
             if self.beyond:
                 return "cannot tell: too few for any score to be a fault"
             return f"cannot tell: {self.why or 'not measured'}"

@@ -186,16 +186,18 @@ def overview(findings: Sequence[Finding], thing: str = "record") -> str:
     if 2 * len(blind) <= len(findings):
         return ""
     told = f"{len(blind)} of {len(findings)} findings cannot tell"
-    lacking = [s for f in blind if (s := f.lacking) is not None]
+    lacking = [(f.table, s.side, s) for f in blind if (s := f.lacking) is not None]
     if not lacking:
         return f"{told}."
-    sides = [s.side for s in lacking]
-    side = max(sides, key=sides.count)
-    few = sorted((s for s in lacking if s.side == side), key=lambda s: s.needs)
+    # of several tables each has records of its own: that one side of one table is named which most wait for
+    kinds = [(table, side) for table, side, _ in lacking]
+    table, side = max(kinds, key=kinds.count)
+    few = sorted((s for *kind, s in lacking if kind == [table, side]), key=lambda s: s.needs)
     enough = few[math.ceil(MOSTLY * len(few)) - 1]  # all that need less are settled by it too
     settled = sum(s.needs <= enough.needs for s in few)
-    n = max(s.n for s in few)
-    return f"{told}: {count(n)} {side} {thing}s are too few; {enough.wanted} ones would let {settled} of them tell."
+    sizes = [s.n for s in few]
+    n, of = max(sizes, key=sizes.count), f" of {table}" if table else ""
+    return f"{told}: {count(n)} {side} {thing}s{of} are too few; {enough.wanted} ones would let {settled} of them tell."
 
 
 def _cannot_tell(blind: Sequence[Finding], thing: str) -> str:
@@ -204,6 +206,8 @@ def _cannot_tell(blind: Sequence[Finding], thing: str) -> str:
     if not few:
         beyond = [f for f in blind if f.beyond]
         if beyond:
+            if all(f.saturated for f in beyond):
+                return f"{_named(beyond)} cannot tell: unseen real {thing}s score as high as can be"
             return f"{_named(beyond)} cannot tell: at so few {thing}s no score it can have would be a fault"
         told = f" ({_plain(blind[0].says)})" if len(blind) == 1 else ""
         return f"{_named(blind)} could not be measured{told}"

@@ -31,5 +31,5 @@ def findings(train: Tensor, unseen: Tensor, made: Tensor, seed: int) -> list[Fin
     detail = {"unseen beside training": apart}
     return [
         Finding("membership", nothing, nothing, nothing, nothing, "lower", False, says, detail, limit=limit,
-                why="unseen records differ from training ones of themselves")
+                why="unseen records differ from training ones before anything is made")
     ]  # fmt: skip

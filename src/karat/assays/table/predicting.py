@@ -181,7 +181,7 @@ def _ratio(
     if not teachable:
         says += f" A guess scores {goal.floor:g}: what {n} real rows do not teach, made ones cannot lose."
         if any(x.short for x in samples):  # a ratio to what was not taught says nothing, and more rows may teach it
-            why, none = f"{n} real rows teach no more of {name} than a guess", math.nan
+            why, none = f"{n} real rows teach boosted trees no more of {name} than a guess", math.nan
             return Finding("usefulness", none, none, none, none, "higher", False, says, detail, limit=limit,
                            samples=samples, why=why)  # fmt: skip
     return Finding(
