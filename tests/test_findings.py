@@ -142,7 +142,10 @@ def test_where_most_findings_cannot_tell_one_sentence_says_how_many_records_woul
         "4 of 7 findings cannot tell: 40 unseen real rows are too few; 300 unseen real ones would let 3 of them tell."
     )
     assert overview([*few[:3], *fine], "row") == ""
-    two = [*(replace(f, table="teams") for f in few), finding(table="games", samples=(Sample(489, 900, "unseen real"),))]
+    two = [
+        *(replace(f, table="teams") for f in few),
+        finding(table="games", samples=(Sample(489, 900, "unseen real"),)),
+    ]
     assert "40 unseen real rows of teams are too few; 300 unseen real ones would let 3 of them" in overview(two, "row")
 
 

@@ -137,7 +137,8 @@ def findings(train: Tensor, unseen: Tensor, made: Tensor) -> list[Finding]:
     rare = outlying > rare_at and z > 0
     limit = Limit(
         above=min(1.0, max(0.5 + LEVEL * sd, real + max(LEAST, GUARD * math.hypot(sd, real_sd)))),
-        also="where " + (f"outlying rows are told above {rare_at:.3g}, or " if rare_at < 1 else "")
+        also="where "
+        + (f"outlying rows are told above {rare_at:.3g}, or " if rare_at < 1 else "")
         + "more than 1 in 100 found beyond false alarms",
     )
     raised = limit.broken(value) or leak or rare
