@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 import safetensors.torch
+from rich.console import Console
 from small import LEAST, points, serving
 
 import karat
@@ -27,6 +29,7 @@ from karat.space import Grid
 from karat.synthesizer import building
 from karat.training import session
 from karat.training.loop import Plan, State
+from karat.workflow import sinks
 
 TOY = '''
 """Writes the name of every event into a file of the run."""
@@ -99,6 +102,15 @@ def test_a_tracker_that_is_not_there_is_refused_before_a_run_is_begun(tmp_path: 
     with pytest.raises(FitError, match="there are absent, failing, mlflow, tensorboard, toy, wandb"):
         karat.train("digits", steps=2, out=tmp_path / "r", track=["wandbb"])
     assert not (tmp_path / "r").exists()
+
+
+def test_a_run_that_goes_on_where_its_tracker_is_not_installed_goes_on_without_it(tmp_path: Path, toys: None) -> None:
+    spec = {"id": "abc", "recipe": {}, "seed": 0, "minutes": None, "steps": 3, "samples": None, "track": ["absent"]}
+    run, said = Run.create(tmp_path / "r", spec), io.StringIO()
+    with sinks.tracker("absent", run, Console(file=said, width=500)) as take:
+        take(Note("hello"))
+        take(Finished(3, 30, 1.0))
+    assert said.getvalue().count("the tracker absent failed (FitError: absent is not installed") == 1
 
 
 @dataclass(frozen=True)

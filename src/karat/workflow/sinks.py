@@ -92,8 +92,8 @@ def tracker(name: str, run: Run, console: Console) -> Iterator[Sink]:
             except Exception as error:
                 failed(error)
 
-    opened = trackers.module(name).track(Job(run.path, str(spec["id"]), run.path.resolve().name, settings))
-    try:
+    try:  # a run that goes on elsewhere may find it not installed there
+        opened = trackers.module(name).track(Job(run.path, str(spec["id"]), run.path.resolve().name, settings))
         sink = opened.__enter__()
     except Exception as error:
         failed(error)
