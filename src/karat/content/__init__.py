@@ -1,5 +1,11 @@
-"""Kinds of content, one codec each."""
+"""Kinds of content, one codec each.
 
+The five of the install may take each other's files, so the order in which they are asked is written down here. Any other
+package in this folder is found by itself: it exports `CODEC`, is asked before them, and must recognise only what is its own.
+"""
+
+import importlib
+import pkgutil
 from collections.abc import Mapping
 from contextlib import suppress
 from difflib import get_close_matches
@@ -20,12 +26,19 @@ from karat.errors import DataError, FitError, UnsafeFile
 
 __all__ = ["Codec", "Images", "Related", "Sounds", "Tables", "Texts", "codec_named", "recognise"]
 
+OURS = {"audio", "image", "relational", "table", "text"}  # packages of the codecs below
 TABLES = (
     "a table: .csv, .tsv, .json, .jsonl (perhaps packed), .parquet, .feather, .orc, .xlsx, a folder of them, a database file or "
     "postgresql:// address"
 )
 SOUNDS = "sounds: .wav, .flac, .ogg, .mp3, .aiff, a folder or a .zip of them, or a long one"
 TEXTS = "text: .txt, .md, .log, .jsonl, source code, a folder of them, or a table with --set data.text=COLUMN"
+
+
+def found() -> tuple[type[Codec], ...]:
+    """`CODEC` of every package in this folder that is none of ours."""
+    names = sorted(each.name for each in pkgutil.iter_modules(__path__) if each.ispkg and each.name not in OURS)
+    return tuple(importlib.import_module(f"{__name__}.{name}").CODEC for name in names)
 
 
 def recognise(source: Any, options: Mapping[str, Any] | None = None) -> type[Codec]:
@@ -36,6 +49,10 @@ def recognise(source: Any, options: Mapping[str, Any] | None = None) -> type[Cod
     kind = (options or {}).get("as")
     if kind not in (None, "table", "text"):
         raise FitError(f"data.as={kind}; table or text was wanted.")
+    if isinstance(source, Path) and kind is None:
+        for codec in found():
+            if codec.recognises(source):
+                return codec
     if kind == "table" and isinstance(source, Path) and source.is_file():
         return Tables
     if (Texts.asked(options) or kind == "text") and Texts.recognises(source, options):
@@ -76,7 +93,7 @@ def _near(path: Path) -> str:
 
 def codec_named(name: str) -> type[Codec]:
     """The codec whose `name` was saved with a run; raises DataError when this version has none of that name."""
-    codecs: tuple[type[Codec], ...] = (Images, Tables, Related, Texts, Sounds)
+    codecs: tuple[type[Codec], ...] = (Images, Tables, Related, Texts, Sounds, *found())
     for codec in codecs:
         if codec.name == name:
             return codec

@@ -7,11 +7,10 @@ from itertools import islice
 from pathlib import Path
 
 from karat.errors import DataError
-from karat.provenance import png, wav
+from karat.provenance.containers import CONTAINERS
 from karat.provenance.files import digest_of, read_json
 from karat.provenance.label import KEYWORD, parse
 
-READERS = {".png": png.read_label, ".wav": wav.read_label}
 SIDE, FOLDER = ".label.json", "label.json"
 MOST = 1000  # files of a folder that are read
 
@@ -34,10 +33,10 @@ def _says(path: Path) -> bool:
 
 
 def _has(path: Path, folder: dict[str, str] | None, name: str) -> bool:
-    reader = READERS.get(path.suffix.lower())
-    if reader is not None:
+    container = CONTAINERS.get(path.suffix.lower())
+    if container is not None:
         try:
-            return reader(path.read_bytes()) is not None
+            return container.read(path.read_bytes()) is not None
         except DataError:
             return False
     beside = _record(path.with_name(path.name + SIDE)) or {}

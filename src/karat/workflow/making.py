@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,11 @@ from karat import synthesizer
 from karat.content.codec import Block, Delivery
 from karat.content.table.formulas import Guard
 from karat.output import Output, digest, goes_on, need_room
-from karat.provenance import png, wav
+from karat.provenance.containers import CONTAINERS
 from karat.provenance.label import Label
 from karat.request import Request
 from karat.run import Run
 
-LABELLED: dict[str, Callable[[bytes, Label], bytes]] = {".png": png.label_png, ".wav": wav.label_wav}
 CHECKED = 256  # files, after which is asked whether the rest has room
 PAGE = 4096  # bytes in which a file system gives room
 
@@ -45,9 +44,9 @@ class Labelling:
     def mark(self, name: str, blob: bytes) -> bytes:
         """The file with its label inside, numbered by its name, where its format has a place for one."""
         path = Path(name)
-        if path.suffix not in LABELLED:
+        if path.suffix not in CONTAINERS:
             return blob
-        return LABELLED[path.suffix](blob, replace(self.label, item=f"{self.label.item}-{path.stem}"))
+        return CONTAINERS[path.suffix].write(blob, replace(self.label, item=f"{self.label.item}-{path.stem}"))
 
 
 def place(run: Run, out: Path | None, request: Mapping[str, Any], overwrite: bool) -> Path:
