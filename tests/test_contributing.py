@@ -87,7 +87,7 @@ def test_the_printed_finding_is_made_beside_all_others_and_speaks_of_its_fault(m
     assay = module("assays/text/questions.py").findings
     monkeypatch.setattr(texts, "BY_THEMSELVES", (*texts.BY_THEMSELVES, assay))
     rng = np.random.default_rng(0)
-    words = "the sea was calm and no ship came to the harbour that we had left in spring".split()
+    words = ["the", "sea", "was", "calm", "and", "no", "ship", "came", "to", "harbour", "we", "left", "in", "spring"]
 
     def passages(n: int, asking: float) -> TextView:
         ends = np.where(rng.random(n) < asking, "?", ".")
@@ -104,7 +104,15 @@ def test_the_printed_tracker_writes_what_a_training_records(tmp_path: Path, monk
     folder.mkdir()
     (folder / "lines.py").write_text(SHOWN["trackers/lines.py"], encoding="utf-8")
     monkeypatch.setattr(trackers, "__path__", [*trackers.__path__, str(folder)])
-    karat.train("digits", recipe="mlp-gan", steps=6, out=tmp_path / "r", threads=1, set=["train.precision=fp32"], track=["lines"])
+    karat.train(
+        "digits",
+        recipe="mlp-gan",
+        steps=6,
+        out=tmp_path / "r",
+        threads=1,
+        set=["train.precision=fp32"],
+        track=["lines"],
+    )
     sys.modules.pop("karat.trackers.lines", None)
     lines = [json.loads(line) for line in (tmp_path / "r/lines.jsonl").read_text().splitlines()]
     assert lines and lines[-1]["step"] == 6 and "fraction" in lines[0]

@@ -20,4 +20,7 @@ class Container:
     read: Callable[[bytes], dict[str, str] | None]
 
 
-CONTAINERS: dict[str, Container] = {".png": Container(png.label_png, png.read_label), ".wav": Container(wav.label_wav, wav.read_label)}
+CONTAINERS: dict[str, Container] = {
+    ".png": Container(png.label_png, png.read_label),
+    ".wav": Container(wav.label_wav, wav.read_label),
+}
