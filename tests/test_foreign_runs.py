@@ -20,7 +20,7 @@ from karat import cli
 from karat.content.table.io.sql import read_database
 from karat.errors import DataError, FitError, RunError
 from karat.run import Run
-from karat.trust import answered_for
+from karat.trust import answered_for, signed
 
 ROWS = "".join(f"{i % 7},{'ab'[i % 2]},{i * i % 11}\n" for i in range(60))
 FAMILY = """
@@ -98,6 +98,27 @@ def test_what_a_strangers_run_lets_go_wrong_is_said_of_it_and_an_own_ones_stays_
         [].pop()
     with pytest.raises(DataError, match="as it was"), answered_for(Run.open(run)):
         raise DataError("as it was")
+
+
+@pytest.mark.parametrize("kind", ["models", "checkpoints", "recipe"])
+def test_what_an_own_run_learned_is_signed_so_that_a_forged_model_is_no_fault_of_ours(kind: str, run: Path) -> None:
+    forged = {"models": [f"model-{'0' * 16}.safetensors"], "checkpoints": [f"{1:010d}-{'0' * 16}.safetensors"],
+              "recipe": {"family": "trees"}}[kind]  # fmt: skip
+    changed(run, **{kind: forged})
+    with pytest.raises(RunError, match=r"or was changed since.*\(ValueError: probs"), answered_for(Run.open(run)):
+        raise ValueError("probs")
+
+
+def test_a_run_that_is_continued_is_signed_anew_and_a_strangers_stays_one(here: Path) -> None:
+    how: dict[str, Any] = {"recipe": "tvae", "set": ["train.precision=fp32"], "threads": 1}
+    karat.train(here / "data.csv", steps=2, out=here / "mine", **how)
+    assert signed(Run.open(here / "mine").spec)
+    karat.train(here / "mine", steps=4, threads=1)
+    assert signed(Run.open(here / "mine").spec)
+    changed(here / "mine", signature=None)
+    karat.train(here / "mine", steps=6, threads=1)
+    spec = Run.open(here / "mine").spec
+    assert spec["step"] == 6 and not signed(spec)
 
 
 # A family from a file -----------------------------------------------------------------------------------------------

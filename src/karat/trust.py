@@ -3,7 +3,8 @@
 A run says where its data lie and with which settings they are read; opening what a stranger wrote there may read a file of
 yours, ask a server of his for your password, or run his SQL. The seal is HMAC-SHA256 (RFC 2104) over what the run says, under
 a random key that is kept in the user's state folder ($XDG_STATE_HOME/karat/key, by default ~/.local/state/karat/key, mode
-0600) and is never written into a run.
+0600) and is never written into a run. The signature is made likewise, over what the run learned: its recipe and the digests of its
+codec, models and checkpoints. It is apart from the seal because a person may come to own the data of a run that others trained.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +25,34 @@ from karat.limits import exhausted
 from karat.run import Run
 
 SEALED = ("id", "data", "inside", "options", "holdout", "fingerprint", "parts")
+LEARNED = ("id", "recipe", "classes", "parts", "models", "checkpoints")
 BYTES = 32
 
 
 def seal(spec: Mapping[str, Any]) -> str | None:
     """The seal of what a run says of its data; None where no key can be kept."""
     key = _key(make=True)
-    return None if key is None else _mac(key, spec)
+    return None if key is None else _mac(key, b"karat run", spec, SEALED)
 
 
 def sealed(spec: Mapping[str, Any]) -> bool:
     """Whether the run carries the seal of this user for what it says of its data."""
     key, mine = _key(make=False), spec.get("seal")
-    return key is not None and isinstance(mine, str) and hmac.compare_digest(mine, _mac(key, spec))
+    return key is not None and isinstance(mine, str) and hmac.compare_digest(mine, _mac(key, b"karat run", spec, SEALED))
+
+
+def sign(spec: Mapping[str, Any]) -> str | None:
+    """The signature of what a run learned; None where no key can be kept."""
+    key = _key(make=True)
+    return None if key is None else _mac(key, b"karat model", spec, LEARNED)
+
+
+def signed(spec: Mapping[str, Any]) -> bool:
+    """Whether the run carries the signature of this user for what it learned."""
+    key, mine = _key(make=False), spec.get("signature")
+    if key is None or not isinstance(mine, str):
+        return False
+    return hmac.compare_digest(mine, _mac(key, b"karat model", spec, LEARNED))
 
 
 def keyed(run: str, fingerprint: str) -> str | None:
@@ -61,18 +77,18 @@ def answered_for(run: Run) -> Iterator[None]:
     except (KaratError, OSError):
         raise
     except Exception as error:
-        if exhausted(error) is not None or sealed(run.spec):
+        if exhausted(error) is not None or (sealed(run.spec) and signed(run.spec)):
             raise
         said = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise RunError(
-            f"{run.path} was not made by you on this machine, and what it holds does not fit together ({said}). It is damaged "
+            f"{run.path} was not made by you on this machine, or was changed since, and what it holds does not fit together ({said}). It is damaged "
             "or forged: get it anew, or train your own. If it works where it was made, please open an issue."
         ) from error
 
 
-def _mac(key: bytes, spec: Mapping[str, Any]) -> str:
-    content = json.dumps([spec.get(name) for name in SEALED], sort_keys=True).encode()
-    return hmac.new(key, b"karat run\0" + content, hashlib.sha256).hexdigest()
+def _mac(key: bytes, purpose: bytes, spec: Mapping[str, Any], names: Sequence[str]) -> str:
+    content = json.dumps([spec.get(name) for name in names], sort_keys=True).encode()
+    return hmac.new(key, purpose + b"\0" + content, hashlib.sha256).hexdigest()
 
 
 def _key(make: bool) -> bytes | None:

@@ -5,7 +5,10 @@ Bytes are flipped, cut off, repeated and replaced; anything but a KaratError out
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import json
+import lzma
 import shutil
 import sqlite3
 import tempfile
@@ -15,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openpyxl
 import pyarrow as pa
 import pyarrow.feather
+import pyarrow.orc
 import pyarrow.parquet
 import pytest
 import soundfile
@@ -63,6 +68,23 @@ def _zip(path: Path) -> None:
             part.unlink()
 
 
+def _zip_of_a_table(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("t.csv", CSV)
+
+
+def _workbook(path: Path) -> None:
+    book = openpyxl.Workbook()
+    for line in CSV.splitlines():
+        book.active.append([int(cell) if cell.isdecimal() else cell for cell in line.split(",")])
+    book.save(path)
+
+
+def _zstd(path: Path) -> None:
+    with pa.CompressedOutputStream(str(path), "zstd") as file:
+        file.write(CSV.encode())
+
+
 def _idx(path: Path) -> None:
     body = pictures(60, 8, 8, 1).tobytes()
     path.write_bytes(bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in (60, 8, 8)) + body)
@@ -82,6 +104,14 @@ INPUTS: dict[str, Callable[[Path], object]] = {
     "t.csv": lambda p: p.write_text(CSV),
     "t.tsv": lambda p: p.write_text(CSV.replace(",", "\t"), encoding="utf-16"),
     "t.csv.gz": lambda p: p.write_bytes(gzip.compress(CSV.encode(), mtime=0)),
+    "t.csv.bz2": lambda p: p.write_bytes(bz2.compress(CSV.encode())),
+    "t.csv.xz": lambda p: p.write_bytes(lzma.compress(CSV.encode())),
+    "t.csv.zst": _zstd,
+    "t.csv.zip": _zip_of_a_table,
+    "t.xlsx": _workbook,
+    "t.json": lambda p: p.write_text(json.dumps(_table().to_pylist())),
+    "rows.jsonl": lambda p: p.write_text("".join(f"{json.dumps(row)}\n" for row in _table().to_pylist())),
+    "t.orc": lambda p: pa.orc.write_table(_table().cast(pa.schema([("a", "int64"), ("b", "float64"), ("c", "string")])), p),
     "t.parquet": lambda p: pa.parquet.write_table(_table(), p),
     "t.feather": lambda p: pa.feather.write_feather(_table(), p),
     "t.sqlite": _database,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.orc as orc
@@ -25,6 +27,7 @@ import pytest
 from PIL import Image
 
 from karat.content import recognise
+from karat.content.image import arrays
 from karat.content.table.io.sources import open_table
 from karat.errors import DataError, KaratError, TooLarge, UnsafeFile
 
@@ -152,6 +155,7 @@ MEASURE = """
 import sys
 from pathlib import Path
 from karat.content import recognise
+from karat.content.image import arrays
 from karat.errors import KaratError
 import pyarrow.dataset, pyarrow.orc, PIL.Image, soundfile, openpyxl, charset_normalizer
 
@@ -344,3 +348,46 @@ def test_arrow_headers_that_lie_of_their_lengths_are_refused(tmp_path: Path) -> 
         with pytest.raises(KaratError) as caught:
             open_table(file, {})
         assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".orc", ".feather"])
+def test_what_is_read_of_a_damaged_columnar_file_is_whole_in_itself(suffix: str, tmp_path: Path) -> None:
+    file = tmp_path / f"t{suffix}"
+    words = pa.array(["red", "blue", "green", "é"] * 20)
+    table = pa.table({"a": words if suffix == ".orc" else words.dictionary_encode(), "b": np.arange(80) % 7})
+    {".parquet": lambda: pq.write_table(table, file, compression="none"), ".orc": lambda: orc.write_table(table, file),
+     ".feather": lambda: feather.write_feather(table, file, compression="uncompressed")}[suffix]()  # fmt: skip
+    blob = file.read_bytes()
+    for i in range(4, min(len(blob), 600)):  # where the columns lie
+        file.write_bytes(blob[:i] + bytes([blob[i] ^ 0xFF]) + blob[i + 1 :])
+        try:
+            cells = open_table(file, {}).cells
+        except KaratError as error:
+            assert str(file) in str(error)
+            continue
+        cells.validate(full=True)
+
+
+def test_a_workbook_whose_packed_parts_are_damaged_is_refused_in_a_line(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for i in range(60):
+        book.active.append([i, i % 7, f"name {i}"])
+    book.save(tmp_path / "t.xlsx")
+    blob = (tmp_path / "t.xlsx").read_bytes()
+    with zipfile.ZipFile(tmp_path / "t.xlsx") as archive:
+        entries = archive.infolist()
+    for entry in entries:
+        start = entry.header_offset + 30 + len(entry.filename)
+        for at in (0, 1, 40, entry.compress_size // 2):
+            i = start + min(at, entry.compress_size - 1)
+            (tmp_path / "t.xlsx").write_bytes(blob[:i] + bytes([blob[i] ^ 0xFF]) + blob[i + 1 :])
+            with contextlib.suppress(DataError):
+                open_table(tmp_path / "t.xlsx", {})
+
+
+def test_an_archive_of_arrays_behind_other_bytes_is_damaged_and_no_advice_to_unpickle_it_is_given(tmp_path: Path) -> None:
+    np.savez(tmp_path / "p.npz", images=np.zeros((40, 8, 8), np.uint8))
+    (tmp_path / "p.npz").write_bytes(b"\0" * 7 + (tmp_path / "p.npz").read_bytes())
+    with pytest.raises(DataError, match="does not begin as a zip archive does") as caught:
+        arrays.read_npz(tmp_path / "p.npz")
+    assert "pickle" not in str(caught.value)

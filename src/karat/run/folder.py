@@ -40,10 +40,14 @@ LOCK = ".lock"
 
 
 class Run:
-    """A run folder. `spec` is what karat.json holds; `notes`, what a person should know of how it was read."""
+    """A run folder. `spec` is what karat.json holds; `notes`, what a person should know of how it was read.
+
+    `sign` makes the signature of a record, anew with each change of it; without one the signature stays as it was.
+    """
 
     def __init__(self, path: Path, spec: dict[str, Any]) -> None:
         self.path, self.spec = path, spec
+        self.sign: Callable[[Mapping[str, Any]], str | None] | None = None
         self.locked = False
         self.notes: list[str] = []
 
@@ -109,6 +113,8 @@ class Run:
     def update(self, changes: Mapping[str, Any]) -> None:
         """Changes keys of karat.json; for who holds the lock."""
         self.spec = {**self.spec, **changes}
+        if self.sign is not None:
+            self.spec["signature"] = self.sign(self.spec)
         write_whole(self.path / "karat.json", to_json(self.spec))
 
     def file(self, name: str) -> Path:
@@ -302,12 +308,14 @@ class Draft:
         spec: Mapping[str, Any],
         parts: Mapping[str, bytes],
         seal: Callable[[Mapping[str, Any]], str | None] | None = None,
+        sign: Callable[[Mapping[str, Any]], str | None] | None = None,
     ) -> Run:
-        """The run, with `parts` in it; `seal` makes a seal of its record."""
+        """The run, with `parts` in it; `seal` and `sign` make the seal and the signatures of its record."""
         for name, blob in parts.items():
             write_whole(self.claim(name), blob)
         digests = {name: hashlib.sha256(blob).hexdigest() for name, blob in parts.items()}
         run = Run(self.path, {"layout": LAYOUT, **spec, "parts": digests, "status": "started"})
+        run.sign = sign
         run.update({} if seal is None else {"seal": seal(run.spec)})
         self._done = True
         _remove(self.path / BEGUN)

@@ -72,6 +72,7 @@ WANTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 KNOWN: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     **WANTED,
     "seal": (_maybe(_text(r"[0-9a-f]{64}")), "a hexadecimal number, or null"),
+    "signature": (_maybe(_text(r"[0-9a-f]{64}")), "a hexadecimal number, or null"),
     "models": (_list(_text(MODEL.pattern)), "a list of names of model files"),
     "checkpoints": (_list(_text(CHECKPOINT.pattern)), "a list of names of checkpoints"),
     "device": (_text(r"[a-z0-9:]{1,20}"), "the name of a device"),

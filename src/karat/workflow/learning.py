@@ -27,7 +27,7 @@ from karat.run import Draft, Run
 from karat.space import Codes
 from karat.synthesizer import Synthesizer
 from karat.training import loop
-from karat.trust import keyed, seal, sealed
+from karat.trust import keyed, seal, sealed, sign, signed
 from karat.words import several
 from karat.workflow import budgets, devices, running
 from karat.worth.ledger import Ledger
@@ -134,7 +134,7 @@ def _created(
         "recipe": chosen.to_dict(), "minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples,
         "epsilon": epsilon, "precision": None, "track": list(asked.track), "classes": list(found.classes), "threads": asked.threads,
     }  # fmt: skip
-    run = draft.finish(spec, parts if schema is None else {**parts, "schema.toml": schema}, seal)
+    run = draft.finish(spec, parts if schema is None else {**parts, "schema.toml": schema}, seal, sign)
     return run, found, whole, plan
 
 
@@ -172,6 +172,7 @@ def proceed(run: Run, options: TrainOptions, entry: Any, console: Console) -> Ru
     where = devices.choose_device(options.device)
     entry.device = where.type
     whole = synthesizer.new(found.codec, recipe, found.classes, spec["seed"])
+    run.sign = sign if signed(spec) else None
     run.update({"minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples})
     _greet(console, found, recipe.name, plan, devices.describe(where), whole.gradient is not None)
     return running.drive(run, found, whole, where, plan, entry, console)

@@ -36,7 +36,7 @@ def batches(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         schema, found = {"Parquet": _parquet, "ORC": _orc, "Arrow": _arrow}[called](path)
     except MemoryError as error:
         raise _too_large(path) from error
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise _damaged(path, called, error) from error
 
     def guarded() -> Iterator[pa.RecordBatch]:
@@ -44,7 +44,7 @@ def batches(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
             yield from found
         except MemoryError as error:
             raise _too_large(path) from error
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             raise _damaged(path, called, error) from error
 
     return schema, guarded()
@@ -84,6 +84,7 @@ def _parquet(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     def read() -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(path, read_dictionary=worded) as file:
             for batch in file.iter_batches(batch_size=_fitting(schema)):
+                batch.validate(full=True)  # indices that point beyond their dictionary are read as they are
                 yield from _spelled(batch, schema)
 
     return schema, read()
@@ -120,6 +121,7 @@ def _orc(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
 
     def read() -> Iterator[pa.RecordBatch]:
         for batch in scanned.to_batches():
+            batch.validate(full=True)
             for start in range(0, batch.num_rows, _fitting(schema)):
                 yield batch.slice(start, _fitting(schema))
 

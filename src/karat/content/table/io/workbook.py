@@ -6,6 +6,7 @@ import datetime as dt
 import io
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,8 @@ def read(path: Path, rows: int | None, sheet: str | None, room: float | None = N
         IndexError,
         OSError,
         ParseError,
+        zlib.error,
+        EOFError,
     ) as error:
         if isinstance(error, DataError | FitError):
             raise
@@ -75,7 +78,7 @@ def _check(path: Path) -> None:
             try:
                 with found.open(entry) as part:
                     head = part.read(2**12).replace(b"\0", b"")  # of UTF-16 too
-            except (RuntimeError, NotImplementedError, zipfile.BadZipFile, ValueError, OSError) as error:
+            except (RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
                 raise DataError(f"{path}: {entry.filename} cannot be unpacked ({error}). Save it again.") from error
             if b"<!DOCTYPE" in head or b"<!ENTITY" in head:
                 raise UnsafeFile(
