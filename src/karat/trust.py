@@ -38,7 +38,9 @@ def seal(spec: Mapping[str, Any]) -> str | None:
 def sealed(spec: Mapping[str, Any]) -> bool:
     """Whether the run carries the seal of this user for what it says of its data."""
     key, mine = _key(make=False), spec.get("seal")
-    return key is not None and isinstance(mine, str) and hmac.compare_digest(mine, _mac(key, b"karat run", spec, SEALED))
+    return (
+        key is not None and isinstance(mine, str) and hmac.compare_digest(mine, _mac(key, b"karat run", spec, SEALED))
+    )
 
 
 def sign(spec: Mapping[str, Any]) -> str | None:
@@ -81,8 +83,8 @@ def answered_for(run: Run) -> Iterator[None]:
             raise
         said = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise RunError(
-            f"{run.path} was not made by you on this machine, or was changed since, and what it holds does not fit together ({said}). It is damaged "
-            "or forged: get it anew, or train your own. If it works where it was made, please open an issue."
+            f"{run.path} was not made by you on this machine, or was changed since, and what it holds does not fit together "
+            f"({said}). It is damaged or forged: get it anew, or train your own. If it works where it was made, please open an issue."
         ) from error
 
 

@@ -111,7 +111,9 @@ INPUTS: dict[str, Callable[[Path], object]] = {
     "t.xlsx": _workbook,
     "t.json": lambda p: p.write_text(json.dumps(_table().to_pylist())),
     "rows.jsonl": lambda p: p.write_text("".join(f"{json.dumps(row)}\n" for row in _table().to_pylist())),
-    "t.orc": lambda p: pa.orc.write_table(_table().cast(pa.schema([("a", "int64"), ("b", "float64"), ("c", "string")])), p),
+    "t.orc": lambda p: pa.orc.write_table(
+        _table().cast(pa.schema([("a", "int64"), ("b", "float64"), ("c", "string")])), p
+    ),
     "t.parquet": lambda p: pa.parquet.write_table(_table(), p),
     "t.feather": lambda p: pa.feather.write_feather(_table(), p),
     "t.sqlite": _database,

@@ -385,7 +385,9 @@ def test_a_workbook_whose_packed_parts_are_damaged_is_refused_in_a_line(tmp_path
                 open_table(tmp_path / "t.xlsx", {})
 
 
-def test_an_archive_of_arrays_behind_other_bytes_is_damaged_and_no_advice_to_unpickle_it_is_given(tmp_path: Path) -> None:
+def test_an_archive_of_arrays_behind_other_bytes_is_damaged_and_no_advice_to_unpickle_it_is_given(
+    tmp_path: Path,
+) -> None:
     np.savez(tmp_path / "p.npz", images=np.zeros((40, 8, 8), np.uint8))
     (tmp_path / "p.npz").write_bytes(b"\0" * 7 + (tmp_path / "p.npz").read_bytes())
     with pytest.raises(DataError, match="does not begin as a zip archive does") as caught:

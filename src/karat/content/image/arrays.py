@@ -151,7 +151,9 @@ def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """The shape of each array, once its header agrees with the size of its entry."""
     shapes = {}
     with path.open("rb") as file:
-        if file.read(2) != b"PK":  # a zip is found from its end, and numpy would take what stands before it for a pickle
+        if (
+            file.read(2) != b"PK"
+        ):  # a zip is found from its end, and numpy would take what stands before it for a pickle
             raise DataError(f"{path} does not begin as a zip archive does. It is damaged; write it again.")
     with open_zip(path, ratio_from=16 * 2**20) as archive:
         for entry in archive.infolist():

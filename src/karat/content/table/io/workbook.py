@@ -78,7 +78,15 @@ def _check(path: Path) -> None:
             try:
                 with found.open(entry) as part:
                     head = part.read(2**12).replace(b"\0", b"")  # of UTF-16 too
-            except (RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
+            except (
+                RuntimeError,
+                NotImplementedError,
+                zipfile.BadZipFile,
+                zlib.error,
+                EOFError,
+                ValueError,
+                OSError,
+            ) as error:
                 raise DataError(f"{path}: {entry.filename} cannot be unpacked ({error}). Save it again.") from error
             if b"<!DOCTYPE" in head or b"<!ENTITY" in head:
                 raise UnsafeFile(
