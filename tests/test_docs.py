@@ -71,3 +71,21 @@ def test_the_site_is_built_strictly_and_loads_nothing_from_elsewhere(tmp_path: P
         assert fetched(page.read_text(encoding="utf-8")) == [], page.name
     for sheet in (tmp_path / "site").rglob("*.css"):
         assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", sheet.read_text(encoding="utf-8")), sheet.name
+
+
+NOT_OURS = {"test/", "photos/", "shop/", "my_family.py", "flow.py", "evaluate.py"}  # of the person who reads
+PLACE = re.compile(r"`((?:[a-z_]+/)*[a-z_]+\.py|(?:[a-z_]+/)+)`")
+PAGES = [*sorted((PROJECT / "docs").glob("*.md")), *sorted(PROJECT.glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.name != "CHANGELOG.md"], ids=lambda p: p.name)
+def test_a_file_or_folder_of_the_source_that_a_page_names_is_there(page: Path) -> None:
+    known = [
+        p.as_posix() + "/" * p.is_dir()
+        for top in ("src/karat", "tests", "benchmarks")
+        for p in (PROJECT / top).rglob("*")
+    ]
+    known += ["src/karat/", "tests/", "benchmarks/", "docs/", "site/"]
+    for place in PLACE.findall(page.read_text(encoding="utf-8")):
+        if place not in NOT_OURS:
+            assert any(f"/{path}".endswith(f"/{place}") for path in known), f"there is no {place}"
