@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from karat.assays import Finding, find
-from karat.assays.table.learning import Boosted
+from karat.assays.classifier import boosted
 from karat.assays.table.tables import examine
 from karat.errors import DataError
 from karat.views import Columns, TableView
@@ -179,7 +179,7 @@ def test_a_column_with_hardly_a_value_neither_stops_the_judge_nor_is_taught(know
     assert raised(examine(*split(columns, values, (100, 50, 50)), target="fine")) == set()
     x = np.full((12_000, 2), np.nan)
     x[:known, 0] = 1.0
-    assert np.isfinite(Boosted(x, rng.random(12_000) < 0.5, [False, False], 0).score(x)).all()
+    assert np.isfinite(boosted([False, False], 0)(x, rng.random(12_000) < 0.5)(x)).all()
 
 
 def related_numbers(n: int, seed: int) -> np.ndarray:

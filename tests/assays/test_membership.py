@@ -10,8 +10,8 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
+from karat.assays.neighbours import components
 from karat.assays.points import membership
-from karat.assays.points.seen import components
 from karat.assays.references.points import REFERENCES
 
 FOUND = load_digits()

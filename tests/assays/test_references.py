@@ -15,10 +15,11 @@ from torch import Tensor
 
 from karat.assays import Finding, find
 from karat.assays.encoder import Eyes, open_eyes
+from karat.assays.neighbours import components
 from karat.assays.points.diversity import absent
 from karat.assays.points.modes import look, lost, needed
 from karat.assays.points.points import examine
-from karat.assays.points.seen import Seen, components, look_at
+from karat.assays.points.seen import Seen, look_at
 from karat.assays.references.points import LABELLED, REFERENCES, copier
 from karat.errors import DataError
 from karat.worth.ledger import Cost

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from karat.assays.classifier import area
 from karat.assays.shares import certain, scores, tail
 from karat.assays.table.cells import GRAINS, grain
 from karat.assays.table.columns import Trends, mean, shapes
-from karat.assays.table.learning import area
 from karat.assays.table.linkage import share_of
 from karat.assays.table.rules import coded, discover
 from karat.assays.table.sheet import embed, ranks

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from karat.assays.neighbours import distances
 from karat.assays.points.diversity import clipped_coverage, coverage, expected_coverage, recall, vendi, vendi_of_kernel
 from karat.assays.points.fidelity import (
     clipped_density,
@@ -17,10 +18,9 @@ from karat.assays.points.fidelity import (
     precision,
     radii,
     roughness,
-    two_sample_auc,
+    told_apart,
 )
 from karat.assays.points.memory import chance_of, rank_z
-from karat.assays.points.seen import distances
 
 REAL = torch.tensor([[0.0], [1.0], [2.0], [4.0]])
 FAKE = torch.tensor([[0.5], [1.5], [3.0], [10.0]])
@@ -111,10 +111,10 @@ def test_chance_of_copies() -> None:
 def test_two_sample_auc() -> None:
     rng = torch.Generator().manual_seed(0)
     x, y = torch.randn(2000, 10, generator=rng), torch.randn(2000, 10, generator=rng)
-    value, sd = two_sample_auc(x, y, 0)
+    value, sd = told_apart(x, y, 0)
     assert abs(value - 0.5) < 4 * sd
-    assert two_sample_auc(x + 5, y, 0)[0] > 0.999
-    assert two_sample_auc(2 * x, y, 0)[0] > 0.9  # another spread, the same mean: the squares see it
+    assert told_apart(x + 5, y, 0)[0] > 0.999
+    assert told_apart(2 * x, y, 0)[0] > 0.9  # another spread, the same mean: the squares see it
 
 
 def test_garbage_lowers_clipped_density_by_its_share() -> None:

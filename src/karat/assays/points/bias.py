@@ -12,7 +12,8 @@ from torch import Tensor
 
 from karat.assays import power
 from karat.assays.finding import Finding, Limit, Sample
-from karat.assays.points.seen import Seen, components, nearest
+from karat.assays.neighbours import components, nearest
+from karat.assays.points.seen import Seen
 from karat.assays.shares import certain
 
 LEAST = 0.03  # of total variation above what chance gives

@@ -15,9 +15,10 @@ from torch import Tensor
 from karat.assays import power
 from karat.assays.chance import Draws, Score, limit_of, resampled, wilson
 from karat.assays.finding import Finding, Limit, Sample
+from karat.assays.neighbours import components, distances
 from karat.assays.points import modes
 from karat.assays.points.fidelity import radii
-from karat.assays.points.seen import Seen, components, distances
+from karat.assays.points.seen import Seen
 
 ABSENT = 0.2  # a class made at less than this share of its real rate is missing
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from karat.assays import power
+from karat.assays import classifier, power
 from karat.assays.chance import Draws, Score, averaged, limit_of, outside, resampled
 from karat.assays.finding import Finding
+from karat.assays.neighbours import Components, distances
 from karat.assays.points.detail import findings as along
-from karat.assays.points.seen import Components, Seen, distances
+from karat.assays.points.seen import Seen
 from karat.words import number
+
+FOLDS = 2  # of the two-sample test
 
 
 def frechet(a: Tensor, b: Tensor) -> float:
@@ -77,35 +79,15 @@ def clipped_density(d: Tensor, radius: Tensor, k: int) -> Tensor:
     return density(d, radius.clamp_max(radius.median()), k).clamp_max(1)
 
 
-def two_sample_auc(a: Tensor, b: Tensor, seed: int) -> tuple[float, float]:
-    """How well a linear judge tells `a` [n, d] from `b` [m, d] on rows he did not learn from: AUC, and its null's sd.
+def told_apart(a: Tensor, b: Tensor, seed: int) -> tuple[float, float]:
+    """The two-sample AUC of `a` [n, d] and `b` [m, d] by a linear discriminant, and its standard deviation by chance.
 
-    Fisher's discriminant on the features and their squares, two halves in turn; 0.5 where nobody could tell.
+    Of the longer one as many rows as the other has are drawn.
     """
     n = min(len(a), len(b))
     rng = torch.Generator().manual_seed(seed)
-    x = torch.cat([a[torch.randperm(len(a), generator=rng)[:n]], b[torch.randperm(len(b), generator=rng)[:n]]]).double()
-    x = (x - x.mean(0)) / x.std(0).clamp_min(1e-9)
-    x = torch.cat([x, x.square()], 1).clamp(-9, 9)
-    x = F.pad(x - x.mean(0), (0, 1), value=1.0)
-    y = torch.cat([torch.ones(n), -torch.ones(n)]).double()
-    fold = torch.arange(n).repeat(2) % 2
-    areas = []
-    for side in (0, 1):
-        learn, test = fold != side, fold == side
-        gram = x[learn].T @ x[learn]
-        ridge = gram + 0.02 * len(y) * torch.eye(len(gram), dtype=gram.dtype)
-        score = x[test] @ torch.linalg.solve(ridge, x[learn].T @ y[learn])
-        areas.append(_area(score, y[test] > 0))
-    half = n / 2
-    return sum(areas) / 2, math.sqrt((2 * half + 1) / (12 * half * half) / 2)
-
-
-def _area(score: Tensor, positive: Tensor) -> float:
-    ranks = torch.empty(len(score), dtype=torch.float64)
-    ranks[score.argsort()] = torch.arange(1, len(score) + 1, dtype=torch.float64)
-    n, m = int(positive.sum()), int((~positive).sum())
-    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m))
+    x, y = (of[torch.randperm(len(of), generator=rng)[:n]].double().numpy() for of in (a, b))
+    return classifier.two_sample_auc(x, y, classifier.discriminant, seed, FOLDS), classifier.fold_spread(n, FOLDS)
 
 
 def roughness(points: Tensor) -> Tensor:
@@ -234,8 +216,8 @@ def _balls(train: Seen, unseen: Seen, made: Seen, most: int = 3000) -> list[Find
 def _auc(train: Seen, unseen: Seen, made: Seen, pixels: Components, seed: int) -> Finding:
     n = min(5000, len(train), len(unseen), len(made))
     t, u, m = (torch.cat([s.features[:n], pixels.of(s.points[:n])], 1) for s in (train, unseen, made))
-    value, sd = two_sample_auc(m, t, seed)
-    real, _ = two_sample_auc(u, t, seed)
+    value, sd = told_apart(m, t, seed)
+    real, _ = told_apart(u, t, seed)
     high = min(1.0, value + 1.96 * sd)
     s = Score(value, value - 1.96 * sd, high, real, sd * math.sqrt(2))
     limit = limit_of(s, 0.05, "lower")

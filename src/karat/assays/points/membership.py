@@ -12,7 +12,7 @@ from torch import Tensor
 
 from karat.assays.chance import LEVEL
 from karat.assays.finding import Finding, Limit
-from karat.assays.points.fidelity import two_sample_auc
+from karat.assays.points.fidelity import told_apart
 from karat.assays.table import attack
 
 ALIKE = 3.0  # standard errors by which a classifier may tell training from unseen records
@@ -20,7 +20,7 @@ ALIKE = 3.0  # standard errors by which a classifier may tell training from unse
 
 def findings(train: Tensor, unseen: Tensor, made: Tensor, seed: int) -> list[Finding]:
     """Membership, of features [n, d] of each side; NaN where training and unseen records differ of themselves."""
-    apart, sd = two_sample_auc(unseen, train, seed)
+    apart, sd = told_apart(unseen, train, seed)
     if apart - 0.5 <= ALIKE * sd:
         return attack.findings(train, unseen, made)
     says = (

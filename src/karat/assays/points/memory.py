@@ -23,8 +23,9 @@ from torch import Tensor
 from karat.assays import power
 from karat.assays.chance import LEVEL, averaged, fewest, limit_of, limit_of_share, wilson
 from karat.assays.finding import Finding, Limit
+from karat.assays.neighbours import Components, components, distances, nearest
 from karat.assays.points.diversity import cells
-from karat.assays.points.seen import Components, Seen, components, distances, nearest
+from karat.assays.points.seen import Seen
 from karat.assays.points.sliding import Sliding
 
 NEAR = 0.0025  # quantile of real records below which a record counts as a copy

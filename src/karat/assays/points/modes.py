@@ -26,7 +26,7 @@ from torch import Tensor
 
 from karat.assays import power
 from karat.assays.finding import Sample
-from karat.assays.points.seen import distances, nearest
+from karat.assays.neighbours import distances, nearest
 from karat.assays.shares import tails
 
 CROWDS = (5, 8, 12)  # neighbours, the densest of which the path goes on to

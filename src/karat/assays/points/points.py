@@ -10,8 +10,9 @@ import torch
 from karat.assays.chance import draw
 from karat.assays.encoder import Eyes, open_eyes
 from karat.assays.finding import Finding
+from karat.assays.neighbours import components
 from karat.assays.points import bias, diversity, fidelity, gauges, membership, memory, usefulness
-from karat.assays.points.seen import Seen, components, look_at
+from karat.assays.points.seen import Seen, look_at
 from karat.errors import DataError
 from karat.space import JUDGED as FEWEST
 from karat.views import Points

@@ -16,7 +16,8 @@ from torch import Tensor
 from karat.assays import power
 from karat.assays.chance import LEVEL, Score, limit_of, wilson
 from karat.assays.finding import Finding, Limit
-from karat.assays.points.seen import Components, Seen
+from karat.assays.neighbours import Components
+from karat.assays.points.seen import Seen
 
 WIDTH = 512
 ROUNDS = 8

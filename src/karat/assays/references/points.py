@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from karat.assays.neighbours import distances
 from karat.assays.points.diversity import cells
-from karat.assays.points.seen import distances
 
 Made = tuple[Tensor, Tensor | None]
 Reference = Callable[[Tensor, Tensor | None, Tensor, Tensor | None, int, np.random.Generator], Made]

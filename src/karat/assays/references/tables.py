@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from karat.assays.points.seen import nearest
+from karat.assays.neighbours import nearest
 from karat.assays.table.sheet import embed, finite
 from karat.views import TableView
 

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from karat.assays import power
 from karat.assays.chance import LEVEL, wilson
+from karat.assays.classifier import area, chance_spread
 from karat.assays.finding import Finding, Limit, Sample
+from karat.assays.neighbours import distances, nearest
 from karat.assays.points.memory import CERTAIN, chance_of
-from karat.assays.points.seen import distances, nearest
-from karat.assays.table.learning import area, chance_spread
 
 MOST = 4000  # rows attacked on each side
 NEAREST = 10_000  # rows that densities rest on

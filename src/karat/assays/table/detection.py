@@ -11,9 +11,10 @@ import numpy as np
 
 from karat.assays import power
 from karat.assays.chance import Score, limit_of
+from karat.assays.classifier import area, boosted, fold_spread, held_out, two_sample_auc
 from karat.assays.finding import Finding
 from karat.assays.table.cells import GRAINS, grain
-from karat.assays.table.learning import Boosted, Features, area, chance_spread, features
+from karat.assays.table.learning import Features, features
 from karat.assays.table.sheet import binned
 from karat.views import TableView
 
@@ -26,31 +27,24 @@ PERMUTED = 48  # columns whose importance is looked at
 LEAST = 0.03
 
 
-def two_sample_auc(
-    a: np.ndarray, b: np.ndarray, flags: list[bool], seed: int, permuted: tuple[int, ...] = ()
+def importance(
+    a: np.ndarray, b: np.ndarray, flags: list[bool], seed: int, permuted: tuple[int, ...]
 ) -> tuple[float, np.ndarray]:
-    """The area by which boosted trees tell `a` [n, d] from `b` [n, d] out of fold, mean over folds; 0.5 where nobody could.
+    """The two-sample AUC of `a` [n, d] and `b` [n, d] by boosted trees, and what shuffling columns takes from it.
 
-    Also how much of it is lost, per column of `permuted`, when that column is shuffled in the first fold.
+    The latter [k] in the first fold, per column of `permuted` [k].
     """
-    n = min(len(a), len(b))
-    folds = max(2, min(FOLDS, n // 4))
-    x, y = np.vstack([a[:n], b[:n]]), np.arange(2 * n) < n
     rng = np.random.default_rng([seed, 31])
-    fold = np.concatenate([rng.permutation(n), rng.permutation(n)]) % folds
     areas, lost = [], np.zeros(len(permuted))
-    for k in range(folds):
-        test = fold == k
-        model = Boosted(x[~test], y[~test], flags, seed)
-        whole = area(model.score(x[test]), y[test])
-        areas.append(whole)
-        if k == 0 and permuted:
-            some = np.flatnonzero(test)[rng.permutation(int(test.sum()))[:2000]]
-            base = area(model.score(x[some]), y[some])
+    for score, x, y in held_out(a, b, boosted(flags, seed), FOLDS, rng):
+        areas.append(area(score(x), y))
+        if len(areas) == 1 and permuted:
+            some = rng.permutation(len(x))[:2000]
+            base = area(score(x[some]), y[some])
             for i, j in enumerate(permuted):
                 shuffled = x[some].copy()
                 shuffled[:, j] = shuffled[rng.permutation(len(some)), j]
-                lost[i] = base - area(model.score(shuffled), y[some])
+                lost[i] = base - area(score(shuffled), y[some])
     return float(np.mean(areas)), lost
 
 
@@ -89,13 +83,11 @@ def findings(train: TableView, unseen: TableView, made: TableView, seed: int) ->
         x = [seen.of(s) for s in sides]
         place = {j: i for i, j in enumerate(seen.columns)}
         looked = [int(j) for j in order if int(j) in place][: max(4, min(PERMUTED, PREDICTED // len(place)))]
-        value, lost = two_sample_auc(x[0], x[1], seen.categorical, seed, tuple(place[j] for j in looked))
-        real, _ = two_sample_auc(x[2], x[1], seen.categorical, seed)
+        value, lost = importance(x[0], x[1], seen.categorical, seed, tuple(place[j] for j in looked))
+        real = two_sample_auc(x[2], x[1], boosted(seen.categorical, seed), seed, FOLDS)
     else:
         looked, value, real, lost = [], 0.5, 0.5, np.zeros(0)
-    folds = max(2, min(FOLDS, n // 4))
-    half = max(1, n // folds)
-    sd = chance_spread(half, half) / math.sqrt(folds)
+    sd = fold_spread(n, FOLDS)
     s = Score(value, max(0.0, value - 1.96 * sd), min(1.0, value + 1.96 * sd), real, sd * math.sqrt(2))
     limit = limit_of(s, LEAST, "lower")
     raised = limit.broken(value)

@@ -1,4 +1,4 @@
-"""What learners see of a sheet, and how well they do: boosted trees, a forest, the area under the curve."""
+"""What learners see of a sheet, and how well they do: boosted trees, a forest."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from karat.assays.classifier import area, filled, sparse
 from karat.views import TableView
 
 LEVELS = 250  # choices that a boosted tree tells apart, the commonest; it takes 255
 TREES = 50  # of boosting that is taught to predict a column, at twice the usual rate
 RATE = 0.2
 FOREST = 10
-KNOWN = 10  # values of a column that a learner is shown, at least, before they are more than whether there is one
 MANY = 64
 CLASSES = 20  # that a target may have, the commonest; the others are one
 
@@ -68,54 +68,6 @@ def features(sheets: Sequence[TableView], most: int = 10_000) -> Features:
         to[common], to[-1] = np.arange(len(common)), np.nan
         codes.append(to)
     return Features(tuple(columns), tuple(codes))
-
-
-def area(score: np.ndarray, positive: np.ndarray) -> float:
-    """The area under the ROC curve of `score` [n], ties counted half; 0.5 where there is only one class."""
-    n, m = int(positive.sum()), int((~positive).sum())
-    if n == 0 or m == 0:
-        return 0.5
-    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    return float((rank[positive].sum() - n * (n + 1) / 2) / (n * m))
-
-
-def chance_spread(n: int, m: int) -> float:
-    """Standard deviation of the area where `n` and `m` records cannot be told apart."""
-    return float(np.sqrt((n + m + 1) / (12 * n * m)))
-
-
-def sparse(x: np.ndarray) -> np.ndarray:
-    """bool [d]: the columns of `x` [n, d] of which fewer than `KNOWN` rows have a value."""
-    few: np.ndarray = np.isfinite(x).sum(0) < KNOWN
-    return few
-
-
-def filled(x: np.ndarray, few: np.ndarray) -> np.ndarray:
-    """`x` [n, d], where the columns `few` say only whether there is a value.
-
-    Boosted trees refuse a column without any, and rows that are set aside to learn or to stop by may hold none of a few.
-    """
-    if not few.any():
-        return x
-    out = x.copy()
-    out[:, few] = np.isfinite(x[:, few])
-    return out
-
-
-class Boosted:
-    """A classifier that tells `y` (bool [n]) from `x` [n, d], NaN where a cell is missing; `flags` [d]: choices."""
-
-    def __init__(self, x: np.ndarray, y: np.ndarray, flags: list[bool], seed: int) -> None:
-        from sklearn import ensemble
-
-        self.few = sparse(x)
-        model = ensemble.HistGradientBoostingClassifier(categorical_features=flags, random_state=seed)
-        self.model = model.fit(filled(x, self.few), y)
-
-    def score(self, x: np.ndarray) -> np.ndarray:
-        """How likely each row [n] is one."""
-        return np.asarray(self.model.predict_proba(filled(x, self.few))[:, 1])
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from torch import Tensor
 from karat.assays import power
 from karat.assays.chance import LEVEL, limit_of_share, wilson
 from karat.assays.finding import Finding, Limit
+from karat.assays.neighbours import nearest
 from karat.assays.points.memory import CERTAIN, NEAR, chance_of
-from karat.assays.points.seen import nearest
 from karat.assays.shares import certain
 from karat.assays.table.sheet import finite, ranks
 from karat.views import TableView

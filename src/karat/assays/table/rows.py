@@ -14,9 +14,9 @@ from torch import Tensor
 from karat.assays import power
 from karat.assays.chance import Draws, Score, averaged, limit_of, resampled
 from karat.assays.finding import Finding
+from karat.assays.neighbours import distances
 from karat.assays.points.diversity import coverage, expected_coverage, recall
 from karat.assays.points.fidelity import density, precision, radii
-from karat.assays.points.seen import distances
 from karat.assays.table.sheet import least_of
 
 REFERENCE = 3000

@@ -14,12 +14,12 @@ import torch
 
 from karat.assays import power
 from karat.assays.chance import Score, limit_of
+from karat.assays.classifier import fold_spread, logistic, two_sample_auc
 from karat.assays.finding import Finding, Limit
 from karat.assays.points import bias
 from karat.assays.points.diversity import absent, missed, needed
 from karat.assays.points.seen import Seen
 from karat.assays.points.usefulness import lessons
-from karat.assays.table.learning import area, chance_spread
 from karat.assays.text.writing import joined, words
 from karat.views import TextView
 
@@ -85,25 +85,6 @@ def _hashed(codes: np.ndarray, owner: np.ndarray, sizes: range | tuple[int, ...]
     return np.concatenate(out)
 
 
-def two_sample_auc(a: Any, b: Any, seed: int) -> float:
-    """The area by which logistic regression tells `a` [n, d] from `b` [n, d] out of fold, mean over folds."""
-    from scipy.sparse import vstack
-    from sklearn.linear_model import LogisticRegression
-
-    n = min(a.shape[0], b.shape[0])
-    folds = max(2, min(FOLDS, n // 4))
-    x, y = vstack([a[:n], b[:n]]).tocsr(), np.arange(2 * n) < n
-    rng = np.random.default_rng([seed, 31])
-    fold = np.concatenate([rng.permutation(n), rng.permutation(n)]) % folds
-    areas = []
-    for k in range(folds):
-        test = fold == k
-        model = LogisticRegression(C=10.0, solver="liblinear", tol=1e-2, max_iter=1000, random_state=seed)
-        model.fit(x[~test], y[~test])
-        areas.append(area(model.decision_function(x[test]), y[test]))
-    return float(np.mean(areas))
-
-
 def telling(sides: tuple[Any, Any, Any], seed: int) -> Finding:
     """Two-sample AUC of `sides`: weighted counts of made, unseen and training passages, in an order that means nothing.
 
@@ -112,13 +93,15 @@ def telling(sides: tuple[Any, Any, Any], seed: int) -> Finding:
     """
     made, unseen, train = sides
     n = min(s.shape[0] for s in sides)
-    beside = two_sample_auc(made[:n], unseen[:n], seed), two_sample_auc(made[:n], train[:n], seed)
-    apart = two_sample_auc(train[:n], unseen[:n], seed)
+
+    def told(a: Any, b: Any) -> float:
+        return two_sample_auc(a, b, logistic(seed), seed, FOLDS)
+
+    beside = told(made[:n], unseen[:n]), told(made[:n], train[:n])
+    apart = told(train[:n], unseen[:n])
     half = unseen.shape[0] // 2
-    value, real = min(beside), min(apart, two_sample_auc(unseen[:half], unseen[half:], seed))
-    folds = max(2, min(FOLDS, n // 4))
-    tested = max(1, n // folds)
-    sd = chance_spread(tested, tested) / math.sqrt(folds)
+    value, real = min(beside), min(apart, told(unseen[:half], unseen[half:]))
+    sd = fold_spread(n, FOLDS)
     low, high = max(0.0, value - 1.96 * sd), min(1.0, value + 1.96 * sd)
     s = Score(value, low, high, max(real, 0.5), sd * math.sqrt(2))
     says = (

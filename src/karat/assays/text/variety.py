@@ -17,8 +17,8 @@ from torch import Tensor
 from karat.assays import power
 from karat.assays.chance import LEVEL, Draws, Score, draw, limit_of, resampled
 from karat.assays.finding import Finding, Limit
+from karat.assays.neighbours import nearest
 from karat.assays.points.diversity import cells
-from karat.assays.points.seen import nearest
 from karat.assays.text.writing import words
 from karat.views import TextView
 
