@@ -89,8 +89,8 @@ def discriminant(x: np.ndarray, y: np.ndarray) -> Scorer:
     scale = StandardScaler().fit(x)
 
     def lifted(of: np.ndarray) -> np.ndarray:
-        z = scale.transform(of)
-        return np.clip(np.concatenate([z, z**2], 1), -9, 9)  # no record decides alone
+        z: np.ndarray = scale.transform(of)
+        return np.asarray(np.clip(np.concatenate([z, z**2], 1), -9, 9))  # no record decides alone
 
     model = RidgeClassifier(alpha=0.04 * len(y), solver="cholesky").fit(lifted(x), y)
     return lambda of: np.asarray(model.decision_function(lifted(of)))
