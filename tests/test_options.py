@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +55,18 @@ def test_options_cannot_be_changed_once_they_are_given(verb: str) -> None:
     given = KINDS[verb](*first)
     with pytest.raises(dataclasses.FrozenInstanceError):
         given.threads = 2
+
+
+def test_look_measures_the_recipe_that_is_used_and_with_probe_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [f"{k},{'ab'[k % 2]},{k * 7 % 13}" for k in range(200)]
+    (tmp_path / "small.csv").write_text("\n".join(["height,kind,weight", *lines]) + "\n")
+    told = karat.look(tmp_path / "small.csv", threads=1)
+    assert told["recipes"][0]["minutes"] > 0
+    assert all("minutes" not in row for row in told["recipes"][1:]) and len(told["recipes"]) > 1
+    seen = capsys.readouterr().out
+    assert "--probe measures each" in seen
+    assert seen.index("columns, as inferred") < seen.index("recipes that fit"), "the data are shown first"
+    none = karat.look(tmp_path / "small.csv", threads=1, probe=False)
+    assert all("minutes" not in row for row in none["recipes"])

@@ -55,7 +55,8 @@ class LookOptions:
     overwrite
         Replace a file that is there already.
     probe
-        Measure minutes and memory of each recipe on this machine; a few seconds each.
+        Measure minutes and memory of each recipe on this machine, a few seconds each; by default those of the recipe that is
+        used unless another is asked for, with --no-probe none.
     threads
         CPU threads to use.
     set
@@ -71,7 +72,7 @@ class LookOptions:
     labels: str | None = None
     write_schema: Path | None = None
     overwrite: bool = False
-    probe: Annotated[bool, Parameter(negative="--no-probe")] = True
+    probe: Annotated[bool | None, Parameter(negative="--no-probe")] = None
     threads: int | None = None
     set: Sequence[str] = ()
     prices: Path | None = None

@@ -60,7 +60,7 @@ class Synthesizer(ABC):
 
     def tried(self, n: int) -> int:
         """On how many of `n` records a fit is tried, to say how long one takes."""
-        return min(n, 2_000)
+        return min(n, 1_000)
 
     @abstractmethod
     def glimpse(self, n: int) -> Any:

@@ -29,14 +29,17 @@ PROBE_SECONDS = 1.5
 MOST_COLUMNS = 60  # shown
 
 
-def estimates(data: Data, prices: Prices, *, measure: bool) -> list[dict[str, Any]]:
+def estimates(data: Data, prices: Prices, *, measure: bool | None) -> list[dict[str, Any]]:
     """For each recipe that can meet this content: whether it fits, and if measured, minutes, memory in MB and money.
+
+    measure: each recipe, none, or with None the default one, the first that fits.
 
     minutes: to the recipe's `enough` samples, or of a whole fit. memory counts weights, optimiser, averages, the encoded
     data, and what one turn keeps for its gradient. The default recipe comes first.
     """
     device = devices.choose_device("auto")
     out: list[dict[str, Any]] = []
+    left = 1 if measure is None else len(recipes.names()) if measure else 0
     first = recipes.first(type(data.codec.spaces[0]))
     for name in (first, *(n for n in recipes.names() if n != first)):
         chosen = recipes.load(name, spaces=data.codec.spaces)
@@ -63,13 +66,14 @@ def estimates(data: Data, prices: Prices, *, measure: bool) -> list[dict[str, An
                 out.append({**row, "fits": False, "why": str(error)})
             continue
         model = whole.gradient
-        if measure and model is not None:
+        if left > 0 and model is not None:
             try:
                 row |= _measure(data, chosen, model.to(device), device, prices)
             except TooLarge as error:
                 row |= {"fits": False, "why": str(error)}
-        elif measure:
+        elif left > 0:
             row |= _measure_fit(data, whole, prices)
+        left -= row["fits"]
         out.append(row)
     return out
 
@@ -156,12 +160,14 @@ def show_recipes(told: dict[str, Any], console: Console) -> None:
     for row in told["recipes"]:
         about = row["title"] if row["fits"] else f"does not fit: {row['why']}"
         cells = [""] * len(figures)
-        if measured and row["fits"]:
+        if "minutes" in row and row["fits"]:
             money = "unknown" if row["money"] is None else f"{row['money']:.3g} {row['currency'] or ''}"
             cells = [f"{row['minutes']:.1f}", f"{row['memory_mb']:,.0f} MB", *((money,) if priced else ())]
             cells.append(f"{row['samples_per_second']:,.0f}")
         table.add_row(row["recipe"], *cells, about)
     console.print(table)
+    if measured and any(row["fits"] and "minutes" not in row for row in told["recipes"]):
+        console.print("measured is the recipe that is used unless another is asked for; --probe measures each")
     if measured and not priced:
         console.print("what they cost is not shown: no prices.toml declares the price of an hour (--prices)")
 

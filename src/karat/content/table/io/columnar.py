@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as dataset
 import pyarrow.feather as feather
 import pyarrow.ipc as ipc
 import pyarrow.orc as orc
@@ -115,6 +114,8 @@ def _orc(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     schema = file.schema
     check(schema, str(path))
     _refuse_many(path, file.nrows)
+    import pyarrow.dataset as dataset  # here, as it loads pandas
+
     scanned = dataset.dataset(path, format="orc").scanner(
         batch_size=_fitting(schema), batch_readahead=0, fragment_readahead=0, use_threads=False
     )

@@ -12,11 +12,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
 
-import openpyxl
 import pyarrow as pa
 import pyarrow.compute as pc
-from openpyxl.cell import WriteOnlyCell
-from openpyxl.utils.exceptions import InvalidFileException
 
 from karat import limits
 from karat.content import archive
@@ -39,6 +36,9 @@ def read(path: Path, rows: int | None, sheet: str | None, room: float | None = N
     Raises DataError for what is no workbook or has no such table, UnsafeFile for one that would swell or declares entities,
     FitError for a sheet that is not there.
     """
+    import openpyxl  # here and below, as few tables are workbooks
+    from openpyxl.utils.exceptions import InvalidFileException
+
     _check(path)
     try:
         with warnings.catch_warnings():
@@ -267,6 +267,9 @@ def write(cells: pa.Table, dialect: Dialect) -> bytes:
         raise FitError(
             f"a sheet holds 1,048,575 rows under its header; {cells.num_rows:,} were asked for. Write .csv or .parquet."
         )
+    import openpyxl
+    from openpyxl.cell import WriteOnlyCell
+
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet((dialect.sheet if dialect.sheet else "made")[:31])
 
