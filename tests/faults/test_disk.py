@@ -6,12 +6,14 @@ import errno
 import os
 import shutil
 import signal
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
+from processes import Forked
 from shim import KINDS, Shim, cuts, faults
 
 import karat
@@ -362,11 +364,45 @@ def test_a_run_may_be_reached_by_a_link_and_a_name_too_long_is_refused(table: Pa
         karat.train(table / "t.csv", out=tmp_path / ("x" * 256), threads=1)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
-def test_a_folder_that_may_only_be_read_is_refused_before_training(table: Path, tmp_path: Path) -> None:
-    (tmp_path / "closed").mkdir(mode=0o500)
-    with pytest.raises(RunError, match="Permission denied"):
-        karat.train(table / "t.csv", out=tmp_path / "closed" / "r", threads=1)
+NOBODY = 65534
+
+
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """A folder that any user may write to, below none that only one may enter."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o777)
+        yield Path(place)
+
+
+@pytest.mark.parametrize("verb", ["train", "make", "assay", "look"])
+def test_a_folder_that_may_only_be_read_is_refused_in_a_line(verb: str, table: Path, open_place: Path) -> None:
+    shutil.copy(table / "t.csv", open_place)
+    karat.train(open_place / "t.csv", out=open_place / "r", threads=1)
+    karat.look(open_place / "t.csv", probe=False, threads=1)  # imports what another user may not be able to
+    shutil.rmtree(open_place / "r" / "samples", ignore_errors=True)
+    closed = open_place / "closed"
+    closed.mkdir()
+    for path in [open_place / "r", *(open_place / "r").rglob("*"), closed]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    arguments = {"train": ["t.csv", "--out", "closed/r"], "make": ["r", "-n", "3", "--out", "closed/m.csv"],
+                 "assay": ["r", "-n", "40", "--trust-data", "--out", "closed/r.html"], "look": ["t.csv", "--no-probe", "--write-schema", "closed/s.toml"]}[verb]  # fmt: skip
+    closed.chmod(0o555)
+
+    def act() -> None:
+        if os.geteuid() == 0:  # the superuser may write anywhere
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+        cli.main([verb, *arguments])
+
+    home = {"HOME": str(closed), "KARAT_CACHE": str(closed / "c"), "XDG_STATE_HOME": str(closed / "s")}
+    with Forked(act, open_place, **home) as one:
+        code = one.wait()
+    err = one.said()[1]
+    assert code == 2 and err.startswith("karat: ") and "Traceback" not in err, (code, err)
+    assert "Permission denied" in err, err
+    assert not list(closed.iterdir())
 
 
 def test_a_clock_that_jumps_loses_no_checkpoint(whole: Path, tmp_path: Path) -> None:
