@@ -385,8 +385,12 @@ def test_a_folder_that_may_only_be_read_is_refused_in_a_line(verb: str, table: P
     closed.mkdir()
     for path in [open_place / "r", *(open_place / "r").rglob("*"), closed]:
         path.chmod(0o755 if path.is_dir() else 0o644)
-    arguments = {"train": ["t.csv", "--out", "closed/r"], "make": ["r", "-n", "3", "--out", "closed/m.csv"],
-                 "assay": ["r", "-n", "40", "--trust-data", "--out", "closed/r.html"], "look": ["t.csv", "--no-probe", "--write-schema", "closed/s.toml"]}[verb]  # fmt: skip
+    arguments = {
+        "train": ["t.csv", "--out", "closed/r"],
+        "make": ["r", "-n", "3", "--out", "closed/m.csv"],
+        "assay": ["r", "-n", "40", "--trust-data", "--out", "closed/r.html"],
+        "look": ["t.csv", "--no-probe", "--write-schema", "closed/s.toml"],
+    }[verb]
     closed.chmod(0o555)
 
     def act() -> None:
