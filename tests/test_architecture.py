@@ -94,7 +94,7 @@ def test_a_family_never_knows_a_sibling_that_knows_it_back() -> None:
 
 
 def test_what_a_person_meets_is_the_verbs_and_the_few_types() -> None:
-    assert set(karat.__all__) == {"KaratError", "assay", "demo", "look", "make", "train"}
+    assert set(karat.__all__) == {"KaratError", "Run", "assay", "demo", "look", "make", "open", "train"}
     assert all(callable(getattr(karat, name)) for name in karat.__all__)
 
 

@@ -7,6 +7,7 @@ import inspect
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import karat
@@ -70,3 +71,24 @@ def test_look_measures_the_recipe_that_is_used_and_with_probe_each(
     assert seen.index("columns, as inferred") < seen.index("recipes that fit"), "the data are shown first"
     none = karat.look(tmp_path / "small.csv", threads=1, probe=False)
     assert all("minutes" not in row for row in none["recipes"])
+
+
+def test_a_run_makes_a_frame_or_files_that_hold_the_same(tmp_path: Path) -> None:
+    lines = [f"{k % 90},{'ab'[k % 2]},{k * 7 % 13}" for k in range(300)]
+    (tmp_path / "small.csv").write_text("\n".join(["height,kind,weight", *lines]) + "\n")
+    run = karat.train(tmp_path / "small.csv", recipe="cart", out=tmp_path / "run", threads=1)
+    made = run.make(20, seed=4)
+    assert list(made.columns) == ["height", "kind", "weight"] and len(made) == 20
+    assert made["height"].dtype.kind in "if" and set(made["kind"]) <= {"a", "b"}
+    (file,) = karat.open(tmp_path / "run").make(20, seed=4, out=tmp_path / "made.csv")
+    assert pd.read_csv(file).equals(made.astype(pd.read_csv(file).dtypes))
+    assert set(run.make(10, given="kind=a")["kind"]) == {"a"}
+    assert run.synthesizer().codec.name == "table"
+    with pytest.raises(karat.KaratError, match="at least 1"):
+        run.make(0)
+
+
+def test_a_run_makes_by_the_defaults_of_the_verb() -> None:
+    agreed = {n: p.default for n, p in inspect.signature(karat.Run.make).parameters.items() if n != "self"}
+    wanted = {f.name: f.default for f in fields(options.MakeOptions)}
+    assert agreed == {name: wanted[name] for name in agreed}, "the defaults of `karat.make`"

@@ -1,7 +1,9 @@
 """Karat trains a generative model on your own data, finds out what it is worth, and labels what it makes."""
 
 from karat.errors import KaratError
+from karat.verbs import Opened as Run
 from karat.verbs import assay, demo, look, make, train
+from karat.verbs import open_run as open
 
 __version__ = "0.1.0"
-__all__ = ["KaratError", "assay", "demo", "look", "make", "train"]
+__all__ = ["KaratError", "Run", "assay", "demo", "look", "make", "open", "train"]

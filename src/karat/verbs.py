@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,8 @@ from karat.run import Run
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from karat.request import Request
+    from karat.synthesizer import Synthesizer
     from karat.workflow.office import Assay
 
 
@@ -51,7 +55,7 @@ def look(options: LookOptions) -> dict[str, Any]:
 
 
 @asked(TrainOptions)
-def train(options: TrainOptions) -> Run:
+def train(options: TrainOptions) -> Opened:
     """Train a generator on data, or continue a run exactly where it stopped."""
     called = {"wall": time.monotonic(), "cpu": time.process_time()}
     from karat.errors import FitError
@@ -72,12 +76,12 @@ def train(options: TrainOptions) -> Run:
             loop.tune_machine(run.spec.get("threads"))
         declared = find(options.prices, [place, Path.cwd()])
         with run.lock(), Ledger(run.path / "ledger.jsonl", declared).entry("train") as entry, answered_for(run):
-            return learning.proceed(run, options, entry, console)
+            return _opened(learning.proceed(run, options, entry, console))
     if options.data is not None or options.trust_data:
         raise FitError(
             "--data and --trust-data are for a run that is continued; name the data alone: `karat train DATA`."
         )
-    return learning.begin(options, console, called=called)
+    return _opened(learning.begin(options, console, called=called))
 
 
 @asked(AssayOptions)
@@ -160,8 +164,6 @@ def assay(options: AssayOptions) -> Assay:
 @asked(MakeOptions)
 def make(options: MakeOptions) -> list[Path]:
     """Make new content and write it as ordinary files, each labelled as AI-made."""
-    from karat.families.generator import Taste
-    from karat.request import Request
     from karat.training import loop
     from karat.trust import answered_for
     from karat.workflow import devices, learning, making
@@ -170,15 +172,7 @@ def make(options: MakeOptions) -> list[Path]:
 
     loop.tune_machine(options.threads)
     _check_seed(options.seed)
-    number = options.n
-    if number is None:
-        number = 1 if options.stream or options.prompt is not None else 64
-    stops = (options.stop,) if isinstance(options.stop, str) else tuple(options.stop)
-    taste = Taste(options.temperature, options.top_p, options.min_p)
-    request = Request(
-        number, options.seed, options.klass, options.given, options.balance, options.prompt, taste, stops,
-        options.characters, _say if options.stream else None,
-    )  # fmt: skip
+    request = _request(options)
     opened = options.run if isinstance(options.run, Run) else Run.open(Path(options.run))
     with answered_for(opened):
         learning.permit(opened, options.family)
@@ -238,6 +232,70 @@ def demo(options: DemoOptions) -> Assay:
     return found
 
 
+class Opened(Run):
+    """A run to work with: what `karat.train` and `karat.open` give."""
+
+    def make(
+        self,
+        n: int | None = None,
+        *,
+        out: str | Path | None = None,
+        klass: str | None = None,
+        given: str | None = None,
+        balance: str | None = None,
+        prompt: str | None = None,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        stop: Sequence[str] = (),
+        characters: int | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        family: str | Path | None = None,
+        overwrite: bool = False,
+    ) -> Any:
+        """New records as the content has them, or with `out` labelled files there, whose paths are returned (`karat.make`).
+
+        Records are a frame of pandas (a table of Arrow without pandas), of related tables one by each name; pictures uint8
+        or uint16 [n, height, width, channels]; text a list of strings; sound a list of waves [samples, channels] and their
+        rate in Hz. They carry no label of origin: label what you pass on. Options mean what they mean in `karat.make`.
+        """
+        options = MakeOptions(
+            self, n=n, out=None if out is None else Path(out), klass=klass, given=given, balance=balance, prompt=prompt,
+            temperature=temperature, top_p=top_p, min_p=min_p, stop=stop, characters=characters, seed=seed,
+            device=device, family=family, overwrite=overwrite,
+        )  # fmt: skip
+        if out is not None:
+            return make(**{f.name: getattr(options, f.name) for f in fields(options)})
+        whole = self.synthesizer(device, family)
+        return whole.codec.in_python([block.records for block in whole.stream(_request(options))])
+
+    def assay(self, n: int = 5000, *, target: str | None = None, seed: int = 0, out: str | Path | None = None) -> Assay:
+        """What it is worth: `.verdict`, `.to_dict()`, `.save("report.html")` (`karat.assay`)."""
+        return assay(self, n=n, target=target, seed=seed, out=None if out is None else Path(out))
+
+    def synthesizer(self, device: str = "auto", family: str | Path | None = None) -> Synthesizer:
+        """The codec with what was learned, ready to draw; RunError where the run is unfinished or damaged."""
+        from karat import synthesizer
+        from karat.trust import answered_for
+        from karat.workflow import devices, learning
+
+        with answered_for(self):
+            learning.permit(self, family)
+            return synthesizer.load(self, devices.choose_device(device))
+
+
+def _opened(run: Run) -> Opened:
+    own = Opened(run.path, run.spec)
+    own.notes = run.notes
+    return own
+
+
+def open_run(path: str | Path) -> Opened:
+    """The run in a folder; RunError where there is none, or it is damaged."""
+    return Opened.open(Path(path))
+
+
 DEMO_PRICES = """# What the demo declares. Change it and run `karat assay` on the run again: the verdict follows.
 rights = "{rights}"
 currency = "USD"
@@ -274,6 +332,22 @@ def _check_toml(path: Path) -> None:
         tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise RunError(f"{path} is there and holds no schema; choose another --write-schema.") from None
+
+
+def _request(options: MakeOptions) -> Request:
+    from karat.families.generator import Taste
+    from karat.request import Request
+
+    _check_seed(options.seed)
+    number = options.n
+    if number is None:
+        number = 1 if options.stream or options.prompt is not None else 64
+    stops = (options.stop,) if isinstance(options.stop, str) else tuple(options.stop)
+    taste = Taste(options.temperature, options.top_p, options.min_p)
+    return Request(
+        number, options.seed, options.klass, options.given, options.balance, options.prompt, taste, stops,
+        options.characters, _say if options.stream else None,
+    )  # fmt: skip
 
 
 def _check_seed(seed: int) -> None:

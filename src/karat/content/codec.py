@@ -208,6 +208,10 @@ class Codec(ABC):
         """How many records a person would say that these are."""
         return len(records)
 
+    def in_python(self, blocks: Sequence[Any]) -> Any:
+        """The records of all blocks as someone who programs has them: here arrays [n, ...]."""
+        return np.concatenate([np.asarray(records) for records in blocks])
+
     @property
     def at_once(self) -> int:
         """Records that are drawn together at most."""

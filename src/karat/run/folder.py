@@ -27,7 +27,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from karat.errors import RunError
 from karat.output import make_folder, to_json, write_whole
@@ -65,7 +65,7 @@ class Run:
             return draft.finish(spec, {} if parts is None else parts)
 
     @classmethod
-    def open(cls, path: Path) -> Run:
+    def open(cls, path: Path) -> Self:
         """The run at `path`; RunError when there is none, it is damaged, holds links, or another version wrote it."""
         file = path / "karat.json"
         if not file.is_file():

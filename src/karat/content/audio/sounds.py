@@ -198,6 +198,10 @@ class Sounds(Codec):
     def place_of(self, goal: Path, chosen: bool) -> tuple[Path, str | None]:
         return files.place_of(goal, self.thing)
 
+    def in_python(self, blocks: Sequence[np.ndarray]) -> tuple[list[np.ndarray], int]:
+        """Waves, float [samples, channels] from -1 to 1 and as long as they sound, and their rate in Hz."""
+        return [wave for records in blocks for wave in self._sounding(records)], self.mel.rate
+
     def stream(self, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
         files.stream(self, blocks, suffix, file, how)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -279,6 +279,16 @@ class Related(Codec):
         if goal.exists() and not goal.is_dir() or goal.suffix and not goal.is_dir():
             raise FitError(f"{goal}: {len(self.written)} tables are written into a folder; give its name.")
         return goal, None
+
+    def in_python(self, blocks: Sequence[Database]) -> Any:
+        """A frame of each table by its name; the one frame where one file held both."""
+        assert len(blocks) == 1, "related tables are drawn at once"
+        records = blocks[0]
+        if self.single is not None:
+            (child,) = self.written
+            whole = self.tables[child]
+            return replace(whole, origin=replace(whole.origin, schema=self.single)).in_python([self.one_file(records)])
+        return {name: self.tables[name].in_python([records.tables[name]]) for name in self.written}
 
     def stream(self, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
         for block in blocks:

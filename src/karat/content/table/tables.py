@@ -27,6 +27,7 @@ from karat.content.table.encoding.layout import Layout
 from karat.content.table.encoding.parts import Choice, Computed, Constant, Number, Part, Presence
 from karat.content.table.formulas import Guard
 from karat.content.table.io import sources, sql
+from karat.content.table.io.columnar import frame
 from karat.content.table.io.engines import without_password
 from karat.content.table.likeness import table_like
 from karat.content.table.reading import Origin
@@ -336,6 +337,10 @@ class Tables(Codec):
     @property
     def at_once(self) -> int:
         return AT_ONCE
+
+    def in_python(self, blocks: Sequence[Table]) -> Any:
+        """A frame of pandas, or a table of Arrow where there is no pandas; columns have types, and null where missing."""
+        return frame([self.pack(records, ".feather") for records in blocks])
 
     def stream(self, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
         self.put((block.records for block in blocks), suffix, file, how.guard)

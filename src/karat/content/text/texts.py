@@ -193,6 +193,10 @@ class Texts(Codec):
             raise FitError(f"{goal} is a file; --out wants a folder, or a name ending in {', '.join(self.wholes)}.")
         return goal, suffix
 
+    def in_python(self, blocks: Sequence[Passages]) -> list[str]:
+        """A string of each passage."""
+        return [text for records in blocks for text in records]
+
     def stream(self, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
         for i, block in enumerate(blocks):
             labels = None if block.labels is None else [self.classes[k] for k in block.labels.tolist()]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +214,11 @@ def _message_size(head: bytes, wrapped: bool, body: pa.Buffer) -> int:
         length = struct.unpack("<q", body.slice(at, 8).to_pybytes())[0] if packed and size >= 8 else -1
         total += length if length >= 0 else size
     return total
+
+
+def frame(parts: Sequence[bytes]) -> Any:
+    """The rows of Feather files as one frame of pandas, or as a table of Arrow where pandas is not installed."""
+    whole = pa.concat_tables([feather.read_table(io.BytesIO(part)) for part in parts])
+    if importlib.util.find_spec("pandas") is None:
+        return whole
+    return whole.to_pandas()
