@@ -89,3 +89,10 @@ def test_a_file_or_folder_of_the_source_that_a_page_names_is_there(page: Path) -
     for place in PLACE.findall(page.read_text(encoding="utf-8")):
         if place not in NOT_OURS:
             assert any(f"/{path}".endswith(f"/{place}") for path in known), f"there is no {place}"
+
+
+@pytest.mark.parametrize("page", sorted(PROJECT.glob("*.md")), ids=lambda p: p.name)
+def test_a_link_of_a_page_outside_the_site_leads_to_a_file(page: Path) -> None:
+    prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for link in re.findall(r"\]\(([^)#\s]+)", prose):
+        assert link.startswith("https://") or (PROJECT / link).exists(), link
