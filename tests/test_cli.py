@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -296,3 +297,30 @@ def test_what_is_said_in_a_pipe_stays_in_one_line(capsys: pytest.CaptureFixture[
     said = "a sentence that no terminal of eighty columns holds, " * 4
     Terminal().print(said)
     assert capsys.readouterr().out == said + "\n"
+
+
+def test_json_is_the_result_on_standard_output_and_the_rest_on_standard_error(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run_cli(capsys, "make", trained, "-n", 2, "--out", tmp_path / "made", "--json", "--threads", 1)
+    told = json.loads(out)
+    assert code == 0 and told["verb"] == "make" and "made 2" in err
+    assert {Path(file).parent for file in told["files"]} == {tmp_path / "made"}
+    code, out, err = run_cli(capsys, "--json", "look", "digits", "--no-probe", "--threads", 1)
+    assert code == 0 and json.loads(out)["count"] == 1797 and "classes: 10" in err
+    code, out, err = run_cli(capsys, "look", tmp_path / "none.csv", "--json")
+    assert code == 2 and out == "" and "none.csv" in err
+
+
+def test_quiet_says_nothing_but_errors(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quiet = "make", trained, "-n", 2, "--out", tmp_path / "made", "--quiet", "--threads", 1
+    assert run_cli(capsys, *quiet) == (0, "", "")
+    code, out, err = run_cli(capsys, *quiet)
+    assert code == 2 and out == "" and "--overwrite" in err, "there already"
+
+
+def test_the_exit_codes_and_the_completion_are_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run_cli(capsys, "--help")
+    assert "Exit codes: 0" in out and "--install-completion" in out and "--quiet" in out
+    script = cli.APP.generate_completion(shell="bash")
+    assert "--minutes" in script and "--write-schema" in script

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
+import math
 import os
 import platform
 import re
@@ -15,8 +17,11 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from cyclopts import App, Parameter
+
+from karat.run import Run
 
 SYSTEM = {  # what the machine refuses, and no line of ours could help: a full or failing disk, no right, too many files
     errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
@@ -27,6 +32,12 @@ FAULT = 70  # EX_SOFTWARE of sysexits.h: a fault of karat's own, not of its inpu
 APP = App(
     name="karat",
     help="Train a generative model on your own data, find out what it is worth, and label what it makes.",
+    help_epilogue=(
+        "With any verb: --quiet says nothing but errors; --json writes the result as JSON on standard output, and all that is "
+        "said on standard error.\n\n"
+        "Exit codes: 0 done; 1 a requirement (--require) does not hold; 2 bad input or usage, or the system refused; 70 a fault "
+        "of karat's own; 128+n stopped by signal n (130 by Ctrl-C)."
+    ),
     help_format="plaintext",  # or what stands in angle brackets and underscores would be read as a style
     version_flags=["--version"],
     default_parameter=Parameter(negative=()),  # no --no-overwrite, --no-no-real, --empty-set; what has one says so
@@ -40,6 +51,8 @@ VERBS = {
 }
 for verb, help_text in VERBS.items():
     APP.command(f"karat.verbs:{verb}", name=verb, help=help_text)
+APP.register_install_completion_command(help="Let the shell complete verbs and options: bash, zsh or fish.")
+GLOBAL = {"--quiet": "quiet", "--json": "json"}  # said of any verb, wherever they stand
 
 
 def main(tokens: Sequence[str] | None = None) -> None:
@@ -50,9 +63,9 @@ def main(tokens: Sequence[str] | None = None) -> None:
     """
     from cyclopts import CycloptsError
 
-    from karat.errors import KaratError
+    from karat.errors import FitError, KaratError
     from karat.limits import exhausted
-    from karat.terminal import shown, tolerant
+    from karat.terminal import MANNER, Manner, shown, tolerant
 
     tolerant()
     if not re.fullmatch(
@@ -60,9 +73,16 @@ def main(tokens: Sequence[str] | None = None) -> None:
     ):  # libraries read it when imported, and fail
         del os.environ["SOURCE_DATE_EPOCH"]
     given = list(sys.argv[1:] if tokens is None else tokens)
+    asked = {GLOBAL[token] for token in given if token in GLOBAL}
+    given = [token for token in given if token not in GLOBAL]
+    manner = MANNER.set(Manner("quiet" in asked, "json" in asked))
     try:
+        if "json" in asked and "--stream" in given:
+            raise FitError("--stream and --json both write to standard output; give one of them.")
         with _stopped_by_signals():
             result = APP(given, result_action="return_value", exit_on_error=False, print_error=False)
+            if "json" in asked and _verb(given) and not {"--help", "-h"} & set(given):
+                sys.stdout.write(_told(_verb(given).strip(), result))
             sys.stdout.flush()
     except CycloptsError as error:  # an unknown option, a wrong type
         _complain(f"{shown(str(error))} See `karat {_verb(given)}--help`.")
@@ -90,8 +110,33 @@ def main(tokens: Sequence[str] | None = None) -> None:
             sys.exit(2)
         _complain(_fault(error, given))
         sys.exit(FAULT)
+    finally:
+        MANNER.reset(manner)
     if getattr(result, "failed", ()):
         sys.exit(1)
+
+
+def _told(verb: str, result: Any) -> str:
+    """What a verb found or made, as one line of JSON; a number that is not finite is null."""
+    told: dict[str, Any] = {"verb": verb}
+    if isinstance(result, Run):
+        told |= {"run": str(result.path), "id": result.id}
+        told |= {k: result.spec.get(k) for k in ("status", "step", "seconds", "trained_samples", "device")}
+    elif isinstance(result, list):
+        told["files"] = [str(path) for path in result]
+    elif isinstance(result, dict):
+        told |= result
+    elif result is not None:
+        told |= {**result.to_dict(), "report": None if result.report is None else str(result.report)}
+    return json.dumps(_finite(told), default=str) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextlib.contextmanager

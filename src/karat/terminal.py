@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextvars import ContextVar
+from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import Any
 
@@ -32,12 +34,25 @@ def shown(text: str) -> str:
     return text.translate(ESCAPES).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How a person is spoken to.   quiet: not at all but of errors.   aside: on standard error, as results go to output."""
+
+    quiet: bool = False
+    aside: bool = False
+
+
+MANNER: ContextVar[Manner] = ContextVar("manner", default=Manner())  # noqa: B039 (frozen)
+
+
 class Terminal(Console):
     """rich's console for plain text: tables, rules and progress bars are drawn, and no string is parsed."""
 
     def __init__(self, aside: bool = False) -> None:
-        """aside: to standard error, where what is made goes to standard output."""
-        super().__init__(file=sys.stderr if aside else sys.stdout, markup=False, emoji=False, highlight=False)
+        """aside: to standard error, where what is made goes to standard output, or where `MANNER` says so."""
+        manner = MANNER.get()
+        file = sys.stderr if aside or manner.aside else sys.stdout
+        super().__init__(file=file, markup=False, emoji=False, highlight=False, quiet=manner.quiet)
 
     def render_str(self, text: str, **how: Any) -> Text:
         return super().render_str(shown(text), **{**how, "markup": False, "emoji": False})
