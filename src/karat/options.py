@@ -102,7 +102,7 @@ class TrainOptions:
     seed
         Seed of everything random.
     out
-        Folder of the run; runs/<data>-<recipe> by default.
+        Folder of the run; runs/DATA-RECIPE by default.
     family
         A Python file of your own that exports Config and Model, in place of a recipe. It is run, and only when it is named
         here: to continue such a run, name it again.
@@ -183,7 +183,7 @@ class AssayOptions:
         The column of a table that a model would predict; by default the one that the data says, or teaches best. Of related
         tables: TABLE.COLUMN.
     out
-        Folder of the report; <run>/report by default, where the next assay of the run replaces it; of --real and --made
+        Folder of the report; RUN/report by default, where the next assay of the run replaces it; of --real and --made
         the first of assay, assay-2, ... that is new.
     overwrite
         Replace a report that is in --out.
@@ -235,7 +235,7 @@ class MakeOptions:
         Pictures and sounds: a folder of PNG or WAV files, or a file ending in .npz or .zip, of pictures also .npy. Tables: a
         file ending in .csv, .tsv, .json, .jsonl, .xlsx, .parquet, .feather, .orc or .csv.gz, in the form of the data by
         default. Related tables: a folder, of files named as the real ones. Text: a file ending in .txt, .jsonl or .csv, or a
-        folder of .txt files. By default in <run>/made, or the first of <run>/made-2, made-3, ... that is new. A folder whose
+        folder of .txt files. By default in RUN/made, or the first of RUN/made-2, made-3, ... that is new. A folder whose
         making was stopped goes on where it was.
     family
         The Python file that the run was trained with, if it was; it is run.
