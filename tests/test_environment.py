@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from processes import Forked
 
 import karat
 from karat import cli
@@ -129,3 +131,21 @@ def test_a_persons_folder_that_is_refused_for_a_run_stays_as_it_was(tmp_path: Pa
     with pytest.raises(RunError, match="holds mine"), Draft(tmp_path):
         pass
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("module", ["karat.terminal", "karat.workflow.making"])
+def test_an_interruption_while_modules_are_imported_ends_as_any_other(module: str, tmp_path: Path) -> None:
+    class Interrupts:
+        @staticmethod
+        def find_spec(name: str, *_: object) -> None:
+            if name == module:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    def act() -> None:
+        sys.modules.pop(module, None)
+        sys.meta_path.insert(0, Interrupts)  # type: ignore[arg-type]
+        cli.main(["make", str(tmp_path), "-n", "3"])
+
+    with Forked(act, tmp_path) as one:
+        assert one.wait() == 130
+        assert "Traceback" not in one.said()[1]

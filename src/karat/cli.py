@@ -61,6 +61,13 @@ def main(tokens: Sequence[str] | None = None) -> None:
     Exit codes: 0 done, 1 a requirement fails, 2 bad input, 70 a fault of karat's own (a report of it is written), 128+n
     stopped by signal n.
     """
+    try:
+        _run(list(sys.argv[1:] if tokens is None else tokens))
+    except KeyboardInterrupt:  # at any moment: while modules are imported, or while an error is told
+        sys.exit(130)
+
+
+def _run(given: list[str]) -> None:
     from cyclopts import CycloptsError
 
     from karat.errors import FitError, KaratError
@@ -72,7 +79,6 @@ def main(tokens: Sequence[str] | None = None) -> None:
         r"\d{1,11}", os.environ.get("SOURCE_DATE_EPOCH", "0")
     ):  # libraries read it when imported, and fail
         del os.environ["SOURCE_DATE_EPOCH"]
-    given = list(sys.argv[1:] if tokens is None else tokens)
     asked = {GLOBAL[token] for token in given if token in GLOBAL}
     given = [token for token in given if token not in GLOBAL]
     manner = MANNER.set(Manner("quiet" in asked, "json" in asked))
@@ -90,8 +96,6 @@ def main(tokens: Sequence[str] | None = None) -> None:
     except KaratError as error:
         _complain(shown(str(error)))
         sys.exit(getattr(error, "code", 2))
-    except KeyboardInterrupt:
-        sys.exit(130)
     except BrokenPipeError:
         os._exit(141)
     except OSError as error:
