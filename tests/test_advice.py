@@ -13,7 +13,7 @@ import pytest
 from cyclopts import CycloptsError
 
 import karat
-from karat.cli import APP, VERBS
+from karat.cli import APP, GLOBAL, VERBS
 
 SOURCE = Path(karat.__file__).parent
 PROJECT = SOURCE.parents[1]
@@ -74,7 +74,7 @@ def fault(command: str) -> str | None:
         tried = [t.replace(choice, one, 1) for t in tried for one in choice.split("|")]
     for one in tried:
         try:
-            APP.parse_args(shlex.split(one), exit_on_error=False, print_error=False)
+            APP.parse_args([w for w in shlex.split(one) if w not in GLOBAL], exit_on_error=False, print_error=False)
         except CycloptsError as error:
             last = shlex.split(one)[-1]  # a verb, or an option, that is only named
             if not ((last in VERBS or last.startswith("--")) and "requires an argument" in str(error)):
@@ -86,7 +86,7 @@ def fault(command: str) -> str | None:
 
 @cache
 def options() -> set[str]:
-    known = {"--help", "--version"}
+    known = {"--help", "--version", "--install-completion", *GLOBAL}
     for verb in VERBS:
         for argument in APP[verb].assemble_argument_collection(parse_docstring=False):
             known |= {name for name in argument.names if name.startswith("--")}
