@@ -312,37 +312,48 @@ def relations(
         for name in ("child", "column", "parent"):
             if name not in entry:
                 raise FitError(f"{where}: a [[relation]] lacks {name}; wanted child, column and parent.")
-        child, parent = entry["child"], entry["parent"]
+        child = entry["child"]
         columns = (entry["column"],) if isinstance(entry["column"], str) else tuple(entry["column"])
         column = ", ".join(columns)
         found = [r for r in found if (r.child, r.columns) != (child, columns)]
         notes = [n for n in notes if not n.startswith(f"{child}.{column} ")]
-        if not parent:  # there is none
+        if not entry["parent"]:  # there is none
             continue
-        for name in (child, parent):
-            if name not in tables:
-                raise FitError(f"{where}: a [[relation]] names the table {name!r}; there are: {', '.join(tables)}.")
-        named = entry.get("key", columns if len(columns) > 1 else _key(parent, said, tables, words, column))
-        keys = (named,) if isinstance(named, str) else tuple(named)
-        if len(keys) != len(columns):
-            raise FitError(
-                f"{where}: a [[relation]] has {len(columns)} columns and {len(keys)} keys; as many were wanted."
-            )
-        order = entry.get("order", "")
-        for table, wanted in (*((child, c) for c in columns), *((parent, k) for k in keys), (child, order)):
-            if wanted and wanted not in [c.name for c in tables[table].schema.columns]:
-                raise FitError(f"{where}: a [[relation]] names the column {wanted!r}, which {table} does not have.")
-        if not words.key(parent, keys):
-            raise DataError(
-                f"{parent}.{', '.join(keys)} is to be a key, and values of it repeat or are missing; name another key."
-            )
-        relation = Relation(child, columns, parent, keys, order if order else None)
+        declared.append(_declared(entry, columns, tables, said, where, words))
         if "order" in entry:
             ordered.add((child, column))
-        if not words.resolved(relation):
-            raise DataError(f"{relation.text} is declared, and not one value is found there.")
-        declared.append(relation)
     return [*declared, *found], notes, ordered
+
+
+def _declared(
+    entry: Mapping[str, Any],
+    columns: tuple[str, ...],
+    tables: Mapping[str, Found],
+    said: Mapping[str, Any],
+    where: Path | None,
+    words: Words,
+) -> Relation:
+    """The relation that a person declares of `columns`; FitError or DataError where there is none such."""
+    child, parent, column = entry["child"], entry["parent"], ", ".join(columns)
+    for name in (child, parent):
+        if name not in tables:
+            raise FitError(f"{where}: a [[relation]] names the table {name!r}; there are: {', '.join(tables)}.")
+    named = entry.get("key", columns if len(columns) > 1 else _key(parent, said, tables, words, column))
+    keys = (named,) if isinstance(named, str) else tuple(named)
+    if len(keys) != len(columns):
+        raise FitError(f"{where}: a [[relation]] has {len(columns)} columns and {len(keys)} keys; as many were wanted.")
+    order = entry.get("order", "")
+    for table, wanted in (*((child, c) for c in columns), *((parent, k) for k in keys), (child, order)):
+        if wanted and wanted not in [c.name for c in tables[table].schema.columns]:
+            raise FitError(f"{where}: a [[relation]] names the column {wanted!r}, which {table} does not have.")
+    if not words.key(parent, keys):
+        raise DataError(
+            f"{parent}.{', '.join(keys)} is to be a key, and values of it repeat or are missing; name another key."
+        )
+    relation = Relation(child, columns, parent, keys, order if order else None)
+    if not words.resolved(relation):
+        raise DataError(f"{relation.text} is declared, and not one value is found there.")
+    return relation
 
 
 def _key(parent: str, said: Mapping[str, Any], tables: Mapping[str, Found], words: Words, column: str) -> str:

@@ -21,28 +21,7 @@ ROLE = re.compile(r"(?m)^<\|([^|\n]{1,40})\|>\n")
 
 def read_json_lines(path: Path, how: How) -> Found:
     blocks, encoding, notes, doubt = decoded_blocks(path, how)
-    rows: list[dict[str, Any]] = []
-    places: list[int] = []
-    for offset, text in blocks:
-        for number, line in enumerate(text.split("\n"), 1):
-            if not line or line.isspace():
-                continue
-            where = f"{path}, line {number:,}" if offset <= 4 else f"{path}, behind byte offset {offset:,}"
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                said = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-                at = f" at its character {error.pos + 1:,}" if isinstance(error, json.JSONDecodeError) else ""
-                raise DataError(f"{where} is no JSON{at}: {said}. One object to a line was wanted.") from None
-            if isinstance(row, str):
-                row = {"text": row}
-            if not isinstance(row, dict):
-                kind = type(row).__name__
-                raise DataError(
-                    f'{where} holds JSON of type {kind}; one JSON object to a line was wanted, as {{"text": "..."}}.'
-                )
-            rows.append(row)
-            places.append(number)
+    rows, places = _objects(path, blocks)
     if not rows:
         raise DataError(f"{path} holds no lines of JSON; some hundreds were wanted.")
     fields = list(dict.fromkeys(key for row in rows[:1000] for key in row))
@@ -72,6 +51,33 @@ def read_json_lines(path: Path, how: How) -> Found:
     found = rows_found(texts, [row.get(label) for row in rows] if label else None, columns, names, (text, label), ".jsonl",
                   {encoding: 1}, notes, doubt)  # fmt: skip
     return replace(found, chat=chat is not None)
+
+
+def _objects(path: Path, blocks: Sequence[tuple[int, str]]) -> tuple[list[dict[str, Any]], list[int]]:
+    """The object of each line that is not blank, and its number; DataError naming the line that holds none."""
+    rows: list[dict[str, Any]] = []
+    places: list[int] = []
+    for offset, text in blocks:
+        for number, line in enumerate(text.split("\n"), 1):
+            if not line or line.isspace():
+                continue
+            where = f"{path}, line {number:,}" if offset <= 4 else f"{path}, behind byte offset {offset:,}"
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                said = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+                at = f" at its character {error.pos + 1:,}" if isinstance(error, json.JSONDecodeError) else ""
+                raise DataError(f"{where} is no JSON{at}: {said}. One object to a line was wanted.") from None
+            if isinstance(row, str):
+                row = {"text": row}
+            if not isinstance(row, dict):
+                kind = type(row).__name__
+                raise DataError(
+                    f'{where} holds JSON of type {kind}; one JSON object to a line was wanted, as {{"text": "..."}}.'
+                )
+            rows.append(row)
+            places.append(number)
+    return rows, places
 
 
 def _is_chat(value: object) -> bool:

@@ -135,10 +135,18 @@ def _read(path: Path, rows: int | None, found: Packing, encoding: str, longest: 
         final_newline=parse.last in b"\r\n",
         escaped=how.escaped,
     )
-    notes = [*sampler.note(cells.num_rows)]
-    if sum(count > 0 for count in kind.values()) > 1:
+    ends = sum(count > 0 for count in kind.values())
+    notes = [*sampler.note(cells.num_rows), *_notes(parse, ends, remarks)]
+    total = sampler.total if cells.num_rows < sampler.total else None
+    return Raw(cells, "csv", str(path), dialect, total, tuple(notes))
+
+
+def _notes(parse: _Parser, ends: int, remarks: int) -> list[str]:
+    """What a person should know of a file with `ends` kinds of line ends and `remarks` lines above its header."""
+    notes = []
+    if ends > 1:
         notes.append("The lines end in several ways; what is made ends them all in the commonest.")
-    if not how.header:
+    if not parse.style.header:
         notes.append("The first row looks like data, so the columns are named column_1, column_2, ...")
     if parse.unnamed:
         notes.append(f"Columns without a name in the header are called {_listed(parse.unnamed)}.")
@@ -148,8 +156,7 @@ def _read(path: Path, rows: int | None, found: Packing, encoding: str, longest: 
         notes.append(f"{remarks} line{'s' if remarks > 1 else ''} of remarks above the header were passed over.")
     if parse.blank:
         notes.append("Blank lines were passed over.")
-    total = sampler.total if cells.num_rows < sampler.total else None
-    return Raw(cells, "csv", str(path), dialect, total, tuple(notes))
+    return notes
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:

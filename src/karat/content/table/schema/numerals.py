@@ -123,6 +123,11 @@ def find(values: pa.Array, counts: np.ndarray, comma: bool) -> Found | None:
     body = _body(values, how)
     if pc.any(pc.match_substring_regex(body, "[eE]")).as_py():
         return _scientific(values, body, numbers, counts, how)
+    return _with_places(values, body, numbers, counts, how)
+
+
+def _with_places(values: pa.Array, body: pa.Array, numbers: pa.Array, counts: np.ndarray, how: Print) -> Found | None:
+    """Numbers printed with decimals, as many each or as many as each needs, or with none; `body` is without the trimmings."""
     dots = pc.find_substring(body, ".").to_numpy(zero_copy_only=False)
     places = np.where(dots < 0, 0, pc.utf8_length(body).to_numpy(zero_copy_only=False) - dots - 1)
     least, most = int(places.min()), int(places.max())
@@ -132,7 +137,7 @@ def find(values: pa.Array, counts: np.ndarray, comma: bool) -> Found | None:
         return None if whole is None else Found("integer", how, 0, 0, _evenness(whole, values, counts, how, 0, 0))
     if least == most:
         if (
-            most == 1 and total >= 50 and pc.all(pc.ends_with(body, ".0")).as_py()
+            most == 1 and counts.sum() >= 50 and pc.all(pc.ends_with(body, ".0")).as_py()
         ):  # whole numbers out of a float column
             tail = replace(how, suffix=f"{how.mark}0{how.suffix}")
             return Found("integer", tail, 0, 0, _evenness(read(values, tail, True), values, counts, tail, 0, 0))
