@@ -101,46 +101,65 @@ def write_report(
         "doctor": [dict(d) for d in doctor],
         "data": dict(data),
     }
-    described = data.get("columns", ())
     page = _environment().get_template("page.html.j2")
     rendered = page.render(
         title=title,
         verdict=verdict,
-        seal=drawing.seal(verdict.word),
-        rosette=drawing.rosette(),
-        sentence=verdict.sentence.partition(": ")[2] or verdict.sentence,
-        key_numbers=_key_numbers(verdict, findings, cost, thing),
-        unknown=[r for r in verdict.reasons if r.state == "unknown"],
-        findings=findings,
-        groups=list(dict.fromkeys(f.assay for f in findings)),
-        histograms=_histograms(findings),
-        gauges=_gauges(findings),
-        own_eyes=any(f.name == "frechet distance" for f in findings)
-        and str(facts.get("judge", "own")).startswith("own"),
-        blind=overview(findings, thing),
+        **_headed(verdict, findings, facts, cost, thing),
+        **_described(findings, data),
         facts=facts,
         exhibits=exhibits,
         thing=thing,
-        tables=table.views(findings, {c["name"]: c["kind"] for c in described}),
-        text=text.view(findings),
-        described=described,
         charts=_charts(curves),
         closest=list(exhibits.pairs)[:PAIRS],
         cost=cost,
-        total=total(cost),
-        tornado=_tornado(verdict),
         reproduce=reproduce,
         recipe=recipe,
         doctor=doctor,
-        data={k: v for k, v in data.items() if k not in ("skipped", "columns")},
-        skipped=list(data.get("skipped", ())),
     )
-    html = folder / "report.html"
-    numbers_at = folder / "report.json"
+    return _write(output, folder, numbers, rendered)
+
+
+def _write(output: Output, folder: Path, numbers: dict[str, Any], rendered: str) -> tuple[Path, Path]:
+    html, numbers_at = folder / "report.html", folder / "report.json"
     told = json.dumps(finite(numbers), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     output.write(numbers_at, told.encode("utf-8", "replace"))
     output.write(html, rendered.encode("utf-8", "replace"))
     return html, numbers_at
+
+
+def _headed(
+    verdict: Verdict, findings: Sequence[Finding], facts: Mapping[str, Any], cost: Sequence[Entry], thing: str
+) -> dict[str, Any]:
+    """What the page shows of the verdict and the findings, by the template's names."""
+    judge = str(facts.get("judge", "own"))
+    return {
+        "seal": drawing.seal(verdict.word),
+        "rosette": drawing.rosette(),
+        "sentence": verdict.sentence.partition(": ")[2] or verdict.sentence,
+        "key_numbers": _key_numbers(verdict, findings, cost, thing),
+        "unknown": [r for r in verdict.reasons if r.state == "unknown"],
+        "findings": findings,
+        "groups": list(dict.fromkeys(f.assay for f in findings)),
+        "histograms": _histograms(findings),
+        "gauges": _gauges(findings),
+        "own_eyes": any(f.name == "frechet distance" for f in findings) and judge.startswith("own"),
+        "blind": overview(findings, thing),
+        "total": total(cost),
+        "tornado": _tornado(verdict),
+    }
+
+
+def _described(findings: Sequence[Finding], data: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page shows of the data and of tables and text, by the template's names."""
+    described = data.get("columns", ())
+    return {
+        "tables": table.views(findings, {c["name"]: c["kind"] for c in described}),
+        "text": text.view(findings),
+        "described": described,
+        "data": {k: v for k, v in data.items() if k not in ("skipped", "columns")},
+        "skipped": list(data.get("skipped", ())),
+    }
 
 
 def is_report(folder: Path) -> bool:

@@ -17,7 +17,7 @@ from karat.synthesizer.building import build, line_of, meet, weights_of
 from karat.synthesizer.hierarchical import Hierarchical
 from karat.synthesizer.single import Single
 from karat.synthesizer.synthesizer import Synthesizer
-from karat.typed import misfit
+from karat.synthesizer.typed import misfit
 
 
 def new(codec: Codec, recipe: Recipe, classes: tuple[str, ...], seed: int) -> Synthesizer:

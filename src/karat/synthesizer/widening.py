@@ -32,16 +32,23 @@ def drawn(
     model: Generator, codec: Codec, points: Tensor, chance: np.random.Generator, given: Tensor | None = None
 ) -> Tensor:
     """`points` [n, *shape] as the kernel of `model` moves them, where `given` [n, columns] is not at least 0."""
-    if model.kernel is None or not isinstance(codec, Tables):
+    table = _table(codec)
+    if model.kernel is None or table is None:
         return points
     width, factor = model.kernel
     free = None if given is None else given.cpu().numpy() < 0
-    return codec.moved(points, model.space, Kernel(width, factor.double().numpy()), chance, free)
+    return table.moved(points, model.space, Kernel(width, factor.double().numpy()), chance, free)
+
+
+def _table(codec: Codec) -> Tables | None:
+    """The codec where it has a kernel: that of one table."""
+    return codec if isinstance(codec, Tables) else None
 
 
 def kernel_of(width: Tensor, factor: Tensor, codec: Codec) -> tuple[float, Tensor]:
     """The kernel of saved weights; RunError where it is of another table."""
-    numbers = sum(isinstance(part, Number) for part in codec.coded_parts) if isinstance(codec, Tables) else 0
+    table = _table(codec)
+    numbers = 0 if table is None else sum(isinstance(part, Number) for part in table.coded_parts)
     if width.numel() != 1 or not 0 < float(width) <= 1 or factor.shape != (numbers, numbers):
         raise RunError("the saved weights are damaged: their kernel is of another table; train anew.")
     return float(width), factor.double()
@@ -52,9 +59,9 @@ def widen(model: Generator, data: Data, seed: int) -> float:
 
     0 and none for content that is no table, for very many rows, and where a budget of privacy allows no further look at them.
     """
-    codec, n = data.codec, len(data.train)
+    codec, n = _table(data.codec), len(data.train)
     model.kernel = None
-    if not isinstance(codec, Tables) or data.budget is not None or n > MOST or not codec.layout.coded:
+    if codec is None or data.budget is not None or n > MOST or not codec.layout.coded:
         return 0.0
     even, model.even = model.even, False
     try:

@@ -17,17 +17,11 @@ def watch(history: Sequence[dict[str, float]]) -> list[Notice]:
     active: share of latents that carry information.   spread: deviation of what is made over that of the data.
     skipped: turns whose loss was not finite.
     """
-    out: list[Notice] = []
     if not history:
-        return out
-    now = history[-1]
-    recent = history[-max(5, len(history) // 10) :]
+        return []
+    now, recent = history[-1], history[-max(5, len(history) // 10) :]
     at = now["fraction"]
-
-    def mean(key: str) -> float | None:
-        values = [r[key] for r in recent if key in r]
-        return sum(values) / len(values) if len(values) >= 3 else None
-
+    out: list[Notice] = []
     if now.get("skipped", 0) > 0:
         out.append(
             Notice(
@@ -37,9 +31,13 @@ def watch(history: Sequence[dict[str, float]]) -> list[Notice]:
                 "halve the rate (--set model.lr=...), or train in fp32 (--set train.precision=fp32)",
             )
         )
-    if at < 0.1:
-        return out
-    separated = mean("separated")
+    return out if at < 0.1 else [*out, *_gradients(recent, at), *_collapses(recent, at)]
+
+
+def _gradients(recent: Sequence[dict[str, float]], at: float) -> list[Notice]:
+    """What keeps a player from learning of the others."""
+    out: list[Notice] = []
+    separated = _mean(recent, "separated")
     if separated is not None and separated > 0.985:
         out.append(
             Notice(
@@ -51,7 +49,7 @@ def watch(history: Sequence[dict[str, float]]) -> list[Notice]:
             )
         )
     for key in sorted({k for r in recent for k in r if k.startswith("slope/")}):
-        slope = mean(key)
+        slope = _mean(recent, key)
         if slope is not None and slope < 1e-6:
             out.append(
                 Notice(
@@ -61,7 +59,13 @@ def watch(history: Sequence[dict[str, float]]) -> list[Notice]:
                     "use the non-saturating or relativistic loss, a smaller critic, or a higher rate",
                 )
             )
-    active = mean("active")
+    return out
+
+
+def _collapses(recent: Sequence[dict[str, float]], at: float) -> list[Notice]:
+    """What makes all that is made alike."""
+    out: list[Notice] = []
+    active = _mean(recent, "active")
     if active is not None and active < 0.1:
         out.append(
             Notice(
@@ -71,7 +75,7 @@ def watch(history: Sequence[dict[str, float]]) -> list[Notice]:
                 "lower --set model.beta=..., or give each latent some nats for nothing (--set model.free_bits=0.1)",
             )
         )
-    spread = mean("spread")
+    spread = _mean(recent, "spread")
     if spread is not None and spread < 0.4:
         out.append(
             Notice(
@@ -83,3 +87,8 @@ def watch(history: Sequence[dict[str, float]]) -> list[Notice]:
             )
         )
     return out
+
+
+def _mean(recent: Sequence[dict[str, float]], key: str) -> float | None:
+    values = [r[key] for r in recent if key in r]
+    return sum(values) / len(values) if len(values) >= 3 else None

@@ -298,33 +298,7 @@ def train(model: Learned, batch: Batches, plan: Plan, state: State) -> Iterator[
     model.train()
     while (fraction := state.reached(plan, model, plan.now() - began)) < 1.0:
         active = [name for name in turns if players[name].start <= fraction < players[name].stop]
-        seen: dict[str, Tensor] = {}
-        x = y = None
-        for name in active:  # all before the first turn, whose points may serve the next: no weight may move between
-            if name not in state.prepared:
-                if state.turns[name] == 0:  # a continued run has taken them: a later player may have gone on from there
-                    _take_averages(players, state, finished_at=fraction)
-                prepare(model, batch, plan, state, name)
-        for i, name in enumerate(active):
-            player = players[name]
-            if name == active[0] or x is None:
-                x, y = batch(state.drawn)
-                state.drawn += 1
-            rng = torch.Generator(device).manual_seed(_mix(plan.seed, state.step, i))
-            torch.manual_seed(_mix(plan.seed, state.step, i))
-            with autocast(device, plan.precision):
-                loss, shown = model.loss(Batch(x, y, fraction, rng), name)
-            seen.update(shown)
-            if _update(state, name, player, loss, fraction, plan.average):
-                divergence.note(state.losses, name, loss)
-                bad[name] = 0
-                continue
-            bad[name] += 1
-            state.skipped += 1
-            if bad[name] > LOST:
-                raise DivergedError(
-                    f"the loss of the {name} was not finite for {LOST} turns, up to step {state.step}. {REMEDY}"
-                )
+        seen = _take_turns(model, players, active, batch, plan, state, fraction, bad)
         if device.type != "cpu" and state.step % 100 == 99 and not all(bool(v.isfinite()) for v in seen.values()):
             raise DivergedError(f"a loss was not finite at step {state.step}. {REMEDY}")
         state.step += 1
@@ -340,6 +314,52 @@ def train(model: Learned, batch: Batches, plan: Plan, state: State) -> Iterator[
             state.drawn * plan.batch,
             seen,
         )
+    _finish(model, players, batch, plan, state, began)
+
+
+def _take_turns(
+    model: Learned,
+    players: dict[str, Player],
+    active: list[str],
+    batch: Batches,
+    plan: Plan,
+    state: State,
+    fraction: float,
+    bad: dict[str, int],
+) -> dict[str, Tensor]:
+    """One round: a turn of each active player; what they saw. `bad` counts the turns in a row that were not finite."""
+    device = next(model.parameters()).device
+    for name in active:  # all before the first turn, whose points may serve the next: no weight may move between
+        if name not in state.prepared:
+            if state.turns[name] == 0:  # a continued run has taken them: a later player may have gone on from there
+                _take_averages(players, state, finished_at=fraction)
+            prepare(model, batch, plan, state, name)
+    seen: dict[str, Tensor] = {}
+    x = y = None
+    for i, name in enumerate(active):
+        if name == active[0] or x is None:
+            x, y = batch(state.drawn)
+            state.drawn += 1
+        rng = torch.Generator(device).manual_seed(_mix(plan.seed, state.step, i))
+        torch.manual_seed(_mix(plan.seed, state.step, i))
+        with autocast(device, plan.precision):
+            loss, shown = model.loss(Batch(x, y, fraction, rng), name)
+        seen.update(shown)
+        if _update(state, name, players[name], loss, fraction, plan.average):
+            divergence.note(state.losses, name, loss)
+            bad[name] = 0
+            continue
+        bad[name] += 1
+        state.skipped += 1
+        if bad[name] > LOST:
+            raise DivergedError(
+                f"the loss of the {name} was not finite for {LOST} turns, up to step {state.step}. {REMEDY}"
+            )
+    return seen
+
+
+def _finish(model: Learned, players: dict[str, Player], batch: Batches, plan: Plan, state: State, began: float) -> None:
+    """The averaged weights, settled; errors as `train` says."""
     if not any(state.turns.values()):
         spent = ", ".join(f"{what} {seconds:.1f} s" for what, seconds in state.spent.items())
         raise FitError(

@@ -48,33 +48,31 @@ def inputs_of(
         says = f"{thing}s are judged together, by this assay, and not one by one"
         out.append(Input("review seconds", "assumed", "point", 0.0, unit=f"s per {thing}", says=says))
     else:
-        out.append(
-            Input("review seconds", "assumed", "lognormal", REVIEW_SECONDS, 0.5, f"s per {thing}", "published example")
+        usual = Input(
+            "review seconds", "assumed", "lognormal", REVIEW_SECONDS, 0.5, f"s per {thing}", "published example"
         )
+        out.append(usual)
     if prices.review_hour is not None or prices.review_seconds_per_item == 0:
         free = 0.0 if prices.review_hour is None else prices.review_hour
         declared("review price", "review_hour", free, "per hour")
     elif dollars:
-        out.append(
-            Input("review price", "assumed", "lognormal", REVIEW_HOUR_USD, 0.4, "per hour", "published example, USD")
-        )
+        paid = Input("review price", "assumed", "lognormal", REVIEW_HOUR_USD, 0.4, "per hour", "published example, USD")
+        out.append(paid)
     else:
         missing.append("review_hour")
     out.append(_gate_share(findings, thing))
     out.append(_accepted_share(prices, thing, reviewed))
     out.append(_computing(cost, dollars))
-    if prices.fixed_cost is None:
-        out.append(Input("fixed cost", "assumed", "point", 0.0, unit="once", says="undeclared: taken as none"))
-    else:
-        declared("fixed cost", "fixed_cost", prices.fixed_cost, "once")
-    if prices.escape_loss is None:
-        out.append(Input("escape loss", "assumed", "point", 0.0, unit=f"per {thing}", says="undeclared: taken as none"))
-    else:
-        declared("escape loss", "escape_loss", prices.escape_loss, f"per {thing}")
-    if prices.value_horizon_years is None:
-        out.append(Input("horizon", "assumed", "point", 1.0, unit="years", says="undeclared: taken as one year"))
-    else:
-        declared("horizon", "value_horizon_years", prices.value_horizon_years, "years")
+    for name, key, unit, value, otherwise in (
+        ("fixed cost", "fixed_cost", "once", prices.fixed_cost, "none"),
+        ("escape loss", "escape_loss", f"per {thing}", prices.escape_loss, "none"),
+        ("horizon", "value_horizon_years", "years", prices.value_horizon_years, "one year"),
+    ):
+        if value is None:
+            taken = 0.0 if otherwise == "none" else 1.0
+            out.append(Input(name, "assumed", "point", taken, unit=unit, says=f"undeclared: taken as {otherwise}"))
+        else:
+            declared(name, key, value, unit)
     if prices.discount_rate is None:
         out.append(Input("discount rate", "assumed", "uniform", 0.05, 0.12, "per year", "usual company rates"))
     else:

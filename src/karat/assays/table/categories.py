@@ -95,15 +95,7 @@ def _rare(train: TableView, unseen: TableView, made: TableView, draws: Draws, co
         return np.array(out)
 
     s, own, real = resampled_columns(lambda rows: kept(unseen, rows), lambda rows: kept(made, rows), draws)
-    fewer: list[dict[str, Any]] = []
-    n, real_n = len(made), len(train) + len(unseen)
-    for j, (which, _) in rare.items():
-        count, whole = _counts(made, j)[which], (_counts(train, j) + _counts(unseen, j))[which]
-        few = np.flatnonzero(count / n < whole / real_n / 2)
-        for k in few[all_certain(count[few], n, whole[few], real_n)]:
-            value, rate = train.columns.choices[j][which[k]], float(whole[k] / real_n)
-            fewer.append({"column": train.names[j], "value": value, "made": float(count[k] / n), "real": rate})
-    fewer.sort(key=lambda c: c["made"] - c["real"])
+    fewer = _too_rare(train, unseen, made, {j: which for j, (which, _) in rare.items()})
     named = [f"{c['column']} = {c['value']}" for c in fewer]
     worst = int(np.argmin(own - real))
     column = train.names[list(rare)[worst]]
@@ -137,6 +129,21 @@ def _rare(train: TableView, unseen: TableView, made: TableView, draws: Draws, co
             samples=samples,
         )
     ]
+
+
+def _too_rare(
+    train: TableView, unseen: TableView, made: TableView, rare: dict[int, np.ndarray]
+) -> list[dict[str, Any]]:
+    """Of the categories `rare` of each column, those that certainly come at under half of their real rate, the worst first."""
+    fewer: list[dict[str, Any]] = []
+    n, real_n = len(made), len(train) + len(unseen)
+    for j, which in rare.items():
+        count, whole = _counts(made, j)[which], (_counts(train, j) + _counts(unseen, j))[which]
+        few = np.flatnonzero(count / n < whole / real_n / 2)
+        for k in few[all_certain(count[few], n, whole[few], real_n)]:
+            value, rate = train.columns.choices[j][which[k]], float(whole[k] / real_n)
+            fewer.append({"column": train.names[j], "value": value, "made": float(count[k] / n), "real": rate})
+    return sorted(fewer, key=lambda c: c["made"] - c["real"])
 
 
 def _balance(

@@ -124,25 +124,7 @@ def _ratio(
 ) -> Finding:  # fmt: skip
     tests = len(school.there)
     n = min(len(made), len(unseen) // 2, len(train), most)
-    fair, own, null = [], [], []
-    error = 0.0
-    for round_ in range(ROUNDS):
-        pick = rng.permutation(tests)
-        stand_in, rows = school.there[pick[: tests // 2]][:n], pick[tests // 2 :]
-        real, new, fresh = (
-            school.taught("boosting", seed + round_, side)
-            for side in (
-                train.take(rng.permutation(len(train))[:n]),
-                made.take(rng.permutation(len(made))[:n]),
-                unseen.take(stand_in),
-            )
-        )
-        a, b, c = (school.worth(told, rows) for told in (real, new, fresh))
-        fair.append(a)
-        own.append(b)
-        null.append(c)
-        if round_ == 0:
-            error = school.spread(new, real, rows, rng)  # of the scores as they are: those at 0 do not vary
+    fair, own, null, error = _rounds(school, train, unseen, made, n, rng, seed)
     trtr, tstr, stand = (sum(x) / ROUNDS for x in (fair, own, null))
     goal = school.target
     teachable = trtr - goal.floor > TEACHABLE
@@ -151,16 +133,8 @@ def _ratio(
     moved = float(np.std(np.array(null) - np.array(fair), ddof=1))
     error = max(error, moved, 0.5 / tests) / span
     s = Score(value, value - 1.96 * error, value + 1.96 * error, other, error)
-    learners: dict[str, Any] = {"boosting": {"tstr": tstr, "trtr": trtr, "unseen": stand}}
-    every = np.arange(tests)
-    k = min(n, OTHER_ROWS)
-    first = np.arange(k)
-    forest = [school.score(school.taught("forest", seed, x.take(first)), every) for x in (made, train)]
-    learners["forest"] = {"tstr": forest[0], "trtr": forest[1]}
-    whole = min(len(train), len(made), most)
-    if whole > n:
-        full = [school.score(school.taught("boosting", seed, x.take(np.arange(whole))), every) for x in (made, train)]
-        learners[f"boosting, {whole} rows"] = {"tstr": full[0], "trtr": full[1]}
+    boosting = {"tstr": tstr, "trtr": trtr, "unseen": stand}
+    learners = {"boosting": boosting, **_other_learners(school, train, made, n, most, seed)}
     name = train.names[goal.column]
     says = (
         f"Boosted trees taught by {n} made rows predict {name} of unseen real ones with {goal.measure} {tstr:.3f}; "
@@ -187,6 +161,47 @@ def _ratio(
     return Finding(
         "usefulness", value, s.low, s.high, other, "higher", raised, says, detail, limit=limit, samples=samples
     )
+
+
+def _rounds(
+    school: School, train: TableView, unseen: TableView, made: TableView, n: int, rng: np.random.Generator, seed: int
+) -> tuple[list[float], list[float], list[float], float]:
+    """In each round what `n` training, made and unseen rows teach of other unseen ones; and the error of the made score."""
+    tests = len(school.there)
+    fair, own, null = list[float](), list[float](), list[float]()
+    error = 0.0
+    for round_ in range(ROUNDS):
+        pick = rng.permutation(tests)
+        stand_in, rows = school.there[pick[: tests // 2]][:n], pick[tests // 2 :]
+        real, new, fresh = (
+            school.taught("boosting", seed + round_, side)
+            for side in (
+                train.take(rng.permutation(len(train))[:n]),
+                made.take(rng.permutation(len(made))[:n]),
+                unseen.take(stand_in),
+            )
+        )
+        a, b, c = (school.worth(told, rows) for told in (real, new, fresh))
+        fair.append(a)
+        own.append(b)
+        null.append(c)
+        if round_ == 0:
+            error = school.spread(new, real, rows, rng)  # of the scores as they are: those at 0 do not vary
+    return fair, own, null, error
+
+
+def _other_learners(
+    school: School, train: TableView, made: TableView, n: int, most: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """Scores of another learner, and of the same one taught by all rows."""
+    every, first = np.arange(len(school.there)), np.arange(min(n, OTHER_ROWS))
+    forest = [school.score(school.taught("forest", seed, x.take(first)), every) for x in (made, train)]
+    out = {"forest": {"tstr": forest[0], "trtr": forest[1]}}
+    whole = min(len(train), len(made), most)
+    if whole > n:
+        full = [school.score(school.taught("boosting", seed, x.take(np.arange(whole))), every) for x in (made, train)]
+        out[f"boosting, {whole} rows"] = {"tstr": full[0], "trtr": full[1]}
+    return out
 
 
 def _wanted(

@@ -47,18 +47,32 @@ def _wrong(value: Any, hint: Any, where: str) -> str | None:
             if any(value is one or (type(value) is type(one) and value == one) for one in inner)
             else _said(value, where)
         )
-    if hint is None or hint is type(None):
-        return None if value is None else _said(value, where)
-    if hint is float:
-        right = isinstance(value, int | float) and not isinstance(value, bool)
-        return None if right and not (isinstance(value, float) and math.isnan(value)) else _said(value, where)
-    if hint is int:
-        return None if isinstance(value, int) and not isinstance(value, bool) else _said(value, where)
+    if hint in (None, type(None), int, float):
+        return None if _plain(value, hint) else _said(value, where)
     kind: Any = origin if origin is not None else hint
     if not isinstance(kind, type) or getattr(kind, "_is_protocol", False) or kind is collections.abc.Callable:
         return None
     if not isinstance(value, kind):
         return _said(value, where)
+    if inner and isinstance(value, tuple | list | set | frozenset | collections.abc.Mapping):
+        return _wrong_inside(value, inner, where)
+    if dataclasses.is_dataclass(value) or type(value).__module__.startswith("karat."):
+        return misfit(value, where)
+    return None
+
+
+def _plain(value: Any, hint: Any) -> bool:
+    """Whether `value` is None, a whole number or a number other than NaN, as `hint` says; True and False are none."""
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint is float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and not (isinstance(value, float) and math.isnan(value))
+    return value is None
+
+
+def _wrong_inside(value: Any, inner: tuple[Any, ...], where: str) -> str | None:
+    """The first thing in a tuple, a list, a set or a table that the hints of its elements, `inner`, do not allow."""
     if isinstance(value, tuple) and inner and inner[-1] is not Ellipsis:
         if len(value) != len(inner):
             return _said(value, where)
@@ -73,8 +87,6 @@ def _wrong(value: Any, hint: Any, where: str) -> str | None:
         return None
     if isinstance(value, list | tuple | set | frozenset) and inner:
         return next((w for i, x in enumerate(value) if (w := _wrong(x, inner[0], f"{where}[{i}]"))), None)
-    if dataclasses.is_dataclass(value) or type(value).__module__.startswith("karat."):
-        return misfit(value, where)
     return None
 
 
