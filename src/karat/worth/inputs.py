@@ -39,9 +39,9 @@ def inputs_of(
     declared("alternative cost", "alternative_cost_per_item", prices.alternative_cost_per_item, f"per {thing}")
     declared("items wanted", "items_wanted", prices.items_wanted, f"{thing}s")
 
-    generation = _generation(cost, prices, dollars)
-    out.extend(generation[0])
-    missing.extend(generation[1])
+    inputs, keys = _generation(cost, prices, dollars)
+    out += inputs
+    missing += keys
     if prices.review_seconds_per_item is not None:
         declared("review seconds", "review_seconds_per_item", prices.review_seconds_per_item, f"s per {thing}")
     elif not reviewed:
@@ -60,9 +60,7 @@ def inputs_of(
         out.append(paid)
     else:
         missing.append("review_hour")
-    out.append(_gate_share(findings, thing))
-    out.append(_accepted_share(prices, thing, reviewed))
-    out.append(_computing(cost, dollars))
+    out += [_gate_share(findings, thing), _accepted_share(prices, thing, reviewed), _computing(cost, dollars)]
     for name, key, unit, value, otherwise in (
         ("fixed cost", "fixed_cost", "once", prices.fixed_cost, "none"),
         ("escape loss", "escape_loss", f"per {thing}", prices.escape_loss, "none"),
