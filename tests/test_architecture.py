@@ -44,6 +44,7 @@ MAY: dict[str, set[str]] = {
     "trust": {"run"},
     "synthesizer": {"space", "content", "data", "families", "privacy", "recipe", "request", "run", "training"},
     "workflow": {
+        "options",
         *("assays", "content", "data", "events", "families", "output", "privacy", "provenance", "recipe", "report"),
         *(
             "request",
@@ -61,17 +62,17 @@ MAY: dict[str, set[str]] = {
     },
     "verbs": {
         *("data", "events", "families", "output", "report", "request", "run", "synthesizer", "terminal", "training"),
-        *("trust", "workflow", "words", "worth"),
+        *("trust", "options", "workflow", "words", "worth"),
     },
-    "cli": {"verbs", "terminal"},
+    "cli": {"verbs", "run", "terminal", "options", "words"},
     "__init__": {"verbs"},
     "__main__": {"cli"},
 }
 
 LINES, FUNCTION, SIDE_BY_SIDE, BRANCHES = 500, 60, 15, 6
 # What is still longer; the lists may only get shorter.
-LONG_FILES = {"verbs.py"}
-LONG_FUNCTIONS = {"verbs.py:assay", "verbs.py:train", "verbs.py:make", "verbs.py:look"}
+LONG_FILES: set[str] = set()
+LONG_FUNCTIONS = {"verbs.py:assay"}
 
 # Kinds of content, of points and of views, by which only some rooms may branch.
 KINDS = {
