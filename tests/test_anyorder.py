@@ -115,7 +115,7 @@ def test_learning_ends_before_it_memorises_a_small_table() -> None:
     assert state.step < 500 and fractions[-1] == 1.0 and state.settled
     with torch.no_grad():
         seen, unseen = (
-            float(model._surprise(t, torch.Generator().manual_seed(0)).mean())
+            float(model._nll(t, torch.Generator().manual_seed(0)).mean())
             for t in (x, torch.randint(8, (2000, 6), generator=rng))
         )
     assert unseen < 2.3 and unseen - seen < 0.6, "nothing was there to learn: log 8 is 2.08"

@@ -63,7 +63,7 @@ def test_training_says_what_it_does_and_leaves_a_run(trained: Path) -> None:
     assert pictures == [f"{k:03d}.png" for k in range(10, 101, 10)], "a picture at each tenth"
     records = run.lines("history.jsonl")
     assert records[-1]["fraction"] == 1.0 and {"critic", "sharpening", "slope/critic"} <= set(records[-1])
-    assert {"surprise", "divergence", "slope/autoencoder"} <= set(records[0]), "the critic comes later"
+    assert {"nll", "divergence", "slope/autoencoder"} <= set(records[0]), "the critic comes later"
     assert (trained / "ledger.jsonl").is_file()
 
 

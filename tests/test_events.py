@@ -162,7 +162,7 @@ def test_a_training_yields_a_round_at_a_time_pictures_at_each_tenth_and_ends_wit
     assert [e.step for e in events if isinstance(e, Progress)] == list(range(1, 21))
     assert [e.percent for e in events if isinstance(e, Picture)] == [*range(10, 91, 10), 100]
     rows = [e for e in events if isinstance(e, Record)]
-    assert rows[-1].values["fraction"] == 1.0 and rows[-1].step == 20 and "surprise" in rows[-1].values
+    assert rows[-1].values["fraction"] == 1.0 and rows[-1].step == 20 and "nll" in rows[-1].values
     assert [type(e) for e in events[-4:]] == [Checkpoint, Weights, Picture, Finished]
     last = events[-1]
     assert isinstance(last, Finished) and last.step == 20 and last.samples == 20 * 16
@@ -205,5 +205,5 @@ def test_a_tracker_keeps_its_files_in_the_run_and_goes_on_where_the_run_goes_on(
         kept_runs = list((run.path / "wandb").glob(f"offline-run-*-{run.spec['id']}/*.wandb"))
         assert len(kept_runs) == 2, "two parts of one run, which `wandb sync` puts together"
     else:
-        (values,) = (run.path / "mlflow").glob("*/*/metrics/surprise")
+        (values,) = (run.path / "mlflow").glob("*/*/metrics/nll")
         assert [int(line.split()[2]) for line in values.read_text().splitlines()][-1] == 20

@@ -64,7 +64,7 @@ def test_a_vae_of_long_lines_minds_levels_and_no_phases() -> None:
         0.5 * torch.sin(2 * torch.pi * pitch / 512 * torch.arange(8192) + by)
         for pitch, by in ((20, phase), (20, phase + 2), (31, phase))
     )
-    near, far = (float(model._surprise(torch.atanh(made), x)) for made in (shifted, other))
+    near, far = (float(model._nll(torch.atanh(made), x)) for made in (shifted, other))
     assert near < far - 4096, "half a nat for each number"
     assert nets.encoder(space, 5, width=4, hidden=8)(torch.zeros(2, 1, 8192)).isfinite().all(), "silence"
 

@@ -36,11 +36,11 @@ def test_surprise_is_one_number_a_point_and_least_at_the_truth(space: Space) -> 
     x, _ = points(space, 40)
     x = x * 0.9 if isinstance(space, Grid) else x
     truth = torch.atanh(x.clamp(-0.999, 0.999)) if isinstance(space, Grid) else _logits(space, x)
-    best = space.surprise(truth, x)
+    best = space.nll(truth, x)
     assert best.shape == (40,) and bool(best.isfinite().all())
     for seed in range(3):
         noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
-        assert space.surprise(truth + 3 * noise, x).mean() > best.mean()
+        assert space.nll(truth + 3 * noise, x).mean() > best.mean()
 
 
 def _logits(space: Fields, x: torch.Tensor) -> torch.Tensor:
@@ -55,7 +55,7 @@ def test_the_gradient_of_surprise_is_that_of_the_best_width_gaussian() -> None:
     space = Grid(1, (4, 4))
     x, _ = points(space, 30)
     raw = torch.randn(30, *space.shape, generator=torch.Generator().manual_seed(0)).requires_grad_(True)
-    (ours,) = torch.autograd.grad(space.surprise(raw, x).mean(), raw)
+    (ours,) = torch.autograd.grad(space.nll(raw, x).mean(), raw)
     mse = (torch.tanh(raw) - x).square().mean()
     (theirs,) = torch.autograd.grad(space.numel / 2 * mse.log(), raw)  # Rybkin et al., eq. 10
     assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-7)
@@ -65,7 +65,7 @@ def test_a_perfect_fit_is_finite() -> None:
     space = Fields((1, 2))
     x = torch.tensor([[0.0, 1.0, 0.0]]).repeat(4, 1)
     raw = torch.tensor([[0.0, 100.0, -100.0]]).repeat(4, 1)
-    assert bool(space.surprise(raw, x).isfinite().all())
+    assert bool(space.nll(raw, x).isfinite().all())
 
 
 def test_shapes_and_sizes_agree() -> None:
@@ -89,7 +89,7 @@ def test_fields_of_numbers_only_and_of_choices_only_work_alike() -> None:
     for space in (Fields((1, 1)), Fields((2, 5)), Fields((65,))):
         x, _ = points(space, 30)
         raw = torch.randn(30, space.numel, generator=torch.Generator().manual_seed(0))
-        assert bool(space.surprise(raw, x).isfinite().all())
+        assert bool(space.nll(raw, x).isfinite().all())
         for made in (space.squash(raw), space.squash(raw, torch.Generator().manual_seed(0))):
             assert made.shape == x.shape
         assert space.soften(raw, 0.5, torch.Generator().manual_seed(0)).shape == x.shape
@@ -103,5 +103,5 @@ def test_tokens_forget_what_lies_behind_the_end() -> None:
 
 def test_the_surprise_of_tokens_is_that_of_the_tokens_and_not_of_what_is_behind_them() -> None:
     space, raw = Tokens(4, 6), torch.zeros(1, 4, 6)
-    short = space.surprise(raw, torch.tensor([[BEGIN, 5, END, NOTHING]]))
+    short = space.nll(raw, torch.tensor([[BEGIN, 5, END, NOTHING]]))
     assert torch.allclose(short, 3 * torch.tensor([6.0]).log())

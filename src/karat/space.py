@@ -30,7 +30,7 @@ class Grid:
     def numel(self) -> int:
         return prod(self.shape)
 
-    def surprise(self, raw: Tensor, x: Tensor) -> Tensor:
+    def nll(self, raw: Tensor, x: Tensor) -> Tensor:
         """Nats [n] of `x` [n, *shape] under a Gaussian round `squash(raw)` whose one width is the best for the batch.
 
         The mean and its gradient are those of numel/2 * log(MSE): Rybkin et al., "Simple and effective VAE training
@@ -59,7 +59,7 @@ class Fields:
     def numel(self) -> int:
         return sum(self.widths)
 
-    def surprise(self, raw: Tensor, x: Tensor) -> Tensor:
+    def nll(self, raw: Tensor, x: Tensor) -> Tensor:
         """Nats [n] of `x` [n, sum(widths)]: best-width Gaussians for numbers, cross-entropy for choices."""
         total = raw.new_zeros(len(x), dtype=torch.float32)
         numbers, choices, within = self._parts(raw.device)
@@ -137,7 +137,7 @@ class Codes:
     def numel(self) -> int:
         return len(self.sizes)
 
-    def surprise(self, raw: Tensor, x: Tensor) -> Tensor:
+    def nll(self, raw: Tensor, x: Tensor) -> Tensor:
         """Nats [n] of codes `x` [n, columns] under the softmax of each column's part of `raw` [n, sum(sizes)]."""
         total = raw.new_zeros(len(x), dtype=torch.float32)
         for j, part in enumerate(raw.split(self.sizes, 1)):
@@ -175,7 +175,7 @@ class Tokens:
     def numel(self) -> int:
         return self.length
 
-    def surprise(self, raw: Tensor, x: Tensor) -> Tensor:
+    def nll(self, raw: Tensor, x: Tensor) -> Tensor:
         """Nats [n] of `x` [n, length] under the softmax of `raw` [n, length, vocab]; places that hold NOTHING are free."""
         each = F.cross_entropy(raw.float().flatten(0, 1), x.flatten(), reduction="none", ignore_index=NOTHING)
         return each.reshape(x.shape).sum(1)

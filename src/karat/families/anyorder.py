@@ -153,7 +153,7 @@ class Model(Learned):
         self.register_buffer("share", torch.zeros(self.places[-1]))  # log shares of codes, given the digit before
         self.register_buffer("order", torch.arange(len(space.sizes)))  # in which columns are filled in
         self.register_buffer("turn", torch.zeros((), dtype=torch.long))
-        self.register_buffer("least", torch.tensor(torch.inf))  # surprise at rows kept aside, and in which turn it was
+        self.register_buffer("least", torch.tensor(torch.inf))  # nll at rows kept aside, and in which turn it was
         self.register_buffer("least_at", torch.zeros((), dtype=torch.long))
         self.register_buffer("trust", torch.ones(()))  # in what the net adds to the columns' own shares
         self._aside: Tensor | None = None
@@ -225,22 +225,22 @@ class Model(Learned):
 
     def loss(self, batch: Batch, player: str) -> tuple[Tensor, dict[str, Tensor]]:
         if self._aside is None:
-            surprise = self._surprise(batch.x, batch.rng).mean()
-            return surprise, {"surprise": surprise.detach()}
+            nll = self._nll(batch.x, batch.rng).mean()
+            return nll, {"nll": nll.detach()}
         self.turn += 1
         learned = (_marks(batch.x) % 16 != 0).float()
-        surprise = (self._surprise(batch.x, batch.rng) * learned).sum() / learned.sum().clamp_min(1)
+        nll = (self._nll(batch.x, batch.rng) * learned).sum() / learned.sum().clamp_min(1)
         if int(self.turn) % max(1, len(self._aside) // 50) == 0:
             self.eval()
             with torch.no_grad():
-                unseen = self._surprise(self._aside, torch.Generator(batch.x.device).manual_seed(6)).mean()
+                unseen = self._nll(self._aside, torch.Generator(batch.x.device).manual_seed(6)).mean()
             self.train()
             if unseen < self.least:
                 self.least.copy_(unseen)
                 self.least_at.copy_(self.turn)
-        return surprise, {"surprise": surprise.detach(), "unseen": self.least.clone()}
+        return nll, {"nll": nll.detach(), "unseen": self.least.clone()}
 
-    def _surprise(self, x: Tensor, rng: torch.Generator) -> Tensor:
+    def _nll(self, x: Tensor, rng: torch.Generator) -> Tensor:
         """Nats a column [b] of the rows `x` [b, columns], with cells given at random to some of them."""
         device, n, rows = x.device, len(self.digits), len(x)
         groups = gcd(rows, GROUPS)
@@ -263,12 +263,12 @@ class Model(Learned):
         known = torch.bmm(sees.to(told.dtype), told.flatten(2))
         known = known.reshape(groups, len(learned), -1, told.shape[-1]).transpose(0, 1).reshape(len(learned), rows, -1)
         hidden = self.net(known, learned)
-        surprise = torch.zeros(rows, device=device)
+        nll = torch.zeros(rows, device=device)
         for h, i in zip(hidden, learned, strict=True):
             before = codes[i - 1] if self.digits[i].after > 1 else None
             odds = self._odds(i, h, self.net.odds, before).float()
-            surprise = surprise + F.cross_entropy(odds, codes[i], reduction="none")
-        mean: Tensor = surprise * (n / len(learned) / len(self.sizes))
+            nll = nll + F.cross_entropy(odds, codes[i], reduction="none")
+        mean: Tensor = nll * (n / len(learned) / len(self.sizes))
         return mean
 
     def _given(self, groups: int, sequence: list[int], rng: torch.Generator) -> Tensor:

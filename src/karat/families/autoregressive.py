@@ -109,7 +109,7 @@ class Model(Learned):
         self.register_buffer("goes_on", torch.zeros(()))  # share of the rows that begin with MORE
         self.register_buffer("trust", torch.ones(()))  # in what the net adds to the prior
         self.register_buffer("turn", torch.zeros((), dtype=torch.long))
-        self.register_buffer("least", torch.tensor(torch.inf))  # surprise at rows kept aside, and in which turn it was
+        self.register_buffer("least", torch.tensor(torch.inf))  # nll at rows kept aside, and in which turn it was
         self.register_buffer("least_at", torch.zeros((), dtype=torch.long))
         self._counts: _Counts | None = None
         self._aside: Tensor | None = None
@@ -174,9 +174,9 @@ class Model(Learned):
             kind = torch.zeros_like(drop, dtype=torch.long) if y is None else (y + 1).masked_fill(drop, 0)
         fold = self._fold(x)
         learned = ~torch.isin(digest(x), self._marks)
-        surprise, counted = self._surprise(self._crop(x, batch.rng), fold, kind)
-        mean = (surprise * learned[:, None]).sum() / (counted * learned[:, None]).sum().clamp_min(1)
-        seen = {"surprise": mean.detach()}
+        nll, counted = self._nll(self._crop(x, batch.rng), fold, kind)
+        mean = (nll * learned[:, None]).sum() / (counted * learned[:, None]).sum().clamp_min(1)
+        seen = {"nll": mean.detach()}
         if self._aside is not None:
             self._look_aside(len(x))
             if int(self.least_at):
@@ -196,7 +196,7 @@ class Model(Learned):
         start = (torch.rand(len(x), generator=rng, device=x.device) * (room + 1)).long()
         return x.gather(1, start[:, None] + torch.arange(wanted, device=x.device))
 
-    def _surprise(self, x: Tensor, fold: Tensor | None, kind: Tensor | None, left: int = 0) -> tuple[Tensor, Tensor]:
+    def _nll(self, x: Tensor, fold: Tensor | None, kind: Tensor | None, left: int = 0) -> tuple[Tensor, Tensor]:
         """Nats [b, T] of each code of `x` [b, left + T + 1] from the second on, and whether it counts.
 
         left: how many codes at the beginning only the prior sees.
@@ -223,7 +223,7 @@ class Model(Learned):
         total, count = torch.zeros((), device=self._aside.device), 0
         for rows in self._aside.split(4):
             kind = torch.zeros_like(rows[:, 0]) if self.classes else None
-            nats, counted = self._surprise(rows[:, : self.config.context + 1], self._fold(rows), kind)
+            nats, counted = self._nll(rows[:, : self.config.context + 1], self._fold(rows), kind)
             total += nats.sum()
             count += int(counted.sum())
         return total / max(1, count)
@@ -275,7 +275,7 @@ class Model(Learned):
         for part in starts.split(max(1, WEIGHED // window)):
             at = part.to(device)[:, None] + torch.arange(left + window + 1, device=device)
             with torch.autocast(device.type, torch.bfloat16, enabled=quicker):
-                nats, _ = self._surprise(padded[at], None, None if kind is None else kind[: len(part)], left)
+                nats, _ = self._nll(padded[at], None, None if kind is None else kind[: len(part)], left)
             for start, row in zip(part.tolist(), nats, strict=True):
                 skip = half if start else 0
                 end = min(k - 1, start + window)

@@ -133,8 +133,8 @@ class Model(Learned):
         odds = self._odds(x.masked_fill(hide, self.hidden), kind)
         weight = torch.where(x == NOTHING, EMPTY, 1.0)
         nats = F.cross_entropy(odds[hide], x[hide], reduction="none") * (weight / t[:, None])[hide]
-        surprise = nats.sum() / weight[:, 1:].sum()
-        return surprise, {"surprise": surprise.detach()}
+        nll = nats.sum() / weight[:, 1:].sum()
+        return nll, {"nll": nll.detach()}
 
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
         return self._fill(torch.full((n, *self.space.shape), -1, device=rng.device), y, rng)

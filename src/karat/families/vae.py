@@ -167,20 +167,20 @@ class Model(Learned):
         mean, logvar = self.encode(batch.x)
         noise = torch.randn(mean.shape, generator=batch.rng, device=batch.rng.device)
         raw = self.autoencoder["decoder"](self._with(mean + (logvar / 2).exp() * noise, batch.y))
-        surprise = self._surprise(raw, batch.x)
+        nll = self._nll(raw, batch.x)
         divergence = (mean.square() + logvar.exp() - 1 - logvar).mean(0) / 2  # [latent], eq. 10 of the VAE paper
         cost = divergence.clamp_min(self.config.free_bits).sum()
-        total = (surprise + self.config.beta * cost) / self.space.numel
+        total = (nll + self.config.beta * cost) / self.space.numel
         return total, {
-            "surprise": surprise.detach() / self.space.numel,
+            "nll": nll.detach() / self.space.numel,
             "divergence": divergence.detach().sum(),
             "active": (divergence.detach() > 0.02).float().mean(),
         }
 
-    def _surprise(self, raw: Tensor, x: Tensor) -> Tensor:
+    def _nll(self, raw: Tensor, x: Tensor) -> Tensor:
         """Nats: the space's own, or that of a Gaussian round each view, of the best width for the batch."""
         if self._views is None:
-            return self.space.surprise(raw, x).mean()
+            return self.space.nll(raw, x).mean()
         pairs = zip(self._views(self.space.squash(raw)), self._views(x), strict=True)
         widths = [(made - true).square().mean().clamp_min(1e-8).log() for made, true in pairs]
         return self.space.numel / 2 * torch.stack(widths).mean()
@@ -224,7 +224,7 @@ class Model(Learned):
         half = len(made) // 2
         error = self._apart(made[:half], batch.x[:half])
         spread = self._spread(made.detach()) / self._spread(batch.x).clamp_min(1e-6)
-        # as in `Grid.surprise`: the width is the best for the batch, so that the weight needs no scale
+        # as in `Grid.nll`: the width is the best for the batch, so that the weight needs no scale
         grain = (self._grain(made) - self._grain(batch.x) - math.log(self.config.detail)).square().sum()
         return value + self.config.anchor * error.clamp_min(1e-8).log() / 2 + self.config.grain * grain, {
             "sharpening": value.detach(), "anchor": error.detach(), "spread": spread,

@@ -190,19 +190,19 @@ class _Fit:
         """Mirror descent with a line search on the squares, in place; gives p(v | parents)."""
         sharpest = max(float((1 / s).max()) for s in self.slack)
 
-        def surprise(mass: Sequence[Tensor]) -> tuple[float, list[Tensor]]:
+        def nll(mass: Sequence[Tensor]) -> tuple[float, list[Tensor]]:
             pulls = [(a - b) / (s * sharpest) for a, b, s in zip(mass, self.shares, self.slack, strict=True)]
             return _dot(pulls, mass, self.shares) / 2, pulls
 
         tables = self.tables(free)[0]
         mass = self.seen(tables)
-        loss, pulls = surprise(mass)
+        loss, pulls = nll(mass)
         step = 1.0
         for _ in range(rounds):
             tried = [f - step * p for f, p in zip(free, pulls, strict=True)]
             new = self.tables(tried)[0]
             moved = self.seen(new)
-            better, steeper = surprise(moved)
+            better, steeper = nll(moved)
             if loss - better >= 0.5 * _dot(pulls, mass, moved) > 0:
                 free[:], tables, mass, loss, pulls = tried, new, moved, better, steeper
                 step *= 1.5
