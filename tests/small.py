@@ -155,7 +155,7 @@ def _draws(model: Generator, space: Space, x: Tensor) -> None:
         model.train()
         model.sample(2, None, torch.Generator().manual_seed(1))
         assert not model.training, "sampling is done in eval mode"
-    if model.heeds:
+    if model.conditional:
         with torch.no_grad():  # away from layers that start at zero, as a longer training would bring it
             for i, p in enumerate(model.parameters()):
                 p.add_(0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(i)))

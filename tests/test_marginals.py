@@ -190,7 +190,7 @@ def test_labels_are_a_column_of_their_own_and_are_heeded() -> None:
     model = fitted(points[:, 1:], Codes(SPACE.sizes[1:], SPACE.ordered[1:]), y=points[:, 0], classes=4, epsilon=50.0)
     asked = torch.arange(2000) % 4
     made = drawn(model, 2000, y=asked)
-    assert model.heeds and made.shape == (2000, 3)
+    assert model.conditional and made.shape == (2000, 3)
     assert float((made[:, 0] == asked).float().mean()) > 0.85
     with pytest.raises(FitError, match="4 classes"):
         list(model.fit(points[:, 1:], None, 0, None))

@@ -44,7 +44,7 @@ class Model(Fitted):
         self.register_buffer("counts", torch.zeros(max(1, classes), v, v, v))
 
     @property
-    def heeds(self):
+    def conditional(self):
         return self.classes > 0
 
     def fit(self, points, y, seed, seconds):

@@ -124,7 +124,7 @@ class Model(Learned):
     least_at: Tensor
 
     @property
-    def heeds(self) -> bool:
+    def conditional(self) -> bool:
         return self.classes > 0
 
     @property

@@ -86,7 +86,7 @@ class Model(Learned):
     share: Tensor
 
     @property
-    def heeds(self) -> bool:
+    def conditional(self) -> bool:
         return self.classes > 0 and self.kinds == self.classes
 
     @property

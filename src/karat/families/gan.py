@@ -82,7 +82,7 @@ class Model(Learned):
     share: Tensor
 
     @property
-    def heeds(self) -> bool:
+    def conditional(self) -> bool:
         return self.config.conditional
 
     def players(self) -> dict[str, Player]:

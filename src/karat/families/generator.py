@@ -100,7 +100,7 @@ class Generator(nn.Module, ABC):
     kernel: tuple[float, Tensor] | None = None
 
     @property
-    def heeds(self) -> bool:
+    def conditional(self) -> bool:
         """Whether `sample` makes what `y` asks for."""
         return False
 

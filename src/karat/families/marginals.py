@@ -81,7 +81,7 @@ class Model(Fitted):
         self.tables: list[np.ndarray] = []
 
     @property
-    def heeds(self) -> bool:
+    def conditional(self) -> bool:
         return self.classes > 0
 
     @property

@@ -67,7 +67,7 @@ class Model(Learned):
     pairs: Tensor
 
     @property
-    def heeds(self) -> bool:
+    def conditional(self) -> bool:
         return self.classes > 0
 
     @property

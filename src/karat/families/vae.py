@@ -117,7 +117,7 @@ class Model(Learned):
     share: Tensor
 
     @property
-    def heeds(self) -> bool:
+    def conditional(self) -> bool:
         return self.classes > 0
 
     def players(self) -> dict[str, Player]:

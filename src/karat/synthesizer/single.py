@@ -74,7 +74,7 @@ class Single(Synthesizer):
     def glimpse(self, n: int) -> Any:
         """Raises DivergedError where what is made is no numbers."""
         model = self.model
-        y = torch.arange(n, device=model.device) % model.classes if model.heeds else None
+        y = torch.arange(n, device=model.device) % model.classes if model.conditional else None
         try:
             points = model.sample(n, y, torch.Generator(model.device).manual_seed(0)).cpu()
         except (ValueError, RuntimeError) as error:
@@ -91,7 +91,7 @@ class Single(Synthesizer):
         model = self.model
         even, model.even = model.even, model.even and not request.independent
         try:
-            y = labels if labels is not None and model.heeds else self._labels(request)
+            y = labels if labels is not None and model.conditional else self._labels(request)
             rng = torch.Generator(model.device).manual_seed(request.seed)
             points = model.sample(request.n, None if y is None else y.to(model.device), rng).cpu()
         finally:
@@ -137,14 +137,14 @@ class Single(Synthesizer):
             yield Block(asked.restore(codec.decode_next(points, model.space, chance, past)), None)
 
     def _labels(self, request: Request) -> Tensor | None:
-        """long [n]: the class that was asked for; else as often as the content wants them, where the model heeds any."""
+        """long [n]: the class that was asked for; else as often as the content wants them, where the model is conditional."""
         if request.label is None:
             shares = self.codec.label_shares
-            if shares is None or not self.model.heeds:
+            if shares is None or not self.model.conditional:
                 return None
             drawn = np.random.default_rng((request.seed, 1)).choice(len(shares), request.n, p=shares)
             return torch.from_numpy(drawn)
-        if not self.model.heeds:
+        if not self.model.conditional:
             raise FitError(
                 "this run cannot make one class on request: "
                 + (

@@ -23,7 +23,7 @@ class Synthesizer(ABC):
 
     @abstractmethod
     def draw(self, request: Request, labels: Tensor | None = None) -> Block:
-        """All records of a request at once; of the classes `labels` [n] where they are given and the model heeds them."""
+        """All records of a request at once; of the classes `labels` [n] where they are given and the model is conditional."""
 
     @abstractmethod
     def stream(self, request: Request) -> Iterator[Block]:

@@ -129,7 +129,7 @@ def read_back(run: Run) -> bool:
 
 
 def draw(whole: Synthesizer, data: Data, n: int, seed: int) -> Made:
-    """`n` records made independently of each other; where the model heeds classes, as often as the training data has them."""
+    """`n` records made independently of each other; where the model is conditional, as often as the training data has them."""
     labels, known = data.labels("train"), None
     if labels is not None:
         share = torch.bincount(labels, minlength=len(data.classes)).double()
