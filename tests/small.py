@@ -170,14 +170,14 @@ def _draws(model: Generator, space: Space, x: Tensor) -> None:
         _weighs(model, x)
     if model.extends:
         _extends(model, x)
-    if model.completes:
+    if model.imputes:
         given = torch.where(torch.rand(x[:50].shape, generator=torch.Generator().manual_seed(3)) < 0.5, x[:50], -1)
-        full = model.complete(given, torch.Generator().manual_seed(1))
+        full = model.impute(given, torch.Generator().manual_seed(1))
         assert_inside(space, full)
         assert torch.equal(full[given >= 0], given[given >= 0]), "what is given is kept"
-        assert torch.equal(full, model.complete(given, torch.Generator().manual_seed(1)))
-        assert torch.equal(model.complete(x[:5], torch.Generator().manual_seed(1)), x[:5]), "nothing is left to fill in"
-        assert len(model.complete(x[:0], torch.Generator().manual_seed(1))) == 0
+        assert torch.equal(full, model.impute(given, torch.Generator().manual_seed(1)))
+        assert torch.equal(model.impute(x[:5], torch.Generator().manual_seed(1)), x[:5]), "nothing is left to fill in"
+        assert len(model.impute(x[:0], torch.Generator().manual_seed(1))) == 0
 
 
 def _weighs(model: Generator, x: Tensor) -> None:

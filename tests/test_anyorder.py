@@ -53,7 +53,7 @@ def test_cells_given_in_any_pattern_are_kept_and_heeded() -> None:
     for keep in ([0], [2], [3], [1, 2], [0, 2, 3]):
         given = torch.full_like(unseen, -1)
         given[:, keep] = unseen[:, keep]
-        full = model.complete(given, torch.Generator().manual_seed(2))
+        full = model.impute(given, torch.Generator().manual_seed(2))
         assert torch.equal(full[:, keep], unseen[:, keep])
         assert float(((full[:, 1] - full[:, 0]) % 4 == 1).float().mean()) > 0.6, keep
         assert float((full[:, 3] // 100 == full[:, 0]).float().mean()) > 0.6, keep
@@ -63,7 +63,7 @@ def test_rows_with_different_cells_given_are_completed_together() -> None:
     model, _ = fitted(120)
     _, unseen = chain(500, seed=6)
     hidden = torch.rand(unseen.shape, generator=torch.Generator().manual_seed(0)) < 0.5
-    full = model.complete(unseen.where(~hidden, -1), torch.Generator().manual_seed(1))
+    full = model.impute(unseen.where(~hidden, -1), torch.Generator().manual_seed(1))
     assert torch.equal(full[~hidden], unseen[~hidden])
     assert bool((full >= 0).all()) and bool((full < torch.tensor([4, 4, 4, 400])).all())
 

@@ -177,12 +177,12 @@ def test_what_is_given_stays_and_the_rest_fits_it() -> None:
     model = fitted(rows(), SPACE, epsilon=50.0)
     given = torch.full((2000, 4), -1)
     given[:, 2] = torch.arange(2000) % 200
-    made = model.complete(given, torch.Generator().manual_seed(0))
-    assert model.completes and torch.equal(made[:, 2], given[:, 2])
+    made = model.impute(given, torch.Generator().manual_seed(0))
+    assert model.imputes and torch.equal(made[:, 2], given[:, 2])
     assert float((made[given[:, 2] < 50, 0] == 0).float().mean()) > 0.8
     given[0, 0] = 4
     with pytest.raises(FitError, match="codes 0 to 3"):
-        model.complete(given, torch.Generator())
+        model.impute(given, torch.Generator())
 
 
 def test_labels_are_a_column_of_their_own_and_are_heeded() -> None:

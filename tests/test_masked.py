@@ -48,7 +48,7 @@ def test_a_gap_is_filled_from_what_stands_behind_it() -> None:
     model, (x, y) = trained(400), ladders(64)
     given = x.clone()
     given[:, 1:5] = -1
-    made = model.complete(given, torch.Generator().manual_seed(1))
+    made = model.impute(given, torch.Generator().manual_seed(1))
     assert torch.equal(made[:, 5:], x[:, 5:])
     assert right(made, 1 - 2 * y).float().mean() > 0.8
 

@@ -77,10 +77,10 @@ def test_what_is_saved_makes_the_same_table(config: Config) -> None:
 def test_given_cells_stay_and_the_others_follow_them() -> None:
     space, x = known()
     model = fitted(space, x)
-    assert model.completes
+    assert model.imputes
     given = torch.full((3000, space.numel), -1)
     given[:, 2] = 150  # a rare place, where a is nearly always 2
-    made = model.complete(given, torch.Generator().manual_seed(0)).numpy()
+    made = model.impute(given, torch.Generator().manual_seed(0)).numpy()
     assert (made[:, 2] == 150).all()
     near = x.numpy()[np.abs(x.numpy()[:, 2] - 150) <= 3]
     assert abs((made[:, 0] == 2).mean() - (near[:, 0] == 2).mean()) < 0.12
@@ -93,9 +93,9 @@ def test_rows_with_different_given_cells_are_each_completed() -> None:
     rng = np.random.default_rng(0)
     hidden = torch.from_numpy(rng.random((300, space.numel)) < 0.5)
     given = torch.where(hidden, -1, x[:300])
-    made = model.complete(given, torch.Generator().manual_seed(0))
+    made = model.impute(given, torch.Generator().manual_seed(0))
     assert torch.equal(made[~hidden], x[:300][~hidden])
-    full = model.complete(x[:50], torch.Generator().manual_seed(0))
+    full = model.impute(x[:50], torch.Generator().manual_seed(0))
     assert torch.equal(full, x[:50])
     known_a = made[hidden[:, 1] & ~hidden[:, 0]]
     assert (known_a[:, 1] == torch.tensor([1, 0, 3])[known_a[:, 0]]).double().mean() > 0.98
@@ -105,7 +105,7 @@ def test_cells_that_never_met_may_be_given_together() -> None:
     space, x = known(1000)
     given = torch.full((40, space.numel), -1)
     given[:, 0], given[:, 1] = 0, 3  # a is 0 only where b is 1
-    made = fitted(space, x).complete(given, torch.Generator().manual_seed(0))
+    made = fitted(space, x).impute(given, torch.Generator().manual_seed(0))
     assert bool((made[:, 0] == 0).all()) and bool((made[:, 1] == 3).all())
 
 
@@ -114,7 +114,7 @@ def test_a_given_code_that_the_column_does_not_have_is_refused() -> None:
     model = fitted(space, x)
     for wrong in (torch.full((2, 6), 3), torch.full((2, 5), -1)):
         with pytest.raises(FitError, match="below the column's size"):
-            model.complete(wrong, torch.Generator().manual_seed(0))
+            model.impute(wrong, torch.Generator().manual_seed(0))
 
 
 def test_context_columns_are_looked_at_and_never_drawn() -> None:
@@ -124,7 +124,7 @@ def test_context_columns_are_looked_at_and_never_drawn() -> None:
         drawn(model, 3)
     given = torch.full((300, space.numel), -1)
     given[:, 0] = torch.arange(300) % 3
-    made = model.complete(given, torch.Generator().manual_seed(0))
+    made = model.impute(given, torch.Generator().manual_seed(0))
     assert torch.equal(made[:, 0], given[:, 0])
     assert torch.equal(made[:, 1], torch.tensor([1, 0, 3])[given[:, 0]])
 

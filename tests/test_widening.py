@@ -38,11 +38,11 @@ class ByHeart(Generator):
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
         return self.points[torch.randint(len(self.points), (n,), generator=rng)]
 
-    def complete(self, given: Tensor, rng: torch.Generator) -> Tensor:
+    def impute(self, given: Tensor, rng: torch.Generator) -> Tensor:
         return torch.where(given < 0, self.sample(len(given), None, rng), given)
 
     @property
-    def completes(self) -> bool:
+    def imputes(self) -> bool:
         return True
 
 

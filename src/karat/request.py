@@ -65,7 +65,7 @@ class Request:
         return {**own, **asdict(self.taste), "one by one": self.say is not None}
 
     @property
-    def completes(self) -> bool:
+    def imputes(self) -> bool:
         """Whether cells are given, around which the rest is drawn."""
         return self.given is not None or self.balance is not None
 

@@ -167,7 +167,7 @@ class Model(Learned):
     trust: Tensor
 
     @property
-    def completes(self) -> bool:
+    def imputes(self) -> bool:
         return True
 
     def players(self) -> dict[str, Player]:
@@ -295,10 +295,10 @@ class Model(Learned):
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
         if y is not None:
             raise FitError("this family makes no classes on request; give it cells to keep instead (--given).")
-        return self.complete(torch.full((n, len(self.sizes)), -1, device=rng.device), rng)
+        return self.impute(torch.full((n, len(self.sizes)), -1, device=rng.device), rng)
 
     @torch.no_grad()
-    def complete(self, given: Tensor, rng: torch.Generator) -> Tensor:
+    def impute(self, given: Tensor, rng: torch.Generator) -> Tensor:
         self.eval()
         return torch.cat([self._complete(part, rng) for part in given.split(TOGETHER)]) if len(given) else given.clone()
 

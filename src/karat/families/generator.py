@@ -105,8 +105,8 @@ class Generator(nn.Module, ABC):
         return False
 
     @property
-    def completes(self) -> bool:
-        """Whether `complete` works."""
+    def imputes(self) -> bool:
+        """Whether `impute` works."""
         return False
 
     @property
@@ -118,7 +118,7 @@ class Generator(nn.Module, ABC):
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
         """Points [n, *space.shape] on rng.device, of classes `y` [n] where given. Chance comes only from `rng`."""
 
-    def complete(self, given: Tensor, rng: torch.Generator) -> Tensor:
+    def impute(self, given: Tensor, rng: torch.Generator) -> Tensor:
         """Codes [n, columns] that equal `given` [n, columns] (long) wherever that is not -1, the rest drawn to fit it."""
         raise FitError("this family cannot fill in what is missing around given cells; trees and autoregressive can.")
 

@@ -85,7 +85,7 @@ class Model(Fitted):
         return self.classes > 0
 
     @property
-    def completes(self) -> bool:
+    def imputes(self) -> bool:
         return True
 
     def fit(self, points: Tensor, y: Tensor | None, seed: int, seconds: float | None) -> Iterator[float]:
@@ -179,7 +179,7 @@ class Model(Fitted):
         levels = graphs.sample(self.graph, self.tables, chance[0])
         return self._codes(levels, chance[1]).to(rng.device)
 
-    def complete(self, given: Tensor, rng: torch.Generator) -> Tensor:
+    def impute(self, given: Tensor, rng: torch.Generator) -> Tensor:
         """Codes [n, columns] equal to `given` where that is not -1, the rest from the model's exact conditional."""
         wanted = given.cpu().numpy()
         for j, k in enumerate(self.sizes[: self.space.numel]):

@@ -75,7 +75,7 @@ class Model(Learned):
         return self.config.steps
 
     @property
-    def completes(self) -> bool:
+    def imputes(self) -> bool:
         return True
 
     def players(self) -> dict[str, Player]:
@@ -139,7 +139,7 @@ class Model(Learned):
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
         return self._fill(torch.full((n, *self.space.shape), -1, device=rng.device), y, rng)
 
-    def complete(self, given: Tensor, rng: torch.Generator) -> Tensor:
+    def impute(self, given: Tensor, rng: torch.Generator) -> Tensor:
         return self._fill(given, None, rng)
 
     @torch.no_grad()

@@ -79,7 +79,7 @@ class Model(Fitted):
         self.odds: Odds | None = None
 
     @property
-    def completes(self) -> bool:
+    def imputes(self) -> bool:
         return True
 
     def fit(self, points: Tensor, y: Tensor | None, seed: int, seconds: float | None) -> Iterator[float]:
@@ -156,10 +156,10 @@ class Model(Fitted):
 
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
         if self.config.context:
-            raise FitError(f"the first {self.config.context} columns are always given to this model; use complete().")
-        return self.complete(torch.full((n, self.space.numel), -1), rng)
+            raise FitError(f"the first {self.config.context} columns are always given to this model; use impute().")
+        return self.impute(torch.full((n, self.space.numel), -1), rng)
 
-    def complete(self, given: Tensor, rng: torch.Generator) -> Tensor:
+    def impute(self, given: Tensor, rng: torch.Generator) -> Tensor:
         assert isinstance(self.space, Codes)
         chance = np.random.default_rng(int(torch.randint(1 << 62, (), generator=rng, device=rng.device)))
         wanted = given.cpu().numpy().astype(np.int64)

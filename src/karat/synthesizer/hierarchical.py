@@ -87,7 +87,7 @@ class Hierarchical(Synthesizer):
         """`n` rows of the first table, or as many as the file that is given has, and all that hangs on them."""
         self.check(request)
         rng = np.random.default_rng(request.seed)
-        asked = self._codec.ask(request.given, request.balance, request.n, rng) if request.completes else None
+        asked = self._codec.ask(request.given, request.balance, request.n, rng) if request.imputes else None
         turn = np.random.default_rng([request.seed, 1])
         kept = {name: model.even for name, model in self.models.items()}
         for model in self.models.values():
@@ -115,7 +115,7 @@ class Hierarchical(Synthesizer):
         if not len(given):
             return given
         rng = torch.Generator().manual_seed(seed)
-        return np.asarray(self.models[chain].complete(torch.from_numpy(given.astype(np.int64)), rng).numpy())
+        return np.asarray(self.models[chain].impute(torch.from_numpy(given.astype(np.int64)), rng).numpy())
 
 
 def fits(recipe: Recipe) -> bool:

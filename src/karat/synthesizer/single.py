@@ -101,7 +101,7 @@ class Single(Synthesizer):
 
     def stream(self, request: Request) -> Iterator[Block]:
         self.check(request)
-        if request.completes:
+        if request.imputes:
             return self._completed(request)
         y = self._labels(request)
         if request.continues:
@@ -122,7 +122,7 @@ class Single(Synthesizer):
     def _completed(self, request: Request) -> Iterator[Block]:
         """Blocks of as many records as are asked for or as there are to complete, every given cell exactly as given."""
         model, codec = self.model, self.codec
-        if not model.completes:
+        if not model.imputes:
             raise FitError("this recipe cannot fill in around given cells; trees, autoregressive and marginals can.")
         rng = torch.Generator(model.device).manual_seed(request.seed)
         chance = np.random.default_rng(request.seed)
@@ -130,7 +130,7 @@ class Single(Synthesizer):
         for asked in codec.asks(request.given, request.balance, request.n, chance, GIVEN_AT_ONCE):
             limits.need(asked.cells.numel() * 64, f"{len(asked.cells):,} rows at once", "Lower -n, or ask in parts.")
             parts = asked.cells.to(model.device).split(GIVEN_AT_ONCE)
-            points = torch.cat([model.complete(part, rng).cpu() for part in parts])
+            points = torch.cat([model.impute(part, rng).cpu() for part in parts])
             points = drawn(model, codec, points, chance, asked.cells)
             if past is None and len(asked.cells) == GIVEN_AT_ONCE:  # a file of rows that may go on
                 past = Past(MOST_GIVEN)
