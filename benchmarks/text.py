@@ -78,13 +78,13 @@ def measure(place: Path, text: str, aside: float, batches: list[int], seed: int)
     held = data.load(Path(text), holdout=f"last:{aside:g}", seed=seed, codec=codec)
     nats = characters = 0.0
     for codes, long, _ in held.codec.streams(held.contents, held.holdout):
-        nats, characters = nats + float(model.weigh(codes).double().sum()), characters + long
+        nats, characters = nats + float(model.nll(codes).double().sum()), characters + long
     answer: Row = {"weights": sum(p.numel() for p in model.parameters()), "bits": nats / characters / math.log(2)}
     for n in batches:
         start = codec.opening(None)[None].expand(n, -1)
         for most in (8, SPOKEN):  # the first warms up
             began, made = time.process_time(), 0
-            for step in model.extend(start, None, torch.Generator().manual_seed(seed), most=most):
+            for step in model.continuation(start, None, torch.Generator().manual_seed(seed), most=most):
                 made += int((step > 0).sum())
             spent = time.process_time() - began
         answer[f"speed_{n}"] = made / spent

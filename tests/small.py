@@ -166,9 +166,9 @@ def _draws(model: Generator, space: Space, x: Tensor) -> None:
         assert sampled(model, 9, 1, asked) == made.numpy().tobytes()
         other = model.sample(9, (asked + 1) % model.classes, torch.Generator().manual_seed(1))
         assert not torch.equal(made, other), "y is heeded"
-    if model.weighs:
+    if model.has_nll:
         _weighs(model, x)
-    if model.extends:
+    if model.continues:
         _extends(model, x)
     if model.imputes:
         given = torch.where(torch.rand(x[:50].shape, generator=torch.Generator().manual_seed(3)) < 0.5, x[:50], -1)
@@ -182,12 +182,12 @@ def _draws(model: Generator, space: Space, x: Tensor) -> None:
 
 def _weighs(model: Generator, x: Tensor) -> None:
     stream = x[x != NOTHING]
-    nats = model.weigh(stream)
+    nats = model.nll(stream)
     assert nats.shape == (len(stream) - 1,) and bool(nats.isfinite().all()) and bool((nats > -1e-4).all())
-    assert model.weigh(stream[:1]).shape == (0,)
+    assert model.nll(stream[:1]).shape == (0,)
     changed = stream.clone()
     changed[-1] = END
-    assert torch.allclose(model.weigh(changed)[:-1], nats[:-1], atol=1e-4), "what comes later changes nothing"
+    assert torch.allclose(model.nll(changed)[:-1], nats[:-1], atol=1e-4), "what comes later changes nothing"
 
 
 def _extends(model: Generator, x: Tensor) -> None:
@@ -196,7 +196,7 @@ def _extends(model: Generator, x: Tensor) -> None:
     start[:, 0] = BEGIN
 
     def steps(seed: int, most: int, taste: Taste = PLAIN) -> Tensor:
-        out = list(model.extend(start, None, torch.Generator().manual_seed(seed), taste, most))
+        out = list(model.continuation(start, None, torch.Generator().manual_seed(seed), taste, most))
         assert all(codes.shape == (6,) and codes.dtype == torch.long for codes in out) and len(out) <= most
         return torch.stack(out, 1)
 

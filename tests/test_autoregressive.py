@@ -56,12 +56,12 @@ def test_a_few_steps_on_shakespeare_say_more_than_counts_and_cache(shakespeare: 
     rows, unseen, vocab = shakespeare
     model = made(Tokens(256, vocab), width=64, span=64, heads=2, prior_order=6, folds=4)
     model.prepare(serving(rows, None, 8), "net")
-    begin = float(model.weigh(unseen).mean()) / math.log(2)
+    begin = float(model.nll(unseen).mean()) / math.log(2)
     assert model._counts is not None
     counts = float(model._counts.of.nats(unseen[None]).mean()) / math.log(2)
     assert begin < counts - 0.03, "with the cache it is better than counts before it learns"
     learned(model, rows, steps=16, size=8)
-    assert float(model.weigh(unseen).mean()) / math.log(2) < begin - 0.005
+    assert float(model.nll(unseen).mean()) / math.log(2) < begin - 0.005
 
 
 def test_it_goes_on_by_the_odds_it_weighs_by() -> None:
@@ -69,7 +69,7 @@ def test_it_goes_on_by_the_odds_it_weighs_by() -> None:
     for settings in ({}, {"prior_order": 0}):
         model = shaken(learned(made(**settings), x))
         row = x[:1][:, x[0] != NOTHING]
-        weighed = model.weigh(row[0])
+        weighed = model.nll(row[0])
         for n in (1, 3):
             voice = _Voice(model, row[:, :1].expand(n, 1), None)
             for place in range(1, row.shape[1]):
@@ -82,11 +82,11 @@ def test_a_long_stream_is_weighed_in_windows_and_no_code_twice_or_never() -> Non
     x, _ = points(SPACE, 200)
     model = shaken(learned(made(context=16), x))
     stream = x[x > END][:130]
-    nats = model.weigh(stream)
+    nats = model.nll(stream)
     assert nats.shape == (129,) and bool((nats > 0).all())
-    assert torch.allclose(model.weigh(stream[:17]), nats[:16], atol=0.05)
+    assert torch.allclose(model.nll(stream[:17]), nats[:16], atol=0.05)
     for k in range(2, 40):
-        assert bool((model.weigh(stream[:k]) > 0).all())
+        assert bool((model.nll(stream[:k]) > 0).all())
 
 
 def test_rows_are_sequences_as_they_were_learned() -> None:
@@ -106,13 +106,17 @@ def test_what_follows_a_prompt_is_as_long_as_asked_and_the_same_for_the_same_cha
     start = x[:2, :5]
     for n in (1, 2):
         first, again = (
-            torch.stack(list(model.extend(start[:n], None, torch.Generator().manual_seed(3), most=70)), 1)
+            torch.stack(list(model.continuation(start[:n], None, torch.Generator().manual_seed(3), most=70)), 1)
             for _ in range(2)
         )
         assert first.shape == (n, 70), "longer than the window"
         assert torch.equal(first, again)
-    cold = torch.stack(list(model.extend(start, None, torch.Generator().manual_seed(1), Taste(temperature=0), 9)), 1)
-    narrow = torch.stack(list(model.extend(start, None, torch.Generator().manual_seed(2), Taste(top_p=1e-6), 9)), 1)
+    cold = torch.stack(
+        list(model.continuation(start, None, torch.Generator().manual_seed(1), Taste(temperature=0), 9)), 1
+    )
+    narrow = torch.stack(
+        list(model.continuation(start, None, torch.Generator().manual_seed(2), Taste(top_p=1e-6), 9)), 1
+    )
     assert torch.equal(cold, narrow)
 
 
@@ -135,7 +139,7 @@ def test_weights_are_all_that_it_learned() -> None:
     other.put({name: value.clone() for name, value in model.weights().items()})
     other.eval()
     assert sampled(model, 7, 0) == sampled(other, 7, 0)
-    assert torch.equal(model.weigh(x[0]), other.weigh(x[0]))
+    assert torch.equal(model.nll(x[0]), other.nll(x[0]))
 
 
 def test_a_continued_run_equals_an_unbroken_one() -> None:

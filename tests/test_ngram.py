@@ -38,7 +38,7 @@ def test_shakespeare_is_told_from_counts_and_better_with_what_was_just_read(
     shakespeare: tuple[Model, Tensor, list[str]],
 ) -> None:
     model, unseen, _ = shakespeare
-    bits = float(model.weigh(unseen).mean()) / math.log(2)
+    bits = float(model.nll(unseen).mean()) / math.log(2)
     counts = float(model.counts.nats(unseen[None]).mean()) / math.log(2)
     assert bits < counts - 0.03 and bits < 2.6, (bits, counts)
 
@@ -46,7 +46,7 @@ def test_shakespeare_is_told_from_counts_and_better_with_what_was_just_read(
 def test_what_it_writes_of_shakespeare_is_mostly_words_of_his(shakespeare: tuple[Model, Tensor, list[str]]) -> None:
     model, unseen, symbols = shakespeare
     start = torch.full((8, 1), MORE)
-    made = torch.stack(list(model.extend(start, None, torch.Generator().manual_seed(0), Taste(0.8), 300)), 1)
+    made = torch.stack(list(model.continuation(start, None, torch.Generator().manual_seed(0), Taste(0.8), 300)), 1)
     text = ["".join(symbols[code - MARKS] for code in row) for row in made.tolist()]
     known = set("".join(symbols[code - MARKS] for code in unseen.tolist()).lower().split())
     words = [word for part in text for word in part.lower().split()[1:-1]]
@@ -58,8 +58,8 @@ def test_its_odds_when_it_writes_are_those_it_weighs_by() -> None:
     x, _ = points(SPACE, 200)
     model = fitted(x)
     start = torch.tensor([[BEGIN, 5, 6, 7]])
-    first = next(iter(model.extend(start, None, torch.Generator(), Taste(temperature=0))))
-    nats = [float(model.weigh(torch.tensor([BEGIN, 5, 6, 7, code]))[-1]) for code in range(SPACE.vocab)]
+    first = next(iter(model.continuation(start, None, torch.Generator(), Taste(temperature=0))))
+    nats = [float(model.nll(torch.tensor([BEGIN, 5, 6, 7, code]))[-1]) for code in range(SPACE.vocab)]
     assert int(first) == min(range(SPACE.vocab), key=lambda code: nats[code])
     assert sum(math.exp(-each) for each in nats) == pytest.approx(1, abs=1e-4)
 
@@ -68,14 +68,14 @@ def test_a_long_stream_weighs_what_its_windows_weigh() -> None:
     x, _ = points(SPACE, 200)
     model = fitted(x, config=Config(window=16))
     stream = x[x > END][:300]
-    nats = model.weigh(stream)
-    short = model.weigh(stream[:17])
+    nats = model.nll(stream)
+    short = model.nll(stream[:17])
     assert torch.allclose(nats[:16], short, atol=1e-5)
-    assert torch.allclose(nats[16:24], model.weigh(stream[8:25])[8:], atol=0.5), (
+    assert torch.allclose(nats[16:24], model.nll(stream[8:25])[8:], atol=0.5), (
         "the same but for what counts see further"
     )
     plain = fitted(x, config=Config(window=0))
-    assert torch.allclose(plain.weigh(stream), plain.counts.nats(stream[None])[0])
+    assert torch.allclose(plain.nll(stream), plain.counts.nats(stream[None])[0])
 
 
 def test_sequences_begin_and_end_as_often_as_those_it_learned() -> None:
@@ -90,7 +90,7 @@ def test_weights_are_all_that_it_learned() -> None:
     x, _ = points(SPACE, 200)
     model, again = fitted(x), Model(SPACE, 0)
     again.put({name: tensor.clone() for name, tensor in model.weights().items()})
-    assert torch.equal(again.weigh(x[0]), model.weigh(x[0]))
+    assert torch.equal(again.nll(x[0]), model.nll(x[0]))
     for made in (model, again):
         made.sample(3, None, torch.Generator().manual_seed(0))
     one, two = (made.sample(5, None, torch.Generator().manual_seed(4)) for made in (model, again))
@@ -103,7 +103,7 @@ def test_more_codes_than_it_counts_are_thinned_evenly() -> None:
     x, _ = points(SPACE, 400)
     model = fitted(x, config=Config(most=100 * SPACE.length))
     same = fitted(x[torch.arange(100) * 4])
-    assert torch.equal(model.weigh(x[0]), same.weigh(x[0]))
+    assert torch.equal(model.nll(x[0]), same.nll(x[0]))
 
 
 def test_a_few_rows_are_enough_to_begin_with() -> None:

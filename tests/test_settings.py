@@ -83,7 +83,7 @@ def test_a_depth_without_end_is_refused_though_each_layer_is_small() -> None:
         return nn.ModuleList(nn.Linear(2, 2) for _ in range(10**9))
 
     with pytest.raises(TooLarge, match="more than 5,000 layers"):
-        building.weigh(build)
+        building.refuse_large(build)
 
 
 def test_a_model_that_looks_at_numbers_while_it_is_built_is_built_all_the_same() -> None:
@@ -93,7 +93,7 @@ def test_a_model_that_looks_at_numbers_while_it_is_built_is_built_all_the_same()
         looked.append(nn.Linear(2, 2).weight.device.type)
         looked.append(nn.Linear(2, 2).weight.sum().item())
 
-    building.weigh(build)
+    building.refuse_large(build)
     assert looked == ["meta"], "it was tried without memory, could not go on, and was let through"
 
 

@@ -35,7 +35,7 @@ class Model(Fitted):
     """Draws each code by the two before it, per class."""
 
     spaces = (Tokens,)
-    extends = True
+    continues = True
 
     def __init__(self, space, classes, config):
         super().__init__()
@@ -56,7 +56,7 @@ class Model(Fitted):
             self.counts.index_put_((kind[real], before[real], points[real, j], points[real, j + 1]), one, accumulate=True)
         yield 1.0
 
-    def extend(self, start, y, rng, taste=PLAIN, most=None):
+    def continuation(self, start, y, rng, taste=PLAIN, most=None):
         kind = torch.zeros(len(start), dtype=torch.long) if y is None else y
         last, before = start[:, -1], start[:, -2] if start.shape[1] > 1 else start[:, -1]
         going = torch.ones(len(start), dtype=torch.bool)
@@ -76,7 +76,7 @@ class Model(Fitted):
     def sample(self, n, y, rng):
         x = torch.full((n, self.space.length), NOTHING)
         x[:, 0] = BEGIN
-        for j, codes in enumerate(self.extend(x[:, :1], y, rng, PLAIN, self.space.length - 1), 1):
+        for j, codes in enumerate(self.continuation(x[:, :1], y, rng, PLAIN, self.space.length - 1), 1):
             x[:, j] = codes
         return x
 '''

@@ -128,11 +128,11 @@ class Model(Learned):
         return self.classes > 0
 
     @property
-    def weighs(self) -> bool:
+    def has_nll(self) -> bool:
         return True
 
     @property
-    def extends(self) -> bool:
+    def continues(self) -> bool:
         return True
 
     def players(self) -> dict[str, Player]:
@@ -261,7 +261,7 @@ class Model(Learned):
             best = unseen
 
     @torch.no_grad()
-    def weigh(self, stream: Tensor) -> Tensor:
+    def nll(self, stream: Tensor) -> Tensor:
         self.eval()
         device, window = self.device, self.config.context
         self._ready()
@@ -293,11 +293,11 @@ class Model(Learned):
             goes_on = torch.rand(len(part), generator=rng, device=rng.device) < self.goes_on.to(rng.device)
             part[:, 0] = torch.where(goes_on, MORE, BEGIN)
             asked = None if y is None else y[low : low + AT_ONCE]
-            for place, codes in enumerate(self.extend(part[:, :1], asked, rng), 1):
+            for place, codes in enumerate(self.continuation(part[:, :1], asked, rng), 1):
                 part[:, place] = codes
         return out
 
-    def extend(
+    def continuation(
         self, start: Tensor, y: Tensor | None, rng: torch.Generator, taste: Taste = PLAIN, most: int | None = None
     ) -> Iterator[Tensor]:
         self.eval()

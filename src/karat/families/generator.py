@@ -128,11 +128,11 @@ class Generator(nn.Module, ABC):
         return 1
 
     @property
-    def weighs(self) -> bool:
-        """Whether `weigh` works."""
+    def has_nll(self) -> bool:
+        """Whether `nll` works."""
         return False
 
-    def weigh(self, stream: Tensor) -> Tensor:
+    def nll(self, stream: Tensor) -> Tensor:
         """Nats [k - 1] of each code of `stream` [k] (long, of `Tokens`) but the first, given those before it.
 
         However long the stream is: a window slides over it, no longer than what was learned from.
@@ -140,11 +140,11 @@ class Generator(nn.Module, ABC):
         raise FitError("this family does not say how likely content is; autoregressive and ngram do.")
 
     @property
-    def extends(self) -> bool:
-        """Whether `extend` works."""
+    def continues(self) -> bool:
+        """Whether `continuation` works."""
         return False
 
-    def extend(
+    def continuation(
         self, start: Tensor, y: Tensor | None, rng: torch.Generator, taste: Taste = PLAIN, most: int | None = None
     ) -> Iterator[Tensor]:
         """Codes [n] (long, of `Tokens`), one step after another, that follow `start` [n, k]; NOTHING for rows that ended.

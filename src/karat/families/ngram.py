@@ -69,11 +69,11 @@ class Model(Fitted):
         self._counts: KneserNey | None = None
 
     @property
-    def weighs(self) -> bool:
+    def has_nll(self) -> bool:
         return True
 
     @property
-    def extends(self) -> bool:
+    def continues(self) -> bool:
         return True
 
     @property
@@ -127,7 +127,7 @@ class Model(Fitted):
         self.cache.share.copy_(share.logit().view_as(self.cache.share))
 
     @torch.no_grad()
-    def weigh(self, stream: Tensor) -> Tensor:
+    def nll(self, stream: Tensor) -> Tensor:
         counts, window = self.counts, self.config.window
         if not window or len(stream) < 2:
             return counts.nats(stream[None])[0]
@@ -150,12 +150,12 @@ class Model(Fitted):
         for part in out.split(AT_ONCE):
             goes_on = torch.rand(len(part), generator=rng, device=rng.device) < self.goes_on
             part[:, 0] = torch.where(goes_on, MORE, BEGIN)
-            for place, codes in enumerate(self.extend(part[:, :1], None, rng), 1):
+            for place, codes in enumerate(self.continuation(part[:, :1], None, rng), 1):
                 part[:, place] = codes
         return out
 
     @torch.no_grad()
-    def extend(
+    def continuation(
         self, start: Tensor, y: Tensor | None, rng: torch.Generator, taste: Taste = PLAIN, most: int | None = None
     ) -> Iterator[Tensor]:
         n, start = len(start), start.cpu()

@@ -48,7 +48,7 @@ def build(recipe: Recipe, space: Space, classes: int, seed: int) -> Generator:
             "or use --recipe gan."
         )
     settings = config(recipe)
-    weigh(lambda: exported.Model(space, classes, settings))
+    refuse_large(lambda: exported.Model(space, classes, settings))
     torch.manual_seed(seed)
     made: Generator = exported.Model(space, classes, settings)
     if isinstance(made, Learned):
@@ -88,7 +88,7 @@ def line_of(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def weigh(build: Callable[[], object]) -> None:
+def refuse_large(build: Callable[[], object]) -> None:
     """TooLarge when what `build` makes would not fit into memory with its gradient, moments and averages.
 
     It is built once without memory (https://docs.pytorch.org/docs/stable/meta.html) and counted while it is built, so that a

@@ -66,7 +66,7 @@ def _overlap(text: str, stop: str) -> int:
 
 def continued(model: Generator, codec: Codec, y: Tensor | None, request: Request) -> Iterator[Block]:
     """Blocks of passages that begin, end and are drawn as `request` says, of classes `y` [n] where given."""
-    if not model.extends:
+    if not model.continues:
         raise FitError(
             "this recipe draws passages as a whole; --prompt, --temperature, --top-p, --min-p, --stop, --characters and "
             "--stream are for those that write from left to right: autoregressive, ngram."
@@ -106,7 +106,7 @@ def _points(model: Generator, start: Tensor, n: int, y: Tensor | None, rng: torc
     """Codes [n, length] of whole passages."""
     length = model.space.numel
     columns = [start.expand(n, -1)]
-    for codes in model.extend(start.expand(n, -1), y, rng, taste, length - len(start)):
+    for codes in model.continuation(start.expand(n, -1), y, rng, taste, length - len(start)):
         columns.append(codes[:, None])
     drawn = torch.cat(columns, 1).cpu()
     return torch.nn.functional.pad(drawn, (0, length - drawn.shape[1]), value=NOTHING)
@@ -122,7 +122,7 @@ def _followed(
     say(prompt)
     # A code may be a part of a character, of which UTF-8 has at most four.
     most = model.space.numel if request.characters is None else 4 * request.characters + 16
-    for codes in model.extend(start.expand(n, -1), y, rng, request.taste, most):
+    for codes in model.continuation(start.expand(n, -1), y, rng, request.taste, most):
         for writer, part, code in zip(writers, parts, codes.tolist(), strict=True):
             if not writer.done and (piece := writer.add(code)):
                 part.append(piece)

@@ -18,14 +18,14 @@ HELD = 400_000  # held-out characters that a model weighs, at most
 
 def weighed(data: Data, whole: Synthesizer) -> list[Finding]:
     """Bits per character and per byte of held-out text under a model; none where it cannot say."""
-    if not isinstance(whole, Single) or not whole.model.weighs:
+    if not isinstance(whole, Single) or not whole.model.has_nll:
         return []
     model = whole.model
     nats, held, room = [], list[str](), HELD
     for text, stream in _on_end(data, data.holdout):
         if room <= 0 or len(stream) < 2:
             break
-        nats.append(model.weigh(stream.to(model.device)).cpu().double().numpy())
+        nats.append(model.nll(stream.to(model.device)).cpu().double().numpy())
         held.append(text)
         room -= len(text)
     return bits.findings(nats, held, [text for text, _ in _on_end(data, data.train)])
