@@ -89,5 +89,5 @@ def test_mnist_as_it_is_published_trains_and_is_judged(data_dir: Path, tmp_path:
     changes = ["train.precision=fp32", "model.width=8", "model.hidden=32", "model.components=20", "model.iterations=3"]
     run = karat.train(mnist, steps=60, out=tmp_path / "r", threads=1, set=changes)
     assert run.spec["classes"] == list("0123456789")
-    files = karat.make(run, n=20, out=tmp_path / "x.npz", klass="7", threads=1)
+    files = karat.make(run, n=20, out=tmp_path / "x.npz", label="7", threads=1)
     assert files[0].is_file()

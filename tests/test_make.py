@@ -85,13 +85,13 @@ def test_the_same_seed_gives_the_same_file(run: Run, tmp_path: Path, name: str) 
 
 
 def test_one_class_on_request(run: Run, blind: Run, tmp_path: Path) -> None:
-    karat.make(run, n=6, out=tmp_path / "seven.npz", klass="7", threads=1)
+    karat.make(run, n=6, out=tmp_path / "seven.npz", label="7", threads=1)
     with np.load(tmp_path / "seven.npz", allow_pickle=False) as box:
         assert box["labels"].tolist() == [7] * 6
     with pytest.raises(FitError, match="there are: 0, 1, 2"):
-        karat.make(run, n=6, out=tmp_path / "x.npz", klass="eleven")
+        karat.make(run, n=6, out=tmp_path / "x.npz", label="eleven")
     with pytest.raises(FitError, match="its recipe was not conditional"):
-        karat.make(blind, n=6, out=tmp_path / "x.npz", klass="7")
+        karat.make(blind, n=6, out=tmp_path / "x.npz", label="7")
     assert not (tmp_path / "x.npz").exists()
 
 

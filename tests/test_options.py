@@ -40,7 +40,7 @@ def test_every_option_has_help_and_a_flag(verb: str, capsys: pytest.CaptureFixtu
     cli.main([verb, "--help"])
     told = capsys.readouterr().out
     for name in described:
-        flag = {"klass": "class", "n": "number"}.get(name, name.replace("_", "-"))
+        flag = {"label": "class", "n": "number"}.get(name, name.replace("_", "-"))
         assert f"--{flag}" in told, name
 
 

@@ -42,7 +42,7 @@ def plain(kind: str = "WAV", depth: str = "PCM_16") -> bytes:
 
 
 def test_a_folder_of_sounds_each_with_its_label(run: Run, tmp_path: Path) -> None:
-    files = karat.make(run, n=5, klass="low", out=tmp_path / "new", seed=3, threads=1)
+    files = karat.make(run, n=5, label="low", out=tmp_path / "new", seed=3, threads=1)
     assert [f.name for f in files] == [f"{i:06d}.wav" for i in range(5)]
     for file in files:
         read, rate = soundfile.read(file, dtype="float32")
@@ -52,9 +52,9 @@ def test_a_folder_of_sounds_each_with_its_label(run: Run, tmp_path: Path) -> Non
         assert run.id in str(read_label(file.read_bytes())) and count_labels(file.read_bytes()) == 1
     beside = (tmp_path / "new" / "label.json").read_text()
     assert run.id in beside and all(f.name in json.loads(beside)["sha256"] for f in files)
-    again = karat.make(run, n=5, klass="low", out=tmp_path / "again", seed=3, threads=1)
+    again = karat.make(run, n=5, label="low", out=tmp_path / "again", seed=3, threads=1)
     assert [f.read_bytes() for f in files] == [f.read_bytes() for f in again], "the same seed, the same bytes"
-    fewer = karat.make(run, n=2, klass="low", out=tmp_path / "new", seed=4, overwrite=True, threads=1)
+    fewer = karat.make(run, n=2, label="low", out=tmp_path / "new", seed=4, overwrite=True, threads=1)
     assert sorted(p.name for p in (tmp_path / "new").glob("*.wav")) == [f.name for f in fewer]
     with pytest.raises(RunError, match="did not make"):
         (tmp_path / "mine").mkdir()

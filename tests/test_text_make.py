@@ -171,7 +171,7 @@ def test_each_class_is_written_with_its_text(spoken: Run, tmp_path: Path) -> Non
     share = sum(row["label"] == "yes" for row in rows) / 200
     assert 0.55 < share < 0.78, "as often as the data have it"
     assert all(("好" in row["text"]) == (row["label"] == "yes") for row in rows)
-    only = karat.make(spoken, n=9, klass="no/never", out=tmp_path / "n.csv", threads=1)[0].read_text(encoding="utf-8")
+    only = karat.make(spoken, n=9, label="no/never", out=tmp_path / "n.csv", threads=1)[0].read_text(encoding="utf-8")
     assert only.startswith("text,label\n") and only.count("no/never") == 9 and "好" not in only
 
 
@@ -189,7 +189,7 @@ def test_a_folder_holds_a_file_of_each_in_a_sub_folder_per_class(spoken: Run, tm
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"klass": "maybe"}, "no class 'maybe'"),
+        ({"label": "maybe"}, "no class 'maybe'"),
         ({"given": "a=1"}, "--given: not for text content, which is asked for with --class, --prompt"),
         ({"out": "x.pdf"}, ".txt, .jsonl|.jsonl, .txt"),
         ({"characters": 0}, "--characters 0"),

@@ -239,7 +239,7 @@ class MakeOptions:
         making was stopped goes on where it was.
     family
         The Python file that the run was trained with, if it was; it is run.
-    klass
+    label
         Make this class only, by its name.
     given
         Tables: what every row must hold, such as "income=>50K, sex=Female, age=30..40"; or a file of partial rows, whose
@@ -281,7 +281,7 @@ class MakeOptions:
     n: Annotated[int | None, Parameter(name=["-n", "--number"])] = None
     out: Path | None = None
     family: str | Path | None = None
-    klass: Annotated[str | None, Parameter(name="--class")] = None
+    label: Annotated[str | None, Parameter(name="--class")] = None
     given: str | None = None
     balance: str | None = None
     prompt: str | None = None

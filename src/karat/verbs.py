@@ -240,7 +240,7 @@ class Opened(Run):
         n: int | None = None,
         *,
         out: str | Path | None = None,
-        klass: str | None = None,
+        label: str | None = None,
         given: str | None = None,
         balance: str | None = None,
         prompt: str | None = None,
@@ -261,7 +261,7 @@ class Opened(Run):
         rate in Hz. They carry no label of origin: label what you pass on. Options mean what they mean in `karat.make`.
         """
         options = MakeOptions(
-            self, n=n, out=None if out is None else Path(out), klass=klass, given=given, balance=balance, prompt=prompt,
+            self, n=n, out=None if out is None else Path(out), label=label, given=given, balance=balance, prompt=prompt,
             temperature=temperature, top_p=top_p, min_p=min_p, stop=stop, characters=characters, seed=seed,
             device=device, family=family, overwrite=overwrite,
         )  # fmt: skip
@@ -345,7 +345,7 @@ def _request(options: MakeOptions) -> Request:
     stops = (options.stop,) if isinstance(options.stop, str) else tuple(options.stop)
     taste = Taste(options.temperature, options.top_p, options.min_p)
     return Request(
-        number, options.seed, options.klass, options.given, options.balance, options.prompt, taste, stops,
+        number, options.seed, options.label, options.given, options.balance, options.prompt, taste, stops,
         options.characters, _say if options.stream else None,
     )  # fmt: skip
 

@@ -111,8 +111,8 @@ class Texts(Codec):
         labels, classes = None, tuple[str, ...]()
         if found.labels is not None:
             classes = tuple(sorted(set(found.labels)))
-            place = {klass: i for i, klass in enumerate(classes)}
-            labels = np.array([place[klass] for klass in found.labels], np.int64)[of]
+            place = {label: i for i, label in enumerate(classes)}
+            labels = np.array([place[label] for label in found.labels], np.int64)[of]
         facets = {} if stream else {name: values[of] for name, values in found.facets.items()}
         return Contents(
             records, labels, classes, names_of(found, records), aside, groups_of(records, len(texts)), facets, found.skipped,
