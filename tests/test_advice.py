@@ -29,7 +29,7 @@ LIKELY = {
     "serve",
     "label",
     "verify",
-    "doctor",
+    "diagnostics",
     "studio",
     "show",
     "resume",

@@ -74,7 +74,7 @@ def test_patients_are_held_out_by_what_the_names_say(tmp_path: Path) -> None:
     assert len(data.holdout) == 20 and all("/p3_" in name for name in names[data.holdout])
     assert not any("/p3_" in name for name in names[data.train])
     with pytest.raises(FitError, match="there are: patient, n"):
-        load(tmp_path, options={"labels": "{label}/{patient}_{n}"}, holdout="doctor=x")
+        load(tmp_path, options={"labels": "{label}/{patient}_{n}"}, holdout="diagnostics=x")
 
 
 def test_names_are_read_again_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

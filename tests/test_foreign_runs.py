@@ -206,7 +206,7 @@ def test_a_run_that_holds_a_link_out_of_itself_is_refused_by_name(
 
 
 def test_a_pipe_in_a_run_is_refused_and_not_waited_for(run: Path) -> None:
-    os.mkfifo(run / "doctor")
+    os.mkfifo(run / "diagnostics")
     with pytest.raises(RunError, match="neither a file nor a folder"):
         Run.open(run)
 

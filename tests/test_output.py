@@ -546,13 +546,13 @@ def test_a_run_writes_nothing_through_links(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (tmp_path / "victim").write_text("mine")
-    for name in ("history.jsonl", "ledger.jsonl", "doctor.json"):
+    for name in ("history.jsonl", "ledger.jsonl", "diagnostics.json"):
         (run.path / name).symlink_to(tmp_path / "victim")
     for name in ("samples", "checkpoints"):
         (run.path / name).symlink_to(outside)
     writes: list[Callable[[], object]] = [
         lambda: run.append("history.jsonl", {"fraction": 0}), lambda: run.save_checkpoint(1, b"x"),
-        lambda: run.file("samples/100.png"), lambda: run.put("doctor.json", []),
+        lambda: run.file("samples/100.png"), lambda: run.put("diagnostics.json", []),
     ]  # fmt: skip
     for write in writes:
         with pytest.raises(RunError, match="is a link"):

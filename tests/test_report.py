@@ -83,7 +83,7 @@ def write(folder: Path, prices: Prices = PRICES, findings: list[Finding] = FINDI
         cost=COST,
         reproduce=["karat train digits --seed 0", f"# {HOSTILE}"],
         recipe={"family": HOSTILE, "lr": 1e-3},
-        doctor=[{"name": "mode collapse", "says": HOSTILE, "remedy": "more data"}],
+        diagnostics=[{"name": "mode collapse", "says": HOSTILE, "remedy": "more data"}],
         data={"items": 1797, "size": [8, 8], "skipped": [(HOSTILE, "truncated")]},
     )
     return html.read_text(encoding="utf-8"), json.loads(numbers.read_text(encoding="utf-8"))
@@ -169,7 +169,7 @@ def test_a_report_of_nothing_still_stands(tmp_path: Path) -> None:
     verdict = judge([], total([]), Prices(), rights=None, labelled=None, seed=0)
     html, _ = write_report(
         tmp_path, title="Empty", verdict=verdict, findings=[], facts={}, exhibits=Exhibits(), curves=[],
-        pairs=[], cost=[], reproduce=[], recipe={}, doctor=[], data={},
+        pairs=[], cost=[], reproduce=[], recipe={}, diagnostics=[], data={},
     )  # fmt: skip
     assert Page(html.read_text(encoding="utf-8")).open == []
 

@@ -107,11 +107,11 @@ def test_a_damaged_karat_json_is_named(tmp_path: Path, damage: bytes) -> None:
 
 def test_a_missing_or_damaged_part_is_named(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "r", spec())
-    with pytest.raises(RunError, match=r"no doctor\.json"):
-        run.get("doctor.json")
-    (run.path / "doctor.json").write_text("{")
-    with pytest.raises(RunError, match=r"doctor\.json is damaged"):
-        run.get("doctor.json")
+    with pytest.raises(RunError, match=r"no diagnostics\.json"):
+        run.get("diagnostics.json")
+    (run.path / "diagnostics.json").write_text("{")
+    with pytest.raises(RunError, match=r"diagnostics\.json is damaged"):
+        run.get("diagnostics.json")
     run = Run.create(tmp_path / "s", spec(), {"codec.json": b'{"name": "images"}'})
     assert run.get("codec.json") == {"name": "images"}
     (run.path / "codec.json").write_bytes(b'{"name": "sounds"}')

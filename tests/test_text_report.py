@@ -37,7 +37,7 @@ def test_the_page_shows_runs_loops_words_and_bits_and_no_stranger_gets_in(tmp_pa
     verdict = judge(findings, Cost(), Prices(), rights=None, labelled=None, thing="passage")
     html, _ = write_report(
         tmp_path, title="t", verdict=verdict, findings=findings, facts={}, exhibits=Exhibits(".html"), curves=[],
-        pairs=[], cost=[], reproduce=[], recipe={}, doctor=[], data={}, thing="passage",
+        pairs=[], cost=[], reproduce=[], recipe={}, diagnostics=[], data={}, thing="passage",
     )  # fmt: skip
     page = html.read_text()
     assert "<script" not in page and "\u202e" not in page and "\x07" not in page and "U+202E" in page

@@ -331,14 +331,14 @@ def test_a_pickle_by_any_name_runs_nothing(copy: Callable[[str], Path], tmp_path
             run = copy("pictures")
             forge(run, name, blob)
             assert in_words(run)
-        for name in ("karat.json", "history.jsonl", "ledger.jsonl", "doctor.json", "karat.pt", "model.joblib"):
+        for name in ("karat.json", "history.jsonl", "ledger.jsonl", "diagnostics.json", "karat.pt", "model.joblib"):
             run = copy("pictures")
             (run / name).write_bytes(blob)
             in_words(run)
     assert not canary.exists()
 
 
-@pytest.mark.parametrize("name", ["history.jsonl", "doctor.json", "ledger.jsonl", "privacy.json"])
+@pytest.mark.parametrize("name", ["history.jsonl", "diagnostics.json", "ledger.jsonl", "privacy.json"])
 def test_garbage_beside_the_model_never_costs_an_assay(name: str, copy: Callable[[str], Path]) -> None:
     garbage = [b"\xff" * 100, b"[" * 100_000, b"x" * 3_000_000, b'{"fraction": "x"}\n[1]\n"x"\n', b'{"fraction": NaN}',
                b'[{"name": 1}]', b"null", b""]  # fmt: skip

@@ -193,7 +193,7 @@ class Learned(Generator):
 
     @abstractmethod
     def loss(self, batch: Batch, player: str) -> tuple[Tensor, dict[str, Tensor]]:
-        """The player's scalar loss, and what the doctor and the curves want to see."""
+        """The player's scalar loss, and what the diagnostics and the curves want to see."""
 
     @property
     def smallest(self) -> int:

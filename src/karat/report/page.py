@@ -72,7 +72,7 @@ def write_report(
     cost: Sequence[Entry],
     reproduce: Sequence[str],
     recipe: Mapping[str, Any],
-    doctor: Sequence[Mapping[str, Any]],
+    diagnostics: Sequence[Mapping[str, Any]],
     data: Mapping[str, Any],
     thing: str = "item",
     output: Output | None = None,
@@ -81,7 +81,7 @@ def write_report(
 
     facts: shown in the title block and at the end (run, date, device, seed, versions, fingerprint).
     curves: rows of training with a `step` (or seconds, samples, fraction) and any numbers.
-    pairs: the closest pairs as numbers.   doctor: notes with `name`, `says`, `remedy`.
+    pairs: the closest pairs as numbers.   diagnostics: notes with `name`, `says`, `remedy`.
     data: the survey; `skipped` is a list of (name, reason), `columns` of what a table holds; other lists and tables are
     shown as they are.   thing: what one record is called.   output: what may be replaced; nothing by default.
     """
@@ -98,7 +98,7 @@ def write_report(
         "cost": {"entries": [vars(e) for e in cost], "total": total(cost).to_dict()},
         "reproduce": list(reproduce),
         "recipe": dict(recipe),
-        "doctor": [dict(d) for d in doctor],
+        "diagnostics": [dict(d) for d in diagnostics],
         "data": dict(data),
     }
     page = _environment().get_template("page.html.j2")
@@ -115,7 +115,7 @@ def write_report(
         cost=cost,
         reproduce=reproduce,
         recipe=recipe,
-        doctor=doctor,
+        diagnostics=diagnostics,
     )
     return _write(output, folder, numbers, rendered)
 

@@ -1,7 +1,7 @@
 """When a training is called diverged: by its rates before the first step, its weights meanwhile, its losses at the end.
 
 Every rule is loose by an order of magnitude at least for the recipes' own trainings, adversarial ones included: it speaks of
-what cannot be learning, never of what is learned badly, which is for the doctor and an assay to say.
+what cannot be learning, never of what is learned badly, which is for the diagnostics and an assay to say.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import torch
 from karat.errors import DivergedError
 from karat.events import Checkpoint, Event, Finished, Note, Notice, Picture, Progress, Record, Stopped, Weights
 from karat.families.generator import Batches, Learned
-from karat.training import doctor
+from karat.training import diagnostics as diagnostics
 from karat.training.divergence import REMEDY
 from karat.training.loop import Plan, State, train
 from karat.training.previews import Previews
@@ -109,7 +109,7 @@ class _Watcher:
         self.history.append(record(p, self.model, self.state))
         self.next = p.fraction + RECORDED
         yield Record(p.step, self.history[-1])
-        for notice in doctor.watch(self.history):
+        for notice in diagnostics.watch(self.history):
             if notice.name not in self.notices:
                 yield notice
             self.notices[notice.name] = notice

@@ -218,7 +218,7 @@ class Job:
     facts: dict[str, Any]
     reproduce: list[str]
     recipe: dict[str, Any] = field(default_factory=dict)
-    doctor: list[dict[str, Any]] = field(default_factory=list)
+    diagnostics: list[dict[str, Any]] = field(default_factory=list)
     curves: list[dict[str, Any]] = field(default_factory=list)
     progress: Sequence[tuple[str, bytes]] = ()
 
@@ -253,7 +253,7 @@ def of_run(run: Run, n: int, seed: int, target: str | None, pretrained: Path | N
         data, made, (*likely, *seen.findings), f"{Path(spec['data']).name}, {name}", told,
         [f"karat train {Path(spec['data']).name} {source} {budget} --seed {spec['seed']} --out {run.path.name}",
          f"karat assay {run.path.name} -n {n} --seed {seed}" + (f" {source}" if spec["recipe"]["digest"] else "")],
-        recipe=spec["recipe"], doctor=_notes(run), curves=_curves(run),
+        recipe=spec["recipe"], diagnostics=_notes(run), curves=_curves(run),
         # a sheet of HTML becomes a part of the page: a stranger's is left out
         progress=_sheets(run, data.codec.sheets) if mine or data.codec.sheets == ".png" else [],
     )  # fmt: skip
@@ -273,9 +273,9 @@ def _curves(run: Run) -> list[dict[str, Any]]:
 
 
 def _notes(run: Run) -> list[dict[str, Any]]:
-    """The doctor's notices as the report shows them."""
+    """The diagnostics' notices as the report shows them."""
     try:
-        notes = run.get("doctor.json")
+        notes = run.get("diagnostics.json")
         return [
             {
                 "name": str(x["name"]),
@@ -284,7 +284,7 @@ def _notes(run: Run) -> list[dict[str, Any]]:
             }
             for x in notes
         ]
-    except (RunError, TypeError, KeyError, ValueError):  # stopped before the doctor wrote any, or damaged
+    except (RunError, TypeError, KeyError, ValueError):  # stopped before the diagnostics wrote any, or damaged
         return []
 
 
@@ -342,7 +342,7 @@ def conclude(
     exhibits = Exhibits(data.codec.sheets, fixed[0], fixed[1], _fitting(job.progress, room), pairs, beside, fixed[2])
     html, _ = write_report(
         folder, title=job.title, verdict=verdict, findings=job.findings, facts=job.facts, exhibits=exhibits,
-        curves=job.curves, pairs=numbers, cost=entries, reproduce=job.reproduce, recipe=job.recipe, doctor=job.doctor,
+        curves=job.curves, pairs=numbers, cost=entries, reproduce=job.reproduce, recipe=job.recipe, diagnostics=job.diagnostics,
         data=_placeless(told, data.path), thing=data.codec.thing, output=output,
     )  # fmt: skip
     return Assay(verdict, job.findings, html, failed, kept=output.kept, thing=data.codec.thing)

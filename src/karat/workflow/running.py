@@ -100,7 +100,7 @@ def drive(
     stepped = max(0.0, done.seconds - sum(done.spent.values()))
     console.print(
         f"trained: {done.step:,} steps, {done.samples:,} samples in {done.seconds:,.1f} s, {stepped:,.1f} s of them for steps"
-        + (f"; the doctor noticed: {', '.join(n.name for n in done.notices)}" if done.notices else "")
+        + (f"; noticed: {', '.join(n.name for n in done.notices)}" if done.notices else "")
     )
     _next(run, found, console)
     return run

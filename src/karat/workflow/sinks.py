@@ -34,7 +34,7 @@ def folder(run: Run) -> Sink:
             case Picture():
                 write_whole(run.file(f"samples/{event.percent:03d}{event.suffix}"), event.content)
             case Finished():
-                run.put("doctor.json", [notice.to_dict() for notice in event.notices])
+                run.put("diagnostics.json", [notice.to_dict() for notice in event.notices])
 
     return take
 
@@ -67,7 +67,7 @@ def terminal(console: Console, doing: str, reached: float) -> Iterator[Sink]:
                 case Note():
                     console.print(event.text)
                 case Notice():
-                    console.print(f"doctor: {event.name}: {event.evidence}. Remedy: {event.remedy}.")
+                    console.print(f"noticed: {event.name}: {event.evidence}. Remedy: {event.remedy}.")
 
         yield take
 

@@ -10,7 +10,8 @@ from small import LEAST, points, serving
 from karat.recipe import Recipe, Training
 from karat.space import Grid
 from karat.synthesizer import building
-from karat.training import doctor, session
+from karat.training import diagnostics as diagnostics
+from karat.training import session
 from karat.training.loop import Plan, State, train
 
 SMALL = Grid(1, (8, 8))
@@ -34,23 +35,27 @@ HEALTHY = {"separated": 0.7, "slope/critic": 0.1, "slope/generator": 0.3, "activ
     ],
 )
 def test_every_illness_is_named_alone_with_what_to_do(name: str, values: dict[str, float]) -> None:
-    (notice,) = doctor.watch(history(**{**HEALTHY, **values}))
+    (notice,) = diagnostics.watch(history(**{**HEALTHY, **values}))
     assert notice.name == name and notice.fraction == 1.0
     assert notice.evidence and ("--set" in notice.remedy or "loss" in notice.remedy)
     assert set(notice.to_dict()) == {"name", "fraction", "evidence", "remedy"}
 
 
 def test_health_and_ignorance_are_silent() -> None:
-    assert doctor.watch([]) == [] and doctor.watch(history()) == [] and doctor.watch(history(**HEALTHY)) == []
-    assert doctor.watch(history(2, separated=1.0)) == [], "two records are no evidence"
+    assert (
+        diagnostics.watch([]) == []
+        and diagnostics.watch(history()) == []
+        and diagnostics.watch(history(**HEALTHY)) == []
+    )
+    assert diagnostics.watch(history(2, separated=1.0)) == [], "two records are no evidence"
     early = [{**r, "fraction": r["fraction"] / 20} for r in history(separated=1.0)]
-    assert doctor.watch(early) == [], "the first tenth is no evidence"
+    assert diagnostics.watch(early) == [], "the first tenth is no evidence"
 
 
 def test_one_bad_record_among_good_ones_is_no_illness() -> None:
     records = history(**HEALTHY)
     records[-1] = {**records[-1], "separated": 1.0, "spread": 0.0, "active": 0.0}
-    assert doctor.watch(records) == []
+    assert diagnostics.watch(records) == []
 
 
 def records_of(family: str, steps: int, **settings: Any) -> list[dict[str, float]]:
@@ -66,7 +71,7 @@ def records_of(family: str, steps: int, **settings: Any) -> list[dict[str, float
 
 
 def names(records: list[dict[str, float]]) -> set[str]:
-    return {n.name for n in doctor.watch(records)}
+    return {n.name for n in diagnostics.watch(records)}
 
 
 def test_a_vae_whose_divergence_costs_too_much_collapses_its_posterior() -> None:

@@ -1,4 +1,4 @@
-"""The training doctor: names what goes wrong while it goes wrong, and what to do about it.
+"""The training diagnostics: names what goes wrong while it goes wrong, and what to do about it.
 
 Works on what any family may show after a round; a rule whose number is absent is silent. No rule knows a family.
 """
