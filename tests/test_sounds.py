@@ -169,9 +169,9 @@ def test_gauges_read_what_was_put_in(tmp_path: Path) -> None:
 
 def test_a_tone_of_a_thousand_hertz_has_the_loudness_that_the_standard_says(tmp_path: Path) -> None:
     t = np.arange(48_000) / 48_000
-    from karat.content.audio.hearing import gauges
+    from karat.content.audio.descriptors import descriptors
 
-    loud = gauges(torch.from_numpy(np.sin(2 * np.pi * 997 * t)).float()[None, None], 48_000)["loudness (dB)"]
+    loud = descriptors(torch.from_numpy(np.sin(2 * np.pi * 997 * t)).float()[None, None], 48_000)["loudness (dB)"]
     assert loud[0] == pytest.approx(-3.01, abs=0.05), "ITU-R BS.1770: a full-scale 997 Hz sine in one channel"
 
 

@@ -1,4 +1,4 @@
-"""Gauges, detail along axes, copies at any shift, and the balance of what else is known, each on a case of its own."""
+"""Descriptors, detail along axes, copies at any shift, and the balance of what else is known, each on a case of its own."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from karat.assays.points import bias
+from karat.assays.points.descriptors import Described, findings, kolmogorov_smirnov
 from karat.assays.points.detail import detail
-from karat.assays.points.gauges import Gauged, findings, kolmogorov_smirnov
 from karat.assays.points.seen import Seen
 from karat.assays.points.sliding import Sliding
 
@@ -17,16 +17,16 @@ CLASSES = ("a", "b")
 
 def gauged(
     n: int, seed: int, mean: float = 0.5, spread: float = 0.1, later: float = 0.0, without: float = 0.1
-) -> Gauged:
+) -> Described:
     """Lengths round `mean`, those of class b by `later` longer; pitches that a share `without` does not have."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(2, size=n)
     length = mean + spread * rng.standard_normal(n) + later * labels
     pitch = np.where(rng.random(n) < without, np.nan, 150 + 20 * rng.standard_normal(n))
-    return Gauged({"length (s)": length, "pitch (Hz)": pitch}, labels)
+    return Described({"length (s)": length, "pitch (Hz)": pitch}, labels)
 
 
-def raised(made: Gauged, seed: int = 0) -> dict[str, str]:
+def raised(made: Described, seed: int = 0) -> dict[str, str]:
     found = findings(gauged(2700, 10 * seed), gauged(300, 10 * seed + 1), made, CLASSES)
     assert [f.name for f in found] == ["length", "pitch"]
     assert all(f.low <= f.value <= f.high or np.isnan(f.value) for f in found)
@@ -48,14 +48,14 @@ def test_real_data_are_never_accused(seed: int) -> None:
         (gauged(3000, 5, without=0.5), "pitch", "of what was made have one, 9"),
     ],
 )
-def test_each_fault_is_told(made: Gauged, name: str, says: str) -> None:
+def test_each_fault_is_told(made: Described, name: str, says: str) -> None:
     found = raised(made)
     assert set(found) == {name} and says in found[name]
 
 
 def test_a_gauge_that_nothing_made_has_is_told() -> None:
     bare = gauged(300, 3)
-    bare.gauges["pitch (Hz)"][:] = np.nan  # type: ignore[index]
+    bare.descriptors["pitch (Hz)"][:] = np.nan  # type: ignore[index]
     assert "0 made records have one" in raised(bare)["pitch"]
 
 

@@ -142,7 +142,7 @@ def _headed(
         "findings": findings,
         "groups": list(dict.fromkeys(f.assay for f in findings)),
         "histograms": _histograms(findings),
-        "gauges": _gauges(findings),
+        "descriptors": _descriptors(findings),
         "own_eyes": any(f.name == "frechet distance" for f in findings) and judge.startswith("own"),
         "blind": overview(findings, thing),
         "total": total(cost),
@@ -282,7 +282,7 @@ def _histograms(findings: Sequence[Finding]) -> list[tuple[str, Markup]]:
     return out
 
 
-def _gauges(findings: Sequence[Finding]) -> list[tuple[str, Markup]]:
+def _descriptors(findings: Sequence[Finding]) -> list[tuple[str, Markup]]:
     """Distributions of the findings whose detail holds `edges` [k + 1] and shares `made` and `real` [k] between them."""
     out = []
     for f in findings:

@@ -11,7 +11,8 @@ from karat.assays.chance import draw
 from karat.assays.encoder import Eyes, open_eyes
 from karat.assays.finding import Finding
 from karat.assays.neighbours import components
-from karat.assays.points import bias, diversity, fidelity, gauges, membership, memory, usefulness
+from karat.assays.points import bias, diversity, fidelity, membership, memory, usefulness
+from karat.assays.points import descriptors as descriptors
 from karat.assays.points.seen import Seen, look_at
 from karat.errors import DataError
 from karat.space import JUDGED as FEWEST
@@ -33,8 +34,8 @@ def judge(
     t, u, m = (look_at(eyes, x.points, x.labels) for x in (train, unseen, made))
     findings = examine(t, u, m, classes=train.classes, axes=train.axes, seed=seed)
     known = {name: (values, unseen.facets[name]) for name, values in train.facets.items()}
-    a, b, c = (gauges.Gauged(x.descriptors, _described(x)) for x in (train, unseen, made))
-    return [*findings, *bias.facets(t, u, m, known), *gauges.findings(a, b, c, train.classes)], eyes
+    a, b, c = (descriptors.Described(x.descriptors, _described(x)) for x in (train, unseen, made))
+    return [*findings, *bias.facets(t, u, m, known), *descriptors.findings(a, b, c, train.classes)], eyes
 
 
 def _described(x: Points) -> np.ndarray | None:

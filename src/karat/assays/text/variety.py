@@ -101,7 +101,7 @@ def _shape(train: TextView, unseen: TextView, made: TextView, draws: Draws) -> l
 
     The nearer of the two counts, as everywhere here. Unseen passages are laid beside the unseen ones that are not drawn.
     """
-    gauges = {
+    descriptors = {
         "length": (("characters of a passage", lambda t: [len(t)]),),
         "layout": (
             ("lines of a passage", lambda t: [t.count("\n") + 1]),
@@ -110,10 +110,10 @@ def _shape(train: TextView, unseen: TextView, made: TextView, draws: Draws) -> l
         ),
     }
     out = []
-    for name, parts in gauges.items():
+    for name, parts in descriptors.items():
         scored: list[tuple[Score, str, float, float]] = []
-        for what, gauge in parts:
-            t, u, m = (np.array([gauge(x)[0] for x in w.texts], float) for w in (train, unseen, made))
+        for what, descriptor in parts:
+            t, u, m = (np.array([descriptor(x)[0] for x in w.texts], float) for w in (train, unseen, made))
 
             def near(x: np.ndarray, rest: np.ndarray, t: np.ndarray = t) -> float:
                 return min(_gap(x, t), _gap(x, rest))

@@ -18,7 +18,7 @@ from torch import Tensor
 from karat.cache import Shelf, cache_folder, shelf
 from karat.content import files
 from karat.content.archive import Listing, Piece, list_folder, list_zip, open_zip, suffix_of
-from karat.content.audio import hearing, players
+from karat.content.audio import descriptors, players
 from karat.content.audio.spectrum import Mel
 from karat.content.audio.waves import SUFFIXES, Wish, gather, refuse_many
 from karat.content.codec import Block, Codec, Contents, Delivery
@@ -189,11 +189,11 @@ class Sounds(Codec):
 
     def descriptors(self, records: np.ndarray) -> Mapping[str, np.ndarray]:
         """Length, loudness (BS.1770), brightness (centroid of the spectrum) and pitch; NaN where there is none."""
-        return hearing.gauges(self._waves(records), self.mel.rate)
+        return descriptors.descriptors(self._waves(records), self.mel.rate)
 
     def doubles(self, records: np.ndarray) -> np.ndarray:
         """Pairs [k, 2] of the same recording, also shifted, louder, softer, noisy or packed anew."""
-        return hearing.doubles(self._waves(records), self.mel.points)
+        return descriptors.doubles(self._waves(records), self.mel.points)
 
     def place_of(self, goal: Path, chosen: bool) -> tuple[Path, str | None]:
         return files.place_of(goal, self.thing)
@@ -284,7 +284,7 @@ class Sounds(Codec):
         return out
 
     def _told(self, waves: Tensor) -> list[str]:
-        said = hearing.gauges(waves, self.mel.rate)
+        said = descriptors.descriptors(waves, self.mel.rate)
         return [
             "silent" if np.isnan(loud) else f"{long:.2f} s, {loud:.0f} dB"
             for long, loud in zip(said["length (s)"], said["loudness (dB)"], strict=True)

@@ -61,7 +61,7 @@ def count_words(points: np.ndarray) -> int:
     return total
 
 
-def gauges(points: np.ndarray) -> Mapping[str, np.ndarray]:
+def descriptors(points: np.ndarray) -> Mapping[str, np.ndarray]:
     """float64 [n] of each measure of rows `points` [n, longest], -1 behind the last; NaN where there is nothing to measure."""
     inside = points >= 0
     size = inside.sum(1)

@@ -28,11 +28,11 @@ SHELF = (1.53512485958697, -2.69169618940638, 1.19839281085285), (1.0, -1.690659
 BASS = (1.0, -2.0, 1.0), (1.0, -1.99004745483398, 0.99007225036621)
 
 
-def gauges(waves: Tensor, rate: int) -> dict[str, np.ndarray]:
+def descriptors(waves: Tensor, rate: int) -> dict[str, np.ndarray]:
     """float64 [n] by name and unit, of waves [n, channels, samples]; NaN where a sound is silent or has no pitch."""
-    parts = [_gauges(part.float(), rate) for part in waves.split(256)]
+    parts = [_descriptors(part.float(), rate) for part in waves.split(256)]
     if not parts:
-        parts = [_gauges(torch.zeros(0, 1, 64), rate)]
+        parts = [_descriptors(torch.zeros(0, 1, 64), rate)]
     return {name: torch.cat([part[name] for part in parts]).double().numpy() for name in parts[0]}
 
 
@@ -109,7 +109,7 @@ def _repeats(spectrum: Tensor, size: int) -> Tensor:
     return best
 
 
-def _gauges(waves: Tensor, rate: int) -> dict[str, Tensor]:
+def _descriptors(waves: Tensor, rate: int) -> dict[str, Tensor]:
     long = lengths(waves)
     silent = long == 0
     power = torch.fft.rfft(waves).abs().square().sum(1)

@@ -1,6 +1,6 @@
 """Whether what a person reads off each record (its length, its loudness) comes as in real data, class by class.
 
-A gauge differs where its mean, its distribution (Kolmogorov and Smirnov's distance), how often there is one, or its
+A descriptor differs where its mean, its distribution (Kolmogorov and Smirnov's distance), how often there is one, or its
 mean in a class lies further from both the training data and unseen real data than chance explains: a hold-out that
 differs from the training data of itself accuses nobody.
 """
@@ -22,7 +22,7 @@ from karat.assays.finding import Finding, Limit
 Values = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
-FEWEST = 20  # records that have a gauge; of a class, half as many
+FEWEST = 20  # records that have a descriptor; of a class, half as many
 MATTERS = 0.1  # of the real spread, by which a mean must differ; twice that in a class
 DISTANCE = 0.08  # Kolmogorov and Smirnov's, by which a distribution must differ
 BINS = 24
@@ -31,7 +31,7 @@ OTHERWISE = f"where it is spread otherwise by {DISTANCE}, or a class is off by {
 
 
 class Kind(TypedDict):
-    """A class: its means of a gauge, how many standard errors they are apart, and how much of the real spread."""
+    """A class: its means of a descriptor, how many standard errors they are apart, and how much of the real spread."""
 
     name: str
     made: float
@@ -41,10 +41,10 @@ class Kind(TypedDict):
 
 
 @dataclass(frozen=True)
-class Gauged:
-    """The gauges of a set of records, NaN where a record has none, and its labels [n] or None."""
+class Described:
+    """The descriptors of a set of records, NaN where a record has none, and its labels [n] or None."""
 
-    gauges: Mapping[str, Values]
+    descriptors: Mapping[str, Values]
     labels: Labels | None
 
 
@@ -86,12 +86,12 @@ def _nearer(levels: Sequence[float]) -> float:
     return min(levels, key=abs) if min(levels) * max(levels) > 0 else 0.0
 
 
-def findings(train: Gauged, unseen: Gauged, made: Gauged, classes: tuple[str, ...]) -> list[Finding]:
-    """One finding for each gauge that at least 20 training and unseen records have: its mean, and what is wrong with it."""
+def findings(train: Described, unseen: Described, made: Described, classes: tuple[str, ...]) -> list[Finding]:
+    """One finding for each descriptor that at least 20 training and unseen records have: its mean, and what is wrong with it."""
     out = []
-    for title in made.gauges:
+    for title in made.descriptors:
         name, _, unit = title.removesuffix(")").partition(" (")
-        t, u, m = (np.asarray(part.gauges[title], np.float64) for part in (train, unseen, made))
+        t, u, m = (np.asarray(part.descriptors[title], np.float64) for part in (train, unseen, made))
         if min(int(np.isfinite(x).sum()) for x in (t, u)) >= FEWEST:
             out.append(_one(name, unit, (t, u, m), (train.labels, unseen.labels, made.labels), classes))
     return out
