@@ -2,7 +2,7 @@
 
     python benchmarks/references.py --real $KARAT_DATA/images/mnist --seeds 20
 
-Each seed draws its own real and made records and fits its own eyes. What the oracle and the other references emit is
+Each seed draws its own real and made records and fits its own feature extractor. What the oracle and the other references emit is
 disjoint from the unseen records that the judge compares with; the last row emits those very records.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from karat.assays import Finding, find
-from karat.assays.encoder import Eyes, open_eyes
+from karat.assays.encoder import FeatureExtractor, open_extractor
 from karat.assays.points.points import examine
 from karat.assays.points.seen import Seen, look_at
 from karat.assays.references.points import LABELLED, REFERENCES
@@ -42,8 +42,8 @@ def rows(data: Data, args: argparse.Namespace, seed: int) -> tuple[np.ndarray, n
     return train[: args.train], held[: len(held) // 2], held[len(held) // 2 :]
 
 
-def look(data: Data, eyes: Eyes, which: np.ndarray, labelled: bool) -> Seen:
-    return look_at(eyes, *content(data, which, labelled))
+def look(data: Data, extractor: FeatureExtractor, which: np.ndarray, labelled: bool) -> Seen:
+    return look_at(extractor, *content(data, which, labelled))
 
 
 def content(data: Data, which: np.ndarray, labelled: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -65,8 +65,8 @@ def examined(
     classes = data.classes if labelled else ()
     points, labels = content(data, train_rows, labelled)
     fingerprint = f"{data.fingerprint}-{args.within_train}"
-    eyes = open_eyes(points, labels, len(classes), fingerprint=fingerprint, seed=seed, cache=args.cache)
-    train, unseen = look_at(eyes, points, labels), look(data, eyes, unseen_rows, labelled)
+    extractor = open_extractor(points, labels, len(classes), fingerprint=fingerprint, seed=seed, cache=args.cache)
+    train, unseen = look_at(extractor, points, labels), look(data, extractor, unseen_rows, labelled)
     other, other_labels = content(data, other_rows, labelled)
     out = {}
     for name in names:
@@ -75,7 +75,7 @@ def examined(
         else:
             rng = np.random.default_rng([seed, 1])
             given = REFERENCES[name][0](points, labels, other, other_labels, args.made, rng)
-            made = look_at(eyes, *given)
+            made = look_at(extractor, *given)
         start = time.process_time()
         out[name] = examine(train, unseen, made, classes=classes, seed=seed)
         raised = [finding.name for finding in out[name] if finding.raised]
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", help="one reference; may be given again")
     parser.add_argument("--unlabelled", action="store_true", help="hide the labels from the judge")
     parser.add_argument("--within-train", action="store_true", help="carve the unseen records out of the training part")
-    parser.add_argument("--cache", type=Path, default=None, help="where fitted eyes are kept")
+    parser.add_argument("--cache", type=Path, default=None, help="where fitted extractor are kept")
     args = parser.parse_args()
     print(f"processor: {pace.processor()}", flush=True)
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""The judge's eyes: the same for the same data and seed, from any batch size, and from a cache that heals itself."""
+"""The judge's feature extractor: the same for the same data and seed, from any batch size, and from a cache that heals itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from karat.assays.encoder import Eyes, open_eyes
+from karat.assays.encoder import FeatureExtractor, open_extractor
 from karat.errors import DataError, FitError
 
 
@@ -22,36 +22,36 @@ POINTS, LABELS = digits()
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("eyes")
+    return tmp_path_factory.mktemp("extractor")
 
 
 @pytest.fixture(scope="module")
-def eyes(cache: Path) -> Eyes:
-    return open_eyes(POINTS[:1400], LABELS[:1400], 10, fingerprint="digits", cache=cache)
+def extractor(cache: Path) -> FeatureExtractor:
+    return open_extractor(POINTS[:1400], LABELS[:1400], 10, fingerprint="digits", cache=cache)
 
 
-def test_they_read_what_they_never_saw(eyes: Eyes) -> None:
-    read = eyes.read(POINTS[1400:])
+def test_they_read_what_they_never_saw(extractor: FeatureExtractor) -> None:
+    read = extractor.read(POINTS[1400:])
     assert read is not None and read.shape == (397, 10)
     assert float((read.argmax(1) == LABELS[1400:]).float().mean()) > 0.92
-    assert eyes.accuracy is not None and eyes.accuracy > 0.9
+    assert extractor.accuracy is not None and extractor.accuracy > 0.9
     assert torch.allclose(read.sum(1), torch.ones(397), atol=1e-5)
 
 
-def test_batch_size_changes_nothing(eyes: Eyes) -> None:
-    whole = eyes.see(POINTS[:100], batch=100)
+def test_batch_size_changes_nothing(extractor: FeatureExtractor) -> None:
+    whole = extractor.see(POINTS[:100], batch=100)
     assert whole.dtype == torch.float32
-    assert torch.allclose(whole, eyes.see(POINTS[:100], batch=7), atol=1e-4)
+    assert torch.allclose(whole, extractor.see(POINTS[:100], batch=7), atol=1e-4)
     mixed = torch.cat([POINTS[:1], torch.ones(50, 1, 8, 8)])
-    assert torch.allclose(whole[:1], eyes.see(mixed)[:1], atol=1e-4)
+    assert torch.allclose(whole[:1], extractor.see(mixed)[:1], atol=1e-4)
 
 
-def test_the_variance_has_a_readable_unit(eyes: Eyes) -> None:
-    assert float(eyes.see(POINTS[:1400]).var(0).sum()) == pytest.approx(100, rel=0.02)
+def test_the_variance_has_a_readable_unit(extractor: FeatureExtractor) -> None:
+    assert float(extractor.see(POINTS[:1400]).var(0).sum()) == pytest.approx(100, rel=0.02)
 
 
-def test_blur_noise_and_shift_are_visible(eyes: Eyes) -> None:
-    real = eyes.see(POINTS[:1400]).mean(0)
+def test_blur_noise_and_shift_are_visible(extractor: FeatureExtractor) -> None:
+    real = extractor.see(POINTS[:1400]).mean(0)
     rng = torch.Generator().manual_seed(0)
     changed = {
         "blur": torch.nn.functional.avg_pool2d(POINTS[:1400], 3, 1, 1, count_include_pad=False),
@@ -59,12 +59,12 @@ def test_blur_noise_and_shift_are_visible(eyes: Eyes) -> None:
         "shift": POINTS[:1400].roll(1, 3),
     }
     for name, points in changed.items():
-        assert float((eyes.see(points).mean(0) - real).square().sum()) > 1, name
+        assert float((extractor.see(points).mean(0) - real).square().sum()) > 1, name
 
 
 def test_the_same_seed_gives_the_same_eyes_and_another_others(tmp_path: Path) -> None:
     def feature(seed: int, where: str) -> torch.Tensor:
-        few = open_eyes(POINTS[:200], None, 0, fingerprint="few", seed=seed, cache=tmp_path / where)
+        few = open_extractor(POINTS[:200], None, 0, fingerprint="few", seed=seed, cache=tmp_path / where)
         assert few.read(POINTS[:3]) is None and few.accuracy is None
         return few.see(POINTS[:20])
 
@@ -77,7 +77,7 @@ def test_the_same_seed_gives_the_same_eyes_and_another_others(tmp_path: Path) ->
 
 def test_a_damaged_cache_is_fitted_again(tmp_path: Path) -> None:
     def opened() -> torch.Tensor:
-        return open_eyes(POINTS[:64], LABELS[:64], 10, fingerprint="x", cache=tmp_path).see(POINTS[:9])
+        return open_extractor(POINTS[:64], LABELS[:64], 10, fingerprint="x", cache=tmp_path).see(POINTS[:9])
 
     first = opened()
     (path,) = tmp_path.iterdir()
@@ -91,7 +91,7 @@ def test_a_damaged_cache_is_fitted_again(tmp_path: Path) -> None:
 
 def test_eyes_are_kept_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KARAT_CACHE", str(tmp_path / "here"))
-    open_eyes(POINTS[:32], None, 0, fingerprint="y")
+    open_extractor(POINTS[:32], None, 0, fingerprint="y")
     assert [each.suffix for each in (tmp_path / "here").iterdir()] == [".safetensors"]
 
 
@@ -99,14 +99,14 @@ def test_vectors_and_colour_pictures_are_seen_too(tmp_path: Path) -> None:
     rng = torch.Generator().manual_seed(0)
     for shape in ((5,), (3, 12, 20)):
         points = torch.rand(40, *shape, generator=rng) * 2 - 1
-        seen = open_eyes(points, None, 0, fingerprint=str(shape), cache=tmp_path).see(points)
+        seen = open_extractor(points, None, 0, fingerprint=str(shape), cache=tmp_path).see(points)
         assert seen.shape[0] == 40 and bool(seen.isfinite().all())
 
 
-def test_what_cannot_be_seen_is_refused(eyes: Eyes, tmp_path: Path) -> None:
+def test_what_cannot_be_seen_is_refused(extractor: FeatureExtractor, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="3 training records are too few"):
-        open_eyes(POINTS[:3], None, 0, fingerprint="z", cache=tmp_path)
+        open_extractor(POINTS[:3], None, 0, fingerprint="z", cache=tmp_path)
     with pytest.raises(FitError, match="holds no config.json"):
-        open_eyes(POINTS, None, 0, fingerprint="z", cache=tmp_path, pretrained=tmp_path)
+        open_extractor(POINTS, None, 0, fingerprint="z", cache=tmp_path, pretrained=tmp_path)
     with pytest.raises(DataError, match="fitted to"):
-        eyes.see(torch.zeros(4, 1, 9, 9))
+        extractor.see(torch.zeros(4, 1, 9, 9))

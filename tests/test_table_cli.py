@@ -382,7 +382,7 @@ def test_an_assay_compares_like_with_like(
     for wish, said in (
         (["--target", "zz"], "'zz' is no column"),
         (["-n", "3"], "too few"),
-        (["--eyes", "."], "pictures"),
+        (["--encoder", "."], "pictures"),
     ):
         code, _, err = run_cli(capsys, "assay", place / "run", *(["-n", 60] if "-n" not in wish else []), *wish)
         assert code == 2 and said in err, err

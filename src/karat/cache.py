@@ -105,7 +105,7 @@ def trim(folder: Path, using: str) -> None:
                 total -= size
 
 
-OURS = re.compile(r"[0-9a-f]{32}\.(npy|json|[0-9a-f]{8}\.part)|eyes-[0-9a-f]+\.safetensors")
+OURS = re.compile(r"[0-9a-f]{32}\.(npy|json|[0-9a-f]{8}\.part)|extractor-[0-9a-f]+\.safetensors")
 
 
 @dataclass(frozen=True)

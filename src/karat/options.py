@@ -197,7 +197,7 @@ class AssayOptions:
         A prices.toml: what things cost and what they are worth to you. `src/karat/worth/prices.toml` is a template.
     set
         Settings of the real data (see `karat look`).
-    eyes
+    encoder
         A local folder with a pretrained encoder to judge by, in place of the judge's own.
     """
 
@@ -218,7 +218,7 @@ class AssayOptions:
     threads: int | None = None
     set: Sequence[str] = ()
     prices: Path | None = None
-    eyes: Path | None = None
+    encoder: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def assay(options: AssayOptions) -> Assay:
                 options.n,
                 options.seed,
                 options.target,
-                options.eyes,
+                options.encoder,
                 learning.Asked(options.data, options.trust_data, options.family),
             )
     else:
@@ -142,7 +142,7 @@ def assay(options: AssayOptions) -> Assay:
                 options.n,
                 options.seed,
                 options.target,
-                options.eyes,
+                options.encoder,
                 learning.data_options(options.set),
             )
     with contextlib.nullcontext() if options.run is None else answered_for(opened):

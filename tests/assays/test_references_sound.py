@@ -32,8 +32,8 @@ def digits(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Data:
 
 @pytest.fixture(autouse=True)
 def cached(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One cache for the eyes of this file."""
-    monkeypatch.setenv("KARAT_CACHE", str(tmp_path_factory.getbasetemp() / "eyes"))
+    """One cache for the extractor of this file."""
+    monkeypatch.setenv("KARAT_CACHE", str(tmp_path_factory.getbasetemp() / "extractor"))
 
 
 def raised(findings: list[Finding]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The judge's own eyes: an encoder fitted to the real training split, or a pretrained one; never the generator's.
+"""The judge's own feature extractor: an encoder fitted to the real training split, or a pretrained one; never the generator's.
 
 A feature vector has three parts: what the encoder reads in a record (its last layer, which ignores small shifts), the
 texture that it saw on the way (channel means and spreads of its first layers) and the leading principal components of
@@ -94,7 +94,7 @@ class OwnEncoder(nn.Module):
         return features, self.sight.classify(parts[0])
 
 
-class Eyes:
+class FeatureExtractor:
     """How the judge sees records; `accuracy` is that of `read` on a slice of the training split kept from the fit."""
 
     def __init__(self, encoder: nn.Module, shape: tuple[int, ...], classes: int, accuracy: float | None, source: str):
@@ -102,7 +102,7 @@ class Eyes:
         self.shape = shape
         self.classes = classes
         self.accuracy = accuracy
-        self.source = source  # for the report: whose eyes these are
+        self.source = source  # for the report: whose extractor these are
 
     def look(self, points: Tensor, batch: int = 500) -> tuple[Tensor, Tensor | None]:
         """What `see` and `read` say of `points` [n, *shape], at the cost of one."""
@@ -114,15 +114,15 @@ class Eyes:
         return self.look(points, batch)[0]
 
     def read(self, points: Tensor, batch: int = 500) -> Tensor | None:
-        """Class probabilities [n, classes], or None where the eyes were fitted without labels."""
+        """Class probabilities [n, classes], or None where the extractor were fitted without labels."""
         return self.look(points, batch)[1]
 
     @torch.no_grad()
     def _look(self, points: Tensor, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
         if tuple(points.shape[1:]) != self.shape:
             raise DataError(
-                f"records of shape {tuple(points.shape[1:])} met eyes fitted to {self.shape}; "
-                "bring the records to that shape, or open new eyes on data like them"
+                f"records of shape {tuple(points.shape[1:])} met an extractor fitted to {self.shape}; "
+                "bring the records to that shape, or open a new one on data like them"
             )
         device = next(self.encoder.parameters()).device
         for start in range(0, len(points), batch):
@@ -130,7 +130,7 @@ class Eyes:
             yield features.float().to(points.device), logits.to(points.device)
 
 
-def open_eyes(
+def open_extractor(
     points: Tensor,
     labels: Tensor | None,
     classes: int,
@@ -140,26 +140,28 @@ def open_eyes(
     cache: Path | None = None,
     device: str | torch.device = "cpu",
     pretrained: Path | None = None,
-) -> Eyes:
-    """Eyes fitted to the real training `points` [n, *shape] and `labels` [n]; from the cache where it has them.
+) -> FeatureExtractor:
+    """FeatureExtractor fitted to the real training `points` [n, *shape] and `labels` [n]; from the cache where it has them.
 
-    The same data and seed give the same eyes on a CPU. `cache` defaults to $KARAT_CACHE, else ~/.cache/karat; a file
+    The same data and seed give the same extractor on a CPU. `cache` defaults to $KARAT_CACHE, else ~/.cache/karat; a file
     there that cannot be read or does not match its own checksum is replaced. Raises DataError for fewer than 8 points.
     """
     if len(points) < 8:
-        raise DataError(f"{len(points)} training records are too few to fit the judge's eyes; give at least 8")
+        raise DataError(
+            f"{len(points)} training records are too few to fit the judge's feature extractor; give at least 8"
+        )
     shape = tuple(points.shape[1:])
     classes = 0 if labels is None else classes
     if pretrained is not None:
         return _borrow(pretrained, points, labels, classes, shape, device)
-    path = cache_folder(cache) / f"eyes-{_key(points, labels, classes, fingerprint, seed)}.safetensors"
+    path = cache_folder(cache) / f"extractor-{_key(points, labels, classes, fingerprint, seed)}.safetensors"
     encoder = OwnEncoder(shape, classes)
     accuracy = _load(path, encoder)
     if accuracy is None:
         accuracy = _fit(encoder, points, labels, classes, seed, torch.device(device))
         _save(path, encoder.cpu(), accuracy)
     source = "fitted to the labels of the training split" if classes else "fitted to the training split without labels"
-    return Eyes(encoder.to(device), shape, classes, None if math.isnan(accuracy) else accuracy, source)
+    return FeatureExtractor(encoder.to(device), shape, classes, None if math.isnan(accuracy) else accuracy, source)
 
 
 def _fit(
@@ -182,7 +184,7 @@ def _fit(
     _measure(encoder, points[order[:5000]], device)
     if labels is None or not len(kept):
         return math.nan
-    read = Eyes(encoder, tuple(points.shape[1:]), classes, None, "").read(points[kept])
+    read = FeatureExtractor(encoder, tuple(points.shape[1:]), classes, None, "").read(points[kept])
     assert read is not None
     return float((read.argmax(1) == labels[kept]).float().mean())
 
@@ -311,7 +313,7 @@ def _digest(weights: dict[str, Tensor]) -> str:
 
 
 def _load(path: Path, encoder: OwnEncoder) -> float | None:
-    """The accuracy of the eyes now in `encoder`, or None where there is no whole file of ours at `path`."""
+    """The accuracy of the extractor now in `encoder`, or None where there is no whole file of ours at `path`."""
     if not path.is_file():
         return None
     try:
@@ -319,7 +321,7 @@ def _load(path: Path, encoder: OwnEncoder) -> float | None:
             told = json.loads((file.metadata() or {}).get("karat", "{}"))
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
     except (SafetensorError, OSError, ValueError):
-        return None  # a damaged cache is no error: the eyes are fitted again and the file replaced
+        return None  # a damaged cache is no error: the extractor are fitted again and the file replaced
     if told.get("sha256") != _digest(weights):
         return None
     encoder.load_state_dict(weights)
@@ -367,7 +369,7 @@ def _borrow(
     classes: int,
     shape: tuple[int, ...],
     device: str | torch.device,
-) -> Eyes:
+) -> FeatureExtractor:
     for name in ("config.json", "model.safetensors"):
         if not (folder / name).is_file():
             raise FitError(f"{folder} holds no {name}; give the folder of a downloaded Hugging Face image encoder")
@@ -376,7 +378,9 @@ def _borrow(
     try:
         transformers = import_module("transformers")
     except ModuleNotFoundError as error:
-        raise FitError("pretrained eyes need an extra; install it with: pip install 'karat[pretrained]'") from error
+        raise FitError(
+            "pretrained extractor need an extra; install it with: pip install 'karat[pretrained]'"
+        ) from error
     model = transformers.AutoModel.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
     model = getattr(model, "vision_model", model)  # CLIP: the half that sees
     told: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
@@ -386,11 +390,11 @@ def _borrow(
     size = min(int(vision.get("image_size", 224)), 224)
     mean, std = prep.get("image_mean", [0.485, 0.456, 0.406]), prep.get("image_std", [0.229, 0.224, 0.225])
     encoder = Borrowed(model, size, mean, std).to(device).eval()
-    eyes = Eyes(encoder, shape, 0, None, f"pretrained, from {folder.name}")
+    extractor = FeatureExtractor(encoder, shape, 0, None, f"pretrained, from {folder.name}")
     if labels is None:
-        return eyes
+        return extractor
     order = torch.randperm(len(points), generator=torch.Generator().manual_seed(0))[:5000]
-    seen = F.pad(eyes.see(points[order]).double(), (0, 1), value=1.0)
+    seen = F.pad(extractor.see(points[order]).double(), (0, 1), value=1.0)
     wanted = F.one_hot(labels[order], classes).double()
     kept = max(1, len(order) // 10)
     gram = seen[kept:].T @ seen[kept:]
@@ -398,4 +402,4 @@ def _borrow(
     reader = torch.linalg.solve(ridge, seen[kept:].T @ wanted[kept:])
     accuracy = float(((seen[:kept] @ reader).argmax(1) == labels[order[:kept]]).float().mean())
     encoder.register_buffer("reader", (8 * reader).float().to(device))  # 8: least squares scores to usable logits
-    return Eyes(encoder, shape, classes, accuracy, eyes.source)
+    return FeatureExtractor(encoder, shape, classes, accuracy, extractor.source)

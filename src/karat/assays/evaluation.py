@@ -40,13 +40,15 @@ def evaluate(
     encoder where there is no use for it.
     """
     if pretrained is not None and not isinstance(made, Points):
-        raise FitError("--eyes are for pictures and sounds; rows are judged by their columns, text by its words.")
+        raise FitError("--encoder are for pictures and sounds; rows are judged by their columns, text by its words.")
     if target is not None and not isinstance(made, TableView | DatabaseView):
         raise FitError("--target is for tables; this content has no columns. Leave it out.")
     match train, unseen, made:
         case Points(), Points(), Points():
-            found, eyes = points.judge(train, unseen, made, fingerprint=fingerprint, seed=seed, pretrained=pretrained)
-            right = "self-supervised" if eyes.accuracy is None else f"{eyes.accuracy:.1%} right"
+            found, extractor = points.judge(
+                train, unseen, made, fingerprint=fingerprint, seed=seed, pretrained=pretrained
+            )
+            right = "self-supervised" if extractor.accuracy is None else f"{extractor.accuracy:.1%} right"
             return Evaluation(
                 found, f"own encoder, {right}" if pretrained is None else f"pretrained, {pretrained.name}"
             )

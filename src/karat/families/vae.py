@@ -187,7 +187,7 @@ class Model(Learned):
 
     def _criticise(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Half of what the critic sees is rebuilt from the batch, half is made from the prior for the batch's labels."""
-        assert self._eyes is not None, "prepare opens the eyes before the critic's first turn"
+        assert self._eyes is not None, "prepare opens the extractor before the critic's first turn"
         x, y, rng = batch.x, batch.y if self.classes else None, batch.rng
         half = len(x) // 2
         with torch.no_grad():

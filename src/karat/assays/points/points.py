@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from karat.assays.chance import draw
-from karat.assays.encoder import Eyes, open_eyes
+from karat.assays.encoder import FeatureExtractor, open_extractor
 from karat.assays.finding import Finding
 from karat.assays.neighbours import components
 from karat.assays.points import bias, diversity, fidelity, membership, memory, usefulness
@@ -18,24 +18,24 @@ from karat.errors import DataError
 from karat.space import JUDGED as FEWEST
 from karat.views import Points
 
-LEARNED = 60_000  # records that the judge's eyes learn from
+LEARNED = 60_000  # records that the judge's feature extractor learn from
 MOST = 10_000  # unseen and made records that are looked at; nearest-neighbour findings grow with their product
 
 
 def judge(
     train: Points, unseen: Points, made: Points, *, fingerprint: str, seed: int, pretrained: Path | None
-) -> tuple[list[Finding], Eyes]:
-    """All findings about `made`, by eyes that are fitted to `train` or `pretrained`; and those eyes."""
+) -> tuple[list[Finding], FeatureExtractor]:
+    """All findings about `made`, by extractor that are fitted to `train` or `pretrained`; and those extractor."""
     few = train.labels
-    eyes = open_eyes(
+    extractor = open_extractor(
         train.points[:LEARNED], None if few is None else few[:LEARNED], len(train.classes),
         fingerprint=fingerprint, seed=seed, pretrained=pretrained,
     )  # fmt: skip
-    t, u, m = (look_at(eyes, x.points, x.labels) for x in (train, unseen, made))
+    t, u, m = (look_at(extractor, x.points, x.labels) for x in (train, unseen, made))
     findings = examine(t, u, m, classes=train.classes, axes=train.axes, seed=seed)
     known = {name: (values, unseen.facets[name]) for name, values in train.facets.items()}
     a, b, c = (descriptors.Described(x.descriptors, _described(x)) for x in (train, unseen, made))
-    return [*findings, *bias.facets(t, u, m, known), *descriptors.findings(a, b, c, train.classes)], eyes
+    return [*findings, *bias.facets(t, u, m, known), *descriptors.findings(a, b, c, train.classes)], extractor
 
 
 def _described(x: Points) -> np.ndarray | None:
@@ -51,7 +51,7 @@ def examine(
     """All findings about `made`, the same for the same seed.
 
     train: the records that the generator learned from, all of them, or memory and lift see less than there is.
-    unseen: real records that neither the generator nor the judge's eyes learned from.
+    unseen: real records that neither the generator nor the judge's feature extractor learned from.
     axes: the names of the points' axes, where content may begin anywhere along the last of them.
     Raises DataError for fewer than 20 records in any of the three, or for records of different shapes.
     """

@@ -45,7 +45,7 @@ class Seen:
         return i if self.rows is None else int(self.rows[i])
 
 
-def look_at(eyes: Sees, points: Tensor, labels: Tensor | None) -> Seen:
-    """`points` [n, *shape] with their features, and the classes that the eyes read where they can."""
-    features, read = eyes.look(points)
+def look_at(extractor: Sees, points: Tensor, labels: Tensor | None) -> Seen:
+    """`points` [n, *shape] with their features, and the classes that the extractor read where they can."""
+    features, read = extractor.look(points)
     return Seen(points, features, labels, read)
