@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from karat.families.generator import PLAIN, Batches, Fitted, Generator, Learned, Taste
+from karat.families.generator import PLAIN, Batches, Fitted, Generator, Learned, Sampling
 from karat.space import BEGIN, END, MARKS, MORE, NOTHING, Batch, Codes, Fields, Grid, Space, Tokens
 from karat.training.loop import Plan, Precision, State, train
 
@@ -195,8 +195,8 @@ def _extends(model: Generator, x: Tensor) -> None:
     start[start < MARKS] = MARKS
     start[:, 0] = BEGIN
 
-    def steps(seed: int, most: int, taste: Taste = PLAIN) -> Tensor:
-        out = list(model.continuation(start, None, torch.Generator().manual_seed(seed), taste, most))
+    def steps(seed: int, most: int, sampling: Sampling = PLAIN) -> Tensor:
+        out = list(model.continuation(start, None, torch.Generator().manual_seed(seed), sampling, most))
         assert all(codes.shape == (6,) and codes.dtype == torch.long for codes in out) and len(out) <= most
         return torch.stack(out, 1)
 
@@ -205,7 +205,7 @@ def _extends(model: Generator, x: Tensor) -> None:
     assert torch.equal(ended > 0, beyond == NOTHING), "a row that ended is NOTHING"
     assert not bool(((beyond == BEGIN) | (beyond == MORE)).any())
     assert torch.equal(beyond[:, :4], steps(0, 4)), "the same chance, the same codes"
-    assert torch.equal(steps(1, 5, Taste(temperature=0)), steps(2, 5, Taste(temperature=0))), "coldest is certain"
+    assert torch.equal(steps(1, 5, Sampling(temperature=0)), steps(2, 5, Sampling(temperature=0))), "coldest is certain"
 
 
 def _players_move_one_at_a_time(model: Learned, batch: Batches, size: int) -> None:

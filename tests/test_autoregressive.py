@@ -14,7 +14,7 @@ from torch import Tensor
 
 from karat.errors import FitError
 from karat.families.autoregressive import Config, Model, _Voice
-from karat.families.generator import Batches, Taste
+from karat.families.generator import Batches, Sampling
 from karat.space import BEGIN, END, MARKS, MORE, NOTHING, UNLIMITED, Tokens
 from karat.training.loop import Plan, State, train
 from karat.workflow import checkpoints
@@ -112,10 +112,10 @@ def test_what_follows_a_prompt_is_as_long_as_asked_and_the_same_for_the_same_cha
         assert first.shape == (n, 70), "longer than the window"
         assert torch.equal(first, again)
     cold = torch.stack(
-        list(model.continuation(start, None, torch.Generator().manual_seed(1), Taste(temperature=0), 9)), 1
+        list(model.continuation(start, None, torch.Generator().manual_seed(1), Sampling(temperature=0), 9)), 1
     )
     narrow = torch.stack(
-        list(model.continuation(start, None, torch.Generator().manual_seed(2), Taste(top_p=1e-6), 9)), 1
+        list(model.continuation(start, None, torch.Generator().manual_seed(2), Sampling(top_p=1e-6), 9)), 1
     )
     assert torch.equal(cold, narrow)
 
@@ -123,12 +123,12 @@ def test_what_follows_a_prompt_is_as_long_as_asked_and_the_same_for_the_same_cha
 def test_taste_leaves_out_what_is_unlikely() -> None:
     odds = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().expand(1000, 4)
     chance = (torch.arange(1000) + 0.5) / 1000
-    shares = torch.bincount(Taste().draw(odds, chance), minlength=4) / 1000
+    shares = torch.bincount(Sampling().draw(odds, chance), minlength=4) / 1000
     assert torch.allclose(shares, odds[0].exp(), atol=0.01)
-    assert set(Taste(top_p=0.75).draw(odds, chance).tolist()) == {0, 1}
-    assert set(Taste(min_p=0.2).draw(odds, chance).tolist()) == {0, 1, 2}
-    assert set(Taste(temperature=0).draw(odds, chance).tolist()) == {0}
-    sharp = torch.bincount(Taste(temperature=0.5).draw(odds, chance), minlength=4) / 1000
+    assert set(Sampling(top_p=0.75).draw(odds, chance).tolist()) == {0, 1}
+    assert set(Sampling(min_p=0.2).draw(odds, chance).tolist()) == {0, 1, 2}
+    assert set(Sampling(temperature=0).draw(odds, chance).tolist()) == {0}
+    sharp = torch.bincount(Sampling(temperature=0.5).draw(odds, chance), minlength=4) / 1000
     assert sharp[0] == pytest.approx(0.25 / 0.365, abs=0.01)
 
 

@@ -11,7 +11,7 @@ from small import points
 from torch import Tensor
 
 from karat.errors import FitError, RunError
-from karat.families.generator import Taste
+from karat.families.generator import Sampling
 from karat.families.ngram import Config, Model
 from karat.space import BEGIN, END, MARKS, MORE, NOTHING, Codes, Tokens
 
@@ -46,7 +46,7 @@ def test_shakespeare_is_told_from_counts_and_better_with_what_was_just_read(
 def test_what_it_writes_of_shakespeare_is_mostly_words_of_his(shakespeare: tuple[Model, Tensor, list[str]]) -> None:
     model, unseen, symbols = shakespeare
     start = torch.full((8, 1), MORE)
-    made = torch.stack(list(model.continuation(start, None, torch.Generator().manual_seed(0), Taste(0.8), 300)), 1)
+    made = torch.stack(list(model.continuation(start, None, torch.Generator().manual_seed(0), Sampling(0.8), 300)), 1)
     text = ["".join(symbols[code - MARKS] for code in row) for row in made.tolist()]
     known = set("".join(symbols[code - MARKS] for code in unseen.tolist()).lower().split())
     words = [word for part in text for word in part.lower().split()[1:-1]]
@@ -58,7 +58,7 @@ def test_its_odds_when_it_writes_are_those_it_weighs_by() -> None:
     x, _ = points(SPACE, 200)
     model = fitted(x)
     start = torch.tensor([[BEGIN, 5, 6, 7]])
-    first = next(iter(model.continuation(start, None, torch.Generator(), Taste(temperature=0))))
+    first = next(iter(model.continuation(start, None, torch.Generator(), Sampling(temperature=0))))
     nats = [float(model.nll(torch.tensor([BEGIN, 5, 6, 7, code]))[-1]) for code in range(SPACE.vocab)]
     assert int(first) == min(range(SPACE.vocab), key=lambda code: nats[code])
     assert sum(math.exp(-each) for each in nats) == pytest.approx(1, abs=1e-4)

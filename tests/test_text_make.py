@@ -56,17 +56,17 @@ class Model(Fitted):
             self.counts.index_put_((kind[real], before[real], points[real, j], points[real, j + 1]), one, accumulate=True)
         yield 1.0
 
-    def continuation(self, start, y, rng, taste=PLAIN, most=None):
+    def continuation(self, start, y, rng, sampling=PLAIN, most=None):
         kind = torch.zeros(len(start), dtype=torch.long) if y is None else y
         last, before = start[:, -1], start[:, -2] if start.shape[1] > 1 else start[:, -1]
         going = torch.ones(len(start), dtype=torch.bool)
         for _ in range(self.space.length if most is None else most):
             share = self.counts[kind, before, last] + 1e-6
             share[:, [NOTHING, BEGIN, MORE]] = 0
-            if taste.temperature == 0:
+            if sampling.temperature == 0:
                 new = share.argmax(1)
             else:
-                new = torch.multinomial(share ** (1 / taste.temperature), 1, generator=rng)[:, 0]
+                new = torch.multinomial(share ** (1 / sampling.temperature), 1, generator=rng)[:, 0]
             new = new.where(going, torch.tensor(NOTHING))
             yield new
             before, last, going = last, new, going & (new != END)

@@ -7,16 +7,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from karat.errors import FitError
-from karat.families.generator import PLAIN, Taste
+from karat.families.generator import PLAIN, Sampling
 
 LONGEST = 10_000_000  # characters
 
 Say = Callable[[str], None]
 FLAGS = {  # of the command line, by field
     "label": "--class", "given": "--given", "balance": "--balance", "prompt": "--prompt",
-    "taste": "--temperature, --top-p, --min-p", "stop": "--stop", "characters": "--characters", "say": "--stream",
+    "sampling": "--temperature, --top-p, --min-p", "stop": "--stop", "characters": "--characters", "say": "--stream",
 }  # fmt: skip
-CONTINUED = ("prompt", "taste", "stop", "characters", "say")  # what is asked of text that is followed as it grows
+CONTINUED = ("prompt", "sampling", "stop", "characters", "say")  # what is asked of text that is followed as it grows
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Request:
     """n: how many records.   seed: of all chance; the same request gives the same records.
 
     label: a class by its name.   given: conditions such as "age=30..40", or a file of partial records.   balance: a column
-    whose values come equally often.   prompt: what text begins with.   taste: how its tokens are drawn.   stop: it ends
+    whose values come equally often.   prompt: what text begins with.   sampling: how its tokens are drawn.   stop: it ends
     before the first of these.   characters: how many follow the prompt, beyond a passage's length too; fewer where a document
     ends before.   say: where text is shown while it comes, one passage after another.
     independent: that no record is drawn with a look at the others, as a judge's intervals want it.
@@ -37,7 +37,7 @@ class Request:
     given: str | None = None
     balance: str | None = None
     prompt: str | None = None
-    taste: Taste = PLAIN
+    sampling: Sampling = PLAIN
     stop: tuple[str, ...] = ()
     characters: int | None = None
     say: Say | None = field(default=None, compare=False)
@@ -62,7 +62,7 @@ class Request:
             name: getattr(self, name)
             for name in ("n", "seed", "label", "given", "balance", "prompt", "stop", "characters")
         }
-        return {**own, **asdict(self.taste), "one by one": self.say is not None}
+        return {**own, **asdict(self.sampling), "one by one": self.say is not None}
 
     @property
     def imputes(self) -> bool:

@@ -335,7 +335,7 @@ def _check_toml(path: Path) -> None:
 
 
 def _request(options: MakeOptions) -> Request:
-    from karat.families.generator import Taste
+    from karat.families.generator import Sampling
     from karat.request import Request
 
     _check_seed(options.seed)
@@ -343,9 +343,9 @@ def _request(options: MakeOptions) -> Request:
     if number is None:
         number = 1 if options.stream or options.prompt is not None else 64
     stops = (options.stop,) if isinstance(options.stop, str) else tuple(options.stop)
-    taste = Taste(options.temperature, options.top_p, options.min_p)
+    sampling = Sampling(options.temperature, options.top_p, options.min_p)
     return Request(
-        number, options.seed, options.label, options.given, options.balance, options.prompt, taste, stops,
+        number, options.seed, options.label, options.given, options.balance, options.prompt, sampling, stops,
         options.characters, _say if options.stream else None,
     )  # fmt: skip
 

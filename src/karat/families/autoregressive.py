@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from karat.errors import FitError
-from karat.families.generator import PLAIN, Batches, Learned, Player, Taste
+from karat.families.generator import PLAIN, Batches, Learned, Player, Sampling
 from karat.nets import quick
 from karat.nets.transformer import Lone, Steps, Transformer
 from karat.space import BEGIN, END, MORE, NOTHING, UNLIMITED, Allowance, Batch, Space, Tokens
@@ -298,7 +298,7 @@ class Model(Learned):
         return out
 
     def continuation(
-        self, start: Tensor, y: Tensor | None, rng: torch.Generator, taste: Taste = PLAIN, most: int | None = None
+        self, start: Tensor, y: Tensor | None, rng: torch.Generator, sampling: Sampling = PLAIN, most: int | None = None
     ) -> Iterator[Tensor]:
         self.eval()
         self._ready()
@@ -309,7 +309,7 @@ class Model(Learned):
             alive = torch.arange(n, device=device)
         for _ in range(most):
             with torch.no_grad():
-                codes = taste.draw(voice.odds, torch.rand(n, generator=rng, device=rng.device)[alive].to(device))
+                codes = sampling.draw(voice.odds, torch.rand(n, generator=rng, device=rng.device)[alive].to(device))
                 nothing = torch.full((n,), NOTHING, device=device)
                 out = codes if len(alive) == n else nothing.index_copy_(0, alive, codes)
                 on = codes != END

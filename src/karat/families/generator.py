@@ -16,7 +16,7 @@ from karat.space import Batches as Batches
 
 
 @dataclass(frozen=True)
-class Taste:
+class Sampling:
     """How tokens are drawn from their odds.
 
     temperature: odds ** (1 / temperature); 0 takes the likeliest.   top_p: of the likeliest that hold this share together
@@ -53,7 +53,7 @@ class Taste:
         return torch.searchsorted(reach, level, right=True)[:, 0]
 
 
-PLAIN = Taste()
+PLAIN = Sampling()
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Generator(nn.Module, ABC):
         return False
 
     def continuation(
-        self, start: Tensor, y: Tensor | None, rng: torch.Generator, taste: Taste = PLAIN, most: int | None = None
+        self, start: Tensor, y: Tensor | None, rng: torch.Generator, sampling: Sampling = PLAIN, most: int | None = None
     ) -> Iterator[Tensor]:
         """Codes [n] (long, of `Tokens`), one step after another, that follow `start` [n, k]; NOTHING for rows that ended.
 

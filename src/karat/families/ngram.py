@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from karat.errors import FitError, RunError
-from karat.families.generator import PLAIN, Fitted, Taste
+from karat.families.generator import PLAIN, Fitted, Sampling
 from karat.space import BEGIN, END, MORE, NOTHING, Space, Tokens
 from karat.stats.cache import SURE, Cache, Recent
 from karat.stats.grams import MOST, Grams
@@ -156,7 +156,7 @@ class Model(Fitted):
 
     @torch.no_grad()
     def continuation(
-        self, start: Tensor, y: Tensor | None, rng: torch.Generator, taste: Taste = PLAIN, most: int | None = None
+        self, start: Tensor, y: Tensor | None, rng: torch.Generator, sampling: Sampling = PLAIN, most: int | None = None
     ) -> Iterator[Tensor]:
         n, start = len(start), start.cpu()
         walk = self.counts.walk(start)
@@ -171,7 +171,7 @@ class Model(Fitted):
             if recent is not None:
                 chances = recent.mix(chances)[0]
             chance = torch.rand(n, generator=rng, device=rng.device).cpu()
-            drawn = taste.draw(torch.from_numpy(chances).log(), chance if len(alive) == n else chance[alive])
+            drawn = sampling.draw(torch.from_numpy(chances).log(), chance if len(alive) == n else chance[alive])
             on = drawn != END
             out = drawn if len(alive) == n else torch.full((n,), NOTHING).index_copy_(0, alive, drawn)
             yield out.to(rng.device)

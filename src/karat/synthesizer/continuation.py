@@ -14,7 +14,7 @@ from torch import Tensor
 
 from karat.content.codec import SEPARATOR, Block, Codec
 from karat.errors import FitError
-from karat.families.generator import Generator, Taste
+from karat.families.generator import Generator, Sampling
 from karat.request import Request, Say
 from karat.space import END, NOTHING
 
@@ -82,7 +82,7 @@ def _blocks(model: Generator, codec: Codec, y: Tensor | None, request: Request) 
         of = None if y is None else y[rows.start : rows.stop]
         there = None if of is None else of.to(model.device)
         if not request.followed:
-            points = _points(model, start, len(rows), there, rng, request.taste)
+            points = _points(model, start, len(rows), there, rng, request.sampling)
             yield Block(codec.decode(points, model.space, np.random.default_rng(request.seed)), of)
             continue
         if rows.start:
@@ -102,11 +102,13 @@ def _turns(n: int, size: int) -> Iterator[range]:
         yield range(first, min(first + size, n))
 
 
-def _points(model: Generator, start: Tensor, n: int, y: Tensor | None, rng: torch.Generator, taste: Taste) -> Tensor:
+def _points(
+    model: Generator, start: Tensor, n: int, y: Tensor | None, rng: torch.Generator, sampling: Sampling
+) -> Tensor:
     """Codes [n, length] of whole passages."""
     length = model.space.numel
     columns = [start.expand(n, -1)]
-    for codes in model.continuation(start.expand(n, -1), y, rng, taste, length - len(start)):
+    for codes in model.continuation(start.expand(n, -1), y, rng, sampling, length - len(start)):
         columns.append(codes[:, None])
     drawn = torch.cat(columns, 1).cpu()
     return torch.nn.functional.pad(drawn, (0, length - drawn.shape[1]), value=NOTHING)
@@ -122,7 +124,7 @@ def _followed(
     say(prompt)
     # A code may be a part of a character, of which UTF-8 has at most four.
     most = model.space.numel if request.characters is None else 4 * request.characters + 16
-    for codes in model.continuation(start.expand(n, -1), y, rng, request.taste, most):
+    for codes in model.continuation(start.expand(n, -1), y, rng, request.sampling, most):
         for writer, part, code in zip(writers, parts, codes.tolist(), strict=True):
             if not writer.done and (piece := writer.add(code)):
                 part.append(piece)

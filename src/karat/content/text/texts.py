@@ -38,7 +38,7 @@ class Texts(Codec):
     """
 
     name = "text"
-    answers = ("label", "prompt", "taste", "stop", "characters", "say")
+    answers = ("label", "prompt", "sampling", "stop", "characters", "say")
     suffixes = (".txt",)
     thing = "passage"
     sheets = ".html"
