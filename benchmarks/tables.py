@@ -16,7 +16,7 @@ empty for karat; peers get them as the word "?". As many rows are scored as were
 drawn from a law of our own (tables_known.py): it shows time and memory, and its scores say only how well that law is
 learned. A budget of SECONDS buys CTGAN, TVAE and TabularARGN as many whole epochs as fit, at least one; `equal` is the
 median of what the first recipe took. A recipe is `trees`, or `vae:60` for 60 CPU seconds, or
-`trees+model.even=false` for a setting, or `default` for no --recipe.
+`trees+model.stratified=false` for a setting, or `default` for no --recipe.
 
 Every row is appended to --out as JSON as soon as it is there, and rows that are there already are not made again.
 """

@@ -8,7 +8,7 @@ import torch
 
 from karat.families.trees import Config, Model
 from karat.space import Codes
-from karat.stats.strata import alike, dealt, levels, systematic
+from karat.stats.stratified import alike, dealt, levels, systematic
 from tests.test_trees import drawn, fitted, known
 
 
@@ -60,7 +60,7 @@ def test_a_made_table_strays_less_from_what_was_learned_than_independent_draws(c
     """The shares of codes and of pairs of codes, of 300 rows; the floor is what 300 of the real rows stray by."""
     space, x = known()
     model = fitted(space, x, config)
-    alone = Model(space, 0, Config(boost=config.boost, leaf=config.leaf, even=False))
+    alone = Model(space, 0, Config(boost=config.boost, leaf=config.leaf, stratified=False))
     alone.put(model.weights())
 
     def shares(rows: np.ndarray) -> list[np.ndarray]:

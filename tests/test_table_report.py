@@ -199,7 +199,7 @@ def test_the_judge_draws_rows_that_are_independent_of_each_other() -> None:
     data = load(people(2500))
     points = data.points("train")
     space = data.codec.spaces[0]
-    model, single = trees.Model(space, 0), trees.Model(space, 0, trees.Config(even=False))
+    model, single = trees.Model(space, 0), trees.Model(space, 0, trees.Config(stratified=False))
     assert list(model.fit(points, None, 0, None))[-1] == 1.0
     single.put(model.weights())
     club = data.codec.view(data.records("train")).names.index("club")

@@ -24,7 +24,7 @@ from karat.errors import FitError
 from karat.families.generator import Batches, Learned, Player
 from karat.space import UNLIMITED, Allowance, Batch, Codes, Space
 from karat.stats.copies import LOOKED, copies
-from karat.stats.strata import LEVELS, levels
+from karat.stats.stratified import LEVELS, levels
 
 SCANNED = 200_000  # rows whose codes are counted before learning
 GROUPS = 16  # of a batch; the rows of a group have the same cells given
@@ -49,7 +49,7 @@ class Config:
     lr: float = 4e-3
     betas: tuple[float, float] = (0.9, 0.99)
     flat: float = 0.2  # share of the budget at the peak rate, before it falls to 0
-    even: bool = True  # rows made together keep to the learned shares as a whole; False: they are independent
+    stratified: bool = True  # rows made together keep to the learned shares as a whole; False: they are independent
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Model(Learned):
         super().__init__()
         assert isinstance(space, Codes)
         self.space, self.classes, self.config = space, classes, config
-        self.even = config.even
+        self.stratified = config.stratified
         self.sizes = space.sizes
         self.digits = spell(space.sizes, config.split)
         self.net = Net(self.digits, space.ordered, config)
@@ -304,7 +304,7 @@ class Model(Learned):
 
     def _levels(self, seen: Tensor, rng: torch.Generator) -> Tensor:
         """Float32 [n] in [0, 1): how far up its odds each row's next code lies, for rows of whose digits `seen` [k, n] are."""
-        if not self.even:
+        if not self.stratified:
             return torch.rand(seen.shape[1], generator=rng, device=rng.device)
         chance = np.random.default_rng(int(torch.randint(1 << 62, (), generator=rng, device=rng.device)))
         return torch.from_numpy(levels(seen.T.cpu().numpy(), chance)).float().to(rng.device)

@@ -95,7 +95,7 @@ class Generator(nn.Module, ABC):
     classes: int
     # whether points drawn together keep to what was learned as a whole, for which they are not independent of each other;
     # the judge, whose intervals are those of independent draws, sets it to False
-    even: bool = False
+    stratified: bool = False
     # the kernel through which rows of tables are drawn, its width and its factor; None for none: see `karat.synthesizer.widening`
     kernel: tuple[float, Tensor] | None = None
 

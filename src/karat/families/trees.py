@@ -23,7 +23,7 @@ from karat.stats.codetree import CHOICES, Boosting, CodeTree
 from karat.stats.copies import LOOKED, copies
 from karat.stats.donors import Donors
 from karat.stats.odds import Odds
-from karat.stats.strata import LEVELS, alike
+from karat.stats.stratified import LEVELS, alike
 
 COARSE = 64  # values of a column that are compared with those of another for pairs that never meet
 REDRAWS = 6
@@ -61,7 +61,7 @@ class Config:
     absent: float = 10.0  # pairs of values that chance would have brought together so often and never met stay apart
     particles: int = 32  # candidates for each row that is filled in around given cells
     small: int = 2_000  # rows below which plain trees of small leaves do better
-    even: bool = True  # rows made together keep to the learned shares as a whole; False: they are independent
+    stratified: bool = True  # rows made together keep to the learned shares as a whole; False: they are independent
     context: int = 0  # leading columns that are always given and never drawn
 
 
@@ -74,7 +74,7 @@ class Model(Fitted):
         super().__init__()
         assert isinstance(space, Codes)
         self.space, self.classes, self.config = space, classes, config
-        self.even = config.even
+        self.stratified = config.stratified
         self.links: list[Link] = []
         self.odds: Odds | None = None
 
@@ -200,7 +200,7 @@ class Model(Fitted):
         for i, link in enumerate(self.links):
             rows = np.flatnonzero((begun <= i) & ~pinned[:, i])
             if len(rows):
-                out[rows, link.column] = link.draw(out[rows], chance, self.even)
+                out[rows, link.column] = link.draw(out[rows], chance, self.stratified)
         return out
 
     def _by_given(self, wanted: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -232,13 +232,13 @@ class Model(Fitted):
             link = self.links[i]
             for part in np.array_split(np.arange(n * k), n * k // AT_ONCE + 1):
                 if not pinned[i]:
-                    many[part, link.column] = link.draw(many[part], chance, self.even)
+                    many[part, link.column] = link.draw(many[part], chance, self.stratified)
                 else:
                     fits = link.likelihood(many[part], many[part, link.column], chance)
                     weight.reshape(-1)[part] += np.log(np.maximum(fits, 1e-12))
             if pinned[i]:
-                even = np.exp(weight - weight.max(1, keepdims=True))
-                few = np.flatnonzero(even.sum(1) ** 2 / (even**2).sum(1) < pool[1] / 2)
+                stratified = np.exp(weight - weight.max(1, keepdims=True))
+                few = np.flatnonzero(stratified.sum(1) ** 2 / (stratified**2).sum(1) < pool[1] / 2)
                 if len(few):
                     kept = few[:, None] * pool[1] + _resample(weight[few], pool[1], chance)
                     many[(few[:, None] * pool[1] + np.arange(pool[1])).ravel()] = many[kept.ravel()]
@@ -323,19 +323,19 @@ class Link:
                 coarse[q], never[q] = bins, apart
         return cls(column, parents, nominal, group, tree, donors, alone, coarse, never, mass)
 
-    def draw(self, cells: np.ndarray, rng: np.random.Generator, even: bool) -> np.ndarray:
+    def draw(self, cells: np.ndarray, rng: np.random.Generator, stratified: bool) -> np.ndarray:
         """Codes [n] for the rows of `cells` [n, columns], of which the parents' are read.
 
         even: whether like rows together come out as their chances say, or each row for itself.
         """
-        out = self._draw(cells, rng, even)
+        out = self._draw(cells, rng, stratified)
         if not self.never:
             return out
         wrong = np.flatnonzero(self._apart(cells, self.group[out]))
         for _ in range(REDRAWS):
             if not len(wrong):
                 return out
-            out[wrong] = self._draw(cells[wrong], rng, even=False)
+            out[wrong] = self._draw(cells[wrong], rng, stratified=False)
             wrong = wrong[self._apart(cells[wrong], self.group[out[wrong]])]
         for row in wrong:  # what the trees hardly ever say: by the shares of the values that may stand here
             may = self.mass.copy()
@@ -352,13 +352,13 @@ class Link:
             wrong |= apart[self.coarse[q][cells[:, q]], groups]
         return wrong
 
-    def _draw(self, cells: np.ndarray, rng: np.random.Generator, even: bool) -> np.ndarray:
-        order = alike(cells[:, self.parents[:LEVELS]], rng) if even and not self.alone else None
+    def _draw(self, cells: np.ndarray, rng: np.random.Generator, stratified: bool) -> np.ndarray:
+        order = alike(cells[:, self.parents[:LEVELS]], rng) if stratified and not self.alone else None
         if self.donors is None:
             return self.tree.draw(_features(cells, self.parents, self.nominal), rng, order)
         node = self.donors.node(cells[:, self.parents], rng)
         if self.alone:
-            return self.donors.anyone(node, rng, even)
+            return self.donors.anyone(node, rng, stratified)
         seen = _features(cells, self.parents, self.nominal)
         groups = self.tree.draw(seen, rng, order)
         strange = np.flatnonzero(self.donors.strange(node, groups, rng))
@@ -367,14 +367,14 @@ class Link:
                 break
             groups[strange] = self.tree.draw(seen[strange], rng)
             strange = strange[self.donors.strange(node[strange], groups[strange], rng)]
-        out = self.donors.within(node, groups, rng, even)
-        out[strange] = self.donors.anyone(node[strange], rng, even=False)
+        out = self.donors.within(node, groups, rng, stratified)
+        out[strange] = self.donors.anyone(node[strange], rng, stratified=False)
         return out
 
     def _within(self, cells: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if self.donors is None:
             return groups
-        return self.donors.within(self.donors.node(cells[:, self.parents], rng), groups, rng, even=False)
+        return self.donors.within(self.donors.node(cells[:, self.parents], rng), groups, rng, stratified=False)
 
     def likelihood(self, cells: np.ndarray, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The chance [n] of `codes` in this column of `cells`, up to what the pruning leaves open."""

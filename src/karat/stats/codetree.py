@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from karat.errors import FitError, RunError
-from karat.stats.strata import systematic
+from karat.stats.stratified import systematic
 
 SPARSE = 60  # rows; below them a fork has a constant chance
 LEAST = 15  # rows of the rarer half

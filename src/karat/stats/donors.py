@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from karat.errors import RunError
-from karat.stats.strata import dealt
+from karat.stats.stratified import dealt
 
 TOLD = 24  # values of a feature without order that may be asked for one by one
 PRIOR = 10.0  # imaginary rows, spread as the root's, in the Dirichlet prior of every node
@@ -148,17 +148,17 @@ class Donors:
         low, high = self._held(node, groups)
         return np.asarray((high <= low) & (rng.random(len(node)) >= self.at["fresh"][node]))
 
-    def within(self, node: np.ndarray, groups: np.ndarray, rng: np.random.Generator, even: bool) -> np.ndarray:
+    def within(self, node: np.ndarray, groups: np.ndarray, rng: np.random.Generator, stratified: bool) -> np.ndarray:
         """The code [n] of a donor of the group at the node, or at the nearest node above that has one.
 
         even: whether rows that could have the same donors take different ones, as far as there are.
         """
         _, low, high = self._climb(node, groups)
-        return np.asarray(self.at["code"][_picked(low, high, rng, even)], np.int64)
+        return np.asarray(self.at["code"][_picked(low, high, rng, stratified)], np.int64)
 
-    def anyone(self, node: np.ndarray, rng: np.random.Generator, even: bool) -> np.ndarray:
-        """The code [n] of any donor at the node; `even` as above."""
-        return np.asarray(self.ordered[_picked(self.at["start"][node], self.at["end"][node], rng, even)])
+    def anyone(self, node: np.ndarray, rng: np.random.Generator, stratified: bool) -> np.ndarray:
+        """The code [n] of any donor at the node; `stratified` as above."""
+        return np.asarray(self.ordered[_picked(self.at["start"][node], self.at["end"][node], rng, stratified)])
 
     def likelihood(
         self, cells: np.ndarray, groups: np.ndarray, codes: np.ndarray, rng: np.random.Generator
@@ -199,8 +199,8 @@ class Donors:
         return cls(at)
 
 
-def _picked(low: np.ndarray, high: np.ndarray, rng: np.random.Generator, even: bool) -> np.ndarray:
-    return dealt(low, high, rng) if even else low + (rng.random(len(low)) * (high - low)).astype(np.int64)
+def _picked(low: np.ndarray, high: np.ndarray, rng: np.random.Generator, stratified: bool) -> np.ndarray:
+    return dealt(low, high, rng) if stratified else low + (rng.random(len(low)) * (high - low)).astype(np.int64)
 
 
 def _reach(counts: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -89,14 +89,14 @@ class Hierarchical(Synthesizer):
         rng = np.random.default_rng(request.seed)
         asked = self._codec.ask(request.given, request.balance, request.n, rng) if request.imputes else None
         turn = np.random.default_rng([request.seed, 1])
-        kept = {name: model.even for name, model in self.models.items()}
+        kept = {name: model.stratified for name, model in self.models.items()}
         for model in self.models.values():
-            model.even = model.even and not request.independent
+            model.stratified = model.stratified and not request.independent
         try:
             made = self._codec.make(lambda chain, cells: self._rows(turn, chain, cells), request.n, rng, asked)
         finally:
             for name, model in self.models.items():
-                model.even = kept[name]
+                model.stratified = kept[name]
         return Block(made, None)
 
     def stream(self, request: Request) -> Iterator[Block]:

@@ -89,13 +89,13 @@ class Single(Synthesizer):
     def draw(self, request: Request, labels: Tensor | None = None) -> Block:
         self.check(request)
         model = self.model
-        even, model.even = model.even, model.even and not request.independent
+        stratified, model.stratified = model.stratified, model.stratified and not request.independent
         try:
             y = labels if labels is not None and model.conditional else self._labels(request)
             rng = torch.Generator(model.device).manual_seed(request.seed)
             points = model.sample(request.n, None if y is None else y.to(model.device), rng).cpu()
         finally:
-            model.even = even
+            model.stratified = stratified
         chance = np.random.default_rng(request.seed)
         return Block(self.codec.decode(drawn(model, self.codec, points, chance), model.space, chance), y)
 

@@ -63,11 +63,11 @@ def widen(model: Generator, data: Data, seed: int) -> float:
     model.kernel = None
     if codec is None or data.budget is not None or n > MOST or not codec.layout.coded:
         return 0.0
-    even, model.even = model.even, False
+    stratified, model.stratified = model.stratified, False
     try:
         points = model.sample(LOOKED, None, torch.Generator(model.device).manual_seed(seed)).cpu()
     finally:
-        model.even = even
+        model.stratified = stratified
     records = data.records("train")
     real, factor = _keys(codec, records), codec.correlated(records)
     # what must differ in each row may not reach for more rows than there were
