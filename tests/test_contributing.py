@@ -18,7 +18,7 @@ import karat
 from karat import cli, trackers
 from karat.assays import keys
 from karat.assays.text import texts
-from karat.content.table.schema import moments
+from karat.content.table.schema import datetimes as moments
 from karat.errors import DataError
 from karat.provenance import containers
 from karat.provenance.label import Label
@@ -71,7 +71,7 @@ def test_the_printed_form_of_dates_is_found_read_and_printed_again(monkeypatch: 
     cells = pa.array([d.strftime("%Y_%m_%d") for d in days])
     ones = np.ones(len(cells), np.int64)
     assert moments.find(cells, ones) is None, "today it is no date"
-    form = ast.literal_eval(SHOWN["content/table/schema/moments.py"])
+    form = ast.literal_eval(SHOWN["content/table/schema/datetimes.py"])
     monkeypatch.setattr(moments, "_DATES", (*moments._DATES, form))
     found = moments.find(cells, ones)
     assert found is not None and (found.kind, found.format, found.stratified) == ("date", form, 1.0)

@@ -14,7 +14,7 @@ from drawings import pictures
 from PIL import Image
 
 import karat
-from karat.content.text.wording import Pairs
+from karat.content.text.tokenizer import Pairs
 from karat.data import load, survey
 
 
@@ -75,7 +75,7 @@ WORDS = ("Straße", "river", "камень", "cloud", "纸张", "green", "musiqu
 
 REPEAT = """
 import sys, karat
-from karat.content.text.wording import Pairs
+from karat.content.text.tokenizer import Pairs
 run = karat.train(sys.argv[1], out=sys.argv[2], threads=2, seed=3)
 karat.make(run, n=300, out=sys.argv[3], threads=2, seed=5)
 print("pairs", Pairs.learn(open(sys.argv[4], encoding="utf-8"), 900).told)

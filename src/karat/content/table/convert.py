@@ -12,7 +12,7 @@ from karat.content.table.encoding.coding import NUMBERS, flat
 from karat.content.table.rules.expressions import moment
 from karat.content.table.schema import schema, values
 from karat.content.table.schema.columns import LOGICAL, Column, Schema
-from karat.content.table.schema.kinds import UNEVEN
+from karat.content.table.schema.inference import UNEVEN
 from karat.content.table.table import Raw
 from karat.errors import DataError
 

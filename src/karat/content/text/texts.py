@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from karat.content.codec import SEPARATOR, Block, Codec, Contents, Delivery
-from karat.content.text import leaves, reading, scripts, wording
+from karat.content.text import leaves, reading, scripts
+from karat.content.text import tokenizer as wording
 from karat.content.text.jsonlines import chat_of
 from karat.content.text.passages import Origin, Passages, code_points, cut, seam, spelled
 from karat.content.text.survey import MANY, facts_of, groups_of, masked_documents, names_of, origin_of, read_options
-from karat.content.text.wording import Letters, Pairs, Wording
+from karat.content.text.tokenizer import Letters, Pairs, Wording
 from karat.errors import DataError, FitError
 from karat.output import file_names
 from karat.space import BEGIN, END, MARKS, MORE, NOTHING, Space, Tokens

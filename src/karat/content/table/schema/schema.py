@@ -19,7 +19,9 @@ import pyarrow.compute as pc
 from karat.content.relational import ancestry, naming
 from karat.content.relational.database import joined
 from karat.content.table.personal import sensitive
-from karat.content.table.schema import kinds, moments, numerals
+from karat.content.table.schema import datetimes as moments
+from karat.content.table.schema import inference as kinds
+from karat.content.table.schema import number_formats as numerals
 from karat.content.table.schema.columns import KINDS as KINDS
 from karat.content.table.schema.columns import LOGICAL as LOGICAL
 from karat.content.table.schema.columns import MADE as MADE

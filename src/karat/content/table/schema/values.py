@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from karat.content.table.schema import moments, numerals
+from karat.content.table.schema import datetimes as moments
+from karat.content.table.schema import number_formats as numerals
 from karat.content.table.schema.columns import LOGICAL, Column, Kind, Schema
 from karat.content.table.table import Raw
 from karat.errors import DataError

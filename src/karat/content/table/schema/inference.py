@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from karat.content.table.personal import sensitive
-from karat.content.table.schema import moments, numerals
+from karat.content.table.schema import datetimes as moments
+from karat.content.table.schema import number_formats as numerals
 from karat.content.table.schema.columns import Column, Kind
 from karat.content.table.schema.values import chunk, native, numbers, texts
 
