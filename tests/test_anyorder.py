@@ -129,8 +129,8 @@ def test_the_same_row_is_kept_aside_wherever_it_turns_up() -> None:
     assert aside is not None and 10 < len(aside) < 80
     model.prepare(serving(x, None, 64), "net")
     assert model._aside is not None and torch.equal(aside, model._aside)
-    before = model.net.odds.detach().clone()
+    before = model.net.logits.detach().clone()
     model.train()
     loss, seen = model.loss(Batch(aside, None, 0.0, torch.Generator().manual_seed(0)), "net")
     assert loss.item() == 0.0 and float(seen["unseen"]) > 0
-    assert torch.equal(before, model.net.odds)
+    assert torch.equal(before, model.net.logits)

@@ -73,7 +73,7 @@ def test_it_goes_on_by_the_odds_it_weighs_by() -> None:
         for n in (1, 3):
             voice = _Voice(model, row[:, :1].expand(n, 1), None)
             for place in range(1, row.shape[1]):
-                nats = -voice.odds.log_softmax(1)[:, row[0, place]]
+                nats = -voice.logits.log_softmax(1)[:, row[0, place]]
                 assert torch.allclose(nats, weighed[place - 1].expand(n), atol=0.1), (n, place)
                 voice.step(row[:, place].expand(n))
 
@@ -121,14 +121,14 @@ def test_what_follows_a_prompt_is_as_long_as_asked_and_the_same_for_the_same_cha
 
 
 def test_taste_leaves_out_what_is_unlikely() -> None:
-    odds = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().expand(1000, 4)
+    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().expand(1000, 4)
     chance = (torch.arange(1000) + 0.5) / 1000
-    shares = torch.bincount(Sampling().draw(odds, chance), minlength=4) / 1000
-    assert torch.allclose(shares, odds[0].exp(), atol=0.01)
-    assert set(Sampling(top_p=0.75).draw(odds, chance).tolist()) == {0, 1}
-    assert set(Sampling(min_p=0.2).draw(odds, chance).tolist()) == {0, 1, 2}
-    assert set(Sampling(temperature=0).draw(odds, chance).tolist()) == {0}
-    sharp = torch.bincount(Sampling(temperature=0.5).draw(odds, chance), minlength=4) / 1000
+    shares = torch.bincount(Sampling().draw(logits, chance), minlength=4) / 1000
+    assert torch.allclose(shares, logits[0].exp(), atol=0.01)
+    assert set(Sampling(top_p=0.75).draw(logits, chance).tolist()) == {0, 1}
+    assert set(Sampling(min_p=0.2).draw(logits, chance).tolist()) == {0, 1, 2}
+    assert set(Sampling(temperature=0).draw(logits, chance).tolist()) == {0}
+    sharp = torch.bincount(Sampling(temperature=0.5).draw(logits, chance), minlength=4) / 1000
     assert sharp[0] == pytest.approx(0.25 / 0.365, abs=0.01)
 
 

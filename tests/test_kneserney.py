@@ -131,11 +131,11 @@ def test_a_walk_says_what_rows_say() -> None:
     for n in (1, len(x)):
         walk = counts.walk(x[:n, :1])
         for place in range(1, x.shape[1]):
-            assert torch.allclose(walk.odds(), want[:n, place - 1], atol=1e-5)
+            assert torch.allclose(walk.logits(), want[:n, place - 1], atol=1e-5)
             walk.step(x[:n, place])
     walk = counts.walk(x[:, :9])
     walk.keep(torch.tensor([3, 7]))
-    assert torch.allclose(walk.odds(), want[[3, 7], 8], atol=1e-5)
+    assert torch.allclose(walk.logits(), want[[3, 7], 8], atol=1e-5)
 
 
 def test_codes_that_were_never_seen_break_the_context_and_stop_nothing() -> None:
@@ -145,7 +145,7 @@ def test_codes_that_were_never_seen_break_the_context_and_stop_nothing() -> None
     log = counts.along(strange)
     assert bool(log.isfinite().all()) and float(log[0, 0, 39]) > -15
     walk = counts.walk(strange[:, :6])
-    assert torch.allclose(walk.odds()[0], log[0, 5], atol=1e-5)
+    assert torch.allclose(walk.logits()[0], log[0, 5], atol=1e-5)
 
 
 def test_what_is_saved_comes_back_and_what_does_not_fit_together_is_refused() -> None:

@@ -61,7 +61,7 @@ def test_the_odds_start_at_what_is_counted_beside() -> None:
     hidden = x.clone()
     hidden[:, 4] = model.hidden
     with torch.no_grad():
-        guess = model._odds(hidden, None)[:, 4].argmax(1)
+        guess = model._logits(hidden, None)[:, 4].argmax(1)
     assert (guess == x[:, 4]).float().mean() > 0.95
 
 

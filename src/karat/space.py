@@ -69,8 +69,8 @@ class Fields:
             total = total + (error / best - 1 + best.log()).sum(1) / 2
         if len(choices):
             # all choices at once; within +-40 neither a sum of exponentials nor its logarithm can overflow
-            odds = raw[:, choices].float().clamp(-40, 40)
-            total = total + (odds.exp() @ within).log().sum(1) - (odds * x[:, choices]).sum(1)
+            logits = raw[:, choices].float().clamp(-40, 40)
+            total = total + (logits.exp() @ within).log().sum(1) - (logits * x[:, choices]).sum(1)
         return total
 
     def squash(self, raw: Tensor, rng: torch.Generator | None = None) -> Tensor:
@@ -94,11 +94,11 @@ class Fields:
         Jang et al., "Categorical reparameterization with Gumbel-softmax" (https://arxiv.org/abs/1611.01144).
         """
         numbers, choices, within = self._parts(raw.device)
-        odds = (raw[:, choices].float() + self._chance(len(raw), len(choices), rng)) / temperature
-        highest = odds.detach().new_full((len(raw), within.shape[1]), -torch.inf)
+        logits = (raw[:, choices].float() + self._chance(len(raw), len(choices), rng)) / temperature
+        highest = logits.detach().new_full((len(raw), within.shape[1]), -torch.inf)
         which = within.nonzero()[:, 1]
-        highest = highest.scatter_reduce(1, which.expand(len(raw), -1), odds.detach(), "amax")
-        weight = (odds - highest[:, which]).exp()
+        highest = highest.scatter_reduce(1, which.expand(len(raw), -1), logits.detach(), "amax")
+        weight = (logits - highest[:, which]).exp()
         weight = weight / (weight @ within)[:, which]
         out = raw.new_zeros(raw.shape, dtype=torch.float32)
         return out.index_copy(1, numbers, torch.tanh(raw[:, numbers]).float()).index_copy(1, choices, weight)
@@ -182,11 +182,11 @@ class Tokens:
 
     def squash(self, raw: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Codes [n, length] drawn from the softmax of `raw` with `rng`, or the likeliest; NOTHING behind the first END."""
-        odds = raw.float()
+        logits = raw.float()
         if rng is None:
-            x = odds.argmax(2)
+            x = logits.argmax(2)
         else:
-            x = torch.multinomial(odds.flatten(0, 1).softmax(1), 1, generator=rng).reshape(raw.shape[:2])
+            x = torch.multinomial(logits.flatten(0, 1).softmax(1), 1, generator=rng).reshape(raw.shape[:2])
         return self.tidy(x)
 
     def tidy(self, x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 An order-agnostic neural autoregressive model (Uria et al., "A deep and tractable density estimator",
 https://arxiv.org/abs/1310.1757): a sum of embeddings says what is known of a row, and a small net for each column
-turns it into the odds of that column's codes. Some of the rows learn with nothing given, the others with a random set
+turns it into the logits of that column's codes. Some of the rows learn with nothing given, the others with a random set
 of cells given; what is not given follows in one fixed order, in training as in use. A column of many codes is spelled
 in two digits, so that 100,000 codes cost as much as twice 317 (the two-level softmax of Goodman,
 https://arxiv.org/abs/cs/0108006).
@@ -76,7 +76,7 @@ def spell(sizes: tuple[int, ...], split: int) -> list[Digit]:
 
 
 class Net(nn.Module):
-    """Embeddings of digits, and for each digit a net from what is known to the odds of its codes."""
+    """Embeddings of digits, and for each digit a net from what is known to the logits of its codes."""
 
     def __init__(self, digits: list[Digit], ordered: tuple[bool, ...], config: Config) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class Net(nn.Module):
         self.first = nn.Parameter(torch.randn(n, known, width) / known**0.5)
         self.second = nn.Parameter(torch.randn(n, width, width) / width**0.5)
         self.bias = nn.Parameter(torch.zeros(2, n, 1, width))
-        self.odds = nn.Parameter(torch.zeros(width, total))
+        self.logits = nn.Parameter(torch.zeros(width, total))
         self.drop = config.dropout
 
     def forward(self, known: Tensor, which: list[int]) -> Tensor:
@@ -184,7 +184,7 @@ class Model(Learned):
 
     @torch.no_grad()
     def prepare(self, batch: Batches, player: str, time: Allowance = UNLIMITED) -> None:
-        """Counts codes: the odds begin at every column's own shares, and columns of small entropy come first."""
+        """Counts codes: the logits begin at every column's own shares, and columns of small entropy come first."""
         x, _ = batch(0)
         x = torch.cat([batch(k)[0] for k in range(-(-min(SCANNED, 400 * len(x)) // len(x)))])
         entropy = torch.zeros(len(self.sizes))
@@ -193,8 +193,8 @@ class Model(Learned):
             count = torch.bincount(before * d.size + code, minlength=d.after * d.size).reshape(d.after, d.size).double()
             valid = torch.arange(d.after)[:, None] * d.size + torch.arange(d.size) < self.sizes[d.column]
             valid = valid.to(x.device) if d.after > 1 else torch.ones_like(count, dtype=torch.bool)
-            odds = ((count + 0.1) * valid).clamp_min(1e-30)
-            share = odds / odds.sum(1, keepdim=True)
+            logits = ((count + 0.1) * valid).clamp_min(1e-30)
+            share = logits / logits.sum(1, keepdim=True)
             entropy[d.column] -= float((count / count.sum() * share.log()).sum())
             self.share[self.places[i] : self.places[i + 1]] = share.log().where(valid, -1e9).float().flatten()
         self.order.copy_(entropy.argsort(stable=True))
@@ -214,7 +214,7 @@ class Model(Learned):
             of.setdefault(d.column, []).append(i)
         return [i for j in self.order.tolist() for i in of[j]]
 
-    def _odds(self, i: int, hidden: Tensor, weight: Tensor, before: Tensor | None) -> Tensor:
+    def _logits(self, i: int, hidden: Tensor, weight: Tensor, before: Tensor | None) -> Tensor:
         """Logits [b, size] of digit `i`; `before` [b] is the digit before it in its column."""
         d = self.digits[i]
         share = self.share[self.places[i] : self.places[i + 1]].reshape(d.after, d.size)
@@ -266,8 +266,8 @@ class Model(Learned):
         nll = torch.zeros(rows, device=device)
         for h, i in zip(hidden, learned, strict=True):
             before = codes[i - 1] if self.digits[i].after > 1 else None
-            odds = self._odds(i, h, self.net.odds, before).float()
-            nll = nll + F.cross_entropy(odds, codes[i], reduction="none")
+            logits = self._logits(i, h, self.net.logits, before).float()
+            nll = nll + F.cross_entropy(logits, codes[i], reduction="none")
         mean: Tensor = nll * (n / len(learned) / len(self.sizes))
         return mean
 
@@ -303,7 +303,7 @@ class Model(Learned):
         return torch.cat([self._complete(part, rng) for part in given.split(TOGETHER)]) if len(given) else given.clone()
 
     def _levels(self, seen: Tensor, rng: torch.Generator) -> Tensor:
-        """Float32 [n] in [0, 1): how far up its odds each row's next code lies, for rows of whose digits `seen` [k, n] are."""
+        """Float32 [n] in [0, 1): how far up its logits each row's next code lies, for rows of whose digits `seen` [k, n] are."""
         if not self.stratified:
             return torch.rand(seen.shape[1], generator=rng, device=rng.device)
         chance = np.random.default_rng(int(torch.randint(1 << 62, (), generator=rng, device=rng.device)))
@@ -332,8 +332,8 @@ class Model(Learned):
             heights = self._levels(codes[sequence[: min(k, LEVELS)]][:, rows], rng)
             for some, height in zip(rows.split(AT_ONCE), heights.split(AT_ONCE), strict=True):
                 hidden = net(known[some].to(dtype)[None], [i])[0]
-                odds = self._odds(i, hidden, net.odds, codes[i - 1, some] if d.after > 1 else None).float()
-                reach = odds.softmax(1).cumsum(1)
+                logits = self._logits(i, hidden, net.logits, codes[i - 1, some] if d.after > 1 else None).float()
+                reach = logits.softmax(1).cumsum(1)
                 code = torch.searchsorted(reach, height[:, None] * (reach[:, -1:] * (1 - 1e-6)), right=True)[:, 0]
                 codes[i, some] = code
                 known.index_add_(0, some, net.embed[code + self.starts[i]].float())

@@ -1,7 +1,7 @@
-"""Causal transformer over tokens that starts from counts: its odds are added to those of n-grams and of what was just read.
+"""Causal transformer over tokens that starts from counts: its logits are added to those of n-grams and of what was just read.
 
 The prior is modified Kneser-Ney, cross-fitted for the rows that the net learns from, mixed with a cache over the window; the
-net is told the prior's odds and learns what is missing in them. On a few megabytes the counts are worth more than the rest.
+net is told the prior's logits and learns what is missing in them. On a few megabytes the counts are worth more than the rest.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from karat.stats.grams import Grams, digest
 from karat.stats.kneserney import KneserNey
 
 COUNTED = 4_000_000  # codes at most that the prior counts
-NARROW = 512  # codes at most of which the net is told all the prior's odds
+NARROW = 512  # codes at most of which the net is told all the prior's logits
 ASIDE = 32  # rows at most that are kept aside, 1 in 16
 ONCE = 1.5  # passes over the data, up to which nothing can be learned by heart
 AT_ONCE = 256  # sequences drawn together
@@ -76,7 +76,7 @@ class Net(nn.Module):
             span=c.span,
         )
         self.cache = Cache()
-        self.scale = nn.Parameter(torch.ones(()))  # of the prior's log-odds
+        self.scale = nn.Parameter(torch.ones(()))  # of the prior's logits
 
 
 class _Counts:
@@ -208,12 +208,12 @@ class Model(Learned):
             mixed, match = self.net.cache(x[:, :-1], given.exp_())
             log = mixed.log()
             told = _told(log.detach(), match)
-        odds = self._odds(self.net.body(x[:, :-1], told, kind), log)
+        logits = self._logits(self.net.body(x[:, :-1], told, kind), log)
         target = x[:, 1:]
-        nats = F.cross_entropy(odds.flatten(0, 1), target.flatten(), reduction="none", ignore_index=NOTHING)
+        nats = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none", ignore_index=NOTHING)
         return nats.view(target.shape), target != NOTHING
 
-    def _odds(self, said: Tensor, log: Tensor | None) -> Tensor:
+    def _logits(self, said: Tensor, log: Tensor | None) -> Tensor:
         return said + self.barred if log is None else _joined(said, log, self.trust, self.net.scale) + self.barred
 
     @torch.no_grad()
@@ -309,7 +309,7 @@ class Model(Learned):
             alive = torch.arange(n, device=device)
         for _ in range(most):
             with torch.no_grad():
-                codes = sampling.draw(voice.odds, torch.rand(n, generator=rng, device=rng.device)[alive].to(device))
+                codes = sampling.draw(voice.logits, torch.rand(n, generator=rng, device=rng.device)[alive].to(device))
                 nothing = torch.full((n,), NOTHING, device=device)
                 out = codes if len(alive) == n else nothing.index_copy_(0, alive, codes)
                 on = codes != END
@@ -335,7 +335,7 @@ class Model(Learned):
 
 
 def _told(log: Any, match: Any) -> Any:
-    """What the net is told of the prior's log-odds [..., vocab] and of the longest match [...]; tensors, or arrays."""
+    """What the net is told of the prior's logits [..., vocab] and of the longest match [...]; tensors, or arrays."""
     of: Any = torch if isinstance(log, Tensor) else np
     doubt = -(of.exp(log) * log).sum(-1)[..., None]
     parts = [doubt / 2, match[..., None] * (2 / LONGEST)]
@@ -345,12 +345,12 @@ def _told(log: Any, match: Any) -> Any:
 
 
 def _joined(said: Any, log: Any, trust: Any, scale: Any) -> Any:
-    """The net's odds and the prior's; the last number that the net says is how far it believes the prior here."""
+    """The net's logits and the prior's; the last number that the net says is how far it believes the prior here."""
     return said[..., :-1] * trust + log * (1 + trust * (scale - 1 + said[..., -1:]))
 
 
 class _Voice:
-    """n sequences that go on code by code; `odds` [n, vocab] are those of the next."""
+    """n sequences that go on code by code; `logits` [n, vocab] are those of the next."""
 
     def __init__(self, model: Model, start: Tensor, y: Tensor | None) -> None:
         self.model = model
@@ -375,7 +375,7 @@ class _Voice:
 
     def step(self, codes: Tensor) -> None:
         if self.walk is None or self.recent is None:
-            self.odds = torch.as_tensor(self.steps.step(codes, None)) + self.model.barred
+            self.logits = torch.as_tensor(self.steps.step(codes, None)) + self.model.barred
             return
         self.walk.step(codes)
         self.recent.step(codes.cpu().numpy())
@@ -383,11 +383,11 @@ class _Voice:
         log = np.log(mixed)
         if isinstance(self.steps, Lone):
             said = self.steps.step(codes, _told(log, match)[0])
-            self.odds = torch.from_numpy(_joined(said, log, self.trust, self.scale)) + self.model.barred
+            self.logits = torch.from_numpy(_joined(said, log, self.trust, self.scale)) + self.model.barred
         else:
             there = torch.from_numpy(log).to(codes.device)
             told = _told(there, torch.from_numpy(match).to(codes.device))
-            self.odds = self.model._odds(self.steps.step(codes, told), there)
+            self.logits = self.model._logits(self.steps.step(codes, told), there)
 
     def keep(self, rows: Tensor) -> None:
         self.steps.keep(rows)

@@ -17,9 +17,9 @@ from karat.space import Batches as Batches
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are drawn from their odds.
+    """How tokens are drawn from their logits.
 
-    temperature: odds ** (1 / temperature); 0 takes the likeliest.   top_p: of the likeliest that hold this share together
+    temperature: logits ** (1 / temperature); 0 takes the likeliest.   top_p: of the likeliest that hold this share together
     (https://arxiv.org/abs/1904.09751).   min_p: of those at least this share of the likeliest (https://arxiv.org/abs/2407.01082).
     """
 
@@ -34,11 +34,11 @@ class Sampling:
                 "top_p above 0 and at most 1, min_p from 0 and under 1."
             )
 
-    def draw(self, odds: Tensor, chance: Tensor) -> Tensor:
-        """Codes [n] from log-odds [n, vocab], each by its own number of `chance` [n] in [0, 1)."""
+    def draw(self, logits: Tensor, chance: Tensor) -> Tensor:
+        """Codes [n] from logits [n, vocab], each by its own number of `chance` [n] in [0, 1)."""
         if self.temperature == 0:
-            return odds.argmax(1)
-        share = (odds if self.temperature == 1 else odds / self.temperature).softmax(1)
+            return logits.argmax(1)
+        share = (logits if self.temperature == 1 else logits / self.temperature).softmax(1)
         if self.min_p > 0:
             share = share.masked_fill(share < self.min_p * share.amax(1, keepdim=True), 0)
         if self.top_p < 1:
@@ -48,7 +48,7 @@ class Sampling:
             share = torch.zeros_like(share).scatter(1, order, falling)
         reach = share.cumsum(1)
         if not bool(reach[:, -1].isfinite().all()):
-            raise DivergedError("the odds of what comes next are not finite: lower --set model.lr and train again.")
+            raise DivergedError("the logits of what comes next are not finite: lower --set model.lr and train again.")
         level = chance[:, None] * (reach[:, -1:] * (1 - 1e-6))  # under the end, however it is rounded
         return torch.searchsorted(reach, level, right=True)[:, 0]
 

@@ -2,7 +2,7 @@
 
 Sahoo et al., "Simple and effective masked diffusion language models" (https://arxiv.org/abs/2406.07524), with its linear
 schedule: at time t a code is hidden with probability t, and a guess is weighed by 1/t. Codes may be given anywhere, so it
-fills in what is missing as well as it begins anew. The odds start at what the two places on either side say by count.
+fills in what is missing as well as it begins anew. The logits start at what the two places on either side say by count.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Model(Learned):
         self.net.register_parameter("trust", nn.Parameter(torch.tensor([0.3, 0.7, 0.7, 0.3])))
         self.register_buffer("share", torch.zeros(space.vocab))  # log share of each code
         pairs = space.vocab + 1 if space.vocab <= COUNTED else 0
-        # log odds of a code, given the code beside it, over its share; nothing is told by what is hidden
+        # logits of a code, given the code beside it, over its share; nothing is told by what is hidden
         self.register_buffer("pairs", torch.zeros(len(BESIDE), pairs, space.vocab if pairs else 0))
 
     share: Tensor
@@ -99,12 +99,12 @@ class Model(Learned):
             here, there = (x[:, -step:], x[:, :step]) if step < 0 else (x[:, :-step], x[:, step:])
             count = torch.bincount((there * vocab + here).flatten(), minlength=vocab**2).reshape(vocab, vocab).double()
             prior = 20 * self.share.double().exp()
-            odds = (count + prior) / (count.sum(1, keepdim=True) + 20)
-            table[:vocab] = odds.log() - self.share
+            logits = (count + prior) / (count.sum(1, keepdim=True) + 20)
+            table[:vocab] = logits.log() - self.share
 
-    def _odds(self, x: Tensor, kind: Tensor | None) -> Tensor:
-        """Log-odds [b, length, vocab] at every place of `x` [b, length], what is hidden in it guessed."""
-        odds = self.net(x, kind) + self.share
+    def _logits(self, x: Tensor, kind: Tensor | None) -> Tensor:
+        """Log-logits [b, length, vocab] at every place of `x` [b, length], what is hidden in it guessed."""
+        logits = self.net(x, kind) + self.share
         if self.pairs.numel():
             trust = self.net.get_parameter("trust")
             for k, step in enumerate(BESIDE):
@@ -113,8 +113,8 @@ class Model(Learned):
                     beside[:, :-step] = self.hidden
                 else:
                     beside[:, -step:] = self.hidden
-                odds = odds + trust[k] * F.embedding(beside, self.pairs[k])
-        made: Tensor = odds
+                logits = logits + trust[k] * F.embedding(beside, self.pairs[k])
+        made: Tensor = logits
         return made
 
     def loss(self, batch: Batch, player: str) -> tuple[Tensor, dict[str, Tensor]]:
@@ -130,9 +130,9 @@ class Model(Learned):
             none = torch.full((n,), self.classes, device=device)
             dropped = torch.rand(n, generator=rng, device=device) < c.unlabelled
             kind = none if batch.y is None else torch.where(dropped, none, batch.y)
-        odds = self._odds(x.masked_fill(hide, self.hidden), kind)
+        logits = self._logits(x.masked_fill(hide, self.hidden), kind)
         weight = torch.where(x == NOTHING, EMPTY, 1.0)
-        nats = F.cross_entropy(odds[hide], x[hide], reduction="none") * (weight / t[:, None])[hide]
+        nats = F.cross_entropy(logits[hide], x[hide], reduction="none") * (weight / t[:, None])[hide]
         nll = nats.sum() / weight[:, 1:].sum()
         return nll, {"nll": nll.detach()}
 
@@ -174,10 +174,10 @@ class Model(Learned):
             if not now.any():
                 continue
             with torch.autocast(rng.device.type, fast, enabled=fast != torch.float32):
-                odds = self._odds(x, kind)
-            odds[..., BEGIN : BEGIN + 2] = -torch.inf  # what begins a sequence stands nowhere else
-            odds[..., [NOTHING, END]] = odds[..., [NOTHING, END]].masked_fill(goes_on[..., None], -torch.inf)
-            share = (odds[now] / self.config.temperature).softmax(1).cumsum(1)
+                logits = self._logits(x, kind)
+            logits[..., BEGIN : BEGIN + 2] = -torch.inf  # what begins a sequence stands nowhere else
+            logits[..., [NOTHING, END]] = logits[..., [NOTHING, END]].masked_fill(goes_on[..., None], -torch.inf)
+            share = (logits[now] / self.config.temperature).softmax(1).cumsum(1)
             level = chance[now][:, None] * share[:, -1:] * (1 - 1e-6)
             x[now] = torch.searchsorted(share, level, right=True)[:, 0]
         # what ends without saying so says so

@@ -15,7 +15,7 @@ SHARPNESS = 3.0  # of attention, times what is usual: normalised queries and key
 
 
 class BothWays(nn.Module):
-    """Codes [b, T], some of them hidden, to the odds [b, T, vocab] of every place, in float32.
+    """Codes [b, T], some of them hidden, to the logits [b, T, vocab] of every place, in float32.
 
     `mix` [depth, 4, width, width] (queries, keys, values, out), `up` and `down` are stacks of matrices, for Muon. The head
     and all that writes into the sum begin at zero.

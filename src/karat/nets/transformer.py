@@ -20,7 +20,7 @@ SHARPNESS = 3.0  # of attention, times what is usual: normalised queries and key
 
 
 class Transformer(nn.Module):
-    """Codes, and what is told of each place, to numbers such as the odds of the code that follows.
+    """Codes, and what is told of each place, to numbers such as the logits of the code that follows.
 
     `mix` [depth, 4, width, width] (queries, keys, values, out), `up` and `down` are stacks of matrices, for Muon. The head
     and all that writes into the sum begin at zero: so does what is said.

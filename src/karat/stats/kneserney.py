@@ -85,10 +85,10 @@ class KneserNey:
         counts.along(x)                         # log of all chances, float32 [b, length - 1, vocab], on the device of x
         counts.along(x, counts.fold(rows))      # each row as if the rows of its fold had not been counted
         counts.nats(x)                          # [b, length - 1]: of the codes that did come only
-        walk = counts.walk(x)                   # then walk.odds() [b, vocab], walk.step(codes [b]), again and again
+        walk = counts.walk(x)                   # then walk.logits() [b, vocab], walk.step(codes [b]), again and again
 
     Chances are exactly those of the longest context that was seen, interpolated with all shorter ones; NOTHING ends a
-    context. NOTHING, BEGIN and MORE never follow (nor END where none was seen): their log-odds are finite, about -30.
+    context. NOTHING, BEGIN and MORE never follow (nor END where none was seen): their logits are finite, about -30.
     """
 
     def __init__(self, grams: Grams) -> None:
@@ -118,7 +118,7 @@ class KneserNey:
         del self._grams
 
     def along(self, x: Tensor, fold: Tensor | None = None) -> Tensor:
-        """Log-odds, float32 [b, length - 1, vocab], of each code of `x` [b, length] but the first, given those before it.
+        """Log-logits, float32 [b, length - 1, vocab], of each code of `x` [b, length] but the first, given those before it.
 
         fold [b]: count each row without the rows of this fold. Where `x` is cut out of longer rows, `order` - 1 codes
         more on its left give the first places their context.
@@ -260,7 +260,7 @@ class Walk:
         for codes in start[:, -counts.order :].cpu().numpy().T:
             self._step(codes)
 
-    def odds(self) -> Tensor:
+    def logits(self) -> Tensor:
         """Log of all chances, float32 [n, vocab], on the device of the start."""
         return torch.from_numpy(np.log(self.chances())).to(self.device)
 
