@@ -269,12 +269,19 @@ class Texts(Codec):
         return Passages.of(texts, self.origin, begins, np.array(ends, bool))
 
     def _fit_in(self, pairs: Pairs, texts: list[str], ends: list[bool]) -> None:
-        """Shortens, in place, what was drawn in fewer tokens than it has by its own pairs, and so would not go in again."""
+        """Shortens, in place, what was drawn in fewer tokens than it has by its own pairs, and so would not go in again; and
+        what fills a point to its last place, which is read as cut there, unless it ends where real passages are cut.
+        """
         room = self.length - 1
+
+        def fits(i: int, size: int) -> bool:
+            whole = size < room or seam(texts[i], 0, len(texts[i])) == len(texts[i])
+            return size <= room - ends[i] and whole
+
         rows = list(range(len(texts)))
         for wanted in (room, room * 3 // 4, room // 2, room // 4):
             found = pairs.codes([texts[i] for i in rows])
-            over = [(i, codes) for i, codes in zip(rows, found, strict=True) if len(codes) > room - ends[i]]
+            over = [(i, codes) for i, codes in zip(rows, found, strict=True) if not fits(i, len(codes))]
             rows = [i for i, _ in over]
             for i, codes in over:
                 text = self.read_codes(codes[:wanted])
