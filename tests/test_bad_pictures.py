@@ -334,7 +334,7 @@ def test_npz_faults_name_the_array(tmp_path: Path) -> None:
     np.savez(tmp_path / "c.npz", images=pictures(40), labels=np.linspace(0, 1, 40))
     assert "labels holds fractions" in refused(tmp_path / "c.npz")
     (tmp_path / "d.npz").write_bytes(b"x")
-    assert "d.npz is not a readable zip" in refused(tmp_path / "d.npz")
+    assert "d.npz does not begin as a zip archive does" in refused(tmp_path / "d.npz")
     with zipfile.ZipFile(tmp_path / "e.npz", "w") as archive:
         archive.writestr("readme.txt", "hello")
     assert "no array that numpy wrote" in refused(tmp_path / "e.npz")

@@ -74,7 +74,7 @@ def test_the_printed_form_of_dates_is_found_read_and_printed_again(monkeypatch: 
     form = ast.literal_eval(SHOWN["content/table/schema/datetimes.py"])
     monkeypatch.setattr(moments, "_DATES", (*moments._DATES, form))
     found = moments.find(cells, ones)
-    assert found is not None and (found.kind, found.format, found.stratified) == ("date", form, 1.0)
+    assert found is not None and (found.kind, found.format, found.even) == ("date", form, 1.0)
     micros, _ = moments.read(cells, found.format, found.zone)
     assert micros.to_pylist()[0] == (days[0] - date(1970, 1, 1)).days * 86_400_000_000
     assert moments.write(micros, found.format, found.zone).equals(cells)

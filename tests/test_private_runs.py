@@ -25,7 +25,17 @@ town = { kind = "category" }
 day = { kind = "date", format = "%Y-%m-%d" }
 """
 NOISED = ("fine", "coarse", "values", "counts", "value")  # of a part of codec.json
-OWN = ("id", "fingerprint", "seal", "seconds", "models", "data", "parts", "device")  # of karat.json: other in every run
+OWN = (
+    "id",
+    "fingerprint",
+    "seal",
+    "signature",
+    "seconds",
+    "models",
+    "data",
+    "parts",
+    "device",
+)  # of karat.json: other in every run
 
 
 def rows(n: int = 1_200) -> list[str]:

@@ -72,7 +72,7 @@ def test_names_with_brackets_are_listed_by_look(tmp_path: Path, capsys: pytest.C
 def test_the_help_shows_what_the_docstrings_say(capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["train", "--help"])
     words = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "runs/<data>-<recipe> by default" in words and '"{label}_{speaker}_{n}", or their folders' in words
+    assert "runs/DATA-RECIPE by default" in words and '"{label}_{speaker}_{n}", or their folders' in words
 
 
 @pytest.mark.parametrize(
