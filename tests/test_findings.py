@@ -134,6 +134,13 @@ def test_no_limit_and_no_interval_is_shown_that_no_score_can_reach() -> None:
     assert "1.04" not in shown and "1.2" not in shown and "0.25" not in shown
 
 
+@pytest.mark.parametrize("key", ["clipped density", "clipped coverage", "density"])
+def test_an_interval_holds_its_value_also_where_made_records_score_above_real_ones(key: str) -> None:
+    found = Finding(key, 1.3, 1.27, 1.33, 1.0, "higher", False, "says", limit=Limit(below=0.7))
+    low, high = found.interval
+    assert low == 1.27 and high >= 1.3
+
+
 def test_where_most_findings_cannot_tell_one_sentence_says_how_many_records_would_settle_most() -> None:
     few = [finding(key=key, samples=(Sample(40, needs, "unseen real"),), limit=Limit(above=0.9))
            for key, needs in (("two-sample auc", 120), ("loops", 200), ("membership", 300), ("invented words", 9000))]  # fmt: skip

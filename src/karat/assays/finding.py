@@ -173,8 +173,9 @@ class Finding:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95% interval as far as the score can go."""
+        """The 95% interval as far as the score can go; the value itself is always in it."""
         low, high = self.kind.ends
+        low, high = min(low, self.value), max(high, self.value)
         return (low if self.low < low else self.low), (high if self.high > high else self.high)
 
     @property

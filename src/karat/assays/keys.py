@@ -40,7 +40,7 @@ KEYS: dict[str, Key] = {
     # Fidelity of single items: whether each of them could be a real one.
     "precision": Key("fidelity", "quality", visible=True, ends=SHARE),
     "density": Key("fidelity", "quality", visible=True, decides=False, ends=SIZE),
-    "clipped density": Key("fidelity", "quality", visible=True, decides=False, ends=SHARE),
+    "clipped density": Key("fidelity", "quality", visible=True, decides=False, ends=SIZE),
     "sharpness": Key("fidelity", "quality", visible=True, ends=SIZE),
     "detail": Key("fidelity", "quality", visible=True, title="detail along {of}", ends=SIZE),
     "two-sample auc": Key("fidelity", "quality", visible=True, ends=SHARE),
