@@ -18,9 +18,17 @@ from typing import Any
 from karat.training import pace
 
 COLUMNS = (
-    "frechet distance", "kernel distance", "precision", "recall", "coverage", "sharpness", "two-sample auc",
-    "copy rate", "usefulness", "lift",
-)  # fmt: skip
+    "frechet distance",
+    "kernel distance",
+    "precision",
+    "recall",
+    "coverage",
+    "sharpness",
+    "two-sample auc",
+    "copy rate",
+    "usefulness",
+    "lift",
+)
 
 
 def assayed(data: str, recipe: str, minutes: float, seed: int, folder: Path, settings: list[str]) -> dict[str, Any]:
@@ -35,8 +43,12 @@ def assayed(data: str, recipe: str, minutes: float, seed: int, folder: Path, set
         subprocess.run([*karat, "assay", str(run), "-n", "2000", "--seed", str(seed), "--threads", "1"], check=True)
     found = json.loads(report.read_text())
     spec = json.loads((run / "karat.json").read_text())
-    return {"recipe": recipe, "samples": spec["trained_samples"], "verdict": found["verdict"]["word"],
-            "findings": {f["name"]: f for f in found["findings"]}}  # fmt: skip
+    return {
+        "recipe": recipe,
+        "samples": spec["trained_samples"],
+        "verdict": found["verdict"]["word"],
+        "findings": {f["name"]: f for f in found["findings"]},
+    }
 
 
 def main() -> None:

@@ -48,8 +48,10 @@ def score(samples: Path) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, str(EVALUATOR), str(samples)],
         env={**os.environ, "MNIST_DIR": str(DATA / "images" / "mnist")},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     found: dict[str, Any] = json.loads(done.stdout)
     found["sharp"] = laplacian(np.load(samples)) / laplacian(pictures("t10k-images-idx3-ubyte.gz"))
     return found
@@ -92,10 +94,17 @@ def row(recipe: str, minutes: float, seed: int, folder: Path, settings: list[str
     ledger = [json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines()]
     spec = json.loads((run / "karat.json").read_text())
     return {
-        "recipe": recipe, "minutes": minutes, "seed": seed, "settings": settings, "train_wall": trained,
-        "train_cpu": ledger[0]["cpu_seconds"], "loop_seconds": spec["seconds"], "samples": spec["trained_samples"],
-        "make_cpu": ledger[1]["cpu_seconds"], **score(samples),
-    }  # fmt: skip
+        "recipe": recipe,
+        "minutes": minutes,
+        "seed": seed,
+        "settings": settings,
+        "train_wall": trained,
+        "train_cpu": ledger[0]["cpu_seconds"],
+        "loop_seconds": spec["seconds"],
+        "samples": spec["trained_samples"],
+        "make_cpu": ledger[1]["cpu_seconds"],
+        **score(samples),
+    }
 
 
 def table(rows: list[dict[str, Any]]) -> str:

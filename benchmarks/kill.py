@@ -36,8 +36,23 @@ STEPS = 50
 
 def command(recipe: str, folder: Path) -> list[str]:
     settings = [part for change in TINY[recipe] for part in ("--set", f"model.{change}")]
-    return ["train", "digits", "--recipe", recipe, "--steps", str(STEPS), "--out", str(folder), "--threads", "1",
-            "--set", "train.precision=fp32", "--set", "train.save_seconds=0.1", *settings]  # fmt: skip
+    return [
+        "train",
+        "digits",
+        "--recipe",
+        recipe,
+        "--steps",
+        str(STEPS),
+        "--out",
+        str(folder),
+        "--threads",
+        "1",
+        "--set",
+        "train.precision=fp32",
+        "--set",
+        "train.save_seconds=0.1",
+        *settings,
+    ]
 
 
 def start(arguments: list[str], log: Path) -> int:

@@ -77,9 +77,19 @@ def main() -> None:
                 pyarrow.parquet.write_table(pyarrow.csv.read_csv(folder / "made.csv"), folder / "made.parquet")
                 files = [f"--real-train={folder}/train.parquet", f"--real-test={folder}/test.parquet"]
                 told = subprocess.run(
-                    [sys.executable, asked.evaluator, *files, f"--synth={folder}/made.parquet", "--target", asked.target,
-                     "--no-report"], capture_output=True, text=True, check=True,
-                )  # fmt: skip
+                    [
+                        sys.executable,
+                        asked.evaluator,
+                        *files,
+                        f"--synth={folder}/made.parquet",
+                        "--target",
+                        asked.target,
+                        "--no-report",
+                    ],
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                )
                 scores = json.loads(told.stdout.splitlines()[-1])
                 figures = " | ".join(f"{scores[key]:.3f}" for key in SHOWN)
                 print(f"| {epsilon:g} | {seed} | {seconds:.1f} | {speed:,.0f} | {figures} |", flush=True)

@@ -243,15 +243,18 @@ class Judge:
         p1 = torch.tensor([0.5, 0.01])
         read = through(self.net, x).argmax(1) == y
         out: dict[str, Any] = {
-            "made": len(x), "label": 100 * float(read.float().mean()),
+            "made": len(x),
+            "label": 100 * float(read.float().mean()),
             "worst": 100 * min(float(read[y == k].float().mean()) for k in y.unique().tolist()),
             "fd": frechet(features, self.features),
             "pixfd": frechet(x.flatten(1) @ self.basis, self.x.flatten(1) @ self.basis),
             "spread": within(features, y) / within(self.features, self.y),
-            "detail_f": f, "detail_t": t, "stripes": stripes,
+            "detail_f": f,
+            "detail_t": t,
+            "stripes": stripes,
             "length": float(length(x).mean() / length(self.x).mean()),
             "near": [float(v) for v in near.quantile(p1) / self.near.quantile(p1)],
-        }  # fmt: skip
+        }
         if seeds:
             ceiling = self.accuracy(self.net)
             out["ceiling"] = ceiling

@@ -71,8 +71,12 @@ def test_rows_with_different_cells_given_are_completed_together() -> None:
 def test_a_column_of_many_codes_is_spelled_in_two_digits_and_no_code_is_made_up() -> None:
     digits = spell((100_000, 3, 257), 256)
     assert [(d.column, d.step, d.size, d.after) for d in digits] == [
-        (0, 317, 316, 1), (0, 1, 317, 316), (1, 1, 3, 1), (2, 17, 16, 1), (2, 1, 17, 16),
-    ]  # fmt: skip
+        (0, 317, 316, 1),
+        (0, 1, 317, 316),
+        (1, 1, 3, 1),
+        (2, 17, 16, 1),
+        (2, 1, 17, 16),
+    ]
     space = Codes((100_000, 2), (False, False))
     rng = torch.Generator().manual_seed(0)
     x = torch.stack(

@@ -112,9 +112,13 @@ def test_sounds_of_any_depth_rate_and_name_are_read_and_what_is_odd_is_said(tmp_
     assert np.isfinite(records).all() and float(np.abs(records).max()) <= 1
     said = " ".join(data.notes)
     for words in (
-        "1 at 192,000 Hz", "1 sounds have more than two channels", "not of the kind that their names say, such as renamed.wav",
-        "1 sounds go beyond full scale", "3 sounds are silent", "3 sounds do not swing about zero",
-    ):  # fmt: skip
+        "1 at 192,000 Hz",
+        "1 sounds have more than two channels",
+        "not of the kind that their names say, such as renamed.wav",
+        "1 sounds go beyond full scale",
+        "3 sounds are silent",
+        "3 sounds do not swing about zero",
+    ):
         assert words in said, words
     silent = data.contents.names.index("silent0.wav")
     assert not data.codec.decode(data.codec.encode(records[silent : silent + 1])).any()

@@ -21,8 +21,22 @@ from karat.content.table.tables import FORMS
 from karat.run import Run
 from karat.terminal import Terminal
 
-TINY = ["--threads", "1", "--set", "train.precision=fp32", "--set", "model.latent=6", "--set", "model.width=8",
-        "--set", "model.hidden=16", "--set", "model.components=10", "--set", "model.iterations=3"]  # fmt: skip
+TINY = [
+    "--threads",
+    "1",
+    "--set",
+    "train.precision=fp32",
+    "--set",
+    "model.latent=6",
+    "--set",
+    "model.width=8",
+    "--set",
+    "model.hidden=16",
+    "--set",
+    "model.components=10",
+    "--set",
+    "model.iterations=3",
+]
 
 
 def run_cli(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -131,9 +145,13 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_answered_in_a_line_or_two(
-    case: str, trained: Path, unfinished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    case: str,
+    trained: Path,
+    unfinished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.chdir(tmp_path)
     places = {"RUN": str(trained), "UNFINISHED": str(unfinished)}
     code, out, err = run_cli(capsys, *(places.get(a, a) for a in BAD[case]))

@@ -16,10 +16,18 @@ from karat.content.table.schema.columns import Column, Schema
 from karat.errors import DataError, FitError
 
 COLUMNS = (
-    Column("start", "date"), Column("end", "date"), Column("price", "decimal", places=2), Column("qty", "integer"),
-    Column("total", "decimal", places=2), Column("age", "integer"), Column("married", "boolean"),
-    Column("spouse", "category"), Column("city", "category"), Column("country", "category"), Column("code", "integer"),
-)  # fmt: skip
+    Column("start", "date"),
+    Column("end", "date"),
+    Column("price", "decimal", places=2),
+    Column("qty", "integer"),
+    Column("total", "decimal", places=2),
+    Column("age", "integer"),
+    Column("married", "boolean"),
+    Column("spouse", "category"),
+    Column("city", "category"),
+    Column("country", "category"),
+    Column("code", "integer"),
+)
 CITIES = (("Paris", "France"), ("Lyon", "France"), ("Berlin", "Germany"), ("北京", "中国"))
 
 
@@ -44,12 +52,14 @@ def table(n: int = 600, missing: float = 0.0, seed: int = 0) -> pa.Table:
             "total": some(pa.array(price * qty / 100), 4),
             "age": pa.array(rng.integers(0, 101, n)),
             "married": pa.array(married),
-            "spouse": pa.array([("Ann" if r < 0.5 else "Bo") if m else None for m, r in zip(married, rng.random(n), strict=True)]),
+            "spouse": pa.array(
+                [("Ann" if r < 0.5 else "Bo") if m else None for m, r in zip(married, rng.random(n), strict=True)]
+            ),
             "city": pa.array([CITIES[i][0] for i in place]),
             "country": pa.array([CITIES[i][1] for i in place]),
             "code": pa.array(rng.permutation(100_000)[:n]),
         }
-    )  # fmt: skip
+    )
 
 
 RULES: tuple[dict[str, Any], ...] = (

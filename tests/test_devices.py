@@ -15,8 +15,12 @@ from karat.nets.article import LeakyDropout
 from karat.space import BEGIN, MARKS, Batch, Batches, Codes, Grid, Tokens
 from karat.synthesizer import building
 
-DEVICES = ["cpu", pytest.param("cuda", marks=[
-    pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")])]  # fmt: skip
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
+    ),
+]
 SPACES = (Grid(3, (16, 16)), Codes((3, 300, 5), (False, True, False)), Tokens(24, 12))
 LEARNED = [n for n in recipe.names() if issubclass(recipe.module(recipe.load(n).family).Model, Learned)]
 

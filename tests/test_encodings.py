@@ -33,15 +33,27 @@ WORDS = {
     "old Chinese": "陳怡君 林志明 黃淑芬 臺北 高雄 臺中 客戶已經付款 等待發貨 沒有問題 請聯繫我們",
 }
 CASES = [
-    *((name, code) for name, codes in {
-        "Korean": ("euc-kr", "cp949"), "Japanese": ("shift_jis", "cp932", "euc-jp", "iso2022_jp"),
-        "Polish": ("cp1250", "iso-8859-2"), "Czech": ("cp1250", "iso-8859-2"),
-        "Russian": ("cp1251", "koi8-r", "iso-8859-5", "cp866", "mac-cyrillic"), "Greek": ("cp1253", "iso-8859-7"),
-        "Turkish": ("cp1254",), "Hebrew": ("cp1255",), "Arabic": ("cp1256",), "Thai": ("cp874",),
-        "French": ("cp1252", "mac-roman"), "German": ("cp1252", "mac-roman", "cp850"),
-        "simple Chinese": ("gbk", "gb18030", "utf-16-le"), "old Chinese": ("big5", "utf-16-be"),
-    }.items() for code in codes)
-]  # fmt: skip
+    *(
+        (name, code)
+        for name, codes in {
+            "Korean": ("euc-kr", "cp949"),
+            "Japanese": ("shift_jis", "cp932", "euc-jp", "iso2022_jp"),
+            "Polish": ("cp1250", "iso-8859-2"),
+            "Czech": ("cp1250", "iso-8859-2"),
+            "Russian": ("cp1251", "koi8-r", "iso-8859-5", "cp866", "mac-cyrillic"),
+            "Greek": ("cp1253", "iso-8859-7"),
+            "Turkish": ("cp1254",),
+            "Hebrew": ("cp1255",),
+            "Arabic": ("cp1256",),
+            "Thai": ("cp874",),
+            "French": ("cp1252", "mac-roman"),
+            "German": ("cp1252", "mac-roman", "cp850"),
+            "simple Chinese": ("gbk", "gb18030", "utf-16-le"),
+            "old Chinese": ("big5", "utf-16-be"),
+        }.items()
+        for code in codes
+    )
+]
 CLEAR = (
     "Korean",
     "Japanese",

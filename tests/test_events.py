@@ -57,8 +57,15 @@ def track(job):
     yield take
 """
 ABSENT = "NEEDS = ('a_library_that_nobody_has',)"
-TINY = ["train.precision=fp32", "model.latent=4", "model.width=8", "model.hidden=8", "model.components=4",
-        "model.iterations=2", "model.critic=0"]  # fmt: skip
+TINY = [
+    "train.precision=fp32",
+    "model.latent=4",
+    "model.width=8",
+    "model.hidden=8",
+    "model.components=4",
+    "model.iterations=2",
+    "model.critic=0",
+]
 
 
 @pytest.fixture

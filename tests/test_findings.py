@@ -21,9 +21,16 @@ from karat.worth.verdict import judge, overview
 
 def finding(**changed: Any) -> Finding:
     told: dict[str, Any] = {
-        "key": "two-sample auc", "value": 0.55, "low": 0.5, "high": 0.6, "real": 0.5, "better": "lower",
-        "raised": False, "says": "Told apart 55% of the time.", "limit": Limit(above=0.6),
-    }  # fmt: skip
+        "key": "two-sample auc",
+        "value": 0.55,
+        "low": 0.5,
+        "high": 0.6,
+        "real": 0.5,
+        "better": "lower",
+        "raised": False,
+        "says": "Told apart 55% of the time.",
+        "limit": Limit(above=0.6),
+    }
     return Finding(**told | changed)
 
 
@@ -94,12 +101,21 @@ def test_the_terminal_and_the_notebook_show_threshold_state_and_what_is_missing(
     found = (
         finding(samples=(Sample(40, 120, "made"),)),
         finding(
-            key="missing classes", value=7.0, low=7.0, high=7.0, real=4.086e-14, raised=True, limit=Limit(above=0.0),
-            detail={"missing": [f"class <{i}>" for i in range(7)]}, table="orders",
+            key="missing classes",
+            value=7.0,
+            low=7.0,
+            high=7.0,
+            real=4.086e-14,
+            raised=True,
+            limit=Limit(above=0.0),
+            detail={"missing": [f"class <{i}>" for i in range(7)]},
+            table="orders",
         ),
         finding(key="bits per byte", value=1.5, limit=Limit(above=1.9), real=1.7, beside="counts of 7 characters"),
-        finding(key="membership", value=math.nan, low=math.nan, high=math.nan, limit=Limit(above=0.6, also="where it is")),
-    )  # fmt: skip
+        finding(
+            key="membership", value=math.nan, low=math.nan, high=math.nan, limit=Limit(above=0.6, also="where it is")
+        ),
+    )
     verdict = judge(found, Cost(), Prices(), rights=None, labelled=None)
     shown = str(Assay(verdict, found, None))
     assert "cannot tell at n=40; needs 120 made" in shown and "1.70 (counts of 7 characters)" in shown
@@ -115,12 +131,18 @@ def test_the_terminal_and_the_notebook_show_threshold_state_and_what_is_missing(
 @pytest.mark.parametrize("key", [key for key, row in KEYS.items() if row.ends == (0.0, 1.0)])
 def test_a_limit_that_no_score_can_pass_is_no_test_and_never_reads_ok(key: str) -> None:
     told = {"key": key, "value": 0.4, "low": 0.0, "high": 1.0, "real": 0.5}
-    wide = [finding(**told, limit=Limit(above=1.57)), finding(**told, better="higher", limit=Limit(below=-0.2)),
-            finding(**told, better="neither", limit=Limit(above=1.0, below=0.0))]  # fmt: skip
+    wide = [
+        finding(**told, limit=Limit(above=1.57)),
+        finding(**told, better="higher", limit=Limit(below=-0.2)),
+        finding(**told, better="neither", limit=Limit(above=1.0, below=0.0)),
+    ]
     assert [f.state for f in wide] == ["cannot tell"] * 3
     assert all(f.judged.startswith("cannot tell: too few") for f in wide)
-    narrow = [finding(**told, limit=Limit(above=0.9)), finding(**told, better="neither", limit=Limit(above=1.2, below=0.1)),
-              finding(**told, limit=Limit(above=1.2, also="where one category is gone"))]  # fmt: skip
+    narrow = [
+        finding(**told, limit=Limit(above=0.9)),
+        finding(**told, better="neither", limit=Limit(above=1.2, below=0.1)),
+        finding(**told, limit=Limit(above=1.2, also="where one category is gone")),
+    ]
     assert [f.state for f in narrow] == ["ok"] * 3
 
 
@@ -142,8 +164,10 @@ def test_an_interval_holds_its_value_also_where_made_records_score_above_real_on
 
 
 def test_where_most_findings_cannot_tell_one_sentence_says_how_many_records_would_settle_most() -> None:
-    few = [finding(key=key, samples=(Sample(40, needs, "unseen real"),), limit=Limit(above=0.9))
-           for key, needs in (("two-sample auc", 120), ("loops", 200), ("membership", 300), ("invented words", 9000))]  # fmt: skip
+    few = [
+        finding(key=key, samples=(Sample(40, needs, "unseen real"),), limit=Limit(above=0.9))
+        for key, needs in (("two-sample auc", 120), ("loops", 200), ("membership", 300), ("invented words", 9000))
+    ]
     fine = [finding(key="copy rate", value=0.0, low=0.0, high=0.01, real=0.0, limit=Limit(above=0.05))] * 3
     assert overview([*few, *fine], "row") == (
         "4 of 7 findings cannot tell: 40 unseen real rows are too few; 300 unseen real ones would let 3 of them tell."

@@ -102,8 +102,11 @@ def test_what_a_strangers_run_lets_go_wrong_is_said_of_it_and_an_own_ones_stays_
 
 @pytest.mark.parametrize("kind", ["models", "checkpoints", "recipe"])
 def test_what_an_own_run_learned_is_signed_so_that_a_forged_model_is_no_fault_of_ours(kind: str, run: Path) -> None:
-    forged = {"models": [f"model-{'0' * 16}.safetensors"], "checkpoints": [f"{1:010d}-{'0' * 16}.safetensors"],
-              "recipe": {"family": "trees"}}[kind]  # fmt: skip
+    forged = {
+        "models": [f"model-{'0' * 16}.safetensors"],
+        "checkpoints": [f"{1:010d}-{'0' * 16}.safetensors"],
+        "recipe": {"family": "trees"},
+    }[kind]
     changed(run, **{kind: forged})
     with pytest.raises(RunError, match=r"or was changed since.*\(ValueError: probs"), answered_for(Run.open(run)):
         raise ValueError("probs")
@@ -263,8 +266,14 @@ def test_data_that_a_stranger_names_are_shown_and_not_opened(
 
 @pytest.mark.parametrize("key", ["id", "data", "options", "holdout", "fingerprint", "seal"])
 def test_a_seal_holds_all_that_a_run_says_of_its_data(key: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    other = {"id": "f00", "data": str(run / "other"), "options": {"rows": 50}, "holdout": 0.2, "fingerprint": "0f",
-             "seal": "0" * 64}[key]  # fmt: skip
+    other = {
+        "id": "f00",
+        "data": str(run / "other"),
+        "options": {"rows": 50},
+        "holdout": 0.2,
+        "fingerprint": "0f",
+        "seal": "0" * 64,
+    }[key]
     changed(run, **{key: other})
     code, err = say(capsys, "assay", run, "-n", "40")
     assert code == 2 and "was not made by you" in err

@@ -57,11 +57,15 @@ def zstd(data: bytes) -> bytes:
 
 
 PACKED = {
-    "t.csv.gz": gzip.compress(CSV), "t.csv.bz2": bz2.compress(CSV), "t.csv.xz": lzma.compress(CSV), "t.csv.zst": zstd(CSV),
-    "t.csv.zip": zipped({"a.csv": CSV}), "t.zip": zipped({"in/a.csv": CSV, "__MACOSX/x": b"1"}),
+    "t.csv.gz": gzip.compress(CSV),
+    "t.csv.bz2": bz2.compress(CSV),
+    "t.csv.xz": lzma.compress(CSV),
+    "t.csv.zst": zstd(CSV),
+    "t.csv.zip": zipped({"a.csv": CSV}),
+    "t.zip": zipped({"in/a.csv": CSV, "__MACOSX/x": b"1"}),
     "two.csv.bz2": bz2.compress(CSV[:2000]) + bz2.compress(CSV[2000:]),
     "two.csv.xz": lzma.compress(CSV[:2000]) + lzma.compress(CSV[2000:]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", PACKED)
@@ -94,9 +98,10 @@ def test_a_packed_table_that_is_cut_or_damaged_is_refused_in_our_words(name: str
 def test_records_in_json_are_a_table_and_are_written_as_records(name: str, tmp_path: Path) -> None:
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in RECORDS)
     text = {
-        "t.json": json.dumps(RECORDS, indent=1), "wrapped.json": json.dumps({"count": 300, "data": RECORDS}),
+        "t.json": json.dumps(RECORDS, indent=1),
+        "wrapped.json": json.dumps({"count": 300, "data": RECORDS}),
         "columns.json": json.dumps({key: [row[key] for row in RECORDS] for key in RECORDS[0]}),
-    }.get(name, lines)  # fmt: skip
+    }.get(name, lines)
     file = tmp_path / name
     file.write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
     assert recognise(file) is Tables
@@ -133,7 +138,7 @@ def test_numbers_are_spelled_as_in_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("t.json", "[{\"a\": 1}, {\"a\": ]", "is no JSON: character"),
+        ("t.json", '[{"a": 1}, {"a": ]', "is no JSON: character"),
         ("t.json", "[[1, 2], [3, 4]]", "record 1 is a list"),
         ("t.json", '{"a": 1}', "no list of records"),
         ("t.json", '{"a": [{"x": 1}], "b": [{"y": 1}]}', "several lists of records .'a', 'b'"),
@@ -145,7 +150,7 @@ def test_numbers_are_spelled_as_in_the_file(tmp_path: Path) -> None:
         ("t.jsonl", '{"a": 1, "b": 2}\n3\n', "record 2 is a single value"),
         ("t.json", json.dumps([{f"c{j}": 1 for j in range(20_000)}]), "20,000 fields; at most 10,000"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_table_in_json_is_said_with_its_place(name: str, text: str, said: str, tmp_path: Path) -> None:
     file = tmp_path / name
     file.write_text(text)
@@ -157,12 +162,15 @@ def test_what_is_no_table_in_json_is_said_with_its_place(name: str, text: str, s
 def test_lines_of_json_are_text_or_a_table_by_their_fields_and_a_person_may_choose(tmp_path: Path) -> None:
     prose = "It was a dark and stormy night, and nobody had thought of bringing a lamp. " * 4
     cases = {
-        "text": [{"text": "short"}], "text ": [{"text": "short", "label": "a"}],
+        "text": [{"text": "short"}],
+        "text ": [{"text": "short", "label": "a"}],
         "text  ": [{"id": 1, "text": prose, "date": "2024", "by": "x"}],
-        "text   ": [{"messages": [{"role": "user", "content": "hi"}], "n": 1, "m": 2}], "text    ": ["just", "strings"],
-        "table": [{"text": "yes", "price": 3, "n": 4}], "table ": [{"a": 1, "b": "x"}],
+        "text   ": [{"messages": [{"role": "user", "content": "hi"}], "n": 1, "m": 2}],
+        "text    ": ["just", "strings"],
+        "table": [{"text": "yes", "price": 3, "n": 4}],
+        "table ": [{"a": 1, "b": "x"}],
         "table  ": [{"age": 3, "city": "Rome", "review": "fine"}],
-    }  # fmt: skip
+    }
     for kind, rows in cases.items():
         file = tmp_path / "t.jsonl"
         file.write_text("".join(json.dumps(row) + "\n" for row in rows * 50))
@@ -188,7 +196,11 @@ def test_a_column_of_prose_is_proposed_to_be_learned_as_text(tmp_path: Path) -> 
 KINDS: dict[str, tuple[bytes, str, type[Exception]]] = {
     "t.pdf": (b"%PDF-1.7\n", "a PDF", DataError),
     "t.docx": (zipped({"[Content_Types].xml": b"", "word/document.xml": b""}), "Word document", DataError),
-    "t.pt": (zipped({"archive/data.pkl": b"", "archive/version": b"3"}), "PyTorch file.*pickles can run code", UnsafeFile),
+    "t.pt": (
+        zipped({"archive/data.pkl": b"", "archive/version": b"3"}),
+        "PyTorch file.*pickles can run code",
+        UnsafeFile,
+    ),
     "t.pkl": (b"\x80\x04\x95\x10\0\0\0", "Python pickle", UnsafeFile),
     "t.joblib": (b"\x80\x03ccollections", "Python pickle", UnsafeFile),
     "t.mp4": (b"\0\0\0\x20ftypisom" + bytes(40), "a film or sound", DataError),
@@ -202,13 +214,17 @@ KINDS: dict[str, tuple[bytes, str, type[Exception]]] = {
     "t.sav": (b"$FL2@(#) SPSS DATA FILE", "an SPSS table", DataError),
     "t.dta": (b"<stata_dta><header>", "a Stata table", DataError),
     "t.xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "old Office file such as .xls", DataError),
-    "t.ods": (zipped({"mimetype": b"application/vnd.oasis.opendocument.spreadsheet"}), "OpenDocument workbook", DataError),
+    "t.ods": (
+        zipped({"mimetype": b"application/vnd.oasis.opendocument.spreadsheet"}),
+        "OpenDocument workbook",
+        DataError,
+    ),
     "t.rar": (b"Rar!\x1a\x07\0", "RAR archive", DataError),
     "t.7z": (b"7z\xbc\xaf\x27\x1c", "7z archive", DataError),
     "t.tar": (bytes(257) + b"ustar\0" + bytes(300), "tar archive", DataError),
     "t.dat": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull", DataError),
     "t.avro": (b"Obj\x01\x04\x14", "Avro", DataError),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", KINDS)

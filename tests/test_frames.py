@@ -33,29 +33,43 @@ def arrow(values: Any, kind: pa.DataType) -> Any:
     return pd.array(values, dtype=pd.ArrowDtype(kind))
 
 
-PANDAS = pd.DataFrame({
-    "Int64": pd.array(holed(int(x) for x in INTS), dtype="Int64"), "Int8": pd.array(INTS, dtype="Int8"),
-    "UInt16": pd.array(INTS, dtype="UInt16"), "Float32": pd.array(holed(x / 4 for x in INTS), dtype="Float32"),
-    "boolean": pd.array(holed(bool(x % 2) for x in INTS), dtype="boolean"),
-    "string": pd.array(holed("ab"[x % 2] for x in INTS), dtype="string"),
-    "ordered": pd.Categorical(RNG.choice(["lo", "hi"], N), categories=["lo", "mid", "hi"], ordered=True),
-    "digits": pd.Categorical(RNG.choice(["10", "5"], N), categories=["10", "5", "1"]),
-    "yesno": pd.Categorical(RNG.choice(["yes", "no"], N), categories=["yes", "no"]),
-    "int32": arrow(INTS, pa.int32()), "large": arrow(holed("xy"[x % 2] for x in INTS), pa.large_string()),
-    "zoned": arrow(DAYS, pa.timestamp("ms", "Europe/Berlin")),
-    "clock": arrow([dt.time(int(x) % 24, 1) for x in INTS], pa.time32("s")),
-    "day": arrow([dt.date(2024, 1, 1 + int(x) % 28) for x in INTS], pa.date64()),
-    "gap": pd.to_timedelta(INTS, unit="h"), "ns": DAYS.astype("datetime64[ns]"), "tz": DAYS.tz_localize("America/New_York"),
-    "f4": RNG.normal(size=N).astype("float32"), "u1": (INTS % 7).astype("uint8"), "bool": INTS % 2 == 0,
-})  # fmt: skip
-POLARS = pl.DataFrame({
-    "cat": pl.Series(RNG.choice(["a", "b"], N), dtype=pl.Categorical),
-    "enum": pl.Series(RNG.choice(["a", "b"], N), dtype=pl.Enum(["b", "a", "z"])),
-    "decimal": [Decimal(int(x)) / 4 for x in INTS], "gap": [dt.timedelta(hours=int(x)) for x in INTS],
-    "clock": [dt.time(int(x) % 24) for x in INTS], "u8": pl.Series(INTS, dtype=pl.UInt64), "i2": pl.Series(INTS, dtype=pl.Int16),
-    "at": pl.Series([dt.datetime(2024, 1, 1 + int(x) % 28) for x in INTS], dtype=pl.Datetime("ms", "UTC")),
-    "text": holed("kl"[x % 2] for x in INTS),
-})  # fmt: skip
+PANDAS = pd.DataFrame(
+    {
+        "Int64": pd.array(holed(int(x) for x in INTS), dtype="Int64"),
+        "Int8": pd.array(INTS, dtype="Int8"),
+        "UInt16": pd.array(INTS, dtype="UInt16"),
+        "Float32": pd.array(holed(x / 4 for x in INTS), dtype="Float32"),
+        "boolean": pd.array(holed(bool(x % 2) for x in INTS), dtype="boolean"),
+        "string": pd.array(holed("ab"[x % 2] for x in INTS), dtype="string"),
+        "ordered": pd.Categorical(RNG.choice(["lo", "hi"], N), categories=["lo", "mid", "hi"], ordered=True),
+        "digits": pd.Categorical(RNG.choice(["10", "5"], N), categories=["10", "5", "1"]),
+        "yesno": pd.Categorical(RNG.choice(["yes", "no"], N), categories=["yes", "no"]),
+        "int32": arrow(INTS, pa.int32()),
+        "large": arrow(holed("xy"[x % 2] for x in INTS), pa.large_string()),
+        "zoned": arrow(DAYS, pa.timestamp("ms", "Europe/Berlin")),
+        "clock": arrow([dt.time(int(x) % 24, 1) for x in INTS], pa.time32("s")),
+        "day": arrow([dt.date(2024, 1, 1 + int(x) % 28) for x in INTS], pa.date64()),
+        "gap": pd.to_timedelta(INTS, unit="h"),
+        "ns": DAYS.astype("datetime64[ns]"),
+        "tz": DAYS.tz_localize("America/New_York"),
+        "f4": RNG.normal(size=N).astype("float32"),
+        "u1": (INTS % 7).astype("uint8"),
+        "bool": INTS % 2 == 0,
+    }
+)
+POLARS = pl.DataFrame(
+    {
+        "cat": pl.Series(RNG.choice(["a", "b"], N), dtype=pl.Categorical),
+        "enum": pl.Series(RNG.choice(["a", "b"], N), dtype=pl.Enum(["b", "a", "z"])),
+        "decimal": [Decimal(int(x)) / 4 for x in INTS],
+        "gap": [dt.timedelta(hours=int(x)) for x in INTS],
+        "clock": [dt.time(int(x) % 24) for x in INTS],
+        "u8": pl.Series(INTS, dtype=pl.UInt64),
+        "i2": pl.Series(INTS, dtype=pl.Int16),
+        "at": pl.Series([dt.datetime(2024, 1, 1 + int(x) % 28) for x in INTS], dtype=pl.Datetime("ms", "UTC")),
+        "text": holed("kl"[x % 2] for x in INTS),
+    }
+)
 
 
 def made(frame: Any, path: Path) -> Path:
@@ -90,9 +104,15 @@ def test_a_polars_frame_comes_back_with_its_types(suffix: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "values", [[10, 5, 1], [True, False], [1.5, 0.1], [dt.date(2024, 1, 2), dt.date(2023, 1, 1)],
-               [pd.Timestamp("2024-01-02 10:00"), pd.Timestamp("2023-01-01")]]
-)  # fmt: skip
+    "values",
+    [
+        [10, 5, 1],
+        [True, False],
+        [1.5, 0.1],
+        [dt.date(2024, 1, 2), dt.date(2023, 1, 1)],
+        [pd.Timestamp("2024-01-02 10:00"), pd.Timestamp("2023-01-01")],
+    ],
+)
 def test_a_category_of_anything_keeps_its_entries_and_their_order(values: list[Any], tmp_path: Path) -> None:
     kind = pd.CategoricalDtype(values, ordered=True)
     frame = pd.DataFrame({"a": pd.Series([values[i % 2] for i in range(N)], dtype=kind), "b": INTS})
@@ -112,9 +132,19 @@ def test_whole_numbers_may_be_the_names_of_columns_and_an_index_its_own_column(t
 
 
 @pytest.mark.parametrize(
-    "kind", [pa.large_string(), pa.decimal128(12, 3), pa.decimal256(40, 2), pa.timestamp("s", "+05:30"), pa.duration("ms"),
-             pa.time64("ns"), pa.dictionary(pa.int16(), pa.large_string()), pa.float16(), pa.uint64()]
-)  # fmt: skip
+    "kind",
+    [
+        pa.large_string(),
+        pa.decimal128(12, 3),
+        pa.decimal256(40, 2),
+        pa.timestamp("s", "+05:30"),
+        pa.duration("ms"),
+        pa.time64("ns"),
+        pa.dictionary(pa.int16(), pa.large_string()),
+        pa.float16(),
+        pa.uint64(),
+    ],
+)
 def test_arrow_types_come_back(kind: pa.DataType, tmp_path: Path) -> None:
     if pa.types.is_dictionary(kind):
         column = pa.array(["xy"[x % 2] for x in INTS], pa.large_string()).dictionary_encode().cast(kind)

@@ -133,21 +133,34 @@ def test_a_key_of_several_columns_is_declared_kept_and_shared(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("column", "parent", "key"),
     [
-        ("home_team_id", "teams", "team_id"), ("awayTeamId", "Teams", "TeamId"), ("billing_address_id", "addresses", "id"),
-        ("shipping_address", "addresses", "address_id"), ("origin_iata", "airports", "iata"), ("team_id_home", "teams", "team_id"),
-        ("team2_id", "teams", "team_id"), ("winner_player", "players", "id"), ("from_account_no", "accounts", "account_no"),
-        ("customer", "customers", "customer_id"), ("created_by_user_id", "public.users", "id"),
+        ("home_team_id", "teams", "team_id"),
+        ("awayTeamId", "Teams", "TeamId"),
+        ("billing_address_id", "addresses", "id"),
+        ("shipping_address", "addresses", "address_id"),
+        ("origin_iata", "airports", "iata"),
+        ("team_id_home", "teams", "team_id"),
+        ("team2_id", "teams", "team_id"),
+        ("winner_player", "players", "id"),
+        ("from_account_no", "accounts", "account_no"),
+        ("customer", "customers", "customer_id"),
+        ("created_by_user_id", "public.users", "id"),
     ],
-)  # fmt: skip
+)
 def test_a_name_with_a_role_fits_the_key_that_it_plays_it_for(column: str, parent: str, key: str) -> None:
     assert naming.alike(column, parent, key, False)
 
 
 @pytest.mark.parametrize(
     ("column", "parent", "key"),
-    [("goals", "teams", "team_id"), ("id", "teams", "id"), ("name", "teams", "name"), ("status_code", "teams", "code"),
-     ("paid", "teams", "id"), ("product_id", "orders", "id")],
-)  # fmt: skip
+    [
+        ("goals", "teams", "team_id"),
+        ("id", "teams", "id"),
+        ("name", "teams", "name"),
+        ("status_code", "teams", "code"),
+        ("paid", "teams", "id"),
+        ("product_id", "orders", "id"),
+    ],
+)
 def test_a_name_that_says_nothing_of_a_table_fits_none_of_its_keys(column: str, parent: str, key: str) -> None:
     assert not naming.alike(column, parent, key, False)
 
@@ -160,8 +173,9 @@ def test_two_roles_of_one_table_are_found_and_never_the_same_row_where_they_neve
     games = {"game_id": range(1, 601), "home_team_id": home, "away_team_id": away, "goals": rng.poisson(2, 600)}
     codec, made = learned(save(tmp_path / "league", teams=teams, games=games), n=80)  # type: ignore[arg-type]
     assert {r.text for r in codec.relations} == {
-        "games.home_team_id = teams.team_id", "games.away_team_id = teams.team_id"
-    }  # fmt: skip
+        "games.home_team_id = teams.team_id",
+        "games.away_team_id = teams.team_id",
+    }
     assert all(resolved(made, r) == 1 for r in codec.relations)
     one, two = (made.cells("games", c).to_pylist() for c in ("home_team_id", "away_team_id"))
     assert not any(a == b for a, b in zip(one, two, strict=True))
@@ -204,8 +218,10 @@ def test_keys_that_lead_nowhere_and_missing_ones_are_made_as_often_as_they_are(t
     shops = {"shop_id": [f"S{i:04d}" for i in range(100)], "size": rng.integers(1, 9, 100)}
     goods = {"good_id": range(1, 21), "price": rng.integers(1, 99, 20)}
     n = 2000
-    shop = [None if u < 0.1 else f"S{9000 + int(u * 999)}" if u < 0.115 else f"S{int(s):04d}"
-            for u, s in zip(rng.random(n), rng.integers(0, 100, n), strict=True)]  # fmt: skip
+    shop = [
+        None if u < 0.1 else f"S{9000 + int(u * 999)}" if u < 0.115 else f"S{int(s):04d}"
+        for u, s in zip(rng.random(n), rng.integers(0, 100, n), strict=True)
+    ]
     good = ["" if u < 0.2 else f"{int(g)}.0" for u, g in zip(rng.random(n), rng.integers(1, 21, n), strict=True)]
     sales = {"shop_id": shop, "good_id": good, "paid": rng.integers(1, 50, n)}
     folder = save(tmp_path / "town", shops=shops, goods=goods, sales=sales)  # type: ignore[arg-type]
@@ -293,9 +309,11 @@ def staff(n: int, rng: np.random.Generator) -> Rows:
     above = [None if b is None else int(spots[b - 1]) for b in boss(rng, n)]
     rows = rng.permutation(n)
     return {
-        "id": spots[rows].tolist(), "manager_id": [above[i] for i in rows], "age": rng.integers(20, 60, n).tolist(),
+        "id": spots[rows].tolist(),
+        "manager_id": [above[i] for i in rows],
+        "age": rng.integers(20, 60, n).tolist(),
         "place": rng.choice(list("abc"), n).tolist(),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("form", ["numbers", "words", "uuids"])

@@ -66,9 +66,14 @@ def test_a_file_without_its_label_has_none(runs: dict[str, Run], tmp_path: Path)
     beside = tmp_path / "x.csv.label.json"
     record = json.loads(beside.read_text())
     for wrong in (
-        {**record, "sha256": {"x.csv": "0" * 64}}, {**record, "sha256": {}}, {"sha256": record["sha256"]}, [], "AIGC",
-        {**record, "AIGC": "yes"}, {**record, "sha256": None},
-    ):  # fmt: skip
+        {**record, "sha256": {"x.csv": "0" * 64}},
+        {**record, "sha256": {}},
+        {"sha256": record["sha256"]},
+        [],
+        "AIGC",
+        {**record, "AIGC": "yes"},
+        {**record, "sha256": None},
+    ):
         beside.write_text(json.dumps(wrong))
         assert labelled(tmp_path / "x.csv") is False, wrong
     beside.write_text(json.dumps(record))

@@ -29,12 +29,17 @@ def test_the_machine_says_how_much_memory_it_has() -> None:
     [
         (MemoryError("Unable to allocate 3.64 TiB for an array with shape (1000,) and data type float64"), "4.0 TB"),
         (MemoryError("malloc of size 2000000000 bytes failed"), "2.0 GB"),  # pyarrow
-        (RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000 bytes. "
-                      "Error code 12 (Cannot allocate memory)"), "4.0 GB"),
+        (
+            RuntimeError(
+                "[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000 bytes. "
+                "Error code 12 (Cannot allocate memory)"
+            ),
+            "4.0 GB",
+        ),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has 1 GiB"), "21.0 MB"),
         (MemoryError(), ""),
     ],
-)  # fmt: skip
+)
 def test_every_library_that_runs_out_of_memory_is_understood(error: Exception, wanted: str) -> None:
     told = limits.exhausted(error)
     assert told is not None and (f"for {wanted} more" in told if wanted else "memory. Give" in told)

@@ -16,8 +16,14 @@ from karat.errors import FitError, RunError
 from karat.provenance.png import read_label
 from karat.run import Run
 
-TINY = ["train.precision=fp32", "model.latent=6", "model.width=8", "model.hidden=16", "model.components=10",
-        "model.iterations=3"]  # fmt: skip
+TINY = [
+    "train.precision=fp32",
+    "model.latent=6",
+    "model.width=8",
+    "model.hidden=16",
+    "model.components=10",
+    "model.iterations=3",
+]
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +34,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="module")
 def blind(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A GAN that was not told the labels."""
-    return karat.train("digits", recipe="gan", steps=4, out=tmp_path_factory.mktemp("runs") / "g", threads=1,
-                       set=["train.precision=fp32", "model.width=8", "model.critic_width=8"])  # fmt: skip
+    return karat.train(
+        "digits",
+        recipe="gan",
+        steps=4,
+        out=tmp_path_factory.mktemp("runs") / "g",
+        threads=1,
+        set=["train.precision=fp32", "model.width=8", "model.critic_width=8"],
+    )
 
 
 def labelled(data: bytes, run: Run) -> None:

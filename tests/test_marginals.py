@@ -196,10 +196,17 @@ def test_labels_are_a_column_of_their_own_and_are_heeded() -> None:
         list(model.fit(points[:, 1:], None, 0, None))
 
 
-@pytest.mark.parametrize("n, space", [
-    (40, Codes((3, 5), (False, True))), (500, Codes((7,), (True,))), (500, Codes((1, 2, 1), (False, False, True))),
-    (2000, Codes((20_000, 3), (False, False))), (300, Codes((3,) * 12, (False,) * 12)),
-], ids=["40 rows", "one column", "constants", "20,000 values", "12 columns"])  # fmt: skip
+@pytest.mark.parametrize(
+    "n, space",
+    [
+        (40, Codes((3, 5), (False, True))),
+        (500, Codes((7,), (True,))),
+        (500, Codes((1, 2, 1), (False, False, True))),
+        (2000, Codes((20_000, 3), (False, False))),
+        (300, Codes((3,) * 12, (False,) * 12)),
+    ],
+    ids=["40 rows", "one column", "constants", "20,000 values", "12 columns"],
+)
 def test_tables_of_every_shape_are_learned(n: int, space: Codes) -> None:
     rng = np.random.default_rng(0)
     points = torch.from_numpy(np.stack([rng.integers(0, k, n) for k in space.sizes], 1))

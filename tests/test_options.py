@@ -14,9 +14,12 @@ import karat
 from karat import cli, options
 
 KINDS = {
-    "look": options.LookOptions, "train": options.TrainOptions, "assay": options.AssayOptions,
-    "make": options.MakeOptions, "demo": options.DemoOptions,
-}  # fmt: skip
+    "look": options.LookOptions,
+    "train": options.TrainOptions,
+    "assay": options.AssayOptions,
+    "make": options.MakeOptions,
+    "demo": options.DemoOptions,
+}
 
 
 def fields(kind: type) -> list[dataclasses.Field[object]]:

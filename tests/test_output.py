@@ -64,8 +64,14 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    settings = ["train.precision=fp32", "model.latent=6", "model.width=8", "model.hidden=16", "model.components=4",
-                "model.iterations=3"]  # fmt: skip
+    settings = [
+        "train.precision=fp32",
+        "model.latent=6",
+        "model.width=8",
+        "model.hidden=16",
+        "model.components=4",
+        "model.iterations=3",
+    ]
     return karat.train("digits", steps=20, out=tmp_path_factory.mktemp("runs") / "r", threads=1, set=settings)
 
 
@@ -244,10 +250,39 @@ def test_what_is_private_stays_so_and_a_replaced_file_keeps_its_mode(tmp_path: P
 
 @pytest.mark.parametrize(
     "text",
-    ["../../victim/x", "/etc/passwd", "a/b\\c", "..", ".", "", " ", ".hidden", "-rf", "--", "CON", "nul.csv", "com1.tar.gz",
-     "a\0b", "a\nb", "\u202egnp.exe", "\u200bx", "x" * 300, "\u6f22" * 200, "a:b", "a|b?*<>", "trailing. . ", "\ud800",
-     "\u2028", "e\u0301", "C:\\x", "~root", "\ufeff", "x\u0085y", "aux .txt"],
-)  # fmt: skip
+    [
+        "../../victim/x",
+        "/etc/passwd",
+        "a/b\\c",
+        "..",
+        ".",
+        "",
+        " ",
+        ".hidden",
+        "-rf",
+        "--",
+        "CON",
+        "nul.csv",
+        "com1.tar.gz",
+        "a\0b",
+        "a\nb",
+        "\u202egnp.exe",
+        "\u200bx",
+        "x" * 300,
+        "\u6f22" * 200,
+        "a:b",
+        "a|b?*<>",
+        "trailing. . ",
+        "\ud800",
+        "\u2028",
+        "e\u0301",
+        "C:\\x",
+        "~root",
+        "\ufeff",
+        "x\u0085y",
+        "aux .txt",
+    ],
+)
 def test_a_name_from_data_is_one_plain_file_name(text: str, tmp_path: Path) -> None:
     name = file_name(text)
     assert name and name not in (".", "..") and len(name.encode()) <= 200
@@ -551,9 +586,11 @@ def test_a_run_writes_nothing_through_links(tmp_path: Path) -> None:
     for name in ("samples", "checkpoints"):
         (run.path / name).symlink_to(outside)
     writes: list[Callable[[], object]] = [
-        lambda: run.append("history.jsonl", {"fraction": 0}), lambda: run.save_checkpoint(1, b"x"),
-        lambda: run.file("samples/100.png"), lambda: run.put("diagnostics.json", []),
-    ]  # fmt: skip
+        lambda: run.append("history.jsonl", {"fraction": 0}),
+        lambda: run.save_checkpoint(1, b"x"),
+        lambda: run.file("samples/100.png"),
+        lambda: run.put("diagnostics.json", []),
+    ]
     for write in writes:
         with pytest.raises(RunError, match="is a link"):
             write()

@@ -174,12 +174,16 @@ def test_declared_bounds_with_few_values_give_each_a_bin_and_cost_nothing() -> N
     assert bins([0.25, 0.75], 2, low=0, high=1).tolist() == pytest.approx([i / 100 for i in range(102)])
 
 
-@pytest.mark.parametrize("values, places", [
-    (np.random.default_rng(0).lognormal(10, 1.5, 5000), 2),
-    (np.random.default_rng(0).normal(-3000, 10, 5000), 3),
-    (18_262 + np.random.default_rng(0).integers(0, 700, 5000), 0),
-    (np.where(np.random.default_rng(0).random(5000) < 0.9, 0, 99_999), 0),
-], ids=["money", "negative", "days", "spike"])  # fmt: skip
+@pytest.mark.parametrize(
+    "values, places",
+    [
+        (np.random.default_rng(0).lognormal(10, 1.5, 5000), 2),
+        (np.random.default_rng(0).normal(-3000, 10, 5000), 3),
+        (18_262 + np.random.default_rng(0).integers(0, 700, 5000), 0),
+        (np.where(np.random.default_rng(0).random(5000) < 0.9, 0, 99_999), 0),
+    ],
+    ids=["money", "negative", "days", "spike"],
+)
 def test_private_bins_rise_and_hold_the_values(values: np.ndarray, places: int) -> None:
     edges = bins(values, places)
     assert (np.diff(edges) > 0).all() and len(edges) >= 4

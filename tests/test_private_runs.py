@@ -67,9 +67,14 @@ def fitted(place: Path, name: str, lines: list[str], *settings: str, inferred: b
     (place / name / "t.csv").write_text("\n".join([HEADER, *lines, ""]))
     (place / "schema.toml").write_text(SCHEMA)
     run = karat.train(
-        place / name / "t.csv", epsilon=1.0, schema=None if inferred else place / "schema.toml", out=place / name / "run",
-        set=["model.noise=seeded", *settings], threads=1, public_schema=inferred,
-    )  # fmt: skip
+        place / name / "t.csv",
+        epsilon=1.0,
+        schema=None if inferred else place / "schema.toml",
+        out=place / name / "run",
+        set=["model.noise=seeded", *settings],
+        threads=1,
+        public_schema=inferred,
+    )
     return run.path
 
 

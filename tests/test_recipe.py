@@ -64,8 +64,17 @@ def test_what_is_not_there_or_not_of_the_kind_is_refused_with_what_was_wanted(
 
 
 def test_settings_reach_the_config() -> None:
-    recipe = recipes.load("diffusion", ["model.vae.latent=7", "model.lr=1e-3", "model.steps=3", "train.minutes=2",
-                                        "model.betas=[0.5, 0.9]", "model.sampler=euler"])  # fmt: skip
+    recipe = recipes.load(
+        "diffusion",
+        [
+            "model.vae.latent=7",
+            "model.lr=1e-3",
+            "model.steps=3",
+            "train.minutes=2",
+            "model.betas=[0.5, 0.9]",
+            "model.sampler=euler",
+        ],
+    )
     config = recipes.config(recipe)
     assert (config.vae.latent, config.lr, config.steps, config.betas) == (7, 1e-3, 3, (0.5, 0.9))
     assert config.sampler == "euler" and recipe.train.minutes == 2.0

@@ -53,12 +53,18 @@ def shop(folder: Path, seed: int = 0) -> Path:
                 chosen = int(rng.choice(fits))
                 items.append([number, line + 1, chosen + 1, 1 + rng.poisson(3 if kind[chosen] == "pen" else 0.2)])
     folder.mkdir(parents=True)
-    _save(folder / "customers.csv", ["customer_id", "segment", "age", "signup"],
-          [[f"C{1000 + i}", segment[i], age[i], signup[i]] for i in range(n)])  # fmt: skip
+    _save(
+        folder / "customers.csv",
+        ["customer_id", "segment", "age", "signup"],
+        [[f"C{1000 + i}", segment[i], age[i], signup[i]] for i in range(n)],
+    )
     _save(folder / "orders.csv", ["order_id", "customer_id", "order_date", "channel", "amount"], orders)
     _save(folder / "items.csv", ["order_id", "line", "product_id", "quantity"], items)
-    _save(folder / "products.csv", ["product_id", "kind", "price"],
-          [[i + 1, kind[i], f"{price[i]:.2f}"] for i in range(30)])  # fmt: skip
+    _save(
+        folder / "products.csv",
+        ["product_id", "kind", "price"],
+        [[i + 1, kind[i], f"{price[i]:.2f}"] for i in range(30)],
+    )
     return folder
 
 
@@ -144,9 +150,7 @@ def test_all_rows_of_a_customer_are_on_one_side(folder: Path) -> None:
     assert sum(len(side.tables["items"]) for side in sides) == len(found.contents.records.tables["items"])
 
 
-def test_made_keys_are_new_differ_and_resolve(
-    folder: Path, made: dict[str, dict[str, np.ndarray]]
-) -> None:  # fmt: skip
+def test_made_keys_are_new_differ_and_resolve(folder: Path, made: dict[str, dict[str, np.ndarray]]) -> None:
     real = tables(folder)
     assert set(made) == set(real)
     for table, key in (("customers", "customer_id"), ("orders", "order_id"), ("products", "product_id")):
@@ -264,8 +268,9 @@ def test_relations_are_declared_and_taken_away_in_toml(folder: Path, tmp_path: P
     found = load(folder, options={"schema": path})
     assert isinstance(found.codec, Related)
     assert [(r.text, r.order) for r in found.codec.relations] == [
-        ("orders.customer_id = customers.customer_id", None), ("items.order_id = orders.order_id", None),
-    ]  # fmt: skip
+        ("orders.customer_id = customers.customer_id", None),
+        ("items.order_id = orders.order_id", None),
+    ]
     path.write_text('[[relation]]\nchild = "orders"\ncolumn = "client"\nparent = "customers"\n')
     with pytest.raises(FitError, match="'client', which orders does not have"):
         load(folder, options={"schema": path})
@@ -340,8 +345,10 @@ def test_the_ties_speak_of_what_is_wrong_and_only_then(folder: Path, run: Run) -
 
     orders = real.tables["orders"]
     turned = orders.cells.set_column(
-        1, "customer_id", pc.take(orders.cells["customer_id"], pa.array(np.random.default_rng(0).permutation(len(orders))))
-    )  # fmt: skip
+        1,
+        "customer_id",
+        pc.take(orders.cells["customer_id"], pa.array(np.random.default_rng(0).permutation(len(orders)))),
+    )
     shuffled = Database({**real.tables, "orders": type(orders)(turned, orders.facts)}, real.relations)
     assert _judged(data, shuffled)["orders customer_id parent-child pairs"]
     assert _judged(data, shuffled)["orders sequences"]
@@ -363,8 +370,11 @@ def test_small_lists_refer_to_themselves_and_one_to_one_tables_are_made(tmp_path
     there = tmp_path / "firm"
     there.mkdir()
     _save(there / "departments.csv", ["id", "title"], [[i, f"T{i}"] for i in range(1, 6)])
-    _save(there / "employees.csv", ["id", "chief", "department_id", "pay"],
-          [[i, "" if i < 3 else i // 3, i % 5 + 1, 1000 + 100 * (i % 5)] for i in range(1, 200)])  # fmt: skip
+    _save(
+        there / "employees.csv",
+        ["id", "chief", "department_id", "pay"],
+        [[i, "" if i < 3 else i // 3, i % 5 + 1, 1000 + 100 * (i % 5)] for i in range(1, 200)],
+    )
     _save(there / "badges.csv", ["employee_id", "colour"], [[i, "rb"[i % 2]] for i in range(1, 200, 3)])
     toml = tmp_path / "firm.toml"
     toml.write_text('[[relation]]\nchild = "employees"\ncolumn = "chief"\nparent = "employees"\nkey = "id"\n')
@@ -390,8 +400,13 @@ def test_a_rule_and_a_missing_pattern_hold_in_a_sequence(tmp_path: Path) -> None
             rows.append([f"M{i}", str(at), low, low + int(rng.integers(1, 9)), "" if i % 3 == 0 else "ok"])
     _save(tmp_path / "log.csv", ["machine", "at", "low", "high", "state"], rows)
     (tmp_path / "log.toml").write_text('[[constraint]]\nrule = "low < high"\n')
-    run = karat.train(tmp_path / "log.csv", set=["data.entity=machine", "data.order=at"], schema=tmp_path / "log.toml",
-                      out=tmp_path / "run", threads=1)  # fmt: skip
+    run = karat.train(
+        tmp_path / "log.csv",
+        set=["data.entity=machine", "data.order=at"],
+        schema=tmp_path / "log.toml",
+        out=tmp_path / "run",
+        threads=1,
+    )
     karat.make(run, n=100, out=tmp_path / "made.csv", threads=1)
     made = columns(tmp_path / "made.csv")
     assert (made["low"] < made["high"]).all()

@@ -28,11 +28,25 @@ VOID = {"meta", "img", "br", "hr", "input", "link"}
 HOSTILE = '<script>alert("x")</script><img src=http://x.example/a onerror=1>'
 FINDINGS = [
     Finding(
-        "precision", 0.883, 0.861, 0.902, 0.912, "higher", False, "88% falls where real data lies.",
+        "precision",
+        0.883,
+        0.861,
+        0.902,
+        0.912,
+        "higher",
+        False,
+        "88% falls where real data lies.",
         limit=Limit(below=0.85),
     ),
     Finding(
-        "missing classes", 1.0, 1.0, 1.0, 0.0, "lower", True, f"Missing: class {HOSTILE}.",
+        "missing classes",
+        1.0,
+        1.0,
+        1.0,
+        0.0,
+        "lower",
+        True,
+        f"Missing: class {HOSTILE}.",
         {"names": ["0", HOSTILE, "2"], "made": [0.5, 0.0, 0.5], "real": [0.3, 0.4, 0.3], "missing": [HOSTILE]},
         limit=Limit(above=0.0),
     ),
@@ -40,10 +54,17 @@ FINDINGS = [
         "copy rate", 0.003, 0.001, 0.007, 0.0029, "lower", False, "No copies were found.", limit=Limit(above=0.012)
     ),
     Finding(
-        "authenticity", float("nan"), float("nan"), float("nan"), 0.5, "higher", False, "Too few.",
+        "authenticity",
+        float("nan"),
+        float("nan"),
+        float("nan"),
+        0.5,
+        "higher",
+        False,
+        "Too few.",
         limit=Limit(below=0.45),
     ),
-]  # fmt: skip
+]
 COST = [
     Entry("train", "2026-01-02T03:04:05+00:00", "failed", 61.0, 60.0, 0.0, missing=("cpu_core_hour",)),
     Entry("make", "2026-01-02T03:06:05+00:00", "ok", 0.4, 0.4, 0.0, 1e-5, "x", 5.5e-6, "USD", (), 1000),
@@ -168,9 +189,20 @@ def test_page_and_json_tell_the_same_verdict_for_each_word(tmp_path: Path) -> No
 def test_a_report_of_nothing_still_stands(tmp_path: Path) -> None:
     verdict = judge([], total([]), Prices(), rights=None, labelled=None, seed=0)
     html, _ = write_report(
-        tmp_path, title="Empty", verdict=verdict, findings=[], facts={}, exhibits=Exhibits(), curves=[],
-        pairs=[], cost=[], reproduce=[], recipe={}, diagnostics=[], data={},
-    )  # fmt: skip
+        tmp_path,
+        title="Empty",
+        verdict=verdict,
+        findings=[],
+        facts={},
+        exhibits=Exhibits(),
+        curves=[],
+        pairs=[],
+        cost=[],
+        reproduce=[],
+        recipe={},
+        diagnostics=[],
+        data={},
+    )
     assert Page(html.read_text(encoding="utf-8")).open == []
 
 

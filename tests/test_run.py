@@ -28,8 +28,15 @@ from karat.run import LAYOUT, Run, safe_header
 from karat.workflow.stopping import signals
 from karat.worth.ledger import Ledger
 
-TINY = ["train.precision=fp32", "train.save_seconds=0.05", "model.latent=6", "model.width=8", "model.hidden=16",
-        "model.components=10", "model.iterations=3"]  # fmt: skip
+TINY = [
+    "train.precision=fp32",
+    "train.save_seconds=0.05",
+    "model.latent=6",
+    "model.width=8",
+    "model.hidden=16",
+    "model.components=10",
+    "model.iterations=3",
+]
 
 
 def weights(run: Path) -> str:
@@ -70,10 +77,24 @@ def test_a_folder_that_is_gone_is_an_error_in_words(tmp_path: Path) -> None:
 def spec(**changed: object) -> dict[str, object]:
     """What karat.json holds of a run, as little as it may."""
     least: dict[str, object] = {
-        "id": "abc", "version": "1", "data": "digits", "inside": False, "options": {}, "holdout": 0.1, "fingerprint": "00",
-        "seed": 0, "recipe": {}, "minutes": None, "steps": 3, "samples": None, "epsilon": None, "precision": None,
-        "track": [], "classes": [], "threads": None,
-    }  # fmt: skip
+        "id": "abc",
+        "version": "1",
+        "data": "digits",
+        "inside": False,
+        "options": {},
+        "holdout": 0.1,
+        "fingerprint": "00",
+        "seed": 0,
+        "recipe": {},
+        "minutes": None,
+        "steps": 3,
+        "samples": None,
+        "epsilon": None,
+        "precision": None,
+        "track": [],
+        "classes": [],
+        "threads": None,
+    }
     return {**least, **changed}
 
 
@@ -318,9 +339,12 @@ def test_a_run_killed_at_any_moment_continues_and_ends_with_the_same_weights() -
     """Three kills; twenty are `python benchmarks/kill.py`."""
     script = Path(__file__).resolve().parents[1] / "benchmarks" / "kill.py"
     done = subprocess.run(
-        [sys.executable, str(script), "--kills", "3", "--seed", "1"], capture_output=True, text=True, timeout=400,
+        [sys.executable, str(script), "--kills", "3", "--seed", "1"],
+        capture_output=True,
+        text=True,
+        timeout=400,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 kills of" in done.stdout and "; 0 runs that" in done.stdout
 

@@ -59,7 +59,7 @@ rng = np.random.default_rng(0)
         ("version", ["1.2.3", "1.2.4", "2.0.0"] * 20, "category"),
         ("hours", ["25:00", "30:10"] * 20, "category"),
     ],
-)  # fmt: skip
+)
 def test_a_column_is_what_its_cells_and_its_header_say(name: str, cells: list[str | None], wanted: str) -> None:
     assert kind(cells, name).kind == wanted
 
@@ -113,13 +113,13 @@ FOUND = schema.infer(
     raw(
         {
             "age": ["39", "50", "?"],
-            "收入 \"元\"\n": ["1.50", "2.25", "3.00"],
+            '收入 "元"\n': ["1.50", "2.25", "3.00"],
             "day": ["2024-01-31", "2024-02-28", "2023-12-01"],
             "a.b = [c]": ["x", "y", "x"],
             "e-mail": ["ann@mail.com", "bob@mail.com", "cat@mail.com"],
         }
     )
-)  # fmt: skip
+)
 
 
 def test_the_toml_that_look_writes_is_read_back_the_same(tmp_path: Path) -> None:
@@ -166,20 +166,23 @@ def test_a_category_declared_to_be_a_number_is_read_as_one(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('colums = 1\n', "line 1: unknown key: 'colums'; did you mean 'columns'"),
+        ("colums = 1\n", "line 1: unknown key: 'colums'; did you mean 'columns'"),
         ('\n[columns]\nagee = { kind = "integer" }\n', "line 3: unknown column: 'agee'; did you mean 'age'"),
-        ('[columns]\nage = { kind = "intger" }\n', "line 2: unknown kind of column 'age': 'intger'; did you mean 'integer'"),
+        (
+            '[columns]\nage = { kind = "intger" }\n',
+            "line 2: unknown kind of column 'age': 'intger'; did you mean 'integer'",
+        ),
         ('[columns.age]\nkin = "integer"\n', "line 2: unknown key of column 'age': 'kin'; did you mean 'kind'"),
         ('[columns]\nage = "integer"\n', "line 2: 'age' = 'integer'; wanted for example"),
-        ('[columns]\nage = { places = 99 }\n', "places = 99; wanted a whole number from 0 to 17"),
+        ("[columns]\nage = { places = 99 }\n", "places = 99; wanted a whole number from 0 to 17"),
         ('[columns]\nday = { format = "%Q" }\n', "%Q is no part of a date"),
         ('[columns]\nday = { kind = "datetime", zone = "Mars" }\n', "zone = 'Mars'; wanted"),
         ('[columns]\nage = { format = "kg" }\n', "'kg' shows no number"),
-        ('[columns]\nage = { low = 3, high = 1 }\n', "low = 3 is above high = 1"),
+        ("[columns]\nage = { low = 3, high = 1 }\n", "low = 3 is above high = 1"),
         ('target = "agee"\n', "unknown target column: 'agee'; did you mean 'age'"),
-        ('[columns\n', "is not valid TOML"),
+        ("[columns\n", "is not valid TOML"),
     ],
-)  # fmt: skip
+)
 def test_what_the_toml_cannot_mean_is_refused_with_the_nearest_name(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "schema.toml"
     path.write_text(text)

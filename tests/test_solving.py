@@ -66,9 +66,7 @@ def test_a_chain_holds_between_all_that_is_there(size: int, sign: str, tmp_path:
 
 
 def test_a_chain_of_dates_is_checked_between_its_ends() -> None:
-    schema = Schema(
-        (Column("a", "date"), Column("b", "date"), Column("c", "datetime")), ({"rule": "a <= b < c"},)
-    )  # fmt: skip
+    schema = Schema((Column("a", "date"), Column("b", "date"), Column("c", "datetime")), ({"rule": "a <= b < c"},))
     days = [pa.array([2, 2], pa.int32()).view(pa.date32()), pa.nulls(2, pa.date32())]
     at = pa.array([2 * 86_400_000_000, 2 * 86_400_000_000 + 1]).view(pa.timestamp("us"))
     broken = compile_rules(schema).broken(Cells({"a": days[0], "b": days[1], "c": at}))
@@ -140,14 +138,17 @@ def test_a_result_of_results_is_solved_to_the_bottom(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("price=10,total=31", "no 'qty' keeps 'total = round(price * qty, 2)' with total = 31.0, price = 10.0: it would have to be "
-         "3.1, and it holds whole numbers"),
+        (
+            "price=10,total=31",
+            "no 'qty' keeps 'total = round(price * qty, 2)' with total = 31.0, price = 10.0: it would have to be "
+            "3.1, and it holds whole numbers",
+        ),
         ("qty=3,total=10", "it would have to be 3.33333, and it has 2 decimals"),
         ("price=10,qty=2,total=30", "the given 'total' is not what"),
         ("total=0.01", "were found with which"),
         ("total=-5", "as training rows have them"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_solved_for_says_the_true_reason(given: str, said: str, tmp_path: Path) -> None:
     codec, _ = table(tmp_path, ["total = round(price * qty, 2)"], price=PRICE, qty=QTY, total=np.round(PRICE * QTY, 2))
     with pytest.raises(KaratError) as caught:
@@ -161,9 +162,10 @@ def test_a_category_that_no_training_row_has_is_refused_in_a_file_as_it_is_in_a_
         tmp_path, [], price=PRICE, kind=kinds, fixed=["x"] * 300, on=["yes" if i % 2 else "no" for i in range(300)]
     )
     refused = {
-        "kind\ngold": "kind=gold: no training row has it", "fixed\ny": "fixed=y: no training row",
+        "kind\ngold": "kind=gold: no training row has it",
+        "fixed\ny": "fixed=y: no training row",
         "kind,price\nstd,1\nvipp,2": "row 2: kind=vipp.*'vip'",
-    }  # fmt: skip
+    }
     for cell, said in refused.items():
         (tmp_path / "part.csv").write_text(cell + "\n")
         with pytest.raises(DataError, match=said):
@@ -204,8 +206,13 @@ def test_a_date_compares_with_a_datetime(rule: str, form: str, tmp_path: Path) -
 def test_hours_between_a_date_and_a_datetime_are_worked_out(tmp_path: Path) -> None:
     day, done = moments(np.random.default_rng(4))
     hours = np.round((done - day.astype("datetime64[s]")).astype(int) / 3600, 1)
-    codec, data = table(tmp_path, ["hours = round((done - day) / 3600, 1)"], day=day, done=[str(d).replace("T", " ") for d in done],
-                        hours=hours)  # fmt: skip
+    codec, data = table(
+        tmp_path,
+        ["hours = round((done - day) / 3600, 1)"],
+        day=day,
+        done=[str(d).replace("T", " ") for d in done],
+        hours=hours,
+    )
     made = codec.decode(codec.encode(data.records("train")), rng=np.random.default_rng(0)).cells.to_pydict()
     for a, b, h in zip(*made.values(), strict=True):
         gap = (np.datetime64(b) - np.datetime64(a)) / np.timedelta64(1, "h")
@@ -230,6 +237,10 @@ def test_a_date_is_not_worked_out_from_a_datetime(tmp_path: Path) -> None:
 def test_a_half_may_be_rounded_either_way(way: str, tmp_path: Path) -> None:
     cents = np.random.default_rng(7).integers(100, 5000, 300)
     half = (cents + 1) // 2 if way == "up" else np.rint(cents / 2).astype(int)
-    codec, _ = table(tmp_path, ["part = round(price * 0.5, 2)"], price=[f"{c / 100:.2f}" for c in cents],
-                     part=[f"{c / 100:.2f}" for c in half])  # fmt: skip
+    codec, _ = table(
+        tmp_path,
+        ["part = round(price * 0.5, 2)"],
+        price=[f"{c / 100:.2f}" for c in cents],
+        part=[f"{c / 100:.2f}" for c in half],
+    )
     assert codec.layout.rules.formulas

@@ -22,8 +22,15 @@ from karat.provenance.wav import count_labels, label_wav, read_label
 from karat.run import Run
 
 LABEL = Label("karat", "abc", "seed0-000001", "0.1.0")
-TINY = ["train.precision=fp32", "train.batch=16", "model.latent=6", "model.width=8", "model.hidden=16", "model.components=3",
-        "model.iterations=3"]  # fmt: skip
+TINY = [
+    "train.precision=fp32",
+    "train.batch=16",
+    "model.latent=6",
+    "model.width=8",
+    "model.hidden=16",
+    "model.components=3",
+    "model.iterations=3",
+]
 
 
 @pytest.fixture(scope="module")

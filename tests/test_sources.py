@@ -171,8 +171,11 @@ def test_tables_are_recognised_and_pictures_are_not(tmp_path: Path) -> None:
     (tmp_path / "p.png").write_bytes(b"\x89PNG")
     sqlite3.connect(tmp_path / "t.db").execute("create table t (a)").connection.close()
     assert [name for name in sorted(os.listdir(tmp_path)) if recognises(tmp_path / name)] == [
-        "t.csv", "t.db", "t.parquet", "t.txt",
-    ]  # fmt: skip
+        "t.csv",
+        "t.db",
+        "t.parquet",
+        "t.txt",
+    ]
     assert recognises("postgresql://somebody@host/db") and recognises(SOME) and recognises(str(tmp_path / "t.csv"))
     assert not recognises([1, 2]) and not recognises(tmp_path) and not recognises(np.zeros(3))
 
@@ -233,10 +236,15 @@ def test_what_a_database_does_not_give_is_said(options: dict, kind: type[KaratEr
 @pytest.mark.parametrize(
     "query",
     [
-        "SELECT ';' AS a", 'select 1 as ";"', "-- a; b\nSELECT 1 /* ; */ ; ", "(SELECT 1) UNION (SELECT 2)",
-        "with a as (select $x$;$x$) select * from a", r"SELECT E'it\'s; so'", "SELECT 1;\n-- the end;",
+        "SELECT ';' AS a",
+        'select 1 as ";"',
+        "-- a; b\nSELECT 1 /* ; */ ; ",
+        "(SELECT 1) UNION (SELECT 2)",
+        "with a as (select $x$;$x$) select * from a",
+        r"SELECT E'it\'s; so'",
+        "SELECT 1;\n-- the end;",
     ],
-)  # fmt: skip
+)
 def test_a_semicolon_may_stand_where_it_ends_nothing(query: str) -> None:
     assert single_select(query).rstrip(" ;")
 
@@ -368,9 +376,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_postgresql_gives_its_own_types_and_keeps_no_password(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = open_table(server, {"table": "orders"})
     assert raw.cells.schema.types == [
-        pa.int32(), pa.decimal128(10, 2), pa.decimal128(38, 20), pa.string(), pa.timestamp("us", "UTC"), pa.date32(),
-        pa.bool_(), pa.float64(), pa.string(), pa.time64("us"),
-    ]  # fmt: skip
+        pa.int32(),
+        pa.decimal128(10, 2),
+        pa.decimal128(38, 20),
+        pa.string(),
+        pa.timestamp("us", "UTC"),
+        pa.date32(),
+        pa.bool_(),
+        pa.float64(),
+        pa.string(),
+        pa.time64("us"),
+    ]
     assert raw.cells.num_rows == 30_000 and raw.cells["name"].null_count == 10_000
     assert raw.cells["price"][3].as_py() == Decimal("4.50") and raw.cells["x"][7].as_py() == 7.0
     assert "s3cret" not in repr(raw) and raw.place == f"{without_password(server)}, table orders"
@@ -433,5 +449,7 @@ def test_keys_that_postgresql_declares_are_relations_and_its_tables_are_read_tog
     found = load(url)
     assert isinstance(found.codec, Related) and "s3cret" not in found.path
     assert {r.text for r in found.codec.relations} == {
-        "users.chief = users.id", "letters.a = users.id", "letters.t, k = post.boxes.town, number"
-    }  # fmt: skip
+        "users.chief = users.id",
+        "letters.a = users.id",
+        "letters.t, k = post.boxes.town, number",
+    }

@@ -33,12 +33,19 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run on a table with running keys, codes, e-mails, and numbers that are declared to differ."""
     home, r = tmp_path_factory.mktemp("table"), np.random.default_rng(0)
-    frame = pd.DataFrame({
-        "key": np.arange(1, ROWS + 1), "ref": [f"R-{i:06d}" for i in r.permutation(ROWS)],
-        "code": [f"{x:08x}" for x in r.integers(0, 2**32, ROWS)], "email": [f"ab{i}@example.com" for i in range(ROWS)],
-        "number": 10 * r.permutation(ROWS), "wide": r.integers(0, 2**50, ROWS), "a": r.integers(0, 50, ROWS),
-        "size": r.choice(["small", "middle", "large"], ROWS, p=[0.7, 0.2, 0.1]), "pay": np.round(r.normal(9, 3, ROWS), 2),
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "key": np.arange(1, ROWS + 1),
+            "ref": [f"R-{i:06d}" for i in r.permutation(ROWS)],
+            "code": [f"{x:08x}" for x in r.integers(0, 2**32, ROWS)],
+            "email": [f"ab{i}@example.com" for i in range(ROWS)],
+            "number": 10 * r.permutation(ROWS),
+            "wide": r.integers(0, 2**50, ROWS),
+            "a": r.integers(0, 50, ROWS),
+            "size": r.choice(["small", "middle", "large"], ROWS, p=[0.7, 0.2, 0.1]),
+            "pay": np.round(r.normal(9, 3, ROWS), 2),
+        }
+    )
     frame.to_csv(home / "d.csv", index=False)
     (home / "s.toml").write_text('[[constraint]]\nunique = "number"\n[[constraint]]\nunique = "wide"\n')
     return karat.train(home / "d.csv", schema=home / "s.toml", out=home / "run", threads=1, set=["model.rounds=2"])

@@ -52,12 +52,22 @@ def orders() -> pd.DataFrame:
     low = r.integers(300, 700, N)
     high = low + r.integers(0, 99, N)
     frame = {
-        "ref": [f"R-{i:06d}" for i in range(N)], "start": start.strftime("%Y-%m-%d"), "end": end.strftime("%Y-%m-%d"),
-        "price": [f"{c / 100:.2f}" for c in cents], "qty": qty, "total": [f"{c / 100:.2f}" for c in cents * qty],
-        "city": city, "country": [{"Rome": "IT", "Bonn": "DE"}.get(c, "FR") for c in city], "age": age, "married": married,
-        "spouse": np.where(married == "yes", r.choice(["works", "home"], N), ""), "low": [f"{x / 10:.1f}" for x in low],
-        "high": [f"{x / 10:.1f}" for x in high], "label": r.integers(0, 2, N), "note": r.choice(["a", "b", ""], N),
-    }  # fmt: skip
+        "ref": [f"R-{i:06d}" for i in range(N)],
+        "start": start.strftime("%Y-%m-%d"),
+        "end": end.strftime("%Y-%m-%d"),
+        "price": [f"{c / 100:.2f}" for c in cents],
+        "qty": qty,
+        "total": [f"{c / 100:.2f}" for c in cents * qty],
+        "city": city,
+        "country": [{"Rome": "IT", "Bonn": "DE"}.get(c, "FR") for c in city],
+        "age": age,
+        "married": married,
+        "spouse": np.where(married == "yes", r.choice(["works", "home"], N), ""),
+        "low": [f"{x / 10:.1f}" for x in low],
+        "high": [f"{x / 10:.1f}" for x in high],
+        "label": r.integers(0, 2, N),
+        "note": r.choice(["a", "b", ""], N),
+    }
     return pd.DataFrame(frame).astype(str)
 
 
@@ -123,8 +133,18 @@ def kept(file: Path, count: int) -> pd.DataFrame:
     assert pairs.isin(pd.MultiIndex.from_frame(real[["city", "country"]])).all()
     assert ((made["married"] == "yes") == (made["spouse"] != "")).all()
     assert (made["married"][age <= 20] == "no").all()
-    forms = {"ref": r"R-\d{6,}", "start": r"\d{4}-\d\d-\d\d", "end": r"\d{4}-\d\d-\d\d", "price": r"\d+\.\d\d", "qty": r"\d+",
-             "total": r"\d+\.\d\d", "age": r"\d\d", "low": r"\d+\.\d", "high": r"\d+\.\d", "label": "[01]"}  # fmt: skip
+    forms = {
+        "ref": r"R-\d{6,}",
+        "start": r"\d{4}-\d\d-\d\d",
+        "end": r"\d{4}-\d\d-\d\d",
+        "price": r"\d+\.\d\d",
+        "qty": r"\d+",
+        "total": r"\d+\.\d\d",
+        "age": r"\d\d",
+        "low": r"\d+\.\d",
+        "high": r"\d+\.\d",
+        "label": "[01]",
+    }
     for name, form in forms.items():
         assert made[name].str.fullmatch(form).all(), name
     return made
@@ -324,9 +344,13 @@ WISHES = [
 
 @pytest.mark.parametrize(("wish", "said"), WISHES)
 def test_a_bad_wish_is_answered(
-    wish: list[str], said: str, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    wish: list[str],
+    said: str,
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("part.csv").write_text("age,city\nold,Rome\n")
     if said.startswith("'abc'") or "partial" in said:
@@ -358,9 +382,13 @@ ORDERS = [
 
 @pytest.mark.parametrize(("settings", "said"), ORDERS)
 def test_a_bad_order_to_train_leaves_no_run(
-    settings: list[str], said: str, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    settings: list[str],
+    said: str,
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("t.csv").write_bytes(GOOD)
     refused(capsys, tmp_path, said, "train", "t.csv", *(str(place / "run") if s == "RUN" else s for s in settings))

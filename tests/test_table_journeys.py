@@ -80,8 +80,15 @@ def _people(n: int) -> Rows:
         card = "4" + "".join(map(str, r.integers(0, 10, 14)))
         card += _luhn(card)
         phone = f"+1-{r.integers(200, 999)}-{r.integers(200, 999)}-{r.integers(1000, 9999)}"
-        out.append([f"person{i}@corp{i % 7}.com", phone, " ".join(card[k : k + 4] for k in (0, 4, 8, 12)), _resident(r),
-                    int(r.integers(18, 90))])  # fmt: skip
+        out.append(
+            [
+                f"person{i}@corp{i % 7}.com",
+                phone,
+                " ".join(card[k : k + 4] for k in (0, 4, 8, 12)),
+                _resident(r),
+                int(r.integers(18, 90)),
+            ]
+        )
     return out
 
 
@@ -99,26 +106,62 @@ def odd() -> dict[str, Callable[[], Odd]]:
     return {
         "sales with zones and money": lambda: Odd(
             ("order", "ordered at", "price", "total", "currency"),
-            [(f"ORD-{5000 + i}", second().isoformat() + pick("+00:00", "+08:00", "-05:00"), f"{r.lognormal(3, 1):.2f}",
-              f"${r.lognormal(7, 1):,.2f}", "USD") for i in range(300)], new=(0,)),
+            [
+                (
+                    f"ORD-{5000 + i}",
+                    second().isoformat() + pick("+00:00", "+08:00", "-05:00"),
+                    f"{r.lognormal(3, 1):.2f}",
+                    f"${r.lognormal(7, 1):,.2f}",
+                    "USD",
+                )
+                for i in range(300)
+            ],
+            new=(0,),
+        ),
         "moments in UTC": lambda: Odd(("when",), [(second().isoformat() + "Z",) for _ in range(200)]),
         "a third missing": lambda: Odd(
             ("a", "b", "c", "d", "e"),
-            [(gone(whole(100)), gone(f"{r.normal():.3f}"), gone(pick("x", "y")), gone(day()), gone(pick("true", "false")))
-             for _ in range(400)]),
+            [
+                (
+                    gone(whole(100)),
+                    gone(f"{r.normal():.3f}"),
+                    gone(pick("x", "y")),
+                    gone(day()),
+                    gone(pick("true", "false")),
+                )
+                for _ in range(400)
+            ],
+        ),
         "missing in words": lambda: Odd(
-            ("a", "b"), [(pick("N/A", whole(90), whole(90)), pick("NULL", f"{r.normal():.2f}")) for _ in range(300)]),
+            ("a", "b"), [(pick("N/A", whole(90), whole(90)), pick("NULL", f"{r.normal():.2f}")) for _ in range(300)]
+        ),
         "a constant": lambda: Odd(("k", "x", "price"), [("same", whole(50), "3.50") for _ in range(200)]),
         "nothing but constants": lambda: Odd(("k", "x"), [("same", 7) for _ in range(100)]),
         "nothing but missing cells": lambda: Odd(("a", "b"), [("", "") for _ in range(100)]),
         "a column without cells": lambda: Odd(("a", "none"), [(whole(9), "") for _ in range(200)]),
         "Chinese headers in GBK": lambda: Odd(
             ("城市", "金额", "日期", "电话", "是否会员"),
-            [(pick("北京市", "上海市", "广州市"), f"{r.lognormal(5, 1):.2f}".replace(".", ","),
-              f"2023年{r.integers(1, 13)}月{r.integers(1, 29)}日", f"138{r.integers(0, 10**8):08d}", pick("是", "否"))
-             for _ in range(300)], delimiter=";", encoding="gb18030", ends="\r\n", new=(3,)),
-        "a byte order mark": lambda: Odd(("编号", "价格"), [(f"P{i:04d}", f"{r.uniform(1, 99):.1f}") for i in range(200)],
-                                         encoding="utf-8-sig", new=(0,)),
+            [
+                (
+                    pick("北京市", "上海市", "广州市"),
+                    f"{r.lognormal(5, 1):.2f}".replace(".", ","),
+                    f"2023年{r.integers(1, 13)}月{r.integers(1, 29)}日",
+                    f"138{r.integers(0, 10**8):08d}",
+                    pick("是", "否"),
+                )
+                for _ in range(300)
+            ],
+            delimiter=";",
+            encoding="gb18030",
+            ends="\r\n",
+            new=(3,),
+        ),
+        "a byte order mark": lambda: Odd(
+            ("编号", "价格"),
+            [(f"P{i:04d}", f"{r.uniform(1, 99):.1f}") for i in range(200)],
+            encoding="utf-8-sig",
+            new=(0,),
+        ),
         "forty rows": lambda: Odd(("age", "income"), [(whole(80), f"{r.lognormal(10, 1):.0f}") for _ in range(40)]),
         "one number": lambda: Odd(("x",), [(f"{r.normal():.4f}",) for _ in range(200)]),
         "one choice": lambda: Odd(("colour",), [(pick("red", "green", "blue"),) for _ in range(200)]),
@@ -126,42 +169,74 @@ def odd() -> dict[str, Callable[[], Odd]]:
         "no header": lambda: Odd(None, [(whole(90),) for _ in range(200)]),
         "nothing but numbers of rows": lambda: Odd(("id",), [(1000 + i,) for i in range(200)], new=(0,)),
         "identifiers": lambda: Odd(
-            ("uid", "code"), [(uuid.UUID(bytes=r.bytes(16), version=4), f"AB-{7 * i:06d}") for i in range(200)], new=(0, 1),
-            alike=False),
+            ("uid", "code"),
+            [(uuid.UUID(bytes=r.bytes(16), version=4), f"AB-{7 * i:06d}") for i in range(200)],
+            new=(0, 1),
+            alike=False,
+        ),
         "unique keys": lambda: Odd(
-            ("sku", "v"), [("".join(r.choice(list(string.ascii_uppercase), 6)) + f"{i:03d}", whole(9)) for i in range(300)],
-            new=(0,)),
+            ("sku", "v"),
+            [("".join(r.choice(list(string.ascii_uppercase), 6)) + f"{i:03d}", whole(9)) for i in range(300)],
+            new=(0,),
+        ),
         "dates only": lambda: Odd(("from", "to"), [(f"{day():%d/%m/%Y}", f"{day():%d %b %Y}") for _ in range(200)]),
-        "times": lambda: Odd(("t", "us"), [(f"{whole(24):02d}:{whole(60):02d}", f"{second():%m/%d/%Y %I:%M %p}")
-                                           for _ in range(200)]),
+        "times": lambda: Odd(
+            ("t", "us"), [(f"{whole(24):02d}:{whole(60):02d}", f"{second():%m/%d/%Y %I:%M %p}") for _ in range(200)]
+        ),
         "free text": lambda: Odd(
-            ("review", "stars"), [(" ".join(r.choice(WORDS, int(r.integers(5, 25)))), whole(5)) for _ in range(300)], new=(0,)),
-        "persons": lambda: Odd(("email", "phone", "card", "id card", "age"), _people(200), new=(0, 1, 2, 3), alike=False),
+            ("review", "stars"),
+            [(" ".join(r.choice(WORDS, int(r.integers(5, 25)))), whole(5)) for _ in range(300)],
+            new=(0,),
+        ),
+        "persons": lambda: Odd(
+            ("email", "phone", "card", "id card", "age"), _people(200), new=(0, 1, 2, 3), alike=False
+        ),
         "booleans of all spellings": lambda: Odd(
             ("a", "b", "c", "d", "e"),
-            [(pick("Yes", "No"), pick("Y", "N"), pick("TRUE", "FALSE"), pick("t", "f"), pick("on", "off", "OFF"))
-             for _ in range(200)]),
+            [
+                (pick("Yes", "No"), pick("Y", "N"), pick("TRUE", "FALSE"), pick("t", "f"), pick("on", "off", "OFF"))
+                for _ in range(200)
+            ],
+        ),
         "numbers beyond 64 bits": lambda: Odd(
-            ("big", "u64"), [(whole(9) * 10**24 + whole(10**9) + 10**25, 2**63 + whole(2**60)) for _ in range(200)]),
+            ("big", "u64"), [(whole(9) * 10**24 + whole(10**9) + 10**25, 2**63 + whole(2**60)) for _ in range(200)]
+        ),
         "negative zero and science": lambda: Odd(
-            ("zero", "power"), [(pick("-0.0", "0.0", "1.5", "-2.5"), f"{r.lognormal(0, 20):.3e}") for _ in range(200)]),
-        "very long values": lambda: Odd(("d", "n"), [(pick("A" * 5000, "B" * 3000 + " tail", "short"), whole(5))
-                                                    for _ in range(150)]),
+            ("zero", "power"), [(pick("-0.0", "0.0", "1.5", "-2.5"), f"{r.lognormal(0, 20):.3e}") for _ in range(200)]
+        ),
+        "very long values": lambda: Odd(
+            ("d", "n"), [(pick("A" * 5000, "B" * 3000 + " tail", "short"), whole(5)) for _ in range(150)]
+        ),
         "quotes, lines and formulas in cells": lambda: Odd(
             ('a, "q"', "two\nlines", "=cmd"),
-            [(pick('a "b" c', "x, y", "line1\nline2"), pick("p;q", "tab\there"), pick("=1+1", "@sum", "<script>x</script>"))
-             for _ in range(200)]),
-        "all quoted": lambda: Odd(("a", "b"), [(whole(9), pick("x", "y")) for _ in range(200)], quoting=csv.QUOTE_ALL,
-                                  ends="\r\n"),
-        "packed, with tabs": lambda: Odd(("a", "when"), [(f"{r.normal():.2f}", day()) for _ in range(200)], "\t",
-                                         suffix=".tsv.gz"),
-        "pipes and thousands": lambda: Odd(("a", "b"), [(f"{whole(10**7) + 1000:,}", pick("x", "y")) for _ in range(200)], "|"),
+            [
+                (
+                    pick('a "b" c', "x, y", "line1\nline2"),
+                    pick("p;q", "tab\there"),
+                    pick("=1+1", "@sum", "<script>x</script>"),
+                )
+                for _ in range(200)
+            ],
+        ),
+        "all quoted": lambda: Odd(
+            ("a", "b"), [(whole(9), pick("x", "y")) for _ in range(200)], quoting=csv.QUOTE_ALL, ends="\r\n"
+        ),
+        "packed, with tabs": lambda: Odd(
+            ("a", "when"), [(f"{r.normal():.2f}", day()) for _ in range(200)], "\t", suffix=".tsv.gz"
+        ),
+        "pipes and thousands": lambda: Odd(
+            ("a", "b"), [(f"{whole(10**7) + 1000:,}", pick("x", "y")) for _ in range(200)], "|"
+        ),
         "leading zeros and percent": lambda: Odd(
-            ("zip", "pct"), [(f"{r.integers(0, 99):05d}", f"{whole(100)}%") for _ in range(300)]),
-        "infinite numbers": lambda: Odd(("x",), [(pick("inf", "-inf", "1.5", f"{r.normal():.1f}"),) for _ in range(300)]),
-        "one column of many kinds": lambda: Odd(("m", "n"), [(pick("1", "2.5", "abc", "2020-01-01", ""), pick("1", "1.0", "01"))
-                                                             for _ in range(200)]),
-    }  # fmt: skip
+            ("zip", "pct"), [(f"{r.integers(0, 99):05d}", f"{whole(100)}%") for _ in range(300)]
+        ),
+        "infinite numbers": lambda: Odd(
+            ("x",), [(pick("inf", "-inf", "1.5", f"{r.normal():.1f}"),) for _ in range(300)]
+        ),
+        "one column of many kinds": lambda: Odd(
+            ("m", "n"), [(pick("1", "2.5", "abc", "2020-01-01", ""), pick("1", "1.0", "01")) for _ in range(200)]
+        ),
+    }
 
 
 def run_cli(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -199,8 +274,10 @@ def test_an_odd_table_works_at_the_first_try(name: str, tmp_path: Path, capsys: 
     assert file.read_bytes()[:3] == made.read_bytes()[:3] or not file.read_bytes().startswith(b"\xef\xbb\xbf")
     for j, column in enumerate(zip(*ours, strict=True)):
         theirs = [row[j] for row in real]
-        dtypes = [pd.read_csv(io.StringIO("x\n" + "\n".join(f'"{c}"' for c in cells if '"' not in c))).dtypes.iloc[0]
-                  for cells in (column, theirs)]  # fmt: skip
+        dtypes = [
+            pd.read_csv(io.StringIO("x\n" + "\n".join(f'"{c}"' for c in cells if '"' not in c))).dtypes.iloc[0]
+            for cells in (column, theirs)
+        ]
         assert dtypes[0] == dtypes[1], (j, column[:5])
         if j in table.new:
             assert len(set(column)) == MADE and not set(column) & set(theirs), (j, column[:5])
@@ -208,12 +285,18 @@ def test_an_odd_table_works_at_the_first_try(name: str, tmp_path: Path, capsys: 
             assert {form(c) for c in column} <= {form(c) for c in theirs}, (j, column[:5])
 
 
-FRAME = pd.DataFrame({
-    "small": np.arange(200, dtype=np.int32) % 17, "single": np.linspace(0, 1, 200).astype(np.float32),
-    "kind": pd.Categorical(["b", "a"] * 100), "when": pd.date_range("2020-01-01", periods=200, freq="7h", tz="Europe/Berlin"),
-    "gappy": pd.array([None if i % 3 == 0 else i % 7 for i in range(200)], dtype="Int64"),
-    "flag": np.arange(200) % 3 == 0, "word": ["x", "y", "z", "x"] * 50, "byte": (np.arange(200) % 250).astype(np.uint8),
-})  # fmt: skip
+FRAME = pd.DataFrame(
+    {
+        "small": np.arange(200, dtype=np.int32) % 17,
+        "single": np.linspace(0, 1, 200).astype(np.float32),
+        "kind": pd.Categorical(["b", "a"] * 100),
+        "when": pd.date_range("2020-01-01", periods=200, freq="7h", tz="Europe/Berlin"),
+        "gappy": pd.array([None if i % 3 == 0 else i % 7 for i in range(200)], dtype="Int64"),
+        "flag": np.arange(200) % 3 == 0,
+        "word": ["x", "y", "z", "x"] * 50,
+        "byte": (np.arange(200) % 250).astype(np.uint8),
+    }
+)
 
 
 @pytest.mark.parametrize("kind", ["pandas", "polars", "arrow"])
@@ -240,8 +323,10 @@ def test_a_query_of_a_database_is_a_table(kind: str, tmp_path: Path, capsys: pyt
     base.execute("create table orders (id integer, city varchar, price double, ok boolean)")
     r = np.random.default_rng(0)
     for i in range(120):
-        base.execute("insert into orders values (?, ?, ?, ?)",
-                     (i, ["Rome", "Bonn"][int(r.integers(2))], round(float(r.lognormal()), 2), bool(r.integers(2))))  # fmt: skip
+        base.execute(
+            "insert into orders values (?, ?, ?, ?)",
+            (i, ["Rome", "Bonn"][int(r.integers(2))], round(float(r.lognormal()), 2), bool(r.integers(2))),
+        )
     base.commit()
     base.close()
     query = "data.query=select city, price, ok from orders where id >= 20"

@@ -91,9 +91,16 @@ def test_the_page_of_a_table_is_whole_loads_nothing_and_keeps_strangers_text(ass
 
 def test_the_page_shows_rows_columns_rules_lessons_and_traces(assayed: tuple[Any, str, Any]) -> None:
     text = assayed[1]
-    for told in ("What it makes, beside real rows", "The columns side by side, worst first", "Pairs of columns, worst first",
-                 "What gives the made rows away", "What is missing from it", "What a model learns from it",
-                 "Could a real row be found in it?", "Closest pairs"):  # fmt: skip
+    for told in (
+        "What it makes, beside real rows",
+        "The columns side by side, worst first",
+        "Pairs of columns, worst first",
+        "What gives the made rows away",
+        "What is missing from it",
+        "What a model learns from it",
+        "Could a real row be found in it?",
+        "Closest pairs",
+    ):
         assert told in text
     for column in ("age", "spent", "since", "at", "club"):
         assert f"<h3>{column}<span" in text

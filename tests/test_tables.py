@@ -163,9 +163,11 @@ def test_the_rules_hold_in_whatever_is_decoded(shop: tuple[Tables, Contents, Pat
     for which, space in enumerate(codec.spaces):
         made = codec.decode(junk(codec, 2000, which), space)
         assert {text: int(bad.sum()) for text, bad in codec.broken(made).items()} == {
-            "ordered < sent": 0, "total = price * qty": 0, "together 城市, country": 0,
+            "ordered < sent": 0,
+            "total = price * qty": 0,
+            "together 城市, country": 0,
             **{text: 0 for text in codec.broken(made) if text.startswith("unique")},
-        }  # fmt: skip
+        }
 
 
 def test_nothing_sensitive_is_learned_shown_or_kept(shop: tuple[Tables, Contents, Path]) -> None:
@@ -219,10 +221,13 @@ def test_somebody_elses_table_is_brought_to_ours(shop: tuple[Tables, Contents, P
 def test_equal_rows_have_equal_digests_and_others_not() -> None:
     cells = pa.table(
         {
-            "a": [1, 1, 2, None, None], "b": [0.0, -0.0, 0.0, 0.0, 0.0], "c": ["x", "x", "x", "x", None],
-            "d": pa.array([1, 1, 1, 1, 1], pa.timestamp("us")), "e": [True, True, True, True, False],
+            "a": [1, 1, 2, None, None],
+            "b": [0.0, -0.0, 0.0, 0.0, 0.0],
+            "c": ["x", "x", "x", "x", None],
+            "d": pa.array([1, 1, 1, 1, 1], pa.timestamp("us")),
+            "e": [True, True, True, True, False],
         }
-    )  # fmt: skip
+    )
     digests = Tables.digests(Table(cells))
     assert digests.shape == (5, 2) and digests.dtype == np.dtype("<u8")
     assert (digests[0] == digests[1]).all() and len(np.unique(digests, axis=0)) == 4

@@ -92,8 +92,12 @@ def stream(folder: Path) -> Path:
 
 def labelled(folder: Path) -> Path:
     file = folder / "said.jsonl"
-    rows = [{"text": f"好的 {WORDS[i % 8]} {i % 97}", "label": "yes"} if i % 3 else
-            {"text": f"no {WORDS[i * 3 % 8]} {i % 89} 不", "label": "no/never"} for i in range(600)]  # fmt: skip
+    rows = [
+        {"text": f"好的 {WORDS[i % 8]} {i % 97}", "label": "yes"}
+        if i % 3
+        else {"text": f"no {WORDS[i * 3 % 8]} {i % 89} 不", "label": "no/never"}
+        for i in range(600)
+    ]
     file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     return file
 
@@ -207,8 +211,13 @@ def test_what_cannot_be_asked_is_said(spoken: Run, tmp_path: Path, asked: dict[s
 
 
 def test_a_prompt_is_for_text(tmp_path: Path) -> None:
-    run = karat.train("digits", steps=2, out=tmp_path / "r", threads=1,
-                      set=["train.precision=fp32", "model.latent=6", "model.width=8", "model.hidden=16"])  # fmt: skip
+    run = karat.train(
+        "digits",
+        steps=2,
+        out=tmp_path / "r",
+        threads=1,
+        set=["train.precision=fp32", "model.latent=6", "model.width=8", "model.hidden=16"],
+    )
     with pytest.raises(FitError, match="--prompt: not for image content"):
         karat.make(run, prompt="x", threads=1)
 

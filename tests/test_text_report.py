@@ -36,9 +36,21 @@ def test_the_page_shows_runs_loops_words_and_bits_and_no_stranger_gets_in(tmp_pa
     assert "BERT:" in [w.name for w in seen.missing]
     verdict = judge(findings, Cost(), Prices(), rights=None, labelled=None, thing="passage")
     html, _ = write_report(
-        tmp_path, title="t", verdict=verdict, findings=findings, facts={}, exhibits=Exhibits(".html"), curves=[],
-        pairs=[], cost=[], reproduce=[], recipe={}, diagnostics=[], data={}, thing="passage",
-    )  # fmt: skip
+        tmp_path,
+        title="t",
+        verdict=verdict,
+        findings=findings,
+        facts={},
+        exhibits=Exhibits(".html"),
+        curves=[],
+        pairs=[],
+        cost=[],
+        reproduce=[],
+        recipe={},
+        diagnostics=[],
+        data={},
+        thing="passage",
+    )
     page = html.read_text()
     assert "<script" not in page and "\u202e" not in page and "\x07" not in page and "U+202E" in page
     assert "@mail.example" in page and "<mark>" in page and "counts of 7 characters" in page

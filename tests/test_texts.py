@@ -32,7 +32,7 @@ CHINESE = "".join(
     f"第{i}章，生成式人工智能{'与' if i % 2 else '和'}数据的价值在于{'内容' if i % 3 else '方法'}。"
     f"模型学习{i * 7}个样本，误差是{i % 9}！\n"
     for i in range(400)
-)  # fmt: skip
+)
 ENGLISH = "".join(
     f"Speaker {'ABC'[i % 3]}:\nLine {i} says that {i * i % 97} is {'more' if i % 2 else 'less'}.\n\n"
     for i in range(900)
@@ -323,9 +323,19 @@ def test_cutting_loses_nothing(text: str, most: int, last: float | None) -> None
 
 
 @pytest.mark.parametrize(
-    "options", [{"tokens": "words"}, {"length": 3}, {"vocab": 10}, {"limit": 1}, {"documents": "x"}, {"mask": 3},
-                {"label": "a", "labels": "b"}, {"colour": 1}, {"encoding": "klingon"}]
-)  # fmt: skip
+    "options",
+    [
+        {"tokens": "words"},
+        {"length": 3},
+        {"vocab": 10},
+        {"limit": 1},
+        {"documents": "x"},
+        {"mask": 3},
+        {"label": "a", "labels": "b"},
+        {"colour": 1},
+        {"encoding": "klingon"},
+    ],
+)
 def test_settings_that_cannot_be_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(FitError):
         load(written(tmp_path, "t.txt", ENGLISH), options=options)
@@ -377,15 +387,27 @@ def test_a_page_of_text_is_looked_at_and_learned(tmp_path: Path, size: int) -> N
 
 
 CHAT = [
-    {"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": f"What is {i} and {i % 7}?"},
-                  {"role": "assistant", "content": f"It is {i + i % 7}.\nI think."}]}
+    {
+        "messages": [
+            {"role": "system", "content": "Be kind."},
+            {"role": "user", "content": f"What is {i} and {i % 7}?"},
+            {"role": "assistant", "content": f"It is {i + i % 7}.\nI think."},
+        ]
+    }
     for i in range(90)
-]  # fmt: skip
+]
 SHARED = [
     {"conversations": [{"from": "human", "value": f"Say {i}"}, {"from": "gpt", "value": f"{i}!"}]} for i in range(90)
 ]
-PARTS = [{"messages": [{"role": "user", "content": [{"type": "text", "text": f"Say {i}"}, {"type": "image"}]},
-                       {"role": "assistant", "content": None}]} for i in range(90)]  # fmt: skip
+PARTS = [
+    {
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": f"Say {i}"}, {"type": "image"}]},
+            {"role": "assistant", "content": None},
+        ]
+    }
+    for i in range(90)
+]
 
 
 @pytest.mark.parametrize("rows", [CHAT, SHARED, PARTS], ids=["messages", "conversations", "parts"])

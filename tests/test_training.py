@@ -376,11 +376,14 @@ def test_statistics_that_are_not_finite_after_settling_end_as_divergence() -> No
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("family, space, settings", [
-    ("vae", SMALL, {"lr": 0.3}),
-    ("gan", SMALL, {"lr": 0.3}),
-    ("gan", Fields((1, 3, 1)), {"lr": 0.3, "critic_lr": 0.3}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "family, space, settings",
+    [
+        ("vae", SMALL, {"lr": 0.3}),
+        ("gan", SMALL, {"lr": 0.3}),
+        ("gan", Fields((1, 3, 1)), {"lr": 0.3, "critic_lr": 0.3}),
+    ],
+)
 def test_a_rate_a_hundred_times_too_high_is_called_divergence_within_a_few_hundred_steps(
     family: str, space: Space, settings: dict[str, Any]
 ) -> None:

@@ -116,10 +116,12 @@ def test_made_numbers_are_printed_with_the_places_of_the_column() -> None:
         (["2024-01-31 10:00+08:00", "2023-01-01 00:00+08:00"], "datetime", "%Y-%m-%d %H:%M+08:00", "+08:00"),
         (
             ["2024-01-31 10:00:00 Europe/Berlin", "2024-07-31 10:00:00 Europe/Berlin"],
-            "datetime", "%Y-%m-%d %H:%M:%S Europe/Berlin", "Europe/Berlin",
+            "datetime",
+            "%Y-%m-%d %H:%M:%S Europe/Berlin",
+            "Europe/Berlin",
         ),
     ],
-)  # fmt: skip
+)
 def test_moments_keep_their_form(cells: list[str], kind: str, form: str, zone: str) -> None:
     found, _, printed = again(raw({"x": [*cells, None]}))
     column = found.columns[0]

@@ -52,9 +52,15 @@ def test_a_sheet_is_a_table_and_is_written_as_a_sheet(tmp_path: Path) -> None:
     contents = Tables.read(file, {})
     kinds = {column.name: column.kind for column in contents.records.facts.schema.columns}
     assert {**kinds, "id": "", "name": "", "double": ""} == {
-        "id": "", "name": "", "price": "decimal", "ok": "boolean", "day": "date", "at": "datetime", "double": "",
+        "id": "",
+        "name": "",
+        "price": "decimal",
+        "ok": "boolean",
+        "day": "date",
+        "at": "datetime",
+        "double": "",
         "code": kinds["code"],
-    }  # fmt: skip
+    }
     notes = " ".join(contents.facts["notes"])
     assert "'Notes' too (--set data.sheet=NAME)" in notes and "'double' hold nothing; formulas count only once" in notes
     codec = Tables.fit(contents, np.arange(len(contents.records)))
@@ -97,8 +103,11 @@ def test_titles_blank_rows_merged_headers_and_errors_are_seen(tmp_path: Path) ->
     file = book(tmp_path / "t.xlsx", {"S": rows})
     raw = open_table(file, {})
     assert raw.cells.to_pydict() == {
-        "id": ["1", "3", "5"], "column_2": ["2", "4", "6"], "city": ["Rome", "Oslo", None], "score": [None, "1.5", "2"]
-    }  # fmt: skip
+        "id": ["1", "3", "5"],
+        "column_2": ["2", "4", "6"],
+        "city": ["Rome", "Oslo", None],
+        "score": [None, "1.5", "2"],
+    }
     notes = " ".join(raw.notes)
     assert (
         "1 row above the header" in notes

@@ -24,9 +24,23 @@ from cyclopts import App, Parameter
 from karat.run import Run
 
 SYSTEM = {  # what the machine refuses, and no line of ours could help: a full or failing disk, no right, too many files
-    errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
-    errno.EBADF, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.EFBIG, errno.ENAMETOOLONG, errno.ELOOP, errno.ETXTBSY,
-}  # fmt: skip
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EBADF,
+    errno.ENXIO,
+    errno.ENODEV,
+    errno.ESTALE,
+    errno.EFBIG,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.ETXTBSY,
+}
 FAULT = 70  # EX_SOFTWARE of sysexits.h: a fault of karat's own, not of its input
 
 APP = App(

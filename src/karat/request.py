@@ -13,9 +13,15 @@ LONGEST = 10_000_000  # characters
 
 Say = Callable[[str], None]
 FLAGS = {  # of the command line, by field
-    "label": "--class", "given": "--given", "balance": "--balance", "prompt": "--prompt",
-    "sampling": "--temperature, --top-p, --min-p", "stop": "--stop", "characters": "--characters", "say": "--stream",
-}  # fmt: skip
+    "label": "--class",
+    "given": "--given",
+    "balance": "--balance",
+    "prompt": "--prompt",
+    "sampling": "--temperature, --top-p, --min-p",
+    "stop": "--stop",
+    "characters": "--characters",
+    "say": "--stream",
+}
 CONTINUED = ("prompt", "sampling", "stop", "characters", "say")  # what is asked of text that is followed as it grows
 
 

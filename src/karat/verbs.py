@@ -218,12 +218,17 @@ def demo(options: DemoOptions) -> Assay:
         seconds = sample.seconds if options.seconds is None else options.seconds
         run = learning.begin(
             TrainOptions(
-                sample.data, minutes=seconds / 60, seed=seed, out=out, labels=labels, threads=threads,
+                sample.data,
+                minutes=seconds / 60,
+                seed=seed,
+                out=out,
+                labels=labels,
+                threads=threads,
                 set=[*settings, *sample.settings],
             ),
             console,
             draft,
-        )  # fmt: skip
+        )
     console.rule("make")
     make(run, n=sample.number, out=out / sample.file, seed=seed, threads=threads)
     console.rule("assay")
@@ -261,10 +266,23 @@ class Opened(Run):
         rate in Hz. They carry no label of origin: label what you pass on. Options mean what they mean in `karat.make`.
         """
         options = MakeOptions(
-            self, n=n, out=None if out is None else Path(out), label=label, given=given, balance=balance, prompt=prompt,
-            temperature=temperature, top_p=top_p, min_p=min_p, stop=stop, characters=characters, seed=seed,
-            device=device, family=family, overwrite=overwrite,
-        )  # fmt: skip
+            self,
+            n=n,
+            out=None if out is None else Path(out),
+            label=label,
+            given=given,
+            balance=balance,
+            prompt=prompt,
+            temperature=temperature,
+            top_p=top_p,
+            min_p=min_p,
+            stop=stop,
+            characters=characters,
+            seed=seed,
+            device=device,
+            family=family,
+            overwrite=overwrite,
+        )
         if out is not None:
             return make(**{f.name: getattr(options, f.name) for f in fields(options)})
         whole = self.synthesizer(device, family)
@@ -345,9 +363,17 @@ def _request(options: MakeOptions) -> Request:
     stops = (options.stop,) if isinstance(options.stop, str) else tuple(options.stop)
     sampling = Sampling(options.temperature, options.top_p, options.min_p)
     return Request(
-        number, options.seed, options.label, options.given, options.balance, options.prompt, sampling, stops,
-        options.characters, _say if options.stream else None,
-    )  # fmt: skip
+        number,
+        options.seed,
+        options.label,
+        options.given,
+        options.balance,
+        options.prompt,
+        sampling,
+        stops,
+        options.characters,
+        _say if options.stream else None,
+    )
 
 
 def _check_seed(seed: int) -> None:

@@ -50,11 +50,13 @@ ROOMS = {
     "blurrer": lambda t, u, m: [*detection.findings(t, u, m, 0), *cells.findings(t, u, m)],
     "skewer": lambda t, u, m: categories.findings(t, u, m, drawn(u, m), "income"),
     "noise": lambda t, u, m: [
-        *detection.findings(t, u, m, 0), *columns.findings(t, u, m, drawn(u, m), 0),
-        *rules.findings(t, u, m), *rows.findings(*embedded(t, u, m), drawn(u, m)),
+        *detection.findings(t, u, m, 0),
+        *columns.findings(t, u, m, drawn(u, m), 0),
+        *rules.findings(t, u, m),
+        *rows.findings(*embedded(t, u, m), drawn(u, m)),
     ],
     "shuffler": lambda t, u, m: examine(t, u, m, target="income"),
-}  # fmt: skip
+}
 
 
 def drawn(unseen: TableView, made: TableView) -> Draws:

@@ -141,8 +141,11 @@ def test_bits_stand_beside_counts_and_packers() -> None:
     assert [f.name for f in told] == ["bits per character", "bits per byte"]
     assert told[0].value == pytest.approx(2) and told[0].real == pytest.approx(2.05, abs=0.1) and not told[0].raised
     assert [row[0] for row in told[0].detail["rows"]] == [
-        "this model", "counts of 7 characters", "xz after the training text", "gzip"
-    ]  # fmt: skip
+        "this model",
+        "counts of 7 characters",
+        "xz after the training text",
+        "gzip",
+    ]
     assert bits.findings(bad, held, known)[0].raised
 
 

@@ -66,8 +66,9 @@ def _place(fd: int) -> Path:
 @contextlib.contextmanager
 def faults(shim: Shim) -> Iterator[Shim]:
     """The shim is under all that the body does."""
-    real: dict[str, Any] = {n: getattr(os, n) for n in ("write", "fsync", "replace", "rename", "link", "unlink", "remove",
-                                                        "fdopen")}  # fmt: skip
+    real: dict[str, Any] = {
+        n: getattr(os, n) for n in ("write", "fsync", "replace", "rename", "link", "unlink", "remove", "fdopen")
+    }
     opened = builtins.open
 
     class Raw(io.FileIO):

@@ -22,13 +22,34 @@ from karat.errors import KaratError, RunError
 from karat.run import Run
 from karat.worth.ledger import Entry, Ledger
 
-TINY = ["train.precision=fp32", "model.latent=4", "model.width=8", "model.hidden=8", "model.components=4",
-        "model.iterations=2", "train.save_seconds=0"]  # fmt: skip
+TINY = [
+    "train.precision=fp32",
+    "model.latent=4",
+    "model.width=8",
+    "model.hidden=8",
+    "model.components=4",
+    "model.iterations=2",
+    "train.save_seconds=0",
+]
 SPEC = {
-    "id": "abc", "version": "1", "data": "digits", "inside": False, "options": {}, "holdout": 0.1, "fingerprint": "00",
-    "seed": 0, "recipe": {}, "minutes": None, "steps": 3, "samples": None, "epsilon": None, "precision": None,
-    "track": [], "classes": [], "threads": None,
-}  # fmt: skip
+    "id": "abc",
+    "version": "1",
+    "data": "digits",
+    "inside": False,
+    "options": {},
+    "holdout": 0.1,
+    "fingerprint": "00",
+    "seed": 0,
+    "recipe": {},
+    "minutes": None,
+    "steps": 3,
+    "samples": None,
+    "epsilon": None,
+    "precision": None,
+    "track": [],
+    "classes": [],
+    "threads": None,
+}
 
 
 def blob(value: float) -> bytes:

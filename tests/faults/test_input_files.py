@@ -56,9 +56,14 @@ def small_png() -> bytes:
 def wav(rate: int, count: int, said: int) -> bytes:
     data = b"\0\1" * count
     return (
-        b"RIFF" + struct.pack("<I", min(said + 36, 2**32 - 1)) + b"WAVEfmt "
-        + struct.pack("<IHHIIHH", 16, 1, 1, rate, 2 * rate, 2, 16) + b"data" + struct.pack("<I", said) + data
-    )  # fmt: skip
+        b"RIFF"
+        + struct.pack("<I", min(said + 36, 2**32 - 1))
+        + b"WAVEfmt "
+        + struct.pack("<IHHIIHH", 16, 1, 1, rate, 2 * rate, 2, 16)
+        + b"data"
+        + struct.pack("<I", said)
+        + data
+    )
 
 
 def zeros(table: dict[str, int]) -> pa.Table:
@@ -114,7 +119,9 @@ def write(data: bytes) -> Callable[[Path], object]:
 BOMBS: dict[str, Callable[[Path], object]] = {
     "repeated.parquet": repeated,
     "rows.parquet": lambda path: pq.write_table(zeros({"a": 10**7, "b": 10**7}), path, row_group_size=10**7),
-    "rows.feather": lambda path: feather.write_feather(zeros({"a": 10**7, "b": 10**7}), path, compression="zstd", chunksize=10**7),
+    "rows.feather": lambda path: feather.write_feather(
+        zeros({"a": 10**7, "b": 10**7}), path, compression="zstd", chunksize=10**7
+    ),
     "rows.orc": lambda path: orc.write_table(zeros({"a": 10**7, "b": 10**7}), path, compression="zstd"),
     "rows.csv.gz": rows_gz,
     "line.csv.gz": lambda path: path.write_bytes(gzip.compress(b"a,b\n" + b"x" * 3 * 10**7)),
@@ -124,7 +131,9 @@ BOMBS: dict[str, Callable[[Path], object]] = {
     "list.json.gz": lambda path: path.write_bytes(gzip.compress(b"[" + b'{"a": 1, "b": 2},' * 10**7 + b'{"a": 1}]')),
     "deep.json": write(b'[{"a":' * 10**6),
     "deep.jsonl": write(b'{"a":[' * 10**6 + b"\n"),
-    "columns.csv": lambda path: path.write_bytes(b",".join(b"c%d" % i for i in range(10**6)) + b"\n" + b"1," * 10**6 + b"\n"),
+    "columns.csv": lambda path: path.write_bytes(
+        b",".join(b"c%d" % i for i in range(10**6)) + b"\n" + b"1," * 10**6 + b"\n"
+    ),
     "columns.json": lambda path: path.write_text(json.dumps([{f"c{i}": 1 for i in range(10**5)}])),
     "nested.zip": many_zips,
     "images.idx3-ubyte": write(struct.pack(">IIII", 0x803, 2**31, 2**15, 2**15)),
@@ -141,7 +150,7 @@ BOMBS: dict[str, Callable[[Path], object]] = {
     ),
     "frames": lambda path: pictures_beside(path, "t.gif", frames(1000)),
     "sounds": lambda path: sounds(path),
-}  # fmt: skip
+}
 
 
 def sounds(path: Path) -> None:
@@ -185,9 +194,12 @@ def cost(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]
     for name, make in BOMBS.items():
         make(folder / name)
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, *(str(folder / name) for name in BOMBS)], capture_output=True, text=True, timeout=300,
+        [sys.executable, "-c", MEASURE, *(str(folder / name) for name in BOMBS)],
+        capture_output=True,
+        text=True,
+        timeout=300,
         env={**os.environ, "KARAT_MEMORY_GB": str(BUDGET), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     rows = [line.split("\t", 2) for line in done.stdout.splitlines()]
     return {name: (int(size), said) for name, size, said in rows}
@@ -355,8 +367,11 @@ def test_what_is_read_of_a_damaged_columnar_file_is_whole_in_itself(suffix: str,
     file = tmp_path / f"t{suffix}"
     words = pa.array(["red", "blue", "green", "é"] * 20)
     table = pa.table({"a": words if suffix == ".orc" else words.dictionary_encode(), "b": np.arange(80) % 7})
-    {".parquet": lambda: pq.write_table(table, file, compression="none"), ".orc": lambda: orc.write_table(table, file),
-     ".feather": lambda: feather.write_feather(table, file, compression="uncompressed")}[suffix]()  # fmt: skip
+    {
+        ".parquet": lambda: pq.write_table(table, file, compression="none"),
+        ".orc": lambda: orc.write_table(table, file),
+        ".feather": lambda: feather.write_feather(table, file, compression="uncompressed"),
+    }[suffix]()
     blob = file.read_bytes()
     for i in range(4, min(len(blob), 600)):  # where the columns lie
         file.write_bytes(blob[:i] + bytes([blob[i] ^ 0xFF]) + blob[i + 1 :])

@@ -29,8 +29,15 @@ from karat.workflow import checkpoints, learning, making
 from karat.worth.ledger import Ledger
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of forged numbers
-TINY = ["train.precision=fp32", "model.latent=4", "model.width=8", "model.hidden=8", "model.components=4",
-        "model.iterations=2", "train.save_seconds=0.05"]  # fmt: skip
+TINY = [
+    "train.precision=fp32",
+    "model.latent=4",
+    "model.width=8",
+    "model.hidden=8",
+    "model.components=4",
+    "model.iterations=2",
+    "train.save_seconds=0.05",
+]
 CPU = torch.device("cpu")
 
 
@@ -235,8 +242,10 @@ LIES = {
     "a list": file([1]),
     "nested too deeply": file(b"[" * 100_000),
     "100,000 tensors": file({f"t{i}": tensor("U8", [0], 0, 0) for i in range(100_000)}),
-    "a name twice": file(b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],'
-                         b'"data_offsets":[0,1]}}', b"x"),
+    "a name twice": file(
+        b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}',
+        b"x",
+    ),
     "an overlap": file({"a": tensor("U8", [2], 0, 2), "b": tensor("U8", [2], 1, 3)}, b"xxx"),
     "a gap": file({"a": tensor("U8", [1], 0, 1), "b": tensor("U8", [1], 2, 3)}, b"xxx"),
     "bytes at the end": file({"a": tensor("U8", [1], 0, 1)}, b"xx"),
@@ -249,7 +258,7 @@ LIES = {
     "a true for a number": file({"a": {"dtype": "U8", "shape": [True], "data_offsets": [0, 1]}}, b"x"),
     "more than its keys": file({"a": {**tensor("U8", [1], 0, 1), "code": "x"}}, b"x"),
     "empty": b"",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("lie", LIES.values(), ids=list(LIES))
@@ -288,10 +297,13 @@ def test_weights_of_another_shape_type_or_name_are_refused_in_a_line_or_work(
     some = sorted(whole)[:: max(1, len(whole) // 6)]
     for name in some:
         for other in (
-            None, whole[name].double() if whole[name].is_floating_point() else whole[name].float(), whole[name].reshape(-1)[:0],
-            whole[name].reshape(-1), torch.full_like(whole[name], 10**6 if whole[name].dtype.itemsize > 2 else 1),
+            None,
+            whole[name].double() if whole[name].is_floating_point() else whole[name].float(),
+            whole[name].reshape(-1)[:0],
+            whole[name].reshape(-1),
+            torch.full_like(whole[name], 10**6 if whole[name].dtype.itemsize > 2 else 1),
             -whole[name] - 1 if whole[name].dtype != torch.bool else ~whole[name],
-        ):  # fmt: skip
+        ):
             forged = {k: v.contiguous() for k, v in {**whole, name: other}.items() if v is not None}
             forge(run, "model", safetensors.torch.save(forged))
             in_words(run, opened)
@@ -340,8 +352,16 @@ def test_a_pickle_by_any_name_runs_nothing(copy: Callable[[str], Path], tmp_path
 
 @pytest.mark.parametrize("name", ["history.jsonl", "diagnostics.json", "ledger.jsonl", "privacy.json"])
 def test_garbage_beside_the_model_never_costs_an_assay(name: str, copy: Callable[[str], Path]) -> None:
-    garbage = [b"\xff" * 100, b"[" * 100_000, b"x" * 3_000_000, b'{"fraction": "x"}\n[1]\n"x"\n', b'{"fraction": NaN}',
-               b'[{"name": 1}]', b"null", b""]  # fmt: skip
+    garbage = [
+        b"\xff" * 100,
+        b"[" * 100_000,
+        b"x" * 3_000_000,
+        b'{"fraction": "x"}\n[1]\n"x"\n',
+        b'{"fraction": NaN}',
+        b'[{"name": 1}]',
+        b"null",
+        b"",
+    ]
     run = copy("table")
     whole = (run / name).read_bytes() if (run / name).exists() else b""
     for blob in garbage[:: 1 if name != "privacy.json" else 4]:

@@ -136,8 +136,13 @@ def related(folder: Path) -> list[str]:
 
 
 KINDS: dict[str, Callable[[Path], list[str]]] = {
-    "pictures": pictures, "sounds": sounds, "texts": texts, "rows": rows, "sequence": sequence, "related": related,
-}  # fmt: skip
+    "pictures": pictures,
+    "sounds": sounds,
+    "texts": texts,
+    "rows": rows,
+    "sequence": sequence,
+    "related": related,
+}
 SLOW = ("pictures", "sounds", "sequence")  # a judge that learns, or a net
 
 

@@ -184,8 +184,13 @@ def test_numbers_read_as_a_person_writes_them() -> None:
     assert shown == ["0", "0.0123", "1.23", "12", "123", "280", "1,000", "12,300", "\u22120.5", "—", "2.00e-6"]
     assert duration(0.42) == "420 ms" and money(200, "USD") == "$200.00"
     assert [duration(s) for s in (0.042, 3.21, 59, 59.7, 3725, 190000)] == [
-        "42 ms", "3.2 s", "59 s", "1 min", "1 h 2 min", "2 d 4 h",
-    ]  # fmt: skip
+        "42 ms",
+        "3.2 s",
+        "59 s",
+        "1 min",
+        "1 h 2 min",
+        "2 d 4 h",
+    ]
     assert money(0.2813, "USD") == "$0.281" and money(1234.5, "CHF") == "CHF\u00a01,230" and money(None, "USD") == "—"
     assert money(-12.5, "EUR") == "\u2212€12.50"
     assert chance(1.0) == "over 99%" and chance(0.0) == "under 1%" and chance(0.5) == "50%"

@@ -27,10 +27,20 @@ DECLARED = Prices(
 
 def points(**changed: float) -> list[Input]:
     values = {
-        "alternative cost": 1.0, "items wanted": 100.0, "generation cost": 0.1, "review seconds": 0.0,
-        "review price": 0.0, "gate share": 1.0, "accepted share": 0.5, "computing": 10.0, "fixed cost": 0.0,
-        "escape loss": 0.0, "horizon": 1.0, "discount rate": 0.0, "persistence": 1.0,
-    }  # fmt: skip
+        "alternative cost": 1.0,
+        "items wanted": 100.0,
+        "generation cost": 0.1,
+        "review seconds": 0.0,
+        "review price": 0.0,
+        "gate share": 1.0,
+        "accepted share": 0.5,
+        "computing": 10.0,
+        "fixed cost": 0.0,
+        "escape loss": 0.0,
+        "horizon": 1.0,
+        "discount rate": 0.0,
+        "persistence": 1.0,
+    }
     values |= {name.replace("_", " "): value for name, value in changed.items()}
     return [Input(name, "declared", "point", value) for name, value in values.items()]
 

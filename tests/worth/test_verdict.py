@@ -24,9 +24,7 @@ PAYS = Prices(
     acceptance=(41, 50),
     rights="owned",
 )
-COPY = Finding(
-    "copy rate", 0.002, 0.0, 0.01, 0.003, "lower", False, "No copies were found.", limit=Limit(above=0.02)
-)  # fmt: skip
+COPY = Finding("copy rate", 0.002, 0.0, 0.01, 0.003, "lower", False, "No copies were found.", limit=Limit(above=0.02))
 COVERAGE = Finding("coverage", 0.85, 0.83, 0.87, 0.9, "higher", False, "Most is covered.", limit=Limit(below=0.8))
 PRECISION = Finding("precision", 0.88, 0.85, 0.9, 0.91, "higher", False, "Most looks real.", limit=Limit(below=0.85))
 USE = Finding("usefulness", 0.97, 0.95, 0.99, 1.0, "higher", False, "It teaches well.", limit=Limit(below=0.9))
@@ -119,7 +117,7 @@ HIDDEN = sorted(k for k, key in KEYS.items() if key.feeds == "quality" and not k
 def test_no_acceptance_clears_what_a_reviewer_of_single_items_cannot_see(key: str) -> None:
     fault = Finding(
         key, 0.9, 0.85, 0.95, 0.1, "neither", True, "A fault.", limit=Limit(above=0.3, also="where it is"), of="x"
-    )  # fmt: skip
+    )
     v = verdict([*GOOD, fault], replace(PAYS, acceptance=(5000, 5000)))
     assert v.word == "unproven" and fault.name in v.sentence, v.sentence
     assert v.settle is not None and "review" not in v.settle.what
@@ -129,17 +127,29 @@ def test_no_acceptance_clears_what_a_reviewer_of_single_items_cannot_see(key: st
 def test_a_finding_about_one_of_several_tables_weighs_as_much_as_any_other(key: str) -> None:
     better: Any
     for better, raised, value in (
-        ("higher", True, 0.02), ("lower", True, 0.02), ("neither", True, 0.02), ("neither", False, 0.02),
+        ("higher", True, 0.02),
+        ("lower", True, 0.02),
+        ("neither", True, 0.02),
+        ("neither", False, 0.02),
         ("higher", False, float("nan")),
-    ):  # fmt: skip
+    ):
         mine = Finding(
-            key, value, value, value, 0.5, better, raised, "So it is.",
-            limit=Limit(below=0.0, also="where it says so"), of="x",
-        )  # fmt: skip
+            key,
+            value,
+            value,
+            value,
+            0.5,
+            better,
+            raised,
+            "So it is.",
+            limit=Limit(below=0.0, also="where it says so"),
+            of="x",
+        )
         plain, theirs = verdict([*GOOD, mine]), verdict([*GOOD, replace(mine, table="orders")])
         assert (plain.word, [(r.kind, r.state) for r in plain.reasons]) == (
-            theirs.word, [(r.kind, r.state) for r in theirs.reasons],
-        )  # fmt: skip
+            theirs.word,
+            [(r.kind, r.state) for r in theirs.reasons],
+        )
         if raised and KEYS[key].feeds != "worth":
             assert plain.word != "gold"
         if raised and KEYS[key].feeds in ("copying", "privacy"):
@@ -151,7 +161,7 @@ def test_a_finding_about_one_of_several_tables_weighs_as_much_as_any_other(key: 
 def test_a_descriptor_that_is_off_stands_against_gold() -> None:
     loud = Finding(
         "descriptor", 3.0, 2.9, 3.1, 1.0, "neither", True, "Too loud.", limit=Limit(above=1.2, below=0.8), of="loudness"
-    )  # fmt: skip
+    )
     v = verdict([*GOOD, loud])
     assert v.word == "unproven" and "loudness" in v.sentence
 
@@ -208,11 +218,18 @@ def test_no_lift_counts_only_where_real_data_would_lift() -> None:
 
 SCORES = st.one_of(st.floats(0, 1), st.just(float("nan")))
 FINDINGS = st.builds(
-    Finding, st.sampled_from(sorted(KEYS)), SCORES, SCORES, SCORES, SCORES,
-    st.sampled_from(["higher", "lower", "neither"]), st.booleans(), st.text(max_size=20),
+    Finding,
+    st.sampled_from(sorted(KEYS)),
+    SCORES,
+    SCORES,
+    SCORES,
+    SCORES,
+    st.sampled_from(["higher", "lower", "neither"]),
+    st.booleans(),
+    st.text(max_size=20),
     limit=st.just(Limit(above=0.5, also="where the test says so", only="where it says so")),
     table=st.sampled_from([None, "orders"]),
-)  # fmt: skip
+)
 PRICES = st.builds(
     Prices,
     currency=st.sampled_from([None, "USD", "EUR"]),

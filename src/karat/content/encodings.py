@@ -28,36 +28,63 @@ PLAIN = 0.8  # the score of characters that are all of a standard's first level,
 FREQUENT = 0.55  # the fraction of letters that a script's most frequent dozen makes up, of text that is read rightly
 
 _WESTERN = {
-    "French": "àâçéèêëîïôùûüœæÿ", "German": "äöüß", "Spanish": "áéíóúñü", "Catalan": "àçéèíïóòúü", "Portuguese": "áâãàçéêíóôõúü",
-    "Italian": "àèéìíòóùú", "Dutch": "éëïèöüáóê", "Nordic": "åäöæøéü", "Icelandic": "áéíóúýðþæö",
-}  # fmt: skip
+    "French": "àâçéèêëîïôùûüœæÿ",
+    "German": "äöüß",
+    "Spanish": "áéíóúñü",
+    "Catalan": "àçéèíïóòúü",
+    "Portuguese": "áâãàçéêíóôõúü",
+    "Italian": "àèéìíòóùú",
+    "Dutch": "éëïèöüáóê",
+    "Nordic": "åäöæøéü",
+    "Icelandic": "áéíóúýðþæö",
+}
 _CENTRAL = {
-    "Polish": "ąćęłńóśźż", "Czech": "áčďéěíňóřšťúůýž", "Slovak": "áäčďéíľňóôšťúýž", "Hungarian": "áéíóöőúüű",
-    "Croatian": "čćđšž", "Romanian": "ăâîşţ", "German": "äöüß",
-}  # fmt: skip
+    "Polish": "ąćęłńóśźż",
+    "Czech": "áčďéěíňóřšťúůýž",
+    "Slovak": "áäčďéíľňóôšťúýž",
+    "Hungarian": "áéíóöőúüű",
+    "Croatian": "čćđšž",
+    "Romanian": "ăâîşţ",
+    "German": "äöüß",
+}
 _CYRILLIC = {
-    "Russian": "абвгдежзийклмнопрстуфхцчшщъыьэюяё", "Ukrainian": "абвгґдеєжзиіїйклмнопрстуфхцчшщьюя",
+    "Russian": "абвгдежзийклмнопрстуфхцчшщъыьэюяё",
+    "Ukrainian": "абвгґдеєжзиіїйклмнопрстуфхцчшщьюя",
     "Serbian": "абвгдђежзијклљмнњопрстћуфхцчџш",
-}  # fmt: skip
+}
 _MIXED = {"names of many lands": "áàâäãåçéèêëíìîïñóòôöõøúùûüßæ"}
 _GREEK = {"Greek": "αβγδεζηθικλμνξοπρσςτυφχψωάέήίόύώϊϋΐΰ"}
 ALPHABETS: dict[str, dict[str, str]] = {
-    "cp1252": {**_WESTERN, **_MIXED}, "mac_roman": {**_WESTERN, **_MIXED}, "cp850": {**_WESTERN, **_MIXED},
-    "cp1250": _CENTRAL, "iso8859_2": _CENTRAL, "cp852": _CENTRAL,
-    "cp1251": _CYRILLIC, "koi8_r": _CYRILLIC, "koi8_u": _CYRILLIC, "iso8859_5": _CYRILLIC, "cp866": _CYRILLIC,
+    "cp1252": {**_WESTERN, **_MIXED},
+    "mac_roman": {**_WESTERN, **_MIXED},
+    "cp850": {**_WESTERN, **_MIXED},
+    "cp1250": _CENTRAL,
+    "iso8859_2": _CENTRAL,
+    "cp852": _CENTRAL,
+    "cp1251": _CYRILLIC,
+    "koi8_r": _CYRILLIC,
+    "koi8_u": _CYRILLIC,
+    "iso8859_5": _CYRILLIC,
+    "cp866": _CYRILLIC,
     "mac_cyrillic": _CYRILLIC,
-    "cp1253": _GREEK, "iso8859_7": _GREEK,
+    "cp1253": _GREEK,
+    "iso8859_7": _GREEK,
     "cp1254": {"Turkish": "çğıİöşüâî"},
     "cp1255": {"Hebrew": "".join(map(chr, range(0x5B0, 0x5EB)))},
     "cp1256": {"Arabic": "".join(map(chr, range(0x621, 0x653))) + "پچژگکیهۀ\u200c\u200d"},
     "cp1257": {"Lithuanian": "ąčęėįšųūž", "Latvian": "āčēģīķļņšūž", "Estonian": "äöüõšž"},
     "cp1258": {"Vietnamese": "ăâđêôơưàáèéìíòóùúý\u0300\u0301\u0303\u0309\u0323"},
     "cp874": {"Thai": "".join(map(chr, range(0xE01, 0xE5C)))},
-}  # fmt: skip
+}
 _FREQUENT = {  # letters that make up some 60 % of texts of these scripts
-    "Russian": "оеаинтрслвк", "Ukrainian": "оаинтвіерск", "Serbian": "аоиенрјтсвк", "Greek": "αοιετσνηυρςάί",
-    "Hebrew": "יהולאבתרשמנ", "Arabic": "ايلنمتورهبعةد", "Thai": "นรากเทมยลวดสงอัี่้",
-}  # fmt: skip
+    "Russian": "оеаинтрслвк",
+    "Ukrainian": "оаинтвіерск",
+    "Serbian": "аоиенрјтсвк",
+    "Greek": "αοιετσνηυρςάί",
+    "Hebrew": "יהולאבתרשמנ",
+    "Arabic": "ايلنمتورهبعةد",
+    "Thai": "นรากเทมยลวดสงอัี่้",
+}
 _LETTER = r"(?:[^\W\d_]|[\u0300-\u036f\u05b0-\u05c7\u064b-\u0652\u0e31-\u0e4e])"  # with the marks that combine with one
 _SIGNS = frozenset("€£¥§©«®°±²³µ·»¼½¾¿¡‘’“”„–—…™\xa0´ªº№•‚‹›×")
 _HANZI = frozenset(

@@ -16,8 +16,19 @@ from karat.errors import FitError
 ARRAYS = (".npy", ".npz")
 FORMS = (*ARRAYS, ".zip")
 LONE = (  # suffixes of a file of one record
-    ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".wav", ".flac", ".mp3", ".ogg",
-)  # fmt: skip
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".gif",
+    ".wav",
+    ".flac",
+    ".mp3",
+    ".ogg",
+)
 AT_ONCE = 256  # files that are written before they are read again
 
 
@@ -83,8 +94,11 @@ def _put_array(file: IO[bytes], n: int, blocks: Iterator[np.ndarray]) -> None:
     for i, block in enumerate(blocks):
         block = np.ascontiguousarray(block)
         if i == 0:
-            described = {"descr": np.lib.format.dtype_to_descr(block.dtype), "fortran_order": False,
-                         "shape": (n, *block.shape[1:])}  # fmt: skip
+            described = {
+                "descr": np.lib.format.dtype_to_descr(block.dtype),
+                "fortran_order": False,
+                "shape": (n, *block.shape[1:]),
+            }
             np.lib.format.write_array_header_1_0(file, described)
         file.write(block.tobytes())
 

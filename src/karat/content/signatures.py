@@ -58,7 +58,7 @@ _FIRST: tuple[tuple[bytes, str, str], ...] = (
     (b"X\n\0\0\0", "an R object (.rds)", "write its data frame with write.csv"),
     (b"GGUF", "a language model", _WEIGHTS),
     (b"version https://git-lfs", "a pointer of Git LFS and not the file itself", "fetch it with git lfs pull"),
-)  # fmt: skip
+)
 _WRITTEN = (  # in any case, perhaps behind a mark or blank lines
     (b"<!doctype html", "a web page", "download the data themselves"),
     (b"<html", "a web page", "download the data themselves"),

@@ -24,8 +24,18 @@ from karat.views import Known, View
 
 WANTED = 200
 TEXTS = {  # settings of the data whose values are texts, whatever they look like
-    "schema", "labels", "label", "table", "query", "entity", "order", "text", "target", "encoding", "sheet",
-}  # fmt: skip
+    "schema",
+    "labels",
+    "label",
+    "table",
+    "query",
+    "entity",
+    "order",
+    "text",
+    "target",
+    "encoding",
+    "sheet",
+}
 DATABASES = ("postgresql://", "postgres://")
 Part = Literal["train", "holdout"]
 

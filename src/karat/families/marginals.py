@@ -222,8 +222,10 @@ class Model(Fitted):
     def put(self, weights: dict[str, Tensor]) -> None:
         d = len(self.sizes)
         try:
-            take = {name: [weights[f"{name}.{j}"].cpu().numpy() for j in range(d)]
-                    for name in ("level", "within", "noisy", "parents", "table")}  # fmt: skip
+            take = {
+                name: [weights[f"{name}.{j}"].cpu().numpy() for j in range(d)]
+                for name in ("level", "within", "noisy", "parents", "table")
+            }
             order = tuple(int(v) for v in weights["order"])
         except KeyError as error:
             raise RuntimeError(
@@ -241,9 +243,15 @@ class _Picker:
     """Chooses sets of columns by the exponential mechanism: those that the model has most wrong, less their noise."""
 
     def __init__(
-        self, rows: np.ndarray, sizes: Sequence[int], budget: Budget, source: Source, public: np.random.Generator,
-        rough: float, rho: float,
-    ) -> None:  # fmt: skip
+        self,
+        rows: np.ndarray,
+        sizes: Sequence[int],
+        budget: Budget,
+        source: Source,
+        public: np.random.Generator,
+        rough: float,
+        rho: float,
+    ) -> None:
         self.rows, self.sizes, self.budget, self.source, self.public = rows, sizes, budget, source, public
         self.rough, self.rho = rough, rho
         pairs = list(itertools.combinations(range(len(sizes)), 2))

@@ -271,22 +271,32 @@ class Model(Fitted):
         self.odds = Odds.restore(own, self.space.numel) if own else None
 
 
+@dataclass
 class Link:
     """How one column is drawn given `parents`: `tree` draws the group that `group` maps its codes to, `donors` the code."""
 
-    def __init__(
-        self, column: int, parents: list[int], nominal: np.ndarray, group: np.ndarray, tree: CodeTree, donors: Donors | None,
-        alone: bool, coarse: dict[int, np.ndarray], never: dict[int, np.ndarray], mass: np.ndarray,
-    ) -> None:  # fmt: skip
-        self.column, self.parents, self.nominal, self.group = column, parents, nominal, group
-        self.tree, self.donors, self.alone = tree, donors, alone  # alone: the donors draw without a group
-        self.coarse, self.never, self.mass = coarse, never, mass
+    column: int
+    parents: list[int]
+    nominal: np.ndarray
+    group: np.ndarray
+    tree: CodeTree
+    donors: Donors | None
+    alone: bool  # the donors draw without a group
+    coarse: dict[int, np.ndarray]
+    never: dict[int, np.ndarray]
+    mass: np.ndarray
 
     @classmethod
     def fit(
-        cls, cells: np.ndarray, column: int, parents: list[int], space: Codes, config: Config, boosted: int,
+        cls,
+        cells: np.ndarray,
+        column: int,
+        parents: list[int],
+        space: Codes,
+        config: Config,
+        boosted: int,
         rng: np.random.Generator,
-    ) -> Link:  # fmt: skip
+    ) -> Link:
         """cells [n, columns]: all columns; of these `parents` are looked at, which tell most first.
 
         boosted: rows of a leaf of the boosted trees; those of the donors are the config's.

@@ -227,8 +227,10 @@ class Model(Learned):
         # as in `Grid.nll`: the width is the best for the batch, so that the weight needs no scale
         grain = (self._grain(made) - self._grain(batch.x) - math.log(self.config.detail)).square().sum()
         return value + self.config.anchor * error.clamp_min(1e-8).log() / 2 + self.config.grain * grain, {
-            "sharpening": value.detach(), "anchor": error.detach(), "spread": spread,
-        }  # fmt: skip
+            "sharpening": value.detach(),
+            "anchor": error.detach(),
+            "spread": spread,
+        }
 
     def _apart(self, made: Tensor, x: Tensor) -> Tensor:
         """The mean square between averages of blocks, of the points or of their views."""

@@ -98,9 +98,12 @@ class SpectralCritic(nn.Module):
         self.patches = nn.Conv2d(c, out, 3, 1, 1) if patches else None
         spread = () if patches else (MinibatchSpread(),)
         self.whole = nn.Sequential(
-            nn.Conv2d(c, c, 4, 2, 1), nn.LeakyReLU(0.2), *spread, nn.Flatten(),
+            nn.Conv2d(c, c, 4, 2, 1),
+            nn.LeakyReLU(0.2),
+            *spread,
+            nn.Flatten(),
             nn.Linear((c + len(spread)) * (rows // 2) * (columns // 2), out),
-        )  # fmt: skip
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         long, short = views(x * SLOPE + (x * (1 - SLOPE)).detach(), QUIET)
@@ -118,9 +121,14 @@ class SpectralDecoder(nn.Module):
     """
 
     def __init__(
-        self, channels: int, length: int, latent: int, width: int, hidden: int = 0,
+        self,
+        channels: int,
+        length: int,
+        latent: int,
+        width: int,
+        hidden: int = 0,
         activation: type[nn.Module] = nn.SiLU,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.hop, self.length, self.channels = hop(length), length, channels
         self.frames = -(-length // self.hop)

@@ -132,9 +132,10 @@ def explained(goal: Path, size: int | None = None) -> Iterator[None]:
                 f"{goal} is there already; choose another --out, or give --overwrite to replace it."
             ) from None
         cure = {
-            errno.ENOSPC: " Free some room, or write elsewhere.", errno.EDQUOT: " Free some room, or write elsewhere.",
+            errno.ENOSPC: " Free some room, or write elsewhere.",
+            errno.EDQUOT: " Free some room, or write elsewhere.",
             errno.ENAMETOOLONG: " Choose a shorter name.",
-        }.get(error.errno or 0, "")  # fmt: skip
+        }.get(error.errno or 0, "")
         needed = "" if size is None else f"; {size:,} bytes were needed"
         raise RunError(f"cannot write {goal}: {error.strerror}{needed}.{cure} Nothing was lost.") from None
 

@@ -42,9 +42,15 @@ def noisy_counts(counts: np.ndarray, rho: float, budget: Budget, source: Source,
 
 
 def choose(
-    scores: np.ndarray, rho: float, budget: Budget, source: Source, what: str, *,
-    sensitivity: float = 1.0, weights: np.ndarray | None = None,
-) -> int:  # fmt: skip
+    scores: np.ndarray,
+    rho: float,
+    budget: Budget,
+    source: Source,
+    what: str,
+    *,
+    sensitivity: float = 1.0,
+    weights: np.ndarray | None = None,
+) -> int:
     """The exponential mechanism: an index of `scores` [k], the better the likelier, for rho.
 
     sensitivity: how far one row can move any score.   weights: how much each counts beforehand; public.

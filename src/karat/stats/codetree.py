@@ -152,8 +152,14 @@ class CodeTree:
 
     def weights(self) -> dict[str, np.ndarray]:
         """All of it as arrays."""
-        return {"middle": self.middle, "left": self.left, "right": self.right, "chance": self.chance,
-                "model": self.model, "text": packed(self.classifiers)}  # fmt: skip
+        return {
+            "middle": self.middle,
+            "left": self.left,
+            "right": self.right,
+            "chance": self.chance,
+            "model": self.model,
+            "text": packed(self.classifiers),
+        }
 
     @classmethod
     def restore(cls, weights: Mapping[str, np.ndarray], count: int, width: int) -> CodeTree:
@@ -190,10 +196,18 @@ def _boost(features: np.ndarray, right: np.ndarray, nominal: list[int], how: Boo
     n = len(right)
     rounds = math.ceil(how.rounds * min(1.0, math.sqrt(n / 4000))) + 2
     settings = {
-        "objective": "binary", "learning_rate": how.rate, "num_leaves": max(2, min(how.leaves, n // SPARSE)),
-        "min_data_in_leaf": how.leaf, "min_gain_to_split": how.gain, "lambda_l2": how.ridge, "verbose": -1,
-        "num_threads": 1, "deterministic": True, "force_col_wise": True, "seed": 0,
-    }  # fmt: skip
+        "objective": "binary",
+        "learning_rate": how.rate,
+        "num_leaves": max(2, min(how.leaves, n // SPARSE)),
+        "min_data_in_leaf": how.leaf,
+        "min_gain_to_split": how.gain,
+        "lambda_l2": how.ridge,
+        "verbose": -1,
+        "num_threads": 1,
+        "deterministic": True,
+        "force_col_wise": True,
+        "seed": 0,
+    }
     data = lightgbm.Dataset(
         features, right.astype(np.float32), categorical_feature=nominal, params={"verbose": -1, "max_bin": 255}
     )

@@ -41,9 +41,15 @@ class Donors:
 
     @classmethod
     def fit(
-        cls, cells: np.ndarray, ordered: list[bool], groups: np.ndarray, codes: np.ndarray, leaf: int, prune: bool,
+        cls,
+        cells: np.ndarray,
+        ordered: list[bool],
+        groups: np.ndarray,
+        codes: np.ndarray,
+        leaf: int,
+        prune: bool,
         rng: np.random.Generator,
-    ) -> Donors:  # fmt: skip
+    ) -> Donors:
         """cells int [n, f], the features; groups [n], what the splits tell apart; codes [n], what is drawn."""
         from sklearn.tree import DecisionTreeClassifier
 
@@ -81,12 +87,22 @@ class Donors:
         place[np.lexsort((codes, leaves))] = np.arange(len(codes))
         key = groups * len(codes) + place
         by = np.argsort(key)
-        return cls({
-            "column": table[:, 0], "value": table[:, 1], "threshold": tree.threshold.astype(np.float32), "left": left,
-            "right": right, "parent": parent, "start": start.astype(np.int64), "end": (start + total).astype(np.int64),
-            "reach": _reach(weight, left, right) if prune else np.ones(n),
-            "fresh": (np.rint(weight) == 1).sum(1) / weight.sum(1), "key": key[by], "code": codes[by].astype(np.int32),
-        })  # fmt: skip
+        return cls(
+            {
+                "column": table[:, 0],
+                "value": table[:, 1],
+                "threshold": tree.threshold.astype(np.float32),
+                "left": left,
+                "right": right,
+                "parent": parent,
+                "start": start.astype(np.int64),
+                "end": (start + total).astype(np.int64),
+                "reach": _reach(weight, left, right) if prune else np.ones(n),
+                "fresh": (np.rint(weight) == 1).sum(1) / weight.sum(1),
+                "key": key[by],
+                "code": codes[by].astype(np.int32),
+            }
+        )
 
     def leaf(self, cells: np.ndarray) -> np.ndarray:
         """The leaf [n] that each row of `cells` [n, f] comes to."""

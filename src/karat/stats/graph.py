@@ -171,9 +171,14 @@ class _Fit:
     def even(self, free: list[Tensor], rounds: int) -> None:
         """L-BFGS on the dual, in place."""
         search = torch.optim.LBFGS(
-            free, max_iter=rounds, max_eval=rounds * 5 // 4, history_size=30, tolerance_grad=1e-9,
-            tolerance_change=1e-12, line_search_fn="strong_wolfe",
-        )  # fmt: skip
+            free,
+            max_iter=rounds,
+            max_eval=rounds * 5 // 4,
+            history_size=30,
+            tolerance_grad=1e-9,
+            tolerance_change=1e-12,
+            line_search_fn="strong_wolfe",
+        )
 
         def dual() -> Tensor:
             tables, loss = self.tables(free)

@@ -41,14 +41,25 @@ class Odds:
         weight = np.where(truth, len(rows) / (2 * len(real)), len(rows) / (2 * len(drawn)))
         share = COLUMNS if rows.shape[1] > NARROW else 1.0
         settings = {
-            "objective": "binary", "learning_rate": RATE, "num_leaves": LEAVES, "min_data_in_leaf": max(leaf, LEAF),
-            "lambda_l2": RIDGE, "feature_fraction": share, "verbose": -1, "num_threads": 1, "deterministic": True,
-            "force_col_wise": True, "seed": int(rng.integers(1 << 31)),
-        }  # fmt: skip
+            "objective": "binary",
+            "learning_rate": RATE,
+            "num_leaves": LEAVES,
+            "min_data_in_leaf": max(leaf, LEAF),
+            "lambda_l2": RIDGE,
+            "feature_fraction": share,
+            "verbose": -1,
+            "num_threads": 1,
+            "deterministic": True,
+            "force_col_wise": True,
+            "seed": int(rng.integers(1 << 31)),
+        }
         data = lightgbm.Dataset(
-            rows, truth.astype(np.float32), weight=weight, categorical_feature=nominal,
+            rows,
+            truth.astype(np.float32),
+            weight=weight,
+            categorical_feature=nominal,
             params={"verbose": -1, "max_bin": 255},
-        )  # fmt: skip
+        )
         booster = lightgbm.Booster(settings, data)
         # rows set aside cannot say when to stop: the draws follow all rows, so what the others have too much of, those
         # set aside have too little of

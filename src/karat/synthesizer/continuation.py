@@ -115,8 +115,15 @@ def _points(
 
 
 def _followed(
-    model: Generator, codec: Codec, start: Tensor, n: int, y: Tensor | None, rng: torch.Generator, request: Request, say: Say
-) -> list[tuple[str, bool]]:  # fmt: skip
+    model: Generator,
+    codec: Codec,
+    start: Tensor,
+    n: int,
+    y: Tensor | None,
+    rng: torch.Generator,
+    request: Request,
+    say: Say,
+) -> list[tuple[str, bool]]:
     """Text and whether its document ended, of each of `n` rows."""
     prompt = "" if request.prompt is None else request.prompt
     writers = [Writer(codec.spelling, request.stop, request.characters) for _ in range(n)]

@@ -28,13 +28,25 @@ def track(job: Job) -> Iterator[Sink]:
     project = os.environ.get("WANDB_PROJECT", "karat")
     # neither the machine nor its user, the code or the terminal: only what a training shows
     quiet = wandb.Settings(
-        silent=True, console="off", disable_git=True, disable_code=True, symlink=False, x_disable_meta=True,
-        x_disable_stats=True, x_disable_machine_info=True,
-    )  # fmt: skip
+        silent=True,
+        console="off",
+        disable_git=True,
+        disable_code=True,
+        symlink=False,
+        x_disable_meta=True,
+        x_disable_stats=True,
+        x_disable_machine_info=True,
+    )
     tracked = wandb.init(
-        project=project, dir=str(job.folder), id=job.id, name=job.name, config=dict(job.settings), mode=mode,
-        resume="allow", settings=quiet,
-    )  # fmt: skip
+        project=project,
+        dir=str(job.folder),
+        id=job.id,
+        name=job.name,
+        config=dict(job.settings),
+        mode=mode,
+        resume="allow",
+        settings=quiet,
+    )
 
     for path in Path(tracked.dir).parent.rglob("*"):
         if path.is_symlink():  # to the library's own log in its cache: a run that holds links cannot be opened

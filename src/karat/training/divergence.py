@@ -64,10 +64,12 @@ def sizes(player: Player) -> Tensor:
 def largest(player: Player) -> Tensor:
     """The root mean square [k] of each tensor of weights, of a player that begins now, at which they have diverged."""
     named = [(n, p) for n, p in player.module.named_parameters() if p.numel()]
-    return torch.tensor([
-        OUTGROWN * max(size, _unit(p, n in player.matrices)) if p.dim() > 1 else GROWN * max(size, 1.0)
-        for (n, p), size in zip(named, sizes(player).tolist(), strict=True)
-    ])  # fmt: skip
+    return torch.tensor(
+        [
+            OUTGROWN * max(size, _unit(p, n in player.matrices)) if p.dim() > 1 else GROWN * max(size, 1.0)
+            for (n, p), size in zip(named, sizes(player).tolist(), strict=True)
+        ]
+    )
 
 
 def grown(players: dict[str, Player], most: dict[str, Tensor], step: int) -> str:

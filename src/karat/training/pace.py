@@ -234,9 +234,19 @@ def _key(model: Learned, plan: Plan, order: Sequence[Precision], settings: str) 
     environment = [os.environ.get(name, "") for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "KMP_AFFINITY")]
     device = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else processor()
     parts = [
-        model.device.type, device, torch.__version__, torch.get_num_threads(), *environment, settings, plan.batch, plan.clock,
-        order, type(model.space).__name__, model.space, model.classes,
-    ]  # fmt: skip
+        model.device.type,
+        device,
+        torch.__version__,
+        torch.get_num_threads(),
+        *environment,
+        settings,
+        plan.batch,
+        plan.clock,
+        order,
+        type(model.space).__name__,
+        model.space,
+        model.classes,
+    ]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
 

@@ -129,11 +129,24 @@ def _created(
     parts = {"codec.json": to_json({"name": found.codec.name, **found.codec.state()})}
     name = uuid.uuid4().hex[:12]
     spec = {
-        "id": name, "version": __version__, "data": place, "inside": inside, "options": kept,
-        "holdout": holdout, "fingerprint": _told(name, found, epsilon), "seed": seed,
-        "recipe": chosen.to_dict(), "minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples,
-        "epsilon": epsilon, "precision": None, "track": list(asked.track), "classes": list(found.classes), "threads": asked.threads,
-    }  # fmt: skip
+        "id": name,
+        "version": __version__,
+        "data": place,
+        "inside": inside,
+        "options": kept,
+        "holdout": holdout,
+        "fingerprint": _told(name, found, epsilon),
+        "seed": seed,
+        "recipe": chosen.to_dict(),
+        "minutes": plan.minutes,
+        "steps": plan.steps,
+        "samples": plan.samples,
+        "epsilon": epsilon,
+        "precision": None,
+        "track": list(asked.track),
+        "classes": list(found.classes),
+        "threads": asked.threads,
+    }
     run = draft.finish(spec, parts if schema is None else {**parts, "schema.toml": schema}, seal, sign)
     return run, found, whole, plan
 
@@ -146,9 +159,16 @@ def proceed(run: Run, options: TrainOptions, entry: Any, console: Console) -> Ru
     """Continues `run`, with a new total of its budget where one is given; FitError for settings that the run fixed."""
     asked, budget = Asked(options.data, options.trust_data, options.family), _budget(options)
     given = (
-        options.recipe, options.out, options.schema, options.labels, options.holdout, options.epsilon, options.set,
-        options.seed not in (0, run.spec["seed"]), any(name not in run.spec["track"] for name in _tracks(options)),
-    )  # fmt: skip
+        options.recipe,
+        options.out,
+        options.schema,
+        options.labels,
+        options.holdout,
+        options.epsilon,
+        options.set,
+        options.seed not in (0, run.spec["seed"]),
+        any(name not in run.spec["track"] for name in _tracks(options)),
+    )
     if any(x for x in given):
         raise FitError(
             f"{run.path} is a run: its recipe and settings are fixed. Continue it with `karat train {run.path}`, "
@@ -289,8 +309,13 @@ def _private(options: dict[str, Any], own: Sequence[str], seed: int) -> Private 
 
 
 def _greet(console: Console, found: Data, recipe: str, plan: loop.Plan, device: str, learned: bool) -> None:
-    budget = (f"{plan.minutes:g} minutes" if plan.minutes is not None else
-              f"{plan.steps:,} steps" if plan.steps is not None else f"{plan.samples:,} samples")  # fmt: skip
+    budget = (
+        f"{plan.minutes:g} minutes"
+        if plan.minutes is not None
+        else f"{plan.steps:,} steps"
+        if plan.steps is not None
+        else f"{plan.samples:,} samples"
+    )
     classes = f" of {several(len(found.classes), 'class', 'classes')}" if found.classes else ""
     console.print(f"{found.path}: {len(found.contents.records):,} {found.codec.phrase()}{classes}")
     console.print(f"{len(found.train):,} to learn from, {len(found.holdout):,} set aside")

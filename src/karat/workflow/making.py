@@ -78,9 +78,14 @@ def make(
     codec = synthesizer.load_codec(run)
     label = Label(producer, run.id, f"seed{request.seed}", __version__)
     asked = {
-        **request.to_dict(), "run": run.id, "model": digest(run.load_model()), "producer": producer,
-        "version": __version__, "device": device.type, "safe cells": safe_cells,
-    }  # fmt: skip
+        **request.to_dict(),
+        "run": run.id,
+        "model": digest(run.load_model()),
+        "producer": producer,
+        "version": __version__,
+        "device": device.type,
+        "safe cells": safe_cells,
+    }
     guard = Guard(safe_cells)
     goal = place(run, out, asked, overwrite)
     files = () if request.given is None else (Path(request.given),)

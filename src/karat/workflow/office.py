@@ -61,8 +61,11 @@ class Assay:
     thing: str = "record"  # what one of them is called
 
     def to_dict(self) -> dict[str, Any]:
-        return {"verdict": self.verdict.to_dict(), "findings": [f.to_dict() for f in self.findings],
-                "failed": list(self.failed)}  # fmt: skip
+        return {
+            "verdict": self.verdict.to_dict(),
+            "findings": [f.to_dict() for f in self.findings],
+            "failed": list(self.failed),
+        }
 
     def __getitem__(self, name: str) -> Finding:
         return find(list(self.findings), name)
@@ -107,8 +110,13 @@ def _row(f: Finding) -> tuple[str, ...]:
     gone = f": {', '.join(f.missing[:NAMED])}" if f.raised and f.missing else ""
     more = f" and {len(f.missing) - NAMED:,} more" if gone and len(f.missing) > NAMED else ""
     return (
-        f.name, score(f.value), interval, real, f.within.brief, f"{f.judged}{gone}{more}",
-    )  # fmt: skip
+        f.name,
+        score(f.value),
+        interval,
+        real,
+        f.within.brief,
+        f"{f.judged}{gone}{more}",
+    )
 
 
 @dataclass(frozen=True)
@@ -188,9 +196,14 @@ def judge_records(
     few = made.records if most is None else made.records[:most]
     labels = None if made.labels is None else made.labels[: len(few)].numpy()
     return evaluate(
-        data.view("train"), data.view("holdout", most), data.codec.view(few).known(Known(labels, data.classes)),
-        fingerprint=data.fingerprint, target=data.target if target is None else target, pretrained=pretrained, seed=seed,
-    )  # fmt: skip
+        data.view("train"),
+        data.view("holdout", most),
+        data.codec.view(few).known(Known(labels, data.classes)),
+        fingerprint=data.fingerprint,
+        target=data.target if target is None else target,
+        pretrained=pretrained,
+        seed=seed,
+    )
 
 
 def require(findings: Sequence[Finding], requirements: Sequence[str]) -> tuple[str, ...]:
@@ -250,13 +263,21 @@ def of_run(run: Run, n: int, seed: int, target: str | None, pretrained: Path | N
     }
     made = replace(made, labelled=read_back(run))
     return Job(
-        data, made, (*likely, *seen.findings), f"{Path(spec['data']).name}, {name}", told,
-        [f"karat train {Path(spec['data']).name} {source} {budget} --seed {spec['seed']} --out {run.path.name}",
-         f"karat assay {run.path.name} -n {n} --seed {seed}" + (f" {source}" if spec["recipe"]["digest"] else "")],
-        recipe=spec["recipe"], diagnostics=_notes(run), curves=_curves(run),
+        data,
+        made,
+        (*likely, *seen.findings),
+        f"{Path(spec['data']).name}, {name}",
+        told,
+        [
+            f"karat train {Path(spec['data']).name} {source} {budget} --seed {spec['seed']} --out {run.path.name}",
+            f"karat assay {run.path.name} -n {n} --seed {seed}" + (f" {source}" if spec["recipe"]["digest"] else ""),
+        ],
+        recipe=spec["recipe"],
+        diagnostics=_notes(run),
+        curves=_curves(run),
         # a sheet of HTML becomes a part of the page: a stranger's is left out
         progress=_sheets(run, data.codec.sheets) if mine or data.codec.sheets == ".png" else [],
-    )  # fmt: skip
+    )
 
 
 def _sheets(run: Run, suffix: str) -> list[tuple[str, bytes]]:
@@ -304,10 +325,13 @@ def of_files(
     if not all(isinstance(source, str | Path) for source in (made, real)):
         again = f"karat.assay(real=..., made=..., seed={seed})  # {ours}, {theirs}"
     return Job(
-        data, drawn, tuple(seen.findings), f"{theirs} against {ours}",
+        data,
+        drawn,
+        tuple(seen.findings),
+        f"{theirs} against {ours}",
         {**facts(data), "made": theirs, "seed": str(seed), "judge": seen.judge},
         [again],
-    )  # fmt: skip
+    )
 
 
 def conclude(
@@ -324,14 +348,21 @@ def conclude(
     failed = require(job.findings, requirements)
     data, made = job.data, job.made
     verdict = judge(
-        job.findings, total(entries, prices), prices, rights=prices.rights, labelled=made.labelled,
-        thing=data.codec.thing, reviewed=data.codec.reviewed, seed=seed,
-    )  # fmt: skip
+        job.findings,
+        total(entries, prices),
+        prices,
+        rights=prices.rights,
+        labelled=made.labelled,
+        thing=data.codec.thing,
+        reviewed=data.codec.reviewed,
+        seed=seed,
+    )
     pairs, beside, numbers = _pairs(data, made, job.findings)
     fixed = [
-        _sheet_of(data.codec, made.records[:SHOWN]), _sheet_of(data.codec, data.records("holdout", SHOWN, seed)),
+        _sheet_of(data.codec, made.records[:SHOWN]),
+        _sheet_of(data.codec, data.records("holdout", SHOWN, seed)),
         _by_class(data, made),
-    ]  # fmt: skip
+    ]
     room = PAGE - sum(len(x) for x in (*fixed, beside) if x is not None)
     told = survey(data)
     if not shows_real:
@@ -341,10 +372,22 @@ def conclude(
     job.facts["real records"] = place if shows_real else "left out (--no-real)"
     exhibits = Exhibits(data.codec.sheets, fixed[0], fixed[1], _fitting(job.progress, room), pairs, beside, fixed[2])
     html, _ = write_report(
-        folder, title=job.title, verdict=verdict, findings=job.findings, facts=job.facts, exhibits=exhibits,
-        curves=job.curves, pairs=numbers, cost=entries, reproduce=job.reproduce, recipe=job.recipe, diagnostics=job.diagnostics,
-        data=_placeless(told, data.path), thing=data.codec.thing, output=output,
-    )  # fmt: skip
+        folder,
+        title=job.title,
+        verdict=verdict,
+        findings=job.findings,
+        facts=job.facts,
+        exhibits=exhibits,
+        curves=job.curves,
+        pairs=numbers,
+        cost=entries,
+        reproduce=job.reproduce,
+        recipe=job.recipe,
+        diagnostics=job.diagnostics,
+        data=_placeless(told, data.path),
+        thing=data.codec.thing,
+        output=output,
+    )
     return Assay(verdict, job.findings, html, failed, kept=output.kept, thing=data.codec.thing)
 
 

@@ -90,9 +90,12 @@ def _measure_fit(data: Data, whole: Synthesizer, prices: Prices) -> dict[str, An
     memory = (5 * weights + 96 * rows * whole.width) / 2**20 + 300
     hour = prices.cpu_core_hour
     return {
-        "samples_per_second": rows / max(60 * minutes, 1e-9), "minutes": minutes, "memory_mb": memory,
-        "money": None if hour is None else minutes / 60 * hour, "currency": prices.currency,
-    }  # fmt: skip
+        "samples_per_second": rows / max(60 * minutes, 1e-9),
+        "minutes": minutes,
+        "memory_mb": memory,
+        "money": None if hour is None else minutes / 60 * hour,
+        "currency": prices.currency,
+    }
 
 
 def _measure(
@@ -114,9 +117,12 @@ def _measure(
     hour = prices.gpu_hour if device.type == "cuda" else prices.cpu_core_hour
     threads = 1 if device.type == "cuda" else torch.get_num_threads()
     return {
-        "samples_per_second": samples, "minutes": minutes, "memory_mb": (5 * weights + activations + points) / 2**20 + 300,
-        "money": None if hour is None else minutes / 60 * hour * threads, "currency": prices.currency,
-    }  # fmt: skip
+        "samples_per_second": samples,
+        "minutes": minutes,
+        "memory_mb": (5 * weights + activations + points) / 2**20 + 300,
+        "money": None if hour is None else minutes / 60 * hour * threads,
+        "currency": prices.currency,
+    }
 
 
 def show(told: dict[str, Any], console: Console) -> None:

@@ -209,10 +209,18 @@ def _say_private(run: Run, codec: Spent, family: Spent, console: Console) -> Non
     seed = run.spec["seed"] if settings.get("noise") == "seeded" else None
     asked = Private(run.spec["epsilon"], settings["delta"], seed, run.spec["options"].get("declared") is not True)
     epsilon, delta = told([codec, family], asked.delta)
-    run.put("privacy.json", {
-        "private": seed is None, "epsilon": epsilon, "delta": delta, "asked": asked.epsilon, "public": list(asked.public()),
-        "codec": codec.to_dict(), "family": family.to_dict(),
-    })  # fmt: skip
+    run.put(
+        "privacy.json",
+        {
+            "private": seed is None,
+            "epsilon": epsilon,
+            "delta": delta,
+            "asked": asked.epsilon,
+            "public": list(asked.public()),
+            "codec": codec.to_dict(),
+            "family": family.to_dict(),
+        },
+    )
     if seed is None:
         line = f"differentially private: epsilon {epsilon:.4g}, delta {delta:.2g}, one row added or taken away"
     else:

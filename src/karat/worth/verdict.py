@@ -87,9 +87,11 @@ def judge(
     """
     rights = prices.rights if rights is None else rights
     gates = [
-        _rights(rights), _copying(findings, thing), _privacy(findings, thing, prices.personal),
+        _rights(rights),
+        _copying(findings, thing),
+        _privacy(findings, thing, prices.personal),
         _labels(labelled, prices.labels),
-    ]  # fmt: skip
+    ]
     quality = _quality(findings, prices, thing, reviewed)
     inputs, missing = inputs_of(findings, cost, prices, thing, reviewed)
     value = None if missing else appraise(inputs, seed, prices.label_cost_per_item)
@@ -142,9 +144,12 @@ def _copying(findings: Sequence[Finding], thing: str) -> Reason:
 def _privacy(findings: Sequence[Finding], thing: str, personal: str | None) -> Reason:
     mine = [f for f in findings if f.kind.feeds == "privacy"]
     reason = _gate(
-        "privacy", mine, f"what can be told of single {thing}s", f"no leak about single {thing}s was found by these tests",
+        "privacy",
+        mine,
+        f"what can be told of single {thing}s",
+        f"no leak about single {thing}s was found by these tests",
         thing,
-    )  # fmt: skip
+    )
     attacked = any(f.key == "membership" for f in mine)
     if reason.state == "fail":
         return reason
@@ -351,9 +356,16 @@ def _worth(
 
 
 def _settle(
-    unknown: Sequence[Reason], findings: Sequence[Finding], missing: tuple[str, ...], inputs: Sequence[Input],
-    value: Value | None, prices: Prices, cost: Cost, thing: str, reviewed: bool,
-) -> Settle:  # fmt: skip
+    unknown: Sequence[Reason],
+    findings: Sequence[Finding],
+    missing: tuple[str, ...],
+    inputs: Sequence[Input],
+    value: Value | None,
+    prices: Prices,
+    cost: Cost,
+    thing: str,
+    reviewed: bool,
+) -> Settle:
     """The one next step: an open gate first, because no money can close it; then prices; then the best measurement."""
     for reason in unknown:
         if reason.kind == "gate":
@@ -464,7 +476,7 @@ def telling(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(
         (f for f in shown if math.isfinite(f.real)),
         key=lambda f: (not f.raised, unsure(f), not f.kind.decides, place(f)),
-    )  # fmt: skip
+    )
 
 
 def _beside(findings: Sequence[Finding], reason: Reason) -> str:

@@ -104,6 +104,17 @@ def _balance(key: str, of: str, one: str, what: str, names: tuple[str, ...], a: 
     }
     low, high = max(0.0, value - 1.96 * own), value + 1.96 * own
     return Finding(
-        key, value, low, high, expected, "lower", raised, says, detail, limit=limit, of=of, beside="chance alone",
+        key,
+        value,
+        low,
+        high,
+        expected,
+        "lower",
+        raised,
+        says,
+        detail,
+        limit=limit,
+        of=of,
+        beside="chance alone",
         samples=doubled(n, m),
-    )  # fmt: skip
+    )

@@ -112,9 +112,19 @@ def _one(
         says = f"{name.capitalize()}: {len(m)} made records have one, {len(u)} of {len(values[1])} unseen real ones do."
         middle, limit = float(m.mean()) if len(m) else math.nan, Limit(also=OFTEN)
         return Finding(
-            "descriptor", middle, middle, middle, float(u.mean()), "neither", bool(faults), says, {"unit": unit},
-            limit=limit, of=name, why="no made record has one",
-        )  # fmt: skip
+            "descriptor",
+            middle,
+            middle,
+            middle,
+            float(u.mean()),
+            "neither",
+            bool(faults),
+            says,
+            {"unit": unit},
+            limit=limit,
+            of=name,
+            why="no made record has one",
+        )
     spread = float(np.concatenate([t, u]).std())
     mean, real = float(m.mean()), float(u.mean())
     own = 1.96 * float(m.std(ddof=1)) / math.sqrt(len(m))
@@ -142,13 +152,29 @@ def _one(
         + "."
     )
     detail = {
-        "unit": unit, "z": by_mean, "ks": apart, "ks of real": kolmogorov_smirnov(u, t), "training": float(t.mean()),
-        "spread": [float(m.std()), float(u.std())], "classes": kinds, **_bins(m, u),
-    }  # fmt: skip
+        "unit": unit,
+        "z": by_mean,
+        "ks": apart,
+        "ks of real": kolmogorov_smirnov(u, t),
+        "training": float(t.mean()),
+        "spread": [float(m.std()), float(u.std())],
+        "classes": kinds,
+        **_bins(m, u),
+    }
     return Finding(
-        "descriptor", mean, mean - own, mean + own, real, "neither", bool(faults), says, detail, limit=limit, of=name,
+        "descriptor",
+        mean,
+        mean - own,
+        mean + own,
+        real,
+        "neither",
+        bool(faults),
+        says,
+        detail,
+        limit=limit,
+        of=name,
         samples=power.scored("descriptor", math.sqrt(1 / len(m) + 1 / len(u)), len(m), len(u)),
-    )  # fmt: skip
+    )
 
 
 def _limit(m: Values, others: tuple[Values, Values], spread: float) -> Limit:

@@ -220,9 +220,13 @@ def _modes(train: Seen, unseen: Seen, made: Seen) -> Finding:
         says = "Wherever real records crowd, some are made."
     names = [str(i) for i in range(len(lost))]
     detail = {
-        "missing": names, "names": names, "made": [mode.made for mode in lost], "real": [mode.unseen for mode in lost],
-        "kind": "mode", "examples": [train.row(mode.row) for mode in lost],  # a training record of each
-    }  # fmt: skip
+        "missing": names,
+        "names": names,
+        "made": [mode.made for mode in lost],
+        "real": [mode.unseen for mode in lost],
+        "kind": "mode",
+        "examples": [train.row(mode.row) for mode in lost],  # a training record of each
+    }
     value = float(len(lost))
     samples = modes.needed(looks)
     return Finding(

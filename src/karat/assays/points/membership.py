@@ -30,6 +30,17 @@ def findings(train: Tensor, unseen: Tensor, made: Tensor, seed: int) -> list[Fin
     nothing, limit = math.nan, Limit(above=0.5 + LEVEL * sd)
     detail = {"unseen beside training": apart}
     return [
-        Finding("membership", nothing, nothing, nothing, nothing, "lower", False, says, detail, limit=limit,
-                why="unseen records differ from training ones before anything is made")
-    ]  # fmt: skip
+        Finding(
+            "membership",
+            nothing,
+            nothing,
+            nothing,
+            nothing,
+            "lower",
+            False,
+            says,
+            detail,
+            limit=limit,
+            why="unseen records differ from training ones before anything is made",
+        )
+    ]

@@ -182,9 +182,7 @@ def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Seen, made: Seen) ->
         p = min(p, by_closest)
         nearer = (fewest(n, lambda c: 2 * chance_of(c, n, 1, held) < CERTAIN)) / n
     also = f"where {nearer:.1%} lie nearer than any real one" if helped else ""
-    limit = limit_of_share(
-        n, lambda c: tests * chance_of(c, n, k, held) < CERTAIN and c / n - real > 0.003, also=also
-    )  # fmt: skip
+    limit = limit_of_share(n, lambda c: tests * chance_of(c, n, k, held) < CERTAIN and c / n - real > 0.003, also=also)
     raised = p < CERTAIN and value - real > 0.003
     order = m.ratio.argsort(stable=True)[:24]
     pairs = [(made.row(int(i)), train.row(int(m.row[i])), float(m.ratio[i])) for i in order]

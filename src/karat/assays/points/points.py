@@ -28,9 +28,13 @@ def judge(
     """All findings about `made`, by extractor that are fitted to `train` or `pretrained`; and those extractor."""
     few = train.labels
     extractor = open_extractor(
-        train.points[:LEARNED], None if few is None else few[:LEARNED], len(train.classes),
-        fingerprint=fingerprint, seed=seed, pretrained=pretrained,
-    )  # fmt: skip
+        train.points[:LEARNED],
+        None if few is None else few[:LEARNED],
+        len(train.classes),
+        fingerprint=fingerprint,
+        seed=seed,
+        pretrained=pretrained,
+    )
     t, u, m = (look_at(extractor, x.points, x.labels) for x in (train, unseen, made))
     findings = examine(t, u, m, classes=train.classes, axes=train.axes, seed=seed)
     known = {name: (values, unseen.facets[name]) for name, values in train.facets.items()}

@@ -33,14 +33,27 @@ def cardinality(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndar
     detail = {}
     if 2 <= top + 1 <= 40:
         shown = {"made": made, "real": train}
-        detail = {"names": [str(i) for i in range(top + 1)],
-                  **{k: (np.bincount(v, minlength=top + 1) / len(v)).tolist() for k, v in shown.items()}}  # fmt: skip
+        detail = {
+            "names": [str(i) for i in range(top + 1)],
+            **{k: (np.bincount(v, minlength=top + 1) / len(v)).tolist() for k, v in shown.items()},
+        }
     limit = limit_of(score, 0.02, "higher")
     return [
-        Finding("cardinality", score.value, score.low, min(score.high, 1.0), score.real, "higher",
-                limit.broken(score.value), says, detail, limit=limit, of=where,
-                samples=power.scored("cardinality", score.error, len(made), len(unseen)))
-    ]  # fmt: skip
+        Finding(
+            "cardinality",
+            score.value,
+            score.low,
+            min(score.high, 1.0),
+            score.real,
+            "higher",
+            limit.broken(score.value),
+            says,
+            detail,
+            limit=limit,
+            of=where,
+            samples=power.scored("cardinality", score.error, len(made), len(unseen)),
+        )
+    ]
 
 
 def gaps(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndarray, *, seed: int) -> list[Finding]:
@@ -56,10 +69,21 @@ def gaps(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndarray, *,
     limit = limit_of(score, 0.02, "higher", also="where a row stands in the wrong order")
     raised = limit.broken(score.value) or back > 0
     return [
-        Finding("gaps", score.value, score.low, min(score.high, 1.0), score.real, "higher", raised, says,
-                {"backwards": back}, limit=limit, of=where,
-                samples=power.scored("gaps", score.error, len(made), len(unseen)))
-    ]  # fmt: skip
+        Finding(
+            "gaps",
+            score.value,
+            score.low,
+            min(score.high, 1.0),
+            score.real,
+            "higher",
+            raised,
+            says,
+            {"backwards": back},
+            limit=limit,
+            of=where,
+            samples=power.scored("gaps", score.error, len(made), len(unseen)),
+        )
+    ]
 
 
 def _shape(train: np.ndarray, unseen: np.ndarray, made: np.ndarray, seed: int) -> Score | None:
@@ -118,9 +142,21 @@ def pairs(
     detail = {"n": draws.size, "z": score.z, "pairs looked at": len(chosen), "worst": worst}
     limit = limit_of(score, 0.02, "higher")
     return [
-        Finding(key, score.value, score.low, min(score.high, 1.0), score.real, "higher", limit.broken(score.value), says,
-                detail, limit=limit, of=of, samples=power.scored("pairs", score.error, len(made), len(unseen)))
-    ]  # fmt: skip
+        Finding(
+            key,
+            score.value,
+            score.low,
+            min(score.high, 1.0),
+            score.real,
+            "higher",
+            limit.broken(score.value),
+            says,
+            detail,
+            limit=limit,
+            of=of,
+            samples=power.scored("pairs", score.error, len(made), len(unseen)),
+        )
+    ]
 
 
 def _range(counts: np.ndarray) -> str:

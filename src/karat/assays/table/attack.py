@@ -160,6 +160,17 @@ def findings(train: Tensor, unseen: Tensor, made: Tensor) -> list[Finding]:
     samples = power.scored("membership", sd, len(train), len(unseen))
     given = Sample(len(made), min(ceil_leak(len(train)), MADE), "made")
     return [
-        Finding("membership", value, low, high, real, "lower", raised, says, detail, limit=limit,
-                samples=(given, *(s for s in samples if s.side == "unseen real")))
-    ]  # fmt: skip
+        Finding(
+            "membership",
+            value,
+            low,
+            high,
+            real,
+            "lower",
+            raised,
+            says,
+            detail,
+            limit=limit,
+            samples=(given, *(s for s in samples if s.side == "unseen real")),
+        )
+    ]

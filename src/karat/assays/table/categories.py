@@ -70,9 +70,20 @@ def _missing(train: TableView, unseen: TableView, made: TableView, columns: list
     high = float(max(likely, len(sure)))
     limit = Limit(above=0.0)
     return Finding(
-        "missing classes", value, value, high, 0.0, "lower", bool(sure), says, detail, limit=limit,
-        samples=power.of_count(lambda n, m: lacks(0, n, round(power.GROUP * (m + len(train))), m + len(train)), n, len(unseen)),
-    )  # fmt: skip
+        "missing classes",
+        value,
+        value,
+        high,
+        0.0,
+        "lower",
+        bool(sure),
+        says,
+        detail,
+        limit=limit,
+        samples=power.of_count(
+            lambda n, m: lacks(0, n, round(power.GROUP * (m + len(train))), m + len(train)), n, len(unseen)
+        ),
+    )
 
 
 def _rare(train: TableView, unseen: TableView, made: TableView, draws: Draws, columns: list[int]) -> list[Finding]:
@@ -170,11 +181,20 @@ def _balance(
         own = float(np.sqrt((share * (1 - share) / n).sum())) / 2
         told.append(
             {
-                "column": train.names[j], "value": value, "expected": expected, "off": off, "own": own, "z": float(z[worst]),
-                "worst": names[there[worst]], "worst made": float(share[worst]), "worst real": float(real[worst]),
-                "names": [names[i] for i in there], "made": share.tolist(), "real": real.tolist(),
+                "column": train.names[j],
+                "value": value,
+                "expected": expected,
+                "off": off,
+                "own": own,
+                "z": float(z[worst]),
+                "worst": names[there[worst]],
+                "worst made": float(share[worst]),
+                "worst real": float(real[worst]),
+                "names": [names[i] for i in there],
+                "made": share.tolist(),
+                "real": real.tolist(),
             }
-        )  # fmt: skip
+        )
     if not told:
         return []
     told.sort(key=lambda c: (not c["off"], c["expected"] - c["value"], c["column"] != target))
@@ -189,7 +209,17 @@ def _balance(
     limit = Limit(above=first["expected"] + LEAST, only=BEYOND)
     return [
         Finding(
-            "class balance", first["value"], low, high, first["expected"], "lower", bool(first["off"]), says, detail,
-            limit=limit, beside="chance alone", samples=doubled(n, m),
+            "class balance",
+            first["value"],
+            low,
+            high,
+            first["expected"],
+            "lower",
+            bool(first["off"]),
+            says,
+            detail,
+            limit=limit,
+            beside="chance alone",
+            samples=doubled(n, m),
         )
-    ]  # fmt: skip
+    ]

@@ -110,8 +110,18 @@ def _spelled(train: TableView, unseen: TableView, made: TableView) -> list[dict[
             continue
         off = share > 0.05 and certain(round(share * n), n, 0, m)
         what = f"printed as {theirs!r} where real data have {ours!r}"
-        told.append({"column": name, "gap": share, "real gap": 0.0, "grain": what, "made": share, "real": 0.0, "off": off,
-                     "n": n})  # fmt: skip
+        told.append(
+            {
+                "column": name,
+                "gap": share,
+                "real gap": 0.0,
+                "grain": what,
+                "made": share,
+                "real": 0.0,
+                "off": off,
+                "n": n,
+            }
+        )
     return told
 
 
@@ -179,6 +189,15 @@ def _missingness(train: TableView, unseen: TableView, made: TableView) -> Findin
     }
     limit, low = Limit(above=float(real[worst]) + 0.01, only=BEYOND), max(0.0, value - half)
     return Finding(
-        "missingness", value, low, value + half, float(real[worst]), "lower", bool(off), says, detail, limit=limit,
+        "missingness",
+        value,
+        low,
+        value + half,
+        float(real[worst]),
+        "lower",
+        bool(off),
+        says,
+        detail,
+        limit=limit,
         samples=apart(n, m + t, power.BAD),
-    )  # fmt: skip
+    )

@@ -205,7 +205,7 @@ def _near(train: TableView, unseen: TableView, made: TableView) -> Finding:
     low, high = wilson(count, n)
     limit = limit_of_share(
         n, lambda c: chance_of(c, n, k, held) * len(QUANTILES) < CERTAIN and c / n - max(real, k / held) > 0.003
-    )  # fmt: skip
+    )
     raised = limit.broken(value)
     order = m.gap.argsort(descending=True, stable=True)[:24]
     pairs = [(made.row(int(i)), base.row(int(m.row[i])), float(m.gap[i])) for i in order]

@@ -119,9 +119,15 @@ def _others(
 
 
 def _ratio(
-    school: School, train: TableView, unseen: TableView, made: TableView, others: list[dict[str, Any]], most: int,
-    rng: np.random.Generator, seed: int,
-) -> Finding:  # fmt: skip
+    school: School,
+    train: TableView,
+    unseen: TableView,
+    made: TableView,
+    others: list[dict[str, Any]],
+    most: int,
+    rng: np.random.Generator,
+    seed: int,
+) -> Finding:
     tests = len(school.there)
     n = min(len(made), len(unseen) // 2, len(train), most)
     fair, own, null, error = _rounds(school, train, unseen, made, n, rng, seed)
@@ -141,9 +147,17 @@ def _ratio(
         f"taught by as many training rows, {trtr:.3f}; by unseen real ones, {stand:.3f}."
     )
     detail = {
-        "target": name, "measure": goal.measure, "tstr": tstr, "trtr": trtr, "gap": trtr - tstr, "n": n, "z": s.z,
-        "chance": goal.floor / span, "learners": learners, "others": others,
-    }  # fmt: skip
+        "target": name,
+        "measure": goal.measure,
+        "tstr": tstr,
+        "trtr": trtr,
+        "gap": trtr - tstr,
+        "n": n,
+        "z": s.z,
+        "chance": goal.floor / span,
+        "learners": learners,
+        "others": others,
+    }
     # a ratio to what is hardly taught is no fault at any value
     limit = (
         limit_of(s, 0.02, "higher") if teachable else Limit(also=f"where real rows teach {name} and made ones do not")
@@ -156,8 +170,20 @@ def _ratio(
         says += f" A guess scores {goal.floor:g}: what {n} real rows do not teach, made ones cannot lose."
         if any(x.short for x in samples):  # a ratio to what was not taught says nothing, and more rows may teach it
             why, none = f"{n} real rows teach boosted trees no more of {name} than a guess", math.nan
-            return Finding("usefulness", none, none, none, none, "higher", False, says, detail, limit=limit,
-                           samples=samples, why=why)  # fmt: skip
+            return Finding(
+                "usefulness",
+                none,
+                none,
+                none,
+                none,
+                "higher",
+                False,
+                says,
+                detail,
+                limit=limit,
+                samples=samples,
+                why=why,
+            )
     return Finding(
         "usefulness", value, s.low, s.high, other, "higher", raised, says, detail, limit=limit, samples=samples
     )

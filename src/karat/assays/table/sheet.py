@@ -76,9 +76,7 @@ def embed(sheets: Sequence[TableView], seed: int) -> list[Tensor]:
                 whole += block @ scale
             else:
                 out[i].append(block)
-    return [
-        torch.from_numpy(np.hstack(o) if whole is None else whole) for o, whole in zip(out, total, strict=True)
-    ]  # fmt: skip
+    return [torch.from_numpy(np.hstack(o) if whole is None else whole) for o, whole in zip(out, total, strict=True)]
 
 
 def binned(sheets: Sequence[TableView], bins: int) -> list[np.ndarray]:

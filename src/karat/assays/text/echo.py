@@ -138,13 +138,20 @@ def _verbatim(
         size, at = int(m.longest[i]), int(m.start[i])
         t = int(np.searchsorted(starts, m.place[i], side="right")) - 1
         there = int(m.place[i] - starts[t])
-        shown.append({
-            "made": made.row(int(i)), "start": at, "length": size, "train": train.row(t), "there": there,
-            "before": made.texts[i][max(0, at - 60) : at], "run": made.texts[i][at : at + size][:1000],
-            "after": made.texts[i][at + size : at + size + 60],
-            "train before": train.texts[t][max(0, there - 60) : there],
-            "train after": train.texts[t][there + size : there + size + 60],
-        })  # fmt: skip
+        shown.append(
+            {
+                "made": made.row(int(i)),
+                "start": at,
+                "length": size,
+                "train": train.row(t),
+                "there": there,
+                "before": made.texts[i][max(0, at - 60) : at],
+                "run": made.texts[i][at : at + size][:1000],
+                "after": made.texts[i][at + size : at + size + 60],
+                "train before": train.texts[t][max(0, there - 60) : there],
+                "train after": train.texts[t][there + size : there + size + 60],
+            }
+        )
     within = f" and of the training text with the rest of it {np.quantile(own, 0.999):.0f}" if len(own) else ""
     says = (
         f"The longest string taken from the training text has {value:.0f} characters; of 1,000 unseen real passages one "
@@ -152,12 +159,17 @@ def _verbatim(
         + (": training text was copied." if far.raised else ".")
     )
     detail = {
-        "bar": far.bar, "p": far.p, "copies": far.count, "n": far.n, "over": over, "runs": shown,
+        "bar": far.bar,
+        "p": far.p,
+        "copies": far.count,
+        "n": far.n,
+        "over": over,
+        "runs": shown,
         "quantiles": [0.5, 0.9, 0.99, 0.999],
         "made": np.quantile(m.longest, [0.5, 0.9, 0.99, 0.999]).tolist(),
         "unseen": np.quantile(u.longest, [0.5, 0.9, 0.99, 0.999]).tolist(),
         "within": np.quantile(own, [0.5, 0.9, 0.99, 0.999]).tolist() if len(own) else [],
-    }  # fmt: skip
+    }
     low, high = float(again[5]), float(again[-6])
     limit = Limit(above=far.bar, only=f"by {far.least:,} or more of {far.n:,} passages")
     return Finding(
@@ -181,8 +193,18 @@ def _rate(m: Runs, u: Runs, own: np.ndarray, window: int, seed: int) -> Finding:
     detail = {"window": window, "bar": far.bar, "p": far.p, "copies": far.count, "n": far.n}
     limit = Limit(also=f"where {far.least:,} of {far.n:,} passages hold over {far.bar:.0f} copied strings each")
     return Finding(
-        "copy rate", value, float(low), float(high), real, "lower", far.raised, says, detail, limit=limit, samples=far.samples
-    )  # fmt: skip
+        "copy rate",
+        value,
+        float(low),
+        float(high),
+        real,
+        "lower",
+        far.raised,
+        says,
+        detail,
+        limit=limit,
+        samples=far.samples,
+    )
 
 
 def _near(train: TextView, unseen: TextView, made: TextView, size: int, rng: np.random.Generator) -> Finding:
@@ -201,9 +223,14 @@ def _near(train: TextView, unseen: TextView, made: TextView, size: int, rng: np.
         + (": training passages were copied and altered." if far.raised else "; no more than chance explains.")
     )
     detail = {
-        "bar": far.bar, "p": far.p, "copies": far.count, "n": far.n, "shingle": size, "pairs": pairs,
+        "bar": far.bar,
+        "p": far.p,
+        "copies": far.count,
+        "n": far.n,
+        "shingle": size,
+        "pairs": pairs,
         "told": "shares {:.0%} of its text",
-    }  # fmt: skip
+    }
     limit = Limit(above=min(1.0, (far.least - 1) / far.n))
     return Finding(
         "near copies", value, low, high, far.real, "lower", far.raised, says, detail, limit=limit, samples=far.samples

@@ -192,10 +192,16 @@ def _loops(train: TextView, unseen: TextView, made: TextView) -> Finding:
     for i in np.argsort(-length, kind="stable")[:SHOWN]:
         if length[i]:
             at, p = int(start[i]), int(period[i])
-            shown.append({
-                "made": made.row(int(i)), "start": at, "length": int(length[i]), "unit": made.texts[i][at : at + p],
-                "before": made.texts[i][max(0, at - 60) : at], "loop": made.texts[i][at : at + int(length[i])][:400],
-            })  # fmt: skip
+            shown.append(
+                {
+                    "made": made.row(int(i)),
+                    "start": at,
+                    "length": int(length[i]),
+                    "unit": made.texts[i][at : at + p],
+                    "before": made.texts[i][max(0, at - 60) : at],
+                    "loop": made.texts[i][at : at + int(length[i])][:400],
+                }
+            )
     says = (
         f"{value:.1%} of made passages repeat one thing at least {TURNS} times on end; of unseen real ones {real:.1%}."
     )

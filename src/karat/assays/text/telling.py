@@ -148,9 +148,14 @@ def _components(sides: tuple[Any, Any, Any], seed: int) -> list[torch.Tensor]:
 
 
 def _classes(
-    train: TextView, unseen: TextView, made: TextView, classes: tuple[str, ...], sides: tuple[Any, Any, Any],
-    seen: dict[str, torch.Tensor], seed: int,
-) -> list[Finding]:  # fmt: skip
+    train: TextView,
+    unseen: TextView,
+    made: TextView,
+    classes: tuple[str, ...],
+    sides: tuple[Any, Any, Any],
+    seen: dict[str, torch.Tensor],
+    seed: int,
+) -> list[Finding]:
     if train.labels is None or unseen.labels is None or len(classes) < 2 or len(np.unique(train.labels)) < 2:
         return []
     from sklearn.linear_model import RidgeClassifier
@@ -171,21 +176,41 @@ def _classes(
         else "Every class that real text shows is made."
     )
     detail = {
-        "missing": gone, "names": list(classes), "made": shares.tolist(), "real": share.tolist(), "kind": "class",
+        "missing": gone,
+        "names": list(classes),
+        "made": shares.tolist(),
+        "real": share.tolist(),
+        "kind": "class",
         "read rightly": float((truth == real).double().mean()),
-    }  # fmt: skip
+    }
     count, high = float(len(gone)), float(max(len(likely), len(sure)))
     limit = Limit(above=0.0)
     missing = Finding(
-        "missing classes", count, count, high, 0.0, "lower", bool(gone), says, detail, limit=limit,
+        "missing classes",
+        count,
+        count,
+        high,
+        0.0,
+        "lower",
+        bool(gone),
+        says,
+        detail,
+        limit=limit,
         samples=needed(len(made), len(unseen), len(classes)),
-    )  # fmt: skip
+    )
     whose = " (its labels were read by the judge)" if own is None else ""
     taken = [torch.nn.functional.pad(seen[side], (0, 1), value=0.1).double() for side in ("train", "unseen", "made")]
     taught = lessons(
-        taken[0], learned, taken[1], real, taken[2], read if own is None else own, len(classes),
-        whose, torch.Generator().manual_seed(seed),
-    )  # fmt: skip
+        taken[0],
+        learned,
+        taken[1],
+        real,
+        taken[2],
+        read if own is None else own,
+        len(classes),
+        whose,
+        torch.Generator().manual_seed(seed),
+    )
     shown = (seen["unseen"], truth, seen["made"], read) if own is None else (seen["unseen"], real, seen["made"], own)
     k = len(classes)
     there, here = (Seen(x, x, None, torch.nn.functional.one_hot(y, k)) for x, y in (shown[:2], shown[2:]))

@@ -128,10 +128,13 @@ def _missing(held: Holding, name: str, kind: str) -> Finding:
     detail = {"missing": missing[:SHOWN], "rows": rows, "kind": kind, "frequent": len(aware), "unseen lacks": lacking}
     limit = Limit(above=0.0)
     samples = power.of_count(
-        lambda made, real: tail(round(2 * power.GROUP * (real + k)), real + k, 0, made) < SURE
-        and tail(round(2 * power.GROUP * real), real, 0, made) < LIKELY,
-        n, m,
-    )  # fmt: skip
+        lambda made, real: (
+            tail(round(2 * power.GROUP * (real + k)), real + k, 0, made) < SURE
+            and tail(round(2 * power.GROUP * real), real, 0, made) < LIKELY
+        ),
+        n,
+        m,
+    )
     return Finding(name, value, low, high, real, "lower", bool(gone), says, detail, limit=limit, samples=samples)
 
 

@@ -15,8 +15,17 @@ HEAVY = 600_000  # bytes of sound on one sheet before it is packed, losslessly f
 KINDS = (("audio/wav", "WAV", "PCM_16"), ("audio/flac", "FLAC", "PCM_16"), ("audio/mpeg", "MP3", "MPEG_LAYER_III"))
 MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 # From dark to light in even steps of lightness, so that twice as bright looks twice as loud; also without colours.
-RAMP = ((4, 4, 14), (31, 12, 72), (85, 15, 109), (136, 34, 106), (186, 54, 85), (227, 89, 51), (249, 140, 10),
-        (249, 201, 50), (252, 255, 164))  # fmt: skip
+RAMP = (
+    (4, 4, 14),
+    (31, 12, 72),
+    (85, 15, 109),
+    (136, 34, 106),
+    (186, 54, 85),
+    (227, 89, 51),
+    (249, 140, 10),
+    (249, 201, 50),
+    (252, 255, 164),
+)
 STYLE = "margin:0;font-size:.8rem;line-height:1.3"
 GRID = "display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:14px 12px"
 

@@ -133,9 +133,13 @@ class Sounds(Codec):
     def traits(self) -> dict[str, Any]:
         """Length, rate and channels of every sound, and the grids it can become."""
         return {
-            "seconds": round(self.mel.samples / self.mel.rate, 3), "rate": self.mel.rate, "channels": self.channels,
-            "bits": self.bits, "mel": list(self.mel.grid(self.channels).shape), "range_dB": self.mel.span,
-        }  # fmt: skip
+            "seconds": round(self.mel.samples / self.mel.rate, 3),
+            "rate": self.mel.rate,
+            "channels": self.channels,
+            "bits": self.bits,
+            "mel": list(self.mel.grid(self.channels).shape),
+            "range_dB": self.mel.span,
+        }
 
     def phrase(self) -> str:
         rate = f"{self.mel.rate / 1000:.6g} kHz"

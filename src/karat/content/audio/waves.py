@@ -197,12 +197,17 @@ def gather(pieces: Sequence[Piece], where: str, wish: Wish, place: Shelf, told: 
     all_told = {
         "labels": [piece.label for piece in kept],
         "holdout": [piece.holdout for piece in kept],
-        "names": [piece.name if part is None else f"{piece.name}:{part}" for piece, part in zip(kept, files[1], strict=True)],
+        "names": [
+            piece.name if part is None else f"{piece.name}:{part}" for piece, part in zip(kept, files[1], strict=True)
+        ],
         "groups": _groups(files[0]) if shape.cut else None,
         "skipped": bad,
-        "facts": {**told["facts"], **_facts([h for _, h in headers], state, shape),
-                  "notes": [*told["facts"]["notes"], *notes, *_notes(headers, state, shape, len(kept), wish)]},
-    }  # fmt: skip
+        "facts": {
+            **told["facts"],
+            **_facts([h for _, h in headers], state, shape),
+            "notes": [*told["facts"]["notes"], *notes, *_notes(headers, state, shape, len(kept), wish)],
+        },
+    }
     return {**all_told, "records": place.keep(records, all_told, len(kept))}
 
 
@@ -374,18 +379,22 @@ def _facts(headers: Sequence[Header], told: _Told, shape: Shape) -> dict[str, An
         "rates": {f"{rate} Hz": count for rate, count in Counter(h.rate for h in headers).most_common(8)},
         "formats": dict(Counter(f"{h.format} {h.depth}" for h in headers).most_common(8)),
         "channels_found": {str(c): count for c, count in Counter(h.channels for h in headers).most_common(8)},
-        "durations": {k: round(float(v), 3) for k, v in
-                      zip(("shortest", "median", "longest"), np.quantile(length, [0, 0.5, 1]), strict=True)},
-        "level_dB": {k: round(float(v), 1) for k, v in
-                     zip(("quietest", "median", "loudest"), np.quantile(loud, [0, 0.5, 1]), strict=True)},
+        "durations": {
+            k: round(float(v), 3)
+            for k, v in zip(("shortest", "median", "longest"), np.quantile(length, [0, 0.5, 1]), strict=True)
+        },
+        "level_dB": {
+            k: round(float(v), 1)
+            for k, v in zip(("quietest", "median", "loudest"), np.quantile(loud, [0, 0.5, 1]), strict=True)
+        },
         "clipped": told.counts["clipped"],
         "silent": told.counts["silent"],
         "direct_current": told.counts["offset"],
         "cut": shape.cut,
-"bits": 24 if deep > len(headers) / 2 else 16,
+        "bits": 24 if deep > len(headers) / 2 else 16,
         "rate": shape.rate,
         "asked_seconds": shape.seconds,
-    }  # fmt: skip
+    }
 
 
 def _notes(headers: Sequence[tuple[Piece, Header]], told: _Told, shape: Shape, rows: int, wish: Wish) -> list[str]:

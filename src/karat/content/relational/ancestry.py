@@ -26,10 +26,11 @@ def learn(column: pa.Array, keys: pa.Array) -> dict[str, Any]:
     above = np.where(own, -1, link)
     degree, rows = np.unique(np.bincount(above[above >= 0], minlength=len(link)), return_counts=True)
     return {
-        "own": float(own.sum()) / max(1, there), "tree": not circular(above),
+        "own": float(own.sum()) / max(1, there),
+        "tree": not circular(above),
         "loose": float(there - (link >= 0).sum()) / max(1, there),
         "degrees": [degree.tolist(), rows.tolist()],
-    }  # fmt: skip
+    }
 
 
 def drawn(learned: Mapping[str, Any], there: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -37,8 +37,9 @@ def contents_of(
     data = Database(data.tables, tuple(out), single)
     columns = [
         {**row, "name": f"{name}.{row['name']}"}
-        for name, table in data.tables.items() for row in schema.describe(table.facts.schema, table.cells)
-    ]  # fmt: skip
+        for name, table in data.tables.items()
+        for row in schema.describe(table.facts.schema, table.cells)
+    ]
     listed = ", ".join(f"{name} ({len(table):,} rows)" for name, table in data.tables.items())
     said = [f"The tables are {listed}.", *relations.told(data), *notes]
     if not data.relations:
@@ -75,9 +76,7 @@ def parted(path: Any, options: Mapping[str, Any]) -> Contents:
     return contents_of(data, notes, {(child, entity)} if order is not None else set(), single, read.facts["doubt"])
 
 
-def split(
-    table: Table, entity: str, parent: str, child: str, above: set[str] | None
-) -> tuple[Database, Schema]:  # fmt: skip
+def split(table: Table, entity: str, parent: str, child: str, above: set[str] | None) -> tuple[Database, Schema]:
     """The entities with the columns `above` (None: those that never change within one), and the rows with the others."""
     origin: Origin = table.facts
     coded = flat(table.cells[entity]).cast(pa.string()).dictionary_encode()

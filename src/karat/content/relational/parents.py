@@ -38,8 +38,14 @@ class Reach:
 
     @classmethod
     def of(
-        cls, table: pa.Table, other: pa.Table, fixed: list[tuple[str, str]], rank: np.ndarray, tree: bool, share: np.ndarray
-    ) -> Reach:  # fmt: skip
+        cls,
+        table: pa.Table,
+        other: pa.Table,
+        fixed: list[tuple[str, str]],
+        rank: np.ndarray,
+        tree: bool,
+        share: np.ndarray,
+    ) -> Reach:
         """fixed: columns that are known with the parent's.   rank: of the parent's rows [m].   tree: whether a row names one
         of a lower rank than its own.   share: how often each is to be named.
         """

@@ -106,10 +106,13 @@ class Related(Codec):
             made = any(r.child == name and r.makes for r in arranged)
             known = replace(known, columns=tuple(keyed[name, c.name] for c in known.columns))
             if made:  # what only has to differ is made anew in rows that are drawn one after another
-                known = replace(known, columns=tuple(
-                    relations.as_key(c, True) if c.unique and c.kind == "integer" and not c.format else c
-                    for c in known.columns
-                ))  # fmt: skip
+                known = replace(
+                    known,
+                    columns=tuple(
+                        relations.as_key(c, True) if c.unique and c.kind == "integer" and not c.format else c
+                        for c in known.columns
+                    ),
+                )
             cells = values.parse(raw, known)
             good, said_of = check(compile_rules(known), cells, raw.place, 0)
             cells = cells.filter(pa.array(good)) if not good.all() else cells
@@ -361,10 +364,13 @@ class Related(Codec):
     def state(self) -> dict[str, Any]:
         return {
             "tables": {name: whole.state() for name, whole in self.tables.items()},
-            "relations": [vars(r) for r in self.relations], "steps": {name: s.state() for name, s in self.steps.items()},
-            "rows": dict(self.rows), "orphans": dict(self.orphans), "lists": dict(self.lists),
+            "relations": [vars(r) for r in self.relations],
+            "steps": {name: s.state() for name, s in self.steps.items()},
+            "rows": dict(self.rows),
+            "orphans": dict(self.orphans),
+            "lists": dict(self.lists),
             "single": None if self.single is None else schema.to_dict(self.single),
-        }  # fmt: skip
+        }
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
@@ -411,9 +417,12 @@ def declared(codec: Related) -> str:
     for r in codec.relations:
         one = len(r.columns) == 1
         pairs = {
-            "child": r.child, "column": r.column if one else list(r.columns), "parent": r.parent,
-            "key": r.key if one else list(r.keys), "order": r.order,
-        }  # fmt: skip
+            "child": r.child,
+            "column": r.column if one else list(r.columns),
+            "parent": r.parent,
+            "key": r.key if one else list(r.keys),
+            "order": r.order,
+        }
         out += [
             "[[relation]]",
             *(f"{k} = {json.dumps(v if v is not None else '', ensure_ascii=False)}" for k, v in pairs.items()),

@@ -78,10 +78,12 @@ def fit(name: str, database: Database, train: Database, whole: Tables) -> Steps:
     family = Family.of(link, parents, when)
     borrowed = {
         r.column: tuple(
-            c.name for c in train.tables[r.parent].facts.schema.columns
+            c.name
+            for c in train.tables[r.parent].facts.schema.columns
             if not c.made and c.kind != "constant" and c.zone != "mixed"
-        )[:BORROWED] for r in chosen
-    }  # fmt: skip
+        )[:BORROWED]
+        for r in chosen
+    }
     edges: dict[str, np.ndarray] = {}
     ranks: dict[str, int] = {}
     clock = _Clock()

@@ -85,13 +85,20 @@ class Steps:
             return [r.child, r.column]
 
         return {
-            "counted": [one(r) for r in self.counted], "borrowed": {k: list(v) for k, v in self.borrowed.items()},
-            "ranks": dict(self.ranks), "beside": list(self.beside), "since": self.since, "stand": self.stand,
-            "edges": {k: v.tolist() for k, v in self.edges.items()}, "unique": [list(u) for u in self.unique],
-            "loose": dict(self.loose), "tree": dict(self.tree), "unlike": [list(u) for u in self.unlike],
+            "counted": [one(r) for r in self.counted],
+            "borrowed": {k: list(v) for k, v in self.borrowed.items()},
+            "ranks": dict(self.ranks),
+            "beside": list(self.beside),
+            "since": self.since,
+            "stand": self.stand,
+            "edges": {k: v.tolist() for k, v in self.edges.items()},
+            "unique": [list(u) for u in self.unique],
+            "loose": dict(self.loose),
+            "tree": dict(self.tree),
+            "unlike": [list(u) for u in self.unlike],
             "latest": self.latest if np.isfinite(self.latest) else None,
             **{name.rpartition("/")[2]: codec.state() for name, codec in self.chains.items()},
-        }  # fmt: skip
+        }
 
     @classmethod
     def restore(cls, table: str, relations: tuple[Relation, ...], state: Mapping[str, Any]) -> Self:
@@ -100,13 +107,25 @@ class Steps:
         codecs = [None if name not in state else Tables.restore(state[name]) for name in ("what", "first", "next")]
         assert codecs[0] is not None
         return cls(
-            table, next((r for r in mine if r.makes), None), tuple(by[child, column] for child, column in state["counted"]),
-            tuple(r for r in mine if not r.makes), {k: tuple(v) for k, v in state["borrowed"].items()}, state["ranks"],
-            tuple(state["beside"]), state["since"], {k: _row(v) for k, v in state["edges"].items()},
-            np.inf if state["latest"] is None else state["latest"], state["stand"],
-            tuple(tuple(u) for u in state["unique"]), state["loose"], state["tree"],
-            tuple((a, b) for a, b in state["unlike"]), codecs[0], codecs[1], codecs[2],
-        )  # fmt: skip
+            table,
+            next((r for r in mine if r.makes), None),
+            tuple(by[child, column] for child, column in state["counted"]),
+            tuple(r for r in mine if not r.makes),
+            {k: tuple(v) for k, v in state["borrowed"].items()},
+            state["ranks"],
+            tuple(state["beside"]),
+            state["since"],
+            {k: _row(v) for k, v in state["edges"].items()},
+            np.inf if state["latest"] is None else state["latest"],
+            state["stand"],
+            tuple(tuple(u) for u in state["unique"]),
+            state["loose"],
+            state["tree"],
+            tuple((a, b) for a, b in state["unlike"]),
+            codecs[0],
+            codecs[1],
+            codecs[2],
+        )
 
 
 def _row(values: Any) -> np.ndarray:

@@ -149,9 +149,7 @@ class Unfolding:
         out[np.lexsort((spot, link))] = np.argsort(link, kind="stable")
         return out[np.argsort(spot)] if len(link) else out
 
-    def _step(
-        self, steps: Steps, known: Before, base: np.ndarray | None
-    ) -> tuple[pa.Table, pa.Table, np.ndarray]:  # fmt: skip
+    def _step(self, steps: Steps, known: Before, base: np.ndarray | None) -> tuple[pa.Table, pa.Table, np.ndarray]:
         """The rows, what their chain drew, and their times."""
         whole = self.wholes[steps.table]
         rows, cells, when = self._once(steps, known, base)
@@ -175,9 +173,7 @@ class Unfolding:
             when[wrong] = new[2]
         return rows, cells, when
 
-    def _once(
-        self, steps: Steps, known: Before, base: np.ndarray | None
-    ) -> tuple[pa.Table, pa.Table, np.ndarray]:  # fmt: skip
+    def _once(self, steps: Steps, known: Before, base: np.ndarray | None) -> tuple[pa.Table, pa.Table, np.ndarray]:
         name = steps.table
         when = np.full(len(known.place), np.nan)
         if steps.order is not None:
@@ -456,7 +452,7 @@ class _Sequences:
 
 def _words(
     rows: pa.Table, at: np.ndarray, names: Sequence[str], above: Sequence[str]
-) -> list[tuple[object, ...] | None]:  # fmt: skip
+) -> list[tuple[object, ...] | None]:
     """What each row has of the columns `names`, its parent's row `at` in place of the key `above`; None where one is missing."""
     own = [rows[c].to_pylist() for c in names if c not in above]
     whole = [at.tolist() if set(above) <= set(names) else [0] * len(at), *own]
@@ -464,8 +460,12 @@ def _words(
 
 
 def _again(
-    rows: pa.Table, at: np.ndarray, sets: Sequence[Sequence[str]], seen: Sequence[set[tuple[object, ...]]], above: Sequence[str]
-) -> np.ndarray:  # fmt: skip
+    rows: pa.Table,
+    at: np.ndarray,
+    sets: Sequence[Sequence[str]],
+    seen: Sequence[set[tuple[object, ...]]],
+    above: Sequence[str],
+) -> np.ndarray:
     """The rows that agree with one before them in one of the sets of columns."""
     out = np.zeros(len(at), bool)
     for names, known in zip(sets, seen, strict=True):

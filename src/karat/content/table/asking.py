@@ -30,8 +30,11 @@ def asks(
     codec: Tables, given: str | None, balance: str | None, n: int, rng: np.random.Generator, most: int
 ) -> Iterator[Asked]:
     """See `Tables.asks`."""
-    if any(isinstance(codec.layout.parts[codec.layout.part_of[name]], Number | Choice)
-           for names in codec.layout.rules.unique for name in names):  # fmt: skip
+    if any(
+        isinstance(codec.layout.parts[codec.layout.part_of[name]], Number | Choice)
+        for names in codec.layout.rules.unique
+        for name in names
+    ):
         most = sys.maxsize
     if given is not None and names_file(given):
         rows = codec.partial(Path(given))

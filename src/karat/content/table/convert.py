@@ -18,8 +18,12 @@ from karat.errors import DataError
 
 PRINTED = ("integer", "decimal", "boolean", "date", "datetime", "time")
 EXAMPLES = {
-    "integer": "17", "decimal": "17.5", "date": "2024-01-31", "datetime": "2024-01-31 12:00:00", "time": "12:00:00",
-}  # fmt: skip
+    "integer": "17",
+    "decimal": "17.5",
+    "date": "2024-01-31",
+    "datetime": "2024-01-31 12:00:00",
+    "time": "12:00:00",
+}
 
 
 def logical(column: Column) -> pa.DataType:

@@ -31,13 +31,7 @@ from karat.content.table.io.columnar import frame
 from karat.content.table.io.engines import without_password
 from karat.content.table.likeness import table_like
 from karat.content.table.reading import Origin
-from karat.content.table.rules.conditions import (
-    Condition,
-    Given,
-    given_cells,
-    parse_given,
-    pin_conditions,
-)
+from karat.content.table.rules.conditions import Condition, Given, given_cells, parse_given, pin_conditions
 from karat.content.table.rules.expressions import Cells, cells_of, unknown
 from karat.content.table.rules.implied import implied, implied_conditions, known_cells
 from karat.content.table.rules.restoring import put_back
@@ -380,8 +374,10 @@ class Tables(Codec):
             what = (
                 f"lacks {', '.join(map(repr, lost[:5]))}" if lost else f"has {', '.join(map(repr, extra[:5]))} too many"
             )
-            raise DataError(f"that table {what}; wanted the columns {', '.join(map(repr, mine[:8]))}"
-                            f"{' and more' if len(mine) > 8 else ''}.")  # fmt: skip
+            raise DataError(
+                f"that table {what}; wanted the columns {', '.join(map(repr, mine[:8]))}"
+                f"{' and more' if len(mine) > 8 else ''}."
+            )
         known = {} if theirs is None else {column.name: column for column in theirs.schema.columns}
         words = records.cells if theirs is None else values.printed(records.cells, theirs.schema)
         columns, apart = [], {}
@@ -467,9 +463,13 @@ class Tables(Codec):
     def state(self) -> dict[str, Any]:
         dialect = None if self.origin.dialect is None else asdict(self.origin.dialect)
         return {
-            "schema": schema.to_dict(self.schema), "source": self.origin.source, "dialect": dialect,
-            "suffix": self.origin.suffix, "notes": self.origin.notes, "layout": self.layout.state(),
-        }  # fmt: skip
+            "schema": schema.to_dict(self.schema),
+            "source": self.origin.source,
+            "dialect": dialect,
+            "suffix": self.origin.suffix,
+            "notes": self.origin.notes,
+            "layout": self.layout.state(),
+        }
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:

@@ -15,14 +15,25 @@ LIMIT = 64 * 2**20  # bytes of text that are taken
 BLOCK = 2**20
 _ODD = re.compile(r"[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _MAGIC = {
-    b"\x89PNG": "a PNG picture", b"\xff\xd8\xff": "a JPEG picture", b"PK\x03\x04": "a zip (or an Office document)",
-    b"%PDF": "a PDF", b"\x7fELF": "a program", b"GIF8": "a GIF picture", b"RIFF": "a sound or picture in RIFF",
-    b"SQLite format 3": "a database", b"\xfd7zXZ": "an xz archive", b"BZh": "a bzip2 archive", b"\x1f\x8b": "gzip",
-}  # fmt: skip
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"PK\x03\x04": "a zip (or an Office document)",
+    b"%PDF": "a PDF",
+    b"\x7fELF": "a program",
+    b"GIF8": "a GIF picture",
+    b"RIFF": "a sound or picture in RIFF",
+    b"SQLite format 3": "a database",
+    b"\xfd7zXZ": "an xz archive",
+    b"BZh": "a bzip2 archive",
+    b"\x1f\x8b": "gzip",
+}
 _BOMS = (
-    (b"\xff\xfe\x00\x00", "utf-32-le"), (b"\x00\x00\xfe\xff", "utf-32-be"), (b"\xef\xbb\xbf", "utf-8"),
-    (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"),
-)  # fmt: skip
+    (b"\xff\xfe\x00\x00", "utf-32-le"),
+    (b"\x00\x00\xfe\xff", "utf-32-be"),
+    (b"\xef\xbb\xbf", "utf-8"),
+    (b"\xff\xfe", "utf-16-le"),
+    (b"\xfe\xff", "utf-16-be"),
+)
 
 
 @dataclass(frozen=True)

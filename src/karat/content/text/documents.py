@@ -17,14 +17,13 @@ from karat.content.text.decoding import How, lined
 from karat.errors import DataError
 
 PLAIN = (".txt", ".text", ".md", ".log", ".rst")
-# fmt: off
-CODE = (
-    ".py", ".pyi", ".js", ".jsx", ".mjs", ".ts", ".tsx", ".java", ".kt", ".kts", ".scala", ".groovy", ".c", ".h",
-    ".cc", ".cpp", ".cxx", ".hpp", ".hh", ".cs", ".go", ".rs", ".swift", ".m", ".mm", ".rb", ".php", ".pl",
-    ".pm", ".lua", ".r", ".jl", ".hs", ".ml", ".mli", ".clj", ".ex", ".exs", ".erl", ".lisp", ".el", ".scm",
-    ".f90", ".f95", ".pas", ".vb", ".asm", ".sh", ".bash", ".zsh", ".ps1", ".bat", ".sql", ".tex", ".bib",
-    ".css", ".scss", ".vue", ".svelte", ".proto", ".cmake", ".gradle", ".lean", ".v", ".sv", ".vhd", ".zig",
-    ".nim", ".dart", ".sol",
+CODE = tuple(
+    """
+    .py .pyi .js .jsx .mjs .ts .tsx .java .kt .kts .scala .groovy .c .h .cc .cpp .cxx .hpp .hh .cs .go .rs .swift
+    .m .mm .rb .php .pl .pm .lua .r .jl .hs .ml .mli .clj .ex .exs .erl .lisp .el .scm .f90 .f95 .pas .vb .asm .sh
+    .bash .zsh .ps1 .bat .sql .tex .bib .css .scss .vue .svelte .proto .cmake .gradle .lean .v .sv .vhd .zig .nim
+    .dart .sol
+    """.split()
 )
 LINES = (".jsonl", ".ndjson")
 TEXT = (
@@ -107,10 +106,16 @@ def read_column(path: Path, how: How) -> Found:
 
 
 def rows_found(
-    texts: Sequence[str | None], labels: Sequence[Any] | None, columns: Mapping[str, Sequence[Any]], names: Sequence[str],
-    called: tuple[str, str | None], suffix: str, written: Mapping[str, int], notes: tuple[str, ...],
+    texts: Sequence[str | None],
+    labels: Sequence[Any] | None,
+    columns: Mapping[str, Sequence[Any]],
+    names: Sequence[str],
+    called: tuple[str, str | None],
+    suffix: str,
+    written: Mapping[str, int],
+    notes: tuple[str, ...],
     doubt: str,
-) -> Found:  # fmt: skip
+) -> Found:
     """Documents of rows that hold text and, where there are labels, one; what is plain beside them as facets."""
     kept, broken = [], 0
     documents = []
@@ -133,9 +138,16 @@ def rows_found(
     facets = {name: np.array([str(plain[name][i]) for i in kept]) for name in list(plain)[:16]}
     said = None if labels is None else [str(labels[i]) for i in kept]
     return Found(
-        documents, [names[i] for i in kept], said, facets, suffix=suffix, encodings=written, notes=notes, doubt=doubt,
+        documents,
+        [names[i] for i in kept],
+        said,
+        facets,
+        suffix=suffix,
+        encodings=written,
+        notes=notes,
+        doubt=doubt,
         columns=(called[0], called[1] if called[1] is not None else "label"),
-    )  # fmt: skip
+    )
 
 
 def _paired(text: str) -> bool:

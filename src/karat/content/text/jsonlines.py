@@ -48,8 +48,17 @@ def read_json_lines(path: Path, how: How) -> Found:
         texts.append(value)
     columns = {name: [row.get(name) for row in rows] for name in fields if name not in (text, label)}
     names = [f"{path.name}:{number}" for number in places]
-    found = rows_found(texts, [row.get(label) for row in rows] if label else None, columns, names, (text, label), ".jsonl",
-                  {encoding: 1}, notes, doubt)  # fmt: skip
+    found = rows_found(
+        texts,
+        [row.get(label) for row in rows] if label else None,
+        columns,
+        names,
+        (text, label),
+        ".jsonl",
+        {encoding: 1},
+        notes,
+        doubt,
+    )
     return replace(found, chat=chat is not None)
 
 
@@ -135,8 +144,12 @@ def _text_field(path: Path, rows: Sequence[Mapping[str, Any]], fields: Sequence[
     if len(worded) == 1:
         return worded[0]
     sizes = {name: np.mean([len(str(row.get(name, ""))) for row in rows[:1000]]) for name in worded}
-    long = [name for name in worded if sizes[name] > 20 and sizes[name] > 3 * max(
-        (size for other, size in sizes.items() if other != name), default=0)]  # fmt: skip
+    long = [
+        name
+        for name in worded
+        if sizes[name] > 20
+        and sizes[name] > 3 * max((size for other, size in sizes.items() if other != name), default=0)
+    ]
     if len(long) == 1:
         return long[0]
     listed = ", ".join(map(repr, fields[:8]))

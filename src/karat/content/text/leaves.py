@@ -13,8 +13,10 @@ PAPER = "display:grid;grid-template-columns:repeat(auto-fill,minmax(17rem,1fr));
 LEAF = "white-space:pre-wrap;overflow-wrap:anywhere;margin:0;padding:10px 14px;font:inherit;font-size:.86rem;line-height:1.5"
 _SIGNS = {code: chr(0x2400 + code) for code in range(32) if code not in (9, 10)} | {0x7F: "\u2421"}
 # What turns the direction of writing, or is not seen, is shown by its number.
-_HIDDEN = {code: f"\u27e8U+{code:04X}\u27e9" for code in (
-    0xAD, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF, 0xFFFC)}  # fmt: skip
+_HIDDEN = {
+    code: f"\u27e8U+{code:04X}\u27e9"
+    for code in (0xAD, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF, 0xFFFC)
+}
 _SHOWN = str.maketrans(_SIGNS | _HIDDEN)
 
 

@@ -22,17 +22,47 @@ def _person(text: str) -> bool:
 _ADDRESS = r"[^\s<>\"'\u3000-\u9fff]*"
 _SECRET = r"(?:access_token|api_?key|auth|key|password|pwd|secret|session|sig|signature|token)"
 _KINDS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool] | None], ...] = (
-    ("url", re.compile(r"https?://(?:[^\s/@<>\"':]+:[^\s/@<>\"']+@" + _ADDRESS + "|" + _ADDRESS + r"[?&#]" + _SECRET +
-                       r"=[^\s&<>\"']+" + _ADDRESS + r")(?<![.,;:!?)])", re.I), None),
-    ("email", re.compile(r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}"), None),
-    ("key", re.compile(_START + r"(?:sk-[A-Za-z0-9_-]{20,}|gh[opsu]_[A-Za-z0-9]{30,}|AKIA[0-9A-Z]{16}|"
-                       r"eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,})"), None),
+    (
+        "url",
+        re.compile(
+            r"https?://(?:[^\s/@<>\"':]+:[^\s/@<>\"']+@"
+            + _ADDRESS
+            + "|"
+            + _ADDRESS
+            + r"[?&#]"
+            + _SECRET
+            + r"=[^\s&<>\"']+"
+            + _ADDRESS
+            + r")(?<![.,;:!?)])",
+            re.I,
+        ),
+        None,
+    ),
+    (
+        "email",
+        re.compile(r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}"),
+        None,
+    ),
+    (
+        "key",
+        re.compile(
+            _START + r"(?:sk-[A-Za-z0-9_-]{20,}|gh[opsu]_[A-Za-z0-9]{30,}|AKIA[0-9A-Z]{16}|"
+            r"eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,})"
+        ),
+        None,
+    ),
     ("iban", re.compile(_START + r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?" + _END), checks.iban),
     ("person id", re.compile(_START + r"(?:\d{17}[\dXx]|\d{3}-\d{2}-\d{4}|\d{3}\.\d{3}\.\d{3}-\d{2})" + _END), _person),
     ("card", re.compile(_DIGITS), checks.card),
-    ("phone", re.compile(_START + r"(?:\+\d{1,3}(?:[ .-]?\(?\d{2,4}\)?){2,5}|(?:(?:\+?86|0086)[ -]?)?1[3-9]\d[ -]?\d{4}[ -]?\d{4}|"
-                         r"0\d{2,3}-\d{7,8}|(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-.])\d{3}[-.]\d{4})" + _END), None),
-)  # fmt: skip
+    (
+        "phone",
+        re.compile(
+            _START + r"(?:\+\d{1,3}(?:[ .-]?\(?\d{2,4}\)?){2,5}|(?:(?:\+?86|0086)[ -]?)?1[3-9]\d[ -]?\d{4}[ -]?\d{4}|"
+            r"0\d{2,3}-\d{7,8}|(?:1[-. ])?(?:\(\d{3}\) ?|\d{3}[-.])\d{3}[-.]\d{4})" + _END
+        ),
+        None,
+    ),
+)
 
 
 def _there(name: str, text: str) -> bool:

@@ -64,9 +64,14 @@ class Passages:
         stops = np.cumsum(sizes)
         whole = np.ones(len(texts), bool)
         return Passages(
-            code_points("".join(texts)), stops - sizes, stops, np.arange(len(texts), dtype=np.int64),
-            whole if begins is None else begins, whole & (not origin.stream) if ends is None else ends, origin,
-        )  # fmt: skip
+            code_points("".join(texts)),
+            stops - sizes,
+            stops,
+            np.arange(len(texts), dtype=np.int64),
+            whole if begins is None else begins,
+            whole & (not origin.stream) if ends is None else ends,
+            origin,
+        )
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -77,9 +82,13 @@ class Passages:
             rows = np.asarray(rows)
             rows = rows if rows.dtype == bool else rows.astype(np.int64)
         return replace(
-            self, starts=self.starts[rows], stops=self.stops[rows], documents=self.documents[rows],
-            begins=self.begins[rows], ends=self.ends[rows],
-        )  # fmt: skip
+            self,
+            starts=self.starts[rows],
+            stops=self.stops[rows],
+            documents=self.documents[rows],
+            begins=self.begins[rows],
+            ends=self.ends[rows],
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.strings())

@@ -17,7 +17,6 @@ from karat.content.text.documents import CODE, LINES, PLAIN, Found, read_column,
 from karat.content.text.jsonlines import read_json_lines
 from karat.errors import DataError
 
-# fmt: on
 SKIPPED = (
     "node_modules",
     "__pycache__",
@@ -77,9 +76,15 @@ def _file(path: Path, how: How) -> Found:
     alone = how.documents in ("auto", "file") and len(documents) <= len(texts)
     names = [path.name] * len(documents) if alone else [f"{path.name}:{k + 1}" for k in range(len(documents))]
     return Found(
-        documents, names, newline=ends[0], encodings={encoding: 1}, notes=notes,
-        pieces=len(texts) > 1 and alone, suffix=".txt", doubt=doubt,
-    )  # fmt: skip
+        documents,
+        names,
+        newline=ends[0],
+        encodings={encoding: 1},
+        notes=notes,
+        pieces=len(texts) > 1 and alone,
+        suffix=".txt",
+        doubt=doubt,
+    )
 
 
 def _texts_in(path: Path) -> Iterator[Path]:
@@ -145,7 +150,14 @@ def _folder(path: Path, how: How) -> Found:
     classes = [name.split("/")[0] if "/" in name and not coded else "" for name in names]
     labelled = all(classes) and len(set(classes)) > 1
     return Found(
-        documents, names, classes if labelled else None, {"file": np.array([n.rsplit("/", 1)[-1] for n in names])},
-        ends.most_common(1)[0][0] if ends else "\n", ".jsonl" if labelled else ".txt", encodings=written,
-        skipped=tuple(skipped), notes=notes, doubt=doubt,
-    )  # fmt: skip
+        documents,
+        names,
+        classes if labelled else None,
+        {"file": np.array([n.rsplit("/", 1)[-1] for n in names])},
+        ends.most_common(1)[0][0] if ends else "\n",
+        ".jsonl" if labelled else ".txt",
+        encodings=written,
+        skipped=tuple(skipped),
+        notes=notes,
+        doubt=doubt,
+    )

@@ -124,9 +124,13 @@ def groups_of(records: Passages, documents: int) -> np.ndarray:
 
 
 def facts_of(
-    found: Found, counts: np.ndarray, bounds: np.ndarray, records: Passages,
-    personal: Counter[str], mask: bool,
-) -> dict[str, Any]:  # fmt: skip
+    found: Found,
+    counts: np.ndarray,
+    bounds: np.ndarray,
+    records: Passages,
+    personal: Counter[str],
+    mask: bool,
+) -> dict[str, Any]:
     """What `look` says of the text; `sentences` are for a person."""
     points = records.points
     documents, words = len(bounds) - 1, scripts.count_words(points)
@@ -146,11 +150,20 @@ def facts_of(
     if personal:
         told = ", ".join(f"{count:,} {kind}" for kind, count in personal.most_common())
         notes.append(
-            f"Personal data were replaced by marks such as [{personal.most_common(1)[0][0]}]: {told}." if mask else
-            f"Personal data were found ({told}): a generator may repeat them. --set data.mask=true replaces them by marks."
-        )  # fmt: skip
+            f"Personal data were replaced by marks such as [{personal.most_common(1)[0][0]}]: {told}."
+            if mask
+            else f"Personal data were found ({told}): a generator may repeat them. --set data.mask=true replaces them by marks."
+        )
     return {
-        "documents": documents, "characters": len(points), "words": words, "different_characters": int((counts > 0).sum()),
-        "longest_line": int(lines.max()), "scripts": written, "encodings": dict(found.encodings),
-        "personal": dict(personal), "sentences": sentences, "notes": notes, "doubt": found.doubt,
-    }  # fmt: skip
+        "documents": documents,
+        "characters": len(points),
+        "words": words,
+        "different_characters": int((counts > 0).sum()),
+        "longest_line": int(lines.max()),
+        "scripts": written,
+        "encodings": dict(found.encodings),
+        "personal": dict(personal),
+        "sentences": sentences,
+        "notes": notes,
+        "doubt": found.doubt,
+    }

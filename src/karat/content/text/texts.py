@@ -116,9 +116,16 @@ class Texts(Codec):
             labels = np.array([place[label] for label in found.labels], np.int64)[of]
         facets = {} if stream else {name: values[of] for name, values in found.facets.items()}
         return Contents(
-            records, labels, classes, names_of(found, records), aside, groups_of(records, len(texts)), facets, found.skipped,
+            records,
+            labels,
+            classes,
+            names_of(found, records),
+            aside,
+            groups_of(records, len(texts)),
+            facets,
+            found.skipped,
             facts_of(found, counts, bounds, records, personal, bool(options.get("mask", False))),
-        )  # fmt: skip
+        )
 
     @classmethod
     def fit(cls, contents: Contents, train: np.ndarray) -> Self:
@@ -150,9 +157,11 @@ class Texts(Codec):
     def traits(self) -> dict[str, Any]:
         """Length of a point, what its codes are, how many, and how many stand for a character."""
         return {
-            "length": self.length, "tokens": self.wording.name, "vocabulary": self.wording.vocab - MARKS,
+            "length": self.length,
+            "tokens": self.wording.name,
+            "vocabulary": self.wording.vocab - MARKS,
             "tokens_per_character": self.density,
-        }  # fmt: skip
+        }
 
     def phrase(self) -> str:
         size = self.wording.vocab - MARKS
@@ -387,8 +396,11 @@ class Texts(Codec):
             return self._written(self._ended(whole), begins)
         if suffix == ".jsonl":
             held = [chat_of(one) if self.origin.chat else one for one in texts]
-            rows = [{text: one} for one in held] if labels is None else [
-                {text: one, label: said} for one, said in zip(held, labels, strict=True)]  # fmt: skip
+            rows = (
+                [{text: one} for one in held]
+                if labels is None
+                else [{text: one, label: said} for one, said in zip(held, labels, strict=True)]
+            )
             return self._written("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), begins)
         if suffix != ".csv":
             raise FitError(f"text is written as {', '.join(self.wholes)}; {suffix} was asked for.")
@@ -409,14 +421,22 @@ class Texts(Codec):
 
     def state(self) -> dict[str, Any]:
         return {
-            "origin": asdict(self.origin), "wording": self.wording.state(), "length": self.length,
-            "density": self.density, "classes": list(self.classes), "shares": list(self.shares),
-        }  # fmt: skip
+            "origin": asdict(self.origin),
+            "wording": self.wording.state(),
+            "length": self.length,
+            "density": self.density,
+            "classes": list(self.classes),
+            "shares": list(self.shares),
+        }
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
         origin = {**state["origin"], "columns": tuple(state["origin"]["columns"])}
         return cls(
-            Origin(**origin), wording.restore(state["wording"]), int(state["length"]), float(state["density"]),
-            tuple(state["classes"]), tuple(state["shares"]),
-        )  # fmt: skip
+            Origin(**origin),
+            wording.restore(state["wording"]),
+            int(state["length"]),
+            float(state["density"]),
+            tuple(state["classes"]),
+            tuple(state["shares"]),
+        )

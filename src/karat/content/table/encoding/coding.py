@@ -353,9 +353,12 @@ class Choices:
 
     def state(self) -> dict[str, Any]:
         return {
-            "names": list(self.names), "types": [str(a.type) for a in self.values],
-            "values": [listed(a) for a in self.values], "counts": self.counts.tolist(), "missing": self.missing,
-        }  # fmt: skip
+            "names": list(self.names),
+            "types": [str(a.type) for a in self.values],
+            "values": [listed(a) for a in self.values],
+            "counts": self.counts.tolist(),
+            "missing": self.missing,
+        }
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:

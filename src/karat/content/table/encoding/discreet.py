@@ -96,11 +96,14 @@ def _number(
     ticks = part.ticks(cells)
     low, high = part.limits()
     edges = private_bins(
-        ticks[np.isfinite(ticks)], 0, budget, source,
+        ticks[np.isfinite(ticks)],
+        0,
+        budget,
+        source,
         low=low if np.isfinite(low) and not lowers else 0.0 if lowers else None,
         high=high if np.isfinite(high) and not lowers else None,
         what=column.name,
-    )  # fmt: skip
+    )
     return replace(part, fine=_even(edges), coarse=_even(edges, ENTRIES - 1))
 
 

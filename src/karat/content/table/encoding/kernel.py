@@ -77,9 +77,14 @@ def from_fields(parts: Sequence[Part], points: np.ndarray) -> tuple[np.ndarray, 
 
 
 def moved(
-    parts: Sequence[Part], codes: np.ndarray, places: Mapping[int, np.ndarray], fine: bool, kernel: Kernel,
-    free: np.ndarray, rng: np.random.Generator,
-) -> tuple[np.ndarray, Places]:  # fmt: skip
+    parts: Sequence[Part],
+    codes: np.ndarray,
+    places: Mapping[int, np.ndarray],
+    fine: bool,
+    kernel: Kernel,
+    free: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, Places]:
     """`codes` [n, parts] and `places` after one step of the kernel, where `free` [n, parts]."""
     keep = np.sqrt(1 - kernel.width**2)  # the correlation of a number with what it was before
     numbers = iter(kernel.width * (rng.standard_normal((len(codes), len(kernel.factor))) @ kernel.factor.T).T)
@@ -96,9 +101,12 @@ def moved(
         first = int(part.missing > 0)
         step = np.flatnonzero(free[:, j] & (codes[:, j] >= first))
         code, place = _stepped(
-            counts[first:], codes[step, j] - first, places[j][step] if j in places else rng.random(len(step)), keep,
+            counts[first:],
+            codes[step, j] - first,
+            places[j][step] if j in places else rng.random(len(step)),
+            keep,
             along[step],
-        )  # fmt: skip
+        )
         codes[step, j] = code + first
         if j in out:
             out[j] = out[j].copy()

@@ -164,12 +164,17 @@ class Number:
 
     def state(self) -> dict[str, Any]:
         return {
-            "part": "number", "name": self.name, "grain": self.grain.state(), "missing": self.missing,
-            "fine": self.fine.state(), "coarse": self.coarse.state(), "lowers": [list(low) for low in self.lowers],
+            "part": "number",
+            "name": self.name,
+            "grain": self.grain.state(),
+            "missing": self.missing,
+            "fine": self.fine.state(),
+            "coarse": self.coarse.state(),
+            "lowers": [list(low) for low in self.lowers],
             "middle": self.middle,
             "bounds": [_finite(self.bounds.low), _finite(self.bounds.high), self.bounds.above, self.bounds.below],
             "shown": [None if known is None else known.state() for known in self.shown],
-        }  # fmt: skip
+        }
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
@@ -346,9 +351,13 @@ class Constant:
 
     def state(self) -> dict[str, Any]:
         return {
-            "part": "constant", "name": self.name, "value": listed(pa.array([self.value], self.type)),
-            "type": str(self.type), "missing": self.missing, "rows": self.rows,
-        }  # fmt: skip
+            "part": "constant",
+            "name": self.name,
+            "value": listed(pa.array([self.value], self.type)),
+            "type": str(self.type),
+            "missing": self.missing,
+            "rows": self.rows,
+        }
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
@@ -426,9 +435,13 @@ class Computed:
 
     def state(self) -> dict[str, Any]:
         return {
-            "part": "computed", "name": self.name, "grain": self.grain.state(), "missing": self.missing,
-            "computed": self.computed, "alone": None if self.alone is None else self.alone.state(),
-        }  # fmt: skip
+            "part": "computed",
+            "name": self.name,
+            "grain": self.grain.state(),
+            "missing": self.missing,
+            "computed": self.computed,
+            "alone": None if self.alone is None else self.alone.state(),
+        }
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
@@ -439,8 +452,12 @@ class Computed:
 
 Part = Number | Choice | Presence | Constant | Computed
 PARTS: Mapping[str, type[Part]] = {
-    "number": Number, "choice": Choice, "presence": Presence, "constant": Constant, "computed": Computed,
-}  # fmt: skip
+    "number": Number,
+    "choice": Choice,
+    "presence": Presence,
+    "constant": Constant,
+    "computed": Computed,
+}
 
 
 def restore_part(state: Mapping[str, Any]) -> Part:

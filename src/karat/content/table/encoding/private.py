@@ -25,9 +25,15 @@ OCTAVES = (
 
 
 def private_bins(
-    values: np.ndarray, places: int, budget: Budget, source: Source, *,
-    low: float | None = None, high: float | None = None, what: str = "a column",
-) -> np.ndarray:  # fmt: skip
+    values: np.ndarray,
+    places: int,
+    budget: Budget,
+    source: Source,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    what: str = "a column",
+) -> np.ndarray:
     """Rising edges [k + 1] of k bins of about equal mass, bin i being edges[i] <= value < edges[i + 1].
 
     values: float [n] without missing ones; they are taken as whole multiples of 10^-places.   low, high: the least and
@@ -85,9 +91,13 @@ def _bounds(whole: np.ndarray, rho: float, budget: Budget, source: Source, what:
 
 
 def private_categories(
-    values: Sequence[str] | np.ndarray, budget: Budget, source: Source, *,
-    declared: Sequence[str] = (), what: str = "a column",
-) -> list[str]:  # fmt: skip
+    values: Sequence[str] | np.ndarray,
+    budget: Budget,
+    source: Source,
+    *,
+    declared: Sequence[str] = (),
+    what: str = "a column",
+) -> list[str]:
     """The categories that may be known: the declared ones, free of cost; else those common enough, the commonest first.
 
     values: str [n] without missing ones. All of `budget` is spent where nothing is declared. What is not in the list is

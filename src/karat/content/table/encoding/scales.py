@@ -237,9 +237,11 @@ def fit_scales(ticks: np.ndarray, grain: Grain, missing: bool) -> tuple[Scale, S
     both = []
     for most, fewest, knots in ((LEVELS, FEWEST, KNOTS), (ENTRIES - missing, FEWEST_COARSE, FINE_KNOTS)):
         rooms = [max(2, int((most - len(marked)) * len(part) / len(ticks))) for part in parts]
-        both.append(Scale.joined([
-            Scale.fit(part, room, grain.whole, fewest, knots) for part, room in zip(parts, rooms, strict=True)
-        ]))  # fmt: skip
+        both.append(
+            Scale.joined(
+                [Scale.fit(part, room, grain.whole, fewest, knots) for part, room in zip(parts, rooms, strict=True)]
+            )
+        )
     return both[0], both[1]
 
 

@@ -196,10 +196,13 @@ class DuckDB(Engine):
         # a query or a view sees the database: no files, no network, no extensions, none of the caller's variables
         # (https://duckdb.org/docs/stable/operations_manual/securing_duckdb/overview)
         asked: dict[str, Any] = {
-            "python_enable_replacements": "false", "enable_external_access": "false",
-            "autoinstall_known_extensions": "false", "autoload_known_extensions": "false",
-            "allow_community_extensions": "false", "lock_configuration": "true",
-        }  # fmt: skip
+            "python_enable_replacements": "false",
+            "enable_external_access": "false",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "allow_community_extensions": "false",
+            "lock_configuration": "true",
+        }
         self.connection = duckdb.connect(str(path), read_only=True, config=asked)
 
     def close(self) -> None:
@@ -246,9 +249,18 @@ def _schema_whole(table: str, tables: list[str]) -> str:
 
 # PostgreSQL's types by number (pg_type.oid), where Arrow has the same; numeric is apart, whatever else prints as text.
 _ARROW = {
-    16: pa.bool_(), 20: pa.int64(), 21: pa.int16(), 23: pa.int32(), 26: pa.int64(), 700: pa.float32(), 701: pa.float64(),
-    1082: pa.date32(), 1083: pa.time64("us"), 1114: pa.timestamp("us"), 1184: pa.timestamp("us", "UTC"),
-}  # fmt: skip
+    16: pa.bool_(),
+    20: pa.int64(),
+    21: pa.int16(),
+    23: pa.int32(),
+    26: pa.int64(),
+    700: pa.float32(),
+    701: pa.float64(),
+    1082: pa.date32(),
+    1083: pa.time64("us"),
+    1114: pa.timestamp("us"),
+    1184: pa.timestamp("us", "UTC"),
+}
 _NUMERIC, _BYTES, _JSON = 1700, 17, (114, 3802)
 
 

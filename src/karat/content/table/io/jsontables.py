@@ -25,8 +25,22 @@ COST = 20  # bytes of memory that each byte of a JSON document may come to
 BATCH = 10_000  # records
 LOOKED = 200  # lines, by which text and tables are told apart
 PROSE = 200  # characters from which on a named text is a document and not a cell
-_TEXT = ("text", "content", "body", "article", "document", "passage", "story", "completion", "output", "message", "review",
-         "comment", "sentence", "description")  # fmt: skip
+_TEXT = (
+    "text",
+    "content",
+    "body",
+    "article",
+    "document",
+    "passage",
+    "story",
+    "completion",
+    "output",
+    "message",
+    "review",
+    "comment",
+    "sentence",
+    "description",
+)
 _BESIDE = ("label", "class", "category", "id", "_id", "index", "source", "lang", "language", "meta")
 
 
@@ -117,10 +131,14 @@ def _read(path: Path, rows: int | None, found: Packing, encoding: str, room: flo
             gathered.add(batch)
     raw = gathered.table()
     dialect = Dialect(
-        encoding=encoding, bom=bool(found.mark), packed=found.packed, form="jsonl" if lined else "json", wrap=wrap,
+        encoding=encoding,
+        bom=bool(found.mark),
+        packed=found.packed,
+        form="jsonl" if lined else "json",
+        wrap=wrap,
         bare=tuple(name for name in gathered.names if not gathered.worded[name] and gathered.filled[name]),
         nested=tuple(sorted(gathered.nested)),
-    )  # fmt: skip
+    )
     notes = list(gathered.sampler.note(raw.num_rows))
     if gathered.nested:
         listed = ", ".join(sorted(gathered.nested)[:3]) + (", ..." if len(gathered.nested) > 3 else "")

@@ -13,9 +13,11 @@ def is_binary(kind: pa.DataType) -> bool:
     """Whether cells of this type are bytes."""
     types = pa.types
     return bool(
-        types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
+        types.is_binary(kind)
+        or types.is_large_binary(kind)
+        or types.is_fixed_size_binary(kind)
         or types.is_binary_view(kind)
-    )  # fmt: skip
+    )
 
 
 def check(schema: pa.Schema, place: str) -> None:

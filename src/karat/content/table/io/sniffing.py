@@ -69,9 +69,11 @@ def style(head: bytes, tabbed: bool = False) -> Style:
     header = _has_header(lines)
     quoted, columns, header_quoted, empty_quoted = _quoting(text, delimiter, quote, header)
     cells = Counter(
-        "," if _DECIMAL_COMMA.fullmatch(cell) else "." for row in lines[1:] for cell in row
+        "," if _DECIMAL_COMMA.fullmatch(cell) else "."
+        for row in lines[1:]
+        for cell in row
         if _DECIMAL_COMMA.fullmatch(cell) or _DECIMAL_POINT.fullmatch(cell)
-    )  # fmt: skip
+    )
     return Style(
         delimiter,
         single,

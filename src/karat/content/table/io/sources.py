@@ -35,9 +35,16 @@ ARROW = (".feather", ".arrow", ".ipc")
 DATABASES = (".db", ".sqlite", ".sqlite3", ".duckdb")
 JSON = (".json", ".jsonl", ".ndjson")
 SUFFIXES = (
-    *TEXT, *JSON, *(f"{suffix}{packing}" for suffix in (*TEXT, *JSON) for packing in packed.SUFFIXES), ".parquet", *ARROW, ".orc",
-    ".xlsx", ".xlsm", *DATABASES,
-)  # fmt: skip
+    *TEXT,
+    *JSON,
+    *(f"{suffix}{packing}" for suffix in (*TEXT, *JSON) for packing in packed.SUFFIXES),
+    ".parquet",
+    *ARROW,
+    ".orc",
+    ".xlsx",
+    ".xlsm",
+    *DATABASES,
+)
 WANTED = ".csv, .tsv, .json or .jsonl (each also .gz, .bz2, .xz, .zst, .zip), .parquet, .feather, .orc, .xlsx, .sqlite, .duckdb"
 _DELIMITERS = {".tsv": "\t", ".tab": "\t", ".psv": "|"}
 _PICTURES = re.compile(r"(^|_)(image|img|picture|photo|pixel|jpe?g|png)s?($|_|\d)", re.I)
@@ -232,9 +239,13 @@ def _first(error: Exception) -> str:
 
 
 def _gathered(
-    batches: Iterable[pa.RecordBatch], schema: pa.Schema, source: str, place: str, rows: int | None,
+    batches: Iterable[pa.RecordBatch],
+    schema: pa.Schema,
+    source: str,
+    place: str,
+    rows: int | None,
     room: float | None = None,
-) -> Raw:  # fmt: skip
+) -> Raw:
     """All rows, or as many as fit, without the index columns that pandas made up."""
     sampler = Sampler(rows, room)
     for batch in batches:
@@ -297,9 +308,10 @@ def noted(table: pa.Table, said: str) -> pa.Table:
     known = json.loads(said)
     fields = [
         field.with_metadata({k.encode("latin-1"): v.encode("latin-1") for k, v in known["fields"][field.name].items()})
-        if field.name in known["fields"] else field
+        if field.name in known["fields"]
+        else field
         for field in table.schema
-    ]  # fmt: skip
+    ]
     whole = {k.encode("latin-1"): v.encode("latin-1") for k, v in known["schema"].items()}
     return table.cast(pa.schema(fields, whole))
 

@@ -53,9 +53,14 @@ def without_credentials(place: str) -> Iterator[None]:
                 "followed. Name the address yourself with --data."
             )
     nowhere = {
-        "PGPASSFILE": os.devnull, "PGSERVICEFILE": os.devnull, "PGSYSCONFDIR": os.devnull, "PGSSLCERT": os.devnull,
-        "PGSSLKEY": os.devnull, "PGGSSENCMODE": "disable", "PGREQUIREAUTH": "!gss,!sspi",
-    }  # fmt: skip
+        "PGPASSFILE": os.devnull,
+        "PGSERVICEFILE": os.devnull,
+        "PGSYSCONFDIR": os.devnull,
+        "PGSSLCERT": os.devnull,
+        "PGSSLKEY": os.devnull,
+        "PGGSSENCMODE": "disable",
+        "PGREQUIREAUTH": "!gss,!sspi",
+    }
     kept = {name: value for name, value in os.environ.items() if name.startswith("PG")}
     for name in kept:
         del os.environ[name]

@@ -125,10 +125,12 @@ def _read(path: Path, book: Any, rows: int | None, asked: str | None, room: floa
             cells = cells.set_column(j, column, pc.if_else(short, longer, cells[column]))
     notes += [*table.notes, *table.sampler.note(cells.num_rows)]
     dialect = Dialect(
-        form="xlsx", sheet=name, header=True,
+        form="xlsx",
+        sheet=name,
+        header=True,
         bare=tuple(n for n in table.names if table.kinds[n] and table.kinds[n] <= {"number", "truth"}),
         dated=tuple(n for n in table.names if table.kinds[n] in ({"date"}, {"datetime"}, {"date", "datetime"})),
-    )  # fmt: skip
+    )
     total = table.sampler.total if cells.num_rows < table.sampler.total else None
     return Raw(cells, "csv", str(path), dialect, total, tuple(notes))
 

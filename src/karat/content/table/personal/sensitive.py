@@ -39,8 +39,13 @@ _PHONES = re.compile(
 )
 _DIALLED = re.compile(r"[+(]?\d[\d\s().\-/]{4,20}\d(?: ?x\d+)?")
 _PERSONS: dict[str, Callable[[str], bool]] = {
-    "cn": checks.cn, "ssn": checks.ssn, "cpf": checks.cpf, "pesel": checks.pesel, "dni": checks.dni, "nino": checks.nino,
-}  # fmt: skip
+    "cn": checks.cn,
+    "ssn": checks.ssn,
+    "cpf": checks.cpf,
+    "pesel": checks.pesel,
+    "dni": checks.dni,
+    "nino": checks.nino,
+}
 _ONE_IN_TEN = ("pesel",)  # a chance number passes too often for few rows to tell
 
 _OWNERS = set(

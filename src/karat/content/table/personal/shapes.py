@@ -16,10 +16,16 @@ COMMON = 5  # what fewer rows have in common is a matter of those rows
 _MOST = 20_000  # values looked at
 _DIGITS, _UPPER, _LOWER = "0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
 _ALPHABETS = {
-    "d": _DIGITS, "u": _UPPER, "l": _LOWER, "h": _DIGITS + "abcdef", "H": _DIGITS + "ABCDEF",
-    "a": _DIGITS + _LOWER, "A": _DIGITS + _UPPER, "w": _DIGITS + _UPPER + _LOWER,
+    "d": _DIGITS,
+    "u": _UPPER,
+    "l": _LOWER,
+    "h": _DIGITS + "abcdef",
+    "H": _DIGITS + "ABCDEF",
+    "a": _DIGITS + _LOWER,
+    "A": _DIGITS + _UPPER,
+    "w": _DIGITS + _UPPER + _LOWER,
     "c": "安宁川禾岭溪云松柏槐枫桐海岳泉澄朗清远舟晨星河池苑庭湖峰原野林",
-}  # fmt: skip
+}
 _CODES = {key: np.array([ord(c) for c in text], np.uint32) for key, text in _ALPHABETS.items()}
 _LITERAL = 0x110000  # above every character: classes are coded _LITERAL + ord(class)
 

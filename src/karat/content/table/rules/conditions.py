@@ -229,8 +229,11 @@ def pin_conditions(layout: Layout, given: Mapping[str, Condition], n: int, rng: 
         if i not in layout.coded:
             continue
         if isinstance(part, Number) and part.lowers and not first.missing:
-            whole = {name: given[name].cell for name in (part.name, *(low for low, _ in part.lowers))
-                     if name in given and given[name].kind == "is"}  # fmt: skip
+            whole = {
+                name: given[name].cell
+                for name in (part.name, *(low for low, _ in part.lowers))
+                if name in given and given[name].kind == "is"
+            }
             if len(whole) < 1 + len(part.lowers):
                 continue  # its distance is not known yet; it is put back when the row is made
             weights = np.zeros(part.size(True))

@@ -9,9 +9,26 @@ from typing import Any, Literal, get_args
 import pyarrow as pa
 
 Kind = Literal[
-    "integer", "decimal", "boolean", "category", "date", "datetime", "time", "identifier", "text", "constant",
-    "email", "phone", "card", "person id", "iban", "name", "address", "ip", "url",
-]  # fmt: skip
+    "integer",
+    "decimal",
+    "boolean",
+    "category",
+    "date",
+    "datetime",
+    "time",
+    "identifier",
+    "text",
+    "constant",
+    "email",
+    "phone",
+    "card",
+    "person id",
+    "iban",
+    "name",
+    "address",
+    "ip",
+    "url",
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SENSITIVE: tuple[Kind, ...] = ("email", "phone", "card", "person id", "iban", "name", "address", "ip", "url")
 MADE: tuple[Kind, ...] = ("identifier", "text", *SENSITIVE)  # made anew and not learned, unless `Column.keep`
@@ -24,7 +41,7 @@ LOGICAL: dict[str, pa.DataType] = {
     "date": pa.date32(),
     "datetime": pa.timestamp("us"),
     "time": pa.time64("us"),
-}  # fmt: skip  every other kind is a string
+}  # every other kind is a string
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,66 @@ CATEGORIES = 100_000  # the most values that a category may have
 # Spellings of a missing cell: those that can mean nothing else, and those that are words in a column of words.
 _CLEAR = ("\\N", "#N/A", "<NA>", "NaN", "nan", "NULL", "NaT", "(null)", "(NULL)")
 _MARKERS = (
-    *_CLEAR, "NA", "N/A", "n/a", "na", "NAN", "null", "Null", "None", "none", "NONE", "-", "--", "---", "?", "??", ".", "nil",
-    "N.A.", "n.a.", "#N/A N/A", "#NA", "#VALUE!", "#DIV/0!", "#REF!", "<NULL>", "<null>", "missing", "Missing", "unknown",
-    "无", "缺失", "空", "未知", "不详",
-)  # fmt: skip
+    *_CLEAR,
+    "NA",
+    "N/A",
+    "n/a",
+    "na",
+    "NAN",
+    "null",
+    "Null",
+    "None",
+    "none",
+    "NONE",
+    "-",
+    "--",
+    "---",
+    "?",
+    "??",
+    ".",
+    "nil",
+    "N.A.",
+    "n.a.",
+    "#N/A N/A",
+    "#NA",
+    "#VALUE!",
+    "#DIV/0!",
+    "#REF!",
+    "<NULL>",
+    "<null>",
+    "missing",
+    "Missing",
+    "unknown",
+    "无",
+    "缺失",
+    "空",
+    "未知",
+    "不详",
+)
 _PAIRS = (
-    "true false", "True False", "TRUE FALSE", "yes no", "Yes No", "YES NO", "y n", "Y N", "t f", "T F", "on off", "On Off",
-    "ON OFF", "是 否", "对 错", "有 无", "ja nein", "Ja Nein", "oui non", "Oui Non", "sí no", "Sí No",
-)  # fmt: skip
+    "true false",
+    "True False",
+    "TRUE FALSE",
+    "yes no",
+    "Yes No",
+    "YES NO",
+    "y n",
+    "Y N",
+    "t f",
+    "T F",
+    "on off",
+    "On Off",
+    "ON OFF",
+    "是 否",
+    "对 错",
+    "有 无",
+    "ja nein",
+    "Ja Nein",
+    "oui non",
+    "Oui Non",
+    "sí no",
+    "Sí No",
+)
 _BOOLEANS = {frozenset(pair.split()): tuple(pair.split()) for pair in _PAIRS}
 _ID = re.compile(
     r"(?:^|[_\s\-.#])(?:id|uuid|guid|key|serial)s?$|[a-z](?:ID|Id|UUID|Uuid)$|^(?:id|uuid)[_\s\-.]|"
@@ -133,9 +185,14 @@ def _known(name: str, rest: pa.Array, counts: np.ndarray, comma: bool, missing: 
     if number is None:
         return None
     out = Column(
-        name, number.kind, number.places, None if number.least == number.places else number.least,
-        number.how.format(), missing=missing, notes=_uneven(number.even),
-    )  # fmt: skip
+        name,
+        number.kind,
+        number.places,
+        None if number.least == number.places else number.least,
+        number.how.format(),
+        missing=missing,
+        notes=_uneven(number.even),
+    )
     if number.kind == "integer":
         whole = numerals.read(rest, number.how, True)
         return _identified(out, whole, rest, counts)
@@ -159,9 +216,15 @@ def _infinite(
         else ()
     )
     return Column(
-        name, "decimal", number.places, None if number.least == number.places else number.least, number.how.format(),
-        missing=missing, notes=(*_uneven(number.even), *notes), infinite=spelled,
-    )  # fmt: skip
+        name,
+        "decimal",
+        number.places,
+        None if number.least == number.places else number.least,
+        number.how.format(),
+        missing=missing,
+        notes=(*_uneven(number.even), *notes),
+        infinite=spelled,
+    )
 
 
 def _words(

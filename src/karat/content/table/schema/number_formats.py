@@ -20,8 +20,13 @@ GROUPS = (",", ".", " ", "'", "_", "\u00a0", "\u202f", "\u2009", "\u2019")
 CURRENCIES = (
     set("$€£¥￥₹₽₩₺₫₴₪₱฿₦₿元圆")
     | {"US$", "A$", "C$", "HK$", "NT$", "S$", "R$", "kr", "Kr", "zł", "Kč", "Ft", "Rs", "Rs.", "Fr.", "RM", "人民币"}
-    | set(re.findall(r"\S+", "USD EUR GBP JPY CNY RMB CHF INR AUD CAD HKD TWD KRW SGD SEK NOK DKK PLN CZK HUF RUB TRY BRL MXN ZAR"))
-)  # fmt: skip
+    | set(
+        re.findall(
+            r"\S+",
+            "USD EUR GBP JPY CNY RMB CHF INR AUD CAD HKD TWD KRW SGD SEK NOK DKK PLN CZK HUF RUB TRY BRL MXN ZAR",
+        )
+    )
+)
 UNITS = CURRENCIES | set(
     re.findall(
         r"\S+",

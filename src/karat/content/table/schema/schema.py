@@ -108,9 +108,10 @@ def _related(columns: list[Column], raw: Raw) -> tuple[Column, ...]:
         if there and int((joined([mine], [theirs]) >= 0).sum()) >= RESOLVED * there:
             note = f"refers to {fits[0].name}: made rows refer to made rows"
             out[column.name] = replace(
-                as_key(column, fits[0].name), notes=(note,),
+                as_key(column, fits[0].name),
+                notes=(note,),
                 learned={**sensitive.learn(as_key(column, ""), *_counted(mine)), "links": ancestry.learn(mine, theirs)},
-            )  # fmt: skip
+            )
             if fits[0].kind == "integer":
                 out[fits[0].name] = replace(
                     as_key(fits[0], ""), unique=True, learned=sensitive.learn(as_key(fits[0], ""), *_counted(theirs))
