@@ -36,7 +36,7 @@ check: $(BIN)/.installed-dev
 
 docs: $(BIN)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
-	$(BIN)/python -m pytest -q -m exam tests/test_docs.py
+	$(BIN)/python -m pytest -q -m exam tests/docs/test_docs.py
 
 clean:
 	rm -rf $(VENV) runs site .pytest_cache .mypy_cache .ruff_cache

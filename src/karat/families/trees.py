@@ -21,6 +21,7 @@ from karat.families.generator import Fitted
 from karat.space import Codes, Space
 from karat.stats.codetree import CHOICES, Boosting, CodeTree
 from karat.stats.copies import LOOKED, copies
+from karat.stats.dependence import dependence, grouped
 from karat.stats.donors import Donors
 from karat.stats.odds import Odds
 from karat.stats.stratified import LEVELS, alike
@@ -32,7 +33,6 @@ FEW_PARENTS = 8  # that they are left, at least
 LEAF, SMALL_LEAF = 20, 5  # rows of a leaf to begin with; in a table of few rows, where the pruning says how deep to go
 PLAIN_LEAF = 15  # where nothing is boosted or pruned
 LEANS = 0.03  # of many rows that plain trees may copy beyond what is to be expected, told by bins of values and not by values
-ENOUGH = 60  # rows, at least, of a group that is cut off for its range and not for its mass
 CROWD = 32  # rows given the same, whose candidates are pooled
 AT_ONCE = 400_000
 COMPARED = 40_000  # rows, at most, that are drawn to be compared with those learned from
@@ -92,7 +92,7 @@ class Model(Fitted):
                 f"model.leaf={self.config.leaf} is more than half of the {len(cells):,} rows to learn from, so that no leaf "
                 f"could be split; wanted at most {max(1, most_leaf)}, or 0 to leave it to the data."
             )
-        told = _dependence(cells, self.space, rng)
+        told = dependence(cells, self.space, rng)
         rest = _chain(told, self.space, self.config.context)
         self.odds = None
         few, prune = len(cells) < self.config.small, self.config.prune
@@ -302,7 +302,7 @@ class Link:
         boosted: rows of a leaf of the boosted trees; those of the donors are the config's.
         """
         codes, size = cells[:, column], space.sizes[column]
-        group = _groups(codes, size, space.ordered[column], config.groups)
+        group = grouped(codes, size, space.ordered[column], config.groups)
         groups, count = group[codes], int(group.max()) + 1
         nominal = np.array([not space.ordered[q] for q in parents], bool)
         few = len(cells) < config.small
@@ -310,9 +310,8 @@ class Link:
         rounds = 0 if alone else config.rounds
         leaf = config.leaf
         how = Boosting(rounds, config.rate, config.leaves, boosted, config.gain, 1.0, config.signal, config.most)
-        tree = CodeTree.fit(
-            _features(cells, parents, nominal), groups, count, np.flatnonzero(nominal).tolist(), how, rng
-        )
+        features = _features(cells, parents, nominal)
+        tree = CodeTree.fit(features, groups, count, np.flatnonzero(nominal).tolist(), how, rng)
         donors = None
         if alone or count < size:
             ordered = [space.ordered[q] for q in parents]
@@ -325,7 +324,7 @@ class Link:
         never: dict[int, np.ndarray] = {}
         mass = np.bincount(groups, minlength=count).astype(np.float64)
         for q in parents:
-            bins = _groups(cells[:, q], space.sizes[q], space.ordered[q], COARSE)
+            bins = grouped(cells[:, q], space.sizes[q], space.ordered[q], COARSE)
             wide = int(bins.max()) + 1
             met = np.bincount(bins[cells[:, q]] * count + groups, minlength=wide * count).reshape(wide, count)
             apart = (met == 0) & (met.sum(1, keepdims=True) * mass[None] / max(1, len(codes)) > config.absent)
@@ -452,49 +451,6 @@ def _features(cells: np.ndarray, parents: list[int], nominal: np.ndarray) -> np.
     if nominal.any():
         out[:, nominal] = np.minimum(out[:, nominal], CHOICES)
     return out
-
-
-def _groups(codes: np.ndarray, size: int, ordered: bool, most: int) -> np.ndarray:
-    """The group [size] of each code: itself where there are at most `most`; else the commonest and a rest, or, in order,
-    ranges of at most that share of the mass, and of the codes where enough rows are left; at most twice `most`."""
-    if size <= most:
-        return np.arange(size)
-    if not ordered:
-        return np.minimum(np.arange(size), most - 1)
-    mass, enough = np.bincount(codes, minlength=size), max(ENOUGH, len(codes) / (4 * most))
-    out, group, held, first = np.zeros(size, np.int64), 0, 0.0, 0
-    for code, many in enumerate(mass.tolist()):
-        wide = held >= enough and code - first >= size / most
-        if held and (wide or held + many > len(codes) / most):
-            group, held, first = group + 1, 0.0, code
-        out[code], held = group, held + many
-    return out
-
-
-def _dependence(cells: np.ndarray, space: Codes, rng: np.random.Generator) -> np.ndarray:
-    """Mutual information in nats [columns, columns] between binned columns, less what chance alone gives (Miller, 1955)."""
-    n, wide = cells.shape
-    rows, bins = (20_000, 24) if wide <= 100 else (2_000, 8)
-    if n > rows:
-        cells = cells[np.sort(rng.choice(n, rows, replace=False))]
-        n = rows
-    if not wide or not n:
-        return np.zeros((wide, wide))
-    parts = [_groups(cells[:, j], space.sizes[j], space.ordered[j], bins)[cells[:, j]] for j in range(wide)]
-    counts = [int(p.max()) + 1 for p in parts]
-    edges = np.concatenate([[0], np.cumsum(counts)])
-    hot = torch.zeros(n, int(edges[-1]))
-    for part, edge in zip(parts, edges[:-1], strict=True):
-        hot[torch.arange(n), torch.from_numpy(part) + int(edge)] = 1
-    met = (hot.T @ hot).double().numpy()
-    share = np.diag(met) / n
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(met > 0, met / n * np.log(met / n / (share[:, None] * share[None])), 0.0)
-    told = np.add.reduceat(np.add.reduceat(terms, edges[:-1], 0), edges[:-1], 1)
-    used = np.add.reduceat((share > 0).astype(float), edges[:-1])
-    told = np.maximum(0.0, told - (used[:, None] - 1) * (used[None] - 1) / (2 * n))
-    np.fill_diagonal(told, 0.0)
-    return np.asarray(told)
 
 
 def _resample(weight: np.ndarray, many: int, chance: np.random.Generator) -> np.ndarray:

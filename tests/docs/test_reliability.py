@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1]
 ROWS = [line for line in (TESTS.parent / "docs" / "reliability.md").read_text().splitlines() if line.startswith("| ")][
     1:
 ]

@@ -5,7 +5,6 @@ import json
 import math
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pages import Page
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -24,7 +24,6 @@ from karat.worth.prices import Prices
 from karat.worth.verdict import judge
 
 CHROMIUM = Path("/usr/bin/chromium")
-VOID = {"meta", "img", "br", "hr", "input", "link"}
 HOSTILE = '<script>alert("x")</script><img src=http://x.example/a onerror=1>'
 FINDINGS = [
     Finding(
@@ -108,29 +107,6 @@ def write(folder: Path, prices: Prices = PRICES, findings: list[Finding] = FINDI
         data={"items": 1797, "size": [8, 8], "skipped": [(HOSTILE, "truncated")]},
     )
     return html.read_text(encoding="utf-8"), json.loads(numbers.read_text(encoding="utf-8"))
-
-
-class Page(HTMLParser):
-    """Checks that every element is closed in order, and collects tags and attributes."""
-
-    def __init__(self, text: str) -> None:
-        HTMLParser.__init__(self)
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open and self.open[-1] == tag, f"</{tag}> closes <{self.open[-1:]}> at {self.getpos()}"
-        self.open.pop()
 
 
 def test_the_page_is_whole_and_loads_nothing(tmp_path: Path) -> None:

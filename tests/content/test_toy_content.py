@@ -13,7 +13,7 @@ import karat
 from karat import cli, content
 from karat.errors import DataError
 
-TOY = Path(__file__).parent / "toy_content"
+TOY = Path(__file__).parents[1] / "toy_content"
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from karat.provenance.reading import labelled
 from karat.run import Run
 from karat.views import TextView
 
-TEXT = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).resolve().parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 FAMILY = next(block for block in BLOCKS if not block.startswith("#"))
 SHOWN = {m[1]: m[2] for block in BLOCKS if (m := re.match(r"# ([\w/]+\.py)[^\n]*\n(.*)", block, re.DOTALL))}

@@ -337,7 +337,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
 @pytest.mark.exam
 def test_a_run_killed_at_any_moment_continues_and_ends_with_the_same_weights() -> None:
     """Three kills; twenty are `python benchmarks/kill.py`."""
-    script = Path(__file__).resolve().parents[1] / "benchmarks" / "kill.py"
+    script = Path(__file__).resolve().parents[2] / "benchmarks" / "kill.py"
     done = subprocess.run(
         [sys.executable, str(script), "--kills", "3", "--seed", "1"],
         capture_output=True,

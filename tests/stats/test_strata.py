@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from chains import drawn, fitted, known
 
 from karat.families.trees import Config, Model
 from karat.space import Codes
 from karat.stats.stratified import alike, dealt, levels, systematic
-from tests.test_trees import drawn, fitted, known
 
 
 def test_every_stretch_holds_as_many_as_its_chances_add_up_to_but_for_one() -> None:

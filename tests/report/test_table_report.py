@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_report import Page
+from pages import Page
 
 import karat
 from karat.assays.chance import draw

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import numpy as np
-from test_report import Page
+from pages import Page
 
 from karat.assays.text import bits
 from karat.assays.text.texts import examine

@@ -307,7 +307,7 @@ def test_two_trainings_with_one_seed_give_the_same_bytes_and_another_seed_others
 
 def example() -> str:
     """The family of CONTRIBUTING.md."""
-    text = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    text = (Path(__file__).resolve().parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
     blocks: list[str] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     return next(block for block in blocks if "class Model(Learned)" in block)
 
