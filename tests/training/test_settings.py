@@ -18,7 +18,7 @@ from karat import recipe
 from karat.errors import KaratError, TooLarge
 from karat.run import Run
 from karat.space import Codes, Fields, Grid, Tokens
-from karat.synthesizer import building
+from karat.synthesizer import building, weighing
 from karat.workflow import budgets
 
 SPACES = (Grid(1, (28, 28)), Fields((1, 3, 1, 5)), Codes((3, 300, 5), (False, True, False)), Tokens(64, 40))
@@ -83,7 +83,7 @@ def test_a_depth_without_end_is_refused_though_each_layer_is_small() -> None:
         return nn.ModuleList(nn.Linear(2, 2) for _ in range(10**9))
 
     with pytest.raises(TooLarge, match="more than 5,000 layers"):
-        building.refuse_large(build)
+        weighing.refuse_large(build)
 
 
 def test_a_model_that_looks_at_numbers_while_it_is_built_is_built_all_the_same() -> None:
@@ -93,7 +93,7 @@ def test_a_model_that_looks_at_numbers_while_it_is_built_is_built_all_the_same()
         looked.append(nn.Linear(2, 2).weight.device.type)
         looked.append(nn.Linear(2, 2).weight.sum().item())
 
-    building.refuse_large(build)
+    weighing.refuse_large(build)
     assert looked == ["meta"], "it was tried without memory, could not go on, and was let through"
 
 

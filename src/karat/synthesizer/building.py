@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
-from typing import Any
 
 import safetensors.torch
 import torch
-from torch import nn
-from torch.nn.modules.module import (
-    register_module_buffer_registration_hook,
-    register_module_module_registration_hook,
-    register_module_parameter_registration_hook,
-)
 
-from karat import limits
 from karat.content.codec import Codec
-from karat.errors import FitError, KaratError, RunError, TooLarge
+from karat.errors import FitError, KaratError, RunError
 from karat.families.generator import Generator, Learned
 from karat.recipe import Recipe, config, module
 from karat.run import safe_header
 from karat.space import Space
-
-COPIES = 6  # of each weight in training: itself, its gradient, two moments, its average, and one in a checkpoint
-LAYERS = 5_000
-SMALLER = "Lower --set model.width, model.depth or what else makes it large."
+from karat.synthesizer.weighing import build_small, refuse_large
 
 
 def meet(recipe: Recipe, codec: Codec) -> Space:
@@ -48,9 +36,15 @@ def build(recipe: Recipe, space: Space, classes: int, seed: int) -> Generator:
             "or use --recipe gan."
         )
     settings = config(recipe)
-    refuse_large(lambda: exported.Model(space, classes, settings))
-    torch.manual_seed(seed)
-    made: Generator = exported.Model(space, classes, settings)
+
+    def draw() -> Generator:
+        torch.manual_seed(seed)
+        model: Generator = exported.Model(space, classes, settings)
+        return model
+
+    if (made := build_small(draw)) is None:
+        refuse_large(draw)
+        made = draw()
     if isinstance(made, Learned):
         made.players()  # refuses impossible rates and shares before a run is begun
     return made
@@ -86,52 +80,3 @@ def put(model: Generator, weights: dict[str, torch.Tensor]) -> None:
 def line_of(error: Exception) -> str:
     """What an error says, on one line."""
     return " ".join(str(error).split())[:200]
-
-
-def refuse_large(build: Callable[[], object]) -> None:
-    """TooLarge when what `build` makes would not fit into memory with its gradient, moments and averages.
-
-    It is built once without memory (https://docs.pytorch.org/docs/stable/meta.html) and counted while it is built, so that a
-    depth of a billion layers is refused as well. What cannot be built that way is not counted.
-    """
-    count = {"layers": 0, "weights": 0, "buffers": 0}
-
-    room = limits.SPARE * limits.available()  # asking for every layer would take longer than building it
-
-    def refuse() -> None:
-        size = 4.0 * (COPIES * count["weights"] + 2 * count["buffers"])
-        if size > room:
-            limits.need(size, f"a model of {count['weights']:,} weights or more", SMALLER)
-        if count["layers"] > LAYERS:
-            raise TooLarge(f"a model of more than {LAYERS:,} layers would not end. {SMALLER}")
-
-    def layer(module: nn.Module, name: str, part: nn.Module | None) -> None:
-        count["layers"] += 1
-        refuse()
-
-    def numbers(kind: str) -> Callable[[nn.Module, str, Any], None]:
-        def counted(module: nn.Module, name: str, value: Any) -> None:
-            if value is not None:
-                count[kind] += value.numel()
-                refuse()
-
-        return counted
-
-    hooks = [
-        register_module_module_registration_hook(layer),
-        register_module_parameter_registration_hook(numbers("weights")),
-        register_module_buffer_registration_hook(numbers("buffers")),
-    ]
-    try:
-        with torch.device("meta"):
-            build()
-    except KaratError:
-        raise
-    except (RuntimeError, MemoryError, OverflowError, TypeError) as error:
-        if limits.EXHAUSTED.search(str(error)) or isinstance(error, MemoryError | OverflowError):
-            raise TooLarge(f"a model of these settings would need more memory than can be counted. {SMALLER}") from None
-    except NotImplementedError:
-        pass  # a family that looks at numbers while it is built
-    finally:
-        for hook in hooks:
-            hook.remove()
