@@ -28,7 +28,7 @@ def test_training_pictures_given_back_are_a_leak_and_new_ones_are_not(seed: int)
     train, unseen, source = parts(seed)
     basis = components(train, 64)
     for name, leaks in (("oracle", False), ("bootstrap", True)):
-        made, _ = REFERENCES[name][0](train, None, source, None, 440, np.random.default_rng(seed))
+        made, _ = REFERENCES[name].make(train, None, source, None, 440, np.random.default_rng(seed))
         told = membership.findings(*(basis.of(x) for x in (train, unseen, made)), seed=seed)[0]
         assert told.raised is leaks and told.kind.feeds == "privacy", told.says
 

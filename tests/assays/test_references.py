@@ -48,7 +48,7 @@ class Bench:
         self.train, self.unseen = (look_at(self.extractor, self.points[i], self.labels[i]) for i in (0, 1))
 
     def made(self, name: str, seed: int) -> Seen:
-        maker = REFERENCES[name][0]
+        maker = REFERENCES[name].make
         rng = np.random.default_rng(seed)
         points, labels = maker(self.points[0], self.labels[0], self.points[2], self.labels[2], 440, rng)
         return look_at(self.extractor, points, labels)
@@ -78,7 +78,7 @@ TOO_FEW = {"copier": "copy rate", "collapser": "recall"}
 @pytest.mark.parametrize("name", [name for name in REFERENCES if name not in ("oracle", "copier")])
 def test_each_fault_is_found_by_its_own_finding(bench: Bench, name: str) -> None:
     findings = bench.examine(bench.made(name, 0))
-    must = set(REFERENCES[name][1]) - {TOO_FEW.get(name)}
+    must = set(REFERENCES[name].must) - {TOO_FEW.get(name)}
     assert must <= raised(findings), {f.name: f.says for f in findings if f.name in must and not f.raised}
 
 
@@ -149,7 +149,7 @@ def test_labels_that_were_not_given_are_read_by_the_judge(bench: Bench) -> None:
 def test_without_labels(blind: Bench, name: str) -> None:
     findings = blind.examine(blind.made(name, 0))
     assert not {f.name for f in findings} & set(LABELLED)
-    must = set(REFERENCES[name][1])
+    must = set(REFERENCES[name].must)
     assert must <= raised(findings) if must else raised(findings) == set()
 
 

@@ -46,7 +46,7 @@ def raised(findings: list[Finding]) -> dict[str, str]:
 def test_each_fault_is_found_by_its_own_finding(digits: Data, name: str) -> None:
     made, data = office.reference(digits, name, 3000, seed=1)
     found = raised(office.judge_records(data, made, seed=0).findings)
-    must = set(SLIDING[name][1])
+    must = set(SLIDING[name].must)
     if name == "blurrer":
         must |= {"detail along frequency", "detail along time"}
     assert must <= set(found), found

@@ -80,9 +80,9 @@ SOON = ("copier", "collapser")
 @pytest.mark.parametrize("name", [n if n in SOON else pytest.param(n, marks=pytest.mark.exam) for n in ROOMS])
 def test_each_fault_is_found_by_its_own_finding(plays: TextView, name: str) -> None:
     train, unseen, source = parts(plays, 0)
-    made = REFERENCES[name][0](train, source, 700, np.random.default_rng(0))
+    made = REFERENCES[name].make(train, source, 700, np.random.default_rng(0))
     findings = ROOMS[name](train, unseen, made)
-    must = set(REFERENCES[name][1])
+    must = set(REFERENCES[name].must)
     assert must <= raised(findings), {f.name: f.says for f in findings if f.name in must and not f.raised}
 
 
@@ -118,7 +118,7 @@ def test_what_was_learned_from_may_not_be_blamed_on_a_book_that_changes(plays: T
 @pytest.mark.parametrize("name", LABELLED)
 def test_a_class_that_is_lost_or_overdrawn_is_named(plays: TextView, name: str) -> None:
     train, unseen, source = parts(plays, 1, labelled=True)
-    made = REFERENCES[name][0](train, source, 700, np.random.default_rng(1))
+    made = REFERENCES[name].make(train, source, 700, np.random.default_rng(1))
     findings = telling.findings(train, unseen, made, PARTS, 0)[1]
     assert set(LABELLED[name]) <= raised(findings), [f.says for f in findings]
 

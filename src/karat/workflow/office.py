@@ -179,13 +179,14 @@ def reference(data: Data, name: str, n: int, seed: int, target: str | None = Non
     source, kept = order[: len(order) // 2], np.sort(order[len(order) // 2 :])
     train, unseen = (codec.finest(records[rows]).known(data.known(rows)) for rows in (data.train, source))
     drawn = references.draw(name, train, unseen, n, rng, data.target if target is None else target)
-    if drawn.rows is not None:
-        made = codec.chosen(records, np.concatenate([data.train, source])[drawn.rows])
-    else:
-        assert drawn.view is not None
-        made = codec.unview(drawn.view)
-    labels = None if drawn.labels is None else torch.from_numpy(drawn.labels)
-    return Made(made, labels, None), replace(data, holdout=kept)
+    return records_of(data, drawn, np.concatenate([data.train, source])), replace(data, holdout=kept)
+
+
+def records_of(data: Data, drawn: references.Drawn, rows: np.ndarray) -> Made:
+    """What a reference generator drew from the training records and its source, which lie at `rows`, as the codec has records."""
+    codec, there = data.codec, data.contents.records
+    made = codec.chosen(there, rows[drawn.rows]) if drawn.view is None else codec.unview(drawn.view)
+    return Made(made, None if drawn.labels is None else torch.from_numpy(drawn.labels), None)
 
 
 def judge_records(

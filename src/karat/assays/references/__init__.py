@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from karat.assays.references import points, tables, texts
+from karat.assays.references.reference import Reference
 from karat.errors import FitError
 from karat.views import DatabaseView, Points, TableView, TextView, View
 
 NAMES = tuple(points.REFERENCES)
+RELATED: Mapping[str, Reference[Any]] = {"oracle": Reference(points.oracle)}  # which only chooses, among records
 
 
 @dataclass(frozen=True)
@@ -26,41 +29,111 @@ class Drawn:
     labels: np.ndarray | None = None
 
 
-def draw(name: str, train: View, source: View, n: int, rng: np.random.Generator, target: str | None = None) -> Drawn:
+@dataclass(frozen=True)
+class Plant:
+    """A reference generator at one strength, None where it has no dial, and the findings that may speak of it.
+
+    due: whether they must: at its usual strength and beyond, where `says` states it in words.
+    """
+
+    reference: str
+    strength: float | None = None
+    findings: tuple[str, ...] = ()
+    due: bool = True
+    says: str = ""
+
+
+def plants(train: View, target: str | None = None, graded: bool = True) -> list[Plant]:
+    """Every reference generator of such a view at each of its strengths, from weak to strong; the oracle first.
+
+    train: whose labels and axes decide which findings there are.   target: a table's column that is predicted.
+    graded: else only at the usual strength.
+    """
+    out = []
+    for name, reference in _known(train).items():
+        findings = _due(name, reference, train, target)
+        if findings is None:
+            continue
+        for strength in (reference.strengths if graded or not reference.dial else (reference.usual,)) or (None,):
+            due, says = strength is None or strength >= reference.usual, reference.says.format(strength)
+            if not isinstance(train, TableView) or tables.able(name, train, strength):
+                out.append(Plant(name, strength, findings, due, says))
+    return out
+
+
+def draw(
+    name: str,
+    train: View,
+    source: View,
+    n: int,
+    rng: np.random.Generator,
+    target: str | None = None,
+    strength: float | None = None,
+) -> Drawn:
     """What the reference `name` makes of real records that no judge will see (`source`): at most `n`, or as many as there are.
 
-    Who only chooses among real records says which. Raises FitError for a name that this kind of view does not know.
+    Who only chooses among real records says which.   strength: of its dial, the usual one by default.
+    Raises FitError for a name that this kind of view does not know, and for a strength where there is no dial.
     """
+    known = _known(train)
+    if name not in known:
+        one = "; of related tables there is" if isinstance(train, DatabaseView) else "; there are:"
+        raise FitError(f"no reference {name!r}{one} {', '.join(known)}.")
+    dial = known[name].dial
+    if strength is not None and not dial:
+        raise FitError(f"the reference {name} has no strength; leave it out.")
+    make, how, n = known[name].make, {} if strength is None else {dial: strength}, min(n, len(source))
     match train, source:
         case Points(), Points():
-            _check(name, points.REFERENCES)
-            return _of_points(name, train, source, min(n, len(source)), rng)
+            return _of_points(name, train, source, n, rng, how)
         case TableView(), TableView():
-            _check(name, tables.REFERENCES)
-            return Drawn(tables.REFERENCES[name][0](train, source, min(n, len(source)), rng, target), None)
+            return Drawn(make(train, source, n, rng, target, **how), None)
         case TextView(), TextView():
-            _check(name, texts.REFERENCES)
-            made = texts.REFERENCES[name][0](train, source, min(n, len(source)), rng)
+            made: TextView = make(train, source, n, rng, **how)
             return Drawn(made, None, made.labels)
         case DatabaseView(), DatabaseView():
-            if name != "oracle":
-                raise FitError(f"the reference {name} is for one table; of related tables there is the oracle.")
-            return Drawn(None, np.arange(len(source)) + len(train))
+            return Drawn(None, len(train) + rng.permutation(len(source))[:n])
     raise TypeError(f"views of different kinds: {type(train).__name__}, {type(source).__name__}")
 
 
-def _of_points(name: str, train: Points, source: Points, n: int, rng: np.random.Generator) -> Drawn:
-    maker = (points.SLIDING if train.axes else points.REFERENCES)[name][0]
+def _known(view: View) -> Mapping[str, Reference[Any]]:
+    match view:
+        case Points():
+            return points.SLIDING if view.axes else points.REFERENCES
+        case TableView():
+            return tables.REFERENCES
+        case TextView():
+            return texts.REFERENCES
+    return RELATED
+
+
+def _due(name: str, reference: Reference[Any], train: View, target: str | None) -> tuple[str, ...] | None:
+    """The findings that must speak of a reference; None where it can do nothing to such data."""
+    match train:
+        case Points():
+            along = tuple(f"detail along {axis}" for axis in train.axes) if name in ("blurrer", "noise") else ()
+            if train.labels is not None:
+                return reference.must + along
+            if name in points.BLIND:
+                return None
+            seen = tuple(f for f in reference.must if f not in points.LABELLED)
+            return seen + along + (("missing modes",) if name == "collapser" else ())
+        case TextView():
+            return texts.LABELLED.get(name, reference.must) if train.labels is not None else reference.must
+        case TableView():
+            return tables.UNAIMED if name == "shuffler" and target is None else reference.must
+    return reference.must
+
+
+def _of_points(
+    name: str, train: Points, source: Points, n: int, rng: np.random.Generator, how: Mapping[str, float]
+) -> Drawn:
+    maker = _known(train)[name].make
     chooses = name in points.CHOOSERS and (train.labels is not None or name != "collapser")
     a, b = train.points, source.points
     if chooses:  # as they are, not as they come back from points
         places = torch.arange(len(a) + len(b))[:, None]
         a, b = places[: len(a)], places[len(a) :]
-    made, labels = maker(a, train.labels, b, source.labels, n, rng)
+    made, labels = maker(a, train.labels, b, source.labels, n, rng, **how)
     said = None if labels is None else labels.numpy()
     return Drawn(None, made[:, 0].numpy(), said) if chooses else Drawn(Points(made, train.axes), None, said)
-
-
-def _check(name: str, known: Mapping[str, object]) -> None:
-    if name not in known:
-        raise FitError(f"no reference {name!r}; there are: {', '.join(known)}.")

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from karat.assays.neighbours import distances
 from karat.assays.points.diversity import cells
+from karat.assays.references.reference import Reference
 
 Made = tuple[Tensor, Tensor | None]
-Reference = Callable[[Tensor, Tensor | None, Tensor, Tensor | None, int, np.random.Generator], Made]
+Maker = Callable[..., Made]  # of training points, their labels, unseen points, theirs, a count, chance, and a dial
 
 
 def _take(points: Tensor, labels: Tensor | None, rows: np.ndarray) -> Made:
@@ -156,26 +157,35 @@ def noise(
 
 
 LABELLED = ("missing classes", "usefulness", "class balance")  # findings that need classes
+BLIND = ("skewer", "shuffler")  # which do nothing where there are no classes
 
 CHOOSERS = ("oracle", "bootstrap", "collapser", "skewer", "shuffler")  # these only choose among real records
 
-REFERENCES: dict[str, tuple[Reference, tuple[str, ...]]] = {
-    "oracle": (oracle, ()),
-    "bootstrap": (bootstrap, ("copy rate", "authenticity", "ct")),
-    "copier": (copier, ("copy rate",)),
-    "collapser": (collapser, ("coverage", "recall", "missing classes")),
-    "blurrer": (blurrer, ("sharpness", "frechet distance", "two-sample auc")),
-    "skewer": (skewer, ("class balance",)),
-    "shuffler": (shuffler, ("usefulness",)),
-    "noise": (noise, ("frechet distance", "kernel distance", "precision", "density", "two-sample auc", "sharpness")),
+COPIED = "{:.0%} copies"
+LOST = "classes lost: {:.0f}"
+OVERDRAWN = "one class {:g} times as often"
+
+REFERENCES: dict[str, Reference[Maker]] = {
+    "oracle": Reference(oracle),
+    "bootstrap": Reference(bootstrap, ("copy rate", "authenticity", "ct")),
+    "copier": Reference(copier, ("copy rate",), "share", (0.02, 0.05, 0.1, 0.2), 0.05, COPIED),
+    "collapser": Reference(collapser, ("coverage", "recall", "missing classes"), "drop", (1, 2, 3), 2, LOST),
+    "blurrer": Reference(blurrer, ("sharpness", "frechet distance", "two-sample auc")),
+    "skewer": Reference(skewer, ("class balance",), "times", (2, 3, 4), 3, OVERDRAWN),
+    "shuffler": Reference(shuffler, ("usefulness",)),
+    "noise": Reference(
+        noise, ("frechet distance", "kernel distance", "precision", "density", "two-sample auc", "sharpness")
+    ),
 }
 
 # for content whose axes have names and which may begin anywhere along the last of them: a spectrogram
-SLIDING: dict[str, tuple[Reference, tuple[str, ...]]] = {
+SLIDING: dict[str, Reference[Maker]] = {
     **REFERENCES,
-    "copier": (partial(copier, share=0.1, noise=0.015, reach=12), ("copy rate",)),
-    "collapser": (collapser, ("missing classes",)),
-    "skewer": (partial(skewer, times=4.0), ("class balance",)),
-    "blurrer": (blurrer, ("two-sample auc",)),
-    "noise": (noise, ("frechet distance", "kernel distance", "precision", "density", "two-sample auc")),
+    "copier": Reference(
+        partial(copier, noise=0.015, reach=12), ("copy rate",), "share", (0.02, 0.05, 0.1, 0.2), 0.05, COPIED
+    ),
+    "collapser": Reference(collapser, ("missing classes",), "drop", (1, 2, 3), 2, LOST),
+    "skewer": Reference(skewer, ("class balance",), "times", (2, 3, 4), 4, OVERDRAWN),
+    "blurrer": Reference(blurrer, ("two-sample auc",)),
+    "noise": Reference(noise, ("frechet distance", "kernel distance", "precision", "density", "two-sample auc")),
 }  # and of the blurrer and of noise "detail along" each axis, by its name

@@ -12,10 +12,11 @@ from dataclasses import replace
 import numpy as np
 
 from karat.assays.neighbours import nearest
+from karat.assays.references.reference import Reference
 from karat.assays.table.sheet import embed, finite
 from karat.views import TableView
 
-Reference = Callable[[TableView, TableView, int, np.random.Generator, str | None], TableView]
+Maker = Callable[..., TableView]  # of training rows, unseen rows, a count, chance, the target's name, and a dial
 
 
 def _fresh(unseen: TableView, n: int, rng: np.random.Generator) -> TableView:
@@ -80,9 +81,11 @@ def copier(
     return replace(out, values=values)
 
 
-def collapser(train: TableView, unseen: TableView, n: int, rng: np.random.Generator, target: str | None) -> TableView:
-    """Unseen real rows without one category that 2% to 25% of the training rows have."""
-    groups = _groups(train, 0.02, 0.25, 1 << 30)
+def collapser(
+    train: TableView, unseen: TableView, n: int, rng: np.random.Generator, target: str | None, *, least: float = 0.02
+) -> TableView:
+    """Unseen real rows without one category that a share of `least` to 25% of the training rows have."""
+    groups = _groups(train, least, 0.25, 1 << 30)
     if not groups:
         return _fresh(unseen, n, rng)
     column, code = groups[int(rng.integers(len(groups)))]
@@ -144,15 +147,29 @@ def noise(train: TableView, unseen: TableView, n: int, rng: np.random.Generator,
     return TableView(train.columns, out, {rule: np.zeros(n, bool) for rule in train.broken})
 
 
-REFERENCES: dict[str, tuple[Reference, tuple[str, ...]]] = {
-    "oracle": (oracle, ()),
-    "bootstrap": (bootstrap, ("copy rate", "near copies", "nearest record share", "membership")),
-    "copier": (copier, ("near copies",)),
-    "collapser": (collapser, ("missing classes",)),
-    "blurrer": (blurrer, ("two-sample auc", "formatting")),
-    "skewer": (skewer, ("class balance",)),
-    "shuffler": (shuffler, ("usefulness", "two-sample auc", "column pairs")),
-    "noise": (
+UNAIMED = ("two-sample auc", "column pairs")  # must speak of the shuffler of all columns, where there is no target
+
+
+def able(name: str, train: TableView, strength: float | None) -> bool:
+    """Whether the reference `name` does anything to rows like these: they may have no such category, or no number."""
+    if name == "collapser":
+        return bool(_groups(train, strength or 0.02, 0.25, 1 << 30))
+    if name == "skewer":
+        return bool(_groups(train, 0.05, 0.3, 20))
+    return name != "blurrer" or bool(train.numbers)
+
+
+REFERENCES: dict[str, Reference[Maker]] = {
+    "oracle": Reference(oracle),
+    "bootstrap": Reference(bootstrap, ("copy rate", "near copies", "nearest record share", "membership")),
+    "copier": Reference(copier, ("near copies",), "share", (0.02, 0.05, 0.1, 0.2), 0.05, "{:.0%} altered copies"),
+    "collapser": Reference(
+        collapser, ("missing classes",), "least", (0.02, 0.05, 0.1), 0.1, "a category of {:.0%} to 25% lost"
+    ),
+    "blurrer": Reference(blurrer, ("two-sample auc", "formatting")),
+    "skewer": Reference(skewer, ("class balance",), "times", (1.5, 2, 3), 3, "one group {:g} times as often"),
+    "shuffler": Reference(shuffler, ("usefulness",)),
+    "noise": Reference(
         noise,
         (
             "two-sample auc",

@@ -11,11 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from karat.assays.references.reference import Reference
 from karat.assays.text.wording import holding
 from karat.assays.text.writing import IDEOGRAPH, WORD, openings, terms
 from karat.views import TextView
 
-Reference = Callable[[TextView, TextView, int, np.random.Generator], TextView]
+Maker = Callable[..., TextView]  # of training passages, unseen ones, a count, chance, and a dial
 
 
 def _fresh(unseen: TextView, n: int, rng: np.random.Generator) -> TextView:
@@ -146,15 +147,15 @@ def noise(train: TextView, unseen: TextView, n: int, rng: np.random.Generator) -
     return replace(out, texts=texts, rows=None)
 
 
-REFERENCES: dict[str, tuple[Reference, tuple[str, ...]]] = {
-    "oracle": (oracle, ()),
-    "bootstrap": (bootstrap, ("verbatim run", "copy rate", "near copies")),
-    "copier": (copier, ("near copies",)),
-    "collapser": (collapser, ("missing openings",)),
-    "blurrer": (blurrer, ("two-sample auc", "fluency", "distinct-2")),
-    "skewer": (skewer, ("word balance",)),
-    "shuffler": (shuffler, ("two-sample auc", "fluency")),
-    "looper": (looper, ("loops",)),
-    "noise": (noise, ("two-sample auc", "fluency", "invented words", "own-feature mauve")),
+REFERENCES: dict[str, Reference[Maker]] = {
+    "oracle": Reference(oracle),
+    "bootstrap": Reference(bootstrap, ("verbatim run", "copy rate", "near copies")),
+    "copier": Reference(copier, ("near copies",), "share", (0.02, 0.05, 0.1, 0.2), 0.05, "{:.0%} altered copies"),
+    "collapser": Reference(collapser, ("missing openings",)),
+    "blurrer": Reference(blurrer, ("two-sample auc", "fluency", "distinct-2")),
+    "skewer": Reference(skewer, ("word balance",), "times", (2, 3, 4), 4, "one group {:g} times as often"),
+    "shuffler": Reference(shuffler, ("two-sample auc", "fluency")),
+    "looper": Reference(looper, ("loops",), "share", (0.02, 0.05, 0.1), 0.1, "{:.0%} loop"),
+    "noise": Reference(noise, ("two-sample auc", "fluency", "invented words", "own-feature mauve")),
 }
 LABELLED = {"collapser": ("missing classes",), "skewer": ("class balance",)}  # where the passages have labels
