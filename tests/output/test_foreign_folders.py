@@ -40,7 +40,7 @@ def unfinished(goal: Path, **more: Any) -> None:
 
 
 def made(goal: Path, overwrite: bool = False, names: tuple[str, ...] = ("a.txt", "b.txt")) -> Folder:
-    with Output(overwrite).folder(goal, LABEL, REQUEST) as folder:
+    with Folder(Output(overwrite), goal, LABEL, REQUEST) as folder:
         for name in names:
             folder.write(name, b"made")
     return folder
@@ -103,7 +103,7 @@ def test_a_hidden_folder_that_karat_did_not_make_stays(goal: Path) -> None:
 
 
 def test_an_interrupted_make_still_goes_on_and_one_of_another_request_gives_way(goal: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), Output().folder(goal, LABEL, REQUEST) as folder:
+    with pytest.raises(KeyboardInterrupt), Folder(Output(), goal, LABEL, REQUEST) as folder:
         folder.write("sub/a.txt", b"made")
         folder.flush()
         raise KeyboardInterrupt

@@ -337,7 +337,7 @@ REQUEST = {"n": 3, "seed": 0}
 def filled(
     goal: Path, count: int, request: dict[str, int] = REQUEST, overwrite: bool = False, fail: int | None = None
 ) -> None:
-    with Output(overwrite).folder(goal, LABEL, request) as folder:
+    with Folder(Output(overwrite), goal, LABEL, request) as folder:
         for i in range(count):
             if i == fail:
                 raise OSError(28, "No space left on device")
@@ -388,7 +388,7 @@ def test_made_files_are_replaced_when_asked_and_a_persons_never(tmp_path: Path) 
 
 def test_a_folder_goes_on_where_it_stopped(tmp_path: Path) -> None:
     goal = tmp_path / "new"
-    with pytest.raises(KeyboardInterrupt), Output().folder(goal, LABEL, REQUEST) as folder:
+    with pytest.raises(KeyboardInterrupt), Folder(Output(), goal, LABEL, REQUEST) as folder:
         for i in range(2):
             folder.write(f"{i:06d}.txt", f"0:{i}".encode())
         folder.flush()
@@ -405,7 +405,7 @@ def test_a_folder_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 def test_another_request_does_not_go_on_with_what_was_begun(tmp_path: Path) -> None:
     goal = tmp_path / "new"
-    with pytest.raises(KeyboardInterrupt), Output().folder(goal, LABEL, REQUEST) as folder:
+    with pytest.raises(KeyboardInterrupt), Folder(Output(), goal, LABEL, REQUEST) as folder:
         folder.write("000009.txt", b"of another seed")
         folder.flush()
         raise KeyboardInterrupt
@@ -414,7 +414,7 @@ def test_another_request_does_not_go_on_with_what_was_begun(tmp_path: Path) -> N
 
 
 def test_two_makes_of_one_folder_are_not_mixed(tmp_path: Path) -> None:
-    with Output().folder(tmp_path / "new", LABEL, REQUEST) as folder:
+    with Folder(Output(), tmp_path / "new", LABEL, REQUEST) as folder:
         folder.write("000000.txt", b"x")
         with pytest.raises(RunError, match="another process"):
             filled(tmp_path / "new", 3)
@@ -424,9 +424,9 @@ def test_two_makes_of_one_folder_are_not_mixed(tmp_path: Path) -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from karat.output import Output
+from karat.output import Folder, Output
 from karat.provenance.label import Label
-with Output(True).folder(Path(sys.argv[1]), Label("karat", "0123456789ab", "seed1", "1"), {"seed": 1}) as folder:
+with Folder(Output(True), Path(sys.argv[1]), Label("karat", "0123456789ab", "seed1", "1"), {"seed": 1}) as folder:
     print("begun", flush=True)
     for i in range(900):
         folder.write(f"{i:06d}.txt", f"1:{i}".encode() * 50)

@@ -15,8 +15,7 @@ from torch import Tensor
 from karat.content import Codec, recognise
 from karat.content.codec import Contents
 from karat.content.relational.relations import alone
-from karat.data.duplicates import unique_rows
-from karat.data.split import FACET, FEWEST, occurrences, rows_aside, split, together
+from karat.data.split import FACET, FEWEST, occurrences, rows_aside, split, together, unique_rows
 from karat.errors import DataError, FitError
 from karat.privacy import CODEC, Asked, Budget
 from karat.space import Space

@@ -1,28 +1,16 @@
-"""Records that are there twice: exactly, by their digests, or nearly, by what they look like."""
+"""Records that are nearly there twice, by what they look like."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from karat.data.dataset import Data
-
-
-def unique_rows(digests: np.ndarray, aside: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted first rows of each set of equals, a row to learn from before one set aside; and the first of each row."""
-    order = np.arange(len(digests)) if aside is None else np.argsort(aside, kind="stable")
-    keys = np.ascontiguousarray(digests[order]).view("V16")[:, 0]
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    kept = np.empty(len(digests), np.int64)
-    kept[order] = order[first][inverse]
-    return np.sort(order[first]), kept
-
+from karat.data.dataset import Data
 
 NEAR = 0.995  # cosine of two centred thumbnails; saving as JPEG again stays above it, another take of a scene does not
 NEAR_MOST = 20_000  # records compared, each with each

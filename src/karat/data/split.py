@@ -111,3 +111,13 @@ def _unjudged(train: np.ndarray, held: np.ndarray) -> list[str]:
         f"{len(train)} to learn from and {len(held)} set aside: no assay will be possible, for the judge needs at least "
         f"{JUDGED} of each. Give at least {2 * JUDGED} different records, or another --holdout."
     ]
+
+
+def unique_rows(digests: np.ndarray, aside: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted first rows of each set of equals, a row to learn from before one set aside; and the first of each row."""
+    order = np.arange(len(digests)) if aside is None else np.argsort(aside, kind="stable")
+    keys = np.ascontiguousarray(digests[order]).view("V16")[:, 0]
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    kept = np.empty(len(digests), np.int64)
+    kept[order] = order[first][inverse]
+    return np.sort(order[first]), kept

@@ -9,16 +9,14 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from karat.errors import RunError
 from karat.output.files import FLAGS, digest, explained, flock, fsync, make_folder, to_json, write_whole
 from karat.output.names import INSIDE, STAGE
+from karat.output.results import Output
 from karat.provenance.files import digest_of, digest_read, read_record
 from karat.provenance.label import Label, label_record
-
-if TYPE_CHECKING:
-    from karat.output.results import Output
 
 LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # what file browsers leave
 AT_ONCE, BYTES_AT_ONCE = 256, 2**26  # files and bytes of a folder that are brought to disk together

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from karat.errors import RunError
 from karat.output.files import Part, aside, explained, make_folder, to_json
-from karat.output.folders import Folder
 from karat.output.names import BESIDE
 from karat.provenance.files import read_record
 from karat.provenance.label import Label, label_record
@@ -122,10 +121,6 @@ class Output:
             with contextlib.suppress(OSError):
                 os.fchmod(part.file.fileno(), stat.S_IMODE(part.goal.stat().st_mode))
         part.settle(replace=self.overwrite)
-
-    def folder(self, goal: Path, label: Label, request: Mapping[str, Any]) -> Folder:
-        """A folder of made files at `goal`; the same `request` goes on where an interrupted one stopped."""
-        return Folder(self, goal, label, request)
 
 
 def _orphan(beside: Path, goal: Path) -> bool:

@@ -12,7 +12,7 @@ import torch
 from karat import synthesizer
 from karat.content.codec import Block, Delivery
 from karat.content.table.formulas import Guard
-from karat.output import Output, digest, goes_on, need_room
+from karat.output import Folder, Output, digest, goes_on, need_room
 from karat.provenance.containers import CONTAINERS
 from karat.provenance.label import Label
 from karat.request import Request
@@ -103,7 +103,7 @@ def make(
             codec.stream(counted.of(blocks, codec.count, file.tell), suffix, file, how)
         return Made(counted.done, goal, (goal,), guard.note())
     written = 0
-    with output.folder(goal, label, asked) as folder:
+    with Folder(output, goal, label, asked) as folder:
         blocks = counted.of(blocks, codec.count)
         for i, (name, blob) in enumerate(codec.leaves(blocks, how, folder.has), 1):
             folder.write(name, blob)

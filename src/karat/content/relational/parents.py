@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from karat.content.relational.database import (
-    Relation,
     amounts,
     joined,
     together,
 )
 from karat.content.table.encoding.coding import flat
-
-if TYPE_CHECKING:
-    from karat.content.relational.unfolding import Unfolding
 
 CANDIDATES = 64  # rows of another parent among which one is chosen
 TRIES = 20  # draws of candidates, before all that are left are looked at one by one
@@ -92,20 +88,21 @@ class Apart:
     groups: list[tuple[np.ndarray, np.ndarray]]
 
     @classmethod
-    def of(cls, work: Unfolding, relation: Relation, free: list[str], parents: int) -> Apart:
-        steps, table = work.steps[relation.child], work.tables[relation.child]
-        closed = set(table.column_names) - work.open[relation.child]
-        never = []
-        for a, b in steps.unlike:
-            for name in (a, b):
-                if relation.column in (a, b) and name != relation.column:
-                    r = next(r for r in work.relations if r.child == relation.child and r.column == name)
-                    if set(r.columns) <= closed:
-                        keys = [flat(work.tables[r.parent][k]) for k in r.keys]
-                        never.append(joined([flat(table[c]) for c in r.columns], keys))
+    def of(
+        cls,
+        table: pa.Table,
+        unique: Iterable[tuple[str, ...]],
+        free: set[str],
+        closed: set[str],
+        never: list[np.ndarray],
+        parents: int,
+    ) -> Apart:
+        """table: the rows so far, of which the columns `closed` are chosen and `free` about to be.   unique: columns that
+        together differ in each row.   parents: how many rows the parent has.
+        """
         groups = []
-        for names in steps.unique:
-            if set(names) & set(free) and set(names) <= closed | set(free):
+        for names in unique:
+            if set(names) & free and set(names) <= closed | free:
                 rest = [flat(table[c]).cast(pa.string()) for c in names if c not in free]
                 base = np.zeros(len(table), np.int64)
                 if rest:

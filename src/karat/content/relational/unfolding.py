@@ -306,7 +306,9 @@ class Unfolding:
         reach = Reach.of(self.tables[child], other, fixed, rank, tree, share)
         todo = todo & reach.some()
         rows = self.rng.permutation(np.flatnonzero(todo))
-        apart = Apart.of(self, relation, [c for c, _ in free], len(other))
+        open_now, closed = {c for c, _ in free}, set(self.tables[child].column_names) - self.open[child]
+        never = self._never(relation, closed)
+        apart = Apart.of(self.tables[child], self.steps[child].unique, open_now, closed, never, len(other))
         nearest = Nearest(reach, apart, self._comparisons(relation, wanted), share, self.rng, np.zeros(len(other)))
         picked = np.where(own, np.arange(n), -1)
         dropped = np.zeros(n, bool)
@@ -315,10 +317,22 @@ class Unfolding:
             dropped[few] = picked[few] < 0
         for c, k in free:
             self._set(child, c, keys_of(flat(other[k]), picked).cast(logical(self._column(child, c))))
-        self.open[child] -= {c for c, _ in free}
+        self.open[child] -= open_now
         self._lose(relation, np.flatnonzero(lost))
         if dropped.any():
             self._drop(child, dropped)
+
+    def _never(self, relation: Relation, closed: set[str]) -> list[np.ndarray]:
+        """int64 [n] each: rows of the parent that other keys of each row name, which must differ from this one."""
+        out = []
+        for pair in self.steps[relation.child].unlike:
+            for name in pair:
+                if relation.column in pair and name != relation.column:
+                    r = next(r for r in self.relations if r.child == relation.child and r.column == name)
+                    if set(r.columns) <= closed:
+                        keys = [flat(self.tables[r.parent][k]) for k in r.keys]
+                        out.append(joined([flat(self.tables[r.child][c]) for c in r.columns], keys))
+        return out
 
     def _fates(
         self, relation: Relation, gone: np.ndarray, counts: np.ndarray

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from karat.content.codec import AT_ONCE, Asked, Block, Codec, Contents, Delivery
-from karat.content.table import asking, fragments, reading
-from karat.content.table.convert import as_kind, otherwise, parsed_cells, zoned
+from karat.content.table import fragments, reading
+from karat.content.table.asking import Asking
+from karat.content.table.convert import as_kind, otherwise, zoned
 from karat.content.table.digests import row_digests
 from karat.content.table.encoding import kernel
 from karat.content.table.encoding.coding import NUMBERS, flat, present
@@ -31,10 +32,7 @@ from karat.content.table.io.columnar import frame
 from karat.content.table.io.engines import without_password
 from karat.content.table.likeness import table_like
 from karat.content.table.reading import Origin
-from karat.content.table.rules.conditions import Condition, Given, given_cells, parse_given, pin_conditions
-from karat.content.table.rules.expressions import Cells, cells_of, unknown
-from karat.content.table.rules.implied import implied, implied_conditions, known_cells
-from karat.content.table.rules.restoring import put_back
+from karat.content.table.rules.expressions import Cells, cells_of
 from karat.content.table.schema import schema, values
 from karat.content.table.schema.columns import SENSITIVE, Schema
 from karat.content.table.seen import Past
@@ -401,36 +399,6 @@ class Tables(Codec):
             )
         return records
 
-    def given(self, text: str) -> Given:
-        """Conditions such as `income=>50K, sex=Female, age=30..40, state!=?`; DataError names what is not known."""
-        return implied_conditions(self.layout, parse_given(text, self.layout, self.origin.source))
-
-    def pin(self, conditions: Mapping[str, Condition], n: int, rng: np.random.Generator) -> Tensor:
-        """Long `[n, columns of Codes]`, -1 where free; a range is drawn inside, as often as the training rows have it."""
-        return torch.from_numpy(pin_conditions(self.layout, conditions, n, rng))
-
-    def partial(self, path: Any) -> Table:
-        """Rows to be completed, from a file with some of our columns in any order: what is absent or empty is missing."""
-        raw = sources.open_table(path, {})
-        if raw.doubt:
-            raise DataError(raw.doubt.partition(" Say ")[0] + " Save it as UTF-8.")
-        names = [column.name for column in self.schema.columns]
-        for name in raw.cells.column_names:
-            if name not in names:
-                raise DataError(f"{raw.place} has the column {name!r}, {unknown(name, names)}")
-        cells = parsed_cells(raw, dict(self.layout.columns), self.origin.source)
-        known_cells(self.layout, cells, raw.place)
-        return Table(implied(self.layout, cells), self.origin)
-
-    def pin_rows(self, records: Table, rng: np.random.Generator) -> Tensor:
-        """Long `[n, columns of Codes]` of partial rows, -1 where a cell is missing."""
-        return torch.from_numpy(given_cells(self.layout, self._mine(records).cells, rng))
-
-    def restore_given(self, decoded: Table, given: Mapping[str, Condition] | Table, rng: np.random.Generator) -> Table:
-        """The decoded rows with the given cells exactly as given, and ranges kept."""
-        cells = given.cells if isinstance(given, Table) else given
-        return Table(put_back(self.layout, decoded.cells, cells, rng), self.origin)
-
     def ask(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Asked:
         """Given cells of `n` rows, or of as many as the file `given` has; `balance` names a column of few values.
 
@@ -442,7 +410,11 @@ class Tables(Codec):
         self, given: str | None, balance: str | None, n: int, rng: np.random.Generator, most: int
     ) -> Iterator[Asked]:
         """The same, of at most `most` rows at once; of all at once where drawn values must differ in each row."""
-        return asking.asks(self, given, balance, n, rng, most)
+        return self.asking.asks(given, balance, n, rng, most)
+
+    @property
+    def asking(self) -> Asking:
+        return Asking(self.origin, self.layout)
 
     def sheet(self, records: Table, columns: int) -> bytes:
         """Up to 20 rows as an HTML table, printed as in the file; e-mails, names and the like are masked always."""
