@@ -19,9 +19,8 @@ from karat.run import Run
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from karat.request import Request
     from karat.synthesizer import Synthesizer
-    from karat.workflow.office import Assay
+    from karat.workflow.concluding import Assay
 
 
 @asked(LookOptions)
@@ -87,75 +86,27 @@ def train(options: TrainOptions) -> Opened:
 @asked(AssayOptions)
 def assay(options: AssayOptions) -> Assay:
     """Find out what a generator is worth: findings, each beside the score that unseen real data gets, and a verdict."""
-    from karat.errors import FitError
-    from karat.output import Output, make_folder
-    from karat.report.page import is_report
     from karat.training import loop
     from karat.trust import answered_for
-    from karat.workflow import learning, office
-    from karat.worth.ledger import Ledger
-    from karat.worth.prices import find
+    from karat.workflow import office
+    from karat.workflow.concluding import Books, conclude
 
     loop.tune_machine(options.threads)
-    if options.n < 1:
-        raise FitError(f"-n {options.n}: at least 1 was wanted.")
+    office.check(options)
     _check_seed(options.seed)
-    if options.run is not None:
-        if options.real is not None or options.made is not None:
-            raise FitError("give either a run, or --real with --made, not both.")
-        opened = options.run if isinstance(options.run, Run) else Run.open(Path(options.run))
-        folder = opened.path / "report" if options.out is None else Path(options.out)
-        output = Output(
-            options.overwrite or options.out is None and is_report(folder), opened.kept, opened.path, private=True
-        )
-        output.check(folder / "report.html")
-        declared = find(options.prices, [opened.path, Path.cwd()])
-        ledger = Ledger(opened.path / "ledger.jsonl", declared)
-        with ledger.entry("assay"), answered_for(opened):
-            job = office.of_run(
-                opened,
-                options.n,
-                options.seed,
-                options.target,
-                options.encoder,
-                learning.Asked(options.data, options.trust_data, options.family),
-            )
-    else:
-        if options.data is not None or options.trust_data or options.family is not None:
-            raise FitError("--data, --trust-data and --family are for a run: `karat assay RUN`.")
-        if options.real is None or options.made is None:
-            raise FitError("say what to assay: `karat assay RUN`, or `karat assay --real DATA --made SAMPLES`.")
-        folder = learning.free(Path("assay")) if options.out is None else Path(options.out)
-        output = Output(
-            options.overwrite,
-            [Path(x) for x in (options.real, options.made) if isinstance(x, str | Path)],
-            private=True,
-        )
-        output.check(folder / "report.html")
-        declared = find(options.prices, [Path.cwd()])
-        make_folder(folder, True)
-        ledger = Ledger(folder / "ledger.jsonl", declared)
-        with ledger.entry("assay"):
-            job = office.of_files(
-                options.real,
-                options.made,
-                options.n,
-                options.seed,
-                options.target,
-                options.encoder,
-                learning.data_options(options.set),
-            )
-    with contextlib.nullcontext() if options.run is None else answered_for(opened):
-        result = office.conclude(
-            job, folder, ledger.entries(), declared, options.require, options.seed, output, not options.no_real
-        )
+    run = None if options.run is None else _run_of(options.run)
+    books = Books.of_files(options) if run is None else Books.of_run(run, options)
+    with contextlib.nullcontext() if run is None else answered_for(run):
+        with books.ledger.entry("assay"):
+            job = office.of_files(options) if run is None else office.of_run(run, options)
+        result = conclude(job, books, options)
     console = _console()
     console.print(str(result), soft_wrap=True)
     console.print(f"report: {result.report}", soft_wrap=True)
-    for note in [] if options.run is None else opened.notes:
+    for note in [] if run is None else run.notes:
         console.print(note, soft_wrap=True)
-    if (damaged := ledger.damaged()) > 0:
-        console.print(f"{ledger.path}: {damaged:,} lines are damaged and were not counted", soft_wrap=True)
+    if (damaged := books.ledger.damaged()) > 0:
+        console.print(f"{books.ledger.path}: {damaged:,} lines are damaged and were not counted", soft_wrap=True)
     for line in result.failed:
         console.print(f"required: {line}", soft_wrap=True)
     return result
@@ -172,18 +123,17 @@ def make(options: MakeOptions) -> list[Path]:
 
     loop.tune_machine(options.threads)
     _check_seed(options.seed)
-    request = _request(options)
-    opened = options.run if isinstance(options.run, Run) else Run.open(Path(options.run))
-    with answered_for(opened):
-        learning.permit(opened, options.family)
+    making.request_of(options)  # what cannot be is refused before the run is opened
+    run = _run_of(options.run)
+    with answered_for(run):
+        learning.permit(run, options.family)
     where = devices.choose_device(options.device)
-    ledger = Ledger(opened.path / "ledger.jsonl", find(options.prices, [opened.path, Path.cwd()]))
-    with ledger.entry("make", where.type) as entry, answered_for(opened):
-        goal = None if options.out is None else Path(options.out)
-        made = making.make(opened, request, goal, where, options.producer, options.overwrite, options.safe_cells)
+    ledger = Ledger(run.path / "ledger.jsonl", find(options.prices, [run.path, Path.cwd()]))
+    with ledger.entry("make", where.type) as entry, answered_for(run):
+        made = making.make(run, options, _say)
         entry.items = made.count
     noted = () if made.note is None else (made.note,)
-    for line in (f"made {made.count:,}: {made.place}", *noted, *opened.notes):
+    for line in (f"made {made.count:,}: {made.place}", *noted, *run.notes):
         _console(options.stream).print(line, soft_wrap=True)
     return list(made.files)
 
@@ -285,8 +235,11 @@ class Opened(Run):
         )
         if out is not None:
             return make(**{f.name: getattr(options, f.name) for f in fields(options)})
-        whole = self.synthesizer(device, family)
-        return whole.codec.in_python([block.records for block in whole.stream(_request(options))])
+        from karat.workflow import making
+
+        _check_seed(seed)
+        request, whole = making.request_of(options), self.synthesizer(device, family)
+        return whole.codec.in_python([block.records for block in whole.stream(request)])
 
     def assay(self, n: int = 5000, *, target: str | None = None, seed: int = 0, out: str | Path | None = None) -> Assay:
         """What it is worth: `.verdict`, `.to_dict()`, `.save("report.html")` (`karat.assay`)."""
@@ -352,28 +305,8 @@ def _check_toml(path: Path) -> None:
         raise RunError(f"{path} is there and holds no schema; choose another --write-schema.") from None
 
 
-def _request(options: MakeOptions) -> Request:
-    from karat.families.generator import Sampling
-    from karat.request import Request
-
-    _check_seed(options.seed)
-    number = options.n
-    if number is None:
-        number = 1 if options.stream or options.prompt is not None else 64
-    stops = (options.stop,) if isinstance(options.stop, str) else tuple(options.stop)
-    sampling = Sampling(options.temperature, options.top_p, options.min_p)
-    return Request(
-        number,
-        options.seed,
-        options.label,
-        options.given,
-        options.balance,
-        options.prompt,
-        sampling,
-        stops,
-        options.characters,
-        _say if options.stream else None,
-    )
+def _run_of(run: str | Path | Run) -> Run:
+    return run if isinstance(run, Run) else Run.open(Path(run))
 
 
 def _check_seed(seed: int) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import karat
 from karat.assays.finding import Finding, Limit, Sample
 from karat.assays.keys import KEYS
-from karat.workflow.office import Assay, require
+from karat.workflow.concluding import Assay, require
 from karat.worth.ledger import Cost
 from karat.worth.prices import Prices
 from karat.worth.verdict import judge, overview

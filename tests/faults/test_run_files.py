@@ -22,7 +22,7 @@ import karat
 from karat import synthesizer
 from karat.errors import KaratError, RunError
 from karat.families.generator import Learned
-from karat.request import Request
+from karat.options import MakeOptions
 from karat.run import Run, safe_header
 from karat.synthesizer import building
 from karat.workflow import checkpoints, learning, making
@@ -82,7 +82,7 @@ def opened(path: Path) -> None:
 def used(path: Path) -> None:
     """Opens all of a run, and makes something of it."""
     opened(path)
-    making.make(Run.open(path), Request(2), path / "made", CPU, "karat", True)
+    making.make(Run.open(path), MakeOptions(path, n=2, out=path / "made", device="cpu", overwrite=True))
 
 
 def in_words(path: Path, use: Callable[[Path], None] = used) -> str:

@@ -7,17 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from karat import synthesizer
+from karat import __version__, synthesizer
 from karat.content.codec import Block, Delivery
 from karat.content.table.formulas import Guard
+from karat.families.generator import Sampling
+from karat.options import MakeOptions
 from karat.output import Folder, Output, digest, goes_on, need_room
 from karat.provenance.containers import CONTAINERS
 from karat.provenance.label import Label
-from karat.request import Request
+from karat.request import Request, Say
 from karat.run import Run
+from karat.workflow.devices import choose_device
 
+FEW = 64  # made where nobody says how many
 CHECKED = 256  # files, after which is asked whether the rest has room
 PAGE = 4096  # bytes in which a file system gives room
 
@@ -60,33 +62,44 @@ def place(run: Run, out: Path | None, request: Mapping[str, Any], overwrite: boo
     return goal
 
 
-def make(
-    run: Run,
-    request: Request,
-    out: Path | None,
-    device: torch.device,
-    producer: str,
-    overwrite: bool = False,
-    safe_cells: bool = False,
-) -> Made:
-    """New records at `out`: a folder, or a file that holds them all; by default in a new folder of the run.
+def request_of(options: MakeOptions, say: Say | None = None) -> Request:
+    """What `options` ask of the generator; FitError for what no generator could do.   say: where text is shown as it comes."""
+    number = options.n
+    if number is None:
+        number = 1 if options.stream or options.prompt is not None else FEW
+    return Request(
+        number,
+        options.seed,
+        options.label,
+        options.given,
+        options.balance,
+        options.prompt,
+        Sampling(options.temperature, options.top_p, options.min_p),
+        (options.stop,) if isinstance(options.stop, str) else tuple(options.stop),
+        options.characters,
+        say if options.stream else None,
+    )
+
+
+def make(run: Run, options: MakeOptions, say: Say | None = None) -> Made:
+    """New records of `run` at `options.out`: a folder, or a file that holds them all; by default in a new folder of the run.
 
     RunError for a place that holds what may not be replaced (see `output.Output`).
     """
-    from karat import __version__
-
+    request, device = request_of(options, say), choose_device(options.device)
+    overwrite, out = options.overwrite, None if options.out is None else Path(options.out)
     codec = synthesizer.load_codec(run)
-    label = Label(producer, run.id, f"seed{request.seed}", __version__)
+    label = Label(options.producer, run.id, f"seed{request.seed}", __version__)
     asked = {
         **request.to_dict(),
         "run": run.id,
         "model": digest(run.load_model()),
-        "producer": producer,
+        "producer": options.producer,
         "version": __version__,
         "device": device.type,
-        "safe cells": safe_cells,
+        "safe cells": options.safe_cells,
     }
-    guard = Guard(safe_cells)
+    guard = Guard(options.safe_cells)
     goal = place(run, out, asked, overwrite)
     files = () if request.given is None else (Path(request.given),)
     output = Output(overwrite, (*run.kept, *files), run.path)

@@ -1,16 +1,12 @@
-"""The assay office: puts real, unseen and made records before the judge, and the findings into a verdict and a report."""
+"""The assay office: puts real, unseen and made records before the judge; `concluding` makes of what it finds a verdict."""
 
 from __future__ import annotations
 
-import math
-import operator
 import platform
-import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,103 +16,22 @@ import torch
 from torch import Tensor
 
 from karat import synthesizer
-from karat.assays import UNSEEN, Evaluation, Finding, evaluate, find, references
-from karat.content import Codec, recognise
-from karat.data import DATABASES, Data, load, survey
+from karat.assays import Evaluation, Finding, evaluate, references
+from karat.content import recognise
+from karat.data import DATABASES, Data, load
 from karat.errors import DataError, FitError, RunError
-from karat.output import Output
+from karat.options import AssayOptions, MakeOptions
 from karat.provenance.reading import labelled as carries_label
-from karat.report.page import Exhibits, Pair, write_report
 from karat.request import Request
 from karat.run import Run
 from karat.synthesizer import Synthesizer
 from karat.trust import sealed
 from karat.views import Known
-from karat.words import score
 from karat.workflow import making, written
 from karat.workflow.devices import choose_device
-from karat.workflow.learning import Asked, again, permit
-from karat.worth.ledger import Entry, total
-from karat.worth.prices import Prices
-from karat.worth.verdict import Verdict, judge, overview
+from karat.workflow.learning import Asked, again, data_options, permit
 
-PAIRS = 12
 LABELS_READ = 3  # records written to see whether they are labelled
-SHOWN, FEW_SHOWN = 64, 24  # records on a sheet, and on one that would be heavy
-LIGHT, PAGE = 700_000, 4_500_000  # bytes of a sheet, and of all exhibits of a page
-NAMED = 6  # of what is missing, named on the terminal
-COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
-
-
-@dataclass(frozen=True)
-class Assay:
-    """What an assay found. Draws itself in a notebook; `save` writes the report elsewhere."""
-
-    verdict: Verdict
-    findings: tuple[Finding, ...]
-    report: Path | None
-    failed: tuple[str, ...] = ()  # requirements that do not hold
-    notes: tuple[str, ...] = field(default=())
-    kept: tuple[Path, ...] = ()  # what the run learned from, which `save` never replaces
-    thing: str = "record"  # what one of them is called
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "verdict": self.verdict.to_dict(),
-            "findings": [f.to_dict() for f in self.findings],
-            "failed": list(self.failed),
-        }
-
-    def __getitem__(self, name: str) -> Finding:
-        return find(list(self.findings), name)
-
-    def __iter__(self) -> Iterator[Finding]:
-        return iter(self.findings)
-
-    def save(self, path: str | Path, overwrite: bool = False) -> Path:
-        """Copies the report to `path`: .html, or .json. RunError where a file is there, unless `overwrite`."""
-        goal = Path(path)
-        if self.report is None:
-            raise FitError("this assay wrote no report; run it again with out=...")
-        told = self.report.with_suffix(".json" if goal.suffix == ".json" else ".html").read_bytes()
-        Output(overwrite, self.kept, private=True).write(goal, told)
-        return goal
-
-    def __str__(self) -> str:
-        rows = [("", *HEAD), *((f.assay, *_row(f)) for f in self.findings)]
-        widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
-        more = any(f.within.brief.endswith("*") for f in self.findings)
-        note = ["* a further condition decides as well; the report states it in words"] if more else []
-        blind = overview(self.findings, self.thing)
-        return "\n".join([*lines, *note, "", *([blind] if blind else []), self.verdict.sentence])
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in (*_row(f)[:4], str(f.within), _row(f)[5])) + "</tr>"
-            for f in self.findings
-        )
-        head = "<tr>" + "".join(f"<th>{title}</th>" for title in HEAD) + "</tr>"
-        return f"<p><b>{escape(self.verdict.sentence)}</b></p><table>{head}{rows}</table>"
-
-
-HEAD = ("finding", "made", "95% interval", "unseen real", "raised", "judged")
-
-
-def _row(f: Finding) -> tuple[str, ...]:
-    low, high = f.interval
-    interval = f"{score(low)} to {score(high)}" if math.isfinite(low) or math.isfinite(high) else "—"
-    real = score(f.real) if f.beside == UNSEEN else f"{score(f.real)} ({f.beside})"
-    gone = f": {', '.join(f.missing[:NAMED])}" if f.raised and f.missing else ""
-    more = f" and {len(f.missing) - NAMED:,} more" if gone and len(f.missing) > NAMED else ""
-    return (
-        f.name,
-        score(f.value),
-        interval,
-        real,
-        f.within.brief,
-        f"{f.judged}{gone}{more}",
-    )
 
 
 @dataclass(frozen=True)
@@ -132,7 +47,7 @@ def read_back(run: Run) -> bool:
     """Whether what `karat make` writes of this run carries its label: a few records are made, written and read."""
     with TemporaryDirectory(prefix="karat-") as folder:
         goal = Path(folder) / "made"
-        making.make(run, Request(LABELS_READ), goal, choose_device("auto"), "karat")
+        making.make(run, MakeOptions(run, n=LABELS_READ, out=goal))
         return carries_label(goal) is True
 
 
@@ -207,20 +122,6 @@ def judge_records(
     )
 
 
-def require(findings: Sequence[Finding], requirements: Sequence[str]) -> tuple[str, ...]:
-    """Those of `requirements` ("coverage>=0.8") that do not hold, with the value found."""
-    failed = []
-    for text in requirements:
-        match = re.fullmatch(r"\s*([\w \-]+?)\s*(>=|<=|>|<)\s*(-?[\d.]+(?:e-?\d+)?)\s*", text)
-        if not match:
-            raise FitError(f'--require {text!r}: wanted a finding, a sign and a number, for example "coverage>=0.8".')
-        finding = find(list(findings), match[1])
-        if not COMPARISONS[match[2]](finding.value, float(match[3])):
-            found = f"is {score(finding.value)}" if math.isfinite(finding.value) else finding.judged
-            failed.append(f"{text} does not hold: {finding.name} {found}")
-    return tuple(failed)
-
-
 @dataclass(frozen=True)
 class Job:
     """One assay under way: what was judged, what was found, and what the report says around it."""
@@ -237,18 +138,34 @@ class Job:
     progress: Sequence[tuple[str, bytes]] = ()
 
 
-def of_run(run: Run, n: int, seed: int, target: str | None, pretrained: Path | None, asked: Asked) -> Job:
-    """The assay of `n` records drawn from a finished run, beside the data that it learned from."""
-    permit(run, asked.family)
+def check(options: AssayOptions) -> None:
+    """FitError where it is not clear what to assay."""
+    if options.n < 1:
+        raise FitError(f"-n {options.n}: at least 1 was wanted.")
+    pair = options.real, options.made
+    if options.run is not None:
+        if any(side is not None for side in pair):
+            raise FitError("give either a run, or --real with --made, not both.")
+        return
+    if options.data is not None or options.trust_data or options.family is not None:
+        raise FitError("--data, --trust-data and --family are for a run: `karat assay RUN`.")
+    if any(side is None for side in pair):
+        raise FitError("say what to assay: `karat assay RUN`, or `karat assay --real DATA --made SAMPLES`.")
+
+
+def of_run(run: Run, options: AssayOptions) -> Job:
+    """The assay of `options.n` records drawn from a finished run, beside the data that it learned from."""
+    n, seed = options.n, options.seed
+    permit(run, options.family)
     mine = sealed(run.spec)
-    data = again(run, asked)
+    data = again(run, Asked(options.data, options.trust_data, options.family))
     spec = run.spec
     # unlike the seed of `make`, so that the same pictures are not judged and shipped
     unlike = seed + 1_000_003
     whole = synthesizer.load(run, choose_device("auto"), data.codec)
     made = draw(whole, data, n, unlike)
     likely = written.weighed(data, whole)
-    seen = judge_records(data, made, seed=seed, target=target, pretrained=pretrained)
+    seen = judge_records(data, made, seed=seed, target=options.target, pretrained=options.encoder)
     name, family = spec["recipe"]["name"], spec["recipe"]["family"]
     source = f"--family {Path(family).name}" if family.endswith(".py") else f"--recipe {name}"
     budget = next(f"--{k} {spec[k]:g}" for k in ("minutes", "steps", "samples") if spec[k] is not None)
@@ -310,16 +227,15 @@ def _notes(run: Run) -> list[dict[str, Any]]:
         return []
 
 
-def of_files(
-    real: Any, made: Any, n: int, seed: int, target: str | None, pretrained: Path | None, options: Mapping[str, Any]
-) -> Job:
-    """The assay of anybody's samples, or of a reference generator, beside the data at `real`."""
-    data = load(real, options=options)
+def of_files(options: AssayOptions) -> Job:
+    """The assay of anybody's samples, or of a reference generator, beside the data at `options.real`."""
+    real, made, seed, target = options.real, options.made, options.seed, options.target
+    data = load(real, options=data_options(options.set))
     if isinstance(made, str | Path) and str(made).startswith("reference:"):
-        drawn, data = reference(data, str(made).removeprefix("reference:"), n, seed, target)
+        drawn, data = reference(data, str(made).removeprefix("reference:"), options.n, seed, target)
     else:
         drawn = read_made(data, made)
-    seen = judge_records(data, drawn, seed=seed, target=target, pretrained=pretrained)
+    seen = judge_records(data, drawn, seed=seed, target=target, pretrained=options.encoder)
     theirs, ours = (Path(data.codec.place(source)).name for source in (made, real))
     aimed = "" if target is None else f" --target {shlex.quote(target)}"
     again = f"karat assay --real {shlex.quote(ours)} --made {shlex.quote(theirs)}{aimed} --seed {seed}"
@@ -333,156 +249,6 @@ def of_files(
         {**facts(data), "made": theirs, "seed": str(seed), "judge": seen.judge},
         [again],
     )
-
-
-def conclude(
-    job: Job,
-    folder: Path,
-    entries: Sequence[Entry],
-    prices: Prices,
-    requirements: Sequence[str],
-    seed: int,
-    output: Output,
-    shows_real: bool = True,
-) -> Assay:
-    """The verdict and the report in `folder`; without real records where not `shows_real`."""
-    failed = require(job.findings, requirements)
-    data, made = job.data, job.made
-    verdict = judge(
-        job.findings,
-        total(entries, prices),
-        prices,
-        rights=prices.rights,
-        labelled=made.labelled,
-        thing=data.codec.thing,
-        reviewed=data.codec.reviewed,
-        seed=seed,
-    )
-    pairs, beside, numbers = _pairs(data, made, job.findings)
-    fixed = [
-        _sheet_of(data.codec, made.records[:SHOWN]),
-        _sheet_of(data.codec, data.records("holdout", SHOWN, seed)),
-        _by_class(data, made),
-    ]
-    room = PAGE - sum(len(x) for x in (*fixed, beside) if x is not None)
-    told = survey(data)
-    if not shows_real:
-        pairs, beside, fixed[1] = [], None, None
-        numbers, told = [{**pair, "nearest": None} for pair in numbers], _without_values(told)
-    place = f"{data.codec.thing}s of the real data are in this report; --no-real leaves them out"
-    job.facts["real records"] = place if shows_real else "left out (--no-real)"
-    exhibits = Exhibits(data.codec.sheets, fixed[0], fixed[1], _fitting(job.progress, room), pairs, beside, fixed[2])
-    html, _ = write_report(
-        folder,
-        title=job.title,
-        verdict=verdict,
-        findings=job.findings,
-        facts=job.facts,
-        exhibits=exhibits,
-        curves=job.curves,
-        pairs=numbers,
-        cost=entries,
-        reproduce=job.reproduce,
-        recipe=job.recipe,
-        diagnostics=job.diagnostics,
-        data=_placeless(told, data.path),
-        thing=data.codec.thing,
-        output=output,
-    )
-    return Assay(verdict, job.findings, html, failed, kept=output.kept, thing=data.codec.thing)
-
-
-def _placeless(told: Any, path: str) -> Any:
-    """The survey with file names where it has paths: a report is shown to others."""
-    if isinstance(told, Mapping):
-        return {k: _placeless(v, path) for k, v in told.items()}
-    if isinstance(told, list | tuple):
-        return [_placeless(v, path) for v in told]
-    if not isinstance(told, str) or "://" in path:
-        return told
-    for above in {str(Path(path).parent), str(Path(path).resolve().parent)} - {".", "/"}:
-        told = told.replace(f"{above}/", "")
-    return told
-
-
-def _without_values(told: dict[str, Any]) -> dict[str, Any]:
-    """The survey without what single records hold or are called."""
-    near = told.get("near_duplicates")
-    columns = [{**column, "holds": ""} for column in told.get("columns", ())]
-    return {
-        **told,
-        **({"columns": columns} if columns else {}),
-        **({"near_duplicates": {**near, "examples": []}} if near else {}),
-        "skipped": [["a file", why] for _, why in told.get("skipped", ())],
-    }
-
-
-def _sheet_of(codec: Codec, records: Any) -> bytes:
-    """A sheet of the records, of fewer where it would be heavy."""
-    sheet = codec.sheet(records, 8)
-    return sheet if len(sheet) <= LIGHT or len(records) <= FEW_SHOWN else codec.sheet(records[:FEW_SHOWN], 8)
-
-
-def _by_class(data: Data, made: Made) -> bytes | None:
-    """Some records of each class, each a row of a picture, or under its name on a page; None where one has too few."""
-    if made.labels is None or len(data.classes) > 40:
-        return None
-    each = 8 if data.codec.sheets == ".png" else 4
-    rows = [torch.nonzero(made.labels == c)[:each, 0].numpy() for c in range(len(data.classes))]
-    if any(len(r) < each for r in rows):
-        return None
-    if data.codec.sheets == ".png":
-        return data.codec.sheet(made.records[np.concatenate(rows)], each)
-    parts = [
-        f'<h4 class="kind">{escape(name)}</h4>'.encode() + data.codec.sheet(made.records[r], each)
-        for name, r in zip(data.classes, rows, strict=True)
-    ]
-    return b"".join(parts)
-
-
-def _fitting(progress: Sequence[tuple[str, bytes]], room: int) -> list[tuple[str, bytes]]:
-    """The last of the sheets, and of those before it as many as there is room for, evenly spread."""
-    for count in range(len(progress), 0, -1):
-        places = sorted({len(progress) - 1 - i * (len(progress) - 1) // max(1, count - 1) for i in range(count)})
-        chosen = [progress[i] for i in places]
-        if sum(len(sheet) for _, sheet in chosen) <= room:
-            return chosen
-    return []
-
-
-def _pairs(
-    data: Data, made: Made, findings: Sequence[Finding]
-) -> tuple[list[Pair], bytes | None, list[dict[str, Any]]]:
-    """The closest made and training records: side by side or as one exhibit, and as numbers; equal ones come first."""
-    copies = next((list(f.detail["same"]) for f in findings if f.assay == "memory" and "same" in f.detail), [])
-    memory = (f for f in findings if f.assay == "memory" and "pairs" in f.detail)
-    nearest: Mapping[str, Any] = next((f.detail for f in memory), {"pairs": []})
-    near, how = list(nearest["pairs"]), str(nearest.get("told", "stands out by {:.1f} nats from the next best matches"))
-    numbers: list[dict[str, Any]] = []
-    told: list[str] = []
-    rows: list[tuple[int, int]] = []
-    names = data.contents.names
-    for m, t, *distance in [*copies[: PAIRS // 2], *near]:
-        if len(rows) == PAIRS or int(m) in [a for a, _ in rows]:
-            continue
-        row = int(data.train[int(t)])
-        rows.append((int(m), row))
-        far = float(distance[0]) if distance else None
-        numbers.append({"made": int(m), "nearest": names[row] if names else row, "distance": far})
-        stands = "an exact copy" if far is None else how.format(far)
-        told.append(f"made {data.codec.thing} {int(m) + 1} and training {data.codec.thing} {row + 1}: {stands}")
-    if not rows:
-        return [], None, []
-    mine, theirs = (np.array(side) for side in zip(*rows, strict=True))
-    ours, real = made.records[mine], data.contents.records[theirs]
-    beside = data.codec.beside(ours, real, told)
-    if beside is not None:
-        return [], beside, numbers
-    sheet = data.codec.sheet
-    pairs = [
-        Pair(sheet(ours[i : i + 1], 1), sheet(real[i : i + 1], 1), numbers[i]["distance"]) for i in range(len(rows))
-    ]
-    return pairs, None, numbers
 
 
 def facts(data: Data) -> dict[str, str]:

@@ -1,0 +1,301 @@
+"""The end of an assay: what was found and what it cost, put into a verdict and a report."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from karat.assays import UNSEEN, Finding, find
+from karat.content import Codec
+from karat.data import Data, survey
+from karat.errors import FitError
+from karat.options import AssayOptions
+from karat.output import Output, make_folder
+from karat.report.page import Exhibits, Pair, is_report, write_report
+from karat.run import Run
+from karat.words import score
+from karat.workflow.learning import free
+from karat.workflow.office import Job, Made
+from karat.worth.ledger import Ledger, total
+from karat.worth.prices import Prices
+from karat.worth.prices import find as find_prices
+from karat.worth.verdict import Verdict, judge, overview
+
+PAIRS = 12
+SHOWN, FEW_SHOWN = 64, 24  # records on a sheet, and on one that would be heavy
+LIGHT, PAGE = 700_000, 4_500_000  # bytes of a sheet, and of all exhibits of a page
+NAMED = 6  # of what is missing, named on the terminal
+COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+
+
+@dataclass(frozen=True)
+class Assay:
+    """What an assay found. Draws itself in a notebook; `save` writes the report elsewhere."""
+
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    report: Path | None
+    failed: tuple[str, ...] = ()  # requirements that do not hold
+    notes: tuple[str, ...] = field(default=())
+    kept: tuple[Path, ...] = ()  # what the run learned from, which `save` never replaces
+    thing: str = "record"  # what one of them is called
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "verdict": self.verdict.to_dict(),
+            "findings": [f.to_dict() for f in self.findings],
+            "failed": list(self.failed),
+        }
+
+    def __getitem__(self, name: str) -> Finding:
+        return find(list(self.findings), name)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def save(self, path: str | Path, overwrite: bool = False) -> Path:
+        """Copies the report to `path`: .html, or .json. RunError where a file is there, unless `overwrite`."""
+        goal = Path(path)
+        if self.report is None:
+            raise FitError("this assay wrote no report; run it again with out=...")
+        told = self.report.with_suffix(".json" if goal.suffix == ".json" else ".html").read_bytes()
+        Output(overwrite, self.kept, private=True).write(goal, told)
+        return goal
+
+    def __str__(self) -> str:
+        rows = [("", *HEAD), *((f.assay, *_row(f)) for f in self.findings)]
+        widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+        lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
+        more = any(f.within.brief.endswith("*") for f in self.findings)
+        note = ["* a further condition decides as well; the report states it in words"] if more else []
+        blind = overview(self.findings, self.thing)
+        return "\n".join([*lines, *note, "", *([blind] if blind else []), self.verdict.sentence])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in (*_row(f)[:4], str(f.within), _row(f)[5])) + "</tr>"
+            for f in self.findings
+        )
+        head = "<tr>" + "".join(f"<th>{title}</th>" for title in HEAD) + "</tr>"
+        return f"<p><b>{escape(self.verdict.sentence)}</b></p><table>{head}{rows}</table>"
+
+
+HEAD = ("finding", "made", "95% interval", "unseen real", "raised", "judged")
+
+
+def _row(f: Finding) -> tuple[str, ...]:
+    low, high = f.interval
+    interval = f"{score(low)} to {score(high)}" if math.isfinite(low) or math.isfinite(high) else "—"
+    real = score(f.real) if f.beside == UNSEEN else f"{score(f.real)} ({f.beside})"
+    gone = f": {', '.join(f.missing[:NAMED])}" if f.raised and f.missing else ""
+    more = f" and {len(f.missing) - NAMED:,} more" if gone and len(f.missing) > NAMED else ""
+    return (
+        f.name,
+        score(f.value),
+        interval,
+        real,
+        f.within.brief,
+        f"{f.judged}{gone}{more}",
+    )
+
+
+def require(findings: Sequence[Finding], requirements: Sequence[str]) -> tuple[str, ...]:
+    """Those of `requirements` ("coverage>=0.8") that do not hold, with the value found."""
+    failed = []
+    for text in requirements:
+        match = re.fullmatch(r"\s*([\w \-]+?)\s*(>=|<=|>|<)\s*(-?[\d.]+(?:e-?\d+)?)\s*", text)
+        if not match:
+            raise FitError(f'--require {text!r}: wanted a finding, a sign and a number, for example "coverage>=0.8".')
+        finding = find(list(findings), match[1])
+        if not COMPARISONS[match[2]](finding.value, float(match[3])):
+            found = f"is {score(finding.value)}" if math.isfinite(finding.value) else finding.judged
+            failed.append(f"{text} does not hold: {finding.name} {found}")
+    return tuple(failed)
+
+
+@dataclass(frozen=True)
+class Books:
+    """Where an assay is written down. folder: of the report.   output: what may be written there.   prices: as declared."""
+
+    folder: Path
+    output: Output
+    ledger: Ledger
+    prices: Prices
+
+    @classmethod
+    def of_run(cls, run: Run, options: AssayOptions) -> Books:
+        """RunError where the report must not be written."""
+        folder = run.path / "report" if options.out is None else Path(options.out)
+        again = options.out is None and is_report(folder)
+        output = Output(options.overwrite or again, run.kept, run.path, private=True)
+        output.check(folder / "report.html")
+        declared = find_prices(options.prices, [run.path, Path.cwd()])
+        return cls(folder, output, Ledger(run.path / "ledger.jsonl", declared), declared)
+
+    @classmethod
+    def of_files(cls, options: AssayOptions) -> Books:
+        """The same for anybody's samples; the folder is made."""
+        folder = free(Path("assay")) if options.out is None else Path(options.out)
+        kept = [Path(x) for x in (options.real, options.made) if isinstance(x, str | Path)]
+        output = Output(options.overwrite, kept, private=True)
+        output.check(folder / "report.html")
+        declared = find_prices(options.prices, [Path.cwd()])
+        make_folder(folder, True)
+        return cls(folder, output, Ledger(folder / "ledger.jsonl", declared), declared)
+
+
+def conclude(job: Job, books: Books, options: AssayOptions) -> Assay:
+    """The verdict and the report; without real records where `options` say so. FitError for a requirement that is none."""
+    failed = require(job.findings, options.require)
+    data, made, entries = job.data, job.made, books.ledger.entries()
+    verdict = judge(
+        job.findings,
+        total(entries, books.prices),
+        books.prices,
+        rights=books.prices.rights,
+        labelled=made.labelled,
+        thing=data.codec.thing,
+        reviewed=data.codec.reviewed,
+        seed=options.seed,
+    )
+    exhibits, numbers, told = _shown(job, options)
+    place = f"{data.codec.thing}s of the real data are in this report; --no-real leaves them out"
+    html, _ = write_report(
+        books.folder,
+        title=job.title,
+        verdict=verdict,
+        findings=job.findings,
+        facts={**job.facts, "real records": "left out (--no-real)" if options.no_real else place},
+        exhibits=exhibits,
+        curves=job.curves,
+        pairs=numbers,
+        cost=entries,
+        reproduce=job.reproduce,
+        recipe=job.recipe,
+        diagnostics=job.diagnostics,
+        data=_placeless(told, data.path),
+        thing=data.codec.thing,
+        output=books.output,
+    )
+    return Assay(verdict, job.findings, html, failed, kept=books.output.kept, thing=data.codec.thing)
+
+
+def _shown(job: Job, options: AssayOptions) -> tuple[Exhibits, list[dict[str, Any]], dict[str, Any]]:
+    """What the report shows: sheets, the closest pairs in numbers, and the survey."""
+    data, made = job.data, job.made
+    pairs, beside, numbers = _pairs(data, made, job.findings)
+    drawn = _sheet_of(data.codec, made.records[:SHOWN])
+    real: bytes | None = _sheet_of(data.codec, data.records("holdout", SHOWN, options.seed))
+    by_class = _by_class(data, made)
+    room = PAGE - sum(len(x) for x in (drawn, real, by_class, beside) if x is not None)
+    told = survey(data)
+    if options.no_real:
+        pairs, beside, real = [], None, None
+        numbers, told = [{**pair, "nearest": None} for pair in numbers], _without_values(told)
+    return (
+        Exhibits(data.codec.sheets, drawn, real, _fitting(job.progress, room), pairs, beside, by_class),
+        numbers,
+        told,
+    )
+
+
+def _placeless(told: Any, path: str) -> Any:
+    """The survey with file names where it has paths: a report is shown to others."""
+    if isinstance(told, Mapping):
+        return {k: _placeless(v, path) for k, v in told.items()}
+    if isinstance(told, list | tuple):
+        return [_placeless(v, path) for v in told]
+    if not isinstance(told, str) or "://" in path:
+        return told
+    for above in {str(Path(path).parent), str(Path(path).resolve().parent)} - {".", "/"}:
+        told = told.replace(f"{above}/", "")
+    return told
+
+
+def _without_values(told: dict[str, Any]) -> dict[str, Any]:
+    """The survey without what single records hold or are called."""
+    near = told.get("near_duplicates")
+    columns = [{**column, "holds": ""} for column in told.get("columns", ())]
+    return {
+        **told,
+        **({"columns": columns} if columns else {}),
+        **({"near_duplicates": {**near, "examples": []}} if near else {}),
+        "skipped": [["a file", why] for _, why in told.get("skipped", ())],
+    }
+
+
+def _sheet_of(codec: Codec, records: Any) -> bytes:
+    """A sheet of the records, of fewer where it would be heavy."""
+    sheet = codec.sheet(records, 8)
+    return sheet if len(sheet) <= LIGHT or len(records) <= FEW_SHOWN else codec.sheet(records[:FEW_SHOWN], 8)
+
+
+def _by_class(data: Data, made: Made) -> bytes | None:
+    """Some records of each class, each a row of a picture, or under its name on a page; None where one has too few."""
+    if made.labels is None or len(data.classes) > 40:
+        return None
+    each = 8 if data.codec.sheets == ".png" else 4
+    rows = [torch.nonzero(made.labels == c)[:each, 0].numpy() for c in range(len(data.classes))]
+    if any(len(r) < each for r in rows):
+        return None
+    if data.codec.sheets == ".png":
+        return data.codec.sheet(made.records[np.concatenate(rows)], each)
+    parts = [
+        f'<h4 class="kind">{escape(name)}</h4>'.encode() + data.codec.sheet(made.records[r], each)
+        for name, r in zip(data.classes, rows, strict=True)
+    ]
+    return b"".join(parts)
+
+
+def _fitting(progress: Sequence[tuple[str, bytes]], room: int) -> list[tuple[str, bytes]]:
+    """The last of the sheets, and of those before it as many as there is room for, evenly spread."""
+    for count in range(len(progress), 0, -1):
+        places = sorted({len(progress) - 1 - i * (len(progress) - 1) // max(1, count - 1) for i in range(count)})
+        chosen = [progress[i] for i in places]
+        if sum(len(sheet) for _, sheet in chosen) <= room:
+            return chosen
+    return []
+
+
+def _pairs(
+    data: Data, made: Made, findings: Sequence[Finding]
+) -> tuple[list[Pair], bytes | None, list[dict[str, Any]]]:
+    """The closest made and training records: side by side or as one exhibit, and as numbers; equal ones come first."""
+    copies = next((list(f.detail["same"]) for f in findings if f.assay == "memory" and "same" in f.detail), [])
+    memory = (f for f in findings if f.assay == "memory" and "pairs" in f.detail)
+    nearest: Mapping[str, Any] = next((f.detail for f in memory), {"pairs": []})
+    near, how = list(nearest["pairs"]), str(nearest.get("told", "stands out by {:.1f} nats from the next best matches"))
+    numbers: list[dict[str, Any]] = []
+    told: list[str] = []
+    rows: list[tuple[int, int]] = []
+    names = data.contents.names
+    for m, t, *distance in [*copies[: PAIRS // 2], *near]:
+        if len(rows) == PAIRS or int(m) in [a for a, _ in rows]:
+            continue
+        row = int(data.train[int(t)])
+        rows.append((int(m), row))
+        far = float(distance[0]) if distance else None
+        numbers.append({"made": int(m), "nearest": names[row] if names else row, "distance": far})
+        stands = "an exact copy" if far is None else how.format(far)
+        told.append(f"made {data.codec.thing} {int(m) + 1} and training {data.codec.thing} {row + 1}: {stands}")
+    if not rows:
+        return [], None, []
+    mine, theirs = (np.array(side) for side in zip(*rows, strict=True))
+    ours, real = made.records[mine], data.contents.records[theirs]
+    beside = data.codec.beside(ours, real, told)
+    if beside is not None:
+        return [], beside, numbers
+    sheet = data.codec.sheet
+    pairs = [
+        Pair(sheet(ours[i : i + 1], 1), sheet(real[i : i + 1], 1), numbers[i]["distance"]) for i in range(len(rows))
+    ]
+    return pairs, None, numbers
