@@ -11,8 +11,9 @@ from typing import Any
 class Progress:
     """After one round of the loop, or a part of a fit: how far, how fast, and what the players saw.
 
-    fraction: of the budget used, in [0, 1].   seconds: of the budget's clock, since the run began.   samples: points drawn
-    so far, 0 in a fit.   seen: tensors of one number by name; reading one waits for the device.
+    step: rounds, or parts of a fit.   fraction: of the budget used, in [0, 1].   seconds: of the budget's clock, since the run
+    began.   samples: points drawn so far, 0 in a fit.   seen: numbers by name, or tensors of one; reading one waits for the
+    device.
     """
 
     step: int
@@ -24,7 +25,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Record:
-    """One row of the history, about two hundred in a training: numbers by name, "fraction" and "step" among them."""
+    """One row of the history, at most about two hundred: numbers by name, "fraction", "step" and "seconds" among them."""
 
     step: int
     values: dict[str, float]

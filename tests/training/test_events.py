@@ -97,8 +97,14 @@ def test_a_tracker_is_one_file_and_sees_a_training_and_a_fit_alike(
         assert run.spec["status"] == "trained" and run.spec["track"] == ["toy", "failing"]
         first, *kinds = (folder / "toy.txt").read_text().split("\n")[:-1]
         assert first == f"recipe {recipe}" and kinds[-1] == "Finished"
-        assert {"Progress", "Weights", "Picture", "Finished"} <= set(kinds)
-        assert ({"Record", "Checkpoint"} <= set(kinds)) is (recipe == "vae")
+        assert {"Progress", "Record", "Weights", "Picture", "Finished"} <= set(kinds)
+        assert ("Checkpoint" in kinds) is (recipe == "vae"), "a fit cannot be continued"
+        history = run.lines("history.jsonl")
+        assert len(history) == kinds.count("Record") > 1 and history[-1]["fraction"] == 1.0
+        assert "nll" in history[-1] if recipe == "vae" else history[-1]["links"] == 2
+        assert [row["step"] for row in history] == sorted({row["step"] for row in history}), (
+            "trackers want them to rise"
+        )
         said = capsys.readouterr().out
         assert said.count("the tracker failing failed (ConnectionError: the server is gone)") == 1
 
@@ -141,6 +147,9 @@ class Plain:
 
     def fit(self, seconds: float | None) -> Iterator[float]:
         yield from (0.5, 1.0)
+
+    def seen(self) -> dict[str, float]:
+        return {"leaves": 3.0}
 
     def finish(self) -> None:
         return None
@@ -187,9 +196,14 @@ def test_a_training_that_is_asked_to_stop_is_saved_first_and_nothing_follows() -
 def test_a_fit_yields_the_same_kinds_and_says_of_how_many_rows_it_is() -> None:
     product = Plain(toy())
     events = list(session.fit(product, Plan(minutes=1), rows=2_000, most=1_000, stop=lambda: False))
-    assert [type(e) for e in events] == [Note, Progress, Progress, Weights, Picture, Finished]
+    assert [type(e) for e in events] == [Note, Record, Progress, Record, Progress, Weights, Picture, Finished]
+    assert [(r.step, r.values["fraction"], r.values["leaves"]) for r in events if isinstance(r, Record)] == [
+        (1, 0.5, 3.0),
+        (2, 1.0, 3.0),
+    ]
+    assert isinstance(events[-1], Finished) and events[-1].step == events[-2].step == 2  # type: ignore[union-attr]
     assert events[0] == Note("fitting to 1,000 of 2,000 rows, drawn at random")
-    assert list(session.fit(product, Plan(minutes=1), 10, 20, lambda: True))[-1] == Stopped(0, 0.5)
+    assert list(session.fit(product, Plan(minutes=1), 10, 20, lambda: True))[-1] == Stopped(1, 0.5)
 
 
 @pytest.mark.exam

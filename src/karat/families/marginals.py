@@ -88,6 +88,14 @@ class Model(Fitted):
     def imputes(self) -> bool:
         return True
 
+    def seen(self) -> dict[str, float]:
+        """Noisy measurements so far, and what they cost of the budget, as rho of zero-concentrated privacy."""
+        return (
+            {}
+            if self.budget is None
+            else {"measured": len(self.budget.spent), "rho": self.budget.rho - self.budget.left}
+        )
+
     def fit(self, points: Tensor, y: Tensor | None, seed: int, seconds: float | None) -> Iterator[float]:
         """Learns codes [n, columns]; the same seed gives the same only where `noise` is "seeded"."""
         c = self.config

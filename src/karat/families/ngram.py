@@ -67,6 +67,7 @@ class Model(Fitted):
         self.cache = Cache().requires_grad_(False)
         self.goes_on = 0.0  # share of the rows that begin with MORE
         self._counts: KneserNey | None = None
+        self._nll: float | None = None
 
     @property
     def has_nll(self) -> bool:
@@ -82,6 +83,10 @@ class Model(Fitted):
         if self._counts is None:
             raise FitError("this model has not counted anything yet; train it first.")
         return self._counts
+
+    def seen(self) -> dict[str, float]:
+        """Nats a token on rows that were not counted."""
+        return {} if self._nll is None else {"nll": self._nll}
 
     def fit(self, points: Tensor, y: Tensor | None, seed: int, seconds: float | None) -> Iterator[float]:
         """Counts `points` [n, length]; nothing is left to chance."""
@@ -124,6 +129,7 @@ class Model(Fitted):
             own = share[k] * c
             of = torch.bincount(k, own / (own + (1 - share[k]) * p), minlength=len(begin))
             share = (of + TIGHT * begin) / (seen + TIGHT)
+        self._nll = -float((share[k] * c + (1 - share[k]) * p).log().mean())
         self.cache.share.copy_(share.logit().view_as(self.cache.share))
 
     @torch.no_grad()

@@ -77,10 +77,15 @@ class Model(Fitted):
         self.stratified = config.stratified
         self.links: list[Link] = []
         self.odds: Odds | None = None
+        self._leaf = 0
 
     @property
     def imputes(self) -> bool:
         return True
+
+    def seen(self) -> dict[str, float]:
+        """Columns that are linked so far, and rows of the smallest leaf, which doubles where rows came out as copies."""
+        return {"links": len(self.links), "leaf": self._leaf}
 
     def fit(self, points: Tensor, y: Tensor | None, seed: int, seconds: float | None) -> Iterator[float]:
         assert isinstance(self.space, Codes)
@@ -120,7 +125,7 @@ class Model(Fitted):
         self, cells: np.ndarray, chain: list[int], told: np.ndarray, leaf: int, rng: np.random.Generator
     ) -> Iterator[float]:
         """Fits a link for each column of `chain`, of leaves of `leaf` rows."""
-        self.links = []
+        self.links, self._leaf = [], leaf
         before = list(range(self.config.context))
         most = min(self.config.parents, max(FEW_PARENTS, LINKED // max(1, cells.shape[1])))
         config = replace(self.config, leaf=leaf)

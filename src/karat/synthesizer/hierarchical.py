@@ -38,6 +38,7 @@ class Hierarchical(Synthesizer):
         self.codec = self._codec = codec
         self.models: dict[str, Fitted] = {}
         self.given: dict[str, int] = {}
+        self._done = 0  # chains that are fitted
         for name, (space, given) in codec.chains.items():
             own = replace(recipe, model={**recipe.model, "context": given})
             model = build(own, space, 0, seed)
@@ -45,8 +46,10 @@ class Hierarchical(Synthesizer):
             self.models[name], self.given[name] = model, given
 
     def fit(self, data: Data, seed: int, seconds: float | None) -> Iterator[float]:
-        self.learn(data.records("train"), seed)
-        yield 1.0
+        yield from self.learn(data.records("train"), seed)
+
+    def seen(self) -> dict[str, float]:
+        return {"chains": self._done}
 
     @property
     def width(self) -> int:
@@ -59,18 +62,22 @@ class Hierarchical(Synthesizer):
         made: Database = self.draw(Request(min(n, GLIMPSED))).records
         return made
 
-    def learn(self, records: Database, seed: int) -> None:
-        """Fits every chain to its rows of `records`; to a random choice of very many."""
+    def learn(self, records: Database, seed: int) -> Iterator[float]:
+        """Fits every chain to its rows of `records`, to a random choice of very many; yields the share that is done."""
         lessons = self._codec.lessons(records)
+        if not self.models:
+            yield 1.0
         for i, (name, model) in enumerate(self.models.items()):
             points = lessons[name]
-            if not len(points):
-                continue
             if len(points) > FITTED_MOST:
                 few = np.random.default_rng([seed, i]).choice(len(points), FITTED_MOST, replace=False)
                 points = points[torch.from_numpy(np.sort(few))]
-            for _ in model.fit(points, None, seed + i, None):
-                pass
+            if len(points):
+                for share in model.fit(points, None, seed + i, None):
+                    if share < 1:
+                        yield (i + share) / len(self.models)
+            self._done = i + 1
+            yield self._done / len(self.models)
 
     def weights(self) -> dict[str, Tensor]:
         return {f"{name}:{k}": v.cpu().contiguous() for name, m in self.models.items() for k, v in m.weights().items()}

@@ -67,6 +67,9 @@ class Single(Synthesizer):
         points = data.points("train", FITTED_MOST, seed, self.model.space)
         return self.model.fit(points, data.labels("train", FITTED_MOST, seed), seed, seconds)
 
+    def seen(self) -> dict[str, float]:
+        return self.model.seen() if isinstance(self.model, Fitted) else {}
+
     @property
     def width(self) -> int:
         return self.model.space.numel

@@ -49,6 +49,10 @@ class Synthesizer(ABC):
         seconds: how long it may take, None for as long as it wants.
         """
 
+    def seen(self) -> dict[str, float]:
+        """Numbers by name of what `fit` has learned so far."""
+        return {}
+
     def widen(self, data: Data, seed: int) -> None:
         """Once all is learned: sees to it that what is made equals training records no oftener than unseen ones do."""
         return None

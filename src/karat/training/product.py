@@ -31,6 +31,9 @@ class Product(Protocol):
     def fit(self, seconds: float | None) -> Iterator[float]:
         """Learns without gradients; yields the share that is done."""
 
+    def seen(self) -> dict[str, float]:
+        """Numbers by name of what `fit` has learned so far."""
+
     def finish(self) -> None:
         """What is done once, when all is learned."""
 

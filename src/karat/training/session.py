@@ -72,21 +72,26 @@ def learn(
 
 def fit(product: Product, plan: Plan, rows: int, most: int, stop: Callable[[], bool]) -> Generator[Event, None, None]:
     """Fits what learns without gradients to `rows` rows, of which it is handed at most `most`; Stopped ends it without a
-    model, since a fit cannot be continued. No loss is seen on the way, so there are no rows of a history.
+    model, since a fit cannot be continued. Its parts count as steps: of each that is due there is a row of the history, with
+    what the model shows of itself in place of losses.
     """
-    began = plan.now()
+    began, step, due = plan.now(), 0, 0.0
     if rows > most:
         yield Note(f"fitting to {most:,} of {rows:,} rows, drawn at random")
     for fraction in product.fit(None if plan.minutes is None else 60 * plan.minutes):
-        yield Progress(0, fraction, plan.now() - began, 0)
+        step, seconds, seen = step + 1, plan.now() - began, product.seen()
+        if fraction >= min(due, 1.0):
+            due = fraction + RECORDED
+            yield Record(step, {"fraction": fraction, "step": step, "seconds": seconds, **seen})
+        yield Progress(step, fraction, seconds, 0, seen)
         if stop():
-            yield Stopped(0, fraction)
+            yield Stopped(step, fraction)
             return
     product.finish()
     seconds = plan.now() - began
     yield Weights(product.weights())
-    yield Picture(100, 0, product.suffix, product.sheet(Previews.MOST))
-    yield Finished(0, 0, seconds)
+    yield Picture(100, step, product.suffix, product.sheet(Previews.MOST))
+    yield Finished(step, 0, seconds)
 
 
 def passed(fraction: float) -> int:

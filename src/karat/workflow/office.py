@@ -192,7 +192,7 @@ def of_run(run: Run, options: AssayOptions) -> Job:
         ],
         recipe=spec["recipe"],
         diagnostics=_notes(run),
-        curves=_curves(run),
+        curves=[] if whole.gradient is None else _curves(run),  # a fit has no losses, and what it counts is no curve
         # a sheet of HTML becomes a part of the page: a stranger's is left out
         progress=_sheets(run, data.codec.sheets) if mine or data.codec.sheets == ".png" else [],
     )

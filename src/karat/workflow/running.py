@@ -57,6 +57,9 @@ class Product:
     def fit(self, seconds: float | None) -> Iterator[float]:
         return self.whole.fit(self.data, self.seed, seconds)
 
+    def seen(self) -> dict[str, float]:
+        return self.whole.seen()
+
     def finish(self) -> None:
         self.whole.widen(self.data, self.seed)
 
@@ -180,6 +183,7 @@ def _continued(run: Run, blob: bytes, model: Learned, plan: loop.Plan, console: 
 
 def _fit(run: Run, found: Data, whole: Synthesizer, plan: loop.Plan, entry: Any, console: Console) -> Run:
     run.update({"status": "training", "precision": "fp64"})
+    run.truncate("history.jsonl", -1.0)  # of a fit that was stopped nothing stays
     with ExitStack() as stack:
         tracking = [stack.enter_context(sinks.tracker(name, run, console)) for name in run.spec["track"]]
         asked = stack.enter_context(signals())

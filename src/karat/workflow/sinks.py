@@ -18,6 +18,7 @@ from karat.trackers import Job
 from karat.training.session import passed
 
 SHOWN = 0.25  # seconds between two looks of the bar
+LONG = 5.0  # seconds between two lines about a fit, most of which end before
 
 
 def folder(run: Run) -> Sink:
@@ -59,6 +60,9 @@ def terminal(console: Console, doing: str, reached: float) -> Iterator[Sink]:
                 tenth = passed(p.fraction)
                 if not live and rate:
                     console.print(f"{tenth * 10}%  step {p.step:,}  {rate} samples/s  {_losses(p)}")
+                elif not live and time.monotonic() - shown > LONG:
+                    shown = time.monotonic()
+                    console.print(f"{tenth * 10}%  {_losses(p)}".rstrip())
 
         def take(event: Event) -> None:
             match event:

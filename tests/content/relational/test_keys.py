@@ -41,7 +41,7 @@ def learned(source: Any, n: int = 120, seed: int = 0, **options: Any) -> tuple[R
     codec = data.codec
     assert isinstance(codec, Related)
     chains = Hierarchical(codec, recipe("trees", spaces=codec.spaces), 0)
-    chains.learn(data.records("train"), 0)
+    list(chains.learn(data.records("train"), 0))
     return codec, chains.draw(Request(n, seed)).records
 
 
