@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -21,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from karat.errors import DataError, FitError
+from karat.errors import DataError, FitError, RunError
 from karat.output import write_whole
 
 IN_MEMORY = 256 * 2**20  # bytes; above this an array is memory-mapped
@@ -58,7 +59,9 @@ def _writable(folder: Path) -> Path:
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError:
-        return _passing()
+        with contextlib.suppress(OSError):  # nothing can be written anywhere: all stays in memory, or is too large
+            return _passing()
+        return folder
 
 
 @lru_cache(maxsize=1)
@@ -146,7 +149,13 @@ class Shelf:
                 raise OSError(f"{free / 1e9:.1f} GB are free there and {size / 1e9:.1f} GB are needed")
             part = self.folder / f"{self.key}.{secrets.token_hex(4)}.part"
             os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            return np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=shape)
+            try:
+                array = np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=shape)
+                _reserve(part)
+                return array
+            except OSError:
+                part.unlink(missing_ok=True)
+                raise
         except OSError as error:
             if size <= IN_MEMORY:
                 return np.empty(shape, dtype)
@@ -160,11 +169,17 @@ class Shelf:
         if not isinstance(array, np.memmap) or array.filename is None:
             return array[:rows]
         part = Path(array.filename)
-        array.flush()
-        os.replace(part, self.array)
-        write_whole(self.notes, json.dumps({**notes, "rows": rows}).encode())
-        whole: np.ndarray = np.load(self.array, mmap_mode="r", allow_pickle=False)
-        if array.nbytes > limit():  # it is gone when this process ends
+        try:
+            array.flush()
+            os.replace(part, self.array)
+            write_whole(self.notes, json.dumps({**notes, "rows": rows}).encode())
+            whole: np.ndarray = np.load(self.array, mmap_mode="r", allow_pickle=False)
+        except (OSError, RunError):  # it cannot be kept: it is gone when this process ends
+            for path in (part, self.notes, self.array):
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+            return array[:rows]
+        if array.nbytes > limit():  # so is this
             self.notes.unlink(missing_ok=True)
             self.array.unlink(missing_ok=True)
         trim(self.folder, self.key)
@@ -174,6 +189,21 @@ class Shelf:
         """Takes back what `allot` gave, when filling it failed."""
         if isinstance(array, np.memmap) and array.filename is not None:
             Path(array.filename).unlink(missing_ok=True)
+
+
+def _reserve(path: Path) -> None:
+    """Takes the room that the file says it has, so that it cannot be missing when its mapping is written to.
+
+    Without that a disk that is full kills the process (SIGBUS). OSError where there is none.
+    """
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # a file system that cannot say
+                raise
 
 
 def shelf(folder: Path, *what: object) -> Shelf:

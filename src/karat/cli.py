@@ -97,6 +97,9 @@ def _run(given: list[str]) -> None:
         r"\d{1,11}", os.environ.get("SOURCE_DATE_EPOCH", "0")
     ):  # libraries read it when imported, and fail
         del os.environ["SOURCE_DATE_EPOCH"]
+    # torch makes a folder for its compiler, which is never used here, in the one for temporary files: that may be read-only,
+    # full, or hold something of that name that another user laid. A folder that is there already is left as it is.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", sys.prefix)
     asked = {GLOBAL[token] for token in given if token in GLOBAL}
     given = [token for token in given if token not in GLOBAL]
     manner = MANNER.set(Manner("quiet" in asked, "json" in asked))
@@ -118,6 +121,9 @@ def _run(given: list[str]) -> None:
         os._exit(141)
     except OSError as error:
         _give_up_output()
+        if "temporary directory" in str(error):  # a library wanted one
+            _complain("there is no temporary folder that can be written to. Let TMPDIR name one.")
+            sys.exit(2)
         if error.errno not in SYSTEM:
             _complain(_fault(error, given))
             sys.exit(FAULT)

@@ -88,8 +88,9 @@ def faults(shim: Shim) -> Iterator[Shim]:
         return wrapped(Raw(fd, mode.replace("b", "").replace("t", "")), mode, buffering, **text)
 
     def open_(file: Any, mode: str = "r", buffering: int = -1, *rest: Any, **text: Any) -> Any:
-        if rest or not set(mode) & set("wax+") or text.get("opener") or isinstance(file, int):
+        if not set(mode) & set("wax+") or text.get("opener") or isinstance(file, int):
             return opened(file, mode, buffering, *rest, **text)
+        text |= dict(zip(("encoding", "errors", "newline"), rest, strict=False))  # as pathlib calls it
         text = {name: value for name, value in text.items() if name != "closefd"}
         return wrapped(Raw(file, mode.replace("b", "").replace("t", "")), mode, buffering, **text)
 

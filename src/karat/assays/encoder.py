@@ -21,12 +21,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from karat.cache import cache_folder, trim
-from karat.errors import DataError, FitError
+from karat.errors import DataError, FitError, KaratError
 from karat.output import write_whole
 
 VERSION = 2  # of everything below that changes a feature: part of the cache's key
@@ -159,7 +159,8 @@ def open_extractor(
     accuracy = _load(path, encoder)
     if accuracy is None:
         accuracy = _fit(encoder, points, labels, classes, seed, torch.device(device))
-        _save(path, encoder.cpu(), accuracy)
+        with contextlib.suppress(OSError, KaratError):  # where it cannot be kept it is fitted again
+            _save(path, encoder.cpu(), accuracy)
     source = "fitted to the labels of the training split" if classes else "fitted to the training split without labels"
     return FeatureExtractor(encoder.to(device), shape, classes, None if math.isnan(accuracy) else accuracy, source)
 
@@ -318,16 +319,17 @@ def _load(path: Path, encoder: OwnEncoder) -> float | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            told = json.loads((file.metadata() or {}).get("karat", "{}"))
+            told = json.loads(file.metadata()["karat"])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
-    except (SafetensorError, OSError, ValueError):
-        return None  # a damaged cache is no error: the extractor are fitted again and the file replaced
-    if told.get("sha256") != _digest(weights):
+        accuracy = math.nan if told["accuracy"] is None else float(told["accuracy"])
+        if told["sha256"] != _digest(weights):
+            return None
+        encoder.load_state_dict(weights)
+    except Exception:  # a damaged cache is no error: the extractor is fitted again and the file replaced
         return None
-    encoder.load_state_dict(weights)
     with contextlib.suppress(OSError):  # used now; the one that was not for longest goes first
         os.utime(path)
-    return math.nan if told["accuracy"] is None else float(told["accuracy"])
+    return accuracy
 
 
 def _save(path: Path, encoder: OwnEncoder, accuracy: float) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import IO
 
 import numpy as np
 
 from karat.content.codec import Block, Codec, Delivery
 from karat.errors import FitError
+from karat.output import scratch
 
 ARRAYS = (".npy", ".npz")
 FORMS = (*ARRAYS, ".zip")
@@ -73,8 +73,8 @@ def leaves(
         wanted = [i for i, name in enumerate(names) if not has(name + codec.suffixes[0])]
         for first in range(0, len(wanted), AT_ONCE):
             some = wanted[first : first + AT_ONCE]
-            with TemporaryDirectory() as aside:
-                for path in codec.write(block.records[some], Path(aside), [names[i] for i in some]):
+            with scratch() as aside:
+                for path in codec.write(block.records[some], aside, [names[i] for i in some]):
                     yield path.name, how.origin.mark(path.name, path.read_bytes())
 
 

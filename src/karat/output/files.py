@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,31 @@ def explained(goal: Path, size: int | None = None) -> Iterator[None]:
         }.get(error.errno or 0, "")
         needed = "" if size is None else f"; {size:,} bytes were needed"
         raise RunError(f"cannot write {goal}: {error.strerror}{needed}.{cure} Nothing was lost.") from None
+
+
+@contextlib.contextmanager
+def temporary() -> Iterator[None]:
+    """What the system says of the temporary folder, where the body writes nowhere else: a RunError that names TMPDIR."""
+    try:
+        yield
+    except OSError as error:
+        try:
+            place = f"the temporary folder {tempfile.gettempdir()} cannot be written to"
+        except OSError:
+            place = "there is no temporary folder"
+        raise RunError(f"{place} ({error.strerror}). Free some room, or let TMPDIR name another folder.") from None
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A temporary folder, which goes with the body; RunError, naming TMPDIR, where there is none or it takes no more."""
+    with temporary(), tempfile.TemporaryDirectory(prefix="karat-", ignore_cleanup_errors=True) as name:
+        try:
+            yield Path(name)
+        except RunError as error:
+            if name not in str(error):
+                raise
+            raise RunError(f"{error} It is a temporary file; let TMPDIR name a folder with room.") from None
 
 
 def fsync(path: Path) -> None:

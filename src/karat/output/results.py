@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -91,6 +91,20 @@ class Output:
         """`goal` holds `blob`."""
         with self.open(goal) as file:
             file.write(blob)
+
+    def write_all(self, blobs: Mapping[Path, bytes]) -> None:
+        """Each path holds its bytes; they get their names, in this order, when all of them are whole on the disk."""
+        for goal in blobs:
+            self._begin(goal)
+        with contextlib.ExitStack() as stack:
+            parts = []
+            for goal, blob in blobs.items():
+                part = stack.enter_context(aside(goal, self.private(goal), len(blob)))
+                part.file.write(blob)
+                part.sync()
+                parts.append(part)
+            for part in parts:
+                self._finish(part)
 
     @contextlib.contextmanager
     def labelled(self, goal: Path, label: Label) -> Iterator[IO[bytes]]:

@@ -123,8 +123,7 @@ def write_report(
 def _write(output: Output, folder: Path, numbers: dict[str, Any], rendered: str) -> tuple[Path, Path]:
     html, numbers_at = folder / "report.html", folder / "report.json"
     told = json.dumps(finite(numbers), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    output.write(numbers_at, told.encode("utf-8", "replace"))
-    output.write(html, rendered.encode("utf-8", "replace"))
+    output.write_all({numbers_at: told.encode("utf-8", "replace"), html: rendered.encode("utf-8", "replace")})
     return html, numbers_at
 
 
@@ -160,6 +159,12 @@ def _described(findings: Sequence[Finding], data: Mapping[str, Any]) -> dict[str
         "data": {k: v for k, v in data.items() if k not in ("skipped", "columns")},
         "skipped": list(data.get("skipped", ())),
     }
+
+
+def check(output: Output, folder: Path) -> None:
+    """RunError where a report must not be written into `folder`: before the work, and for both of its files."""
+    for name in ("report.html", "report.json"):
+        output.check(folder / name)
 
 
 def is_report(folder: Path) -> bool:

@@ -20,7 +20,8 @@ from karat.data import Data, survey
 from karat.errors import FitError
 from karat.options import AssayOptions
 from karat.output import Output, make_folder
-from karat.report.page import Exhibits, Pair, is_report, write_report
+from karat.report import page
+from karat.report.page import Exhibits, Pair, write_report
 from karat.run import Run
 from karat.words import score
 from karat.workflow.learning import free
@@ -135,9 +136,9 @@ class Books:
     def of_run(cls, run: Run, options: AssayOptions) -> Books:
         """RunError where the report must not be written."""
         folder = run.path / "report" if options.out is None else Path(options.out)
-        again = options.out is None and is_report(folder)
+        again = options.out is None and page.is_report(folder)
         output = Output(options.overwrite or again, run.kept, run.path, private=True)
-        output.check(folder / "report.html")
+        page.check(output, folder)
         declared = find_prices(options.prices, [run.path, Path.cwd()])
         return cls(folder, output, Ledger(run.path / "ledger.jsonl", declared), declared)
 
@@ -147,7 +148,7 @@ class Books:
         folder = free(Path("assay")) if options.out is None else Path(options.out)
         kept = [Path(x) for x in (options.real, options.made) if isinstance(x, str | Path)]
         output = Output(options.overwrite, kept, private=True)
-        output.check(folder / "report.html")
+        page.check(output, folder)
         declared = find_prices(options.prices, [Path.cwd()])
         make_folder(folder, True)
         return cls(folder, output, Ledger(folder / "ledger.jsonl", declared), declared)

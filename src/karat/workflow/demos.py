@@ -15,6 +15,8 @@ import numpy as np
 
 from karat.errors import RunError
 from karat.output import digest_of, read_json, write_whole
+from karat.output.files import explained
+from karat.run import Run
 
 Kind = Literal["pictures", "table", "text", "audio"]
 RATE = 8000  # Hz of the notes
@@ -40,7 +42,8 @@ class Sample:
 
 def prepare(kind: Kind, folder: Path) -> Sample:
     """The data of that kind, laid down in `folder` where they are not part of the install already."""
-    return MAKERS[kind](folder)
+    with explained(folder):
+        return MAKERS[kind](folder)
 
 
 def clear(folder: Path) -> None:
@@ -49,6 +52,11 @@ def clear(folder: Path) -> None:
         return
     told = read_json(folder / SEAL)
     known = told.get("sha256") if isinstance(told, dict) else None
+    if not isinstance(known, dict) and Run.is_run(folder):
+        raise RunError(
+            f"{folder} holds a run, of a demo that was stopped or one of yours. Continue it with `karat train {folder}`, or "
+            "choose another --out."
+        )
     if not isinstance(known, dict):
         raise RunError(f"{folder} holds something that is no former demo; choose another --out.")
     there = [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()]

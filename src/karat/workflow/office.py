@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from karat.content import recognise
 from karat.data import DATABASES, Data, load
 from karat.errors import DataError, FitError, RunError
 from karat.options import AssayOptions, MakeOptions
+from karat.output import scratch
 from karat.provenance.reading import labelled as carries_label
 from karat.request import Request
 from karat.run import Run
@@ -45,8 +45,8 @@ class Made:
 
 def read_back(run: Run) -> bool:
     """Whether what `karat make` writes of this run carries its label: a few records are made, written and read."""
-    with TemporaryDirectory(prefix="karat-") as folder:
-        goal = Path(folder) / "made"
+    with scratch() as folder:
+        goal = folder / "made"
         making.make(run, MakeOptions(run, n=LABELS_READ, out=goal))
         return carries_label(goal) is True
 

@@ -72,18 +72,19 @@ def packed(waves: Sequence[np.ndarray], rate: int) -> list[str]:
     for kind, container, depth in KINDS:
         if container == "MP3" and rate not in MP3_RATES:
             break
-        blobs = [_encoded(wave, rate, container, depth) for wave in waves]
+        blobs = [encoded(whole_numbers(wave, 16), rate, container, depth) for wave in waves]
         out = [f"data:{kind};base64,{base64.b64encode(blob).decode()}" for blob in blobs]
         if sum(map(len, blobs)) <= HEAVY:
             break
     return out
 
 
-def _encoded(wave: np.ndarray, rate: int, container: str, depth: str) -> bytes:
+def encoded(wave: np.ndarray, rate: int, container: str, depth: str) -> bytes:
+    """The bytes of a sound file.   wave: samples as `whole_numbers` gives them."""
     import soundfile
 
     out = io.BytesIO()
-    soundfile.write(out, whole_numbers(wave, 16), rate, format=container, subtype=depth)
+    soundfile.write(out, wave, rate, format=container, subtype=depth)
     return out.getvalue()
 
 

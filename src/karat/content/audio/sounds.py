@@ -214,14 +214,14 @@ class Sounds(Codec):
 
     def write(self, records: np.ndarray, folder: Path, stems: list[str]) -> list[Path]:
         """One WAV per record, as long as it sounds."""
-        import soundfile
-
         folder.mkdir(parents=True, exist_ok=True)
         depth = "PCM_24" if self.bits == 24 else "PCM_16"
         paths = []
         for wave, stem in zip(self._sounding(records), stems, strict=True):
             path = folder / f"{stem}.wav"
-            soundfile.write(path, players.whole_numbers(wave, self.bits), self.mel.rate, format="WAV", subtype=depth)
+            path.write_bytes(
+                players.encoded(players.whole_numbers(wave, self.bits), self.mel.rate, "WAV", depth)
+            )  # by us: libsndfile does not say why it could not write
             paths.append(path)
         return paths
 

@@ -21,6 +21,7 @@ from karat.content.table.io.plain import COLUMNS
 from karat.content.table.io.sampling import Sampler
 from karat.content.table.table import Dialect, Raw
 from karat.errors import DataError, FitError, UnsafeFile
+from karat.output import temporary
 
 SWOLLEN = 2**26  # bytes of an entry, from which on the ratio is looked at
 COST = 12  # bytes of memory for each byte of shared strings
@@ -272,7 +273,11 @@ def write(cells: pa.Table, dialect: Dialect) -> bytes:
     import openpyxl
     from openpyxl.cell import WriteOnlyCell
 
-    book = openpyxl.Workbook(write_only=True)
+    with temporary():  # openpyxl keeps a sheet there until it is saved
+        return _written(cells, dialect, openpyxl.Workbook(write_only=True), WriteOnlyCell)
+
+
+def _written(cells: pa.Table, dialect: Dialect, book: Any, lone: Any) -> bytes:
     sheet = book.create_sheet((dialect.sheet if dialect.sheet else "made")[:31])
 
     def cell(text: str | None, name: str | None) -> Any:
@@ -283,7 +288,7 @@ def write(cells: pa.Table, dialect: Dialect) -> bytes:
             value = text == "true" if text in ("true", "false") else _number(text)
         elif name in dialect.dated:
             value = _date(text)
-        out = WriteOnlyCell(sheet, value)
+        out = lone(sheet, value)
         if isinstance(value, str):
             out.data_type = "s"
         return out
