@@ -180,6 +180,29 @@ def test_tables_are_recognised_and_pictures_are_not(tmp_path: Path) -> None:
     assert not recognises([1, 2]) and not recognises(tmp_path) and not recognises(np.zeros(3))
 
 
+SENTENCE = "The cat {} a tree, and the sea is {}."
+WAYS, HUES = ("sees", "likes", "paints", "climbs"), ("blue", "grey", "far")
+
+
+@pytest.mark.parametrize("between", ["\n", "\n\n"])
+def test_sentences_that_have_a_comma_each_are_no_table(between: str, tmp_path: Path) -> None:
+    lines = [SENTENCE.format(WAYS[i % 4], HUES[i % 3]) for i in range(60)]
+    (tmp_path / "notes.txt").write_text(between.join(lines) + "\n")
+    assert not recognises(tmp_path / "notes.txt")
+    (tmp_path / "names.txt").write_text("\n\n".join(f"Rossi, Anna {i}" for i in range(60)) + "\n")
+    assert not recognises(tmp_path / "names.txt"), "blank lines part what is no row"
+
+
+def test_a_table_in_a_txt_stays_one_though_it_holds_sentences(tmp_path: Path) -> None:
+    rows = [f'{i},{WAYS[i % 4]},"{SENTENCE.format(WAYS[i % 4], HUES[i % 3])}"' for i in range(60)]
+    (tmp_path / "t.txt").write_text("id,way,note\n" + "\n".join(rows) + "\n")
+    assert recognises(tmp_path / "t.txt")
+    (tmp_path / "tabs.txt").write_text("a\tb\n" + "one two three\tfour five six\n" * 60)
+    assert recognises(tmp_path / "tabs.txt")
+    (tmp_path / "gaps.txt").write_text("a,b\n" + "1,2\n3,4\n5,6\n7,8\n\n" * 20)
+    assert recognises(tmp_path / "gaps.txt")
+
+
 # SQL
 
 

@@ -38,6 +38,7 @@ from karat.content.table.io.sniffing import SINGLE, Style, commented, fields, st
 from karat.content.table.table import Dialect, Raw
 from karat.errors import DataError, FitError
 
+SOME, WORDS, PARTED = 8, 3, 0.2  # lines by which prose is told, words of its fields, share of its lines that are blank
 _BATCH = 100_000  # rows that are printed at a time
 _PYTHON = {"utf-8-sig": "utf-8", "ascii": "utf-8", "gbk": "gb18030", "gb2312": "gb18030", "utf-16": "utf-16-le"}
 
@@ -83,13 +84,23 @@ def read(
 
 
 def separated(path: Path) -> bool:
-    """Whether the text at `path` has rows of two or more fields, judged from its first lines."""
+    """Whether the text at `path` has rows of two or more fields, judged from its first lines.
+
+    Prose may have one comma in each of its sentences: then every field is of several words, or blank lines part them.
+    """
     try:
         found = packing(path)
         first = next(iter(Feed(path, found, found.encoding if found.encoding else "latin-1")), b"")[:HEAD]
     except DataError:
         return False
-    return bool(first.strip()) and not style(first).single
+    if not first.strip() or (how := style(first)).single:
+        return False
+    lines = first.decode("utf-8", "replace").splitlines()
+    rows = [line.split(how.delimiter) for line in lines if line.strip()]
+    if how.delimiter == "\t" or len(rows) < SOME:
+        return True
+    wordy = sum(all(len(field.split()) >= WORDS for field in row) for row in rows)
+    return len(lines) - len(rows) < PARTED * len(lines) and wordy < len(rows) / 2
 
 
 def _known(encoding: str) -> str:
