@@ -190,6 +190,10 @@ def demo(options: DemoOptions) -> Assay:
 class Opened(Run):
     """A run to work with: what `karat.train` and `karat.open` give."""
 
+    def __repr__(self) -> str:
+        learned = f"{self.spec['recipe']['name']} on {Path(self.spec['data']).name}, {self.spec['status']}"
+        return f"<run {self.path}: {learned}; it has make, assay and synthesizer>"
+
     def make(
         self,
         n: int | None = None,
@@ -212,8 +216,10 @@ class Opened(Run):
         """New records as the content has them, or with `out` labelled files there, whose paths are returned (`karat.make`).
 
         Records are a frame of pandas (a table of Arrow without pandas), of related tables one by each name; pictures uint8
-        or uint16 [n, height, width, channels]; text a list of strings; sound a list of waves [samples, channels] and their
-        rate in Hz. They carry no label of origin: label what you pass on. Options mean what they mean in `karat.make`.
+        or uint16 [n, height, width, channels]; text a list of strings; sound a list of waves, float32 [samples, channels] in
+        [-1, 1], and their rate in Hz. `label` asks for one class; without it the classes come as often as in the data, and
+        which is which is not told. Records carry no label of origin: label what you pass on. Options mean what they mean in
+        `karat.make`.
         """
         options = MakeOptions(
             self,

@@ -80,6 +80,7 @@ def test_a_run_makes_a_frame_or_files_that_hold_the_same(tmp_path: Path) -> None
     lines = [f"{k % 90},{'ab'[k % 2]},{k * 7 % 13}" for k in range(300)]
     (tmp_path / "small.csv").write_text("\n".join(["height,kind,weight", *lines]) + "\n")
     run = karat.train(tmp_path / "small.csv", recipe="cart", out=tmp_path / "run", threads=1)
+    assert "cart on small.csv, trained" in repr(run)
     made = run.make(20, seed=4)
     assert list(made.columns) == ["height", "kind", "weight"] and len(made) == 20
     assert made["height"].dtype.kind in "if" and set(made["kind"]) <= {"a", "b"}

@@ -38,7 +38,7 @@ NAMED = 6  # of what is missing, named on the terminal
 COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Assay:
     """What an assay found. Draws itself in a notebook; `save` writes the report elsewhere."""
 
@@ -80,6 +80,9 @@ class Assay:
         note = ["* a further condition decides as well; the report states it in words"] if more else []
         blind = overview(self.findings, self.thing)
         return "\n".join([*lines, *note, "", *([blind] if blind else []), self.verdict.sentence])
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def _repr_html_(self) -> str:
         rows = "".join(
