@@ -54,6 +54,9 @@ class LookOptions:
         Write what is inferred of a table there, to be corrected and given back as --schema.
     overwrite
         Replace a file that is there already.
+    discover
+        Look for what holds between the columns of a table: orders, sums, products, one price per article. --no-discover
+        looks for nothing.
     probe
         Measure minutes and memory of each recipe on this machine, a few seconds each; by default those of the recipe that is
         used unless another is asked for, with --no-probe none.
@@ -72,6 +75,7 @@ class LookOptions:
     labels: str | None = None
     write_schema: Path | None = None
     overwrite: bool = False
+    discover: Annotated[bool, Parameter(negative="--no-discover")] = True
     probe: Annotated[bool | None, Parameter(negative="--no-probe")] = None
     threads: int | None = None
     set: Sequence[str] = ()

@@ -41,6 +41,7 @@ def look(options: LookOptions) -> dict[str, Any]:
         _check_toml(Path(write_schema))
     holdout = settings.pop("holdout", 0.1)
     settings |= {k: v for k, v in (("schema", schema), ("labels", options.labels)) if v is not None}
+    settings |= {} if options.discover else {"discover": False}
     found = load(options.data, options=settings, holdout=holdout)
     told = survey(found)
     console = _console()
@@ -48,7 +49,7 @@ def look(options: LookOptions) -> dict[str, Any]:
     told["recipes"] = probing.estimates(found, find(options.prices, [Path.cwd()]), measure=options.probe)
     probing.show_recipes(told, console)
     if write_schema is not None:
-        written.write(Path(write_schema), found.codec.declared().encode())
+        written.write(Path(write_schema), found.codec.declared(told.get("between", ())).encode())
         console.print(f"schema: {write_schema}; correct it and give it back as --schema", soft_wrap=True)
     return told
 

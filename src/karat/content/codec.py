@@ -253,8 +253,15 @@ class Codec(ABC):
         """All records as one file whose name ends in `suffix`, one of `wholes`."""
         raise FitError(f"{self.name} content is not written as one {suffix} file.")
 
-    def declared(self) -> str:
-        """What is inferred of the content, as the TOML that a person corrects; FitError where there is nothing to say."""
+    def between(self, records: Any) -> list[dict[str, Any]]:
+        """What holds between the columns of the records: each with `words`, a sentence, and whether it holds `always`."""
+        return []
+
+    def declared(self, between: Sequence[Mapping[str, Any]] = ()) -> str:
+        """What is inferred of the content, as the TOML that a person corrects; FitError where there is nothing to say.
+
+        between: what holds between columns, which is written as rules.
+        """
         raise FitError(f"{self.name} content has no schema to write.")
 
     def streams(self, contents: Contents, rows: np.ndarray) -> list[tuple[Tensor, int, int]]:

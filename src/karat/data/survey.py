@@ -38,6 +38,8 @@ def survey(data: Data) -> dict[str, Any]:
         "skipped": [list(row) for row in contents.skipped],
         **facts,
     }
+    between = data.codec.between(contents.records)
+    told |= {"between": between} if between else {}
     return {**told, "warnings": [*data.notes, *_warnings(told, data.codec.thing)]}
 
 

@@ -141,6 +141,15 @@ def show(told: dict[str, Any], console: Console) -> None:
         console.print(sentence, soft_wrap=True)
     if told.get("columns"):
         _show_columns(told["columns"], console)
+    for title, always in (("between columns holds", True), ("between columns holds nearly always", False)):
+        lines = [found["words"] for found in told.get("between", ()) if found["always"] == always]
+        if lines:
+            console.print(
+                "\n".join((f"{title}:", *(f"  {line}" for line in lines))),
+                soft_wrap=True,
+                highlight=False,
+                markup=False,
+            )
     if told["near_duplicates"] is not None:
         _show_duplicates(told, console)
     for key in ("formats", "modes", "sizes"):

@@ -338,7 +338,7 @@ class Related(Codec):
         """What rows of the first table are to hold."""
         return self.steps[self.first].what.ask(given, balance, n, rng)
 
-    def declared(self) -> str:
+    def declared(self, between: Sequence[Mapping[str, Any]] = ()) -> str:
         return declared(self)
 
     def conform(self, records: Any) -> Database:

@@ -27,7 +27,7 @@ class Origin:
     """Where a table came from and how it was printed there; the `facts` of a `Table`.
 
     notes: what pandas and polars wrote beside the columns of their frames, so that the types are theirs again: JSON, see
-    `sources.notes`.
+    `sources.notes`.   discover: whether what holds between columns is looked for.
     """
 
     schema: Schema
@@ -36,6 +36,7 @@ class Origin:
     suffix: str = ".csv"
     notes: str = ""
     otherwise: Mapping[str, tuple[float, str, str]] = field(default_factory=dict)  # somebody else's: see `convert`
+    discover: bool = False
 
 
 def read(path: Any, options: Mapping[str, Any], settings: Sequence[str]) -> Contents:
@@ -52,7 +53,11 @@ def read(path: Any, options: Mapping[str, Any], settings: Sequence[str]) -> Cont
     if not good.all():
         cells = cells.filter(pa.array(good))
     found = schema.linked(found, cells)
-    origin = Origin(found, raw.source, raw.dialect, sources.own_suffix(path, raw), sources.notes(raw.cells.schema))
+    wanted = options.get("discover", True)
+    if type(wanted) is not bool:
+        raise FitError(f"data.discover={wanted!r}: true or false was wanted.")
+    suffix, noted = sources.own_suffix(path, raw), sources.notes(raw.cells.schema)
+    origin = Origin(found, raw.source, raw.dialect, suffix, noted, discover=wanted)
     facts: dict[str, Any] = {
         "columns": schema.describe(found, cells),
         "target": found.target,

@@ -31,6 +31,7 @@ from karat.content.table.io import sources, sql
 from karat.content.table.io.columnar import frame
 from karat.content.table.io.engines import without_password
 from karat.content.table.likeness import table_like
+from karat.content.table.mining.wording import declared, listed
 from karat.content.table.reading import Origin
 from karat.content.table.rules.expressions import Cells, cells_of
 from karat.content.table.schema import schema, values
@@ -57,7 +58,7 @@ class Tables(Codec):
     thing = "row"
     reviewed = False
     sheets = ".html"
-    settings = ("as", "schema", "query", "table", "target", "rows", "encoding", "sheet", "declared")
+    settings = ("as", "schema", "query", "table", "target", "rows", "encoding", "sheet", "declared", "discover")
 
     origin: Origin
     layout: Layout
@@ -299,8 +300,11 @@ class Tables(Codec):
                     out[", ".join(part.names)] = int(strange.sum())
         return out
 
-    def declared(self) -> str:
-        return schema.to_toml(self.schema)
+    def between(self, records: Table) -> list[dict[str, Any]]:
+        return listed(records.cells, records.facts.schema) if self.origin.discover else []
+
+    def declared(self, between: Sequence[Mapping[str, Any]] = ()) -> str:
+        return declared(self.schema, between)
 
     def broken(self, records: Table) -> dict[str, np.ndarray]:
         """bool `[n]` for each declared rule: the rows that break it."""

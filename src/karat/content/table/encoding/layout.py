@@ -17,6 +17,7 @@ from karat.content.table.encoding.coding import NUMBERS, Choices, Grain, draw, f
 from karat.content.table.encoding.parts import Choice, Computed, Constant, Number, Part, Presence, restore_part
 from karat.content.table.encoding.scales import fit_scales
 from karat.content.table.personal import sensitive
+from karat.content.table.rules.between import unlike
 from karat.content.table.rules.constraints import (
     Bounds,
     Formula,
@@ -150,10 +151,17 @@ class Layout:
     def broken(self, cells: Cells) -> dict[str, np.ndarray]:
         """bool [n] for each declared rule: the rows that break it."""
         out = self.rules.broken(cells)
+        determined = {one.right for one in self.rules.depends}
         for group in self.rules.together:
             part = self.parts[self.part_of[group[0]]]
             assert isinstance(part, Choice)
-            out[together_text(group)] = part.choices.index([cells.columns[name] for name in part.names]) < 0
+            if not determined & {*group}:
+                out[together_text(group)] = part.choices.index([cells.columns[name] for name in part.names]) < 0
+        for one in self.rules.depends:
+            part = self.parts[self.part_of[one.left]]
+            if isinstance(part, Choice) and one.right in part.names and not one.nearly:
+                known = (part.choices.values[part.names.index(name)] for name in (one.left, one.right))
+                out[one.text] = unlike(cells.columns[one.left], cells.columns[one.right], (*known,))
         return out
 
     def state(self) -> dict[str, Any]:
@@ -168,22 +176,25 @@ def _number(column: Column, cells: Cells, rules: Rules, columns: Mapping[str, Co
     values = cells.columns[column.name]
     lowers = tuple((order.low, order.strict) for order in rules.orders if order.high == column.name)
     lowers = tuple((low, strict) for low, strict in lowers if columns[low].kind in NUMBERS)
+    near = rules.near.get(column.name)
+    bases = (near.low,) if near is not None else tuple(low for low, _ in lowers)
     grain = Grain.fit(column, values)
     ticks = grain.ticks(values)
     middle = 0.0
-    if lowers:
-        base = Number.base_of(grain, lowers, cells)
+    if bases:
+        base = Number.base_of(grain, bases, cells)
         known = base[~np.isnan(base)]
         middle = float(np.median(known)) if len(known) else 0.0
         middle = float(np.floor(middle)) if grain.whole else middle
         ticks = np.where(grain.marks(ticks), ticks, ticks - np.where(np.isnan(base), middle, base))
     there = ~np.isnan(ticks)
     missing = int((~there).sum())
-    fine, coarse = fit_scales(ticks[there], grain, missing > 0)
+    zero = None if near is None or not near.apart else 0.5 if near.strict else -0.5
+    fine, coarse = fit_scales(ticks[there], grain, missing > 0, zero)
     bounds = rules.bounds.get(column.name, Bounds())
-    return Number(column.name, grain, missing, fine, coarse, lowers, middle, bounds).precise(
-        ticks[there & ~grain.marks(ticks)]
-    )
+    part = Number(column.name, grain, missing, fine, coarse, lowers, middle, bounds)
+    part = part if near is None else replace(part, near=near.low)
+    return part.precise(ticks[there & ~grain.marks(ticks)])
 
 
 @dataclass
@@ -343,7 +354,7 @@ class _Work:
     def _dense(self, names: Sequence[str]) -> tuple[float, int] | None:
         """The range of a column of whole numbers that is narrow enough for a bit each: its first, and how many."""
         part = self.layout.parts[self.layout.part_of[names[0]]]
-        if self.past is None or len(names) > 1 or not isinstance(part, Number) or not part.grain.whole or part.lowers:
+        if self.past is None or len(names) > 1 or not isinstance(part, Number) or not part.grain.whole or part.relative:
             return None
         low, high = part.limits()
         low, high = max(low, part.fine.lows[0]), min(high, part.fine.highs[-1] + self.past.total)
@@ -364,12 +375,11 @@ class _Work:
     def _fresh(self, cells: dict[str, pa.Array], names: Sequence[str], rows: np.ndarray) -> dict[str, pa.Array]:
         """Values that no row has yet, between the least and the greatest one learned or else above it."""
         layout = self.layout
-        leaning = {order.low for order in layout.rules.orders} | {
-            name for formula in layout.rules.formulas for name in formula.rule.columns(formula.right)
-        }
+        leaning = {order.low for order in layout.rules.orders} | {n.low for n in layout.rules.near.values()}
+        leaning |= {name for formula in layout.rules.formulas for name in formula.rule.columns(formula.right)}
         for name in names:
             part = layout.parts[layout.part_of[name]]
-            if not isinstance(part, Number) or not part.grain.whole or part.lowers or name in leaning:
+            if not isinstance(part, Number) or not part.grain.whole or part.relative or name in leaning:
                 continue
             taken = part.grain.ticks(cells[name])
             low, high = part.limits()

@@ -6,7 +6,7 @@ Among codes (`fine`) a part is one code; among fields it is one choice, and wher
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -25,7 +25,8 @@ Coded = tuple[np.ndarray, np.ndarray | None]
 
 @dataclass(frozen=True)
 class Number:
-    """A number, date or time. With `lowers`, its distance from the greatest of these columns is what is coded.
+    """A number, date or time. With `lowers`, its distance from the greatest of these columns is what is coded, with `near`
+    its distance from that column, on whichever side.
 
     missing: training rows in which it is missing.   lowers: (column, strictly greater).   middle: the tick that stands for
     a missing lower.   shown: the digits of what is not drawn as it is, by the fine and by the coarse scale.
@@ -40,6 +41,17 @@ class Number:
     middle: float = 0.0
     bounds: Bounds = Bounds()
     shown: tuple[Precision | None, Precision | None] = (None, None)
+    near: str = ""
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """The columns from which what is coded is a distance."""
+        return (self.near,) if self.near else tuple(low for low, _ in self.lowers)
+
+    @property
+    def relative(self) -> bool:
+        """Whether what is coded is a distance."""
+        return bool(self.bases)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -65,15 +77,15 @@ class Number:
         return not self.scale(fine).exact
 
     @staticmethod
-    def base_of(grain: Grain, lowers: tuple[tuple[str, bool], ...], cells: Cells) -> np.ndarray:
-        """float64 [n]: the tick at or below the greatest of the columns `lowers`; NaN where all are missing."""
-        found = np.asarray(np.fmax.reduce([grain.at(cells.beside(low, grain.kind)) for low, _ in lowers]))
+    def base_of(grain: Grain, names: Sequence[str], cells: Cells) -> np.ndarray:
+        """float64 [n]: the tick at or below the greatest of the columns `names`; NaN where all are missing."""
+        found = np.asarray(np.fmax.reduce([grain.at(cells.beside(name, grain.kind)) for name in names]))
         return np.where(np.isinf(found), np.nan, found)
 
     def _base(self, cells: Cells) -> np.ndarray | float:
-        if not self.lowers:
+        if not self.relative:
             return 0.0
-        base = self.base_of(self.grain, self.lowers, cells)
+        base = self.base_of(self.grain, self.bases, cells)
         return np.asarray(np.where(np.isnan(base), self.middle, base))
 
     def ticks(self, cells: Cells) -> np.ndarray:
@@ -144,11 +156,11 @@ class Number:
         scale = self.scale(fine)
         bins = np.maximum(codes - 1, 0) if self.missing else codes
         ticks = scale.ticks(bins, place if place is not None else np.zeros(len(codes)))
-        if self.lowers:
+        if self.relative:
             ticks = np.where(self.grain.marks(ticks), ticks, ticks + self._base(made))
         ticks = self.grain.rounded(ticks)
         known = self.shown[not fine]
-        if known is not None and not self.lowers:  # what is drawn as it is has the digits it has
+        if known is not None and not self.relative:  # what is drawn as it is has the digits it has
             free = ~np.isin(ticks, scale.value) & ~self.grain.marks(ticks)
             unit = 10.0**self.grain.places if self.grain.whole else 1.0
             shown = known.rounded(ticks[free] / unit) * unit
@@ -174,6 +186,7 @@ class Number:
             "middle": self.middle,
             "bounds": [_finite(self.bounds.low), _finite(self.bounds.high), self.bounds.above, self.bounds.below],
             "shown": [None if known is None else known.state() for known in self.shown],
+            "near": self.near,
         }
 
     @classmethod
@@ -194,12 +207,13 @@ class Number:
             float(state["middle"]),
             bounds,
             (first, second),
+            str(state.get("near", "")),
         )
 
     def precise(self, ticks: np.ndarray) -> Self:
         """The part, which also knows how many digits the training `ticks` [n] have."""
         grain = self.grain
-        if not grain.mixed or self.lowers or grain.step != 1 or grain.origin != 0:
+        if not grain.mixed or self.relative or grain.step != 1 or grain.origin != 0:
             return self
         fine, coarse = (ticks[~np.isin(ticks, scale.value)] for scale in (self.fine, self.coarse))
         first, second = (learn(grain.natural(some), grain.places, grain.single) for some in (fine, coarse))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -221,18 +222,21 @@ def _fill(c: np.ndarray, target: float, heavy: np.ndarray) -> np.ndarray:
     return np.asarray(np.cumsum(new) - 1)
 
 
-def fit_scales(ticks: np.ndarray, grain: Grain, missing: bool) -> tuple[Scale, Scale]:
+def fit_scales(ticks: np.ndarray, grain: Grain, missing: bool, apart: float | None = None) -> tuple[Scale, Scale]:
     """The scale of a number among codes and the one among fields, of training ticks [n] without NaN.
 
-    Ticks that stand for what is no number have a bin of their own.
+    Ticks that stand for what is no number have a bin of their own.   apart: no bin reaches from below it to above it.
     """
     alone = grain.marks(ticks)
-    if not alone.any():
+    cut = apart is not None and bool((ticks < apart).any()) and bool((ticks > apart).any())
+    if not alone.any() and not cut:
         fine = Scale.fit(ticks, LEVELS, grain.whole)
         return fine, Scale.fit(ticks, ENTRIES - missing, grain.whole, FEWEST_COARSE, FINE_KNOTS)
     zero = grain.minus if grain.minus is not None and (ticks == grain.minus).any() else -np.inf
+    cuts = [-np.inf, *sorted({zero, apart if apart is not None and cut else zero} - {-np.inf}), np.inf]
     marked = [ticks[ticks == mark] for mark in np.unique(ticks[alone])]
-    parts = [*marked, *(part for part in (ticks[~alone & (ticks < zero)], ticks[~alone & (ticks > zero)]) if len(part))]
+    pieces = [ticks[~alone & (ticks > low) & (ticks < high)] for low, high in itertools.pairwise(cuts)]
+    parts = [*marked, *(part for part in pieces if len(part))]
     parts.sort(key=lambda part: float(part[0]) if len(part) == 1 or part[0] == part[-1] else float(np.median(part)))
     both = []
     for most, fewest, knots in ((LEVELS, FEWEST, KNOTS), (ENTRIES - missing, FEWEST_COARSE, FINE_KNOTS)):

@@ -193,7 +193,7 @@ def _few(layout: Layout, name: str) -> pa.Array | None:
     part = layout.parts[layout.part_of[name]]
     if isinstance(part, Choice):
         return part.choices.values[part.names.index(name)].drop_null().unique()
-    if isinstance(part, Number) and not part.lowers and part.fine.exact and part.fine.size <= NAMED:
+    if isinstance(part, Number) and not part.relative and part.fine.exact and part.fine.size <= NAMED:
         return part.grain.array(part.fine.lows)
     return None
 
@@ -228,13 +228,13 @@ def pin_conditions(layout: Layout, given: Mapping[str, Condition], n: int, rng: 
             raise DataError(f"{first.column}=: no training row has {first.column!r} missing.")
         if i not in layout.coded:
             continue
-        if isinstance(part, Number) and part.lowers and not first.missing:
+        if isinstance(part, Number) and part.relative and not first.missing:
             whole = {
                 name: given[name].cell
-                for name in (part.name, *(low for low, _ in part.lowers))
+                for name in (part.name, *part.bases)
                 if name in given and given[name].kind == "is"
             }
-            if len(whole) < 1 + len(part.lowers):
+            if len(whole) < 1 + len(part.bases):
                 continue  # its distance is not known yet; it is put back when the row is made
             weights = np.zeros(part.size(True))
             weights[part.encode(Cells({name: c for name, c in whole.items() if c is not None}), True, None)[0][0]] = 1
@@ -297,7 +297,7 @@ def given_cells(layout: Layout, table: pa.Table, rng: np.random.Generator) -> np
         part = layout.parts[i]
         if isinstance(part, Computed):
             continue
-        needed = (*part.names, *(low for low, _ in part.lowers)) if isinstance(part, Number) else part.names
+        needed = (*part.names, *part.bases) if isinstance(part, Number) else part.names
         known = np.logical_and.reduce([there[name] for name in needed])
         if isinstance(part, Choice):
             columns = [cells.columns[name] for name in part.names]

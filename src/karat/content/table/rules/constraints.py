@@ -7,7 +7,10 @@
     rule = "if married then spouse is not missing"          anything else: rows that break it are drawn anew
     unique = ["a", "b"]                       no two rows agree in all of these
     together = ["city", "country"]            only combinations that were seen
+    rule = "article -> price"                 a dependency: each article has one price
+    rule = "-2 <= b - a <= 3"                 a distance: b is coded as its distance from a
 
+With nearly = true a rule has exceptions: they are learned, as often as they occur, and no row is set aside for them.
 A missing cell satisfies a rule that it leaves unknown, and is never a duplicate.
 """
 
@@ -15,15 +18,15 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from graphlib import CycleError, TopologicalSorter
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from karat.content.table.encoding.coding import NUMBERS, flat
-from karat.content.table.rules.expressions import DAY, Cells, Node, Rule, moment, parse, unknown
+from karat.content.table.rules.between import Dependency, Near, groups_of, near_and_sequence, unlike
+from karat.content.table.rules.expressions import DAY, Cells, Node, Rule, dependency, moment, parse, unknown
 from karat.content.table.schema.columns import LOGICAL, Column, Schema
 from karat.errors import DataError
 
@@ -68,12 +71,13 @@ class Order:
 
 @dataclass(frozen=True)
 class Formula:
-    """The column `left` is `right` rounded to its places (-1: not rounded)."""
+    """The column `left` is `right` rounded to its places (-1: not rounded); where `nearly`, with exceptions."""
 
     left: str
     right: Node
     places: int
     rule: Rule
+    nearly: bool = False
 
     def value(self, cells: Cells) -> np.ndarray:
         """float64 [n] of the right side, rounded; NaN where something in it is missing."""
@@ -97,7 +101,10 @@ class Formula:
 
 @dataclass(frozen=True)
 class Rules:
-    """All rules of a schema, by how they are held. `declared` are those that are checked, by their text."""
+    """All rules of a schema, by how they are held. `declared` are those that are checked, by their text.
+
+    together: groups of columns with one code, those of dependencies among them.   near: by column, what it is coded from.
+    """
 
     bounds: Mapping[str, Bounds]
     orders: tuple[Order, ...]
@@ -106,6 +113,8 @@ class Rules:
     unique: tuple[tuple[str, ...], ...]
     declared: Mapping[str, Rule | Formula | Bounds]
     sequence: tuple[str, ...]  # columns, each after those that it is made from
+    depends: tuple[Dependency, ...] = ()
+    near: Mapping[str, Near] = field(default_factory=dict)
 
     def broken(self, cells: Cells) -> dict[str, np.ndarray]:
         """bool [n] for each declared rule: the rows that break it. Of equal rows under `unique`, all but the first do."""
@@ -150,9 +159,9 @@ def compile_rules(schema: Schema) -> Rules:
     for column in schema.columns:
         held.add_column(column)
     for entry in schema.constraints:
-        kind, value = _entry(entry)
+        kind, value, nearly = _entry(entry)
         if kind == "rule":
-            held.add_rule(value)
+            held.add_rule(value, nearly)
             continue
         for name in value:
             if name not in columns:
@@ -165,10 +174,14 @@ def compile_rules(schema: Schema) -> Rules:
         twice = next(name for name in joint if joint.count(name) > 1)
         raise DataError(f"{twice!r} stands in two 'together' rules (or in one twice); write them as one.")
     made = {formula.left for formula in held.formulas}
+    held.together += groups_of(held.depends, {*joint, *made})
+    joint = [name for group in held.together for name in group]
     formulas = [formula for formula in held.formulas if formula.left not in joint]
     orders = [order for order in held.orders if order.high not in made and order.high not in joint]
     limits_of = _spread({n: b for n, b in held.bounds.items() if n not in made and n not in joint}, orders, columns)
-    sequence = _sequence(tuple(columns), orders, formulas, held.together)
+    edges = [(order.low, order.high) for order in orders]
+    edges += [(name, f.left) for f in formulas for name in f.rule.columns(f.right)]
+    near, sequence = near_and_sequence(held.near, {*made, *joint}, tuple(columns), edges, held.together)
     return Rules(
         limits_of,
         tuple(orders),
@@ -177,6 +190,8 @@ def compile_rules(schema: Schema) -> Rules:
         tuple(dict.fromkeys(held.unique)),
         held.declared,
         sequence,
+        tuple(held.depends),
+        near,
     )
 
 
@@ -192,6 +207,8 @@ class _Held:
         self.declared: dict[str, Rule | Formula | Bounds] = {}
         self.together: list[tuple[str, ...]] = []
         self.unique: list[tuple[str, ...]] = []
+        self.depends: list[Dependency] = []
+        self.near: list[Near] = []
 
     def add_column(self, column: Column) -> None:
         """What the column itself says: that it is unique, and its bounds."""
@@ -209,20 +226,27 @@ class _Held:
         self.bounds[column.name] = limits
         self.declared[f"{column.name} in [{limits.low:g}, {limits.high:g}]"] = limits
 
-    def add_rule(self, text: str) -> None:
+    def add_rule(self, text: str, nearly: bool = False) -> None:
+        pair = dependency(text, tuple(self.columns))
+        if pair is not None:
+            self.depends.append(Dependency(*pair, nearly))
+            return
         rule = parse(text, tuple(self.columns), self.spelled)
         _one_clock(rule, self.columns)
         for part in _parts(rule):
             sort = _sort(part, self.columns)
-            if isinstance(sort, Order):
+            if isinstance(sort, Near) or isinstance(sort, Order) and nearly:
+                self.near.append(Near(sort.low, sort.high, nearly, sort.strict))
+            elif isinstance(sort, Order):
                 self.orders.append(sort)
             elif isinstance(sort, Formula) and sort.left not in [f.left for f in self.formulas]:
-                self.formulas.append(sort)
-            elif isinstance(sort, tuple) and isinstance(sort[1], Bounds):
+                self.formulas.append(replace(sort, nearly=nearly))
+            elif isinstance(sort, tuple) and isinstance(sort[1], Bounds) and not nearly:
                 self.bounds[sort[0]] = self.bounds.get(sort[0], Bounds()).meet(sort[1])
-            elif isinstance(sort, tuple):
+            elif isinstance(sort, tuple) and not isinstance(sort[1], Bounds):
                 self.together.append((str(sort[0]), str(sort[1])))
-            self.declared[text if part is rule else part.text] = sort if isinstance(sort, Formula) else part
+            if not nearly:
+                self.declared[text if part is rule else part.text] = sort if isinstance(sort, Formula) else part
 
 
 def _one_clock(rule: Rule, columns: Mapping[str, Column]) -> None:
@@ -247,21 +271,27 @@ def _format(column: Column) -> str:
     return column.format or ("%Y-%m-%d" if column.kind == "date" else "%Y-%m-%d %H:%M:%S")
 
 
-def _entry(entry: Mapping[str, Any]) -> tuple[str, Any]:
-    keys = [key for key in entry if key in KEYS]
-    if len(keys) != 1 or len(entry) != 1:
-        raise DataError(f"the constraint {dict(entry)} is not understood; wanted one of rule, unique, together.")
+def _entry(entry: Mapping[str, Any]) -> tuple[str, Any, bool]:
+    """What an entry declares: of which kind, what, and whether only nearly."""
+    keys, nearly = [key for key in entry if key in KEYS], entry.get("nearly", False)
+    if len(keys) != 1 or set(entry) - {keys[0], "nearly"} or "nearly" in entry and keys[0] != "rule":
+        raise DataError(
+            f"the constraint {dict(entry)} is not understood; wanted one of rule, unique, together, and with a rule perhaps "
+            "nearly = true."
+        )
+    if type(nearly) is not bool:
+        raise DataError(f"the constraint nearly = {nearly!r} is neither true nor false.")
     value = entry[keys[0]]
     if keys[0] == "rule":
         if not isinstance(value, str):
             raise DataError(f'the constraint rule = {value!r} is no text; wanted such as rule = "start < end".')
-        return "rule", value
+        return "rule", value, nearly
     value = [value] if isinstance(value, str) else value
     if not isinstance(value, (list, tuple)) or not value or not all(isinstance(name, str) for name in value):
         raise DataError(f"the constraint {keys[0]} = {value!r} is no list of columns.")
     if keys[0] == "together" and len(value) < 2:
         raise DataError(f"the constraint together = {list(value)} has one column; wanted two or more.")
-    return keys[0], value
+    return keys[0], value, False
 
 
 def _parts(rule: Rule) -> list[Rule]:
@@ -296,7 +326,9 @@ def _spelled(rule: Rule) -> str:
     return text
 
 
-def _sort(rule: Rule, columns: Mapping[str, Column]) -> Order | Formula | tuple[str, Bounds] | tuple[str, str] | None:
+def _sort(
+    rule: Rule, columns: Mapping[str, Column]
+) -> Order | Near | Formula | tuple[str, Bounds] | tuple[str, str] | None:
     """How the coding can hold a rule by itself; None where it cannot."""
     node = rule.then
     if rule.when is not None or not isinstance(node, ast.Compare) or len(node.ops) != 1:
@@ -319,6 +351,8 @@ def _sort(rule: Rule, columns: Mapping[str, Column]) -> Order | Formula | tuple[
             )
         return Order(a, b, strict) if rising else Order(b, a, strict)
     name, other = (a, right) if a is not None else (b, node.left)
+    if a is None and b is None:
+        return _distance(rule, node.left, columns) or _distance(rule, right, columns)
     if name is None or columns[name].kind not in NUMBERS:
         return None
     limit = _constant(other, columns[name], rule.text)
@@ -327,6 +361,18 @@ def _sort(rule: Rule, columns: Mapping[str, Column]) -> Order | Formula | tuple[
     if rising == (a is not None):  # name < limit
         return name, Bounds(high=limit, below=strict)
     return name, Bounds(low=limit, above=strict)
+
+
+def _distance(rule: Rule, node: Node, columns: Mapping[str, Column]) -> Near | None:
+    """The distance that `node` is: one column less another of its kind."""
+    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Sub):
+        return None
+    high, low = rule.name(node.left), rule.name(node.right)
+    if high is None or low is None or high == low:
+        return None
+    kinds = {columns[name].kind for name in (low, high)}
+    alike = len(kinds) == 1 or kinds in ({"integer", "decimal"}, {"date", "datetime"})
+    return Near(low, high) if alike and kinds <= set(NUMBERS) else None
 
 
 def _equation(
@@ -383,25 +429,6 @@ def _spread(bounds: dict[str, Bounds], orders: Sequence[Order], columns: Mapping
     return out
 
 
-def _sequence(
-    names: Sequence[str], orders: Sequence[Order], formulas: Sequence[Formula], together: Sequence[tuple[str, ...]]
-) -> tuple[str, ...]:
-    sorter: TopologicalSorter[str] = TopologicalSorter({name: () for name in names})
-    head = {name: group[0] for group in together for name in group}  # one code makes them all at once
-    for group in together:
-        for name in group[1:]:
-            sorter.add(name, group[0])
-    for order in orders:
-        sorter.add(order.high, head.get(order.low, order.low))
-    for formula in formulas:
-        for name in formula.rule.columns(formula.right):
-            sorter.add(formula.left, head.get(name, name))
-    try:
-        return tuple(sorter.static_order())
-    except CycleError as error:
-        raise DataError(f"the rules go round in a circle: {' -> '.join(map(str, error.args[1]))}.") from error
-
-
 def check(rules: Rules, table: pa.Table, place: str, first_line: int) -> tuple[np.ndarray, list[str]]:
     """bool [n], the rows that break no rule, and a note on each rule that some break.
 
@@ -410,7 +437,11 @@ def check(rules: Rules, table: pa.Table, place: str, first_line: int) -> tuple[n
     """
     good, notes = np.ones(len(table), bool), []
     cells = Cells({name: flat(table[name]) for name in table.column_names})
-    for text, bad in rules.broken(cells).items():
+    found = rules.broken(cells)
+    for one in rules.depends:
+        if not one.nearly:
+            found[one.text] = unlike(cells.columns[one.left], cells.columns[one.right])
+    for text, bad in found.items():
         count = int(bad.sum())
         if not count:
             continue

@@ -1,6 +1,7 @@
 """Formulas over columns, in a small part of Python's grammar: parsed by `ast`, walked by hand, never evaluated as code.
 
     total = round(price * qty, 2)      0 <= age <= 120      if status = 'paid' then paid_on is not missing
+    salary is missing iff employed = 'no'
 
 Names are headers as they are; one that could be mistaken for something else stands in `backquotes`. Truth is SQL's:
 what a missing cell leaves unknown is unknown.
@@ -113,12 +114,16 @@ def cells_of(table: pa.Table) -> Cells:
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: `then` holds wherever `when` does. `names[i]` is the column that stands as number i."""
+    """One rule: `then` holds wherever `when` does, and where `only`, nowhere else.
+
+    names: `names[i]` is the column that stands as number i.
+    """
 
     text: str
     names: tuple[str, ...]
     then: Node
     when: Node | None = None
+    only: bool = False
 
     def columns(self, node: Node | None = None) -> tuple[str, ...]:
         """The columns that `node` (both sides where None) speaks of, in the order of the table."""
@@ -131,7 +136,8 @@ class Rule:
         then = self._truth(self.then, cells)
         if self.when is None:
             return then.false
-        return np.asarray(self._truth(self.when, cells).yes & then.false)
+        when = self._truth(self.when, cells)
+        return np.asarray(when.yes & then.false | (when.false & then.yes if self.only else False))
 
     def name(self, node: Node) -> str | None:
         """The column that `node` is, or None."""
@@ -299,11 +305,14 @@ def parse(text: str, names: Sequence[str], spelled: Mapping[str, Sequence[str]] 
     """
     marked = _mark(text, names)
     halves = re.fullmatch(r"\s*if\s+(.+?)\s+then\s+(.+)", marked, re.DOTALL)
+    both = None if halves else re.fullmatch(r"(.+?)\s+iff\s+(.+)", marked, re.DOTALL)
+    sides = halves.groups() if halves else both.groups()[::-1] if both else (marked,)
     try:
-        parts = [ast.parse(part.strip(), mode="eval").body for part in (halves.groups() if halves else (marked,))]
+        parts = [ast.parse(part.strip(), mode="eval").body for part in sides]
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise DataError(
-            f"the rule {text!r} is not understood. Wanted: a comparison of columns and numbers, or 'if ... then ...'."
+            f"the rule {text!r} is not understood. Wanted: a comparison of columns and numbers, "
+            "'if ... then ...', or '... iff ...'."
         ) from error
     if len(text) > 2000:
         raise DataError(f"the rule {text[:40]!r}... is {len(text):,} characters long; at most 2,000 are read.")
@@ -313,10 +322,25 @@ def parse(text: str, names: Sequence[str], spelled: Mapping[str, Sequence[str]] 
             known = isinstance(node, ast.Name) and (_number(node) is not None or node.id in (*FUNCTIONS, "missing_"))
             if isinstance(node, ast.Name) and not known:
                 raise DataError(f"the rule {text!r} speaks of {node.id!r}, {unknown(node.id, names)}")
-    rule = Rule(text, tuple(names), parts[-1], parts[0] if len(parts) == 2 else None)
+    rule = Rule(text, tuple(names), parts[-1], parts[0] if len(parts) == 2 else None, both is not None)
     if not rule.columns():
         raise DataError(f"the rule {text!r} speaks of no column.")
     return rule
+
+
+def dependency(text: str, names: Sequence[str]) -> tuple[str, str] | None:
+    """The two columns of a rule a -> b; None for a rule of another form, DataError for one that names what is no column."""
+    word = r"\s*(?:`([^`]+)`|([^`'\"=<>]+?))\s*"
+    found = re.fullmatch(f"{word}->{word}", text)
+    if found is None:
+        return None
+    left, right = found[1] or found[2], found[3] or found[4]
+    for name in (left, right):
+        if name not in names:
+            raise DataError(f"the rule {text!r} speaks of {name!r}, {unknown(name, names)}")
+    if left == right:
+        raise DataError(f"the rule {text!r} says of a column that it goes with itself.")
+    return left, right
 
 
 def unknown(name: str, names: Sequence[str]) -> str:
@@ -333,7 +357,7 @@ def _number(node: ast.Name) -> int | None:
 def _mark(text: str, names: Sequence[str]) -> str:
     """The text with each header as a name that `ast` can read, `=` as `==`, and `is missing` as a call."""
     at = {name: i for i, name in enumerate(names)}
-    reserved = {"if", "then", "and", "or", "not", "in", "is", "missing", *FUNCTIONS}
+    reserved = {"if", "then", "iff", "and", "or", "not", "in", "is", "missing", *FUNCTIONS}
     heads = sorted((n for n in names if n and n not in reserved), key=len, reverse=True)
     alternatives = "|".join(re.escape(name) for name in heads) if heads else r"(?!)"
     token = re.compile(rf"""(?P<word>'[^']*'|"[^"]*")|`(?P<quoted>[^`]+)`|(?<!\w)(?P<name>{alternatives})(?!\w)""")

@@ -91,7 +91,7 @@ class _Restoring:
         if condition is not None and condition.kind == "range":
             low = part.beside(np.array([condition.low]), 1, False)[0]
             high = part.beside(np.array([condition.high]), -1, False)[0]
-        if part.lowers or np.isnan(ticks).any():
+        if part.relative or np.isnan(ticks).any():
             ticks = np.where(np.isnan(ticks), low if np.isfinite(low) else high, ticks)
             self.cells[name] = put(column, rows, part.grain.array(np.clip(ticks, low, high)))
             return
@@ -119,7 +119,7 @@ class _Restoring:
 
     def _loose(self, name: str, rows: np.ndarray) -> bool:
         part = self.layout.parts[self.layout.part_of[name]]
-        return isinstance(part, Number) and not part.lowers and bool((self.firm(name)[rows] < EXACT).all())
+        return isinstance(part, Number) and not part.relative and bool((self.firm(name)[rows] < EXACT).all())
 
     def order(self) -> None:
         """Of two columns in the wrong order, the one that is held less gives way."""
@@ -225,7 +225,7 @@ class _Restoring:
         some = Cells({n: column.take(pa.array(mine)) for n, column in self.cells.items()})
         ticks, _ = solved(formula, part if isinstance(part, Number) else plain_part(part), some)
         good = ~np.isnan(ticks)
-        if isinstance(part, Number) and not part.lowers:
+        if isinstance(part, Number) and not part.relative:
             others = [n for n in formula.rule.columns(formula.right) if n != name]
             alone = (
                 np.all([self.firm(n)[mine] == EXACT for n in others], axis=0) if others else np.ones(len(mine), bool)

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -235,8 +236,11 @@ def _declared(path: Path, text: str, table: Mapping[str, Any], found: Schema) ->
     return columns
 
 
-def to_toml(schema: Schema) -> str:
-    """TOML that `read` reads and a person edits: a line per column with what matters, its notes behind it."""
+def to_toml(schema: Schema, comments: Mapping[int, str] = MappingProxyType({})) -> str:
+    """TOML that `read` reads and a person edits: a line per column with what matters, its notes behind it.
+
+    comments: what stands above a rule, by its number.
+    """
     lines = [_HEAD.format(kinds=", ".join(KINDS))]
     if schema.target is not None:
         lines.append(f"target = {_value(schema.target)}\n")
@@ -245,11 +249,21 @@ def to_toml(schema: Schema) -> str:
     width = min(max((len(k) for k in keys), default=0), 32)
     for key, column in zip(keys, schema.columns, strict=True):
         told = ", ".join(f"{k} = {_value(v)}" for k, v in _told(column).items())
-        notes = "  # " + re.sub(r"[\x00-\x1f\x7f]+", " ", "; ".join(column.notes)) if column.notes else ""
+        notes = "  # " + _line("; ".join(column.notes)) if column.notes else ""
         lines.append(f"{key:<{width}} = {{ {told} }}{notes}")
-    for rule in schema.constraints:
-        lines += ["", "[[constraint]]", *(f"{_key(k)} = {_value(v)}" for k, v in rule.items())]
+    for i, rule in enumerate(schema.constraints):
+        lines += [
+            "",
+            *([f"# {_line(comments[i])}"] if i in comments else []),
+            "[[constraint]]",
+            *(f"{_key(k)} = {_value(v)}" for k, v in rule.items()),
+        ]
     return "\n".join(lines) + "\n"
+
+
+def _line(text: str) -> str:
+    """The text in one line."""
+    return re.sub(r"[\x00-\x1f\x7f]+", " ", text)
 
 
 def to_dict(schema: Schema) -> dict[str, Any]:

@@ -1,0 +1,203 @@
+"""What holds between columns is found in the rows alone, with its exceptions, and nothing is found where nothing is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import business
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+
+import karat
+from karat.content.table.mining.discovery import discover
+from karat.content.table.mining.relation import Relation
+from karat.content.table.rules.constraints import check, compile_rules
+from karat.content.table.schema.columns import Schema
+from karat.content.table.tables import Tables
+
+
+def found(table: pa.Table, seed: int = 0) -> list[Relation]:
+    read = Tables.read(table, {}).records
+    return discover(read.cells, read.facts.schema, seed)
+
+
+def missed(name: str, n: int, exceptions: float, seed: int) -> tuple[list[str], list[str]]:
+    """What was planted and not found, and what was found and not planted."""
+    make, planted = business.PLANTED[name]
+    texts = [r.text for r in found(make(n, np.random.default_rng(seed), exceptions), seed)]
+    lost = [wanted for wanted in planted if not any(re.search(wanted, text) for text in texts)]
+    false = [text for text in texts if not any(re.search(wanted, text) for wanted in planted)]
+    return lost, false
+
+
+@pytest.mark.parametrize("name", business.PLANTED)
+@pytest.mark.parametrize("exceptions", [0.0, 0.02])
+def test_what_was_planted_is_found_and_nothing_else(name: str, exceptions: float) -> None:
+    for n, seed in ((300, 1), (2000, 2)):
+        lost, false = missed(name, n, exceptions, seed)
+        assert not lost and not false, f"{n} rows: missed {lost}, false {false}"
+
+
+@pytest.mark.exam
+@pytest.mark.parametrize("name", business.PLANTED)
+@pytest.mark.parametrize("exceptions", [0.0, 0.01, 0.02])
+def test_what_was_planted_is_found_in_every_table(name: str, exceptions: float) -> None:
+    for seed in range(40):
+        n = (100, 200, 1000, 5000)[seed % 4]
+        lost, _ = missed(name, n, exceptions, 100 + seed)
+        if name == "prices":  # the distance of what opens to what closes says something only in a long series
+            lost = [wanted for wanted in lost if "-" not in wanted]
+        assert not lost, f"seed {seed}, {n} rows: missed {lost}"
+
+
+def test_independent_columns_have_no_relations() -> None:
+    for seed in range(25):
+        assert found(business.independent(np.random.default_rng(seed), 600), seed) == []
+
+
+@pytest.mark.exam
+def test_300_tables_of_independent_columns_have_no_relations() -> None:
+    false = [
+        (seed, r.text) for seed in range(300) for r in found(business.independent(np.random.default_rng(seed)), seed)
+    ]
+    assert not false
+
+
+def test_exceptions_are_counted_and_the_first_of_them_named() -> None:
+    rng = np.random.default_rng(0)
+    low = rng.integers(0, 1000, 1000)
+    high = low + rng.integers(0, 200, 1000)
+    high[[7, 30, 500]] = low[[7, 30, 500]] - 5
+    (one,) = found(pa.table({"low": low, "high": high}))
+    assert (one.text, one.rows, one.exceptions, one.first) == ("low <= high", 1000, 3, (7, 30, 500))
+    assert one.constraint["nearly"] is True and not one.always
+    assert one.interval[0] == pytest.approx(0.00102, abs=1e-5) and one.interval[1] == pytest.approx(0.00878, abs=1e-5)
+    assert Relation.from_dict(one.to_dict()) == one
+
+
+def test_an_exception_outside_the_sample_is_counted() -> None:
+    rng = np.random.default_rng(1)
+    low = rng.integers(0, 1000, 30_000)
+    high = low + rng.integers(0, 200, 30_000)
+    high[29_999] = -1
+    (one,) = found(pa.table({"low": low, "high": high}))
+    assert one.exceptions == 1 and one.first == (29_999,)
+
+
+def test_an_order_of_ranges_that_hardly_overlap_says_nothing() -> None:
+    rng = np.random.default_rng(2)
+    apart = pa.table({"age": rng.integers(17, 90, 2000), "pay": rng.integers(80, 90_000, 2000)})
+    assert found(apart) == []
+
+
+def test_an_order_of_dates_is_strict_where_equal_ones_would_have_been_seen() -> None:
+    rng = np.random.default_rng(3)
+    day = rng.integers(0, 900, 500)
+    tables = [
+        pa.table({"a": business._dates(day), "b": business._dates(day + rng.integers(k, 9, 500))}) for k in (0, 1)
+    ]
+    assert [found(t)[0].text for t in tables] == ["a <= b", "a < b"]
+
+
+def test_missing_cells_neither_keep_nor_break_an_order() -> None:
+    rng = np.random.default_rng(4)
+    a = rng.integers(0, 1000, 800)
+    b = pa.array(a + rng.integers(0, 90, 800), mask=rng.random(800) < 0.4)
+    c = pa.array(a + 90 + rng.integers(0, 90, 800), mask=rng.random(800) < 0.4)
+    texts = [r.text for r in found(pa.table({"a": a, "b": b, "c": c})) if r.form == "order"]
+    assert texts == ["a <= b <= c"]
+
+
+def test_an_identifier_determines_nothing() -> None:
+    rng = np.random.default_rng(5)
+    key = rng.permutation(2000)[:400] * 7
+    code = [f"k{i}" for i in np.repeat(rng.permutation(200), 2)]
+    assert found(pa.table({"key": key, "code": code, "kind": rng.choice(["a", "b"], 400)})) == []
+
+
+def test_of_columns_that_determine_each_other_in_turn_nothing_is_said_twice() -> None:
+    rng = np.random.default_rng(6)
+    shop = rng.integers(0, 40, 900)
+    town, land = shop // 2, shop // 8
+    table = pa.table(
+        {"shop": [f"s{i}" for i in shop], "town": [f"t{i}" for i in town], "land": [f"l{i}" for i in land]}
+    )
+    assert [r.text for r in found(table)] == ["shop -> town", "town -> land"]
+
+
+def test_a_key_that_hardly_repeats_in_the_sample_is_found_to_determine() -> None:
+    rng = np.random.default_rng(7)
+    key = rng.integers(0, 8000, 30_000)
+    price = np.round(rng.uniform(1, 90, 8000), 2)[key]
+    assert [r.text for r in found(pa.table({"key": [f"a{i}" for i in key], "price": price}))] == ["key -> price"]
+
+
+def test_a_product_is_not_told_again_as_a_quotient() -> None:
+    rng = np.random.default_rng(8)
+    price, qty = np.round(rng.uniform(1, 90, 500), 2), rng.integers(1, 9, 500)
+    table = pa.table({"amount": np.round(price * qty, 2), "price": price, "qty": qty})
+    assert [r.text for r in found(table)] == ["amount = price * qty"]
+
+
+def test_a_quotient_that_was_rounded_is_found() -> None:
+    rng = np.random.default_rng(9)
+    spent, units = np.round(rng.uniform(100, 9000, 500), 2), rng.integers(2, 90, 500)
+    table = pa.table({"spent": spent, "units": units, "each": np.round(spent / units, 2)})
+    assert [r.text for r in found(table)] == ["each = round(spent / units, 2)"]
+
+
+def test_a_duration_is_found_to_be_the_time_between_two_moments() -> None:
+    rng = np.random.default_rng(10)
+    begin, seconds = rng.integers(0, 10**6, 600), rng.integers(60, 9000, 600)
+    columns = {"begin": business._moments(begin), "end": business._moments(begin + seconds)}
+    texts = [r.text for r in found(pa.table({**columns, "minutes": np.round(seconds / 60, 1)}))]
+    assert texts == ["minutes = round((end - begin) / 60, 1)", "begin <= end"]
+
+
+def test_what_is_declared_is_not_found_again() -> None:
+    read = Tables.read(business.trips(400, np.random.default_rng(11)), {}).records
+    rules = ({"rule": "pickup <= dropoff"}, {"rule": "total = fare + tip + tolls"})
+    assert discover(read.cells, Schema(read.facts.schema.columns, rules)) == []
+
+
+def test_the_same_seed_finds_the_same() -> None:
+    table = business.orders(6000, np.random.default_rng(12), 0.01)
+    assert found(table, 3) == found(table, 3)
+
+
+def test_odd_names_of_columns_are_quoted() -> None:
+    rng = np.random.default_rng(13)
+    a = rng.integers(0, 1000, 500)
+    table = pa.table({"start (in)": a, "not": a + rng.integers(0, 99, 500), "a`b": a + 1000})
+    read = Tables.read(table, {}).records
+    (one,) = discover(read.cells, read.facts.schema)
+    assert one.text == "`start (in)` <= `not`"
+    assert not compile_rules(Schema(read.facts.schema.columns, (dict(one.constraint),))).near
+
+
+def test_look_says_what_holds_and_writes_it_as_rules(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, schema = tmp_path / "orders.csv", tmp_path / "orders.toml"
+    pyarrow.csv.write_csv(business.orders(900, np.random.default_rng(14), 0.01), data)
+    told = karat.look(data, write_schema=schema, probe=False, threads=1)
+    words = capsys.readouterr().out
+    assert "each country has one currency (country -> currency): in all 900 rows" in words
+    assert "each article has one price (article -> price): nearly always; " in words
+    text = schema.read_text(encoding="utf-8")
+    assert (
+        '[[constraint]]\nrule = "article -> price"\nnearly = true' in text
+        and "# found: each article has one price, but in" in text
+    )
+    again = Tables.read(data, {"schema": schema}).records
+    assert len(again) == 900 and discover(again.cells, again.facts.schema) == []
+    assert len(told["between"]) == len(again.facts.schema.constraints) == 5
+    assert "between" not in karat.look(data, discover=False, probe=False, threads=1)
+
+
+def test_rows_that_break_a_declared_dependency_are_set_aside() -> None:
+    read = Tables.read(business.orders(900, np.random.default_rng(15), 0.005), {}).records
+    rules = compile_rules(Schema(read.facts.schema.columns, ({"rule": "article -> price"},)))
+    good, notes = check(rules, read.cells, "orders.csv", 0)
+    assert 0 < (~good).sum() < 10 and "break the rule 'article -> price'" in notes[0]
