@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import math
+import re
 import warnings
 import zipfile
 import zlib
@@ -23,9 +25,21 @@ from karat.content.table.table import Dialect, Raw
 from karat.errors import DataError, FitError, UnsafeFile
 from karat.output import temporary
 
-SWOLLEN = 2**26  # bytes of an entry, from which on the ratio is looked at
-COST = 12  # bytes of memory for each byte of shared strings
+SWOLLEN = 2**22  # bytes of an entry, from which on the ratio is looked at
+RATIO = 50  # most that a part which is parsed whole may swell, beyond a megabyte; Excel's own swell 5 to 20 times
+TREES = 10**7  # bytes of such parts, the strings aside
+TREE_COST, STRING_COST = 90, 25  # bytes of memory for each byte of them, as measured
+STYLES = "xl/styles.xml"
+FIXED = {
+    "[Content_Types].xml",
+    STYLES,
+    "xl/workbook.xml",
+    "xl/theme/theme1.xml",
+    "docProps/core.xml",
+    "docProps/custom.xml",
+}
 BATCH = 5000
+ROWS = 2**20
 TITLES = 20  # rows at most that stand above a header
 STAMP = dt.datetime(1980, 1, 1)
 
@@ -44,7 +58,7 @@ def read(path: Path, rows: int | None, sheet: str | None, room: float | None = N
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of styles and extensions, on which no cell depends
-            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+            book = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
             try:
                 return _read(path, book, rows, sheet, room)
             finally:
@@ -73,32 +87,61 @@ def read(path: Path, rows: int | None, sheet: str | None, room: float | None = N
 def _check(path: Path) -> None:
     """Refuses a workbook whose parts would swell, or declare a document type, before anything of it is parsed."""
     with archive.open_zip(path, ratio_from=SWOLLEN) as found:
+        trees, strings = _parsed_whole(path, found)
         for entry in found.infolist():
-            if not entry.filename.endswith((".xml", ".rels")):
-                continue
-            try:
-                with found.open(entry) as part:
-                    head = part.read(2**12).replace(b"\0", b"")  # of UTF-16 too
-            except (
-                RuntimeError,
-                NotImplementedError,
-                zipfile.BadZipFile,
-                zlib.error,
-                EOFError,
-                ValueError,
-                OSError,
-            ) as error:
-                raise DataError(f"{path}: {entry.filename} cannot be unpacked ({error}). Save it again.") from error
-            if b"<!DOCTYPE" in head or b"<!ENTITY" in head:
+            if entry.filename in trees | strings or entry.filename.endswith((".xml", ".rels")):
+                head = _head(path, found, entry).replace(b"\0", b"")  # of UTF-16 too
+                if b"<!DOCTYPE" in head or b"<!ENTITY" in head:
+                    raise UnsafeFile(
+                        f"{path}: {entry.filename} declares a document type, as bombs of entities do. The workbook is refused."
+                    )
+        sizes = {entry.filename: (entry.file_size, entry.compress_size) for entry in found.infolist()}
+        for names, most, cost, what in (
+            (trees, TREES, TREE_COST, "its styles and lists of parts"),
+            (strings, math.inf, STRING_COST, "its table of strings"),
+        ):
+            whole = sum(sizes[name][0] for name in names)
+            packed = sum(sizes[name][1] for name in names)
+            if whole > most or (whole > 2**20 and whole > RATIO * packed):
                 raise UnsafeFile(
-                    f"{path}: {entry.filename} declares a document type, as bombs of entities do. The workbook is refused."
+                    f"{path} ({what}) would swell to {limits.words(whole)}, as bombs do. Save it again, or the sheet as CSV."
                 )
-            if entry.filename.lower().endswith("sharedstrings.xml"):
-                limits.need(
-                    COST * entry.file_size,
-                    f"{path} (its table of strings)",
-                    "Save the sheet as CSV, which is read in parts.",
-                )
+            limits.need(cost * whole, f"{path} ({what})", "Save the sheet as CSV, which is read in parts.")
+
+
+def _head(path: Path, found: zipfile.ZipFile, entry: zipfile.ZipInfo, size: int = 2**12) -> bytes:
+    try:
+        with found.open(entry) as part:
+            return part.read(size)
+    except (RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
+        raise DataError(f"{path}: {entry.filename} cannot be unpacked ({error}). Save it again.") from error
+
+
+def _parsed_whole(path: Path, found: zipfile.ZipFile) -> tuple[set[str], set[str]]:
+    """Names of the entries that openpyxl parses as trees when it opens a workbook, and of those that hold its strings.
+
+    Sheets are read row by row. Which part is what is said by the list of content types, whatever the parts are called.
+    """
+    entries = {entry.filename: entry for entry in found.infolist()}
+    trees = {name for name in entries if name.endswith(".rels")} | FIXED & entries.keys()
+    strings, charts = set[str](), set[str]()
+    for name in trees - {STYLES}:
+        if entries[name].file_size > TREES:
+            raise UnsafeFile(
+                f"{path}: {name} has {limits.words(entries[name].file_size)}, as bombs have. Save it again."
+            )
+        text = _head(path, found, entries[name], TREES).decode("utf-8", "replace").replace("\0", "")
+        for tag in re.findall(r"<[^>]*>", text):
+            said = dict(re.findall(r"""([\w:]+)\s*=\s*["']([^"']*)""", tag))
+            part = said.get("PartName", "")[1:]
+            if said.get("ContentType", "").endswith("sharedStrings+xml"):
+                strings.add(part)
+            elif said.get("ContentType", "").endswith("main+xml"):
+                trees = trees | {part}
+            elif "chartsheet" in said.get("Type", ""):
+                charts.add(said.get("Target", "").rpartition("/")[2])
+    trees |= {name for name in entries if name.rpartition("/")[2] in charts}
+    return trees & entries.keys(), strings & entries.keys()
 
 
 def _read(path: Path, book: Any, rows: int | None, asked: str | None, room: float | None) -> Raw:
@@ -152,6 +195,10 @@ class _Sheet:
         number, blank, batch = 0, 0, list[list[str | None]]()
         for row in rows:
             number += 1
+            if number > ROWS:  # openpyxl gives an empty row for each that is passed over
+                raise DataError(
+                    f"{self.path}, sheet {self.name!r} has a row beyond the {ROWS:,} that a sheet can have."
+                )
             if not any(_filled(value) for value in row):
                 blank += bool(head) or bool(self.names)
                 continue
