@@ -33,26 +33,25 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tables_figures import CEILING, FLOOR, Row, figures, groups, ratios
+
 from karat.training import pace
 
 HERE = Path(__file__).parent
 PACKAGES = {"ctgan": "ctgan", "tvae": "ctgan", "gaussiancopula": "sdv", "tabularargn": "mostlyai-engine"}
 WITHOUT_EPOCHS = {"gaussiancopula"}
-FLOOR, CEILING = "fresh real rows", "the training rows themselves"
 MISSING = "?"
 LONG = 400_000  # rows of the making that tells the speed
 SCORED_ROWS = 100_000  # of larger tables the evaluator sees this many
 KNOWN_TEST_ROWS, KNOWN_COLUMNS, KNOWN_TARGET = 20_000, 15, "answer"
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
-
-Row = dict[str, Any]
 
 
 class Failed(Exception):
@@ -253,13 +252,6 @@ def peer_row(python: str, peer: str, task: Task, seed: int, seconds: float | Non
     return answer | {"whole": spent.cpu - answer["aside"], "speed": rows / max(took, 1e-3)}
 
 
-def place_in_table(key: tuple[str, str]) -> tuple[bool, bool, float]:
-    """Karat first, then peers, then the references; defaults before budgets, small before large."""
-    who, budget = key
-    size = float(budget) if budget.replace(".", "", 1).isdigit() else math.inf if budget == "equal" else 0.0
-    return who in (FLOOR, CEILING), not who.startswith("karat "), size
-
-
 class Bench:
     """The rows made so far, and the way to one more."""
 
@@ -289,115 +281,6 @@ class Bench:
         with self.out.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(f"{who} ({budget}, seed {seed}): {row['scores']['c2st_auc']:.3f}", file=sys.stderr, flush=True)
-
-    def groups(self, label: str) -> Iterator[tuple[str, str, list[Row]]]:
-        """(who, budget, rows of all seeds) of one table: karat first, then peers, then the references."""
-        found: dict[tuple[str, str], list[Row]] = {}
-        for row in self.rows:
-            if row["table"] == label:
-                found.setdefault((row["who"], row["budget"]), []).append(row)
-        for who, budget in sorted(found, key=place_in_table):
-            yield who, budget, found[who, budget]
-
-
-# What is printed.
-
-Measure = Callable[[Row], float | None]
-
-
-def scored(name: str) -> Measure:
-    return lambda row: row["scores"].get(name)
-
-
-def own(name: str) -> Measure:
-    return lambda row: row.get(name)
-
-
-def lost(row: Row) -> float | None:
-    """What a model loses by being trained on made rows instead of the real ones."""
-    made = row["scores"]["tstr"]
-    return None if made is None else row["scores"]["trtr"] - made
-
-
-COLUMNS: tuple[tuple[str, str, Measure], ...] = (
-    ("fit CPU s", ",.1f", own("fit")),
-    ("whole job CPU s", ",.1f", own("whole")),
-    ("rows per CPU s", ",.0f", own("speed")),
-    ("peak MB", ",.0f", own("peak")),
-    ("two-sample AUC", ".3f", scored("c2st_auc")),
-    ("train on made", ".3f", scored("tstr")),
-    ("nearest-record share", ".3f", scored("dcr_share")),
-    ("shapes", ".3f", scored("shapes")),
-    ("pairs", ".3f", scored("pairs")),
-    ("coverage", ".3f", scored("coverage")),
-    ("copies %", ".2f", lambda row: 100 * row["scores"]["copy_rate"]),
-)
-# Name, measure, whether larger is better, and the difference that noise makes: below it ours counts as that much.
-RATIOS: tuple[tuple[str, Measure, bool, float], ...] = (
-    ("fit CPU s", own("fit"), False, 0.0),
-    ("whole job CPU s", own("whole"), False, 0.0),
-    ("rows per CPU s", own("speed"), True, 0.0),
-    ("peak MB", own("peak"), False, 0.0),
-    ("AUC over 0.5", lambda row: row["scores"]["c2st_auc"] - 0.5, False, 0.005),
-    ("lost by training on made", lost, False, 0.003),
-)
-
-
-def middle(rows: list[Row], measure: Measure) -> float | None:
-    values = [value for row in rows if (value := measure(row)) is not None]
-    return statistics.median(values) if values else None
-
-
-def cell(rows: list[Row], form: str, measure: Measure) -> str:
-    """Median (smallest to largest)."""
-    values = [value for row in rows if (value := measure(row)) is not None]
-    if not values:
-        return ""
-    text = format(statistics.median(values), form)
-    return text if len(values) == 1 else f"{text} ({format(min(values), form)} to {format(max(values), form)})"
-
-
-def figures(bench: Bench, label: str) -> str:
-    """The table of figures in Markdown."""
-    lines = [" | ".join(["", "", "budget", "seeds", *(name for name, _, _ in COLUMNS), ""]).strip()]
-    lines.append("|" + "---|" * (3 + len(COLUMNS)))
-    for who, budget, rows in bench.groups(label):
-        cells = [cell(rows, form, measure) for _, form, measure in COLUMNS]
-        lines.append(f"| {who} | {budget} | {len(rows)} | {' | '.join(cells)} |")
-    some = next((row for row in bench.rows if row["table"] == label and row["who"] == CEILING), None)
-    if some is not None:
-        lines += ["", f"Trained on real rows: {some['scores']['trtr']:.3f}. Copies among unseen real rows: "]
-        lines[-1] += f"{100 * some['scores']['copy_rate_holdout']:.2f} %."
-    return "\n".join(lines)
-
-
-def ratio(ours: float | None, theirs: float | None, larger: bool, grain: float) -> float | None:
-    """How many times better ours is; None where either is missing, or theirs too is within the noise."""
-    if ours is None or theirs is None or theirs <= grain:
-        return None
-    ours = max(ours, grain)
-    return ours / theirs if larger else theirs / ours
-
-
-def ratios(bench: Bench, label: str) -> str:
-    """How many times better each karat row is than each peer, and than the best peer of each column, in Markdown."""
-    groups = [g for g in bench.groups(label) if g[0] not in (FLOOR, CEILING)]
-    peers = [g for g in groups if not g[0].startswith("karat ")]
-    lines = ["| | beside | " + " | ".join(name for name, *_ in RATIOS) + " |", "|" + "---|" * (2 + len(RATIOS))]
-    for who, budget, rows in groups:
-        if not who.startswith("karat ") or not peers:
-            continue
-        best: list[list[float]] = [[] for _ in RATIOS]
-        for peer, allowed, theirs in peers:
-            cells = []
-            for k, (_, measure, larger, grain) in enumerate(RATIOS):
-                found = ratio(middle(rows, measure), middle(theirs, measure), larger, grain)
-                cells.append("" if found is None else f"{found:.3g}")
-                best[k] += [] if found is None else [found]
-            lines.append(f"| {who} ({budget}) | {peer} ({allowed}) | {' | '.join(cells)} |")
-        cells = [f"{min(found):.3g}" if found else "" for found in best]
-        lines.append(f"| {who} ({budget}) | **best peer of each column** | {' | '.join(cells)} |")
-    return "\n".join(lines)
 
 
 # The whole.
@@ -451,7 +334,7 @@ def compare(args: argparse.Namespace) -> None:
                     continue
                 build = partial(peer_row, python, peer, task, seed, seconds, args.limit)
                 bench.add(task, peer, budget, seed, build, task.seen)
-    print(f"\n{figures(bench, label)}\n\n{ratios(bench, label)}")
+    print(f"\n{figures(bench.rows, label)}\n\n{ratios(bench.rows, label)}")
 
 
 def titled(recipe: str) -> tuple[str, str]:
@@ -462,7 +345,7 @@ def titled(recipe: str) -> tuple[str, str]:
 
 def equal(bench: Bench, label: str, recipes: list[str]) -> float:
     """CPU seconds that the first recipe took, start-up and all."""
-    for who, budget, rows in bench.groups(label):
+    for who, budget, rows in groups(bench.rows, label):
         if recipes and (who, budget) == titled(recipes[0]):
             return float(statistics.median(row["fit"] for row in rows))
     raise SystemExit("--budget equal needs a recipe that was trained: name one with --recipes, or give SECONDS.")
