@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from karat.assays.chance import averaged, draw, limit_of, resampled
+from karat.assays.classifier import LEAF, boosted
 from karat.assays.points.usefulness import lessons
 from karat.assays.table import predicting
+from karat.assays.table.learning import RATE, TREES, Target, taught
 from karat.views import Columns, TableView
 
 
@@ -81,3 +84,20 @@ def test_what_few_real_rows_do_not_teach_gives_no_ratio_and_says_why(choices: bo
 def test_what_many_real_rows_do_not_teach_gives_a_ratio_within_bounds(choices: bool) -> None:
     found = predicting.findings(*(rows_of_noise(n, i, choices) for i, n in enumerate((600, 60, 120))), "a", 0)[0]
     assert 0 <= found.value <= 50 and 0 <= found.real <= 50 and not found.raised
+
+
+@pytest.mark.parametrize("n", [2 * LEAF - 1, 2 * LEAF])
+def test_rows_that_no_tree_can_divide_are_scored_as_boosted_trees_score_them(n: int) -> None:
+    rng = np.random.default_rng(0)
+    x, test = rng.normal(size=(n, 2)), rng.normal(size=(9, 2))
+    y = x[:, 0] > 0.3
+    theirs = HistGradientBoostingClassifier(random_state=0).fit(x, y).predict_proba(test)[:, 1]
+    assert boosted([False, False], 0)(x, y)(test) == pytest.approx(theirs, abs=1e-6)
+    assert (np.ptp(theirs) == 0) == (n < 2 * LEAF)
+    number, choice = Target(0, None, 0), Target(0, np.arange(3), 2)
+    told = taught(number, x, x[:, 1], test, [False, False], "boosting", 0)
+    plain = {"max_iter": TREES, "learning_rate": RATE, "random_state": 0}
+    assert told == pytest.approx(HistGradientBoostingRegressor(**plain).fit(x, x[:, 1]).predict(test), abs=1e-6)
+    classes = taught(choice, x, y.astype(float), test, [False, False], "boosting", 0)
+    fitted = HistGradientBoostingClassifier(**plain).fit(x, y.astype(float))
+    assert classes == pytest.approx(fitted.predict_proba(test), abs=1e-6)

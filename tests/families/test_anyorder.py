@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from small import learn, serving
 from torch import Tensor
@@ -27,11 +29,13 @@ def chain(n: int, seed: int = 0) -> tuple[Codes, Tensor]:
     return Codes((4, 4, 4, 400), (False, False, False, True)), torch.stack(columns, 1)
 
 
-def fitted(steps: int = 250) -> tuple[Model, Tensor]:
+@cache
+def fitted() -> tuple[Model, Tensor]:
+    """A trained model, which is only drawn from."""
     space, x = chain(4000)
     torch.manual_seed(0)
     model = Model(space, 0, SMALL)
-    learn(model, serving(x, None, 256), steps, size=256)
+    learn(model, serving(x, None, 256), 250, size=256)
     return model, x
 
 
@@ -60,7 +64,7 @@ def test_cells_given_in_any_pattern_are_kept_and_heeded() -> None:
 
 
 def test_rows_with_different_cells_given_are_completed_together() -> None:
-    model, _ = fitted(120)
+    model, _ = fitted()
     _, unseen = chain(500, seed=6)
     hidden = torch.rand(unseen.shape, generator=torch.Generator().manual_seed(0)) < 0.5
     full = model.impute(unseen.where(~hidden, -1), torch.Generator().manual_seed(1))

@@ -45,7 +45,7 @@ def test_ladders_of_both_classes_are_drawn_as_asked() -> None:
 
 
 def test_a_gap_is_filled_from_what_stands_behind_it() -> None:
-    model, (x, y) = trained(400), ladders(64)
+    model, (x, y) = trained(200), ladders(64)
     given = x.clone()
     given[:, 1:5] = -1
     made = model.impute(given, torch.Generator().manual_seed(1))

@@ -167,7 +167,7 @@ def test_a_wave_is_learned() -> None:
     space = Grid(1, (128,))
     torch.manual_seed(0)
     model = vae.Model(space, 2, vae.Config(width=16, hidden=64, latent=8))
-    learn(model, serving(x, y, 64), 300)
+    learn(model, serving(x, y, 64), 120)
     made = model.sample(64, torch.arange(64) % 2, torch.Generator().manual_seed(0))[:, 0]
     loudest = torch.fft.rfft(made).abs()[:, 1:].argmax(1) + 1
     wanted = torch.where(torch.arange(64) % 2 == 0, 128 * 0.2 / 6.283, 128 * 0.4 / 6.283)

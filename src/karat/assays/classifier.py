@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+LEAF = 20  # records of a leaf of a boosted tree, at least
 KNOWN = 10  # values of a column that a learner is shown, at least, before they are more than whether there is one
 
 Scorer = Callable[[Any], np.ndarray]  # records [n, d] -> float [n], the higher the likelier of the first set
@@ -113,8 +114,10 @@ def boosted(flags: list[bool], seed: int) -> Learner:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     def learn(x: np.ndarray, y: np.ndarray) -> Scorer:
+        if len(y) < 2 * LEAF:  # no tree could divide so few, and all would be scored alike
+            return lambda of: np.full(len(of), y.mean())
         few = sparse(x)
-        model = HistGradientBoostingClassifier(categorical_features=flags, random_state=seed)
+        model = HistGradientBoostingClassifier(categorical_features=flags, min_samples_leaf=LEAF, random_state=seed)
         model.fit(filled(x, few), y)
         return lambda of: np.asarray(model.predict_proba(filled(of, few))[:, 1])
 

@@ -231,7 +231,7 @@ class Model(Learned):
         nets.refresh_norms(
             self.generator,
             lambda k: _drop(self._generate(self._kind_of(None, count, rng), count, rng)),
-            3 if time.preview else 30,
+            3 if time.preview else nets.ROUNDS,
             time,
         )
 

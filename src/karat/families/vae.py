@@ -262,7 +262,7 @@ class Model(Learned):
             self._eyes = self._made = None
             if self.begun and not time.preview:
                 self._temper(batch, rng, time.part(0.7))
-            self._refresh(4 if time.preview else 30, rng, time)
+            self._refresh(4 if time.preview else nets.ROUNDS, rng, time)
 
     def _refresh(self, rounds: int, rng: torch.Generator, time: Allowance = UNLIMITED) -> list[Tensor]:
         """Sets the norms of the decoder by points made from the prior, which come back."""

@@ -194,6 +194,9 @@ def augment(x: Tensor, space: Space, strength: float, rng: torch.Generator) -> T
     return cut(x, corner - side // 2, side)
 
 
+ROUNDS = 30  # in which a finished net takes the statistics of its norms anew
+
+
 def at_once(space: Space, most: int = 1024) -> int:
     """Points that pass a net together where nothing is learned, at most: as many as keep their activations small."""
     return max(8, min(most, 2**20 // space.numel))

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -193,6 +194,7 @@ def finite(value: Any) -> Any:
     return str(value)
 
 
+@lru_cache(maxsize=1)  # compiling the page takes longer than filling it in
 def _environment() -> Environment:
     env = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

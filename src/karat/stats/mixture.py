@@ -27,7 +27,11 @@ class Mixture(nn.Module):
         super().__init__()
         self.register_buffer("log_weight", torch.full((components,), -log(max(components, 1))))
         self.register_buffer("mean", torch.zeros(components, dim))
-        self.register_buffer("scale", torch.eye(dim).repeat(components, 1, 1))
+        scale = torch.zeros(components, dim, dim)
+        scale.diagonal(dim1=1, dim2=2).fill_(
+            1
+        )  # without memory, eye and diag_embed would import a compiler for a second
+        self.register_buffer("scale", scale)
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
         """[n, d] draws."""

@@ -12,10 +12,25 @@ from functools import lru_cache
 from typing import Any
 
 
-def misfit(value: Any, where: str = "") -> str | None:
+def misfit(value: Any) -> str | None:
     """What in `value`, an object with annotated attributes, is of another type than annotated: "mel.rate is '8000'"; None
     where nothing is. Numbers must be finite unless they are in an array or in a list of values.
     """
+    found = _amiss(value, "")
+    if found is None:
+        return None
+    where, wrong = found
+    said = repr(wrong)
+    return f"{where} is {said if len(said) <= 60 else said[:57] + '...'}"
+
+
+Found = tuple[
+    str, Any
+]  # where something is wrong, and what it is: said only at the end, as printing an array takes long
+
+
+def _amiss(value: Any, where: str) -> Found | None:
+    """The first wrong thing in an object with annotated attributes."""
     for name, hint in _hints(type(value)).items():  # type: ignore[arg-type]
         if name in vars(value):
             found = _wrong(vars(value)[name], hint, f"{where}.{name}" if where else name)
@@ -33,7 +48,7 @@ def _hints(kind: Hashable) -> dict[str, Any]:
     return {name: hint for name, hint in hints.items() if typing.get_origin(hint) is not typing.ClassVar}
 
 
-def _wrong(value: Any, hint: Any, where: str) -> str | None:
+def _wrong(value: Any, hint: Any, where: str) -> Found | None:
     """The first thing in `value` that `hint` does not allow."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any or isinstance(hint, str | typing.TypeVar):
@@ -45,19 +60,19 @@ def _wrong(value: Any, hint: Any, where: str) -> str | None:
         return (
             None
             if any(value is one or (type(value) is type(one) and value == one) for one in inner)
-            else _said(value, where)
+            else (where, value)
         )
     if hint in (None, type(None), int, float):
-        return None if _plain(value, hint) else _said(value, where)
+        return None if _plain(value, hint) else (where, value)
     kind: Any = origin if origin is not None else hint
     if not isinstance(kind, type) or getattr(kind, "_is_protocol", False) or kind is collections.abc.Callable:
         return None
     if not isinstance(value, kind):
-        return _said(value, where)
+        return (where, value)
     if inner and isinstance(value, tuple | list | set | frozenset | collections.abc.Mapping):
         return _wrong_inside(value, inner, where)
     if dataclasses.is_dataclass(value) or type(value).__module__.startswith("karat."):
-        return misfit(value, where)
+        return _amiss(value, where)
     return None
 
 
@@ -71,11 +86,11 @@ def _plain(value: Any, hint: Any) -> bool:
     return value is None
 
 
-def _wrong_inside(value: Any, inner: tuple[Any, ...], where: str) -> str | None:
+def _wrong_inside(value: Any, inner: tuple[Any, ...], where: str) -> Found | None:
     """The first thing in a tuple, a list, a set or a table that the hints of its elements, `inner`, do not allow."""
     if isinstance(value, tuple) and inner and inner[-1] is not Ellipsis:
         if len(value) != len(inner):
-            return _said(value, where)
+            return (where, value)
         pairs = zip(value, inner, strict=True)
         return next((w for i, (x, h) in enumerate(pairs) if (w := _wrong(x, h, f"{where}[{i}]"))), None)
     if isinstance(value, collections.abc.Mapping) and len(inner) == 2:
@@ -88,8 +103,3 @@ def _wrong_inside(value: Any, inner: tuple[Any, ...], where: str) -> str | None:
     if isinstance(value, list | tuple | set | frozenset) and inner:
         return next((w for i, x in enumerate(value) if (w := _wrong(x, inner[0], f"{where}[{i}]"))), None)
     return None
-
-
-def _said(value: Any, where: str) -> str:
-    said = repr(value)
-    return f"{where} is {said if len(said) <= 60 else said[:57] + '...'}"

@@ -340,8 +340,12 @@ def _take_turns(
         if name == active[0] or x is None:
             x, y = batch(state.drawn)
             state.drawn += 1
-        rng = torch.Generator(device).manual_seed(_mix(plan.seed, state.step, i))
-        torch.manual_seed(_mix(plan.seed, state.step, i))
+        seed = _mix(plan.seed, state.step, i)
+        rng = torch.Generator(device).manual_seed(seed)
+        if device.type == "cpu":  # torch.manual_seed formats the stack for each kind of device that is not in use
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
         with autocast(device, plan.precision):
             loss, shown = model.loss(Batch(x, y, fraction, rng), name)
         seen.update(shown)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from karat.assays.classifier import area, filled, sparse
+from karat.assays.classifier import LEAF, area, filled, sparse
 from karat.views import TableView
 
 LEVELS = 250  # choices that a boosted tree tells apart, the commonest; it takes 255
@@ -136,6 +136,13 @@ def target_of(train: TableView, column: int) -> Target | None:
     return Target(column, to, classes)
 
 
+def _usual(target: Target, y: np.ndarray, tests: int) -> np.ndarray:
+    """The mean of `y`, or how often each class is in it, for each of the tests."""
+    if target.to is None:
+        return np.full(tests, y.mean())
+    return np.tile(np.bincount(y.astype(np.int64), minlength=target.classes) / len(y), (tests, 1))
+
+
 def taught(
     target: Target, x: np.ndarray, y: np.ndarray, test: np.ndarray, flags: list[bool], learner: str, seed: int
 ) -> np.ndarray:
@@ -154,12 +161,14 @@ def taught(
     if learner == "forest":
         x, test = np.nan_to_num(x, nan=fill), np.nan_to_num(test, nan=fill)
     else:
+        if len(y) < 2 * LEAF:  # no tree could divide so few: what is said is what is usual
+            return _usual(target, y, len(test))
         few = sparse(x)
         x, test = filled(x, few), filled(test, few)
     if target.to is None:
         model = (
             ensemble.HistGradientBoostingRegressor(
-                categorical_features=flags, max_iter=TREES, learning_rate=RATE, random_state=seed
+                categorical_features=flags, max_iter=TREES, learning_rate=RATE, min_samples_leaf=LEAF, random_state=seed
             )
             if learner == "boosting"
             else ensemble.RandomForestRegressor(FOREST, min_samples_leaf=5, max_features=0.5, random_state=seed)
@@ -168,7 +177,7 @@ def taught(
     rounds = max(15, TREES // max(1, target.classes - 1))
     model = (
         ensemble.HistGradientBoostingClassifier(
-            categorical_features=flags, max_iter=rounds, learning_rate=RATE, random_state=seed
+            categorical_features=flags, max_iter=rounds, learning_rate=RATE, min_samples_leaf=LEAF, random_state=seed
         )
         if learner == "boosting"
         else ensemble.RandomForestClassifier(FOREST, min_samples_leaf=5, max_features=0.5, random_state=seed)
