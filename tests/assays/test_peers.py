@@ -1,12 +1,18 @@
 """What is our own agrees with well-kept libraries that compute the same: accountant, check digits, distances, shapes.
 
-The libraries are the extra `peers`; a test whose library is absent says so.
+python-stdnum, prdc and torchmetrics come with the extra `dev`. Of the others (the extra `peers`), which are large or want older
+versions of what we use, the values are kept in `peers.json`: each check uses them, and where the library is installed what it
+computes must be what is kept. `python tests/assays/test_peers.py` asks the libraries that are there and writes them again.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,16 +25,131 @@ from karat.assays.neighbours import distances
 from karat.assays.points.diversity import coverage, recall
 from karat.assays.points.fidelity import density, frechet, kernel_distance, precision, radii
 from karat.assays.table.columns import Trends, shapes
-from karat.assays.text.variety import MIXTURES, frontier
+from karat.assays.text.variety import divergence_curve, frontier
 from karat.content.table.personal import checks
 from karat.views import Columns, TableView
 
+KEPT = Path(__file__).with_name("peers.json")
+VALUES: dict[str, Any] = json.loads(KEPT.read_text(encoding="utf-8"))
+
 
 def peer(name: str) -> Any:
-    """The module of a peer library, or a test that is skipped and says which extra holds it."""
+    """The module of a peer library of the extra `dev`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return pytest.importorskip(name, reason=f"needs {name} of the extra `peers`", exc_type=ImportError)
+        return pytest.importorskip(name, reason=f"needs {name} of the extra `dev`", exc_type=ImportError)
+
+
+def accounting(sigma: float, rho: float) -> list[float]:
+    """Our epsilon of Gaussian noise at 1e-6 and their delta for it; their epsilon of zCDP at 1e-6 over fine orders."""
+    from dp_accounting.pld.privacy_loss_mechanism import GaussianPrivacyLoss
+    from dp_accounting.rdp.rdp_privacy_accountant import compute_epsilon
+
+    orders = 1 + np.exp(np.linspace(-3, 7, 4001))
+    ours = privacy.gaussian_epsilon(sigma, 1e-6)
+    return [
+        ours,
+        float(GaussianPrivacyLoss(sigma).get_delta_for_epsilon(ours)),
+        float(compute_epsilon(orders, orders * rho, 1e-6)[0]),
+    ]
+
+
+def gaussian(width: float) -> Any:
+    """OpenDP's discrete Gaussian noise on whole numbers."""
+    import opendp.prelude as dp
+
+    dp.enable_features("contrib")
+    return dp.m.make_gaussian(dp.vector_domain(dp.atom_domain(T=int)), dp.l2_distance(T=float), width)
+
+
+def cost(rho: float) -> list[float]:
+    """The width of noise that we would give a count, and the zCDP that it costs by theirs."""
+    width = privacy.noise_width(rho)
+    return [width, float(gaussian(width).map(1.0))]
+
+
+DRAWS, TICKS = 20_000, np.arange(-9, 10)
+
+
+def noise() -> list[float]:
+    """How often noise of width 2 is at most each tick."""
+    draws = np.array(gaussian(2.0)([0] * DRAWS))
+    return [float((draws <= t).mean()) for t in TICKS]
+
+
+def columns() -> list[float]:
+    """Shapes of three columns, the correlation of two numbers and the contingency of two categories."""
+    import pandas as pd
+    from sdmetrics.column_pairs import ContingencySimilarity, CorrelationSimilarity
+    from sdmetrics.single_column import KSComplement, TVComplement
+
+    names = np.array(["a", "b", "d"])
+    a, b = (pd.DataFrame({"x": v[:, 0], "y": v[:, 1], "c": names[v[:, 2].astype(int)]}) for v in both())
+    shape = [KSComplement.compute(a[n], b[n]) for n in "xy"] + [TVComplement.compute(a["c"], b["c"])]
+    pair = CorrelationSimilarity.compute(a[["x", "y"]], b[["x", "y"]], coefficient="Spearman")
+    twice = [pd.DataFrame({n: names[v[:, j].astype(int)] for j, n in enumerate("ce")}) for v in beside()]
+    return [float(x) for x in (*shape, pair, ContingencySimilarity.compute(*twice))]
+
+
+def mauve(p: list[int], q: list[int]) -> list[Any]:
+    """The area under the divergence frontier and every fourth of its points, as the authors' package computes them."""
+    from mauve.compute_mauve import compute_area_under_curve, get_divergence_curve_for_multinomials
+
+    weights = np.linspace(1e-6, 1 - 1e-6, 25)
+    curve = get_divergence_curve_for_multinomials(np.array(p) / sum(p), np.array(q) / sum(q), weights, 5)
+    x, y = curve[np.argsort(curve[:, 0])].T
+    u, v = curve[np.argsort(curve[:, 1])].T
+    area = (compute_area_under_curve(x, y) + compute_area_under_curve(v, u)) / 2
+    return [float(area), curve[::4].tolist()]
+
+
+HISTOGRAMS = {
+    "overlapping": ([5, 3, 2, 0], [2, 2, 5, 1]),
+    "near": ([40, 25, 20, 10, 5], [38, 27, 18, 12, 5]),
+    "reversed": ([1, 2, 4, 8, 16, 32], [32, 16, 8, 4, 2, 1]),
+    "a mode lost": ([10, 10, 10, 10], [15, 15, 10, 0]),
+    "a mode invented": ([15, 15, 10, 0], [10, 10, 10, 10]),
+    "disjoint": ([1, 0], [0, 1]),
+    "equal": ([3, 5, 2], [3, 5, 2]),
+}
+ASKED: dict[str, Callable[[], Any]] = {  # by the library's name and what is asked of it
+    "dp-accounting": lambda: {
+        f"{sigma}, {rho}": accounting(sigma, rho) for sigma, rho in ((1.0, 0.01), (3.0, 0.1), (12.0, 1.0))
+    },
+    "opendp": lambda: {"cost": {str(rho): cost(rho) for rho in (0.01, 0.1, 1.0)}, "noise": noise()},
+    "sdmetrics": columns,
+    "mauve-text": lambda: {name: mauve(p, q) for name, (p, q) in HISTOGRAMS.items()},
+}
+
+
+def kept(library: str) -> Any:
+    """The values of a library of the extra `peers` as they were computed once."""
+    return VALUES[library]["values"]
+
+
+def installed(library: str) -> str:
+    """Its version, or "" where it is not installed."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""
+
+
+def numbers_of(values: Any) -> list[float]:
+    if isinstance(values, dict | list):
+        return [x for each in (values.values() if isinstance(values, dict) else values) for x in numbers_of(each)]
+    return [float(values)]
+
+
+@pytest.mark.skipif(not any(map(installed, ASKED)), reason="needs a library of the extra `peers`")
+def test_what_is_kept_of_a_peer_is_what_it_computes() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for library in filter(installed, ASKED):
+            exact = (
+                1e-6 if library != "opendp" else math.sqrt(2 * math.log(2 / 1e-9) / DRAWS)
+            )  # its noise is drawn anew
+            assert numbers_of(ASKED[library]()) == pytest.approx(numbers_of(kept(library)), abs=exact), library
 
 
 def samples(n: int, m: int, d: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -36,43 +157,26 @@ def samples(n: int, m: int, d: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(n, d, generator=rng), 1.2 * torch.randn(m, d, generator=rng) + 0.1
 
 
-@pytest.mark.parametrize("sigma", [1.0, 3.0, 12.0])
-def test_the_exact_epsilon_of_gaussian_noise_is_that_of_dp_accounting(sigma: float) -> None:
-    peer("dp_accounting")
-    pld = pytest.importorskip("dp_accounting.pld.privacy_loss_mechanism")
-    theirs = pld.GaussianPrivacyLoss(sigma).get_delta_for_epsilon(privacy.gaussian_epsilon(sigma, 1e-6))
-    assert theirs == pytest.approx(1e-6, rel=1e-6)
-
-
-@pytest.mark.parametrize("rho", [0.01, 0.1, 1.0])
-def test_the_epsilon_of_zcdp_is_that_of_dp_accounting_over_fine_orders(rho: float) -> None:
-    peer("dp_accounting")
-    rdp = pytest.importorskip("dp_accounting.rdp.rdp_privacy_accountant")
-    orders = 1 + np.exp(np.linspace(-3, 7, 4001))
-    theirs, _ = rdp.compute_epsilon(orders, orders * rho, 1e-6)
-    assert privacy.epsilon_of(rho, 1e-6) == pytest.approx(theirs, rel=1e-5)
+@pytest.mark.parametrize("sigma, rho", [(1.0, 0.01), (3.0, 0.1), (12.0, 1.0)])
+def test_the_epsilon_of_gaussian_noise_and_of_zcdp_is_that_of_dp_accounting(sigma: float, rho: float) -> None:
+    asked, delta, epsilon = kept("dp-accounting")[f"{sigma}, {rho}"]
+    assert privacy.gaussian_epsilon(sigma, 1e-6) == pytest.approx(asked, rel=1e-9) and delta == pytest.approx(
+        1e-6, rel=1e-6
+    )
+    assert privacy.epsilon_of(rho, 1e-6) == pytest.approx(epsilon, rel=1e-5)
 
 
 @pytest.mark.parametrize("rho", [0.01, 0.1, 1.0])
 def test_the_noise_of_a_count_costs_in_opendp_what_we_enter_for_it(rho: float) -> None:
-    dp = peer("opendp.prelude")
-    dp.enable_features("contrib")
-    width = privacy.noise_width(rho)
-    space = dp.vector_domain(dp.atom_domain(T=int)), dp.l2_distance(T=float)
-    measured = dp.m.make_gaussian(*space, width).map(1.0)
+    asked, measured = kept("opendp")["cost"][str(rho)]
+    assert privacy.noise_width(rho) == pytest.approx(asked, rel=1e-12)
     assert measured <= rho and measured == pytest.approx(rho, rel=0.02)  # the noise is rounded up to a sixteenth
 
 
 def test_discrete_gaussian_noise_has_the_law_of_opendps() -> None:
-    dp = peer("opendp.prelude")
-    dp.enable_features("contrib")
-    space = dp.vector_domain(dp.atom_domain(T=int)), dp.l2_distance(T=float)
-    n = 20_000
-    theirs = np.array(dp.m.make_gaussian(*space, 2.0)([0] * n))
-    ours = privacy.discrete_gaussian(privacy.Source(0), n, 4, 1)
-    ticks = np.arange(-9, 10)
-    gap = [abs((theirs <= t).mean() - (ours <= t).mean()) for t in ticks]
-    assert max(gap) < math.sqrt(math.log(2 / 1e-9) / n)  # two-sample Kolmogorov-Smirnov: false once in 1e9 runs
+    ours = privacy.discrete_gaussian(privacy.Source(0), DRAWS, 4, 1)
+    gap = [abs(theirs - (ours <= t).mean()) for t, theirs in zip(TICKS, kept("opendp")["noise"], strict=True)]
+    assert max(gap) < math.sqrt(math.log(2 / 1e-9) / DRAWS)  # two-sample Kolmogorov-Smirnov: false once in 1e9 runs
 
 
 def numbers(n: int, size: int) -> list[str]:
@@ -169,20 +273,12 @@ def test_the_area_under_the_curve_is_that_of_scikit_learn() -> None:
     assert area(score, positive) == pytest.approx(roc_auc_score(positive, score), abs=1e-12)
 
 
-def test_mauves_divergence_is_the_area_of_the_published_formula() -> None:
-    """Pillutla et al., eq. 3: the curve of exp(-5 KL) over mixtures, closed at (0, 1) and (1, 0)."""
-    from scipy.integrate import trapezoid
-    from scipy.stats import entropy
-
-    p, q = np.array([0.5, 0.3, 0.2, 0.0]), np.array([0.2, 0.2, 0.5, 0.1])
-    mixed = [w * p + (1 - w) * q for w in np.linspace(1e-6, 1 - 1e-6, MIXTURES)]
-    x = [0.0, *(math.exp(-5 * entropy(q, r)) for r in mixed), 1.0]
-    y = [1.0, *(math.exp(-5 * entropy(p, r)) for r in mixed), 0.0]
-    order = np.lexsort((-np.array(y), x))
-    assert frontier(p, q) == pytest.approx(trapezoid(np.array(y)[order], np.array(x)[order]), abs=1e-9)
-    assert frontier(p, p) == pytest.approx(1.0, abs=1e-9)
-    # of disjoint supports w^5 over (1 - w)^5, whose area is 1 / C(10, 5) where the mixtures are many
-    assert frontier(np.array([1.0, 0.0]), np.array([0.0, 1.0])) == pytest.approx(1 / math.comb(10, 5), abs=5e-4)
+@pytest.mark.parametrize("name", HISTOGRAMS)
+def test_the_divergence_frontier_and_its_area_are_those_of_the_published_mauve(name: str) -> None:
+    p, q = (np.array(side, float) for side in HISTOGRAMS[name])
+    area, points = kept("mauve-text")[name]
+    assert frontier(p, q) == pytest.approx(area, abs=1e-9)
+    assert divergence_curve(p, q)[::4] == pytest.approx(np.array(points), abs=1e-9)
 
 
 def table(n: int, seed: int, shift: float) -> tuple[np.ndarray, np.ndarray]:
@@ -193,28 +289,27 @@ def table(n: int, seed: int, shift: float) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([x, y, c], 1), c
 
 
-def test_shapes_and_pairs_of_columns_are_those_of_sdmetrics() -> None:
-    peer("sdmetrics")
-    import pandas as pd
-    from sdmetrics.column_pairs import ContingencySimilarity, CorrelationSimilarity
-    from sdmetrics.single_column import KSComplement, TVComplement
+def both() -> list[np.ndarray]:
+    return [table(400, seed, shift)[0] for seed, shift in ((0, 0.0), (1, 0.4))]
 
-    columns = Columns(("x", "y", "c"), ((), (), ("a", "b", "d")))
-    real, made = (table(400, seed, shift)[0] for seed, shift in ((0, 0.0), (1, 0.4)))
-    ours = shapes(TableView(columns, real), TableView(columns, made))
-    frames = [
-        pd.DataFrame({"x": v[:, 0], "y": v[:, 1], "c": np.array(["a", "b", "d"])[v[:, 2].astype(int)]})
-        for v in (real, made)
-    ]
-    a, b = frames
-    theirs = [KSComplement.compute(a[n], b[n]) for n in "xy"] + [TVComplement.compute(a["c"], b["c"])]
-    assert ours == pytest.approx(theirs, abs=1e-9)
-    trends = Trends(TableView(columns, real), [(0, 1)])
-    theirs = CorrelationSimilarity.compute(a[["x", "y"]], b[["x", "y"]], coefficient="Spearman")
-    assert trends.of(TableView(columns, made))[0] == pytest.approx(theirs, abs=1e-9)
-    two = Columns(("c", "e"), (("a", "b", "d"), ("a", "b", "d")))
-    real2, made2 = (np.stack([v[:, 2], np.roll(v[:, 2], 1)], 1) for v in (real, made))
-    names = np.array(["a", "b", "d"])
-    frames = [pd.DataFrame({n: names[v[:, j].astype(int)] for j, n in enumerate("ce")}) for v in (real2, made2)]
-    pairs = Trends(TableView(two, real2), [(0, 1)])
-    assert pairs.of(TableView(two, made2))[0] == pytest.approx(ContingencySimilarity.compute(*frames), abs=1e-9)
+
+def beside() -> list[np.ndarray]:
+    """Two categories, of which the second is that of the row before."""
+    return [np.stack([v[:, 2], np.roll(v[:, 2], 1)], 1) for v in both()]
+
+
+def test_shapes_and_pairs_of_columns_are_those_of_sdmetrics() -> None:
+    columns, two = Columns(("x", "y", "c"), ((), (), ("a", "b", "d"))), Columns(("c", "e"), (("a", "b", "d"),) * 2)
+    real, made = (TableView(columns, cells) for cells in both())
+    real2, made2 = (TableView(two, cells) for cells in beside())
+    pairs = [Trends(real, [(0, 1)]).of(made)[0], Trends(real2, [(0, 1)]).of(made2)[0]]
+    assert [*shapes(real, made), *pairs] == pytest.approx(kept("sdmetrics"), abs=1e-9)
+
+
+if __name__ == "__main__":
+    VALUES |= {
+        library: {"version": installed(library), "values": ask()}
+        for library, ask in ASKED.items()
+        if installed(library)
+    }
+    KEPT.write_text(json.dumps(VALUES, indent=1) + "\n", encoding="utf-8")

@@ -61,15 +61,23 @@ def self_bleu(ids: np.ndarray, most: int = 4) -> float:
     return float(np.exp(logs / most).mean())
 
 
+def divergence_curve(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """[MIXTURES + 2, 2]: exp(-c KL) of `q` and of `p` [k] to mixtures of both, from (1, 0) to (0, 1).
+
+    Pillutla et al., https://arxiv.org/abs/2102.01454, section 2.
+    """
+    p, q = p / p.sum(), q / q.sum()
+    points = [(1.0, 0.0)]
+    for weight in np.linspace(1e-6, 1 - 1e-6, MIXTURES):
+        r = weight * p + (1 - weight) * q
+        points.append((math.exp(-SCALE * _divergence(q, r)), math.exp(-SCALE * _divergence(p, r))))
+    return np.array([*points, (0.0, 1.0)])
+
+
 def frontier(p: np.ndarray, q: np.ndarray) -> float:
     """MAUVE of two histograms [k]: the area under the divergence frontier; 1 for equal ones."""
-    p, q = p / p.sum(), q / q.sum()
-    points = [(0.0, 1.0)]
-    for share in np.linspace(1e-6, 1 - 1e-6, MIXTURES):
-        r = share * p + (1 - share) * q
-        points.append((math.exp(-SCALE * _divergence(q, r)), math.exp(-SCALE * _divergence(p, r))))
-    points.append((1.0, 0.0))
-    x, y = (np.array(side) for side in zip(*sorted(points, key=lambda a: (a[0], -a[1])), strict=True))
+    points = divergence_curve(p, q)
+    x, y = points[np.lexsort((-points[:, 1], points[:, 0]))].T
     return float(((x[1:] - x[:-1]) * (y[1:] + y[:-1]) / 2).sum())
 
 
