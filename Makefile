@@ -37,6 +37,7 @@ check: $(BIN)/.installed-dev
 docs: $(BIN)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	$(BIN)/python -m pytest -q -m exam tests/docs/test_docs.py
+	@echo "site/index.html is there; its search works where it is served: python3 -m http.server -d site"
 
 clean:
 	rm -rf $(VENV) runs site .pytest_cache .mypy_cache .ruff_cache

@@ -48,8 +48,8 @@ class LookOptions:
         A TOML that corrects what is inferred of a table's columns, and declares the rules that hold among them; of related
         tables also how they refer to each other.
     labels
-        How the names of files of pictures or sounds are to be read, such as "{label}_{speaker}_{n}", or their folders:
-        "{alphabet}/{character}"; or the column of a text's class.
+        How the names of files of pictures or sounds are to be read, such as `{label}_{speaker}_{n}`, or their folders:
+        `{alphabet}/{character}`; or the column of a text's class.
     write_schema
         Write what is inferred of a table there, to be corrected and given back as --schema.
     overwrite
@@ -113,8 +113,8 @@ class TrainOptions:
     schema
         A TOML that corrects what is inferred of a table's columns, and declares rules (see `karat look --write-schema`).
     labels
-        How the names of files of pictures or sounds are to be read, such as "{label}_{speaker}_{n}", or their folders, such
-        as "{alphabet}/{character}": `label` is the class, and every name in braces can be used in --holdout. Of text in a
+        How the names of files of pictures or sounds are to be read, such as `{label}_{speaker}_{n}`, or their folders, such
+        as `{alphabet}/{character}`: `label` is the class, and every name in braces can be used in --holdout. Of text in a
         table: the column that holds the class.
     holdout
         What is set aside for the judge: a share (0.1 by default), the last of the data as they stand (last:0.1), or what
