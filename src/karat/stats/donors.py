@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -51,37 +52,15 @@ class Donors:
         rng: np.random.Generator,
     ) -> Donors:
         """cells int [n, f], the features; groups [n], what the splits tell apart; codes [n], what is drawn."""
-        from sklearn.tree import DecisionTreeClassifier
-
         if len(codes) > MOST:
             some = np.sort(rng.choice(len(codes), MOST, replace=False))
             cells, groups, codes = cells[some], groups[some], codes[some]
-        asks = [(j, -1) for j in range(cells.shape[1])]
-        asks += [
-            (j, v)
-            for j in range(cells.shape[1])
-            if not ordered[j]
-            for v in range(min(TOLD, int(cells[:, j].max()) + 1))
-        ]
-        seen = np.empty((len(cells), max(1, len(asks))), np.float32)
-        seen[:, 0] = 0
-        for i, (j, v) in enumerate(asks):
-            seen[:, i] = cells[:, j] if v < 0 else cells[:, j] == v
-        grown = DecisionTreeClassifier(
-            criterion="entropy", min_samples_leaf=max(1, leaf), random_state=int(rng.integers(1 << 31))
-        )
-        with warnings.catch_warnings():  # few rows have nearly as many groups, and are no regression for that
-            warnings.simplefilter("ignore", UserWarning)
-            tree = grown.fit(seen, groups).tree_
+        asks, seen = _asked(cells, ordered)
+        tree = _grown(seen, groups, leaf, rng)
         n, leaves = tree.node_count, tree.apply(seen)
         left, right = tree.children_left.astype(np.int32), tree.children_right.astype(np.int32)
-        parent, total = np.zeros(n, np.int32), np.bincount(leaves, minlength=n)
-        start = np.concatenate([[0], np.cumsum(total)[:-1]])  # scikit-learn numbers nodes depth first: leaves ascend
-        for i in range(n - 1, -1, -1):
-            if left[i] >= 0:
-                parent[left[i]] = parent[right[i]] = i
-                total[i] = total[left[i]] + total[right[i]]
-        table = np.array(asks or [(0, -1)], np.int32)[np.maximum(tree.feature, 0)]
+        parent, start, total = _donors_below(leaves, left, right)
+        table = np.array(asks, np.int32)[np.maximum(tree.feature, 0)]
         weight = tree.value[:, 0, :] * tree.weighted_n_node_samples[:, None]
         place = np.empty(len(codes), np.int64)
         place[np.lexsort((codes, leaves))] = np.arange(len(codes))
@@ -95,7 +74,7 @@ class Donors:
                 "left": left,
                 "right": right,
                 "parent": parent,
-                "start": start.astype(np.int64),
+                "start": start,
                 "end": (start + total).astype(np.int64),
                 "reach": _reach(weight, left, right) if prune else np.ones(n),
                 "fresh": (np.rint(weight) == 1).sum(1) / weight.sum(1),
@@ -213,6 +192,47 @@ class Donors:
         if not good:
             raise RunError("a tree of donors is damaged: its nodes lead nowhere. Train the run again.")
         return cls(at)
+
+
+def _asked(cells: np.ndarray, ordered: list[bool]) -> tuple[list[tuple[int, int]], np.ndarray]:
+    """What a tree may ask of `cells` [n, f], as (column, value) with -1 for its order, and the answers float32 [n, asks].
+
+    Where there are no features it is asked of nothing, which is 0.
+    """
+    asks = [(j, -1) for j in range(cells.shape[1])]
+    for j in range(cells.shape[1]):
+        if not ordered[j]:
+            asks += [(j, v) for v in range(min(TOLD, int(cells[:, j].max()) + 1))]
+    if not asks:
+        return [(0, -1)], np.zeros((len(cells), 1), np.float32)
+    seen = np.empty((len(cells), len(asks)), np.float32)
+    for i, (j, v) in enumerate(asks):
+        seen[:, i] = cells[:, j] if v < 0 else cells[:, j] == v
+    return asks, seen
+
+
+def _grown(seen: np.ndarray, groups: np.ndarray, leaf: int, rng: np.random.Generator) -> Any:
+    """scikit-learn's tree that tells `groups` [n] apart by `seen` [n, asks], with at least `leaf` rows in each leaf."""
+    from sklearn.tree import DecisionTreeClassifier
+
+    model = DecisionTreeClassifier(
+        criterion="entropy", min_samples_leaf=max(1, leaf), random_state=int(rng.integers(1 << 31))
+    )
+    with warnings.catch_warnings():  # few rows have nearly as many groups, and are no regression for that
+        warnings.simplefilter("ignore", UserWarning)
+        return model.fit(seen, groups).tree_
+
+
+def _donors_below(leaves: np.ndarray, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The parent of each node, where its rows begin among the donors, and how many they are; `leaves` [n]: of each row."""
+    n = len(left)
+    parent, total = np.zeros(n, np.int32), np.bincount(leaves, minlength=n)
+    start = np.concatenate([[0], np.cumsum(total)[:-1]])  # scikit-learn numbers nodes depth first: leaves ascend
+    for i in range(n - 1, -1, -1):
+        if left[i] >= 0:
+            parent[left[i]] = parent[right[i]] = i
+            total[i] = total[left[i]] + total[right[i]]
+    return parent, start.astype(np.int64), total
 
 
 def _picked(low: np.ndarray, high: np.ndarray, rng: np.random.Generator, stratified: bool) -> np.ndarray:
