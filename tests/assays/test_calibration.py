@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from karat.assays.finding import Finding, Limit, Sample
+from karat.assays.finding import Finding, Limit, Sample, Score, scored
 from karat.assays.references import Plant, plants
 from karat.assays.references.calibration import FINE, Exam, exact, table, tally
 from karat.data import Data, load
@@ -20,7 +20,8 @@ from karat.workflow.calibrating import _parted, exams, without_labels
 
 def found(name: str, raised: bool, needs: int = 0) -> Finding:
     samples = (Sample(10, needs, "made"),)
-    return Finding(name, 0.9 if raised else 0.5, 0, 1, 0.5, "lower", raised, "So.", limit=Limit(0.8), samples=samples)
+    score = Score(0.9 if raised else 0.5, 0, 1, 0.5, 0.1)
+    return scored(name, score, Limit(0.8), "So.", samples=samples)
 
 
 def test_an_ok_beside_a_planted_fault_is_wrong_and_cannot_tell_is_not() -> None:

@@ -77,7 +77,7 @@ def test_missing_constant_and_empty_columns_and_huge_categories_are_judged() -> 
     train, unseen, made = split(columns, values, (400, 250, 250))
     findings = examine(train, unseen, made, target="price")
     assert raised(findings) == set()
-    assert find(findings, "usefulness").detail["measure"] == "R2"
+    assert find(findings, "usefulness").detail.measure == "R2"
     filled = made.values.copy()
     filled[:, 0] = np.nan_to_num(filled[:, 0], nan=1.0)
     told = find(examine(train, unseen, TableView(columns, filled), target="price"), "missingness")
@@ -120,12 +120,11 @@ def test_the_report_can_show_the_columns_side_by_side_worst_first() -> None:
     train, unseen, made = split(MIXED, mixed(600, np.random.default_rng(0)), (200, 200, 200))
     values = made.values.copy()
     values[:, 1] += 5
-    shown = find(examine(train, unseen, TableView(MIXED, values)), "column shapes").detail["columns"]
-    assert [c["name"] for c in shown][0] == "count" and shown[0]["score"] < shown[0]["real score"] - 0.2
+    shown = find(examine(train, unseen, TableView(MIXED, values)), "column shapes").detail.columns
+    assert shown[0].name == "count" and shown[0].score < shown[0].real_score - 0.2
     for column in shown:
-        bins = column["bins"]
-        assert len(bins["names"]) == len(bins["made"]) == len(bins["real"])
-        assert sum(bins["made"]) == pytest.approx(1) and column["missing"] == {"made": 0.0, "real": 0.0}
+        assert len(column.bins.names) == len(column.bins.made) == len(column.bins.real)
+        assert sum(column.bins.made) == pytest.approx(1) and column.missing.to_dict() == {"made": 0.0, "real": 0.0}
 
 
 def test_what_cannot_be_judged_is_refused() -> None:

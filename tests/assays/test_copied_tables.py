@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cases import case
 
 from karat.assays import Finding, find
 from karat.assays.table import attack, linkage
-from karat.assays.table.sheet import embed
 from karat.views import Columns, TableView
 
 KINDS = {
@@ -32,8 +32,8 @@ def judged(kind: str, n: int, share: float, seed: int) -> list[Finding]:
     copies = round(share * n)
     made[:copies] = train[rng.integers(len(train), size=copies)]
     sheets = [TableView(columns(kind), x) for x in (train, unseen, made)]
-    near = embed(sheets, 0)
-    return [*linkage.findings(*sheets, (near[0], near[1], near[2]), 0), *attack.findings(*near)]
+    of = case(*sheets)
+    return [*linkage.findings(of), *attack.findings(of)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -59,8 +59,7 @@ def test_rows_that_repeat_in_real_data_may_repeat_in_what_is_made() -> None:
         return np.where(rng.random(n)[:, None] < 0.5, kinds[rng.integers(10, size=n)], rng.normal(size=(n, 2)))
 
     sheets = [TableView(columns("amounts"), rows(n)) for n in (269, 31, 3000)]
-    near = embed(sheets, 0)
-    assert not find(linkage.findings(*sheets, (near[0], near[1], near[2]), 0), "copy rate").raised
+    assert not find(linkage.findings(case(*sheets)), "copy rate").raised
 
 
 @pytest.mark.parametrize("values", [4, 3])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from cases import case
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from karat.assays.chance import averaged, draw, limit_of, resampled
@@ -75,14 +76,18 @@ def rows_of_noise(n: int, seed: int, choices: bool) -> TableView:
 
 @pytest.mark.parametrize("choices", [True, False])
 def test_what_few_real_rows_do_not_teach_gives_no_ratio_and_says_why(choices: bool) -> None:
-    found = predicting.findings(*(rows_of_noise(n, i, choices) for i, n in enumerate((120, 60, 120))), "a", 0)[0]
+    found = predicting.findings(
+        case(*(rows_of_noise(n, i, choices) for i, n in enumerate((120, 60, 120))), target="a")
+    )[0]
     assert np.isnan(found.value) and not found.raised and found.state == "cannot tell"
     assert "teach boosted trees no more of a than a guess" in found.judged and "needs" in found.judged
 
 
 @pytest.mark.parametrize("choices", [True, False])
 def test_what_many_real_rows_do_not_teach_gives_a_ratio_within_bounds(choices: bool) -> None:
-    found = predicting.findings(*(rows_of_noise(n, i, choices) for i, n in enumerate((600, 60, 120))), "a", 0)[0]
+    found = predicting.findings(
+        case(*(rows_of_noise(n, i, choices) for i, n in enumerate((600, 60, 120))), target="a")
+    )[0]
     assert 0 <= found.value <= 50 and 0 <= found.real <= 50 and not found.raised
 
 

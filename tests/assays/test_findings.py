@@ -1,18 +1,26 @@
 """A finding says what it is judged by, whether it could have seen its fault, and weighs by its key, never by its name."""
 
-import ast
+import json
 import math
-from dataclasses import replace
+import sys
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import karat
-from karat.assays.finding import Finding, Limit, Sample
+from karat.assays import points, table, text
+from karat.assays.details import Detail
+from karat.assays.details.records import MissingClasses
+from karat.assays.details.rows import Gaps
+from karat.assays.discovery import examined, modules
+from karat.assays.finding import Finding, Limit, Sample, unknown
 from karat.assays.keys import KEYS
+from karat.errors import DataError
+from karat.report.page import finite
 from karat.workflow.concluding import Assay, require
 from karat.worth.ledger import Cost
 from karat.worth.prices import Prices
@@ -26,7 +34,6 @@ def finding(**changed: Any) -> Finding:
         "low": 0.5,
         "high": 0.6,
         "real": 0.5,
-        "better": "lower",
         "raised": False,
         "says": "Told apart 55% of the time.",
         "limit": Limit(above=0.6),
@@ -36,7 +43,7 @@ def finding(**changed: Any) -> Finding:
 
 def test_a_finding_without_a_threshold_cannot_be_made() -> None:
     with pytest.raises(TypeError, match="limit"):
-        Finding("coverage", 0.5, 0.4, 0.6, 0.9, "higher", False, "Half.")  # type: ignore[call-arg]
+        Finding(key="coverage", value=0.5, low=0.4, high=0.6, real=0.9, raised=False, says="Half.")  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="a limit needs a value"):
         Limit()
     with pytest.raises(ValueError, match="no row"):
@@ -78,16 +85,86 @@ def test_the_side_that_lacks_most_is_named() -> None:
     assert both.judged == "cannot tell at n=25; needs 1,200 unseen real"
 
 
-def test_every_finding_that_the_source_can_make_has_a_row() -> None:
-    """Literal keys in calls of Finding; those passed on by name are made, and so checked, by the judges' own tests."""
-    made = set()
-    for path in (Path(karat.__file__).parent).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding":
-                key = node.args[0] if node.args else None
-                if isinstance(key, ast.Constant):
-                    made.add(key.value)
-    assert len(made) > 30 and made <= set(KEYS), made - set(KEYS)
+VIEWS = (points, table, text)
+ELSEWHERE = {  # found between tables, of a run's own model, or by what is measured of its worth
+    *("dangling keys", "cardinality", "gaps", "parent-child pairs", "sequences"),
+    *("bits per character", "bits per byte", "gate share", "exchange rate"),
+}
+
+
+def test_every_key_is_found_by_a_module_that_says_so_and_by_one_only_in_each_view() -> None:
+    found = [[key for module in modules(view) for key in module.FINDS] for view in VIEWS]
+    assert all(len(keys) == len(set(keys)) for keys in found)
+    assert {key for keys in found for key in keys} == set(KEYS) - ELSEWHERE
+
+
+def test_a_module_that_finds_what_it_does_not_name_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "sly.py").write_text("FINDS = ('loops',)\ndef findings(case):\n    return [case]\n", encoding="utf-8")
+    monkeypatch.setattr(text, "__path__", [str(tmp_path)])
+    try:
+        with pytest.raises(ValueError, match=r"sly finds two-sample auc; name it in its FINDS"):
+            examined(text, finding())
+        assert [f.key for f in examined(text, finding(key="loops"))] == ["loops"]
+    finally:
+        sys.modules.pop("karat.assays.text.sly", None)
+
+
+def example(kind: Any) -> Any:
+    """A value of a type, as details have them; of what may be missing, one that is there."""
+    args = get_args(kind)
+    if get_origin(kind) in (Union, UnionType):
+        return example(args[0])
+    if get_origin(kind) is tuple:
+        return (example(args[0]),) * 2 if args[-1] is Ellipsis else tuple(map(example, args))
+    if args:
+        return {"a b": example(args[1])}
+    if issubclass(kind, Detail):
+        return kind(**{f.name: example(get_type_hints(kind)[f.name]) for f in fields(kind)})
+    return {int: 3, float: 0.25, str: "x_y", bool: True}[kind]
+
+
+def again(found: Finding) -> Finding:
+    return Finding.read(json.loads(json.dumps(finite(found.to_dict()))))
+
+
+@pytest.mark.parametrize("key", sorted(KEYS))
+def test_a_finding_is_the_same_after_a_journey_through_the_report(key: str) -> None:
+    kind = KEYS[key].detail
+    found = finding(key=key, samples=(Sample(3, 9, "made"),), detail=None if kind is None else example(kind))
+    assert again(found) == found and again(replace(found, detail=None)).detail is None
+    if kind is not None:
+        few = kind(**{f.name: example(get_type_hints(kind)[f.name]) for f in fields(kind) if f.default is MISSING})
+        assert again(replace(found, detail=few)).detail == (few if few.to_dict() else None)
+        told = finite(few.to_dict())
+        assert "_" not in "".join(told) and len(told) == sum(f.default is MISSING for f in fields(kind))
+
+
+@pytest.mark.parametrize("name", ["pictures", "sounds", "texts", "rows", "sequence", "related"])
+def test_what_a_report_of_each_kind_holds_is_read_and_written_again_as_it_was(name: str) -> None:
+    golden = Path(__file__).parents[1] / "frozen" / "golden" / f"{name}.json"
+    told = json.loads(golden.read_text(encoding="utf-8"))["seen"]["report"]["findings"]
+    assert len(told) > 10
+    for row in told:
+        for passage in row["detail"].get("runs", ()):
+            passage["run"] = "frozen reports are without what is called so"
+        found = Finding.read(row)
+        assert finite(found.to_dict()) == row
+        assert found.detail is None or type(found.detail) is KEYS[found.key].detail
+
+
+def test_a_detail_of_another_key_is_refused_and_so_is_a_key_that_is_unknown() -> None:
+    with pytest.raises(ValueError, match="membership has a detail of type Gaps; its key has Membership"):
+        finding(key="membership", detail=Gaps(backwards=1))
+    with pytest.raises(ValueError, match="its key has none"):
+        finding(key="dangling keys", detail=Gaps(backwards=1))
+    with pytest.raises(DataError, match="no finding has the key 'beauty'"):
+        Finding.read(finding().to_dict() | {"key": "beauty"})
+
+
+def test_what_could_not_be_measured_is_read_as_such() -> None:
+    found = unknown("membership", "nobody was asked", Limit(above=0.6), "Nobody was asked.")
+    back = again(found)
+    assert all(map(math.isnan, (back.value, back.low, back.high, back.real))) and back.judged == found.judged
 
 
 @pytest.mark.parametrize("key", sorted(KEYS))
@@ -108,7 +185,7 @@ def test_the_terminal_and_the_notebook_show_threshold_state_and_what_is_missing(
             real=4.086e-14,
             raised=True,
             limit=Limit(above=0.0),
-            detail={"missing": [f"class <{i}>" for i in range(7)]},
+            detail=MissingClasses(missing=tuple(f"class <{i}>" for i in range(7)), kind="class"),
             table="orders",
         ),
         finding(key="bits per byte", value=1.5, limit=Limit(above=1.9), real=1.7, beside="counts of 7 characters"),
@@ -133,23 +210,23 @@ def test_a_limit_that_no_score_can_pass_is_no_test_and_never_reads_ok(key: str) 
     told = {"key": key, "value": 0.4, "low": 0.0, "high": 1.0, "real": 0.5}
     wide = [
         finding(**told, limit=Limit(above=1.57)),
-        finding(**told, better="higher", limit=Limit(below=-0.2)),
-        finding(**told, better="neither", limit=Limit(above=1.0, below=0.0)),
+        finding(**told, limit=Limit(below=-0.2)),
+        finding(**told, limit=Limit(above=1.0, below=0.0)),
     ]
     assert [f.state for f in wide] == ["cannot tell"] * 3
     assert all(f.judged.startswith("cannot tell: too few") for f in wide)
     narrow = [
         finding(**told, limit=Limit(above=0.9)),
-        finding(**told, better="neither", limit=Limit(above=1.2, below=0.1)),
+        finding(**told, limit=Limit(above=1.2, below=0.1)),
         finding(**told, limit=Limit(above=1.2, also="where one category is gone")),
     ]
     assert [f.state for f in narrow] == ["ok"] * 3
 
 
 def test_no_limit_and_no_interval_is_shown_that_no_score_can_reach() -> None:
-    wide = finding(value=0.95, low=0.86, high=1.04, real=0.9, better="neither", limit=Limit(above=1.2, below=0.1))
+    wide = finding(value=0.95, low=0.86, high=1.04, real=0.9, limit=Limit(above=1.2, below=0.1))
     assert wide.within.brief == "below 0.1" and wide.interval == (0.86, 1.0)
-    useful = finding(key="usefulness", value=0.5, low=-0.4, high=1.3, better="higher", limit=Limit(below=-0.25))
+    useful = finding(key="usefulness", value=0.5, low=-0.4, high=1.3, limit=Limit(below=-0.25))
     assert useful.within.brief == "by none" and useful.interval == (0.0, 1.3) and useful.state == "cannot tell"
     verdict = judge((wide, useful), Cost(), Prices(), rights=None, labelled=None)
     shown = str(Assay(verdict, (wide, useful), None)) + Assay(verdict, (wide, useful), None)._repr_html_()
@@ -158,7 +235,9 @@ def test_no_limit_and_no_interval_is_shown_that_no_score_can_reach() -> None:
 
 @pytest.mark.parametrize("key", ["clipped density", "clipped coverage", "density"])
 def test_an_interval_holds_its_value_also_where_made_records_score_above_real_ones(key: str) -> None:
-    found = Finding(key, 1.3, 1.27, 1.33, 1.0, "higher", False, "says", limit=Limit(below=0.7))
+    found = Finding(
+        key=key, value=1.3, low=1.27, high=1.33, real=1.0, raised=False, says="says", limit=Limit(below=0.7)
+    )
     low, high = found.interval
     assert low == 1.27 and high >= 1.3
 
@@ -205,8 +284,6 @@ def test_what_could_not_be_raised_leaves_the_verdict_open_and_says_why() -> None
 
 @pytest.mark.parametrize("key", ["recall", "coverage"])
 def test_one_record_over_and_over_is_a_bubble(key: str) -> None:
-    shown = [
-        finding(key=key, value=0.01, low=0.0, high=0.03, real=0.9, better="higher", raised=True, limit=Limit(below=0.7))
-    ]
+    shown = [finding(key=key, value=0.01, low=0.0, high=0.03, real=0.9, raised=True, limit=Limit(below=0.7))]
     verdict = judge(shown, Cost(), Prices(), rights="owned", labelled=True)
     assert verdict.word == "bubble" and "almost nothing of what real data shows" in verdict.sentence

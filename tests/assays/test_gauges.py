@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from karat.assays.points import bias
-from karat.assays.points.descriptors import Described, findings, kolmogorov_smirnov
+from karat.assays.points.descriptors import described, kolmogorov_smirnov
 from karat.assays.points.detail import detail
-from karat.assays.points.seen import Seen
+from karat.assays.points.seen import Described, Seen
 from karat.assays.points.sliding import Sliding
 
 CLASSES = ("a", "b")
@@ -27,7 +27,7 @@ def gauged(
 
 
 def raised(made: Described, seed: int = 0) -> dict[str, str]:
-    found = findings(gauged(2700, 10 * seed), gauged(300, 10 * seed + 1), made, CLASSES)
+    found = described(gauged(2700, 10 * seed), gauged(300, 10 * seed + 1), made, CLASSES)
     assert [f.name for f in found] == ["length", "pitch"]
     assert all(f.low <= f.value <= f.high or np.isnan(f.value) for f in found)
     return {f.name: f.says for f in found if f.raised}
@@ -61,8 +61,8 @@ def test_a_gauge_that_nothing_made_has_is_told() -> None:
 
 def test_a_hold_out_that_differs_of_itself_accuses_nobody() -> None:
     train, aside = gauged(2700, 1), gauged(300, 2, mean=0.7)
-    assert not any(f.raised for f in findings(train, aside, gauged(3000, 3), CLASSES))
-    assert findings(train, aside, gauged(3000, 3, mean=0.3), CLASSES)[0].raised
+    assert not any(f.raised for f in described(train, aside, gauged(3000, 3), CLASSES))
+    assert described(train, aside, gauged(3000, 3, mean=0.3), CLASSES)[0].raised
 
 
 def test_the_distance_of_distributions_is_that_of_their_functions() -> None:
@@ -129,7 +129,7 @@ def test_an_overdrawn_speaker_is_named_and_what_cannot_be_read_is_left_out() -> 
     takes = [np.array([f"{i}" for i in rng.integers(5, size=n)]) for n in (600, 200)]
     known = {"speaker": (who, aside), "take": (takes[0], takes[1])}
     (found,) = bias.facets(train, unseen, made, known)
-    assert found.raised and found.name == "speaker balance" and found.detail["worst"] == "ann"
+    assert found.raised and found.name == "speaker balance" and found.detail.worst == "ann"
     (fair,) = bias.facets(train, unseen, spoken(200, 3, even)[0], known)
     assert not fair.raised
     assert bias.facets(train, unseen, made, {"speaker": (who, np.full(200, "ann"))}) == []

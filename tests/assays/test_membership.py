@@ -29,7 +29,7 @@ def test_training_pictures_given_back_are_a_leak_and_new_ones_are_not(seed: int)
     basis = components(train, 64)
     for name, leaks in (("oracle", False), ("bootstrap", True)):
         made, _ = REFERENCES[name].make(train, None, source, None, 440, np.random.default_rng(seed))
-        told = membership.findings(*(basis.of(x) for x in (train, unseen, made)), seed=seed)[0]
+        told = membership.attacked(*(basis.of(x) for x in (train, unseen, made)), seed=seed)
         assert told.raised is leaks and told.kind.feeds == "privacy", told.says
 
 
@@ -37,5 +37,5 @@ def test_where_unseen_records_differ_of_themselves_nobody_can_tell() -> None:
     train, unseen, source = parts(0)
     shifted = unseen * 0.7
     basis = components(train, 64)
-    told = membership.findings(*(basis.of(x) for x in (train, shifted, source)), seed=0)[0]
+    told = membership.attacked(*(basis.of(x) for x in (train, shifted, source)), seed=0)
     assert math.isnan(told.value) and told.state == "cannot tell" and "of the time" in told.says

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cases import case
 
 from karat.assays import Finding, find, power
-from karat.assays.chance import LEVEL, draw
+from karat.assays.chance import LEVEL
 from karat.assays.finding import Sample
 from karat.assays.points import bias
 from karat.assays.shares import all_certain, certain
@@ -37,8 +38,7 @@ def missing(n: int, seed: int) -> Finding:
     """What is said of `n` made rows without a category that 12.7% of 1,200 real rows have."""
     train, unseen = sheet(rows(1000, 3 * seed)), sheet(rows(200, 3 * seed + 1))
     made = sheet(without(rows(2 * n + 50, 3 * seed + 2), 3, n))
-    draws = draw(len(unseen), len(made), np.random.default_rng(0))
-    return find(categories.findings(train, unseen, made, draws, None), "missing classes")
+    return find(categories.findings(case(train, unseen, made)), "missing classes")
 
 
 @pytest.mark.parametrize("n", [20, 40, 60, 100])
@@ -126,15 +126,15 @@ def test_near_copies_beside_few_unseen_rows_name_a_number_that_helps() -> None:
 
 
 def test_what_so_few_rows_do_not_teach_is_open_and_what_no_row_teaches_is_not() -> None:
-    few = predicting.findings(sheet(rows(500, 0)), sheet(rows(66, 1)), sheet(rows(1000, 2)), "sold", 0)[0]
+    few = predicting.findings(case(sheet(rows(500, 0)), sheet(rows(66, 1)), sheet(rows(1000, 2)), "sold"))[0]
     assert few.state == "cannot tell" and few.lacking is not None and few.lacking.needs < 1500, few.judged
 
     def noise(n: int, seed: int) -> TableView:
         return sheet(np.random.default_rng(seed).permuted(rows(n, seed), axis=0))
 
-    never = predicting.findings(noise(1000, 0), noise(200, 1), noise(1000, 2), "sold", 0)[0]
+    never = predicting.findings(case(noise(1000, 0), noise(200, 1), noise(1000, 2), "sold"))[0]
     assert never.state == "ok", never.judged
-    hardly = predicting.findings(noise(100, 0), noise(60, 1), noise(100, 2), "sold", 0)[0]
+    hardly = predicting.findings(case(noise(100, 0), noise(60, 1), noise(100, 2), "sold"))[0]
     assert hardly.state == "cannot tell"
 
 

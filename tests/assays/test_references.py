@@ -105,7 +105,7 @@ def test_planted_copies_are_found_and_shown(bench: Bench) -> None:
     source = np.random.default_rng(0)
     source.permutation(len(bench.points[2]))
     copied = source.permutation(len(bench.points[0]))[:44]
-    shown = [(i, j) for i, j, _ in rate.detail["pairs"] if i < 44]
+    shown = [(i, j) for i, j, _ in rate.detail.pairs if i < 44]
     assert len(shown) >= 20
     assert np.mean([copied[i] == j for i, j in shown]) > 0.9
 
@@ -132,11 +132,11 @@ def test_what_is_missing_is_named(bench: Bench) -> None:
     assert bench.labels[2] is not None
     kept = ~torch.isin(bench.labels[2], torch.tensor([3, 8]))
     made = look_at(bench.extractor, bench.points[2][kept], bench.labels[2][kept])
-    assert find(bench.examine(made), "missing_classes").detail["missing"] == ["3", "8"]
+    assert find(bench.examine(made), "missing_classes").missing == ("3", "8")
 
 
 def test_a_bootstrap_lifts_nothing(bench: Bench) -> None:
-    assert not find(bench.examine(bench.made("bootstrap", 0)), "lift").detail["found"]
+    assert not find(bench.examine(bench.made("bootstrap", 0)), "lift").detail.found
 
 
 def test_labels_that_were_not_given_are_read_by_the_judge(bench: Bench) -> None:
@@ -163,7 +163,7 @@ def in_views(bench: Bench, made: Seen, seed: int) -> list[tuple[Tensor, ...]]:
 
 def test_a_lost_mode_is_found_without_labels(blind: Bench) -> None:
     lost = find(blind.examine(blind.made("collapser", 0)), "missing modes")
-    assert lost.raised and len(lost.detail["examples"]) == len(lost.detail["names"])
+    assert lost.raised and len(lost.detail.examples) == len(lost.detail.names)
 
 
 def test_lost_modes_are_found_whatever_was_lost_and_none_where_none_is(blind: Bench) -> None:
@@ -230,5 +230,5 @@ def test_too_little_and_unlike_is_refused(bench: Bench) -> None:
     wide = torch.zeros(30, 1, 9, 9)
     with pytest.raises(DataError, match="met an extractor fitted to"):
         look_at(bench.extractor, wide, None)
-    with pytest.raises(DataError, match="there are: frechet distance"):
+    with pytest.raises(DataError, match="there are: precision"):
         find(bench.examine(bench.unseen), "beauty")

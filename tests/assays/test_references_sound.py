@@ -64,7 +64,7 @@ def test_a_speaker_drawn_too_often_is_named(digits: Data) -> None:
     made = office.Made(digits.contents.records[rows], torch.from_numpy(digits.contents.labels[rows]), None)
     findings = office.judge_records(replace(digits, holdout=kept), made, seed=0).findings
     balance = find(findings, "speaker balance")
-    assert balance.raised and balance.detail["worst"] == "theo"
+    assert balance.raised and balance.detail.worst == "theo"
 
 
 def test_copied_recordings_are_found_through_noise_pitch_shift_and_level(digits: Data) -> None:
@@ -86,5 +86,5 @@ def test_copied_recordings_are_found_through_noise_pitch_shift_and_level(digits:
     made = office.Made(records, None, None)
     rate = find(office.judge_records(replace(digits, holdout=kept), made, seed=0).findings, "copy rate")
     assert rate.raised and rate.value > 0.05, rate.says
-    shown = [(i, digits.train[j]) for i, j, _ in rate.detail["pairs"][:12]]
+    shown = [(i, digits.train[j]) for i, j, _ in rate.detail.pairs[:12]]
     assert np.mean([i < 20 and copied[i] == j for i, j in shown]) > 0.8

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from karat.assays import Finding, find
+from karat.assays.details.passages import VerbatimRun
 from karat.assays.references.texts import LABELLED, REFERENCES
-from karat.assays.text import echo, fluency, telling, variety, wording
-from karat.assays.text.texts import examine
+from karat.assays.text import echo, fluency, labelled, telling, variety, wording
+from karat.assays.text.texts import Case, examine
 from karat.assays.text.writing import openings
 from karat.views import TextView
 
@@ -48,29 +49,29 @@ def raised(findings: list[Finding]) -> set[str]:
 
 
 def told(t: TextView, u: TextView, m: TextView) -> list[Finding]:
-    return [telling.findings(t, u, m, (), 0)[0], *fluency.findings(t, u, m, echo.halves(t, 0), 0)]
+    case = Case(t, u, m)
+    return [*telling.findings(case), *fluency.findings(case)]
 
 
 def worded(t: TextView, u: TextView, m: TextView) -> list[Finding]:
-    fidelity, diversity, balance = wording.findings(t, u, m)
-    return [*fidelity, *diversity, balance]
+    return wording.findings(Case(t, u, m))
 
 
 def varied(t: TextView, u: TextView, m: TextView) -> list[Finding]:
-    one, _, seen = telling.findings(t, u, m, (), 0)
-    return [one, *variety.findings(t, u, m, seen, np.random.default_rng(0), 0)]
+    case = Case(t, u, m)
+    return [*telling.findings(case), *variety.findings(case)]
 
 
 # A whole assay takes seconds; a fault is shown to the rooms whose findings must speak, the benchmark shows all.
 ROOMS = {
-    "bootstrap": lambda t, u, m: echo.findings(t, u, m, 0),
-    "copier": lambda t, u, m: echo.findings(t, u, m, 0),
+    "bootstrap": lambda t, u, m: echo.findings(Case(t, u, m)),
+    "copier": lambda t, u, m: echo.findings(Case(t, u, m)),
     "collapser": worded,
     "skewer": worded,
     "shuffler": told,
-    "looper": lambda t, u, m: fluency.findings(t, u, m, echo.halves(t, 0), 0),
-    "blurrer": lambda t, u, m: [*varied(t, u, m), *fluency.findings(t, u, m, echo.halves(t, 0), 0)],
-    "noise": lambda t, u, m: [*varied(t, u, m), *fluency.findings(t, u, m, echo.halves(t, 0), 0), *worded(t, u, m)],
+    "looper": lambda t, u, m: fluency.findings(Case(t, u, m)),
+    "blurrer": lambda t, u, m: [*varied(t, u, m), *fluency.findings(Case(t, u, m))],
+    "noise": lambda t, u, m: [*varied(t, u, m), *fluency.findings(Case(t, u, m)), *worded(t, u, m)],
 }
 
 
@@ -100,7 +101,7 @@ def test_the_last_tenth_of_a_book_is_not_at_fault_in_the_place_of_what_was_made(
     aside = np.random.default_rng(0).permutation(rows[start:])
     book = TextView(plays.texts)
     train, unseen, made = (book.take(r) for r in (rows[:start], aside[::2], aside[1::2]))
-    findings = [*told(train, unseen, made), *worded(train, unseen, made), *echo.findings(train, unseen, made, 0)]
+    findings = [*told(train, unseen, made), *worded(train, unseen, made), *echo.findings(Case(train, unseen, made))]
     assert raised(findings) == set(), [f.says for f in findings if f.raised]
 
 
@@ -111,7 +112,7 @@ def test_what_was_learned_from_may_not_be_blamed_on_a_book_that_changes(plays: T
     book = TextView(plays.texts)
     early = np.random.default_rng(1).permutation(rows[:start])
     train, made, unseen = book.take(early[400:]), book.take(early[:400]), book.take(rows[start:])
-    findings = [*told(train, unseen, made), *worded(train, unseen, made), *echo.findings(train, unseen, made, 0)]
+    findings = [*told(train, unseen, made), *worded(train, unseen, made), *echo.findings(Case(train, unseen, made))]
     assert raised(findings) == set(), [f.says for f in findings if f.raised]
 
 
@@ -119,7 +120,7 @@ def test_what_was_learned_from_may_not_be_blamed_on_a_book_that_changes(plays: T
 def test_a_class_that_is_lost_or_overdrawn_is_named(plays: TextView, name: str) -> None:
     train, unseen, source = parts(plays, 1, labelled=True)
     made = REFERENCES[name].make(train, source, 700, np.random.default_rng(1))
-    findings = telling.findings(train, unseen, made, PARTS, 0)[1]
+    findings = labelled.findings(Case(train, unseen, made, PARTS))
     assert set(LABELLED[name]) <= raised(findings), [f.says for f in findings]
 
 
@@ -128,16 +129,14 @@ def test_a_speaker_who_never_speaks_is_named(plays: TextView) -> None:
     counts = {name: sum(name in openings(t) for t in train.texts) for name in SPEAKERS}
     gone = max(counts, key=lambda name: counts[name])
     made = source.take(np.array([i for i, t in enumerate(source.texts) if gone not in openings(t)]))
-    assert find(worded(train, unseen, made), "missing openings").detail["missing"] == [gone]
+    assert find(worded(train, unseen, made), "missing openings").missing == (gone,)
 
 
 def test_copied_runs_are_shown_where_they_stand(plays: TextView) -> None:
     train, unseen, source = parts(plays, 0)
     long = max(range(len(train)), key=lambda i: len(train.texts[i]))
     made = TextView(("Nobody said: " + train.texts[long][:300],) * 20 + source.texts[:200])
-    found = find(echo.findings(train, unseen, made, 0), "verbatim run")
-    assert found.raised and found.value >= 280
-    best = found.detail["runs"][0]
-    assert (
-        best["train"] == long and best["made"] < 20 and train.texts[long][best["there"] :].startswith(best["run"][:200])
-    )
+    found = find(echo.findings(Case(train, unseen, made)), "verbatim run")
+    assert found.raised and found.value >= 280 and isinstance(found.detail, VerbatimRun)
+    best = found.detail.runs[0]
+    assert best.train == long and best.made < 20 and train.texts[long][best.there :].startswith(best.run[:200])

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torch import Tensor
+from cases import case
 
 from karat.assays import Finding, find
-from karat.assays.chance import Draws, draw
+from karat.assays.details.records import NearCopies
 from karat.assays.references.tables import REFERENCES, UNAIMED, copier
 from karat.assays.table import attack, categories, cells, columns, detection, linkage, rows, rules
-from karat.assays.table.sheet import embed
 from karat.assays.table.tables import examine
 from karat.views import Columns, TableView
 
@@ -45,27 +44,18 @@ def raised(findings: list[Finding]) -> set[str]:
 
 # A whole assay takes seconds; these faults are shown to the rooms whose findings must speak, the benchmark shows all.
 ROOMS = {
-    "bootstrap": lambda t, u, m: [*linkage.findings(t, u, m, near := embedded(t, u, m), 0), *attack.findings(*near)],
-    "collapser": lambda t, u, m: categories.findings(t, u, m, drawn(u, m), "income"),
-    "blurrer": lambda t, u, m: [*detection.findings(t, u, m, 0), *cells.findings(t, u, m)],
-    "skewer": lambda t, u, m: categories.findings(t, u, m, drawn(u, m), "income"),
+    "bootstrap": lambda t, u, m: [*linkage.findings(of := case(t, u, m)), *attack.findings(of)],
+    "collapser": lambda t, u, m: categories.findings(case(t, u, m, "income")),
+    "blurrer": lambda t, u, m: [*detection.findings(of := case(t, u, m)), *cells.findings(of)],
+    "skewer": lambda t, u, m: categories.findings(case(t, u, m, "income")),
     "noise": lambda t, u, m: [
-        *detection.findings(t, u, m, 0),
-        *columns.findings(t, u, m, drawn(u, m), 0),
-        *rules.findings(t, u, m),
-        *rows.findings(*embedded(t, u, m), drawn(u, m)),
+        *detection.findings(of := case(t, u, m)),
+        *columns.findings(of),
+        *rules.findings(of),
+        *rows.findings(of),
     ],
     "shuffler": lambda t, u, m: examine(t, u, m, target="income"),
 }
-
-
-def drawn(unseen: TableView, made: TableView) -> Draws:
-    return draw(len(unseen), len(made), np.random.default_rng(0))
-
-
-def embedded(train: TableView, unseen: TableView, made: TableView) -> tuple[Tensor, Tensor, Tensor]:
-    first, second, third = embed((train, unseen, made), 0)
-    return first, second, third
 
 
 SOON = ("copier", "collapser", "shuffler")
@@ -88,17 +78,17 @@ def test_the_oracle_raises_nothing(adult: TableView) -> None:
 
 def test_unseen_rows_are_not_accused(adult: TableView) -> None:
     train, unseen, _ = parts(adult, 1)
-    near = embedded(train, unseen, unseen)
-    assert raised([*linkage.findings(train, unseen, unseen, near, 0), *attack.findings(*near)]) == set()
+    of = case(train, unseen, unseen)
+    assert raised([*linkage.findings(of), *attack.findings(of)]) == set()
 
 
 def test_altered_copies_are_found_and_shown(adult: TableView) -> None:
     train, unseen, source = parts(adult, 0)
     made = copier(train, source, 1200, np.random.default_rng(0), "income", share=0.1)
-    told = find(linkage.findings(train, unseen, made, embedded(train, unseen, made), 0), "near copies")
-    assert told.raised and len(told.detail["pairs"]) == 24
+    told = find(linkage.findings(case(train, unseen, made)), "near copies")
+    assert told.raised and isinstance(told.detail, NearCopies) and len(told.detail.pairs or ()) == 24
     # the copies, which stand first in the sheet, lead the pairs; sheets that were taken name the caller's rows
-    assert np.mean([row < 120 for row, _, _ in told.detail["pairs"]]) > 0.8
+    assert np.mean([row < 120 for row, _, _ in told.detail.pairs or ()]) > 0.8
 
 
 def test_a_category_that_is_never_made_is_named(adult: TableView) -> None:
@@ -106,9 +96,9 @@ def test_a_category_that_is_never_made_is_named(adult: TableView) -> None:
     column = adult.names.index("occupation")
     gone = adult.columns.choices[column].index("Tech-support")
     made = source.take(np.flatnonzero(source.values[:, column] != gone))
-    findings = categories.findings(train, unseen, made, drawn(unseen, made), "income")
-    assert find(findings, "missing classes").detail["missing"] == ["occupation = Tech-support"]
-    assert find(findings, "rare categories").detail["missing"] == ["occupation = Tech-support"]
+    findings = categories.findings(case(train, unseen, made, "income"))
+    assert find(findings, "missing classes").missing == ("occupation = Tech-support",)
+    assert find(findings, "rare categories").missing == ("occupation = Tech-support",)
 
 
 def test_of_altered_copies_as_many_stand_out_as_the_power_of_near_copies_reckons_with(adult: TableView) -> None:

@@ -10,7 +10,7 @@ import pytest
 from karat.assays.text import bits, disclosure, echo, fluency
 from karat.assays.text.band import banded, mean_error
 from karat.assays.text.suffixes import matches
-from karat.assays.text.texts import examine
+from karat.assays.text.texts import Case, examine
 from karat.assays.text.variety import distinct, frontier, self_bleu
 from karat.assays.text.writing import dense, joined, openings, terms, words
 from karat.errors import DataError
@@ -124,12 +124,12 @@ def test_passages_of_one_document_count_for_less() -> None:
 def test_personal_data_that_comes_back_is_told_and_masked() -> None:
     train = TextView(tuple(f"Write to person{i}@mail.example or call +44 20 7946 {i:04d}." for i in range(200)))
     unseen = TextView(tuple(f"Write to other{i}@mail.example or call +44 20 7000 {i:04d}." for i in range(200)))
-    told = disclosure.findings(train, unseen, train.take(np.arange(40)))[0]
+    told = disclosure.findings(Case(train, unseen, train.take(np.arange(40))))[0]
     assert told.raised and told.value == 1 and told.real == 0
-    assert told.detail["known"] == 400 and all("person0@mail" not in r["string"] for r in told.detail["repeats"])
-    fine = disclosure.findings(train, unseen, unseen)[0]
+    assert told.detail.known == 400 and all("person0@mail" not in r.string for r in told.detail.repeats)
+    fine = disclosure.findings(Case(train, unseen, unseen))[0]
     assert not fine.raised and fine.value == 0
-    assert disclosure.findings(TextView(("none",) * 30), unseen, unseen) == []
+    assert disclosure.findings(Case(TextView(("none",) * 30), unseen, unseen)) == []
 
 
 def test_bits_stand_beside_counts_and_packers() -> None:
@@ -140,7 +140,7 @@ def test_bits_stand_beside_counts_and_packers() -> None:
     told = bits.findings(good, held, known)
     assert [f.name for f in told] == ["bits per character", "bits per byte"]
     assert told[0].value == pytest.approx(2) and told[0].real == pytest.approx(2.05, abs=0.1) and not told[0].raised
-    assert [row[0] for row in told[0].detail["rows"]] == [
+    assert [row[0] for row in told[0].detail.rows] == [
         "this model",
         "counts of 7 characters",
         "xz after the training text",

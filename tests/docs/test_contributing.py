@@ -6,9 +6,10 @@ import ast
 import json
 import re
 import sys
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ import pytest
 
 import karat
 from karat import cli, trackers
-from karat.assays import keys
+from karat.assays import discovery, keys, points, table, text
 from karat.assays.text import texts
 from karat.content.table.schema import datetimes as moments
 from karat.errors import DataError
@@ -80,12 +81,14 @@ def test_the_printed_form_of_dates_is_found_read_and_printed_again(monkeypatch: 
     assert moments.write(micros, found.format, found.zone).equals(cells)
 
 
-def test_the_printed_finding_is_made_beside_all_others_and_speaks_of_its_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_printed_finding_is_made_beside_all_others_and_speaks_of_its_fault(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     row = eval(SHOWN["assays/keys.py"], vars(keys).copy())
     assert set(row).isdisjoint(keys.KEYS)
     monkeypatch.setitem(keys.KEYS, *next(iter(row.items())))
-    assay = module("assays/text/questions.py").findings
-    monkeypatch.setattr(texts, "BY_THEMSELVES", (*texts.BY_THEMSELVES, assay))
+    (tmp_path / "questions.py").write_text(SHOWN["assays/text/questions.py"], encoding="utf-8")
+    monkeypatch.setattr(text, "__path__", [*text.__path__, str(tmp_path)])
     rng = np.random.default_rng(0)
     words = ["the", "sea", "was", "calm", "and", "no", "ship", "came", "to", "harbour", "we", "left", "in", "spring"]
 
@@ -97,6 +100,30 @@ def test_the_printed_finding_is_made_beside_all_others_and_speaks_of_its_fault(m
     for asking, raised in ((0.1, False), (0.9, True)):
         found = {f.key: f for f in texts.examine(train, unseen, passages(150, asking))}
         assert found["questions"].raised is raised and len(found) > 10, found["questions"].says
+    sys.modules.pop("karat.assays.text.questions", None)
+
+
+@pytest.mark.parametrize("view", ["table", "points"])
+def test_the_same_file_in_the_folder_of_another_view_is_found_as_well(
+    view: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(keys.KEYS, *next(iter(eval(SHOWN["assays/keys.py"], vars(keys).copy()).items())))
+    code = SHOWN["assays/text/questions.py"].replace('"?" in text for text in side.texts', "row > 0 for row in side.x")
+    (tmp_path / "questions.py").write_text(code, encoding="utf-8")
+    folder = {"table": table, "points": points}[view]
+    monkeypatch.setattr(folder, "__path__", [str(tmp_path)])
+    case = SimpleNamespace(made=Side(np.ones(200)), unseen=Side(np.zeros(200)))
+    (found,) = discovery.examined(folder, case)
+    assert found.raised and found.value == 1
+    sys.modules.pop(f"karat.assays.{view}.questions", None)
+
+
+@dataclass(frozen=True)
+class Side:
+    x: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.x)
 
 
 def test_the_printed_tracker_writes_what_a_training_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

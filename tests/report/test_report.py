@@ -16,7 +16,8 @@ from pages import Page
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from karat.assays.finding import Finding, Limit, Sample
+from karat.assays.details.records import MissingClasses
+from karat.assays.finding import Finding, Limit
 from karat.report import drawing
 from karat.report.page import Exhibits, Pair, write_report
 from karat.worth.ledger import Entry, total
@@ -27,40 +28,46 @@ CHROMIUM = Path("/usr/bin/chromium")
 HOSTILE = '<script>alert("x")</script><img src=http://x.example/a onerror=1>'
 FINDINGS = [
     Finding(
-        "precision",
-        0.883,
-        0.861,
-        0.902,
-        0.912,
-        "higher",
-        False,
-        "88% falls where real data lies.",
+        key="precision",
+        value=0.883,
+        low=0.861,
+        high=0.902,
+        real=0.912,
+        raised=False,
+        says="88% falls where real data lies.",
         limit=Limit(below=0.85),
     ),
     Finding(
-        "missing classes",
-        1.0,
-        1.0,
-        1.0,
-        0.0,
-        "lower",
-        True,
-        f"Missing: class {HOSTILE}.",
-        {"names": ["0", HOSTILE, "2"], "made": [0.5, 0.0, 0.5], "real": [0.3, 0.4, 0.3], "missing": [HOSTILE]},
+        key="missing classes",
+        value=1.0,
+        low=1.0,
+        high=1.0,
+        real=0.0,
+        raised=True,
+        says=f"Missing: class {HOSTILE}.",
+        detail=MissingClasses(
+            names=("0", HOSTILE, "2"), made=(0.5, 0.0, 0.5), real=(0.3, 0.4, 0.3), missing=(HOSTILE,), kind="class"
+        ),
         limit=Limit(above=0.0),
     ),
     Finding(
-        "copy rate", 0.003, 0.001, 0.007, 0.0029, "lower", False, "No copies were found.", limit=Limit(above=0.012)
+        key="copy rate",
+        value=0.003,
+        low=0.001,
+        high=0.007,
+        real=0.0029,
+        raised=False,
+        says="No copies were found.",
+        limit=Limit(above=0.012),
     ),
     Finding(
-        "authenticity",
-        float("nan"),
-        float("nan"),
-        float("nan"),
-        0.5,
-        "higher",
-        False,
-        "Too few.",
+        key="authenticity",
+        value=float("nan"),
+        low=float("nan"),
+        high=float("nan"),
+        real=0.5,
+        raised=False,
+        says="Too few.",
         limit=Limit(below=0.45),
     ),
 ]
@@ -136,17 +143,12 @@ def test_strangers_text_stays_text(tmp_path: Path) -> None:
 
 def test_the_json_has_every_number_in_full_and_null_for_none(tmp_path: Path) -> None:
     _, numbers = write(tmp_path)
-    assert [_read(f) for f in numbers["findings"][:3]] == FINDINGS[:3]
+    assert [Finding.read(f) for f in numbers["findings"][:3]] == FINDINGS[:3]
     assert numbers["findings"][3]["value"] is None and numbers["curves"][3]["bad"] is None
     assert numbers["curves"][3]["loss"] == 0.25 and numbers["pairs"][0]["training"] == 1
     assert numbers["cost"]["entries"][0]["status"] == "failed" and numbers["cost"]["total"]["failed"] == 1
     assert numbers["verdict"]["word"] in numbers["verdict"]["sentence"].lower()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "report.json"]
-
-
-def _read(f: dict[str, Any]) -> Finding:
-    given = {k: v for k, v in f.items() if k not in ("assay", "name", "state", "threshold")}
-    return Finding(**given | {"limit": Limit(**f["limit"]), "samples": tuple(Sample(**s) for s in f["samples"])})
 
 
 def test_page_and_json_tell_the_same_verdict_for_each_word(tmp_path: Path) -> None:

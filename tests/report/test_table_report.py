@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from cases import case
 from pages import Page
 
 import karat
-from karat.assays.chance import draw
+from karat.assays.details.rows import Bins, ColumnShapes, Missing, Portrait
 from karat.assays.finding import Finding, Limit
 from karat.assays.table import categories
 from karat.assays.table.columns import portrait
@@ -125,25 +126,28 @@ def test_the_verdict_of_copied_rows_speaks_of_rows(assayed: tuple[Any, str, Any]
 
 
 def test_the_json_holds_every_column_and_the_page_folds_what_is_many() -> None:
-    bins = {"names": ["a", "b"], "made": [0.5, 0.5], "real": [0.4, 0.6]}
-    columns = [
-        {
-            "name": f"c{i}",
-            "kind": "choice",
-            "score": 0.9,
-            "real score": None,
-            "missing": {"made": 0, "real": 0.1},
-            "bins": bins,
-        }
+    bins = Bins(names=("a", "b"), made=(0.5, 0.5), real=(0.4, 0.6))
+    columns = tuple(
+        Portrait(name=f"c{i}", kind="choice", score=0.9, real_score=None, missing=Missing(made=0, real=0.1), bins=bins)
         for i in range(45)
-    ]
-    told = {"columns": columns, "off": ["c3"]}
-    shapes = Finding("column shapes", 0.9, 0.8, 1, 0.95, "higher", True, ".", told, limit=Limit(below=0.92))
+    )
+    told = ColumnShapes(n=100, z=-5.0, quality_report=0.9, columns=columns, off=("c3",))
+    shapes = Finding(
+        key="column shapes",
+        value=0.9,
+        low=0.8,
+        high=1,
+        real=0.95,
+        raised=True,
+        says=".",
+        detail=told,
+        limit=Limit(below=0.92),
+    )
     seen = table.views([shapes], {"c0": "boolean"})[0]
     assert len(seen.cards) == table.CARDS and len(seen.cards) + len(seen.folded) == 45
     assert seen.cards[0].off and seen.cards[0].name == "c3", "what is off comes first"
     assert seen.cards[1].kind == "boolean" and seen.cards[1].real is None
-    assert table.views([replace(shapes, detail={})], {}) == []
+    assert table.views([replace(shapes, detail=None)], {}) == []
     several = table.views([replace(shapes, table=name) for name in ("a", "b")], {})
     assert [one.name for one in several] == ["a", "b"] and several[1].cards[2:] == seen.cards[2:]
 
@@ -224,19 +228,23 @@ def test_the_judge_draws_rows_that_are_independent_of_each_other() -> None:
 def test_the_collapser_is_raised_and_its_category_named() -> None:
     made, data = office.reference(load(people(9000)), "collapser", 450, 0)
     train, unseen, shown = data.view("train"), data.view("holdout"), data.codec.view(made.records)
-    draws = draw(len(unseen), len(shown), np.random.default_rng(0), 300)
-    missing = categories.findings(train, unseen, shown, draws, None)[0]
-    assert missing.raised and missing.detail["missing"][0] in missing.says
-    detail = {
-        "columns": [portrait(train, unseen, shown, j) | {"score": 0.9, "real score": 0.99} for j in range(train.width)]
-    }
-    shapes = Finding("column shapes", 0.9, 0.8, 1, 0.95, "higher", True, ".", detail, limit=Limit(below=0.92))
-    seen = table.views([shapes, missing], {})[0]
-    assert (
-        seen.lost[0].note == "never made"
-        and seen.lost[0].made == 0
-        and f"{missing.detail['missing'][0]}" == seen.lost[0].name
+    missing = categories.findings(case(train, unseen, shown, most=300))[0]
+    assert missing.raised and missing.missing[0] in missing.says
+    columns = tuple(portrait(train, unseen, shown, j, (0.9, 0.99)) for j in range(train.width))
+    detail = ColumnShapes(n=300, z=-5.0, quality_report=0.9, columns=columns, off=())
+    shapes = Finding(
+        key="column shapes",
+        value=0.9,
+        low=0.8,
+        high=1,
+        real=0.95,
+        raised=True,
+        says=".",
+        detail=detail,
+        limit=Limit(below=0.92),
     )
+    seen = table.views([shapes, missing], {})[0]
+    assert seen.lost[0].note == "never made" and seen.lost[0].made == 0 and missing.missing[0] == seen.lost[0].name
     assert "✕" in "".join(str(c.chart) for c in seen.cards)
 
 
@@ -249,7 +257,7 @@ def test_frames_can_be_assayed_with_a_target_and_requirements(tmp_path: Path) ->
         require=["two-sample auc<=0.01", "recall>0"],
     )
     assert len(result.failed) == 1 and "two-sample auc" in result.failed[0]
-    assert result["usefulness"].detail["target"] == "club"
+    assert result["usefulness"].detail.target == "club"
     again = json.loads((tmp_path / "report.json").read_text())["reproduce"][0]
     assert again.startswith("karat.assay(real=...")
 
@@ -278,10 +286,46 @@ def test_numbers_printed_otherwise_are_read_as_ours(shop: Path) -> None:
 
 
 ROWS = [
-    Finding("two-sample auc", 0.51, 0.5, 0.52, 0.5, "lower", False, "Told apart 51%.", limit=Limit(above=0.56)),
-    Finding("copy rate", 0.001, 0.0, 0.002, 0.001, "lower", False, "5 of 5000 equal one.", limit=Limit(above=0.005)),
-    Finding("membership", 0.51, 0.5, 0.52, 0.5, "lower", False, "51% of the time.", limit=Limit(above=0.55)),
-    Finding("usefulness", 0.99, 0.98, 1.0, 1.0, "higher", False, "It teaches well.", limit=Limit(below=0.95)),
+    Finding(
+        key="two-sample auc",
+        value=0.51,
+        low=0.5,
+        high=0.52,
+        real=0.5,
+        raised=False,
+        says="Told apart 51%.",
+        limit=Limit(above=0.56),
+    ),
+    Finding(
+        key="copy rate",
+        value=0.001,
+        low=0.0,
+        high=0.002,
+        real=0.001,
+        raised=False,
+        says="5 of 5000 equal one.",
+        limit=Limit(above=0.005),
+    ),
+    Finding(
+        key="membership",
+        value=0.51,
+        low=0.5,
+        high=0.52,
+        real=0.5,
+        raised=False,
+        says="51% of the time.",
+        limit=Limit(above=0.55),
+    ),
+    Finding(
+        key="usefulness",
+        value=0.99,
+        low=0.98,
+        high=1.0,
+        real=1.0,
+        raised=False,
+        says="It teaches well.",
+        limit=Limit(below=0.95),
+    ),
 ]
 PAYS = Prices(currency="USD", cpu_core_hour=0.05, alternative_cost_per_item=0.01, items_wanted=1e6, rights="owned")
 COST = Cost(runs=2, made=100_000, item_cpu_seconds=1e-5, item_gpu_seconds=0.0, cpu_seconds=30.0, money=0.01)
@@ -316,6 +360,15 @@ def test_table_findings_close_the_gate_they_belong_to() -> None:
 
 
 def test_a_lift_that_chance_explains_is_no_bubble() -> None:
-    lift = Finding("lift", -0.001, -0.002, 0.0, 0.0003, "higher", False, "no gain", limit=Limit(below=-0.01))
+    lift = Finding(
+        key="lift",
+        value=-0.001,
+        low=-0.002,
+        high=0.0,
+        real=0.0003,
+        raised=False,
+        says="no gain",
+        limit=Limit(below=-0.01),
+    )
     assert verdict_of([*ROWS, lift]).word == "gold"
     assert verdict_of([*ROWS, replace(lift, real=0.02)]).word == "bubble"

@@ -111,7 +111,9 @@ def test_what_is_undeclared_is_named_and_never_priced_in_another_currency() -> N
 
 
 def test_a_measured_gate_share_is_used() -> None:
-    gate = Finding("gate share", 0.8, 0.75, 0.85, 1.0, "higher", False, "", limit=Limit(below=0.0))
+    gate = Finding(
+        key="gate share", value=0.8, low=0.75, high=0.85, real=1.0, raised=False, says="", limit=Limit(below=0.0)
+    )
     inputs, _ = inputs_of([gate], MADE, DECLARED)
     found = next(i for i in inputs if i.name == "gate share")
     assert found.tag == "measured" and found.a == 0.8

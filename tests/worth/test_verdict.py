@@ -24,11 +24,56 @@ PAYS = Prices(
     acceptance=(41, 50),
     rights="owned",
 )
-COPY = Finding("copy rate", 0.002, 0.0, 0.01, 0.003, "lower", False, "No copies were found.", limit=Limit(above=0.02))
-COVERAGE = Finding("coverage", 0.85, 0.83, 0.87, 0.9, "higher", False, "Most is covered.", limit=Limit(below=0.8))
-PRECISION = Finding("precision", 0.88, 0.85, 0.9, 0.91, "higher", False, "Most looks real.", limit=Limit(below=0.85))
-USE = Finding("usefulness", 0.97, 0.95, 0.99, 1.0, "higher", False, "It teaches well.", limit=Limit(below=0.9))
-MEMBER = Finding("membership", 0.51, 0.49, 0.53, 0.5, "lower", False, "51% of the time.", limit=Limit(above=0.56))
+COPY = Finding(
+    key="copy rate",
+    value=0.002,
+    low=0.0,
+    high=0.01,
+    real=0.003,
+    raised=False,
+    says="No copies were found.",
+    limit=Limit(above=0.02),
+)
+COVERAGE = Finding(
+    key="coverage",
+    value=0.85,
+    low=0.83,
+    high=0.87,
+    real=0.9,
+    raised=False,
+    says="Most is covered.",
+    limit=Limit(below=0.8),
+)
+PRECISION = Finding(
+    key="precision",
+    value=0.88,
+    low=0.85,
+    high=0.9,
+    real=0.91,
+    raised=False,
+    says="Most looks real.",
+    limit=Limit(below=0.85),
+)
+USE = Finding(
+    key="usefulness",
+    value=0.97,
+    low=0.95,
+    high=0.99,
+    real=1.0,
+    raised=False,
+    says="It teaches well.",
+    limit=Limit(below=0.9),
+)
+MEMBER = Finding(
+    key="membership",
+    value=0.51,
+    low=0.49,
+    high=0.53,
+    real=0.5,
+    raised=False,
+    says="51% of the time.",
+    limit=Limit(above=0.56),
+)
 GOOD = [COPY, MEMBER, COVERAGE, PRECISION, USE]
 
 
@@ -103,7 +148,16 @@ def test_a_few_or_seldom_accepted_items_clear_no_fault(acceptance: tuple[int, in
 
 
 def test_what_nearly_all_people_accept_clears_what_they_could_see() -> None:
-    telling = Finding("two-sample auc", 0.93, 0.92, 0.94, 0.5, "lower", True, "Told apart.", limit=Limit(above=0.55))
+    telling = Finding(
+        key="two-sample auc",
+        value=0.93,
+        low=0.92,
+        high=0.94,
+        real=0.5,
+        raised=True,
+        says="Told apart.",
+        limit=Limit(above=0.55),
+    )
     most = replace(PAYS, acceptance=(400, 400))
     v = verdict([*GOOD, blurred(0.6), telling], most)
     assert v.word == "gold" and "99%" in next(r.text for r in v.reasons if r.name == "review")
@@ -116,7 +170,15 @@ HIDDEN = sorted(k for k, key in KEYS.items() if key.feeds == "quality" and not k
 @pytest.mark.parametrize("key", HIDDEN)
 def test_no_acceptance_clears_what_a_reviewer_of_single_items_cannot_see(key: str) -> None:
     fault = Finding(
-        key, 0.9, 0.85, 0.95, 0.1, "neither", True, "A fault.", limit=Limit(above=0.3, also="where it is"), of="x"
+        key=key,
+        value=0.9,
+        low=0.85,
+        high=0.95,
+        real=0.1,
+        raised=True,
+        says="A fault.",
+        limit=Limit(above=0.3, also="where it is"),
+        of="x",
     )
     v = verdict([*GOOD, fault], replace(PAYS, acceptance=(5000, 5000)))
     assert v.word == "unproven" and fault.name in v.sentence, v.sentence
@@ -125,23 +187,15 @@ def test_no_acceptance_clears_what_a_reviewer_of_single_items_cannot_see(key: st
 
 @pytest.mark.parametrize("key", sorted(KEYS))
 def test_a_finding_about_one_of_several_tables_weighs_as_much_as_any_other(key: str) -> None:
-    better: Any
-    for better, raised, value in (
-        ("higher", True, 0.02),
-        ("lower", True, 0.02),
-        ("neither", True, 0.02),
-        ("neither", False, 0.02),
-        ("higher", False, float("nan")),
-    ):
+    for raised, value in ((True, 0.02), (False, 0.02), (False, float("nan"))):
         mine = Finding(
-            key,
-            value,
-            value,
-            value,
-            0.5,
-            better,
-            raised,
-            "So it is.",
+            key=key,
+            value=value,
+            low=value,
+            high=value,
+            real=0.5,
+            raised=raised,
+            says="So it is.",
             limit=Limit(below=0.0, also="where it says so"),
             of="x",
         )
@@ -160,7 +214,15 @@ def test_a_finding_about_one_of_several_tables_weighs_as_much_as_any_other(key: 
 
 def test_a_descriptor_that_is_off_stands_against_gold() -> None:
     loud = Finding(
-        "descriptor", 3.0, 2.9, 3.1, 1.0, "neither", True, "Too loud.", limit=Limit(above=1.2, below=0.8), of="loudness"
+        key="descriptor",
+        value=3.0,
+        low=2.9,
+        high=3.1,
+        real=1.0,
+        raised=True,
+        says="Too loud.",
+        limit=Limit(above=1.2, below=0.8),
+        of="loudness",
     )
     v = verdict([*GOOD, loud])
     assert v.word == "unproven" and "loudness" in v.sentence
@@ -194,7 +256,16 @@ def test_a_gate_that_nobody_measured_is_unknown() -> None:
     assert verdict([*without, leak], replace(PAYS, personal="none")).word == "bubble", (
         "what was seen is not declared away"
     )
-    found = Finding("personal data", 0.0, 0.0, 0.001, 0.0, "lower", False, "None.", limit=Limit(above=0.002))
+    found = Finding(
+        key="personal data",
+        value=0.0,
+        low=0.0,
+        high=0.001,
+        real=0.0,
+        raised=False,
+        says="None.",
+        limit=Limit(above=0.002),
+    )
     assert verdict([*without, found]).word == "unproven", "no address that came back is no attack on membership"
     assert verdict([f for f in GOOD if f.key != "copy rate"]).word == "unproven"
     assert verdict(GOOD, replace(PAYS, labels="added"), labelled=None).word == "gold"
@@ -208,7 +279,16 @@ def test_what_is_uncertain_is_not_put_first() -> None:
 
 
 def test_no_lift_counts_only_where_real_data_would_lift() -> None:
-    lift = Finding("lift", -0.001, -0.002, 0.0005, 0.02, "higher", False, "no gain", limit=Limit(below=-0.01))
+    lift = Finding(
+        key="lift",
+        value=-0.001,
+        low=-0.002,
+        high=0.0005,
+        real=0.02,
+        raised=False,
+        says="no gain",
+        limit=Limit(below=-0.01),
+    )
     unlogged = replace(PAYS, acceptance=None)
     assert verdict([*GOOD, lift], unlogged).word == "bubble"
     assert verdict([*GOOD, replace(lift, real=0.0)], unlogged).word != "bubble"
@@ -219,14 +299,13 @@ def test_no_lift_counts_only_where_real_data_would_lift() -> None:
 SCORES = st.one_of(st.floats(0, 1), st.just(float("nan")))
 FINDINGS = st.builds(
     Finding,
-    st.sampled_from(sorted(KEYS)),
-    SCORES,
-    SCORES,
-    SCORES,
-    SCORES,
-    st.sampled_from(["higher", "lower", "neither"]),
-    st.booleans(),
-    st.text(max_size=20),
+    key=st.sampled_from(sorted(KEYS)),
+    value=SCORES,
+    low=SCORES,
+    high=SCORES,
+    real=SCORES,
+    raised=st.booleans(),
+    says=st.text(max_size=20),
     limit=st.just(Limit(above=0.5, also="where the test says so", only="where it says so")),
     table=st.sampled_from([None, "orders"]),
 )

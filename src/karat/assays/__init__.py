@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from karat.assays.evaluation import Evaluation, evaluate
 from karat.assays.finding import UNSEEN, Finding, find
 
-__all__ = ["UNSEEN", "Evaluation", "Finding", "evaluate", "find"]
+__all__ = ["UNSEEN", "Finding", "find"]

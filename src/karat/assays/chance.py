@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from karat.assays.finding import Better, Limit
+from karat.assays.finding import Limit, Score
+from karat.assays.keys import Better
 
 LEVEL = 5.0
 ROUNDS = 12
@@ -45,22 +46,6 @@ def draw(n_unseen: int, n_made: int, rng: np.random.Generator, most: int = 2000)
     order = torch.from_numpy(rng.permutation(n_made))
     unseen = tuple(torch.from_numpy(rng.permutation(n_unseen)[:size]) for _ in range(ROUNDS))
     return Draws(size, unseen, tuple(order[i * size : (i + 1) * size] for i in range(min(4, n_made // size))), n_unseen)
-
-
-@dataclass(frozen=True)
-class Score:
-    """A score with its 95% interval, what unseen real data gets, and the standard error of the difference of the two."""
-
-    value: float
-    low: float
-    high: float
-    real: float
-    error: float
-
-    @property
-    def z(self) -> float:
-        """How many standard errors the score lies above that of real data."""
-        return (self.value - self.real) / self.error
 
 
 def resampled(

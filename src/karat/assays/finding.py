@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
-from karat.assays.keys import KEYS, Key
+from karat.assays.details import Detail
+from karat.assays.details.passages import MissingWords
+from karat.assays.details.records import MissingClasses, MissingModes
+from karat.assays.details.rows import RareCategories
+from karat.assays.keys import KEYS, Better, Key
 from karat.errors import DataError
 from karat.words import count, score
 
-Better = Literal["higher", "lower", "neither"]
 State = Literal["ok", "raised", "cannot tell"]
 UNSEEN = "unseen real data"
 MOST = 100_000  # records, beyond which nobody is told how many more
@@ -84,18 +87,38 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Score:
+    """A score with its 95% interval, what unseen real data gets, and the standard error of the difference of the two."""
+
+    value: float
+    low: float
+    high: float
+    real: float
+    error: float
+
+    @property
+    def z(self) -> float:
+        """How many standard errors the score lies above that of real data."""
+        return (self.value - self.real) / self.error
+
+    def clipped(self, low: float = -math.inf, high: float = math.inf) -> Score:
+        """The same with its interval inside of `low` and `high`."""
+        return replace(self, low=max(low, self.low), high=min(high, self.high))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One measurement of what a generator makes.
 
     key: which one, a row of `KEYS` ("coverage").   value, low, high: the score of what was made and its 95% interval.
     real: the score that it is held against, of unseen real data unless `beside` says of what else.
-    better: which way is better; "neither" where only the distance from `real` counts.
     raised: whether it is far enough from `real` to speak of a fault.   says: one sentence for a person.
-    detail: JSON for the report (class histogram, missing classes, pairs of indices, curves).
+    detail: what the report shows beside it, of the type that the key has, or None.
     limit: what it is judged by.   samples: of each side that it rests on, how many there were and how many it needs.
     of: what it is about where a key alone does not say (an axis, a descriptor).   table: which of several tables.
     why: in a few words, why it could not be measured, where its value is NaN.
-    Raises ValueError for a key without a row, and where `raised` and `limit` contradict each other.
+    Raises ValueError for a key without a row, a detail of another type, and where `raised` and `limit` contradict each other.
+    `scored`, `exact` and `unknown` make the common ones.
     """
 
     key: str
@@ -103,20 +126,23 @@ class Finding:
     low: float
     high: float
     real: float
-    better: Better
     raised: bool
     says: str
-    detail: Mapping[str, Any] = field(default_factory=dict)
-    limit: Limit = field(kw_only=True)
-    samples: tuple[Sample, ...] = field(default=(), kw_only=True)
-    of: str = field(default="", kw_only=True)
-    table: str | None = field(default=None, kw_only=True)
-    beside: str = field(default=UNSEEN, kw_only=True)
-    why: str = field(default="", kw_only=True)
+    detail: Detail | None = None
+    limit: Limit
+    samples: tuple[Sample, ...] = ()
+    of: str = ""
+    table: str | None = None
+    beside: str = UNSEEN
+    why: str = ""
 
     def __post_init__(self) -> None:
         if self.key not in KEYS:
             raise ValueError(f"{self.key!r} is no finding: it has no row in karat.assays.keys.KEYS")
+        wanted = self.kind.detail
+        if self.detail is not None and type(self.detail) is not wanted:
+            name = "none" if wanted is None else wanted.__name__
+            raise ValueError(f"{self.name} has a detail of type {type(self.detail).__name__}; its key has {name}")
         surely, hardly = self.limit.broken(self.value, SLACK), self.limit.broken(self.value, -SLACK)
         if (surely and not self.raised and not self.limit.only) or (self.raised and not hardly and not self.limit.also):
             raise ValueError(f"{self.name} is {self.value} and raised={self.raised}, but: {self.limit}")
@@ -128,6 +154,10 @@ class Finding:
     @property
     def assay(self) -> str:
         return self.kind.assay
+
+    @property
+    def better(self) -> Better:
+        return self.kind.better
 
     @property
     def name(self) -> str:
@@ -181,7 +211,11 @@ class Finding:
     @property
     def missing(self) -> tuple[str, ...]:
         """The names of what it says is missing, such as classes."""
-        return tuple(str(name) for name in self.detail.get("missing", ()))
+        return (
+            self.detail.missing
+            if isinstance(self.detail, MissingClasses | MissingModes | RareCategories | MissingWords)
+            else ()
+        )
 
     @property
     def judged(self) -> str:
@@ -198,14 +232,87 @@ class Finding:
         return f"cannot tell: {self.why}; needs {s.wanted}" if self.why else f"cannot tell at n={s.n}; needs {s.wanted}"
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it: the fields, and what follows from them (assay, name, state)."""
+        """As JSON has it: the fields, and what follows from them (assay, name, state, which way is better)."""
         return {
             "assay": self.assay,
             "name": self.name,
             "state": self.state,
-            **asdict(self),
+            **{f.name: getattr(self, f.name) for f in fields(self)},
+            "better": self.better,
+            "detail": {} if self.detail is None else self.detail.to_dict(),
+            "limit": asdict(self.limit),
+            "samples": [asdict(s) for s in self.samples],
             "threshold": str(self.within),
         }
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> Finding:
+        """The finding that gave `told`, also as JSON has it, without NaN; DataError where there is no such key."""
+        row = KEYS.get(told["key"])
+        if row is None:
+            raise DataError(f"no finding has the key {told['key']!r}; was the report written by another version?")
+        known = {f.name: told[f.name] for f in fields(cls)}
+        numbers = {k: math.nan if told[k] is None else told[k] for k in ("value", "low", "high", "real")}
+        detail = row.detail.read(told["detail"]) if row.detail is not None and told["detail"] else None
+        samples = tuple(Sample(**s) for s in told["samples"])
+        limit = dict(told["limit"])
+        if limit["above"] is None and limit["below"] is None and not limit["also"]:
+            limit["above"] = math.inf  # which JSON has not: so few records that no score would be a fault
+        return cls(**known | numbers | {"detail": detail, "limit": Limit(**limit), "samples": samples})
+
+
+def scored(
+    key: str,
+    score: Score,
+    limit: Limit,
+    says: str,
+    *,
+    detail: Detail | None = None,
+    samples: tuple[Sample, ...] = (),
+    raised: bool | None = None,
+    of: str = "",
+    beside: str = UNSEEN,
+) -> Finding:
+    """The finding that `score` is, raised where it breaks its limit unless `raised` says otherwise."""
+    return Finding(
+        key=key,
+        value=score.value,
+        low=score.low,
+        high=score.high,
+        real=score.real,
+        raised=limit.broken(score.value) if raised is None else raised,
+        says=says,
+        detail=detail,
+        limit=limit,
+        samples=samples,
+        of=of,
+        beside=beside,
+    )
+
+
+def exact(
+    key: str,
+    value: float,
+    limit: Limit,
+    says: str,
+    *,
+    high: float | None = None,
+    real: float = 0.0,
+    raised: bool | None = None,
+    detail: Detail | None = None,
+    samples: tuple[Sample, ...] = (),
+) -> Finding:
+    """A count of what was certainly found, up to `high` of what may be; real data have `real` of it."""
+    score = Score(value, value, value if high is None else high, real, 0.0)
+    return scored(key, score, limit, says, detail=detail, samples=samples, raised=raised)
+
+
+def unknown(
+    key: str, why: str, limit: Limit, says: str, *, detail: Detail | None = None, samples: tuple[Sample, ...] = ()
+) -> Finding:
+    """What could not be measured, and in a few words why."""
+    none = Score(math.nan, math.nan, math.nan, math.nan, math.nan)
+    return replace(scored(key, none, limit, says, detail=detail, samples=samples), why=why)
 
 
 def find(findings: Sequence[Finding], name: str) -> Finding:

@@ -10,6 +10,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from karat.assays.details import Detail, passages, records, rows
+
+Better = Literal["higher", "lower", "neither"]
 Assay = Literal["fidelity", "diversity", "bias", "descriptors", "memory", "privacy", "usefulness", "worth"]
 
 
@@ -21,6 +24,8 @@ SIZE = (0.0, math.inf)
 class Key:
     """What is fixed about a finding.
 
+    better: which way is better; "neither" where only the distance from the score of real data counts.
+    detail: the type of what it holds beside its number, None for nothing.
     feeds: the gate it decides ("copying", "privacy"), else "quality" or "worth".
     visible: whether a person who looks at single items sees the fault. A share of accepted items excuses those only.
     decides: whether the verdict stays open while this finding cannot tell; others speak, but nothing waits for them.
@@ -30,6 +35,8 @@ class Key:
 
     assay: Assay
     feeds: Literal["copying", "privacy", "quality", "worth"]
+    better: Better
+    detail: type[Detail] | None = None
     visible: bool = False
     decides: bool = True
     title: str = ""
@@ -38,68 +45,72 @@ class Key:
 
 KEYS: dict[str, Key] = {
     # Fidelity of single items: whether each of them could be a real one.
-    "precision": Key("fidelity", "quality", visible=True, ends=SHARE),
-    "density": Key("fidelity", "quality", visible=True, decides=False, ends=SIZE),
-    "clipped density": Key("fidelity", "quality", visible=True, decides=False, ends=SIZE),
-    "sharpness": Key("fidelity", "quality", visible=True, ends=SIZE),
-    "detail": Key("fidelity", "quality", visible=True, title="detail along {of}", ends=SIZE),
-    "two-sample auc": Key("fidelity", "quality", visible=True, ends=SHARE),
-    "fluency": Key("fidelity", "quality", visible=True),
-    "loops": Key("fidelity", "quality", visible=True, ends=SHARE),
-    "invented words": Key("fidelity", "quality", visible=True, decides=False, ends=SHARE),
-    "rules": Key("fidelity", "quality", visible=True, ends=SHARE),
-    "dangling keys": Key("fidelity", "quality", title="{of} dangling keys", ends=SHARE),
+    "precision": Key("fidelity", "quality", "higher", records.Balls, visible=True, ends=SHARE),
+    "density": Key("fidelity", "quality", "higher", records.Balls, visible=True, decides=False, ends=SIZE),
+    "clipped density": Key("fidelity", "quality", "higher", records.Balls, visible=True, decides=False, ends=SIZE),
+    "sharpness": Key("fidelity", "quality", "neither", records.Standardised, visible=True, ends=SIZE),
+    "detail": Key(
+        "fidelity", "quality", "neither", records.AlongAxis, visible=True, title="detail along {of}", ends=SIZE
+    ),
+    "two-sample auc": Key("fidelity", "quality", "lower", records.TwoSample, visible=True, ends=SHARE),
+    "fluency": Key("fidelity", "quality", "neither", passages.Fluency, visible=True),
+    "loops": Key("fidelity", "quality", "lower", passages.Loops, visible=True, ends=SHARE),
+    "invented words": Key(
+        "fidelity", "quality", "lower", passages.InventedWords, visible=True, decides=False, ends=SHARE
+    ),
+    "rules": Key("fidelity", "quality", "lower", rows.Rules, visible=True, ends=SHARE),
+    "dangling keys": Key("fidelity", "quality", "lower", title="{of} dangling keys", ends=SHARE),
     # Fidelity of the whole: how all items together are distributed, which nobody sees in one of them.
-    "frechet distance": Key("fidelity", "quality", decides=False, ends=SIZE),
-    "pixel frechet distance": Key("fidelity", "quality", decides=False, ends=SIZE),
-    "kernel distance": Key("fidelity", "quality", decides=False),
-    "column shapes": Key("fidelity", "quality", ends=SHARE),
-    "column pairs": Key("fidelity", "quality", ends=SHARE),
-    "three-way marginals": Key("fidelity", "quality", decides=False, ends=SHARE),
-    "formatting": Key("fidelity", "quality", ends=SHARE),
-    "missingness": Key("fidelity", "quality", ends=SHARE),
-    "cardinality": Key("fidelity", "quality", title="{of} cardinality"),
-    "gaps": Key("fidelity", "quality", title="{of} gaps"),
-    "parent-child pairs": Key("fidelity", "quality", title="{of} parent-child pairs"),
-    "sequences": Key("fidelity", "quality", title="{of} sequences"),
-    "compression": Key("fidelity", "quality", decides=False),
-    "length": Key("fidelity", "quality", decides=False),
-    "layout": Key("fidelity", "quality", decides=False),
-    "bits per character": Key("fidelity", "quality", decides=False),
-    "bits per byte": Key("fidelity", "quality", decides=False),
+    "frechet distance": Key("fidelity", "quality", "lower", records.FrechetDistance, decides=False, ends=SIZE),
+    "pixel frechet distance": Key("fidelity", "quality", "lower", records.FrechetDistance, decides=False, ends=SIZE),
+    "kernel distance": Key("fidelity", "quality", "lower", records.KernelDistance, decides=False),
+    "column shapes": Key("fidelity", "quality", "higher", rows.ColumnShapes, ends=SHARE),
+    "column pairs": Key("fidelity", "quality", "higher", rows.ColumnPairs, ends=SHARE),
+    "three-way marginals": Key("fidelity", "quality", "lower", rows.Marginals, decides=False, ends=SHARE),
+    "formatting": Key("fidelity", "quality", "lower", rows.Formatting, ends=SHARE),
+    "missingness": Key("fidelity", "quality", "lower", rows.Missingness, ends=SHARE),
+    "cardinality": Key("fidelity", "quality", "higher", rows.Cardinality, title="{of} cardinality"),
+    "gaps": Key("fidelity", "quality", "higher", rows.Gaps, title="{of} gaps"),
+    "parent-child pairs": Key("fidelity", "quality", "higher", rows.ColumnPairs, title="{of} parent-child pairs"),
+    "sequences": Key("fidelity", "quality", "higher", rows.ColumnPairs, title="{of} sequences"),
+    "compression": Key("fidelity", "quality", "neither", passages.Compression, decides=False),
+    "length": Key("fidelity", "quality", "lower", passages.Lengths, decides=False),
+    "layout": Key("fidelity", "quality", "lower", passages.Lengths, decides=False),
+    "bits per character": Key("fidelity", "quality", "lower", passages.Bits, decides=False),
+    "bits per byte": Key("fidelity", "quality", "lower", passages.Bits, decides=False),
     # Diversity: whether everything that real data shows is made.
-    "recall": Key("diversity", "quality", ends=SHARE),
-    "coverage": Key("diversity", "quality", ends=SHARE),
-    "clipped coverage": Key("diversity", "quality", decides=False, ends=SHARE),
-    "vendi": Key("diversity", "quality", decides=False, ends=(1.0, math.inf)),
-    "missing classes": Key("diversity", "quality", ends=SIZE),
-    "missing modes": Key("diversity", "quality", ends=SIZE),
-    "rare categories": Key("diversity", "quality", ends=SHARE),
-    "own-feature mauve": Key("diversity", "quality", ends=SHARE),
-    "distinct-2": Key("diversity", "quality", decides=False),
-    "self-bleu": Key("diversity", "quality", decides=False),
-    "missing words": Key("diversity", "quality", ends=SHARE),
-    "missing openings": Key("diversity", "quality", decides=False),
+    "recall": Key("diversity", "quality", "higher", records.Covered, ends=SHARE),
+    "coverage": Key("diversity", "quality", "higher", records.Covered, ends=SHARE),
+    "clipped coverage": Key("diversity", "quality", "higher", records.Covered, decides=False, ends=SHARE),
+    "vendi": Key("diversity", "quality", "higher", records.Sampled, decides=False, ends=(1.0, math.inf)),
+    "missing classes": Key("diversity", "quality", "lower", records.MissingClasses, ends=SIZE),
+    "missing modes": Key("diversity", "quality", "lower", records.MissingModes, ends=SIZE),
+    "rare categories": Key("diversity", "quality", "higher", rows.RareCategories, ends=SHARE),
+    "own-feature mauve": Key("diversity", "quality", "higher", passages.Mauve, ends=SHARE),
+    "distinct-2": Key("diversity", "quality", "neither", passages.Variety, decides=False),
+    "self-bleu": Key("diversity", "quality", "neither", passages.Variety, decides=False),
+    "missing words": Key("diversity", "quality", "lower", passages.MissingWords, ends=SHARE),
+    "missing openings": Key("diversity", "quality", "lower", passages.MissingWords, decides=False),
     # Bias: in which proportions.
-    "class balance": Key("bias", "quality", ends=SHARE),
-    "balance": Key("bias", "quality", title="{of} balance"),
-    "word balance": Key("bias", "quality", decides=False),
+    "class balance": Key("bias", "quality", "lower", records.Balance, ends=SHARE),
+    "balance": Key("bias", "quality", "lower", records.Balance, title="{of} balance"),
+    "word balance": Key("bias", "quality", "lower", passages.WordBalance, decides=False),
     # Descriptors: what a codec reads off each record, such as length or loudness.
-    "descriptor": Key("descriptors", "quality", title="{of}"),
+    "descriptor": Key("descriptors", "quality", "neither", records.Descriptor, title="{of}"),
     # Memory: whether training records come back.
-    "copy rate": Key("memory", "copying", ends=SHARE),
-    "near copies": Key("memory", "copying", ends=SHARE),
-    "nearest record share": Key("memory", "copying", decides=False, ends=SHARE),
-    "authenticity": Key("memory", "copying", decides=False, ends=SHARE),
-    "ct": Key("memory", "copying", decides=False),
-    "verbatim run": Key("memory", "copying"),
+    "copy rate": Key("memory", "copying", "lower", records.CopyRate, ends=SHARE),
+    "near copies": Key("memory", "copying", "lower", records.NearCopies, ends=SHARE),
+    "nearest record share": Key("memory", "copying", "lower", rows.NearestShare, decides=False, ends=SHARE),
+    "authenticity": Key("memory", "copying", "higher", records.Standardised, decides=False, ends=SHARE),
+    "ct": Key("memory", "copying", "higher", records.CT, decides=False),
+    "verbatim run": Key("memory", "copying", "lower", passages.VerbatimRun),
     # Privacy: what can be told about single records.
-    "membership": Key("privacy", "privacy", ends=SHARE),
-    "personal data": Key("privacy", "privacy"),
+    "membership": Key("privacy", "privacy", "lower", records.Membership, ends=SHARE),
+    "personal data": Key("privacy", "privacy", "lower", passages.PersonalData),
     # Usefulness: what a learner learns from it.
-    "usefulness": Key("usefulness", "quality", ends=SIZE),
-    "lift": Key("usefulness", "quality", decides=False),
+    "usefulness": Key("usefulness", "quality", "higher", records.Usefulness, ends=SIZE),
+    "lift": Key("usefulness", "quality", "higher", records.Lift, decides=False),
     # Worth: what making and using it shows.
-    "gate share": Key("worth", "worth", decides=False),
-    "exchange rate": Key("worth", "worth", decides=False),
+    "gate share": Key("worth", "worth", "higher", decides=False),
+    "exchange rate": Key("worth", "worth", "higher", decides=False),
 }

@@ -16,6 +16,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from karat import words
+from karat.assays.details.records import Balance, Descriptor, MissingClasses, MissingModes
+from karat.assays.details.rows import Cardinality
 from karat.output import Output, make_folder, read_json
 from karat.report import drawing, table, text
 from karat.worth.ledger import Entry, total
@@ -272,34 +274,36 @@ def _telling(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _histograms(findings: Sequence[Finding]) -> list[tuple[str, Markup]]:
-    """Histograms of the findings whose detail holds `names`, `made` and `real` (counts or shares) of equal length.
-
-    Each with its title; a `column` of the detail is named in it.
-    """
+    """Histograms of the findings whose detail holds shares by name, each with its title; a column is named in it."""
     out: list[tuple[str, Markup]] = []
     for f in findings:
         d = f.detail
-        if {"names", "made", "real"} <= set(d) and 2 <= len(d["names"]) <= MOST_CLASSES:
-            names = [str(c) for c in d["names"]]
-            if len(d["made"]) == len(d["real"]) == len(names):
-                drawn = drawing.histogram(names, list(d["made"]), list(d["real"]))
-                if drawn not in [other for _, other in out]:  # two findings may rest on the same classes
-                    title = f"{f.name.capitalize()}: {d['column']}" if "column" in d else f"Classes: {f.name}"
-                    out.append((title, drawn))
+        if (
+            not isinstance(d, MissingClasses | MissingModes | Balance | Cardinality)
+            or d.names is None
+            or d.made is None
+            or d.real is None
+        ):
+            continue
+        if 2 <= len(d.names) <= MOST_CLASSES:
+            drawn = drawing.histogram(list(d.names), list(d.made), list(d.real))
+            if drawn not in [other for _, other in out]:  # two findings may rest on the same classes
+                column = d.column if isinstance(d, Balance) else None
+                out.append((f"{f.name.capitalize()}: {column}" if column else f"Classes: {f.name}", drawn))
     return out
 
 
 def _descriptors(findings: Sequence[Finding]) -> list[tuple[str, Markup]]:
-    """Distributions of the findings whose detail holds `edges` [k + 1] and shares `made` and `real` [k] between them."""
+    """The distributions of descriptors that vary."""
     out = []
     for f in findings:
         d = f.detail
-        if {"edges", "made", "real"} <= set(d) and len(d["edges"]) == len(d["made"]) + 1 == len(d["real"]) + 1:
-            said = [words.number(e) for e in d["edges"]]
+        if isinstance(d, Descriptor) and d.edges is not None and d.made is not None and d.real is not None:
+            said = [words.number(e) for e in d.edges]
             names = [f"{low} to {high}" for low, high in itertools.pairwise(said)]
             marks = [(i / 4, said[round(i * (len(said) - 1) / 4)]) for i in range(5)]
-            title = f"{f.name.capitalize()}, {d['unit']}" if d.get("unit") else f.name.capitalize()
-            out.append((title, drawing.steps(names, marks, d["made"], d["real"])))
+            title = f"{f.name.capitalize()}, {d.unit}" if d.unit else f.name.capitalize()
+            out.append((title, drawing.steps(names, marks, list(d.made), list(d.real))))
     return out
 
 

@@ -6,21 +6,36 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from karat import words
+from karat.assays.details import Detail
+from karat.assays.details.records import Category, MissingClasses, TwoSample, Usefulness
+from karat.assays.details.rows import (
+    Bins,
+    ColumnPairs,
+    ColumnShapes,
+    Combination,
+    Formatting,
+    Holes,
+    Marginals,
+    Missingness,
+    RareCategories,
+    Rules,
+)
 from karat.report import drawing
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding
 
+Found = Mapping[str, Detail | None]  # the details of the findings about one table, by key
+
 CARDS = 30  # columns that are drawn; the others are folded away
 BARS = 7  # values of a column that are drawn, at most
 ROWS = 10  # of a list
 SURE, LEAST = 5.0, 0.01  # standard errors, and share of rows, by which a rate of missing cells is off
-SHAPES = "column shapes"  # the finding that makes a table of what it speaks of
 
 
 @dataclass(frozen=True)
@@ -84,63 +99,72 @@ def views(findings: Sequence[Finding], kinds: Mapping[str, str]) -> list[TableVi
     """
     out = []
     for f in findings:
-        if f.key == SHAPES and "columns" in f.detail:
+        if isinstance(f.detail, ColumnShapes):
             name = f.table or ""
             known = {**kinds, **{k.removeprefix(f"{name}."): v for k, v in kinds.items()}} if name else kinds
-            out.append(_view(name, [g for g in findings if g.table == f.table], known))
+            out.append(_view(name, f.detail, [g for g in findings if g.table == f.table], known))
     return out
 
 
-def _view(name: str, findings: Sequence[Finding], kinds: Mapping[str, str]) -> TableView:
-    found = {f.key: f for f in findings}
-    cards = _cards(found, kinds)
-    known = _detail(found, "rules")
-    broken = [r for r in known.get("rules", ()) if r["declared"] or r["made"] > 0 or r["real"] > 0]
-    rules = tuple(
-        Row(r["rule"], r["made"], r["real"], r["off"], "declared" if r["declared"] else "found in the training rows")
-        for r in broken[: 2 * ROWS]
-    )
+def _view(name: str, shapes: ColumnShapes, findings: Sequence[Finding], kinds: Mapping[str, str]) -> TableView:
+    found = {f.key: f.detail for f in findings}
+    cards = _cards(shapes, found, kinds)
+    rules, kept = _rules(found.get("rules"))
+    pairs, triples, holes = found.get("column pairs"), found.get("three-way marginals"), _holes(found)
     return TableView(
         name,
         cards[:CARDS],
         cards[CARDS:],
-        _scored(found, "column pairs", " × "),
-        _scored(found, "three-way marginals", " × "),
-        _signs(_detail(found, "two-sample auc")),
+        _scored(pairs.worst if isinstance(pairs, ColumnPairs) else (), " × "),
+        _scored(triples.worst if isinstance(triples, Marginals) else (), " × "),
+        _signs(found.get("two-sample auc")),
         _lost(found),
         tuple(
-            Row(" and ".join(r["columns"]), r["made"], r["real"], r["off"])
-            for r in sorted(_holes(found), key=lambda r: not r["off"])
-            if len(r["columns"]) == 1 or r["off"]
+            Row(" and ".join(r.columns), r.made, r.real, off)
+            for r, off in sorted(holes, key=lambda hole: not hole[1])
+            if len(r.columns) == 1 or off
         )[: 2 * ROWS],
-        tuple(
-            Row(r["column"], r["made"], r["real"], r["off"], r["grain"])
-            for r in _detail(found, "formatting").get("columns", ())[:ROWS]
-            if r["off"]
-        ),
+        _prints(found.get("formatting")),
         rules,
-        known.get("found", 0) + known.get("declared", 0) - len(broken) if known else 0,
-        _lessons(_detail(found, "usefulness")),
+        kept,
+        _lessons(found.get("usefulness")),
         tuple((f.key, f.says, f.raised) for f in findings if f.assay in ("memory", "privacy")),
     )
 
 
-def _detail(found: Mapping[str, Finding], name: str) -> Mapping[str, Any]:
-    return found[name].detail if name in found else {}
+def _rules(detail: Detail | None) -> tuple[tuple[Row, ...], int]:
+    """The rules that were declared or are broken, and how many more every row keeps."""
+    if not isinstance(detail, Rules):
+        return (), 0
+    broken = [r for r in detail.rules if r.declared or r.made > 0 or r.real > 0]
+    rows = tuple(
+        Row(r.rule, r.made, r.real, r.off, "declared" if r.declared else "found in the training rows")
+        for r in broken[: 2 * ROWS]
+    )
+    return rows, detail.found + detail.declared - len(broken)
 
 
-def _cards(found: Mapping[str, Finding], kinds: Mapping[str, str]) -> tuple[Card, ...]:
-    detail = _detail(found, SHAPES)
-    off = set(detail.get("off", ())) | {r["columns"][0] for r in _holes(found) if r["off"] and len(r["columns"]) == 1}
-    lost = {(c["column"], c["value"]) for c in _detail(found, "missing classes").get("categories", ())}
+def _prints(detail: Detail | None) -> tuple[Row, ...]:
+    rows = detail.columns[:ROWS] if isinstance(detail, Formatting) else ()
+    return tuple(Row(r.column, r.made, r.real, r.off, r.grain) for r in rows if r.off)
+
+
+def _cards(shapes: ColumnShapes, found: Found, kinds: Mapping[str, str]) -> tuple[Card, ...]:
+    off = set(shapes.off) | {r.columns[0] for r, off in _holes(found) if off and len(r.columns) == 1}
+    lost = {(c.column, c.value) for c in _categories(found.get("missing classes"))}
     off |= {column for column, _ in lost}
     out = []
-    for c in detail["columns"]:
-        kind = kinds.get(c["name"], c["kind"])
-        chart = None if c["bins"] is None else _chart(c, kind, {value for column, value in lost if column == c["name"]})
-        missing = c["missing"]["made"], c["missing"]["real"]
-        out.append(Card(c["name"], kind, c["score"], c["real score"], missing, c["name"] in off, chart))
+    for c in shapes.columns:
+        kind = kinds.get(c.name, c.kind)
+        absent = {value for column, value in lost if column == c.name}
+        chart = None if c.bins is None else _chart(c.bins, c.kind == "choice", kind, absent)
+        missing = c.missing.made, c.missing.real
+        out.append(Card(c.name, kind, c.score, c.real_score, missing, c.name in off, chart))
     return tuple(sorted(out, key=lambda c: (not c.off, -_gap(c))))
+
+
+def _categories(detail: Detail | None) -> tuple[Category, ...]:
+    return detail.categories or () if isinstance(detail, MissingClasses | RareCategories) else ()
 
 
 def _gap(card: Card) -> float:
@@ -149,26 +173,25 @@ def _gap(card: Card) -> float:
     return max(shape, abs(card.missing[0] - card.missing[1]))
 
 
-def _holes(found: Mapping[str, Finding]) -> list[dict[str, Any]]:
-    """Columns with missing cells, and pairs of them; off where chance is no explanation."""
-    detail = _detail(found, "missingness")
-    rows = [r for key in ("columns", "pairs") for r in detail.get(key, ())]
-    return [{**r, "off": abs(r["z"]) > SURE and abs(r["made"] - r["real"]) > LEAST} for r in rows]
+def _holes(found: Found) -> list[tuple[Holes, bool]]:
+    """Columns with missing cells, and pairs of them; whether they are off, where chance is no explanation."""
+    detail = found.get("missingness")
+    rows = [*detail.columns, *detail.pairs] if isinstance(detail, Missingness) else []
+    return [(r, abs(r.z) > SURE and abs(r.made - r.real) > LEAST) for r in rows]
 
 
-def _chart(c: Mapping[str, Any], kind: str, lost: set[str]) -> Markup:
-    bins = c["bins"]
-    made, real = list(bins["made"]), list(bins["real"])
-    if c["kind"] == "choice":
-        return drawing.bars(_few(list(bins["names"]), made, real, lost))
-    if "edges" in bins:
-        edges = [at(x, kind) for x in bins["edges"]]
+def _chart(bins: Bins, choice: bool, kind: str, lost: set[str]) -> Markup:
+    made, real = list(bins.made), list(bins.real)
+    if choice:
+        return drawing.bars(_few(list(bins.names), made, real, lost))
+    if bins.edges is not None:
+        edges = [at(x, kind) for x in bins.edges]
         names = [f"{a} to {b}" for a, b in zip(edges[:-1], edges[1:], strict=True)]
         names[0], names[-1] = f"up to {edges[1]}", f"from {edges[-2]}"
         return drawing.steps(
             names, [(k / (len(edges) - 1), edges[k]) for k in (0, len(edges) // 2, len(edges) - 1)], made, real
         )
-    names = [at(x, kind) for x in bins["values"]] if "values" in bins else list(bins["names"])
+    names = list(bins.names) if bins.values is None else [at(x, kind) for x in bins.values]
     places = [((k + 0.5) / len(names), name) for k, name in enumerate(names)]
     room = max(1, math.ceil(sum(len(n) for n in names) * 6.5 / 300))
     return drawing.steps(names, places[::room], made, real)
@@ -207,38 +230,41 @@ def at(x: float, kind: str) -> str:
     return str(int(x)) if float(x).is_integer() and abs(x) < 10_000 else words.number(x)
 
 
-def _scored(found: Mapping[str, Finding], name: str, joint: str) -> tuple[Row, ...]:
+def _scored(rows: Sequence[Combination], joint: str) -> tuple[Row, ...]:
     """Worst first: score and real score of combinations of columns."""
-    rows = _detail(found, name).get("worst", ())
-    known = [r for r in rows if r["score"] is not None and r["real score"] is not None]
-    return tuple(Row(joint.join(r["columns"]), r["score"], r["real score"]) for r in known[:ROWS])
+    out = []
+    for r in rows:
+        if r.score is not None and r.real_score is not None:
+            out.append(Row(joint.join(r.columns), r.score, r.real_score))
+    return tuple(out[:ROWS])
 
 
-def _signs(detail: Mapping[str, Any]) -> tuple[tuple[str, float, float | None], ...]:
+def _signs(detail: Detail | None) -> tuple[tuple[str, float, float | None], ...]:
     """Columns by how well a judge who sees nothing else tells the made rows."""
-    joint = dict(detail.get("importance", ()))
-    alone = dict(detail.get("alone", ()))
+    if not isinstance(detail, TwoSample):
+        return ()
+    joint, alone = dict(detail.importance or ()), dict(detail.alone or ())
     names = sorted(alone, key=lambda n: -max(alone[n] - 0.5, joint.get(n, 0.0)))
     return tuple((n, alone[n], joint.get(n)) for n in names[:ROWS])
 
 
-def _lost(found: Mapping[str, Finding]) -> tuple[Row, ...]:
+def _lost(found: Found) -> tuple[Row, ...]:
     """Values that are never made, or far too rarely, each once."""
     out: dict[str, Row] = {}
     for name, note in (("missing classes", "missing"), ("rare categories", "too rare")):
-        for c in _detail(found, name).get("categories", ()):
-            what = f"{c['column']} = {c['value']}"
-            out.setdefault(what, Row(what, c["made"], c["real"], True, "never made" if c["made"] == 0 else note))
+        for c in _categories(found.get(name)):
+            what = f"{c.column} = {c.value}"
+            out.setdefault(what, Row(what, c.made, c.real, True, "never made" if c.made == 0 else note))
     return tuple(out.values())
 
 
-def _lessons(detail: Mapping[str, Any]) -> tuple[Lesson, ...]:
-    if not detail:
+def _lessons(detail: Detail | None) -> tuple[Lesson, ...]:
+    if not isinstance(detail, Usefulness):
         return ()
     out = []
-    for learner, scores in detail.get("learners", {}).items():
+    for learner, scores in (detail.learners or {}).items():
         known = "boosted trees" + learner.removeprefix("boosting") if learner.startswith("boosting") else learner
-        out.append(Lesson(detail["target"], known, detail["measure"], scores["tstr"], scores["trtr"]))
-    for other in detail.get("others", ()):
-        out.append(Lesson(other["column"], "forest", other["measure"], other["tstr"], other["trtr"]))
+        out.append(Lesson(detail.target or "", known, detail.measure or "", scores.tstr, scores.trtr))
+    for other in detail.others or ():
+        out.append(Lesson(other.column, "forest", other.measure, other.tstr, other.trtr))
     return tuple(out)

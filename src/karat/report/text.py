@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
+
+from karat.assays.details import Detail
+from karat.assays.details.passages import (
+    Bits,
+    Fluency,
+    InventedWords,
+    Loop,
+    Loops,
+    MissingWords,
+    PersonalData,
+    Repeat,
+    Run,
+    VerbatimRun,
+    WordBalance,
+)
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding
@@ -56,34 +71,32 @@ class TextView:
     balance: tuple[Word, ...]
     invented: tuple[tuple[str, int], ...]
     strange: tuple[tuple[float, Markup], ...]
-    leaks: tuple[Mapping[str, Any], ...]
+    leaks: tuple[Repeat, ...]
 
 
 def view(findings: Sequence[Finding]) -> TextView | None:
     """The view of text where findings speak of it, else None."""
     found = {f.key: f for f in findings}
-    if "verbatim run" not in found or "fluency" not in found:
+    held: dict[str, Detail] = {key: f.detail for key, f in found.items() if f.detail is not None}
+    runs, fluency = held.get("verbatim run"), held.get("fluency")
+    if not isinstance(runs, VerbatimRun) or not isinstance(fluency, Fluency):
         return None
-    detail = {name: f.detail for name, f in found.items()}
-    likely = detail.get("bits per character", {})
     over = found["verbatim run"].real
-    runs = detail["verbatim run"]["runs"]
-    told = [
-        Word(row[0], detail[name]["kind"], *row[1:])
-        for name in ("missing openings", "missing words")
-        for row in detail[name]["rows"]
-    ]
+    lost = [d for d in map(held.get, ("missing openings", "missing words")) if isinstance(d, MissingWords)]
+    loops, balance, invented, leaks, bits = (
+        held.get(key) for key in ("loops", "word balance", "invented words", "personal data", "bits per character")
+    )
     return TextView(
-        _bars(likely["rows"]) if likely else None,
-        int(likely.get("characters", 0)),
-        tuple(_run(r, over) for r in runs[:RUNS]),
+        _bars(bits.rows) if isinstance(bits, Bits) else None,
+        bits.characters if isinstance(bits, Bits) else 0,
+        tuple(_run(r, over) for r in runs.runs[:RUNS]),
         over,
-        tuple(_loop(r) for r in detail["loops"]["loops"][:LOOPS]),
-        tuple(told[:WORDS]),
-        tuple(Word(row[0], "", *row[1:]) for row in detail["word balance"]["rows"][:WORDS]),
-        tuple((str(word), int(n)) for word, n in detail["invented words"]["invented"][: 2 * WORDS]),
-        tuple((float(x["bits"]), _plain(x["text"])) for x in detail["fluency"]["strangest"]),
-        tuple(detail["personal data"]["repeats"]) if "personal data" in detail else (),
+        tuple(_loop(r) for r in loops.loops[:LOOPS]) if isinstance(loops, Loops) else (),
+        tuple(Word(row[0], d.kind, *row[1:]) for d in lost for row in d.rows)[:WORDS],
+        tuple(Word(row[0], "", *row[1:]) for row in balance.rows[:WORDS]) if isinstance(balance, WordBalance) else (),
+        invented.invented[: 2 * WORDS] if isinstance(invented, InventedWords) else (),
+        tuple((x.bits, _plain(x.text)) for x in fluency.strangest),
+        leaks.repeats if isinstance(leaks, PersonalData) else (),
     )
 
 
@@ -96,31 +109,30 @@ def _around(before: str, run: str, after: str) -> Markup:
     return Markup("{}<mark>{}</mark>{}").format(_plain(before), _plain(cut), _plain(after))
 
 
-def _run(r: Mapping[str, Any], over: float) -> Marked:
-    more = ", more than one unseen passage in 1,000 shares" if r["length"] > over else ""
-    says = f"{r['length']} characters of made passage {r['made'] + 1}, from training passage {r['train'] + 1}{more}"
-    made = _around(r["before"], r["run"], r["after"])
-    return Marked(says, made, _around(r["train before"], r["run"], r["train after"]))
+def _run(r: Run, over: float) -> Marked:
+    more = ", more than one unseen passage in 1,000 shares" if r.length > over else ""
+    says = f"{r.length} characters of made passage {r.made + 1}, from training passage {r.train + 1}{more}"
+    return Marked(says, _around(r.before, r.run, r.after), _around(r.train_before, r.run, r.train_after))
 
 
-def _loop(r: Mapping[str, Any]) -> Marked:
-    times = r["length"] / max(1, len(r["unit"]))
-    says = f"made passage {r['made'] + 1}: {times:.0f} times {r['unit'][:40].translate(_SHOWN)!r}"
-    return Marked(says, _around(r["before"], r["loop"][: HEAD // 2], "\u2026"))
+def _loop(r: Loop) -> Marked:
+    times = r.length / max(1, len(r.unit))
+    says = f"made passage {r.made + 1}: {times:.0f} times {r.unit[:40].translate(_SHOWN)!r}"
+    return Marked(says, _around(r.before, r.loop[: HEAD // 2], "\u2026"))
 
 
-def _bars(rows: Sequence[Sequence[Any]]) -> Markup:
+def _bars(rows: Sequence[tuple[str, float]]) -> Markup:
     """A lying bar for each of (name, bits per character), the first one made, the others for comparison."""
-    top = max(float(bits) for _, bits in rows) or 1.0
+    top = max(bits for _, bits in rows) or 1.0
     out = []
     for i, (name, bits) in enumerate(rows):
         y = 22 * i
         out.append(
             f'<text x="178" y="{y + 14}" text-anchor="end">{escape(name)}</text>'
-            f'<rect class="{"cr" if i else "c1"}" x="186" y="{y + 3}" width="{max(0.6, 250 * float(bits) / top):.1f}" height="13"/>'
-            f'<text class="tick" x="{190 + 250 * float(bits) / top:.1f}" y="{y + 14}">{float(bits):.3f}</text>'
+            f'<rect class="{"cr" if i else "c1"}" x="186" y="{y + 3}" width="{max(0.6, 250 * bits / top):.1f}" height="13"/>'
+            f'<text class="tick" x="{190 + 250 * bits / top:.1f}" y="{y + 14}">{bits:.3f}</text>'
         )
-    told = "; ".join(f"{name}: {float(bits):.3f}" for name, bits in rows)
+    told = "; ".join(f"{name}: {bits:.3f}" for name, bits in rows)
     return Markup(
         f'<svg class="chart bits" style="max-width:640px" viewBox="0 0 480 {22 * len(rows) + 2}" role="img" '
         f'aria-label="Bits per character: {escape(told)}">{"".join(out)}</svg>'

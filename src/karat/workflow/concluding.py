@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from karat.assays import UNSEEN, Finding, find
+from karat.assays.details.records import CopyRate, NearCopies
 from karat.content import Codec
 from karat.data import Data, survey
 from karat.errors import FitError
@@ -274,10 +275,11 @@ def _pairs(
     data: Data, made: Made, findings: Sequence[Finding]
 ) -> tuple[list[Pair], bytes | None, list[dict[str, Any]]]:
     """The closest made and training records: side by side or as one exhibit, and as numbers; equal ones come first."""
-    copies = next((list(f.detail["same"]) for f in findings if f.assay == "memory" and "same" in f.detail), [])
-    memory = (f for f in findings if f.assay == "memory" and "pairs" in f.detail)
-    nearest: Mapping[str, Any] = next((f.detail for f in memory), {"pairs": []})
-    near, how = list(nearest["pairs"]), str(nearest.get("told", "stands out by {:.1f} nats from the next best matches"))
+    memory = [f.detail for f in findings if isinstance(f.detail, CopyRate | NearCopies)]
+    copies = next((d.same for d in memory if isinstance(d, CopyRate) and d.same is not None), ())
+    nearest = next((d for d in memory if d.pairs is not None), None)
+    near = () if nearest is None or nearest.pairs is None else nearest.pairs
+    how = (nearest and nearest.told) or "stands out by {:.1f} nats from the next best matches"
     numbers: list[dict[str, Any]] = []
     told: list[str] = []
     rows: list[tuple[int, int]] = []

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from karat import synthesizer
-from karat.assays import Evaluation, Finding, evaluate, references
+from karat.assays import Finding, references
+from karat.assays.evaluation import Evaluation, evaluate
 from karat.content import recognise
 from karat.data import DATABASES, Data, load
 from karat.errors import DataError, FitError, RunError

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from karat.assays.details.records import Usefulness
 from karat.words import chance, count, money, number, score
 from karat.worth.inputs import REVIEW_SECONDS, inputs_of
 from karat.worth.ledger import Cost
@@ -326,7 +327,7 @@ def _excused(f: Finding, accepted: float) -> bool:
 
 def _lost(f: Finding) -> float:
     """The least share of (real - chance) that the finding loses, over its interval: the TSTR gap of reference E2."""
-    floor = float(f.detail.get("chance", 0.0))
+    floor = f.detail.chance if isinstance(f.detail, Usefulness) and f.detail.chance is not None else 0.0
     span = f.real - floor
     if f.better != "higher" or not span > 0:
         return 0.0

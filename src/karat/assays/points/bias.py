@@ -11,19 +11,31 @@ import torch
 from torch import Tensor
 
 from karat.assays import power
-from karat.assays.finding import Finding, Limit, Sample
+from karat.assays.details.records import Balance
+from karat.assays.finding import Finding, Limit, Sample, Score, scored
 from karat.assays.neighbours import components, nearest
+from karat.assays.points.points import Case
 from karat.assays.points.seen import Seen
 from karat.assays.shares import certain
 
+FINDS = ("class balance", "balance")
 LEAST = 0.03  # of total variation above what chance gives
 READABLE = 0.8  # of unseen real records whose value the nearest training record must have
 MOST_VALUES = 40
 FEWEST_OF_EACH = 10  # training records
+CHANCE = "chance alone"  # that a balance is held against
 BEYOND = "where chance does not explain it"
 
 
-def findings(unseen: Seen, made: Seen, classes: tuple[str, ...]) -> list[Finding]:
+def findings(case: Case) -> list[Finding]:
+    """Class balance, and the balance of what else is known of real records."""
+    return [
+        *class_balance(case.unseen, case.made, case.classes),
+        *facets(case.train, case.unseen, case.made, case.facets),
+    ]
+
+
+def class_balance(unseen: Seen, made: Seen, classes: tuple[str, ...]) -> list[Finding]:
     """Class balance: half the sum of the differences in share, as the judge reads both sets; none without classes.
 
     Where labels were given, theirs, if they are further apart.
@@ -36,7 +48,7 @@ def findings(unseen: Seen, made: Seen, classes: tuple[str, ...]) -> list[Finding
     k = len(classes)
     counts = [[torch.bincount(x, minlength=k).double() for x in pair] for pair in sides]
     found = [_balance("class balance", "", "Class", "class", classes, *pair) for pair in counts]
-    return [max(found, key=lambda f: (f.raised, abs(f.detail["z"])))]
+    return [max(found, key=lambda balance: (balance[0].raised, abs(balance[1].z)))[0]]
 
 
 def facets(
@@ -62,7 +74,7 @@ def facets(
         if float((real == truth).double().mean()) < READABLE:
             continue
         a, b = (torch.bincount(x, minlength=len(names)).double() for x in (shown, real))
-        out.append(_balance("balance", name, name.capitalize(), name, tuple(str(n) for n in names), a, b))
+        out.append(_balance("balance", name, name.capitalize(), name, tuple(str(n) for n in names), a, b)[0])
     return out
 
 
@@ -77,8 +89,10 @@ def doubled(n: int, m: int) -> tuple[Sample, ...]:
     return power.of_count(sees, n, m)
 
 
-def _balance(key: str, of: str, one: str, what: str, names: tuple[str, ...], a: Tensor, b: Tensor) -> Finding:
-    """How unlike the shares of the counts `a` [k] of what was made are to those of `b` [k] of unseen real records."""
+def _balance(
+    key: str, of: str, one: str, what: str, names: tuple[str, ...], a: Tensor, b: Tensor
+) -> tuple[Finding, Balance]:
+    """The finding and its detail: how unlike the shares of the counts `a` [k], made, are to those of `b` [k], unseen real."""
     n, m = int(a.sum()), int(b.sum())
     share, real = a / n, b / m
     gaps = share - real
@@ -95,26 +109,9 @@ def _balance(key: str, of: str, one: str, what: str, names: tuple[str, ...], a: 
         f"{one} {names[worst]} makes up {float(share[worst]):.1%} of what was made and {float(real[worst]):.1%} of "
         f"real data; {value:.1%} of all records would have to change {what} to match (chance alone: {expected:.1%})."
     )
-    detail = {
-        "worst": names[worst],
-        "names": list(names),
-        "made": share.tolist(),
-        "real": real.tolist(),
-        "z": float(z[worst]),
-    }
-    low, high = max(0.0, value - 1.96 * own), value + 1.96 * own
-    return Finding(
-        key,
-        value,
-        low,
-        high,
-        expected,
-        "lower",
-        raised,
-        says,
-        detail,
-        limit=limit,
-        of=of,
-        beside="chance alone",
-        samples=doubled(n, m),
+    detail = Balance(
+        worst=names[worst], names=names, made=tuple(share.tolist()), real=tuple(real.tolist()), z=float(z[worst])
     )
+    score = Score(value, max(0.0, value - 1.96 * own), value + 1.96 * own, expected, own)
+    samples = doubled(n, m)
+    return scored(key, score, limit, says, detail=detail, samples=samples, raised=raised, of=of, beside=CHANCE), detail

@@ -8,44 +8,26 @@ differs from the training data of itself accuses nobody.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypedDict
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from karat.assays import power
 from karat.assays.chance import LEVEL
-from karat.assays.finding import Finding, Limit
+from karat.assays.details import Curve
+from karat.assays.details.records import ClassMean, Descriptor
+from karat.assays.finding import Finding, Limit, Score, scored
+from karat.assays.points.points import Case
+from karat.assays.points.seen import Described, Labels, Values
 
-Values = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
-
+FINDS = ("descriptor",)
 FEWEST = 20  # records that have a descriptor; of a class, half as many
 MATTERS = 0.1  # of the real spread, by which a mean must differ; twice that in a class
 DISTANCE = 0.08  # Kolmogorov and Smirnov's, by which a distribution must differ
 BINS = 24
 OFTEN = "where records have one far more or less often than real ones"
 OTHERWISE = f"where it is spread otherwise by {DISTANCE}, or a class is off by {2 * MATTERS} of the real spread"
-
-
-class Kind(TypedDict):
-    """A class: its means of a descriptor, how many standard errors they are apart, and how much of the real spread."""
-
-    name: str
-    made: float
-    real: float
-    level: float
-    off: float
-
-
-@dataclass(frozen=True)
-class Described:
-    """The descriptors of a set of records, NaN where a record has none, and its labels [n] or None."""
-
-    descriptors: Mapping[str, Values]
-    labels: Labels | None
 
 
 def kolmogorov_smirnov(a: Values, b: Values) -> float:
@@ -86,7 +68,12 @@ def _nearer(levels: Sequence[float]) -> float:
     return min(levels, key=abs) if min(levels) * max(levels) > 0 else 0.0
 
 
-def findings(train: Described, unseen: Described, made: Described, classes: tuple[str, ...]) -> list[Finding]:
+def findings(case: Case) -> list[Finding]:
+    """A finding for each descriptor of the records."""
+    return described(*case.described, case.classes) if case.described else []
+
+
+def described(train: Described, unseen: Described, made: Described, classes: tuple[str, ...]) -> list[Finding]:
     """One finding for each descriptor that at least 20 training and unseen records have: its mean, and what is wrong with it."""
     out = []
     for title in made.descriptors:
@@ -100,50 +87,15 @@ def findings(train: Described, unseen: Described, made: Described, classes: tupl
 def _one(
     name: str, unit: str, values: tuple[Values, ...], labels: tuple[Labels | None, ...], classes: tuple[str, ...]
 ) -> Finding:
-    absent = _nearer([_share_level(values[2], x) for x in values[:2]])
     t, u, m = has = tuple(x[np.isfinite(x)] for x in values)
-    shown = f" {unit}" if unit else ""
-    faults = []
-    if abs(absent) > LEVEL and abs(len(m) / len(values[2]) - len(u) / len(values[1])) > 0.02:
-        faults.append(
-            f"{len(m) / len(values[2]):.0%} of what was made have one, {len(u) / len(values[1]):.0%} of real data"
-        )
+    often = _how_often(values, has)
     if len(m) < FEWEST:
-        says = f"{name.capitalize()}: {len(m)} made records have one, {len(u)} of {len(values[1])} unseen real ones do."
-        middle, limit = float(m.mean()) if len(m) else math.nan, Limit(also=OFTEN)
-        return Finding(
-            "descriptor",
-            middle,
-            middle,
-            middle,
-            float(u.mean()),
-            "neither",
-            bool(faults),
-            says,
-            {"unit": unit},
-            limit=limit,
-            of=name,
-            why="no made record has one",
-        )
-    spread = float(np.concatenate([t, u]).std())
+        return _too_few(name, unit, has, len(values[1]), often)
     mean, real = float(m.mean()), float(u.mean())
-    own = 1.96 * float(m.std(ddof=1)) / math.sqrt(len(m))
-    by_mean = _nearer([_mean_level(m, x) for x in (t, u)])
-    limit = _limit(m, (t, u), spread)
-    by_shape = min(_ks_level(m, x) for x in (t, u))
-    apart = kolmogorov_smirnov(m, u)
-    if limit.broken(mean):
-        faults.append("too high on average" if mean > real else "too low on average")
-    elif by_shape > LEVEL and min(apart, kolmogorov_smirnov(m, t)) > DISTANCE:
-        faults.append(
-            f"spread otherwise than in real data: {_middle(m)} for half of what was made, {_middle(u)} for real"
-        )
+    limit = _limit(m, (t, u), float(np.concatenate([t, u]).std()))
     kinds = _by_class(values, labels, classes)
-    worst = max(kinds, key=lambda kind: abs(kind["level"]), default=None)
-    if worst is not None and abs(worst["level"]) > LEVEL and abs(worst["off"]) > 2 * MATTERS:
-        faults.append(
-            f"class {worst['name']} {_said(worst['made'])}{shown} on average, really {_said(worst['real'])}{shown}"
-        )
+    faults = [*often, *_how_spread(m, (t, u), limit), *_off_class(kinds, unit)]
+    shown = f" {unit}" if unit else ""
     change = f", {(mean / real - 1):+.1%}" if min(float(x.min()) for x in has) > 0 else ""
     says = (
         f"{name.capitalize()} is {_said(mean)}{shown} on average and half lie in {_middle(m)}; "
@@ -151,30 +103,61 @@ def _one(
         + (": " + "; ".join(faults) if faults else "")
         + "."
     )
-    detail = {
-        "unit": unit,
-        "z": by_mean,
-        "ks": apart,
-        "ks of real": kolmogorov_smirnov(u, t),
-        "training": float(t.mean()),
-        "spread": [float(m.std()), float(u.std())],
-        "classes": kinds,
-        **_bins(m, u),
-    }
-    return Finding(
-        "descriptor",
-        mean,
-        mean - own,
-        mean + own,
-        real,
-        "neither",
-        bool(faults),
-        says,
-        detail,
-        limit=limit,
-        of=name,
-        samples=power.scored("descriptor", math.sqrt(1 / len(m) + 1 / len(u)), len(m), len(u)),
+    bins = _bins(m, u)
+    detail = Descriptor(
+        unit=unit,
+        z=_nearer([_mean_level(m, x) for x in (t, u)]),
+        ks=kolmogorov_smirnov(m, u),
+        ks_of_real=kolmogorov_smirnov(u, t),
+        training=float(t.mean()),
+        spread=(float(m.std()), float(u.std())),
+        classes=kinds,
+        edges=bins and bins[0],
+        made=bins and bins[1],
+        real=bins and bins[2],
     )
+    own = 1.96 * float(m.std(ddof=1)) / math.sqrt(len(m))
+    score = Score(mean, mean - own, mean + own, real, own / 1.96)
+    samples = power.scored("descriptor", math.sqrt(1 / len(m) + 1 / len(u)), len(m), len(u))
+    return scored("descriptor", score, limit, says, detail=detail, samples=samples, raised=bool(faults), of=name)
+
+
+def _too_few(name: str, unit: str, has: tuple[Values, ...], n_unseen: int, faults: list[str]) -> Finding:
+    """The finding where hardly any made record has the descriptor: only that can be a fault."""
+    _, u, m = has
+    says = f"{name.capitalize()}: {len(m)} made records have one, {len(u)} of {n_unseen} unseen real ones do."
+    middle = float(m.mean()) if len(m) else math.nan
+    score, detail = Score(middle, middle, middle, float(u.mean()), math.nan), Descriptor(unit=unit)
+    found = scored("descriptor", score, Limit(also=OFTEN), says, detail=detail, raised=bool(faults), of=name)
+    return replace(found, why="no made record has one")
+
+
+def _how_often(values: tuple[Values, ...], has: tuple[Values, ...]) -> list[str]:
+    """What is wrong with how many records have one."""
+    share, real = len(has[2]) / len(values[2]), len(has[1]) / len(values[1])
+    if abs(_nearer([_share_level(values[2], x) for x in values[:2]])) <= LEVEL or abs(share - real) <= 0.02:
+        return []
+    return [f"{share:.0%} of what was made have one, {real:.0%} of real data"]
+
+
+def _how_spread(m: Values, others: tuple[Values, Values], limit: Limit) -> list[str]:
+    """What is wrong with the mean of `m`, or else with its distribution, beside training and unseen values."""
+    t, u = others
+    mean = float(m.mean())
+    if limit.broken(mean):
+        return ["too high on average" if mean > float(u.mean()) else "too low on average"]
+    if min(_ks_level(m, x) for x in others) <= LEVEL or min(kolmogorov_smirnov(m, x) for x in (u, t)) <= DISTANCE:
+        return []
+    return [f"spread otherwise than in real data: {_middle(m)} for half of what was made, {_middle(u)} for real"]
+
+
+def _off_class(kinds: tuple[ClassMean, ...], unit: str) -> list[str]:
+    """What is wrong with the class that is furthest off."""
+    worst = max(kinds, key=lambda kind: abs(kind.level), default=None)
+    if worst is None or abs(worst.level) <= LEVEL or abs(worst.off) <= 2 * MATTERS:
+        return []
+    shown = f" {unit}" if unit else ""
+    return [f"class {worst.name} {_said(worst.made)}{shown} on average, really {_said(worst.real)}{shown}"]
 
 
 def _limit(m: Values, others: tuple[Values, Values], spread: float) -> Limit:
@@ -194,11 +177,13 @@ def _said(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _by_class(values: tuple[Values, ...], labels: tuple[Labels | None, ...], classes: tuple[str, ...]) -> list[Kind]:
+def _by_class(
+    values: tuple[Values, ...], labels: tuple[Labels | None, ...], classes: tuple[str, ...]
+) -> tuple[ClassMean, ...]:
     """Each class that enough records of all three sets are of: its means, and how far they are apart."""
-    out: list[Kind] = []
     if any(y is None for y in labels):
-        return out
+        return ()
+    out = []
     for c, name in enumerate(classes):
         t, u, m = (x[(y == c) & np.isfinite(x)] for x, y in zip(values, labels, strict=True))
         if min(len(t), len(u), len(m)) < FEWEST // 2:
@@ -206,15 +191,18 @@ def _by_class(values: tuple[Values, ...], labels: tuple[Labels | None, ...], cla
         spread = max(float(np.concatenate([t, u]).std()), 1e-12)
         level = _nearer([_mean_level(m, x) for x in (t, u)])
         off = _nearer([float(m.mean() - x.mean()) / spread for x in (t, u)])
-        out.append({"name": name, "made": float(m.mean()), "real": float(u.mean()), "level": level, "off": off})
-    return out
+        out.append(ClassMean(name=name, made=float(m.mean()), real=float(u.mean()), level=level, off=off))
+    return tuple(out)
 
 
-def _bins(made: Values, real: Values) -> dict[str, list[float]]:
-    """Shares of both in even bins between the 1st and the 99th percentile of both, what lies beyond in the outermost."""
+def _bins(made: Values, real: Values) -> tuple[Curve, Curve, Curve] | None:
+    """Edges of even bins between the 1st and the 99th percentile of both, and the shares of both in them.
+
+    What lies beyond is in the outermost. None where nothing varies.
+    """
     low, high = np.quantile(np.concatenate([made, real]), [0.01, 0.99])
     if not high > low:
-        return {}
+        return None
     edges = np.linspace(low, high, BINS + 1)
     shares = [np.histogram(x.clip(low, high), edges)[0] / len(x) for x in (made, real)]
-    return {"edges": edges.tolist(), "made": shares[0].tolist(), "real": shares[1].tolist()}
+    return tuple(edges.tolist()), tuple(shares[0].tolist()), tuple(shares[1].tolist())

@@ -10,9 +10,11 @@ from torch import Tensor
 
 from karat.assays import power
 from karat.assays.chance import averaged, limit_of, outside
-from karat.assays.finding import Finding
-from karat.assays.points.seen import Seen
+from karat.assays.details.records import AlongAxis
+from karat.assays.finding import Finding, scored
+from karat.assays.points.points import Case
 
+FINDS = ("detail",)
 EMPTY = -0.8  # points up to here hold no content: a tenth of the range above its lowest
 LEAST = 0.1  # of the detail of the training data; the way from a spectrogram to a wave and back takes up to 0.08
 
@@ -26,10 +28,11 @@ def detail(points: Tensor, axis: int) -> Tensor:
     return (second.abs() * full).flatten(1).sum(1) / full.flatten(1).sum(1).clamp_min(1)
 
 
-def findings(train: Seen, unseen: Seen, made: Seen, axes: tuple[str, ...]) -> list[Finding]:
-    """One finding for each of `axes`, the names of the axes of the points behind their channels."""
+def findings(case: Case) -> list[Finding]:
+    """One finding for each of the named axes of the points behind their channels."""
+    train, unseen, made = case.train, case.unseen, case.made
     out = []
-    for axis, name in enumerate(axes, 2):
+    for axis, name in enumerate(case.axes, 2):
         if made.points.shape[axis] < 3:
             continue
         learned = detail(train.points[:5000], axis)
@@ -38,27 +41,12 @@ def findings(train: Seen, unseen: Seen, made: Seen, axes: tuple[str, ...]) -> li
         s = averaged(mine, detail(unseen.points, axis) / by)
         # unseen records set aside by name (another speaker) may themselves differ from what there was to learn
         limit = outside(limit_of(s, LEAST, "neither"), limit_of(averaged(mine, learned / by), LEAST, "neither"))
-        raised = limit.broken(s.value)
-        fault = ": blurred" if raised and s.z < 0 else ": grainy" if raised else ""
+        fault = "" if not limit.broken(s.value) else ": blurred" if s.z < 0 else ": grainy"
         says = (
             f"Fine detail along {name} is {s.value:.2f} times that of the training data "
             f"(unseen real data: {s.real:.2f}){fault}."
         )
-        told = {"z": s.z, "of the real": s.value / max(s.real, 1e-12)}
-        out.append(
-            Finding(
-                "detail",
-                s.value,
-                s.low,
-                s.high,
-                s.real,
-                "neither",
-                raised,
-                says,
-                told,
-                limit=limit,
-                of=name,
-                samples=power.scored("detail", s.error, len(made), len(unseen)),
-            )
-        )
+        told = AlongAxis(z=s.z, of_the_real=s.value / max(s.real, 1e-12))
+        samples = power.scored("detail", s.error, len(made), len(unseen))
+        out.append(scored("detail", s, limit, says, detail=told, samples=samples, of=name))
     return out

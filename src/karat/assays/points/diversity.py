@@ -13,13 +13,17 @@ import torch
 from torch import Tensor
 
 from karat.assays import power
-from karat.assays.chance import Draws, Score, limit_of, resampled, wilson
-from karat.assays.finding import Finding, Limit, Sample
+from karat.assays.chance import Draws, limit_of, resampled, wilson
+from karat.assays.details.records import Covered, MissingClasses, MissingModes, Sampled
+from karat.assays.finding import Finding, Limit, Sample, exact, scored
 from karat.assays.neighbours import components, distances
 from karat.assays.points import modes
 from karat.assays.points.fidelity import radii
+from karat.assays.points.points import Case
 from karat.assays.points.seen import Seen
 
+FINDS = ("recall", "coverage", "clipped coverage", "vendi", "missing classes", "missing modes")
+NONE = Limit(above=0.0)
 ABSENT = 0.2  # a class made at less than this share of its real rate is missing
 
 
@@ -57,10 +61,10 @@ def vendi_of_kernel(kernel: Tensor) -> float:
     return float(torch.exp(-(values * values.log()).sum()))
 
 
-def findings(train: Seen, unseen: Seen, made: Seen, draws: Draws, classes: tuple[str, ...]) -> list[Finding]:
+def findings(case: Case) -> list[Finding]:
     """Recall, coverage, clipped coverage, Vendi, and missing classes (or missing modes where there are no labels)."""
-    balls, missing = _balls(train, unseen, made, draws), _missing(train, unseen, made, classes)
-    return [*balls, _vendi(unseen, made, draws), missing]
+    sides, draws = (case.train, case.unseen, case.made), case.draws
+    return [*_balls(*sides, draws), _vendi(*sides[1:], draws), _missing(*sides, case.classes)]
 
 
 def _balls(train: Seen, unseen: Seen, made: Seen, draws: Draws) -> list[Finding]:
@@ -89,25 +93,17 @@ def _balls(train: Seen, unseen: Seen, made: Seen, draws: Draws) -> list[Finding]
     for i, (name, least, sentence) in enumerate(told):
         one = 1 / draws.size  # a share moves by one record at least
         s = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws, one)  # type: ignore[misc]
-        detail = {"n": draws.size, "z": s.z, "expected": expected_coverage(draws.size, draws.size, 5)}
-        samples = power.scored(name, s.error, len(made), len(unseen))
-        out.append(_finding(name, s, least, sentence, detail, samples))
+        detail = Covered(n=draws.size, z=s.z, expected=expected_coverage(draws.size, draws.size, 5))
+        samples, says = power.scored(name, s.error, len(made), len(unseen)), sentence.format(s.value, s.real)
+        out.append(scored(name, s, limit_of(s, least, "higher"), says, detail=detail, samples=samples))
     return out
 
 
 def _vendi(unseen: Seen, made: Seen, draws: Draws) -> Finding:
     s = resampled(lambda r: vendi(unseen.features[r]), lambda r: vendi(made.features[r]), draws)
-    sentence = "What was made is as varied as {:.1f} wholly different records; unseen real data as {:.1f}."
-    samples = power.of_score(s.error, 0.2 * s.real, len(made), len(unseen))
-    return _finding("vendi", s, 0.05 * s.real, sentence, {"n": draws.size, "z": s.z}, samples)
-
-
-def _finding(
-    name: str, s: Score, least: float, sentence: str, detail: dict[str, float], samples: tuple[Sample, ...]
-) -> Finding:
-    limit, says = limit_of(s, least, "higher"), sentence.format(s.value, s.real)
-    raised = limit.broken(s.value)
-    return Finding(name, s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit, samples=samples)
+    says = f"What was made is as varied as {s.value:.1f} wholly different records; unseen real data as {s.real:.1f}."
+    samples, detail = power.of_score(s.error, 0.2 * s.real, len(made), len(unseen)), Sampled(n=draws.size, z=s.z)
+    return scored("vendi", s, limit_of(s, 0.05 * s.real, "higher"), says, detail=detail, samples=samples)
 
 
 def cells(train: Tensor, k: int, seed: int, rounds: int = 12) -> Tensor:
@@ -184,27 +180,16 @@ def _missing(train: Seen, unseen: Seen, made: Seen, classes: tuple[str, ...]) ->
     if made.labels is not None and unseen.labels is not None:  # also what was never asked for is missing
         asked = absent(made.labels, unseen.labels, unseen.labels, learned, k)
         sure, likely = sorted({*sure, *asked[0]}), sorted({*likely, *asked[1]})
-    gone = [classes[i] for i in sure]
+    gone = tuple(classes[i] for i in sure)
     says = (
         f"Missing from what was made, or nearly: class {missed(sure, classes, shares, share)}."
         if gone
         else "Every class that real data shows is made."
     )
-    detail = {"missing": gone, "names": list(classes), "made": shares.tolist(), "real": share.tolist(), "kind": "class"}
-    value, high = float(len(gone)), float(max(len(likely), len(sure)))
-    return Finding(
-        "missing classes",
-        value,
-        value,
-        high,
-        0.0,
-        "lower",
-        bool(gone),
-        says,
-        detail,
-        limit=Limit(above=0.0),
-        samples=needed(len(made), len(unseen), k),
-    )
+    made_shares, real_shares = tuple(shares.tolist()), tuple(share.tolist())
+    detail = MissingClasses(missing=gone, names=classes, made=made_shares, real=real_shares, kind="class")
+    high, samples = float(max(len(likely), len(sure))), needed(len(made), len(unseen), k)
+    return exact("missing classes", float(len(gone)), NONE, says, high=high, detail=detail, samples=samples)
 
 
 def _modes(train: Seen, unseen: Seen, made: Seen) -> Finding:
@@ -218,27 +203,13 @@ def _modes(train: Seen, unseen: Seen, made: Seen) -> Finding:
         says = f"Hardly made, or never: {len(lost)} {'mode' if len(lost) == 1 else 'modes'} of real data, {listed}."
     else:
         says = "Wherever real records crowd, some are made."
-    names = [str(i) for i in range(len(lost))]
-    detail = {
-        "missing": names,
-        "names": names,
-        "made": [mode.made for mode in lost],
-        "real": [mode.unseen for mode in lost],
-        "kind": "mode",
-        "examples": [train.row(mode.row) for mode in lost],  # a training record of each
-    }
-    value = float(len(lost))
-    samples = modes.needed(looks)
-    return Finding(
-        "missing modes",
-        value,
-        value,
-        value,
-        0.0,
-        "lower",
-        bool(lost),
-        says,
-        detail,
-        limit=Limit(above=0.0),
-        samples=samples,
+    names = tuple(str(i) for i in range(len(lost)))
+    detail = MissingModes(
+        missing=names,
+        names=names,
+        made=tuple(mode.made for mode in lost),
+        real=tuple(mode.unseen for mode in lost),
+        kind="mode",
+        examples=tuple(train.row(mode.row) for mode in lost),
     )
+    return exact("missing modes", float(len(lost)), NONE, says, detail=detail, samples=modes.needed(looks))

@@ -13,13 +13,18 @@ import torch
 from torch import Tensor
 
 from karat.assays import classifier, power
-from karat.assays.chance import Draws, Score, averaged, limit_of, outside, resampled
-from karat.assays.finding import Finding
+from karat.assays.chance import Draws, averaged, limit_of, outside, resampled
+from karat.assays.details.records import Balls, FrechetDistance, KernelDistance, Standardised, TwoSample
+from karat.assays.finding import Finding, Score, scored
 from karat.assays.neighbours import Components, distances
-from karat.assays.points.detail import findings as along
+from karat.assays.points.points import Case
 from karat.assays.points.seen import Seen
 from karat.words import number
 
+FINDS = (
+    *("frechet distance", "pixel frechet distance", "kernel distance"),
+    *("precision", "density", "clipped density", "two-sample auc", "sharpness"),
+)
 FOLDS = 2  # of the two-sample test
 
 
@@ -102,13 +107,12 @@ def roughness(points: Tensor) -> Tensor:
     return total.square().flatten(1).mean(1)
 
 
-def findings(
-    train: Seen, unseen: Seen, made: Seen, draws: Draws, pixels: Components, seed: int, axes: tuple[str, ...] = ()
-) -> list[Finding]:
+def findings(case: Case) -> list[Finding]:
     """Frechet distance, pixel Frechet distance, kernel distance, precision, density, two-sample AUC, sharpness.
 
-    axes: names of the points' axes, along each of which detail is then measured in place of sharpness.
+    Where the points' axes have names, detail is measured along each of them in place of sharpness.
     """
+    train, unseen, made, draws, pixels = case.train, case.unseen, case.made, case.draws, case.pixels
     flat = [pixels.of(each.points) for each in (train, unseen, made)]
     raw = "the leading components of the raw records"
     seen = "the judge's features"
@@ -117,11 +121,9 @@ def findings(
         _frechet("pixel frechet distance", flat[0], flat[1], flat[2], draws, raw),
         _kernel(train.features, unseen.features, made.features, draws),
         *_balls(train, unseen, made),
-        _auc(train, unseen, made, pixels, seed),
+        _auc(train, unseen, made, pixels, case.seed),
     ]
-    if axes:
-        return [*out, *along(train, unseen, made, axes)]
-    if made.points.ndim > 2:
+    if made.points.ndim > 2 and not case.axes:
         out.append(_sharpness(train, unseen, made))
     return out
 
@@ -137,14 +139,14 @@ def _frechet(name: str, train: Tensor, unseen: Tensor, made: Tensor, draws: Draw
     s = resampled(lambda rows: score(unseen, rows), lambda rows: score(made, rows), draws)
     scale = float(cov.trace())
     limit = limit_of(s, max(0.003 * scale, 0.15 * s.real), "lower")
-    raised = limit.broken(s.value)
     says = (
         f"In {what}, {draws.size} made records lie {s.value:.3g} from the training data, where {draws.size} unseen "
         f"real ones lie {s.real:.3g} (0 is identical, the spread of the data is {scale:.3g})."
     )
-    detail = {"n": draws.size, "reference": len(train), "z": s.z, "variance": scale, "comparable": "within this report"}
+    comparable = "within this report"
+    detail = FrechetDistance(n=draws.size, reference=len(train), z=s.z, variance=scale, comparable=comparable)
     samples = power.of_score(s.error, max(0.02 * scale, s.real), len(made), len(unseen))
-    return Finding(name, s.value, s.low, s.high, s.real, "lower", raised, says, detail, limit=limit, samples=samples)
+    return scored(name, s, limit, says, detail=detail, samples=samples)
 
 
 def _kernel(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> Finding:
@@ -162,13 +164,9 @@ def _kernel(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> Findin
         f"The kernel distance of what was made to the training data is {number(s.value)} thousandths, "
         f"that of unseen real data {number(s.real)} (it is unbiased and may be below 0)."
     )
-    detail = {"n": draws.size, "unit": 0.001, "z": s.z}
-    limit = limit_of(s, 1.0, "lower")
-    raised = limit.broken(s.value)
+    detail = KernelDistance(n=draws.size, unit=0.001, z=s.z)
     samples = power.of_score(s.error, 5.0, len(made), len(unseen))
-    return Finding(
-        "kernel distance", s.value, s.low, s.high, s.real, "lower", raised, says, detail, limit=limit, samples=samples
-    )
+    return scored("kernel distance", s, limit_of(s, 1.0, "lower"), says, detail=detail, samples=samples)
 
 
 def _balls(train: Seen, unseen: Seen, made: Seen, most: int = 3000) -> list[Finding]:
@@ -203,13 +201,9 @@ def _balls(train: Seen, unseen: Seen, made: Seen, most: int = 3000) -> list[Find
             by = max(s.real, 1e-9)
             s = Score(s.value / by, s.low / by, s.high / by, 1.0, s.error / by)
         says = sentence.format(s.value, s.real)
-        limit = limit_of(s, least, "higher")
-        raised = limit.broken(s.value)
-        detail = {"n": len(a), "reference": len(reference), "z": s.z}
+        detail = Balls(n=len(a), reference=len(reference), z=s.z)
         samples = power.scored(name, s.error, len(made), len(unseen))
-        out.append(
-            Finding(name, s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit, samples=samples)
-        )
+        out.append(scored(name, s, limit_of(s, least, "higher"), says, detail=detail, samples=samples))
     return out
 
 
@@ -218,19 +212,14 @@ def _auc(train: Seen, unseen: Seen, made: Seen, pixels: Components, seed: int) -
     t, u, m = (torch.cat([s.features[:n], pixels.of(s.points[:n])], 1) for s in (train, unseen, made))
     value, sd = told_apart(m, t, seed)
     real, _ = told_apart(u, t, seed)
-    high = min(1.0, value + 1.96 * sd)
-    s = Score(value, value - 1.96 * sd, high, real, sd * math.sqrt(2))
-    limit = limit_of(s, 0.05, "lower")
-    raised = limit.broken(value)
+    s = Score(value, value - 1.96 * sd, min(1.0, value + 1.96 * sd), real, sd * math.sqrt(2))
     says = (
         f"Shown one made and one training record, a simple classifier picks the made one {value:.0%} of the time "
         f"(50% is guessing); an unseen real one, {real:.0%}."
     )
-    detail = {"n": n, "z": s.z, "null sd": sd}
+    detail = TwoSample(n=n, z=s.z, null_sd=sd)
     samples = power.scored("two-sample auc", s.error, len(made), len(unseen))
-    return Finding(
-        "two-sample auc", value, s.low, high, real, "lower", raised, says, detail, limit=limit, samples=samples
-    )
+    return scored("two-sample auc", s, limit_of(s, 0.05, "lower"), says, detail=detail, samples=samples)
 
 
 def _sharpness(train: Seen, unseen: Seen, made: Seen) -> Finding:
@@ -240,11 +229,7 @@ def _sharpness(train: Seen, unseen: Seen, made: Seen) -> Finding:
     s = averaged(mine, roughness(unseen.points) / by)
     # unseen records set aside by name (another speaker) may themselves differ from what there was to learn
     limit = outside(limit_of(s, 0.05, "neither"), limit_of(averaged(mine, learned / by), 0.05, "neither"))
-    raised = limit.broken(s.value)
-    fault = ": too smooth" if raised and s.z < 0 else ": too rough" if raised else ""
+    fault = "" if not limit.broken(s.value) else ": too smooth" if s.z < 0 else ": too rough"
     says = f"Fine detail is {s.value:.2f} times that of the training data (unseen real data: {s.real:.2f}){fault}."
-    detail = {"z": s.z}
     samples = power.scored("sharpness", s.error, len(made), len(unseen))
-    return Finding(
-        "sharpness", s.value, s.low, s.high, s.real, "neither", raised, says, detail, limit=limit, samples=samples
-    )
+    return scored("sharpness", s, limit, says, detail=Standardised(z=s.z), samples=samples)

@@ -6,41 +6,34 @@ place (another speaker, the end of a book), a generator that writes as the train
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
 from karat.assays.chance import LEVEL
-from karat.assays.finding import Finding, Limit
+from karat.assays.details.records import Membership
+from karat.assays.finding import Finding, Limit, unknown
 from karat.assays.points.fidelity import told_apart
+from karat.assays.points.points import Case
 from karat.assays.table import attack
 
+FINDS = ("membership",)
 ALIKE = 3.0  # standard errors by which a classifier may tell training from unseen records
 
 
-def findings(train: Tensor, unseen: Tensor, made: Tensor, seed: int) -> list[Finding]:
+def findings(case: Case) -> list[Finding]:
+    """Membership, by the leading components of the points."""
+    train, unseen, made = (case.pixels.of(side.points) for side in (case.train, case.unseen, case.made))
+    return [attacked(train, unseen, made, case.seed)]
+
+
+def attacked(train: Tensor, unseen: Tensor, made: Tensor, seed: int) -> Finding:
     """Membership, of features [n, d] of each side; NaN where training and unseen records differ of themselves."""
     apart, sd = told_apart(unseen, train, seed)
     if apart - 0.5 <= ALIKE * sd:
-        return attack.findings(train, unseen, made)
+        return attack.membership(train, unseen, made)
     says = (
         f"Unseen records are told from training ones {apart:.1%} of the time, before anything is made (50% is guessing): "
         "with these, who sees what was made cannot be asked which records it was learned from."
     )
-    nothing, limit = math.nan, Limit(above=0.5 + LEVEL * sd)
-    detail = {"unseen beside training": apart}
-    return [
-        Finding(
-            "membership",
-            nothing,
-            nothing,
-            nothing,
-            nothing,
-            "lower",
-            False,
-            says,
-            detail,
-            limit=limit,
-            why="unseen records differ from training ones before anything is made",
-        )
-    ]
+    why = "unseen records differ from training ones before anything is made"
+    detail = Membership(unseen_beside_training=apart)
+    return unknown("membership", why, Limit(above=0.5 + LEVEL * sd), says, detail=detail)

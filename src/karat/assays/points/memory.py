@@ -22,12 +22,15 @@ from torch import Tensor
 
 from karat.assays import power
 from karat.assays.chance import LEVEL, averaged, fewest, limit_of, limit_of_share, wilson
-from karat.assays.finding import Finding, Limit
+from karat.assays.details.records import CT, CopyRate, Standardised
+from karat.assays.finding import Finding, Limit, Score, scored
 from karat.assays.neighbours import Components, components, distances, nearest
 from karat.assays.points.diversity import cells
+from karat.assays.points.points import Case
 from karat.assays.points.seen import Seen
 from karat.assays.points.sliding import Sliding
 
+FINDS = ("copy rate", "authenticity", "ct")
 NEAR = 0.0025  # quantile of real records below which a record counts as a copy
 FEW = 1200  # unseen records that alone cannot say where that quantile lies
 STAND_INS = 2000  # training records that then help to
@@ -136,16 +139,17 @@ def chance_of(count: int, n: int, k: int, m: int) -> float:
     return min(1.0, float(terms.sum()))
 
 
-def findings(train: Seen, unseen: Seen, made: Seen, seed: int, slides: bool = False) -> list[Finding]:
+def findings(case: Case) -> list[Finding]:
     """Copy rate (with the closest pairs), authenticity and C_T; `train` must be all that the generator learned from.
 
-    slides: whether content may begin anywhere along the last axis of its points.
+    Where the points' axes have names, content may begin anywhere along the last of them.
     """
+    train, unseen, made = case.train, case.unseen, case.made
     smoothed = torch.cat([smooth(x) for x in train.points.split(5000)])
     basis = components(smoothed, 64)
     base = basis.of(smoothed)
     most = MOST if len(base) <= 20_000 else MOST // 2
-    sliding = Sliding(train.points) if slides else None
+    sliding = Sliding(train.points) if case.axes else None
 
     def near(points: Tensor, own: Tensor | None = None) -> Nearest:
         return search(points, base, basis, own) if sliding is None else slid(points, sliding, base, basis, own)
@@ -156,7 +160,7 @@ def findings(train: Seen, unseen: Seen, made: Seen, seed: int, slides: bool = Fa
         some = torch.arange(min(STAND_INS, len(base)))
         real = torch.cat([real, near(train.points[some], some).ratio])
     copies = _copies(m, real, len(real) > len(u.ratio), train, made)
-    rest = [_authenticity(m, u, base), _ct(m, u, made, unseen, base, basis, seed)]
+    rest = [_authenticity(m, u, base), _ct(m, u, made, unseen, base, basis, case.seed)]
     # A smooth picture lies nearer to every training picture than a real one does, so these two fall through blur as well
     # as through copying. They speak only beside copies, and otherwise leave blur to the findings that can tell it.
     beside = [replace(f, limit=replace(f.limit, only="where copies were found too")) for f in rest]
@@ -185,20 +189,20 @@ def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Seen, made: Seen) ->
     limit = limit_of_share(n, lambda c: tests * chance_of(c, n, k, held) < CERTAIN and c / n - real > 0.003, also=also)
     raised = p < CERTAIN and value - real > 0.003
     order = m.ratio.argsort(stable=True)[:24]
-    pairs = [(made.row(int(i)), train.row(int(m.row[i])), float(m.ratio[i])) for i in order]
+    pairs = tuple((made.row(int(i)), train.row(int(m.row[i])), float(m.ratio[i])) for i in order)
     says = (
         f"{count} of {n} made records ({value:.1%}) lie as close to a training record as only {real:.2%} of "
         + ("real ones lie to any other" if helped else "unseen real ones do")
         + (": training records were copied." if raised else "; no more than chance explains.")
     )
-    detail = {"pairs": pairs, "bar": bar, "p": p, "copies": count, "n": n, "searched": n, "told": TOLD}
+    detail = CopyRate(pairs=pairs, bar=bar, p=p, copies=count, n=n, searched=n, told=TOLD)
 
     def sees(shown: int, real: int) -> bool:
         near = max(3, math.ceil(NEAR * real))
         return tests * chance_of(power.reached(shown, power.COPIES), shown, near, real) < CERTAIN
 
-    samples = power.of_count(sees, n, held)
-    return Finding("copy rate", value, low, high, real, "lower", raised, says, detail, limit=limit, samples=samples)
+    score, samples = Score(value, low, high, real, 0.0), power.of_count(sees, n, held)
+    return scored("copy rate", score, limit, says, detail=detail, samples=samples, raised=raised)
 
 
 def _authenticity(m: Nearest, u: Nearest, base: Tensor) -> Finding:
@@ -213,9 +217,7 @@ def _authenticity(m: Nearest, u: Nearest, base: Tensor) -> Finding:
         f"{s.value:.1%} of what was made is further from its nearest training record than that one is from its own "
         f"neighbour; unseen real data: {s.real:.1%}."
     )
-    limit = limit_of(s, 0.05, "higher")
-    raised, detail = limit.broken(s.value), {"z": s.z}
-    return Finding("authenticity", s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit)
+    return scored("authenticity", s, limit_of(s, 0.05, "higher"), says, detail=Standardised(z=s.z))
 
 
 def _ct(m: Nearest, u: Nearest, made: Seen, unseen: Seen, base: Tensor, basis: Components, seed: int) -> Finding:
@@ -238,12 +240,10 @@ def _ct(m: Nearest, u: Nearest, made: Seen, unseen: Seen, base: Tensor, basis: C
     w = w / w.sum()
     value, real = (float((w * torch.tensor(x, dtype=torch.float64)).sum()) for x in (scores, nulls))
     sd = float(w.square().sum().sqrt())  # each cell's Z is N(0, 1) by chance
-    limit = Limit(below=min(-3.0, -LEVEL * sd))
-    raised = limit.broken(value)
     says = (
         f"Nearness to training records (C_T): {value:.1f}; 0 is as unseen real data, below -3 is nearer than it should "
         "be, by copying or by smoothness."
     )
-    detail = {"worst cell": min(scores), "cells": scores, "z": value / sd}
-    low, high = value - 1.96 * sd, value + 1.96 * sd
-    return Finding("ct", value, low, high, real, "higher", raised, says, detail, limit=limit)
+    detail = CT(worst_cell=min(scores), cells=tuple(scores), z=value / sd)
+    score = Score(value, value - 1.96 * sd, value + 1.96 * sd, real, sd)
+    return scored("ct", score, Limit(below=min(-3.0, -LEVEL * sd)), says, detail=detail)

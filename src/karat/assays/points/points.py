@@ -2,30 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from karat.assays.chance import draw
+from karat.assays import points as folder
+from karat.assays.chance import Draws, draw
+from karat.assays.discovery import examined
 from karat.assays.encoder import FeatureExtractor, open_extractor
 from karat.assays.finding import Finding
-from karat.assays.neighbours import components
-from karat.assays.points import bias, diversity, fidelity, membership, memory, usefulness
-from karat.assays.points import descriptors as descriptors
-from karat.assays.points.seen import Seen, look_at
+from karat.assays.neighbours import Components, components
+from karat.assays.points.seen import Described, Seen, look_at
 from karat.errors import DataError
 from karat.space import JUDGED as FEWEST
-from karat.views import Points
+from karat.views import Points, Strings
 
 LEARNED = 60_000  # records that the judge's feature extractor learn from
 MOST = 10_000  # unseen and made records that are looked at; nearest-neighbour findings grow with their product
 
 
+@dataclass(frozen=True)
+class Case:
+    """What an assay of points judges: records in an order that means nothing, and what several assays need of them.
+
+    classes: the names of the labels.   axes: the names of the points' axes, where content may begin anywhere along the last.
+    draws: which unseen and made records take part in a score.   facets: by name, such as a speaker, strings [t] and [n] of
+    training and unseen records.   described: the descriptors of training, unseen and made records, where they have any.
+    """
+
+    train: Seen
+    unseen: Seen
+    made: Seen
+    classes: tuple[str, ...]
+    axes: tuple[str, ...]
+    seed: int
+    draws: Draws
+    facets: Mapping[str, tuple[Strings, Strings]] = field(default_factory=dict)
+    described: tuple[Described, Described, Described] | None = None
+
+    @cached_property
+    def pixels(self) -> Components:
+        """The leading 64 components of the training points."""
+        return components(self.train.points, 64)
+
+
 def judge(
     train: Points, unseen: Points, made: Points, *, fingerprint: str, seed: int, pretrained: Path | None
 ) -> tuple[list[Finding], FeatureExtractor]:
-    """All findings about `made`, by extractor that are fitted to `train` or `pretrained`; and those extractor."""
+    """All findings about `made`, by an extractor that is fitted to `train` or `pretrained`; and that extractor."""
     few = train.labels
     extractor = open_extractor(
         train.points[:LEARNED],
@@ -36,10 +64,11 @@ def judge(
         pretrained=pretrained,
     )
     t, u, m = (look_at(extractor, x.points, x.labels) for x in (train, unseen, made))
-    findings = examine(t, u, m, classes=train.classes, axes=train.axes, seed=seed)
-    known = {name: (values, unseen.facets[name]) for name, values in train.facets.items()}
-    a, b, c = (descriptors.Described(x.descriptors, _described(x)) for x in (train, unseen, made))
-    return [*findings, *bias.facets(t, u, m, known), *descriptors.findings(a, b, c, train.classes)], extractor
+    facets = {name: (values, unseen.facets[name]) for name, values in train.facets.items()}
+    a, b, c = (Described(x.descriptors, _described(x)) for x in (train, unseen, made))
+    classes, axes = train.classes, train.axes
+    found = examine(t, u, m, classes=classes, axes=axes, seed=seed, facets=facets, described=(a, b, c))
+    return found, extractor
 
 
 def _described(x: Points) -> np.ndarray | None:
@@ -50,13 +79,21 @@ def _described(x: Points) -> np.ndarray | None:
 
 
 def examine(
-    train: Seen, unseen: Seen, made: Seen, *, classes: tuple[str, ...], axes: tuple[str, ...] = (), seed: int = 0
+    train: Seen,
+    unseen: Seen,
+    made: Seen,
+    *,
+    classes: tuple[str, ...],
+    axes: tuple[str, ...] = (),
+    seed: int = 0,
+    facets: Mapping[str, tuple[Strings, Strings]] | None = None,
+    described: tuple[Described, Described, Described] | None = None,
 ) -> list[Finding]:
-    """All findings about `made`, the same for the same seed.
+    """All findings about `made`, the same for the same seed; see `Case`.
 
     train: the records that the generator learned from, all of them, or memory and lift see less than there is.
     unseen: real records that neither the generator nor the judge's feature extractor learned from.
-    axes: the names of the points' axes, where content may begin anywhere along the last of them.
+    facets: by name, strings [t] and [n] of training and unseen records, in their order.
     Raises DataError for fewer than 20 records in any of the three, or for records of different shapes.
     """
     for name, seen in (("training", train), ("unseen real", unseen), ("made", made)):
@@ -67,14 +104,8 @@ def examine(
         raise DataError(f"real and made records have different shapes {sorted(shapes)}; bring them to one")
     rng = np.random.default_rng(seed)
     # any order of the rows may mean something (classes, time): what takes the first few takes them from a shuffled set
-    train, unseen, made = (seen.take(torch.from_numpy(rng.permutation(len(seen)))) for seen in (train, unseen, made))
+    orders = [rng.permutation(len(seen)) for seen in (train, unseen, made)]
+    t, u, m = (s.take(torch.from_numpy(order)) for s, order in zip((train, unseen, made), orders, strict=True))
+    known = {name: (a[orders[0]], b[orders[1]]) for name, (a, b) in (facets or {}).items()}
     draws = draw(len(unseen), len(made), rng)
-    pixels = components(train.points, 64)
-    return [
-        *fidelity.findings(train, unseen, made, draws, pixels, seed, axes),
-        *diversity.findings(train, unseen, made, draws, classes),
-        *memory.findings(train, unseen, made, seed, slides=bool(axes)),
-        *membership.findings(pixels.of(train.points), pixels.of(unseen.points), pixels.of(made.points), seed),
-        *usefulness.findings(train, unseen, made, pixels, classes, seed),
-        *bias.findings(unseen, made, classes),
-    ]
+    return examined(folder, Case(t, u, m, classes, axes, seed, draws, known, described))

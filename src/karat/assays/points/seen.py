@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
+
+Values = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Described:
+    """The descriptors of a set of records, NaN where a record has none, and its labels [n] or None."""
+
+    descriptors: Mapping[str, Values]
+    labels: Labels | None
 
 
 class Sees(Protocol):

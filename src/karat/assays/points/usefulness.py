@@ -14,11 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from karat.assays import power
-from karat.assays.chance import LEVEL, Score, limit_of, wilson
-from karat.assays.finding import Finding, Limit
-from karat.assays.neighbours import Components
-from karat.assays.points.seen import Seen
+from karat.assays.chance import LEVEL, limit_of, wilson
+from karat.assays.details.records import Lift, Usefulness
+from karat.assays.finding import Finding, Limit, Score, scored
+from karat.assays.points.points import Case
 
+FINDS = ("usefulness", "lift")
 WIDTH = 512
 ROUNDS = 8
 
@@ -49,10 +50,9 @@ def right(weights: Tensor, features: Tensor, labels: Tensor) -> Tensor:
     return ((features @ weights).argmax(1) == labels).double()
 
 
-def findings(
-    train: Seen, unseen: Seen, made: Seen, pixels: Components, classes: tuple[str, ...], seed: int
-) -> list[Finding]:
+def findings(case: Case) -> list[Finding]:
     """Usefulness (TSTR over TRTR accuracy) and lift; none where the real data has no labels."""
+    train, unseen, made, pixels, classes = case.train, case.unseen, case.made, case.pixels, case.classes
     given = made.labels is not None
     if train.labels is None or unseen.labels is None or len(classes) < 2 or (not given and made.read is None):
         return []
@@ -60,7 +60,7 @@ def findings(
     if labels is None:
         assert made.read is not None
         labels = made.read.argmax(1)
-    rng = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(case.seed)
     scale = pixels.of(train.points[:5000]).std(0).clamp_min(1e-3)
     inner = torch.randn(len(scale), WIDTH, generator=rng) / math.sqrt(len(scale))
     offset = torch.randn(WIDTH, generator=rng) / 2
@@ -116,11 +116,9 @@ def _ratio(
         f"taught by as many real ones, {trtr:.1%}."
     )
     by = "read by the judge" if whose else "given"
-    detail = {"tstr": tstr, "trtr": trtr, "gap": trtr - tstr, "n": n, "labels": by}
-    limit = limit_of(s, 0.02, "higher")
-    raised = limit.broken(value)
+    detail = Usefulness(tstr=tstr, trtr=trtr, gap=trtr - tstr, n=n, labels=by)
     samples = power.scored("usefulness", s.error, len(m), len(u), max(s.real - 1 / k / taught, 1e-3))
-    return Finding("usefulness", value, low, high, real, "higher", raised, says, detail, limit=limit, samples=samples)
+    return scored("usefulness", s, limit_of(s, 0.02, "higher"), says, detail=detail, samples=samples)
 
 
 def _lift(
@@ -143,13 +141,12 @@ def _lift(
     real, _ = against(u[:half], uy[:half], slice(half, None))
     found = value > 3 * error and value > 0.002
     limit = Limit(below=-max(LEVEL * error, 0.01))
-    raised = limit.broken(value)
-    low, high = value - 1.96 * error, value + 1.96 * error
-    verdict = "a gain" if found else "a loss" if raised else "no gain beyond chance"
+    score = Score(value, value - 1.96 * error, value + 1.96 * error, real, error)
+    verdict = "a gain" if found else "a loss" if limit.broken(value) else "no gain beyond chance"
     says = (
         f"Added to all {len(t)} real training records, what was made{whose} changes a classifier's accuracy by "
         f"{100 * value:+.2f} points against duplicates of real records: {verdict}."
     )
-    detail = {"found": found, "n": len(m), "standard error": error, "labels": "read by the judge" if whose else "given"}
+    detail = Lift(found=found, n=len(m), standard_error=error, labels="read by the judge" if whose else "given")
     samples = power.scored("lift", error, len(m), len(u))
-    return Finding("lift", value, low, high, real, "higher", raised, says, detail, limit=limit, samples=samples)
+    return scored("lift", score, limit, says, detail=detail, samples=samples)

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from karat.assays.details import Detail
+from karat.assays.details.records import CopyRate, NearCopies
 from karat.assays.finding import Finding
 from karat.assays.relational import relating
 from karat.assays.table.tables import examine as examine_table
@@ -32,10 +34,15 @@ def examine(
             continue
         aim = target.removeprefix(f"{name}.") if target is not None and target.startswith(f"{name}.") else None
         for finding in examine_table(*parts, target=aim, seed=seed):
-            # rows of a table are no records here
-            detail = {k: v for k, v in finding.detail.items() if k not in ("pairs", "same")}
-            out.append(replace(finding, table=name, detail=detail))
+            out.append(replace(finding, table=name, detail=_without_rows(finding.detail)))
     return [*out, *tied(train, unseen, made, seed)]
+
+
+def _without_rows(detail: Detail | None) -> Detail | None:
+    """The same without pairs of rows: the rows of a table are no records here."""
+    if isinstance(detail, CopyRate):
+        return replace(detail, pairs=None, same=None)
+    return replace(detail, pairs=None) if isinstance(detail, NearCopies) else detail
 
 
 def tied(train: DatabaseView, unseen: DatabaseView, made: DatabaseView, seed: int) -> list[Finding]:

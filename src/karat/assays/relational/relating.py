@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from karat.assays import power
-from karat.assays.chance import Score, draw, limit_of, resampled, wilson
-from karat.assays.finding import Finding, Limit
-from karat.assays.table.columns import Trends, shape
+from karat.assays.chance import draw, limit_of, resampled, wilson
+from karat.assays.details.rows import Cardinality, ColumnPairs, Gaps
+from karat.assays.finding import Finding, Limit, Score, scored
+from karat.assays.table.columns import Trends, combinations, shape
 from karat.assays.table.sheet import resampled_columns
 from karat.space import JUDGED as FEWEST
 from karat.views import TableView
@@ -30,30 +31,15 @@ def cardinality(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndar
         f"the distributions agree to {score.value:.3f}, unseen real ones to {score.real:.3f}."
     )
     top = int(max(train.max(initial=0), made.max(initial=0)))
-    detail = {}
+    detail = None
     if 2 <= top + 1 <= 40:
-        shown = {"made": made, "real": train}
-        detail = {
-            "names": [str(i) for i in range(top + 1)],
-            **{k: (np.bincount(v, minlength=top + 1) / len(v)).tolist() for k, v in shown.items()},
-        }
-    limit = limit_of(score, 0.02, "higher")
-    return [
-        Finding(
-            "cardinality",
-            score.value,
-            score.low,
-            min(score.high, 1.0),
-            score.real,
-            "higher",
-            limit.broken(score.value),
-            says,
-            detail,
-            limit=limit,
-            of=where,
-            samples=power.scored("cardinality", score.error, len(made), len(unseen)),
-        )
-    ]
+        shown, real = (tuple((np.bincount(v, minlength=top + 1) / len(v)).tolist()) for v in (made, train))
+        detail = Cardinality(names=tuple(str(i) for i in range(top + 1)), made=shown, real=real)
+    limit, samples = (
+        limit_of(score, 0.02, "higher"),
+        power.scored("cardinality", score.error, len(made), len(unseen)),
+    )
+    return [scored("cardinality", score.clipped(high=1.0), limit, says, detail=detail, samples=samples, of=where)]
 
 
 def gaps(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndarray, *, seed: int) -> list[Finding]:
@@ -68,22 +54,9 @@ def gaps(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndarray, *,
     )
     limit = limit_of(score, 0.02, "higher", also="where a row stands in the wrong order")
     raised = limit.broken(score.value) or back > 0
-    return [
-        Finding(
-            "gaps",
-            score.value,
-            score.low,
-            min(score.high, 1.0),
-            score.real,
-            "higher",
-            raised,
-            says,
-            {"backwards": back},
-            limit=limit,
-            of=where,
-            samples=power.scored("gaps", score.error, len(made), len(unseen)),
-        )
-    ]
+    samples, detail = power.scored("gaps", score.error, len(made), len(unseen)), Gaps(backwards=back)
+    within = score.clipped(high=1.0)
+    return [scored("gaps", within, limit, says, detail=detail, samples=samples, raised=raised, of=where)]
 
 
 def _shape(train: np.ndarray, unseen: np.ndarray, made: np.ndarray, seed: int) -> Score | None:
@@ -104,8 +77,9 @@ def dangling(where: str, loose: int, n: int, real_loose: int, real_n: int) -> Fi
     low, high = wilson(loose, n) if n else (0.0, 0.0)
     real, top = real_loose / max(real_n, 1), wilson(real_loose, real_n)[1] if real_loose else 0.0
     says = f"{where}: {loose:,} of {n:,} made keys lead nowhere; in the real tables {real_loose:,} of {real_n:,} do."
-    value, limit = loose / max(n, 1), Limit(above=top, only="where chance does not explain it" if top else "")
-    return Finding("dangling keys", value, low, high, real, "lower", low > top, says, limit=limit, of=where)
+    score = Score(loose / max(n, 1), low, high, real, 0.0)
+    limit = Limit(above=top, only="where chance does not explain it" if top else "")
+    return scored("dangling keys", score, limit, says, raised=low > top, of=where)
 
 
 def pairs(
@@ -130,39 +104,17 @@ def pairs(
         lambda rows: trends.of(unseen.take(rows)), lambda rows: trends.of(made.take(rows)), draws
     )
     gap = np.nan_to_num(real - own)
-    worst = [
-        {"columns": [train.names[i] for i in chosen[k]], "score": _json(own[k]), "real score": _json(real[k])}
-        for k in np.argsort(-gap, kind="stable")[:12]
-    ]
+    worst = combinations(train.names, chosen, own, real, np.argsort(-gap, kind="stable")[:12])
     first = " and ".join(train.names[i] for i in chosen[int(np.argmax(gap))])
     says = (
         f"Columns of {what} go together as in the training data to {score.value:.3f}; unseen real ones: {score.real:.3f}. "
-        f"Worst: {first} ({worst[0]['score']}, real {worst[0]['real score']})."
+        f"Worst: {first} ({worst[0].score}, real {worst[0].real_score})."
     )
-    detail = {"n": draws.size, "z": score.z, "pairs looked at": len(chosen), "worst": worst}
-    limit = limit_of(score, 0.02, "higher")
-    return [
-        Finding(
-            key,
-            score.value,
-            score.low,
-            min(score.high, 1.0),
-            score.real,
-            "higher",
-            limit.broken(score.value),
-            says,
-            detail,
-            limit=limit,
-            of=of,
-            samples=power.scored("pairs", score.error, len(made), len(unseen)),
-        )
-    ]
+    detail = ColumnPairs(n=draws.size, z=score.z, pairs_looked_at=len(chosen), worst=worst)
+    limit, samples = limit_of(score, 0.02, "higher"), power.scored("pairs", score.error, len(made), len(unseen))
+    return [scored(key, score.clipped(high=1.0), limit, says, detail=detail, samples=samples, of=of)]
 
 
 def _range(counts: np.ndarray) -> str:
     low, high = np.quantile(counts, [0.005, 0.995])
     return f"{low:.0f} to {high:.0f}"
-
-
-def _json(x: float) -> float | None:
-    return None if math.isnan(x) else round(float(x), 4)

@@ -17,10 +17,13 @@ from torch import Tensor
 from karat.assays import power
 from karat.assays.chance import LEVEL, wilson
 from karat.assays.classifier import area, chance_spread
-from karat.assays.finding import Finding, Limit, Sample
+from karat.assays.details.records import Membership
+from karat.assays.finding import Finding, Limit, Sample, Score, scored
 from karat.assays.neighbours import distances, nearest
 from karat.assays.points.memory import CERTAIN, chance_of
+from karat.assays.table.tables import Case
 
+FINDS = ("membership",)
 MOST = 4000  # rows attacked on each side
 NEAREST = 10_000  # rows that densities rest on
 FLOOR, ROUNDED = 0.01, 3e-4  # distances below which rows count as one, at most and at least: float32 is no finer
@@ -108,8 +111,13 @@ def ceil_leak(t: int) -> int:
     return math.ceil(-t * math.log(1 - 2 * power.GAPS["membership"]))
 
 
-def findings(train: Tensor, unseen: Tensor, made: Tensor) -> list[Finding]:
-    """Membership: the area by which training rows are told from unseen ones.
+def findings(case: Case) -> list[Finding]:
+    """Membership."""
+    return [membership(*case.embedded)]
+
+
+def membership(train: Tensor, unseen: Tensor, made: Tensor) -> Finding:
+    """Membership, of rows [n, d] of each side: the area by which training rows are told from unseen ones.
 
     Where the two are of one kind, guessing gives 0.5, by a rank test; where they are not, what unseen rows give in the
     place of made ones. Both must be passed, chance by `LEVEL` standard errors and the other, a guard, by `GUARD`.
@@ -117,10 +125,42 @@ def findings(train: Tensor, unseen: Tensor, made: Tensor) -> list[Finding]:
     tried = attacks(train, unseen, made, 2)
     value, sd = mean(tried)
     real, real_sd = mean(attacks(train, unseen, None, 3))
+    z = (value - real) / math.hypot(sd, real_sd)
+    hits, leak = _found(tried)
+    far = [t.outlying for t in tried]
+    outlying, out_sd = mean(far)
+    rare_at = max(0.5 + LEVEL * out_sd, max(real, 0.5) + 0.05)
+    limit = Limit(
+        above=min(1.0, max(0.5 + LEVEL * sd, real + max(LEAST, GUARD * math.hypot(sd, real_sd)))),
+        also="where "
+        + (f"outlying rows are told above {rare_at:.3g}, or " if rare_at < 1 else "")
+        + "more than 1 in 100 found beyond false alarms",
+    )
+    best = hits.get("1.0%")
+    says = (
+        f"Who sees what was made tells a training row from another {value:.1%} of the time (50% is guessing), from unseen "
+        f"real rows in its place {real:.1%}; of outlying rows {outlying:.1%}"
+        + (f"; with 1% of false alarms {best[0]:.1%} of the training rows are found." if best else ".")
+    )
+    detail = Membership(
+        n=sum(len(t.members) for t in tried),
+        z=z,
+        found_at_false_alarm_rate=hits,
+        outlying=outlying,
+        outlying_n=sum(len(f.members) for f in far),
+        chance=0.5,
+    )
+    score = Score(value, value - 1.96 * sd, value + 1.96 * sd, real, sd).clipped(0.0, 1.0)
+    raised = limit.broken(value) or leak or (outlying > rare_at and z > 0)
+    given = Sample(len(made), min(ceil_leak(len(train)), MADE), "made")
+    others = (s for s in power.scored("membership", sd, len(train), len(unseen)) if s.side == "unseen real")
+    return scored("membership", score, limit, says, detail=detail, raised=raised, samples=(given, *others))
+
+
+def _found(tried: list[Attack]) -> tuple[dict[str, tuple[float, float, float]], bool]:
+    """By rate of false alarms, the share of training rows that is found with its interval; and whether that is a leak."""
     a, b = (np.concatenate([getattr(t, side) for t in tried]) for side in ("members", "others"))
     n, m = len(a), len(b)
-    z = (value - real) / math.hypot(sd, real_sd)
-
     hits, leak = {}, False
     for rate in (0.001, 0.01):
         k = max(1, round(rate * m))
@@ -128,49 +168,6 @@ def findings(train: Tensor, unseen: Tensor, made: Tensor) -> list[Finding]:
             continue
         bar = float(np.sort(b)[-k])
         count = int((a > bar).sum())
-        low, high = wilson(count, n)
-        hits[f"{rate:.1%}"] = [count / n, low, high]
+        hits[f"{rate:.1%}"] = (count / n, *wilson(count, n))
         leak |= count / n - k / m > 0.01 and chance_of(count, n, k, m) < CERTAIN
-    far = [t.outlying for t in tried]
-    outlying, out_sd = mean(far)
-    rare_at = max(0.5 + LEVEL * out_sd, max(real, 0.5) + 0.05)
-    rare = outlying > rare_at and z > 0
-    limit = Limit(
-        above=min(1.0, max(0.5 + LEVEL * sd, real + max(LEAST, GUARD * math.hypot(sd, real_sd)))),
-        also="where "
-        + (f"outlying rows are told above {rare_at:.3g}, or " if rare_at < 1 else "")
-        + "more than 1 in 100 found beyond false alarms",
-    )
-    raised = limit.broken(value) or leak or rare
-    best = hits.get("1.0%")
-    says = (
-        f"Who sees what was made tells a training row from another {value:.1%} of the time (50% is guessing), from unseen "
-        f"real rows in its place {real:.1%}; of outlying rows {outlying:.1%}"
-        + (f"; with 1% of false alarms {best[0]:.1%} of the training rows are found." if best else ".")
-    )
-    detail = {
-        "n": n,
-        "z": z,
-        "found at false alarm rate": hits,
-        "outlying": outlying,
-        "outlying n": sum(len(f.members) for f in far),
-        "chance": 0.5,
-    }
-    low, high = max(0.0, value - 1.96 * sd), min(1.0, value + 1.96 * sd)
-    samples = power.scored("membership", sd, len(train), len(unseen))
-    given = Sample(len(made), min(ceil_leak(len(train)), MADE), "made")
-    return [
-        Finding(
-            "membership",
-            value,
-            low,
-            high,
-            real,
-            "lower",
-            raised,
-            says,
-            detail,
-            limit=limit,
-            samples=(given, *(s for s in samples if s.side == "unseen real")),
-        )
-    ]
+    return hits, leak

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from karat.assays import power
 from karat.assays.chance import Draws, limit_of
-from karat.assays.finding import Finding, Limit
-from karat.assays.points.bias import BEYOND, LEAST, doubled
-from karat.assays.points.diversity import ABSENT
+from karat.assays.details.records import Balance, Category, ColumnBalance, MissingClasses
+from karat.assays.details.rows import RareCategories
+from karat.assays.finding import Finding, Limit, Score, exact, scored
+from karat.assays.points.bias import BEYOND, CHANCE, LEAST, doubled
+from karat.assays.points.diversity import ABSENT, NONE
 from karat.assays.shares import CERTAIN, all_certain, certain, scores, tail
 from karat.assays.table.sheet import least_of, resampled_columns
+from karat.assays.table.tables import Case
 from karat.views import TableView
 
+FINDS = ("missing classes", "rare categories", "class balance")
 RARE = 0.05  # share of the training rows below which a category is rare
 FEW = 20  # values that a column may have whose balance is looked at
 NAMED = 24
 
 
-def findings(train: TableView, unseen: TableView, made: TableView, draws: Draws, target: str | None) -> list[Finding]:
+def findings(case: Case) -> list[Finding]:
     """Missing classes, rare categories and class balance; none where no column holds choices."""
+    train, unseen, made, draws = case.train, case.unseen, case.made, case.wide
     columns = [j for j, choices in enumerate(train.columns.choices) if choices]
     if not columns:
         return []
     return [
         _missing(train, unseen, made, columns),
         *_rare(train, unseen, made, draws, columns),
-        *_balance(train, unseen, made, columns, target),
+        *_balance(train, unseen, made, columns, case.target),
     ]
 
 
@@ -46,44 +50,32 @@ def lacks(count: int, n: int, real: int, real_n: int) -> bool:
 def _missing(train: TableView, unseen: TableView, made: TableView, columns: list[int]) -> Finding:
     """Categories made at less than `ABSENT` of their real rate, certainly below half of it."""
     n, real_n = len(made), len(train) + len(unseen)
-    sure: list[dict[str, Any]] = []
+    sure: list[Category] = []
     likely = 0
     for j in columns:
         count, real = _counts(made, j), _counts(train, j) + _counts(unseen, j)
         for i in np.flatnonzero(count / n < ABSENT * real / real_n):
-            share = real[i] / real_n
             likely += 1
             if lacks(int(count[i]), n, int(real[i]), real_n):
-                name = train.columns.choices[j][i]
-                sure.append(
-                    {"column": train.names[j], "value": name, "made": float(count[i] / n), "real": float(share)}
-                )
-    sure.sort(key=lambda c: -c["real"])
-    named = [f"{c['column']} = {c['value']}" for c in sure]
+                name, shares = train.columns.choices[j][i], (float(count[i] / n), float(real[i] / real_n))
+                sure.append(Category(column=train.names[j], value=name, made=shares[0], real=shares[1]))
+    sure.sort(key=lambda c: -c.real)
+    named = _named(sure)
     says = (
         f"Missing from what was made, or nearly: {', '.join(named[:8])}{' and more' if len(named) > 8 else ''}."
         if sure
         else "Every category that is common enough to be sure of is made."
     )
-    value = float(len(sure))
-    detail = {"missing": named[:NAMED], "categories": sure[:NAMED], "kind": "category"}
-    high = float(max(likely, len(sure)))
-    limit = Limit(above=0.0)
-    return Finding(
-        "missing classes",
-        value,
-        value,
-        high,
-        0.0,
-        "lower",
-        bool(sure),
-        says,
-        detail,
-        limit=limit,
-        samples=power.of_count(
-            lambda n, m: lacks(0, n, round(power.GROUP * (m + len(train))), m + len(train)), n, len(unseen)
-        ),
+    detail = MissingClasses(missing=named[:NAMED], categories=tuple(sure[:NAMED]), kind="category")
+    samples = power.of_count(
+        lambda n, m: lacks(0, n, round(power.GROUP * (m + len(train))), m + len(train)), n, len(unseen)
     )
+    high = float(max(likely, len(sure)))
+    return exact("missing classes", float(len(sure)), NONE, says, high=high, detail=detail, samples=samples)
+
+
+def _named(categories: list[Category]) -> tuple[str, ...]:
+    return tuple(f"{c.column} = {c.value}" for c in categories)
 
 
 def _rare(train: TableView, unseen: TableView, made: TableView, draws: Draws, columns: list[int]) -> list[Finding]:
@@ -107,119 +99,96 @@ def _rare(train: TableView, unseen: TableView, made: TableView, draws: Draws, co
 
     s, own, real = resampled_columns(lambda rows: kept(unseen, rows), lambda rows: kept(made, rows), draws)
     fewer = _too_rare(train, unseen, made, {j: which for j, (which, _) in rare.items()})
-    named = [f"{c['column']} = {c['value']}" for c in fewer]
+    named = _named(fewer)
     worst = int(np.argmin(own - real))
     column = train.names[list(rare)[worst]]
     says = (
         f"Rare categories are made to {s.value:.1%} of their real number, by as many unseen real rows to {s.real:.1%}"
     )
     says += f"; too rare or missing: {', '.join(named[:8])}." if named else f"; least so in {column}."
-    detail = {
-        "n": draws.size,
-        "z": s.z,
-        "missing": named[:NAMED],
-        "categories": fewer[:NAMED],
-        "columns": {train.names[j]: [float(own[k]), float(real[k])] for k, j in enumerate(rare)},
-    }
+    detail = RareCategories(
+        n=draws.size,
+        z=s.z,
+        missing=named[:NAMED],
+        categories=tuple(fewer[:NAMED]),
+        columns={train.names[j]: (float(own[k]), float(real[k])) for k, j in enumerate(rare)},
+    )
     also = "where one category certainly comes at under half of its real rate"
     limit = limit_of(s, least_of(0.03, draws), "higher", also=also)
-    raised, high = bool(fewer) or limit.broken(s.value), min(s.high, 1.0)
+    raised = bool(fewer) or limit.broken(s.value)
     samples = power.scored("rare categories", s.error, len(made), len(unseen))
-    return [
-        Finding(
-            "rare categories",
-            s.value,
-            s.low,
-            high,
-            s.real,
-            "higher",
-            raised,
-            says,
-            detail,
-            limit=limit,
-            samples=samples,
-        )
-    ]
+    return [scored("rare categories", s.clipped(high=1.0), limit, says, detail=detail, samples=samples, raised=raised)]
 
 
-def _too_rare(
-    train: TableView, unseen: TableView, made: TableView, rare: dict[int, np.ndarray]
-) -> list[dict[str, Any]]:
+def _too_rare(train: TableView, unseen: TableView, made: TableView, rare: dict[int, np.ndarray]) -> list[Category]:
     """Of the categories `rare` of each column, those that certainly come at under half of their real rate, the worst first."""
-    fewer: list[dict[str, Any]] = []
+    fewer: list[Category] = []
     n, real_n = len(made), len(train) + len(unseen)
     for j, which in rare.items():
         count, whole = _counts(made, j)[which], (_counts(train, j) + _counts(unseen, j))[which]
         few = np.flatnonzero(count / n < whole / real_n / 2)
         for k in few[all_certain(count[few], n, whole[few], real_n)]:
-            value, rate = train.columns.choices[j][which[k]], float(whole[k] / real_n)
-            fewer.append({"column": train.names[j], "value": value, "made": float(count[k] / n), "real": rate})
-    return sorted(fewer, key=lambda c: c["made"] - c["real"])
+            value, shares = train.columns.choices[j][which[k]], (float(count[k] / n), float(whole[k] / real_n))
+            fewer.append(Category(column=train.names[j], value=value, made=shares[0], real=shares[1]))
+    return sorted(fewer, key=lambda c: c.made - c.real)
 
 
 def _balance(
     train: TableView, unseen: TableView, made: TableView, columns: list[int], target: str | None
 ) -> list[Finding]:
     """Half the sum of the differences in share, of the column where it is furthest from what chance gives."""
-    n, m = len(made), len(unseen)
-    told: list[dict[str, Any]] = []
-    for j in columns:
-        if len(train.columns.choices[j]) > FEW and train.names[j] != target:
-            continue
-        names = train.levels(j)
-        a, b = (np.bincount(s.codes(j), minlength=len(names)) for s in (made, unseen))
-        there = np.flatnonzero((a > 0) | (b > 0) | (np.arange(len(names)) < len(names) - 2))
-        a, b = a[there], b[there]
-        share, real = a / n, b / m
-        pooled = (a + b) / (n + m)
-        spread = np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
-        value = float(np.abs(share - real).sum()) / 2
-        expected = float((spread * math.sqrt(2 / math.pi)).sum()) / 2  # by chance: the mean of |N(0, spread^2)|
-        z = scores(a, n, b, m)
-        worst = int(np.abs(z).argmax())
-        off = value > expected + LEAST and certain(int(a[worst]), n, int(b[worst]), m)
-        own = float(np.sqrt((share * (1 - share) / n).sum())) / 2
-        told.append(
-            {
-                "column": train.names[j],
-                "value": value,
-                "expected": expected,
-                "off": off,
-                "own": own,
-                "z": float(z[worst]),
-                "worst": names[there[worst]],
-                "worst made": float(share[worst]),
-                "worst real": float(real[worst]),
-                "names": [names[i] for i in there],
-                "made": share.tolist(),
-                "real": real.tolist(),
-            }
-        )
-    if not told:
+    looked = [j for j in columns if len(train.columns.choices[j]) <= FEW or train.names[j] == target]
+    if not looked:
         return []
-    told.sort(key=lambda c: (not c["off"], c["expected"] - c["value"], c["column"] != target))
+    told = [_of_column(train.names[j], train.levels(j), unseen.codes(j), made.codes(j)) for j in looked]
+    told.sort(key=lambda c: (not c.off, c.expected - c.value, c.column != target))
     first = told[0]
     says = (
-        f"{first['column']} = {first['worst']} makes up {first['worst made']:.1%} of what was made and "
-        f"{first['worst real']:.1%} of real data; {first['value']:.1%} of all rows would have to change their "
-        f"{first['column']} to match (chance alone: {first['expected']:.1%})."
+        f"{first.column} = {first.worst} makes up {first.worst_made:.1%} of what was made and "
+        f"{first.worst_real:.1%} of real data; {first.value:.1%} of all rows would have to change their "
+        f"{first.column} to match (chance alone: {first.expected:.1%})."
     )
-    detail = {k: first[k] for k in ("column", "worst", "names", "made", "real", "z")} | {"columns": told[:NAMED]}
-    low, high = max(0.0, first["value"] - 1.96 * first["own"]), first["value"] + 1.96 * first["own"]
-    limit = Limit(above=first["expected"] + LEAST, only=BEYOND)
+    detail = Balance(
+        column=first.column,
+        worst=first.worst,
+        names=first.names,
+        made=first.made,
+        real=first.real,
+        z=first.z,
+        columns=tuple(told[:NAMED]),
+    )
+    reach = 1.96 * first.own
+    score = Score(first.value, first.value - reach, first.value + reach, first.expected, first.own).clipped(low=0.0)
+    limit, samples = Limit(above=first.expected + LEAST, only=BEYOND), doubled(len(made), len(unseen))
     return [
-        Finding(
-            "class balance",
-            first["value"],
-            low,
-            high,
-            first["expected"],
-            "lower",
-            bool(first["off"]),
-            says,
-            detail,
-            limit=limit,
-            beside="chance alone",
-            samples=doubled(n, m),
-        )
+        scored("class balance", score, limit, says, detail=detail, samples=samples, raised=first.off, beside=CHANCE)
     ]
+
+
+def _of_column(column: str, levels: tuple[str, ...], real_codes: np.ndarray, made_codes: np.ndarray) -> ColumnBalance:
+    """How unlike the shares of the `levels` of a column are; those of other and of missing values where there are any."""
+    n, m = len(made_codes), len(real_codes)
+    a, b = (np.bincount(codes, minlength=len(levels)) for codes in (made_codes, real_codes))
+    there = np.flatnonzero((a > 0) | (b > 0) | (np.arange(len(levels)) < len(levels) - 2))
+    a, b = a[there], b[there]
+    share, real = a / n, b / m
+    pooled = (a + b) / (n + m)
+    spread = np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+    value = float(np.abs(share - real).sum()) / 2
+    expected = float((spread * math.sqrt(2 / math.pi)).sum()) / 2  # by chance: the mean of |N(0, spread^2)|
+    z = scores(a, n, b, m)
+    worst = int(np.abs(z).argmax())
+    return ColumnBalance(
+        column=column,
+        value=value,
+        expected=expected,
+        off=bool(value > expected + LEAST and certain(int(a[worst]), n, int(b[worst]), m)),
+        own=float(np.sqrt((share * (1 - share) / n).sum())) / 2,
+        z=float(z[worst]),
+        worst=levels[there[worst]],
+        worst_made=float(share[worst]),
+        worst_real=float(real[worst]),
+        names=tuple(levels[i] for i in there),
+        made=tuple(share.tolist()),
+        real=tuple(real.tolist()),
+    )

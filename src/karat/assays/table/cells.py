@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from karat.assays import power
-from karat.assays.finding import Finding, Limit, Sample
+from karat.assays.details.rows import Formatting, Holes, Missingness, Printed
+from karat.assays.finding import Finding, Limit, Sample, Score, exact, scored
 from karat.assays.points.bias import BEYOND
 from karat.assays.shares import all_certain, certain, scores
+from karat.assays.table.tables import Case
 from karat.views import TableView
 
+FINDS = ("formatting", "missingness")
 DIGITS = 8  # after the point, beyond which a number counts as unrounded
 HEAPS = 50  # values that count as heaped, at most
 HEAP = 0.005  # share of the training rows that makes a value heaped
@@ -39,9 +41,10 @@ def grain(values: np.ndarray) -> np.ndarray:
     return out
 
 
-def findings(train: TableView, unseen: TableView, made: TableView) -> list[Finding]:
+def findings(case: Case) -> list[Finding]:
     """Formatting (where there are numbers) and missingness."""
-    return [*_formatting(train, unseen, made), _missingness(train, unseen, made)]
+    sides = case.train, case.unseen, case.made
+    return [*_formatting(*sides), _missingness(*sides)]
 
 
 def _formatting(train: TableView, unseen: TableView, made: TableView) -> list[Finding]:
@@ -49,57 +52,51 @@ def _formatting(train: TableView, unseen: TableView, made: TableView) -> list[Fi
     for j in train.numbers:
         sides = [s.values[:, j] for s in (made, unseen, train)]
         sides = [x[~np.isnan(x)] for x in sides]
-        if min(len(x) for x in sides) < 10:
-            continue
-        distinct, counts = np.unique(sides[2], return_counts=True)
-        order = np.argsort(-counts, kind="stable")[:HEAPS]
-        heaped = distinct[order[counts[order] >= HEAP * len(sides[2])]]
-        # the grain of what is not heaped, zeros and other heaps apart: how often a heap comes is a matter of shape
-        marks = [_marks(x, heaped) for x in sides]
-        rates = [mark / max(len(x), 1) for mark, x in zip(marks, sides, strict=True)]
-        gap, real = (float(np.abs(rates[i] - rates[2]).sum()) / 2 for i in (0, 1))
-        n, m = len(sides[0]), len(sides[1])
-        z = scores(marks[0], n, marks[1], m)
-        worst = int(np.abs(z).argmax())
-        off = gap - real > 0.05 and certain(int(marks[0][worst]), n, int(marks[1][worst]), m)
-        what = (*GRAINS, "a common value")[worst]
-        shown = {"made": float(rates[0][worst]), "real": float(rates[1][worst])}
-        told.append(
-            {"column": train.names[j], "gap": gap, "real gap": real, "grain": what, **shown, "off": off, "n": n}
-        )
+        if min(len(x) for x in sides) >= 10:
+            told.append(_grained(train.names[j], *sides))
     if not told:
         return []
-    told.sort(key=lambda c: (not c["off"], c["real gap"] - c["gap"]))
+    told.sort(key=lambda c: (not c.off, c.real_gap - c.gap))
     first = told[0]
-    off_names = [c["column"] for c in told if c["off"]]
-    says = f"{first['column']}: {first['made']:.1%} of what was made is {first['grain']}, of unseen real rows {first['real']:.1%}"
+    off_names = [c.column for c in told if c.off]
+    says = f"{first.column}: {first.made:.1%} of what was made is {first.grain}, of unseen real rows {first.real:.1%}"
     says += (
         f"; {', '.join(off_names)} can be told by how it is printed."
         if off_names
         else "; numbers are as finely printed."
     )
-    half = 1.96 * math.sqrt(max(first["gap"] * (1 - first["gap"]), 0) / first["n"])
-    low, high = max(0.0, first["gap"] - half), min(1.0, first["gap"] + half)
-    detail = {"columns": told[:24]}
-    limit, raised = Limit(above=first["real gap"] + 0.05, only=BEYOND), bool(off_names)
-    return [
-        Finding(
-            "formatting",
-            first["gap"],
-            low,
-            high,
-            first["real gap"],
-            "lower",
-            raised,
-            says,
-            detail,
-            limit=limit,
-            samples=apart(len(made), len(unseen), power.OTHERWISE),
-        )
-    ]
+    half = 1.96 * math.sqrt(max(first.gap * (1 - first.gap), 0) / first.n)
+    score = Score(first.gap, first.gap - half, first.gap + half, first.real_gap, half / 1.96).clipped(0.0, 1.0)
+    limit, detail = Limit(above=first.real_gap + 0.05, only=BEYOND), Formatting(columns=tuple(told[:24]))
+    samples = apart(len(made), len(unseen), power.OTHERWISE)
+    return [scored("formatting", score, limit, says, detail=detail, samples=samples, raised=bool(off_names))]
 
 
-def _spelled(train: TableView, unseen: TableView, made: TableView) -> list[dict[str, Any]]:
+def _grained(name: str, made: np.ndarray, unseen: np.ndarray, train: np.ndarray) -> Printed:
+    """How finely the numbers of a column are printed; the arguments are its values that are not missing."""
+    distinct, counts = np.unique(train, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:HEAPS]
+    heaped = distinct[order[counts[order] >= HEAP * len(train)]]
+    # the grain of what is not heaped, zeros and other heaps apart: how often a heap comes is a matter of shape
+    sides = (made, unseen, train)
+    marks = [_marks(x, heaped) for x in sides]
+    rates = [mark / max(len(x), 1) for mark, x in zip(marks, sides, strict=True)]
+    gap, real = (float(np.abs(rates[i] - rates[2]).sum()) / 2 for i in (0, 1))
+    n, m = len(made), len(unseen)
+    worst = int(np.abs(scores(marks[0], n, marks[1], m)).argmax())
+    return Printed(
+        column=name,
+        gap=gap,
+        real_gap=real,
+        grain=(*GRAINS, "a common value")[worst],
+        made=float(rates[0][worst]),
+        real=float(rates[1][worst]),
+        off=bool(gap - real > 0.05 and certain(int(marks[0][worst]), n, int(marks[1][worst]), m)),
+        n=n,
+    )
+
+
+def _spelled(train: TableView, unseen: TableView, made: TableView) -> list[Printed]:
     """The columns of which cells are spelled otherwise than real ones: 40.0 for 40, 1.2.2024 for 2024-02-01."""
     told = []
     for name, (share, theirs, ours) in made.otherwise.items():
@@ -110,18 +107,7 @@ def _spelled(train: TableView, unseen: TableView, made: TableView) -> list[dict[
             continue
         off = share > 0.05 and certain(round(share * n), n, 0, m)
         what = f"printed as {theirs!r} where real data have {ours!r}"
-        told.append(
-            {
-                "column": name,
-                "gap": share,
-                "real gap": 0.0,
-                "grain": what,
-                "made": share,
-                "real": 0.0,
-                "off": off,
-                "n": n,
-            }
-        )
+        told.append(Printed(column=name, gap=share, real_gap=0.0, grain=what, made=share, real=0.0, off=bool(off), n=n))
     return told
 
 
@@ -139,40 +125,21 @@ def _marks(values: np.ndarray, heaped: np.ndarray) -> np.ndarray:
 
 def _missingness(train: TableView, unseen: TableView, made: TableView) -> Finding:
     holes = [np.isnan(s.values) for s in (made, unseen, train)]
+    n, m, t = len(made), len(unseen), len(train)
+    samples = apart(n, m + t, power.BAD)
     some = np.flatnonzero(holes[0].any(0) | holes[1].any(0) | holes[2].any(0))
     if len(some) == 0:
         says = "No cell is missing, neither in real data nor in what was made."
-        nothing: dict[str, Any] = {"columns": [], "pairs": []}
-        limit = Limit(above=0.01, only=BEYOND)
-        return Finding(
-            "missingness",
-            0.0,
-            0.0,
-            0.0,
-            0.0,
-            "lower",
-            False,
-            says,
-            nothing,
-            limit=limit,
-            samples=apart(len(made), len(unseen) + len(train), power.BAD),
-        )
-    rate = holes[2].mean(0)
-    top = some[np.argsort(-rate[some], kind="stable")[:HOLES]]
-    both = [h[:, top].astype(np.float64).T @ h[:, top] for h in holes]
-    upper = np.triu_indices(len(top), 1)
-    counts = [np.concatenate([h[:, some].sum(0), b[upper]]) for h, b in zip(holes, both, strict=True)]
-    n, m, t = len(made), len(unseen), len(train)
-    names = [[train.names[j]] for j in some] + [
-        [train.names[top[i]], train.names[top[j]]] for i, j in zip(*upper, strict=True)
-    ]
+        nothing = Missingness(columns=(), pairs=())
+        return exact("missingness", 0.0, Limit(above=0.01, only=BEYOND), says, detail=nothing, samples=samples)
+    names, counts = _holes(train.names, holes, some)
     z = scores(counts[0], n, counts[1] + counts[2], m + t)
     gap, real = (np.abs(counts[i] / size - counts[2] / t) for i, size in ((0, n), (1, m)))
     far = np.flatnonzero(gap - real > 0.01)
     off = far[all_certain(counts[0][far], n, (counts[1] + counts[2])[far], m + t)].tolist()
     worst = max(off, key=lambda k: gap[k]) if off else int(gap.argmax())
     rows = [
-        {"columns": names[k], "made": float(counts[0][k] / n), "real": float(counts[1][k] / m), "z": float(z[k])}
+        Holes(columns=names[k], made=float(counts[0][k] / n), real=float(counts[1][k] / m), z=float(z[k]))
         for k in np.argsort(-np.abs(z), kind="stable")[:48]
     ]
     share = counts[0][worst] / n
@@ -181,23 +148,25 @@ def _missingness(train: TableView, unseen: TableView, made: TableView) -> Findin
         f"made and in {counts[1][worst] / m:.1%} of unseen real rows; "
         + (f"{len(off)} such rates are beyond chance." if off else "no such rate is beyond chance.")
     )
-    half = 1.96 * math.sqrt(max(share * (1 - share), 0) / n)
-    value = float(gap[worst])
-    detail = {
-        "columns": [r for r in rows if len(r["columns"]) == 1],
-        "pairs": [r for r in rows if len(r["columns"]) > 1],
-    }
-    limit, low = Limit(above=float(real[worst]) + 0.01, only=BEYOND), max(0.0, value - half)
-    return Finding(
-        "missingness",
-        value,
-        low,
-        value + half,
-        float(real[worst]),
-        "lower",
-        bool(off),
-        says,
-        detail,
-        limit=limit,
-        samples=apart(n, m + t, power.BAD),
-    )
+    error = math.sqrt(max(share * (1 - share), 0) / n)
+    value, theirs = float(gap[worst]), float(real[worst])
+    score = Score(value, value - 1.96 * error, value + 1.96 * error, theirs, error).clipped(low=0.0)
+    alone, pairs = (tuple(r for r in rows if (len(r.columns) > 1) == two) for two in (False, True))
+    limit, detail = Limit(above=theirs + 0.01, only=BEYOND), Missingness(columns=alone, pairs=pairs)
+    return scored("missingness", score, limit, says, detail=detail, samples=samples, raised=bool(off))
+
+
+def _holes(
+    names: tuple[str, ...], holes: list[np.ndarray], some: np.ndarray
+) -> tuple[list[tuple[str, ...]], list[np.ndarray]]:
+    """The columns `some` and pairs of those with most missing cells; and of each of `holes` [n, c] how many rows lack them.
+
+    The last of `holes` are those of the training rows.
+    """
+    rate = holes[2].mean(0)
+    top = some[np.argsort(-rate[some], kind="stable")[:HOLES]]
+    both = [h[:, top].astype(np.float64).T @ h[:, top] for h in holes]
+    upper = np.triu_indices(len(top), 1)
+    counts = [np.concatenate([h[:, some].sum(0), b[upper]]) for h, b in zip(holes, both, strict=True)]
+    pairs = [(names[top[i]], names[top[j]]) for i, j in zip(*upper, strict=True)]
+    return [*((names[j],) for j in some), *pairs], counts

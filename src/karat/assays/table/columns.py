@@ -10,16 +10,19 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from karat.assays import power
-from karat.assays.chance import LEVEL, Draws, Score, limit_of
-from karat.assays.finding import Finding
+from karat.assays.chance import LEVEL, Draws, limit_of
+from karat.assays.details import Curve, Detail
+from karat.assays.details.rows import Bins, ColumnPairs, ColumnShapes, Combination, Marginals, Missing, Portrait
+from karat.assays.finding import Finding, Score, scored
 from karat.assays.table.sheet import binned, finite, least_of, ranks, resampled_columns
+from karat.assays.table.tables import Case
 from karat.views import TableView
 
+FINDS = ("column shapes", "column pairs", "three-way marginals")
 PAIRS = 1000  # pairs of columns looked at, at most
 TRIPLES = 60
 BINS = 8  # of a column in three-way marginals
@@ -190,9 +193,10 @@ def _total_variation(p: np.ndarray, q: np.ndarray) -> float:
     return float(np.abs(p - q).sum()) / 2
 
 
-def findings(train: TableView, unseen: TableView, made: TableView, draws: Draws, seed: int) -> list[Finding]:
+def findings(case: Case) -> list[Finding]:
     """Column shapes, column pairs and three-way marginals, each against the training rows."""
-    rng = np.random.default_rng([seed, 21])
+    train, unseen, made, draws = case.train, case.unseen, case.made, case.wide
+    rng = np.random.default_rng([case.seed, 21])
     out = [_shapes(train, unseen, made, draws)]
     if train.width > 1:
         out.append(_pairs(train, unseen, made, draws, rng))
@@ -238,20 +242,16 @@ def _shapes(train: TableView, unseen: TableView, made: TableView, draws: Draws) 
     says = (
         f"Columns are shaped as in the training data to {s.value:.3f}; unseen real data: {s.real:.3f}. Worst: {named}."
     )
-    detail = {
-        "n": draws.size,
-        "z": s.z,
-        "quality report": mean(shapes(train, made)),
-        "off": [train.names[j] for j in sorted(off, key=lambda j: -gap[j])],
-        "columns": [
-            {
-                "score": _json(own[j]),
-                "real score": _json(real[j]),
-                **portrait(train, unseen, made, int(j), 12 if k < SHOWN else 0),
-            }
+    detail = ColumnShapes(
+        n=draws.size,
+        z=s.z,
+        quality_report=mean(shapes(train, made)),
+        off=tuple(train.names[j] for j in sorted(off, key=lambda j: -gap[j])),
+        columns=tuple(
+            portrait(train, unseen, made, int(j), (rounded(own[j]), rounded(real[j])), 12 if k < SHOWN else 0)
             for k, j in enumerate(order)
-        ],
-    }
+        ),
+    )
     return _finding("column shapes", s, draws, "column", len(off) > 0, says, detail)
 
 
@@ -263,15 +263,12 @@ def _pairs(train: TableView, unseen: TableView, made: TableView, draws: Draws, r
     )
     gap = np.nan_to_num(real - own)
     off = _off(own, real, ONE, draws, (_filled(made, pairs), _filled(unseen, pairs)))
-    worst: list[dict[str, Any]] = [
-        {"columns": [train.names[i] for i in pairs[k]], "score": _json(own[k]), "real score": _json(real[k])}
-        for k in np.argsort(-gap, kind="stable")[:24]
-    ]
-    named = "; ".join(f"{' and '.join(w['columns'])} ({w['score']}, real {w['real score']})" for w in worst[:3])
+    worst = combinations(train.names, pairs, own, real, np.argsort(-gap, kind="stable")[:24])
+    named = "; ".join(f"{' and '.join(w.columns)} ({w.score}, real {w.real_score})" for w in worst[:3])
     says = f"Pairs of columns go together as in the training data to {s.value:.3f}; unseen real data: {s.real:.3f}. "
     says += f"Worst: {named}."
     report = mean(Trends(train, pairs, plain=True).of(made))
-    detail = {"n": draws.size, "z": s.z, "pairs looked at": len(pairs), "quality report": report, "worst": worst}
+    detail = ColumnPairs(n=draws.size, z=s.z, pairs_looked_at=len(pairs), quality_report=report, worst=worst)
     return _finding("column pairs", s, draws, "pair", len(off) > 0, says, detail)
 
 
@@ -279,69 +276,76 @@ def _triples(train: TableView, unseen: TableView, made: TableView, draws: Draws,
     triples = _sampled(train.width, 3, TRIPLES, rng)
     size = BINS + 2
     t, u, m = binned((train, unseen, made), BINS)
-    known = [_cells(t, triple, size) for triple in triples]
+    theirs = [_cells(t, triple, size) for triple in triples]
 
     def scores(of: np.ndarray) -> np.ndarray:
-        return np.array([_total_variation(a, _cells(of, x, size)) for a, x in zip(known, triples, strict=True)])
+        return np.array([_total_variation(a, _cells(of, x, size)) for a, x in zip(theirs, triples, strict=True)])
 
     s, own, real = resampled_columns(lambda rows: scores(u[rows]), lambda rows: scores(m[rows]), draws)
-    order = np.argsort(real - own, kind="stable")[:12]
-    worst: list[dict[str, Any]] = [
-        {"columns": [train.names[j] for j in triples[k]], "score": _json(own[k]), "real score": _json(real[k])}
-        for k in order
-    ]
-    named = f"{', '.join(worst[0]['columns'])} ({worst[0]['score']}, real {worst[0]['real score']})"
+    worst = combinations(train.names, triples, own, real, np.argsort(real - own, kind="stable")[:12])
+    named = f"{', '.join(worst[0].columns)} ({worst[0].score}, real {worst[0].real_score})"
     says = (
         f"In {len(triples)} triples of columns, {s.value:.1%} of the rows would have to move to match the training data; "
         f"of as many unseen real ones, {s.real:.1%}. Worst: {named}."
     )
-    detail = {"n": draws.size, "z": s.z, "triples": len(triples), "worst": worst}
+    detail = Marginals(n=draws.size, z=s.z, triples=len(triples), worst=worst)
     limit = limit_of(s, least_of(0.02, draws), "lower")
-    raised = limit.broken(s.value)
     samples = power.scored("three-way marginals", s.error, len(made), len(unseen))
-    return Finding(
-        "three-way marginals",
-        s.value,
-        s.low,
-        s.high,
-        s.real,
-        "lower",
-        raised,
-        says,
-        detail,
-        limit=limit,
-        samples=samples,
+    return scored("three-way marginals", s, limit, says, detail=detail, samples=samples)
+
+
+def combinations(
+    names: tuple[str, ...], columns: Sequence[tuple[int, ...]], own: np.ndarray, real: np.ndarray, rows: np.ndarray
+) -> tuple[Combination, ...]:
+    """Of the scores of combinations of `columns` [k], `own` [k] and `real` [k], those at `rows`."""
+    return tuple(
+        Combination(columns=tuple(names[j] for j in columns[k]), score=rounded(own[k]), real_score=rounded(real[k]))
+        for k in rows
     )
 
 
-def _finding(key: str, s: Score, draws: Draws, one: str, off: bool, says: str, detail: dict[str, Any]) -> Finding:
+def _finding(key: str, s: Score, draws: Draws, one: str, off: bool, says: str, detail: Detail) -> Finding:
     """off: whether one of the scores that `s` is the mean of is worse by more than `_off` allows."""
     also = f"where one {one} is worse than real by {ONE} and by more than chance"
     limit = limit_of(s, least_of(0.01, draws), "higher", also=also)
-    raised, high = off or limit.broken(s.value), min(s.high, 1.0)
+    raised = off or limit.broken(s.value)
     n, m = draws.size * len(draws.made), draws.n_unseen
     samples = power.scored(key, math.sqrt(1 / n + 1 / m) / 2, n, m)  # of the one column or pair: the mean moves less
-    return Finding(key, s.value, s.low, high, s.real, "higher", raised, says, detail, limit=limit, samples=samples)
+    return scored(key, s.clipped(high=1.0), limit, says, detail=detail, samples=samples, raised=raised)
 
 
-def _json(x: float) -> float | None:
+def rounded(x: float) -> float | None:
+    """The score as the report has it, None where it is not defined."""
     return None if math.isnan(x) else round(float(x), 4)
 
 
-def portrait(train: TableView, unseen: TableView, made: TableView, j: int, bins: int = 12) -> dict[str, Any]:
+def portrait(
+    train: TableView,
+    unseen: TableView,
+    made: TableView,
+    j: int,
+    scores: tuple[float | None, float | None] = (None, None),
+    bins: int = 12,
+) -> Portrait:
     """Column `j` for the report: its kind, its share of missing cells and its histogram, made and real (unseen).
 
     Numbers fall into `bins` equal ones between the training data's 1% and 99% quantiles, the outer ones open (`edges`), or
     into one per value where these are as few (`values`); of choices the `bins` commonest are shown. With 0 bins there is no
     histogram.
     """
+    kind = "choice" if train.columns.choices[j] else "number"
+    sides = made.values[:, j], unseen.values[:, j]
+    missing = Missing(made=float(np.isnan(sides[0]).mean()), real=float(np.isnan(sides[1]).mean()))
+    shown = _bins(train, sides, j, bins) if bins else None
+    score, real = scores
+    return Portrait(score=score, real_score=real, name=train.names[j], kind=kind, missing=missing, bins=shown)
+
+
+def _bins(train: TableView, sides: tuple[np.ndarray, np.ndarray], j: int, bins: int) -> Bins | None:
+    """The histogram of a column's values, made and unseen; None where the training rows have no number."""
     choices = train.columns.choices[j]
-    sides = [made.values[:, j], unseen.values[:, j]]
-    kind = "choice" if choices else "number"
-    if bins == 0:
-        return {"name": train.names[j], "kind": kind, "missing": _missing(sides), "bins": None}
-    names: list[str]
-    marks: dict[str, list[float]] = {}
+    values: Curve | None = None
+    ends: Curve | None = None
     if choices:
         counts = np.bincount(train.codes(j), minlength=len(choices) + 2)[: len(choices)]
         common = np.argsort(-counts, kind="stable")[:bins]
@@ -353,22 +357,18 @@ def portrait(train: TableView, unseen: TableView, made: TableView, j: int, bins:
     else:
         known = finite(train.values[:, j])
         if len(known) == 0:
-            return {"name": train.names[j], "kind": kind, "missing": _missing(sides), "bins": None}
+            return None
         distinct = np.unique(known)
         if len(distinct) <= bins:
-            edges, names, marks = distinct[1:], [f"{x:g}" for x in distinct], {"values": distinct.tolist()}
+            edges, names, values = distinct[1:], [f"{x:g}" for x in distinct], tuple(distinct.tolist())
         else:
             low, high = np.quantile(known, [0.01, 0.99])
             if low == high:
                 low, high = known[0], known[-1]
             points = np.linspace(low, high, bins + 1)
-            edges, marks = points[1:-1], {"edges": points.tolist()}
+            edges, ends = points[1:-1], tuple(points.tolist())
             names = [f"{a:.4g} to {b:.4g}" for a, b in itertools.pairwise(points)]
         codes = [np.searchsorted(edges, x[~np.isnan(x)], "right") for x in sides]
     shares = [np.bincount(c, minlength=len(names)) / max(len(c), 1) for c in codes]
-    shown = {"names": names, "made": shares[0].tolist(), "real": shares[1].tolist(), **marks}
-    return {"name": train.names[j], "kind": kind, "missing": _missing(sides), "bins": shown}
-
-
-def _missing(sides: Sequence[np.ndarray]) -> dict[str, float]:
-    return {who: float(np.isnan(x).mean()) for who, x in zip(("made", "real"), sides, strict=True)}
+    made, real = (tuple(x.tolist()) for x in shares)
+    return Bins(names=tuple(names), made=made, real=real, values=values, edges=ends)

@@ -10,14 +10,17 @@ import math
 import numpy as np
 
 from karat.assays import power
-from karat.assays.chance import Score, limit_of
+from karat.assays.chance import limit_of
 from karat.assays.classifier import area, boosted, fold_spread, held_out, two_sample_auc
-from karat.assays.finding import Finding
+from karat.assays.details.records import TwoSample
+from karat.assays.finding import Finding, Score, scored
 from karat.assays.table.cells import GRAINS, grain
 from karat.assays.table.learning import Features, features
 from karat.assays.table.sheet import binned
+from karat.assays.table.tables import Case
 from karat.views import TableView
 
+FINDS = ("two-sample auc",)
 ROWS = 10_000  # of each side, at most
 CELLS = 400_000  # rows times columns of each side, at most
 FOLDS = 5
@@ -71,8 +74,9 @@ def _split_area(real: np.ndarray, made: np.ndarray, size: int) -> float:
     return area(score[tested], np.arange(len(tested)) >= len(real[1::2]))
 
 
-def findings(train: TableView, unseen: TableView, made: TableView, seed: int) -> list[Finding]:
+def findings(case: Case) -> list[Finding]:
     """Two-sample AUC, with the columns that give what was made away."""
+    train, unseen, made, seed = case.train, case.unseen, case.made, case.seed
     seen: Features = features((train, unseen, made))
     most = min(ROWS, max(200, CELLS // max(1, len(seen.columns))))
     n = min(len(unseen), len(made), len(train), most)
@@ -88,26 +92,21 @@ def findings(train: TableView, unseen: TableView, made: TableView, seed: int) ->
     else:
         looked, value, real, lost = [], 0.5, 0.5, np.zeros(0)
     sd = fold_spread(n, FOLDS)
-    s = Score(value, max(0.0, value - 1.96 * sd), min(1.0, value + 1.96 * sd), real, sd * math.sqrt(2))
+    s = Score(value, value - 1.96 * sd, value + 1.96 * sd, real, sd * math.sqrt(2)).clipped(0.0, 1.0)
     limit = limit_of(s, LEAST, "lower")
-    raised = limit.broken(value)
     joint = sorted(zip(looked, lost.tolist(), strict=True), key=lambda p: -p[1])
     says = (
         f"Shown one made and one real row, boosted trees pick the made one {value:.1%} of the time (50% is guessing); "
         f"one training row, {real:.1%}."
     )
-    if raised:
+    if limit.broken(value):
         says = says[:-1] + f". Given away most by {', '.join(train.names[j] for j, _ in joint[:3])}"
         says += f"; alone by {', '.join(f'{train.names[j]} ({alone[j]:.2f})' for j in order[:3])}."
-    detail = {
-        "n": n,
-        "z": s.z,
-        "alone": [[train.names[j], float(alone[j])] for j in order[:24]],
-        "importance": [[train.names[j], w] for j, w in joint[:24]],
-    }
+    detail = TwoSample(
+        n=n,
+        z=s.z,
+        alone=tuple((train.names[j], float(alone[j])) for j in order[:24]),
+        importance=tuple((train.names[j], w) for j, w in joint[:24]),
+    )
     samples = power.scored("two-sample auc", s.error, len(made), len(unseen))
-    return [
-        Finding(
-            "two-sample auc", value, s.low, s.high, real, "lower", raised, says, detail, limit=limit, samples=samples
-        )
-    ]
+    return [scored("two-sample auc", s, limit, says, detail=detail, samples=samples)]

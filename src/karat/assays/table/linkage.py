@@ -19,13 +19,17 @@ from torch import Tensor
 
 from karat.assays import power
 from karat.assays.chance import LEVEL, limit_of_share, wilson
-from karat.assays.finding import Finding, Limit
+from karat.assays.details.records import CopyRate, NearCopies
+from karat.assays.details.rows import NearestShare
+from karat.assays.finding import Finding, Limit, Score, scored
 from karat.assays.neighbours import nearest
 from karat.assays.points.memory import CERTAIN, NEAR, chance_of
 from karat.assays.shares import certain
 from karat.assays.table.sheet import finite, ranks
+from karat.assays.table.tables import Case
 from karat.views import TableView
 
+FINDS = ("copy rate", "near copies", "nearest record share")
 WORK = 2.4e9  # cells compared, at most: made rows times training rows times columns; for innocent rows twice that
 QUANTILES = (NEAR, 0.01)  # of innocent rows beyond which a match stands out: few and sure, or many and less so
 CROWD = 5  # next best matches that the best must stand out from
@@ -138,11 +142,10 @@ def keys(sheet: TableView) -> list[bytes]:
     return [row.tobytes() for row in values]
 
 
-def findings(
-    train: TableView, unseen: TableView, made: TableView, embedded: tuple[Tensor, Tensor, Tensor], seed: int
-) -> list[Finding]:
+def findings(case: Case) -> list[Finding]:
     """Copy rate, near copies and nearest record share; `train` must be all that the generator learned from."""
-    return [_copies(train, unseen, made), _near(train, unseen, made), _share(*embedded, seed=seed)]
+    sides = case.train, case.unseen, case.made
+    return [_copies(*sides), _near(*sides), _share(*case.embedded, seed=case.seed)]
 
 
 def _copies(train: TableView, unseen: TableView, made: TableView) -> Finding:
@@ -166,14 +169,13 @@ def _copies(train: TableView, unseen: TableView, made: TableView) -> Finding:
         usual = max(real, alike / m, twice / len(train))  # a row that many have is nobody's
     low, high = wilson(count, n)
     limit = limit_of_share(n, lambda c: c / n - usual > 0.003 and certain(c, n, alike, m))
-    raised = limit.broken(value)
     says = (
         f"{count} of {n} made rows ({value:.2%}) equal a training row in every cell; of unseen real rows, {real:.2%} do, and "
         f"{twice / len(train):.2%} of the training rows equal another one"
-        + (": training rows were copied." if raised else ".")
+        + (": training rows were copied." if limit.broken(value) else ".")
     )
-    same = [[made.row(i), train.row(first[mine[i]])] for i in hits[:24]]
-    detail = {"copies": count, "n": n, "searched": len(train), "same": same, "usual": usual}
+    same = tuple((made.row(i), train.row(first[mine[i]])) for i in hits[:24])
+    detail = CopyRate(copies=count, n=n, searched=len(train), same=same, usual=usual)
     share = usual + power.COPIES * (1 - usual)
 
     def sees(made: int, held: int) -> bool:
@@ -182,7 +184,7 @@ def _copies(train: TableView, unseen: TableView, made: TableView) -> Finding:
 
     # where most real rows equal another one, no copy can be told from a row that could not be otherwise
     samples = power.of_count(sees, n, len(unseen)) if usual < 0.5 else ()
-    return Finding("copy rate", value, low, high, real, "lower", raised, says, detail, limit=limit, samples=samples)
+    return scored("copy rate", Score(value, low, high, real, 0.0), limit, says, detail=detail, samples=samples)
 
 
 def _near(train: TableView, unseen: TableView, made: TableView) -> Finding:
@@ -206,15 +208,18 @@ def _near(train: TableView, unseen: TableView, made: TableView) -> Finding:
     limit = limit_of_share(
         n, lambda c: chance_of(c, n, k, held) * len(QUANTILES) < CERTAIN and c / n - max(real, k / held) > 0.003
     )
-    raised = limit.broken(value)
     order = m.gap.argsort(descending=True, stable=True)[:24]
-    pairs = [(made.row(int(i)), base.row(int(m.row[i])), float(m.gap[i])) for i in order]
+    pairs = tuple((made.row(int(i)), base.row(int(m.row[i])), float(m.gap[i])) for i in order)
     says = (
         f"{count} of {n} made rows ({value:.1%}) agree with one training row, cell by cell, as surprisingly as only "
         f"{real:.2%} of unseen real ones do"
-        + (": training rows were copied, slightly altered." if raised else "; no more than chance explains.")
+        + (
+            ": training rows were copied, slightly altered."
+            if limit.broken(value)
+            else "; no more than chance explains."
+        )
     )
-    detail = {"pairs": pairs, "bar": bar, "p": p, "copies": count, "n": n, "searched": len(base)}
+    detail = NearCopies(pairs=pairs, bar=bar, p=p, copies=count, n=n, searched=len(base))
 
     def sees(made: int, real: int) -> bool:
         among = min(real, most) + len(others.gap)
@@ -225,7 +230,7 @@ def _near(train: TableView, unseen: TableView, made: TableView) -> Finding:
         return any(chance_of(count, made, k, among) * len(QUANTILES) < CERTAIN for count, k in marked)
 
     samples = power.of_count(sees, n, len(u.gap))
-    return Finding("near copies", value, low, high, real, "lower", raised, says, detail, limit=limit, samples=samples)
+    return scored("near copies", Score(value, low, high, real, 0.0), limit, says, detail=detail, samples=samples)
 
 
 def share_of(queries: Tensor, ours: Tensor, theirs: Tensor) -> tuple[float, float]:
@@ -255,21 +260,12 @@ def _share(train: Tensor, unseen: Tensor, made: Tensor, *, seed: int) -> Finding
     ceiling, _ = share_of(train[again], ours, unseen[: len(ours)])
     way = (value - 0.5) / (ceiling - 0.5) if ceiling > 0.5 else 0.0
     limit = Limit(above=0.5 + max(LEVEL * sd, LEANING * (ceiling - 0.5)) if ceiling > 0.5 else 1.0)
-    raised = limit.broken(value)
     says = (
         f"{value:.1%} of what was made lies nearer to a training row than to an unseen real one, of {len(ours)} each; "
         f"50% is ideal, unseen real rows score {real:.1%}, a verbatim copy of the training data {ceiling:.1%}."
     )
-    detail = {
-        "n": min(len(made), MOST),
-        "ceiling": ceiling,
-        "way": way,
-        "sd": sd,
-        "z": (value - 0.5) / sd,
-        "rows": len(ours),
-    }
-    low, high = max(0.0, value - 1.96 * sd), min(1.0, value + 1.96 * sd)
+    n, z = min(len(made), MOST), (value - 0.5) / sd
+    detail = NearestShare(n=n, ceiling=ceiling, way=way, sd=sd, z=z, rows=len(ours))
+    score = Score(value, value - 1.96 * sd, value + 1.96 * sd, real, sd).clipped(0.0, 1.0)
     samples = power.scored("nearest record share", sd, len(made), held)
-    return Finding(
-        "nearest record share", value, low, high, real, "lower", raised, says, detail, limit=limit, samples=samples
-    )
+    return scored("nearest record share", score, limit, says, detail=detail, samples=samples)

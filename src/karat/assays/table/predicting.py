@@ -6,17 +6,18 @@ TSTR, TRTR: https://arxiv.org/abs/1706.02633.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from karat.assays import power
-from karat.assays.chance import LEVEL, Score, limit_of
-from karat.assays.finding import Finding, Limit, Sample
+from karat.assays.chance import LEVEL, limit_of
+from karat.assays.details.records import Learner, Lift, Predicted, Usefulness
+from karat.assays.finding import Finding, Limit, Sample, Score, scored, unknown
 from karat.assays.table.learning import Features, Target, features, target_of, taught
-from karat.errors import DataError
+from karat.assays.table.tables import Case
 from karat.views import TableView
 
+FINDS = ("usefulness", "lift")
 ROUNDS = 3
 ROWS = 10_000  # that a learner is taught by, of each kind
 CELLS = 300_000  # rows times columns that a learner is taught by
@@ -60,22 +61,18 @@ class School:
         return float(np.std(gaps, ddof=1))
 
 
-def findings(train: TableView, unseen: TableView, made: TableView, target: str | None, seed: int) -> list[Finding]:
-    """Usefulness and lift for `target`, or for the column that real rows teach best; none where nothing can be taught.
-
-    Raises DataError for a target that is no column.
-    """
-    if target is not None and target not in train.names:
-        raise DataError(f"the target {target!r} is no column; there are: {', '.join(train.names[:20])}")
+def findings(case: Case) -> list[Finding]:
+    """Usefulness and lift for the target, or for the column that real rows teach best; none where nothing can be taught."""
+    train, unseen, made, target, seed = case.train, case.unseen, case.made, case.target, case.seed
     seen = features((train, unseen, made), CELLS // 100)
     rng = np.random.default_rng([seed, 41])
     wanted = None if target is None else train.names.index(target)
     others = _others(seen, train, unseen, made, wanted, seed)
     if wanted is None:
-        able = [o for o in others if o["above chance"] > 0.05]
+        able = [o for o in others if o.above_chance > 0.05]
         if not able:
             return []
-        wanted = train.names.index(str(max(able, key=lambda o: o["above chance"])["column"]))
+        wanted = train.names.index(max(able, key=lambda o: o.above_chance).column)
     goal = target_of(train, wanted)
     if goal is None or len(seen.columns) < 2:
         return []
@@ -91,9 +88,9 @@ def findings(train: TableView, unseen: TableView, made: TableView, target: str |
 
 def _others(
     seen: Features, train: TableView, unseen: TableView, made: TableView, wanted: int | None, seed: int
-) -> list[dict[str, Any]]:
+) -> list[Predicted]:
     """How well a forest taught by made and by real rows predicts up to `OTHERS` columns besides the target."""
-    out: list[dict[str, Any]] = []
+    out: list[Predicted] = []
     n = min(len(train), len(made), OTHER_ROWS)
     columns = [j for j in seen.columns if j != wanted]
     for j in columns[:: max(1, math.ceil(len(columns) / OTHERS))]:
@@ -106,15 +103,8 @@ def _others(
         every = np.arange(len(school.there))
         rows = np.arange(n)
         tstr, trtr = (school.score(school.taught("forest", seed, s.take(rows)), every) for s in (made, train))
-        out.append(
-            {
-                "column": train.names[j],
-                "measure": goal.measure,
-                "tstr": tstr,
-                "trtr": trtr,
-                "above chance": (trtr - goal.floor) / (1 - goal.floor),
-            }
-        )
+        above = (trtr - goal.floor) / (1 - goal.floor)
+        out.append(Predicted(column=train.names[j], measure=goal.measure, tstr=tstr, trtr=trtr, above_chance=above))
     return out
 
 
@@ -123,70 +113,49 @@ def _ratio(
     train: TableView,
     unseen: TableView,
     made: TableView,
-    others: list[dict[str, Any]],
+    others: list[Predicted],
     most: int,
     rng: np.random.Generator,
     seed: int,
 ) -> Finding:
-    tests = len(school.there)
     n = min(len(made), len(unseen) // 2, len(train), most)
     fair, own, null, error = _rounds(school, train, unseen, made, n, rng, seed)
     trtr, tstr, stand = (sum(x) / ROUNDS for x in (fair, own, null))
-    goal = school.target
-    teachable = trtr - goal.floor > TEACHABLE
+    goal, name = school.target, train.names[school.target.column]
     span = max(trtr, goal.floor + TEACHABLE)  # what hardly more than guesses are divided by says nothing
-    value, other = tstr / span, stand / span
     moved = float(np.std(np.array(null) - np.array(fair), ddof=1))
-    error = max(error, moved, 0.5 / tests) / span
-    s = Score(value, value - 1.96 * error, value + 1.96 * error, other, error)
-    boosting = {"tstr": tstr, "trtr": trtr, "unseen": stand}
-    learners = {"boosting": boosting, **_other_learners(school, train, made, n, most, seed)}
-    name = train.names[goal.column]
+    error = max(error, moved, 0.5 / len(school.there)) / span
+    s = Score(tstr / span, tstr / span - 1.96 * error, tstr / span + 1.96 * error, stand / span, error)
+    boosting = Learner(tstr=tstr, trtr=trtr, unseen=stand)
     says = (
         f"Boosted trees taught by {n} made rows predict {name} of unseen real ones with {goal.measure} {tstr:.3f}; "
         f"taught by as many training rows, {trtr:.3f}; by unseen real ones, {stand:.3f}."
     )
-    detail = {
-        "target": name,
-        "measure": goal.measure,
-        "tstr": tstr,
-        "trtr": trtr,
-        "gap": trtr - tstr,
-        "n": n,
-        "z": s.z,
-        "chance": goal.floor / span,
-        "learners": learners,
-        "others": others,
-    }
-    # a ratio to what is hardly taught is no fault at any value
-    limit = (
-        limit_of(s, 0.02, "higher") if teachable else Limit(also=f"where real rows teach {name} and made ones do not")
+    detail = Usefulness(
+        target=name,
+        measure=goal.measure,
+        tstr=tstr,
+        trtr=trtr,
+        gap=trtr - tstr,
+        n=n,
+        z=s.z,
+        chance=goal.floor / span,
+        learners={"boosting": boosting, **_other_learners(school, train, made, n, most, seed)},
+        others=tuple(others),
     )
-    raised = limit.broken(value)
     samples = power.scored("usefulness", s.error, len(made), len(unseen), max(s.real - goal.floor / span, 1e-3))
+    teachable = trtr - goal.floor > TEACHABLE
     if not teachable or any(x.short for x in samples):
         samples = _wanted(school, train, made, unseen, error * span, most, seed)
-    if not teachable:
-        says += f" A guess scores {goal.floor:g}: what {n} real rows do not teach, made ones cannot lose."
-        if any(x.short for x in samples):  # a ratio to what was not taught says nothing, and more rows may teach it
-            why, none = f"{n} real rows teach boosted trees no more of {name} than a guess", math.nan
-            return Finding(
-                "usefulness",
-                none,
-                none,
-                none,
-                none,
-                "higher",
-                False,
-                says,
-                detail,
-                limit=limit,
-                samples=samples,
-                why=why,
-            )
-    return Finding(
-        "usefulness", value, s.low, s.high, other, "higher", raised, says, detail, limit=limit, samples=samples
-    )
+    if teachable:
+        return scored("usefulness", s, limit_of(s, 0.02, "higher"), says, detail=detail, samples=samples)
+    # a ratio to what is hardly taught is no fault at any value
+    limit = Limit(also=f"where real rows teach {name} and made ones do not")
+    says += f" A guess scores {goal.floor:g}: what {n} real rows do not teach, made ones cannot lose."
+    if any(x.short for x in samples):  # a ratio to what was not taught says nothing, and more rows may teach it
+        why = f"{n} real rows teach boosted trees no more of {name} than a guess"
+        return unknown("usefulness", why, limit, says, detail=detail, samples=samples)
+    return scored("usefulness", s, limit, says, detail=detail, samples=samples)
 
 
 def _rounds(
@@ -218,15 +187,15 @@ def _rounds(
 
 def _other_learners(
     school: School, train: TableView, made: TableView, n: int, most: int, seed: int
-) -> dict[str, dict[str, float]]:
+) -> dict[str, Learner]:
     """Scores of another learner, and of the same one taught by all rows."""
     every, first = np.arange(len(school.there)), np.arange(min(n, OTHER_ROWS))
     forest = [school.score(school.taught("forest", seed, x.take(first)), every) for x in (made, train)]
-    out = {"forest": {"tstr": forest[0], "trtr": forest[1]}}
+    out = {"forest": Learner(tstr=forest[0], trtr=forest[1])}
     whole = min(len(train), len(made), most)
     if whole > n:
         full = [school.score(school.taught("boosting", seed, x.take(np.arange(whole))), every) for x in (made, train)]
-        out[f"boosting, {whole} rows"] = {"tstr": full[0], "trtr": full[1]}
+        out[f"boosting, {whole} rows"] = Learner(tstr=full[0], trtr=full[1])
     return out
 
 
@@ -278,14 +247,13 @@ def _lift(
     real, _ = gained(fresh, half, 1)
     found = value > 3 * error and value > 0.002
     limit = Limit(below=-max(LEVEL * error, 0.01))
-    raised = limit.broken(value)
-    verdict = "a gain" if found else "a loss" if raised else "no gain beyond chance"
+    verdict = "a gain" if found else "a loss" if limit.broken(value) else "no gain beyond chance"
     goal = school.target
     says = (
         f"Added to {len(base)} training rows, {len(extra)} made ones change how well {train.names[goal.column]} is predicted "
         f"by {value:+.4f} of {goal.measure} against duplicates of real rows: {verdict}; {len(fresh)} unseen real ones, {real:+.4f}."
     )
-    detail = {"found": found, "n": len(extra), "standard error": error, "target": train.names[goal.column]}
-    low, high = value - 1.96 * error, value + 1.96 * error
+    detail = Lift(found=found, n=len(extra), standard_error=error, target=train.names[goal.column])
+    score = Score(value, value - 1.96 * error, value + 1.96 * error, real, error)
     samples = power.scored("lift", error, len(made), len(unseen))
-    return Finding("lift", value, low, high, real, "higher", raised, says, detail, limit=limit, samples=samples)
+    return scored("lift", score, limit, says, detail=detail, samples=samples)

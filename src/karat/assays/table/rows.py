@@ -12,20 +12,23 @@ import torch
 from torch import Tensor
 
 from karat.assays import power
-from karat.assays.chance import Draws, Score, averaged, limit_of, resampled
-from karat.assays.finding import Finding
+from karat.assays.chance import Draws, averaged, limit_of, resampled
+from karat.assays.details.records import Balls, Covered
+from karat.assays.finding import Finding, Score, scored
 from karat.assays.neighbours import distances
 from karat.assays.points.diversity import coverage, expected_coverage, recall
 from karat.assays.points.fidelity import density, precision, radii
 from karat.assays.table.sheet import least_of
+from karat.assays.table.tables import Case
 
+FINDS = ("precision", "density", "recall", "coverage")
 REFERENCE = 3000
 EQUAL = 1e-5  # squared distance up to which rows are the same: a ball of radius 0 holds its equals
 
 
-def findings(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> list[Finding]:
+def findings(case: Case) -> list[Finding]:
     """Precision, density, recall and coverage of embedded rows [n, d]."""
-    return [*_inside(train, unseen, made), *_reached(train, unseen, made, draws)]
+    return [*_inside(*case.embedded), *_reached(*case.embedded, case.tight)]
 
 
 def _inside(train: Tensor, unseen: Tensor, made: Tensor) -> list[Finding]:
@@ -50,14 +53,10 @@ def _inside(train: Tensor, unseen: Tensor, made: Tensor) -> list[Finding]:
     )
     for (name, least, sentence), a, b in zip(told, scores(made), scores(unseen), strict=True):
         s = averaged(a, b, share=name == "precision")
-        limit = limit_of(s, least, "higher")
-        raised = limit.broken(s.value)
-        detail = {"n": len(a), "reference": len(reference), "z": s.z}
+        detail = Balls(n=len(a), reference=len(reference), z=s.z)
         says = sentence.format(s.value, s.real)
         samples = power.scored(name, s.error, len(made), len(unseen))
-        out.append(
-            Finding(name, s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit, samples=samples)
-        )
+        out.append(scored(name, s, limit_of(s, least, "higher"), says, detail=detail, samples=samples))
     return out
 
 
@@ -86,11 +85,8 @@ def _reached(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> list[
     for i, (name, least, sentence) in enumerate(told):
         one = 1 / draws.size  # a share moves by one record at least
         s: Score = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws, one)  # type: ignore[misc]
-        detail = {"n": draws.size, "z": s.z, "expected": expected_coverage(draws.size, draws.size, 5)}
+        detail = Covered(n=draws.size, z=s.z, expected=expected_coverage(draws.size, draws.size, 5))
         says, limit = sentence.format(s.value, s.real), limit_of(s, least_of(least, draws), "higher")
-        raised = limit.broken(s.value)
         samples = power.scored(name, s.error, len(made), len(unseen))
-        out.append(
-            Finding(name, s.value, s.low, s.high, s.real, "higher", raised, says, detail, limit=limit, samples=samples)
-        )
+        out.append(scored(name, s, limit, says, detail=detail, samples=samples))
     return out

@@ -6,21 +6,22 @@ and would not by chance.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from karat.assays import power
 from karat.assays.chance import wilson
-from karat.assays.finding import Finding, Limit
+from karat.assays.details.rows import Kept, Rules
+from karat.assays.finding import Finding, Limit, Score, scored
 from karat.assays.points.bias import BEYOND
 from karat.assays.shares import certain
 from karat.assays.table.cells import apart
+from karat.assays.table.tables import Case
 from karat.views import TableView
 
+FINDS = ("rules",)
 LEVELS = 200  # values of a column that may take part in a rule
 COLUMNS = 60
 SUPPORT = 30  # rows that show a rule, at least
@@ -125,8 +126,9 @@ def breaks(rule: Rule, codes: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]
     return under, under & (codes[rule.then] != want)
 
 
-def findings(train: TableView, unseen: TableView, made: TableView) -> list[Finding]:
+def findings(case: Case) -> list[Finding]:
     """Rules: the share of rows that break one that was declared or found; none where there is neither."""
+    train, unseen, made = case.train, case.unseen, case.made
     few = coded(train)
     shown = train.take(np.arange(min(len(train), ROWS)))
     found = discover(shown, few)
@@ -134,7 +136,7 @@ def findings(train: TableView, unseen: TableView, made: TableView) -> list[Findi
     if not found and not declared:
         return []
     n, m = len(made), len(unseen)
-    told: list[dict[str, Any]] = []
+    told: list[Kept] = []
     any_made, any_real = np.zeros(n, bool), np.zeros(m, bool)
     for name in declared:
         a, b = made.broken[name], unseen.broken[name]
@@ -162,31 +164,23 @@ def findings(train: TableView, unseen: TableView, made: TableView) -> list[Findi
     count, real_count = int(any_made.sum()), int(any_real.sum())
     value, real = count / n, real_count / m
     low, high = wilson(count, n)
-    off = [t for t in told if t["off"]]
     also = f"where one rule is broken by {DECLARED:.1%} (declared) or {5 * MARGIN:.0%} (found) more rows than real ones"
     limit = Limit(above=real + MARGIN, only=BEYOND, also=also)
-    raised = bool(off) or (limit.broken(value) and certain(count, n, real_count, m))
-    told.sort(key=lambda t: (not (t["declared"] and t["off"]), not t["off"], t["real"] - t["made"]))
+    raised = any(t.off for t in told) or (limit.broken(value) and certain(count, n, real_count, m))
+    told.sort(key=lambda t: (not (t.declared and t.off), not t.off, t.real - t.made))
     first = told[0]
     says = (
         f"{value:.2%} of what was made breaks one of {len(declared)} declared rules and {len(found)} found in the training "
-        f"data; of unseen real rows {real:.2%}. Most of all: {first['rule']} (broken by {first['made']:.2%}, real "
-        f"{first['real']:.2%})."
+        f"data; of unseen real rows {real:.2%}. Most of all: {first.rule} (broken by {first.made:.2%}, real "
+        f"{first.real:.2%})."
     )
-    detail = {"declared": len(declared), "found": len(found), "rules": told[:24]}
-    samples = apart(n, m, power.BAD)
-    return [Finding("rules", value, low, high, real, "lower", raised, says, detail, limit=limit, samples=samples)]
+    detail = Rules(declared=len(declared), found=len(found), rules=tuple(told[:24]))
+    score, samples = Score(value, low, high, real, 0.0), apart(n, m, power.BAD)
+    return [scored("rules", score, limit, says, detail=detail, samples=samples, raised=raised)]
 
 
-def _told(rule: str, declared: bool, n: int, count: int, m: int, real: int, support: int) -> dict[str, Any]:
+def _told(rule: str, declared: bool, n: int, count: int, m: int, real: int, support: int) -> Kept:
     made_share, real_share = count / max(n, 1), real / max(m, 1)
     least = DECLARED if declared else 5 * MARGIN
     off = n > 0 and m > 0 and made_share - real_share > least and certain(count, n, real, m)
-    return {
-        "rule": rule,
-        "declared": declared,
-        "made": made_share,
-        "real": real_share if not math.isnan(real_share) else 0.0,
-        "support": support,
-        "off": off,
-    }
+    return Kept(rule=rule, declared=declared, made=made_share, real=real_share, support=support, off=bool(off))

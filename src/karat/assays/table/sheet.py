@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from karat.assays.chance import Draws, Score, resampled
+from karat.assays.chance import Draws, resampled
+from karat.assays.finding import Score
 from karat.views import TableView
 
 ONE_HOT = 64  # choices up to which a column becomes one-hot in distances; more become random signs

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
+from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
+from torch import Tensor
+
+from karat.assays import table
 from karat.assays.chance import Draws, draw
+from karat.assays.discovery import examined
 from karat.assays.finding import Finding
-from karat.assays.table import attack, categories, cells, columns, detection, linkage, predicting, rows, rules
 from karat.assays.table.sheet import embed
 from karat.errors import DataError
 from karat.space import JUDGED as FEWEST
@@ -18,6 +22,30 @@ EMBEDDED = 50_000  # training rows that distances are measured to
 LARGE = 5000  # rows of a draw for findings about columns
 SMALL = 2000  # and about distances, which grow with the square
 WIDTH = 75_000  # rows of a draw times columns
+
+
+@dataclass(frozen=True)
+class Case:
+    """What an assay of a table judges: rows in an order that means nothing, and what several assays need of them.
+
+    wide, tight: which unseen and made rows take part in a score about columns, and in one about distances.
+    target: the column whose prediction is taught; None takes the one that real rows teach best.
+    """
+
+    train: TableView
+    unseen: TableView
+    made: TableView
+    wide: Draws
+    tight: Draws
+    target: str | None = None
+    seed: int = 0
+
+    @cached_property
+    def embedded(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Training, unseen and made rows [n, d] in a space of distances, of training rows the first 50,000."""
+        few = self.train.take(np.arange(min(len(self.train), EMBEDDED)))
+        t, u, m = embed((few, self.unseen, self.made), self.seed)
+        return t, u, m
 
 
 def examine(
@@ -37,23 +65,12 @@ def examine(
             raise DataError(f"the {name} rows have other columns or choices than the training rows; bring them to one")
     if train.width == 0:
         raise DataError("a table without columns cannot be judged; give at least one column")
+    if target is not None and target not in train.names:
+        raise DataError(f"the target {target!r} is no column; there are: {', '.join(train.names[:20])}")
     rng = np.random.default_rng(seed)
     # any order of the rows may mean something: what takes the first few takes them from a shuffled sheet
     train = train.take(rng.permutation(len(train)))
     unseen, made = (s.take(rng.permutation(len(s))[:MOST]) for s in (unseen, made))
-    wide: Draws = draw(len(unseen), len(made), rng, int(np.clip(WIDTH // train.width, 300, LARGE)))
-    tight: Draws = draw(len(unseen), len(made), rng, SMALL)
-    near = [torch.as_tensor(x) for x in embed((train.take(np.arange(min(len(train), EMBEDDED))), unseen, made), seed)]
-    t, u, m = near
-    return [
-        *detection.findings(train, unseen, made, seed),
-        *columns.findings(train, unseen, made, wide, seed),
-        *cells.findings(train, unseen, made),
-        *rules.findings(train, unseen, made),
-        *rows.findings(t, u, m, tight),
-        *categories.findings(train, unseen, made, wide, target),
-        *linkage.findings(train, unseen, made, (t, u, m), seed),
-        *attack.findings(t, u, m),
-        *predicting.findings(train, unseen, made, target, seed),
-        # rooms stand together in the report: fidelity, diversity, bias, memory, privacy, usefulness
-    ]
+    wide = draw(len(unseen), len(made), rng, int(np.clip(WIDTH // train.width, 300, LARGE)))
+    tight = draw(len(unseen), len(made), rng, SMALL)
+    return examined(table, Case(train, unseen, made, wide, tight, target, seed))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from karat.assays.chance import LEVEL
-from karat.assays.finding import Limit
+from karat.assays.finding import Limit, Score
 
 Scores = tuple[np.ndarray, np.ndarray | None]  # per passage [n], and the document of each [n] where known
 
@@ -33,6 +33,11 @@ class Band:
     gap: float
     z: float
     errors: tuple[float, float]
+
+    @property
+    def score(self) -> Score:
+        """The mean with its interval, beside that of unseen text."""
+        return Score(self.value, self.low, self.high, self.real, max(self.errors))
 
     def limit(self, least: float) -> Limit:
         """Where the gap is more than chance explains and more than `least`."""

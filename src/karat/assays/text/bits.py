@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from karat.assays.chance import LEVEL
-from karat.assays.finding import Finding, Limit
+from karat.assays.details.passages import Bits
+from karat.assays.finding import Finding, Limit, Score, scored
 from karat.assays.text.fluency import Counted
 
 ORDER = 7
@@ -44,18 +45,17 @@ def findings(nats: Sequence[np.ndarray], held: Sequence[str], known: Sequence[st
     rows = [("this model", own), (f"counts of {ORDER} characters", _counted(read, held)), *_packed(read, held)]
     out = []
     for name, unit in (("bits per character", characters), ("bits per byte", size)):
-        told = [(what, total / unit) for what, total in rows]
+        told = tuple((what, total / unit) for what, total in rows)
         value, ngram = told[0][1], told[1][1]
         spread = error / unit
         limit = Limit(above=ngram + (max(LEVEL * spread, LEAST) if math.isfinite(spread) else LEAST))
-        raised = limit.broken(value)
         others = "; ".join(f"{what} {needs:.3f}" for what, needs in told[1:])
         says = f"{value:.3f} {name} on {characters:,} held-out characters; {others}"
-        says += ": counting in a second does better." if raised else "."
-        detail = {"rows": told, "characters": characters, "bytes": size}
-        low, high = value - 1.96 * spread, value + 1.96 * spread
+        says += ": counting in a second does better." if limit.broken(value) else "."
+        detail = Bits(rows=told, characters=characters, bytes=size)
+        score = Score(value, value - 1.96 * spread, value + 1.96 * spread, ngram, spread)
         beside = f"counts of {ORDER} characters"  # text has no bits of its own: two models of it are compared
-        out.append(Finding(name, value, low, high, ngram, "lower", raised, says, detail, limit=limit, beside=beside))
+        out.append(scored(name, score, limit, says, detail=detail, beside=beside))
     return out
 
 

@@ -10,10 +10,12 @@ import re
 import numpy as np
 
 from karat.assays.chance import limit_of_share, wilson
-from karat.assays.finding import Finding
+from karat.assays.details.passages import PersonalData, Repeat
+from karat.assays.finding import Finding, Score, scored
 from karat.assays.shares import tail
-from karat.views import TextView
+from karat.assays.text.texts import Case
 
+FINDS = ("personal data",)
 KINDS = (
     ("e-mail address", re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{2,24})+")),
     ("web address", re.compile(r"(?:https?://|www\.)[^\s<>\"'\u3001\u3002\uff0c\uff09]{4,200}")),
@@ -38,8 +40,9 @@ def masked(string: str) -> str:
     return string[:end] + "\u2022" * min(8, len(string) - 2 * end) + string[-end:]
 
 
-def findings(train: TextView, unseen: TextView, made: TextView) -> list[Finding]:
+def findings(case: Case) -> list[Finding]:
     """Personal data: share of made passages that repeat a string of the training text; none where that has no such."""
+    train, unseen, made = case.train, case.unseen, case.made
     known: dict[tuple[str, str], int] = {}
     for i, text in enumerate(train.texts):
         for what in found(text):
@@ -60,18 +63,15 @@ def findings(train: TextView, unseen: TextView, made: TextView) -> list[Finding]
     value, real = counts[0] / n, counts[1] / m
     low, high = wilson(counts[0], n)
     limit = limit_of_share(n, lambda c: c / n > real + 0.002 and tail(c, n, counts[1], m) < CERTAIN)
-    raised = limit.broken(value)
     strings = {what for _, what in repeats}
     kinds = ", ".join(f"{sum(k == kind for k, _ in strings)} {kind}" for kind, _ in KINDS)
     says = (
         f"{counts[0]} of {n} made passages ({value:.2%}) repeat an address or a long number of the training text, {kinds}; "
         f"of unseen real passages {real:.2%} do."
     )
-    detail = {
-        "known": len(known),
-        "repeats": [
-            {"made": made.row(i), "train": train.row(known[what]), "kind": what[0], "string": masked(what[1])}
-            for i, what in repeats[:SHOWN]
-        ],
-    }
-    return [Finding("personal data", value, low, high, real, "lower", raised, says, detail, limit=limit)]
+    shown = tuple(
+        Repeat(made=made.row(i), train=train.row(known[what]), kind=what[0], string=masked(what[1]))
+        for i, what in repeats[:SHOWN]
+    )
+    score, detail = Score(value, low, high, real, 0.0), PersonalData(known=len(known), repeats=shown)
+    return [scored("personal data", score, limit, says, detail=detail)]

@@ -15,12 +15,17 @@ import numpy as np
 
 from karat.assays import power
 from karat.assays.chance import fewest, wilson
-from karat.assays.finding import Finding, Limit, Sample
+from karat.assays.details import Curve
+from karat.assays.details.passages import Run, VerbatimRun
+from karat.assays.details.records import CopyRate, NearCopies
+from karat.assays.finding import Finding, Limit, Sample, Score, scored
 from karat.assays.points.memory import CERTAIN, chance_of
 from karat.assays.text.suffixes import matches
+from karat.assays.text.texts import Case
 from karat.assays.text.writing import dense, joined
 from karat.views import TextView
 
+FINDS = ("verbatim run", "copy rate", "near copies")
 NEAR = 0.0025  # share of real passages above whose score a passage counts as a copy
 WINDOW = {False: 50, True: 20}  # characters of a window that is looked up; True where ideographs are many
 SHINGLE = {False: 12, True: 6}  # letters
@@ -28,6 +33,7 @@ COMMON = 8  # training passages that hold a shingle before it says nothing
 SHINGLES = 8_000_000  # of the training text that are kept, a choice by their hash
 MOST = 5000  # training passages whose own likeness is looked at
 SHOWN = 24
+QUANTILES = (0.5, 0.9, 0.99, 0.999)  # of the longest runs that the report has
 
 
 @dataclass(frozen=True)
@@ -93,24 +99,16 @@ def beyond(made: np.ndarray, unseen: np.ndarray, within: np.ndarray) -> Beyond:
     return Beyond(bar, count, n, usual, chance_of(count, n, k, held), least, samples)
 
 
-def halves(train: TextView, seed: int) -> np.ndarray:
-    """bool [n]: half of the training passages, whole documents."""
-    _, document = np.unique(train.sources, return_inverse=True)
-    side = np.random.default_rng([seed, 71]).permutation(int(document.max()) + 1) % 2 == 0
-    inside: np.ndarray = side[document]
-    return inside
-
-
-def findings(train: TextView, unseen: TextView, made: TextView, seed: int) -> list[Finding]:
+def findings(case: Case) -> list[Finding]:
     """Verbatim run, copy rate and near copies; `train` must be all that the generator learned from."""
+    train, unseen, made, seed = case.train, case.unseen, case.made, case.seed
     crowded = dense(train.texts[:200]) > 0.3
     window = WINDOW[crowded]
     base, starts = joined(train.texts)
     m, u = runs(made, base, window), runs(unseen, base, window)
-    inside = halves(train, seed)
     rng = np.random.default_rng([seed, 73])
     parts = []
-    for side in (inside, ~inside):
+    for side in (case.inside, ~case.inside):
         asked = rng.permutation(np.flatnonzero(side))[: MOST // 2]
         if len(asked) and not side.all():
             rest = joined(t for t, mine in zip(train.texts, side, strict=True) if not mine)[0]
@@ -119,61 +117,64 @@ def findings(train: TextView, unseen: TextView, made: TextView, seed: int) -> li
         np.concatenate([getattr(p, name) for p in parts]) if parts else np.zeros(0) for name in ("longest", "copied")
     ]
     return [
-        _verbatim(m, u, own[0], made, train, starts, base, seed),
+        _verbatim(m, u, own[0], made, train, starts, seed),
         _rate(m, u, own[1], window, seed),
         _near(train, unseen, made, SHINGLE[crowded], rng),
     ]
 
 
 def _verbatim(
-    m: Runs, u: Runs, own: np.ndarray, made: TextView, train: TextView, starts: np.ndarray, base: np.ndarray, seed: int
+    m: Runs, u: Runs, own: np.ndarray, made: TextView, train: TextView, starts: np.ndarray, seed: int
 ) -> Finding:
     far = beyond(m.longest, u.longest, own)
     value, real = float(m.longest.max()), float(np.quantile(u.longest, 0.999))
     rng = np.random.default_rng([seed, 79])
     again = np.sort([m.longest[rng.integers(len(m.longest), size=len(m.longest))].max() for _ in range(200)])
     over = int((m.longest > real).sum())
-    shown = []
-    for i in np.argsort(-m.longest, kind="stable")[:SHOWN]:
-        size, at = int(m.longest[i]), int(m.start[i])
-        t = int(np.searchsorted(starts, m.place[i], side="right")) - 1
-        there = int(m.place[i] - starts[t])
-        shown.append(
-            {
-                "made": made.row(int(i)),
-                "start": at,
-                "length": size,
-                "train": train.row(t),
-                "there": there,
-                "before": made.texts[i][max(0, at - 60) : at],
-                "run": made.texts[i][at : at + size][:1000],
-                "after": made.texts[i][at + size : at + size + 60],
-                "train before": train.texts[t][max(0, there - 60) : there],
-                "train after": train.texts[t][there + size : there + size + 60],
-            }
-        )
+    longest = np.argsort(-m.longest, kind="stable")[:SHOWN]
     within = f" and of the training text with the rest of it {np.quantile(own, 0.999):.0f}" if len(own) else ""
     says = (
         f"The longest string taken from the training text has {value:.0f} characters; of 1,000 unseen real passages one "
         f"shares {real:.0f}{within}. {over} of {len(made)} made passages go beyond {real:.0f}"
         + (": training text was copied." if far.raised else ".")
     )
-    detail = {
-        "bar": far.bar,
-        "p": far.p,
-        "copies": far.count,
-        "n": far.n,
-        "over": over,
-        "runs": shown,
-        "quantiles": [0.5, 0.9, 0.99, 0.999],
-        "made": np.quantile(m.longest, [0.5, 0.9, 0.99, 0.999]).tolist(),
-        "unseen": np.quantile(u.longest, [0.5, 0.9, 0.99, 0.999]).tolist(),
-        "within": np.quantile(own, [0.5, 0.9, 0.99, 0.999]).tolist() if len(own) else [],
-    }
-    low, high = float(again[5]), float(again[-6])
+    detail = VerbatimRun(
+        bar=far.bar,
+        p=far.p,
+        copies=far.count,
+        n=far.n,
+        over=over,
+        runs=tuple(_shown(m, int(i), made, train, starts) for i in longest),
+        quantiles=QUANTILES,
+        made=_quantiles(m.longest),
+        unseen=_quantiles(u.longest),
+        within=_quantiles(own),
+    )
+    score = Score(value, float(again[5]), float(again[-6]), real, 0.0)
     limit = Limit(above=far.bar, only=f"by {far.least:,} or more of {far.n:,} passages")
-    return Finding(
-        "verbatim run", value, low, high, real, "lower", far.raised, says, detail, limit=limit, samples=far.samples
+    return scored("verbatim run", score, limit, says, detail=detail, samples=far.samples, raised=far.raised)
+
+
+def _quantiles(lengths: np.ndarray) -> Curve:
+    return tuple(np.quantile(lengths, QUANTILES).tolist()) if len(lengths) else ()
+
+
+def _shown(m: Runs, i: int, made: TextView, train: TextView, starts: np.ndarray) -> Run:
+    """The longest run of made passage `i`, with what stands round it on both sides."""
+    size, at = int(m.longest[i]), int(m.start[i])
+    t = int(np.searchsorted(starts, m.place[i], side="right")) - 1
+    there = int(m.place[i] - starts[t])
+    return Run(
+        made=made.row(i),
+        start=at,
+        length=size,
+        train=train.row(t),
+        there=there,
+        before=made.texts[i][max(0, at - 60) : at],
+        run=made.texts[i][at : at + size][:1000],
+        after=made.texts[i][at + size : at + size + 60],
+        train_before=train.texts[t][max(0, there - 60) : there],
+        train_after=train.texts[t][there + size : there + size + 60],
     )
 
 
@@ -185,26 +186,17 @@ def _rate(m: Runs, u: Runs, own: np.ndarray, window: int, seed: int) -> Finding:
     for _ in range(200):
         some = rng.integers(len(m.copied), size=len(m.copied))
         again.append(float(m.copied[some].sum() / max(1, m.windows[some].sum())))
-    low, high = np.quantile(again, [0.025, 0.975])
+    low, high = (float(x) for x in np.quantile(again, [0.025, 0.975]))
     says = (
         f"{value:.2%} of all strings of {window} characters occur in the training text; of those of unseen real text, "
         f"{real:.2%}" + (f"; {far.count} of {far.n} passages hold more of them than real ones." if far.raised else ".")
     )
-    detail = {"window": window, "bar": far.bar, "p": far.p, "copies": far.count, "n": far.n}
-    limit = Limit(also=f"where {far.least:,} of {far.n:,} passages hold over {far.bar:.0f} copied strings each")
-    return Finding(
-        "copy rate",
-        value,
-        float(low),
-        float(high),
-        real,
-        "lower",
-        far.raised,
-        says,
-        detail,
-        limit=limit,
-        samples=far.samples,
+    score, detail = (
+        Score(value, low, high, real, 0.0),
+        CopyRate(window=window, bar=far.bar, p=far.p, copies=far.count, n=far.n),
     )
+    limit = Limit(also=f"where {far.least:,} of {far.n:,} passages hold over {far.bar:.0f} copied strings each")
+    return scored("copy rate", score, limit, says, detail=detail, samples=far.samples, raised=far.raised)
 
 
 def _near(train: TextView, unseen: TextView, made: TextView, size: int, rng: np.random.Generator) -> Finding:
@@ -216,25 +208,17 @@ def _near(train: TextView, unseen: TextView, made: TextView, size: int, rng: np.
     far = beyond(m, u, w)
     value, (low, high) = far.count / far.n, wilson(far.count, far.n)
     order = np.argsort(-m, kind="stable")
-    pairs = [(made.row(int(i)), train.row(int(who[i])), float(m[i])) for i in order[:SHOWN] if m[i] > 0]
+    pairs = tuple((made.row(int(i)), train.row(int(who[i])), float(m[i])) for i in order[:SHOWN] if m[i] > 0)
     says = (
         f"{far.count} of {far.n} made passages ({value:.1%}) have over {far.bar:.0%} of their text, whatever its order, in "
         f"one training passage; {far.real:.2%} of real ones do"
         + (": training passages were copied and altered." if far.raised else "; no more than chance explains.")
     )
-    detail = {
-        "bar": far.bar,
-        "p": far.p,
-        "copies": far.count,
-        "n": far.n,
-        "shingle": size,
-        "pairs": pairs,
-        "told": "shares {:.0%} of its text",
-    }
-    limit = Limit(above=min(1.0, (far.least - 1) / far.n))
-    return Finding(
-        "near copies", value, low, high, far.real, "lower", far.raised, says, detail, limit=limit, samples=far.samples
+    detail = NearCopies(
+        bar=far.bar, p=far.p, copies=far.count, n=far.n, shingle=size, pairs=pairs, told="shares {:.0%} of its text"
     )
+    score, limit = Score(value, low, high, far.real, 0.0), Limit(above=min(1.0, (far.least - 1) / far.n))
+    return scored("near copies", score, limit, says, detail=detail, samples=far.samples, raised=far.raised)
 
 
 class Shingles:

@@ -7,6 +7,7 @@ Holtzman et al., https://arxiv.org/abs/1904.09751.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,13 +16,16 @@ import numpy as np
 
 from karat.assays import power
 from karat.assays.chance import limit_of_share
-from karat.assays.finding import Finding
+from karat.assays.details.passages import Compression, Fluency, Loop, Loops, Strange
+from karat.assays.finding import Finding, Score, scored
 from karat.assays.shares import certain
 from karat.assays.table.cells import apart
 from karat.assays.text.band import Band, banded
+from karat.assays.text.texts import Case
 from karat.assays.text.writing import joined
 from karat.views import TextView
 
+FINDS = ("fluency", "loops", "compression")
 ORDER = 6
 PASSAGES = 1500  # of each kind that are read
 LEARNED = 4_000_000  # characters that the judge counts at most
@@ -111,13 +115,10 @@ def _find(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return at, keys[at] == wanted
 
 
-def findings(train: TextView, unseen: TextView, made: TextView, inside: np.ndarray, seed: int) -> list[Finding]:
-    """Fluency, loops and compression. `inside` [n]: the training passages that the judge counts; the others stand for real."""
-    return [
-        _fluency(train, unseen, made, inside, seed),
-        _loops(train, unseen, made),
-        _compression(train, unseen, made),
-    ]
+def findings(case: Case) -> list[Finding]:
+    """Fluency, loops and compression. Half of the training passages are counted; the others stand for real."""
+    sides = case.train, case.unseen, case.made
+    return [_fluency(*sides, case.inside, case.seed), _loops(*sides), _compression(*sides)]
 
 
 def _fluency(train: TextView, unseen: TextView, made: TextView, inside: np.ndarray, seed: int) -> Finding:
@@ -134,19 +135,19 @@ def _fluency(train: TextView, unseen: TextView, made: TextView, inside: np.ndarr
     m, u, t = (judge.per_character(w.texts) for w in (*sides, rest))
     s = banded((m, None), (u, sides[1].sources), (t, rest.sources))
     limit = s.limit(0.03 * s.real)
-    raised = limit.broken(s.value)
     how = "broken" if s.gap > 0 else "dull"
     says = (
         f"To a count of real letters a made passage has {s.value:.2f} bits per character; an unseen real one {s.real:.2f}, "
-        f"a training one that it did not count {s.train:.2f}" + (f": what was made is {how}." if raised else ".")
+        f"a training one that it did not count {s.train:.2f}"
+        + (f": what was made is {how}." if limit.broken(s.value) else ".")
     )
     order = np.argsort(-np.nan_to_num(m), kind="stable")
-    extremes = [{"made": sides[0].row(int(i)), "bits": float(m[i]), "text": sides[0].texts[i][:200]} for i in order[:3]]
-    detail = {"z": s.z, "train": s.train, "n": len(m), "order": ORDER, "strangest": extremes}
-    samples = power.scored("fluency", max(s.errors), len(made), len(unseen), s.real)
-    return Finding(
-        "fluency", s.value, s.low, s.high, s.real, "neither", raised, says, detail, limit=limit, samples=samples
+    extremes = tuple(
+        Strange(made=sides[0].row(int(i)), bits=float(m[i]), text=sides[0].texts[i][:200]) for i in order[:3]
     )
+    detail = Fluency(z=s.z, train=s.train, n=len(m), order=ORDER, strangest=extremes)
+    samples = power.scored("fluency", max(s.errors), len(made), len(unseen), s.real)
+    return scored("fluency", s.score, limit, says, detail=detail, samples=samples)
 
 
 def loop(text: str) -> tuple[int, int, int] | None:
@@ -183,34 +184,26 @@ def _loops(train: TextView, unseen: TextView, made: TextView) -> Finding:
     rest = [_looping(w.take(np.arange(min(len(w), 5000))).texts)[0] > 0 for w in (unseen, train)]
     count, n = int((length > 0).sum()), len(made)
     value, real, own = count / n, float(rest[0].mean()), float(rest[1].mean())
-    spread = np.sqrt(max(value * (1 - value), 1 / n) / n)
+    spread = math.sqrt(max(value * (1 - value), 1 / n) / n)
     among = np.concatenate(rest)  # real text loops seldom, and as seldom here as there
     looping = int(among.sum())
     limit = limit_of_share(n, lambda c: certain(c, n, looping, len(among)) and c / n > max(real, own) + 0.005)
-    off = limit.broken(value)
-    shown = []
-    for i in np.argsort(-length, kind="stable")[:SHOWN]:
-        if length[i]:
-            at, p = int(start[i]), int(period[i])
-            shown.append(
-                {
-                    "made": made.row(int(i)),
-                    "start": at,
-                    "length": int(length[i]),
-                    "unit": made.texts[i][at : at + p],
-                    "before": made.texts[i][max(0, at - 60) : at],
-                    "loop": made.texts[i][at : at + int(length[i])][:400],
-                }
-            )
+    longest = [int(i) for i in np.argsort(-length, kind="stable")[:SHOWN] if length[i]]
+    shown = tuple(_shown(made, i, int(start[i]), int(length[i]), int(period[i])) for i in longest)
     says = (
         f"{value:.1%} of made passages repeat one thing at least {TURNS} times on end; of unseen real ones {real:.1%}."
     )
-    if off:
+    if limit.broken(value):
         says = says[:-1] + f", the longest for {int(length.max())} characters."
-    detail = {"train": own, "loops": shown, "n": n}
-    low, high = max(0.0, value - 1.96 * float(spread)), min(1.0, value + 1.96 * float(spread))
+    score = Score(value, value - 1.96 * spread, value + 1.96 * spread, real, spread).clipped(0.0, 1.0)
     samples = apart(n, len(among), power.BAD)
-    return Finding("loops", value, low, high, real, "lower", off, says, detail, limit=limit, samples=samples)
+    return scored("loops", score, limit, says, detail=Loops(train=own, loops=shown, n=n), samples=samples)
+
+
+def _shown(made: TextView, i: int, at: int, length: int, period: int) -> Loop:
+    text = made.texts[i]
+    before, loop = text[max(0, at - 60) : at], text[at : at + length][:400]
+    return Loop(made=made.row(i), start=at, length=length, unit=text[at : at + period], before=before, loop=loop)
 
 
 def _packed(writing: TextView) -> np.ndarray:
@@ -226,15 +219,14 @@ def _compression(train: TextView, unseen: TextView, made: TextView) -> Finding:
     m, u, t = (_packed(_upto(w, size)) for w in (made, unseen, train))
     s: Band = banded((m, None), (u, None), (t, None))
     limit = s.limit(0.02 * s.real)
-    raised = limit.broken(s.value)
     says = f"gzip's method packs what was made to {s.value:.1%} of its bytes, unseen real text to {s.real:.1%}" + (
-        f": it {'repeats itself more' if s.gap < 0 else 'is less orderly'} than real text." if raised else "."
+        f": it {'repeats itself more' if s.gap < 0 else 'is less orderly'} than real text."
+        if limit.broken(s.value)
+        else "."
     )
-    detail = {"z": s.z, "train": s.train, "pieces": len(m)}
+    detail = Compression(z=s.z, train=s.train, pieces=len(m))
     samples = power.scored("compression", max(s.errors), len(made), len(unseen), s.real)
-    return Finding(
-        "compression", s.value, s.low, s.high, s.real, "neither", raised, says, detail, limit=limit, samples=samples
-    )
+    return scored("compression", s.score, limit, says, detail=detail, samples=samples)
 
 
 def _upto(writing: TextView, size: int) -> TextView:

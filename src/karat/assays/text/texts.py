@@ -2,18 +2,64 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
+import numpy as np
+from torch import Tensor
+
+from karat.assays import text
+from karat.assays.discovery import examined
 from karat.assays.finding import Finding
-from karat.assays.points import membership
-from karat.assays.text import disclosure, echo, fluency, telling, variety, wording
+from karat.assays.text.counts import Counts, components
 from karat.errors import DataError
 from karat.space import JUDGED as FEWEST
 from karat.views import TextView
 
-ROOMS = ("fidelity", "diversity", "bias", "memory", "privacy", "usefulness")
-BY_THEMSELVES = (disclosure.findings,)  # assays that need the three sides and nothing that another assay has found
 MOST = 5000  # unseen and made passages that are looked at
+ROWS = 2500  # of each side that a classifier sees
+
+
+@dataclass(frozen=True)
+class Case:
+    """What an assay of text judges: passages in an order that means nothing, and what several assays need of them.
+
+    classes: the names of the labels.   What is drawn at random is drawn by a generator of the assay's own, of the seed.
+    """
+
+    train: TextView
+    unseen: TextView
+    made: TextView
+    classes: tuple[str, ...] = ()
+    seed: int = 0
+
+    @cached_property
+    def few(self) -> tuple[TextView, TextView, TextView]:
+        """At most 2,500 training, unseen and made passages, the first ones."""
+        t, u, m = (side.take(np.arange(min(len(side), ROWS))) for side in (self.train, self.unseen, self.made))
+        return t, u, m
+
+    @cached_property
+    def counts(self) -> tuple[Any, Any, Any]:
+        """Those as weighted counts of their strings, sparse [n, 32,768]."""
+        train, unseen, made = self.few
+        counts = Counts(train)
+        made_counts = counts.of(made)  # words are numbered as they come
+        return counts.train, counts.of(unseen), made_counts
+
+    @cached_property
+    def features(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The leading components of those [n, d]."""
+        return components(*self.counts, self.seed)
+
+    @cached_property
+    def inside(self) -> np.ndarray:
+        """bool [n]: half of the training passages, whole documents."""
+        _, document = np.unique(self.train.sources, return_inverse=True)
+        side = np.random.default_rng([self.seed, 71]).permutation(int(document.max()) + 1) % 2 == 0
+        inside: np.ndarray = side[document]
+        return inside
 
 
 def examine(
@@ -29,26 +75,10 @@ def examine(
     sides = []
     rng = np.random.default_rng(seed)
     for name, side in (("training", train), ("unseen real", unseen), ("made", made)):
-        rows = [i for i, text in enumerate(side.texts) if text.strip()]
+        rows = [i for i, passage in enumerate(side.texts) if passage.strip()]
         if len(rows) < FEWEST:
             raise DataError(f"{len(rows)} {name} passages with text are too few to judge by; give at least {FEWEST}")
         # any order of the rows may mean something: what takes the first few takes them from a shuffled set
         mixed = rng.permutation(np.array(rows))
         sides.append(side.take(mixed if name == "training" else mixed[:MOST]))
-    train, unseen, made = sides
-    told, classed, seen = telling.findings(train, unseen, made, classes, seed)
-    fidelity, diversity, bias = wording.findings(train, unseen, made)
-    inside = echo.halves(train, seed)
-    out = [
-        told,
-        *fluency.findings(train, unseen, made, inside, seed),
-        *fidelity,
-        *variety.findings(train, unseen, made, seen, rng, seed),
-        *diversity,
-        bias,
-        *classed,
-        *echo.findings(train, unseen, made, seed),
-        *(finding for assay in BY_THEMSELVES for finding in assay(train, unseen, made)),
-        *membership.findings(seen["train"], seen["unseen"], seen["made"], seed),
-    ]
-    return sorted(out, key=lambda f: ROOMS.index(f.assay))  # rooms stand together in the report
+    return examined(text, Case(sides[0], sides[1], sides[2], classes, seed))

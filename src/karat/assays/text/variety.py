@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from karat.assays import power
-from karat.assays.chance import LEVEL, Draws, Score, draw, limit_of, resampled
-from karat.assays.finding import Finding, Limit
+from karat.assays.chance import LEVEL, Draws, draw, limit_of, resampled
+from karat.assays.details.passages import Lengths, Mauve, Variety
+from karat.assays.finding import Finding, Limit, Score, scored
 from karat.assays.neighbours import nearest
 from karat.assays.points.diversity import cells
+from karat.assays.text.texts import Case
 from karat.assays.text.writing import words
 from karat.views import TextView
 
+FINDS = ("length", "layout", "own-feature mauve", "distinct-2", "self-bleu")
 SAMPLE = 500  # passages of a draw
 MIXTURES = 25  # points of the divergence frontier
 SCALE = 5.0
@@ -96,12 +100,12 @@ def _keys(grams: np.ndarray) -> np.ndarray:
     return key
 
 
-def findings(
-    train: TextView, unseen: TextView, made: TextView, seen: dict[str, Tensor], rng: np.random.Generator, seed: int
-) -> list[Finding]:
-    """Length, layout, MAUVE on own features, distinct-n and self-BLEU. `seen`: features [n, d] of the first of each side."""
-    wide = draw(len(unseen), len(made), rng)
-    return [*_shape(train, unseen, made, wide), _mauve(seen, rng, seed), *_varied(train, unseen, made, rng)]
+def findings(case: Case) -> list[Finding]:
+    """Length, layout, MAUVE on own features, distinct-n and self-BLEU."""
+    rng = np.random.default_rng([case.seed, 97])
+    sides = case.train, case.unseen, case.made
+    wide = draw(len(case.unseen), len(case.made), rng)
+    return [*_shape(*sides, wide), _mauve(case.features, rng, case.seed), *_varied(*sides, rng)]
 
 
 def _shape(train: TextView, unseen: TextView, made: TextView, draws: Draws) -> list[Finding]:
@@ -119,7 +123,7 @@ def _shape(train: TextView, unseen: TextView, made: TextView, draws: Draws) -> l
     }
     out = []
     for name, parts in descriptors.items():
-        scored: list[tuple[Score, str, float, float]] = []
+        measured: list[tuple[Score, str, float, float]] = []
         for what, descriptor in parts:
             t, u, m = (np.array([descriptor(x)[0] for x in w.texts], float) for w in (train, unseen, made))
 
@@ -127,20 +131,17 @@ def _shape(train: TextView, unseen: TextView, made: TextView, draws: Draws) -> l
                 return min(_gap(x, t), _gap(x, rest))
 
             s = _sided(near, m, u, draws)
-            scored.append((s, what, float(np.median(m)), float(np.median(u))))
-        bad = [x for x in scored if limit_of(x[0], 0.05, "lower").broken(x[0].value)]
-        s, what, mine, theirs = max(bad or scored, key=lambda x: x[0].value - x[0].real)
+            measured.append((s, what, float(np.median(m)), float(np.median(u))))
+        bad = [x for x in measured if limit_of(x[0], 0.05, "lower").broken(x[0].value)]
+        s, what, mine, theirs = max(bad or measured, key=lambda x: x[0].value - x[0].real)
         says = (
             f"{what[0].upper()}{what[1:]}: {mine:.4g} in the middle of what was made, {theirs:.4g} of unseen real text; the "
             f"two shares of any length differ from other real text's by at most {s.value:.1%} and {s.real:.1%}."
         )
-        detail = {"z": s.z, "medians": [[x[1], x[2], x[3]] for x in scored]}
-        low, high = max(0.0, s.low), min(1.0, s.high)
-        limit = limit_of(s, 0.05, "lower")
+        detail = Lengths(z=s.z, medians=tuple(x[1:] for x in measured))
         samples = power.scored(name, s.error, len(made), len(unseen))
-        out.append(
-            Finding(name, s.value, low, high, s.real, "lower", bool(bad), says, detail, limit=limit, samples=samples)
-        )
+        limit = limit_of(s, 0.05, "lower")
+        out.append(scored(name, s.clipped(0.0, 1.0), limit, says, detail=detail, samples=samples, raised=bool(bad)))
     return out
 
 
@@ -159,12 +160,12 @@ def _sided(of: Callable[[np.ndarray, np.ndarray], float], made: np.ndarray, unse
     return resampled(lambda r: of(unseen[r.numpy()], unseen[rest[id(r)]]), lambda r: of(made[r.numpy()], mine), draws)
 
 
-def _mauve(seen: dict[str, Tensor], rng: np.random.Generator, seed: int) -> Finding:
-    sides = {name: torch.nn.functional.normalize(x, dim=1) for name, x in seen.items()}
-    draws = draw(len(sides["unseen"]), len(sides["made"]), rng)
+def _mauve(features: tuple[Tensor, Tensor, Tensor], rng: np.random.Generator, seed: int) -> Finding:
+    sides = [torch.nn.functional.normalize(x, dim=1) for x in features]
+    draws = draw(len(sides[1]), len(sides[2]), rng)
     k = int(np.clip(draws.size // 10, 4, 100))
-    centres = cells(torch.cat(list(sides.values()))[rng.permutation(sum(map(len, sides.values())))], k, seed)
-    m, u, t = (nearest(sides[side], centres)[1].numpy() for side in ("made", "unseen", "train"))
+    centres = cells(torch.cat(sides)[rng.permutation(sum(map(len, sides)))], k, seed)
+    t, u, m = (nearest(side, centres)[1].numpy() for side in sides)
     base = np.bincount(t, minlength=k).astype(float)
 
     def near(x: np.ndarray, rest: np.ndarray) -> float:
@@ -176,13 +177,9 @@ def _mauve(seen: dict[str, Tensor], rng: np.random.Generator, seed: int) -> Find
         f"By the kinds of passage, {k} of them, what was made overlaps with real text to {s.value:.3f}, unseen real text with "
         f"other real text to {s.real:.3f} (1 is all; own features, to be compared with no paper's MAUVE)."
     )
-    detail = {"z": s.z, "n": draws.size, "buckets": k}
-    limit = limit_of(s, 0.03, "higher")
-    raised, low, high = limit.broken(s.value), max(0.0, s.low), min(1.0, s.high)
+    detail, limit = Mauve(z=s.z, n=draws.size, buckets=k), limit_of(s, 0.03, "higher")
     samples = power.scored("own-feature mauve", s.error, len(m), len(u))
-    return Finding(
-        "own-feature mauve", s.value, low, high, s.real, "higher", raised, says, detail, limit=limit, samples=samples
-    )
+    return scored("own-feature mauve", s.clipped(0.0, 1.0), limit, says, detail=detail, samples=samples)
 
 
 def _varied(train: TextView, unseen: TextView, made: TextView, rng: np.random.Generator) -> list[Finding]:
@@ -212,16 +209,13 @@ def _varied(train: TextView, unseen: TextView, made: TextView, rng: np.random.Ge
         gap = s.value - (edges[0] if s.value < edges[0] else edges[1] if s.value > edges[1] else s.value)
         error, reach = s.error, max(LEVEL * s.error, least)
         limit = Limit(above=edges[1] + reach, below=edges[0] - reach)
-        raised = limit.broken(s.value)
         told = (
             f"{says} in {draws.size} passages of {size} words: {s.value:.3f}; in as much unseen real text {s.real:.3f}."
         )
-        detail = {"z": gap / error if error else 0.0, "n": draws.size, "words": size, "train": own}
+        detail = Variety(z=gap / error if error else 0.0, n=draws.size, words=size, train=own)
         if name == "distinct-2":
-            detail |= {f"distinct-{n}": [distinct(x[: draws.size], n) for x in (m, u)] for n in (1, 3)}  # type: ignore[misc]
-        low, high = max(0.0, s.low), min(1.0, s.high)
+            one, three = ((distinct(m[: draws.size], n), distinct(u[: draws.size], n)) for n in (1, 3))
+            detail = replace(detail, distinct_1=one, distinct_3=three)
         samples = power.scored(name, s.error, len(m), len(u))
-        out.append(
-            Finding(name, s.value, low, high, s.real, "neither", raised, told, detail, limit=limit, samples=samples)
-        )
+        out.append(scored(name, s.clipped(0.0, 1.0), limit, told, detail=detail, samples=samples))
     return out

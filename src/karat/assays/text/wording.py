@@ -14,12 +14,15 @@ import numpy as np
 
 from karat.assays import power
 from karat.assays.chance import wilson
-from karat.assays.finding import Finding, Limit
+from karat.assays.details.passages import InventedWords, MissingWords, WordBalance
+from karat.assays.finding import Finding, Limit, Score, scored
 from karat.assays.shares import certain, tail
 from karat.assays.text.band import banded
+from karat.assays.text.texts import Case
 from karat.assays.text.writing import openings, terms
 from karat.views import TextView
 
+FINDS = ("invented words", "missing words", "missing openings", "word balance")
 MOST = 20_000  # training passages whose words are counted
 ABSENT = 0.2  # of its real share, at most, is missing
 SURE, LIKELY = 1e-7, 1e-3  # chances beside all real text, and beside unseen text alone
@@ -62,16 +65,18 @@ def holding(made: TextView, unseen: TextView, train: TextView, of: Callable[[str
     return Holding(list(known), counts[2], counts[1], counts[0], (len(made), len(unseen), len(train)))
 
 
-def findings(train: TextView, unseen: TextView, made: TextView) -> tuple[list[Finding], list[Finding], Finding]:
-    """Fidelity: invented words; diversity: missing words, missing openings; bias: word balance."""
+def findings(case: Case) -> list[Finding]:
+    """Invented words, missing words, missing openings and word balance."""
+    train, unseen, made = case.train, case.unseen, case.made
     vocabulary = {x for text in train.texts for x in terms(text)}
     some = train.take(np.arange(min(len(train), MOST)))
     spoken, opened = holding(made, unseen, some, terms), holding(made, unseen, some, openings)
-    return (
-        [_invented(vocabulary, unseen, made)],
-        [_missing(spoken, "missing words", "word"), _missing(opened, "missing openings", "line opening")],
+    return [
+        _invented(vocabulary, unseen, made),
+        _missing(spoken, "missing words", "word"),
+        _missing(opened, "missing openings", "line opening"),
         _balance(spoken, opened),
-    )
+    ]
 
 
 def _invented(vocabulary: set[str], unseen: TextView, made: TextView) -> Finding:
@@ -90,13 +95,11 @@ def _invented(vocabulary: set[str], unseen: TextView, made: TextView) -> Finding
         shares.append(rate)
     s = banded((shares[0], None), (shares[1], unseen.sources), (shares[1], unseen.sources))
     limit = replace(s.limit(max(0.005, 0.1 * s.real)), below=None)
-    raised = limit.broken(s.value)
     says = f"{s.value:.2%} of the words that were made stand nowhere in the training text; of unseen real words {s.real:.2%}."
-    if raised:
+    if limit.broken(s.value):
         says = says[:-1] + f": {', '.join(x for x, _ in new.most_common(6))}."
-    detail = {"z": s.z, "invented": [[x, n] for x, n in new.most_common(SHOWN)]}
-    value, low = s.value, max(0.0, s.low)
-    return Finding("invented words", value, low, s.high, s.real, "lower", raised, says, detail, limit=limit)
+    detail = InventedWords(z=s.z, invented=tuple(new.most_common(SHOWN)))
+    return scored("invented words", s.score.clipped(low=0.0), limit, says, detail=detail)
 
 
 def _missing(held: Holding, name: str, kind: str) -> Finding:
@@ -113,11 +116,9 @@ def _missing(held: Holding, name: str, kind: str) -> Finding:
         if tail(seen + known, m + k, count, n) < SURE and tail(seen, m, count, n) < LIKELY:
             gone.append(int(j))
     gone.sort(key=lambda j: -float(expected[j]))
-    missing = [held.strings[j] for j in gone]
-    rows = [[held.strings[j], float(made[j]), float(unseen[j]), float(train[j])] for j in gone[:SHOWN]]
+    missing = tuple(held.strings[j] for j in gone)
+    rows = tuple((held.strings[j], float(made[j]), float(unseen[j]), float(train[j])) for j in gone[:SHOWN])
     total = max(1, len(aware))
-    value, real = len(gone) / total, 0.0
-    low, high = wilson(len(gone), total)
     listed = ", ".join(repr(x) if kind == "word" else x for x in missing[:8])
     says = f"Never made, or hardly ever, though all real text has it: the {kind} {listed}" if missing else ""
     says = (
@@ -125,8 +126,7 @@ def _missing(held: Holding, name: str, kind: str) -> Finding:
         if missing
         else f"Each of {len(aware)} frequent {kind}s that unseen real text has as well is made."
     )
-    detail = {"missing": missing[:SHOWN], "rows": rows, "kind": kind, "frequent": len(aware), "unseen lacks": lacking}
-    limit = Limit(above=0.0)
+    detail = MissingWords(missing=missing[:SHOWN], rows=rows, kind=kind, frequent=len(aware), unseen_lacks=int(lacking))
     samples = power.of_count(
         lambda made, real: (
             tail(round(2 * power.GROUP * (real + k)), real + k, 0, made) < SURE
@@ -135,7 +135,8 @@ def _missing(held: Holding, name: str, kind: str) -> Finding:
         n,
         m,
     )
-    return Finding(name, value, low, high, real, "lower", bool(gone), says, detail, limit=limit, samples=samples)
+    score = Score(len(gone) / total, *wilson(len(gone), total), 0.0, 0.0)
+    return scored(name, score, Limit(above=0.0), says, detail=detail, samples=samples)
 
 
 def _balance(*kinds: Holding) -> Finding:
@@ -157,8 +158,6 @@ def _balance(*kinds: Holding) -> Finding:
                 off.append((abs(np.log(ratio)), held.strings[j], share, float(unseen[j]), float(train[j])))
     off.sort(key=lambda x: (x[2] < x[3], -x[0]))
     total = max(1, total)
-    value, real = len(off) / total, drifted / total
-    low, high = wilson(len(off), total)
     if off:
         _, word, share, theirs, _ = off[0]
         says = (
@@ -167,6 +166,6 @@ def _balance(*kinds: Holding) -> Finding:
         )
     else:
         says = f"None of {total} frequent words and line openings comes far too often or too rarely."
-    detail = {"rows": [list(x[1:]) for x in off[:SHOWN]], "frequent": total}
-    limit = Limit(above=0.0)
-    return Finding("word balance", value, low, high, real, "lower", bool(off), says, detail, limit=limit)
+    detail = WordBalance(rows=tuple(x[1:] for x in off[:SHOWN]), frequent=total)
+    score = Score(len(off) / total, *wilson(len(off), total), float(drifted / total), 0.0)
+    return scored("word balance", score, Limit(above=0.0), says, detail=detail)

@@ -1,0 +1,175 @@
+"""What findings of tables hold: their columns, rows and cells, and how tables hang together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from karat.assays.details import Curve, Detail
+from karat.assays.details.records import Category
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing(Detail):
+    """The shares of cells that are missing."""
+
+    made: float
+    real: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bins(Detail):
+    """Shares in bins; edges [k + 1] of numbers, or values [k] where these are few."""
+
+    names: tuple[str, ...]
+    made: Curve
+    real: Curve
+    values: Curve | None = None
+    edges: Curve | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Portrait(Detail):
+    """A column: its shape score beside that of unseen rows, None where a side is empty, and its histogram, if shown."""
+
+    score: float | None
+    real_score: float | None
+    name: str
+    kind: str
+    missing: Missing
+    bins: Bins | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnShapes(Detail):
+    """quality report: SDMetrics' figure.   off: columns that are, by themselves.   columns: all, worst first."""
+
+    n: int
+    z: float
+    quality_report: float
+    off: tuple[str, ...]
+    columns: tuple[Portrait, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Combination(Detail):
+    """Columns together: their score beside that of unseen rows, None where it is not defined."""
+
+    columns: tuple[str, ...]
+    score: float | None
+    real_score: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnPairs(Detail):
+    n: int
+    z: float
+    pairs_looked_at: int
+    quality_report: float | None = None
+    worst: tuple[Combination, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marginals(Detail):
+    n: int
+    z: float
+    triples: int
+    worst: tuple[Combination, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Printed(Detail):
+    """A column: how far its made and its unseen cells are from how training ones are printed.
+
+    grain: how cells are printed of which made and unseen rows have the shares `made` and `real`.
+    """
+
+    column: str
+    gap: float
+    real_gap: float
+    grain: str
+    made: float
+    real: float
+    off: bool
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Formatting(Detail):
+    columns: tuple[Printed, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holes(Detail):
+    """A column, or two of them, and the shares of rows where all are missing."""
+
+    columns: tuple[str, ...]
+    made: float
+    real: float
+    z: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missingness(Detail):
+    columns: tuple[Holes, ...]
+    pairs: tuple[Holes, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept(Detail):
+    """A rule: the shares of rows that break it, and the training rows that it rests on."""
+
+    rule: str
+    declared: bool
+    made: float
+    real: float
+    support: int
+    off: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules(Detail):
+    """How many were declared and found, and those that are broken most."""
+
+    declared: int
+    found: int
+    rules: tuple[Kept, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cardinality(Detail):
+    """names: numbers of children.   made, real: the shares of parents that have as many."""
+
+    names: tuple[str, ...]
+    made: Curve
+    real: Curve
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gaps(Detail):
+    """backwards: neighbours in the wrong order."""
+
+    backwards: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RareCategories(Detail):
+    """columns: for each column with rare categories the share of them that is made, and that unseen rows have."""
+
+    n: int
+    z: float
+    missing: tuple[str, ...]
+    categories: tuple[Category, ...]
+    columns: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearestShare(Detail):
+    """ceiling: the score of a verbatim copy of the training data.   way: how far from 0.5 to there.   sd: by chance."""
+
+    n: int
+    ceiling: float
+    way: float
+    sd: float
+    z: float
+    rows: int
