@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 torch.set_num_threads(1)
+gc.set_threshold(
+    50_000
+)  # torch, tests and what pytest keeps are half a million objects: every look at all of them takes 0.1 s
 
 
 @pytest.fixture(autouse=True, scope="session")

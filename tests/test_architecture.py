@@ -143,6 +143,13 @@ def test_no_file_is_long() -> None:
     assert long == LONG_FILES
 
 
+@pytest.mark.parametrize("folder", ["tests", "benchmarks"])
+def test_no_test_and_no_benchmark_is_long(folder: str) -> None:
+    found = list((Path(__file__).parents[1] / folder).rglob("*.py"))
+    assert len(found) > 20
+    assert [str(p) for p in found if len(p.read_text(encoding="utf-8").splitlines()) > LINES] == []
+
+
 def test_no_function_is_long() -> None:
     long = set()
     for path in FILES:
