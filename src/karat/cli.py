@@ -112,7 +112,7 @@ def _run(given: list[str]) -> None:
                 sys.stdout.write(_told(_verb(given).strip(), result))
             sys.stdout.flush()
     except CycloptsError as error:  # an unknown option, a wrong type
-        _complain(f"{shown(str(error))} See `karat {_verb(given)}--help`.")
+        _complain(f"{shown(_lacking(error, _verb(given)) or str(error))} See `karat {_verb(given)}--help`.")
         sys.exit(2)
     except KaratError as error:
         _complain(shown(str(error)))
@@ -142,6 +142,16 @@ def _run(given: list[str]) -> None:
         MANNER.reset(manner)
     if getattr(result, "failed", ()):
         sys.exit(1)
+
+
+def _lacking(error: Exception, verb: str) -> str:
+    """What a verb wants that was not given; "" where the error is another."""
+    from cyclopts import MissingArgumentError
+
+    if not isinstance(error, MissingArgumentError) or error.keyword is not None or error.argument is None:
+        return ""
+    what = error.argument.name.lstrip("-").upper()
+    return f"{verb}wants {what}: `karat {verb}{what}`."
 
 
 def _told(verb: str, result: Any) -> str:

@@ -78,5 +78,24 @@ def test_an_example_of_the_page_runs_as_printed_and_writes_what_it_names(
     assert all(Path(name).stat().st_size for name in written)
 
 
+def first(place: str) -> str:
+    """The first Python of a file, without its comments."""
+    shown = re.search(r"```python\n(.*?)```", (PAGE.parents[1] / place).read_text(encoding="utf-8"), re.DOTALL)
+    assert shown is not None
+    return re.sub(r" +#.*", "", shown[1])
+
+
+def test_what_a_newcomer_meets_first_is_the_same_in_each_language() -> None:
+    assert first("README.md") == first("README.zh.md") == first("docs/index.md")
+
+
+@pytest.mark.exam
+def test_what_a_newcomer_meets_first_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(first("README.md").replace("minutes=0.2", "steps=3"), "README.md", "exec"), known := {})
+    assert known["pictures"].shape == (10, 8, 8, 1)
+    assert len(list(Path("new").rglob("*.png"))) == 10
+
+
 def test_every_example_of_the_page_is_run() -> None:
     assert len(BLOCKS) == len(SHOWN)

@@ -342,3 +342,13 @@ def test_the_exit_codes_and_the_completion_are_in_the_help(capsys: pytest.Captur
     assert "Exit codes: 0" in out and "--install-completion" in out and "--quiet" in out
     script = cli.APP.generate_completion(shell="bash")
     assert "--minutes" in script and "--write-schema" in script
+
+
+@pytest.mark.parametrize(("arguments", "wanted"), [(["look"], "look DATA"), (["make", "-n", "3"], "make RUN")])
+def test_what_a_verb_lacks_is_named_as_its_help_names_it(
+    arguments: list[str], wanted: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run_cli(capsys, *arguments)
+    assert code == 2 and f"`karat {wanted}`" in err
+    code, _, err = run_cli(capsys, "look", "digits", "--size")
+    assert code == 2 and "--size requires an argument" in err

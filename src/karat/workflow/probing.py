@@ -177,7 +177,8 @@ def show_recipes(told: dict[str, Any], console: Console) -> None:
         cells = [""] * len(figures)
         if "minutes" in row and row["fits"]:
             money = "unknown" if row["money"] is None else f"{row['money']:.3g} {row['currency'] or ''}"
-            cells = [f"{row['minutes']:.1f}", f"{row['memory_mb']:,.0f} MB", *((money,) if priced else ())]
+            minutes = "under 0.1" if row["minutes"] < 0.05 else f"{row['minutes']:.1f}"
+            cells = [minutes, f"{row['memory_mb']:,.0f} MB", *((money,) if priced else ())]
             cells.append(f"{row['samples_per_second']:,.0f}")
         table.add_row(row["recipe"], *cells, about)
     console.print(table)
