@@ -9,6 +9,7 @@ component with few points begins to copy them.
 from __future__ import annotations
 
 from math import log, pi
+from warnings import catch_warnings, simplefilter
 
 import torch
 from torch import Tensor, nn
@@ -166,23 +167,25 @@ class Cells(nn.Module):
         self.register_buffer("share", torch.full((cells,), 1.0 / max(cells, 1)))
 
     @torch.no_grad()
-    def fit(self, points: Tensor, rng: torch.Generator, rounds: int = 25) -> None:
-        """Lloyd's algorithm on the first principal components of `points` [n, ...], from k distinct random points."""
+    def fit(self, points: Tensor, rng: torch.Generator) -> None:
+        """scikit-learn's k-means on the first principal components of `points` [n, ...]; of fewer than k, each is a centre."""
         flat = points.flatten(1).float()
         self.shift.copy_(flat.mean(0))
         self.basis.copy_(_leading(flat - self.shift, self.basis.shape[1], rng))
         q = (flat - self.shift) @ self.basis
         k = len(self.centre)
-        self.centre.copy_(
-            q[torch.randperm(len(q), generator=rng, device=rng.device)[:k].to(q.device)]
-            if len(q) >= k
-            else q[torch.arange(k, device=q.device) % len(q)]
-        )
-        for _ in range(rounds):
-            near = torch.cdist(q, self.centre).argmin(1)
-            count = torch.bincount(near, minlength=k)
-            total = torch.zeros_like(self.centre).index_add_(0, near, q)
-            self.centre.copy_(torch.where(count[:, None] > 0, total / count[:, None].clamp_min(1), self.centre))
+        if len(q) <= k:
+            self.centre.copy_(q[torch.arange(k, device=q.device) % len(q)])
+        else:
+            from sklearn.cluster import KMeans  # here, as most models have no cells
+            from sklearn.exceptions import ConvergenceWarning
+            from threadpoolctl import threadpool_limits
+
+            seed = int(torch.randint(2**31 - 1, (1,), generator=rng, device=rng.device))
+            means = KMeans(k, n_init=1, max_iter=25, random_state=seed)
+            with threadpool_limits(1), catch_warnings():  # sums of several threads have no order
+                simplefilter("ignore", ConvergenceWarning)  # fewer different points than cells
+                self.centre.copy_(torch.from_numpy(means.fit(q.cpu().numpy()).cluster_centers_))
         near = torch.cdist(q, self.centre).argmin(1)
         self.share.copy_(torch.bincount(near, minlength=k) / len(q))
 

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from warnings import catch_warnings, simplefilter
 
 import torch
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from karat.assays import power
@@ -106,21 +110,14 @@ def _vendi(unseen: Seen, made: Seen, draws: Draws) -> Finding:
     return scored("vendi", s, limit_of(s, 0.05 * s.real, "higher"), says, detail=detail, samples=samples)
 
 
-def cells(train: Tensor, k: int, seed: int, rounds: int = 12) -> Tensor:
-    """Centres [k, d] of Lloyd's k-means on at most 5,000 rows of `train` [n, d], from k-means++ seeds."""
+def cells(train: Tensor, k: int, seed: int) -> Tensor:
+    """Centres [min(k, n), d] of scikit-learn's k-means on at most 5,000 rows of `train` [n, d]."""
     rng = torch.Generator().manual_seed(seed)
-    some = train[torch.randperm(len(train), generator=rng)[:5000]]
-    centres = some[:1]
-    for _ in range(min(k, len(some)) - 1):
-        far = distances(some, centres).amin(1)
-        pick = torch.multinomial(far.clamp_min(1e-12), 1, generator=rng)
-        centres = torch.cat([centres, some[pick]])
-    for _ in range(rounds):
-        nearest = distances(some, centres).argmin(1)
-        sums = torch.zeros_like(centres).index_add_(0, nearest, some)
-        counts = torch.bincount(nearest, minlength=len(centres)).unsqueeze(1)
-        centres = torch.where(counts > 0, sums / counts.clamp_min(1), centres)
-    return centres
+    some = train[torch.randperm(len(train), generator=rng)[:5000]].float()
+    means = KMeans(min(k, len(some)), n_init=1, max_iter=25, random_state=seed % 2**32)
+    with threadpool_limits(1), catch_warnings():  # sums of several threads have no order
+        simplefilter("ignore", ConvergenceWarning)  # fewer different rows than cells
+        return torch.from_numpy(means.fit(some.cpu().numpy()).cluster_centers_).to(train)
 
 
 def absent(
