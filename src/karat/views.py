@@ -71,10 +71,12 @@ class Columns:
 
     A number is itself. Where `choices[j]` is not empty the cell is an index into it; `len(choices[j])` stands for a
     value that is none of them.
+    units: of each column that holds moments "days", "seconds" or "seconds of a day", of others ""; () where none does.
     """
 
     names: tuple[str, ...]
     choices: tuple[tuple[str, ...], ...]
+    units: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -83,7 +85,8 @@ class Columns:
 
 @dataclass(frozen=True)
 class TableView:
-    """values float64 [n, c], missing cells NaN; broken: declared rule -> bool [n], True where the row breaks it.
+    """values float64 [n, c], missing cells NaN; broken: rule -> bool [n], True where the row breaks it. found: those of the
+    rules that nobody declared, as they were found to hold between columns of the training rows.
 
     otherwise: by column, the share of its cells that are spelled otherwise than real ones, an example and how real data
     would spell it.
@@ -96,6 +99,7 @@ class TableView:
     broken: Mapping[str, np.ndarray] = field(default_factory=dict)
     otherwise: Mapping[str, tuple[float, str, str]] = field(default_factory=dict)
     rows: np.ndarray | None = None
+    found: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.shape[1] != len(self.columns.names):
@@ -135,7 +139,7 @@ class TableView:
         """The rows at `rows` [k]."""
         broken = {rule: which[rows] for rule, which in self.broken.items()}
         own = rows if self.rows is None else self.rows[rows]
-        return TableView(self.columns, self.values[rows], broken, self.otherwise, own)
+        return TableView(self.columns, self.values[rows], broken, self.otherwise, own, self.found)
 
     def row(self, i: int) -> int:
         """Where row `i` stood in the caller's table."""

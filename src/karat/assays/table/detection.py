@@ -15,6 +15,7 @@ from karat.assays.classifier import area, boosted, fold_spread, held_out, two_sa
 from karat.assays.details.records import TwoSample
 from karat.assays.finding import Finding, Score, scored
 from karat.assays.table.cells import GRAINS, grain
+from karat.assays.table.derived import quantities
 from karat.assays.table.learning import Features, features
 from karat.assays.table.sheet import binned
 from karat.assays.table.tables import Case
@@ -75,7 +76,7 @@ def _split_area(real: np.ndarray, made: np.ndarray, size: int) -> float:
 
 
 def findings(case: Case) -> list[Finding]:
-    """Two-sample AUC, with the columns that give what was made away."""
+    """Two-sample AUC, with the columns that give what was made away, and what lies between two of them."""
     train, unseen, made, seed = case.train, case.unseen, case.made, case.seed
     seen: Features = features((train, unseen, made))
     most = min(ROWS, max(200, CELLS // max(1, len(seen.columns))))
@@ -84,11 +85,15 @@ def findings(case: Case) -> list[Finding]:
     alone = by_column(train, sides[1], sides[0])
     order = np.argsort(-alone, kind="stable")
     if seen.columns:
-        x = [seen.of(s) for s in sides]
+        between = quantities(train, seed)
+        x = [np.column_stack([seen.of(s), *(quantity.of(s) for quantity in between)]) for s in sides]
+        flags = seen.categorical + [False] * len(between)
         place = {j: i for i, j in enumerate(seen.columns)}
-        looked = [int(j) for j in order if int(j) in place][: max(4, min(PERMUTED, PREDICTED // len(place)))]
-        value, lost = importance(x[0], x[1], seen.categorical, seed, tuple(place[j] for j in looked))
-        real = two_sample_auc(x[2], x[1], boosted(seen.categorical, seed), seed, FOLDS)
+        columns = [int(j) for j in order if int(j) in place][: max(4, min(PERMUTED, PREDICTED // len(place)))]
+        looked = [train.names[j] for j in columns] + [quantity.name(train.names) for quantity in between]
+        at = [place[j] for j in columns] + list(range(len(place), len(place) + len(between)))
+        value, lost = importance(x[0], x[1], flags, seed, tuple(at))
+        real = two_sample_auc(x[2], x[1], boosted(flags, seed), seed, FOLDS)
     else:
         looked, value, real, lost = [], 0.5, 0.5, np.zeros(0)
     sd = fold_spread(n, FOLDS)
@@ -100,13 +105,13 @@ def findings(case: Case) -> list[Finding]:
         f"one training row, {real:.1%}."
     )
     if limit.broken(value):
-        says = says[:-1] + f". Given away most by {', '.join(train.names[j] for j, _ in joint[:3])}"
+        says = says[:-1] + f". Given away most by {', '.join(name for name, _ in joint[:3])}"
         says += f"; alone by {', '.join(f'{train.names[j]} ({alone[j]:.2f})' for j in order[:3])}."
     detail = TwoSample(
         n=n,
         z=s.z,
         alone=tuple((train.names[j], float(alone[j])) for j in order[:24]),
-        importance=tuple((train.names[j], w) for j, w in joint[:24]),
+        importance=tuple(joint[:24]),
     )
     samples = power.scored("two-sample auc", s.error, len(made), len(unseen))
     return [scored("two-sample auc", s, limit, says, detail=detail, samples=samples)]

@@ -44,6 +44,7 @@ from karat.space import Codes, Fields, Space
 from karat.views import Columns, TableView, View
 
 SHOWN = 20  # rows of a sheet
+UNITS = {"date": "days", "datetime": "seconds", "time": "seconds of a day"}  # of what a view has of moments
 FORMS = (".csv", ".csv.gz", ".tsv", ".parquet", ".feather", ".orc", ".json", ".jsonl", ".xlsx")
 
 
@@ -244,7 +245,9 @@ class Tables(Codec):
         for _, known in self._seen:
             spelled = () if known is None else tuple(map(_word, known.to_pylist()))
             choices.append(("missing", "present") if known is not None and pa.types.is_null(known.type) else spelled)
-        return Columns(tuple(name for name, _ in self._seen), tuple(choices))
+        kinds = {column.name: column.kind for column in self.schema.columns}
+        units = tuple(UNITS.get(kinds[name], "") if known is None else "" for name, known in self._seen)
+        return Columns(tuple(name for name, _ in self._seen), tuple(choices), units if any(units) else ())
 
     def view(self, records: Table, rows: np.ndarray | None = None) -> TableView:
         """What of the rows a judge compares, and which of them break a declared rule."""
