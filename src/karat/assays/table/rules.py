@@ -170,8 +170,8 @@ def findings(case: Case) -> list[Finding]:
     value, real = count / n, real_count / m
     low, high = wilson(count, n)
     also = (
-        f"where one rule is broken by more rows than real ones: by {DECLARED:.1%} of them if it was declared, {RELATED:.1%} if it "
-        f"relates columns, {5 * MARGIN:.0%} if it relates single values"
+        f"where one rule is broken by {DECLARED:.1%} (declared), {RELATED:.1%} (between columns) or {5 * MARGIN:.0%} (between "
+        "values) more rows than real ones"
     )
     limit = Limit(above=real + MARGIN, only=BEYOND, also=also)
     raised = any(t.off for t in told) or (limit.broken(value) and certain(count, n, real_count, m))
