@@ -6,9 +6,11 @@ import json
 
 import numpy as np
 import pytest
+from cases import case
 
 from karat.assays import Finding, find
 from karat.assays.classifier import boosted
+from karat.assays.table import cells, rules
 from karat.assays.table.tables import examine
 from karat.errors import DataError
 from karat.views import Columns, TableView
@@ -80,7 +82,7 @@ def test_missing_constant_and_empty_columns_and_huge_categories_are_judged() -> 
     assert find(findings, "usefulness").detail.measure == "R2"
     filled = made.values.copy()
     filled[:, 0] = np.nan_to_num(filled[:, 0], nan=1.0)
-    told = find(examine(train, unseen, TableView(columns, filled), target="price"), "missingness")
+    told = find(cells.findings(case(train, unseen, TableView(columns, filled))), "missingness")
     assert told.raised and "price is missing in 0.0% of what was made" in told.says
 
 
@@ -104,7 +106,7 @@ def test_a_declared_rule_that_is_broken_is_named() -> None:
     parts = split(MIXED, mixed(900, rng), (300, 300, 300))
     flags = [np.zeros(300, bool), np.zeros(300, bool), np.arange(300) < 30]
     sheets = [TableView(MIXED, s.values, {"start < end": b}) for s, b in zip(parts, flags, strict=True)]
-    told = find(examine(sheets[0], sheets[1], sheets[2], target="sold"), "rules")
+    told = find(rules.findings(case(sheets[0], sheets[1], sheets[2])), "rules")
     assert told.raised and "start < end (broken by 10.00%, real 0.00%)" in told.says and told.value >= 0.1
 
 
@@ -112,7 +114,7 @@ def test_numbers_that_are_printed_otherwise_are_found() -> None:
     train, unseen, made = split(MIXED, mixed(900, np.random.default_rng(0)), (300, 300, 300))
     values = made.values.copy()
     values[:, 0] += np.random.default_rng(1).uniform(-0.004, 0.004, 300)
-    told = find(examine(train, unseen, TableView(MIXED, values), target="sold"), "formatting")
+    told = find(cells.findings(case(train, unseen, TableView(MIXED, values))), "formatting")
     assert told.raised and "price" in told.says and "printed" in told.says
 
 

@@ -64,7 +64,7 @@ def test_blur_noise_and_shift_are_visible(extractor: FeatureExtractor) -> None:
 
 def test_the_same_seed_gives_the_same_eyes_and_another_others(tmp_path: Path) -> None:
     def feature(seed: int, where: str) -> torch.Tensor:
-        few = open_extractor(POINTS[:200], None, 0, fingerprint="few", seed=seed, cache=tmp_path / where)
+        few = open_extractor(POINTS[:80], None, 0, fingerprint="few", seed=seed, cache=tmp_path / where)
         assert few.read(POINTS[:3]) is None and few.accuracy is None
         return few.see(POINTS[:20])
 

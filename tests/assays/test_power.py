@@ -57,7 +57,7 @@ def test_twenty_rows_with_shuffled_labels_are_not_ok_and_a_thousand_are_raised()
     for n, state in ((20, "cannot tell"), (1000, "raised")):
         made = rows(n, 2)
         made[:, 2] = np.random.default_rng(0).permutation(made[:, 2])
-        found = examine(sheet(rows(2000, 0)), sheet(rows(1000, 1)), sheet(made), target="sold")
+        found = predicting.findings(case(sheet(rows(2000, 0)), sheet(rows(1000, 1)), sheet(made), "sold"))
         assert find(found, "usefulness").state == state, find(found, "usefulness").says
 
 
