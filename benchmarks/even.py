@@ -1,4 +1,4 @@
-"""How far made tables are from unseen real rows, drawn evenly or each row for itself, beside as many real rows.
+"""How far made tables are from unseen real rows, drawn together or each row for itself, beside as many real rows.
 
     python benchmarks/even.py --train adult-train.csv --test adult-test.csv --recipe trees --seeds 0 1 2
 
@@ -55,21 +55,21 @@ def apart(a: list[np.ndarray], b: list[np.ndarray], wide: int) -> float:
     return float(np.mean(found))
 
 
-def made(args: argparse.Namespace, seed: int, even: bool) -> dict[int, Any]:
-    """Tables of COUNTS rows from one run."""
-    run = args.folder / f"{args.recipe}-{seed}-{even}".lower()
+def made(args: argparse.Namespace, seed: int) -> dict[str, dict[int, Any]]:
+    """Tables of COUNTS rows from one run, drawn together and independently."""
+    run = args.folder / f"{args.recipe}-{seed}"
     shutil.rmtree(run, ignore_errors=True)
     cli = [sys.executable, "-m", "karat.cli"]
     common = ["--seed", str(seed), "--threads", "1"]
-    chosen = ["--recipe", args.recipe, "--set", f"model.even={str(even).lower()}"]
-    subprocess.run([*cli, "train", args.train, *common, *chosen, "--out", run], check=True, capture_output=True)
-    out = {}
-    for n in COUNTS:
-        file = run / f"made-{n}.csv"
-        subprocess.run(
-            [*cli, "make", run, "-n", str(n), *common, "--out", file, "--overwrite"], check=True, capture_output=True
-        )
-        out[n] = read(str(file), args.real)
+    train = [*cli, "train", args.train, *common, "--recipe", args.recipe, "--out", run]
+    subprocess.run(train, check=True, capture_output=True)
+    out: dict[str, dict[int, Any]] = {}
+    for who, how in (("made together", []), ("made one by one", ["--independent"])):
+        for n in COUNTS:
+            file = run / f"made-{n}-{len(how)}.csv"
+            make = [*cli, "make", run, "-n", str(n), *common, *how, "--out", file, "--overwrite"]
+            subprocess.run(make, check=True, capture_output=True)
+            out.setdefault(who, {})[n] = read(str(file), args.real)
     return out
 
 
@@ -89,7 +89,7 @@ def main() -> None:
     for seed in args.seeds:
         order = np.random.default_rng(seed).permutation(args.real.num_rows)
         sides = {"real rows": {n: args.real.take(order[:n]) for n in COUNTS}}
-        sides |= {"made evenly": made(args, seed, True), "made one by one": made(args, seed, False)}
+        sides |= made(args, seed)
         for who, tables in sides.items():
             for n, table in tables.items():
                 codes = coded(table, args.real)

@@ -16,7 +16,8 @@ empty for karat; peers get them as the word "?". As many rows are scored as were
 drawn from a law of our own (tables_known.py): it shows time and memory, and its scores say only how well that law is
 learned. A budget of SECONDS buys CTGAN, TVAE and TabularARGN as many whole epochs as fit, at least one; `equal` is the
 median of what the first recipe took. A recipe is `trees`, or `vae:60` for 60 CPU seconds, or
-`trees+model.stratified=false` for a setting, or `default` for no --recipe.
+`trees+model.leaf=100` for a setting, or `default` for no --recipe. What is learned once is drawn twice: together, and with
+--independent, which has a row of its own.
 
 Every row is appended to --out as JSON as soon as it is there, and rows that are there already are not made again.
 """
@@ -205,12 +206,12 @@ def score(evaluator: list[str], task: Task, seen: Path, made: Path, seed: int) -
     return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in scores.items()}
 
 
-def karat_row(recipe: str, task: Task, seed: int, place: Path) -> Row:
-    """Trains and makes with karat's own command line."""
+def karat_row(recipe: str, task: Task, seed: int, runs: Path, independent: bool, place: Path) -> Row:
+    """Trains and makes with karat's own command line.   runs: folder of what was trained, for who draws from it again."""
     name, _, seconds = recipe.partition(":")
     cli = [sys.executable, "-m", "karat.cli"]
     common = ["--seed", str(seed), "--threads", "1"]
-    trained, made = place / "run", place / "made.parquet"
+    trained, made, spent = runs / "run", place / "made.parquet", runs / "spent.json"
     train = [*cli, "train", str(task.csv), "--out", str(trained), *common]
     name, *settings = name.split("+")
     if name != "default":
@@ -219,8 +220,13 @@ def karat_row(recipe: str, task: Task, seed: int, place: Path) -> Row:
         train += ["--set", setting]
     if seconds:
         train += ["--minutes", f"{float(seconds) / 60:.6g}", "--set", "train.clock=cpu"]
-    fit = run(train)
-    make = [*cli, "make", str(trained), *common, "--overwrite"]
+    if not spent.exists():
+        shutil.rmtree(runs, ignore_errors=True)
+        runs.mkdir(parents=True)
+        fit = run(train)
+        spent.write_text(json.dumps([fit.cpu, fit.peak, ""]))
+    fit = Spent(*json.loads(spent.read_text()))
+    make = [*cli, "make", str(trained), *common, "--overwrite", *(["--independent"] if independent else [])]
     one = run([*make, "-n", "1", "--out", str(place / "one.parquet")])
     full = run([*make, "-n", str(task.make), "--out", str(made)])
     rows = apart(settle, made, place / "settled.parquet", task.test)
@@ -316,14 +322,12 @@ def compare(args: argparse.Namespace) -> None:
         bench.add(task, CEILING, "", seed, reference(task.seen), task.seen)
         for recipe in args.recipes:
             name, _, seconds = recipe.partition(":")
-            bench.add(
-                task,
-                f"karat {name}",
-                seconds if seconds else "default",
-                seed,
-                partial(karat_row, recipe, task, seed),
-                task.seen,
-            )
+            runs = folder / f"{label}-{name}-{seconds}-{seed}-run"
+            for who, independent in ((f"karat {name}", False), (f"karat {name}, independent", True)):
+                build = partial(karat_row, recipe, task, seed, runs, independent)
+                bench.add(task, who, seconds if seconds else "default", seed, build, task.seen)
+            if not args.keep:
+                shutil.rmtree(runs, ignore_errors=True)
     for budget in args.budget:
         seconds = None
         if budget != "default":

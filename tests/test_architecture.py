@@ -43,7 +43,7 @@ MAY: dict[str, set[str]] = {
     "request": {"families"},
     "terminal": set(),
     "trust": {"run"},
-    "synthesizer": {"space", "content", "data", "families", "privacy", "recipe", "request", "run", "training"},
+    "synthesizer": {"space", "stats", "content", "data", "families", "privacy", "recipe", "request", "run", "training"},
     "workflow": {
         *(
             "assays",

@@ -250,6 +250,9 @@ class MakeOptions:
         empty cells and absent columns are filled in.
     balance
         Tables: a column whose values are all made equally often.
+    independent
+        Tables: draw every row by itself; by default the rows of a table keep together to what was learned, as a stratified
+        sample does.
     prompt
         Text: what it begins with.
     temperature
@@ -288,6 +291,7 @@ class MakeOptions:
     label: Annotated[str | None, Parameter(name="--class")] = None
     given: str | None = None
     balance: str | None = None
+    independent: bool = False
     prompt: str | None = None
     temperature: float = 1.0
     top_p: float = 1.0

@@ -33,7 +33,8 @@ class Request:
     whose values come equally often.   prompt: what text begins with.   sampling: how its tokens are drawn.   stop: it ends
     before the first of these.   characters: how many follow the prompt, beyond a passage's length too; fewer where a document
     ends before.   say: where text is shown while it comes, one passage after another.
-    independent: that no record is drawn with a look at the others, as a judge's intervals want it.
+    independent: that no record is drawn with a look at the others, as a judge's intervals want it; else rows of a table
+    keep together to what was learned, in random order.
     Raises FitError for what no generator could do.
     """
 
@@ -66,7 +67,7 @@ class Request:
         """What decides the records, as JSON."""
         own = {
             name: getattr(self, name)
-            for name in ("n", "seed", "label", "given", "balance", "prompt", "stop", "characters")
+            for name in ("n", "seed", "label", "given", "balance", "prompt", "stop", "characters", "independent")
         }
         return {**own, **asdict(self.sampling), "one by one": self.say is not None}
 

@@ -26,6 +26,7 @@ from karat.data import load
 from karat.errors import DataError, FitError
 from karat.families import trees
 from karat.report import drawing, table
+from karat.request import Request
 from karat.synthesizer import Single
 from karat.views import TableView
 from karat.workflow import office
@@ -210,9 +211,8 @@ def test_the_judge_draws_rows_that_are_independent_of_each_other() -> None:
     data = load(people(2500))
     points = data.points("train")
     space = data.codec.spaces[0]
-    model, single = trees.Model(space, 0), trees.Model(space, 0, trees.Config(stratified=False))
+    model = trees.Model(space, 0)
     assert list(model.fit(points, None, 0, None))[-1] == 1.0
-    single.put(model.weights())
     club = data.codec.view(data.records("train")).names.index("club")
 
     def share(made: office.Made) -> float:
@@ -220,8 +220,10 @@ def test_the_judge_draws_rows_that_are_independent_of_each_other() -> None:
 
     made = [model.sample(200, None, torch.Generator().manual_seed(k)) for k in range(8)]
     shares = [share(office.Made(data.codec.decode(z, space, np.random.default_rng(0)), None, None)) for z in made]
-    judged = [share(office.draw(Single(data.codec, model, ()), data, 200, k)) for k in range(8)]
-    assert judged == [share(office.draw(Single(data.codec, single, ()), data, 200, k)) for k in range(8)]
+    whole = Single(data.codec, model, ())
+    judged = [share(office.draw(whole, data, 200, k)) for k in range(8)]
+    alone = [whole.draw(Request(200, k, independent=True)).records for k in range(8)]
+    assert judged == [share(office.Made(records, None, None)) for records in alone]
     assert np.std(shares) < 0.012 < 0.02 < np.std(judged), "0.035 is what 200 independent rows stray by"
 
 

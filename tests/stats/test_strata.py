@@ -7,9 +7,9 @@ import pytest
 import torch
 from chains import drawn, fitted, known
 
-from karat.families.trees import Config, Model
+from karat.families.trees import Config
 from karat.space import Codes
-from karat.stats.stratified import alike, dealt, levels, systematic
+from karat.stats.stratified import COARSE, alike, balanced, coarse, dealt, levels, systematic
 
 
 def test_every_stretch_holds_as_many_as_its_chances_add_up_to_but_for_one() -> None:
@@ -60,8 +60,6 @@ def test_a_made_table_strays_less_from_what_was_learned_than_independent_draws(c
     """The shares of codes and of pairs of codes, of 300 rows; the floor is what 300 of the real rows stray by."""
     space, x = known()
     model = fitted(space, x, config)
-    alone = Model(space, 0, Config(boost=config.boost, leaf=config.leaf, stratified=False))
-    alone.put(model.weights())
 
     def shares(rows: np.ndarray) -> list[np.ndarray]:
         part = [np.minimum(rows[:, j] * 8 // size, 7) for j, size in enumerate(space.sizes)]
@@ -75,7 +73,11 @@ def test_a_made_table_strays_less_from_what_was_learned_than_independent_draws(c
     def strays(rows: np.ndarray) -> list[float]:
         return [float(np.abs(a - b).sum(1).mean()) for a, b in zip(shares(rows), whole, strict=True)]
 
-    made, single = (np.mean([strays(drawn(m, 300, seed)) for seed in range(5)], 0) for m in (model, alone))
+    def alone(seed: int) -> np.ndarray:
+        return model.sample(300, None, torch.Generator().manual_seed(seed), independent=True).numpy()
+
+    made = np.mean([strays(drawn(model, 300, seed)) for seed in range(5)], 0)
+    single = np.mean([strays(alone(seed)) for seed in range(5)], 0)
     real = strays(x.numpy()[:300])
     assert made[0] < 0.6 * single[0] and made[0] < 0.5 * real[0]
     assert made[1] < 0.85 * single[1] and made[1] < 0.9 * real[1]
@@ -110,3 +112,38 @@ def test_levels_are_even_among_like_rows_and_each_is_anywhere() -> None:
     many = np.stack([levels(cells[:20], rng) for _ in range(4000)])
     assert np.abs(many.mean(0) - 0.5).max() < 4.5 * 12**-0.5 / 4000**0.5
     assert np.abs(np.corrcoef(level, levels(cells, rng))[0, 1]) < 4.5 / 600**0.5, "the next column's levels are others"
+
+
+def test_rows_that_nothing_tells_apart_stay_in_no_order() -> None:
+    """There are far more of them than chance has numbers for."""
+    order = alike(np.zeros((40_000, 1), np.int64), np.random.default_rng(6))
+    near = np.corrcoef(order[1:], order[:-1])[0, 1]
+    assert abs(near) < 4.5 / 40_000**0.5, "else the first of many rows would be chosen evenly, and not by chance"
+
+
+def test_of_two_candidates_one_is_kept_so_that_all_keep_to_the_shares_of_both() -> None:
+    rng = np.random.default_rng(7)
+    a = rng.integers(0, 3, 2 * 1000)
+    cells = np.stack([a, (a + rng.integers(0, 2, len(a))) % 3, rng.integers(0, COARSE, len(a))], 1)
+    first, second = np.split(cells, 2)
+
+    def strays(kept: np.ndarray) -> float:
+        pairs = [(0, 1), (0, 2), (1, 2)]
+        shares = [
+            np.stack([np.bincount(COARSE * x[:, i] + x[:, j], minlength=COARSE**2) / len(x) for i, j in pairs])
+            for x in (kept, cells)
+        ]
+        return float(np.abs(shares[0] - shares[1]).sum(1).mean())
+
+    keep = balanced(first, second, rng)
+    chosen = np.where(keep[:, None], first, second)
+    assert strays(chosen) < 0.3 * strays(np.where(rng.random((1000, 1)) < 0.5, first, second))
+    often = np.mean([balanced(first[:40], second[:40], rng) for _ in range(500)], 0)
+    assert np.abs(often - 0.5).max() < 4.5 * 0.5 / 500**0.5, "each candidate is kept as often as the other"
+
+
+def test_columns_are_told_apart_by_parts_of_equal_size_or_by_their_commonest_values() -> None:
+    cells = np.stack([np.arange(800.0) ** 3, np.repeat([5.0, 3, 9, 11], [100, 500, 150, 50])], 1)
+    told = coarse(cells, np.array([True, False]))
+    assert np.bincount(told[:, 0]).tolist() == [100] * COARSE and (np.diff(told[:, 0]) >= 0).all()
+    assert told[[0, 100, 600, 750], 1].tolist() == [2, 0, 1, 3]

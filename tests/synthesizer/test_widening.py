@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor
+from byheart import ByHeart
 
 import karat
 from karat import data
@@ -23,27 +23,6 @@ from karat.synthesizer import Single, load, load_codec, widening
 from karat.synthesizer.single import FACTOR, WIDTH
 
 Draw = Callable[[int, np.random.Generator], pd.DataFrame]
-
-
-class ByHeart(Generator):
-    """Makes its training points again, as a net does that learned from few of them for too long."""
-
-    spaces = (Codes, Fields)
-
-    def __init__(self, found: data.Data, kind: type) -> None:
-        super().__init__()
-        self.space = found.codec.meet((kind,))
-        self.points = found.points("train", space=self.space)
-
-    def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
-        return self.points[torch.randint(len(self.points), (n,), generator=rng)]
-
-    def impute(self, given: Tensor, rng: torch.Generator) -> Tensor:
-        return torch.where(given < 0, self.sample(len(given), None, rng), given)
-
-    @property
-    def imputes(self) -> bool:
-        return True
 
 
 def apart(n: int, rng: np.random.Generator) -> pd.DataFrame:

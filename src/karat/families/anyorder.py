@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from karat import nets
 from karat.errors import FitError
-from karat.families.generator import Batches, Learned, Player
+from karat.families.generator import Batches, Learned, Player, Stratified
 from karat.space import UNLIMITED, Allowance, Batch, Codes, Space
 from karat.stats.copies import LOOKED, copies
 from karat.stats.stratified import LEVELS, levels
@@ -49,7 +49,6 @@ class Config:
     lr: float = 4e-3
     betas: tuple[float, float] = (0.9, 0.99)
     flat: float = 0.2  # share of the budget at the peak rate, before it falls to 0
-    stratified: bool = True  # rows made together keep to the learned shares as a whole; False: they are independent
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ def waves(size: int) -> Tensor:
     return torch.cos(pi * at * torch.arange(1, WAVES + 1)) * 2**0.5
 
 
-class Model(Learned):
+class Model(Learned, Stratified):
     """Player "net"."""
 
     spaces: ClassVar[tuple[type, ...]] = (Codes,)
@@ -141,7 +140,6 @@ class Model(Learned):
         super().__init__()
         assert isinstance(space, Codes)
         self.space, self.classes, self.config = space, classes, config
-        self.stratified = config.stratified
         self.sizes = space.sizes
         self.digits = spell(space.sizes, config.split)
         self.net = Net(self.digits, space.ordered, config)
@@ -292,24 +290,25 @@ class Model(Learned):
             if not copies(real, self.sample(LOOKED, None, rng).cpu().numpy()):
                 break
 
-    def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
+    def sample(self, n: int, y: Tensor | None, rng: torch.Generator, independent: bool = False) -> Tensor:
         if y is not None:
             raise FitError("this family makes no classes on request; give it cells to keep instead (--given).")
-        return self.impute(torch.full((n, len(self.sizes)), -1, device=rng.device), rng)
+        return self.impute(torch.full((n, len(self.sizes)), -1, device=rng.device), rng, independent)
 
     @torch.no_grad()
-    def impute(self, given: Tensor, rng: torch.Generator) -> Tensor:
+    def impute(self, given: Tensor, rng: torch.Generator, independent: bool = False) -> Tensor:
         self.eval()
-        return torch.cat([self._complete(part, rng) for part in given.split(TOGETHER)]) if len(given) else given.clone()
+        parts = [self._complete(part, rng, not independent) for part in given.split(TOGETHER)]
+        return torch.cat(parts) if len(given) else given.clone()
 
-    def _levels(self, seen: Tensor, rng: torch.Generator) -> Tensor:
+    def _levels(self, seen: Tensor, rng: torch.Generator, stratified: bool) -> Tensor:
         """Float32 [n] in [0, 1): how far up its logits each row's next code lies, for rows of whose digits `seen` [k, n] are."""
-        if not self.stratified:
+        if not stratified:
             return torch.rand(seen.shape[1], generator=rng, device=rng.device)
         chance = np.random.default_rng(int(torch.randint(1 << 62, (), generator=rng, device=rng.device)))
         return torch.from_numpy(levels(seen.T.cpu().numpy(), chance)).float().to(rng.device)
 
-    def _complete(self, given: Tensor, rng: torch.Generator) -> Tensor:
+    def _complete(self, given: Tensor, rng: torch.Generator, stratified: bool) -> Tensor:
         if self._fast is None:
             dtype = nets.quick(rng.device)
             self._fast = (nets.fold(self.net).to(dtype), dtype)
@@ -329,7 +328,7 @@ class Model(Learned):
             rows = wanted[:, d.column].nonzero()[:, 0]
             if not len(rows):
                 continue
-            heights = self._levels(codes[sequence[: min(k, LEVELS)]][:, rows], rng)
+            heights = self._levels(codes[sequence[: min(k, LEVELS)]][:, rows], rng, stratified)
             for some, height in zip(rows.split(AT_ONCE), heights.split(AT_ONCE), strict=True):
                 hidden = net(known[some].to(dtype)[None], [i])[0]
                 logits = self._logits(i, hidden, net.logits, codes[i - 1, some] if d.after > 1 else None).float()

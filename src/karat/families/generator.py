@@ -93,9 +93,6 @@ class Generator(nn.Module, ABC):
     spaces: ClassVar[tuple[type, ...]]  # the types of space that the family can live in, the one it likes best first
     space: Space
     classes: int
-    # whether points drawn together keep to what was learned as a whole, for which they are not independent of each other;
-    # the judge, whose intervals are those of independent draws, sets it to False
-    stratified: bool = False
     # the kernel through which rows of tables are drawn, its width and its factor; None for none: see `karat.synthesizer.widening`
     kernel: tuple[float, Tensor] | None = None
 
@@ -160,6 +157,22 @@ class Generator(nn.Module, ABC):
     def put(self, weights: dict[str, Tensor]) -> None:
         """Takes back what `weights()` gave; RuntimeError where they are of another model."""
         self.load_state_dict(weights)
+
+
+class Stratified(Generator):
+    """A generator that by itself draws points which together keep to what was learned, and so are not independent.
+
+    Every point alone comes as it would by itself, and their order is random. Of other generators rows of tables are chosen
+    from more than are wanted: `karat.synthesizer.drawing`.
+    """
+
+    @abstractmethod
+    def sample(self, n: int, y: Tensor | None, rng: torch.Generator, independent: bool = False) -> Tensor:
+        """As above; independent: no point is drawn with a look at the others."""
+
+    @abstractmethod
+    def impute(self, given: Tensor, rng: torch.Generator, independent: bool = False) -> Tensor:
+        """As above; independent: no row is drawn with a look at the others."""
 
 
 class Fitted(Generator):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from karat.errors import FitError, RunError
-from karat.families.generator import Fitted
+from karat.families.generator import Fitted, Stratified
 from karat.space import Codes, Space
 from karat.stats.codetree import CHOICES, Boosting, CodeTree
 from karat.stats.copies import LOOKED, copies
@@ -61,11 +61,10 @@ class Config:
     absent: float = 10.0  # pairs of values that chance would have brought together so often and never met stay apart
     particles: int = 32  # candidates for each row that is filled in around given cells
     small: int = 2_000  # rows below which plain trees of small leaves do better
-    stratified: bool = True  # rows made together keep to the learned shares as a whole; False: they are independent
     context: int = 0  # leading columns that are always given and never drawn
 
 
-class Model(Fitted):
+class Model(Fitted, Stratified):
     """One link for each column: the columns it looks at, the groups of its codes, and the trees that draw them."""
 
     spaces: ClassVar[tuple[type, ...]] = (Codes,)
@@ -74,7 +73,6 @@ class Model(Fitted):
         super().__init__()
         assert isinstance(space, Codes)
         self.space, self.classes, self.config = space, classes, config
-        self.stratified = config.stratified
         self.links: list[Link] = []
         self.odds: Odds | None = None
         self._leaf = 0
@@ -139,14 +137,14 @@ class Model(Fitted):
 
     def _copies(self, cells: np.ndarray, many: int, leans: float, rng: np.random.Generator) -> bool:
         """Whether drawn rows equal those of `cells` [n, columns] oftener than these equal each other, by more than `leans`."""
-        return copies(cells, self._drawn(np.full((many, cells.shape[1]), -1), rng), leans)
+        return copies(cells, self._drawn(np.full((many, cells.shape[1]), -1), rng, True), leans)
 
     def _compared(self, cells: np.ndarray, many: int, leaf: int, rng: np.random.Generator) -> Odds:
         """The odds of rows of `cells` [n, columns] to `many` drawn ones; given columns are as in the data."""
         wanted = np.full((many, cells.shape[1]), -1)
         context = self.config.context
         wanted[:, :context] = cells[rng.integers(len(cells), size=many), :context]
-        drawn = self._drawn(wanted, rng)
+        drawn = self._drawn(wanted, rng, True)
         real = cells if len(cells) <= many else cells[np.sort(rng.choice(len(cells), many, replace=False))]
         nominal = np.flatnonzero(self._nominal).tolist()
         return Odds.fit(self._whole(real), self._whole(drawn), nominal, self.config.odds, leaf, rng)
@@ -159,12 +157,12 @@ class Model(Fitted):
     def _whole(self, cells: np.ndarray) -> np.ndarray:
         return _features(cells, list(range(cells.shape[1])), self._nominal)
 
-    def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
+    def sample(self, n: int, y: Tensor | None, rng: torch.Generator, independent: bool = False) -> Tensor:
         if self.config.context:
             raise FitError(f"the first {self.config.context} columns are always given to this model; use impute().")
-        return self.impute(torch.full((n, self.space.numel), -1), rng)
+        return self.impute(torch.full((n, self.space.numel), -1), rng, independent)
 
-    def impute(self, given: Tensor, rng: torch.Generator) -> Tensor:
+    def impute(self, given: Tensor, rng: torch.Generator, independent: bool = False) -> Tensor:
         assert isinstance(self.space, Codes)
         chance = np.random.default_rng(int(torch.randint(1 << 62, (), generator=rng, device=rng.device)))
         wanted = given.cpu().numpy().astype(np.int64)
@@ -172,7 +170,7 @@ class Model(Fitted):
         sizes = np.array(self.space.sizes, np.int64)
         if wanted.shape[1:] != self.space.shape or (~free & (wanted >= sizes[None])).any():
             raise FitError(f"given cells are long [n, {len(sizes)}], -1 or a code below the column's size.")
-        out = self._drawn(wanted, chance)
+        out = self._drawn(wanted, chance, not independent)
         if self.odds is not None:
             rows = np.flatnonzero(free.any(1))
             for _ in range(AGAIN):
@@ -180,17 +178,18 @@ class Model(Fitted):
                 if not len(rows):
                     break
                 if (wanted[rows] < 0).all():
-                    fresh = self._drawn(np.full((int(SPARE * len(rows)) + CROWD, len(sizes)), -1), chance)
+                    more = np.full((int(SPARE * len(rows)) + CROWD, len(sizes)), -1)
+                    fresh = self._drawn(more, chance, not independent)
                     fresh = fresh[self.odds.stays(self._whole(fresh), chance)][: len(rows)]
                     out[rows[: len(fresh)]] = fresh
                     rows = rows[len(fresh) :]
                     if not len(rows):
                         break
-                out[rows] = self._drawn(wanted[rows], chance)
+                out[rows] = self._drawn(wanted[rows], chance, not independent)
         return torch.from_numpy(out).to(given.device)
 
-    def _drawn(self, wanted: np.ndarray, chance: np.random.Generator) -> np.ndarray:
-        """`wanted` [n, columns] with every -1 drawn to fit the rest."""
+    def _drawn(self, wanted: np.ndarray, chance: np.random.Generator, stratified: bool) -> np.ndarray:
+        """`wanted` [n, columns] with every -1 drawn to fit the rest; `stratified` as in `Link.draw`."""
         free = wanted < 0
         out = np.where(free, 0, wanted)
         # a row needs candidates only up to its last given cell, and none where the given cells come first in the chain
@@ -199,13 +198,13 @@ class Model(Fitted):
         last = np.where(pinned.any(1), pinned.shape[1] - 1 - pinned[:, ::-1].argmax(1), -1)
         hard = np.flatnonzero(last >= np.maximum(np.logical_and.accumulate(pinned, axis=1).sum(1), 1))
         for rows in self._by_given(wanted, hard):
-            out[rows] = self._candidates(out[rows], pinned[rows[0]], chance)
+            out[rows] = self._candidates(out[rows], pinned[rows[0]], chance, stratified)
         begun = np.zeros(len(out), np.int64)
         begun[hard] = last[hard] + 1
         for i, link in enumerate(self.links):
             rows = np.flatnonzero((begun <= i) & ~pinned[:, i])
             if len(rows):
-                out[rows, link.column] = link.draw(out[rows], chance, self.stratified)
+                out[rows, link.column] = link.draw(out[rows], chance, stratified)
         return out
 
     def _by_given(self, wanted: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -222,7 +221,9 @@ class Model(Fitted):
             for kind in range(int(which.max()) + 1):
                 yield single[which.reshape(-1) == kind]
 
-    def _candidates(self, cells: np.ndarray, pinned: np.ndarray, chance: np.random.Generator) -> np.ndarray:
+    def _candidates(
+        self, cells: np.ndarray, pinned: np.ndarray, chance: np.random.Generator, stratified: bool
+    ) -> np.ndarray:
         """Rows filled in up to their last given cell, the links `pinned` being given.
 
         Candidates are drawn side by side, weighed by how well what is given fits them, and drawn again by that weight:
@@ -237,13 +238,13 @@ class Model(Fitted):
             link = self.links[i]
             for part in np.array_split(np.arange(n * k), n * k // AT_ONCE + 1):
                 if not pinned[i]:
-                    many[part, link.column] = link.draw(many[part], chance, self.stratified)
+                    many[part, link.column] = link.draw(many[part], chance, stratified)
                 else:
                     fits = link.likelihood(many[part], many[part, link.column], chance)
                     weight.reshape(-1)[part] += np.log(np.maximum(fits, 1e-12))
             if pinned[i]:
-                stratified = np.exp(weight - weight.max(1, keepdims=True))
-                few = np.flatnonzero(stratified.sum(1) ** 2 / (stratified**2).sum(1) < pool[1] / 2)
+                share = np.exp(weight - weight.max(1, keepdims=True))
+                few = np.flatnonzero(share.sum(1) ** 2 / (share**2).sum(1) < pool[1] / 2)
                 if len(few):
                     kept = few[:, None] * pool[1] + _resample(weight[few], pool[1], chance)
                     many[(few[:, None] * pool[1] + np.arange(pool[1])).ravel()] = many[kept.ravel()]
@@ -340,7 +341,7 @@ class Link:
     def draw(self, cells: np.ndarray, rng: np.random.Generator, stratified: bool) -> np.ndarray:
         """Codes [n] for the rows of `cells` [n, columns], of which the parents' are read.
 
-        even: whether like rows together come out as their chances say, or each row for itself.
+        stratified: whether like rows together come out as their chances say, or each row for itself.
         """
         out = self._draw(cells, rng, stratified)
         if not self.never:

@@ -146,7 +146,7 @@ class Donors:
     def within(self, node: np.ndarray, groups: np.ndarray, rng: np.random.Generator, stratified: bool) -> np.ndarray:
         """The code [n] of a donor of the group at the node, or at the nearest node above that has one.
 
-        even: whether rows that could have the same donors take different ones, as far as there are.
+        stratified: whether rows that could have the same donors take different ones, as far as there are.
         """
         _, low, high = self._climb(node, groups)
         return np.asarray(self.at["code"][_picked(low, high, rng, stratified)], np.int64)

@@ -18,7 +18,7 @@ from karat.content.relational.database import Database
 from karat.content.relational.related import Related
 from karat.data import Data
 from karat.errors import FitError, RunError
-from karat.families.generator import Fitted
+from karat.families.generator import Fitted, Stratified
 from karat.recipe import Recipe, module
 from karat.request import Request
 from karat.synthesizer.building import build, put
@@ -96,14 +96,11 @@ class Hierarchical(Synthesizer):
         rng = np.random.default_rng(request.seed)
         asked = self._codec.ask(request.given, request.balance, request.n, rng) if request.imputes else None
         turn = np.random.default_rng([request.seed, 1])
-        kept = {name: model.stratified for name, model in self.models.items()}
-        for model in self.models.values():
-            model.stratified = model.stratified and not request.independent
-        try:
-            made = self._codec.make(lambda chain, cells: self._rows(turn, chain, cells), request.n, rng, asked)
-        finally:
-            for name, model in self.models.items():
-                model.stratified = kept[name]
+
+        def rows(chain: str, cells: np.ndarray) -> np.ndarray:
+            return self._rows(turn, chain, cells, request.independent)
+
+        made = self._codec.make(rows, request.n, rng, asked)
         return Block(made, None)
 
     def stream(self, request: Request) -> Iterator[Block]:
@@ -116,13 +113,16 @@ class Hierarchical(Synthesizer):
             limits.need(cells * CELL / FEW * request.n, what, "Lower -n.")
         yield self.draw(request)
 
-    def _rows(self, turn: np.random.Generator, chain: str, given: np.ndarray) -> np.ndarray:
+    def _rows(self, turn: np.random.Generator, chain: str, given: np.ndarray, independent: bool) -> np.ndarray:
         """Codes [n, columns] that equal `given` wherever that is not -1."""
         seed = int(turn.integers(1 << 62))
         if not len(given):
             return given
         rng = torch.Generator().manual_seed(seed)
-        return np.asarray(self.models[chain].impute(torch.from_numpy(given.astype(np.int64)), rng).numpy())
+        model, cells = self.models[chain], torch.from_numpy(given.astype(np.int64))
+        if independent and isinstance(model, Stratified):
+            return np.asarray(model.impute(cells, rng, independent=True).numpy())
+        return np.asarray(model.impute(cells, rng).numpy())
 
 
 def fits(recipe: Recipe) -> bool:

@@ -17,6 +17,7 @@ from karat.errors import DivergedError, FitError, KaratError
 from karat.families.generator import Fitted, Generator, Learned
 from karat.privacy import Budget
 from karat.request import Request
+from karat.synthesizer import drawing
 from karat.synthesizer.building import put
 from karat.synthesizer.continuation import continued
 from karat.synthesizer.synthesizer import Synthesizer
@@ -92,15 +93,10 @@ class Single(Synthesizer):
     def draw(self, request: Request, labels: Tensor | None = None) -> Block:
         self.check(request)
         model = self.model
-        stratified, model.stratified = model.stratified, model.stratified and not request.independent
-        try:
-            y = labels if labels is not None and model.conditional else self._labels(request)
-            rng = torch.Generator(model.device).manual_seed(request.seed)
-            points = model.sample(request.n, None if y is None else y.to(model.device), rng).cpu()
-        finally:
-            model.stratified = stratified
-        chance = np.random.default_rng(request.seed)
-        return Block(self.codec.decode(drawn(model, self.codec, points, chance), model.space, chance), y)
+        y = labels if labels is not None and model.conditional else self._labels(request)
+        rng, chance = torch.Generator(model.device).manual_seed(request.seed), np.random.default_rng(request.seed)
+        points = drawing.points(model, self.codec, request.n, y, rng, chance, request.independent)
+        return Block(self.codec.decode(points, model.space, chance), y)
 
     def stream(self, request: Request) -> Iterator[Block]:
         self.check(request)
@@ -119,8 +115,8 @@ class Single(Synthesizer):
         for start in range(0, n, size):
             count = min(size, n - start)
             of = None if y is None else y[start : start + count]
-            points = model.sample(count, None if of is None else of.to(model.device), rng).cpu()
-            yield Block(codec.decode_next(drawn(model, codec, points, chance), model.space, chance, past), of)
+            points = drawing.points(model, codec, count, of, rng, chance, request.independent)
+            yield Block(codec.decode_next(points, model.space, chance, past), of)
 
     def _completed(self, request: Request) -> Iterator[Block]:
         """Blocks of as many records as are asked for or as there are to complete, every given cell exactly as given."""
@@ -132,9 +128,7 @@ class Single(Synthesizer):
         past = Past(request.n) if request.n > GIVEN_AT_ONCE else None
         for asked in codec.asks(request.given, request.balance, request.n, chance, GIVEN_AT_ONCE):
             limits.need(asked.cells.numel() * 64, f"{len(asked.cells):,} rows at once", "Lower -n, or ask in parts.")
-            parts = asked.cells.to(model.device).split(GIVEN_AT_ONCE)
-            points = torch.cat([model.impute(part, rng).cpu() for part in parts])
-            points = drawn(model, codec, points, chance, asked.cells)
+            points = drawing.completed(model, codec, asked.cells, rng, chance, request.independent, GIVEN_AT_ONCE)
             if past is None and len(asked.cells) == GIVEN_AT_ONCE:  # a file of rows that may go on
                 past = Past(MOST_GIVEN)
             yield Block(asked.restore(codec.decode_next(points, model.space, chance, past)), None)

@@ -18,7 +18,7 @@ from karat.content.table.table import Table
 from karat.content.table.tables import Tables
 from karat.data import Data
 from karat.errors import RunError
-from karat.families.generator import Generator
+from karat.families.generator import Generator, Stratified
 
 LOOKED = 4_000  # made rows that tell
 MOST = 100_000  # training rows, beyond which no recipe knows them by heart
@@ -28,11 +28,16 @@ SLACK = 0.005  # share of made rows that may be copies beyond what is expected
 SURE = 2.0  # standard deviations by which training rows equal each other oftener than what lies close to them
 
 
+def alone(model: Generator, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
+    """Points [n, *shape] that are independent of each other, as the model draws them without a kernel."""
+    return model.sample(n, y, rng, independent=True) if isinstance(model, Stratified) else model.sample(n, y, rng)
+
+
 def drawn(
     model: Generator, codec: Codec, points: Tensor, chance: np.random.Generator, given: Tensor | None = None
 ) -> Tensor:
     """`points` [n, *shape] as the kernel of `model` moves them, where `given` [n, columns] is not at least 0."""
-    table = _table(codec)
+    table = table_of(codec)
     if model.kernel is None or table is None:
         return points
     width, factor = model.kernel
@@ -40,14 +45,14 @@ def drawn(
     return table.moved(points, model.space, Kernel(width, factor.double().numpy()), chance, free)
 
 
-def _table(codec: Codec) -> Tables | None:
+def table_of(codec: Codec) -> Tables | None:
     """The codec where it has a kernel: that of one table."""
     return codec if isinstance(codec, Tables) else None
 
 
 def kernel_of(width: Tensor, factor: Tensor, codec: Codec) -> tuple[float, Tensor]:
     """The kernel of saved weights; RunError where it is of another table."""
-    table = _table(codec)
+    table = table_of(codec)
     numbers = 0 if table is None else sum(isinstance(part, Number) for part in table.coded_parts)
     if width.numel() != 1 or not 0 < float(width) <= 1 or factor.shape != (numbers, numbers):
         raise RunError("the saved weights are damaged: their kernel is of another table; train anew.")
@@ -59,15 +64,11 @@ def widen(model: Generator, data: Data, seed: int) -> float:
 
     0 and none for content that is no table, for very many rows, and where a budget of privacy allows no further look at them.
     """
-    codec, n = _table(data.codec), len(data.train)
+    codec, n = table_of(data.codec), len(data.train)
     model.kernel = None
     if codec is None or data.budget is not None or n > MOST or not codec.layout.coded:
         return 0.0
-    stratified, model.stratified = model.stratified, False
-    try:
-        points = model.sample(LOOKED, None, torch.Generator(model.device).manual_seed(seed)).cpu()
-    finally:
-        model.stratified = stratified
+    points = alone(model, LOOKED, None, torch.Generator(model.device).manual_seed(seed)).cpu()
     records = data.records("train")
     real, factor = _keys(codec, records), codec.correlated(records)
     # what must differ in each row may not reach for more rows than there were

@@ -78,6 +78,7 @@ def request_of(options: MakeOptions, say: Say | None = None) -> Request:
         (options.stop,) if isinstance(options.stop, str) else tuple(options.stop),
         options.characters,
         say if options.stream else None,
+        options.independent,
     )
 
 

@@ -195,6 +195,14 @@ class Tables(Codec):
         codes, places = kernel.moved(self.coded_parts, codes, places, fine, by, free, rng)
         return torch.from_numpy(codes if fine else kernel.to_fields(self.coded_parts, codes, places))
 
+    def cells(self, points: Tensor, space: Space) -> np.ndarray:
+        """float64 [n, columns of `Codes`]: the code that any points stand for, and how far they are towards the next."""
+        codes, places = self._coded_points(points, self._fine(space))
+        cells = codes.astype(np.float64)
+        for j, place in places.items():
+            cells[:, j] += np.clip(place, 0, 1 - 1e-9)
+        return cells
+
     def correlated(self, records: Table) -> np.ndarray:
         """float64 [numbers, numbers]: how the steps of a kernel go together, so that they follow what relates the columns."""
         return kernel.correlated(self.coded_parts, self.encode(records).numpy())

@@ -1,0 +1,95 @@
+"""Points of a model as they were asked for: together, or independent of each other.
+
+Together they keep to what was learned as a whole, each by itself comes as it would alone, and their order is random, so that
+the first of them are a fair sample of all. Trees and nets over codes draw so by themselves (`karat.stats.stratified`). Of other
+models of tables several candidates for each row are drawn, moved by the kernel and halved, always keeping one of two, until one
+is left. Pictures, sounds and texts are always independent.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from karat.content.codec import Codec
+from karat.content.table.tables import Tables
+from karat.families.generator import Generator, Stratified
+from karat.stats.stratified import balanced, coarse
+from karat.synthesizer.widening import alone, drawn, table_of
+
+
+def points(
+    model: Generator,
+    codec: Codec,
+    n: int,
+    y: Tensor | None,
+    rng: torch.Generator,
+    chance: np.random.Generator,
+    independent: bool,
+) -> Tensor:
+    """`n` points on the CPU as the kernel moves them, of classes `y` [n] where given."""
+    there = None if y is None else y.to(model.device)
+
+    def once() -> Tensor:
+        return drawn(model, codec, model.sample(n, there, rng).cpu(), chance)
+
+    if independent:
+        return drawn(model, codec, alone(model, n, there, rng).cpu(), chance)
+    table = _open(model, codec)
+    if table is None:
+        return once()
+    kept = _chosen([once() for _ in range(_candidates(model))], table, model, chance)
+    return kept if y is not None else kept[torch.from_numpy(chance.permutation(n))]
+
+
+def completed(
+    model: Generator,
+    codec: Codec,
+    given: Tensor,
+    rng: torch.Generator,
+    chance: np.random.Generator,
+    independent: bool,
+    at_once: int,
+) -> Tensor:
+    """Points on the CPU around the codes of `given` [n, columns] that are at least 0, row by row.   at_once: rows of one draw."""
+    parts = given.to(model.device).split(at_once)
+
+    def once() -> Tensor:
+        if independent and isinstance(model, Stratified):
+            made = [model.impute(part, rng, independent=True) for part in parts]
+        else:
+            made = [model.impute(part, rng) for part in parts]
+        return drawn(model, codec, torch.cat(made).cpu(), chance, given)
+
+    table = None if independent else _open(model, codec)
+    if table is None:
+        return once()
+    return _chosen([once() for _ in range(_candidates(model))], table, model, chance)
+
+
+def _open(model: Generator, codec: Codec) -> Tables | None:
+    """The codec of a table whose rows are still to be chosen so that they keep together."""
+    table = None if isinstance(model, Stratified) else table_of(codec)
+    return table if table is not None and table.layout.coded else None
+
+
+def _candidates(model: Generator) -> int:
+    """For each row; fewer where one takes many passes through a net."""
+    return 4 if model.passes == 1 else 2
+
+
+def _chosen(candidates: list[Tensor], codec: Tables, model: Generator, chance: np.random.Generator) -> Tensor:
+    """One of the candidates [n, ...] of each row."""
+    n = len(candidates[0])
+    cells = codec.cells(torch.cat(candidates), model.space)
+    told = np.split(coarse(cells, np.array(codec.spaces[0].ordered)), len(candidates))
+    while len(candidates) > 1:
+        left, few = [], []
+        for k in range(0, len(candidates), 2):
+            keep = balanced(told[k], told[k + 1], chance)
+            some = torch.from_numpy(keep).reshape(n, *[1] * (candidates[k].dim() - 1))
+            left.append(torch.where(some, candidates[k], candidates[k + 1]))
+            few.append(np.where(keep[:, None], told[k], told[k + 1]))
+        candidates, told = left, few
+    return candidates[0]
