@@ -132,7 +132,7 @@ def test_grains_are_the_coarsest_that_fit() -> None:
     told = [GRAINS[i] for i in grain(values)]
     assert told == [
         "unrounded",
-        "printed with 1 digits after the point",
+        "printed with 1 digit after the point",
         "printed with 2 digits after the point",
         "whole",
         "a multiple of 5",

@@ -86,13 +86,17 @@ def _balls(train: Seen, unseen: Seen, made: Seen, draws: Draws) -> list[Finding]
 
     out = []
     told = (
-        ("recall", 0.03, "{:.1%} of real records have their like among what was made; among unseen real ones: {:.1%}."),
+        ("recall", 0.03, "{:.1%} of real records lie where made ones lie; where unseen real ones lie: {:.1%}."),
         (
             "coverage",
             0.02,
-            "{:.1%} of the places where real records lie are reached; by as many unseen real ones: {:.1%}.",
+            "{:.1%} of real records have a made one in their neighbourhood; one of as many unseen real ones: {:.1%}.",
         ),
-        ("clipped coverage", 0.02, "Real neighbourhoods are supplied to {:.1%}; by as many unseen real ones: {:.1%}."),
+        (
+            "clipped coverage",
+            0.02,
+            "Neighbourhoods of real records hold {:.1%} of the made ones that they should; of as many unseen real ones: {:.1%}.",
+        ),
     )
     for i, (name, least, sentence) in enumerate(told):
         one = 1 / draws.size  # a share moves by one record at least
@@ -105,7 +109,7 @@ def _balls(train: Seen, unseen: Seen, made: Seen, draws: Draws) -> list[Finding]
 
 def _vendi(unseen: Seen, made: Seen, draws: Draws) -> Finding:
     s = resampled(lambda r: vendi(unseen.features[r]), lambda r: vendi(made.features[r]), draws)
-    says = f"What was made is as varied as {s.value:.1f} wholly different records; unseen real data as {s.real:.1f}."
+    says = f"The effective number of different records (Vendi) is {s.value:.1f}; among as many unseen real ones {s.real:.1f}."
     samples, detail = power.of_score(s.error, 0.2 * s.real, len(made), len(unseen)), Sampled(n=draws.size, z=s.z)
     return scored("vendi", s, limit_of(s, 0.05 * s.real, "higher"), says, detail=detail, samples=samples)
 

@@ -140,8 +140,8 @@ def _frechet(name: str, train: Tensor, unseen: Tensor, made: Tensor, draws: Draw
     scale = float(cov.trace())
     limit = limit_of(s, max(0.003 * scale, 0.15 * s.real), "lower")
     says = (
-        f"In {what}, {draws.size} made records lie {s.value:.3g} from the training data, where {draws.size} unseen "
-        f"real ones lie {s.real:.3g} (0 is identical, the spread of the data is {scale:.3g})."
+        f"In {what}, the Frechet distance of {draws.size} made records to the training data is {s.value:.3g}, that of "
+        f"{draws.size} unseen real ones {s.real:.3g} (0 is identical, the variance of the data is {scale:.3g})."
     )
     comparable = "within this report"
     detail = FrechetDistance(n=draws.size, reference=len(train), z=s.z, variance=scale, comparable=comparable)
@@ -161,7 +161,7 @@ def _kernel(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> Findin
     cross_u, cross_m = (torch.cat([_cubic(b, reference).double().mean(1) for b in x.split(1000)]) for x in (u, m))
     s = resampled(lambda rows: score(u, cross_u, rows), lambda rows: score(m, cross_m, rows), draws)
     says = (
-        f"The kernel distance of what was made to the training data is {number(s.value)} thousandths, "
+        f"The kernel distance (squared MMD, times 1,000) of what was made to the training data is {number(s.value)}, "
         f"that of unseen real data {number(s.real)} (it is unbiased and may be below 0)."
     )
     detail = KernelDistance(n=draws.size, unit=0.001, z=s.z)
@@ -191,9 +191,13 @@ def _balls(train: Seen, unseen: Seen, made: Seen, most: int = 3000) -> list[Find
         (
             "density",
             0.05,
-            "What was made lies among {:.3g} times as many real records as chance gives; unseen real data: {:.3g}.",
+            "Made records lie in the neighbourhoods of {:.3g} times as many real ones as expected; unseen real data: {:.3g}.",
         ),
-        ("clipped density", 0.05, "What was made is {:.1%} as good as unseen real data ({:.0%}), outliers set aside."),
+        (
+            "clipped density",
+            0.05,
+            "Density with every neighbourhood and count clipped is {:.1%} of that of unseen real data ({:.0%}).",
+        ),
     )
     for (name, least, sentence), a, b in zip(told, m, u, strict=True):
         s = averaged(a, b, share=name != "density")

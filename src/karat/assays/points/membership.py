@@ -32,7 +32,7 @@ def attacked(train: Tensor, unseen: Tensor, made: Tensor, seed: int) -> Finding:
         return attack.membership(train, unseen, made)
     says = (
         f"Unseen records are told from training ones {apart:.1%} of the time, before anything is made (50% is guessing): "
-        "with these, who sees what was made cannot be asked which records it was learned from."
+        "beside these, an attack on membership would measure that difference and no leak."
     )
     why = "unseen records differ from training ones before anything is made"
     detail = Membership(unseen_beside_training=apart)

@@ -112,8 +112,8 @@ def _ratio(
     low, high = (edge / taught for edge in wilson(round(tstr * tests), tests))
     s = Score(value, low, high, real, error)
     says = (
-        f"A classifier taught by {n} made records{whose} names {tstr:.1%} of unseen real ones rightly; "
-        f"taught by as many real ones, {trtr:.1%}."
+        f"A classifier trained on {n} made records{whose} is right about {tstr:.1%} of unseen real ones; "
+        f"trained on as many real ones, {trtr:.1%}."
     )
     by = "read by the judge" if whose else "given"
     detail = Usefulness(tstr=tstr, trtr=trtr, gap=trtr - tstr, n=n, labels=by)

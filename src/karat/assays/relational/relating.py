@@ -76,7 +76,7 @@ def dangling(where: str, loose: int, n: int, real_loose: int, real_n: int) -> Fi
     """The share of keys that are nobody's; of what is made, no more may be than of what is real: none, where all resolve."""
     low, high = wilson(loose, n) if n else (0.0, 0.0)
     real, top = real_loose / max(real_n, 1), wilson(real_loose, real_n)[1] if real_loose else 0.0
-    says = f"{where}: {loose:,} of {n:,} made keys lead nowhere; in the real tables {real_loose:,} of {real_n:,} do."
+    says = f"{where}: {loose:,} of {n:,} made keys refer to no row; in the real tables {real_loose:,} of {real_n:,} do."
     score = Score(loose / max(n, 1), low, high, real, 0.0)
     limit = Limit(above=top, only="where chance does not explain it" if top else "")
     return scored("dangling keys", score, limit, says, raised=low > top, of=where)
@@ -107,7 +107,7 @@ def pairs(
     worst = combinations(train.names, chosen, own, real, np.argsort(-gap, kind="stable")[:12])
     first = " and ".join(train.names[i] for i in chosen[int(np.argmax(gap))])
     says = (
-        f"Columns of {what} go together as in the training data to {score.value:.3f}; unseen real ones: {score.real:.3f}. "
+        f"Dependence of columns of {what} agrees with the training data to {score.value:.3f}; unseen real ones: {score.real:.3f}. "
         f"Worst: {first} ({worst[0].score}, real {worst[0].real_score})."
     )
     detail = ColumnPairs(n=draws.size, z=score.z, pairs_looked_at=len(chosen), worst=worst)

@@ -133,14 +133,14 @@ def membership(train: Tensor, unseen: Tensor, made: Tensor) -> Finding:
     limit = Limit(
         above=min(1.0, max(0.5 + LEVEL * sd, real + max(LEAST, GUARD * math.hypot(sd, real_sd)))),
         also="where "
-        + (f"outlying rows are told above {rare_at:.3g}, or " if rare_at < 1 else "")
+        + (f"outlying records are told above {rare_at:.3g}, or " if rare_at < 1 else "")
         + "more than 1 in 100 found beyond false alarms",
     )
     best = hits.get("1.0%")
     says = (
-        f"Who sees what was made tells a training row from another {value:.1%} of the time (50% is guessing), from unseen "
-        f"real rows in its place {real:.1%}; of outlying rows {outlying:.1%}"
-        + (f"; with 1% of false alarms {best[0]:.1%} of the training rows are found." if best else ".")
+        f"An attacker who sees what was made tells a training record from another {value:.1%} of the time (50% is "
+        f"guessing), one who sees unseen real records instead {real:.1%}; of outlying records {outlying:.1%}"
+        + (f"; at 1% of false alarms {best[0]:.1%} of the training records are found." if best else ".")
     )
     detail = Membership(
         n=sum(len(t.members) for t in tried),

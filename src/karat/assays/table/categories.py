@@ -102,9 +102,7 @@ def _rare(train: TableView, unseen: TableView, made: TableView, draws: Draws, co
     named = _named(fewer)
     worst = int(np.argmin(own - real))
     column = train.names[list(rare)[worst]]
-    says = (
-        f"Rare categories are made to {s.value:.1%} of their real number, by as many unseen real rows to {s.real:.1%}"
-    )
+    says = f"Rare categories have {s.value:.1%} of their real frequency; among as many unseen real rows {s.real:.1%}"
     says += f"; too rare or missing: {', '.join(named[:8])}." if named else f"; least so in {column}."
     detail = RareCategories(
         n=draws.size,

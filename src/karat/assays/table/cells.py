@@ -22,7 +22,7 @@ HOLES = 30  # columns whose missing cells are looked at in pairs, those with mos
 MULTIPLES = (5, 10, 100, 1000)
 GRAINS = (
     "unrounded",
-    *(f"printed with {d} digits after the point" for d in range(DIGITS, 0, -1)),
+    *(f"printed with {d} {'digit' if d == 1 else 'digits'} after the point" for d in range(DIGITS, 0, -1)),
     "whole",
     *(f"a multiple of {k}" for k in MULTIPLES),
 )
@@ -61,9 +61,9 @@ def _formatting(train: TableView, unseen: TableView, made: TableView) -> list[Fi
     off_names = [c.column for c in told if c.off]
     says = f"{first.column}: {first.made:.1%} of what was made is {first.grain}, of unseen real rows {first.real:.1%}"
     says += (
-        f"; {', '.join(off_names)} can be told by how it is printed."
+        f"; printed otherwise than in real data: {', '.join(off_names)}."
         if off_names
-        else "; numbers are as finely printed."
+        else "; no column is printed otherwise than in real data."
     )
     half = 1.96 * math.sqrt(max(first.gap * (1 - first.gap), 0) / first.n)
     score = Score(first.gap, first.gap - half, first.gap + half, first.real_gap, half / 1.96).clipped(0.0, 1.0)

@@ -240,7 +240,7 @@ def _shapes(train: TableView, unseen: TableView, made: TableView, draws: Draws) 
     order = np.argsort(-gap, kind="stable")
     named = ", ".join(f"{train.names[j]} ({own[j]:.3f}, real {real[j]:.3f})" for j in order[:3])
     says = (
-        f"Columns are shaped as in the training data to {s.value:.3f}; unseen real data: {s.real:.3f}. Worst: {named}."
+        f"Column shapes agree with the training data to {s.value:.3f}; unseen real data: {s.real:.3f}. Worst: {named}."
     )
     detail = ColumnShapes(
         n=draws.size,
@@ -265,7 +265,9 @@ def _pairs(train: TableView, unseen: TableView, made: TableView, draws: Draws, r
     off = _off(own, real, ONE, draws, (_filled(made, pairs), _filled(unseen, pairs)))
     worst = combinations(train.names, pairs, own, real, np.argsort(-gap, kind="stable")[:24])
     named = "; ".join(f"{' and '.join(w.columns)} ({w.score}, real {w.real_score})" for w in worst[:3])
-    says = f"Pairs of columns go together as in the training data to {s.value:.3f}; unseen real data: {s.real:.3f}. "
+    says = (
+        f"Dependence of column pairs agrees with the training data to {s.value:.3f}; unseen real data: {s.real:.3f}. "
+    )
     says += f"Worst: {named}."
     report = mean(Trends(train, pairs, plain=True).of(made))
     detail = ColumnPairs(n=draws.size, z=s.z, pairs_looked_at=len(pairs), quality_report=report, worst=worst)

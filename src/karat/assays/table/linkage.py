@@ -211,7 +211,7 @@ def _near(train: TableView, unseen: TableView, made: TableView) -> Finding:
     order = m.gap.argsort(descending=True, stable=True)[:24]
     pairs = tuple((made.row(int(i)), base.row(int(m.row[i])), float(m.gap[i])) for i in order)
     says = (
-        f"{count} of {n} made rows ({value:.1%}) agree with one training row, cell by cell, as surprisingly as only "
+        f"{count} of {n} made rows ({value:.1%}) match one training row so much better than the next best as only "
         f"{real:.2%} of unseen real ones do"
         + (
             ": training rows were copied, slightly altered."

@@ -128,8 +128,8 @@ def _ratio(
     s = Score(tstr / span, tstr / span - 1.96 * error, tstr / span + 1.96 * error, stand / span, error)
     boosting = Learner(tstr=tstr, trtr=trtr, unseen=stand)
     says = (
-        f"Boosted trees taught by {n} made rows predict {name} of unseen real ones with {goal.measure} {tstr:.3f}; "
-        f"taught by as many training rows, {trtr:.3f}; by unseen real ones, {stand:.3f}."
+        f"Boosted trees trained on {n} made rows predict {name} of unseen real ones with {goal.measure} {tstr:.3f}; "
+        f"trained on as many training rows, {trtr:.3f}; on unseen real ones, {stand:.3f}."
     )
     detail = Usefulness(
         target=name,
@@ -151,7 +151,7 @@ def _ratio(
         return scored("usefulness", s, limit_of(s, 0.02, "higher"), says, detail=detail, samples=samples)
     # a ratio to what is hardly taught is no fault at any value
     limit = Limit(also=f"where real rows teach {name} and made ones do not")
-    says += f" A guess scores {goal.floor:g}: what {n} real rows do not teach, made ones cannot lose."
+    says += f" A guess scores {goal.floor:g}: {n} real rows teach no more than that, so that made ones have nothing to lose."
     if any(x.short for x in samples):  # a ratio to what was not taught says nothing, and more rows may teach it
         why = f"{n} real rows teach boosted trees no more of {name} than a guess"
         return unknown("usefulness", why, limit, says, detail=detail, samples=samples)

@@ -48,7 +48,7 @@ def _inside(train: Tensor, unseen: Tensor, made: Tensor) -> list[Finding]:
         (
             "density",
             0.05,
-            "What was made lies among {:.3g} times as many real rows as chance gives; unseen real rows: {:.3g}.",
+            "Made rows lie in the neighbourhoods of {:.3g} times as many real ones as expected; unseen real rows: {:.3g}.",
         ),
     )
     for (name, least, sentence), a, b in zip(told, scores(made), scores(unseen), strict=True):
@@ -75,11 +75,11 @@ def _reached(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> list[
 
     out = []
     told = (
-        ("recall", 0.03, "{:.1%} of real rows have their like among what was made; among unseen real ones: {:.1%}."),
+        ("recall", 0.03, "{:.1%} of real rows lie where made ones lie; where unseen real ones lie: {:.1%}."),
         (
             "coverage",
             0.02,
-            "{:.1%} of the places where real rows lie are reached; by as many unseen real ones: {:.1%}.",
+            "{:.1%} of real rows have a made one in their neighbourhood; one of as many unseen real ones: {:.1%}.",
         ),
     )
     for i, (name, least, sentence) in enumerate(told):

@@ -132,10 +132,10 @@ def _verbatim(
     again = np.sort([m.longest[rng.integers(len(m.longest), size=len(m.longest))].max() for _ in range(200)])
     over = int((m.longest > real).sum())
     longest = np.argsort(-m.longest, kind="stable")[:SHOWN]
-    within = f" and of the training text with the rest of it {np.quantile(own, 0.999):.0f}" if len(own) else ""
+    within = f", of training passages beside the others {np.quantile(own, 0.999):.0f}" if len(own) else ""
     says = (
-        f"The longest string taken from the training text has {value:.0f} characters; of 1,000 unseen real passages one "
-        f"shares {real:.0f}{within}. {over} of {len(made)} made passages go beyond {real:.0f}"
+        f"The longest string shared with the training text has {value:.0f} characters; one in 1,000 unseen real passages "
+        f"shares {real:.0f}{within}. {over} of {len(made)} made passages share more than {real:.0f}"
         + (": training text was copied." if far.raised else ".")
     )
     detail = VerbatimRun(

@@ -135,11 +135,11 @@ def _fluency(train: TextView, unseen: TextView, made: TextView, inside: np.ndarr
     m, u, t = (judge.per_character(w.texts) for w in (*sides, rest))
     s = banded((m, None), (u, sides[1].sources), (t, rest.sources))
     limit = s.limit(0.03 * s.real)
-    how = "broken" if s.gap > 0 else "dull"
+    how = "less" if s.gap > 0 else "more"
     says = (
-        f"To a count of real letters a made passage has {s.value:.2f} bits per character; an unseen real one {s.real:.2f}, "
-        f"a training one that it did not count {s.train:.2f}"
-        + (f": what was made is {how}." if limit.broken(s.value) else ".")
+        f"A character n-gram model of half the training text needs {s.value:.2f} bits per character for made passages; "
+        f"{s.real:.2f} for unseen real ones, {s.train:.2f} for the other half"
+        + (f": what was made is {how} predictable than real text." if limit.broken(s.value) else ".")
     )
     order = np.argsort(-np.nan_to_num(m), kind="stable")
     extremes = tuple(
@@ -190,9 +190,7 @@ def _loops(train: TextView, unseen: TextView, made: TextView) -> Finding:
     limit = limit_of_share(n, lambda c: certain(c, n, looping, len(among)) and c / n > max(real, own) + 0.005)
     longest = [int(i) for i in np.argsort(-length, kind="stable")[:SHOWN] if length[i]]
     shown = tuple(_shown(made, i, int(start[i]), int(length[i]), int(period[i])) for i in longest)
-    says = (
-        f"{value:.1%} of made passages repeat one thing at least {TURNS} times on end; of unseen real ones {real:.1%}."
-    )
+    says = f"{value:.1%} of made passages repeat one string at least {TURNS} times in a row; of unseen real ones {real:.1%}."
     if limit.broken(value):
         says = says[:-1] + f", the longest for {int(length.max())} characters."
     score = Score(value, value - 1.96 * spread, value + 1.96 * spread, real, spread).clipped(0.0, 1.0)
@@ -219,8 +217,8 @@ def _compression(train: TextView, unseen: TextView, made: TextView) -> Finding:
     m, u, t = (_packed(_upto(w, size)) for w in (made, unseen, train))
     s: Band = banded((m, None), (u, None), (t, None))
     limit = s.limit(0.02 * s.real)
-    says = f"gzip's method packs what was made to {s.value:.1%} of its bytes, unseen real text to {s.real:.1%}" + (
-        f": it {'repeats itself more' if s.gap < 0 else 'is less orderly'} than real text."
+    says = f"gzip compresses what was made to {s.value:.1%} of its bytes, unseen real text to {s.real:.1%}" + (
+        f": it {'repeats itself more' if s.gap < 0 else 'repeats itself less'} than real text."
         if limit.broken(s.value)
         else "."
     )

@@ -135,8 +135,8 @@ def _shape(train: TextView, unseen: TextView, made: TextView, draws: Draws) -> l
         bad = [x for x in measured if limit_of(x[0], 0.05, "lower").broken(x[0].value)]
         s, what, mine, theirs = max(bad or measured, key=lambda x: x[0].value - x[0].real)
         says = (
-            f"{what[0].upper()}{what[1:]}: {mine:.4g} in the middle of what was made, {theirs:.4g} of unseen real text; the "
-            f"two shares of any length differ from other real text's by at most {s.value:.1%} and {s.real:.1%}."
+            f"{what[0].upper()}{what[1:]}: the median is {mine:.4g} of what was made and {theirs:.4g} of unseen real text; "
+            f"Kolmogorov and Smirnov's distance from other real text is {s.value:.3f} and {s.real:.3f}."
         )
         detail = Lengths(z=s.z, medians=tuple(x[1:] for x in measured))
         samples = power.scored(name, s.error, len(made), len(unseen))
@@ -174,8 +174,8 @@ def _mauve(features: tuple[Tensor, Tensor, Tensor], rng: np.random.Generator, se
 
     s = _sided(near, m, u, draws)
     says = (
-        f"By the kinds of passage, {k} of them, what was made overlaps with real text to {s.value:.3f}, unseen real text with "
-        f"other real text to {s.real:.3f} (1 is all; own features, to be compared with no paper's MAUVE)."
+        f"MAUVE over {k} clusters of passages is {s.value:.3f}; of unseen real text {s.real:.3f} (1 is the same distribution; "
+        "on own features, so that it compares with no published MAUVE)."
     )
     detail, limit = Mauve(z=s.z, n=draws.size, buckets=k), limit_of(s, 0.03, "higher")
     samples = power.scored("own-feature mauve", s.error, len(m), len(u))

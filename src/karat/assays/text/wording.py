@@ -95,7 +95,7 @@ def _invented(vocabulary: set[str], unseen: TextView, made: TextView) -> Finding
         shares.append(rate)
     s = banded((shares[0], None), (shares[1], unseen.sources), (shares[1], unseen.sources))
     limit = replace(s.limit(max(0.005, 0.1 * s.real)), below=None)
-    says = f"{s.value:.2%} of the words that were made stand nowhere in the training text; of unseen real words {s.real:.2%}."
+    says = f"{s.value:.2%} of the made words do not occur in the training text; of unseen real words {s.real:.2%}."
     if limit.broken(s.value):
         says = says[:-1] + f": {', '.join(x for x, _ in new.most_common(6))}."
     detail = InventedWords(z=s.z, invented=tuple(new.most_common(SHOWN)))
