@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     RunLike: TypeAlias = str | Path | Run
     Source: TypeAlias = Any  # a path, an address, or a data frame of pandas, polars or Arrow
 else:  # the command line reads these types: it names a run by its folder, and must not import torch
-    RunLike, Source = str, str
+    RunLike, Source = str | Path, str | Path  # a text either way; the shell completes names of files
 
 P = ParamSpec("P")
 Options = TypeVar("Options")

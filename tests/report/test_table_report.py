@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -374,3 +375,13 @@ def test_a_lift_that_chance_explains_is_no_bubble() -> None:
     )
     assert verdict_of([*ROWS, lift]).word == "gold"
     assert verdict_of([*ROWS, replace(lift, real=0.02)]).word == "bubble"
+
+
+def test_the_real_rows_of_the_page_come_from_all_of_the_table_and_not_from_its_beginning(
+    assayed: tuple[Any, str, Any],
+) -> None:
+    above, _, _ = assayed[1].partition("Real rows that the generator has not seen")
+    shown = re.findall(r"<td[^>]*>([^<]*)</td>", above.rpartition("<table")[2])
+    place = {text: i for i, text in enumerate(people()["spent"].astype(str))}
+    rows = [place[cell] for cell in shown if cell in place]
+    assert len(rows) >= 15 and max(rows) > 0.8 * len(place) and rows != sorted(rows)

@@ -344,6 +344,18 @@ def test_the_exit_codes_and_the_completion_are_in_the_help(capsys: pytest.Captur
     assert "--minutes" in script and "--write-schema" in script
 
 
+@pytest.mark.parametrize("verb", ["look", "train", "assay", "make"])
+def test_the_shell_completes_the_data_and_the_run_by_the_names_of_files(verb: str, tmp_path: Path) -> None:
+    (tmp_path / "diary.txt").write_text("x")
+    (tmp_path / "complete.sh").write_text(cli.APP.generate_completion(shell="bash"))
+    typed = f"COMP_WORDS=(karat {verb} dia); COMP_CWORD=2; _karat karat dia {verb}; echo ${{COMPREPLY[@]}}"
+    try:
+        done = subprocess.run(["bash", "-c", f". ./complete.sh; {typed}"], cwd=tmp_path, capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("there is no bash")
+    assert done.stdout.split() == ["diary.txt"], done.stderr
+
+
 @pytest.mark.parametrize(("arguments", "wanted"), [(["look"], "look DATA"), (["make", "-n", "3"], "make RUN")])
 def test_what_a_verb_lacks_is_named_as_its_help_names_it(
     arguments: list[str], wanted: str, capsys: pytest.CaptureFixture[str]

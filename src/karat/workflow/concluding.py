@@ -199,7 +199,11 @@ def _shown(job: Job, options: AssayOptions) -> tuple[Exhibits, list[dict[str, An
     data, made = job.data, job.made
     pairs, beside, numbers = _pairs(data, made, job.findings)
     drawn = _sheet_of(data.codec, made.records[:SHOWN])
-    real: bytes | None = _sheet_of(data.codec, data.records("holdout", SHOWN, options.seed))
+    few = data.records("holdout", SHOWN, options.seed)
+    few = few[
+        np.random.default_rng(options.seed).permutation(len(few))
+    ]  # a page shows the first, which are not to be early ones
+    real: bytes | None = _sheet_of(data.codec, few)
     by_class = _by_class(data, made)
     room = PAGE - sum(len(x) for x in (drawn, real, by_class, beside) if x is not None)
     told = survey(data)
