@@ -150,6 +150,8 @@ def test_what_a_report_of_each_kind_holds_is_read_and_written_again_as_it_was(na
         found = Finding.read(row)
         assert finite(found.to_dict()) == row
         assert found.detail is None or type(found.detail) is KEYS[found.key].detail
+        assert found.limit.above is None or found.better != "higher", "a fault lies on the side that is worse"
+        assert found.limit.below is None or found.better != "lower", found.key
 
 
 def test_a_detail_of_another_key_is_refused_and_so_is_a_key_that_is_unknown() -> None:
