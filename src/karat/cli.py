@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,6 +77,8 @@ def main(tokens: Sequence[str] | None = None) -> None:
     Exit codes: 0 done, 1 a requirement fails, 2 bad input, 70 a fault of karat's own (a report of it is written), 128+n
     stopped by signal n.
     """
+    if tokens is None and not sys.warnoptions:  # what a library warns its programmers of says nothing to a person
+        warnings.simplefilter("ignore")
     try:
         _run(list(sys.argv[1:] if tokens is None else tokens))
     except KeyboardInterrupt:  # at any moment: while modules are imported, or while an error is told

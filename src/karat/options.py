@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeAlias, TypeVar, get_type_hints
 
 from cyclopts import Parameter
+
+from karat.errors import FitError
 
 if TYPE_CHECKING:
     from karat.run import Run
@@ -345,7 +348,9 @@ def asked(kind: Callable[P, Options]) -> Callable[[Callable[[Options], R]], Call
     def over(verb: Callable[[Options], R]) -> Callable[P, R]:
         @functools.wraps(verb)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            return verb(kind(*args, **kwargs))
+            options = kind(*args, **kwargs)
+            _check_texts(options)
+            return verb(options)
 
         hints = get_type_hints(kind, include_extras=True)
         own = [p.replace(annotation=hints[name]) for name, p in inspect.signature(kind).parameters.items()]
@@ -355,6 +360,23 @@ def asked(kind: Callable[P, Options]) -> Callable[[Callable[[Options], R]], Call
         return call
 
     return over
+
+
+TEXTS = ("given", "label", "balance", "prompt", "stop", "producer", "target", "require", "labels", "holdout", "set")
+
+
+def _check_texts(options: object) -> None:
+    """FitError for words that UTF-8 cannot write: a terminal in another encoding hands such bytes over as half characters."""
+    for name in TEXTS:
+        value = getattr(options, name, None)
+        for text in [value] if isinstance(value, str) else value or ():
+            try:
+                str(text).encode()
+            except UnicodeEncodeError:
+                if name == "given" and os.path.exists(text):  # a file may be called anything
+                    continue
+                flag = "class" if name == "label" else name
+                raise FitError(f"--{flag} {text!r} is no text in UTF-8, which was wanted.") from None
 
 
 def _unwrapped(text: str) -> str:

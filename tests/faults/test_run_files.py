@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import karat
 from karat import synthesizer
-from karat.errors import KaratError, RunError
+from karat.errors import FitError, KaratError, RunError, TooLarge
 from karat.families.generator import Learned
 from karat.options import MakeOptions
 from karat.run import Run, safe_header
@@ -178,6 +178,34 @@ def with_other(value: Any, path: tuple[Any, ...], other: Any) -> Any:
     else:
         at[path[-1]] = other
     return copied
+
+
+def test_a_forged_number_of_rows_is_refused_before_they_are_made(copy: Callable[[str], Path]) -> None:
+    run = copy("related")
+    codec = json.loads((run / "codec.json").read_text())
+    for step in codec["steps"].values():
+        for part in step["what"]["layout"]["parts"] if step["what"] else ():
+            if part["name"].startswith("rows of"):
+                part["grain"]["origin"] = 2**40
+    forge(run, "codec.json", json.dumps(codec).encode())
+    with pytest.raises(TooLarge, match=r"orders \(.* rows\) would need"):
+        used(run)
+
+
+@pytest.mark.parametrize("name", ["given", "label", "balance", "prompt", "stop", "producer"])
+def test_words_in_no_encoding_are_refused_before_anything_is_made(name: str, copy: Callable[[str], Path]) -> None:
+    half = "n=\udcab"  # what a terminal in Latin-1 hands over for n=«
+    run = copy("text" if name in ("prompt", "stop") else "table")
+    with pytest.raises(FitError, match=r"is no text in UTF-8"):
+        karat.make(run, n=2, threads=1, **{name: [half] if name == "stop" else half})
+    assert not (run / "made").exists()
+
+
+def test_a_file_of_partial_rows_may_have_a_name_in_no_encoding(copy: Callable[[str], Path], tmp_path: Path) -> None:
+    partial = tmp_path / "half\udcab.csv"
+    partial.write_text("n\n5\n")
+    (made,) = karat.make(copy("table"), given=str(partial), out=tmp_path / "m.csv", threads=1)
+    assert made.read_text().splitlines()[1].split(",")[1] == "5"
 
 
 GONE = object()

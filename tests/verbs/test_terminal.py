@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -166,3 +167,20 @@ def test_a_date_of_the_build_that_is_none_is_not_read(
     with pytest.raises(SystemExit):
         cli.main(["make", "no such run"])
     assert "SOURCE_DATE_EPOCH" not in os.environ
+
+
+def test_what_a_library_warns_its_programmers_of_is_not_said_to_a_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["karat", "look", "nothing"])
+
+    def act() -> None:
+        warnings.resetwarnings()
+        try:
+            cli.main()
+        finally:
+            warnings.warn("for programmers", RuntimeWarning, stacklevel=1)
+
+    with Forked(act, tmp_path) as one:
+        assert one.wait() == 2
+    assert one.said()[1].count("\n") == 1, one.said()

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+from karat import limits
 from karat.content.codec import Asked
 from karat.content.relational.database import (
     Database,
@@ -35,6 +36,7 @@ from karat.errors import FitError
 Draw = Callable[[str, np.ndarray], np.ndarray]  # a chain's name and its given cells [n, columns], -1 where free
 AGAIN = 8  # draws of a time behind the last one seen, or of a row that breaks a rule
 TURNS = 100  # in which they are chosen; how often each was is counted anew before each
+ROW = 300  # bytes of memory that a row comes to at least while it is made
 FLAT = 0.1  # of the mean count that is added to each, so that none is out of reach
 
 
@@ -90,6 +92,7 @@ class Unfolding:
         maker = steps.maker
         assert maker is not None
         wanted = np.maximum(self.counts[maker], 0)
+        limits.need(ROW * float(wanted.sum(dtype=float)), f"{name} ({wanted.sum(dtype=float):,.0f} rows)", "Lower -n.")
         own = int(round(loose * wanted.sum()))
         total = np.concatenate([wanted, np.ones(own, np.int64)])
         ups = np.vstack([self.up[maker.parent], np.zeros((own, self.up[maker.parent].shape[1]), np.int64)])
