@@ -100,6 +100,7 @@ class Model(Fitted, Stratified):
         self.odds = None
         few, prune = len(cells) < self.config.small, self.config.prune
         leaf = self.config.leaf or ((SMALL_LEAF if few else LEAF) if prune else PLAIN_LEAF)
+        given = self.config.context > 0
         leans = 0.0 if few or prune else LEANS
         many = min(COMPARED, CELLS // max(1, cells.shape[1]))
         done, left = 0.0, 0.9
@@ -107,14 +108,11 @@ class Model(Fitted, Stratified):
             for share in self._linked(cells, rest, told, leaf, rng):
                 yield done + left * share / 2
             done, left = done + left / 2, left / 2
-            if (
-                self.config.leaf
-                or self.config.context
-                or leaf >= most_leaf
-                or not self._copies(cells, min(many, LOOKED), leans, rng)
-            ):
+            # what pruned trees draw given other columns was no oftener a copy than unseen rows are
+            settled = self.config.leaf or leaf >= most_leaf or (given and prune)
+            if settled or not self._copies(cells, min(many, LOOKED), leans, rng):
                 break
-            leaf = min(2 * leaf, most_leaf)
+            leaf = min((3 * leaf + 1) // 2 if given else 2 * leaf, most_leaf)
         if self.config.odds and self.config.boost and rest and min(len(cells), many) >= self.config.small:
             self.odds = self._compared(cells, many, leaf, rng)
         yield 1.0
@@ -136,7 +134,15 @@ class Model(Fitted, Stratified):
             yield (i + 1) / (len(chain) + 1)
 
     def _copies(self, cells: np.ndarray, many: int, leans: float, rng: np.random.Generator) -> bool:
-        """Whether drawn rows equal those of `cells` [n, columns] oftener than these equal each other, by more than `leans`."""
+        """Whether drawn rows equal those of `cells` [n, columns] oftener than these equal each other, by more than `leans`.
+
+        Of what is drawn: columns that are always given are as in the data, and are not compared.
+        """
+        context = self.config.context
+        if context:
+            wanted = np.full((many, cells.shape[1]), -1)
+            wanted[:, :context] = cells[rng.integers(len(cells), size=many), :context]
+            return copies(cells[:, context:], self._drawn(wanted, rng, True)[:, context:], leans)
         return copies(cells, self._drawn(np.full((many, cells.shape[1]), -1), rng, True), leans)
 
     def _compared(self, cells: np.ndarray, many: int, leaf: int, rng: np.random.Generator) -> Odds:

@@ -15,15 +15,18 @@ LOOKED = 4_000  # drawn rows that tell
 def copies(real: np.ndarray, drawn: np.ndarray, leans: float = 0.0) -> bool:
     """Whether rows of `drawn` [m, columns] equal one of `real` [n, columns] oftener than another of `real` does.
 
-    leans: share of `drawn` by which they may.
+    leans: share of `drawn` by which they may. Not where they would as often if no column knew of the others: then the columns
+    leave no choice, and what ties them together is not to blame.
     """
-    both = np.concatenate([real, drawn])
-    if not both.shape[1]:
+    if not real.shape[1]:
         return False
+    step = max(1, len(drawn) // real.shape[1])
+    apart = np.stack([np.roll(column, j * step) for j, column in enumerate(drawn.T)], 1)
+    both = np.concatenate([real, drawn, apart])
     _, which = np.unique(both, axis=0, return_inverse=True)
-    mine, theirs = np.split(which.reshape(-1), [len(real)])
+    mine, theirs, loose = np.split(which.reshape(-1), [len(real), len(real) + len(drawn)])
     held = np.bincount(mine, minlength=int(which.max()) + 1)
     expected, found = float((held[mine] > 1).mean()), float((held[theirs] > 0).mean())
     # equal rows come two at a time, so that their share varies as one of half the rows
     spread = np.sqrt(2 * max(expected, 1 / len(real)) * (1 - expected) / len(real))
-    return bool(found > expected + CHANCE * spread + leans)
+    return bool(found > max(expected + CHANCE * spread, float((held[loose] > 0).mean())) + leans)

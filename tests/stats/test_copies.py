@@ -1,0 +1,42 @@
+"""Whether drawn rows are copies is told beside how often rows of the same source equal each other, and what leaves no choice."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from karat.families.trees import Config, Model
+from karat.space import Codes
+from karat.stats.copies import copies
+
+
+def pairs(n: int, rng: np.random.Generator) -> np.ndarray:
+    return rng.integers(0, 60, (n, 2))
+
+
+def test_rows_learned_by_heart_are_copies_and_others_of_their_source_are_none() -> None:
+    rng = np.random.default_rng(0)
+    real = pairs(900, rng)
+    assert copies(real, real[rng.integers(900, size=4000)])
+    assert not copies(real, pairs(4000, rng))
+
+
+def test_a_single_column_leaves_no_choice() -> None:
+    """Nearly every row equals another, and every drawn one, whatever is done."""
+    rng = np.random.default_rng(1)
+    one = np.append(np.arange(40).repeat(10), 99)[:, None]
+    assert not copies(one, one[rng.integers(401, size=4000)])
+
+
+def test_plain_trees_copy_no_rows_that_are_drawn_given_others() -> None:
+    """As the rows of a child table are, given their parent's: before, 1 of 3 was one, and 1 of 5 unseen ones."""
+    rng = np.random.default_rng(2)
+    cells = np.concatenate([rng.integers(0, 3, (900, 1)), pairs(900, rng)], 1)
+    model = Model(Codes((3, 60, 60), (False, True, True)), 0, Config(boost=False, prune=False, context=1))
+    assert list(model.fit(torch.from_numpy(cells), None, 0, None))[-1] == 1.0
+    given = torch.full((4000, 3), -1)
+    given[:, 0] = torch.from_numpy(rng.integers(0, 3, 4000))
+    made = model.impute(given, torch.Generator().manual_seed(0), independent=True).numpy()[:, 1:]
+    real = {tuple(row) for row in cells[:, 1:].tolist()}
+    shares = [np.mean([tuple(row) in real for row in rows.tolist()]) for rows in (made, pairs(4000, rng))]
+    assert shares[0] < shares[1] + 0.05
