@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from cases import case
 
 from karat.assays import Finding, find, power
-from karat.assays.chance import LEVEL
+from karat.assays.chance import LEVEL, draw
 from karat.assays.finding import Sample
 from karat.assays.points import bias
 from karat.assays.shares import all_certain, certain
-from karat.assays.table import categories, linkage, predicting
+from karat.assays.table import categories, columns, linkage, predicting
+from karat.assays.table import rows as rooms
+from karat.assays.table.sheet import embed
 from karat.assays.table.tables import examine
 from karat.views import Columns, TableView
 
@@ -73,13 +76,52 @@ def test_whatever_is_made_few_unseen_rows_leave_what_decides_open_and_many_do_no
 def test_what_a_score_needs_follows_from_its_error() -> None:
     """An error of 0.02 from 500 and 500 must fall to 0.1 / (LEVEL + 1.2816) = 0.0159: the samples must grow by 1.58."""
     samples = power.of_score(0.02, 0.1, 500, 500)
-    grown = (0.02 * (LEVEL + power.NINE) / 0.1) ** 2
+    grown = (0.02 * (LEVEL + power.REACH) / 0.1) ** 2
     assert [s.needs for s in samples] == [pytest.approx(500 * grown, abs=1)] * 2
     assert all(not s.short for s in power.of_score(0.01, 0.1, 500, 500))
     alone = power.of_score(0.02, 0.1, 500, 5000)  # where there are enough of one side, only the other is wanted
     assert len(alone) == 1 and alone[0].side == "made" and alone[0].short
     needs = alone[0].needs
     assert 1 / needs + 1 / 5000 == pytest.approx((1 / 500 + 1 / 5000) / grown, rel=0.01)
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.05, 0.2])
+def test_a_distance_that_chance_alone_gives_hides_a_part_of_the_gap(floor: float) -> None:
+    """At the number that is named the gap that is left over the floor is as many errors as it takes; both have fallen."""
+    error, n = 0.04, 300
+    needs = power.scored("column shapes", error, n, n, floor=floor)[0].needs
+    shrunk = (n / needs) ** 0.5
+    gap = np.hypot(floor * shrunk, power.GAPS["column shapes"]) - floor * shrunk
+    assert gap == pytest.approx((LEVEL + power.REACH) * error * shrunk, rel=0.01)
+
+
+def test_a_share_of_which_half_is_real_has_half_the_gap_to_lose() -> None:
+    whole, half = (power.scored("coverage", 0.02, 400, 400, unit)[0].needs for unit in (1.0, 0.5))
+    assert whole == 0 and half > 1000
+
+
+WIDE = Columns(tuple("abcdef"), ((),) * 6)
+
+
+def planted(n: int, seed: int) -> dict[str, Finding]:
+    """What is said of `n` rows of which 15% lie far from any real one, and of as many that have a column off by a fifth."""
+    rng = np.random.default_rng(seed)
+    train, unseen, made = (TableView(WIDE, rng.normal(size=(size, 6))) for size in (2 * n, n, n))
+    corners = np.where(rng.random((n, 1)) < power.GAPS["precision"], rng.choice([-9.0, 9.0], (n, 6)), made.values)
+    moved = made.values.copy()
+    moved[rng.random(n) < power.GAPS["column shapes"], 0] = 9.0
+    near = [torch.as_tensor(x) for x in embed([train, unseen, TableView(WIDE, corners)], 0)]
+    found = rooms.findings(*near, draw(n, n, rng)) + [
+        columns._shapes(train, unseen, TableView(WIDE, moved), draw(n, n, rng, 5000))
+    ]
+    return {name: find(found, name) for name in ("precision", "column shapes")}
+
+
+def test_a_fault_of_the_size_that_is_promised_is_hardly_ever_called_ok() -> None:
+    """While chance was reckoned with as it is without the fault, 15 of 20 columns were called ok at 500 rows."""
+    found = [planted(n, seed) for n in (300, 500, 800, 1200) for seed in range(5)]
+    states = {name: [f[name].state for f in found] for name in found[0]}
+    assert all(says.count("ok") <= 1 and says[-5:] == ["raised"] * 5 for says in states.values()), states
 
 
 def test_what_a_count_needs_is_the_smallest_number_at_which_it_is_seen() -> None:
@@ -109,11 +151,11 @@ def test_one_copy_in_twenty_of_a_small_table_is_seen_and_two_thousand_made_rows_
 
 def test_where_few_unseen_records_are_the_reason_more_of_them_are_wanted_and_at_that_number_the_fault_is_seen() -> None:
     (short,) = bias.doubled(2000, 120)
-    assert short.short and short.side == "unseen real" and short.needs < 240
+    assert short.short and short.side == "unseen real" and short.needs < 300
     rng = np.random.default_rng(0)
     made, real = rng.binomial(2000, 0.4, 300), rng.binomial(short.needs, 0.2, 300)
     seen = np.mean([certain(int(a), 2000, int(b), short.needs) for a, b in zip(made, real, strict=True)])
-    assert 0.85 < seen < 0.95
+    assert 0.9 < seen < 0.99
 
 
 def test_near_copies_beside_few_unseen_rows_name_a_number_that_helps() -> None:

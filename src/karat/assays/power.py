@@ -2,11 +2,13 @@
 
 The fault that a finding must see is fixed where it is made, as a share or a gap that matters. Two cases:
 
-A score with a standard error e is raised beyond `LEVEL` e. A gap g is seen in nine of ten tries where (LEVEL + 1.28) e <= g.
-The error falls with the root of both samples, e^2 = c (1/n + 1/m), so that 1/n + 1/m <= g^2 / (c (LEVEL + 1.28)^2).
+A score with a standard error e is raised beyond `LEVEL` e. A gap g is seen in 19 of 20 tries where (LEVEL + 1.80) e <= g.
+The error falls with the root of both samples, e^2 = c (1/n + 1/m), so that 1/n + 1/m <= g^2 / (c (LEVEL + 1.80)^2).
 
-A count is raised by an exact test. A share g is seen in nine of ten tries where the count that nine of ten samples of size n
-reach, the 10% quantile of the binomial (n, g), is raised; of a group that is missing the count is 0.
+A count is raised by an exact test. A share g is seen in 19 of 20 tries where the count that 19 of 20 samples of size n
+reach, the 5% quantile of the binomial (n, g), is raised; of a group that is missing the count is 0.
+
+Whether findings keep that promise is measured by planting each fault at just this size (docs/references.md).
 """
 
 from __future__ import annotations
@@ -17,15 +19,19 @@ from collections.abc import Callable
 from karat.assays.chance import LEVEL
 from karat.assays.finding import MOST, Sample
 
-NINE = 1.2816  # standard errors below which nine of ten normal draws do not fall
+OFTEN = 0.95  # of tries in which the fault is seen
+NORMAL = 1.6449  # standard errors below which so many normal draws do not fall
+REACH = (
+    1.7959  # and estimated standard errors: Student's t of the 11 degrees of freedom that `chance.ROUNDS` draws have
+)
 EASY = 3  # times as many made records are no trouble
 
 GAPS = {
     "two-sample auc": 0.2,  # a classifier that is right 70 times of 100, where guessing is 50
-    "precision": 0.15,  # of the records no good
+    "precision": 0.15,  # of the records no good, that is far from any real one
     "density": 0.2,
     "clipped density": 0.2,
-    "recall": 0.2,  # a fifth of real records without their like
+    "recall": 0.2,  # of the real records that have their like without it
     "coverage": 0.15,
     "clipped coverage": 0.15,
     "rare categories": 0.5,  # half of the records of rare categories
@@ -64,7 +70,7 @@ def of_score(error: float, gap: float, n: int, m: int, level: float = LEVEL) -> 
     now = 1 / max(n, 1) + 1 / max(m, 1)
     if not math.isfinite(error):
         return _both(n, m, max(n, m) + 1)
-    allowed = now * (gap / ((level + NINE) * max(error, 1e-12))) ** 2
+    allowed = now * (gap / ((level + REACH) * max(error, 1e-12))) ** 2
     if now <= allowed:
         return _both(n, m, 0)
     for mine, other, side in ((n, m, 0), (m, n, 1)):
@@ -74,14 +80,22 @@ def of_score(error: float, gap: float, n: int, m: int, level: float = LEVEL) -> 
     return _both(n, m, math.ceil(2 / allowed))
 
 
-def scored(key: str, error: float, n: int, m: int, unit: float = 1.0) -> tuple[Sample, ...]:
-    """`of_score` for the gap of `GAPS`, in units of `unit`.
+def scored(key: str, error: float, n: int, m: int, unit: float = 1.0, floor: float = 0.0) -> tuple[Sample, ...]:
+    """`of_score` for the gap of `GAPS`, in units of `unit`; of a share, the score of real records.
 
     Twelve draws of few records may all score the same. A share moves, at its fault, at least as a binomial one does.
+    floor: how far two samples of real records lie apart, for a distance of samples, which is never 0. A fault and chance do
+    not add up to it, but their squares do, and both fall with the root of the samples: beside a floor f the gap is
+    (f^2 + g^2)^(1/2) - f, and is seen as if the error were (e^2 + 2 e f / (LEVEL + 1.80))^(1/2).
     """
     gap = GAPS[key]
-    least = math.sqrt(gap * (1 - gap) * (1 / n + 1 / m)) if key in SHARES else 1 / (2 * LEVEL * math.sqrt(min(n, m)))
-    return of_score(max(error, unit * least), gap * unit, n, m)
+    least = unit / (2 * LEVEL * math.sqrt(min(n, m)))
+    if key in SHARES:
+        real = (min(1.0, max(0.0, unit)) * m + 1) / (m + 2)  # all of thirty do not say that all are
+        left = real * (1 - gap)
+        least = math.sqrt(left * (1 - left) / n + real * (1 - real) / m)
+    error = max(error, least)
+    return of_score(math.sqrt(error**2 + 2 * error * max(floor, 0.0) / (LEVEL + REACH)), gap * unit, n, m)
 
 
 def of_count(sees: Callable[[int, int], bool], n: int, m: int) -> tuple[Sample, ...]:
@@ -102,19 +116,19 @@ def of_count(sees: Callable[[int, int], bool], n: int, m: int) -> tuple[Sample, 
 
 
 def reached(n: int, share: float) -> int:
-    """The count of `n` that nine of ten samples of records reach of which a `share` are at fault."""
+    """The count of `n` that 19 of 20 samples of records reach of which a `share` are at fault."""
     from scipy.stats import binom
 
-    return int(binom.ppf(0.1, n, share))
+    return int(binom.ppf(1 - OFTEN, n, share))
 
 
 def reached_apart(n: int, share: float, m: int, other: float) -> tuple[int, int]:
-    """The likeliest pair of counts, of `n` and of `m`, among those as near to each other as one draw of ten brings them.
+    """The likeliest pair of counts, of `n` and of `m`, among those as near to each other as one draw of 20 brings them.
 
     share, other: the shares of records that are marked on each side, the larger one first.
     """
     a, b = share * (1 - share) / n, other * (1 - other) / m
-    short = NINE / math.sqrt(a + b)
+    short = NORMAL / math.sqrt(a + b)
     return max(0, round(n * (share - short * a))), min(m, round(m * (other + short * b)))
 
 

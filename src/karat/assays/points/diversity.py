@@ -102,7 +102,7 @@ def _balls(train: Seen, unseen: Seen, made: Seen, draws: Draws) -> list[Finding]
         one = 1 / draws.size  # a share moves by one record at least
         s = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws, one)  # type: ignore[misc]
         detail = Covered(n=draws.size, z=s.z, expected=expected_coverage(draws.size, draws.size, 5))
-        samples, says = power.scored(name, s.error, len(made), len(unseen)), sentence.format(s.value, s.real)
+        samples, says = power.scored(name, s.error, len(made), len(unseen), s.real), sentence.format(s.value, s.real)
         out.append(scored(name, s, limit_of(s, least, "higher"), says, detail=detail, samples=samples))
     return out
 

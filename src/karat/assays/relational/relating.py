@@ -37,7 +37,7 @@ def cardinality(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndar
         detail = Cardinality(names=tuple(str(i) for i in range(top + 1)), made=shown, real=real)
     limit, samples = (
         limit_of(score, 0.02, "higher"),
-        power.scored("cardinality", score.error, len(made), len(unseen)),
+        power.scored("cardinality", score.error, len(made), len(unseen), floor=1 - score.real),
     )
     return [scored("cardinality", score.clipped(high=1.0), limit, says, detail=detail, samples=samples, of=where)]
 
@@ -54,7 +54,10 @@ def gaps(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndarray, *,
     )
     limit = limit_of(score, 0.02, "higher", also="where a row stands in the wrong order")
     raised = limit.broken(score.value) or back > 0
-    samples, detail = power.scored("gaps", score.error, len(made), len(unseen)), Gaps(backwards=back)
+    samples, detail = (
+        power.scored("gaps", score.error, len(made), len(unseen), floor=1 - score.real),
+        Gaps(backwards=back),
+    )
     within = score.clipped(high=1.0)
     return [scored("gaps", within, limit, says, detail=detail, samples=samples, raised=raised, of=where)]
 
@@ -111,7 +114,10 @@ def pairs(
         f"Worst: {first} ({worst[0].score}, real {worst[0].real_score})."
     )
     detail = ColumnPairs(n=draws.size, z=score.z, pairs_looked_at=len(chosen), worst=worst)
-    limit, samples = limit_of(score, 0.02, "higher"), power.scored("pairs", score.error, len(made), len(unseen))
+    limit, samples = (
+        limit_of(score, 0.02, "higher"),
+        power.scored("pairs", score.error, len(made), len(unseen), floor=1 - score.real),
+    )
     return [scored(key, score.clipped(high=1.0), limit, says, detail=detail, samples=samples, of=of)]
 
 

@@ -114,7 +114,7 @@ def _rare(train: TableView, unseen: TableView, made: TableView, draws: Draws, co
     also = "where one category certainly comes at under half of its real rate"
     limit = limit_of(s, least_of(0.03, draws), "higher", also=also)
     raised = bool(fewer) or limit.broken(s.value)
-    samples = power.scored("rare categories", s.error, len(made), len(unseen))
+    samples = power.scored("rare categories", s.error, len(made), len(unseen), max(2 * s.real - 1, 1e-3))
     return [scored("rare categories", s.clipped(high=1.0), limit, says, detail=detail, samples=samples, raised=raised)]
 
 

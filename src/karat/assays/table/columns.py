@@ -292,7 +292,7 @@ def _triples(train: TableView, unseen: TableView, made: TableView, draws: Draws,
     )
     detail = Marginals(n=draws.size, z=s.z, triples=len(triples), worst=worst)
     limit = limit_of(s, least_of(0.02, draws), "lower")
-    samples = power.scored("three-way marginals", s.error, len(made), len(unseen))
+    samples = power.scored("three-way marginals", s.error, len(made), len(unseen), floor=s.real)
     return scored("three-way marginals", s, limit, says, detail=detail, samples=samples)
 
 
@@ -312,7 +312,8 @@ def _finding(key: str, s: Score, draws: Draws, one: str, off: bool, says: str, d
     limit = limit_of(s, least_of(0.01, draws), "higher", also=also)
     raised = off or limit.broken(s.value)
     n, m = draws.size * len(draws.made), draws.n_unseen
-    samples = power.scored(key, math.sqrt(1 / n + 1 / m) / 2, n, m)  # of the one column or pair: the mean moves less
+    error = math.sqrt(1 / n + 1 / m) / 2  # of the one column or pair: the mean moves less
+    samples = power.scored(key, error, n, m, floor=1 - s.real)
     return scored(key, s.clipped(high=1.0), limit, says, detail=detail, samples=samples, raised=raised)
 
 

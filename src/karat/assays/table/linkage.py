@@ -267,5 +267,5 @@ def _share(train: Tensor, unseen: Tensor, made: Tensor, *, seed: int) -> Finding
     n, z = min(len(made), MOST), (value - 0.5) / sd
     detail = NearestShare(n=n, ceiling=ceiling, way=way, sd=sd, z=z, rows=len(ours))
     score = Score(value, value - 1.96 * sd, value + 1.96 * sd, real, sd).clipped(0.0, 1.0)
-    samples = power.scored("nearest record share", sd, len(made), held)
+    samples = power.scored("nearest record share", sd, len(made), held, max(2 * (ceiling - 0.5), 1e-3))
     return scored("nearest record share", score, limit, says, detail=detail, samples=samples)

@@ -139,7 +139,7 @@ def _shape(train: TextView, unseen: TextView, made: TextView, draws: Draws) -> l
             f"Kolmogorov and Smirnov's distance from other real text is {s.value:.3f} and {s.real:.3f}."
         )
         detail = Lengths(z=s.z, medians=tuple(x[1:] for x in measured))
-        samples = power.scored(name, s.error, len(made), len(unseen))
+        samples = power.scored(name, s.error, len(made), len(unseen), floor=s.real)
         limit = limit_of(s, 0.05, "lower")
         out.append(scored(name, s.clipped(0.0, 1.0), limit, says, detail=detail, samples=samples, raised=bool(bad)))
     return out
