@@ -14,23 +14,28 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
+import karat.assays.points as of_view
+import karat.assays.table as of_table
+import karat.assays.text as of_text
 from karat.assays import Finding, power
-from karat.assays.chance import Draws, draw
+from karat.assays.chance import draw
+from karat.assays.discovery import modules
 from karat.assays.encoder import FeatureExtractor, open_extractor
-from karat.assays.neighbours import components, distances
-from karat.assays.points import diversity, fidelity, memory
+from karat.assays.neighbours import distances
+from karat.assays.points import diversity, fidelity, points
 from karat.assays.points.seen import Seen, look_at
 from karat.assays.references import points as of_points
 from karat.assays.references import tables as of_tables
 from karat.assays.references import texts as of_texts
 from karat.assays.references.calibration import exact
-from karat.assays.table import attack, categories, columns, detection, linkage, predicting, rows
+from karat.assays.table import categories, tables
 from karat.assays.table.sheet import embed
-from karat.assays.text import echo, fluency, telling, variety
+from karat.assays.text import texts
 from karat.data import load
 from karat.training import pace
 from karat.views import Points, TableView, TextView, View
@@ -41,15 +46,10 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True)
 class Fault:
-    """finding: who must speak.   plant(train, source, n, rng): made records with the fault, of real ones.   judge: the room."""
+    """finding: who must speak.   plant(train, source, n, rng): made records with the fault, of real ones."""
 
     finding: str
-    plant: Callable[..., object]
-    judge: Callable[..., list[Finding]]
-
-
-def drawn(unseen: Seen | TableView, made: Seen | TableView, most: int = 2000) -> Draws:
-    return draw(len(unseen), len(made), np.random.default_rng(0), most)
+    plant: Callable[..., Any]
 
 
 # Tables
@@ -155,24 +155,16 @@ def mistaught(t: TableView, s: TableView, n: int, rng: Rng) -> TableView:
 
 
 TABLES = [
-    Fault(
-        "two-sample auc", with_noise(2 * power.GAPS["two-sample auc"]), lambda t, u, m: detection.findings(t, u, m, 0)
-    ),
-    Fault("precision", with_noise(power.GAPS["precision"]), lambda t, u, m: rows.findings(*near(t, u, m), drawn(u, m))),
-    Fault("density", with_noise(power.GAPS["density"]), lambda t, u, m: rows.findings(*near(t, u, m), drawn(u, m))),
-    Fault("recall", without_region("recall"), lambda t, u, m: rows.findings(*near(t, u, m), drawn(u, m))),
-    Fault("coverage", without_region("coverage"), lambda t, u, m: rows.findings(*near(t, u, m), drawn(u, m))),
-    Fault("column shapes", moved_cells, lambda t, u, m: columns.findings(t, u, m, drawn(u, m, 5000), 0)),
-    Fault("rare categories", half_rare, lambda t, u, m: categories.findings(t, u, m, drawn(u, m, 5000), None)),
-    Fault("copy rate", copies(power.COPIES), lambda t, u, m: linkage.findings(t, u, m, tuple(near(t, u, m)), 0)),
-    Fault("near copies", altered, lambda t, u, m: linkage.findings(t, u, m, tuple(near(t, u, m)), 0)),
-    Fault(
-        "nearest record share",
-        copies(2 * power.GAPS["nearest record share"]),
-        lambda t, u, m: linkage.findings(t, u, m, tuple(near(t, u, m)), 0),
-    ),
-    Fault("membership", leaked, lambda t, u, m: attack.findings(*near(t, u, m))),
-    Fault("usefulness", mistaught, lambda t, u, m: predicting.findings(t, u, m, t.names[-1], 0)),
+    Fault("two-sample auc", with_noise(2 * power.GAPS["two-sample auc"])),
+    *(Fault(key, with_noise(power.GAPS[key])) for key in ("precision", "density")),
+    *(Fault(key, without_region(key)) for key in ("recall", "coverage")),
+    Fault("column shapes", moved_cells),
+    Fault("rare categories", half_rare),
+    Fault("copy rate", copies(power.COPIES)),
+    Fault("near copies", altered),
+    Fault("nearest record share", copies(2 * power.GAPS["nearest record share"])),
+    Fault("membership", leaked),
+    Fault("usefulness", mistaught),
 ]
 
 
@@ -218,33 +210,16 @@ def pixel_copies(t: Seen, s: Seen, n: int, rng: Rng) -> torch.Tensor:
     return of_points.copier(t.points, None, s.points, None, n, rng, share=power.COPIES)[0]
 
 
-def in_points(t: Seen, u: Seen, m: Seen) -> list[Finding]:
-    return fidelity.findings(t, u, m, drawn(u, m), components(t.points, 64), 0, ())
-
-
-def spread(t: Seen, u: Seen, m: Seen) -> list[Finding]:
-    return diversity.findings(t, u, m, drawn(u, m), ())
-
-
 POINTS = [
-    *(Fault(key, spoiled(power.GAPS[key]), in_points) for key in ("precision", "density", "clipped density")),
-    Fault("two-sample auc", spoiled(2 * power.GAPS["two-sample auc"]), in_points),
-    Fault("sharpness", smoothed, in_points),
-    *(Fault(key, beside(key), spread) for key in ("recall", "coverage", "clipped coverage")),
-    Fault("copy rate", pixel_copies, lambda t, u, m: memory.findings(t, u, m, 0)),
+    *(Fault(key, spoiled(power.GAPS[key])) for key in ("precision", "density", "clipped density")),
+    Fault("two-sample auc", spoiled(2 * power.GAPS["two-sample auc"])),
+    Fault("sharpness", smoothed),
+    *(Fault(key, beside(key)) for key in ("recall", "coverage", "clipped coverage")),
+    Fault("copy rate", pixel_copies),
 ]
 
 
 # Text
-
-
-def told(t: TextView, u: TextView, m: TextView) -> list[Finding]:
-    one, _, seen = telling.findings(t, u, m, (), 0)
-    return [one, *variety.findings(t, u, m, seen, np.random.default_rng(0), 0)]
-
-
-def counted(t: TextView, u: TextView, m: TextView) -> list[Finding]:
-    return fluency.findings(t, u, m, echo.halves(t, 0), 0)
 
 
 def changed(share: float, change: Callable[[TextView, TextView, int, Rng], TextView]) -> Callable[..., TextView]:
@@ -283,7 +258,6 @@ class Tuned:
 
     finding: str
     change: Callable[[TextView, TextView, int, Rng], TextView]
-    judge: Callable[..., list[Finding]]
 
     def at(self, whole: TextView, size: int) -> Fault:
         drawn = [parts(whole, size, seed)[:3] for seed in (10_000, 10_001, 10_002)]
@@ -292,7 +266,7 @@ class Tuned:
             found = []
             for t, u, s in drawn:
                 made = changed(share, self.change)(t, s, size, np.random.default_rng(7))
-                found += [f.value for f in self.judge(t, u, made) if f.name == self.finding]
+                found += [f.value for f in judged(self.finding, t, u, made)]
             return float(np.mean(found))
 
         low, high, real = 0.0, 1.0, score(0.0)
@@ -301,7 +275,7 @@ class Tuned:
             middle = (low + high) / 2
             low, high = (low, middle) if abs(score(middle) - real) > gap else (middle, high)
         print(f"{self.finding}: {high:.1%} are changed", file=sys.stderr, flush=True)
-        return Fault(self.finding, changed(high, self.change), self.judge)
+        return Fault(self.finding, changed(high, self.change))
 
 
 def alike(t: TextView, s: TextView, n: int, rng: Rng) -> TextView:
@@ -309,20 +283,16 @@ def alike(t: TextView, s: TextView, n: int, rng: Rng) -> TextView:
 
 
 TEXTS = [
-    Tuned("length", shortened, told),
-    Tuned("layout", unlined, told),
-    Tuned("own-feature mauve", noisy, told),
-    Tuned("distinct-2", kept_in_order(of_texts.blurrer), told),
-    Tuned("self-bleu", alike, told),
-    Tuned("fluency", noisy, counted),
-    Tuned("compression", noisy, counted),
-    Fault("two-sample auc", changed(2 * power.GAPS["two-sample auc"], noisy), told),
-    Fault("loops", lambda t, s, n, rng: of_texts.looper(t, s, n, rng, share=power.BAD), counted),
-    Fault(
-        "near copies",
-        lambda t, s, n, rng: of_texts.copier(t, s, n, rng, share=power.COPIES),
-        lambda t, u, m: echo.findings(t, u, m, 0),
-    ),
+    Tuned("length", shortened),
+    Tuned("layout", unlined),
+    Tuned("own-feature mauve", noisy),
+    Tuned("distinct-2", kept_in_order(of_texts.blurrer)),
+    Tuned("self-bleu", alike),
+    Tuned("fluency", noisy),
+    Tuned("compression", noisy),
+    Fault("two-sample auc", changed(2 * power.GAPS["two-sample auc"], noisy)),
+    Fault("loops", lambda t, s, n, rng: of_texts.looper(t, s, n, rng, share=power.BAD)),
+    Fault("near copies", lambda t, s, n, rng: of_texts.copier(t, s, n, rng, share=power.COPIES)),
 ]
 
 
@@ -389,8 +359,33 @@ def state(whole: View, fault: Fault, size: int, seed: int) -> str:
         made = look_at(extractor, fault.plant(t, s, size, chance), None)
     else:
         made = fault.plant(t, s, size, chance)
-    found = [f for f in fault.judge(t, u, made) if f.name == fault.finding]
+    found = judged(fault.finding, t, u, made)
     return found[0].state if found else "absent"
+
+
+def judged(key: str, t: Any, u: Any, m: Any) -> list[Finding]:
+    """What the module of this finding says of it."""
+    chance = np.random.default_rng(0)
+    if isinstance(t, TableView):
+        wide, tight = (draw(len(u), len(m), chance, most) for most in (tables.LARGE, tables.SMALL))
+        package, case = of_table, tables.Case(t, u, m, wide, tight, t.names[-1])
+    elif isinstance(t, TextView):
+        package, case = of_text, texts.Case(t, u, m)
+    else:
+        package, case = (
+            of_view,
+            points.Case(
+                t,
+                u,
+                m,
+                tuple(map(str, range(0 if t.read is None else t.read.shape[1]))),
+                (),
+                0,
+                draw(len(u), len(m), chance),
+            ),
+        )
+    module = next(module for module in modules(package) if key in module.FINDS)
+    return [f for f in module.findings(case) if f.key == key]
 
 
 SEERS: dict[tuple[int, int], FeatureExtractor] = {}

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from cases import case
 
 from karat.assays import Finding, find, power
-from karat.assays.chance import LEVEL, draw
+from karat.assays.chance import LEVEL
 from karat.assays.finding import Sample
 from karat.assays.points import bias
 from karat.assays.shares import all_certain, certain
 from karat.assays.table import categories, columns, linkage, predicting
 from karat.assays.table import rows as rooms
-from karat.assays.table.sheet import embed
 from karat.assays.table.tables import examine
 from karat.views import Columns, TableView
 
@@ -110,10 +108,8 @@ def planted(n: int, seed: int) -> dict[str, Finding]:
     corners = np.where(rng.random((n, 1)) < power.GAPS["precision"], rng.choice([-9.0, 9.0], (n, 6)), made.values)
     moved = made.values.copy()
     moved[rng.random(n) < power.GAPS["column shapes"], 0] = 9.0
-    near = [torch.as_tensor(x) for x in embed([train, unseen, TableView(WIDE, corners)], 0)]
-    found = rooms.findings(*near, draw(n, n, rng)) + [
-        columns._shapes(train, unseen, TableView(WIDE, moved), draw(n, n, rng, 5000))
-    ]
+    found = rooms.findings(case(train, unseen, TableView(WIDE, corners)))
+    found += columns.findings(case(train, unseen, TableView(WIDE, moved)))
     return {name: find(found, name) for name in ("precision", "column shapes")}
 
 
