@@ -17,7 +17,7 @@ from karat.content.image.picture import SUFFIXES as PICTURES
 from karat.content.relational import naming
 from karat.content.relational.database import Database, Family, Relation, amounts, joined, sortable, together
 from karat.content.table.encoding.coding import present
-from karat.content.table.io import sources, sql
+from karat.content.table.io import formats, sources, sql
 from karat.content.table.schema import schema, values
 from karat.content.table.schema.columns import Column, Schema
 from karat.content.table.table import Raw
@@ -48,7 +48,7 @@ def files(folder: Path) -> list[Path]:
         Path(name).suffix.lower() in PICTURES for _, _, names in os.walk(folder, followlinks=True) for name in names
     ):
         return []
-    wanted = [s for s in sources.SUFFIXES if s not in sources.DATABASES and not s.startswith(".txt")]
+    wanted = [s for s in formats.suffixes() if not formats.is_database(s) and not s.startswith(".txt")]
     there = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
     found = [path for path in there if sources.suffix_of(path) in wanted and sources.recognises(path)]
     return [path for path in found if path.suffix.lower() != ".json" or _listed(path)]
@@ -63,7 +63,7 @@ def several(source: Any, options: Mapping[str, Any]) -> bool:
         return False
     if source.is_dir():
         return len(files(source)) > 1
-    if asked or sources.suffix_of(source) not in sources.DATABASES or not sources.recognises(source):
+    if asked or not formats.is_database(sources.suffix_of(source)) or not sources.recognises(source):
         return False
     return len(sql.table_names(source)) > 1
 

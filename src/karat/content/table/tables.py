@@ -27,7 +27,7 @@ from karat.content.table.encoding.discreet import fit_discreetly
 from karat.content.table.encoding.layout import Layout
 from karat.content.table.encoding.parts import Choice, Computed, Constant, Number, Part, Presence
 from karat.content.table.formulas import Guard
-from karat.content.table.io import sources, sql
+from karat.content.table.io import formats, sources, sql
 from karat.content.table.io.columnar import frame
 from karat.content.table.io.engines import without_password
 from karat.content.table.likeness import table_like
@@ -45,7 +45,6 @@ from karat.views import Columns, TableView, View
 
 SHOWN = 20  # rows of a sheet
 UNITS = {"date": "days", "datetime": "seconds", "time": "seconds of a day"}  # of what a view has of moments
-FORMS = (".csv", ".csv.gz", ".tsv", ".parquet", ".feather", ".orc", ".json", ".jsonl", ".xlsx")
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ class Tables(Codec):
     @property
     def wholes(self) -> tuple[str, ...]:
         """The source's own form first."""
-        return tuple(dict.fromkeys((self.origin.suffix, *FORMS)))
+        return tuple(dict.fromkeys((self.origin.suffix, *formats.made())))
 
     @cached_property
     def _spaces(self) -> tuple[Codes, Fields]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import json
+import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,8 @@ import pyarrow.parquet as pq
 
 from karat import limits
 from karat.content.table.io.plain import check
+from karat.content.table.io.sampling import Sampler
+from karat.content.table.table import Raw
 from karat.errors import DataError, TooLarge
 
 PART = 2**26  # bytes of a batch
@@ -56,9 +61,7 @@ def _too_large(path: Path) -> TooLarge:
 
 
 def _damaged(path: Path, called: str, error: Exception) -> DataError:
-    said = str(error).strip()
-    first = said.splitlines()[0].rstrip(".")[:200] if said else type(error).__name__
-    return DataError(f"{path} is cut short or damaged, or not {called} ({first}). Copy it again.")
+    return DataError(f"{path} is cut short or damaged, or not {called} ({first_line(error)[:200]}). Copy it again.")
 
 
 def _fitting(schema: pa.Schema) -> int:
@@ -214,6 +217,74 @@ def _message_size(head: bytes, wrapped: bool, body: pa.Buffer) -> int:
         length = struct.unpack("<q", body.slice(at, 8).to_pybytes())[0] if packed and size >= 8 else -1
         total += length if length >= 0 else size
     return total
+
+
+def read(path: Path, rows: int | None, options: Mapping[str, Any]) -> Raw:
+    """The table in a Parquet, Feather, Arrow or ORC file."""
+    schema, found = batches(path)
+    return gathered(found, schema, "parquet", str(path), rows)
+
+
+def alike(blocks: Iterator[pa.Table], noted: bool = True) -> tuple[pa.Schema, Iterator[pa.Table]]:
+    """The schema of the first block, with pandas' notes or without any, and all blocks with it."""
+    first = next(blocks)
+    first = first.replace_schema_metadata(_metadata(first) if noted else None)
+    return first.schema, chain([first], (block.cast(first.schema) for block in blocks))
+
+
+def first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0].rstrip(".") if text else type(error).__name__
+
+
+def gathered(
+    batches: Iterable[pa.RecordBatch],
+    schema: pa.Schema,
+    source: str,
+    place: str,
+    rows: int | None,
+    room: float | None = None,
+) -> Raw:
+    """All rows, or as many as fit, without the index columns that pandas made up."""
+    sampler = Sampler(rows, room)
+    for batch in batches:
+        sampler.add(pa.Table.from_batches([batch], schema=schema))
+    if not sampler.total:
+        raise DataError(
+            f"{place} has the columns {', '.join(schema.names[:5])} and no rows; rows to learn from were wanted."
+        )
+    cells = _flat(sampler.table())
+    unnamed = [name for name in cells.column_names if re.fullmatch(r"__index_level_\d+__", name)]
+    if unnamed and len(unnamed) < cells.num_columns:
+        cells = cells.drop_columns(unnamed)
+    cells = cells.replace_schema_metadata(_metadata(cells))
+    total = sampler.total if cells.num_rows < sampler.total else None
+    return Raw(cells, source, place, None, total, sampler.note(cells.num_rows))
+
+
+def _flat(table: pa.Table) -> pa.Table:
+    """Views of strings become strings: few of Arrow's functions know views."""
+    fields = [
+        column.with_type(pa.large_string()) if pa.types.is_string_view(column.type) else column
+        for column in table.schema
+    ]
+    return table.cast(pa.schema(fields, table.schema.metadata))
+
+
+def _metadata(table: pa.Table) -> dict[bytes, bytes] | None:
+    """The table's metadata, with pandas' notes on columns and index cut to what any number of these rows may have."""
+    if not table.schema.metadata:
+        return None
+    kept = dict(table.schema.metadata)
+    try:
+        notes = json.loads(kept[b"pandas"])
+        notes["index_columns"] = [name for name in notes["index_columns"] if name in table.column_names]
+        notes["columns"] = [note for note in notes["columns"] if note["field_name"] in table.column_names]
+    except (KeyError, TypeError, ValueError):  # not written by pandas
+        kept.pop(b"pandas", None)
+    else:
+        kept[b"pandas"] = json.dumps(notes, sort_keys=True).encode()
+    return kept
 
 
 def frame(parts: Sequence[bytes]) -> Any:

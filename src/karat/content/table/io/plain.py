@@ -46,3 +46,10 @@ def _plain(kind: pa.DataType) -> bool:
     if isinstance(kind, pa.BaseExtensionType):
         return False
     return not (pa.types.is_nested(kind) or is_binary(kind) or pa.types.is_interval(kind))
+
+
+def bare_columns(schema: pa.Schema) -> tuple[str, ...]:
+    """The columns of numbers and of truths."""
+    of = pa.types
+    kinds = (of.is_integer, of.is_floating, of.is_decimal, of.is_boolean)
+    return tuple(column.name for column in schema if any(holds(column.type) for holds in kinds))

@@ -5,56 +5,33 @@ from __future__ import annotations
 import datetime
 import io
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
-from itertools import chain
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.ipc as ipc
-import pyarrow.orc as orc
-import pyarrow.parquet as pq
 
 from karat.content import signatures
-from karat.content.table.io import columnar, delimited, jsontables, packed, workbook
+from karat.content.table.io import packed
+from karat.content.table.io.columnar import first_line, gathered
 from karat.content.table.io.engines import without_password
-from karat.content.table.io.plain import check, is_binary
-from karat.content.table.io.sampling import Sampler
+from karat.content.table.io.formats import formats, listed, of_suffix
+from karat.content.table.io.plain import check
 from karat.content.table.io.sql import is_url, read_database
 from karat.content.table.table import Dialect, Raw
 from karat.errors import DataError, FitError, UnsafeFile
 from karat.output import Output
 
-__all__ = ["DATABASES", "SUFFIXES", "open_table", "recognises", "without_password", "write"]
+__all__ = ["open_table", "recognises", "without_password", "write"]
 
-TEXT = (".csv", ".tsv", ".tab", ".psv", ".txt")
-ARROW = (".feather", ".arrow", ".ipc")
-DATABASES = (".db", ".sqlite", ".sqlite3", ".duckdb")
-JSON = (".json", ".jsonl", ".ndjson")
-SUFFIXES = (
-    *TEXT,
-    *JSON,
-    *(f"{suffix}{packing}" for suffix in (*TEXT, *JSON) for packing in packed.SUFFIXES),
-    ".parquet",
-    *ARROW,
-    ".orc",
-    ".xlsx",
-    ".xlsm",
-    *DATABASES,
-)
-WANTED = ".csv, .tsv, .json or .jsonl (each also .gz, .bz2, .xz, .zst, .zip), .parquet, .feather, .orc, .xlsx, .sqlite, .duckdb"
-_DELIMITERS = {".tsv": "\t", ".tab": "\t", ".psv": "|"}
-_PICTURES = re.compile(r"(^|_)(image|img|picture|photo|pixel|jpe?g|png)s?($|_|\d)", re.I)
+_OPTIONS = {"query": "a database", "table": "a database", "sheet": "a workbook"}  # and what they are for
 
 
 def suffix_of(path: Path) -> str:
     """The suffix in small letters, with what is before that of a packing; of a zip named so, that of the one file in it."""
     name, packing = packed.bare(path.name)
     suffix = Path(name).suffix
-    if packing == ".zip" and suffix not in (*TEXT, *JSON):
+    if packing == ".zip" and of_suffix(suffix + packing) is None:
         inside = packed.entries(path)
         suffix = Path(inside[0].lower()).suffix if len(inside) == 1 else ""
     return suffix + packing
@@ -67,10 +44,8 @@ def bare(suffix: str) -> str:
 
 def form(suffix: str) -> str:
     """What `Dialect.form` calls files that end so: "delimited", "json", "jsonl", "xlsx", or "" where columns keep their types."""
-    text = bare(suffix)
-    if text in jsontables.LINES:
-        return "jsonl"
-    return "delimited" if text in TEXT else {".json": "json", ".xlsx": "xlsx"}.get(text, "")
+    found = of_suffix(suffix)
+    return "" if found is None else found.form(bare(suffix))
 
 
 def own_suffix(place: Any, raw: Raw) -> str:
@@ -79,8 +54,8 @@ def own_suffix(place: Any, raw: Raw) -> str:
         packing = next((ending for ending, form in packed.SUFFIXES.items() if form == raw.dialect.packed), "")
         delimited_by = ".tsv" if raw.dialect.delimiter == "\t" else ".csv"
         return (delimited_by if raw.dialect.form == "delimited" else f".{raw.dialect.form}") + packing
-    suffix = Path(place).suffix.lower() if isinstance(place, Path | str) else ""
-    return ".feather" if suffix in ARROW else ".orc" if suffix == ".orc" else ".parquet"
+    found = of_suffix(Path(place).suffix.lower()) if isinstance(place, Path | str) else None
+    return ".parquet" if found is None or not found.made else found.made[0]
 
 
 def recognises(source: Any) -> bool:
@@ -91,34 +66,8 @@ def recognises(source: Any) -> bool:
         return False
     path = Path(source)
     suffix = suffix_of(path)
-    if suffix not in SUFFIXES or not path.is_file():
-        return False
-    if suffix in DATABASES:
-        with path.open("rb") as file:
-            start = file.read(16)
-        return start[:15] == b"SQLite format 3" or start[8:12] == b"DUCK"
-    if suffix == ".parquet":
-        try:
-            return not _pictures(pq.read_schema(path))
-        except (OSError, pa.ArrowException):
-            return True  # damaged: opening it says so
-    if suffix.startswith(".txt"):
-        return delimited.separated(path)
-    if bare(suffix) in jsontables.LINES:
-        return jsontables.told(path) == "table"
-    return True
-
-
-def _pictures(schema: pa.Schema) -> list[str]:
-    """The columns that hold encoded pictures, as Hugging Face writes them."""
-    found = []
-    for column in schema:
-        kind = column.type
-        if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-            kind = kind.field("bytes").type
-        if is_binary(kind) and _PICTURES.search(column.name):
-            found.append(column.name)
-    return found
+    found = of_suffix(suffix)
+    return found is not None and path.is_file() and found.holds(path, suffix)
 
 
 def _is_frame(source: object) -> bool:
@@ -170,37 +119,27 @@ def _open_path(path: Path, options: Mapping[str, Any], rows: int | None) -> Raw:
     suffix = suffix_of(path)
     with path.open("rb") as file:
         start = file.read(16)
-    if suffix in DATABASES or start[:15] == b"SQLite format 3" or start[8:12] == b"DUCK":
-        return read_database(path, options.get("query"), options.get("table"), rows)
-    _unasked(options, str(path))
-    if suffix in (".parquet", ".orc", *ARROW):
-        schema, batches = columnar.batches(path)
-        return _gathered(batches, schema, "parquet", str(path), rows)
-    if packed.bare(suffix)[0] in (*TEXT, ""):
-        return delimited.read(path, rows, encoding=options.get("encoding"))
-    if bare(suffix) in JSON:
-        return jsontables.read(path, rows, options.get("encoding"))
-    if suffix in (".xlsx", ".xlsm"):
-        return workbook.read(path, rows, options.get("sheet"))
+    found = next((each for each in formats() if each.starts(start)), of_suffix(suffix if bare(suffix) else ".csv"))
+    if found is not None:
+        _refuse(options, str(path), found.options)
+        return found.read(path, rows, options)
     kind = signatures.of_file(path)
     if kind is not None and kind.what != "a zip archive":
         raise (UnsafeFile if kind.unsafe else DataError)(
             f"{path} is {kind.what}, no table that can be read; {kind.cure}."
         )
-    raise DataError(f"{path} ends in {suffix}; tables end in {WANTED}.")
+    raise DataError(f"{path} ends in {suffix}; tables end in {listed()}.")
 
 
-def _unasked(options: Mapping[str, Any], place: str) -> None:
-    for name in ("query", "table"):
-        if options.get(name) is not None:
-            raise FitError(f"a {name} was given, and {place} is not a database. Leave it out.")
-    if options.get("sheet") is not None and not place.lower().endswith((".xlsx", ".xlsm")):
-        raise FitError(f"a sheet was given, and {place} is not a workbook. Leave it out.")
+def _refuse(options: Mapping[str, Any], place: str, known: tuple[str, ...]) -> None:
+    for name, what in _OPTIONS.items():
+        if options.get(name) is not None and name not in known:
+            raise FitError(f"a {name} was given, and {place} is not {what}. Leave it out.")
 
 
 def _open_frame(source: Any, options: Mapping[str, Any], rows: int | None) -> Raw:
     place = f"the {_module(source)} data frame".replace("  ", " ")
-    _unasked(options, place)
+    _refuse(options, place, ())
     try:
         if _module(source) == "pandas":
             table = _from_pandas(source)
@@ -209,9 +148,9 @@ def _open_frame(source: Any, options: Mapping[str, Any], rows: int | None) -> Ra
         else:
             table = source if isinstance(source, pa.Table) else pa.table(source)
     except (pa.ArrowException, TypeError, ValueError) as error:
-        raise DataError(f"{place} cannot be read: {_first(error)}. Give each column values of one type.") from error
+        raise DataError(f"{place} cannot be read: {first_line(error)}. Give each column values of one type.") from error
     check(table.schema, place)
-    return _gathered(table.to_batches(), table.schema, "frame", place, rows, room=2**62)  # it is in memory already
+    return gathered(table.to_batches(), table.schema, "frame", place, rows, room=2**62)  # it is in memory already
 
 
 def _from_pandas(frame: Any) -> pa.Table:
@@ -231,61 +170,6 @@ def _from_pandas(frame: Any) -> pa.Table:
     )  # None: what the columns are called is kept too
     first = [name for name in named if name in table.column_names]
     return table.select([*first, *(name for name in table.column_names if name not in first)])
-
-
-def _first(error: Exception) -> str:
-    said = str(error).strip()
-    return said.splitlines()[0].rstrip(".") if said else type(error).__name__
-
-
-def _gathered(
-    batches: Iterable[pa.RecordBatch],
-    schema: pa.Schema,
-    source: str,
-    place: str,
-    rows: int | None,
-    room: float | None = None,
-) -> Raw:
-    """All rows, or as many as fit, without the index columns that pandas made up."""
-    sampler = Sampler(rows, room)
-    for batch in batches:
-        sampler.add(pa.Table.from_batches([batch], schema=schema))
-    if not sampler.total:
-        raise DataError(
-            f"{place} has the columns {', '.join(schema.names[:5])} and no rows; rows to learn from were wanted."
-        )
-    cells = _flat(sampler.table())
-    unnamed = [name for name in cells.column_names if re.fullmatch(r"__index_level_\d+__", name)]
-    if unnamed and len(unnamed) < cells.num_columns:
-        cells = cells.drop_columns(unnamed)
-    cells = cells.replace_schema_metadata(_metadata(cells))
-    total = sampler.total if cells.num_rows < sampler.total else None
-    return Raw(cells, source, place, None, total, sampler.note(cells.num_rows))
-
-
-def _flat(table: pa.Table) -> pa.Table:
-    """Views of strings become strings: few of Arrow's functions know views."""
-    fields = [
-        column.with_type(pa.large_string()) if pa.types.is_string_view(column.type) else column
-        for column in table.schema
-    ]
-    return table.cast(pa.schema(fields, table.schema.metadata))
-
-
-def _metadata(table: pa.Table) -> dict[bytes, bytes] | None:
-    """The table's metadata, with pandas' notes on columns and index cut to what any number of these rows may have."""
-    if not table.schema.metadata:
-        return None
-    kept = dict(table.schema.metadata)
-    try:
-        notes = json.loads(kept[b"pandas"])
-        notes["index_columns"] = [name for name in notes["index_columns"] if name in table.column_names]
-        notes["columns"] = [note for note in notes["columns"] if note["field_name"] in table.column_names]
-    except (KeyError, TypeError, ValueError):  # not written by pandas
-        kept.pop(b"pandas", None)
-    else:
-        kept[b"pandas"] = json.dumps(notes, sort_keys=True).encode()
-    return kept
 
 
 def notes(schema: pa.Schema) -> str:
@@ -331,65 +215,10 @@ def write(printed: pa.Table, suffix: str, dialect: Dialect | None = None) -> byt
 def stream(printed: Iterator[pa.Table], suffix: str, file: IO[bytes], dialect: Dialect | None = None) -> None:
     """The same, of at least one block of rows, into `file` as they come; in Parquet each is a row group."""
     suffix = suffix.lower()
-    packing = next((ending for ending in packed.SUFFIXES if suffix.endswith(ending)), "")
-    text = suffix.removesuffix(packing)
-    if text in TEXT:
-        if dialect is None:
-            dialect = Dialect(delimiter=_DELIMITERS.get(text, ","))
-        delimited.stream(printed, replace(dialect, packed=packed.SUFFIXES.get(packing, "")), file)
-        return
-    if text not in JSON and suffix not in (".parquet", ".orc", ".xlsx", *ARROW):
-        raise FitError(f"tables are not written as {suffix}; {WANTED.partition(', .sqlite')[0]} are.")
-    first = next(printed)
-    if text in JSON:
-        blocks: Iterator[pa.Table] = chain([first], printed)
-        if dialect is None:
-            plain = tuple(c.name for c in first.schema if _number(c.type) or pa.types.is_boolean(c.type))
-            dialect = Dialect(form=form(text), bare=plain)
-            blocks = map(_finite, blocks)
-        jsontables.stream(blocks, replace(dialect, packed=packed.SUFFIXES.get(packing, "")), file)
-        return
-    if suffix == ".xlsx":
-        if dialect is None:
-            plain = tuple(c.name for c in first.schema if _number(c.type) or pa.types.is_boolean(c.type))
-            dated = tuple(c.name for c in first.schema if pa.types.is_date(c.type) or pa.types.is_timestamp(c.type))
-            dialect = Dialect(form="xlsx", bare=plain, dated=dated)
-        file.write(workbook.write(pa.concat_tables([first, *printed]), dialect))  # a sheet has a million rows at most
-        return
-    first = first.replace_schema_metadata(None if suffix == ".orc" else _metadata(first))
-    blocks = chain([first], (block.cast(first.schema) for block in printed))
-    if suffix == ".parquet":
-        with pq.ParquetWriter(file, first.schema) as writer:
-            for block in blocks:
-                writer.write_table(block)
-    elif suffix == ".orc":
-        try:
-            with orc.ORCWriter(file) as rows:
-                for block in blocks:
-                    rows.write(block)
-        except pa.ArrowException as error:
-            raise FitError(f"ORC has no place for these columns ({_first(error)}); write .parquet.") from error
-    else:
-        if any(pa.types.is_dictionary(kind) for kind in first.schema.types):  # all blocks share one, in an Arrow file
-            blocks = iter([pa.concat_tables(blocks).unify_dictionaries()])
-        with ipc.new_file(file, first.schema) as arrow:
-            for block in blocks:
-                arrow.write_table(block)
-
-
-def _number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
-
-
-def _finite(table: pa.Table) -> pa.Table:
-    """The table with numbers that JSON does not know as missing."""
-    for i, column in enumerate(table.schema):
-        if pa.types.is_floating(column.type):
-            cells = table.column(i)
-            table = table.set_column(
-                i, column.name, pc.if_else(pc.is_finite(cells), cells, pa.scalar(None, column.type))
-            )
-    return table
+    found = of_suffix(suffix)
+    if found is None or found.write is None:
+        raise FitError(f"tables are not written as {suffix}; {listed(written=True)} are.")
+    found.write(printed, suffix, file, dialect)
 
 
 def keep_frame(frame: Any, path: Path) -> Path:
