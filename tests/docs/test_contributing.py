@@ -19,7 +19,10 @@ import karat
 from karat import cli, trackers
 from karat.assays import discovery, keys, points, table, text
 from karat.assays.text import texts
+from karat.content import recognise
+from karat.content.table.io import formats, sources
 from karat.content.table.schema import datetimes as moments
+from karat.content.table.tables import Tables
 from karat.errors import DataError
 from karat.provenance import containers
 from karat.provenance.label import Label
@@ -143,6 +146,29 @@ def test_the_printed_tracker_writes_what_a_training_records(tmp_path: Path, monk
     sys.modules.pop("karat.trackers.lines", None)
     lines = [json.loads(line) for line in (tmp_path / "r/lines.jsonl").read_text().splitlines()]
     assert lines and lines[-1]["step"] == 6 and "fraction" in lines[0]
+
+
+def test_the_printed_format_of_tables_is_read_recognised_and_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "formats"
+    folder.mkdir()
+    (folder / "ltsv.py").write_text(SHOWN["content/table/io/formats/ltsv.py"], encoding="utf-8")
+    data = tmp_path / "visits.ltsv"
+    data.write_text("".join(f"page:{'ab'[i % 2]}\tseconds:{i % 7 + 10 * (i % 2)}\n" for i in range(120)))
+    with pytest.raises(DataError):
+        recognise(data)
+    monkeypatch.setattr(formats, "__path__", [*formats.__path__, str(folder)])
+    try:
+        assert recognise(data) is Tables
+        run = karat.train(data, steps=5, out=tmp_path / "r", threads=1)
+        (made,) = run.make(50, out=tmp_path / "made.ltsv")
+        again = sources.open_table(made, {})
+    finally:
+        sys.modules.pop("karat.content.table.io.formats.ltsv", None)
+    assert again.cells.column_names[:2] == ["page", "seconds"] and again.cells.num_rows == 50
+    assert set(again.cells["page"].to_pylist()) == {"a", "b"}
+    assert {len(seconds) for seconds in again.cells["seconds"].to_pylist()} <= {1, 2}
 
 
 def test_the_printed_container_keeps_one_label_that_the_verdict_reads_back(
