@@ -377,6 +377,8 @@ def _check_texts(options: object) -> None:
                     continue
                 flag = "class" if name == "label" else name
                 raise FitError(f"--{flag} {text!r} is no text in UTF-8, which was wanted.") from None
+            if "\0" in str(text):
+                raise FitError(f"--{name} {text!r} holds a zero byte; text without one was wanted.")
 
 
 def _unwrapped(text: str) -> str:

@@ -123,7 +123,7 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None, spac
             raise FitError(_unknown("recipe", name, names()))
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise FitError(f"{path} is not valid TOML: {error}.") from None
         name = path.stem
     unknown = set(table) - set(KEYS)
@@ -189,7 +189,7 @@ def _set(table: dict[str, Any], change: str) -> None:
         raise FitError(f"--set {change!r}: wanted the form table.key=value, for example model.width=128.")
     try:
         value = tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text
     *tables, last = key.strip().split(".")
     for part in tables:

@@ -310,7 +310,7 @@ def _check_toml(path: Path) -> None:
         return
     try:
         tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise RunError(f"{path} is there and holds no schema; choose another --write-schema.") from None
 
 

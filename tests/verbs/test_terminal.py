@@ -73,7 +73,7 @@ def test_names_with_brackets_are_listed_by_look(tmp_path: Path, capsys: pytest.C
 def test_the_help_shows_what_the_docstrings_say(capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["train", "--help"])
     words = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "runs/DATA-RECIPE by default" in words and '"{label}_{speaker}_{n}", or their folders' in words
+    assert "runs/DATA-RECIPE by default" in words and "{label}_{speaker}_{n}" in words
 
 
 @pytest.mark.parametrize(
@@ -184,3 +184,29 @@ def test_what_a_library_warns_its_programmers_of_is_not_said_to_a_person(
     with Forked(act, tmp_path) as one:
         assert one.wait() == 2
     assert one.said()[1].count("\n") == 1, one.said()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "t.csv", "--set", "data.rows=" + "[" * 5000],
+        ["train", "t.csv", "--set", "model.leaf=" + "[" * 5000],
+        ["look", "t.csv", "--set", "data.rows=" + "9" * 5000],
+        ["look", "t.csv", "--set", "data.schema=a\0b"],
+        ["look", "t.csv", "--schema", "deep.toml"],
+        ["train", "t.csv", "--recipe", "deep.toml"],
+        ["train", "t.csv", "--prices", "deep.toml"],
+        ["assay", "--real", "t.csv", "--made", "t.csv", "-n", str(2**63)],
+    ],
+    ids=lambda arguments: " ".join(arguments)[:24],
+)
+def test_settings_beyond_all_measure_end_in_a_line(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv").write_text("n,c\n" + "".join(f"{i % 7},{'ab'[i % 2]}\n" for i in range(60)))
+    Path("deep.toml").write_text("a = " + "[" * 5000)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and said.startswith("karat: ") and said.count("\n") <= 2, said

@@ -357,7 +357,7 @@ def data_options(changes: Sequence[str]) -> dict[str, Any]:
             raise FitError(f"--set {change!r}: wanted data.name=value, for example data.size=64.")
         try:
             out[name] = tomllib.loads(f"v = {text}")["v"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             out[name] = text
         if name in TEXTS and not isinstance(out[name], str):  # a table, a column or a file may be called 2024 or true
             out[name] = text

@@ -32,6 +32,7 @@ from karat.workflow import making, written
 from karat.workflow.devices import choose_device
 from karat.workflow.learning import Asked, again, data_options, permit
 
+MOST = 10**15
 LABELS_READ = 3  # records written to see whether they are labelled
 
 
@@ -143,6 +144,8 @@ def check(options: AssayOptions) -> None:
     """FitError where it is not clear what to assay."""
     if options.n < 1:
         raise FitError(f"-n {options.n}: at least 1 was wanted.")
+    if options.n > MOST:
+        raise FitError(f"-n {options.n}: at most {MOST:,} can be judged.")
     pair = options.real, options.made
     if options.run is not None:
         if any(side is not None for side in pair):

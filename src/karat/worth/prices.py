@@ -77,7 +77,9 @@ class Prices:
             raise FitError(
                 f"{path} cannot be read ({error.strerror}); name another file, or leave --prices away."
             ) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except FitError:
+            raise
+        except (ValueError, RecursionError) as error:
             raise FitError(f"{path} is not TOML: {error}. Compare it with the template {TEMPLATE}.") from error
 
     @property

@@ -179,7 +179,7 @@ def load(path: Path) -> tuple[dict[str, Any], str]:
         return tomllib.loads(text), text
     except OSError as error:
         raise FitError(f"the schema {path} cannot be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise FitError(f"the schema {path} is not valid TOML: {error}.") from None
 
 
