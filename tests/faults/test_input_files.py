@@ -31,7 +31,7 @@ from karat.content.image import arrays
 from karat.content.table.io.sources import open_table
 from karat.errors import DataError, KaratError, TooLarge, UnsafeFile
 
-BUDGET = 0.15  # GB that are said to be available
+BUDGET = 0.3  # GB that are said to be available
 SLACK = 200  # MB that the interpreter, decoders and what is freed late may take beside
 
 
@@ -126,10 +126,10 @@ BOMBS: dict[str, Callable[[Path], object]] = {
     "rows.csv.gz": rows_gz,
     "line.csv.gz": lambda path: path.write_bytes(gzip.compress(b"a,b\n" + b"x" * 3 * 10**7)),
     "quote.csv.gz": lambda path: path.write_bytes(gzip.compress(b'a,b\n"' + b"x\n" * 2 * 10**7)),
-    "line.txt.gz": lambda path: path.write_bytes(gzip.compress(b"word " * 10**7)),
+    "line.txt.gz": lambda path: path.write_bytes(gzip.compress(b"word " * 2 * 10**7)),
     "line.jsonl.gz": lambda path: path.write_bytes(gzip.compress(b'{"a": 1, "b": "' + b"x" * 3 * 10**7)),
     "list.json.gz": lambda path: path.write_bytes(
-        gzip.compress(b"[" + b'{"a": 1, "b": 2},' * 5 * 10**6 + b'{"a": 1}]')
+        gzip.compress(b"[" + b'{"a": 1, "b": 2},' * 10**7 + b'{"a": 1}]')
     ),
     "deep.json": write(b'[{"a":' * 10**6),
     "deep.jsonl": write(b'{"a":[' * 10**6 + b"\n"),
