@@ -128,9 +128,7 @@ BOMBS: dict[str, Callable[[Path], object]] = {
     "quote.csv.gz": lambda path: path.write_bytes(gzip.compress(b'a,b\n"' + b"x\n" * 2 * 10**7)),
     "line.txt.gz": lambda path: path.write_bytes(gzip.compress(b"word " * 2 * 10**7)),
     "line.jsonl.gz": lambda path: path.write_bytes(gzip.compress(b'{"a": 1, "b": "' + b"x" * 3 * 10**7)),
-    "list.json.gz": lambda path: path.write_bytes(
-        gzip.compress(b"[" + b'{"a": 1, "b": 2},' * 10**7 + b'{"a": 1}]')
-    ),
+    "list.json.gz": lambda path: path.write_bytes(gzip.compress(b"[" + b'{"a": 1, "b": 2},' * 10**7 + b'{"a": 1}]')),
     "deep.json": write(b'[{"a":' * 10**6),
     "deep.jsonl": write(b'{"a":[' * 10**6 + b"\n"),
     "columns.csv": lambda path: path.write_bytes(
