@@ -26,22 +26,6 @@ CODE = tuple(
     """.split()
 )
 LINES = (".jsonl", ".ndjson")
-TEXT = (
-    "text",
-    "content",
-    "body",
-    "article",
-    "document",
-    "passage",
-    "story",
-    "completion",
-    "output",
-    "message",
-    "review",
-    "comment",
-    "sentence",
-    "description",
-)
 LABEL = ("label", "class", "category")
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from karat.content.table.io.jsontables import TEXT_FIELDS
 from karat.content.text.decoding import How, decoded_blocks
-from karat.content.text.documents import LABEL, TEXT, Found, few_values, field_named, rows_found
+from karat.content.text.documents import LABEL, Found, few_values, field_named, rows_found
 from karat.errors import DataError
 
 CHATS = ("messages", "conversations", "conversation", "chat", "dialog", "dialogue")
@@ -138,7 +139,7 @@ def chat_of(text: str) -> list[dict[str, str]]:
 def _text_field(path: Path, rows: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> str:
     """The field that holds the text: by its name, or the only one of strings that are long."""
     worded = [name for name in fields if any(isinstance(row.get(name), str) for row in rows[:100])]
-    for name in TEXT:
+    for name in TEXT_FIELDS:
         if name in worded or (name in fields and not worded):
             return name
     if len(worded) == 1:

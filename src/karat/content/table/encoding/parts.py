@@ -6,6 +6,7 @@ Among codes (`fine`) a part is one code; among fields it is one choice, and wher
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -282,23 +283,18 @@ class Choice:
         return cls(Choices.restore(state))
 
 
-@dataclass(frozen=True)
-class Presence:
-    """A column that is made anew: only whether it is missing (code 0) is learned."""
+class _Marked(ABC):
+    """A part of one column whose code says at most whether a cell is missing."""
 
     name: str
-    missing: int
-    there: int
 
     @property
     def names(self) -> tuple[str, ...]:
         return (self.name,)
 
+    @abstractmethod
     def size(self, fine: bool) -> int:
-        return 2 if self.missing and self.there else 1
-
-    def counts(self, fine: bool) -> np.ndarray:
-        return np.array([self.missing, self.there] if self.size(fine) == 2 else [1])
+        """2 where some cells are missing and some are not, else 1."""
 
     def placed(self, fine: bool) -> bool:
         return False
@@ -309,6 +305,21 @@ class Presence:
     def encode(self, cells: Cells, fine: bool, formula: np.ndarray | None) -> Coded:
         there = present(cells.columns[self.name]).astype(np.int64)
         return (there if self.size(fine) == 2 else np.zeros(len(there), np.int64)), None
+
+
+@dataclass(frozen=True)
+class Presence(_Marked):
+    """A column that is made anew: only whether it is missing (code 0) is learned."""
+
+    name: str
+    missing: int
+    there: int
+
+    def size(self, fine: bool) -> int:
+        return 2 if self.missing and self.there else 1
+
+    def counts(self, fine: bool) -> np.ndarray:
+        return np.array([self.missing, self.there] if self.size(fine) == 2 else [1])
 
     def decode(
         self, codes: np.ndarray, place: np.ndarray | None, made: Cells, fine: bool, formula: np.ndarray | None
@@ -327,7 +338,7 @@ class Presence:
 
 
 @dataclass(frozen=True)
-class Constant:
+class Constant(_Marked):
     """A column of one value, or of none (`value` None), and perhaps missing cells (code 0)."""
 
     name: str
@@ -336,25 +347,11 @@ class Constant:
     missing: int
     rows: int
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return (self.name,)
-
     def size(self, fine: bool) -> int:
         return 2 if 0 < self.missing < self.rows else 1
 
     def counts(self, fine: bool) -> np.ndarray:
         return np.array([self.missing, self.rows - self.missing] if self.size(fine) == 2 else [1])
-
-    def placed(self, fine: bool) -> bool:
-        return False
-
-    def chancy(self, fine: bool) -> bool:
-        return False
-
-    def encode(self, cells: Cells, fine: bool, formula: np.ndarray | None) -> Coded:
-        there = present(cells.columns[self.name]).astype(np.int64)
-        return (there if self.size(fine) == 2 else np.zeros(len(there), np.int64)), None
 
     def decode(
         self, codes: np.ndarray, place: np.ndarray | None, made: Cells, fine: bool, formula: np.ndarray | None

@@ -25,7 +25,7 @@ COST = 20  # bytes of memory that each byte of a JSON document may come to
 BATCH = 10_000  # records
 LOOKED = 200  # lines, by which text and tables are told apart
 PROSE = 200  # characters from which on a named text is a document and not a cell
-_TEXT = (
+TEXT_FIELDS = (
     "text",
     "content",
     "body",
@@ -80,7 +80,7 @@ def told(path: Path) -> str:
     fields = list(dict.fromkeys(key for row in objects for key in row))
     worded = [name for name in fields if any(isinstance(row.get(name), str) for row in objects)]
     sizes = {name: sum(len(str(row.get(name, ""))) for row in objects) / len(objects) for name in worded}
-    named = next((name for name in _TEXT if name in sizes or (name in fields and not sizes)), None)
+    named = next((name for name in TEXT_FIELDS if name in sizes or (name in fields and not sizes)), None)
     rest = [name for name in fields if name.lower() not in _BESIDE and name != named]
     if named is not None and (not rest or sizes.get(named, 0) >= PROSE):
         return "text"
