@@ -147,7 +147,7 @@ def test_a_run_continued_by_another_process_equals_the_unbroken_one_bit_for_bit(
 
 
 @pytest.mark.exam
-@pytest.mark.parametrize("name, precision, stop", [case for case in resuming.CASES if case not in resuming.SOON])
+@pytest.mark.parametrize("name, precision, stop", resuming.CASES)
 def test_a_run_continued_by_another_process_equals_the_unbroken_one_in_every_precision(
     name: str, precision: training.Precision, stop: int, every_half: Path
 ) -> None:
