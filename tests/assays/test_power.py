@@ -120,6 +120,19 @@ def test_a_fault_of_the_size_that_is_promised_is_hardly_ever_called_ok() -> None
     assert all(says.count("ok") <= 1 and says[-5:] == ["raised"] * 5 for says in states.values()), states
 
 
+def test_fifty_real_rows_do_not_lack_rare_categories() -> None:
+    """Two of twenty sets of fifty unseen rows were called so, whose dozen draws had all of the few rare rows or none."""
+    names = Columns(("group",), (tuple("abcdefg"),))
+
+    def few(n: int, rng: np.random.Generator) -> TableView:
+        return TableView(names, rng.choice(7, (n, 1), p=[0.35, 0.25, 0.15, 0.12, 0.08, 0.03, 0.02]).astype(float))
+
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        found = categories.findings(case(few(1000, rng), few(50, rng), few(50, rng)))
+        assert find(found, "rare categories").state == "cannot tell", seed
+
+
 def test_what_a_count_needs_is_the_smallest_number_at_which_it_is_seen() -> None:
     assert power.of_count(lambda n, m: n >= 300 and m >= 50, 20, 60) == (Sample(20, 300, "made"),)
     assert power.of_count(lambda n, m: n >= 300 and m >= 50, 400, 20) == (Sample(20, 50, "unseen real"),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from karat.assays.table.tables import Case
 from karat.views import TableView
 
 FINDS = ("missing classes", "rare categories", "class balance")
+HALF = 0.58  # standard deviation of min(z, 0) of a normal z: (1/2 - 1/(2 pi))^(1/2)
 RARE = 0.05  # share of the training rows below which a category is rare
 FEW = 20  # values that a column may have whose balance is looked at
 NAMED = 24
@@ -98,6 +100,9 @@ def _rare(train: TableView, unseen: TableView, made: TableView, draws: Draws, co
         return np.array(out)
 
     s, own, real = resampled_columns(lambda rows: kept(unseen, rows), lambda rows: kept(made, rows), draws)
+    # of a few rare rows twelve draws show too little spread: that of counts in draws of chance, of which only the lower half counts
+    counts = sum(1 / float(share.sum()) for _, share in rare.values()) / len(rare) ** 2
+    s = replace(s, error=max(s.error, HALF * math.sqrt(counts * (1 / len(made) + 1 / len(unseen)))))
     fewer = _too_rare(train, unseen, made, {j: which for j, (which, _) in rare.items()})
     named = _named(fewer)
     worst = int(np.argmin(own - real))
