@@ -101,8 +101,8 @@ def _rare(train: TableView, unseen: TableView, made: TableView, draws: Draws, co
 
     s, own, real = resampled_columns(lambda rows: kept(unseen, rows), lambda rows: kept(made, rows), draws)
     # of a few rare rows twelve draws show too little spread: that of counts in draws of chance, of which only the lower half counts
-    counts = sum(1 / float(share.sum()) for _, share in rare.values()) / len(rare) ** 2
-    s = replace(s, error=max(s.error, HALF * math.sqrt(counts * (1 / len(made) + 1 / len(unseen)))))
+    spread = sum(1 / float(share.sum()) for _, share in rare.values()) / len(rare) ** 2
+    s = replace(s, error=max(s.error, HALF * math.sqrt(spread * (1 / len(made) + 1 / len(unseen)))))
     fewer = _too_rare(train, unseen, made, {j: which for j, (which, _) in rare.items()})
     named = _named(fewer)
     worst = int(np.argmin(own - real))
