@@ -125,6 +125,9 @@ class TrainOptions:
     epsilon
         Learn a table with differential privacy of this epsilon (the recipe marginals); docs/privacy.md says what it promises.
         Wants a --schema that declares the kind of every column of text, or --public-schema.
+    discover
+        Look for what holds between the columns of a table and keep to it in what is made (see `karat look`); --no-discover
+        looks for nothing. With --epsilon nothing is looked for.
     public_schema
         With --epsilon: what the cells show of kinds, formats and spellings is inferred from them, and is no secret.
     device
@@ -155,6 +158,7 @@ class TrainOptions:
     labels: str | None = None
     holdout: str | None = None
     epsilon: float | None = None
+    discover: Annotated[bool, Parameter(negative="--no-discover")] = True
     public_schema: bool = False
     device: str = "auto"
     threads: int | None = None

@@ -342,7 +342,7 @@ def test_columns_of_a_wide_table_look_at_their_strongest_few(tmp_path: Path) -> 
     r = np.random.default_rng(0)
     frame = pd.DataFrame(r.integers(0, 9, (60, 310)), columns=[f"c{j}" for j in range(310)])
     frame["twin"] = frame["c7"]
-    run = karat.train(frame, out=tmp_path / "run", threads=1, set=["model.boost=false"])
+    run = karat.train(frame, out=tmp_path / "run", discover=False, threads=1, set=["model.boost=false"])
     model = load(run, torch.device("cpu")).model
     links = {link.column: link.parents for link in model.links}  # type: ignore[attr-defined]
     assert max(map(len, links.values())) == FEW_PARENTS

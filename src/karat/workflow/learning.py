@@ -36,6 +36,10 @@ from karat.worth.prices import find
 Budget = tuple[float | None, int | None, int | None]  # minutes, steps, samples
 PRIVATE = "marginals"  # the recipe whose guarantee is proved
 BUDGETS = ("minutes", "steps", "samples")
+UNSOUGHT = (
+    "With --epsilon what holds between columns is not looked for, as that would spend of it; declare what you know as rules "
+    "of --schema."
+)
 
 
 def begin(
@@ -79,6 +83,7 @@ def _settled(options: TrainOptions) -> TrainOptions:
     """The options with the settings that stand for `schema`, `labels`, `holdout` and `epsilon` among the others."""
     named = (("schema", options.schema), ("labels", options.labels), ("holdout", options.holdout))
     recipe, changes = options.recipe, [*options.set, *(f"data.{k}={v}" for k, v in named if v is not None)]
+    changes += [] if options.discover else ["data.discover=false"]
     if options.public_schema and options.epsilon is None:
         raise FitError("--public-schema says what a private fit may tell; it goes with --epsilon.")
     if options.epsilon is not None:
@@ -111,6 +116,7 @@ def _created(
     if found.contents.facts.get("doubt"):
         raise DataError(found.contents.facts["doubt"])
     if private is not None:
+        found = replace(found, notes=(*found.notes, UNSOUGHT))
         own = [*own, f"model.epsilon={epsilon}", f"model.delta={private.delta_of(len(found.train))}"]
     spaces = found.codec.spaces
     if recipe is None:
@@ -165,6 +171,7 @@ def proceed(run: Run, options: TrainOptions, entry: Any, console: Console) -> Ru
         options.labels,
         options.holdout,
         options.epsilon,
+        not options.discover,
         options.set,
         options.seed not in (0, run.spec["seed"]),
         any(name not in run.spec["track"] for name in _tracks(options)),

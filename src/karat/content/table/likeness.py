@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from karat.content.table.convert import logical, put
 from karat.content.table.encoding.coding import flat, present
+from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.layout import Layout
-from karat.content.table.encoding.parts import Computed, Presence
+from karat.content.table.encoding.parts import Presence
 from karat.content.table.personal import sensitive
 from karat.content.table.rules.expressions import Cells
 from karat.content.table.schema.columns import Column

@@ -23,14 +23,18 @@ from karat.content.table.convert import as_kind, otherwise, zoned
 from karat.content.table.digests import row_digests
 from karat.content.table.encoding import kernel
 from karat.content.table.encoding.coding import NUMBERS, flat, present
+from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.discreet import fit_discreetly
 from karat.content.table.encoding.layout import Layout
-from karat.content.table.encoding.parts import Choice, Computed, Constant, Number, Part, Presence
+from karat.content.table.encoding.parts import Choice, Constant, Number, Part, Presence
 from karat.content.table.formulas import Guard
 from karat.content.table.io import formats, sources, sql
 from karat.content.table.io.columnar import frame
 from karat.content.table.io.engines import without_password
 from karat.content.table.likeness import table_like
+from karat.content.table.mining.coding import kept, with_rules
+from karat.content.table.mining.discovery import discover
+from karat.content.table.mining.relation import Relation
 from karat.content.table.mining.wording import declared, listed
 from karat.content.table.reading import Origin
 from karat.content.table.rules.expressions import Cells, cells_of
@@ -62,6 +66,7 @@ class Tables(Codec):
 
     origin: Origin
     layout: Layout
+    found: tuple[Relation, ...] = ()  # what holds between columns, in the training rows
 
     @property
     def schema(self) -> Schema:
@@ -92,7 +97,8 @@ class Tables(Codec):
         return {"width": len(self.schema.columns), "learned": self.layout.learned}
 
     def phrase(self) -> str:
-        return f"rows, {len(self.schema.columns)} columns, of which a generator learns {self.layout.learned}"
+        between = f", with {len(self.found)} relation{'s' * (len(self.found) > 1)} between them" if self.found else ""
+        return f"rows, {len(self.schema.columns)} columns, of which a generator learns {self.layout.learned}{between}"
 
     @classmethod
     def read(cls, path: Any, options: Mapping[str, Any]) -> Contents:
@@ -106,7 +112,7 @@ class Tables(Codec):
 
     @classmethod
     def fit(cls, contents: Contents, train: np.ndarray) -> Self:
-        """What the training rows show of each column; nothing is learned of how columns hang together."""
+        """What the training rows show of each column, and which relations hold between columns."""
         records = contents.records
         if not len(train):
             raise DataError("the table has no rows to learn from.")
@@ -117,7 +123,9 @@ class Tables(Codec):
             for column in records.facts.schema.columns
         )
         known = schema.learn(replace(records.facts.schema, columns=forgotten), cells)
-        return cls(replace(records.facts, schema=known), Layout.fit(known, cells))
+        found = discover(cells, known) if records.facts.discover else []
+        known = with_rules(known, kept(found, known))
+        return cls(replace(records.facts, schema=known), Layout.fit(known, cells), tuple(found))
 
     @classmethod
     def fit_discreetly(cls, contents: Contents, train: np.ndarray, budget: Budget, source: Source) -> Self:
@@ -314,7 +322,9 @@ class Tables(Codec):
         return listed(records.cells, records.facts.schema) if self.origin.discover else []
 
     def declared(self, between: Sequence[Mapping[str, Any]] = ()) -> str:
-        return declared(self.schema, between)
+        written = [one.constraint for one in self.found]
+        own = tuple(entry for entry in self.schema.constraints if entry not in written)
+        return declared(replace(self.schema, constraints=own), between)
 
     def broken(self, records: Table) -> dict[str, np.ndarray]:
         """bool `[n]` for each declared rule: the rows that break it."""
@@ -455,6 +465,7 @@ class Tables(Codec):
             "suffix": self.origin.suffix,
             "notes": self.origin.notes,
             "layout": self.layout.state(),
+            "found": [one.to_dict() for one in self.found],
         }
 
     @classmethod
@@ -465,7 +476,8 @@ class Tables(Codec):
             lists: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in state["dialect"].items()}
             dialect = Dialect(**lists)
         origin = Origin(found, state["source"], dialect, state["suffix"], state["notes"])
-        return cls(origin, Layout.restore(found, state["layout"]))
+        between = tuple(Relation.from_dict(one) for one in state.get("found", []))
+        return cls(origin, Layout.restore(found, state["layout"]), between)
 
     @classmethod
     def digests(cls, records: Table) -> np.ndarray:

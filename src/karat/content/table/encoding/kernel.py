@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from karat.content.table.encoding.coding import draw
-from karat.content.table.encoding.parts import Computed, Number, Part
+from karat.content.table.encoding.computed import Computed
+from karat.content.table.encoding.parts import Number, Part
 
 Places = dict[int, np.ndarray]
 

@@ -14,10 +14,11 @@ from karat.content.relational import ancestry
 from karat.content.table.convert import logical, put
 from karat.content.table.digests import row_digests
 from karat.content.table.encoding.coding import NUMBERS, Choices, Grain, draw, flat, present
-from karat.content.table.encoding.parts import Choice, Computed, Constant, Number, Part, Presence, restore_part
+from karat.content.table.encoding.computed import Computed
+from karat.content.table.encoding.lookups import Lookup
+from karat.content.table.encoding.parts import Choice, Constant, Number, Part, Presence, restore_part
 from karat.content.table.encoding.scales import fit_scales
 from karat.content.table.personal import sensitive
-from karat.content.table.rules.between import unlike
 from karat.content.table.rules.constraints import (
     Bounds,
     Formula,
@@ -40,12 +41,14 @@ FIRST = 10  # of them that touch only what comes after `then`
 class Layout:
     """The coded parts of a table, in the order of its columns.
 
+    lookups: the columns of which one determines the other.
     extra: columns beside those of the schema (the zones of mixed offsets), each behind its own.
     """
 
     schema: Schema
     names: tuple[str, ...]
     parts: tuple[Part, ...]
+    lookups: tuple[Lookup, ...] = ()
 
     @classmethod
     def fit(cls, schema: Schema, table: pa.Table) -> Self:
@@ -70,12 +73,16 @@ class Layout:
                     name, first[0].as_py() if len(first) else None, values.type, values.null_count, len(values)
                 )
             elif name in formulas:
-                parts[name] = Computed.fit(name, Grain.fit(column, values), values, formulas[name].value(cells))
+                formula, grain = formulas[name], Grain.fit(column, values)
+                odd = formula.broken(cells) if formula.nearly else None
+                parts[name] = Computed.fit(name, grain, values, formula.value(cells), odd)
             elif column.kind in NUMBERS:
                 parts[name] = _number(column, cells, rules, columns)
             else:
                 parts[name] = Choice(Choices.fit((name,), (values,)))
-        return cls(schema, tuple(table.column_names), tuple(parts.values()))
+        known = [d for d in rules.looked_up if {d.left, d.right} <= {*cells.columns} and not columns[d.right].made]
+        lookups = tuple(Lookup.fit(d.left, d.right, cells.columns, d.nearly) for d in known if not columns[d.left].made)
+        return cls(schema, tuple(table.column_names), tuple(parts.values()), lookups)
 
     @cached_property
     def rules(self) -> Rules:
@@ -151,25 +158,25 @@ class Layout:
     def broken(self, cells: Cells) -> dict[str, np.ndarray]:
         """bool [n] for each declared rule: the rows that break it."""
         out = self.rules.broken(cells)
-        determined = {one.right for one in self.rules.depends}
         for group in self.rules.together:
             part = self.parts[self.part_of[group[0]]]
             assert isinstance(part, Choice)
-            if not determined & {*group}:
-                out[together_text(group)] = part.choices.index([cells.columns[name] for name in part.names]) < 0
-        for one in self.rules.depends:
-            part = self.parts[self.part_of[one.left]]
-            if isinstance(part, Choice) and one.right in part.names and not one.nearly:
-                known = (part.choices.values[part.names.index(name)] for name in (one.left, one.right))
-                out[one.text] = unlike(cells.columns[one.left], cells.columns[one.right], (*known,))
+            out[together_text(group)] = part.choices.index([cells.columns[name] for name in part.names]) < 0
+        text = {(one.left, one.right): one.text for one in self.rules.depends if not one.nearly}
+        for lookup in self.lookups:
+            if lookup.pairs.names in text:
+                both = (cells.columns[name] for name in lookup.pairs.names)
+                out[text[lookup.left, lookup.right]] = lookup.broken(*both)
         return out
 
     def state(self) -> dict[str, Any]:
-        return {"names": list(self.names), "parts": [part.state() for part in self.parts]}
+        parts, lookups = ([one.state() for one in some] for some in (self.parts, self.lookups))
+        return {"names": list(self.names), "parts": parts, "lookups": lookups}
 
     @classmethod
     def restore(cls, schema: Schema, state: Mapping[str, Any]) -> Self:
-        return cls(schema, tuple(state["names"]), tuple(restore_part(p) for p in state["parts"]))
+        lookups = tuple(map(Lookup.restore, state.get("lookups", ())))
+        return cls(schema, tuple(state["names"]), tuple(map(restore_part, state["parts"])), lookups)
 
 
 def _number(column: Column, cells: Cells, rules: Rules, columns: Mapping[str, Column]) -> Part:
@@ -213,12 +220,15 @@ class _Work:
         layout, out = self.layout, dict[str, pa.Array]()
         formulas = {formula.left: formula for formula in layout.rules.formulas}
         at = {i: j for j, i in enumerate(layout.coded)}
+        looked_up = {name: [x for x in layout.lookups if x.right == name] for name in layout.names}
         for i in layout.sequence:
             part = layout.parts[i]
             codes = self.codes[rows, at[i]] if i in at else np.zeros(len(rows), np.int64)
             place = self.places[i][rows] if i in self.places else None
             formula = formulas[part.name].value(Cells(out)) if isinstance(part, Computed) else None
             out.update(part.decode(codes, place, Cells(out), self.fine, formula))
+            for lookup in looked_up.get(part.names[0], ()):
+                out[lookup.right] = lookup.mended(out[lookup.left], out[lookup.right], self.rng)
         return out
 
     def invent(self, cells: dict[str, pa.Array]) -> dict[str, pa.Array]:
@@ -262,7 +272,9 @@ class _Work:
             if attempt == ATTEMPTS:
                 break
             for text, bad in broken.items():
-                self._redraw(self._touched(rules.declared[text], text, attempt), every[bad])
+                rule = rules.declared[text]
+                if not (isinstance(rule, Rule) and self._turn(rule, every[bad])):
+                    self._redraw(self._touched(rule, text, attempt), every[bad])
             cells = _patch(cells, rows, self.make(rows))
         good = every[~wrong]
         if not len(good):
@@ -297,6 +309,23 @@ class _Work:
                 if isinstance(layout.parts[i], Computed):
                     queue.extend(formulas[name].rule.columns(formulas[name].right))
         return sorted(found)
+
+    def _turn(self, rule: Rule, rows: np.ndarray) -> bool:
+        """Whether a rule says where alone a column is missing: then it is missing in these rows where it was not, and back."""
+        name = rule.absent if rule.only else None
+        i = -1 if name is None else self.layout.part_of[name]
+        part = self.layout.parts[i]
+        if i not in self.layout.coded or len(part.names) > 1:
+            return False
+        counts = part.counts(self.fine).astype(np.float64)
+        gone = part.choices.missing if isinstance(part, Choice) else part.missing
+        if not gone or not counts[1:].any():
+            return False
+        mine = self.codes[:, self.layout.coded.index(i)]
+        away = mine[rows] == 0
+        counts[0] = 0
+        mine[rows] = np.where(away, draw(counts, len(rows), self.rng), 0)
+        return True
 
     def _redraw(self, parts: Sequence[int], rows: np.ndarray) -> None:
         at = {i: j for j, i in enumerate(self.layout.coded)}

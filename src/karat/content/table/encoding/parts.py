@@ -15,13 +15,11 @@ import numpy as np
 import pyarrow as pa
 
 from karat.content.table.encoding.coding import NAMED, Choices, Grain, listed, present, unlisted
-from karat.content.table.encoding.scales import ENTRIES, Scale
+from karat.content.table.encoding.computed import Coded, Computed
+from karat.content.table.encoding.scales import Scale
 from karat.content.table.rules.constraints import Bounds
 from karat.content.table.rules.expressions import Cells
 from karat.content.table.schema.precision import Precision, learn
-
-LARGEST = 2.0**62  # of a formula's result in units; what is beyond no 64 bits hold, and it is missing
-Coded = tuple[np.ndarray, np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -374,91 +372,6 @@ class Constant(_Marked):
     def restore(cls, state: Mapping[str, Any]) -> Self:
         value = unlisted(state["value"], state["type"])
         return cls(state["name"], value[0].as_py(), value.type, int(state["missing"]), int(state["rows"]))
-
-
-@dataclass(frozen=True)
-class Computed:
-    """The left side of a formula: missing, worked out, or, where something on the right is missing, a value of its own."""
-
-    name: str
-    grain: Grain
-    missing: int
-    computed: int
-    alone: Scale | None
-
-    @classmethod
-    def fit(cls, name: str, grain: Grain, values: pa.Array, formula: np.ndarray) -> Self:
-        """values: the training cells.   formula: the right side [n], NaN where it is unknown."""
-        plain = replace(
-            grain, step=1, origin=0, weekdays=(), below=None, above=None, minus=None
-        )  # a result may lie off the lattice of those learned from
-        ticks = plain.ticks(values)
-        own = np.isfinite(ticks) & np.isnan(formula)
-        alone = Scale.fit(ticks[own], ENTRIES - 2, plain.whole) if own.any() else None
-        gone = int(np.isnan(ticks).sum())
-        return cls(name, plain, gone, len(ticks) - gone - int(own.sum()), alone)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return (self.name,)
-
-    def size(self, fine: bool) -> int:
-        return (self.missing > 0) + 1 + (0 if self.alone is None else self.alone.size)
-
-    def counts(self, fine: bool) -> np.ndarray:
-        own = np.array([], np.int64) if self.alone is None else self.alone.counts
-        return np.concatenate([[self.missing] if self.missing else [], [max(self.computed, 1)], own])
-
-    def placed(self, fine: bool) -> bool:
-        return False
-
-    def chancy(self, fine: bool) -> bool:
-        return self.alone is not None and not self.alone.exact
-
-    def encode(self, cells: Cells, fine: bool, formula: np.ndarray | None) -> Coded:
-        ticks = self.grain.ticks(cells.columns[self.name])
-        codes = np.full(len(ticks), int(self.missing > 0), np.int64)
-        known = ~np.isnan(ticks)
-        if self.alone is not None:
-            assert formula is not None
-            own = known & np.isnan(formula)
-            codes[own] += 1 + self.alone.bins(ticks[own])
-        if self.missing:
-            codes[~known] = 0
-        return codes, None
-
-    def decode(
-        self, codes: np.ndarray, place: np.ndarray | None, made: Cells, fine: bool, formula: np.ndarray | None
-    ) -> dict[str, pa.Array]:
-        assert formula is not None
-        whole = self.grain.whole
-        ticks = np.rint(formula * self.grain.unit) if whole else formula
-        if whole:
-            ticks = np.where(np.abs(ticks) < LARGEST, ticks, np.nan)
-        first = int(self.missing > 0)
-        if self.alone is not None:
-            bins = np.clip(codes - first - 1, 0, self.alone.size - 1)
-            own = self.alone.ticks(bins, place if place is not None else np.zeros(len(codes)))
-            ticks = np.where(np.isnan(ticks), own, ticks)
-        if self.missing:
-            ticks = np.where(codes == 0, np.nan, ticks)
-        return {self.name: self.grain.array(ticks)}
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "part": "computed",
-            "name": self.name,
-            "grain": self.grain.state(),
-            "missing": self.missing,
-            "computed": self.computed,
-            "alone": None if self.alone is None else self.alone.state(),
-        }
-
-    @classmethod
-    def restore(cls, state: Mapping[str, Any]) -> Self:
-        grain = Grain.restore(state["grain"])
-        alone = None if state["alone"] is None else Scale.restore(state["alone"], grain.whole)
-        return cls(state["name"], grain, int(state["missing"]), int(state["computed"]), alone)
 
 
 Part = Number | Choice | Presence | Constant | Computed

@@ -13,6 +13,7 @@ from math import lgamma, log
 
 import numpy as np
 
+from karat.content.table.encoding.coding import NUMBERS
 from karat.content.table.mining import evidence
 from karat.content.table.mining.columns import ROWS, Columns
 from karat.content.table.rules.between import commonest
@@ -60,7 +61,8 @@ def dependencies(
                 one = _dependency(a, b, rows.codes(a)[0], rows.codes(b)[0], tests, rng)
                 if one is not None:
                     found[a, b] = one
-    return _reduced(found, names)
+    # a number comes first: what is near it is alike, so that of two that go one to one it is learned better
+    return _reduced(found, sorted(names, key=lambda name: sample.kinds[name].kind not in NUMBERS))
 
 
 def _repeats(name: str, columns: Columns) -> bool:
@@ -119,7 +121,7 @@ def _commonest(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _reduced(found: dict[tuple[str, str], Dependency], names: Sequence[str]) -> list[Dependency]:
-    """Of columns that determine each other one way only, from the first; and nothing that follows from two others."""
+    """Of columns that determine each other one way only, from the first of `names`; and nothing that follows from two others."""
     first: dict[str, str] = {}  # of each column the first of those that it goes one to one with
     for name in names:
         twins = [other for other in first.values() if (name, other) in found and (other, name) in found]

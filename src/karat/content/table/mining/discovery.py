@@ -42,7 +42,7 @@ def discover(table: pa.Table, schema: Schema, seed: int = 0) -> list[Relation]:
     together = [frozenset(g.names) for g in one_of]
     worked = _worked(sample, together)
     implied = declared + together + _implied(worked)
-    found += _kept(_formula(w, schema, full) for w in worked.found)
+    found += _kept(_formula(w, schema, full) for w in worked.found if w.support not in declared)
     found += _kept(_group(g, full) for g in one_of)
     alone = declared + [w.support for w in worked.found if len(w.support) == 2]
     alone += [frozenset(pair) for group in together for pair in combinations(group, 2)]
@@ -84,8 +84,13 @@ def _worked(sample: Columns, together: Sequence[frozenset[str]]) -> formulas.For
 
 
 def _implied(worked: formulas.Formulas) -> list[frozenset[str]]:
-    """Pairs of columns of which one is worked out from the other, directly or by others between."""
-    return [frozenset((name, other)) for name in worked.lefts for other in worked.ancestors(name)]
+    """Pairs of columns of which one is worked out from the other, directly or by others between, or both from one alone."""
+    out = [frozenset((name, other)) for name in worked.lefts for other in worked.ancestors(name)]
+    alone: dict[str, list[str]] = {}
+    for one in worked.found:
+        if len(one.names) == 1:
+            alone.setdefault(one.names[0], []).append(one.left)
+    return out + [frozenset(pair) for lefts in alone.values() for pair in combinations(lefts, 2)]
 
 
 def _spans(moments: Sequence[Number]) -> Iterator[tuple[str, Number]]:

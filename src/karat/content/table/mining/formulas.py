@@ -106,8 +106,10 @@ class Formulas:
 def equal(numbers: Sequence[Number], known: Formulas) -> None:
     """Adds to `known` the columns that hold the same as an earlier one, or dates and times always as long after it."""
     tests = log(max(1, len(numbers) ** 2))
-    for i, b in enumerate(numbers):
-        for a in numbers[:i]:
+    # from the column that is missing least: where it is missing nothing is known of the others
+    complete = sorted(numbers, key=lambda n: int(np.isnan(n.values).sum()))
+    for i, b in enumerate(complete):
+        for a in complete[:i]:
             if a.unit != b.unit or a.name in known.lefts:
                 continue
             found = judged("equal", b, quoted(a.name), [a.name], a.values, 0.0, tests)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from math import log
+from math import erfc, log, sqrt
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from karat.content.table.mining.columns import Columns, Number
 NOTICED = {"moment": 0.02, "time": 0.05, "number": 0.1}  # share of shuffled rows that must break an order, by unit
 NEARLY = 0.1  # and one that has exceptions
 CLOSE = 5  # rows with the least difference, from which on the lack of equal ones says that there are none
+SURE = {"moment": 0.0, "time": 0.0, "number": log(0.01)}  # numbers of different units may scatter beside each other
+NORMAL = 0.1587  # share of a normal distribution below one standard deviation under its mean
+THINNER = 0.35  # exceptions, at most this share of what a normal distribution of the differences would have
 LONGEST = 6  # columns of a chain
 
 
@@ -54,7 +57,7 @@ def _ordered(low: Number, high: Number, x: np.ndarray, y: np.ndarray, tests: int
     """The order of `low` [n] and `high` [n], if it holds and says something."""
     broken = x > y
     exceptions, rows = int(broken.sum()), len(x)
-    if exceptions > evidence.most(rows):
+    if exceptions > evidence.most(rows) or exceptions and not _ends_at_nothing(y - x, SURE[low.unit]):
         return None
     chance = evidence.share_above(x, y)
     if chance < (NEARLY if exceptions else NOTICED[low.unit]) or not evidence.few(exceptions, rows, chance):
@@ -63,6 +66,19 @@ def _ordered(low: Number, high: Number, x: np.ndarray, y: np.ndarray, tests: int
     if kept > log(evidence.ALPHA):
         return None
     return Ordered(low.name, high.name, _strict(low, high, x, y), rows, exceptions, chance, kept / log(10))
+
+
+def _ends_at_nothing(apart: np.ndarray, sure: float) -> bool:
+    """Whether differences [n] of which few lie below 0 stop there, and do not merely thin out as they scatter.
+
+    Either more lie as far beyond their median as 0 lies before it, or a normal distribution of their lower half has more there.
+    sure: log of the probability that this is chance.
+    """
+    low, middle = np.quantile(apart, (NORMAL, 0.5))
+    rows, below, beyond = len(apart), int((apart < 0).sum()), int((apart > 2 * middle).sum())
+    normal = 0.5 * erfc(middle / max(middle - low, 1e-300) / sqrt(2))
+    mirrored = below <= evidence.LESS * beyond and evidence.log_tail(below, below + beyond, 0.5) <= sure
+    return mirrored or below <= THINNER * normal * rows and evidence.log_tail(below, rows, normal) <= sure
 
 
 def _strict(low: Number, high: Number, x: np.ndarray, y: np.ndarray) -> bool:

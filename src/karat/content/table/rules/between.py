@@ -8,7 +8,6 @@ from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from karat.errors import DataError
 
@@ -36,41 +35,33 @@ class Near:
     strict: bool = False
 
 
-def groups_of(depends: Sequence[Dependency], taken: Collection[str]) -> list[tuple[str, ...]]:
-    """Columns that go with one, directly or by others, each in one group; that one comes first.
-
-    taken: columns that are coded otherwise. A column that two others determine goes with the first.
-    """
-    above: dict[str, str] = {}
-
-    def top(name: str) -> str:
-        while name in above:
-            name = above[name]
-        return name
-
-    for one in depends:
-        if not {one.left, one.right} & set(taken) and one.right not in above and top(one.left) != one.right:
-            above[one.right] = one.left
-    out: dict[str, list[str]] = {}
-    for name in above:
-        out.setdefault(top(name), []).append(name)
-    return [(head, *names) for head, names in out.items()]
-
-
 def near_and_sequence(
     wanted: Sequence[Near],
+    depends: Sequence[Dependency],
     held: Collection[str],
     names: Sequence[str],
     edges: Sequence[tuple[str, str]],
     together: Sequence[tuple[str, ...]],
-) -> tuple[dict[str, Near], tuple[str, ...]]:
-    """Of each column the one that it is coded from, and the columns, each after those that it is made from.
+) -> tuple[dict[str, Near], tuple[Dependency, ...], tuple[str, ...]]:
+    """Of each column the one that it is coded from, the dependencies that are kept, and the columns, each after those that it
+    is made from.
 
-    wanted: distances, which are turned round or left out where they would go in a circle.   held: columns that are coded
-    otherwise.   edges: (what a column is made from, the column). DataError where these go in a circle.
+    wanted: distances, which are turned round or left out where they would go in a circle, as dependencies are left out.
+    held: columns that are coded otherwise.   edges: (what a column is made from, the column). DataError where these go in a
+    circle.
     """
     near: dict[str, Near] = {}
     sequence = _sequence(names, edges, together)
+    kept: list[Dependency] = []
+    for pair in depends:
+        if pair.right in held or pair.right in {d.right for d in kept}:
+            continue
+        try:
+            sequence = _sequence(names, [*edges, (pair.left, pair.right)], together)
+        except DataError:
+            continue
+        edges = [*edges, (pair.left, pair.right)]
+        kept.append(pair)
     for one in wanted:
         for turn in (one,) if one.apart else (one, replace(one, low=one.high, high=one.low)):
             if turn.high in near or turn.high in held:
@@ -83,7 +74,7 @@ def near_and_sequence(
                 continue
             near[turn.high] = turn
             break
-    return near, sequence
+    return near, tuple(kept), sequence
 
 
 def _sequence(
@@ -102,25 +93,13 @@ def _sequence(
         raise DataError(f"the rules go round in a circle: {' -> '.join(map(str, error.args[1]))}.") from error
 
 
-def unlike(left: pa.Array, right: pa.Array, known: tuple[pa.Array, pa.Array] | None = None) -> np.ndarray:
-    """bool [n]: rows whose `right` is not what goes with their `left`.
-
-    known: two columns [k] of the pairs that occur; without, it is the commonest in these rows. A row with a missing cell, or
-    with a `left` that is not known, goes with anything.
-    """
-    if known is None:
-        x, y = _codes(left), _codes(right)
-        there = (x >= 0) & (y >= 0)
-        out = np.zeros(len(x), bool)
-        out[there] = commonest(x[there], y[there])[x[there]] != y[there]
-        return out
-    heads, tails = (known[0].unique(), known[1].unique())
-    x, y = _index(left, heads), _index(right, tails)
-    a, b = _index(known[0], heads), _index(known[1], tails)
-    wide = len(tails) + 1
-    pairs = np.unique(a * wide + np.where(b < 0, len(tails), b))
-    there = (x >= 0) & np.asarray(right.is_valid().to_numpy(zero_copy_only=False))
-    return np.asarray(there & ~np.isin(x * wide + np.where(y < 0, -wide * wide, y), pairs))
+def unlike(left: pa.Array, right: pa.Array) -> np.ndarray:
+    """bool [n]: rows whose `right` is not the one that goes with their `left` in most of these rows; missing cells go with any."""
+    x, y = _codes(left), _codes(right)
+    there = (x >= 0) & (y >= 0)
+    out = np.zeros(len(x), bool)
+    out[there] = commonest(x[there], y[there])[x[there]] != y[there]
+    return out
 
 
 def commonest(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -137,8 +116,3 @@ def commonest(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _codes(column: pa.Array) -> np.ndarray:
     return np.asarray(column.dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)).astype(np.int64)
-
-
-def _index(column: pa.Array, known: pa.Array) -> np.ndarray:
-    found = pc.index_in(column.cast(known.type), value_set=known, skip_nulls=True)
-    return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False)).astype(np.int64)

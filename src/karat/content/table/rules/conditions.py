@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 
 from karat.content.table.convert import cell, logical
 from karat.content.table.encoding.coding import NAMED, NUMBERS, draw, present
+from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.layout import Layout
-from karat.content.table.encoding.parts import Choice, Computed, Constant, Number, Presence
+from karat.content.table.encoding.parts import Choice, Constant, Number, Presence
 from karat.content.table.encoding.scales import only
 from karat.content.table.rules.expressions import Cells, cells_of, unknown
 from karat.content.table.schema.columns import Column

@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 
 from karat.content.table.encoding.coding import NUMBERS, flat
-from karat.content.table.rules.between import Dependency, Near, groups_of, near_and_sequence, unlike
+from karat.content.table.rules.between import Dependency, Near, near_and_sequence, unlike
 from karat.content.table.rules.expressions import DAY, Cells, Node, Rule, dependency, moment, parse, unknown
 from karat.content.table.schema.columns import LOGICAL, Column, Schema
 from karat.errors import DataError
@@ -103,7 +103,8 @@ class Formula:
 class Rules:
     """All rules of a schema, by how they are held. `declared` are those that are checked, by their text.
 
-    together: groups of columns with one code, those of dependencies among them.   near: by column, what it is coded from.
+    depends: all dependencies.   looked_up: those that the coding keeps, one for each column.   near: by column, what it is
+    coded from.
     """
 
     bounds: Mapping[str, Bounds]
@@ -114,6 +115,7 @@ class Rules:
     declared: Mapping[str, Rule | Formula | Bounds]
     sequence: tuple[str, ...]  # columns, each after those that it is made from
     depends: tuple[Dependency, ...] = ()
+    looked_up: tuple[Dependency, ...] = ()
     near: Mapping[str, Near] = field(default_factory=dict)
 
     def broken(self, cells: Cells) -> dict[str, np.ndarray]:
@@ -174,14 +176,15 @@ def compile_rules(schema: Schema) -> Rules:
         twice = next(name for name in joint if joint.count(name) > 1)
         raise DataError(f"{twice!r} stands in two 'together' rules (or in one twice); write them as one.")
     made = {formula.left for formula in held.formulas}
-    held.together += groups_of(held.depends, {*joint, *made})
-    joint = [name for group in held.together for name in group]
     formulas = [formula for formula in held.formulas if formula.left not in joint]
     orders = [order for order in held.orders if order.high not in made and order.high not in joint]
     limits_of = _spread({n: b for n, b in held.bounds.items() if n not in made and n not in joint}, orders, columns)
     edges = [(order.low, order.high) for order in orders]
     edges += [(name, f.left) for f in formulas for name in f.rule.columns(f.right)]
-    near, sequence = near_and_sequence(held.near, {*made, *joint}, tuple(columns), edges, held.together)
+    otherwise = {*made, *joint}
+    near, depends, sequence = near_and_sequence(
+        held.near, held.depends, otherwise, tuple(columns), edges, held.together
+    )
     return Rules(
         limits_of,
         tuple(orders),
@@ -191,6 +194,7 @@ def compile_rules(schema: Schema) -> Rules:
         held.declared,
         sequence,
         tuple(held.depends),
+        depends,
         near,
     )
 

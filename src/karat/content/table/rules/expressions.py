@@ -139,6 +139,13 @@ class Rule:
         when = self._truth(self.when, cells)
         return np.asarray(when.yes & then.false | (when.false & then.yes if self.only else False))
 
+    @property
+    def absent(self) -> str | None:
+        """The column of which `then` says that it is missing; None where it says something else."""
+        node = self.then
+        called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "missing_"
+        return self.name(node.args[0]) if called and isinstance(node, ast.Call) else None
+
     def name(self, node: Node) -> str | None:
         """The column that `node` is, or None."""
         i = _number(node) if isinstance(node, ast.Name) else None

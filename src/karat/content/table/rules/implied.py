@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 
 from karat.content.table.convert import logical, put
 from karat.content.table.encoding.coding import present
+from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.layout import Layout
-from karat.content.table.encoding.parts import Choice, Computed, Constant, Number
+from karat.content.table.encoding.parts import Choice, Constant, Number
 from karat.content.table.encoding.scales import Scale
 from karat.content.table.rules.conditions import Condition, Given, out_of_vocabulary
 from karat.content.table.rules.constraints import Formula
@@ -43,7 +44,7 @@ def implied(layout: Layout, table: pa.Table) -> pa.Table:
                 some = Cells({n: column.take(pa.array(rows)) for n, column in cells.items()})
                 own = part if isinstance(part, Number) else plain_part(part)
                 ticks, alone = solved(formula, own, some)
-                if np.isnan(ticks).any():
+                if np.isnan(ticks).any() and not formula.nearly:
                     row = int(np.flatnonzero(np.isnan(ticks))[0])
                     given = ", ".join(
                         f"{n} = {some.columns[n][row].as_py()}" for n in (formula.left, *names) if n != name

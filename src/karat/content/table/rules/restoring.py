@@ -10,8 +10,9 @@ import pyarrow as pa
 from karat.content.relational.database import joined
 from karat.content.table.convert import put
 from karat.content.table.encoding.coding import draw, present
+from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.layout import Layout
-from karat.content.table.encoding.parts import Choice, Computed, Number, Part
+from karat.content.table.encoding.parts import Choice, Number, Part
 from karat.content.table.encoding.scales import only
 from karat.content.table.rules.conditions import EXACT, LOOSE, Condition
 from karat.content.table.rules.constraints import Formula, repeated, unique_text
@@ -49,7 +50,7 @@ def put_back(
             else:
                 work.redraw(name, np.flatnonzero(~condition.holds(Cells(work.cells))), False)
     work.follow(before)
-    for step in (work.differ, work.order, work.solve, work.compute, work.mend, work.check):
+    for step in (work.differ, work.order, work.pair, work.solve, work.pair, work.compute, work.mend, work.check):
         step()
     return pa.table([work.cells[name] for name in layout.names], names=list(layout.names))
 
@@ -172,9 +173,10 @@ class _Restoring:
             lost = [(formula, rows) for formula in whole if len(rows := self._at_odds(formula))]
             if not lost:
                 return
-            formula, rows = lost[0]
+            if attempt == SOLVED - 1 and all(f.nearly for f, _ in lost):
+                return
             if attempt == SOLVED - 1:
-                self._say(formula, int(rows[0]))
+                self._say(*next((f, int(r[0])) for f, r in lost if not f.nearly))
             for _, rows in lost:
                 for name, held in list(self.held.items()):
                     self.held[name] = held.copy()
@@ -184,6 +186,19 @@ class _Restoring:
                     self._again(self._part(name), rows)
                     self.redraw(name, rows[self.firm(name)[rows] == LOOSE], True)
             self._work_out(formulas)
+
+    def pair(self) -> None:
+        """Of two columns that go together, one that is given, or that a given result is made from, stays and the other follows."""
+        for lookup in self.layout.lookups:
+            left, right = (self.cells[name] for name in lookup.pairs.names)
+            wrong = lookup.broken(left, right)
+            formulas = [f for f in self.layout.rules.formulas if lookup.right in f.rule.columns(f.right)]
+            held = np.any([self.firm(name) > 0 for name in (lookup.right, *(f.left for f in formulas))], axis=0)
+            rows = np.flatnonzero(wrong & held & (self.firm(lookup.left) == 0))
+            self.cells[lookup.left] = lookup.turned(left, right, rows, self.rng)
+            rest = lookup.broken(self.cells[lookup.left], right) & ~held
+            mended = lookup.mended(self.cells[lookup.left], right, self.rng)
+            self.cells[lookup.right] = put(right, np.flatnonzero(rest), mended.take(pa.array(np.flatnonzero(rest))))
 
     def _at_odds(self, formula: Formula) -> np.ndarray:
         """The rows in which the given result of a formula is not what it gives."""
@@ -220,7 +235,8 @@ class _Restoring:
         """
         part = self._part(name)
         mine = rows[self.firm(name)[rows] < EXACT]
-        if not len(mine) or not isinstance(part, (Number, Computed)):
+        looked_up = name in {lookup.right for lookup in self.layout.lookups}
+        if not len(mine) or not isinstance(part, (Number, Computed)) or looked_up:
             return rows
         some = Cells({n: column.take(pa.array(mine)) for n, column in self.cells.items()})
         ticks, _ = solved(formula, part if isinstance(part, Number) else plain_part(part), some)
@@ -244,11 +260,16 @@ class _Restoring:
         place = {name: i for i, name in enumerate(self.layout.rules.sequence)}
         for formula in sorted(formulas, key=lambda f: place[f.left]):
             part = self._part(formula.left)
-            rows = np.flatnonzero(formula.broken(Cells(self.cells)) & (self.firm(formula.left) < EXACT))
+            wrong = formula.broken(Cells(self.cells)) & (self.firm(formula.left) < EXACT)
+            rows = np.flatnonzero(wrong & self._led(formula) if formula.nearly else wrong)
             if len(rows) and isinstance(part, Computed):
                 value = formula.value(Cells(self.cells))[rows]
                 ticks = np.rint(value * part.grain.unit) if part.grain.whole else value
                 self.cells[formula.left] = put(self.cells[formula.left], rows, part.grain.array(ticks))
+
+    def _led(self, formula: Formula) -> np.ndarray:
+        """bool [n]: rows in which something that a result is made from is given."""
+        return np.asarray(np.any([self.firm(name) > 0 for name in formula.rule.columns(formula.right)], axis=0))
 
     def _say(self, formula: Formula, row: int) -> None:
         """Raises FitError that says why no cells keep a formula in a row."""
@@ -270,7 +291,9 @@ class _Restoring:
             part = self.layout.parts[self.layout.part_of[formula.left]]
             value, wrong = formula.value(Cells(self.cells)), formula.broken(Cells(self.cells))
             given = wrong & (self.firm(formula.left) == EXACT)
-            if given.any():
+            if formula.nearly:  # exceptions stay where nothing that they are made from is given
+                wrong = wrong & ~given & self._led(formula)
+            elif given.any():
                 raise FitError(
                     f"row {int(given.argmax()) + 1}: the given {formula.left!r} is not what {formula.rule.text!r} gives; "
                     "give what it is made from."

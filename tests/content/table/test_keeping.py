@@ -1,0 +1,167 @@
+"""Relations that were found between columns hold in every row that is made, and what nearly holds is broken as often."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import business
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+import torch
+
+import karat
+from karat.content.codec import Contents
+from karat.content.table.encoding.lookups import Lookup
+from karat.content.table.mining.relation import Relation
+from karat.content.table.rules.constraints import compile_rules
+from karat.content.table.rules.expressions import cells_of
+from karat.content.table.schema.columns import Schema
+from karat.content.table.table import Table
+from karat.content.table.tables import Tables
+from karat.errors import DataError
+
+
+def learned(table: pa.Table, **options: object) -> tuple[Tables, Table]:
+    contents = Tables.read(table, options)
+    return Tables.fit(contents, np.arange(len(table))), contents.records
+
+
+def broken(codec: Tables, rows: Table, one: Relation) -> np.ndarray:
+    """bool [n]: the rows that break a relation, as it was found in the training rows."""
+    if one.form == "dependency":
+        (lookup,) = [x for x in codec.layout.lookups if x.pairs.names == one.columns]
+        left, right = (rows.cells[name].to_pylist() for name in one.columns)
+        mostly = dict(zip(*(v.to_pylist()[::-1] for v in lookup.pairs.values), strict=True))  # the commonest comes last
+        return np.array([mostly.get(a, b) != b for a, b in zip(left, right, strict=True)])
+    rule = {k: v for k, v in one.constraint.items() if k != "nearly"}
+    found = compile_rules(Schema(codec.schema.columns, (rule,)))
+    if one.form == "one of many":
+        return np.asarray(np.sum([rows.cells[name].to_numpy() for name in one.columns], 0) != 1)
+    return np.asarray(np.logical_or.reduce(list(found.broken(cells_of(rows.cells)).values())))
+
+
+@pytest.mark.parametrize("name", business.PLANTED)
+def test_what_always_holds_holds_whatever_the_codes_are(name: str) -> None:
+    codec, _ = learned(business.PLANTED[name][0](600, np.random.default_rng(1), 0.02))
+    assert codec.found
+    codes, fields = codec.spaces
+    rng = torch.Generator().manual_seed(2)
+    noise = torch.randint(0, 10**6, (300, len(codes.sizes)), generator=rng) % torch.tensor(codes.sizes)
+    for space, points in ((codes, noise), (fields, 2 * torch.rand(300, fields.numel, generator=rng) - 1)):
+        made = codec.decode(points, space, np.random.default_rng(3))
+        for one in codec.found:
+            if one.always:
+                assert not broken(codec, made, one).any(), one.text
+
+
+@pytest.mark.parametrize("name", ["trips", "orders", "invoices"])
+def test_rows_come_back_from_their_codes_with_their_exceptions(name: str) -> None:
+    codec, rows = learned(business.PLANTED[name][0](2000, np.random.default_rng(4), 0.02))
+    (one,) = [r for r in codec.found if not r.always]
+    back = codec.decode(codec.encode(rows), codec.spaces[0])
+    before, after = broken(codec, rows, one), broken(codec, back, one)
+    assert before.sum() == one.exceptions > 10
+    if one.form == "dependency":  # which of its values goes with an article is drawn
+        assert 0.5 * before.sum() < after.sum() < 2 * before.sum()
+    else:
+        assert (before == after).all()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("orders")
+    pyarrow.csv.write_csv(business.orders(1500, np.random.default_rng(5), 0.02), folder / "orders.csv")
+    karat.train(folder / "orders.csv", out=folder / "run", threads=1, set=["model.rounds=20"])
+    return folder
+
+
+def test_a_run_keeps_what_was_found_and_makes_rows_that_keep_to_it(place: Path) -> None:
+    kept = json.loads((place / "run" / "codec.json").read_text(encoding="utf-8"))
+    texts = [entry["constraint"]["rule"] for entry in kept["found"]]
+    assert "amount = price * qty" in texts and "article -> price" in texts
+    codec, made = Tables.restore(kept), karat.open(place / "run").make(3000, seed=1)
+    rows = codec.conform(Tables.read(made, {}).records)
+    for one in codec.found:
+        rate = broken(codec, rows, one).mean()
+        if one.always:
+            assert rate == 0, one.text
+        else:
+            assert one.text == "article -> price" and 0.67 * one.rate <= rate <= 1.33 * one.rate
+
+
+@pytest.mark.parametrize("given", ["article=A007", "price=PRICE", "status=cancelled", "qty=3", "currency=USD"])
+def test_what_was_found_holds_beside_what_is_given(place: Path, given: str) -> None:
+    run = karat.open(place / "run")
+    codec = Tables.restore(json.loads((place / "run" / "codec.json").read_text(encoding="utf-8")))
+    price = codec.layout.lookups[-1].pairs.values[1][0].as_py() if "PRICE" in given else ""
+    made = run.make(40, given=given.replace("PRICE", str(price)), seed=2)
+    rows = codec.conform(Tables.read(made, {"schema": None}).records)
+    for one in codec.found:
+        if one.always:
+            assert not broken(codec, rows, one).any(), one.text
+    column, _, value = given.replace("PRICE", str(price)).partition("=")
+    assert {str(x) for x in made[column]} == {value}
+
+
+def test_nothing_is_looked_for_where_a_person_says_so(tmp_path: Path) -> None:
+    pyarrow.csv.write_csv(business.trips(300, np.random.default_rng(6)), tmp_path / "trips.csv")
+    run = karat.train(tmp_path / "trips.csv", out=tmp_path / "run", discover=False, threads=1, set=["model.rounds=2"])
+    kept = json.loads((run.path / "codec.json").read_text(encoding="utf-8"))
+    assert kept["found"] == [] and kept["schema"]["constraints"] == []
+    assert run.spec["options"]["discover"] is False
+
+
+def test_a_private_run_looks_for_nothing_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    some = business.trips(200, np.random.default_rng(7)).select(["pickup", "dropoff"])
+    pyarrow.csv.write_csv(some, tmp_path / "trips.csv")
+    run = karat.train(tmp_path / "trips.csv", out=tmp_path / "run", epsilon=1.0, public_schema=True, threads=1)
+    kept = json.loads((run.path / "codec.json").read_text(encoding="utf-8"))
+    assert kept["found"] == [] and kept["schema"]["constraints"] == []
+    assert "With --epsilon what holds between columns is not looked for" in capsys.readouterr().out
+
+
+def test_a_dependency_goes_with_a_pair_that_was_seen() -> None:
+    left, right = pa.array(["a", "a", "b", None, "c"]), pa.array([1, 2, 2, 1, 9])
+    lookup = Lookup.fit("x", "y", {"x": pa.array(["a", "b", "b"]), "y": pa.array([1, 2, 3])}, False)
+    assert lookup.broken(left, right).tolist() == [False, True, False, False, False]
+    mended = lookup.mended(left, right, np.random.default_rng(0))
+    assert mended.to_pylist() == [1, 1, 2, 1, 9]
+    turned = lookup.turned(left, right, np.array([1]), np.random.default_rng(0))
+    assert turned.to_pylist() == ["a", "b", "b", None, "c"]
+    back = Lookup.restore(json.loads(json.dumps(lookup.state())))
+    assert back.pairs.names == ("x", "y") and not back.nearly
+
+
+def test_a_distance_is_coded_from_either_column_and_keeps_within_what_was_declared() -> None:
+    rng = np.random.default_rng(8)
+    a = rng.integers(0, 5000, 400)
+    table = pa.table({"a": a, "b": a + rng.integers(-3, 4, 400)})
+    codec, rows = learned(table, discover=False)
+    schema = Schema(codec.schema.columns, ({"rule": "-3 <= b - a <= 3"},))
+    assert compile_rules(schema).near["b"].low == "a"
+    contents = Contents(Table(rows.cells, replace(rows.facts, schema=schema)))
+    near = Tables.fit(contents, np.arange(400))
+    points = torch.stack([torch.arange(200) % size for size in near.spaces[0].sizes], 1)
+    made = near.decode(points, near.spaces[0]).cells
+    apart = made["b"].to_numpy() - made["a"].to_numpy()
+    assert np.abs(apart).max() <= 3 and len(np.unique(apart)) == 7
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"rule": "a -> c"}, "which is no column"),
+        ({"rule": "a -> a"}, "goes with itself"),
+        ({"rule": "a <= b", "nearly": "yes"}, "neither true nor false"),
+        ({"unique": ["a"], "nearly": True}, "not understood"),
+        ({"rule": "a is missing iff"}, "not understood"),
+    ],
+)
+def test_a_rule_that_means_nothing_is_refused_in_words(entry: dict[str, object], words: str) -> None:
+    codec, _ = learned(pa.table({"a": np.arange(40) % 7, "b": np.arange(40) % 3}), discover=False)
+    with pytest.raises(DataError, match=words):
+        compile_rules(Schema(codec.schema.columns, (entry,)))
