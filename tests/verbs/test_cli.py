@@ -17,7 +17,7 @@ from processes import Forked
 
 import karat
 from karat import cli
-from karat.content.table.tables import FORMS
+from karat.content.table.io import formats
 from karat.run import Run
 from karat.terminal import Terminal
 
@@ -301,7 +301,7 @@ def test_the_module_is_the_command_line() -> None:
 
 def test_help_of_make_names_every_form_of_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     _, told, _ = run_cli(capsys, "make", "--help")
-    assert [form for form in FORMS if form not in told] == []
+    assert [form for form in formats.made() if form not in told] == []
 
 
 def test_a_name_of_one_picture_is_no_folder_for_many(
