@@ -28,7 +28,7 @@ from karat.assays.discovery import modules
 from karat.assays.encoder import FeatureExtractor, open_extractor
 from karat.assays.neighbours import distances
 from karat.assays.points import diversity, fidelity, points
-from karat.assays.points.seen import Seen, look_at
+from karat.assays.points.embedded import Embedded, embed_points
 from karat.assays.references import points as of_points
 from karat.assays.references import tables as of_tables
 from karat.assays.references import texts as of_texts
@@ -171,10 +171,10 @@ TABLES = [
 # Points
 
 
-def spoiled(share: float) -> Callable[[Seen, Seen, int, Rng], torch.Tensor]:
+def spoiled(share: float) -> Callable[[Embedded, Embedded, int, Rng], torch.Tensor]:
     """Records of which a share are even noise."""
 
-    def plant(t: Seen, s: Seen, n: int, rng: Rng) -> torch.Tensor:
+    def plant(t: Embedded, s: Embedded, n: int, rng: Rng) -> torch.Tensor:
         bad = torch.from_numpy(rng.random(n) < share)
         wrong = torch.from_numpy(rng.uniform(-1, 1, (n, *s.points.shape[1:]))).float()
         return torch.where(bad.reshape(-1, *[1] * (s.points.ndim - 1)), wrong, s.points[:n])
@@ -182,10 +182,10 @@ def spoiled(share: float) -> Callable[[Seen, Seen, int, Rng], torch.Tensor]:
     return plant
 
 
-def beside(key: str) -> Callable[[Seen, Seen, int, Rng], torch.Tensor]:
+def beside(key: str) -> Callable[[Embedded, Embedded, int, Rng], torch.Tensor]:
     """Real records without those that lie furthest along a random direction, as many as take the gap from the score."""
 
-    def plant(t: Seen, s: Seen, n: int, rng: Rng) -> torch.Tensor:
+    def plant(t: Embedded, s: Embedded, n: int, rng: Rng) -> torch.Tensor:
         along = (s.features @ torch.from_numpy(rng.standard_normal(s.features.shape[1])).float()).numpy()
         kept = region(key, t.features, s.features, along, n, rng)
         return s.points[torch.from_numpy(np.sort(kept))]
@@ -193,7 +193,7 @@ def beside(key: str) -> Callable[[Seen, Seen, int, Rng], torch.Tensor]:
     return plant
 
 
-def smoothed(t: Seen, s: Seen, n: int, rng: Rng) -> torch.Tensor:
+def smoothed(t: Embedded, s: Embedded, n: int, rng: Rng) -> torch.Tensor:
     """Real records mixed with their smoothed selves until a fifth of the fine detail is gone."""
     x = s.points[:n]
     soft = of_points.blurrer(x, None, x, None, n, np.random.default_rng(0))[0]
@@ -206,7 +206,7 @@ def smoothed(t: Seen, s: Seen, n: int, rng: Rng) -> torch.Tensor:
     return (1 - high) * x[order] + high * soft
 
 
-def pixel_copies(t: Seen, s: Seen, n: int, rng: Rng) -> torch.Tensor:
+def pixel_copies(t: Embedded, s: Embedded, n: int, rng: Rng) -> torch.Tensor:
     return of_points.copier(t.points, None, s.points, None, n, rng, share=power.COPIES)[0]
 
 
@@ -355,8 +355,8 @@ def state(whole: View, fault: Fault, size: int, seed: int) -> str:
     chance = np.random.default_rng([seed, 1])
     if isinstance(whole, Points):
         extractor = seer(whole, len(t), t)
-        t, u, s = (look_at(extractor, x.points, x.labels) for x in (t, u, s))
-        made = look_at(extractor, fault.plant(t, s, size, chance), None)
+        t, u, s = (embed_points(extractor, x.points, x.labels) for x in (t, u, s))
+        made = embed_points(extractor, fault.plant(t, s, size, chance), None)
     else:
         made = fault.plant(t, s, size, chance)
     found = judged(fault.finding, t, u, made)

@@ -9,10 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Progress:
-    """After one round of the loop, or a part of a fit: how far, how fast, and what the players saw.
+    """After one round of the loop, or a part of a fit: how far, how fast, and what was measured.
 
     step: rounds, or parts of a fit.   fraction: of the budget used, in [0, 1].   seconds: of the budget's clock, since the run
-    began.   samples: points drawn so far, 0 in a fit.   seen: numbers by name, or tensors of one; reading one waits for the
+    began.   samples: points drawn so far, 0 in a fit.   metrics: numbers by name, or tensors of one; reading one waits for the
     device.
     """
 
@@ -20,7 +20,7 @@ class Progress:
     fraction: float
     seconds: float
     samples: int
-    seen: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

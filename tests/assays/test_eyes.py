@@ -39,19 +39,19 @@ def test_they_read_what_they_never_saw(extractor: FeatureExtractor) -> None:
 
 
 def test_batch_size_changes_nothing(extractor: FeatureExtractor) -> None:
-    whole = extractor.see(POINTS[:100], batch=100)
+    whole = extractor.features(POINTS[:100], batch=100)
     assert whole.dtype == torch.float32
-    assert torch.allclose(whole, extractor.see(POINTS[:100], batch=7), atol=1e-4)
+    assert torch.allclose(whole, extractor.features(POINTS[:100], batch=7), atol=1e-4)
     mixed = torch.cat([POINTS[:1], torch.ones(50, 1, 8, 8)])
-    assert torch.allclose(whole[:1], extractor.see(mixed)[:1], atol=1e-4)
+    assert torch.allclose(whole[:1], extractor.features(mixed)[:1], atol=1e-4)
 
 
 def test_the_variance_has_a_readable_unit(extractor: FeatureExtractor) -> None:
-    assert float(extractor.see(POINTS[:1400]).var(0).sum()) == pytest.approx(100, rel=0.02)
+    assert float(extractor.features(POINTS[:1400]).var(0).sum()) == pytest.approx(100, rel=0.02)
 
 
 def test_blur_noise_and_shift_are_visible(extractor: FeatureExtractor) -> None:
-    real = extractor.see(POINTS[:1400]).mean(0)
+    real = extractor.features(POINTS[:1400]).mean(0)
     rng = torch.Generator().manual_seed(0)
     changed = {
         "blur": torch.nn.functional.avg_pool2d(POINTS[:1400], 3, 1, 1, count_include_pad=False),
@@ -59,14 +59,14 @@ def test_blur_noise_and_shift_are_visible(extractor: FeatureExtractor) -> None:
         "shift": POINTS[:1400].roll(1, 3),
     }
     for name, points in changed.items():
-        assert float((extractor.see(points).mean(0) - real).square().sum()) > 1, name
+        assert float((extractor.features(points).mean(0) - real).square().sum()) > 1, name
 
 
 def test_the_same_seed_gives_the_same_eyes_and_another_others(tmp_path: Path) -> None:
     def feature(seed: int, where: str) -> torch.Tensor:
         few = open_extractor(POINTS[:80], None, 0, fingerprint="few", seed=seed, cache=tmp_path / where)
         assert few.read(POINTS[:3]) is None and few.accuracy is None
-        return few.see(POINTS[:20])
+        return few.features(POINTS[:20])
 
     torch.manual_seed(5)
     one = feature(0, "a")
@@ -77,7 +77,7 @@ def test_the_same_seed_gives_the_same_eyes_and_another_others(tmp_path: Path) ->
 
 def test_a_damaged_cache_is_fitted_again(tmp_path: Path) -> None:
     def opened() -> torch.Tensor:
-        return open_extractor(POINTS[:64], LABELS[:64], 10, fingerprint="x", cache=tmp_path).see(POINTS[:9])
+        return open_extractor(POINTS[:64], LABELS[:64], 10, fingerprint="x", cache=tmp_path).features(POINTS[:9])
 
     first = opened()
     (path,) = tmp_path.iterdir()
@@ -99,7 +99,7 @@ def test_vectors_and_colour_pictures_are_seen_too(tmp_path: Path) -> None:
     rng = torch.Generator().manual_seed(0)
     for shape in ((5,), (3, 12, 20)):
         points = torch.rand(40, *shape, generator=rng) * 2 - 1
-        seen = open_extractor(points, None, 0, fingerprint=str(shape), cache=tmp_path).see(points)
+        seen = open_extractor(points, None, 0, fingerprint=str(shape), cache=tmp_path).features(points)
         assert seen.shape[0] == 40 and bool(seen.isfinite().all())
 
 
@@ -109,4 +109,4 @@ def test_what_cannot_be_seen_is_refused(extractor: FeatureExtractor, tmp_path: P
     with pytest.raises(FitError, match="holds no config.json"):
         open_extractor(POINTS, None, 0, fingerprint="z", cache=tmp_path, pretrained=tmp_path)
     with pytest.raises(DataError, match="fitted to"):
-        extractor.see(torch.zeros(4, 1, 9, 9))
+        extractor.features(torch.zeros(4, 1, 9, 9))

@@ -9,7 +9,7 @@ import torch
 from karat.assays.points import bias
 from karat.assays.points.descriptors import described, kolmogorov_smirnov
 from karat.assays.points.detail import detail
-from karat.assays.points.seen import Described, Seen
+from karat.assays.points.embedded import Described, Embedded
 from karat.assays.points.sliding import Sliding
 
 CLASSES = ("a", "b")
@@ -111,11 +111,11 @@ def test_a_training_record_is_not_its_own_neighbour() -> None:
     assert sliding.search(train[:20])[0].max() < 0.01
 
 
-def spoken(n: int, seed: int, shares: tuple[float, float, float]) -> tuple[Seen, np.ndarray]:
+def spoken(n: int, seed: int, shares: tuple[float, float, float]) -> tuple[Embedded, np.ndarray]:
     rng = np.random.default_rng(seed)
     of = rng.choice(3, n, p=shares)
     points = torch.from_numpy(np.eye(3)[of].repeat(4, 1) + 0.2 * rng.standard_normal((n, 12))).float()
-    return Seen(points, points, None, None), np.array(["ann", "bob", "cy"])[of]
+    return Embedded(points, points, None, None), np.array(["ann", "bob", "cy"])[of]
 
 
 def test_an_overdrawn_speaker_is_named_and_what_cannot_be_read_is_left_out() -> None:

@@ -17,9 +17,9 @@ from karat.assays import Finding, find
 from karat.assays.encoder import FeatureExtractor, open_extractor
 from karat.assays.neighbours import components
 from karat.assays.points.diversity import absent
+from karat.assays.points.embedded import Embedded, embed_points
 from karat.assays.points.modes import look, lost, needed
 from karat.assays.points.points import examine
-from karat.assays.points.seen import Seen, look_at
 from karat.assays.references.points import LABELLED, REFERENCES, copier
 from karat.errors import DataError
 from karat.worth.ledger import Cost
@@ -45,15 +45,15 @@ class Bench:
         self.extractor: FeatureExtractor = open_extractor(
             self.points[0], self.labels[0], len(self.classes), fingerprint="digits", cache=cache
         )
-        self.train, self.unseen = (look_at(self.extractor, self.points[i], self.labels[i]) for i in (0, 1))
+        self.train, self.unseen = (embed_points(self.extractor, self.points[i], self.labels[i]) for i in (0, 1))
 
-    def made(self, name: str, seed: int) -> Seen:
+    def made(self, name: str, seed: int) -> Embedded:
         maker = REFERENCES[name].make
         rng = np.random.default_rng(seed)
         points, labels = maker(self.points[0], self.labels[0], self.points[2], self.labels[2], 440, rng)
-        return look_at(self.extractor, points, labels)
+        return embed_points(self.extractor, points, labels)
 
-    def examine(self, made: Seen, seed: int = 0) -> list[Finding]:
+    def examine(self, made: Embedded, seed: int = 0) -> list[Finding]:
         return examine(self.train, self.unseen, made, classes=self.classes, seed=seed)
 
 
@@ -100,7 +100,7 @@ def test_findings_are_whole(bench: Bench) -> None:
 def test_planted_copies_are_found_and_shown(bench: Bench) -> None:
     rng = np.random.default_rng(0)
     points, labels = copier(bench.points[0], bench.labels[0], bench.points[2], bench.labels[2], 440, rng, share=0.1)
-    rate = find(bench.examine(look_at(bench.extractor, points, labels)), "copy-rate")
+    rate = find(bench.examine(embed_points(bench.extractor, points, labels)), "copy-rate")
     assert rate.raised and rate.value == pytest.approx(0.1, abs=0.03)
     source = np.random.default_rng(0)
     source.permutation(len(bench.points[2]))
@@ -131,7 +131,7 @@ def test_few_unseen_records_with_too_much_of_a_class_do_not_make_it_missing() ->
 def test_what_is_missing_is_named(bench: Bench) -> None:
     assert bench.labels[2] is not None
     kept = ~torch.isin(bench.labels[2], torch.tensor([3, 8]))
-    made = look_at(bench.extractor, bench.points[2][kept], bench.labels[2][kept])
+    made = embed_points(bench.extractor, bench.points[2][kept], bench.labels[2][kept])
     assert find(bench.examine(made), "missing_classes").missing == ("3", "8")
 
 
@@ -140,7 +140,7 @@ def test_a_bootstrap_lifts_nothing(bench: Bench) -> None:
 
 
 def test_labels_that_were_not_given_are_read_by_the_judge(bench: Bench) -> None:
-    made = look_at(bench.extractor, bench.points[2], None)
+    made = embed_points(bench.extractor, bench.points[2], None)
     useful = find(bench.examine(made), "usefulness")
     assert "read by the judge" in useful.says and not useful.raised
 
@@ -153,7 +153,7 @@ def test_without_labels(blind: Bench, name: str) -> None:
     assert must <= raised(findings) if must else raised(findings) == set()
 
 
-def in_views(bench: Bench, made: Seen, seed: int) -> list[tuple[Tensor, ...]]:
+def in_views(bench: Bench, made: Embedded, seed: int) -> list[tuple[Tensor, ...]]:
     """Training, unseen and made records as modes are looked for in them, in an order drawn by `seed`."""
     rng = np.random.default_rng(seed)
     sides = [s.take(torch.from_numpy(rng.permutation(len(s)))) for s in (bench.train, bench.unseen, made)]
@@ -217,7 +217,11 @@ def test_pictures_that_are_all_alike_or_noise_are_a_bubble(blind: Bench, what: s
         "noise": 2 * torch.rand(one.shape, generator=rng) - 1,
     }[what]
     verdict = judge(
-        blind.examine(look_at(blind.extractor, points, None)), COST, Prices(rights="owned"), rights=None, labelled=True
+        blind.examine(embed_points(blind.extractor, points, None)),
+        COST,
+        Prices(rights="owned"),
+        rights=None,
+        labelled=True,
     )
     failed = [r for r in verdict.reasons if r.state == "fail"]
     assert verdict.word == "bubble" and {r.kind for r in failed} == {"quality"}, verdict.sentence
@@ -229,6 +233,6 @@ def test_too_little_and_unlike_is_refused(bench: Bench) -> None:
         bench.examine(few)
     wide = torch.zeros(30, 1, 9, 9)
     with pytest.raises(DataError, match="met an extractor fitted to"):
-        look_at(bench.extractor, wide, None)
+        embed_points(bench.extractor, wide, None)
     with pytest.raises(DataError, match="there are: precision"):
         find(bench.examine(bench.unseen), "beauty")

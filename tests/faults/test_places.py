@@ -53,7 +53,7 @@ def test_a_judge_whose_cache_is_full_is_fitted_all_the_same(tmp_path: Path) -> N
         one = encoder.open_extractor(points, None, 0, fingerprint="ab", cache=tmp_path)
     assert shim.count and not list(tmp_path.iterdir()), "nothing half written stays"
     again = encoder.open_extractor(points, None, 0, fingerprint="ab", cache=tmp_path)
-    assert torch.equal(one.see(points), again.see(points)) and list(tmp_path.glob("extractor-*"))
+    assert torch.equal(one.features(points), again.features(points)) and list(tmp_path.glob("extractor-*"))
 
 
 @pytest.mark.parametrize("kind", ["write", "fsync", "rename"])

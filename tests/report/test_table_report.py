@@ -194,11 +194,11 @@ def test_a_view_becomes_rows_with_the_same_view(shop: Path) -> None:
 def test_a_view_of_what_no_training_row_has_becomes_rows_too(shop: Path) -> None:
     codec = load(shop).codec
     assert isinstance(codec, Tables)
-    seen = codec.seen(load(shop).records("holdout", 6))
+    seen = codec.view_values(load(shop).records("holdout", 6))
     for j, (name, choices) in enumerate(zip(codec.viewed.names, codec.viewed.choices, strict=True)):
         seen[:, j] = len(choices) if choices and name != "club" else seen[:, j] + 0.3
     seen[0] = float("nan")
-    back = codec.seen(codec.unview(TableView(codec.viewed, seen)))
+    back = codec.view_values(codec.unview(TableView(codec.viewed, seen)))
     town = codec.viewed.names.index(HOSTILE + "town")
     assert back[1:, town].tolist() == [4.0] * 5 and bool(np.isnan(back[0]).all())
     assert (

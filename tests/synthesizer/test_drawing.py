@@ -41,7 +41,7 @@ def whole(request: pytest.FixtureRequest, found: data.Data) -> Single:
 
 def seen(whole: Single, request: Request) -> np.ndarray:
     assert isinstance(whole.codec, Tables)
-    return whole.codec.seen(whole.draw(request).records)
+    return whole.codec.view_values(whole.draw(request).records)
 
 
 def shares(rows: np.ndarray) -> list[float]:
@@ -83,7 +83,7 @@ def test_what_is_given_stays_and_the_rest_keeps_to_the_shares_together(found: da
     for by in (False, True):
         made = [next(whole.stream(Request(200, k, given="z=q", independent=by))).records for k in range(20)]
         assert all(set(rows.cells["z"].to_pylist()) == {"q"} for rows in made)
-        spread.append(np.std([(found.codec.seen(rows)[:, 2] > 3).mean() for rows in made]))
+        spread.append(np.std([(found.codec.view_values(rows)[:, 2] > 3).mean() for rows in made]))
     assert spread[0] < 0.75 * spread[1]
 
 

@@ -82,11 +82,11 @@ def test_the_kernel_changes_no_column_and_keeps_what_relates_two_numbers() -> No
     model, codec = ByHeart(found, Codes), found.codec
     assert isinstance(codec, Tables)
     factor = torch.from_numpy(codec.correlated(found.records("train")))
-    real = codec.seen(found.records("train"))
+    real = codec.view_values(found.records("train"))
     for width in (0.3, 1.0):
         model.kernel = (width, factor)
         points = widening.drawn(model, codec, model.points.repeat(8, 1), np.random.default_rng(0))
-        made = codec.seen(codec.decode(points))
+        made = codec.view_values(codec.decode(points))
         for j in range(2):
             shares = np.linspace(0.05, 0.95, 19)
             assert np.abs(np.quantile(made[:, j], shares) - np.quantile(real[:, j], shares)).max() <= 2
@@ -99,7 +99,7 @@ def test_choices_and_gaps_keep_their_shares_through_the_kernel() -> None:
     assert isinstance(codec, Tables)
     model.kernel = (0.8, torch.from_numpy(codec.correlated(found.records("train"))))
     points = widening.drawn(model, codec, model.points.repeat(8, 1), np.random.default_rng(0))
-    made, real = (codec.seen(t) for t in (codec.decode(points, model.space), found.records("train")))
+    made, real = (codec.view_values(t) for t in (codec.decode(points, model.space), found.records("train")))
     assert abs(np.isnan(made[:, 1]).mean() - np.isnan(real[:, 1]).mean()) < 0.02
     assert (
         np.abs(np.bincount(made[:, 0].astype(int)) / len(made) - np.bincount(real[:, 0].astype(int)) / len(real)).max()

@@ -148,7 +148,7 @@ class Plain:
     def fit(self, seconds: float | None) -> Iterator[float]:
         yield from (0.5, 1.0)
 
-    def seen(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         return {"leaves": 3.0}
 
     def finish(self) -> None:

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 import karat
-from karat.content.table import seen, tables
-from karat.content.table.seen import Past, Seen
+from karat.content.table import bloom, tables
+from karat.content.table.bloom import BloomFilter, Past
 from karat.errors import FitError, TooLarge
 from karat.run import Run
 from karat.synthesizer import single
@@ -134,15 +134,15 @@ def test_numbers_that_run_out_are_said_in_whatever_block(tmp_path: Path, blocks:
 def test_a_filter_never_takes_an_old_value_for_new_and_seldom_a_new_one_for_old() -> None:
     r = np.random.default_rng(0)
     old, new = (r.integers(0, 2**63, 20_000).astype(np.uint64) for _ in range(2))
-    known = Seen(20_000)
+    known = BloomFilter(20_000)
     known.add(old)
     assert known.has(old).all() and known.has(new).mean() < 0.002
-    dense = Past(1000).seen(("n",), -50.0, 2000)
+    dense = Past(1000).values(("n",), -50.0, 2000)
     dense.add(np.arange(-50.0, 950.0, 2))
     assert dense.has(np.arange(-50.0, 950.0)).tolist() == [True, False] * 500, "whole numbers are told apart exactly"
     with pytest.raises(TooLarge, match="must all differ"):
-        Seen(10**14)
-    assert seen.BITS == 16
+        BloomFilter(10**14)
+    assert bloom.BITS == 16
 
 
 @pytest.mark.parametrize("name", ["x.csv", "x.parquet", "folder", "x.npy"])

@@ -54,7 +54,7 @@ class Sight(nn.Module):
             self.last = nn.Linear(128, 64)
         self.classify = nn.Linear(64, max(classes, 1))
 
-    def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def embed(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Content [n, 64] and texture [n, t] of points `x`."""
         one = self.first(x)
         two = self.second(one)
@@ -84,7 +84,7 @@ class OwnEncoder(nn.Module):
         self.register_buffer("scale", torch.ones(64 + texture + parts))
 
     def raw(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        content, texture = self.sight.look(x)
+        content, texture = self.sight.embed(x)
         flat = x.flatten(1).float()
         return content, texture, (flat - self.get_buffer("centre")) @ self.get_buffer("components")
 
@@ -102,20 +102,20 @@ class FeatureExtractor:
         self.shape = shape
         self.classes = classes
         self.accuracy = accuracy
-        self.source = source  # for the report: whose extractor these are
+        self.source = source  # for the report: whose extractor it is
 
-    def look(self, points: Tensor, batch: int = 500) -> tuple[Tensor, Tensor | None]:
-        """What `see` and `read` say of `points` [n, *shape], at the cost of one."""
+    def embed(self, points: Tensor, batch: int = 500) -> tuple[Tensor, Tensor | None]:
+        """What `features` and `read` give for `points` [n, *shape], at the cost of one."""
         features, logits = (torch.cat(parts) for parts in zip(*self._look(points, batch), strict=True))
         return features, logits.float().softmax(1) if self.classes else None
 
-    def see(self, points: Tensor, batch: int = 500) -> Tensor:
+    def features(self, points: Tensor, batch: int = 500) -> Tensor:
         """Features float32 [n, d] of `points` [n, *shape], row by row: the batch size changes nothing but the speed."""
-        return self.look(points, batch)[0]
+        return self.embed(points, batch)[0]
 
     def read(self, points: Tensor, batch: int = 500) -> Tensor | None:
-        """Class probabilities [n, classes], or None where the extractor were fitted without labels."""
-        return self.look(points, batch)[1]
+        """Class probabilities [n, classes], or None where the extractor was fitted without labels."""
+        return self.embed(points, batch)[1]
 
     @torch.no_grad()
     def _look(self, points: Tensor, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -218,7 +218,7 @@ def _fit_labels(
             dy, dx = (int(v) for v in torch.randint(-reach, reach + 1, (2,), generator=rng))
             x = torch.roll(x, (dy, dx), (2, 3))
         with _narrow(device):
-            logits = sight.classify(sight.look(x)[0])
+            logits = sight.classify(sight.embed(x)[0])
         return F.cross_entropy(logits.float(), y, label_smoothing=0.05)
 
     _descend(list(sight.parameters()), _steps(len(rows), 120_000, size), loss)
@@ -234,7 +234,7 @@ def _fit_alone(
         x = points[rows[torch.randint(len(rows), (size,), generator=rng)]]
         both = torch.cat([_view(x, rng), _view(x, rng)]).to(device)
         with _narrow(device):
-            out = projector(sight.look(both)[0])
+            out = projector(sight.embed(both)[0])
         a, b = out.float().chunk(2)
         total = 25 * F.mse_loss(a, b)
         for z in (a - a.mean(0), b - b.mean(0)):
@@ -396,7 +396,7 @@ def _borrow(
     if labels is None:
         return extractor
     order = torch.randperm(len(points), generator=torch.Generator().manual_seed(0))[:5000]
-    seen = F.pad(extractor.see(points[order]).double(), (0, 1), value=1.0)
+    seen = F.pad(extractor.features(points[order]).double(), (0, 1), value=1.0)
     wanted = F.one_hot(labels[order], classes).double()
     kept = max(1, len(order) // 10)
     gram = seen[kept:].T @ seen[kept:]

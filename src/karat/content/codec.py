@@ -12,8 +12,8 @@ from typing import IO, Any, ClassVar, Literal, Protocol, Self
 import numpy as np
 from torch import Tensor
 
+from karat.content.table.bloom import Past
 from karat.content.table.formulas import Guard
-from karat.content.table.seen import Past
 from karat.errors import FitError
 from karat.privacy import Budget, Source
 from karat.space import Space

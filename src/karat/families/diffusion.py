@@ -117,7 +117,7 @@ class Model(Learned):
         x, y = batch(0)
         rng = torch.Generator(x.device).manual_seed(5)
         if self.vae is not None:
-            mean, deviation, y = self.vae.posterior(batch, min(vae.POINTS, vae.SEEN * batch.rows), time.part(0.5))
+            mean, deviation, y = self.vae.posterior(batch, min(vae.POINTS, vae.ENCODINGS * batch.rows), time.part(0.5))
             z = mean + deviation * torch.randn(mean.shape, generator=rng, device=mean.device)
             self.shift.copy_(z.mean(0))
             self.scale.copy_(z.std(0).clamp_min(1e-3))

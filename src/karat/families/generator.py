@@ -185,7 +185,7 @@ class Fitted(Generator):
         seconds: how long it may take, None for as long as it wants; most take far less. The same seed gives the same.
         """
 
-    def seen(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Numbers by name of what is learned so far, for the history; what is private tells only what was paid for."""
         return {}
 

@@ -88,7 +88,7 @@ class Model(Fitted):
     def imputes(self) -> bool:
         return True
 
-    def seen(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Noisy measurements so far, and what they cost of the budget, as rho of zero-concentrated privacy."""
         return (
             {}

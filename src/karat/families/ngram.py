@@ -84,7 +84,7 @@ class Model(Fitted):
             raise FitError("this model has not counted anything yet; train it first.")
         return self._counts
 
-    def seen(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Nats a token on rows that were not counted."""
         return {} if self._nll is None else {"nll": self._nll}
 

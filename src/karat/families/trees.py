@@ -81,7 +81,7 @@ class Model(Fitted, Stratified):
     def imputes(self) -> bool:
         return True
 
-    def seen(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Columns that are linked so far, and rows of the smallest leaf, which doubles where rows came out as copies."""
         return {"links": len(self.links), "leaf": self._leaf}
 

@@ -30,7 +30,9 @@ POINTS = 60_000  # encoded for the prior, at most
 LEVELS = 33  # quantiles kept of what the decoder leaves open of a number
 INTERIM = 10_000  # encoded for the prior from which the decoder is sharpened
 PENALTY = 16  # critic turns between two penalties of its slope
-SEEN = 8  # times that each training point is encoded for the prior, at most, each time drawn anew from its posterior
+ENCODINGS = (
+    8  # times that each training point is encoded for the prior, at most, each time drawn anew from its posterior
+)
 MADE = 128  # points at a time that the norms and the detail of a sharpened decoder are taken from
 TRIES, CLOSE = 4, 0.02  # of how much of the sharpening is right, and how near to the logarithm of the detail wanted
 NEAREST, FURTHEST = 0.3, 1.3  # times the way from the decoder before to the one after
@@ -234,14 +236,14 @@ class Model(Learned):
 
     def _apart(self, made: Tensor, x: Tensor) -> Tensor:
         """The mean square between averages of blocks, of the points or of their views."""
-        pairs = zip(self._seen(made), self._seen(x), strict=True)
+        pairs = zip(self._judged_views(made), self._judged_views(x), strict=True)
         return torch.stack([(self._coarse(a) - self._coarse(b)).square().mean() for a, b in pairs]).mean()
 
-    def _seen(self, x: Tensor) -> tuple[Tensor, ...]:
+    def _judged_views(self, x: Tensor) -> tuple[Tensor, ...]:
         return (x,) if self._views is None else self._views(x)
 
     def _spread(self, x: Tensor) -> Tensor:
-        return torch.stack([view.flatten(1).std(0).mean() for view in self._seen(x)]).mean()
+        return torch.stack([view.flatten(1).std(0).mean() for view in self._judged_views(x)]).mean()
 
     def _coarse(self, x: Tensor) -> Tensor:
         """Averages of blocks."""
@@ -251,7 +253,7 @@ class Model(Learned):
     @torch.no_grad()
     def settle(self, batch: Batches, time: Allowance, points: int) -> None:
         self._fast = None
-        most = min(max(points, 1_000), POINTS, SEEN * batch.rows)
+        most = min(max(points, 1_000), POINTS, ENCODINGS * batch.rows)
         if math.isfinite(time.left()):
             most = min(most, int(max(1_000, 5_000 * time.left())))
         mean, deviation, y = self.posterior(batch, most, time.part(0.4))
@@ -310,7 +312,7 @@ class Model(Learned):
         """The logarithm [views * axes] of the mean |second difference| along each axis of each view."""
         sizes = [
             view.diff(n=2, dim=axis).abs().mean()
-            for view in self._seen(x)
+            for view in self._judged_views(x)
             for axis in range(2, view.dim())
             if view.shape[axis] > 2
         ]

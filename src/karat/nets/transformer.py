@@ -101,14 +101,14 @@ class Transformer(nn.Module):
         def block(z: Tensor) -> Tensor:
             return z.reshape(b, blocks, -1, self.heads, each)
 
-        def seen(z: Tensor) -> Tensor:
+        def windows(z: Tensor) -> Tensor:
             z = block(z)
             before = torch.cat([torch.zeros_like(z[:, :1]), z[:, :-1]], 1)
             return (z if blocks == 1 else torch.cat([before, z], 2)).transpose(2, 3)
 
-        q, k = block(qk[:, :, : self.heads]).transpose(2, 3), seen(qk[:, :, self.heads :])
+        q, k = block(qk[:, :, : self.heads]).transpose(2, 3), windows(qk[:, :, self.heads :])
         score = (q @ k.transpose(-1, -2)).float().mul_(SHARPNESS * each**-0.5).add_(mask)
-        out = score.softmax(-1).to(h.dtype) @ seen(qkv[..., 2 * width :])
+        out = score.softmax(-1).to(h.dtype) @ windows(qkv[..., 2 * width :])
         return out.transpose(2, 3).reshape(b, length, width)
 
 

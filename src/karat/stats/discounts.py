@@ -60,7 +60,7 @@ def tuned(grams: Grams, start: np.ndarray) -> np.ndarray:
     """Discounts [order, SIZES, CLASSES + 1] under which rows are likeliest, each given counts without its fold."""
     if grams.order == 1:
         return start
-    base, levels = _seen(grams)
+    base, levels = _observed(grams)
     share = np.clip(start[1:, :, 1:] / TOPS, 0.01, 0.99)
     logit = np.log(share / (1 - share))
 
@@ -107,7 +107,7 @@ def _lowest(slope: Callable[[np.ndarray], tuple[float, np.ndarray]], x: np.ndarr
     return x
 
 
-def _seen(grams: Grams) -> tuple[np.ndarray, list[_Level]]:
+def _observed(grams: Grams) -> tuple[np.ndarray, list[_Level]]:
     """The chances [k] of codes that came, by themselves, and what those by longer contexts depend on."""
     tree = grams.tree
     key = torch.from_numpy(tree.key)

@@ -135,12 +135,12 @@ def estimate(
     """
     fit = _Fit(graph, measured, total, prior)
     free = [s.clone() for s in start]
-    before = fit.seen(fit.tables([*free, *(torch.zeros_like(s) for s in fit.shares[len(free) :])])[0])
+    before = fit.measured_probabilities(fit.tables([*free, *(torch.zeros_like(s) for s in fit.shares[len(free) :])])[0])
     for i in range(len(start), len(measured)):  # as if it stood alone; half of it, where it comes on top of others
         floor = torch.as_tensor(measured[i].sigma, dtype=torch.float64) / (4 * total)
         lift = (fit.shares[i].clamp_min(floor) / before[i].clamp_min(LEAST)).log()
         free.append(lift if not start else lift / 2)
-    fit.even(free, rounds)
+    fit.balance(free, rounds)
     tables = fit.polish(free, rounds)
     return free, [_floored(t.numpy(), fit.cliques[v].index(v)) for v, t in enumerate(tables)]
 
@@ -163,12 +163,12 @@ class _Fit:
         logs, log_sum = conditionals(self.graph, grown)
         return [t.exp() for t in logs], log_sum
 
-    def seen(self, tables: Sequence[Tensor]) -> list[Tensor]:
+    def measured_probabilities(self, tables: Sequence[Tensor]) -> list[Tensor]:
         """The probabilities of the measured cells."""
         flow = marginals(self.graph, tables)
         return [_down(flow[v], self.cliques[v], m.variables) for m, v in zip(self.measured, self.homes, strict=True)]
 
-    def even(self, free: list[Tensor], rounds: int) -> None:
+    def balance(self, free: list[Tensor], rounds: int) -> None:
         """L-BFGS on the dual, in place."""
         search = torch.optim.LBFGS(
             free,
@@ -182,7 +182,9 @@ class _Fit:
 
         def dual() -> Tensor:
             tables, loss = self.tables(free)
-            for f, mass, share, s in zip(free, self.seen(tables), self.shares, self.slack, strict=True):
+            for f, mass, share, s in zip(
+                free, self.measured_probabilities(tables), self.shares, self.slack, strict=True
+            ):
                 f.grad = (mass - share + s * f) * SCALE
                 loss = loss - (f * share).sum() + (s * f * f).sum() / 2
             return loss * SCALE
@@ -200,13 +202,13 @@ class _Fit:
             return _dot(pulls, mass, self.shares) / 2, pulls
 
         tables = self.tables(free)[0]
-        mass = self.seen(tables)
+        mass = self.measured_probabilities(tables)
         loss, pulls = nll(mass)
         step = 1.0
         for _ in range(rounds):
             tried = [f - step * p for f, p in zip(free, pulls, strict=True)]
             new = self.tables(tried)[0]
-            moved = self.seen(new)
+            moved = self.measured_probabilities(new)
             better, steeper = nll(moved)
             if loss - better >= 0.5 * _dot(pulls, mass, moved) > 0:
                 free[:], tables, mass, loss, pulls = tried, new, moved, better, steeper

@@ -48,7 +48,7 @@ class Hierarchical(Synthesizer):
     def fit(self, data: Data, seed: int, seconds: float | None) -> Iterator[float]:
         yield from self.learn(data.records("train"), seed)
 
-    def seen(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         return {"chains": self._done}
 
     @property

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from karat import limits
 from karat.content.codec import Block, Codec
-from karat.content.table.seen import Past
+from karat.content.table.bloom import Past
 from karat.data import Data
 from karat.errors import DivergedError, FitError, KaratError
 from karat.families.generator import Fitted, Generator, Learned
@@ -68,8 +68,8 @@ class Single(Synthesizer):
         points = data.points("train", FITTED_MOST, seed, self.model.space)
         return self.model.fit(points, data.labels("train", FITTED_MOST, seed), seed, seconds)
 
-    def seen(self) -> dict[str, float]:
-        return self.model.seen() if isinstance(self.model, Fitted) else {}
+    def metrics(self) -> dict[str, float]:
+        return self.model.metrics() if isinstance(self.model, Fitted) else {}
 
     @property
     def width(self) -> int:

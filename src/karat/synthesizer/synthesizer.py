@@ -49,7 +49,7 @@ class Synthesizer(ABC):
         seconds: how long it may take, None for as long as it wants.
         """
 
-    def seen(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Numbers by name of what `fit` has learned so far."""
         return {}
 

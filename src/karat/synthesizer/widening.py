@@ -112,7 +112,7 @@ def expected(codec: Tables, records: Table, seed: int) -> float:
 
 def _keys(codec: Tables, records: Table) -> np.ndarray:
     """uint64 [n]: equal where rows are equal as the judge sees them."""
-    view = np.ascontiguousarray(codec.seen(records) + 0.0)
+    view = np.ascontiguousarray(codec.view_values(records) + 0.0)
     bits = np.where(np.isnan(view), np.nan, view).view(np.uint64)
     key = np.full(len(view), 0xCBF29CE484222325, np.uint64)
     for column in bits.T:

@@ -31,7 +31,7 @@ class Product(Protocol):
     def fit(self, seconds: float | None) -> Iterator[float]:
         """Learns without gradients; yields the share that is done."""
 
-    def seen(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Numbers by name of what `fit` has learned so far."""
 
     def finish(self) -> None:

@@ -79,7 +79,7 @@ def fit(product: Product, plan: Plan, rows: int, most: int, stop: Callable[[], b
     if rows > most:
         yield Note(f"fitting to {most:,} of {rows:,} rows, drawn at random")
     for fraction in product.fit(None if plan.minutes is None else 60 * plan.minutes):
-        step, seconds, seen = step + 1, plan.now() - began, product.seen()
+        step, seconds, seen = step + 1, plan.now() - began, product.metrics()
         if fraction >= min(due, 1.0):
             due = fraction + RECORDED
             yield Record(step, {"fraction": fraction, "step": step, "seconds": seconds, **seen})
@@ -151,7 +151,7 @@ def record(p: Progress, model: Learned, state: State) -> dict[str, float]:
         "samples": p.samples,
         "skipped": state.skipped,
     }
-    row |= {k: float(v) for k, v in p.seen.items()}
+    row |= {k: float(v) for k, v in p.metrics.items()}
     for name, player in model.players().items():
         slopes = [g for q in player.module.parameters() if (g := q.grad) is not None]
         if slopes:

@@ -57,8 +57,8 @@ class Product:
     def fit(self, seconds: float | None) -> Iterator[float]:
         return self.whole.fit(self.data, self.seed, seconds)
 
-    def seen(self) -> dict[str, float]:
-        return self.whole.seen()
+    def metrics(self) -> dict[str, float]:
+        return self.whole.metrics()
 
     def finish(self) -> None:
         self.whole.widen(self.data, self.seed)

@@ -114,4 +114,4 @@ def tracker(name: str, run: Run, console: Console) -> Iterator[Sink]:
 
 
 def _losses(p: Progress) -> str:
-    return "  ".join(f"{k} {float(v):.3g}" for k, v in list(p.seen.items())[:4])
+    return "  ".join(f"{k} {float(v):.3g}" for k, v in list(p.metrics.items())[:4])

@@ -188,7 +188,7 @@ def test_a_sheet_is_escaped() -> None:
 
 def test_the_judge_sees_numbers_and_choices(shop: tuple[Tables, Contents, Path]) -> None:
     codec, contents, _ = shop
-    seen, columns = codec.seen(contents.records), codec.viewed
+    seen, columns = codec.view_values(contents.records), codec.viewed
     at = {name: j for j, name in enumerate(columns.names)}
     assert "email" not in at and "id" not in at and "currency" not in at
     assert np.array_equal(seen[:, at["qty"]], contents.records.cells["qty"].to_numpy())
@@ -198,7 +198,7 @@ def test_the_judge_sees_numbers_and_choices(shop: tuple[Tables, Contents, Path])
         contents.records.cells.column_names.index("sku"), "sku", pa.array(["new"] * len(contents.records))
     )
     other = codec.conform(Table(strange, contents.records.facts))
-    assert (codec.seen(other)[:, at["sku"]] == len(columns.choices[at["sku"]])).all()
+    assert (codec.view_values(other)[:, at["sku"]] == len(columns.choices[at["sku"]])).all()
     assert codec.unseen(other) == {"sku": len(other)}
 
 

@@ -14,8 +14,8 @@ from karat.assays import power
 from karat.assays.details.records import Balance
 from karat.assays.finding import Finding, Limit, Sample, Score, scored
 from karat.assays.neighbours import components, nearest
+from karat.assays.points.embedded import Embedded
 from karat.assays.points.points import Case
-from karat.assays.points.seen import Seen
 from karat.assays.shares import certain
 
 FINDS = ("class balance", "balance")
@@ -35,7 +35,7 @@ def findings(case: Case) -> list[Finding]:
     ]
 
 
-def class_balance(unseen: Seen, made: Seen, classes: tuple[str, ...]) -> list[Finding]:
+def class_balance(unseen: Embedded, made: Embedded, classes: tuple[str, ...]) -> list[Finding]:
     """Class balance: half the sum of the differences in share, as the judge reads both sets; none without classes.
 
     Where labels were given, theirs, if they are further apart.
@@ -52,7 +52,10 @@ def class_balance(unseen: Seen, made: Seen, classes: tuple[str, ...]) -> list[Fi
 
 
 def facets(
-    train: Seen, unseen: Seen, made: Seen, known: Mapping[str, tuple[npt.NDArray[np.str_], npt.NDArray[np.str_]]]
+    train: Embedded,
+    unseen: Embedded,
+    made: Embedded,
+    known: Mapping[str, tuple[npt.NDArray[np.str_], npt.NDArray[np.str_]]],
 ) -> list[Finding]:
     """The balance of what is `known` of training and unseen records beside their class: strings [t] and [n] by name.
 

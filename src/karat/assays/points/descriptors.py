@@ -18,8 +18,8 @@ from karat.assays.chance import LEVEL
 from karat.assays.details import Curve
 from karat.assays.details.records import ClassMean, Descriptor
 from karat.assays.finding import Finding, Limit, Score, scored
+from karat.assays.points.embedded import Described, Labels, Values
 from karat.assays.points.points import Case
-from karat.assays.points.seen import Described, Labels, Values
 
 FINDS = ("descriptor",)
 FEWEST = 20  # records that have a descriptor; of a class, half as many

@@ -22,9 +22,9 @@ from karat.assays.details.records import Covered, MissingClasses, MissingModes, 
 from karat.assays.finding import Finding, Limit, Sample, exact, scored
 from karat.assays.neighbours import components, distances
 from karat.assays.points import modes
+from karat.assays.points.embedded import Embedded
 from karat.assays.points.fidelity import radii
 from karat.assays.points.points import Case
-from karat.assays.points.seen import Seen
 
 FINDS = ("recall", "coverage", "clipped coverage", "vendi", "missing classes", "missing modes")
 NONE = Limit(above=0.0)
@@ -71,12 +71,12 @@ def findings(case: Case) -> list[Finding]:
     return [*_balls(*sides, draws), _vendi(*sides[1:], draws), _missing(*sides, case.classes)]
 
 
-def _balls(train: Seen, unseen: Seen, made: Seen, draws: Draws) -> list[Finding]:
+def _balls(train: Embedded, unseen: Embedded, made: Embedded, draws: Draws) -> list[Finding]:
     reference = train.features[: draws.size]
     fifth = radii(reference, 5)
     cache: dict[tuple[bool, int, int], tuple[float, float, float]] = {}
 
-    def scores(of: Seen, rows: Tensor) -> tuple[float, float, float]:
+    def scores(of: Embedded, rows: Tensor) -> tuple[float, float, float]:
         key = (of is made, len(rows), int(rows[0]) * len(of) + int(rows[-1]))
         if key not in cache:
             some = of.features[rows]
@@ -107,7 +107,7 @@ def _balls(train: Seen, unseen: Seen, made: Seen, draws: Draws) -> list[Finding]
     return out
 
 
-def _vendi(unseen: Seen, made: Seen, draws: Draws) -> Finding:
+def _vendi(unseen: Embedded, made: Embedded, draws: Draws) -> Finding:
     s = resampled(lambda r: vendi(unseen.features[r]), lambda r: vendi(made.features[r]), draws)
     says = f"The effective number of different records (Vendi) is {s.value:.1f}; among as many unseen real ones {s.real:.1f}."
     samples, detail = power.of_score(s.error, 0.2 * s.real, len(made), len(unseen)), Sampled(n=draws.size, z=s.z)
@@ -164,14 +164,14 @@ def needed(n: int, m: int, k: int) -> tuple[Sample, ...]:
     return power.of_count(sees, n, m)
 
 
-def _classed(s: Seen) -> Tensor:
+def _classed(s: Embedded) -> Tensor:
     """The classes of records, known or else read; none where neither."""
     if s.labels is not None:
         return s.labels
     return torch.zeros(0, dtype=torch.long) if s.read is None else s.read.argmax(1)
 
 
-def _missing(train: Seen, unseen: Seen, made: Seen, classes: tuple[str, ...]) -> Finding:
+def _missing(train: Embedded, unseen: Embedded, made: Embedded, classes: tuple[str, ...]) -> Finding:
     if made.read is None or unseen.read is None:
         return _modes(train, unseen, made)
     shown, real = made.read.argmax(1), unseen.read.argmax(1)
@@ -193,7 +193,7 @@ def _missing(train: Seen, unseen: Seen, made: Seen, classes: tuple[str, ...]) ->
     return exact("missing classes", float(len(gone)), NONE, says, high=high, detail=detail, samples=samples)
 
 
-def _modes(train: Seen, unseen: Seen, made: Seen) -> Finding:
+def _modes(train: Embedded, unseen: Embedded, made: Embedded) -> Finding:
     pixels = components(train.points, 32)
     sides = (train, unseen, made)
     views = [tuple(s.features for s in sides), tuple(pixels.of(s.points) for s in sides)]

@@ -17,8 +17,8 @@ from karat.assays.chance import Draws, averaged, limit_of, outside, resampled
 from karat.assays.details.records import Balls, FrechetDistance, KernelDistance, Standardised, TwoSample
 from karat.assays.finding import Finding, Score, scored
 from karat.assays.neighbours import Components, distances
+from karat.assays.points.embedded import Embedded
 from karat.assays.points.points import Case
-from karat.assays.points.seen import Seen
 from karat.words import number
 
 FINDS = (
@@ -169,7 +169,7 @@ def _kernel(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> Findin
     return scored("kernel distance", s, limit_of(s, 1.0, "lower"), says, detail=detail, samples=samples)
 
 
-def _balls(train: Seen, unseen: Seen, made: Seen, most: int = 3000) -> list[Finding]:
+def _balls(train: Embedded, unseen: Embedded, made: Embedded, most: int = 3000) -> list[Finding]:
     reference = train.features[:most]
     near = distances(reference, reference)
     near.fill_diagonal_(math.inf)
@@ -211,7 +211,7 @@ def _balls(train: Seen, unseen: Seen, made: Seen, most: int = 3000) -> list[Find
     return out
 
 
-def _auc(train: Seen, unseen: Seen, made: Seen, pixels: Components, seed: int) -> Finding:
+def _auc(train: Embedded, unseen: Embedded, made: Embedded, pixels: Components, seed: int) -> Finding:
     n = min(5000, len(train), len(unseen), len(made))
     t, u, m = (torch.cat([s.features[:n], pixels.of(s.points[:n])], 1) for s in (train, unseen, made))
     value, sd = told_apart(m, t, seed)
@@ -239,7 +239,7 @@ def _spoiled(x: Tensor, share: float, seed: int) -> Tensor:
     return torch.where(bad, wide, x)
 
 
-def _sharpness(train: Seen, unseen: Seen, made: Seen) -> Finding:
+def _sharpness(train: Embedded, unseen: Embedded, made: Embedded) -> Finding:
     learned = roughness(train.points[:5000])
     by = float(learned.mean().clamp_min(1e-12))
     mine = roughness(made.points) / by

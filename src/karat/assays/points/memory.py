@@ -26,8 +26,8 @@ from karat.assays.details.records import CT, CopyRate, Standardised
 from karat.assays.finding import Finding, Limit, Score, scored
 from karat.assays.neighbours import Components, components, distances, nearest
 from karat.assays.points.diversity import cells
+from karat.assays.points.embedded import Embedded
 from karat.assays.points.points import Case
-from karat.assays.points.seen import Seen
 from karat.assays.points.sliding import Sliding
 
 FINDS = ("copy rate", "authenticity", "ct")
@@ -167,7 +167,7 @@ def findings(case: Case) -> list[Finding]:
     return [copies, *(f if copies.raised else replace(f, raised=False) for f in beside)]
 
 
-def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Seen, made: Seen) -> Finding:
+def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Embedded, made: Embedded) -> Finding:
     """`ratio` [k] of real records; helped: whether training records are among them."""
     n, held = len(m.ratio), len(ratio)
     k = max(3, math.ceil(NEAR * held))
@@ -220,7 +220,9 @@ def _authenticity(m: Nearest, u: Nearest, base: Tensor) -> Finding:
     return scored("authenticity", s, limit_of(s, 0.05, "higher"), says, detail=Standardised(z=s.z))
 
 
-def _ct(m: Nearest, u: Nearest, made: Seen, unseen: Seen, base: Tensor, basis: Components, seed: int) -> Finding:
+def _ct(
+    m: Nearest, u: Nearest, made: Embedded, unseen: Embedded, base: Tensor, basis: Components, seed: int
+) -> Finding:
     centres = cells(base, max(1, min(10, len(u.plain) // 40)), seed)
     where_m, where_u = (
         distances(basis.of(smooth(s.points[: len(x.plain)])), centres).argmin(1) for s, x in ((made, m), (unseen, u))

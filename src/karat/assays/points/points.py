@@ -16,7 +16,7 @@ from karat.assays.discovery import examined
 from karat.assays.encoder import FeatureExtractor, open_extractor
 from karat.assays.finding import Finding
 from karat.assays.neighbours import Components, components
-from karat.assays.points.seen import Described, Seen, look_at
+from karat.assays.points.embedded import Described, Embedded, embed_points
 from karat.errors import DataError
 from karat.space import JUDGED as FEWEST
 from karat.views import Points, Strings
@@ -34,9 +34,9 @@ class Case:
     training and unseen records.   described: the descriptors of training, unseen and made records, where they have any.
     """
 
-    train: Seen
-    unseen: Seen
-    made: Seen
+    train: Embedded
+    unseen: Embedded
+    made: Embedded
     classes: tuple[str, ...]
     axes: tuple[str, ...]
     seed: int
@@ -63,7 +63,7 @@ def judge(
         seed=seed,
         pretrained=pretrained,
     )
-    t, u, m = (look_at(extractor, x.points, x.labels) for x in (train, unseen, made))
+    t, u, m = (embed_points(extractor, x.points, x.labels) for x in (train, unseen, made))
     facets = {name: (values, unseen.facets[name]) for name, values in train.facets.items()}
     a, b, c = (Described(x.descriptors, _described(x)) for x in (train, unseen, made))
     classes, axes = train.classes, train.axes
@@ -79,9 +79,9 @@ def _described(x: Points) -> np.ndarray | None:
 
 
 def examine(
-    train: Seen,
-    unseen: Seen,
-    made: Seen,
+    train: Embedded,
+    unseen: Embedded,
+    made: Embedded,
     *,
     classes: tuple[str, ...],
     axes: tuple[str, ...] = (),

@@ -15,7 +15,7 @@ from karat.assays.details.records import MissingClasses
 from karat.assays.finding import Finding, exact
 from karat.assays.points import bias
 from karat.assays.points.diversity import NONE, absent, missed, needed
-from karat.assays.points.seen import Seen
+from karat.assays.points.embedded import Embedded
 from karat.assays.points.usefulness import lessons
 from karat.assays.text.texts import Case
 
@@ -83,7 +83,7 @@ def _balance(case: Case, labels: Labels) -> list[Finding]:
     _, unseen, made = case.features
     shown = (labels.read, labels.made_read) if labels.given is None else (labels.unseen, labels.given)
     there, here = (
-        Seen(x, x, None, torch.nn.functional.one_hot(y, len(case.classes)))
+        Embedded(x, x, None, torch.nn.functional.one_hot(y, len(case.classes)))
         for x, y in zip((unseen, made), shown, strict=True)
     )
     return bias.class_balance(there, here, case.classes)

@@ -19,6 +19,7 @@ from torch import Tensor
 from karat.content.codec import AT_ONCE, Asked, Block, Codec, Contents, Delivery
 from karat.content.table import fragments, reading
 from karat.content.table.asking import Asking
+from karat.content.table.bloom import Past
 from karat.content.table.convert import as_kind, otherwise, zoned
 from karat.content.table.digests import row_digests
 from karat.content.table.encoding import kernel
@@ -40,7 +41,6 @@ from karat.content.table.reading import Origin
 from karat.content.table.rules.expressions import Cells, cells_of
 from karat.content.table.schema import schema, values
 from karat.content.table.schema.columns import SENSITIVE, Schema
-from karat.content.table.seen import Past
 from karat.content.table.table import Dialect, Table
 from karat.errors import DataError, FitError
 from karat.privacy import Budget, Source
@@ -235,7 +235,7 @@ class Tables(Codec):
         raise FitError(f"This table can become {self._spaces[0]} or {self._spaces[1]}; {space} was asked for.")
 
     @cached_property
-    def _seen(self) -> tuple[tuple[str, pa.Array | None], ...]:
+    def _viewed_columns(self) -> tuple[tuple[str, pa.Array | None], ...]:
         """The columns that a judge sees: numbers (None) and the known values of choices (null for presence)."""
         out: list[tuple[str, pa.Array | None]] = []
         for name in self.layout.names:
@@ -257,27 +257,29 @@ class Tables(Codec):
         What is made anew, and constants, are seen only as missing or present where both occur, or where there is no more.
         """
         choices = []
-        for _, known in self._seen:
+        for _, known in self._viewed_columns:
             spelled = () if known is None else tuple(map(_word, known.to_pylist()))
             choices.append(("missing", "present") if known is not None and pa.types.is_null(known.type) else spelled)
         kinds = {column.name: column.kind for column in self.schema.columns}
-        units = tuple(UNITS.get(kinds[name], "") if known is None else "" for name, known in self._seen)
-        return Columns(tuple(name for name, _ in self._seen), tuple(choices), units if any(units) else ())
+        units = tuple(UNITS.get(kinds[name], "") if known is None else "" for name, known in self._viewed_columns)
+        return Columns(tuple(name for name, _ in self._viewed_columns), tuple(choices), units if any(units) else ())
 
     def view(self, records: Table, rows: np.ndarray | None = None) -> TableView:
         """What of the rows a judge compares, and which of them break a declared rule."""
         some = records if rows is None else records[rows]
         origin: Origin | None = some.facts
-        return TableView(self.viewed, self.seen(some), self.broken(some), {} if origin is None else origin.otherwise)
+        return TableView(
+            self.viewed, self.view_values(some), self.broken(some), {} if origin is None else origin.otherwise
+        )
 
-    def seen(self, records: Table) -> np.ndarray:
+    def view_values(self, records: Table) -> np.ndarray:
         """float64 `[n, columns of viewed]`, NaN where missing; an unknown value has the index behind the last."""
         cells = cells_of(self._mine(records).cells)
-        seen = np.empty((len(records), len(self._seen)))
-        for j, (name, known) in enumerate(self._seen):
+        seen = np.empty((len(records), len(self._viewed_columns)))
+        for j, (name, known) in enumerate(self._viewed_columns):
             column = cells.columns[name]
             if known is None:
-                seen[:, j] = self._seen_numbers(name, cells)
+                seen[:, j] = self._viewed_numbers(name, cells)
             elif pa.types.is_null(known.type):
                 seen[:, j] = present(column)
             else:
@@ -286,7 +288,7 @@ class Tables(Codec):
                 seen[:, j] = np.where(present(column), index, np.nan)
         return seen
 
-    def _seen_numbers(self, name: str, cells: Cells) -> np.ndarray:
+    def _viewed_numbers(self, name: str, cells: Cells) -> np.ndarray:
         """float64 [n]: numbers, days or seconds, what is infinite as far from the others as these reach."""
         out = cells.number(name)
         part = self.layout.parts[self.layout.part_of[name]]
@@ -303,7 +305,7 @@ class Tables(Codec):
     def unview(self, seen: View) -> Table:
         """Rows whose view is `seen`, numbers rounded to what their column holds; no declared rule is enforced."""
         assert isinstance(seen, TableView)
-        return Table(table_like(self.layout, self._seen, seen.values, np.random.default_rng(0)), self.origin)
+        return Table(table_like(self.layout, self._viewed_columns, seen.values, np.random.default_rng(0)), self.origin)
 
     def unseen(self, records: Table) -> dict[str, int]:
         """How many rows hold a category, or a combination, that no training row has; by column, where there are any."""

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from karat.content.relational import ancestry
+from karat.content.table.bloom import DENSE, BloomFilter, Past
 from karat.content.table.convert import logical, put
 from karat.content.table.digests import row_digests
 from karat.content.table.encoding.coding import NUMBERS, Choices, Grain, draw, flat, present
@@ -30,7 +31,6 @@ from karat.content.table.rules.constraints import (
 )
 from karat.content.table.rules.expressions import Cells, Rule
 from karat.content.table.schema.columns import Column, Schema
-from karat.content.table.seen import DENSE, Past, Seen
 from karat.errors import FitError
 
 ATTEMPTS = 30  # to draw a row that breaks a rule again, before one that keeps them all takes its place
@@ -360,7 +360,7 @@ class _Work:
                 cells = self.mend(cells)
         for names in self._learned_apart() if self.past is not None else ():
             there = np.logical_and.reduce([present(cells[name]) for name in names])
-            self._seen(names).add(self._keys(names, {name: cells[name].filter(pa.array(there)) for name in names}))
+            self._filter(names).add(self._keys(names, {name: cells[name].filter(pa.array(there)) for name in names}))
         return cells
 
     def _learned_apart(self) -> list[tuple[str, ...]]:
@@ -375,7 +375,7 @@ class _Work:
             return np.zeros(len(self.codes), bool)
         there = np.logical_and.reduce([present(cells[name]) for name in names])
         out = np.zeros(len(there), bool)
-        out[there] = self._seen(names).has(
+        out[there] = self._filter(names).has(
             self._keys(names, {name: cells[name].filter(pa.array(there)) for name in names})
         )
         return out
@@ -389,10 +389,10 @@ class _Work:
         low, high = max(low, part.fine.lows[0]), min(high, part.fine.highs[-1] + self.past.total)
         return (low, int(high - low) + 1) if 0 <= high - low < DENSE else None
 
-    def _seen(self, names: Sequence[str]) -> Seen:
+    def _filter(self, names: Sequence[str]) -> BloomFilter:
         assert self.past is not None
         dense = self._dense(names)
-        return self.past.seen(tuple(names)) if dense is None else self.past.seen(tuple(names), *dense)
+        return self.past.values(tuple(names)) if dense is None else self.past.values(tuple(names), *dense)
 
     def _keys(self, names: Sequence[str], cells: Mapping[str, pa.Array]) -> np.ndarray:
         """What the rows are known by, none of whose cells is missing."""
@@ -439,11 +439,11 @@ class _Work:
         if self.past is None or not len(ticks):
             return ticks
         if self._dense((name,)) is not None:
-            return np.asarray(ticks[~self._seen((name,)).has(ticks)])
+            return np.asarray(ticks[~self._filter((name,)).has(ticks)])
         part = self.layout.parts[self.layout.part_of[name]]
         assert isinstance(part, Number)
         keys = self._keys((name,), {name: part.grain.array(ticks)})
-        return np.asarray(ticks[~self._seen((name,)).has(keys)])
+        return np.asarray(ticks[~self._filter((name,)).has(keys)])
 
 
 def _patch(cells: Mapping[str, pa.Array], rows: np.ndarray, new: Mapping[str, pa.Array]) -> dict[str, pa.Array]:

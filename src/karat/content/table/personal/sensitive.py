@@ -18,11 +18,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from karat.content.table.bloom import Past
 from karat.content.table.digests import row_digests
 from karat.content.table.personal import checks, prose, shapes
 from karat.content.table.personal import fakes as making
 from karat.content.table.schema.columns import MADE, Column, Kind
-from karat.content.table.seen import Past
 from karat.errors import FitError
 
 SHARE = 0.6
@@ -192,7 +192,7 @@ def fakes(
     distinct = column.unique and column.kind != "text" or learned.get("way") == "sequence"
     if past is not None and column.name in past.next:
         learned = {**learned, "next": past.next[column.name]}
-    before = past.seen((column.name,)) if past is not None and distinct and learned.get("way") != "sequence" else None
+    before = past.values((column.name,)) if past is not None and distinct and learned.get("way") != "sequence" else None
     out = np.empty(n, object)
     todo = np.arange(n)
     barren = 0  # attempts that found little new; after a few of them the format is made wider

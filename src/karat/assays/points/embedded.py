@@ -1,4 +1,4 @@
-"""One set of records as the judge sees it."""
+"""A set of records with what the extractor makes of it: features and class probabilities."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Described:
     labels: Labels | None
 
 
-class Sees(Protocol):
-    """Whoever turns points into features and, where it was fitted to labels, into class probabilities."""
+class Extractor(Protocol):
+    """What turns points into features and, where it was fitted to labels, into class probabilities."""
 
-    def look(self, points: Tensor) -> tuple[Tensor, Tensor | None]: ...
+    def embed(self, points: Tensor) -> tuple[Tensor, Tensor | None]: ...
 
 
 @dataclass(frozen=True)
-class Seen:
+class Embedded:
     """points [n, *shape] in [-1, 1], features [n, d]; labels given [n], class probabilities read [n, classes], or None.
 
     rows: where each record stood in the caller's set, once some were taken.
@@ -44,9 +44,9 @@ class Seen:
     def __len__(self) -> int:
         return len(self.points)
 
-    def take(self, rows: Tensor) -> Seen:
+    def take(self, rows: Tensor) -> Embedded:
         """The records at `rows` [k]."""
-        return Seen(
+        return Embedded(
             self.points[rows],
             self.features[rows],
             None if self.labels is None else self.labels[rows],
@@ -59,7 +59,7 @@ class Seen:
         return i if self.rows is None else int(self.rows[i])
 
 
-def look_at(extractor: Sees, points: Tensor, labels: Tensor | None) -> Seen:
+def embed_points(extractor: Extractor, points: Tensor, labels: Tensor | None) -> Embedded:
     """`points` [n, *shape] with their features, and the classes that the extractor read where they can."""
-    features, read = extractor.look(points)
-    return Seen(points, features, labels, read)
+    features, read = extractor.embed(points)
+    return Embedded(points, features, labels, read)

@@ -18,7 +18,7 @@ BITS, HASHES = 16, 8  # for each value
 DENSE = 2**31  # whole numbers in a range no wider have a bit each
 
 
-class Seen:
+class BloomFilter:
     """A set of at most `most` values, each known by 64 bits; or of whole numbers from `low` on, `size` of them."""
 
     def __init__(self, most: int, low: float = 0.0, size: int = 0) -> None:
@@ -52,10 +52,10 @@ class Past:
 
     total: int
     next: dict[str, int] = field(default_factory=dict)
-    sets: dict[tuple[str, ...], Seen] = field(default_factory=dict)
+    sets: dict[tuple[str, ...], BloomFilter] = field(default_factory=dict)
 
-    def seen(self, names: tuple[str, ...], low: float = 0.0, size: int = 0) -> Seen:
+    def values(self, names: tuple[str, ...], low: float = 0.0, size: int = 0) -> BloomFilter:
         """What the columns `names` hold."""
         if names not in self.sets:
-            self.sets[names] = Seen(self.total, low, size)
+            self.sets[names] = BloomFilter(self.total, low, size)
         return self.sets[names]
