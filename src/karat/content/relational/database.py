@@ -216,6 +216,12 @@ class Family:
         count = np.bincount(key, minlength=parents + n)
         return cls(place, count[key] - 1 - place, before, count[:parents])
 
+    def levels(self) -> list[np.ndarray]:
+        """The rows that are second of their parent, those that are third, and so on."""
+        order = np.argsort(self.place, kind="stable")
+        parts = np.split(order, np.flatnonzero(np.diff(self.place[order])) + 1)
+        return [rows for rows in parts if len(rows) and self.place[rows[0]] > 0]
+
 
 def sortable(kind: str) -> bool:
     """Whether a column of this kind can sort rows."""

@@ -185,7 +185,10 @@ class Related(Codec):
             for chain, codec in steps.chains.items():
                 kind = chain.rpartition("/")[2]
                 mine, of = known, np.arange(len(rows))
-                if kind != "what":
+                if kind == "level":
+                    of = np.flatnonzero(family.place == 0)
+                    mine, cells_of = known.take(of), rows.cells.select(list(codec.layout.columns)).take(pa.array(of))
+                elif kind != "what":
                     of = np.flatnonzero((family.place == 0) == (kind == "first"))
                     mine, cells_of = known.take(of), self._times(steps, kind, known, of, records)
                 else:

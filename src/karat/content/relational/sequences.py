@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from karat.content.relational import links
+from karat.content.relational import changes, links
 from karat.content.relational.database import Database, Family, Relation, amounts, from_amounts
 from karat.content.relational.steps import Before, Steps, borrowed_name, quantiles, rows_name
 from karat.content.table.encoding.coding import NUMBERS, flat, present
@@ -87,11 +87,21 @@ def fit(name: str, database: Database, train: Database, whole: Tables) -> Steps:
     edges: dict[str, np.ndarray] = {}
     ranks: dict[str, int] = {}
     clock = _Clock()
+    wandering: tuple[changes.Change, ...] = ()
     if maker is not None:
         ranks, edges = _numbers(train, maker, [c for c in columns.values() if c.name != order], family)
     if maker is not None and order is not None and when is not None:
         clock = _Clock.of(train, maker, columns, whole, family, when)
         edges |= clock.edges
+    level = None
+    if maker is not None:
+        free = [c for c in columns.values() if c.name != order and c.name not in ranks and c.name not in maker.columns]
+        free = [c for c in free if not any(c.name in r.columns for r in chosen) and c.kind in ("integer", "decimal")]
+        values = {c.name: amounts(train.cells(name, c.name)) for c in free}
+        wandering = changes.find(free, values, family, whole.schema.constraints)
+        edges = {k: v for k, v in edges.items() if k.removeprefix("mean ") not in {c.column for c in wandering}}
+        edges |= _of_changes(wandering, values, family)
+        level = _levels(wandering, whole, train.tables[name], family)
     blank = Steps(
         name,
         maker,
@@ -111,6 +121,8 @@ def fit(name: str, database: Database, train: Database, whole: Tables) -> Steps:
         whole,
         clock.first,
         clock.following,
+        wandering,
+        level,
     )
     return replace(blank, what=chain(whole, *drawn(blank, train, whole)))
 
@@ -132,6 +144,36 @@ def _numbers(
                 continue
         edges[f"mean {column.name}"] = quantiles(amounts(cells))
     return ranks, edges
+
+
+def _of_changes(
+    wandering: tuple[changes.Change, ...], values: Mapping[str, np.ndarray], family: Family
+) -> dict[str, np.ndarray]:
+    """Edges of the levels of columns that are learned as changes, and of what is told of changes before."""
+    now, past = _past([values[c.column] for c in wandering], family)
+    recent = changes.behind(family, changes.coded(wandering, now, past))
+    edges = {f"level {c.column}": quantiles(values[c.column]) for c in wandering if c.own}
+    k = len(wandering)
+    return edges | {f"change {j // k} {wandering[j % k].column}": quantiles(x) for j, x in enumerate(recent.T)}
+
+
+def _past(values: Sequence[np.ndarray], family: Family) -> tuple[np.ndarray, np.ndarray]:
+    """float64 [n, k] each: the values, and those in the row before, NaN where there is none."""
+    now = np.stack(values, 1) if values else np.zeros((len(family.place), 0))
+    return now, np.where(family.before[:, None] >= 0, now[family.before], np.nan)
+
+
+def _levels(wandering: tuple[changes.Change, ...], whole: Tables, rows: Table, family: Family) -> Tables | None:
+    """The codec of what columns that are learned as changes are in the first rows."""
+    own = {c.column for c in wandering if c.own}
+    if not own:
+        return None
+    known = Schema(tuple(c for c in whole.schema.columns if c.name in own))
+    return chain(
+        whole,
+        known,
+        rows.cells.select([c.name for c in known.columns]).take(pa.array(np.flatnonzero(family.place == 0))),
+    )
 
 
 @dataclass(frozen=True)
@@ -270,6 +312,7 @@ def drawn(steps: Steps, data: Database, whole: Tables) -> tuple[Schema, pa.Table
     hidden |= {steps.order} if steps.order is not None else set()
     hidden |= set(steps.ranks)
     at = np.zeros(0) if steps.order is None else amounts(data.cells(name, steps.order))
+    moved = {} if not steps.changes else _moved(steps, data)
     known: list[Column] = []
     cells: dict[str, pa.Array] = {}
     for column in whole.layout.names:
@@ -286,6 +329,9 @@ def drawn(steps: Steps, data: Database, whole: Tables) -> tuple[Schema, pa.Table
         elif column in steps.beside:
             own = Column(column, "integer")
             values = from_amounts(amounts(values) - at, "integer")
+        elif column in moved:
+            own = Column(column, "decimal", 17)
+            values = pa.array(moved[column])
         cells[column] = values
         known.append(own)
     for r in steps.counted:
@@ -301,10 +347,21 @@ def drawn(steps: Steps, data: Database, whole: Tables) -> tuple[Schema, pa.Table
             known.append(replace(theirs[column], name=borrowed_name(r, column), unique=False, low=None, high=None))
             values = data.cells(r.parent, column)
             cells[borrowed_name(r, column)] = values.take(rows) if len(values) else pa.nulls(len(link), values.type)
-    own_rules = tuple(rule for rule in whole.schema.constraints if "unique" not in rule and holds(rule, tuple(known)))
+    plain = tuple(c for c in known if c.name not in moved)
+    own_rules = tuple(rule for rule in whole.schema.constraints if "unique" not in rule and holds(rule, plain))
     drawn_alone = {c.name for c in known} - marked if maker is None else set()
     own_rules += tuple({"unique": list(names)} for names in steps.unique if set(names) <= drawn_alone)
     return Schema(tuple(known), own_rules), pa.table(cells)
+
+
+def _moved(steps: Steps, data: Database) -> dict[str, np.ndarray]:
+    """The changes [n] of each column that is learned by them."""
+    assert steps.maker is not None
+    order = None if steps.order is None else data.cells(steps.table, steps.order)
+    family = Family.of(data.links[steps.maker], len(data.tables[steps.maker.parent]), order)
+    now, past = _past([amounts(data.cells(steps.table, c.column)) for c in steps.changes], family)
+    coded = changes.coded(steps.changes, now, past)
+    return {c.column: changes.filled(x) for c, x in zip(steps.changes, coded.T, strict=True)}
 
 
 def holds(rule: dict[str, Any], columns: tuple[Column, ...]) -> bool:
@@ -324,15 +381,18 @@ def history(steps: Steps, data: Database, whole: Tables, up: np.ndarray) -> tupl
     if maker is None:
         blank = np.zeros(n)
         alone = Family.of(np.full(n, -1), 0, None)
-        return Before(up, alone.place, alone.left, np.zeros((n, 0), np.int64), np.zeros((n, 0)), blank, blank), alone
+        none = np.zeros((n, 0))
+        return Before(up, alone.place, alone.left, none.astype(np.int64), none, blank, blank, none, none, none), alone
     order = None if steps.order is None else data.cells(name, steps.order)
     family = Family.of(data.links[maker], len(data.tables[maker.parent]), order)
     own = encoded(whole, rows, steps)
-    codes = np.where(family.before[:, None] >= 0, own[family.before], 0)
+    codes = remembered(np.where(family.before[:, None] >= 0, own[family.before], 0), whole, steps)
     numbers = [running(family, amounts(data.cells(name, column))) for column in steps.means]
     means = np.stack(numbers, 1) if numbers else np.zeros((n, 0))
     at = np.full(n, np.nan) if order is None else amounts(order)
-    return Before(up, family.place, family.left, codes, means, previous(family, at), at), family
+    now, past = _past([amounts(data.cells(name, c.column)) for c in steps.changes], family)
+    recent = changes.behind(family, changes.coded(steps.changes, now, past))
+    return Before(up, family.place, family.left, codes, means, previous(family, at), at, past, recent, now), family
 
 
 def encoded(whole: Tables, rows: Table, steps: Steps) -> np.ndarray:
@@ -342,6 +402,14 @@ def encoded(whole: Tables, rows: Table, steps: Steps) -> np.ndarray:
     if late:
         out[:, [j for j, i in enumerate(whole.layout.coded) if late & set(whole.layout.parts[i].names)]] = 0
     return out
+
+
+def remembered(codes: np.ndarray, whole: Tables, steps: Steps) -> np.ndarray:
+    """Codes [n, columns] of the row before without those of columns that are learned as changes: their levels are told apart."""
+    told = {c.column for c in steps.changes}
+    gone = [j for j, i in enumerate(whole.layout.coded) if told & set(whole.layout.parts[i].names)]
+    codes[:, gone] = 0
+    return codes
 
 
 def snapped(whole: Tables, order: str, values: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from karat.content.relational.changes import DECAYS, Change
 from karat.content.relational.database import Relation
 from karat.content.table.tables import Tables
 from karat.space import Codes
@@ -39,7 +40,8 @@ class Steps:
     are there, or of the rows without a parent where the relation makes the rows.   tree: by relation of the table to itself,
     where no row descends from itself, the share of its keys that are the row's own.   unlike: pairs of relations to one
     parent that never meet in one row.
-    what, first, next: the codecs of the chains.   stand: how the file has its rows: grouped, by order, or mixed.
+    what, first, next, level: the codecs of the chains.   changes: numbers that are learned as changes, of which `level` draws
+    those in the first rows.   stand: how the file has its rows: grouped, by order, or mixed.
     """
 
     table: str
@@ -60,6 +62,8 @@ class Steps:
     what: Tables
     first: Tables | None
     next: Tables | None
+    changes: tuple[Change, ...] = ()
+    level: Tables | None = None
 
     @property
     def referring(self) -> set[str]:
@@ -73,12 +77,17 @@ class Steps:
     @property
     def chains(self) -> dict[str, Tables]:
         """The codec of each chain by its name."""
-        mine = {"what": self.what, "first": self.first, "next": self.next}
+        mine = {"what": self.what, "first": self.first, "next": self.next, "level": self.level}
         return {f"{self.table}/{name}": codec for name, codec in mine.items() if codec is not None}
 
     @property
     def means(self) -> tuple[str, ...]:
         return tuple(name.removeprefix("mean ") for name in self.edges if name.startswith("mean "))
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Which of `changes` have a level in the first rows."""
+        return tuple(j for j, c in enumerate(self.changes) if c.own)
 
     def state(self) -> dict[str, Any]:
         def one(r: Relation) -> list[str]:
@@ -97,6 +106,7 @@ class Steps:
             "tree": dict(self.tree),
             "unlike": [list(u) for u in self.unlike],
             "latest": self.latest if np.isfinite(self.latest) else None,
+            "changes": [c.state() for c in self.changes],
             **{name.rpartition("/")[2]: codec.state() for name, codec in self.chains.items()},
         }
 
@@ -104,7 +114,9 @@ class Steps:
     def restore(cls, table: str, relations: tuple[Relation, ...], state: Mapping[str, Any]) -> Self:
         by = {(r.child, r.column): r for r in relations}
         mine = [r for r in relations if r.child == table]
-        codecs = [None if name not in state else Tables.restore(state[name]) for name in ("what", "first", "next")]
+        codecs = [
+            None if name not in state else Tables.restore(state[name]) for name in ("what", "first", "next", "level")
+        ]
         assert codecs[0] is not None
         return cls(
             table,
@@ -125,6 +137,8 @@ class Steps:
             codecs[0],
             codecs[1],
             codecs[2],
+            tuple(Change.restore(c) for c in state.get("changes", ())),
+            codecs[3],
         )
 
 
@@ -142,7 +156,9 @@ class Before:
 
     up: codes of the ancestors' columns [n, k], 0 where there is none.   place, left: [n].
     codes: of the row before [n, columns], 0 where there is none.   means: of each number so far [n, numbers], NaN where none.
-    since: the time [n] of the row before.   when: the row's own time [n], once it is known.
+    since: the time [n] of the row before.   when: the row's own time [n], once it is known.   Of the columns that are learned
+    as changes past: the values [n, k] of the row before, recent: what is told of changes before (`changes.followed`), level:
+    the row's own values [n, k] where it is a first one, once they are known.
     """
 
     up: np.ndarray
@@ -152,6 +168,9 @@ class Before:
     means: np.ndarray
     since: np.ndarray
     when: np.ndarray
+    past: np.ndarray
+    recent: np.ndarray
+    level: np.ndarray
 
     def take(self, rows: np.ndarray) -> Before:
         return Before(**{name: array[rows] for name, array in vars(self).items()})
@@ -163,6 +182,10 @@ def context(steps: Steps, chain: str, known: Before) -> np.ndarray:
         return np.zeros((len(known.place), 0), np.int64)
     few = [np.minimum(known.place, PLACES - 1)[:, None], np.minimum(known.left, PLACES - 1)[:, None]]
     parts = [known.up, *few]
+    if chain == "level":
+        if steps.order is not None:
+            parts += [_binned(steps.edges["when"], known.when[:, None]), *_calendar(steps, known.when)]
+        return np.hstack(parts).astype(np.int64)
     if chain != "first":
         parts.append(known.codes)
         parts += [_binned(steps.edges[f"mean {n}"], known.means[:, [j]]) for j, n in enumerate(steps.means)]
@@ -172,6 +195,10 @@ def context(steps: Steps, chain: str, known: Before) -> np.ndarray:
         gap = (known.when - known.since)[:, None]
         parts += [_binned(steps.edges["when"], known.when[:, None]), _binned(steps.edges["gap"], gap)]
         parts += _calendar(steps, known.when)
+    if chain == "what":
+        base = np.where(np.isnan(known.past), known.level, known.past)
+        parts += [_binned(steps.edges[f"level {steps.changes[j].column}"], base[:, [j]]) for j in steps.levels]
+        parts += [_binned(edges, known.recent[:, [j]]) for j, edges in enumerate(_recent(steps))]
     return np.hstack(parts).astype(np.int64)
 
 
@@ -180,17 +207,29 @@ def sizes(steps: Steps, chain: str, up: Codes, own: Codes) -> Codes:
     if steps.maker is None:
         return Codes((), ())
     out = list(zip(up.sizes, up.ordered, strict=True)) + [(PLACES, True)] * 2
+    when, gap = ((len(steps.edges.get(name, ())) + 2, True) for name in ("when", "gap"))
+    days = [(13, True), (8, True)] if _dated(steps) else []
+    if chain == "level":
+        out += [when, *days] if steps.order is not None else []
+        return Codes(tuple(size for size, _ in out), tuple(ordered for _, ordered in out))
     if chain != "first":
         out += [(size + 1, ordered) for size, ordered in zip(own.sizes, own.ordered, strict=True)]
         out += [(len(steps.edges[f"mean {n}"]) + 2, True) for n in steps.means]
-    when, gap = ((len(steps.edges.get(name, ())) + 2, True) for name in ("when", "gap"))
     if steps.order is not None and chain == "next":
         out += [when]
     if steps.order is not None and chain == "what":
         out += [when, gap]
-    if steps.order is not None and chain != "first" and _dated(steps):
-        out += [(13, True), (8, True)]
+    if steps.order is not None and chain != "first":
+        out += days
+    if chain == "what":
+        out += [(len(steps.edges[f"level {steps.changes[j].column}"]) + 2, True) for j in steps.levels]
+        out += [(len(edges) + 2, True) for edges in _recent(steps)]
     return Codes(tuple(size for size, _ in out), tuple(ordered for _, ordered in out))
+
+
+def _recent(steps: Steps) -> list[np.ndarray]:
+    """Edges of each column of `Before.recent`."""
+    return [steps.edges[f"change {i} {c.column}"] for i in range(1 + len(DECAYS)) for c in steps.changes]
 
 
 def _binned(edges: np.ndarray, values: np.ndarray) -> np.ndarray:

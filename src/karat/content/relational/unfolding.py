@@ -12,6 +12,7 @@ import torch
 
 from karat import limits
 from karat.content.codec import Asked
+from karat.content.relational import changes
 from karat.content.relational.database import (
     Database,
     Relation,
@@ -22,6 +23,7 @@ from karat.content.relational.database import (
     keys_of,
 )
 from karat.content.relational.parents import Apart, Nearest, Reach, comparable
+from karat.content.relational.progress import Sequences
 from karat.content.relational.sequences import encoded, snapped, there
 from karat.content.relational.steps import Before, Steps, borrowed_name, context, rows_name
 from karat.content.table.convert import logical, put
@@ -83,7 +85,7 @@ class Unfolding:
         decoded = self._decoded(f"{name}/what", steps.what, self.draw(f"{name}/what", given))
         cells = decoded if asked is None else asked.restore(Table(decoded, steps.what.origin)).cells
         n = len(cells)
-        rows = self._rows(steps, cells, np.zeros(n, np.int64), np.full(n, np.nan))
+        rows = self._rows(steps, cells, np.zeros(n, np.int64), np.full(n, np.nan), {})
         self._finish(name, rows, cells, np.full(n, -1))
 
     def _children(self, name: str, loose: float) -> None:
@@ -96,7 +98,7 @@ class Unfolding:
         own = int(round(loose * wanted.sum()))
         total = np.concatenate([wanted, np.ones(own, np.int64)])
         ups = np.vstack([self.up[maker.parent], np.zeros((own, self.up[maker.parent].shape[1]), np.int64)])
-        going = _Sequences.begun(ups, whole, steps)
+        going = Sequences.begun(ups, whole, steps)
         base = None
         if steps.since is not None:
             base = amounts(flat(self.tables[maker.parent][steps.since]))
@@ -133,7 +135,14 @@ class Unfolding:
             nothing = np.zeros((0, steps.what.spaces[0].numel), np.int64)
             cells = self._decoded(f"{name}/what", steps.what, nothing)
             none = np.zeros(0, np.int64)
-            pieces.append((self._rows(steps, cells, none, np.zeros(0)), cells, none, np.zeros(0)))
+            pieces.append(
+                (
+                    self._rows(steps, cells, none, np.zeros(0), self._wandered(steps, cells, None)),
+                    cells,
+                    none,
+                    np.zeros(0),
+                )
+            )
         link, when = (np.concatenate([piece[i] for piece in pieces]) for i in (2, 3))
         order = self._order(steps, link, when)
         rows, cells = (pa.concat_tables([piece[i] for piece in pieces]).take(pa.array(order)) for i in (0, 1))
@@ -182,11 +191,32 @@ class Unfolding:
         if steps.order is not None:
             when = self._times(steps, known, base)
             known = replace(known, when=when)
+        known = self._begun(steps, known)
         told = context(steps, "what", known)
         free = np.full((len(told), steps.what.spaces[0].numel), -1)
         codes = self.draw(f"{name}/what", np.hstack([told, free]))[:, told.shape[1] :]
         cells = self._decoded(f"{name}/what", steps.what, codes)
-        return self._rows(steps, cells, known.place, when), cells, when
+        return self._rows(steps, cells, known.place, when, self._wandered(steps, cells, known)), cells, when
+
+    def _begun(self, steps: Steps, known: Before) -> Before:
+        """The same with the levels of first rows, where columns are learned as changes."""
+        codec, at = steps.level, np.flatnonzero(known.place == 0)
+        if codec is None or not len(at):
+            return known
+        told = context(steps, "level", known.take(at))
+        free = np.full((len(told), codec.spaces[0].numel), -1)
+        codes = self.draw(f"{steps.table}/level", np.hstack([told, free]))[:, told.shape[1] :]
+        cells, level = self._decoded(f"{steps.table}/level", codec, codes), known.level.copy()
+        for j in steps.levels:
+            level[at, j] = amounts(flat(cells[steps.changes[j].column]))
+        return replace(known, level=level)
+
+    def _wandered(self, steps: Steps, cells: pa.Table, known: Before | None) -> dict[str, np.ndarray]:
+        """The values [n] of columns that were drawn as changes."""
+        blank = np.full((len(cells), len(steps.changes)), np.nan)
+        level, past = (blank, blank) if known is None else (known.level, known.past)
+        change = {c.column: amounts(flat(cells[c.column])) for c in steps.changes}
+        return changes.decoded(steps.changes, change, level, past)
 
     def _times(self, steps: Steps, known: Before, base: np.ndarray | None) -> np.ndarray:
         """The time [n] of each row: never before the row before it, nor behind the last time ever seen."""
@@ -222,7 +252,14 @@ class Unfolding:
             codes = np.zeros((len(codes), 1), np.int64)
         return codec.decode(torch.from_numpy(np.ascontiguousarray(codes)), space, self.rng).cells
 
-    def _rows(self, steps: Steps, cells: pa.Table, place: np.ndarray, when: np.ndarray) -> pa.Table:
+    def _rows(
+        self,
+        steps: Steps,
+        cells: pa.Table,
+        place: np.ndarray,
+        when: np.ndarray,
+        wandered: Mapping[str, np.ndarray],
+    ) -> pa.Table:
         """All columns of the table, keys missing and what is made anew only marked."""
         whole = self.wholes[steps.table]
         out = {}
@@ -236,6 +273,8 @@ class Unfolding:
                 out[column] = pa.array(place + steps.ranks[column], pa.int64())
             elif column in steps.beside:
                 out[column] = from_amounts(amounts(flat(cells[column])) + when, mine.kind)
+            elif column in wandered:
+                out[column] = from_amounts(wandered[column], mine.kind)
             elif column in cells.column_names:
                 out[column] = flat(cells[column])
             else:
@@ -427,44 +466,6 @@ class Unfolding:
                     column = flat(table[c])
                     blank = put(column, lost, pa.nulls(len(lost), column.type))
                     self.tables[r.child] = table.set_column(table.column_names.index(c), c, blank)
-
-
-@dataclass
-class _Sequences:
-    """Where the sequences [n] of rows stand, one for each parent: what the next row of each is drawn given.
-
-    ups: the ancestors' columns.   last: the row before.   time: the last known.   sums, many: of each number so far.
-    """
-
-    steps: Steps
-    whole: Tables
-    ups: np.ndarray
-    last: np.ndarray
-    time: np.ndarray
-    sums: np.ndarray
-    many: np.ndarray
-
-    @classmethod
-    def begun(cls, ups: np.ndarray, whole: Tables, steps: Steps) -> _Sequences:
-        n, means = len(ups), len(steps.means)
-        last = np.zeros((n, whole.spaces[0].numel), np.int64)
-        return cls(steps, whole, ups, last, np.full(n, np.nan), np.zeros((n, means)), np.zeros((n, means)))
-
-    def known(self, at: np.ndarray, place: int, total: np.ndarray) -> Before:
-        """What is known before the row at `place` in the sequences `at`, of `total` [n] rows each."""
-        with np.errstate(invalid="ignore"):
-            means = np.where(self.many[at] > 0, self.sums[at] / np.maximum(self.many[at], 1), np.nan)
-        places, left = np.full(len(at), place), total[at] - 1 - place
-        return Before(self.ups[at], places, left, self.last[at], means, self.time[at], np.full(len(at), np.nan))
-
-    def add(self, at: np.ndarray, rows: pa.Table, when: np.ndarray) -> None:
-        """One more row for each of the sequences `at`."""
-        self.time[at] = np.where(np.isnan(when), self.time[at], when)
-        self.last[at] = encoded(self.whole, Table(rows, self.whole.origin), self.steps)
-        for j, column in enumerate(self.steps.means):
-            value = amounts(flat(rows[column]))
-            self.sums[at, j] += np.nan_to_num(value)
-            self.many[at, j] += ~np.isnan(value)
 
 
 def _words(

@@ -1,0 +1,69 @@
+"""Where sequences stand while they are made, row after row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from karat.content.relational import changes
+from karat.content.relational.database import amounts
+from karat.content.relational.sequences import encoded, remembered
+from karat.content.relational.steps import Before, Steps
+from karat.content.table.encoding.coding import flat
+from karat.content.table.table import Table
+from karat.content.table.tables import Tables
+
+
+@dataclass
+class Sequences:
+    """Where the sequences [n] of rows stand, one for each parent: what the next row of each is drawn given.
+
+    ups: the ancestors' columns.   last: the row before.   time: the last known.   sums, many: of each number so far.   past,
+    recent: of the columns that are learned as changes, as in `Before`.
+    """
+
+    steps: Steps
+    whole: Tables
+    ups: np.ndarray
+    last: np.ndarray
+    time: np.ndarray
+    sums: np.ndarray
+    many: np.ndarray
+    past: np.ndarray
+    recent: np.ndarray
+
+    @classmethod
+    def begun(cls, ups: np.ndarray, whole: Tables, steps: Steps) -> Sequences:
+        n, means = len(ups), len(steps.means)
+        last = np.zeros((n, whole.spaces[0].numel), np.int64)
+        k = len(steps.changes)
+        sums, many, past = np.zeros((n, means)), np.zeros((n, means)), np.full((n, k), np.nan)
+        return cls(steps, whole, ups, last, np.full(n, np.nan), sums, many, past, changes.unknown(n, k))
+
+    def known(self, at: np.ndarray, place: int, total: np.ndarray) -> Before:
+        """What is known before the row at `place` in the sequences `at`, of `total` [n] rows each."""
+        with np.errstate(invalid="ignore"):
+            means = np.where(self.many[at] > 0, self.sums[at] / np.maximum(self.many[at], 1), np.nan)
+        places, left = np.full(len(at), place), total[at] - 1 - place
+        when, past = np.full(len(at), np.nan), self.past[at]
+        level = np.full(past.shape, np.nan)
+        return Before(
+            self.ups[at], places, left, self.last[at], means, self.time[at], when, past, self.recent[at], level
+        )
+
+    def add(self, at: np.ndarray, rows: pa.Table, when: np.ndarray) -> None:
+        """One more row for each of the sequences `at`."""
+        self.time[at] = np.where(np.isnan(when), self.time[at], when)
+        self.last[at] = remembered(
+            encoded(self.whole, Table(rows, self.whole.origin), self.steps), self.whole, self.steps
+        )
+        if self.steps.changes:
+            now = np.stack([amounts(flat(rows[c.column])) for c in self.steps.changes], 1)
+            change = changes.coded(self.steps.changes, now, self.past[at])
+            self.past[at], self.recent[at] = now, changes.followed(self.recent[at], change)
+        for j, column in enumerate(self.steps.means):
+            value = amounts(flat(rows[column]))
+            self.sums[at, j] += np.nan_to_num(value)
+            self.many[at, j] += ~np.isnan(value)

@@ -1,0 +1,120 @@
+"""Numbers of sequences that are learned as changes: which, in which form, and that what is made of them is what was coded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import karat
+from karat.content.relational import changes
+from karat.content.relational.database import Family
+from karat.content.table.schema.columns import Column
+
+
+def family(parents: int, rows: int) -> Family:
+    return Family.of(np.repeat(np.arange(parents), rows), parents, None)
+
+
+def prices(rng: np.random.Generator, parents: int = 40, rows: int = 30) -> dict[str, np.ndarray]:
+    """Days of `parents` shares: what a day ends with wanders, and it begins where the last one ended."""
+    out: dict[str, list[np.ndarray]] = {"low": [], "open": [], "close": [], "high": []}
+    for _ in range(parents):
+        close = np.exp(rng.normal(4, 1) + np.cumsum(rng.standard_t(5, rows) * 0.01))
+        begun = np.append(close[0], close[:-1]) * np.exp(rng.normal(0, 0.001, rows))
+        top, bottom = np.maximum(close, begun), np.minimum(close, begun)
+        day = {"low": bottom * np.exp(-rng.exponential(0.004, rows)), "open": begun, "close": close}
+        day["high"] = top * np.exp(rng.exponential(0.004, rows))
+        for name, values in day.items():
+            out[name].append(np.round(values, 2))
+    return {name: np.concatenate(values) for name, values in out.items()}
+
+
+def found(values: dict[str, np.ndarray], of: Family, rules: Any = ()) -> dict[str, changes.Change]:
+    columns = [Column(name, "decimal", 2) for name in values]
+    return {c.column: c for c in changes.find(columns, values, of, rules)}
+
+
+def test_prices_are_learned_as_returns_and_the_range_of_a_day_from_what_bounds_it() -> None:
+    of = found(prices(np.random.default_rng(0)), family(40, 30))
+    assert all(c.log for c in of.values())
+    assert of["close"].own and of["open"].of == ("close",) and not of["open"].now
+    assert {of["low"].now, of["high"].now} == {"min", "max"}
+    assert set(of["low"].of) == {"open", "close"} and set(of["high"].of) >= {"open", "close"}
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.6, 0.89])
+def test_what_returns_to_a_mean_of_its_own_is_learned_as_it_is_however_far_apart_the_means(kept: float) -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(0, 1, (60, 120))
+    for i in range(1, 120):
+        x[:, i] = kept * x[:, i - 1] + np.sqrt(1 - kept**2) * x[:, i]
+    values = {"x": (x + rng.normal(0, 30, (60, 1))).ravel()}
+    assert not found(values, family(60, 120))
+
+
+def test_nineteen_of_twenty_long_walks_are_learned_by_their_changes() -> None:
+    walks = [np.cumsum(np.random.default_rng(seed).normal(size=1500)) for seed in range(20)]
+    assert sum(len(found({"x": x}, family(1, 1500))) for x in walks) == 19
+
+
+def test_a_wandering_number_whose_changes_do_not_grow_with_it_is_learned_by_differences() -> None:
+    rng = np.random.default_rng(2)
+    x = np.concatenate([rng.uniform(20, 400) + np.cumsum(rng.normal(0, 1, 50)) for _ in range(40)])
+    (only,) = found({"x": x - x.min() + 1}, family(40, 50)).values()
+    assert only.own and not only.log
+
+
+def test_a_column_of_another_rule_than_an_order_stays_as_it_is() -> None:
+    values = prices(np.random.default_rng(3))
+    rules = [{"rule": "close = open + 1"}, {"rule": "low <= high"}]
+    assert set(found(values, family(40, 30), rules)) == {"low", "high"}
+
+
+def test_changes_decode_to_the_values_that_they_were_coded_from_and_keep_every_order() -> None:
+    rng = np.random.default_rng(4)
+    values, who = prices(rng), family(40, 30)
+    of = tuple(found(values, who).values())
+    now = np.stack([values[c.column] for c in of], 1)
+    past = np.where(who.before[:, None] >= 0, now[who.before], np.nan)
+    coded = changes.coded(of, now, past)
+    again = changes.decoded(of, {c.column: coded[:, j] for j, c in enumerate(of)}, now, past)
+    for c in of:
+        np.testing.assert_allclose(again[c.column], values[c.column], atol=0.011)
+    wild = {c.column: rng.normal(0, 0.05, len(now)) for c in of}
+    made = changes.decoded(of, wild, now, past)
+    assert (made["low"] <= np.minimum(made["open"], made["close"])).all()
+    assert (made["high"] >= np.maximum(made["open"], made["close"])).all()
+
+
+def test_what_is_told_of_changes_before_knows_no_row_behind_it() -> None:
+    rng = np.random.default_rng(5)
+    who, change = family(5, 10), rng.normal(size=(50, 2))
+    told = changes.behind(who, change)
+    change[who.place == 9] = 1e6
+    np.testing.assert_array_equal(told, changes.behind(who, change))
+    assert np.isnan(told[who.place == 0]).all() and np.isfinite(told[who.place > 0]).all()
+
+
+def test_made_prices_have_the_returns_of_real_ones_and_no_day_is_impossible(tmp_path: Path) -> None:
+    real = prices(np.random.default_rng(6), 60, 20)
+    names = list(real)
+    lines = [",".join(["share", *names])]
+    for i in range(60 * 20):
+        lines.append(",".join([f"s{i // 20}", *(f"{real[n][i]:.2f}" for n in names)]))
+    (tmp_path / "days.csv").write_text("\n".join(lines) + "\n")
+    settings = ["data.entity=share", "model.rounds=5"]
+    run = karat.train(tmp_path / "days.csv", set=settings, out=tmp_path / "run", threads=1)
+    karat.make(run, n=60, out=tmp_path / "made.csv", threads=1)
+    rows = [line.split(",") for line in (tmp_path / "made.csv").read_text().splitlines()[1:]]
+    who = np.array([row[0] for row in rows])
+    made = {n: np.array([float(row[1 + j]) for row in rows]) for j, n in enumerate(names)}
+    assert (made["low"] <= np.minimum(made["open"], made["close"])).all()
+    assert (made["high"] >= np.maximum(made["open"], made["close"])).all()
+
+    def spread(close: np.ndarray, of: np.ndarray) -> float:
+        return float(np.diff(np.log(close))[of[1:] == of[:-1]].std())
+
+    assert spread(made["close"], who) == pytest.approx(spread(real["close"], np.repeat(np.arange(60), 20)), rel=0.15)
