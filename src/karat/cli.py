@@ -112,7 +112,7 @@ def _run(given: list[str]) -> None:
         with _stopped_by_signals():
             result = APP(given, result_action="return_value", exit_on_error=False, print_error=False)
             if "json" in asked and _verb(given) and not {"--help", "-h"} & set(given):
-                sys.stdout.write(_told(_verb(given).strip(), result))
+                sys.stdout.write(_json_line(_verb(given).strip(), result))
             sys.stdout.flush()
     except CycloptsError as error:  # an unknown option, a wrong type
         _complain(f"{shown(_lacking(error, _verb(given)) or str(error))} See `karat {_verb(given)}--help`.")
@@ -157,7 +157,7 @@ def _lacking(error: Exception, verb: str) -> str:
     return f"{verb}wants {what}: `karat {verb}{what}`."
 
 
-def _told(verb: str, result: Any) -> str:
+def _json_line(verb: str, result: Any) -> str:
     """What a verb found or made, as one line of JSON; a number that is not finite is null."""
     told: dict[str, Any] = {"verb": verb}
     if isinstance(result, Run):

@@ -107,6 +107,6 @@ def test_of_altered_copies_as_many_stand_out_as_the_power_of_near_copies_reckons
     made = copier(train, unseen, 300, np.random.default_rng(0), None, share=1.0)
     copies = linker.of(made).gap.numpy()
     innocent = np.concatenate([linker.of(unseen).gap, linker.of(train, own=True).gap])
-    for told, quantile in zip(linkage.TOLD, linkage.QUANTILES, strict=True):
+    for told, quantile in zip(linkage.MATCHED, linkage.QUANTILES, strict=True):
         share = (copies > np.quantile(innocent, 1 - quantile)).mean()
         assert told - 0.05 < share < 0.85, (quantile, share)  # 300 copies: a standard error of 0.03

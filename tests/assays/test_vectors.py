@@ -12,13 +12,13 @@ from karat.assays.points.diversity import clipped_coverage, coverage, expected_c
 from karat.assays.points.fidelity import (
     clipped_density,
     density,
+    discriminant_auc,
     frechet,
     frechet_gaussians,
     kernel_distance,
     precision,
     radii,
     roughness,
-    told_apart,
 )
 from karat.assays.points.memory import chance_of, rank_z
 
@@ -111,10 +111,10 @@ def test_chance_of_copies() -> None:
 def test_two_sample_auc() -> None:
     rng = torch.Generator().manual_seed(0)
     x, y = torch.randn(2000, 10, generator=rng), torch.randn(2000, 10, generator=rng)
-    value, sd = told_apart(x, y, 0)
+    value, sd = discriminant_auc(x, y, 0)
     assert abs(value - 0.5) < 4 * sd
-    assert told_apart(x + 5, y, 0)[0] > 0.999
-    assert told_apart(2 * x, y, 0)[0] > 0.9  # another spread, the same mean: the squares see it
+    assert discriminant_auc(x + 5, y, 0)[0] > 0.999
+    assert discriminant_auc(2 * x, y, 0)[0] > 0.9  # another spread, the same mean: the squares see it
 
 
 def test_garbage_lowers_clipped_density_by_its_share() -> None:

@@ -78,7 +78,7 @@ import sys, karat
 from karat.content.text.tokenizer import Pairs
 run = karat.train(sys.argv[1], out=sys.argv[2], threads=2, seed=3)
 karat.make(run, n=300, out=sys.argv[3], threads=2, seed=5)
-print("pairs", Pairs.learn(open(sys.argv[4], encoding="utf-8"), 900).told)
+print("pairs", Pairs.learn(open(sys.argv[4], encoding="utf-8"), 900).json_text)
 """
 
 
@@ -100,5 +100,5 @@ def test_the_same_seed_gives_the_same_bytes_in_other_processes_and_with_other_th
     )
     assert (tmp_path / "mine.csv").read_bytes() == (tmp_path / "theirs.csv").read_bytes()
     with text.open(encoding="utf-8") as lines:
-        told = Pairs.learn(lines, 900).told
+        told = Pairs.learn(lines, 900).json_text
     assert f"pairs {told}" in done.stdout.splitlines(), "pieces of words too"

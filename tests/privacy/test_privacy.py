@@ -79,7 +79,7 @@ def test_a_budget_enters_every_spending_and_refuses_to_be_overspent() -> None:
     assert budget.left == 0
     again = Budget.from_dict(json.loads(json.dumps(budget.to_dict())))
     assert again.spent == budget.spent and again.left == 0
-    assert privacy.told([budget], 1e-6)[0] == pytest.approx(1.0)
+    assert privacy.composed([budget], 1e-6)[0] == pytest.approx(1.0)
 
 
 def test_parts_of_a_budget_together_cost_the_whole() -> None:
@@ -87,7 +87,7 @@ def test_parts_of_a_budget_together_cost_the_whole() -> None:
     codec, family = whole.part(privacy.CODEC), whole.part(1 - privacy.CODEC)
     for part in (codec, family):
         part.spend("all of it", part.left, 1.0)
-    assert privacy.told([codec, family], 1e-7) == (pytest.approx(2.0), 1e-7)
+    assert privacy.composed([codec, family], 1e-7) == (pytest.approx(2.0), 1e-7)
     with pytest.raises(FitError, match="share"):
         whole.part(1.2)
 

@@ -207,7 +207,7 @@ class Model(Learned):
             x = x[:, left:]
             mixed, match = self.net.cache(x[:, :-1], given.exp_())
             log = mixed.log()
-            told = _told(log.detach(), match)
+            told = _prior_features(log.detach(), match)
         logits = self._logits(self.net.body(x[:, :-1], told, kind), log)
         target = x[:, 1:]
         nats = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none", ignore_index=NOTHING)
@@ -334,11 +334,11 @@ class Model(Learned):
             self._counts = _Counts(KneserNey.put(counts, self.vocab))
 
 
-def _told(log: Any, match: Any) -> Any:
-    """What the net is told of the prior's logits [..., vocab] and of the longest match [...]; tensors, or arrays."""
+def _prior_features(log: Any, match: Any) -> Any:
+    """The input to the net made of the prior's logits [..., vocab] and of the longest match [...]; tensors, or arrays."""
     of: Any = torch if isinstance(log, Tensor) else np
-    doubt = -(of.exp(log) * log).sum(-1)[..., None]
-    parts = [doubt / 2, match[..., None] * (2 / LONGEST)]
+    entropy = -(of.exp(log) * log).sum(-1)[..., None]
+    parts = [entropy / 2, match[..., None] * (2 / LONGEST)]
     if log.shape[-1] <= NARROW:
         parts.append((log.clip(-12, 0) + 5) / 2)
     return of.concatenate(parts, -1)
@@ -382,11 +382,11 @@ class _Voice:
         mixed, match = self.recent.mix(self.walk.chances())
         log = np.log(mixed)
         if isinstance(self.steps, Lone):
-            said = self.steps.step(codes, _told(log, match)[0])
+            said = self.steps.step(codes, _prior_features(log, match)[0])
             self.logits = torch.from_numpy(_joined(said, log, self.trust, self.scale)) + self.model.barred
         else:
             there = torch.from_numpy(log).to(codes.device)
-            told = _told(there, torch.from_numpy(match).to(codes.device))
+            told = _prior_features(there, torch.from_numpy(match).to(codes.device))
             self.logits = self.model._logits(self.steps.step(codes, told), there)
 
     def keep(self, rows: Tensor) -> None:

@@ -299,7 +299,7 @@ class Model(Learned):
         if self.mixture is not None:
             x = self.mixture.place(kind, x)
         if self.vae is not None:
-            return self.vae.decode(x * self.scale + self.shift, rng, kind if self.vae.told else None)
+            return self.vae.decode(x * self.scale + self.shift, rng, kind if self.vae.condition_classes else None)
         return x.clamp(-1, 1) if isinstance(self.space, Grid) else self._choose(x)
 
     def _choose(self, x: Tensor) -> Tensor:

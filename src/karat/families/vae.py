@@ -80,14 +80,18 @@ class Model(Learned):
     def __init__(self, space: Space, classes: int, config: Config = Config()) -> None:  # noqa: B008 (frozen)
         super().__init__()
         self.space, self.classes, self.config = space, classes, config
-        self.told = classes if config.conditional else 0
+        self.condition_classes = classes if config.conditional else 0
         self.autoencoder = nn.ModuleDict(
             {
                 "encoder": nets.encoder(
                     space, 2 * config.latent, width=config.width, hidden=config.hidden, net=config.net
                 ),
                 "decoder": nets.decoder(
-                    space, config.latent + self.told, width=config.width, hidden=config.hidden, net=config.net
+                    space,
+                    config.latent + self.condition_classes,
+                    width=config.width,
+                    hidden=config.hidden,
+                    net=config.net,
                 ),
             }
         )
@@ -151,10 +155,10 @@ class Model(Learned):
 
     def _with(self, z: Tensor, y: Tensor | None) -> Tensor:
         """What the decoder is given: latents [n, latent], and the class where it is told."""
-        if not self.told:
+        if not self.condition_classes:
             return z
         assert y is not None
-        return torch.cat([z, F.one_hot(y, self.told).to(z.dtype)], 1)
+        return torch.cat([z, F.one_hot(y, self.condition_classes).to(z.dtype)], 1)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Means and log-variances [n, latent] of the posterior."""
@@ -353,7 +357,7 @@ class Model(Learned):
         """Quantiles of what the decoder leaves open of each number: drawing them again gives numbers their spread."""
         rng = torch.Generator(mean.device).manual_seed(7)
         z = mean + deviation * torch.randn(mean.shape, generator=rng, device=mean.device)
-        y = torch.cat([q for _, q in parts if q is not None]) if self.told else None
+        y = torch.cat([q for _, q in parts if q is not None]) if self.condition_classes else None
         made = torch.tanh(self.autoencoder["decoder"](self._with(z, y))[:, self.numbers].float())
         left = torch.cat([x for x, _ in parts])[:, self.numbers] - made
         self.residual.copy_(left.quantile(torch.linspace(0, 1, LEVELS, device=left.device), dim=0))
@@ -401,7 +405,7 @@ class Model(Learned):
 
     def draw(self, n: int, y: Tensor | None, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """[n, latent] from the prior and their classes [n], `y` where given; no classes where the decoder is told none."""
-        if self.classes == 0 or (y is None and not self.told):
+        if self.classes == 0 or (y is None and not self.condition_classes):
             return self.mixture.sample(n, rng), None
         if y is None:
             y = torch.multinomial(self.share, n, replacement=True, generator=rng)

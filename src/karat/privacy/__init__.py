@@ -6,13 +6,13 @@ from karat.privacy.accountant import (
     PUBLIC,
     Asked,
     Budget,
+    composed,
     default_delta,
     epsilon_of,
     gaussian_delta,
     gaussian_epsilon,
     rho_of,
     tail,
-    told,
 )
 from karat.privacy.mechanisms import choose, cuts, known, noise_width, noisy_counts
 from karat.privacy.noise import Source, discrete_gaussian
@@ -36,5 +36,5 @@ __all__ = [
     "noisy_counts",
     "rho_of",
     "tail",
-    "told",
+    "composed",
 ]

@@ -197,7 +197,7 @@ class Budget:
         return made
 
 
-def told(budgets: Iterable[Budget], delta: float) -> tuple[float, float]:
+def composed(budgets: Iterable[Budget], delta: float) -> tuple[float, float]:
     """The (epsilon, delta) that all spendings together cost, where `delta` is the whole's."""
     every = [s for b in budgets for s in b.spent]
     return epsilon_of(math.fsum(s.rho for s in every), (1 - SLACK) * delta), delta

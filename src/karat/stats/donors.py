@@ -16,7 +16,7 @@ import numpy as np
 from karat.errors import RunError
 from karat.stats.stratified import dealt
 
-TOLD = 24  # values of a feature without order that may be asked for one by one
+SPLIT_VALUES = 24  # values of a feature without order that may be asked for one by one
 PRIOR = 10.0  # imaginary rows, spread as the root's, in the Dirichlet prior of every node
 COST = 2.0  # nats that a split must pay for having been chosen among many
 SHARP = 0.03  # of all rows, whose proposed group is none of their node's, beyond what is to be expected
@@ -55,7 +55,7 @@ class Donors:
         if len(codes) > MOST:
             some = np.sort(rng.choice(len(codes), MOST, replace=False))
             cells, groups, codes = cells[some], groups[some], codes[some]
-        asks, seen = _asked(cells, ordered)
+        asks, seen = _split_features(cells, ordered)
         tree = _grown(seen, groups, leaf, rng)
         n, leaves = tree.node_count, tree.apply(seen)
         left, right = tree.children_left.astype(np.int32), tree.children_right.astype(np.int32)
@@ -194,7 +194,7 @@ class Donors:
         return cls(at)
 
 
-def _asked(cells: np.ndarray, ordered: list[bool]) -> tuple[list[tuple[int, int]], np.ndarray]:
+def _split_features(cells: np.ndarray, ordered: list[bool]) -> tuple[list[tuple[int, int]], np.ndarray]:
     """What a tree may ask of `cells` [n, f], as (column, value) with -1 for its order, and the answers float32 [n, asks].
 
     Where there are no features it is asked of nothing, which is 0.
@@ -202,7 +202,7 @@ def _asked(cells: np.ndarray, ordered: list[bool]) -> tuple[list[tuple[int, int]
     asks = [(j, -1) for j in range(cells.shape[1])]
     for j in range(cells.shape[1]):
         if not ordered[j]:
-            asks += [(j, v) for v in range(min(TOLD, int(cells[:, j].max()) + 1))]
+            asks += [(j, v) for v in range(min(SPLIT_VALUES, int(cells[:, j].max()) + 1))]
     if not asks:
         return [(0, -1)], np.zeros((len(cells), 1), np.float32)
     seen = np.empty((len(cells), len(asks)), np.float32)

@@ -283,7 +283,7 @@ def _pairs(
     copies = next((d.same for d in memory if isinstance(d, CopyRate) and d.same is not None), ())
     nearest = next((d for d in memory if d.pairs is not None), None)
     near = () if nearest is None or nearest.pairs is None else nearest.pairs
-    how = (nearest and nearest.told) or "stands out by {:.1f} nats from the next best matches"
+    how = (nearest and nearest.criterion) or "stands out by {:.1f} nats from the next best matches"
     numbers: list[dict[str, Any]] = []
     told: list[str] = []
     rows: list[tuple[int, int]] = []

@@ -141,7 +141,7 @@ def _created(
         "inside": inside,
         "options": kept,
         "holdout": holdout,
-        "fingerprint": _told(name, found, epsilon),
+        "fingerprint": _stored_fingerprint(name, found, epsilon),
         "seed": seed,
         "recipe": chosen.to_dict(),
         "minutes": plan.minutes,
@@ -262,7 +262,7 @@ def again(run: Run, asked: Asked = Asked()) -> Data:
         raise RunError(
             f"the data of {run.path} cannot be read again: {error} If they have moved, name the new place with --data."
         ) from None
-    found = replace(found, fingerprint=_told(spec["id"], found, spec["epsilon"]))
+    found = replace(found, fingerprint=_stored_fingerprint(spec["id"], found, spec["epsilon"]))
     if found.fingerprint != spec["fingerprint"]:
         changed = (
             f"{place} has changed since {run.path} was begun" if asked.data is None else f"{place} holds other data"
@@ -284,7 +284,7 @@ def _speaks(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, list) and any(map(_speaks, value)))
 
 
-def _told(name: str, found: Data, epsilon: float | None) -> str:
+def _stored_fingerprint(name: str, found: Data, epsilon: float | None) -> str:
     """What the run `name` says of its data to know them by; of private ones nothing that anybody else can check."""
     if epsilon is None:
         return found.fingerprint

@@ -19,7 +19,7 @@ from karat.events import Event, Finished, Sink, Stopped
 from karat.families.generator import Batches, Learned
 from karat.privacy import Asked as Private
 from karat.privacy import Budget as Spent
-from karat.privacy import told
+from karat.privacy import composed
 from karat.recipe import Recipe
 from karat.run import Run
 from karat.synthesizer import Single, Synthesizer
@@ -212,7 +212,7 @@ def _say_private(run: Run, codec: Spent, family: Spent, console: Console) -> Non
     settings = run.spec["recipe"]["model"]
     seed = run.spec["seed"] if settings.get("noise") == "seeded" else None
     asked = Private(run.spec["epsilon"], settings["delta"], seed, run.spec["options"].get("declared") is not True)
-    epsilon, delta = told([codec, family], asked.delta)
+    epsilon, delta = composed([codec, family], asked.delta)
     run.put(
         "privacy.json",
         {

@@ -84,7 +84,7 @@ def clipped_density(d: Tensor, radius: Tensor, k: int) -> Tensor:
     return density(d, radius.clamp_max(radius.median()), k).clamp_max(1)
 
 
-def told_apart(a: Tensor, b: Tensor, seed: int) -> tuple[float, float]:
+def discriminant_auc(a: Tensor, b: Tensor, seed: int) -> tuple[float, float]:
     """The two-sample AUC of `a` [n, d] and `b` [m, d] by a linear discriminant, and its standard deviation by chance.
 
     Of the longer one as many rows as the other has are drawn.
@@ -214,8 +214,8 @@ def _balls(train: Embedded, unseen: Embedded, made: Embedded, most: int = 3000) 
 def _auc(train: Embedded, unseen: Embedded, made: Embedded, pixels: Components, seed: int) -> Finding:
     n = min(5000, len(train), len(unseen), len(made))
     t, u, m = (torch.cat([s.features[:n], pixels.of(s.points[:n])], 1) for s in (train, unseen, made))
-    value, sd = told_apart(m, t, seed)
-    real, _ = told_apart(u, t, seed)
+    value, sd = discriminant_auc(m, t, seed)
+    real, _ = discriminant_auc(u, t, seed)
     s = Score(value, value - 1.96 * sd, min(1.0, value + 1.96 * sd), real, sd * math.sqrt(2))
     says = (
         f"Shown one made and one training record, a simple classifier picks the made one {value:.0%} of the time "
@@ -226,7 +226,7 @@ def _auc(train: Embedded, unseen: Embedded, made: Embedded, pixels: Components, 
     limit = limit_of(s, 0.05, "lower")
     if not limit.broken(value) and not any(x.short for x in samples):  # so many would do if all there is were learned
         gap = power.GAPS["two-sample auc"]
-        learned = told_apart(_spoiled(u, 2 * gap, seed), t, seed)[0] - real
+        learned = discriminant_auc(_spoiled(u, 2 * gap, seed), t, seed)[0] - real
         samples = power.scored("two-sample auc", s.error * gap / min(gap, max(learned, 1e-3)), len(made), len(unseen))
     return scored("two-sample auc", s, limit, says, detail=detail, samples=samples)
 

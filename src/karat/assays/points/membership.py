@@ -11,7 +11,7 @@ from torch import Tensor
 from karat.assays.chance import LEVEL
 from karat.assays.details.records import Membership
 from karat.assays.finding import Finding, Limit, unknown
-from karat.assays.points.fidelity import told_apart
+from karat.assays.points.fidelity import discriminant_auc
 from karat.assays.points.points import Case
 from karat.assays.table import attack
 
@@ -27,7 +27,7 @@ def findings(case: Case) -> list[Finding]:
 
 def attacked(train: Tensor, unseen: Tensor, made: Tensor, seed: int) -> Finding:
     """Membership, of features [n, d] of each side; NaN where training and unseen records differ of themselves."""
-    apart, sd = told_apart(unseen, train, seed)
+    apart, sd = discriminant_auc(unseen, train, seed)
     if apart - 0.5 <= ALIKE * sd:
         return attack.membership(train, unseen, made)
     says = (

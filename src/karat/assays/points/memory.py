@@ -37,7 +37,7 @@ STAND_INS = 2000  # training records that then help to
 CROWD = 50
 MOST = 4000  # records searched for on each side; half as many where training records are many
 CERTAIN = 1e-6
-TOLD = "{:.2f} of the distance to its fifty next nearest"
+CRITERION = "{:.2f} of the distance to its fifty next nearest"
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Embedded, made: Embe
         + ("real ones lie to any other" if helped else "unseen real ones do")
         + (": training records were copied." if raised else "; no more than chance explains.")
     )
-    detail = CopyRate(pairs=pairs, bar=bar, p=p, copies=count, n=n, searched=n, told=TOLD)
+    detail = CopyRate(pairs=pairs, bar=bar, p=p, copies=count, n=n, searched=n, criterion=CRITERION)
 
     def sees(shown: int, real: int) -> bool:
         near = max(3, math.ceil(NEAR * real))

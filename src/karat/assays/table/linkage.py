@@ -39,7 +39,7 @@ BASE = 100_000  # training rows that are searched, at most
 SEARCHED = 6000  # rows of each kind whose matches are looked for, at most
 MOST = 4000  # made rows of the nearest record share
 LEANING = 0.1  # of the way from none to all rows copied, beyond which the nearest record share is a fault
-TOLD = (0.4, 0.6)  # of altered copies, at least, match better than that: 0.42 to 0.67, 0.64 to 0.84 of Adult's rows
+MATCHED = (0.4, 0.6)  # of altered copies, at least, match better than that: 0.42 to 0.67, 0.64 to 0.84 of Adult's rows
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ def _near(train: TableView, unseen: TableView, made: TableView) -> Finding:
         among = min(real, most) + len(others.gap)
         least = [min(max(3, math.ceil(quantile * among)), among) for quantile in QUANTILES]
         marked = [
-            (power.reached(made, told * power.COPIES + k / among), k) for told, k in zip(TOLD, least, strict=True)
+            (power.reached(made, told * power.COPIES + k / among), k) for told, k in zip(MATCHED, least, strict=True)
         ]
         return any(chance_of(count, made, k, among) * len(QUANTILES) < CERTAIN for count, k in marked)
 

@@ -145,7 +145,7 @@ def findings(case: Case) -> list[Finding]:
         a, b = made.broken[name], unseen.broken[name]
         any_made, any_real = any_made | a, any_real | b
         least = RELATED if name in made.found else DECLARED
-        told.append(_told(name, name not in made.found, least, n, int(a.sum()), m, int(b.sum()), len(train)))
+        told.append(_rule_rates(name, name not in made.found, least, n, int(a.sum()), m, int(b.sum()), len(train)))
     codes_m, codes_u = few.of(made), few.of(unseen)
     support: dict[str, int] = defaultdict(int)
     sizes = few.of(shown)
@@ -155,7 +155,7 @@ def findings(case: Case) -> list[Finding]:
         any_made, any_real = any_made | broken_m, any_real | broken_u
         support[rule.text] = int(breaks(rule, sizes)[0].sum())
         told.append(
-            _told(
+            _rule_rates(
                 rule.text,
                 False,
                 5 * MARGIN,
@@ -187,7 +187,7 @@ def findings(case: Case) -> list[Finding]:
     return [scored("rules", score, limit, says, detail=detail, samples=samples, raised=raised)]
 
 
-def _told(rule: str, declared: bool, least: float, n: int, count: int, m: int, real: int, support: int) -> Kept:
+def _rule_rates(rule: str, declared: bool, least: float, n: int, count: int, m: int, real: int, support: int) -> Kept:
     made_share, real_share = count / max(n, 1), real / max(m, 1)
     off = n > 0 and m > 0 and made_share - real_share > least and certain(count, n, real, m)
     return Kept(rule=rule, declared=declared, made=made_share, real=real_share, support=support, off=bool(off))

@@ -215,7 +215,13 @@ def _near(train: TextView, unseen: TextView, made: TextView, size: int, rng: np.
         + (": training passages were copied and altered." if far.raised else "; no more than chance explains.")
     )
     detail = NearCopies(
-        bar=far.bar, p=far.p, copies=far.count, n=far.n, shingle=size, pairs=pairs, told="shares {:.0%} of its text"
+        bar=far.bar,
+        p=far.p,
+        copies=far.count,
+        n=far.n,
+        shingle=size,
+        pairs=pairs,
+        criterion="shares {:.0%} of its text",
     )
     score, limit = Score(value, low, high, far.real, 0.0), Limit(above=min(1.0, (far.least - 1) / far.n))
     return scored("near copies", score, limit, says, detail=detail, samples=far.samples, raised=far.raised)

@@ -30,13 +30,13 @@ def findings(case: Case) -> list[Finding]:
     train, unseen, made = case.counts
     n = min(s.shape[0] for s in case.counts)
 
-    def told(a: Any, b: Any) -> float:
+    def auc(a: Any, b: Any) -> float:
         return two_sample_auc(a, b, logistic(case.seed), case.seed, FOLDS)
 
-    beside = told(made[:n], unseen[:n]), told(made[:n], train[:n])
-    apart = told(train[:n], unseen[:n])
+    beside = auc(made[:n], unseen[:n]), auc(made[:n], train[:n])
+    apart = auc(train[:n], unseen[:n])
     half = unseen.shape[0] // 2
-    value, real = min(beside), min(apart, told(unseen[:half], unseen[half:]))
+    value, real = min(beside), min(apart, auc(unseen[:half], unseen[half:]))
     sd = fold_spread(n, FOLDS)
     s = Score(value, value - 1.96 * sd, value + 1.96 * sd, max(real, 0.5), sd * math.sqrt(2)).clipped(0.0, 1.0)
     says = (

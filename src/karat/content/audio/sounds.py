@@ -245,7 +245,7 @@ class Sounds(Codec):
     def sheet(self, records: np.ndarray, columns: int) -> bytes:
         """Players over spectrograms as a fragment of a page; they stand in as many columns as there is room for."""
         waves = self._waves(records)
-        told = self._told(waves)
+        told = self._captions(waves)
         return players.sheet(self._sounding(records), self.mel.points(waves), self.mel.rate, told)
 
     def beside(self, made: np.ndarray, real: np.ndarray, told: Sequence[str]) -> bytes:
@@ -287,7 +287,7 @@ class Sounds(Codec):
             out.append(np.asarray(record[:end]))
         return out
 
-    def _told(self, waves: Tensor) -> list[str]:
+    def _captions(self, waves: Tensor) -> list[str]:
         said = descriptors.descriptors(waves, self.mel.rate)
         return [
             "silent" if np.isnan(loud) else f"{long:.2f} s, {loud:.0f} dB"

@@ -81,7 +81,7 @@ class Shape:
 
 
 @dataclass
-class _Told:
+class _Statistics:
     """What is learned of the files on the way."""
 
     bad: list[tuple[str, str]]
@@ -188,7 +188,7 @@ def gather(pieces: Sequence[Piece], where: str, wish: Wish, place: Shelf, told: 
     weight = max(sum(piece.size for piece, _ in headers), rows * shape.samples * 4)
     records = place.allot((rows, shape.samples, shape.channels), np.dtype(np.float32), weight >= WORTH_KEEPING)
     try:
-        state = _Told(bad)
+        state = _Statistics(bad)
         kept, files = _fill(headers, records, shape, wish.trim, state)
         refuse_many(where, bad, total)
     except BaseException:
@@ -268,7 +268,7 @@ def _blocks(piece: Piece, header: Header, rate: int, most: float) -> Iterator[np
 
 
 def _fill(
-    headers: Sequence[tuple[Piece, Header]], records: np.ndarray, shape: Shape, trim: bool, told: _Told
+    headers: Sequence[tuple[Piece, Header]], records: np.ndarray, shape: Shape, trim: bool, told: _Statistics
 ) -> tuple[list[Piece], tuple[list[int], list[int | None]]]:
     """Fills `records` and gives the piece of each row, and the file and the part that it is."""
     import soundfile
@@ -294,7 +294,7 @@ def _fill(
     return kept, (of, parts)
 
 
-def _rows(piece: Piece, header: Header, shape: Shape, trim: bool, told: _Told) -> Iterator[np.ndarray]:
+def _rows(piece: Piece, header: Header, shape: Shape, trim: bool, told: _Statistics) -> Iterator[np.ndarray]:
     """The records float32 [samples, channels] of one file."""
     if shape.cut:
         yield from _cut(piece, header, shape, told)
@@ -318,7 +318,7 @@ def _rows(piece: Piece, header: Header, shape: Shape, trim: bool, told: _Told) -
     yield record
 
 
-def _cut(piece: Piece, header: Header, shape: Shape, told: _Told) -> Iterator[np.ndarray]:
+def _cut(piece: Piece, header: Header, shape: Shape, told: _Statistics) -> Iterator[np.ndarray]:
     """Pieces on end; a last one of less than half a length is left out unless it is the only one."""
     rest = np.zeros((0, header.channels), np.float32)
     count = 0
@@ -344,7 +344,7 @@ def _mixed(wave: np.ndarray, channels: int) -> np.ndarray:
     return wave / peak if peak > 1 else wave
 
 
-def _remark(wave: np.ndarray, loud: np.ndarray, told: _Told) -> None:
+def _remark(wave: np.ndarray, loud: np.ndarray, told: _Statistics) -> None:
     """Counts what a person should know of one sound [k, channels]; loud: its peaks [k]."""
     peak = float(loud.max()) if len(loud) else 0.0
     told.counts["waves"] += 1
@@ -371,7 +371,7 @@ def _groups(files: Sequence[int]) -> list[int]:
     return out
 
 
-def _facts(headers: Sequence[Header], told: _Told, shape: Shape) -> dict[str, Any]:
+def _facts(headers: Sequence[Header], told: _Statistics, shape: Shape) -> dict[str, Any]:
     length = np.array([h.seconds for h in headers])
     loud = np.array(told.loudness) if told.loudness else np.zeros(1)
     deep = sum("24" in h.depth or h.depth in DEEP for h in headers)
@@ -397,7 +397,9 @@ def _facts(headers: Sequence[Header], told: _Told, shape: Shape) -> dict[str, An
     }
 
 
-def _notes(headers: Sequence[tuple[Piece, Header]], told: _Told, shape: Shape, rows: int, wish: Wish) -> list[str]:
+def _notes(
+    headers: Sequence[tuple[Piece, Header]], told: _Statistics, shape: Shape, rows: int, wish: Wish
+) -> list[str]:
     """What a person should know, in plain sentences."""
     said, count = [], told.counts
     many = sum(h.channels > 2 for _, h in headers)

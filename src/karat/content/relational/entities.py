@@ -41,7 +41,7 @@ def contents_of(
         for row in schema.describe(table.facts.schema, table.cells)
     ]
     listed = ", ".join(f"{name} ({len(table):,} rows)" for name, table in data.tables.items())
-    said = [f"The tables are {listed}.", *relations.told(data), *notes]
+    said = [f"The tables are {listed}.", *relations.sentences(data), *notes]
     if not data.relations:
         said.append(
             "Nothing was found that relates them: each is learned on its own. Declare a [[relation]] in --schema."

@@ -457,7 +457,7 @@ def ordered(database: Database, relation: Relation, columns: Sequence[Column]) -
     return moments[0] if len(moments) == 1 else None
 
 
-def told(database: Database) -> list[str]:
+def sentences(database: Database) -> list[str]:
     """A plain sentence for each relation."""
     out = []
     for r in database.relations:

@@ -56,9 +56,9 @@ class Letters:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Byte pairs of UTF-8, so that any text can be written; `told` is the tokenizer's own JSON."""
+    """Byte pairs of UTF-8, so that any text can be written; `json_text` is the tokenizer's own JSON."""
 
-    told: str
+    json_text: str
 
     name = "bpe"
 
@@ -79,7 +79,7 @@ class Pairs:
     def _tokenizer(self) -> Any:
         from tokenizers import Tokenizer
 
-        return Tokenizer.from_str(self.told)
+        return Tokenizer.from_str(self.json_text)
 
     @cached_property
     def vocab(self) -> int:
@@ -99,7 +99,7 @@ class Pairs:
         return tuple(spelled)
 
     def state(self) -> dict[str, Any]:
-        return {"tokens": self.name, "tokenizer": json.loads(self.told)}
+        return {"tokens": self.name, "tokenizer": json.loads(self.json_text)}
 
 
 Wording = Letters | Pairs

@@ -48,7 +48,7 @@ class _Number(str):
     """A number as the file spells it."""
 
 
-def told(path: Path) -> str:
+def kind_of(path: Path) -> str:
     """ "text" or "table": what the first lines of JSON at `path` look like; "" where they are no JSON objects.
 
     Text: strings alone, chats (`messages`), and objects whose one field that is no label holds text, or holds documents.

@@ -21,7 +21,7 @@ UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 def listed(cells: pa.Table, schema: Schema) -> list[dict[str, Any]]:
     """The relations between the columns of these cells as JSON, each with its words and a comment for a schema."""
     return [
-        {**r.to_dict(), "always": r.always, "words": told(r, schema), "comment": comment(r, schema)}
+        {**r.to_dict(), "always": r.always, "words": description(r, schema), "comment": comment(r, schema)}
         for r in discover(cells, schema)
     ]
 
@@ -55,7 +55,7 @@ def sentence(relation: Relation, schema: Schema) -> str:
     return relation.text
 
 
-def told(relation: Relation, schema: Schema) -> str:
+def description(relation: Relation, schema: Schema) -> str:
     """The sentence, with the rule that says it, and the rows that break it."""
     said = sentence(relation, schema)
     rule = f" ({relation.text})" if relation.form in ("dependency", "order", "distance") else ""

@@ -248,7 +248,7 @@ def to_toml(schema: Schema, comments: Mapping[int, str] = MappingProxyType({})) 
     keys = [_key(c.name) for c in schema.columns]
     width = min(max((len(k) for k in keys), default=0), 32)
     for key, column in zip(keys, schema.columns, strict=True):
-        told = ", ".join(f"{k} = {_value(v)}" for k, v in _told(column).items())
+        told = ", ".join(f"{k} = {_value(v)}" for k, v in _editable(column).items())
         notes = "  # " + _line("; ".join(column.notes)) if column.notes else ""
         lines.append(f"{key:<{width}} = {{ {told} }}{notes}")
     for i, rule in enumerate(schema.constraints):
@@ -426,7 +426,7 @@ def _bound(key: str, value: Any) -> float:
     return float(value)
 
 
-def _told(column: Column) -> dict[str, Any]:
+def _editable(column: Column) -> dict[str, Any]:
     """What a person may want to correct."""
     out: dict[str, Any] = {"kind": column.kind}
     if column.kind == "decimal" and (column.places or column.least is None):

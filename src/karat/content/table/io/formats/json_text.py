@@ -46,5 +46,5 @@ FORMAT = Format(
     (".json", ".jsonl"),
     packed=True,
     form=_form,
-    holds=lambda path, suffix: packed.bare(suffix)[0] not in jsontables.LINES or jsontables.told(path) == "table",
+    holds=lambda path, suffix: packed.bare(suffix)[0] not in jsontables.LINES or jsontables.kind_of(path) == "table",
 )
