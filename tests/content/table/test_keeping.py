@@ -22,6 +22,7 @@ from karat.content.table.rules.expressions import cells_of
 from karat.content.table.schema.columns import Schema
 from karat.content.table.table import Table
 from karat.content.table.tables import Tables
+from karat.data import load
 from karat.errors import DataError
 
 
@@ -165,3 +166,20 @@ def test_a_rule_that_means_nothing_is_refused_in_words(entry: dict[str, object],
     codec, _ = learned(pa.table({"a": np.arange(40) % 7, "b": np.arange(40) % 3}), discover=False)
     with pytest.raises(DataError, match=words):
         compile_rules(Schema(codec.schema.columns, (entry,)))
+
+
+def test_related_tables_and_sequences_keep_what_holds_within_a_row(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(9)
+    rows = business.orders(400, rng).select(["ordered", "shipped", "price", "qty", "amount"])
+    rows = rows.append_column("who", pa.array([f"w{i:02d}" for i in np.sort(rng.integers(0, 40, 400))]))
+    data, schema = tmp_path / "orders.csv", tmp_path / "orders.toml"
+    pyarrow.csv.write_csv(rows, data)
+    entity = ["data.entity=who", "data.order=ordered"]
+    karat.look(data, write_schema=schema, probe=False, threads=1, set=entity)
+    assert "amount = price * qty: in all 400 rows" in capsys.readouterr().out
+    assert "# found: amount = price * qty, in all 400 rows" in schema.read_text(encoding="utf-8")
+    codecs = [load(data, options={"entity": "who", "order": "ordered", "discover": x}).codec for x in (True, False)]
+    texts = [{r.text for whole in codec.tables.values() for r in whole.found} for codec in codecs]  # type: ignore[attr-defined]
+    assert texts == [{"ordered <= shipped", "amount = price * qty"}, set()]

@@ -24,6 +24,7 @@ from karat.content.relational.unfolding import Draw, Unfolding
 from karat.content.table import fragments
 from karat.content.table.formulas import Guard
 from karat.content.table.io import sources
+from karat.content.table.mining import wording
 from karat.content.table.reading import Origin
 from karat.content.table.rules.constraints import check, compile_rules
 from karat.content.table.schema import schema, values
@@ -53,7 +54,7 @@ class Related(Codec):
     repeats = True
     answers = ("given", "balance")
     sheets = ".html"
-    settings = ("schema", "entity", "order", "rows", "encoding", "target")
+    settings = ("schema", "entity", "order", "rows", "encoding", "target", "discover")
 
     tables: Mapping[str, Tables]
     relations: tuple[Relation, ...]
@@ -118,7 +119,8 @@ class Related(Codec):
             cells = cells.filter(pa.array(good)) if not good.all() else cells
             known = schema.learn(known, cells)
             notes += [f"{name}: {note}" for note in (*raw.notes, *said_of)]
-            origin = Origin(known, raw.source, raw.dialect, found[name].suffix, sources.notes(raw.cells.schema))
+            noted, sought = sources.notes(raw.cells.schema), options.get("discover", True) is True
+            origin = Origin(known, raw.source, raw.dialect, found[name].suffix, noted, discover=sought)
             tables[name] = Table(cells.combine_chunks(), origin)
         doubt = next((f.raw.doubt for f in found.values() if f.raw.doubt), "")
         return contents_of(Database(tables, arranged), notes, chosen, None, doubt)
@@ -341,8 +343,16 @@ class Related(Codec):
         """What rows of the first table are to hold."""
         return self.steps[self.first].what.ask(given, balance, n, rng)
 
+    def between(self, records: Database) -> list[dict[str, Any]]:
+        """What holds between the columns of each table."""
+        out = []
+        for name, table in records.tables.items():
+            for one in self.tables[name].between(table):
+                out.append({**one, "table": name, "words": f"{name}: {one['words']}"})
+        return out
+
     def declared(self, between: Sequence[Mapping[str, Any]] = ()) -> str:
-        return declared(self)
+        return declared(self, between)
 
     def conform(self, records: Any) -> Database:
         """Somebody else's tables of the same names and columns."""
@@ -394,10 +404,10 @@ def _tie(records: Database, r: Relation) -> Tie:
     return Tie(r.child, r.parent, r.column, r.makes, link, records.absent(r), family.before, r.order, at)
 
 
-def declared(codec: Related) -> str:
-    """The TOML that a person corrects: every table with its columns, and every relation."""
+def declared(codec: Related, between: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The TOML that a person corrects: every table with its columns, what holds between them, and every relation."""
     if codec.single is not None:
-        return schema.to_toml(codec.single)
+        return wording.declared(codec.single, between)
     out = ["# What Karat found in the tables. Correct what is wrong and give this file back with --schema.", ""]
     for name, whole in codec.tables.items():
         keys = {k for r in codec.relations if r.parent == name for k in r.keys} | {
@@ -405,10 +415,9 @@ def declared(codec: Related) -> str:
         }
         keys = {k for k in keys if whole.layout.columns[k].made}
         key = next((r.key for r in codec.relations if r.parent == name and len(r.keys) == 1), None)
-        text = schema.to_toml(
-            replace(whole.schema, columns=tuple(c for c in whole.schema.columns if c.name not in keys))
-        )
-        lines = [line for line in text.splitlines() if not line.startswith("#")]
+        own = replace(whole.unfound, columns=tuple(c for c in whole.schema.columns if c.name not in keys))
+        text = wording.declared(own, [one for one in between if one["table"] == name])
+        lines = [line for line in text.splitlines() if not line.startswith("#") or line.startswith("# found: ")]
         body = (
             "\n".join(lines).replace("[columns]", "[table.columns]").replace("[[constraint]]", "[[table.constraint]]")
         )

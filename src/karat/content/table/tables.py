@@ -324,9 +324,13 @@ class Tables(Codec):
         return listed(records.cells, records.facts.schema) if self.origin.discover else []
 
     def declared(self, between: Sequence[Mapping[str, Any]] = ()) -> str:
-        written = [one.constraint for one in self.found]
-        own = tuple(entry for entry in self.schema.constraints if entry not in written)
-        return declared(replace(self.schema, constraints=own), between)
+        return declared(self.unfound, between)
+
+    @property
+    def unfound(self) -> Schema:
+        """The schema with what a person declared, and no rule that was found."""
+        found = [one.constraint for one in self.found]
+        return replace(self.schema, constraints=tuple(one for one in self.schema.constraints if one not in found))
 
     def broken(self, records: Table) -> dict[str, np.ndarray]:
         """bool `[n]` for each declared rule: the rows that break it."""
