@@ -10,9 +10,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 
 from karat.assays.chance import averaged, draw, limit_of, resampled
 from karat.assays.classifier import LEAF, boosted
-from karat.assays.points.usefulness import lessons
+from karat.assays.points.usefulness import usefulness_and_lift
 from karat.assays.table import predicting
-from karat.assays.table.learning import RATE, TREES, Target, taught
+from karat.assays.table.learning import RATE, TREES, Target, fit_predict
 from karat.views import Columns, TableView
 
 
@@ -29,7 +29,7 @@ def useful(apart: float, classes: int, n: int, seed: int, shuffled: bool = False
     my = my[torch.randperm(len(my), generator=torch.Generator().manual_seed(seed))] if shuffled else my
     rng = torch.Generator().manual_seed(seed)
     with_one = [torch.nn.functional.pad(x, (0, 1), value=1.0) for x in (t, u, m)]
-    return lessons(with_one[0], ty, with_one[1], uy, with_one[2], my, classes, "", rng)[0]
+    return usefulness_and_lift(with_one[0], ty, with_one[1], uy, with_one[2], my, classes, "", rng)[0]
 
 
 def test_twenty_unseen_records_that_are_all_named_rightly_raise_no_perfect_generator() -> None:
@@ -100,9 +100,9 @@ def test_rows_that_no_tree_can_divide_are_scored_as_boosted_trees_score_them(n: 
     assert boosted([False, False], 0)(x, y)(test) == pytest.approx(theirs, abs=1e-6)
     assert (np.ptp(theirs) == 0) == (n < 2 * LEAF)
     number, choice = Target(0, None, 0), Target(0, np.arange(3), 2)
-    told = taught(number, x, x[:, 1], test, [False, False], "boosting", 0)
+    told = fit_predict(number, x, x[:, 1], test, [False, False], "boosting", 0)
     plain = {"max_iter": TREES, "learning_rate": RATE, "random_state": 0}
     assert told == pytest.approx(HistGradientBoostingRegressor(**plain).fit(x, x[:, 1]).predict(test), abs=1e-6)
-    classes = taught(choice, x, y.astype(float), test, [False, False], "boosting", 0)
+    classes = fit_predict(choice, x, y.astype(float), test, [False, False], "boosting", 0)
     fitted = HistGradientBoostingClassifier(**plain).fit(x, y.astype(float))
     assert classes == pytest.approx(fitted.predict_proba(test), abs=1e-6)

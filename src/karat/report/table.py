@@ -63,8 +63,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """How well a column is predicted by a learner taught by made rows and by real ones."""
+class Predicted:
+    """How well a column is predicted by a learner trained on made rows and by one trained on real ones."""
 
     column: str
     learner: str
@@ -88,7 +88,7 @@ class TableView:
     prints: tuple[Row, ...]
     rules: tuple[Row, ...]
     kept: int  # further rules that every row keeps
-    lessons: tuple[Lesson, ...]
+    predicted: tuple[Predicted, ...]
     traces: tuple[tuple[str, str, bool], ...]  # test, what it says, raised
 
 
@@ -127,7 +127,7 @@ def _view(name: str, shapes: ColumnShapes, findings: Sequence[Finding], kinds: M
         _prints(found.get("formatting")),
         rules,
         kept,
-        _lessons(found.get("usefulness")),
+        _predicted(found.get("usefulness")),
         tuple((f.key, f.says, f.raised) for f in findings if f.assay in ("memory", "privacy")),
     )
 
@@ -258,13 +258,13 @@ def _lost(found: Found) -> tuple[Row, ...]:
     return tuple(out.values())
 
 
-def _lessons(detail: Detail | None) -> tuple[Lesson, ...]:
+def _predicted(detail: Detail | None) -> tuple[Predicted, ...]:
     if not isinstance(detail, Usefulness):
         return ()
     out = []
     for learner, scores in (detail.learners or {}).items():
         known = "boosted trees" + learner.removeprefix("boosting") if learner.startswith("boosting") else learner
-        out.append(Lesson(detail.target or "", known, detail.measure or "", scores.tstr, scores.trtr))
+        out.append(Predicted(detail.target or "", known, detail.measure or "", scores.tstr, scores.trtr))
     for other in detail.others or ():
-        out.append(Lesson(other.column, "forest", other.measure, other.tstr, other.trtr))
+        out.append(Predicted(other.column, "forest", other.measure, other.tstr, other.trtr))
     return tuple(out)

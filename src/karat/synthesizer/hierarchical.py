@@ -64,11 +64,11 @@ class Hierarchical(Synthesizer):
 
     def learn(self, records: Database, seed: int) -> Iterator[float]:
         """Fits every chain to its rows of `records`, to a random choice of very many; yields the share that is done."""
-        lessons = self._codec.lessons(records)
+        training_codes = self._codec.training_codes(records)
         if not self.models:
             yield 1.0
         for i, (name, model) in enumerate(self.models.items()):
-            points = lessons[name]
+            points = training_codes[name]
             if len(points) > FITTED_MOST:
                 few = np.random.default_rng([seed, i]).choice(len(points), FITTED_MOST, replace=False)
                 points = points[torch.from_numpy(np.sort(few))]

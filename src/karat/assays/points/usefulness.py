@@ -25,24 +25,24 @@ ROUNDS = 8
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What a set teaches: Gram matrix [w, w] and products with the one-hot labels [w, classes]. Lessons add."""
+class RidgeStatistics:
+    """What ridge regression needs of a set: Gram matrix [w, w], products with one-hot labels [w, classes]; of two sets, the sums."""
 
     gram: Tensor
     products: Tensor
 
-    def __add__(self, other: Lesson) -> Lesson:
-        return Lesson(self.gram + other.gram, self.products + other.products)
+    def __add__(self, other: RidgeStatistics) -> RidgeStatistics:
+        return RidgeStatistics(self.gram + other.gram, self.products + other.products)
 
-    def learn(self) -> Tensor:
+    def weights(self) -> Tensor:
         """Weights [w, classes]."""
         ridge = 1e-3 * self.gram.diagonal().mean() * torch.eye(len(self.gram), dtype=self.gram.dtype)
         weights: Tensor = torch.linalg.solve(self.gram + ridge, self.products)
         return weights
 
 
-def teach(features: Tensor, labels: Tensor, classes: int) -> Lesson:
-    return Lesson(features.T @ features, features.T @ F.one_hot(labels, classes).to(features.dtype))
+def ridge_statistics(features: Tensor, labels: Tensor, classes: int) -> RidgeStatistics:
+    return RidgeStatistics(features.T @ features, features.T @ F.one_hot(labels, classes).to(features.dtype))
 
 
 def right(weights: Tensor, features: Tensor, labels: Tensor) -> Tensor:
@@ -66,16 +66,16 @@ def findings(case: Case) -> list[Finding]:
     offset = torch.randn(WIDTH, generator=rng) / 2
     tilt = scale / scale[0] + 0.1  # between raw and whitened: leading components count more
 
-    def see(points: Tensor) -> Tensor:
+    def random_features(points: Tensor) -> Tensor:
         z = pixels.of(points) / scale * tilt / tilt.square().mean().sqrt()
         return F.pad(F.relu(z @ inner + offset), (0, 1), value=1.0)
 
-    t, u, m = see(train.points), see(unseen.points), see(made.points)
+    t, u, m = random_features(train.points), random_features(unseen.points), random_features(made.points)
     whose = "" if given else " (its labels were read by the judge)"
-    return lessons(t, train.labels, u, unseen.labels, m, labels, len(classes), whose, rng)
+    return usefulness_and_lift(t, train.labels, u, unseen.labels, m, labels, len(classes), whose, rng)
 
 
-def lessons(
+def usefulness_and_lift(
     t: Tensor, ty: Tensor, u: Tensor, uy: Tensor, m: Tensor, my: Tensor, k: int, whose: str, rng: torch.Generator
 ) -> list[Finding]:
     """Usefulness and lift for features [n, d] and labels [n] of training, unseen and made records.
@@ -96,7 +96,7 @@ def _ratio(
         test, stand_in = pick[n:][:5000], pick[:n]
         a, b = torch.randperm(len(t), generator=rng)[:n], torch.randperm(len(m), generator=rng)[:n]
         real, unseen, new = (
-            float(right(teach(x, y, k).learn(), u[test], uy[test]).mean())
+            float(right(ridge_statistics(x, y, k).weights(), u[test], uy[test]).mean())
             for x, y in ((t[a], ty[a]), (u[stand_in], uy[stand_in]), (m[b], my[b]))
         )
         fair.append(real)
@@ -104,12 +104,12 @@ def _ratio(
         null.append(unseen / max(real, 1 / k))  # who learned less than guessing taught nothing
     spread = torch.tensor(null, dtype=torch.float64)
     trtr, tstr = sum(fair) / ROUNDS, sum(made) / ROUNDS
-    taught = max(trtr, 1 / k)
-    value, real = tstr / taught, float(spread.mean())
+    accuracy = max(trtr, 1 / k)
+    value, real = tstr / accuracy, float(spread.mean())
     tests = len(u) - n
     p = (trtr * tests + 1) / (tests + 2)  # ten of ten records named rightly do not say that it is never wrong
     error = max(float(spread.std()) * math.sqrt(1.5), math.sqrt(2 * p * (1 - p) / tests) / 2)
-    low, high = (edge / taught for edge in wilson(round(tstr * tests), tests))
+    low, high = (edge / accuracy for edge in wilson(round(tstr * tests), tests))
     s = Score(value, low, high, real, error)
     says = (
         f"A classifier trained on {n} made records{whose} is right about {tstr:.1%} of unseen real ones; "
@@ -117,7 +117,7 @@ def _ratio(
     )
     by = "read by the judge" if whose else "given"
     detail = Usefulness(tstr=tstr, trtr=trtr, gap=trtr - tstr, n=n, labels=by)
-    samples = power.scored("usefulness", s.error, len(m), len(u), max(s.real - 1 / k / taught, 1e-3))
+    samples = power.scored("usefulness", s.error, len(m), len(u), max(s.real - 1 / k / accuracy, 1e-3))
     return scored("usefulness", s, limit_of(s, 0.02, "higher"), says, detail=detail, samples=samples)
 
 
@@ -125,15 +125,15 @@ def _lift(
     t: Tensor, ty: Tensor, u: Tensor, uy: Tensor, m: Tensor, my: Tensor, k: int, whose: str, rng: torch.Generator
 ) -> Finding:
     half = len(u) // 2
-    base = teach(t, ty, k)
+    base = ridge_statistics(t, ty, k)
 
     def against(x: Tensor, y: Tensor, test: slice) -> tuple[float, float]:
         """Mean and standard error of the accuracy gained over duplicates of real rows in equal number."""
-        with_it = right((base + teach(x, y, k)).learn(), u[test], uy[test])
+        with_it = right((base + ridge_statistics(x, y, k)).weights(), u[test], uy[test])
         controls = []
         for _ in range(2):
             again = torch.randint(len(t), (len(x),), generator=rng)
-            controls.append(right((base + teach(t[again], ty[again], k)).learn(), u[test], uy[test]))
+            controls.append(right((base + ridge_statistics(t[again], ty[again], k)).weights(), u[test], uy[test]))
         gain = with_it - torch.stack(controls).mean(0)
         return float(gain.mean()), max(float(gain.std()) / math.sqrt(len(gain)), 0.5 / len(gain))
 

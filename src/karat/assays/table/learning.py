@@ -143,10 +143,10 @@ def _usual(target: Target, y: np.ndarray, tests: int) -> np.ndarray:
     return np.tile(np.bincount(y.astype(np.int64), minlength=target.classes) / len(y), (tests, 1))
 
 
-def taught(
+def fit_predict(
     target: Target, x: np.ndarray, y: np.ndarray, test: np.ndarray, flags: list[bool], learner: str, seed: int
 ) -> np.ndarray:
-    """What a `learner` ("boosting", "forest") that saw `x` [n, d] and `y` [n] says of `test` [m, d].
+    """What a `learner` ("boosting", "forest") trained on `x` [n, d] and `y` [n] predicts for `test` [m, d].
 
     Numbers [m], or class probabilities [m, classes]; a class that was never shown gets 0.
     """

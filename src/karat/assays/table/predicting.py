@@ -13,7 +13,7 @@ from karat.assays import power
 from karat.assays.chance import LEVEL, limit_of
 from karat.assays.details.records import Learner, Lift, Predicted, Usefulness
 from karat.assays.finding import Finding, Limit, Sample, Score, scored, unknown
-from karat.assays.table.learning import Features, Target, features, target_of, taught
+from karat.assays.table.learning import Features, Target, features, fit_predict, target_of
 from karat.assays.table.tables import Case
 from karat.views import TableView
 
@@ -28,7 +28,7 @@ ENOUGH = 500  # training rows that teach nothing before nothing can be taught
 REPEATS = 40  # of the test rows, for the error of a difference
 
 
-class School:
+class PredictionTask:
     """One target column, what learners see of the others, and the unseen rows that they are examined on."""
 
     def __init__(self, seen: Features, target: Target, unseen: TableView) -> None:
@@ -39,11 +39,11 @@ class School:
         self.truth = truth[self.there]
         self.test = seen.of(unseen.take(self.there), target.column)
 
-    def taught(self, learner: str, seed: int, *sheets: TableView) -> np.ndarray:
-        """What a learner taught by all of `sheets` says of the test rows."""
+    def predictions(self, learner: str, seed: int, *sheets: TableView) -> np.ndarray:
+        """What a learner that is trained on all of `sheets` predicts for the test rows."""
         x = np.vstack([self.seen.of(s, self.target.column) for s in sheets])
         y = np.concatenate([self.target.of(s) for s in sheets])
-        return taught(self.target, x, y, self.test, self.flags, learner, seed)
+        return fit_predict(self.target, x, y, self.test, self.flags, learner, seed)
 
     def score(self, told: np.ndarray, rows: np.ndarray) -> float:
         return self.target.score(self.truth[rows], told[rows])
@@ -76,13 +76,13 @@ def findings(case: Case) -> list[Finding]:
     goal = target_of(train, wanted)
     if goal is None or len(seen.columns) < 2:
         return []
-    school = School(seen, goal, unseen)
-    if len(school.there) < 10:
+    task = PredictionTask(seen, goal, unseen)
+    if len(task.there) < 10:
         return []
     most = int(np.clip(CELLS // len(seen.columns), 200, ROWS))
     return [
-        _ratio(school, train, unseen, made, others, most, rng, seed),
-        _lift(school, train, unseen, made, most, rng, seed),
+        _ratio(task, train, unseen, made, others, most, rng, seed),
+        _lift(task, train, unseen, made, most, rng, seed),
     ]
 
 
@@ -97,19 +97,19 @@ def _others(
         goal = target_of(train, j)
         if goal is None or len(seen.columns) < 2:
             continue
-        school = School(seen, goal, unseen.take(np.arange(min(len(unseen), OTHER_ROWS))))
-        if len(school.there) < 10:
+        task = PredictionTask(seen, goal, unseen.take(np.arange(min(len(unseen), OTHER_ROWS))))
+        if len(task.there) < 10:
             continue
-        every = np.arange(len(school.there))
+        every = np.arange(len(task.there))
         rows = np.arange(n)
-        tstr, trtr = (school.score(school.taught("forest", seed, s.take(rows)), every) for s in (made, train))
+        tstr, trtr = (task.score(task.predictions("forest", seed, s.take(rows)), every) for s in (made, train))
         above = (trtr - goal.floor) / (1 - goal.floor)
         out.append(Predicted(column=train.names[j], measure=goal.measure, tstr=tstr, trtr=trtr, above_chance=above))
     return out
 
 
 def _ratio(
-    school: School,
+    task: PredictionTask,
     train: TableView,
     unseen: TableView,
     made: TableView,
@@ -119,12 +119,12 @@ def _ratio(
     seed: int,
 ) -> Finding:
     n = min(len(made), len(unseen) // 2, len(train), most)
-    fair, own, null, error = _rounds(school, train, unseen, made, n, rng, seed)
+    fair, own, null, error = _rounds(task, train, unseen, made, n, rng, seed)
     trtr, tstr, stand = (sum(x) / ROUNDS for x in (fair, own, null))
-    goal, name = school.target, train.names[school.target.column]
+    goal, name = task.target, train.names[task.target.column]
     span = max(trtr, goal.floor + TEACHABLE)  # what hardly more than guesses are divided by says nothing
     moved = float(np.std(np.array(null) - np.array(fair), ddof=1))
-    error = max(error, moved, 0.5 / len(school.there)) / span
+    error = max(error, moved, 0.5 / len(task.there)) / span
     s = Score(tstr / span, tstr / span - 1.96 * error, tstr / span + 1.96 * error, stand / span, error)
     boosting = Learner(tstr=tstr, trtr=trtr, unseen=stand)
     says = (
@@ -140,13 +140,13 @@ def _ratio(
         n=n,
         z=s.z,
         chance=goal.floor / span,
-        learners={"boosting": boosting, **_other_learners(school, train, made, n, most, seed)},
+        learners={"boosting": boosting, **_other_learners(task, train, made, n, most, seed)},
         others=tuple(others),
     )
     samples = power.scored("usefulness", s.error, len(made), len(unseen), max(s.real - goal.floor / span, 1e-3))
     teachable = trtr - goal.floor > TEACHABLE
     if not teachable or any(x.short for x in samples):
-        samples = _wanted(school, train, made, unseen, error * span, most, seed)
+        samples = _wanted(task, train, made, unseen, error * span, most, seed)
     if teachable:
         return scored("usefulness", s, limit_of(s, 0.02, "higher"), says, detail=detail, samples=samples)
     # a ratio to what is hardly taught is no fault at any value
@@ -159,56 +159,62 @@ def _ratio(
 
 
 def _rounds(
-    school: School, train: TableView, unseen: TableView, made: TableView, n: int, rng: np.random.Generator, seed: int
+    task: PredictionTask,
+    train: TableView,
+    unseen: TableView,
+    made: TableView,
+    n: int,
+    rng: np.random.Generator,
+    seed: int,
 ) -> tuple[list[float], list[float], list[float], float]:
     """In each round what `n` training, made and unseen rows teach of other unseen ones; and the error of the made score."""
-    tests = len(school.there)
+    tests = len(task.there)
     fair, own, null = list[float](), list[float](), list[float]()
     error = 0.0
     for round_ in range(ROUNDS):
         pick = rng.permutation(tests)
-        stand_in, rows = school.there[pick[: tests // 2]][:n], pick[tests // 2 :]
+        stand_in, rows = task.there[pick[: tests // 2]][:n], pick[tests // 2 :]
         real, new, fresh = (
-            school.taught("boosting", seed + round_, side)
+            task.predictions("boosting", seed + round_, side)
             for side in (
                 train.take(rng.permutation(len(train))[:n]),
                 made.take(rng.permutation(len(made))[:n]),
                 unseen.take(stand_in),
             )
         )
-        a, b, c = (school.worth(told, rows) for told in (real, new, fresh))
+        a, b, c = (task.worth(told, rows) for told in (real, new, fresh))
         fair.append(a)
         own.append(b)
         null.append(c)
         if round_ == 0:
-            error = school.spread(new, real, rows, rng)  # of the scores as they are: those at 0 do not vary
+            error = task.spread(new, real, rows, rng)  # of the scores as they are: those at 0 do not vary
     return fair, own, null, error
 
 
 def _other_learners(
-    school: School, train: TableView, made: TableView, n: int, most: int, seed: int
+    task: PredictionTask, train: TableView, made: TableView, n: int, most: int, seed: int
 ) -> dict[str, Learner]:
     """Scores of another learner, and of the same one taught by all rows."""
-    every, first = np.arange(len(school.there)), np.arange(min(n, OTHER_ROWS))
-    forest = [school.score(school.taught("forest", seed, x.take(first)), every) for x in (made, train)]
+    every, first = np.arange(len(task.there)), np.arange(min(n, OTHER_ROWS))
+    forest = [task.score(task.predictions("forest", seed, x.take(first)), every) for x in (made, train)]
     out = {"forest": Learner(tstr=forest[0], trtr=forest[1])}
     whole = min(len(train), len(made), most)
     if whole > n:
-        full = [school.score(school.taught("boosting", seed, x.take(np.arange(whole))), every) for x in (made, train)]
+        full = [task.score(task.predictions("boosting", seed, x.take(np.arange(whole))), every) for x in (made, train)]
         out[f"boosting, {whole} rows"] = Learner(tstr=full[0], trtr=full[1])
     return out
 
 
 def _wanted(
-    school: School, train: TableView, made: TableView, unseen: TableView, error: float, most: int, seed: int
+    task: PredictionTask, train: TableView, made: TableView, unseen: TableView, error: float, most: int, seed: int
 ) -> tuple[Sample, ...]:
     """What usefulness needs where so few rows teach too little to see it lost, by what all training rows teach.
 
     error: of the difference of two scores.
     """
-    goal = school.target
+    goal = task.target
     some = train.take(np.arange(min(len(train), most)))
-    told = school.score(school.taught("boosting", seed, some), np.arange(len(school.there)))
+    told = task.score(task.predictions("boosting", seed, some), np.arange(len(task.there)))
     if told - goal.floor <= TEACHABLE:
         # real rows do not teach it either: nothing is lost that was there, if they are enough to say so
         return (Sample(len(train), ENOUGH, "training"),)
@@ -222,33 +228,39 @@ def _wanted(
 
 
 def _lift(
-    school: School, train: TableView, unseen: TableView, made: TableView, most: int, rng: np.random.Generator, seed: int
+    task: PredictionTask,
+    train: TableView,
+    unseen: TableView,
+    made: TableView,
+    most: int,
+    rng: np.random.Generator,
+    seed: int,
 ) -> Finding:
     base = train.take(rng.permutation(len(train))[:most])
     extra = made.take(np.arange(min(len(made), most)))
-    tests = len(school.there)
+    tests = len(task.there)
     half = np.arange(tests // 2)
-    fresh = unseen.take(school.there[tests // 2 :][:most])
+    fresh = unseen.take(task.there[tests // 2 :][:most])
 
     def gained(addition: TableView, rows: np.ndarray, controls: int) -> tuple[float, float]:
         """The score gained over duplicates of real rows in equal number, and its standard error."""
-        told = school.taught("boosting", seed, base, addition)
+        told = task.predictions("boosting", seed, base, addition)
         again = [
-            school.taught("boosting", seed, base, base.take(rng.integers(len(base), size=len(addition))))
+            task.predictions("boosting", seed, base, base.take(rng.integers(len(base), size=len(addition))))
             for _ in range(controls)
         ]
-        scores = [school.score(x, rows) for x in again]
+        scores = [task.score(x, rows) for x in again]
         # a learner moves by itself as well as with the test rows: about as much as two controls differ
         moved = abs(scores[0] - scores[-1]) / 2 if controls > 1 else 0.0
-        error = math.hypot(school.spread(told, again[0], rows, rng), moved)
-        return school.score(told, rows) - sum(scores) / controls, max(error, 0.5 / len(rows))
+        error = math.hypot(task.spread(told, again[0], rows, rng), moved)
+        return task.score(told, rows) - sum(scores) / controls, max(error, 0.5 / len(rows))
 
     value, error = gained(extra, np.arange(tests), 2)
     real, _ = gained(fresh, half, 1)
     found = value > 3 * error and value > 0.002
     limit = Limit(below=-max(LEVEL * error, 0.01))
     verdict = "a gain" if found else "a loss" if limit.broken(value) else "no gain beyond chance"
-    goal = school.target
+    goal = task.target
     says = (
         f"Added to {len(base)} training rows, {len(extra)} made ones change how well {train.names[goal.column]} is predicted "
         f"by {value:+.4f} of {goal.measure} against duplicates of real rows: {verdict}; {len(fresh)} unseen real ones, {real:+.4f}."

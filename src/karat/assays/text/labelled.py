@@ -16,7 +16,7 @@ from karat.assays.finding import Finding, exact
 from karat.assays.points import bias
 from karat.assays.points.diversity import NONE, absent, missed, needed
 from karat.assays.points.embedded import Embedded
-from karat.assays.points.usefulness import lessons
+from karat.assays.points.usefulness import usefulness_and_lift
 from karat.assays.text.texts import Case
 
 FINDS = ("missing classes", "usefulness", "lift", "class balance")
@@ -44,7 +44,7 @@ def findings(case: Case) -> list[Finding]:
     read, made_read = (torch.from_numpy(reader.predict(x).astype(np.int64)) for x in case.counts[1:])
     given = None if made is None else torch.from_numpy(made)
     labels = Labels(torch.from_numpy(train), torch.from_numpy(unseen), read, made_read, given)
-    return [_missing(case, labels), *_taught(case, labels), *_balance(case, labels)]
+    return [_missing(case, labels), *_usefulness(case, labels), *_balance(case, labels)]
 
 
 def _missing(case: Case, labels: Labels) -> Finding:
@@ -71,12 +71,12 @@ def _missing(case: Case, labels: Labels) -> Finding:
     return exact("missing classes", float(len(gone)), NONE, says, high=high, detail=detail, samples=samples)
 
 
-def _taught(case: Case, labels: Labels) -> list[Finding]:
+def _usefulness(case: Case, labels: Labels) -> list[Finding]:
     t, u, m = (torch.nn.functional.pad(x, (0, 1), value=0.1).double() for x in case.features)
     whose = " (its labels were read by the judge)" if labels.given is None else ""
     own = labels.made_read if labels.given is None else labels.given
     rng = torch.Generator().manual_seed(case.seed)
-    return lessons(t, labels.train, u, labels.unseen, m, own, len(case.classes), whose, rng)
+    return usefulness_and_lift(t, labels.train, u, labels.unseen, m, own, len(case.classes), whose, rng)
 
 
 def _balance(case: Case, labels: Labels) -> list[Finding]:

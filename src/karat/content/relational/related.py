@@ -171,7 +171,7 @@ class Related(Codec):
                 out[chain] = Codes((*given.sizes, *own.sizes), (*given.ordered, *own.ordered)), given.numel
         return out
 
-    def lessons(self, records: Database) -> dict[str, Tensor]:
+    def training_codes(self, records: Database) -> dict[str, Tensor]:
         """Long [n, columns] of each chain: the rows that it learns, behind what it is given."""
         out: dict[str, Tensor] = {}
         up: dict[str, np.ndarray] = {}
@@ -248,7 +248,7 @@ class Related(Codec):
         return self.steps[self.first].what.spaces
 
     def encode(self, records: Database, space: Space | None = None) -> Tensor:
-        """The points of the first table's rows; what hangs on them is `lessons`."""
+        """The points of the first table's rows; what hangs on them is `training_codes`."""
         cells = sequences.drawn(self.steps[self.first], records, self.tables[self.first])[1]
         codec = self.steps[self.first].what
         return codec.encode(Table(cells, codec.origin), space)
