@@ -120,8 +120,8 @@ class Judgement:
     encoding: str | None
     other: str | None = None
 
-    def doubt(self, sample: bytes, place: str) -> str:
-        """What to ask a person, a line of the sample read both ways; "" where there is no doubt."""
+    def question(self, sample: bytes, place: str) -> str:
+        """Which of two encodings is right, with a line of the sample read both ways; "" where only one is plausible."""
         if self.encoding is None or self.other is None:
             return ""
         one, two = _shown(sample, self.encoding, self.other), _shown(sample, self.other, self.encoding)

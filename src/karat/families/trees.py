@@ -331,7 +331,7 @@ class Link:
             if not alone:
                 some = cells if len(cells) <= config.most else cells[rng.choice(len(cells), config.most, replace=False)]
                 proposed = tree.draw(_features(some, parents, nominal), rng)
-                donors.doubt(donors.node(some[:, parents], rng), proposed)
+                donors.calibrate_backoff(donors.node(some[:, parents], rng), proposed)
         coarse: dict[int, np.ndarray] = {}
         never: dict[int, np.ndarray] = {}
         mass = np.bincount(groups, minlength=count).astype(np.float64)
@@ -382,12 +382,12 @@ class Link:
             return self.donors.anyone(node, rng, stratified)
         seen = _features(cells, self.parents, self.nominal)
         groups = self.tree.draw(seen, rng, order)
-        strange = np.flatnonzero(self.donors.strange(node, groups, rng))
+        strange = np.flatnonzero(self.donors.unsupported(node, groups, rng))
         for _ in range(REDRAWS):
             if not len(strange):
                 break
             groups[strange] = self.tree.draw(seen[strange], rng)
-            strange = strange[self.donors.strange(node[strange], groups[strange], rng)]
+            strange = strange[self.donors.unsupported(node[strange], groups[strange], rng)]
         out = self.donors.within(node, groups, rng, stratified)
         out[strange] = self.donors.anyone(node[strange], rng, stratified=False)
         return out

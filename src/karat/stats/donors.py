@@ -30,7 +30,7 @@ class Donors:
     """Nodes as arrays: a row goes left at a node where its cell of `column` is at most `threshold`, or, where `value` is not
     -1, where it is not `value`. `start`, `end`: the node's rows among the donors, which lie in the order of the leaves, and
     in each leaf of the codes. `reach`: the chance that a row comes at least this deep. `fresh`: the share let pass of groups
-    that none of the node's donors has; before `doubt`, the chance of such a group, by Good & Turing the share of rows alone
+    that none of the node's donors has; before `calibrate_backoff`, the chance of such a group, by Good & Turing the share of rows alone
     in theirs. `key`, `code`: donors by (group, place), and their codes."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -122,8 +122,8 @@ class Donors:
             going = going[(high[going] <= low[going]) & (node[going] > 0)]
         return node, low, high
 
-    def doubt(self, node: np.ndarray, groups: np.ndarray) -> None:
-        """Looks at the `groups` [n] that a proposer gives rows that stop at `node` [n], to know how far to believe it.
+    def calibrate_backoff(self, node: np.ndarray, groups: np.ndarray) -> None:
+        """Looks at the `groups` [n] that a proposer gives rows that stop at `node` [n], and sets how many unsupported ones pass.
 
         Where it often names groups that no donor at the node has, as it does where a column nearly follows from others,
         only as many are let pass as are to be expected. A few more or less are left alone: they keep the margins right.
@@ -138,7 +138,7 @@ class Donors:
         told = (absent + FEW * share) / (seen + FEW)
         self.at["fresh"] = np.where(told > share, share / np.maximum(told, 1e-12), 1.0)
 
-    def strange(self, node: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def unsupported(self, node: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """bool [n]: where no donor at the node has the group, but for as many as are let pass."""
         low, high = self._held(node, groups)
         return np.asarray((high <= low) & (rng.random(len(node)) >= self.at["fresh"][node]))

@@ -84,28 +84,28 @@ def test_no_table_is_read_as_nonsense_in_silence(language: str, code: str, tmp_p
         file.write_bytes(text.encode(code))
         raw = delimited.read(file)
         assert raw.dialect is not None
-        if raw.doubt:
-            assert "data.encoding=" in raw.doubt and raw.doubt in raw.notes and raw.doubt.count("'") >= 4
-            assert language not in CLEAR or rows < 400 or (language, code) in (("French", "mac-roman"),), raw.doubt
-            assert str(file) in raw.doubt and len(raw.doubt) < 400
+        if raw.question:
+            assert "data.encoding=" in raw.question and raw.question in raw.notes and raw.question.count("'") >= 4
+            assert language not in CLEAR or rows < 400 or (language, code) in (("French", "mac-roman"),), raw.question
+            assert str(file) in raw.question and len(raw.question) < 400
         else:
             assert ",".join(raw.cells.slice(0, 5)["note"].to_pylist()) in ",".join(
                 line.split(",")[2] for line in text.splitlines()[1:]
             )
         told = delimited.read(file, encoding=code)
-        assert told.cells["note"][0].as_py() == text.splitlines()[1].split(",")[2] and not told.doubt
+        assert told.cells["note"][0].as_py() == text.splitlines()[1].split(",")[2] and not told.question
         assert delimited.write(told.cells, told.dialect) == file.read_bytes(), "written in the encoding of the data"
 
 
 def test_look_shows_a_line_both_ways_and_train_wants_to_be_told(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_bytes(table("Hebrew", 60).encode("cp1255"))
-    doubt = delimited.read(file).doubt
-    assert doubt
-    assert any(doubt == said for said in look(file, probe=False)["warnings"])
+    question = delimited.read(file).question
+    assert question
+    assert any(question == said for said in look(file, probe=False)["warnings"])
     with pytest.raises(DataError) as caught:
         train(file, out=tmp_path / "run", steps=1)
-    assert str(caught.value) == doubt and not (tmp_path / "run").exists()
+    assert str(caught.value) == question and not (tmp_path / "run").exists()
     found = load(file, options={"encoding": "cp1255"})
     assert not found.contents.facts["doubt"] and begin is not None
     assert "דוד" in found.contents.records.cells["name"].to_pylist()
@@ -118,10 +118,10 @@ def test_text_and_lines_of_json_are_judged_alike(tmp_path: Path) -> None:
     lines.write_bytes("\n".join(json.dumps({"text": line}, ensure_ascii=False) for line in hebrew).encode("cp1255"))
     for file in (text, lines):
         found = load(file)
-        doubt = found.contents.facts["doubt"]
+        question = found.contents.facts["doubt"]
         read = "".join(found.contents.records.strings())
-        assert doubt or hebrew[0][:30] in read, "right, or in doubt"
-        with pytest.raises(DataError) if doubt else _nothing():
+        assert question or hebrew[0][:30] in read, "right, or in doubt"
+        with pytest.raises(DataError) if question else _nothing():
             train(file, out=tmp_path / f"run{file.suffix}", steps=1, recipe="ngram")
     korean = tmp_path / "k.md"
     korean.write_bytes("\n".join(f"{i} {WORDS['Korean']}" for i in range(300)).encode("euc-kr"))
@@ -147,7 +147,7 @@ def test_a_single_word_is_read_in_the_encoding_of_its_language_or_asked_for(tmp_
     ):
         file.write_bytes(("id,city\n" + f"1,{word}\n2,Rome\n" * 100).encode(code))
         raw = delimited.read(file)
-        assert raw.cells["city"][0].as_py() == word or repr(word)[1:-1] in raw.doubt, raw.doubt
+        assert raw.cells["city"][0].as_py() == word or repr(word)[1:-1] in raw.question, raw.question
 
 
 @pytest.mark.parametrize("text", ["20°C", "3 µm", "5 €", "it’s – “so”", "café", "Müller"])
@@ -155,7 +155,7 @@ def test_a_sign_or_an_accent_is_no_reason_to_ask(text: str, tmp_path: Path) -> N
     file = tmp_path / "t.csv"
     file.write_bytes(("id,note\n" + f"1,{text}\n2,plain\n" * 30).encode("cp1252"))
     raw = delimited.read(file)
-    assert raw.cells["note"][0].as_py() == text and not raw.doubt
+    assert raw.cells["note"][0].as_py() == text and not raw.question
 
 
 def test_an_encoding_that_was_named_and_cannot_read_the_file_says_where(tmp_path: Path) -> None:

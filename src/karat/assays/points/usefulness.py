@@ -26,7 +26,7 @@ ROUNDS = 8
 
 @dataclass(frozen=True)
 class RidgeStatistics:
-    """What ridge regression needs of a set: Gram matrix [w, w], products with one-hot labels [w, classes]; of two sets, the sums."""
+    """What ridge regression needs: Gram matrix [w, w], products with one-hot labels [w, classes]; of two sets, the sums."""
 
     gram: Tensor
     products: Tensor

@@ -25,7 +25,7 @@ from karat.errors import DataError, FitError
 
 
 def contents_of(
-    data: Database, notes: list[str], chosen: set[tuple[str, str]], single: Schema | None, doubt: str
+    data: Database, notes: list[str], chosen: set[tuple[str, str]], single: Schema | None, question: str
 ) -> Contents:
     """The records, with the order of sequences found where nobody said it."""
     out = []
@@ -47,7 +47,7 @@ def contents_of(
             "Nothing was found that relates them: each is learned on its own. Declare a [[relation]] in --schema."
         )
     facts: dict[str, Any] = {"columns": columns, "notes": said, "tables": {n: len(t) for n, t in data.tables.items()}}
-    facts["doubt"] = doubt
+    facts["doubt"] = question
     return Contents(data, facts=facts)
 
 

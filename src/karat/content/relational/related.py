@@ -122,8 +122,8 @@ class Related(Codec):
             noted, sought = sources.notes(raw.cells.schema), options.get("discover", True) is True
             origin = Origin(known, raw.source, raw.dialect, found[name].suffix, noted, discover=sought)
             tables[name] = Table(cells.combine_chunks(), origin)
-        doubt = next((f.raw.doubt for f in found.values() if f.raw.doubt), "")
-        return contents_of(Database(tables, arranged), notes, chosen, None, doubt)
+        question = next((f.raw.question for f in found.values() if f.raw.question), "")
+        return contents_of(Database(tables, arranged), notes, chosen, None, question)
 
     @classmethod
     def fit(cls, contents: Contents, train: np.ndarray) -> Self:

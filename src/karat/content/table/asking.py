@@ -84,8 +84,8 @@ class Asking:
     def partial(self, path: Any) -> Table:
         """Rows to be completed, from a file with some of our columns in any order: what is absent or empty is missing."""
         raw = sources.open_table(path, {})
-        if raw.doubt:
-            raise DataError(raw.doubt.partition(" Say ")[0] + " Save it as UTF-8.")
+        if raw.question:
+            raise DataError(raw.question.partition(" Say ")[0] + " Save it as UTF-8.")
         names = [column.name for column in self.origin.schema.columns]
         for name in raw.cells.column_names:
             if name not in names:

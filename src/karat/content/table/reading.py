@@ -64,7 +64,7 @@ def read(path: Any, options: Mapping[str, Any], settings: Sequence[str]) -> Cont
         "rows_in_source": raw.total if raw.total is not None else len(raw.cells),
         "set_aside": int((~good).sum()),
         "notes": [*raw.notes, *_prose(path, raw, found), *notes],
-        "doubt": raw.doubt,
+        "doubt": raw.question,
     }
     return Contents(Table(cells.combine_chunks(), origin), facts=facts)
 

@@ -46,7 +46,7 @@ class Raw:
     cells: from a delimited file every column is string, null where the field is empty; from Parquet, data frames and
     SQL the columns have the source's own types.   source: "csv", "parquet", "frame" or "sql".   place: for messages.
     total: how many rows the source holds, where only a sample was taken.   notes: what a person should know.
-    doubt: what a person must say before anything learns from it, "" where nothing is open; one of the notes.
+    question: what a person must say before anything learns from it, "" where nothing is open; one of the notes.
     """
 
     cells: pa.Table
@@ -55,7 +55,7 @@ class Raw:
     dialect: Dialect | None = None
     total: int | None = None
     notes: tuple[str, ...] = ()
-    doubt: str = ""
+    question: str = ""
 
 
 @dataclass(frozen=True)

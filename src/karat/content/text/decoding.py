@@ -67,7 +67,7 @@ def decoded(blob: bytes, place: str, encoding: str | None, offset: int = 0) -> t
             ends = head.count(b"\n\0") if name == "utf-16-le" else head.count(b"\0\n")  # wide characters have no zeros
             if empty.count(0) > min(0.4 * len(empty), ends + 1) and filled.count(0) < 0.2 * empty.count(0):
                 return _strict(blob, place, name, offset), name, ""
-    doubt = ""
+    question = ""
     try:
         text = blob.decode("utf-8")
         taken = "utf-8"
@@ -85,9 +85,9 @@ def decoded(blob: bytes, place: str, encoding: str | None, offset: int = 0) -> t
                 f"{place} is not UTF-8 at byte offset {offset + byte:,}{_line(line, offset)} (0x{blob[byte]:02x}), and no other "
                 "encoding makes text of all of it. Mend it, or name the encoding, as in --set data.encoding=gb18030."
             ) from None
-        text, taken, doubt = _strict(blob, place, guess, offset), guess, judged.doubt(sample, place)
+        text, taken, question = _strict(blob, place, guess, offset), guess, judged.question(sample, place)
     _refuse_binary(text, place, taken, offset)
-    return text, taken, doubt
+    return text, taken, question
 
 
 def _strict(blob: bytes, place: str, encoding: str, offset: int) -> str:
@@ -172,23 +172,28 @@ def _said(taken: int, size: int, path: Path) -> tuple[str, ...]:
 
 
 def decoded_blocks(path: Path, how: How) -> tuple[list[tuple[int, str]], str, tuple[str, ...], str]:
-    """Decoded stretches with their offsets, the encoding, a note where they are not all, and a doubt of the encoding."""
+    """Decoded stretches with their offsets, the encoding, a note where they are not all, and the question which encoding is right."""
     blocks, size = _blocks(path, how.limit)
     if not size:
         raise DataError(f"{path} is empty; some 20,000 characters of text were wanted.")
-    encoding, doubt = how.encoding, ""
+    encoding, question = how.encoding, ""
     if len(blocks) > 1 and encoding is None:
-        _, encoding, doubt = decoded(blocks[0][1], str(path), None)
+        _, encoding, question = decoded(blocks[0][1], str(path), None)
         if encoding.startswith("utf-16") or encoding.startswith("utf-32"):  # where a stretch begins cannot be told
             with path.open("rb") as file:
                 blocks = [(0, file.read(how.limit // 4 * 4))]
     out = []
     for offset, blob in blocks:
         text, encoding, open_ = decoded(blob, str(path), encoding, offset)
-        doubt = doubt if doubt else open_
+        question = question if question else open_
         out.append((offset, text))
     taken = sum(len(blob) for _, blob in blocks)
-    return out, str(encoding), (*(_said(taken, size, path) if taken < size else ()), *filter(None, [doubt])), doubt
+    return (
+        out,
+        str(encoding),
+        (*(_said(taken, size, path) if taken < size else ()), *filter(None, [question])),
+        question,
+    )
 
 
 def lined(text: str) -> tuple[str, str]:

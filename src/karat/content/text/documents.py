@@ -36,7 +36,7 @@ class Found:
     names: where each came from.   labels: of each, or None.   facets: what else is known of each, by its name.
     columns: what the text and its label are called.   whole: whether this is all there is; else a part spread over it.
     pieces: of one text of which only stretches were taken, these in place of documents.   chat: see `chat_of`.
-    doubt: what a person must say before anything learns from it, "" where nothing is open.
+    question: what a person must say before anything learns from it, "" where nothing is open.
     """
 
     documents: list[str]
@@ -50,7 +50,7 @@ class Found:
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     pieces: bool = False
-    doubt: str = ""
+    question: str = ""
     chat: bool = False
 
 
@@ -86,7 +86,7 @@ def read_column(path: Path, how: How) -> Found:
         held = {name: [values[i] for i in kept] for name, values in held.items()}
     names = [f"{path.name}: row {k + 1}" for k in range(len(texts))]
     written = {} if raw.dialect is None else {raw.dialect.encoding: 1}
-    return rows_found(texts, labels, held, names, (text, label), ".csv", written, tuple(notes), raw.doubt)
+    return rows_found(texts, labels, held, names, (text, label), ".csv", written, tuple(notes), raw.question)
 
 
 def rows_found(
@@ -98,7 +98,7 @@ def rows_found(
     suffix: str,
     written: Mapping[str, int],
     notes: tuple[str, ...],
-    doubt: str,
+    question: str,
 ) -> Found:
     """Documents of rows that hold text and, where there are labels, one; what is plain beside them as facets."""
     kept, broken = [], 0
@@ -129,7 +129,7 @@ def rows_found(
         suffix=suffix,
         encodings=written,
         notes=notes,
-        doubt=doubt,
+        question=question,
         columns=(called[0], called[1] if called[1] is not None else "label"),
     )
 

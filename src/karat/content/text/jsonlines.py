@@ -21,7 +21,7 @@ ROLE = re.compile(r"(?m)^<\|([^|\n]{1,40})\|>\n")
 
 
 def read_json_lines(path: Path, how: How) -> Found:
-    blocks, encoding, notes, doubt = decoded_blocks(path, how)
+    blocks, encoding, notes, question = decoded_blocks(path, how)
     rows, places = _objects(path, blocks)
     if not rows:
         raise DataError(f"{path} holds no lines of JSON; some hundreds were wanted.")
@@ -58,7 +58,7 @@ def read_json_lines(path: Path, how: How) -> Found:
         ".jsonl",
         {encoding: 1},
         notes,
-        doubt,
+        question,
     )
     return replace(found, chat=chat is not None)
 

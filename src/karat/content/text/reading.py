@@ -70,7 +70,7 @@ def parted(text: str, into: str) -> list[str]:
 
 
 def _file(path: Path, how: How) -> Found:
-    blocks, encoding, notes, doubt = decoded_blocks(path, how)
+    blocks, encoding, notes, question = decoded_blocks(path, how)
     texts, ends = zip(*(lined(text) for _, text in blocks), strict=True)
     documents = [document for text in texts for document in parted(text, how.documents)]
     alone = how.documents in ("auto", "file") and len(documents) <= len(texts)
@@ -83,7 +83,7 @@ def _file(path: Path, how: How) -> Found:
         notes=notes,
         pieces=len(texts) > 1 and alone,
         suffix=".txt",
-        doubt=doubt,
+        question=question,
     )
 
 
@@ -119,7 +119,7 @@ def _folder(path: Path, how: How) -> Found:
     documents, names = [], []
     skipped: list[tuple[str, str]] = []
     written, ends = Counter[str](), Counter[str]()
-    empty, doubt = 0, ""
+    empty, question = 0, ""
     for file in files:
         name = file.relative_to(path).as_posix().encode("utf-8", "replace").decode()
         try:
@@ -134,8 +134,8 @@ def _folder(path: Path, how: How) -> Found:
             continue
         written[encoding] += 1
         ends[newline] += 1
-        notes += more if not (doubt and open_) else ()  # one question is enough
-        doubt = doubt if doubt else open_
+        notes += more if not (question and open_) else ()  # one question is enough
+        question = question if question else open_
         documents += parts
         names += [name] * len(parts)
     if len(skipped) > ASIDE * len(files):
@@ -159,5 +159,5 @@ def _folder(path: Path, how: How) -> Found:
         encodings=written,
         skipped=tuple(skipped),
         notes=notes,
-        doubt=doubt,
+        question=question,
     )

@@ -165,5 +165,5 @@ def facts_of(
         "personal": dict(personal),
         "sentences": sentences,
         "notes": notes,
-        "doubt": found.doubt,
+        "doubt": found.question,
     }

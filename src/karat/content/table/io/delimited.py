@@ -78,9 +78,9 @@ def read(
                 "encoding: --set data.encoding=..."
             ) from None
         note = f"Read as {judged.encoding}, judged from its bytes; name the encoding if letters look wrong."
-        doubt = judged.doubt(foreign.sample, str(path))
+        question = judged.question(foreign.sample, str(path))
     raw = _read(path, rows, found, judged.encoding, longest, room)
-    return replace(raw, notes=(*raw.notes, doubt if doubt else note), doubt=doubt)
+    return replace(raw, notes=(*raw.notes, question if question else note), question=question)
 
 
 def separated(path: Path) -> bool:

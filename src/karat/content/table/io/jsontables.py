@@ -105,14 +105,14 @@ def read(path: Path, rows: int | None, encoding: str | None, room: float | None 
                 f"{path} line {foreign.line} holds bytes that are not UTF-8 (byte offset {foreign.offset}), as JSON is. Mend it, "
                 "or name its encoding: --set data.encoding=..."
             ) from None
-        doubt = judged.doubt(foreign.sample, str(path))
+        question = judged.question(foreign.sample, str(path))
         note = (
-            doubt
-            if doubt
+            question
+            if question
             else f"Read as {judged.encoding}, judged from its bytes; name the encoding if letters look wrong."
         )
     raw = _read(path, rows, found, judged.encoding, room)
-    return Raw(raw.cells, raw.source, raw.place, raw.dialect, raw.total, (*raw.notes, note), doubt)
+    return Raw(raw.cells, raw.source, raw.place, raw.dialect, raw.total, (*raw.notes, note), question)
 
 
 def _read(path: Path, rows: int | None, found: Packing, encoding: str, room: float | None) -> Raw:
