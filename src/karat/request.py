@@ -11,7 +11,7 @@ from karat.families.generator import PLAIN, Sampling
 
 LONGEST = 10_000_000  # characters
 
-Say = Callable[[str], None]
+OnText = Callable[[str], None]
 FLAGS = {  # of the command line, by field
     "label": "--class",
     "given": "--given",
@@ -32,7 +32,7 @@ class Request:
     label: a class by its name.   given: conditions such as "age=30..40", or a file of partial records.   balance: a column
     whose values come equally often.   prompt: what text begins with.   sampling: how its tokens are drawn.   stop: it ends
     before the first of these.   characters: how many follow the prompt, beyond a passage's length too; fewer where a document
-    ends before.   say: where text is shown while it comes, one passage after another.
+    ends before.   on_text: what shows text while it comes, one passage after another.
     independent: that no record is drawn with a look at the others, as a judge's intervals want it; else rows of a table
     keep together to what was learned, in random order.
     Raises FitError for what no generator could do.
@@ -47,7 +47,7 @@ class Request:
     sampling: Sampling = PLAIN
     stop: tuple[str, ...] = ()
     characters: int | None = None
-    say: Say | None = field(default=None, compare=False)
+    on_text: OnText | None = field(default=None, compare=False)
     independent: bool = False
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ class Request:
             name: getattr(self, name)
             for name in ("n", "seed", "label", "given", "balance", "prompt", "stop", "characters", "independent")
         }
-        return {**own, **asdict(self.sampling), "one by one": self.say is not None}
+        return {**own, **asdict(self.sampling), "one by one": self.on_text is not None}
 
     @property
     def imputes(self) -> bool:
@@ -84,4 +84,4 @@ class Request:
     @property
     def followed(self) -> bool:
         """Whether text is followed as it grows, and not drawn at the length of a passage of the data."""
-        return self.prompt is not None or bool(self.stop) or self.characters is not None or self.say is not None
+        return self.prompt is not None or bool(self.stop) or self.characters is not None or self.on_text is not None

@@ -131,7 +131,7 @@ def make(options: MakeOptions) -> list[Path]:
     where = devices.choose_device(options.device)
     ledger = Ledger(run.path / "ledger.jsonl", find(options.prices, [run.path, Path.cwd()]))
     with ledger.entry("make", where.type) as entry, answered_for(run):
-        made = making.make(run, options, _say)
+        made = making.make(run, options, _write)
         entry.items = made.count
     noted = () if made.note is None else (made.note,)
     for line in (f"made {made.count:,}: {made.place}", *noted, *run.notes):
@@ -290,7 +290,7 @@ def _console(aside: bool = False) -> Console:
     return Terminal(aside)
 
 
-def _say(text: str) -> None:
+def _write(text: str) -> None:
     """Writes to standard output at once, in whatever encoding that has; a terminal gets no escape sequences."""
     from karat.terminal import shown
 

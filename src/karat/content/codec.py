@@ -240,7 +240,7 @@ class Codec(ABC):
         """The files of a folder, by their names in it, as records come; those that it `has` may be left out."""
         raise FitError(f"{self.name} content is written as one file.")
 
-    def said(self, texts: Sequence[str], ended: np.ndarray) -> Any:
+    def of_texts(self, texts: Sequence[str], ended: np.ndarray) -> Any:
         """Records of texts that were followed as they grew, whole documents where `ended` [n]."""
         raise FitError(f"{self.name} content is not continued from a prompt.")
 

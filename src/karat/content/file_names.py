@@ -11,7 +11,7 @@ from karat.errors import DataError, FitError
 
 FIELD = re.compile(r"\{([A-Za-z_]\w*)\}")
 LABEL = "label"
-MOST_STRANGERS = 0.1  # fraction of the files whose names may be otherwise
+MOST_UNMATCHED = 0.1  # fraction of the files whose names may be otherwise
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class NamePattern:
         fits = [[way.parts(name) for name in names] for way in ways]
         counts = [sum(found is not None for found in part) for part in fits]
         best = 0
-        if len(ways) > 1 and counts[1] >= (1 - MOST_STRANGERS) * len(names):
+        if len(ways) > 1 and counts[1] >= (1 - MOST_UNMATCHED) * len(names):
             labels = {found[LABEL] for found in fits[0] if found is not None and LABEL in found}
-            if counts[0] < (1 - MOST_STRANGERS) * len(names) or 2 * len(labels) > counts[0]:
+            if counts[0] < (1 - MOST_UNMATCHED) * len(names) or 2 * len(labels) > counts[0]:
                 best = 1  # as the file's own name it would be a class for each file
-        if counts[best] < (1 - MOST_STRANGERS) * len(names):
+        if counts[best] < (1 - MOST_UNMATCHED) * len(names):
             strange = [name for name, found in zip(names, fits[best], strict=True) if found is None]
             raise DataError(
                 f"{where}: the names of {len(strange)} of {len(names)} files are not as --labels says ({text}): "

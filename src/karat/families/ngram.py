@@ -24,7 +24,7 @@ from karat.stats.kneserney import KneserNey
 LONGEST = 8  # codes of an n-gram, where nothing else is asked for
 AT_ONCE = 256  # sequences drawn together
 WIDE = 2**22  # chances worked on at once
-HEARD = 20_000  # places to which the cache's share is fitted
+FITTED_PLACES = 20_000  # places to which the cache's share is fitted
 ROUNDS, TIGHT = 20, 20.0  # of that fit; places that its beginning is worth, for each of its kinds
 
 
@@ -107,7 +107,7 @@ class Model(Fitted):
     def _listen(self, grams: Grams) -> None:
         """Fits the share of the cache to rows whose fold was not counted, by expectation maximisation."""
         length = min(self.length, self.config.window + 1)
-        places = min(HEARD, WIDE * 8 // self.vocab)
+        places = min(FITTED_PLACES, WIDE * 8 // self.vocab)
         given, cached, kind = [], [], []
         surely = Cache().requires_grad_(False)
         surely.share.fill_(40.0)

@@ -1,6 +1,6 @@
 """The only writer of results: whole or absent, never over what is there, never into the data a run learned from."""
 
-from karat.output.files import digest, make_folder, need_room, scratch, temporary, to_json, write_whole
+from karat.output.files import digest, make_folder, require_disk, scratch, temporary, to_json, write_whole
 from karat.output.folders import Folder, goes_on
 from karat.output.names import BESIDE, INSIDE, STAGE, file_name, file_names
 from karat.output.results import Output
@@ -18,7 +18,7 @@ __all__ = [
     "file_names",
     "goes_on",
     "make_folder",
-    "need_room",
+    "require_disk",
     "read_json",
     "scratch",
     "temporary",

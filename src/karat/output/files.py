@@ -47,7 +47,7 @@ def private(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
 
 
-def need_room(goal: Path, size: float, what: str) -> None:
+def require_disk(goal: Path, size: float, what: str) -> None:
     """TooLarge where `size` bytes, which `what` will take, are clearly more than is free where `goal` is to be."""
     place = goal.absolute()
     while not place.exists():

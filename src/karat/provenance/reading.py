@@ -22,13 +22,13 @@ def labelled(place: Path) -> bool | None:
     Of a folder the first 1,000 files are read, and all must have one.
     """
     if place.is_dir():
-        files = sorted(islice((p for p in place.rglob("*") if p.is_file() and not _says(p)), MOST))
+        files = sorted(islice((p for p in place.rglob("*") if p.is_file() and not _is_label(p)), MOST))
         folder = _record(place / FOLDER)
         return all(_has(p, folder, p.relative_to(place).as_posix()) for p in files) if files else None
     return _has(place, None, place.name) if place.is_file() else None
 
 
-def _says(path: Path) -> bool:
+def _is_label(path: Path) -> bool:
     return path.name == FOLDER or path.name.endswith(SIDE)
 
 

@@ -70,7 +70,7 @@ class TextView:
     missing: tuple[Word, ...]
     balance: tuple[Word, ...]
     invented: tuple[tuple[str, int], ...]
-    strange: tuple[tuple[float, Markup], ...]
+    unlikely: tuple[tuple[float, Markup], ...]
     leaks: tuple[Repeat, ...]
 
 

@@ -30,8 +30,8 @@ class Donors:
     """Nodes as arrays: a row goes left at a node where its cell of `column` is at most `threshold`, or, where `value` is not
     -1, where it is not `value`. `start`, `end`: the node's rows among the donors, which lie in the order of the leaves, and
     in each leaf of the codes. `reach`: the chance that a row comes at least this deep. `fresh`: the share let pass of groups
-    that none of the node's donors has; before `calibrate_backoff`, the chance of such a group, by Good & Turing the share of rows alone
-    in theirs. `key`, `code`: donors by (group, place), and their codes."""
+    that none of the node's donors has; before `calibrate_backoff`, the chance of such a group, by Good & Turing the share of
+    rows alone in theirs. `key`, `code`: donors by (group, place), and their codes."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         self.at = {name: np.asarray(arrays[name]) for name in ARRAYS}

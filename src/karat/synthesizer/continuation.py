@@ -15,7 +15,7 @@ from torch import Tensor
 from karat.content.codec import SEPARATOR, Block, Codec
 from karat.errors import FitError
 from karat.families.generator import Generator, Sampling
-from karat.request import Request, Say
+from karat.request import OnText, Request
 from karat.space import END, NOTHING
 
 
@@ -23,7 +23,7 @@ class Writer:
     """The text of codes that come one by one; it never gives a part of a character, nor of a stop string."""
 
     def __init__(self, spelling: tuple[bytes, ...], stop: tuple[str, ...], characters: int | None) -> None:
-        self._spelling, self._stop, self._room = spelling, stop, characters
+        self._spelling, self._stop, self._left = spelling, stop, characters
         self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
         self._held = ""  # may be the beginning of a stop string
         self.ended = self.done = False
@@ -51,11 +51,11 @@ class Writer:
         return out
 
     def _give(self, text: str) -> str:
-        if self._room is None:
+        if self._left is None:
             return text
-        text = text[: self._room]
-        self._room -= len(text)
-        self.done = self.done or not self._room
+        text = text[: self._left]
+        self._left -= len(text)
+        self.done = self.done or not self._left
         return text
 
 
@@ -77,8 +77,8 @@ def continued(model: Generator, codec: Codec, y: Tensor | None, request: Request
 def _blocks(model: Generator, codec: Codec, y: Tensor | None, request: Request) -> Iterator[Block]:
     rng = torch.Generator(model.device).manual_seed(request.seed)
     start = codec.opening(request.prompt).to(model.device)
-    say = _silent if request.say is None else request.say
-    for rows in _turns(request.n, codec.at_once if request.say is None else 1):
+    on_text = _silent if request.on_text is None else request.on_text
+    for rows in _turns(request.n, codec.at_once if request.on_text is None else 1):
         of = None if y is None else y[rows.start : rows.stop]
         there = None if of is None else of.to(model.device)
         if not request.followed:
@@ -86,11 +86,11 @@ def _blocks(model: Generator, codec: Codec, y: Tensor | None, request: Request) 
             yield Block(codec.decode(points, model.space, np.random.default_rng(request.seed)), of)
             continue
         if rows.start:
-            say(f"\n{SEPARATOR}\n")
-        pairs = _followed(model, codec, start, len(rows), there, rng, request, say)
-        yield Block(codec.said([text for text, _ in pairs], np.array([ended for _, ended in pairs], bool)), of)
+            on_text(f"\n{SEPARATOR}\n")
+        pairs = _followed(model, codec, start, len(rows), there, rng, request, on_text)
+        yield Block(codec.of_texts([text for text, _ in pairs], np.array([ended for _, ended in pairs], bool)), of)
     if request.followed:
-        say("\n")
+        on_text("\n")
 
 
 def _silent(text: str) -> None:
@@ -122,24 +122,24 @@ def _followed(
     y: Tensor | None,
     rng: torch.Generator,
     request: Request,
-    say: Say,
+    on_text: OnText,
 ) -> list[tuple[str, bool]]:
     """Text and whether its document ended, of each of `n` rows."""
     prompt = "" if request.prompt is None else request.prompt
     writers = [Writer(codec.spelling, request.stop, request.characters) for _ in range(n)]
     parts: list[list[str]] = [[prompt] for _ in range(n)]
-    say(prompt)
+    on_text(prompt)
     # A code may be a part of a character, of which UTF-8 has at most four.
     most = model.space.numel if request.characters is None else 4 * request.characters + 16
     for codes in model.continuation(start.expand(n, -1), y, rng, request.sampling, most):
         for writer, part, code in zip(writers, parts, codes.tolist(), strict=True):
             if not writer.done and (piece := writer.add(code)):
                 part.append(piece)
-                say(piece)
+                on_text(piece)
         if all(writer.done for writer in writers):
             break
     for writer, part in zip(writers, parts, strict=True):
         if piece := writer.close():
             part.append(piece)
-            say(piece)
+            on_text(piece)
     return [("".join(part), writer.ended) for writer, part in zip(writers, parts, strict=True)]

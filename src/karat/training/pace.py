@@ -112,17 +112,17 @@ def probe(
     more than there is. The first precision is always measured; one that is far slower is left after its first round.
     """
     if known is not None:
-        _room(model, plan.batch, known.memory)
+        _require_memory(model, plan.batch, known.memory)
         return known
     few = min(plan.batch, model.smallest)
-    _room(model, few, 4.0 * NUMBERS * model.space.numel)
+    _require_memory(model, few, 4.0 * NUMBERS * model.space.numel)
     trial = _Trial(copy.deepcopy(model), batch, plan)
     began = time.left()
     cold, kept = trial.weighed(order[0], few)
     memory, twice = kept / few, min(plan.batch, 2 * few)
     if twice > few and time.left() > 0:  # what does not grow with the points is kept once
         memory = (trial.weighed(order[0], twice)[1] - kept) / (twice - few)
-    _room(model, plan.batch, memory)
+    _require_memory(model, plan.batch, memory)
     if cold > HOPELESS:
         return Pace({order[0]: cold}, few, 0.0, cold / few, memory)
     small = trial.round(order[0], few)  # the first round also loads and builds what all use: it is no measure
@@ -187,8 +187,8 @@ class _Trial:
         return self.plan.now() - began
 
 
-def _room(model: Learned, points: int, each: float) -> None:
-    """TooLarge where so many points that keep `each` bytes leave no room for the rest of a step."""
+def _require_memory(model: Learned, points: int, each: float) -> None:
+    """TooLarge where so many points that keep `each` bytes leave no memory for the rest of a step."""
     if model.device.type == "cpu":
         limits.need(1.5 * each * points, f"a step of {points:,} points", LOWER)
 

@@ -12,10 +12,10 @@ from karat.content.codec import Block, Delivery
 from karat.content.table.formulas import Guard
 from karat.families.generator import Sampling
 from karat.options import MakeOptions
-from karat.output import Folder, Output, digest, goes_on, need_room
+from karat.output import Folder, Output, digest, goes_on, require_disk
 from karat.provenance.containers import CONTAINERS
 from karat.provenance.label import Label
-from karat.request import Request, Say
+from karat.request import OnText, Request
 from karat.run import Run
 from karat.workflow.devices import choose_device
 
@@ -62,8 +62,8 @@ def place(run: Run, out: Path | None, request: Mapping[str, Any], overwrite: boo
     return goal
 
 
-def request_of(options: MakeOptions, say: Say | None = None) -> Request:
-    """What `options` ask of the generator; FitError for what no generator could do.   say: where text is shown as it comes."""
+def request_of(options: MakeOptions, on_text: OnText | None = None) -> Request:
+    """What `options` ask of the generator; FitError for what no generator could do.   on_text: what shows text as it comes."""
     number = options.n
     if number is None:
         number = 1 if options.stream or options.prompt is not None else FEW
@@ -77,17 +77,17 @@ def request_of(options: MakeOptions, say: Say | None = None) -> Request:
         Sampling(options.temperature, options.top_p, options.min_p),
         (options.stop,) if isinstance(options.stop, str) else tuple(options.stop),
         options.characters,
-        say if options.stream else None,
+        on_text if options.stream else None,
         options.independent,
     )
 
 
-def make(run: Run, options: MakeOptions, say: Say | None = None) -> Made:
+def make(run: Run, options: MakeOptions, on_text: OnText | None = None) -> Made:
     """New records of `run` at `options.out`: a folder, or a file that holds them all; by default in a new folder of the run.
 
     RunError for a place that holds what may not be replaced (see `output.Output`).
     """
-    request, device = request_of(options, say), choose_device(options.device)
+    request, device = request_of(options, on_text), choose_device(options.device)
     overwrite, out = options.overwrite, None if options.out is None else Path(options.out)
     codec = synthesizer.load_codec(run)
     label = Label(options.producer, run.id, f"seed{request.seed}", __version__)
@@ -105,7 +105,7 @@ def make(run: Run, options: MakeOptions, say: Say | None = None) -> Made:
     files = () if request.given is None else (Path(request.given),)
     output = Output(overwrite, (*run.kept, *files), run.path)
     output.check(goal)
-    need_room(goal, request.n, f"{request.n:,} {codec.thing}s")  # a byte of each at the very least
+    require_disk(goal, request.n, f"{request.n:,} {codec.thing}s")  # a byte of each at the very least
     goal, suffix = codec.place_of(goal, out is not None)
     output.check(goal)
     whole = synthesizer.load(run, device, codec)
@@ -149,4 +149,4 @@ class Counted:
     def check(self, written: int, done: int) -> None:
         """written: bytes of the first `done` records."""
         left = max(0, self.total - done)
-        need_room(self.goal, written * left / max(1, done), f"{left:,} more {self.thing}s")
+        require_disk(self.goal, written * left / max(1, done), f"{left:,} more {self.thing}s")

@@ -201,13 +201,13 @@ def _fit(run: Run, found: Data, whole: Synthesizer, plan: loop.Plan, entry: Any,
     run.update({"status": "trained", "step": 0, "seconds": last.seconds, **rows})
     spent = whole.spent
     if spent is not None and found.budget is not None:
-        _say_private(run, found.budget, spent, console)
+        _record_cost(run, found.budget, spent, console)
     console.print(f"fitted to {len(found.train):,} in {last.seconds:,.1f} s")
     _next(run, found, console)
     return run
 
 
-def _say_private(run: Run, codec: Spent, family: Spent, console: Console) -> None:
+def _record_cost(run: Run, codec: Spent, family: Spent, console: Console) -> None:
     """What a fit has cost, and what it tells without noise, in the run and on the terminal."""
     settings = run.spec["recipe"]["model"]
     seed = run.spec["seed"] if settings.get("noise") == "seeded" else None

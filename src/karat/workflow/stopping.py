@@ -24,14 +24,14 @@ def signals() -> Iterator[list[int]]:
     """Collects SIGINT, SIGTERM and SIGHUP instead of dying of them; the second one kills at once."""
     got: list[int] = []
 
-    def heard(number: int, frame: FrameType | None) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
         if got:
             os._exit(128 + number)
         got.append(number)
 
     try:
         kept = {
-            s: signal.signal(s, heard)
+            s: signal.signal(s, on_signal)
             for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
             if s != signal.SIGHUP or signal.getsignal(s) != signal.SIG_IGN  # nohup ignores it: it stays so
         }

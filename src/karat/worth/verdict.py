@@ -29,7 +29,7 @@ PAYS = 0.8
 LOSES = 0.2
 USELESS = 0.5  # share of what real data teaches that is lost, at least, before nobody could use it
 HOPELESS = 0.1  # share of the real data's score, at most
-SAID = 4  # findings named in a sentence
+MOST_NAMED = 4  # findings named in a sentence
 MOSTLY = 0.75  # of the findings that cannot tell for want of one side's records
 LIFT = 0.1  # share of the lift that as much new real data gives, at most, before there is none to speak of
 
@@ -225,7 +225,7 @@ def _cannot_tell(blind: Sequence[Finding], thing: str) -> str:
 
 def _named(findings: Sequence[Finding]) -> str:
     names = list(dict.fromkeys(f.name for f in findings))
-    return _join(names if len(names) <= SAID else [*names[:SAID], f"{len(names) - SAID} more"])
+    return _join(names if len(names) <= MOST_NAMED else [*names[:MOST_NAMED], f"{len(names) - MOST_NAMED} more"])
 
 
 def _scores(findings: Sequence[Finding]) -> str:

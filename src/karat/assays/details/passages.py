@@ -58,7 +58,7 @@ class PersonalData(Detail):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Strange(Detail):
+class Unlikely(Detail):
     """A made passage, its bits per character and its beginning."""
 
     made: int
@@ -74,7 +74,7 @@ class Fluency(Detail):
     train: float
     n: int
     order: int
-    strangest: tuple[Strange, ...]
+    strangest: tuple[Unlikely, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

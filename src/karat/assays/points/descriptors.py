@@ -98,8 +98,8 @@ def _one(
     shown = f" {unit}" if unit else ""
     change = f", {(mean / real - 1):+.1%}" if min(float(x.min()) for x in has) > 0 else ""
     says = (
-        f"{name.capitalize()} is {_said(mean)}{shown} on average and half lie in {_middle(m)}; "
-        f"of unseen real data {_said(real)}{shown}{change} and {_middle(u)}"
+        f"{name.capitalize()} is {_formatted(mean)}{shown} on average and half lie in {_middle(m)}; "
+        f"of unseen real data {_formatted(real)}{shown}{change} and {_middle(u)}"
         + (": " + "; ".join(faults) if faults else "")
         + "."
     )
@@ -157,7 +157,7 @@ def _off_class(kinds: tuple[ClassMean, ...], unit: str) -> list[str]:
     if worst is None or abs(worst.level) <= LEVEL or abs(worst.off) <= 2 * MATTERS:
         return []
     shown = f" {unit}" if unit else ""
-    return [f"class {worst.name} {_said(worst.made)}{shown} on average, really {_said(worst.real)}{shown}"]
+    return [f"class {worst.name} {_formatted(worst.made)}{shown} on average, really {_formatted(worst.real)}{shown}"]
 
 
 def _limit(m: Values, others: tuple[Values, Values], spread: float) -> Limit:
@@ -170,10 +170,10 @@ def _limit(m: Values, others: tuple[Values, Values], spread: float) -> Limit:
 
 def _middle(values: Values) -> str:
     low, high = np.quantile(values, [0.25, 0.75])
-    return f"{_said(low)} to {_said(high)}"
+    return f"{_formatted(low)} to {_formatted(high)}"
 
 
-def _said(value: float) -> str:
+def _formatted(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 

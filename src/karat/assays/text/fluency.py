@@ -16,7 +16,7 @@ import numpy as np
 
 from karat.assays import power
 from karat.assays.chance import limit_of_share
-from karat.assays.details.passages import Compression, Fluency, Loop, Loops, Strange
+from karat.assays.details.passages import Compression, Fluency, Loop, Loops, Unlikely
 from karat.assays.finding import Finding, Score, scored
 from karat.assays.shares import certain
 from karat.assays.table.cells import apart
@@ -143,7 +143,7 @@ def _fluency(train: TextView, unseen: TextView, made: TextView, inside: np.ndarr
     )
     order = np.argsort(-np.nan_to_num(m), kind="stable")
     extremes = tuple(
-        Strange(made=sides[0].row(int(i)), bits=float(m[i]), text=sides[0].texts[i][:200]) for i in order[:3]
+        Unlikely(made=sides[0].row(int(i)), bits=float(m[i]), text=sides[0].texts[i][:200]) for i in order[:3]
     )
     detail = Fluency(z=s.z, train=s.train, n=len(m), order=ORDER, strangest=extremes)
     samples = power.scored("fluency", max(s.errors), len(made), len(unseen), s.real)

@@ -92,12 +92,12 @@ class Images(Codec):
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             try:
                 if kind in ("folder", "zip"):
-                    return _say_if_grey(_read_files(path, kind, size, limit, alpha, labels, folder))
+                    return _note_if_grey(_read_files(path, kind, size, limit, alpha, labels, folder))
                 if labels is not None:
                     raise FitError(f"--labels reads the names of files, and {path} is one file. Leave it out.")
                 if kind == "parquet":
-                    return _say_if_grey(_read_parquet(path, size, limit, alpha, folder))
-                return _say_if_grey(_read_arrays(path, kind, size, limit, alpha, folder))
+                    return _note_if_grey(_read_parquet(path, size, limit, alpha, folder))
+                return _note_if_grey(_read_arrays(path, kind, size, limit, alpha, folder))
             except OSError as error:
                 raise DataError(f"{path} cannot be read ({error}).") from error
 
@@ -332,7 +332,7 @@ def _holds(others: Mapping[str, int]) -> str:
     return f"holds no pictures that can be read, but {listed}{hint}"
 
 
-def _say_if_grey(found: Contents) -> Contents:
+def _note_if_grey(found: Contents) -> Contents:
     """The contents, with a note where colour files hold nothing but grey."""
     if found.records.shape[3] != 3:
         return found

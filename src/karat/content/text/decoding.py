@@ -163,7 +163,7 @@ def _blocks(path: Path, limit: int) -> tuple[list[tuple[int, bytes]], int]:
     return out, size
 
 
-def _said(taken: int, size: int, path: Path) -> tuple[str, ...]:
+def _partial_note(taken: int, size: int, path: Path) -> tuple[str, ...]:
     if path.name.lower().endswith(".gz"):
         return (f"The first {taken:,} bytes of {path.name}, unpacked, were taken (--set data.limit=...).",)
     return (
@@ -172,7 +172,7 @@ def _said(taken: int, size: int, path: Path) -> tuple[str, ...]:
 
 
 def decoded_blocks(path: Path, how: How) -> tuple[list[tuple[int, str]], str, tuple[str, ...], str]:
-    """Decoded stretches with their offsets, the encoding, a note where they are not all, and the question which encoding is right."""
+    """Stretches with their offsets, the encoding, a note where they are not all, and which encodings are in question."""
     blocks, size = _blocks(path, how.limit)
     if not size:
         raise DataError(f"{path} is empty; some 20,000 characters of text were wanted.")
@@ -191,7 +191,7 @@ def decoded_blocks(path: Path, how: How) -> tuple[list[tuple[int, str]], str, tu
     return (
         out,
         str(encoding),
-        (*(_said(taken, size, path) if taken < size else ()), *filter(None, [question])),
+        (*(_partial_note(taken, size, path) if taken < size else ()), *filter(None, [question])),
         question,
     )
 

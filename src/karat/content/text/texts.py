@@ -190,7 +190,7 @@ class Texts(Codec):
     def spelling(self) -> tuple[bytes, ...]:
         return self.wording.spelling
 
-    def said(self, texts: Sequence[str], ended: np.ndarray) -> Passages:
+    def of_texts(self, texts: Sequence[str], ended: np.ndarray) -> Passages:
         return Passages.of(list(texts), self.origin, None, ended)
 
     def place_of(self, goal: Path, chosen: bool) -> tuple[Path, str | None]:
