@@ -188,6 +188,10 @@ class Codec(ABC):
     def view(self, records: Any, rows: np.ndarray | None = None) -> View:
         """How a judge looks at the records (at those `rows` of them), whatever the generator used."""
 
+    def judging(self, train: Any) -> Self:
+        """The codec as a judge looks through it, who knows of the training records more than what a generator learned."""
+        return self
+
     def finest(self, records: Any) -> View:
         """A view from which `unview` makes the records again: the same, unless that is coarser than they are."""
         return self.view(records)

@@ -58,6 +58,7 @@ def _sides(data: Data, seed: int, train: int | None, unseen: int | None, target:
             f"{len(learned)} records to learn from, {len(kept)} unseen and {len(source)} for the references are too few; "
             f"wanted at least {JUDGED} of each. Set more aside with --holdout."
         )
+    data = replace(data, codec=data.codec.judging(data.contents.records[learned]))
     parts = replace(data, train=learned, holdout=kept)
     most_seen, codec = data.codec.judged_most, data.codec
 

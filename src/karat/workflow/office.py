@@ -110,6 +110,7 @@ def judge_records(
     data: Data, made: Made, *, seed: int, target: str | None = None, pretrained: Path | None = None
 ) -> Evaluation:
     """Findings about `made` beside the training and the unseen records of `data`, and by what the judge sees."""
+    data = replace(data, codec=data.codec.judging(data.contents.records[data.train]))
     most = data.codec.judged_most
     few = made.records if most is None else made.records[:most]
     labels = None if made.labels is None else made.labels[: len(few)].numpy()

@@ -145,7 +145,10 @@ def findings(case: Case) -> list[Finding]:
         a, b = made.broken[name], unseen.broken[name]
         any_made, any_real = any_made | a, any_real | b
         least = RELATED if name in made.found else DECLARED
-        told.append(_rule_rates(name, name not in made.found, least, n, int(a.sum()), m, int(b.sum()), len(train)))
+        learned = int(train.broken[name].sum()), len(train)
+        told.append(
+            _rule_rates(name, name not in made.found, least, n, int(a.sum()), m, int(b.sum()), len(train), learned)
+        )
     codes_m, codes_u = few.of(made), few.of(unseen)
     support: dict[str, int] = defaultdict(int)
     sizes = few.of(shown)
@@ -187,7 +190,22 @@ def findings(case: Case) -> list[Finding]:
     return [scored("rules", score, limit, says, detail=detail, samples=samples, raised=raised)]
 
 
-def _rule_rates(rule: str, declared: bool, least: float, n: int, count: int, m: int, real: int, support: int) -> Kept:
+def _rule_rates(
+    rule: str,
+    declared: bool,
+    least: float,
+    n: int,
+    count: int,
+    m: int,
+    real: int,
+    support: int,
+    learned: tuple[int, int] = (0, 0),
+) -> Kept:
+    """What is known of a rule that `count` of `n` made rows break, and `real` of `m` unseen ones.
+
+    learned: how many training rows break it, and of how many, where that is evidence of how often real rows do: a few hundred
+    unseen rows that all keep a rule do not show that two in a hundred made ones are too many, thousands of training rows do.
+    """
     made_share, real_share = count / max(n, 1), real / max(m, 1)
-    off = n > 0 and m > 0 and made_share - real_share > least and certain(count, n, real, m)
+    off = n > 0 and m > 0 and made_share - real_share > least and certain(count, n, real + learned[0], m + learned[1])
     return Kept(rule=rule, declared=declared, made=made_share, real=real_share, support=support, off=bool(off))

@@ -1,4 +1,4 @@
-"""A table made from what a judge sees of one: numbers and choices become typed cells again, the rest is made anew."""
+"""What a judge sees of a table, and a table made from that: numbers and choices become typed cells again, the rest is made anew."""
 
 from __future__ import annotations
 
@@ -7,17 +7,52 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from karat.content.table.convert import logical, put
 from karat.content.table.encoding.coding import flat, present
 from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.layout import Layout
-from karat.content.table.encoding.parts import Presence
+from karat.content.table.encoding.parts import Number, Presence
 from karat.content.table.personal import sensitive
 from karat.content.table.rules.expressions import Cells
 from karat.content.table.schema.columns import Column
 
 OTHER = "another value"  # stands for a choice that no training row has
+
+
+def observed(layout: Layout, seen: Sequence[tuple[str, pa.Array | None]], cells: Cells) -> np.ndarray:
+    """float64 [n, len(seen)] of cells, NaN where missing; an unknown choice has the index behind the last.
+
+    seen: each column with its known values: None for a number, nulls for one that is seen only as missing or present.
+    """
+    out = np.empty((len(cells.columns[seen[0][0]]), len(seen)))
+    for j, (name, known) in enumerate(seen):
+        column = cells.columns[name]
+        if known is None:
+            out[:, j] = _finite(layout, name, cells)
+        elif pa.types.is_null(known.type):
+            out[:, j] = present(column)
+        else:
+            found = pc.index_in(column, value_set=known).fill_null(len(known))
+            index = np.asarray(found.to_numpy(zero_copy_only=False), np.float64)
+            out[:, j] = np.where(present(column), index, np.nan)
+    return out
+
+
+def _finite(layout: Layout, name: str, cells: Cells) -> np.ndarray:
+    """float64 [n]: numbers, days or seconds, what is infinite as far from the others as these reach."""
+    out = cells.number(name)
+    part = layout.parts[layout.part_of[name]]
+    if not np.isinf(out).any():
+        return out
+    if not isinstance(part, Number):
+        return np.where(np.isinf(out), np.nan, out)
+    ends = np.concatenate([part.fine.lows, part.fine.highs])
+    ends = part.grain.natural(ends[~part.grain.marks(ends)])
+    low, high = (float(ends.min()), float(ends.max())) if len(ends) else (0.0, 0.0)
+    reach = max(high - low, 1.0)
+    return np.where(out == np.inf, high + reach, np.where(out == -np.inf, low - reach, out))
 
 
 def table_like(

@@ -12,7 +12,6 @@ from typing import IO, Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
@@ -32,13 +31,14 @@ from karat.content.table.formulas import Guard
 from karat.content.table.io import formats, sources, sql
 from karat.content.table.io.columnar import frame
 from karat.content.table.io.engines import without_password
-from karat.content.table.likeness import table_like
+from karat.content.table.likeness import observed, table_like
 from karat.content.table.mining.coding import kept, with_rules
 from karat.content.table.mining.discovery import discover
+from karat.content.table.mining.judging import Judged
 from karat.content.table.mining.relation import Relation
 from karat.content.table.mining.wording import declared, listed
 from karat.content.table.reading import Origin
-from karat.content.table.rules.expressions import Cells, cells_of
+from karat.content.table.rules.expressions import cells_of
 from karat.content.table.schema import schema, values
 from karat.content.table.schema.columns import SENSITIVE, Schema
 from karat.content.table.table import Dialect, Table
@@ -67,6 +67,7 @@ class Tables(Codec):
     origin: Origin
     layout: Layout
     found: tuple[Relation, ...] = ()  # what holds between columns, in the training rows
+    judged: Judged | None = None  # the same for a judge
 
     @property
     def schema(self) -> Schema:
@@ -264,43 +265,28 @@ class Tables(Codec):
         units = tuple(UNITS.get(kinds[name], "") if known is None else "" for name, known in self._viewed_columns)
         return Columns(tuple(name for name, _ in self._viewed_columns), tuple(choices), units if any(units) else ())
 
+    def judging(self, train: Table) -> Tables:
+        """The same with the relations between columns of the training rows, whether or not a generator was told of them."""
+        own = self.found or discover(train.cells, self.schema)
+        return replace(self, judged=Judged.fit(own, self.schema, train.cells)) if own else self
+
     def view(self, records: Table, rows: np.ndarray | None = None) -> TableView:
-        """What of the rows a judge compares, and which of them break a declared rule."""
+        """What of the rows a judge compares, and which of them break a declared rule, or a relation that he knows of."""
         some = records if rows is None else records[rows]
         origin: Origin | None = some.facts
-        return TableView(
-            self.viewed, self.view_values(some), self.broken(some), {} if origin is None else origin.otherwise
-        )
+        otherwise = {} if origin is None else origin.otherwise
+        found = {one.text.replace("`", "") for one in self.found}
+        broken = {
+            rule: bad for rule, bad in self.broken(some).items() if rule.replace("`", "").split(": ")[0] not in found
+        }
+        if self.judged is None:
+            return TableView(self.viewed, self.view_values(some), broken, otherwise)
+        between = self.judged.broken(cells_of(self._mine(some).cells))
+        return TableView(self.viewed, self.view_values(some), broken | between, otherwise, found=self.judged.names)
 
     def view_values(self, records: Table) -> np.ndarray:
         """float64 `[n, columns of viewed]`, NaN where missing; an unknown value has the index behind the last."""
-        cells = cells_of(self._mine(records).cells)
-        seen = np.empty((len(records), len(self._viewed_columns)))
-        for j, (name, known) in enumerate(self._viewed_columns):
-            column = cells.columns[name]
-            if known is None:
-                seen[:, j] = self._viewed_numbers(name, cells)
-            elif pa.types.is_null(known.type):
-                seen[:, j] = present(column)
-            else:
-                found = pc.index_in(column, value_set=known).fill_null(len(known))
-                index = np.asarray(found.to_numpy(zero_copy_only=False), np.float64)
-                seen[:, j] = np.where(present(column), index, np.nan)
-        return seen
-
-    def _viewed_numbers(self, name: str, cells: Cells) -> np.ndarray:
-        """float64 [n]: numbers, days or seconds, what is infinite as far from the others as these reach."""
-        out = cells.number(name)
-        part = self.layout.parts[self.layout.part_of[name]]
-        if not np.isinf(out).any():
-            return out
-        if not isinstance(part, Number):
-            return np.where(np.isinf(out), np.nan, out)
-        ends = np.concatenate([part.fine.lows, part.fine.highs])
-        ends = part.grain.natural(ends[~part.grain.marks(ends)])
-        low, high = (float(ends.min()), float(ends.max())) if len(ends) else (0.0, 0.0)
-        reach = max(high - low, 1.0)
-        return np.where(out == np.inf, high + reach, np.where(out == -np.inf, low - reach, out))
+        return observed(self.layout, self._viewed_columns, cells_of(self._mine(records).cells))
 
     def unview(self, seen: View) -> Table:
         """Rows whose view is `seen`, numbers rounded to what their column holds; no declared rule is enforced."""
