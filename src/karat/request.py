@@ -20,9 +20,9 @@ FLAGS = {  # of the command line, by field
     "sampling": "--temperature, --top-p, --min-p",
     "stop": "--stop",
     "characters": "--characters",
-    "say": "--stream",
+    "on_text": "--stream",
 }
-CONTINUED = ("prompt", "sampling", "stop", "characters", "say")  # what is asked of text that is followed as it grows
+CONTINUED = ("prompt", "sampling", "stop", "characters", "on_text")  # what is asked of text that is followed as it grows
 
 
 @dataclass(frozen=True)

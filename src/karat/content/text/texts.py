@@ -39,7 +39,7 @@ class Texts(Codec):
     """
 
     name = "text"
-    answers = ("label", "prompt", "sampling", "stop", "characters", "say")
+    answers = ("label", "prompt", "sampling", "stop", "characters", "on_text")
     suffixes = (".txt",)
     thing = "passage"
     sheets = ".html"
