@@ -22,7 +22,13 @@ FLAGS = {  # of the command line, by field
     "characters": "--characters",
     "on_text": "--stream",
 }
-CONTINUED = ("prompt", "sampling", "stop", "characters", "on_text")  # what is asked of text that is followed as it grows
+CONTINUED = (
+    "prompt",
+    "sampling",
+    "stop",
+    "characters",
+    "on_text",
+)  # what is asked of text that is followed as it grows
 
 
 @dataclass(frozen=True)
