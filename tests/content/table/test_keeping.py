@@ -108,6 +108,20 @@ def test_what_was_found_holds_beside_what_is_given(place: Path, given: str) -> N
     assert {str(x) for x in made[column]} == {value}
 
 
+def test_a_range_of_a_result_is_kept_through_a_formula_that_has_exceptions(tmp_path: Path) -> None:
+    data = business.invoices(800, np.random.default_rng(10), 0.02)
+    codec, _ = learned(data)
+    assert [r.text for r in codec.found if not r.always] == ["gross = net + tax"]
+    asked = codec.ask("paid=10..90", None, 60, np.random.default_rng(11))
+    rng = np.random.default_rng(12)
+    noise = torch.from_numpy(rng.integers(0, 10**6, (60, len(codec.spaces[0].sizes))) % np.array(codec.spaces[0].sizes))
+    made = asked.restore(codec.decode(torch.where(asked.cells < 0, noise, asked.cells), codec.spaces[0], rng))
+    assert all(10 <= x <= 90 for x in made.cells["paid"].to_pylist())
+    for one in codec.found:
+        if one.always:
+            assert not broken(codec, made, one).any(), one.text
+
+
 def test_nothing_is_looked_for_where_a_person_says_so(tmp_path: Path) -> None:
     pyarrow.csv.write_csv(business.trips(300, np.random.default_rng(6)), tmp_path / "trips.csv")
     run = karat.train(tmp_path / "trips.csv", out=tmp_path / "run", discover=False, threads=1, set=["model.rounds=2"])

@@ -268,8 +268,15 @@ class _Restoring:
                 self.cells[formula.left] = put(self.cells[formula.left], rows, part.grain.array(ticks))
 
     def _led(self, formula: Formula) -> np.ndarray:
-        """bool [n]: rows in which something that a result is made from is given."""
-        return np.asarray(np.any([self.firm(name) > 0 for name in formula.rule.columns(formula.right)], axis=0))
+        """bool [n]: rows in which something that a result is made from, directly or not, is given."""
+        by = {f.left: f for f in self.layout.rules.formulas}
+        found, queue = set[str](), [formula]
+        while queue:
+            mine = queue.pop()
+            new = {*mine.rule.columns(mine.right)} - found
+            found |= new
+            queue += [by[name] for name in new if name in by]
+        return np.asarray(np.any([self.firm(name) > 0 for name in found], axis=0))
 
     def _say(self, formula: Formula, row: int) -> None:
         """Raises FitError that says why no cells keep a formula in a row."""

@@ -42,7 +42,8 @@ def solved(formula: Formula, part: Number, cells: Cells) -> tuple[np.ndarray, np
         least = np.maximum(part.beside(low - ease, 1, False), bottom)
         most = np.minimum(part.beside(high + ease, -1, False), top)
         now = part.grain.ticks(cells.columns[part.name])
-        middle = np.where(np.isfinite(least) & np.isfinite(most), (least + most) / 2, np.fmax(least, -1e300))
+        with np.errstate(invalid="ignore"):  # a span without ends has no middle
+            middle = np.where(np.isfinite(least) & np.isfinite(most), (least + most) / 2, np.fmax(least, -1e300))
         middle = np.round(middle) if part.grain.whole else middle
         near = [middle + step for step in (-1, 1, -2, 2)] if part.grain.whole else []
         for tick in (np.clip(np.where(np.isnan(now), middle, now), least, most), middle, *near, least, most):
