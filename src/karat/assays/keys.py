@@ -73,6 +73,14 @@ KEYS: dict[str, Key] = {
     "gaps": Key("fidelity", "quality", "higher", rows.Gaps, title="{of} gaps"),
     "parent-child pairs": Key("fidelity", "quality", "higher", rows.ColumnPairs, title="{of} parent-child pairs"),
     "sequences": Key("fidelity", "quality", "higher", rows.ColumnPairs, title="{of} sequences"),
+    "changes": Key("fidelity", "quality", "higher", rows.Changes, title="{of} changes", ends=SHARE),
+    "autocorrelation": Key(
+        "fidelity", "quality", "lower", rows.Lags, decides=False, title="{of} autocorrelation", ends=SIZE
+    ),
+    "volatility": Key("fidelity", "quality", "lower", rows.Lags, decides=False, title="{of} volatility", ends=SIZE),
+    "cross-correlation": Key(
+        "fidelity", "quality", "lower", rows.Together, decides=False, title="{of} cross-correlation", ends=SIZE
+    ),
     "compression": Key("fidelity", "quality", "neither", passages.Compression, decides=False),
     "length": Key("fidelity", "quality", "lower", passages.Lengths, decides=False),
     "layout": Key("fidelity", "quality", "lower", passages.Lengths, decides=False),

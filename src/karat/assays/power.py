@@ -41,6 +41,10 @@ GAPS = {
     "cardinality": 0.2,
     "gaps": 0.2,
     "pairs": 0.2,
+    "changes": 0.2,
+    "autocorrelation": 0.1,  # of the correlation itself
+    "volatility": 0.1,
+    "cross-correlation": 0.2,
     "usefulness": 0.5,  # of what real records teach beyond guessing
     "lift": 0.1,
     "sharpness": 0.2,  # of the detail of real data

@@ -32,9 +32,9 @@ def prices(rng: np.random.Generator, parents: int = 40, rows: int = 30) -> dict[
     return {name: np.concatenate(values) for name, values in out.items()}
 
 
-def found(values: dict[str, np.ndarray], of: Family, rules: Any = ()) -> dict[str, changes.Change]:
+def found(values: dict[str, np.ndarray], of: Family, rules: Any = (), between: Any = ()) -> dict[str, changes.Change]:
     columns = [Column(name, "decimal", 2) for name in values]
-    return {c.column: c for c in changes.find(columns, values, of, rules)}
+    return {c.column: c for c in changes.find(columns, values, of, rules, between)}
 
 
 def test_prices_are_learned_as_returns_and_the_range_of_a_day_from_what_bounds_it() -> None:
@@ -118,3 +118,13 @@ def test_made_prices_have_the_returns_of_real_ones_and_no_day_is_impossible(tmp_
         return float(np.diff(np.log(close))[of[1:] == of[:-1]].std())
 
     assert spread(made["close"], who) == pytest.approx(spread(real["close"], np.repeat(np.arange(60), 20)), rel=0.15)
+
+
+def test_what_was_found_between_columns_of_a_sequence_is_dropped_where_rows_one_after_another_need_not_keep_it() -> (
+    None
+):
+    values = prices(np.random.default_rng(7))
+    near = {"rule": "-3.5 <= close - open <= 4"}  # how far the days went that were seen
+    assert set(found(values, family(40, 30), (), [near])) == set(values)
+    assert set(found(values, family(40, 30), [near])) == {"low", "high"}, "but a person means what he declares"
+    assert set(found(values, family(40, 30), (), [{"rule": "close = open + low"}])) == {"high"}

@@ -153,6 +153,61 @@ class Gaps(Detail):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Moved(Detail):
+    """How a number of a sequence changes: its score beside that of unseen rows, standard deviation and kurtosis beside those
+    of training rows.   factors: whether of its logarithm.
+    """
+
+    column: str
+    factors: bool
+    score: float
+    real_score: float
+    spread: float
+    real_spread: float
+    kurtosis: float
+    real_kurtosis: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes(Detail):
+    n: int
+    z: float
+    columns: tuple[Moved, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lagged(Detail):
+    """Autocorrelations of a column at 1, 2, ... rows, beside those of training rows."""
+
+    column: str
+    made: Curve
+    real: Curve
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair(Detail):
+    """The correlation of two columns' changes, beside that in training rows."""
+
+    columns: tuple[str, ...]
+    made: float
+    real: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lags(Detail):
+    n: int
+    z: float
+    columns: tuple[Lagged, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Together(Detail):
+    n: int
+    z: float
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RareCategories(Detail):
     """columns: for each column with rare categories the share of them that is made, and that unseen rows have."""
 

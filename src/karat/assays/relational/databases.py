@@ -9,7 +9,7 @@ import numpy as np
 from karat.assays.details import Detail
 from karat.assays.details.records import CopyRate, NearCopies
 from karat.assays.finding import Finding
-from karat.assays.relational import relating
+from karat.assays.relational import changing, relating
 from karat.assays.table.tables import examine as examine_table
 from karat.errors import DataError
 from karat.space import JUDGED as FEWEST
@@ -56,6 +56,8 @@ def tied(train: DatabaseView, unseen: DatabaseView, made: DatabaseView, seed: in
         out += _together(i, train, unseen, made, seed)
         if tie.makes:
             out += _sequences(i, train, unseen, made, seed)
+            sides = (train, unseen, made)
+            out += changing.findings(tie.child, [s.tables[tie.child] for s in sides], [s.ties[i] for s in sides], seed)
     return out
 
 

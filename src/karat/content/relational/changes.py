@@ -33,9 +33,11 @@ CLOSER = 0.8  # of a column's own change: a change from another column that is n
 WIDE = 3.0  # of a column's own change: a distance within a row that is wider is not learned as such
 DECAYS = (0.7, 0.95)  # of the means of sizes of changes: over about three rows, and twenty
 LARGEST = 2.0**53  # of what is made
+STRICT = re.compile(r"(?<!<)=|->|\bthen\b|\bin\b|missing")  # of what was found: more than how far columns lie apart
 ORDER = re.compile(r"\s*[^<>=!+*/()-]+(?:<=[^<>=!+*/()-]+)+")
 
 Values = Mapping[str, np.ndarray]
+Rules = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -103,15 +105,16 @@ class Change:
 
 
 def find(
-    columns: Sequence[Column], values: Values, family: Family, rules: Sequence[Mapping[str, Any]]
+    columns: Sequence[Column], values: Values, family: Family, rules: Rules, between: Rules = ()
 ) -> tuple[Change, ...]:
     """The columns that wander, in the order in which they are decoded.
 
     values: float64 [n] of each of `columns`, NaN where missing.   rules: what is declared among them: a column of another
-    rule than an order stays as it is.
+    rule than an order stays as it is.   between: what was found among them: a column of an equation stays as it is.
     """
     later = np.flatnonzero(family.before >= 0)
-    bound = {c.name for c in columns for r in rules if _ties(r, c.name)}
+    bound = {c.name for c in columns for r in rules if names(r, c.name) and not orders(r)}
+    bound |= {c.name for c in columns for r in between if names(r, c.name) and STRICT.search(str(r.get("rule", "=")))}
     known = [c for c in columns if c.kind in ("integer", "decimal") and not c.unique and c.name not in bound]
     known = [c for c in known if c.low is None and c.high is None and np.isfinite(values[c.name]).all()]
     found = {}
@@ -123,10 +126,14 @@ def find(
     return _arranged(found, values, family, later)
 
 
-def _ties(rule: Mapping[str, Any], name: str) -> bool:
-    """Whether a rule names the column and is no order of columns, which the coding keeps."""
-    text = str(rule.get("rule", rule))
-    return name in text and ("rule" not in rule or ORDER.fullmatch(text) is None)
+def names(rule: Mapping[str, Any], column: str) -> bool:
+    """Whether a rule may be about the column."""
+    return column in str(rule.get("rule", rule))
+
+
+def orders(rule: Mapping[str, Any]) -> bool:
+    """Whether a rule is an order of columns, which the coding keeps."""
+    return ORDER.fullmatch(str(rule.get("rule", "="))) is not None
 
 
 def _wanders(x: np.ndarray, family: Family, later: np.ndarray) -> bool | None:

@@ -135,7 +135,9 @@ class Related(Codec):
             if not len(table):
                 raise DataError(f"the table {name} has no rows to learn from.")
             wholes[name] = Tables.fit(Contents(table), np.arange(len(table)))
-        steps = {name: sequences.fit(name, data, learned, whole) for name, whole in wholes.items()}
+        steps = {}
+        for name, whole in wholes.items():
+            wholes[name], steps[name] = sequences.settled(name, data, learned, whole)
         made = {r.child: r for r in data.relations if r.makes}
         roots = [name for name in data.tables if name not in made]
         rows = {name: len(data.tables[name]) / len(data.tables[roots[0]]) for name in roots}

@@ -95,13 +95,12 @@ def fit(name: str, database: Database, train: Database, whole: Tables) -> Steps:
         edges |= clock.edges
     level = None
     if maker is not None:
-        free = [c for c in columns.values() if c.name != order and c.name not in ranks and c.name not in maker.columns]
-        free = [c for c in free if not any(c.name in r.columns for r in chosen) and c.kind in ("integer", "decimal")]
-        values = {c.name: amounts(train.cells(name, c.name)) for c in free}
-        wandering = changes.find(free, values, family, whole.schema.constraints)
-        edges = {k: v for k, v in edges.items() if k.removeprefix("mean ") not in {c.column for c in wandering}}
-        edges |= _of_changes(wandering, values, family)
-        level = _levels(wandering, whole, train.tables[name], family)
+        fixed = {order, *ranks, *maker.columns, *(c for r in chosen for c in r.columns)}
+        free = [c for c in columns.values() if c.name not in fixed and c.kind in ("integer", "decimal")]
+        wandering, moving, level = _wandering(train, name, free, whole, family)
+        edges = {
+            k: v for k, v in edges.items() if k.removeprefix("mean ") not in {c.column for c in wandering}
+        } | moving
     blank = Steps(
         name,
         maker,
@@ -127,6 +126,29 @@ def fit(name: str, database: Database, train: Database, whole: Tables) -> Steps:
     return replace(blank, what=chain(whole, *drawn(blank, train, whole)))
 
 
+def settled(name: str, database: Database, train: Database, whole: Tables) -> tuple[Tables, Steps]:
+    """`fit`, and the table without what was found between its columns where rows that are drawn one after another need not
+    keep it: what the chain does not code, but for the orders among columns that are learned as changes.
+    """
+    steps = fit(name, database, train, whole)
+    coded = (*train.tables[name].facts.schema.constraints, *steps.what.schema.constraints)
+    moved = {c.column for c in steps.changes}
+    known = whole.schema.constraints
+    kept = tuple(r for r in known if r in coded or moved and changes.orders(r) and _among(r, moved))
+    if steps.maker is None or len(kept) == len(known):
+        return whole, steps
+    plain = replace(whole.schema, constraints=kept)
+    found = tuple(one for one in whole.found if one.constraint in kept)
+    less = replace(whole, origin=replace(whole.origin, schema=plain), found=found)
+    less = replace(less, layout=Layout.fit(plain, train.tables[name].cells))
+    return less, fit(name, database, train, less)
+
+
+def _among(rule: Mapping[str, Any], columns: set[str]) -> bool:
+    """Whether an order is one of these columns alone."""
+    return {part.strip().strip('"`') for part in str(rule["rule"]).split("<=")} <= columns
+
+
 def _numbers(
     train: Database, maker: Relation, columns: Sequence[Column], family: Family
 ) -> tuple[dict[str, int], dict[str, np.ndarray]]:
@@ -144,6 +166,17 @@ def _numbers(
                 continue
         edges[f"mean {column.name}"] = quantiles(amounts(cells))
     return ranks, edges
+
+
+def _wandering(
+    train: Database, name: str, free: Sequence[Column], whole: Tables, family: Family
+) -> tuple[tuple[changes.Change, ...], dict[str, np.ndarray], Tables | None]:
+    """The columns that are learned as changes, edges of what is told of them, and the codec of their first levels."""
+    values = {c.name: amounts(train.cells(name, c.name)) for c in free}
+    declared = train.tables[name].facts.schema.constraints
+    between = tuple(r for r in whole.schema.constraints if r not in declared)
+    found = changes.find(free, values, family, declared, between)
+    return found, _of_changes(found, values, family), _levels(found, whole, train.tables[name], family)
 
 
 def _of_changes(
