@@ -342,7 +342,7 @@ class DemoOptions:
     threads: int = 1
 
 
-def asked(kind: Callable[P, Options]) -> Callable[[Callable[[Options], R]], Callable[P, R]]:
+def takes_fields(kind: Callable[P, Options]) -> Callable[[Callable[[Options], R]], Callable[P, R]]:
     """Makes of a verb that takes the options `kind` a function that takes their fields as arguments, with their help.
 
     The function's signature is that of the dataclass, to a type checker as to `inspect.signature`; an argument that is no

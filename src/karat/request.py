@@ -64,7 +64,7 @@ class Request:
         if "" in self.stop:
             raise FitError("--stop '': wanted at least one character.")
 
-    def asked(self) -> tuple[str, ...]:
+    def set_fields(self) -> tuple[str, ...]:
         """The fields beside `n` and `seed` that ask for something."""
         plain = Request()
         return tuple(name for name in FLAGS if getattr(self, name) != getattr(plain, name))
@@ -85,7 +85,7 @@ class Request:
     @property
     def continues(self) -> bool:
         """Whether text is asked for that a passage drawn as a whole would not be."""
-        return any(name in CONTINUED for name in self.asked())
+        return any(name in CONTINUED for name in self.set_fields())
 
     @property
     def followed(self) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from karat.options import AssayOptions, DemoOptions, LookOptions, MakeOptions, TrainOptions, asked
+from karat.options import AssayOptions, DemoOptions, LookOptions, MakeOptions, TrainOptions, takes_fields
 from karat.run import Run
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from karat.workflow.concluding import Assay
 
 
-@asked(LookOptions)
+@takes_fields(LookOptions)
 def look(options: LookOptions) -> dict[str, Any]:
     """Say what is in the data, what is wrong with it, which recipes fit, and what each would cost."""
     from karat.data import load, survey
@@ -54,7 +54,7 @@ def look(options: LookOptions) -> dict[str, Any]:
     return told
 
 
-@asked(TrainOptions)
+@takes_fields(TrainOptions)
 def train(options: TrainOptions) -> Opened:
     """Train a generator on data, or continue a run exactly where it stopped."""
     called = {"wall": time.monotonic(), "cpu": time.process_time()}
@@ -84,7 +84,7 @@ def train(options: TrainOptions) -> Opened:
     return _opened(learning.begin(options, console, called=called))
 
 
-@asked(AssayOptions)
+@takes_fields(AssayOptions)
 def assay(options: AssayOptions) -> Assay:
     """Find out what a generator is worth: findings, each beside the score that unseen real data gets, and a verdict."""
     from karat.training import loop
@@ -113,7 +113,7 @@ def assay(options: AssayOptions) -> Assay:
     return result
 
 
-@asked(MakeOptions)
+@takes_fields(MakeOptions)
 def make(options: MakeOptions) -> list[Path]:
     """Make new content and write it as ordinary files, each labelled as AI-made."""
     from karat.training import loop
@@ -139,7 +139,7 @@ def make(options: MakeOptions) -> list[Path]:
     return list(made.files)
 
 
-@asked(DemoOptions)
+@takes_fields(DemoOptions)
 def demo(options: DemoOptions) -> Assay:
     """Look, train, make, assay and report on data that come with the install, in about a minute."""
     from karat.output import write_whole

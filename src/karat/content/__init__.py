@@ -55,7 +55,7 @@ def recognise(source: Any, options: Mapping[str, Any] | None = None) -> type[Cod
                 return codec
     if kind == "table" and isinstance(source, Path) and source.is_file():
         return Tables
-    if (Texts.asked(options) or kind == "text") and Texts.recognises(source, options):
+    if (Texts.names_text(options) or kind == "text") and Texts.recognises(source, options):
         return Texts
     if Related.recognises(source, options):
         return Related

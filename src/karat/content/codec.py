@@ -89,7 +89,7 @@ class Delivery:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Conditioning:
     """Cells that are given: long [n, columns of `Codes`], -1 where free; `restore` puts them back exactly once decoded."""
 
     cells: Tensor
@@ -295,15 +295,15 @@ class Codec(ABC):
         """Records that look like `seen` to a judge, who sees them as `finest` does."""
         raise FitError(f"{self.name} content cannot be made from what a judge sees of it.")
 
-    def ask(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Asked:
+    def conditioning(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Conditioning:
         """What records are asked to hold: `given` conditions or a file of partial records, and a column to be balanced."""
         raise FitError(f"{self.name} content has no columns to be given or balanced.")
 
-    def asks(
+    def conditionings(
         self, given: str | None, balance: str | None, n: int, rng: np.random.Generator, most: int
-    ) -> Iterator[Asked]:
+    ) -> Iterator[Conditioning]:
         """The same, of at most `most` records at once."""
-        yield self.ask(given, balance, n, rng)
+        yield self.conditioning(given, balance, n, rng)
 
     def alike(self) -> dict[str, Any]:
         """Options by which `read` reads somebody else's records as ours were read, before `conform`."""

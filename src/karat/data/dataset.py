@@ -17,7 +17,7 @@ from karat.content.codec import Contents
 from karat.content.relational.relations import alone
 from karat.data.split import FACET, FEWEST, occurrences, rows_aside, split, together, unique_rows
 from karat.errors import DataError, FitError
-from karat.privacy import CODEC, Asked, Budget
+from karat.privacy import CODEC, Budget, Target
 from karat.space import Space
 from karat.views import Known, View
 
@@ -115,7 +115,7 @@ def load(
     seed: int = 0,
     cache: Path | None = None,
     codec: Codec | None = None,
-    private: Asked | None = None,
+    private: Target | None = None,
 ) -> Data:
     """The data at a path or a database's address, or in a data frame, split; DataError when it cannot be learned from.
 

@@ -99,7 +99,7 @@ class Model(Fitted):
     def fit(self, points: Tensor, y: Tensor | None, seed: int, seconds: float | None) -> Iterator[float]:
         """Learns codes [n, columns]; the same seed gives the same only where `noise` is "seeded"."""
         c = self.config
-        delta = privacy.Asked(c.epsilon, c.delta).delta_of(len(points))
+        delta = privacy.Target(c.epsilon, c.delta).delta_of(len(points))
         budget = Budget.of(c.epsilon, delta).part(c.share)
         yield from self.learn(points, y, budget, Source(seed if c.noise == "seeded" else None), seed)
 

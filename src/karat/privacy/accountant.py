@@ -33,7 +33,7 @@ INFERRED = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class Target:
     """What a fit with differential privacy is to keep.
 
     delta: 0 for one by the magnitude of the number of rows.   seed: of noise that can be repeated, which is private to

@@ -94,7 +94,7 @@ class Hierarchical(Synthesizer):
         """`n` rows of the first table, or as many as the file that is given has, and all that hangs on them."""
         self.check(request)
         rng = np.random.default_rng(request.seed)
-        asked = self._codec.ask(request.given, request.balance, request.n, rng) if request.imputes else None
+        asked = self._codec.conditioning(request.given, request.balance, request.n, rng) if request.imputes else None
         turn = np.random.default_rng([request.seed, 1])
 
         def rows(chain: str, cells: np.ndarray) -> np.ndarray:

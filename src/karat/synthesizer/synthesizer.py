@@ -76,7 +76,7 @@ class Synthesizer(ABC):
 
     def check(self, request: Request) -> None:
         """FitError where something is asked for that this kind of content has not."""
-        strange = [FLAGS[name] for name in request.asked() if name not in self.codec.answers]
+        strange = [FLAGS[name] for name in request.set_fields() if name not in self.codec.answers]
         if strange:
             known = [FLAGS[name] for name in FLAGS if name in self.codec.answers]
             raise FitError(

@@ -21,7 +21,7 @@ from karat.errors import DataError, FitError, RunError
 from karat.families.generator import Fitted
 from karat.options import TrainOptions
 from karat.output import to_json
-from karat.privacy import Asked as Private
+from karat.privacy import Target as Private
 from karat.recipe import Recipe
 from karat.run import Draft, Run
 from karat.space import Codes
@@ -163,7 +163,7 @@ def _budget(options: TrainOptions) -> Budget:
 
 def proceed(run: Run, options: TrainOptions, entry: Any, console: Console) -> Run:
     """Continues `run`, with a new total of its budget where one is given; FitError for settings that the run fixed."""
-    asked, budget = Asked(options.data, options.trust_data, options.family), _budget(options)
+    asked, budget = Settings(options.data, options.trust_data, options.family), _budget(options)
     given = (
         options.recipe,
         options.out,
@@ -206,8 +206,8 @@ def proceed(run: Run, options: TrainOptions, entry: Any, console: Console) -> Ru
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a person says now about the data and the family of a run.
+class Settings:
+    """What the command line names beside a run: its data and its family.
 
     data: where the data lie now.   trusted: that what the run itself says of its data may be opened.   family: the file of
     its family.
@@ -236,7 +236,7 @@ def permit(run: Run, family: str | Path | None) -> Recipe:
     return recipe
 
 
-def again(run: Run, asked: Asked = Asked()) -> Data:
+def again(run: Run, asked: Settings = Settings()) -> Data:
     """The data of a run, read and split as when it was begun; RunError where they are gone or have changed.
 
     What a run that this user did not make says of its data is opened only when the person agrees to it. A new place is

@@ -30,7 +30,7 @@ from karat.trust import sealed
 from karat.views import Known
 from karat.workflow import making, written
 from karat.workflow.devices import choose_device
-from karat.workflow.learning import Asked, again, data_options, permit
+from karat.workflow.learning import Settings, again, data_options, permit
 
 MOST = 10**15
 LABELS_READ = 3  # records written to see whether they are labelled
@@ -163,7 +163,7 @@ def of_run(run: Run, options: AssayOptions) -> Job:
     n, seed = options.n, options.seed
     permit(run, options.family)
     mine = sealed(run.spec)
-    data = again(run, Asked(options.data, options.trust_data, options.family))
+    data = again(run, Settings(options.data, options.trust_data, options.family))
     spec = run.spec
     # unlike the seed of `make`, so that the same pictures are not judged and shipped
     unlike = seed + 1_000_003

@@ -17,8 +17,8 @@ from karat.data import Data, batches
 from karat.errors import DivergedError, KaratError
 from karat.events import Event, Finished, Sink, Stopped
 from karat.families.generator import Batches, Learned
-from karat.privacy import Asked as Private
 from karat.privacy import Budget as Spent
+from karat.privacy import Target as Private
 from karat.privacy import composed
 from karat.recipe import Recipe
 from karat.run import Run

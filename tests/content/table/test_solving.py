@@ -33,7 +33,7 @@ def table(folder: Path, rules: list[str], **columns: Any) -> tuple[Tables, Data]
 def asked(codec: Tables, given: str, n: int = 40, seed: int = 0) -> dict[str, list[Any]]:
     """Rows that keep `given`, made from codes that are drawn without a model."""
     rng = np.random.default_rng(seed)
-    wish = codec.ask(given, None, n, rng)
+    wish = codec.conditioning(given, None, n, rng)
     points = wish.cells.numpy()
     free = np.stack([rng.integers(0, size, len(points)) for size in codec.spaces[0].sizes], 1)
     import torch

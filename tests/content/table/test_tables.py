@@ -239,14 +239,14 @@ def test_equal_rows_have_equal_digests_and_others_not() -> None:
 def test_conditions_are_kept_in_every_row(shop: tuple[Tables, Contents, Path]) -> None:
     codec, contents, _ = shop
     rng = np.random.default_rng(0)
-    given = codec.asking.given(
+    given = codec.conditions.given(
         "paid=yes, price=17.50..60, qty!=2, country=中国, score=0.125, sent=01/03/2024, email=a@b.example"
     )
-    pinned = codec.asking.pin(given, 400, rng)
+    pinned = codec.conditions.pin(given, 400, rng)
     at = {names: j for j, names in enumerate(codec.coded)}
     assert (pinned[:, at[("paid",)]] >= 0).all() and (pinned[:, at[("sku",)]] == -1).all()
     codes = torch.where(pinned >= 0, pinned, codec.encode(contents.records)[:400])
-    made = codec.asking.restore(codec.decode(codes, rng=rng), given, rng)
+    made = codec.conditions.restore(codec.decode(codes, rng=rng), given, rng)
     cells = cells_of(made.cells)
     for condition in given.values():
         assert condition.holds(cells).all(), condition
@@ -281,17 +281,17 @@ def test_a_condition_that_cannot_be_met_says_why(
 ) -> None:
     codec = shop[0]
     with pytest.raises(error, match=said):
-        codec.asking.pin(codec.asking.given(text), 5, np.random.default_rng(0))
+        codec.conditions.pin(codec.conditions.given(text), 5, np.random.default_rng(0))
 
 
 def test_a_condition_may_hold_commas_quotes_and_missing_cells() -> None:
     frame = pd.DataFrame({"a,b": ['x, "y"', "z=1", None] * 20, "n": range(60)})
     codec, _ = fitted(frame)
-    assert codec.asking.given('"a,b"="x, ""y"""')["a,b"].text == 'x, "y"'
-    assert codec.asking.given('"a,b"=z=1, n=3..')["n"].high == np.inf
-    pinned = codec.asking.pin(codec.asking.given('"a,b"='), 3, np.random.default_rng(0))
+    assert codec.conditions.given('"a,b"="x, ""y"""')["a,b"].text == 'x, "y"'
+    assert codec.conditions.given('"a,b"=z=1, n=3..')["n"].high == np.inf
+    pinned = codec.conditions.pin(codec.conditions.given('"a,b"='), 3, np.random.default_rng(0))
     assert (pinned[:, 0] == 0).all()
-    assert (codec.asking.pin(codec.asking.given('"a,b"!='), 50, np.random.default_rng(0))[:, 0] > 0).all()
+    assert (codec.conditions.pin(codec.conditions.given('"a,b"!='), 50, np.random.default_rng(0))[:, 0] > 0).all()
 
 
 def test_partial_rows_are_completed_round_what_they_hold(shop: tuple[Tables, Contents, Path], tmp_path: Path) -> None:
@@ -301,11 +301,11 @@ def test_partial_rows_are_completed_round_what_they_hold(shop: tuple[Tables, Con
         "qty,country,sent,ordered,email,score\n3,中国,09/02/2024,,x@y.example,0.5\n,France,,10/02/2024,,\n2,,12/02/2024,11/02/2024,,\n",
         encoding="utf-8",
     )
-    rows = codec.asking.partial(path)
+    rows = codec.conditions.partial(path)
     rng = np.random.default_rng(0)
-    pinned = codec.asking.pin_rows(rows, rng)
+    pinned = codec.conditions.pin_rows(rows, rng)
     codes = torch.where(pinned >= 0, pinned, codec.encode(contents.records)[:3])
-    made = codec.asking.restore(codec.decode(codes, rng=rng), rows, rng)
+    made = codec.conditions.restore(codec.decode(codes, rng=rng), rows, rng)
     for name in rows.cells.column_names:
         there = rows.cells[name].is_valid()
         assert made.cells[name].filter(there).equals(rows.cells[name].filter(there)), name
@@ -313,7 +313,7 @@ def test_partial_rows_are_completed_round_what_they_hold(shop: tuple[Tables, Con
     assert not any(bad.any() for bad in codec.broken(made).values())
     path.write_text("qty,cuontry\n3,x\n", encoding="utf-8")
     with pytest.raises(DataError, match="nearest is 'country'"):
-        codec.asking.partial(path)
+        codec.conditions.partial(path)
 
 
 def test_conditions_and_rules_hold_together_in_many_rows(tmp_path: Path) -> None:
@@ -321,11 +321,11 @@ def test_conditions_and_rules_hold_together_in_many_rows(tmp_path: Path) -> None
     orders(1500, 0.1).to_csv(path, index=False)
     rules.write_text(RULES + '[[constraint]]\nunique = ["sku", "price", "ordered"]\n', encoding="utf-8")
     codec = Tables.fit(contents := Tables.read(path, {"schema": rules}), np.arange(len(contents.records)))
-    given = codec.asking.given("price=17.50..60, ordered=01/02/2024..20/02/2024, 城市=Paris, score=0..0.5, sku!=")
+    given = codec.conditions.given("price=17.50..60, ordered=01/02/2024..20/02/2024, 城市=Paris, score=0..0.5, sku!=")
     rng = np.random.default_rng(0)
-    pinned = codec.asking.pin(given, 20_000, rng)
+    pinned = codec.conditions.pin(given, 20_000, rng)
     codes = torch.where(pinned >= 0, pinned, junk(codec, 20_000, 0) % torch.tensor(codec.spaces[0].sizes))
-    made = codec.asking.restore(codec.decode(codes, rng=rng), given, rng)
+    made = codec.conditions.restore(codec.decode(codes, rng=rng), given, rng)
     cells = cells_of(made.cells)
     assert all(condition.holds(cells).all() for condition in given.values())
     assert {text: int(bad.sum()) for text, bad in codec.broken(made).items() if bad.any()} == {}
@@ -341,11 +341,11 @@ def test_given_cells_that_contradict_a_rule_are_refused(shop: tuple[Tables, Cont
         ("城市,country\n北京,France\n", DataError),
     ):
         path.write_text(text, encoding="utf-8")
-        rows = codec.asking.partial(path)
+        rows = codec.conditions.partial(path)
         with pytest.raises(error):
-            pinned = codec.asking.pin_rows(rows, rng)
+            pinned = codec.conditions.pin_rows(rows, rng)
             codes = torch.where(pinned >= 0, pinned, codec.encode(contents.records)[:1])
-            codec.asking.restore(codec.decode(codes, rng=rng), rows, rng)
+            codec.conditions.restore(codec.decode(codes, rng=rng), rows, rng)
 
 
 def test_rows_that_break_a_rule_are_set_aside_with_a_note(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from karat.content.codec import Asked, Block, Codec, Contents, Delivery
+from karat.content.codec import Block, Codec, Conditioning, Contents, Delivery
 from karat.content.relational import relations, sequences
 from karat.content.relational.database import Database, Family, Relation, amounts, handed
 from karat.content.relational.entities import contents_of, parted, split
@@ -212,7 +212,7 @@ class Related(Codec):
         base = amounts(records.cells(steps.maker.parent, steps.since))
         return sequences.distance(column, known.when[rows] - base[records.links[steps.maker][rows]])[1]
 
-    def make(self, draw: Draw, n: int, rng: np.random.Generator, asked: Asked | None = None) -> Database:
+    def make(self, draw: Draw, n: int, rng: np.random.Generator, asked: Conditioning | None = None) -> Database:
         """A database of `n` rows of the first table, and of what hangs on them; other roots in proportion, lists whole."""
         n = n if asked is None else len(asked.cells)
         roots = {name: self.lists.get(name, max(1, round(n * share))) for name, share in self.rows.items()}
@@ -341,9 +341,9 @@ class Related(Codec):
             names += [column.name, *([f"{column.name} zone"] if column.zone == "mixed" else [])]
         return names
 
-    def ask(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Asked:
+    def conditioning(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Conditioning:
         """What rows of the first table are to hold."""
-        return self.steps[self.first].what.ask(given, balance, n, rng)
+        return self.steps[self.first].what.conditioning(given, balance, n, rng)
 
     def between(self, records: Database) -> list[dict[str, Any]]:
         """What holds between the columns of each table."""

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import torch
 
 from karat import limits
-from karat.content.codec import Asked
+from karat.content.codec import Conditioning
 from karat.content.relational import changes
 from karat.content.relational.database import (
     Database,
@@ -60,7 +60,7 @@ class Unfolding:
     link: dict[str, np.ndarray] = field(default_factory=dict)
     open: dict[str, set[str]] = field(default_factory=dict)
 
-    def run(self, roots: Mapping[str, int], orphans: Mapping[str, float], asked: Asked | None) -> Database:
+    def run(self, roots: Mapping[str, int], orphans: Mapping[str, float], asked: Conditioning | None) -> Database:
         """roots: how many rows of each root table, the one that `asked` is of first.
 
         orphans: rows without a parent for each with one.
@@ -78,7 +78,7 @@ class Unfolding:
             made[name] = Table(cells, self.wholes[name].origin)
         return Database(made, self.relations)
 
-    def _root(self, name: str, n: int, asked: Asked | None) -> None:
+    def _root(self, name: str, n: int, asked: Conditioning | None) -> None:
         steps = self.steps[name]
         width = steps.what.spaces[0].numel
         given = np.full((n, width), -1) if asked is None else asked.cells.numpy()

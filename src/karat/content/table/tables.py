@@ -15,9 +15,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from karat.content.codec import AT_ONCE, Asked, Block, Codec, Contents, Delivery
+from karat.content.codec import AT_ONCE, Block, Codec, Conditioning, Contents, Delivery
 from karat.content.table import fragments, reading
-from karat.content.table.asking import Asking
 from karat.content.table.bloom import Past
 from karat.content.table.convert import as_kind, otherwise, zoned
 from karat.content.table.digests import row_digests
@@ -28,6 +27,7 @@ from karat.content.table.encoding.discreet import fit_discreetly
 from karat.content.table.encoding.layout import Layout
 from karat.content.table.encoding.parts import Choice, Constant, Number, Part, Presence
 from karat.content.table.formulas import Guard
+from karat.content.table.given import GivenCells
 from karat.content.table.io import formats, sources, sql
 from karat.content.table.io.columnar import frame
 from karat.content.table.io.engines import without_password
@@ -415,22 +415,22 @@ class Tables(Codec):
             )
         return records
 
-    def ask(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Asked:
+    def conditioning(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Conditioning:
         """Given cells of `n` rows, or of as many as the file `given` has; `balance` names a column of few values.
 
         Raises DataError for what is not known, FitError for a column that cannot be balanced.
         """
-        return next(self.asks(given, balance, n, rng, sys.maxsize))
+        return next(self.conditionings(given, balance, n, rng, sys.maxsize))
 
-    def asks(
+    def conditionings(
         self, given: str | None, balance: str | None, n: int, rng: np.random.Generator, most: int
-    ) -> Iterator[Asked]:
+    ) -> Iterator[Conditioning]:
         """The same, of at most `most` rows at once; of all at once where drawn values must differ in each row."""
-        return self.asking.asks(given, balance, n, rng, most)
+        return self.conditions.conditionings(given, balance, n, rng, most)
 
     @property
-    def asking(self) -> Asking:
-        return Asking(self.origin, self.layout)
+    def conditions(self) -> GivenCells:
+        return GivenCells(self.origin, self.layout)
 
     def sheet(self, records: Table, columns: int) -> bytes:
         """Up to 20 rows as an HTML table, printed as in the file; e-mails, names and the like are masked always."""

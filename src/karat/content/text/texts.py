@@ -73,7 +73,7 @@ class Texts(Codec):
         return reading.recognises(path) or (options is not None and options.get("text") is not None and path.is_file())
 
     @classmethod
-    def asked(cls, options: Mapping[str, Any] | None) -> bool:
+    def names_text(cls, options: Mapping[str, Any] | None) -> bool:
         """Whether options speak of text: what could be a table is then read as text."""
         return any(name in ("text", "documents", "tokens", "vocab", "length", "mask") for name in options or {})
 

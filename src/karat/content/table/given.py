@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from karat.content.codec import Asked
+from karat.content.codec import Conditioning
 from karat.content.table.convert import parsed_cells
 from karat.content.table.encoding.layout import Layout
 from karat.content.table.encoding.parts import Choice, Number
@@ -37,16 +37,16 @@ from karat.errors import DataError, FitError
 
 
 @dataclass(frozen=True)
-class Asking:
-    """What can be asked of the rows of one table, and how it is answered exactly."""
+class GivenCells:
+    """Conditions on the rows of one table, and how they are met exactly."""
 
     origin: Origin
     layout: Layout
 
-    def asks(
+    def conditionings(
         self, given: str | None, balance: str | None, n: int, rng: np.random.Generator, most: int
-    ) -> Iterator[Asked]:
-        """See `Tables.asks`."""
+    ) -> Iterator[Conditioning]:
+        """See `Tables.conditionings`."""
         if any(
             isinstance(self.layout.parts[self.layout.part_of[name]], Number | Choice)
             for names in self.layout.rules.unique
@@ -59,7 +59,7 @@ class Asking:
                 raise FitError("--balance and a file of partial rows both say what the rows hold; give one of them.")
             for first in range(0, len(rows), most):
                 part = rows[first : first + most]
-                yield Asked(self.pin_rows(part, rng), functools.partial(self.restore, given=part, rng=rng))
+                yield Conditioning(self.pin_rows(part, rng), functools.partial(self.restore, given=part, rng=rng))
             return
         conditions = {} if given is None else self.given(given)
         turns = None if balance is None else balanced(self.layout, balance)
@@ -69,7 +69,7 @@ class Asking:
             count = min(most, n - first)
             if turns is None or balance is None:
                 restore = functools.partial(self.restore, given=conditions, rng=rng)
-                yield Asked(self.pin(conditions, count, rng), restore)
+                yield Conditioning(self.pin(conditions, count, rng), restore)
             else:
                 yield self._balanced([{**conditions, balance: one} for one in turns], first, count, rng)
 
@@ -103,7 +103,7 @@ class Asking:
         cells = given.cells if isinstance(given, Table) else given
         return Table(put_back(self.layout, decoded.cells, cells, rng), self.origin)
 
-    def _balanced(self, wanted: Sequence[Given], first: int, n: int, rng: np.random.Generator) -> Asked:
+    def _balanced(self, wanted: Sequence[Given], first: int, n: int, rng: np.random.Generator) -> Conditioning:
         """`n` rows of a stream, from the `first` on, in which one wish comes as often as another."""
         turn = rng.permutation((first + np.arange(n)) % len(wanted))
         pinned = [self.pin(one, int((turn == i).sum()), rng) for i, one in enumerate(wanted)]
@@ -113,7 +113,7 @@ class Asking:
             parts = [self.restore(made[np.flatnonzero(turn == i)], one, rng) for i, one in enumerate(wanted)]
             return Table(pa.concat_tables([part.cells for part in parts]), self.origin)[_back(turn, len(wanted))]
 
-        return Asked(cells, restore)
+        return Conditioning(cells, restore)
 
 
 def _back(turn: np.ndarray, k: int) -> np.ndarray:
