@@ -90,6 +90,9 @@ def _product(
     if not given or target.decimals < 0 and form == "ratio":
         return None
     rows = np.flatnonzero(~np.isnan(target.values))
+    values, counts = np.unique(target.values[rows], return_counts=True)
+    other = rows[target.values[rows] != values[counts.argmax()]] if len(values) else rows
+    rows = other if len(other) >= PROBE else rows  # where it is mostly 0 anything with a 0 gives that
     rows = rows[np.linspace(0, len(rows) - 1, min(PROBE, len(rows))).astype(np.int64)] if len(rows) else rows
     y = target.values[rows]
     off = np.stack([value[rows] for _, value, _ in given])

@@ -86,7 +86,9 @@ def _together(a: Number, b: Number) -> bool:
     both = np.flatnonzero(~(np.isnan(a.values) | np.isnan(b.values)))[:300]
     if len(both) < evidence.FEWEST:
         return False
-    x, y = (np.argsort(np.argsort(n.values[both], kind="stable"), kind="stable") for n in (a, b))
+    x, y = (np.unique(n.values[both], return_inverse=True)[1] for n in (a, b))
+    if not x.any() or not y.any():  # one value
+        return False
     return bool(abs(np.corrcoef(x, y)[0, 1]) > 0.9)
 
 
