@@ -1,12 +1,12 @@
 """Kinds of content, one codec each.
 
-The five of the install may take each other's files, so the order in which they are asked is written down here. Any other
-package in this folder is found by itself: it exports `CODEC`, is asked before them, and must recognise only what is its own.
+The five of the install may take each other's files, so the order in which they are tried is written down here. Any other
+package in this folder is found by itself: it exports `CODEC`, is tried before them, and must recognise only what is its own.
 """
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from itertools import islice
@@ -41,46 +41,60 @@ def found() -> tuple[type[Codec], ...]:
     return tuple(importlib.import_module(f"{__name__}.{name}").CODEC for name in names)
 
 
-def recognise(source: Any, options: Mapping[str, Any] | None = None) -> type[Codec]:
-    """The codec that reads a path, a database's address or a data frame with these options; pictures first.
+def _is_path(source: Any) -> bool:
+    return isinstance(source, Path)
 
-    Raises DataError saying what was found there and what can be read.
+
+# Which codec takes what, in the order in which they are tried. Of a path they are tried behind those that are `found`.
+Test = Callable[[Any, Mapping[str, Any]], bool]
+ORDER: tuple[tuple[type[Codec], Test], ...] = (
+    (Tables, lambda source, options: options.get("as") == "table" and _is_path(source) and source.is_file()),
+    (Texts, lambda source, options: Texts.names_text(options) and Texts.recognises(source, options)),
+    (Related, Related.recognises),
+    # A file that pictures would take is a table where it says so itself: a Parquet without a column of pictures.
+    (Tables, lambda source, _: Tables.recognises(source)),
+    (
+        Texts,
+        lambda source, _: _is_path(source) and source.is_dir() and mostly_code(source),
+    ),  # and not the logo beside it
+    (Sounds, lambda source, _: _is_path(source) and Sounds.recognises(source)),
+    (Images, lambda source, _: _is_path(source) and Images.recognises(source)),
+    (Texts, Texts.recognises),
+)
+
+
+def recognise(source: Any, options: Mapping[str, Any] | None = None) -> type[Codec]:
+    """The codec that reads a path, a database's address or a data frame with these options.
+
+    Raises DataError saying what was found there and what can be read, FitError where `as` is neither table nor text.
     """
-    kind = (options or {}).get("as")
+    options = options or {}
+    kind = options.get("as")
     if kind not in (None, "table", "text"):
         raise FitError(f"data.as={kind}; table or text was wanted.")
-    if isinstance(source, Path) and kind is None:
+    if _is_path(source) and kind is None:
         for codec in found():
             if codec.recognises(source):
                 return codec
-    if kind == "table" and isinstance(source, Path) and source.is_file():
-        return Tables
-    if (Texts.names_text(options) or kind == "text") and Texts.recognises(source, options):
-        return Texts
-    if Related.recognises(source, options):
-        return Related
-    if isinstance(source, Path):
-        if not source.exists() and str(source) != "digits":
-            raise DataError(f"{source} does not exist{_near(source)} `karat look --help` says what can be read.")
-        # A file that pictures would take is a table where it says so itself: a Parquet without a column of pictures.
-        if Tables.recognises(source):
-            return Tables
-        if source.is_dir() and mostly_code(source):  # and not the logo beside it
-            return Texts
-        if Sounds.recognises(source):
-            return Sounds
-        if Images.recognises(source):
-            return Images
-        if Texts.recognises(source, options):
-            return Texts
-        lonely = source.suffix.lower() in PICTURES  # one picture of a kind that is read
-        strange = signatures.of_file(source) if source.is_file() and not lonely else None
-        if strange is not None:
-            raise (UnsafeFile if strange.unsafe else DataError)(f"{source} is {strange.what}; {strange.cure}.")
-        raise DataError(f"{explain(source).removesuffix('.')}; or {TABLES}; or {TEXTS}; or {SOUNDS}.")
-    if Tables.recognises(source):
-        return Tables
-    raise DataError(f"{str(source)[:80]!r} ({type(source).__name__}) is no content that can be read. Wanted: {TABLES}.")
+    for codec, takes in ORDER:
+        if takes(source, options):
+            return codec
+    raise _unreadable(source)
+
+
+def _unreadable(source: Any) -> DataError:
+    """What is wrong with a source that no codec takes."""
+    if not isinstance(source, Path):
+        return DataError(
+            f"{str(source)[:80]!r} ({type(source).__name__}) is no content that can be read. Wanted: {TABLES}."
+        )
+    if not source.exists():
+        return DataError(f"{source} does not exist{_near(source)} `karat look --help` says what can be read.")
+    lone = source.suffix.lower() in PICTURES  # one picture of a kind that is read
+    signature = signatures.of_file(source) if source.is_file() and not lone else None
+    if signature is not None:
+        return (UnsafeFile if signature.unsafe else DataError)(f"{source} is {signature.what}; {signature.cure}.")
+    return DataError(f"{explain(source).removesuffix('.')}; or {TABLES}; or {TEXTS}; or {SOUNDS}.")
 
 
 def _near(path: Path) -> str:

@@ -74,8 +74,11 @@ class Texts(Codec):
 
     @classmethod
     def names_text(cls, options: Mapping[str, Any] | None) -> bool:
-        """Whether options speak of text: what could be a table is then read as text."""
-        return any(name in ("text", "documents", "tokens", "vocab", "length", "mask") for name in options or {})
+        """Whether options are those of text: what could be a table is then read as text."""
+        given = options or {}
+        return given.get("as") == "text" or any(
+            name in ("text", "documents", "tokens", "vocab", "length", "mask") for name in given
+        )
 
     @classmethod
     def form(cls, records: Passages) -> tuple[Any, ...]:
