@@ -42,7 +42,8 @@ def look(options: LookOptions) -> dict[str, Any]:
     holdout = settings.pop("holdout", 0.1)
     settings |= {k: v for k, v in (("schema", schema), ("labels", options.labels)) if v is not None}
     settings |= {} if options.discover else {"discover": False}
-    found = load(options.data, options=settings, holdout=holdout)
+    # a schema that is kept is inferred from all rows; what is shown need not be
+    found = load(options.data, options=settings, holdout=holdout, glance=write_schema is None)
     told = survey(found)
     console = _console()
     probing.show(told, console)

@@ -1,6 +1,7 @@
 """Damaged files of every kind, and damaged files of runs: each ends in content or in an error that names what is wrong.
 
-Bytes are flipped, cut off, repeated and replaced; anything but a KaratError out of a verb fails. `make exam` runs 2,000 cases.
+Bytes are flipped, cut off, repeated and replaced; anything but a KaratError out of a verb fails. `make exam` runs 2,000 cases,
+the same ones each time. Others, and more of them: KARAT_FUZZ_SEED=7 KARAT_FUZZ_TIMES=3.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -26,7 +28,7 @@ import pyarrow.parquet
 import pytest
 import soundfile
 from drawings import pictures
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from PIL import Image
 from sounds import save_tones
@@ -209,12 +211,25 @@ def look_at_damaged(intact: Path, name: str, harm: Callable[[bytes], bytes]) -> 
         looked(data=goal)
 
 
-QUIET = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
+SEED, TIMES = os.environ.get("KARAT_FUZZ_SEED"), int(os.environ.get("KARAT_FUZZ_TIMES", "1"))
+
+
+def cases(count: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """So many cases, always the same ones unless a seed was said."""
+    how = settings(
+        max_examples=count * TIMES,
+        deadline=None,
+        derandomize=SEED is None,
+        database=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    return lambda test: how(test) if SEED is None else seed(int(SEED))(how(test))
 
 
 @pytest.mark.filterwarnings("ignore")
 @given(name=st.sampled_from([*INPUTS, *PICTURES]), harm=damage())
-@settings(max_examples=15, **QUIET)
+@cases(15)
 def test_a_damaged_file_is_read_or_refused(intact: Path, name: str, harm: Callable[[bytes], bytes]) -> None:
     look_at_damaged(intact, name, harm)
 
@@ -222,7 +237,7 @@ def test_a_damaged_file_is_read_or_refused(intact: Path, name: str, harm: Callab
 @pytest.mark.exam
 @pytest.mark.filterwarnings("ignore")
 @given(name=st.sampled_from([*INPUTS, *PICTURES]), harm=damage())
-@settings(max_examples=1200, **QUIET)
+@cases(1200)
 def test_a_thousand_damaged_files_are_read_or_refused(intact: Path, name: str, harm: Callable[[bytes], bytes]) -> None:
     look_at_damaged(intact, name, harm)
 
@@ -269,7 +284,7 @@ def use_damaged(runs: Path, kind: str, which: int, harm: Callable[[bytes], bytes
 
 @pytest.mark.filterwarnings("ignore")
 @given(kind=st.sampled_from(KINDS), which=st.integers(0, 30), harm=damage())
-@settings(max_examples=8, **QUIET)
+@cases(8)
 def test_a_damaged_run_is_used_or_refused(runs: Path, kind: str, which: int, harm: Callable[[bytes], bytes]) -> None:
     use_damaged(runs, kind, which, harm)
 
@@ -277,7 +292,7 @@ def test_a_damaged_run_is_used_or_refused(runs: Path, kind: str, which: int, har
 @pytest.mark.exam
 @pytest.mark.filterwarnings("ignore")
 @given(kind=st.sampled_from(KINDS), which=st.integers(0, 30), harm=damage())
-@settings(max_examples=800, **QUIET)
+@cases(800)
 def test_many_damaged_runs_are_used_or_refused(
     runs: Path, kind: str, which: int, harm: Callable[[bytes], bytes]
 ) -> None:
@@ -289,7 +304,7 @@ def test_many_damaged_runs_are_used_or_refused(
 
 @pytest.mark.parametrize("name", ["schema", "recipe", "prices"])
 @given(harm=damage())
-@settings(max_examples=15, **QUIET)
+@cases(15)
 def test_a_damaged_toml_is_read_or_refused(intact: Path, name: str, harm: Callable[[bytes], bytes]) -> None:
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / f"{name}.toml"

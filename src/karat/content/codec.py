@@ -110,6 +110,7 @@ class Codec(ABC):
     repeats: ClassVar[bool] = False  # whether equal records are ordinary (rows of a table) and not copies (pictures)
     answers: ClassVar[tuple[str, ...]] = ()  # what a request may ask of it beside a number and a seed, by its fields
     settings: ClassVar[tuple[str, ...]] = ()  # what `options` may hold, as `--set data.<name>=` gives it
+    glance: ClassVar[Mapping[str, Any]] = {}  # those that `look` reads large data with, unless a person says others
 
     @classmethod
     @abstractmethod

@@ -116,6 +116,7 @@ def load(
     cache: Path | None = None,
     codec: Codec | None = None,
     private: Target | None = None,
+    glance: bool = False,
 ) -> Data:
     """The data at a path or a database's address, or in a data frame, split; DataError when it cannot be learned from.
 
@@ -125,12 +126,13 @@ def load(
     holdout: the share set aside; "last:0.1", the last of the records as they stand; or what is known of them, "n<5",
     "speaker=theo" (see `Contents.facets`).
     codec: one that was fitted to these data before.   private: fit it with differential privacy, of which it spends the
-    share `privacy.CODEC`.
+    share `privacy.CODEC`.   glance: of large data take no more than shows what is in them.
     """
     share, rule = _share(holdout)
     place = _place(source)
     known = dict(options) if options is not None else {}
     kind = recognise(place, _texts_only(known))
+    known = {**(kind.glance if glance else {}), **known}
     known |= {name: value for name, value in (("size", size), ("cache", cache)) if value is not None}
     for name in sorted(set(known) - {*kind.settings, "cache"}):
         raise FitError(f"data.{name}: {kind.name} data has the settings {', '.join(kind.settings)}.")

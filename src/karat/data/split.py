@@ -14,6 +14,7 @@ from karat.space import JUDGED
 FACET = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|!=|<|>|=)\s*(.+?)\s*")
 FEWEST = 32  # different records; fewer teach nothing
 HOLDOUT_MOST = 10_000
+BLOCK = 65_536  # records whose side is decided at once
 
 
 def rows_aside(contents: Contents, rule: str, share: float) -> np.ndarray:
@@ -49,12 +50,16 @@ def together(digests: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 def occurrences(digests: np.ndarray) -> np.ndarray:
     """`digests` [n, 2] with the second half mixed with how many equal ones came before: equal rows fall on both sides."""
-    keys = np.ascontiguousarray(digests).view("V16")[:, 0]
-    order = np.argsort(keys, kind="stable")
-    new = np.concatenate([[True], keys[order][1:] != keys[order][:-1]]) if len(keys) else np.zeros(0, bool)
-    begun = np.maximum.accumulate(np.where(new, np.arange(len(keys)), 0))
-    count = np.empty(len(keys), np.uint64)
-    count[order] = (np.arange(len(keys)) - begun).astype(np.uint64)
+    order = np.lexsort((digests[:, 1], digests[:, 0]))
+    new = np.ones(len(order), bool)
+    if len(order):
+        new[1:] = False
+        for half in digests.T:
+            ranked = half[order]
+            new[1:] |= ranked[1:] != ranked[:-1]
+    begun = np.maximum.accumulate(np.where(new, np.arange(len(order)), 0))
+    count = np.empty(len(order), np.uint64)
+    count[order] = (np.arange(len(order)) - begun).astype(np.uint64)
     return np.stack([digests[:, 0], digests[:, 1] + count * np.uint64(0x9E3779B97F4A7C15)], 1)
 
 
@@ -79,19 +84,27 @@ def split(
             f"The publisher's split leaves {len(train)} to learn from and {len(held)} aside, "
             f"too few of one of them, so all was split anew."
         )
-    salt = seed.to_bytes(16, "little", signed=True)
-    chance = np.array(
-        [
-            int.from_bytes(hashlib.blake2b(digest.tobytes(), digest_size=8, key=salt).digest(), "little")
-            for digest in digests[unique]
-        ],
-        np.uint64,
-    )
+    chance = _chances(digests[unique], seed)
     order = np.argsort(chance, kind="stable")
     below = int((chance < np.uint64(int(share * 2**64))).sum())
     count = _between_groups(chance[order], min(max(below, JUDGED), HOLDOUT_MOST, len(unique) - JUDGED))
     train, held = np.sort(unique[order[count:]]), np.sort(unique[order[:count]])
     return train, held, [*notes, *_unjudged(train, held)]
+
+
+def _chances(digests: np.ndarray, seed: int) -> np.ndarray:
+    """uint64 [n], even over all of them: BLAKE2b of each digest [n, 2], keyed by the seed."""
+    fresh = hashlib.blake2b(digest_size=8, key=seed.to_bytes(16, "little", signed=True))
+    out = np.empty(len(digests), "<u8")
+    for start in range(0, len(digests), BLOCK):  # an object for each of ten million rows would be 400 MB
+        block = digests[start : start + BLOCK].tobytes()
+        each = []
+        for at in range(0, len(block), 16):
+            one = fresh.copy()
+            one.update(block[at : at + 16])
+            each.append(one.digest())
+        out[start : start + len(each)] = np.frombuffer(b"".join(each), "<u8")
+    return out.astype(np.uint64)
 
 
 def _between_groups(chance: np.ndarray, count: int) -> int:

@@ -10,7 +10,6 @@ matched with. Nearest record share: https://arxiv.org/abs/2505.01524 says why it
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,10 +99,11 @@ class Linker:
         places = [torch.from_numpy(self._place(sheet, k)) for k in range(len(self.numbers))]
         masses = [torch.from_numpy(self._mass(sheet, k, own)) for k in range(len(self.numbers))]
         crowd = min(CROWD + 1, self.n - own)
+        room = torch.empty(3, block, self.n)  # once: what is allocated for each block anew leaves holes behind
         gaps, rows = [], []
         for start in range(0, len(sheet), block):
             part = slice(start, min(start + block, len(sheet)))
-            total = self._agreement(sheet, part, places, masses, own)
+            total = self._agreement(sheet, part, places, masses, own, room)
             if own:
                 total[torch.arange(len(total)), torch.arange(part.start, part.stop)] = -torch.inf
             best = total.topk(crowd, dim=1)
@@ -112,53 +112,70 @@ class Linker:
         return Links(torch.cat(gaps), torch.cat(rows))
 
     def _agreement(
-        self, sheet: TableView, part: slice, places: list[Tensor], masses: list[Tensor], own: bool
+        self, sheet: TableView, part: slice, places: list[Tensor], masses: list[Tensor], own: bool, room: Tensor
     ) -> Tensor:
-        """Nats [rows of the part, n]."""
+        """Nats [rows of the part, n], in the first of the three parts of `room`."""
         some = [sheet.codes(j)[part] for j in self.choices]
-        total = torch.zeros(part.stop - part.start, self.n)
+        total, product, share = room[:, : part.stop - part.start]
+        total.zero_()
         if self.marked is not None:
             mine = [self._marks(k, c) * self.weights[k][own] for k, c in enumerate(some) if self.few[k]]
             torch.mm(torch.from_numpy(np.hstack(mine)), self.marked, out=total)
         for k, codes in enumerate(some):
             if not self.few[k]:
                 weight = torch.from_numpy(self.weights[k][own][codes])[:, None]
-                total.addcmul_((torch.from_numpy(codes)[:, None] == self.codes[k][None]).float(), weight)
+                torch.eq(torch.from_numpy(codes)[:, None], self.codes[k][None], out=share)
+                total.addcmul_(share, weight)
         for first in range(0, len(places), 6):  # products of six shares stay in the range of float32
-            product = torch.ones(())
+            product.fill_(1)
             for k in range(first, min(first + 6, len(places))):
-                share = (places[k][part, None] - self.places[k][None]).abs_()
+                torch.sub(places[k][part, None], self.places[k][None], out=share).abs_()
                 if own:
                     share -= 1 / self.n
-                torch.maximum(share, masses[k][part, None], out=share).clamp_(max=1)
-                product = share if k == first else product.mul_(share)
+                product.mul_(torch.maximum(share, masses[k][part, None], out=share).clamp_(max=1))
             total -= product.log_()
         return total
 
 
 def keys(sheet: TableView) -> list[bytes]:
     """One key per row: equal where every cell is equal or missing on both sides."""
-    values = np.ascontiguousarray(np.where(np.isnan(sheet.values), np.nan, sheet.values + 0.0))
-    return [row.tobytes() for row in values]
+    return [row.tobytes() for row in _plain(sheet.values)]
+
+
+def digests(sheet: TableView) -> np.ndarray:
+    """uint64 [n] of `keys`, without a key for each: of ten million rows those would take more than their table."""
+    out = np.zeros(len(sheet), np.uint64)
+    for column in sheet.values.T:
+        out = (out ^ (out >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) + _plain(column).view(np.uint64)
+        out = (out ^ (out >> np.uint64(32))) * np.uint64(0x94D049BB133111EB)
+    return out ^ (out >> np.uint64(31))
+
+
+def _plain(values: np.ndarray) -> np.ndarray:
+    """One bit pattern for all that is missing, and one for zero."""
+    return np.ascontiguousarray(np.where(np.isnan(values), np.nan, values + 0.0))
 
 
 def findings(case: Case) -> list[Finding]:
     """Copy rate, near copies and nearest record share; `train` must be all that the generator learned from."""
     sides = case.train, case.unseen, case.made
-    return [_copies(*sides), _near(*sides), _share(*case.embedded, seed=case.seed)]
+    whole = case.train if case.whole is None else case.whole
+    return [_copies(whole, *sides[1:]), _near(*sides), _share(*case.embedded, seed=case.seed)]
 
 
 def _copies(train: TableView, unseen: TableView, made: TableView) -> Finding:
     """Unseen rows are few; how often real rows are alike is said by training rows beside each other as well."""
+    often = digests(train)
+    asked = np.isin(often, np.concatenate([digests(made), digests(unseen)]))
     first: dict[bytes, int] = {}
-    known = keys(train)
-    for i, key in enumerate(known):
+    there = np.flatnonzero(asked)
+    for i, key in zip(there.tolist(), keys(train.take(there)), strict=True):
         first.setdefault(key, i)
     mine = keys(made)
     hits = [i for i, key in enumerate(mine) if key in first]
     held = sum(key in first for key in keys(unseen))
-    often = Counter(known)
-    twice = sum(often[key] for key in often if often[key] > 1)
+    counts = np.unique(often, return_counts=True)[1]
+    twice = int(counts[counts > 1].sum())
     alike = held + twice
     count, n, m = len(hits), len(made), len(unseen) + len(train)
     value, real = count / n, held / len(unseen)

@@ -18,6 +18,7 @@ from karat.space import JUDGED as FEWEST
 from karat.views import TableView
 
 MOST = 10_000  # unseen and made rows that are looked at
+TRAINING = 1_000_000  # training rows that these are compared with; only copies are looked for among all
 EMBEDDED = 50_000  # training rows that distances are measured to
 LARGE = 5000  # rows of a draw for findings about columns
 SMALL = 2000  # and about distances, which grow with the square
@@ -30,6 +31,7 @@ class Case:
 
     wide, tight: which unseen and made rows take part in a score about columns, and in one about distances.
     target: the column whose prediction is taught; None takes the one that real rows teach best.
+    whole: all training rows, where `train` is a part of them.
     """
 
     train: TableView
@@ -39,6 +41,7 @@ class Case:
     tight: Draws
     target: str | None = None
     seed: int = 0
+    whole: TableView | None = None
 
     @cached_property
     def embedded(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -55,7 +58,8 @@ def examine(
 
     train: the rows that the generator learned from, all of them.   unseen: real rows that it did not learn from.
     target: the column whose prediction is taught; None takes the one that real rows teach best.
-    Of unseen and made rows at most 10,000 are looked at, a random choice.
+    Of unseen and made rows at most 10,000 are looked at, of training rows 1,000,000, a random choice; but copies are
+    looked for among all training rows.
     Raises DataError for fewer than 20 rows in any of the three, for different columns and for a target that is none.
     """
     for name, sheet in (("training", train), ("unseen real", unseen), ("made", made)):
@@ -69,8 +73,8 @@ def examine(
         raise DataError(f"the target {target!r} is no column; there are: {', '.join(train.names[:20])}")
     rng = np.random.default_rng(seed)
     # any order of the rows may mean something: what takes the first few takes them from a shuffled sheet
-    train = train.take(rng.permutation(len(train)))
+    whole, train = train, train.take(rng.permutation(len(train))[:TRAINING])
     unseen, made = (s.take(rng.permutation(len(s))[:MOST]) for s in (unseen, made))
     wide = draw(len(unseen), len(made), rng, int(np.clip(WIDTH // train.width, 300, LARGE)))
     tight = draw(len(unseen), len(made), rng, SMALL)
-    return examined(table, Case(train, unseen, made, wide, tight, target, seed))
+    return examined(table, Case(train, unseen, made, wide, tight, target, seed, whole))

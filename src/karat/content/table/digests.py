@@ -20,13 +20,12 @@ NOTHING = (0x165667B19E3779F9, 0x27D4EB2F165667C5)  # what a missing cell hashes
 def row_digests(cells: pa.Table) -> np.ndarray:
     """uint64 `[n, 2]`."""
     out = np.empty((len(cells), 2), "<u8")
-    bits = [_bits(flat(column)) for column in cells.columns]
-    for lane, salt in enumerate(LANES):
-        total = np.full(len(cells), salt, np.uint64)
-        for mine, gone in bits:
+    out[:] = LANES
+    for column in cells.columns:  # one after the other: the bits of all of them at once would be larger than the table
+        mine, gone = _bits(flat(column))
+        for lane in range(len(LANES)):
             cell = np.where(gone, np.uint64(NOTHING[lane]), mine[:, lane])
-            total = mixed(total * np.uint64(0xFF51AFD7ED558CCD) + cell)
-        out[:, lane] = total
+            out[:, lane] = mixed(out[:, lane] * np.uint64(0xFF51AFD7ED558CCD) + cell)
     return out
 
 

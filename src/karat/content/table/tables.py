@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -48,6 +48,7 @@ from karat.space import Codes, Fields, Space
 from karat.views import Columns, TableView, View
 
 SHOWN = 20  # rows of a sheet
+LOOKED = 1_000_000  # rows that show what is in a table, spread evenly over it
 UNITS = {"date": "days", "datetime": "seconds", "time": "seconds of a day"}  # of what a view has of moments
 
 
@@ -62,6 +63,7 @@ class Tables(Codec):
     thing = "row"
     reviewed = False
     sheets = ".html"
+    glance: ClassVar[Mapping[str, Any]] = {"rows": LOOKED}
     settings = ("as", "schema", "query", "table", "target", "rows", "encoding", "sheet", "declared", "discover")
 
     origin: Origin

@@ -81,8 +81,8 @@ class Sampler:
         if kept == self.total:
             return ()
         why = (
-            "as asked"
+            " (--set data.rows=...)"
             if self.rows is not None and kept == self.rows
-            else "because all of them would fill the memory that is free"
+            else ", because all of them would fill the memory that is free"
         )
-        return (f"{kept:,} of {self.total:,} rows, spread evenly over the source, were taken, {why}.",)
+        return (f"{kept:,} of {self.total:,} rows, spread evenly over the source, were taken{why}.",)
