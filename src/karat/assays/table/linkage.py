@@ -116,7 +116,7 @@ class Linker:
     ) -> Tensor:
         """Nats [rows of the part, n], in the first of the three parts of `room`."""
         some = [sheet.codes(j)[part] for j in self.choices]
-        total, product, share = room[:, : part.stop - part.start]
+        total, product, share = (each[: part.stop - part.start] for each in room.unbind())
         total.zero_()
         if self.marked is not None:
             mine = [self._marks(k, c) * self.weights[k][own] for k, c in enumerate(some) if self.few[k]]
