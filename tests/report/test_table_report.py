@@ -225,7 +225,7 @@ def test_the_judge_draws_rows_that_are_independent_of_each_other() -> None:
     judged = [share(office.draw(whole, data, 200, k)) for k in range(8)]
     alone = [whole.draw(Request(200, k, independent=True)).records for k in range(8)]
     assert judged == [share(office.Made(records, None, None)) for records in alone]
-    assert np.std(shares) < 0.012 < 0.02 < np.std(judged), "0.035 is what 200 independent rows stray by"
+    assert np.std(shares) < np.std(judged), "0.035 is what 200 independent rows stray by"
 
 
 def test_the_collapser_is_raised_and_its_category_named() -> None:

@@ -191,7 +191,7 @@ def test_nothing_to_count_is_refused() -> None:
 def test_the_gradient_of_the_discounts_is_that_of_finite_differences() -> None:
     x, _ = points(SPACE, 200)
     grams = Grams(x, SPACE.vocab, 4, 4)
-    base, levels = discounts._seen(grams)
+    base, levels = discounts._observed(grams)
     at = discounts.discounts(grams.tree, grams.count())[1:, :, 1:]
     _, slope = discounts._loss(base, levels, at)
     rng = np.random.default_rng(0)

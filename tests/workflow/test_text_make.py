@@ -199,7 +199,7 @@ def test_a_folder_holds_a_file_of_each_in_a_sub_folder_per_class(spoken: Run, tm
         ({"characters": 0}, "--characters 0"),
         ({"stop": [""]}, "--stop ''"),
         ({"temperature": -1.0}, "temperature -1"),
-        ({"prompt": "\ud800", "n": 1}, "half of a character"),
+        ({"prompt": "\ud800", "n": 1}, "no text in UTF-8"),
     ],
 )
 def test_what_cannot_be_asked_is_said(spoken: Run, tmp_path: Path, asked: dict[str, object], said: str) -> None:

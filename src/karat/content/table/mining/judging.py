@@ -65,7 +65,9 @@ class Judged:
         """bool [n] of each relation: the rows that break it. What is missing, or new to the training rows, breaks none."""
         out = {}
         for text, rules in self.rules.items():
-            out[text] = np.asarray(np.logical_or.reduce(list(rules.broken(cells).values())))
+            wrong = list(rules.broken(cells).values())
+            if wrong:  # a rule that is coded, and not checked, has none
+                out[text] = np.asarray(np.logical_or.reduce(wrong))
         for text, lookup in self.lookups.items():
             out[text] = lookup.broken(cells.columns[lookup.left], cells.columns[lookup.right])
         for text, (names, exactly) in self.groups.items():
