@@ -7,7 +7,7 @@ import torch
 
 from karat.families.trees import Config, Model
 from karat.space import Codes
-from karat.stats.copies import copies
+from karat.stats.copies import as_often, copies
 
 
 def pairs(n: int, rng: np.random.Generator) -> np.ndarray:
@@ -40,3 +40,34 @@ def test_plain_trees_copy_no_rows_that_are_drawn_given_others() -> None:
     real = {tuple(row) for row in cells[:, 1:].tolist()}
     shares = [np.mean([tuple(row) in real for row in rows.tolist()]) for rows in (made, pairs(4000, rng))]
     assert shares[0] < shares[1] + 0.05
+
+
+def follows(cells: np.ndarray) -> np.ndarray:
+    return np.where(cells[:, 0] == 0, cells[:, 1] == 1, cells[:, 2] > 1)
+
+
+def designed() -> np.ndarray:
+    """Every combination of five columns once, and a sixth that follows from them, in chance order: int64 [432, 6]."""
+    sizes = (3, 3, 4, 4, 3)
+    cells = np.stack(np.meshgrid(*map(np.arange, sizes), indexing="ij"), -1).reshape(-1, len(sizes))
+    answer = follows(cells)
+    return np.random.default_rng(3).permutation(np.column_stack([cells, answer]))
+
+
+def test_rows_that_equal_those_kept_apart_as_often_as_those_learned_from_are_none_for_that() -> None:
+    whole, rng = designed(), np.random.default_rng(4)
+    own, other = whole[:216], whole[216:]
+    assert as_often(whole[rng.integers(432, size=4000)], own, other)
+    assert not as_often(own[rng.integers(216, size=4000)], own, other)
+    assert not as_often(np.concatenate([own, whole])[rng.integers(648, size=4000)], own, other)
+
+
+def test_in_a_table_of_every_combination_once_what_follows_from_them_is_learned() -> None:
+    """Its rows never repeat, so that any that are drawn looked like copies: leaves grew until nothing followed from anything."""
+    whole = designed()
+    space = Codes((3, 3, 4, 4, 3, 2), (True, True, True, True, True, False))
+    model = Model(space, 0)
+    assert list(model.fit(torch.from_numpy(whole[:320]), None, 0, None))[-1] == 1.0
+    assert model.fair
+    made = model.sample(2000, None, torch.Generator().manual_seed(0), independent=True).numpy()
+    assert (follows(made) == made[:, 5]).mean() > 0.95

@@ -95,6 +95,7 @@ class Generator(nn.Module, ABC):
     classes: int
     # the kernel through which rows of tables are drawn, its width and its factor; None for none: see `karat.synthesizer.widening`
     kernel: tuple[float, Tensor] | None = None
+    fair: bool = False  # while learning, a model of half of the rows was found to draw those of the other half as often
 
     @property
     def conditional(self) -> bool:

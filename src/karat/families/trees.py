@@ -20,9 +20,9 @@ from karat.errors import FitError, RunError
 from karat.families.generator import Fitted, Stratified
 from karat.space import Codes, Space
 from karat.stats.codetree import CHOICES, Boosting, CodeTree
-from karat.stats.copies import LOOKED, copies
+from karat.stats.copies import LOOKED, as_often, copies
 from karat.stats.dependence import dependence, grouped
-from karat.stats.donors import Donors
+from karat.stats.donors import FEW_ROWS, MANY_ROWS, Donors, Pruning
 from karat.stats.odds import Odds
 from karat.stats.stratified import LEVELS, alike
 
@@ -30,8 +30,10 @@ COARSE = 64  # values of a column that are compared with those of another for pa
 REDRAWS = 6
 LINKED = 2_400  # columns times parents, beyond which columns of a wide table are drawn given fewer
 FEW_PARENTS = 8  # that they are left, at least
-LEAF, SMALL_LEAF = 20, 5  # rows of a leaf to begin with; in a table of few rows, where the pruning says how deep to go
+LEAF, SMALL_LEAF = 20, 5  # rows of a leaf to begin with, where the pruning says how deep to go; in a table of few rows
 PLAIN_LEAF = 15  # where nothing is boosted or pruned
+NARROW, WIDE_LEAF = 12, 8  # parts of a column of few rows up to which pruning tells how deep to go; the leaves of others, unpruned
+HALVES = 20_000  # rows, at most, of which one half is learned alone to see whether the other comes out as often
 LEANS = 0.03  # of many rows that plain trees may copy beyond what is to be expected, told by bins of values and not by values
 CROWD = 32  # rows given the same, whose candidates are pooled
 AT_ONCE = 400_000
@@ -98,27 +100,41 @@ class Model(Fitted, Stratified):
         told = dependence(cells, self.space, rng)
         rest = _chain(told, self.space, self.config.context)
         self.odds = None
-        few, prune = len(cells) < self.config.small, self.config.prune
-        leaf = self.config.leaf or ((SMALL_LEAF if few else LEAF) if prune else PLAIN_LEAF)
         given = self.config.context > 0
+        few = len(cells) < self.config.small
+        prune = self.config.prune
+        pruning = None if not prune else FEW_ROWS if few and not given else MANY_ROWS
+        leaf = self.config.leaf or ((SMALL_LEAF if few else LEAF) if prune else PLAIN_LEAF)
         leans = 0.0 if few or prune else LEANS
         many = min(COMPARED, CELLS // max(1, cells.shape[1]))
         done, left = 0.0, 0.9
         while True:
-            for share in self._linked(cells, rest, told, leaf, rng):
+            for share in self._linked(cells, rest, told, leaf, pruning, rng):
                 yield done + left * share / 2
             done, left = done + left / 2, left / 2
             # what pruned trees draw given other columns was no oftener a copy than unseen rows are
             settled = self.config.leaf or leaf >= most_leaf or (given and prune)
             if settled or not self._copies(cells, min(many, LOOKED), leans, rng):
                 break
-            leaf = min((3 * leaf + 1) // 2 if given else 2 * leaf, most_leaf)
+            if not given and self._fair(cells, rest, told, leaf, pruning, rng):
+                self.fair = True
+                break
+            if pruning is FEW_ROWS:
+                pruning = MANY_ROWS
+            else:
+                leaf = min((3 * leaf + 1) // 2 if given else 2 * leaf, most_leaf)
         if self.config.odds and self.config.boost and rest and min(len(cells), many) >= self.config.small:
             self.odds = self._compared(cells, many, leaf, rng)
         yield 1.0
 
     def _linked(
-        self, cells: np.ndarray, chain: list[int], told: np.ndarray, leaf: int, rng: np.random.Generator
+        self,
+        cells: np.ndarray,
+        chain: list[int],
+        told: np.ndarray,
+        leaf: int,
+        pruning: Pruning | None,
+        rng: np.random.Generator,
     ) -> Iterator[float]:
         """Fits a link for each column of `chain`, of leaves of `leaf` rows."""
         self.links, self._leaf = [], leaf
@@ -129,7 +145,7 @@ class Model(Fitted, Stratified):
         for i, j in enumerate(chain):
             assert isinstance(self.space, Codes)
             parents = sorted(before, key=lambda q: (-told[j, q], q))[:most]
-            self.links.append(Link.fit(cells, j, parents, self.space, config, boosted, rng))
+            self.links.append(Link.fit(cells, j, parents, self.space, config, boosted, pruning, rng))
             before = [*before, j]
             yield (i + 1) / (len(chain) + 1)
 
@@ -144,6 +160,29 @@ class Model(Fitted, Stratified):
             wanted[:, :context] = cells[rng.integers(len(cells), size=many), :context]
             return copies(cells[:, context:], self._drawn(wanted, rng, True)[:, context:], leans)
         return copies(cells, self._drawn(np.full((many, cells.shape[1]), -1), rng, True), leans)
+
+    def _fair(
+        self,
+        cells: np.ndarray,
+        chain: list[int],
+        told: np.ndarray,
+        leaf: int,
+        pruning: Pruning | None,
+        rng: np.random.Generator,
+    ) -> bool:
+        """Whether a model of one half of `cells` [n, columns] draws rows of the other as often as those it learned from.
+
+        Then what it draws equals rows for want of other ones, as in a table that lists every combination once: real rows
+        never repeat there, but no model of them could avoid them.
+        """
+        if not 2 * leaf <= len(cells) // 2 <= HALVES // 2:
+            return False
+        half = Model(self.space, self.classes, self.config)
+        own, other = np.array_split(cells[rng.permutation(len(cells))][: len(cells) // 2 * 2], 2)
+        for _ in half._linked(own, chain, told, leaf, pruning, rng):
+            pass
+        drawn = half._drawn(np.full((LOOKED, cells.shape[1]), -1), rng, False)
+        return as_often(drawn, own, other)
 
     def _compared(self, cells: np.ndarray, many: int, leaf: int, rng: np.random.Generator) -> Odds:
         """The odds of rows of `cells` [n, columns] to `many` drawn ones; given columns are as in the data."""
@@ -307,11 +346,12 @@ class Link:
         space: Codes,
         config: Config,
         boosted: int,
+        pruning: Pruning | None,
         rng: np.random.Generator,
     ) -> Link:
         """cells [n, columns]: all columns; of these `parents` are looked at, which tell most first.
 
-        boosted: rows of a leaf of the boosted trees; those of the donors are the config's.
+        boosted: rows of a leaf of the boosted trees; those of the donors are the config's, pruned by `pruning`.
         """
         codes, size = cells[:, column], space.sizes[column]
         group = grouped(codes, size, space.ordered[column], config.groups)
@@ -327,7 +367,9 @@ class Link:
         donors = None
         if alone or count < size:
             ordered = [space.ordered[q] for q in parents]
-            donors = Donors.fit(cells[:, parents], ordered, groups, codes, leaf, config.prune, rng)
+            if pruning is FEW_ROWS and count > NARROW:
+                pruning, leaf = None, max(leaf, WIDE_LEAF)
+            donors = Donors.fit(cells[:, parents], ordered, groups, codes, leaf, pruning, rng)
             if not alone:
                 some = cells if len(cells) <= config.most else cells[rng.choice(len(cells), config.most, replace=False)]
                 proposed = tree.draw(_features(some, parents, nominal), rng)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 CHANCE = 0.5  # standard deviations by which copies may be more than expected
+MORE = 0.1  # of what equals rows kept apart, by which half of the rows may be met oftener: all of them are less so
 LOOKED = 4_000  # drawn rows that tell
 
 
@@ -30,3 +31,15 @@ def copies(real: np.ndarray, drawn: np.ndarray, leans: float = 0.0) -> bool:
     # equal rows come two at a time, so that their share varies as one of half the rows
     spread = np.sqrt(2 * max(expected, 1 / len(real)) * (1 - expected) / len(real))
     return bool(found > max(expected + CHANCE * spread, float((held[loose] > 0).mean())) + leans)
+
+
+def as_often(drawn: np.ndarray, own: np.ndarray, other: np.ndarray) -> bool:
+    """Whether rows of `drawn` [m, columns] equal one of `own` [n, columns], learned from, no oftener than one of `other` [n, columns].
+
+    What leans on the rows that it learned from does not meet others as often, however few rows there are to choose from.
+    """
+    _, which = np.unique(np.concatenate([own, other, drawn]), axis=0, return_inverse=True)
+    mine, theirs, new = np.split(which.reshape(-1), [len(own), len(own) + len(other)])
+    held, kept = float(np.isin(new, mine).mean()), float(np.isin(new, theirs).mean())
+    spread = np.sqrt(2 * max(kept, 1 / len(other)) * (1 - kept) / len(other))
+    return bool(held <= (1 + MORE) * kept + CHANCE * spread)

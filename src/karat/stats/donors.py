@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,13 +17,21 @@ from karat.errors import RunError
 from karat.stats.stratified import dealt
 
 SPLIT_VALUES = 24  # values of a feature without order that may be asked for one by one
-PRIOR = 10.0  # imaginary rows, spread as the root's, in the Dirichlet prior of every node
-COST = 2.0  # nats that a split must pay for having been chosen among many
 SHARP = 0.03  # of all rows, whose proposed group is none of their node's, beyond what is to be expected
 FEW = 5.0  # rows at a node that say little of who proposes groups there
 MOST = 100_000  # rows that a tree is grown on
 
 ARRAYS = ("column", "value", "threshold", "left", "right", "parent", "start", "end", "reach", "fresh", "key", "code")
+
+
+class Pruning(NamedTuple):
+    """What is believed of a tree before the data is seen."""
+
+    prior: float  # imaginary rows, spread as the root's, in the Dirichlet prior of every node
+    cost: float  # nats that a split must pay for having been chosen among many
+
+
+MANY_ROWS, FEW_ROWS = Pruning(10.0, 2.0), Pruning(2.0, 0.0)  # few rows would hardly ever pay for a split
 
 
 class Donors:
@@ -48,10 +56,13 @@ class Donors:
         groups: np.ndarray,
         codes: np.ndarray,
         leaf: int,
-        prune: bool,
+        pruning: Pruning | None,
         rng: np.random.Generator,
     ) -> Donors:
-        """cells int [n, f], the features; groups [n], what the splits tell apart; codes [n], what is drawn."""
+        """cells int [n, f], the features; groups [n], what the splits tell apart; codes [n], what is drawn.
+
+        pruning: None for draws from the leaves.
+        """
         if len(codes) > MOST:
             some = np.sort(rng.choice(len(codes), MOST, replace=False))
             cells, groups, codes = cells[some], groups[some], codes[some]
@@ -76,7 +87,7 @@ class Donors:
                 "parent": parent,
                 "start": start,
                 "end": (start + total).astype(np.int64),
-                "reach": _reach(weight, left, right) if prune else np.ones(n),
+                "reach": _reach(weight, left, right, pruning) if pruning else np.ones(n),
                 "fresh": (np.rint(weight) == 1).sum(1) / weight.sum(1),
                 "key": key[by],
                 "code": codes[by].astype(np.int32),
@@ -239,20 +250,20 @@ def _picked(low: np.ndarray, high: np.ndarray, rng: np.random.Generator, stratif
     return dealt(low, high, rng) if stratified else low + (rng.random(len(low)) * (high - low)).astype(np.int64)
 
 
-def _reach(counts: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _reach(counts: np.ndarray, left: np.ndarray, right: np.ndarray, pruning: Pruning) -> np.ndarray:
     """The chance [nodes] of coming at least to each node under the posterior over prunings; `counts` [nodes, groups].
 
     Evidence of a node: Dirichlet-multinomial. A split and its absence are equally likely before the data is seen.
     """
     from scipy.special import gammaln
 
-    prior = PRIOR * counts[0] / counts[0].sum() + 1e-9
+    prior = pruning.prior * counts[0] / counts[0].sum() + 1e-9
     alone = gammaln(prior.sum()) - gammaln(prior.sum() + counts.sum(1))
     alone += (gammaln(counts + prior) - gammaln(prior)).sum(1)
     best, split = alone.copy(), np.zeros(len(left))
     for i in range(len(left) - 1, -1, -1):
         if left[i] >= 0:
-            deeper = best[left[i]] + best[right[i]] - COST
+            deeper = best[left[i]] + best[right[i]] - pruning.cost
             best[i] = np.logaddexp(deeper, alone[i])
             split[i] = np.exp(deeper - best[i])
             best[i] -= np.log(2)

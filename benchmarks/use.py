@@ -1,0 +1,244 @@
+"""What made rows teach, beside what the real rows teach that they were learned from, over a folder of small tables.
+
+    python benchmarks/use.py --tables FOLDER --recipes default autoregressive --seeds 0 1 2 --out use.jsonl
+
+Every CSV of the folder is a table whose last column is to be predicted, a class where it holds words and a number where not.
+A seed splits it, seven rows of ten to learn from, evenly over the classes. Each recipe learns these at its own budget, of CPU
+time, and draws as many, each for itself. Three learners (boosted trees, a random forest, logistic or ridge regression) are
+taught by the made rows and by the real ones, the same settings for both, and examined on the three of ten: AUC, of more than
+two classes the mean of each against the rest, or R2. A table's loss is the real score less the made one, over learners and
+seeds. `resampled` in place of a recipe draws from the real rows with replacement: what chance costs who makes no error.
+
+`same` is the share of made rows that equal a training row, beside that of test rows that do; `nearer` that of made rows that lie
+nearer to one of the training rows than to one of as many test rows, 0.5 for rows that lean on neither. A recipe is `default`, or a name
+with settings: `trees+model.leaf=40`. Rows are appended to --out as they come, and those that are there are not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import karat
+from karat.training import pace
+
+PART = 0.7  # of the rows, to learn from
+MOST = 5_000  # rows of a table, of which more are left out
+WORDS = 40  # values of a column of words that learners are told apart
+LEARNERS = ("boosted", "forest", "linear")
+
+
+class Course:
+    """The columns of one table as learners see them, and the unseen rows that they are examined on."""
+
+    def __init__(self, train: pd.DataFrame, test: pd.DataFrame) -> None:
+        self.target = train.columns[-1]
+        self.sorted = not pd.api.types.is_numeric_dtype(train[self.target])  # into classes
+        self.words = {
+            name: train[name].value_counts().index[:WORDS].tolist()
+            for name in train.columns[:-1]
+            if not pd.api.types.is_numeric_dtype(train[name])
+        }
+        self.middle = {n: train[n].median() for n in train.columns[:-1] if n not in self.words}
+        self.test, self.truth = self.seen(test), test[self.target].to_numpy()
+
+    def seen(self, rows: pd.DataFrame) -> np.ndarray:
+        """float64 [n, features]: numbers, the missing ones as the median; a column for each of the commonest words."""
+        columns = []
+        for name in rows.columns[:-1]:
+            if name in self.words:
+                columns += [(rows[name] == word).to_numpy(float) for word in self.words[name]]
+            else:
+                columns.append(rows[name].astype(float).fillna(self.middle[name]).to_numpy())
+        return np.stack(columns, 1)
+
+    def nearer(self, rows: pd.DataFrame, train: pd.DataFrame, seed: int) -> float:
+        """The share of `rows` that lie nearer to `train` than to the test rows, as many of both, ties by halves."""
+        from scipy.spatial.distance import cdist
+
+        known, mine = self.seen(train), self.seen(rows)
+        scale = known.std(0) + 1e-9
+        many = min(len(known), len(self.test))
+        some = np.random.default_rng([seed, 3]).permutation(len(known))[:many]
+        own, other = (cdist(mine / scale, side / scale, "cityblock").min(1) for side in (known[some], self.test[:many]))
+        return float(np.mean((own < other) + 0.5 * (own == other)))
+
+    def score(self, rows: pd.DataFrame, learner: str, seed: int) -> float:
+        """AUC or R2 on the test rows of a learner that `rows` taught; a guess's where they hold one class only."""
+        rows = rows[rows[self.target].notna()]
+        y = rows[self.target].to_numpy()
+        if len(np.unique(y)) < 2:
+            return 0.5 if self.sorted else 0.0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = _learner(learner, self.sorted, seed).fit(self.seen(rows), y)
+            if not self.sorted:
+                error = ((model.predict(self.test) - self.truth) ** 2).mean()
+                return float(1 - error / self.truth.var())
+            told = model.predict_proba(self.test)
+        known = list(model.classes_)
+        areas = []
+        for kind in np.unique(self.truth):
+            is_it = self.truth == kind
+            if 0 < is_it.sum() < len(is_it):
+                areas.append(_area(is_it, told[:, known.index(kind)] if kind in known else np.zeros(len(told))))
+        return float(np.mean(areas))
+
+
+def _learner(name: str, classes: bool, seed: int) -> Any:
+    from sklearn import ensemble, linear_model
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if name == "boosted":
+        kind = ensemble.HistGradientBoostingClassifier if classes else ensemble.HistGradientBoostingRegressor
+        return kind(max_iter=60, early_stopping=False, random_state=seed)
+    if name == "forest":
+        kind = ensemble.RandomForestClassifier if classes else ensemble.RandomForestRegressor
+        return kind(100, min_samples_leaf=2, random_state=seed)
+    plain = linear_model.LogisticRegression(max_iter=300) if classes else linear_model.Ridge()
+    return make_pipeline(StandardScaler(), plain)
+
+
+def _area(is_it: np.ndarray, told: np.ndarray) -> float:
+    """The area under the curve, of equal chances half (Mann & Whitney, 1947)."""
+    rank = pd.Series(told).rank().to_numpy()
+    yes = int(is_it.sum())
+    return float((rank[is_it].sum() - yes * (yes + 1) / 2) / (yes * (len(is_it) - yes)))
+
+
+def parted(table: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows to learn from and those that examine, by chance, of every class alike."""
+    rng = np.random.default_rng([seed, len(table)])
+    table = table.iloc[rng.permutation(len(table))[:MOST]].reset_index(drop=True)
+    target = table.iloc[:, -1]
+    place = np.arange(len(table)) / len(table)
+    if not pd.api.types.is_numeric_dtype(target):
+        place = ((target.groupby(target).cumcount() + 0.5) / target.map(target.value_counts())).to_numpy(float)
+    first = place < PART
+    return table[first].reset_index(drop=True), table[~first].reset_index(drop=True)
+
+
+def made(recipe: str, train: pd.DataFrame, test: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, float]:
+    """As many rows as `train` holds, drawn each for itself, and the CPU seconds of learning and drawing."""
+    if recipe == "resampled":
+        return train.iloc[np.random.default_rng([seed, 7]).integers(len(train), size=len(train))], 0.0
+    name, *changes = recipe.split("+")
+    whole = pd.concat([train, test], ignore_index=True)  # learned from are only the first; the rest is set aside
+    began = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        run = karat.train(
+            whole,
+            recipe=None if name == "default" else name,
+            holdout=f"last:{1 - len(train) / len(whole)}",
+            seed=seed,
+            threads=1,
+            out=Path(folder) / "run",
+            set=["train.clock=cpu", *changes],
+        )
+        rows = run.make(len(train), independent=True, seed=seed)
+    return rows[list(train.columns)], time.process_time() - began
+
+
+def same(rows: pd.DataFrame, train: pd.DataFrame) -> float:
+    """The share of `rows` that equal one of `train`, numbers as numbers."""
+
+    def keys(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
+        plain = frame.astype(object).where(frame.notna(), None)
+        return [tuple(float(v) if isinstance(v, int | float) else v for v in row) for row in plain.itertuples(False)]
+
+    held = set(keys(train))
+    return float(np.mean([row in held for row in keys(rows)]))
+
+
+def examined(args: argparse.Namespace, done: set[tuple[str, str, int]]) -> Iterator[dict[str, Any]]:
+    """A row for each table, seed and recipe that is not among those `done`."""
+    for file in sorted(args.tables.glob("*.csv")):
+        table = pd.read_csv(file)
+        for seed in args.seeds:
+            wanted = [r for r in args.recipes if (file.stem, r, seed) not in done]
+            if not wanted:
+                continue
+            train, test = parted(table, seed)
+            course = Course(train, test)
+            real = {name: course.score(train, name, seed) for name in LEARNERS}
+            unseen = same(test, train)
+            for recipe in wanted:
+                rows, cpu = made(recipe, train, test, seed)
+                yield {
+                    "table": file.stem,
+                    "recipe": recipe,
+                    "seed": seed,
+                    "rows": len(train),
+                    "real": real,
+                    "made": {name: course.score(rows, name, seed) for name in LEARNERS},
+                    "same": same(rows, train),
+                    "unseen same": unseen,
+                    "nearer": course.nearer(rows, train, seed),
+                    "cpu": cpu,
+                    "processor": pace.processor(),
+                }
+
+
+def told(rows: list[dict[str, Any]], recipes: list[str]) -> list[str]:
+    """The lines of a table in Markdown for each recipe, the worst first, and one of all."""
+    out = []
+    for recipe in recipes:
+        mine = [r for r in rows if r["recipe"] == recipe]
+        if not mine:
+            continue
+        lines, losses, shares, nearer, spent = [], [], [], [], []
+        for name in sorted({r["table"] for r in mine}):
+            of = [r for r in mine if r["table"] == name]
+            by_seed = [statistics.mean(r["real"][x] - r["made"][x] for x in LEARNERS) for r in of]
+            by_learner = [statistics.mean(r["real"][x] - r["made"][x] for r in of) for x in LEARNERS]
+            real = statistics.mean(r["real"][x] for r in of for x in LEARNERS)
+            equal, unseen, near = (statistics.mean(r[key] for r in of) for key in ("same", "unseen same", "nearer"))
+            loss, cpu = statistics.mean(by_seed), statistics.mean(r["cpu"] for r in of)
+            cells = [name, str(of[0]["rows"]), f"{real:.3f}", f"{loss:+.3f} ({min(by_seed):+.3f} to {max(by_seed):+.3f})"]
+            cells += [f"{x:+.3f}" for x in by_learner] + [f"{equal:.3f}", f"{unseen:.3f}", f"{near:.3f}", f"{cpu:.1f}"]
+            lines.append((loss, "| " + " | ".join(cells) + " |"))
+            losses.append(loss)
+            shares.append(abs(equal - unseen))
+            nearer.append(near)
+            spent.append(cpu)
+        seeds = sorted({r["seed"] for r in mine})
+        out += [f"\n{recipe}, seeds {seeds}\n", f"| table | rows | real | loss | {' | '.join(LEARNERS)} | same | unseen | nearer | CPU s |"]
+        out += ["|---" * 11 + "|", *(line for _, line in sorted(lines, reverse=True))]
+        out.append(
+            f"\n{recipe}: {len(losses)} tables: median loss {statistics.median(losses):+.4f}, worst {max(losses):+.4f}, mean "
+            f"{statistics.mean(losses):+.4f}; same apart from unseen by {statistics.mean(shares):.3f}, at most {max(shares):.3f}; "
+            f"nearer {statistics.mean(nearer):.3f}, at most {max(nearer):.3f}; "
+            f"median CPU {statistics.median(spent):.1f} s"
+        )
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tables", type=Path, required=True)
+    parser.add_argument("--recipes", nargs="+", default=["default"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    lines = args.out.read_text(encoding="utf-8").splitlines() if args.out.is_file() else []
+    rows = [json.loads(line) for line in lines]
+    for row in examined(args, {(r["table"], r["recipe"], r["seed"]) for r in rows}):
+        with args.out.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(row) + "\n")
+        rows.append(row)
+    print(f"processor: {pace.processor()}", *told(rows, args.recipes), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
