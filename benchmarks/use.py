@@ -9,9 +9,10 @@ taught by the made rows and by the real ones, the same settings for both, and ex
 two classes the mean of each against the rest, or R2. A table's loss is the real score less the made one, over learners and
 seeds. `resampled` in place of a recipe draws from the real rows with replacement: what chance costs who makes no error.
 
-`same` is the share of made rows that equal a training row, beside that of test rows that do; `nearer` that of made rows that lie
-nearer to one of the training rows than to one of as many test rows, 0.5 for rows that lean on neither. A recipe is `default`, or a name
-with settings: `trees+model.leaf=40`. Rows are appended to --out as they come, and those that are there are not made again.
+`same` is the share of made rows that equal a training row, beside that of test rows that do; `nearer` that of made rows that
+lie nearer to one of the training rows than to one of as many test rows, 0.5 for rows that lean on neither. A recipe is
+`default`, or a name with settings: `trees+model.leaf=40`. Rows are appended to --out as they come, and those that are there
+are not made again.
 """
 
 from __future__ import annotations
@@ -205,7 +206,12 @@ def told(rows: list[dict[str, Any]], recipes: list[str]) -> list[str]:
             real = statistics.mean(r["real"][x] for r in of for x in LEARNERS)
             equal, unseen, near = (statistics.mean(r[key] for r in of) for key in ("same", "unseen same", "nearer"))
             loss, cpu = statistics.mean(by_seed), statistics.mean(r["cpu"] for r in of)
-            cells = [name, str(of[0]["rows"]), f"{real:.3f}", f"{loss:+.3f} ({min(by_seed):+.3f} to {max(by_seed):+.3f})"]
+            cells = [
+                name,
+                str(of[0]["rows"]),
+                f"{real:.3f}",
+                f"{loss:+.3f} ({min(by_seed):+.3f} to {max(by_seed):+.3f})",
+            ]
             cells += [f"{x:+.3f}" for x in by_learner] + [f"{equal:.3f}", f"{unseen:.3f}", f"{near:.3f}", f"{cpu:.1f}"]
             lines.append((loss, "| " + " | ".join(cells) + " |"))
             losses.append(loss)
@@ -213,7 +219,10 @@ def told(rows: list[dict[str, Any]], recipes: list[str]) -> list[str]:
             nearer.append(near)
             spent.append(cpu)
         seeds = sorted({r["seed"] for r in mine})
-        out += [f"\n{recipe}, seeds {seeds}\n", f"| table | rows | real | loss | {' | '.join(LEARNERS)} | same | unseen | nearer | CPU s |"]
+        out += [
+            f"\n{recipe}, seeds {seeds}\n",
+            f"| table | rows | real | loss | {' | '.join(LEARNERS)} | same | unseen | nearer | CPU s |",
+        ]
         out += ["|---" * 11 + "|", *(line for _, line in sorted(lines, reverse=True))]
         out.append(
             f"\n{recipe}: {len(losses)} tables: median loss {statistics.median(losses):+.4f}, worst {max(losses):+.4f}, mean "

@@ -24,6 +24,7 @@ from karat.stats.copies import LOOKED, as_often, copies
 from karat.stats.dependence import dependence, grouped
 from karat.stats.donors import FEW_ROWS, MANY_ROWS, Donors, Pruning
 from karat.stats.odds import Odds
+from karat.stats.particles import CROWD, by_given, resample
 from karat.stats.stratified import LEVELS, alike
 
 COARSE = 64  # values of a column that are compared with those of another for pairs that never meet
@@ -32,10 +33,12 @@ LINKED = 2_400  # columns times parents, beyond which columns of a wide table ar
 FEW_PARENTS = 8  # that they are left, at least
 LEAF, SMALL_LEAF = 20, 5  # rows of a leaf to begin with, where the pruning says how deep to go; in a table of few rows
 PLAIN_LEAF = 15  # where nothing is boosted or pruned
-NARROW, WIDE_LEAF = 12, 8  # parts of a column of few rows up to which pruning tells how deep to go; the leaves of others, unpruned
+NARROW, WIDE_LEAF = (
+    12,
+    8,
+)  # parts of a column of few rows up to which pruning tells how deep to go; the leaves of others, unpruned
 HALVES = 20_000  # rows, at most, of which one half is learned alone to see whether the other comes out as often
 LEANS = 0.03  # of many rows that plain trees may copy beyond what is to be expected, told by bins of values and not by values
-CROWD = 32  # rows given the same, whose candidates are pooled
 AT_ONCE = 400_000
 COMPARED = 40_000  # rows, at most, that are drawn to be compared with those learned from
 CELLS = 600_000  # of the rows that are compared: fewer rows of a wide table
@@ -242,7 +245,7 @@ class Model(Fitted, Stratified):
         pinned = ~free[:, order]
         last = np.where(pinned.any(1), pinned.shape[1] - 1 - pinned[:, ::-1].argmax(1), -1)
         hard = np.flatnonzero(last >= np.maximum(np.logical_and.accumulate(pinned, axis=1).sum(1), 1))
-        for rows in self._by_given(wanted, hard):
+        for rows in by_given(wanted, hard):
             out[rows] = self._candidates(out[rows], pinned[rows[0]], chance, stratified)
         begun = np.zeros(len(out), np.int64)
         begun[hard] = last[hard] + 1
@@ -251,20 +254,6 @@ class Model(Fitted, Stratified):
             if len(rows):
                 out[rows, link.column] = link.draw(out[rows], chance, stratified)
         return out
-
-    def _by_given(self, wanted: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """Groups of `rows` with the same given cells; those of few rows together by which cells are given."""
-        if not len(rows):
-            return
-        _, which, many = np.unique(wanted[rows], axis=0, return_inverse=True, return_counts=True)
-        which = which.reshape(-1)
-        for group in np.flatnonzero(many >= CROWD):
-            yield rows[which == group]
-        single = rows[many[which] < CROWD]
-        if len(single):
-            _, which = np.unique(wanted[single] < 0, axis=0, return_inverse=True)
-            for kind in range(int(which.max()) + 1):
-                yield single[which.reshape(-1) == kind]
 
     def _candidates(
         self, cells: np.ndarray, pinned: np.ndarray, chance: np.random.Generator, stratified: bool
@@ -291,10 +280,10 @@ class Model(Fitted, Stratified):
                 share = np.exp(weight - weight.max(1, keepdims=True))
                 few = np.flatnonzero(share.sum(1) ** 2 / (share**2).sum(1) < pool[1] / 2)
                 if len(few):
-                    kept = few[:, None] * pool[1] + _resample(weight[few], pool[1], chance)
+                    kept = few[:, None] * pool[1] + resample(weight[few], pool[1], chance)
                     many[(few[:, None] * pool[1] + np.arange(pool[1])).ravel()] = many[kept.ravel()]
                     weight[few] = 0.0
-        chosen = _resample(weight, n // pool[0], chance)
+        chosen = resample(weight, n // pool[0], chance)
         return np.asarray(many[(np.arange(pool[0])[:, None] * pool[1] + chosen).ravel()])
 
     def weights(self) -> dict[str, Tensor]:
@@ -505,11 +494,3 @@ def _features(cells: np.ndarray, parents: list[int], nominal: np.ndarray) -> np.
     if nominal.any():
         out[:, nominal] = np.minimum(out[:, nominal], CHOICES)
     return out
-
-
-def _resample(weight: np.ndarray, many: int, chance: np.random.Generator) -> np.ndarray:
-    """`many` indices [n, many] into each row of log weights [n, k], in any order; evenly spaced (Kitagawa, 1996)."""
-    edges = np.cumsum(np.exp(weight - weight.max(1, keepdims=True)), 1)
-    at = (chance.random((len(weight), 1)) + np.arange(many)) / many * edges[:, -1:]
-    out = np.stack([np.searchsorted(edge, row, "right") for edge, row in zip(edges, at, strict=True)])
-    return chance.permuted(out.clip(0, weight.shape[1] - 1), axis=1)

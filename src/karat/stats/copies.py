@@ -34,7 +34,7 @@ def copies(real: np.ndarray, drawn: np.ndarray, leans: float = 0.0) -> bool:
 
 
 def as_often(drawn: np.ndarray, own: np.ndarray, other: np.ndarray) -> bool:
-    """Whether rows of `drawn` [m, columns] equal one of `own` [n, columns], learned from, no oftener than one of `other` [n, columns].
+    """Whether rows of `drawn` [m, columns] equal one of `own`, learned from, no oftener than one of `other`, both [n, columns].
 
     What leans on the rows that it learned from does not meet others as often, however few rows there are to choose from.
     """
