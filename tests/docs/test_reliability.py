@@ -22,6 +22,9 @@ def test_every_row_names_tests_that_exist(row: str) -> None:
     for name in told:
         if name.endswith(".py") or name.startswith("make "):
             continue
+        if name.startswith("KARAT_"):  # a variable that the tests read
+            assert any(f'"{name}"' in path.read_text(encoding="utf-8") for path in NAMES), name
+            continue
         begin = name.rstrip("…")
         assert any(test.startswith(begin) for tests in NAMES.values() for test in tests), name
     assert told
