@@ -80,3 +80,31 @@ def test_training_rows_that_were_recorded_twice_excuse_no_copies_where_unseen_ro
     copied = np.where(rng.random((1_500, 1)) < 0.4, train[rng.integers(0, 300, 1_500)], fresh)
     found = [linkage._copies(*(TableView(names, rows) for rows in (train, unseen, made))) for made in (copied, fresh)]
     assert found[0].raised and not found[1].raised
+
+
+def every_case(seed: int) -> np.ndarray:
+    """All 5,184 combinations of six columns, each once, in an order of chance."""
+    cells = np.stack(np.meshgrid(*map(np.arange, (6, 6, 4, 4, 3, 3)), indexing="ij"), -1).reshape(-1, 6)
+    return np.random.default_rng(seed).permutation(cells).astype(float)
+
+
+@pytest.mark.parametrize(("share", "accused"), [(0.0, False), (0.2, True)])
+def test_rows_of_a_table_that_lists_every_case_once_are_copies_only_beyond_how_often_unseen_ones_are_met(
+    share: float, accused: bool
+) -> None:
+    """No two real rows are equal, and 7 of 10 rows drawn from all cases equal a training row; then one of five is copied."""
+    whole, rng = every_case(0), np.random.default_rng(1)
+    train, unseen, made = whole[:3600], whole[3600:], whole[rng.integers(len(whole), size=4000)]
+    copies = round(share * len(made))
+    made[:copies] = train[rng.integers(len(train), size=copies)]
+    names = Columns(tuple("abcdef"), ((),) * 6)
+    found = linkage._copies(*(TableView(names, rows) for rows in (train, unseen, made)))
+    assert found.value > 0.6 and found.raised == accused, found.says
+
+
+def test_few_unseen_rows_that_are_met_cannot_tell_what_is_due() -> None:
+    whole, rng = every_case(2), np.random.default_rng(3)
+    train, unseen, made = whole[:3600], whole[3600:3700], whole[rng.integers(len(whole), size=1500)]
+    names = Columns(tuple("abcdef"), ((),) * 6)
+    found = linkage._copies(*(TableView(names, rows) for rows in (train, unseen, made)))
+    assert not found.raised and found.state == "cannot tell", found.says

@@ -10,6 +10,8 @@ matched with. Nearest record share: https://arxiv.org/abs/2505.01524 says why it
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +34,9 @@ FINDS = ("copy rate", "near copies", "nearest record share")
 WORK = 2.4e9  # cells compared, at most: made rows times training rows times columns; for innocent rows twice that
 QUANTILES = (NEAR, 0.01)  # of innocent rows beyond which a match stands out: few and sure, or many and less so
 CROWD = 5  # next best matches that the best must stand out from
+LEAST_MET = (
+    20  # different unseen rows that made rows equal, from which on that says how often training rows are to be met
+)
 MISS = 2.0  # nats that a choice which does not agree counts against: about a tenth of a copy's cells are altered
 ONE_HOT = 256  # choices up to which a column is compared by a product of matrices
 BASE = 100_000  # training rows that are searched, at most
@@ -156,6 +161,41 @@ def _plain(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.where(np.isnan(values), np.nan, values + 0.0))
 
 
+@dataclass(frozen=True)
+class Met:
+    """How often made rows would equal training rows if they met each of these as often as each unseen row.
+
+    In a table that lists every case once, real rows never equal each other, and rows of any model that has learned what
+    they are like equal some. What was learned by heart is met oftener than what was kept apart (cf. the data-copying test
+    of Meehan et al., https://arxiv.org/abs/2004.05675).
+    due: made rows.   own, other: the variances, of how many equal training rows and of how many are due: as many times that
+    of how often one row is met as there are rows.
+    """
+
+    due: float
+    own: float
+    other: float
+
+    @classmethod
+    def of(cls, made: list[bytes], train: Collection[bytes], unseen: Collection[bytes], learned: int) -> Met | None:
+        """unseen: keys that no training row has.   learned: different training rows. None where too few unseen rows are met."""
+        met, had = (Counter(key for key in made if key in side) for side in (unseen, train))
+        if len(met) < LEAST_MET:
+            return None
+        ratio = learned / len(unseen)
+        sizes = (had, learned), (met, len(unseen))
+        own, other = (sum(c * c for c in side.values()) - side.total() ** 2 / size for side, size in sizes)
+        return cls(ratio * met.total(), own, ratio**2 * other)
+
+    def more(self, count: int) -> bool:
+        """Whether `count` made rows that equal training rows are more than that beyond chance, and by more than is allowed."""
+        return count - self.due > LEVEL * math.sqrt(self.own + self.other)
+
+    def sees(self, made: float, unseen: float, more: float) -> bool:
+        """Whether `more` rows than due would be, of so many times as many made and unseen ones."""
+        return more > LEVEL * math.sqrt(made * (self.own + self.other / unseen))
+
+
 def findings(case: Case) -> list[Finding]:
     """Copy rate, near copies and nearest record share; `train` must be all that the generator learned from."""
     sides = case.train, case.unseen, case.made
@@ -171,10 +211,11 @@ def _copies(train: TableView, unseen: TableView, made: TableView) -> Finding:
     there = np.flatnonzero(asked)
     for i, key in zip(there.tolist(), keys(train.take(there)), strict=True):
         first.setdefault(key, i)
-    mine = keys(made)
+    mine, theirs = keys(made), keys(unseen)
     hits = [i for i, key in enumerate(mine) if key in first]
-    held = sum(key in first for key in keys(unseen))
+    held = sum(key in first for key in theirs)
     counts = np.unique(often, return_counts=True)[1]
+    met = Met.of(mine, first, set(theirs) - first.keys(), len(counts))
     twice = int(counts[counts > 1].sum())
     alike = held + twice
     count, n, m = len(hits), len(made), len(unseen) + len(train)
@@ -185,10 +226,13 @@ def _copies(train: TableView, unseen: TableView, made: TableView) -> Finding:
     else:
         usual = max(real, alike / m, twice / len(train))  # a row that many have is nobody's
     low, high = wilson(count, n)
-    limit = limit_of_share(n, lambda c: c / n - usual > 0.003 and certain(c, n, alike, m))
+    limit = limit_of_share(
+        n, lambda c: c / n - usual > 0.003 and certain(c, n, alike, m) and (met is None or met.more(c))
+    )
     says = (
         f"{count} of {n} made rows ({value:.2%}) equal a training row in every cell; of unseen real rows, {real:.2%} do, and "
         f"{twice / len(train):.2%} of the training rows equal another one"
+        + ("" if met is None else f"; if unseen rows are met as often as training rows, {met.due / n:.2%} would")
         + (": training rows were copied." if limit.broken(value) else ".")
     )
     same = tuple((made.row(i), train.row(first[mine[i]])) for i in hits[:24])
@@ -197,6 +241,8 @@ def _copies(train: TableView, unseen: TableView, made: TableView) -> Finding:
 
     def sees(made: int, held: int) -> bool:
         whole = held + len(train)
+        if met is not None and not met.sees(made / n, held / len(unseen), power.COPIES * made):
+            return False
         return certain(power.reached(made, share), made, round(usual * whole), whole)
 
     # where most real rows equal another one, no copy can be told from a row that could not be otherwise
