@@ -108,3 +108,18 @@ def test_few_unseen_rows_that_are_met_cannot_tell_what_is_due() -> None:
     names = Columns(tuple("abcdef"), ((),) * 6)
     found = linkage._copies(*(TableView(names, rows) for rows in (train, unseen, made)))
     assert not found.raised and found.state == "cannot tell", found.says
+
+
+@pytest.mark.exam
+@pytest.mark.parametrize(("share", "states"), [(0.0, {"cannot tell"}), (0.05, {"cannot tell"}), (0.2, {"raised"})])
+def test_of_twenty_such_tables_none_is_accused_wrongly_and_none_with_a_fifth_of_copies_let_go(
+    share: float, states: set[str]
+) -> None:
+    names, seen = Columns(tuple("abcdef"), ((),) * 6), set[str]()
+    for seed in range(20):
+        whole, rng = every_case(seed), np.random.default_rng(seed + 99)
+        train, unseen, made = whole[:3600], whole[3600:4600], whole[rng.integers(len(whole), size=3000)]
+        copies = round(share * len(made))
+        made[:copies] = train[rng.integers(len(train), size=copies)]
+        seen.add(linkage._copies(*(TableView(names, rows) for rows in (train, unseen, made))).state)
+    assert seen == states
