@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import io
 import json
@@ -383,7 +382,7 @@ def test_what_is_read_of_a_damaged_columnar_file_is_whole_in_itself(suffix: str,
         cells.validate(full=True)
 
 
-def test_a_workbook_whose_packed_parts_are_damaged_is_refused_in_a_line(tmp_path: Path) -> None:
+def test_a_workbook_whose_packed_parts_are_damaged_is_read_or_refused_in_a_line(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     for i in range(60):
         book.active.append([i, i % 7, f"name {i}"])
@@ -391,13 +390,17 @@ def test_a_workbook_whose_packed_parts_are_damaged_is_refused_in_a_line(tmp_path
     blob = (tmp_path / "t.xlsx").read_bytes()
     with zipfile.ZipFile(tmp_path / "t.xlsx") as archive:
         entries = archive.infolist()
+    refused = 0
     for entry in entries:
         start = entry.header_offset + 30 + len(entry.filename)
         for at in (0, 1, 40, entry.compress_size // 2):
             i = start + min(at, entry.compress_size - 1)
             (tmp_path / "t.xlsx").write_bytes(blob[:i] + bytes([blob[i] ^ 0xFF]) + blob[i + 1 :])
-            with contextlib.suppress(DataError):
+            try:
                 open_table(tmp_path / "t.xlsx", {})
+            except DataError as error:
+                refused += str(error).count("\n") == 0
+    assert refused > len(entries)
 
 
 def test_an_archive_of_arrays_behind_other_bytes_is_damaged_and_no_advice_to_unpickle_it_is_given(
