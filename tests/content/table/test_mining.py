@@ -66,6 +66,26 @@ def test_300_tables_of_independent_columns_have_no_relations() -> None:
     assert not false
 
 
+@pytest.mark.exam
+def test_nor_have_300_of_20_to_59_rows() -> None:
+    false = []
+    for seed in range(300):
+        rng = np.random.default_rng(5000 + seed)
+        table = business.independent(rng, 60)
+        false += [(seed, r.text) for r in found(table.slice(0, int(rng.integers(20, 60))), seed)]
+    assert not false
+
+
+@pytest.mark.parametrize("rows", [20, 24])
+def test_few_rows_show_what_is_exact(rows: int) -> None:
+    for seed in range(5):
+        rules = {r.text for r in found(business.invoices(rows, np.random.default_rng(seed)), seed)}
+        assert {"due = issued + 30", "gross = net + tax"} <= rules
+        assert "amount = price * qty" in {
+            r.text for r in found(business.orders(rows, np.random.default_rng(seed)), seed)
+        }
+
+
 def test_exceptions_are_counted_and_the_first_of_them_named() -> None:
     rng = np.random.default_rng(0)
     low = rng.integers(0, 1000, 1000)

@@ -25,9 +25,9 @@ DISTINCT = 16  # different changes: a number of fewer steps is learned as it is
 NARROW = 0.3  # standard deviation of changes to that of levels, below which a column wanders
 BACK = -0.2  # autocorrelation of changes below which one takes back the other: white noise has -0.5
 STAYS = (
-    1.3  # times what a walk without a home has of squared changes to squared distances from each sequence's mean; more:
+    1.3  # times what a walk has of squared changes to squared distances from each sequence's mean: beyond, it returns
 )
-SINGLE = 3.0  # it returns. A single walk may have so many times more by chance, of n sequences this over the root of n
+SINGLE = 3.0  # times as much that a single walk may have beyond that by chance; of n sequences this over the root of n
 GROWS = 0.5  # exponent with which the size of changes grows with the level, from which on logarithms are learned
 CLOSER = 0.8  # of a column's own change: a change from another column that is narrower is taken
 WIDE = 3.0  # of a column's own change: a distance within a row that is wider is not learned as such

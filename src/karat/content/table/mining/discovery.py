@@ -21,12 +21,12 @@ from karat.content.table.rules.expressions import Cells
 from karat.content.table.schema.columns import Schema
 from karat.errors import DataError
 
-FEWEST = 30  # rows, below which nothing is looked for
+FEWEST = 20  # rows, below which nothing is looked for
 MOST_NUMBERS = 120  # columns of numbers among which formulas are looked for
 
 
 def discover(table: pa.Table, schema: Schema, seed: int = 0) -> list[Relation]:
-    """The relations between columns of the logical cells `table`, what holds always first; none in fewer than 30 rows.
+    """The relations between columns of the logical cells `table`, what holds always first; none in fewer than 20 rows.
 
     What the rules of the schema say already is left out. The same seed finds the same.
     """

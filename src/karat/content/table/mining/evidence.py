@@ -12,7 +12,7 @@ import numpy as np
 RARELY = 0.02  # of the rows may break what holds nearly always
 ALPHA = 1e-4  # probability that one form of relation is found anywhere in a table in which there is none
 LESS = 0.2  # exceptions, at most this share of what unrelated columns would have
-FEWEST = 25  # rows in which a relation must be told
+FEWEST = 18  # rows in which a relation must be told
 
 
 def most(rows: int) -> int:
