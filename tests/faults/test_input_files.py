@@ -122,6 +122,11 @@ BOMBS: dict[str, Callable[[Path], object]] = {
         zeros({"a": 10**7, "b": 10**7}), path, compression="zstd", chunksize=10**7
     ),
     "rows.orc": lambda path: orc.write_table(zeros({"a": 10**7, "b": 10**7}), path, compression="zstd"),
+    "words.feather": lambda path: feather.write_feather(one_word(70_000), path),
+    "words.arrow": lambda path: path.write_bytes(arrow(one_word(70_000))),
+    "words.orc": lambda path: orc.write_table(
+        pa.table({"a": pa.array(["x" * 50_000] * 5_000)}), path, compression="zstd", dictionary_key_size_threshold=1.0
+    ),
     "rows.csv.gz": rows_gz,
     "line.csv.gz": lambda path: path.write_bytes(gzip.compress(b"a,b\n" + b"x" * 3 * 10**7)),
     "quote.csv.gz": lambda path: path.write_bytes(gzip.compress(b'a,b\n"' + b"x\n" * 2 * 10**7)),
@@ -150,6 +155,19 @@ BOMBS: dict[str, Callable[[Path], object]] = {
     "frames": lambda path: pictures_beside(path, "t.gif", frames(1000)),
     "sounds": lambda path: sounds(path),
 }
+
+
+def one_word(rows: int) -> pa.Table:
+    """A great word that a dictionary holds once and every row repeats."""
+    words = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array(["x" * 50_000, "y"]))
+    return pa.table({"a": words, "b": np.arange(rows)})
+
+
+def arrow(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    with pa.ipc.new_file(sink, table.schema) as file:
+        file.write_table(table)
+    return sink.getvalue()
 
 
 def sounds(path: Path) -> None:
@@ -214,6 +232,9 @@ def test_a_bomb_costs_no_more_than_there_is(name: str, cost: dict[str, tuple[int
         "rows.parquet",
         "rows.orc",
         "rows.feather",
+        "words.feather",
+        "words.arrow",
+        "words.orc",
         "frames",
         "text",
         "sounds",

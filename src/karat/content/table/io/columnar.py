@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.feather as feather
 import pyarrow.ipc as ipc
 import pyarrow.orc as orc
@@ -21,12 +20,13 @@ import pyarrow.parquet as pq
 
 from karat import limits
 from karat.content.table.io.plain import check
-from karat.content.table.io.sampling import Sampler
+from karat.content.table.io.sampling import Sampler, laid_out
 from karat.content.table.table import Raw
 from karat.errors import DataError, TooLarge
 
 PART = 2**26  # bytes of a batch
 MOST = 2_000_000_000  # rows
+WORDED = 1024  # rows of a batch of ORC that holds words: how long these are is not known before
 LOWER = "Take fewer columns or a part of its rows, or use a machine with more memory."
 
 
@@ -69,6 +69,14 @@ def _fitting(schema: pa.Schema) -> int:
     return max(16, min(2**16, PART // (32 * max(1, len(schema)))))
 
 
+def _sized(kind: pa.DataType) -> bool:
+    """Whether every cell of the type takes as much."""
+    try:
+        return bool(kind.bit_width)
+    except ValueError:
+        return False
+
+
 def _refuse_many(path: Path, rows: int) -> None:
     if rows > MOST:
         raise TooLarge(f"{path} says that it holds {rows:,} rows; at most {MOST:,} are read. Take a part of it.")
@@ -96,11 +104,11 @@ def _parquet(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
 
 def _spelled(batch: pa.RecordBatch, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The batch with the schema's own types, in parts that are not too large."""
-    size = 0
-    for column, field in zip(batch.columns, schema, strict=True):
-        if pa.types.is_dictionary(column.type) and not pa.types.is_dictionary(field.type):
-            lengths = pc.binary_length(column.dictionary).cast(pa.int64())
-            size += int(pc.sum(lengths.take(column.indices)).as_py() or 0)
+    size = sum(
+        laid_out(column)
+        for column, field in zip(batch.columns, schema, strict=True)
+        if pa.types.is_dictionary(column.type) and not pa.types.is_dictionary(field.type)
+    )
     rows = batch.num_rows
     step = rows if size <= PART else max(1, rows * PART // size)
     if size / max(1, rows) > PART:  # single cells are large: how large, is said before they are laid out
@@ -121,8 +129,10 @@ def _orc(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     _refuse_many(path, file.nrows)
     import pyarrow.dataset as dataset  # here, as it loads pandas
 
+    fixed = all(field.type.num_fields == 0 and _sized(field.type) for field in schema)
+    many = _fitting(schema) if fixed else min(WORDED, _fitting(schema))
     scanned = dataset.dataset(path, format="orc").scanner(
-        batch_size=_fitting(schema), batch_readahead=0, fragment_readahead=0, use_threads=False
+        batch_size=many, batch_readahead=0, fragment_readahead=0, use_threads=False
     )
 
     def read() -> Iterator[pa.RecordBatch]:

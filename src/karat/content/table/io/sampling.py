@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from karat import limits
 
@@ -24,8 +25,20 @@ def spread(count: int, rows: int) -> np.ndarray:
 
 def cost(table: pa.Table) -> float:
     """Bytes that a table comes to take until it is learned from."""
-    rows, columns, size = int(table.num_rows), int(table.num_columns), int(table.nbytes)
-    return rows * (ROW + CELL * columns) + TIMES * size
+    rows, columns = int(table.num_rows), int(table.num_columns)
+    return rows * (ROW + CELL * columns) + TIMES * sum(map(laid_out, table.columns))
+
+
+def laid_out(column: pa.ChunkedArray | pa.Array) -> int:
+    """Bytes of a column whose every cell has its own value: a dictionary repeats a great one for a few bytes a row."""
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    value = column.type.value_type
+    if not (pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_string_view(value)):
+        return int(column.nbytes)
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    lengths = [pc.binary_length(chunk.dictionary).cast(pa.int64()).take(chunk.indices) for chunk in chunks]
+    return int(column.nbytes) + sum(int(pc.sum(each).as_py() or 0) for each in lengths)
 
 
 class Sampler:
