@@ -14,6 +14,7 @@ import pytest
 import safetensors.torch
 import torch
 from processes import Forked
+from records import spec
 from shim import KINDS, Shim, cuts, faults
 
 import karat
@@ -31,25 +32,7 @@ TINY = [
     "model.iterations=2",
     "train.save_seconds=0",
 ]
-SPEC = {
-    "id": "abc",
-    "version": "1",
-    "data": "digits",
-    "inside": False,
-    "options": {},
-    "holdout": 0.1,
-    "fingerprint": "00",
-    "seed": 0,
-    "recipe": {},
-    "minutes": None,
-    "steps": 3,
-    "samples": None,
-    "epsilon": None,
-    "precision": None,
-    "track": [],
-    "classes": [],
-    "threads": None,
-}
+SPEC = spec()
 
 
 def blob(value: float) -> bytes:

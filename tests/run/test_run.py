@@ -19,6 +19,7 @@ import pytest
 import safetensors.torch
 import torch
 from processes import Forked, karat_process
+from records import spec
 
 import karat
 from karat import cli
@@ -72,30 +73,6 @@ def test_a_full_disk_leaves_the_old_and_says_so(tmp_path: Path) -> None:
 def test_a_folder_that_is_gone_is_an_error_in_words(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="cannot write"):
         write_whole(tmp_path / "gone" / "x.json", b"new")
-
-
-def spec(**changed: object) -> dict[str, object]:
-    """What karat.json holds of a run, as little as it may."""
-    least: dict[str, object] = {
-        "id": "abc",
-        "version": "1",
-        "data": "digits",
-        "inside": False,
-        "options": {},
-        "holdout": 0.1,
-        "fingerprint": "00",
-        "seed": 0,
-        "recipe": {},
-        "minutes": None,
-        "steps": 3,
-        "samples": None,
-        "epsilon": None,
-        "precision": None,
-        "track": [],
-        "classes": [],
-        "threads": None,
-    }
-    return {**least, **changed}
 
 
 def test_a_run_is_begun_once_and_opened_again(tmp_path: Path) -> None:
