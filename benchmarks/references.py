@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     start = time.process_time()
     for exam in exams(data, seeds, **sizes, names=args.only, graded=not args.usual):
         done.append(exam)
-        note = f"seed {exam.seed} {exam.plant.reference} {exam.plant.says}: {said(exam)}, {exam.seconds:.1f} CPU s"
+        note = f"seed {exam.seed} {exam.plant.reference} {exam.plant.phrase}: {said(exam)}, {exam.seconds:.1f} CPU s"
         print(note, file=sys.stderr, flush=True)
     print(f"`python benchmarks/references.py {shlex.join(arguments or sys.argv[1:])}`\n")
     print(

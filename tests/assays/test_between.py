@@ -50,7 +50,7 @@ def test_trips_that_end_before_they_begin_are_told_and_the_duration_is_named() -
     lasts = made[:, 1] - made[:, 0]
     made[:, 1] = made[:, 0] + np.where(np.arange(len(made)) % 2 == 0, -lasts, lasts)
     (found,) = detection.findings(case(train, unseen, between(real, made)))
-    assert found.raised and found.value > 0.7 and "dropoff - pickup" in found.says
+    assert found.raised and found.value > 0.7 and "dropoff - pickup" in found.summary
     (silent,) = detection.findings(case(train, unseen, real))
     assert not silent.raised and silent.value < 0.58
 
@@ -65,7 +65,7 @@ def test_a_relation_that_was_found_is_judged_though_nobody_declared_it() -> None
     made = real.values.copy()
     made[:25, 1] = made[:25, 0] - 60
     (found,) = rules.findings(case(*map(judged, (train, unseen, between(real, made)))))
-    assert isinstance(found.detail, Rules) and found.raised and text in found.says
+    assert isinstance(found.detail, Rules) and found.raised and text in found.summary
     assert found.detail.declared == 0 and not found.detail.rules[0].declared
     quiet = rules.findings(case(*map(judged, (train, unseen, real))))
     assert not any(f.raised for f in quiet)

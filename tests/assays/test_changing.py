@@ -88,7 +88,7 @@ def test_the_kurtosis_and_the_standard_deviation_are_said_of_each_column() -> No
     real = returns(120, 1)[:, 1:, 0]
     assert price.factors and price.real_spread == pytest.approx(real.std(), rel=1e-6)
     assert price.real_kurtosis == pytest.approx(((real - real.mean()) ** 4).mean() / real.var() ** 2, rel=1e-6)
-    assert "kurtosis" in found.says and "days" in found.name
+    assert "kurtosis" in found.summary and "days" in found.name
 
 
 def test_short_sequences_and_few_of_them_are_not_judged_by_their_changes() -> None:

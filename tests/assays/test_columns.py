@@ -25,7 +25,7 @@ def whole(findings: list[Finding]) -> list[Finding]:
     """The same findings, once they are seen to be whole."""
     assert len({f.name for f in findings}) == len(findings)
     for f in findings:
-        assert len(f.says) > 20 and f.says.endswith(".")
+        assert len(f.summary) > 20 and f.summary.endswith(".")
         if f.why:  # could not be measured, and says so
             assert np.isnan([f.value, f.low, f.high, f.real]).all() and f.state == "cannot tell", f
             continue
@@ -83,7 +83,7 @@ def test_missing_constant_and_empty_columns_and_huge_categories_are_judged() -> 
     filled = made.values.copy()
     filled[:, 0] = np.nan_to_num(filled[:, 0], nan=1.0)
     told = find(cells.findings(case(train, unseen, TableView(columns, filled))), "missingness")
-    assert told.raised and "price is missing in 0.0% of what was made" in told.says
+    assert told.raised and "price is missing in 0.0% of what was made" in told.summary
 
 
 @pytest.mark.parametrize("wide", [150, pytest.param(500, marks=pytest.mark.exam)])
@@ -107,7 +107,7 @@ def test_a_declared_rule_that_is_broken_is_named() -> None:
     flags = [np.zeros(300, bool), np.zeros(300, bool), np.arange(300) < 30]
     sheets = [TableView(MIXED, s.values, {"start < end": b}) for s, b in zip(parts, flags, strict=True)]
     told = find(rules.findings(case(sheets[0], sheets[1], sheets[2])), "rules")
-    assert told.raised and "start < end (broken by 10.00%, real 0.00%)" in told.says and told.value >= 0.1
+    assert told.raised and "start < end (broken by 10.00%, real 0.00%)" in told.summary and told.value >= 0.1
 
 
 def test_numbers_that_are_printed_otherwise_are_found() -> None:
@@ -115,7 +115,7 @@ def test_numbers_that_are_printed_otherwise_are_found() -> None:
     values = made.values.copy()
     values[:, 0] += np.random.default_rng(1).uniform(-0.004, 0.004, 300)
     told = find(cells.findings(case(train, unseen, TableView(MIXED, values))), "formatting")
-    assert told.raised and "price" in told.says and "printed" in told.says
+    assert told.raised and "price" in told.summary and "printed" in told.summary
 
 
 def test_the_report_can_show_the_columns_side_by_side_worst_first() -> None:

@@ -40,14 +40,14 @@ def judged(kind: str, n: int, share: float, seed: int) -> list[Finding]:
 def test_a_small_table_of_which_four_rows_in_ten_come_back_is_accused_of_it(kind: str) -> None:
     few, many = judged(kind, 300, 0.4, 0), judged(kind, 5000, 0.4, 0)
     assert find(few, "copy rate").raised and find(many, "copy rate").raised
-    assert find(many, "membership").raised, find(many, "membership").says
+    assert find(many, "membership").raised, find(many, "membership").summary
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_independent_rows_of_a_small_table_are_not_accused(kind: str) -> None:
     for seed in range(5):
         for n in (60, 300, 3000):
-            assert not [f.says for f in judged(kind, n, 0.0, seed) if f.raised]
+            assert not [f.summary for f in judged(kind, n, 0.0, seed) if f.raised]
 
 
 def test_rows_that_repeat_in_real_data_may_repeat_in_what_is_made() -> None:
@@ -99,7 +99,7 @@ def test_rows_of_a_table_that_lists_every_case_once_are_copies_only_beyond_how_o
     made[:copies] = train[rng.integers(len(train), size=copies)]
     names = Columns(tuple("abcdef"), ((),) * 6)
     found = linkage._copies(*(TableView(names, rows) for rows in (train, unseen, made)))
-    assert found.value > 0.6 and found.raised == accused, found.says
+    assert found.value > 0.6 and found.raised == accused, found.summary
 
 
 def test_few_unseen_rows_that_are_met_cannot_tell_what_is_due() -> None:
@@ -107,7 +107,7 @@ def test_few_unseen_rows_that_are_met_cannot_tell_what_is_due() -> None:
     train, unseen, made = whole[:3600], whole[3600:3700], whole[rng.integers(len(whole), size=1500)]
     names = Columns(tuple("abcdef"), ((),) * 6)
     found = linkage._copies(*(TableView(names, rows) for rows in (train, unseen, made)))
-    assert not found.raised and found.state == "cannot tell", found.says
+    assert not found.raised and found.state == "cannot tell", found.summary
 
 
 @pytest.mark.exam

@@ -35,7 +35,7 @@ def finding(**changed: Any) -> Finding:
         "high": 0.6,
         "real": 0.5,
         "raised": False,
-        "says": "Told apart 55% of the time.",
+        "summary": "Told apart 55% of the time.",
         "limit": Limit(above=0.6),
     }
     return Finding(**told | changed)
@@ -43,7 +43,7 @@ def finding(**changed: Any) -> Finding:
 
 def test_a_finding_without_a_threshold_cannot_be_made() -> None:
     with pytest.raises(TypeError, match="limit"):
-        Finding(key="coverage", value=0.5, low=0.4, high=0.6, real=0.9, raised=False, says="Half.")  # type: ignore[call-arg]
+        Finding(key="coverage", value=0.5, low=0.4, high=0.6, real=0.9, raised=False, summary="Half.")  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="a limit needs a value"):
         Limit()
     with pytest.raises(ValueError, match="no row"):
@@ -239,7 +239,7 @@ def test_no_limit_and_no_interval_is_shown_that_no_score_can_reach() -> None:
 @pytest.mark.parametrize("key", ["clipped density", "clipped coverage", "density"])
 def test_an_interval_holds_its_value_also_where_made_records_score_above_real_ones(key: str) -> None:
     found = Finding(
-        key=key, value=1.3, low=1.27, high=1.33, real=1.0, raised=False, says="says", limit=Limit(below=0.7)
+        key=key, value=1.3, low=1.27, high=1.33, real=1.0, raised=False, summary="says", limit=Limit(below=0.7)
     )
     low, high = found.interval
     assert low == 1.27 and high >= 1.3

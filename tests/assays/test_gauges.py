@@ -30,7 +30,7 @@ def raised(made: Described, seed: int = 0) -> dict[str, str]:
     found = described(gauged(2700, 10 * seed), gauged(300, 10 * seed + 1), made, CLASSES)
     assert [f.name for f in found] == ["length", "pitch"]
     assert all(f.low <= f.value <= f.high or np.isnan(f.value) for f in found)
-    return {f.name: f.says for f in found if f.raised}
+    return {f.name: f.summary for f in found if f.raised}
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -39,7 +39,7 @@ def test_real_data_are_never_accused(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("made", "name", "says"),
+    ("made", "name", "summary"),
     [
         (gauged(3000, 5, mean=0.56), "length", "too high on average"),
         (gauged(3000, 5, mean=0.44), "length", "too low on average"),
@@ -48,9 +48,9 @@ def test_real_data_are_never_accused(seed: int) -> None:
         (gauged(3000, 5, without=0.5), "pitch", "of what was made have one, 9"),
     ],
 )
-def test_each_fault_is_told(made: Described, name: str, says: str) -> None:
+def test_each_fault_is_told(made: Described, name: str, summary: str) -> None:
     found = raised(made)
-    assert set(found) == {name} and says in found[name]
+    assert set(found) == {name} and summary in found[name]
 
 
 def test_a_gauge_that_nothing_made_has_is_told() -> None:

@@ -30,7 +30,7 @@ def test_training_pictures_given_back_are_a_leak_and_new_ones_are_not(seed: int)
     for name, leaks in (("oracle", False), ("bootstrap", True)):
         made, _ = REFERENCES[name].make(train, None, source, None, 440, np.random.default_rng(seed))
         told = membership.attacked(*(basis.of(x) for x in (train, unseen, made)), seed=seed)
-        assert told.raised is leaks and told.kind.feeds == "privacy", told.says
+        assert told.raised is leaks and told.kind.feeds == "privacy", told.summary
 
 
 def test_where_unseen_records_differ_of_themselves_nobody_can_tell() -> None:
@@ -38,4 +38,4 @@ def test_where_unseen_records_differ_of_themselves_nobody_can_tell() -> None:
     shifted = unseen * 0.7
     basis = components(train, 64)
     told = membership.attacked(*(basis.of(x) for x in (train, shifted, source)), seed=0)
-    assert math.isnan(told.value) and told.state == "cannot tell" and "of the time" in told.says
+    assert math.isnan(told.value) and told.state == "cannot tell" and "of the time" in told.summary

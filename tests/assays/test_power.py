@@ -59,7 +59,7 @@ def test_twenty_rows_with_shuffled_labels_are_not_ok_and_a_thousand_are_raised()
         made = rows(n, 2)
         made[:, 2] = np.random.default_rng(0).permutation(made[:, 2])
         found = predicting.findings(case(sheet(rows(2000, 0)), sheet(rows(1000, 1)), sheet(made), "sold"))
-        assert find(found, "usefulness").state == state, find(found, "usefulness").says
+        assert find(found, "usefulness").state == state, find(found, "usefulness").summary
 
 
 def test_whatever_is_made_few_unseen_rows_leave_what_decides_open_and_many_do_not() -> None:
@@ -117,7 +117,7 @@ def test_a_fault_of_the_size_that_is_promised_is_hardly_ever_called_ok() -> None
     """While chance was reckoned with as it is without the fault, 15 of 20 columns were called ok at 500 rows."""
     found = [planted(n, seed) for n in (300, 500, 800, 1200) for seed in range(5)]
     states = {name: [f[name].state for f in found] for name in found[0]}
-    assert all(says.count("ok") <= 1 and says[-5:] == ["raised"] * 5 for says in states.values()), states
+    assert all(summary.count("ok") <= 1 and summary[-5:] == ["raised"] * 5 for summary in states.values()), states
 
 
 def test_fifty_real_rows_do_not_lack_rare_categories() -> None:

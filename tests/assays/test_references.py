@@ -79,7 +79,7 @@ TOO_FEW = {"copier": "copy rate", "collapser": "recall"}
 def test_each_fault_is_found_by_its_own_finding(bench: Bench, name: str) -> None:
     findings = bench.examine(bench.made(name, 0))
     must = set(REFERENCES[name].must) - {TOO_FEW.get(name)}
-    assert must <= raised(findings), {f.name: f.says for f in findings if f.name in must and not f.raised}
+    assert must <= raised(findings), {f.name: f.summary for f in findings if f.name in must and not f.raised}
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.exam) for seed in (1, 2))])
@@ -93,7 +93,7 @@ def test_findings_are_whole(bench: Bench) -> None:
     for f in findings:
         assert f.low <= f.value <= f.high, f.name
         assert np.isfinite([f.value, f.low, f.high, f.real]).all(), f.name
-        assert (f.says[0].isupper() or f.says[0].isdigit()) and f.says.endswith(".")
+        assert (f.summary[0].isupper() or f.summary[0].isdigit()) and f.summary.endswith(".")
     assert [f.to_dict() for f in bench.examine(bench.made("oracle", 0))] == [f.to_dict() for f in findings]
 
 
@@ -142,7 +142,7 @@ def test_a_bootstrap_lifts_nothing(bench: Bench) -> None:
 def test_labels_that_were_not_given_are_read_by_the_judge(bench: Bench) -> None:
     made = embed_points(bench.extractor, bench.points[2], None)
     useful = find(bench.examine(made), "usefulness")
-    assert "read by the judge" in useful.says and not useful.raised
+    assert "read by the judge" in useful.summary and not useful.raised
 
 
 @pytest.mark.parametrize("name", ["oracle", "bootstrap", "blurrer", "noise"])

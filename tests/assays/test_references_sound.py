@@ -37,7 +37,7 @@ def cached(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 
 
 def raised(findings: list[Finding]) -> dict[str, str]:
-    return {f.name: f.says for f in findings if f.raised}
+    return {f.name: f.summary for f in findings if f.raised}
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,6 @@ def test_copied_recordings_are_found_through_noise_pitch_shift_and_level(digits:
         records[i, :, 0] = hiss.clip(-1, 1)
     made = office.Made(records, None, None)
     rate = find(office.judge_records(replace(digits, holdout=kept), made, seed=0).findings, "copy rate")
-    assert rate.raised and rate.value > 0.05, rate.says
+    assert rate.raised and rate.value > 0.05, rate.summary
     shown = [(i, digits.train[j]) for i, j, _ in rate.detail.pairs[:12]]
     assert np.mean([i < 20 and copied[i] == j for i, j in shown]) > 0.8

@@ -84,13 +84,13 @@ def test_each_fault_is_found_by_its_own_finding(plays: TextView, name: str) -> N
     made = REFERENCES[name].make(train, source, 700, np.random.default_rng(0))
     findings = ROOMS[name](train, unseen, made)
     must = set(REFERENCES[name].must)
-    assert must <= raised(findings), {f.name: f.says for f in findings if f.name in must and not f.raised}
+    assert must <= raised(findings), {f.name: f.summary for f in findings if f.name in must and not f.raised}
 
 
 def test_the_oracle_raises_nothing(plays: TextView) -> None:
     train, unseen, source = parts(plays, 0, labelled=True)
     findings = examine(train, unseen, source, classes=PARTS)
-    assert raised(findings) == set(), [f.says for f in findings if f.raised]
+    assert raised(findings) == set(), [f.summary for f in findings if f.raised]
     rooms = [f.assay for f in findings]
     assert rooms == sorted(rooms, key=["fidelity", "diversity", "bias", "memory", "privacy", "usefulness"].index)
 
@@ -102,7 +102,7 @@ def test_the_last_tenth_of_a_book_is_not_at_fault_in_the_place_of_what_was_made(
     book = TextView(plays.texts)
     train, unseen, made = (book.take(r) for r in (rows[:start], aside[::2], aside[1::2]))
     findings = [*told(train, unseen, made), *worded(train, unseen, made), *echo.findings(Case(train, unseen, made))]
-    assert raised(findings) == set(), [f.says for f in findings if f.raised]
+    assert raised(findings) == set(), [f.summary for f in findings if f.raised]
 
 
 def test_what_was_learned_from_may_not_be_blamed_on_a_book_that_changes(plays: TextView) -> None:
@@ -113,7 +113,7 @@ def test_what_was_learned_from_may_not_be_blamed_on_a_book_that_changes(plays: T
     early = np.random.default_rng(1).permutation(rows[:start])
     train, made, unseen = book.take(early[400:]), book.take(early[:400]), book.take(rows[start:])
     findings = [*told(train, unseen, made), *worded(train, unseen, made), *echo.findings(Case(train, unseen, made))]
-    assert raised(findings) == set(), [f.says for f in findings if f.raised]
+    assert raised(findings) == set(), [f.summary for f in findings if f.raised]
 
 
 @pytest.mark.parametrize("name", LABELLED)
@@ -121,7 +121,7 @@ def test_a_class_that_is_lost_or_overdrawn_is_named(plays: TextView, name: str) 
     train, unseen, source = parts(plays, 1, labelled=True)
     made = REFERENCES[name].make(train, source, 700, np.random.default_rng(1))
     findings = labelled.findings(Case(train, unseen, made, PARTS))
-    assert set(LABELLED[name]) <= raised(findings), [f.says for f in findings]
+    assert set(LABELLED[name]) <= raised(findings), [f.summary for f in findings]
 
 
 def test_a_speaker_who_never_speaks_is_named(plays: TextView) -> None:

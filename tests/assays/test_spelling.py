@@ -43,14 +43,14 @@ def test_cells_that_are_right_and_printed_otherwise_are_noticed(
     tmp_path: Path, column: str, spelled: Callable[[pd.Series], pd.Series], shown: str
 ) -> None:
     found = judged(tmp_path, lambda f: f.assign(**{column: spelled(f[column])}))
-    assert found.raised and found.value == 1.0 and column in found.says
-    assert pd.Series([found.says]).str.contains(shown).all(), found.says
+    assert found.raised and found.value == 1.0 and column in found.summary
+    assert pd.Series([found.summary]).str.contains(shown).all(), found.summary
 
 
 @pytest.mark.parametrize("n", [20, 150])
 def test_cells_that_are_printed_as_real_ones_are_not_accused(tmp_path: Path, n: int) -> None:
     found = judged(tmp_path, lambda f: f.head(n))
-    assert not found.raised, found.says
+    assert not found.raised, found.summary
 
 
 def test_shorter_decimals_among_those_that_leave_zeros_out_are_real(tmp_path: Path) -> None:

@@ -67,13 +67,13 @@ def test_each_fault_is_found_by_its_own_finding(adult: TableView, name: str) -> 
     made = REFERENCES[name].make(train, source, 1200, np.random.default_rng(0), "income")
     findings = ROOMS[name](train, unseen, made)
     must = set(REFERENCES[name].must) | set(UNAIMED if name == "shuffler" else ())
-    assert must <= raised(findings), {f.name: f.says for f in findings if f.name in must and not f.raised}
+    assert must <= raised(findings), {f.name: f.summary for f in findings if f.name in must and not f.raised}
 
 
 def test_the_oracle_raises_nothing(adult: TableView) -> None:
     train, unseen, source = parts(adult, 0)
     findings = examine(train, unseen, source, target="income")
-    assert raised(findings) == set(), [f.says for f in findings if f.raised]
+    assert raised(findings) == set(), [f.summary for f in findings if f.raised]
 
 
 def test_unseen_rows_are_not_accused(adult: TableView) -> None:

@@ -102,7 +102,7 @@ def test_the_printed_finding_is_made_beside_all_others_and_speaks_of_its_fault(
     train, unseen = passages(300, 0.1), passages(150, 0.1)
     for asking, raised in ((0.1, False), (0.9, True)):
         found = {f.key: f for f in texts.examine(train, unseen, passages(150, asking))}
-        assert found["questions"].raised is raised and len(found) > 10, found["questions"].says
+        assert found["questions"].raised is raised and len(found) > 10, found["questions"].summary
     sys.modules.pop("karat.assays.text.questions", None)
 
 

@@ -77,13 +77,13 @@ def test_what_is_not_a_whole_png_is_refused() -> None:
     data = picture()
     broken = bytearray(data)
     broken[20] ^= 1
-    for bad, says in (
+    for bad, summary in (
         (b"\xff\xd8JPEG", "not a PNG"),
         (data[:-6], "cut short"),
         (bytes(broken), "checksum"),
         (b"", "not"),
     ):
-        with pytest.raises(DataError, match=says):
+        with pytest.raises(DataError, match=summary):
             label_png(bad, LABEL)
         with pytest.raises(DataError):
             read_label(bad)

@@ -34,7 +34,7 @@ FINDINGS = [
         high=0.902,
         real=0.912,
         raised=False,
-        says="88% falls where real data lies.",
+        summary="88% falls where real data lies.",
         limit=Limit(below=0.85),
     ),
     Finding(
@@ -44,7 +44,7 @@ FINDINGS = [
         high=1.0,
         real=0.0,
         raised=True,
-        says=f"Missing: class {HOSTILE}.",
+        summary=f"Missing: class {HOSTILE}.",
         detail=MissingClasses(
             names=("0", HOSTILE, "2"), made=(0.5, 0.0, 0.5), real=(0.3, 0.4, 0.3), missing=(HOSTILE,), kind="class"
         ),
@@ -57,7 +57,7 @@ FINDINGS = [
         high=0.007,
         real=0.0029,
         raised=False,
-        says="No copies were found.",
+        summary="No copies were found.",
         limit=Limit(above=0.012),
     ),
     Finding(
@@ -67,7 +67,7 @@ FINDINGS = [
         high=float("nan"),
         real=0.5,
         raised=False,
-        says="Too few.",
+        summary="Too few.",
         limit=Limit(below=0.45),
     ),
 ]
@@ -110,7 +110,7 @@ def write(folder: Path, prices: Prices = PRICES, findings: list[Finding] = FINDI
         cost=COST,
         reproduce=["karat train digits --seed 0", f"# {HOSTILE}"],
         recipe={"family": HOSTILE, "lr": 1e-3},
-        diagnostics=[{"name": "mode collapse", "says": HOSTILE, "remedy": "more data"}],
+        diagnostics=[{"name": "mode collapse", "message": HOSTILE, "remedy": "more data"}],
         data={"items": 1797, "size": [8, 8], "skipped": [(HOSTILE, "truncated")]},
     )
     return html.read_text(encoding="utf-8"), json.loads(numbers.read_text(encoding="utf-8"))
@@ -152,7 +152,7 @@ def test_the_json_has_every_number_in_full_and_null_for_none(tmp_path: Path) -> 
 
 
 def test_page_and_json_tell_the_same_verdict_for_each_word(tmp_path: Path) -> None:
-    copied = replace(FINDINGS[2], value=0.2, raised=True, says="20% are copies.")
+    copied = replace(FINDINGS[2], value=0.2, raised=True, summary="20% are copies.")
     cases = {
         "gold": write(tmp_path / "g", replace(PRICES, personal="none"), [f for f in FINDINGS if not f.raised]),
         "bubble": write(tmp_path / "b", findings=[copied]),

@@ -141,7 +141,7 @@ def test_the_json_holds_every_column_and_the_page_folds_what_is_many() -> None:
         high=1,
         real=0.95,
         raised=True,
-        says=".",
+        summary=".",
         detail=told,
         limit=Limit(below=0.92),
     )
@@ -232,7 +232,7 @@ def test_the_collapser_is_raised_and_its_category_named() -> None:
     made, data = office.reference(load(people(9000)), "collapser", 450, 0)
     train, unseen, shown = data.view("train"), data.view("holdout"), data.codec.view(made.records)
     missing = categories.findings(case(train, unseen, shown, most=300))[0]
-    assert missing.raised and missing.missing[0] in missing.says
+    assert missing.raised and missing.missing[0] in missing.summary
     columns = tuple(portrait(train, unseen, shown, j, (0.9, 0.99)) for j in range(train.width))
     detail = ColumnShapes(n=300, z=-5.0, quality_report=0.9, columns=columns, off=())
     shapes = Finding(
@@ -242,7 +242,7 @@ def test_the_collapser_is_raised_and_its_category_named() -> None:
         high=1,
         real=0.95,
         raised=True,
-        says=".",
+        summary=".",
         detail=detail,
         limit=Limit(below=0.92),
     )
@@ -296,7 +296,7 @@ ROWS = [
         high=0.52,
         real=0.5,
         raised=False,
-        says="Told apart 51%.",
+        summary="Told apart 51%.",
         limit=Limit(above=0.56),
     ),
     Finding(
@@ -306,7 +306,7 @@ ROWS = [
         high=0.002,
         real=0.001,
         raised=False,
-        says="5 of 5000 equal one.",
+        summary="5 of 5000 equal one.",
         limit=Limit(above=0.005),
     ),
     Finding(
@@ -316,7 +316,7 @@ ROWS = [
         high=0.52,
         real=0.5,
         raised=False,
-        says="51% of the time.",
+        summary="51% of the time.",
         limit=Limit(above=0.55),
     ),
     Finding(
@@ -326,7 +326,7 @@ ROWS = [
         high=1.0,
         real=1.0,
         raised=False,
-        says="It teaches well.",
+        summary="It teaches well.",
         limit=Limit(below=0.95),
     ),
 ]
@@ -370,7 +370,7 @@ def test_a_lift_that_chance_explains_is_no_bubble() -> None:
         high=0.0,
         real=0.0003,
         raised=False,
-        says="no gain",
+        summary="no gain",
         limit=Limit(below=-0.01),
     )
     assert verdict_of([*ROWS, lift]).word == "gold"

@@ -158,7 +158,7 @@ def test_the_template_loads_and_each_of_its_lines_is_a_known_key(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "summary"),
     [
         ("gpu_hours = 2", "nearest known one is 'gpu_hour'"),
         ("kwh = -1", "below 0"),
@@ -170,10 +170,10 @@ def test_the_template_loads_and_each_of_its_lines_is_a_known_key(tmp_path: Path)
         ("kwh = ", "not TOML"),
     ],
 )
-def test_a_wrong_price_is_refused_by_name(tmp_path: Path, text: str, says: str) -> None:
+def test_a_wrong_price_is_refused_by_name(tmp_path: Path, text: str, summary: str) -> None:
     path = tmp_path / "prices.toml"
     path.write_text(text)
-    with pytest.raises(FitError, match=says):
+    with pytest.raises(FitError, match=summary):
         Prices.load(path)
     with pytest.raises(FitError, match="cannot be read"):
         Prices.load(tmp_path / "absent.toml")

@@ -99,7 +99,7 @@ def test_the_assumed_share_is_all_or_nothing_where_one_input_varies() -> None:
 
 def test_a_draw_depends_on_its_own_name_only() -> None:
     one = Input("accepted share", "measured", "beta", 42, 10).draw(3, 100)
-    assert np.array_equal(one, Input("accepted share", "assumed", "beta", 42, 10, says="else").draw(3, 100))
+    assert np.array_equal(one, Input("accepted share", "assumed", "beta", 42, 10, basis="else").draw(3, 100))
     assert not np.array_equal(one, Input("gate share", "measured", "beta", 42, 10).draw(3, 100))
 
 
@@ -112,7 +112,7 @@ def test_what_is_undeclared_is_named_and_never_priced_in_another_currency() -> N
 
 def test_a_measured_gate_share_is_used() -> None:
     gate = Finding(
-        key="gate share", value=0.8, low=0.75, high=0.85, real=1.0, raised=False, says="", limit=Limit(below=0.0)
+        key="gate share", value=0.8, low=0.75, high=0.85, real=1.0, raised=False, summary="", limit=Limit(below=0.0)
     )
     inputs, _ = inputs_of([gate], MADE, DECLARED)
     found = next(i for i in inputs if i.name == "gate share")

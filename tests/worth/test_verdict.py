@@ -31,7 +31,7 @@ COPY = Finding(
     high=0.01,
     real=0.003,
     raised=False,
-    says="No copies were found.",
+    summary="No copies were found.",
     limit=Limit(above=0.02),
 )
 COVERAGE = Finding(
@@ -41,7 +41,7 @@ COVERAGE = Finding(
     high=0.87,
     real=0.9,
     raised=False,
-    says="Most is covered.",
+    summary="Most is covered.",
     limit=Limit(below=0.8),
 )
 PRECISION = Finding(
@@ -51,7 +51,7 @@ PRECISION = Finding(
     high=0.9,
     real=0.91,
     raised=False,
-    says="Most looks real.",
+    summary="Most looks real.",
     limit=Limit(below=0.85),
 )
 USE = Finding(
@@ -61,7 +61,7 @@ USE = Finding(
     high=0.99,
     real=1.0,
     raised=False,
-    says="It teaches well.",
+    summary="It teaches well.",
     limit=Limit(below=0.9),
 )
 MEMBER = Finding(
@@ -71,7 +71,7 @@ MEMBER = Finding(
     high=0.53,
     real=0.5,
     raised=False,
-    says="51% of the time.",
+    summary="51% of the time.",
     limit=Limit(above=0.56),
 )
 GOOD = [COPY, MEMBER, COVERAGE, PRECISION, USE]
@@ -89,7 +89,7 @@ def test_all_gates_passed_and_it_pays_is_gold() -> None:
 
 
 def test_copying_is_a_bubble_whatever_it_pays() -> None:
-    copied = replace(COPY, value=0.12, raised=True, says="12% are copies of training items.")
+    copied = replace(COPY, value=0.12, raised=True, summary="12% are copies of training items.")
     v = verdict([copied, COVERAGE])
     assert v.word == "bubble" and "12% are copies" in v.sentence and "0.003" in v.sentence
 
@@ -155,7 +155,7 @@ def test_what_nearly_all_people_accept_clears_what_they_could_see() -> None:
         high=0.94,
         real=0.5,
         raised=True,
-        says="Told apart.",
+        summary="Told apart.",
         limit=Limit(above=0.55),
     )
     most = replace(PAYS, acceptance=(400, 400))
@@ -176,7 +176,7 @@ def test_no_acceptance_clears_what_a_reviewer_of_single_items_cannot_see(key: st
         high=0.95,
         real=0.1,
         raised=True,
-        says="A fault.",
+        summary="A fault.",
         limit=Limit(above=0.3, also="where it is"),
         of="x",
     )
@@ -195,7 +195,7 @@ def test_a_finding_about_one_of_several_tables_weighs_as_much_as_any_other(key: 
             high=value,
             real=0.5,
             raised=raised,
-            says="So it is.",
+            summary="So it is.",
             limit=Limit(below=0.0, also="where it says so"),
             of="x",
         )
@@ -220,7 +220,7 @@ def test_a_descriptor_that_is_off_stands_against_gold() -> None:
         high=3.1,
         real=1.0,
         raised=True,
-        says="Too loud.",
+        summary="Too loud.",
         limit=Limit(above=1.2, below=0.8),
         of="loudness",
     )
@@ -248,7 +248,7 @@ def test_a_gate_that_nobody_measured_is_unknown() -> None:
     assert v.word == "unproven" and "membership" in v.sentence and v.settle is not None
     assert next(r for r in v.reasons if r.name == "privacy").state == "unknown"
     assert verdict(without, replace(PAYS, personal="none")).word == "gold"
-    shifted = verdict([*without, replace(MEMBER, value=float("nan"), says="Unseen records differ.")])
+    shifted = verdict([*without, replace(MEMBER, value=float("nan"), summary="Unseen records differ.")])
     assert "membership could not be measured (Unseen records differ)" in shifted.sentence
     assert shifted.settle is not None and "personal" in shifted.settle.what
     assert verdict(without, replace(PAYS, personal="some")).word == "unproven"
@@ -263,7 +263,7 @@ def test_a_gate_that_nobody_measured_is_unknown() -> None:
         high=0.001,
         real=0.0,
         raised=False,
-        says="None.",
+        summary="None.",
         limit=Limit(above=0.002),
     )
     assert verdict([*without, found]).word == "unproven", "no address that came back is no attack on membership"
@@ -286,7 +286,7 @@ def test_no_lift_counts_only_where_real_data_would_lift() -> None:
         high=0.0005,
         real=0.02,
         raised=False,
-        says="no gain",
+        summary="no gain",
         limit=Limit(below=-0.01),
     )
     unlogged = replace(PAYS, acceptance=None)
@@ -305,7 +305,7 @@ FINDINGS = st.builds(
     high=SCORES,
     real=SCORES,
     raised=st.booleans(),
-    says=st.text(max_size=20),
+    summary=st.text(max_size=20),
     limit=st.just(Limit(above=0.5, also="where the test says so", only="where it says so")),
     table=st.sampled_from([None, "orders"]),
 )

@@ -112,7 +112,7 @@ class Finding:
 
     key: which one, a row of `KEYS` ("coverage").   value, low, high: the score of what was made and its 95% interval.
     real: the score that it is held against, of unseen real data unless `beside` says of what else.
-    raised: whether it is far enough from `real` to speak of a fault.   says: one sentence for a person.
+    raised: whether it is far enough from `real` to speak of a fault.   summary: one sentence for a person.
     detail: what the report shows beside it, of the type that the key has, or None.
     limit: what it is judged by.   samples: of each side that it rests on, how many there were and how many it needs.
     of: what it is about where a key alone does not say (an axis, a descriptor).   table: which of several tables.
@@ -127,7 +127,7 @@ class Finding:
     high: float
     real: float
     raised: bool
-    says: str
+    summary: str
     detail: Detail | None = None
     limit: Limit
     samples: tuple[Sample, ...] = ()
@@ -265,7 +265,7 @@ def scored(
     key: str,
     score: Score,
     limit: Limit,
-    says: str,
+    summary: str,
     *,
     detail: Detail | None = None,
     samples: tuple[Sample, ...] = (),
@@ -281,7 +281,7 @@ def scored(
         high=score.high,
         real=score.real,
         raised=limit.broken(score.value) if raised is None else raised,
-        says=says,
+        summary=summary,
         detail=detail,
         limit=limit,
         samples=samples,
@@ -294,7 +294,7 @@ def exact(
     key: str,
     value: float,
     limit: Limit,
-    says: str,
+    summary: str,
     *,
     high: float | None = None,
     real: float = 0.0,
@@ -304,15 +304,15 @@ def exact(
 ) -> Finding:
     """A count of what was certainly found, up to `high` of what may be; real data have `real` of it."""
     score = Score(value, value, value if high is None else high, real, 0.0)
-    return scored(key, score, limit, says, detail=detail, samples=samples, raised=raised)
+    return scored(key, score, limit, summary, detail=detail, samples=samples, raised=raised)
 
 
 def unknown(
-    key: str, why: str, limit: Limit, says: str, *, detail: Detail | None = None, samples: tuple[Sample, ...] = ()
+    key: str, why: str, limit: Limit, summary: str, *, detail: Detail | None = None, samples: tuple[Sample, ...] = ()
 ) -> Finding:
     """What could not be measured, and in a few words why."""
     none = Score(math.nan, math.nan, math.nan, math.nan, math.nan)
-    return replace(scored(key, none, limit, says, detail=detail, samples=samples), why=why)
+    return replace(scored(key, none, limit, summary, detail=detail, samples=samples), why=why)
 
 
 def find(findings: Sequence[Finding], name: str) -> Finding:

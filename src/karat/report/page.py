@@ -84,7 +84,7 @@ def write_report(
 
     facts: shown in the title block and at the end (run, date, device, seed, versions, fingerprint).
     curves: rows of training with a `step` (or seconds, samples, fraction) and any numbers.
-    pairs: the closest pairs as numbers.   diagnostics: notes with `name`, `says`, `remedy`.
+    pairs: the closest pairs as numbers.   diagnostics: notes with `name`, `message`, `remedy`.
     data: the survey; `skipped` is a list of (name, reason), `columns` of what a table holds; other lists and tables are
     shown as they are.   thing: what one record is called.   output: what may be replaced; nothing by default.
     """

@@ -128,7 +128,7 @@ def _view(name: str, shapes: ColumnShapes, findings: Sequence[Finding], kinds: M
         rules,
         kept,
         _predicted(found.get("usefulness")),
-        tuple((f.key, f.says, f.raised) for f in findings if f.assay in ("memory", "privacy")),
+        tuple((f.key, f.summary, f.raised) for f in findings if f.assay in ("memory", "privacy")),
     )
 
 

@@ -42,7 +42,7 @@ _SHOWN = str.maketrans(_SIGNS | _HIDDEN)  # what turns the direction of writing,
 class Marked:
     """A string that stands out, with what stands round it and what is said of it."""
 
-    says: str
+    caption: str
     made: Markup
     train: Markup | None = None
 
@@ -111,14 +111,14 @@ def _around(before: str, run: str, after: str) -> Markup:
 
 def _run(r: Run, over: float) -> Marked:
     more = ", more than one unseen passage in 1,000 shares" if r.length > over else ""
-    says = f"{r.length} characters of made passage {r.made + 1}, from training passage {r.train + 1}{more}"
-    return Marked(says, _around(r.before, r.run, r.after), _around(r.train_before, r.run, r.train_after))
+    caption = f"{r.length} characters of made passage {r.made + 1}, from training passage {r.train + 1}{more}"
+    return Marked(caption, _around(r.before, r.run, r.after), _around(r.train_before, r.run, r.train_after))
 
 
 def _loop(r: Loop) -> Marked:
     times = r.length / max(1, len(r.unit))
-    says = f"made passage {r.made + 1}: {times:.0f} times {r.unit[:40].translate(_SHOWN)!r}"
-    return Marked(says, _around(r.before, r.loop[: HEAD // 2], "\u2026"))
+    caption = f"made passage {r.made + 1}: {times:.0f} times {r.unit[:40].translate(_SHOWN)!r}"
+    return Marked(caption, _around(r.before, r.loop[: HEAD // 2], "\u2026"))
 
 
 def _bars(rows: Sequence[tuple[str, float]]) -> Markup:

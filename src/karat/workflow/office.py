@@ -223,7 +223,7 @@ def _notes(run: Run) -> list[dict[str, Any]]:
         return [
             {
                 "name": str(x["name"]),
-                "says": f"{x['evidence']} (at {float(x['fraction']):.0%})",
+                "message": f"{x['evidence']} (at {float(x['fraction']):.0%})",
                 "remedy": str(x["remedy"]),
             }
             for x in notes

@@ -34,7 +34,7 @@ def inputs_of(
         if value is None:
             missing.append(key)
         else:
-            out.append(Input(name, "declared", "point", value, unit=unit, says=f"{key} in prices.toml"))
+            out.append(Input(name, "declared", "point", value, unit=unit, basis=f"{key} in prices.toml"))
 
     declared("alternative cost", "alternative_cost_per_item", prices.alternative_cost_per_item, f"per {thing}")
     declared("items wanted", "items_wanted", prices.items_wanted, f"{thing}s")
@@ -45,8 +45,8 @@ def inputs_of(
     if prices.review_seconds_per_item is not None:
         declared("review seconds", "review_seconds_per_item", prices.review_seconds_per_item, f"s per {thing}")
     elif not reviewed:
-        says = f"{thing}s are judged together, by this assay, and not one by one"
-        out.append(Input("review seconds", "assumed", "point", 0.0, unit=f"s per {thing}", says=says))
+        basis = f"{thing}s are judged together, by this assay, and not one by one"
+        out.append(Input("review seconds", "assumed", "point", 0.0, unit=f"s per {thing}", basis=basis))
     else:
         usual = Input(
             "review seconds", "assumed", "lognormal", REVIEW_SECONDS, 0.5, f"s per {thing}", "published example"
@@ -68,7 +68,7 @@ def inputs_of(
     ):
         if value is None:
             taken = 0.0 if otherwise == "none" else 1.0
-            out.append(Input(name, "assumed", "point", taken, unit=unit, says=f"undeclared: taken as {otherwise}"))
+            out.append(Input(name, "assumed", "point", taken, unit=unit, basis=f"undeclared: taken as {otherwise}"))
         else:
             declared(name, key, value, unit)
     if prices.discount_rate is None:
@@ -83,8 +83,8 @@ def inputs_of(
 def _generation(cost: Cost, prices: Prices, dollars: bool) -> tuple[list[Input], list[str]]:
     name, unit = "generation cost", "per attempt"
     if prices.generation_cost_per_item is not None:
-        says = "generation_cost_per_item in prices.toml"
-        return [Input(name, "declared", "point", prices.generation_cost_per_item, unit=unit, says=says)], []
+        basis = "generation_cost_per_item in prices.toml"
+        return [Input(name, "declared", "point", prices.generation_cost_per_item, unit=unit, basis=basis)], []
     if cost.made == 0 or cost.item_cpu_seconds is None or cost.item_gpu_seconds is None:
         return [], ["generation_cost_per_item"]
     note = "seconds measured" + (", other work included" if cost.making_is_upper else "")
@@ -96,17 +96,17 @@ def _generation(cost: Cost, prices: Prices, dollars: bool) -> tuple[list[Input],
     ):
         return [
             Input(
-                name, "measured", "point", cost.item_kwh * prices.kwh, unit=unit, says="energy measured, kwh declared"
+                name, "measured", "point", cost.item_kwh * prices.kwh, unit=unit, basis="energy measured, kwh declared"
             )
         ], []
     hours = cost.item_cpu_seconds / 3600, cost.item_gpu_seconds / 3600
     if prices.cpu_core_hour is not None and (prices.gpu_hour is not None or hours[1] == 0):
         gpu = 0.0 if prices.gpu_hour is None else prices.gpu_hour
         amount = hours[0] * prices.cpu_core_hour + hours[1] * gpu
-        return [Input(name, "measured", "point", amount, unit=unit, says=note + ", prices declared")], []
+        return [Input(name, "measured", "point", amount, unit=unit, basis=note + ", prices declared")], []
     if prices.gpu_hour is not None and hours[1] > 0:
         return [
-            Input(name, "measured", "point", hours[1] * prices.gpu_hour, unit=unit, says=note + ", price declared")
+            Input(name, "measured", "point", hours[1] * prices.gpu_hour, unit=unit, basis=note + ", price declared")
         ], []
     if not dollars:
         return [], ["gpu_hour" if hours[1] > 0 else "cpu_core_hour"]
@@ -116,13 +116,13 @@ def _generation(cost: Cost, prices: Prices, dollars: bool) -> tuple[list[Input],
 
 def _computing(cost: Cost, dollars: bool) -> Input:
     """What all runs in the ledger cost, failed ones included."""
-    unit, says = "once", f"{cost.runs} runs of which {cost.failed} failed"
+    unit, basis = "once", f"{cost.runs} runs of which {cost.failed} failed"
     if cost.money is not None:
-        return Input("computing", "measured", "point", cost.money, unit=unit, says=says)
+        return Input("computing", "measured", "point", cost.money, unit=unit, basis=basis)
     if not dollars:  # without a price nothing can be added; the generation cost has named what is missing
-        return Input("computing", "assumed", "point", 0.0, unit=unit, says="unpriced: taken as free")
+        return Input("computing", "assumed", "point", 0.0, unit=unit, basis="unpriced: taken as free")
     amount = cost.cpu_seconds / 3600 * CPU_CORE_HOUR_USD + cost.gpu_seconds / 3600 * GPU_HOUR_USD
-    return Input("computing", "assumed", "lognormal", amount, 0.5, unit, says + ", at usual cloud prices (USD)")
+    return Input("computing", "assumed", "lognormal", amount, 0.5, unit, basis + ", at usual cloud prices (USD)")
 
 
 def _gate_share(findings: Sequence[Finding], thing: str) -> Input:
@@ -130,16 +130,18 @@ def _gate_share(findings: Sequence[Finding], thing: str) -> Input:
         if f.key == "gate share" and math.isfinite(f.value) and f.value > 0:
             spread = max(f.high - f.low, 0.0) / (2 * 1.96)
             return Input("gate share", "measured", "normal", f.value, spread, f"of made {thing}s", "passed the gates")
-    return Input("gate share", "assumed", "point", 1.0, unit=f"of made {thing}s", says="no automatic gate was measured")
+    return Input(
+        "gate share", "assumed", "point", 1.0, unit=f"of made {thing}s", basis="no automatic gate was measured"
+    )
 
 
 def _accepted_share(prices: Prices, thing: str, reviewed: bool) -> Input:
     unit = f"of reviewed {thing}s"
     if prices.acceptance is None and not reviewed:
-        says = f"{thing}s are taken together: all of them or none"
-        return Input("accepted share", "assumed", "point", 1.0, unit=f"of made {thing}s", says=says)
+        basis = f"{thing}s are taken together: all of them or none"
+        return Input("accepted share", "assumed", "point", 1.0, unit=f"of made {thing}s", basis=basis)
     if prices.acceptance is None:
-        says = f"nobody has logged how many made {thing}s are accepted: any share is as likely as any other"
-        return Input("accepted share", "assumed", "beta", 1.0, 1.0, unit, says)
+        basis = f"nobody has logged how many made {thing}s are accepted: any share is as likely as any other"
+        return Input("accepted share", "assumed", "beta", 1.0, 1.0, unit, basis)
     k, n = prices.acceptance
     return Input("accepted share", "measured", "beta", 1.0 + k, 1.0 + n - k, unit, f"{k} of {n} accepted")

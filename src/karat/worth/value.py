@@ -36,7 +36,7 @@ class Input:
     a: float
     b: float = 0.0
     unit: str = ""
-    says: str = ""
+    basis: str = ""
 
     def draw(self, seed: int, n: int) -> Floats:
         """[n] draws that depend on the seed and the name only, so that one input more changes no other's."""

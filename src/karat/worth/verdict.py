@@ -168,7 +168,7 @@ def _gate(name: str, mine: Sequence[Finding], question: str, clear: str, thing: 
     """Fails by any of `mine` that is raised; unknown where none was measured or one that decides cannot tell."""
     raised = [f for f in mine if f.raised]
     if raised:
-        return Reason("gate", name, "fail", _plain(raised[0].says))
+        return Reason("gate", name, "fail", _plain(raised[0].summary))
     blind = _blind(mine)
     if blind:
         return Reason("gate", name, "unknown", _cannot_tell(blind, thing))
@@ -215,7 +215,7 @@ def _cannot_tell(blind: Sequence[Finding], thing: str) -> str:
             if all(f.saturated for f in beyond):
                 return f"{_named(beyond)} cannot tell: unseen real {thing}s score as high as can be"
             return f"{_named(beyond)} cannot tell: at so few {thing}s no score it can have would be a fault"
-        told = f" ({_plain(blind[0].says)})" if len(blind) == 1 else ""
+        told = f" ({_plain(blind[0].summary)})" if len(blind) == 1 else ""
         return f"{_named(blind)} could not be measured{told}"
     side = max((s for _, s in few), key=lambda s: s.needs / max(s.n, 1)).side
     same = [f for f, s in few if s.side == side]

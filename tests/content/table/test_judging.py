@@ -51,7 +51,7 @@ def test_rows_that_break_what_was_found_are_counted_and_named(orders: Data, faul
     wrong = judge.view(judge.conform(Table(break_it(records[orders.holdout].cells), records.facts)))
     (found,) = rules.findings(case(train, unseen, wrong))
     assert isinstance(found.detail, Rules)
-    assert found.raised and any(rule in kept.rule for kept in found.detail.rules if kept.off), found.says
+    assert found.raised and any(rule in kept.rule for kept in found.detail.rules if kept.off), found.summary
     (quiet,) = rules.findings(case(train, unseen, unseen))
     assert not quiet.raised and isinstance(quiet.detail, Rules) and quiet.detail.declared == 0
 

@@ -108,7 +108,7 @@ def _balance(
     worst = int(z.abs().argmax())
     limit = Limit(above=expected + LEAST, only=BEYOND)
     raised = limit.broken(value) and certain(int(a[worst]), n, int(b[worst]), m)
-    says = (
+    summary = (
         f"{one} {names[worst]} makes up {float(share[worst]):.1%} of what was made and {float(real[worst]):.1%} of "
         f"real data; {value:.1%} of all records would have to change {what} to match (chance alone: {expected:.1%})."
     )
@@ -117,4 +117,6 @@ def _balance(
     )
     score = Score(value, max(0.0, value - 1.96 * own), value + 1.96 * own, expected, own)
     samples = doubled(n, m)
-    return scored(key, score, limit, says, detail=detail, samples=samples, raised=raised, of=of, beside=CHANCE), detail
+    return scored(
+        key, score, limit, summary, detail=detail, samples=samples, raised=raised, of=of, beside=CHANCE
+    ), detail

@@ -97,7 +97,7 @@ def _one(
     faults = [*often, *_how_spread(m, (t, u), limit), *_off_class(kinds, unit)]
     shown = f" {unit}" if unit else ""
     change = f", {(mean / real - 1):+.1%}" if min(float(x.min()) for x in has) > 0 else ""
-    says = (
+    summary = (
         f"{name.capitalize()} is {_formatted(mean)}{shown} on average and half lie in {_middle(m)}; "
         f"of unseen real data {_formatted(real)}{shown}{change} and {_middle(u)}"
         + (": " + "; ".join(faults) if faults else "")
@@ -119,16 +119,16 @@ def _one(
     own = 1.96 * float(m.std(ddof=1)) / math.sqrt(len(m))
     score = Score(mean, mean - own, mean + own, real, own / 1.96)
     samples = power.scored("descriptor", math.sqrt(1 / len(m) + 1 / len(u)), len(m), len(u))
-    return scored("descriptor", score, limit, says, detail=detail, samples=samples, raised=bool(faults), of=name)
+    return scored("descriptor", score, limit, summary, detail=detail, samples=samples, raised=bool(faults), of=name)
 
 
 def _too_few(name: str, unit: str, has: tuple[Values, ...], n_unseen: int, faults: list[str]) -> Finding:
     """The finding where hardly any made record has the descriptor: only that can be a fault."""
     _, u, m = has
-    says = f"{name.capitalize()}: {len(m)} made records have one, {len(u)} of {n_unseen} unseen real ones do."
+    summary = f"{name.capitalize()}: {len(m)} made records have one, {len(u)} of {n_unseen} unseen real ones do."
     middle = float(m.mean()) if len(m) else math.nan
     score, detail = Score(middle, middle, middle, float(u.mean()), math.nan), Descriptor(unit=unit)
-    found = scored("descriptor", score, Limit(also=OFTEN), says, detail=detail, raised=bool(faults), of=name)
+    found = scored("descriptor", score, Limit(also=OFTEN), summary, detail=detail, raised=bool(faults), of=name)
     return replace(found, why="no made record has one")
 
 

@@ -42,11 +42,11 @@ def findings(case: Case) -> list[Finding]:
         # unseen records set aside by name (another speaker) may themselves differ from what there was to learn
         limit = outside(limit_of(s, LEAST, "neither"), limit_of(averaged(mine, learned / by), LEAST, "neither"))
         fault = "" if not limit.broken(s.value) else ": blurred" if s.z < 0 else ": grainy"
-        says = (
+        summary = (
             f"Fine detail along {name} is {s.value:.2f} times that of the training data "
             f"(unseen real data: {s.real:.2f}){fault}."
         )
         told = AlongAxis(z=s.z, of_the_real=s.value / max(s.real, 1e-12))
         samples = power.scored("detail", s.error, len(made), len(unseen))
-        out.append(scored("detail", s, limit, says, detail=told, samples=samples, of=name))
+        out.append(scored("detail", s, limit, summary, detail=told, samples=samples, of=name))
     return out

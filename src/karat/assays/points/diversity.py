@@ -102,16 +102,16 @@ def _balls(train: Embedded, unseen: Embedded, made: Embedded, draws: Draws) -> l
         one = 1 / draws.size  # a share moves by one record at least
         s = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws, one)  # type: ignore[misc]
         detail = Covered(n=draws.size, z=s.z, expected=expected_coverage(draws.size, draws.size, 5))
-        samples, says = power.scored(name, s.error, len(made), len(unseen), s.real), sentence.format(s.value, s.real)
-        out.append(scored(name, s, limit_of(s, least, "higher"), says, detail=detail, samples=samples))
+        samples, summary = power.scored(name, s.error, len(made), len(unseen), s.real), sentence.format(s.value, s.real)
+        out.append(scored(name, s, limit_of(s, least, "higher"), summary, detail=detail, samples=samples))
     return out
 
 
 def _vendi(unseen: Embedded, made: Embedded, draws: Draws) -> Finding:
     s = resampled(lambda r: vendi(unseen.features[r]), lambda r: vendi(made.features[r]), draws)
-    says = f"The effective number of different records (Vendi) is {s.value:.1f}; among as many unseen real ones {s.real:.1f}."
+    summary = f"The effective number of different records (Vendi) is {s.value:.1f}; among as many unseen real ones {s.real:.1f}."
     samples, detail = power.of_score(s.error, 0.2 * s.real, len(made), len(unseen)), Sampled(n=draws.size, z=s.z)
-    return scored("vendi", s, limit_of(s, 0.05 * s.real, "higher"), says, detail=detail, samples=samples)
+    return scored("vendi", s, limit_of(s, 0.05 * s.real, "higher"), summary, detail=detail, samples=samples)
 
 
 def cells(train: Tensor, k: int, seed: int) -> Tensor:
@@ -182,7 +182,7 @@ def _missing(train: Embedded, unseen: Embedded, made: Embedded, classes: tuple[s
         asked = absent(made.labels, unseen.labels, unseen.labels, learned, k)
         sure, likely = sorted({*sure, *asked[0]}), sorted({*likely, *asked[1]})
     gone = tuple(classes[i] for i in sure)
-    says = (
+    summary = (
         f"Missing from what was made, or nearly: class {missed(sure, classes, shares, share)}."
         if gone
         else "Every class that real data shows is made."
@@ -190,7 +190,7 @@ def _missing(train: Embedded, unseen: Embedded, made: Embedded, classes: tuple[s
     made_shares, real_shares = tuple(shares.tolist()), tuple(share.tolist())
     detail = MissingClasses(missing=gone, names=classes, made=made_shares, real=real_shares, kind="class")
     high, samples = float(max(len(likely), len(sure))), needed(len(made), len(unseen), k)
-    return exact("missing classes", float(len(gone)), NONE, says, high=high, detail=detail, samples=samples)
+    return exact("missing classes", float(len(gone)), NONE, summary, high=high, detail=detail, samples=samples)
 
 
 def _modes(train: Embedded, unseen: Embedded, made: Embedded) -> Finding:
@@ -201,9 +201,9 @@ def _modes(train: Embedded, unseen: Embedded, made: Embedded) -> Finding:
     lost = modes.lost(looks)
     if lost:
         listed = ", ".join(f"one of {mode.unseen:.0%} (made: {mode.made:.1%})" for mode in lost[:4])
-        says = f"Hardly made, or never: {len(lost)} {'mode' if len(lost) == 1 else 'modes'} of real data, {listed}."
+        summary = f"Hardly made, or never: {len(lost)} {'mode' if len(lost) == 1 else 'modes'} of real data, {listed}."
     else:
-        says = "Wherever real records crowd, some are made."
+        summary = "Wherever real records crowd, some are made."
     names = tuple(str(i) for i in range(len(lost)))
     detail = MissingModes(
         missing=names,
@@ -213,4 +213,4 @@ def _modes(train: Embedded, unseen: Embedded, made: Embedded) -> Finding:
         kind="mode",
         examples=tuple(train.row(mode.row) for mode in lost),
     )
-    return exact("missing modes", float(len(lost)), NONE, says, detail=detail, samples=modes.needed(looks))
+    return exact("missing modes", float(len(lost)), NONE, summary, detail=detail, samples=modes.needed(looks))

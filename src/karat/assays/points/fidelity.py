@@ -139,14 +139,14 @@ def _frechet(name: str, train: Tensor, unseen: Tensor, made: Tensor, draws: Draw
     s = resampled(lambda rows: score(unseen, rows), lambda rows: score(made, rows), draws)
     scale = float(cov.trace())
     limit = limit_of(s, max(0.003 * scale, 0.15 * s.real), "lower")
-    says = (
+    summary = (
         f"In {what}, the Frechet distance of {draws.size} made records to the training data is {s.value:.3g}, that of "
         f"{draws.size} unseen real ones {s.real:.3g} (0 is identical, the variance of the data is {scale:.3g})."
     )
     comparable = "within this report"
     detail = FrechetDistance(n=draws.size, reference=len(train), z=s.z, variance=scale, comparable=comparable)
     samples = power.of_score(s.error, max(0.02 * scale, s.real), len(made), len(unseen))
-    return scored(name, s, limit, says, detail=detail, samples=samples)
+    return scored(name, s, limit, summary, detail=detail, samples=samples)
 
 
 def _kernel(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> Finding:
@@ -160,13 +160,13 @@ def _kernel(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> Findin
     u, m = unseen / scale, made / scale
     cross_u, cross_m = (torch.cat([_cubic(b, reference).double().mean(1) for b in x.split(1000)]) for x in (u, m))
     s = resampled(lambda rows: score(u, cross_u, rows), lambda rows: score(m, cross_m, rows), draws)
-    says = (
+    summary = (
         f"The kernel distance (squared MMD, times 1,000) of what was made to the training data is {number(s.value)}, "
         f"that of unseen real data {number(s.real)} (it is unbiased and may be below 0)."
     )
     detail = KernelDistance(n=draws.size, unit=0.001, z=s.z)
     samples = power.of_score(s.error, 5.0, len(made), len(unseen))
-    return scored("kernel distance", s, limit_of(s, 1.0, "lower"), says, detail=detail, samples=samples)
+    return scored("kernel distance", s, limit_of(s, 1.0, "lower"), summary, detail=detail, samples=samples)
 
 
 def _balls(train: Embedded, unseen: Embedded, made: Embedded, most: int = 3000) -> list[Finding]:
@@ -204,10 +204,10 @@ def _balls(train: Embedded, unseen: Embedded, made: Embedded, most: int = 3000) 
         if name == "clipped density":  # scaled so that real data scores 1: linear in the share of bad records
             by = max(s.real, 1e-9)
             s = Score(s.value / by, s.low / by, s.high / by, 1.0, s.error / by)
-        says = sentence.format(s.value, s.real)
+        summary = sentence.format(s.value, s.real)
         detail = Balls(n=len(a), reference=len(reference), z=s.z)
         samples = power.scored(name, s.error, len(made), len(unseen), s.real)
-        out.append(scored(name, s, limit_of(s, least, "higher"), says, detail=detail, samples=samples))
+        out.append(scored(name, s, limit_of(s, least, "higher"), summary, detail=detail, samples=samples))
     return out
 
 
@@ -217,7 +217,7 @@ def _auc(train: Embedded, unseen: Embedded, made: Embedded, pixels: Components, 
     value, sd = discriminant_auc(m, t, seed)
     real, _ = discriminant_auc(u, t, seed)
     s = Score(value, value - 1.96 * sd, min(1.0, value + 1.96 * sd), real, sd * math.sqrt(2))
-    says = (
+    summary = (
         f"Shown one made and one training record, a simple classifier picks the made one {value:.0%} of the time "
         f"(50% is guessing); an unseen real one, {real:.0%}."
     )
@@ -228,7 +228,7 @@ def _auc(train: Embedded, unseen: Embedded, made: Embedded, pixels: Components, 
         gap = power.GAPS["two-sample auc"]
         learned = discriminant_auc(_spoiled(u, 2 * gap, seed), t, seed)[0] - real
         samples = power.scored("two-sample auc", s.error * gap / min(gap, max(learned, 1e-3)), len(made), len(unseen))
-    return scored("two-sample auc", s, limit, says, detail=detail, samples=samples)
+    return scored("two-sample auc", s, limit, summary, detail=detail, samples=samples)
 
 
 def _spoiled(x: Tensor, share: float, seed: int) -> Tensor:
@@ -247,6 +247,6 @@ def _sharpness(train: Embedded, unseen: Embedded, made: Embedded) -> Finding:
     # unseen records set aside by name (another speaker) may themselves differ from what there was to learn
     limit = outside(limit_of(s, 0.05, "neither"), limit_of(averaged(mine, learned / by), 0.05, "neither"))
     fault = "" if not limit.broken(s.value) else ": too smooth" if s.z < 0 else ": too rough"
-    says = f"Fine detail is {s.value:.2f} times that of the training data (unseen real data: {s.real:.2f}){fault}."
+    summary = f"Fine detail is {s.value:.2f} times that of the training data (unseen real data: {s.real:.2f}){fault}."
     samples = power.scored("sharpness", s.error, len(made), len(unseen))
-    return scored("sharpness", s, limit, says, detail=Standardised(z=s.z), samples=samples)
+    return scored("sharpness", s, limit, summary, detail=Standardised(z=s.z), samples=samples)

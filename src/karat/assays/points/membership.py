@@ -30,10 +30,10 @@ def attacked(train: Tensor, unseen: Tensor, made: Tensor, seed: int) -> Finding:
     apart, sd = discriminant_auc(unseen, train, seed)
     if apart - 0.5 <= ALIKE * sd:
         return attack.membership(train, unseen, made)
-    says = (
+    summary = (
         f"Unseen records are told from training ones {apart:.1%} of the time, before anything is made (50% is guessing): "
         "beside these, an attack on membership would measure that difference and no leak."
     )
     why = "unseen records differ from training ones before anything is made"
     detail = Membership(unseen_beside_training=apart)
-    return unknown("membership", why, Limit(above=0.5 + LEVEL * sd), says, detail=detail)
+    return unknown("membership", why, Limit(above=0.5 + LEVEL * sd), summary, detail=detail)

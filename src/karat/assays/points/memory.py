@@ -190,7 +190,7 @@ def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Embedded, made: Embe
     raised = p < CERTAIN and value - real > 0.003
     order = m.ratio.argsort(stable=True)[:24]
     pairs = tuple((made.row(int(i)), train.row(int(m.row[i])), float(m.ratio[i])) for i in order)
-    says = (
+    summary = (
         f"{count} of {n} made records ({value:.1%}) lie as close to a training record as only {real:.2%} of "
         + ("real ones lie to any other" if helped else "unseen real ones do")
         + (": training records were copied." if raised else "; no more than chance explains.")
@@ -202,7 +202,7 @@ def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Embedded, made: Embe
         return tests * chance_of(power.reached(shown, power.COPIES), shown, near, real) < CERTAIN
 
     score, samples = Score(value, low, high, real, 0.0), power.of_count(sees, n, held)
-    return scored("copy rate", score, limit, says, detail=detail, samples=samples, raised=raised)
+    return scored("copy rate", score, limit, summary, detail=detail, samples=samples, raised=raised)
 
 
 def _authenticity(m: Nearest, u: Nearest, base: Tensor) -> Finding:
@@ -213,11 +213,11 @@ def _authenticity(m: Nearest, u: Nearest, base: Tensor) -> Finding:
         d[torch.arange(len(block)), block] = math.inf
         own[block] = d.amin(1)
     s = averaged((m.plain > own[m.plain_row]).float(), (u.plain > own[u.plain_row]).float(), share=True)
-    says = (
+    summary = (
         f"{s.value:.1%} of what was made is further from its nearest training record than that one is from its own "
         f"neighbour; unseen real data: {s.real:.1%}."
     )
-    return scored("authenticity", s, limit_of(s, 0.05, "higher"), says, detail=Standardised(z=s.z))
+    return scored("authenticity", s, limit_of(s, 0.05, "higher"), summary, detail=Standardised(z=s.z))
 
 
 def _ct(
@@ -242,10 +242,10 @@ def _ct(
     w = w / w.sum()
     value, real = (float((w * torch.tensor(x, dtype=torch.float64)).sum()) for x in (scores, nulls))
     sd = float(w.square().sum().sqrt())  # each cell's Z is N(0, 1) by chance
-    says = (
+    summary = (
         f"Nearness to training records (C_T): {value:.1f}; 0 is as unseen real data, below -3 is nearer than it should "
         "be, by copying or by smoothness."
     )
     detail = CT(worst_cell=min(scores), cells=tuple(scores), z=value / sd)
     score = Score(value, value - 1.96 * sd, value + 1.96 * sd, real, sd)
-    return scored("ct", score, Limit(below=min(-3.0, -LEVEL * sd)), says, detail=detail)
+    return scored("ct", score, Limit(below=min(-3.0, -LEVEL * sd)), summary, detail=detail)

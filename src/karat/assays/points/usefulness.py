@@ -111,14 +111,14 @@ def _ratio(
     error = max(float(spread.std()) * math.sqrt(1.5), math.sqrt(2 * p * (1 - p) / tests) / 2)
     low, high = (edge / accuracy for edge in wilson(round(tstr * tests), tests))
     s = Score(value, low, high, real, error)
-    says = (
+    summary = (
         f"A classifier trained on {n} made records{whose} is right about {tstr:.1%} of unseen real ones; "
         f"trained on as many real ones, {trtr:.1%}."
     )
     by = "read by the judge" if whose else "given"
     detail = Usefulness(tstr=tstr, trtr=trtr, gap=trtr - tstr, n=n, labels=by)
     samples = power.scored("usefulness", s.error, len(m), len(u), max(s.real - 1 / k / accuracy, 1e-3))
-    return scored("usefulness", s, limit_of(s, 0.02, "higher"), says, detail=detail, samples=samples)
+    return scored("usefulness", s, limit_of(s, 0.02, "higher"), summary, detail=detail, samples=samples)
 
 
 def _lift(
@@ -143,10 +143,10 @@ def _lift(
     limit = Limit(below=-max(LEVEL * error, 0.01))
     score = Score(value, value - 1.96 * error, value + 1.96 * error, real, error)
     verdict = "a gain" if found else "a loss" if limit.broken(value) else "no gain beyond chance"
-    says = (
+    summary = (
         f"Added to all {len(t)} real training records, what was made{whose} changes a classifier's accuracy by "
         f"{100 * value:+.2f} points against duplicates of real records: {verdict}."
     )
     detail = Lift(found=found, n=len(m), standard_error=error, labels="read by the judge" if whose else "given")
     samples = power.scored("lift", error, len(m), len(u))
-    return scored("lift", score, limit, says, detail=detail, samples=samples)
+    return scored("lift", score, limit, summary, detail=detail, samples=samples)

@@ -33,14 +33,14 @@ class Drawn:
 class Plant:
     """A reference generator at one strength, None where it has no dial, and the findings that may speak of it.
 
-    due: whether they must: at its usual strength and beyond, where `says` states it in words.
+    due: whether they must: at its usual strength and beyond, where `phrase` states it in words.
     """
 
     reference: str
     strength: float | None = None
     findings: tuple[str, ...] = ()
     due: bool = True
-    says: str = ""
+    phrase: str = ""
 
 
 def plants(train: View, target: str | None = None, graded: bool = True) -> list[Plant]:
@@ -55,9 +55,9 @@ def plants(train: View, target: str | None = None, graded: bool = True) -> list[
         if findings is None:
             continue
         for strength in (reference.strengths if graded or not reference.dial else (reference.usual,)) or (None,):
-            due, says = strength is None or strength >= reference.usual, reference.says.format(strength)
+            due, phrase = strength is None or strength >= reference.usual, reference.phrase.format(strength)
             if not isinstance(train, TableView) or tables.able(name, train, strength):
-                out.append(Plant(name, strength, findings, due, says))
+                out.append(Plant(name, strength, findings, due, phrase))
     return out
 
 

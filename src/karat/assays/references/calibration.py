@@ -165,7 +165,7 @@ def table(exams: Sequence[Exam]) -> str:
         low, high = t.interval
         name = f"**{t.finding}**" if t.plant.due else t.finding
         others = _others(exams, t.plant) if first else ""
-        strength = t.plant.says if first else ""
+        strength = t.plant.phrase if first else ""
         row = (t.plant.reference if first else "", strength, name, f"{t.raised}/{t.n}", f"{low:.2f} to {high:.2f}")
         lines.append(f"| {' | '.join(row)} | {t.blind or ''} | {t.ok or ''} | {others} |")
     return "\n".join(lines)

@@ -17,7 +17,7 @@ class Reference(Generic[Maker]):
     and of what is worse.
     dial: the keyword of `make` by which it is worse, "" where it has none.   strengths: of the dial, from weak to strong.
     usual: the strength from which on the findings promise to see it, where there are enough records.
-    says: the strength in words, as "{:.0%} copies".
+    phrase: the strength in words, as "{:.0%} copies".
     """
 
     make: Maker
@@ -25,4 +25,4 @@ class Reference(Generic[Maker]):
     dial: str = ""
     strengths: tuple[float, ...] = ()
     usual: float = 0.0
-    says: str = ""
+    phrase: str = ""

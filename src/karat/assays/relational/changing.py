@@ -144,7 +144,7 @@ def _changes(where: str, columns: Sequence[Column], sides: Sequence[Moves], draw
         for j, c in enumerate(columns)
     )
     worst = min(moved, key=lambda m: m.score - m.real_score)
-    says = (
+    summary = (
         f"{where}: changes from a row to the next are distributed as in the training data to {score.value:.3f}; unseen real ones: "
         f"{score.real:.3f}. Worst: {worst.column}, whose changes have a standard deviation of {worst.spread:.3g} (real "
         f"{worst.real_spread:.3g}) and a kurtosis of {worst.kurtosis:.3g} (real {worst.real_kurtosis:.3g})."
@@ -153,7 +153,7 @@ def _changes(where: str, columns: Sequence[Column], sides: Sequence[Moves], draw
         "changes",
         score.clipped(high=1.0),
         limit_of(score, 0.02, "higher"),
-        says,
+        summary,
         detail=Changes(n=draws.size, z=score.z, columns=moved),
         samples=power.scored("changes", score.error, made.parents, unseen.parents, floor=1 - score.real),
         of=where,
@@ -176,7 +176,7 @@ def _lagged(key: str, where: str, columns: Sequence[Column], sides: Sequence[Mov
     score = _distance(whole[0], real, own, draws)
     apart = np.abs(whole[2] - whole[0]).mean(1)
     j = int(np.argmax(apart))
-    says = (
+    summary = (
         f"{where}: rank autocorrelations of {what} at 1 to {lags - 1} rows lie {score.value:.3f} from those of the training data, "
         f"those of unseen real ones {score.real:.3f}. Worst: {columns[j].name}, {whole[2][j, 0]:.2f} at one row (real "
         f"{whole[0][j, 0]:.2f})."
@@ -185,7 +185,7 @@ def _lagged(key: str, where: str, columns: Sequence[Column], sides: Sequence[Mov
         Lagged(column=c.name, made=tuple(map(float, whole[2][i])), real=tuple(map(float, whole[0][i])))
         for i, c in enumerate(columns)
     )
-    return [_finding(key, where, score, says, Lags(n=draws.size, z=score.z, columns=curves), sides)]
+    return [_finding(key, where, score, summary, Lags(n=draws.size, z=score.z, columns=curves), sides)]
 
 
 def _together(where: str, columns: Sequence[Column], sides: Sequence[Moves], draws: Draws) -> list[Finding]:
@@ -211,18 +211,20 @@ def _together(where: str, columns: Sequence[Column], sides: Sequence[Moves], dra
         for k, (i, j) in enumerate(pairs)
     )
     worst = max(shown, key=lambda p: abs(p.made - p.real))
-    says = (
+    summary = (
         f"{where}: correlations of the changes of two columns lie {score.value:.3f} from those of the training data, "
         f"those of unseen real ones {score.real:.3f}. Worst: {' and '.join(worst.columns)}, {worst.made:.2f} (real "
         f"{worst.real:.2f})."
     )
-    return [_finding("cross-correlation", where, score, says, Together(n=draws.size, z=score.z, pairs=shown), sides)]
+    return [_finding("cross-correlation", where, score, summary, Together(n=draws.size, z=score.z, pairs=shown), sides)]
 
 
-def _finding(key: str, where: str, score: Score, says: str, detail: Lags | Together, sides: Sequence[Moves]) -> Finding:
+def _finding(
+    key: str, where: str, score: Score, summary: str, detail: Lags | Together, sides: Sequence[Moves]
+) -> Finding:
     samples = power.scored(key, score.error, sides[2].parents, sides[1].parents, floor=score.real)
     return scored(
-        key, score.clipped(low=0.0), limit_of(score, 0.02, "lower"), says, detail=detail, samples=samples, of=where
+        key, score.clipped(low=0.0), limit_of(score, 0.02, "lower"), summary, detail=detail, samples=samples, of=where
     )
 
 

@@ -25,7 +25,7 @@ def cardinality(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndar
     score = _shape(train, unseen, made, seed)
     if score is None:
         return []
-    says = (
+    summary = (
         f"{where}: a made parent has {made.mean():.3g} rows on average ({_range(made)} but for one in a hundred), a real "
         f"one {train.mean():.3g} ({_range(train)}); "
         f"the distributions agree to {score.value:.3f}, unseen real ones to {score.real:.3f}."
@@ -39,7 +39,7 @@ def cardinality(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndar
         limit_of(score, 0.02, "higher"),
         power.scored("cardinality", score.error, len(made), len(unseen), floor=1 - score.real),
     )
-    return [scored("cardinality", score.clipped(high=1.0), limit, says, detail=detail, samples=samples, of=where)]
+    return [scored("cardinality", score.clipped(high=1.0), limit, summary, detail=detail, samples=samples, of=where)]
 
 
 def gaps(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndarray, *, seed: int) -> list[Finding]:
@@ -48,7 +48,7 @@ def gaps(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndarray, *,
     if score is None:
         return []
     back = int((made < 0).sum())
-    says = (
+    summary = (
         f"{where}: distances between neighbours are distributed as in the training data to {score.value:.3f}; unseen real "
         f"ones: {score.real:.3f}. {back:,} of {len(made):,} made neighbours stand in the wrong order."
     )
@@ -59,7 +59,7 @@ def gaps(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndarray, *,
         Gaps(backwards=back),
     )
     within = score.clipped(high=1.0)
-    return [scored("gaps", within, limit, says, detail=detail, samples=samples, raised=raised, of=where)]
+    return [scored("gaps", within, limit, summary, detail=detail, samples=samples, raised=raised, of=where)]
 
 
 def _shape(train: np.ndarray, unseen: np.ndarray, made: np.ndarray, seed: int) -> Score | None:
@@ -79,10 +79,12 @@ def dangling(where: str, loose: int, n: int, real_loose: int, real_n: int) -> Fi
     """The share of keys that are nobody's; of what is made, no more may be than of what is real: none, where all resolve."""
     low, high = wilson(loose, n) if n else (0.0, 0.0)
     real, top = real_loose / max(real_n, 1), wilson(real_loose, real_n)[1] if real_loose else 0.0
-    says = f"{where}: {loose:,} of {n:,} made keys refer to no row; in the real tables {real_loose:,} of {real_n:,} do."
+    summary = (
+        f"{where}: {loose:,} of {n:,} made keys refer to no row; in the real tables {real_loose:,} of {real_n:,} do."
+    )
     score = Score(loose / max(n, 1), low, high, real, 0.0)
     limit = Limit(above=top, only="where chance does not explain it" if top else "")
-    return scored("dangling keys", score, limit, says, raised=low > top, of=where)
+    return scored("dangling keys", score, limit, summary, raised=low > top, of=where)
 
 
 def pairs(
@@ -109,7 +111,7 @@ def pairs(
     gap = np.nan_to_num(real - own)
     worst = combinations(train.names, chosen, own, real, np.argsort(-gap, kind="stable")[:12])
     first = " and ".join(train.names[i] for i in chosen[int(np.argmax(gap))])
-    says = (
+    summary = (
         f"Dependence of columns of {what} agrees with the training data to {score.value:.3f}; unseen real ones: {score.real:.3f}. "
         f"Worst: {first} ({worst[0].score}, real {worst[0].real_score})."
     )
@@ -118,7 +120,7 @@ def pairs(
         limit_of(score, 0.02, "higher"),
         power.scored("pairs", score.error, len(made), len(unseen), floor=1 - score.real),
     )
-    return [scored(key, score.clipped(high=1.0), limit, says, detail=detail, samples=samples, of=of)]
+    return [scored(key, score.clipped(high=1.0), limit, summary, detail=detail, samples=samples, of=of)]
 
 
 def _range(counts: np.ndarray) -> str:

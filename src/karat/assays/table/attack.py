@@ -137,7 +137,7 @@ def membership(train: Tensor, unseen: Tensor, made: Tensor) -> Finding:
         + "more than 1 in 100 found beyond false alarms",
     )
     best = hits.get("1.0%")
-    says = (
+    summary = (
         f"An attacker who sees what was made tells a training record from another {value:.1%} of the time (50% is "
         f"guessing), one who sees unseen real records instead {real:.1%}; of outlying records {outlying:.1%}"
         + (f"; at 1% of false alarms {best[0]:.1%} of the training records are found." if best else ".")
@@ -154,7 +154,7 @@ def membership(train: Tensor, unseen: Tensor, made: Tensor) -> Finding:
     raised = limit.broken(value) or leak or (outlying > rare_at and z > 0)
     given = Sample(len(made), min(ceil_leak(len(train)), MADE), "made")
     others = (s for s in power.scored("membership", sd, len(train), len(unseen)) if s.side == "unseen real")
-    return scored("membership", score, limit, says, detail=detail, raised=raised, samples=(given, *others))
+    return scored("membership", score, limit, summary, detail=detail, raised=raised, samples=(given, *others))
 
 
 def _found(tried: list[Attack]) -> tuple[dict[str, tuple[float, float, float]], bool]:

@@ -63,7 +63,7 @@ def _missing(train: TableView, unseen: TableView, made: TableView, columns: list
                 sure.append(Category(column=train.names[j], value=name, made=shares[0], real=shares[1]))
     sure.sort(key=lambda c: -c.real)
     named = _named(sure)
-    says = (
+    summary = (
         f"Missing from what was made, or nearly: {', '.join(named[:8])}{' and more' if len(named) > 8 else ''}."
         if sure
         else "Every category that is common enough to be sure of is made."
@@ -73,7 +73,7 @@ def _missing(train: TableView, unseen: TableView, made: TableView, columns: list
         lambda n, m: lacks(0, n, round(power.GROUP * (m + len(train))), m + len(train)), n, len(unseen)
     )
     high = float(max(likely, len(sure)))
-    return exact("missing classes", float(len(sure)), NONE, says, high=high, detail=detail, samples=samples)
+    return exact("missing classes", float(len(sure)), NONE, summary, high=high, detail=detail, samples=samples)
 
 
 def _named(categories: list[Category]) -> tuple[str, ...]:
@@ -107,8 +107,8 @@ def _rare(train: TableView, unseen: TableView, made: TableView, draws: Draws, co
     named = _named(fewer)
     worst = int(np.argmin(own - real))
     column = train.names[list(rare)[worst]]
-    says = f"Rare categories have {s.value:.1%} of their real frequency; among as many unseen real rows {s.real:.1%}"
-    says += f"; too rare or missing: {', '.join(named[:8])}." if named else f"; least so in {column}."
+    summary = f"Rare categories have {s.value:.1%} of their real frequency; among as many unseen real rows {s.real:.1%}"
+    summary += f"; too rare or missing: {', '.join(named[:8])}." if named else f"; least so in {column}."
     detail = RareCategories(
         n=draws.size,
         z=s.z,
@@ -120,7 +120,9 @@ def _rare(train: TableView, unseen: TableView, made: TableView, draws: Draws, co
     limit = limit_of(s, least_of(0.03, draws), "higher", also=also)
     raised = bool(fewer) or limit.broken(s.value)
     samples = power.scored("rare categories", s.error, len(made), len(unseen), max(2 * s.real - 1, 1e-3))
-    return [scored("rare categories", s.clipped(high=1.0), limit, says, detail=detail, samples=samples, raised=raised)]
+    return [
+        scored("rare categories", s.clipped(high=1.0), limit, summary, detail=detail, samples=samples, raised=raised)
+    ]
 
 
 def _too_rare(train: TableView, unseen: TableView, made: TableView, rare: dict[int, np.ndarray]) -> list[Category]:
@@ -146,7 +148,7 @@ def _balance(
     told = [_of_column(train.names[j], train.levels(j), unseen.codes(j), made.codes(j)) for j in looked]
     told.sort(key=lambda c: (not c.off, c.expected - c.value, c.column != target))
     first = told[0]
-    says = (
+    summary = (
         f"{first.column} = {first.worst} makes up {first.worst_made:.1%} of what was made and "
         f"{first.worst_real:.1%} of real data; {first.value:.1%} of all rows would have to change their "
         f"{first.column} to match (chance alone: {first.expected:.1%})."
@@ -164,7 +166,7 @@ def _balance(
     score = Score(first.value, first.value - reach, first.value + reach, first.expected, first.own).clipped(low=0.0)
     limit, samples = Limit(above=first.expected + LEAST, only=BEYOND), doubled(len(made), len(unseen))
     return [
-        scored("class balance", score, limit, says, detail=detail, samples=samples, raised=first.off, beside=CHANCE)
+        scored("class balance", score, limit, summary, detail=detail, samples=samples, raised=first.off, beside=CHANCE)
     ]
 
 

@@ -59,8 +59,10 @@ def _formatting(train: TableView, unseen: TableView, made: TableView) -> list[Fi
     told.sort(key=lambda c: (not c.off, c.real_gap - c.gap))
     first = told[0]
     off_names = [c.column for c in told if c.off]
-    says = f"{first.column}: {first.made:.1%} of what was made is {first.grain}, of unseen real rows {first.real:.1%}"
-    says += (
+    summary = (
+        f"{first.column}: {first.made:.1%} of what was made is {first.grain}, of unseen real rows {first.real:.1%}"
+    )
+    summary += (
         f"; printed otherwise than in real data: {', '.join(off_names)}."
         if off_names
         else "; no column is printed otherwise than in real data."
@@ -69,7 +71,7 @@ def _formatting(train: TableView, unseen: TableView, made: TableView) -> list[Fi
     score = Score(first.gap, first.gap - half, first.gap + half, first.real_gap, half / 1.96).clipped(0.0, 1.0)
     limit, detail = Limit(above=first.real_gap + 0.05, only=BEYOND), Formatting(columns=tuple(told[:24]))
     samples = apart(len(made), len(unseen), power.OTHERWISE)
-    return [scored("formatting", score, limit, says, detail=detail, samples=samples, raised=bool(off_names))]
+    return [scored("formatting", score, limit, summary, detail=detail, samples=samples, raised=bool(off_names))]
 
 
 def _grained(name: str, made: np.ndarray, unseen: np.ndarray, train: np.ndarray) -> Printed:
@@ -129,9 +131,9 @@ def _missingness(train: TableView, unseen: TableView, made: TableView) -> Findin
     samples = apart(n, m + t, power.BAD)
     some = np.flatnonzero(holes[0].any(0) | holes[1].any(0) | holes[2].any(0))
     if len(some) == 0:
-        says = "No cell is missing, neither in real data nor in what was made."
+        summary = "No cell is missing, neither in real data nor in what was made."
         nothing = Missingness(columns=(), pairs=())
-        return exact("missingness", 0.0, Limit(above=0.01, only=BEYOND), says, detail=nothing, samples=samples)
+        return exact("missingness", 0.0, Limit(above=0.01, only=BEYOND), summary, detail=nothing, samples=samples)
     names, counts = _holes(train.names, holes, some)
     z = scores(counts[0], n, counts[1] + counts[2], m + t)
     gap, real = (np.abs(counts[i] / size - counts[2] / t) for i, size in ((0, n), (1, m)))
@@ -143,7 +145,7 @@ def _missingness(train: TableView, unseen: TableView, made: TableView) -> Findin
         for k in np.argsort(-np.abs(z), kind="stable")[:48]
     ]
     share = counts[0][worst] / n
-    says = (
+    summary = (
         f"{' and '.join(names[worst])} {'are both' if len(names[worst]) > 1 else 'is'} missing in {share:.1%} of what was "
         f"made and in {counts[1][worst] / m:.1%} of unseen real rows; "
         + (f"{len(off)} such rates are beyond chance." if off else "no such rate is beyond chance.")
@@ -153,7 +155,7 @@ def _missingness(train: TableView, unseen: TableView, made: TableView) -> Findin
     score = Score(value, value - 1.96 * error, value + 1.96 * error, theirs, error).clipped(low=0.0)
     alone, pairs = (tuple(r for r in rows if (len(r.columns) > 1) == two) for two in (False, True))
     limit, detail = Limit(above=theirs + 0.01, only=BEYOND), Missingness(columns=alone, pairs=pairs)
-    return scored("missingness", score, limit, says, detail=detail, samples=samples, raised=bool(off))
+    return scored("missingness", score, limit, summary, detail=detail, samples=samples, raised=bool(off))
 
 
 def _holes(

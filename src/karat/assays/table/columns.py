@@ -239,7 +239,7 @@ def _shapes(train: TableView, unseen: TableView, made: TableView, draws: Draws) 
     gap = np.nan_to_num(real - own)
     order = np.argsort(-gap, kind="stable")
     named = ", ".join(f"{train.names[j]} ({own[j]:.3f}, real {real[j]:.3f})" for j in order[:3])
-    says = (
+    summary = (
         f"Column shapes agree with the training data to {s.value:.3f}; unseen real data: {s.real:.3f}. Worst: {named}."
     )
     detail = ColumnShapes(
@@ -252,7 +252,7 @@ def _shapes(train: TableView, unseen: TableView, made: TableView, draws: Draws) 
             for k, j in enumerate(order)
         ),
     )
-    return _finding("column shapes", s, draws, "column", len(off) > 0, says, detail)
+    return _finding("column shapes", s, draws, "column", len(off) > 0, summary, detail)
 
 
 def _pairs(train: TableView, unseen: TableView, made: TableView, draws: Draws, rng: np.random.Generator) -> Finding:
@@ -265,13 +265,13 @@ def _pairs(train: TableView, unseen: TableView, made: TableView, draws: Draws, r
     off = _off(own, real, ONE, draws, (_filled(made, pairs), _filled(unseen, pairs)))
     worst = combinations(train.names, pairs, own, real, np.argsort(-gap, kind="stable")[:24])
     named = "; ".join(f"{' and '.join(w.columns)} ({w.score}, real {w.real_score})" for w in worst[:3])
-    says = (
+    summary = (
         f"Dependence of column pairs agrees with the training data to {s.value:.3f}; unseen real data: {s.real:.3f}. "
     )
-    says += f"Worst: {named}."
+    summary += f"Worst: {named}."
     report = mean(Trends(train, pairs, plain=True).of(made))
     detail = ColumnPairs(n=draws.size, z=s.z, pairs_looked_at=len(pairs), quality_report=report, worst=worst)
-    return _finding("column pairs", s, draws, "pair", len(off) > 0, says, detail)
+    return _finding("column pairs", s, draws, "pair", len(off) > 0, summary, detail)
 
 
 def _triples(train: TableView, unseen: TableView, made: TableView, draws: Draws, rng: np.random.Generator) -> Finding:
@@ -286,14 +286,14 @@ def _triples(train: TableView, unseen: TableView, made: TableView, draws: Draws,
     s, own, real = resampled_columns(lambda rows: scores(u[rows]), lambda rows: scores(m[rows]), draws)
     worst = combinations(train.names, triples, own, real, np.argsort(real - own, kind="stable")[:12])
     named = f"{', '.join(worst[0].columns)} ({worst[0].score}, real {worst[0].real_score})"
-    says = (
+    summary = (
         f"In {len(triples)} triples of columns, {s.value:.1%} of the rows would have to move to match the training data; "
         f"of as many unseen real ones, {s.real:.1%}. Worst: {named}."
     )
     detail = Marginals(n=draws.size, z=s.z, triples=len(triples), worst=worst)
     limit = limit_of(s, least_of(0.02, draws), "lower")
     samples = power.scored("three-way marginals", s.error, len(made), len(unseen), floor=s.real)
-    return scored("three-way marginals", s, limit, says, detail=detail, samples=samples)
+    return scored("three-way marginals", s, limit, summary, detail=detail, samples=samples)
 
 
 def combinations(
@@ -306,7 +306,7 @@ def combinations(
     )
 
 
-def _finding(key: str, s: Score, draws: Draws, one: str, off: bool, says: str, detail: Detail) -> Finding:
+def _finding(key: str, s: Score, draws: Draws, one: str, off: bool, summary: str, detail: Detail) -> Finding:
     """off: whether one of the scores that `s` is the mean of is worse by more than `_off` allows."""
     also = f"where one {one} is worse than real by {ONE} and by more than chance"
     limit = limit_of(s, least_of(0.01, draws), "higher", also=also)
@@ -314,7 +314,7 @@ def _finding(key: str, s: Score, draws: Draws, one: str, off: bool, says: str, d
     n, m = draws.size * len(draws.made), draws.n_unseen
     error = math.sqrt(1 / n + 1 / m) / 2  # of the one column or pair: the mean moves less
     samples = power.scored(key, error, n, m, floor=1 - s.real)
-    return scored(key, s.clipped(high=1.0), limit, says, detail=detail, samples=samples, raised=raised)
+    return scored(key, s.clipped(high=1.0), limit, summary, detail=detail, samples=samples, raised=raised)
 
 
 def rounded(x: float) -> float | None:

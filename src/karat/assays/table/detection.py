@@ -100,13 +100,13 @@ def findings(case: Case) -> list[Finding]:
     s = Score(value, value - 1.96 * sd, value + 1.96 * sd, real, sd * math.sqrt(2)).clipped(0.0, 1.0)
     limit = limit_of(s, LEAST, "lower")
     joint = sorted(zip(looked, lost.tolist(), strict=True), key=lambda p: -p[1])
-    says = (
+    summary = (
         f"Shown one made and one real row, boosted trees pick the made one {value:.1%} of the time (50% is guessing); "
         f"one training row, {real:.1%}."
     )
     if limit.broken(value):
-        says = says[:-1] + f". Given away most by {', '.join(name for name, _ in joint[:3])}"
-        says += f"; alone by {', '.join(f'{train.names[j]} ({alone[j]:.2f})' for j in order[:3])}."
+        summary = summary[:-1] + f". Given away most by {', '.join(name for name, _ in joint[:3])}"
+        summary += f"; alone by {', '.join(f'{train.names[j]} ({alone[j]:.2f})' for j in order[:3])}."
     detail = TwoSample(
         n=n,
         z=s.z,
@@ -114,4 +114,4 @@ def findings(case: Case) -> list[Finding]:
         importance=tuple(joint[:24]),
     )
     samples = power.scored("two-sample auc", s.error, len(made), len(unseen))
-    return [scored("two-sample auc", s, limit, says, detail=detail, samples=samples)]
+    return [scored("two-sample auc", s, limit, summary, detail=detail, samples=samples)]

@@ -229,7 +229,7 @@ def _copies(train: TableView, unseen: TableView, made: TableView) -> Finding:
     limit = limit_of_share(
         n, lambda c: c / n - usual > 0.003 and certain(c, n, alike, m) and (met is None or met.more(c))
     )
-    says = (
+    summary = (
         f"{count} of {n} made rows ({value:.2%}) equal a training row in every cell; of unseen real rows, {real:.2%} do, and "
         f"{twice / len(train):.2%} of the training rows equal another one"
         + ("" if met is None else f"; if unseen rows are met as often as training rows, {met.due / n:.2%} would")
@@ -247,7 +247,7 @@ def _copies(train: TableView, unseen: TableView, made: TableView) -> Finding:
 
     # where most real rows equal another one, no copy can be told from a row that could not be otherwise
     samples = power.of_count(sees, n, len(unseen)) if usual < 0.5 else ()
-    return scored("copy rate", Score(value, low, high, real, 0.0), limit, says, detail=detail, samples=samples)
+    return scored("copy rate", Score(value, low, high, real, 0.0), limit, summary, detail=detail, samples=samples)
 
 
 def _near(train: TableView, unseen: TableView, made: TableView) -> Finding:
@@ -273,7 +273,7 @@ def _near(train: TableView, unseen: TableView, made: TableView) -> Finding:
     )
     order = m.gap.argsort(descending=True, stable=True)[:24]
     pairs = tuple((made.row(int(i)), base.row(int(m.row[i])), float(m.gap[i])) for i in order)
-    says = (
+    summary = (
         f"{count} of {n} made rows ({value:.1%}) match one training row so much better than the next best as only "
         f"{real:.2%} of unseen real ones do"
         + (
@@ -293,7 +293,7 @@ def _near(train: TableView, unseen: TableView, made: TableView) -> Finding:
         return any(chance_of(count, made, k, among) * len(QUANTILES) < CERTAIN for count, k in marked)
 
     samples = power.of_count(sees, n, len(u.gap))
-    return scored("near copies", Score(value, low, high, real, 0.0), limit, says, detail=detail, samples=samples)
+    return scored("near copies", Score(value, low, high, real, 0.0), limit, summary, detail=detail, samples=samples)
 
 
 def share_of(queries: Tensor, ours: Tensor, theirs: Tensor) -> tuple[float, float]:
@@ -323,7 +323,7 @@ def _share(train: Tensor, unseen: Tensor, made: Tensor, *, seed: int) -> Finding
     ceiling, _ = share_of(train[again], ours, unseen[: len(ours)])
     way = (value - 0.5) / (ceiling - 0.5) if ceiling > 0.5 else 0.0
     limit = Limit(above=0.5 + max(LEVEL * sd, LEANING * (ceiling - 0.5)) if ceiling > 0.5 else 1.0)
-    says = (
+    summary = (
         f"{value:.1%} of what was made lies nearer to a training row than to an unseen real one, of {len(ours)} each; "
         f"50% is ideal, unseen real rows score {real:.1%}, a verbatim copy of the training data {ceiling:.1%}."
     )
@@ -331,4 +331,4 @@ def _share(train: Tensor, unseen: Tensor, made: Tensor, *, seed: int) -> Finding
     detail = NearestShare(n=n, ceiling=ceiling, way=way, sd=sd, z=z, rows=len(ours))
     score = Score(value, value - 1.96 * sd, value + 1.96 * sd, real, sd).clipped(0.0, 1.0)
     samples = power.scored("nearest record share", sd, len(made), held, max(2 * (ceiling - 0.5), 1e-3))
-    return scored("nearest record share", score, limit, says, detail=detail, samples=samples)
+    return scored("nearest record share", score, limit, summary, detail=detail, samples=samples)

@@ -127,7 +127,7 @@ def _ratio(
     error = max(error, moved, 0.5 / len(task.there)) / span
     s = Score(tstr / span, tstr / span - 1.96 * error, tstr / span + 1.96 * error, stand / span, error)
     boosting = Learner(tstr=tstr, trtr=trtr, unseen=stand)
-    says = (
+    summary = (
         f"Boosted trees trained on {n} made rows predict {name} of unseen real ones with {goal.measure} {tstr:.3f}; "
         f"trained on as many training rows, {trtr:.3f}; on unseen real ones, {stand:.3f}."
     )
@@ -148,14 +148,14 @@ def _ratio(
     if not teachable or any(x.short for x in samples):
         samples = _wanted(task, train, made, unseen, error * span, most, seed)
     if teachable:
-        return scored("usefulness", s, limit_of(s, 0.02, "higher"), says, detail=detail, samples=samples)
+        return scored("usefulness", s, limit_of(s, 0.02, "higher"), summary, detail=detail, samples=samples)
     # a ratio to what is hardly taught is no fault at any value
     limit = Limit(also=f"where real rows teach {name} and made ones do not")
-    says += f" A guess scores {goal.floor:g}: {n} real rows teach no more than that, so that made ones have nothing to lose."
+    summary += f" A guess scores {goal.floor:g}: {n} real rows teach no more than that, so that made ones have nothing to lose."
     if any(x.short for x in samples):  # a ratio to what was not taught says nothing, and more rows may teach it
         why = f"{n} real rows teach boosted trees no more of {name} than a guess"
-        return unknown("usefulness", why, limit, says, detail=detail, samples=samples)
-    return scored("usefulness", s, limit, says, detail=detail, samples=samples)
+        return unknown("usefulness", why, limit, summary, detail=detail, samples=samples)
+    return scored("usefulness", s, limit, summary, detail=detail, samples=samples)
 
 
 def _rounds(
@@ -261,11 +261,11 @@ def _lift(
     limit = Limit(below=-max(LEVEL * error, 0.01))
     verdict = "a gain" if found else "a loss" if limit.broken(value) else "no gain beyond chance"
     goal = task.target
-    says = (
+    summary = (
         f"Added to {len(base)} training rows, {len(extra)} made ones change how well {train.names[goal.column]} is predicted "
         f"by {value:+.4f} of {goal.measure} against duplicates of real rows: {verdict}; {len(fresh)} unseen real ones, {real:+.4f}."
     )
     detail = Lift(found=found, n=len(extra), standard_error=error, target=train.names[goal.column])
     score = Score(value, value - 1.96 * error, value + 1.96 * error, real, error)
     samples = power.scored("lift", error, len(made), len(unseen))
-    return scored("lift", score, limit, says, detail=detail, samples=samples)
+    return scored("lift", score, limit, summary, detail=detail, samples=samples)

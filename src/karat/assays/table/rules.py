@@ -180,14 +180,14 @@ def findings(case: Case) -> list[Finding]:
     raised = any(t.off for t in told) or (limit.broken(value) and certain(count, n, real_count, m))
     told.sort(key=lambda t: (not (t.declared and t.off), not t.off, t.real - t.made))
     first = told[0]
-    says = (
+    summary = (
         f"{value:.2%} of what was made breaks one of {len(rules) - len(between)} declared rules and "
         f"{len(between) + len(found)} found in the training data; of unseen real rows {real:.2%}. Most of all: "
         f"{first.rule} (broken by {first.made:.2%}, real {first.real:.2%})."
     )
     detail = Rules(declared=len(rules) - len(between), found=len(between) + len(found), rules=tuple(told[:24]))
     score, samples = Score(value, low, high, real, 0.0), apart(n, m, power.BAD)
-    return [scored("rules", score, limit, says, detail=detail, samples=samples, raised=raised)]
+    return [scored("rules", score, limit, summary, detail=detail, samples=samples, raised=raised)]
 
 
 def _rule_rates(

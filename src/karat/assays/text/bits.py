@@ -50,12 +50,12 @@ def findings(nats: Sequence[np.ndarray], held: Sequence[str], known: Sequence[st
         spread = error / unit
         limit = Limit(above=ngram + (max(LEVEL * spread, LEAST) if math.isfinite(spread) else LEAST))
         others = "; ".join(f"{what} {needs:.3f}" for what, needs in told[1:])
-        says = f"{value:.3f} {name} on {characters:,} held-out characters; {others}"
-        says += ": n-gram counts do better." if limit.broken(value) else "."
+        summary = f"{value:.3f} {name} on {characters:,} held-out characters; {others}"
+        summary += ": n-gram counts do better." if limit.broken(value) else "."
         detail = Bits(rows=told, characters=characters, bytes=size)
         score = Score(value, value - 1.96 * spread, value + 1.96 * spread, ngram, spread)
         beside = f"counts of {ORDER} characters"  # text has no bits of its own: two models of it are compared
-        out.append(scored(name, score, limit, says, detail=detail, beside=beside))
+        out.append(scored(name, score, limit, summary, detail=detail, beside=beside))
     return out
 
 

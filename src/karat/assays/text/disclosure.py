@@ -65,7 +65,7 @@ def findings(case: Case) -> list[Finding]:
     limit = limit_of_share(n, lambda c: c / n > real + 0.002 and tail(c, n, counts[1], m) < CERTAIN)
     strings = {what for _, what in repeats}
     kinds = ", ".join(f"{sum(k == kind for k, _ in strings)} {kind}" for kind, _ in KINDS)
-    says = (
+    summary = (
         f"{counts[0]} of {n} made passages ({value:.2%}) repeat an address or a long number of the training text, {kinds}; "
         f"of unseen real passages {real:.2%} do."
     )
@@ -74,4 +74,4 @@ def findings(case: Case) -> list[Finding]:
         for i, what in repeats[:SHOWN]
     )
     score, detail = Score(value, low, high, real, 0.0), PersonalData(known=len(known), repeats=shown)
-    return [scored("personal data", score, limit, says, detail=detail)]
+    return [scored("personal data", score, limit, summary, detail=detail)]

@@ -133,7 +133,7 @@ def _verbatim(
     over = int((m.longest > real).sum())
     longest = np.argsort(-m.longest, kind="stable")[:SHOWN]
     within = f", of training passages beside the others {np.quantile(own, 0.999):.0f}" if len(own) else ""
-    says = (
+    summary = (
         f"The longest string shared with the training text has {value:.0f} characters; one in 1,000 unseen real passages "
         f"shares {real:.0f}{within}. {over} of {len(made)} made passages share more than {real:.0f}"
         + (": training text was copied." if far.raised else ".")
@@ -152,7 +152,7 @@ def _verbatim(
     )
     score = Score(value, float(again[5]), float(again[-6]), real, 0.0)
     limit = Limit(above=far.bar, only=f"by {far.least:,} or more of {far.n:,} passages")
-    return scored("verbatim run", score, limit, says, detail=detail, samples=far.samples, raised=far.raised)
+    return scored("verbatim run", score, limit, summary, detail=detail, samples=far.samples, raised=far.raised)
 
 
 def _quantiles(lengths: np.ndarray) -> Curve:
@@ -187,7 +187,7 @@ def _rate(m: Runs, u: Runs, own: np.ndarray, window: int, seed: int) -> Finding:
         some = rng.integers(len(m.copied), size=len(m.copied))
         again.append(float(m.copied[some].sum() / max(1, m.windows[some].sum())))
     low, high = (float(x) for x in np.quantile(again, [0.025, 0.975]))
-    says = (
+    summary = (
         f"{value:.2%} of all strings of {window} characters occur in the training text; of those of unseen real text, "
         f"{real:.2%}" + (f"; {far.count} of {far.n} passages hold more of them than real ones." if far.raised else ".")
     )
@@ -196,7 +196,7 @@ def _rate(m: Runs, u: Runs, own: np.ndarray, window: int, seed: int) -> Finding:
         CopyRate(window=window, bar=far.bar, p=far.p, copies=far.count, n=far.n),
     )
     limit = Limit(also=f"where {far.least:,} of {far.n:,} passages hold over {far.bar:.0f} copied strings each")
-    return scored("copy rate", score, limit, says, detail=detail, samples=far.samples, raised=far.raised)
+    return scored("copy rate", score, limit, summary, detail=detail, samples=far.samples, raised=far.raised)
 
 
 def _near(train: TextView, unseen: TextView, made: TextView, size: int, rng: np.random.Generator) -> Finding:
@@ -209,7 +209,7 @@ def _near(train: TextView, unseen: TextView, made: TextView, size: int, rng: np.
     value, (low, high) = far.count / far.n, wilson(far.count, far.n)
     order = np.argsort(-m, kind="stable")
     pairs = tuple((made.row(int(i)), train.row(int(who[i])), float(m[i])) for i in order[:SHOWN] if m[i] > 0)
-    says = (
+    summary = (
         f"{far.count} of {far.n} made passages ({value:.1%}) have over {far.bar:.0%} of their text, whatever its order, in "
         f"one training passage; {far.real:.2%} of real ones do"
         + (": training passages were copied and altered." if far.raised else "; no more than chance explains.")
@@ -224,7 +224,7 @@ def _near(train: TextView, unseen: TextView, made: TextView, size: int, rng: np.
         criterion="shares {:.0%} of its text",
     )
     score, limit = Score(value, low, high, far.real, 0.0), Limit(above=min(1.0, (far.least - 1) / far.n))
-    return scored("near copies", score, limit, says, detail=detail, samples=far.samples, raised=far.raised)
+    return scored("near copies", score, limit, summary, detail=detail, samples=far.samples, raised=far.raised)
 
 
 class Shingles:

@@ -136,7 +136,7 @@ def _fluency(train: TextView, unseen: TextView, made: TextView, inside: np.ndarr
     s = banded((m, None), (u, sides[1].sources), (t, rest.sources))
     limit = s.limit(0.03 * s.real)
     how = "less" if s.gap > 0 else "more"
-    says = (
+    summary = (
         f"A character n-gram model of half the training text needs {s.value:.2f} bits per character for made passages; "
         f"{s.real:.2f} for unseen real ones, {s.train:.2f} for the other half"
         + (f": what was made is {how} predictable than real text." if limit.broken(s.value) else ".")
@@ -147,7 +147,7 @@ def _fluency(train: TextView, unseen: TextView, made: TextView, inside: np.ndarr
     )
     detail = Fluency(z=s.z, train=s.train, n=len(m), order=ORDER, strangest=extremes)
     samples = power.scored("fluency", max(s.errors), len(made), len(unseen), s.real)
-    return scored("fluency", s.score, limit, says, detail=detail, samples=samples)
+    return scored("fluency", s.score, limit, summary, detail=detail, samples=samples)
 
 
 def loop(text: str) -> tuple[int, int, int] | None:
@@ -190,12 +190,12 @@ def _loops(train: TextView, unseen: TextView, made: TextView) -> Finding:
     limit = limit_of_share(n, lambda c: certain(c, n, looping, len(among)) and c / n > max(real, own) + 0.005)
     longest = [int(i) for i in np.argsort(-length, kind="stable")[:SHOWN] if length[i]]
     shown = tuple(_shown(made, i, int(start[i]), int(length[i]), int(period[i])) for i in longest)
-    says = f"{value:.1%} of made passages repeat one string at least {TURNS} times in a row; of unseen real ones {real:.1%}."
+    summary = f"{value:.1%} of made passages repeat one string at least {TURNS} times in a row; of unseen real ones {real:.1%}."
     if limit.broken(value):
-        says = says[:-1] + f", the longest for {int(length.max())} characters."
+        summary = summary[:-1] + f", the longest for {int(length.max())} characters."
     score = Score(value, value - 1.96 * spread, value + 1.96 * spread, real, spread).clipped(0.0, 1.0)
     samples = apart(n, len(among), power.BAD)
-    return scored("loops", score, limit, says, detail=Loops(train=own, loops=shown, n=n), samples=samples)
+    return scored("loops", score, limit, summary, detail=Loops(train=own, loops=shown, n=n), samples=samples)
 
 
 def _shown(made: TextView, i: int, at: int, length: int, period: int) -> Loop:
@@ -217,14 +217,14 @@ def _compression(train: TextView, unseen: TextView, made: TextView) -> Finding:
     m, u, t = (_packed(_upto(w, size)) for w in (made, unseen, train))
     s: Band = banded((m, None), (u, None), (t, None))
     limit = s.limit(0.02 * s.real)
-    says = f"gzip compresses what was made to {s.value:.1%} of its bytes, unseen real text to {s.real:.1%}" + (
+    summary = f"gzip compresses what was made to {s.value:.1%} of its bytes, unseen real text to {s.real:.1%}" + (
         f": it {'repeats itself more' if s.gap < 0 else 'repeats itself less'} than real text."
         if limit.broken(s.value)
         else "."
     )
     detail = Compression(z=s.z, train=s.train, pieces=len(m))
     samples = power.scored("compression", max(s.errors), len(made), len(unseen), s.real)
-    return scored("compression", s.score, limit, says, detail=detail, samples=samples)
+    return scored("compression", s.score, limit, summary, detail=detail, samples=samples)
 
 
 def _upto(writing: TextView, size: int) -> TextView:

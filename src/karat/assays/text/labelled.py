@@ -54,7 +54,7 @@ def _missing(case: Case, labels: Labels) -> Finding:
         asked = absent(labels.given, labels.unseen, labels.unseen, labels.train, k)
         sure, likely = sorted({*sure, *asked[0]}), sorted({*likely, *asked[1]})
     gone = tuple(case.classes[i] for i in sure)
-    says = (
+    summary = (
         f"Missing from what was made, or nearly: {missed(sure, case.classes, shares, share)}."
         if gone
         else "Every class that real text shows is made."
@@ -68,7 +68,7 @@ def _missing(case: Case, labels: Labels) -> Finding:
         read_rightly=float((labels.read == labels.unseen).double().mean()),
     )
     high, samples = float(max(len(likely), len(sure))), needed(len(labels.made_read), len(labels.read), k)
-    return exact("missing classes", float(len(gone)), NONE, says, high=high, detail=detail, samples=samples)
+    return exact("missing classes", float(len(gone)), NONE, summary, high=high, detail=detail, samples=samples)
 
 
 def _usefulness(case: Case, labels: Labels) -> list[Finding]:

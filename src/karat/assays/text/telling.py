@@ -39,11 +39,11 @@ def findings(case: Case) -> list[Finding]:
     value, real = min(beside), min(apart, auc(unseen[:half], unseen[half:]))
     sd = fold_spread(n, FOLDS)
     s = Score(value, value - 1.96 * sd, value + 1.96 * sd, max(real, 0.5), sd * math.sqrt(2)).clipped(0.0, 1.0)
-    says = (
+    summary = (
         f"Shown one made and one real passage, a classifier picks the made one {beside[0]:.1%} of the time if the real one is "
         f"unseen, {beside[1]:.1%} if it is a training one (50% is guessing); it tells these two apart {apart:.1%} of the time."
     )
     detail = TwoSample(n=n, z=s.z, beside_unseen=beside[0], beside_training=beside[1], unseen_beside_training=apart)
     samples = power.scored("two-sample auc", s.error, made.shape[0], unseen.shape[0])
     limit, shown = limit_of(s, LEAST, "lower"), replace(s, real=real)
-    return [scored("two-sample auc", shown, limit, says, detail=detail, samples=samples)]
+    return [scored("two-sample auc", shown, limit, summary, detail=detail, samples=samples)]

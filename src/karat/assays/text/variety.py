@@ -134,14 +134,14 @@ def _shape(train: TextView, unseen: TextView, made: TextView, draws: Draws) -> l
             measured.append((s, what, float(np.median(m)), float(np.median(u))))
         bad = [x for x in measured if limit_of(x[0], 0.05, "lower").broken(x[0].value)]
         s, what, mine, theirs = max(bad or measured, key=lambda x: x[0].value - x[0].real)
-        says = (
+        summary = (
             f"{what[0].upper()}{what[1:]}: the median is {mine:.4g} of what was made and {theirs:.4g} of unseen real text; "
             f"Kolmogorov and Smirnov's distance from other real text is {s.value:.3f} and {s.real:.3f}."
         )
         detail = Lengths(z=s.z, medians=tuple(x[1:] for x in measured))
         samples = power.scored(name, s.error, len(made), len(unseen), floor=s.real)
         limit = limit_of(s, 0.05, "lower")
-        out.append(scored(name, s.clipped(0.0, 1.0), limit, says, detail=detail, samples=samples, raised=bool(bad)))
+        out.append(scored(name, s.clipped(0.0, 1.0), limit, summary, detail=detail, samples=samples, raised=bool(bad)))
     return out
 
 
@@ -173,13 +173,13 @@ def _mauve(features: tuple[Tensor, Tensor, Tensor], rng: np.random.Generator, se
         return max(frontier(base, mine), frontier(theirs, mine))
 
     s = _sided(near, m, u, draws)
-    says = (
+    summary = (
         f"MAUVE over {k} clusters of passages is {s.value:.3f}; of unseen real text {s.real:.3f} (1 is the same distribution; "
         "on own features, so that it compares with no published MAUVE)."
     )
     detail, limit = Mauve(z=s.z, n=draws.size, buckets=k), limit_of(s, 0.03, "higher")
     samples = power.scored("own-feature mauve", s.error, len(m), len(u))
-    return scored("own-feature mauve", s.clipped(0.0, 1.0), limit, says, detail=detail, samples=samples)
+    return scored("own-feature mauve", s.clipped(0.0, 1.0), limit, summary, detail=detail, samples=samples)
 
 
 def _varied(train: TextView, unseen: TextView, made: TextView, rng: np.random.Generator) -> list[Finding]:
@@ -198,7 +198,7 @@ def _varied(train: TextView, unseen: TextView, made: TextView, rng: np.random.Ge
         return []
     t = t if len(t) >= draws.size else u
     out = []
-    for name, of, least, says in (
+    for name, of, least, summary in (
         ("distinct-2", lambda x: distinct(x, 2), 0.02, "Different pairs of words among all"),
         ("self-bleu", self_bleu, 0.02, "BLEU of each passage against all others"),
     ):
@@ -209,9 +209,7 @@ def _varied(train: TextView, unseen: TextView, made: TextView, rng: np.random.Ge
         gap = s.value - (edges[0] if s.value < edges[0] else edges[1] if s.value > edges[1] else s.value)
         error, reach = s.error, max(LEVEL * s.error, least)
         limit = Limit(above=edges[1] + reach, below=edges[0] - reach)
-        told = (
-            f"{says} in {draws.size} passages of {size} words: {s.value:.3f}; in as much unseen real text {s.real:.3f}."
-        )
+        told = f"{summary} in {draws.size} passages of {size} words: {s.value:.3f}; in as much unseen real text {s.real:.3f}."
         detail = Variety(z=gap / error if error else 0.0, n=draws.size, words=size, train=own)
         if name == "distinct-2":
             one, three = ((distinct(m[: draws.size], n), distinct(u[: draws.size], n)) for n in (1, 3))

@@ -95,11 +95,11 @@ def _invented(vocabulary: set[str], unseen: TextView, made: TextView) -> Finding
         shares.append(rate)
     s = banded((shares[0], None), (shares[1], unseen.sources), (shares[1], unseen.sources))
     limit = replace(s.limit(max(0.005, 0.1 * s.real)), below=None)
-    says = f"{s.value:.2%} of the made words do not occur in the training text; of unseen real words {s.real:.2%}."
+    summary = f"{s.value:.2%} of the made words do not occur in the training text; of unseen real words {s.real:.2%}."
     if limit.broken(s.value):
-        says = says[:-1] + f": {', '.join(x for x, _ in new.most_common(6))}."
+        summary = summary[:-1] + f": {', '.join(x for x, _ in new.most_common(6))}."
     detail = InventedWords(z=s.z, invented=tuple(new.most_common(SHOWN)))
-    return scored("invented words", s.score.clipped(low=0.0), limit, says, detail=detail)
+    return scored("invented words", s.score.clipped(low=0.0), limit, summary, detail=detail)
 
 
 def _missing(held: Holding, name: str, kind: str) -> Finding:
@@ -120,9 +120,9 @@ def _missing(held: Holding, name: str, kind: str) -> Finding:
     rows = tuple((held.strings[j], float(made[j]), float(unseen[j]), float(train[j])) for j in gone[:SHOWN])
     total = max(1, len(aware))
     listed = ", ".join(repr(x) if kind == "word" else x for x in missing[:8])
-    says = f"Never made, or hardly ever, though all real text has it: the {kind} {listed}" if missing else ""
-    says = (
-        says + (f" and {len(missing) - 8} more." if len(missing) > 8 else ".")
+    summary = f"Never made, or hardly ever, though all real text has it: the {kind} {listed}" if missing else ""
+    summary = (
+        summary + (f" and {len(missing) - 8} more." if len(missing) > 8 else ".")
         if missing
         else f"Each of {len(aware)} frequent {kind}s that unseen real text has as well is made."
     )
@@ -136,7 +136,7 @@ def _missing(held: Holding, name: str, kind: str) -> Finding:
         m,
     )
     score = Score(len(gone) / total, *wilson(len(gone), total), 0.0, 0.0)
-    return scored(name, score, Limit(above=0.0), says, detail=detail, samples=samples)
+    return scored(name, score, Limit(above=0.0), summary, detail=detail, samples=samples)
 
 
 def _balance(*kinds: Holding) -> Finding:
@@ -160,12 +160,12 @@ def _balance(*kinds: Holding) -> Finding:
     total = max(1, total)
     if off:
         _, word, share, theirs, _ = off[0]
-        says = (
+        summary = (
             f"{len(off)} of {total} frequent words and line openings come far too often or too rarely, as {word}: in {share:.1%} "
             f"of made passages and {theirs:.1%} of unseen real ones."
         )
     else:
-        says = f"None of {total} frequent words and line openings comes far too often or too rarely."
+        summary = f"None of {total} frequent words and line openings comes far too often or too rarely."
     detail = WordBalance(rows=tuple(x[1:] for x in off[:SHOWN]), frequent=total)
     score = Score(len(off) / total, *wilson(len(off), total), float(drifted / total), 0.0)
-    return scored("word balance", score, Limit(above=0.0), says, detail=detail)
+    return scored("word balance", score, Limit(above=0.0), summary, detail=detail)

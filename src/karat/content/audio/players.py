@@ -34,7 +34,8 @@ def sheet(waves: Sequence[np.ndarray], seen: Tensor, rate: int, told: Sequence[s
     """Players of `waves` (each float32 [k, channels]) over spectrograms `seen` [n, channels, mels, frames], `told` below."""
     sounds = packed(waves, rate)
     figures = "".join(
-        figure(sound, picture(points.numpy()), says) for sound, points, says in zip(sounds, seen, told, strict=True)
+        figure(sound, picture(points.numpy()), caption)
+        for sound, points, caption in zip(sounds, seen, told, strict=True)
     )
     return f'<div class="sounds" style="{GRID}">{figures}</div>'.encode()
 
@@ -46,23 +47,23 @@ def beside(
     sounds = packed([*made, *real], rate)
     n = len(made)
     blocks = []
-    for i, says in enumerate(told):
+    for i, caption in enumerate(told):
         both = figure(sounds[i], picture(seen[0][i].numpy()), "made")
         both += figure(sounds[n + i], picture(seen[1][i].numpy()), "real")
         pair = f'<div style="display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:12px">{both}</div>'
-        blocks.append(f'<div><p style="{STYLE};margin-bottom:4px">{html.escape(says)}</p>{pair}</div>')
+        blocks.append(f'<div><p style="{STYLE};margin-bottom:4px">{html.escape(caption)}</p>{pair}</div>')
     columns = GRID.replace("150px", "320px").replace("14px 12px", "22px 28px")
     return f'<div class="sounds beside" style="{columns}">{"".join(blocks)}</div>'.encode()
 
 
-def figure(sound: str, png: str, says: str) -> str:
+def figure(sound: str, png: str, caption: str) -> str:
     """One player; `sound` and `png` are data addresses."""
     return (
         f'<figure style="{STYLE}"><img src="{png}" alt="Spectrogram, low tones below, time to the right" '
         'style="width:100%;height:96px;display:block">'
-        f'<audio controls preload="none" aria-label="Sound: {html.escape(says)}" '
+        f'<audio controls preload="none" aria-label="Sound: {html.escape(caption)}" '
         f'style="width:100%;height:32px" src="{sound}"></audio>'
-        f"<figcaption>{html.escape(says)}</figcaption></figure>"
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
     )
 
 

@@ -27,7 +27,7 @@ def beside(made: pa.Table, real: pa.Table, hidden: Collection[str], told: Sequen
     compared = [name not in hidden for name in made.column_names[:WIDEST]]
     compared += [False] * (len(made.column_names) > WIDEST)
     blocks = []
-    for ours, theirs, says in zip(_rows(made, hidden), _rows(real, hidden), told, strict=True):
+    for ours, theirs, caption in zip(_rows(made, hidden), _rows(real, hidden), told, strict=True):
         differs = [c and a != b for c, a, b in zip(compared, ours, theirs, strict=True)]
         rows = "".join(
             f'<tr><th scope="row">{who}</th>'
@@ -35,7 +35,7 @@ def beside(made: pa.Table, real: pa.Table, hidden: Collection[str], told: Sequen
             + "</tr>"
             for who, row in (("made", ours), ("real", theirs))
         )
-        line = f"{html.escape(says)} \u00b7 {sum(differs)} of {sum(compared)} cells differ"
+        line = f"{html.escape(caption)} \u00b7 {sum(differs)} of {sum(compared)} cells differ"
         blocks.append(f'<tbody><tr class="told"><th colspan="{len(compared) + 1}">{line}</th></tr>{rows}</tbody>')
     head = f"<thead><tr><th></th>{_head(made)}</tr></thead>"
     return f'<table class="sheet beside">{head}{"".join(blocks)}</table>'.encode()

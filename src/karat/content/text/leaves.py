@@ -35,9 +35,9 @@ def sheet(texts: Sequence[str]) -> bytes:
 def beside(made: Sequence[str], real: Sequence[str], told: Sequence[str]) -> bytes:
     """Text i of `made` beside text i of `real` under the line `told[i]`; the longest run that they share is marked."""
     blocks = []
-    for ours, theirs, says in zip(made, real, told, strict=True):
+    for ours, theirs, caption in zip(made, real, told, strict=True):
         run = SequenceMatcher(None, ours[:LONGEST], theirs[:LONGEST], autojunk=False).find_longest_match()
-        line = f"{html.escape(says)} \u00b7 the longest run that they share has {run.size} characters"
+        line = f"{html.escape(caption)} \u00b7 the longest run that they share has {run.size} characters"
         cells = "".join(
             f'<td style="vertical-align:top;width:50%"><b>{who}</b>'
             f'<pre dir="auto" style="{LEAF}">{_marked(text, at, run.size)}</pre></td>'
