@@ -33,6 +33,7 @@ from karat.assays.references import points as of_points
 from karat.assays.references import tables as of_tables
 from karat.assays.references import texts as of_texts
 from karat.assays.references.calibration import exact
+from karat.assays.references.reference import Case
 from karat.assays.table import categories, tables
 from karat.assays.table.sheet import embed
 from karat.assays.text import texts
@@ -64,7 +65,7 @@ def with_noise(share: float) -> Callable[[TableView, TableView, int, Rng], Table
 
     def plant(t: TableView, s: TableView, n: int, rng: Rng) -> TableView:
         out, bad = s.take(np.arange(n)), rng.random(n) < share
-        wrong = of_tables.noise(t, s, 4 * n, rng, None)
+        wrong = of_tables.noise(Case(t, s, 4 * n, rng))
         x, _, y = near(t, s, wrong)
         far = torch.cat([distances(x, part).amin(0) for part in y.split(1000)])
         wrong = wrong.take(far.argsort(descending=True)[:n].numpy())
@@ -125,7 +126,7 @@ def copies(share: float) -> Callable[[TableView, TableView, int, Rng], TableView
 
 
 def altered(t: TableView, s: TableView, n: int, rng: Rng) -> TableView:
-    return of_tables.copier(t, s, n, rng, None, share=power.COPIES)
+    return of_tables.copier(Case(t, s, n, rng), share=power.COPIES)
 
 
 def leaked(t: TableView, s: TableView, n: int, rng: Rng) -> TableView:
@@ -196,7 +197,7 @@ def beside(key: str) -> Callable[[Embedded, Embedded, int, Rng], torch.Tensor]:
 def smoothed(t: Embedded, s: Embedded, n: int, rng: Rng) -> torch.Tensor:
     """Real records mixed with their smoothed selves until a fifth of the fine detail is gone."""
     x = s.points[:n]
-    soft = of_points.blurrer(x, None, x, None, n, np.random.default_rng(0))[0]
+    soft = of_points.blurrer(Case(Points(x), Points(x), n, np.random.default_rng(0))).points
     order = torch.from_numpy(np.random.default_rng(0).permutation(n))
     low, high, whole = 0.0, 1.0, float(fidelity.roughness(x).mean())
     for _ in range(12):
@@ -207,7 +208,7 @@ def smoothed(t: Embedded, s: Embedded, n: int, rng: Rng) -> torch.Tensor:
 
 
 def pixel_copies(t: Embedded, s: Embedded, n: int, rng: Rng) -> torch.Tensor:
-    return of_points.copier(t.points, None, s.points, None, n, rng, share=power.COPIES)[0]
+    return of_points.copier(Case(Points(t.points), Points(s.points), n, rng), share=power.COPIES).points
 
 
 POINTS = [
@@ -249,7 +250,7 @@ def noisy(t: TextView, s: TextView, n: int, rng: Rng) -> TextView:
 
 
 def kept_in_order(make: Callable[..., TextView]) -> Callable[[TextView, TextView, int, Rng], TextView]:
-    return lambda t, s, n, rng: make(t, s, len(s), np.random.default_rng(0))
+    return lambda t, s, n, rng: make(Case(t, s, len(s), np.random.default_rng(0)))
 
 
 @dataclass(frozen=True)
@@ -291,8 +292,8 @@ TEXTS = [
     Tuned("fluency", noisy),
     Tuned("compression", noisy),
     Fault("two-sample auc", changed(2 * power.GAPS["two-sample auc"], noisy)),
-    Fault("loops", lambda t, s, n, rng: of_texts.looper(t, s, n, rng, share=power.BAD)),
-    Fault("near copies", lambda t, s, n, rng: of_texts.copier(t, s, n, rng, share=power.COPIES)),
+    Fault("loops", lambda t, s, n, rng: of_texts.looper(Case(t, s, n, rng), share=power.BAD)),
+    Fault("near copies", lambda t, s, n, rng: of_texts.copier(Case(t, s, n, rng), share=power.COPIES)),
 ]
 
 

@@ -25,7 +25,7 @@ def found(name: str, raised: bool, needs: int = 0) -> Finding:
 
 
 def test_an_ok_beside_a_planted_fault_is_wrong_and_cannot_tell_is_not() -> None:
-    plant = Plant("copier", 0.05, ("copy rate",), summary="5% copies")
+    plant = Plant("copier", 0.05, ("copy rate",), phrase="5% copies")
     said = [found("copy rate", True), found("copy rate", False), found("copy rate", False, needs=40)]
     done = [Exam(plant, seed, 10, (finding, found("ct", seed > 0)), 1.0) for seed, finding in enumerate(said)]
     assert [exam.wrong for exam in done] == [(), ("copy rate",), ()]

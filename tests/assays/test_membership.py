@@ -13,6 +13,8 @@ from torch import Tensor
 from karat.assays.neighbours import components
 from karat.assays.points import membership
 from karat.assays.references.points import REFERENCES
+from karat.assays.references.reference import Case
+from karat.views import Points
 
 FOUND = load_digits()
 
@@ -28,7 +30,7 @@ def test_training_pictures_given_back_are_a_leak_and_new_ones_are_not(seed: int)
     train, unseen, source = parts(seed)
     basis = components(train, 64)
     for name, leaks in (("oracle", False), ("bootstrap", True)):
-        made, _ = REFERENCES[name].make(train, None, source, None, 440, np.random.default_rng(seed))
+        made = REFERENCES[name].make(Case(Points(train), Points(source), 440, np.random.default_rng(seed))).points
         told = membership.attacked(*(basis.of(x) for x in (train, unseen, made)), seed=seed)
         assert told.raised is leaks and told.kind.feeds == "privacy", told.summary
 

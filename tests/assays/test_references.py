@@ -21,7 +21,9 @@ from karat.assays.points.embedded import Embedded, embed_points
 from karat.assays.points.modes import look, lost, needed
 from karat.assays.points.points import examine
 from karat.assays.references.points import LABELLED, REFERENCES, copier
+from karat.assays.references.reference import Case
 from karat.errors import DataError
+from karat.views import Points
 from karat.worth.ledger import Cost
 from karat.worth.prices import Prices
 from karat.worth.verdict import judge
@@ -48,10 +50,12 @@ class Bench:
         self.train, self.unseen = (embed_points(self.extractor, self.points[i], self.labels[i]) for i in (0, 1))
 
     def made(self, name: str, seed: int) -> Embedded:
-        maker = REFERENCES[name].make
-        rng = np.random.default_rng(seed)
-        points, labels = maker(self.points[0], self.labels[0], self.points[2], self.labels[2], 440, rng)
-        return embed_points(self.extractor, points, labels)
+        made = REFERENCES[name].make(self.case(seed))
+        return embed_points(self.extractor, made.points, made.labels)
+
+    def case(self, seed: int) -> Case[Points]:
+        train, source = (Points(self.points[i], labels=self.labels[i]) for i in (0, 2))
+        return Case(train, source, 440, np.random.default_rng(seed))
 
     def examine(self, made: Embedded, seed: int = 0) -> list[Finding]:
         return examine(self.train, self.unseen, made, classes=self.classes, seed=seed)
@@ -98,9 +102,8 @@ def test_findings_are_whole(bench: Bench) -> None:
 
 
 def test_planted_copies_are_found_and_shown(bench: Bench) -> None:
-    rng = np.random.default_rng(0)
-    points, labels = copier(bench.points[0], bench.labels[0], bench.points[2], bench.labels[2], 440, rng, share=0.1)
-    rate = find(bench.examine(embed_points(bench.extractor, points, labels)), "copy-rate")
+    made = copier(bench.case(0), share=0.1)
+    rate = find(bench.examine(embed_points(bench.extractor, made.points, made.labels)), "copy-rate")
     assert rate.raised and rate.value == pytest.approx(0.1, abs=0.03)
     source = np.random.default_rng(0)
     source.permutation(len(bench.points[2]))

@@ -10,6 +10,7 @@ import pytest
 
 from karat.assays import Finding, find
 from karat.assays.details.passages import VerbatimRun
+from karat.assays.references import reference
 from karat.assays.references.texts import LABELLED, REFERENCES
 from karat.assays.text import echo, fluency, labelled, telling, variety, wording
 from karat.assays.text.texts import Case, examine
@@ -81,7 +82,7 @@ SOON = ("copier", "collapser")
 @pytest.mark.parametrize("name", [n if n in SOON else pytest.param(n, marks=pytest.mark.exam) for n in ROOMS])
 def test_each_fault_is_found_by_its_own_finding(plays: TextView, name: str) -> None:
     train, unseen, source = parts(plays, 0)
-    made = REFERENCES[name].make(train, source, 700, np.random.default_rng(0))
+    made = REFERENCES[name].make(reference.Case(train, source, 700, np.random.default_rng(0)))
     findings = ROOMS[name](train, unseen, made)
     must = set(REFERENCES[name].must)
     assert must <= raised(findings), {f.name: f.summary for f in findings if f.name in must and not f.raised}
@@ -119,7 +120,7 @@ def test_what_was_learned_from_may_not_be_blamed_on_a_book_that_changes(plays: T
 @pytest.mark.parametrize("name", LABELLED)
 def test_a_class_that_is_lost_or_overdrawn_is_named(plays: TextView, name: str) -> None:
     train, unseen, source = parts(plays, 1, labelled=True)
-    made = REFERENCES[name].make(train, source, 700, np.random.default_rng(1))
+    made = REFERENCES[name].make(reference.Case(train, source, 700, np.random.default_rng(1)))
     findings = labelled.findings(Case(train, unseen, made, PARTS))
     assert set(LABELLED[name]) <= raised(findings), [f.summary for f in findings]
 
@@ -140,3 +141,9 @@ def test_copied_runs_are_shown_where_they_stand(plays: TextView) -> None:
     assert found.raised and found.value >= 280 and isinstance(found.detail, VerbatimRun)
     best = found.detail.runs[0]
     assert best.train == long and best.made < 20 and train.texts[long][best.there :].startswith(best.run[:200])
+
+
+def test_a_skewer_that_finds_no_group_to_overdraw_gives_unseen_passages() -> None:
+    same = TextView(("the cat sat on the mat",) * 40)
+    made = REFERENCES["skewer"].make(reference.Case(same, same, 20, np.random.default_rng(0)))
+    assert made.texts == same.texts[:20]

@@ -11,6 +11,7 @@ from cases import case
 
 from karat.assays import Finding, find
 from karat.assays.details.records import NearCopies
+from karat.assays.references.reference import Case
 from karat.assays.references.tables import REFERENCES, UNAIMED, copier
 from karat.assays.table import attack, categories, cells, columns, detection, linkage, rows, rules
 from karat.assays.table.tables import examine
@@ -64,7 +65,7 @@ SOON = ("copier", "collapser", "shuffler")
 @pytest.mark.parametrize("name", [n if n in SOON else pytest.param(n, marks=pytest.mark.exam) for n in ROOMS])
 def test_each_fault_is_found_by_its_own_finding(adult: TableView, name: str) -> None:
     train, unseen, source = parts(adult, 0)
-    made = REFERENCES[name].make(train, source, 1200, np.random.default_rng(0), "income")
+    made = REFERENCES[name].make(Case(train, source, 1200, np.random.default_rng(0), "income"))
     findings = ROOMS[name](train, unseen, made)
     must = set(REFERENCES[name].must) | set(UNAIMED if name == "shuffler" else ())
     assert must <= raised(findings), {f.name: f.summary for f in findings if f.name in must and not f.raised}
@@ -84,7 +85,7 @@ def test_unseen_rows_are_not_accused(adult: TableView) -> None:
 
 def test_altered_copies_are_found_and_shown(adult: TableView) -> None:
     train, unseen, source = parts(adult, 0)
-    made = copier(train, source, 1200, np.random.default_rng(0), "income", share=0.1)
+    made = copier(Case(train, source, 1200, np.random.default_rng(0), "income"), share=0.1)
     told = find(linkage.findings(case(train, unseen, made)), "near copies")
     assert told.raised and isinstance(told.detail, NearCopies) and len(told.detail.pairs or ()) == 24
     # the copies, which stand first in the sheet, lead the pairs; sheets that were taken name the caller's rows
@@ -104,7 +105,7 @@ def test_a_category_that_is_never_made_is_named(adult: TableView) -> None:
 def test_of_altered_copies_as_many_stand_out_as_the_power_of_near_copies_reckons_with(adult: TableView) -> None:
     train, unseen, _ = parts(adult, 0)
     linker = linkage.Linker(train)
-    made = copier(train, unseen, 300, np.random.default_rng(0), None, share=1.0)
+    made = copier(Case(train, unseen, 300, np.random.default_rng(0)), share=1.0)
     copies = linker.of(made).gap.numpy()
     innocent = np.concatenate([linker.of(unseen).gap, linker.of(train, own=True).gap])
     for told, quantile in zip(linkage.MATCHED, linkage.QUANTILES, strict=True):

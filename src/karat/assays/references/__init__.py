@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from karat.assays.references import points, tables, texts
-from karat.assays.references.reference import Reference
+from karat.assays.references.reference import Case, Reference, oracle
 from karat.errors import FitError
 from karat.views import DatabaseView, Points, TableView, TextView, View
 
 NAMES = tuple(points.REFERENCES)
-RELATED: Mapping[str, Reference[Any]] = {"oracle": Reference(points.oracle)}  # which only chooses, among records
+RELATED: Mapping[str, Reference[Any]] = {"oracle": Reference(oracle)}  # which only chooses, among records
 
 
 @dataclass(frozen=True)
@@ -82,14 +82,14 @@ def draw(
     dial = known[name].dial
     if strength is not None and not dial:
         raise FitError(f"the reference {name} has no strength; leave it out.")
-    make, how, n = known[name].make, {} if strength is None else {dial: strength}, min(n, len(source))
+    how, n = {} if strength is None else {dial: strength}, min(n, len(source))
     match train, source:
         case Points(), Points():
-            return _of_points(name, train, source, n, rng, how)
+            return _of_points(name, Case(train, source, n, rng), how)
         case TableView(), TableView():
-            return Drawn(make(train, source, n, rng, target, **how), None)
+            return Drawn(known[name].make(Case(train, source, n, rng, target), **how), None)
         case TextView(), TextView():
-            made: TextView = make(train, source, n, rng, **how)
+            made = known[name].make(Case(train, source, n, rng), **how)
             return Drawn(made, None, made.labels)
         case DatabaseView(), DatabaseView():
             return Drawn(None, len(train) + rng.permutation(len(source))[:n])
@@ -125,15 +125,13 @@ def _due(name: str, reference: Reference[Any], train: View, target: str | None) 
     return reference.must
 
 
-def _of_points(
-    name: str, train: Points, source: Points, n: int, rng: np.random.Generator, how: Mapping[str, float]
-) -> Drawn:
-    maker = _known(train)[name].make
-    chooses = name in points.CHOOSERS and (train.labels is not None or name != "collapser")
-    a, b = train.points, source.points
-    if chooses:  # as they are, not as they come back from points
-        places = torch.arange(len(a) + len(b))[:, None]
-        a, b = places[: len(a)], places[len(a) :]
-    made, labels = maker(a, train.labels, b, source.labels, n, rng, **how)
-    said = None if labels is None else labels.numpy()
-    return Drawn(None, made[:, 0].numpy(), said) if chooses else Drawn(Points(made, train.axes), None, said)
+def _of_points(name: str, case: Case[Points], how: Mapping[str, float]) -> Drawn:
+    labelled = case.train.labels is not None
+    chooses = name in points.CHOOSERS and (labelled or name != "collapser")
+    if chooses:  # records as they are, not as they come back from points
+        places = torch.arange(len(case.train) + len(case.unseen))[:, None].split([len(case.train), len(case.unseen)])
+        train, unseen = (replace(side, points=at) for side, at in zip((case.train, case.unseen), places, strict=True))
+        case = replace(case, train=train, unseen=unseen)
+    made = _known(case.train)[name].make(case, **how)
+    labels = None if made.labels is None else made.labels.numpy()
+    return Drawn(None, made.points[:, 0].numpy(), labels) if chooses else Drawn(made, None, labels)

@@ -1,26 +1,18 @@
 """Generators of text whose worth is known, on which the assay of text is proved.
 
-Each takes the training passages, unseen passages that it may emit, a count and a source of chance, and returns passages.
 `REFERENCES` says which findings must speak of each; where there are labels the collapser and the skewer work on them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from karat.assays.references.reference import Reference
+from karat.assays.references.reference import Case, Reference, bootstrap, oracle, overdrawn
 from karat.assays.text.wording import holding
 from karat.assays.text.writing import IDEOGRAPH, WORD, openings, terms
 from karat.views import TextView
-
-Maker = Callable[..., TextView]  # of training passages, unseen ones, a count, chance, and a dial
-
-
-def _fresh(unseen: TextView, n: int, rng: np.random.Generator) -> TextView:
-    return unseen.take(rng.permutation(len(unseen))[:n])
 
 
 def _altered(text: str, how: int, rng: np.random.Generator) -> str:
@@ -43,50 +35,40 @@ def _altered(text: str, how: int, rng: np.random.Generator) -> str:
     return text.swapcase()
 
 
-def oracle(train: TextView, unseen: TextView, n: int, rng: np.random.Generator) -> TextView:
-    """Unseen real passages: nothing is wrong with them. At most `n`, as many as there are."""
-    return _fresh(unseen, n, rng)
-
-
-def bootstrap(train: TextView, unseen: TextView, n: int, rng: np.random.Generator) -> TextView:
-    """Training passages drawn again."""
-    return train.take(rng.integers(len(train), size=n))
-
-
-def copier(train: TextView, unseen: TextView, n: int, rng: np.random.Generator, *, share: float = 0.05) -> TextView:
+def copier(case: Case[TextView], *, share: float = 0.05) -> TextView:
     """Unseen real passages, but a `share` are training passages slightly altered.
 
     In turn: one character in 60 is another one, one word in 25 is, the lines are reordered, small letters are capitals.
     """
-    out = _fresh(unseen, n, rng)
+    out = case.fresh()
     count = max(1, round(share * len(out)))
-    rows = rng.permutation(len(train))[:count]
-    copies = tuple(_altered(train.texts[int(r)], i % 4, rng) for i, r in enumerate(rows))
-    labels = None if out.labels is None or train.labels is None else np.append(train.labels[rows], out.labels[count:])
+    rows = case.rng.permutation(len(case.train))[:count]
+    copies = tuple(_altered(case.train.texts[int(r)], i % 4, case.rng) for i, r in enumerate(rows))
+    labels = (
+        None
+        if out.labels is None or case.train.labels is None
+        else np.append(case.train.labels[rows], out.labels[count:])
+    )
     return replace(out, texts=copies + out.texts[count:], labels=labels, rows=None)
 
 
-def collapser(train: TextView, unseen: TextView, n: int, rng: np.random.Generator) -> TextView:
+def collapser(case: Case[TextView]) -> TextView:
     """Unseen real passages without one class; without labels, without one of the commonest openings of lines.
 
     It is one that 6% to 40% of the passages have.
     """
-    held = _group(train, unseen, 0.06, 0.4, rng)
-    return _fresh(unseen.take(np.flatnonzero(~held)), n, rng)
+    held = _group(case, 0.06, 0.4)
+    return replace(case, unseen=case.unseen.take(np.flatnonzero(~held))).fresh()
 
 
-def skewer(train: TextView, unseen: TextView, n: int, rng: np.random.Generator, *, times: float = 4.0) -> TextView:
+def skewer(case: Case[TextView], *, times: float = 4.0) -> TextView:
     """Unseen real passages with one class, or else opening of lines, `times` as often, none of them twice."""
-    held = _group(train, unseen, 0.05, 0.25, rng)
-    share = min(0.9, times * float(held.mean()))
-    size = min(n, int(held.sum() / share), int((~held).sum() / (1 - share)))
-    rows = [rng.permutation(np.flatnonzero(side)) for side in (held, ~held)]
-    many = round(share * size)
-    return _fresh(unseen.take(np.concatenate([rows[0][:many], rows[1][: size - many]])), n, rng)
+    return overdrawn(case, _group(case, 0.05, 0.25), times)
 
 
-def _group(train: TextView, unseen: TextView, low: float, high: float, rng: np.random.Generator) -> np.ndarray:
+def _group(case: Case[TextView], low: float, high: float) -> np.ndarray:
     """bool [n]: the passages of `unseen` that are of one class, or hold one opening or word, that so many have."""
+    train, unseen, rng = case.train, case.unseen, case.rng
     if unseen.labels is not None and train.labels is not None:
         share = np.bincount(train.labels) / len(train)
         fit = np.flatnonzero((share >= low) & (share <= high))
@@ -104,50 +86,52 @@ def _group(train: TextView, unseen: TextView, low: float, high: float, rng: np.r
     return np.zeros(len(unseen), bool)
 
 
-def blurrer(train: TextView, unseen: TextView, n: int, rng: np.random.Generator) -> TextView:
+def blurrer(case: Case[TextView]) -> TextView:
     """Unseen real passages whose rarer words are the nearest commoner ones: half of all words are among 60."""
-    out = _fresh(unseen, n, rng)
-    known, count = np.unique([w for t in train.texts[:2000] for w in WORD.findall(t)], return_counts=True)
+    out = case.fresh()
+    known, count = np.unique([w for t in case.train.texts[:2000] for w in WORD.findall(t)], return_counts=True)
     common = known[np.argsort(-count, kind="stable")[:60]]
     kept = set(common.tolist())
 
     def dull(text: str) -> str:
-        return WORD.sub(lambda w: w[0] if w[0] in kept or rng.random() < 0.5 else str(common[rng.integers(60)]), text)
+        return WORD.sub(
+            lambda w: w[0] if w[0] in kept or case.rng.random() < 0.5 else str(common[case.rng.integers(60)]), text
+        )
 
     return replace(out, texts=tuple(dull(t) for t in out.texts), rows=None)
 
 
-def shuffler(train: TextView, unseen: TextView, n: int, rng: np.random.Generator) -> TextView:
+def shuffler(case: Case[TextView]) -> TextView:
     """Unseen real passages with the words of each line in another order; ideographs are words."""
-    out = _fresh(unseen, n, rng)
+    out = case.fresh()
 
     def mixed(line: str) -> str:
         parts = list(line) if IDEOGRAPH.search(line) else line.split(" ")
-        return ("" if IDEOGRAPH.search(line) else " ").join(parts[i] for i in rng.permutation(len(parts)))
+        return ("" if IDEOGRAPH.search(line) else " ").join(parts[i] for i in case.rng.permutation(len(parts)))
 
     return replace(out, texts=tuple("\n".join(map(mixed, t.split("\n"))) for t in out.texts), rows=None)
 
 
-def looper(train: TextView, unseen: TextView, n: int, rng: np.random.Generator, *, share: float = 0.1) -> TextView:
+def looper(case: Case[TextView], *, share: float = 0.1) -> TextView:
     """Unseen real passages, a `share` of which say a piece of a line again and again from the middle on."""
-    out = _fresh(unseen, n, rng)
+    out = case.fresh()
     texts = list(out.texts)
     for i in range(max(1, round(share * len(texts)))):
         text = texts[i]
-        unit = text[len(text) // 2 :][: int(rng.integers(5, 30))]
+        unit = text[len(text) // 2 :][: int(case.rng.integers(5, 30))]
         texts[i] = (text[: len(text) // 2] + unit * (1 + len(text) // max(1, 2 * len(unit))))[: len(text)]
     return replace(out, texts=tuple(texts), rows=None)
 
 
-def noise(train: TextView, unseen: TextView, n: int, rng: np.random.Generator) -> TextView:
+def noise(case: Case[TextView]) -> TextView:
     """Characters by themselves, as often as in the training text, as many as unseen passages have."""
-    letters, count = np.unique(list("".join(train.texts[:2000])), return_counts=True)
-    out = _fresh(unseen, n, rng)
-    texts = tuple("".join(rng.choice(letters, len(t), p=count / count.sum())) for t in out.texts)
+    letters, count = np.unique(list("".join(case.train.texts[:2000])), return_counts=True)
+    out = case.fresh()
+    texts = tuple("".join(case.rng.choice(letters, len(t), p=count / count.sum())) for t in out.texts)
     return replace(out, texts=texts, rows=None)
 
 
-REFERENCES: dict[str, Reference[Maker]] = {
+REFERENCES: dict[str, Reference[TextView]] = {
     "oracle": Reference(oracle),
     "bootstrap": Reference(bootstrap, ("verbatim run", "copy rate", "near copies")),
     "copier": Reference(copier, ("near copies",), "share", (0.02, 0.05, 0.1, 0.2), 0.05, "{:.0%} altered copies"),
