@@ -10,9 +10,7 @@ matched with. Nearest record share: https://arxiv.org/abs/2505.01524 says why it
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -23,6 +21,7 @@ from karat.assays.chance import LEVEL, limit_of_share, wilson
 from karat.assays.details.records import CopyRate, NearCopies
 from karat.assays.details.rows import NearestShare
 from karat.assays.finding import Finding, Limit, Score, scored
+from karat.assays.met import BESIDE, Met
 from karat.assays.neighbours import nearest
 from karat.assays.points.memory import CERTAIN, NEAR, chance_of
 from karat.assays.shares import certain
@@ -34,9 +33,6 @@ FINDS = ("copy rate", "near copies", "nearest record share")
 WORK = 2.4e9  # cells compared, at most: made rows times training rows times columns; for innocent rows twice that
 QUANTILES = (NEAR, 0.01)  # of innocent rows beyond which a match stands out: few and sure, or many and less so
 CROWD = 5  # next best matches that the best must stand out from
-LEAST_MET = (
-    20  # different unseen rows that made rows equal, from which on that says how often training rows are to be met
-)
 MISS = 2.0  # nats that a choice which does not agree counts against: about a tenth of a copy's cells are altered
 ONE_HOT = 256  # choices up to which a column is compared by a product of matrices
 BASE = 100_000  # training rows that are searched, at most
@@ -161,41 +157,6 @@ def _plain(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.where(np.isnan(values), np.nan, values + 0.0))
 
 
-@dataclass(frozen=True)
-class Met:
-    """How often made rows would equal training rows if they met each of these as often as each unseen row.
-
-    In a table that lists every case once, real rows never equal each other, and rows of any model that has learned what
-    they are like equal some. What was learned by heart is met oftener than what was kept apart (cf. the data-copying test
-    of Meehan et al., https://arxiv.org/abs/2004.05675).
-    due: made rows.   own, other: the variances, of how many equal training rows and of how many are due: as many times that
-    of how often one row is met as there are rows.
-    """
-
-    due: float
-    own: float
-    other: float
-
-    @classmethod
-    def of(cls, made: list[bytes], train: Collection[bytes], unseen: Collection[bytes], learned: int) -> Met | None:
-        """unseen: keys that no training row has.   learned: different training rows. None where too few unseen rows are met."""
-        met, had = (Counter(key for key in made if key in side) for side in (unseen, train))
-        if len(met) < LEAST_MET:
-            return None
-        ratio = learned / len(unseen)
-        sizes = (had, learned), (met, len(unseen))
-        own, other = (sum(c * c for c in side.values()) - side.total() ** 2 / size for side, size in sizes)
-        return cls(ratio * met.total(), own, ratio**2 * other)
-
-    def more(self, count: int) -> bool:
-        """Whether `count` made rows that equal training rows are more than that beyond chance, and by more than is allowed."""
-        return count - self.due > LEVEL * math.sqrt(self.own + self.other)
-
-    def sees(self, made: float, unseen: float, more: float) -> bool:
-        """Whether `more` rows than due would be, of so many times as many made and unseen ones."""
-        return more > LEVEL * math.sqrt(made * (self.own + self.other / unseen))
-
-
 def findings(case: Case) -> list[Finding]:
     """Copy rate, near copies and nearest record share; `train` must be all that the generator learned from."""
     sides = case.train, case.unseen, case.made
@@ -215,7 +176,8 @@ def _copies(train: TableView, unseen: TableView, made: TableView) -> Finding:
     hits = [i for i, key in enumerate(mine) if key in first]
     held = sum(key in first for key in theirs)
     counts = np.unique(often, return_counts=True)[1]
-    met = Met.of(mine, first, set(theirs) - first.keys(), len(counts))
+    apart = set(theirs) - first.keys()
+    met = Met.of((key for key in mine if key in first), len(counts), (key for key in mine if key in apart), len(apart))
     twice = int(counts[counts > 1].sum())
     alike = held + twice
     count, n, m = len(hits), len(made), len(unseen) + len(train)
@@ -247,53 +209,80 @@ def _copies(train: TableView, unseen: TableView, made: TableView) -> Finding:
 
     # where most real rows equal another one, no copy can be told from a row that could not be otherwise
     samples = power.of_count(sees, n, len(unseen)) if usual < 0.5 else ()
-    return scored("copy rate", Score(value, low, high, real, 0.0), limit, summary, detail=detail, samples=samples)
+    return _beside(
+        met, n, scored("copy rate", Score(value, low, high, real, 0.0), limit, summary, detail=detail, samples=samples)
+    )
+
+
+def _beside(met: Met | None, n: int, finding: Finding) -> Finding:
+    """The same held against how often training rows are due to be met, where that is known."""
+    if met is None:
+        return finding
+    return replace(finding, real=min(1.0, met.due / n), beside=BESIDE)
 
 
 def _near(train: TableView, unseen: TableView, made: TableView) -> Finding:
-    base = train.take(np.arange(min(len(train), BASE)))
-    most = int(np.clip(WORK / (len(base) * train.width), 200, SEARCHED))
-    linker = Linker(base)
-    m, u = (linker.of(s.take(np.arange(min(len(s), most)))) for s in (made, unseen))
-    others = linker.of(base.take(np.arange(min(len(base), 2 * most))), own=True)
-    innocent = torch.cat([u.gap, others.gap])
-    n, held = len(m.gap), len(innocent)
+    most = int(np.clip(WORK / (min(len(train), BASE) * train.width), 200, SEARCHED))
+    aside, train, made = (
+        unseen.take(np.arange(min(len(unseen), most))),
+        train.take(np.arange(min(len(train), BASE))),
+        made.take(np.arange(min(len(made), most))),
+    )
+    real = TableView(train.columns, np.concatenate([aside.values, train.values]))
+    linker, kept = Linker(real), len(aside)
+    m = linker.of(made)
+    innocent = linker.of(real.take(np.arange(min(len(real), kept + 2 * most))), own=True).gap
+    n, held, at_training = len(made), len(innocent), m.row >= kept
     sorted_ = innocent.sort(descending=True).values
     tests = []
     for quantile in QUANTILES:
         k = min(max(3, math.ceil(quantile * held)), held)
         bar = float(sorted_[k - 1])
-        count = int((m.gap > bar).sum())
+        count = int(((m.gap > bar) & at_training).sum())
         tests.append((min(1.0, chance_of(count, n, k, held) * len(QUANTILES)), bar, count, k))
     p, bar, count, k = min(tests)
-    value, real = count / n, float((u.gap > bar).double().mean())
+    had, apart = (m.row[(m.gap > bar) & side].tolist() for side in (at_training, ~at_training))
+    met = Met.of(had, len(train), apart, kept)
+    value, usual = count / n, float((innocent[:kept] > bar).double().mean())
     low, high = wilson(count, n)
     limit = limit_of_share(
-        n, lambda c: chance_of(c, n, k, held) * len(QUANTILES) < CERTAIN and c / n - max(real, k / held) > 0.003
+        n,
+        lambda c: (
+            chance_of(c, n, k, held) * len(QUANTILES) < CERTAIN
+            and c / n - max(usual, k / held) > 0.003
+            and (met is None or met.more(c))
+        ),
     )
-    order = m.gap.argsort(descending=True, stable=True)[:24]
-    pairs = tuple((made.row(int(i)), base.row(int(m.row[i])), float(m.gap[i])) for i in order)
+    order = torch.where(at_training, m.gap, -torch.inf).argsort(descending=True, stable=True)[:24]
+    pairs = tuple((made.row(int(i)), train.row(int(m.row[i]) - kept), float(m.gap[i])) for i in order if at_training[i])
     summary = (
         f"{count} of {n} made rows ({value:.1%}) match one training row so much better than the next best as only "
-        f"{real:.2%} of unseen real ones do"
+        f"{usual:.2%} of unseen real ones match another"
+        + ("" if met is None else f"; if unseen rows are matched so as often as training rows, {met.due / n:.1%} would")
         + (
             ": training rows were copied, slightly altered."
             if limit.broken(value)
             else "; no more than chance explains."
         )
     )
-    detail = NearCopies(pairs=pairs, bar=bar, p=p, copies=count, n=n, searched=len(base))
+    detail = NearCopies(pairs=pairs, bar=bar, p=p, copies=count, n=n, searched=len(train))
 
     def sees(made: int, real: int) -> bool:
-        among = min(real, most) + len(others.gap)
+        among = min(real, most) + held - kept
         least = [min(max(3, math.ceil(quantile * among)), among) for quantile in QUANTILES]
         marked = [
             (power.reached(made, told * power.COPIES + k / among), k) for told, k in zip(MATCHED, least, strict=True)
         ]
+        if met is not None and not met.sees(made / n, real / kept, MATCHED[0] * power.COPIES * made):
+            return False
         return any(chance_of(count, made, k, among) * len(QUANTILES) < CERTAIN for count, k in marked)
 
-    samples = power.of_count(sees, n, len(u.gap))
-    return scored("near copies", Score(value, low, high, real, 0.0), limit, summary, detail=detail, samples=samples)
+    samples = power.of_count(sees, n, kept)
+    return _beside(
+        met,
+        n,
+        scored("near copies", Score(value, low, high, usual, 0.0), limit, summary, detail=detail, samples=samples),
+    )
 
 
 def share_of(queries: Tensor, ours: Tensor, theirs: Tensor) -> tuple[float, float]:
