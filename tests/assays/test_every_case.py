@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from karat.assays import Finding
-from karat.assays.met import Met
 from karat.assays.table import linkage
 from karat.views import Columns, TableView
 
