@@ -233,14 +233,7 @@ def _near(train: TableView, unseen: TableView, made: TableView) -> Finding:
     m = linker.of(made)
     innocent = linker.of(real.take(np.arange(min(len(real), kept + 2 * most))), own=True).gap
     n, held, at_training = len(made), len(innocent), m.row >= kept
-    sorted_ = innocent.sort(descending=True).values
-    tests = []
-    for quantile in QUANTILES:
-        k = min(max(3, math.ceil(quantile * held)), held)
-        bar = float(sorted_[k - 1])
-        count = int(((m.gap > bar) & at_training).sum())
-        tests.append((min(1.0, chance_of(count, n, k, held) * len(QUANTILES)), bar, count, k))
-    p, bar, count, k = min(tests)
+    p, bar, count, k = _surest(m.gap[at_training], n, innocent)
     had, apart = (m.row[(m.gap > bar) & side].tolist() for side in (at_training, ~at_training))
     met = Met.of(had, len(train), apart, kept)
     value, usual = count / n, float((innocent[:kept] > bar).double().mean())
@@ -283,6 +276,17 @@ def _near(train: TableView, unseen: TableView, made: TableView) -> Finding:
         n,
         scored("near copies", Score(value, low, high, usual, 0.0), limit, summary, detail=detail, samples=samples),
     )
+
+
+def _surest(gap: Tensor, n: int, innocent: Tensor) -> tuple[float, float, int, int]:
+    """The quantile that accuses most: chance, bar, how many of `gap` lie above it, of `n` rows, and of the innocent ones."""
+    tests, descending = [], innocent.sort(descending=True).values
+    for quantile in QUANTILES:
+        k = min(max(3, math.ceil(quantile * len(innocent))), len(innocent))
+        bar = float(descending[k - 1])
+        count = int((gap > bar).sum())
+        tests.append((min(1.0, chance_of(count, n, k, len(innocent)) * len(QUANTILES)), bar, count, k))
+    return min(tests)
 
 
 def share_of(queries: Tensor, ours: Tensor, theirs: Tensor) -> tuple[float, float]:
