@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -10,7 +10,8 @@ import pytest
 from karat.assays.finding import Finding
 from karat.assays.relational import changing
 from karat.assays.relational.changing import Column, Moves
-from karat.views import Columns, TableView, Tie
+from karat.assays.relational.databases import Case
+from karat.views import Columns, DatabaseView, TableView, Tie
 
 COLUMNS = Columns(("price", "future"), ((), ()))
 ROWS = 60
@@ -37,10 +38,13 @@ def side(change: np.ndarray) -> tuple[TableView, Tie]:
     return TableView(COLUMNS, values), Tie("days", "shares", "share", True, link, np.zeros(len(link), bool), before)
 
 
+def findings(sides: Sequence[tuple[TableView, Tie]]) -> list[Finding]:
+    t, u, m = (DatabaseView({"days": table}, (tie,), len(table)) for table, tie in sides)
+    return changing.findings(Case(t, u, m, 0))
+
+
 def judged(made: np.ndarray) -> dict[str, Finding]:
-    sides = [side(returns(120, 1)), side(returns(60, 2)), side(made)]
-    found = changing.findings("days", [s[0] for s in sides], [s[1] for s in sides], 0)
-    return {f.key: f for f in found}
+    return {f.key: f for f in findings([side(returns(120, 1)), side(returns(60, 2)), side(made)])}
 
 
 def shuffled(x: np.ndarray) -> np.ndarray:
@@ -95,7 +99,7 @@ def test_short_sequences_and_few_of_them_are_not_judged_by_their_changes() -> No
     short = [side(returns(n, s)[:, :6]) for s, n in ((1, 120), (2, 60), (3, 60))]
     few = [side(returns(n, s)) for s, n in ((1, 120), (2, 12), (3, 60))]
     for sides in (short, few):
-        assert not changing.findings("days", [s[0] for s in sides], [s[1] for s in sides], 0)
+        assert not findings(sides)
 
 
 def test_a_row_so_many_back_is_of_the_same_sequence() -> None:

@@ -50,18 +50,18 @@ def test_usefulness_stays_a_ratio_where_real_records_teach_nothing() -> None:
 def test_a_share_that_is_one_in_every_draw_of_ten_has_an_error_of_its_own() -> None:
     draws = draw(20, 300, np.random.default_rng(0))
     score = resampled(lambda _: 1.0, lambda _: 0.9, draws, 1 / draws.size)
-    assert not limit_of(score, 0.02, "higher").broken(score.value)
+    assert not limit_of("coverage", score, 0.02).broken(score.value)
     many = draw(4000, 8000, np.random.default_rng(0))
     score = resampled(lambda _: 1.0, lambda _: 0.9, many, 1 / many.size)
-    assert limit_of(score, 0.02, "higher").broken(score.value)
+    assert limit_of("coverage", score, 0.02).broken(score.value)
 
 
 def test_thirty_of_thirty_unseen_rows_inside_raise_no_precision_that_misses_one_of_twelve() -> None:
     made, unseen = torch.ones(600), torch.ones(30)
     made[:50] = 0
-    limit = limit_of(averaged(made, unseen, share=True), 0.02, "higher")
+    limit = limit_of("coverage", averaged(made, unseen, share=True), 0.02)
     assert not limit.broken(float(made.mean())) and limit.broken(0.5)
-    many = limit_of(averaged(made, torch.ones(3000), share=True), 0.02, "higher")
+    many = limit_of("coverage", averaged(made, torch.ones(3000), share=True), 0.02)
     assert many.broken(float(made.mean()))
 
 

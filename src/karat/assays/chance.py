@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from karat.assays.finding import Limit, Score
-from karat.assays.keys import Better
+from karat.assays.keys import KEYS
 
 LEVEL = 5.0
 ROUNDS = 12
@@ -92,12 +92,12 @@ def wilson(count: int, n: int, z: float = 1.96) -> tuple[float, float]:
     return 0.0 if count == 0 else max(0.0, middle - half), 1.0 if count == n else min(1.0, middle + half)
 
 
-def limit_of(score: Score, least: float, better: Better, only: str = "", also: str = "") -> Limit:
-    """Where `score` is off by more than chance and by more than `least`, in the direction that is a fault."""
-    reach = max(least, LEVEL * score.error)
+def limit_of(key: str, score: Score, least: float, also: str = "") -> Limit:
+    """Where `score` is off by more than chance and by more than `least`, in the direction that is a fault of the finding `key`."""
+    better, reach = KEYS[key].better, max(least, LEVEL * score.error)
     below = None if better == "lower" else score.real - reach
     above = None if better == "higher" else score.real + reach
-    return Limit(above, below, also, only)
+    return Limit(above, below, also)
 
 
 def outside(a: Limit, b: Limit) -> Limit:

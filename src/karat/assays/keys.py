@@ -70,9 +70,9 @@ KEYS: dict[str, Key] = {
     "formatting": Key("fidelity", "quality", "lower", rows.Formatting, ends=SHARE),
     "missingness": Key("fidelity", "quality", "lower", rows.Missingness, ends=SHARE),
     "cardinality": Key("fidelity", "quality", "higher", rows.Cardinality, title="{of} cardinality"),
-    "gaps": Key("fidelity", "quality", "higher", rows.Gaps, title="{of} gaps"),
     "parent-child pairs": Key("fidelity", "quality", "higher", rows.ColumnPairs, title="{of} parent-child pairs"),
     "sequences": Key("fidelity", "quality", "higher", rows.ColumnPairs, title="{of} sequences"),
+    "gaps": Key("fidelity", "quality", "higher", rows.Gaps, title="{of} gaps"),
     "changes": Key("fidelity", "quality", "higher", rows.Changes, title="{of} changes", ends=SHARE),
     "autocorrelation": Key(
         "fidelity", "quality", "lower", rows.Lags, decides=False, title="{of} autocorrelation", ends=SIZE

@@ -40,7 +40,8 @@ GAPS = {
     "three-way marginals": 0.2,
     "cardinality": 0.2,
     "gaps": 0.2,
-    "pairs": 0.2,
+    "parent-child pairs": 0.2,
+    "sequences": 0.2,
     "changes": 0.2,
     "autocorrelation": 0.1,  # of the correlation itself
     "volatility": 0.1,

@@ -40,7 +40,7 @@ def findings(case: Case) -> list[Finding]:
         mine = detail(made.points, axis) / by
         s = averaged(mine, detail(unseen.points, axis) / by)
         # unseen records set aside by name (another speaker) may themselves differ from what there was to learn
-        limit = outside(limit_of(s, LEAST, "neither"), limit_of(averaged(mine, learned / by), LEAST, "neither"))
+        limit = outside(*(limit_of("detail", x, LEAST) for x in (s, averaged(mine, learned / by))))
         fault = "" if not limit.broken(s.value) else ": blurred" if s.z < 0 else ": grainy"
         summary = (
             f"Fine detail along {name} is {s.value:.2f} times that of the training data "

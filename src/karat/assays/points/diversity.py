@@ -103,7 +103,7 @@ def _balls(train: Embedded, unseen: Embedded, made: Embedded, draws: Draws) -> l
         s = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws, one)  # type: ignore[misc]
         detail = Covered(n=draws.size, z=s.z, expected=expected_coverage(draws.size, draws.size, 5))
         samples, summary = power.scored(name, s.error, len(made), len(unseen), s.real), sentence.format(s.value, s.real)
-        out.append(scored(name, s, limit_of(s, least, "higher"), summary, detail=detail, samples=samples))
+        out.append(scored(name, s, limit_of(name, s, least), summary, detail=detail, samples=samples))
     return out
 
 
@@ -111,7 +111,7 @@ def _vendi(unseen: Embedded, made: Embedded, draws: Draws) -> Finding:
     s = resampled(lambda r: vendi(unseen.features[r]), lambda r: vendi(made.features[r]), draws)
     summary = f"The effective number of different records (Vendi) is {s.value:.1f}; among as many unseen real ones {s.real:.1f}."
     samples, detail = power.of_score(s.error, 0.2 * s.real, len(made), len(unseen)), Sampled(n=draws.size, z=s.z)
-    return scored("vendi", s, limit_of(s, 0.05 * s.real, "higher"), summary, detail=detail, samples=samples)
+    return scored("vendi", s, limit_of("vendi", s, 0.05 * s.real), summary, detail=detail, samples=samples)
 
 
 def cells(train: Tensor, k: int, seed: int) -> Tensor:

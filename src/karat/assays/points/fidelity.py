@@ -138,7 +138,7 @@ def _frechet(name: str, train: Tensor, unseen: Tensor, made: Tensor, draws: Draw
 
     s = resampled(lambda rows: score(unseen, rows), lambda rows: score(made, rows), draws)
     scale = float(cov.trace())
-    limit = limit_of(s, max(0.003 * scale, 0.15 * s.real), "lower")
+    limit = limit_of(name, s, max(0.003 * scale, 0.15 * s.real))
     summary = (
         f"In {what}, the Frechet distance of {draws.size} made records to the training data is {s.value:.3g}, that of "
         f"{draws.size} unseen real ones {s.real:.3g} (0 is identical, the variance of the data is {scale:.3g})."
@@ -166,7 +166,7 @@ def _kernel(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> Findin
     )
     detail = KernelDistance(n=draws.size, unit=0.001, z=s.z)
     samples = power.of_score(s.error, 5.0, len(made), len(unseen))
-    return scored("kernel distance", s, limit_of(s, 1.0, "lower"), summary, detail=detail, samples=samples)
+    return scored("kernel distance", s, limit_of("kernel distance", s, 1.0), summary, detail=detail, samples=samples)
 
 
 def _balls(train: Embedded, unseen: Embedded, made: Embedded, most: int = 3000) -> list[Finding]:
@@ -207,7 +207,7 @@ def _balls(train: Embedded, unseen: Embedded, made: Embedded, most: int = 3000) 
         summary = sentence.format(s.value, s.real)
         detail = Balls(n=len(a), reference=len(reference), z=s.z)
         samples = power.scored(name, s.error, len(made), len(unseen), s.real)
-        out.append(scored(name, s, limit_of(s, least, "higher"), summary, detail=detail, samples=samples))
+        out.append(scored(name, s, limit_of(name, s, least), summary, detail=detail, samples=samples))
     return out
 
 
@@ -223,7 +223,7 @@ def _auc(train: Embedded, unseen: Embedded, made: Embedded, pixels: Components, 
     )
     detail = TwoSample(n=n, z=s.z, null_sd=sd)
     samples = power.scored("two-sample auc", s.error, len(made), len(unseen))
-    limit = limit_of(s, 0.05, "lower")
+    limit = limit_of("two-sample auc", s, 0.05)
     if not limit.broken(value) and not any(x.short for x in samples):  # so many would do if all there is were learned
         gap = power.GAPS["two-sample auc"]
         learned = discriminant_auc(_spoiled(u, 2 * gap, seed), t, seed)[0] - real
@@ -245,7 +245,7 @@ def _sharpness(train: Embedded, unseen: Embedded, made: Embedded) -> Finding:
     mine = roughness(made.points) / by
     s = averaged(mine, roughness(unseen.points) / by)
     # unseen records set aside by name (another speaker) may themselves differ from what there was to learn
-    limit = outside(limit_of(s, 0.05, "neither"), limit_of(averaged(mine, learned / by), 0.05, "neither"))
+    limit = outside(*(limit_of("sharpness", x, 0.05) for x in (s, averaged(mine, learned / by))))
     fault = "" if not limit.broken(s.value) else ": too smooth" if s.z < 0 else ": too rough"
     summary = f"Fine detail is {s.value:.2f} times that of the training data (unseen real data: {s.real:.2f}){fault}."
     samples = power.scored("sharpness", s.error, len(made), len(unseen))

@@ -217,7 +217,7 @@ def _authenticity(m: Nearest, u: Nearest, base: Tensor) -> Finding:
         f"{s.value:.1%} of what was made is further from its nearest training record than that one is from its own "
         f"neighbour; unseen real data: {s.real:.1%}."
     )
-    return scored("authenticity", s, limit_of(s, 0.05, "higher"), summary, detail=Standardised(z=s.z))
+    return scored("authenticity", s, limit_of("authenticity", s, 0.05), summary, detail=Standardised(z=s.z))
 
 
 def _ct(

@@ -118,7 +118,7 @@ def _ratio(
     by = "read by the judge" if whose else "given"
     detail = Usefulness(tstr=tstr, trtr=trtr, gap=trtr - tstr, n=n, labels=by)
     samples = power.scored("usefulness", s.error, len(m), len(u), max(s.real - 1 / k / accuracy, 1e-3))
-    return scored("usefulness", s, limit_of(s, 0.02, "higher"), summary, detail=detail, samples=samples)
+    return scored("usefulness", s, limit_of("usefulness", s, 0.02), summary, detail=detail, samples=samples)
 
 
 def _lift(

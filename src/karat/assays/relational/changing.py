@@ -18,11 +18,13 @@ from karat.assays import power
 from karat.assays.chance import Draws, draw, limit_of, resampled
 from karat.assays.details.rows import Changes, Lagged, Lags, Moved, Pair, Together
 from karat.assays.finding import Finding, Score, scored
+from karat.assays.relational.databases import Case
 from karat.assays.table.columns import shape
 from karat.assays.table.sheet import resampled_columns
 from karat.space import JUDGED as FEWEST
 from karat.views import TableView, Tie
 
+FINDS = ("changes", "autocorrelation", "volatility", "cross-correlation")
 LONG = 10  # rows that half of the sequences have at least, where changes are looked at
 FURTHEST = 20  # rows back
 ENOUGH = 200  # pairs of changes so many rows apart, where a lag is looked at
@@ -84,16 +86,18 @@ class Moves:
         return np.bincount(self.owner, np.nan_to_num(values), self.parents)
 
 
-def findings(where: str, tables: Sequence[TableView], ties: Sequence[Tie], seed: int) -> list[Finding]:
-    """Of the training, unseen and made rows of one table and how they hang on their parents; none where sequences are short."""
-    columns = judged(tables[0], ties[0])
+def findings(case: Case) -> list[Finding]:
+    """Of the rows of one table in the order in which they hang on their parents; none where sequences are short."""
+    where, ties = case.ties[0].child, case.ties
+    tables = [side.tables[where] for side in case.sides]
+    columns = judged(tables[0], ties[0]) if ties[0].makes else []
     if not columns:
         return []
     sides = [Moves.of(table, tie, columns) for table, tie in zip(tables, ties, strict=True)]
     train, unseen, made = sides
     if min(unseen.parents, made.parents) < FEWEST or not all(np.isfinite(s.change).any(0).all() for s in sides):
         return []
-    rng = np.random.default_rng([seed, 33])
+    rng = np.random.default_rng([case.seed, 33])
     draws = draw(unseen.parents, made.parents, rng)
     out = [_changes(where, columns, sides, draws)]
     for key in ("autocorrelation", "volatility"):
@@ -152,7 +156,7 @@ def _changes(where: str, columns: Sequence[Column], sides: Sequence[Moves], draw
     return scored(
         "changes",
         score.clipped(high=1.0),
-        limit_of(score, 0.02, "higher"),
+        limit_of("changes", score, 0.02),
         summary,
         detail=Changes(n=draws.size, z=score.z, columns=moved),
         samples=power.scored("changes", score.error, made.parents, unseen.parents, floor=1 - score.real),
@@ -224,7 +228,7 @@ def _finding(
 ) -> Finding:
     samples = power.scored(key, score.error, sides[2].parents, sides[1].parents, floor=score.real)
     return scored(
-        key, score.clipped(low=0.0), limit_of(score, 0.02, "lower"), summary, detail=detail, samples=samples, of=where
+        key, score.clipped(low=0.0), limit_of(key, score, 0.02), summary, detail=detail, samples=samples, of=where
     )
 
 

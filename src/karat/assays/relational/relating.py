@@ -10,19 +10,46 @@ import torch
 
 from karat.assays import power
 from karat.assays.chance import draw, limit_of, resampled, wilson
+from karat.assays.details import Detail
 from karat.assays.details.rows import Cardinality, ColumnPairs, Gaps
 from karat.assays.finding import Finding, Limit, Score, scored
+from karat.assays.relational.databases import Case
 from karat.assays.table.columns import Trends, combinations, shape
 from karat.assays.table.sheet import resampled_columns
 from karat.space import JUDGED as FEWEST
-from karat.views import TableView
+from karat.views import Columns, TableView
 
+FINDS = ("dangling keys", "cardinality", "parent-child pairs", "sequences", "gaps")
 MOST_PAIRS = 400
 
 
-def cardinality(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndarray, *, seed: int) -> list[Finding]:
+def findings(case: Case) -> list[Finding]:
+    """How the children of one tie hang on their parents; of rows that belong to one record also how many, and in what order."""
+    out = [_dangling(case), *_together(case)]
+    return [*out, *_cardinality(case), *_sequences(case)] if case.made.ties[case.number].makes else out
+
+
+def _dangling(case: Case) -> Finding:
+    """The share of keys that are nobody's; of what is made, no more may be than of what is real: none, where all resolve."""
+    tie = case.made.ties[case.number]
+    (loose, n), (real_loose, real_n) = (
+        (int((t.links[~t.absent] < 0).sum()), int((~t.absent).sum())) for t in (tie, case.train.all.ties[case.number])
+    )
+    low, high = wilson(loose, n) if n else (0.0, 0.0)
+    real, top = real_loose / max(real_n, 1), wilson(real_loose, real_n)[1] if real_loose else 0.0
+    summary = f"{tie.where}: {loose:,} of {n:,} made keys refer to no row; in the real tables {real_loose:,} of {real_n:,} do."
+    score = Score(loose / max(n, 1), low, high, real, 0.0)
+    limit = Limit(above=top, only="where chance does not explain it" if top else "")
+    return scored("dangling keys", score, limit, summary, raised=low > top, of=tie.where)
+
+
+def _cardinality(case: Case) -> list[Finding]:
     """Children per parent: 1 - the Kolmogorov-Smirnov distance to the training parents' [n], beside unseen parents'."""
-    score = _shape(train, unseen, made, seed)
+    train, unseen, made = (
+        np.bincount(tie.links[tie.links >= 0], minlength=len(side.tables[tie.parent]))
+        for side, tie in zip(case.sides, case.ties, strict=True)
+    )
+    where, score = case.ties[0].where, _shape(train, unseen, made, case.seed)
     if score is None:
         return []
     summary = (
@@ -35,59 +62,55 @@ def cardinality(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndar
     if 2 <= top + 1 <= 40:
         shown, real = (tuple((np.bincount(v, minlength=top + 1) / len(v)).tolist()) for v in (made, train))
         detail = Cardinality(names=tuple(str(i) for i in range(top + 1)), made=shown, real=real)
-    limit, samples = (
-        limit_of(score, 0.02, "higher"),
-        power.scored("cardinality", score.error, len(made), len(unseen), floor=1 - score.real),
-    )
-    return [scored("cardinality", score.clipped(high=1.0), limit, summary, detail=detail, samples=samples, of=where)]
+    return [_agreement("cardinality", where, score, summary, detail, len(made), len(unseen))]
 
 
-def gaps(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndarray, *, seed: int) -> list[Finding]:
-    """How far a row is from the one before it, as `cardinality`; and whether every sequence is sorted."""
-    score = _shape(train, unseen, made, seed)
-    if score is None:
+def _together(case: Case) -> list[Finding]:
+    """How columns of parent and child go together: of a parent that makes its children in one of them, so that rows are
+    independent; of another, which may lie on either side of the split, in all.
+    """
+    i, made, tie, parts = case.number, case.made, case.ties[2], []
+    columns = _beside(made.tables[tie.parent].columns, made.tables[tie.child].columns, tie.parent, tie.child)
+    for side in case.sides:
+        base, link = side.all, side.all.ties[i].links
+        rows = np.random.default_rng([case.seed, 5]).permutation(np.flatnonzero((link >= 0) & side.mine(tie.child)))
+        if tie.makes:
+            rows = rows[np.unique(link[rows], return_index=True)[1]]
+        left = base.tables[tie.parent].values[link[rows]]
+        parts.append(TableView(columns, np.hstack([left, base.tables[tie.child].values[rows]])))
+    if min(map(len, parts)) < FEWEST:
         return []
-    back = int((made < 0).sum())
-    summary = (
-        f"{where}: distances between neighbours are distributed as in the training data to {score.value:.3f}; unseen real "
-        f"ones: {score.real:.3f}. {back:,} of {len(made):,} made neighbours stand in the wrong order."
-    )
-    limit = limit_of(score, 0.02, "higher", also="where a row stands in the wrong order")
-    raised = limit.broken(score.value) or back > 0
-    samples, detail = (
-        power.scored("gaps", score.error, len(made), len(unseen), floor=1 - score.real),
-        Gaps(backwards=back),
-    )
-    within = score.clipped(high=1.0)
-    return [scored("gaps", within, limit, summary, detail=detail, samples=samples, raised=raised, of=where)]
+    first = made.tables[tie.parent].width
+    pairs = [(i, j) for i in range(first) for j in range(first, len(columns.names))]
+    return _pairs("parent-child pairs", tie.where, "parent and child", *parts, pairs=pairs, seed=case.seed)
 
 
-def _shape(train: np.ndarray, unseen: np.ndarray, made: np.ndarray, seed: int) -> Score | None:
-    train, unseen, made = (x.astype(np.float64) for x in (train, unseen, made))
-    if min(len(unseen), len(made)) < FEWEST or not len(train):
-        return None
-    draws = draw(len(unseen), len(made), np.random.default_rng([seed, 31]))
-
-    def of(values: np.ndarray, rows: torch.Tensor) -> float:
-        score = shape(train, values[rows.numpy()], 0)
-        return 1.0 if math.isnan(score) else score
-
-    return resampled(lambda rows: of(unseen, rows), lambda rows: of(made, rows), draws)
+def _beside(a: Columns, b: Columns, left: str, right: str) -> Columns:
+    names = (*(f"{left}.{n}" for n in a.names), *(f"{right}.{n}" for n in b.names))
+    return Columns(names, (*a.choices, *b.choices))
 
 
-def dangling(where: str, loose: int, n: int, real_loose: int, real_n: int) -> Finding:
-    """The share of keys that are nobody's; of what is made, no more may be than of what is real: none, where all resolve."""
-    low, high = wilson(loose, n) if n else (0.0, 0.0)
-    real, top = real_loose / max(real_n, 1), wilson(real_loose, real_n)[1] if real_loose else 0.0
-    summary = (
-        f"{where}: {loose:,} of {n:,} made keys refer to no row; in the real tables {real_loose:,} of {real_n:,} do."
-    )
-    score = Score(loose / max(n, 1), low, high, real, 0.0)
-    limit = Limit(above=top, only="where chance does not explain it" if top else "")
-    return scored("dangling keys", score, limit, summary, raised=low > top, of=where)
+def _sequences(case: Case) -> list[Finding]:
+    """How a row goes together with the one before it, in one pair of neighbours of each parent; and the gaps between them."""
+    parts, gaps = [], []
+    name, order = case.made.ties[case.number].child, case.made.ties[case.number].order
+    own = case.made.tables[name].columns
+    for side, tie in zip(case.sides, case.ties, strict=True):
+        rows = np.random.default_rng([case.seed, 6]).permutation(np.flatnonzero((tie.before >= 0) & (tie.links >= 0)))
+        rows = rows[np.unique(tie.links[rows], return_index=True)[1]]
+        now, back = (side.tables[name].values[at] for at in (rows, tie.before[rows]))
+        parts.append(TableView(_beside(own, own, "before", name), np.hstack([back, now])))
+        if tie.at is not None:
+            gaps.append(tie.at[rows] - tie.at[tie.before[rows]])
+    if min(map(len, parts)) < FEWEST:
+        return []
+    width = len(own.names)
+    pairs = [(j, width + j) for j in range(width) if own.names[j] != order]
+    out = _pairs("sequences", name, "a row and the one before it", *parts, pairs=pairs, seed=case.seed)
+    return [*out, *(_gaps(name, *gaps, seed=case.seed) if gaps else [])]
 
 
-def pairs(
+def _pairs(
     key: str,
     of: str,
     what: str,
@@ -116,11 +139,52 @@ def pairs(
         f"Worst: {first} ({worst[0].score}, real {worst[0].real_score})."
     )
     detail = ColumnPairs(n=draws.size, z=score.z, pairs_looked_at=len(chosen), worst=worst)
-    limit, samples = (
-        limit_of(score, 0.02, "higher"),
-        power.scored("pairs", score.error, len(made), len(unseen), floor=1 - score.real),
+    return [_agreement(key, of, score, summary, detail, len(made), len(unseen))]
+
+
+def _gaps(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndarray, *, seed: int) -> list[Finding]:
+    """How far a row is from the one before it, as `cardinality`; and whether every sequence is sorted."""
+    score = _shape(train, unseen, made, seed)
+    if score is None:
+        return []
+    back = int((made < 0).sum())
+    summary = (
+        f"{where}: distances between neighbours are distributed as in the training data to {score.value:.3f}; unseen real "
+        f"ones: {score.real:.3f}. {back:,} of {len(made):,} made neighbours stand in the wrong order."
     )
-    return [scored(key, score.clipped(high=1.0), limit, summary, detail=detail, samples=samples, of=of)]
+    also, detail = "where a row stands in the wrong order", Gaps(backwards=back)
+    return [_agreement("gaps", where, score, summary, detail, len(made), len(unseen), back > 0, also)]
+
+
+def _agreement(
+    key: str,
+    of: str,
+    score: Score,
+    summary: str,
+    detail: Detail | None,
+    made: int,
+    unseen: int,
+    off: bool = False,
+    also: str = "",
+) -> Finding:
+    """The finding that `score` is, 1 where all agrees, of so many made and unseen records.   off: raised whatever it is."""
+    limit = limit_of(key, score, 0.02, also)
+    samples = power.scored(key, score.error, made, unseen, floor=1 - score.real)
+    raised = off or limit.broken(score.value)
+    return scored(key, score.clipped(high=1.0), limit, summary, detail=detail, samples=samples, raised=raised, of=of)
+
+
+def _shape(train: np.ndarray, unseen: np.ndarray, made: np.ndarray, seed: int) -> Score | None:
+    train, unseen, made = (x.astype(np.float64) for x in (train, unseen, made))
+    if min(len(unseen), len(made)) < FEWEST or not len(train):
+        return None
+    draws = draw(len(unseen), len(made), np.random.default_rng([seed, 31]))
+
+    def of(values: np.ndarray, rows: torch.Tensor) -> float:
+        score = shape(train, values[rows.numpy()], 0)
+        return 1.0 if math.isnan(score) else score
+
+    return resampled(lambda rows: of(unseen, rows), lambda rows: of(made, rows), draws)
 
 
 def _range(counts: np.ndarray) -> str:

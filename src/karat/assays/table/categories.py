@@ -117,7 +117,7 @@ def _rare(train: TableView, unseen: TableView, made: TableView, draws: Draws, co
         columns={train.names[j]: (float(own[k]), float(real[k])) for k, j in enumerate(rare)},
     )
     also = "where one category certainly comes at under half of its real rate"
-    limit = limit_of(s, least_of(0.03, draws), "higher", also=also)
+    limit = limit_of("rare categories", s, least_of(0.03, draws), also=also)
     raised = bool(fewer) or limit.broken(s.value)
     samples = power.scored("rare categories", s.error, len(made), len(unseen), max(2 * s.real - 1, 1e-3))
     return [

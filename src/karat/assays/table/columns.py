@@ -291,7 +291,7 @@ def _triples(train: TableView, unseen: TableView, made: TableView, draws: Draws,
         f"of as many unseen real ones, {s.real:.1%}. Worst: {named}."
     )
     detail = Marginals(n=draws.size, z=s.z, triples=len(triples), worst=worst)
-    limit = limit_of(s, least_of(0.02, draws), "lower")
+    limit = limit_of("three-way marginals", s, least_of(0.02, draws))
     samples = power.scored("three-way marginals", s.error, len(made), len(unseen), floor=s.real)
     return scored("three-way marginals", s, limit, summary, detail=detail, samples=samples)
 
@@ -309,7 +309,7 @@ def combinations(
 def _finding(key: str, s: Score, draws: Draws, one: str, off: bool, summary: str, detail: Detail) -> Finding:
     """off: whether one of the scores that `s` is the mean of is worse by more than `_off` allows."""
     also = f"where one {one} is worse than real by {ONE} and by more than chance"
-    limit = limit_of(s, least_of(0.01, draws), "higher", also=also)
+    limit = limit_of(key, s, least_of(0.01, draws), also=also)
     raised = off or limit.broken(s.value)
     n, m = draws.size * len(draws.made), draws.n_unseen
     error = math.sqrt(1 / n + 1 / m) / 2  # of the one column or pair: the mean moves less

@@ -98,7 +98,7 @@ def findings(case: Case) -> list[Finding]:
         looked, value, real, lost = [], 0.5, 0.5, np.zeros(0)
     sd = fold_spread(n, FOLDS)
     s = Score(value, value - 1.96 * sd, value + 1.96 * sd, real, sd * math.sqrt(2)).clipped(0.0, 1.0)
-    limit = limit_of(s, LEAST, "lower")
+    limit = limit_of("two-sample auc", s, LEAST)
     joint = sorted(zip(looked, lost.tolist(), strict=True), key=lambda p: -p[1])
     summary = (
         f"Shown one made and one real row, boosted trees pick the made one {value:.1%} of the time (50% is guessing); "

@@ -148,7 +148,7 @@ def _ratio(
     if not teachable or any(x.short for x in samples):
         samples = _wanted(task, train, made, unseen, error * span, most, seed)
     if teachable:
-        return scored("usefulness", s, limit_of(s, 0.02, "higher"), summary, detail=detail, samples=samples)
+        return scored("usefulness", s, limit_of("usefulness", s, 0.02), summary, detail=detail, samples=samples)
     # a ratio to what is hardly taught is no fault at any value
     limit = Limit(also=f"where real rows teach {name} and made ones do not")
     summary += f" A guess scores {goal.floor:g}: {n} real rows teach no more than that, so that made ones have nothing to lose."

@@ -56,7 +56,7 @@ def _inside(train: Tensor, unseen: Tensor, made: Tensor) -> list[Finding]:
         detail = Balls(n=len(a), reference=len(reference), z=s.z)
         summary = sentence.format(s.value, s.real)
         samples = power.scored(name, s.error, len(made), len(unseen), s.real)
-        out.append(scored(name, s, limit_of(s, least, "higher"), summary, detail=detail, samples=samples))
+        out.append(scored(name, s, limit_of(name, s, least), summary, detail=detail, samples=samples))
     return out
 
 
@@ -86,7 +86,7 @@ def _reached(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> list[
         one = 1 / draws.size  # a share moves by one record at least
         s: Score = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws, one)  # type: ignore[misc]
         detail = Covered(n=draws.size, z=s.z, expected=expected_coverage(draws.size, draws.size, 5))
-        summary, limit = sentence.format(s.value, s.real), limit_of(s, least_of(least, draws), "higher")
+        summary, limit = sentence.format(s.value, s.real), limit_of(name, s, least_of(least, draws))
         samples = power.scored(name, s.error, len(made), len(unseen), s.real)
         out.append(scored(name, s, limit, summary, detail=detail, samples=samples))
     return out

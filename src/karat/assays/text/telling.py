@@ -45,5 +45,5 @@ def findings(case: Case) -> list[Finding]:
     )
     detail = TwoSample(n=n, z=s.z, beside_unseen=beside[0], beside_training=beside[1], unseen_beside_training=apart)
     samples = power.scored("two-sample auc", s.error, made.shape[0], unseen.shape[0])
-    limit, shown = limit_of(s, LEAST, "lower"), replace(s, real=real)
+    limit, shown = limit_of("two-sample auc", s, LEAST), replace(s, real=real)
     return [scored("two-sample auc", shown, limit, summary, detail=detail, samples=samples)]

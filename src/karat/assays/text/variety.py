@@ -132,7 +132,7 @@ def _shape(train: TextView, unseen: TextView, made: TextView, draws: Draws) -> l
 
             s = _sided(near, m, u, draws)
             measured.append((s, what, float(np.median(m)), float(np.median(u))))
-        bad = [x for x in measured if limit_of(x[0], 0.05, "lower").broken(x[0].value)]
+        bad = [x for x in measured if limit_of(name, x[0], 0.05).broken(x[0].value)]
         s, what, mine, theirs = max(bad or measured, key=lambda x: x[0].value - x[0].real)
         summary = (
             f"{what[0].upper()}{what[1:]}: the median is {mine:.4g} of what was made and {theirs:.4g} of unseen real text; "
@@ -140,7 +140,7 @@ def _shape(train: TextView, unseen: TextView, made: TextView, draws: Draws) -> l
         )
         detail = Lengths(z=s.z, medians=tuple(x[1:] for x in measured))
         samples = power.scored(name, s.error, len(made), len(unseen), floor=s.real)
-        limit = limit_of(s, 0.05, "lower")
+        limit = limit_of(name, s, 0.05)
         out.append(scored(name, s.clipped(0.0, 1.0), limit, summary, detail=detail, samples=samples, raised=bool(bad)))
     return out
 
@@ -177,7 +177,7 @@ def _mauve(features: tuple[Tensor, Tensor, Tensor], rng: np.random.Generator, se
         f"MAUVE over {k} clusters of passages is {s.value:.3f}; of unseen real text {s.real:.3f} (1 is the same distribution; "
         "on own features, so that it compares with no published MAUVE)."
     )
-    detail, limit = Mauve(z=s.z, n=draws.size, buckets=k), limit_of(s, 0.03, "higher")
+    detail, limit = Mauve(z=s.z, n=draws.size, buckets=k), limit_of("own-feature mauve", s, 0.03)
     samples = power.scored("own-feature mauve", s.error, len(m), len(u))
     return scored("own-feature mauve", s.clipped(0.0, 1.0), limit, summary, detail=detail, samples=samples)
 
