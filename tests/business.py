@@ -14,7 +14,7 @@ def _moments(seconds: np.ndarray, gone: np.ndarray | None = None) -> pa.Array:
     return pa.array(1_709_251_200_000_000 + seconds.astype(np.int64) * 1_000_000, mask=gone).cast(pa.timestamp("us"))
 
 
-def _dates(days: np.ndarray, gone: np.ndarray | None = None) -> pa.Array:
+def dates(days: np.ndarray, gone: np.ndarray | None = None) -> pa.Array:
     return pa.array((19_000 + days).astype(np.int32), pa.int32(), mask=gone).view(pa.date32())
 
 
@@ -42,9 +42,9 @@ def orders(n: int, rng: np.random.Generator, exceptions: float = 0.0) -> pa.Tabl
     country = rng.choice(["DE", "FR", "US"], n, p=[0.5, 0.3, 0.2])
     return pa.table(
         {
-            "ordered": _dates(ordered),
-            "shipped": _dates(shipped),
-            "delivered": _dates(shipped + rng.integers(1, 12, n), cancelled),
+            "ordered": dates(ordered),
+            "shipped": dates(shipped),
+            "delivered": dates(shipped + rng.integers(1, 12, n), cancelled),
             "article": [f"A{i:03d}" for i in article],
             "price": price,
             "qty": quantity,
@@ -67,7 +67,7 @@ def invoices(n: int, rng: np.random.Generator, exceptions: float = 0.0) -> pa.Ta
     parts = dict(zip(("labour", "parts", "travel"), (c / 100 for c in cents), strict=True))
     paid = (gross * (100 - discount) + 50) // 100 / 100
     sums = {"net": net / 100, "tax": tax / 100, "gross": gross / 100, "discount": discount, "paid": paid}
-    return pa.table({"issued": _dates(issued), "due": _dates(issued + 30), **parts, **sums})
+    return pa.table({"issued": dates(issued), "due": dates(issued + 30), **parts, **sums})
 
 
 def prices(n: int, rng: np.random.Generator, exceptions: float = 0.0) -> pa.Table:
@@ -77,7 +77,7 @@ def prices(n: int, rng: np.random.Generator, exceptions: float = 0.0) -> pa.Tabl
     high = np.maximum(begin, close) * np.exp(np.abs(rng.normal(0, 0.004, n)))
     low = np.minimum(begin, close) * np.exp(-np.abs(rng.normal(0, 0.004, n)))
     named = zip(("open", "high", "low", "close"), (begin, high, low, close), strict=True)
-    return pa.table({"day": _dates(np.arange(n)), **{name: np.round(x, 2) for name, x in named}})
+    return pa.table({"day": dates(np.arange(n)), **{name: np.round(x, 2) for name, x in named}})
 
 
 def people(n: int, rng: np.random.Generator, exceptions: float = 0.0) -> pa.Table:
@@ -150,7 +150,7 @@ def _column(n: int, rng: np.random.Generator) -> pa.Array:
         lambda: np.where(rng.random(n) < rng.uniform(0.3, 0.97), 0, np.round(rng.exponential(20, n), 2)),
         lambda: [f"c{i}" for i in rng.zipf(1.6, n) % rng.integers(2, 40)],
         lambda: [f"k{i}" for i in rng.integers(0, max(3, n // int(rng.integers(1, 12))), n)],
-        lambda: _dates(rng.integers(0, rng.integers(5, 1500), n)),
+        lambda: dates(rng.integers(0, rng.integers(5, 1500), n)),
         lambda: _moments(rng.integers(0, rng.integers(1000, 10**7), n)),
         lambda: rng.random(n) < rng.choice([0.02, 0.2, 0.5, 0.9]),
         lambda: rng.integers(1000, 1000 + rng.integers(3, 100), n),
@@ -165,7 +165,7 @@ def _column(n: int, rng: np.random.Generator) -> pa.Array:
     return cells
 
 
-def independent(rng: np.random.Generator, most: int = 5000) -> pa.Table:
-    """4 to 15 columns of 50 to `most` rows that have nothing to do with each other."""
-    n = int(np.exp(rng.uniform(np.log(50), np.log(most))))
+def independent(rng: np.random.Generator, most: int = 5000, rows: int | None = None) -> pa.Table:
+    """4 to 15 columns of 50 to `most` rows, or of as many as are said, that have nothing to do with each other."""
+    n = int(np.exp(rng.uniform(np.log(50), np.log(most)))) if rows is None else rows
     return pa.table({f"x{i}": _column(n, rng) for i in range(int(rng.integers(4, 16)))})

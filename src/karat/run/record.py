@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-LAYOUT = 3
+LAYOUT = 4
 CHECKPOINT = re.compile(r"(\d{10})-([0-9a-f]{16})\.safetensors")
 MODEL = re.compile(r"model-([0-9a-f]{16})\.safetensors")
 

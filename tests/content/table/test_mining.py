@@ -116,9 +116,7 @@ def test_an_order_of_ranges_that_hardly_overlap_says_nothing() -> None:
 def test_an_order_of_dates_is_strict_where_equal_ones_would_have_been_seen() -> None:
     rng = np.random.default_rng(3)
     day = rng.integers(0, 900, 500)
-    tables = [
-        pa.table({"a": business._dates(day), "b": business._dates(day + rng.integers(k, 9, 500))}) for k in (0, 1)
-    ]
+    tables = [pa.table({"a": business.dates(day), "b": business.dates(day + rng.integers(k, 9, 500))}) for k in (0, 1)]
     assert [found(t)[0].text for t in tables] == ["a <= b", "a < b"]
 
 

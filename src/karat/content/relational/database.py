@@ -22,6 +22,7 @@ class Relation:
 
     makes: whether the child's rows are drawn as rows of this parent (one relation of a child at most); the values of
     any other relation are chosen among the parent's rows afterwards.   order: the child's column that sorts the rows of one parent.
+    rules: what a person declares to hold between a parent's row and its children's, such as "orders.total = sum(items.amount)".
     """
 
     child: str
@@ -30,6 +31,7 @@ class Relation:
     keys: tuple[str, ...]
     order: str | None = None
     makes: bool = True
+    rules: tuple[str, ...] = ()
 
     @property
     def column(self) -> str:

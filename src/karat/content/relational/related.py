@@ -17,6 +17,10 @@ from torch import Tensor
 
 from karat.content.codec import Block, Codec, Conditioning, Contents, Delivery
 from karat.content.relational import relations, sequences
+from karat.content.relational.across import discovery
+from karat.content.relational.across.holding import hold
+from karat.content.relational.across.rule import Across
+from karat.content.relational.across.wording import listed
 from karat.content.relational.database import Database, Family, Relation, amounts, handed
 from karat.content.relational.entities import contents_of, parted, split
 from karat.content.relational.steps import Before, Steps, context, sizes
@@ -44,7 +48,8 @@ class Related(Codec):
     tables: of each one, all columns, as a judge and the rows after it see it.   steps: what is learned of each.
     rows: how many rows each root table had for one of the first.   lists: root tables that are only referred to, and their
     rows: a list of goods is as long whoever buys them.   orphans: rows without a parent for each with one.
-    single: the schema of the one file whose rows were parted into entities, where it was one.
+    single: the schema of the one file whose rows were parted into entities, where it was one.   across: what holds between
+    parents and children.
     """
 
     name = "related"
@@ -63,6 +68,7 @@ class Related(Codec):
     orphans: Mapping[str, float]
     lists: Mapping[str, int]
     single: Schema | None = None
+    across: tuple[Across, ...] = ()
 
     @classmethod
     def recognises(cls, path: Any, options: Mapping[str, Any] | None = None) -> bool:
@@ -122,8 +128,10 @@ class Related(Codec):
             noted, sought = sources.notes(raw.cells.schema), options.get("discover", True) is True
             origin = Origin(known, raw.source, raw.dialect, found[name].suffix, noted, discover=sought)
             tables[name] = Table(cells.combine_chunks(), origin)
+        database = Database(tables, arranged)
+        discovery.found(lambda _: database, arranged, sought=False)  # refuses what a person declares and does not hold
         question = next((f.raw.question for f in found.values() if f.raw.question), "")
-        return contents_of(Database(tables, arranged), notes, chosen, None, question)
+        return contents_of(database, notes, chosen, None, question)
 
     @classmethod
     def fit(cls, contents: Contents, train: np.ndarray) -> Self:
@@ -135,9 +143,11 @@ class Related(Codec):
             if not len(table):
                 raise DataError(f"the table {name} has no rows to learn from.")
             wholes[name] = Tables.fit(Contents(table), np.arange(len(table)))
+        # of a parent that does not make them, children lie on both sides of the split
+        across = discovery.found(lambda r: learned if r.makes else data, data.relations, _sought(data))
         steps = {}
         for name, whole in wholes.items():
-            wholes[name], steps[name] = sequences.settled(name, data, learned, whole)
+            wholes[name], steps[name] = sequences.settled(name, data, learned, whole, across)
         made = {r.child: r for r in data.relations if r.makes}
         roots = [name for name in data.tables if name not in made]
         rows = {name: len(data.tables[name]) / len(data.tables[roots[0]]) for name in roots}
@@ -148,7 +158,7 @@ class Related(Codec):
         alone = [name for name in roots[1:] if any(r.parent == name for r in data.relations)]
         alone = [name for name in alone if not any(r.parent == name for r in made.values())]
         lists = {name: len(data.tables[name]) for name in alone}
-        return cls(wholes, data.relations, steps, rows, orphans, lists, data.facts)
+        return cls(wholes, data.relations, steps, rows, orphans, lists, data.facts, across)
 
     # What the chains learn, and how they make ------------------------------------------------------------------------
 
@@ -217,7 +227,7 @@ class Related(Codec):
         n = n if asked is None else len(asked.cells)
         roots = {name: self.lists.get(name, max(1, round(n * share))) for name, share in self.rows.items()}
         work = Unfolding(self.tables, self.steps, self.relations, draw, rng)
-        return work.run(roots, self.orphans, asked)
+        return hold(work.run(roots, self.orphans, asked), self.across, self.tables, rng)
 
     # What a codec says of itself -------------------------------------------------------------------------------------
 
@@ -258,6 +268,15 @@ class Related(Codec):
     def decode(self, points: Tensor, space: Space | None = None, rng: np.random.Generator | None = None) -> Any:
         raise FitError("related tables are made by a run as a whole, and not from points.")
 
+    def judging(self, train: Database) -> Related:
+        """The same with what holds within the tables and across them, whether or not a generator was told of it.
+
+        Rows of a parent that does not make its children may be on both sides of a split: only what each child says is asked.
+        """
+        tables = {name: whole.judging(train.tables[name]) for name, whole in self.tables.items()}
+        across = self.across if self.across else discovery.discover(lambda _: train, self.relations)
+        return replace(self, tables=tables, across=tuple(one for one in across if one.rowwise or one.relation.makes))
+
     def view(self, records: Database, rows: np.ndarray | None = None) -> DatabaseView:
         """All tables; those of the records `rows` with the whole database that they are a part of."""
         if rows is not None:
@@ -265,6 +284,10 @@ class Related(Codec):
             own = {name: taken[records.units[name]] for name in self.tables}
             return replace(self.view(records[rows]), whole=self.view(records), own=own)
         tables = {name: whole.view(records.tables[name]) for name, whole in self.tables.items()}
+        for one in self.across:
+            seen, gap = tables[one.table], one.gap(records)
+            broken = {**seen.broken, one.text: ~np.isnan(gap) & (gap != 0)}
+            tables[one.table] = replace(seen, broken=broken, found=seen.found | {one.text} - set(one.relation.rules))
         return DatabaseView(tables, tuple(_tie(records, r) for r in self.relations), len(records))
 
     def chosen(self, records: Database, rows: np.ndarray) -> Database:
@@ -351,7 +374,9 @@ class Related(Codec):
         for name, table in records.tables.items():
             for one in self.tables[name].between(table):
                 out.append({**one, "table": name, "words": f"{name}: {one['words']}"})
-        return out
+        return out + (
+            listed(discovery.beside(lambda _: records, records.relations), records) if _sought(records) else []
+        )
 
     def declared(self, between: Sequence[Mapping[str, Any]] = ()) -> str:
         return declared(self, between)
@@ -385,17 +410,25 @@ class Related(Codec):
             "orphans": dict(self.orphans),
             "lists": dict(self.lists),
             "single": None if self.single is None else schema.to_dict(self.single),
+            "across": [one.state() for one in self.across],
         }
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
         related = tuple(
-            Relation(**{**r, "columns": tuple(r["columns"]), "keys": tuple(r["keys"])}) for r in state["relations"]
+            Relation(**{**r, "columns": tuple(r["columns"]), "keys": tuple(r["keys"]), "rules": tuple(r["rules"])})
+            for r in state["relations"]
         )
         wholes = {name: Tables.restore(s) for name, s in state["tables"].items()}
         steps = {name: Steps.restore(name, related, s) for name, s in state["steps"].items()}
         single = None if state["single"] is None else schema.from_dict(state["single"])
-        return cls(wholes, related, steps, state["rows"], state["orphans"], state["lists"], single)
+        across = tuple(Across.restore(one, related) for one in state["across"])
+        return cls(wholes, related, steps, state["rows"], state["orphans"], state["lists"], single, across)
+
+
+def _sought(records: Database) -> bool:
+    """Whether relations are to be looked for."""
+    return all(table.facts.discover for table in records.tables.values())
 
 
 def _tie(records: Database, r: Relation) -> Tie:
@@ -418,7 +451,7 @@ def declared(codec: Related, between: Sequence[Mapping[str, Any]] = ()) -> str:
         keys = {k for k in keys if whole.layout.columns[k].made}
         key = next((r.key for r in codec.relations if r.parent == name and len(r.keys) == 1), None)
         own = replace(whole.unfound, columns=tuple(c for c in whole.schema.columns if c.name not in keys))
-        text = wording.declared(own, [one for one in between if one["table"] == name])
+        text = wording.declared(own, [one for one in between if one["table"] == name and "relation" not in one])
         lines = [line for line in text.splitlines() if not line.startswith("#") or line.startswith("# found: ")]
         body = (
             "\n".join(lines).replace("[columns]", "[table.columns]").replace("[[constraint]]", "[[table.constraint]]")
@@ -440,8 +473,18 @@ def declared(codec: Related, between: Sequence[Mapping[str, Any]] = ()) -> str:
         out += [
             "[[relation]]",
             *(f"{k} = {json.dumps(v if v is not None else '', ensure_ascii=False)}" for k, v in pairs.items()),
+            *_rules(r, [one for one in between if one.get("relation") == r.text]),
             "",
         ]
     text = "\n".join(out)
     tomllib.loads(text)
     return text
+
+
+def _rules(relation: Relation, found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lines of TOML: what holds between parent and children, as declared and as found."""
+    lines = [f"  {json.dumps(text, ensure_ascii=False)}," for text in relation.rules]
+    for one in found:
+        text = json.dumps(one["constraint"]["rule"], ensure_ascii=False)
+        lines += [f"  # {' '.join(str(one['comment']).split())}", f"  {text},"]
+    return ["rules = [", *lines, "]"] if lines else []

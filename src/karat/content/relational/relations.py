@@ -27,7 +27,7 @@ FEWEST = 32  # rows of a parent whose children are drawn one after another
 LONGEST = 200  # children of each, on average
 SORTED = 0.95  # share of neighbouring rows of one parent that must be in order
 _TABLE = ("name", "file", "key", "target", "columns", "constraint")
-_RELATION = ("child", "column", "parent", "key", "order")
+_RELATION = ("child", "column", "parent", "key", "order", "rules")
 SOME = 20  # values of a column that only they can relate
 LONG = 6  # characters of values that are no other column's by chance
 _KEYS = ("integer", "category", "identifier", "text", "email", "constant", "person id", "phone", "name")
@@ -95,8 +95,8 @@ def declared(path: Path | None) -> tuple[dict[str, Any], str]:
                     near = get_close_matches(key, known, 1, 0.5)
                     meant = f"; did you mean {near[0]!r}?" if near else f". There are: {', '.join(known)}."
                     raise FitError(f"{path}: unknown key of [[{what}]]: {key!r}{meant}")
-                several = what == "relation" and key in ("column", "key") and isinstance(value, list) and value
-                if several and all(isinstance(name, str) for name in value):
+                listed = what == "relation" and key in ("column", "key", "rules") and isinstance(value, list)
+                if listed and (value or key == "rules") and all(isinstance(name, str) for name in value):
                     continue
                 if key not in ("columns", "constraint") and not isinstance(value, str):
                     raise FitError(f"{path}: {key} = {value!r} in [[{what}]]; a text was wanted.")
@@ -350,7 +350,10 @@ def _declared(
         raise DataError(
             f"{parent}.{', '.join(keys)} is to be a key, and values of it repeat or are missing; name another key."
         )
-    relation = Relation(child, columns, parent, keys, order if order else None)
+    rules = entry.get("rules", [])
+    if isinstance(rules, str):
+        raise FitError(f"{where}: rules = {rules!r} in [[relation]]; a list of texts was wanted.")
+    relation = Relation(child, columns, parent, keys, order if order else None, rules=tuple(rules))
     if not words.resolved(relation):
         raise DataError(f"{relation.text} is declared, and not one value is found there.")
     return relation

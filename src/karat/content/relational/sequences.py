@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from karat.content.relational import changes, links
+from karat.content.relational.across.rule import Across
 from karat.content.relational.database import Database, Family, Relation, amounts, from_amounts
 from karat.content.relational.steps import Before, Steps, borrowed_name, quantiles, rows_name
 from karat.content.table.encoding.coding import NUMBERS, flat, present
@@ -65,7 +66,7 @@ def previous(family: Family, values: np.ndarray) -> np.ndarray:
     return out
 
 
-def fit(name: str, database: Database, train: Database, whole: Tables) -> Steps:
+def fit(name: str, database: Database, train: Database, whole: Tables, across: Sequence[Across] = ()) -> Steps:
     """What the rows of `train` show of table `name`; of all rows in `database` only how the file has them is seen."""
     maker = train.maker(name)
     chosen = tuple(r for r in train.relations if r.child == name and not r.makes)
@@ -126,11 +127,13 @@ def fit(name: str, database: Database, train: Database, whole: Tables) -> Steps:
     return replace(blank, what=chain(whole, *drawn(blank, train, whole)))
 
 
-def settled(name: str, database: Database, train: Database, whole: Tables) -> tuple[Tables, Steps]:
+def settled(
+    name: str, database: Database, train: Database, whole: Tables, across: Sequence[Across] = ()
+) -> tuple[Tables, Steps]:
     """`fit`, and the table without what was found between its columns where rows that are drawn one after another need not
     keep it: what the chain does not code, but for the orders among columns that are learned as changes.
     """
-    steps = fit(name, database, train, whole)
+    steps = fit(name, database, train, whole, across)
     coded = (*train.tables[name].facts.schema.constraints, *steps.what.schema.constraints)
     moved = {c.column for c in steps.changes}
     known = whole.schema.constraints
@@ -141,7 +144,7 @@ def settled(name: str, database: Database, train: Database, whole: Tables) -> tu
     found = tuple(one for one in whole.found if one.constraint in kept)
     less = replace(whole, origin=replace(whole.origin, schema=plain), found=found)
     less = replace(less, layout=Layout.fit(plain, train.tables[name].cells))
-    return less, fit(name, database, train, less)
+    return less, fit(name, database, train, less, across)
 
 
 def _among(rule: Mapping[str, Any], columns: set[str]) -> bool:

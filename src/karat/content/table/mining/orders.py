@@ -48,12 +48,12 @@ def orders(columns: Columns, explained: Collection[frozenset[str]]) -> list[Orde
             both = ~(np.isnan(a.values) | np.isnan(b.values))
             if both.sum() >= evidence.FEWEST:
                 x, y = a.values[both], b.values[both]
-                one = _ordered(a, b, x, y, tests) or _ordered(b, a, y, x, tests)
+                one = ordered(a, b, x, y, tests) or ordered(b, a, y, x, tests)
                 found += [one] if one is not None else []
     return _reduced(found, columns)
 
 
-def _ordered(low: Number, high: Number, x: np.ndarray, y: np.ndarray, tests: int) -> Ordered | None:
+def ordered(low: Number, high: Number, x: np.ndarray, y: np.ndarray, tests: int) -> Ordered | None:
     """The order of `low` [n] and `high` [n], if it holds and says something."""
     broken = x > y
     exceptions, rows = int(broken.sum()), len(x)

@@ -24,6 +24,7 @@ Form = Literal[
     "one of many",
     "missing",
     "monotone",
+    "aggregate",
 ]
 SHOWN = 5  # rows that break a relation and are named
 RESERVED = {"if", "then", "iff", "and", "or", "not", "in", "is", "missing", "true", "false", "nearly", *FUNCTIONS}

@@ -21,7 +21,12 @@ UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 def listed(cells: pa.Table, schema: Schema) -> list[dict[str, Any]]:
     """The relations between the columns of these cells as JSON, each with its words and a comment for a schema."""
     return [
-        {**r.to_dict(), "always": r.always, "words": description(r, schema), "comment": comment(r, schema)}
+        {
+            **r.to_dict(),
+            "always": r.always,
+            "words": description(r, schema),
+            "comment": comment(r, sentence(r, schema)),
+        }
         for r in discover(cells, schema)
     ]
 
@@ -57,25 +62,31 @@ def sentence(relation: Relation, schema: Schema) -> str:
 
 def description(relation: Relation, schema: Schema) -> str:
     """The sentence, with the rule that says it, and the rows that break it."""
-    said = sentence(relation, schema)
     rule = f" ({relation.text})" if relation.form in ("dependency", "order", "distance") else ""
+    return counted(relation, f"{sentence(relation, schema)}{rule}")
+
+
+def counted(relation: Relation, said: str, table: str = "") -> str:
+    """What is `said` of the relation, and the rows that break it: those of `table`, where it is about several."""
+    of = f" of {table}" if table else ""
     if relation.always:
-        return f"{said}{rule}: in all {relation.rows:,} rows"
+        return f"{said}: in all {relation.rows:,} rows{of}"
     low, high = relation.interval
     rows = ", ".join(f"{i + 1:,}" for i in relation.first)
     more = ", ..." if relation.exceptions > len(relation.first) else ""
     s = "" if relation.exceptions == 1 else "s"
     return (
-        f"{said}{rule}: nearly always; {relation.exceptions:,} of {relation.rows:,} rows break{'s' if not s else ''} it "
+        f"{said}: nearly always; {relation.exceptions:,} of {relation.rows:,} rows{of} break{'s' if not s else ''} it "
         f"({_share(relation.rate)}, between {_share(low)} and {_share(high)}), row{s} {rows}{more}"
     )
 
 
-def comment(relation: Relation, schema: Schema) -> str:
+def comment(relation: Relation, said: str, table: str = "") -> str:
     """The same in a few words, for a line of a schema."""
+    of = f" of {table}" if table else ""
     if relation.always:
-        return f"found: {sentence(relation, schema)}, in all {relation.rows:,} rows"
-    return f"found: {sentence(relation, schema)}, but in {relation.exceptions:,} of {relation.rows:,} rows"
+        return f"found: {said}, in all {relation.rows:,} rows{of}"
+    return f"found: {said}, but in {relation.exceptions:,} of {relation.rows:,} rows{of}"
 
 
 def _bare(relation: Relation) -> str:
