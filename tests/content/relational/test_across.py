@@ -163,7 +163,7 @@ def test_a_judge_says_how_often_made_parents_are_not_what_their_children_say(fou
     assert told[0] == 0 and told[1] > 0.5
     sides = (data.view("train"), data.view("holdout"), codec.view(Database(wrong, records.relations)))
     (rules,) = findings(case(*(side.tables["customers"] for side in sides)))
-    assert rules.raised and "customers.spent = sum(orders.total)" in rules.says
+    assert rules.raised and "customers.spent = sum(orders.total)" in rules.summary
 
 
 def test_a_rule_survives_its_state(found: Data) -> None:
