@@ -19,7 +19,7 @@ def dates(days: np.ndarray, gone: np.ndarray | None = None) -> pa.Array:
 
 
 def trips(n: int, rng: np.random.Generator, exceptions: float = 0.0) -> pa.Table:
-    """Rides that end after they begin, whose total is fare, tip and tolls but for a share of them."""
+    """Rides that end after they begin, whose total is fare, tip (often a few percent) and tolls but for a share of them."""
     begin = rng.integers(0, 60 * 86_400, n)
     seconds = np.maximum(30, rng.lognormal(6.6, 0.7, n)).astype(np.int64)
     distance = np.round(seconds / 3600 * rng.uniform(8, 30, n), 2)
@@ -70,6 +70,17 @@ def invoices(n: int, rng: np.random.Generator, exceptions: float = 0.0) -> pa.Ta
     return pa.table({"issued": dates(issued), "due": dates(issued + 30), **parts, **sums})
 
 
+def terms(n: int, rng: np.random.Generator, exceptions: float = 0.0) -> pa.Table:
+    """A tax of 7 or 19 % but for a share of them, terms of payment, a schedule of fees, and calls that take quarters of an hour."""
+    cents, issued, since = np.rint(100 * rng.lognormal(5, 1, n)), rng.integers(0, 700, n), rng.integers(0, 10**7, n)
+    tax = np.floor(cents * rng.choice([7, 19], n, p=[0.3, 0.7]) / 100 + 0.5) + 100 * (rng.random(n) < exceptions)
+    tier = rng.integers(0, 3, n)
+    fee = np.where(tier == 0, 150, np.floor(cents * np.where(tier == 1, 10, 25) / 1000 + 0.5))
+    columns = {"net": cents / 100, "tax": tax / 100, "fee": fee / 100, "tier": np.array(["flat", "low", "high"])[tier]}
+    columns |= {"issued": _dates(issued), "due": _dates(issued + rng.choice([14, 30, 60], n))}
+    return pa.table({**columns, "since": _moments(since), "till": _moments(since + 900 * rng.integers(1, 9, n))})
+
+
 def prices(n: int, rng: np.random.Generator, exceptions: float = 0.0) -> pa.Table:
     """Daily prices: what opens and closes lies between the lowest and the highest."""
     close = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, n)))
@@ -102,7 +113,24 @@ def people(n: int, rng: np.random.Generator, exceptions: float = 0.0) -> pa.Tabl
 Maker = Callable[[int, np.random.Generator, float], pa.Table]
 # Each table with what a finder of relations has to find in it, however it is put, and nothing else.
 PLANTED: dict[str, tuple[Maker, tuple[str, ...]]] = {
-    "trips": (trips, (r"^total = fare \+ tip \+ tolls$", r"^pickup <=? dropoff$")),
+    "trips": (
+        trips,
+        (
+            r"^total = fare \+ tip \+ tolls$",
+            r"^pickup <=? dropoff$",
+            r"^fare = round\(2\.5 \* distance \+ 0\.005 \* \(dropoff - pickup\) \+ 3, 1\)$",
+            r"^tip in \(0, 0\.1 \* fare, round\(0\.15 \* fare, 2\), 0\.2 \* fare\)$",
+        ),
+    ),
+    "terms": (
+        terms,
+        (
+            r"^tax in \(round\(0\.07 \* net, 2\), round\(0\.19 \* net, 2\)\)$",
+            r"^due in \(issued \+ 14, issued \+ 30, issued \+ 60\)$",
+            r"^fee in \(1\.5, round\(0\.01 \* net, 2\), round\(0\.025 \* net, 2\)\)$",
+            r"^till in \(since \+ 900(, since \+ \d+00){6,7}\)$",
+        ),
+    ),
     "orders": (
         orders,
         (

@@ -15,6 +15,7 @@ import torch
 
 import karat
 from karat.content.codec import Contents
+from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.lookups import Lookup
 from karat.content.table.mining.relation import Relation
 from karat.content.table.rules.constraints import compile_rules
@@ -59,7 +60,7 @@ def test_what_always_holds_holds_whatever_the_codes_are(name: str) -> None:
                 assert not broken(codec, made, one).any(), one.text
 
 
-@pytest.mark.parametrize("name", ["trips", "orders", "invoices"])
+@pytest.mark.parametrize("name", ["trips", "orders", "invoices", "terms"])
 def test_rows_come_back_from_their_codes_with_their_exceptions(name: str) -> None:
     codec, rows = learned(business.PLANTED[name][0](2000, np.random.default_rng(4), 0.02))
     (one,) = [r for r in codec.found if not r.always]
@@ -106,6 +107,36 @@ def test_what_was_found_holds_beside_what_is_given(place: Path, given: str) -> N
             assert not broken(codec, rows, one).any(), one.text
     column, _, value = given.replace("PRICE", str(price)).partition("=")
     assert {str(x) for x in made[column]} == {value}
+
+
+def test_which_of_several_ratios_a_row_has_is_learned_and_stays_beside_what_is_given() -> None:
+    codec, rows = learned(business.trips(1000, np.random.default_rng(20)))
+    part = codec.layout.parts[codec.layout.part_of["tip"]]
+    assert isinstance(part, Computed) and sum(part.computed) == 1000 and len(part.computed) == 4
+    codes = codec.encode(rows)[:, codec.coded.index(("tip",))].numpy()
+    share = [
+        (np.abs(rows.cells["tip"].to_numpy() - c * rows.cells["fare"].to_numpy()) < 0.006) for c in (0, 0.1, 0.15, 0.2)
+    ]
+    assert all(share[k][codes == k].all() for k in range(4)) and np.bincount(codes).tolist() == list(part.computed)
+    for given, column in (("fare=30", "fare"), ("tip=3", "tip")):
+        asked = codec.conditioning(given, None, 60, np.random.default_rng(21))
+        noise = codec.encode(rows)[:60]
+        made = asked.restore(codec.decode(torch.where(asked.cells < 0, noise, asked.cells), codec.spaces[0]))
+        assert set(made.cells[column].to_pylist()) == {float(given.partition("=")[2])}
+        other = {"fare": {0, 3, 4.5, 6}, "tip": {30, 20, 15}}[column]
+        assert set(made.cells["tip" if column == "fare" else "fare"].to_pylist()) == other
+        assert not any(bad.any() for bad in codec.layout.broken(cells_of(made.cells)).values())
+
+
+def test_exceptions_of_several_ratios_are_values_of_their_own() -> None:
+    rng = np.random.default_rng(22)
+    net = np.round(rng.lognormal(5, 1, 2000), 2)
+    tax = np.where(rng.random(2000) < 0.01, -5.0, np.round(net * rng.choice([0.07, 0.19], 2000), 2))
+    codec, rows = learned(pa.table({"net": net, "tax": tax}))
+    (one,) = codec.found
+    assert one.form == "mixture" and 8 < one.exceptions < 40
+    back = codec.decode(codec.encode(rows), codec.spaces[0]).cells["tax"].to_numpy()
+    assert ((back == -5) == (tax == -5)).all()
 
 
 def test_a_range_of_a_result_is_kept_through_a_formula_that_has_exceptions(tmp_path: Path) -> None:

@@ -167,6 +167,21 @@ def test_a_quotient_that_was_rounded_is_found() -> None:
     assert [r.text for r in found(table)] == ["each = round(spent / units, 2)"]
 
 
+@pytest.mark.parametrize("noise", [1, 3, 30])
+def test_columns_that_go_together_are_no_multiples_of_each_other(noise: int) -> None:
+    rng = np.random.default_rng(9)
+    a = rng.integers(50, 500, 900)
+    near = {"b": np.round(0.1 * a + rng.normal(0, noise, 900)), "c": a + np.rint(rng.normal(0, noise, 900))}
+    assert [r.text for r in found(pa.table({"a": a, **near})) if r.form == "mixture"] == []
+
+
+def test_what_few_values_go_with_is_no_mixture_of_their_multiples() -> None:
+    rng = np.random.default_rng(9)
+    grade = rng.integers(1, 6, 900)
+    pay = np.array([0, 1200, 1500, 2100, 2600, 4000])[grade]
+    assert [r.form for r in found(pa.table({"grade": grade, "pay": pay}))] == ["dependency"]
+
+
 def test_a_duration_is_found_to_be_the_time_between_two_moments() -> None:
     rng = np.random.default_rng(10)
     begin, seconds = rng.integers(0, 10**6, 600), rng.integers(60, 9000, 600)
@@ -177,7 +192,15 @@ def test_a_duration_is_found_to_be_the_time_between_two_moments() -> None:
 
 def test_what_is_declared_is_not_found_again() -> None:
     read = Tables.read(business.trips(400, np.random.default_rng(11)), {}).records
-    rules = ({"rule": "pickup <= dropoff"}, {"rule": "total = round(fare + tolls + tip, 2)"})
+    rules = tuple(
+        {"rule": text}
+        for text in (
+            "pickup <= dropoff",
+            "total = round(fare + tolls + tip, 2)",
+            "fare = round(3 + 2.5 * distance + (dropoff - pickup) / 200, 1)",
+            "tip in (0, fare * 0.1, fare * 0.15, fare * 0.2)",
+        )
+    )
     assert discover(read.cells, Schema(read.facts.schema.columns, rules)) == []
 
 

@@ -1,4 +1,6 @@
-"""The part of a column that a formula works out: its result, a value of its own where there is none, and its exceptions."""
+"""The part of a column that a formula works out: which result it is where there are several, a value of its own where there is
+none, and its exceptions.
+"""
 
 from __future__ import annotations
 
@@ -21,39 +23,40 @@ Coded = tuple[np.ndarray, np.ndarray | None]
 class Computed:
     """The left side of a formula: missing, worked out, or, where something on the right is missing, a value of its own.
 
-    off: of a formula that nearly always holds, how far exceptions lie from what it gives, and more than `slack` ticks.
+    computed: training rows of each alternative of the formula.   off: of a formula that nearly always holds, how far
+    exceptions lie from what it gives, and more than `slack` ticks; those from several alternatives are values of their own.
     """
 
     name: str
     grain: Grain
     missing: int
-    computed: int
+    computed: tuple[int, ...]
     alone: Scale | None
     off: Scale | None = None
     slack: float = 0.0
+    free: bool = False
 
     @classmethod
     def fit(
         cls, name: str, grain: Grain, values: pa.Array, formula: np.ndarray, exceptions: np.ndarray | None = None
     ) -> Self:
-        """values: the training cells.   formula: the right side [n], NaN where it is unknown.   exceptions: bool [n]."""
+        """values: the training cells.   formula: the right side [alternatives, n], NaN where unknown.   exceptions: bool [n]."""
         plain = replace(
             grain, step=1, origin=0, weekdays=(), below=None, above=None, minus=None
         )  # a result may lie off the lattice of those learned from
         ticks = plain.ticks(values)
-        own = np.isfinite(ticks) & np.isnan(formula)
-        alone = Scale.fit(ticks[own], ENTRIES - 2, plain.whole) if own.any() else None
-        gone = int(np.isnan(ticks).sum())
-        part = cls(name, plain, gone, len(ticks) - gone - int(own.sum()), alone)
-        away = ticks - part.result(formula)
+        part = cls(name, plain, int(np.isnan(ticks).sum()), (), None)
+        which, away = part.nearest(ticks, formula)
         known = np.isfinite(away)
         odd = known & exceptions if exceptions is not None else np.zeros(len(ticks), bool)
-        if not odd.any():
-            return part
-        slack = float(np.abs(away[known & ~odd]).max(initial=0.0))
+        slack = float(np.abs(away[known & ~odd]).max(initial=0.0)) if odd.any() else 0.0
         odd &= np.abs(away) > slack
-        off = Scale.fit(away[odd], ENTRIES - 2, plain.whole) if odd.any() else None
-        return replace(part, computed=part.computed - int(odd.sum()), off=off, slack=slack)
+        own = np.isfinite(ticks) & (np.isnan(formula[0]) | odd & (len(formula) > 1))
+        worked = np.isfinite(ticks) & ~own & ~odd
+        alone = Scale.fit(ticks[own], ENTRIES - 2, plain.whole) if own.any() else None
+        off = Scale.fit(away[odd], ENTRIES - 2, plain.whole) if odd.any() and len(formula) == 1 else None
+        counts = tuple(np.bincount(which[worked], minlength=len(formula)).tolist())
+        return replace(part, computed=counts, alone=alone, off=off, slack=slack, free=bool(odd.any()))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -63,14 +66,20 @@ class Computed:
     def begins(self) -> tuple[int, int, int]:
         """The codes of what is worked out, of the first value of its own, and of the first exception."""
         first = int(self.missing > 0)
-        return first, first + 1, first + 1 + (0 if self.alone is None else self.alone.size)
+        own = first + len(self.computed)
+        return first, own, own + (0 if self.alone is None else self.alone.size)
+
+    @property
+    def varied(self) -> bool:
+        """Whether there are several alternatives, and exceptions from them all, which are values of their own."""
+        return self.free and len(self.computed) > 1
 
     def size(self, fine: bool) -> int:
         return self.begins[2] + (0 if self.off is None else self.off.size)
 
     def counts(self, fine: bool) -> np.ndarray:
         scales = [scale.counts for scale in (self.alone, self.off) if scale is not None]
-        return np.concatenate([[self.missing] if self.missing else [], [max(self.computed, 1)], *scales])
+        return np.concatenate([[self.missing] if self.missing else [], np.maximum(self.computed, 1), *scales])
 
     def placed(self, fine: bool) -> bool:
         return False
@@ -79,24 +88,30 @@ class Computed:
         return any(scale is not None and not scale.exact for scale in (self.alone, self.off))
 
     def result(self, formula: np.ndarray) -> np.ndarray:
-        """The ticks [n] of what a formula gives; NaN where no cell can hold it."""
+        """The ticks of what a formula gives; NaN where no cell can hold it."""
         if not self.grain.whole:
             return formula
         ticks = np.rint(formula * self.grain.unit)
         return np.where(np.abs(ticks) < LARGEST, ticks, np.nan)
 
+    def nearest(self, ticks: np.ndarray, formula: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The alternative that lies nearest to `ticks` [n], and how far they lie from it; NaN where unknown."""
+        away = ticks - self.result(formula)
+        which = np.argmin(np.where(np.isnan(away), np.inf, np.abs(away)), 0)
+        return which, away[which, np.arange(len(ticks))]
+
     def encode(self, cells: Cells, fine: bool, formula: np.ndarray | None) -> Coded:
         ticks = self.grain.ticks(cells.columns[self.name])
         worked, first, last = self.begins
-        codes = np.full(len(ticks), worked, np.int64)
+        assert formula is not None
+        which, away = self.nearest(ticks, formula)
+        codes = worked + which
         known = ~np.isnan(ticks)
-        assert formula is not None or self.alone is None and self.off is None
-        if self.alone is not None and formula is not None:
-            own = known & np.isnan(formula)
+        odd = np.isfinite(away) & (np.abs(away) > self.slack)
+        if self.alone is not None:
+            own = known & (np.isnan(formula[0]) | odd & self.varied)
             codes[own] = first + self.alone.bins(ticks[own])
-        if self.off is not None and formula is not None:
-            away = ticks - self.result(formula)
-            odd = np.isfinite(away) & (np.abs(away) > self.slack)
+        if self.off is not None:
             codes[odd] = last + self.off.bins(away[odd])
         if self.missing:
             codes[~known] = 0
@@ -106,14 +121,17 @@ class Computed:
         self, codes: np.ndarray, place: np.ndarray | None, made: Cells, fine: bool, formula: np.ndarray | None
     ) -> dict[str, pa.Array]:
         assert formula is not None
-        ticks, where = self.result(formula), place if place is not None else np.zeros(len(codes))
-        _, first, last = self.begins
+        worked, first, last = self.begins
+        which = np.where(codes < first, np.maximum(codes - worked, 0), 0)
+        ticks = self.result(formula)[which, np.arange(len(codes))]
+        where = place if place is not None else np.zeros(len(codes))
         if self.off is not None:
             bins = np.clip(codes - last, 0, self.off.size - 1)
             ticks = np.where(codes >= last, ticks + self.off.ticks(bins, where), ticks)
         if self.alone is not None:
             bins = np.clip(codes - first, 0, self.alone.size - 1)
-            ticks = np.where(np.isnan(ticks), self.alone.ticks(bins, where), ticks)
+            own = np.isnan(ticks) | (codes >= first) & self.varied
+            ticks = np.where(own, self.alone.ticks(bins, where), ticks)
         if self.missing:
             ticks = np.where(codes == 0, np.nan, ticks)
         return {self.name: self.grain.array(ticks)}
@@ -124,10 +142,11 @@ class Computed:
             "name": self.name,
             "grain": self.grain.state(),
             "missing": self.missing,
-            "computed": self.computed,
+            "computed": list(self.computed),
             "alone": None if self.alone is None else self.alone.state(),
             "off": None if self.off is None else self.off.state(),
             "slack": self.slack,
+            "free": self.free,
         }
 
     @classmethod
@@ -136,5 +155,14 @@ class Computed:
         alone, off = (
             None if state.get(name) is None else Scale.restore(state[name], grain.whole) for name in ("alone", "off")
         )
-        slack = float(state.get("slack", 0.0))
-        return cls(state["name"], grain, int(state["missing"]), int(state["computed"]), alone, off, slack)
+        computed = tuple(int(rows) for rows in state["computed"])
+        return cls(
+            state["name"],
+            grain,
+            int(state["missing"]),
+            computed,
+            alone,
+            off,
+            float(state["slack"]),
+            bool(state["free"]),
+        )

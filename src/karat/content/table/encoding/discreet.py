@@ -67,7 +67,7 @@ def _part(
     if column.kind == "constant":
         return Constant(name, column.values[0] if column.values else None, pa.string(), gone, 1 + gone)
     if made:
-        return Computed(name, _plain(column), gone, 1, None)
+        return Computed(name, _plain(column), gone, (1,), None)
     if column.kind in NUMBERS:
         return _number(column, cells, rules, known, budget, source, gone)
     if column.kind == "boolean":

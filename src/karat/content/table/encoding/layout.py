@@ -75,7 +75,7 @@ class Layout:
             elif name in formulas:
                 formula, grain = formulas[name], Grain.fit(column, values)
                 odd = formula.broken(cells) if formula.nearly else None
-                parts[name] = Computed.fit(name, grain, values, formula.value(cells), odd)
+                parts[name] = Computed.fit(name, grain, values, formula.values(cells), odd)
             elif column.kind in NUMBERS:
                 parts[name] = _number(column, cells, rules, columns)
             else:
@@ -129,7 +129,7 @@ class Layout:
         formulas = {formula.left: formula for formula in self.rules.formulas}
         for j, i in enumerate(self.coded):
             part = self.parts[i]
-            formula = formulas[part.name].value(cells) if isinstance(part, Computed) else None
+            formula = formulas[part.name].values(cells) if isinstance(part, Computed) else None
             codes[:, j], place = part.encode(cells, fine, formula)
             if place is not None:
                 places[i] = place
@@ -225,7 +225,7 @@ class _Work:
             part = layout.parts[i]
             codes = self.codes[rows, at[i]] if i in at else np.zeros(len(rows), np.int64)
             place = self.places[i][rows] if i in self.places else None
-            formula = formulas[part.name].value(Cells(out)) if isinstance(part, Computed) else None
+            formula = formulas[part.name].values(Cells(out)) if isinstance(part, Computed) else None
             out.update(part.decode(codes, place, Cells(out), self.fine, formula))
             for lookup in looked_up.get(part.names[0], ()):
                 out[lookup.right] = lookup.mended(out[lookup.left], out[lookup.right], self.rng)

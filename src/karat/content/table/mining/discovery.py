@@ -13,7 +13,17 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 
-from karat.content.table.mining import dependencies, distances, evidence, formulas, groups, orders, products, sums
+from karat.content.table.mining import (
+    dependencies,
+    distances,
+    evidence,
+    formulas,
+    groups,
+    mixtures,
+    orders,
+    products,
+    sums,
+)
 from karat.content.table.mining.columns import ROWS, Columns, Number, sample_of
 from karat.content.table.mining.relation import SHOWN, Relation, plain, quoted
 from karat.content.table.rules.constraints import compile_rules
@@ -80,6 +90,7 @@ def _worked(sample: Columns, together: Sequence[frozenset[str]]) -> formulas.For
     sums.sums(numbers, known, without, spans)
     sums.shares(numbers, known, without, spans)
     products.products(numbers, known, without)
+    mixtures.mixtures(every, known, without)
     return known
 
 
@@ -141,7 +152,7 @@ def _by_rule(schema: Schema, text: str, full: Columns) -> np.ndarray | None:
 
 
 def _formula(one: formulas.Worked, schema: Schema, full: Columns) -> Relation | None:
-    text = f"{quoted(one.left)} = {one.right}"
+    text = one.text
     broken = _by_rule(schema, text, full)
     if broken is None:
         return None

@@ -34,6 +34,11 @@ class Worked:
     vector: dict[str, float] | None = None
 
     @property
+    def text(self) -> str:
+        """The rule that says it."""
+        return f"{quoted(self.left)} {'in' if self.form == 'mixture' else '='} {self.right}"
+
+    @property
     def support(self) -> frozenset[str]:
         return frozenset((self.left, *self.names))
 

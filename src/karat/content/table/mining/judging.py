@@ -53,7 +53,7 @@ class Judged:
                 total = _trues(cells_of(cells), one.columns)
                 groups[one.text] = one.columns, bool((total[~np.isnan(total)] == 1).mean() > 0.5)
             else:
-                rules[one.text] = compile_rules(replace(bare, constraints=(dict(one.constraint),)))
+                rules[one.text] = compile_rules(replace(bare, constraints=({"rule": one.text},)))
         return cls(rules, lookups, groups)
 
     @property

@@ -20,6 +20,7 @@ Form = Literal[
     "linear",
     "product",
     "ratio",
+    "mixture",
     "dependency",
     "one of many",
     "missing",

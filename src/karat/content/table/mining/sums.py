@@ -1,4 +1,4 @@
-"""Sums of columns with coefficients and a constant: exact ones of several terms, and rounded shares of one column.
+"""Sums of columns with coefficients and a constant: exact ones of several terms, and rounded ones of one or more.
 
 What fits is freed of every term without which it fits as well, and its coefficients are the shortest numbers that fit.
 """
@@ -67,11 +67,11 @@ def _preference(one: Worked) -> tuple[int, int, bool]:
 def shares(
     numbers: Sequence[Number], known: Formulas, without: set[str], extra: Sequence[tuple[str, Number]] = ()
 ) -> None:
-    """Adds to `known` the columns that are a fixed share of another, with or without a constant, rounded to their decimals."""
+    """Adds to `known` the columns that are a fixed share of another, or a sum of shares, rounded to their decimals."""
     terms = [(quoted(n.name), n) for n in numbers if n.name not in without] + list(extra)
     found = []
     for target in numbers:
-        if target.name in known.lefts or target.decimals < 0 or target.spread < GRAINS * 2 * target.half:
+        if target.name in known.lefts or not _fine(target):
             continue
         for text, number in terms:
             if number.name != target.name and _together(target, number):
@@ -79,6 +79,22 @@ def shares(
                 found += [one] if one is not None else []
     for one in sorted(found, key=lambda w: (len(w.right) - len(max(w.names, key=len)), w.exceptions)):
         known.add(one)
+    for target in numbers:
+        if target.name not in known.lefts and _fine(target):
+            own = [(t, n) for t, n in terms if not _from(known, target.name, n)]
+            summed = _sum(target, own, True)
+            if summed is not None:
+                known.add(summed)
+
+
+def _fine(target: Number) -> bool:
+    """Whether a rounded result that is this column says something."""
+    return target.decimals >= 0 and target.spread >= GRAINS * 2 * target.half
+
+
+def _from(known: Formulas, name: str, term: Number) -> bool:
+    """Whether a term is a column, or worked out from it."""
+    return any(name == own or name in known.ancestors(own) for own in term.name.split("\0"))
 
 
 def _together(a: Number, b: Number) -> bool:
@@ -92,8 +108,8 @@ def _together(a: Number, b: Number) -> bool:
     return bool(abs(np.corrcoef(x, y)[0, 1]) > 0.9)
 
 
-def _sum(target: Number, terms: Sequence[tuple[str, Number]]) -> Worked | None:
-    """The column as an exact sum of few terms, each with a coefficient, and a constant."""
+def _sum(target: Number, terms: Sequence[tuple[str, Number]], rounded: bool = False) -> Worked | None:
+    """The column as a sum of few terms, each with a coefficient, and a constant; an exact one, or one that is rounded."""
     rows, pool = _complete(target, [t for t in terms if t[1].spread > 0])
     if not pool:
         return None
@@ -102,14 +118,14 @@ def _sum(target: Number, terms: Sequence[tuple[str, Number]]) -> Worked | None:
     scale = np.maximum(x.std(0), 1e-12)
     middle = x.mean(0)
     z = np.concatenate([(x - middle) / scale, np.ones((len(y), 1))], 1)
-    slack = slack_of(y, 0.0) + 1e-8 * y.std()
+    slack = slack_of(y, 1.5 * target.half if rounded else 0.0) + 1e-8 * y.std()
     kept = fitted(z, y, slack)
     if kept is None:
         return None
     columns = eliminated(z, y, slack, kept)
     if columns is None or not 1 <= len(columns) - 1 <= min(TERMS, len(y) // 10):
         return None
-    return _snapped(target, [pool[j] for j in columns[:-1]], False)
+    return _snapped(target, [pool[j] for j in columns[:-1]], rounded)
 
 
 def _complete(target: Number, terms: Sequence[tuple[str, Number]]) -> tuple[np.ndarray, list[tuple[str, Number]]]:
@@ -174,7 +190,7 @@ def _shortest(x: float, error: float) -> float:
     return float(x)
 
 
-def _times(word: str, c: float) -> str:
+def times(word: str, c: float) -> str:
     """A term with its coefficient, which is not negative."""
     if c == 1:
         return word
@@ -190,7 +206,7 @@ def _spelled(pool: Sequence[tuple[str, Number]], coefficients: np.ndarray, const
         (word, number), c = pool[j], float(coefficients[j])
         value = value + c * number.values
         sign = (" + " if c > 0 else " - ") if text else ("" if c > 0 else "-")
-        text += sign + _times(word, abs(c))
+        text += sign + times(word, abs(c))
     if constant:
         text += f" {'+' if constant > 0 else '-'} {plain(abs(constant))}"
     return text, value

@@ -57,6 +57,8 @@ def sentence(relation: Relation, schema: Schema) -> str:
         return relation.text.replace("`", "").replace(" iff ", " exactly where ")
     if relation.form == "distance":
         return _distance(relation, kinds[names[0]])
+    if relation.form == "mixture":
+        return relation.text.replace(" in (", " is one of ", 1).removesuffix(")")
     return relation.text
 
 

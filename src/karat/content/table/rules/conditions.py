@@ -220,7 +220,9 @@ def pin_conditions(layout: Layout, given: Mapping[str, Condition], n: int, rng: 
             continue
         first = mine[0]
         if isinstance(part, Computed) and not (first.missing and first.kind == "is"):
-            if i in layout.coded:  # worked out; what it is made from is solved for when the row is made
+            if (
+                i in layout.coded and len(part.computed) == 1
+            ):  # worked out; what it is made from is solved for when the row is made
                 codes[:, layout.coded.index(i)] = int(part.missing > 0)
             continue
         if isinstance(part, Computed) and not part.missing:

@@ -3,6 +3,7 @@
     [[constraint]]
     rule = "start < end"                      an order: the later column is coded as its distance from the earlier
     rule = "total = price * qty"              a formula: the left side is worked out again, not learned
+    rule = "tip in (0, round(0.1 * fare, 2))" several formulas: which of them is learned
     rule = "0 <= age <= 120"                  a range: what is made is brought inside
     rule = "if married then spouse is not missing"          anything else: rows that break it are drawn anew
     unique = ["a", "b"]                       no two rows agree in all of these
@@ -71,7 +72,10 @@ class Order:
 
 @dataclass(frozen=True)
 class Formula:
-    """The column `left` is `right` rounded to its places (-1: not rounded); where `nearly`, with exceptions."""
+    """The column `left` is `right` rounded to its places (-1: not rounded); where `nearly`, with exceptions.
+
+    Of a tuple on the right it is one: which, is open.
+    """
 
     left: str
     right: Node
@@ -79,13 +83,34 @@ class Formula:
     rule: Rule
     nearly: bool = False
 
-    def value(self, cells: Cells) -> np.ndarray:
-        """float64 [n] of the right side, rounded; NaN where something in it is missing."""
-        value = self.rule.value(self.right, cells.together(self.rule.columns(self.right)))
-        return np.round(value, self.places) if self.places >= 0 else value
+    @property
+    def alternatives(self) -> tuple[Node, ...]:
+        """What stands on the right: one expression, or several of which one gives the left side."""
+        return tuple(self.right.elts) if isinstance(self.right, ast.Tuple) else (self.right,)
+
+    def values(self, cells: Cells) -> np.ndarray:
+        """float64 [alternatives, n] of the right side, rounded; NaN in all where something in one is missing."""
+        cells = cells.together(self.rule.columns(self.right))
+        values = np.stack([self.rule.value(node, cells) for node in self.alternatives])
+        values = np.where(np.isnan(values).any(0), np.nan, values)
+        return np.round(values, self.places) if self.places >= 0 else values
+
+    def value(self, cells: Cells, which: np.ndarray | int = 0) -> np.ndarray:
+        """float64 [n] of one alternative, or of that of each row."""
+        values = self.values(cells)
+        return np.asarray(values[np.maximum(which, 0), np.arange(values.shape[1])])
+
+    def which(self, cells: Cells) -> np.ndarray:
+        """int64 [n]: the alternative that the left side is, the first of several; -1 where it is none."""
+        off = np.stack([self._off(node, cells) for node in self.alternatives])
+        return np.where(off.all(0), -1, np.argmin(off, 0))
 
     def broken(self, cells: Cells) -> np.ndarray:
-        node, places = self.right, self.places
+        return np.asarray(np.logical_and.reduce([self._off(node, cells) for node in self.alternatives]))
+
+    def _off(self, node: Node, cells: Cells) -> np.ndarray:
+        """bool [n]: rows whose left side is known not to be what one alternative gives."""
+        places = self.places
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "round":
             inner = int(ast.literal_eval(node.args[1])) if len(node.args) == 2 else 0
             node, places = (
@@ -340,6 +365,9 @@ def _sort(
     op, right = node.ops[0], node.comparators[0]
     if isinstance(op, ast.Eq):
         return _equation(rule, node.left, right, columns)
+    if isinstance(op, ast.In) and isinstance(right, ast.Tuple) and len(right.elts) > 1 and rule.columns(right):
+        found = _equation(rule, node.left, right, columns)
+        return found if isinstance(found, Formula) else None
     if not isinstance(op, (ast.Lt, ast.LtE, ast.Gt, ast.GtE)):
         return None
     a, b = rule.name(node.left), rule.name(right)

@@ -62,6 +62,8 @@ class _Restoring:
         self.layout, self.cells, self.n, self.rng = layout, cells, n, rng
         self.held: dict[str, np.ndarray] = {}
         self.conditions: Mapping[str, Condition] = {}
+        # of a formula with several alternatives each row keeps to the one that it was made with
+        self.which = {f.left: f.which(Cells(cells)) for f in layout.rules.formulas if len(f.alternatives) > 1}
 
     def hold(self, name: str, rows: np.ndarray, firmly: int) -> None:
         """Remembers that cells of a column are given."""
@@ -241,12 +243,14 @@ class _Restoring:
         some = Cells({n: column.take(pa.array(mine)) for n, column in self.cells.items()})
         ticks, _ = solved(formula, part if isinstance(part, Number) else plain_part(part), some)
         good = ~np.isnan(ticks)
-        if isinstance(part, Number) and not part.relative:
+        if isinstance(part, Number):
             others = [n for n in formula.rule.columns(formula.right) if n != name]
             alone = (
                 np.all([self.firm(n)[mine] == EXACT for n in others], axis=0) if others else np.ones(len(mine), bool)
             )
-            good &= alone | (ticks >= part.fine.lows[0]) & (ticks <= part.fine.highs[-1])
+            apart = ticks - part.base_of(part.grain, part.bases, some) if part.relative else ticks
+            good &= alone | (apart >= part.fine.lows[0]) & (apart <= part.fine.highs[-1])
+            good &= alone | ~self._out_of_order(name, some, part.grain.array(ticks))
         made = put(self.cells[name], mine[good], part.grain.array(ticks[good]))
         if name in self.conditions:
             good &= self.conditions[name].holds(Cells({name: made}))[mine]
@@ -254,6 +258,13 @@ class _Restoring:
         self.cells[name] = made
         self.hold(name, mine[good], EXACT)
         return np.setdiff1d(rows, mine[good])
+
+    def _out_of_order(self, name: str, some: Cells, made: pa.Array) -> np.ndarray:
+        """bool [n]: rows of cells in which a column that holds `made` breaks an order."""
+        cells = Cells({**some.columns, name: made})
+        mine = [rule for rule in self.layout.rules.declared.values() if isinstance(rule, Rule) and rule.when is None]
+        mine = [rule for rule in mine if name in rule.columns() and len(rule.columns()) > 1]
+        return np.logical_or.reduce([np.zeros(len(made), bool), *(rule.broken(cells) for rule in mine)])
 
     def _work_out(self, formulas: Sequence[Formula]) -> None:
         """Results that are not given, each after those that it is made from."""
@@ -263,12 +274,12 @@ class _Restoring:
             wrong = formula.broken(Cells(self.cells)) & (self.firm(formula.left) < EXACT)
             rows = np.flatnonzero(wrong & self._led(formula) if formula.nearly else wrong)
             if len(rows) and isinstance(part, Computed):
-                value = formula.value(Cells(self.cells))[rows]
+                value = formula.value(Cells(self.cells), self.which.get(formula.left, 0))[rows]
                 ticks = np.rint(value * part.grain.unit) if part.grain.whole else value
                 self.cells[formula.left] = put(self.cells[formula.left], rows, part.grain.array(ticks))
 
     def _led(self, formula: Formula) -> np.ndarray:
-        """bool [n]: rows in which something that a result is made from, directly or not, is given."""
+        """bool [n]: rows in which something that a result is made from, directly or not, is given, and it was worked out."""
         by = {f.left: f for f in self.layout.rules.formulas}
         found, queue = set[str](), [formula]
         while queue:
@@ -276,7 +287,8 @@ class _Restoring:
             new = {*mine.rule.columns(mine.right)} - found
             found |= new
             queue += [by[name] for name in new if name in by]
-        return np.asarray(np.any([self.firm(name) > 0 for name in found], axis=0))
+        own = self.which.get(formula.left, np.zeros(self.n, np.int64)) < 0
+        return np.asarray(np.any([self.firm(name) > 0 for name in found], axis=0) & ~own)
 
     def _say(self, formula: Formula, row: int) -> None:
         """Raises FitError that says why no cells keep a formula in a row."""
@@ -296,7 +308,8 @@ class _Restoring:
         """Formulas are worked out again where what they are made from was put back."""
         for formula in self.layout.rules.formulas:
             part = self.layout.parts[self.layout.part_of[formula.left]]
-            value, wrong = formula.value(Cells(self.cells)), formula.broken(Cells(self.cells))
+            value = formula.value(Cells(self.cells), self.which.get(formula.left, 0))
+            wrong = formula.broken(Cells(self.cells))
             given = wrong & (self.firm(formula.left) == EXACT)
             if formula.nearly:  # exceptions stay where nothing that they are made from is given
                 wrong = wrong & ~given & self._led(formula)

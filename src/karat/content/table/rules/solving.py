@@ -34,29 +34,33 @@ def solved(formula: Formula, part: Number, cells: Cells) -> tuple[np.ndarray, np
     reach = 0.5 * 10.0**-formula.places if formula.places >= 0 else 0.0
     spans = _inverse(formula, formula.right, part.name, cells, (left - reach, left + reach))
     out, alone = np.full(len(cells), np.nan), np.zeros(len(cells), bool)
+    now = part.grain.ticks(cells.columns[part.name])
     for low, high in spans:
+        best = np.full(len(cells), np.nan)
         ease = EASE * np.maximum(1.0, np.abs(np.where(np.isfinite(low), low, 0.0)))
         bottom, top = part.limits()
         if cells.seconds and part.grain.kind == "date":
             low, high, ease = low / 86_400, high / 86_400, ease / 86_400
         least = np.maximum(part.beside(low - ease, 1, False), bottom)
         most = np.minimum(part.beside(high + ease, -1, False), top)
-        now = part.grain.ticks(cells.columns[part.name])
         with np.errstate(invalid="ignore"):  # a span without ends has no middle
             middle = np.where(np.isfinite(least) & np.isfinite(most), (least + most) / 2, np.fmax(least, -1e300))
         middle = np.round(middle) if part.grain.whole else middle
         near = [middle + step for step in (-1, 1, -2, 2)] if part.grain.whole else []
         for tick in (np.clip(np.where(np.isnan(now), middle, now), least, most), middle, *near, least, most):
-            good = np.isnan(out) & np.isfinite(tick) & (least <= most)
+            good = np.isnan(best) & np.isfinite(tick) & (least <= most)
             good &= ~formula.broken(_with(cells, part, np.where(good, tick, np.nan)))
-            out = np.where(good, tick, out)
+            best = np.where(good, tick, best)
             alone |= good & (least == most)
+        with np.errstate(invalid="ignore"):
+            out = np.where(np.isnan(out) | (np.abs(best - now) < np.abs(out - now)), best, out)
     return out, alone & (len(spans) == 1)
 
 
 def expanded(formula: Formula, formulas: Sequence[Formula], known: Container[str]) -> Formula:
     """The formula with what other formulas work out put in its place, but for the columns that are `known`."""
-    by = {f.left: f for f in formulas if f.left not in known and f.left != formula.left}
+    single = [f for f in formulas if len(f.alternatives) == 1]
+    by = {f.left: f for f in single if f.left not in known and f.left != formula.left}
 
     class Put(ast.NodeTransformer):
         def visit_Name(self, node: ast.Name) -> Node:
@@ -88,6 +92,8 @@ def exact(formula: Formula, part: Number, cells: Cells) -> np.ndarray:
 def _inverse(formula: Formula, node: Node, name: str, cells: Cells, span: Span) -> list[Span]:
     """The spans of the column `name` with which `node` lies in `span`; none where it stands there twice and not in a line."""
     rule = formula.rule
+    if isinstance(node, ast.Tuple):
+        return [one for each in node.elts for one in _inverse(formula, each, name, cells, span)]
     found = [n for n in ast.walk(node) if isinstance(n, ast.Name) and rule.name(n) == name]
     if not found:
         return []
