@@ -13,18 +13,10 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 
-from karat.content.table.mining import (
-    dependencies,
-    distances,
-    evidence,
-    formulas,
-    groups,
-    mixtures,
-    orders,
-    products,
-    sums,
-)
+from karat.content.table.mining import dependencies, distances, evidence, groups, orders
 from karat.content.table.mining.columns import ROWS, Columns, Number, sample_of
+from karat.content.table.mining.formulas import mixtures, products, sums
+from karat.content.table.mining.formulas.worked import Formulas, Worked, equal
 from karat.content.table.mining.relation import SHOWN, Relation, plain, quoted
 from karat.content.table.rules.constraints import compile_rules
 from karat.content.table.rules.expressions import Cells
@@ -78,12 +70,12 @@ def _declared(schema: Schema) -> list[frozenset[str]]:
     return out + [frozenset(group) for group in rules.together]
 
 
-def _worked(sample: Columns, together: Sequence[frozenset[str]]) -> formulas.Formulas:
+def _worked(sample: Columns, together: Sequence[frozenset[str]]) -> Formulas:
     """All formulas of the table, no column worked out twice, and none among the columns of a group."""
     one_of = frozenset[str]().union(*together)
     every = [n for n in sample.numbers.values() if n.name not in one_of][:MOST_NUMBERS]
-    known = formulas.Formulas()
-    formulas.equal(every, known)
+    known = Formulas()
+    equal(every, known)
     without = known.lefts
     numbers = [n for n in every if n.unit == "number"]
     spans = list(_spans([n for n in every if n.unit == "moment" and n.name not in without]))
@@ -94,7 +86,7 @@ def _worked(sample: Columns, together: Sequence[frozenset[str]]) -> formulas.For
     return known
 
 
-def _implied(worked: formulas.Formulas) -> list[frozenset[str]]:
+def _implied(worked: Formulas) -> list[frozenset[str]]:
     """Pairs of columns of which one is worked out from the other, directly or by others between, or both from one alone."""
     out = [frozenset((name, other)) for name in worked.lefts for other in worked.ancestors(name)]
     alone: dict[str, list[str]] = {}
@@ -151,7 +143,7 @@ def _by_rule(schema: Schema, text: str, full: Columns) -> np.ndarray | None:
     return np.asarray(np.logical_or.reduce(list(found.values())))
 
 
-def _formula(one: formulas.Worked, schema: Schema, full: Columns) -> Relation | None:
+def _formula(one: Worked, schema: Schema, full: Columns) -> Relation | None:
     text = one.text
     broken = _by_rule(schema, text, full)
     if broken is None:

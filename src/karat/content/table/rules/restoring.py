@@ -264,7 +264,7 @@ class _Restoring:
         cells = Cells({**some.columns, name: made})
         mine = [rule for rule in self.layout.rules.declared.values() if isinstance(rule, Rule) and rule.when is None]
         mine = [rule for rule in mine if name in rule.columns() and len(rule.columns()) > 1]
-        return np.logical_or.reduce([np.zeros(len(made), bool), *(rule.broken(cells) for rule in mine)])
+        return np.asarray(np.any([np.zeros(len(made), bool), *(rule.broken(cells) for rule in mine)], axis=0))
 
     def _work_out(self, formulas: Sequence[Formula]) -> None:
         """Results that are not given, each after those that it is made from."""

@@ -12,9 +12,9 @@ import numpy as np
 
 from karat.content.table.mining import evidence
 from karat.content.table.mining.columns import Number
-from karat.content.table.mining.formulas import Formulas, Worked, enough, judged, slack_of
+from karat.content.table.mining.formulas.trimmed import eliminated, fitted
+from karat.content.table.mining.formulas.worked import Formulas, Worked, enough, judged, slack_of
 from karat.content.table.mining.relation import Form, plain, quoted
-from karat.content.table.mining.trimmed import eliminated, fitted
 
 TERMS = 8  # of a sum, at most
 GRAINS = 20  # units of the last decimal in a standard deviation, from which on a rounded result says something

@@ -11,9 +11,9 @@ import numpy as np
 
 from karat.content.table.mining import evidence
 from karat.content.table.mining.columns import Number
-from karat.content.table.mining.formulas import Formulas, Worked, enough, judged, slack_of
+from karat.content.table.mining.formulas.sums import GRAINS
+from karat.content.table.mining.formulas.worked import Formulas, Worked, enough, judged, slack_of
 from karat.content.table.mining.relation import quoted
-from karat.content.table.mining.sums import GRAINS
 
 PROBE = 40  # rows in which products are looked for first
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from karat.content.table.mining import evidence
 from karat.content.table.mining.columns import Number
-from karat.content.table.mining.formulas import Formulas, Worked, slack_of
+from karat.content.table.mining.formulas.sums import GRAINS, times
+from karat.content.table.mining.formulas.worked import Formulas, Worked, slack_of
 from karat.content.table.mining.relation import plain, quoted
-from karat.content.table.mining.sums import GRAINS, times
 
 NUMBERS = 60  # columns that are tried
 PROBES = 200  # rows that propose multiples and distances
