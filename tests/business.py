@@ -77,7 +77,7 @@ def terms(n: int, rng: np.random.Generator, exceptions: float = 0.0) -> pa.Table
     tier = rng.integers(0, 3, n)
     fee = np.where(tier == 0, 150, np.floor(cents * np.where(tier == 1, 10, 25) / 1000 + 0.5))
     columns = {"net": cents / 100, "tax": tax / 100, "fee": fee / 100, "tier": np.array(["flat", "low", "high"])[tier]}
-    columns |= {"issued": _dates(issued), "due": _dates(issued + rng.choice([14, 30, 60], n))}
+    columns |= {"issued": dates(issued), "due": dates(issued + rng.choice([14, 30, 60], n))}
     return pa.table({**columns, "since": _moments(since), "till": _moments(since + 900 * rng.integers(1, 9, n))})
 
 
