@@ -17,7 +17,7 @@ from karat.content.relational.across.rule import Across, Kind, aggregate, declar
 from karat.content.relational.database import Database, Relation
 from karat.content.table.mining import evidence, orders
 from karat.content.table.mining.columns import Columns, Number
-from karat.content.table.mining.formulas import judged
+from karat.content.table.mining.formulas.worked import judged
 
 MOST = 16  # columns of numbers of either table that are looked at
 PRODUCTS = 8  # columns of children of which products are looked at

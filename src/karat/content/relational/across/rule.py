@@ -11,7 +11,7 @@ import numpy as np
 
 from karat.content.relational.database import Database, Family, Relation, amounts
 from karat.content.table.mining import evidence
-from karat.content.table.mining.formulas import slack_of
+from karat.content.table.mining.formulas.worked import slack_of
 from karat.content.table.mining.relation import SHOWN, Form, quoted
 from karat.content.table.mining.relation import Relation as Found
 from karat.errors import DataError, FitError
