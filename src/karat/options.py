@@ -21,6 +21,8 @@ from cyclopts import Parameter
 from karat.errors import FitError
 
 if TYPE_CHECKING:
+    from cyclopts import Token
+
     from karat.run import Run
 
     RunLike: TypeAlias = str | Path | Run
@@ -31,6 +33,21 @@ else:  # the command line reads these types: it names a run by its folder, and m
 P = ParamSpec("P")
 Options = TypeVar("Options")
 R = TypeVar("R")
+
+
+def _count(_: Any, tokens: Sequence[Token]) -> int:
+    """A whole number as people write large ones: 1000000, 1_000_000, 1e6."""
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+        if not number.is_integer():
+            raise ValueError(f"{text} is no whole number") from None
+        return int(number)
+
+
+NUMBER = Parameter(name=["-n", "--number"], converter=_count)
 
 
 @dataclass(frozen=True)
@@ -219,7 +236,7 @@ class AssayOptions:
     family: str | Path | None = None
     real: Source | None = None
     made: Source | None = None
-    n: Annotated[int, Parameter(name=["-n", "--number"])] = 5000
+    n: Annotated[int, NUMBER] = 5000
     require: Sequence[str] = ()
     target: str | None = None
     out: Path | None = None
@@ -248,6 +265,17 @@ class MakeOptions:
         default. Related tables: a folder, of files named as the real ones. Text: a file ending in .txt, .jsonl or .csv, or a
         folder of .txt files. By default in RUN/made, or the first of RUN/made-2, made-3, ... that is new. A folder whose
         making was stopped goes on where it was.
+    shards
+        Make so many files in place of one, each of about as many records, in a folder: --out big.parquet makes
+        big.parquet/part-00000.parquet and so on. Each hangs on the seed and its number alone, keys differ in all of them,
+        and one that is whole is not made again where the making was stopped.
+    shard
+        Of the shards make only these, on this machine: one number from 0, or the first and the last: 100-199.
+    workers
+        Processes that make shards side by side, 1 by default; on Ray as many as it has CPUs.
+    on
+        ray: make the shards as tasks of the Ray cluster that RAY_ADDRESS names, or of one on this machine. Its machines must
+        see RUN and --out under the same names.
     family
         The Python file that the run was trained with, if it was; it is run.
     label
@@ -292,8 +320,12 @@ class MakeOptions:
 
     run: RunLike
     _: KW_ONLY
-    n: Annotated[int | None, Parameter(name=["-n", "--number"])] = None
+    n: Annotated[int | None, NUMBER] = None
     out: Path | None = None
+    shards: int | None = None
+    shard: str | None = None
+    workers: int | None = None
+    on: Literal["ray"] | None = None
     family: str | Path | None = None
     label: Annotated[str | None, Parameter(name="--class")] = None
     given: str | None = None
@@ -366,7 +398,20 @@ def takes_fields(kind: Callable[P, Options]) -> Callable[[Callable[[Options], R]
     return over
 
 
-TEXTS = ("given", "label", "balance", "prompt", "stop", "producer", "target", "require", "labels", "holdout", "set")
+TEXTS = (
+    "given",
+    "label",
+    "balance",
+    "shard",
+    "prompt",
+    "stop",
+    "producer",
+    "target",
+    "require",
+    "labels",
+    "holdout",
+    "set",
+)
 
 
 def _check_texts(options: object) -> None:

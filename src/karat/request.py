@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from karat.errors import FitError
 from karat.families.generator import PLAIN, Sampling
@@ -32,6 +34,15 @@ CONTINUED = (
 
 
 @dataclass(frozen=True)
+class Shard:
+    """One of `of` parts, from 0, that are made apart and belong together.   first: records that those before it have."""
+
+    number: int = 0
+    of: int = 1
+    first: int = 0
+
+
+@dataclass(frozen=True)
 class Request:
     """n: how many records.   seed: of all chance; the same request gives the same records.
 
@@ -40,7 +51,7 @@ class Request:
     before the first of these.   characters: how many follow the prompt, beyond a passage's length too; fewer where a document
     ends before.   on_text: what shows text while it comes, one passage after another.
     independent: that no record is drawn with a look at the others, as a judge's intervals want it; else rows of a table
-    keep together to what was learned, in random order.
+    keep together to what was learned, in random order.   shard: of which larger request this is a part.
     Raises FitError for what no generator could do.
     """
 
@@ -55,6 +66,7 @@ class Request:
     characters: int | None = None
     on_text: OnText | None = field(default=None, compare=False)
     independent: bool = False
+    shard: Shard = Shard()
 
     def __post_init__(self) -> None:
         if self.n < 1:
@@ -63,6 +75,17 @@ class Request:
             raise FitError(f"--characters {self.characters}: wanted a number from 1 to {LONGEST:,}.")
         if "" in self.stop:
             raise FitError("--stop '': wanted at least one character.")
+
+    def part(self, number: int, of: int) -> Request:
+        """What shard `number` of `of` is asked: a pure function of this request, so that shards are made anywhere, in any order.
+
+        All of them together have `n` records, as evenly as can be. Each has a seed of its own, drawn from this one's.
+        """
+        if of == 1:
+            return self
+        first, end = self.n * number // of, self.n * (number + 1) // of
+        drawn = np.random.SeedSequence(self.seed, spawn_key=(number,)).generate_state(1, np.uint64)
+        return replace(self, n=end - first, seed=int(drawn[0] >> np.uint64(2)), shard=Shard(number, of, first))
 
     def set_fields(self) -> tuple[str, ...]:
         """The fields beside `n` and `seed` that ask for something."""

@@ -77,6 +77,9 @@ class Origin(Protocol):
     def mark(self, name: str, blob: bytes) -> bytes:
         """The file `name` with its label, where its format has a place for one."""
 
+    def header(self) -> Mapping[bytes, bytes]:
+        """For formats that have a header of names and values, such as Parquet."""
+
 
 @dataclass(frozen=True)
 class Delivery:

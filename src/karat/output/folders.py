@@ -27,11 +27,14 @@ class Folder:
     """A folder of made files, gathered in a hidden part of it and given their names when all are there.
 
     A context: when its body ends the folder is whole; when it fails nothing has changed; when the process is killed, what
-    was made is found by the next one of the same request.   Every file is in a `label.json` before it has its name.
+    was made is found by the next one of the same request, and with `keep` also when it fails.   Every file is in a
+    `label.json` before it has its name.
     """
 
-    def __init__(self, output: Output, goal: Path, label: Label, request: Mapping[str, Any]) -> None:
-        self.output, self.goal, self.label, self.request = output, goal, label, dict(request)
+    def __init__(
+        self, output: Output, goal: Path, label: Label, request: Mapping[str, Any], keep: bool = False
+    ) -> None:
+        self.output, self.goal, self.label, self.request, self.keep = output, goal, label, dict(request), keep
         self.stage = goal / STAGE
         self.digests: dict[str, str] = {}
         self._waiting: dict[str, tuple[Path, str]] = {}
@@ -67,13 +70,22 @@ class Folder:
         try:
             if kind is None:
                 self._close()
-            elif issubclass(kind, Exception):  # and not the wish to stop, after which one may go on
+            elif not self._kept() and issubclass(
+                kind, Exception
+            ):  # and not the wish to stop, after which one may go on
                 self._clear_stage()
                 if self._made:
                     with contextlib.suppress(OSError):
                         self.goal.rmdir()
         finally:
             os.close(self._lock)
+
+    def _kept(self) -> bool:
+        """Whether what was made stays for the next make though this one failed."""
+        if self.keep:
+            with contextlib.suppress(RunError):  # a full disk
+                self.flush()
+        return self.keep and bool(self.digests)
 
     def has(self, name: str) -> bool:
         """Whether an interrupted make has left this file whole."""
@@ -89,18 +101,36 @@ class Folder:
     @contextlib.contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:
         """A file of the folder, to write, read and seek in."""
-        goal = self.stage / name
-        make_folder(goal.parent, True)
-        part = goal.with_name(f".{hashlib.sha256(goal.name.encode()).hexdigest()[:16]}.part")
-        mode = 0o600 if self.output.private(self.goal) else 0o666
-        with explained(goal), os.fdopen(os.open(part, FLAGS | os.O_TRUNC, mode), "w+b") as file:
+        with explained(self.goal / name), os.fdopen(self._opened(name), "w+b") as file:
             yield file
             file.flush()
-            self._bytes += file.tell()
+            size = file.tell()
             file.seek(0)
-            self._waiting[name] = part, digest_read(file)
+            found = digest_read(file)
+        self.took(name, found, size)
+
+    def begin(self, name: str) -> Path:
+        """An empty file, for another process to write what will be `name` once the folder `took` it."""
+        with explained(self.goal / name):
+            os.close(self._opened(name))
+        return self._part(name)
+
+    def took(self, name: str, found: str, size: int) -> None:
+        """What was begun as `name` is whole: `size` bytes of the SHA-256 `found`."""
+        self._waiting[name] = self._part(name), found
+        self._bytes += size
         if len(self._waiting) >= max(AT_ONCE, len(self.digests) // 8) or self._bytes > BYTES_AT_ONCE:
             self.flush()
+
+    def _opened(self, name: str) -> int:
+        part = self._part(name)
+        make_folder(part.parent, True)
+        return os.open(part, FLAGS | os.O_TRUNC, 0o600 if self.output.private(self.goal) else 0o666)
+
+    def _part(self, name: str) -> Path:
+        """Where a file is written before it has its name."""
+        goal = self.stage / name
+        return goal.with_name(f".{hashlib.sha256(goal.name.encode()).hexdigest()[:16]}.part")
 
     def flush(self) -> None:
         """What was written so far is on disk, and is found by the next make of the same request."""

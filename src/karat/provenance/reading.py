@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from karat.errors import DataError
+from karat.provenance import columnar
 from karat.provenance.containers import CONTAINERS
 from karat.provenance.files import digest_of, read_json
 from karat.provenance.label import KEYWORD, parse
@@ -41,7 +42,9 @@ def _has(path: Path, folder: dict[str, str] | None, name: str) -> bool:
             return False
     beside = _record(path.with_name(path.name + SIDE)) or {}
     wanted = beside.get(path.name) or (folder or {}).get(name)
-    return wanted is not None and wanted == digest_of(path)
+    if wanted is not None and wanted == digest_of(path):
+        return True
+    return path.suffix.lower() in columnar.SUFFIXES and columnar.read_label(path) is not None
 
 
 def _record(path: Path) -> dict[str, str] | None:

@@ -106,6 +106,10 @@ class Hierarchical(Synthesizer):
     def stream(self, request: Request) -> Iterator[Block]:
         """One block: what hangs together is made together. TooLarge where, by what a few take, it would not fit into memory."""
         self.check(request)
+        if request.shard.of > 1:
+            raise FitError(
+                "related tables are made at once, so that what refers to each other does; leave --shards out."
+            )
         if request.n > FEW:
             few = self.draw(Request(FEW, request.seed)).records
             cells = sum(len(table) * table.cells.num_columns for table in few.tables.values())

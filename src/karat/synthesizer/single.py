@@ -111,7 +111,7 @@ class Single(Synthesizer):
         codec, model, n = self.codec, self.model, request.n
         rng = torch.Generator(model.device).manual_seed(request.seed)
         chance, size = np.random.default_rng(request.seed), codec.at_once
-        past = Past(n) if n > size else None
+        past = _past(request, size)
         for start in range(0, n, size):
             count = min(size, n - start)
             of = None if y is None else y[start : start + count]
@@ -125,7 +125,7 @@ class Single(Synthesizer):
             raise FitError("this recipe cannot fill in around given cells; trees, autoregressive and marginals can.")
         rng = torch.Generator(model.device).manual_seed(request.seed)
         chance = np.random.default_rng(request.seed)
-        past = Past(request.n) if request.n > GIVEN_AT_ONCE else None
+        past = _past(request, GIVEN_AT_ONCE)
         for asked in codec.conditionings(request.given, request.balance, request.n, chance, GIVEN_AT_ONCE):
             limits.need(asked.cells.numel() * 64, f"{len(asked.cells):,} rows at once", "Lower -n, or ask in parts.")
             points = drawing.completed(model, codec, asked.cells, rng, chance, request.independent, GIVEN_AT_ONCE)
@@ -153,3 +153,11 @@ class Single(Synthesizer):
         if request.label not in self.classes:
             raise FitError(f"there is no class {request.label!r}; there are: {', '.join(self.classes)}.")
         return torch.tensor(self.classes.index(request.label)).expand(request.n)
+
+
+def _past(request: Request, size: int) -> Past | None:
+    """What the blocks of `size` records must remember of each other; None for one block alone."""
+    shard = request.shard
+    if request.n <= size and shard.of == 1:
+        return None
+    return Past(request.n, shard.first, shard.number, shard.of)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from karat import __version__, synthesizer
 from karat.content.codec import Block, Delivery
@@ -14,7 +17,7 @@ from karat.families.generator import Sampling
 from karat.options import MakeOptions
 from karat.output import Folder, Output, digest, goes_on, require_disk
 from karat.provenance.containers import CONTAINERS
-from karat.provenance.label import Label
+from karat.provenance.label import KEYWORD, Label
 from karat.request import OnText, Request
 from karat.run import Run
 from karat.workflow.devices import choose_device
@@ -32,6 +35,7 @@ class Made:
     place: Path
     files: tuple[Path, ...]
     note: str | None = None  # what a person should know
+    elsewhere: float = 0.0  # CPU seconds of processes that are no children of this one
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,36 @@ class Labelling:
             return blob
         return CONTAINERS[path.suffix].write(blob, replace(self.label, item=f"{self.label.item}-{path.stem}"))
 
+    def header(self) -> dict[bytes, bytes]:
+        """The label as formats that have a header of names and values take it."""
+        return {KEYWORD.encode(): json.dumps({KEYWORD: self.label.fields()}).encode()}
+
+
+def label_of(run: Run, options: MakeOptions) -> Label:
+    return Label(options.producer, run.id, f"seed{options.seed}", __version__)
+
+
+def output_of(run: Run, options: MakeOptions) -> Output:
+    files = () if options.given is None else (Path(options.given),)
+    return Output(options.overwrite, (*run.kept, *files), run.path)
+
+
+def identity(run: Run, options: MakeOptions, device: torch.device) -> dict[str, Any]:
+    """What decides the files beside the request: the same again is the same make."""
+    return {
+        "run": run.id,
+        "model": digest(run.load_model()),
+        "producer": options.producer,
+        "version": __version__,
+        "device": device.type,
+        "safe cells": options.safe_cells,
+    }
+
 
 def place(run: Run, out: Path | None, request: Mapping[str, Any], overwrite: bool) -> Path:
     """Where to make: `out`, or in the run the first of made, made-2, ... that is free or where the same make was stopped."""
     if out is not None:
-        return out
+        return Path(out)
     k, goal = 1, run.path / "made"
     while not overwrite and goal.is_dir() and any(goal.iterdir()) and not goes_on(goal, request):
         k += 1
@@ -88,28 +117,16 @@ def make(run: Run, options: MakeOptions, on_text: OnText | None = None) -> Made:
     RunError for a place that holds what may not be replaced (see `output.Output`).
     """
     request, device = request_of(options, on_text), choose_device(options.device)
-    overwrite, out = options.overwrite, None if options.out is None else Path(options.out)
-    codec = synthesizer.load_codec(run)
-    label = Label(options.producer, run.id, f"seed{request.seed}", __version__)
-    asked = {
-        **request.to_dict(),
-        "run": run.id,
-        "model": digest(run.load_model()),
-        "producer": options.producer,
-        "version": __version__,
-        "device": device.type,
-        "safe cells": options.safe_cells,
-    }
-    guard = Guard(options.safe_cells)
-    goal = place(run, out, asked, overwrite)
-    files = () if request.given is None else (Path(request.given),)
-    output = Output(overwrite, (*run.kept, *files), run.path)
+    codec, label, output = synthesizer.load_codec(run), label_of(run, options), output_of(run, options)
+    asked = {**request.to_dict(), **identity(run, options, device)}
+    goal = place(run, options.out, asked, options.overwrite)
     output.check(goal)
     require_disk(goal, request.n, f"{request.n:,} {codec.thing}s")  # a byte of each at the very least
-    goal, suffix = codec.place_of(goal, out is not None)
+    goal, suffix = codec.place_of(goal, options.out is not None)
     output.check(goal)
     whole = synthesizer.load(run, device, codec)
     blocks = whole.stream(request)
+    guard = Guard(options.safe_cells)
     how = Delivery(request.n, Labelling(label), guard)
     counted = Counted(request.n, codec.thing, goal)
     if suffix is not None:

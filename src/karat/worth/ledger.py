@@ -54,7 +54,7 @@ class Entry:
 @dataclass
 class Open:
     """An entry under way; the verb fills in what only it knows. `gpu_seconds` None: the wall time, if on a GPU;
-    `status` None: ok, or failed when an error went through."""
+    `status` None: ok, or failed when an error went through. `elsewhere`: CPU seconds of processes that are no children."""
 
     verb: str
     device: str
@@ -62,6 +62,7 @@ class Open:
     items: int = 0
     note: str = ""
     status: Status | None = None
+    elsewhere: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Ledger:
             status = "interrupted"
             raise
         finally:
-            wall, busy = time.perf_counter() - wall, _cpu_seconds() - busy
+            wall, busy = time.perf_counter() - wall, _cpu_seconds() - busy + running.elsewhere
             on_gpu = wall if running.device.startswith(("cuda", "mps")) else 0.0
             gpu_seconds = on_gpu if running.gpu_seconds is None else running.gpu_seconds
             kwh, energy_from, no_energy = _energy(cpu.joules(), gpu.joules(), busy, gpu_seconds, self.prices)

@@ -48,9 +48,16 @@ class BloomFilter:
 
 @dataclass
 class Past:
-    """The rows of a stream so far.   total: how many it will have.   next: where running numbers go on, by column."""
+    """The rows of a stream so far.   total: how many it will have.   next: where running numbers go on, by column.
+
+    first: rows of the shards before it.   shard, shards: which of how many shards it is; what must differ in all of them
+    is divided among them.
+    """
 
     total: int
+    first: int = 0
+    shard: int = 0
+    shards: int = 1
     next: dict[str, int] = field(default_factory=dict)
     sets: dict[tuple[str, ...], BloomFilter] = field(default_factory=dict)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, ClassVar, Self
 
 import numpy as np
@@ -353,10 +354,20 @@ class Tables(Codec):
         return frame([self.pack(records, ".feather") for records in blocks])
 
     def stream(self, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
-        self.put((block.records for block in blocks), suffix, file, how.guard)
+        self.put((block.records for block in blocks), suffix, file, how.guard, how.origin.header())
 
-    def put(self, blocks: Iterator[Table], suffix: str, file: IO[bytes], guard: Guard | None = None) -> None:
-        """Blocks of rows into `file` as they come.   guard: what looks at the cells of delimited files."""
+    def put(
+        self,
+        blocks: Iterator[Table],
+        suffix: str,
+        file: IO[bytes],
+        guard: Guard | None = None,
+        header: Mapping[bytes, bytes] = MappingProxyType({}),
+    ) -> None:
+        """Blocks of rows into `file` as they come.   guard: what looks at the cells of delimited files.
+
+        header: what formats that have a place for it, as Parquet and Feather, say of the whole file.
+        """
         if suffix not in self.wholes:
             raise FitError(f"a table is written as {', '.join(self.wholes)}; {suffix} was asked for.")
         own, dialect = self.origin, self.origin.dialect
@@ -364,7 +375,7 @@ class Tables(Codec):
         if dialect is None or (form != dialect.form and form != "delimited"):
             typed = dialect is not None
             whole = (zoned(block.cells, self.schema) if typed else self.printed(block) for block in blocks)
-            noted = (sources.noted(rows, own.notes) for rows in whole)
+            noted = (sources.noted(rows, own.notes, header) for rows in whole)
             sources.stream(map(guard.look, noted) if guard and form == "delimited" else noted, suffix, file)
             return
         if form != dialect.form:

@@ -338,6 +338,12 @@ class _Work:
     def distinct(self, cells: dict[str, pa.Array]) -> dict[str, pa.Array]:
         """The cells, duplicates under a `unique` rule made anew."""
         layout = self.layout
+        apart = self._learned_apart() if self.past is not None else []
+        if apart and self.past is not None and self.past.shards > 1:
+            raise FitError(
+                f"{', '.join(map(repr, apart[0]))} must differ in each row and are drawn as they were learned, which shards "
+                "cannot divide among them; leave --shards out, or take the rule away."
+            )
         for names in layout.rules.unique:
             parts = sorted({layout.part_of[name] for name in names})
             if any(isinstance(layout.parts[i], Presence) for i in parts):
@@ -358,7 +364,7 @@ class _Work:
                     self._redraw([i for i in parts if i in at or i in self.places], rows)
                 cells = _patch(cells, rows, self.make(rows))
                 cells = self.mend(cells)
-        for names in self._learned_apart() if self.past is not None else ():
+        for names in apart:
             there = np.logical_and.reduce([present(cells[name]) for name in names])
             self._filter(names).add(self._keys(names, {name: cells[name].filter(pa.array(there)) for name in names}))
         return cells

@@ -185,8 +185,10 @@ def notes(schema: pa.Schema) -> str:
     return json.dumps({"schema": whole, "fields": each}, sort_keys=True) if whole or each else ""
 
 
-def noted(table: pa.Table, said: str) -> pa.Table:
-    """The table with `notes` beside its columns again."""
+def noted(table: pa.Table, said: str, header: Mapping[bytes, bytes]) -> pa.Table:
+    """The table with `notes` beside its columns again, and with `header`, which says of it what it is."""
+    if header:
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **header})
     if not said:
         return table
     known = json.loads(said)
@@ -196,7 +198,7 @@ def noted(table: pa.Table, said: str) -> pa.Table:
         else field
         for field in table.schema
     ]
-    whole = {k.encode("latin-1"): v.encode("latin-1") for k, v in known["schema"].items()}
+    whole = {k.encode("latin-1"): v.encode("latin-1") for k, v in known["schema"].items()} | dict(header)
     return table.cast(pa.schema(fields, whole))
 
 

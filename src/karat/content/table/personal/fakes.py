@@ -48,13 +48,26 @@ _AREAS_CN = re.findall(
 )
 
 
-def make(kind: Kind, learned: Mapping[str, Any], n: int, rng: np.random.Generator, wider: int) -> Sequence[str]:
-    """n values of the kind, by chance not all new; where `wider` is not 0, out of a range that is wider than the column's."""
+STEERED = ("identifier", "email")  # kinds of which a shard draws only what is its own
+
+
+def make(
+    kind: Kind,
+    learned: Mapping[str, Any],
+    n: int,
+    rng: np.random.Generator,
+    wider: int,
+    shard: tuple[int, int] = (0, 1),
+) -> Sequence[str]:
+    """n values of the kind, by chance not all new; where `wider` is not 0, out of a range that is wider than the column's.
+
+    shard: its number and how many there are; of kinds in STEERED no two shards make the same, running numbers aside.
+    """
     match kind:
         case "identifier":
-            return _identifier(learned, n, rng, wider)
+            return _identifier(learned, n, rng, wider, shard)
         case "email":
-            return _email(learned, n, rng, wider)
+            return _email(learned, n, rng, wider, shard)
         case "phone":
             return _phone(learned, n, rng, wider)
         case "card":
@@ -128,7 +141,10 @@ def _span(values: pa.Array) -> dict[str, Any] | None:
     return {"way": "span", "low": low, "high": high}
 
 
-def _identifier(learned: Mapping[str, Any], n: int, rng: np.random.Generator, wider: int) -> Sequence[str]:
+def _identifier(
+    learned: Mapping[str, Any], n: int, rng: np.random.Generator, wider: int, shard: tuple[int, int]
+) -> Sequence[str]:
+    number, of = shard
     way = learned.get("way", "uuid")
     if way == "uuid":
         raw = rng.integers(0, 256, (n, 16), np.uint8)
@@ -142,16 +158,19 @@ def _identifier(learned: Mapping[str, Any], n: int, rng: np.random.Generator, wi
         room = (high - low) * (10**wider - 1)  # a range that is used up grows on both sides, as far as 64 bits go
         low = max(low - room, -(2**63)) if low < 0 else max(low - room, 0)
         high = min(high + room, 2**63 - 1 if low < 0 or high < 2**63 else 2**64 - 1)
-        drawn = rng.integers(0, high - low, n, np.uint64, endpoint=True)
-        return [str(low + k) for k in drawn.tolist()]
+        drawn = [low + k for k in rng.integers(0, high - low, n, np.uint64, endpoint=True).tolist()]
+        own = (k - (k - number) % of for k in drawn)  # each shard has a remainder of its own
+        return [str(k if k >= low else k + of) for k in own]
     if way == "shapes":
-        return list(shapes.fill(learned["shapes"], n, rng, wider))
+        return list(shapes.fill(learned["shapes"], n, rng, wider, shard))
     if way == "sequence":
         places = rng.permutation(n) if learned.get("mixed") else np.arange(n)
         numbers = int(learned["next"]) + int(learned["step"]) * places
     else:
         low, high = int(learned["low"]), int(learned["high"])
         numbers = rng.integers(low, min(high * 10**wider, 2**62) + 1, n)
+        numbers -= (numbers - number) % of
+        numbers[numbers < low] += of
     prefix, suffix, width = learned["prefix"], learned["suffix"], int(learned["width"])
     return [f"{prefix}{k:0{width}d}{suffix}" for k in numbers.tolist()]
 
@@ -318,7 +337,9 @@ def mailboxes(texts: Sequence[str], counts: np.ndarray) -> dict[str, Any]:
     return {"styles": [[*style, c] for style, c in styles.most_common(12)]}
 
 
-def _email(learned: Mapping[str, Any], n: int, rng: np.random.Generator, wider: int) -> list[str]:
+def _email(
+    learned: Mapping[str, Any], n: int, rng: np.random.Generator, wider: int, shard: tuple[int, int]
+) -> list[str]:
     styles = learned.get("styles") or [[".", 0, False, False, 1]]
     mass = np.array([float(s[4]) for s in styles])
     which = rng.choice(len(styles), n, p=mass / mass.sum())
@@ -330,6 +351,7 @@ def _email(learned: Mapping[str, Any], n: int, rng: np.random.Generator, wider: 
         local = f"{given[k][0] if short else given[k]}{sep}{family[k]}"
         size = int(tail) + wider
         local = (local if upper else local.lower()) + (f"{digits[k] % 10**size:0{size}d}" if size else "")
+        local += f"{shard[0]:0{len(str(shard[1] - 1))}d}" if shard[1] > 1 else ""
         out.append(f"{local}@{_DOMAINS[domain[k]]}")
     return out
 

@@ -27,6 +27,8 @@ from karat.errors import FitError
 
 SHARE = 0.6
 _LOOKED = 500  # values looked at
+SIFTED = 16  # shards whose values are told apart by drawing as many times too many
+ALONE = (0, 1)  # the one shard of one
 
 _RESERVED = ("email", "ip", "url")  # made where nobody is
 _FICTION = r"55501\d\d$|7700900\d{3}$|^33?63998\d{4}$"
@@ -180,7 +182,7 @@ def fakes(
 
     None is a value that was learned from or is in `real` [m] (strings), and where `column.unique` no two are equal. Short
     text (up to three words) alone may be what somebody wrote too. FitError for a kind that is learned and not made.
-    past: of a stream, whose earlier values are not made again where they must differ.
+    past: of a stream, whose earlier values are not made again where they must differ; nor are those of its other shards.
     """
     if column.kind not in MADE:
         raise FitError(f"column {column.name!r} is of kind {column.kind}; values are made for {', '.join(MADE)}.")
@@ -190,20 +192,22 @@ def fakes(
         learned = learn(column, known, np.ones(len(known), np.int64))
     taken = _bits(learned)
     distinct = column.unique and column.kind != "text" or learned.get("way") == "sequence"
-    if past is not None and column.name in past.next:
-        learned = {**learned, "next": past.next[column.name]}
-    before = past.values((column.name,)) if past is not None and distinct and learned.get("way") != "sequence" else None
+    running = learned.get("way") == "sequence"
+    if past is not None and running:
+        start = int(learned["next"]) + int(learned["step"]) * past.first
+        learned = {**learned, "next": past.next.get(column.name, start)}
+    shard = _shard(column, past) if past is not None and distinct else ALONE
+    before = past.values((column.name,)) if past is not None and distinct and not running else None
     out = np.empty(n, object)
     todo = np.arange(n)
     barren = 0  # attempts that found little new; after a few of them the format is made wider
     for _ in range(100):
         if not len(todo):
             break
-        size = max(len(todo), 64)  # enough to tell bad luck from a format that is used up
-        if column.kind == "text":
-            drawn = pa.array(prose.make(learned, size, rng), pa.string())
-        else:
-            drawn = pa.array(making.make(column.kind, learned, size, rng, max(0, barren - 3)), pa.string())
+        # enough to tell bad luck from a format that is used up; of running numbers the next shard has those behind
+        size = len(todo) if running and past is not None else max(len(todo), 64)
+        drawn = _drawn(column, learned, size, rng, max(0, barren - 3), shard)
+        size = len(drawn)
         good = ~(_real(column.kind, drawn, known) | _hit(column.kind, drawn, taken))
         if distinct:
             firsts = np.zeros(size, bool)
@@ -219,7 +223,7 @@ def fakes(
             known = pa.concat_arrays([known, fresh])
         out[todo[: len(fresh)]] = fresh.to_numpy(zero_copy_only=False)
         todo = todo[len(fresh) :]
-        barren += int(good.mean() < 0.1)
+        barren += int(size == 0 or good.mean() < 0.1)
         if learned.get("way") == "sequence":
             learned = {**learned, "next": int(learned["next"]) + int(learned["step"]) * len(drawn)}
     if past is not None and learned.get("way") == "sequence":
@@ -229,6 +233,29 @@ def fakes(
             f"column {column.name!r}: {len(todo):,} more values of kind {column.kind} that are not real cannot be found."
         )
     return pa.array(out, pa.string())
+
+
+def _shard(column: Column, past: Past) -> tuple[int, int]:
+    """Which shard of how many; FitError for a kind whose values cannot be divided among so many."""
+    if past.shards > SIFTED and column.kind not in making.STEERED:
+        raise FitError(
+            f"column {column.name!r}: values of kind {column.kind} that differ in every row are divided among at most {SIFTED} "
+            f"shards; {past.shards:,} were asked for. Lower --shards, or say in a --schema that they need not differ."
+        )
+    return past.shard, past.shards
+
+
+def _drawn(
+    column: Column, learned: Mapping[str, Any], n: int, rng: np.random.Generator, wider: int, shard: tuple[int, int]
+) -> pa.Array:
+    """About `n` values, not all new; of those that differ in every shard only such as are this one's."""
+    number, of = shard
+    if column.kind == "text":
+        return pa.array(prose.make(learned, n, rng), pa.string())
+    if of == 1 or column.kind in making.STEERED:
+        return pa.array(making.make(column.kind, learned, n, rng, wider, shard), pa.string())
+    drawn = pa.array(making.make(column.kind, learned, n * of, rng, wider), pa.string())
+    return drawn.filter(pa.array(shapes.residues(drawn.to_pylist(), of) == number))
 
 
 def _real(kind: Kind, drawn: pa.Array, known: pa.Array) -> np.ndarray:

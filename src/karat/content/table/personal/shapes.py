@@ -65,8 +65,15 @@ def regular(values: pa.Array) -> bool:
     return bool(mass[:6].sum() >= 0.9 * len(classes))
 
 
-def fill(learned: list[list[Any]], n: int, rng: np.random.Generator, wider: int = 0) -> np.ndarray:
-    """str `[n]` of the shapes by their weights, their classes filled in by chance, with `wider` more at the end."""
+def fill(
+    learned: list[list[Any]], n: int, rng: np.random.Generator, wider: int = 0, shard: tuple[int, int] = (0, 1)
+) -> np.ndarray:
+    """str `[n]` of the shapes by their weights, their classes filled in by chance, with `wider` more at the end.
+
+    shard: its number and how many there are; fewer are given back where a shape has not enough open characters to have the
+    shard's residue.
+    """
+    number, of = shard
     weights = np.array([float(w) for _, w in learned])
     which = rng.choice(len(learned), n, p=weights / weights.sum())
     out = np.empty(n, object)
@@ -78,8 +85,40 @@ def fill(learned: list[list[Any]], n: int, rng: np.random.Generator, wider: int 
         chars = np.empty((len(rows), max(1, len(parts))), np.uint32)
         for j, (drawn, symbol) in enumerate(parts):
             chars[:, j] = rng.choice(_CODES[symbol], len(rows)) if drawn else ord(symbol)
+        if of > 1:
+            _steer(chars, [(j, _CODES[symbol]) for j, (drawn, symbol) in enumerate(parts) if drawn], rng, number, of)
         out[rows] = chars.view(f"<U{chars.shape[1]}")[:, 0]
-    return out
+    return out if of == 1 else out[residues(out.tolist(), of) == number]
+
+
+_WEIGHTS = np.random.default_rng(0).integers(1, 2**31, 256)  # of the characters of a text, by their place
+
+
+def residues(texts: list[str], of: int) -> np.ndarray:
+    """int64 [n]: a number below `of` for each text, the same for equal texts: by it shards know what is theirs to make."""
+    chars = _chars(texts)
+    return np.asarray((chars.astype(np.int64) * _WEIGHTS[: chars.shape[1]] % of).sum(1) % of)
+
+
+def _steer(
+    chars: np.ndarray, free: list[tuple[int, np.ndarray]], rng: np.random.Generator, number: int, of: int
+) -> None:
+    """Draws the last of the `free` characters (place, alphabet) again so that `residues` of a row is `number`, where it can be."""
+    last: list[tuple[int, np.ndarray]] = []
+    while free and np.prod([len(codes) for _, codes in last]) < 2 * of:  # then most residues can be had
+        last.insert(0, free.pop())
+    if not last:
+        return
+    places = [j for j, _ in last]
+    grid = np.stack([each.ravel() for each in np.meshgrid(*(codes for _, codes in last))], 1)
+    gives = (grid.astype(np.int64) * _WEIGHTS[places] % of).sum(1) % of
+    order = np.argsort(gives, kind="stable")
+    rest = np.delete(np.arange(chars.shape[1]), places)
+    wanted = (number - (chars[:, rest].astype(np.int64) * _WEIGHTS[rest] % of).sum(1)) % of
+    first, end = (np.searchsorted(gives[order], wanted, side) for side in ("left", "right"))
+    pick = first + (rng.random(len(chars)) * (end - first)).astype(np.int64)
+    can = np.flatnonzero(end > first)
+    chars[np.ix_(can, np.array(places))] = grid[order[pick[can]]]
 
 
 def tokens(shape: str) -> list[tuple[bool, str]]:
