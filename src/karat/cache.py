@@ -76,12 +76,12 @@ def limit() -> float:
     """Bytes that the cache may hold; FitError for a KARAT_CACHE_GB that is no number."""
     text = os.environ.get("KARAT_CACHE_GB", "")
     try:
-        told = float(text) if text.strip() else GB
+        size = float(text) if text.strip() else GB
     except ValueError:
-        told = math.nan
-    if not told >= 0:
+        size = math.nan
+    if not size >= 0:
         raise FitError(f"KARAT_CACHE_GB is {text!r}; wanted a number of gigabytes, such as {GB:g}.")
-    return told * 1e9
+    return size * 1e9
 
 
 def trim(folder: Path, using: str) -> None:

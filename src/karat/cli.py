@@ -136,8 +136,8 @@ def _run(given: list[str]) -> None:
         )
         sys.exit(2)
     except Exception as error:
-        if (told := exhausted(error)) is not None:
-            _complain(told)
+        if (advice := exhausted(error)) is not None:
+            _complain(advice)
             sys.exit(2)
         _complain(_fault(error, given))
         sys.exit(FAULT)
@@ -159,17 +159,17 @@ def _lacking(error: Exception, verb: str) -> str:
 
 def _json_line(verb: str, result: Any) -> str:
     """What a verb found or made, as one line of JSON; a number that is not finite is null."""
-    told: dict[str, Any] = {"verb": verb}
+    out: dict[str, Any] = {"verb": verb}
     if isinstance(result, Run):
-        told |= {"run": str(result.path), "id": result.id}
-        told |= {k: result.spec.get(k) for k in ("status", "step", "seconds", "trained_samples", "device")}
+        out |= {"run": str(result.path), "id": result.id}
+        out |= {k: result.spec.get(k) for k in ("status", "step", "seconds", "trained_samples", "device")}
     elif isinstance(result, list):
-        told["files"] = [str(path) for path in result]
+        out["files"] = [str(path) for path in result]
     elif isinstance(result, dict):
-        told |= result
+        out |= result
     elif result is not None:
-        told |= {**result.to_dict(), "report": None if result.report is None else str(result.report)}
-    return json.dumps(_finite(told), default=str) + "\n"
+        out |= {**result.to_dict(), "report": None if result.report is None else str(result.report)}
+    return json.dumps(_finite(out), default=str) + "\n"
 
 
 def _finite(value: Any) -> Any:

@@ -118,11 +118,11 @@ def _address_space() -> float:
 
 
 def _asked() -> float:
-    said = os.environ.get("KARAT_MEMORY_GB", "")
+    text = os.environ.get("KARAT_MEMORY_GB", "")
     try:
-        size = float(said) if said.strip() else math.inf
+        size = float(text) if text.strip() else math.inf
     except ValueError:
         size = math.nan
     if not size > 0:  # nor nan
-        raise FitError(f"KARAT_MEMORY_GB={said!r}: wanted a number of gigabytes above 0.")
+        raise FitError(f"KARAT_MEMORY_GB={text!r}: wanted a number of gigabytes above 0.")
     return size * 1e9

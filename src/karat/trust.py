@@ -81,10 +81,10 @@ def answered_for(run: Run) -> Iterator[None]:
     except Exception as error:
         if exhausted(error) is not None or (sealed(run.spec) and signed(run.spec)):
             raise
-        said = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        message = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise RunError(
             f"{run.path} was not made by you on this machine, or was changed since, and what it holds does not fit together "
-            f"({said}). It is damaged or forged: get it anew, or train your own. If it works where it was made, please open "
+            f"({message}). It is damaged or forged: get it anew, or train your own. If it works where it was made, please open "
             "an issue."
         ) from error
 

@@ -44,15 +44,15 @@ def look(options: LookOptions) -> dict[str, Any]:
     settings |= {} if options.discover else {"discover": False}
     # a schema that is kept is inferred from all rows; what is shown need not be
     found = load(options.data, options=settings, holdout=holdout, glance=write_schema is None)
-    told = survey(found)
+    info = survey(found)
     console = _console()
-    probing.show(told, console)
-    told["recipes"] = probing.estimates(found, find(options.prices, [Path.cwd()]), measure=options.probe)
-    probing.show_recipes(told, console)
+    probing.show(info, console)
+    info["recipes"] = probing.estimates(found, find(options.prices, [Path.cwd()]), measure=options.probe)
+    probing.show_recipes(info, console)
     if write_schema is not None:
-        written.write(Path(write_schema), found.codec.declared(told.get("between", ())).encode())
+        written.write(Path(write_schema), found.codec.declared(info.get("between", ())).encode())
         console.print(f"schema: {write_schema}; correct it and give it back as --schema", soft_wrap=True)
-    return told
+    return info
 
 
 @takes_fields(TrainOptions)

@@ -49,7 +49,7 @@ def test_a_row_that_is_dropped_changes_no_other() -> None:
 
 
 def test_a_place_sees_the_past_as_far_as_its_layers_reach_and_nothing_else() -> None:
-    net = stirred(8, kinds=0, told=0)
+    net = stirred(8, kinds=0, features=0)
     x = torch.randint(20, (1, 40))
     whole = net(x, None, None)
     for changed in (0, 17, 39):

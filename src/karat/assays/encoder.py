@@ -300,10 +300,10 @@ def _measure(encoder: OwnEncoder, points: Tensor, device: torch.device) -> None:
 
 def _key(points: Tensor, labels: Tensor | None, classes: int, fingerprint: str, seed: int) -> str:
     some = slice(None, None, max(1, len(points) // 256))  # guards against one fingerprint used for two splits
-    told = repr((VERSION, fingerprint, seed, classes, tuple(points.shape))).encode()
+    head = repr((VERSION, fingerprint, seed, classes, tuple(points.shape))).encode()
     seen = points[some].float().cpu().contiguous().numpy().tobytes()
-    said = b"" if labels is None else labels[some].long().cpu().contiguous().numpy().tobytes()
-    return hashlib.sha256(told + seen + said).hexdigest()[:32]
+    tail = b"" if labels is None else labels[some].long().cpu().contiguous().numpy().tobytes()
+    return hashlib.sha256(head + seen + tail).hexdigest()[:32]
 
 
 def _digest(weights: dict[str, Tensor]) -> str:
@@ -319,10 +319,10 @@ def _load(path: Path, encoder: OwnEncoder) -> float | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            told = json.loads(file.metadata()["karat"])
+            info = json.loads(file.metadata()["karat"])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
-        accuracy = math.nan if told["accuracy"] is None else float(told["accuracy"])
-        if told["sha256"] != _digest(weights):
+        accuracy = math.nan if info["accuracy"] is None else float(info["accuracy"])
+        if info["sha256"] != _digest(weights):
             return None
         encoder.load_state_dict(weights)
     except Exception:  # a damaged cache is no error: the extractor is fitted again and the file replaced
@@ -334,8 +334,8 @@ def _load(path: Path, encoder: OwnEncoder) -> float | None:
 
 def _save(path: Path, encoder: OwnEncoder, accuracy: float) -> None:
     weights = {name: value.contiguous() for name, value in encoder.state_dict().items()}
-    told = {"version": VERSION, "sha256": _digest(weights), "accuracy": None if math.isnan(accuracy) else accuracy}
-    write_whole(path, save(weights, metadata={"karat": json.dumps(told)}))
+    info = {"version": VERSION, "sha256": _digest(weights), "accuracy": None if math.isnan(accuracy) else accuracy}
+    write_whole(path, save(weights, metadata={"karat": json.dumps(info)}))
     trim(path.parent, path.stem)
 
 
@@ -385,10 +385,10 @@ def _borrow(
         ) from error
     model = transformers.AutoModel.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
     model = getattr(model, "vision_model", model)  # CLIP: the half that sees
-    told: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
     prep_path = folder / "preprocessor_config.json"
     prep: dict[str, Any] = json.loads(prep_path.read_text("utf-8")) if prep_path.is_file() else {}
-    vision = told.get("vision_config", told)
+    vision = config.get("vision_config", config)
     size = min(int(vision.get("image_size", 224)), 224)
     mean, std = prep.get("image_mean", [0.485, 0.456, 0.406]), prep.get("image_std", [0.229, 0.224, 0.225])
     encoder = Borrowed(model, size, mean, std).to(device).eval()

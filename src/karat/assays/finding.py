@@ -246,16 +246,16 @@ class Finding:
         }
 
     @classmethod
-    def read(cls, told: Mapping[str, Any]) -> Finding:
-        """The finding that gave `told`, also as JSON has it, without NaN; DataError where there is no such key."""
-        row = KEYS.get(told["key"])
+    def read(cls, values: Mapping[str, Any]) -> Finding:
+        """The finding that gave `values`, also as JSON has it, without NaN; DataError where there is no such key."""
+        row = KEYS.get(values["key"])
         if row is None:
-            raise DataError(f"no finding has the key {told['key']!r}; was the report written by another version?")
-        known = {f.name: told[f.name] for f in fields(cls)}
-        numbers = {k: math.nan if told[k] is None else told[k] for k in ("value", "low", "high", "real")}
-        detail = row.detail.read(told["detail"]) if row.detail is not None and told["detail"] else None
-        samples = tuple(Sample(**s) for s in told["samples"])
-        limit = dict(told["limit"])
+            raise DataError(f"no finding has the key {values['key']!r}; was the report written by another version?")
+        known = {f.name: values[f.name] for f in fields(cls)}
+        numbers = {k: math.nan if values[k] is None else values[k] for k in ("value", "low", "high", "real")}
+        detail = row.detail.read(values["detail"]) if row.detail is not None and values["detail"] else None
+        samples = tuple(Sample(**s) for s in values["samples"])
+        limit = dict(values["limit"])
         if limit["above"] is None and limit["below"] is None and not limit["also"]:
             limit["above"] = math.inf  # which JSON has not: so few records that no score would be a fault
         return cls(**known | numbers | {"detail": detail, "limit": Limit(**limit), "samples": samples})

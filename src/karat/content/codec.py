@@ -321,8 +321,8 @@ class Codec(ABC):
     def sheet(self, records: Any, columns: int) -> bytes:
         """The records side by side for a person to look at, in the format of `sheets`."""
 
-    def beside(self, made: Any, real: Any, told: Sequence[str]) -> bytes | None:
-        """Made records [n] with real ones [n] that they resemble, `told` [n] over each pair; None to show two sheets each."""
+    def beside(self, made: Any, real: Any, captions: Sequence[str]) -> bytes | None:
+        """Made records [n] with real ones [n] that they resemble, `captions` [n] over each pair; None to show two sheets each."""
         return None
 
     @abstractmethod

@@ -55,10 +55,10 @@ class NamePattern:
             if counts[0] < (1 - MOST_UNMATCHED) * len(names) or 2 * len(labels) > counts[0]:
                 best = 1  # as the file's own name it would be a class for each file
         if counts[best] < (1 - MOST_UNMATCHED) * len(names):
-            strange = [name for name, found in zip(names, fits[best], strict=True) if found is None]
+            unmatched = [name for name, found in zip(names, fits[best], strict=True) if found is None]
             raise DataError(
-                f"{where}: the names of {len(strange)} of {len(names)} files are not as --labels says ({text}): "
-                f"{', '.join(strange[:5])}{', ...' if len(strange) > 5 else ''}. Change the pattern."
+                f"{where}: the names of {len(unmatched)} of {len(names)} files are not as --labels says ({text}): "
+                f"{', '.join(unmatched[:5])}{', ...' if len(unmatched) > 5 else ''}. Change the pattern."
             )
         return ways[best]
 

@@ -46,13 +46,13 @@ def stream(codec: Codec, blocks: Iterator[Block], suffix: str, file: IO[bytes], 
     if suffix == ".npy":
         _put_array(file, how.n, (_plain(block.records) for block in blocks))
     elif suffix == ".npz":
-        said: list[np.ndarray] = []
+        labels: list[np.ndarray] = []
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             with archive.open(_entry(archive, f"{codec.stack}.npy"), "w", force_zip64=True) as piece:
-                _put_array(piece, how.n, (_plain(block.records) for block in _noting(blocks, said)))
+                _put_array(piece, how.n, (_plain(block.records) for block in _noting(blocks, labels)))
             small = {"label": np.array(how.origin.sentence())}
             small |= {name: np.array(value) for name, value in codec.constants().items()}
-            small |= {"labels": np.concatenate(said)} if said else {}
+            small |= {"labels": np.concatenate(labels)} if labels else {}
             for name, array in small.items():
                 with archive.open(_entry(archive, f"{name}.npy"), "w") as piece:
                     np.lib.format.write_array(piece, array, allow_pickle=False)
@@ -78,10 +78,10 @@ def leaves(
                     yield path.name, how.origin.mark(path.name, path.read_bytes())
 
 
-def _noting(blocks: Iterator[Block], said: list[np.ndarray]) -> Iterator[Block]:
+def _noting(blocks: Iterator[Block], labels: list[np.ndarray]) -> Iterator[Block]:
     for block in blocks:
         if block.labels is not None:
-            said.append(block.labels.numpy())
+            labels.append(block.labels.numpy())
         yield block
 
 

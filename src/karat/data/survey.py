@@ -21,7 +21,7 @@ def survey(data: Data) -> dict[str, Any]:
         counts = {name: int(n) for name, n in zip(data.classes, found, strict=True)}
     imbalance = max(counts.values()) / max(1, min(counts.values())) if counts else None
     facts = {key: value for key, value in contents.facts.items() if key not in ("notes", "doubt")}
-    told = {
+    info = {
         "path": data.path,
         "kind": data.codec.name,
         "what": data.codec.phrase(),
@@ -39,44 +39,44 @@ def survey(data: Data) -> dict[str, Any]:
         **facts,
     }
     between = data.codec.between(contents.records)
-    told |= {"between": between} if between else {}
-    return {**told, "warnings": [*data.notes, *_warnings(told, data.codec.thing)]}
+    info |= {"between": between} if between else {}
+    return {**info, "warnings": [*data.notes, *_warnings(info, data.codec.thing)]}
 
 
-def _warnings(told: dict[str, Any], thing: str) -> list[str]:
-    said = []
-    different = told["train"] + told["holdout"]
+def _warnings(info: dict[str, Any], thing: str) -> list[str]:
+    warnings = []
+    different = info["train"] + info["holdout"]
     if different < WANTED:
-        what = thing if told["near_duplicates"] is None else f"different {thing}"
-        said.append(f"There are only {several(different, what)}; a generator needs about {WANTED}.")
-    if told["skipped"]:
-        names = ", ".join(name for name, _ in told["skipped"][:3])
-        said.append(
-            f"Skipped, for they could not be read: {several(len(told['skipped']), 'file')}: {names}{_more(told['skipped'])}."
+        what = thing if info["near_duplicates"] is None else f"different {thing}"
+        warnings.append(f"There are only {several(different, what)}; a generator needs about {WANTED}.")
+    if info["skipped"]:
+        names = ", ".join(name for name, _ in info["skipped"][:3])
+        warnings.append(
+            f"Skipped, for they could not be read: {several(len(info['skipped']), 'file')}: {names}{_more(info['skipped'])}."
         )
-    if told.get("ignored"):
-        kinds = ", ".join(f"{count} {kind}" for kind, count in list(told["ignored_kinds"].items())[:4])
-        said.append(f"Left alone: {several(told['ignored'], 'other file')} ({kinds}).")
-    if told["exact_duplicates"]:
-        said.append(f"Dropped: {several(told['exact_duplicates'], 'exact duplicate')}.")
-    near = told["near_duplicates"]
+    if info.get("ignored"):
+        kinds = ", ".join(f"{count} {kind}" for kind, count in list(info["ignored_kinds"].items())[:4])
+        warnings.append(f"Left alone: {several(info['ignored'], 'other file')} ({kinds}).")
+    if info["exact_duplicates"]:
+        warnings.append(f"Dropped: {several(info['exact_duplicates'], 'exact duplicate')}.")
+    near = info["near_duplicates"]
     if near is not None and near["records"] > 0.01 * near["examined"]:
-        said.append(f"{near['records']:,} of {near['examined']:,} {thing}s compared have a near duplicate.")
+        warnings.append(f"{near['records']:,} of {near['examined']:,} {thing}s compared have a near duplicate.")
     if near is not None and near["across"] > 0.001 * near["examined"]:
-        said.append(
+        warnings.append(
             f"Near duplicates on different sides of the split: {several(near['across'], 'pair')}; copying will look common."
         )
-    if told["imbalance"] is not None and told["imbalance"] > 3:
-        least, most = min(told["classes"], key=told["classes"].get), max(told["classes"], key=told["classes"].get)
-        ratio = f"{told['imbalance']:.3g} times as many"
-        said.append(f"{most!r} has {ratio} {thing}s as {least!r}; a generator will learn the small class worse.")
-    scarce = [name for name, count in told["classes"].items() if count < 50]
+    if info["imbalance"] is not None and info["imbalance"] > 3:
+        least, most = min(info["classes"], key=info["classes"].get), max(info["classes"], key=info["classes"].get)
+        ratio = f"{info['imbalance']:.3g} times as many"
+        warnings.append(f"{most!r} has {ratio} {thing}s as {least!r}; a generator will learn the small class worse.")
+    scarce = [name for name, count in info["classes"].items() if count < 50]
     if scarce:
         listed = ", ".join(repr(name) for name in scarce[:5])
-        said.append(
+        warnings.append(
             f"Fewer than 50 {thing}s in {several(len(scarce), 'class', 'classes')}: {listed}{_more(scarce, 5)}."
         )
-    return said
+    return warnings
 
 
 def _more(things: list[Any], shown: int = 3) -> str:

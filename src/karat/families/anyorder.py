@@ -246,7 +246,7 @@ class Model(Learned, Stratified):
         codes = self._spelled(x)
         start = torch.tensor([self.starts[i] for i in sequence], device=device)
         index = (codes[sequence] + start[:, None]).reshape(n, groups, -1).transpose(0, 1)
-        told = F.embedding(index, self.net.embed)  # [groups, digits in sequence, rows of a group, known]
+        embedded = F.embedding(index, self.net.embed)  # [groups, digits in sequence, rows of a group, known]
         given = self._given(groups, sequence, rng)
         at = torch.arange(n, device=device)
         earlier = at[None, :] < at[:, None]
@@ -258,8 +258,10 @@ class Model(Learned, Stratified):
             learned = [sequence[k] for k in chosen.tolist()]
         else:
             learned = sequence
-        known = torch.bmm(sees.to(told.dtype), told.flatten(2))
-        known = known.reshape(groups, len(learned), -1, told.shape[-1]).transpose(0, 1).reshape(len(learned), rows, -1)
+        known = torch.bmm(sees.to(embedded.dtype), embedded.flatten(2))
+        known = (
+            known.reshape(groups, len(learned), -1, embedded.shape[-1]).transpose(0, 1).reshape(len(learned), rows, -1)
+        )
         hidden = self.net(known, learned)
         nll = torch.zeros(rows, device=device)
         for h, i in zip(hidden, learned, strict=True):

@@ -63,13 +63,13 @@ class Config:
 class Net(nn.Module):
     """All that learns by gradient."""
 
-    def __init__(self, vocab: int, classes: int, told: int, c: Config) -> None:
+    def __init__(self, vocab: int, classes: int, features: int, c: Config) -> None:
         super().__init__()
         self.body = Transformer(
             vocab,
-            vocab + bool(told),
+            vocab + bool(features),
             classes + 1 if classes else 0,
-            told,
+            features,
             width=c.width,
             depth=c.depth,
             heads=c.heads,
@@ -101,8 +101,8 @@ class Model(Learned):
         self.space, self.classes, self.config = space, classes, config
         self.length, self.vocab = space.length, space.vocab
         self.order = config.prior_order if space.vocab <= 256 else min(config.prior_order, 5)
-        told = 0 if not self.order else 2 + (self.vocab if self.vocab <= NARROW else 0)
-        self.net = Net(space.vocab, classes, told, config)
+        features = 0 if not self.order else 2 + (self.vocab if self.vocab <= NARROW else 0)
+        self.net = Net(space.vocab, classes, features, config)
         barred = torch.zeros(space.vocab)
         barred[[NOTHING, BEGIN, MORE]] = -1e4
         self.register_buffer("barred", barred, persistent=False)
@@ -201,20 +201,20 @@ class Model(Learned):
 
         left: how many codes at the beginning only the prior sees.
         """
-        log = told = None
+        log = features = None
         if self._counts is not None:
             given = self._counts.of.along(x, fold)[:, left:]
             x = x[:, left:]
             mixed, match = self.net.cache(x[:, :-1], given.exp_())
             log = mixed.log()
-            told = _prior_features(log.detach(), match)
-        logits = self._logits(self.net.body(x[:, :-1], told, kind), log)
+            features = _prior_features(log.detach(), match)
+        logits = self._logits(self.net.body(x[:, :-1], features, kind), log)
         target = x[:, 1:]
         nats = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none", ignore_index=NOTHING)
         return nats.view(target.shape), target != NOTHING
 
-    def _logits(self, said: Tensor, log: Tensor | None) -> Tensor:
-        return said + self.barred if log is None else _joined(said, log, self.trust, self.net.scale) + self.barred
+    def _logits(self, raw: Tensor, log: Tensor | None) -> Tensor:
+        return raw + self.barred if log is None else _joined(raw, log, self.trust, self.net.scale) + self.barred
 
     @torch.no_grad()
     def _unseen(self) -> Tensor:
@@ -344,9 +344,9 @@ def _prior_features(log: Any, match: Any) -> Any:
     return of.concatenate(parts, -1)
 
 
-def _joined(said: Any, log: Any, trust: Any, scale: Any) -> Any:
+def _joined(raw: Any, log: Any, trust: Any, scale: Any) -> Any:
     """The net's logits and the prior's; the last number that the net says is how far it believes the prior here."""
-    return said[..., :-1] * trust + log * (1 + trust * (scale - 1 + said[..., -1:]))
+    return raw[..., :-1] * trust + log * (1 + trust * (scale - 1 + raw[..., -1:]))
 
 
 class _Voice:
@@ -382,12 +382,12 @@ class _Voice:
         mixed, match = self.recent.mix(self.walk.chances())
         log = np.log(mixed)
         if isinstance(self.steps, Lone):
-            said = self.steps.step(codes, _prior_features(log, match)[0])
-            self.logits = torch.from_numpy(_joined(said, log, self.trust, self.scale)) + self.model.barred
+            raw = self.steps.step(codes, _prior_features(log, match)[0])
+            self.logits = torch.from_numpy(_joined(raw, log, self.trust, self.scale)) + self.model.barred
         else:
             there = torch.from_numpy(log).to(codes.device)
-            told = _prior_features(there, torch.from_numpy(match).to(codes.device))
-            self.logits = self.model._logits(self.steps.step(codes, told), there)
+            features = _prior_features(there, torch.from_numpy(match).to(codes.device))
+            self.logits = self.model._logits(self.steps.step(codes, features), there)
 
     def keep(self, rows: Tensor) -> None:
         self.steps.keep(rows)

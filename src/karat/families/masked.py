@@ -158,8 +158,8 @@ class Model(Learned):
         n, length = given.shape
         x = given.clone()
         x[:, 0] = torch.where(x[:, 0] < 0, BEGIN, x[:, 0])
-        said = given >= END  # tokens and ends that are given: nothing ends before them, nothing follows an end
-        goes_on = said.flip(1).cumsum(1).flip(1) - said.long() > 0
+        fixed = given >= END  # tokens and ends that are given: nothing ends before them, nothing follows an end
+        goes_on = fixed.flip(1).cumsum(1).flip(1) - fixed.long() > 0
         ended = (given == END).cumsum(1) - (given == END).long() > 0
         x = torch.where(ended & (x < 0), NOTHING, x)
         wanted = x < 0

@@ -100,8 +100,8 @@ class Model(Fitted, Stratified):
                 f"model.leaf={self.config.leaf} is more than half of the {len(cells):,} rows to learn from, so that no leaf "
                 f"could be split; wanted at most {max(1, most_leaf)}, or 0 to leave it to the data."
             )
-        told = dependence(cells, self.space, rng)
-        rest = _chain(told, self.space, self.config.context)
+        information = dependence(cells, self.space, rng)
+        rest = _chain(information, self.space, self.config.context)
         self.odds = None
         given = self.config.context > 0
         few = len(cells) < self.config.small
@@ -112,14 +112,14 @@ class Model(Fitted, Stratified):
         many = min(COMPARED, CELLS // max(1, cells.shape[1]))
         done, left = 0.0, 0.9
         while True:
-            for share in self._linked(cells, rest, told, leaf, pruning, rng):
+            for share in self._linked(cells, rest, information, leaf, pruning, rng):
                 yield done + left * share / 2
             done, left = done + left / 2, left / 2
             # what pruned trees draw given other columns was no oftener a copy than unseen rows are
             settled = self.config.leaf or leaf >= most_leaf or (given and prune)
             if settled or not self._copies(cells, min(many, LOOKED), leans, rng):
                 break
-            if not given and self._fair(cells, rest, told, leaf, pruning, rng):
+            if not given and self._fair(cells, rest, information, leaf, pruning, rng):
                 self.fair = True
                 break
             if pruning is FEW_ROWS:
@@ -134,7 +134,7 @@ class Model(Fitted, Stratified):
         self,
         cells: np.ndarray,
         chain: list[int],
-        told: np.ndarray,
+        information: np.ndarray,
         leaf: int,
         pruning: Pruning | None,
         rng: np.random.Generator,
@@ -147,7 +147,7 @@ class Model(Fitted, Stratified):
         boosted = leaf if self.config.leaf else min(leaf, LEAF)  # the boosted draw ranges of values, and copy none
         for i, j in enumerate(chain):
             assert isinstance(self.space, Codes)
-            parents = sorted(before, key=lambda q: (-told[j, q], q))[:most]
+            parents = sorted(before, key=lambda q: (-information[j, q], q))[:most]
             self.links.append(Link.fit(cells, j, parents, self.space, config, boosted, pruning, rng))
             before = [*before, j]
             yield (i + 1) / (len(chain) + 1)
@@ -168,7 +168,7 @@ class Model(Fitted, Stratified):
         self,
         cells: np.ndarray,
         chain: list[int],
-        told: np.ndarray,
+        information: np.ndarray,
         leaf: int,
         pruning: Pruning | None,
         rng: np.random.Generator,
@@ -182,7 +182,7 @@ class Model(Fitted, Stratified):
             return False
         half = Model(self.space, self.classes, self.config)
         own, other = np.array_split(cells[rng.permutation(len(cells))][: len(cells) // 2 * 2], 2)
-        for _ in half._linked(own, chain, told, leaf, pruning, rng):
+        for _ in half._linked(own, chain, information, leaf, pruning, rng):
             pass
         drawn = half._drawn(np.full((LOOKED, cells.shape[1]), -1), rng, False)
         return as_often(drawn, own, other)
@@ -413,14 +413,14 @@ class Link:
             return self.donors.anyone(node, rng, stratified)
         seen = _features(cells, self.parents, self.nominal)
         groups = self.tree.draw(seen, rng, order)
-        strange = np.flatnonzero(self.donors.unsupported(node, groups, rng))
+        unsupported = np.flatnonzero(self.donors.unsupported(node, groups, rng))
         for _ in range(REDRAWS):
-            if not len(strange):
+            if not len(unsupported):
                 break
-            groups[strange] = self.tree.draw(seen[strange], rng)
-            strange = strange[self.donors.unsupported(node[strange], groups[strange], rng)]
+            groups[unsupported] = self.tree.draw(seen[unsupported], rng)
+            unsupported = unsupported[self.donors.unsupported(node[unsupported], groups[unsupported], rng)]
         out = self.donors.within(node, groups, rng, stratified)
-        out[strange] = self.donors.anyone(node[strange], rng, stratified=False)
+        out[unsupported] = self.donors.anyone(node[unsupported], rng, stratified=False)
         return out
 
     def _within(self, cells: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -483,9 +483,9 @@ class Link:
         )
 
 
-def _chain(told: np.ndarray, space: Codes, context: int) -> list[int]:
+def _chain(information: np.ndarray, space: Codes, context: int) -> list[int]:
     """The order of the columns behind the first `context`: what tells most of the others comes first."""
-    return sorted(range(context, len(told)), key=lambda j: (-told[j].sum(), j))
+    return sorted(range(context, len(information)), key=lambda j: (-information[j].sum(), j))
 
 
 def _features(cells: np.ndarray, parents: list[int], nominal: np.ndarray) -> np.ndarray:

@@ -50,8 +50,8 @@ class BothWays(nn.Module):
         for mix, up, down in zip(self.mix, self.up, self.down, strict=True):
             seen = F.linear(_norm(h), mix[:3].flatten(0, 1)).view(b, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
             q, k = (_turn(_norm(part), cos, sin) for part in seen[:2])
-            told = F.scaled_dot_product_attention(q.to(seen.dtype) * SHARPNESS, k.to(seen.dtype), seen[2])
-            h = h + F.linear(told.transpose(1, 2).reshape(b, length, -1), mix[3])
+            attended = F.scaled_dot_product_attention(q.to(seen.dtype) * SHARPNESS, k.to(seen.dtype), seen[2])
+            h = h + F.linear(attended.transpose(1, 2).reshape(b, length, -1), mix[3])
             h = h + F.linear(F.linear(_norm(h), up).relu().square(), down)
         return F.linear(_norm(h), self.head).float()
 

@@ -20,18 +20,18 @@ SHARPNESS = 3.0  # of attention, times what is usual: normalised queries and key
 
 
 class Transformer(nn.Module):
-    """Codes, and what is told of each place, to numbers such as the logits of the code that follows.
+    """Codes, and features of each place, to numbers such as the logits of the code that follows.
 
     `mix` [depth, 4, width, width] (queries, keys, values, out), `up` and `down` are stacks of matrices, for Muon. The head
-    and all that writes into the sum begin at zero: so does what is said.
+    and all that writes into the sum begin at zero, and so do the outputs.
     """
 
     MATRICES = ("mix", "up", "down")
 
     def __init__(
-        self, vocab: int, out: int, kinds: int, told: int, *, width: int, depth: int, heads: int, span: int
+        self, vocab: int, out: int, kinds: int, features: int, *, width: int, depth: int, heads: int, span: int
     ) -> None:
-        """out: numbers to say at each place.   kinds: classes, and one for none; or 0.   told: numbers that come with a place.
+        """out: outputs at each place.   kinds: classes, and one for none; or 0.   features: numbers that come with a place.
 
         span: codes that a place sees.
         """
@@ -39,7 +39,7 @@ class Transformer(nn.Module):
         self.width, self.depth, self.heads, self.span = width, depth, heads, span
         self.embed = nn.Parameter(torch.randn(vocab, width) * 0.5)
         self.kind = nn.Parameter(torch.randn(kinds, width) * 0.5)
-        self.told = nn.Parameter(torch.randn(width, told) * 0.02)
+        self.features = nn.Parameter(torch.randn(width, features) * 0.02)
         spread = 0.6 / width**0.5
         self.mix = nn.Parameter(torch.randn(depth, 4, width, width) * spread)
         self.up = nn.Parameter(torch.randn(depth, 4 * width, width) * spread)
@@ -48,28 +48,28 @@ class Transformer(nn.Module):
         with torch.no_grad():
             self.mix[:, 3] = 0
 
-    def forward(self, x: Tensor, told: Tensor | None, kind: Tensor | None) -> Tensor:
-        """What is said [b, T, out], in float32, after each of `x` [b, T]; told [b, T, told], kind [b].
+    def forward(self, x: Tensor, features: Tensor | None, kind: Tensor | None) -> Tensor:
+        """Outputs [b, T, out], in float32, after each of `x` [b, T]; features [b, T, features], kind [b].
 
         Products are in bfloat16 under autocast, on machines that multiply it.
         """
         dtype = self._dtype(x.device)
         with torch.autocast(x.device.type, enabled=False):
-            return self._forward(x, told, kind, dtype)
+            return self._forward(x, features, kind, dtype)
 
     @staticmethod
     def _dtype(device: torch.device) -> torch.dtype:
         return quick(device) if torch.is_autocast_enabled(device.type) else torch.float32
 
-    def _forward(self, x: Tensor, told: Tensor | None, kind: Tensor | None, dtype: torch.dtype) -> Tensor:
+    def _forward(self, x: Tensor, features: Tensor | None, kind: Tensor | None, dtype: torch.dtype) -> Tensor:
         length = x.shape[1]
         short = -length % self.span if length > self.span else 0
         if short:
             x = F.pad(x, (0, short))
-            told = None if told is None else F.pad(told, (0, 0, 0, short))
+            features = None if features is None else F.pad(features, (0, 0, 0, short))
         h = F.embedding(x, self.embed)
-        if told is not None:
-            h = h + F.linear(told.to(dtype), self.told.to(dtype)).float()
+        if features is not None:
+            h = h + F.linear(features.to(dtype), self.features.to(dtype)).float()
         if kind is not None:
             h = h + F.embedding(kind, self.kind)[:, None]
         h = _norm(h)
@@ -80,8 +80,8 @@ class Transformer(nn.Module):
         for i in range(self.depth):
             h = h + F.linear(self._attend(_norm(h).to(dtype), mix[i], turn, mask), mix[i][3]).float()
             h = h + F.linear(F.linear(_norm(h).to(dtype), up[i]).relu().square(), down[i]).float()
-        said = F.linear(_norm(h).to(dtype), self.head.to(dtype)).float()
-        return said[:, :length]
+        out = F.linear(_norm(h).to(dtype), self.head.to(dtype)).float()
+        return out[:, :length]
 
     def frequencies(self, device: torch.device) -> Tensor:
         half = self.width // self.heads // 2
@@ -138,7 +138,7 @@ class Steps:
         self.heads, self.depth, self.span, self.dtype = net.heads, net.depth, net.span, dtype
         each = net.width // net.heads
         self.layers = list(_layers(net, dtype))
-        self.told, self.head = (w.detach().to(dtype).T.contiguous() for w in (net.told, net.head))
+        self.features, self.head = (w.detach().to(dtype).T.contiguous() for w in (net.features, net.head))
         self.embed = net.embed.detach()
         self.kind = None if kind is None else F.embedding(kind, net.kind.detach())
         self.ring = torch.zeros(net.depth, 2, n, net.heads, net.span, each, dtype=dtype, device=device)
@@ -146,12 +146,12 @@ class Steps:
         self.scale = SHARPNESS * each**-0.5
         self.at = 0
 
-    def step(self, codes: Tensor, told: Tensor | None) -> Tensor:
-        """What is said [n, out] after `codes` [n]; told [n, told]."""
+    def step(self, codes: Tensor, features: Tensor | None) -> Tensor:
+        """Outputs [n, out] after `codes` [n]; features [n, features]."""
         n, heads = len(codes), self.heads
         h = F.embedding(codes, self.embed)
-        if told is not None:
-            h = h + (told.to(self.dtype) @ self.told).float()
+        if features is not None:
+            h = h + (features.to(self.dtype) @ self.features).float()
         if self.kind is not None:
             h = h + self.kind
         h = _norm(h)
@@ -188,8 +188,8 @@ class Lone:
         each = net.width // net.heads
         self.heads, self.span = net.heads, net.span
         self.layers = [tuple(w.numpy() for w in layer) for layer in _layers(net, torch.float32)]
-        self.embed, self.told, self.head = (
-            w.detach().numpy() for w in (net.embed, net.told.T.contiguous(), net.head.T)
+        self.embed, self.features, self.head = (
+            w.detach().numpy() for w in (net.embed, net.features.T.contiguous(), net.head.T)
         )
         self.head = np.ascontiguousarray(self.head)
         self.kind = np.float32(0) if kind is None else net.kind.detach().numpy()[int(kind)]
@@ -198,11 +198,11 @@ class Lone:
         self.scale = np.float32(SHARPNESS * each**-0.5)
         self.at = 0
 
-    def step(self, codes: Tensor, told: np.ndarray | None) -> np.ndarray:
-        """What is said [1, out] after the one of `codes` [1]; told [told]."""
+    def step(self, codes: Tensor, features: np.ndarray | None) -> np.ndarray:
+        """Outputs [1, out] after the one of `codes` [1]; features [features]."""
         h = self.embed[int(codes)] + self.kind
-        if told is not None:
-            h = h + told.astype(np.float32) @ self.told
+        if features is not None:
+            h = h + features.astype(np.float32) @ self.features
         h = h * _shrink(h)
         width, heads = len(h), self.heads
         angle = self.at * self.frequencies
@@ -224,8 +224,8 @@ class Lone:
             wide *= wide
             h = h + (wide @ down) * _shrink(h) ** 2
         self.at += 1
-        said: np.ndarray = (h @ self.head) * _shrink(h)
-        return said[None]
+        logits: np.ndarray = (h @ self.head) * _shrink(h)
+        return logits[None]
 
     def keep(self, rows: Tensor) -> None:
         """The one goes on."""

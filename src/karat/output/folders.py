@@ -179,10 +179,10 @@ class Folder:
         """RunError where the hidden part of the folder holds what no make has begun."""
         if self.stage.is_symlink() or read_record(self.stage / INSIDE) is not None:
             return
-        strange = next(iter(_files(self.stage)), None)  # unfinished files aside
-        if strange is not None:
+        foreign = next(iter(_files(self.stage)), None)  # unfinished files aside
+        if foreign is not None:
             raise RunError(
-                f"{self.stage} holds {strange}, which karat did not make; move it away, or choose another --out."
+                f"{self.stage} holds {foreign}, which karat did not make; move it away, or choose another --out."
             )
 
     def _take_up(self) -> None:

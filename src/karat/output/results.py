@@ -117,11 +117,11 @@ class Output:
         with aside(goal, private) as part:
             yield part.file
             record = label_record(label, {goal.name: part.digest()})
-            with aside(beside, private) as said:
-                said.file.write(to_json(record))
-                said.sync()
+            with aside(beside, private) as label_file:
+                label_file.file.write(to_json(record))
+                label_file.sync()
                 self.check(goal)
-                said.settle(replace=self.overwrite or _orphan(beside, goal))
+                label_file.settle(replace=self.overwrite or _orphan(beside, goal))
             self._finish(part)
 
     def _begin(self, goal: Path) -> None:

@@ -49,12 +49,12 @@ def _has(path: Path, folder: dict[str, str] | None, name: str) -> bool:
 
 def _record(path: Path) -> dict[str, str] | None:
     """The SHA-256 by name that a label in its own file speaks of; None where that is no label."""
-    told = read_json(path)
+    record = read_json(path)
     if (
-        not isinstance(told, dict)
-        or KEYWORD not in told
-        or parse(json.dumps(told)) is None
-        or not isinstance(told.get("sha256"), dict)
+        not isinstance(record, dict)
+        or KEYWORD not in record
+        or parse(json.dumps(record)) is None
+        or not isinstance(record.get("sha256"), dict)
     ):
         return None
-    return {str(k): str(v) for k, v in told["sha256"].items()}
+    return {str(k): str(v) for k, v in record["sha256"].items()}

@@ -144,11 +144,11 @@ def steps(
         f'text-anchor="{"start" if at < 0.02 else "end" if at > 0.98 else "middle"}">{escape(text)}</text>'
         for at, text in marks
     )
-    told = "; ".join(
+    label = "; ".join(
         f"{n}: made {100 * m:.1f}%, real {100 * r:.1f}%" for n, m, r in zip(names, made, real, strict=True)
     )
     return Markup(
-        f'<svg class="chart steps" viewBox="0 0 300 114" role="img" aria-label="{escape(told)}">'
+        f'<svg class="chart steps" viewBox="0 0 300 114" role="img" aria-label="{escape(label)}">'
         f'<path class="ground" d="M0 96{outline(real)}V96Z"/><path class="line c1" d="M0 96{outline(made)}V96"/>'
         f'<path class="axis" d="M0 96.5H300"/>{texts}{tips}</svg>'
     )
@@ -169,9 +169,9 @@ def bars(rows: Sequence[tuple[str, float, float, bool]]) -> Markup:
             f'<text class="tick" x="300" y="{y + 12}" text-anchor="end">'
             f'{"✕" if lost else share(m)} <tspan class="beside">{share(r)}</tspan></text></g>'
         )
-    told = "; ".join(f"{n}: made {100 * m:.1f}%, real {100 * r:.1f}%" for n, m, r, _ in rows)
+    label = "; ".join(f"{n}: made {100 * m:.1f}%, real {100 * r:.1f}%" for n, m, r, _ in rows)
     return Markup(
-        f'<svg class="chart bars" viewBox="0 0 300 {19 * len(rows) + 2}" role="img" aria-label="{escape(told)}">'
+        f'<svg class="chart bars" viewBox="0 0 300 {19 * len(rows) + 2}" role="img" aria-label="{escape(label)}">'
         f"{''.join(out)}</svg>"
     )
 

@@ -125,8 +125,8 @@ def write_report(
 
 def _write(output: Output, folder: Path, numbers: dict[str, Any], rendered: str) -> tuple[Path, Path]:
     html, numbers_at = folder / "report.html", folder / "report.json"
-    told = json.dumps(finite(numbers), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    output.write_all({numbers_at: told.encode("utf-8", "replace"), html: rendered.encode("utf-8", "replace")})
+    text = json.dumps(finite(numbers), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    output.write_all({numbers_at: text.encode("utf-8", "replace"), html: rendered.encode("utf-8", "replace")})
     return html, numbers_at
 
 
@@ -175,8 +175,8 @@ def is_report(folder: Path) -> bool:
     html, numbers = folder / "report.html", folder / "report.json"
     if not html.exists() and not numbers.exists():
         return True
-    told = read_json(numbers)
-    return isinstance(told, dict) and {"format", "verdict", "findings", "reproduce"} <= set(told)
+    content = read_json(numbers)
+    return isinstance(content, dict) and {"format", "verdict", "findings", "reproduce"} <= set(content)
 
 
 def finite(value: Any) -> Any:
@@ -299,9 +299,9 @@ def _descriptors(findings: Sequence[Finding]) -> list[tuple[str, Markup]]:
     for f in findings:
         d = f.detail
         if isinstance(d, Descriptor) and d.edges is not None and d.made is not None and d.real is not None:
-            said = [words.number(e) for e in d.edges]
-            names = [f"{low} to {high}" for low, high in itertools.pairwise(said)]
-            marks = [(i / 4, said[round(i * (len(said) - 1) / 4)]) for i in range(5)]
+            edges = [words.number(e) for e in d.edges]
+            names = [f"{low} to {high}" for low, high in itertools.pairwise(edges)]
+            marks = [(i / 4, edges[round(i * (len(edges) - 1) / 4)]) for i in range(5)]
             title = f"{f.name.capitalize()}, {d.unit}" if d.unit else f.name.capitalize()
             out.append((title, drawing.steps(names, marks, list(d.made), list(d.real))))
     return out

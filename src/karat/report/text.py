@@ -132,8 +132,8 @@ def _bars(rows: Sequence[tuple[str, float]]) -> Markup:
             f'<rect class="{"cr" if i else "c1"}" x="186" y="{y + 3}" width="{max(0.6, 250 * bits / top):.1f}" height="13"/>'
             f'<text class="tick" x="{190 + 250 * bits / top:.1f}" y="{y + 14}">{bits:.3f}</text>'
         )
-    told = "; ".join(f"{name}: {bits:.3f}" for name, bits in rows)
+    label = "; ".join(f"{name}: {bits:.3f}" for name, bits in rows)
     return Markup(
         f'<svg class="chart bits" style="max-width:640px" viewBox="0 0 480 {22 * len(rows) + 2}" role="img" '
-        f'aria-label="Bits per character: {escape(told)}">{"".join(out)}</svg>'
+        f'aria-label="Bits per character: {escape(label)}">{"".join(out)}</svg>'
     )

@@ -280,11 +280,11 @@ class Draft:
             path.mkdir(mode=0o700, exist_ok=True)
             self._stack.enter_context(_locked(path))
             self._clear()
-            strange = sorted(name for name in os.listdir(path) if name != LOCK)
-            if strange:
-                if BEGUN not in strange:  # a person's folder stays as it was
+            foreign = sorted(name for name in os.listdir(path) if name != LOCK)
+            if foreign:
+                if BEGUN not in foreign:  # a person's folder stays as it was
                     (path / LOCK).unlink(missing_ok=True)
-                listed = ", ".join(strange[:3]) + (" and others" if len(strange) > 3 else "")
+                listed = ", ".join(foreign[:3]) + (" and others" if len(foreign) > 3 else "")
                 raise RunError(f"{path} holds {listed}, which is no run; --out wants a folder that is new or empty.")
             write_whole(path / BEGUN, b"[]")
         except RunError:
@@ -343,10 +343,10 @@ class Draft:
         if not marker.is_file() or marker.is_symlink():
             return
         try:
-            told = json.loads(marker.read_bytes())
+            names = json.loads(marker.read_bytes())
         except (ValueError, RecursionError):
-            told = []
-        for name in FIRST & {name for name in told if isinstance(name, str)} if isinstance(told, list) else ():
+            names = []
+        for name in FIRST & {name for name in names if isinstance(name, str)} if isinstance(names, list) else ():
             there = self.path / name
             if there.is_symlink():
                 continue  # not what we wrote

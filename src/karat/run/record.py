@@ -83,5 +83,5 @@ KNOWN: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def short(value: Any) -> str:
-    said = repr(value)
-    return said if len(said) <= 60 else said[:57] + "..."
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -115,9 +115,11 @@ class CodeTree:
             return np.full(len(which), self.chance[fork], np.float64)
         asked = np.zeros(len(different), bool)
         asked[which] = True
-        told = np.empty(len(different))
-        told[asked] = self.classifiers[model].predict(different[asked], num_threads=1, predict_disable_shape_check=True)
-        return np.asarray(told[which])
+        predicted = np.empty(len(different))
+        predicted[asked] = self.classifiers[model].predict(
+            different[asked], num_threads=1, predict_disable_shape_check=True
+        )
+        return np.asarray(predicted[which])
 
     def draw(self, features: np.ndarray, rng: np.random.Generator, order: np.ndarray | None = None) -> np.ndarray:
         """A code for each row of `features` [n, f]; evenly along an `order` [n] of the rows, or else each for itself."""
@@ -248,8 +250,8 @@ def _bare(text: str) -> str:
 
 def _check(text: str, width: int) -> None:
     """Refuses a classifier whose numbers would lead LightGBM out of its own arrays."""
-    said = re.search(r"^max_feature_idx=(\d+)$", text, re.M)
-    good = said is not None and int(said[1]) < max(1, width) and text.startswith("tree\n")
+    match = re.search(r"^max_feature_idx=(\d+)$", text, re.M)
+    good = match is not None and int(match[1]) < max(1, width) and text.startswith("tree\n")
     for block in text.split("\nTree=")[1:]:
         rows = dict(line.split("=", 1) for line in block.split("\n\n")[0].splitlines() if "=" in line)
         try:

@@ -46,8 +46,8 @@ def dependence(cells: np.ndarray, space: Codes, rng: np.random.Generator) -> np.
     share = np.diag(met) / n
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(met > 0, met / n * np.log(met / n / (share[:, None] * share[None])), 0.0)
-    told = np.add.reduceat(np.add.reduceat(terms, edges[:-1], 0), edges[:-1], 1)
+    information = np.add.reduceat(np.add.reduceat(terms, edges[:-1], 0), edges[:-1], 1)
     used = np.add.reduceat((share > 0).astype(float), edges[:-1])
-    told = np.maximum(0.0, told - (used[:, None] - 1) * (used[None] - 1) / (2 * n))
-    np.fill_diagonal(told, 0.0)
-    return np.asarray(told)
+    information = np.maximum(0.0, information - (used[:, None] - 1) * (used[None] - 1) / (2 * n))
+    np.fill_diagonal(information, 0.0)
+    return np.asarray(information)

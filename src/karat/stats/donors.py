@@ -146,8 +146,8 @@ class Donors:
             return
         seen = np.bincount(node, minlength=nodes)
         absent = np.bincount(node, weights=high <= low, minlength=nodes)
-        told = (absent + FEW * share) / (seen + FEW)
-        self.at["fresh"] = np.where(told > share, share / np.maximum(told, 1e-12), 1.0)
+        rate = (absent + FEW * share) / (seen + FEW)
+        self.at["fresh"] = np.where(rate > share, share / np.maximum(rate, 1e-12), 1.0)
 
     def unsupported(self, node: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """bool [n]: where no donor at the node has the group, but for as many as are let pass."""

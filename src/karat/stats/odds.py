@@ -72,8 +72,8 @@ class Odds:
 
     def stays(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """bool [n]: which of the drawn `rows` float32 [n, f] are kept, each by chance in proportion to its odds."""
-        said = self.classifier.predict(rows, raw_score=True, num_threads=1, predict_disable_shape_check=True)
-        return np.asarray(np.log(rng.random(len(rows))) < said - self.level)
+        score = self.classifier.predict(rows, raw_score=True, num_threads=1, predict_disable_shape_check=True)
+        return np.asarray(np.log(rng.random(len(rows))) < score - self.level)
 
     def weights(self) -> dict[str, np.ndarray]:
         """All of it as arrays."""

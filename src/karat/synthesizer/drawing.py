@@ -83,13 +83,13 @@ def _chosen(candidates: list[Tensor], codec: Tables, model: Generator, chance: n
     """One of the candidates [n, ...] of each row."""
     n = len(candidates[0])
     cells = codec.cells(torch.cat(candidates), model.space)
-    told = np.split(coarse(cells, np.array(codec.spaces[0].ordered)), len(candidates))
+    binned = np.split(coarse(cells, np.array(codec.spaces[0].ordered)), len(candidates))
     while len(candidates) > 1:
         left, few = [], []
         for k in range(0, len(candidates), 2):
-            keep = balanced(told[k], told[k + 1], chance)
+            keep = balanced(binned[k], binned[k + 1], chance)
             some = torch.from_numpy(keep).reshape(n, *[1] * (candidates[k].dim() - 1))
             left.append(torch.where(some, candidates[k], candidates[k + 1]))
-            few.append(np.where(keep[:, None], told[k], told[k + 1]))
-        candidates, told = left, few
+            few.append(np.where(keep[:, None], binned[k], binned[k + 1]))
+        candidates, binned = left, few
     return candidates[0]

@@ -76,9 +76,9 @@ class Synthesizer(ABC):
 
     def check(self, request: Request) -> None:
         """FitError where something is asked for that this kind of content has not."""
-        strange = [FLAGS[name] for name in request.set_fields() if name not in self.codec.answers]
-        if strange:
+        unknown = [FLAGS[name] for name in request.set_fields() if name not in self.codec.answers]
+        if unknown:
             known = [FLAGS[name] for name in FLAGS if name in self.codec.answers]
             raise FitError(
-                f"{', '.join(strange)}: not for {self.codec.name} content, which is asked for with {', '.join(known)}."
+                f"{', '.join(unknown)}: not for {self.codec.name} content, which is asked for with {', '.join(known)}."
             )

@@ -20,8 +20,8 @@ def misfit(value: Any) -> str | None:
     if found is None:
         return None
     where, wrong = found
-    said = repr(wrong)
-    return f"{where} is {said if len(said) <= 60 else said[:57] + '...'}"
+    shown = repr(wrong)
+    return f"{where} is {shown if len(shown) <= 60 else shown[:57] + '...'}"
 
 
 Found = tuple[

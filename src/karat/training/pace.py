@@ -83,10 +83,10 @@ def processor() -> str:
     name = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        told = dict(reversed([(k.strip(), v.strip()) for k, _, v in (line.partition(":") for line in lines)]))
-        name = told.get("model name", name)
-        if "model" in told:
-            name += f" (family {told.get('cpu family', '?')}, model {told['model']})"
+        fields = dict(reversed([(k.strip(), v.strip()) for k, _, v in (line.partition(":") for line in lines)]))
+        name = fields.get("model name", name)
+        if "model" in fields:
+            name += f" (family {fields.get('cpu family', '?')}, model {fields['model']})"
     bf16 = "bf16" if quick(torch.device("cpu")) == torch.bfloat16 else "no bf16"
     return f"{name}, {torch.backends.cpu.get_cpu_capability()}, {bf16}"
 
@@ -254,11 +254,11 @@ def _shelved(shelf: Path) -> dict[str, Pace]:
     """What the cache holds; nothing where it cannot be read as that."""
     out: dict[str, Pace] = {}
     try:
-        for key, told in json.loads(shelf.read_text(encoding="utf-8")).items():
-            times = {p: float(told["times"][p]) for p in told["times"] if p in PRECISIONS}
-            numbers = [float(told[name]) for name in ("base", "each", "memory")]
+        for key, entry in json.loads(shelf.read_text(encoding="utf-8")).items():
+            times = {p: float(entry["times"][p]) for p in entry["times"] if p in PRECISIONS}
+            numbers = [float(entry[name]) for name in ("base", "each", "memory")]
             if times and all(math.isfinite(v) and v >= 0 for v in (*times.values(), *numbers)):
-                out[key] = Pace(times, int(told["rows"]), *numbers)
+                out[key] = Pace(times, int(entry["rows"]), *numbers)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}
     return out

@@ -69,8 +69,8 @@ class Assay:
         goal = Path(path)
         if self.report is None:
             raise FitError("this assay wrote no report; run it again with out=...")
-        told = self.report.with_suffix(".json" if goal.suffix == ".json" else ".html").read_bytes()
-        Output(overwrite, self.kept, private=True).write(goal, told)
+        report = self.report.with_suffix(".json" if goal.suffix == ".json" else ".html").read_bytes()
+        Output(overwrite, self.kept, private=True).write(goal, report)
         return goal
 
     def __str__(self) -> str:
@@ -172,7 +172,7 @@ def conclude(job: Job, books: Books, options: AssayOptions) -> Assay:
         reviewed=data.codec.reviewed,
         seed=options.seed,
     )
-    exhibits, numbers, told = _shown(job, options)
+    exhibits, numbers, info = _shown(job, options)
     place = f"{data.codec.thing}s of the real data are in this report; --no-real leaves them out"
     html, _ = write_report(
         books.folder,
@@ -187,7 +187,7 @@ def conclude(job: Job, books: Books, options: AssayOptions) -> Assay:
         reproduce=job.reproduce,
         recipe=job.recipe,
         diagnostics=job.diagnostics,
-        data=_placeless(told, data.path),
+        data=_placeless(info, data.path),
         thing=data.codec.thing,
         output=books.output,
     )
@@ -206,39 +206,39 @@ def _shown(job: Job, options: AssayOptions) -> tuple[Exhibits, list[dict[str, An
     real: bytes | None = _sheet_of(data.codec, few)
     by_class = _by_class(data, made)
     room = PAGE - sum(len(x) for x in (drawn, real, by_class, beside) if x is not None)
-    told = survey(data)
+    info = survey(data)
     if options.no_real:
         pairs, beside, real = [], None, None
-        numbers, told = [{**pair, "nearest": None} for pair in numbers], _without_values(told)
+        numbers, info = [{**pair, "nearest": None} for pair in numbers], _without_values(info)
     return (
         Exhibits(data.codec.sheets, drawn, real, _fitting(job.progress, room), pairs, beside, by_class),
         numbers,
-        told,
+        info,
     )
 
 
-def _placeless(told: Any, path: str) -> Any:
+def _placeless(value: Any, path: str) -> Any:
     """The survey with file names where it has paths: a report is shown to others."""
-    if isinstance(told, Mapping):
-        return {k: _placeless(v, path) for k, v in told.items()}
-    if isinstance(told, list | tuple):
-        return [_placeless(v, path) for v in told]
-    if not isinstance(told, str) or "://" in path:
-        return told
+    if isinstance(value, Mapping):
+        return {k: _placeless(v, path) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_placeless(v, path) for v in value]
+    if not isinstance(value, str) or "://" in path:
+        return value
     for above in {str(Path(path).parent), str(Path(path).resolve().parent)} - {".", "/"}:
-        told = told.replace(f"{above}/", "")
-    return told
+        value = value.replace(f"{above}/", "")
+    return value
 
 
-def _without_values(told: dict[str, Any]) -> dict[str, Any]:
+def _without_values(info: dict[str, Any]) -> dict[str, Any]:
     """The survey without what single records hold or are called."""
-    near = told.get("near_duplicates")
-    columns = [{**column, "holds": ""} for column in told.get("columns", ())]
+    near = info.get("near_duplicates")
+    columns = [{**column, "holds": ""} for column in info.get("columns", ())]
     return {
-        **told,
+        **info,
         **({"columns": columns} if columns else {}),
         **({"near_duplicates": {**near, "examples": []}} if near else {}),
-        "skipped": [["a file", why] for _, why in told.get("skipped", ())],
+        "skipped": [["a file", why] for _, why in info.get("skipped", ())],
     }
 
 
@@ -285,7 +285,7 @@ def _pairs(
     near = () if nearest is None or nearest.pairs is None else nearest.pairs
     how = (nearest and nearest.criterion) or "stands out by {:.1f} nats from the next best matches"
     numbers: list[dict[str, Any]] = []
-    told: list[str] = []
+    captions: list[str] = []
     rows: list[tuple[int, int]] = []
     names = data.contents.names
     for m, t, *distance in [*copies[: PAIRS // 2], *near]:
@@ -296,12 +296,12 @@ def _pairs(
         far = float(distance[0]) if distance else None
         numbers.append({"made": int(m), "nearest": names[row] if names else row, "distance": far})
         stands = "an exact copy" if far is None else how.format(far)
-        told.append(f"made {data.codec.thing} {int(m) + 1} and training {data.codec.thing} {row + 1}: {stands}")
+        captions.append(f"made {data.codec.thing} {int(m) + 1} and training {data.codec.thing} {row + 1}: {stands}")
     if not rows:
         return [], None, []
     mine, theirs = (np.array(side) for side in zip(*rows, strict=True))
     ours, real = made.records[mine], data.contents.records[theirs]
-    beside = data.codec.beside(ours, real, told)
+    beside = data.codec.beside(ours, real, captions)
     if beside is not None:
         return [], beside, numbers
     sheet = data.codec.sheet

@@ -50,8 +50,8 @@ def clear(folder: Path) -> None:
     """Makes room for a demo where an older one left what nobody changed since; RunError where anything else is there."""
     if not folder.exists() or folder.is_dir() and not any(folder.iterdir()):
         return
-    told = read_json(folder / SEAL)
-    known = told.get("sha256") if isinstance(told, dict) else None
+    record = read_json(folder / SEAL)
+    known = record.get("sha256") if isinstance(record, dict) else None
     if not isinstance(known, dict) and Run.is_run(folder):
         raise RunError(
             f"{folder} holds a run, of a demo that was stopped or one of yours. Continue it with `karat train {folder}`, or "
@@ -121,8 +121,8 @@ def _audio(folder: Path) -> Sample:
                     file.setframerate(RATE)
                     file.writeframes(np.rint(samples * 32767).astype("<i2").tobytes())
     # a critic needs more than a minute before it gives more than it takes
-    told = {"labels": "{label}_{voice}_{n}"}
-    return Sample(goal, "owned", told, ("model.critic=0",), seconds=50.0, number=36, judged=720)
+    options = {"labels": "{label}_{voice}_{n}"}
+    return Sample(goal, "owned", options, ("model.critic=0",), seconds=50.0, number=36, judged=720)
 
 
 def render(voice: str, pitch: float, rng: np.random.Generator) -> np.ndarray:

@@ -154,14 +154,14 @@ class Counted:
     done: int = 0
 
     def of(
-        self, blocks: Iterator[Block], count: Callable[[Any], int], told: Callable[[], int] | None = None
+        self, blocks: Iterator[Block], count: Callable[[Any], int], size: Callable[[], int] | None = None
     ) -> Iterator[Block]:
-        """The blocks, counted once they are written.   told: bytes so far of the one file that they are written to."""
+        """The blocks, counted once they are written.   size: bytes so far of the one file that they are written to."""
         for block in blocks:
             yield block
             self.done += count(block.records)
-            if told is not None:
-                self.check(told(), self.done)
+            if size is not None:
+                self.check(size(), self.done)
 
     def check(self, written: int, done: int) -> None:
         """written: bytes of the first `done` records."""

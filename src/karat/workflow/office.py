@@ -174,7 +174,7 @@ def of_run(run: Run, options: AssayOptions) -> Job:
     name, family = spec["recipe"]["name"], spec["recipe"]["family"]
     source = f"--family {Path(family).name}" if family.endswith(".py") else f"--recipe {name}"
     budget = next(f"--{k} {spec[k]:g}" for k in ("minutes", "steps", "samples") if spec[k] is not None)
-    told = {
+    info = {
         **facts(data),
         "run": run.id,
         "recipe": name,
@@ -190,7 +190,7 @@ def of_run(run: Run, options: AssayOptions) -> Job:
         made,
         (*likely, *seen.findings),
         f"{Path(spec['data']).name}, {name}",
-        told,
+        info,
         [
             f"karat train {Path(spec['data']).name} {source} {budget} --seed {spec['seed']} --out {run.path.name}",
             f"karat assay {run.path.name} -n {n} --seed {seed}" + (f" {source}" if spec["recipe"]["digest"] else ""),

@@ -125,24 +125,24 @@ def _measure(
     }
 
 
-def show(told: dict[str, Any], console: Console) -> None:
+def show(info: dict[str, Any], console: Console) -> None:
     """The survey, for a person."""
-    console.print(f"{told['path']}: {told['count']:,} {told['what']}", soft_wrap=True)
-    console.print(f"split: {told['train']:,} to learn from, {told['holdout']:,} set aside ({told['split']})")
-    if told["classes"]:
-        shares = list(told["classes"].items())
+    console.print(f"{info['path']}: {info['count']:,} {info['what']}", soft_wrap=True)
+    console.print(f"split: {info['train']:,} to learn from, {info['holdout']:,} set aside ({info['split']})")
+    if info["classes"]:
+        shares = list(info["classes"].items())
         listed = ", ".join(f"{name} {count:,}" for name, count in shares[:12])
         more = f" and {len(shares) - 12} more" if len(shares) > 12 else ""
-        uneven = f"; the largest is {told['imbalance']:.3g} times the smallest" if told["imbalance"] > 1.05 else ""
+        uneven = f"; the largest is {info['imbalance']:.3g} times the smallest" if info["imbalance"] > 1.05 else ""
         console.print(f"classes: {len(shares)}: {listed}{more}{uneven}")
-    elif told["near_duplicates"] is not None:
+    elif info["near_duplicates"] is not None:
         console.print("classes: none (one folder per class gives them, or --labels where names of files say them)")
-    for sentence in told.get("sentences", ()):
+    for sentence in info.get("sentences", ()):
         console.print(sentence, soft_wrap=True)
-    if told.get("columns"):
-        _show_columns(told["columns"], console)
+    if info.get("columns"):
+        _show_columns(info["columns"], console)
     for title, always in (("between columns holds", True), ("between columns holds nearly always", False)):
-        lines = [found["words"] for found in told.get("between", ()) if found["always"] == always]
+        lines = [found["words"] for found in info.get("between", ()) if found["always"] == always]
         if lines:
             console.print(
                 "\n".join((f"{title}:", *(f"  {line}" for line in lines))),
@@ -150,21 +150,21 @@ def show(told: dict[str, Any], console: Console) -> None:
                 highlight=False,
                 markup=False,
             )
-    if told["near_duplicates"] is not None:
-        _show_duplicates(told, console)
+    if info["near_duplicates"] is not None:
+        _show_duplicates(info, console)
     for key in ("formats", "modes", "sizes"):
-        if told.get(key):
-            console.print(f"{key}: " + ", ".join(f"{k} {v:,}" for k, v in list(told[key].items())[:8]))
-    for name, why in told["skipped"]:
+        if info.get(key):
+            console.print(f"{key}: " + ", ".join(f"{k} {v:,}" for k, v in list(info[key].items())[:8]))
+    for name, why in info["skipped"]:
         console.print(f"unreadable, skipped: {name}: {why}")
-    for warning in told["warnings"]:
+    for warning in info["warnings"]:
         console.print(f"note: {warning}", soft_wrap=True)
 
 
-def show_recipes(told: dict[str, Any], console: Console) -> None:
+def show_recipes(info: dict[str, Any], console: Console) -> None:
     """The estimates, for a person."""
-    measured = any("minutes" in r for r in told["recipes"])
-    priced = any(r.get("money") is not None for r in told["recipes"])
+    measured = any("minutes" in r for r in info["recipes"])
+    priced = any(r.get("money") is not None for r in info["recipes"])
     title = "recipes that fit" + (", measured on this machine" if measured else "")
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     figures = ("minutes", "memory", *(("money",) if priced else ()), "samples/s") if measured else ()
@@ -172,7 +172,7 @@ def show_recipes(told: dict[str, Any], console: Console) -> None:
     for column in figures:
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("what it is")
-    for row in told["recipes"]:
+    for row in info["recipes"]:
         about = row["title"] if row["fits"] else f"does not fit: {row['why']}"
         cells = [""] * len(figures)
         if "minutes" in row and row["fits"]:
@@ -182,7 +182,7 @@ def show_recipes(told: dict[str, Any], console: Console) -> None:
             cells.append(f"{row['samples_per_second']:,.0f}")
         table.add_row(row["recipe"], *cells, about)
     console.print(table)
-    if measured and any(row["fits"] and "minutes" not in row for row in told["recipes"]):
+    if measured and any(row["fits"] and "minutes" not in row for row in info["recipes"]):
         console.print("measured is the recipe that is used unless another is asked for; --probe measures each")
     if measured and not priced:
         console.print("what they cost is not shown: no prices.toml declares the price of an hour (--prices)")
@@ -201,10 +201,10 @@ def _show_columns(columns: Sequence[Mapping[str, Any]], console: Console) -> Non
         console.print(f"and {len(columns) - MOST_COLUMNS} more columns (all of them with --write-schema FILE)")
 
 
-def _show_duplicates(told: Mapping[str, Any], console: Console) -> None:
-    near = told["near_duplicates"]
+def _show_duplicates(info: Mapping[str, Any], console: Console) -> None:
+    near = info["near_duplicates"]
     console.print(
-        f"duplicates: {told['exact_duplicates']:,} exact (dropped); {near['records']:,} of {near['examined']:,} compared "
+        f"duplicates: {info['exact_duplicates']:,} exact (dropped); {near['records']:,} of {near['examined']:,} compared "
         "have a near duplicate"
     )
     for a, b in near["examples"][:3]:

@@ -98,8 +98,8 @@ def drive(
     except KaratError:
         run.update({"status": "failed"})
         raise
-    told = {"step": done.step, "seconds": done.seconds, "trained_samples": done.samples, "spent": dict(done.spent)}
-    run.update({"status": "trained", **told})
+    progress = {"step": done.step, "seconds": done.seconds, "trained_samples": done.samples, "spent": dict(done.spent)}
+    run.update({"status": "trained", **progress})
     stepped = max(0.0, done.seconds - sum(done.spent.values()))
     console.print(
         f"trained: {done.step:,} steps, {done.samples:,} samples in {done.seconds:,.1f} s, {stepped:,.1f} s of them for steps"

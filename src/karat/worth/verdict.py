@@ -191,10 +191,10 @@ def overview(findings: Sequence[Finding], thing: str = "record") -> str:
     blind = [f for f in findings if f.state == "cannot tell"]
     if 2 * len(blind) <= len(findings):
         return ""
-    told = f"{len(blind)} of {len(findings)} findings cannot tell"
+    text = f"{len(blind)} of {len(findings)} findings cannot tell"
     lacking = [(f.table, s.side, s) for f in blind if (s := f.lacking) is not None]
     if not lacking:
-        return f"{told}."
+        return f"{text}."
     # of several tables each has records of its own: that one side of one table is named which most wait for
     kinds = [(table, side) for table, side, _ in lacking]
     table, side = max(kinds, key=kinds.count)
@@ -203,7 +203,7 @@ def overview(findings: Sequence[Finding], thing: str = "record") -> str:
     settled = sum(s.needs <= enough.needs for s in few)
     sizes = [s.n for s in few]
     n, of = max(sizes, key=sizes.count), f" of {table}" if table else ""
-    return f"{told}: {count(n)} {side} {thing}s{of} are too few; {enough.wanted} ones would let {settled} of them tell."
+    return f"{text}: {count(n)} {side} {thing}s{of} are too few; {enough.wanted} ones would let {settled} of them tell."
 
 
 def _cannot_tell(blind: Sequence[Finding], thing: str) -> str:
@@ -215,8 +215,8 @@ def _cannot_tell(blind: Sequence[Finding], thing: str) -> str:
             if all(f.saturated for f in beyond):
                 return f"{_named(beyond)} cannot tell: unseen real {thing}s score as high as can be"
             return f"{_named(beyond)} cannot tell: at so few {thing}s no score it can have would be a fault"
-        told = f" ({_plain(blind[0].summary)})" if len(blind) == 1 else ""
-        return f"{_named(blind)} could not be measured{told}"
+        because = f" ({_plain(blind[0].summary)})" if len(blind) == 1 else ""
+        return f"{_named(blind)} could not be measured{because}"
     side = max((s for _, s in few), key=lambda s: s.needs / max(s.n, 1)).side
     same = [f for f, s in few if s.side == side]
     most = max((s for _, s in few if s.side == side), key=lambda s: s.needs)

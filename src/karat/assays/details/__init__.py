@@ -22,15 +22,15 @@ class Detail:
     """A part of the report: `to_dict` gives its JSON, and `read` makes the same of it again."""
 
     def to_dict(self) -> dict[str, Any]:
-        told = ((f, getattr(self, f.name)) for f in fields(self))
-        return {_called(f): _json(v) for f, v in told if not (v is None and f.default is None)}
+        values = ((f, getattr(self, f.name)) for f in fields(self))
+        return {_called(f): _json(v) for f, v in values if not (v is None and f.default is None)}
 
     @classmethod
-    def read(cls, told: Mapping[str, Any]) -> Self:
-        """The detail that gave `told`; KeyError where a field is missing that has no default."""
+    def read(cls, values: Mapping[str, Any]) -> Self:
+        """The detail that gave `values`; KeyError where a field is missing that has no default."""
         kinds = get_type_hints(cls)
-        known = [f for f in fields(cls) if f.default is MISSING or _called(f) in told]
-        return cls(**{f.name: _read(kinds[f.name], told[_called(f)]) for f in known})
+        known = [f for f in fields(cls) if f.default is MISSING or _called(f) in values]
+        return cls(**{f.name: _read(kinds[f.name], values[_called(f)]) for f in known})
 
 
 def _called(f: Any) -> str:

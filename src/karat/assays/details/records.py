@@ -6,7 +6,7 @@ n: records of a draw.   z: standard errors by which the score lies above that of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from karat.assays.details import Curve, Detail, Pair
 
@@ -197,7 +197,7 @@ class CopyRate(Detail):
     searched: int | None = None
     same: tuple[tuple[int, int], ...] | None = None
     usual: float | None = None
-    criterion: str | None = field(default=None, metadata={"json": "told"})  # what counts as near
+    criterion: str | None = None  # what counts as near
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +211,7 @@ class NearCopies(Detail):
     n: int
     searched: int | None = None
     shingle: int | None = None
-    criterion: str | None = field(default=None, metadata={"json": "told"})  # what counts as near
+    criterion: str | None = None  # what counts as near
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,7 +46,7 @@ def findings(case: Case) -> list[Finding]:
             f"Fine detail along {name} is {s.value:.2f} times that of the training data "
             f"(unseen real data: {s.real:.2f}){fault}."
         )
-        told = AlongAxis(z=s.z, of_the_real=s.value / max(s.real, 1e-12))
+        shown = AlongAxis(z=s.z, of_the_real=s.value / max(s.real, 1e-12))
         samples = power.scored("detail", s.error, len(made), len(unseen))
-        out.append(scored("detail", s, limit, summary, detail=told, samples=samples, of=name))
+        out.append(scored("detail", s, limit, summary, detail=shown, samples=samples, of=name))
     return out

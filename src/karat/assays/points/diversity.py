@@ -85,7 +85,7 @@ def _balls(train: Embedded, unseen: Embedded, made: Embedded, draws: Draws) -> l
         return cache[key]
 
     out = []
-    told = (
+    kinds = (
         ("recall", 0.03, "{:.1%} of real records lie where made ones lie; where unseen real ones lie: {:.1%}."),
         (
             "coverage",
@@ -98,7 +98,7 @@ def _balls(train: Embedded, unseen: Embedded, made: Embedded, draws: Draws) -> l
             "Neighbourhoods of real records hold {:.1%} of the made ones that they should; of as many unseen real ones: {:.1%}.",
         ),
     )
-    for i, (name, least, sentence) in enumerate(told):
+    for i, (name, least, sentence) in enumerate(kinds):
         one = 1 / draws.size  # a share moves by one record at least
         s = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws, one)  # type: ignore[misc]
         detail = Covered(n=draws.size, z=s.z, expected=expected_coverage(draws.size, draws.size, 5))

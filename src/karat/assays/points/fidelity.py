@@ -186,7 +186,7 @@ def _balls(train: Embedded, unseen: Embedded, made: Embedded, most: int = 3000) 
 
     m, u = scores(made.features), scores(unseen.features)
     out = []
-    told = (
+    kinds = (
         ("precision", 0.02, "{:.1%} of what was made lies where real data lies; unseen real data: {:.1%}."),
         (
             "density",
@@ -199,7 +199,7 @@ def _balls(train: Embedded, unseen: Embedded, made: Embedded, most: int = 3000) 
             "Density with every neighbourhood and count clipped is {:.1%} of that of unseen real data ({:.0%}).",
         ),
     )
-    for (name, least, sentence), a, b in zip(told, m, u, strict=True):
+    for (name, least, sentence), a, b in zip(kinds, m, u, strict=True):
         s = averaged(a, b, share=name != "density")
         if name == "clipped density":  # scaled so that real data scores 1: linear in the share of bad records
             by = max(s.real, 1e-9)

@@ -145,9 +145,9 @@ def _balance(
     looked = [j for j in columns if len(train.columns.choices[j]) <= FEW or train.names[j] == target]
     if not looked:
         return []
-    told = [_of_column(train.names[j], train.levels(j), unseen.codes(j), made.codes(j)) for j in looked]
-    told.sort(key=lambda c: (not c.off, c.expected - c.value, c.column != target))
-    first = told[0]
+    balances = [_of_column(train.names[j], train.levels(j), unseen.codes(j), made.codes(j)) for j in looked]
+    balances.sort(key=lambda c: (not c.off, c.expected - c.value, c.column != target))
+    first = balances[0]
     summary = (
         f"{first.column} = {first.worst} makes up {first.worst_made:.1%} of what was made and "
         f"{first.worst_real:.1%} of real data; {first.value:.1%} of all rows would have to change their "
@@ -160,7 +160,7 @@ def _balance(
         made=first.made,
         real=first.real,
         z=first.z,
-        columns=tuple(told[:NAMED]),
+        columns=tuple(balances[:NAMED]),
     )
     reach = 1.96 * first.own
     score = Score(first.value, first.value - reach, first.value + reach, first.expected, first.own).clipped(low=0.0)

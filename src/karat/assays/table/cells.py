@@ -48,17 +48,17 @@ def findings(case: Case) -> list[Finding]:
 
 
 def _formatting(train: TableView, unseen: TableView, made: TableView) -> list[Finding]:
-    told = _spelled(train, unseen, made)
+    printed = _spelled(train, unseen, made)
     for j in train.numbers:
         sides = [s.values[:, j] for s in (made, unseen, train)]
         sides = [x[~np.isnan(x)] for x in sides]
         if min(len(x) for x in sides) >= 10:
-            told.append(_grained(train.names[j], *sides))
-    if not told:
+            printed.append(_grained(train.names[j], *sides))
+    if not printed:
         return []
-    told.sort(key=lambda c: (not c.off, c.real_gap - c.gap))
-    first = told[0]
-    off_names = [c.column for c in told if c.off]
+    printed.sort(key=lambda c: (not c.off, c.real_gap - c.gap))
+    first = printed[0]
+    off_names = [c.column for c in printed if c.off]
     summary = (
         f"{first.column}: {first.made:.1%} of what was made is {first.grain}, of unseen real rows {first.real:.1%}"
     )
@@ -69,7 +69,7 @@ def _formatting(train: TableView, unseen: TableView, made: TableView) -> list[Fi
     )
     half = 1.96 * math.sqrt(max(first.gap * (1 - first.gap), 0) / first.n)
     score = Score(first.gap, first.gap - half, first.gap + half, first.real_gap, half / 1.96).clipped(0.0, 1.0)
-    limit, detail = Limit(above=first.real_gap + 0.05, only=BEYOND), Formatting(columns=tuple(told[:24]))
+    limit, detail = Limit(above=first.real_gap + 0.05, only=BEYOND), Formatting(columns=tuple(printed[:24]))
     samples = apart(len(made), len(unseen), power.OTHERWISE)
     return [scored("formatting", score, limit, summary, detail=detail, samples=samples, raised=bool(off_names))]
 
@@ -100,7 +100,7 @@ def _grained(name: str, made: np.ndarray, unseen: np.ndarray, train: np.ndarray)
 
 def _spelled(train: TableView, unseen: TableView, made: TableView) -> list[Printed]:
     """The columns of which cells are spelled otherwise than real ones: 40.0 for 40, 1.2.2024 for 2024-02-01."""
-    told = []
+    printed = []
     for name, (share, theirs, ours) in made.otherwise.items():
         if name not in train.names:
             continue
@@ -109,8 +109,10 @@ def _spelled(train: TableView, unseen: TableView, made: TableView) -> list[Print
             continue
         off = share > 0.05 and certain(round(share * n), n, 0, m)
         what = f"printed as {theirs!r} where real data have {ours!r}"
-        told.append(Printed(column=name, gap=share, real_gap=0.0, grain=what, made=share, real=0.0, off=bool(off), n=n))
-    return told
+        printed.append(
+            Printed(column=name, gap=share, real_gap=0.0, grain=what, made=share, real=0.0, off=bool(off), n=n)
+        )
+    return printed
 
 
 def apart(n: int, m: int, share: float) -> tuple[Sample, ...]:

@@ -41,9 +41,9 @@ class Features:
         return np.stack(parts, 1) if parts else np.zeros((len(sheet), 0))
 
     def flags(self, without: int | None = None) -> list[bool]:
-        """Which of them a boosted tree is told to be choices: none where there are more than `MANY`, as each costs it time."""
-        told = sum(code is not None for code in self.codes) <= MANY
-        return [told and code is not None for j, code in zip(self.columns, self.codes, strict=True) if j != without]
+        """Which of them a boosted tree takes for choices: none where there are more than `MANY`, as each costs it time."""
+        few = sum(code is not None for code in self.codes) <= MANY
+        return [few and code is not None for j, code in zip(self.columns, self.codes, strict=True) if j != without]
 
 
 def features(sheets: Sequence[TableView], most: int = 10_000) -> Features:
@@ -98,17 +98,17 @@ class Target:
         values: np.ndarray = np.clip(sheet.values[:, self.column], self.low, self.high)
         return values if self.to is None else self.to[sheet.codes(self.column)].astype(np.float64)
 
-    def score(self, truth: np.ndarray, told: np.ndarray) -> float:
-        """R2 of `told` [n], or the mean AUC of `told` [n, classes], one class against the rest, by how common it is."""
+    def score(self, truth: np.ndarray, predicted: np.ndarray) -> float:
+        """R2 of `predicted` [n], or the mean AUC of `predicted` [n, classes], one class against the rest, by how common it is."""
         if self.to is None:
             total = float(((truth - truth.mean()) ** 2).sum())
-            return 1 - float(((truth - told) ** 2).sum()) / total if total > 0 else 0.0
+            return 1 - float(((truth - predicted) ** 2).sum()) / total if total > 0 else 0.0
         weights, areas = [], []
         for k in range(self.classes):
             positive = truth == k
             if 0 < positive.sum() < len(truth):
                 weights.append(float(positive.sum()))
-                areas.append(area(told[:, k], positive))
+                areas.append(area(predicted[:, k], positive))
             if self.classes == 2 and areas:
                 break  # the other class has the same area
         return float(np.average(areas, weights=weights)) if areas else 0.5
@@ -161,7 +161,7 @@ def fit_predict(
     if learner == "forest":
         x, test = np.nan_to_num(x, nan=fill), np.nan_to_num(test, nan=fill)
     else:
-        if len(y) < 2 * LEAF:  # no tree could divide so few: what is said is what is usual
+        if len(y) < 2 * LEAF:  # no tree could divide so few: the usual value is predicted
             return _usual(target, y, len(test))
         few = sparse(x)
         x, test = filled(x, few), filled(test, few)

@@ -264,7 +264,8 @@ def _near(train: TableView, unseen: TableView, made: TableView) -> Finding:
         among = min(real, most) + held - kept
         least = [min(max(3, math.ceil(quantile * among)), among) for quantile in QUANTILES]
         marked = [
-            (power.reached(made, told * power.COPIES + k / among), k) for told, k in zip(MATCHED, least, strict=True)
+            (power.reached(made, fraction * power.COPIES + k / among), k)
+            for fraction, k in zip(MATCHED, least, strict=True)
         ]
         if met is not None and not met.sees(made / n, real / kept, MATCHED[0] * power.COPIES * made):
             return False

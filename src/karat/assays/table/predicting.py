@@ -45,12 +45,12 @@ class PredictionTask:
         y = np.concatenate([self.target.of(s) for s in sheets])
         return fit_predict(self.target, x, y, self.test, self.flags, learner, seed)
 
-    def score(self, told: np.ndarray, rows: np.ndarray) -> float:
-        return self.target.score(self.truth[rows], told[rows])
+    def score(self, predicted: np.ndarray, rows: np.ndarray) -> float:
+        return self.target.score(self.truth[rows], predicted[rows])
 
-    def worth(self, told: np.ndarray, rows: np.ndarray) -> float:
+    def worth(self, predicted: np.ndarray, rows: np.ndarray) -> float:
         """The score of a learner whom one may leave unasked: an R2 below 0 is as useless as one of 0."""
-        return max(0.0, self.score(told, rows))
+        return max(0.0, self.score(predicted, rows))
 
     def spread(self, a: np.ndarray, b: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> float:
         """Standard error of the difference of two scores on the same test `rows`, by the bootstrap."""
@@ -182,7 +182,7 @@ def _rounds(
                 unseen.take(stand_in),
             )
         )
-        a, b, c = (task.worth(told, rows) for told in (real, new, fresh))
+        a, b, c = (task.worth(predicted, rows) for predicted in (real, new, fresh))
         fair.append(a)
         own.append(b)
         null.append(c)
@@ -214,11 +214,11 @@ def _wanted(
     """
     goal = task.target
     some = train.take(np.arange(min(len(train), most)))
-    told = task.score(task.predictions("boosting", seed, some), np.arange(len(task.there)))
-    if told - goal.floor <= TEACHABLE:
+    score = task.score(task.predictions("boosting", seed, some), np.arange(len(task.there)))
+    if score - goal.floor <= TEACHABLE:
         # real rows do not teach it either: nothing is lost that was there, if they are enough to say so
         return (Sample(len(train), ENOUGH, "training"),)
-    samples = power.scored("usefulness", error, len(made), len(unseen), told - goal.floor)
+    samples = power.scored("usefulness", error, len(made), len(unseen), score - goal.floor)
     if any(x.short for x in samples):
         return samples
     # they would be enough if so few taught as well: half of the unseen ones teach in the place of the made ones
@@ -244,7 +244,7 @@ def _lift(
 
     def gained(addition: TableView, rows: np.ndarray, controls: int) -> tuple[float, float]:
         """The score gained over duplicates of real rows in equal number, and its standard error."""
-        told = task.predictions("boosting", seed, base, addition)
+        predicted = task.predictions("boosting", seed, base, addition)
         again = [
             task.predictions("boosting", seed, base, base.take(rng.integers(len(base), size=len(addition))))
             for _ in range(controls)
@@ -252,8 +252,8 @@ def _lift(
         scores = [task.score(x, rows) for x in again]
         # a learner moves by itself as well as with the test rows: about as much as two controls differ
         moved = abs(scores[0] - scores[-1]) / 2 if controls > 1 else 0.0
-        error = math.hypot(task.spread(told, again[0], rows, rng), moved)
-        return task.score(told, rows) - sum(scores) / controls, max(error, 0.5 / len(rows))
+        error = math.hypot(task.spread(predicted, again[0], rows, rng), moved)
+        return task.score(predicted, rows) - sum(scores) / controls, max(error, 0.5 / len(rows))
 
     value, error = gained(extra, np.arange(tests), 2)
     real, _ = gained(fresh, half, 1)

@@ -43,7 +43,7 @@ def _inside(train: Tensor, unseen: Tensor, made: Tensor) -> list[Finding]:
         return torch.cat([precision(d, third) for d in parts]), torch.cat([density(d, fifth, 5) for d in parts])
 
     out = []
-    told = (
+    kinds = (
         ("precision", 0.02, "{:.1%} of what was made lies where real rows lie; unseen real rows: {:.1%}."),
         (
             "density",
@@ -51,7 +51,7 @@ def _inside(train: Tensor, unseen: Tensor, made: Tensor) -> list[Finding]:
             "Made rows lie in the neighbourhoods of {:.3g} times as many real ones as expected; unseen real rows: {:.3g}.",
         ),
     )
-    for (name, least, sentence), a, b in zip(told, scores(made), scores(unseen), strict=True):
+    for (name, least, sentence), a, b in zip(kinds, scores(made), scores(unseen), strict=True):
         s = averaged(a, b, share=name == "precision")
         detail = Balls(n=len(a), reference=len(reference), z=s.z)
         summary = sentence.format(s.value, s.real)
@@ -74,7 +74,7 @@ def _reached(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> list[
         return known[key]
 
     out = []
-    told = (
+    kinds = (
         ("recall", 0.03, "{:.1%} of real rows lie where made ones lie; where unseen real ones lie: {:.1%}."),
         (
             "coverage",
@@ -82,7 +82,7 @@ def _reached(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> list[
             "{:.1%} of real rows have a made one in their neighbourhood; one of as many unseen real ones: {:.1%}.",
         ),
     )
-    for i, (name, least, sentence) in enumerate(told):
+    for i, (name, least, sentence) in enumerate(kinds):
         one = 1 / draws.size  # a share moves by one record at least
         s: Score = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws, one)  # type: ignore[misc]
         detail = Covered(n=draws.size, z=s.z, expected=expected_coverage(draws.size, draws.size, 5))

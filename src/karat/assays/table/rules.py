@@ -139,14 +139,14 @@ def findings(case: Case) -> list[Finding]:
     if not found and not rules:
         return []
     n, m = len(made), len(unseen)
-    told: list[Kept] = []
+    rates: list[Kept] = []
     any_made, any_real = np.zeros(n, bool), np.zeros(m, bool)
     for name in rules:
         a, b = made.broken[name], unseen.broken[name]
         any_made, any_real = any_made | a, any_real | b
         least = RELATED if name in made.found else DECLARED
         learned = int(train.broken[name].sum()), len(train)
-        told.append(
+        rates.append(
             _rule_rates(name, name not in made.found, least, n, int(a.sum()), m, int(b.sum()), len(train), learned)
         )
     codes_m, codes_u = few.of(made), few.of(unseen)
@@ -157,7 +157,7 @@ def findings(case: Case) -> list[Finding]:
         under_u, broken_u = breaks(rule, codes_u)
         any_made, any_real = any_made | broken_m, any_real | broken_u
         support[rule.text] = int(breaks(rule, sizes)[0].sum())
-        told.append(
+        rates.append(
             _rule_rates(
                 rule.text,
                 False,
@@ -177,15 +177,15 @@ def findings(case: Case) -> list[Finding]:
         "values) more rows than real ones"
     )
     limit = Limit(above=real + MARGIN, only=BEYOND, also=also)
-    raised = any(t.off for t in told) or (limit.broken(value) and certain(count, n, real_count, m))
-    told.sort(key=lambda t: (not (t.declared and t.off), not t.off, t.real - t.made))
-    first = told[0]
+    raised = any(t.off for t in rates) or (limit.broken(value) and certain(count, n, real_count, m))
+    rates.sort(key=lambda t: (not (t.declared and t.off), not t.off, t.real - t.made))
+    first = rates[0]
     summary = (
         f"{value:.2%} of what was made breaks one of {len(rules) - len(between)} declared rules and "
         f"{len(between) + len(found)} found in the training data; of unseen real rows {real:.2%}. Most of all: "
         f"{first.rule} (broken by {first.made:.2%}, real {first.real:.2%})."
     )
-    detail = Rules(declared=len(rules) - len(between), found=len(between) + len(found), rules=tuple(told[:24]))
+    detail = Rules(declared=len(rules) - len(between), found=len(between) + len(found), rules=tuple(rates[:24]))
     score, samples = Score(value, low, high, real, 0.0), apart(n, m, power.BAD)
     return [scored("rules", score, limit, summary, detail=detail, samples=samples, raised=raised)]
 

@@ -45,14 +45,14 @@ def findings(nats: Sequence[np.ndarray], held: Sequence[str], known: Sequence[st
     rows = [("this model", own), (f"counts of {ORDER} characters", _counted(read, held)), *_packed(read, held)]
     out = []
     for name, unit in (("bits per character", characters), ("bits per byte", size)):
-        told = tuple((what, total / unit) for what, total in rows)
-        value, ngram = told[0][1], told[1][1]
+        baselines = tuple((what, total / unit) for what, total in rows)
+        value, ngram = baselines[0][1], baselines[1][1]
         spread = error / unit
         limit = Limit(above=ngram + (max(LEVEL * spread, LEAST) if math.isfinite(spread) else LEAST))
-        others = "; ".join(f"{what} {needs:.3f}" for what, needs in told[1:])
+        others = "; ".join(f"{what} {needs:.3f}" for what, needs in baselines[1:])
         summary = f"{value:.3f} {name} on {characters:,} held-out characters; {others}"
         summary += ": n-gram counts do better." if limit.broken(value) else "."
-        detail = Bits(rows=told, characters=characters, bytes=size)
+        detail = Bits(rows=baselines, characters=characters, bytes=size)
         score = Score(value, value - 1.96 * spread, value + 1.96 * spread, ngram, spread)
         beside = f"counts of {ORDER} characters"  # text has no bits of its own: two models of it are compared
         out.append(scored(name, score, limit, summary, detail=detail, beside=beside))

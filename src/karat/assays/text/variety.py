@@ -209,11 +209,11 @@ def _varied(train: TextView, unseen: TextView, made: TextView, rng: np.random.Ge
         gap = s.value - (edges[0] if s.value < edges[0] else edges[1] if s.value > edges[1] else s.value)
         error, reach = s.error, max(LEVEL * s.error, least)
         limit = Limit(above=edges[1] + reach, below=edges[0] - reach)
-        told = f"{summary} in {draws.size} passages of {size} words: {s.value:.3f}; in as much unseen real text {s.real:.3f}."
+        sentence = f"{summary} in {draws.size} passages of {size} words: {s.value:.3f}; in as much unseen real text {s.real:.3f}."
         detail = Variety(z=gap / error if error else 0.0, n=draws.size, words=size, train=own)
         if name == "distinct-2":
             one, three = ((distinct(m[: draws.size], n), distinct(u[: draws.size], n)) for n in (1, 3))
             detail = replace(detail, distinct_1=one, distinct_3=three)
         samples = power.scored(name, s.error, len(m), len(u))
-        out.append(scored(name, s.clipped(0.0, 1.0), limit, told, detail=detail, samples=samples))
+        out.append(scored(name, s.clipped(0.0, 1.0), limit, sentence, detail=detail, samples=samples))
     return out

@@ -87,11 +87,11 @@ def _invented(vocabulary: set[str], unseen: TextView, made: TextView) -> Finding
         rate = np.full(len(side), np.nan)
         for i, text in enumerate(side.texts):
             own = terms(text)
-            strange = [x for x in own if x not in vocabulary]
+            unknown = [x for x in own if x not in vocabulary]
             if own:
-                rate[i] = len(strange) / len(own)
+                rate[i] = len(unknown) / len(own)
             if side is made:
-                new.update(x for x in strange if x not in heard)
+                new.update(x for x in unknown if x not in heard)
         shares.append(rate)
     s = banded((shares[0], None), (shares[1], unseen.sources), (shares[1], unseen.sources))
     limit = replace(s.limit(max(0.005, 0.1 * s.real)), below=None)

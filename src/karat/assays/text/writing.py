@@ -34,8 +34,8 @@ def openings(text: str) -> list[str]:
     """With what the lines of `text` open: up to a colon ("ROMEO:"), else their first word."""
     out = []
     for line in text.split("\n"):
-        if told := SPEAKER.match(line):
-            out.append(told[1] + ":")
+        if speaker := SPEAKER.match(line):
+            out.append(speaker[1] + ":")
         elif first := RUN.search(line):
             out.append(first[0][:2] if IDEOGRAPH.match(first[0]) else first[0])
     return out

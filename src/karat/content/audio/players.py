@@ -30,24 +30,28 @@ STYLE = "margin:0;font-size:.8rem;line-height:1.3"
 GRID = "display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:14px 12px"
 
 
-def sheet(waves: Sequence[np.ndarray], seen: Tensor, rate: int, told: Sequence[str]) -> bytes:
-    """Players of `waves` (each float32 [k, channels]) over spectrograms `seen` [n, channels, mels, frames], `told` below."""
+def sheet(waves: Sequence[np.ndarray], seen: Tensor, rate: int, captions: Sequence[str]) -> bytes:
+    """Players of `waves` (each float32 [k, channels]) over spectrograms `seen` [n, channels, mels, frames], `captions` below."""
     sounds = packed(waves, rate)
     figures = "".join(
         figure(sound, picture(points.numpy()), caption)
-        for sound, points, caption in zip(sounds, seen, told, strict=True)
+        for sound, points, caption in zip(sounds, seen, captions, strict=True)
     )
     return f'<div class="sounds" style="{GRID}">{figures}</div>'.encode()
 
 
 def beside(
-    made: Sequence[np.ndarray], real: Sequence[np.ndarray], seen: tuple[Tensor, Tensor], rate: int, told: Sequence[str]
+    made: Sequence[np.ndarray],
+    real: Sequence[np.ndarray],
+    seen: tuple[Tensor, Tensor],
+    rate: int,
+    captions: Sequence[str],
 ) -> bytes:
-    """Each made sound with the real one beside it, the line `told[i]` over both."""
+    """Each made sound with the real one beside it, the line `captions[i]` over both."""
     sounds = packed([*made, *real], rate)
     n = len(made)
     blocks = []
-    for i, caption in enumerate(told):
+    for i, caption in enumerate(captions):
         both = figure(sounds[i], picture(seen[0][i].numpy()), "made")
         both += figure(sounds[n + i], picture(seen[1][i].numpy()), "real")
         pair = f'<div style="display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:12px">{both}</div>'

@@ -245,12 +245,12 @@ class Sounds(Codec):
     def sheet(self, records: np.ndarray, columns: int) -> bytes:
         """Players over spectrograms as a fragment of a page; they stand in as many columns as there is room for."""
         waves = self._waves(records)
-        told = self._captions(waves)
-        return players.sheet(self._sounding(records), self.mel.points(waves), self.mel.rate, told)
+        captions = self._captions(waves)
+        return players.sheet(self._sounding(records), self.mel.points(waves), self.mel.rate, captions)
 
-    def beside(self, made: np.ndarray, real: np.ndarray, told: Sequence[str]) -> bytes:
+    def beside(self, made: np.ndarray, real: np.ndarray, captions: Sequence[str]) -> bytes:
         seen = self.mel.points(self._waves(made)), self.mel.points(self._waves(real))
-        return players.beside(self._sounding(made), self._sounding(real), seen, self.mel.rate, told)
+        return players.beside(self._sounding(made), self._sounding(real), seen, self.mel.rate, captions)
 
     def state(self) -> dict[str, Any]:
         return asdict(self)
@@ -288,10 +288,10 @@ class Sounds(Codec):
         return out
 
     def _captions(self, waves: Tensor) -> list[str]:
-        said = descriptors.descriptors(waves, self.mel.rate)
+        measured = descriptors.descriptors(waves, self.mel.rate)
         return [
             "silent" if np.isnan(loud) else f"{long:.2f} s, {loud:.0f} dB"
-            for long, loud in zip(said["length (s)"], said["loudness (dB)"], strict=True)
+            for long, loud in zip(measured["length (s)"], measured["loudness (dB)"], strict=True)
         ]
 
 
@@ -364,11 +364,11 @@ def _gathered(
         "notes": list(listing.notes),
         "bytes": sum(piece.size for piece in pieces),
     }
-    told = gather(pieces, str(path), wish, place, {"facts": facts, "strangers": strangers})
-    count = len(told["records"])
+    found = gather(pieces, str(path), wish, place, {"facts": facts, "strangers": strangers})
+    count = len(found["records"])
     if count < FEWEST:
         what = f"is one sound, long enough for {count} pieces" if total == 1 else f"holds {count} sounds"
         raise DataError(
             f"{path} {what}; a generator needs about {WANTED_COUNT}, and never fewer than {FEWEST}. Add more."
         )
-    return told
+    return found

@@ -114,14 +114,14 @@ def peek(piece: Piece) -> Header | str:
 
 
 def _reason(error: Exception, piece: Piece) -> str:
-    said = str(error).split(": ", 1)[-1].rstrip(".")
+    message = str(error).split(": ", 1)[-1].rstrip(".")
     if piece.size == 0:
         return "is empty"
-    if said.startswith(
+    if message.startswith(
         ("Format not recognised", "Error in WAV file. No 'data'", "Internal error", "File contains data")
     ):
         return "is not a sound, or its head is damaged"
-    return f"cannot be decoded ({said})" if said else type(error).__name__
+    return f"cannot be decoded ({message})" if message else type(error).__name__
 
 
 def _promise(file: BinaryIO, size: int) -> str | None:
@@ -167,13 +167,13 @@ def settle(found: Mapping[Header, int], wish: Wish, stereo: bool) -> tuple[Shape
     return Shape(rate, seconds, channels, cut), notes
 
 
-def gather(pieces: Sequence[Piece], where: str, wish: Wish, place: Shelf, told: Mapping[str, Any]) -> dict[str, Any]:
+def gather(pieces: Sequence[Piece], where: str, wish: Wish, place: Shelf, known: Mapping[str, Any]) -> dict[str, Any]:
     """The records float32 [n, samples, channels] of the files, and notes on them, as JSON beside `records`.
 
-    told: `facts` known already, and `strangers`, files that are left out with the reason. Raises DataError where more
+    known: `facts` known already, and `strangers`, files that are left out with the reason. Raises DataError where more
     than a tenth of all files cannot be read.
     """
-    bad: list[tuple[str, str]] = list(told["strangers"])
+    bad: list[tuple[str, str]] = list(known["strangers"])
     total = len(pieces) + len(bad)
     headers: list[tuple[Piece, Header]] = []
     for piece in pieces:
@@ -203,9 +203,9 @@ def gather(pieces: Sequence[Piece], where: str, wish: Wish, place: Shelf, told: 
         "groups": _groups(files[0]) if shape.cut else None,
         "skipped": bad,
         "facts": {
-            **told["facts"],
+            **known["facts"],
             **_facts([h for _, h in headers], state, shape),
-            "notes": [*told["facts"]["notes"], *notes, *_notes(headers, state, shape, len(kept), wish)],
+            "notes": [*known["facts"]["notes"], *notes, *_notes(headers, state, shape, len(kept), wish)],
         },
     }
     return {**all_told, "records": place.keep(records, all_told, len(kept))}
@@ -268,7 +268,7 @@ def _blocks(piece: Piece, header: Header, rate: int, most: float) -> Iterator[np
 
 
 def _fill(
-    headers: Sequence[tuple[Piece, Header]], records: np.ndarray, shape: Shape, trim: bool, told: _Statistics
+    headers: Sequence[tuple[Piece, Header]], records: np.ndarray, shape: Shape, trim: bool, statistics: _Statistics
 ) -> tuple[list[Piece], tuple[list[int], list[int | None]]]:
     """Fills `records` and gives the piece of each row, and the file and the part that it is."""
     import soundfile
@@ -280,7 +280,7 @@ def _fill(
     for number, (piece, header) in enumerate(headers):
         begin = len(kept)
         try:
-            for part, row in enumerate(_rows(piece, header, shape, trim, told)):
+            for part, row in enumerate(_rows(piece, header, shape, trim, statistics)):
                 if len(kept) == len(records):
                     break
                 records[len(kept)] = row
@@ -290,22 +290,22 @@ def _fill(
         except (soundfile.LibsndfileError, OSError, ValueError, RuntimeError, EOFError) as error:
             del kept[begin:], of[begin:], parts[begin:]
             plain = isinstance(error, ValueError) and str(error).startswith(("ends", "holds", "lasts"))
-            told.bad.append((piece.name, str(error) if plain else _reason(error, piece)))
+            statistics.bad.append((piece.name, str(error) if plain else _reason(error, piece)))
     return kept, (of, parts)
 
 
-def _rows(piece: Piece, header: Header, shape: Shape, trim: bool, told: _Statistics) -> Iterator[np.ndarray]:
+def _rows(piece: Piece, header: Header, shape: Shape, trim: bool, statistics: _Statistics) -> Iterator[np.ndarray]:
     """The records float32 [samples, channels] of one file."""
     if shape.cut:
-        yield from _cut(piece, header, shape, told)
+        yield from _cut(piece, header, shape, statistics)
         return
     beyond = header.seconds if trim else shape.samples / shape.rate + 0.1
     wave = np.concatenate(list(_blocks(piece, header, shape.rate, min(beyond, 600.0))))
     loud = np.abs(wave).max(1) if len(wave) else np.zeros(0)
-    _remark(wave, loud, told)
+    _remark(wave, loud, statistics)
     sounding = np.flatnonzero(loud > QUIET * loud.max()) if len(loud) and loud.max() > 0 else np.zeros(0, np.int64)
     if len(sounding):
-        told.silence.append(1 - (sounding[-1] + 1 - sounding[0]) / len(loud))
+        statistics.silence.append(1 - (sounding[-1] + 1 - sounding[0]) / len(loud))
     if trim and len(sounding):
         wave = wave[sounding[0] : sounding[-1] + 1]
     record = np.zeros((shape.samples, shape.channels), np.float32)
@@ -314,11 +314,11 @@ def _rows(piece: Piece, header: Header, shape: Shape, trim: bool, told: _Statist
     if len(wave) > shape.samples:
         fade = min(shape.samples // 8, round(0.03 * shape.rate))
         record[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32)[:, None] ** 2
-        told.counts["trimmed"] += 1
+        statistics.counts["trimmed"] += 1
     yield record
 
 
-def _cut(piece: Piece, header: Header, shape: Shape, told: _Statistics) -> Iterator[np.ndarray]:
+def _cut(piece: Piece, header: Header, shape: Shape, statistics: _Statistics) -> Iterator[np.ndarray]:
     """Pieces on end; a last one of less than half a length is left out unless it is the only one."""
     rest = np.zeros((0, header.channels), np.float32)
     count = 0
@@ -326,7 +326,7 @@ def _cut(piece: Piece, header: Header, shape: Shape, told: _Statistics) -> Itera
         rest = np.concatenate([rest, block])
         while len(rest) >= shape.samples:
             wave, rest = rest[: shape.samples], rest[shape.samples :]
-            _remark(wave, np.abs(wave).max(1), told)
+            _remark(wave, np.abs(wave).max(1), statistics)
             yield _mixed(wave, shape.channels)
             count += 1
     if len(rest) >= shape.samples / 2 or (len(rest) and not count):
@@ -344,19 +344,19 @@ def _mixed(wave: np.ndarray, channels: int) -> np.ndarray:
     return wave / peak if peak > 1 else wave
 
 
-def _remark(wave: np.ndarray, loud: np.ndarray, told: _Statistics) -> None:
+def _remark(wave: np.ndarray, loud: np.ndarray, statistics: _Statistics) -> None:
     """Counts what a person should know of one sound [k, channels]; loud: its peaks [k]."""
     peak = float(loud.max()) if len(loud) else 0.0
-    told.counts["waves"] += 1
+    statistics.counts["waves"] += 1
     if peak == 0:
-        told.counts["silent"] += 1
+        statistics.counts["silent"] += 1
         return
     power = float(np.square(wave, dtype=np.float64).mean())
-    told.loudness.append(10 * math.log10(power))
-    told.counts["clipped"] += int((loud >= FULL).sum() >= 8)
-    told.counts["over"] += peak > 1.001
+    statistics.loudness.append(10 * math.log10(power))
+    statistics.counts["clipped"] += int((loud >= FULL).sum() >= 8)
+    statistics.counts["over"] += peak > 1.001
     offset = float(np.abs(wave.mean(0)).max())
-    told.counts["offset"] += offset > 0.01 and offset > 0.1 * math.sqrt(power)
+    statistics.counts["offset"] += offset > 0.01 and offset > 0.1 * math.sqrt(power)
 
 
 def _groups(files: Sequence[int]) -> list[int]:
@@ -371,9 +371,9 @@ def _groups(files: Sequence[int]) -> list[int]:
     return out
 
 
-def _facts(headers: Sequence[Header], told: _Statistics, shape: Shape) -> dict[str, Any]:
+def _facts(headers: Sequence[Header], statistics: _Statistics, shape: Shape) -> dict[str, Any]:
     length = np.array([h.seconds for h in headers])
-    loud = np.array(told.loudness) if told.loudness else np.zeros(1)
+    loud = np.array(statistics.loudness) if statistics.loudness else np.zeros(1)
     deep = sum("24" in h.depth or h.depth in DEEP for h in headers)
     return {
         "rates": {f"{rate} Hz": count for rate, count in Counter(h.rate for h in headers).most_common(8)},
@@ -387,9 +387,9 @@ def _facts(headers: Sequence[Header], told: _Statistics, shape: Shape) -> dict[s
             k: round(float(v), 1)
             for k, v in zip(("quietest", "median", "loudest"), np.quantile(loud, [0, 0.5, 1]), strict=True)
         },
-        "clipped": told.counts["clipped"],
-        "silent": told.counts["silent"],
-        "direct_current": told.counts["offset"],
+        "clipped": statistics.counts["clipped"],
+        "silent": statistics.counts["silent"],
+        "direct_current": statistics.counts["offset"],
         "cut": shape.cut,
         "bits": 24 if deep > len(headers) / 2 else 16,
         "rate": shape.rate,
@@ -398,43 +398,45 @@ def _facts(headers: Sequence[Header], told: _Statistics, shape: Shape) -> dict[s
 
 
 def _notes(
-    headers: Sequence[tuple[Piece, Header]], told: _Statistics, shape: Shape, rows: int, wish: Wish
+    headers: Sequence[tuple[Piece, Header]], statistics: _Statistics, shape: Shape, rows: int, wish: Wish
 ) -> list[str]:
     """What a person should know, in plain sentences."""
-    said, count = [], told.counts
+    notes, count = [], statistics.counts
     many = sum(h.channels > 2 for _, h in headers)
     if many:
         goal = "mixed to one" if shape.channels == 1 else "brought to two"
-        said.append(f"{many:,} sounds have more than two channels, which were {goal}.")
+        notes.append(f"{many:,} sounds have more than two channels, which were {goal}.")
     two = sum(h.channels == 2 for _, h in headers)
     if two and shape.channels == 1 and wish.channels == "auto":
-        said.append(f"{two:,} stereo sounds were mixed to mono; data.channels=stereo keeps both channels.")
+        notes.append(f"{two:,} stereo sounds were mixed to mono; data.channels=stereo keeps both channels.")
     if shape.cut:
         each = f"pieces of {shape.samples / shape.rate:.3g} s"
-        said.append(f"{len(headers):,} files were cut into {rows:,} {each}; data.seconds chooses another length.")
+        notes.append(f"{len(headers):,} files were cut into {rows:,} {each}; data.seconds chooses another length.")
     elif count["trimmed"]:
-        said.append(
+        notes.append(
             f"{count['trimmed']:,} sounds are longer than {shape.samples / shape.rate:.3g} s and fade out there; "
             "data.seconds chooses another length."
         )
     named = [piece.name for piece, h in headers if _misnamed(piece.name, h.format)]
     if named:
-        said.append(
+        notes.append(
             f"{len(named):,} files are not of the kind that their names say, such as {named[0]}; they were read as what they are."
         )
     if count["clipped"] > 0.01 * count["waves"]:
-        said.append(f"{count['clipped']:,} of {count['waves']:,} sounds touch full scale and may be clipped.")
+        notes.append(f"{count['clipped']:,} of {count['waves']:,} sounds touch full scale and may be clipped.")
     if count["over"]:
-        said.append(f"{count['over']:,} sounds go beyond full scale and were turned down to it.")
+        notes.append(f"{count['over']:,} sounds go beyond full scale and were turned down to it.")
     if count["offset"] > 0.01 * count["waves"]:
-        said.append(
+        notes.append(
             f"{count['offset']:,} sounds do not swing about zero (direct current), which is left out of what is learned."
         )
     if count["silent"]:
-        said.append(f"{count['silent']:,} sounds are silent.")
-    if not wish.trim and told.silence and float(np.median(told.silence)) > 0.1:
-        said.append(f"{np.median(told.silence):.0%} of a sound is silence at its ends; data.trim=true leaves it out.")
-    return said
+        notes.append(f"{count['silent']:,} sounds are silent.")
+    if not wish.trim and statistics.silence and float(np.median(statistics.silence)) > 0.1:
+        notes.append(
+            f"{np.median(statistics.silence):.0%} of a sound is silence at its ends; data.trim=true leaves it out."
+        )
+    return notes
 
 
 def _misnamed(name: str, kind: str) -> bool:

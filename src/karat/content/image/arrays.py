@@ -107,8 +107,8 @@ def _npy_header(file: Any, name: str) -> tuple[tuple[int, ...], bool, np.dtype[A
     except (OSError, zipfile.BadZipFile, zlib.error):  # of the file or archive, not of the header
         raise
     except Exception as error:  # numpy parses the header as Python, whose tokenizer and parser raise what they like
-        told = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{name} is no array that numpy wrote ({told}).") from error
+        message = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{name} is no array that numpy wrote ({message}).") from error
     if dtype.hasobject:
         raise UnsafeFile(f"{name} holds pickled Python objects, which could run code. Save it as plain uint8 numbers.")
     if any(side < 0 for side in shape):

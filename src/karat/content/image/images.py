@@ -391,10 +391,10 @@ def _named(path: Path, pieces: Sequence[Piece], labels: str, facts: dict[str, An
     """The pieces with the class and the facets that their names say, without those whose names are otherwise."""
     pattern = NamePattern.fitting(labels, [piece.name for piece in pieces], str(path))
     found = [(piece, pattern.parts(piece.name)) for piece in pieces]
-    strange = [piece.name for piece, parts in found if parts is None]
-    if strange:
+    unmatched = [piece.name for piece, parts in found if parts is None]
+    if unmatched:
         facts["notes"].append(
-            f"{len(strange):,} pictures have other names than --labels says and are left out: {strange[0]}, ..."
+            f"{len(unmatched):,} pictures have other names than --labels says and are left out: {unmatched[0]}, ..."
         )
     return [
         replace(

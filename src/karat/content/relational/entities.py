@@ -41,12 +41,16 @@ def contents_of(
         for row in schema.describe(table.facts.schema, table.cells)
     ]
     listed = ", ".join(f"{name} ({len(table):,} rows)" for name, table in data.tables.items())
-    said = [f"The tables are {listed}.", *relations.sentences(data), *notes]
+    sentences = [f"The tables are {listed}.", *relations.sentences(data), *notes]
     if not data.relations:
-        said.append(
+        sentences.append(
             "Nothing was found that relates them: each is learned on its own. Declare a [[relation]] in --schema."
         )
-    facts: dict[str, Any] = {"columns": columns, "notes": said, "tables": {n: len(t) for n, t in data.tables.items()}}
+    facts: dict[str, Any] = {
+        "columns": columns,
+        "notes": sentences,
+        "tables": {n: len(t) for n, t in data.tables.items()},
+    }
     facts["doubt"] = question
     return Contents(data, facts=facts)
 

@@ -73,8 +73,8 @@ class Related(Codec):
     @classmethod
     def recognises(cls, path: Any, options: Mapping[str, Any] | None = None) -> bool:
         """Whether there are several tables, or one whose rows are said to be those of entities."""
-        told = {} if options is None else options
-        return told.get("entity") is not None or relations.several(path, told)
+        given = {} if options is None else options
+        return given.get("entity") is not None or relations.several(path, given)
 
     @classmethod
     def place(cls, source: Any) -> str:
@@ -99,12 +99,12 @@ class Related(Codec):
         if options.get("order") is not None:
             raise FitError("data.order is of a single file with data.entity; declare it in a [[relation]] of --schema.")
         where = None if options.get("schema") is None else Path(options["schema"])
-        said, text = relations.declared(where)
-        found = relations.read(path, said, text, where, options)
+        stated, text = relations.declared(where)
+        found = relations.read(path, stated, text, where, options)
         foreign = relations.foreign(path, found)
-        related, notes, chosen = relations.relations(found, said, where, foreign)
+        related, notes, chosen = relations.relations(found, stated, where, foreign)
         rows = {name: len(f.raw.cells) for name, f in found.items()}
-        declared = sum(1 for e in said.get("relation", []) if e.get("parent"))
+        declared = sum(1 for e in stated.get("relation", []) if e.get("parent"))
         names, arranged = relations.arranged(rows, related, declared)
         keyed = relations.keyed({name: f.schema for name, f in found.items()}, arranged)
         tables: dict[str, Table] = {}
@@ -456,11 +456,11 @@ def declared(codec: Related, between: Sequence[Mapping[str, Any]] = ()) -> str:
         body = (
             "\n".join(lines).replace("[columns]", "[table.columns]").replace("[[constraint]]", "[[table.constraint]]")
         )
-        said = [
+        head = [
             f"name = {json.dumps(name, ensure_ascii=False)}",
             *([f"key = {json.dumps(key, ensure_ascii=False)}"] if key is not None else []),
         ]
-        out += ["[[table]]", *said, body.strip(), ""]
+        out += ["[[table]]", *head, body.strip(), ""]
     for r in codec.relations:
         one = len(r.columns) == 1
         pairs = {

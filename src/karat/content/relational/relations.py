@@ -104,13 +104,13 @@ def declared(path: Path | None) -> tuple[dict[str, Any], str]:
 
 
 def read(
-    path: Path | str, said: Mapping[str, Any], text: str, where: Path | None, options: Mapping[str, Any]
+    path: Path | str, declared: Mapping[str, Any], text: str, where: Path | None, options: Mapping[str, Any]
 ) -> dict[str, Found]:
     """The tables in a folder or a database, by name, as inferred and corrected."""
     mine = {key: value for key, value in options.items() if key in ("rows", "encoding")}
     raws: dict[str, tuple[Raw, str]] = {}
     if isinstance(path, Path) and path.is_dir():
-        entries = {e["file"]: e for e in said.get("table", []) if "file" in e}
+        entries = {e["file"]: e for e in declared.get("table", []) if "file" in e}
         for file in files(path):
             name = entries.get(file.name, {}).get("name", file.name.split(".")[0])
             if name in raws:
@@ -124,7 +124,7 @@ def read(
         for name in sql.table_names(path):
             raws[name] = sources.open_table(path, {**mine, "table": name}), ".parquet"
     out = {}
-    corrections = {e.get("name", str(e.get("file", "")).split(".")[0]): e for e in said.get("table", [])}
+    corrections = {e.get("name", str(e.get("file", "")).split(".")[0]): e for e in declared.get("table", [])}
     for name in corrections:
         if name not in raws:
             raise FitError(f"{where}: there is no table {name!r}; there are: {', '.join(raws)}.")
@@ -224,12 +224,12 @@ def infer(tables: Mapping[str, Found], words: Words, known: Sequence[Relation]) 
         name: [c.name for c in found.schema.columns if c.kind in _KEYS and words.unique(name, c.name)]
         for name, found in tables.items()
     }
-    said = {(r.child, *r.columns) for r in known}
+    taken = {(r.child, *r.columns) for r in known}
     out: list[Relation] = []
     notes: list[str] = []
     for child, found in tables.items():
         for column in (c.name for c in found.schema.columns if c.kind in _KEYS):
-            if (child, column) in said:
+            if (child, column) in taken:
                 continue
             rated: list[tuple[int, Relation]] = []
             for parent in tables:
@@ -289,7 +289,7 @@ def _by_values(
 
 
 def relations(
-    tables: Mapping[str, Found], said: Mapping[str, Any], where: Path | None, foreign: Sequence[Relation] = ()
+    tables: Mapping[str, Found], stated: Mapping[str, Any], where: Path | None, foreign: Sequence[Relation] = ()
 ) -> tuple[list[Relation], list[str], set[tuple[str, str]]]:
     """Declared, `foreign` (what a database declares) and inferred relations, in this order; what a person should know, and
     the (child, column) whose order was declared.
@@ -308,7 +308,7 @@ def relations(
     found, notes = [*kept, *more], [*notes, *proposed]
     ordered: set[tuple[str, str]] = set()
     declared: list[Relation] = []
-    for entry in said.get("relation", []):
+    for entry in stated.get("relation", []):
         for name in ("child", "column", "parent"):
             if name not in entry:
                 raise FitError(f"{where}: a [[relation]] lacks {name}; wanted child, column and parent.")
@@ -319,7 +319,7 @@ def relations(
         notes = [n for n in notes if not n.startswith(f"{child}.{column} ")]
         if not entry["parent"]:  # there is none
             continue
-        declared.append(_declared(entry, columns, tables, said, where, words))
+        declared.append(_declared(entry, columns, tables, stated, where, words))
         if "order" in entry:
             ordered.add((child, column))
     return [*declared, *found], notes, ordered
@@ -329,7 +329,7 @@ def _declared(
     entry: Mapping[str, Any],
     columns: tuple[str, ...],
     tables: Mapping[str, Found],
-    said: Mapping[str, Any],
+    declared: Mapping[str, Any],
     where: Path | None,
     words: Words,
 ) -> Relation:
@@ -338,7 +338,7 @@ def _declared(
     for name in (child, parent):
         if name not in tables:
             raise FitError(f"{where}: a [[relation]] names the table {name!r}; there are: {', '.join(tables)}.")
-    named = entry.get("key", columns if len(columns) > 1 else _key(parent, said, tables, words, column))
+    named = entry.get("key", columns if len(columns) > 1 else _key(parent, declared, tables, words, column))
     keys = (named,) if isinstance(named, str) else tuple(named)
     if len(keys) != len(columns):
         raise FitError(f"{where}: a [[relation]] has {len(columns)} columns and {len(keys)} keys; as many were wanted.")
@@ -359,9 +359,9 @@ def _declared(
     return relation
 
 
-def _key(parent: str, said: Mapping[str, Any], tables: Mapping[str, Found], words: Words, column: str) -> str:
+def _key(parent: str, declared: Mapping[str, Any], tables: Mapping[str, Found], words: Words, column: str) -> str:
     """The key of a table: declared, or the one unique column that a column's name or the table's says."""
-    for entry in said.get("table", []):
+    for entry in declared.get("table", []):
         if entry.get("name", str(entry.get("file", "")).split(".")[0]) == parent and "key" in entry:
             return str(entry["key"])
     unique = [c.name for c in tables[parent].schema.columns if c.kind in _KEYS and words.unique(parent, c.name)]

@@ -442,8 +442,8 @@ def encoded(whole: Tables, rows: Table, steps: Steps) -> np.ndarray:
 
 def remembered(codes: np.ndarray, whole: Tables, steps: Steps) -> np.ndarray:
     """Codes [n, columns] of the row before without those of columns that are learned as changes: their levels are told apart."""
-    told = {c.column for c in steps.changes}
-    gone = [j for j, i in enumerate(whole.layout.coded) if told & set(whole.layout.parts[i].names)]
+    changing = {c.column for c in steps.changes}
+    gone = [j for j, i in enumerate(whole.layout.coded) if changing & set(whole.layout.parts[i].names)]
     codes[:, gone] = 0
     return codes
 

@@ -192,9 +192,9 @@ class Unfolding:
             when = self._times(steps, known, base)
             known = replace(known, when=when)
         known = self._begun(steps, known)
-        told = context(steps, "what", known)
-        free = np.full((len(told), steps.what.spaces[0].numel), -1)
-        codes = self.draw(f"{name}/what", np.hstack([told, free]))[:, told.shape[1] :]
+        given = context(steps, "what", known)
+        free = np.full((len(given), steps.what.spaces[0].numel), -1)
+        codes = self.draw(f"{name}/what", np.hstack([given, free]))[:, given.shape[1] :]
         cells = self._decoded(f"{name}/what", steps.what, codes)
         return self._rows(steps, cells, known.place, when, self._wandered(steps, cells, known)), cells, when
 
@@ -203,9 +203,9 @@ class Unfolding:
         codec, at = steps.level, np.flatnonzero(known.place == 0)
         if codec is None or not len(at):
             return known
-        told = context(steps, "level", known.take(at))
-        free = np.full((len(told), codec.spaces[0].numel), -1)
-        codes = self.draw(f"{steps.table}/level", np.hstack([told, free]))[:, told.shape[1] :]
+        given = context(steps, "level", known.take(at))
+        free = np.full((len(given), codec.spaces[0].numel), -1)
+        codes = self.draw(f"{steps.table}/level", np.hstack([given, free]))[:, given.shape[1] :]
         cells, level = self._decoded(f"{steps.table}/level", codec, codes), known.level.copy()
         for j in steps.levels:
             level[at, j] = amounts(flat(cells[steps.changes[j].column]))
@@ -224,13 +224,13 @@ class Unfolding:
         begin = not known.place.any() or steps.next is None
         which, codec = ("first", steps.first) if begin else ("next", steps.next)
         assert codec is not None
-        told = context(steps, which, known)
-        out = np.full(len(told), np.nan)
+        given = context(steps, which, known)
+        out = np.full(len(given), np.nan)
         start = known.since if which == "next" else base
-        todo = np.arange(len(told))
+        todo = np.arange(len(given))
         for _ in range(AGAIN):
             free = np.full((len(todo), codec.spaces[0].numel), -1)
-            codes = self.draw(f"{steps.table}/{which}", np.hstack([told[todo], free]))[:, told.shape[1] :]
+            codes = self.draw(f"{steps.table}/{which}", np.hstack([given[todo], free]))[:, given.shape[1] :]
             value = amounts(flat(self._decoded(f"{steps.table}/{which}", codec, codes)[steps.order]))
             if which == "next":
                 value = np.maximum(value, 0)

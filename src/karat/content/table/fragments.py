@@ -19,15 +19,15 @@ def sheet(rows: pa.Table, hidden: Collection[str]) -> bytes:
     return f'<table class="sheet"><thead><tr>{_head(rows)}</tr></thead><tbody>{body}</tbody></table>'.encode()
 
 
-def beside(made: pa.Table, real: pa.Table, hidden: Collection[str], told: Sequence[str]) -> bytes:
-    """Row i of `made` over row i of `real` (both printed), under the line `told[i]`; cells that differ are marked.
+def beside(made: pa.Table, real: pa.Table, hidden: Collection[str], captions: Sequence[str]) -> bytes:
+    """Row i of `made` over row i of `real` (both printed), under the line `captions[i]`; cells that differ are marked.
 
     Columns in `hidden` are masked and not compared.
     """
     compared = [name not in hidden for name in made.column_names[:WIDEST]]
     compared += [False] * (len(made.column_names) > WIDEST)
     blocks = []
-    for ours, theirs, caption in zip(_rows(made, hidden), _rows(real, hidden), told, strict=True):
+    for ours, theirs, caption in zip(_rows(made, hidden), _rows(real, hidden), captions, strict=True):
         differs = [c and a != b for c, a, b in zip(compared, ours, theirs, strict=True)]
         rows = "".join(
             f'<tr><th scope="row">{who}</th>'
@@ -36,7 +36,7 @@ def beside(made: pa.Table, real: pa.Table, hidden: Collection[str], told: Sequen
             for who, row in (("made", ours), ("real", theirs))
         )
         line = f"{html.escape(caption)} \u00b7 {sum(differs)} of {sum(compared)} cells differ"
-        blocks.append(f'<tbody><tr class="told"><th colspan="{len(compared) + 1}">{line}</th></tr>{rows}</tbody>')
+        blocks.append(f'<tbody><tr class="caption"><th colspan="{len(compared) + 1}">{line}</th></tr>{rows}</tbody>')
     head = f"<thead><tr><th></th>{_head(made)}</tr></thead>"
     return f'<table class="sheet beside">{head}{"".join(blocks)}</table>'.encode()
 

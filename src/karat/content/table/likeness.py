@@ -112,10 +112,10 @@ def _numbers(column: Column, values: np.ndarray) -> pa.Array:
 def _chosen(known: pa.Array, index: np.ndarray) -> pa.Array:
     """Cells of indices [n] into `known`; what lies behind the last is a value that is none of them."""
     if pa.types.is_string(known.type):
-        strange, taken = OTHER, set(known.to_pylist())
-        while strange in taken:
-            strange += "*"
-        values = pa.concat_arrays([known, pa.array([strange], pa.string())])
+        other, taken = OTHER, set(known.to_pylist())
+        while other in taken:
+            other += "*"
+        values = pa.concat_arrays([known, pa.array([other], pa.string())])
     else:  # a boolean, of which training rows may know one value only
         first = bool(known[0].as_py()) if len(known) else False
         values = pa.concat_arrays([known, pa.array([not first], known.type)])

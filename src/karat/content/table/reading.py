@@ -41,9 +41,9 @@ class Origin:
 
 def read(path: Any, options: Mapping[str, Any], settings: Sequence[str]) -> Contents:
     """See `Tables.read`; `settings` are the options that there are."""
-    strange = sorted(set(options) - {*settings, "cache"})
-    if strange:
-        raise FitError(f"Tables have no option {strange[0]!r}; they have {', '.join(settings)}.")
+    unknown = sorted(set(options) - {*settings, "cache"})
+    if unknown:
+        raise FitError(f"Tables have no option {unknown[0]!r}; they have {', '.join(settings)}.")
     mine = {key: value for key, value in options.items() if key in ("query", "table", "rows", "encoding", "sheet")}
     raw = sources.open_table(path, mine)
     found = _schema(raw, options)
@@ -93,18 +93,18 @@ def _schema(raw: Raw, options: Mapping[str, Any]) -> Schema:
 
 def _prose(place: Any, raw: Raw, known: Schema) -> list[str]:
     """What to say of JSON lines that were taken for a table, and of columns that hold text worth writing."""
-    said = []
+    sentences = []
     for column in known.columns:
         if column.kind == "text" and column.name in raw.cells.column_names:
             lengths = pc.mean(pc.utf8_length(raw.cells[column.name].cast(pa.string()))).as_py()
             if lengths is not None and lengths >= PROSE:
-                said.append(
+                sentences.append(
                     f"{column.name!r} is prose, about {lengths:.0f} characters a cell: a table fills it with common words. "
                     f"--set data.text={column.name} learns to write it."
                 )
     if raw.dialect is not None and raw.dialect.form == "jsonl":
         listed = ", ".join(column.name for column in known.columns[:3])
-        said.append(
+        sentences.append(
             f"Taken for a table, for its fields ({listed}, ...); --set data.text=FIELD learns the text of one field."
         )
-    return said
+    return sentences

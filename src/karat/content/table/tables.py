@@ -302,11 +302,11 @@ class Tables(Codec):
         out = {}
         for part in self.layout.parts:
             if isinstance(part, Choice):
-                strange = part.choices.index([cells.columns[name] for name in part.names]) < 0
+                unknown = part.choices.index([cells.columns[name] for name in part.names]) < 0
                 if len(part.names) == 1:
-                    strange &= present(cells.columns[part.names[0]])
-                if strange.any():
-                    out[", ".join(part.names)] = int(strange.sum())
+                    unknown &= present(cells.columns[part.names[0]])
+                if unknown.any():
+                    out[", ".join(part.names)] = int(unknown.sum())
         return out
 
     def between(self, records: Table) -> list[dict[str, Any]]:
@@ -417,8 +417,8 @@ class Tables(Codec):
             other = known.get(name)
             spelled = flat(words[name]) if name in words.column_names else column
             columns.append(as_kind(ours, column, spelled, None if other is None else other.kind))
-            if theirs is not None and ours.zone != "mixed" and (told := otherwise(ours, columns[-1], spelled)):
-                apart[name] = told
+            if theirs is not None and ours.zone != "mixed" and (spelling := otherwise(ours, columns[-1], spelled)):
+                apart[name] = spelling
         return Table(pa.table(columns, names=list(self.layout.names)), replace(self.origin, otherwise=apart))
 
     def _mine(self, records: Table) -> Table:
@@ -449,13 +449,13 @@ class Tables(Codec):
         """Up to 20 rows as an HTML table, printed as in the file; e-mails, names and the like are masked always."""
         return fragments.sheet(self.printed(records[:SHOWN]), self._hidden)
 
-    def beside(self, made: Table, real: Table, told: Sequence[str]) -> bytes:
-        """Made rows [n] over real ones [n] with the cells that differ marked, as one HTML table; `told` [n] over each pair.
+    def beside(self, made: Table, real: Table, captions: Sequence[str]) -> bytes:
+        """Made rows [n] over real ones [n] with the cells that differ marked, as one HTML table; `captions` [n] over each pair.
 
         What is made anew always differs: it is masked as what is sensitive is.
         """
         hidden = self._hidden | {column.name for column in self.schema.columns if column.made}
-        return fragments.beside(self.printed(made), self.printed(real), hidden, told)
+        return fragments.beside(self.printed(made), self.printed(real), hidden, captions)
 
     @property
     def _hidden(self) -> set[str]:

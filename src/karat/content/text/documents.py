@@ -120,11 +120,11 @@ def rows_found(
         notes += (f"{broken:,} rows hold half of a character (a lone surrogate); it is written as ? in them.",)
     plain = {name: values for name, values in columns.items() if _facet(values)}
     facets = {name: np.array([str(plain[name][i]) for i in kept]) for name in list(plain)[:16]}
-    said = None if labels is None else [str(labels[i]) for i in kept]
+    classes = None if labels is None else [str(labels[i]) for i in kept]
     return Found(
         documents,
         [names[i] for i in kept],
-        said,
+        classes,
         facets,
         suffix=suffix,
         encodings=written,

@@ -33,8 +33,8 @@ def read_json_lines(path: Path, how: How) -> Found:
         for row, number in zip(rows, places, strict=True):
             row[chat] = _chat_text(row.get(chat), f"{path}, line {number:,}")
         how = replace(how, text=chat)
-        said = f'Each conversation in "{chat}" is a document, its messages behind lines of <|role|>.'
-        notes = (*notes, said)
+        note = f'Each conversation in "{chat}" is a document, its messages behind lines of <|role|>.'
+        notes = (*notes, note)
     text = _text_field(path, rows, fields) if how.text is None else field_named(path, how.text, fields)
     label = how.label if how.label is None else field_named(path, how.label, fields)
     if label is None:
@@ -75,9 +75,9 @@ def _objects(path: Path, blocks: Sequence[tuple[int, str]]) -> tuple[list[dict[s
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
-                said = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+                message = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
                 at = f" at its character {error.pos + 1:,}" if isinstance(error, json.JSONDecodeError) else ""
-                raise DataError(f"{where} is no JSON{at}: {said}. One object to a line was wanted.") from None
+                raise DataError(f"{where} is no JSON{at}: {message}. One object to a line was wanted.") from None
             if isinstance(row, str):
                 row = {"text": row}
             if not isinstance(row, dict):

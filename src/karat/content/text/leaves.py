@@ -32,10 +32,10 @@ def sheet(texts: Sequence[str]) -> bytes:
     return _folded(leaves, [len(text) for text in texts], f'<div class="leaves" style="{PAPER}">', "</div>")
 
 
-def beside(made: Sequence[str], real: Sequence[str], told: Sequence[str]) -> bytes:
-    """Text i of `made` beside text i of `real` under the line `told[i]`; the longest run that they share is marked."""
+def beside(made: Sequence[str], real: Sequence[str], captions: Sequence[str]) -> bytes:
+    """Text i of `made` beside text i of `real` under the line `captions[i]`; the longest run that they share is marked."""
     blocks = []
-    for ours, theirs, caption in zip(made, real, told, strict=True):
+    for ours, theirs, caption in zip(made, real, captions, strict=True):
         run = SequenceMatcher(None, ours[:LONGEST], theirs[:LONGEST], autojunk=False).find_longest_match()
         line = f"{html.escape(caption)} \u00b7 the longest run that they share has {run.size} characters"
         cells = "".join(
@@ -43,7 +43,7 @@ def beside(made: Sequence[str], real: Sequence[str], told: Sequence[str]) -> byt
             f'<pre dir="auto" style="{LEAF}">{_marked(text, at, run.size)}</pre></td>'
             for who, text, at in (("made", ours, run.a), ("real", theirs, run.b))
         )
-        blocks.append(f'<tbody><tr class="told"><th colspan="2">{line}</th></tr><tr>{cells}</tr></tbody>')
+        blocks.append(f'<tbody><tr class="caption"><th colspan="2">{line}</th></tr><tr>{cells}</tr></tbody>')
     sizes = [max(len(a), len(b)) for a, b in zip(made, real, strict=True)]
     table = '<table class="leaves beside" style="width:100%;table-layout:fixed">'
     return _folded(blocks, sizes, table, "</table>")

@@ -148,11 +148,11 @@ def facts_of(
     ]
     notes = list(found.notes)
     if personal:
-        told = ", ".join(f"{count:,} {kind}" for kind, count in personal.most_common())
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in personal.most_common())
         notes.append(
-            f"Personal data were replaced by marks such as [{personal.most_common(1)[0][0]}]: {told}."
+            f"Personal data were replaced by marks such as [{personal.most_common(1)[0][0]}]: {kinds}."
             if mask
-            else f"Personal data were found ({told}): a generator may repeat them. --set data.mask=true replaces them by marks."
+            else f"Personal data were found ({kinds}): a generator may repeat them. --set data.mask=true replaces them by marks."
         )
     return {
         "documents": documents,

@@ -402,7 +402,7 @@ class Texts(Codec):
             rows = (
                 [{text: one} for one in held]
                 if labels is None
-                else [{text: one, label: said} for one, said in zip(held, labels, strict=True)]
+                else [{text: one, label: name} for one, name in zip(held, labels, strict=True)]
             )
             return self._written("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), begins)
         if suffix != ".csv":
@@ -418,9 +418,9 @@ class Texts(Codec):
         """Passages to read, as HTML: up to `leaves.SHOWN`."""
         return leaves.sheet(records[: leaves.SHOWN].strings())
 
-    def beside(self, made: Passages, real: Passages, told: Sequence[str]) -> bytes:
+    def beside(self, made: Passages, real: Passages, captions: Sequence[str]) -> bytes:
         """Made passages [n] beside real ones [n], the longest run of characters that they share marked in both."""
-        return leaves.beside(made.strings(), real.strings(), told)
+        return leaves.beside(made.strings(), real.strings(), captions)
 
     def state(self) -> dict[str, Any]:
         return {

@@ -112,8 +112,8 @@ def restore(state: Mapping[str, Any]) -> Wording:
     return Pairs(_plain(state["tokenizer"]))
 
 
-def _plain(told: Any) -> str:
-    return json.dumps(told, ensure_ascii=False)
+def _plain(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def suited(size: int) -> int:

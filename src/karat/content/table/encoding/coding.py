@@ -336,10 +336,10 @@ class Choices:
         key, mine = np.zeros(len(columns[0]), np.int64), np.zeros(self.size, np.int64)
         for column, values in zip(columns, self.values, strict=True):
             known = values.unique()
-            strange = len(known)
+            other = len(known)
             a, b = _index(column, known), _index(values, known)
-            a[a < 0] = strange
-            both = np.concatenate([key * (strange + 1) + a, mine * (strange + 1) + b])
+            a[a < 0] = other
+            both = np.concatenate([key * (other + 1) + a, mine * (other + 1) + b])
             dense = np.unique(both, return_inverse=True)[1]  # keeps the keys of many columns below 2^63
             key, mine = dense[: len(key)], dense[len(key) :]
         order = np.argsort(mine)

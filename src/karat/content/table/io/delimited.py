@@ -112,13 +112,13 @@ def _read(path: Path, rows: int | None, found: Packing, encoding: str, longest: 
     feed = Feed(path, found, encoding, longest)
     chunks = iter(feed)
     first = next(chunks, b"")
-    told = re.match(rb"sep=(.)\r?\n", first)  # Excel's own way to name the delimiter
-    if told:
-        first = first[told.end() :]
+    named = re.match(rb"sep=(.)\r?\n", first)  # Excel's own way to name the delimiter
+    if named:
+        first = first[named.end() :]
     remarks = commented(first)
     if remarks:
         first = re.split(rb"\r\n|\n|\r", first, maxsplit=remarks)[-1]
-    parse = _Parser(path, first, longest, remarks + (1 if told else 0))
+    parse = _Parser(path, first, longest, remarks + (1 if named else 0))
     sampler = Sampler(rows, room)
     for table in parse.tables(first, chunks):
         sampler.add(table)
@@ -305,8 +305,10 @@ class _Parser:
         except pa.ArrowInvalid as error:
             ragged = first_ragged(chunk, self.delimiter, self.quote, len(self.names))
             if ragged is None or single:
-                said = str(error).split("\n")[0]
-                raise DataError(f"{self.path} near line {self.lines + 1} cannot be read as a table: {said}") from error
+                message = str(error).split("\n")[0]
+                raise DataError(
+                    f"{self.path} near line {self.lines + 1} cannot be read as a table: {message}"
+                ) from error
             before, count = ragged
             word = "field" if count == 1 else "fields"
             wanted = f"the header has {len(self.names)}" if self.style.header else f"the first row {len(self.names)}"

@@ -338,7 +338,7 @@ class PostgreSQL(Engine):
         digits = f"length(trunc(abs({name}))::text)"
         asked = f"SELECT max(scale({name})), max({digits}), bool_or({name} = 'NaN') FROM ({query}\n) AS karat"
         row = self.connection.execute(asked.encode()).fetchone()
-        places, whole, strange = row if row is not None else (None, None, None)
-        if strange or places is None or whole is None or whole + places > 38:
+        places, whole, special = row if row is not None else (None, None, None)
+        if special or places is None or whole is None or whole + places > 38:
             return pa.float64()
         return pa.decimal128(38, places)

@@ -185,13 +185,13 @@ def notes(schema: pa.Schema) -> str:
     return json.dumps({"schema": whole, "fields": each}, sort_keys=True) if whole or each else ""
 
 
-def noted(table: pa.Table, said: str, header: Mapping[bytes, bytes]) -> pa.Table:
+def noted(table: pa.Table, note: str, header: Mapping[bytes, bytes]) -> pa.Table:
     """The table with `notes` beside its columns again, and with `header`, which says of it what it is."""
     if header:
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), **header})
-    if not said:
+    if not note:
         return table
-    known = json.loads(said)
+    known = json.loads(note)
     fields = [
         field.with_metadata({k.encode("latin-1"): v.encode("latin-1") for k, v in known["fields"][field.name].items()})
         if field.name in known["fields"]

@@ -183,12 +183,12 @@ def _of_driver(error: Exception) -> bool:
 
 def _scrubbed(error: Exception, place: str | Path) -> str:
     """What a driver said, on one line, without any piece of the password."""
-    said = " ".join(str(error).split())[:300]
+    message = " ".join(str(error).split())[:300]
     if isinstance(place, Path):
-        return said
+        return message
     user, _, secret = place.partition("://")[2].rpartition("@")[0].partition(":")
     secrets = {secret, unquote(secret), *re.findall(r"password=([^&]*)", place), *re.split(r"[@/?#:]", secret)}
     for piece in sorted(secrets, key=len, reverse=True):
         if piece and piece != user:
-            said = said.replace(piece, "***")
-    return said
+            message = message.replace(piece, "***")
+    return message

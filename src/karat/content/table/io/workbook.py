@@ -78,9 +78,9 @@ def read(path: Path, rows: int | None, sheet: str | None, room: float | None = N
     ) as error:
         if isinstance(error, DataError | FitError):
             raise
-        said = str(error).splitlines()[0][:150] if str(error) else type(error).__name__
+        message = str(error).splitlines()[0][:150] if str(error) else type(error).__name__
         raise DataError(
-            f"{path} is no workbook that can be read ({said}). Save it again as .xlsx, or the sheet as CSV."
+            f"{path} is no workbook that can be read ({message}). Save it again as .xlsx, or the sheet as CSV."
         ) from error
 
 
@@ -132,14 +132,14 @@ def _parsed_whole(path: Path, found: zipfile.ZipFile) -> tuple[set[str], set[str
             )
         text = _head(path, found, entries[name], TREES).decode("utf-8", "replace").replace("\0", "")
         for tag in re.findall(r"<[^>]*>", text):
-            said = dict(re.findall(r"""([\w:]+)\s*=\s*["']([^"']*)""", tag))
-            part = said.get("PartName", "")[1:]
-            if said.get("ContentType", "").endswith("sharedStrings+xml"):
+            attributes = dict(re.findall(r"""([\w:]+)\s*=\s*["']([^"']*)""", tag))
+            part = attributes.get("PartName", "")[1:]
+            if attributes.get("ContentType", "").endswith("sharedStrings+xml"):
                 strings.add(part)
-            elif said.get("ContentType", "").endswith("main+xml"):
+            elif attributes.get("ContentType", "").endswith("main+xml"):
                 trees = trees | {part}
-            elif "chartsheet" in said.get("Type", ""):
-                charts.add(said.get("Target", "").rpartition("/")[2])
+            elif "chartsheet" in attributes.get("Type", ""):
+                charts.add(attributes.get("Target", "").rpartition("/")[2])
     trees |= {name for name in entries if name.rpartition("/")[2] in charts}
     return trees & entries.keys(), strings & entries.keys()
 

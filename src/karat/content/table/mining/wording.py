@@ -68,17 +68,17 @@ def description(relation: Relation, schema: Schema) -> str:
     return counted(relation, f"{sentence(relation, schema)}{rule}")
 
 
-def counted(relation: Relation, said: str, table: str = "") -> str:
-    """What is `said` of the relation, and the rows that break it: those of `table`, where it is about several."""
+def counted(relation: Relation, text: str, table: str = "") -> str:
+    """`text` of the relation, and the rows that break it: those of `table`, where it is about several."""
     of = f" of {table}" if table else ""
     if relation.always:
-        return f"{said}: in all {relation.rows:,} rows{of}"
+        return f"{text}: in all {relation.rows:,} rows{of}"
     low, high = relation.interval
     rows = ", ".join(f"{i + 1:,}" for i in relation.first)
     more = ", ..." if relation.exceptions > len(relation.first) else ""
     s = "" if relation.exceptions == 1 else "s"
     return (
-        f"{said}: nearly always; {relation.exceptions:,} of {relation.rows:,} rows{of} break{'s' if not s else ''} it "
+        f"{text}: nearly always; {relation.exceptions:,} of {relation.rows:,} rows{of} break{'s' if not s else ''} it "
         f"({_share(relation.rate)}, between {_share(low)} and {_share(high)}), row{s} {rows}{more}"
     )
 

@@ -116,13 +116,13 @@ def _content(texts: list[str], words: set[str]) -> Kind | None:
         return "iban"
     if _person(texts, words) is not None:
         return "person id"
-    said = bool(words & {"card", "pan", "creditcard", "cardnumber", "银行卡号", "卡号", "信用卡号"})
-    if (len(texts) >= 5 or said) and _share(texts, checks.card) >= SHARE:
+    payment = bool(words & {"card", "pan", "creditcard", "cardnumber", "银行卡号", "卡号", "信用卡号"})
+    if (len(texts) >= 5 or payment) and _share(texts, checks.card) >= SHARE:
         return "card"
     if _share(texts, lambda t: bool(_PHONES.fullmatch(t))) >= SHARE:
         return "phone"
-    told = bool(words & _TELEPHONES) or any(_TELEPHONES_WIDE.search(w) for w in words)
-    return "phone" if told and _share(texts, lambda t: bool(_DIALLED.fullmatch(t))) >= SHARE else None
+    telephone = bool(words & _TELEPHONES) or any(_TELEPHONES_WIDE.search(w) for w in words)
+    return "phone" if telephone and _share(texts, lambda t: bool(_DIALLED.fullmatch(t))) >= SHARE else None
 
 
 def _person(texts: list[str], words: set[str]) -> str | None:

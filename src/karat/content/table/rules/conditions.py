@@ -177,13 +177,13 @@ def balanced(layout: Layout, name: str) -> list[Condition]:
     """One condition for each value that training rows have in the column `name`; FitError where these are not few."""
     few = {column: values for column in layout.columns if (values := _few(layout, column)) is not None}
     if name not in few:
-        told = f"those of few values are {', '.join(map(repr, list(few)[:8]))}" if few else "no column has few values"
+        listed = f"those of few values are {', '.join(map(repr, list(few)[:8]))}" if few else "no column has few values"
         what = (
             "its values are too many, or nothing is learned of it"
             if name in layout.columns
             else "there is no such column"
         )
-        raise FitError(f"--balance {name}: {what}; {told}.")
+        raise FitError(f"--balance {name}: {what}; {listed}.")
     return [
         Condition(name, "is", str(one[0].as_py()), one) for one in (few[name][i : i + 1] for i in range(len(few[name])))
     ]
@@ -244,9 +244,9 @@ def pin_conditions(layout: Layout, given: Mapping[str, Condition], n: int, rng: 
         else:
             weights = _weights(part, mine)
         if not weights.sum() > 0:
-            said = ", ".join(f"{c.column}{'!=' if c.kind == 'not' else '='}{c.text}" for c in mine)
+            listed = ", ".join(f"{c.column}{'!=' if c.kind == 'not' else '='}{c.text}" for c in mine)
             raise DataError(
-                f"no training row has {said}; give values that occur{' together' if len(mine) > 1 else ''}."
+                f"no training row has {listed}; give values that occur{' together' if len(mine) > 1 else ''}."
             )
         codes[:, layout.coded.index(i)] = draw(weights, n, rng)
     return codes
@@ -331,8 +331,10 @@ def _complete(
                 keeps &= _equal(known, pa.array([kind[str(i)]], known.type))
         mine = np.array(kind["row_list"])
         if not keeps.any():
-            told = ", ".join(f"{name}={kind[str(i)]}" for i, name in enumerate(part.names) if kind[str(i)] is not None)
-            raise DataError(f"row {mine[0] + 1}: no training row has {told} together.")
+            listed = ", ".join(
+                f"{name}={kind[str(i)]}" for i, name in enumerate(part.names) if kind[str(i)] is not None
+            )
+            raise DataError(f"row {mine[0] + 1}: no training row has {listed} together.")
         codes[mine] = draw(part.choices.counts * keeps, len(mine), rng)
 
 

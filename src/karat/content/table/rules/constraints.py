@@ -479,9 +479,9 @@ def check(rules: Rules, table: pa.Table, place: str, first_line: int) -> tuple[n
             continue
         row = int(bad.argmax())
         where = f"line {row + first_line}" if first_line else f"row {row + 1}"
-        said = f"{count:,} of {len(bad):,} rows break the rule '{text}', the first in {where}"
+        message = f"{count:,} of {len(bad):,} rows break the rule '{text}', the first in {where}"
         if count > MOST_BROKEN * len(bad):
-            raise DataError(f"{place}: {said}. At most {MOST_BROKEN:.0%} may; mend the data or take the rule away.")
+            raise DataError(f"{place}: {message}. At most {MOST_BROKEN:.0%} may; mend the data or take the rule away.")
         good &= ~bad
-        notes.append(f"{said}; they were set aside.")
+        notes.append(f"{message}; they were set aside.")
     return good, notes

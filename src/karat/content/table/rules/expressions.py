@@ -299,8 +299,8 @@ class _Truths(ast.NodeTransformer):
         for name in [self.names[i] for i in ends if i is not None and self.names[i] in self.spelled]:
             for word in [x for x in ast.walk(node) if isinstance(x, ast.Constant) and isinstance(x.value, str)]:
                 if word.value not in self.spelled[name]:
-                    said = " or ".join(map(repr, self.spelled[name]))
-                    raise DataError(f"the rule {self.text!r} compares {name!r} with {word.value!r}; it is {said}.")
+                    listed = " or ".join(map(repr, self.spelled[name]))
+                    raise DataError(f"the rule {self.text!r} compares {name!r} with {word.value!r}; it is {listed}.")
                 word.value = word.value == self.spelled[name][0]
         return cast(Node, self.generic_visit(node))
 

@@ -69,9 +69,9 @@ def implied_conditions(layout: Layout, given: Given) -> Given:
         cell = full[name].combine_chunks()
         if name not in fixed and not cell.null_count:
             if name in given and not given[name].holds(Cells({name: cell}))[0]:
-                said = f"{name}{'!=' if given[name].kind == 'not' else '='}{given[name].text}"
+                listed = f"{name}{'!=' if given[name].kind == 'not' else '='}{given[name].text}"
                 raise DataError(
-                    f"{said} does not go with what the other conditions leave for {name!r}: {cell[0].as_py()}."
+                    f"{listed} does not go with what the other conditions leave for {name!r}: {cell[0].as_py()}."
                 )
             out[name] = Condition(name, "is", str(cell[0].as_py()), cell)
     return out
@@ -90,9 +90,9 @@ def known_cells(layout: Layout, table: pa.Table, place: str) -> None:
             if known is None or pa.types.is_null(column.type):
                 continue
             seen = np.asarray(pc.is_in(column, value_set=known.cast(column.type)).to_numpy(zero_copy_only=False), bool)
-            strange = np.flatnonzero(~seen & present(column))
-            if len(strange):
-                row = int(strange[0])
+            unknown = np.flatnonzero(~seen & present(column))
+            if len(unknown):
+                row = int(unknown[0])
                 raise DataError(f"{place}, row {row + 1}: {out_of_vocabulary(name, str(column[row].as_py()), known)}")
 
 
@@ -106,11 +106,11 @@ def unsolved(
     layout: Layout, formula: Formula, free: Sequence[str], given: str, cells: Cells, row: int, shown: int | None = None
 ) -> str:
     """Why no cell of the columns `free` keeps the formula in a row of `cells`."""
-    where, said = f"row {(row if shown is None else shown) + 1}", f"{formula.rule.text!r}"
+    where, rule = f"row {(row if shown is None else shown) + 1}", f"{formula.rule.text!r}"
     part = layout.parts[layout.part_of[free[0]]]
     if len(free) > 1 or not isinstance(part, (Number, Computed)):
         names = " and ".join(map(repr, free))
-        return f"{where}: no {names} as training rows have them were found with which {said} holds for {given}; give one too."
+        return f"{where}: no {names} as training rows have them were found with which {rule} holds for {given}; give one too."
     one = Cells({n: column.take(pa.array([row])) for n, column in cells.columns.items()})
     wanted = float(exact(formula, part if isinstance(part, Number) else plain_part(part), one)[0])
     why = "none is left for it"
@@ -121,4 +121,4 @@ def unsolved(
             why += ", and it holds whole numbers"
         elif column.kind == "decimal" and part.grain.whole:
             why += f", and it has {part.grain.places} decimals" if part.grain.places else ", and it holds whole numbers"
-    return f"{where}: no {free[0]!r} keeps {said} with {given}: {why}. Give other cells."
+    return f"{where}: no {free[0]!r} keeps {rule} with {given}: {why}. Give other cells."

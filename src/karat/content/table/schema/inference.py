@@ -279,8 +279,8 @@ def _nearly(uniques: pa.Array, counts: np.ndarray) -> str:
 def _identified(found: Column, whole: pa.Array, rest: pa.Array, counts: np.ndarray) -> Column:
     """The column of integers, or the identifier or category that it is by its header or its order."""
     n, u = int(counts.sum()), len(rest)
-    said = is_id(found.name)
-    if said and u > 100 and u < 0.9 * n and u <= CATEGORIES and not found.format:
+    named = is_id(found.name)
+    if named and u > 100 and u < 0.9 * n and u <= CATEGORIES and not found.format:
         return replace(
             found, kind="category", notes=(*found.notes, "an identifier whose values repeat: learned as a category")
         )
@@ -294,7 +294,7 @@ def _identified(found: Column, whole: pa.Array, rest: pa.Array, counts: np.ndarr
     step = np.diff(x)
     years = x.min() >= 1800 and x.max() <= 2200
     running = u == n and n >= 10 and bool((step == step[0]).all()) and step[0] > 0 and not years
-    if not (said or running) or found.format:
+    if not (named or running) or found.format:
         gaps = np.diff(np.sort(x))
         # whole numbers of which none lacks, each once, in any order: a rank or a number of its own
         full = u == n and n >= 10 and bool((gaps == gaps[0]).all()) and not years and not found.missing

@@ -89,8 +89,8 @@ def bare(raw: Raw) -> Schema:
 
 def undeclared(path: Path, found: Schema) -> list[str]:
     """The columns of text of `bare` whose kind the TOML at `path` does not say."""
-    said, _ = load(path)
-    columns = said.get("columns", {})
+    declared, _ = load(path)
+    columns = declared.get("columns", {})
     named = {name for name, value in columns.items() if isinstance(value, dict) and "kind" in value}
     typed = {column.name for column in found.columns if column.kind != "category"}
     return [column.name for column in found.columns if column.name not in named | typed]
@@ -210,18 +210,20 @@ def _declared(path: Path, text: str, table: Mapping[str, Any], found: Schema) ->
         raise FitError(
             f'{path}: columns is no table. Write [columns] and under it lines such as age = {{ kind = "integer" }}.'
         )
-    for name, said in declared.items():
+    for name, settings in declared.items():
         if name not in columns:
             raise _refused(path, text, name, "column", name, names)
-        if not isinstance(said, dict):
-            raise FitError(f'{_at(path, text, name)}: {name!r} = {said!r}; wanted for example {{ kind = "integer" }}.')
-        for key in said:
+        if not isinstance(settings, dict):
+            raise FitError(
+                f'{_at(path, text, name)}: {name!r} = {settings!r}; wanted for example {{ kind = "integer" }}.'
+            )
+        for key in settings:
             if key not in _DECLARED:
                 raise _refused(path, text, name, f"key of column {name!r}", key, _DECLARED)
-        if said.get("kind", "integer") not in KINDS:
-            raise _refused(path, text, name, f"kind of column {name!r}", str(said["kind"]), KINDS)
+        if settings.get("kind", "integer") not in KINDS:
+            raise _refused(path, text, name, f"kind of column {name!r}", str(settings["kind"]), KINDS)
         try:
-            columns[name] = _corrected(columns[name], said)
+            columns[name] = _corrected(columns[name], settings)
         except ValueError as error:
             raise FitError(f"{_at(path, text, name)}: column {name!r}: {error}.") from None
     for name, column in list(columns.items()):
@@ -248,9 +250,9 @@ def to_toml(schema: Schema, comments: Mapping[int, str] = MappingProxyType({})) 
     keys = [_key(c.name) for c in schema.columns]
     width = min(max((len(k) for k in keys), default=0), 32)
     for key, column in zip(keys, schema.columns, strict=True):
-        told = ", ".join(f"{k} = {_value(v)}" for k, v in _editable(column).items())
+        settings = ", ".join(f"{k} = {_value(v)}" for k, v in _editable(column).items())
         notes = "  # " + _line("; ".join(column.notes)) if column.notes else ""
-        lines.append(f"{key:<{width}} = {{ {told} }}{notes}")
+        lines.append(f"{key:<{width}} = {{ {settings} }}{notes}")
     for i, rule in enumerate(schema.constraints):
         lines += [
             "",
@@ -338,12 +340,12 @@ def _holds(column: Column, there: pa.Array, rng: np.random.Generator) -> str:
     return ", ".join(shown) if column.kind != "constant" else str(counts.field("values")[0].as_py())[:60]
 
 
-def _corrected(found: Column, said: Mapping[str, Any]) -> Column:
+def _corrected(found: Column, settings: Mapping[str, Any]) -> Column:
     """The column with what a person said of it; ValueError with what was wanted."""
-    new = {key: _setting(key, value) for key, value in said.items()}
+    new = {key: _setting(key, value) for key, value in settings.items()}
     if "places" in new and "least" not in new:
         new["least"] = None
-    column = replace(_of_kind(found, said.get("kind", found.kind)), **new)
+    column = replace(_of_kind(found, settings.get("kind", found.kind)), **new)
     _check_print(column)
     if column.kind == "boolean" and column.values and len(set(column.values)) != 2:
         raise ValueError(
