@@ -23,5 +23,5 @@ def read_label(path: Path) -> dict[str, str] | None:
                 schema = ipc.open_file(file).schema
     except (OSError, pa.ArrowException):
         return None
-    said = (schema.metadata or {}).get(KEYWORD.encode())
-    return None if said is None else parse(said.decode(errors="replace"))
+    label = (schema.metadata or {}).get(KEYWORD.encode())
+    return None if label is None else parse(label.decode(errors="replace"))

@@ -30,8 +30,8 @@ Rows = Callable[[Relation], Database]  # the rows in which those of a relation a
 
 def found(data: Rows, relations: tuple[Relation, ...], sought: bool) -> tuple[Across, ...]:
     """What a person declares of the relations, and, where it is `sought`, what is discovered beside it."""
-    said = tuple(declared(text, data(r), r) for r in relations for text in r.rules)
-    return said + (beside(data, relations) if sought else ())
+    stated = tuple(declared(text, data(r), r) for r in relations for text in r.rules)
+    return stated + (beside(data, relations) if sought else ())
 
 
 def beside(data: Rows, relations: tuple[Relation, ...]) -> tuple[Across, ...]:

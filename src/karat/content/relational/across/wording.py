@@ -17,9 +17,9 @@ def listed(across: Sequence[Across], data: Database) -> list[dict[str, Any]]:
         own = {"always": one.found.always, "table": one.table, "relation": one.relation.text}
         kinds = {c.name: c.kind for c in data.tables[one.relation.parent].facts.schema.columns}
         plain = sentence(one, kinds[one.name] not in ("integer", "decimal"))
-        said = wording.counted(one.found, plain, one.table)
+        text = wording.counted(one.found, plain, one.table)
         comment = wording.comment(one.found, plain, one.table)
-        out.append({**one.found.to_dict(), **own, "words": said, "comment": comment})
+        out.append({**one.found.to_dict(), **own, "words": text, "comment": comment})
     return out
 
 

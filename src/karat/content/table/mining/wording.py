@@ -83,12 +83,12 @@ def counted(relation: Relation, text: str, table: str = "") -> str:
     )
 
 
-def comment(relation: Relation, said: str, table: str = "") -> str:
+def comment(relation: Relation, text: str, table: str = "") -> str:
     """The same in a few words, for a line of a schema."""
     of = f" of {table}" if table else ""
     if relation.always:
-        return f"found: {said}, in all {relation.rows:,} rows{of}"
-    return f"found: {said}, but in {relation.exceptions:,} of {relation.rows:,} rows{of}"
+        return f"found: {text}, in all {relation.rows:,} rows{of}"
+    return f"found: {text}, but in {relation.exceptions:,} of {relation.rows:,} rows{of}"
 
 
 def _bare(relation: Relation) -> str:
