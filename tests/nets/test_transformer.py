@@ -11,10 +11,10 @@ from karat.stats.cache import LONGEST, Cache, Recent, matches
 from karat.training.loop import Muon, orthogonal
 
 
-def stirred(span: int, kinds: int = 3, told: int = 5) -> Transformer:
+def stirred(span: int, kinds: int = 3, features: int = 5) -> Transformer:
     """A small net away from the zeros at which it begins."""
     torch.manual_seed(0)
-    net = Transformer(20, 21, kinds, told, width=32, depth=2, heads=2, span=span)
+    net = Transformer(20, 21, kinds, features, width=32, depth=2, heads=2, span=span)
     with torch.no_grad():
         for p in net.parameters():
             p.add_(0.2 * torch.randn_like(p))
@@ -25,26 +25,26 @@ def stirred(span: int, kinds: int = 3, told: int = 5) -> Transformer:
 def test_steps_say_what_the_whole_row_says(span: int) -> None:
     """Also where the sequence is longer than what a layer sees, for many and for one."""
     net = stirred(span)
-    x, told, kind = torch.randint(20, (3, 37)), torch.randn(3, 37, 5), torch.tensor([1, 0, 2])
-    whole = net(x, told, kind).detach()
+    x, features, kind = torch.randint(20, (3, 37)), torch.randn(3, 37, 5), torch.tensor([1, 0, 2])
+    whole = net(x, features, kind).detach()
     steps = Steps(net, 3, kind, torch.float32)
-    said = torch.stack([steps.step(x[:, i], told[:, i]) for i in range(37)], 1)
+    said = torch.stack([steps.step(x[:, i], features[:, i]) for i in range(37)], 1)
     assert torch.allclose(said.detach(), whole, atol=1e-4)
     lone = Lone(net, kind[:1])
-    one = np.stack([lone.step(x[:1, i], told[0, i].numpy()) for i in range(37)], 1)
+    one = np.stack([lone.step(x[:1, i], features[0, i].numpy()) for i in range(37)], 1)
     assert np.allclose(one, whole[:1], atol=1e-4)
 
 
 def test_a_row_that_is_dropped_changes_no_other() -> None:
     net = stirred(8)
-    x, told, kind = torch.randint(20, (4, 20)), torch.randn(4, 20, 5), torch.tensor([1, 0, 2, 1])
+    x, features, kind = torch.randint(20, (4, 20)), torch.randn(4, 20, 5), torch.tensor([1, 0, 2, 1])
     all_of_them, some = (Steps(net, 4, kind, torch.float32) for _ in range(2))
     rows = torch.tensor([1, 3])
     for i in range(20):
-        said = all_of_them.step(x[:, i], told[:, i])
+        said = all_of_them.step(x[:, i], features[:, i])
         if i == 10:
             some.keep(rows)
-        fewer = some.step(x[:, i], told[:, i]) if i < 10 else some.step(x[rows, i], told[rows, i])
+        fewer = some.step(x[:, i], features[:, i]) if i < 10 else some.step(x[rows, i], features[rows, i])
         assert torch.allclose(fewer, said if i < 10 else said[rows], atol=1e-5)
 
 
