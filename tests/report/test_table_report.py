@@ -207,7 +207,7 @@ def test_a_view_of_what_no_training_row_has_becomes_rows_too(shop: Path) -> None
 
 
 def test_the_judge_draws_rows_that_are_independent_of_each_other() -> None:
-    """Shares of 40 draws of 200 rows vary as binomial ones do, as the judge's intervals want it; a person's keep to what was learned.
+    """Shares of 40 draws of 200 rows vary as binomial ones do, as the judge's intervals want it; a person's rows vary less.
 
     The variance over that of a binomial share is 1; its mean over five columns and 40 draws strays from that by about 0.1.
     """
