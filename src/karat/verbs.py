@@ -251,8 +251,8 @@ class Opened(Run):
         from karat.workflow import making
 
         _check_seed(seed)
-        request, whole = making.request_of(options), self.synthesizer(device, family)
-        return whole.codec.in_python([block.records for block in whole.stream(request)])
+        request, synth = making.request_of(options), self.synthesizer(device, family)
+        return synth.codec.in_python([block.records for block in synth.stream(request)])
 
     def assay(self, n: int = 5000, *, target: str | None = None, seed: int = 0, out: str | Path | None = None) -> Assay:
         """What it is worth: `.verdict`, `.to_dict()`, `.save("report.html")` (`karat.assay`)."""

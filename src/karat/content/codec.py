@@ -303,7 +303,7 @@ class Codec(ABC):
         """What records are asked to hold: `given` conditions or a file of partial records, and a column to be balanced."""
         raise FitError(f"{self.name} content has no columns to be given or balanced.")
 
-    def conditionings(
+    def conditioning_blocks(
         self, given: str | None, balance: str | None, n: int, rng: np.random.Generator, most: int
     ) -> Iterator[Conditioning]:
         """The same, of at most `most` records at once."""

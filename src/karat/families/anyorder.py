@@ -251,14 +251,14 @@ class Model(Learned, Stratified):
         at = torch.arange(n, device=device)
         earlier = at[None, :] < at[:, None]
         # what is given comes first, so that of two given cells the earlier is still learned from and the later learned
-        sees = torch.where(given[:, :, None], given[:, None, :] & earlier, given[:, None, :] | earlier)
+        mask = torch.where(given[:, :, None], given[:, None, :] & earlier, given[:, None, :] | earlier)
         if n > self.config.targets:
             chosen = torch.randperm(n, generator=rng, device=device)[: self.config.targets].sort().values
-            sees = sees[:, chosen]
+            mask = mask[:, chosen]
             learned = [sequence[k] for k in chosen.tolist()]
         else:
             learned = sequence
-        known = torch.bmm(sees.to(embedded.dtype), embedded.flatten(2))
+        known = torch.bmm(mask.to(embedded.dtype), embedded.flatten(2))
         known = (
             known.reshape(groups, len(learned), -1, embedded.shape[-1]).transpose(0, 1).reshape(len(learned), rows, -1)
         )

@@ -305,11 +305,13 @@ class Model(Learned):
         n, device = len(start), self.device
         most = self.length - start.shape[1] if most is None else most
         with torch.no_grad():
-            voice = _Voice(self, start.to(device), y)
+            decoding = _Decoding(self, start.to(device), y)
             alive = torch.arange(n, device=device)
         for _ in range(most):
             with torch.no_grad():
-                codes = sampling.draw(voice.logits, torch.rand(n, generator=rng, device=rng.device)[alive].to(device))
+                codes = sampling.draw(
+                    decoding.logits, torch.rand(n, generator=rng, device=rng.device)[alive].to(device)
+                )
                 nothing = torch.full((n,), NOTHING, device=device)
                 out = codes if len(alive) == n else nothing.index_copy_(0, alive, codes)
                 on = codes != END
@@ -319,9 +321,9 @@ class Model(Learned):
                     return
                 rows = on.nonzero()[:, 0]
                 alive, codes = alive[rows], codes[rows]
-                voice.keep(rows)
+                decoding.keep(rows)
             with torch.no_grad():
-                voice.step(codes)
+                decoding.step(codes)
 
     def weights(self) -> dict[str, Tensor]:
         counts = {} if self._counts is None else self._counts.of.weights()
@@ -349,7 +351,7 @@ def _joined(raw: Any, log: Any, trust: Any, scale: Any) -> Any:
     return raw[..., :-1] * trust + log * (1 + trust * (scale - 1 + raw[..., -1:]))
 
 
-class _Voice:
+class _Decoding:
     """n sequences that go on code by code; `logits` [n, vocab] are those of the next."""
 
     def __init__(self, model: Model, start: Tensor, y: Tensor | None) -> None:

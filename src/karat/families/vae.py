@@ -115,7 +115,7 @@ class Model(Learned):
         if numbers:
             self.register_buffer("residual", torch.zeros(LEVELS, len(numbers)))
         self._fast: tuple[nn.Module, torch.dtype] | None = None
-        self._eyes: tuple[nn.Module, torch.dtype] | None = None  # a tuple, or it would count among the weights
+        self._encoder: tuple[nn.Module, torch.dtype] | None = None  # a tuple, or it would count among the weights
         self._made: Tensor | None = None
 
     begun: Tensor
@@ -151,7 +151,7 @@ class Model(Learned):
             z = mean + deviation * torch.randn(mean.shape, generator=rng, device=mean.device)
             self.fit_prior(z, y, time, batch.rows, iterations=15)
         dtype = nets.quick(self.device)
-        self._eyes = (nets.fold(self.autoencoder["encoder"]).to(dtype), dtype)
+        self._encoder = (nets.fold(self.autoencoder["encoder"]).to(dtype), dtype)
 
     def _with(self, z: Tensor, y: Tensor | None) -> Tensor:
         """What the decoder is given: latents [n, latent], and the class where it is told."""
@@ -193,11 +193,11 @@ class Model(Learned):
 
     def _criticise(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Half of what the critic sees is rebuilt from the batch, half is made from the prior for the batch's labels."""
-        assert self._eyes is not None, "prepare opens the extractor before the critic's first turn"
+        assert self._encoder is not None, "prepare sets the encoder before the critic's first turn"
         x, y, rng = batch.x, batch.y if self.classes else None, batch.rng
         half = len(x) // 2
         with torch.no_grad():
-            encoder, dtype = self._eyes
+            encoder, dtype = self._encoder
             mean, logvar = encoder(x[:half].to(dtype)).float().chunk(2, 1)
             z = mean + (logvar.clamp(-12, 4) / 2).exp() * torch.randn(mean.shape, generator=rng, device=x.device)
             other, _ = self.draw(len(x) - half, None if y is None else y[half:], rng)
@@ -240,14 +240,14 @@ class Model(Learned):
 
     def _apart(self, made: Tensor, x: Tensor) -> Tensor:
         """The mean square between averages of blocks, of the points or of their views."""
-        pairs = zip(self._judged_views(made), self._judged_views(x), strict=True)
+        pairs = zip(self._compared(made), self._compared(x), strict=True)
         return torch.stack([(self._coarse(a) - self._coarse(b)).square().mean() for a, b in pairs]).mean()
 
-    def _judged_views(self, x: Tensor) -> tuple[Tensor, ...]:
+    def _compared(self, x: Tensor) -> tuple[Tensor, ...]:
         return (x,) if self._views is None else self._views(x)
 
     def _spread(self, x: Tensor) -> Tensor:
-        return torch.stack([view.flatten(1).std(0).mean() for view in self._judged_views(x)]).mean()
+        return torch.stack([view.flatten(1).std(0).mean() for view in self._compared(x)]).mean()
 
     def _coarse(self, x: Tensor) -> Tensor:
         """Averages of blocks."""
@@ -265,7 +265,7 @@ class Model(Learned):
         z = mean + deviation * torch.randn(mean.shape, generator=rng, device=mean.device)
         self.fit_prior(z, y, time if self.critic is None else time.part(0.7), batch.rows)
         if self.critic is not None:  # what is made comes from the prior, and so must the statistics
-            self._eyes = self._made = None
+            self._encoder = self._made = None
             if self.begun and not time.preview:
                 self._temper(batch, rng, time.part(0.7))
             self._refresh(4 if time.preview else nets.ROUNDS, rng, time)
@@ -316,7 +316,7 @@ class Model(Learned):
         """The logarithm [views * axes] of the mean |second difference| along each axis of each view."""
         sizes = [
             view.diff(n=2, dim=axis).abs().mean()
-            for view in self._judged_views(x)
+            for view in self._compared(x)
             for axis in range(2, view.dim())
             if view.shape[axis] > 2
         ]

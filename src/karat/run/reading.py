@@ -47,9 +47,9 @@ def read_lines(path: Path) -> Iterator[bytes]:
     if not path.is_file():
         return
     with path.open("rb") as file:
-        whole = True
+        complete = True
         while line := file.readline(LINE_MOST):
             ended = line.endswith(b"\n")
-            if whole and (ended or len(line) < LINE_MOST):
+            if complete and (ended or len(line) < LINE_MOST):
                 yield line.rstrip(b"\n")
-            whole = ended
+            complete = ended

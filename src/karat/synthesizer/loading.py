@@ -35,9 +35,9 @@ def load(run: Run, device: torch.device, codec: Codec | None = None) -> Synthesi
     own = load_codec(run) if codec is None else codec
     classes = tuple(run.spec["classes"])
     if isinstance(own, Related):
-        whole = Hierarchical(own, Recipe.from_dict(run.spec["recipe"]), run.spec["seed"])
-        whole.put(weights_of(run.load_model()))
-        return whole
+        synth = Hierarchical(own, Recipe.from_dict(run.spec["recipe"]), run.spec["seed"])
+        synth.put(weights_of(run.load_model()))
+        return synth
     return _single(run, own, classes, device)
 
 
@@ -72,7 +72,7 @@ def _single(run: Run, codec: Codec, classes: tuple[str, ...], device: torch.devi
         raise
     except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AssertionError) as error:
         raise RunError(f"{run.path} is damaged: its codec and its recipe make no model ({line_of(error)}).") from None
-    whole = Single(codec, model, classes)
-    whole.put(weights_of(blob))
-    whole.model = model.to(device).eval()
-    return whole
+    synth = Single(codec, model, classes)
+    synth.put(weights_of(blob))
+    synth.model = model.to(device).eval()
+    return synth

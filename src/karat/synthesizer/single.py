@@ -126,7 +126,7 @@ class Single(Synthesizer):
         rng = torch.Generator(model.device).manual_seed(request.seed)
         chance = np.random.default_rng(request.seed)
         past = _past(request, GIVEN_AT_ONCE)
-        for asked in codec.conditionings(request.given, request.balance, request.n, chance, GIVEN_AT_ONCE):
+        for asked in codec.conditioning_blocks(request.given, request.balance, request.n, chance, GIVEN_AT_ONCE):
             limits.need(asked.cells.numel() * 64, f"{len(asked.cells):,} rows at once", "Lower -n, or ask in parts.")
             points = drawing.completed(model, codec, asked.cells, rng, chance, request.independent, GIVEN_AT_ONCE)
             if past is None and len(asked.cells) == GIVEN_AT_ONCE:  # a file of rows that may go on

@@ -6,7 +6,7 @@ import tomllib
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,16 +67,16 @@ def begin(
         if not isinstance(data, str | Path):
             assert draft is not None
             data = keep_frame(data, draft.claim("data.feather"))
-        run, found, whole, plan = _created(data, options, own, settings, draft, stack)
+        run, found, synth, plan = _created(data, options, own, settings, draft, stack)
     declared = find(options.prices, [run.path, Path.cwd()])
     with (
         run.lock(),
         Ledger(run.path / "ledger.jsonl", declared).entry("train", where.type) as entry,
     ):
-        _greet(console, found, run.spec["recipe"]["name"], plan, devices.describe(where), whole.gradient is not None)
+        _greet(console, found, run.spec["recipe"]["name"], plan, devices.describe(where), synth.gradient is not None)
         if called is not None:
             plan = replace(plan, called=called[plan.clock])
-        return running.drive(run, found, whole, where, plan, entry, console)
+        return running.drive(run, found, synth, where, plan, entry, console)
 
 
 def _settled(options: TrainOptions) -> TrainOptions:
@@ -127,7 +127,7 @@ def _created(
             f"model.context={chosen.model['context']} is for related tables, where it is set by itself; leave it out."
         )
     plan = budgets.with_budget(chosen, *_budget(asked), seed)
-    whole = synthesizer.new(found.codec, chosen, found.classes, seed)
+    synth = synthesizer.new(found.codec, chosen, found.classes, seed)
     if draft is None:
         draft = stack.enter_context(Draft(free(Path("runs") / f"{_stem(found.path)}-{chosen.name}")))
     place, inside = _lasting(found.path, draft.path)
@@ -154,7 +154,7 @@ def _created(
         "threads": asked.threads,
     }
     run = draft.finish(spec, parts if schema is None else {**parts, "schema.toml": schema}, seal, sign)
-    return run, found, whole, plan
+    return run, found, synth, plan
 
 
 def _budget(options: TrainOptions) -> Budget:
@@ -163,7 +163,7 @@ def _budget(options: TrainOptions) -> Budget:
 
 def proceed(run: Run, options: TrainOptions, entry: Any, console: Console) -> Run:
     """Continues `run`, with a new total of its budget where one is given; FitError for settings that the run fixed."""
-    asked, budget = Settings(options.data, options.trust_data, options.family), _budget(options)
+    budget = _budget(options)
     given = (
         options.recipe,
         options.out,
@@ -182,7 +182,7 @@ def proceed(run: Run, options: TrainOptions, entry: Any, console: Console) -> Ru
             "or train anew from the data with another --out."
         )
     spec = run.spec
-    recipe = permit(run, asked.family)
+    recipe = permit(run, options.family)
     if spec["status"] == "trained" and issubclass(recipes.module(recipe.family, recipe.digest).Model, Fitted):
         raise RunError(f"{run.path} is fitted, and more time would change nothing; assay it, or train anew elsewhere.")
     kind = next(i for i, name in enumerate(BUDGETS) if spec[name] is not None)
@@ -194,28 +194,15 @@ def proceed(run: Run, options: TrainOptions, entry: Any, console: Console) -> Ru
         raise FitError(f"{run.path} counts its budget in {BUDGETS[kind]}; give the new total as --{BUDGETS[kind]}.")
     elif budget[kind] <= spec[BUDGETS[kind]] and spec["status"] == "trained":
         raise FitError(f"{run.path} has used its budget; --minutes, --steps and --samples give the new, larger total.")
-    found = again(run, asked)
+    found = again(run, options.data, options.trust_data)
     plan = budgets.with_budget(recipe, *budget, spec["seed"])
     where = devices.choose_device(options.device)
     entry.device = where.type
-    whole = synthesizer.new(found.codec, recipe, found.classes, spec["seed"])
+    synth = synthesizer.new(found.codec, recipe, found.classes, spec["seed"])
     run.sign = sign if signed(spec) else None
     run.update({"minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples})
-    _greet(console, found, recipe.name, plan, devices.describe(where), whole.gradient is not None)
-    return running.drive(run, found, whole, where, plan, entry, console)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the command line names beside a run: its data and its family.
-
-    data: where the data lie now.   trusted: that what the run itself says of its data may be opened.   family: the file of
-    its family.
-    """
-
-    data: str | Path | None = None
-    trusted: bool = False
-    family: str | Path | None = None
+    _greet(console, found, recipe.name, plan, devices.describe(where), synth.gradient is not None)
+    return running.drive(run, found, synth, where, plan, entry, console)
 
 
 def permit(run: Run, family: str | Path | None) -> Recipe:
@@ -236,15 +223,15 @@ def permit(run: Run, family: str | Path | None) -> Recipe:
     return recipe
 
 
-def again(run: Run, asked: Settings = Settings()) -> Data:
+def again(run: Run, data: str | Path | None = None, trusted: bool = False) -> Data:
     """The data of a run, read and split as when it was begun; RunError where they are gone or have changed.
 
-    What a run that this user did not make says of its data is opened only when the person agrees to it. A new place is
-    kept once the data there are found to be the same.
+    data: where they lie now, else where the run says; kept once they are found to be the same.   trusted: that what a run
+    that this user did not make says of its data may be opened.
     """
     spec, mine = run.spec, sealed(run.spec)
-    place = run.source if asked.data is None else asked.data
-    if not mine and not asked.trusted and (asked.data is None or any(map(_speaks, spec["options"].values()))):
+    place = run.source if data is None else data
+    if not mine and not trusted and (data is None or any(map(_speaks, spec["options"].values()))):
         settings = "".join(f", {name}={value!r}" for name, value in spec["options"].items())
         raise RunError(
             f"{run.path} was not made by you on this machine. It would read {str(place)!r}{settings}. If that may be read, "
@@ -256,7 +243,7 @@ def again(run: Run, asked: Settings = Settings()) -> Data:
         options["schema"] = run.path / "schema.toml"
     codec = synthesizer.load_codec(run)
     try:
-        with nullcontext() if mine or asked.data is not None else without_credentials(str(place)):
+        with nullcontext() if mine or data is not None else without_credentials(str(place)):
             found = load(place, options=options, holdout=spec["holdout"], codec=codec)
     except DataError as error:
         raise RunError(
@@ -264,14 +251,12 @@ def again(run: Run, asked: Settings = Settings()) -> Data:
         ) from None
     found = replace(found, fingerprint=_stored_fingerprint(spec["id"], found, spec["epsilon"]))
     if found.fingerprint != spec["fingerprint"]:
-        changed = (
-            f"{place} has changed since {run.path} was begun" if asked.data is None else f"{place} holds other data"
-        )
+        changed = f"{place} has changed since {run.path} was begun" if data is None else f"{place} holds other data"
         raise RunError(
             f"{changed} (fingerprint {found.fingerprint[:12]} instead of {spec['fingerprint'][:12]}). "
             "Train anew, or name with --data where the old data lie."
         )
-    if asked.data is not None:
+    if data is not None:
         with nullcontext() if run.locked else run.lock():
             new, inside = _lasting(found.path, run.path)
             run.update({"data": new, "inside": inside})
@@ -383,8 +368,8 @@ def _lasting(path: str, folder: Path) -> tuple[str, bool]:
     """The place of data as it is found from any folder, an address as it stands; and whether it is inside the run."""
     if is_url(path) or not Path(path).exists():
         return path, False
-    whole, run = Path(path).resolve(), folder.resolve()
-    return (str(whole.relative_to(run)), True) if whole.is_relative_to(run) else (str(whole), False)
+    source, run = Path(path).resolve(), folder.resolve()
+    return (str(source.relative_to(run)), True) if source.is_relative_to(run) else (str(source), False)
 
 
 def _stem(path: str) -> str:

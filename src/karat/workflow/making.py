@@ -124,8 +124,8 @@ def make(run: Run, options: MakeOptions, on_text: OnText | None = None) -> Made:
     require_disk(goal, request.n, f"{request.n:,} {codec.thing}s")  # a byte of each at the very least
     goal, suffix = codec.place_of(goal, options.out is not None)
     output.check(goal)
-    whole = synthesizer.load(run, device, codec)
-    blocks = whole.stream(request)
+    synth = synthesizer.load(run, device, codec)
+    blocks = synth.stream(request)
     guard = Guard(options.safe_cells)
     how = Delivery(request.n, Labelling(label), guard)
     counted = Counted(request.n, codec.thing, goal)

@@ -30,7 +30,7 @@ from karat.trust import sealed
 from karat.views import Known
 from karat.workflow import making, written
 from karat.workflow.devices import choose_device
-from karat.workflow.learning import Settings, again, data_options, permit
+from karat.workflow.learning import again, data_options, permit
 
 MOST = 10**15
 LABELS_READ = 3  # records written to see whether they are labelled
@@ -53,13 +53,13 @@ def read_back(run: Run) -> bool:
         return carries_label(goal) is True
 
 
-def draw(whole: Synthesizer, data: Data, n: int, seed: int) -> Made:
+def draw(synth: Synthesizer, data: Data, n: int, seed: int) -> Made:
     """`n` records made independently of each other; where the model is conditional, as often as the training data has them."""
     labels, known = data.labels("train"), None
     if labels is not None:
         share = torch.bincount(labels, minlength=len(data.classes)).double()
         known = torch.multinomial(share, n, replacement=True, generator=torch.Generator().manual_seed(seed))
-    drawn = whole.draw(Request(n, seed, independent=True), known)
+    drawn = synth.draw(Request(n, seed, independent=True), known)
     return Made(drawn.records, drawn.labels)
 
 
@@ -163,13 +163,13 @@ def of_run(run: Run, options: AssayOptions) -> Job:
     n, seed = options.n, options.seed
     permit(run, options.family)
     mine = sealed(run.spec)
-    data = again(run, Settings(options.data, options.trust_data, options.family))
+    data = again(run, options.data, options.trust_data)
     spec = run.spec
     # unlike the seed of `make`, so that the same pictures are not judged and shipped
     unlike = seed + 1_000_003
-    whole = synthesizer.load(run, choose_device("auto"), data.codec)
-    made = draw(whole, data, n, unlike)
-    likely = written.weighed(data, whole)
+    synth = synthesizer.load(run, choose_device("auto"), data.codec)
+    made = draw(synth, data, n, unlike)
+    likely = written.weighed(data, synth)
     seen = judge_records(data, made, seed=seed, target=options.target, pretrained=options.encoder)
     name, family = spec["recipe"]["name"], spec["recipe"]["family"]
     source = f"--family {Path(family).name}" if family.endswith(".py") else f"--recipe {name}"
@@ -197,7 +197,7 @@ def of_run(run: Run, options: AssayOptions) -> Job:
         ],
         recipe=spec["recipe"],
         diagnostics=_notes(run),
-        curves=[] if whole.gradient is None else _curves(run),  # a fit has no losses, and what it counts is no curve
+        curves=[] if synth.gradient is None else _curves(run),  # a fit has no losses, and what it counts is no curve
         # a sheet of HTML becomes a part of the page: a stranger's is left out
         progress=_sheets(run, data.codec.sheets) if mine or data.codec.sheets == ".png" else [],
     )

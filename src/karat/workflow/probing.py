@@ -57,7 +57,7 @@ def estimates(data: Data, prices: Prices, *, measure: bool | None) -> list[dict[
         except FitError:  # a recipe for another kind of content
             continue
         try:
-            whole = synthesizer.new(data.codec, chosen, data.classes, 0)
+            synth = synthesizer.new(data.codec, chosen, data.classes, 0)
         except TooLarge as error:
             out.append({**row, "fits": False, "why": str(error)})
             continue
@@ -65,29 +65,29 @@ def estimates(data: Data, prices: Prices, *, measure: bool | None) -> list[dict[
             if "labels" in chosen.needs and not data.classes:
                 out.append({**row, "fits": False, "why": str(error)})
             continue
-        model = whole.gradient
+        model = synth.gradient
         if left > 0 and model is not None:
             try:
                 row |= _measure(data, chosen, model.to(device), device, prices)
             except TooLarge as error:
                 row |= {"fits": False, "why": str(error)}
         elif left > 0:
-            row |= _measure_fit(data, whole, prices)
+            row |= _measure_fit(data, synth, prices)
         left -= row["fits"]
         out.append(row)
     return out
 
 
-def _measure_fit(data: Data, whole: Synthesizer, prices: Prices) -> dict[str, Any]:
+def _measure_fit(data: Data, synth: Synthesizer, prices: Prices) -> dict[str, Any]:
     """A fit to a few records, and from there in proportion."""
-    few = replace(data, train=data.rows("train", whole.tried(len(data.train))))
+    few = replace(data, train=data.rows("train", synth.tried(len(data.train))))
     began = time.perf_counter()
-    for _ in whole.fit(few, 0, None):
+    for _ in synth.fit(few, 0, None):
         pass
     minutes = (time.perf_counter() - began) / 60 * min(FITTED_MOST, len(data.train)) / len(few.train)
-    weights = sum(w.numel() * w.element_size() for w in whole.weights().values())
+    weights = sum(w.numel() * w.element_size() for w in synth.weights().values())
     rows = data.codec.row_count(data.contents.records)
-    memory = (5 * weights + 96 * rows * whole.width) / 2**20 + 300
+    memory = (5 * weights + 96 * rows * synth.width) / 2**20 + 300
     hour = prices.cpu_core_hour
     return {
         "samples_per_second": rows / max(60 * minutes, 1e-9),

@@ -33,38 +33,38 @@ from karat.workflow.stopping import Interrupted, signals
 class Product:
     """A synthesizer and the data it learns from, as a session sees them (see `karat.training.product`)."""
 
-    whole: Synthesizer
+    synth: Synthesizer
     data: Data
     seed: int
 
     @property
     def suffix(self) -> str:
-        return self.whole.codec.sheets
+        return self.synth.codec.sheets
 
     def of(self, model: Learned) -> Product:
         return Product(Single(self.data.codec, model, self.data.classes), self.data, self.seed)
 
     def glimpse(self, n: int) -> Any:
-        return self.whole.glimpse(n)
+        return self.synth.glimpse(n)
 
     def sheet(self, n: int) -> bytes:
-        return self.whole.codec.sheet(self.whole.glimpse(n), 8)
+        return self.synth.codec.sheet(self.synth.glimpse(n), 8)
 
     def checkpoint(self, state: loop.State) -> bytes:
-        assert self.whole.gradient is not None
-        return checkpoints.checkpoint(self.whole.gradient, state)
+        assert self.synth.gradient is not None
+        return checkpoints.checkpoint(self.synth.gradient, state)
 
     def fit(self, seconds: float | None) -> Iterator[float]:
-        return self.whole.fit(self.data, self.seed, seconds)
+        return self.synth.fit(self.data, self.seed, seconds)
 
     def metrics(self) -> dict[str, float]:
-        return self.whole.metrics()
+        return self.synth.metrics()
 
     def finish(self) -> None:
-        self.whole.widen(self.data, self.seed)
+        self.synth.widen(self.data, self.seed)
 
     def weights(self) -> bytes:
-        return safetensors.torch.save(self.whole.weights())
+        return safetensors.torch.save(self.synth.weights())
 
 
 def follow(events: Generator[Event, None, None], taken: Sequence[Sink]) -> Event:
@@ -79,13 +79,13 @@ def follow(events: Generator[Event, None, None], taken: Sequence[Sink]) -> Event
 
 
 def drive(
-    run: Run, found: Data, whole: Synthesizer, where: torch.device, plan: loop.Plan, entry: Any, console: Console
+    run: Run, found: Data, synth: Synthesizer, where: torch.device, plan: loop.Plan, entry: Any, console: Console
 ) -> Run:
     """Trains or fits to the end of `plan` and closes the books of the run, however it ends."""
-    model = whole.gradient
+    model = synth.gradient
     run.update({"device": "cpu" if model is None else where.type})
     if model is None:
-        return _fit(run, found, whole, plan, entry, console)
+        return _fit(run, found, synth, plan, entry, console)
     try:
         _, _, done = learn(run, found, model.to(where), plan, console)
     except Interrupted:
@@ -181,14 +181,14 @@ def _continued(run: Run, blob: bytes, model: Learned, plan: loop.Plan, console: 
     return state
 
 
-def _fit(run: Run, found: Data, whole: Synthesizer, plan: loop.Plan, entry: Any, console: Console) -> Run:
+def _fit(run: Run, found: Data, synth: Synthesizer, plan: loop.Plan, entry: Any, console: Console) -> Run:
     run.update({"status": "training", "precision": "fp64"})
     run.truncate("history.jsonl", -1.0)  # of a fit that was stopped nothing stays
     with ExitStack() as stack:
         tracking = [stack.enter_context(sinks.tracker(name, run, console)) for name in run.spec["track"]]
         asked = stack.enter_context(signals())
         bar = stack.enter_context(sinks.terminal(console, "fitting", 0.0))
-        product = Product(whole, found, plan.seed)
+        product = Product(synth, found, plan.seed)
         events = session.fit(product, plan, len(found.train), FITTED_MOST, lambda: bool(asked))
         last = follow(events, [sinks.folder(run), bar, *tracking])
         if isinstance(last, Stopped):
@@ -199,7 +199,7 @@ def _fit(run: Run, found: Data, whole: Synthesizer, plan: loop.Plan, entry: Any,
     assert isinstance(last, Finished)
     rows = {} if run.spec["epsilon"] is not None else {"trained_samples": len(found.train)}  # which nobody paid for
     run.update({"status": "trained", "step": 0, "seconds": last.seconds, **rows})
-    spent = whole.spent
+    spent = synth.spent
     if spent is not None and found.budget is not None:
         _record_cost(run, found.budget, spent, console)
     console.print(f"fitted to {len(found.train):,} in {last.seconds:,.1f} s")

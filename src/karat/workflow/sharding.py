@@ -151,7 +151,7 @@ def write(task: Task) -> Done:
     threads = torch.get_num_threads()
     loop.tune_machine(options.threads)
     try:
-        run, whole = _loaded(str(options.run), task.model, options.family, options.device)
+        run, synth = _loaded(str(options.run), task.model, options.family, options.device)
         request = making.request_of(options).part(task.number, options.shards)
         label = making.label_of(run, options)
         label = replace(label, item=f"{label.item}-part{task.number}")
@@ -159,7 +159,7 @@ def write(task: Task) -> Done:
         how = Delivery(request.n, Labelling(label), guard)
         flags = os.O_RDWR | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
         with answered_for(run), os.fdopen(os.open(file_name, flags), "r+b") as file:
-            whole.codec.stream(whole.stream(request), task.suffix, file, how)
+            synth.codec.stream(synth.stream(request), task.suffix, file, how)
             size = file.seek(0, os.SEEK_END)
             file.seek(0)
             found = digest_read(file)

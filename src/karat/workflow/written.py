@@ -16,11 +16,11 @@ from karat.views import TextView
 HELD = 400_000  # held-out characters that a model weighs, at most
 
 
-def weighed(data: Data, whole: Synthesizer) -> list[Finding]:
+def weighed(data: Data, synth: Synthesizer) -> list[Finding]:
     """Bits per character and per byte of held-out text under a model; none where it cannot say."""
-    if not isinstance(whole, Single) or not whole.model.has_nll:
+    if not isinstance(synth, Single) or not synth.model.has_nll:
         return []
-    model = whole.model
+    model = synth.model
     nats, held, room = [], list[str](), HELD
     for text, stream in _on_end(data, data.holdout):
         if room <= 0 or len(stream) < 2:

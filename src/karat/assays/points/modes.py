@@ -97,12 +97,12 @@ def needed(looks: Sequence[Look]) -> tuple[Sample, ...]:
     t, tests = len(looks[0].train), _tests(looks)
     rng = np.random.default_rng(0)
     plants = [_plant(looks, i, rng) for i in range(PLANTS)]
-    whole, left, held = (np.concatenate([p[i] for p in plants]) for i in range(3))
+    everything, left, held = (np.concatenate([p[i] for p in plants]) for i in range(3))
     which = np.repeat(np.arange(PLANTS), [len(p[0]) for p in plants])
 
     def sees(made: int, unseen: int) -> bool:
         own = np.ceil(made * left + WIDE * np.sqrt(made * left)).astype(int)
-        real = np.floor(unseen * whole - WIDE * np.sqrt(unseen * whole)).clip(0).astype(int)
+        real = np.floor(unseen * everything - WIDE * np.sqrt(unseen * everything)).clip(0).astype(int)
         few = own / made < ABSENT * np.minimum(real / unseen, held / t)
         spoken = which[few][_certain(real[few], held[few], own[few], unseen, t, made, tests)]
         return len(np.unique(spoken)) >= FOUND * PLANTS
@@ -167,12 +167,12 @@ def _plant(looks: Sequence[Look], i: int, rng: np.random.Generator) -> tuple[np.
         for other in seen.regions:
             held = _sizes(other, other.max() + 1)
             big = held >= FEWEST
-            whole, left = (_sizes(other[x], len(held)) / len(x) for x in (seen.real, seen.real[kept]))
-            parts.append((whole[big], left[big], held[big]))
-    whole, left, held = (np.concatenate([p[j] for p in parts]) for j in range(3))
-    few = np.flatnonzero(left < ABSENT * np.minimum(whole, held / t))
-    clear = few[np.argsort((left - whole)[few] / np.sqrt(whole[few]), kind="stable")[:CLEAREST]]
-    return whole[clear], left[clear], held[clear]
+            everything, left = (_sizes(other[x], len(held)) / len(x) for x in (seen.real, seen.real[kept]))
+            parts.append((everything[big], left[big], held[big]))
+    everything, left, held = (np.concatenate([p[j] for p in parts]) for j in range(3))
+    few = np.flatnonzero(left < ABSENT * np.minimum(everything, held / t))
+    clear = few[np.argsort((left - everything)[few] / np.sqrt(everything[few]), kind="stable")[:CLEAREST]]
+    return everything[clear], left[clear], held[clear]
 
 
 def _apart(found: list[tuple[float, np.ndarray, Mode]], t: int) -> list[Mode]:

@@ -176,17 +176,17 @@ def _lagged(key: str, where: str, columns: Sequence[Column], sides: Sequence[Mov
         [_ratios(*s, lags) for s in shapes],
         "sizes of changes" if key == "volatility" else "changes",
     )
-    whole = [of(np.arange(s.parents)) for of, s in zip((train, real, own), sides, strict=True)]
-    score = _distance(whole[0], real, own, draws)
-    apart = np.abs(whole[2] - whole[0]).mean(1)
+    overall = [of(np.arange(s.parents)) for of, s in zip((train, real, own), sides, strict=True)]
+    score = _distance(overall[0], real, own, draws)
+    apart = np.abs(overall[2] - overall[0]).mean(1)
     j = int(np.argmax(apart))
     summary = (
         f"{where}: rank autocorrelations of {what} at 1 to {lags - 1} rows lie {score.value:.3f} from those of the training data, "
-        f"those of unseen real ones {score.real:.3f}. Worst: {columns[j].name}, {whole[2][j, 0]:.2f} at one row (real "
-        f"{whole[0][j, 0]:.2f})."
+        f"those of unseen real ones {score.real:.3f}. Worst: {columns[j].name}, {overall[2][j, 0]:.2f} at one row (real "
+        f"{overall[0][j, 0]:.2f})."
     )
     curves = tuple(
-        Lagged(column=c.name, made=tuple(map(float, whole[2][i])), real=tuple(map(float, whole[0][i])))
+        Lagged(column=c.name, made=tuple(map(float, overall[2][i])), real=tuple(map(float, overall[0][i])))
         for i, c in enumerate(columns)
     )
     return [_finding(key, where, score, summary, Lags(n=draws.size, z=score.z, columns=curves), sides)]
@@ -207,11 +207,11 @@ def _together(where: str, columns: Sequence[Column], sides: Sequence[Moves], dra
         return np.asarray(both / np.maximum(np.sqrt(a * b), 1e-300))
 
     train, unseen, made = map(statistics, sides)
-    whole = of(train, np.arange(sides[0].parents))
-    score = _distance(whole, lambda rows: of(unseen, rows), lambda rows: of(made, rows), draws)
+    overall = of(train, np.arange(sides[0].parents))
+    score = _distance(overall, lambda rows: of(unseen, rows), lambda rows: of(made, rows), draws)
     mine = of(made, np.arange(sides[2].parents))
     shown = tuple(
-        Pair(columns=(columns[i].name, columns[j].name), made=float(mine[k]), real=float(whole[k]))
+        Pair(columns=(columns[i].name, columns[j].name), made=float(mine[k]), real=float(overall[k]))
         for k, (i, j) in enumerate(pairs)
     )
     worst = max(shown, key=lambda p: abs(p.made - p.real))

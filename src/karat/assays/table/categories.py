@@ -130,10 +130,10 @@ def _too_rare(train: TableView, unseen: TableView, made: TableView, rare: dict[i
     fewer: list[Category] = []
     n, real_n = len(made), len(train) + len(unseen)
     for j, which in rare.items():
-        count, whole = _counts(made, j)[which], (_counts(train, j) + _counts(unseen, j))[which]
-        few = np.flatnonzero(count / n < whole / real_n / 2)
-        for k in few[all_certain(count[few], n, whole[few], real_n)]:
-            value, shares = train.columns.choices[j][which[k]], (float(count[k] / n), float(whole[k] / real_n))
+        count, real = _counts(made, j)[which], (_counts(train, j) + _counts(unseen, j))[which]
+        few = np.flatnonzero(count / n < real / real_n / 2)
+        for k in few[all_certain(count[few], n, real[few], real_n)]:
+            value, shares = train.columns.choices[j][which[k]], (float(count[k] / n), float(real[k] / real_n))
             fewer.append(Category(column=train.names[j], value=value, made=shares[0], real=shares[1]))
     return sorted(fewer, key=lambda c: c.made - c.real)
 

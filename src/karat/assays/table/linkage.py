@@ -160,8 +160,8 @@ def _plain(values: np.ndarray) -> np.ndarray:
 def findings(case: Case) -> list[Finding]:
     """Copy rate, near copies and nearest record share; `train` must be all that the generator learned from."""
     sides = case.train, case.unseen, case.made
-    whole = case.train if case.whole is None else case.whole
-    return [_copies(whole, *sides[1:]), _near(*sides), _share(*case.embedded, seed=case.seed)]
+    train = case.train if case.whole is None else case.whole
+    return [_copies(train, *sides[1:]), _near(*sides), _share(*case.embedded, seed=case.seed)]
 
 
 def _copies(train: TableView, unseen: TableView, made: TableView) -> Finding:

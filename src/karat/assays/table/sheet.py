@@ -72,12 +72,14 @@ def embed(sheets: Sequence[TableView], seed: int) -> list[Tensor]:
                 place = placed(known, sheet.values[:, j])
                 parts = [np.nan_to_num(place, nan=0.5), np.isnan(place)][: widths[j]]
                 block = np.stack(parts, 1).astype(np.float32)
-            whole = total[i]
-            if whole is not None:
-                whole += block @ scale
+            product = total[i]
+            if product is not None:
+                product += block @ scale
             else:
                 out[i].append(block)
-    return [torch.from_numpy(np.hstack(o) if whole is None else whole) for o, whole in zip(out, total, strict=True)]
+    return [
+        torch.from_numpy(np.hstack(o) if product is None else product) for o, product in zip(out, total, strict=True)
+    ]
 
 
 def binned(sheets: Sequence[TableView], bins: int) -> list[np.ndarray]:

@@ -43,10 +43,10 @@ class GivenCells:
     origin: Origin
     layout: Layout
 
-    def conditionings(
+    def conditioning_blocks(
         self, given: str | None, balance: str | None, n: int, rng: np.random.Generator, most: int
     ) -> Iterator[Conditioning]:
-        """See `Tables.conditionings`."""
+        """See `Tables.conditioning_blocks`."""
         if any(
             isinstance(self.layout.parts[self.layout.part_of[name]], Number | Choice)
             for names in self.layout.rules.unique

@@ -433,13 +433,13 @@ class Tables(Codec):
 
         Raises DataError for what is not known, FitError for a column that cannot be balanced.
         """
-        return next(self.conditionings(given, balance, n, rng, sys.maxsize))
+        return next(self.conditioning_blocks(given, balance, n, rng, sys.maxsize))
 
-    def conditionings(
+    def conditioning_blocks(
         self, given: str | None, balance: str | None, n: int, rng: np.random.Generator, most: int
     ) -> Iterator[Conditioning]:
         """The same, of at most `most` rows at once; of all at once where drawn values must differ in each row."""
-        return self.conditions.conditionings(given, balance, n, rng, most)
+        return self.conditions.conditioning_blocks(given, balance, n, rng, most)
 
     @property
     def conditions(self) -> GivenCells:

@@ -394,9 +394,9 @@ class Texts(Codec):
         texts = records.strings()
         text, label = self.origin.columns
         if suffix == ".txt":
-            whole = f"{SEPARATOR}\n".join(one.removesuffix("\n") + "\n" for one in texts)
-            whole = whole if begins else f"{SEPARATOR}\n{whole}"
-            return self._written(self._ended(whole), begins)
+            joined = f"{SEPARATOR}\n".join(one.removesuffix("\n") + "\n" for one in texts)
+            joined = joined if begins else f"{SEPARATOR}\n{joined}"
+            return self._written(self._ended(joined), begins)
         if suffix == ".jsonl":
             held = [chat_of(one) if self.origin.chat else one for one in texts]
             rows = (

@@ -162,9 +162,9 @@ def _arrow(path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         stream = ipc.open_stream(mapped)
         check(stream.schema, str(path))
         return stream.schema, _valid(path, stream)
-    whole = ipc.open_file(mapped)
-    check(whole.schema, str(path))
-    return whole.schema, _valid(path, (whole.get_batch(i) for i in range(whole.num_record_batches)))
+    opened = ipc.open_file(mapped)
+    check(opened.schema, str(path))
+    return opened.schema, _valid(path, (opened.get_batch(i) for i in range(opened.num_record_batches)))
 
 
 def _valid(path: Path, found: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -299,7 +299,7 @@ def _metadata(table: pa.Table) -> dict[bytes, bytes] | None:
 
 def frame(parts: Sequence[bytes]) -> Any:
     """The rows of Feather files as one frame of pandas, or as a table of Arrow where pandas is not installed."""
-    whole = pa.concat_tables([feather.read_table(io.BytesIO(part)) for part in parts])
+    joined = pa.concat_tables([feather.read_table(io.BytesIO(part)) for part in parts])
     if importlib.util.find_spec("pandas") is None:
-        return whole
-    return whole.to_pandas()
+        return joined
+    return joined.to_pandas()

@@ -74,9 +74,9 @@ class Sampler:
             self._thin()
 
     def _thin(self) -> None:
-        whole = pa.concat_tables(self._kept, promote_options="default")
+        kept = pa.concat_tables(self._kept, promote_options="default")
         self._kept = []
-        self._kept = [whole.take(pa.array(np.arange(0, whole.num_rows, 2)))]
+        self._kept = [kept.take(pa.array(np.arange(0, kept.num_rows, 2)))]
         self._stride *= 2
         self._count, self._cost = self._kept[0].num_rows, cost(self._kept[0])
 
@@ -84,10 +84,10 @@ class Sampler:
         """The rows that were kept; at least one `add` must have come before, or ValueError is raised."""
         if not self._kept:
             raise ValueError("no rows were added")
-        whole = pa.concat_tables(self._kept, promote_options="default")
-        if self.rows is not None and whole.num_rows > self.rows:
-            whole = whole.take(pa.array(spread(whole.num_rows, self.rows)))
-        return whole.unify_dictionaries().combine_chunks()
+        kept = pa.concat_tables(self._kept, promote_options="default")
+        if self.rows is not None and kept.num_rows > self.rows:
+            kept = kept.take(pa.array(spread(kept.num_rows, self.rows)))
+        return kept.unify_dictionaries().combine_chunks()
 
     def note(self, kept: int) -> tuple[str, ...]:
         """What a person should know: nothing, or that these are not all the rows."""
