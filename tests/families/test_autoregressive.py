@@ -13,7 +13,7 @@ from small import points, sampled, serving
 from torch import Tensor
 
 from karat.errors import FitError
-from karat.families.autoregressive import Config, Model, _Voice
+from karat.families.autoregressive import Config, Model, _Decoding
 from karat.families.generator import Batches, Sampling
 from karat.space import BEGIN, END, MARKS, MORE, NOTHING, UNLIMITED, Tokens
 from karat.training.loop import Plan, State, train
@@ -71,7 +71,7 @@ def test_it_goes_on_by_the_odds_it_weighs_by() -> None:
         row = x[:1][:, x[0] != NOTHING]
         weighed = model.nll(row[0])
         for n in (1, 3):
-            voice = _Voice(model, row[:, :1].expand(n, 1), None)
+            voice = _Decoding(model, row[:, :1].expand(n, 1), None)
             for place in range(1, row.shape[1]):
                 nats = -voice.logits.log_softmax(1)[:, row[0, place]]
                 assert torch.allclose(nats, weighed[place - 1].expand(n), atol=0.1), (n, place)

@@ -145,7 +145,7 @@ def _headed(
         "groups": list(dict.fromkeys(f.assay for f in findings)),
         "histograms": _histograms(findings),
         "descriptors": _descriptors(findings),
-        "own_eyes": any(f.name == "frechet distance" for f in findings) and judge.startswith("own"),
+        "own_features": any(f.name == "frechet distance" for f in findings) and judge.startswith("own"),
         "blind": overview(findings, thing),
         "total": total(cost),
         "tornado": _tornado(verdict),

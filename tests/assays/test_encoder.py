@@ -62,7 +62,7 @@ def test_blur_noise_and_shift_are_visible(extractor: FeatureExtractor) -> None:
         assert float((extractor.features(points).mean(0) - real).square().sum()) > 1, name
 
 
-def test_the_same_seed_gives_the_same_eyes_and_another_others(tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_features_and_another_others(tmp_path: Path) -> None:
     def feature(seed: int, where: str) -> torch.Tensor:
         few = open_extractor(POINTS[:80], None, 0, fingerprint="few", seed=seed, cache=tmp_path / where)
         assert few.read(POINTS[:3]) is None and few.accuracy is None
@@ -89,7 +89,7 @@ def test_a_damaged_cache_is_fitted_again(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
 
-def test_eyes_are_kept_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_are_kept_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KARAT_CACHE", str(tmp_path / "here"))
     open_extractor(POINTS[:32], None, 0, fingerprint="y")
     assert [each.suffix for each in (tmp_path / "here").iterdir()] == [".safetensors"]
