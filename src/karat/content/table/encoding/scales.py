@@ -9,7 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from karat.content.table.encoding.coding import Grain
+from karat.content.table.encoding.coding import EXACT, Grain
+from karat.content.table.encoding.tails import HALVINGS, tail_of
 
 LEVELS = 1000  # codes of a number
 ENTRIES = 32  # choices that stand for a number, with its place between them, among fields
@@ -22,6 +23,7 @@ ROWS_A_PIECE = 12  # fewer follow the training values so closely that these come
 FINE_KNOTS, FEWEST_COARSE = 64, 20  # the same, and rows in a bin, where there are few bins
 ROWS_A_TAIL = 5  # in the first and the last bin, which are long: what is even inside another is not so there
 REPEATED = 3  # mean count of a bin's values from which they are drawn as they are
+PERCENTAGES = 90.0  # the greatest value from which on, up to 100, a column is taken for percentages; up to 1 for shares
 GAP = 2.0**-34  # between two steps of a quantile function
 
 
@@ -86,6 +88,28 @@ class Scale:
             np.concatenate([getattr(scale, name) for scale in scales]) for name in ("value", "lows", "highs", "counts")
         )
         return cls(at, value, lows, highs, counts, scales[0].whole)
+
+    def reaching(self, ticks: np.ndarray, zero: float) -> Scale:
+        """The scale that goes on beyond `ticks` [n], rising, on each side of `zero` on which these thin out slowly."""
+        return self._upper(ticks, zero)._mirrored()._upper(-ticks[::-1], -zero)._mirrored()
+
+    def _upper(self, ticks: np.ndarray, zero: float) -> Scale:
+        """With the last piece of the quantile function drawn out along the upper tail of `ticks` [n]."""
+        tail = tail_of(ticks, zero) if self.lows[-1] < self.highs[-1] else None
+        if tail is None or self.value[-2] < tail.above:
+            return self
+        share = 0.5 ** np.arange(HALVINGS + 1)
+        at = self.at[-1] - (self.at[-1] - self.at[-2]) * share
+        value = np.minimum(tail.higher(float(self.value[-2])).beyond(share), EXACT)
+        highs = np.append(self.highs[:-1], np.floor(value[-1]) if self.whole else value[-1])
+        if not highs[-1] > self.highs[-1]:
+            return self
+        at, value = np.append(self.at[:-2], at), np.append(self.value[:-2], value)
+        return Scale(at, value, self.lows, highs, self.counts, self.whole)
+
+    def _mirrored(self) -> Scale:
+        at, value, lows, highs = self.size - self.at[::-1], -self.value[::-1], -self.highs[::-1], -self.lows[::-1]
+        return Scale(at, value, lows, highs, self.counts[::-1], self.whole)
 
     @property
     def size(self) -> int:
@@ -227,6 +251,18 @@ def fit_scales(ticks: np.ndarray, grain: Grain, missing: bool, apart: float | No
 
     Ticks that stand for what is no number have a bin of their own.   apart: no bin reaches from below it to above it.
     """
+    fine, coarse = _within(ticks, grain, missing, apart)
+    known = np.sort(ticks[~grain.marks(ticks)])
+    if grain.kind not in ("integer", "decimal") or not len(known):
+        return fine, coarse
+    zero, one, most, hundred = grain.at(np.array([0.0, 1.0, PERCENTAGES, 100.0])) if apart is None else np.zeros(4)
+    if known[0] >= zero and (known[-1] <= one or most <= known[-1] <= hundred):
+        return fine, coarse
+    return fine.reaching(known, zero), coarse.reaching(known, zero)
+
+
+def _within(ticks: np.ndarray, grain: Grain, missing: bool, apart: float | None) -> tuple[Scale, Scale]:
+    """The two scales, of which none goes beyond training ticks [n]."""
     alone = grain.marks(ticks)
     cut = apart is not None and bool((ticks < apart).any()) and bool((ticks > apart).any())
     if not alone.any() and not cut:
