@@ -159,9 +159,9 @@ class Shelf:
         except OSError as error:
             if size <= IN_MEMORY:
                 return np.empty(shape, dtype)
-            where = f"The decoded pictures do not fit into memory and cannot be kept in {self.folder}"
+            where = f"The decoded records do not fit into memory and cannot be kept in {self.folder}"
             raise DataError(
-                f"{where} ({error}). Set KARAT_CACHE to a folder with room, or give a smaller --size."
+                f"{where} ({error}). Set KARAT_CACHE to a folder with room, or give fewer (--set data.limit) or smaller ones."
             ) from error
 
     def keep(self, array: np.ndarray, notes: Mapping[str, Any], rows: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from processes import karat_process
 from sounds import save_tones, tone
 
 from karat.data import load, survey
-from karat.errors import DataError, UnsafeFile
+from karat.errors import DataError, TooLarge, UnsafeFile
 
 
 def encoded(wave: np.ndarray, rate: int = 8_000, kind: str = "WAV", depth: str | None = None) -> bytes:
@@ -36,6 +36,10 @@ def headed(data: bytes, at: int, form: str, value: int) -> bytes:
     return data[:at] + struct.pack(form, value) + data[at + struct.calcsize(form) :]
 
 
+def vowing(data: bytes, at: int, promise: bytes) -> bytes:
+    return data[:at] + promise + data[at + len(promise) :]
+
+
 BAD = {
     "lies.wav": (lying(encoded(WAVE), 10**8), r"promises 6.25e\+03 s of sound in its header and holds 0.3 s"),
     "cut.wav": (encoded(WAVE)[:2000], "promises 0.3 s of sound in its header and holds 0.122 s"),
@@ -49,7 +53,13 @@ BAD = {
     "still.wav": (headed(encoded(WAVE), 24, "<I", 0), "is not a sound, or its head is damaged"),
     "nan.wav": (
         encoded(np.where(np.arange(2400) == 7, np.nan, WAVE), depth="FLOAT"),
-        r"holds numbers that are no sound \(NaN or infinity\)",
+        r"holds numbers that are no sound \(NaN, infinite or vast\)",
+    ),
+    "vast.wav": (encoded(np.where(np.arange(2400) == 7, 3e38, WAVE), depth="FLOAT"), "holds numbers that are no sound"),
+    "years.flac": (vowing(encoded(WAVE, kind="FLAC"), 22, b"\xff" * 4), "says it holds 149.1 hours of sound, as bombs do"),
+    "years.mp3": (
+        vowing(encoded(WAVE, kind="MP3"), encoded(WAVE, kind="MP3").index(b"Xing") + 8, b"\x0f" + b"\xff" * 3),
+        "hours of sound, as bombs do",
     ),
     "half.flac": (encoded(WAVE, kind="FLAC")[:2000], "."),
     "half.ogg": (encoded(WAVE, kind="OGG")[:3000], "."),
@@ -125,6 +135,27 @@ def test_sounds_of_any_depth_rate_and_name_are_read_and_what_is_odd_is_said(tmp_
     offset = data.contents.names.index("offset0.wav")
     back = data.codec.decode(data.codec.encode(records[offset : offset + 1]))
     assert abs(float(back.mean())) < 0.02, "direct current is not learned"
+
+
+def test_sound_that_would_fill_the_memory_is_refused_before_a_place_for_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "long.wav", np.resize(WAVE, 8_000 * 200), 8_000)
+    monkeypatch.setenv("KARAT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("KARAT_MEMORY_GB", "0.005")
+    with pytest.raises(TooLarge, match="long.wav .98 records of 2.05 s at 8,000 Hz. would need about 6.4 MB of memory"):
+        load(tmp_path / "long.wav")
+    assert not list((tmp_path / "cache").glob("*.npy"))
+
+
+def test_a_header_that_sends_the_reader_before_the_beginning_prints_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    save_tones(tmp_path, 40)
+    data = encoded(WAVE, kind="RF64")
+    (tmp_path / "lying.wav").write_bytes(vowing(data, data.index(b"ds64") + 16, struct.pack("<QQ", 2**45, 2**44)))
+    assert len(load(tmp_path).contents.records) == 41
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_clipped_sounds_are_counted(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from karat import limits
 from karat.cache import WORTH_KEEPING, Shelf
 from karat.content.archive import Piece
 from karat.content.audio.spectrum import Mel
@@ -29,6 +30,8 @@ BLOCK = 2**20  # samples decoded at once
 QUIET = 1e-3  # 60 dB below the peak
 NEIGHBOURS = 8  # pieces of a long file that stay together on one side of the split
 FULL = 0.9999
+VAST = 2.0**40  # more than 32-bit integers that were stored as they are
+SWOLLEN, SWELLS = 2**27, 500  # bytes of samples from which on a file is a bomb, where they are so many times what it has
 DEEP = ("FLOAT", "DOUBLE", "PCM_32")
 PROMISES_NOTHING = (0, 0x7FFFF000, 0x80000000, 0xFFFFFFFF)  # data sizes of a WAV that was written to a pipe
 
@@ -65,6 +68,11 @@ class Header:
     def seconds(self) -> float:
         return self.frames / self.rate
 
+    @property
+    def laid_out(self) -> int:
+        """Bytes of all samples as they are decoded, float32."""
+        return 4 * self.frames * self.channels
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -90,6 +98,30 @@ class _Statistics:
     silence: list[float] = field(default_factory=list)
 
 
+class _Steady:
+    """A file for libsndfile, whose calls come through C, where an exception is printed and lost: what cannot be had is not there."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self.file, self.size, self.place = file, size, 0
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        place = offset + (0, self.place, self.size)[whence]
+        self.place = min(max(0, place), self.size)  # a header may send it anywhere
+        return self.place
+
+    def tell(self) -> int:
+        return self.place
+
+    def read(self, count: int) -> bytes:
+        try:
+            self.file.seek(self.place)
+            blob = self.file.read(min(count, self.size - self.place))
+        except (OSError, ValueError):
+            return b""
+        self.place += len(blob)
+        return blob
+
+
 def peek(piece: Piece) -> Header | str:
     """The header of a sound file, or why it cannot be read."""
     import soundfile
@@ -97,8 +129,7 @@ def peek(piece: Piece) -> Header | str:
     try:
         with piece.open() as file:
             broken = _promise(file, piece.size)
-            file.seek(0)
-            with soundfile.SoundFile(file) as sound:
+            with soundfile.SoundFile(_Steady(file, piece.size)) as sound:
                 found = Header(sound.samplerate, sound.channels, sound.frames, sound.format, sound.subtype)
     except (soundfile.LibsndfileError, OSError, ValueError, RuntimeError, EOFError) as error:
         return _reason(error, piece)
@@ -110,6 +141,11 @@ def peek(piece: Piece) -> Header | str:
         return "holds no sound: 0 samples"
     if found.seconds < SHORTEST:
         return f"lasts {found.frames} sample{'s' * (found.frames > 1)}; a sound has at least {SHORTEST} s"
+    if found.laid_out > SWOLLEN and found.laid_out > SWELLS * piece.size:
+        return (
+            f"has {limits.words(piece.size)} and says it holds {found.seconds / 3600:,.1f} hours of sound, as bombs do; at most "
+            f"{SWELLS} times its size is decoded"
+        )
     return found
 
 
@@ -185,6 +221,11 @@ def gather(pieces: Sequence[Piece], where: str, wish: Wish, place: Shelf, known:
     refuse_many(where, bad, total)
     shape, notes = settle(Counter(h for _, h in headers), wish, wish.channels == "auto" and _stereo(headers))
     rows = sum(_pieces_of(header, shape) for _, header in headers)
+    limits.need(
+        4.0 * rows * shape.samples * shape.channels,
+        f"{where} ({rows:,} records of {shape.samples / shape.rate:.3g} s at {shape.rate:,} Hz)",
+        "Give a part of it, or lower --set data.rate.",
+    )
     weight = max(sum(piece.size for piece, _ in headers), rows * shape.samples * 4)
     records = place.allot((rows, shape.samples, shape.channels), np.dtype(np.float32), weight >= WORTH_KEEPING)
     try:
@@ -251,7 +292,7 @@ def _blocks(piece: Piece, header: Header, rate: int, most: float) -> Iterator[np
     )
     wanted = min(header.frames, math.ceil(most * header.rate))
     read = 0
-    with piece.open() as file, soundfile.SoundFile(io.BytesIO(file.read()) if piece.size < 2**22 else file) as sound:
+    with piece.open() as file, soundfile.SoundFile(_Steady(_near(file, piece), piece.size)) as sound:
         while read < wanted:
             block = sound.read(min(BLOCK // header.channels, wanted - read), dtype="float32", always_2d=True)
             read += len(block)
@@ -260,11 +301,16 @@ def _blocks(piece: Piece, header: Header, rate: int, most: float) -> Iterator[np
                     f"ends after {read / header.rate:.3g} s of the {header.seconds:.3g} s that it promises"
                 )
             ended = len(block) == 0 or read >= wanted
-            if not np.isfinite(block).all():
-                raise ValueError("holds numbers that are no sound (NaN or infinity)")
+            if not (np.abs(block) < VAST).all():
+                raise ValueError("holds numbers that are no sound (NaN, infinite or vast)")
             yield block if stream is None else stream.resample_chunk(block, last=ended)
             if ended:
                 return
+
+
+def _near(file: BinaryIO, piece: Piece) -> BinaryIO:
+    """The file in memory where it is small, since it is read in many steps."""
+    return io.BytesIO(file.read()) if piece.size < 2**22 else file
 
 
 def _fill(
