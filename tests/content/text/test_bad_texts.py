@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,7 +16,7 @@ import pytest
 
 from karat import cli
 from karat.data import load
-from karat.errors import DataError
+from karat.errors import DataError, TooLarge
 
 GOOD = "".join(f"This is line {i} of a text about café {i % 7}.\n" for i in range(600))
 ROWS = [json.dumps({"id": i, "content": f"text number {i} is here"}) for i in range(100)]
@@ -52,7 +54,7 @@ CASES: dict[str, tuple[str, bytes, str]] = {
     "a gzip that ends early": (
         "a.txt.gz",
         b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + b"\x01\x02\x03",
-        "is damaged|cannot be read",
+        "is cut short",
     ),
     "a broken line of JSON": ("a.jsonl", put(ROWS, 41, ROWS[41][:-3]), "line 42 is no JSON at its character"),
     "a list in JSON lines": ("a.jsonl", put(ROWS, 41, "[1, 2]"), "line 42 holds JSON of type list"),
@@ -70,6 +72,35 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, data: bytes, sa
         load(file)
     told = str(caught.value)
     assert str(file) in told and len(told) < 500 and told.count("\n") <= 1
+
+
+LONG = GOOD * 12  # 300 kB
+CHAT = json.dumps({"messages": [{"role": "user", "content": LONG[:3000]}]}) + "\n"
+LARGE: dict[str, tuple[dict[str, bytes], dict[str, str], str]] = {
+    "a text": ({"a.txt": LONG.encode()}, {}, "MB of memory"),
+    "a packed one": ({"a.md.gz": gzip.compress(LONG.encode())}, {}, "of text"),
+    "lines": ({"a.txt": b"ab\n" * 20_000}, {"documents": "lines"}, "in 20,000 documents"),
+    "paragraphs": ({"a.txt": b"ab\n\n" * 20_000}, {"documents": "paragraphs"}, "in 20,000 documents"),
+    "passages between marks": ({"a.txt": b"ab\n<|endoftext|>\n" * 5_000}, {}, "in 5,000 documents"),
+    "JSON lines": ({"a.jsonl": b'{"text": "ab"}\n' * 5_000}, {}, "in 5,000 documents"),
+    "conversations": ({"a.jsonl": CHAT.encode() * 100}, {}, "of text"),
+    "source code": ({f"{i}.py": LONG[:9000].encode() for i in range(40)}, {}, "of text in"),
+    "packed source code": ({f"{i}.py.gz": gzip.compress(LONG[:9000].encode(), 1) for i in range(40)}, {}, "of text in"),
+    "a column of a table": ({"a.csv": b"x,y\n" + b"some words,3\n" * 20_000}, {"text": "x"}, "in [0-9,]+ documents"),
+    "a wide character": ({"a.txt": ("🙂" + GOOD * 4).encode()}, {}, "of text"),
+}
+
+
+@pytest.mark.parametrize(("files", "options", "said"), LARGE.values(), ids=list(LARGE))
+def test_text_that_does_not_fit_into_memory_is_refused_with_what_to_lower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes], options: dict[str, str], said: str
+) -> None:
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    monkeypatch.setenv("KARAT_MEMORY_GB", "0.005")
+    with pytest.raises(TooLarge, match="data.limit") as caught:
+        load(tmp_path if len(files) > 1 else tmp_path / next(iter(files)), options=options)
+    assert re.search(said, str(caught.value)) and str(tmp_path) in str(caught.value)
 
 
 def test_a_folder_of_empty_files_holds_no_text(tmp_path: Path) -> None:

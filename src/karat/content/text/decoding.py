@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from karat.content import encodings
+from karat.content.table.io import packed
+from karat.content.text.budget import afford
 from karat.errors import DataError
 
 LIMIT = 64 * 2**20  # bytes of text that are taken
@@ -136,15 +136,16 @@ def _blocks(path: Path, limit: int) -> tuple[list[tuple[int, bytes]], int]:
     only as far as it is taken.
     """
     if path.name.lower().endswith(".gz"):
-        try:
-            with gzip.open(path) as file:
-                blob = file.read(limit + 1)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(f"{path} is damaged: {error}. Pack it again.") from None
-        if len(blob) <= limit:
-            return [(0, blob)], len(blob)
-        return [(0, blob[: max(blob.rfind(b"\n", 0, limit), limit // 2) + 1])], len(blob)
+        unpacked = bytearray()
+        with packed.opened(path, "gzip") as file:
+            while len(unpacked) <= limit and (part := file.read(min(BLOCK, limit + 1 - len(unpacked)))):
+                unpacked += part
+                afford(path, len(unpacked))
+        size = len(unpacked)
+        end = size if size <= limit else max(unpacked.rfind(b"\n", 0, limit), limit // 2) + 1
+        return [(0, bytes(unpacked[:end]))], size
     size = path.stat().st_size
+    afford(path, min(size, limit))
     with path.open("rb") as file:
         if size <= limit:
             return [(0, file.read())], size

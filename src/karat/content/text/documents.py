@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from karat.content.table.io import sources
-from karat.content.table.io.sampling import spread
+from karat.content.table.io.sampling import laid_out, spread
 from karat.content.table.rules.expressions import unknown
+from karat.content.text.budget import afford
 from karat.content.text.decoding import How, lined
 from karat.errors import DataError
 
@@ -27,6 +30,7 @@ CODE = tuple(
 )
 LINES = (".jsonl", ".ndjson")
 LABEL = ("label", "class", "category")
+SHORT, FACETS = 40, 16  # characters of a facet, and how many are kept
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,11 @@ def read_column(path: Path, how: How) -> Found:
     fields = list(raw.cells.column_names)
     text = field_named(path, str(how.text), fields)
     label = None if how.label is None else field_named(path, how.label, fields)
-    held = {name: _words(raw.cells[name]) for name in fields[:64] if _wordy(raw.cells[name]) or name in (text, label)}
-    for name in (text, label):
-        if name is not None and name not in held:
-            held[name] = _words(raw.cells[name])
-    texts = held.pop(text)
-    labels = held.pop(label) if label is not None else None
+    afford(path, laid_out(raw.cells[text]), len(raw.cells))
+    texts = _words(raw.cells[text])
+    labels = None if label is None else _words(raw.cells[label])
+    beside = [name for name in fields if name not in (text, label) and _short(raw.cells[name])][:FACETS]
+    held = {name: _words(raw.cells[name]) for name in beside}
     size = sum(len(value) for value in texts if value is not None)
     notes = list(raw.notes)
     if size > how.limit:
@@ -118,8 +121,9 @@ def rows_found(
         notes += (f"{len(texts) - len(kept):,} of {len(texts):,} rows have no {without} and were left out.",)
     if broken:
         notes += (f"{broken:,} rows hold half of a character (a lone surrogate); it is written as ? in them.",)
-    plain = {name: values for name, values in columns.items() if _facet(values)}
-    facets = {name: np.array([str(plain[name][i]) for i in kept]) for name in list(plain)[:16]}
+    plain = list(islice((name for name, values in columns.items() if _facet(values)), FACETS))
+    afford(names[0].rpartition(":")[0] if names else "", sum(map(len, documents)), len(texts), len(kept) * len(plain))
+    facets = {name: np.array([str(columns[name][i]) for i in kept]) for name in plain}
     classes = None if labels is None else [str(labels[i]) for i in kept]
     return Found(
         documents,
@@ -144,13 +148,17 @@ def _words(column: pa.ChunkedArray) -> list[str | None]:
     return [None if value is None else value if isinstance(value, str) else str(value) for value in values]
 
 
-def _wordy(column: pa.ChunkedArray) -> bool:
-    return any(test(column.type) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer))
+def _short(column: pa.ChunkedArray) -> bool:
+    """As `_facet`, before the column is taken out of the table."""
+    if column.null_count or pa.types.is_integer(column.type):
+        return not column.null_count
+    words = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    return words and (pc.max(pc.utf8_length(column)).as_py() or 0) <= SHORT
 
 
 def _facet(values: Sequence[Any]) -> bool:
     """Whether they are short words or numbers, there in every row."""
-    return all(isinstance(v, str | int | float) and len(str(v)) <= 40 for v in values)
+    return all(isinstance(v, str | int | float) and len(str(v)) <= SHORT for v in values)
 
 
 def few_values(values: Sequence[Any]) -> bool:

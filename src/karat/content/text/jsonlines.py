@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from karat.content.table.io.jsontables import TEXT_FIELDS
+from karat.content.text.budget import afford
 from karat.content.text.decoding import How, decoded_blocks
 from karat.content.text.documents import LABEL, Found, few_values, field_named, rows_found
 from karat.errors import DataError
@@ -67,6 +68,7 @@ def _objects(path: Path, blocks: Sequence[tuple[int, str]]) -> tuple[list[dict[s
     """The object of each line that is not blank, and its number; DataError naming the line that holds none."""
     rows: list[dict[str, Any]] = []
     places: list[int] = []
+    afford(path, sum(len(text) for _, text in blocks), sum(text.count("\n") for _, text in blocks))
     for offset, text in blocks:
         for number, line in enumerate(text.split("\n"), 1):
             if not line or line.isspace():

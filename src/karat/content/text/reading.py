@@ -12,6 +12,7 @@ import numpy as np
 
 from karat.content.codec import SEPARATOR
 from karat.content.table.io.sampling import spread
+from karat.content.text.budget import afford
 from karat.content.text.decoding import How, decoded_blocks, lined
 from karat.content.text.documents import CODE, LINES, PLAIN, Found, read_column, suffix_of
 from karat.content.text.jsonlines import read_json_lines
@@ -55,8 +56,12 @@ def read(path: Path, how: How) -> Found:
     return found
 
 
-def parted(text: str, into: str) -> list[str]:
-    """The documents of one text: between separators, its lines, its paragraphs, or one."""
+def parted(text: str, into: str, where: object) -> list[str]:
+    """The documents of one text: between separators, its lines, its paragraphs, or one. TooLarge, naming `where`, where they
+    are more than fit into memory.
+    """
+    sign = {"lines": "\n", "paragraphs": "\n\n"}.get(into, SEPARATOR)
+    afford(where, text, text.count(sign))
     if into in ("auto", "file") and SEPARATOR in text:
         if into == "file":
             return [text]
@@ -72,7 +77,7 @@ def parted(text: str, into: str) -> list[str]:
 def _file(path: Path, how: How) -> Found:
     blocks, encoding, notes, question = decoded_blocks(path, how)
     texts, ends = zip(*(lined(text) for _, text in blocks), strict=True)
-    documents = [document for text in texts for document in parted(text, how.documents)]
+    documents = [document for text in texts for document in parted(text, how.documents, path)]
     alone = how.documents in ("auto", "file") and len(documents) <= len(texts)
     names = [path.name] * len(documents) if alone else [f"{path.name}:{k + 1}" for k in range(len(documents))]
     return Found(
@@ -107,19 +112,30 @@ def mostly_code(path: Path) -> bool:
     return kinds[True] > kinds[False]
 
 
+def _unpacked(file: Path) -> int:
+    """Bytes of a file of text; of a packed one as its last four bytes say, which may lie."""
+    size = file.stat().st_size
+    if not file.name.lower().endswith(".gz") or size < 18:  # the least that gzip writes
+        return size
+    with file.open("rb") as packed:
+        packed.seek(-4, os.SEEK_END)
+        return int.from_bytes(packed.read(4), "little")
+
+
 def _folder(path: Path, how: How) -> Found:
     """Each file a document, each by its own encoding; sub-folders are classes where every file lies in one."""
     files = [file for file in _texts_in(path) if file.is_file()]
-    sizes = np.array([file.stat().st_size for file in files])
+    sizes = np.array([_unpacked(file) for file in files])
     notes: tuple[str, ...] = ()
     if sizes.sum() > how.limit:
         kept = spread(len(files), max(1, int(len(files) * how.limit / sizes.sum())))
         notes = (f"{len(kept):,} of {len(files):,} files, spread evenly, were taken (--set data.limit=...).",)
         files = [files[i] for i in kept]
-    documents, names = [], []
+    documents: list[str] = []
+    names: list[str] = []
     skipped: list[tuple[str, str]] = []
     written, ends = Counter[str](), Counter[str]()
-    empty, question = 0, ""
+    empty, question, taken = 0, "", 0
     for file in files:
         name = file.relative_to(path).as_posix().encode("utf-8", "replace").decode()
         try:
@@ -128,7 +144,9 @@ def _folder(path: Path, how: How) -> Found:
             skipped.append((name, str(error)))
             continue
         text, newline = lined("".join(text for _, text in blocks))
-        parts = [part.rstrip("\n") for part in parted(text, how.documents) if part.strip()]
+        taken += len(text)
+        afford(path, taken, len(documents))
+        parts = [part.rstrip("\n") for part in parted(text, how.documents, file) if part.strip()]
         if not parts:
             empty += 1
             continue
