@@ -56,7 +56,10 @@ BAD = {
         r"holds numbers that are no sound \(NaN, infinite or vast\)",
     ),
     "vast.wav": (encoded(np.where(np.arange(2400) == 7, 3e38, WAVE), depth="FLOAT"), "holds numbers that are no sound"),
-    "years.flac": (vowing(encoded(WAVE, kind="FLAC"), 22, b"\xff" * 4), "says it holds 149.1 hours of sound, as bombs do"),
+    "years.flac": (
+        vowing(encoded(WAVE, kind="FLAC"), 22, b"\xff" * 4),
+        "says it holds 149.1 hours of sound, as bombs do",
+    ),
     "years.mp3": (
         vowing(encoded(WAVE, kind="MP3"), encoded(WAVE, kind="MP3").index(b"Xing") + 8, b"\x0f" + b"\xff" * 3),
         "hours of sound, as bombs do",

@@ -31,7 +31,10 @@ QUIET = 1e-3  # 60 dB below the peak
 NEIGHBOURS = 8  # pieces of a long file that stay together on one side of the split
 FULL = 0.9999
 VAST = 2.0**40  # more than 32-bit integers that were stored as they are
-SWOLLEN, SWELLS = 2**27, 500  # bytes of samples from which on a file is a bomb, where they are so many times what it has
+SWOLLEN, SWELLS = (
+    2**27,
+    500,
+)  # bytes of samples from which on a file is a bomb, where they are so many times what it has
 DEEP = ("FLOAT", "DOUBLE", "PCM_32")
 PROMISES_NOTHING = (0, 0x7FFFF000, 0x80000000, 0xFFFFFFFF)  # data sizes of a WAV that was written to a pipe
 
@@ -99,7 +102,9 @@ class _Statistics:
 
 
 class _Steady:
-    """A file for libsndfile, whose calls come through C, where an exception is printed and lost: what cannot be had is not there."""
+    """A file for libsndfile, which calls through C, where an exception is printed and lost: none is raised, and what cannot be
+    read is not there.
+    """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.file, self.size, self.place = file, size, 0
