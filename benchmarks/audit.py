@@ -20,9 +20,9 @@ import pyarrow.csv
 import torch
 from torch import Tensor
 
-from karat.assays.table.audit import lower_bound
 from karat.families.marginals import Config, Model
 from karat.privacy import Budget, Source, default_delta
+from karat.privacy.audit import lower_bound
 from karat.space import Codes
 from karat.training import pace
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from karat import privacy
-from karat.assays.table.audit import bound_of, chance, lower_bound
 from karat.content.table.encoding.private import private_bins, private_categories
 from karat.errors import DataError, FitError
 from karat.families.marginals import Config, Model
 from karat.privacy import Budget, Source
+from karat.privacy.audit import bound_of, chance, lower_bound
 from karat.recipe import load
 from karat.space import Codes
 

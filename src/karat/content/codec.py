@@ -20,13 +20,6 @@ from karat.space import Space
 from karat.views import View
 
 
-class Records(Protocol):
-    """Things a person recognises, in a row: an array of pictures, a table. An index array or a slice takes some of them."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, rows: Any, /) -> Any: ...
-
-
 @dataclass(frozen=True)
 class Contents:
     """What was found at a path: the things a person recognises, and what he should know about them.

@@ -176,11 +176,6 @@ def mean(scores: np.ndarray) -> float:
     return float(known.mean()) if len(known) else 1.0
 
 
-def three_way(real: np.ndarray, made: np.ndarray, triples: Sequence[tuple[int, ...]], size: int) -> np.ndarray:
-    """Total variation of each triple of binned columns, `real` [n, c] and `made` [m, c] with codes below `size`."""
-    return np.array([_total_variation(_cells(real, t, size), _cells(made, t, size)) for t in triples])
-
-
 def _cells(codes: np.ndarray, columns: tuple[int, ...], size: int) -> np.ndarray:
     both = np.zeros(len(codes), np.int64)
     for j in columns:
