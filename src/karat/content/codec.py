@@ -306,6 +306,11 @@ class Codec(ABC):
         """Options by which `read` reads somebody else's records as ours were read, before `conform`."""
         return {}
 
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """Kinds of content whose records `conform` brings to the form of ours."""
+        return (self.name,)
+
     @abstractmethod
     def conform(self, records: Any) -> Any:
         """Somebody else's records of this kind of content, brought to the form of ours."""

@@ -131,7 +131,8 @@ def load(
     share, rule = _share(holdout)
     place = _place(source)
     known = dict(options) if options is not None else {}
-    kind = recognise(place, _texts_only(known))
+    rows = {"series": ""} if private is not None and "series" not in known else {}  # privacy is that of a row
+    kind = recognise(place, {**_texts_only(known), **rows})
     known = {**(kind.glance if glance else {}), **known}
     known |= {name: value for name, value in (("size", size), ("cache", cache)) if value is not None}
     for name in sorted(set(known) - {*kind.settings, "cache"}):

@@ -94,12 +94,15 @@ class Hierarchical(Synthesizer):
         """`n` rows of the first table, or as many as the file that is given has, and all that hangs on them."""
         self.check(request)
         rng = np.random.default_rng(request.seed)
-        asked = self._codec.conditioning(request.given, request.balance, request.n, rng) if request.imputes else None
         turn = np.random.default_rng([request.seed, 1])
 
         def rows(chain: str, cells: np.ndarray) -> np.ndarray:
             return self._rows(turn, chain, cells, request.independent)
 
+        if self._codec.cut is not None:
+            made = self._codec.go_on(rows, request.n, rng, request.given, request.independent)
+            return Block(made, None)
+        asked = self._codec.conditioning(request.given, request.balance, request.n, rng) if request.imputes else None
         made = self._codec.make(rows, request.n, rng, asked)
         return Block(made, None)
 

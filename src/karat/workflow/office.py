@@ -68,7 +68,7 @@ def read_made(data: Data, path: Any) -> Made:
     local = isinstance(path, str | Path) and not str(path).startswith(DATABASES)
     place = Path(path).expanduser() if local else path
     kind = recognise(place, data.codec.alike())
-    if kind.name != data.codec.name:
+    if kind.name not in data.codec.takes:
         raise DataError(
             f"{kind.place(path)} holds {kind.thing}s and the real data hold {data.codec.thing}s; compare like with like."
         )

@@ -11,6 +11,7 @@ import pytest
 import karat
 from karat.content.relational import changes
 from karat.content.relational.database import Family
+from karat.content.relational.series.volatility import Width
 from karat.content.table.schema.columns import Column
 
 
@@ -80,11 +81,14 @@ def test_changes_decode_to_the_values_that_they_were_coded_from_and_keep_every_o
     now = np.stack([values[c.column] for c in of], 1)
     past = np.where(who.before[:, None] >= 0, now[who.before], np.nan)
     coded = changes.coded(of, now, past)
-    again = changes.decoded(of, {c.column: coded[:, j] for j, c in enumerate(of)}, now, past)
+    of = changes.widened(of, coded, who)
+    recent = changes.behind(of, who, coded)
+    coded = coded / changes.widths(of, recent)
+    again = changes.decoded(of, {c.column: coded[:, j] for j, c in enumerate(of)}, now, past, recent)
     for c in of:
         np.testing.assert_allclose(again[c.column], values[c.column], atol=0.011)
     wild = {c.column: rng.normal(0, 0.05, len(now)) for c in of}
-    made = changes.decoded(of, wild, now, past)
+    made = changes.decoded(of, wild, now, past, recent)
     assert (made["low"] <= np.minimum(made["open"], made["close"])).all()
     assert (made["high"] >= np.maximum(made["open"], made["close"])).all()
 
@@ -92,9 +96,10 @@ def test_changes_decode_to_the_values_that_they_were_coded_from_and_keep_every_o
 def test_what_is_told_of_changes_before_knows_no_row_behind_it() -> None:
     rng = np.random.default_rng(5)
     who, change = family(5, 10), rng.normal(size=(50, 2))
-    told = changes.behind(who, change)
+    of = tuple(changes.Change(name, False, (name,), width=Width(0.1, 0.1, 0.1, 0.7, 1.0, 9.0)) for name in "ab")
+    told = changes.behind(of, who, change)
     change[who.place == 9] = 1e6
-    np.testing.assert_array_equal(told, changes.behind(who, change))
+    np.testing.assert_array_equal(told, changes.behind(of, who, change))
     assert np.isnan(told[who.place == 0]).all() and np.isfinite(told[who.place > 0]).all()
 
 

@@ -1,15 +1,17 @@
 """Numbers of a sequence that are learned as changes: a price by how far it is from the one before, and not by itself.
 
 A column wanders where its change from one row to the next is much narrower than its level and does not take back the change
-before. Where the size of changes grows with the level it is their logarithms that are learned. A column that never lies
-below others of the same row (the highest price of a day) is learned as its distance from the greatest of these, one never
-above as that from the least, and one that begins where another ended (a day's first price) as the change from that one.
-What a row is told of the changes before it is the last one and the means of their sizes, over few rows and over many:
-changes are uncorrelated where their sizes are not (Engle, "Autoregressive conditional heteroscedasticity", 1982).
+before. Of positive numbers it is the logarithms that are learned, unless the sizes of changes say otherwise. A column that
+never lies below others of the same row (the highest price of a day) is learned as its distance from the greatest of these, one
+never above as that from the least, and one that begins where another ended (a day's first price) as the change from that one.
+Where calm rows follow calm ones, a change is learned in units of the width that is expected of it (`volatility`): changes are
+uncorrelated where their sizes are not (Engle, "Autoregressive conditional heteroscedasticity", 1982). What a row is told of
+the changes before it is the last one and this width.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +20,8 @@ from typing import Any, Self
 import numpy as np
 
 from karat.content.relational.database import Family
+from karat.content.relational.series import volatility
+from karat.content.relational.series.volatility import Width
 from karat.content.table.schema.columns import Column
 
 FEWEST = 100  # changes, from which is told what a column does
@@ -28,12 +32,12 @@ STAYS = (
     1.3  # times what a walk has of squared changes to squared distances from each sequence's mean: beyond, it returns
 )
 SINGLE = 3.0  # times as much that a single walk may have beyond that by chance; of n sequences this over the root of n
-GROWS = 0.5  # exponent with which the size of changes grows with the level, from which on logarithms are learned
+LIKELIER = 4.0  # times the logarithm of the number of changes, by which a difference must be likelier than a factor
 CLOSER = 0.8  # of a column's own change: a change from another column that is narrower is taken
 WIDE = 3.0  # of a column's own change: a distance within a row that is wider is not learned as such
-DECAYS = (0.7, 0.95)  # of the means of sizes of changes: over about three rows, and twenty
 LARGEST = 2.0**53  # of what is made
 STRICT = re.compile(r"(?<!<)=|->|\bthen\b|\bin\b|missing")  # of what was found: more than how far columns lie apart
+SAME = re.compile(r"[^<>=!+*/()-]+ = [^<>=!+*/()-]*[^<>=!+*/()0-9. -][^<>=!+*/()-]*")  # one column is another
 ORDER = re.compile(r"\s*[^<>=!+*/()-]+(?:<=[^<>=!+*/()-]+)+")
 
 Values = Mapping[str, np.ndarray]
@@ -46,7 +50,8 @@ class Change:
 
     log: by logarithms.   of: the columns from which it is a distance; `now` says whether of the same row ("max": from the
     greatest of them, "min": from the least) or, where "", of the row before.   lows, highs: columns that stand before this
-    one and which it is never below or above.   places: decimals that are printed, 17 for as many as there are.
+    one and which it is never below or above.   places: decimals that are printed, 17 for as many as there are.   width: how
+    wide a change is expected to be, in units of which it is learned; None where all are as wide as any other.
     """
 
     column: str
@@ -56,6 +61,7 @@ class Change:
     lows: tuple[str, ...] = ()
     highs: tuple[str, ...] = ()
     places: int = 17
+    width: Width | None = None
 
     @property
     def own(self) -> bool:
@@ -68,9 +74,9 @@ class Change:
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
         lists = {k: tuple(str(x) for x in state[k]) for k in ("of", "lows", "highs")}
-        return cls(
-            str(state["column"]), bool(state["log"]), now=str(state["now"]), places=int(state["places"]), **lists
-        )
+        width = None if state["width"] is None else Width.restore(state["width"])
+        column, log, now, places = str(state["column"]), bool(state["log"]), str(state["now"]), int(state["places"])
+        return cls(column, log, now=now, places=places, width=width, **lists)
 
     def base(self, now: Values, past: Values) -> np.ndarray:
         """float64 [n]: what it is a distance from; NaN in a first row, where it has a level."""
@@ -114,7 +120,10 @@ def find(
     """
     later = np.flatnonzero(family.before >= 0)
     bound = {c.name for c in columns for r in rules if names(r, c.name) and not orders(r)}
-    bound |= {c.name for c in columns for r in between if names(r, c.name) and STRICT.search(str(r.get("rule", "=")))}
+    strict = [
+        r for r in between if STRICT.search(str(r.get("rule", "="))) and not SAME.fullmatch(str(r.get("rule", "")))
+    ]
+    bound |= {c.name for c in columns for r in strict if names(r, c.name)}
     known = [c for c in columns if c.kind in ("integer", "decimal") and not c.unique and c.name not in bound]
     known = [c for c in known if c.low is None and c.high is None and np.isfinite(values[c.name]).all()]
     found = {}
@@ -128,7 +137,10 @@ def find(
 
 def names(rule: Mapping[str, Any], column: str) -> bool:
     """Whether a rule may be about the column."""
-    return column in str(rule.get("rule", rule))
+    return (
+        re.search(rf"(?<![\w`]){re.escape(column)}(?![\w`])|`{re.escape(column)}`", str(rule.get("rule", rule)))
+        is not None
+    )
 
 
 def orders(rule: Mapping[str, Any]) -> bool:
@@ -143,10 +155,9 @@ def _wanders(x: np.ndarray, family: Family, later: np.ndarray) -> bool | None:
     change = x[later] - x[family.before[later]]
     if len(np.unique(change)) < DISTINCT:
         return None
-    log = bool((x > 0).all()) and _grows(np.abs(change), x[family.before[later]])
+    log = bool((x > 0).all()) and _by_factors(x, family, later)
     y = np.log(x) if log else x
-    step = np.full(len(y), np.nan)
-    step[later] = y[later] - y[family.before[later]]
+    step = _steps(y, family, later)
     narrow = np.nanstd(step) < NARROW * y.std()
     deep = later[family.place[later] > 1]
     if not narrow or len(deep) < FEWEST or _returns(y, step, family):
@@ -172,14 +183,18 @@ def _returns(y: np.ndarray, step: np.ndarray, family: Family) -> bool:
     return bool(np.nansum(step**2) > (STAYS + SINGLE / np.sqrt(len(many))) * walk * apart)
 
 
-def _grows(size: np.ndarray, level: np.ndarray) -> bool:
-    """Whether the size of changes grows with the level: the slope of their logarithms over quarters of the rows."""
-    parts = np.array_split(np.argsort(level, kind="stable"), 4)
-    mean = np.array([[level[p].mean(), size[p].mean()] for p in parts])
-    if (mean <= 0).any() or mean[-1, 0] < 1.2 * mean[0, 0]:
-        return False
-    x, y = np.log(mean).T
-    return float(np.polyfit(x, y, 1)[0]) > GROWS
+def _by_factors(x: np.ndarray, family: Family, later: np.ndarray) -> bool:
+    """Whether logarithms of positive numbers [n] are to be learned: unless plain changes are clearly likelier."""
+    plain = volatility.fit(_steps(x, family, later), family)[1]
+    factors = volatility.fit(_steps(np.log(x), family, later), family)[1] + float(np.log(x[later]).mean())
+    return (factors - plain) * len(later) < LIKELIER * math.log(len(later))
+
+
+def _steps(y: np.ndarray, family: Family, later: np.ndarray) -> np.ndarray:
+    """float64 [n]: how far values lie from those of the row before, NaN in first rows."""
+    step = np.full(len(y), np.nan)
+    step[later] = y[later] - y[family.before[later]]
+    return step
 
 
 def _arranged(found: Mapping[str, Change], values: Values, family: Family, later: np.ndarray) -> tuple[Change, ...]:
@@ -191,6 +206,7 @@ def _arranged(found: Mapping[str, Change], values: Values, family: Family, later
         for b in names
         if a != b and (values[a] <= values[b]).all() and (values[a] < values[b]).any()
     }
+    same = {a: next((b for b in names[:i] if (values[a] == values[b]).all()), None) for i, a in enumerate(names)}
     partners = {a: sum(a in pair for pair in below) for a in names}
     back = family.before[later]
 
@@ -199,10 +215,13 @@ def _arranged(found: Mapping[str, Change], values: Values, family: Family, later
 
     own = {a: spread(a, values[a][back]) for a in names}
     done: dict[str, Change] = {}
-    for a in sorted(names, key=lambda a: (partners[a], names.index(a))):
+    for a in sorted(names, key=lambda a: (same[a] is not None, partners[a], names.index(a))):
         like = [b for b in done if found[b].log == found[a].log]
         lows, highs = tuple(b for b in done if (b, a) in below), tuple(b for b in done if (a, b) in below)
-        mine = found[a]
+        mine, twin = found[a], same[a]
+        if twin is not None:
+            done[a] = replace(mine, of=(twin,), now="max", log=False)
+            continue
         near = tuple(b for b in lows or highs if b in like)
         if near and not (lows and highs):
             side = replace(mine, of=near, now="max" if lows else "min")
@@ -221,7 +240,7 @@ def _arranged(found: Mapping[str, Change], values: Values, family: Family, later
         ):
             done[a] = replace(done[a], of=(best,))
     rank = {a: i for i, a in enumerate(done)}
-    order = sorted(done.values(), key=lambda c: (bool(c.now), not c.own, rank[c.column]))
+    order = sorted(done.values(), key=lambda c: (bool(c.now), same[c.column] is None, not c.own, rank[c.column]))
     out: list[Change] = []
     for c in order:
         before = [b.column for b in out]
@@ -239,12 +258,28 @@ def coded(changes: Sequence[Change], now: np.ndarray, past: np.ndarray) -> np.nd
     return np.stack([c.coded(a, b) for c in changes], 1)
 
 
-def decoded(changes: Sequence[Change], change: Values, level: np.ndarray, past: np.ndarray) -> dict[str, np.ndarray]:
-    """The values [n] of each column: of changes [n] by column and of levels [n, k] in the first rows."""
+def widened(changes: Sequence[Change], change: np.ndarray, family: Family) -> tuple[Change, ...]:
+    """The same with the widths that their changes [n, k] show."""
+    pairs = zip(changes, change.T, strict=True)
+    return tuple(replace(c, width=volatility.fit(x, family)[0]) for c, x in pairs)
+
+
+def widths(changes: Sequence[Change], recent: np.ndarray) -> np.ndarray:
+    """float64 [n, k]: the width of the next change, of what is told of those before; 1 where a column has none."""
+    told = recent[:, len(changes) :]
+    first = np.array([1.0 if c.width is None else c.width.mean for c in changes])
+    return np.asarray(np.where(np.isnan(told), first, told))
+
+
+def decoded(
+    changes: Sequence[Change], drawn: Values, level: np.ndarray, past: np.ndarray, recent: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The values [n] of each column: of changes [n] by column, each in units of its width, and of levels [n, k] in first rows."""
     before = {c.column: past[:, j] for j, c in enumerate(changes)}
+    wide = widths(changes, recent)
     now: dict[str, np.ndarray] = {}
     for j, c in enumerate(changes):
-        now[c.column] = c.decoded(change[c.column], level[:, j], now, before)
+        now[c.column] = c.decoded(drawn[c.column] * wide[:, j], level[:, j], now, before)
     return now
 
 
@@ -256,27 +291,26 @@ def filled(change: np.ndarray) -> np.ndarray:
     return out
 
 
-def followed(recent: np.ndarray, change: np.ndarray) -> np.ndarray:
-    """float64 [n, 3 k]: what is told of changes after the row with `change` [n, k]: the last, and means of their sizes."""
-    last, *means = np.split(recent, 1 + len(DECAYS), 1)
-    gone = np.isnan(change)
-    out = [np.where(gone, last, change)]
-    for decay, mean in zip(DECAYS, means, strict=True):
-        new = np.where(np.isnan(mean), np.abs(change), decay * mean + (1 - decay) * np.abs(change))
-        out.append(np.where(gone, mean, new))
-    return np.hstack(out)
+def followed(changes: Sequence[Change], recent: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """float64 [n, 2 k]: what is told after the row with `change` [n, k]: the last in units of its width, and the next width."""
+    k = len(changes)
+    wide, gone = widths(changes, recent), np.isnan(change)
+    last = np.where(gone, recent[:, :k], change / wide)
+    known = np.nan_to_num(change)
+    after = [wide[:, j] if c.width is None else c.width.after(wide[:, j], known[:, j]) for j, c in enumerate(changes)]
+    return np.hstack([last, np.where(gone, wide, np.stack(after, 1)) if k else wide])
 
 
 def unknown(n: int, k: int) -> np.ndarray:
     """What is told of changes where there were none."""
-    return np.full((n, k * (1 + len(DECAYS))), np.nan)
+    return np.full((n, 2 * k), np.nan)
 
 
-def behind(family: Family, change: np.ndarray) -> np.ndarray:
-    """float64 [n, 3 k]: `followed` of the rows before each row, of changes [n, k]."""
+def behind(changes: Sequence[Change], family: Family, change: np.ndarray) -> np.ndarray:
+    """float64 [n, 2 k]: `followed` of the rows before each row, of changes [n, k]."""
     out = unknown(*change.shape)
     if change.shape[1]:
         for rows in family.levels():
             back = family.before[rows]
-            out[rows] = followed(out[back], change[back])
+            out[rows] = followed(changes, out[back], change[back])
     return out

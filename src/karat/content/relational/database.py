@@ -23,6 +23,8 @@ class Relation:
     makes: whether the child's rows are drawn as rows of this parent (one relation of a child at most); the values of
     any other relation are chosen among the parent's rows afterwards.   order: the child's column that sorts the rows of one parent.
     rules: what a person declares to hold between a parent's row and its children's, such as "orders.total = sum(items.amount)".
+    cut: rows of a window, where the parents are only windows of series that go on from one to the next (`series.cutting`); 0
+    where they are parents.   entity: the parent's column that tells these series apart, where there are several.
     """
 
     child: str
@@ -32,6 +34,8 @@ class Relation:
     order: str | None = None
     makes: bool = True
     rules: tuple[str, ...] = ()
+    cut: int = 0
+    entity: str | None = None
 
     @property
     def column(self) -> str:
@@ -72,6 +76,17 @@ class Database:
             r: joined([self.cells(r.child, c) for c in r.columns], [self.cells(r.parent, k) for k in r.keys])
             for r in self.relations
         }
+
+    def strands(self, relation: Relation) -> tuple[np.ndarray, int]:
+        """The parent's row [rows of the child] and how many there are; of windows, what goes on from one to the next is one."""
+        link, parents = self.links[relation], len(self.tables[relation.parent])
+        if not relation.cut:
+            return link, parents
+        window = whole_units(self.cells(relation.parent, relation.keys[0]).cast(pa.int64()))
+        order = np.argsort(window, kind="stable")
+        strand = np.empty(parents, np.int64)
+        strand[order] = np.cumsum(np.diff(window[order], prepend=window[order[:1]] - 2) != 1) - 1
+        return np.where(link >= 0, strand[link], -1), parents
 
     def absent(self, relation: Relation) -> np.ndarray:
         """bool [rows of the child]: rows that name no parent, as one of their columns is missing."""

@@ -125,3 +125,30 @@ def unlike(data: Database, name: str) -> tuple[tuple[str, str], ...]:
         if met >= EXPECTED and not (one[both] == two[both]).any():
             out.append((a.column, b.column))
     return tuple(out)
+
+
+def words_of(
+    rows: pa.Table, at: np.ndarray, names: Sequence[str], above: Sequence[str]
+) -> list[tuple[object, ...] | None]:
+    """What each row has of the columns `names`, its parent's row `at` in place of the key `above`; None where one is missing."""
+    own = [rows[c].to_pylist() for c in names if c not in above]
+    whole = [at.tolist() if set(above) <= set(names) else [0] * len(at), *own]
+    return [None if any(x is None for x in row) else row for row in zip(*whole, strict=True)]
+
+
+def repeats(
+    rows: pa.Table,
+    at: np.ndarray,
+    sets: Sequence[Sequence[str]],
+    seen: Sequence[set[tuple[object, ...]]],
+    above: Sequence[str],
+) -> np.ndarray:
+    """The rows that agree with one before them in one of the sets of columns."""
+    out = np.zeros(len(at), bool)
+    for names, known in zip(sets, seen, strict=True):
+        mine = set[tuple[object, ...]]()
+        for i, word in enumerate(words_of(rows, at, names, above)):
+            if word is not None:
+                out[i] |= word in known or word in mine
+                mine.add(word)
+    return np.flatnonzero(out)

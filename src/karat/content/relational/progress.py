@@ -42,10 +42,18 @@ class Sequences:
         sums, many, past = np.zeros((n, means)), np.zeros((n, means)), np.full((n, k), np.nan)
         return cls(steps, whole, ups, last, np.full(n, np.nan), sums, many, past, changes.unknown(n, k))
 
+    @classmethod
+    def going(cls, steps: Steps, whole: Tables, starts: Before) -> Sequences:
+        """Sequences that go on where `starts` [n] are."""
+        many = np.where(np.isnan(starts.means), 0.0, 1 / (1 - steps.fade))
+        sums = np.nan_to_num(starts.means) * many
+        last, time, past, recent = starts.codes, starts.since, starts.past, starts.recent
+        return cls(steps, whole, starts.up, last.copy(), time.copy(), sums, many, past.copy(), recent.copy())
+
     def known(self, at: np.ndarray, place: int, total: np.ndarray) -> Before:
         """What is known before the row at `place` in the sequences `at`, of `total` [n] rows each."""
         with np.errstate(invalid="ignore"):
-            means = np.where(self.many[at] > 0, self.sums[at] / np.maximum(self.many[at], 1), np.nan)
+            means = np.where(self.many[at] > 0, self.sums[at] / self.many[at], np.nan)
         places, left = np.full(len(at), place), total[at] - 1 - place
         when, past = np.full(len(at), np.nan), self.past[at]
         level = np.full(past.shape, np.nan)
@@ -62,8 +70,8 @@ class Sequences:
         if self.steps.changes:
             now = np.stack([amounts(flat(rows[c.column])) for c in self.steps.changes], 1)
             change = changes.coded(self.steps.changes, now, self.past[at])
-            self.past[at], self.recent[at] = now, changes.followed(self.recent[at], change)
+            self.past[at], self.recent[at] = now, changes.followed(self.steps.changes, self.recent[at], change)
         for j, column in enumerate(self.steps.means):
             value = amounts(flat(rows[column]))
-            self.sums[at, j] += np.nan_to_num(value)
-            self.many[at, j] += ~np.isnan(value)
+            self.sums[at, j] = self.steps.fade * self.sums[at, j] + np.nan_to_num(value)
+            self.many[at, j] = self.steps.fade * self.many[at, j] + ~np.isnan(value)

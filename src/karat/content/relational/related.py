@@ -22,7 +22,8 @@ from karat.content.relational.across.holding import hold
 from karat.content.relational.across.rule import Across
 from karat.content.relational.across.wording import listed
 from karat.content.relational.database import Database, Family, Relation, amounts, handed
-from karat.content.relational.entities import contents_of, parted, split
+from karat.content.relational.entities import contents_of, parted, split, windowed
+from karat.content.relational.series import cutting, going
 from karat.content.relational.steps import Before, Steps, context, sizes
 from karat.content.relational.unfolding import Draw, Unfolding
 from karat.content.table import fragments
@@ -32,7 +33,7 @@ from karat.content.table.mining import wording
 from karat.content.table.reading import Origin
 from karat.content.table.rules.constraints import check, compile_rules
 from karat.content.table.schema import schema, values
-from karat.content.table.schema.columns import Schema
+from karat.content.table.schema.columns import Column, Schema
 from karat.content.table.table import Table
 from karat.content.table.tables import Tables
 from karat.errors import DataError, FitError
@@ -59,7 +60,7 @@ class Related(Codec):
     repeats = True
     answers = ("given", "balance")
     sheets = ".html"
-    settings = ("schema", "entity", "order", "rows", "encoding", "target", "discover")
+    settings = ("schema", "series", "entity", "order", "rows", "encoding", "target", "discover")
 
     tables: Mapping[str, Tables]
     relations: tuple[Relation, ...]
@@ -74,7 +75,12 @@ class Related(Codec):
     def recognises(cls, path: Any, options: Mapping[str, Any] | None = None) -> bool:
         """Whether there are several tables, or one whose rows are said to be those of entities."""
         given = {} if options is None else options
-        return given.get("entity") is not None or relations.several(path, given)
+        if given.get("as") == "table" or relations.several(path, given):
+            return given.get("as") != "table"
+        order, entity = cutting.declared(given)
+        if order is None and entity is None:
+            return cutting.recognises(path, given)
+        return bool(order or entity)
 
     @classmethod
     def place(cls, source: Any) -> str:
@@ -94,7 +100,7 @@ class Related(Codec):
         """The tables at a path. options: schema (a TOML), rows and encoding as of one table; entity and order name columns
         of one file, whose rows are then sequences.
         """
-        if options.get("entity") is not None:
+        if not relations.several(path, options):
             return parted(path, options)
         if options.get("order") is not None:
             raise FitError("data.order is of a single file with data.entity; declare it in a [[relation]] of --schema.")
@@ -148,6 +154,8 @@ class Related(Codec):
         steps = {}
         for name, whole in wholes.items():
             wholes[name], steps[name] = sequences.settled(name, data, learned, whole, across)
+            if steps[name].calendar is not None:
+                steps[name] = going.with_starts(steps, name, learned, wholes)
         made = {r.child: r for r in data.relations if r.makes}
         roots = [name for name in data.tables if name not in made]
         rows = {name: len(data.tables[name]) / len(data.tables[roots[0]]) for name in roots}
@@ -205,6 +213,9 @@ class Related(Codec):
                 elif kind != "what":
                     of = np.flatnonzero((family.place == 0) == (kind == "first"))
                     mine, cells_of = known.take(of), self._times(steps, kind, known, of, records)
+                elif steps.calendar is not None:  # what a series begins with follows from nothing
+                    of = np.flatnonzero(family.place > 0)
+                    mine, cells_of = known.take(of), cells.take(pa.array(of))
                 else:
                     cells_of = cells
                 codes = codec.encode(Table(cells_of, codec.origin)).numpy()
@@ -216,11 +227,35 @@ class Related(Codec):
         assert steps.order is not None and steps.maker is not None
         column = self.tables[steps.table].layout.columns[steps.order]
         if kind == "next":
-            return sequences.distance(column, known.when[rows] - known.since[rows])[1]
+            if steps.calendar is not None:
+                column = Column(column.name, "integer")
+            return sequences.distance(column, steps.apart(known.when[rows], known.since[rows]))[1]
         if steps.since is None:
             return pa.table({steps.order: records.cells(steps.table, steps.order).take(pa.array(rows))})
         base = amounts(records.cells(steps.maker.parent, steps.since))
         return sequences.distance(column, known.when[rows] - base[records.links[steps.maker][rows]])[1]
+
+    @property
+    def cut(self) -> Relation | None:
+        """The relation of steps to windows, where the records are windows of series."""
+        return next((r for r in self.relations if r.cut), None)
+
+    def go_on(self, draw: Draw, n: int, rng: np.random.Generator, given: str | None, alone: bool) -> Database:
+        """Series of `n` steps each; where `alone`, `n` windows that begin anywhere.   given: a file of the steps before."""
+        r = self.cut
+        assert r is not None and self.single is not None
+        work = Unfolding(self.tables, self.steps, self.relations, draw, rng)
+        if given is not None:
+            past = going.after(self.steps, r, self.conform(going.given(self._whole(), given, r)), self.tables)
+        else:
+            past = going.begun(self.steps[r.child], self.tables[r.child], n if alone else None, rng)
+        return going.grown(work, r, past, r.cut if alone else n)
+
+    def _whole(self) -> Tables:
+        """The codec of the one file that rows were parted from."""
+        child = self.tables[list(self.tables)[1]]
+        assert self.single is not None
+        return replace(child, origin=replace(child.origin, schema=self.single))
 
     def make(self, draw: Draw, n: int, rng: np.random.Generator, asked: Conditioning | None = None) -> Database:
         """A database of `n` rows of the first table, and of what hangs on them; other roots in proportion, lists whole."""
@@ -237,6 +272,8 @@ class Related(Codec):
         return next(iter(self.rows))
 
     def phrase(self) -> str:
+        if self.cut is not None and self.single is not None:
+            return f"windows of steps of a series, {len(self.single.columns)} columns"
         return f"rows, {self.traits()['width']} columns"
 
     def traits(self) -> dict[str, Any]:
@@ -300,8 +337,9 @@ class Related(Codec):
         return sum(map(len, records.tables.values()))
 
     def count(self, records: Database) -> int:
-        """Rows of the first table."""
-        return len(records.tables[self.first])
+        """Rows of the first table; steps of each series."""
+        many = len(records.tables[self.first])
+        return many if self.cut is None else len(records.tables[self.cut.child]) // max(1, many)
 
     def place_of(self, goal: Path, chosen: bool) -> tuple[Path, str | None]:
         if len(self.written) == 1 and goal.suffix and not goal.is_dir():
@@ -381,11 +419,23 @@ class Related(Codec):
     def declared(self, between: Sequence[Mapping[str, Any]] = ()) -> str:
         return declared(self, between)
 
+    def alike(self) -> dict[str, Any]:
+        """One file is read as it is, and parted as ours was."""
+        return {} if self.single is None else {"series": ""}
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        return (self.name,) if self.single is None else (self.name, Tables.name)
+
     def conform(self, records: Any) -> Database:
         """Somebody else's tables of the same names and columns."""
         if isinstance(records, Table) and self.single is not None:
             parent, child = self.tables
             cells = Table(records.cells.select(self._single_names()), records.facts)
+            if self.cut is not None:
+                known = replace(records.facts, schema=self.single)
+                order, entity = str(self.cut.order), self.cut.entity
+                return self.conform(windowed(Table(cells.cells, known), order, entity, self.cut.cut, child))
             records, _ = split(cells, self.relations[0].column, parent, child, set(self.tables[parent].layout.names))
         if not isinstance(records, Database) or set(records.tables) != set(self.tables):
             found = ", ".join(records.tables) if isinstance(records, Database) else "one table"
@@ -436,7 +486,7 @@ def _tie(records: Database, r: Relation) -> Tie:
     order = None if r.order is None else records.cells(r.child, r.order)
     family = Family.of(link, len(records.tables[r.parent]), order)
     at = None if order is None else amounts(order)
-    return Tie(r.child, r.parent, r.column, r.makes, link, records.absent(r), family.before, r.order, at)
+    return Tie(r.child, r.parent, r.column, r.makes, link, records.absent(r), family.before, r.order, at, r.cut > 0)
 
 
 def declared(codec: Related, between: Sequence[Mapping[str, Any]] = ()) -> str:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from karat.content.relational import changes, links
 from karat.content.relational.across.rule import Across
 from karat.content.relational.database import Database, Family, Relation, amounts, from_amounts
+from karat.content.relational.series.calendar import Calendar
 from karat.content.relational.steps import Before, Steps, borrowed_name, quantiles, rows_name
 from karat.content.table.encoding.coding import NUMBERS, flat, present
 from karat.content.table.encoding.layout import Layout
@@ -32,8 +33,11 @@ BORROWED = 8  # columns of another parent by which its row is chosen
 OFFSET = 0.25  # a moment is told by its distance to the order column where that is so much narrower
 
 
-def running(family: Family, values: np.ndarray) -> np.ndarray:
-    """float64 [n]: the mean of `values` [n] over the rows of the same parent that came before; NaN where there are none."""
+def running(family: Family, values: np.ndarray, fade: float = 1.0) -> np.ndarray:
+    """float64 [n]: the mean of `values` [n] over the rows of the same parent that came before; NaN where there are none.
+
+    fade: what a row still counts one row later.
+    """
     n = len(values)
     rows = np.empty(n, np.int64)
     begun = family.place == 0
@@ -48,19 +52,16 @@ def running(family: Family, values: np.ndarray) -> np.ndarray:
         at = at[rows >= 0]
         rows = rows[rows >= 0]
         known = ~np.isnan(values[at])
-        total[rows] = total[at] + np.where(known, values[at], 0)
-        count[rows] = count[at] + known
+        total[rows] = fade * total[at] + np.where(known, values[at], 0)
+        count[rows] = fade * count[at] + known
         at = rows
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return np.where(count > 0, total / np.where(count > 0, count, 1), np.nan)
 
 
 def previous(family: Family, values: np.ndarray) -> np.ndarray:
     """float64 [n]: the last known of `values` [n] among the rows of the same parent that came before."""
     out = np.full(len(values), np.nan)
-    for place in range(1, int(family.place.max(initial=0)) + 1):
-        rows = np.flatnonzero(family.place == place)
-        if not len(rows):
-            continue
+    for rows in family.levels():
         back = family.before[rows]
         out[rows] = np.where(np.isnan(values[back]), out[back], values[back])
     return out
@@ -72,9 +73,8 @@ def fit(name: str, database: Database, train: Database, whole: Tables, across: S
     chosen = tuple(r for r in train.relations if r.child == name and not r.makes)
     counted = tuple(r for r in train.relations if r.parent == name)
     columns = {c.name: c for c in whole.schema.columns}
-    parents = 0 if maker is None else len(train.tables[maker.parent])
     order = None if maker is None else maker.order
-    link = np.full(len(train.tables[name]), -1) if maker is None else train.links[maker]
+    link, parents = (np.full(len(train.tables[name]), -1), 0) if maker is None else train.strands(maker)
     when = None if order is None else train.cells(name, order)
     family = Family.of(link, parents, when)
     borrowed = {
@@ -92,7 +92,8 @@ def fit(name: str, database: Database, train: Database, whole: Tables, across: S
     if maker is not None:
         ranks, edges = _numbers(train, maker, [c for c in columns.values() if c.name != order], family)
     if maker is not None and order is not None and when is not None:
-        clock = _Clock.of(train, maker, columns, whole, family, when)
+        find = _Clock.of_series if maker.cut else _Clock.of
+        clock = find(train, maker, columns, whole, family, when)
         edges |= clock.edges
     level = None
     if maker is not None:
@@ -122,7 +123,8 @@ def fit(name: str, database: Database, train: Database, whole: Tables, across: S
         clock.first,
         clock.following,
         wandering,
-        level,
+        None if clock.calendar is not None else level,
+        clock.calendar,
     )
     return replace(blank, what=chain(whole, *drawn(blank, train, whole)))
 
@@ -179,6 +181,8 @@ def _wandering(
     declared = train.tables[name].facts.schema.constraints
     between = tuple(r for r in whole.schema.constraints if r not in declared)
     found = changes.find(free, values, family, declared, between)
+    now, past = _past([values[c.column] for c in found], family)
+    found = changes.widened(found, changes.coded(found, now, past), family)
     return found, _of_changes(found, values, family), _levels(found, whole, train.tables[name], family)
 
 
@@ -187,7 +191,7 @@ def _of_changes(
 ) -> dict[str, np.ndarray]:
     """Edges of the levels of columns that are learned as changes, and of what is told of changes before."""
     now, past = _past([values[c.column] for c in wandering], family)
-    recent = changes.behind(family, changes.coded(wandering, now, past))
+    recent = changes.behind(wandering, family, changes.coded(wandering, now, past))
     edges = {f"level {c.column}": quantiles(values[c.column]) for c in wandering if c.own}
     k = len(wandering)
     return edges | {f"change {j // k} {wandering[j % k].column}": quantiles(x) for j, x in enumerate(recent.T)}
@@ -222,6 +226,29 @@ class _Clock:
     latest: float = np.inf
     first: Tables | None = None
     following: Tables | None = None
+    calendar: Calendar | None = None
+
+    @classmethod
+    def of_series(
+        cls,
+        train: Database,
+        maker: Relation,
+        columns: Mapping[str, Column],
+        whole: Tables,
+        family: Family,
+        when: pa.Array,
+    ) -> _Clock:
+        """The same where the rows are steps of series: no moment is the first, and distances are counted in steps."""
+        assert maker.order is not None
+        order, at = columns[maker.order], amounts(when)
+        dated = order.kind in ("date", "datetime")
+        calendar = Calendar.find(np.unique(at), dated)
+        later = np.flatnonzero(family.place > 0)
+        gap = np.full(len(at), np.nan)
+        gap[later] = calendar.ticks(at[later]) - calendar.ticks(at[family.before[later]])
+        edges = {"when": np.zeros(0), "gap": quantiles(gap), "calendar": np.array([float(dated)])}
+        following = chain(whole, *distance(Column(order.name, "integer"), gap[later]))
+        return cls(edges=edges, following=following, calendar=calendar)
 
     @classmethod
     def of(
@@ -394,9 +421,10 @@ def _moved(steps: Steps, data: Database) -> dict[str, np.ndarray]:
     """The changes [n] of each column that is learned by them."""
     assert steps.maker is not None
     order = None if steps.order is None else data.cells(steps.table, steps.order)
-    family = Family.of(data.links[steps.maker], len(data.tables[steps.maker.parent]), order)
+    family = Family.of(*data.strands(steps.maker), order)
     now, past = _past([amounts(data.cells(steps.table, c.column)) for c in steps.changes], family)
     coded = changes.coded(steps.changes, now, past)
+    coded = coded / changes.widths(steps.changes, changes.behind(steps.changes, family, coded))
     return {c.column: changes.filled(x) for c, x in zip(steps.changes, coded.T, strict=True)}
 
 
@@ -420,14 +448,14 @@ def history(steps: Steps, data: Database, whole: Tables, up: np.ndarray) -> tupl
         none = np.zeros((n, 0))
         return Before(up, alone.place, alone.left, none.astype(np.int64), none, blank, blank, none, none, none), alone
     order = None if steps.order is None else data.cells(name, steps.order)
-    family = Family.of(data.links[maker], len(data.tables[maker.parent]), order)
+    family = Family.of(*data.strands(maker), order)
     own = encoded(whole, rows, steps)
     codes = remembered(np.where(family.before[:, None] >= 0, own[family.before], 0), whole, steps)
-    numbers = [running(family, amounts(data.cells(name, column))) for column in steps.means]
+    numbers = [running(family, amounts(data.cells(name, column)), steps.fade) for column in steps.means]
     means = np.stack(numbers, 1) if numbers else np.zeros((n, 0))
     at = np.full(n, np.nan) if order is None else amounts(order)
     now, past = _past([amounts(data.cells(name, c.column)) for c in steps.changes], family)
-    recent = changes.behind(family, changes.coded(steps.changes, now, past))
+    recent = changes.behind(steps.changes, family, changes.coded(steps.changes, now, past))
     return Before(up, family.place, family.left, codes, means, previous(family, at), at, past, recent, now), family
 
 

@@ -8,13 +8,16 @@ from typing import Any, Self
 
 import numpy as np
 
-from karat.content.relational.changes import DECAYS, Change
+from karat.content.relational.changes import Change
 from karat.content.relational.database import Relation
+from karat.content.relational.series.calendar import Calendar
 from karat.content.table.tables import Tables
 from karat.space import Codes
 
 PLACES = 32  # positions in a sequence that are told apart
 EDGES = 64  # parts of a range of times, distances and means
+HOURS = 48  # times of the day
+FADE = 0.9  # of what a mean so far still holds one row later, where a series has no first row that is its own
 
 
 def rows_name(relation: Relation) -> str:
@@ -42,6 +45,7 @@ class Steps:
     parent that never meet in one row.
     what, first, next, level: the codecs of the chains.   changes: numbers that are learned as changes, of which `level` draws
     those in the first rows.   stand: how the file has its rows: grouped, by order, or mixed.
+    calendar: the steps of a series, in which its distances are told.   starts: places in series from which one may go on.
     """
 
     table: str
@@ -64,6 +68,22 @@ class Steps:
     next: Tables | None
     changes: tuple[Change, ...] = ()
     level: Tables | None = None
+    calendar: Calendar | None = None
+    starts: Before | None = None
+
+    @property
+    def fade(self) -> float:
+        """What a mean so far still holds one row later."""
+        return 1.0 if self.calendar is None else FADE
+
+    def apart(self, later: np.ndarray, earlier: np.ndarray) -> np.ndarray:
+        """How far moments [n] lie from earlier ones, in steps of the calendar where there is one."""
+        if self.calendar is None:
+            return np.asarray(later - earlier)
+        there = ~np.isnan(later + earlier)
+        out = np.full(len(later), np.nan)
+        out[there] = self.calendar.ticks(later[there]) - self.calendar.ticks(earlier[there])
+        return out
 
     @property
     def referring(self) -> set[str]:
@@ -107,6 +127,8 @@ class Steps:
             "unlike": [list(u) for u in self.unlike],
             "latest": self.latest if np.isfinite(self.latest) else None,
             "changes": [c.state() for c in self.changes],
+            "calendar": None if self.calendar is None else self.calendar.state(),
+            "starts": None if self.starts is None else self.starts.state(),
             **{name.rpartition("/")[2]: codec.state() for name, codec in self.chains.items()},
         }
 
@@ -139,6 +161,8 @@ class Steps:
             codecs[2],
             tuple(Change.restore(c) for c in state.get("changes", ())),
             codecs[3],
+            None if state["calendar"] is None else Calendar.restore(state["calendar"]),
+            None if state["starts"] is None else Before.restore(state["starts"]),
         )
 
 
@@ -175,12 +199,28 @@ class Before:
     def take(self, rows: np.ndarray) -> Before:
         return Before(**{name: array[rows] for name, array in vars(self).items()})
 
+    def state(self) -> dict[str, Any]:
+        return {
+            name: [array.shape[1:], array.dtype.kind, np.asarray(np.where(np.isnan(array), None, array)).tolist()]
+            for name, array in vars(self).items()
+        }
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Self:
+        def array(shape: Any, kind: str, values: Any) -> np.ndarray:
+            wanted = np.int64 if kind == "i" else np.float64
+            return np.array(values, np.float64).astype(wanted).reshape(len(values), *shape)
+
+        return cls(**{name: array(*state[name]) for name in cls.__dataclass_fields__})
+
 
 def context(steps: Steps, chain: str, known: Before) -> np.ndarray:
     """int64 [n, columns]: what the chain is given, in the order of `sizes`."""
     if steps.maker is None:
         return np.zeros((len(known.place), 0), np.int64)
     few = [np.minimum(known.place, PLACES - 1)[:, None], np.minimum(known.left, PLACES - 1)[:, None]]
+    if steps.calendar is not None:  # a window begins and ends anywhere
+        few = [0 * each for each in few]
     parts = [known.up, *few]
     if chain == "level":
         if steps.order is not None:
@@ -192,7 +232,7 @@ def context(steps: Steps, chain: str, known: Before) -> np.ndarray:
     if steps.order is not None and chain == "next":
         parts += [_binned(steps.edges["when"], known.since[:, None]), *_calendar(steps, known.since)]
     if steps.order is not None and chain == "what":
-        gap = (known.when - known.since)[:, None]
+        gap = steps.apart(known.when, known.since)[:, None]
         parts += [_binned(steps.edges["when"], known.when[:, None]), _binned(steps.edges["gap"], gap)]
         parts += _calendar(steps, known.when)
     if chain == "what":
@@ -209,6 +249,7 @@ def sizes(steps: Steps, chain: str, up: Codes, own: Codes) -> Codes:
     out = list(zip(up.sizes, up.ordered, strict=True)) + [(PLACES, True)] * 2
     when, gap = ((len(steps.edges.get(name, ())) + 2, True) for name in ("when", "gap"))
     days = [(13, True), (8, True)] if _dated(steps) else []
+    days += [(HOURS + 1, True)] if _timed(steps) else []
     if chain == "level":
         out += [when, *days] if steps.order is not None else []
         return Codes(tuple(size for size, _ in out), tuple(ordered for _, ordered in out))
@@ -229,7 +270,7 @@ def sizes(steps: Steps, chain: str, up: Codes, own: Codes) -> Codes:
 
 def _recent(steps: Steps) -> list[np.ndarray]:
     """Edges of each column of `Before.recent`."""
-    return [steps.edges[f"change {i} {c.column}"] for i in range(1 + len(DECAYS)) for c in steps.changes]
+    return [steps.edges[f"change {i} {c.column}"] for i in range(2) for c in steps.changes]
 
 
 def _binned(edges: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -237,19 +278,26 @@ def _binned(edges: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _dated(steps: Steps) -> bool:
-    codec = steps.first
-    return codec is not None and bool(steps.edges["calendar"][0])
+    return steps.order is not None and bool(steps.edges["calendar"][0])
+
+
+def _timed(steps: Steps) -> bool:
+    return _dated(steps) and steps.calendar is not None and steps.calendar.slots > 1
 
 
 def _calendar(steps: Steps, when: np.ndarray) -> list[np.ndarray]:
-    """Month and day of the week [n, 1] each, 0 where missing."""
+    """Month, day of the week and, in a series, time of the day [n, 1] each, 0 where missing."""
     if not _dated(steps):
         return []
     gone = np.isnan(when)
     moment = np.where(gone, 0, when).astype(np.int64).astype("datetime64[us]")
     month = moment.astype("datetime64[M]").astype(np.int64) % 12 + 1
     day = (moment.astype("datetime64[D]").astype(np.int64) + 3) % 7 + 1
-    return [np.where(gone, 0, month)[:, None], np.where(gone, 0, day)[:, None]]
+    out = [month, day]
+    if _timed(steps) and steps.calendar is not None:
+        slots = steps.calendar.slots
+        out.append(steps.calendar.slot(when) * min(slots, HOURS) // slots + 1)
+    return [np.where(gone, 0, part)[:, None] for part in out]
 
 
 def quantiles(values: np.ndarray) -> np.ndarray:

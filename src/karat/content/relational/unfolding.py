@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,6 +22,7 @@ from karat.content.relational.database import (
     joined,
     keys_of,
 )
+from karat.content.relational.links import repeats, words_of
 from karat.content.relational.parents import Apart, Nearest, Reach, comparable
 from karat.content.relational.progress import Sequences
 from karat.content.relational.sequences import encoded, snapped, there
@@ -102,6 +103,12 @@ class Unfolding:
         base = None
         if steps.since is not None:
             base = amounts(flat(self.tables[maker.parent][steps.since]))
+        self.grow(steps, going, total, base, len(wanted))
+
+    def grow(self, steps: Steps, going: Sequences, total: np.ndarray, base: np.ndarray | None, parents: int) -> None:
+        """`total` [n] rows more of each sequence, the first `parents` of which belong to a parent; `base` as in `_step`."""
+        name, maker = steps.table, steps.maker
+        assert maker is not None
         pieces: list[tuple[pa.Table, pa.Table, np.ndarray, np.ndarray]] = []
         early = [
             names
@@ -115,7 +122,7 @@ class Unfolding:
             start = None if base is None or place else base[at]
             rows, cells, when = self._step(steps, known, start)
             for attempt in range(AGAIN + 1) if early else ():
-                again = _again(rows, at, early, seen, maker.columns)
+                again = repeats(rows, at, early, seen, maker.columns)
                 if not len(again):
                     break
                 if attempt < AGAIN:
@@ -128,7 +135,7 @@ class Unfolding:
                     at, when = at[stay], when[stay]
                     rows, cells = rows.take(pa.array(stay)), cells.take(pa.array(stay))
             for names, known_sets in zip(early, seen, strict=True):
-                known_sets.update(k for k in _words(rows, at, names, maker.columns) if k is not None)
+                known_sets.update(k for k in words_of(rows, at, names, maker.columns) if k is not None)
             going.add(at, rows, when)
             pieces.append((rows, cells, at, when))
         if not pieces:  # nobody has children: a table without rows
@@ -147,7 +154,7 @@ class Unfolding:
         order = self._order(steps, link, when)
         rows, cells = (pa.concat_tables([piece[i] for piece in pieces]).take(pa.array(order)) for i in (0, 1))
         link = link[order]
-        self._finish(name, rows.combine_chunks(), cells.combine_chunks(), np.where(link < len(wanted), link, -1))
+        self._finish(name, rows.combine_chunks(), cells.combine_chunks(), np.where(link < parents, link, -1))
 
     def _order(self, steps: Steps, link: np.ndarray, when: np.ndarray) -> np.ndarray:
         """The rows [n] as the file has them."""
@@ -215,13 +222,14 @@ class Unfolding:
         """The values [n] of columns that were drawn as changes."""
         blank = np.full((len(cells), len(steps.changes)), np.nan)
         level, past = (blank, blank) if known is None else (known.level, known.past)
+        recent = changes.unknown(*blank.shape) if known is None else known.recent
         change = {c.column: amounts(flat(cells[c.column])) for c in steps.changes}
-        return changes.decoded(steps.changes, change, level, past)
+        return changes.decoded(steps.changes, change, level, past, recent)
 
     def _times(self, steps: Steps, known: Before, base: np.ndarray | None) -> np.ndarray:
         """The time [n] of each row: never before the row before it, nor behind the last time ever seen."""
         assert steps.order is not None
-        begin = not known.place.any() or steps.next is None
+        begin = steps.calendar is None and (not known.place.any() or steps.next is None)
         which, codec = ("first", steps.first) if begin else ("next", steps.next)
         assert codec is not None
         given = context(steps, which, known)
@@ -232,6 +240,8 @@ class Unfolding:
             free = np.full((len(todo), codec.spaces[0].numel), -1)
             codes = self.draw(f"{steps.table}/{which}", np.hstack([given[todo], free]))[:, given.shape[1] :]
             value = amounts(flat(self._decoded(f"{steps.table}/{which}", codec, codes)[steps.order]))
+            if which == "next" and steps.calendar is not None:
+                return steps.calendar.after(known.since, value)
             if which == "next":
                 value = np.maximum(value, 0)
             out[todo] = value if start is None else value + start[todo]
@@ -466,33 +476,6 @@ class Unfolding:
                     column = flat(table[c])
                     blank = put(column, lost, pa.nulls(len(lost), column.type))
                     self.tables[r.child] = table.set_column(table.column_names.index(c), c, blank)
-
-
-def _words(
-    rows: pa.Table, at: np.ndarray, names: Sequence[str], above: Sequence[str]
-) -> list[tuple[object, ...] | None]:
-    """What each row has of the columns `names`, its parent's row `at` in place of the key `above`; None where one is missing."""
-    own = [rows[c].to_pylist() for c in names if c not in above]
-    whole = [at.tolist() if set(above) <= set(names) else [0] * len(at), *own]
-    return [None if any(x is None for x in row) else row for row in zip(*whole, strict=True)]
-
-
-def _again(
-    rows: pa.Table,
-    at: np.ndarray,
-    sets: Sequence[Sequence[str]],
-    seen: Sequence[set[tuple[object, ...]]],
-    above: Sequence[str],
-) -> np.ndarray:
-    """The rows that agree with one before them in one of the sets of columns."""
-    out = np.zeros(len(at), bool)
-    for names, known in zip(sets, seen, strict=True):
-        mine = set[tuple[object, ...]]()
-        for i, word in enumerate(_words(rows, at, names, above)):
-            if word is not None:
-                out[i] |= word in known or word in mine
-                mine.add(word)
-    return np.flatnonzero(out)
 
 
 def _patched(table: pa.Table, rows: np.ndarray, new: pa.Table) -> pa.Table:

@@ -65,7 +65,19 @@ class Tables(Codec):
     reviewed = False
     sheets = ".html"
     glance: ClassVar[Mapping[str, Any]] = {"rows": LOOKED}
-    settings = ("as", "schema", "query", "table", "target", "rows", "encoding", "sheet", "declared", "discover")
+    settings = (
+        "as",
+        "series",
+        "schema",
+        "query",
+        "table",
+        "target",
+        "rows",
+        "encoding",
+        "sheet",
+        "declared",
+        "discover",
+    )
 
     origin: Origin
     layout: Layout
@@ -385,6 +397,9 @@ class Tables(Codec):
         printed = map(self.printed, blocks)
         sources.stream(map(guard.look, printed) if guard and form == "delimited" else printed, suffix, file, dialect)
 
+    def alike(self) -> dict[str, Any]:
+        return {"series": ""}  # rows that could be a series as well
+
     def conform(self, records: Any) -> Table:
         """Somebody else's table with the same columns in any order, brought to our types; values never seen are kept.
 
@@ -398,11 +413,9 @@ class Tables(Codec):
         lost = [name for name in mine if name not in found]
         extra = [name for name in found if name not in self.layout.names and not _is_zone(name, found)]
         if lost or extra:
-            what = (
-                f"lacks {', '.join(map(repr, lost[:5]))}" if lost else f"has {', '.join(map(repr, extra[:5]))} too many"
-            )
+            odd = ", ".join(map(repr, (lost or extra)[:5]))
             raise DataError(
-                f"that table {what}; wanted the columns {', '.join(map(repr, mine[:8]))}"
+                f"that table {f'lacks {odd}' if lost else f'has {odd} too many'}; wanted the columns {', '.join(map(repr, mine[:8]))}"
                 f"{' and more' if len(mine) > 8 else ''}."
             )
         known = {} if theirs is None else {column.name: column for column in theirs.schema.columns}

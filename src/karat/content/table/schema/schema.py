@@ -48,7 +48,7 @@ _DECLARED = (
     "keep",
     "refers",
 )
-_TOP = ("target", "columns", "constraint")
+_TOP = ("target", "series", "entity", "columns", "constraint")
 RESOLVED = 0.98  # share of the values of a column that must be among the keys that it refers to
 _MOMENTS = ("date", "datetime", "time")
 _HEAD = """\

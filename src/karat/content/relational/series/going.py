@@ -1,0 +1,100 @@
+"""Where series stand when more steps of them are to be made: where the real ones began, anywhere in them, or behind given rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from karat import limits
+from karat.content.relational import sequences
+from karat.content.relational.database import Database, Family, Relation, handed
+from karat.content.relational.progress import Sequences
+from karat.content.relational.steps import Before, Steps
+from karat.content.relational.unfolding import Unfolding
+from karat.content.table.rules.conditions import names_file
+from karat.content.table.table import Table
+from karat.content.table.tables import Tables
+from karat.errors import DataError, FitError
+
+STARTS = 500  # places in the training rows that are kept
+STEP = 300  # bytes of memory that a step comes to at least while it is made
+WARM = 20  # rows before each, where there are as many: by then means and widths are those of the series
+
+
+def with_starts(known: Mapping[str, Steps], name: str, train: Database, wholes: Mapping[str, Tables]) -> Steps:
+    """The steps of the table `name` with places from which made series go on.
+
+    First where each series begins, then others, evenly.
+    """
+    steps = known[name]
+    before, family = _history(known, name, train, wholes)
+    heads = np.lexsort((before.when, family.place < WARM))
+    heads = heads[family.place[heads] >= 2]
+    _, first = np.unique(before.up[heads], axis=0, return_index=True)
+    rest = np.flatnonzero(family.place >= min(WARM, int(family.place.max())))
+    rest = rest[np.argsort(before.when[rest], kind="stable")]
+    others = rest[np.unique(np.linspace(0, len(rest) - 1, STARTS).astype(np.int64))]
+    return replace(steps, starts=before.take(np.concatenate([heads[np.sort(first)], others])))
+
+
+def begun(steps: Steps, whole: Tables, n: int | None, rng: np.random.Generator) -> Sequences:
+    """Series that go on from `n` of the kept places, or from the first of each series where None."""
+    kept = steps.starts
+    assert kept is not None
+    series = len(np.unique(kept.up, axis=0))
+    rows = np.arange(series) if n is None else rng.integers(series, len(kept.place), n)
+    return Sequences.going(steps, whole, kept.take(rows))
+
+
+def given(whole: Tables, text: str, relation: Relation) -> Table:
+    """The steps in a file from which series are to go on."""
+    if not names_file(text):
+        raise FitError(
+            f"--given {text}: a series goes on from the steps in a file, such as --given last-month.csv, and has no conditions."
+        )
+    rows = whole.conditions.partial(Path(text))
+    for name in (relation.order, relation.entity):
+        if name is not None and rows.cells[name].null_count:
+            raise DataError(f"{text}: some rows have no {name}; a series goes on from steps that all have one.")
+    return rows
+
+
+def after(known: Mapping[str, Steps], relation: Relation, past: Database, wholes: Mapping[str, Tables]) -> Sequences:
+    """Where each series of `past` stands behind its last row."""
+    name, steps = relation.child, known[relation.child]
+    before, family = _history(known, name, past, wholes)
+    last = np.flatnonzero(family.left == 0)
+    going = Sequences.going(steps, wholes[name], before.take(last))
+    going.add(np.arange(len(last)), past.tables[name][last].cells, before.when[last])
+    for change, values in zip(steps.changes, going.past.T, strict=True):
+        if np.isnan(values).any():
+            raise DataError(f"the last step of a series has no {change.column}, from which the next one follows.")
+    return going
+
+
+def grown(work: Unfolding, relation: Relation, going: Sequences, n: int) -> Database:
+    """`n` more steps of each series."""
+    name, parent = relation.child, relation.parent
+    steps, above, total = work.steps[name], work.wholes[parent], np.full(len(going.ups), n)
+    limits.need(STEP * float(total.sum(dtype=float)), f"{name} ({total.sum():,} steps)", "Lower -n.")
+    statics = above.decode(torch.from_numpy(np.maximum(going.ups - 1, 0)), above.spaces[0], work.rng).cells
+    window = pa.array(range(len(total))).cast(pa.string())
+    work.tables[parent] = statics.set_column(statics.column_names.index(relation.key), relation.key, window)
+    work.up[parent] = going.ups
+    work.grow(steps, going, total, None, len(total))
+    return Database({t: Table(work.tables[t], work.wholes[t].origin) for t in (parent, name)}, work.relations)
+
+
+def _history(
+    known: Mapping[str, Steps], name: str, data: Database, wholes: Mapping[str, Tables]
+) -> tuple[Before, Family]:
+    """What was known before each row, and who stood where."""
+    maker = known[name].maker
+    assert maker is not None
+    above = sequences.encoded(wholes[maker.parent], data.tables[maker.parent], known[maker.parent])
+    return sequences.history(known[name], data, wholes[name], handed(above, data.links[maker]))

@@ -1,0 +1,207 @@
+"""Series: found in a file by themselves, learned in windows, made step by step on the right days, and gone on from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import karat
+from karat.content import Related, Tables, recognise
+from karat.content.relational.changes import Change, behind
+from karat.content.relational.database import Family
+from karat.content.relational.series import volatility
+from karat.content.relational.series.calendar import Calendar
+from karat.data import load
+from karat.errors import KaratError
+from karat.run import Run
+
+SMALL = ["model.rounds=5"]
+
+
+def clustered(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Changes whose width remembers: of a fall more than of a rise."""
+    out, width = np.zeros(n), 1.0
+    for i, z in enumerate(rng.laplace(size=n)):
+        out[i] = z * width
+        width = 0.05 + 0.05 * abs(out[i]) + 0.2 * max(-out[i], 0) + 0.8 * width
+    return out
+
+
+def shares(n: int = 600) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    close = 100 * np.exp(np.cumsum(0.01 * clustered(rng, n)))
+    days = pd.bdate_range("2015-01-01", periods=n)
+    high = close * np.exp(rng.exponential(0.005, n))
+    return pd.DataFrame({"day": days.strftime("%Y-%m-%d"), "close": close.round(3), "high": high.round(3)})
+
+
+def shops(days: int = 150) -> pd.DataFrame:
+    rng, out = np.random.default_rng(1), []
+    for shop, region, level in (
+        ("Bonn", "west", 100),
+        ("Celle", "north", 300),
+        ("Essen", "west", 900),
+        ("Ulm", "south", 50),
+    ):
+        visits = level * np.exp(np.cumsum(rng.normal(0, 0.05, days)))
+        day = pd.date_range("2020-01-01", periods=days).strftime("%Y-%m-%d")
+        out.append(pd.DataFrame({"day": day, "shop": shop, "region": region, "visits": visits.round(2)}))
+    return pd.concat(out)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("series")
+    shares().to_csv(folder / "shares.csv", index=False)
+    shops().to_csv(folder / "shops.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(place: Path) -> Run:
+    return karat.train(place / "shares.csv", set=SMALL, out=place / "run", threads=1)
+
+
+def test_a_series_is_found_by_itself_and_said_in_a_sentence(place: Path) -> None:
+    data = load(place / "shares.csv")
+    assert isinstance(data.codec, Related) and data.codec.cut is not None
+    assert any("a series of 600 steps, daily, gaps at weekends, sorted by day" in note for note in data.notes)
+    assert min(len(data.train), len(data.holdout)) >= 20
+
+
+@pytest.mark.parametrize("line", ["series = false", 'series = ""'])
+def test_a_line_of_the_schema_refuses_a_series(place: Path, line: str) -> None:
+    (place / "not.toml").write_text(line + "\n")
+    assert recognise(place / "shares.csv", {"schema": str(place / "not.toml")}) is Tables
+    assert isinstance(load(place / "shares.csv", options={"schema": str(place / "not.toml")}).codec, Tables)
+    assert recognise(place / "shares.csv", {"as": "table"}) is Tables
+
+
+def test_rows_at_irregular_times_that_say_nothing_of_each_other_are_a_table_until_a_line_says_otherwise(
+    place: Path,
+) -> None:
+    rng = np.random.default_rng(2)
+    at = pd.Timestamp("2020-01-01") + pd.to_timedelta(np.cumsum(rng.exponential(5000, 600)).round(), unit="s")
+    rows = pd.DataFrame({"at": at.strftime("%Y-%m-%d %H:%M:%S"), "amount": rng.exponential(50, 600).round(2)})
+    rows.to_csv(place / "sales.csv", index=False)
+    assert recognise(place / "sales.csv") is Tables
+    (place / "yes.toml").write_text('series = "at"\n')
+    data = load(place / "sales.csv", options={"schema": str(place / "yes.toml")})
+    assert any("at irregular times" in note for note in data.notes)
+    rows["amount"] = rng.normal(0, 1, 600).cumsum().round(2)
+    rows.to_csv(place / "level.csv", index=False)
+    assert recognise(place / "level.csv") is Related
+
+
+def test_a_column_that_is_not_there_or_sorts_nothing_is_refused_by_name(place: Path) -> None:
+    with pytest.raises(KaratError, match="'dya'.*'day'"):
+        load(place / "shares.csv", options={"series": "dya"})
+    with pytest.raises(KaratError, match="entity = "):
+        load(place / "shares.csv", options={"series": "high", "schema": None, "entity": None, "rows": 10})
+
+
+def test_made_steps_fall_on_days_that_real_ones_have_and_keep_their_order(run: Run, place: Path) -> None:
+    karat.make(run, n=40, out=place / "made.csv", threads=1)
+    made = pd.read_csv(place / "made.csv")
+    days = pd.to_datetime(made["day"])
+    assert (
+        len(made) == 40
+        and (days.diff().dropna() > pd.Timedelta(0)).all()
+        and set(days.dt.day_of_week) <= {0, 1, 2, 3, 4}
+    )
+    assert (made["high"] >= made["close"]).all()
+
+
+def test_a_series_goes_on_from_given_steps(run: Run, place: Path) -> None:
+    past = shares()[:333]
+    past["close"], past["high"] = past["close"] * 50, past["high"] * 50
+    past.to_csv(place / "past.csv", index=False)
+    karat.make(run, n=3, given=str(place / "past.csv"), out=place / "next.csv", threads=1)
+    made = pd.read_csv(place / "next.csv")
+    assert made["day"].tolist() == shares()["day"].tolist()[333:336]
+    assert abs(np.log(made["close"][0] / past["close"].iloc[-1])) < 0.2
+    for text, words in (("close=3", "steps in a file"), (str(place / "gone.csv"), "gone.csv")):
+        with pytest.raises(KaratError, match=words):
+            karat.make(run, n=3, given=text, out=place / "x.csv", threads=1)
+
+
+def test_a_panel_has_a_series_of_each_group_with_what_never_changes_of_it(place: Path) -> None:
+    run = karat.train(place / "shops.csv", set=SMALL, out=place / "panel", threads=1)
+    karat.make(run, n=12, out=place / "made-panel.csv", threads=1)
+    made = pd.read_csv(place / "made-panel.csv")
+    assert made.groupby("shop").size().to_dict() == {"Bonn": 12, "Celle": 12, "Essen": 12, "Ulm": 12}
+    where = dict(shops()[["shop", "region"]].drop_duplicates().to_numpy().tolist())
+    assert all(where[shop] == region for shop, region in zip(made["shop"], made["region"], strict=True))
+    assert (made.groupby("shop")["day"].nunique() == 12).all()
+
+
+def test_what_is_known_before_a_step_is_never_of_a_window_set_aside(place: Path) -> None:
+    data = load(place / "shares.csv")
+    codec, train = data.codec, data.records("train")
+    assert isinstance(codec, Related) and codec.cut is not None
+    link, parents = train.strands(codec.cut)
+    family = Family.of(link, parents, train.cells("shares", "day"))
+    days = np.array(train.cells("shares", "day").to_pylist(), "datetime64[D]")
+    later = np.flatnonzero(family.before >= 0)
+    apart = (days[later] - days[family.before[later]]).astype(int)
+    assert apart.max() == 3 and len(np.unique(link)) == (family.place == 0).sum() > 10
+
+
+CALENDARS = {
+    "daily": pd.date_range("2001-01-01", periods=300),
+    "daily, gaps at weekends": pd.bdate_range("2001-01-01", periods=300),
+    "weekly": pd.date_range("2001-01-03", periods=300, freq="7D"),
+    "monthly": pd.date_range("2001-01-31", periods=90, freq="ME"),
+    "quarterly": pd.date_range("2001-01-15", periods=90, freq="3MS") + pd.Timedelta("4D"),
+    "every hour": pd.date_range("2001-01-01", periods=300, freq="h"),
+    "every 10 seconds": pd.date_range("2001-01-01", periods=300, freq="10s"),
+    "every 30 minutes, gaps at weekends": pd.bdate_range("2001-01-01", periods=60).repeat(5)
+    + pd.to_timedelta(np.tile(np.arange(5) * 30 + 540, 60), unit="min"),
+}
+
+
+@pytest.mark.parametrize("words", CALENDARS)
+def test_steps_of_a_calendar_are_whole_numbers_that_lead_back(words: str) -> None:
+    at = CALENDARS[words].to_numpy().astype("datetime64[us]").astype(np.int64).astype(np.float64)
+    calendar = Calendar.find(at, True)
+    assert calendar.words(at, True) == words
+    ticks = calendar.ticks(at)
+    np.testing.assert_array_equal(calendar.at(ticks), at)
+    assert len(np.unique(np.diff(ticks))) == 1
+    np.testing.assert_array_equal(calendar.ticks(at + 1), ticks)
+    assert Calendar.restore(calendar.state()) == calendar
+
+
+def test_a_month_end_follows_the_last_real_one() -> None:
+    at = CALENDARS["monthly"].to_numpy().astype("datetime64[us]").astype(np.int64).astype(np.float64)
+    after = Calendar.find(at, True).after(at[-1:], np.array([1.0]))
+    assert pd.Timestamp(int(after[0]), unit="us") == pd.Timestamp("2008-07-31")
+
+
+def test_widths_of_changes_are_found_where_calm_rows_follow_calm_ones_and_nowhere_else() -> None:
+    rng = np.random.default_rng(3)
+    one = Family.of(np.zeros(3000, np.int64), 1, None)
+    width, cost = volatility.fit(clustered(rng, 3000), one)
+    assert width is not None and width.down > width.up and 0.7 < width.keep < 0.9
+    assert cost < volatility.fit(rng.permutation(clustered(rng, 3000)), one)[1]
+    assert sum(volatility.fit(rng.laplace(size=3000), one)[0] is not None for _ in range(20)) == 0
+
+
+def test_changes_in_units_of_their_width_are_no_longer_clustered() -> None:
+    rng = np.random.default_rng(4)
+    change = clustered(rng, 3000)
+    one = Family.of(np.zeros(3000, np.int64), 1, None)
+    width, _ = volatility.fit(change, one)
+    of = (Change("x", False, ("x",), width=width),)
+    told = behind(of, one, np.where(np.arange(3000) > 0, change, np.nan)[:, None])
+    size = np.abs(change[50:] / told[50:, 1])
+    raw = np.abs(change[50:])
+    assert np.corrcoef(raw[1:], raw[:-1])[0, 1] > 0.15 > 0.07 > abs(np.corrcoef(size[1:], size[:-1])[0, 1])
+
+
+def test_made_steps_are_judged_beside_a_series_that_karat_did_not_learn(run: Run, place: Path) -> None:
+    job = karat.assay(real=place / "shares.csv", made=shares(480))
+    assert "shares changes" in {finding.name for finding in job.findings}
