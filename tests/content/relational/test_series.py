@@ -203,5 +203,5 @@ def test_changes_in_units_of_their_width_are_no_longer_clustered() -> None:
 
 
 def test_made_steps_are_judged_beside_a_series_that_karat_did_not_learn(run: Run, place: Path) -> None:
-    job = karat.assay(real=place / "shares.csv", made=shares(480))
+    job = karat.assay(real=place / "shares.csv", made=shares(480), out=place / "report")
     assert "shares changes" in {finding.name for finding in job.findings}
