@@ -205,3 +205,11 @@ def test_changes_in_units_of_their_width_are_no_longer_clustered() -> None:
 def test_made_steps_are_judged_beside_a_series_that_karat_did_not_learn(run: Run, place: Path) -> None:
     job = karat.assay(real=place / "shares.csv", made=shares(480), out=place / "report")
     assert "shares changes" in {finding.name for finding in job.findings}
+
+
+def test_the_written_schema_of_a_series_finds_it_again(place: Path) -> None:
+    text = load(place / "shops.csv").codec.declared()
+    assert text.startswith('series = "day"\nentity = "shop"\n')
+    (place / "shops.toml").write_text(text)
+    codec = load(place / "shops.csv", options={"schema": str(place / "shops.toml")}).codec
+    assert isinstance(codec, Related) and codec.cut is not None and codec.cut.entity == "shop"

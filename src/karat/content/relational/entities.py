@@ -67,8 +67,8 @@ def parted(path: Any, options: Mapping[str, Any]) -> Contents:
     """One file as two tables: its entities with what never changes of them, and its rows; of long series, windows in place of
     entities.
     """
-    said, entity = cutting.declared(options)
-    order = said if said is not None else options.get("order")
+    series, entity = cutting.declared(options)
+    order = series if series is not None else options.get("order")
     read = Tables.read(path, {key: value for key, value in options.items() if key not in ("entity", "order", "series")})
     table: Table = read.records
     plain = tuple(replace(c, refers="") for c in table.facts.schema.columns)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,6 +20,7 @@ from karat.content.relational.across.holding import hold
 from karat.content.relational.across.rule import Across
 from karat.content.relational.across.wording import listed
 from karat.content.relational.database import Database, Family, Relation, amounts, handed
+from karat.content.relational.declaring import declared
 from karat.content.relational.entities import contents_of, parted, split, windowed
 from karat.content.relational.series import cutting, going
 from karat.content.relational.steps import Before, Steps, context, sizes
@@ -29,7 +28,6 @@ from karat.content.relational.unfolding import Draw, Unfolding
 from karat.content.table import fragments
 from karat.content.table.formulas import Guard
 from karat.content.table.io import sources
-from karat.content.table.mining import wording
 from karat.content.table.reading import Origin
 from karat.content.table.rules.constraints import check, compile_rules
 from karat.content.table.schema import schema, values
@@ -417,10 +415,9 @@ class Related(Codec):
         )
 
     def declared(self, between: Sequence[Mapping[str, Any]] = ()) -> str:
-        return declared(self, between)
+        return declared(self.tables, self.relations, self.single, between)
 
     def alike(self) -> dict[str, Any]:
-        """One file is read as it is, and parted as ours was."""
         return {} if self.single is None else {"series": ""}
 
     @property
@@ -487,54 +484,3 @@ def _tie(records: Database, r: Relation) -> Tie:
     family = Family.of(link, len(records.tables[r.parent]), order)
     at = None if order is None else amounts(order)
     return Tie(r.child, r.parent, r.column, r.makes, link, records.absent(r), family.before, r.order, at, r.cut > 0)
-
-
-def declared(codec: Related, between: Sequence[Mapping[str, Any]] = ()) -> str:
-    """The TOML that a person corrects: every table with its columns, what holds between them, and every relation."""
-    if codec.single is not None:
-        return wording.declared(codec.single, between)
-    out = ["# What Karat found in the tables. Correct what is wrong and give this file back with --schema.", ""]
-    for name, whole in codec.tables.items():
-        keys = {k for r in codec.relations if r.parent == name for k in r.keys} | {
-            c for r in codec.relations if r.child == name for c in r.columns
-        }
-        keys = {k for k in keys if whole.layout.columns[k].made}
-        key = next((r.key for r in codec.relations if r.parent == name and len(r.keys) == 1), None)
-        own = replace(whole.unfound, columns=tuple(c for c in whole.schema.columns if c.name not in keys))
-        text = wording.declared(own, [one for one in between if one["table"] == name and "relation" not in one])
-        lines = [line for line in text.splitlines() if not line.startswith("#") or line.startswith("# found: ")]
-        body = (
-            "\n".join(lines).replace("[columns]", "[table.columns]").replace("[[constraint]]", "[[table.constraint]]")
-        )
-        head = [
-            f"name = {json.dumps(name, ensure_ascii=False)}",
-            *([f"key = {json.dumps(key, ensure_ascii=False)}"] if key is not None else []),
-        ]
-        out += ["[[table]]", *head, body.strip(), ""]
-    for r in codec.relations:
-        one = len(r.columns) == 1
-        pairs = {
-            "child": r.child,
-            "column": r.column if one else list(r.columns),
-            "parent": r.parent,
-            "key": r.key if one else list(r.keys),
-            "order": r.order,
-        }
-        out += [
-            "[[relation]]",
-            *(f"{k} = {json.dumps(v if v is not None else '', ensure_ascii=False)}" for k, v in pairs.items()),
-            *_rules(r, [one for one in between if one.get("relation") == r.text]),
-            "",
-        ]
-    text = "\n".join(out)
-    tomllib.loads(text)
-    return text
-
-
-def _rules(relation: Relation, found: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Lines of TOML: what holds between parent and children, as declared and as found."""
-    lines = [f"  {json.dumps(text, ensure_ascii=False)}," for text in relation.rules]
-    for one in found:
-        text = json.dumps(one["constraint"]["rule"], ensure_ascii=False)
-        lines += [f"  # {' '.join(str(one['comment']).split())}", f"  {text},"]
-    return ["rules = [", *lines, "]"] if lines else []

@@ -65,19 +65,7 @@ class Tables(Codec):
     reviewed = False
     sheets = ".html"
     glance: ClassVar[Mapping[str, Any]] = {"rows": LOOKED}
-    settings = (
-        "as",
-        "series",
-        "schema",
-        "query",
-        "table",
-        "target",
-        "rows",
-        "encoding",
-        "sheet",
-        "declared",
-        "discover",
-    )
+    settings = tuple("as series schema query table target rows encoding sheet declared discover".split())
 
     origin: Origin
     layout: Layout
@@ -414,9 +402,9 @@ class Tables(Codec):
         extra = [name for name in found if name not in self.layout.names and not _is_zone(name, found)]
         if lost or extra:
             odd = ", ".join(map(repr, (lost or extra)[:5]))
+            more = f"{', '.join(map(repr, mine[:8]))}{' and more' if len(mine) > 8 else ''}"
             raise DataError(
-                f"that table {f'lacks {odd}' if lost else f'has {odd} too many'}; wanted the columns {', '.join(map(repr, mine[:8]))}"
-                f"{' and more' if len(mine) > 8 else ''}."
+                f"that table {f'lacks {odd}' if lost else f'has {odd} too many'}; wanted the columns {more}."
             )
         known = {} if theirs is None else {column.name: column for column in theirs.schema.columns}
         words = records.cells if theirs is None else values.printed(records.cells, theirs.schema)
