@@ -171,13 +171,13 @@ def test_a_private_run_looks_for_nothing_and_says_so(tmp_path: Path, capsys: pyt
 
 
 def test_a_dependency_goes_with_a_pair_that_was_seen() -> None:
-    left, right = pa.array(["a", "a", "b", None, "c"]), pa.array([1, 2, 2, 1, 9])
-    lookup = Lookup.fit("x", "y", {"x": pa.array(["a", "b", "b"]), "y": pa.array([1, 2, 3])}, False)
-    assert lookup.broken(left, right).tolist() == [False, True, False, False, False]
-    mended = lookup.mended(left, right, np.random.default_rng(0))
+    cells = {"x": pa.array(["a", "a", "b", None, "c"]), "y": pa.array([1, 2, 2, 1, 9])}
+    lookup = Lookup.fit(("x",), "y", {"x": pa.array(["a", "b", "b"]), "y": pa.array([1, 2, 3])}, False)
+    assert lookup.broken(cells).tolist() == [False, True, False, False, False]
+    mended = lookup.mended(cells, np.random.default_rng(0))
     assert mended.to_pylist() == [1, 1, 2, 1, 9]
-    turned = lookup.turned(left, right, np.array([1]), np.random.default_rng(0))
-    assert turned.to_pylist() == ["a", "b", "b", None, "c"]
+    turned = lookup.turned(cells, np.array([1]), np.random.default_rng(0))
+    assert turned["x"].to_pylist() == ["a", "b", "b", None, "c"]
     back = Lookup.restore(json.loads(json.dumps(lookup.state())))
     assert back.pairs.names == ("x", "y") and not back.nearly
 

@@ -80,8 +80,9 @@ class Layout:
                 parts[name] = _number(column, cells, rules, columns)
             else:
                 parts[name] = Choice(Choices.fit((name,), (values,)))
-        known = [d for d in rules.looked_up if {d.left, d.right} <= {*cells.columns} and not columns[d.right].made]
-        lookups = tuple(Lookup.fit(d.left, d.right, cells.columns, d.nearly) for d in known if not columns[d.left].made)
+        known = [d for d in rules.looked_up if {*d.left, d.right} <= {*cells.columns}]
+        known = [d for d in known if not any(columns[name].made for name in (*d.left, d.right))]
+        lookups = tuple(Lookup.fit(d.left, d.right, cells.columns, d.nearly) for d in known)
         return cls(schema, tuple(table.column_names), tuple(parts.values()), lookups)
 
     @cached_property
@@ -162,11 +163,10 @@ class Layout:
             part = self.parts[self.part_of[group[0]]]
             assert isinstance(part, Choice)
             out[together_text(group)] = part.choices.index([cells.columns[name] for name in part.names]) < 0
-        text = {(one.left, one.right): one.text for one in self.rules.depends if not one.nearly}
+        text = {(*one.left, one.right): one.text for one in self.rules.depends if not one.nearly}
         for lookup in self.lookups:
             if lookup.pairs.names in text:
-                both = (cells.columns[name] for name in lookup.pairs.names)
-                out[text[lookup.left, lookup.right]] = lookup.broken(*both)
+                out[text[lookup.pairs.names]] = lookup.broken(cells.columns)
         return out
 
     def state(self) -> dict[str, Any]:
@@ -228,7 +228,7 @@ class _Work:
             formula = formulas[part.name].values(Cells(out)) if isinstance(part, Computed) else None
             out.update(part.decode(codes, place, Cells(out), self.fine, formula))
             for lookup in looked_up.get(part.names[0], ()):
-                out[lookup.right] = lookup.mended(out[lookup.left], out[lookup.right], self.rng)
+                out[lookup.right] = lookup.mended(out, self.rng)
         return out
 
     def invent(self, cells: dict[str, pa.Array]) -> dict[str, pa.Array]:

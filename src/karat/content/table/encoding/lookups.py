@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -16,75 +16,89 @@ from karat.content.table.encoding.coding import Choices, present
 
 @dataclass(frozen=True, eq=False)
 class Lookup:
-    """The pairs of values of two columns that training rows hold, and how often. The first determines the second.
+    """The combinations of values of columns that training rows hold, and how often. The others determine the last.
 
-    nearly: whether it has exceptions: then which of its values goes with one of the first is drawn in every row.
+    nearly: whether it has exceptions: then which of its values goes with the others is drawn in every row.
     """
 
     pairs: Choices
     nearly: bool = False
 
     @classmethod
-    def fit(cls, left: str, right: str, columns: Mapping[str, pa.Array], nearly: bool) -> Self:
-        both = present(columns[left]) & present(columns[right])
-        pairs = Choices.fit((left, right), [columns[name].filter(pa.array(both)) for name in (left, right)])
+    def fit(cls, left: Sequence[str], right: str, columns: Mapping[str, pa.Array], nearly: bool) -> Self:
+        there = pa.array(np.logical_and.reduce([present(columns[name]) for name in (*left, right)]))
+        pairs = Choices.fit((*left, right), [columns[name].filter(there) for name in (*left, right)])
         return cls(pairs, nearly)
 
     @property
-    def left(self) -> str:
-        return self.pairs.names[0]
+    def left(self) -> tuple[str, ...]:
+        return self.pairs.names[:-1]
 
     @property
     def right(self) -> str:
-        return self.pairs.names[1]
+        return self.pairs.names[-1]
 
-    def broken(self, left: pa.Array, right: pa.Array) -> np.ndarray:
-        """bool [n]: rows whose values do not go together; a missing cell, or a value never seen on the left, goes with any."""
-        index = self.pairs.index([left, right])
-        known = self._groups(0)[0].index([left]) >= 0
-        return np.asarray((index < 0) & known & present(right) & present(left))
+    def broken(self, columns: Mapping[str, pa.Array]) -> np.ndarray:
+        """bool [n]: rows whose values do not go together; a missing cell, or values never seen on the left, go with any."""
+        return np.asarray((self.pairs.index([columns[name] for name in self.pairs.names]) < 0) & self._known(columns))
 
-    def mended(self, left: pa.Array, right: pa.Array, rng: np.random.Generator) -> pa.Array:
-        """`right` [n], where it does not go with `left` one that does, as often as training rows have it."""
-        wrong = self.broken(left, right)
-        if self.nearly:
-            wrong |= (self._groups(0)[0].index([left]) >= 0) & present(right)
-        return self._drawn(left, right, np.flatnonzero(wrong), 0, rng)
+    def _known(self, columns: Mapping[str, pa.Array]) -> np.ndarray:
+        """bool [n]: rows that miss none of the cells and whose left side was seen."""
+        there = np.logical_and.reduce([present(columns[name]) for name in self.pairs.names])
+        return np.asarray(there & (self._groups(0)[0].index([columns[name] for name in self.left]) >= 0))
 
-    def turned(self, left: pa.Array, right: pa.Array, rows: np.ndarray, rng: np.random.Generator) -> pa.Array:
-        """`left` [n], in these rows one that goes with `right`, as far as there is one."""
-        known = self._groups(1)[0].index([right.take(pa.array(rows))]) >= 0
-        return self._drawn(right, left, rows[known], 1, rng)
+    def mended(self, columns: Mapping[str, pa.Array], rng: np.random.Generator) -> pa.Array:
+        """The right column [n], where it does not go with the left ones one that does, as often as training rows have it."""
+        wrong = self._known(columns) if self.nearly else self.broken(columns)
+        return self._drawn(columns, np.flatnonzero(wrong), 0, rng)[self.right]
 
-    def _drawn(self, given: pa.Array, now: pa.Array, rows: np.ndarray, side: int, rng: np.random.Generator) -> pa.Array:
+    def turned(
+        self, columns: Mapping[str, pa.Array], rows: np.ndarray, rng: np.random.Generator
+    ) -> dict[str, pa.Array]:
+        """The left columns [n], in these rows such as go with the right one, as far as there are any."""
+        known = self._groups(1)[0].index([columns[self.right].take(pa.array(rows))]) >= 0
+        return self._drawn(columns, rows[known], 1, rng)
+
+    def _drawn(
+        self, columns: Mapping[str, pa.Array], rows: np.ndarray, given: int, rng: np.random.Generator
+    ) -> dict[str, pa.Array]:
+        """The columns of the side that is not `given` (0: the left, 1: the right), drawn in these rows."""
+        names = self._names(1 - given)
         if not len(rows):
-            return now
-        values, order, ends = self._groups(side)
-        group = values.index([given.take(pa.array(rows))])
+            return {name: columns[name] for name in names}
+        values, order, ends = self._groups(given)
+        group = values.index([columns[name].take(pa.array(rows)) for name in self._names(given)])
         total = np.append(0.0, np.cumsum(self.pairs.counts[order], dtype=np.float64))
         low, high = total[ends[group]], total[ends[group + 1]]
         place = np.searchsorted(total, low + rng.random(len(rows)) * (high - low), side="right") - 1
-        place = np.clip(place, ends[group], ends[group + 1] - 1)
-        return put(now, rows, self.pairs.values[1 - side].take(pa.array(order[place])))
+        place = pa.array(order[np.clip(place, ends[group], ends[group + 1] - 1)])
+        known = dict(zip(self.pairs.names, self.pairs.values, strict=True))
+        return {name: put(columns[name], rows, known[name].take(place)) for name in names}
+
+    def _names(self, side: int) -> tuple[str, ...]:
+        return self.left if side == 0 else (self.right,)
 
     def _groups(self, side: int) -> tuple[Choices, np.ndarray, np.ndarray]:
         return self._by_left if side == 0 else self._by_right
 
     @cached_property
     def _by_left(self) -> tuple[Choices, np.ndarray, np.ndarray]:
-        return self._grouped(0)
+        return self._grouped(self.left, self.pairs.values[:-1])
 
     @cached_property
     def _by_right(self) -> tuple[Choices, np.ndarray, np.ndarray]:
-        return self._grouped(1)
+        return self._grouped((self.right,), self.pairs.values[-1:])
 
-    def _grouped(self, side: int) -> tuple[Choices, np.ndarray, np.ndarray]:
-        """The values of one side, the pairs in their order, and where those of each begin: [k + 1]."""
-        values = self.pairs.values[side].unique()
-        known = Choices((self.pairs.names[side],), (values,), np.ones(len(values), np.int64))
-        group = known.index([self.pairs.values[side]])
+    def _grouped(self, names: tuple[str, ...], values: tuple[pa.Array, ...]) -> tuple[Choices, np.ndarray, np.ndarray]:
+        """The values of one side, the combinations in their order, and where those of each begin: [k + 1]."""
+        if len(names) == 1:
+            distinct = values[0].unique()
+            known = Choices(names, (distinct,), np.ones(len(distinct), np.int64))
+        else:
+            known = Choices.fit(names, values)
+        group = known.index(values)
         order = np.argsort(group, kind="stable")
-        return known, order, np.searchsorted(group[order], np.arange(len(values) + 1))
+        return known, order, np.searchsorted(group[order], np.arange(known.size + 1))
 
     def state(self) -> dict[str, Any]:
         return {**self.pairs.state(), "nearly": self.nearly}

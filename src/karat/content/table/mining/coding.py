@@ -36,7 +36,7 @@ def _coded(one: Relation, rules: Rules) -> bool:
     population than those that a generator draws."""
     names = one.columns
     if one.form == "dependency":
-        return names in [(d.left, d.right) for d in rules.looked_up]
+        return names in [(*d.left, d.right) for d in rules.looked_up]
     links = list(pairwise(names))
     near = [(n.low, n.high) for n in rules.near.values()]
     if one.form == "order":

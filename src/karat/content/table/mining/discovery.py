@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from karat.content.table.mining import dependencies, distances, evidence, groups, orders
 from karat.content.table.mining.columns import ROWS, Columns, Number, sample_of
-from karat.content.table.mining.formulas import mixtures, products, sums
+from karat.content.table.mining.formulas import extremes, mixtures, products, sums
 from karat.content.table.mining.formulas.worked import Formulas, Worked, equal
 from karat.content.table.mining.relation import SHOWN, Relation, plain, quoted
 from karat.content.table.rules.constraints import compile_rules
@@ -82,6 +82,7 @@ def _worked(sample: Columns, together: Sequence[frozenset[str]]) -> Formulas:
     sums.sums(numbers, known, without, spans)
     sums.shares(numbers, known, without, spans)
     products.products(numbers, known, without)
+    extremes.extremes(every, known, without)
     mixtures.mixtures(every, known, without)
     return known
 
@@ -164,9 +165,9 @@ def _group(one: groups.Group, full: Columns) -> Relation | None:
 
 
 def _dependency(one: dependencies.Dependency, full: Columns) -> Relation | None:
-    rows, broken = dependencies.counted(full.codes(one.left)[0], full.codes(one.right)[0])
-    text = f"{quoted(one.left)} -> {quoted(one.right)}"
-    return _relation("dependency", {"rule": text}, (one.left, one.right), rows, broken, one.chance, one.evidence)
+    rows, broken = dependencies.counted([full.codes(name)[0] for name in one.left], full.codes(one.right)[0])
+    text = f"{', '.join(map(quoted, one.left))} -> {quoted(one.right)}"
+    return _relation("dependency", {"rule": text}, (*one.left, one.right), rows, broken, one.chance, one.evidence)
 
 
 def _chain(chain: Sequence[orders.Ordered], full: Columns) -> Relation | None:

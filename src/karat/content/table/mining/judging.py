@@ -44,11 +44,11 @@ class Judged:
         rules, lookups, groups = {}, {}, {}
         for one in found:
             if one.form == "dependency":
-                left, right = one.columns
                 columns = {name: flat(cells[name]) for name in one.columns}
-                usual = pa.array(~unlike(columns[left], columns[right]))
+                *left, right = columns.values()
+                usual = pa.array(~unlike(left, right))
                 columns = {name: column.filter(usual) for name, column in columns.items()}
-                lookups[one.text] = Lookup.fit(left, right, columns, False)
+                lookups[one.text] = Lookup.fit(one.columns[:-1], one.columns[-1], columns, False)
             elif one.form == "one of many":
                 total = _trues(cells_of(cells), one.columns)
                 groups[one.text] = one.columns, bool((total[~np.isnan(total)] == 1).mean() > 0.5)
@@ -69,7 +69,7 @@ class Judged:
             if wrong:  # a rule that is coded, and not checked, has none
                 out[text] = np.asarray(np.logical_or.reduce(wrong))
         for text, lookup in self.lookups.items():
-            out[text] = lookup.broken(cells.columns[lookup.left], cells.columns[lookup.right])
+            out[text] = lookup.broken(cells.columns)
         for text, (names, exactly) in self.groups.items():
             total = _trues(cells, names)
             with np.errstate(invalid="ignore"):

@@ -21,6 +21,7 @@ Form = Literal[
     "product",
     "ratio",
     "mixture",
+    "extreme",
     "dependency",
     "one of many",
     "missing",

@@ -45,7 +45,7 @@ def sentence(relation: Relation, schema: Schema) -> str:
     kinds = {column.name: column.kind for column in schema.columns}
     names = relation.columns
     if relation.form == "dependency":
-        return f"each {names[0]} has one {names[1]}"
+        return f"each {' and '.join(names[:-1])} has one {names[-1]}"
     if relation.form == "order":
         strict = re.findall(r" (<=?) ", _bare(relation))
         before, after = ("before", "after") if kinds[names[0]] in ("date", "datetime", "time") else ("below", "above")

@@ -14,15 +14,15 @@ from karat.errors import DataError
 
 @dataclass(frozen=True)
 class Dependency:
-    """Each value of `left` goes with one value of `right`; where `nearly`, with few others."""
+    """Each value of `left`, or of several columns together, goes with one value of `right`; where `nearly`, with few others."""
 
-    left: str
+    left: tuple[str, ...]
     right: str
     nearly: bool = False
 
     @property
     def text(self) -> str:
-        return f"{self.left} -> {self.right}"
+        return f"{', '.join(self.left)} -> {self.right}"
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ def near_and_sequence(
         if pair.right in held or pair.right in {d.right for d in kept}:
             continue
         try:
-            sequence = _sequence(names, [*edges, (pair.left, pair.right)], together)
+            sequence = _sequence(names, [*edges, *((left, pair.right) for left in pair.left)], together)
         except DataError:
             continue
-        edges = [*edges, (pair.left, pair.right)]
+        edges = [*edges, *((left, pair.right) for left in pair.left)]
         kept.append(pair)
     for one in wanted:
         for turn in (one,) if one.apart else (one, replace(one, low=one.high, high=one.low)):
@@ -93,12 +93,23 @@ def _sequence(
         raise DataError(f"the rules go round in a circle: {' -> '.join(map(str, error.args[1]))}.") from error
 
 
-def unlike(left: pa.Array, right: pa.Array) -> np.ndarray:
+def unlike(left: Sequence[pa.Array], right: pa.Array) -> np.ndarray:
     """bool [n]: rows whose `right` is not the one that goes with their `left` in most of these rows; missing cells go with any."""
-    x, y = _codes(left), _codes(right)
+    x, y = joint([_codes(one) for one in left]), _codes(right)
     there = (x >= 0) & (y >= 0)
     out = np.zeros(len(x), bool)
     out[there] = commonest(x[there], y[there])[x[there]] != y[there]
+    return out
+
+
+def joint(codes: Sequence[np.ndarray]) -> np.ndarray:
+    """int64 [n]: one code for the codes of several columns, -1 where one of them is; of one column its own."""
+    out = codes[0]
+    for one in codes[1:]:
+        there = (out >= 0) & (one >= 0)
+        pairs = np.unique(out[there] * (int(one.max(initial=0)) + 1) + one[there], return_inverse=True)[1]
+        out = np.full(len(out), -1)
+        out[there] = pairs
     return out
 
 

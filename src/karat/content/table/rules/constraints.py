@@ -9,6 +9,7 @@
     unique = ["a", "b"]                       no two rows agree in all of these
     together = ["city", "country"]            only combinations that were seen
     rule = "article -> price"                 a dependency: each article has one price
+    rule = "article, country -> price"        the same of two columns together
     rule = "-2 <= b - a <= 3"                 a distance: b is coded as its distance from a
 
 With nearly = true a rule has exceptions: they are learned, as often as they occur, and no row is set aside for them.
@@ -472,7 +473,7 @@ def check(rules: Rules, table: pa.Table, place: str, first_line: int) -> tuple[n
     found = rules.broken(cells)
     for one in rules.depends:
         if not one.nearly:
-            found[one.text] = unlike(cells.columns[one.left], cells.columns[one.right])
+            found[one.text] = unlike([cells.columns[name] for name in one.left], cells.columns[one.right])
     for text, bad in found.items():
         count = int(bad.sum())
         if not count:

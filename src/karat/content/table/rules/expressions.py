@@ -335,17 +335,19 @@ def parse(text: str, names: Sequence[str], spelled: Mapping[str, Sequence[str]] 
     return rule
 
 
-def dependency(text: str, names: Sequence[str]) -> tuple[str, str] | None:
-    """The two columns of a rule a -> b; None for a rule of another form, DataError for one that names what is no column."""
-    word = r"\s*(?:`([^`]+)`|([^`'\"=<>]+?))\s*"
-    found = re.fullmatch(f"{word}->{word}", text)
+def dependency(text: str, names: Sequence[str]) -> tuple[tuple[str, ...], str] | None:
+    """The columns of a rule a -> b or a, b -> c; None for a rule of another form, DataError where it names what is no column."""
+    side = r"((?:`[^`]+`|[^`'\"=<>])+)"
+    found = re.fullmatch(f"{side}->{side}", text)
     if found is None:
         return None
-    left, right = found[1] or found[2], found[3] or found[4]
-    for name in (left, right):
+    whole, right = (one.strip().strip("`") for one in found.groups())
+    parts = re.findall(r"(?:`[^`]+`|[^`,])+", found[1])
+    left = (whole,) if whole in names else tuple(part.strip().strip("`") for part in parts)
+    for name in (*left, right):
         if name not in names:
             raise DataError(f"the rule {text!r} speaks of {name!r}, {unknown(name, names)}")
-    if left == right:
+    if len({*left, right}) <= len(left):
         raise DataError(f"the rule {text!r} says of a column that it goes with itself.")
     return left, right
 

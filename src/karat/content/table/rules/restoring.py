@@ -192,15 +192,14 @@ class _Restoring:
     def pair(self) -> None:
         """Of two columns that go together, one that is given, or that a given result is made from, stays and the other follows."""
         for lookup in self.layout.lookups:
-            left, right = (self.cells[name] for name in lookup.pairs.names)
-            wrong = lookup.broken(left, right)
+            wrong = lookup.broken(self.cells)
             formulas = [f for f in self.layout.rules.formulas if lookup.right in f.rule.columns(f.right)]
             held = np.any([self.firm(name) > 0 for name in (lookup.right, *(f.left for f in formulas))], axis=0)
-            rows = np.flatnonzero(wrong & held & (self.firm(lookup.left) == 0))
-            self.cells[lookup.left] = lookup.turned(left, right, rows, self.rng)
-            rest = lookup.broken(self.cells[lookup.left], right) & ~held
-            mended = lookup.mended(self.cells[lookup.left], right, self.rng)
-            self.cells[lookup.right] = put(right, np.flatnonzero(rest), mended.take(pa.array(np.flatnonzero(rest))))
+            free = np.all([self.firm(name) == 0 for name in lookup.left], axis=0)
+            self.cells |= lookup.turned(self.cells, np.flatnonzero(wrong & held & free), self.rng)
+            rest = np.flatnonzero(lookup.broken(self.cells) & ~held)
+            mended = lookup.mended(self.cells, self.rng).take(pa.array(rest))
+            self.cells[lookup.right] = put(self.cells[lookup.right], rest, mended)
 
     def _at_odds(self, formula: Formula) -> np.ndarray:
         """The rows in which the given result of a formula is not what it gives."""

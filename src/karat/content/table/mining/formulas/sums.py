@@ -13,10 +13,14 @@ import numpy as np
 from karat.content.table.mining import evidence
 from karat.content.table.mining.columns import Number
 from karat.content.table.mining.formulas.trimmed import eliminated, fitted
-from karat.content.table.mining.formulas.worked import Formulas, Worked, enough, judged, slack_of
+from karat.content.table.mining.formulas.worked import NEAR, Formulas, Worked, enough, judged, slack_of
 from karat.content.table.mining.relation import Form, plain, quoted
 
 TERMS = 8  # of a sum, at most
+UNITS, OFTEN = (
+    2,
+    0.01,
+)  # by which rounded parts may miss their whole, and share of the rows in which they miss it by so much
 GRAINS = 20  # units of the last decimal in a standard deviation, from which on a rounded result says something
 
 
@@ -82,7 +86,7 @@ def shares(
     for target in numbers:
         if target.name not in known.lefts and _fine(target):
             own = [(t, n) for t, n in terms if not _from(known, target.name, n)]
-            summed = _sum(target, own, True)
+            summed = _sum(target, own, True) or _rest(target, own)
             if summed is not None:
                 known.add(summed)
 
@@ -126,6 +130,33 @@ def _sum(target: Number, terms: Sequence[tuple[str, Number]], rounded: bool = Fa
     if columns is None or not 1 <= len(columns) - 1 <= min(TERMS, len(y) // 10):
         return None
     return _snapped(target, [pool[j] for j in columns[:-1]], rounded)
+
+
+def _rest(target: Number, terms: Sequence[tuple[str, Number]]) -> Worked | None:
+    """The column as what others leave of a constant, where each was rounded by itself, so that the sum is a unit or two off."""
+    unit = 2 * target.half
+    alike = [t for t in terms if t[1].decimals == target.decimals and t[1].spread >= GRAINS * unit]
+    rows, pool = _complete(target, alike)
+    if len(pool) < 2:
+        return None
+    y, x = target.values[rows], np.stack([n.values[rows] for _, n in pool], 1)
+    z = np.concatenate([(x - x.mean(0)) / x.std(0), np.ones((len(y), 1))], 1)
+    slack = np.full(len(y), UNITS * unit + NEAR)
+    kept = fitted(z, y, slack)
+    columns = None if kept is None else eliminated(z, y, slack, kept)
+    if columns is None or not 2 <= len(columns) - 1 <= TERMS:
+        return None
+    pool = [pool[j] for j in columns[:-1]]
+    total = target.values + np.sum([n.values for _, n in pool], 0)
+    sums, counts = np.unique(np.rint(total[~np.isnan(total)] / unit), return_counts=True)
+    middle = sums[counts.argmax()]
+    ends = sums[(counts >= OFTEN * counts.sum()) & (np.abs(sums - middle) <= UNITS)]
+    less = "".join(f" - {text}" for text, _ in pool)
+    words = [f"{plain(round(end * unit, target.decimals))}{less}" for end in ends]
+    value = middle * unit - np.sum([n.values for _, n in pool], 0)
+    right, form = (f"({', '.join(words)})", "mixture") if len(words) > 1 else (words[0], "sum")
+    names, tests = [n.name for _, n in pool], log(len(terms)) * (len(pool) + 1)
+    return judged(form, target, right, names, value, UNITS * unit, tests)  # type: ignore[arg-type]
 
 
 def _complete(target: Number, terms: Sequence[tuple[str, Number]]) -> tuple[np.ndarray, list[tuple[str, Number]]]:
@@ -201,7 +232,8 @@ def times(word: str, c: float) -> str:
 def _spelled(pool: Sequence[tuple[str, Number]], coefficients: np.ndarray, constant: float) -> tuple[str, np.ndarray]:
     """The sum as a rule has it, what is added first; and its value [n]."""
     value = np.full(len(pool[0][1].values), constant)
-    text = ""
+    text = plain(constant) if constant > 0 and (coefficients < 0).all() else ""
+    constant = 0.0 if text else constant
     for j in np.argsort(coefficients < 0, kind="stable"):
         (word, number), c = pool[j], float(coefficients[j])
         value = value + c * number.values
