@@ -9,7 +9,7 @@ from math import lgamma, log
 
 import numpy as np
 
-RARELY = 0.02  # of the rows may break what holds nearly always
+RARELY = 0.05  # of the rows may break what holds nearly always
 ALPHA = 1e-4  # probability that one form of relation is found anywhere in a table in which there is none
 LESS = 0.2  # exceptions, at most this share of what unrelated columns would have
 FEWEST = 18  # rows in which a relation must be told

@@ -17,6 +17,7 @@ CLOSE = 5  # rows with the least difference, from which on the lack of equal one
 SURE = {"moment": 0.0, "time": 0.0, "number": log(0.01)}  # numbers of different units may scatter beside each other
 NORMAL = 0.1587  # share of a normal distribution below one standard deviation under its mean
 THINNER = 0.35  # exceptions, at most this share of what a normal distribution of the differences would have
+EDGE = 0.25  # of the median difference, within which the differences on either side of 0 are compared
 LONGEST = 6  # columns of a chain
 
 
@@ -71,13 +72,25 @@ def ordered(low: Number, high: Number, x: np.ndarray, y: np.ndarray, tests: int)
 def _ends_at_nothing(apart: np.ndarray, sure: float) -> bool:
     """Whether differences [n] of which few lie below 0 stop there, and do not merely thin out as they scatter.
 
-    Either more lie as far beyond their median as 0 lies before it, or a normal distribution of their lower half has more there.
+    Either more lie as far beyond their median as 0 lies before it, or a normal distribution of their lower half has more there,
+    or there are far fewer just below 0 than just above.
     sure: log of the probability that this is chance.
     """
     low, middle = np.quantile(apart, (NORMAL, 0.5))
     rows, below, beyond = len(apart), int((apart < 0).sum()), int((apart > 2 * middle).sum())
     normal = 0.5 * erfc(middle / max(middle - low, 1e-300) / sqrt(2))
     mirrored = below <= evidence.LESS * beyond and evidence.log_tail(below, below + beyond, 0.5) <= sure
+    near, under = (
+        int(((apart > 0) & (apart <= EDGE * middle)).sum()),
+        int(((apart < 0) & (apart >= -EDGE * middle)).sum()),
+    )
+    fine = len(np.unique(apart[(apart > 0) & (apart <= EDGE * middle)])) >= CLOSE
+    if (
+        fine
+        and under <= evidence.LESS * near
+        and evidence.log_tail(under, under + near, 0.5) <= min(sure, log(evidence.ALPHA))
+    ):
+        return True
     return mirrored or below <= THINNER * normal * rows and evidence.log_tail(below, rows, normal) <= sure
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from karat.content.table.mining import evidence
 from karat.content.table.mining.formulas.worked import ACTIVE
 
-TRIMMED = 0.06  # share of the rows that a fit leaves out
+TRIMMED = 0.08  # share of the rows that a fit leaves out
 STEPS, STARTS = 8, 6  # of concentration
 
 
