@@ -49,7 +49,7 @@ import business
 
 RATES = (0.0, 0.005, 0.02, 0.05)  # of exceptions
 FAULTS = 0.05  # of unseen rows that are broken for a judge
-ROWS = 3000  # of a table of a business
+ROWS, MADE = 3000, 12_000  # of a table of a business, and made after it
 MORE = 0.01  # of unseen rows that may break what lasts, beside as many as of those it was found in
 PLANTED = {  # what is found of the columns that are put to a table
     "order": r"^p_low <=? p_high$",
@@ -142,7 +142,7 @@ def known(name: str, rate: float, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         pa.csv.write_csv(table, f"{folder}/{name}.csv")
         run = karat.train(f"{folder}/{name}.csv", out=f"{folder}/run", seed=seed, threads=1)
-        made = run.make(ROWS, seed=seed + 1)
+        made = run.make(MADE, seed=seed + 1)
         codec = Tables.restore(json.loads((Path(folder) / "run" / "codec.json").read_text(encoding="utf-8")))
         cells = codec.conform(Tables.read(made, {}).records).cells
     judged = Judged.fit(every, rows.facts.schema, rows.cells)
