@@ -43,7 +43,9 @@ MAY: dict[str, set[str]] = {
     "request": {"families"},
     "terminal": set(),
     "trust": {"run"},
-    "synthesizer": {"space", "stats", "content", "data", "families", "privacy", "recipe", "request", "run", "training"},
+    "synthesizer": {
+        *("space", "stats", "views", "content", "data", "families", "privacy", "recipe", "request", "run", "training")
+    },
     "workflow": {
         *(
             "assays",

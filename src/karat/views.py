@@ -150,6 +150,23 @@ class TableView:
         return self
 
 
+def row_digests(values: np.ndarray) -> np.ndarray:
+    """uint64 [n]: equal where every cell of the values [n, c] is equal, or missing on both sides; by splitmix64's finaliser.
+
+    A key for each row would take more than the table, of ten million rows.
+    """
+    out = np.zeros(len(values), np.uint64)
+    for column in values.T:
+        out = (out ^ (out >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) + plain(column).view(np.uint64)
+        out = (out ^ (out >> np.uint64(32))) * np.uint64(0x94D049BB133111EB)
+    return out ^ (out >> np.uint64(31))
+
+
+def plain(values: np.ndarray) -> np.ndarray:
+    """The values with one bit pattern for all that is missing, and one for zero."""
+    return np.ascontiguousarray(np.where(np.isnan(values), np.nan, values + 0.0))
+
+
 @dataclass(frozen=True)
 class TextView:
     """Passages of text with the class [n] and the document [n] of each, where known.

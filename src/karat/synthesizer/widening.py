@@ -19,6 +19,7 @@ from karat.content.table.tables import Tables
 from karat.data import Data
 from karat.errors import RunError
 from karat.families.generator import Generator, Stratified
+from karat.views import row_digests
 
 LOOKED = 4_000  # made rows that tell
 MOST = 100_000  # training rows, beyond which no recipe knows them by heart
@@ -112,10 +113,4 @@ def expected(codec: Tables, records: Table, seed: int) -> float:
 
 def _keys(codec: Tables, records: Table) -> np.ndarray:
     """uint64 [n]: equal where rows are equal as the judge sees them."""
-    view = np.ascontiguousarray(codec.view_values(records) + 0.0)
-    bits = np.where(np.isnan(view), np.nan, view).view(np.uint64)
-    key = np.full(len(view), 0xCBF29CE484222325, np.uint64)
-    for column in bits.T:
-        key = (key ^ (column ^ (column >> np.uint64(29)))) * np.uint64(0x100000001B3)  # FNV-1a
-        key ^= key >> np.uint64(31)
-    return key
+    return row_digests(codec.view_values(records))

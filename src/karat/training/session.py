@@ -15,7 +15,7 @@ import torch
 from karat.errors import DivergedError
 from karat.events import Checkpoint, Event, Finished, Note, Notice, Picture, Progress, Record, Stopped, Weights
 from karat.families.generator import Batches, Learned
-from karat.training import diagnostics as diagnostics
+from karat.training import diagnostics
 from karat.training.divergence import REMEDY
 from karat.training.loop import Plan, State, train
 from karat.training.previews import Previews

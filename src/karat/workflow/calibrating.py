@@ -30,8 +30,7 @@ def exams(
     """Exams of the judge on these data, as they are done (see `calibrate`), each the way that `karat assay` goes.
 
     train, unseen, made: records of each kind at most; all there are by default, a half of those set aside for the judge and
-    a half for the reference generators.   mixed: whether records change sides from seed to seed, where no group, publisher
-    or person says on which side they belong.
+    a half for the reference generators.
     Raises DataError where fewer than 20 are left for any of the three.
     """
 

@@ -73,7 +73,9 @@ def begin(
         run.lock(),
         Ledger(run.path / "ledger.jsonl", declared).entry("train", where.type) as entry,
     ):
-        _greet(console, found, run.spec["recipe"]["name"], plan, devices.describe(where), synth.gradient is not None)
+        _print_plan(
+            console, found, run.spec["recipe"]["name"], plan, devices.describe(where), synth.gradient is not None
+        )
         if called is not None:
             plan = replace(plan, called=called[plan.clock])
         return running.drive(run, found, synth, where, plan, entry, console)
@@ -201,7 +203,7 @@ def proceed(run: Run, options: TrainOptions, entry: Any, console: Console) -> Ru
     synth = synthesizer.new(found.codec, recipe, found.classes, spec["seed"])
     run.sign = sign if signed(spec) else None
     run.update({"minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples})
-    _greet(console, found, recipe.name, plan, devices.describe(where), synth.gradient is not None)
+    _print_plan(console, found, recipe.name, plan, devices.describe(where), synth.gradient is not None)
     return running.drive(run, found, synth, where, plan, entry, console)
 
 
@@ -231,7 +233,7 @@ def again(run: Run, data: str | Path | None = None, trusted: bool = False) -> Da
     """
     spec, mine = run.spec, sealed(run.spec)
     place = run.source if data is None else data
-    if not mine and not trusted and (data is None or any(map(_speaks, spec["options"].values()))):
+    if not mine and not trusted and (data is None or any(map(_holds_text, spec["options"].values()))):
         settings = "".join(f", {name}={value!r}" for name, value in spec["options"].items())
         raise RunError(
             f"{run.path} was not made by you on this machine. It would read {str(place)!r}{settings}. If that may be read, "
@@ -264,9 +266,9 @@ def again(run: Run, data: str | Path | None = None, trusted: bool = False) -> Da
     return found
 
 
-def _speaks(value: Any) -> bool:
+def _holds_text(value: Any) -> bool:
     """Whether a setting is text, which may be a query."""
-    return isinstance(value, str) or (isinstance(value, list) and any(map(_speaks, value)))
+    return isinstance(value, str) or (isinstance(value, list) and any(map(_holds_text, value)))
 
 
 def _stored_fingerprint(name: str, found: Data, epsilon: float | None) -> str:
@@ -300,7 +302,7 @@ def _private(options: dict[str, Any], own: Sequence[str], seed: int) -> Private 
     return Private(float(epsilon), float(settings.get("delta", 0.0)), seed if seeded else None, inferred)
 
 
-def _greet(console: Console, found: Data, recipe: str, plan: loop.Plan, device: str, learned: bool) -> None:
+def _print_plan(console: Console, found: Data, recipe: str, plan: loop.Plan, device: str, learned: bool) -> None:
     budget = (
         f"{plan.minutes:g} minutes"
         if plan.minutes is not None
@@ -333,8 +335,7 @@ def private(
         raise FitError(
             "--epsilon: kinds, formats and spellings would be inferred from the very rows that are to be protected. Declare "
             "them with --schema (`karat look DATA --write-schema FILE` writes one to correct), or say with --public-schema that "
-            "they may "
-            "be known."
+            "they may be known."
         )
     return PRIVATE, [*changes, f"data.epsilon={float(epsilon)}", f"data.public={'true' if inferred else 'false'}"]
 

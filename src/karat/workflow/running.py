@@ -105,7 +105,7 @@ def drive(
         f"trained: {done.step:,} steps, {done.samples:,} samples in {done.seconds:,.1f} s, {stepped:,.1f} s of them for steps"
         + (f"; noticed: {', '.join(n.name for n in done.notices)}" if done.notices else "")
     )
-    _next(run, found, console)
+    _print_next(run, found, console)
     return run
 
 
@@ -203,7 +203,7 @@ def _fit(run: Run, found: Data, synth: Synthesizer, plan: loop.Plan, entry: Any,
     if spent is not None and found.budget is not None:
         _record_cost(run, found.budget, spent, console)
     console.print(f"fitted to {len(found.train):,} in {last.seconds:,.1f} s")
-    _next(run, found, console)
+    _print_next(run, found, console)
     return run
 
 
@@ -238,7 +238,7 @@ def _record_cost(run: Run, codec: Spent, family: Spent, console: Console) -> Non
     )
 
 
-def _next(run: Run, found: Data, console: Console) -> None:
+def _print_next(run: Run, found: Data, console: Console) -> None:
     wholes = found.codec.wholes
     out = f" --out made{wholes[0]}" if wholes else ""
     place = shlex.quote(str(run.path))

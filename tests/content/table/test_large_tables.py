@@ -12,7 +12,7 @@ from karat.assays import find
 from karat.assays.table import linkage
 from karat.content.table.tables import LOOKED, Tables
 from karat.data import load
-from karat.views import Columns, TableView
+from karat.views import Columns, TableView, row_digests
 
 
 def test_a_glance_at_a_large_table_takes_rows_from_all_over_it_and_says_how_many() -> None:
@@ -47,5 +47,5 @@ def test_copies_are_looked_for_among_all_training_rows_though_a_part_is_compared
 
 def test_rows_are_equal_by_their_digests_as_they_are_cell_by_cell() -> None:
     values = np.array([[0.0, 1.0], [-0.0, 1.0], [np.nan, 1.0], [-np.nan, 1.0], [1.0, 0.0], [1.0, np.nan]])
-    of = linkage.digests(sheet(values))
+    of = row_digests(values)
     assert of[0] == of[1] and of[2] == of[3] and len(set(of.tolist())) == 4

@@ -27,7 +27,7 @@ from karat.assays.points.memory import CERTAIN, NEAR, chance_of
 from karat.assays.shares import certain
 from karat.assays.table.sheet import finite, ranks
 from karat.assays.table.tables import Case
-from karat.views import TableView
+from karat.views import TableView, plain, row_digests
 
 FINDS = ("copy rate", "near copies", "nearest record share")
 WORK = 2.4e9  # cells compared, at most: made rows times training rows times columns; for innocent rows twice that
@@ -140,21 +140,7 @@ class Linker:
 
 def keys(sheet: TableView) -> list[bytes]:
     """One key per row: equal where every cell is equal or missing on both sides."""
-    return [row.tobytes() for row in _plain(sheet.values)]
-
-
-def digests(sheet: TableView) -> np.ndarray:
-    """uint64 [n] of `keys`, without a key for each: of ten million rows those would take more than their table."""
-    out = np.zeros(len(sheet), np.uint64)
-    for column in sheet.values.T:
-        out = (out ^ (out >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) + _plain(column).view(np.uint64)
-        out = (out ^ (out >> np.uint64(32))) * np.uint64(0x94D049BB133111EB)
-    return out ^ (out >> np.uint64(31))
-
-
-def _plain(values: np.ndarray) -> np.ndarray:
-    """One bit pattern for all that is missing, and one for zero."""
-    return np.ascontiguousarray(np.where(np.isnan(values), np.nan, values + 0.0))
+    return [row.tobytes() for row in plain(sheet.values)]
 
 
 def findings(case: Case) -> list[Finding]:
@@ -166,8 +152,8 @@ def findings(case: Case) -> list[Finding]:
 
 def _copies(train: TableView, unseen: TableView, made: TableView) -> Finding:
     """Unseen rows are few; how often real rows are alike is said by training rows beside each other as well."""
-    often = digests(train)
-    asked = np.isin(often, np.concatenate([digests(made), digests(unseen)]))
+    often = row_digests(train.values)
+    asked = np.isin(often, np.concatenate([row_digests(made.values), row_digests(unseen.values)]))
     first: dict[bytes, int] = {}
     there = np.flatnonzero(asked)
     for i, key in zip(there.tolist(), keys(train.take(there)), strict=True):
