@@ -213,8 +213,8 @@ class Tie:
 
     links: int64 [n], the row of the parent, -1 for nobody's.   absent: bool [n], rows that name none.   makes: whether the
     child's rows belong to one record with this parent.   order: the column by which the rows of one parent are sorted, and
-    at: float64 [n], its values.   before: int64 [n], the row before each of the same parent, -1 for the first.   cut: whether
-    the parents are only windows of series.
+    at: float64 [n], its values.   before: int64 [n], the row before each of the same parent, -1 for the first.   place: int64
+    [n], how many stand before.   cut: whether the parents are only windows of series.
     """
 
     child: str
@@ -224,6 +224,7 @@ class Tie:
     links: np.ndarray
     absent: np.ndarray
     before: np.ndarray
+    place: np.ndarray
     order: str | None = None
     at: np.ndarray | None = None
     cut: bool = False

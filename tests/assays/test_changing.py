@@ -35,7 +35,9 @@ def side(change: np.ndarray) -> tuple[TableView, Tie]:
     values = np.exp(levels + np.cumsum(change, 1)).reshape(-1, width)
     link = np.repeat(np.arange(parents), rows)
     before = np.where(np.arange(len(link)) % rows > 0, np.arange(len(link)) - 1, -1)
-    return TableView(COLUMNS, values), Tie("days", "shares", "share", True, link, np.zeros(len(link), bool), before)
+    return TableView(COLUMNS, values), Tie(
+        "days", "shares", "share", True, link, np.zeros(len(link), bool), before, before
+    )
 
 
 def findings(sides: Sequence[tuple[TableView, Tie]]) -> list[Finding]:

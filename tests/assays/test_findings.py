@@ -87,7 +87,15 @@ def test_the_side_that_lacks_most_is_named() -> None:
 
 VIEWS = (points, table, text)
 ELSEWHERE = {  # found between tables, of a run's own model, or by what is measured of its worth
-    *("dangling keys", "cardinality", "gaps", "parent-child pairs", "sequences"),
+    *(
+        "dangling keys",
+        "cardinality",
+        "cardinality pairs",
+        "gaps",
+        "parent-child pairs",
+        "sequences",
+        "parent-child auc",
+    ),
     *("changes", "autocorrelation", "volatility", "cross-correlation"),
     *("bits per character", "bits per byte", "gate share", "exchange rate"),
 }

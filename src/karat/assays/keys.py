@@ -70,6 +70,12 @@ KEYS: dict[str, Key] = {
     "formatting": Key("fidelity", "quality", "lower", rows.Formatting, ends=SHARE),
     "missingness": Key("fidelity", "quality", "lower", rows.Missingness, ends=SHARE),
     "cardinality": Key("fidelity", "quality", "higher", rows.Cardinality, title="{of} cardinality"),
+    "cardinality pairs": Key(
+        "fidelity", "quality", "higher", rows.ColumnPairs, title="{of} cardinality pairs", ends=SHARE
+    ),
+    "parent-child auc": Key(
+        "fidelity", "quality", "lower", records.TwoSample, title="{of} parent-child auc", ends=SHARE
+    ),
     "parent-child pairs": Key("fidelity", "quality", "higher", rows.ColumnPairs, title="{of} parent-child pairs"),
     "sequences": Key("fidelity", "quality", "higher", rows.ColumnPairs, title="{of} sequences"),
     "gaps": Key("fidelity", "quality", "higher", rows.Gaps, title="{of} gaps"),

@@ -40,6 +40,8 @@ GAPS = {
     "three-way marginals": 0.2,
     "cardinality": 0.2,
     "gaps": 0.2,
+    "cardinality pairs": 0.2,
+    "parent-child auc": 0.2,
     "parent-child pairs": 0.2,
     "sequences": 0.2,
     "changes": 0.2,

@@ -15,18 +15,31 @@ from karat.assays.details.rows import Cardinality, ColumnPairs, Gaps
 from karat.assays.finding import Finding, Limit, Score, scored
 from karat.assays.relational.databases import Case
 from karat.assays.table.columns import Trends, combinations, shape
+from karat.assays.table.detection import told_apart
 from karat.assays.table.sheet import resampled_columns
 from karat.space import JUDGED as FEWEST
-from karat.views import Columns, TableView
+from karat.views import Columns, DatabaseView, TableView, Tie
 
-FINDS = ("dangling keys", "cardinality", "parent-child pairs", "sequences", "gaps")
+FINDS = (
+    "dangling keys",
+    "cardinality",
+    "cardinality pairs",
+    "parent-child auc",
+    "parent-child pairs",
+    "sequences",
+    "gaps",
+)
 MOST_PAIRS = 400
 
 
 def findings(case: Case) -> list[Finding]:
     """How the children of one tie hang on their parents; of rows that belong to one record also how many, and in what order."""
     out = [_dangling(case), *_together(case)]
-    return [*out, *_cardinality(case), *_sequences(case)] if case.made.ties[case.number].makes else out
+    return (
+        [*out, *_cardinality(case), *_counts(case), *_joined(case), *_sequences(case)]
+        if case.made.ties[case.number].makes
+        else out
+    )
 
 
 def _dangling(case: Case) -> Finding:
@@ -45,10 +58,7 @@ def _dangling(case: Case) -> Finding:
 
 def _cardinality(case: Case) -> list[Finding]:
     """Children per parent: 1 - the Kolmogorov-Smirnov distance to the training parents' [n], beside unseen parents'."""
-    train, unseen, made = (
-        np.bincount(tie.links[tie.links >= 0], minlength=len(side.tables[tie.parent]))
-        for side, tie in zip(case.sides, case.ties, strict=True)
-    )
+    train, unseen, made = (_many(side, tie) for side, tie in zip(case.sides, case.ties, strict=True))
     where, score = case.ties[0].where, _shape(train, unseen, made, case.seed)
     if score is None:
         return []
@@ -63,6 +73,47 @@ def _cardinality(case: Case) -> list[Finding]:
         shown, real = (tuple((np.bincount(v, minlength=top + 1) / len(v)).tolist()) for v in (made, train))
         detail = Cardinality(names=tuple(str(i) for i in range(top + 1)), made=shown, real=real)
     return [_agreement("cardinality", where, score, summary, detail, len(made), len(unseen))]
+
+
+def _many(side: DatabaseView, tie: Tie) -> np.ndarray:
+    """int64 [parents]: how many children each has."""
+    return np.bincount(tie.links[tie.links >= 0], minlength=len(side.tables[tie.parent]))
+
+
+def _counts(case: Case) -> list[Finding]:
+    """How the number of children goes with the parent's columns, and with how many it has in tables that stand before."""
+    tie, parts = case.made.ties[case.number], []
+    for side in case.sides:
+        own, mine = (
+            side.tables[tie.parent],
+            [t for t in side.ties[: case.number + 1] if t.makes and t.parent == tie.parent],
+        )
+        counts = Columns(tuple(t.where for t in mine), ((),) * len(mine))
+        values = np.column_stack([own.values, *(_many(side, t) for t in mine)])
+        parts.append(TableView(_beside(own.columns, counts, tie.parent, "rows"), values))
+    last = parts[0].width - 1
+    pairs = [(j, last) for j in range(last)]
+    return _pairs(
+        "cardinality pairs", tie.where, "a parent and how many children it has", *parts, pairs=pairs, seed=case.seed
+    )
+
+
+def _joined(case: Case) -> list[Finding]:
+    """Whether a child with its parent, its place and the number of its siblings is told from a real one; one of each parent."""
+    parts = []
+    for side, tie in zip(case.sides, case.ties, strict=True):
+        rng = np.random.default_rng([case.seed, 7])
+        rows = rng.permutation(np.flatnonzero(tie.links >= 0))
+        rows = rng.permutation(rows[np.unique(tie.links[rows], return_index=True)[1]])
+        parent, child = side.tables[tie.parent], side.tables[tie.child]
+        columns = _beside(parent.columns, child.columns, tie.parent, tie.child)
+        columns = _beside(columns, Columns(("place", "siblings"), ((), ())), "", "")
+        of = tie.links[rows]
+        beside = [parent.values[of], child.values[rows], tie.place[rows], _many(side, tie)[of]]
+        parts.append(TableView(columns, np.column_stack(beside)))
+    if min(map(len, parts)) < FEWEST:
+        return []
+    return [told_apart("parent-child auc", *parts, seed=case.seed, of=case.ties[0].where)]
 
 
 def _together(case: Case) -> list[Finding]:
@@ -86,8 +137,9 @@ def _together(case: Case) -> list[Finding]:
 
 
 def _beside(a: Columns, b: Columns, left: str, right: str) -> Columns:
-    names = (*(f"{left}.{n}" for n in a.names), *(f"{right}.{n}" for n in b.names))
-    return Columns(names, (*a.choices, *b.choices))
+    names = (*(f"{left}.{n}".lstrip(".") for n in a.names), *(f"{right}.{n}".lstrip(".") for n in b.names))
+    units = [x.units if x.units else ("",) * len(x.names) for x in (a, b)]
+    return Columns(names, (*a.choices, *b.choices), (*units[0], *units[1]) if any(map(any, units)) else ())
 
 
 def _sequences(case: Case) -> list[Finding]:

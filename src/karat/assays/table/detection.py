@@ -77,7 +77,11 @@ def _split_area(real: np.ndarray, made: np.ndarray, size: int) -> float:
 
 def findings(case: Case) -> list[Finding]:
     """Two-sample AUC, with the columns that give what was made away, and what lies between two of them."""
-    train, unseen, made, seed = case.train, case.unseen, case.made, case.seed
+    return [told_apart("two-sample auc", case.train, case.unseen, case.made, seed=case.seed)]
+
+
+def told_apart(key: str, train: TableView, unseen: TableView, made: TableView, *, seed: int, of: str = "") -> Finding:
+    """The two-sample test of rows in an order that means nothing, as the finding `key`.   of: what the rows are of."""
     seen: Features = features((train, unseen, made))
     most = min(ROWS, max(200, CELLS // max(1, len(seen.columns))))
     n = min(len(unseen), len(made), len(train), most)
@@ -98,7 +102,7 @@ def findings(case: Case) -> list[Finding]:
         looked, value, real, lost = [], 0.5, 0.5, np.zeros(0)
     sd = fold_spread(n, FOLDS)
     s = Score(value, value - 1.96 * sd, value + 1.96 * sd, real, sd * math.sqrt(2)).clipped(0.0, 1.0)
-    limit = limit_of("two-sample auc", s, LEAST)
+    limit = limit_of(key, s, LEAST)
     joint = sorted(zip(looked, lost.tolist(), strict=True), key=lambda p: -p[1])
     summary = (
         f"Shown one made and one real row, boosted trees pick the made one {value:.1%} of the time (50% is guessing); "
@@ -113,5 +117,5 @@ def findings(case: Case) -> list[Finding]:
         alone=tuple((train.names[j], float(alone[j])) for j in order[:24]),
         importance=tuple(joint[:24]),
     )
-    samples = power.scored("two-sample auc", s.error, len(made), len(unseen))
-    return [scored("two-sample auc", s, limit, summary, detail=detail, samples=samples)]
+    samples = power.scored(key, s.error, len(made), len(unseen))
+    return scored(key, s, limit, summary, detail=detail, samples=samples, of=of)

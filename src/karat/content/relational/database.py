@@ -233,6 +233,19 @@ class Family:
         count = np.bincount(key, minlength=parents + n)
         return cls(place, count[key] - 1 - place, before, count[:parents])
 
+    def so_far(self, values: np.ndarray, fade: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+        """float64 [n] each: the sum of `values` [n] over the rows of the same parent before, and how many of them are known.
+
+        fade: what a row still counts one row later.
+        """
+        total, count = np.zeros(len(values)), np.zeros(len(values))
+        for rows in self.levels():
+            back = self.before[rows]
+            known = ~np.isnan(values[back])
+            total[rows] = fade * total[back] + np.where(known, values[back], 0)
+            count[rows] = fade * count[back] + known
+        return total, count
+
     def levels(self) -> list[np.ndarray]:
         """The rows that are second of their parent, those that are third, and so on."""
         order = np.argsort(self.place, kind="stable")

@@ -21,7 +21,8 @@ class Sequences:
     """Where the sequences [n] of rows stand, one for each parent: what the next row of each is drawn given.
 
     ups: the ancestors' columns.   last: the row before.   time: the last known.   sums, many: of each number so far.   past,
-    recent: of the columns that are learned as changes, as in `Before`.
+    recent: of the columns that are learned as changes, as in `Before`.   parent, added: what is told of the parent, and what
+    the rows so far add to its totals.
     """
 
     steps: Steps
@@ -33,22 +34,25 @@ class Sequences:
     many: np.ndarray
     past: np.ndarray
     recent: np.ndarray
+    parent: np.ndarray
+    added: np.ndarray
 
     @classmethod
-    def begun(cls, ups: np.ndarray, whole: Tables, steps: Steps) -> Sequences:
+    def begun(cls, ups: np.ndarray, whole: Tables, steps: Steps, parent: np.ndarray) -> Sequences:
         n, means = len(ups), len(steps.means)
         last = np.zeros((n, whole.spaces[0].numel), np.int64)
         k = len(steps.changes)
         sums, many, past = np.zeros((n, means)), np.zeros((n, means)), np.full((n, k), np.nan)
-        return cls(steps, whole, ups, last, np.full(n, np.nan), sums, many, past, changes.unknown(n, k))
+        added = np.zeros((n, len(steps.inherited.totals)))
+        return cls(steps, whole, ups, last, np.full(n, np.nan), sums, many, past, changes.unknown(n, k), parent, added)
 
     @classmethod
     def going(cls, steps: Steps, whole: Tables, starts: Before) -> Sequences:
         """Sequences that go on where `starts` [n] are."""
         many = np.where(np.isnan(starts.means), 0.0, 1 / (1 - steps.fade))
         sums = np.nan_to_num(starts.means) * many
-        last, time, past, recent = starts.codes, starts.since, starts.past, starts.recent
-        return cls(steps, whole, starts.up, last.copy(), time.copy(), sums, many, past.copy(), recent.copy())
+        last, time, past, recent = (x.copy() for x in (starts.codes, starts.since, starts.past, starts.recent))
+        return cls(steps, whole, starts.up, last, time, sums, many, past, recent, starts.parent, starts.sums.copy())
 
     def known(self, at: np.ndarray, place: int, total: np.ndarray) -> Before:
         """What is known before the row at `place` in the sequences `at`, of `total` [n] rows each."""
@@ -58,11 +62,23 @@ class Sequences:
         when, past = np.full(len(at), np.nan), self.past[at]
         level = np.full(past.shape, np.nan)
         return Before(
-            self.ups[at], places, left, self.last[at], means, self.time[at], when, past, self.recent[at], level
+            up=self.ups[at],
+            place=places,
+            left=left,
+            codes=self.last[at],
+            means=means,
+            since=self.time[at],
+            when=when,
+            past=past,
+            recent=self.recent[at],
+            level=level,
+            parent=self.parent[at],
+            sums=self.added[at],
         )
 
     def add(self, at: np.ndarray, rows: pa.Table, when: np.ndarray) -> None:
         """One more row for each of the sequences `at`."""
+        self.added[at] += self.steps.inherited.added(rows)
         self.time[at] = np.where(np.isnan(when), self.time[at], when)
         self.last[at] = remembered(
             encoded(self.whole, Table(rows, self.whole.origin), self.steps), self.whole, self.steps

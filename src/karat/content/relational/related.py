@@ -259,7 +259,7 @@ class Related(Codec):
         """A database of `n` rows of the first table, and of what hangs on them; other roots in proportion, lists whole."""
         n = n if asked is None else len(asked.cells)
         roots = {name: self.lists.get(name, max(1, round(n * share))) for name, share in self.rows.items()}
-        work = Unfolding(self.tables, self.steps, self.relations, draw, rng)
+        work = Unfolding(self.tables, self.steps, self.relations, draw, rng, across=self.across)
         return hold(work.run(roots, self.orphans, asked), self.across, self.tables, rng)
 
     # What a codec says of itself -------------------------------------------------------------------------------------
@@ -483,4 +483,5 @@ def _tie(records: Database, r: Relation) -> Tie:
     order = None if r.order is None else records.cells(r.child, r.order)
     family = Family.of(link, len(records.tables[r.parent]), order)
     at = None if order is None else amounts(order)
-    return Tie(r.child, r.parent, r.column, r.makes, link, records.absent(r), family.before, r.order, at, r.cut > 0)
+    absent, place = records.absent(r), family.place
+    return Tie(r.child, r.parent, r.column, r.makes, link, absent, family.before, place, r.order, at, r.cut > 0)

@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from karat.content.relational import changes, links
+from karat.content.relational.across.inheriting import Inherited, quantiles
 from karat.content.relational.across.rule import Across
 from karat.content.relational.database import Database, Family, Relation, amounts, from_amounts
 from karat.content.relational.series.calendar import Calendar
-from karat.content.relational.steps import Before, Steps, borrowed_name, quantiles, rows_name
+from karat.content.relational.steps import Before, Steps, borrowed_name, rows_name
 from karat.content.table.encoding.coding import NUMBERS, flat, present
 from karat.content.table.encoding.layout import Layout
 from karat.content.table.encoding.parts import Number
@@ -38,23 +39,7 @@ def running(family: Family, values: np.ndarray, fade: float = 1.0) -> np.ndarray
 
     fade: what a row still counts one row later.
     """
-    n = len(values)
-    rows = np.empty(n, np.int64)
-    begun = family.place == 0
-    head = np.where(begun)[0]
-    # rows one after another, each parent's together: follow `before` from the last ones
-    after = np.full(n, -1)
-    after[family.before[~begun]] = np.flatnonzero(~begun)
-    total, count = np.zeros(n), np.zeros(n)
-    at = head
-    while len(at):
-        rows = after[at]
-        at = at[rows >= 0]
-        rows = rows[rows >= 0]
-        known = ~np.isnan(values[at])
-        total[rows] = fade * total[at] + np.where(known, values[at], 0)
-        count[rows] = fade * count[at] + known
-        at = rows
+    total, count = family.so_far(values, fade)
     return np.where(count > 0, total / np.where(count > 0, count, 1), np.nan)
 
 
@@ -77,14 +62,7 @@ def fit(name: str, database: Database, train: Database, whole: Tables, across: S
     link, parents = (np.full(len(train.tables[name]), -1), 0) if maker is None else train.strands(maker)
     when = None if order is None else train.cells(name, order)
     family = Family.of(link, parents, when)
-    borrowed = {
-        r.column: tuple(
-            c.name
-            for c in train.tables[r.parent].facts.schema.columns
-            if not c.made and c.kind != "constant" and c.zone != "mixed"
-        )[:BORROWED]
-        for r in chosen
-    }
+    borrowed = {r.column: _lent(train, r) for r in chosen}
     edges: dict[str, np.ndarray] = {}
     ranks: dict[str, int] = {}
     clock = _Clock()
@@ -104,29 +82,46 @@ def fit(name: str, database: Database, train: Database, whole: Tables, across: S
             k: v for k, v in edges.items() if k.removeprefix("mean ") not in {c.column for c in wandering}
         } | moving
     blank = Steps(
-        name,
-        maker,
-        counted,
-        chosen,
-        borrowed,
-        ranks,
-        clock.beside,
-        clock.since,
-        edges,
-        clock.latest,
-        _stand(database, name, maker),
-        _kept_apart(database, train, whole, name, ranks),
-        links.loose(database, name),
-        links.trees(database, name),
-        links.unlike(database, name),
-        whole,
-        clock.first,
-        clock.following,
-        wandering,
-        None if clock.calendar is not None else level,
-        clock.calendar,
+        table=name,
+        maker=maker,
+        counted=counted,
+        chosen=chosen,
+        borrowed=borrowed,
+        ranks=ranks,
+        beside=clock.beside,
+        since=clock.since,
+        edges=edges,
+        latest=clock.latest,
+        stand=_stand(database, name, maker),
+        unique=_kept_apart(database, train, whole, name, ranks),
+        loose=links.loose(database, name),
+        tree=links.trees(database, name),
+        unlike=links.unlike(database, name),
+        what=whole,
+        first=clock.first,
+        next=clock.following,
+        changes=wandering,
+        level=None if clock.calendar is not None else level,
+        calendar=clock.calendar,
     )
+    if maker is not None:
+        since = previous(family, np.full(len(link), np.nan) if when is None else amounts(when))
+        unruled = _unruled(whole, blank)
+        blank = replace(blank, inherited=Inherited.fit(across, maker, train, unruled, family, since))
     return replace(blank, what=chain(whole, *drawn(blank, train, whole)))
+
+
+def _lent(train: Database, relation: Relation) -> tuple[str, ...]:
+    """The columns of the row that is referred to, by which it is chosen."""
+    every = train.tables[relation.parent].facts.schema.columns
+    return tuple(c.name for c in every if not c.made and c.kind != "constant" and c.zone != "mixed")[:BORROWED]
+
+
+def _unruled(whole: Tables, steps: Steps) -> set[str]:
+    """Columns of which values are drawn, and which no rule of the table speaks of."""
+    coded = {steps.order, *steps.ranks, *steps.beside, *steps.referring, *(c.column for c in steps.changes)}
+    free = {c.name for c in whole.schema.columns} - coded
+    return {c for c in free if not any(changes.names(rule, c) for rule in whole.schema.constraints)}
 
 
 def settled(
@@ -376,6 +371,7 @@ def drawn(steps: Steps, data: Database, whole: Tables) -> tuple[Schema, pa.Table
     hidden |= set(steps.ranks)
     at = np.zeros(0) if steps.order is None else amounts(data.cells(name, steps.order))
     moved = {} if not steps.changes else _moved(steps, data)
+    hung = None if maker is None else steps.inherited.parents(data.tables[maker.parent].cells, data.links[maker])
     known: list[Column] = []
     cells: dict[str, pa.Array] = {}
     for column in whole.layout.names:
@@ -395,6 +391,9 @@ def drawn(steps: Steps, data: Database, whole: Tables) -> tuple[Schema, pa.Table
         elif column in moved:
             own = Column(column, "decimal", 17)
             values = pa.array(moved[column])
+        elif hung is not None and column in steps.inherited.hung:
+            far, apart = distance(own, steps.inherited.coded(column, amounts(values), hung))
+            own, values = far.columns[0], flat(apart[column])
         cells[column] = values
         known.append(own)
     for r in steps.counted:
@@ -410,7 +409,7 @@ def drawn(steps: Steps, data: Database, whole: Tables) -> tuple[Schema, pa.Table
             known.append(replace(theirs[column], name=borrowed_name(r, column), unique=False, low=None, high=None))
             values = data.cells(r.parent, column)
             cells[borrowed_name(r, column)] = values.take(rows) if len(values) else pa.nulls(len(link), values.type)
-    plain = tuple(c for c in known if c.name not in moved)
+    plain = tuple(c for c in known if c.name not in moved and c.name not in steps.inherited.hung)
     own_rules = tuple(rule for rule in whole.schema.constraints if "unique" not in rule and holds(rule, plain))
     drawn_alone = {c.name for c in known} - marked if maker is None else set()
     own_rules += tuple({"unique": list(names)} for names in steps.unique if set(names) <= drawn_alone)
@@ -446,7 +445,9 @@ def history(steps: Steps, data: Database, whole: Tables, up: np.ndarray) -> tupl
         blank = np.zeros(n)
         alone = Family.of(np.full(n, -1), 0, None)
         none = np.zeros((n, 0))
-        return Before(up, alone.place, alone.left, none.astype(np.int64), none, blank, blank, none, none, none), alone
+        return Before(
+            up, alone.place, alone.left, none.astype(np.int64), none, blank, blank, none, none, none, none, none
+        ), alone
     order = None if steps.order is None else data.cells(name, steps.order)
     family = Family.of(*data.strands(maker), order)
     own = encoded(whole, rows, steps)
@@ -456,7 +457,10 @@ def history(steps: Steps, data: Database, whole: Tables, up: np.ndarray) -> tupl
     at = np.full(n, np.nan) if order is None else amounts(order)
     now, past = _past([amounts(data.cells(name, c.column)) for c in steps.changes], family)
     recent = changes.behind(steps.changes, family, changes.coded(steps.changes, now, past))
-    return Before(up, family.place, family.left, codes, means, previous(family, at), at, past, recent, now), family
+    above = steps.inherited.above(data, maker, family)
+    return Before(
+        up, family.place, family.left, codes, means, previous(family, at), at, past, recent, now, *above
+    ), family
 
 
 def encoded(whole: Tables, rows: Table, steps: Steps) -> np.ndarray:

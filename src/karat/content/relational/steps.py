@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from karat.content.relational.across.inheriting import Inherited, binned, row
 from karat.content.relational.changes import Change
 from karat.content.relational.database import Relation
 from karat.content.relational.series.calendar import Calendar
@@ -15,7 +16,6 @@ from karat.content.table.tables import Tables
 from karat.space import Codes
 
 PLACES = 32  # positions in a sequence that are told apart
-EDGES = 64  # parts of a range of times, distances and means
 HOURS = 48  # times of the day
 FADE = 0.9  # of what a mean so far still holds one row later, where a series has no first row that is its own
 
@@ -46,6 +46,7 @@ class Steps:
     what, first, next, level: the codecs of the chains.   changes: numbers that are learned as changes, of which `level` draws
     those in the first rows.   stand: how the file has its rows: grouped, by order, or mixed.
     calendar: the steps of a series, in which its distances are told.   starts: places in series from which one may go on.
+    inherited: what rows are given of their parent by what holds across tables.
     """
 
     table: str
@@ -70,6 +71,7 @@ class Steps:
     level: Tables | None = None
     calendar: Calendar | None = None
     starts: Before | None = None
+    inherited: Inherited = Inherited()
 
     @property
     def fade(self) -> float:
@@ -129,6 +131,7 @@ class Steps:
             "changes": [c.state() for c in self.changes],
             "calendar": None if self.calendar is None else self.calendar.state(),
             "starts": None if self.starts is None else self.starts.state(),
+            "inherited": self.inherited.state(),
             **{name.rpartition("/")[2]: codec.state() for name, codec in self.chains.items()},
         }
 
@@ -149,7 +152,7 @@ class Steps:
             state["ranks"],
             tuple(state["beside"]),
             state["since"],
-            {k: _row(v) for k, v in state["edges"].items()},
+            {k: row(v) for k, v in state["edges"].items()},
             np.inf if state["latest"] is None else state["latest"],
             state["stand"],
             tuple(tuple(u) for u in state["unique"]),
@@ -163,15 +166,8 @@ class Steps:
             codecs[3],
             None if state["calendar"] is None else Calendar.restore(state["calendar"]),
             None if state["starts"] is None else Before.restore(state["starts"]),
+            Inherited.restore(state["inherited"]),
         )
-
-
-def _row(values: Any) -> np.ndarray:
-    """float64 [n] of a list; ValueError for anything else."""
-    out = np.array(values, np.float64)
-    if out.ndim != 1:
-        raise ValueError(f"a list of numbers was wanted, not {str(values)[:40]}")
-    return out
 
 
 @dataclass(frozen=True)
@@ -182,7 +178,8 @@ class Before:
     codes: of the row before [n, columns], 0 where there is none.   means: of each number so far [n, numbers], NaN where none.
     since: the time [n] of the row before.   when: the row's own time [n], once it is known.   Of the columns that are learned
     as changes past: the values [n, k] of the row before, recent: what is told of changes before (`changes.followed`), level:
-    the row's own values [n, k] where it is a first one, once they are known.
+    the row's own values [n, k] where it is a first one, once they are known.   parent: the parent's columns that are told
+    [n, `inherited.names`], and sums: what the rows before add to each of its totals [n, `inherited.totals`].
     """
 
     up: np.ndarray
@@ -195,6 +192,8 @@ class Before:
     past: np.ndarray
     recent: np.ndarray
     level: np.ndarray
+    parent: np.ndarray
+    sums: np.ndarray
 
     def take(self, rows: np.ndarray) -> Before:
         return Before(**{name: array[rows] for name, array in vars(self).items()})
@@ -224,21 +223,22 @@ def context(steps: Steps, chain: str, known: Before) -> np.ndarray:
     parts = [known.up, *few]
     if chain == "level":
         if steps.order is not None:
-            parts += [_binned(steps.edges["when"], known.when[:, None]), *_calendar(steps, known.when)]
+            parts += [binned(steps.edges["when"], known.when[:, None]), *_calendar(steps, known.when)]
         return np.hstack(parts).astype(np.int64)
     if chain != "first":
         parts.append(known.codes)
-        parts += [_binned(steps.edges[f"mean {n}"], known.means[:, [j]]) for j, n in enumerate(steps.means)]
+        parts += [binned(steps.edges[f"mean {n}"], known.means[:, [j]]) for j, n in enumerate(steps.means)]
     if steps.order is not None and chain == "next":
-        parts += [_binned(steps.edges["when"], known.since[:, None]), *_calendar(steps, known.since)]
+        parts += [binned(steps.edges["when"], known.since[:, None]), *_calendar(steps, known.since)]
     if steps.order is not None and chain == "what":
         gap = steps.apart(known.when, known.since)[:, None]
-        parts += [_binned(steps.edges["when"], known.when[:, None]), _binned(steps.edges["gap"], gap)]
+        parts += [binned(steps.edges["when"], known.when[:, None]), binned(steps.edges["gap"], gap)]
         parts += _calendar(steps, known.when)
     if chain == "what":
         base = np.where(np.isnan(known.past), known.level, known.past)
-        parts += [_binned(steps.edges[f"level {steps.changes[j].column}"], base[:, [j]]) for j in steps.levels]
-        parts += [_binned(edges, known.recent[:, [j]]) for j, edges in enumerate(_recent(steps))]
+        parts += [binned(steps.edges[f"level {steps.changes[j].column}"], base[:, [j]]) for j in steps.levels]
+        parts += [binned(edges, known.recent[:, [j]]) for j, edges in enumerate(_recent(steps))]
+    parts += steps.inherited.context(chain, steps.inherited.left(known.parent, known.sums, known.since))
     return np.hstack(parts).astype(np.int64)
 
 
@@ -265,16 +265,13 @@ def sizes(steps: Steps, chain: str, up: Codes, own: Codes) -> Codes:
     if chain == "what":
         out += [(len(steps.edges[f"level {steps.changes[j].column}"]) + 2, True) for j in steps.levels]
         out += [(len(edges) + 2, True) for edges in _recent(steps)]
+    out += steps.inherited.sizes(chain)
     return Codes(tuple(size for size, _ in out), tuple(ordered for _, ordered in out))
 
 
 def _recent(steps: Steps) -> list[np.ndarray]:
     """Edges of each column of `Before.recent`."""
     return [steps.edges[f"change {i} {c.column}"] for i in range(2) for c in steps.changes]
-
-
-def _binned(edges: np.ndarray, values: np.ndarray) -> np.ndarray:
-    return np.where(np.isnan(values), 0, np.searchsorted(edges, values, "right") + 1)
 
 
 def _dated(steps: Steps) -> bool:
@@ -298,9 +295,3 @@ def _calendar(steps: Steps, when: np.ndarray) -> list[np.ndarray]:
         slots = steps.calendar.slots
         out.append(steps.calendar.slot(when) * min(slots, HOURS) // slots + 1)
     return [np.where(gone, 0, part)[:, None] for part in out]
-
-
-def quantiles(values: np.ndarray) -> np.ndarray:
-    """At most `EDGES` different edges between equal shares of what is known."""
-    known = values[np.isfinite(values)]
-    return np.unique(np.quantile(known, np.linspace(0, 1, EDGES + 1)[1:-1])) if len(known) else np.zeros(0)

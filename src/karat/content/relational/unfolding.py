@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,6 +13,8 @@ import torch
 from karat import limits
 from karat.content.codec import Conditioning
 from karat.content.relational import changes
+from karat.content.relational.across.holding import matched, replaced
+from karat.content.relational.across.rule import Across
 from karat.content.relational.database import (
     Database,
     Relation,
@@ -46,7 +48,8 @@ FLAT = 0.1  # of the mean count that is added to each, so that none is out of re
 @dataclass
 class Unfolding:
     """One making. tables: cells made so far.   counts: children wanted of each row, by relation.   link: of each table whose
-    rows were made for parents, the parents' rows.   open: by table, the columns whose keys are not chosen yet.
+    rows were made for parents, the parents' rows.   open: by table, the columns whose keys are not chosen yet.   across: what
+    holds between parents and children.
     """
 
     wholes: Mapping[str, Tables]
@@ -60,6 +63,7 @@ class Unfolding:
     wanted: dict[Relation, tuple[pa.Table, np.ndarray]] = field(default_factory=dict)
     link: dict[str, np.ndarray] = field(default_factory=dict)
     open: dict[str, set[str]] = field(default_factory=dict)
+    across: Sequence[Across] = ()
 
     def run(self, roots: Mapping[str, int], orphans: Mapping[str, float], asked: Conditioning | None) -> Database:
         """roots: how many rows of each root table, the one that `asked` is of first.
@@ -99,7 +103,8 @@ class Unfolding:
         own = int(round(loose * wanted.sum()))
         total = np.concatenate([wanted, np.ones(own, np.int64)])
         ups = np.vstack([self.up[maker.parent], np.zeros((own, self.up[maker.parent].shape[1]), np.int64)])
-        going = Sequences.begun(ups, whole, steps)
+        above = steps.inherited.parents(self.tables[maker.parent], np.r_[np.arange(len(wanted)), np.full(own, -1)])
+        going = Sequences.begun(ups, whole, steps, above)
         base = None
         if steps.since is not None:
             base = amounts(flat(self.tables[maker.parent][steps.since]))
@@ -138,23 +143,19 @@ class Unfolding:
                 known_sets.update(k for k in words_of(rows, at, names, maker.columns) if k is not None)
             going.add(at, rows, when)
             pieces.append((rows, cells, at, when))
-        if not pieces:  # nobody has children: a table without rows
-            nothing = np.zeros((0, steps.what.spaces[0].numel), np.int64)
-            cells = self._decoded(f"{name}/what", steps.what, nothing)
-            none = np.zeros(0, np.int64)
-            pieces.append(
-                (
-                    self._rows(steps, cells, none, np.zeros(0), self._wandered(steps, cells, None)),
-                    cells,
-                    none,
-                    np.zeros(0),
-                )
-            )
+        pieces = pieces if pieces else [self._nobody(steps)]
         link, when = (np.concatenate([piece[i] for piece in pieces]) for i in (2, 3))
         order = self._order(steps, link, when)
         rows, cells = (pa.concat_tables([piece[i] for piece in pieces]).take(pa.array(order)) for i in (0, 1))
         link = link[order]
         self._finish(name, rows.combine_chunks(), cells.combine_chunks(), np.where(link < parents, link, -1))
+
+    def _nobody(self, steps: Steps) -> tuple[pa.Table, pa.Table, np.ndarray, np.ndarray]:
+        """A table without rows, where nobody has children."""
+        nothing, none = np.zeros((0, steps.what.spaces[0].numel), np.int64), np.zeros(0, np.int64)
+        cells = self._decoded(f"{steps.table}/what", steps.what, nothing)
+        rows = self._rows(steps, cells, none, np.zeros(0), self._wandered(steps, cells, None))
+        return rows, cells, none, np.zeros(0)
 
     def _order(self, steps: Steps, link: np.ndarray, when: np.ndarray) -> np.ndarray:
         """The rows [n] as the file has them."""
@@ -219,12 +220,13 @@ class Unfolding:
         return replace(known, level=level)
 
     def _wandered(self, steps: Steps, cells: pa.Table, known: Before | None) -> dict[str, np.ndarray]:
-        """The values [n] of columns that were drawn as changes."""
+        """The values [n] of columns that were drawn as changes, or as distances from the parent's."""
         blank = np.full((len(cells), len(steps.changes)), np.nan)
         level, past = (blank, blank) if known is None else (known.level, known.past)
         recent = changes.unknown(*blank.shape) if known is None else known.recent
         change = {c.column: amounts(flat(cells[c.column])) for c in steps.changes}
-        return changes.decoded(steps.changes, change, level, past, recent)
+        parent = np.zeros((len(cells), len(steps.inherited.names))) if known is None else known.parent
+        return changes.decoded(steps.changes, change, level, past, recent) | steps.inherited.decoded(cells, parent)
 
     def _times(self, steps: Steps, known: Before, base: np.ndarray | None) -> np.ndarray:
         """The time [n] of each row: never before the row before it, nor behind the last time ever seen."""
@@ -353,6 +355,8 @@ class Unfolding:
             return
         counts = np.maximum(self.counts.get(relation, np.ones(len(other))), 0).astype(np.float64)
         share = (counts + FLAT * counts.mean() + 1e-9) / (counts + FLAT * counts.mean() + 1e-9).sum()
+        wanted = self._priced(relation, wanted, share)
+        other = self.tables[relation.parent]
         lost, own, todo, rank = self._fates(relation, gone, counts)
         tree = relation.column in self.steps[child].tree
         reach = Reach.of(self.tables[child], other, fixed, rank, tree, share)
@@ -373,6 +377,18 @@ class Unfolding:
         self._lose(relation, np.flatnonzero(lost))
         if dropped.any():
             self._drop(child, dropped)
+
+    def _priced(self, relation: Relation, wanted: pa.Table, share: np.ndarray) -> pa.Table:
+        """What rows want of the parent, where a column of theirs is always the parent's: then it has values of theirs."""
+        for one in [one for one in self.across if one.relation == relation and one.kind == "="]:
+            whole, mine = self.wholes[relation.parent], flat(self.tables[relation.child][one.columns[0]])
+            table = Table(self.tables[relation.parent], whole.origin)
+            values = matched(amounts(flat(table.cells[one.name])), share, amounts(mine))
+            self.tables[relation.parent] = replaced(table, whole, one.name, values, self.rng).cells
+            name = borrowed_name(relation, one.name)
+            if name in wanted.column_names:
+                wanted = wanted.set_column(wanted.column_names.index(name), name, mine)
+        return wanted
 
     def _never(self, relation: Relation, closed: set[str]) -> list[np.ndarray]:
         """int64 [n] each: rows of the parent that other keys of each row name, which must differ from this one."""

@@ -48,7 +48,7 @@ def _about(one: Across) -> tuple[Relation, str, tuple[str, ...]]:
 def discover(data: Rows, relations: tuple[Relation, ...]) -> tuple[Across, ...]:
     """The rules across each relation: one aggregate for each of the parent's columns, and what each child's are beside them."""
     out: list[Across] = []
-    for relation in relations:
+    for relation in (r for r in relations if not r.cut):  # windows of a series are no parents
         base = data(relation)
         mine, theirs = _numbers(base, relation.parent, relation), _numbers(base, relation.child, relation)
         if not mine:

@@ -54,7 +54,7 @@ def hold(made: Database, across: Sequence[Across], wholes: Mapping[str, Tables],
     for one in arranged(across):
         if len(data.tables[one.relation.parent]) and len(data.tables[one.table]):
             name, column, values = _wanted(one, data, made, rng)
-            tables[name] = _with(tables[name], wholes[name], column, values, rng)
+            tables[name] = replaced(tables[name], wholes[name], column, values, rng)
     return data
 
 
@@ -89,7 +89,22 @@ def _solved(one: Across, data: Database, rng: np.random.Generator) -> np.ndarray
     return out
 
 
-def _with(table: Table, whole: Tables, column: str, values: np.ndarray, rng: np.random.Generator) -> Table:
+def matched(values: np.ndarray, share: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """`values` [m] of parents, of which each is to have a `share` of the children, as values of these, `theirs` [n], in the
+    same order: what a list of articles costs is then what is paid for them, as often.
+    """
+    known = np.sort(theirs[~np.isnan(theirs)])
+    there = np.flatnonzero(~np.isnan(values))
+    if not len(known) or not len(there):
+        return values
+    order = there[np.argsort(values[there], kind="stable")]
+    middle = (np.cumsum(share[order]) - share[order] / 2) / share[order].sum()
+    out = values.copy()
+    out[order] = known[np.minimum((middle * len(known)).astype(np.int64), len(known) - 1)]
+    return out
+
+
+def replaced(table: Table, whole: Tables, column: str, values: np.ndarray, rng: np.random.Generator) -> Table:
     """The table with these values [n] of a column, and what hangs on it in its rows made to fit."""
     own, before = whole.layout.columns[column], flat(table.cells[column])
     if own.kind == "decimal" and own.places <= 15:
