@@ -65,7 +65,9 @@ def test_rows_of_a_parquet_file_are_spread_over_it(tmp_path: Path) -> None:
     file = tmp_path / "t.parquet"
     pq.write_table(pa.table({"i": np.arange(50_000)}), file, row_group_size=7000)
     raw = open_table(file, {"rows": 500})
-    assert raw.total == 50_000 and set(np.diff(raw.cells["i"].to_numpy())) == {100}
+    at = raw.cells["i"].to_numpy()
+    assert raw.total == 50_000 and len(at) == 500 and np.diff(at).max() <= 200 and (np.diff(at) == 100).mean() > 0.98
+    assert (at[0], at[-1]) == (0, 49_999), "the first and the last are among them"
     assert "500 of 50,000 rows" in raw.notes[0]
 
 

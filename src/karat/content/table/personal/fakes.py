@@ -89,8 +89,11 @@ def make(
 # Identifiers
 
 
-def identifiers(values: pa.Array, counts: np.ndarray) -> dict[str, Any]:
-    """The pattern of the distinct identifiers `values` [u]: a running number, a UUID, a number in a range, or shapes."""
+def identifiers(values: pa.Array, counts: np.ndarray, times: float = 1.0) -> dict[str, Any]:
+    """The pattern of the distinct identifiers `values` [u]: a running number, a UUID, a number in a range, or shapes.
+
+    times: how many times as many the source has, of which these are a sample with the first and the last.
+    """
     first = values[0].as_py()
     if pc.all(pc.match_substring_regex(values, r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")).as_py():
         return {"way": "uuid", "upper": first == first.upper() and first != first.lower()}
@@ -111,8 +114,9 @@ def identifiers(values: pa.Array, counts: np.ndarray) -> dict[str, Any]:
             low, high = int(x.min()), int(x.max())
             common = {"prefix": prefix, "suffix": suffix, "width": width}
             gaps = np.diff(np.sort(x))
-            step = max(1, int(np.median(gaps))) if len(gaps) else 1
-            dense = len(gaps) > 0 and (gaps == step).mean() >= 0.9 or len(x) * 3 > high - low
+            usual = max(1, int(np.median(gaps))) if len(gaps) else 1
+            step = max(1, round(usual / times))
+            dense = len(gaps) > 0 and (gaps == usual).mean() >= 0.9 or len(x) * times * 3 > high - low
             if dense:
                 rising = len(gaps) and (np.diff(x) > 0).mean() > 0.9
                 mixed = {} if rising else {"mixed": True}

@@ -134,13 +134,15 @@ def _person(texts: list[str], words: set[str]) -> str | None:
     return None
 
 
-def learn(column: Column, values: pa.Array, counts: np.ndarray) -> dict[str, Any]:
+def learn(column: Column, values: pa.Array, counts: np.ndarray, times: float = 1.0) -> dict[str, Any]:
     """JSON from which `fakes` makes new values like the distinct strings `values` [u], each `counts` [u] times there.
+
+    times: how many times as many rows the source has, of which these are a sample.
 
     Under "taken" stands a bitmap, about half full, that holds a bit of every real value (Bloom, 1970, with one hash): no
     value on a set bit is made, so none is real, and that its bit is set makes a value at most twice as likely to be real.
     """
-    out = _learned(column, values, counts)
+    out = _learned(column, values, counts, times)
     if column.kind not in _RESERVED and out.get("way") not in ("sequence", "uuid"):
         size = max(8, int(len(values) / math.log(2)))
         bits = np.zeros(size, np.uint8)
@@ -149,14 +151,14 @@ def learn(column: Column, values: pa.Array, counts: np.ndarray) -> dict[str, Any
     return out
 
 
-def _learned(column: Column, values: pa.Array, counts: np.ndarray) -> dict[str, Any]:
+def _learned(column: Column, values: pa.Array, counts: np.ndarray, times: float) -> dict[str, Any]:
     step = max(1, len(values) // 20_000)
     texts, weights = values[::step].to_pylist(), counts[::step]
     match column.kind:
         case "text":
             return prose.learn(values.to_pylist(), counts)
         case "identifier":
-            return making.identifiers(values, counts)
+            return making.identifiers(values, counts, times)
         case "email":
             return making.mailboxes(texts, weights)
         case "name":

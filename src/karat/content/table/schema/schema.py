@@ -66,8 +66,19 @@ def infer(raw: Raw) -> Schema:
     typed = raw.source != "csv"
     found = []
     for name, cells in zip(raw.cells.column_names, raw.cells.columns, strict=True):
-        found.append(kinds.column(name, cells, raw.place, typed, comma))
+        column = kinds.column(name, cells, raw.place, typed, comma)
+        if raw.total is not None and column.kind == "identifier":
+            column = replace(column, learned=_of_sample(column, raw, raw.total))
+        found.append(column)
     return Schema(_related(found, raw))
+
+
+def _of_sample(column: Column, raw: Raw, total: int) -> Mapping[str, Any]:
+    """What is learned of identifiers of which a part was read: numbers run on in the source though they have gaps here."""
+    if column.learned.get("way") not in ("range", "sequence"):
+        return column.learned
+    words = texts(chunk(raw.cells[column.name]), raw.place, column.name)
+    return sensitive.learn(column, *_counted(words), times=total / len(raw.cells))
 
 
 def bare(raw: Raw) -> Schema:
