@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
+import torch
 
-from karat.assays import Finding
+from karat.assays import Finding, find
+from karat.assays.chance import draw
+from karat.assays.points import memory, points
+from karat.assays.points.embedded import Embedded
 from karat.assays.table import linkage
-from karat.views import Columns, TableView
+from karat.assays.text import echo, texts
+from karat.views import Columns, TableView, TextView
 
-CELLS = (3,) * 9  # as boards of noughts and crosses
 BOARDS = Columns(tuple("abcdefghi"), (tuple("xo-"),) * 9)
 
 
@@ -79,3 +85,48 @@ def test_jittered_copies_of_wide_rows_are_found(train: int, unseen: int, share: 
     found = linkage._near(*(TableView(columns, side) for side in sides))
     assert found.raised == (share > 0), found.summary
     assert not share or found.value > 0.5 * share
+
+
+def parts(cases: int, copied: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which cases are learned from, unseen and made, 1,000 with repetition; a share `copied` of these was learned from."""
+    rng = np.random.default_rng(0)
+    order, made = rng.permutation(cases), rng.integers(cases, size=1000)
+    train, unseen = order[: cases // 2], order[cases // 2 : 3 * cases // 4]
+    made[: round(copied * 1000)] = train[rng.integers(len(train), size=round(copied * 1000))]
+    return train, unseen, made
+
+
+def icons(cases: np.ndarray) -> Embedded:
+    """Pictures of 4 x 4 squares, each bright or dark, no two of which differ in less than two squares."""
+    bits = 2.0 * (cases[:, None] >> np.arange(10) & 1) - 1
+    frame = np.broadcast_to([-1.0, 1.0, 1.0, 1.0, 1.0], (len(bits), 5))
+    squares = np.column_stack([bits, bits.prod(1), frame]).reshape(-1, 1, 4, 4)
+    pictures = torch.from_numpy(np.kron(squares, np.ones((3, 3)))).float()
+    return Embedded(pictures, pictures.flatten(1), None, None)
+
+
+@pytest.mark.parametrize(("copied", "state"), [(0.0, "cannot tell"), (0.6, "raised")])
+def test_pictures_that_equal_learned_ones_as_often_as_unseen_ones_are_no_copies(copied: float, state: str) -> None:
+    train, unseen, made = (icons(part) for part in parts(1024, copied))
+    draws = draw(len(unseen), len(made), np.random.default_rng(0))
+    found = find(memory.findings(points.Case(train, unseen, made, (), (), 0, draws)), "copy rate")
+    assert found.value > 0.4 and found.state == state, found.summary
+
+
+SENTENCES = [
+    f"The {size} {shape} lies {place} {time}."
+    for size, shape, place, time in itertools.product(
+        ("red", "green", "blue", "black", "white", "small"),
+        ("circle", "square", "triangle", "hexagon", "star", "ring"),
+        ("on a table", "under a chair", "beside the door", "behind the house"),
+        ("in the morning", "at noon", "at night", "in the evening", "all day"),
+    )
+]
+
+
+@pytest.mark.parametrize(("copied", "state"), [(0.0, "cannot tell"), (0.6, "raised")])
+def test_sentences_that_equal_learned_ones_as_often_as_unseen_ones_are_not_copied(copied: float, state: str) -> None:
+    sides = (TextView(tuple(SENTENCES[i] for i in part)) for part in parts(len(SENTENCES), copied))
+    found = echo.findings(texts.Case(*sides))
+    for name in ("verbatim run", "copy rate"):
+        assert find(found, name).state == state, find(found, name).summary

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from karat.assays.chance import LEVEL
+from karat.assays.finding import Finding
 
 BESIDE = "if met as unseen records are"  # what a score is held against where it says
-LEAST = 20  # different unseen records that are met, or half of all, from which on that tells how often others should be
+LEAST = 10  # different unseen records that are met, or half of all, from which on that tells how often others should be
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ class Met:
         own, other = (sum(c * c for c in side.values()) - side.total() ** 2 / size for side, size in sizes)
         return cls(ratio * theirs.total(), own, ratio**2 * other)
 
+    def summary(self, n: int) -> str:
+        """In words, of `n` made records."""
+        return f"; if unseen records are met as often as training ones, {self.due / n:.1%} would"
+
     def more(self, count: int) -> bool:
         """Whether `count` made records that meet training ones are more than due, beyond chance."""
         return count - self.due > LEVEL * math.sqrt(self.own + self.other)
@@ -50,3 +55,8 @@ class Met:
     def sees(self, made: float, unseen: float, more: float) -> bool:
         """Whether `more` records than due would be, of so many times as many made and unseen ones."""
         return more > LEVEL * math.sqrt(made * (self.own + self.other / unseen))
+
+
+def beside(met: Met | None, n: int, finding: Finding) -> Finding:
+    """The same of `n` made records, held against how many are due to meet training ones, where that is known."""
+    return finding if met is None else replace(finding, real=min(1.0, met.due / n), beside=BESIDE)

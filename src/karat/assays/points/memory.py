@@ -23,7 +23,8 @@ from torch import Tensor
 from karat.assays import power
 from karat.assays.chance import LEVEL, averaged, fewest, limit_of, limit_of_share, wilson
 from karat.assays.details.records import CT, CopyRate, Standardised
-from karat.assays.finding import Finding, Limit, Score, scored
+from karat.assays.finding import UNSEEN, Finding, Limit, Score, scored
+from karat.assays.met import Met, beside
 from karat.assays.neighbours import Components, components, distances, nearest
 from karat.assays.points.diversity import cells
 from karat.assays.points.embedded import Embedded
@@ -149,17 +150,22 @@ def findings(case: Case) -> list[Finding]:
     basis = components(smoothed, 64)
     base = basis.of(smoothed)
     most = MOST if len(base) <= 20_000 else MOST // 2
-    sliding = Sliding(train.points) if case.axes else None
 
-    def near(points: Tensor, own: Tensor | None = None) -> Nearest:
-        return search(points, base, basis, own) if sliding is None else slid(points, sliding, base, basis, own)
+    def near(points: Tensor, among: Sliding | None, base: Tensor, own: Tensor | None = None) -> Nearest:
+        return search(points, base, basis, own) if among is None else slid(points, among, base, basis, own)
 
-    m, u = near(made.points[:most]), near(unseen.points[:most])
-    real = u.ratio
-    if len(real) < FEW and len(base) > 2 * CROWD:
+    learned = Sliding(train.points) if case.axes else None
+    m, u = near(made.points[:most], learned, base), near(unseen.points[:most], learned, base)
+    real, helped = u.ratio, len(u.ratio) < FEW and len(base) > 2 * CROWD
+    if helped:
         some = torch.arange(min(STAND_INS, len(base)))
-        real = torch.cat([real, near(train.points[some], some).ratio])
-    copies = _copies(m, real, len(real) > len(u.ratio), train, made)
+        real = torch.cat([real, near(train.points[some], learned, base, some).ratio])
+    copies = _copies(m, real, helped, train, made)
+    if copies.raised:  # where whatever is like real records is one of few, unseen ones are met as often
+        both = Sliding(torch.cat([train.points, unseen.points])) if case.axes else None
+        known = torch.cat([base, *(basis.of(smooth(x)) for x in unseen.points.split(5000))])
+        again = _copies(near(made.points[:most], both, known), real, helped, train, made, len(unseen))
+        copies = copies if again.beside == UNSEEN else again
     rest = [_authenticity(m, u, base), _ct(m, u, made, unseen, base, basis, case.seed)]
     # A smooth picture lies nearer to every training picture than a real one does, so these two fall through blur as well
     # as through copying. They speak only beside copies, and otherwise leave blur to the findings that can tell it.
@@ -167,12 +173,17 @@ def findings(case: Case) -> list[Finding]:
     return [copies, *(f if copies.raised else replace(f, raised=False) for f in beside)]
 
 
-def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Embedded, made: Embedded) -> Finding:
-    """`ratio` [k] of real records; helped: whether training records are among them."""
+def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Embedded, made: Embedded, unseen: int = 0) -> Finding:
+    """`ratio` [k] of real records; helped: whether training records are among them.
+
+    unseen: how many unseen records follow the training ones in what was searched.
+    """
     n, held = len(m.ratio), len(ratio)
     k = max(3, math.ceil(NEAR * held))
     bar = float(ratio.sort().values[min(k, held) - 1])
-    count = int((m.ratio < bar).sum())
+    mine, near = m.row < len(train), m.ratio < bar
+    met = Met.of(m.row[near & mine].tolist(), len(train), m.row[near & ~mine].tolist(), unseen) if unseen else None
+    count = int((near & mine).sum())
     value, real = count / n, k / (held + 1)
     low, high = wilson(count, n)
     tests = 2 if helped else 1
@@ -181,28 +192,35 @@ def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Embedded, made: Embe
     # lies nearer says more of plain copies) so many lie nearer than any real one.
     nearer = 0.0
     if helped:
-        closest = int((m.ratio < ratio.min()).sum())
+        closest = int(((m.ratio < ratio.min()) & mine).sum())
         by_closest = min(1.0, 2 * chance_of(closest, n, 1, held))
         p = min(p, by_closest)
         nearer = (fewest(n, lambda c: 2 * chance_of(c, n, 1, held) < CERTAIN)) / n
     also = f"where {nearer:.1%} lie nearer than any real one" if helped else ""
-    limit = limit_of_share(n, lambda c: tests * chance_of(c, n, k, held) < CERTAIN and c / n - real > 0.003, also=also)
-    raised = p < CERTAIN and value - real > 0.003
-    order = m.ratio.argsort(stable=True)[:24]
+
+    def beyond(c: int) -> bool:
+        return c / n - real > 0.003 and (met is None or met.more(c))
+
+    limit = limit_of_share(n, lambda c: tests * chance_of(c, n, k, held) < CERTAIN and beyond(c), also=also)
+    raised = p < CERTAIN and beyond(count)
+    order = torch.where(mine, m.ratio, torch.inf).argsort(stable=True)[: min(24, int(mine.sum()))]
     pairs = tuple((made.row(int(i)), train.row(int(m.row[i])), float(m.ratio[i])) for i in order)
     summary = (
         f"{count} of {n} made records ({value:.1%}) lie as close to a training record as only {real:.2%} of "
         + ("real ones lie to any other" if helped else "unseen real ones do")
+        + ("" if met is None else met.summary(n))
         + (": training records were copied." if raised else "; no more than chance explains.")
     )
     detail = CopyRate(pairs=pairs, bar=bar, p=p, copies=count, n=n, searched=n, criterion=CRITERION)
 
     def sees(shown: int, real: int) -> bool:
-        near = max(3, math.ceil(NEAR * real))
-        return tests * chance_of(power.reached(shown, power.COPIES), shown, near, real) < CERTAIN
+        least = max(3, math.ceil(NEAR * real))
+        if met is not None and not met.sees(shown / n, real / held, power.COPIES * shown):
+            return False
+        return tests * chance_of(power.reached(shown, power.COPIES), shown, least, real) < CERTAIN
 
     score, samples = Score(value, low, high, real, 0.0), power.of_count(sees, n, held)
-    return scored("copy rate", score, limit, summary, detail=detail, samples=samples, raised=raised)
+    return beside(met, n, scored("copy rate", score, limit, summary, detail=detail, samples=samples, raised=raised))
 
 
 def _authenticity(m: Nearest, u: Nearest, base: Tensor) -> Finding:

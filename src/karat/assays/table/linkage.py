@@ -10,7 +10,7 @@ matched with. Nearest record share: https://arxiv.org/abs/2505.01524 says why it
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from karat.assays.chance import LEVEL, limit_of_share, wilson
 from karat.assays.details.records import CopyRate, NearCopies
 from karat.assays.details.rows import NearestShare
 from karat.assays.finding import Finding, Limit, Score, scored
-from karat.assays.met import BESIDE, Met
+from karat.assays.met import Met, beside
 from karat.assays.neighbours import nearest
 from karat.assays.points.memory import CERTAIN, NEAR, chance_of
 from karat.assays.shares import certain
@@ -180,7 +180,7 @@ def _copies(train: TableView, unseen: TableView, made: TableView) -> Finding:
     summary = (
         f"{count} of {n} made rows ({value:.2%}) equal a training row in every cell; of unseen real rows, {real:.2%} do, and "
         f"{twice / len(train):.2%} of the training rows equal another one"
-        + ("" if met is None else f"; if unseen rows are met as often as training rows, {met.due / n:.2%} would")
+        + ("" if met is None else met.summary(n))
         + (": training rows were copied." if limit.broken(value) else ".")
     )
     same = tuple((made.row(i), train.row(first[mine[i]])) for i in hits[:24])
@@ -195,16 +195,9 @@ def _copies(train: TableView, unseen: TableView, made: TableView) -> Finding:
 
     # where most real rows equal another one, no copy can be told from a row that could not be otherwise
     samples = power.of_count(sees, n, len(unseen)) if usual < 0.5 else ()
-    return _beside(
+    return beside(
         met, n, scored("copy rate", Score(value, low, high, real, 0.0), limit, summary, detail=detail, samples=samples)
     )
-
-
-def _beside(met: Met | None, n: int, finding: Finding) -> Finding:
-    """The same held against how often training rows are due to be met, where that is known."""
-    if met is None:
-        return finding
-    return replace(finding, real=min(1.0, met.due / n), beside=BESIDE)
 
 
 def _near(train: TableView, unseen: TableView, made: TableView) -> Finding:
@@ -237,7 +230,7 @@ def _near(train: TableView, unseen: TableView, made: TableView) -> Finding:
     summary = (
         f"{count} of {n} made rows ({value:.1%}) match one training row so much better than the next best as only "
         f"{usual:.2%} of unseen real ones match another"
-        + ("" if met is None else f"; if unseen rows are matched so as often as training rows, {met.due / n:.1%} would")
+        + ("" if met is None else met.summary(n))
         + (
             ": training rows were copied, slightly altered."
             if limit.broken(value)
@@ -258,7 +251,7 @@ def _near(train: TableView, unseen: TableView, made: TableView) -> Finding:
         return any(chance_of(count, made, k, among) * len(QUANTILES) < CERTAIN for count, k in marked)
 
     samples = power.of_count(sees, n, kept)
-    return _beside(
+    return beside(
         met,
         n,
         scored("near copies", Score(value, low, high, usual, 0.0), limit, summary, detail=detail, samples=samples),

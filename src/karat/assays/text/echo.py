@@ -9,7 +9,9 @@ https://arxiv.org/abs/2107.06499; Carlini et al., https://arxiv.org/abs/2202.076
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from karat.assays.details import Curve
 from karat.assays.details.passages import Run, VerbatimRun
 from karat.assays.details.records import CopyRate, NearCopies
 from karat.assays.finding import Finding, Limit, Sample, Score, scored
+from karat.assays.met import Met, beside
 from karat.assays.points.memory import CERTAIN, chance_of
 from karat.assays.text.suffixes import matches
 from karat.assays.text.texts import Case
@@ -53,6 +56,7 @@ class Beyond:
     """How many of the made passages lie above the bar that real ones set, and how likely that is by chance.
 
     least: how many of them must, before chance does not explain it and they are more than matters.
+    met: how many are due to, as far as unseen passages are met so as well.
     """
 
     bar: float
@@ -62,10 +66,16 @@ class Beyond:
     p: float
     least: int
     samples: tuple[Sample, ...]
+    met: Met | None = None
 
     @property
     def raised(self) -> bool:
         return self.count >= self.least
+
+    @property
+    def due(self) -> str:
+        """In words how many are due, where that is known."""
+        return "" if self.met is None else self.met.summary(self.n)
 
 
 def runs(query: TextView, base: np.ndarray, window: int) -> Runs:
@@ -81,22 +91,46 @@ def runs(query: TextView, base: np.ndarray, window: int) -> Runs:
     return Runs(longest, at - starts, place[at], copied, np.maximum(sizes - window, 0))
 
 
-def beyond(made: np.ndarray, unseen: np.ndarray, within: np.ndarray) -> Beyond:
-    """Scores of made passages [n] against those of `unseen` [m] and of training passages beside the others, `within` [k]."""
+def beyond(
+    made: np.ndarray,
+    unseen: np.ndarray,
+    within: np.ndarray,
+    among: Callable[[], tuple[np.ndarray, np.ndarray]],
+    learned: int,
+) -> Beyond:
+    """Scores of made passages [n] against those of `unseen` [m] and of training passages beside the others, `within` [k].
+
+    among: scores [n] of the made passages beside training and unseen ones alike, and which of these gave them [n], of which the
+    first `learned` are the training ones. Asked only where copies seem to be found.
+    """
+    far = _beyond(made, unseen, within)
+    if not far.raised:
+        return far
+    score, whose = among()
+    above, mine = score > far.bar, whose < learned
+    met = Met.of(whose[above & mine].tolist(), learned, whose[above & ~mine].tolist(), len(unseen))
+    return far if met is None else _beyond(np.where(mine, score, -1), unseen, within, met)
+
+
+def _beyond(made: np.ndarray, unseen: np.ndarray, within: np.ndarray, met: Met | None = None) -> Beyond:
     real = np.concatenate([unseen, within])
     k = max(3, math.ceil(NEAR * len(real)))
     bar = float(np.sort(real)[-min(k, len(real))])
     count = int((made > bar).sum())
     usual, n = k / (len(real) + 1), len(made)
-    least = fewest(n, lambda c: chance_of(c, n, k, len(real)) < CERTAIN and c / n - usual > 0.003)
     held = len(real)
+
+    def raises(c: int) -> bool:
+        return chance_of(c, n, k, held) < CERTAIN and c / n - usual > 0.003 and (met is None or met.more(c))
 
     def sees(shown: int, aside: int) -> bool:
         among = aside + len(within)
+        if met is not None and not met.sees(shown / n, aside / len(unseen), power.COPIES * shown):
+            return False
         return chance_of(power.reached(shown, power.COPIES), shown, max(3, math.ceil(NEAR * among)), among) < CERTAIN
 
     samples = power.of_count(sees, n, len(unseen))
-    return Beyond(bar, count, n, usual, chance_of(count, n, k, held), least, samples)
+    return Beyond(bar, count, n, usual, chance_of(count, n, k, held), fewest(n, raises), samples, met)
 
 
 def findings(case: Case) -> list[Finding]:
@@ -116,17 +150,27 @@ def findings(case: Case) -> list[Finding]:
     own = [
         np.concatenate([getattr(p, name) for p in parts]) if parts else np.zeros(0) for name in ("longest", "copied")
     ]
+    both = TextView(train.texts + unseen.texts)
+
+    @cache
+    def among() -> tuple[Runs, np.ndarray]:
+        """What made passages share with training and unseen ones alike, and the one that holds the longest run of each."""
+        known, at = joined(both.texts)
+        shared = runs(made, known, window)
+        return shared, np.searchsorted(at, shared.place, side="right") - 1
+
+    verbatim = beyond(m.longest, u.longest, own[0], lambda: (among()[0].longest, among()[1]), len(train))
+    copied = beyond(m.copied, u.copied, own[1], lambda: (among()[0].copied, among()[1]), len(train))
     return [
-        _verbatim(m, u, own[0], made, train, starts, seed),
-        _rate(m, u, own[1], window, seed),
+        _verbatim(verbatim, m, u, own[0], made, train, starts, seed),
+        _rate(copied, m, u, window, seed),
         _near(train, unseen, made, SHINGLE[crowded], rng),
     ]
 
 
 def _verbatim(
-    m: Runs, u: Runs, own: np.ndarray, made: TextView, train: TextView, starts: np.ndarray, seed: int
+    far: Beyond, m: Runs, u: Runs, own: np.ndarray, made: TextView, train: TextView, starts: np.ndarray, seed: int
 ) -> Finding:
-    far = beyond(m.longest, u.longest, own)
     value, real = float(m.longest.max()), float(np.quantile(u.longest, 0.999))
     rng = np.random.default_rng([seed, 79])
     again = np.sort([m.longest[rng.integers(len(m.longest), size=len(m.longest))].max() for _ in range(200)])
@@ -136,6 +180,7 @@ def _verbatim(
     summary = (
         f"The longest string shared with the training text has {value:.0f} characters; one in 1,000 unseen real passages "
         f"shares {real:.0f}{within}. {over} of {len(made)} made passages share more than {real:.0f}"
+        + far.due
         + (": training text was copied." if far.raised else ".")
     )
     detail = VerbatimRun(
@@ -178,8 +223,7 @@ def _shown(m: Runs, i: int, made: TextView, train: TextView, starts: np.ndarray)
     )
 
 
-def _rate(m: Runs, u: Runs, own: np.ndarray, window: int, seed: int) -> Finding:
-    far = beyond(m.copied, u.copied, own)
+def _rate(far: Beyond, m: Runs, u: Runs, window: int, seed: int) -> Finding:
     rng = np.random.default_rng([seed, 83])
     value, real = (float(r.copied.sum() / max(1, r.windows.sum())) for r in (m, u))
     again = []
@@ -189,7 +233,12 @@ def _rate(m: Runs, u: Runs, own: np.ndarray, window: int, seed: int) -> Finding:
     low, high = (float(x) for x in np.quantile(again, [0.025, 0.975]))
     summary = (
         f"{value:.2%} of all strings of {window} characters occur in the training text; of those of unseen real text, "
-        f"{real:.2%}" + (f"; {far.count} of {far.n} passages hold more of them than real ones." if far.raised else ".")
+        f"{real:.2%}"
+        + (
+            f"; {far.count} of {far.n} passages hold more of them than real ones{far.due}."
+            if far.raised or far.due
+            else "."
+        )
     )
     score, detail = (
         Score(value, low, high, real, 0.0),
@@ -205,13 +254,15 @@ def _near(train: TextView, unseen: TextView, made: TextView, size: int, rng: np.
     m, who = index.likeness(made)
     u, _ = index.likeness(unseen)
     w, _ = index.likeness(train.take(own), own)
-    far = beyond(m, u, w)
+    both = TextView(train.texts + unseen.texts)
+    far = beyond(m, u, w, lambda: Shingles(both, size).likeness(made), len(train))
     value, (low, high) = far.count / far.n, wilson(far.count, far.n)
     order = np.argsort(-m, kind="stable")
     pairs = tuple((made.row(int(i)), train.row(int(who[i])), float(m[i])) for i in order[:SHOWN] if m[i] > 0)
     summary = (
         f"{far.count} of {far.n} made passages ({value:.1%}) have over {far.bar:.0%} of their text, whatever its order, in "
         f"one training passage; {far.real:.2%} of real ones do"
+        + far.due
         + (": training passages were copied and altered." if far.raised else "; no more than chance explains.")
     )
     detail = NearCopies(
@@ -224,7 +275,8 @@ def _near(train: TextView, unseen: TextView, made: TextView, size: int, rng: np.
         criterion="shares {:.0%} of its text",
     )
     score, limit = Score(value, low, high, far.real, 0.0), Limit(above=min(1.0, (far.least - 1) / far.n))
-    return scored("near copies", score, limit, summary, detail=detail, samples=far.samples, raised=far.raised)
+    found = scored("near copies", score, limit, summary, detail=detail, samples=far.samples, raised=far.raised)
+    return beside(far.met, far.n, found)
 
 
 class Shingles:
