@@ -17,7 +17,7 @@ class ByHeart(Generator):
 
     def __init__(self, found: data.Data, kind: type) -> None:
         super().__init__()
-        self.space = found.codec.meet((kind,))
+        self.space = next(space for space in found.codec.spaces if isinstance(space, kind))
         self.points = found.points("train", space=self.space)
 
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:

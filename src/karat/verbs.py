@@ -50,7 +50,7 @@ def look(options: LookOptions) -> dict[str, Any]:
     info["recipes"] = probing.estimates(found, find(options.prices, [Path.cwd()]), measure=options.probe)
     probing.show_recipes(info, console)
     if write_schema is not None:
-        written.write(Path(write_schema), found.codec.declared(info.get("between", ())).encode())
+        written.write(Path(write_schema), found.declared(info.get("between", ())).encode())
         console.print(f"schema: {write_schema}; correct it and give it back as --schema", soft_wrap=True)
     return info
 

@@ -84,25 +84,14 @@ class Delivery:
     classes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Conditioning:
-    """Cells that are given: long [n, columns of `Codes`], -1 where free; `restore` puts them back exactly once decoded."""
-
-    cells: Tensor
-    restore: Callable[[Any], Any]
-
-
 class Codec(ABC):
     """Turns files into records, records into points of a space, and points back into labelled files."""
 
     name: ClassVar[str]
-    suffixes: ClassVar[tuple[str, ...]]  # of one record's file
     thing: ClassVar[str] = "item"  # what one record is called
     reviewed: ClassVar[bool] = True  # whether a person looks at each record before it is used
-    stack: ClassVar[str] = "images"  # what an .npz calls all records
     sheets: ClassVar[Literal[".png", ".html"]] = ".png"  # what `sheet` gives: a picture, or a fragment of a page
     judged_most: ClassVar[int | None] = None  # records of a set that a judge looks at, where that costs much of each
-    compared: ClassVar[bool] = False  # whether two records may be nearly the same by accident (pictures, sounds)
     repeats: ClassVar[bool] = False  # whether equal records are ordinary (rows of a table) and not copies (pictures)
     answers: ClassVar[tuple[str, ...]] = ()  # what a request may ask of it beside a number and a seed, by its fields
     settings: ClassVar[tuple[str, ...]] = ()  # what `options` may hold, as `--set data.<name>=` gives it
@@ -156,16 +145,6 @@ class Codec(ABC):
     def spaces(self) -> tuple[Space, ...]:
         """What the content can become, best first."""
 
-    def meet(self, kinds: tuple[type, ...]) -> Space:
-        """The space in which this content meets a family that lives in `kinds`; FitError when there is none."""
-        for space in self.spaces:
-            if isinstance(space, kinds):
-                return space
-        fits, mine = (
-            ", ".join(names) for names in ([k.__name__ for k in kinds], [type(s).__name__ for s in self.spaces])
-        )
-        raise FitError(f"that family lives in {fits}, and these data can become {mine}.")
-
     @abstractmethod
     def encode(self, records: Any, space: Space | None = None) -> Tensor:
         """Points `[n, *shape]` of `space` (the first of `spaces` by default)."""
@@ -196,10 +175,6 @@ class Codec(ABC):
     def chosen(self, records: Any, rows: np.ndarray) -> Any:
         """The records at `rows`, with all others that they cannot be without."""
         return records[rows]
-
-    @abstractmethod
-    def write(self, records: Any, folder: Path, stems: list[str]) -> list[Path]:
-        """Ordinary files, one per record, named `<stem><suffix>`."""
 
     def row_count(self, records: Any) -> int:
         """How many rows these records are in all."""
@@ -241,66 +216,9 @@ class Codec(ABC):
         """The files of a folder, by their names in it, as records come; those that it `has` may be left out."""
         raise FitError(f"{self.name} content is written as one file.")
 
-    def of_texts(self, texts: Sequence[str], ended: np.ndarray) -> Any:
-        """Records of texts that were followed as they grew, whole documents where `ended` [n]."""
-        raise FitError(f"{self.name} content is not continued from a prompt.")
-
-    @property
-    def spelling(self) -> tuple[bytes, ...]:
-        """The UTF-8 of each code of `Tokens`."""
-        raise FitError(f"{self.name} content is not spelled.")
-
-    def pack(self, records: Any, suffix: str) -> bytes:
-        """All records as one file whose name ends in `suffix`, one of `wholes`."""
-        raise FitError(f"{self.name} content is not written as one {suffix} file.")
-
-    def between(self, records: Any) -> list[dict[str, Any]]:
-        """What holds between the columns of the records: each with `words`, a sentence, and whether it holds `always`."""
-        return []
-
-    def declared(self, between: Sequence[Mapping[str, Any]] = ()) -> str:
-        """What is inferred of the content, as the TOML that a person corrects; FitError where there is nothing to say.
-
-        between: what holds between columns, which is written as rules.
-        """
-        raise FitError(f"{self.name} content has no schema to write.")
-
-    def streams(self, contents: Contents, rows: np.ndarray) -> list[tuple[Tensor, int, int]]:
-        """What is to be read on end at the sorted `rows` of content in `Tokens`: codes (long), characters and UTF-8 bytes.
-
-        Neighbouring passages of one document are one stream.
-        """
-        return []
-
-    def opening(self, prompt: str | None) -> Tensor:
-        """Codes (long) of `Tokens` with which new content begins that opens with `prompt`."""
-        raise FitError(f"{self.name} content is not continued from a prompt.")
-
-    def constants(self) -> Mapping[str, int]:
-        """What an .npz must say of all its records for them to be used, such as a rate."""
-        return {}
-
-    def doubles(self, records: Any) -> np.ndarray | None:
-        """Pairs [k, 2] of records that are nearly the same, each pair once; None where `thumbnails` tell."""
-        return None
-
-    def thumbnails(self, records: Any) -> Tensor:
-        """float `[n, d]`: equal but for contrast where records are nearly the same."""
-        raise FitError(f"{self.name} content has no thumbnails.")
-
     def unview(self, seen: View) -> Any:
         """Records that look like `seen` to a judge, who sees them as `finest` does."""
         raise FitError(f"{self.name} content cannot be made from what a judge sees of it.")
-
-    def conditioning(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Conditioning:
-        """What records are asked to hold: `given` conditions or a file of partial records, and a column to be balanced."""
-        raise FitError(f"{self.name} content has no columns to be given or balanced.")
-
-    def conditioning_blocks(
-        self, given: str | None, balance: str | None, n: int, rng: np.random.Generator, most: int
-    ) -> Iterator[Conditioning]:
-        """The same, of at most `most` records at once."""
-        yield self.conditioning(given, balance, n, rng)
 
     def alike(self) -> dict[str, Any]:
         """Options by which `read` reads somebody else's records as ours were read, before `conform`."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, ClassVar
 
 import numpy as np
 
@@ -32,50 +33,59 @@ LONE = (  # suffixes of a file of one record
 AT_ONCE = 256  # files that are written before they are read again
 
 
-def place_of(goal: Path, thing: str) -> tuple[Path, str | None]:
-    """As `Codec.place_of`: a folder, or one file whose name says its form.   thing: what one record is called."""
-    if goal.suffix in FORMS and not goal.is_dir():
-        return goal, goal.suffix
-    if (goal.suffix.lower() in LONE or goal.exists()) and not goal.is_dir():
-        raise FitError(f"{goal}: {thing}s are written into a folder, or a file ending in .npy, .npz or .zip.")
-    return goal, None
+class FileEach(Codec):
+    """Content of which every record is a file."""
 
+    suffixes: ClassVar[tuple[str, ...]]  # of a record's file, the one that is written first
+    stack: ClassVar[str]  # what an .npz calls all records
 
-def stream(codec: Codec, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
-    """Arrays with one channel without its axis, and with labels where one class was asked for; or a zip of files."""
-    if suffix == ".npy":
-        _put_array(file, how.n, (_plain(block.records) for block in blocks))
-    elif suffix == ".npz":
-        labels: list[np.ndarray] = []
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            with archive.open(_entry(archive, f"{codec.stack}.npy"), "w", force_zip64=True) as piece:
-                _put_array(piece, how.n, (_plain(block.records) for block in _noting(blocks, labels)))
-            small = {"label": np.array(how.origin.sentence())}
-            small |= {name: np.array(value) for name, value in codec.constants().items()}
-            small |= {"labels": np.concatenate(labels)} if labels else {}
-            for name, array in small.items():
-                with archive.open(_entry(archive, f"{name}.npy"), "w") as piece:
-                    np.lib.format.write_array(piece, array, allow_pickle=False)
-    else:
-        with zipfile.ZipFile(file, "w") as archive:
-            for name, blob in leaves(codec, blocks, how, lambda _: False):
-                archive.writestr(_entry(archive, name), blob)
+    @abstractmethod
+    def write(self, records: Any, folder: Path, stems: list[str]) -> list[Path]:
+        """Ordinary files, one per record, named `<stem><suffix>`."""
 
+    def constants(self) -> Mapping[str, int]:
+        """What an .npz must say of all its records for them to be used, such as a rate."""
+        return {}
 
-def leaves(
-    codec: Codec, blocks: Iterator[Block], how: Delivery, has: Callable[[str], bool]
-) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of a labelled file for each record; those that `has` knows are left out."""
-    at, digits = 0, max(6, len(str(how.n - 1)))
-    for block in blocks:
-        names = [f"{i:0{digits}d}" for i in range(at, at + len(block))]
-        at += len(block)
-        wanted = [i for i, name in enumerate(names) if not has(name + codec.suffixes[0])]
-        for first in range(0, len(wanted), AT_ONCE):
-            some = wanted[first : first + AT_ONCE]
-            with scratch() as aside:
-                for path in codec.write(block.records[some], aside, [names[i] for i in some]):
-                    yield path.name, how.origin.mark(path.name, path.read_bytes())
+    def place_of(self, goal: Path, chosen: bool) -> tuple[Path, str | None]:
+        if goal.suffix in FORMS and not goal.is_dir():
+            return goal, goal.suffix
+        if (goal.suffix.lower() in LONE or goal.exists()) and not goal.is_dir():
+            raise FitError(f"{goal}: {self.thing}s are written into a folder, or a file ending in .npy, .npz or .zip.")
+        return goal, None
+
+    def stream(self, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
+        """Arrays with one channel without its axis, and with labels where one class was asked for; or a zip of files."""
+        if suffix == ".npy":
+            _put_array(file, how.n, (_plain(block.records) for block in blocks))
+        elif suffix == ".npz":
+            labels: list[np.ndarray] = []
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+                with archive.open(_entry(archive, f"{self.stack}.npy"), "w", force_zip64=True) as piece:
+                    _put_array(piece, how.n, (_plain(block.records) for block in _noting(blocks, labels)))
+                small = {"label": np.array(how.origin.sentence())}
+                small |= {name: np.array(value) for name, value in self.constants().items()}
+                small |= {"labels": np.concatenate(labels)} if labels else {}
+                for name, array in small.items():
+                    with archive.open(_entry(archive, f"{name}.npy"), "w") as piece:
+                        np.lib.format.write_array(piece, array, allow_pickle=False)
+        else:
+            with zipfile.ZipFile(file, "w") as archive:
+                for name, blob in self.leaves(blocks, how, lambda _: False):
+                    archive.writestr(_entry(archive, name), blob)
+
+    def leaves(self, blocks: Iterator[Block], how: Delivery, has: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+        """Name and bytes of a labelled file for each record; those that `has` knows are left out."""
+        at, digits = 0, max(6, len(str(how.n - 1)))
+        for block in blocks:
+            names = [f"{i:0{digits}d}" for i in range(at, at + len(block))]
+            at += len(block)
+            wanted = [i for i, name in enumerate(names) if not has(name + self.suffixes[0])]
+            for first in range(0, len(wanted), AT_ONCE):
+                some = wanted[first : first + AT_ONCE]
+                with scratch() as aside:
+                    for path in self.write(block.records[some], aside, [names[i] for i in some]):
+                        yield path.name, how.origin.mark(path.name, path.read_bytes())
 
 
 def _noting(blocks: Iterator[Block], labels: list[np.ndarray]) -> Iterator[Block]:

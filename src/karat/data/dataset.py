@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from torch import Tensor
 from karat.content import Codec, recognise
 from karat.content.codec import Contents
 from karat.content.relational.relations import alone
+from karat.content.roles import Declared
 from karat.data.split import FACET, FEWEST, occurrences, rows_aside, split, together, unique_rows
 from karat.errors import DataError, FitError
 from karat.privacy import CODEC, Budget, Target
@@ -70,6 +71,15 @@ class Data:
         """The column that a model would predict, where a person named one."""
         named: str | None = self.contents.facts.get("target")
         return named
+
+    def declared(self, between: Sequence[Mapping[str, Any]] = ()) -> str:
+        """What is inferred of the columns, as the TOML that a person corrects; FitError where there are none.
+
+        between: what holds between them, which is written as rules.
+        """
+        if not isinstance(self.codec, Declared):
+            raise FitError(f"{self.codec.name} content has no schema to write.")
+        return self.codec.declared(between)
 
     def rows(self, part: Part, limit: int | None = None, seed: int = 0) -> np.ndarray:
         """Sorted rows of a part; with a limit, that many of them drawn with `seed`."""

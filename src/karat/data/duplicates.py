@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from karat.content.roles import Compared
 from karat.data.dataset import Data
 
 NEAR = 0.995  # cosine of two centred thumbnails; saving as JPEG again stays above it, another take of a scene does not
@@ -17,19 +18,23 @@ NEAR_MOST = 20_000  # records compared, each with each
 EXAMPLES = 20
 
 
-def near_duplicates(data: Data, most: int = NEAR_MOST) -> dict[str, Any]:
+def near_duplicates(data: Data, most: int = NEAR_MOST) -> dict[str, Any] | None:
     """Pairs of different records that are nearly the same: the codec's `doubles`, or where it leaves that to thumbnails,
     those whose grey 16 x 16 thumbnails have a cosine of at least 0.995, contrast aside.
 
     records: how many have such a partner; pairs: how many pairs; across: pairs with one record on each side of the
-    split; examples: up to 20 pairs of names, nearest first in each stretch; examined: how many records were compared.
+    split; examples: up to 20 pairs of names, nearest first in each stretch; examined: how many records were compared. None
+    of content whose records are not compared.
     """
+    codec = data.codec
+    if not isinstance(codec, Compared):
+        return None
     rows = np.sort(np.concatenate([data.train, data.holdout]))
     if len(rows) > most:
         rows = rows[np.arange(most) * len(rows) // most]
     held = torch.from_numpy(np.isin(rows, data.holdout))
     names = data.contents.names
-    found = data.codec.doubles(data.contents.records[rows])
+    found = codec.doubles(data.contents.records[rows])
     if found is not None:
         return {
             "records": len(np.unique(found)),
@@ -38,7 +43,7 @@ def near_duplicates(data: Data, most: int = NEAR_MOST) -> dict[str, Any]:
             "examined": len(rows),
             "examples": [[_name(names, int(rows[a])), _name(names, int(rows[b]))] for a, b in found[:EXAMPLES]],
         }
-    thumbs = torch.cat([_centred(data.codec.thumbnails(part)) for part in _blocks_of(data.contents.records, rows)])
+    thumbs = torch.cat([_centred(codec.thumbnails(part)) for part in _blocks_of(data.contents.records, rows)])
     partnered = torch.zeros(len(rows), dtype=torch.bool)
     pairs, across = 0, 0
     examples: list[tuple[int, int]] = []

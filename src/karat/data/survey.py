@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from karat.content.roles import Declared
 from karat.data.dataset import WANTED, Data
 from karat.data.duplicates import near_duplicates
 from karat.words import several
@@ -34,11 +35,11 @@ def survey(data: Data) -> dict[str, Any]:
         "imbalance": imbalance,
         **data.codec.traits(),
         "exact_duplicates": data.duplicates,
-        "near_duplicates": near_duplicates(data) if data.codec.compared else None,
+        "near_duplicates": near_duplicates(data),
         "skipped": [list(row) for row in contents.skipped],
         **facts,
     }
-    between = data.codec.between(contents.records)
+    between = data.codec.between(contents.records) if isinstance(data.codec, Declared) else []
     info |= {"between": between} if between else {}
     return {**info, "warnings": [*data.notes, *_warnings(info, data.codec.thing)]}
 

@@ -18,10 +18,17 @@ from karat.synthesizer.weighing import build_small, refuse_large
 
 def meet(recipe: Recipe, codec: Codec) -> Space:
     """The space in which the recipe's family meets this content; FitError naming both where there is none."""
-    try:
-        return codec.meet(module(recipe.family, recipe.digest).Model.spaces)
-    except FitError as error:
-        raise FitError(f"the recipe {recipe.name} (family {recipe.family}) does not fit: {error}") from None
+    kinds: tuple[type, ...] = module(recipe.family, recipe.digest).Model.spaces
+    met: Space | None = next((space for space in codec.spaces if isinstance(space, kinds)), None)
+    if met is None:
+        fits, mine = (
+            ", ".join(names) for names in ([k.__name__ for k in kinds], [type(s).__name__ for s in codec.spaces])
+        )
+        raise FitError(
+            f"the recipe {recipe.name} (family {recipe.family}) does not fit: that family lives in {fits}, and these data can "
+            f"become {mine}."
+        )
+    return met
 
 
 def build(recipe: Recipe, space: Space, classes: int, seed: int) -> Generator:

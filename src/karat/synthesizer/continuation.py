@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from karat.content.codec import SEPARATOR, Block, Codec
+from karat.content.roles import Continued
 from karat.errors import FitError
 from karat.families.generator import Generator, Sampling
 from karat.request import OnText, Request
@@ -71,10 +72,11 @@ def continued(model: Generator, codec: Codec, y: Tensor | None, request: Request
             "this recipe draws passages as a whole; --prompt, --temperature, --top-p, --min-p, --stop, --characters and "
             "--stream are for those that write from left to right: autoregressive, ngram."
         )
+    assert isinstance(codec, Continued), "what is not was refused before"
     return _blocks(model, codec, y, request)
 
 
-def _blocks(model: Generator, codec: Codec, y: Tensor | None, request: Request) -> Iterator[Block]:
+def _blocks(model: Generator, codec: Continued, y: Tensor | None, request: Request) -> Iterator[Block]:
     rng = torch.Generator(model.device).manual_seed(request.seed)
     start = codec.opening(request.prompt).to(model.device)
     on_text = _silent if request.on_text is None else request.on_text
@@ -116,7 +118,7 @@ def _points(
 
 def _followed(
     model: Generator,
-    codec: Codec,
+    codec: Continued,
     start: Tensor,
     n: int,
     y: Tensor | None,

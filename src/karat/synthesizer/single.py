@@ -11,6 +11,7 @@ from torch import Tensor
 
 from karat import limits
 from karat.content.codec import Block, Codec
+from karat.content.roles import Conditioned
 from karat.content.table.bloom import Past
 from karat.data import Data
 from karat.errors import DivergedError, FitError, KaratError
@@ -121,6 +122,7 @@ class Single(Synthesizer):
     def _completed(self, request: Request) -> Iterator[Block]:
         """Blocks of as many records as are asked for or as there are to complete, every given cell exactly as given."""
         model, codec = self.model, self.codec
+        assert isinstance(codec, Conditioned), "what is not was refused before"
         if not model.imputes:
             raise FitError("this recipe cannot fill in around given cells; trees, autoregressive and marginals can.")
         rng = torch.Generator(model.device).manual_seed(request.seed)

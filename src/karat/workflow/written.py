@@ -9,6 +9,7 @@ from torch import Tensor
 
 from karat.assays import Finding
 from karat.assays.text import bits
+from karat.content.roles import Continued
 from karat.data import Data
 from karat.synthesizer import Single, Synthesizer
 from karat.views import TextView
@@ -34,7 +35,7 @@ def weighed(data: Data, synth: Synthesizer) -> list[Finding]:
 def _on_end(data: Data, rows: np.ndarray) -> Sequence[tuple[str, Tensor]]:
     """What stands on end at the sorted `rows`, as text and as codes."""
     seen = data.codec.view(data.contents.records, rows)
-    assert isinstance(seen, TextView)
+    assert isinstance(seen, TextView) and isinstance(data.codec, Continued)
     text = "".join(seen.texts)
     out, start = [], 0
     for codes, characters, _ in data.codec.streams(data.contents, rows):

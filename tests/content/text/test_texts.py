@@ -239,8 +239,7 @@ def test_what_is_written_is_read_again_as_it_was(tmp_path: Path) -> None:
                 assert (b"\r\n" in file.read_bytes()) == (ending == "\r\n")
             options = {"text": "text"} if suffix == ".csv" else {}
             assert recognise(file, options).read(file, {**options, **codec.alike()}).records.strings() == texts
-        paths = codec.write(data.records("train")[:3], tmp_path / f"f{len(ending)}", ["a", "b", "c"])
-        assert paths[0].read_bytes().decode() == texts[0].replace("\n", ending) + ending
+        assert codec.leaf(data.records("train")[:1]).decode() == texts[0].replace("\n", ending) + ending
 
 
 def test_the_judges_view_holds_the_text(chinese: Two) -> None:

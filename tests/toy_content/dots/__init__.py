@@ -28,7 +28,6 @@ class Dots(Codec):
     colours: tuple[str, ...]
 
     name: ClassVar[str] = "dots"
-    suffixes: ClassVar[tuple[str, ...]] = (".dots",)
     thing: ClassVar[str] = "dot"
     repeats: ClassVar[bool] = True
     reviewed: ClassVar[bool] = False
@@ -78,12 +77,6 @@ class Dots(Codec):
 
     def line(self, record: np.ndarray) -> str:
         return f"{record[0]:.4f} {record[1]:.4f} {self.colours[int(record[2])]}\n"
-
-    def write(self, records: Any, folder: Path, stems: list[str]) -> list[Path]:
-        paths = [folder / f"{stem}.dots" for stem in stems]
-        for path, record in zip(paths, records, strict=True):
-            path.write_text(self.line(record), encoding="utf-8")
-        return paths
 
     def stream(self, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
         for block in blocks:

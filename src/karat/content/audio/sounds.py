@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,15 +16,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from karat.cache import Shelf, cache_folder, shelf
-from karat.content import files
 from karat.content.archive import Listing, Piece, list_folder, list_zip, open_zip, suffix_of
 from karat.content.audio import descriptors, players
 from karat.content.audio.spectrum import Mel
 from karat.content.audio.waves import SUFFIXES, Wish, gather, refuse_many
-from karat.content.codec import Block, Codec, Contents, Delivery
+from karat.content.codec import Contents
 from karat.content.file_names import NamePattern
+from karat.content.files import FileEach
 from karat.content.image.gather import contents as assembled
 from karat.content.image.picture import SUFFIXES as PICTURES
+from karat.content.roles import Compared
 from karat.errors import DataError, FitError
 from karat.space import Grid, Space
 from karat.views import Points, View
@@ -41,14 +42,13 @@ WANTED = "a folder of WAV, FLAC, OGG, MP3 or AIFF sounds (one sub-folder per cla
 
 
 @dataclass(frozen=True)
-class Sounds(Codec):
+class Sounds(FileEach, Compared):
     """Sounds of one length: records are waves float32 `[n, samples, channels]` in [-1, 1], padded with zeros.
 
     first: which space comes first, "mel" (a log-mel spectrogram) or "wave".   bits: of a sample in a written file.
     peak: the largest sample that was learned from, +1 of the wave space.
     """
 
-    compared = True
     answers = ("label",)
     judged_most = 10_000
     name = "audio"
@@ -199,18 +199,9 @@ class Sounds(Codec):
         """Pairs [k, 2] of the same recording, also shifted, louder, softer, noisy or packed anew."""
         return descriptors.doubles(self._waves(records), self.mel.points)
 
-    def place_of(self, goal: Path, chosen: bool) -> tuple[Path, str | None]:
-        return files.place_of(goal, self.thing)
-
     def in_python(self, blocks: Sequence[np.ndarray]) -> tuple[list[np.ndarray], int]:
         """Waves, float [samples, channels] from -1 to 1 and as long as they sound, and their rate in Hz."""
         return [wave for records in blocks for wave in self._sounding(records)], self.mel.rate
-
-    def stream(self, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
-        files.stream(self, blocks, suffix, file, how)
-
-    def leaves(self, blocks: Iterator[Block], how: Delivery, has: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-        return files.leaves(self, blocks, how, has)
 
     def write(self, records: np.ndarray, folder: Path, stems: list[str]) -> list[Path]:
         """One WAV per record, as long as it sounds."""

@@ -6,11 +6,11 @@ import io
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -19,14 +19,15 @@ from PIL import Image
 from torch import Tensor
 
 from karat.cache import Shelf, cache_folder, shelf
-from karat.content import files
 from karat.content.archive import Listing, Piece, list_folder, list_zip, open_zip, suffix_of
-from karat.content.codec import Block, Codec, Contents, Delivery
+from karat.content.codec import Contents
 from karat.content.file_names import NamePattern
+from karat.content.files import FileEach
 from karat.content.image import arrays
 from karat.content.image.gather import ALPHAS, contents, flattened, gather, refuse_few, target_size, unreadable
 from karat.content.image.parquet import Tables, parquet_files
 from karat.content.image.picture import SUFFIXES, resize_record
+from karat.content.roles import Compared
 from karat.errors import DataError, FitError
 from karat.space import Grid, Space
 from karat.views import Points, View
@@ -42,14 +43,14 @@ WANTED = (
 
 
 @dataclass(frozen=True)
-class Images(Codec):
+class Images(FileEach, Compared):
     """Pictures of one size: records `[n, height, width, channels]`, uint8 or (bits = 16) uint16; four channels are RGBA."""
 
-    compared = True
     answers = ("label",)
     judged_most = 10_000
     name = "image"
     suffixes = (".png",)
+    stack = "images"
     thing = "picture"
     settings = ("size", "limit", "alpha", "labels")
 
@@ -181,15 +182,6 @@ class Images(Codec):
         weights = seen.new_tensor([0.299, 0.587, 0.114] if seen.shape[1] == 3 else [1 / seen.shape[1]] * seen.shape[1])
         grey = torch.einsum("nchw,c->nhw", seen, weights)[:, None]
         return F.adaptive_avg_pool2d(grey, (16, 16)).flatten(1)
-
-    def place_of(self, goal: Path, chosen: bool) -> tuple[Path, str | None]:
-        return files.place_of(goal, self.thing)
-
-    def stream(self, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
-        files.stream(self, blocks, suffix, file, how)
-
-    def leaves(self, blocks: Iterator[Block], how: Delivery, has: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-        return files.leaves(self, blocks, how, has)
 
     def write(self, records: np.ndarray, folder: Path, stems: list[str]) -> list[Path]:
         """One PNG per record; 16-bit grey as 16-bit PNG."""

@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from karat.content.codec import Block, Codec, Conditioning, Contents, Delivery
+from karat.content.codec import Block, Contents, Delivery
 from karat.content.relational import relations, sequences
 from karat.content.relational.across import discovery
 from karat.content.relational.across.holding import hold
@@ -25,6 +25,7 @@ from karat.content.relational.entities import contents_of, parted, split, window
 from karat.content.relational.series import cutting, going
 from karat.content.relational.steps import Before, Steps, context, sizes
 from karat.content.relational.unfolding import Draw, Unfolding
+from karat.content.roles import Conditioned, Conditioning, Declared
 from karat.content.table import fragments
 from karat.content.table.formulas import Guard
 from karat.content.table.io import sources
@@ -41,7 +42,7 @@ from karat.views import DatabaseView, Tie
 
 
 @dataclass(frozen=True)
-class Related(Codec):
+class Related(Conditioned, Declared):
     """Tables that refer to each other. Records are `Database`s: a record is a root row with its descendants.
 
     tables: of each one, all columns, as a judge and the rows after it see it.   steps: what is learned of each.
@@ -54,7 +55,6 @@ class Related(Codec):
     name = "related"
     thing = "record"
     reviewed = False
-    suffixes = (".csv",)
     repeats = True
     answers = ("given", "balance")
     sheets = ".html"
@@ -327,9 +327,6 @@ class Related(Codec):
 
     def chosen(self, records: Database, rows: np.ndarray) -> Database:
         return records.closed(rows)
-
-    def write(self, records: Database, folder: Path, stems: list[str]) -> list[Path]:
-        raise FitError("related tables are written together, and not one by one.")
 
     def row_count(self, records: Database) -> int:
         return sum(map(len, records.tables.values()))

@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 import torch
 
 from karat import limits
-from karat.content.codec import Conditioning
 from karat.content.relational import changes
 from karat.content.relational.across.holding import matched, replaced
 from karat.content.relational.across.rule import Across
@@ -29,6 +28,7 @@ from karat.content.relational.parents import Apart, Nearest, Reach, comparable
 from karat.content.relational.progress import Sequences
 from karat.content.relational.sequences import encoded, snapped, there
 from karat.content.relational.steps import Before, Steps, borrowed_name, context, rows_name
+from karat.content.roles import Conditioning
 from karat.content.table.convert import logical, put
 from karat.content.table.encoding.coding import NUMBERS, flat, present
 from karat.content.table.personal import sensitive

@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from karat.content.codec import Conditioning
+from karat.content.roles import Conditioning
 from karat.content.table.convert import parsed_cells
 from karat.content.table.encoding.layout import Layout
 from karat.content.table.encoding.parts import Choice, Number

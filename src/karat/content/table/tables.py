@@ -16,7 +16,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from karat.content.codec import AT_ONCE, Block, Codec, Conditioning, Contents, Delivery
+from karat.content.codec import AT_ONCE, Block, Contents, Delivery
+from karat.content.roles import Conditioned, Conditioning, Declared
 from karat.content.table import fragments, reading
 from karat.content.table.bloom import Past
 from karat.content.table.convert import as_kind, otherwise, zoned
@@ -54,11 +55,10 @@ UNITS = {"date": "days", "datetime": "seconds", "time": "seconds of a day"}  # o
 
 
 @dataclass(frozen=True)
-class Tables(Codec):
+class Tables(Conditioned, Declared):
     """Rows of one table. Records are `Table`s whose cells have the types of `columns.LOGICAL`."""
 
     name = "table"
-    suffixes = (".csv",)
     repeats = True
     answers = ("given", "balance")
     thing = "row"
@@ -328,16 +328,6 @@ class Tables(Codec):
     def printed(self, records: Table) -> pa.Table:
         """The rows as the source printed them: strings of a delimited file, else the source's own types."""
         return values.printed(records.cells, self.schema)
-
-    def write(self, records: Table, folder: Path, stems: list[str]) -> list[Path]:
-        """One file of one row per stem, in the source's own form."""
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = []
-        for i, stem in enumerate(stems):
-            path = folder / f"{stem}{self.wholes[0]}"
-            path.write_bytes(self.pack(records[i : i + 1], self.wholes[0]))
-            paths.append(path)
-        return paths
 
     def pack(self, records: Table, suffix: str, guard: Guard | None = None) -> bytes:
         """All rows as one file: .csv, .json and the like as the source was printed, .parquet and .feather with types."""

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from karat.content.codec import SEPARATOR, Block, Codec, Contents, Delivery
+from karat.content.codec import SEPARATOR, Block, Contents, Delivery
+from karat.content.roles import Continued
 from karat.content.text import leaves, reading, scripts
 from karat.content.text import tokenizer as wording
 from karat.content.text.jsonlines import chat_of
@@ -31,7 +32,7 @@ AT_ONCE = 256  # passages that are drawn side by side
 
 
 @dataclass(frozen=True)
-class Texts(Codec):
+class Texts(Continued):
     """Passages of documents. Records are `Passages`.
 
     length: of a point.   density: tokens per character of the training text.   classes, shares: the labels, and how often
@@ -40,7 +41,6 @@ class Texts(Codec):
 
     name = "text"
     answers = ("label", "prompt", "sampling", "stop", "characters", "on_text")
-    suffixes = (".txt",)
     thing = "passage"
     sheets = ".html"
     settings = (
@@ -357,17 +357,6 @@ class Texts(Codec):
         except UnicodeEncodeError:
             raise DataError(f"the prompt {text[:40]!r} is no valid text: it holds half of a character.") from None
         return torch.from_numpy(np.concatenate([[BEGIN], codes]).astype(np.int64))
-
-    def write(self, records: Passages, folder: Path, stems: list[str]) -> list[Path]:
-        """One .txt per passage, with the line ends of the source."""
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = []
-        for i, stem in enumerate(stems):
-            path = folder / f"{stem}.txt"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(self.leaf(records[i : i + 1]))
-            paths.append(path)
-        return paths
 
     def leaf(self, record: Passages) -> bytes:
         """The file of one passage."""

@@ -1,0 +1,83 @@
+"""What some kinds of content can do beside being learned and judged; who needs it asks by `isinstance`."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from karat.content.codec import Codec, Contents
+
+
+class Continued(Codec):
+    """Text, that goes on from a prompt code by code."""
+
+    @property
+    @abstractmethod
+    def spelling(self) -> tuple[bytes, ...]:
+        """The UTF-8 of each code of `Tokens`."""
+
+    @abstractmethod
+    def opening(self, prompt: str | None) -> Tensor:
+        """Codes (long) of `Tokens` with which new content begins that opens with `prompt`."""
+
+    @abstractmethod
+    def of_texts(self, texts: Sequence[str], ended: np.ndarray) -> Any:
+        """Records of texts that were followed as they grew, whole documents where `ended` [n]."""
+
+    @abstractmethod
+    def streams(self, contents: Contents, rows: np.ndarray) -> list[tuple[Tensor, int, int]]:
+        """What is to be read on end at the sorted `rows`: codes (long), characters and UTF-8 bytes.
+
+        Neighbouring passages of one document are one stream.
+        """
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """Cells that are given: long [n, columns of `Codes`], -1 where free; `restore` puts them back exactly once decoded."""
+
+    cells: Tensor
+    restore: Callable[[Any], Any]
+
+
+class Conditioned(Codec):
+    """Rows, some of whose cells may be given."""
+
+    @abstractmethod
+    def conditioning(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Conditioning:
+        """What records are asked to hold: `given` conditions or a file of partial records, and a column to be balanced."""
+
+    def conditioning_blocks(
+        self, given: str | None, balance: str | None, n: int, rng: np.random.Generator, most: int
+    ) -> Iterator[Conditioning]:
+        """The same, of at most `most` records at once."""
+        yield self.conditioning(given, balance, n, rng)
+
+
+class Declared(Codec):
+    """Columns with a schema, which a person may correct."""
+
+    @abstractmethod
+    def between(self, records: Any) -> list[dict[str, Any]]:
+        """What holds between the columns of the records: each with `words`, a sentence, and whether it holds `always`."""
+
+    @abstractmethod
+    def declared(self, between: Sequence[Mapping[str, Any]] = ()) -> str:
+        """What is inferred of the content, as TOML.   between: what holds between columns, which is written as rules."""
+
+
+class Compared(Codec):
+    """Records of which two may be nearly the same by accident, as pictures and sounds may."""
+
+    def doubles(self, records: Any) -> np.ndarray | None:
+        """Pairs [k, 2] of records that are nearly the same, each pair once; None where `thumbnails` tell."""
+        return None
+
+    def thumbnails(self, records: Any) -> Tensor:
+        """float `[n, d]`: equal but for contrast where records are nearly the same."""
+        raise NotImplementedError
