@@ -62,7 +62,7 @@ def several(source: Any, options: Mapping[str, Any]) -> bool:
     if not isinstance(source, Path):
         return False
     if source.is_dir():
-        return len(files(source)) > 1
+        return len(files(source)) > 1 and not sources.parts(source)
     if asked or not formats.is_database(sources.suffix_of(source)) or not sources.recognises(source):
         return False
     return len(sql.table_names(source)) > 1

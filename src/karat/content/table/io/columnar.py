@@ -235,6 +235,35 @@ def read(path: Path, rows: int | None, options: Mapping[str, Any]) -> Raw:
     return gathered(found, schema, "parquet", str(path), rows)
 
 
+def read_parts(paths: Sequence[Path], place: str, rows: int | None) -> Raw:
+    """The table whose rows lie in several Parquet files, one behind the other; DataError for one with other columns."""
+    schema, _ = batches(paths[0])
+
+    def every() -> Iterator[pa.RecordBatch]:
+        for path in paths:
+            own, found = batches(path)
+            if not own.equals(schema):
+                raise DataError(
+                    f"{path} has the columns {_listed(own)}, and {paths[0].name} beside it has {_listed(schema)}; parts of one "
+                    "table were wanted. Put other tables elsewhere."
+                )
+            yield from found
+
+    return gathered(every(), schema, "parquet", place, rows)
+
+
+def _listed(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name}: {field.type}" for field in schema)[:200]
+
+
+def columns_of(path: Path) -> list[str]:
+    """The names of a Parquet file's columns; none where it is damaged."""
+    try:
+        return list(pq.read_schema(path).names)
+    except (OSError, pa.ArrowException):
+        return []
+
+
 def alike(blocks: Iterator[pa.Table], noted: bool = True) -> tuple[pa.Schema, Iterator[pa.Table]]:
     """The schema of the first block, with pandas' notes or without any, and all blocks with it."""
     first = next(blocks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -13,14 +14,14 @@ import pyarrow as pa
 
 from karat.content import signatures
 from karat.content.table.io import packed
-from karat.content.table.io.columnar import first_line, gathered
+from karat.content.table.io.columnar import columns_of, first_line, gathered, read_parts
 from karat.content.table.io.engines import without_password
 from karat.content.table.io.formats import formats, listed, of_suffix
 from karat.content.table.io.plain import check
 from karat.content.table.io.sql import is_url, read_database
 from karat.content.table.table import Dialect, Raw
 from karat.errors import DataError, FitError, UnsafeFile
-from karat.output import Output
+from karat.output import INSIDE, Output
 
 __all__ = ["open_table", "recognises", "without_password", "write"]
 
@@ -65,9 +66,28 @@ def recognises(source: Any) -> bool:
     if not isinstance(source, str | Path):
         return False
     path = Path(source)
+    if path.is_dir():
+        return bool(parts(path))
     suffix = suffix_of(path)
     found = of_suffix(suffix)
     return found is not None and path.is_file() and found.holds(path, suffix)
+
+
+def parts(folder: Path) -> list[Path]:
+    """The files of a folder that are one table together, in order; none where it holds something else.
+
+    They are Parquet with the same columns, and their names differ in numbers alone, or the folder's own ends in .parquet. What
+    begins with a point or an underscore, and labels, are passed over, as Spark and Hive do.
+    """
+    there = [p for p in folder.iterdir() if p.is_file() and p.name[0] not in "._" and p.name != INSIDE]
+    there.sort(key=lambda path: ([int(k) for k in re.findall(r"\d+", path.name)], path.name))
+    alike = folder.suffix.lower() == ".parquet" or len({re.sub(r"\d+", "0", path.name) for path in there}) == 1
+    if len(there) < 2 or not alike or any(path.suffix.lower() != ".parquet" for path in there):
+        return []
+    parquet = of_suffix(".parquet")
+    assert parquet is not None
+    some = [path for path in (there[0], there[-1]) if parquet.holds(path, ".parquet")]
+    return there if len(some) == 2 and len({tuple(columns_of(path)) for path in some}) == 1 else []
 
 
 def _is_frame(source: object) -> bool:
@@ -113,7 +133,13 @@ def open_table(source: Any, options: Mapping[str, Any]) -> Raw:
 
 def _open_path(path: Path, options: Mapping[str, Any], rows: int | None) -> Raw:
     if path.is_dir():
-        raise DataError(f"{path} is a folder; one file that holds a table was wanted.")
+        several = parts(path)
+        if not several:
+            raise DataError(
+                f"{path} is a folder; one file that holds a table, or parts of one as Parquet, were wanted."
+            )
+        _refuse(options, str(path), ())
+        return read_parts(several, str(path), rows)
     if not path.is_file():
         raise DataError(f"{path}: there is no such file.")
     suffix = suffix_of(path)
