@@ -261,6 +261,19 @@ class DatabaseView:
         """Itself: all that is known of rows is in their columns."""
         return self
 
+    def take(self, rows: np.ndarray) -> DatabaseView:
+        """The windows of series at `rows` [k] with their steps, the same one as often as it is named."""
+        (tie,) = (t for t in self.ties if t.cut)
+        order = np.lexsort((np.arange(len(tie.links)) if tie.at is None else tie.at, tie.links))
+        first, last = (np.searchsorted(tie.links[order], rows, side) for side in ("left", "right"))
+        steps = np.concatenate([order[a:b] for a, b in zip(first, last, strict=True)])
+        links = np.repeat(np.arange(len(rows)), last - first)
+        before = np.where(np.diff(links, prepend=-1) != 0, -1, np.arange(len(steps)) - 1)
+        at = None if tie.at is None else tie.at[steps]
+        own = replace(tie, links=links, absent=np.zeros(len(steps), bool), before=before, at=at)
+        tables = {tie.parent: self.tables[tie.parent].take(rows), tie.child: self.tables[tie.child].take(steps)}
+        return DatabaseView(tables, (own,), len(rows))
+
     def mine(self, table: str) -> np.ndarray:
         """bool [rows of `all`]: the rows of the table that are these."""
         return self.own[table] if self.whole is not None else np.ones(len(self.tables[table]), bool)

@@ -9,8 +9,8 @@ import pytest
 
 from karat.assays.finding import Finding
 from karat.assays.relational import changing
+from karat.assays.relational.case import Case
 from karat.assays.relational.changing import Column, Moves
-from karat.assays.relational.databases import Case
 from karat.views import Columns, DatabaseView, TableView, Tie
 
 COLUMNS = Columns(("price", "future"), ((), ()))

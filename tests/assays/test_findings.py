@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from karat.assays import points, table, text
+from karat.assays import points, relational, table, text
 from karat.assays.details import Detail
 from karat.assays.details.records import MissingClasses
 from karat.assays.details.rows import Gaps
@@ -85,18 +85,8 @@ def test_the_side_that_lacks_most_is_named() -> None:
     assert both.judged == "cannot tell at n=25; needs 1,200 unseen real"
 
 
-VIEWS = (points, table, text)
-ELSEWHERE = {  # found between tables, of a run's own model, or by what is measured of its worth
-    *(
-        "dangling keys",
-        "cardinality",
-        "cardinality pairs",
-        "gaps",
-        "parent-child pairs",
-        "sequences",
-        "parent-child auc",
-    ),
-    *("changes", "autocorrelation", "volatility", "cross-correlation"),
+VIEWS = (points, relational, table, text)
+ELSEWHERE = {  # found of a run's own model, or by what is measured of its worth
     *("bits per character", "bits per byte", "gate share", "exchange rate"),
 }
 

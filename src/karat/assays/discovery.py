@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Collection
 from types import ModuleType
 from typing import Any
 
@@ -18,13 +19,15 @@ def modules(package: ModuleType) -> list[ModuleType]:
     return [module for module in every if hasattr(module, "FINDS")]
 
 
-def examined(package: ModuleType, case: Any) -> list[Finding]:
-    """What all assays of `package` find of `case`, in the order of `KEYS`.
+def examined(package: ModuleType, case: Any, keys: Collection[str] | None = None) -> list[Finding]:
+    """What all assays of `package` find of `case`, in the order of `KEYS`; only those that may find one of `keys`, where given.
 
     Raises ValueError for a finding that its module's `FINDS` does not name.
     """
     out: list[Finding] = []
     for module in modules(package):
+        if keys is not None and not set(module.FINDS) & set(keys):
+            continue
         found = module.findings(case)
         if unnamed := {finding.key for finding in found} - set(module.FINDS):
             raise ValueError(f"{module.__name__} finds {', '.join(sorted(unnamed))}; name it in its FINDS")

@@ -87,6 +87,11 @@ KEYS: dict[str, Key] = {
     "cross-correlation": Key(
         "fidelity", "quality", "lower", rows.Together, decides=False, title="{of} cross-correlation", ends=SIZE
     ),
+    "drawdown": Key("fidelity", "quality", "higher", rows.Courses, decides=False, title="{of} drawdown", ends=SHARE),
+    "leverage": Key("fidelity", "quality", "lower", rows.Lags, decides=False, title="{of} leverage", ends=SIZE),
+    "seasonality": Key(
+        "fidelity", "quality", "lower", rows.Seasons, decides=False, title="{of} seasonality", ends=SIZE
+    ),
     "compression": Key("fidelity", "quality", "neither", passages.Compression, decides=False),
     "length": Key("fidelity", "quality", "lower", passages.Lengths, decides=False),
     "layout": Key("fidelity", "quality", "lower", passages.Lengths, decides=False),
@@ -123,6 +128,9 @@ KEYS: dict[str, Key] = {
     "personal data": Key("privacy", "privacy", "lower", passages.PersonalData),
     # Usefulness: what a learner learns from it.
     "usefulness": Key("usefulness", "quality", "higher", records.Usefulness, ends=SIZE),
+    "forecast": Key(
+        "usefulness", "quality", "higher", records.Usefulness, decides=False, title="{of} forecast", ends=SIZE
+    ),
     "lift": Key("usefulness", "quality", "higher", records.Lift, decides=False),
     # Worth: what making and using it shows.
     "gate share": Key("worth", "worth", "higher", decides=False),

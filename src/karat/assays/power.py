@@ -48,6 +48,9 @@ GAPS = {
     "autocorrelation": 0.1,  # of the correlation itself
     "volatility": 0.1,
     "cross-correlation": 0.2,
+    "drawdown": 0.2,
+    "leverage": 0.1,
+    "seasonality": 0.2,  # standard deviations of a change
     "usefulness": 0.5,  # of what real records teach beyond guessing
     "lift": 0.1,
     "sharpness": 0.2,  # of the detail of real data

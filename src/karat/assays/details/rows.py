@@ -185,6 +185,42 @@ class Lagged(Detail):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Drawn(Detail):
+    """How far sequences fall from a peak in a column: its score beside that of unseen ones, the median beside training ones'."""
+
+    column: str
+    score: float
+    real_score: float
+    median: float
+    real_median: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Courses(Detail):
+    n: int
+    z: float
+    columns: tuple[Drawn, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase(Detail):
+    """The mean change of a column in one day of the week, month or hour, beside that of training rows."""
+
+    column: str
+    of: str
+    number: int
+    made: float
+    real: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seasons(Detail):
+    n: int
+    z: float
+    phases: tuple[Phase, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pair(Detail):
     """The correlation of two columns' changes, beside that in training rows."""
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from karat.assays.references import points, tables, texts
+from karat.assays.references import points, series, tables, texts
 from karat.assays.references.reference import Case, Reference, oracle
 from karat.errors import FitError
 from karat.views import DatabaseView, Points, TableView, TextView, View
 
 NAMES = tuple(points.REFERENCES)
-RELATED: Mapping[str, Reference[Any]] = {"oracle": Reference(oracle)}  # which only chooses, among records
+RELATED: Mapping[str, Reference[Any]] = {"oracle": Reference(oracle)}
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def draw(
     """
     known = _known(train)
     if name not in known:
-        one = "; of related tables there is" if isinstance(train, DatabaseView) else "; there are:"
+        one = "; of related tables there is" if len(known) == 1 else "; there are:"
         raise FitError(f"no reference {name!r}{one} {', '.join(known)}.")
     dial = known[name].dial
     if strength is not None and not dial:
@@ -91,8 +91,10 @@ def draw(
         case TextView(), TextView():
             made = known[name].make(Case(train, source, n, rng), **how)
             return Drawn(made, None, made.labels)
-        case DatabaseView(), DatabaseView():
+        case DatabaseView(), DatabaseView() if name == "oracle":  # which only chooses, among records
             return Drawn(None, len(train) + rng.permutation(len(source))[:n])
+        case DatabaseView(), DatabaseView():
+            return Drawn(known[name].make(Case(train, source, n, rng), **how), None)
     raise TypeError(f"views of different kinds: {type(train).__name__}, {type(source).__name__}")
 
 
@@ -104,7 +106,7 @@ def _known(view: View) -> Mapping[str, Reference[Any]]:
             return tables.REFERENCES
         case TextView():
             return texts.REFERENCES
-    return RELATED
+    return series.REFERENCES if series.has(view) else RELATED
 
 
 def _due(name: str, reference: Reference[Any], train: View, target: str | None) -> tuple[str, ...] | None:

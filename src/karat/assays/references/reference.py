@@ -8,9 +8,9 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from karat.views import Points, TableView, TextView
+from karat.views import DatabaseView, Points, TableView, TextView
 
-V = TypeVar("V", Points, TableView, TextView)
+V = TypeVar("V", Points, TableView, TextView, DatabaseView)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from karat.assays import power
 from karat.assays.chance import Draws, draw, limit_of, resampled
 from karat.assays.details.rows import Changes, Lagged, Lags, Moved, Pair, Together
 from karat.assays.finding import Finding, Score, scored
-from karat.assays.relational.databases import Case
+from karat.assays.relational.case import Case
 from karat.assays.table.columns import shape
 from karat.assays.table.sheet import resampled_columns
 from karat.space import JUDGED as FEWEST
@@ -167,7 +167,7 @@ def _changes(where: str, columns: Sequence[Column], sides: Sequence[Moves], draw
 def _lagged(key: str, where: str, columns: Sequence[Column], sides: Sequence[Moves], draws: Draws) -> list[Finding]:
     """Autocorrelation of the ranks of changes, or of their sizes, at lags up to 20: its distance from that of training rows."""
     values = [np.abs(s.change) if key == "volatility" else s.change for s in sides]
-    shapes = [_products(s, _ranks(values[0], x)) for s, x in zip(sides, values, strict=True)]
+    shapes = [_products(s, ranks(values[0], x)) for s, x in zip(sides, values, strict=True)]
     pairs = np.min([counts.sum(0).min(0) for _, counts in shapes], 0)  # of each lag
     lags = int(np.argmin(np.append(pairs >= ENOUGH, False)))
     if lags < 2:
@@ -177,7 +177,7 @@ def _lagged(key: str, where: str, columns: Sequence[Column], sides: Sequence[Mov
         "sizes of changes" if key == "volatility" else "changes",
     )
     overall = [of(np.arange(s.parents)) for of, s in zip((train, real, own), sides, strict=True)]
-    score = _distance(overall[0], real, own, draws)
+    score = distance(overall[0], real, own, draws)
     apart = np.abs(overall[2] - overall[0]).mean(1)
     j = int(np.argmax(apart))
     summary = (
@@ -208,7 +208,7 @@ def _together(where: str, columns: Sequence[Column], sides: Sequence[Moves], dra
 
     train, unseen, made = map(statistics, sides)
     overall = of(train, np.arange(sides[0].parents))
-    score = _distance(overall, lambda rows: of(unseen, rows), lambda rows: of(made, rows), draws)
+    score = distance(overall, lambda rows: of(unseen, rows), lambda rows: of(made, rows), draws)
     mine = of(made, np.arange(sides[2].parents))
     shown = tuple(
         Pair(columns=(columns[i].name, columns[j].name), made=float(mine[k]), real=float(overall[k]))
@@ -232,7 +232,7 @@ def _finding(
     )
 
 
-def _distance(train: np.ndarray, unseen: Measured, made: Measured, draws: Draws) -> Score:
+def distance(train: np.ndarray, unseen: Measured, made: Measured, draws: Draws) -> Score:
     """The root mean square distance of what `unseen` and `made` say of some sequences from what is so of all training ones."""
     return resampled(
         lambda rows: float(np.sqrt(((unseen(rows.numpy()) - train) ** 2).mean())),
@@ -241,7 +241,7 @@ def _distance(train: np.ndarray, unseen: Measured, made: Measured, draws: Draws)
     )
 
 
-def _ranks(train: np.ndarray, values: np.ndarray) -> np.ndarray:
+def ranks(train: np.ndarray, values: np.ndarray) -> np.ndarray:
     """The shares [n, columns] of training values below each of `values`, so that one crash is one change among others."""
     out = np.full(values.shape, np.nan)
     for j, (real, mine) in enumerate(zip(train.T, values.T, strict=True)):

@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import replace
 
 from karat.assays import relational
 from karat.assays.details import Detail
 from karat.assays.details.records import CopyRate, NearCopies
 from karat.assays.discovery import examined
 from karat.assays.finding import Finding
+from karat.assays.relational.case import Case
+from karat.assays.relational.changing import judged
+from karat.assays.relational.windows import summaries
 from karat.assays.table.tables import examine as examine_table
 from karat.errors import DataError
 from karat.space import JUDGED as FEWEST
-from karat.views import DatabaseView, Tie
+from karat.views import DatabaseView, TableView
 
-
-@dataclass(frozen=True)
-class Case:
-    """What an assay of related tables judges: how the rows of one table name those of another.
-
-    number: of this tie among those of each side.
-    """
-
-    train: DatabaseView
-    unseen: DatabaseView
-    made: DatabaseView
-    number: int
-    seed: int = 0
-
-    @property
-    def sides(self) -> tuple[DatabaseView, DatabaseView, DatabaseView]:
-        return self.train, self.unseen, self.made
-
-    @property
-    def ties(self) -> tuple[Tie, Tie, Tie]:
-        """The tie of the training, the unseen and the made rows."""
-        t, u, m = (side.ties[self.number] for side in self.sides)
-        return t, u, m
+WINDOWS = (
+    "precision",
+    "two-sample auc",
+    "column shapes",
+    "copy rate",
+    "membership",
+    "class balance",
+)  # and what goes with each
 
 
 def examine(
@@ -51,14 +40,29 @@ def examine(
     if target is not None and target not in names:
         raise DataError(f"--target {target}: wanted a table and its column, such as {names[-1]}.")
     out: list[Finding] = []
+    of = {name: i for i, tie in enumerate(train.ties) if tie.cut for name in (tie.parent, tie.child)}
     for name in train.tables:
-        parts = [side.tables[name] for side in (train, unseen, made)]
+        parts, keys = [side.tables[name] for side in (train, unseen, made)], None
+        if name in of:
+            parts, keys = _of_series(name, Case(train, unseen, made, of[name], seed))
         if min(map(len, parts)) < FEWEST or not parts[0].width:
             continue
         aim = target.removeprefix(f"{name}.") if target is not None and target.startswith(f"{name}.") else None
-        for finding in examine_table(*parts, target=aim, seed=seed):
+        for finding in examine_table(*parts, target=aim, seed=seed, keys=keys):
             out.append(replace(finding, table=name, detail=_without_rows(finding.detail)))
     return [*out, *tied(train, unseen, made, seed)]
+
+
+def _of_series(name: str, case: Case) -> tuple[list[TableView], Collection[str] | None]:
+    """What is judged of the windows of series: what each is like; of their steps only what each cell and row says by itself."""
+    tables = [side.tables[case.ties[0].child] for side in case.sides]
+    if name == case.ties[0].child:
+        return tables, ("rules", "formatting", "missingness")
+    columns = judged(tables[0], case.ties[0])
+    if not columns:
+        return [side.tables[name] for side in case.sides], None
+    sides = zip(case.sides, tables, case.ties, strict=True)
+    return [summaries(side.tables[name], table, tie, columns) for side, table, tie in sides], WINDOWS
 
 
 def _without_rows(detail: Detail | None) -> Detail | None:

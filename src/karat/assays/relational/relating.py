@@ -13,7 +13,7 @@ from karat.assays.chance import draw, limit_of, resampled, wilson
 from karat.assays.details import Detail
 from karat.assays.details.rows import Cardinality, ColumnPairs, Gaps
 from karat.assays.finding import Finding, Limit, Score, scored
-from karat.assays.relational.databases import Case
+from karat.assays.relational.case import Case
 from karat.assays.table.columns import Trends, combinations, shape
 from karat.assays.table.detection import told_apart
 from karat.assays.table.sheet import resampled_columns
@@ -34,6 +34,8 @@ MOST_PAIRS = 400
 
 def findings(case: Case) -> list[Finding]:
     """How the children of one tie hang on their parents; of rows that belong to one record also how many, and in what order."""
+    if case.made.ties[case.number].cut:  # windows are no parents, and each has as many steps
+        return _sequences(case)
     out = [_dangling(case), *_together(case)]
     return (
         [*out, *_cardinality(case), *_counts(case), *_joined(case), *_sequences(case)]

@@ -81,7 +81,7 @@ def findings(case: Case) -> list[Finding]:
         return []
     most = int(np.clip(CELLS // len(seen.columns), 200, ROWS))
     return [
-        _ratio(task, train, unseen, made, others, most, rng, seed),
+        ratio(task, train, unseen, made, others, most, rng, seed),
         _lift(task, train, unseen, made, most, rng, seed),
     ]
 
@@ -108,7 +108,7 @@ def _others(
     return out
 
 
-def _ratio(
+def ratio(
     task: PredictionTask,
     train: TableView,
     unseen: TableView,
@@ -118,6 +118,7 @@ def _ratio(
     rng: np.random.Generator,
     seed: int,
 ) -> Finding:
+    """Usefulness: what made rows teach of the target, in parts of what as many training rows do."""
     n = min(len(made), len(unseen) // 2, len(train), most)
     fair, own, null, error = _rounds(task, train, unseen, made, n, rng, seed)
     trtr, tstr, stand = (sum(x) / ROUNDS for x in (fair, own, null))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -52,9 +53,15 @@ class Case:
 
 
 def examine(
-    train: TableView, unseen: TableView, made: TableView, *, target: str | None = None, seed: int = 0
+    train: TableView,
+    unseen: TableView,
+    made: TableView,
+    *,
+    target: str | None = None,
+    seed: int = 0,
+    keys: Collection[str] | None = None,
 ) -> list[Finding]:
-    """All findings about `made`, the same for the same seed.
+    """All findings about `made`, the same for the same seed; those of assays that find one of `keys`, where given.
 
     train: the rows that the generator learned from, all of them.   unseen: real rows that it did not learn from.
     target: the column whose prediction is taught; None takes the one that real rows teach best.
@@ -77,4 +84,4 @@ def examine(
     unseen, made = (s.take(rng.permutation(len(s))[:MOST]) for s in (unseen, made))
     wide = draw(len(unseen), len(made), rng, int(np.clip(WIDTH // train.width, 300, LARGE)))
     tight = draw(len(unseen), len(made), rng, SMALL)
-    return examined(table, Case(train, unseen, made, wide, tight, target, seed, whole))
+    return examined(table, Case(train, unseen, made, wide, tight, target, seed, whole), keys)

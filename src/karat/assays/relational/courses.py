@@ -1,0 +1,195 @@
+"""Whether series take the courses that real ones do: how far they fall from a peak, when they rise and fall, what a fall does.
+
+That falls are followed by wilder steps than rises are is called leverage (Black, "Studies of stock price volatility changes",
+1976; Cont, "Empirical properties of asset returns", 2001).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from karat.assays import power
+from karat.assays.chance import Draws, draw, limit_of
+from karat.assays.details.rows import Courses, Drawn, Lagged, Lags, Phase, Seasons
+from karat.assays.finding import Finding, scored
+from karat.assays.relational.case import Case
+from karat.assays.relational.changing import ENOUGH, Column, Measured, Moves, distance, judged, ranks
+from karat.assays.relational.windows import phases
+from karat.assays.table.columns import shape
+from karat.assays.table.sheet import resampled_columns
+from karat.space import JUDGED as FEWEST
+
+FINDS = ("drawdown", "leverage", "seasonality")
+AHEAD = 10  # rows after a change whose sizes are looked at
+
+
+def findings(case: Case) -> list[Finding]:
+    """Of the rows of one table in the order in which they hang on their parents; none where sequences are short."""
+    where, ties = case.ties[0].child, case.ties
+    tables = [side.tables[where] for side in case.sides]
+    columns = judged(tables[0], ties[0]) if ties[0].makes else []
+    if not columns:
+        return []
+    sides = [Moves.of(table, tie, columns) for table, tie in zip(tables, ties, strict=True)]
+    if min(s.parents for s in sides[1:]) < FEWEST or not all(np.isfinite(s.change).any(0).all() for s in sides):
+        return []
+    draws = draw(sides[1].parents, sides[2].parents, np.random.default_rng([case.seed, 34]))
+    seasons = [phases(table, tie) for table, tie in zip(tables, ties, strict=True)]
+    seasons = [{k: p[t.links >= 0] for k, p in one.items()} for one, t in zip(seasons, ties, strict=True)]
+    return [
+        _drawdown(where, columns, sides, draws),
+        *_leverage(where, columns, sides, draws),
+        *_seasonality(where, columns, sides, seasons, draws),
+    ]
+
+
+def drawdowns(moves: Moves) -> np.ndarray:
+    """float64 [parents, columns]: how far each sequence falls at most from a peak before."""
+    level = np.nan_to_num(moves.change)
+    peak, out = level.copy(), np.zeros((moves.parents, level.shape[1]))
+    rows = np.flatnonzero(moves.before < 0)
+    level[rows] = peak[rows] = 0.0
+    after = np.full(len(level), -1)
+    later = np.flatnonzero(moves.before >= 0)
+    after[moves.before[later]] = later
+    while len(rows := rows[after[rows] >= 0]):
+        new = after[rows]
+        level[new] += level[rows]
+        peak[new] = np.maximum(peak[rows], level[new])
+        np.maximum.at(out, moves.owner[new], peak[new] - level[new])
+        rows = new
+    return out
+
+
+def _drawdown(where: str, columns: Sequence[Column], sides: Sequence[Moves], draws: Draws) -> Finding:
+    """The distribution of the furthest falls of sequences, the mean of the scores of columns."""
+    train, unseen, made = map(drawdowns, sides)
+
+    def of(side: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return np.array([shape(a, b, 0) for a, b in zip(train.T, side[rows].T, strict=True)])
+
+    score, own, real = resampled_columns(lambda rows: of(unseen, rows), lambda rows: of(made, rows), draws)
+    shown = tuple(
+        Drawn(
+            column=c.name,
+            score=float(own[j]),
+            real_score=float(real[j]),
+            median=float(np.median(made[:, j])),
+            real_median=float(np.median(train[:, j])),
+        )
+        for j, c in enumerate(columns)
+    )
+    worst = min(shown, key=lambda d: d.score - d.real_score)
+    summary = (
+        f"{where}: how far a sequence falls at most is distributed as in the training data to {score.value:.3f}; unseen real "
+        f"ones: {score.real:.3f}. Worst: {worst.column}, {worst.median:.3g} in half of them (real {worst.real_median:.3g})."
+    )
+    return scored(
+        "drawdown",
+        score.clipped(high=1.0),
+        limit_of("drawdown", score, 0.02),
+        summary,
+        detail=Courses(n=draws.size, z=score.z, columns=shown),
+        samples=power.scored("drawdown", score.error, sides[2].parents, sides[1].parents, floor=1 - score.real),
+        of=where,
+    )
+
+
+def _leverage(where: str, columns: Sequence[Column], sides: Sequence[Moves], draws: Draws) -> list[Finding]:
+    """Rank correlation of a change with the sizes of those after it: its distance from that of training rows."""
+    sums = [
+        _ahead(s, ranks(sides[0].change, s.change), ranks(np.abs(sides[0].change), np.abs(s.change))) for s in sides
+    ]
+    if min(counts.sum(0).min() for *_, counts in sums) < ENOUGH:
+        return []
+    train, unseen, made = (_correlated(*s) for s in sums)
+    overall = [of(np.arange(s.parents)) for of, s in zip((train, unseen, made), sides, strict=True)]
+    score = distance(overall[0], unseen, made, draws)
+    j = int(np.argmax(np.abs(overall[2] - overall[0]).mean(1)))
+    summary = (
+        f"{where}: rank correlations of a change with the sizes of the {AHEAD} after it lie {score.value:.3f} from those of the "
+        f"training data, those of unseen real ones {score.real:.3f}. Worst: {columns[j].name}, {overall[2][j].mean():.2f} on "
+        f"average (real {overall[0][j].mean():.2f})."
+    )
+    curves = tuple(
+        Lagged(column=c.name, made=tuple(map(float, overall[2][i])), real=tuple(map(float, overall[0][i])))
+        for i, c in enumerate(columns)
+    )
+    samples = power.scored("leverage", score.error, sides[2].parents, sides[1].parents, floor=score.real)
+    detail, limit = Lags(n=draws.size, z=score.z, columns=curves), limit_of("leverage", score, 0.02)
+    return [scored("leverage", score.clipped(low=0.0), limit, summary, detail=detail, samples=samples, of=where)]
+
+
+def _ahead(moves: Moves, change: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sums [parents, columns, lags] of sizes times the change so many rows before, of squares [parents, columns], and counts."""
+    change, size = (x - np.nanmean(x, 0) for x in (change, size))
+    products, counts = [], []
+    for back in moves.lags(AHEAD)[1:]:
+        product = np.where(back[:, None] >= 0, size * change[back], np.nan)
+        products.append([moves.summed(x) for x in product.T])
+        counts.append([moves.summed(np.isfinite(x).astype(float)) for x in product.T])
+    squares = np.array([[moves.summed(x) for x in (of**2).T] for of in (change, size)])
+    known = np.array([moves.summed(x) for x in np.isfinite(change).astype(float).T])
+    spread = np.sqrt(squares.sum(2).prod(0)) / np.maximum(known.sum(1), 1)
+    return np.array(products).T / np.maximum(spread, 1e-300)[None, :, None], spread, np.array(counts).T
+
+
+def _correlated(products: np.ndarray, spread: np.ndarray, counts: np.ndarray) -> Measured:
+    def of(parents: np.ndarray) -> np.ndarray:
+        return np.asarray(products[parents].sum(0) / np.maximum(counts[parents].sum(0), 1))
+
+    return of
+
+
+def _seasonality(
+    where: str,
+    columns: Sequence[Column],
+    sides: Sequence[Moves],
+    seasons: Sequence[dict[str, np.ndarray]],
+    draws: Draws,
+) -> list[Finding]:
+    """Mean changes by day of the week, month and hour, in standard deviations: their distance from those of training rows."""
+    kinds = [name for name in seasons[0] if all(name in one for one in seasons)]
+    marks = [(name, int(p)) for name in kinds for p in np.unique(seasons[0][name])]
+    spread = np.nanstd(sides[0].change, 0)
+    sums = []
+    for moves, one in zip(sides, seasons, strict=True):
+        known = np.isfinite(moves.change)
+        value = np.where(known, moves.change, 0.0) / np.maximum(spread, 1e-300)
+        inside = [one[name] == p for name, p in marks]
+        total = np.array([[moves.summed(x * m) for x in value.T] for m in inside])
+        many = np.array([[moves.summed(k.astype(float) * m) for k in known.T] for m in inside])
+        sums.append((total, many))
+    often = [i for i in range(len(marks)) if min(many[i].sum(1).min() for _, many in sums) >= ENOUGH / 5]
+    if len(often) < 2:
+        return []
+
+    def measured(total: np.ndarray, many: np.ndarray) -> Measured:
+        return lambda rows: np.asarray(total[often][:, :, rows].sum(2) / np.maximum(many[often][:, :, rows].sum(2), 1))
+
+    train, unseen, made = (measured(*s) for s in sums)
+    overall = [of(np.arange(s.parents)) for of, s in zip((train, unseen, made), sides, strict=True)]
+    score = distance(overall[0], unseen, made, draws)
+    i, j = divmod(int(np.argmax(np.abs(overall[2] - overall[0]))), len(columns))
+    name, phase = marks[often[i]]
+    summary = (
+        f"{where}: mean changes by {', '.join(kinds)} lie {score.value:.3f} standard deviations from those of the training data, "
+        f"those of unseen real ones {score.real:.3f}. Worst: {columns[j].name} at {name} {phase + 1}, {overall[2][i, j]:.2f} (real "
+        f"{overall[0][i, j]:.2f})."
+    )
+    shown = tuple(
+        Phase(
+            column=c.name,
+            of=marks[k][0],
+            number=marks[k][1] + 1,
+            made=float(overall[2][a, b]),
+            real=float(overall[0][a, b]),
+        )
+        for a, k in enumerate(often)
+        for b, c in enumerate(columns)
+    )
+    samples = power.scored("seasonality", score.error, sides[2].parents, sides[1].parents, floor=score.real)
+    detail, limit = Seasons(n=draws.size, z=score.z, phases=shown), limit_of("seasonality", score, 0.02)
+    return [scored("seasonality", score.clipped(low=0.0), limit, summary, detail=detail, samples=samples, of=where)]

@@ -1,0 +1,131 @@
+"""Series are judged by windows: each reference generator of series is caught by the finding that is for it, real ones by none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from karat.assays import references
+from karat.assays.finding import Finding
+from karat.assays.references import series
+from karat.assays.relational import changing, courses, forecasting
+from karat.assays.relational.case import Case
+from karat.assays.relational.databases import examine
+from karat.assays.relational.windows import lagged, phases, summaries
+from karat.views import Columns, DatabaseView, TableView, Tie
+
+ROWS, DAY = 40, 86_400e6
+PARENTS = Columns(("window",), (("x",),))
+COLUMNS = Columns(("day", "price", "volume"), ((), (), ()), ("days", "", ""))
+
+
+def windows(n: int, seed: int, *, leverage: float = 0.5, week: float = 0.0) -> DatabaseView:
+    """Windows of a price whose falls are followed by wilder days, and of a volume that rises on Mondays by `week`."""
+    rng = np.random.default_rng(seed)
+    change, width = np.zeros((n, ROWS, 2)), np.full(n, 0.01)
+    first = np.arange(n) * 60.0
+    for t in range(ROWS):
+        change[:, t, 0] = width * rng.normal(size=n)
+        change[:, t, 1] = 0.02 * rng.normal(size=n) + week * ((first + t + 3) % 7 == 0)
+        size = np.abs(change[:, t, 0])
+        width = 0.001 + 0.75 * width + (0.2 - leverage / 5) * size + leverage * np.maximum(-change[:, t, 0], 0)
+    level = np.linspace(3, 5, n)[:, None, None] + np.cumsum(change, 1)
+    day = (first[:, None] + np.arange(ROWS)).reshape(-1, 1)
+    link = np.repeat(np.arange(n), ROWS)
+    before = np.where(np.arange(len(link)) % ROWS > 0, np.arange(len(link)) - 1, -1)
+    nobody = np.zeros(len(link), bool)
+    tie = Tie("steps", "windows", "window", True, link, nobody, before, "day", day[:, 0] * DAY, cut=True)
+    steps = TableView(COLUMNS, np.hstack([day, np.exp(level).reshape(-1, 2)]))
+    return DatabaseView({"windows": TableView(PARENTS, np.zeros((n, 1))), "steps": steps}, (tie,), n)
+
+
+TRAIN, UNSEEN, SOURCE = windows(160, 1), windows(80, 2), windows(80, 3)
+
+
+def judged(made: DatabaseView, *modules: object) -> Mapping[str, Finding]:
+    case = Case(TRAIN, UNSEEN, made, 0)
+    return {f.key: f for module in modules for f in module.findings(case)}  # type: ignore[attr-defined]
+
+
+def drawn(name: str, strength: float | None = None) -> DatabaseView:
+    out = references.draw(name, TRAIN, SOURCE, 80, np.random.default_rng(7), strength=strength).view
+    assert isinstance(out, DatabaseView)
+    return out
+
+
+def test_fresh_real_windows_are_accused_of_nothing() -> None:
+    for seed in (4, 5, 6):
+        assert not [f.name for f in judged(windows(80, seed), changing, courses).values() if f.raised]
+
+
+@pytest.mark.parametrize("name", ["shuffler", "smoother"])
+def test_a_reference_generator_of_series_is_caught_by_what_must_speak_of_it(name: str) -> None:
+    found = judged(drawn(name), changing, courses)
+    assert set(series.REFERENCES[name].must) <= {key for key, f in found.items() if f.raised}
+    assert found["volatility"].value > found["volatility"].real
+
+
+def test_the_references_of_series_are_offered_for_series_and_only_the_oracle_for_other_tables() -> None:
+    assert {p.reference for p in references.plants(TRAIN)} == {"oracle", "shuffler", "smoother", "copier"}
+    (tie,) = TRAIN.ties
+    other = DatabaseView(TRAIN.tables, (Tie(*(getattr(tie, name) for name in vars(tie) if name != "cut")),), len(TRAIN))
+    assert {p.reference for p in references.plants(other)} == {"oracle"}
+
+
+@pytest.mark.exam
+def test_copied_windows_are_found_though_they_are_shifted() -> None:
+    copied = [f.key for f in examine(TRAIN, UNSEEN, drawn("copier", 0.5)) if f.raised]
+    assert "near copies" in copied
+    assert not [f.name for f in examine(TRAIN, UNSEEN, windows(80, 8)) if f.raised]
+
+
+def test_wilder_days_after_falls_and_rises_alike_are_missed_by_leverage_alone() -> None:
+    found = judged(windows(80, 9, leverage=0.0), courses)
+    assert found["leverage"].raised and not found["seasonality"].raised
+
+
+def test_a_week_that_real_windows_do_not_have_is_found_and_named() -> None:
+    found = judged(windows(80, 10, week=0.02), courses)["seasonality"]
+    assert found.raised and "volume at day of the week 1" in found.summary
+
+
+def test_the_furthest_fall_is_that_from_the_highest_step_before() -> None:
+    change = np.array([np.nan, 1.0, -3.0, 2.0, -0.5, np.nan, -1.0, 5.0])
+    moves = changing.Moves(change[:, None], np.array([0] * 5 + [1] * 3), np.array([-1, 0, 1, 2, 3, -1, 5, 6]), 2)
+    np.testing.assert_allclose(courses.drawdowns(moves)[:, 0], [3.0, 1.0])
+    deep = judged(windows(80, 11, leverage=1.0), courses)["drawdown"]
+    assert deep.value < deep.real
+
+
+@pytest.mark.exam
+def test_a_forecaster_taught_by_steps_in_another_order_foretells_less() -> None:
+    real, made = (judged(view, forecasting)["forecast"] for view in (windows(80, 12), drawn("shuffler")))
+    assert made.value < 0.8 * real.value and made.raised and not real.raised
+    assert "change of price" in made.summary
+
+
+def test_what_a_step_is_foretold_by_lies_before_it_and_in_its_own_window() -> None:
+    (tie,) = TRAIN.ties
+    table = TRAIN.tables["steps"]
+    columns = changing.judged(table, tie)
+    sheet = lagged(table, tie, columns)
+    assert len(sheet) == 160 * (ROWS - 1 - 5)
+    change = np.diff(np.log(table.values[:ROWS, 1]))
+    at = sheet.names.index
+    np.testing.assert_allclose(sheet.values[0, [at("change of price"), at("price 1 back")]], change[[5, 4]], rtol=1e-6)
+    assert set(phases(table, tie)) == {"day of the week", "month"}
+
+
+def test_a_window_is_described_by_how_its_numbers_change_and_not_by_when_it_was() -> None:
+    (tie,) = TRAIN.ties
+    columns = changing.judged(TRAIN.tables["steps"], tie)
+    first = summaries(TRAIN.tables["windows"], TRAIN.tables["steps"], tie, columns)
+    higher = TRAIN.tables["steps"].values * [1, 3, 3] + [1000, 0, 0]
+    again = summaries(TRAIN.tables["windows"], TableView(COLUMNS, higher), tie, columns)
+    np.testing.assert_allclose(first.values, again.values, atol=1e-8)
+    change = np.diff(np.log(TRAIN.tables["steps"].values[:ROWS, 1]))
+    names = [f"price: {what}" for what in ("spread", "change", "least", "greatest")]
+    mine = first.values[0, [first.names.index(n) for n in names]]
+    np.testing.assert_allclose(mine, [change.std(), change.sum(), change.min(), change.max()], rtol=1e-6)
