@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from karat import recipe as recipes
-from karat.assays.relational.databases import Case
+from karat.assays.relational.case import Case
 from karat.assays.relational.relating import findings
 from karat.content import Related
 from karat.content.codec import Codec

@@ -264,13 +264,14 @@ class DatabaseView:
     def take(self, rows: np.ndarray) -> DatabaseView:
         """The windows of series at `rows` [k] with their steps, the same one as often as it is named."""
         (tie,) = (t for t in self.ties if t.cut)
-        order = np.lexsort((np.arange(len(tie.links)) if tie.at is None else tie.at, tie.links))
+        order = np.lexsort((tie.place, tie.links))
         first, last = (np.searchsorted(tie.links[order], rows, side) for side in ("left", "right"))
         steps = np.concatenate([order[a:b] for a, b in zip(first, last, strict=True)])
         links = np.repeat(np.arange(len(rows)), last - first)
-        before = np.where(np.diff(links, prepend=-1) != 0, -1, np.arange(len(steps)) - 1)
+        place = tie.place[steps]
+        before = np.where(place == 0, -1, np.arange(len(steps)) - 1)
         at = None if tie.at is None else tie.at[steps]
-        own = replace(tie, links=links, absent=np.zeros(len(steps), bool), before=before, at=at)
+        own = replace(tie, links=links, absent=np.zeros(len(steps), bool), before=before, place=place, at=at)
         tables = {tie.parent: self.tables[tie.parent].take(rows), tie.child: self.tables[tie.child].take(steps)}
         return DatabaseView(tables, (own,), len(rows))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from karat.assays.finding import Finding
-from karat.assays.relational.databases import Case
+from karat.assays.relational.case import Case
 from karat.assays.relational.relating import findings
 from karat.views import Columns, DatabaseView, TableView, Tie
 

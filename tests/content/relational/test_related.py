@@ -14,7 +14,7 @@ import pyarrow.csv as csv
 import pytest
 
 import karat
-from karat.assays.relational.databases import Case
+from karat.assays.relational.case import Case
 from karat.assays.relational.relating import findings
 from karat.content import Images, Related, Tables, recognise
 from karat.content.relational.database import Database, Family

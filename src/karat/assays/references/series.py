@@ -79,7 +79,8 @@ def _joined(a: DatabaseView, b: DatabaseView) -> DatabaseView:
     at = None if x.at is None or y.at is None else np.concatenate([x.at, y.at])
     before = np.concatenate([x.before, np.where(y.before >= 0, y.before + len(x.links), -1)])
     links = np.concatenate([x.links, y.links + len(a)])
-    tie = replace(x, links=links, absent=np.zeros(len(links), bool), before=before, at=at)
+    place = np.concatenate([x.place, y.place])
+    tie = replace(x, links=links, absent=np.zeros(len(links), bool), before=before, place=place, at=at)
     return DatabaseView(tables, (tie,), len(a) + len(b))
 
 

@@ -36,7 +36,19 @@ def windows(n: int, seed: int, *, leverage: float = 0.5, week: float = 0.0) -> D
     link = np.repeat(np.arange(n), ROWS)
     before = np.where(np.arange(len(link)) % ROWS > 0, np.arange(len(link)) - 1, -1)
     nobody = np.zeros(len(link), bool)
-    tie = Tie("steps", "windows", "window", True, link, nobody, before, "day", day[:, 0] * DAY, cut=True)
+    tie = Tie(
+        "steps",
+        "windows",
+        "window",
+        True,
+        link,
+        nobody,
+        before,
+        np.arange(len(link)) % ROWS,
+        "day",
+        day[:, 0] * DAY,
+        cut=True,
+    )
     steps = TableView(COLUMNS, np.hstack([day, np.exp(level).reshape(-1, 2)]))
     return DatabaseView({"windows": TableView(PARENTS, np.zeros((n, 1))), "steps": steps}, (tie,), n)
 
