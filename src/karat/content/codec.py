@@ -15,7 +15,6 @@ from torch import Tensor
 from karat.content.table.bloom import Past
 from karat.content.table.formulas import Guard
 from karat.errors import FitError
-from karat.privacy import Budget, Source
 from karat.space import Space
 from karat.views import View
 
@@ -129,11 +128,6 @@ class Codec(ABC):
     @abstractmethod
     def fit(cls, contents: Contents, train: np.ndarray) -> Self:
         """A codec for these contents that has looked at the rows `train` [k] only."""
-
-    @classmethod
-    def fit_discreetly(cls, contents: Contents, train: np.ndarray, budget: Budget, source: Source) -> Self:
-        """The same under differential privacy, paid from `budget`, its noise from `source`."""
-        raise FitError(f"{cls.name} content cannot be learned with --epsilon; tables can.")
 
     @property
     def wholes(self) -> tuple[str, ...]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from torch import Tensor
 
 from karat.content.codec import Codec, Contents
+from karat.privacy import Budget, Source
 
 
 class Continued(Codec):
@@ -57,6 +58,15 @@ class Conditioned(Codec):
     ) -> Iterator[Conditioning]:
         """The same, of at most `most` records at once."""
         yield self.conditioning(given, balance, n, rng)
+
+
+class Discreet(Codec):
+    """Records that can be learned under differential privacy."""
+
+    @classmethod
+    @abstractmethod
+    def fit_discreetly(cls, contents: Contents, train: np.ndarray, budget: Budget, source: Source) -> Self:
+        """A codec that has looked at the rows `train` [k] only, paid from `budget`, its noise from `source`."""
 
 
 class Declared(Codec):

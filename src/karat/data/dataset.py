@@ -15,7 +15,7 @@ from torch import Tensor
 from karat.content import Codec, recognise
 from karat.content.codec import Contents
 from karat.content.relational.relations import alone
-from karat.content.roles import Declared
+from karat.content.roles import Declared, Discreet
 from karat.data.split import FACET, FEWEST, occurrences, rows_aside, split, together, unique_rows
 from karat.errors import DataError, FitError
 from karat.privacy import CODEC, Budget, Target
@@ -162,6 +162,8 @@ def load(
     train, aside, notes = split(sides, unique, contents.holdout, share, seed, asked=rule is not None)
     budget = None
     if codec is None and private is not None:
+        if not issubclass(kind, Discreet):
+            raise FitError(f"{kind.name} content cannot be learned with --epsilon; tables can.")
         budget = Budget.of(private.epsilon, private.delta_of(len(train))).part(CODEC)
         codec = kind.fit_discreetly(contents, train, budget, private.source())
     return Data(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from karat.content.codec import AT_ONCE, Block, Contents, Delivery
-from karat.content.roles import Conditioned, Conditioning, Declared
+from karat.content.roles import Conditioned, Conditioning, Declared, Discreet
 from karat.content.table import fragments, reading
 from karat.content.table.bloom import Past
 from karat.content.table.convert import as_kind, otherwise, zoned
@@ -55,7 +55,7 @@ UNITS = {"date": "days", "datetime": "seconds", "time": "seconds of a day"}  # o
 
 
 @dataclass(frozen=True)
-class Tables(Conditioned, Declared):
+class Tables(Conditioned, Declared, Discreet):
     """Rows of one table. Records are `Table`s whose cells have the types of `columns.LOGICAL`."""
 
     name = "table"
