@@ -283,7 +283,7 @@ class MakeOptions:
         Make this class only, by its name.
     given
         Tables: what every row must hold, such as "income=>50K, sex=Female, age=30..40"; or a file of partial rows, whose
-        empty cells and absent columns are filled in.
+        empty cells and absent columns are filled in. Of related tables "customers.segment=gold", of any that has no parent.
     balance
         Tables: a column whose values are all made equally often.
     independent

@@ -102,7 +102,7 @@ class Hierarchical(Synthesizer):
         if self._codec.cut is not None:
             made = self._codec.go_on(rows, request.n, rng, request.given, request.independent)
             return Block(made, None)
-        asked = self._codec.conditioning(request.given, request.balance, request.n, rng) if request.imputes else None
+        asked = self._codec.asked(request.given, request.balance, request.n, rng) if request.imputes else {}
         made = self._codec.make(rows, request.n, rng, asked)
         return Block(made, None)
 

@@ -171,3 +171,40 @@ def test_a_rule_survives_its_state(found: Data) -> None:
     for one in found.codec.across:
         state = json.loads(json.dumps(one.state()))
         assert Across.restore(state, found.codec.relations) == one
+
+
+def test_what_is_given_of_tables_holds_in_them_and_counts_are_kept(run: Run, tmp_path: Path) -> None:
+    given = "customers.segment=gold, orders_placed=2..4, products.listed=5..30"
+    with pytest.raises(DataError, match=r"products.listed cannot be given .* worked out of the rows of items"):
+        karat.make(run, n=20, out=tmp_path / "made", given=given, seed=1, threads=1)
+    karat.make(run, n=20, out=tmp_path / "made", given=given.rpartition(",")[0], seed=1, threads=1)
+    made = load(tmp_path / "made").contents.records
+    assert set(made.cells("customers", "segment").to_pylist()) == {"gold"}
+    placed = made.cells("customers", "orders_placed").to_pylist()
+    many = np.bincount(next(link for r, link in made.links.items() if r.child == "orders"), minlength=20)
+    assert placed == many.tolist() and set(placed) <= {2, 3, 4}
+
+
+@pytest.mark.parametrize(
+    "given, says",
+    [
+        ("custmers.segment=gold", "'custmers' is no table; did you mean 'customers'"),
+        ("customers.segmnt=gold", "which is no column; the nearest is 'segment'"),
+        ("segmnt=gold", "which is no column; the nearest is 'segment'"),
+        ("customers.segment=golden", "golden"),
+        (
+            "orders.channel=web",
+            "rows of orders are drawn for those of customers; conditions are on customers, products",
+        ),
+        ("spent=100", "customers.spent cannot be given .* worked out of the rows of orders"),
+    ],
+)
+def test_a_condition_on_tables_that_cannot_be_kept_is_refused(given: str, says: str, run: Run, tmp_path: Path) -> None:
+    with pytest.raises((DataError, FitError), match=says):
+        karat.make(run, n=5, out=tmp_path / "made", given=given, threads=1)
+
+
+def test_a_file_of_rows_may_not_give_what_is_worked_out(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "some.csv").write_text("segment,spent\ngold,100\n")
+    with pytest.raises(DataError, match="customers.spent cannot be given"):
+        karat.make(run, out=tmp_path / "made", given=str(tmp_path / "some.csv"), threads=1)

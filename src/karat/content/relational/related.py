@@ -15,7 +15,8 @@ from torch import Tensor
 
 from karat.content.codec import Block, Contents, Delivery
 from karat.content.relational import relations, sequences
-from karat.content.relational.across import discovery
+from karat.content.relational.across import asking, discovery
+from karat.content.relational.across.asking import Asked
 from karat.content.relational.across.holding import hold
 from karat.content.relational.across.rule import Across
 from karat.content.relational.across.wording import listed
@@ -255,12 +256,16 @@ class Related(Conditioned, Declared):
         assert self.single is not None
         return replace(child, origin=replace(child.origin, schema=self.single))
 
-    def make(self, draw: Draw, n: int, rng: np.random.Generator, asked: Conditioning | None = None) -> Database:
-        """A database of `n` rows of the first table, and of what hangs on them; other roots in proportion, lists whole."""
-        n = n if asked is None else len(asked.cells)
-        roots = {name: self.lists.get(name, max(1, round(n * share))) for name, share in self.rows.items()}
+    def make(self, draw: Draw, n: int, rng: np.random.Generator, asked: Asked | None = None) -> Database:
+        """A database of `n` rows of the first table, and of what hangs on them; other roots in proportion, lists whole.
+
+        asked: what rows of root tables are to hold, and how many there are.
+        """
+        given = {} if asked is None else asked
+        n = len(given[self.first].cells) if self.first in given else n
+        roots = {name: len(given[name].cells) if name in given else many for name, many in self._roots(n).items()}
         work = Unfolding(self.tables, self.steps, self.relations, draw, rng, across=self.across)
-        return hold(work.run(roots, self.orphans, asked), self.across, self.tables, rng)
+        return hold(work.run(roots, self.orphans, given), self.across, self.tables, rng)
 
     # What a codec says of itself -------------------------------------------------------------------------------------
 
@@ -397,9 +402,13 @@ class Related(Conditioned, Declared):
             names += [column.name, *([f"{column.name} zone"] if column.zone == "mixed" else [])]
         return names
 
-    def conditioning(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Conditioning:
-        """What rows of the first table are to hold."""
-        return self.steps[self.first].what.conditioning(given, balance, n, rng)
+    def _roots(self, n: int) -> dict[str, int]:
+        """How many rows each root table has beside `n` of the first."""
+        return {name: self.lists.get(name, max(1, round(n * share))) for name, share in self.rows.items()}
+
+    def asked(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Asked:
+        """What rows of root tables are to hold, by table; see `across.asking`."""
+        return asking.conditionings(given, balance, self._roots(n), self.steps, self.across, rng)
 
     def between(self, records: Database) -> list[dict[str, Any]]:
         """What holds between the columns of each table."""

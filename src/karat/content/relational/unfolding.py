@@ -12,6 +12,7 @@ import torch
 
 from karat import limits
 from karat.content.relational import changes
+from karat.content.relational.across.asking import Asked
 from karat.content.relational.across.holding import matched, replaced
 from karat.content.relational.across.rule import Across
 from karat.content.relational.database import (
@@ -65,13 +66,12 @@ class Unfolding:
     open: dict[str, set[str]] = field(default_factory=dict)
     across: Sequence[Across] = ()
 
-    def run(self, roots: Mapping[str, int], orphans: Mapping[str, float], asked: Conditioning | None) -> Database:
-        """roots: how many rows of each root table, the one that `asked` is of first.
-
-        orphans: rows without a parent for each with one.
+    def run(self, roots: Mapping[str, int], orphans: Mapping[str, float], asked: Asked) -> Database:
+        """roots: how many rows of each root table, which `asked` are to hold something.   orphans: rows without a parent for each
+        with one.
         """
-        for i, name in enumerate(roots):
-            self._root(name, roots[name], asked if i == 0 else None)
+        for name in roots:
+            self._root(name, roots[name], asked.get(name))
             self._choose_ready()
         for name in self.wholes:
             if name not in roots:

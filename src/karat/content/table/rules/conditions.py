@@ -82,7 +82,7 @@ def parse_given(text: str, layout: Layout, source: str) -> Given:
     at all is a missing cell. Raises DataError with the nearest name or value that is known.
     """
     out: Given = {}
-    for name, negated, value, quoted in _pieces(text):
+    for name, negated, value, quoted in pieces(text):
         if name not in layout.columns:
             raise DataError(f"the condition {text!r} is on {name!r}, {unknown(name, list(layout.columns))}")
         if name in out:
@@ -93,7 +93,7 @@ def parse_given(text: str, layout: Layout, source: str) -> Given:
     return out
 
 
-def _pieces(text: str) -> list[tuple[str, bool, str, bool]]:
+def pieces(text: str) -> list[tuple[str, bool, str, bool]]:
     """(name, negated, value, whether the value stood in quotes) of each condition."""
     out: list[tuple[str, bool, str, bool]] = []
     rest = text.strip()
