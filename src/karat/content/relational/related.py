@@ -26,7 +26,7 @@ from karat.content.relational.entities import contents_of, parted, split, window
 from karat.content.relational.series import cutting, going
 from karat.content.relational.steps import Before, Steps, context, sizes
 from karat.content.relational.unfolding import Draw, Unfolding
-from karat.content.roles import Conditioned, Conditioning, Declared
+from karat.content.roles import Conditioned, Declared
 from karat.content.table import fragments
 from karat.content.table.formulas import Guard
 from karat.content.table.io import sources
