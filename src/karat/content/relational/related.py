@@ -26,7 +26,7 @@ from karat.content.relational.entities import contents_of, parted, split, window
 from karat.content.relational.series import cutting, going
 from karat.content.relational.steps import Before, Steps, context, sizes
 from karat.content.relational.unfolding import Draw, Unfolding
-from karat.content.roles import Conditioned, Declared
+from karat.content.roles import Declared
 from karat.content.table import fragments
 from karat.content.table.formulas import Guard
 from karat.content.table.io import sources
@@ -43,7 +43,7 @@ from karat.views import DatabaseView, Tie
 
 
 @dataclass(frozen=True)
-class Related(Conditioned, Declared):
+class Related(Declared):
     """Tables that refer to each other. Records are `Database`s: a record is a root row with its descendants.
 
     tables: of each one, all columns, as a judge and the rows after it see it.   steps: what is learned of each.

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from karat.content.codec import Conditioning
 from karat.content.relational.across.rule import Across
 from karat.content.relational.steps import Steps, rows_name
+from karat.content.roles import Conditioning
 from karat.content.table.rules.conditions import names_file, pieces
 from karat.content.table.rules.expressions import unknown
 from karat.errors import DataError
