@@ -162,10 +162,7 @@ def load(
     train, aside, notes = split(sides, unique, contents.holdout, share, seed, asked=rule is not None)
     budget = None
     if codec is None and private is not None:
-        if not issubclass(kind, Discreet):
-            raise FitError(f"{kind.name} content cannot be learned with --epsilon; tables can.")
-        budget = Budget.of(private.epsilon, private.delta_of(len(train))).part(CODEC)
-        codec = kind.fit_discreetly(contents, train, budget, private.source())
+        codec, budget = _fit_discreetly(kind, contents, train, private)
     return Data(
         path=path,
         codec=kind.fit(contents, train) if codec is None else codec,
@@ -232,6 +229,14 @@ def _share(holdout: float | str) -> tuple[float, str | None]:
             "comparison such as n<5 with what --labels reads in the names."
         )
     return share, rule
+
+
+def _fit_discreetly(kind: type[Codec], contents: Contents, train: np.ndarray, private: Target) -> tuple[Codec, Budget]:
+    """The codec under differential privacy, and what it spent."""
+    if not issubclass(kind, Discreet):
+        raise FitError(f"{kind.name} content cannot be learned with --epsilon; tables can.")
+    budget = Budget.of(private.epsilon, private.delta_of(len(train))).part(CODEC)
+    return kind.fit_discreetly(contents, train, budget, private.source()), budget
 
 
 def _fingerprint(kind: type[Codec], contents: Contents, digests: np.ndarray) -> str:
