@@ -9,7 +9,7 @@ sequential importance resampling (Liu & Chen, 1998).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -19,24 +19,18 @@ from torch import Tensor
 from karat.errors import FitError, RunError
 from karat.families.generator import Fitted, Stratified
 from karat.space import Codes, Space
-from karat.stats.codetree import CHOICES, Boosting, CodeTree
+from karat.stats.codetree import Boosting
 from karat.stats.copies import LOOKED, as_often, copies
-from karat.stats.dependence import dependence, grouped
-from karat.stats.donors import FEW_ROWS, MANY_ROWS, Donors, Pruning
+from karat.stats.dependence import dependence
+from karat.stats.donors import FEW_ROWS, MANY_ROWS, Pruning
+from karat.stats.links import Growth, Link, features
 from karat.stats.odds import Odds
 from karat.stats.particles import CROWD, by_given, resample
-from karat.stats.stratified import LEVELS, alike
 
-COARSE = 64  # values of a column that are compared with those of another for pairs that never meet
-REDRAWS = 6
 LINKED = 2_400  # columns times parents, beyond which columns of a wide table are drawn given fewer
 FEW_PARENTS = 8  # that they are left, at least
 LEAF, SMALL_LEAF = 20, 5  # rows of a leaf to begin with, where the pruning says how deep to go; in a table of few rows
 PLAIN_LEAF = 15  # where nothing is boosted or pruned
-NARROW, WIDE_LEAF = (
-    12,
-    8,
-)  # parts of a column of few rows up to which pruning tells how deep to go; the leaves of others, unpruned
 HALVES = 20_000  # rows, at most, of which one half is learned alone to see whether the other comes out as often
 LEANS = 0.03  # of many rows that plain trees may copy beyond what is to be expected, told by bins of values and not by values
 AT_ONCE = 400_000
@@ -87,8 +81,11 @@ class Model(Fitted, Stratified):
         return True
 
     def metrics(self) -> dict[str, float]:
-        """Columns that are linked so far, and rows of the smallest leaf, which doubles where rows came out as copies."""
-        return {"links": len(self.links), "leaf": self._leaf}
+        """Columns that are linked so far, those of few rows that boosted trees predict, and rows of the smallest leaf, which
+        doubles where rows came out as copies.
+        """
+        stacked = sum(link.stacked is not None and link.stacked.targets > 0 for link in self.links)
+        return {"links": len(self.links), **({"predicted": stacked} if stacked else {}), "leaf": self._leaf}
 
     def fit(self, points: Tensor, y: Tensor | None, seed: int, seconds: float | None) -> Iterator[float]:
         assert isinstance(self.space, Codes)
@@ -101,11 +98,11 @@ class Model(Fitted, Stratified):
                 f"could be split; wanted at most {max(1, most_leaf)}, or 0 to leave it to the data."
             )
         information = dependence(cells, self.space, rng)
-        rest = _chain(information, self.space, self.config.context)
         self.odds = None
         given = self.config.context > 0
         few = len(cells) < self.config.small
         prune = self.config.prune
+        rest = _chain(information, self.config.context, few and prune and not given)
         pruning = None if not prune else FEW_ROWS if few and not given else MANY_ROWS
         leaf = self.config.leaf or ((SMALL_LEAF if few else LEAF) if prune else PLAIN_LEAF)
         leans = 0.0 if few or prune else LEANS
@@ -143,14 +140,22 @@ class Model(Fitted, Stratified):
         self.links, self._leaf = [], leaf
         before = list(range(self.config.context))
         most = min(self.config.parents, max(FEW_PARENTS, LINKED // max(1, cells.shape[1])))
-        config = replace(self.config, leaf=leaf)
-        boosted = leaf if self.config.leaf else min(leaf, LEAF)  # the boosted draw ranges of values, and copy none
+        growth = self._growth(len(cells), leaf, pruning)
         for i, j in enumerate(chain):
             assert isinstance(self.space, Codes)
             parents = sorted(before, key=lambda q: (-information[j, q], q))[:most]
-            self.links.append(Link.fit(cells, j, parents, self.space, config, boosted, pruning, rng))
+            self.links.append(Link.fit(cells, j, parents, self.space, growth, rng))
             before = [*before, j]
             yield (i + 1) / (len(chain) + 1)
+
+    def _growth(self, rows: int, leaf: int, pruning: Pruning | None) -> Growth:
+        """How trees of so many `rows` are grown."""
+        c = self.config
+        boosted = leaf if c.leaf else min(leaf, LEAF)  # the boosted draw ranges of values, and copy none
+        boosting = Boosting(c.rounds, c.rate, c.leaves, boosted, c.gain, 1.0, c.signal, c.most)
+        few = rows < c.small
+        stacked = few and c.boost and c.prune and not c.context
+        return Growth(leaf, pruning, c.groups, boosting, few or not c.boost, stacked, c.absent)
 
     def _copies(self, cells: np.ndarray, many: int, leans: float, rng: np.random.Generator) -> bool:
         """Whether drawn rows equal those of `cells` [n, columns] oftener than these equal each other, by more than `leans`.
@@ -203,7 +208,7 @@ class Model(Fitted, Stratified):
         return ~np.array(self.space.ordered, bool)
 
     def _whole(self, cells: np.ndarray) -> np.ndarray:
-        return _features(cells, list(range(cells.shape[1])), self._nominal)
+        return features(cells, list(range(cells.shape[1])), self._nominal)
 
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator, independent: bool = False) -> Tensor:
         if self.config.context:
@@ -311,186 +316,10 @@ class Model(Fitted, Stratified):
         self.odds = Odds.restore(own, self.space.numel) if own else None
 
 
-@dataclass
-class Link:
-    """How one column is drawn given `parents`: `tree` draws the group that `group` maps its codes to, `donors` the code."""
+def _chain(information: np.ndarray, context: int, few: bool) -> list[int]:
+    """The order of the columns behind the first `context`: what tells most of the others comes first.
 
-    column: int
-    parents: list[int]
-    nominal: np.ndarray
-    group: np.ndarray
-    tree: CodeTree
-    donors: Donors | None
-    alone: bool  # the donors draw without a group
-    coarse: dict[int, np.ndarray]
-    never: dict[int, np.ndarray]
-    mass: np.ndarray
-
-    @classmethod
-    def fit(
-        cls,
-        cells: np.ndarray,
-        column: int,
-        parents: list[int],
-        space: Codes,
-        config: Config,
-        boosted: int,
-        pruning: Pruning | None,
-        rng: np.random.Generator,
-    ) -> Link:
-        """cells [n, columns]: all columns; of these `parents` are looked at, which tell most first.
-
-        boosted: rows of a leaf of the boosted trees; those of the donors are the config's, pruned by `pruning`.
-        """
-        codes, size = cells[:, column], space.sizes[column]
-        group = grouped(codes, size, space.ordered[column], config.groups)
-        groups, count = group[codes], int(group.max()) + 1
-        nominal = np.array([not space.ordered[q] for q in parents], bool)
-        few = len(cells) < config.small
-        alone = (few or not config.boost) and bool(parents)
-        rounds = 0 if alone else config.rounds
-        leaf = config.leaf
-        how = Boosting(rounds, config.rate, config.leaves, boosted, config.gain, 1.0, config.signal, config.most)
-        features = _features(cells, parents, nominal)
-        tree = CodeTree.fit(features, groups, count, np.flatnonzero(nominal).tolist(), how, rng)
-        donors = None
-        if alone or count < size:
-            ordered = [space.ordered[q] for q in parents]
-            if pruning is FEW_ROWS and count > NARROW:
-                pruning, leaf = None, max(leaf, WIDE_LEAF)
-            donors = Donors.fit(cells[:, parents], ordered, groups, codes, leaf, pruning, rng)
-            if not alone:
-                some = cells if len(cells) <= config.most else cells[rng.choice(len(cells), config.most, replace=False)]
-                proposed = tree.draw(_features(some, parents, nominal), rng)
-                donors.calibrate_backoff(donors.node(some[:, parents], rng), proposed)
-        coarse: dict[int, np.ndarray] = {}
-        never: dict[int, np.ndarray] = {}
-        mass = np.bincount(groups, minlength=count).astype(np.float64)
-        for q in parents:
-            bins = grouped(cells[:, q], space.sizes[q], space.ordered[q], COARSE)
-            wide = int(bins.max()) + 1
-            met = np.bincount(bins[cells[:, q]] * count + groups, minlength=wide * count).reshape(wide, count)
-            apart = (met == 0) & (met.sum(1, keepdims=True) * mass[None] / max(1, len(codes)) > config.absent)
-            if apart.any():
-                coarse[q], never[q] = bins, apart
-        return cls(column, parents, nominal, group, tree, donors, alone, coarse, never, mass)
-
-    def draw(self, cells: np.ndarray, rng: np.random.Generator, stratified: bool) -> np.ndarray:
-        """Codes [n] for the rows of `cells` [n, columns], of which the parents' are read.
-
-        stratified: whether like rows together come out as their chances say, or each row for itself.
-        """
-        out = self._draw(cells, rng, stratified)
-        if not self.never:
-            return out
-        wrong = np.flatnonzero(self._apart(cells, self.group[out]))
-        for _ in range(REDRAWS):
-            if not len(wrong):
-                return out
-            out[wrong] = self._draw(cells[wrong], rng, stratified=False)
-            wrong = wrong[self._apart(cells[wrong], self.group[out[wrong]])]
-        for row in wrong:  # what the trees hardly ever say: by the shares of the values that may stand here
-            may = self.mass.copy()
-            for q, apart in self.never.items():
-                may[apart[self.coarse[q][cells[row, q]]]] = 0
-            if may.sum() > 0:
-                kind = rng.choice(len(may), p=may / may.sum())
-                out[row] = self._within(cells[row : row + 1], np.array([kind]), rng)[0]
-        return out
-
-    def _apart(self, cells: np.ndarray, groups: np.ndarray) -> np.ndarray:
-        wrong = np.zeros(len(cells), bool)
-        for q, apart in self.never.items():
-            wrong |= apart[self.coarse[q][cells[:, q]], groups]
-        return wrong
-
-    def _draw(self, cells: np.ndarray, rng: np.random.Generator, stratified: bool) -> np.ndarray:
-        order = alike(cells[:, self.parents[:LEVELS]], rng) if stratified and not self.alone else None
-        if self.donors is None:
-            return self.tree.draw(_features(cells, self.parents, self.nominal), rng, order)
-        node = self.donors.node(cells[:, self.parents], rng)
-        if self.alone:
-            return self.donors.anyone(node, rng, stratified)
-        seen = _features(cells, self.parents, self.nominal)
-        groups = self.tree.draw(seen, rng, order)
-        unsupported = np.flatnonzero(self.donors.unsupported(node, groups, rng))
-        for _ in range(REDRAWS):
-            if not len(unsupported):
-                break
-            groups[unsupported] = self.tree.draw(seen[unsupported], rng)
-            unsupported = unsupported[self.donors.unsupported(node[unsupported], groups[unsupported], rng)]
-        out = self.donors.within(node, groups, rng, stratified)
-        out[unsupported] = self.donors.anyone(node[unsupported], rng, stratified=False)
-        return out
-
-    def _within(self, cells: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        if self.donors is None:
-            return groups
-        return self.donors.within(self.donors.node(cells[:, self.parents], rng), groups, rng, stratified=False)
-
-    def likelihood(self, cells: np.ndarray, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The chance [n] of `codes` in this column of `cells`, up to what the pruning leaves open."""
-        groups = self.group[codes]
-        if self.alone:
-            assert self.donors is not None
-            chance = np.ones(len(codes))
-        else:
-            chance = self.tree.likelihood(_features(cells, self.parents, self.nominal), groups)
-        if self.donors is not None:
-            chance = chance * self.donors.likelihood(cells[:, self.parents], groups, codes, rng)
-        return np.where(self._apart(cells, groups), 0.0, chance) if self.never else chance
-
-    def weights(self) -> dict[str, np.ndarray]:
-        """All of it as arrays."""
-        out: dict[str, np.ndarray] = {
-            "parents": np.array(self.parents, np.int64),
-            "group": self.group.astype(np.int32),
-            "mass": self.mass,
-            "alone": np.array([self.alone]),
-        }
-        out |= {f"tree.{name}": a for name, a in self.tree.weights().items()}
-        if self.donors is not None:
-            out |= {f"donors.{name}": a for name, a in self.donors.weights().items()}
-        for q, apart in self.never.items():
-            out |= {f"never.{q}": apart, f"coarse.{q}": self.coarse[q].astype(np.int32)}
-        return out
-
-    @classmethod
-    def restore(cls, weights: dict[str, np.ndarray], column: int, before: list[int], space: Codes) -> Link:
-        """The link that gave `weights`; RunError where they do not fit the columns."""
-
-        def part(name: str) -> dict[str, np.ndarray]:
-            return {k.removeprefix(name): v for k, v in weights.items() if k.startswith(name)}
-
-        parents, group, size = weights["parents"].tolist(), weights["group"].astype(np.int64), space.sizes[column]
-        count = int(group.max()) + 1 if len(group) else 0
-        coarse = {int(q): v.astype(np.int64) for q, v in part("coarse.").items()}
-        never = {int(q): v for q, v in part("never.").items()}
-        good = (
-            set(parents) <= set(before) and len(group) == size and int(group.min()) >= 0 and set(never) == set(coarse)
-        )
-        for q, apart in never.items():
-            good = good and q in parents and len(coarse[q]) == space.sizes[q] and int(coarse[q].min()) >= 0
-            good = good and apart.shape == (int(coarse[q].max()) + 1, count)
-        if not good or len(weights["mass"]) != count:
-            raise RunError(f"the saved trees of column {column} are damaged. Train the run again.")
-        nominal = np.array([not space.ordered[q] for q in parents], bool)
-        tree = CodeTree.restore(part("tree."), count, len(parents))
-        held = part("donors.")
-        donors = Donors.restore(held, len(parents), size) if held else None
-        return cls(
-            column, parents, nominal, group, tree, donors, bool(weights["alone"][0]), coarse, never, weights["mass"]
-        )
-
-
-def _chain(information: np.ndarray, space: Codes, context: int) -> list[int]:
-    """The order of the columns behind the first `context`: what tells most of the others comes first."""
-    return sorted(range(context, len(information)), key=lambda j: (-information[j].sum(), j))
-
-
-def _features(cells: np.ndarray, parents: list[int], nominal: np.ndarray) -> np.ndarray:
-    """float32 [n, parents]: codes; of columns without order only the commonest are told apart."""
-    out = cells[:, parents].astype(np.float32)
-    if nominal.any():
-        out[:, nominal] = np.minimum(out[:, nominal], CHOICES)
-    return out
+    Of few rows the last column of the table, which is most often what the others are to predict, is drawn given them all.
+    """
+    order = sorted(range(context, len(information)), key=lambda j: (-information[j].sum(), j))
+    return sorted(order, key=lambda j: j == len(information) - 1) if few else order
