@@ -44,6 +44,7 @@ class Plan:
 
     clock: what a minute is: "wall", or "cpu" (seconds this process computed) on a machine shared with others.
     called: when by that clock a person asked for it, where what went by since then counts.
+    shared: whether the number of threads may follow what others leave of the processor.
     """
 
     minutes: float | None = None
@@ -55,6 +56,7 @@ class Plan:
     precision: Precision = "fp32"
     clock: Literal["wall", "cpu"] = "wall"
     called: float | None = None
+    shared: bool = False
 
     def __post_init__(self) -> None:
         given = [name for name in ("minutes", "steps", "samples") if getattr(self, name) is not None]

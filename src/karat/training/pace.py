@@ -224,7 +224,6 @@ def measure(
         pace = probe(model, batch, plan, plan.within(seconds), order, known.get(key))
     if key not in known:
         with contextlib.suppress(OSError, KaratError):  # without a cache it is measured again
-            shelf.parent.mkdir(parents=True, exist_ok=True)
             kept = dict([*known.items(), (key, pace)][-KEPT:])
             write_whole(shelf, json.dumps({k: asdict(v) for k, v in kept.items()}).encode())
     return pace

@@ -76,8 +76,7 @@ def begin(
         _print_plan(
             console, found, run.spec["recipe"]["name"], plan, devices.describe(where), synth.gradient is not None
         )
-        if called is not None:
-            plan = replace(plan, called=called[plan.clock])
+        plan = replace(plan, shared=options.threads is None, called=None if called is None else called[plan.clock])
         return running.drive(run, found, synth, where, plan, entry, console)
 
 
@@ -198,6 +197,7 @@ def proceed(run: Run, options: TrainOptions, entry: Any, console: Console) -> Ru
         raise FitError(f"{run.path} has used its budget; --minutes, --steps and --samples give the new, larger total.")
     found = again(run, options.data, options.trust_data)
     plan = budgets.with_budget(recipe, *budget, spec["seed"])
+    plan = replace(plan, shared=options.threads is None and spec["threads"] is None)
     where = devices.choose_device(options.device)
     entry.device = where.type
     synth = synthesizer.new(found.codec, recipe, found.classes, spec["seed"])

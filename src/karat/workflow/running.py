@@ -25,6 +25,7 @@ from karat.run import Run
 from karat.synthesizer import Single, Synthesizer
 from karat.synthesizer.single import FITTED_MOST
 from karat.training import loop, pace, session
+from karat.training.sharing import may_change, sharing
 from karat.workflow import budgets, checkpoints, sinks
 from karat.workflow.stopping import Interrupted, signals
 
@@ -124,6 +125,12 @@ def learn(
         fresh.spent["reading"] = before
     plan = replace(plan, batch=run.spec.get("batch") or plan.batch)
     with ExitStack() as stack:
+        look = stack.enter_context(sharing(may_change(plan, model.device)))
+        with fresh.spending("probing", plan):
+            most = torch.get_num_threads()
+            look()
+        if (threads := torch.get_num_threads()) < most:
+            console.print(f"{threads} of {most} threads, since others keep this processor busy (--threads)")
         with fresh.spending("preparing", plan):
             batch = batches(found, plan.batch, plan.seed, model.device, model.space)
             tracking = [stack.enter_context(sinks.tracker(name, run, console)) for name in run.spec["track"]]
@@ -142,7 +149,7 @@ def learn(
         product = Product(Single(found.codec, model, found.classes), found, plan.seed)
         every = Recipe.from_dict(run.spec["recipe"]).train.save_seconds
         events = session.learn(model, batch, plan, state, product, history, every, lambda: bool(asked))
-        last = follow(events, [sinks.folder(run), bar, *tracking])
+        last = follow(events, [sinks.folder(run), bar, *tracking, lambda _: look()])
         if isinstance(last, Stopped):
             how = f"(step {last.step:,}); all is saved. Continue with `karat train {run.path}`."
             raise Interrupted(f"stopped at {last.fraction:.0%} {how}", 128 + asked[0])
