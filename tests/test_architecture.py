@@ -42,7 +42,7 @@ MAY: dict[str, set[str]] = {
     "recipe": {"space"},
     "request": {"families"},
     "terminal": set(),
-    "trust": {"run"},
+    "trust": {"output", "run"},
     "synthesizer": {
         *("space", "stats", "views", "content", "data", "families", "privacy", "recipe", "request", "run", "training")
     },

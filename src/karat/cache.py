@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from karat.errors import DataError, FitError, RunError
-from karat.output import write_whole
+from karat.output import foreign, make_folder, write_whole
 
 IN_MEMORY = 256 * 2**20  # bytes; above this an array is memory-mapped
 WORTH_KEEPING = 8 * 2**20  # bytes read or decoded; below this reading again is as quick
@@ -36,8 +36,9 @@ STALE = 86_400  # seconds after which what is being written is what a killed pro
 def cache_folder(chosen: Path | None) -> Path:
     """The folder asked for, else KARAT_CACHE, else karat in the user's cache; one that can be written, for its owner only.
 
-    Where it cannot be written: a folder that goes with this process. A relative or empty KARAT_CACHE is passed over, as the
-    XDG base directory specification has it: nothing is written to the folder one happens to be in.
+    Where it cannot be written, or others can write to it, who could put what they like in place of what was decoded: a folder
+    that goes with this process. A relative or empty KARAT_CACHE is passed over, as the XDG base directory specification has it:
+    nothing is written to the folder one happens to be in.
     """
     if chosen is not None:
         return _writable(Path(chosen).expanduser().absolute())
@@ -53,12 +54,12 @@ def cache_folder(chosen: Path | None) -> Path:
 
 def _writable(folder: Path) -> Path:
     try:
-        if not folder.is_dir():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            folder.mkdir(mode=0o700, exist_ok=True)
+        make_folder(folder, private=True)
+        if foreign(folder) or folder.stat().st_mode & 0o022:
+            return _passing()
         with tempfile.TemporaryFile(dir=folder):
             return folder
-    except OSError:
+    except (OSError, RunError):
         with contextlib.suppress(OSError):  # nothing can be written anywhere: all stays in memory, or is too large
             return _passing()
         return folder

@@ -22,6 +22,7 @@ from typing import Any
 
 from karat.errors import KaratError, RunError
 from karat.limits import exhausted
+from karat.output import make_folder
 from karat.run import Run
 
 SEALED = ("id", "data", "inside", "options", "holdout", "fingerprint", "parts")
@@ -101,7 +102,7 @@ def _key(make: bool) -> bytes | None:
         folder = (Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state") / "karat"
         path = folder / "key"
         if make and not path.exists():
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(folder, private=True)
             aside = path.with_name(f"key.{os.getpid()}.{secrets.token_hex(4)}")
             handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             try:
@@ -119,6 +120,6 @@ def _key(make: bool) -> bytes | None:
             key = os.read(handle, BYTES + 1)
         finally:
             os.close(handle)
-    except (OSError, RuntimeError):  # no home, a disk that is full or only read
+    except (OSError, RuntimeError, RunError):  # no home, a disk that is full or only read
         return None
     return key if mine and len(key) == BYTES else None

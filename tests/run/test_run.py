@@ -86,7 +86,7 @@ def test_a_run_is_begun_once_and_opened_again(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunError, match="is a file"):
         Run.create(tmp_path / "file", spec())
-    with pytest.raises(RunError, match="cannot create"):
+    with pytest.raises(RunError, match="cannot write to"):
         Run.create(tmp_path / "file" / "r", spec())
 
 

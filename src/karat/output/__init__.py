@@ -1,6 +1,6 @@
 """The only writer of results: whole or absent, never over what is there, never into the data a run learned from."""
 
-from karat.output.files import digest, make_folder, require_disk, scratch, temporary, to_json, write_whole
+from karat.output.files import digest, foreign, make_folder, require_disk, scratch, temporary, to_json, write_whole
 from karat.output.folders import Folder, goes_on
 from karat.output.names import BESIDE, INSIDE, STAGE, file_name, file_names
 from karat.output.results import Output
@@ -16,6 +16,7 @@ __all__ = [
     "digest_of",
     "file_name",
     "file_names",
+    "foreign",
     "goes_on",
     "make_folder",
     "require_disk",

@@ -36,10 +36,27 @@ def make_folder(path: Path, private: bool) -> None:
     if path.is_dir():
         return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir(mode=0o700 if private else 0o777, exist_ok=True)
+        mode = 0o700 if private else 0o777
+        for above in (*reversed(path.parents), path):  # whose modes `parents` would leave to the umask
+            if not above.is_dir():
+                above.mkdir(mode=mode, exist_ok=True)
+                hand_over(above, above.parent)
     except OSError as error:
         raise RunError(f"cannot write to {path}: {error.strerror}. Give a folder that can be made.") from None
+
+
+def hand_over(made: Path | int, folder: Path) -> None:
+    """Gives what root has made in a person's own folder, a path or a handle, to that person, who could not read it otherwise."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        owner = folder.stat()
+        if owner.st_uid != 0 and not owner.st_mode & OTHERS:
+            os.chown(made, owner.st_uid, owner.st_gid, **({} if isinstance(made, int) else {"follow_symlinks": False}))
+
+
+def foreign(path: Path) -> bool:
+    """Whether what is there, or a link that leads to it, belongs to somebody else than who runs this process."""
+    mine = os.geteuid() if hasattr(os, "geteuid") else 0
+    return {path.stat().st_uid, path.lstat().st_uid} != {mine}
 
 
 def private(path: str, flags: int) -> int:
@@ -65,6 +82,7 @@ def digest(blob: bytes) -> str:
     return hashlib.sha256(blob).hexdigest()
 
 
+OTHERS = 0o022  # that others may write
 FLAGS = os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -115,6 +133,7 @@ def aside(goal: Path, private: bool, size: int | None = None) -> Iterator[Part]:
         handle = os.open(path, FLAGS | os.O_EXCL, 0o600 if private else 0o666)
         try:
             with os.fdopen(handle, "w+b") as file:
+                hand_over(handle, goal.parent)
                 flock(handle)
                 yield Part(file, path, goal)
         finally:

@@ -30,7 +30,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from karat.errors import RunError
-from karat.output import make_folder, to_json, write_whole
+from karat.output import foreign, make_folder, to_json, write_whole
 from karat.run.reading import RECORD_MOST, open_beside, parse, read_json, read_lines
 from karat.run.record import CHECKPOINT, KNOWN, LAYOUT, MODEL, WANTED, number, short
 
@@ -94,7 +94,10 @@ class Run:
                 )
         if all(spec[key] is None for key in ("minutes", "steps", "samples")):
             raise RunError(f"{file} is damaged: it names no budget. Restore it from a copy, or train anew.")
-        return cls(path, spec)
+        run = cls(path, spec)
+        if foreign(path) and not os.access(path, os.W_OK):
+            run.notes.append(f"{path} belongs to another user: what is done with it is not entered in its ledger.")
+        return run
 
     @property
     def kept(self) -> tuple[Path, ...]:
@@ -276,15 +279,18 @@ class Draft:
         try:
             if path.exists() and not path.is_dir():
                 raise RunError(f"{path} is a file; --out wants a folder that is new or empty.")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.mkdir(mode=0o700, exist_ok=True)
+            if path.exists() and foreign(path):
+                raise RunError(
+                    f"{path} belongs to another user; --out wants a folder that is new or your own, and empty."
+                )
+            make_folder(path, private=True)
             self._stack.enter_context(_locked(path))
             self._clear()
-            foreign = sorted(name for name in os.listdir(path) if name != LOCK)
-            if foreign:
-                if BEGUN not in foreign:  # a person's folder stays as it was
+            others = sorted(name for name in os.listdir(path) if name != LOCK)
+            if others:
+                if BEGUN not in others:  # a person's folder stays as it was
                     (path / LOCK).unlink(missing_ok=True)
-                listed = ", ".join(foreign[:3]) + (" and others" if len(foreign) > 3 else "")
+                listed = ", ".join(others[:3]) + (" and others" if len(others) > 3 else "")
                 raise RunError(f"{path} holds {listed}, which is no run; --out wants a folder that is new or empty.")
             write_whole(path / BEGUN, b"[]")
         except RunError:

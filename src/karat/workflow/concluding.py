@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,9 +19,9 @@ from karat.assays import UNSEEN, Finding, find
 from karat.assays.details.records import CopyRate, NearCopies
 from karat.content import Codec
 from karat.data import Data, survey
-from karat.errors import FitError
+from karat.errors import FitError, RunError
 from karat.options import AssayOptions
-from karat.output import Output, make_folder
+from karat.output import Output, foreign, make_folder
 from karat.report import page
 from karat.report.page import Exhibits, Pair, write_report
 from karat.run import Run
@@ -142,6 +143,8 @@ class Books:
         folder = run.path / "report" if options.out is None else Path(options.out)
         again = options.out is None and page.is_report(folder)
         output = Output(options.overwrite or again, run.kept, run.path, private=True)
+        if foreign(run.path) and options.out is None and not os.access(run.path, os.W_OK):
+            raise RunError(f"{run.path} belongs to another user; choose with --out where the report is to be.")
         page.check(output, folder)
         declared = find_prices(options.prices, [run.path, Path.cwd()])
         return cls(folder, output, Ledger(run.path / "ledger.jsonl", declared), declared)

@@ -159,6 +159,8 @@ class Ledger:
                     line = line[os.write(file.fileno(), line) :]
                 os.fsync(file.fileno())
         except OSError as error:
+            if isinstance(error, PermissionError) and self.path.parent.stat().st_uid != os.geteuid():
+                return  # somebody else's book, of which `Run.open` makes a note
             raise RunError(
                 f"what this cost cannot be entered in {self.path}: {error.strerror}. Nothing else was lost."
             ) from None
