@@ -7,7 +7,7 @@ import pytest
 from cases import case
 
 from karat.assays import Finding, find
-from karat.assays.table import attack, linkage
+from karat.assays.table import linkage, membership
 from karat.views import Columns, TableView
 
 KINDS = {
@@ -33,7 +33,7 @@ def judged(kind: str, n: int, share: float, seed: int) -> list[Finding]:
     made[:copies] = train[rng.integers(len(train), size=copies)]
     sheets = [TableView(columns(kind), x) for x in (train, unseen, made)]
     of = case(*sheets)
-    return [*linkage.findings(of), *attack.findings(of)]
+    return [*linkage.findings(of), *membership.findings(of)]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,7 +13,7 @@ from karat.assays.chance import draw
 from karat.assays.points import memory, points
 from karat.assays.points.embedded import Embedded
 from karat.assays.table import linkage
-from karat.assays.text import echo, texts
+from karat.assays.text import copying, texts
 from karat.views import Columns, TableView, TextView
 
 BOARDS = Columns(tuple("abcdefghi"), (tuple("xo-"),) * 9)
@@ -127,6 +127,6 @@ SENTENCES = [
 @pytest.mark.parametrize(("copied", "state"), [(0.0, "cannot tell"), (0.6, "raised")])
 def test_sentences_that_equal_learned_ones_as_often_as_unseen_ones_are_not_copied(copied: float, state: str) -> None:
     sides = (TextView(tuple(SENTENCES[i] for i in part)) for part in parts(len(SENTENCES), copied))
-    found = echo.findings(texts.Case(*sides))
+    found = copying.findings(texts.Case(*sides))
     for name in ("verbatim run", "copy rate"):
         assert find(found, name).state == state, find(found, name).summary

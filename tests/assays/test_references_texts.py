@@ -12,7 +12,7 @@ from karat.assays import Finding, find
 from karat.assays.details.passages import VerbatimRun
 from karat.assays.references import reference
 from karat.assays.references.texts import LABELLED, REFERENCES
-from karat.assays.text import echo, fluency, labelled, telling, variety, wording
+from karat.assays.text import copying, detection, fluency, labelled, variety, wording
 from karat.assays.text.texts import Case, examine
 from karat.assays.text.writing import openings
 from karat.views import TextView
@@ -51,7 +51,7 @@ def raised(findings: list[Finding]) -> set[str]:
 
 def told(t: TextView, u: TextView, m: TextView) -> list[Finding]:
     case = Case(t, u, m)
-    return [*telling.findings(case), *fluency.findings(case)]
+    return [*detection.findings(case), *fluency.findings(case)]
 
 
 def worded(t: TextView, u: TextView, m: TextView) -> list[Finding]:
@@ -60,13 +60,13 @@ def worded(t: TextView, u: TextView, m: TextView) -> list[Finding]:
 
 def varied(t: TextView, u: TextView, m: TextView) -> list[Finding]:
     case = Case(t, u, m)
-    return [*telling.findings(case), *variety.findings(case)]
+    return [*detection.findings(case), *variety.findings(case)]
 
 
 # A whole assay takes seconds; a fault is shown to the rooms whose findings must speak, the benchmark shows all.
 ROOMS = {
-    "bootstrap": lambda t, u, m: echo.findings(Case(t, u, m)),
-    "copier": lambda t, u, m: echo.findings(Case(t, u, m)),
+    "bootstrap": lambda t, u, m: copying.findings(Case(t, u, m)),
+    "copier": lambda t, u, m: copying.findings(Case(t, u, m)),
     "collapser": worded,
     "skewer": worded,
     "shuffler": told,
@@ -102,7 +102,7 @@ def test_the_last_tenth_of_a_book_is_not_at_fault_in_the_place_of_what_was_made(
     aside = np.random.default_rng(0).permutation(rows[start:])
     book = TextView(plays.texts)
     train, unseen, made = (book.take(r) for r in (rows[:start], aside[::2], aside[1::2]))
-    findings = [*told(train, unseen, made), *worded(train, unseen, made), *echo.findings(Case(train, unseen, made))]
+    findings = [*told(train, unseen, made), *worded(train, unseen, made), *copying.findings(Case(train, unseen, made))]
     assert raised(findings) == set(), [f.summary for f in findings if f.raised]
 
 
@@ -113,7 +113,7 @@ def test_what_was_learned_from_may_not_be_blamed_on_a_book_that_changes(plays: T
     book = TextView(plays.texts)
     early = np.random.default_rng(1).permutation(rows[:start])
     train, made, unseen = book.take(early[400:]), book.take(early[:400]), book.take(rows[start:])
-    findings = [*told(train, unseen, made), *worded(train, unseen, made), *echo.findings(Case(train, unseen, made))]
+    findings = [*told(train, unseen, made), *worded(train, unseen, made), *copying.findings(Case(train, unseen, made))]
     assert raised(findings) == set(), [f.summary for f in findings if f.raised]
 
 
@@ -137,7 +137,7 @@ def test_copied_runs_are_shown_where_they_stand(plays: TextView) -> None:
     train, unseen, source = parts(plays, 0)
     long = max(range(len(train)), key=lambda i: len(train.texts[i]))
     made = TextView(("Nobody said: " + train.texts[long][:300],) * 20 + source.texts[:200])
-    found = find(echo.findings(Case(train, unseen, made)), "verbatim run")
+    found = find(copying.findings(Case(train, unseen, made)), "verbatim run")
     assert found.raised and found.value >= 280 and isinstance(found.detail, VerbatimRun)
     best = found.detail.runs[0]
     assert best.train == long and best.made < 20 and train.texts[long][best.there :].startswith(best.run[:200])

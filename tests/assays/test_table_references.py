@@ -13,7 +13,7 @@ from karat.assays import Finding, find
 from karat.assays.details.records import NearCopies
 from karat.assays.references.reference import Case
 from karat.assays.references.tables import REFERENCES, UNAIMED, copier
-from karat.assays.table import attack, categories, cells, columns, detection, linkage, rows, rules
+from karat.assays.table import categories, cells, columns, detection, linkage, membership, rows, rules
 from karat.assays.table.tables import examine
 from karat.views import Columns, TableView
 
@@ -45,7 +45,7 @@ def raised(findings: list[Finding]) -> set[str]:
 
 # A whole assay takes seconds; these faults are shown to the rooms whose findings must speak, the benchmark shows all.
 ROOMS = {
-    "bootstrap": lambda t, u, m: [*linkage.findings(of := case(t, u, m)), *attack.findings(of)],
+    "bootstrap": lambda t, u, m: [*linkage.findings(of := case(t, u, m)), *membership.findings(of)],
     "collapser": lambda t, u, m: categories.findings(case(t, u, m, "income")),
     "blurrer": lambda t, u, m: [*detection.findings(of := case(t, u, m)), *cells.findings(of)],
     "skewer": lambda t, u, m: categories.findings(case(t, u, m, "income")),
@@ -80,7 +80,7 @@ def test_the_oracle_raises_nothing(adult: TableView) -> None:
 def test_unseen_rows_are_not_accused(adult: TableView) -> None:
     train, unseen, _ = parts(adult, 1)
     of = case(train, unseen, unseen)
-    assert raised([*linkage.findings(of), *attack.findings(of)]) == set()
+    assert raised([*linkage.findings(of), *membership.findings(of)]) == set()
 
 
 def test_altered_copies_are_found_and_shown(adult: TableView) -> None:

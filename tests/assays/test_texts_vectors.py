@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from karat.assays.text import bits, disclosure, echo, fluency
+from karat.assays.text import bits, copying, disclosure, fluency
 from karat.assays.text.band import banded, mean_error
 from karat.assays.text.suffixes import matches
 from karat.assays.text.texts import Case, examine
@@ -153,7 +153,7 @@ def test_altered_shingles_still_point_to_their_passage() -> None:
     rng = np.random.default_rng(0)
     letters = list("abcdefghijklmnopqrstuvwxyz ")
     train = TextView(tuple("".join(rng.choice(letters, 300)) for _ in range(50)))
-    index = echo.Shingles(train, 12)
+    index = copying.Shingles(train, 12)
     altered = train.texts[7].upper().replace("A", "xx")
     score, who = index.likeness(TextView((altered, "nothing of this is there at all, not one bit")))
     assert who[0] == 7 and score[0] > 0.2 and score[1] == 0

@@ -21,7 +21,7 @@ from karat.assays.details.rows import Cardinality
 from karat.output import Output, make_folder, read_json
 from karat.report import drawing, table, text
 from karat.worth.ledger import Entry, total
-from karat.worth.verdict import Verdict, overview, telling
+from karat.worth.verdict import Verdict, conclusive, overview
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding
@@ -249,7 +249,7 @@ def _show(value: Any) -> Markup | str:
 def _key_numbers(
     verdict: Verdict, findings: Sequence[Finding], cost: Sequence[Entry], thing: str
 ) -> list[tuple[str, str, str]]:
-    """Four of (number, what it is, beside what): money, then the telling findings; effort fills what is left."""
+    """Four of (number, what it is, beside what): money, then the findings that say most; effort fills what is left."""
     out: list[tuple[str, str, str]] = []
     value = verdict.value
     if value is not None:
@@ -257,7 +257,7 @@ def _key_numbers(
         out.append((words.money(value.cpa, verdict.currency), f"per accepted {thing}", f"90% range {low} to {high}"))
         share = "" if verdict.assumed_share is None else f"{100 * verdict.assumed_share:.0f}% of its spread is assumed"
         out.append((words.chance(value.p_pays), "chance that it pays", share))
-    for f in _telling(findings)[: 4 - len(out)]:
+    for f in _weightiest(findings)[: 4 - len(out)]:
         out.append((words.score(f.value), f.name, f"{f.beside}: {words.score(f.real)}"))
     spent = total(cost)
     out.append((words.duration(spent.wall_seconds), "of work in all", f"{words.duration(spent.cpu_seconds)} of CPU"))
@@ -265,10 +265,10 @@ def _key_numbers(
     return out[:4]
 
 
-def _telling(findings: Sequence[Finding]) -> list[Finding]:
+def _weightiest(findings: Sequence[Finding]) -> list[Finding]:
     """One finding per room, the weightiest of it that says something for certain; what cannot tell is none of them."""
     out: dict[str, Finding] = {}
-    for f in telling(findings):
+    for f in conclusive(findings):
         out.setdefault(f.assay, f)
     return list(out.values())
 

@@ -447,19 +447,19 @@ def _more(blind: Sequence[Finding], thing: str) -> Settle:
 
 def _headline(findings: Sequence[Finding]) -> str:
     """The finding to show to a board: a raised one, then one that is surely within its limit; none that cannot tell."""
-    f = next(iter(telling(findings)), None)
+    f = next(iter(conclusive(findings)), None)
     return "" if f is None else f" ({f.name} {score(f.value)}, {f.beside} {score(f.real)})"
 
 
 def _shown(findings: Sequence[Finding]) -> str:
     """The same finding where the sentence speaks of something else."""
-    f = next(iter(telling(findings)), None)
+    f = next(iter(conclusive(findings)), None)
     if f is None:
         return ""
     return f"; {'raised' if f.raised else 'measured'}: {f.name} {score(f.value)} ({f.beside} {score(f.real)})"
 
 
-def telling(findings: Sequence[Finding]) -> list[Finding]:
+def conclusive(findings: Sequence[Finding]) -> list[Finding]:
     """Findings that say something for certain, the weightiest first.
 
     Raised ones before fine ones, those whose whole interval keeps to the limit before those that may be beyond it.

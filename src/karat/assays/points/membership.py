@@ -13,7 +13,7 @@ from karat.assays.details.records import Membership
 from karat.assays.finding import Finding, Limit, unknown
 from karat.assays.points.fidelity import discriminant_auc
 from karat.assays.points.points import Case
-from karat.assays.table import attack
+from karat.assays.table.membership import membership
 
 FINDS = ("membership",)
 ALIKE = 3.0  # standard errors by which a classifier may tell training from unseen records
@@ -29,7 +29,7 @@ def attacked(train: Tensor, unseen: Tensor, made: Tensor, seed: int) -> Finding:
     """Membership, of features [n, d] of each side; NaN where training and unseen records differ of themselves."""
     apart, sd = discriminant_auc(unseen, train, seed)
     if apart - 0.5 <= ALIKE * sd:
-        return attack.membership(train, unseen, made)
+        return membership(train, unseen, made)
     summary = (
         f"Unseen records are told from training ones {apart:.1%} of the time, before anything is made (50% is guessing): "
         "beside these, an attack on membership would measure that difference and no leak."
