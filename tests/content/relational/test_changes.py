@@ -84,11 +84,11 @@ def test_changes_decode_to_the_values_that_they_were_coded_from_and_keep_every_o
     of = changes.widened(of, coded, who)
     recent = changes.behind(of, who, coded)
     coded = coded / changes.widths(of, recent)
-    again = changes.decoded(of, {c.column: coded[:, j] for j, c in enumerate(of)}, now, past, recent)
+    again = changes.decoded(of, {c.column: coded[:, j] for j, c in enumerate(of)}, now, past, recent, 0 * now)
     for c in of:
         np.testing.assert_allclose(again[c.column], values[c.column], atol=0.011)
     wild = {c.column: rng.normal(0, 0.05, len(now)) for c in of}
-    made = changes.decoded(of, wild, now, past, recent)
+    made = changes.decoded(of, wild, now, past, recent, 0 * now)
     assert (made["low"] <= np.minimum(made["open"], made["close"])).all()
     assert (made["high"] >= np.maximum(made["open"], made["close"])).all()
 

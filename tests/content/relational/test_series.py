@@ -10,10 +10,13 @@ import pytest
 
 import karat
 from karat.content import Related, Tables, recognise
-from karat.content.relational.changes import Change, behind
+from karat.content.relational import changes as moving
+from karat.content.relational.changes import Change, behind, find
 from karat.content.relational.database import Family
-from karat.content.relational.series import volatility
+from karat.content.relational.series import season, volatility
 from karat.content.relational.series.calendar import Calendar
+from karat.content.relational.steps import expected
+from karat.content.table.schema.columns import Column
 from karat.data import load
 from karat.errors import KaratError
 from karat.run import Run
@@ -213,3 +216,50 @@ def test_the_written_schema_of_a_series_finds_it_again(place: Path) -> None:
     (place / "shops.toml").write_text(text)
     codec = load(place / "shops.csv", options={"schema": str(place / "shops.toml")}).codec
     assert isinstance(codec, Related) and codec.cut is not None and codec.cut.entity == "shop"
+
+
+def weekly(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Moments of days, and logarithms with a week, a year and a part that lasts."""
+    rng = np.random.default_rng(seed)
+    at = (18_000 + np.arange(n)) * 86_400e6
+    day = at / 86_400e6
+    d = np.zeros(n)
+    for i in range(1, n):
+        d[i] = 0.7 * d[i - 1] + rng.normal(0, 0.05)
+    return at, 4 + 0.3 * ((day + 3) % 7 > 4) + 0.2 * np.cos(2 * np.pi * day / 365.25) + d
+
+
+def test_a_season_is_found_with_what_lasts_and_none_where_there_is_none() -> None:
+    at, y = weekly(1500, 5)
+    one, who = Family.of(np.zeros(1500, np.int64), 1, None), np.zeros(1500, np.int64)
+    calendar = Calendar.find(at, True)
+    found = season.fit(y, who, at, calendar, one, wanders=False)
+    assert found is not None and set(found.parts) == {"level", "week", "year"} and 0.6 < found.keep < 0.8
+    week = found.parts["week"][0]
+    assert week[5:].mean() - week[:5].mean() == pytest.approx(0.3, abs=0.03)
+    assert season.Season.restore(found.state()).of(who, at, calendar) == pytest.approx(found.of(who, at, calendar))
+    rng = np.random.default_rng(6)
+    for _ in range(10):
+        assert season.fit(rng.normal(size=1500), who, at, calendar, one, wanders=False) is None
+        assert season.fit(np.cumsum(rng.normal(size=1500)), who, at, calendar, one, wanders=True) is None
+
+
+def test_a_column_with_a_season_comes_back_from_its_distance_to_it_and_is_never_below_nothing() -> None:
+    at, y = weekly(700, 7)
+    one, who = Family.of(np.zeros(700, np.int64), 1, None), np.zeros(700, np.int64)
+    calendar, visits = Calendar.find(at, True), np.round(np.exp(y))
+
+    def seasonal(values: np.ndarray, wanders: bool) -> season.Season | None:
+        return season.fit(values, who, at, calendar, one, wanders)
+
+    (change,) = of = find([Column("visits", "integer")], {"visits": visits}, one, (), (), seasonal)
+    assert change.season is not None and change.log
+    e = expected(of, who, at, calendar)
+    away = np.stack(moving.away(of, [visits], e), 1)
+    past = np.where(one.before[:, None] >= 0, away[one.before], np.nan)
+    recent = behind(of, one, moving.coded(of, away, past))
+    coded = {"visits": moving.coded(of, away, past)[:, 0] / moving.widths(of, recent)[:, 0]}
+    again = moving.decoded(of, coded, away, past, recent, e)["visits"]
+    np.testing.assert_array_equal(again, visits)
+    low = moving.decoded(of, {"visits": np.full(700, -50.0)}, away, past, recent, e)["visits"]
+    assert (low[1:] == 0).all()

@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 
 from karat.content.relational.database import Family
 from karat.content.relational.series import volatility
+from karat.content.relational.series.season import Season
 from karat.content.relational.series.volatility import Width
 from karat.content.table.schema.columns import Column
 
@@ -41,6 +42,7 @@ SAME = re.compile(r"[^<>=!+*/()-]+ = [^<>=!+*/()-]*[^<>=!+*/()0-9. -][^<>=!+*/()
 ORDER = re.compile(r"\s*[^<>=!+*/()-]+(?:<=[^<>=!+*/()-]+)+")
 
 Values = Mapping[str, np.ndarray]
+Seasonal = Callable[[np.ndarray, bool], Season | None]
 Rules = Sequence[Mapping[str, Any]]
 
 
@@ -51,7 +53,8 @@ class Change:
     log: by logarithms.   of: the columns from which it is a distance; `now` says whether of the same row ("max": from the
     greatest of them, "min": from the least) or, where "", of the row before.   lows, highs: columns that stand before this
     one and which it is never below or above.   places: decimals that are printed, 17 for as many as there are.   width: how
-    wide a change is expected to be, in units of which it is learned; None where all are as wide as any other.
+    wide a change is expected to be, in units of which it is learned; None where all are as wide as any other.   season: what is
+    to be expected at a moment, from which the value's distance is what changes.   least: of what is made.
     """
 
     column: str
@@ -62,6 +65,8 @@ class Change:
     highs: tuple[str, ...] = ()
     places: int = 17
     width: Width | None = None
+    season: Season | None = None
+    least: float = -LARGEST
 
     @property
     def own(self) -> bool:
@@ -69,14 +74,18 @@ class Change:
         return self.of == (self.column,)
 
     def state(self) -> dict[str, Any]:
-        return asdict(self)
+        own = {name: getattr(self, name) for name in ("column", "log", "of", "now", "lows", "highs", "places", "least")}
+        width, season = (None if part is None else part.state() for part in (self.width, self.season))
+        return {**own, "width": width, "season": season}
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
         lists = {k: tuple(str(x) for x in state[k]) for k in ("of", "lows", "highs")}
         width = None if state["width"] is None else Width.restore(state["width"])
+        season = None if state["season"] is None else Season.restore(state["season"])
+        least = float(state["least"])
         column, log, now, places = str(state["column"]), bool(state["log"]), str(state["now"]), int(state["places"])
-        return cls(column, log, now=now, places=places, width=width, **lists)
+        return cls(column, log, now=now, places=places, width=width, season=season, least=least, **lists)
 
     def base(self, now: Values, past: Values) -> np.ndarray:
         """float64 [n]: what it is a distance from; NaN in a first row, where it has a level."""
@@ -89,20 +98,39 @@ class Change:
         """The values as they are, or their logarithms; never that of nothing."""
         if not self.log:
             return values
-        return np.asarray(np.log(np.maximum(values, 10.0 ** -min(self.places, 9))))
+        return np.asarray(np.log(np.maximum(values, 1e-300 if self.season else 10.0 ** -min(self.places, 9))))
+
+    def away(self, values: np.ndarray, expected: np.ndarray) -> np.ndarray:
+        """float64 [n]: how far values lie from what is `expected` of them, as a factor where logarithms are learned."""
+        if self.season is None:
+            return values
+        return np.asarray(np.maximum(values, 1e-300) / np.exp(expected) if self.log else values - expected)
+
+    def back(self, away: np.ndarray, expected: np.ndarray) -> np.ndarray:
+        """The inverse of `away`, as the column prints it."""
+        if self.season is None:
+            return away
+        value = away * np.exp(expected) if self.log else away + expected
+        value = np.round(value, self.places) if self.places <= 15 else value
+        return np.asarray(np.clip(value, self.least, LARGEST))
 
     def coded(self, now: Values, past: Values) -> np.ndarray:
         """float64 [n]: the change; NaN where there is nothing before."""
-        return np.asarray(self.scaled(now[self.column]) - self.scaled(self.base(now, past)))
+        return np.asarray(self.scaled(now[self.column]) - self._kept(self.base(now, past)))
+
+    def _kept(self, base: np.ndarray) -> np.ndarray:
+        return self.scaled(base) * (1.0 if self.season is None else self.season.keep)
 
     def decoded(self, change: np.ndarray, level: np.ndarray, now: Values, past: Values) -> np.ndarray:
         """float64 [n]: the value; `level` [n] where there is nothing before."""
         base = self.base(now, past)
-        value = self.scaled(base) + change
+        value = self._kept(base) + change
         value = np.where(np.isnan(base), level, np.exp(np.minimum(value, 36.0)) if self.log else value)
+        if self.season is not None:
+            return np.asarray(value)
         if self.places <= 15:
             value = np.round(value, self.places)
-        value = np.clip(value, -LARGEST, LARGEST)
+        value = np.clip(value, self.least, LARGEST)
         for low in self.lows:
             value = np.maximum(value, now[low])
         for high in self.highs:
@@ -111,9 +139,16 @@ class Change:
 
 
 def find(
-    columns: Sequence[Column], values: Values, family: Family, rules: Rules, between: Rules = ()
+    columns: Sequence[Column],
+    values: Values,
+    family: Family,
+    rules: Rules,
+    between: Rules = (),
+    seasonal: Seasonal | None = None,
 ) -> tuple[Change, ...]:
-    """The columns that wander, in the order in which they are decoded.
+    """The columns that wander, in the order in which they are decoded; those with a season behind the others.
+
+    seasonal: the season of values [n], which may wander.
 
     values: float64 [n] of each of `columns`, NaN where missing.   rules: what is declared among them: a column of another
     rule than an order stays as it is.   between: what was found among them: a column of an equation stays as it is.
@@ -126,13 +161,23 @@ def find(
     bound |= {c.name for c in columns for r in strict if names(r, c.name)}
     known = [c for c in columns if c.kind in ("integer", "decimal") and not c.unique and c.name not in bound]
     known = [c for c in known if c.low is None and c.high is None and np.isfinite(values[c.name]).all()]
-    found = {}
+    found, apart = {}, []
     for column in known:
-        log = _wanders(values[column.name], family, later)
+        name, x = column.name, values[column.name]
+        log = _wanders(x, family, later)
+        least = 0.0 if (x >= 0).all() else -LARGEST
+        one = Change(name, bool(log), (name,), places=column.places if column.kind == "decimal" else 0, least=least)
         if log is not None:
-            places = column.places if column.kind == "decimal" else 0
-            found[column.name] = Change(column.name, log, (column.name,), places=places)
-    return _arranged(found, values, family, later)
+            found[name] = one
+        if seasonal is None or any(names(r, name) for r in (*rules, *between)) or len(np.unique(x)) < DISTINCT:
+            continue
+        if log is None:
+            one = replace(one, log=bool((x > 0).all()) and _by_factors(x, family, later))
+        season = seasonal(np.log(x) if one.log else x, log is not None)
+        if season is not None:
+            found.pop(name, None)
+            apart.append(replace(one, season=season))
+    return (*_arranged(found, values, family, later), *apart)
 
 
 def names(rule: Mapping[str, Any], column: str) -> bool:
@@ -272,15 +317,28 @@ def widths(changes: Sequence[Change], recent: np.ndarray) -> np.ndarray:
 
 
 def decoded(
-    changes: Sequence[Change], drawn: Values, level: np.ndarray, past: np.ndarray, recent: np.ndarray
+    changes: Sequence[Change],
+    drawn: Values,
+    level: np.ndarray,
+    past: np.ndarray,
+    recent: np.ndarray,
+    expected: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """The values [n] of each column: of changes [n] by column, each in units of its width, and of levels [n, k] in first rows."""
+    """The values [n] of each column: of changes [n] by column, each in units of its width, and of levels [n, k] in first rows.
+
+    expected: float64 [n, k], of columns with a season.
+    """
     before = {c.column: past[:, j] for j, c in enumerate(changes)}
     wide = widths(changes, recent)
     now: dict[str, np.ndarray] = {}
     for j, c in enumerate(changes):
         now[c.column] = c.decoded(drawn[c.column] * wide[:, j], level[:, j], now, before)
-    return now
+    return {c.column: c.back(now[c.column], expected[:, j]) for j, c in enumerate(changes)}
+
+
+def away(changes: Sequence[Change], values: Sequence[np.ndarray], expected: np.ndarray) -> list[np.ndarray]:
+    """Of the values [n] of each column how far they lie from what is `expected` [n, k] of them."""
+    return [c.away(x, e) for c, x, e in zip(changes, values, expected.T, strict=True)]
 
 
 def filled(change: np.ndarray) -> np.ndarray:

@@ -88,6 +88,15 @@ class Database:
         strand[order] = np.cumsum(np.diff(window[order], prepend=window[order[:1]] - 2) != 1) - 1
         return np.where(link >= 0, strand[link], -1), parents
 
+    def series(self, relation: Relation, names: Sequence[str] = ()) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Which of `names`, of those found where none are given, the series of each row of the child is (-1 for none of them)."""
+        if relation.entity is None:
+            return np.zeros(len(self.links[relation]), np.int64), ()
+        own = self.cells(relation.parent, relation.entity).cast(pa.string())
+        known = names or tuple(sorted(own.drop_null().unique().to_pylist()))
+        of = pc.index_in(own, value_set=pa.array(known, pa.string())).fill_null(-1)
+        return handed_down(np.asarray(of.to_numpy(zero_copy_only=False), np.int64), self.links[relation]), tuple(known)
+
     def absent(self, relation: Relation) -> np.ndarray:
         """bool [rows of the child]: rows that name no parent, as one of their columns is missing."""
         return np.asarray(~np.logical_and.reduce([present(self.cells(relation.child, c)) for c in relation.columns]))
@@ -188,6 +197,11 @@ def from_amounts(values: np.ndarray, kind: str) -> pa.Array:
         return pa.array((whole // 86_400_000_000).astype(np.int32), pa.int32(), mask=gone).view(pa.date32())
     of = pa.array(whole, pa.int64(), mask=gone)
     return of if kind == "integer" else of.view(pa.timestamp("us") if kind == "datetime" else pa.time64("us"))
+
+
+def handed_down(values: np.ndarray, link: np.ndarray) -> np.ndarray:
+    """int64 [n]: what each row's parent has of `values`, -1 for a row without one."""
+    return np.where(link >= 0, values[link], -1) if len(values) else np.full(len(link), -1)
 
 
 def handed(codes: np.ndarray, link: np.ndarray) -> np.ndarray:

@@ -36,6 +36,7 @@ class Sequences:
     recent: np.ndarray
     parent: np.ndarray
     added: np.ndarray
+    who: np.ndarray
 
     @classmethod
     def begun(cls, ups: np.ndarray, whole: Tables, steps: Steps, parent: np.ndarray) -> Sequences:
@@ -43,8 +44,9 @@ class Sequences:
         last = np.zeros((n, whole.spaces[0].numel), np.int64)
         k = len(steps.changes)
         sums, many, past = np.zeros((n, means)), np.zeros((n, means)), np.full((n, k), np.nan)
-        added = np.zeros((n, len(steps.inherited.totals)))
-        return cls(steps, whole, ups, last, np.full(n, np.nan), sums, many, past, changes.unknown(n, k), parent, added)
+        added, who = np.zeros((n, len(steps.inherited.totals))), np.zeros(n, np.int64)
+        time, recent = np.full(n, np.nan), changes.unknown(n, k)
+        return cls(steps, whole, ups, last, time, sums, many, past, recent, parent, added, who)
 
     @classmethod
     def going(cls, steps: Steps, whole: Tables, starts: Before) -> Sequences:
@@ -52,7 +54,9 @@ class Sequences:
         many = np.where(np.isnan(starts.means), 0.0, 1 / (1 - steps.fade))
         sums = np.nan_to_num(starts.means) * many
         last, time, past, recent = (x.copy() for x in (starts.codes, starts.since, starts.past, starts.recent))
-        return cls(steps, whole, starts.up, last, time, sums, many, past, recent, starts.parent, starts.sums.copy())
+        return cls(
+            steps, whole, starts.up, last, time, sums, many, past, recent, starts.parent, starts.sums.copy(), starts.who
+        )
 
     def known(self, at: np.ndarray, place: int, total: np.ndarray) -> Before:
         """What is known before the row at `place` in the sequences `at`, of `total` [n] rows each."""
@@ -74,6 +78,7 @@ class Sequences:
             level=level,
             parent=self.parent[at],
             sums=self.added[at],
+            who=self.who[at],
         )
 
     def add(self, at: np.ndarray, rows: pa.Table, when: np.ndarray) -> None:
@@ -84,7 +89,8 @@ class Sequences:
             encoded(self.whole, Table(rows, self.whole.origin), self.steps), self.whole, self.steps
         )
         if self.steps.changes:
-            now = np.stack([amounts(flat(rows[c.column])) for c in self.steps.changes], 1)
+            values = [amounts(flat(rows[c.column])) for c in self.steps.changes]
+            now = np.stack(changes.away(self.steps.changes, values, self.steps.expected(self.who[at], when)), 1)
             change = changes.coded(self.steps.changes, now, self.past[at])
             self.past[at], self.recent[at] = now, changes.followed(self.steps.changes, self.recent[at], change)
         for j, column in enumerate(self.steps.means):

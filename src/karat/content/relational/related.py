@@ -23,7 +23,7 @@ from karat.content.relational.across.wording import listed
 from karat.content.relational.database import Database, Family, Relation, amounts, handed
 from karat.content.relational.declaring import declared
 from karat.content.relational.entities import contents_of, parted, split, windowed
-from karat.content.relational.series import cutting, going
+from karat.content.relational.series import clock, cutting, going
 from karat.content.relational.steps import Before, Steps, context, sizes
 from karat.content.relational.unfolding import Draw, Unfolding
 from karat.content.roles import Declared
@@ -228,11 +228,11 @@ class Related(Declared):
         if kind == "next":
             if steps.calendar is not None:
                 column = Column(column.name, "integer")
-            return sequences.distance(column, steps.apart(known.when[rows], known.since[rows]))[1]
+            return clock.distance(column, steps.apart(known.when[rows], known.since[rows]))[1]
         if steps.since is None:
             return pa.table({steps.order: records.cells(steps.table, steps.order).take(pa.array(rows))})
         base = amounts(records.cells(steps.maker.parent, steps.since))
-        return sequences.distance(column, known.when[rows] - base[records.links[steps.maker][rows]])[1]
+        return clock.distance(column, known.when[rows] - base[records.links[steps.maker][rows]])[1]
 
     @property
     def cut(self) -> Relation | None:

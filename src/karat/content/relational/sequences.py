@@ -8,7 +8,7 @@ come, the row before, and the means so far.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,10 @@ from karat.content.relational import changes, links
 from karat.content.relational.across.inheriting import Inherited, quantiles
 from karat.content.relational.across.rule import Across
 from karat.content.relational.database import Database, Family, Relation, amounts, from_amounts
+from karat.content.relational.series import season
 from karat.content.relational.series.calendar import Calendar
-from karat.content.relational.steps import Before, Steps, borrowed_name, rows_name
+from karat.content.relational.series.clock import Clock, chain, distance, previous
+from karat.content.relational.steps import Before, Steps, borrowed_name, expected, rows_name
 from karat.content.table.encoding.coding import NUMBERS, flat, present
 from karat.content.table.encoding.layout import Layout
 from karat.content.table.encoding.parts import Number
@@ -31,7 +33,6 @@ from karat.content.table.tables import Tables
 from karat.errors import FitError, KaratError
 
 BORROWED = 8  # columns of another parent by which its row is chosen
-OFFSET = 0.25  # a moment is told by its distance to the order column where that is so much narrower
 
 
 def running(family: Family, values: np.ndarray, fade: float = 1.0) -> np.ndarray:
@@ -41,15 +42,6 @@ def running(family: Family, values: np.ndarray, fade: float = 1.0) -> np.ndarray
     """
     total, count = family.so_far(values, fade)
     return np.where(count > 0, total / np.where(count > 0, count, 1), np.nan)
-
-
-def previous(family: Family, values: np.ndarray) -> np.ndarray:
-    """float64 [n]: the last known of `values` [n] among the rows of the same parent that came before."""
-    out = np.full(len(values), np.nan)
-    for rows in family.levels():
-        back = family.before[rows]
-        out[rows] = np.where(np.isnan(values[back]), out[back], values[back])
-    return out
 
 
 def fit(name: str, database: Database, train: Database, whole: Tables, across: Sequence[Across] = ()) -> Steps:
@@ -65,19 +57,18 @@ def fit(name: str, database: Database, train: Database, whole: Tables, across: S
     borrowed = {r.column: _lent(train, r) for r in chosen}
     edges: dict[str, np.ndarray] = {}
     ranks: dict[str, int] = {}
-    clock = _Clock()
+    clock = Clock()
     wandering: tuple[changes.Change, ...] = ()
     if maker is not None:
         ranks, edges = _numbers(train, maker, [c for c in columns.values() if c.name != order], family)
     if maker is not None and order is not None and when is not None:
-        find = _Clock.of_series if maker.cut else _Clock.of
-        clock = find(train, maker, columns, whole, family, when)
+        clock = (Clock.of_series if maker.cut else Clock.of)(train, maker, columns, whole, family, when)
         edges |= clock.edges
     level = None
     if maker is not None:
         fixed = {order, *ranks, *maker.columns, *(c for r in chosen for c in r.columns)}
         free = [c for c in columns.values() if c.name not in fixed and c.kind in ("integer", "decimal")]
-        wandering, moving, level = _wandering(train, name, free, whole, family)
+        wandering, moving, level = _wandering(train, maker, free, whole, family, clock.calendar)
         edges = {
             k: v for k, v in edges.items() if k.removeprefix("mean ") not in {c.column for c in wandering}
         } | moving
@@ -103,6 +94,7 @@ def fit(name: str, database: Database, train: Database, whole: Tables, across: S
         changes=wandering,
         level=None if clock.calendar is not None else level,
         calendar=clock.calendar,
+        series=() if maker is None else train.series(maker)[1],
     )
     if maker is not None:
         since = previous(family, np.full(len(link), np.nan) if when is None else amounts(when))
@@ -169,25 +161,32 @@ def _numbers(
 
 
 def _wandering(
-    train: Database, name: str, free: Sequence[Column], whole: Tables, family: Family
+    train: Database, maker: Relation, free: Sequence[Column], whole: Tables, family: Family, calendar: Calendar | None
 ) -> tuple[tuple[changes.Change, ...], dict[str, np.ndarray], Tables | None]:
     """The columns that are learned as changes, edges of what is told of them, and the codec of their first levels."""
+    name, who = maker.child, train.series(maker)[0]
+    when = np.full(len(who), np.nan) if maker.order is None else amounts(train.cells(name, maker.order))
     values = {c.name: amounts(train.cells(name, c.name)) for c in free}
     declared = train.tables[name].facts.schema.constraints
     between = tuple(r for r in whole.schema.constraints if r not in declared)
-    found = changes.find(free, values, family, declared, between)
-    now, past = _past([values[c.column] for c in found], family)
+
+    def seasonal(y: np.ndarray, wanders: bool) -> season.Season | None:
+        return None if calendar is None else season.fit(y, who, when, calendar, family, wanders)
+
+    found = changes.find(free, values, family, declared, between, None if calendar is None else seasonal)
+    away = changes.away(found, [values[c.column] for c in found], expected(found, who, when, calendar))
+    now, past = _past(away, family)
     found = changes.widened(found, changes.coded(found, now, past), family)
-    return found, _of_changes(found, values, family), _levels(found, whole, train.tables[name], family)
+    return found, _of_changes(found, away, family), _levels(found, whole, train.tables[name], family)
 
 
 def _of_changes(
-    wandering: tuple[changes.Change, ...], values: Mapping[str, np.ndarray], family: Family
+    wandering: tuple[changes.Change, ...], values: Sequence[np.ndarray], family: Family
 ) -> dict[str, np.ndarray]:
     """Edges of the levels of columns that are learned as changes, and of what is told of changes before."""
-    now, past = _past([values[c.column] for c in wandering], family)
+    now, past = _past(values, family)
     recent = changes.behind(wandering, family, changes.coded(wandering, now, past))
-    edges = {f"level {c.column}": quantiles(values[c.column]) for c in wandering if c.own}
+    edges = {f"level {c.column}": quantiles(x) for c, x in zip(wandering, values, strict=True) if c.own}
     k = len(wandering)
     return edges | {f"change {j // k} {wandering[j % k].column}": quantiles(x) for j, x in enumerate(recent.T)}
 
@@ -211,74 +210,6 @@ def _levels(wandering: tuple[changes.Change, ...], whole: Tables, rows: Table, f
     )
 
 
-@dataclass(frozen=True)
-class _Clock:
-    """What `Steps` says of the times in the order column; nothing where there is none."""
-
-    beside: tuple[str, ...] = ()
-    since: str | None = None
-    edges: Mapping[str, np.ndarray] = field(default_factory=dict)
-    latest: float = np.inf
-    first: Tables | None = None
-    following: Tables | None = None
-    calendar: Calendar | None = None
-
-    @classmethod
-    def of_series(
-        cls,
-        train: Database,
-        maker: Relation,
-        columns: Mapping[str, Column],
-        whole: Tables,
-        family: Family,
-        when: pa.Array,
-    ) -> _Clock:
-        """The same where the rows are steps of series: no moment is the first, and distances are counted in steps."""
-        assert maker.order is not None
-        order, at = columns[maker.order], amounts(when)
-        dated = order.kind in ("date", "datetime")
-        calendar = Calendar.find(np.unique(at), dated)
-        later = np.flatnonzero(family.place > 0)
-        gap = np.full(len(at), np.nan)
-        gap[later] = calendar.ticks(at[later]) - calendar.ticks(at[family.before[later]])
-        edges = {"when": np.zeros(0), "gap": quantiles(gap), "calendar": np.array([float(dated)])}
-        following = chain(whole, *distance(Column(order.name, "integer"), gap[later]))
-        return cls(edges=edges, following=following, calendar=calendar)
-
-    @classmethod
-    def of(
-        cls,
-        train: Database,
-        maker: Relation,
-        columns: Mapping[str, Column],
-        whole: Tables,
-        family: Family,
-        when: pa.Array,
-    ) -> _Clock:
-        assert maker.order is not None
-        name, link, order = maker.child, train.links[maker], columns[maker.order]
-        at = amounts(when)
-        gap = at - previous(family, at)
-        edges = {
-            "when": quantiles(at),
-            "gap": quantiles(gap),
-            "calendar": np.array([float(order.kind in ("date", "datetime"))]),
-        }
-        beside = tuple(c.name for c in columns.values() if c.name != order.name and _near(c, order, at, train, name))
-        begun = np.flatnonzero((family.place == 0) & (link >= 0))
-        since = _since(train, maker, order, at, begun, link) if (link >= 0).all() else None
-        if since is None:
-            own = pa.table({order.name: when})
-            first = chain(whole, Schema((order,)), own.take(pa.array(np.flatnonzero(family.place == 0))))
-        else:
-            base = amounts(train.cells(maker.parent, since))[link[begun]]
-            first = chain(whole, *distance(order, at[begun] - base))
-        later = np.flatnonzero(family.place > 0)
-        following = chain(whole, *distance(order, gap[later])) if len(later) else None
-        latest = float(np.nanmax(at)) if np.isfinite(at).any() else np.inf
-        return cls(beside, since, edges, latest, first, following)
-
-
 def _kept_apart(
     database: Database, train: Database, whole: Tables, name: str, ranks: Mapping[str, int]
 ) -> tuple[tuple[str, ...], ...]:
@@ -297,52 +228,6 @@ def _kept_apart(
             )
         kept.append(tuple(names))
     return tuple(kept)
-
-
-def chain(whole: Tables, known: Schema, cells: pa.Table) -> Tables:
-    """A codec of these columns."""
-    return Tables(replace(whole.origin, schema=known), Layout.fit(known, cells))
-
-
-def distance(column: Column, values: np.ndarray) -> tuple[Schema, pa.Table]:
-    """A column of differences between values of `column`, in its own unit, microseconds for dates and times."""
-    decimal = column.kind == "decimal"
-    kind = Column(column.name, "decimal" if decimal else "integer", column.places if decimal else 0)
-    if decimal and column.places <= 15:
-        values = np.round(values, column.places)
-    return Schema((kind,)), pa.table({column.name: from_amounts(values, kind.kind)})
-
-
-def _near(column: Column, order: Column, at: np.ndarray, train: Database, name: str) -> bool:
-    """Whether a moment hardly leaves the time of its row."""
-    if column.kind not in ("date", "datetime") or order.kind not in ("date", "datetime"):
-        return False
-    mine = amounts(train.cells(name, column.name))
-    apart = (mine - at)[~np.isnan(mine - at)]
-    known = mine[~np.isnan(mine)]
-    return len(apart) > 0 and _spread(apart) < OFFSET * _spread(known)
-
-
-def _spread(values: np.ndarray) -> float:
-    low, high = np.quantile(values, [0.05, 0.95])
-    return float(high - low)
-
-
-def _since(
-    train: Database, maker: Relation, order: Column, at: np.ndarray, begun: np.ndarray, link: np.ndarray
-) -> str | None:
-    """The parent's moment that is never after the first row's, and nearest to it."""
-    best: tuple[float, str] | None = None
-    for column in train.tables[maker.parent].facts.schema.columns:
-        if column.kind not in ("date", "datetime") or order.kind not in ("date", "datetime") or column.zone == "mixed":
-            continue
-        base = amounts(train.cells(maker.parent, column.name))
-        apart = at[begun] - base[link[begun]]
-        if np.isnan(apart).any() or not len(apart) or (apart < 0).any():
-            continue
-        if _spread(apart) < _spread(at[begun]) and (best is None or _spread(apart) < best[0]):
-            best = _spread(apart), column.name
-    return None if best is None else best[1]
 
 
 def _stand(database: Database, name: str, maker: Relation | None) -> str:
@@ -421,7 +306,7 @@ def _moved(steps: Steps, data: Database) -> dict[str, np.ndarray]:
     assert steps.maker is not None
     order = None if steps.order is None else data.cells(steps.table, steps.order)
     family = Family.of(*data.strands(steps.maker), order)
-    now, past = _past([amounts(data.cells(steps.table, c.column)) for c in steps.changes], family)
+    now, past = _past(_away(steps, data), family)
     coded = changes.coded(steps.changes, now, past)
     coded = coded / changes.widths(steps.changes, changes.behind(steps.changes, family, coded))
     return {c.column: changes.filled(x) for c, x in zip(steps.changes, coded.T, strict=True)}
@@ -446,7 +331,19 @@ def history(steps: Steps, data: Database, whole: Tables, up: np.ndarray) -> tupl
         alone = Family.of(np.full(n, -1), 0, None)
         none = np.zeros((n, 0))
         return Before(
-            up, alone.place, alone.left, none.astype(np.int64), none, blank, blank, none, none, none, none, none
+            up,
+            alone.place,
+            alone.left,
+            none.astype(np.int64),
+            none,
+            blank,
+            blank,
+            none,
+            none,
+            none,
+            none,
+            none,
+            alone.place,
         ), alone
     order = None if steps.order is None else data.cells(name, steps.order)
     family = Family.of(*data.strands(maker), order)
@@ -455,12 +352,20 @@ def history(steps: Steps, data: Database, whole: Tables, up: np.ndarray) -> tupl
     numbers = [running(family, amounts(data.cells(name, column)), steps.fade) for column in steps.means]
     means = np.stack(numbers, 1) if numbers else np.zeros((n, 0))
     at = np.full(n, np.nan) if order is None else amounts(order)
-    now, past = _past([amounts(data.cells(name, c.column)) for c in steps.changes], family)
+    now, past = _past(_away(steps, data), family)
     recent = changes.behind(steps.changes, family, changes.coded(steps.changes, now, past))
     above = steps.inherited.above(data, maker, family)
-    return Before(
-        up, family.place, family.left, codes, means, previous(family, at), at, past, recent, now, *above
-    ), family
+    since, who = previous(family, at), data.series(maker, steps.series)[0]
+    return Before(up, family.place, family.left, codes, means, since, at, past, recent, now, *above, who), family
+
+
+def _away(steps: Steps, data: Database) -> list[np.ndarray]:
+    """Of each column that is learned by changes its values [n], of one with a season how far they lie from what is expected."""
+    assert steps.maker is not None
+    who = data.series(steps.maker, steps.series)[0]
+    when = np.full(len(who), np.nan) if steps.order is None else amounts(data.cells(steps.table, steps.order))
+    values = [amounts(data.cells(steps.table, c.column)) for c in steps.changes]
+    return changes.away(steps.changes, values, steps.expected(who, when))
 
 
 def encoded(whole: Tables, rows: Table, steps: Steps) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,6 +18,15 @@ from karat.space import Codes
 PLACES = 32  # positions in a sequence that are told apart
 HOURS = 48  # times of the day
 FADE = 0.9  # of what a mean so far still holds one row later, where a series has no first row that is its own
+
+
+def expected(changes: Sequence[Change], who: np.ndarray, when: np.ndarray, calendar: Calendar | None) -> np.ndarray:
+    """float64 [n, k]: what is to be expected of each column at moments [n] of the series `who` [n]; 0 without a season."""
+    out = np.zeros((len(who), len(changes)))
+    for j, c in enumerate(changes):
+        if c.season is not None and calendar is not None:
+            out[:, j] = c.season.of(who, when, calendar)
+    return out
 
 
 def rows_name(relation: Relation) -> str:
@@ -46,6 +55,7 @@ class Steps:
     what, first, next, level: the codecs of the chains.   changes: numbers that are learned as changes, of which `level` draws
     those in the first rows.   stand: how the file has its rows: grouped, by order, or mixed.
     calendar: the steps of a series, in which its distances are told.   starts: places in series from which one may go on.
+    series: names of several series in one file.
     inherited: what rows are given of their parent by what holds across tables.
     """
 
@@ -72,6 +82,11 @@ class Steps:
     calendar: Calendar | None = None
     starts: Before | None = None
     inherited: Inherited = Inherited()
+    series: tuple[str, ...] = ()
+
+    def expected(self, who: np.ndarray, when: np.ndarray) -> np.ndarray:
+        """float64 [n, k]: what is to be expected of the columns that are learned as changes, of series `who` [n] at moments [n]."""
+        return expected(self.changes, who, when, self.calendar)
 
     @property
     def fade(self) -> float:
@@ -130,6 +145,7 @@ class Steps:
             "latest": self.latest if np.isfinite(self.latest) else None,
             "changes": [c.state() for c in self.changes],
             "calendar": None if self.calendar is None else self.calendar.state(),
+            "series": list(self.series),
             "starts": None if self.starts is None else self.starts.state(),
             "inherited": self.inherited.state(),
             **{name.rpartition("/")[2]: codec.state() for name, codec in self.chains.items()},
@@ -167,6 +183,7 @@ class Steps:
             None if state["calendar"] is None else Calendar.restore(state["calendar"]),
             None if state["starts"] is None else Before.restore(state["starts"]),
             Inherited.restore(state["inherited"]),
+            tuple(str(name) for name in state["series"]),
         )
 
 
@@ -179,7 +196,8 @@ class Before:
     since: the time [n] of the row before.   when: the row's own time [n], once it is known.   Of the columns that are learned
     as changes past: the values [n, k] of the row before, recent: what is told of changes before (`changes.followed`), level:
     the row's own values [n, k] where it is a first one, once they are known.   parent: the parent's columns that are told
-    [n, `inherited.names`], and sums: what the rows before add to each of its totals [n, `inherited.totals`].
+    [n, `inherited.names`], and sums: what the rows before add to each of its totals [n, `inherited.totals`].   who: which of
+    `Steps.series` each is of [n].
     """
 
     up: np.ndarray
@@ -194,6 +212,7 @@ class Before:
     level: np.ndarray
     parent: np.ndarray
     sums: np.ndarray
+    who: np.ndarray
 
     def take(self, rows: np.ndarray) -> Before:
         return Before(**{name: array[rows] for name, array in vars(self).items()})

@@ -226,7 +226,9 @@ class Unfolding:
         recent = changes.unknown(*blank.shape) if known is None else known.recent
         change = {c.column: amounts(flat(cells[c.column])) for c in steps.changes}
         parent = np.zeros((len(cells), len(steps.inherited.names))) if known is None else known.parent
-        return changes.decoded(steps.changes, change, level, past, recent) | steps.inherited.decoded(cells, parent)
+        expected = blank if known is None else steps.expected(known.who, known.when)
+        out = changes.decoded(steps.changes, change, level, past, recent, expected)
+        return out | steps.inherited.decoded(cells, parent)
 
     def _times(self, steps: Steps, known: Before, base: np.ndarray | None) -> np.ndarray:
         """The time [n] of each row: never before the row before it, nor behind the last time ever seen."""
