@@ -8,7 +8,7 @@ import torch
 
 from karat.nets.transformer import Lone, Steps, Transformer
 from karat.stats.cache import LONGEST, Cache, Recent, matches
-from karat.training.loop import Muon, orthogonal
+from karat.training.optimizers import Muon, orthogonal
 
 
 def stirred(span: int, kinds: int = 3, features: int = 5) -> Transformer:
