@@ -210,8 +210,8 @@ class Codec(ABC):
         """The files of a folder, by their names in it, as records come; those that it `has` may be left out."""
         raise FitError(f"{self.name} content is written as one file.")
 
-    def unview(self, seen: View) -> Any:
-        """Records that look like `seen` to a judge, who sees them as `finest` does."""
+    def unview(self, view: View) -> Any:
+        """Records that look like `view` to a judge, who sees them as `finest` does."""
         raise FitError(f"{self.name} content cannot be made from what a judge sees of it.")
 
     def alike(self) -> dict[str, Any]:

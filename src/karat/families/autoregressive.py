@@ -176,12 +176,12 @@ class Model(Learned):
         learned = ~torch.isin(digest(x), self._marks)
         nll, counted = self._nll(self._crop(x, batch.rng), fold, kind)
         mean = (nll * learned[:, None]).sum() / (counted * learned[:, None]).sum().clamp_min(1)
-        seen = {"nll": mean.detach()}
+        metrics = {"nll": mean.detach()}
         if self._aside is not None:
             self._look_aside(len(x))
             if int(self.least_at):
-                seen["unseen"] = self.least.clone()
-        return mean, seen
+                metrics["unseen"] = self.least.clone()
+        return mean, metrics
 
     def _fold(self, x: Tensor) -> Tensor | None:
         return None if self._counts is None else self._counts.of.fold(x)

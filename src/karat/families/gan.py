@@ -195,16 +195,16 @@ class Model(Learned):
             value = F.softplus(fake - true).mean()
         else:
             value = fake.mean() - true.mean()
-        seen = {
+        metrics = {
             "critic": value.detach(),
             "separated": ((true > 0).float().mean() + (fake < 0).float().mean()).detach() / 2,
         }
         if c.loss in ("wasserstein", "relativistic"):
-            seen["separated"] = (true[:, None] > fake[None]).float().mean().detach()
-            seen["gap"] = (true.mean() - fake.mean()).detach()
+            metrics["separated"] = (true[:, None] > fake[None]).float().mean().detach()
+            metrics["gap"] = (true.mean() - fake.mean()).detach()
         if penal:
             value = value + c.gamma * max(1, c.every) * self._penalty(real, made, true, fake, kind, rng)
-        return value, seen
+        return value, metrics
 
     def _penalty(
         self, real: Tensor, made: Tensor, true: Tensor, fake: Tensor, kind: Tensor | None, rng: torch.Generator

@@ -208,14 +208,14 @@ class Model(Learned):
         true, fake = self._judge(x, y, rng), self._judge(made.detach(), y, rng)
         self._made = made
         value = _both(F.softplus(-true)) + _both(F.softplus(fake))
-        seen = {
+        metrics = {
             "critic": value.detach(),
             "separated": ((true > 0).float().mean() + (fake < 0).float().mean()).detach() / 2,
         }
         if penal:
             (slope,) = torch.autograd.grad(_both(true) * len(x), x, create_graph=True)
             value = value + self.config.gamma * PENALTY * slope.float().square().flatten(1).sum(1).mean() / 2
-        return value, seen
+        return value, metrics
 
     def _judge(self, x: Tensor, y: Tensor | None, rng: torch.Generator) -> Tensor:
         """Scores [n, patches + 1]: how real `x` looks there and as a whole, and how much it is of its class."""

@@ -252,8 +252,8 @@ def train(model: Learned, batch: Batches, plan: Plan, state: State) -> Iterator[
     model.train()
     while (fraction := state.reached(plan, model, plan.now() - began)) < 1.0:
         active = [name for name in turns if players[name].start <= fraction < players[name].stop]
-        seen = _take_turns(model, players, active, batch, plan, state, fraction, bad)
-        if device.type != "cpu" and state.step % 100 == 99 and not all(bool(v.isfinite()) for v in seen.values()):
+        metrics = _take_turns(model, players, active, batch, plan, state, fraction, bad)
+        if device.type != "cpu" and state.step % 100 == 99 and not all(bool(v.isfinite()) for v in metrics.values()):
             raise DivergedError(f"a loss was not finite at step {state.step}. {REMEDY}")
         state.step += 1
         if (state.step < LOOKED or state.step % LOOKED == 0) and (wrong := state.diverged(model)):
@@ -266,7 +266,7 @@ def train(model: Learned, batch: Batches, plan: Plan, state: State) -> Iterator[
             state.reached(plan, model, state.seconds),
             state.seconds,
             state.drawn * plan.batch,
-            seen,
+            metrics,
         )
     _finish(model, players, batch, plan, state, began)
 
@@ -288,7 +288,7 @@ def _take_turns(
             if state.turns[name] == 0:  # a continued run has taken them: a later player may have gone on from there
                 _take_averages(players, state, finished_at=fraction)
             prepare(model, batch, plan, state, name)
-    seen: dict[str, Tensor] = {}
+    metrics: dict[str, Tensor] = {}
     x = y = None
     for i, name in enumerate(active):
         if name == active[0] or x is None:
@@ -302,7 +302,7 @@ def _take_turns(
             torch.manual_seed(seed)
         with autocast(device, plan.precision):
             loss, shown = model.loss(Batch(x, y, fraction, rng), name)
-        seen.update(shown)
+        metrics.update(shown)
         if _update(state, name, players[name], loss, fraction, plan.average):
             divergence.note(state.losses, name, loss)
             bad[name] = 0
@@ -313,7 +313,7 @@ def _take_turns(
             raise DivergedError(
                 f"the loss of the {name} was not finite for {LOST} turns, up to step {state.step}. {REMEDY}"
             )
-    return seen
+    return metrics
 
 
 def _finish(model: Learned, players: dict[str, Player], batch: Batches, plan: Plan, state: State, began: float) -> None:

@@ -79,11 +79,11 @@ def fit(product: Product, plan: Plan, rows: int, most: int, stop: Callable[[], b
     if rows > most:
         yield Note(f"fitting to {most:,} of {rows:,} rows, drawn at random")
     for fraction in product.fit(None if plan.minutes is None else 60 * plan.minutes):
-        step, seconds, seen = step + 1, plan.now() - began, product.metrics()
+        step, seconds, metrics = step + 1, plan.now() - began, product.metrics()
         if fraction >= min(due, 1.0):
             due = fraction + RECORDED
-            yield Record(step, {"fraction": fraction, "step": step, "seconds": seconds, **seen})
-        yield Progress(step, fraction, seconds, 0, seen)
+            yield Record(step, {"fraction": fraction, "step": step, "seconds": seconds, **metrics})
+        yield Progress(step, fraction, seconds, 0, metrics)
         if stop():
             yield Stopped(step, fraction)
             return

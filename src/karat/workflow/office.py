@@ -170,7 +170,7 @@ def of_run(run: Run, options: AssayOptions) -> Job:
     synth = synthesizer.load(run, choose_device("auto"), data.codec)
     made = draw(synth, data, n, unlike)
     likely = written.weighed(data, synth)
-    seen = judge_records(data, made, seed=seed, target=options.target, pretrained=options.encoder)
+    evaluation = judge_records(data, made, seed=seed, target=options.target, pretrained=options.encoder)
     name, family = spec["recipe"]["name"], spec["recipe"]["family"]
     source = f"--family {Path(family).name}" if family.endswith(".py") else f"--recipe {name}"
     budget = next(f"--{k} {spec[k]:g}" for k in ("minutes", "steps", "samples") if spec[k] is not None)
@@ -182,13 +182,13 @@ def of_run(run: Run, options: AssayOptions) -> Job:
         "device": str(spec.get("device", "cpu")),
         "precision": str(spec["precision"]),
         "threads": str(torch.get_num_threads()),
-        "judge": seen.judge,
+        "judge": evaluation.judge,
     }
     made = replace(made, labelled=read_back(run))
     return Job(
         data,
         made,
-        (*likely, *seen.findings),
+        (*likely, *evaluation.findings),
         f"{Path(spec['data']).name}, {name}",
         info,
         [
@@ -240,7 +240,7 @@ def of_files(options: AssayOptions) -> Job:
         drawn, data = reference(data, str(made).removeprefix("reference:"), options.n, seed, target)
     else:
         drawn = read_made(data, made)
-    seen = judge_records(data, drawn, seed=seed, target=target, pretrained=options.encoder)
+    evaluation = judge_records(data, drawn, seed=seed, target=target, pretrained=options.encoder)
     theirs, ours = (Path(data.codec.place(source)).name for source in (made, real))
     aimed = "" if target is None else f" --target {shlex.quote(target)}"
     again = f"karat assay --real {shlex.quote(ours)} --made {shlex.quote(theirs)}{aimed} --seed {seed}"
@@ -249,9 +249,9 @@ def of_files(options: AssayOptions) -> Job:
     return Job(
         data,
         drawn,
-        tuple(seen.findings),
+        tuple(evaluation.findings),
         f"{theirs} against {ours}",
-        {**facts(data), "made": theirs, "seed": str(seed), "judge": seen.judge},
+        {**facts(data), "made": theirs, "seed": str(seed), "judge": evaluation.judge},
         [again],
     )
 

@@ -34,9 +34,9 @@ def weighed(data: Data, synth: Synthesizer) -> list[Finding]:
 
 def _on_end(data: Data, rows: np.ndarray) -> Sequence[tuple[str, Tensor]]:
     """What stands on end at the sorted `rows`, as text and as codes."""
-    seen = data.codec.view(data.contents.records, rows)
-    assert isinstance(seen, TextView) and isinstance(data.codec, Continued)
-    text = "".join(seen.texts)
+    view = data.codec.view(data.contents.records, rows)
+    assert isinstance(view, TextView) and isinstance(data.codec, Continued)
+    text = "".join(view.texts)
     out, start = [], 0
     for codes, characters, _ in data.codec.streams(data.contents, rows):
         out.append((text[start : start + characters], codes))

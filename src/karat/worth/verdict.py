@@ -172,10 +172,10 @@ def _gate(name: str, mine: Sequence[Finding], question: str, clear: str, thing: 
     blind = _blind(mine)
     if blind:
         return Reason("gate", name, "unknown", _cannot_tell(blind, thing))
-    seen = [f for f in mine if f.state == "ok"]
-    if not any(f.kind.decides for f in seen):
+    fine = [f for f in mine if f.state == "ok"]
+    if not any(f.kind.decides for f in fine):
         return Reason("gate", name, "unknown", f"{question} was not measured")
-    return Reason("gate", name, "pass", f"{clear}{_scores(seen)}")
+    return Reason("gate", name, "pass", f"{clear}{_scores(fine)}")
 
 
 def _blind(findings: Sequence[Finding]) -> list[Finding]:

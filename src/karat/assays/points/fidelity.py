@@ -115,9 +115,9 @@ def findings(case: Case) -> list[Finding]:
     train, unseen, made, draws, pixels = case.train, case.unseen, case.made, case.draws, case.pixels
     flat = [pixels.of(each.points) for each in (train, unseen, made)]
     raw = "the leading components of the raw records"
-    seen = "the judge's features"
+    space = "the judge's features"
     out = [
-        _frechet("frechet distance", train.features, unseen.features, made.features, draws, seen),
+        _frechet("frechet distance", train.features, unseen.features, made.features, draws, space),
         _frechet("pixel frechet distance", flat[0], flat[1], flat[2], draws, raw),
         _kernel(train.features, unseen.features, made.features, draws),
         *_balls(train, unseen, made),

@@ -96,15 +96,15 @@ def examine(
     facets: by name, strings [t] and [n] of training and unseen records, in their order.
     Raises DataError for fewer than 20 records in any of the three, or for records of different shapes.
     """
-    for name, seen in (("training", train), ("unseen real", unseen), ("made", made)):
-        if len(seen) < FEWEST:
-            raise DataError(f"{len(seen)} {name} records are too few to judge by; give at least {FEWEST}")
-    shapes = {tuple(seen.points.shape[1:]) for seen in (train, unseen, made)}
+    for name, side in (("training", train), ("unseen real", unseen), ("made", made)):
+        if len(side) < FEWEST:
+            raise DataError(f"{len(side)} {name} records are too few to judge by; give at least {FEWEST}")
+    shapes = {tuple(side.points.shape[1:]) for side in (train, unseen, made)}
     if len(shapes) > 1:
         raise DataError(f"real and made records have different shapes {sorted(shapes)}; bring them to one")
     rng = np.random.default_rng(seed)
     # any order of the rows may mean something (classes, time): what takes the first few takes them from a shuffled set
-    orders = [rng.permutation(len(seen)) for seen in (train, unseen, made)]
+    orders = [rng.permutation(len(side)) for side in (train, unseen, made)]
     t, u, m = (s.take(torch.from_numpy(order)) for s, order in zip((train, unseen, made), orders, strict=True))
     known = {name: (a[orders[0]], b[orders[1]]) for name, (a, b) in (facets or {}).items()}
     draws = draw(len(unseen), len(made), rng)

@@ -82,17 +82,17 @@ def findings(case: Case) -> list[Finding]:
 
 def told_apart(key: str, train: TableView, unseen: TableView, made: TableView, *, seed: int, of: str = "") -> Finding:
     """The two-sample test of rows in an order that means nothing, as the finding `key`.   of: what the rows are of."""
-    seen: Features = features((train, unseen, made))
-    most = min(ROWS, max(200, CELLS // max(1, len(seen.columns))))
+    featurizer: Features = features((train, unseen, made))
+    most = min(ROWS, max(200, CELLS // max(1, len(featurizer.columns))))
     n = min(len(unseen), len(made), len(train), most)
     sides = [s.take(np.arange(n)) for s in (made, unseen, train)]
     alone = by_column(train, sides[1], sides[0])
     order = np.argsort(-alone, kind="stable")
-    if seen.columns:
+    if featurizer.columns:
         between = quantities(train, seed)
-        x = [np.column_stack([seen.of(s), *(quantity.of(s) for quantity in between)]) for s in sides]
-        flags = seen.categorical + [False] * len(between)
-        place = {j: i for i, j in enumerate(seen.columns)}
+        x = [np.column_stack([featurizer.of(s), *(quantity.of(s) for quantity in between)]) for s in sides]
+        flags = featurizer.categorical + [False] * len(between)
+        place = {j: i for i, j in enumerate(featurizer.columns)}
         columns = [int(j) for j in order if int(j) in place][: max(4, min(PERMUTED, PREDICTED // len(place)))]
         looked = [train.names[j] for j in columns] + [quantity.name(train.names) for quantity in between]
         at = [place[j] for j in columns] + list(range(len(place), len(place) + len(between)))

@@ -31,17 +31,17 @@ REPEATS = 40  # of the test rows, for the error of a difference
 class PredictionTask:
     """One target column, what learners see of the others, and the unseen rows that they are examined on."""
 
-    def __init__(self, seen: Features, target: Target, unseen: TableView) -> None:
-        self.seen, self.target = seen, target
-        self.flags = seen.flags(target.column)
+    def __init__(self, featurizer: Features, target: Target, unseen: TableView) -> None:
+        self.featurizer, self.target = featurizer, target
+        self.flags = featurizer.flags(target.column)
         truth = target.of(unseen)
         self.there = np.flatnonzero(~np.isnan(truth))
         self.truth = truth[self.there]
-        self.test = seen.of(unseen.take(self.there), target.column)
+        self.test = featurizer.of(unseen.take(self.there), target.column)
 
     def predictions(self, learner: str, seed: int, *sheets: TableView) -> np.ndarray:
         """What a learner that is trained on all of `sheets` predicts for the test rows."""
-        x = np.vstack([self.seen.of(s, self.target.column) for s in sheets])
+        x = np.vstack([self.featurizer.of(s, self.target.column) for s in sheets])
         y = np.concatenate([self.target.of(s) for s in sheets])
         return fit_predict(self.target, x, y, self.test, self.flags, learner, seed)
 
@@ -64,22 +64,22 @@ class PredictionTask:
 def findings(case: Case) -> list[Finding]:
     """Usefulness and lift for the target, or for the column that real rows teach best; none where nothing can be taught."""
     train, unseen, made, target, seed = case.train, case.unseen, case.made, case.target, case.seed
-    seen = features((train, unseen, made), CELLS // 100)
+    featurizer = features((train, unseen, made), CELLS // 100)
     rng = np.random.default_rng([seed, 41])
     wanted = None if target is None else train.names.index(target)
-    others = _others(seen, train, unseen, made, wanted, seed)
+    others = _others(featurizer, train, unseen, made, wanted, seed)
     if wanted is None:
         able = [o for o in others if o.above_chance > 0.05]
         if not able:
             return []
         wanted = train.names.index(max(able, key=lambda o: o.above_chance).column)
     goal = target_of(train, wanted)
-    if goal is None or len(seen.columns) < 2:
+    if goal is None or len(featurizer.columns) < 2:
         return []
-    task = PredictionTask(seen, goal, unseen)
+    task = PredictionTask(featurizer, goal, unseen)
     if len(task.there) < 10:
         return []
-    most = int(np.clip(CELLS // len(seen.columns), 200, ROWS))
+    most = int(np.clip(CELLS // len(featurizer.columns), 200, ROWS))
     return [
         ratio(task, train, unseen, made, others, most, rng, seed),
         _lift(task, train, unseen, made, most, rng, seed),
@@ -87,17 +87,17 @@ def findings(case: Case) -> list[Finding]:
 
 
 def _others(
-    seen: Features, train: TableView, unseen: TableView, made: TableView, wanted: int | None, seed: int
+    featurizer: Features, train: TableView, unseen: TableView, made: TableView, wanted: int | None, seed: int
 ) -> list[Predicted]:
     """How well a forest taught by made and by real rows predicts up to `OTHERS` columns besides the target."""
     out: list[Predicted] = []
     n = min(len(train), len(made), OTHER_ROWS)
-    columns = [j for j in seen.columns if j != wanted]
+    columns = [j for j in featurizer.columns if j != wanted]
     for j in columns[:: max(1, math.ceil(len(columns) / OTHERS))]:
         goal = target_of(train, j)
-        if goal is None or len(seen.columns) < 2:
+        if goal is None or len(featurizer.columns) < 2:
             continue
-        task = PredictionTask(seen, goal, unseen.take(np.arange(min(len(unseen), OTHER_ROWS))))
+        task = PredictionTask(featurizer, goal, unseen.take(np.arange(min(len(unseen), OTHER_ROWS))))
         if len(task.there) < 10:
             continue
         every = np.arange(len(task.there))

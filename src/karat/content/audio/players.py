@@ -30,12 +30,12 @@ STYLE = "margin:0;font-size:.8rem;line-height:1.3"
 GRID = "display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:14px 12px"
 
 
-def sheet(waves: Sequence[np.ndarray], seen: Tensor, rate: int, captions: Sequence[str]) -> bytes:
-    """Players of `waves` (each float32 [k, channels]) over spectrograms `seen` [n, channels, mels, frames], `captions` below."""
+def sheet(waves: Sequence[np.ndarray], spectrograms: Tensor, rate: int, captions: Sequence[str]) -> bytes:
+    """Players of `waves` (each float32 [k, channels]) over `spectrograms` [n, channels, mels, frames], `captions` below."""
     sounds = packed(waves, rate)
     figures = "".join(
         figure(sound, picture(points.numpy()), caption)
-        for sound, points, caption in zip(sounds, seen, captions, strict=True)
+        for sound, points, caption in zip(sounds, spectrograms, captions, strict=True)
     )
     return f'<div class="sounds" style="{GRID}">{figures}</div>'.encode()
 
@@ -43,7 +43,7 @@ def sheet(waves: Sequence[np.ndarray], seen: Tensor, rate: int, captions: Sequen
 def beside(
     made: Sequence[np.ndarray],
     real: Sequence[np.ndarray],
-    seen: tuple[Tensor, Tensor],
+    spectrograms: tuple[Tensor, Tensor],
     rate: int,
     captions: Sequence[str],
 ) -> bytes:
@@ -52,8 +52,8 @@ def beside(
     n = len(made)
     blocks = []
     for i, caption in enumerate(captions):
-        both = figure(sounds[i], picture(seen[0][i].numpy()), "made")
-        both += figure(sounds[n + i], picture(seen[1][i].numpy()), "real")
+        both = figure(sounds[i], picture(spectrograms[0][i].numpy()), "made")
+        both += figure(sounds[n + i], picture(spectrograms[1][i].numpy()), "real")
         pair = f'<div style="display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:12px">{both}</div>'
         blocks.append(f'<div><p style="{STYLE};margin-bottom:4px">{html.escape(caption)}</p>{pair}</div>')
     columns = GRID.replace("150px", "320px").replace("14px 12px", "22px 28px")

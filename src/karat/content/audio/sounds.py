@@ -167,29 +167,29 @@ class Sounds(FileEach, Compared):
     def view(self, records: np.ndarray, rows: np.ndarray | None = None) -> Points:
         """Log-mel points of at most 64 mels and frames, and what is heard in the sounds."""
         some = records if rows is None else records[rows]
-        heard = None
+        described = None
         if len(some) > DESCRIBED:
-            heard = np.sort(np.random.default_rng(0).choice(len(some), DESCRIBED, replace=False))
-        read = self.descriptors(some if heard is None else some[heard])
-        return Points(self._spectrograms(some), AXES, descriptors=read, described=heard)
+            described = np.sort(np.random.default_rng(0).choice(len(some), DESCRIBED, replace=False))
+        read = self.descriptors(some if described is None else some[described])
+        return Points(self._spectrograms(some), AXES, descriptors=read, described=described)
 
     def finest(self, records: np.ndarray) -> Points:
         return Points(self.encode(records, next((s for s in self.spaces if s == self.viewed), None)), AXES)
 
-    def unview(self, seen: View) -> np.ndarray:
-        assert isinstance(seen, Points)
-        return self.decode(seen.points, next((s for s in self.spaces if s == self.viewed), None))
+    def unview(self, view: View) -> np.ndarray:
+        assert isinstance(view, Points)
+        return self.decode(view.points, next((s for s in self.spaces if s == self.viewed), None))
 
     def _spectrograms(self, records: np.ndarray) -> Tensor:
         """The log-mel points, averaged down over areas where there are more than 64 mels or frames."""
         size = self.viewed.size
         if size == (self.mel.mels, self.mel.frames):
             return self.mel.points(self._waves(records))
-        seen = torch.empty((len(records), *self.viewed.shape))
+        points = torch.empty((len(records), *self.viewed.shape))
         for start in range(0, len(records), 256):
             part = slice(start, start + 256)
-            seen[part] = F.interpolate(self.mel.points(self._waves(records[part])), size=list(size), mode="area")
-        return seen
+            points[part] = F.interpolate(self.mel.points(self._waves(records[part])), size=list(size), mode="area")
+        return points
 
     def descriptors(self, records: np.ndarray) -> Mapping[str, np.ndarray]:
         """Length, loudness (BS.1770), brightness (centroid of the spectrum) and pitch; NaN where there is none."""
@@ -240,8 +240,8 @@ class Sounds(FileEach, Compared):
         return players.sheet(self._sounding(records), self.mel.points(waves), self.mel.rate, captions)
 
     def beside(self, made: np.ndarray, real: np.ndarray, captions: Sequence[str]) -> bytes:
-        seen = self.mel.points(self._waves(made)), self.mel.points(self._waves(real))
-        return players.beside(self._sounding(made), self._sounding(real), seen, self.mel.rate, captions)
+        spectrograms = self.mel.points(self._waves(made)), self.mel.points(self._waves(real))
+        return players.beside(self._sounding(made), self._sounding(real), spectrograms, self.mel.rate, captions)
 
     def state(self) -> dict[str, Any]:
         return asdict(self)
@@ -337,17 +337,17 @@ def _gathered(
     path: Path, pieces: list[Piece], listing: Listing, names: NamePattern | None, wish: Wish, place: Shelf
 ) -> dict[str, Any]:
     """The records at `path`, read, and the notes on them."""
-    strangers: list[tuple[str, str]] = []
+    unmatched: list[tuple[str, str]] = []
     total = len(pieces)
     if names is not None:
         labelled = []
         for piece in pieces:
             parts = names.parts(piece.name)
             if parts is None:
-                strangers.append((piece.name, "its name is not as --labels says"))
+                unmatched.append((piece.name, "its name is not as --labels says"))
             else:
                 labelled.append(replace(piece, label=parts.get("label", piece.label)))
-        refuse_many(str(path), strangers, total)
+        refuse_many(str(path), unmatched, total)
         pieces = labelled
     facts = {
         "ignored": sum(listing.others.values()),
@@ -355,7 +355,7 @@ def _gathered(
         "notes": list(listing.notes),
         "bytes": sum(piece.size for piece in pieces),
     }
-    found = gather(pieces, str(path), wish, place, {"facts": facts, "strangers": strangers})
+    found = gather(pieces, str(path), wish, place, {"facts": facts, "unmatched": unmatched})
     count = len(found["records"])
     if count < FEWEST:
         what = f"is one sound, long enough for {count} pieces" if total == 1 else f"holds {count} sounds"

@@ -211,10 +211,10 @@ def settle(found: Mapping[Header, int], wish: Wish, stereo: bool) -> tuple[Shape
 def gather(pieces: Sequence[Piece], where: str, wish: Wish, place: Shelf, known: Mapping[str, Any]) -> dict[str, Any]:
     """The records float32 [n, samples, channels] of the files, and notes on them, as JSON beside `records`.
 
-    known: `facts` known already, and `strangers`, files that are left out with the reason. Raises DataError where more
+    known: `facts` known already, and `unmatched`, files that are left out with the reason. Raises DataError where more
     than a tenth of all files cannot be read.
     """
-    bad: list[tuple[str, str]] = list(known["strangers"])
+    bad: list[tuple[str, str]] = list(known["unmatched"])
     total = len(pieces) + len(bad)
     headers: list[tuple[Piece, Header]] = []
     for piece in pieces:

@@ -161,26 +161,28 @@ class Images(FileEach, Compared):
     def finest(self, records: np.ndarray) -> Points:
         return Points(self.encode(records))
 
-    def unview(self, seen: View) -> np.ndarray:
-        assert isinstance(seen, Points)
-        return self.decode(seen.points)
+    def unview(self, view: View) -> np.ndarray:
+        assert isinstance(view, Points)
+        return self.decode(view.points)
 
     def _small(self, records: np.ndarray) -> Tensor:
         """The encoded pictures, averaged down over areas where they are larger than 64 pixels."""
         size = self.viewed.shape[1:]
         if size == (self.height, self.width):
             return self.encode(records)
-        seen = torch.empty((len(records), *self.viewed.shape))
+        small = torch.empty((len(records), *self.viewed.shape))
         for start in range(0, len(records), 256):
             part = slice(start, start + 256)
-            seen[part] = F.interpolate(self.encode(records[part]), size=list(size), mode="area")
-        return seen
+            small[part] = F.interpolate(self.encode(records[part]), size=list(size), mode="area")
+        return small
 
     def thumbnails(self, records: np.ndarray) -> Tensor:
         """float `[n, 256]`: grey levels of 16 x 16 fields, weighed as JPEG does, which spares them when it saves again."""
-        seen = self._small(records)
-        weights = seen.new_tensor([0.299, 0.587, 0.114] if seen.shape[1] == 3 else [1 / seen.shape[1]] * seen.shape[1])
-        grey = torch.einsum("nchw,c->nhw", seen, weights)[:, None]
+        small = self._small(records)
+        weights = small.new_tensor(
+            [0.299, 0.587, 0.114] if small.shape[1] == 3 else [1 / small.shape[1]] * small.shape[1]
+        )
+        grey = torch.einsum("nchw,c->nhw", small, weights)[:, None]
         return F.adaptive_avg_pool2d(grey, (16, 16)).flatten(1)
 
     def write(self, records: np.ndarray, folder: Path, stems: list[str]) -> list[Path]:

@@ -291,10 +291,10 @@ class Tables(Conditioned, Declared, Discreet):
         """float64 `[n, columns of viewed]`, NaN where missing; an unknown value has the index behind the last."""
         return observed(self.layout, self._viewed_columns, cells_of(self._mine(records).cells))
 
-    def unview(self, seen: View) -> Table:
-        """Rows whose view is `seen`, numbers rounded to what their column holds; no declared rule is enforced."""
-        assert isinstance(seen, TableView)
-        return Table(table_like(self.layout, self._viewed_columns, seen.values, np.random.default_rng(0)), self.origin)
+    def unview(self, view: View) -> Table:
+        """Rows whose view is `view`, numbers rounded to what their column holds; no declared rule is enforced."""
+        assert isinstance(view, TableView)
+        return Table(table_like(self.layout, self._viewed_columns, view.values, np.random.default_rng(0)), self.origin)
 
     def unseen(self, records: Table) -> dict[str, int]:
         """How many rows hold a category, or a combination, that no training row has; by column, where there are any."""

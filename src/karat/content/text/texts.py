@@ -312,10 +312,10 @@ class Texts(Continued):
     def view(self, records: Passages, rows: np.ndarray | None = None) -> TextView:
         return TextView(tuple((records if rows is None else records[rows]).strings()))
 
-    def unview(self, seen: View) -> Passages:
+    def unview(self, view: View) -> Passages:
         """Whole documents, or passages of a stream, of these texts; halves of characters are left out."""
-        assert isinstance(seen, TextView)
-        return Passages.of([text.encode("utf-8", "ignore").decode() for text in seen.texts], self.origin)
+        assert isinstance(view, TextView)
+        return Passages.of([text.encode("utf-8", "ignore").decode() for text in view.texts], self.origin)
 
     def alike(self) -> dict[str, Any]:
         """How others' text is read, so that its passages are cut as ours are."""
