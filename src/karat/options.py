@@ -60,7 +60,8 @@ class LookOptions:
         A folder of pictures (one sub-folder per class, or flat), a zip of one, IDX, .npy, .npz, .parquet, or `digits`;
         or a table: .csv, .tsv, .json, .jsonl (also packed), .xlsx, .parquet, .feather, .orc, SQLite, DuckDB, postgresql://..., in
         Python a data frame;
-        or related tables: a folder of such files, a database without data.table, one file with data.entity=COLUMN; or text:
+        or related tables: a folder of such files, a database without data.table, one file with data.entity=COLUMN; or a
+        series: one file with a row for each day, hour or month, found by itself or by data.series=COLUMN; or text:
         .txt, .md, .jsonl, a folder of them, or the column of a table that data.text=COLUMN names.
     size
         Side in pixels that the pictures are brought to.

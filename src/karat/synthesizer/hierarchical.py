@@ -99,6 +99,8 @@ class Hierarchical(Synthesizer):
         def rows(chain: str, cells: np.ndarray) -> np.ndarray:
             return self._rows(turn, chain, cells, request.independent)
 
+        if self._codec.cut is not None and request.balance is not None:
+            raise FitError("--balance: steps of a series follow from each other, and none is drawn for its value.")
         if self._codec.cut is not None:
             made = self._codec.go_on(rows, request.n, rng, request.given, request.independent)
             return Block(made, None)

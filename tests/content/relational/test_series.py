@@ -126,7 +126,7 @@ def test_a_series_goes_on_from_given_steps(run: Run, place: Path) -> None:
     made = pd.read_csv(place / "next.csv")
     assert made["day"].tolist() == shares()["day"].tolist()[333:336]
     assert abs(np.log(made["close"][0] / past["close"].iloc[-1])) < 0.2
-    for text, words in (("close=3", "steps in a file"), (str(place / "gone.csv"), "gone.csv")):
+    for text, words in (("close=3", "which is no column"), (str(place / "gone.csv"), "gone.csv")):
         with pytest.raises(KaratError, match=words):
             karat.make(run, n=3, given=text, out=place / "x.csv", threads=1)
 
@@ -139,6 +139,10 @@ def test_a_panel_has_a_series_of_each_group_with_what_never_changes_of_it(place:
     where = dict(shops()[["shop", "region"]].drop_duplicates().to_numpy().tolist())
     assert all(where[shop] == region for shop, region in zip(made["shop"], made["region"], strict=True))
     assert (made.groupby("shop")["day"].nunique() == 12).all()
+    karat.make(run, n=2, given="region=west", out=place / "west.csv", threads=1)
+    assert pd.read_csv(place / "west.csv")["shop"].tolist() == ["Bonn", "Bonn", "Essen", "Essen"]
+    with pytest.raises(KaratError, match="--balance"):
+        karat.make(run, n=2, balance="shop", out=place / "x.csv", threads=1)
 
 
 def test_what_is_known_before_a_step_is_never_of_a_window_set_aside(place: Path) -> None:

@@ -31,6 +31,7 @@ from karat.content.table import fragments
 from karat.content.table.formulas import Guard
 from karat.content.table.io import sources
 from karat.content.table.reading import Origin
+from karat.content.table.rules.conditions import names_file
 from karat.content.table.rules.constraints import check, compile_rules
 from karat.content.table.schema import schema, values
 from karat.content.table.schema.columns import Column, Schema
@@ -240,14 +241,17 @@ class Related(Declared):
         return next((r for r in self.relations if r.cut), None)
 
     def go_on(self, draw: Draw, n: int, rng: np.random.Generator, given: str | None, alone: bool) -> Database:
-        """Series of `n` steps each; where `alone`, `n` windows that begin anywhere.   given: a file of the steps before."""
+        """Series of `n` steps each; where `alone`, `n` windows that begin anywhere.
+
+        given: a file of the steps before, or conditions on what never changes of a series.
+        """
         r = self.cut
         assert r is not None and self.single is not None
         work = Unfolding(self.tables, self.steps, self.relations, draw, rng)
-        if given is not None:
+        if given is not None and names_file(given):
             past = going.after(self.steps, r, self.conform(going.given(self._whole(), given, r)), self.tables)
         else:
-            past = going.begun(self.steps[r.child], self.tables[r.child], n if alone else None, rng)
+            past = going.begun(self.steps[r.child], self.tables, r, n if alone else None, given, rng)
         return going.grown(work, r, past, r.cut if alone else n)
 
     def _whole(self) -> Tables:

@@ -16,12 +16,12 @@ from karat.content.relational.database import Database, Family, Relation, handed
 from karat.content.relational.progress import Sequences
 from karat.content.relational.steps import Before, Steps
 from karat.content.relational.unfolding import Unfolding
-from karat.content.table.rules.conditions import names_file
 from karat.content.table.table import Table
 from karat.content.table.tables import Tables
-from karat.errors import DataError, FitError
+from karat.errors import DataError
 
 STARTS = 500  # places in the training rows that are kept
+TRIES = 64  # draws of a condition, so that each value of a range is among them
 STEP = 300  # bytes of memory that a step comes to at least while it is made
 WARM = 20  # rows before each, where there are as many: by then means and widths are those of the series
 
@@ -42,21 +42,33 @@ def with_starts(known: Mapping[str, Steps], name: str, train: Database, wholes: 
     return replace(steps, starts=before.take(np.concatenate([heads[np.sort(first)], others])))
 
 
-def begun(steps: Steps, whole: Tables, n: int | None, rng: np.random.Generator) -> Sequences:
-    """Series that go on from `n` of the kept places, or from the first of each series where None."""
+def begun(
+    steps: Steps,
+    wholes: Mapping[str, Tables],
+    relation: Relation,
+    n: int | None,
+    text: str | None,
+    rng: np.random.Generator,
+) -> Sequences:
+    """Series that go on from `n` of the kept places, or from the first of each series where None.   text: conditions on these."""
     kept = steps.starts
     assert kept is not None
-    series = len(np.unique(kept.up, axis=0))
-    rows = np.arange(series) if n is None else rng.integers(series, len(kept.place), n)
-    return Sequences.going(steps, whole, kept.take(rows))
+    heads = len(np.unique(kept.up, axis=0))
+    rows = np.arange(heads) if n is None else np.arange(heads, len(kept.place))
+    if text is not None:
+        asked = wholes[relation.parent].conditions
+        cells = asked.pin(asked.given(text), TRIES, rng).numpy()[:, None]
+        rows = rows[((cells < 0) | (cells == kept.up[rows] - 1)).all(2).any(0)]
+        if not len(rows):
+            raise DataError(
+                f"--given {text}: no series is so; those that were learned keep what never changes of them."
+            )
+    rows = rows if n is None else rng.choice(rows, n)
+    return Sequences.going(steps, wholes[relation.child], kept.take(rows))
 
 
 def given(whole: Tables, text: str, relation: Relation) -> Table:
     """The steps in a file from which series are to go on."""
-    if not names_file(text):
-        raise FitError(
-            f"--given {text}: a series goes on from the steps in a file, such as --given last-month.csv, and has no conditions."
-        )
     rows = whole.conditions.partial(Path(text))
     for name in (relation.order, relation.entity):
         if name is not None and rows.cells[name].null_count:

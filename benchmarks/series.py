@@ -1,0 +1,116 @@
+"""How made series change, beside the real one that they were learned from: of each CSV, over seeds, at the defaults.
+
+    python benchmarks/series.py sp500.csv nasdaq.csv panel --seeds 0 1 2 3 4
+
+`panel` is made here: five shops with a week, a year, two columns that move together and a price with heavy tails. A series of the
+real length is made, which begins where the real one began. Of each number that changes by factors: standard deviation and
+kurtosis of its returns, in parts of the real ones; the greatest distance of the autocorrelation of their sizes from the real one
+at 1 to 20 steps (of several series the mean of each lag); rows with a price outside their range from lowest to highest.
+`forecast` is the judge's finding: boosted trees taught by made steps, in parts of what real steps teach, on windows set aside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import karat
+
+LAGS = 20
+SHOPS = (("Aachen", 200, 0.3), ("Bonn", 320, 0.15), ("Celle", 150, 0.4), ("Dessau", 260, 0.25), ("Erfurt", 420, 0.2))
+
+
+def panel(seed: int = 0, days: int = 1000) -> pd.DataFrame:
+    """Five shops: visitors and sales that move together with the week and the year, and a price that wanders."""
+    rng, out = np.random.default_rng(seed), []
+    date = pd.date_range("2021-01-01", periods=days)
+    for shop, level, week in SHOPS:
+        noise = rng.normal(size=(days, 2)) @ np.array([[1, 0.7], [0, 0.71]])
+        away, width = np.zeros((days, 2)), 1.0
+        for t in range(1, days):
+            width = 0.15 + 0.12 * abs(noise[t - 1, 0]) * width + 0.75 * width
+            away[t] = 0.8 * away[t - 1] + 0.1 * width * noise[t]
+        season = week * np.sin(2 * np.pi * (date.day_of_week + 1) / 7) + 0.25 * np.cos(
+            2 * np.pi * date.day_of_year / 365.25
+        )
+        visitors = level * np.exp(season + away[:, 0])
+        sales = 4 * level * np.exp(1.1 * season + away[:, 1] + rng.normal(0, 0.05, days))
+        price = 20 * np.exp(np.cumsum(0.012 * rng.standard_t(5, days)))
+        of = {"date": date.strftime("%Y-%m-%d"), "shop": shop, "visitors": np.round(visitors).astype(int)}
+        out.append(pd.DataFrame({**of, "sales": np.round(sales, 2), "price": np.round(price, 2)}))
+    return pd.concat(out)
+
+
+def returns(table: pd.DataFrame, column: str) -> list[np.ndarray]:
+    """The changes of logarithms of each series."""
+    groups = [g for _, g in table.groupby("shop")] if "shop" in table else [table]
+    return [np.diff(np.log(g[column].to_numpy(float))) for g in groups]
+
+
+def sizes(changes: list[np.ndarray]) -> np.ndarray:
+    """Autocorrelations of the sizes of changes at 1 to 20 steps, the mean over series."""
+    out = []
+    for change in changes:
+        x = np.abs(change) - np.abs(change).mean()
+        out.append([(x[k:] * x[:-k]).mean() / (x * x).mean() for k in range(1, LAGS + 1)])
+    return np.mean(out, 0)
+
+
+def kurtosis(changes: list[np.ndarray]) -> float:
+    every = np.concatenate([x - x.mean() for x in changes])
+    return float((every**4).mean() / (every**2).mean() ** 2)
+
+
+def measured(real: pd.DataFrame, made: pd.DataFrame, column: str) -> tuple[float, float, float]:
+    """Standard deviation and kurtosis in parts of the real ones, and the distance of the autocorrelations of sizes."""
+    a, b = returns(real, column), returns(made, column)
+    spread = np.mean([y.std() / x.std() for x, y in zip(a, b, strict=True)])
+    return float(spread), kurtosis(b) / kurtosis(a), float(np.abs(sizes(b) - sizes(a)).max())
+
+
+def broken(made: pd.DataFrame) -> float:
+    """Share of days of which a price lies outside its range."""
+    if not {"Open", "High", "Low", "Close"} <= set(made):
+        return 0.0
+    ends = made[["Open", "Close"]]
+    return float(((made["High"] < ends.max(axis=1)) | (made["Low"] > ends.min(axis=1))).mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="+", help="CSV files, or `panel`")
+    parser.add_argument("--columns", nargs="*", help="those that are measured; all that are positive by default")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    args = parser.parse_args()
+    for name in args.tables:
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder) / "real.csv"
+            real = panel() if name == "panel" else pd.read_csv(name)
+            real.to_csv(place, index=False)
+            positive = [c for c in real.select_dtypes("number") if (real[c] > 0).all()]
+            columns = [c for c in positive if not args.columns or c in args.columns]
+            steps = real.groupby("shop").size().max() if "shop" in real else len(real)
+            for seed in args.seeds:
+                began = time.process_time()
+                run = karat.train(place, seed=seed, out=Path(folder) / f"run{seed}", threads=1)
+                file = Path(folder) / f"made{seed}.csv"
+                karat.make(run, n=int(steps), seed=seed, out=file, threads=1)
+                took, made = time.process_time() - began, pd.read_csv(file)
+                job = karat.assay(run, n=200, seed=seed, out=Path(folder) / f"report{seed}")
+                forecast = [f"{f.value:.2f}" for f in job.findings if f.key == "forecast"]
+                for column in columns:
+                    spread, tails, apart = measured(real, made, column)
+                    print(
+                        f"{Path(name).stem} {seed} {column}: sd {spread:.2f}, kurtosis {tails:.2f}, sizes {apart:.3f}, broken "
+                        f"{broken(made):.1%}, forecast {' '.join(forecast)}, {took:.0f} CPU s",
+                        flush=True,
+                    )
+
+
+if __name__ == "__main__":
+    main()
