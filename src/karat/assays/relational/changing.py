@@ -88,21 +88,26 @@ class Moves:
 
 def findings(case: Case) -> list[Finding]:
     """Of the rows of one table in the order in which they hang on their parents; none where sequences are short."""
-    where, ties = case.ties[0].child, case.ties
-    tables = [side.tables[where] for side in case.sides]
-    columns = judged(tables[0], ties[0]) if ties[0].makes else []
+    where, (columns, sides) = case.ties[0].child, moved(case)
     if not columns:
         return []
-    sides = [Moves.of(table, tie, columns) for table, tie in zip(tables, ties, strict=True)]
-    train, unseen, made = sides
-    if min(unseen.parents, made.parents) < FEWEST or not all(np.isfinite(s.change).any(0).all() for s in sides):
-        return []
-    rng = np.random.default_rng([case.seed, 33])
-    draws = draw(unseen.parents, made.parents, rng)
+    draws = draw(sides[1].parents, sides[2].parents, np.random.default_rng([case.seed, 33]))
     out = [_changes(where, columns, sides, draws)]
     for key in ("autocorrelation", "volatility"):
         out += _lagged(key, where, columns, sides, draws)
     return out + _together(where, columns, sides, draws)
+
+
+def moved(case: Case) -> tuple[list[Column], list[Moves]]:
+    """The columns whose changes are judged, and the changes of each side; no columns where sequences are short or few."""
+    ties, tables = case.ties, [side.tables[case.ties[0].child] for side in case.sides]
+    columns = judged(tables[0], ties[0]) if ties[0].makes else []
+    if not columns:
+        return [], []
+    sides = [Moves.of(table, tie, columns) for table, tie in zip(tables, ties, strict=True)]
+    if min(s.parents for s in sides[1:]) < FEWEST or not all(np.isfinite(s.change).any(0).all() for s in sides):
+        return [], []
+    return columns, sides
 
 
 def judged(table: TableView, tie: Tie) -> list[Column]:

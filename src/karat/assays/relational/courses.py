@@ -15,11 +15,10 @@ from karat.assays.chance import Draws, draw, limit_of
 from karat.assays.details.rows import Courses, Drawn, Lagged, Lags, Phase, Seasons
 from karat.assays.finding import Finding, scored
 from karat.assays.relational.case import Case
-from karat.assays.relational.changing import ENOUGH, Column, Measured, Moves, distance, judged, ranks
+from karat.assays.relational.changing import ENOUGH, Column, Measured, Moves, distance, moved, ranks
 from karat.assays.relational.windows import phases
 from karat.assays.table.columns import shape
 from karat.assays.table.sheet import resampled_columns
-from karat.space import JUDGED as FEWEST
 
 FINDS = ("drawdown", "leverage", "seasonality")
 AHEAD = 10  # rows after a change whose sizes are looked at
@@ -27,14 +26,10 @@ AHEAD = 10  # rows after a change whose sizes are looked at
 
 def findings(case: Case) -> list[Finding]:
     """Of the rows of one table in the order in which they hang on their parents; none where sequences are short."""
-    where, ties = case.ties[0].child, case.ties
-    tables = [side.tables[where] for side in case.sides]
-    columns = judged(tables[0], ties[0]) if ties[0].makes else []
+    where, ties, (columns, sides) = case.ties[0].child, case.ties, moved(case)
     if not columns:
         return []
-    sides = [Moves.of(table, tie, columns) for table, tie in zip(tables, ties, strict=True)]
-    if min(s.parents for s in sides[1:]) < FEWEST or not all(np.isfinite(s.change).any(0).all() for s in sides):
-        return []
+    tables = [side.tables[where] for side in case.sides]
     draws = draw(sides[1].parents, sides[2].parents, np.random.default_rng([case.seed, 34]))
     seasons = [phases(table, tie) for table, tie in zip(tables, ties, strict=True)]
     seasons = [{k: p[t.links >= 0] for k, p in one.items()} for one, t in zip(seasons, ties, strict=True)]
