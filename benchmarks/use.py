@@ -7,7 +7,8 @@ A seed splits it, seven rows of ten to learn from, evenly over the classes. Each
 time, and draws as many, each for itself. Three learners (boosted trees, a random forest, logistic or ridge regression) are
 taught by the made rows and by the real ones, the same settings for both, and examined on the three of ten: AUC, of more than
 two classes the mean of each against the rest, or R2. A table's loss is the real score less the made one, over learners and
-seeds. `resampled` in place of a recipe draws from the real rows with replacement: what chance costs who makes no error.
+seeds. `resampled` in place of a recipe draws from the real rows with replacement: what chance costs who makes no error;
+`smote` draws between a real row and one of the nearest of its class (Chawla et al., 2002), nominal cells from either.
 
 `same` is the share of made rows that equal a training row, beside that of test rows that do; `nearer` that of made rows that
 lie nearer to one of the training rows than to one of as many test rows, 0.5 for rows that lean on neither. A recipe is
@@ -132,11 +133,11 @@ def parted(table: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def made(recipe: str, train: pd.DataFrame, test: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, float]:
     """As many rows as `train` holds, drawn each for itself, and the CPU seconds of learning and drawing."""
-    if recipe == "resampled":
-        return train.iloc[np.random.default_rng([seed, 7]).integers(len(train), size=len(train))], 0.0
+    began = time.process_time()
+    if recipe in OTHERS:
+        return OTHERS[recipe](train, seed), time.process_time() - began
     name, *changes = recipe.split("+")
     whole = pd.concat([train, test], ignore_index=True)  # learned from are only the first; the rest is set aside
-    began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         run = karat.train(
             whole,
@@ -149,6 +150,36 @@ def made(recipe: str, train: pd.DataFrame, test: pd.DataFrame, seed: int) -> tup
         )
         rows = run.make(len(train), independent=True, seed=seed)
     return rows[list(train.columns)], time.process_time() - began
+
+
+def resampled(train: pd.DataFrame, seed: int) -> pd.DataFrame:
+    return train.iloc[np.random.default_rng([seed, 7]).integers(len(train), size=len(train))]
+
+
+def smote(train: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """As many rows as `train` holds, each between one of them and one of its five nearest neighbours of the same class."""
+    from scipy.spatial.distance import cdist
+
+    rng, course, target = np.random.default_rng([seed, 11]), Course(train, train), train.iloc[:, -1].to_numpy()
+    seen = course.seen(train)
+    apart = cdist(seen / (seen.std(0) + 1e-9), seen / (seen.std(0) + 1e-9), "cityblock")
+    np.fill_diagonal(apart, np.inf)
+    if course.sorted:
+        apart[target[:, None] != target] = np.inf
+    first = rng.integers(len(train), size=len(train))
+    near = np.argsort(apart[first], axis=1)[np.arange(len(train)), rng.integers(5, size=len(train))]
+    one, other = train.iloc[first].reset_index(drop=True), train.iloc[near].reset_index(drop=True)
+    share, out = rng.random(len(train)), one.copy()
+    for name in train.columns:
+        if pd.api.types.is_numeric_dtype(train[name]):
+            between = one[name] + share * (other[name] - one[name])
+            out[name] = between.round() if pd.api.types.is_integer_dtype(train[name]) else between
+        else:
+            out[name] = one[name].where(rng.random(len(train)) < 0.5, other[name])
+    return out
+
+
+OTHERS = {"resampled": resampled, "smote": smote}
 
 
 def same(rows: pd.DataFrame, train: pd.DataFrame) -> float:

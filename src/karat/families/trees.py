@@ -9,7 +9,7 @@ sequential importance resampling (Liu & Chen, 1998).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -26,6 +26,7 @@ from karat.stats.donors import FEW_ROWS, MANY_ROWS, Pruning
 from karat.stats.links import Growth, Link, features
 from karat.stats.odds import Odds
 from karat.stats.particles import CROWD, by_given, resample
+from karat.stats.stacking import Stacked
 
 LINKED = 2_400  # columns times parents, beyond which columns of a wide table are drawn given fewer
 FEW_PARENTS = 8  # that they are left, at least
@@ -33,6 +34,7 @@ LEAF, SMALL_LEAF = 20, 5  # rows of a leaf to begin with, where the pruning says
 PLAIN_LEAF = 15  # where nothing is boosted or pruned
 HALVES = 20_000  # rows, at most, of which one half is learned alone to see whether the other comes out as often
 LEANS = 0.03  # of many rows that plain trees may copy beyond what is to be expected, told by bins of values and not by values
+STACKED = 40  # columns of few rows, those drawn last, that boosted trees predict: seconds
 AT_ONCE = 400_000
 COMPARED = 40_000  # rows, at most, that are drawn to be compared with those learned from
 CELLS = 600_000  # of the rows that are compared: fewer rows of a wide table
@@ -75,6 +77,7 @@ class Model(Fitted, Stratified):
         self.links: list[Link] = []
         self.odds: Odds | None = None
         self._leaf = 0
+        self._stacked: dict[int, tuple[Stacked, np.ndarray]] = {}  # only while learning
 
     @property
     def imputes(self) -> bool:
@@ -98,7 +101,7 @@ class Model(Fitted, Stratified):
                 f"could be split; wanted at most {max(1, most_leaf)}, or 0 to leave it to the data."
             )
         information = dependence(cells, self.space, rng)
-        self.odds = None
+        self.odds, self._stacked = None, {}
         given = self.config.context > 0
         few = len(cells) < self.config.small
         prune = self.config.prune
@@ -125,6 +128,7 @@ class Model(Fitted, Stratified):
                 leaf = min((3 * leaf + 1) // 2 if given else 2 * leaf, most_leaf)
         if self.config.odds and self.config.boost and rest and min(len(cells), many) >= self.config.small:
             self.odds = self._compared(cells, many, leaf, rng)
+        self._stacked = {}
         yield 1.0
 
     def _linked(
@@ -144,7 +148,8 @@ class Model(Fitted, Stratified):
         for i, j in enumerate(chain):
             assert isinstance(self.space, Codes)
             parents = sorted(before, key=lambda q: (-information[j, q], q))[:most]
-            self.links.append(Link.fit(cells, j, parents, self.space, growth, rng))
+            how = growth if i >= len(chain) - STACKED else replace(growth, stacked=None)
+            self.links.append(Link.fit(cells, j, parents, self.space, how, rng))
             before = [*before, j]
             yield (i + 1) / (len(chain) + 1)
 
@@ -154,7 +159,7 @@ class Model(Fitted, Stratified):
         boosted = leaf if c.leaf else min(leaf, LEAF)  # the boosted draw ranges of values, and copy none
         boosting = Boosting(c.rounds, c.rate, c.leaves, boosted, c.gain, 1.0, c.signal, c.most)
         few = rows < c.small
-        stacked = few and c.boost and c.prune and not c.context
+        stacked = self._stacked if few and c.boost and c.prune and not c.context else None
         return Growth(leaf, pruning, c.groups, boosting, few or not c.boost, stacked, c.absent)
 
     def _copies(self, cells: np.ndarray, many: int, leans: float, rng: np.random.Generator) -> bool:

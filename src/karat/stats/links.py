@@ -29,7 +29,8 @@ class Growth:
     """How the trees of a link are grown.
 
     leaf: rows of a leaf of donors, at least.   groups: parts of a column's range.   alone: donors draw without the boosted
-    trees' groups.   stacked: they are shown what boosted trees predict.   absent: pairs of values that chance would have
+    trees' groups.   stacked: what boosted trees predict of columns, kept for the next fit to the same rows; None where donors are
+    not shown it.   absent: pairs of values that chance would have
     brought together so often and never met stay apart.
     """
 
@@ -38,7 +39,7 @@ class Growth:
     groups: int
     boosting: Boosting
     alone: bool
-    stacked: bool
+    stacked: dict[int, tuple[Stacked, np.ndarray]] | None
     absent: float
 
 
@@ -83,9 +84,11 @@ class Link:
             leaf, pruning = growth.leaf, growth.pruning
             if pruning is FEW_ROWS and count > NARROW:
                 pruning, leaf = None, max(leaf, WIDE_LEAF)
-            if alone and growth.stacked:
-                which = np.flatnonzero(nominal).tolist()
-                stacked, predicted = Stacked.fit(seen, which, codes, space.ordered[column], rng)
+            if alone and growth.stacked is not None:
+                if column not in growth.stacked:
+                    which = np.flatnonzero(nominal).tolist()
+                    growth.stacked[column] = Stacked.fit(seen, which, codes, space.ordered[column], rng)
+                stacked, predicted = growth.stacked[column]
                 asked, ordered = np.concatenate([asked, predicted], 1), [*ordered, *[True] * predicted.shape[1]]
             donors = Donors.fit(asked, ordered, groups, codes, leaf, pruning, rng)
             if not alone:
