@@ -81,6 +81,25 @@ def terms(n: int, rng: np.random.Generator, exceptions: float = 0.0) -> pa.Table
     return pa.table({**columns, "since": _moments(since), "till": _moments(since + 900 * rng.integers(1, 9, n))})
 
 
+def shares(n: int, rng: np.random.Generator, exceptions: float = 0.0) -> pa.Table:
+    """Percentages rounded each by itself, a charge of 2 % but at least 1.50, a limit, the earlier of two days, a tax on two amounts
+    at once, and one price per article and country but for a share of them."""
+    part = np.round(100 * rng.dirichlet([2, 3, 4], n), 1)
+    amount, labour, parts = (np.rint(100 * rng.lognormal(5, 1, n)) for _ in range(3))
+    asked = rng.integers(0, 700, n)
+    able = asked + rng.integers(-40, 40, n)
+    article, country = rng.integers(0, 8, n), rng.integers(0, 3, n)
+    price = np.round(rng.uniform(2, 200, (8, 3)), 2)[article, country]
+    columns = dict(zip(("north", "south", "west"), part.T, strict=True)) | {"amount": amount / 100}
+    columns |= {"charge": np.maximum(150, np.floor(0.02 * amount + 0.5)) / 100, "paid": np.minimum(amount / 100, 500)}
+    columns |= {"labour": labour / 100, "parts": parts / 100, "vat": np.floor(0.19 * (labour + parts) + 0.5) / 100}
+    days = {"asked": dates(asked), "able": dates(able), "first": dates(np.minimum(asked, able))}
+    words = {"article": [f"a{i}" for i in article], "country": np.array(["DE", "FR", "US"])[country]}
+    return pa.table(
+        {**columns, **days, **words, "price": np.where(rng.random(n) < exceptions, np.round(0.9 * price, 2), price)}
+    )
+
+
 def prices(n: int, rng: np.random.Generator, exceptions: float = 0.0) -> pa.Table:
     """Daily prices: what opens and closes lies between the lowest and the highest."""
     close = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, n)))
@@ -128,7 +147,7 @@ PLANTED: dict[str, tuple[Maker, tuple[str, ...]]] = {
             r"^tax in \(round\(0\.07 \* net, 2\), round\(0\.19 \* net, 2\)\)$",
             r"^due in \(issued \+ 14, issued \+ 30, issued \+ 60\)$",
             r"^fee in \(1\.5, round\(0\.01 \* net, 2\), round\(0\.025 \* net, 2\)\)$",
-            r"^till in \(since \+ 900(, since \+ \d+00){6,7}\)$",
+            r"^till in \(since \+ \d+00(, since \+ \d+00){4,7}\)$",
         ),
     ),
     "orders": (
@@ -149,6 +168,18 @@ PLANTED: dict[str, tuple[Maker, tuple[str, ...]]] = {
             r"^tax = round\(0\.19 \* net, 2\)$",
             r"^paid = round\(gross \* \(1 - discount / 100\), 2\)$",
             r"^due = issued \+ 30$",
+        ),
+    ),
+    "shares": (
+        shares,
+        (
+            r"^north in \(99\.9 - south - west, 100 - south - west, 100\.1 - south - west\)$",
+            r"^charge = round\(max\(1\.5, 0\.02 \* amount\), 2\)$",
+            r"^paid = min\(amount, 500\)$",
+            r"^first = min\(asked, able\)$",
+            r"^vat = round\(0\.19 \* labour \+ 0\.19 \* parts, 2\)$",
+            r"^(article, country|country, article) -> price$",
+            r"<= (able - asked|asked - able) <=",
         ),
     ),
     "prices": (
@@ -191,6 +222,20 @@ def _column(n: int, rng: np.random.Generator) -> pa.Array:
         gone = pa.array(rng.random(n) < rng.choice([0.01, 0.1, 0.5, 0.9]))
         cells = pa.compute.if_else(gone, pa.scalar(None, cells.type), cells)
     return cells
+
+
+def whole(rng: np.random.Generator, most: int = 4000) -> pa.Table:
+    """4 to 13 columns of 20 to `most` rows of small whole numbers, or round ones, that have nothing to do with each other."""
+    n = int(np.exp(rng.uniform(np.log(20), np.log(most))))
+    draws: tuple[Callable[[], np.ndarray], ...] = (
+        lambda: rng.integers(0, rng.integers(2, 8), n),
+        lambda: rng.integers(1, rng.integers(5, 40), n),
+        lambda: rng.poisson(rng.uniform(0.3, 8), n),
+        lambda: rng.integers(0, 200, n) * rng.choice([1, 5, 10, 50]),
+        lambda: np.round(rng.gamma(2, 10, n)),
+        lambda: np.where(rng.random(n) < 0.5, 0, rng.integers(1, 30, n)),
+    )
+    return pa.table({f"x{i}": draws[rng.integers(len(draws))]() for i in range(int(rng.integers(4, 14)))})
 
 
 def independent(rng: np.random.Generator, most: int = 5000, rows: int | None = None) -> pa.Table:

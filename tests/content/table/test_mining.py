@@ -34,7 +34,7 @@ def missed(name: str, n: int, exceptions: float, seed: int) -> tuple[list[str], 
 
 
 @pytest.mark.parametrize("name", business.PLANTED)
-@pytest.mark.parametrize("exceptions", [0.0, 0.02])
+@pytest.mark.parametrize("exceptions", [0.0, 0.05])
 def test_what_was_planted_is_found_and_nothing_else(name: str, exceptions: float) -> None:
     for n, seed in ((300, 1), (2000, 2)):
         lost, false = missed(name, n, exceptions, seed)
@@ -43,7 +43,7 @@ def test_what_was_planted_is_found_and_nothing_else(name: str, exceptions: float
 
 @pytest.mark.exam
 @pytest.mark.parametrize("name", business.PLANTED)
-@pytest.mark.parametrize("exceptions", [0.0, 0.01, 0.02])
+@pytest.mark.parametrize("exceptions", [0.0, 0.01, 0.05])
 def test_what_was_planted_is_found_in_every_table(name: str, exceptions: float) -> None:
     for seed in range(40):
         n = (100, 200, 1000, 5000)[seed % 4]
@@ -74,6 +74,12 @@ def test_nor_have_300_of_20_to_59_rows() -> None:
         table = business.independent(rng, 60)
         false += [(seed, r.text) for r in found(table.slice(0, int(rng.integers(20, 60))), seed)]
     assert not false
+
+
+@pytest.mark.exam
+def test_nor_have_300_of_small_whole_numbers() -> None:
+    tables = (business.whole(np.random.default_rng(9000 + seed)) for seed in range(300))
+    assert not [(seed, r.text) for seed, table in enumerate(tables) for r in found(table, seed)]
 
 
 @pytest.mark.parametrize("rows", [20, 24])
@@ -134,6 +140,18 @@ def test_an_identifier_determines_nothing() -> None:
     key = rng.permutation(2000)[:400] * 7
     code = [f"k{i}" for i in np.repeat(rng.permutation(200), 2)]
     assert found(pa.table({"key": key, "code": code, "kind": rng.choice(["a", "b"], 400)})) == []
+
+
+def test_what_two_columns_determine_each_by_itself_needs_no_other() -> None:
+    rng = np.random.default_rng(6)
+    shop, month = rng.integers(0, 12, 900), rng.integers(0, 6, 900)
+    table = pa.table({"shop": [f"s{i}" for i in shop], "month": month, "town": [f"t{i}" for i in shop // 2]})
+    assert [r.text for r in found(table)] == ["shop -> town"]
+    rent = rng.normal(50, 9, (12, 6)).round(2)[shop, month]
+    assert [r.text for r in found(table.append_column("rent", pa.array(rent)))] == [
+        "shop -> town",
+        "month, shop -> rent",
+    ]
 
 
 def test_of_columns_that_determine_each_other_in_turn_nothing_is_said_twice() -> None:

@@ -26,7 +26,10 @@ REPEATED = 3  # rows of a value, from which on it says something of what goes wi
 SHARE = 0.5  # of the rows must have such a value
 MOST_VALUES = 0.35  # different values, as a share of the rows
 NOTICED = 0.05  # share of shuffled rows that must break a dependency
-PAIRED = 12  # columns, those of the fewest values, of which two together may determine another
+PAIRED, SCREENED = (
+    30,
+    1000,
+)  # columns, those of the fewest values, of which two together may determine another; rows that rule out
 
 
 @dataclass(frozen=True)
@@ -81,17 +84,21 @@ def _of_two(
     """What two columns determine together of which neither does, or is determined by the other; of three columns one."""
     few = sorted((a for a in lefts if sample.codes(a)[1] > 1), key=lambda a: sample.codes(a)[1])[:PAIRED]
     tests = max(1, len(few) ** 2 * len(names))
+    even = {
+        c for c in names if np.bincount(sample.codes(c)[0] + 1).max() > (1 - NOTICED) * sample.rows
+    }  # as good as constant
     out: list[Dependency] = []
     for a, b in combinations(few, 2):
         if (a, b) in found or (b, a) in found or frozenset((a, b)) in explained:
             continue
         x = [sample.codes(name)[0] for name in (a, b)]
-        size = np.bincount(joint(x) + 1)[1:]
+        together = joint(x)
+        size = np.bincount(together + 1)[1:]
         if len(size) > MOST_VALUES * size.sum() or size[size >= REPEATED].sum() < SHARE * size.sum():
             continue
         for c in names:
             alone = any((one, c) in found or frozenset((one, c)) in explained for one in (a, b))
-            if c not in (a, b) and not alone:
+            if c not in (a, b, *even) and not alone and not _ruled_out(together, sample.codes(c)[0]):
                 one = _dependency((a, b), c, x, sample.codes(c)[0], tests, rng)
                 out += [one] if one is not None else []
     # of three columns of which each two determine the third it is the finest that depends
@@ -119,6 +126,15 @@ def _repeating(name: str, sample: Columns, full: Columns, rng: np.random.Generat
     chosen = np.zeros(size, bool)
     chosen[drawn[: int(np.searchsorted(np.cumsum(counts[drawn]), ROWS)) + 1]] = True
     return full.some(np.flatnonzero((codes >= 0) & chosen[codes]))
+
+
+def _ruled_out(left: np.ndarray, right: np.ndarray) -> bool:
+    """Whether the first rows alone have too many exceptions."""
+    known = np.flatnonzero((left >= 0) & (right >= 0))[:SCREENED]
+    if not len(known):
+        return True
+    most, group = _commonest(left[known], right[known])
+    return int((group - most).sum()) > evidence.most(int(group[group > 1].sum()))
 
 
 def _dependency(

@@ -75,14 +75,15 @@ def _worked(sample: Columns, together: Sequence[frozenset[str]]) -> Formulas:
     one_of = frozenset[str]().union(*together)
     every = [n for n in sample.numbers.values() if n.name not in one_of][:MOST_NUMBERS]
     known = Formulas()
+    extremes.extremes(every, known)  # before what it mostly equals
+    others = known.lefts
     equal(every, known)
-    without = known.lefts
+    without = known.lefts - others
     numbers = [n for n in every if n.unit == "number"]
     spans = list(_spans([n for n in every if n.unit == "moment" and n.name not in without]))
     sums.sums(numbers, known, without, spans)
     sums.shares(numbers, known, without, spans)
     products.products(numbers, known, without)
-    extremes.extremes(every, known, without)
     mixtures.mixtures(every, known, without)
     return known
 

@@ -17,17 +17,14 @@ MOST = 5  # columns
 FEWEST = 10  # different values of a column
 
 
-def extremes(numbers: Sequence[Number], known: Formulas, without: set[str]) -> None:
-    """Adds to `known` the columns that are the greatest or the least of others.
-
-    without: columns that are no terms.
-    """
+def extremes(numbers: Sequence[Number], known: Formulas) -> None:
+    """Adds to `known` the columns that are the greatest or the least of others."""
     tests = log(max(1, 2 * len(numbers) ** 2))
     for target in numbers:
         if target.name in known.lefts or len(np.unique(target.values)) < FEWEST:
             continue
         others = [n for n in numbers if n.name != target.name and n.unit == target.unit and n.day == target.day]
-        others = [n for n in others if n.name not in without and target.name not in known.ancestors(n.name)]
+        others = [n for n in others if target.name not in known.ancestors(n.name)]
         for word, sign in (("max", 1), ("min", -1)):
             found = _extreme(target, others, word, sign, tests)
             if found is not None and known.add(found):
