@@ -204,13 +204,13 @@ class Judge:
 
     def __init__(self, test: str, speaker: str | None, cache: Path) -> None:
         low, high = (int(v) for v in test.split(":"))
-        shelf = cache / "mels.npz"
-        if not shelf.is_file():
+        cache_entry = cache / "mels.npz"
+        if not cache_entry.is_file():
             cache.mkdir(parents=True, exist_ok=True)
             paths = sorted(DATA.glob("*.wav"))
             x = analyse(torch.stack([read(p) for p in paths])).numpy()
-            np.savez(shelf, x=x, names=np.array([p.stem for p in paths]))
-        kept = np.load(shelf)
+            np.savez(cache_entry, x=x, names=np.array([p.stem for p in paths]))
+        kept = np.load(cache_entry)
         parts = [str(name).split("_") for name in kept["names"]]
         every, y = torch.from_numpy(kept["x"]), torch.tensor([int(p[0]) for p in parts])
         index = torch.tensor([int(p[2]) for p in parts])

@@ -113,7 +113,7 @@ OURS = re.compile(r"[0-9a-f]{32}\.(npy|json|[0-9a-f]{8}\.part)|extractor-[0-9a-f
 
 
 @dataclass(frozen=True)
-class Shelf:
+class CacheEntry:
     """One place in the cache, for one set of files read in one way."""
 
     folder: Path
@@ -207,6 +207,6 @@ def _reserve(path: Path) -> None:
                 raise
 
 
-def shelf(folder: Path, *what: object) -> Shelf:
+def cache_entry(folder: Path, *what: object) -> CacheEntry:
     """The place for what was read: the key is a hash of everything that decides what the array holds."""
-    return Shelf(folder, hashlib.sha256(json.dumps(what, default=str).encode()).hexdigest()[:32])
+    return CacheEntry(folder, hashlib.sha256(json.dumps(what, default=str).encode()).hexdigest()[:32])

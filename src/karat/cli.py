@@ -93,7 +93,7 @@ def _run(given: list[str]) -> None:
 
     from karat.errors import FitError, KaratError
     from karat.limits import exhausted
-    from karat.terminal import MANNER, Manner, shown, tolerant
+    from karat.terminal import OUTPUT_MODE, OutputMode, shown, tolerant
 
     tolerant()
     if not re.fullmatch(
@@ -105,7 +105,7 @@ def _run(given: list[str]) -> None:
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", sys.prefix)
     asked = {GLOBAL[token] for token in given if token in GLOBAL}
     given = [token for token in given if token not in GLOBAL]
-    manner = MANNER.set(Manner("quiet" in asked, "json" in asked))
+    mode = OUTPUT_MODE.set(OutputMode("quiet" in asked, "json" in asked))
     try:
         if "json" in asked and "--stream" in given:
             raise FitError("--stream and --json both write to standard output; give one of them.")
@@ -142,7 +142,7 @@ def _run(given: list[str]) -> None:
         _complain(_fault(error, given))
         sys.exit(FAULT)
     finally:
-        MANNER.reset(manner)
+        OUTPUT_MODE.reset(mode)
     if getattr(result, "failed", ()):
         sys.exit(1)
 

@@ -35,24 +35,24 @@ def shown(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How a person is spoken to.   quiet: not at all but of errors.   aside: on standard error, as results go to output."""
+class OutputMode:
+    """What goes to the terminal.   quiet: errors only.   aside: all text goes to standard error, as results go to output."""
 
     quiet: bool = False
     aside: bool = False
 
 
-MANNER: ContextVar[Manner] = ContextVar("manner", default=Manner())  # noqa: B039 (frozen)
+OUTPUT_MODE: ContextVar[OutputMode] = ContextVar("manner", default=OutputMode())  # noqa: B039 (frozen)
 
 
 class Terminal(Console):
     """rich's console for plain text: tables, rules and progress bars are drawn, and no string is parsed."""
 
     def __init__(self, aside: bool = False) -> None:
-        """aside: to standard error, where what is made goes to standard output, or where `MANNER` says so."""
-        manner = MANNER.get()
-        file = sys.stderr if aside or manner.aside else sys.stdout
-        super().__init__(file=file, markup=False, emoji=False, highlight=False, quiet=manner.quiet)
+        """aside: to standard error, where what is made goes to standard output, or where `OUTPUT_MODE` says so."""
+        mode = OUTPUT_MODE.get()
+        file = sys.stderr if aside or mode.aside else sys.stdout
+        super().__init__(file=file, markup=False, emoji=False, highlight=False, quiet=mode.quiet)
 
     def render_str(self, text: str, **how: Any) -> Text:
         return super().render_str(shown(text), **{**how, "markup": False, "emoji": False})

@@ -91,24 +91,24 @@ def assay(options: AssayOptions) -> Assay:
     from karat.training import loop
     from karat.trust import answered_for
     from karat.workflow import office
-    from karat.workflow.concluding import Books, conclude
+    from karat.workflow.concluding import Destination, conclude
 
     loop.tune_machine(options.threads)
     office.check(options)
     _check_seed(options.seed)
     run = None if options.run is None else _run_of(options.run)
-    books = Books.of_files(options) if run is None else Books.of_run(run, options)
+    destination = Destination.of_files(options) if run is None else Destination.of_run(run, options)
     with contextlib.nullcontext() if run is None else answered_for(run):
-        with books.ledger.entry("assay"):
+        with destination.ledger.entry("assay"):
             job = office.of_files(options) if run is None else office.of_run(run, options)
-        result = conclude(job, books, options)
+        result = conclude(job, destination, options)
     console = _console()
     console.print(str(result), soft_wrap=True)
     console.print(f"report: {result.report}", soft_wrap=True)
     for note in [] if run is None else run.notes:
         console.print(note, soft_wrap=True)
-    if (damaged := books.ledger.damaged()) > 0:
-        console.print(f"{books.ledger.path}: {damaged:,} lines are damaged and were not counted", soft_wrap=True)
+    if (damaged := destination.ledger.damaged()) > 0:
+        console.print(f"{destination.ledger.path}: {damaged:,} lines are damaged and were not counted", soft_wrap=True)
     for line in result.failed:
         console.print(f"required: {line}", soft_wrap=True)
     return result

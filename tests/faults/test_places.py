@@ -58,7 +58,7 @@ def test_a_judge_whose_cache_is_full_is_fitted_all_the_same(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("kind", ["write", "fsync", "rename"])
 def test_pictures_whose_cache_fills_up_while_they_are_kept_are_read_all_the_same(kind: str, tmp_path: Path) -> None:
-    place = cache.shelf(tmp_path, "x")
+    place = cache.cache_entry(tmp_path, "x")
     array = place.allot((100, 8, 8, 1), np.dtype(np.uint8), keep=True)
     array[:] = np.arange(100)[:, None, None, None]
     with faults(Shim(tmp_path, kind, 1, errno.ENOSPC, lasting=True)) as shim:
@@ -72,7 +72,7 @@ def test_an_array_that_the_disk_cannot_hold_is_known_before_it_is_filled(tmp_pat
 
     def act() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, 2**16))
-        place = cache.shelf(tmp_path, "x")
+        place = cache.cache_entry(tmp_path, "x")
         array = place.allot((2**20,), np.dtype(np.uint8), keep=True)
         assert not isinstance(array, np.memmap), "what does not fit there is held in memory"
         array[:] = 1

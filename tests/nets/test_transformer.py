@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from karat.nets.transformer import Lone, Steps, Transformer
+from karat.nets.transformer import SingleSteps, Steps, Transformer
 from karat.stats.cache import LONGEST, Cache, Recent, matches
 from karat.training.optimizers import Muon, orthogonal
 
@@ -30,7 +30,7 @@ def test_steps_say_what_the_whole_row_says(span: int) -> None:
     steps = Steps(net, 3, kind, torch.float32)
     said = torch.stack([steps.step(x[:, i], features[:, i]) for i in range(37)], 1)
     assert torch.allclose(said.detach(), whole, atol=1e-4)
-    lone = Lone(net, kind[:1])
+    lone = SingleSteps(net, kind[:1])
     one = np.stack([lone.step(x[:1, i], features[0, i].numpy()) for i in range(37)], 1)
     assert np.allclose(one, whole[:1], atol=1e-4)
 

@@ -14,7 +14,7 @@ import pytest
 from files import LABEL, tree
 
 import karat
-from karat.cache import cache_folder, shelf
+from karat.cache import cache_entry, cache_folder
 from karat.errors import FitError, KaratError, RunError
 from karat.output import (
     BESIDE,
@@ -289,7 +289,7 @@ def test_a_frame_takes_no_files_place(tmp_path: Path) -> None:
 
 
 def kept(folder: Path, key: str, size: int) -> np.ndarray:
-    place = shelf(folder, key)
+    place = cache_entry(folder, key)
     array = place.allot((size,), np.dtype(np.uint8), keep=True)
     array[:] = 7
     return place.keep(array, {}, size)
@@ -300,15 +300,15 @@ def test_the_cache_lets_go_what_was_not_used_for_longest(tmp_path: Path, monkeyp
     (tmp_path / "somebody's.npy").write_bytes(b"x" * 9_000_000)
     for i, key in enumerate("abc"):
         if key == "c":
-            assert shelf(tmp_path, "a").find() is not None, "it is used again"
+            assert cache_entry(tmp_path, "a").find() is not None, "it is used again"
         kept(tmp_path, key, 1_400_000)
         for path in tmp_path.glob("*.npy"):
             os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 10 + i))
-    assert [shelf(tmp_path, key).find() is not None for key in "abc"] == [True, False, True]
+    assert [cache_entry(tmp_path, key).find() is not None for key in "abc"] == [True, False, True]
     assert (tmp_path / "somebody's.npy").exists(), "it is none of ours"
     assert all(mode(p) == 0o600 for p in tmp_path.iterdir() if p.name != "somebody's.npy")
     big = kept(tmp_path, "d", 5_000_000)
-    assert int(big[-1]) == 7 and shelf(tmp_path, "d").find() is None, "it is used, and takes no room afterwards"
+    assert int(big[-1]) == 7 and cache_entry(tmp_path, "d").find() is None, "it is used, and takes no room afterwards"
     assert sum(p.stat().st_size for p in tmp_path.iterdir() if p.name != "somebody's.npy") <= 3_000_000
 
 

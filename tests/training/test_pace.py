@@ -232,10 +232,10 @@ def test_what_was_measured_is_remembered_for_this_machine_and_these_shapes(
     assert measured(batch=8) > again
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     assert measured() > 1.5 * again
-    shelf = cache / "pace.json"
-    assert len(json.loads(shelf.read_text())) == 3
+    cache_entry = cache / "pace.json"
+    assert len(json.loads(cache_entry.read_text())) == 3
     for damaged in ("", "[]", '{"a": 1}', '{"a": {"times": {"fp32": "x"}}}'):
-        shelf.write_text(damaged)
+        cache_entry.write_text(damaged)
         assert measured() > 1.5 * again
 
 

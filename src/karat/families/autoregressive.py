@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from karat.errors import FitError
 from karat.families.generator import PLAIN, Batches, Learned, Player, Sampling
 from karat.nets import quick
-from karat.nets.transformer import Lone, Steps, Transformer
+from karat.nets.transformer import SingleSteps, Steps, Transformer
 from karat.space import BEGIN, END, MORE, NOTHING, UNLIMITED, Allowance, Batch, Space, Tokens
 from karat.stats.cache import LONGEST, Cache, Recent
 from karat.stats.grams import Grams, digest
@@ -360,9 +360,9 @@ class _Decoding:
         kind = None
         if model.classes:
             kind = torch.zeros(n, dtype=torch.long, device=device) if y is None else y.to(device) + 1
-        self.steps: Steps | Lone
+        self.steps: Steps | SingleSteps
         if n == 1 and device.type == "cpu":
-            self.steps = Lone(model.net.body, kind)
+            self.steps = SingleSteps(model.net.body, kind)
         else:
             dtype = quick(device) if n >= 64 or device.type != "cpu" else torch.float32
             self.steps = Steps(model.net.body, n, kind, dtype)
@@ -383,7 +383,7 @@ class _Decoding:
         self.recent.step(codes.cpu().numpy())
         mixed, match = self.recent.mix(self.walk.chances())
         log = np.log(mixed)
-        if isinstance(self.steps, Lone):
+        if isinstance(self.steps, SingleSteps):
             raw = self.steps.step(codes, _prior_features(log, match)[0])
             self.logits = torch.from_numpy(_joined(raw, log, self.trust, self.scale)) + self.model.barred
         else:

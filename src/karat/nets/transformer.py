@@ -181,7 +181,7 @@ class Steps:
         self.kind = None if self.kind is None else self.kind[rows]
 
 
-class Lone:
+class SingleSteps:
     """As `Steps`, for one sequence on the CPU, in numpy: there calls cost more than products, and these are cheaper."""
 
     def __init__(self, net: Transformer, kind: Tensor | None) -> None:

@@ -65,7 +65,7 @@ def _whole(tree: Tree, mass: np.ndarray, rest: np.ndarray, count: np.ndarray, sh
 
 
 @dataclass
-class _There:
+class _DeviceTables:
     """Tables on a device; those of folds one behind the other."""
 
     key: Tensor
@@ -102,7 +102,7 @@ class KneserNey:
         self.order, self.vocab = tree.order, tree.vocab
         self.short = tree.short(DENSE)
         self.tables = Tables.of(tree, count, taken, self.short)
-        self._there: dict[tuple[torch.device, bool], _There] = {}
+        self._there: dict[tuple[torch.device, bool], _DeviceTables] = {}
 
     def fold(self, rows: Tensor) -> Tensor:
         """The fold [b] of whole rows [b, length] that were counted; 0 for others."""
@@ -131,7 +131,7 @@ class KneserNey:
             self._along(at, x[i : i + rows], None if fold is None else fold[i : i + rows], out[i : i + rows])
         return out
 
-    def _along(self, at: _There, x: Tensor, fold: Tensor | None, out: Tensor) -> None:
+    def _along(self, at: _DeviceTables, x: Tensor, fold: Tensor | None, out: Tensor) -> None:
         nodes = [found + 1 for found in ending(at.key, self.tree.ends, self.vocab, x[:, :-1], self.order - 1)]
         which = torch.zeros_like(nodes[0]) if fold is None else fold[:, None].expand_as(nodes[0])
         base = nodes[0]
@@ -164,7 +164,7 @@ class KneserNey:
             parts.append(self._nats(at, x[:, begin : i + step], fold)[:, i - begin - 1 :])
         return torch.cat(parts, 1) if parts else at.mass.new_empty(b, 0)
 
-    def _nats(self, at: _There, x: Tensor, fold: Tensor | None) -> Tensor:
+    def _nats(self, at: _DeviceTables, x: Tensor, fold: Tensor | None) -> Tensor:
         grams = ending(at.key, self.tree.ends, self.vocab, x, self.order)
         which = torch.zeros_like(x) if fold is None else fold[:, None].expand_as(x)
         which = which[:, 1:]
@@ -180,7 +180,7 @@ class KneserNey:
         """A state for each row of `start` [n, k] (long), after all its codes."""
         return Walk(self, start)
 
-    def _on(self, device: torch.device, folded: bool) -> _There:
+    def _on(self, device: torch.device, folded: bool) -> _DeviceTables:
         known = self._there.get((device, folded))
         if known is not None:
             return known
@@ -203,7 +203,7 @@ class KneserNey:
         parts = (
             (shared.key, shared.symbol, shared.first) if shared else (put(tree.key), put(tree.symbol), put(tree.first))
         )
-        there = _There(*parts, stack("mass"), stack("rest"), stack("whole"), short)
+        there = _DeviceTables(*parts, stack("mass"), stack("rest"), stack("whole"), short)
         self._there[device, folded] = there
         return there
 

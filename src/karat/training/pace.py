@@ -217,15 +217,15 @@ def measure(
     else:
         order = tuple(p for p in PRECISIONS if p == asked)
     key = _key(model, plan, order, settings)
-    shelf = cache_folder(None) / "pace.json"
-    known = _shelved(shelf)
+    cache_entry = cache_folder(None) / "pace.json"
+    known = _shelved(cache_entry)
     with state.spending("probing", plan):
         seconds = most if plan.minutes is None else min(most, PROBING * 60 * plan.minutes)
         pace = probe(model, batch, plan, plan.within(seconds), order, known.get(key))
     if key not in known:
         with contextlib.suppress(OSError, KaratError):  # without a cache it is measured again
             kept = dict([*known.items(), (key, pace)][-KEPT:])
-            write_whole(shelf, json.dumps({k: asdict(v) for k, v in kept.items()}).encode())
+            write_whole(cache_entry, json.dumps({k: asdict(v) for k, v in kept.items()}).encode())
     return pace
 
 
@@ -249,11 +249,11 @@ def _key(model: Learned, plan: Plan, order: Sequence[Precision], settings: str) 
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
 
-def _shelved(shelf: Path) -> dict[str, Pace]:
+def _shelved(cache_entry: Path) -> dict[str, Pace]:
     """What the cache holds; nothing where it cannot be read as that."""
     out: dict[str, Pace] = {}
     try:
-        for key, entry in json.loads(shelf.read_text(encoding="utf-8")).items():
+        for key, entry in json.loads(cache_entry.read_text(encoding="utf-8")).items():
             times = {p: float(entry["times"][p]) for p in entry["times"] if p in PRECISIONS}
             numbers = [float(entry[name]) for name in ("base", "each", "memory")]
             if times and all(math.isfinite(v) and v >= 0 for v in (*times.values(), *numbers)):

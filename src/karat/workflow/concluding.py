@@ -129,7 +129,7 @@ def require(findings: Sequence[Finding], requirements: Sequence[str]) -> tuple[s
 
 
 @dataclass(frozen=True)
-class Books:
+class Destination:
     """Where an assay is written down. folder: of the report.   output: what may be written there.   prices: as declared."""
 
     folder: Path
@@ -138,7 +138,7 @@ class Books:
     prices: Prices
 
     @classmethod
-    def of_run(cls, run: Run, options: AssayOptions) -> Books:
+    def of_run(cls, run: Run, options: AssayOptions) -> Destination:
         """RunError where the report must not be written."""
         folder = run.path / "report" if options.out is None else Path(options.out)
         again = options.out is None and page.is_report(folder)
@@ -150,7 +150,7 @@ class Books:
         return cls(folder, output, Ledger(run.path / "ledger.jsonl", declared), declared)
 
     @classmethod
-    def of_files(cls, options: AssayOptions) -> Books:
+    def of_files(cls, options: AssayOptions) -> Destination:
         """The same for anybody's samples; the folder is made."""
         folder = free(Path("assay")) if options.out is None else Path(options.out)
         kept = [Path(x) for x in (options.real, options.made) if isinstance(x, str | Path)]
@@ -161,15 +161,15 @@ class Books:
         return cls(folder, output, Ledger(folder / "ledger.jsonl", declared), declared)
 
 
-def conclude(job: Job, books: Books, options: AssayOptions) -> Assay:
+def conclude(job: Job, destination: Destination, options: AssayOptions) -> Assay:
     """The verdict and the report; without real records where `options` say so. FitError for a requirement that is none."""
     failed = require(job.findings, options.require)
-    data, made, entries = job.data, job.made, books.ledger.entries()
+    data, made, entries = job.data, job.made, destination.ledger.entries()
     verdict = judge(
         job.findings,
-        total(entries, books.prices),
-        books.prices,
-        rights=books.prices.rights,
+        total(entries, destination.prices),
+        destination.prices,
+        rights=destination.prices.rights,
         labelled=made.labelled,
         thing=data.codec.thing,
         reviewed=data.codec.reviewed,
@@ -178,7 +178,7 @@ def conclude(job: Job, books: Books, options: AssayOptions) -> Assay:
     exhibits, numbers, info = _shown(job, options)
     place = f"{data.codec.thing}s of the real data are in this report; --no-real leaves them out"
     html, _ = write_report(
-        books.folder,
+        destination.folder,
         title=job.title,
         verdict=verdict,
         findings=job.findings,
@@ -192,9 +192,9 @@ def conclude(job: Job, books: Books, options: AssayOptions) -> Assay:
         diagnostics=job.diagnostics,
         data=_placeless(info, data.path),
         thing=data.codec.thing,
-        output=books.output,
+        output=destination.output,
     )
-    return Assay(verdict, job.findings, html, failed, kept=books.output.kept, thing=data.codec.thing)
+    return Assay(verdict, job.findings, html, failed, kept=destination.output.kept, thing=data.codec.thing)
 
 
 def _shown(job: Job, options: AssayOptions) -> tuple[Exhibits, list[dict[str, Any]], dict[str, Any]]:

@@ -18,7 +18,7 @@ import pytest
 from drawings import pictures, save_pictures
 from PIL import Image
 
-from karat.cache import shelf
+from karat.cache import cache_entry
 from karat.content import Images, recognise
 from karat.data import load
 from karat.errors import DataError, KaratError, UnsafeFile
@@ -405,7 +405,7 @@ def test_a_header_of_an_array_that_is_no_python_is_named(tmp_path: Path, broken:
 
 
 def test_a_damaged_cache_is_decoded_again(tmp_path: Path) -> None:
-    place = shelf(tmp_path, "x")
+    place = cache_entry(tmp_path, "x")
     np.save(place.array, np.zeros((4, 2), np.uint8))
     place.notes.write_text('{"rows": 4}')
     assert place.find() is not None

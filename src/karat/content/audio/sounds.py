@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from karat.cache import Shelf, cache_folder, shelf
+from karat.cache import CacheEntry, cache_entry, cache_folder
 from karat.content.archive import Listing, Piece, list_folder, list_zip, open_zip, suffix_of
 from karat.content.audio import descriptors, players
 from karat.content.audio.spectrum import Mel
-from karat.content.audio.waves import SUFFIXES, Wish, gather, refuse_many
+from karat.content.audio.waves import SUFFIXES, Settings, gather, refuse_many
 from karat.content.codec import Contents
 from karat.content.file_names import NamePattern
 from karat.content.files import FileEach
@@ -87,19 +87,19 @@ class Sounds(FileEach, Compared):
         if limit is not None and limit < 1:
             raise FitError(f"data.limit is {limit}; at least 1 sound was wanted.")
         asked = {k: options[k] for k in ("rate", "seconds", "channels", "trim") if k in options}
-        wish = Wish(**asked)
+        settings = Settings(**asked)
         names = None if pattern is None else NamePattern.read(str(pattern)).text
         folder = cache_folder(options.get("cache"))
         try:
             if path.suffix.lower() == ".zip" and path.is_file():
                 with open_zip(path) as archive:
-                    found = _read(path, list_zip(path, archive, SUFFIXES, "sounds"), names, wish, limit, folder)
+                    found = _read(path, list_zip(path, archive, SUFFIXES, "sounds"), names, settings, limit, folder)
             elif path.is_dir():
-                found = _read(path, list_folder(path, SUFFIXES, "sounds"), names, wish, limit, folder)
+                found = _read(path, list_folder(path, SUFFIXES, "sounds"), names, settings, limit, folder)
             else:
                 status = path.stat()
                 piece = Piece(path.name, status.st_size, status.st_mtime_ns, lambda: path.open("rb"))
-                found = _read(path, Listing((piece,), {}, False, ()), names, wish, limit, folder)
+                found = _read(path, Listing((piece,), {}, False, ()), names, settings, limit, folder)
         except OSError as error:
             raise DataError(f"{path} cannot be read ({error}).") from error
         return replace(found, facts={**found.facts, "form": form})
@@ -309,7 +309,9 @@ def explain(path: Path) -> str:
     return f"{path} is no kind of file that holds sound. Wanted: {WANTED}."
 
 
-def _read(path: Path, listing: Listing, pattern: str | None, wish: Wish, limit: int | None, folder: Path) -> Contents:
+def _read(
+    path: Path, listing: Listing, pattern: str | None, settings: Settings, limit: int | None, folder: Path
+) -> Contents:
     pieces = list(listing.pieces)
     if not pieces:
         raise DataError(explain(path))
@@ -317,10 +319,10 @@ def _read(path: Path, listing: Listing, pattern: str | None, wish: Wish, limit: 
     if limit is not None and limit < len(pieces):
         pieces = [pieces[i * len(pieces) // limit] for i in range(limit)]
     stamps = [(p.name, p.size, p.stamp) for p in pieces]
-    place = shelf(folder, "sounds", LAYOUT, str(path.resolve()), stamps, asdict(wish), pattern)
+    place = cache_entry(folder, "sounds", LAYOUT, str(path.resolve()), stamps, asdict(settings), pattern)
     kept = place.find()
     if kept is None:
-        notes = _gathered(path, pieces, listing, names, wish, place)
+        notes = _gathered(path, pieces, listing, names, settings, place)
         kept = notes.pop("records"), notes
     records, notes = kept
     found = assembled(records, notes)
@@ -334,7 +336,7 @@ def _read(path: Path, listing: Listing, pattern: str | None, wish: Wish, limit: 
 
 
 def _gathered(
-    path: Path, pieces: list[Piece], listing: Listing, names: NamePattern | None, wish: Wish, place: Shelf
+    path: Path, pieces: list[Piece], listing: Listing, names: NamePattern | None, settings: Settings, place: CacheEntry
 ) -> dict[str, Any]:
     """The records at `path`, read, and the notes on them."""
     unmatched: list[tuple[str, str]] = []
@@ -355,7 +357,7 @@ def _gathered(
         "notes": list(listing.notes),
         "bytes": sum(piece.size for piece in pieces),
     }
-    found = gather(pieces, str(path), wish, place, {"facts": facts, "unmatched": unmatched})
+    found = gather(pieces, str(path), settings, place, {"facts": facts, "unmatched": unmatched})
     count = len(found["records"])
     if count < FEWEST:
         what = f"is one sound, long enough for {count} pieces" if total == 1 else f"holds {count} sounds"

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from karat import limits
-from karat.cache import WORTH_KEEPING, Shelf
+from karat.cache import WORTH_KEEPING, CacheEntry
 from karat.content.archive import Piece
 from karat.content.audio.spectrum import Mel
 from karat.errors import DataError, FitError
@@ -40,7 +40,7 @@ PROMISES_NOTHING = (0, 0x7FFFF000, 0x80000000, 0xFFFFFFFF)  # data sizes of a WA
 
 
 @dataclass(frozen=True)
-class Wish:
+class Settings:
     """What a person asks of sounds; None where the data decide."""
 
     rate: int | None = None
@@ -184,7 +184,7 @@ def _promise(file: BinaryIO, size: int) -> str | None:
     return None
 
 
-def settle(found: Mapping[Header, int], wish: Wish, stereo: bool) -> tuple[Shape, list[str]]:
+def settle(found: Mapping[Header, int], settings: Settings, stereo: bool) -> tuple[Shape, list[str]]:
     """The shape that files with these headers are brought to, and what to say about it. stereo: whether they truly are."""
     notes = []
     rates = Counter[int]()
@@ -193,22 +193,24 @@ def settle(found: Mapping[Header, int], wish: Wish, stereo: bool) -> tuple[Shape
     common = rates.most_common(1)[0][0]
     length = np.repeat([h.seconds for h in found], list(found.values()))
     usual = float(np.quantile(length, 0.985, method="higher")) if len(length) > 1 else float(length[0])
-    rate = min(common, HIGHEST) if wish.rate is None else wish.rate
+    rate = min(common, HIGHEST) if settings.rate is None else settings.rate
     longest = Mel.longest(rate)
-    cut = wish.seconds is None and usual > longest and float(np.median(length)) > longest
-    seconds = wish.seconds if wish.seconds is not None else PIECE if cut else min(usual, longest)
-    if wish.seconds is not None and float(np.median(length)) > 2 * seconds:
+    cut = settings.seconds is None and usual > longest and float(np.median(length)) > longest
+    seconds = settings.seconds if settings.seconds is not None else PIECE if cut else min(usual, longest)
+    if settings.seconds is not None and float(np.median(length)) > 2 * seconds:
         cut = True
-    if wish.rate is None and rate * seconds > MOST_SAMPLES:
+    if settings.rate is None and rate * seconds > MOST_SAMPLES:
         rate = next((r for r in FEWER if r < rate and r * seconds <= MOST_SAMPLES), min(rate, FEWER[-1]))
     if len(rates) > 1 or rate != common:
         listed = ", ".join(f"{count:,} at {r:,} Hz" for r, count in rates.most_common(4))
         notes.append(f"All sounds were brought to {rate:,} Hz ({listed}); data.rate chooses another rate.")
-    channels = {"mono": 1, "stereo": 2, "auto": 2 if stereo else 1}[wish.channels]
+    channels = {"mono": 1, "stereo": 2, "auto": 2 if stereo else 1}[settings.channels]
     return Shape(rate, seconds, channels, cut), notes
 
 
-def gather(pieces: Sequence[Piece], where: str, wish: Wish, place: Shelf, known: Mapping[str, Any]) -> dict[str, Any]:
+def gather(
+    pieces: Sequence[Piece], where: str, settings: Settings, place: CacheEntry, known: Mapping[str, Any]
+) -> dict[str, Any]:
     """The records float32 [n, samples, channels] of the files, and notes on them, as JSON beside `records`.
 
     known: `facts` known already, and `unmatched`, files that are left out with the reason. Raises DataError where more
@@ -224,7 +226,7 @@ def gather(pieces: Sequence[Piece], where: str, wish: Wish, place: Shelf, known:
         else:
             bad.append((piece.name, header))
     refuse_many(where, bad, total)
-    shape, notes = settle(Counter(h for _, h in headers), wish, wish.channels == "auto" and _stereo(headers))
+    shape, notes = settle(Counter(h for _, h in headers), settings, settings.channels == "auto" and _stereo(headers))
     rows = sum(_pieces_of(header, shape) for _, header in headers)
     limits.need(
         4.0 * rows * shape.samples * shape.channels,
@@ -235,7 +237,7 @@ def gather(pieces: Sequence[Piece], where: str, wish: Wish, place: Shelf, known:
     records = place.allot((rows, shape.samples, shape.channels), np.dtype(np.float32), weight >= WORTH_KEEPING)
     try:
         state = _Statistics(bad)
-        kept, files = _fill(headers, records, shape, wish.trim, state)
+        kept, files = _fill(headers, records, shape, settings.trim, state)
         refuse_many(where, bad, total)
     except BaseException:
         place.discard(records)
@@ -251,7 +253,7 @@ def gather(pieces: Sequence[Piece], where: str, wish: Wish, place: Shelf, known:
         "facts": {
             **known["facts"],
             **_facts([h for _, h in headers], state, shape),
-            "notes": [*known["facts"]["notes"], *notes, *_notes(headers, state, shape, len(kept), wish)],
+            "notes": [*known["facts"]["notes"], *notes, *_notes(headers, state, shape, len(kept), settings)],
         },
     }
     return {**all_told, "records": place.keep(records, all_told, len(kept))}
@@ -449,7 +451,7 @@ def _facts(headers: Sequence[Header], statistics: _Statistics, shape: Shape) -> 
 
 
 def _notes(
-    headers: Sequence[tuple[Piece, Header]], statistics: _Statistics, shape: Shape, rows: int, wish: Wish
+    headers: Sequence[tuple[Piece, Header]], statistics: _Statistics, shape: Shape, rows: int, settings: Settings
 ) -> list[str]:
     """What a person should know, in plain sentences."""
     notes, count = [], statistics.counts
@@ -458,7 +460,7 @@ def _notes(
         goal = "mixed to one" if shape.channels == 1 else "brought to two"
         notes.append(f"{many:,} sounds have more than two channels, which were {goal}.")
     two = sum(h.channels == 2 for _, h in headers)
-    if two and shape.channels == 1 and wish.channels == "auto":
+    if two and shape.channels == 1 and settings.channels == "auto":
         notes.append(f"{two:,} stereo sounds were mixed to mono; data.channels=stereo keeps both channels.")
     if shape.cut:
         each = f"pieces of {shape.samples / shape.rate:.3g} s"
@@ -483,7 +485,7 @@ def _notes(
         )
     if count["silent"]:
         notes.append(f"{count['silent']:,} sounds are silent.")
-    if not wish.trim and statistics.silence and float(np.median(statistics.silence)) > 0.1:
+    if not settings.trim and statistics.silence and float(np.median(statistics.silence)) > 0.1:
         notes.append(
             f"{np.median(statistics.silence):.0%} of a sound is silence at its ends; data.trim=true leaves it out."
         )

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from karat import limits
-from karat.cache import IN_MEMORY, Shelf
+from karat.cache import IN_MEMORY, CacheEntry
 from karat.content.archive import TOTAL, open_zip, sorted_classes
 from karat.content.image.picture import resize_record
 from karat.errors import DataError, UnsafeFile
@@ -262,7 +262,7 @@ def scale_of(blocks: list[Block]) -> Scale:
 
 
 def convert(
-    views: list[Block], rows: np.ndarray, scale: Scale, goal: tuple[int, int], alpha: bool, place: Shelf
+    views: list[Block], rows: np.ndarray, scale: Scale, goal: tuple[int, int], alpha: bool, place: CacheEntry
 ) -> np.ndarray:
     """uint8 or uint16 records of the chosen rows, a few at a time; on disk, without a name, when larger than 256 MB."""
     channels = min(views[0].images.shape[3], 4 if alpha else 3)

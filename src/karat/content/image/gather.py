@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from karat.cache import WORTH_KEEPING, Shelf
+from karat.cache import WORTH_KEEPING, CacheEntry
 from karat.content.archive import Piece, sorted_classes
 from karat.content.codec import Contents
 from karat.content.image.picture import Header, decode, peek
@@ -88,7 +88,7 @@ ALPHAS = ("flatten", "keep", "auto")
 
 
 def gather(
-    pieces: Iterable[Piece], where: str, size: int | None, alpha: str, place: Shelf, facts: Mapping[str, Any]
+    pieces: Iterable[Piece], where: str, size: int | None, alpha: str, place: CacheEntry, facts: Mapping[str, Any]
 ) -> Contents:
     """All pictures at one size and depth; raises DataError when more than 1% cannot be read, UnsafeFile for a bomb.
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from karat.cache import Shelf, cache_folder, shelf
+from karat.cache import CacheEntry, cache_entry, cache_folder
 from karat.content.archive import Listing, Piece, list_folder, list_zip, open_zip, suffix_of
 from karat.content.codec import Contents
 from karat.content.file_names import NamePattern
@@ -344,7 +344,9 @@ def _read_files(
     if kind == "folder":
         return _read_listing(path, list_folder(path), size, limit, alpha, labels, folder)
     status = path.stat()
-    place = shelf(folder, LAYOUT, str(path.resolve()), status.st_size, status.st_mtime_ns, size, limit, alpha, labels)
+    place = cache_entry(
+        folder, LAYOUT, str(path.resolve()), status.st_size, status.st_mtime_ns, size, limit, alpha, labels
+    )
     kept = place.find()
     if kept is not None:
         return contents(*kept)
@@ -360,14 +362,14 @@ def _read_listing(
     alpha: str,
     labels: str | None,
     folder: Path,
-    place: Shelf | None = None,
+    place: CacheEntry | None = None,
 ) -> Contents:
     if not listing.pieces:
         raise DataError(f"{path} {_holds(listing.others)}. Wanted: {WANTED}.")
     refuse_few(str(path), listing.pieces, len(listing.pieces))
     if place is None:
         stamps = [(p.name, p.size, p.stamp) for p in listing.pieces]
-        place = shelf(folder, LAYOUT, str(path.resolve()), stamps, size, limit, alpha, labels)
+        place = cache_entry(folder, LAYOUT, str(path.resolve()), stamps, size, limit, alpha, labels)
         kept = place.find()
         if kept is not None:
             return contents(*kept)
@@ -420,7 +422,7 @@ class _Some:
 def _read_parquet(path: Path, size: int | None, limit: int | None, alpha: str, folder: Path) -> Contents:
     files = parquet_files(path)
     stamps = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    place = shelf(folder, LAYOUT, stamps, size, limit, alpha)
+    place = cache_entry(folder, LAYOUT, stamps, size, limit, alpha)
     kept = place.find()
     if kept is not None:
         return contents(*kept)
@@ -466,7 +468,7 @@ def _read_arrays(path: Path, kind: str, size: int | None, limit: int | None, alp
     ):
         records = views[0].images
     else:
-        records = arrays.convert(views, picked, scale, goal, keep, shelf(folder, LAYOUT, "scratch", str(path)))
+        records = arrays.convert(views, picked, scale, goal, keep, cache_entry(folder, LAYOUT, "scratch", str(path)))
     labels, classes = arrays.labels_of(views, picked)
     held = np.concatenate([np.full(len(block.images), block.holdout) for block in views])[picked]
     names = [f"{block.name}:{i}" for block in views for i in range(len(block.images))]
