@@ -61,6 +61,26 @@ def test_an_aggregate_is_told_from_the_others(kind: str, tmp_path: Path) -> None
     assert texts(data) == {f"parents.told = {kind}(children.x)"}
 
 
+def test_aggregates_are_found_over_keys_of_a_table_to_itself_and_keys_with_a_role(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    key = np.array([f"S{i:03d}" for i in range(80)])
+    boss = np.r_[0, [rng.integers(0, i) for i in range(1, 80)]]
+    reports = np.bincount(boss[1:], minlength=80)
+    staff = {"staff_id": key, "manager_id": pa.array([None, *key[boss[1:]]]), "reports": reports}
+    home, away = rng.integers(0, 80, 400), rng.integers(0, 80, 400)
+    goals = rng.poisson(1.5, 400)
+    games = {"home_team_id": [f"T{i:03d}" for i in home], "away_team_id": [f"T{i:03d}" for i in away], "goals": goals}
+    teams = {"team_id": [f"T{i:03d}" for i in range(80)], "home_games": np.bincount(home, minlength=80)}
+    teams |= {"conceded": np.bincount(away, goals, minlength=80).astype(int)}
+    data = rows({"staff": pa.table(staff), "teams": pa.table(teams), "games": pa.table(games)}, tmp_path)
+    found = {(one.text, one.relation.column) for one in discover(lambda _: data, data.relations)}
+    assert found == {
+        ("staff.reports = count(staff)", "manager_id"),
+        ("teams.home_games = count(games)", "home_team_id"),
+        ("teams.conceded = sum(games.goals)", "away_team_id"),
+    }
+
+
 def test_nothing_is_found_between_tables_that_have_nothing_to_do_with_each_other(tmp_path: Path) -> None:
     for seed in range(2):  # the exam below asks 120
         assert not texts(rows(shops.independent(np.random.default_rng([21, seed])), tmp_path / str(seed)))

@@ -198,17 +198,28 @@ class Nearest:
         return int(chosen)
 
 
-def comparable(mine: pa.Array, theirs: pa.Array, number: bool) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Both columns as ranks among `theirs` in 0 to 1, or as codes."""
-    if number:
-        known = np.sort(amounts(theirs)[~np.isnan(amounts(theirs))])
-        if not len(known):
-            known = np.zeros(1)
-        both = []
-        for values in (amounts(mine), amounts(theirs)):
-            middle = (np.searchsorted(known, values) + np.searchsorted(known, values, "right")) / (2 * len(known))
-            both.append(np.where(np.isnan(values), np.nan, middle))
-        return both[0], both[1], True
+Comparison = tuple[np.ndarray, np.ndarray, bool]
+
+
+def comparisons(mine: pa.Array, theirs: pa.Array, number: bool, same: bool) -> list[Comparison]:
+    """Both columns as ranks among `theirs` in 0 to 1, or as codes; as both where a number is always the `same` in both."""
+    if not number:
+        return [_codes(mine, theirs)]
+    return [_ranks(mine, theirs), *([_codes(mine, theirs)] if same else [])]
+
+
+def _ranks(mine: pa.Array, theirs: pa.Array) -> Comparison:
+    known = np.sort(amounts(theirs)[~np.isnan(amounts(theirs))])
+    if not len(known):
+        known = np.zeros(1)
+    both = []
+    for values in (amounts(mine), amounts(theirs)):
+        middle = (np.searchsorted(known, values) + np.searchsorted(known, values, "right")) / (2 * len(known))
+        both.append(np.where(np.isnan(values), np.nan, middle))
+    return both[0], both[1], True
+
+
+def _codes(mine: pa.Array, theirs: pa.Array) -> Comparison:
     coded = pa.concat_arrays([mine.cast(pa.string()), theirs.cast(pa.string())]).dictionary_encode()
     codes = np.asarray(coded.indices.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)
     return codes[: len(mine)], codes[len(mine) :], False

@@ -330,7 +330,10 @@ class Related(Declared):
         tables = {name: whole.view(records.tables[name]) for name, whole in self.tables.items()}
         for one in self.across:
             seen, gap = tables[one.table], one.gap(records)
-            broken = {**seen.broken, one.text: ~np.isnan(gap) & (gap != 0)}
+            wrong = seen.broken.get(one.text, False) | (
+                ~np.isnan(gap) & (gap != 0)
+            )  # by one of two keys of the same rows
+            broken = {**seen.broken, one.text: np.asarray(wrong)}
             tables[one.table] = replace(seen, broken=broken, found=seen.found | {one.text} - set(one.relation.rules))
         return DatabaseView(tables, tuple(_tie(records, r) for r in self.relations), len(records))
 

@@ -25,7 +25,7 @@ from karat.content.relational.database import (
     keys_of,
 )
 from karat.content.relational.links import repeats, words_of
-from karat.content.relational.parents import Apart, Nearest, Reach, comparable
+from karat.content.relational.parents import Apart, Comparison, Nearest, Reach, comparisons
 from karat.content.relational.progress import Sequences
 from karat.content.relational.sequences import encoded, snapped, there
 from karat.content.relational.steps import Before, Steps, borrowed_name, context, rows_name
@@ -78,9 +78,7 @@ class Unfolding:
                 self._children(name, orphans.get(name, 0.0))
                 self._choose_ready()
         self._choose_ready(last=True)
-        made = {}
-        for name, cells in self.tables.items():
-            made[name] = Table(cells, self.wholes[name].origin)
+        made = {name: Table(cells, self.wholes[name].origin) for name, cells in self.tables.items()}
         return Database(made, self.relations)
 
     def _root(self, name: str, n: int, asked: Conditioning | None) -> None:
@@ -419,20 +417,21 @@ class Unfolding:
             return lost, own, ~gone & ~lost, rank
         own = ~gone & ~lost & (self.rng.random(n) < steps.tree[name])
         root = gone | lost | own
-        if n and not root.any():
+        if n and not root.any():  # one must be: it names itself, nobody there is, or none, as roots of the data do
             root[int(counts.argmax())] = True
-            own = root if not steps.loose.get(name) else own
-            lost = root & ~own
+            own = root if steps.tree[name] > 0 else own
+            lost = root & ~own if steps.loose.get(name) else lost
         rank[np.lexsort((self.rng.random(n), counts == 0, ~root))] = np.arange(n)
         return lost, own, ~root, rank
 
-    def _comparisons(self, relation: Relation, wanted: pa.Table) -> list[tuple[np.ndarray, np.ndarray, bool]]:
+    def _comparisons(self, relation: Relation, wanted: pa.Table) -> list[Comparison]:
         """By column that is borrowed: what each row wants, what each parent has, and whether these are numbers."""
-        out = []
+        out: list[Comparison] = []
+        same = {one.name for one in self.across if one.relation == relation and one.kind == "="}
         for column in self.steps[relation.child].borrowed[relation.column]:
-            kind = self.wholes[relation.parent].layout.columns[column].kind
-            mine = flat(wanted[borrowed_name(relation, column)])
-            out.append(comparable(mine, flat(self.tables[relation.parent][column]), kind in NUMBERS))
+            number = self.wholes[relation.parent].layout.columns[column].kind in NUMBERS
+            mine, theirs = flat(wanted[borrowed_name(relation, column)]), flat(self.tables[relation.parent][column])
+            out += comparisons(mine, theirs, number, column in same)
         return out
 
     def _set(self, table: str, column: str, cells: pa.Array) -> None:

@@ -91,10 +91,12 @@ def _solved(one: Across, data: Database, rng: np.random.Generator) -> np.ndarray
 
 def matched(values: np.ndarray, share: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """`values` [m] of parents, of which each is to have a `share` of the children, as values of these, `theirs` [n], in the
-    same order: what a list of articles costs is then what is paid for them, as often.
+    same order: what a list of articles costs is then what is paid for them.
     """
     known = np.sort(theirs[~np.isnan(theirs)])
     there = np.flatnonzero(~np.isnan(values))
+    if 0 < len(few := np.unique(known)) <= len(there):  # as many of each as of another, and none left out
+        known, share = few, np.ones(len(values))
     if not len(known) or not len(there):
         return values
     order = there[np.argsort(values[there], kind="stable")]
