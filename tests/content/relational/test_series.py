@@ -20,6 +20,7 @@ from karat.content.table.schema.columns import Column
 from karat.data import load
 from karat.errors import KaratError
 from karat.run import Run
+from karat.views import DatabaseView
 
 SMALL = ["model.rounds=5"]
 
@@ -267,3 +268,13 @@ def test_a_column_with_a_season_comes_back_from_its_distance_to_it_and_is_never_
     np.testing.assert_array_equal(again, visits)
     low = moving.decoded(of, {"visits": np.full(700, -50.0)}, away, past, recent, e)["visits"]
     assert (low[1:] == 0).all()
+
+
+def test_a_series_is_made_again_of_what_a_judge_sees_of_it_so_that_references_can_be_judged(place: Path) -> None:
+    data = load(place / "shops.csv")
+    seen, codec = data.view("train"), data.codec
+    again = codec.view(codec.unview(seen))
+    assert isinstance(seen, DatabaseView) and isinstance(again, DatabaseView)
+    np.testing.assert_allclose(again.tables["shops"].values, seen.tables["shops"].values, rtol=1e-6)
+    np.testing.assert_array_equal(again.ties[0].links, seen.ties[0].links)
+    assert again.ties[0].cut and again.records == seen.records

@@ -33,7 +33,7 @@ def findings(case: Case) -> list[Finding]:
         return []
     rng = np.random.default_rng([case.seed, 35])
     sheets = [lagged(table, tie, columns) for table, tie in zip(tables, ties, strict=True)]
-    if min(map(len, sheets)) < 10 * FEWEST or len({s.names for s in sheets}) > 1:
+    if min(map(len, sheets)) < 5 * FEWEST or len({s.names for s in sheets}) > 1:
         return []
     sheets = [s.take(rng.permutation(len(s))[:STEPS]) for s in sheets]
     goals = [name for name in sheets[0].names if "change of " in name]

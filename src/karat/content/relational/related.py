@@ -40,7 +40,7 @@ from karat.content.table.tables import Tables
 from karat.errors import DataError, FitError
 from karat.output import file_names
 from karat.space import Codes, Fields, Space
-from karat.views import DatabaseView, Tie
+from karat.views import DatabaseView, Tie, View
 
 
 @dataclass(frozen=True)
@@ -336,6 +336,9 @@ class Related(Declared):
             broken = {**seen.broken, one.text: np.asarray(wrong)}
             tables[one.table] = replace(seen, broken=broken, found=seen.found | {one.text} - set(one.relation.rules))
         return DatabaseView(tables, tuple(_tie(records, r) for r in self.relations), len(records))
+
+    def unview(self, seen: View) -> Database:
+        return going.of_view(self.tables, self.cut, seen)
 
     def chosen(self, records: Database, rows: np.ndarray) -> Database:
         return records.closed(rows)

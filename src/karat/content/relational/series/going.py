@@ -18,7 +18,8 @@ from karat.content.relational.steps import Before, Steps
 from karat.content.relational.unfolding import Unfolding
 from karat.content.table.table import Table
 from karat.content.table.tables import Tables
-from karat.errors import DataError
+from karat.errors import DataError, FitError
+from karat.views import DatabaseView, View
 
 STARTS = 500  # places in the training rows that are kept
 TRIES = 64  # draws of a condition, so that each value of a range is among them
@@ -100,6 +101,21 @@ def grown(work: Unfolding, relation: Relation, going: Sequences, n: int) -> Data
     work.up[parent] = going.ups
     work.grow(steps, going, total, None, len(total))
     return Database({t: Table(work.tables[t], work.wholes[t].origin) for t in (parent, name)}, work.relations)
+
+
+def of_view(wholes: Mapping[str, Tables], relation: Relation | None, seen: View) -> Database:
+    """Windows of series that a judge sees as `seen`, none of which goes on from another; FitError for other tables."""
+    if relation is None or not isinstance(seen, DatabaseView):
+        raise FitError("related tables cannot be made from what a judge sees of them; series can.")
+    tables = {name: wholes[name].unview(view).cells for name, view in seen.tables.items()}
+    window = pa.array(2 * np.arange(len(seen))).cast(pa.string())
+    link = pa.array(next(tie.links for tie in seen.ties if tie.cut))
+    for name, key, cells in (
+        (relation.parent, relation.key, window),
+        (relation.child, relation.column, window.take(link)),
+    ):
+        tables[name] = tables[name].set_column(tables[name].column_names.index(key), key, cells)
+    return Database({name: Table(cells, wholes[name].origin) for name, cells in tables.items()}, (relation,))
 
 
 def _history(
