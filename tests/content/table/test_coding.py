@@ -196,3 +196,14 @@ def test_what_is_printed_with_four_significant_digits_comes_back_so() -> None:
 def test_prices_keep_both_decimals_however_large(spread: float) -> None:
     values = np.round(np.exp(np.random.default_rng(0).normal(4, spread, 5000)), 2)
     assert Grain.fit(Column("price", "decimal", places=2, least=2), pa.array(values)).digits == 0
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_one_value_far_out_draws_hardly_a_row_after_it_in_a_large_table(side: int) -> None:
+    rng = np.random.default_rng(0)
+    ticks = side * np.append(np.rint(100 * (3 + rng.gamma(2, 15, 400_000))), 166_408_900)
+    scale = Scale.fit(ticks, LEVELS, True)
+    assert (np.diff(scale.at) >= 0).all() and (np.diff(scale.value) >= 0).all()
+    bins = rng.choice(scale.size, 400_000, p=scale.counts / scale.counts.sum())
+    drawn = side * scale.ticks(bins, rng.random(len(bins)))
+    assert drawn.max() <= 166_408_900 and (drawn > 100_000).sum() <= 25, "of 400 rows in its bin"

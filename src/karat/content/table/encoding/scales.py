@@ -75,6 +75,12 @@ class Scale:
             smooth[:, 0], smooth[:, -1] = lows[b] - 0.499 * whole, highs[b] + 0.499 * whole
             at.append((b[:, None] + share * (1 - GAP)).ravel())
             value.append(smooth.ravel())
+        for b, far in ((0, -1), (len(mass) - 1, 1)):
+            if not stair[b]:
+                share = _outward(mass[b], pieces[b])
+                share = share if far > 0 else 1 - share
+                at.append(b + share)
+                value.append(np.interp(rows[first[b]] + share * (mass[b] - 1), np.arange(len(every)), every))
         ends, values = np.concatenate(at), np.concatenate(value)
         order = np.argsort(ends, kind="stable")
         return cls(ends[order], values[order], lows, highs, mass, whole)
@@ -160,6 +166,13 @@ class Scale:
         ):
             raise ValueError("the bins of a number are lists of as many numbers as there are bins")
         return cls(at, value, lows, highs, np.array(state["counts"], np.int64), whole)
+
+
+def _outward(mass: int, pieces: int) -> np.ndarray:
+    """Shares of the last of the `pieces` of a bin of `mass` rows that halve it towards its end, as long as rows tell of each: one
+    value far out would else draw all rows of a large piece after it."""
+    most = int(np.log2(max(1.0, mass / pieces / ROWS_A_TAIL)))
+    return np.asarray(1 - 0.5 ** np.arange(1, most + 1) / pieces)
 
 
 def _groups(v: np.ndarray, c: np.ndarray, most: int, whole: bool, fewest: int) -> tuple[np.ndarray, bool]:
