@@ -75,12 +75,12 @@ class Scale:
             smooth[:, 0], smooth[:, -1] = lows[b] - 0.499 * whole, highs[b] + 0.499 * whole
             at.append((b[:, None] + share * (1 - GAP)).ravel())
             value.append(smooth.ravel())
-        for b, far in ((0, -1), (len(mass) - 1, 1)):
-            if not stair[b]:
-                share = _outward(mass[b], pieces[b])
-                share = share if far > 0 else 1 - share
-                at.append(b + share)
-                value.append(np.interp(rows[first[b]] + share * (mass[b] - 1), np.arange(len(every)), every))
+        for i, upper in ((0, False), (len(mass) - 1, True)):
+            if not stair[i]:
+                share = _outward(mass[i], pieces[i])
+                share = share if upper else 1 - share
+                at.append(i + share)
+                value.append(np.interp(rows[first[i]] + share * (mass[i] - 1), np.arange(len(every)), every))
         ends, values = np.concatenate(at), np.concatenate(value)
         order = np.argsort(ends, kind="stable")
         return cls(ends[order], values[order], lows, highs, mass, whole)
