@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -66,3 +68,22 @@ def test_predictors_with_one_missing_are_refused() -> None:
     stacked.boosters[0].pop()
     with pytest.raises(RunError, match="one is missing"):
         Stacked.restore(stacked.weights(), 7)
+
+
+@pytest.mark.exam
+def test_a_table_that_lists_every_case_once_keeps_what_its_last_column_follows_from() -> None:
+    boards = np.array([b for b in itertools.product((0, 1), repeat=12) if sum(b) == 6])
+    right = three(boards)
+    rows = np.random.default_rng(3).permutation(np.column_stack([boards, right]))[:647]
+    model = Model(Codes((2,) * 13, (False,) * 13), 0, Config())
+    for _ in model.fit(torch.from_numpy(rows), None, 0, None):
+        pass
+    made = model.sample(4000, None, torch.Generator().manual_seed(0), independent=True).numpy()
+    assert (three(made[:, :12]) == made[:, 12]).mean() > 0.7, "half would be chance"
+
+
+def three(boards: np.ndarray) -> np.ndarray:
+    """Whether three ones stand side by side in one of three rows, or above each other in one of four columns."""
+    grid = boards.reshape(-1, 3, 4)
+    down, across = grid.all(1).any(1), np.lib.stride_tricks.sliding_window_view(grid, 3, 2).all(3).any((1, 2))
+    return down | across

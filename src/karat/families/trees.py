@@ -107,22 +107,25 @@ class Model(Fitted, Stratified):
         prune = self.config.prune
         rest = _chain(information, self.config.context, few and prune and not given)
         pruning = None if not prune else FEW_ROWS if few and not given else MANY_ROWS
+        stacked = STACKED if few and prune and self.config.boost and not given else 0
         leaf = self.config.leaf or ((SMALL_LEAF if few else LEAF) if prune else PLAIN_LEAF)
         leans = 0.0 if few or prune else LEANS
         many = min(COMPARED, CELLS // max(1, cells.shape[1]))
         done, left = 0.0, 0.9
         while True:
-            for share in self._linked(cells, rest, information, leaf, pruning, rng):
+            for share in self._linked(cells, rest, information, leaf, pruning, stacked, rng):
                 yield done + left * share / 2
             done, left = done + left / 2, left / 2
             # what pruned trees draw given other columns was no oftener a copy than unseen rows are
             settled = self.config.leaf or leaf >= most_leaf or (given and prune)
             if settled or not self._copies(cells, min(many, LOOKED), leans, rng):
                 break
-            if not given and self._fair(cells, rest, information, leaf, pruning, rng):
+            if not given and self._fair(cells, rest, information, leaf, pruning, stacked, rng):
                 self.fair = True
                 break
-            if pruning is FEW_ROWS:
+            if stacked > 1:
+                stacked = 1  # of few combinations boosted trees recall those that they learned
+            elif pruning is FEW_ROWS:
                 pruning = MANY_ROWS
             else:
                 leaf = min((3 * leaf + 1) // 2 if given else 2 * leaf, most_leaf)
@@ -138,9 +141,10 @@ class Model(Fitted, Stratified):
         information: np.ndarray,
         leaf: int,
         pruning: Pruning | None,
+        stacked: int,
         rng: np.random.Generator,
     ) -> Iterator[float]:
-        """Fits a link for each column of `chain`, of leaves of `leaf` rows."""
+        """Fits a link for each column of `chain`, of leaves of `leaf` rows; the last `stacked` are predicted by boosted trees."""
         self.links, self._leaf = [], leaf
         before = list(range(self.config.context))
         most = min(self.config.parents, max(FEW_PARENTS, LINKED // max(1, cells.shape[1])))
@@ -148,7 +152,7 @@ class Model(Fitted, Stratified):
         for i, j in enumerate(chain):
             assert isinstance(self.space, Codes)
             parents = sorted(before, key=lambda q: (-information[j, q], q))[:most]
-            how = growth if i >= len(chain) - STACKED else replace(growth, stacked=None)
+            how = replace(growth, stacked=self._stacked) if i >= len(chain) - stacked else growth
             self.links.append(Link.fit(cells, j, parents, self.space, how, rng))
             before = [*before, j]
             yield (i + 1) / (len(chain) + 1)
@@ -158,9 +162,7 @@ class Model(Fitted, Stratified):
         c = self.config
         boosted = leaf if c.leaf else min(leaf, LEAF)  # the boosted draw ranges of values, and copy none
         boosting = Boosting(c.rounds, c.rate, c.leaves, boosted, c.gain, 1.0, c.signal, c.most)
-        few = rows < c.small
-        stacked = self._stacked if few and c.boost and c.prune and not c.context else None
-        return Growth(leaf, pruning, c.groups, boosting, few or not c.boost, stacked, c.absent)
+        return Growth(leaf, pruning, c.groups, boosting, rows < c.small or not c.boost, None, c.absent)
 
     def _copies(self, cells: np.ndarray, many: int, leans: float, rng: np.random.Generator) -> bool:
         """Whether drawn rows equal those of `cells` [n, columns] oftener than these equal each other, by more than `leans`.
@@ -181,6 +183,7 @@ class Model(Fitted, Stratified):
         information: np.ndarray,
         leaf: int,
         pruning: Pruning | None,
+        stacked: int,
         rng: np.random.Generator,
     ) -> bool:
         """Whether a model of one half of `cells` [n, columns] draws rows of the other as often as those it learned from.
@@ -192,7 +195,7 @@ class Model(Fitted, Stratified):
             return False
         half = Model(self.space, self.classes, self.config)
         own, other = np.array_split(cells[rng.permutation(len(cells))][: len(cells) // 2 * 2], 2)
-        for _ in half._linked(own, chain, information, leaf, pruning, rng):
+        for _ in half._linked(own, chain, information, leaf, pruning, stacked, rng):
             pass
         drawn = half._drawn(np.full((LOOKED, cells.shape[1]), -1), rng, False)
         return as_often(drawn, own, other)
