@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -120,13 +121,24 @@ def parsed_cells(raw: Raw, columns: dict[str, Column], source: str) -> pa.Table:
 
 def cell(column: Column, text: str, source: str) -> pa.Array:
     """The one cell that `text` spells in the column, as its source prints it or plainly; DataError where it cannot be."""
+    try:
+        found = _cell(column, text, source)
+        vast = pa.types.is_floating(found.type) and math.isinf(found[0].as_py()) and "inf" not in text.lower()
+    except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):  # more than its type holds, half of a character
+        vast = True
+    if vast:
+        raise DataError(f"{text[:80]!r} is nothing that a cell of {column.name!r} can hold.")
+    return found
+
+
+def _cell(column: Column, text: str, source: str) -> pa.Array:
     wanted = logical(column)
     if wanted == pa.string():
         return pa.array([text], pa.string())
     if column.kind == "boolean":
         spelled = [word.lower() for word in column.values] if column.values else ["true", "false"]
         if text.lower() not in (*spelled, "true", "false"):
-            raise DataError(f"{text!r} is no value of {column.name!r}; it has {' and '.join(spelled)}.")
+            raise DataError(f"{text[:80]!r} is no value of {column.name!r}; it has {' and '.join(spelled)}.")
         return pa.array([text.lower() in (spelled[0], "true")], pa.bool_())
     if source == "csv":
         try:
@@ -134,14 +146,16 @@ def cell(column: Column, text: str, source: str) -> pa.Array:
             read = flat(values.parse(raw, Schema((column,)))[column.name])
             if read.null_count == 0:
                 return read
-        except DataError:
+        except (DataError, pa.ArrowInvalid):
             pass  # a person may well write 1200 where the file prints $1,200.00
     try:
         natural = moment(text, wanted, text)
     except DataError as error:
-        raise DataError(f"{text!r} is no value of {column.name!r}; wanted such as {EXAMPLES[column.kind]}.") from error
+        raise DataError(
+            f"{text[:80]!r} is no value of {column.name!r}; wanted such as {EXAMPLES[column.kind]}."
+        ) from error
     if column.kind == "integer" and not float(natural).is_integer():
-        raise DataError(f"{text!r} is no value of {column.name!r}, which holds whole numbers.")
+        raise DataError(f"{text[:80]!r} is no value of {column.name!r}, which holds whole numbers.")
     if column.kind in NUMBERS[:2]:
         return pa.array([natural]).cast(wanted)
     if column.kind == "date":

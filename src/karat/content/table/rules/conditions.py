@@ -71,7 +71,7 @@ def names_file(text: str) -> bool:
     try:
         there = Path(text).is_file()
     except (OSError, ValueError):  # too long for a name, or with a NUL
-        there = False
+        return False
     return there or not any(sign in text.split(",")[0] for sign in SIGNS)
 
 
@@ -84,9 +84,13 @@ def parse_given(text: str, layout: Layout, source: str) -> Given:
     out: Given = {}
     for name, negated, value, quoted in pieces(text):
         if name not in layout.columns:
-            raise DataError(f"the condition {text!r} is on {name!r}, {unknown(name, list(layout.columns))}")
+            raise DataError(
+                f"the condition {_short(text)!r} is on {_short(name)!r}, {unknown(name, list(layout.columns))}"
+            )
         if name in out:
-            raise DataError(f"the condition {text!r} speaks of {name!r} twice; give one value, or a range low..high.")
+            raise DataError(
+                f"the condition {_short(text)!r} speaks of {name!r} twice; give one value, or a range low..high."
+            )
         out[name] = _condition(layout, layout.columns[name], negated, value, quoted, source)
     if not out:
         raise DataError("the condition is empty; wanted such as income=>50K, age=30..40.")
@@ -104,17 +108,19 @@ def pieces(text: str) -> list[tuple[str, bool, str, bool]]:
             negated = rest.startswith("!")
             rest = rest.removeprefix("!")
             if not rest.startswith("="):
-                raise DataError(f"the condition {text!r} has no '=' behind {name!r}.")
+                raise DataError(f"the condition {_short(text)!r} has no '=' behind {name!r}.")
             rest = rest[1:]
         else:
             name, equals, rest = rest.partition("=")
+            rest = rest.removeprefix("=")  # as in programs
             if not equals:
                 raise DataError(
-                    f"the condition {text!r} holds {name.strip()!r} without '='; quote a value that holds a comma. {FORMS}"
+                    f"the condition {_short(text)!r} holds {_short(name.strip())!r} without '='; quote a value that holds a "
+                    f"comma. {FORMS}"
                 )
             if name.rstrip().endswith(("<", ">")):
                 raise DataError(
-                    f"the condition {text!r} compares {name.strip()[:-1].strip()!r} by {name.strip()[-1]}=. {FORMS}"
+                    f"the condition {_short(text)!r} compares {_short(name.strip()[:-1].strip())!r} by {name.strip()[-1]}=. {FORMS}"
                 )
             negated = name.rstrip().endswith("!")
             name = name.rstrip().removesuffix("!").strip()
@@ -124,13 +130,20 @@ def pieces(text: str) -> list[tuple[str, bool, str, bool]]:
             value, rest = _quoted(rest, text)
             rest = rest.lstrip()
             if rest and not rest.startswith(","):
-                raise DataError(f"the condition {text!r} has {rest[:10]!r} behind a quoted value; wanted a comma.")
+                raise DataError(
+                    f"the condition {_short(text)!r} has {rest[:10]!r} behind a quoted value; wanted a comma."
+                )
             rest = rest[1:].lstrip()
         else:
             value, _, rest = rest.partition(",")
             value, rest = value.strip(), rest.lstrip()
         out.append((name, negated, value, quoted))
     return out
+
+
+def _short(text: str) -> str:
+    """A text for a message, which says no more of it than one reads."""
+    return text if len(text) <= 160 else f"{text[:157]}..."
 
 
 def _quoted(rest: str, text: str) -> tuple[str, str]:
@@ -144,7 +157,7 @@ def _quoted(rest: str, text: str) -> tuple[str, str]:
             i += 1
         out.append(rest[i])
         i += 1
-    raise DataError(f"the condition {text!r} opens a quote that never closes.")
+    raise DataError(f"the condition {_short(text)!r} opens a quote that never closes.")
 
 
 def _condition(layout: Layout, column: Column, negated: bool, value: str, quoted: bool, source: str) -> Condition:
