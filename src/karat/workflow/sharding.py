@@ -209,21 +209,15 @@ def _in_processes(tasks: Iterator[Task], workers: int) -> Iterator[Done]:
         while busy:
             for pipe in wait(busy):
                 assert isinstance(pipe, Connection)
-                try:
+                with _living(pipes[pipe]):
                     done = pipe.recv()
-                except EOFError:
-                    pipes[pipe].join()
-                    raise RunError(
-                        f"a process that made shards was ended from outside (exit code {pipes[pipe].exitcode}), perhaps for "
-                        "want of memory: lower --workers. The same command goes on with the shards that are not whole."
-                    ) from None
+                    following = None if isinstance(done, BaseException) else next(tasks, None)
+                    if following is None:
+                        busy.discard(pipe)
+                    else:
+                        pipe.send(following)
                 if isinstance(done, BaseException):
                     raise done
-                following = next(tasks, None)
-                if following is None:
-                    busy.discard(pipe)
-                else:
-                    pipe.send(following)
                 yield done
     finally:
         for pipe, process in pipes.items():
@@ -232,10 +226,23 @@ def _in_processes(tasks: Iterator[Task], workers: int) -> Iterator[Done]:
             process.join()
 
 
+@contextlib.contextmanager
+def _living(process: Any) -> Iterator[None]:
+    """RunError where the process at the other end of a pipe is gone."""
+    try:
+        yield
+    except (EOFError, ConnectionError):
+        process.join()
+        raise RunError(
+            f"a process that made shards was ended from outside (exit code {process.exitcode}), perhaps for want of memory: "
+            "lower --workers. The same command goes on with the shards that are not whole."
+        ) from None
+
+
 def _serve(pipe: Connection) -> None:
     """What a process does: tasks, until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes of a terminal; the first one ends us
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    with contextlib.suppress(EOFError, ConnectionError):
         while True:
             task = pipe.recv()
             try:
