@@ -141,9 +141,9 @@ def known(name: str, rate: float, seed: int) -> dict[str, Any]:
     out |= {"planted": len(hit), "of": len(wanted), "false": len(false)}
     with tempfile.TemporaryDirectory() as folder:
         pa.csv.write_csv(table, f"{folder}/{name}.csv")
-        run = karat.train(f"{folder}/{name}.csv", out=f"{folder}/run", seed=seed, threads=1)
+        run = karat.train(f"{folder}/{name}.csv", out=f"{folder}/run", seed=seed, threads=1, set=["data.as=table"])
         made = run.make(MADE, seed=seed + 1)
-        codec = Tables.restore(json.loads((Path(folder) / "run" / "codec.json").read_text(encoding="utf-8")))
+        codec = Tables.fit(Tables.read(table, {}), np.arange(len(table)))
         cells = codec.conform(Tables.read(made, {}).records).cells
     judged = Judged.fit(every, rows.facts.schema, rows.cells)
     real, made_rates = (
@@ -156,7 +156,7 @@ def known(name: str, rate: float, seed: int) -> dict[str, Any]:
 
 def judging(table: pa.Table, seed: int) -> dict[str, Any]:
     """Which relations a judge says are broken, each in one of twenty unseen rows; and whether he says so of rows as they are."""
-    data = load(table.to_pandas(), options={"discover": False}, holdout=0.5, seed=seed)
+    data = load(table.to_pandas(), options={"discover": False, "as": "table"}, holdout=0.5, seed=seed)
     records, rng = data.contents.records, np.random.default_rng(seed)
     judge = data.codec.judging(records[data.train])
     train, unseen = (judge.view(records[rows]) for rows in (data.train, data.holdout))
