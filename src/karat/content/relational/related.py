@@ -267,7 +267,7 @@ class Related(Declared):
         """
         given = {} if asked is None else asked
         n = len(given[self.first].cells) if self.first in given else n
-        roots = {name: len(given[name].cells) if name in given else many for name, many in self._roots(n).items()}
+        roots = {**self._roots(n), **{name: len(one.cells) for name, one in given.items()}}
         work = Unfolding(self.tables, self.steps, self.relations, draw, rng, across=self.across)
         return hold(work.run(roots, self.orphans, given), self.across, self.tables, rng)
 
@@ -329,12 +329,10 @@ class Related(Declared):
             return replace(self.view(records[rows]), whole=self.view(records), own=own)
         tables = {name: whole.view(records.tables[name]) for name, whole in self.tables.items()}
         for one in self.across:
-            seen, gap = tables[one.table], one.gap(records)
-            wrong = seen.broken.get(one.text, False) | (
-                ~np.isnan(gap) & (gap != 0)
-            )  # by one of two keys of the same rows
-            broken = {**seen.broken, one.text: np.asarray(wrong)}
-            tables[one.table] = replace(seen, broken=broken, found=seen.found | {one.text} - set(one.relation.rules))
+            seen = tables[one.table]
+            wrong = seen.broken.get(one.text, False) | one.broken(records)  # by one of two keys of the same rows
+            found = seen.found | {one.text} - set(one.relation.rules)
+            tables[one.table] = replace(seen, broken={**seen.broken, one.text: wrong}, found=found)
         return DatabaseView(tables, tuple(_tie(records, r) for r in self.relations), len(records))
 
     def unview(self, seen: View) -> Database:
@@ -412,8 +410,7 @@ class Related(Declared):
             names += [column.name, *([f"{column.name} zone"] if column.zone == "mixed" else [])]
         return names
 
-    def _roots(self, n: int) -> dict[str, int]:
-        """How many rows each root table has beside `n` of the first."""
+    def _roots(self, n: int) -> dict[str, int]:  # rows of each root table beside `n` of the first
         return {name: self.lists.get(name, max(1, round(n * share))) for name, share in self.rows.items()}
 
     def asked(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Asked:

@@ -81,6 +81,11 @@ class Across:
             apart = np.maximum(apart, 0) if self.kind == "<=" else np.minimum(apart, 0)
         return _beyond(apart, slack_of(np.nan_to_num(other), 0.0))
 
+    def broken(self, data: Database) -> np.ndarray:
+        """bool [rows of `table`]: the rows that break it."""
+        gap = self.gap(data)
+        return np.asarray(~np.isnan(gap) & (gap != 0))
+
     def counted(self, data: Database) -> Across:
         """The same with the rows of `data` that break it."""
         gap = self.gap(data)
