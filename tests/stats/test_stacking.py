@@ -11,7 +11,7 @@ import torch
 from karat.errors import RunError
 from karat.families.trees import Config, Model
 from karat.space import Codes
-from karat.stats.stacking import Stacked
+from karat.stats.stacking import FEW, Stacked
 
 
 def lines(rows: int) -> np.ndarray:
@@ -46,24 +46,27 @@ def test_nothing_is_predicted_of_what_is_independent_or_constant() -> None:
     features = rng.integers(0, 5, (400, 6)).astype(np.float32)
     for codes in (rng.integers(0, 3, 400), rng.integers(0, 200, 400), np.zeros(400, np.int64)):
         for ordered in (True, False):
-            stacked, predicted = Stacked.fit(features, [0], codes, ordered, rng)
+            stacked, predicted = Stacked.fit(features, [0], codes, ordered, FEW, rng)
             assert stacked.targets == 0 and predicted.shape == (400, 0)
-            assert stacked.predict(features).shape == (400, 0)
+            assert stacked.predict(features, None).shape == (400, 0)
 
 
 def test_rows_learned_from_are_predicted_no_better_than_new_ones() -> None:
     rng = np.random.default_rng(1)
     features = rng.normal(size=(1200, 3)).astype(np.float32)
     codes = np.argsort(np.argsort(features[:, 0] + rng.normal(size=1200)))  # every second bit of it is chance
-    stacked, own = Stacked.fit(features[:600], [], codes[:600], True, rng)
-    new = stacked.predict(features[600:])
-    of_own, of_new = (np.corrcoef(p[:, 0], c)[0, 1] for p, c in ((own, codes[:600]), (new, codes[600:])))
-    assert 0.5 < of_own < of_new + 0.05
+    stacked, own = Stacked.fit(features[:600], [], codes[:600], True, FEW, rng)
+    mean, one = stacked.predict(features[600:], None), stacked.predict(features[600:], rng)
+    of_own, of_mean, of_one = (
+        np.corrcoef(p[:, 0], c)[0, 1] for p, c in ((own, codes[:600]), (mean, codes[600:]), (one, codes[600:]))
+    )
+    assert 0.5 < of_own < of_mean + 0.05
+    assert abs(of_own - of_one) < 0.05, "a fold for each row is as uncertain as what was learned from"
 
 
 def test_predictors_with_one_missing_are_refused() -> None:
     cells = lines(300)
-    stacked, _ = Stacked.fit(cells[:, :7].astype(np.float32), [], cells[:, 7], True, np.random.default_rng(0))
+    stacked, _ = Stacked.fit(cells[:, :7].astype(np.float32), [], cells[:, 7], True, FEW, np.random.default_rng(0))
     assert Stacked.restore(stacked.weights(), 7).targets == stacked.targets == 1
     stacked.boosters[0].pop()
     with pytest.raises(RunError, match="one is missing"):
@@ -87,3 +90,16 @@ def three(boards: np.ndarray) -> np.ndarray:
     grid = boards.reshape(-1, 3, 4)
     down, across = grid.all(1).any(1), np.lib.stride_tricks.sliding_window_view(grid, 3, 2).all(3).any((1, 2))
     return down | across
+
+
+def test_a_smooth_relation_of_many_rows_is_drawn_more_exactly_than_its_parts_are_wide() -> None:
+    rng = np.random.default_rng(2)
+    parents = rng.integers(0, 200, (5000, 3))
+    cells = np.column_stack([parents, parents.sum(1)])
+    space = Codes((200, 200, 200, 598), (True,) * 4)
+    model = Model(space, 0, Config())
+    for _ in model.fit(torch.from_numpy(cells), None, 0, None):
+        pass
+    made = model.sample(5000, None, torch.Generator().manual_seed(0), independent=True).numpy()
+    missed = np.abs(made[:, 3] - made[:, :3].sum(1))
+    assert np.median(missed) < 12, "where a 48th of the range is wider"

@@ -84,7 +84,7 @@ class Model(Fitted, Stratified):
         return True
 
     def metrics(self) -> dict[str, float]:
-        """Columns that are linked so far, those of few rows that boosted trees predict, and rows of the smallest leaf, which
+        """Columns that are linked so far, those of them that boosted trees predict, and rows of the smallest leaf, which
         doubles where rows came out as copies.
         """
         stacked = sum(link.stacked is not None and link.stacked.targets > 0 for link in self.links)
@@ -107,7 +107,7 @@ class Model(Fitted, Stratified):
         prune = self.config.prune
         rest = _chain(information, self.config.context, few and prune and not given)
         pruning = None if not prune else FEW_ROWS if few and not given else MANY_ROWS
-        stacked = STACKED if few and prune and self.config.boost and not given else 0
+        stacked = STACKED if prune and self.config.boost and not (few and given) else 0
         leaf = self.config.leaf or ((SMALL_LEAF if few else LEAF) if prune else PLAIN_LEAF)
         leans = 0.0 if few or prune else LEANS
         many = min(COMPARED, CELLS // max(1, cells.shape[1]))

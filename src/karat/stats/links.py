@@ -1,7 +1,8 @@
 """One link of a chain over the columns of a table: how a column is drawn given some of the others.
 
 Boosted trees tell the part of the column's range, a tree of donors the exact value (`codetree`, `donors`). Of few rows a tree
-of donors draws alone, and is shown what boosted trees predict (`stacking`).
+of donors draws alone. Both are shown where boosted trees that learned from all rows at once expect the column (`stacking`):
+what is left for a part of the range or a leaf to find in its own few rows is then little.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from karat.space import Codes
 from karat.stats.codetree import CHOICES, Boosting, CodeTree
 from karat.stats.dependence import grouped
 from karat.stats.donors import FEW_ROWS, Donors, Pruning
-from karat.stats.stacking import Stacked
+from karat.stats.stacking import FEW, MANY, Stacked
 from karat.stats.stratified import LEVELS, alike
 
 COARSE = 64  # values of a column that are compared with those of another for pairs that never meet
 REDRAWS = 6
 NARROW = 12  # parts of a column of few rows up to which pruning tells how deep to go
+FEWEST_PARTS = 5  # of a column in order that is predicted for boosted trees; fewer are told apart by few of these
 WIDE_LEAF = 8  # rows of a leaf of the others, at least, which are not pruned
 
 
@@ -29,7 +31,7 @@ class Growth:
     """How the trees of a link are grown.
 
     leaf: rows of a leaf of donors, at least.   groups: parts of a column's range.   alone: donors draw without the boosted
-    trees' groups.   stacked: what boosted trees predict of columns, kept for the next fit to the same rows; None where donors are
+    trees' groups.   stacked: what boosted trees predict of columns, kept for the next fit to the same rows; None where trees are
     not shown it.   absent: pairs of values that chance would have
     brought together so often and never met stay apart.
     """
@@ -53,7 +55,7 @@ class Link:
     group: np.ndarray
     tree: CodeTree
     donors: Donors | None
-    stacked: Stacked | None  # what the donors are asked besides the parents
+    stacked: Stacked | None  # what trees are shown besides the parents
     alone: bool  # the donors draw without a group
     coarse: dict[int, np.ndarray]
     never: dict[int, np.ndarray]
@@ -77,25 +79,26 @@ class Link:
         seen = features(cells, parents, nominal)
         alone = growth.alone and bool(parents)
         boosting = replace(growth.boosting, rounds=0) if alone else growth.boosting
-        tree = CodeTree.fit(seen, groups, count, np.flatnonzero(nominal).tolist(), boosting, rng)
+        asked, ordered = cells[:, parents], [space.ordered[q] for q in parents]
+        which = np.flatnonzero(nominal).tolist()
         stacked, donors = None, None
+        wanted = alone or (bool(parents) and space.ordered[column] and count >= FEWEST_PARTS)
+        if growth.stacked is not None and wanted:
+            if column not in growth.stacked:
+                shape = FEW if alone else MANY
+                growth.stacked[column] = Stacked.fit(seen, which, codes, space.ordered[column], shape, rng)
+            stacked, predicted = growth.stacked[column]
+            seen, asked = np.concatenate([seen, predicted], 1, dtype=np.float32), np.concatenate([asked, predicted], 1)
+            ordered += [True] * predicted.shape[1]
+        tree = CodeTree.fit(seen, groups, count, which, boosting, rng)
         if alone or count < size:
-            asked, ordered = cells[:, parents], [space.ordered[q] for q in parents]
             leaf, pruning = growth.leaf, growth.pruning
             if pruning is FEW_ROWS and count > NARROW:
                 pruning, leaf = None, max(leaf, WIDE_LEAF)
-            if alone and growth.stacked is not None:
-                if column not in growth.stacked:
-                    which = np.flatnonzero(nominal).tolist()
-                    growth.stacked[column] = Stacked.fit(seen, which, codes, space.ordered[column], rng)
-                stacked, predicted = growth.stacked[column]
-                asked, ordered = np.concatenate([asked, predicted], 1), [*ordered, *[True] * predicted.shape[1]]
             donors = Donors.fit(asked, ordered, groups, codes, leaf, pruning, rng)
             if not alone:
-                most = growth.boosting.most
-                some = cells if len(cells) <= most else cells[rng.choice(len(cells), most, replace=False)]
-                proposed = tree.draw(features(some, parents, nominal), rng)
-                donors.calibrate_backoff(donors.node(some[:, parents], rng), proposed)
+                some = rng.permutation(len(cells))[: growth.boosting.most]
+                donors.calibrate_backoff(donors.node(asked[some], rng), tree.draw(seen[some], rng))
         coarse: dict[int, np.ndarray] = {}
         never: dict[int, np.ndarray] = {}
         mass = np.bincount(groups, minlength=count).astype(np.float64)
@@ -108,13 +111,13 @@ class Link:
                 coarse[q], never[q] = bins, apart
         return cls(column, parents, nominal, group, tree, donors, stacked, alone, coarse, never, mass)
 
-    def _asked(self, cells: np.ndarray) -> np.ndarray:
-        """int64 [n, features]: what a tree of donors asks of rows of `cells` [n, columns]."""
-        asked = cells[:, self.parents]
+    def _shown(self, cells: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """What boosted trees, float32, and trees of donors, int64, are shown of rows of `cells` [n, columns]: [n, features]."""
+        seen, asked = features(cells, self.parents, self.nominal), cells[:, self.parents]
         if self.stacked is None:
-            return asked
-        seen = features(cells, self.parents, self.nominal)
-        return np.concatenate([asked, self.stacked.predict(seen)], 1)
+            return seen, asked
+        predicted = self.stacked.predict(seen, None if self.alone else rng)
+        return np.concatenate([seen, predicted], 1, dtype=np.float32), np.concatenate([asked, predicted], 1)
 
     def draw(self, cells: np.ndarray, rng: np.random.Generator, stratified: bool) -> np.ndarray:
         """Codes [n] for the rows of `cells` [n, columns], of which the parents' are read.
@@ -147,12 +150,12 @@ class Link:
 
     def _draw(self, cells: np.ndarray, rng: np.random.Generator, stratified: bool) -> np.ndarray:
         order = alike(cells[:, self.parents[:LEVELS]], rng) if stratified and not self.alone else None
+        seen, asked = self._shown(cells, rng)
         if self.donors is None:
-            return self.tree.draw(features(cells, self.parents, self.nominal), rng, order)
-        node = self.donors.node(self._asked(cells), rng)
+            return self.tree.draw(seen, rng, order)
+        node = self.donors.node(asked, rng)
         if self.alone:
             return self.donors.anyone(node, rng, stratified)
-        seen = features(cells, self.parents, self.nominal)
         groups = self.tree.draw(seen, rng, order)
         unsupported = np.flatnonzero(self.donors.unsupported(node, groups, rng))
         for _ in range(REDRAWS):
@@ -167,18 +170,19 @@ class Link:
     def _within(self, cells: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if self.donors is None:
             return groups
-        return self.donors.within(self.donors.node(self._asked(cells), rng), groups, rng, stratified=False)
+        return self.donors.within(self.donors.node(self._shown(cells, rng)[1], rng), groups, rng, stratified=False)
 
     def likelihood(self, cells: np.ndarray, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The chance [n] of `codes` in this column of `cells`, up to what the pruning leaves open."""
         groups = self.group[codes]
+        seen, asked = self._shown(cells, rng)
         if self.alone:
             assert self.donors is not None
             chance = np.ones(len(codes))
         else:
-            chance = self.tree.likelihood(features(cells, self.parents, self.nominal), groups)
+            chance = self.tree.likelihood(seen, groups)
         if self.donors is not None:
-            chance = chance * self.donors.likelihood(self._asked(cells), groups, codes, rng)
+            chance = chance * self.donors.likelihood(asked, groups, codes, rng)
         return np.where(self._apart(cells, groups), 0.0, chance) if self.never else chance
 
     def weights(self) -> dict[str, np.ndarray]:
@@ -218,10 +222,10 @@ class Link:
         if not good or len(weights["mass"]) != count:
             raise RunError(f"the saved trees of column {column} are damaged. Train the run again.")
         nominal = np.array([not space.ordered[q] for q in parents], bool)
-        tree = CodeTree.restore(part("tree."), count, len(parents))
         held, more = part("donors."), part("stacked.")
         stacked = Stacked.restore(more, len(parents)) if more else None
         width = len(parents) + (0 if stacked is None else stacked.targets)
+        tree = CodeTree.restore(part("tree."), count, width)
         donors = Donors.restore(held, width, size) if held else None
         alone, mass = bool(weights["alone"][0]), weights["mass"]
         return cls(column, parents, nominal, group, tree, donors, stacked, alone, coarse, never, mass)

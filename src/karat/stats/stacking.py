@@ -8,7 +8,7 @@ boosted trees that did not see them, so that what lies in a leaf is as uncertain
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,15 +19,22 @@ FOLDS, FEWEST = 3, 100  # rows, of fewer of which nothing is predicted
 CLASSES, RARE = 8, 10  # values of a column without order that are predicted, at most, and rows of the rarest of them
 ROUNDS = (5, 10, 20, 40, 70, 100)  # of boosting, of which held-out rows say how many
 TELLS = 0.01  # of the loss of a guess, which a prediction takes off at least
-STEPS = 200  # in which predictions from 0 to 1 are kept apart
-SPARSE, LEAVES, LEAF, RATE, COLUMNS = (
-    30,
-    15,
-    5,
-    0.1,
-    0.7,
-)  # rows per leaf of a tree; its leaves, their rows; features a tree sees
+STEPS = 1_000  # in which predictions from 0 to 1 are kept apart
+SPARSE = 30  # rows per leaf of a tree
+RATE = 0.1  # of boosting
 CLIP = 0.005  # of a probability: what is sure and wrong costs no more
+
+
+class Shape(NamedTuple):
+    """Of the boosted trees: leaves of a tree, rows of a leaf, share of the features that a tree sees, and rows learned from."""
+
+    leaves: int
+    leaf: int
+    columns: float
+    most: int
+
+
+FEW, MANY = Shape(15, 5, 0.7, 1_000_000), Shape(31, 20, 1.0, 30_000)
 
 
 class Stacked:
@@ -42,28 +49,41 @@ class Stacked:
 
     @classmethod
     def fit(
-        cls, features: np.ndarray, nominal: list[int], codes: np.ndarray, ordered: bool, rng: np.random.Generator
+        cls,
+        features: np.ndarray,
+        nominal: list[int],
+        codes: np.ndarray,
+        ordered: bool,
+        shape: Shape,
+        rng: np.random.Generator,
     ) -> tuple[Stacked, np.ndarray]:
         """The predictors of `codes` [n] from `features` float32 [n, f], and their predictions for these rows, int64 [n, targets].
 
         Of no target where the features tell nothing.   nominal: features without order.   ordered: whether codes have one.
+        Rows beyond `shape.most` are only predicted.
         """
-        fold = rng.permutation(len(codes)) % FOLDS
+        place = rng.permutation(len(codes))
+        fold, learned = place % FOLDS, place < shape.most
         kept, predicted = [], []
         for target in _targets(codes, ordered):
-            boosters, own = _boosted(features, nominal, target, fold)
+            boosters, own = _boosted(features, nominal, target, fold, learned, shape)
             if boosters:
                 kept.append(boosters)
                 predicted.append(own)
         return cls(kept), _steps(np.array(predicted).reshape(len(kept), len(codes)).T)
 
-    def predict(self, features: np.ndarray) -> np.ndarray:
-        """int64 [n, targets] for new rows of `features` [n, f]: the mean of the predictions of all folds."""
+    def predict(self, features: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
+        """int64 [n, targets] for new rows of `features` [n, f]: by the boosters of one fold, another for each row, so that they
+        are as uncertain as those that were learned from; without `rng` the mean of all folds.
+        """
         out = np.zeros((len(features), self.targets))
+        every = np.arange(len(features))
+        mine = [every] * FOLDS if rng is None else np.array_split(rng.permutation(every), FOLDS)
         for j, boosters in enumerate(self.boosters):
-            for booster in boosters:
-                out[:, j] += booster.predict(features, num_threads=1, predict_disable_shape_check=True) / FOLDS
-        return _steps(out)
+            for rows, booster in zip(mine, boosters, strict=True):
+                if len(rows):
+                    out[rows, j] += booster.predict(features[rows], num_threads=1, predict_disable_shape_check=True)
+        return _steps(out / FOLDS if rng is None else out)
 
     def weights(self) -> dict[str, np.ndarray]:
         """All of it as arrays."""
@@ -92,21 +112,21 @@ def _targets(codes: np.ndarray, ordered: bool) -> list[np.ndarray]:
 
 
 def _boosted(
-    features: np.ndarray, nominal: list[int], target: np.ndarray, fold: np.ndarray
+    features: np.ndarray, nominal: list[int], target: np.ndarray, fold: np.ndarray, learned: np.ndarray, shape: Shape
 ) -> tuple[list[Any], np.ndarray]:
-    """A booster for each fold, learned from the others, and its predictions for its own rows [n].
+    """A booster for each fold, learned from the others' `learned` rows, and its predictions for its own rows [n].
 
     No booster where these are no better than a guess.
     """
     lightgbm = engine()
     classes = bool(np.isin(target, (0, 1)).all())
-    settings = {
+    settings: dict[str, Any] = {
         "objective": "binary" if classes else "regression",
         "learning_rate": RATE,
-        "num_leaves": max(2, min(LEAVES, len(target) // SPARSE)),
-        "min_data_in_leaf": LEAF,
+        "num_leaves": max(2, min(shape.leaves, len(target) // SPARSE)),
+        "min_data_in_leaf": shape.leaf,
         "lambda_l2": 1.0,
-        "feature_fraction": COLUMNS,
+        "feature_fraction": shape.columns,
         "min_data_per_group": RARE,
         "verbose": -1,
         "num_threads": 1,
@@ -116,8 +136,8 @@ def _boosted(
     }
     guess, boosters = np.zeros(len(target)), []
     for f in range(FOLDS):
-        other = fold != f
-        guess[~other] = target[other].mean()
+        other = (fold != f) & learned
+        guess[fold == f] = target[other].mean()
         if target[other].min() == target[other].max():
             return [], guess
         data = lightgbm.Dataset(
