@@ -12,6 +12,7 @@ import pyarrow.csv
 import pytest
 
 import karat
+from karat.content.table.mining.columns import MOST
 from karat.content.table.mining.discovery import discover
 from karat.content.table.mining.relation import Relation
 from karat.content.table.rules.constraints import check, compile_rules
@@ -260,3 +261,15 @@ def test_rows_that_break_a_declared_dependency_are_set_aside() -> None:
     rules = compile_rules(Schema(read.facts.schema.columns, ({"rule": "article -> price"},)))
     good, notes = check(rules, read.cells, "orders.csv", 0)
     assert 0 < (~good).sum() < 10 and "break the rule 'article -> price'" in notes[0]
+
+
+def test_of_a_wide_table_the_first_columns_are_looked_at_and_that_is_said(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    wide = {f"c{i}": rng.permutation(1000)[:60] for i in range(MOST - 2)}
+    wide["near"] = 3 * wide["c0"]
+    wide |= {f"d{i}": rng.permutation(1000)[:60] for i in range(3)}
+    wide["far"] = 3 * wide["c1"]
+    pyarrow.csv.write_csv(pa.table(wide), tmp_path / "wide.csv")
+    read = Tables.read(tmp_path / "wide.csv", {})
+    assert [r.columns for r in discover(read.records.cells, read.records.facts.schema)] == [("c0", "near")]
+    assert f"Relations between columns are looked for among the first {MOST} of {len(wide)}." in read.facts["notes"]

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from karat.content.codec import Contents
 from karat.content.table.io import sources
+from karat.content.table.mining.columns import MOST, nameable
 from karat.content.table.rules.constraints import check, compile_rules
 from karat.content.table.rules.expressions import unknown
 from karat.content.table.schema import schema, values
@@ -63,7 +64,7 @@ def read(path: Any, options: Mapping[str, Any], settings: Sequence[str]) -> Cont
         "target": found.target,
         "rows_in_source": raw.total if raw.total is not None else len(raw.cells),
         "set_aside": int((~good).sum()),
-        "notes": [*raw.notes, *_prose(path, raw, found), *notes],
+        "notes": [*raw.notes, *_prose(path, raw, found), *notes, *(_wide(found) if wanted else [])],
         "doubt": raw.question,
     }
     return Contents(Table(cells.combine_chunks(), origin), facts=facts)
@@ -89,6 +90,12 @@ def _schema(raw: Raw, options: Mapping[str, Any]) -> Schema:
             raise DataError(f"the target is {target!r}, {unknown(target, names)}")
         found = replace(found, target=target)
     return found
+
+
+def _wide(known: Schema) -> list[str]:
+    """What to say of a table with more columns than relations are looked for among."""
+    many = len(nameable(known))
+    return [f"Relations between columns are looked for among the first {MOST} of {many:,}."] if many > MOST else []
 
 
 def _prose(place: Any, raw: Raw, known: Schema) -> list[str]:

@@ -34,37 +34,52 @@ class Count:
     ends: tuple[End, End] | None = None
     moments: np.ndarray = field(default_factory=lambda: np.zeros(3))
 
-    def add(self, column: pa.Array, first: int) -> None:
+    def add(self, column: pa.ChunkedArray, first: int) -> None:
         """Takes the next cells, the first of them in row `first` of the source."""
+        cells, values, which = together(column), None, None
+        if not self.many or pa.types.is_dictionary(cells.type):
+            values, which = distinct(cells)
         if not self.many:
-            self._count(column, first)
-        numbers = plain(column)
+            assert values is not None and which is not None
+            self._count(values, which, first)
+        numbers = plain(cells)
         if numbers is not None:
             self.moments += moments(numbers)
-        found = ends_of(column if numbers is None else numbers, first) if numbers is not None or self.many else None
-        if found is not None:
-            low, high = found if self.ends is None else self.ends
-            self.ends = min(low, found[0]), max(high, found[1], key=lambda end: end[0])
+            self._ends(ends_of(numbers), first)
+        elif self.many:
+            found = ends_of(cells if values is None else values)
+            if found is not None and which is not None:
+                found = tuple((end, int(np.argmax(which == at))) for end, at in found)  # type: ignore[assignment]
+            self._ends(found, first)
 
-    def _count(self, column: pa.Array, first: int) -> None:
-        known = pa.array([], column.type) if self.values is None else self.values
+    def _ends(self, found: tuple[End, End] | None, first: int) -> None:
+        """Takes the ends of cells of which the first is in row `first`."""
+        if found is None:
+            return
+        least, greatest = ((end, first + at) for end, at in found)
+        low, high = (least, greatest) if self.ends is None else self.ends
+        self.ends = min(low, least), max(high, greatest, key=lambda end: end[0])
+
+    def _count(self, values: pa.Array, which: np.ndarray, first: int) -> None:
+        """Takes cells [n], of which each is `values[which]`."""
+        known = pa.array([], values.type) if self.values is None else self.values
         if pa.types.is_null(known.type):  # nothing but missing cells so far
-            known = known.cast(column.type)
-        elif pa.types.is_null(column.type):
-            column = column.cast(known.type)
-        index = np.asarray(pc.index_in(column, value_set=known).fill_null(-1).to_numpy(zero_copy_only=False))
+            known = known.cast(values.type)
+        elif pa.types.is_null(values.type):
+            values = values.cast(known.type)
+        index = np.asarray(pc.index_in(values, value_set=known).fill_null(-1).to_numpy(zero_copy_only=False))
         if (index < 0).any():
-            fresh = pc.unique(column.filter(pa.array(index < 0)))
-            if len(known) + len(fresh) > (VALUES if plain(column) is None else NUMBERS):
+            fresh = values.filter(pa.array(index < 0))
+            if len(known) + len(fresh) > (VALUES if plain(values) is None else NUMBERS):
                 self.ends = self.known_ends()
                 self.many, self.values = True, None
                 return
             known = pa.concat_arrays([known, fresh])
-            index = np.asarray(pc.index_in(column, value_set=known).to_numpy(zero_copy_only=False)).astype(np.int64)
+            index = np.asarray(pc.index_in(values, value_set=known).to_numpy(zero_copy_only=False)).astype(np.int64)
             more = len(known) - len(self.counts)
             self.counts = np.append(self.counts, np.zeros(more, np.int64))
             self.rows = np.concatenate([self.rows, np.full((more, SHOWN), -1)])
-        self.values = known
+        self.values, index = known, index.astype(np.int64)[which]
         self.counts += np.bincount(index, minlength=len(known))
         for k in range(SHOWN):
             open_ = np.flatnonzero((self.rows[:, k] < 0)[index])
@@ -77,17 +92,29 @@ class Count:
         """The ends; of words only where they are many, as keys are."""
         if self.ends is not None or self.values is None or len(self.values) <= NUMBERS:
             return self.ends
-        found = ends_of(self.values, 0)
+        found = ends_of(self.values)
         if found is None:
             return None
         low, high = ((end, int(self.rows[at, 0])) for end, at in found)
         return low, high
 
 
-def flat(column: pa.ChunkedArray) -> pa.Array:
-    """One array of all cells, none of them a key of a dictionary."""
+def together(column: pa.ChunkedArray) -> pa.Array:
+    """One array of all cells; only words stay keys of a dictionary, which may be far smaller than what it lays out to."""
     cells = column.combine_chunks()
-    return cells.cast(cells.type.value_type) if pa.types.is_dictionary(cells.type) else cells
+    words = pa.types.is_dictionary(cells.type) and plain(cells.dictionary) is None
+    return cells.cast(cells.type.value_type) if pa.types.is_dictionary(cells.type) and not words else cells
+
+
+def distinct(cells: pa.Array) -> tuple[pa.Array, np.ndarray]:
+    """The different cells, a missing one among them, and which of them each is, int64 [n]."""
+    which = None
+    if pa.types.is_dictionary(cells.type):
+        used, which = np.unique(cells.indices.fill_null(-1).to_numpy(zero_copy_only=False), return_inverse=True)
+        cells = cells.dictionary.take(pa.array(used.astype(np.int64), mask=used < 0))  # which may repeat a value
+    coded = cells.dictionary_encode("encode")
+    index = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    return coded.dictionary, index if which is None else index[which]
 
 
 def plain(column: pa.Array) -> pa.Array | None:
@@ -107,7 +134,7 @@ def moments(numbers: pa.Array) -> np.ndarray:
     return np.array([len(x), x.sum(), np.square(x).sum()])
 
 
-def ends_of(column: pa.Array, first: int) -> tuple[End, End] | None:
+def ends_of(column: pa.Array) -> tuple[End, End] | None:
     """The ends of numbers, or of words by their length and then by the alphabet; None where there are none, or no such cells."""
     if column.null_count == len(column):
         return None
@@ -122,10 +149,10 @@ def ends_of(column: pa.Array, first: int) -> tuple[End, End] | None:
         if size.as_py() != size.as_py():  # no number at all
             return None
         if sizes is column:
-            found.append(((size.as_py(), ""), first + pc.index(column, size).as_py()))
+            found.append(((size.as_py(), ""), pc.index(column, size).as_py()))
         else:
             word = pc.min_max(column.filter(pc.equal(sizes, size)))[side]
-            found.append(((size.as_py(), word.as_py()), first + pc.index(column, word).as_py()))
+            found.append(((size.as_py(), word.as_py()), pc.index(column, word).as_py()))
     return found[0], found[1]
 
 
@@ -141,7 +168,7 @@ class Census:
         """Takes the next rows, which are those from `first` on of the source."""
         before = {name: self._shown(count) for name, count in self.columns.items()}
         for name, column in zip(table.column_names, table.columns, strict=True):
-            self.columns.setdefault(name, Count()).add(flat(column), first)
+            self.columns.setdefault(name, Count()).add(column, first)
         fresh = [np.setdiff1d(self._shown(count), before.get(name, [])) for name, count in self.columns.items()]
         rows = np.unique(np.concatenate(fresh)).astype(np.int64)
         if len(rows):
@@ -162,14 +189,16 @@ class Census:
         """
         wanted: list[np.ndarray] = []
         for name, count in self.columns.items():
-            cells = flat(sample[name])
+            cells = together(sample[name])
+            if pa.types.is_dictionary(cells.type):
+                cells, _ = distinct(cells)
             if count.values is not None:
                 there = pc.is_in(count.values, value_set=pc.unique(cells)).to_numpy(zero_copy_only=False)
                 wanted.append(count.rows[~there].ravel())
             ends = count.known_ends()
             if ends is not None:
                 numbers = plain(cells)
-                own = ends_of(cells if numbers is None else numbers, 0)
+                own = ends_of(cells if numbers is None else numbers)
                 lost = [row for i, (end, row) in enumerate(ends) if own is None or own[i][0] != end]
                 wanted.append(np.array(lost, np.int64))
         rows = np.zeros(0, np.int64)
@@ -190,12 +219,13 @@ class Census:
         shares, means = [0.0], [0.0]
         for name, count in self.columns.items():
             if count.values is not None and len(count.values):
-                index = pc.index_in(flat(sample[name]), value_set=count.values).to_numpy()
+                values, which = distinct(together(sample[name]))
+                index = pc.index_in(values, value_set=count.values).to_numpy()[which]
                 mine = np.bincount(index, minlength=len(count.counts))
                 shares.append(float(np.abs(mine / len(index) - count.counts / count.counts.sum()).max()))
             n, total, squares = count.moments
             if n:
-                numbers = plain(flat(sample[name]))
+                numbers = plain(together(sample[name]))
                 assert numbers is not None
                 few, part, _ = moments(numbers)
                 sd = np.sqrt(max(0.0, squares / n - (total / n) ** 2))

@@ -14,6 +14,7 @@ from karat.content.table.schema.columns import Column, Schema
 
 ROWS = 4000  # in which relations are looked for first
 DECIMALS = 6  # that are looked for in numbers
+MOST = 150  # columns among which relations are looked for: their pairs grow as the square
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,18 @@ class Number:
         return len(known) > 1 and bool((known != known[0]).any())
 
 
+def nameable(schema: Schema) -> list[Column]:
+    """The columns that relations may hold between: all but what is made anew or constant, and what no rule can name."""
+    return [c for c in schema.columns if not c.made and c.kind != "constant" and c.name and "`" not in c.name]
+
+
 class Columns:
-    """Columns of a table, all rows of it or a sample, but for what is made anew or what no rule can name."""
+    """The first columns of a table that relations may hold between, all rows of it or a sample."""
 
     def __init__(self, cells: pa.Table, schema: Schema) -> None:
-        self.kinds: dict[str, Column] = {
-            c.name: c
-            for c in schema.columns
-            if not c.made and c.kind != "constant" and c.name in cells.column_names and c.name and "`" not in c.name
-        }
+        there = set(cells.column_names)
+        self.kinds: dict[str, Column] = {c.name: c for c in nameable(schema) if c.name in there}
+        self.kinds = dict(list(self.kinds.items())[:MOST])
         self.arrays = {name: flat(cells[name]) for name in self.kinds}
         self.rows = len(cells)
         self._codes: dict[str, tuple[np.ndarray, int]] = {}
