@@ -389,3 +389,9 @@ def test_the_real_rows_of_the_page_come_from_all_of_the_table_and_not_from_its_b
     place = {text: i for i, text in enumerate(people()["spent"].astype(str))}
     rows = [place[cell] for cell in shown if cell in place]
     assert len(rows) >= 15 and max(rows) > 0.8 * len(place) and rows != sorted(rows)
+
+
+def test_a_stranger_may_have_copied_unseen_rows_too_and_that_is_no_excuse(shop: Path, tmp_path: Path) -> None:
+    people().to_csv(tmp_path / "made.csv", index=False)
+    result = karat.assay(real=shop, made=tmp_path / "made.csv", out=tmp_path / "report", target="club")
+    assert result["copy rate"].raised, "rows that the judge sets aside are copied as often as the others"

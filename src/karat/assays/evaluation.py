@@ -31,11 +31,14 @@ def evaluate(
     target: str | None = None,
     pretrained: Path | None = None,
     seed: int = 0,
+    apart: bool = True,
 ) -> Evaluation:
     """All findings about `made` beside the records that were learned from and those that were not, the same for a seed.
 
     fingerprint: of the real data, by which what the judge has learned from them is kept.   target: the column of a table
     that a model would predict; of related tables "table.column".   pretrained: a folder with an encoder for points.
+    apart: whether whatever made `made` is known not to have seen the unseen records. If not, it may have copied these as
+    well, and that training records are met no oftener is no excuse.
     Raises DataError for fewer than 20 records on a side, or records that cannot be compared; FitError for a target or an
     encoder where there is no use for it.
     """
@@ -46,17 +49,17 @@ def evaluate(
     match train, unseen, made:
         case Points(), Points(), Points():
             found, extractor = points.judge(
-                train, unseen, made, fingerprint=fingerprint, seed=seed, pretrained=pretrained
+                train, unseen, made, fingerprint=fingerprint, seed=seed, pretrained=pretrained, apart=apart
             )
             right = "self-supervised" if extractor.accuracy is None else f"{extractor.accuracy:.1%} right"
             return Evaluation(
                 found, f"own encoder, {right}" if pretrained is None else f"pretrained, {pretrained.name}"
             )
         case TableView(), TableView(), TableView():
-            return Evaluation(tables.examine(train, unseen, made, target=target, seed=seed), "columns")
+            return Evaluation(tables.examine(train, unseen, made, target=target, seed=seed, apart=apart), "columns")
         case DatabaseView(), DatabaseView(), DatabaseView():
-            return Evaluation(databases.examine(train, unseen, made, target=target, seed=seed), "columns")
+            return Evaluation(databases.examine(train, unseen, made, target=target, seed=seed, apart=apart), "columns")
         case TextView(), TextView(), TextView():
-            found = texts.examine(train, unseen, made, classes=train.classes, seed=seed)
+            found = texts.examine(train, unseen, made, classes=train.classes, seed=seed, apart=apart)
             return Evaluation(found, "letters and words")
     raise TypeError(f"views of different kinds: {type(train).__name__}, {type(unseen).__name__}, {type(made).__name__}")

@@ -107,9 +107,9 @@ def records_of(data: Data, drawn: references.Drawn, rows: np.ndarray) -> Made:
 
 
 def judge_records(
-    data: Data, made: Made, *, seed: int, target: str | None = None, pretrained: Path | None = None
+    data: Data, made: Made, *, seed: int, target: str | None = None, pretrained: Path | None = None, apart: bool = True
 ) -> Evaluation:
-    """Findings about `made` beside the training and the unseen records of `data`, and by what the judge sees."""
+    """Findings about `made` beside the training and the unseen records of `data`, and by what the judge sees; see `evaluate`."""
     data = replace(data, codec=data.codec.judging(data.contents.records[data.train]))
     most = data.codec.judged_most
     few = made.records if most is None else made.records[:most]
@@ -122,6 +122,7 @@ def judge_records(
         target=data.target if target is None else target,
         pretrained=pretrained,
         seed=seed,
+        apart=apart,
     )
 
 
@@ -236,11 +237,12 @@ def of_files(options: AssayOptions) -> Job:
     """The assay of anybody's samples, or of a reference generator, beside the data at `options.real`."""
     real, made, seed, target = options.real, options.made, options.seed, options.target
     data = load(real, options=data_options(options.set))
-    if isinstance(made, str | Path) and str(made).startswith("reference:"):
+    own = isinstance(made, str | Path) and str(made).startswith("reference:")
+    if own:
         drawn, data = reference(data, str(made).removeprefix("reference:"), options.n, seed, target)
     else:
         drawn = read_made(data, made)
-    evaluation = judge_records(data, drawn, seed=seed, target=target, pretrained=options.encoder)
+    evaluation = judge_records(data, drawn, seed=seed, target=target, pretrained=options.encoder, apart=own)
     theirs, ours = (Path(data.codec.place(source)).name for source in (made, real))
     aimed = "" if target is None else f" --target {shlex.quote(target)}"
     again = f"karat assay --real {shlex.quote(ours)} --made {shlex.quote(theirs)}{aimed} --seed {seed}"

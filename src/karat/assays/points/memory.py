@@ -161,7 +161,7 @@ def findings(case: Case) -> list[Finding]:
         some = torch.arange(min(STAND_INS, len(base)))
         real = torch.cat([real, near(train.points[some], learned, base, some).ratio])
     copies = _copies(m, real, helped, train, made)
-    if copies.raised:  # where whatever is like real records is one of few, unseen ones are met as often
+    if copies.raised and case.apart:  # where whatever is like real records is one of few, unseen ones are met as often
         both = Sliding(torch.cat([train.points, unseen.points])) if case.axes else None
         known = torch.cat([base, *(basis.of(smooth(x)) for x in unseen.points.split(5000))])
         again = _copies(near(made.points[:most], both, known), real, helped, train, made, len(unseen))

@@ -32,6 +32,7 @@ class Case:
     classes: the names of the labels.   axes: the names of the points' axes, where content may begin anywhere along the last.
     draws: which unseen and made records take part in a score.   facets: by name, such as a speaker, strings [t] and [n] of
     training and unseen records.   described: the descriptors of training, unseen and made records, where they have any.
+    apart: whether the generator is known not to have seen the unseen records.
     """
 
     train: Embedded
@@ -43,6 +44,7 @@ class Case:
     draws: Draws
     facets: Mapping[str, tuple[Strings, Strings]] = field(default_factory=dict)
     described: tuple[Described, Described, Described] | None = None
+    apart: bool = True
 
     @cached_property
     def pixels(self) -> Components:
@@ -51,7 +53,7 @@ class Case:
 
 
 def judge(
-    train: Points, unseen: Points, made: Points, *, fingerprint: str, seed: int, pretrained: Path | None
+    train: Points, unseen: Points, made: Points, *, fingerprint: str, seed: int, pretrained: Path | None, apart: bool
 ) -> tuple[list[Finding], FeatureExtractor]:
     """All findings about `made`, by an extractor that is fitted to `train` or `pretrained`; and that extractor."""
     few = train.labels
@@ -67,7 +69,7 @@ def judge(
     facets = {name: (values, unseen.facets[name]) for name, values in train.facets.items()}
     a, b, c = (Described(x.descriptors, _described(x)) for x in (train, unseen, made))
     classes, axes = train.classes, train.axes
-    found = examine(t, u, m, classes=classes, axes=axes, seed=seed, facets=facets, described=(a, b, c))
+    found = examine(t, u, m, classes=classes, axes=axes, seed=seed, facets=facets, described=(a, b, c), apart=apart)
     return found, extractor
 
 
@@ -88,6 +90,7 @@ def examine(
     seed: int = 0,
     facets: Mapping[str, tuple[Strings, Strings]] | None = None,
     described: tuple[Described, Described, Described] | None = None,
+    apart: bool = True,
 ) -> list[Finding]:
     """All findings about `made`, the same for the same seed; see `Case`.
 
@@ -108,4 +111,4 @@ def examine(
     t, u, m = (s.take(torch.from_numpy(order)) for s, order in zip((train, unseen, made), orders, strict=True))
     known = {name: (a[orders[0]], b[orders[1]]) for name, (a, b) in (facets or {}).items()}
     draws = draw(len(unseen), len(made), rng)
-    return examined(folder, Case(t, u, m, classes, axes, seed, draws, known, described))
+    return examined(folder, Case(t, u, m, classes, axes, seed, draws, known, described, apart))

@@ -29,7 +29,13 @@ WINDOWS = (
 
 
 def examine(
-    train: DatabaseView, unseen: DatabaseView, made: DatabaseView, *, target: str | None = None, seed: int = 0
+    train: DatabaseView,
+    unseen: DatabaseView,
+    made: DatabaseView,
+    *,
+    target: str | None = None,
+    seed: int = 0,
+    apart: bool = True,
 ) -> list[Finding]:
     """What each table is worth by itself, and how well the tables hang together.
 
@@ -48,7 +54,7 @@ def examine(
         if min(map(len, parts)) < FEWEST or not parts[0].width:
             continue
         aim = target.removeprefix(f"{name}.") if target is not None and target.startswith(f"{name}.") else None
-        for finding in examine_table(*parts, target=aim, seed=seed, keys=keys):
+        for finding in examine_table(*parts, target=aim, seed=seed, keys=keys, apart=apart):
             out.append(replace(finding, table=name, detail=_without_rows(finding.detail)))
     return [*out, *tied(train, unseen, made, seed)]
 

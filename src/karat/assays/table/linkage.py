@@ -147,11 +147,14 @@ def findings(case: Case) -> list[Finding]:
     """Copy rate, near copies and nearest record share; `train` must be all that the generator learned from."""
     sides = case.train, case.unseen, case.made
     train = case.train if case.whole is None else case.whole
-    return [_copies(train, *sides[1:]), _near(*sides), _share(*case.embedded, seed=case.seed)]
+    return [_copies(train, *sides[1:], case.apart), _near(*sides, case.apart), _share(*case.embedded, seed=case.seed)]
 
 
-def _copies(train: TableView, unseen: TableView, made: TableView) -> Finding:
-    """Unseen rows are few; how often real rows are alike is said by training rows beside each other as well."""
+def _copies(train: TableView, unseen: TableView, made: TableView, known: bool = True) -> Finding:
+    """Unseen rows are few; how often real rows are alike is said by training rows beside each other as well.
+
+    known: whether unseen rows are known not to have been copied, so that they tell how often a row is met by chance.
+    """
     often = row_digests(train.values)
     asked = np.isin(often, np.concatenate([row_digests(made.values), row_digests(unseen.values)]))
     first: dict[bytes, int] = {}
@@ -163,7 +166,8 @@ def _copies(train: TableView, unseen: TableView, made: TableView) -> Finding:
     held = sum(key in first for key in theirs)
     counts = np.unique(often, return_counts=True)[1]
     apart = set(theirs) - first.keys()
-    met = Met.of((key for key in mine if key in first), len(counts), (key for key in mine if key in apart), len(apart))
+    had, other = (key for key in mine if key in first), (key for key in mine if key in apart)
+    met = Met.of(had, len(counts), other, len(apart)) if known else None
     twice = int(counts[counts > 1].sum())
     alike = held + twice
     count, n, m = len(hits), len(made), len(unseen) + len(train)
@@ -200,7 +204,7 @@ def _copies(train: TableView, unseen: TableView, made: TableView) -> Finding:
     )
 
 
-def _near(train: TableView, unseen: TableView, made: TableView) -> Finding:
+def _near(train: TableView, unseen: TableView, made: TableView, known: bool = True) -> Finding:
     most = int(np.clip(WORK / (min(len(train), BASE) * train.width), 200, SEARCHED))
     aside, train, made = (
         unseen.take(np.arange(min(len(unseen), most))),
@@ -214,7 +218,7 @@ def _near(train: TableView, unseen: TableView, made: TableView) -> Finding:
     n, held, at_training = len(made), len(innocent), m.row >= kept
     p, bar, count, k = _surest(m.gap[at_training], n, innocent)
     had, apart = (m.row[(m.gap > bar) & side].tolist() for side in (at_training, ~at_training))
-    met = Met.of(had, len(train), apart, kept)
+    met = Met.of(had, len(train), apart, kept) if known else None
     value, usual = count / n, float((innocent[:kept] > bar).double().mean())
     low, high = wilson(count, n)
     limit = limit_of_share(

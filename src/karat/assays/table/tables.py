@@ -33,6 +33,7 @@ class Case:
     wide, tight: which unseen and made rows take part in a score about columns, and in one about distances.
     target: the column whose prediction is taught; None takes the one that real rows teach best.
     whole: all training rows, where `train` is a part of them.
+    apart: whether the generator is known not to have seen the unseen rows.
     """
 
     train: TableView
@@ -43,6 +44,7 @@ class Case:
     target: str | None = None
     seed: int = 0
     whole: TableView | None = None
+    apart: bool = True
 
     @cached_property
     def embedded(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -60,6 +62,7 @@ def examine(
     target: str | None = None,
     seed: int = 0,
     keys: Collection[str] | None = None,
+    apart: bool = True,
 ) -> list[Finding]:
     """All findings about `made`, the same for the same seed; those of assays that find one of `keys`, where given.
 
@@ -84,4 +87,4 @@ def examine(
     unseen, made = (s.take(rng.permutation(len(s))[:MOST]) for s in (unseen, made))
     wide = draw(len(unseen), len(made), rng, int(np.clip(WIDTH // train.width, 300, LARGE)))
     tight = draw(len(unseen), len(made), rng, SMALL)
-    return examined(table, Case(train, unseen, made, wide, tight, target, seed, whole), keys)
+    return examined(table, Case(train, unseen, made, wide, tight, target, seed, whole, apart), keys)

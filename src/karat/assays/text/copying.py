@@ -95,16 +95,17 @@ def beyond(
     made: np.ndarray,
     unseen: np.ndarray,
     within: np.ndarray,
-    among: Callable[[], tuple[np.ndarray, np.ndarray]],
+    among: Callable[[], tuple[np.ndarray, np.ndarray]] | None,
     learned: int,
 ) -> Beyond:
     """Scores of made passages [n] against those of `unseen` [m] and of training passages beside the others, `within` [k].
 
     among: scores [n] of the made passages beside training and unseen ones alike, and which of these gave them [n], of which the
-    first `learned` are the training ones. Asked only where copies seem to be found.
+    first `learned` are the training ones. Asked only where copies seem to be found. None where unseen
+    passages may have been copied too, and tell nothing.
     """
     far = _beyond(made, unseen, within)
-    if not far.raised:
+    if not far.raised or among is None:
         return far
     score, whose = among()
     above, mine = score > far.bar, whose < learned
@@ -159,12 +160,16 @@ def findings(case: Case) -> list[Finding]:
         shared = runs(made, known, window)
         return shared, np.searchsorted(at, shared.place, side="right") - 1
 
-    verbatim = beyond(m.longest, u.longest, own[0], lambda: (among()[0].longest, among()[1]), len(train))
-    copied = beyond(m.copied, u.copied, own[1], lambda: (among()[0].copied, among()[1]), len(train))
+    verbatim = beyond(
+        m.longest, u.longest, own[0], (lambda: (among()[0].longest, among()[1])) if case.apart else None, len(train)
+    )
+    copied = beyond(
+        m.copied, u.copied, own[1], (lambda: (among()[0].copied, among()[1])) if case.apart else None, len(train)
+    )
     return [
         _verbatim(verbatim, m, u, own[0], made, train, starts, seed),
         _rate(copied, m, u, window, seed),
-        _near(train, unseen, made, SHINGLE[crowded], rng),
+        _near(train, unseen, made, SHINGLE[crowded], rng, case.apart),
     ]
 
 
@@ -248,14 +253,16 @@ def _rate(far: Beyond, m: Runs, u: Runs, window: int, seed: int) -> Finding:
     return scored("copy rate", score, limit, summary, detail=detail, samples=far.samples, raised=far.raised)
 
 
-def _near(train: TextView, unseen: TextView, made: TextView, size: int, rng: np.random.Generator) -> Finding:
+def _near(
+    train: TextView, unseen: TextView, made: TextView, size: int, rng: np.random.Generator, apart: bool
+) -> Finding:
     index = Shingles(train, size)
     own = np.sort(rng.permutation(len(train))[:MOST])
     m, who = index.likeness(made)
     u, _ = index.likeness(unseen)
     w, _ = index.likeness(train.take(own), own)
     both = TextView(train.texts + unseen.texts)
-    far = beyond(m, u, w, lambda: Shingles(both, size).likeness(made), len(train))
+    far = beyond(m, u, w, (lambda: Shingles(both, size).likeness(made)) if apart else None, len(train))
     value, (low, high) = far.count / far.n, wilson(far.count, far.n)
     order = np.argsort(-m, kind="stable")
     pairs = tuple((made.row(int(i)), train.row(int(who[i])), float(m[i])) for i in order[:SHOWN] if m[i] > 0)

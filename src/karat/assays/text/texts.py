@@ -26,6 +26,7 @@ class Case:
     """What an assay of text judges: passages in an order that means nothing, and what several assays need of them.
 
     classes: the names of the labels.   What is drawn at random is drawn by a generator of the assay's own, of the seed.
+    apart: whether the generator is known not to have seen the unseen passages.
     """
 
     train: TextView
@@ -33,6 +34,7 @@ class Case:
     made: TextView
     classes: tuple[str, ...] = ()
     seed: int = 0
+    apart: bool = True
 
     @cached_property
     def few(self) -> tuple[TextView, TextView, TextView]:
@@ -63,7 +65,13 @@ class Case:
 
 
 def examine(
-    train: TextView, unseen: TextView, made: TextView, *, classes: tuple[str, ...] = (), seed: int = 0
+    train: TextView,
+    unseen: TextView,
+    made: TextView,
+    *,
+    classes: tuple[str, ...] = (),
+    seed: int = 0,
+    apart: bool = True,
 ) -> list[Finding]:
     """All findings about `made`, the same for the same seed.
 
@@ -81,4 +89,4 @@ def examine(
         # any order of the rows may mean something: what takes the first few takes them from a shuffled set
         mixed = rng.permutation(np.array(rows))
         sides.append(side.take(mixed if name == "training" else mixed[:MOST]))
-    return examined(text, Case(sides[0], sides[1], sides[2], classes, seed))
+    return examined(text, Case(sides[0], sides[1], sides[2], classes, seed, apart))

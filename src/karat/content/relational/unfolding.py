@@ -97,8 +97,9 @@ class Unfolding:
         maker = steps.maker
         assert maker is not None
         wanted = np.maximum(self.counts[maker], 0)
-        limits.need(ROW * float(wanted.sum(dtype=float)), f"{name} ({wanted.sum(dtype=float):,.0f} rows)", "Lower -n.")
-        own = int(round(loose * wanted.sum()))
+        own = round(loose * wanted.sum(dtype=float))
+        rows = wanted.sum(dtype=float) + own
+        limits.need(ROW * rows, f"{name} ({rows:,.0f} rows)", "Lower -n.")
         total = np.concatenate([wanted, np.ones(own, np.int64)])
         ups = np.vstack([self.up[maker.parent], np.zeros((own, self.up[maker.parent].shape[1]), np.int64)])
         above = steps.inherited.parents(self.tables[maker.parent], np.r_[np.arange(len(wanted)), np.full(own, -1)])
