@@ -69,3 +69,11 @@ def test_the_shape_of_a_tail_is_found(shape: float) -> None:
     chance = float((values > tail.above).mean())
     far = tail.beyond(np.array([1e-3 / chance]))[0]
     assert far == pytest.approx(1e-3**-shape - 1, rel=0.15), "what one of a thousand exceeds"
+
+
+def test_no_tail_reaches_further_again_than_the_greatest_value_has_come() -> None:
+    rng = np.random.default_rng(0)
+    owed = np.exp(rng.normal(9, 1.5, 500))  # few, and so spread that a tail without a mean is estimated
+    for scale in scales(np.append(-owed, rng.normal(40_000, 20_000, 20_000).clip(1))):
+        assert -2 * owed.max() <= scale.lows[0] < -owed.max()
+        assert np.all(np.diff(scale.at) >= 0) and np.all(np.diff(scale.value) >= 0)

@@ -106,7 +106,12 @@ class Scale:
             return self
         share = 0.5 ** np.arange(HALVINGS + 1)
         at = self.at[-1] - (self.at[-1] - self.at[-2]) * share
-        value = np.minimum(tail.higher(float(self.value[-2])).beyond(share), EXACT)
+        value = tail.higher(float(self.value[-2])).beyond(share)
+        # a shape that is estimated too heavy would reach without end: no further again than the greatest has come
+        most = min(2 * float(self.highs[-1]) - tail.above, EXACT)
+        if value[-1] > most:
+            kept = np.append(value[:-1] < most, True)
+            at, value = at[kept], np.append(value[:-1][kept[:-1]], most)
         highs = np.append(self.highs[:-1], np.floor(value[-1]) if self.whole else value[-1])
         if not highs[-1] > self.highs[-1]:
             return self
