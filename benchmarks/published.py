@@ -5,13 +5,14 @@
 
 `--bench` is a script with the benchmark's splits and scores: `prepare SET --data D --out FOLDER` writes SET-train.csv and
 SET-test.csv, `score SET --data D MADE` prints a line of JSON with the scores of MADE, and published figures after it. It runs
-in an environment of its own (pandas, scikit-learn, xgboost, sdmetrics 0.24; --env bench=PYTHON), and so does each peer
-(--env arf=PYTHON: `pip install arfpy pyarrow`, `forestdiffusion pyarrow`, `imbalanced-learn pandas pyarrow`).
+in an environment of its own (pandas, scikit-learn, xgboost, sdmetrics 0.24, pyarrow; --env bench=PYTHON), and so does each peer
+(--env arf=PYTHON: `pip install arfpy pyarrow "numpy<2.4" "pandas<3"`, smote `imbalanced-learn pandas pyarrow`, and
+forestdiffusion `forestdiffusion catboost xgboost pyarrow "pandas<3"`).
 
 A method is a recipe of karat, `default` for none named, or a peer. A peer that has a size gets the CPU seconds that the
 first recipe took (`equal` budget); one that has none is run as it is. As many rows are made as were learned from. Karat is
-drawn from twice: together, and with --independent. `fresh` scores unseen rows as if they were made: where the test part is
-smaller, that many. One process at a time, one thread each, nothing of the test part is read by a generator.
+drawn from twice: together, and with --independent. `fresh` scores the unseen rows as if they were made, beside training rows
+only. One process at a time, one thread each; nothing of the test part is read by a generator.
 
 Each row is appended to --out as JSON at once; rows that are there are not made again; medians and ranges are printed last.
 """
@@ -93,6 +94,10 @@ class Bench:
 
     def keep(self, name: str, method: str, seed: int, made: Path, spent: Row) -> None:
         scores = json.loads(self.script("score", name, str(made)).splitlines()[0])["made"]
+        if method == FRESH:  # the scores against unseen rows would compare these with themselves
+            scores = {
+                key: scores[key] for key in ("c2st_xgboost", "shape_error_pct", "trend_error_pct", "predict_on_real")
+            }
         row = {"set": name, "method": method, "seed": seed, **spent, **scores}
         self.rows.append(row)
         with self.out.open("a") as file:
@@ -135,12 +140,14 @@ class Bench:
             rows = [row for row in self.rows if row["set"] == name]
             for method in dict.fromkeys(row["method"] for row in rows):
                 mine = [row for row in rows if row["method"] == method]
-                cells = [spread([row[column] for row in mine]) for column in COLUMNS]
+                cells = [spread([row[column] for row in mine if column in row]) for column in COLUMNS]
                 lines.append(f"| {name} | {method} | {len(mine)} | {' | '.join(cells)} |")
         return "\n".join(lines)
 
 
 def spread(values: list[float]) -> str:
+    if not values:
+        return ""
     middle = f"{statistics.median(values):.3f}"
     return middle if len(values) == 1 else f"{middle} ({min(values):.3f}-{max(values):.3f})"
 
