@@ -81,13 +81,17 @@ class Declared(Codec):
         """What is inferred of the content, as TOML.   between: what holds between columns, which is written as rules."""
 
 
-class Compared(Codec):
-    """Records of which two may be nearly the same by accident, as pictures and sounds may."""
+class Thumbnailed(Codec):
+    """Records that show at a glance whether two are nearly the same, as pictures do."""
 
-    def doubles(self, records: Any) -> np.ndarray | None:
-        """Pairs [k, 2] of records that are nearly the same, each pair once; None where `thumbnails` tell."""
-        return None
-
+    @abstractmethod
     def thumbnails(self, records: Any) -> Tensor:
         """float `[n, d]`: equal but for contrast where records are nearly the same."""
-        raise NotImplementedError
+
+
+class Paired(Codec):
+    """Records of which two may be nearly the same in ways that take a search of their own, as sounds may."""
+
+    @abstractmethod
+    def doubles(self, records: Any) -> np.ndarray:
+        """Pairs [k, 2] of records that are nearly the same, each pair once."""

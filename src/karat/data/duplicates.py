@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from karat.content.roles import Compared
+from karat.content.roles import Paired, Thumbnailed
 from karat.data.dataset import Data
 
 NEAR = 0.995  # cosine of two centred thumbnails; saving as JPEG again stays above it, another take of a scene does not
@@ -19,23 +19,23 @@ EXAMPLES = 20
 
 
 def near_duplicates(data: Data, most: int = NEAR_MOST) -> dict[str, Any] | None:
-    """Pairs of different records that are nearly the same: the codec's `doubles`, or where it leaves that to thumbnails,
-    those whose grey 16 x 16 thumbnails have a cosine of at least 0.995, contrast aside.
+    """Pairs of different records that are nearly the same: the codec's `doubles`, or of what has thumbnails those whose grey
+    16 x 16 ones have a cosine of at least 0.995, contrast aside.
 
     records: how many have such a partner; pairs: how many pairs; across: pairs with one record on each side of the
     split; examples: up to 20 pairs of names, nearest first in each stretch; examined: how many records were compared. None
     of content whose records are not compared.
     """
     codec = data.codec
-    if not isinstance(codec, Compared):
+    if not isinstance(codec, Paired | Thumbnailed):
         return None
     rows = np.sort(np.concatenate([data.train, data.holdout]))
     if len(rows) > most:
         rows = rows[np.arange(most) * len(rows) // most]
     held = torch.from_numpy(np.isin(rows, data.holdout))
     names = data.contents.names
-    found = codec.doubles(data.contents.records[rows])
-    if found is not None:
+    if isinstance(codec, Paired):
+        found = codec.doubles(data.contents.records[rows])
         return {
             "records": len(np.unique(found)),
             "pairs": len(found),

@@ -25,7 +25,7 @@ from karat.content.file_names import NamePattern
 from karat.content.files import FileEach
 from karat.content.image.gather import contents as assembled
 from karat.content.image.picture import SUFFIXES as PICTURES
-from karat.content.roles import Compared
+from karat.content.roles import Paired
 from karat.errors import DataError, FitError
 from karat.space import Grid, Space
 from karat.views import Points, View
@@ -42,7 +42,7 @@ WANTED = "a folder of WAV, FLAC, OGG, MP3 or AIFF sounds (one sub-folder per cla
 
 
 @dataclass(frozen=True)
-class Sounds(FileEach, Compared):
+class Sounds(FileEach, Paired):
     """Sounds of one length: records are waves float32 `[n, samples, channels]` in [-1, 1], padded with zeros.
 
     first: which space comes first, "mel" (a log-mel spectrogram) or "wave".   bits: of a sample in a written file.

@@ -27,7 +27,7 @@ from karat.content.image import arrays
 from karat.content.image.gather import ALPHAS, contents, flattened, gather, refuse_few, target_size, unreadable
 from karat.content.image.parquet import Tables, parquet_files
 from karat.content.image.picture import SUFFIXES, resize_record
-from karat.content.roles import Compared
+from karat.content.roles import Thumbnailed
 from karat.errors import DataError, FitError
 from karat.space import Grid, Space
 from karat.views import Points, View
@@ -43,7 +43,7 @@ WANTED = (
 
 
 @dataclass(frozen=True)
-class Images(FileEach, Compared):
+class Images(FileEach, Thumbnailed):
     """Pictures of one size: records `[n, height, width, channels]`, uint8 or (bits = 16) uint16; four channels are RGBA."""
 
     answers = ("label",)
