@@ -25,7 +25,7 @@ from karat.content.table.tables import Tables
 from karat.data import load
 from karat.errors import DataError, FitError
 from karat.families import trees
-from karat.report import drawing, table
+from karat.report import drawing, page, table
 from karat.request import Request
 from karat.synthesizer import Single
 from karat.views import TableView
@@ -116,6 +116,11 @@ def test_closest_pairs_mark_what_differs_and_mask_what_is_sensitive(assayed: tup
     assert "1 of 7 cells differ" in pairs, "identifiers and e-mails are made anew: they are not compared"
     assert "C-000" not in pairs
     assert numbers["pairs"] and set(numbers["pairs"][0]) == {"made", "nearest", "distance"}
+
+
+def test_commands_in_a_verdict_are_shown_as_code_and_strangers_marks_stay_text() -> None:
+    shown = page._code("set `karat train DATA` for `<b>`")
+    assert shown == "set <code>karat train DATA</code> for <code>&lt;b&gt;</code>"
 
 
 def test_the_verdict_of_copied_rows_speaks_of_rows(assayed: tuple[Any, str, Any]) -> None:

@@ -208,7 +208,9 @@ def _different(kind: type[Codec], contents: Contents, digests: np.ndarray, path:
         found = f"{len(contents.records):,} records, of which {len(unique)} differ"
     if len(unique) < FEWEST:
         different = "" if kind.repeats else " different ones"
-        raise DataError(f"{path} holds {found}; a generator needs about {WANTED}{different}. Add more.")
+        raise DataError(
+            f"{path} holds {found}; a generator needs about {WANTED}{different}, and never fewer than {FEWEST}. Add more."
+        )
     return unique, kept
 
 

@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -206,6 +207,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     env.filters |= {
+        "code": _code,
         "number": words.number,
         "score": words.score,
         "count": words.count,
@@ -219,6 +221,11 @@ def _environment() -> Environment:
     }
     env.globals["money"] = words.money
     return env
+
+
+def _code(text: str) -> Markup:
+    """The text with commands, which stand between backquotes, as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # escaped: nothing of it is a tag
 
 
 def _uri(png: bytes) -> Markup:
