@@ -210,10 +210,36 @@ def test_the_types_of_the_source_come_back(holed: bool) -> None:
     assert entries == ["low", "high", "never"]
 
 
-def test_made_values_fit_into_a_narrow_type() -> None:
-    table = pa.table({"x": pa.array([1, 2, 250], pa.uint8())})
-    found = schema.infer(Raw(table, "frame", "a frame"))
-    assert values.printed(pa.table({"x": [-3, 300, None]}), found).column(0).to_pylist() == [0, 255, None]
+NARROW = {
+    "uint8": (pa.array([1, 2, 250], pa.uint8()), [-3, 300, None], [0, 255, None]),
+    "decimal of two places": (
+        pa.array([Decimal("1.25"), Decimal("999.75")], pa.decimal128(5, 2)),
+        [-1200.5, 1000.0, None, 999.98],
+        [Decimal("-999.99"), Decimal("999.99"), None, Decimal("999.98")],
+    ),
+    "whole decimal": (pa.array([Decimal(1), Decimal(98)], pa.decimal128(2, 0)), [-100, 7], [Decimal(-99), Decimal(7)]),
+    "half float": (
+        pa.array(np.array([1.5, 65000], np.float16)),
+        [-1e6, 70000.0, None, float("inf")],
+        [-65504.0, 65504.0, None, float("inf")],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NARROW)
+def test_made_values_fit_into_a_narrow_type(kind: str) -> None:
+    learned, made, wanted = NARROW[kind]
+    found = schema.infer(Raw(pa.table({"x": learned}), "frame", "a frame"))
+    assert values.printed(pa.table({"x": made}), found).column(0).to_pylist() == wanted
+
+
+@pytest.mark.parametrize("scale", [0, 2, 20, 38])
+def test_the_greatest_value_of_a_wide_decimal_is_written(scale: int) -> None:
+    learned = pa.array([Decimal(k).scaleb(-scale) for k in (1, 2)], pa.decimal128(38, scale))
+    column = Column("x", "decimal", places=scale, arrow=str(learned.type))
+    made = values.printed(pa.table({"x": [1e300, -1e300]}), Schema((column,)))
+    high, low = made.column(0).cast(pa.float64()).to_numpy() / 10.0 ** (38 - scale)
+    assert 0.999 < high <= 1 and low == -high
 
 
 def test_nan_and_null_of_a_float_column_are_missing() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
@@ -244,17 +246,13 @@ def _text(values: pa.Array, column: Column, zones: pa.Array | None) -> pa.Array:
 
 def _untyped(values: pa.Array, column: Column, kind: pa.DataType) -> pa.Array:
     """Logical values in the source's own type."""
+    if pa.types.is_integer(kind) and column.kind == "decimal":
+        values = pc.round(values)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        values = _held(values, kind)
     if pa.types.is_floating(kind):
         out = values.cast(kind, safe=False)
         return pc.fill_null(out, pa.scalar(float("nan"), kind)) if column.missing[:1] == ("nan",) else out
-    if pa.types.is_integer(kind):
-        if column.kind == "decimal":
-            values = pc.round(values)
-        low, high = (np.iinfo(kind.to_pandas_dtype()).min, np.iinfo(kind.to_pandas_dtype()).max)
-        clipped = pc.max_element_wise(
-            pc.min_element_wise(values, min(high, 2**63 - 1), skip_nulls=False), low, skip_nulls=False
-        )
-        return clipped.cast(kind, safe=False)
     if pa.types.is_decimal(kind):
         return numerals.write(values, numerals.Print(), max(kind.scale, 0), max(kind.scale, 0)).cast(kind)
     if pa.types.is_duration(kind):
@@ -263,6 +261,32 @@ def _untyped(values: pa.Array, column: Column, kind: pa.DataType) -> pa.Array:
         at = values.cast(pa.timestamp("us")).cast(pa.timestamp(kind.unit), safe=False)
         return at.cast(pa.int64()).cast(pa.timestamp(kind.unit, kind.tz)) if kind.tz is not None else at
     return values.cast(kind, safe=False)
+
+
+def _held(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Numbers, those that lie further out than cells of a type can hold brought to its ends; endless ones stay."""
+    ends, low, high = _ends(kind), 0.0, 0.0
+    if pa.types.is_integer(values.type):
+        low, high = max(math.ceil(ends[0]), -(2**63)), min(math.floor(ends[1]), 2**63 - 1)
+    else:  # the float nearest to an end may lie beyond it
+        low, high = (
+            math.nextafter(x, 0.0) if abs(x) > abs(end) else x for x, end in zip(map(float, ends), ends, strict=True)
+        )
+    inside = pc.max_element_wise(pc.min_element_wise(values, high, skip_nulls=False), low, skip_nulls=False)
+    endless = pa.types.is_floating(kind) and pa.types.is_floating(values.type)
+    return pc.if_else(pc.is_inf(values), values, inside) if endless else inside
+
+
+def _ends(kind: pa.DataType) -> tuple[Fraction, Fraction]:
+    """The least and the greatest number that a cell of a numeric type can hold."""
+    if pa.types.is_decimal(kind):
+        most = Fraction(10**kind.precision - 1) / Fraction(10) ** kind.scale
+        return -most, most
+    if pa.types.is_floating(kind):
+        most = Fraction(float(np.finfo(kind.to_pandas_dtype()).max))
+        return -most, most
+    whole = np.iinfo(kind.to_pandas_dtype())
+    return Fraction(whole.min), Fraction(whole.max)
 
 
 def _entries(values: pa.Array, column: Column, kind: pa.DataType) -> pa.Array:
