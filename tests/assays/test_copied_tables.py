@@ -68,7 +68,7 @@ def test_rows_that_many_training_rows_have_are_no_copies_though_unseen_ones_have
     train = np.repeat(np.arange(values), 5)[:, None].astype(float)
     unseen = np.array([[values]] * 4 + [[0.0]] * 16, float)
     made = np.random.default_rng(0).integers(0, values, (5_000, 1)).astype(float)
-    found = linkage._copies(*(TableView(names, rows) for rows in (train, unseen, made)))
+    found = linkage.copies(*(TableView(names, rows) for rows in (train, unseen, made)))
     assert found.value == 1 and not found.raised
 
 
@@ -78,7 +78,7 @@ def test_training_rows_that_were_recorded_twice_excuse_no_copies_where_unseen_ro
     once, unseen, fresh = (rng.integers(0, 60, (k, 2)).astype(float) for k in (150, 60, 1_500))
     train = np.concatenate([once, once])
     copied = np.where(rng.random((1_500, 1)) < 0.4, train[rng.integers(0, 300, 1_500)], fresh)
-    found = [linkage._copies(*(TableView(names, rows) for rows in (train, unseen, made))) for made in (copied, fresh)]
+    found = [linkage.copies(*(TableView(names, rows) for rows in (train, unseen, made))) for made in (copied, fresh)]
     assert found[0].raised and not found[1].raised
 
 
@@ -98,7 +98,7 @@ def test_rows_of_a_table_that_lists_every_case_once_are_copies_only_beyond_how_o
     copies = round(share * len(made))
     made[:copies] = train[rng.integers(len(train), size=copies)]
     names = Columns(tuple("abcdef"), ((),) * 6)
-    found = linkage._copies(*(TableView(names, rows) for rows in (train, unseen, made)))
+    found = linkage.copies(*(TableView(names, rows) for rows in (train, unseen, made)))
     assert found.value > 0.6 and found.raised == accused, found.summary
 
 
@@ -106,7 +106,7 @@ def test_few_unseen_rows_that_are_met_cannot_tell_what_is_due() -> None:
     whole, rng = every_case(2), np.random.default_rng(3)
     train, unseen, made = whole[:3600], whole[3600:3700], whole[rng.integers(len(whole), size=1500)]
     names = Columns(tuple("abcdef"), ((),) * 6)
-    found = linkage._copies(*(TableView(names, rows) for rows in (train, unseen, made)))
+    found = linkage.copies(*(TableView(names, rows) for rows in (train, unseen, made)))
     assert not found.raised and found.state == "cannot tell", found.summary
 
 
@@ -121,5 +121,5 @@ def test_of_twenty_such_tables_none_is_accused_wrongly_and_none_with_a_fifth_of_
         train, unseen, made = whole[:3600], whole[3600:4600], whole[rng.integers(len(whole), size=3000)]
         copies = round(share * len(made))
         made[:copies] = train[rng.integers(len(train), size=copies)]
-        seen.add(linkage._copies(*(TableView(names, rows) for rows in (train, unseen, made))).state)
+        seen.add(linkage.copies(*(TableView(names, rows) for rows in (train, unseen, made))).state)
     assert seen == states

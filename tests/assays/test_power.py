@@ -151,11 +151,11 @@ def test_of_rare_things_the_exact_test_decides_and_not_a_normal_score() -> None:
 def test_one_copy_in_twenty_of_a_small_table_is_seen_and_two_thousand_made_rows_can_tell() -> None:
     train, unseen, other = rows(500, 0), rows(67, 1), rows(2000, 2)
     sides = [sheet(train), sheet(unseen)]
-    assert linkage._copies(*sides, sheet(other)).state == "ok"
+    assert linkage.copies(*sides, sheet(other)).state == "ok"
     for seed in range(3):
         some = np.random.default_rng(seed).random(2000) < 0.05
         made = np.where(some[:, None], train[np.arange(2000) % 500], other)
-        assert linkage._copies(*sides, sheet(made)).raised
+        assert linkage.copies(*sides, sheet(made)).raised
 
 
 def test_where_few_unseen_records_are_the_reason_more_of_them_are_wanted_and_at_that_number_the_fault_is_seen() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from karat.assays import references
 from karat.assays.finding import Finding
 from karat.assays.references import series
-from karat.assays.relational import changing, courses, forecasting
+from karat.assays.relational import changing, copying, courses, forecasting
 from karat.assays.relational.case import Case
 from karat.assays.relational.databases import examine
 from karat.assays.relational.windows import lagged, phases, summaries
@@ -89,7 +90,7 @@ def test_the_references_of_series_are_offered_for_series_and_only_the_oracle_for
 @pytest.mark.exam
 def test_copied_windows_are_found_though_they_are_shifted() -> None:
     copied = [f.key for f in examine(TRAIN, UNSEEN, drawn("copier", 0.5)) if f.raised]
-    assert "near copies" in copied
+    assert {"copy rate", "near copies"} <= set(copied)
     assert not [f.name for f in examine(TRAIN, UNSEEN, windows(80, 8)) if f.raised]
 
 
@@ -141,3 +142,55 @@ def test_a_window_is_described_by_how_its_numbers_change_and_not_by_when_it_was(
     names = [f"price: {what}" for what in ("spread", "change", "least", "greatest")]
     mine = first.values[0, [first.names.index(n) for n in names]]
     np.testing.assert_allclose(mine, [change.std(), change.sum(), change.min(), change.max()], rtol=1e-6)
+
+
+def moved_on(view: DatabaseView, by: int) -> DatabaseView:
+    """The same steps cut into windows that begin `by` steps later in each; the first and the last of each are left out."""
+    (tie,) = view.ties
+    keep = np.flatnonzero((tie.place >= by) & (tie.place < ROWS - 5))
+    at = np.full(len(tie.links) + 1, -1)
+    at[keep] = np.arange(len(keep))
+    assert tie.at is not None
+    cut = replace(
+        tie,
+        links=tie.links[keep],
+        absent=tie.absent[keep],
+        before=at[tie.before[keep]],
+        place=tie.place[keep] - by,
+        at=tie.at[keep],
+    )
+    return DatabaseView({**view.tables, "steps": view.tables["steps"].take(keep)}, (cut,), len(view))
+
+
+@pytest.mark.parametrize("by", [0, 1, 7, 13])
+def test_steps_of_series_are_copies_wherever_the_windows_begin_that_they_are_judged_by(by: int) -> None:
+    found = judged(moved_on(TRAIN, by), copying)["copy rate"]
+    assert found.raised and found.value > 0.9, found.summary
+
+
+def test_half_of_the_windows_copied_with_other_levels_are_found() -> None:
+    copies, fresh = moved_on(TRAIN, 3), moved_on(SOURCE, 3)
+    steps = copies.tables["steps"]
+    higher = replace(steps, values=steps.values * np.array([1.0, 1.01, 3.0]))
+    joined = series._joined(fresh, replace(copies, tables={**copies.tables, "steps": higher}).take(np.arange(80)))
+    found = judged(joined, copying)["copy rate"]
+    assert found.raised and 0.4 < found.value < 0.6, found.summary
+
+
+def test_fresh_steps_are_no_copies_and_neither_are_whole_numbers_that_repeat() -> None:
+    assert not judged(windows(80, 4), copying)["copy rate"].raised
+
+    def counted(view: DatabaseView) -> DatabaseView:
+        """A volume that is one of a dozen numbers on most days and the same on half of them."""
+        rng = np.random.default_rng(len(view) + int(view.tables["steps"].values[0, 1] * 1e6) % 1000)
+        steps = view.tables["steps"]
+        volume = np.where(rng.random(len(steps)) < 0.7, 5.0, rng.integers(1, 13, len(steps)))
+        price = np.round(
+            steps.values[:, 1] * 0 + 100.0 + (rng.random(len(steps)) < 0.02) * rng.integers(1, 20, len(steps))
+        )
+        values = np.stack([steps.values[:, 0], price, volume], 1)
+        return replace(view, tables={**view.tables, "steps": replace(steps, values=values)})
+
+    train, unseen, made = (counted(view) for view in (TRAIN, UNSEEN, windows(80, 5)))
+    (found,) = copying.findings(Case(train, unseen, made, 0))
+    assert found.value > 0.05 and not found.raised, found.summary

@@ -93,7 +93,9 @@ REFERENCES: Mapping[str, Reference[DatabaseView]] = {
     "oracle": Reference(oracle),
     "shuffler": Reference(shuffler, ("volatility",)),
     "smoother": Reference(smoother, ("changes", "autocorrelation")),
-    "copier": Reference(copier, ("near copies",), "share", (0.2, 0.5), 0.5, "{:.0%} copies of windows, shifted"),
+    "copier": Reference(
+        copier, ("copy rate", "near copies"), "share", (0.2, 0.5), 0.5, "{:.0%} copies of windows, shifted"
+    ),
 }
 
 

@@ -12,6 +12,7 @@ class Case:
     """What an assay of related tables judges: how the rows of one table name those of another.
 
     number: of this tie among those of each side.
+    apart: whether the generator is known not to have seen the unseen records.
     """
 
     train: DatabaseView
@@ -19,6 +20,7 @@ class Case:
     made: DatabaseView
     number: int
     seed: int = 0
+    apart: bool = True
 
     @property
     def sides(self) -> tuple[DatabaseView, DatabaseView, DatabaseView]:

@@ -6,12 +6,11 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from karat.assays import relational
-from karat.assays.details import Detail
-from karat.assays.details.records import CopyRate, NearCopies
 from karat.assays.discovery import examined
 from karat.assays.finding import Finding
 from karat.assays.relational.case import Case
 from karat.assays.relational.changing import judged
+from karat.assays.relational.copying import without_rows
 from karat.assays.relational.windows import summaries
 from karat.assays.table.tables import examine as examine_table
 from karat.errors import DataError
@@ -55,8 +54,8 @@ def examine(
             continue
         aim = target.removeprefix(f"{name}.") if target is not None and target.startswith(f"{name}.") else None
         for finding in examine_table(*parts, target=aim, seed=seed, keys=keys, apart=apart):
-            out.append(replace(finding, table=name, detail=_without_rows(finding.detail)))
-    return [*out, *tied(train, unseen, made, seed)]
+            out.append(replace(finding, table=name, detail=without_rows(finding.detail)))
+    return [*out, *tied(train, unseen, made, seed, apart)]
 
 
 def _of_series(name: str, case: Case) -> tuple[list[TableView], Collection[str] | None]:
@@ -71,13 +70,6 @@ def _of_series(name: str, case: Case) -> tuple[list[TableView], Collection[str] 
     return [summaries(side.tables[name], table, tie, columns) for side, table, tie in sides], WINDOWS
 
 
-def _without_rows(detail: Detail | None) -> Detail | None:
-    """The same without pairs of rows: the rows of a table are no records here."""
-    if isinstance(detail, CopyRate):
-        return replace(detail, pairs=None, same=None)
-    return replace(detail, pairs=None) if isinstance(detail, NearCopies) else detail
-
-
-def tied(train: DatabaseView, unseen: DatabaseView, made: DatabaseView, seed: int) -> list[Finding]:
+def tied(train: DatabaseView, unseen: DatabaseView, made: DatabaseView, seed: int, apart: bool) -> list[Finding]:
     """How well the tables hang together: children per parent, keys, parent with child, a row with the one before it."""
-    return [f for i in range(len(made.ties)) for f in examined(relational, Case(train, unseen, made, i, seed))]
+    return [f for i in range(len(made.ties)) for f in examined(relational, Case(train, unseen, made, i, seed, apart))]

@@ -16,6 +16,7 @@ from karat.views import Columns, TableView, Tie
 LAGS = 5  # changes before a step by which it is foretold, and as many and twice as many whose mean size is
 CALENDAR = {"days": 86_400.0, "seconds": 1.0}  # of the units of moments, in seconds
 PAIRS = 3  # columns whose changes are compared with each other's
+RUN = 5  # changes one after another by which copies are told
 WEEK, YEAR = 7, 12
 
 
@@ -83,6 +84,20 @@ def lagged(table: TableView, tie: Tie, columns: Sequence[Column]) -> TableView:
     full = np.stack(values, 1)
     enough = np.flatnonzero(np.isfinite(full[:, 0]) & (lags[LAGS + 1] >= 0) & np.isfinite(full).any(1))
     return TableView(Columns(tuple(names), ((),) * len(names)), full[enough])
+
+
+def runs(table: TableView, tie: Tie, columns: Sequence[Column], every: int = 1) -> TableView:
+    """A row for each run of 5 changes, or for one that ends at each `every`-th step of a sequence: those of all columns.
+
+    Wherever a window begins, steps that were copied are runs of the steps that they were copied from; of as many different
+    digits as float32 has, so that what was written and read again, or multiplied, is the same.
+    """
+    moves = Moves.of(table, tie, columns)
+    back = np.stack(moves.lags(RUN))
+    change = moves.change[back[:RUN]].astype(np.float32).astype(float)
+    there = (back[RUN] >= 0) & np.isfinite(change).all(0).any(1) & (tie.place[tie.links >= 0] % every == 0)
+    names = tuple(f"{c.name} {k} back" for k in range(RUN) for c in columns)
+    return TableView(Columns(names, ((),) * len(names)), np.hstack(list(change[:, there])))
 
 
 def phases(table: TableView, tie: Tie) -> dict[str, np.ndarray]:

@@ -147,13 +147,14 @@ def findings(case: Case) -> list[Finding]:
     """Copy rate, near copies and nearest record share; `train` must be all that the generator learned from."""
     sides = case.train, case.unseen, case.made
     train = case.train if case.whole is None else case.whole
-    return [_copies(train, *sides[1:], case.apart), _near(*sides, case.apart), _share(*case.embedded, seed=case.seed)]
+    return [copies(train, *sides[1:], case.apart), _near(*sides, case.apart), _share(*case.embedded, seed=case.seed)]
 
 
-def _copies(train: TableView, unseen: TableView, made: TableView, known: bool = True) -> Finding:
+def copies(train: TableView, unseen: TableView, made: TableView, known: bool = True, *, what: str = "row") -> Finding:
     """Unseen rows are few; how often real rows are alike is said by training rows beside each other as well.
 
     known: whether unseen rows are known not to have been copied, so that they tell how often a row is met by chance.
+    what: a row is, in words.
     """
     often = row_digests(train.values)
     asked = np.isin(often, np.concatenate([row_digests(made.values), row_digests(unseen.values)]))
@@ -182,10 +183,10 @@ def _copies(train: TableView, unseen: TableView, made: TableView, known: bool = 
         n, lambda c: c / n - usual > 0.003 and certain(c, n, alike, m) and (met is None or met.more(c))
     )
     summary = (
-        f"{count} of {n} made rows ({value:.2%}) equal a training row in every cell; of unseen real rows, {real:.2%} do, and "
-        f"{twice / len(train):.2%} of the training rows equal another one"
+        f"{count} of {n} made {what}s ({value:.2%}) equal a training {what} in every cell; of unseen real {what}s, {real:.2%} do, "
+        f"and {twice / len(train):.2%} of the training {what}s equal another one"
         + ("" if met is None else met.summary(n))
-        + (": training rows were copied." if limit.broken(value) else ".")
+        + (f": training {what}s were copied." if limit.broken(value) else ".")
     )
     same = tuple((made.row(i), train.row(first[mine[i]])) for i in hits[:24])
     detail = CopyRate(copies=count, n=n, searched=len(train), same=same, usual=usual)
