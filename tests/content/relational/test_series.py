@@ -183,6 +183,13 @@ def test_steps_of_a_calendar_are_whole_numbers_that_lead_back(words: str) -> Non
     assert Calendar.restore(calendar.state()) == calendar
 
 
+def test_midnights_of_a_place_with_summer_time_are_days_though_they_are_two_hours_of_the_day() -> None:
+    days = pd.date_range("2001-01-01", periods=600, tz="Europe/Berlin")
+    at = days.to_numpy().astype("datetime64[us]").astype(np.int64).astype(np.float64)
+    calendar = Calendar.find(at, True)
+    assert calendar.slots == 2 and calendar.words(at, True).startswith("daily")
+
+
 def test_a_month_end_follows_the_last_real_one() -> None:
     at = CALENDARS["monthly"].to_numpy().astype("datetime64[us]").astype(np.int64).astype(np.float64)
     after = Calendar.find(at, True).after(at[-1:], np.array([1.0]))

@@ -116,7 +116,7 @@ class Calendar:
             return (_every(usual * self.beat) if dated else f"each {usual * self.beat:g} after the last") + left
         free = "" if len(self.days) == 7 else ", gaps at weekends" if self.days == (0, 1, 2, 3, 4) else ""
         free = free or ("" if len(self.days) in (1, 7) else f", on {', '.join(NAMES[d] for d in self.days)}")
-        if self.slots == 1:
+        if usual % self.slots == 0:  # of several times, too: midnights of a place with summer time are two
             return (
                 ("weekly" if len(self.days) == 1 else "daily")
                 + free
