@@ -115,7 +115,7 @@ def test_the_furthest_fall_is_that_from_the_highest_step_before() -> None:
 @pytest.mark.exam
 def test_a_forecaster_taught_by_steps_in_another_order_foretells_less() -> None:
     real, made = (judged(view, forecasting)["forecast"] for view in (windows(80, 12), drawn("shuffler")))
-    assert made.value < 0.8 * real.value and made.raised and not real.raised
+    assert made.value < 0.8 * real.value and made.state != "ok" and not real.raised
     assert "change of price" in made.summary
 
 

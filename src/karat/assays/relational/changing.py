@@ -16,8 +16,9 @@ import numpy as np
 
 from karat.assays import power
 from karat.assays.chance import Draws, draw, limit_of, resampled
-from karat.assays.details.rows import Changes, Lagged, Lags, Moved, Pair, Together
+from karat.assays.details.rows import Changes, Courses, Lagged, Lags, Moved, Pair, Seasons, Together
 from karat.assays.finding import Finding, Score, scored
+from karat.assays.keys import KEYS
 from karat.assays.relational.case import Case
 from karat.assays.table.columns import shape
 from karat.assays.table.sheet import resampled_columns
@@ -158,15 +159,7 @@ def _changes(where: str, columns: Sequence[Column], sides: Sequence[Moves], draw
         f"{score.real:.3f}. Worst: {worst.column}, whose changes have a standard deviation of {worst.spread:.3g} (real "
         f"{worst.real_spread:.3g}) and a kurtosis of {worst.kurtosis:.3g} (real {worst.real_kurtosis:.3g})."
     )
-    return scored(
-        "changes",
-        score.clipped(high=1.0),
-        limit_of("changes", score, 0.02),
-        summary,
-        detail=Changes(n=draws.size, z=score.z, columns=moved),
-        samples=power.scored("changes", score.error, made.parents, unseen.parents, floor=1 - score.real),
-        of=where,
-    )
+    return finding("changes", where, score, summary, Changes(n=draws.size, z=score.z, columns=moved), sides)
 
 
 def _lagged(key: str, where: str, columns: Sequence[Column], sides: Sequence[Moves], draws: Draws) -> list[Finding]:
@@ -194,7 +187,7 @@ def _lagged(key: str, where: str, columns: Sequence[Column], sides: Sequence[Mov
         Lagged(column=c.name, made=tuple(map(float, overall[2][i])), real=tuple(map(float, overall[0][i])))
         for i, c in enumerate(columns)
     )
-    return [_finding(key, where, score, summary, Lags(n=draws.size, z=score.z, columns=curves), sides)]
+    return [finding(key, where, score, summary, Lags(n=draws.size, z=score.z, columns=curves), sides)]
 
 
 def _together(where: str, columns: Sequence[Column], sides: Sequence[Moves], draws: Draws) -> list[Finding]:
@@ -225,16 +218,22 @@ def _together(where: str, columns: Sequence[Column], sides: Sequence[Moves], dra
         f"those of unseen real ones {score.real:.3f}. Worst: {' and '.join(worst.columns)}, {worst.made:.2f} (real "
         f"{worst.real:.2f})."
     )
-    return [_finding("cross-correlation", where, score, summary, Together(n=draws.size, z=score.z, pairs=shown), sides)]
+    return [finding("cross-correlation", where, score, summary, Together(n=draws.size, z=score.z, pairs=shown), sides)]
 
 
-def _finding(
-    key: str, where: str, score: Score, summary: str, detail: Lags | Together, sides: Sequence[Moves]
+def finding(
+    key: str,
+    where: str,
+    score: Score,
+    summary: str,
+    detail: Changes | Courses | Lags | Seasons | Together,
+    sides: Sequence[Moves],
 ) -> Finding:
-    samples = power.scored(key, score.error, sides[2].parents, sides[1].parents, floor=score.real)
-    return scored(
-        key, score.clipped(low=0.0), limit_of(key, score, 0.02), summary, detail=detail, samples=samples, of=where
-    )
+    """The finding about sequences that `score` is; 0.02 beside chance are no fault."""
+    floor = 1 - score.real if KEYS[key].better == "higher" else score.real
+    samples = power.scored(key, score.error, sides[2].parents, sides[1].parents, floor=floor)
+    score, limit = score.clipped(*KEYS[key].ends), limit_of(key, score, 0.02)
+    return scored(key, score, limit, summary, detail=detail, samples=samples, of=where)
 
 
 def distance(train: np.ndarray, unseen: Measured, made: Measured, draws: Draws) -> Score:

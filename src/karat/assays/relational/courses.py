@@ -10,12 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from karat.assays import power
-from karat.assays.chance import Draws, draw, limit_of
+from karat.assays.chance import Draws, draw
 from karat.assays.details.rows import Courses, Drawn, Lagged, Lags, Phase, Seasons
-from karat.assays.finding import Finding, scored
+from karat.assays.finding import Finding
 from karat.assays.relational.case import Case
-from karat.assays.relational.changing import ENOUGH, Column, Measured, Moves, distance, moved, ranks
+from karat.assays.relational.changing import ENOUGH, Column, Measured, Moves, distance, finding, moved, ranks
 from karat.assays.relational.windows import phases
 from karat.assays.table.columns import shape
 from karat.assays.table.sheet import resampled_columns
@@ -81,15 +80,7 @@ def _drawdown(where: str, columns: Sequence[Column], sides: Sequence[Moves], dra
         f"{where}: how far a sequence falls at most is distributed as in the training data to {score.value:.3f}; unseen real "
         f"ones: {score.real:.3f}. Worst: {worst.column}, {worst.median:.3g} in half of them (real {worst.real_median:.3g})."
     )
-    return scored(
-        "drawdown",
-        score.clipped(high=1.0),
-        limit_of("drawdown", score, 0.02),
-        summary,
-        detail=Courses(n=draws.size, z=score.z, columns=shown),
-        samples=power.scored("drawdown", score.error, sides[2].parents, sides[1].parents, floor=1 - score.real),
-        of=where,
-    )
+    return finding("drawdown", where, score, summary, Courses(n=draws.size, z=score.z, columns=shown), sides)
 
 
 def _leverage(where: str, columns: Sequence[Column], sides: Sequence[Moves], draws: Draws) -> list[Finding]:
@@ -112,9 +103,7 @@ def _leverage(where: str, columns: Sequence[Column], sides: Sequence[Moves], dra
         Lagged(column=c.name, made=tuple(map(float, overall[2][i])), real=tuple(map(float, overall[0][i])))
         for i, c in enumerate(columns)
     )
-    samples = power.scored("leverage", score.error, sides[2].parents, sides[1].parents, floor=score.real)
-    detail, limit = Lags(n=draws.size, z=score.z, columns=curves), limit_of("leverage", score, 0.02)
-    return [scored("leverage", score.clipped(low=0.0), limit, summary, detail=detail, samples=samples, of=where)]
+    return [finding("leverage", where, score, summary, Lags(n=draws.size, z=score.z, columns=curves), sides)]
 
 
 def _ahead(moves: Moves, change: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -185,6 +174,4 @@ def _seasonality(
         for a, k in enumerate(often)
         for b, c in enumerate(columns)
     )
-    samples = power.scored("seasonality", score.error, sides[2].parents, sides[1].parents, floor=score.real)
-    detail, limit = Seasons(n=draws.size, z=score.z, phases=shown), limit_of("seasonality", score, 0.02)
-    return [scored("seasonality", score.clipped(low=0.0), limit, summary, detail=detail, samples=samples, of=where)]
+    return [finding("seasonality", where, score, summary, Seasons(n=draws.size, z=score.z, phases=shown), sides)]
