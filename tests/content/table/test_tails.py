@@ -77,3 +77,11 @@ def test_no_tail_reaches_further_again_than_the_greatest_value_has_come() -> Non
     for scale in scales(np.append(-owed, rng.normal(40_000, 20_000, 20_000).clip(1))):
         assert -2 * owed.max() <= scale.lows[0] < -owed.max()
         assert np.all(np.diff(scale.at) >= 0) and np.all(np.diff(scale.value) >= 0)
+
+
+def test_a_tail_whose_quartile_is_a_third_of_its_greatest_value_is_estimated_as_well() -> None:
+    # one of the rates that are tried is then 0, at which the likelihood is 0 / 0
+    over = np.concatenate([np.linspace(1, 299, 100), [300], np.linspace(301, 899, 300), [900]])
+    values = np.concatenate([np.linspace(0, 9, 17_600), [10], 10 + over])
+    with np.errstate(all="raise"):
+        assert tail_of(values, 0.0) is None, "it is even, and ends"

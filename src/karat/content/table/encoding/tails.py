@@ -48,6 +48,7 @@ def tail_of(values: np.ndarray, zero: float) -> Tail | None:
     over = over / unit
     grid = np.arange(1, 31 + int(np.sqrt(k))) - 0.5
     rates = 1 + (1 - np.sqrt(len(grid) / grid)) / (3 * over[int(k / 4 + 0.5) - 1])
+    rates = rates[rates != 0]  # an exponential tail, which has no shape
     shapes = np.log1p(-rates[:, None] * over).mean(1)
     likely = k * (np.log(-rates / shapes) - shapes - 1)
     weight = np.exp(likely - likely.max())
