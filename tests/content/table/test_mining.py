@@ -12,7 +12,7 @@ import pyarrow.csv
 import pytest
 
 import karat
-from karat.content.table.mining.columns import MOST
+from karat.content.table.mining.columns import MOST, MOST_NUMBERS
 from karat.content.table.mining.discovery import discover
 from karat.content.table.mining.relation import Relation
 from karat.content.table.rules.constraints import check, compile_rules
@@ -263,13 +263,22 @@ def test_rows_that_break_a_declared_dependency_are_set_aside() -> None:
     assert 0 < (~good).sum() < 10 and "break the rule 'article -> price'" in notes[0]
 
 
-def test_of_a_wide_table_the_first_columns_are_looked_at_and_that_is_said(tmp_path: Path) -> None:
+def wide() -> dict[str, np.ndarray]:
+    """Unrelated columns but for two formulas: of the last column that is looked at for them, and of the last of the table."""
     rng = np.random.default_rng(0)
-    wide = {f"c{i}": rng.permutation(1000)[:60] for i in range(MOST - 2)}
-    wide["near"] = 3 * wide["c0"]
-    wide |= {f"d{i}": rng.permutation(1000)[:60] for i in range(3)}
-    wide["far"] = 3 * wide["c1"]
-    pyarrow.csv.write_csv(pa.table(wide), tmp_path / "wide.csv")
-    read = Tables.read(tmp_path / "wide.csv", {})
-    assert [r.columns for r in discover(read.records.cells, read.records.facts.schema)] == [("c0", "near")]
-    assert f"Relations between columns are looked for among the first {MOST} of {len(wide)}." in read.facts["notes"]
+    out = {f"c{i}": rng.permutation(1000)[:60] for i in range(MOST_NUMBERS - 1)}
+    out["near"] = 3 * out["c0"] - 500
+    out |= {f"d{i}": rng.permutation(1000)[:60] for i in range(MOST - MOST_NUMBERS + 3)}
+    return out | {"far": 3 * out["c1"] - 500}
+
+
+def test_of_a_wide_table_is_said_how_many_columns_are_looked_at() -> None:
+    read = Tables.read(pa.table(wide()), {})
+    assert f"Relations between columns are looked for among the first {MOST} of {len(wide())}." in read.facts["notes"]
+    assert f"Formulas of numbers are looked for among the first {MOST_NUMBERS} of {MOST}." in read.facts["notes"]
+
+
+@pytest.mark.exam
+def test_of_a_wide_table_the_first_columns_are_looked_at() -> None:
+    read = Tables.read(pa.table(wide()), {}).records
+    assert [(r.form, {*r.columns}) for r in discover(read.cells, read.facts.schema)] == [("linear", {"c0", "near"})]

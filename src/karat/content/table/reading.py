@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from karat.content.codec import Contents
+from karat.content.table.encoding.coding import NUMBERS
 from karat.content.table.io import sources
-from karat.content.table.mining.columns import MOST, nameable
+from karat.content.table.mining.columns import MOST, MOST_NUMBERS, nameable
 from karat.content.table.rules.constraints import check, compile_rules
 from karat.content.table.rules.expressions import unknown
 from karat.content.table.schema import schema, values
@@ -94,8 +95,10 @@ def _schema(raw: Raw, options: Mapping[str, Any]) -> Schema:
 
 def _wide(known: Schema) -> list[str]:
     """What to say of a table with more columns than relations are looked for among."""
-    many = len(nameable(known))
-    return [f"Relations between columns are looked for among the first {MOST} of {many:,}."] if many > MOST else []
+    every = nameable(known)
+    numbers = [column for column in every[:MOST] if column.kind in NUMBERS]
+    cut = (("Relations between columns", MOST, every), ("Formulas of numbers", MOST_NUMBERS, numbers))
+    return [f"{what} are looked for among the first {n} of {len(of):,}." for what, n, of in cut if len(of) > n]
 
 
 def _prose(place: Any, raw: Raw, known: Schema) -> list[str]:

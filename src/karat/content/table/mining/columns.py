@@ -15,6 +15,7 @@ from karat.content.table.schema.columns import Column, Schema
 ROWS = 4000  # in which relations are looked for first
 DECIMALS = 6  # that are looked for in numbers
 MOST = 150  # columns among which relations are looked for: their pairs grow as the square
+MOST_NUMBERS = 120  # of those, numbers, dates and times among which formulas are looked for
 
 
 @dataclass(frozen=True)

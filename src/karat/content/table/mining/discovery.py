@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from karat.content.table.mining import dependencies, distances, evidence, groups, orders
-from karat.content.table.mining.columns import ROWS, Columns, Number, sample_of
+from karat.content.table.mining.columns import MOST_NUMBERS, ROWS, Columns, Number, sample_of
 from karat.content.table.mining.formulas import extremes, mixtures, products, sums
 from karat.content.table.mining.formulas.worked import Formulas, Worked, equal
 from karat.content.table.mining.relation import SHOWN, Relation, plain, quoted
@@ -24,7 +24,6 @@ from karat.content.table.schema.columns import Schema
 from karat.errors import DataError
 
 FEWEST = 20  # rows, below which nothing is looked for
-MOST_NUMBERS = 120  # columns of numbers among which formulas are looked for
 
 
 def discover(table: pa.Table, schema: Schema, seed: int = 0) -> list[Relation]:

@@ -19,7 +19,6 @@ from karat.content.table.mining.formulas.sums import GRAINS, times
 from karat.content.table.mining.formulas.worked import Formulas, Worked, slack_of
 from karat.content.table.mining.relation import Form, plain, quoted
 
-NUMBERS = 60  # columns that are tried
 PROBES = 200  # rows that propose multiples and distances
 MOST = 12  # alternatives
 LEAST = 0.015  # share of the rows that an alternative must have
@@ -65,7 +64,7 @@ def mixtures(numbers: Sequence[Number], known: Formulas, without: set[str]) -> N
 
     without: columns that are no terms.
     """
-    every = [n for n in numbers if n.decimals >= 0][:NUMBERS]
+    every = [n for n in numbers if n.decimals >= 0]
     tests = log(max(1, len(every) ** 2))
     found = []
     for target in every:

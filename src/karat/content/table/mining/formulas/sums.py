@@ -163,11 +163,13 @@ def _complete(target: Number, terms: Sequence[tuple[str, Number]]) -> tuple[np.n
     """Rows in which the column and the terms are there, terms that are often missing left out."""
     there = ~np.isnan(target.values)
     pool = [t for t in terms if np.isnan(t[1].values[there]).mean() <= 0.3] if there.any() else []
-    while pool:
-        rows = there & ~np.any([np.isnan(n.values) for _, n in pool], 0)
-        if rows.sum() >= max(evidence.FEWEST, 2 * len(pool) + 10):
-            return np.flatnonzero(rows)[: max(500, 6 * len(pool))], pool
-        pool.remove(max(pool, key=lambda t: int(np.isnan(t[1].values[there]).sum())))
+    gone = np.array([np.isnan(n.values) for _, n in pool]).reshape(len(pool), len(there))
+    holes, kept = gone.sum(0), np.ones(len(pool), bool)
+    for worst in np.argsort(-gone[:, there].sum(1), kind="stable"):
+        rows, many = there & (holes == 0), int(kept.sum())
+        if rows.sum() >= max(evidence.FEWEST, 2 * many + 10):
+            return np.flatnonzero(rows)[: max(500, 6 * many)], [t for t, keep in zip(pool, kept, strict=True) if keep]
+        kept[worst], holes = False, holes - gone[worst]
     return np.zeros(0, np.int64), []
 
 
