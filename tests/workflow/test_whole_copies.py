@@ -42,6 +42,18 @@ def prices_from_the_eighth_on(place: Path) -> tuple[Path, Path]:
     return prices(place, 7)
 
 
+def shops_at_other_times(place: Path) -> tuple[Path, Path]:
+    """Each shop is a record, and none of its windows; the copy is of 500 days later."""
+    rng, shops, days = np.random.default_rng(0), 60, 30
+    price = 100 * np.exp(np.cumsum(rng.normal(0, 0.02, (shops, days)), 1))
+    first = rng.integers(0, 300, shops)[:, None] + np.arange(days)
+    for name, later in (("real", 0), ("made", 500)):
+        day = (pd.Timestamp("2020-01-01") + pd.to_timedelta((first + later).ravel(), unit="D")).strftime("%Y-%m-%d")
+        rows = {"day": day, "shop": np.repeat([f"{name}{i:03d}" for i in range(shops)], days)}
+        pd.DataFrame({**rows, "price": price.ravel().round(2)}).to_csv(place / f"{name}.csv", index=False)
+    return place / "real.csv", place / "made.csv"
+
+
 def text(place: Path) -> tuple[Path, Path]:
     rng = np.random.default_rng(0)
     words = ["".join(rng.choice(list("abcdefghij"), rng.integers(2, 8))) for _ in range(400)]
@@ -77,12 +89,16 @@ def sounds(place: Path) -> tuple[Path, Path]:
     return place / "real", place / "made"
 
 
+SETTINGS = {shops_at_other_times: ("data.entity=shop", "data.series=day")}
+
+
 @pytest.mark.parametrize(
     ("content", "names"),
     [
         (shop, {"customers copy rate", "orders copy rate"}),
-        (prices, {"windows copy rate", "real copy rate"}),
-        (prices_from_the_eighth_on, {"real copy rate"}),
+        (prices, {"windows copy rate", "runs of real copy rate"}),
+        (prices_from_the_eighth_on, {"runs of real copy rate"}),
+        (shops_at_other_times, {"runs of real copy rate"}),
         (text, {"copy rate", "near copies", "verbatim run"}),
         pytest.param(pictures, {"copy rate"}, marks=pytest.mark.exam),
         pytest.param(sounds, {"copy rate"}, marks=pytest.mark.exam),
@@ -92,5 +108,5 @@ def test_samples_that_are_a_whole_copy_are_raised_as_copies(
     content: Callable[[Path], tuple[Path, Path]], names: set[str], tmp_path: Path
 ) -> None:
     real, made = content(tmp_path)
-    found = office.of_files(AssayOptions(real=real, made=made)).findings
+    found = office.of_files(AssayOptions(real=real, made=made, set=SETTINGS.get(content, ()))).findings
     assert names <= {f.name for f in found if f.raised}, [f.summary for f in found if f.assay == "memory"]

@@ -1,4 +1,4 @@
-"""Whether steps of series were copied: runs of changes that training steps have as well, wherever the windows of either begin."""
+"""Whether steps of sequences were copied: runs of changes that training steps have too, at any time and wherever windows begin."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ FINDS = ("copy rate",)
 
 
 def findings(case: Case) -> list[Finding]:
-    """Of series that are cut into windows; the rows of other tables are looked for one by one.
+    """Of sequences whose numbers change: at other times or after another first row, rows that were copied equal none.
 
     Training runs may overlap, the others do not, as chance takes them as independent.
     """
     where, ties = case.ties[0].child, case.ties
     tables = [side.tables[where] for side in case.sides]
-    columns = judged(tables[0], ties[0]) if ties[0].cut else []
+    columns = judged(tables[0], ties[0]) if ties[0].makes else []
     if not columns:
         return []
     every = (1, RUN, RUN)
@@ -31,7 +31,7 @@ def findings(case: Case) -> list[Finding]:
     if min(map(len, (train, unseen, made))) < FEWEST:
         return []
     found = copies(train, unseen, made, case.apart, what=f"{RUN}-step run")
-    return [replace(found, table=where, detail=without_rows(found.detail))]
+    return [replace(found, table=f"runs of {where}", detail=without_rows(found.detail))]
 
 
 def without_rows(detail: Detail | None) -> Detail | None:
