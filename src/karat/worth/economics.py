@@ -1,0 +1,40 @@
+"""Whether it pays: the unit cost beside today's, and the net present value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from karat.words import chance, money, number
+from karat.worth.reasons import Reason, joined
+from karat.worth.value import Value
+
+if TYPE_CHECKING:  # the assays need torch; money and pages do not
+    from karat.assays.finding import Finding
+
+CHEAPER = 0.9  # probabilities and limits of reference E4
+PAYS = 0.8
+LOSES = 0.2
+
+
+def worth_reasons(
+    value: Value | None, missing: tuple[str, ...], findings: Sequence[Finding], currency: str | None, thing: str
+) -> list[Reason]:
+    if value is None:
+        return [
+            Reason("worth", "money", "unknown", f"the money is unknown until prices.toml declares {joined(missing)}")
+        ]
+    cost = f"an accepted {thing} costs {money(value.cpa, currency)}"
+    cost += f" ({money(value.cpa_low, currency)} to {money(value.cpa_high, currency)})"
+    rho = [f for f in findings if f.key == "exchange rate" and math.isfinite(f.low)]
+    beats = value.breakeven is not None and any(f.low > value.breakeven for f in rho)
+    cheap = value.p_cheaper >= CHEAPER or beats
+    text = f"{cost}, below today's cost with a probability of {chance(value.p_cheaper)}"
+    if beats:
+        text += f", and stands for {number(rho[0].value)} real labels where {number(value.breakeven)} would do"
+    unit = Reason("worth", "unit cost", "pass" if cheap else "unknown", text)
+    pays = f"it pays with a probability of {chance(value.p_pays)}"
+    if value.p_pays <= LOSES:
+        return [unit, Reason("worth", "net value", "fail", f"{pays}; {cost}")]
+    return [unit, Reason("worth", "net value", "pass" if value.p_pays >= PAYS else "unknown", pays)]

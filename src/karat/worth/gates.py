@@ -1,0 +1,91 @@
+"""The hard gates: rights, copying, privacy, labels of origin. What nobody measured is unknown and never passed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from karat.worth.prices import Prices
+from karat.worth.reasons import Reason, cannot_tell, plain, scores, undecided
+
+if TYPE_CHECKING:  # the assays need torch; money and pages do not
+    from karat.assays.finding import Finding
+
+
+def gate_reasons(
+    findings: Sequence[Finding], prices: Prices, rights: str | None, labelled: bool | None, thing: str
+) -> list[Reason]:
+    """One reason for each hard gate: rights, copying, privacy, labels of origin."""
+    return [
+        _rights(rights),
+        _copying(findings, thing),
+        _privacy(findings, thing, prices.personal),
+        _labels(labelled, prices.labels),
+    ]
+
+
+def _rights(rights: str | None) -> Reason:
+    word = "unknown" if rights is None else rights.split(":")[0].strip().lower()
+    if word == "none":
+        return Reason("gate", "rights", "fail", "nobody has the right to use this data")
+    if word == "licensed" and rights is not None:
+        terms = rights.upper().replace("-", " ").split()
+        if "NC" in terms or "NONCOMMERCIAL" in terms or "ND" in terms:
+            text = f"the data is {rights}, which limits commercial use or derived works"
+            return Reason("gate", "rights", "unknown", text)
+    if word in ("owned", "licensed"):
+        return Reason("gate", "rights", "pass", f"the data is {rights}")
+    return Reason("gate", "rights", "unknown", "nobody has said whether this data may be used")
+
+
+def _copying(findings: Sequence[Finding], thing: str) -> Reason:
+    mine = [f for f in findings if f.kind.feeds == "copying"]
+    return _gate("copying", mine, f"whether training {thing}s are copied", "no copying was found by these tests", thing)
+
+
+def _privacy(findings: Sequence[Finding], thing: str, personal: str | None) -> Reason:
+    mine = [f for f in findings if f.kind.feeds == "privacy"]
+    reason = _gate(
+        "privacy",
+        mine,
+        f"what can be told of single {thing}s",
+        f"no leak about single {thing}s was found by these tests",
+        thing,
+    )
+    attacked = any(f.key == "membership" for f in mine)
+    if reason.state == "fail":
+        return reason
+    if not attacked and _copying(findings, thing).state == "fail":
+        return Reason("gate", "privacy", "fail", "what is copied is disclosed")
+    if personal == "none":
+        return Reason("gate", "privacy", "pass", f"declared: no {thing} is about a person")
+    if not attacked:
+        text = f"nobody has tried to tell which {thing}s were learned from: no attack on membership was run"
+        return Reason("gate", "privacy", "unknown", text)
+    return reason
+
+
+def _gate(name: str, mine: Sequence[Finding], question: str, clear: str, thing: str) -> Reason:
+    """Fails by any of `mine` that is raised; unknown where none was measured or one that decides cannot tell."""
+    raised = [f for f in mine if f.raised]
+    if raised:
+        return Reason("gate", name, "fail", plain(raised[0].summary))
+    blind = undecided(mine)
+    if blind:
+        return Reason("gate", name, "unknown", cannot_tell(blind, thing))
+    fine = [f for f in mine if f.state == "ok"]
+    if not any(f.kind.decides for f in fine):
+        return Reason("gate", name, "unknown", f"{question} was not measured")
+    return Reason("gate", name, "pass", f"{clear}{scores(fine)}")
+
+
+def _labels(labelled: bool | None, declared: str | None) -> Reason:
+    if labelled:
+        return Reason("gate", "labels", "pass", "the label of origin was read back from what was made")
+    if labelled is not None:
+        return Reason("gate", "labels", "fail", "what is made carries no label of origin")
+    if declared == "added":
+        return Reason("gate", "labels", "pass", "declared: a label of origin is put on all that is shipped")
+    return Reason(
+        "gate", "labels", "unknown", "no label of origin was found on the samples given, or none was looked for"
+    )

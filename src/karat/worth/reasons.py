@@ -1,0 +1,72 @@
+"""What a verdict rests on, and how reasons speak of findings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from karat.words import score
+
+if TYPE_CHECKING:  # the assays need torch; money and pages do not
+    from karat.assays.finding import Finding
+
+MOST_NAMED = 4  # findings named in a sentence
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One thing that the verdict rests on."""
+
+    kind: Literal["gate", "quality", "worth"]
+    name: str
+    state: Literal["pass", "fail", "unknown"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Settle:
+    """The measurement that would settle an open verdict, and what it costs (None: no price is known)."""
+
+    what: str
+    costs: float | None
+
+
+def undecided(findings: Sequence[Finding]) -> list[Finding]:
+    """Those that the verdict rests on and that cannot tell, for want of records or at all."""
+    return [f for f in findings if f.kind.decides and f.state == "cannot tell"]
+
+
+def cannot_tell(blind: Sequence[Finding], thing: str) -> str:
+    """ "coverage and recall cannot tell at n=40; needs 1,200 made rows": the side that lacks most, and by its largest need."""
+    few = [(f, s) for f in blind if (s := f.lacking) is not None]
+    if not few:
+        beyond = [f for f in blind if f.beyond]
+        if beyond:
+            if all(f.saturated for f in beyond):
+                return f"{named(beyond)} cannot tell: unseen real {thing}s score as high as can be"
+            return f"{named(beyond)} cannot tell: at so few {thing}s no score it can have would be a fault"
+        because = f" ({plain(blind[0].summary)})" if len(blind) == 1 else ""
+        return f"{named(blind)} could not be measured{because}"
+    side = max((s for _, s in few), key=lambda s: s.needs / max(s.n, 1)).side
+    same = [f for f, s in few if s.side == side]
+    most = max((s for _, s in few if s.side == side), key=lambda s: s.needs)
+    return f"{named(same)} cannot tell at n={most.n}; needs {most.wanted} {thing}s"
+
+
+def named(findings: Sequence[Finding]) -> str:
+    names = list(dict.fromkeys(f.name for f in findings))
+    return joined(names if len(names) <= MOST_NAMED else [*names[:MOST_NAMED], f"{len(names) - MOST_NAMED} more"])
+
+
+def scores(findings: Sequence[Finding]) -> str:
+    f = findings[0]
+    return f" ({f.name} {score(f.value)}, {f.beside} {score(f.real)})"
+
+
+def plain(sentence: str) -> str:
+    return sentence.strip().rstrip(".") or "a test raised it"
+
+
+def joined(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
