@@ -225,6 +225,8 @@ class AssayOptions:
         CPU threads to use.
     prices
         A prices.toml: what things cost and what they are worth to you. `src/karat/worth/prices.toml` is a template.
+    ab
+        The CSV of an A/B result: arm (`made` and one other), shown, and clicks, conversions or sales.
     set
         Settings of the real data (see `karat look`).
     encoder
@@ -248,6 +250,7 @@ class AssayOptions:
     threads: int | None = None
     set: Sequence[str] = ()
     prices: Path | None = None
+    ab: Path | None = None
     encoder: Path | None = None
 
 

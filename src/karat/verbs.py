@@ -9,7 +9,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,16 +92,18 @@ def assay(options: AssayOptions) -> Assay:
     from karat.trust import answered_for
     from karat.workflow import office
     from karat.workflow.concluding import Destination, conclude
+    from karat.worth.trial import read_trial
 
     loop.tune_machine(options.threads)
     office.check(options)
     _check_seed(options.seed)
+    trial = [] if options.ab is None else [read_trial(options.ab)]
     run = None if options.run is None else _run_of(options.run)
     destination = Destination.of_files(options) if run is None else Destination.of_run(run, options)
     with contextlib.nullcontext() if run is None else answered_for(run):
         with destination.ledger.entry("assay"):
             job = office.of_files(options) if run is None else office.of_run(run, options)
-        result = conclude(job, destination, options)
+        result = conclude(replace(job, findings=(*job.findings, *trial)), destination, options)
     console = _console()
     console.print(str(result), soft_wrap=True)
     console.print(f"report: {result.report}", soft_wrap=True)

@@ -1,6 +1,7 @@
 """The ledger: what ran is written however it ended, and nothing unknown becomes a number."""
 
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -149,10 +150,13 @@ def test_package_energy_is_summed_once_and_wraps(tmp_path: Path) -> None:
 
 def test_the_template_loads_and_each_of_its_lines_is_a_known_key(tmp_path: Path) -> None:
     assert Prices.load(TEMPLATE).declared() == {}
-    lines = [line[2:] for line in TEMPLATE.read_text().splitlines() if line.startswith("# ") and " = " in line]
+    text = TEMPLATE.read_text().splitlines()
+    lines = [line[2:] for line in text if line.startswith("# ") and (" = " in line or "[[" in line)]
     path = tmp_path / "prices.toml"
     path.write_text("\n".join(lines))
-    assert len(Prices.load(path).declared()) == len(lines) >= 18
+    declared = Prices.load(path).declared()
+    assert len(declared) == len(lines) - 3 >= 25, "a stage is three lines under its head"
+    assert set(declared) == {f.name for f in fields(Prices)} - {"source"}
     assert find(None, [tmp_path / "no", tmp_path]).acceptance == (41, 50)
     assert find(None, [tmp_path / "no"]) == Prices()
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from karat.assays.finding import Finding, Limit, Sample
 from karat.assays.keys import KEYS
 from karat.worth.ledger import Cost
-from karat.worth.prices import Prices
+from karat.worth.prices import Prices, Stage
 from karat.worth.verdict import Verdict, judge
 
 COST = Cost(runs=3, made=1000, item_cpu_seconds=2.0, item_gpu_seconds=0.0, cpu_seconds=3600.0, money=0.05)
@@ -145,6 +145,30 @@ def test_a_few_or_seldom_accepted_items_clear_no_fault(acceptance: tuple[int, in
     dear = replace(PAYS, acceptance=acceptance, alternative_cost_per_item=1e5)
     v = verdict([*GOOD, far], dear)
     assert v.word == "unproven" and "precision" in v.sentence
+
+
+@pytest.mark.parametrize("acceptance", [(1, 1000), (0, 100), (40, 1000)])
+def test_what_people_hardly_ever_accept_is_no_gold_however_dear_an_item_is_today(acceptance: tuple[int, int]) -> None:
+    v = verdict(GOOD, replace(PAYS, acceptance=acceptance, alternative_cost_per_item=1e7, items_wanted=1e6))
+    assert v.word == "unproven" and f"of {acceptance[1]:,} reviewed items" in v.sentence
+    assert v.settle is not None and "train for longer" in v.settle.what
+    assert verdict(GOOD, replace(PAYS, acceptance=(300, 1000))).word == "gold"
+
+
+def test_a_stage_that_is_not_worth_entering_is_a_bubble() -> None:
+    pilot = Stage("pilot", 2000.0, 0.5)
+    v = verdict(GOOD, replace(PAYS, stages=(pilot,)))
+    assert v.word == "gold" and next(r for r in v.reasons if r.name == "stages").state == "pass"
+    v = verdict(GOOD, replace(PAYS, stages=(pilot, Stage("launch", 1e6, 0.9))))
+    assert v.word == "bubble" and "stop before launch" in v.sentence and "$1,000,000" in v.sentence
+
+
+def test_a_measurement_that_costs_more_than_it_gains_is_not_asked_for() -> None:
+    v = verdict(GOOD, replace(PAYS, acceptance=(3, 4), alternative_cost_per_item=0.3, items_wanted=30))
+    assert v.word == "unproven" and v.settle is not None and v.settle.gains is not None
+    assert not v.settle.worthwhile and "stop rather than measure" in v.sentence
+    v = verdict(GOOD, replace(PAYS, acceptance=(3, 4), alternative_cost_per_item=0.3, items_wanted=1e6))
+    assert v.settle is not None and v.settle.worthwhile and "stop" not in v.sentence
 
 
 def test_what_nearly_all_people_accept_clears_what_they_could_see() -> None:
@@ -317,7 +341,9 @@ PRICES = st.builds(
     items_wanted=st.sampled_from([None, 1.0, 10_000.0]),
     review_seconds_per_item=st.sampled_from([None, 0.0, 20.0]),
     review_hour=st.sampled_from([None, 30.0]),
-    acceptance=st.sampled_from([None, (0, 0), (0, 50), (50, 50)]),
+    acceptance=st.sampled_from([None, (0, 0), (0, 50), (50, 50), (1, 1000)]),
+    persistence=st.sampled_from([None, 0.8, (0.5, 0.9)]),
+    stages=st.sampled_from([(), (Stage("pilot", 100.0, 0.5),)]),
     personal=st.sampled_from([None, "none", "some"]),
     labels=st.sampled_from([None, "added", "none"]),
     label_cost_per_item=st.sampled_from([None, 0.0, 1.0]),
@@ -335,6 +361,7 @@ def test_gold_needs_every_gate_and_the_money(
     assert set(gates) == {"rights", "copying", "privacy", "labels"}
     if v.word == "gold":
         assert set(gates.values()) == {"pass"} and v.value is not None and v.value.p_pays >= 0.8
+        assert prices.acceptance not in ((0, 50), (1, 1000))
         assert any(f.assay == "memory" for f in findings) and (labelled or prices.labels == "added")
         assert any(f.key == "membership" for f in findings) or prices.personal == "none"
         assert not any(f.raised for f in findings if f.assay in ("memory", "privacy"))

@@ -135,4 +135,5 @@ KEYS: dict[str, Key] = {
     # Worth: what making and using it shows.
     "gate share": Key("worth", "worth", "higher", decides=False),
     "exchange rate": Key("worth", "worth", "higher", decides=False),
+    "trial": Key("worth", "worth", "higher", records.Trial, decides=False, title="{of} per time shown"),
 }

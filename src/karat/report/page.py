@@ -261,7 +261,7 @@ def _key_numbers(
     value = verdict.value
     if value is not None:
         low, high = words.money(value.cpa_low, verdict.currency), words.money(value.cpa_high, verdict.currency)
-        out.append((words.money(value.cpa, verdict.currency), f"per accepted {thing}", f"90% range {low} to {high}"))
+        out.append((words.money(value.cpa, verdict.currency), f"per accepted {thing}", f"95% interval {low} to {high}"))
         share = "" if verdict.assumed_share is None else f"{100 * verdict.assumed_share:.0f}% of its spread is assumed"
         out.append((words.chance(value.p_pays), "chance that it pays", share))
     for f in _weightiest(findings)[: 4 - len(out)]:

@@ -37,4 +37,22 @@ def worth_reasons(
     pays = f"it pays with a probability of {chance(value.p_pays)}"
     if value.p_pays <= LOSES:
         return [unit, Reason("worth", "net value", "fail", f"{pays}; {cost}")]
-    return [unit, Reason("worth", "net value", "pass" if value.p_pays >= PAYS else "unknown", pays)]
+    net = Reason("worth", "net value", "pass" if value.p_pays >= PAYS else "unknown", pays)
+    return [unit, net, *_stage_reasons(value, currency)]
+
+
+def _stage_reasons(value: Value, currency: str | None) -> list[Reason]:
+    """The kill rule over the declared stages: none, or one reason."""
+    if not value.gates:
+        return []
+    stop = next((g for g in reversed(value.gates) if not g.enter), None)
+    if stop is None:
+        first = value.gates[0]
+        text = (
+            f"every stage is worth entering; {first.name} costs {money(first.costs, currency)}, and what lies behind it"
+        )
+        return [Reason("worth", "stages", "pass", f"{text} is worth {money(first.worth, currency)}")]
+    text = (
+        f"stop before {stop.name}: it costs {money(stop.costs, currency)}, and what lies behind it is expected to bring"
+    )
+    return [Reason("worth", "stages", "fail", f"{text} {money(stop.worth, currency)}")]

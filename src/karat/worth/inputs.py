@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from karat.assays.details.records import Trial
 from karat.worth.ledger import Cost
-from karat.worth.prices import Prices
+from karat.worth.prices import Amount, Prices
 from karat.worth.value import Input
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
@@ -17,6 +18,25 @@ REVIEW_SECONDS = 20.0  # published figure behind the worked example of the unit 
 REVIEW_HOUR_USD = 30.0
 CPU_CORE_HOUR_USD = 0.05  # list prices of general-purpose cloud cores are about 0.03 to 0.08
 GPU_HOUR_USD = 2.5  # on-demand A100 to H200, May 2026: 0.80 to 7.00
+
+
+# Inputs that are taken as something where nobody declared them: name, key, unit, number, what it is taken as.
+TAKEN = (
+    ("fixed cost", "fixed_cost", "once", 0.0, "none"),
+    ("escape loss", "escape_loss", "per {thing}", 0.0, "none"),
+    ("horizon", "value_horizon_years", "years", 1.0, "one year"),
+)
+# And those that may be anything in between.
+USUAL = (
+    ("discount rate", "discount_rate", (0.05, 0.12), "usual company rates"),
+    (
+        "persistence",
+        "persistence",
+        (0.5, 1.0),
+        "share still in use after a year: at least 30% of projects are abandoned after the pilot (Gartner, 2024)",
+    ),
+)
+TRIALS = {"sales": "margin", "conversions": "value_per_conversion", "clicks": "value_per_click"}
 
 
 def inputs_of(
@@ -30,54 +50,86 @@ def inputs_of(
     missing: list[str] = []
     dollars = prices.currency is None or prices.currency.upper() == "USD"
 
-    def declared(name: str, key: str, value: float | None, unit: str) -> None:
-        if value is None:
-            missing.append(key)
-        else:
-            out.append(Input(name, "declared", "point", value, unit=unit, basis=f"{key} in prices.toml"))
+    def add(part: tuple[list[Input], list[str]]) -> None:
+        out.extend(part[0])
+        missing.extend(part[1])
 
-    declared("alternative cost", "alternative_cost_per_item", prices.alternative_cost_per_item, f"per {thing}")
-    declared("items wanted", "items_wanted", prices.items_wanted, f"{thing}s")
+    add(_alternative(findings, prices, thing))
+    if prices.items_wanted is None:
+        missing.append("items_wanted")
+    else:
+        out.append(_declared("items wanted", "items_wanted", prices.items_wanted, f"{thing}s"))
+    add(_generation(cost, prices, dollars))
+    add(_review(prices, thing, reviewed, dollars))
+    out += [_gate_share(findings, prices, thing), _accepted_share(prices, thing, reviewed)]
+    out += [_computing(cost, prices, dollars), _extra_value(findings, prices, thing)]
+    for name, key, unit, taken, word in TAKEN:
+        given, unit = getattr(prices, key), unit.format(thing=thing)
+        basis = f"undeclared: taken as {word}"
+        nothing = Input(name, "assumed", "point", taken, unit=unit, basis=basis)
+        out.append(nothing if given is None else _declared(name, key, given, unit))
+    for name, key, (low, high), basis in USUAL:
+        given = getattr(prices, key)
+        usual = Input(name, "assumed", "uniform", low, high, "per year", basis)
+        out.append(usual if given is None else _declared(name, key, given, "per year"))
+    return tuple(out), tuple(dict.fromkeys(missing))
 
-    inputs, keys = _generation(cost, prices, dollars)
-    out += inputs
-    missing += keys
-    if prices.review_seconds_per_item is not None:
-        declared("review seconds", "review_seconds_per_item", prices.review_seconds_per_item, f"s per {thing}")
+
+def _declared(name: str, key: str, value: Amount, unit: str) -> Input:
+    basis = f"{key} in prices.toml"
+    if isinstance(value, tuple):
+        return Input(name, "declared", "uniform", *value, unit, basis)
+    return Input(name, "declared", "point", value, unit=unit, basis=basis)
+
+
+def _alternative(findings: Sequence[Finding], prices: Prices, thing: str) -> tuple[list[Input], list[str]]:
+    """What an item costs today: as declared, else the real labels that it stands for at the price of a label."""
+    name, unit = "alternative cost", f"per {thing}"
+    if prices.alternative_cost_per_item is not None:
+        return [_declared(name, "alternative_cost_per_item", prices.alternative_cost_per_item, unit)], []
+    label = prices.label_cost_per_item
+    rho = next((f for f in findings if f.key == "exchange rate" and math.isfinite(f.high - f.low)), None)
+    if label is None or rho is None:
+        return [], ["alternative_cost_per_item"]
+    basis = "real labels that one made item stands for, measured, at label_cost_per_item"
+    spread = (rho.high - rho.low) / (2 * 1.96)
+    return [Input(name, "measured", "amount", rho.value * label, spread * label, unit, basis)], []
+
+
+def _review(prices: Prices, thing: str, reviewed: bool, dollars: bool) -> tuple[list[Input], list[str]]:
+    """Seconds of review, and what an hour of it costs."""
+    seconds, price, unit = prices.review_seconds_per_item, prices.review_hour, f"s per {thing}"
+    if seconds is not None:
+        time = _declared("review seconds", "review_seconds_per_item", seconds, unit)
     elif not reviewed:
         basis = f"{thing}s are judged together, by this assay, and not one by one"
-        out.append(Input("review seconds", "assumed", "point", 0.0, unit=f"s per {thing}", basis=basis))
+        time = Input("review seconds", "assumed", "point", 0.0, unit=unit, basis=basis)
     else:
-        usual = Input(
-            "review seconds", "assumed", "lognormal", REVIEW_SECONDS, 0.5, f"s per {thing}", "published example"
-        )
-        out.append(usual)
-    if prices.review_hour is not None or prices.review_seconds_per_item == 0:
-        free = 0.0 if prices.review_hour is None else prices.review_hour
-        declared("review price", "review_hour", free, "per hour")
-    elif dollars:
-        paid = Input("review price", "assumed", "lognormal", REVIEW_HOUR_USD, 0.4, "per hour", "published example, USD")
-        out.append(paid)
-    else:
-        missing.append("review_hour")
-    out += [_gate_share(findings, thing), _accepted_share(prices, thing, reviewed), _computing(cost, dollars)]
-    for name, key, unit, value, otherwise in (
-        ("fixed cost", "fixed_cost", "once", prices.fixed_cost, "none"),
-        ("escape loss", "escape_loss", f"per {thing}", prices.escape_loss, "none"),
-        ("horizon", "value_horizon_years", "years", prices.value_horizon_years, "one year"),
-    ):
-        if value is None:
-            taken = 0.0 if otherwise == "none" else 1.0
-            out.append(Input(name, "assumed", "point", taken, unit=unit, basis=f"undeclared: taken as {otherwise}"))
-        else:
-            declared(name, key, value, unit)
-    if prices.discount_rate is None:
-        out.append(Input("discount rate", "assumed", "uniform", 0.05, 0.12, "per year", "usual company rates"))
-    else:
-        declared("discount rate", "discount_rate", prices.discount_rate, "per year")
-    survives = "share still in use after a year: at least 30% of projects are abandoned after the pilot (Gartner, 2024)"
-    out.append(Input("persistence", "assumed", "uniform", 0.5, 1.0, "per year", survives))
-    return tuple(out), tuple(dict.fromkeys(missing))
+        time = Input("review seconds", "assumed", "lognormal", REVIEW_SECONDS, 0.5, unit, "published example")
+    if price is not None or seconds == 0:
+        return [time, _declared("review price", "review_hour", 0.0 if price is None else price, "per hour")], []
+    if dollars:
+        basis = "published example, USD"
+        return [time, Input("review price", "assumed", "lognormal", REVIEW_HOUR_USD, 0.4, "per hour", basis)], []
+    return [time], ["review_hour"]
+
+
+def _extra_value(findings: Sequence[Finding], prices: Prices, thing: str) -> Input:
+    """What an item brings beyond the one that it replaces: by an A/B result where its worth is declared."""
+    name, unit = "extra value", f"per {thing}"
+    for f in findings:
+        if isinstance(f.detail, Trial) and prices.shown_per_item is not None:
+            key = TRIALS[f.detail.measure]
+            worth = getattr(prices, key)
+            if worth is not None:
+                each = prices.shown_per_item * worth
+                basis = f"A/B result in {f.detail.measure}, at shown_per_item and {key}"
+                return Input(
+                    name, "measured", "amount", f.value * each, (f.high - f.low) / (2 * 1.96) * each, unit, basis
+                )
+    if prices.extra_value_per_item is not None:
+        return _declared(name, "extra_value_per_item", prices.extra_value_per_item, unit)
+    return Input(name, "assumed", "point", 0.0, unit=unit, basis="undeclared: taken as none")
 
 
 def _generation(cost: Cost, prices: Prices, dollars: bool) -> tuple[list[Input], list[str]]:
@@ -114,8 +166,10 @@ def _generation(cost: Cost, prices: Prices, dollars: bool) -> tuple[list[Input],
     return [Input(name, "assumed", "lognormal", amount, 0.5, unit, note + ", at usual cloud prices (USD)")], []
 
 
-def _computing(cost: Cost, dollars: bool) -> Input:
+def _computing(cost: Cost, prices: Prices, dollars: bool) -> Input:
     """What all runs in the ledger cost, failed ones included."""
+    if prices.computing_cost is not None:
+        return _declared("computing", "computing_cost", prices.computing_cost, "once")
     unit, basis = "once", f"{cost.runs} runs of which {cost.failed} failed"
     if cost.money is not None:
         return Input("computing", "measured", "point", cost.money, unit=unit, basis=basis)
@@ -125,11 +179,13 @@ def _computing(cost: Cost, dollars: bool) -> Input:
     return Input("computing", "assumed", "lognormal", amount, 0.5, unit, basis + ", at usual cloud prices (USD)")
 
 
-def _gate_share(findings: Sequence[Finding], thing: str) -> Input:
+def _gate_share(findings: Sequence[Finding], prices: Prices, thing: str) -> Input:
     for f in findings:
         if f.key == "gate share" and math.isfinite(f.value) and f.value > 0:
             spread = max(f.high - f.low, 0.0) / (2 * 1.96)
             return Input("gate share", "measured", "normal", f.value, spread, f"of made {thing}s", "passed the gates")
+    if prices.gate_share is not None:
+        return _declared("gate share", "gate_share", prices.gate_share, f"of made {thing}s")
     return Input(
         "gate share", "assumed", "point", 1.0, unit=f"of made {thing}s", basis="no automatic gate was measured"
     )

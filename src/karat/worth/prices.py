@@ -14,20 +14,46 @@ from karat.errors import FitError
 
 TEMPLATE = Path(__file__).with_name("prices.toml")
 FILE_NAME = "prices.toml"
+Amount = float | tuple[float, float]  # one number, or two ends between which any number is as likely
+RANGES = (  # what may be declared as two ends
+    *(
+        "alternative_cost_per_item",
+        "items_wanted",
+        "review_seconds_per_item",
+        "review_hour",
+        "gate_share",
+        "fixed_cost",
+    ),
+    *("escape_loss", "extra_value_per_item", "value_horizon_years", "discount_rate", "persistence"),
+)
 WORDS = {"personal": ("none", "some", "unknown"), "labels": ("added", "none", "unknown")}
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A step that has to be paid before the next one, and the chance that it is passed."""
+
+    name: str
+    costs: float
+    passes: float
+
+
+@dataclass(frozen=True)
 class Prices:
-    """Declared prices; None is undeclared. Amounts are in `currency`.
+    """Declared prices; None is undeclared. Amounts are in `currency`; an `Amount` may be two ends.
 
     cpu_core_hour, gpu_hour: rent of one core, one GPU for an hour.   kwh: price of energy on owned hardware.
     watts_per_core, watts_gpu: draw of owned hardware that does not measure itself.
     generation_cost_per_item: what a supplier asks per item; it takes the place of what the ledger measured.
     review_seconds_per_item, review_hour: a person's time per item, and his price.   acceptance: (accepted, reviewed).
-    fixed_cost: spent once besides computing.   escape_loss: expected loss per accepted item from bad ones that slip by.
+    gate_share: of made items, those that pass automatic gates.
+    computing_cost: what all runs cost; it takes the place of what the ledger measured.   fixed_cost: spent once besides.
+    escape_loss: expected loss per accepted item from bad ones that slip by.
+    extra_value_per_item: what an accepted item brings beyond the one it replaces.
+    persistence: the share of items still in use after a year.   stages: to be passed, in turn, before anything is earned.
+    shown_per_item, margin, value_per_conversion, value_per_click: what an A/B result is worth, see `trial`.
     alternative_cost_per_item: what an item costs today.   items_wanted: accepted items over the whole life.
-    label_cost_per_item: what labelling one more real item costs.   rights: "owned", "licensed: ...", "none", "unknown".
+    label_cost_per_item: what one more real, labelled item costs.   rights: "owned", "licensed: ...", "none", "unknown".
     personal: "none" where no record is about a person, else "some" or "unknown".   labels: "added" where a label of origin is
     put on all that is shipped, else "none" or "unknown".
     source: the file this was read from.
@@ -40,16 +66,25 @@ class Prices:
     watts_per_core: float | None = None
     watts_gpu: float | None = None
     generation_cost_per_item: float | None = None
-    review_seconds_per_item: float | None = None
-    review_hour: float | None = None
+    review_seconds_per_item: Amount | None = None
+    review_hour: Amount | None = None
     acceptance: tuple[int, int] | None = None
-    fixed_cost: float | None = None
-    alternative_cost_per_item: float | None = None
-    items_wanted: float | None = None
+    gate_share: Amount | None = None
+    computing_cost: float | None = None
+    fixed_cost: Amount | None = None
+    alternative_cost_per_item: Amount | None = None
+    items_wanted: Amount | None = None
     label_cost_per_item: float | None = None
-    escape_loss: float | None = None
-    value_horizon_years: float | None = None
-    discount_rate: float | None = None
+    escape_loss: Amount | None = None
+    value_horizon_years: Amount | None = None
+    extra_value_per_item: Amount | None = None
+    discount_rate: Amount | None = None
+    persistence: Amount | None = None
+    shown_per_item: float | None = None
+    margin: float | None = None
+    value_per_conversion: float | None = None
+    value_per_click: float | None = None
+    stages: tuple[Stage, ...] = ()
     rights: str | None = None
     personal: str | None = None
     labels: str | None = None
@@ -92,10 +127,20 @@ class Prices:
         accepted, reviewed = self.acceptance
         return float(betaincinv(accepted, reviewed - accepted + 1, 0.05))
 
+    @property
+    def most_accepted(self) -> float:
+        """The same, at most: the upper bound of 95%; 1 where undeclared."""
+        if self.acceptance is None or self.acceptance[0] == self.acceptance[1]:
+            return 1.0
+        from scipy.special import betaincinv
+
+        accepted, reviewed = self.acceptance
+        return float(betaincinv(accepted + 1, reviewed - accepted, 0.95))
+
     def declared(self) -> dict[str, Any]:
         """What was declared, by key."""
         pairs = ((f.name, getattr(self, f.name)) for f in fields(self))
-        return {name: value for name, value in pairs if value is not None and name != "source"}
+        return {name: value for name, value in pairs if value not in (None, ()) and name != "source"}
 
 
 def find(named: Path | None, folders: Sequence[Path]) -> Prices:
@@ -124,10 +169,34 @@ def _valid(key: str, value: Any, source: str) -> Any:
         if not whole or not 0 <= value[0] <= value[1]:
             raise FitError(f"{source}: acceptance is {value!r}; say [accepted, reviewed], such as [41, 50].")
         return (value[0], value[1])
+    if key == "stages":
+        return _stages(value, source)
+    if key in RANGES and isinstance(value, list | tuple):
+        if len(value) != 2 or value[0] is value[1] or not _valid(key, value[0], source) < _valid(key, value[1], source):
+            raise FitError(f"{source}: {key} is {value!r}; say one number, or [lowest, highest].")
+        return (float(value[0]), float(value[1]))
+    return _number(key, value, source)
+
+
+def _number(key: str, value: Any, source: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise FitError(f"{source}: {key} is {value!r}; it must be a number.")
-    if value < 0:
+    if value < 0 and key != "extra_value_per_item":
         raise FitError(f"{source}: {key} is {value!r}; it cannot be below 0.")
-    if key in ("items_wanted", "value_horizon_years") and value == 0:
+    if key in ("items_wanted", "value_horizon_years", "gate_share", "persistence") and value == 0:
         raise FitError(f"{source}: {key} is 0; it must be above 0, or leave the line away.")
+    if key in ("gate_share", "persistence", "passes", "margin") and value > 1:
+        raise FitError(f"{source}: {key} is {value!r}; it is a share, between 0 and 1.")
     return float(value)
+
+
+def _stages(value: Any, source: str) -> tuple[Stage, ...]:
+    wanted = {"name", "costs", "passes"}
+    if not isinstance(value, list) or not all(isinstance(x, dict) and set(x) == wanted for x in value):
+        raise FitError(
+            f"{source}: stages are {value!r}; say each as [[stages]] with name, costs, and passes (the chance that it is passed)."
+        )
+    return tuple(
+        Stage(str(x["name"]), _number("costs", x["costs"], source), _number("passes", x["passes"], source))
+        for x in value
+    )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding
 
 USELESS = 0.5  # share of what real data teaches that is lost, at least, before nobody could use it
-HOPELESS = 0.1  # share of the real data's score, at most
+HOPELESS = 0.1  # share of the real data's score, or of the items that people accept, at most
 LIFT = 0.1  # share of the lift that as much new real data gives, at most, before there is none to speak of
 
 
@@ -27,8 +27,13 @@ def quality_reasons(findings: Sequence[Finding], prices: Prices, thing: str, rev
     if not any(f.state != "cannot tell" for f in mine) and not undecided(mine):
         return [Reason("quality", "quality", "unknown", "no finding says how good it is")]
     least = prices.least_accepted if reviewed else 0.0
+    seldom = prices.acceptance is not None and prices.most_accepted <= HOPELESS
     excused = [f for f in raised if is_excused(f, least)]
     reasons = []
+    if seldom and prices.acceptance is not None:
+        accepted, of = prices.acceptance
+        text = f"of {of:,} reviewed {thing}s {accepted:,} {'was' if accepted == 1 else 'were'} accepted"
+        reasons.append(Reason("quality", "acceptance", "unknown", f"{text}: next to nothing that is made can be used"))
     if left := [f for f in raised if f not in excused]:
         reasons.append(Reason("quality", "faults", "unknown", _far(left, prices, thing, reviewed, least)))
     if blind := undecided(mine):

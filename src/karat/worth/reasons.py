@@ -26,10 +26,19 @@ class Reason:
 
 @dataclass(frozen=True)
 class Settle:
-    """The measurement that would settle an open verdict, and what it costs (None: no price is known)."""
+    """The measurement that would settle an open verdict, and what it costs (None: no price is known).
+
+    gains: what knowing it is expected to gain, where the money is what is open (None: it is not).
+    """
 
     what: str
     costs: float | None
+    gains: float | None = None
+
+    @property
+    def worthwhile(self) -> bool:
+        """The kill rule for a measurement: not where it surely costs more than it is expected to gain."""
+        return self.gains is None or self.costs is None or self.costs == 0 or self.gains > self.costs
 
 
 def undecided(findings: Sequence[Finding]) -> list[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from karat.words import count
@@ -42,7 +43,7 @@ def next_step(
         f for f in findings if f.kind.feeds == "quality" and f.raised and not is_excused(f, prices.least_accepted)
     ]
     by_eye = reviewed and all(f.kind.visible for f in faults)
-    if any(r.name == "faults" for r in unknown) and not by_eye:
+    if any(r.name == "acceptance" or (r.name == "faults" and not by_eye) for r in unknown):
         what = "train for longer or by another recipe (`karat look DATA` names those that suit) and assay again"
         return Settle(what, None if cost.money is None or not cost.runs else cost.money / cost.runs)
     best = max(value.tornado, key=lambda b: b.worth_knowing, default=None) if value is not None else None
@@ -51,12 +52,12 @@ def next_step(
     one = REVIEW_SECONDS if seconds.tag == "assumed" else seconds.middle()
     review = one / 3600 * known_inputs["review price"].middle()
     look = sample_size(0.05)
-    if best is None or best.name == "accepted share" or any(r.kind == "quality" for r in unknown):
+    money_alone = best is not None and not any(r.kind == "quality" for r in unknown)
+    if best is None or best.name == "accepted share" or not money_alone:
         done = 0 if prices.acceptance is None else prices.acceptance[1]
         more = look if done < look else 4 * done
-        return Settle(
-            f"let a person review {more} made {thing}s and write acceptance = [accepted, {more}]", more * review
-        )
+        what = f"let a person review {more} made {thing}s and write acceptance = [accepted, {more}]"
+        return Settle(what, more * review, best.worth_knowing if best is not None and money_alone else None)
     steps = {
         "review seconds": Settle(
             f"time the review of {look} {thing}s and declare review_seconds_per_item", look * review
@@ -66,9 +67,13 @@ def next_step(
         "computing": Settle("declare cpu_core_hour or gpu_hour in prices.toml", 0.0),
         "discount rate": Settle("declare discount_rate in prices.toml", 0.0),
         "gate share": Settle(f"make more {thing}s and count what passes the gates", 0.0),
+        "extra value": Settle(f"show made and today's {thing}s to more people and give the counts as --ab", None),
     }
-    pilot = Settle(f"put the first {thing}s to use and see whether they stay in use", None)
-    return steps.get(best.name, pilot)
+    narrower = known_inputs[best.name]
+    if narrower.tag == "declared":
+        steps[best.name] = Settle(f"declare a narrower range of {narrower.basis}", 0.0)
+    pilot = Settle(f"put the first {thing}s to use, see whether they stay in use, and declare persistence", None)
+    return replace(steps.get(best.name, pilot), gains=best.worth_knowing)
 
 
 def _opened(gate: Reason, findings: Sequence[Finding], missing: tuple[str, ...], thing: str) -> Settle:

@@ -16,6 +16,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from karat.worth.prices import Stage
+
 Floats = NDArray[np.float64]
 Tag = Literal["measured", "declared", "assumed"]
 DRAWS = 10_000
@@ -27,12 +29,12 @@ class Input:
     """One number that the value rests on, how it is known, and how uncertain it is.
 
     law: "point" (a is the value), "lognormal" (median a, spread b of the log), "beta" (a, b), "uniform" (from a to b),
-    "normal" (mean a, deviation b, kept within [0, 1]).
+    "normal" (mean a, deviation b, kept within [0, 1]), "amount" (mean a, deviation b, of either sign).
     """
 
     name: str
     tag: Tag
-    law: Literal["point", "lognormal", "beta", "uniform", "normal"]
+    law: Literal["point", "lognormal", "beta", "uniform", "normal", "amount"]
     a: float
     b: float = 0.0
     unit: str = ""
@@ -43,7 +45,7 @@ class Input:
         rng = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
         match self.law:
             case "point":
-                return np.full(n, self.a)
+                return np.full(n, float(self.a))
             case "lognormal":
                 return self.a * np.exp(self.b * rng.standard_normal(n))
             case "beta":
@@ -52,10 +54,14 @@ class Input:
                 return rng.uniform(self.a, self.b, n)
             case "normal":
                 return np.clip(rng.normal(self.a, self.b, n), 1e-6, 1.0)
+            case "amount":
+                return rng.normal(self.a, self.b, n)
 
     def middle(self) -> float:
         """The median, to three digits for a beta."""
-        return self.a if self.law in ("point", "lognormal", "normal") else float(np.median(self.draw(0, 20_001)))
+        return (
+            self.a if self.law in ("point", "lognormal", "normal", "amount") else float(np.median(self.draw(0, 20_001)))
+        )
 
 
 @dataclass(frozen=True)
@@ -73,13 +79,28 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class Gate:
+    """A stage, by the kill rule: entered only where what is expected behind it exceeds its costs.
+
+    worth: that expectation, the chance to pass included.
+    """
+
+    name: str
+    costs: float
+    passes: float
+    worth: float
+    enter: bool
+
+
+@dataclass(frozen=True)
 class Value:
-    """Medians and 5% to 95% ranges over the draws. cpa: cost per accepted item with its share of what was spent once.
+    """Medians and 95% intervals over the draws. cpa: cost per accepted item with its share of what was spent once.
 
     lcaa: levelised cost of an accepted item.   p_cheaper: P(CPA < today's cost).   p_pays: P(NPV > 0).
     tail: mean of the worst 5% of NPV.   payback_years: median among the draws that pay back; never: share that do not.
     evpi: expected gain from knowing everything before deciding.   assumed_share: share of the NPV's variance that
     comes from assumed inputs.   breakeven: cost per accepted item over the cost of one real label (None: undeclared).
+    gates: the declared stages in turn, by the kill rule.
     """
 
     cpa: float
@@ -98,6 +119,7 @@ class Value:
     assumed_share: float
     breakeven: float | None
     tornado: tuple[Bar, ...]
+    gates: tuple[Gate, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -129,7 +151,13 @@ def breakeven_exchange(cpa: float, label_cost: float) -> float:
     return cpa / label_cost if label_cost > 0 else math.inf
 
 
-def appraise(inputs: Sequence[Input], seed: int, label_cost: float | None = None, draws: int = DRAWS) -> Value:
+def appraise(
+    inputs: Sequence[Input],
+    seed: int,
+    label_cost: float | None = None,
+    draws: int = DRAWS,
+    stages: Sequence[Stage] = (),
+) -> Value:
     """The value of `inputs`, which must hold every name of `present_value`'s table; same seed, same value."""
     table = {i.name: i.draw(seed, draws) for i in inputs}
     npv, cpa, marginal, levels, payback = present_value(table)
@@ -138,12 +166,12 @@ def appraise(inputs: Sequence[Input], seed: int, label_cost: float | None = None
     cpa_median = float(np.median(cpa))
     return Value(
         cpa=cpa_median,
-        cpa_low=float(np.quantile(cpa, 0.05)),
-        cpa_high=float(np.quantile(cpa, 0.95)),
+        cpa_low=float(np.quantile(cpa, 0.025)),
+        cpa_high=float(np.quantile(cpa, 0.975)),
         lcaa=float(np.median(levels)),
         npv=float(np.median(npv)),
-        npv_low=float(np.quantile(npv, 0.05)),
-        npv_high=float(np.quantile(npv, 0.95)),
+        npv_low=float(np.quantile(npv, 0.025)),
+        npv_high=float(np.quantile(npv, 0.975)),
         tail=float(lowest.mean()),
         p_cheaper=float((cpa < table["alternative cost"]).mean()),
         p_pays=float((npv > 0).mean()),
@@ -153,13 +181,28 @@ def appraise(inputs: Sequence[Input], seed: int, label_cost: float | None = None
         assumed_share=_assumed_share(inputs, table, npv, seed),
         breakeven=None if label_cost is None else breakeven_exchange(cpa_median, label_cost),
         tornado=_tornado(inputs, table, npv),
+        gates=kill_rule(float(np.maximum(npv, 0).mean()), stages),
     )
+
+
+def kill_rule(prize: float, stages: Sequence[Stage]) -> tuple[Gate, ...]:
+    """Which `stages` are worth entering, the last first (E4). prize: E[max(NPV, 0)] of who has passed them all.
+
+    Before each stage, what is ahead is worth max(0, passes * what is behind it - costs), so that a stage that is not worth
+    entering makes all before it worthless too.
+    """
+    gates: list[Gate] = []
+    for stage in reversed(stages):
+        worth = stage.passes * prize
+        gates.append(Gate(stage.name, stage.costs, stage.passes, worth, worth > stage.costs))
+        prize = max(0.0, worth - stage.costs)
+    return tuple(reversed(gates))
 
 
 def present_value(x: Mapping[str, Floats]) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """NPV, full and marginal cost per accepted item, levelised cost, years to payback (inf: never), each [n] (E1, E4).
 
-    NPV = -I + sum_t vol_t S^t (alternative - marginal) / (1 + r)^t. What was spent once is in I only.
+    NPV = -I + sum_t vol_t S^t (alternative + extra - marginal) / (1 + r)^t. What was spent once is in I only.
     """
     review = x["review seconds"] / 3600 * x["review price"]
     marginal = unit_cost(x["generation cost"], review, x["gate share"], x["accepted share"]) + x["escape loss"]
@@ -173,7 +216,7 @@ def present_value(x: Mapping[str, Floats]) -> tuple[Floats, Floats, Floats, Floa
         part = np.clip(years - (t - 1), 0, 1)  # the last year may be a part of one
         at = np.minimum(years, t)
         accepted = x["items wanted"] / years * part * x["persistence"] ** at
-        gain = accepted * (x["alternative cost"] - marginal)
+        gain = accepted * (x["alternative cost"] + x["extra value"] - marginal)
         with np.errstate(divide="ignore", invalid="ignore"):
             reached = (t - 1) + np.where(part > 0, -flat / gain * part, np.inf)
         now = (flat < 0) & (flat + gain >= 0) & (gain > 0)
@@ -182,7 +225,7 @@ def present_value(x: Mapping[str, Floats]) -> tuple[Floats, Floats, Floats, Floa
         npv = npv + gain * (1 + x["discount rate"]) ** -at
         volume += accepted
         discounted += accepted * (1 + x["discount rate"]) ** -at
-    free = (once == 0) & (x["alternative cost"] > marginal)
+    free = (once == 0) & (x["alternative cost"] + x["extra value"] > marginal)
     return (
         npv,
         marginal + once / volume,

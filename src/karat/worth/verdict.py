@@ -69,7 +69,7 @@ def judge(
     gates = gate_reasons(findings, prices, rights, labelled, thing)
     quality = quality_reasons(findings, prices, thing, reviewed)
     inputs, missing = inputs_of(findings, cost, prices, thing, reviewed)
-    value = None if missing else appraise(inputs, seed, prices.label_cost_per_item)
+    value = None if missing else appraise(inputs, seed, prices.label_cost_per_item, stages=prices.stages)
     worth = worth_reasons(value, missing, findings, prices.currency, thing)
     reasons = (*gates, *quality, *worth)
 
@@ -92,6 +92,8 @@ def judge(
         first = unknown[0].text
         price = "nothing" if settle.costs == 0 else "about " + money(settle.costs, prices.currency)
         price = "a price that cannot be named with what is declared" if settle.costs is None else price
+        if not settle.worthwhile:
+            price += f" and is expected to gain {money(settle.gains, prices.currency)} only: stop rather than measure"
         sentence = f"Unproven: {first}; what would settle it: {settle.what}, which costs {price}{_shown(findings)}."
     share = None if value is None else value.assumed_share
     return Verdict(word, sentence, reasons, inputs, share, value, settle, prices.currency)

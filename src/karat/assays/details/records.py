@@ -289,3 +289,24 @@ class Lift(Detail):
     standard_error: float
     labels: str | None = None
     target: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm(Detail):
+    """One side of an A/B trial: how often it was shown, what it counted, and that per time shown with its 95% interval."""
+
+    name: str
+    shown: int
+    counted: float
+    rate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial(Detail):
+    """An A/B result, the made arm beside today's.   measure: what is counted, "clicks", "conversions" or "sales"."""
+
+    measure: str
+    made: Arm
+    today: Arm
