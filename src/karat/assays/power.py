@@ -52,6 +52,7 @@ GAPS = {
     "leverage": 0.1,
     "seasonality": 0.2,  # standard deviations of a change
     "usefulness": 0.5,  # of what real records teach beyond guessing
+    "forecast": 0.3,  # of what real steps teach: what is lost where steps come in any order
     "lift": 0.1,
     "sharpness": 0.2,  # of the detail of real data
     "detail": 0.2,

@@ -63,9 +63,9 @@ def summaries(parents: TableView, table: TableView, tie: Tie, columns: Sequence[
     return TableView(seen, np.hstack([parents.values[owners][:, own], np.stack(values, 1)]))
 
 
-def lagged(table: TableView, tie: Tie, columns: Sequence[Column]) -> TableView:
+def lagged(table: TableView, tie: Tie, columns: Sequence[Column]) -> tuple[TableView, np.ndarray]:
     """A row for each step with enough before it: its change and the size of its change in each column, the changes before, their
-    mean sizes, and when it is.
+    mean sizes, and when it is; and the window int64 [n] of each.
     """
     moves = Moves.of(table, tie, columns)
     lags = moves.lags(2 * LAGS)
@@ -83,7 +83,7 @@ def lagged(table: TableView, tie: Tie, columns: Sequence[Column]) -> TableView:
         values.append(phase[tie.links >= 0].astype(float))
     full = np.stack(values, 1)
     enough = np.flatnonzero(np.isfinite(full[:, 0]) & (lags[LAGS + 1] >= 0) & np.isfinite(full).any(1))
-    return TableView(Columns(tuple(names), ((),) * len(names)), full[enough])
+    return TableView(Columns(tuple(names), ((),) * len(names)), full[enough]), moves.owner[enough]
 
 
 def runs(table: TableView, tie: Tie, columns: Sequence[Column], every: int = 1) -> TableView:
