@@ -27,7 +27,11 @@ COLUMNS = 4  # whose changes and sizes of changes are foretold
 STEPS = 4_000  # that teach at once, about
 DRAWS = 4  # of training windows that teach
 TEACHABLE = 0.02  # R2 of ranks, up to which real steps foretell nothing
-FOREST = {"max_iter": 50, "max_leaf_nodes": 4, "min_samples_leaf": 40}  # of trees too small to learn single steps by heart
+FOREST = {
+    "max_iter": 50,
+    "max_leaf_nodes": 4,
+    "min_samples_leaf": 40,
+}  # of trees too small to learn single steps by heart
 
 
 @dataclass(frozen=True)
