@@ -321,9 +321,9 @@ class Unfolding:
                 out[column] = keys_of(flat(self.tables[maker.parent][above[column]]), link).cast(logical(mine))
             elif mine.made and column not in steps.referring:
                 spots = np.flatnonzero(present(out[column]))
-                fresh = sensitive.fakes(mine, len(spots), self.rng)
                 blank = pa.nulls(len(rows), logical(mine))
-                out[column] = put(blank, spots, flat(fresh).cast(logical(mine))) if len(spots) else blank
+                fresh = whole.layout.invented(column, out, spots, self.rng, mine.unique) if len(spots) else None
+                out[column] = blank if fresh is None else put(blank, spots, fresh)
         self.tables[name] = pa.table(out)
         if maker is not None and steps.loose.get(maker.column, 0.0) > 0:
             lost = np.flatnonzero(link < 0)

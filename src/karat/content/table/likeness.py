@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from karat.content.table.convert import logical, put
-from karat.content.table.encoding.coding import flat, present
+from karat.content.table.encoding.coding import present
 from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.layout import Layout
 from karat.content.table.encoding.parts import Number, Presence
-from karat.content.table.personal import sensitive
 from karat.content.table.rules.expressions import Cells
 from karat.content.table.schema.columns import Column
 
@@ -43,9 +41,9 @@ def observed(layout: Layout, seen: Sequence[tuple[str, pa.Array | None]], cells:
 def _finite(layout: Layout, name: str, cells: Cells) -> np.ndarray:
     """float64 [n]: numbers, days or seconds, what is infinite as far from the others as these reach."""
     out = cells.number(name)
-    part = layout.parts[layout.part_of[name]]
     if not np.isinf(out).any():
         return out
+    part = layout.parts[layout.part_of[name]]
     if not isinstance(part, Number):
         return np.where(np.isinf(out), np.nan, out)
     ends = np.concatenate([part.fine.lows, part.fine.highs])
@@ -65,6 +63,8 @@ def table_like(
     """
     cells: dict[str, pa.Array] = {}
     for (name, known), column in zip(seen, values.T, strict=True):
+        if name not in layout.columns:  # what is read off a text
+            continue
         ours = layout.columns[name]
         if known is None:
             cells[name] = _numbers(ours, column)
@@ -83,7 +83,7 @@ def table_like(
         there = np.flatnonzero(present(cells[name]))
         if isinstance(layout.parts[layout.part_of[name]], Presence) and len(there):
             unique = ours.unique or any(name in group for group in layout.rules.unique)
-            made = flat(sensitive.fakes(replace(ours, unique=unique), len(there), rng)).cast(logical(ours))
+            made = layout.invented(name, cells, there, rng, unique)
             cells[name] = put(cells[name].cast(made.type), there, made)
     return pa.table([cells[name] for name in layout.names], names=list(layout.names))
 

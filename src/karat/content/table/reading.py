@@ -84,6 +84,8 @@ def _schema(raw: Raw, options: Mapping[str, Any]) -> Schema:
                 "each, or say with --public-schema that what the cells show may be known."
             )
         found = schema.read(Path(options["schema"]), found)
+    if options.get("learn") is not None:
+        found = _learning(found, str(options["learn"]).split(","))
     if options.get("target") is not None:
         target = str(options["target"])
         names = [column.name for column in found.columns]
@@ -91,6 +93,20 @@ def _schema(raw: Raw, options: Mapping[str, Any]) -> Schema:
             raise DataError(f"the target is {target!r}, {unknown(target, names)}")
         found = replace(found, target=target)
     return found
+
+
+def _learning(found: Schema, names: Sequence[str]) -> Schema:
+    """The schema with these columns as text that is learned; DataError for one that is not there or no text."""
+    columns = {column.name: column for column in found.columns}
+    for name in map(str.strip, names):
+        if name not in columns:
+            raise DataError(f"data.learn names {name!r}, {unknown(name, list(columns))}")
+        if columns[name].kind not in ("text", "category", "identifier"):
+            raise DataError(
+                f"data.learn names {name!r}, a column of kind {columns[name].kind}; wanted columns of text."
+            )
+        columns[name] = replace(columns[name], kind="text", learn=True, keep=False, unique=False)
+    return replace(found, columns=tuple(columns.values()))
 
 
 def _wide(known: Schema) -> list[str]:
@@ -105,12 +121,13 @@ def _prose(place: Any, raw: Raw, known: Schema) -> list[str]:
     """What to say of JSON lines that were taken for a table, and of columns that hold text worth writing."""
     sentences = []
     for column in known.columns:
-        if column.kind == "text" and column.name in raw.cells.column_names:
+        if column.kind == "text" and not column.learn and column.name in raw.cells.column_names:
             lengths = pc.mean(pc.utf8_length(raw.cells[column.name].cast(pa.string()))).as_py()
             if lengths is not None and lengths >= PROSE:
                 sentences.append(
                     f"{column.name!r} is prose, about {lengths:.0f} characters a cell: a table fills it with common words. "
-                    f"--set data.text={column.name} learns to write it."
+                    f"--set data.learn={column.name} learns to write it as it goes with the other columns, "
+                    f"--set data.text={column.name} text alone."
                 )
     if raw.dialect is not None and raw.dialect.form == "jsonl":
         listed = ", ".join(column.name for column in known.columns[:3])

@@ -40,7 +40,7 @@ from karat.content.table.mining.judging import Judged
 from karat.content.table.mining.relation import Relation
 from karat.content.table.mining.wording import declared, listed
 from karat.content.table.reading import Origin
-from karat.content.table.rules.expressions import cells_of
+from karat.content.table.rules.expressions import Cells, cells_of
 from karat.content.table.schema import schema, values
 from karat.content.table.schema.columns import SENSITIVE, Schema
 from karat.content.table.table import Dialect, Table
@@ -65,7 +65,7 @@ class Tables(Conditioned, Declared, Discreet):
     reviewed = False
     sheets = ".html"
     glance: ClassVar[Mapping[str, Any]] = {"rows": LOOKED}
-    settings = tuple("as series schema query table target rows encoding sheet declared discover".split())
+    settings = tuple("as series schema query table target learn rows encoding sheet declared discover".split())
 
     origin: Origin
     layout: Layout
@@ -109,7 +109,8 @@ class Tables(Conditioned, Declared, Discreet):
         """The table at a path or database URL, or in a data frame.
 
         options: schema (a TOML that corrects what is inferred), query (SQL) or table (its name) in a database, target (the
-        column that a model would predict), rows (how many, evenly spread), encoding, sheet (of a workbook). Rows that break a
+        column that a model would predict), learn (columns of text to learn, with commas between), rows (how many, evenly
+        spread), encoding, sheet (of a workbook). Rows that break a
         declared rule are set aside; DataError where they are more than 1 %.
         """
         return reading.read(path, options, cls.settings)
@@ -252,20 +253,24 @@ class Tables(Conditioned, Declared, Discreet):
                 out.append((name, part.choices.values[part.names.index(name)].drop_null().unique()))
             else:
                 out.append((name, None))
+        out += [(name, None) for writer in self.layout.writers for name in writer.traits]
         return tuple(out) or tuple((name, pa.nulls(1)) for name in self.layout.names)
 
     @property
     def viewed(self) -> Columns:
         """The columns of a view: numbers (days of dates, seconds of times) and choices with the training rows' values.
 
-        What is made anew, and constants, are seen only as missing or present where both occur, or where there is no more.
+        What is made anew, and constants, are seen only as missing or present where both occur, or where there is no more; of
+        text that is learned also how long it is and which words it holds of those that go with other columns.
         """
         choices = []
         for _, known in self._viewed_columns:
             spelled = () if known is None else tuple(map(_word, known.to_pylist()))
             choices.append(("missing", "present") if known is not None and pa.types.is_null(known.type) else spelled)
-        kinds = {column.name: column.kind for column in self.schema.columns}
-        units = tuple(UNITS.get(kinds[name], "") if known is None else "" for name, known in self._viewed_columns)
+        kinds: dict[str, str] = {column.name: column.kind for column in self.schema.columns}
+        units = tuple(
+            UNITS.get(kinds.get(name, ""), "") if known is None else "" for name, known in self._viewed_columns
+        )
         return Columns(tuple(name for name, _ in self._viewed_columns), tuple(choices), units if any(units) else ())
 
     def judging(self, train: Table) -> Tables:
@@ -289,7 +294,9 @@ class Tables(Conditioned, Declared, Discreet):
 
     def view_values(self, records: Table) -> np.ndarray:
         """float64 `[n, columns of viewed]`, NaN where missing; an unknown value has the index behind the last."""
-        return observed(self.layout, self._viewed_columns, cells_of(self._mine(records).cells))
+        cells = cells_of(self._mine(records).cells)
+        read = {k: v for writer in self.layout.writers for k, v in writer.read(cells.columns[writer.name]).items()}
+        return observed(self.layout, self._viewed_columns, Cells({**cells.columns, **read}) if read else cells)
 
     def unview(self, view: View) -> Table:
         """Rows whose view is `view`, numbers rounded to what their column holds; no declared rule is enforced."""

@@ -40,6 +40,10 @@ def fit_discreetly(schema: Schema, table: pa.Table, budget: Budget, source: Sour
         raise FitError(
             "the schema holds what was learned of made columns, which epsilon does not allow; clear `learned`."
         )
+    if written := [column.name for column in schema.columns if column.learn]:
+        raise FitError(
+            f"column {written[0]!r}: text is learned from counts, which epsilon does not allow; take `learn` away."
+        )
     columns = {column.name: column for column in schema.columns}
     cells = Cells({name: flat(table[name]) for name in table.column_names})
     made = {formula.left for formula in rules.formulas}

@@ -31,6 +31,7 @@ from karat.content.table.rules.constraints import (
 )
 from karat.content.table.rules.expressions import Cells, Rule
 from karat.content.table.schema.columns import Column, Schema
+from karat.content.table.writing.writer import Writer
 from karat.errors import FitError
 
 ATTEMPTS = 30  # to draw a row that breaks a rule again, before one that keeps them all takes its place
@@ -41,7 +42,7 @@ FIRST = 10  # of them that touch only what comes after `then`
 class Layout:
     """The coded parts of a table, in the order of its columns.
 
-    lookups: the columns of which one determines the other.
+    lookups: the columns of which one determines the other.   writers: of the columns of text that are learned.
     extra: columns beside those of the schema (the zones of mixed offsets), each behind its own.
     """
 
@@ -49,6 +50,7 @@ class Layout:
     names: tuple[str, ...]
     parts: tuple[Part, ...]
     lookups: tuple[Lookup, ...] = ()
+    writers: tuple[Writer, ...] = ()
 
     @classmethod
     def fit(cls, schema: Schema, table: pa.Table) -> Self:
@@ -83,7 +85,32 @@ class Layout:
         known = [d for d in rules.looked_up if {*d.left, d.right} <= {*cells.columns}]
         known = [d for d in known if not any(columns[name].made for name in (*d.left, d.right))]
         lookups = tuple(Lookup.fit(d.left, d.right, cells.columns, d.nearly) for d in known)
-        return cls(schema, tuple(table.column_names), tuple(parts.values()), lookups)
+        plain = cls(schema, tuple(table.column_names), tuple(parts.values()), lookups)
+        return replace(plain, writers=tuple(plain._writer(c.name, cells) for c in schema.columns if c.learn))
+
+    def _writer(self, name: str, cells: Cells) -> Writer:
+        there = np.flatnonzero(present(cells.columns[name]))
+        coded = [self.parts[i] for i in self.coded]
+        sizes, numbers = [part.size(False) for part in coded], [isinstance(part, Number) for part in coded]
+        texts = cells.columns[name].take(pa.array(there)).to_pylist()
+        return Writer.fit(name, texts, self.encode(cells, False)[0][there], sizes, numbers)
+
+    def invented(
+        self,
+        name: str,
+        cells: Mapping[str, pa.Array],
+        there: np.ndarray,
+        rng: np.random.Generator,
+        unique: bool = False,
+        past: Past | None = None,
+    ) -> pa.Array:
+        """New values of the column `name` for the rows `there` of `cells`, text that is learned as it goes with these."""
+        for writer in self.writers:
+            if writer.name == name:
+                codes = self.encode(Cells(cells), False)[0][there]
+                return pa.array(writer.write(np.maximum(codes, 0), rng), pa.string())
+        column = replace(self.columns[name], unique=unique)
+        return flat(sensitive.fakes(column, len(there), rng, past=past)).cast(logical(column))
 
     @cached_property
     def rules(self) -> Rules:
@@ -170,13 +197,14 @@ class Layout:
         return out
 
     def state(self) -> dict[str, Any]:
-        parts, lookups = ([one.state() for one in some] for some in (self.parts, self.lookups))
-        return {"names": list(self.names), "parts": parts, "lookups": lookups}
+        parts, lookups, writers = ([one.state() for one in some] for some in (self.parts, self.lookups, self.writers))
+        return {"names": list(self.names), "parts": parts, "lookups": lookups, "writers": writers}
 
     @classmethod
     def restore(cls, schema: Schema, state: Mapping[str, Any]) -> Self:
         lookups = tuple(map(Lookup.restore, state.get("lookups", ())))
-        return cls(schema, tuple(state["names"]), tuple(map(restore_part, state["parts"])), lookups)
+        writers = tuple(map(Writer.restore, state["writers"]))
+        return cls(schema, tuple(state["names"]), tuple(map(restore_part, state["parts"])), lookups, writers)
 
 
 def _number(column: Column, cells: Cells, rules: Rules, columns: Mapping[str, Column]) -> Part:
@@ -240,8 +268,8 @@ class _Work:
                 continue
             there = np.flatnonzero(present(cells[name]))
             if len(there):
-                column = replace(column, unique=column.unique or any(name in group for group in layout.rules.unique))
-                made = flat(sensitive.fakes(column, len(there), self.rng, past=self.past)).cast(logical(column))
+                unique = column.unique or any(name in group for group in layout.rules.unique)
+                made = layout.invented(name, out, there, self.rng, unique, self.past)
                 out[name] = put(cells[name].cast(made.type), there, made)
         for name, column in layout.columns.items():
             if column.refers and isinstance(layout.parts[layout.part_of[name]], Presence):

@@ -64,6 +64,7 @@ class Column:
     infinite: tuple[str, ...] = ()  # of numbers that may be infinite: how -inf and inf are spelled
     refers: str = ""  # the column of the same table, a key, whose values it holds (manager_id: "id")
     keep: bool = False  # declared by a person: learn this sensitive or text column as it is
+    learn: bool = False  # declared by a person: write this column of text as it goes with the row's other columns
     notes: tuple[str, ...] = ()  # what a person should know
     learned: Mapping[str, Any] = field(default_factory=dict)  # JSON: what `sensitive.fakes` makes new values from
 

@@ -34,20 +34,7 @@ from karat.content.table.schema.values import chunk, native, texts
 from karat.content.table.table import Raw
 from karat.errors import FitError
 
-_DECLARED = (
-    "kind",
-    "places",
-    "least",
-    "format",
-    "zone",
-    "values",
-    "missing",
-    "low",
-    "high",
-    "unique",
-    "keep",
-    "refers",
-)
+_DECLARED = tuple("kind places least format zone values missing low high unique keep learn refers".split())
 _TOP = ("target", "series", "entity", "columns", "constraint")
 RESOLVED = 0.98  # share of the values of a column that must be among the keys that it refers to
 _MOMENTS = ("date", "datetime", "time")
@@ -55,7 +42,8 @@ _HEAD = """\
 # What Karat found in the columns. Correct what is wrong and give this file back with --set data.schema=<this file>.
 # kind: {kinds}
 # Also, where they apply: places (decimals), format, zone, values (true and false), missing (spellings), low, high,
-# unique = true, keep = true (learn a sensitive or text column as it is), refers = "id" (a key of this table).
+# unique = true, keep = true (learn a sensitive or text column as it is), learn = true (write text
+# that goes with the other columns), refers = "id" (a key of this table).
 # Rules: [[constraint]] with rule = "start < end".
 """
 
@@ -177,7 +165,7 @@ def read(path: Path, found: Schema) -> Schema:
     """The TOML at `path` laid over what was inferred; FitError, with the line, for what it cannot mean.
 
     A table `[columns]` holds, by header, what is to be corrected: any of kind, places, least, format, zone, values,
-    missing, low, high, unique, keep. `target` names a column; each `[[constraint]]` is kept as it stands.
+    missing, low, high, unique, keep, learn. `target` names a column; each `[[constraint]]` is kept as it stands.
     """
     table, text = load(path)
     return lay(path, text, table, found)
@@ -327,6 +315,8 @@ def describe(schema: Schema, cells: pa.Table) -> list[dict[str, Any]]:
 
 def _holds(column: Column, there: pa.Array, rng: np.random.Generator) -> str:
     if column.kind in MADE:
+        if column.learn:
+            return "written anew, as it goes with the other columns"
         made = sensitive.fakes(column, 1, rng, there)[0].as_py()
         return f"made anew, like {made[:60]}" if not column.keep else "kept as it is"
     if column.kind in ("integer", "decimal", *_MOMENTS):
@@ -358,6 +348,8 @@ def _corrected(found: Column, settings: Mapping[str, Any]) -> Column:
         new["least"] = None
     column = replace(_of_kind(found, settings.get("kind", found.kind)), **new)
     _check_print(column)
+    if column.learn and (column.kind != "text" or column.keep):
+        raise ValueError('learn = true is for columns of kind = "text" without keep = true')
     if column.kind == "boolean" and column.values and len(set(column.values)) != 2:
         raise ValueError(
             f'values = {list(column.values)}; wanted how true and false are spelled, such as ["yes", "no"]'
@@ -396,7 +388,7 @@ def _setting(key: str, value: Any) -> Any:
             raise ValueError(f"{key} = {value!r}; wanted a whole number from 0 to 17")
     elif key in ("low", "high"):
         return _bound(key, value)
-    elif key in ("unique", "keep"):
+    elif key in ("unique", "keep", "learn"):
         if type(value) is not bool:
             raise ValueError(f"{key} = {value!r}; wanted true or false")
     elif key in ("values", "missing"):
@@ -456,7 +448,7 @@ def _editable(column: Column) -> dict[str, Any]:
     for key in ("low", "high"):
         if getattr(column, key) is not None:
             out[key] = getattr(column, key)
-    out.update({key: True for key in ("unique", "keep") if getattr(column, key)})
+    out.update({key: True for key in ("unique", "keep", "learn") if getattr(column, key)})
     return out
 
 
