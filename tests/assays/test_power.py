@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cases import case
 
 from karat.assays import Finding, find, power
 from karat.assays.chance import LEVEL
+from karat.assays.faults import FAULTS, fault, percent
 from karat.assays.finding import Sample
+from karat.assays.keys import KEYS
 from karat.assays.points import bias
 from karat.assays.shares import all_certain, certain
+from karat.assays.sights import sentence, sights
 from karat.assays.table import categories, columns, linkage, predicting
 from karat.assays.table import rows as rooms
 from karat.assays.table.tables import examine
@@ -134,11 +140,74 @@ def test_fifty_real_rows_do_not_lack_rare_categories() -> None:
 
 
 def test_what_a_count_needs_is_the_smallest_number_at_which_it_is_seen() -> None:
-    assert power.of_count(lambda n, m: n >= 300 and m >= 50, 20, 60) == (Sample(20, 300, "made"),)
-    assert power.of_count(lambda n, m: n >= 300 and m >= 50, 400, 20) == (Sample(20, 50, "unseen real"),)
-    both = power.of_count(lambda n, m: n >= 300 and m >= 300, 20, 30)
-    assert [(s.n, s.needs) for s in both] == [(20, 300), (30, 300)]
-    assert not any(s.short for s in power.of_count(lambda n, m: True, 20, 30))
+    def sides(sees: Callable[[int, int], bool], n: int, m: int) -> list[tuple[int, int, str]]:
+        return [(s.n, s.needs, s.side) for s in power.of_count(lambda made, real, _: sees(made, real), n, m, 0.1)]
+
+    assert sides(lambda n, m: n >= 300 and m >= 50, 20, 60) == [(20, 300, "made")]
+    assert sides(lambda n, m: n >= 300 and m >= 50, 400, 20) == [(20, 50, "unseen real")]
+    assert [x[:2] for x in sides(lambda n, m: n >= 300 and m >= 300, 20, 30)] == [(20, 300), (30, 300)]
+    assert [x[1] for x in sides(lambda n, m: True, 20, 30)] == [0, 0]
+
+
+def test_a_score_just_sees_the_least_fault_that_it_names() -> None:
+    """(LEVEL + REACH) errors; where that is less than what is no fault at all, what is no fault and REACH errors."""
+    error = 0.01
+    (made, real) = power.of_score(error, 0.2, 500, 500)
+    assert made.least == real.least == pytest.approx((LEVEL + power.REACH) * error, rel=0.06)
+    beyond = power.of_score(error, 0.2, 500, 500, beyond=0.15)[0].least
+    assert beyond == pytest.approx(0.15 + power.REACH * error, rel=0.06)
+    assert power.of_score(error, 0.2, 500, 500, unit=0.5)[0].least == pytest.approx(2 * (made.least or 0), rel=0.1)
+    assert power.of_score(1.0, 0.2, 500, 500)[0].least is None  # no gap is so large
+
+
+@pytest.mark.parametrize("n", [60, 400, 3000])
+def test_a_lost_category_of_the_share_that_is_named_is_seen_19_times_of_20_and_half_of_it_is_not(n: int) -> None:
+    train, unseen = sheet(rows(4000, 0)), sheet(rows(400, 1))
+    found = find(categories.findings(case(train, unseen, sheet(rows(n, 2)))), "missing classes")
+    assert found.least is not None and found.sees == f"one lost class or category of {percent(found.least)}"
+    for share, seen in ((found.least, True), (found.least / 2, False)):
+        real = round(share * 4400)
+        assert categories.lacks(0, n, real, 4400) is seen
+    sizes = [power.of_count(lambda n, m, share: n * share >= 10, n, 400, 0.1)[0].least or 0 for n in (100, 1000)]
+    assert sizes == pytest.approx([0.1, 0.01], rel=0.06)
+
+
+@pytest.mark.parametrize("n", [300, 1500])
+def test_copies_of_the_share_that_is_named_are_raised(n: int) -> None:
+    train, unseen, other = rows(2000, 0), rows(400, 1), rows(n, 2)
+    sides = [sheet(train), sheet(unseen)]
+    least = linkage.copies(*sides, sheet(other)).least
+    assert least is not None
+    rng = np.random.default_rng(n)
+    raised = []
+    for _ in range(5):
+        some = rng.random(n) < least
+        raised.append(linkage.copies(*sides, sheet(np.where(some[:, None], train[:n], other))).raised)
+    assert sum(raised) >= 4
+
+
+def test_what_an_assay_would_have_seen_is_one_sentence_and_a_part_of_its_findings() -> None:
+    found = examine(sheet(rows(2000, 0)), sheet(rows(500, 1)), sheet(rows(500, 2)))
+    assert {f.key for f in found if f.samples} <= set(FAULTS)
+    assert all(f.sees and f.to_dict()["sees"] == f.sees for f in found if f.state == "ok"), [f.name for f in found]
+    text, copies = sentence(found, "row"), find(found, "copy rate").least
+    assert copies is not None and f"{percent(copies)} copies" in text and "rows these tests would have seen" in text
+    known = {s.finding: s for s in sights(found)}
+    assert known["copy rate"].enough == (copies <= power.COPIES)
+    few = [replace(f, samples=(Sample(20, 900, "made"),)) for f in found if f.key == "copy rate"]
+    assert sentence(few) == "No copy rate of any size would have been seen." and sentence([]) == ""
+    weaker = [replace(f, table="b", samples=(Sample(20, 900, "made", 0.4),)) for f in few]
+    assert [s.fault for s in sights([*(f for f in found if f.key == "copy rate"), *weaker])] == ["40% copies"]
+
+
+def test_every_finding_says_what_it_would_have_seen_but_those_that_compare_two_models_or_count_money() -> None:
+    silent = {key for key in KEYS if KEYS[key].assay != "worth" and key not in FAULTS}
+    assert silent == {"kernel distance", "bits per character", "bits per byte"}  # without a unit that a person knows
+    for key in FAULTS:
+        assert not {"{", "}"} & set(fault(key, 0.02)) and any(c.isdigit() for c in fault(key, 0.02)), key
+    assert (
+        fault("membership", 0.08) == "an attacker who is right 58% of the time" and fault("two-sample auc", 0.6) == ""
+    )
 
 
 def test_of_rare_things_the_exact_test_decides_and_not_a_normal_score() -> None:

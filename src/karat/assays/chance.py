@@ -22,6 +22,7 @@ from karat.assays.keys import KEYS
 LEVEL = 5.0
 ROUNDS = 12
 GROUPS = 6
+HANDFUL = 6
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ def draw(n_unseen: int, n_made: int, rng: np.random.Generator, most: int = 2000)
     order = torch.from_numpy(rng.permutation(n_made))
     unseen = tuple(torch.from_numpy(rng.permutation(n_unseen)[:size]) for _ in range(ROUNDS))
     return Draws(size, unseen, tuple(order[i * size : (i + 1) * size] for i in range(min(4, n_made // size))), n_unseen)
+
+
+def least_of(least: float, draws: Draws) -> float:
+    """`least`, or more where draws are so small that a handful of rows would make it: their chance cannot be resampled."""
+    return max(least, HANDFUL / draws.size)
 
 
 def resampled(

@@ -8,6 +8,7 @@ The error falls with the root of both samples, e^2 = c (1/n + 1/m), so that 1/n 
 A count is raised by an exact test. A share g is seen in 19 of 20 tries where the count that 19 of 20 samples of size n
 reach, the 5% quantile of the binomial (n, g), is raised; of a group that is missing the count is 0.
 
+So the same reckoning says what the least fault is that the records at hand show (`Sample.least`).
 Whether findings keep that promise is measured by planting each fault at just this size (docs/references.md).
 """
 
@@ -24,6 +25,7 @@ NORMAL = 1.6449  # standard errors below which so many normal draws do not fall
 REACH = (
     1.7959  # and estimated standard errors: Student's t of the 11 degrees of freedom that `chance.ROUNDS` draws have
 )
+STEPS = 40  # of a search
 EASY = 3  # times as many made records are no trouble
 
 GAPS = {
@@ -54,6 +56,9 @@ GAPS = {
     "usefulness": 0.5,  # of what real records teach beyond guessing
     "forecast": 0.3,  # of what real steps teach: what is lost where steps come in any order
     "lift": 0.1,
+    "invented words": 0.1,  # of the words
+    "ct": 0.15,  # an unseen record and a made one, and the made one is the nearer in 65 of 100 pairs
+    "authenticity": 0.2,
     "sharpness": 0.2,  # of the detail of real data
     "detail": 0.2,
     "descriptor": 0.5,  # standard deviations by which a mean is off
@@ -67,7 +72,7 @@ GAPS = {
     "membership": 0.15,  # an attacker who is right 65 times of 100
     "nearest record share": 0.15,
 }  # the gap between made and real that matters, of each score
-SHARES = ("precision", "recall", "coverage", "clipped coverage")  # those that are shares of records
+SHARES = ("precision", "recall", "coverage", "clipped coverage", "authenticity")  # those that are shares of records
 COPIES = 0.05  # of the made records are training records
 STRAY = 0.01  # of the records are read as of a class that they are not of
 GROUP = 0.1  # of real records belong to the group that is missing
@@ -76,22 +81,17 @@ OTHERWISE = 0.3  # of a column's cells are printed otherwise
 TWICE = 0.2  # of real records belong to the group that is made twice as often
 
 
-def of_score(error: float, gap: float, n: int, m: int, level: float = LEVEL) -> tuple[Sample, ...]:
-    """What a score of `n` made and `m` unseen records whose difference has the standard `error` needs to see `gap`."""
-    now = 1 / max(n, 1) + 1 / max(m, 1)
-    if not math.isfinite(error):
-        return _both(n, m, max(n, m) + 1)
-    allowed = now * (gap / ((level + REACH) * max(error, 1e-12))) ** 2
-    if now <= allowed:
-        return _both(n, m, 0)
-    for mine, other, side in ((n, m, 0), (m, n, 1)):
-        if 1 / other <= allowed / 2:  # enough of the other for this side alone to do
-            needs = math.ceil(1 / (allowed - 1 / other))
-            return _both(n, m, needs)[side : side + 1] if needs > mine else _both(n, m, 0)
-    return _both(n, m, math.ceil(2 / allowed))
+def of_score(error: float, gap: float, n: int, m: int, unit: float = 1.0, beyond: float = 0.0) -> tuple[Sample, ...]:
+    """What a score of `n` made and `m` unseen records whose difference has the standard `error` needs to see `gap` units.
+
+    beyond: a difference up to which it is no fault, however sure.
+    """
+    return _of_gap(lambda _: error, gap, n, m, unit, beyond)
 
 
-def scored(key: str, error: float, n: int, m: int, unit: float = 1.0, floor: float = 0.0) -> tuple[Sample, ...]:
+def scored(
+    key: str, error: float, n: int, m: int, unit: float = 1.0, floor: float = 0.0, beyond: float = 0.0
+) -> tuple[Sample, ...]:
     """`of_score` for the gap of `GAPS`, in units of `unit`; of a share, the score of real records.
 
     Twelve draws of few records may all score the same. A share moves, at its fault, at least as a binomial one does.
@@ -99,31 +99,39 @@ def scored(key: str, error: float, n: int, m: int, unit: float = 1.0, floor: flo
     not add up to it, but their squares do, and both fall with the root of the samples: beside a floor f the gap is
     (f^2 + g^2)^(1/2) - f, and is seen as if the error were (e^2 + 2 e f / (LEVEL + 1.80))^(1/2).
     """
-    gap = GAPS[key]
-    least = unit / (2 * LEVEL * math.sqrt(min(n, m)))
-    if key in SHARES:
-        real = (min(1.0, max(0.0, unit)) * m + 1) / (m + 2)  # all of thirty do not say that all are
-        left = real * (1 - gap)
-        least = math.sqrt(left * (1 - left) / n + real * (1 - real) / m)
-    error = max(error, least)
-    return of_score(math.sqrt(error**2 + 2 * error * max(floor, 0.0) / (LEVEL + REACH)), gap * unit, n, m)
+
+    def at(gap: float) -> float:
+        least = unit / (2 * LEVEL * math.sqrt(min(n, m)))
+        if key in SHARES:
+            real = (min(1.0, max(0.0, unit)) * m + 1) / (m + 2)  # all of thirty do not say that all are
+            left = real * (1 - gap)
+            least = math.sqrt(left * (1 - left) / n + real * (1 - real) / m)
+        own = max(error, least)
+        return math.sqrt(own**2 + 2 * own * max(floor, 0.0) / (LEVEL + REACH))
+
+    return _of_gap(at, GAPS[key], n, m, unit, beyond)
 
 
-def of_count(sees: Callable[[int, int], bool], n: int, m: int) -> tuple[Sample, ...]:
-    """What a test needs that `sees` its fault at some numbers of made and unseen records, and at all larger ones.
+def of_count(sees: Callable[[int, int, float], bool], n: int, m: int, fault: float) -> tuple[Sample, ...]:
+    """What a test needs that `sees` a `fault`, a share, at some numbers of made and unseen records, and at all larger ones.
 
     Of one side alone where that does, of the made ones rather: they cost nothing, until they would have to be many because
     the others are few.
     """
-    if sees(n, m):
-        return _both(n, m, 0)
-    mine, other = _smallest(lambda size: sees(size, m), n), _smallest(lambda size: sees(n, size), m)
+    least = _least(lambda share: sees(n, m, share), fault)
+
+    def enough(made: int, real: int) -> bool:
+        return sees(made, real, fault)
+
+    if enough(n, m):
+        return _both(n, m, 0, least)
+    mine, other = _smallest(lambda size: enough(size, m), n), _smallest(lambda size: enough(n, size), m)
     if mine is not None and (other is None or mine <= max(EASY * n, n * other / m)):
-        return (Sample(n, mine, "made"),)
+        return (Sample(n, mine, "made", least),)
     if other is not None:
-        return (Sample(m, other, "unseen real"),)
-    both = _smallest(lambda size: sees(max(size, n), max(size, m)), min(n, m))
-    return _both(n, m, MOST if both is None else both)
+        return (Sample(m, other, "unseen real", least),)
+    both = _smallest(lambda size: enough(max(size, n), max(size, m)), min(n, m))
+    return _both(n, m, MOST if both is None else both, least)
 
 
 def reached(n: int, share: float) -> int:
@@ -143,8 +151,48 @@ def reached_apart(n: int, share: float, m: int, other: float) -> tuple[int, int]
     return max(0, round(n * (share - short * a))), min(m, round(m * (other + short * b)))
 
 
-def _both(n: int, m: int, needs: int) -> tuple[Sample, ...]:
-    return Sample(n, min(needs, MOST), "made"), Sample(m, min(needs, MOST), "unseen real")
+def _of_gap(
+    error: Callable[[float], float], gap: float, n: int, m: int, unit: float, beyond: float
+) -> tuple[Sample, ...]:
+    """`of_score`, of an error that hangs on the gap itself."""
+
+    def seen(share: float) -> float:
+        """How many times what must be passed a gap is, chance alone reckoned with."""
+        return share * unit / ((LEVEL + REACH) * max(error(share), 1e-12))
+
+    least = _least(lambda share: seen(share) >= 1 and share * unit >= beyond + REACH * error(share), gap)
+    now = 1 / max(n, 1) + 1 / max(m, 1)
+    if not math.isfinite(error(gap)):
+        return _both(n, m, max(n, m) + 1, None)
+    allowed = now * seen(gap) ** 2
+    if now <= allowed:
+        return _both(n, m, 0, least)
+    for mine, other, side in ((n, m, 0), (m, n, 1)):
+        if 1 / other <= allowed / 2:  # enough of the other for this side alone to do
+            needs = math.ceil(1 / (allowed - 1 / other))
+            return _both(n, m, needs, least)[side : side + 1] if needs > mine else _both(n, m, 0, least)
+    return _both(n, m, math.ceil(2 / allowed), least)
+
+
+def _least(seen: Callable[[float], bool], fault: float) -> float | None:
+    """The smallest share of a fault that is `seen`, as are all larger ones, to one part in twenty; None where all is unseen.
+
+    fault: the one that matters, near which it is looked for first.
+    """
+    low, high = (0.0, fault) if seen(fault) else (fault, 1.0)
+    if high > fault and not seen(1.0):
+        return None
+    for _ in range(STEPS):
+        middle = math.sqrt(max(low, high / 1000) * high)
+        low, high = (low, middle) if seen(middle) else (middle, high)
+        if high <= 1.05 * low:
+            break
+    return high
+
+
+def _both(n: int, m: int, needs: int, least: float | None) -> tuple[Sample, ...]:
+    needs = min(needs, MOST)
+    return Sample(n, needs, "made", least), Sample(m, needs, "unseen real", least)
 
 
 def _smallest(sees: Callable[[int], bool], start: int) -> int | None:

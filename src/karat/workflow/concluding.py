@@ -7,7 +7,7 @@ import operator
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 
 from karat.assays import UNSEEN, Finding, find
 from karat.assays.details.records import CopyRate, NearCopies
+from karat.assays.sights import sentence, sights
 from karat.content import Codec
 from karat.data import Data, survey
 from karat.errors import FitError, RunError
@@ -57,6 +58,7 @@ class Assay:
             "verdict": self.verdict.to_dict(),
             "findings": [f.to_dict() for f in self.findings],
             "failed": list(self.failed),
+            "sights": [asdict(x) for x in sights(self.findings)],
         }
 
     def __getitem__(self, name: str) -> Finding:
@@ -80,8 +82,8 @@ class Assay:
         lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
         more = any(f.within.brief.endswith("*") for f in self.findings)
         note = ["* a further condition decides as well; the report states it in words"] if more else []
-        blind = overview(self.findings, self.thing)
-        return "\n".join([*lines, *note, "", *([blind] if blind else []), self.verdict.sentence])
+        said = (overview(self.findings, self.thing), sentence(self.findings, self.thing))
+        return "\n".join([*lines, *note, "", *(text for text in said if text), self.verdict.sentence])
 
     def __repr__(self) -> str:
         return str(self)

@@ -118,7 +118,7 @@ def _one(
     )
     own = 1.96 * float(m.std(ddof=1)) / math.sqrt(len(m))
     score = Score(mean, mean - own, mean + own, real, own / 1.96)
-    samples = power.scored("descriptor", math.sqrt(1 / len(m) + 1 / len(u)), len(m), len(u))
+    samples = power.scored("descriptor", math.sqrt(1 / len(m) + 1 / len(u)), len(m), len(u), beyond=MATTERS)
     return scored("descriptor", score, limit, summary, detail=detail, samples=samples, raised=bool(faults), of=name)
 
 

@@ -47,6 +47,6 @@ def findings(case: Case) -> list[Finding]:
             f"(unseen real data: {s.real:.2f}){fault}."
         )
         shown = AlongAxis(z=s.z, of_the_real=s.value / max(s.real, 1e-12))
-        samples = power.scored("detail", s.error, len(made), len(unseen))
+        samples = power.scored("detail", s.error, len(made), len(unseen), beyond=LEAST)
         out.append(scored("detail", s, limit, summary, detail=shown, samples=samples, of=name))
     return out

@@ -102,7 +102,8 @@ def _balls(train: Embedded, unseen: Embedded, made: Embedded, draws: Draws) -> l
         one = 1 / draws.size  # a share moves by one record at least
         s = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws, one)  # type: ignore[misc]
         detail = Covered(n=draws.size, z=s.z, expected=expected_coverage(draws.size, draws.size, 5))
-        samples, summary = power.scored(name, s.error, len(made), len(unseen), s.real), sentence.format(s.value, s.real)
+        samples = power.scored(name, s.error, len(made), len(unseen), s.real, beyond=least)
+        summary = sentence.format(s.value, s.real)
         out.append(scored(name, s, limit_of(name, s, least), summary, detail=detail, samples=samples))
     return out
 
@@ -110,7 +111,10 @@ def _balls(train: Embedded, unseen: Embedded, made: Embedded, draws: Draws) -> l
 def _vendi(unseen: Embedded, made: Embedded, draws: Draws) -> Finding:
     s = resampled(lambda r: vendi(unseen.features[r]), lambda r: vendi(made.features[r]), draws)
     summary = f"The effective number of different records (Vendi) is {s.value:.1f}; among as many unseen real ones {s.real:.1f}."
-    samples, detail = power.of_score(s.error, 0.2 * s.real, len(made), len(unseen)), Sampled(n=draws.size, z=s.z)
+    samples, detail = (
+        power.of_score(s.error, 0.2, len(made), len(unseen), s.real, 0.05 * s.real),
+        Sampled(n=draws.size, z=s.z),
+    )
     return scored("vendi", s, limit_of("vendi", s, 0.05 * s.real), summary, detail=detail, samples=samples)
 
 
@@ -155,13 +159,12 @@ def missed(sure: list[int], classes: Sequence[str], made: Tensor, real: Tensor) 
 
 def needed(n: int, m: int, k: int) -> tuple[Sample, ...]:
     """What `absent` needs to see that a class is never made that a tenth of real records are of, or as many as it has part."""
-    share = min(power.GROUP, 1 / max(k, 1))
 
-    def sees(made: int, real: int) -> bool:
+    def sees(made: int, real: int, share: float) -> bool:
         low = wilson(round(real * power.STRAY), real, 2.0)[0]
         return wilson(round(made * power.STRAY), made, 3.5)[1] < low + share / 2
 
-    return power.of_count(sees, n, m)
+    return power.of_count(sees, n, m, min(power.GROUP, 1 / max(k, 1)))
 
 
 def _classed(s: Embedded) -> Tensor:

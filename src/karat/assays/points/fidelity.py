@@ -145,7 +145,9 @@ def _frechet(name: str, train: Tensor, unseen: Tensor, made: Tensor, draws: Draw
     )
     comparable = "within this report"
     detail = FrechetDistance(n=draws.size, reference=len(train), z=s.z, variance=scale, comparable=comparable)
-    samples = power.of_score(s.error, max(0.02 * scale, s.real), len(made), len(unseen))
+    samples = power.of_score(
+        s.error, 1.0, len(made), len(unseen), max(0.02 * scale, s.real), max(0.003 * scale, 0.15 * s.real)
+    )
     return scored(name, s, limit, summary, detail=detail, samples=samples)
 
 
@@ -165,7 +167,7 @@ def _kernel(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> Findin
         f"that of unseen real data {number(s.real)} (it is unbiased and may be below 0)."
     )
     detail = KernelDistance(n=draws.size, unit=0.001, z=s.z)
-    samples = power.of_score(s.error, 5.0, len(made), len(unseen))
+    samples = power.of_score(s.error, 1.0, len(made), len(unseen), 5.0, 1.0)
     return scored("kernel distance", s, limit_of("kernel distance", s, 1.0), summary, detail=detail, samples=samples)
 
 
@@ -206,7 +208,7 @@ def _balls(train: Embedded, unseen: Embedded, made: Embedded, most: int = 3000) 
             s = Score(s.value / by, s.low / by, s.high / by, 1.0, s.error / by)
         summary = sentence.format(s.value, s.real)
         detail = Balls(n=len(a), reference=len(reference), z=s.z)
-        samples = power.scored(name, s.error, len(made), len(unseen), s.real)
+        samples = power.scored(name, s.error, len(made), len(unseen), s.real, beyond=least)
         out.append(scored(name, s, limit_of(name, s, least), summary, detail=detail, samples=samples))
     return out
 
@@ -222,7 +224,7 @@ def _auc(train: Embedded, unseen: Embedded, made: Embedded, pixels: Components, 
         f"(50% is guessing); an unseen real one, {real:.0%}."
     )
     detail = TwoSample(n=n, z=s.z, null_sd=sd)
-    samples = power.scored("two-sample auc", s.error, len(made), len(unseen))
+    samples = power.scored("two-sample auc", s.error, len(made), len(unseen), beyond=0.05)
     limit = limit_of("two-sample auc", s, 0.05)
     if not limit.broken(value) and not any(x.short for x in samples):  # so many would do if all there is were learned
         gap = power.GAPS["two-sample auc"]
@@ -248,5 +250,5 @@ def _sharpness(train: Embedded, unseen: Embedded, made: Embedded) -> Finding:
     limit = outside(*(limit_of("sharpness", x, 0.05) for x in (s, averaged(mine, learned / by))))
     fault = "" if not limit.broken(s.value) else ": too smooth" if s.z < 0 else ": too rough"
     summary = f"Fine detail is {s.value:.2f} times that of the training data (unseen real data: {s.real:.2f}){fault}."
-    samples = power.scored("sharpness", s.error, len(made), len(unseen))
+    samples = power.scored("sharpness", s.error, len(made), len(unseen), beyond=0.05)
     return scored("sharpness", s, limit, summary, detail=Standardised(z=s.z), samples=samples)

@@ -213,13 +213,14 @@ def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Embedded, made: Embe
     )
     detail = CopyRate(pairs=pairs, bar=bar, p=p, copies=count, n=n, searched=n, criterion=CRITERION)
 
-    def sees(shown: int, real: int) -> bool:
+    def sees(shown: int, real: int, copies: float) -> bool:
         least = max(3, math.ceil(NEAR * real))
-        if met is not None and not met.sees(shown / n, real / held, power.COPIES * shown):
+        if met is not None and not met.sees(shown / n, real / held, copies * shown):
             return False
-        return tests * chance_of(power.reached(shown, power.COPIES), shown, least, real) < CERTAIN
+        count = power.reached(shown, copies)
+        return count / shown - least / real > 0.003 and tests * chance_of(count, shown, least, real) < CERTAIN
 
-    score, samples = Score(value, low, high, real, 0.0), power.of_count(sees, n, held)
+    score, samples = Score(value, low, high, real, 0.0), power.of_count(sees, n, held, power.COPIES)
     return beside(met, n, scored("copy rate", score, limit, summary, detail=detail, samples=samples, raised=raised))
 
 
@@ -235,7 +236,9 @@ def _authenticity(m: Nearest, u: Nearest, base: Tensor) -> Finding:
         f"{s.value:.1%} of what was made is further from its nearest training record than that one is from its own "
         f"neighbour; unseen real data: {s.real:.1%}."
     )
-    return scored("authenticity", s, limit_of("authenticity", s, 0.05), summary, detail=Standardised(z=s.z))
+    detail, limit = Standardised(z=s.z), limit_of("authenticity", s, 0.05)
+    samples = power.scored("authenticity", s.error, len(m.plain), len(u.plain), s.real, beyond=0.05)
+    return scored("authenticity", s, limit, summary, detail=detail, samples=samples)
 
 
 def _ct(
@@ -245,16 +248,17 @@ def _ct(
     where_m, where_u = (
         distances(basis.of(smooth(s.points[: len(x.plain)])), centres).argmin(1) for s, x in ((made, m), (unseen, u))
     )
-    scores, weights, nulls = [], [], []
+    scores, weights, nulls, errors = [], [], [], []
     for cell in range(len(centres)):
         a, b = m.plain[where_m == cell], u.plain[where_u == cell]
         if min(len(a), len(b)) >= 20:
             scores.append(rank_z(a, b))
             weights.append(float(len(b)))
+            errors.append(_rank_error(len(a), len(b)))
             nulls.append(rank_z(b[: len(b) // 2], b[len(b) // 2 :]))
     if not scores:  # too little of either in every cell: one cell of all
         half = len(u.plain) // 2
-        scores, weights = [rank_z(m.plain, u.plain)], [1.0]
+        scores, weights, errors = [rank_z(m.plain, u.plain)], [1.0], [_rank_error(len(m.plain), len(u.plain))]
         nulls = [rank_z(u.plain[:half], u.plain[half:])]
     w = torch.tensor(weights, dtype=torch.float64)
     w = w / w.sum()
@@ -265,5 +269,12 @@ def _ct(
         "be, by copying or by smoothness."
     )
     detail = CT(worst_cell=min(scores), cells=tuple(scores), z=value / sd)
-    score = Score(value, value - 1.96 * sd, value + 1.96 * sd, real, sd)
-    return scored("ct", score, Limit(below=min(-3.0, -LEVEL * sd)), summary, detail=detail)
+    score, limit = Score(value, value - 1.96 * sd, value + 1.96 * sd, real, sd), Limit(below=min(-3.0, -LEVEL * sd))
+    error = sum(errors) / len(errors)  # of the share of pairs in which the made record is the nearer one
+    samples = power.scored("ct", error * sd, len(m.plain), len(u.plain), beyond=3 * error)
+    return scored("ct", score, limit, summary, detail=detail, samples=samples)
+
+
+def _rank_error(n: int, m: int) -> float:
+    """The standard error of the share of pairs, of `n` and `m`, in which the first is the smaller, where both are alike."""
+    return math.sqrt((n + m + 1) / (12 * n * m))

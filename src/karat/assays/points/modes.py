@@ -100,14 +100,16 @@ def needed(looks: Sequence[Look]) -> tuple[Sample, ...]:
     everything, left, held = (np.concatenate([p[i] for p in plants]) for i in range(3))
     which = np.repeat(np.arange(PLANTS), [len(p[0]) for p in plants])
 
-    def sees(made: int, unseen: int) -> bool:
+    def sees(made: int, unseen: int, share: float) -> bool:
+        if share < power.GROUP:  # of which nothing was planted
+            return False
         own = np.ceil(made * left + WIDE * np.sqrt(made * left)).astype(int)
         real = np.floor(unseen * everything - WIDE * np.sqrt(unseen * everything)).clip(0).astype(int)
         few = own / made < ABSENT * np.minimum(real / unseen, held / t)
         spoken = which[few][_certain(real[few], held[few], own[few], unseen, t, made, tests)]
         return len(np.unique(spoken)) >= FOUND * PLANTS
 
-    return power.of_count(sees, len(looks[0].made), len(looks[0].unseen))
+    return power.of_count(sees, len(looks[0].made), len(looks[0].unseen), power.GROUP)
 
 
 def _look(train: Tensor, unseen: Tensor, made: Tensor) -> Look:

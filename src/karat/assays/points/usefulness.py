@@ -117,7 +117,7 @@ def _ratio(
     )
     by = "read by the judge" if whose else "given"
     detail = Usefulness(tstr=tstr, trtr=trtr, gap=trtr - tstr, n=n, labels=by)
-    samples = power.scored("usefulness", s.error, len(m), len(u), max(s.real - 1 / k / accuracy, 1e-3))
+    samples = power.scored("usefulness", s.error, len(m), len(u), max(s.real - 1 / k / accuracy, 1e-3), beyond=0.02)
     return scored("usefulness", s, limit_of("usefulness", s, 0.02), summary, detail=detail, samples=samples)
 
 
@@ -148,5 +148,5 @@ def _lift(
         f"{100 * value:+.2f} points against duplicates of real records: {verdict}."
     )
     detail = Lift(found=found, n=len(m), standard_error=error, labels="read by the judge" if whose else "given")
-    samples = power.scored("lift", error, len(m), len(u))
+    samples = power.scored("lift", error, len(m), len(u), beyond=0.01)
     return scored("lift", score, limit, summary, detail=detail, samples=samples)

@@ -231,7 +231,7 @@ def finding(
 ) -> Finding:
     """The finding about sequences that `score` is; 0.02 beside chance are no fault."""
     floor = 1 - score.real if KEYS[key].better == "higher" else score.real
-    samples = power.scored(key, score.error, sides[2].parents, sides[1].parents, floor=floor)
+    samples = power.scored(key, score.error, sides[2].parents, sides[1].parents, floor=floor, beyond=0.02)
     score, limit = score.clipped(*KEYS[key].ends), limit_of(key, score, 0.02)
     return scored(key, score, limit, summary, detail=detail, samples=samples, of=where)
 

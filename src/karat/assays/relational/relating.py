@@ -55,7 +55,10 @@ def _dangling(case: Case) -> Finding:
     summary = f"{tie.where}: {loose:,} of {n:,} made keys refer to no row; in the real tables {real_loose:,} of {real_n:,} do."
     score = Score(loose / max(n, 1), low, high, real, 0.0)
     limit = Limit(above=top, only="where chance does not explain it" if top else "")
-    return scored("dangling keys", score, limit, summary, raised=low > top, of=tie.where)
+    samples = power.of_count(
+        lambda made, _, share: wilson(power.reached(made, share), made)[0] > top, max(n, 1), max(real_n, 1), power.BAD
+    )
+    return scored("dangling keys", score, limit, summary, raised=low > top, of=tie.where, samples=samples)
 
 
 def _cardinality(case: Case) -> list[Finding]:
@@ -223,7 +226,7 @@ def _agreement(
 ) -> Finding:
     """The finding that `score` is, 1 where all agrees, of so many made and unseen records.   off: raised whatever it is."""
     limit = limit_of(key, score, 0.02, also)
-    samples = power.scored(key, score.error, made, unseen, floor=1 - score.real)
+    samples = power.scored(key, score.error, made, unseen, floor=1 - score.real, beyond=0.02)
     raised = off or limit.broken(score.value)
     return scored(key, score.clipped(high=1.0), limit, summary, detail=detail, samples=samples, raised=raised, of=of)
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from karat.assays import power
-from karat.assays.chance import Draws, limit_of
+from karat.assays.chance import Draws, least_of, limit_of
 from karat.assays.details.records import Balance, Category, ColumnBalance, MissingClasses
 from karat.assays.details.rows import RareCategories
 from karat.assays.finding import Finding, Limit, Score, exact, scored
 from karat.assays.points.bias import BEYOND, CHANCE, LEAST, doubled
 from karat.assays.points.diversity import ABSENT, NONE
 from karat.assays.shares import CERTAIN, all_certain, certain, scores, tail
-from karat.assays.table.sheet import least_of, resampled_columns
+from karat.assays.table.sheet import resampled_columns
 from karat.assays.table.tables import Case
 from karat.views import TableView
 
@@ -70,7 +70,7 @@ def _missing(train: TableView, unseen: TableView, made: TableView, columns: list
     )
     detail = MissingClasses(missing=named[:NAMED], categories=tuple(sure[:NAMED]), kind="category")
     samples = power.of_count(
-        lambda n, m: lacks(0, n, round(power.GROUP * (m + len(train))), m + len(train)), n, len(unseen)
+        lambda n, m, share: lacks(0, n, round(share * (m + len(train))), m + len(train)), n, len(unseen), power.GROUP
     )
     high = float(max(likely, len(sure)))
     return exact("missing classes", float(len(sure)), NONE, summary, high=high, detail=detail, samples=samples)
@@ -117,9 +117,10 @@ def _rare(train: TableView, unseen: TableView, made: TableView, draws: Draws, co
         columns={train.names[j]: (float(own[k]), float(real[k])) for k, j in enumerate(rare)},
     )
     also = "where one category certainly comes at under half of its real rate"
-    limit = limit_of("rare categories", s, least_of(0.03, draws), also=also)
+    least = least_of(0.03, draws)
+    limit = limit_of("rare categories", s, least, also=also)
     raised = bool(fewer) or limit.broken(s.value)
-    samples = power.scored("rare categories", s.error, len(made), len(unseen), max(2 * s.real - 1, 1e-3))
+    samples = power.scored("rare categories", s.error, len(made), len(unseen), max(2 * s.real - 1, 1e-3), beyond=least)
     return [
         scored("rare categories", s.clipped(high=1.0), limit, summary, detail=detail, samples=samples, raised=raised)
     ]

@@ -70,7 +70,7 @@ def _formatting(train: TableView, unseen: TableView, made: TableView) -> list[Fi
     half = 1.96 * math.sqrt(max(first.gap * (1 - first.gap), 0) / first.n)
     score = Score(first.gap, first.gap - half, first.gap + half, first.real_gap, half / 1.96).clipped(0.0, 1.0)
     limit, detail = Limit(above=first.real_gap + 0.05, only=BEYOND), Formatting(columns=tuple(printed[:24]))
-    samples = apart(len(made), len(unseen), power.OTHERWISE)
+    samples = apart(len(made), len(unseen), power.OTHERWISE, 0.05)
     return [scored("formatting", score, limit, summary, detail=detail, samples=samples, raised=bool(off_names))]
 
 
@@ -115,9 +115,14 @@ def _spelled(train: TableView, unseen: TableView, made: TableView) -> list[Print
     return printed
 
 
-def apart(n: int, m: int, share: float) -> tuple[Sample, ...]:
-    """What a test of counts needs to see a `share` of made cells or rows that no real one is like."""
-    return power.of_count(lambda made, real: certain(power.reached(made, share), made, 0, real), n, m)
+def apart(n: int, m: int, share: float, beyond: float = 0.0) -> tuple[Sample, ...]:
+    """What a test of counts needs to see a `share` of made cells or rows that no real one is like; no fault up to `beyond`."""
+
+    def sees(made: int, real: int, fault: float) -> bool:
+        count = power.reached(made, fault)
+        return count / made > beyond and certain(count, made, 0, real)
+
+    return power.of_count(sees, n, m, share)
 
 
 def _marks(values: np.ndarray, heaped: np.ndarray) -> np.ndarray:
@@ -130,7 +135,7 @@ def _marks(values: np.ndarray, heaped: np.ndarray) -> np.ndarray:
 def _missingness(train: TableView, unseen: TableView, made: TableView) -> Finding:
     holes = [np.isnan(s.values) for s in (made, unseen, train)]
     n, m, t = len(made), len(unseen), len(train)
-    samples = apart(n, m + t, power.BAD)
+    samples = apart(n, m + t, power.BAD, 0.01)
     some = np.flatnonzero(holes[0].any(0) | holes[1].any(0) | holes[2].any(0))
     if len(some) == 0:
         summary = "No cell is missing, neither in real data nor in what was made."

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from karat.assays import power
-from karat.assays.chance import LEVEL, Draws, limit_of
+from karat.assays.chance import LEVEL, Draws, least_of, limit_of
 from karat.assays.details import Curve, Detail
 from karat.assays.details.rows import Bins, ColumnPairs, ColumnShapes, Combination, Marginals, Missing, Portrait
 from karat.assays.finding import Finding, Score, scored
-from karat.assays.table.sheet import binned, finite, least_of, ranks, resampled_columns
+from karat.assays.table.sheet import binned, finite, ranks, resampled_columns
 from karat.assays.table.tables import Case
 from karat.views import TableView
 
@@ -286,8 +286,9 @@ def _triples(train: TableView, unseen: TableView, made: TableView, draws: Draws,
         f"of as many unseen real ones, {s.real:.1%}. Worst: {named}."
     )
     detail = Marginals(n=draws.size, z=s.z, triples=len(triples), worst=worst)
-    limit = limit_of("three-way marginals", s, least_of(0.02, draws))
-    samples = power.scored("three-way marginals", s.error, len(made), len(unseen), floor=s.real)
+    least = least_of(0.02, draws)
+    limit = limit_of("three-way marginals", s, least)
+    samples = power.scored("three-way marginals", s.error, len(made), len(unseen), floor=s.real, beyond=least)
     return scored("three-way marginals", s, limit, summary, detail=detail, samples=samples)
 
 
@@ -308,7 +309,7 @@ def _finding(key: str, s: Score, draws: Draws, one: str, off: bool, summary: str
     raised = off or limit.broken(s.value)
     n, m = draws.size * len(draws.made), draws.n_unseen
     error = math.sqrt(1 / n + 1 / m) / 2  # of the one column or pair: the mean moves less
-    samples = power.scored(key, error, n, m, floor=1 - s.real)
+    samples = power.scored(key, error, n, m, floor=1 - s.real, beyond=ONE)
     return scored(key, s.clipped(high=1.0), limit, summary, detail=detail, samples=samples, raised=raised)
 
 

@@ -117,5 +117,5 @@ def told_apart(key: str, train: TableView, unseen: TableView, made: TableView, *
         alone=tuple((train.names[j], float(alone[j])) for j in order[:24]),
         importance=tuple(joint[:24]),
     )
-    samples = power.scored(key, s.error, len(made), len(unseen))
+    samples = power.scored(key, s.error, len(made), len(unseen), beyond=LEAST)
     return scored(key, s, limit, summary, detail=detail, samples=samples, of=of)

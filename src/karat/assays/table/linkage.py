@@ -190,16 +190,16 @@ def copies(train: TableView, unseen: TableView, made: TableView, known: bool = T
     )
     same = tuple((made.row(i), train.row(first[mine[i]])) for i in hits[:24])
     detail = CopyRate(copies=count, n=n, searched=len(train), same=same, usual=usual)
-    share = usual + power.COPIES * (1 - usual)
 
-    def sees(made: int, held: int) -> bool:
+    def sees(made: int, held: int, copies: float) -> bool:
         whole = held + len(train)
-        if met is not None and not met.sees(made / n, held / len(unseen), power.COPIES * made):
+        if met is not None and not met.sees(made / n, held / len(unseen), copies * made):
             return False
-        return certain(power.reached(made, share), made, round(usual * whole), whole)
+        count = power.reached(made, usual + copies * (1 - usual))
+        return count / made - usual > 0.003 and certain(count, made, round(usual * whole), whole)
 
     # where most real rows equal another one, no copy can be told from a row that could not be otherwise
-    samples = power.of_count(sees, n, len(unseen)) if usual < 0.5 else ()
+    samples = power.of_count(sees, n, len(unseen), power.COPIES) if usual < 0.5 else ()
     return beside(
         met, n, scored("copy rate", Score(value, low, high, real, 0.0), limit, summary, detail=detail, samples=samples)
     )
@@ -244,18 +244,21 @@ def _near(train: TableView, unseen: TableView, made: TableView, known: bool = Tr
     )
     detail = NearCopies(pairs=pairs, bar=bar, p=p, copies=count, n=n, searched=len(train))
 
-    def sees(made: int, real: int) -> bool:
+    def sees(made: int, real: int, copies: float) -> bool:
         among = min(real, most) + held - kept
         least = [min(max(3, math.ceil(quantile * among)), among) for quantile in QUANTILES]
         marked = [
-            (power.reached(made, fraction * power.COPIES + k / among), k)
+            (power.reached(made, min(1.0, fraction * copies + k / among)), k)
             for fraction, k in zip(MATCHED, least, strict=True)
         ]
-        if met is not None and not met.sees(made / n, real / kept, MATCHED[0] * power.COPIES * made):
+        if met is not None and not met.sees(made / n, real / kept, MATCHED[0] * copies * made):
             return False
-        return any(chance_of(count, made, k, among) * len(QUANTILES) < CERTAIN for count, k in marked)
+        return any(
+            count / made - k / among > 0.003 and chance_of(count, made, k, among) * len(QUANTILES) < CERTAIN
+            for count, k in marked
+        )
 
-    samples = power.of_count(sees, n, kept)
+    samples = power.of_count(sees, n, kept, power.COPIES)
     return beside(
         met,
         n,
@@ -308,5 +311,6 @@ def _share(train: Tensor, unseen: Tensor, made: Tensor, *, seed: int) -> Finding
     n, z = min(len(made), MOST), (value - 0.5) / sd
     detail = NearestShare(n=n, ceiling=ceiling, way=way, sd=sd, z=z, rows=len(ours))
     score = Score(value, value - 1.96 * sd, value + 1.96 * sd, real, sd).clipped(0.0, 1.0)
-    samples = power.scored("nearest record share", sd, len(made), held, max(2 * (ceiling - 0.5), 1e-3))
+    room = ceiling - 0.5
+    samples = power.scored("nearest record share", sd, len(made), held, max(2 * room, 1e-3), beyond=LEANING * room)
     return scored("nearest record share", score, limit, summary, detail=detail, samples=samples)

@@ -144,7 +144,8 @@ def ratio(
         learners={"boosting": boosting, **_other_learners(task, train, made, n, most, seed)},
         others=tuple(others),
     )
-    samples = power.scored("usefulness", s.error, len(made), len(unseen), max(s.real - goal.floor / span, 1e-3))
+    lost = max(s.real - goal.floor / span, 1e-3)
+    samples = power.scored("usefulness", s.error, len(made), len(unseen), lost, beyond=0.02)
     teachable = trtr - goal.floor > TEACHABLE
     if not teachable or any(x.short for x in samples):
         samples = _wanted(task, train, made, unseen, error * span, most, seed)
@@ -268,5 +269,5 @@ def _lift(
     )
     detail = Lift(found=found, n=len(extra), standard_error=error, target=train.names[goal.column])
     score = Score(value, value - 1.96 * error, value + 1.96 * error, real, error)
-    samples = power.scored("lift", error, len(made), len(unseen))
+    samples = power.scored("lift", error, len(made), len(unseen), beyond=0.01)
     return scored("lift", score, limit, summary, detail=detail, samples=samples)

@@ -12,13 +12,12 @@ import torch
 from torch import Tensor
 
 from karat.assays import power
-from karat.assays.chance import Draws, averaged, limit_of, resampled
+from karat.assays.chance import Draws, averaged, least_of, limit_of, resampled
 from karat.assays.details.records import Balls, Covered
 from karat.assays.finding import Finding, Score, scored
 from karat.assays.neighbours import distances
 from karat.assays.points.diversity import coverage, expected_coverage, recall
 from karat.assays.points.fidelity import density, precision, radii
-from karat.assays.table.sheet import least_of
 from karat.assays.table.tables import Case
 
 FINDS = ("precision", "density", "recall", "coverage")
@@ -55,7 +54,7 @@ def _inside(train: Tensor, unseen: Tensor, made: Tensor) -> list[Finding]:
         s = averaged(a, b, share=name == "precision")
         detail = Balls(n=len(a), reference=len(reference), z=s.z)
         summary = sentence.format(s.value, s.real)
-        samples = power.scored(name, s.error, len(made), len(unseen), s.real)
+        samples = power.scored(name, s.error, len(made), len(unseen), s.real, beyond=least)
         out.append(scored(name, s, limit_of(name, s, least), summary, detail=detail, samples=samples))
     return out
 
@@ -86,7 +85,8 @@ def _reached(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> list[
         one = 1 / draws.size  # a share moves by one record at least
         s: Score = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws, one)  # type: ignore[misc]
         detail = Covered(n=draws.size, z=s.z, expected=expected_coverage(draws.size, draws.size, 5))
-        summary, limit = sentence.format(s.value, s.real), limit_of(name, s, least_of(least, draws))
-        samples = power.scored(name, s.error, len(made), len(unseen), s.real)
+        least = least_of(least, draws)
+        summary, limit = sentence.format(s.value, s.real), limit_of(name, s, least)
+        samples = power.scored(name, s.error, len(made), len(unseen), s.real, beyond=least)
         out.append(scored(name, s, limit, summary, detail=detail, samples=samples))
     return out

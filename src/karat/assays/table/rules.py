@@ -186,7 +186,7 @@ def findings(case: Case) -> list[Finding]:
         f"{first.rule} (broken by {first.made:.2%}, real {first.real:.2%})."
     )
     detail = Rules(declared=len(rules) - len(between), found=len(between) + len(found), rules=tuple(rates[:24]))
-    score, samples = Score(value, low, high, real, 0.0), apart(n, m, power.BAD)
+    score, samples = Score(value, low, high, real, 0.0), apart(n, m, power.BAD, MARGIN)
     return [scored("rules", score, limit, summary, detail=detail, samples=samples, raised=raised)]
 
 

@@ -14,7 +14,6 @@ from karat.views import TableView
 
 ONE_HOT = 64  # choices up to which a column becomes one-hot in distances; more become random signs
 WIDE = 768  # dimensions beyond which a row is projected
-HANDFUL = 6
 NARROW = 512  # dimensions that it is projected to
 
 
@@ -104,11 +103,6 @@ def binned(sheets: Sequence[TableView], bins: int) -> list[np.ndarray]:
                 column = sheet.values[:, j]
                 codes[:, j] = np.where(np.isnan(column), bins + 1, np.searchsorted(edges, column, "right"))
     return out
-
-
-def least_of(least: float, draws: Draws) -> float:
-    """`least`, or more where draws are so small that a handful of rows would make it: their chance cannot be resampled."""
-    return max(least, HANDFUL / draws.size)
 
 
 def resampled_columns(

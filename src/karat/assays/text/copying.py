@@ -124,13 +124,15 @@ def _beyond(made: np.ndarray, unseen: np.ndarray, within: np.ndarray, met: Met |
     def raises(c: int) -> bool:
         return chance_of(c, n, k, held) < CERTAIN and c / n - usual > 0.003 and (met is None or met.more(c))
 
-    def sees(shown: int, aside: int) -> bool:
+    def sees(shown: int, aside: int, copies: float) -> bool:
         among = aside + len(within)
-        if met is not None and not met.sees(shown / n, aside / len(unseen), power.COPIES * shown):
+        if met is not None and not met.sees(shown / n, aside / len(unseen), copies * shown):
             return False
-        return chance_of(power.reached(shown, power.COPIES), shown, max(3, math.ceil(NEAR * among)), among) < CERTAIN
+        count = power.reached(shown, copies)
+        least = max(3, math.ceil(NEAR * among))
+        return count / shown - least / among > 0.003 and chance_of(count, shown, least, among) < CERTAIN
 
-    samples = power.of_count(sees, n, len(unseen))
+    samples = power.of_count(sees, n, len(unseen), power.COPIES)
     return Beyond(bar, count, n, usual, chance_of(count, n, k, held), fewest(n, raises), samples, met)
 
 

@@ -44,6 +44,6 @@ def findings(case: Case) -> list[Finding]:
         f"unseen, {beside[1]:.1%} if it is a training one (50% is guessing); it tells these two apart {apart:.1%} of the time."
     )
     detail = TwoSample(n=n, z=s.z, beside_unseen=beside[0], beside_training=beside[1], unseen_beside_training=apart)
-    samples = power.scored("two-sample auc", s.error, made.shape[0], unseen.shape[0])
+    samples = power.scored("two-sample auc", s.error, made.shape[0], unseen.shape[0], beyond=LEAST)
     limit, shown = limit_of("two-sample auc", s, LEAST), replace(s, real=real)
     return [scored("two-sample auc", shown, limit, summary, detail=detail, samples=samples)]

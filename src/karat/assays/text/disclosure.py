@@ -9,6 +9,7 @@ import re
 
 import numpy as np
 
+from karat.assays import power
 from karat.assays.chance import limit_of_share, wilson
 from karat.assays.details.passages import PersonalData, Repeat
 from karat.assays.finding import Finding, Score, scored
@@ -74,4 +75,10 @@ def findings(case: Case) -> list[Finding]:
         for i, what in repeats[:SHOWN]
     )
     score, detail = Score(value, low, high, real, 0.0), PersonalData(known=len(known), repeats=shown)
-    return [scored("personal data", score, limit, summary, detail=detail)]
+
+    def sees(shown: int, aside: int, copies: float) -> bool:
+        count = power.reached(shown, copies)
+        return count / shown > real + 0.002 and tail(count, shown, round(real * aside), aside) < CERTAIN
+
+    samples = power.of_count(sees, n, m, power.COPIES)
+    return [scored("personal data", score, limit, summary, detail=detail, samples=samples)]

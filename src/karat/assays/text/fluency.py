@@ -146,7 +146,7 @@ def _fluency(train: TextView, unseen: TextView, made: TextView, inside: np.ndarr
         Unlikely(made=sides[0].row(int(i)), bits=float(m[i]), text=sides[0].texts[i][:200]) for i in order[:3]
     )
     detail = Fluency(z=s.z, train=s.train, n=len(m), order=ORDER, strangest=extremes)
-    samples = power.scored("fluency", max(s.errors), len(made), len(unseen), s.real)
+    samples = power.scored("fluency", max(s.errors), len(made), len(unseen), s.real, beyond=0.03 * s.real)
     return scored("fluency", s.score, limit, summary, detail=detail, samples=samples)
 
 
@@ -194,7 +194,7 @@ def _loops(train: TextView, unseen: TextView, made: TextView) -> Finding:
     if limit.broken(value):
         summary = summary[:-1] + f", the longest for {int(length.max())} characters."
     score = Score(value, value - 1.96 * spread, value + 1.96 * spread, real, spread).clipped(0.0, 1.0)
-    samples = apart(n, len(among), power.BAD)
+    samples = apart(n, len(among), power.BAD, 0.005)
     return scored("loops", score, limit, summary, detail=Loops(train=own, loops=shown, n=n), samples=samples)
 
 
@@ -223,7 +223,7 @@ def _compression(train: TextView, unseen: TextView, made: TextView) -> Finding:
         else "."
     )
     detail = Compression(z=s.z, train=s.train, pieces=len(m))
-    samples = power.scored("compression", max(s.errors), len(made), len(unseen), s.real)
+    samples = power.scored("compression", max(s.errors), len(made), len(unseen), s.real, beyond=0.02 * s.real)
     return scored("compression", s.score, limit, summary, detail=detail, samples=samples)
 
 

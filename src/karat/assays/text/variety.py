@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from karat.assays import power
-from karat.assays.chance import LEVEL, Draws, draw, limit_of, resampled
+from karat.assays.chance import LEVEL, Draws, draw, least_of, limit_of, resampled
 from karat.assays.details.passages import Lengths, Mauve, Variety
 from karat.assays.finding import Finding, Limit, Score, scored
 from karat.assays.neighbours import nearest
@@ -139,7 +139,7 @@ def _shape(train: TextView, unseen: TextView, made: TextView, draws: Draws) -> l
             f"Kolmogorov and Smirnov's distance from other real text is {s.value:.3f} and {s.real:.3f}."
         )
         detail = Lengths(z=s.z, medians=tuple(x[1:] for x in measured))
-        samples = power.scored(name, s.error, len(made), len(unseen), floor=s.real)
+        samples = power.scored(name, s.error, len(made), len(unseen), floor=s.real, beyond=0.05)
         limit = limit_of(name, s, 0.05)
         out.append(scored(name, s.clipped(0.0, 1.0), limit, summary, detail=detail, samples=samples, raised=bool(bad)))
     return out
@@ -173,12 +173,14 @@ def _mauve(features: tuple[Tensor, Tensor, Tensor], rng: np.random.Generator, se
         return max(frontier(base, mine), frontier(theirs, mine))
 
     s = _sided(near, m, u, draws)
+    # two samples of few passages fill the same few clusters and score 1 in every draw, though some have not been drawn
+    s = replace(s, error=max(s.error, least_of(0.0, draws) / LEVEL))
     summary = (
         f"MAUVE over {k} clusters of passages is {s.value:.3f}; of unseen real text {s.real:.3f} (1 is the same distribution; "
         "on own features, so that it compares with no published MAUVE)."
     )
     detail, limit = Mauve(z=s.z, n=draws.size, buckets=k), limit_of("own-feature mauve", s, 0.03)
-    samples = power.scored("own-feature mauve", s.error, len(m), len(u))
+    samples = power.scored("own-feature mauve", s.error, len(m), len(u), beyond=0.03)
     return scored("own-feature mauve", s.clipped(0.0, 1.0), limit, summary, detail=detail, samples=samples)
 
 
@@ -214,6 +216,6 @@ def _varied(train: TextView, unseen: TextView, made: TextView, rng: np.random.Ge
         if name == "distinct-2":
             one, three = ((distinct(m[: draws.size], n), distinct(u[: draws.size], n)) for n in (1, 3))
             detail = replace(detail, distinct_1=one, distinct_3=three)
-        samples = power.scored(name, s.error, len(m), len(u))
+        samples = power.scored(name, s.error, len(m), len(u), beyond=least)
         out.append(scored(name, s.clipped(0.0, 1.0), limit, sentence, detail=detail, samples=samples))
     return out

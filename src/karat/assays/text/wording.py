@@ -16,6 +16,7 @@ from karat.assays import power
 from karat.assays.chance import wilson
 from karat.assays.details.passages import InventedWords, MissingWords, WordBalance
 from karat.assays.finding import Finding, Limit, Score, scored
+from karat.assays.points.bias import doubled
 from karat.assays.shares import certain, tail
 from karat.assays.text.band import banded
 from karat.assays.text.texts import Case
@@ -94,12 +95,14 @@ def _invented(vocabulary: set[str], unseen: TextView, made: TextView) -> Finding
                 new.update(x for x in unknown if x not in heard)
         shares.append(rate)
     s = banded((shares[0], None), (shares[1], unseen.sources), (shares[1], unseen.sources))
-    limit = replace(s.limit(max(0.005, 0.1 * s.real)), below=None)
+    least = max(0.005, 0.1 * s.real)
+    limit = replace(s.limit(least), below=None)
     summary = f"{s.value:.2%} of the made words do not occur in the training text; of unseen real words {s.real:.2%}."
     if limit.broken(s.value):
         summary = summary[:-1] + f": {', '.join(x for x, _ in new.most_common(6))}."
     detail = InventedWords(z=s.z, invented=tuple(new.most_common(SHOWN)))
-    return scored("invented words", s.score.clipped(low=0.0), limit, summary, detail=detail)
+    samples = power.scored("invented words", max(s.errors), len(made), len(unseen), beyond=least)
+    return scored("invented words", s.score.clipped(low=0.0), limit, summary, detail=detail, samples=samples)
 
 
 def _missing(held: Holding, name: str, kind: str) -> Finding:
@@ -128,12 +131,13 @@ def _missing(held: Holding, name: str, kind: str) -> Finding:
     )
     detail = MissingWords(missing=missing[:SHOWN], rows=rows, kind=kind, frequent=len(aware), unseen_lacks=int(lacking))
     samples = power.of_count(
-        lambda made, real: (
-            tail(round(2 * power.GROUP * (real + k)), real + k, 0, made) < SURE
-            and tail(round(2 * power.GROUP * real), real, 0, made) < LIKELY
+        lambda made, real, share: (
+            tail(round(min(1.0, 2 * share) * (real + k)), real + k, 0, made) < SURE
+            and tail(round(min(1.0, 2 * share) * real), real, 0, made) < LIKELY
         ),
         n,
         m,
+        power.GROUP,
     )
     score = Score(len(gone) / total, *wilson(len(gone), total), 0.0, 0.0)
     return scored(name, score, Limit(above=0.0), summary, detail=detail, samples=samples)
@@ -168,4 +172,5 @@ def _balance(*kinds: Holding) -> Finding:
         summary = f"None of {total} frequent words and line openings comes far too often or too rarely."
     detail = WordBalance(rows=tuple(x[1:] for x in off[:SHOWN]), frequent=total)
     score = Score(len(off) / total, *wilson(len(off), total), float(drifted / total), 0.0)
-    return scored("word balance", score, Limit(above=0.0), summary, detail=detail)
+    samples = doubled(kinds[0].sizes[0], min(kinds[0].sizes[1:]))
+    return scored("word balance", score, Limit(above=0.0), summary, detail=detail, samples=samples)

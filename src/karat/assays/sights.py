@@ -1,0 +1,63 @@
+"""The least fault that each finding would have seen, in words: what an "ok" is worth at the sizes of one assay.
+
+It follows from the errors and the exact tests by which a finding is raised (`karat.assays.power`), so that it costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from karat.assays.faults import FAULTS
+from karat.assays.finding import Finding
+
+NAMED = (
+    "copy rate",
+    "near copies",
+    "missing classes",
+    "missing modes",
+    "missing words",
+    "class balance",
+    "two-sample auc",
+    "usefulness",
+    "membership",
+)  # the findings that one sentence names
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a finding would have seen in 19 of 20 tries at the sizes of its assay.
+
+    finding: its name.   least: the smallest fault, None where no size of it would be seen.   fault: that in words, "" where it
+    sees none.   enough: whether it sees the fault that matters (`karat.assays.power`); where it does not, its "ok" is none.
+    """
+
+    finding: str
+    least: float | None
+    fault: str
+    enough: bool
+
+
+def sights(findings: Iterable[Finding]) -> tuple[Sight, ...]:
+    """What each finding would have seen, of those that reckon it; of several with one key the weakest."""
+    out: dict[str, Sight] = {}
+    for f in findings:
+        if f.key not in FAULTS or not f.samples:
+            continue
+        seen = Sight(f.name, f.least, f.sees, f.lacking is None)
+        known = out.get(f.key)
+        if known is None or (known.least is not None and (f.least is None or f.least > known.least)):
+            out[f.key] = seen
+    return tuple(out.values())
+
+
+def sentence(findings: Iterable[Finding], thing: str = "record") -> str:
+    """What these tests would have seen of the faults that a person asks for first; "" where none reckons it."""
+    known = sights(f for f in findings if f.key in NAMED)
+    named = [x.fault for x in known if x.fault]
+    blind = [x.finding for x in known if not x.fault]
+    if not known:
+        return ""
+    text = f"In so many {thing}s these tests would have seen, 19 times of 20: {'; '.join(named)}." if named else ""
+    none = f"No {' and no '.join(blind)} of any size would have been seen." if blind else ""
+    return f"{text} {none}".strip()
