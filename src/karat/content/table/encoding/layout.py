@@ -32,7 +32,7 @@ from karat.content.table.rules.constraints import (
 from karat.content.table.rules.expressions import Cells, Rule
 from karat.content.table.schema.columns import Column, Schema
 from karat.content.table.writing.writer import Writer
-from karat.errors import FitError
+from karat.errors import FitError, RunError
 
 ATTEMPTS = 30  # to draw a row that breaks a rule again, before one that keeps them all takes its place
 FIRST = 10  # of them that touch only what comes after `then`
@@ -90,10 +90,9 @@ class Layout:
 
     def _writer(self, name: str, cells: Cells) -> Writer:
         there = np.flatnonzero(present(cells.columns[name]))
-        coded = [self.parts[i] for i in self.coded]
-        sizes, numbers = [part.size(False) for part in coded], [isinstance(part, Number) for part in coded]
+        numbers = [isinstance(self.parts[i], Number) for i in self.coded]
         texts = cells.columns[name].take(pa.array(there)).to_pylist()
-        return Writer.fit(name, texts, self.encode(cells, False)[0][there], sizes, numbers)
+        return Writer.fit(name, texts, self.encode(cells, False)[0][there], self._sizes, numbers)
 
     def invented(
         self,
@@ -204,7 +203,14 @@ class Layout:
     def restore(cls, schema: Schema, state: Mapping[str, Any]) -> Self:
         lookups = tuple(map(Lookup.restore, state.get("lookups", ())))
         writers = tuple(map(Writer.restore, state["writers"]))
-        return cls(schema, tuple(state["names"]), tuple(map(restore_part, state["parts"])), lookups, writers)
+        out = cls(schema, tuple(state["names"]), tuple(map(restore_part, state["parts"])), lookups, writers)
+        if not all(writer.beside.fits(out._sizes) for writer in writers):
+            raise RunError("what was learned of a text column is of other columns; train anew")
+        return out
+
+    @property
+    def _sizes(self) -> list[int]:
+        return [self.parts[i].size(False) for i in self.coded]
 
 
 def _number(column: Column, cells: Cells, rules: Rules, columns: Mapping[str, Column]) -> Part:

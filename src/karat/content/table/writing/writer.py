@@ -27,6 +27,7 @@ ROWS = 20_000  # texts that are learned from, spread evenly
 WORDS = 1_500  # the commonest words, whose chances follow the other columns
 FITTED = 4_000  # texts by which that is learned
 PRIORS = (0.5, 2.0, 8.0)  # strengths of the prior that a word follows no column, of which held-out texts choose
+FOLLOWED, LOOKED = 30, 200  # other columns at most, and the commonest words by which they are chosen
 STEPS = 25  # of L-BFGS
 LEAST, GREATEST = -4.0, 2.5  # logarithms of a word's factor
 GROUPS, VALUES = 10, 20  # of a number, by rank; of a choice, the commonest
@@ -40,16 +41,18 @@ LONGEST = 2_000  # words
 class Beside:
     """What of the other columns a text follows: the groups of values of each code.
 
-    groups: of each coded part, which group a coarse code belongs to; groups are numbered through all parts.
+    parts: those of the coded parts that go with words most.   groups: of each of them, which group a coarse code belongs to;
+    groups are numbered through all of them.
     """
 
+    parts: tuple[int, ...]
     groups: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def fit(cls, codes: np.ndarray, sizes: Sequence[int], ordered: Sequence[bool]) -> Self:
-        """codes: [n, parts].   ordered: whether a part is a number."""
-        out, first = [], 0
-        for column, size, number in zip(codes.T, sizes, ordered, strict=True):
+    def fit(cls, codes: np.ndarray, sizes: Sequence[int], ordered: Sequence[bool], words: np.ndarray) -> Self:
+        """codes: [n, parts].   ordered: whether a part is a number.   words: [n, some]: how often a text holds some words."""
+        found: list[tuple[float, int, np.ndarray]] = []
+        for i, (column, size, number) in enumerate(zip(codes.T, sizes, ordered, strict=True)):
             counts = np.bincount(column, minlength=size)
             if number:
                 before = counts.cumsum() - counts
@@ -58,17 +61,24 @@ class Beside:
             else:
                 rank = np.argsort(np.argsort(-counts, kind="stable"), kind="stable")
                 group = np.minimum(rank, VALUES)
-            out.append(tuple((first + group).tolist()))
-            first += int(group.max(initial=0)) + 1
-        return cls(tuple(out))
+            found.append((_dependence(group[column], words), i, group))
+        most = sorted(sorted(found, key=lambda one: -one[0])[:FOLLOWED], key=lambda one: one[1])
+        first = np.cumsum([0, *(int(group.max()) + 1 for *_, group in most)])
+        groups = (tuple((start + group).tolist()) for start, (*_, group) in zip(first, most, strict=False))
+        return cls(tuple(i for _, i, _ in most), tuple(groups))
 
     @property
     def size(self) -> int:
         return max((max(group) + 1 for group in self.groups), default=0)
 
+    def fits(self, sizes: Sequence[int]) -> bool:
+        """Whether there are such parts, of so many codes each."""
+        known = zip(self.parts, self.groups, strict=True)
+        return all(0 <= i < len(sizes) and len(group) == sizes[i] and min(group) >= 0 for i, group in known)
+
     def of(self, codes: np.ndarray) -> np.ndarray:
         """[n, parts]: the group of each code [n, parts]."""
-        columns = [np.array(group)[codes[:, j]] for j, group in enumerate(self.groups)]
+        columns = [np.array(group)[codes[:, i]] for i, group in zip(self.parts, self.groups, strict=True)]
         return np.stack(columns, 1) if columns else np.zeros((len(codes), 0), np.int64)
 
 
@@ -95,7 +105,6 @@ class Writer:
         """texts [n] of rows whose other columns have `codes` [n, parts]; FitError where too few words repeat to learn from."""
         step = -(-len(texts) // ROWS)
         split = [parted(text)[:LONGEST] for text in texts[::step]]
-        codes, beside = codes[::step], Beside.fit(codes, sizes, ordered)
         words = vocabulary(split)
         if len(words) < 10:
             raise FitError(
@@ -104,8 +113,11 @@ class Writer:
             )
         index = {word: code for code, word in enumerate(words, 1)}
         coded = [[index.get(word, 0) for word in text] for text in split]
-        size, groups = len(words) + 2, beside.of(codes)
-        weights = _weights(coded, groups, beside.size, min(len(words) + 1, WORDS))
+        size, counts = len(words) + 2, _counted(coded, min(len(words) + 1, WORDS))
+        beside = Beside.fit(codes[::step], sizes, ordered, counts[:, :LOOKED])
+        groups = beside.of(codes[::step])
+        few = np.arange(0, len(coded), -(-len(coded) // FITTED))
+        weights = _weights(counts[few], groups[few], beside.size)
         ends, weights[:, END] = _ends(coded, groups, beside.size)
         return cls(name, beside, words, Chain.fit(coded, size), weights, ends, Runs.fit(coded, size))
 
@@ -115,7 +127,7 @@ class Writer:
         out: list[str] = []
         for start in range(0, len(groups), AT_ONCE):
             some = groups[start : start + AT_ONCE]
-            tilt = self.weights[some].sum(1) if some.size else np.zeros((len(some), 1))
+            tilt = sum((self.weights[group] for group in some.T), np.zeros((len(some), self.weights.shape[1])))
             made = self.chain.write(np.clip(tilt, LEAST, GREATEST), self.ends, rng, self.copies)
             out += ["".join(table[row]).strip() for row in made]
         return out
@@ -146,6 +158,7 @@ class Writer:
     def state(self) -> dict[str, Any]:
         return {
             "name": self.name,
+            "parts": list(self.beside.parts),
             "beside": [list(group) for group in self.beside.groups],
             "words": list(self.words),
             "triples": _packed(np.diff(self.chain.triples, prepend=0)),
@@ -160,10 +173,11 @@ class Writer:
     def restore(cls, state: Mapping[str, Any]) -> Self:
         """RunError where the parts do not fit each other."""
         words, size = tuple(state["words"]), len(state["words"]) + 2
-        beside = Beside(tuple(tuple(group) for group in state["beside"]))
+        beside = Beside(tuple(state["parts"]), tuple(tuple(group) for group in state["beside"]))
         triples, counts = _unpacked(state["triples"], np.int64).cumsum(), _unpacked(state["counts"], np.int64)
         weights, ends = _unpacked(state["weights"], np.float32), _unpacked(state["ends"], np.float32)
-        bits = np.unpackbits(_unpacked(state["copies"], np.uint8))[: state["bits"]].astype(bool)
+        packed = _unpacked(state["copies"], np.uint8)
+        bits = np.unpackbits(packed, count=state["bits"]).astype(bool)
         digits = np.stack([triples // size**2, triples // size % size, triples % size])
         fine = (
             all(isinstance(word, str) for word in words)
@@ -173,7 +187,10 @@ class Writer:
             and bool((digits[0] < size).all() and (digits[:2] != END).all() and (digits[2] < size - 1).all())
             and bool(np.isfinite(weights).all() and np.isfinite(ends).all())
             and 0 < len(ends) <= LONGEST + 1
-            and len(bits) == state["bits"] > 0
+            and state["bits"] > 0
+            and len(packed) == -(-state["bits"] // 8)
+            and len(beside.parts) == len(beside.groups)
+            and min(beside.parts, default=0) >= 0
             and (beside.size == 0 or weights.size % beside.size == 0 and 0 < weights.size // beside.size <= size - 1)
         )
         if not fine:
@@ -182,16 +199,32 @@ class Writer:
         return cls(state["name"], beside, words, Chain(size, triples, counts), weights, ends, Runs(bits, size))
 
 
-def _weights(coded: Sequence[Sequence[int]], groups: np.ndarray, size: int, common: int) -> np.ndarray:
+def _counted(coded: Sequence[Sequence[int]], common: int) -> np.ndarray:
+    """float32 [n, common]: how often each text holds each of the commonest codes; each of them ends."""
+    out = np.zeros((len(coded), common), np.float32)
+    for row, codes in zip(out, coded, strict=True):
+        np.add.at(row, [code for code in codes if END < code < common], 1)
+    out[:, END] = 1
+    return out
+
+
+def _dependence(groups: np.ndarray, words: np.ndarray) -> float:
+    """How much more the words [n, some] differ between groups [n] than chance explains: G-squared less its degrees of freedom."""
+    table = np.zeros((int(groups.max(initial=0)) + 1, words.shape[1]))
+    np.add.at(table, groups, words)
+    expected = table.sum(1, keepdims=True) * table.sum(0) / table.sum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        g2 = 2 * float(np.nansum(table * np.log(table / expected)))
+    return float(g2 - ((table.sum(1) > 0).sum() - 1) * (table.shape[1] - 1))
+
+
+def _weights(counts: np.ndarray, groups: np.ndarray, size: int) -> np.ndarray:
     """float32 [groups, common codes]: the log odds of words by the values beside them; nothing where that helps no unseen text."""
     if not size:
         return np.zeros((1, 1), np.float32)
-    step = -(-len(coded) // FITTED)
-    counts = np.zeros((len(coded[::step]), common), np.float32)
-    for row, codes in zip(counts, coded[::step], strict=True):
-        np.add.at(row, np.array([code for code in codes if 0 < code < common] + [END]), 1)
+    common = counts.shape[1]
     beside = np.zeros((len(counts), size), np.float32)
-    np.put_along_axis(beside, groups[::step], 1, 1)
+    np.put_along_axis(beside, groups, 1, 1)
     x, y = torch.from_numpy(beside), torch.from_numpy(counts)
     unseen = torch.arange(len(x)) % 5 == 4
     alone = ((y[~unseen].sum(0) + 0.5) / (y[~unseen].sum() + 0.5 * common)).log()
@@ -203,7 +236,8 @@ def _weights(coded: Sequence[Sequence[int]], groups: np.ndarray, size: int, comm
         def loss(weights: torch.Tensor) -> torch.Tensor:
             return nll(weights, rows) + prior * weights.square().sum()
 
-        return minimized(loss, torch.zeros(size, common))[0]
+        found: torch.Tensor = minimized(loss, torch.zeros(size, common))[0]
+        return found
 
     scores = {prior: float(nll(fitted(~unseen, prior), unseen)) for prior in PRIORS}
     best = min(scores, key=lambda prior: scores[prior])
@@ -267,5 +301,5 @@ def _packed(values: np.ndarray) -> str:
 
 
 def _unpacked(text: str, kind: type) -> np.ndarray:
-    data = zlib.decompressobj().decompress(base64.b85decode(text), 2**28)
+    data = zlib.decompressobj().decompress(base64.b85decode(text), 2**26)
     return np.frombuffer(data, np.dtype(kind).newbyteorder("<")).astype(kind)
