@@ -230,14 +230,14 @@ def _weights(counts: np.ndarray, groups: np.ndarray, size: int) -> np.ndarray:
     alone = ((y[~unseen].sum(0) + 0.5) / (y[~unseen].sum() + 0.5 * common)).log()
 
     def nll(weights: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        return -(y[rows] * (alone + x[rows] @ weights).log_softmax(1)).sum()
+        chances = (alone + x[rows] @ weights).log_softmax(1)
+        return torch.neg((y[rows] * chances).sum())
 
     def fitted(rows: torch.Tensor, prior: float) -> torch.Tensor:
         def loss(weights: torch.Tensor) -> torch.Tensor:
             return nll(weights, rows) + prior * weights.square().sum()
 
-        found: torch.Tensor = minimized(loss, torch.zeros(size, common))[0]
-        return found
+        return minimized(loss, torch.zeros(size, common))[0]
 
     scores = {prior: float(nll(fitted(~unseen, prior), unseen)) for prior in PRIORS}
     best = min(scores, key=lambda prior: scores[prior])
