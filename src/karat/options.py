@@ -231,6 +231,11 @@ class AssayOptions:
         Settings of the real data (see `karat look`).
     encoder
         A local folder with a pretrained encoder to judge by, in place of the judge's own.
+    lang
+        The language of the report and of what is printed: en or zh. Names that --require takes are English in both.
+    junit
+        Write the findings as test cases there, as JUnit's XML, which continuous integration reads: a raised finding and a
+        requirement that does not hold are failures, what cannot tell is skipped.
     """
 
     run: RunLike | None = None
@@ -252,6 +257,8 @@ class AssayOptions:
     prices: Path | None = None
     ab: Path | None = None
     encoder: Path | None = None
+    lang: Literal["en", "zh"] = "en"
+    junit: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import math
 
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "CNY": "CN¥", "JPY": "¥", "INR": "₹"}
 MINUS = "\u2212"
+LEAST = 1e-4  # of money, below which nobody counts
 ROUNDING = 1e-6  # of scores reckoned in float32
 
 
@@ -44,11 +45,11 @@ def count(n: int) -> str:
 
 
 def money(x: float | None, currency: str | None) -> str:
-    """An amount with its currency: $0.281, CHF 1,230; cents where they matter and no more digits than are known."""
+    """An amount with its currency: $0.281, CHF 1,230; cents where they matter, no more digits than are known, <$0.0001 for less."""
     if x is None or math.isnan(x):
         return "—"
-    text = f"{abs(x):,.2f}" if 1 <= abs(x) < 1000 else number(abs(x))
-    sign = MINUS if x < 0 else ""
+    text = f"{abs(x):,.2f}" if 1 <= abs(x) < 1000 else number(max(abs(x), LEAST) if x else 0.0)
+    sign = (MINUS if x < 0 else "") + ("<" if 0 < abs(x) < LEAST else "")
     if currency is None:
         return sign + text
     symbol = SYMBOLS.get(currency.upper())

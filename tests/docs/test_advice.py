@@ -124,7 +124,7 @@ def test_what_the_documentation_shows_is_a_command(path: Path) -> None:
 def test_the_templates_and_pages_of_the_report_name_commands_that_there_are() -> None:
     for path in [*SOURCE.rglob("*.toml"), *SOURCE.rglob("*.j2")]:
         for line in path.read_text(encoding="utf-8").split("\n"):
-            for command in re.findall(r"`karat ([^`]+)`", line):
+            for command in re.findall(r"`karat ([^`]+)`", line.replace("{digits}", "5000")):
                 assert fault(command) is None, f"{path.name}: `karat {command}`: {fault(command)}"
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 import karat
 from karat.assays.keys import KEYS
+from karat.languages import language
 
 ROOT = Path(karat.__file__).parent
 PAGE = (ROOT.parents[1] / "docs/findings.md").read_text(encoding="utf-8")
@@ -39,3 +42,16 @@ def test_the_file_that_a_row_names_makes_or_reads_that_finding() -> None:
         for name in re.findall(r"`([\w/]+\.py)`", told[-1]):
             text = (ROOT / name).read_text(encoding="utf-8")
             assert f'"{key.strip("`")}"' in text, f"{name} does not speak of {key}"
+
+
+@pytest.mark.parametrize("code", ["en", "zh"])
+def test_every_key_is_told_in_every_language_what_it_asks_what_it_means_and_what_to_do(code: str) -> None:
+    """A new finding needs its row in `src/karat/languages/en/findings.toml` and in `zh/findings.toml`."""
+    texts = language(code).texts
+    told = {key.split(".")[1] for key in texts if key.startswith("finding.")}
+    assert told == set(KEYS)
+    for key in KEYS:
+        row = {part: texts[f"finding.{key}.{part}"] for part in ("asks", "means", "do")}
+        assert row["asks"].endswith(("?", "？")) and row["means"].endswith((".", "。"))
+        assert f"do.{row['do']}" in texts
+        assert code == "en" or texts[f"finding.{key}.name"]

@@ -19,10 +19,15 @@ from markupsafe import Markup, escape
 from karat import words
 from karat.assays.details.records import Balance, Descriptor, MissingClasses, MissingModes
 from karat.assays.details.rows import Cardinality
+from karat.assays.sights import sentence
+from karat.languages import Language
+from karat.languages import language as language_of
 from karat.output import Output, make_folder, read_json
 from karat.report import drawing, table, text
+from karat.report.board import board, fault, input_name, judged, states
 from karat.worth.ledger import Entry, total
-from karat.worth.verdict import Verdict, conclusive, overview
+from karat.worth.reasons import Reason
+from karat.worth.verdict import Verdict, overview
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding
@@ -31,6 +36,7 @@ X_NAMES = ("step", "seconds", "samples", "fraction")
 PANELS = 6
 PAIRS = 12
 MOST_CLASSES = 40
+EVIDENCE = 6  # findings that a reason links to
 
 
 Form = Literal[".png", ".html"]
@@ -80,6 +86,7 @@ def write_report(
     data: Mapping[str, Any],
     thing: str = "item",
     output: Output | None = None,
+    lang: str = "en",
 ) -> tuple[Path, Path]:
     """Writes `report.html` and `report.json` into `folder` and gives their paths; each is wholly there or as before.
 
@@ -88,28 +95,24 @@ def write_report(
     pairs: the closest pairs as numbers.   diagnostics: notes with `name`, `message`, `remedy`.
     data: the survey; `skipped` is a list of (name, reason), `columns` of what a table holds; other lists and tables are
     shown as they are.   thing: what one record is called.   output: what may be replaced; nothing by default.
+    lang: the language of the page.
     """
     output = Output(private=True) if output is None else output
     make_folder(folder, True)
     numbers = {
-        "format": 1,
-        "title": title,
-        "verdict": verdict.to_dict(),
+        **{"format": 1, "title": title, "verdict": verdict.to_dict(), "answers": states(verdict)},
         "findings": [f.to_dict() for f in findings],
-        "facts": dict(facts),
-        "curves": [dict(c) for c in curves],
-        "pairs": [dict(p) for p in pairs],
+        **{"facts": dict(facts), "curves": [dict(c) for c in curves], "pairs": [dict(p) for p in pairs]},
         "cost": {"entries": [vars(e) for e in cost], "total": total(cost).to_dict()},
-        "reproduce": list(reproduce),
-        "recipe": dict(recipe),
-        "diagnostics": [dict(d) for d in diagnostics],
-        "data": dict(data),
+        **{"reproduce": list(reproduce), "recipe": dict(recipe)},
+        **{"diagnostics": [dict(d) for d in diagnostics], "data": dict(data)},
     }
     page = _environment().get_template("page.html.j2")
     rendered = page.render(
         title=title,
         verdict=verdict,
-        **_headed(verdict, findings, facts, cost, thing),
+        **_said(verdict, findings, thing, language_of(lang)),
+        **_headed(verdict, findings, facts, cost),
         **_described(findings, data),
         facts=facts,
         exhibits=exhibits,
@@ -131,23 +134,52 @@ def _write(output: Output, folder: Path, numbers: dict[str, Any], rendered: str)
     return html, numbers_at
 
 
+def _said(verdict: Verdict, findings: Sequence[Finding], thing: str, language: Language) -> dict[str, Any]:
+    """The first page and what else is said in the language, by the template's names."""
+    called = language.thing(thing)
+
+    def t(key: str, **values: object) -> str:
+        return language.say(f"page.{key}", **called, **values)
+
+    return {
+        "language": language,
+        "say": language.say,
+        "called": called,
+        "t": t,
+        "judged": lambda f: judged(f, thing, language),
+        "board": board(verdict, findings, thing, language),
+        "names": [language.finding(f.name, f.key, f.of, f.table) for f in findings],
+        "advice": [fault(f, i, called, language).do for i, f in enumerate(findings)],
+        "evidence": {r.kind + r.name: _evidence(r, findings) for r in verdict.reasons},
+        "inputs": {i.name: input_name(i.name, called, language) for i in verdict.inputs},
+        "told": [x for x in (overview(findings, thing), sentence(findings, thing)) if x and language.code == "en"],
+        "histograms": _histograms(findings, language),
+    }
+
+
+def _evidence(reason: Reason, findings: Sequence[Finding]) -> list[int]:
+    """The places of the findings that a reason rests on: those that speak for it, of many the first few."""
+    mine = [i for i, f in enumerate(findings) if f.kind.feeds == ("quality" if reason.kind == "quality" else reason.name)]
+    if named := [i for i in mine if findings[i].name == reason.name]:
+        return named
+    wanted = {"power": ("cannot tell",), "faults": ("raised",), "review": ("raised",)}.get(
+        reason.name, {"pass": ("ok",), "fail": ("raised",), "unknown": ("cannot tell", "raised")}[reason.state]
+    )
+    return [i for i in mine if findings[i].state in wanted][:EVIDENCE]
+
+
 def _headed(
-    verdict: Verdict, findings: Sequence[Finding], facts: Mapping[str, Any], cost: Sequence[Entry], thing: str
+    verdict: Verdict, findings: Sequence[Finding], facts: Mapping[str, Any], cost: Sequence[Entry]
 ) -> dict[str, Any]:
     """What the page shows of the verdict and the findings, by the template's names."""
     judge = str(facts.get("judge", "own"))
     return {
         "seal": drawing.seal(verdict.word),
         "rosette": drawing.rosette(),
-        "sentence": verdict.sentence.partition(": ")[2] or verdict.sentence,
-        "key_numbers": _key_numbers(verdict, findings, cost, thing),
-        "unknown": [r for r in verdict.reasons if r.state == "unknown"],
-        "findings": findings,
+        "findings": list(findings),
         "groups": list(dict.fromkeys(f.assay for f in findings)),
-        "histograms": _histograms(findings),
         "descriptors": _descriptors(findings),
         "own_features": any(f.name == "frechet distance" for f in findings) and judge.startswith("own"),
-        "blind": overview(findings, thing),
         "total": total(cost),
         "tornado": _tornado(verdict),
     }
@@ -253,34 +285,7 @@ def _show(value: Any) -> Markup | str:
     return str(value)
 
 
-def _key_numbers(
-    verdict: Verdict, findings: Sequence[Finding], cost: Sequence[Entry], thing: str
-) -> list[tuple[str, str, str]]:
-    """Four of (number, what it is, beside what): money, then the findings that say most; effort fills what is left."""
-    out: list[tuple[str, str, str]] = []
-    value = verdict.value
-    if value is not None:
-        low, high = words.money(value.cpa_low, verdict.currency), words.money(value.cpa_high, verdict.currency)
-        out.append((words.money(value.cpa, verdict.currency), f"per accepted {thing}", f"95% interval {low} to {high}"))
-        share = "" if verdict.assumed_share is None else f"{100 * verdict.assumed_share:.0f}% of its spread is assumed"
-        out.append((words.chance(value.p_pays), "chance that it pays", share))
-    for f in _weightiest(findings)[: 4 - len(out)]:
-        out.append((words.score(f.value), f.name, f"{f.beside}: {words.score(f.real)}"))
-    spent = total(cost)
-    out.append((words.duration(spent.wall_seconds), "of work in all", f"{words.duration(spent.cpu_seconds)} of CPU"))
-    out.append((words.count(spent.runs), "runs in the ledger", f"{spent.failed} failed"))
-    return out[:4]
-
-
-def _weightiest(findings: Sequence[Finding]) -> list[Finding]:
-    """One finding per room, the weightiest of it that says something for certain; what cannot tell is none of them."""
-    out: dict[str, Finding] = {}
-    for f in conclusive(findings):
-        out.setdefault(f.assay, f)
-    return list(out.values())
-
-
-def _histograms(findings: Sequence[Finding]) -> list[tuple[str, Markup]]:
+def _histograms(findings: Sequence[Finding], language: Language) -> list[tuple[str, Markup]]:
     """Histograms of the findings whose detail holds shares by name, each with its title; a column is named in it."""
     out: list[tuple[str, Markup]] = []
     for f in findings:
@@ -296,7 +301,9 @@ def _histograms(findings: Sequence[Finding]) -> list[tuple[str, Markup]]:
             drawn = drawing.histogram(list(d.names), list(d.made), list(d.real))
             if drawn not in [other for _, other in out]:  # two findings may rest on the same classes
                 column = d.column if isinstance(d, Balance) else None
-                out.append((f"{f.name.capitalize()}: {column}" if column else f"Classes: {f.name}", drawn))
+                name = language.finding(f.name, f.key, f.of, f.table)
+                key = "page.shares" if column else "page.classes"
+                out.append((language.say(key, name=name, column=column), drawn))
     return out
 
 

@@ -15,15 +15,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from karat.assays import UNSEEN, Finding, find
+from karat.assays import Finding, find
 from karat.assays.details.records import CopyRate, NearCopies
-from karat.assays.sights import sentence, sights
+from karat.assays.sights import sights
 from karat.content import Codec
 from karat.data import Data, survey
 from karat.errors import FitError, RunError
 from karat.options import AssayOptions
+from karat.languages import language
 from karat.output import Output, foreign, make_folder
-from karat.report import page
+from karat.report import page, printed
+from karat.report.junit import junit
 from karat.report.page import Exhibits, Pair, write_report
 from karat.run import Run
 from karat.words import score
@@ -32,12 +34,11 @@ from karat.workflow.office import Job, Made
 from karat.worth.ledger import Ledger, total
 from karat.worth.prices import Prices
 from karat.worth.prices import find as find_prices
-from karat.worth.verdict import Verdict, judge, overview
+from karat.worth.verdict import Verdict, judge
 
 PAIRS = 12
 SHOWN, FEW_SHOWN = 64, 24  # records on a sheet, and on one that would be heavy
 LIGHT, PAGE = 700_000, 4_500_000  # bytes of a sheet, and of all exhibits of a page
-NAMED = 6  # of what is missing, named on the terminal
 COMPARISONS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
@@ -52,6 +53,7 @@ class Assay:
     notes: tuple[str, ...] = field(default=())
     kept: tuple[Path, ...] = ()  # what the run learned from, which `save` never replaces
     thing: str = "record"  # what one of them is called
+    lang: str = "en"  # in which it is printed
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -77,43 +79,13 @@ class Assay:
         return goal
 
     def __str__(self) -> str:
-        rows = [("", *HEAD), *((f.assay, *_row(f)) for f in self.findings)]
-        widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
-        more = any(f.within.brief.endswith("*") for f in self.findings)
-        note = ["* a further condition decides as well; the report states it in words"] if more else []
-        said = (overview(self.findings, self.thing), sentence(self.findings, self.thing))
-        return "\n".join([*lines, *note, "", *(text for text in said if text), self.verdict.sentence])
+        return printed.printed(self.findings, self.verdict, self.thing, language(self.lang))
 
     def __repr__(self) -> str:
         return str(self)
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in (*_row(f)[:4], str(f.within), _row(f)[5])) + "</tr>"
-            for f in self.findings
-        )
-        head = "<tr>" + "".join(f"<th>{title}</th>" for title in HEAD) + "</tr>"
-        return f"<p><b>{escape(self.verdict.sentence)}</b></p><table>{head}{rows}</table>"
-
-
-HEAD = ("finding", "made", "95% interval", "unseen real", "raised", "judged")
-
-
-def _row(f: Finding) -> tuple[str, ...]:
-    low, high = f.interval
-    interval = f"{score(low)} to {score(high)}" if math.isfinite(low) or math.isfinite(high) else "—"
-    real = score(f.real) if f.beside == UNSEEN else f"{score(f.real)} ({f.beside})"
-    gone = f": {', '.join(f.missing[:NAMED])}" if f.raised and f.missing else ""
-    more = f" and {len(f.missing) - NAMED:,} more" if gone and len(f.missing) > NAMED else ""
-    return (
-        f.name,
-        score(f.value),
-        interval,
-        real,
-        f.within.brief,
-        f"{f.judged}{gone}{more}",
-    )
+        return printed.in_html(self.findings, self.verdict, self.thing, language(self.lang))
 
 
 def require(findings: Sequence[Finding], requirements: Sequence[str]) -> tuple[str, ...]:
@@ -148,6 +120,7 @@ class Destination:
         if foreign(run.path) and options.out is None and not os.access(run.path, os.W_OK):
             raise RunError(f"{run.path} belongs to another user; choose with --out where the report is to be.")
         page.check(output, folder)
+        _check_junit(options, run.kept)
         declared = find_prices(options.prices, [run.path, Path.cwd()])
         return cls(folder, output, Ledger(run.path / "ledger.jsonl", declared), declared)
 
@@ -158,9 +131,16 @@ class Destination:
         kept = [Path(x) for x in (options.real, options.made) if isinstance(x, str | Path)]
         output = Output(options.overwrite, kept, private=True)
         page.check(output, folder)
+        _check_junit(options, kept)
         declared = find_prices(options.prices, [Path.cwd()])
         make_folder(folder, True)
         return cls(folder, output, Ledger(folder / "ledger.jsonl", declared), declared)
+
+
+def _check_junit(options: AssayOptions, kept: Sequence[Path]) -> None:
+    """RunError where --junit must not be written, before the work."""
+    if options.junit is not None:
+        Output(options.overwrite, kept, private=True).check(options.junit)
 
 
 def conclude(job: Job, destination: Destination, options: AssayOptions) -> Assay:
@@ -195,8 +175,20 @@ def conclude(job: Job, destination: Destination, options: AssayOptions) -> Assay
         data=_placeless(info, data.path),
         thing=data.codec.thing,
         output=destination.output,
+        lang=options.lang,
     )
-    return Assay(verdict, job.findings, html, failed, kept=destination.output.kept, thing=data.codec.thing)
+    if options.junit is not None:
+        cases = junit([(job.title, job.findings, options.require, failed)], data.codec.thing)
+        Output(options.overwrite, destination.output.kept, private=True).write(options.junit, cases)
+    return Assay(
+        verdict,
+        job.findings,
+        html,
+        failed,
+        kept=destination.output.kept,
+        thing=data.codec.thing,
+        lang=options.lang,
+    )
 
 
 def _shown(job: Job, options: AssayOptions) -> tuple[Exhibits, list[dict[str, Any]], dict[str, Any]]:

@@ -1,0 +1,75 @@
+"""What is said to a person, in each language: one table of whole sentences for each, `en/` and `zh/`, with places for values.
+
+A sentence is never put together from pieces of others: what may stand in its places are numbers, and names that are in the
+table too. A test holds that both tables have the same keys and the same places.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from karat import words
+
+Code = Literal["en", "zh"]
+MOST = 4  # names in a list
+
+
+@dataclass(frozen=True)
+class Language:
+    """The sentences of one language by their keys ("gate.rights.fail")."""
+
+    code: str
+    texts: Mapping[str, str]
+
+    def say(self, key: str, **values: object) -> str:
+        """The sentence with `values` in its places; KeyError for a key or a value that is not there."""
+        return self.texts[key].format_map(values)
+
+    def thing(self, thing: str) -> dict[str, str]:
+        """What one record is called, and several: the places {thing} and {things}; by its own word where the table has none."""
+        one = self.texts.get(f"thing.{thing}.one", thing)
+        return {"thing": one, "things": self.texts.get(f"thing.{thing}.many", one if self.code == "zh" else f"{one}s")}
+
+    def finding(self, name: str, key: str, of: str = "", table: str | None = None) -> str:
+        """What the finding of that key is called; in English by the `name` that `--require` takes."""
+        own = self.texts.get(f"finding.{key}.name")
+        if own is None:
+            return name
+        return own.format(of=of) if table is None else f"{table} {own.format(of=of)}"
+
+    def listed(self, names: Sequence[str], most: int = MOST) -> str:
+        """Names as a list in words; of many the first ones, and how many more."""
+        if len(names) > most:
+            return self.say(
+                "form.more", names=self.texts["form.comma"].join(names[:most]), n=words.count(len(names) - most)
+            )
+        if len(names) < 2:
+            return "".join(names)
+        return self.say("form.and", first=self.texts["form.comma"].join(names[:-1]), last=names[-1])
+
+    def chance(self, p: float) -> str:
+        """A probability that was found by drawing: never 0% or 100%."""
+        return self.texts["form.under"] if p < 0.01 else self.texts["form.over"] if p > 0.99 else f"{100 * p:.0f}%"
+
+
+@cache
+def language(code: str) -> Language:
+    """The table of the language `code`, from all files of its folder."""
+    texts: dict[str, str] = {}
+    for path in sorted((Path(__file__).parent / code).glob("*.toml")):
+        with open(path, "rb") as file:
+            texts |= dict(_flat(tomllib.load(file)))
+    return Language(code, texts)
+
+
+def _flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
