@@ -28,10 +28,11 @@ def junit(suites: Sequence[tuple[str, Sequence[Finding], Sequence[str], Sequence
     for name, findings, required, failed in suites:
         cases = [_finding(f, thing) for f in findings] + [_requirement(text, failed) for text in required]
         counts = {kind: str(sum(c.find(tag) is not None for c in cases)) for kind, tag in KINDS.items()}
-        suite = ElementTree.SubElement(root, "testsuite", name=_text(name), tests=str(len(cases)), **counts)
+        suite = ElementTree.SubElement(root, "testsuite", {"name": _text(name), "tests": str(len(cases)), **counts})
         suite.extend(cases)
     ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
 
 
 KINDS = {"failures": "failure", "skipped": "skipped"}

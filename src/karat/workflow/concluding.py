@@ -21,8 +21,8 @@ from karat.assays.sights import sights
 from karat.content import Codec
 from karat.data import Data, survey
 from karat.errors import FitError, RunError
-from karat.options import AssayOptions
 from karat.languages import language
+from karat.options import AssayOptions
 from karat.output import Output, foreign, make_folder
 from karat.report import page, printed
 from karat.report.junit import junit
