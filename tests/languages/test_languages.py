@@ -16,7 +16,9 @@ from karat.worth.prices import Prices
 ROOT = Path(karat.__file__).parent
 EN, ZH = language("en"), language("zh")
 HAN = re.compile("[\u4e00-\u9fff]")
-SAME = re.compile(r"finding\..*\.do|input\..*\.key|form\.(lang|comma|named)|thing\..*|page\.shares|print\.(answer|verdict)")
+SAME = re.compile(
+    r"finding\..*\.do|input\..*\.key|form\.(lang|comma|named)|thing\..*|page\.shares|print\.(answer|verdict)"
+)
 
 
 def places(text: str) -> set[str]:

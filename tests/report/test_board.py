@@ -77,7 +77,9 @@ def test_missing_prices_are_no_word_against_quality() -> None:
     assert [a.word for a in bare.answers] == ["good", "all clear", "not known"]
     assert bare.word == "unproven" and "says nothing against its quality" in bare.means
     assert "what one row costs today" in bare.answers[2].text and "_" not in bare.answers[2].text
-    assert "(`alternative_cost_per_item`)" in bare.changes[0], "what is to be written is named where it is to be written"
+    assert "(`alternative_cost_per_item`)" in bare.changes[0], (
+        "what is to be written is named where it is to be written"
+    )
 
 
 def test_each_answer_has_its_own_word() -> None:
@@ -157,7 +159,9 @@ def test_columns_stand_under_each_other_where_letters_are_two_wide() -> None:
     from rich.cells import cell_len
 
     lines = printed(GOOD, of(GOOD), "row", language("zh")).splitlines()[: len(GOOD) + 1]
-    ends = {cell_len(line[: line.index(mark)]) for line, mark in zip(lines, ["生成的", *["0."] * len(GOOD)], strict=True)}
+    ends = {
+        cell_len(line[: line.index(mark)]) for line, mark in zip(lines, ["生成的", *["0."] * len(GOOD)], strict=True)
+    }
     assert len(ends) == 1
 
 

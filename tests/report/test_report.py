@@ -215,9 +215,7 @@ def test_a_browser_shows_it_on_screen_phone_and_paper(tmp_path: Path, browser: A
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
         assert page.locator(".seal").bounding_box()["width"] > 100
-        body = page.evaluate(
-            "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
-        )
+        body = page.evaluate("[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]")
         ink, paper = ([int(v) for v in re.findall(r"\d+", colour)] for colour in body)
         assert abs(_luminance(ink) - _luminance(paper)) > 0.6
         assert (_luminance(paper) > 0.5) == (scheme == "light")

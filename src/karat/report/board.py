@@ -24,7 +24,8 @@ NAMED = 3  # of what is missing, and of what money hangs on
 MOST = 100_000  # records, beyond which nobody is told how many more
 MONTH = 1 / 12
 Topic = Literal["quality", "gates", "money"]
-TONES = {"pass": "fine", "review": "fine", "fail": "raised", "faults": "raised", "acceptance": "raised", "stages": "raised"}  # of anything else: open
+BAD = ("fail", "faults", "acceptance", "stages")  # answers that are no; what is neither these nor those is open
+GOOD = ("pass", "review")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Answer:
 
     @property
     def tone(self) -> str:
-        return TONES.get(self.state, "unknown")
+        return "raised" if self.state in BAD else "fine" if self.state in GOOD else "unknown"
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,9 @@ def states(verdict: Verdict) -> dict[Topic, str]:
     return {
         "quality": "fail"
         if "fail" in quality.values()
-        else next((n for n in ("acceptance", "faults", "power", "quality") if quality.get(n) == "unknown"), _passed(quality)),
+        else next(
+            (n for n in ("acceptance", "faults", "power", "quality") if quality.get(n) == "unknown"), _passed(quality)
+        ),
         "gates": next((s for s in ("fail", "unknown") if s in gates.values()), "pass"),
         "money": _of_worth(worth),
     }
@@ -134,7 +137,9 @@ def board(verdict: Verdict, findings: Sequence[Finding], thing: str, language: L
     known, say, called = states(verdict), language.say, language.thing(thing)
     raised = [f for f in findings if f.raised]
     order = [f for f in conclusive(findings) if f.raised]
-    faults = [fault(f, list(findings).index(f), called, language) for f in [*order, *(f for f in raised if f not in order)]]
+    faults = [
+        fault(f, list(findings).index(f), called, language) for f in [*order, *(f for f in raised if f not in order)]
+    ]
     gates = [r for r in verdict.reasons if r.kind == "gate"]
     topics: tuple[Topic, ...] = ("quality", "gates", "money")
     texts = {
@@ -206,7 +211,7 @@ def _because(verdict: Verdict, known: Mapping[Topic, str], called: Mapping[str, 
     """Why the verdict is no gold: what fails, else the first that is open, in the order in which it could be settled."""
     order: tuple[Topic, ...] = ("gates", "quality", "money")
     failed = [topic for topic in order if known[topic] in ("fail", "stages")]
-    topic = next(iter(failed or [t for t in order if known[t] not in ("pass", "review")]), None)
+    topic = next(iter(failed or [t for t in order if known[t] not in GOOD]), None)
     if topic is None:
         return ""
     names = [
@@ -333,12 +338,17 @@ def _grounds(
     verdict: Verdict, findings: Sequence[Finding], called: Mapping[str, str], language: Language
 ) -> tuple[Ground, ...]:
     """What is measured, declared and assumed."""
-    sizes = {side: max((s.n for f in findings for s in f.samples if s.side == side), default=0) for side in ("made", "unseen real")}
+    sizes = {
+        side: max((s.n for f in findings for s in f.samples if s.side == side), default=0)
+        for side in ("made", "unseen real")
+    }
     n = words.count(len(findings))
     tests = (
         language.say("board.tests_only", n=n)
         if not all(sizes.values())
-        else language.say("board.tests", n=n, made=words.count(sizes["made"]), unseen=words.count(sizes["unseen real"]), **called)
+        else language.say(
+            "board.tests", n=n, made=words.count(sizes["made"]), unseen=words.count(sizes["unseen real"]), **called
+        )
     )
     return tuple(
         Ground(

@@ -159,7 +159,9 @@ def _said(verdict: Verdict, findings: Sequence[Finding], thing: str, language: L
 
 def _evidence(reason: Reason, findings: Sequence[Finding]) -> list[int]:
     """The places of the findings that a reason rests on: those that speak for it, of many the first few."""
-    mine = [i for i, f in enumerate(findings) if f.kind.feeds == ("quality" if reason.kind == "quality" else reason.name)]
+    mine = [
+        i for i, f in enumerate(findings) if f.kind.feeds == ("quality" if reason.kind == "quality" else reason.name)
+    ]
     if named := [i for i in mine if findings[i].name == reason.name]:
         return named
     wanted = {"power": ("cannot tell",), "faults": ("raised",), "review": ("raised",)}.get(

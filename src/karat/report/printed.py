@@ -65,7 +65,9 @@ def _to_do(first: Board, language: Language) -> list[str]:
 
 def _answers(first: Board, verdict: Verdict, language: Language) -> list[str]:
     answers = [language.say("print.answer", name=a.name, word=a.word, text=a.text) for a in first.answers]
-    sentence = verdict.sentence if language.code == "en" else language.say("print.verdict", word=first.word, text=first.means)
+    sentence = (
+        verdict.sentence if language.code == "en" else language.say("print.verdict", word=first.word, text=first.means)
+    )
     return [*answers, sentence]
 
 
