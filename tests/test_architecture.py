@@ -50,6 +50,7 @@ MAY: dict[str, set[str]] = {
     "workflow": {
         *(
             "assays",
+            "cache",
             "content",
             "data",
             "events",

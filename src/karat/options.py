@@ -205,8 +205,15 @@ class AssayOptions:
     made
         Those samples: a folder, zip, .npy, ...; or reference:NAME (oracle, bootstrap, copier, collapser, blurrer,
         skewer, shuffler, noise), a generator of known worth that proves the scales.
+    calibrate
+        Real data on which to examine the judge itself: what it finds of planted faults (copies, lost classes, blur, ...) at
+        each of their strengths, and how often it accuses unseen real records.
+    seeds
+        Of --calibrate: how often the data are parted anew and every fault is planted.
+    minutes
+        Of --calibrate: no exam begins after so many.
     n
-        How many samples to draw from the run, or of the reference.
+        How many samples to draw from the run, or of the reference; of --calibrate, made and unseen records at most.
     require
         A condition such as "coverage>=0.8"; the exit code is 1 when one does not hold. May be given several times.
     target
@@ -214,7 +221,7 @@ class AssayOptions:
         tables: TABLE.COLUMN.
     out
         Folder of the report; RUN/report by default, where the next assay of the run replaces it; of --real and --made
-        the first of assay, assay-2, ... that is new.
+        the first of assay, assay-2, ... that is new, of --calibrate of calibration, calibration-2, ...
     overwrite
         Replace a report that is in --out.
     no_real
@@ -245,6 +252,9 @@ class AssayOptions:
     family: str | Path | None = None
     real: Source | None = None
     made: Source | None = None
+    calibrate: Source | None = None
+    seeds: int = 20
+    minutes: float = 10.0
     n: Annotated[int, NUMBER] = 5000
     require: Sequence[str] = ()
     target: str | None = None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from karat.synthesizer import Synthesizer
+    from karat.workflow.calibrating import Calibration
     from karat.workflow.concluding import Assay
 
 
@@ -86,8 +87,12 @@ def train(options: TrainOptions) -> Opened:
 
 
 @takes_fields(AssayOptions)
-def assay(options: AssayOptions) -> Assay:
+def assay(options: AssayOptions) -> Assay | Calibration:
     """Find out what a generator is worth: findings, each beside the score that unseen real data gets, and a verdict."""
+    return _assayed(options) if options.calibrate is None else _calibrated(options)
+
+
+def _assayed(options: AssayOptions) -> Assay:
     from karat.training import loop
     from karat.trust import answered_for
     from karat.workflow import office
@@ -113,6 +118,19 @@ def assay(options: AssayOptions) -> Assay:
         console.print(f"{destination.ledger.path}: {damaged:,} lines are damaged and were not counted", soft_wrap=True)
     for line in result.failed:
         console.print(f"required: {line}", soft_wrap=True)
+    return result
+
+
+def _calibrated(options: AssayOptions) -> Calibration:
+    from karat.training import loop
+    from karat.workflow.calibrating import calibration
+
+    loop.tune_machine(options.threads)
+    _check_seed(options.seed)
+    console = _console()
+    result = calibration(options, lambda line: console.print(line, soft_wrap=True))
+    console.print(str(result), soft_wrap=True)
+    console.print(f"written: {result.report}", soft_wrap=True)
     return result
 
 
@@ -189,7 +207,7 @@ def demo(options: DemoOptions) -> Assay:
     console.rule("make")
     make(run, n=sample.number, out=out / sample.file, seed=seed, threads=threads)
     console.rule("assay")
-    found = assay(run, n=sample.judged, seed=seed, threads=threads)
+    found = _assayed(AssayOptions(run, n=sample.judged, seed=seed, threads=threads))
     demos.seal(out)
     return found
 
@@ -258,7 +276,7 @@ class Opened(Run):
 
     def assay(self, n: int = 5000, *, target: str | None = None, seed: int = 0, out: str | Path | None = None) -> Assay:
         """What it is worth: `.verdict`, `.to_dict()`, `.save("report.html")` (`karat.assay`)."""
-        return assay(self, n=n, target=target, seed=seed, out=None if out is None else Path(out))
+        return _assayed(AssayOptions(self, n=n, target=target, seed=seed, out=None if out is None else Path(out)))
 
     def synthesizer(self, device: str = "auto", family: str | Path | None = None) -> Synthesizer:
         """The codec with what was learned, ready to draw; RunError where the run is unfinished or damaged."""

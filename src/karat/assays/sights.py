@@ -1,6 +1,7 @@
 """The least fault that each finding would have seen, in words: what an "ok" is worth at the sizes of one assay.
 
-It follows from the errors and the exact tests by which a finding is raised (`karat.assays.power`), so that it costs nothing.
+It follows from the errors and the exact tests by which a finding is raised (`karat.assays.power`), so that it costs nothing;
+`karat assay --calibrate DATA` measures it on planted faults.
 """
 
 from __future__ import annotations

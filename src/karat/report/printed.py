@@ -23,8 +23,10 @@ UNSEEN = "unseen real data"
 TITLES = ("finding", "made", "interval", "real", "raised", "judged")
 
 
-def printed(findings: Sequence[Finding], verdict: Verdict, thing: str, language: Language) -> str:
-    """All of it, for a terminal."""
+def printed(
+    findings: Sequence[Finding], verdict: Verdict, thing: str, language: Language, calibrated: str = ""
+) -> str:
+    """All of it, for a terminal.   calibrated: what was found of faults that were planted in these data."""
     head = ("", *(language.say(f"print.{title}") for title in TITLES))
     rows = [head, *((f.assay, *row(f, thing, language)) for f in findings)]
     widths = [max(cell_len(r[i]) for r in rows) for i in range(len(head))]
@@ -32,7 +34,7 @@ def printed(findings: Sequence[Finding], verdict: Verdict, thing: str, language:
     if any(f.within.brief.endswith("*") for f in findings):
         lines.append(language.say("print.more"))
     first = board(verdict, findings, thing, language)
-    said = (overview(findings, thing), sentence(findings, thing)) if language.code == "en" else ()
+    said = (overview(findings, thing), sentence(findings, thing), calibrated) if language.code == "en" else ()
     told = [text for text in said if text]
     return "\n".join([*lines, "", *_to_do(first, language), *told, *_answers(first, verdict, language)])
 

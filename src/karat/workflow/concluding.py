@@ -29,6 +29,7 @@ from karat.report.junit import junit
 from karat.report.page import Exhibits, Pair, write_report
 from karat.run import Run
 from karat.words import score
+from karat.workflow.calibrating import remembered
 from karat.workflow.learning import free
 from karat.workflow.office import Job, Made
 from karat.worth.ledger import Ledger, total
@@ -54,6 +55,7 @@ class Assay:
     kept: tuple[Path, ...] = ()  # what the run learned from, which `save` never replaces
     thing: str = "record"  # what one of them is called
     lang: str = "en"  # in which it is printed
+    calibrated: str = ""  # what was found of faults that were planted in these data, where that was tried
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -61,6 +63,7 @@ class Assay:
             "findings": [f.to_dict() for f in self.findings],
             "failed": list(self.failed),
             "sights": [asdict(x) for x in sights(self.findings)],
+            "calibrated": self.calibrated,
         }
 
     def __getitem__(self, name: str) -> Finding:
@@ -79,7 +82,7 @@ class Assay:
         return goal
 
     def __str__(self) -> str:
-        return printed.printed(self.findings, self.verdict, self.thing, language(self.lang))
+        return printed.printed(self.findings, self.verdict, self.thing, language(self.lang), self.calibrated)
 
     def __repr__(self) -> str:
         return str(self)
@@ -188,6 +191,7 @@ def conclude(job: Job, destination: Destination, options: AssayOptions) -> Assay
         kept=destination.output.kept,
         thing=data.codec.thing,
         lang=options.lang,
+        calibrated=remembered(data.fingerprint, data.codec.thing),
     )
 
 

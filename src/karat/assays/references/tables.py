@@ -133,7 +133,7 @@ REFERENCES: dict[str, Reference[TableView]] = {
     "collapser": Reference(
         collapser, ("missing classes",), "least", (0.02, 0.05, 0.1), 0.1, "a category of {:.0%} to 25% lost"
     ),
-    "blurrer": Reference(blurrer, ("two-sample auc", "formatting")),
+    "blurrer": Reference(blurrer, ("two-sample auc",)),
     "skewer": Reference(skewer, ("class balance",), "times", (1.5, 2, 3), 3, "one group {:g} times as often"),
     "shuffler": Reference(shuffler, ("usefulness",)),
     "noise": Reference(
