@@ -23,9 +23,7 @@ UNSEEN = "unseen real data"
 TITLES = ("finding", "made", "interval", "real", "raised", "judged")
 
 
-def printed(
-    findings: Sequence[Finding], verdict: Verdict, thing: str, language: Language, calibrated: str = ""
-) -> str:
+def printed(findings: Sequence[Finding], verdict: Verdict, thing: str, language: Language, calibrated: str = "") -> str:
     """All of it, for a terminal.   calibrated: what was found of faults that were planted in these data."""
     head = ("", *(language.say(f"print.{title}") for title in TITLES))
     rows = [head, *((f.assay, *row(f, thing, language)) for f in findings)]
