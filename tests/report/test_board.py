@@ -102,6 +102,11 @@ def test_too_few_records_are_told_with_the_number_that_is_needed() -> None:
     assert "Judge at least 6,000 made rows: `karat assay RUN -n 6000`." in few.changes
 
 
+def test_records_are_counted_as_most_findings_count_them() -> None:
+    wide = replace(found("rules"), samples=(Sample(5000, 5000, "made"), Sample(9000, 9000, "unseen real")))
+    assert "5,000 made and 800 real" in shown([*GOOD, wide]).grounds[0].what[0]
+
+
 def test_a_raised_finding_is_told_with_what_it_means_what_is_missing_and_what_to_do() -> None:
     first = shown([*GOOD, found("missing classes", "raised")]).faults[0]
     assert first.means == "Some groups are never made, or hardly ever."

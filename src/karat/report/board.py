@@ -6,6 +6,7 @@ It says nothing that the verdict and the findings do not hold; a language's tabl
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -338,10 +339,11 @@ def _grounds(
     verdict: Verdict, findings: Sequence[Finding], called: Mapping[str, str], language: Language
 ) -> tuple[Ground, ...]:
     """What is measured, declared and assumed."""
-    sizes = {
-        side: max((s.n for f in findings for s in f.samples if s.side == side), default=0)
-        for side in ("made", "unseen real")
+    # as many as most findings rest on: one may look at a part, or at training records too
+    counted = {
+        side: Counter(s.n for f in findings for s in f.samples if s.side == side) for side in ("made", "unseen real")
     }
+    sizes = {side: max(known, key=lambda n: (known[n], n), default=0) for side, known in counted.items()}
     n = words.count(len(findings))
     tests = (
         language.say("board.tests_only", n=n)
