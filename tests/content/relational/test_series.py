@@ -217,6 +217,48 @@ def test_changes_in_units_of_their_width_are_no_longer_clustered() -> None:
     assert np.corrcoef(raw[1:], raw[:-1])[0, 1] > 0.15 > 0.07 > abs(np.corrcoef(size[1:], size[:-1])[0, 1])
 
 
+def test_no_made_change_is_further_in_units_of_its_width_than_a_real_one() -> None:
+    change = clustered(np.random.default_rng(4), 1000)
+    one = Family.of(np.zeros(1000, np.int64), 1, None)
+    change[0] = np.nan
+    width, _ = volatility.fit(change, one)
+    assert width is not None
+    told = behind((Change("x", False, ("x",), width=width),), one, change[:, None])[:, 1]
+    units = (change / told)[20:]
+    np.testing.assert_allclose([width.fall, width.rise], [units.min(), units.max()], rtol=0.05)
+    far = width.change(np.array([-100.0, 0.5, 100.0]), np.full(3, 2.0))
+    np.testing.assert_allclose(far, [2 * width.fall, 1.0, 2 * width.rise])
+
+
+def gappy(place: Path) -> pd.DataFrame:
+    """Prices of which one of five is missing."""
+    real = shares(2500).drop(columns="high")
+    real.loc[np.random.default_rng(9).random(len(real)) < 0.2, "close"] = np.nan
+    real.to_csv(place / "shares.csv", index=False)
+    return real
+
+
+def test_a_price_with_missing_cells_is_learned_by_its_changes_from_the_last_one_known(tmp_path: Path) -> None:
+    gappy(tmp_path)
+    codec = load(tmp_path / "shares.csv").codec
+    assert isinstance(codec, Related)
+    (change,) = codec.steps["shares"].changes
+    assert change.own and change.log and change.width is not None
+    edges = codec.steps["shares"].edges["change 0 close"]
+    assert np.isfinite(edges).all() and edges[0] < -1 < 1 < edges[-1]
+
+
+@pytest.mark.exam
+def test_made_prices_are_missing_as_often_as_real_ones_and_go_on_from_the_last_one_known(tmp_path: Path) -> None:
+    real = gappy(tmp_path)
+    run = karat.train(tmp_path / "shares.csv", set=SMALL, out=tmp_path / "run", threads=1)
+    made = run.make(200, seed=1)["close"]
+    assert 0.1 < made.isna().mean() < 0.3
+    steps, wanted = (np.diff(np.log(x.dropna().to_numpy(float))) for x in (made, real["close"]))
+    assert 0.5 < steps.std() / wanted.std() < 2
+    assert abs(np.log(made.median() / real["close"][:200].median())) < 1
+
+
 def test_made_steps_are_judged_beside_a_series_that_karat_did_not_learn(run: Run, place: Path) -> None:
     job = karat.assay(real=place / "shares.csv", made=shares(480), out=place / "report")
     assert "shares changes" in {finding.name for finding in job.findings}
@@ -261,8 +303,8 @@ def test_a_column_with_a_season_comes_back_from_its_distance_to_it_and_is_never_
     one, who = Family.of(np.zeros(700, np.int64), 1, None), np.zeros(700, np.int64)
     calendar, visits = Calendar.find(at, True), np.round(np.exp(y))
 
-    def seasonal(values: np.ndarray, wanders: bool) -> season.Season | None:
-        return season.fit(values, who, at, calendar, one, wanders)
+    def seasonal(rows: np.ndarray, values: np.ndarray, of: Family, wanders: bool) -> season.Season | None:
+        return season.fit(values, who[rows], at[rows], calendar, of, wanders)
 
     (change,) = of = find([Column("visits", "integer")], {"visits": visits}, one, (), (), seasonal)
     assert change.season is not None and change.log

@@ -42,7 +42,7 @@ SAME = re.compile(r"[^<>=!+*/()-]+ = [^<>=!+*/()-]*[^<>=!+*/()0-9. -][^<>=!+*/()
 ORDER = re.compile(r"\s*[^<>=!+*/()-]+(?:<=[^<>=!+*/()-]+)+")
 
 Values = Mapping[str, np.ndarray]
-Seasonal = Callable[[np.ndarray, bool], Season | None]
+Seasonal = Callable[[np.ndarray, np.ndarray, Family, bool], Season | None]
 Rules = Sequence[Mapping[str, Any]]
 
 
@@ -146,38 +146,42 @@ def find(
     between: Rules = (),
     seasonal: Seasonal | None = None,
 ) -> tuple[Change, ...]:
-    """The columns that wander, in the order in which they are decoded; those with a season behind the others.
+    """The columns that wander, in the order in which they are decoded; those with a season or missing cells behind the others.
 
-    seasonal: the season of values [n], which may wander.
-
-    values: float64 [n] of each of `columns`, NaN where missing.   rules: what is declared among them: a column of another
+    values: float64 [n] of each of `columns`, NaN where missing; a change is that from the last one known.   seasonal: the season
+    of values [k] in some rows [k], of which the family is given, that may wander; None where rows are no steps of series, the
+    first of which need not be known.   rules: what is declared among them: a column of another
     rule than an order stays as it is.   between: what was found among them: a column of an equation stays as it is.
     """
-    later = np.flatnonzero(family.before >= 0)
     bound = {c.name for c in columns for r in rules if names(r, c.name) and not orders(r)}
     strict = [
         r for r in between if STRICT.search(str(r.get("rule", "="))) and not SAME.fullmatch(str(r.get("rule", "")))
     ]
     bound |= {c.name for c in columns for r in strict if names(r, c.name)}
     known = [c for c in columns if c.kind in ("integer", "decimal") and not c.unique and c.name not in bound]
-    known = [c for c in known if c.low is None and c.high is None and np.isfinite(values[c.name]).all()]
+    known = [c for c in known if c.low is None and c.high is None and not np.isinf(values[c.name]).any()]
     found, apart = {}, []
     for column in known:
-        name, x = column.name, values[column.name]
-        log = _wanders(x, family, later)
+        name, alone = column.name, not any(names(r, column.name) for r in (*rules, *between))
+        rows = np.flatnonzero(~np.isnan(values[name]))
+        gaps = len(rows) < len(values[name])
+        if gaps and (seasonal is None or not alone):
+            continue
+        x, mine = values[name][rows], family.among(rows)
+        later = np.flatnonzero(mine.before >= 0)
+        log = _wanders(x, mine, later)
         least = 0.0 if (x >= 0).all() else -LARGEST
         one = Change(name, bool(log), (name,), places=column.places if column.kind == "decimal" else 0, least=least)
-        if log is not None:
+        of = None
+        if seasonal is not None and alone and len(np.unique(x)) >= DISTINCT:
+            if log is None:
+                one = replace(one, log=bool((x > 0).all()) and _by_factors(x, mine, later))
+            of = seasonal(rows, np.log(x) if one.log else x, mine, log is not None)
+        if of is not None or gaps and log is not None:
+            apart.append(replace(one, season=of))
+        elif log is not None:
             found[name] = one
-        if seasonal is None or any(names(r, name) for r in (*rules, *between)) or len(np.unique(x)) < DISTINCT:
-            continue
-        if log is None:
-            one = replace(one, log=bool((x > 0).all()) and _by_factors(x, family, later))
-        season = seasonal(np.log(x) if one.log else x, log is not None)
-        if season is not None:
-            found.pop(name, None)
-            apart.append(replace(one, season=season))
-    return (*_arranged(found, values, family, later), *apart)
+    return (*_arranged(found, values, family), *apart)
 
 
 def names(rule: Mapping[str, Any], column: str) -> bool:
@@ -218,9 +222,7 @@ def _returns(y: np.ndarray, step: np.ndarray, family: Family) -> bool:
 
     Of a walk of m values, the squared distances from their mean add up to (m^2 - 1) / 6 squared steps on average.
     """
-    first = np.arange(len(y))
-    for rows in family.levels():
-        first[rows] = first[family.before[rows]]
+    first = family.heads
     total, many = np.bincount(first, y, len(y)), np.bincount(first, minlength=len(y))
     apart = ((y - (total / np.maximum(many, 1))[first]) ** 2).sum()
     many = many[many > 1]
@@ -242,9 +244,9 @@ def _steps(y: np.ndarray, family: Family, later: np.ndarray) -> np.ndarray:
     return step
 
 
-def _arranged(found: Mapping[str, Change], values: Values, family: Family, later: np.ndarray) -> tuple[Change, ...]:
+def _arranged(found: Mapping[str, Change], values: Values, family: Family) -> tuple[Change, ...]:
     """The same with what each is best a distance from: its own last value, another's, or columns of the row itself."""
-    names = list(found)
+    names, later = list(found), np.flatnonzero(family.before >= 0)
     below = {
         (a, b)
         for a in names
@@ -304,9 +306,12 @@ def coded(changes: Sequence[Change], now: np.ndarray, past: np.ndarray) -> np.nd
 
 
 def widened(changes: Sequence[Change], change: np.ndarray, family: Family) -> tuple[Change, ...]:
-    """The same with the widths that their changes [n, k] show."""
-    pairs = zip(changes, change.T, strict=True)
-    return tuple(replace(c, width=volatility.fit(x, family)[0]) for c, x in pairs)
+    """The same with the widths that their changes [n, k] show, NaN where there is none."""
+    out = []
+    for c, x in zip(changes, change.T, strict=True):
+        rows = np.flatnonzero(np.isfinite(x) | (family.place == 0))
+        out.append(replace(c, width=volatility.fit(x[rows], family.among(rows))[0]))
+    return tuple(out)
 
 
 def widths(changes: Sequence[Change], recent: np.ndarray) -> np.ndarray:
@@ -332,7 +337,8 @@ def decoded(
     wide = widths(changes, recent)
     now: dict[str, np.ndarray] = {}
     for j, c in enumerate(changes):
-        now[c.column] = c.decoded(drawn[c.column] * wide[:, j], level[:, j], now, before)
+        change = drawn[c.column] if c.width is None else c.width.change(drawn[c.column], wide[:, j])
+        now[c.column] = c.decoded(change, level[:, j], now, before)
     return {c.column: c.back(now[c.column], expected[:, j]) for j, c in enumerate(changes)}
 
 

@@ -218,6 +218,9 @@ def keys_of(keys: pa.Array, link: np.ndarray) -> pa.Array:
     return keys.take(pa.array(np.maximum(link, 0), mask=link < 0))
 
 
+WARM = 20  # rows after which means and widths of a series are its own, wherever its first row was
+
+
 @dataclass(frozen=True)
 class Family:
     """Who stands where among the rows of one parent.
@@ -246,6 +249,26 @@ class Family:
         before[rows[1:]] = np.where(new[1:], -1, rows[:-1])
         count = np.bincount(key, minlength=parents + n)
         return cls(place, count[key] - 1 - place, before, count[:parents])
+
+    @cached_property
+    def heads(self) -> np.ndarray:
+        """int64 [n]: the first row of the parent that each row has."""
+        out = np.arange(len(self.place))
+        for rows in self.levels():
+            out[rows] = out[self.before[rows]]
+        return out
+
+    @cached_property
+    def warm(self) -> np.ndarray:
+        """bool [n]: rows with `WARM` before them, where most have so many; else those that are no first ones."""
+        far = self.place >= WARM
+        return far if far.mean() > 0.5 else self.place > 0
+
+    def among(self, rows: np.ndarray) -> Family:
+        """Who stands where among these rows alone."""
+        if len(rows) == len(self.place):
+            return self
+        return Family.of(self.heads[rows], len(self.place), pa.array(self.place[rows]))
 
     def so_far(self, values: np.ndarray, fade: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
         """float64 [n] each: the sum of `values` [n] over the rows of the same parent before, and how many of them are known.

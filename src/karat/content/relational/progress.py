@@ -92,7 +92,8 @@ class Sequences:
             values = [amounts(flat(rows[c.column])) for c in self.steps.changes]
             now = np.stack(changes.away(self.steps.changes, values, self.steps.expected(self.who[at], when)), 1)
             change = changes.coded(self.steps.changes, now, self.past[at])
-            self.past[at], self.recent[at] = now, changes.followed(self.steps.changes, self.recent[at], change)
+            self.past[at] = np.where(np.isnan(now), self.past[at], now)
+            self.recent[at] = changes.followed(self.steps.changes, self.recent[at], change)
         for j, column in enumerate(self.steps.means):
             value = amounts(flat(rows[column]))
             self.sums[at, j] = self.steps.fade * self.sums[at, j] + np.nan_to_num(value)

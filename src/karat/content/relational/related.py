@@ -214,7 +214,7 @@ class Related(Declared):
                     of = np.flatnonzero((family.place == 0) == (kind == "first"))
                     mine, cells_of = known.take(of), self._times(steps, kind, known, of, records)
                 elif steps.calendar is not None:  # what a series begins with follows from nothing
-                    of = np.flatnonzero(family.place > 0)
+                    of = np.flatnonzero(family.warm)
                     mine, cells_of = known.take(of), cells.take(pa.array(of))
                 else:
                     cells_of = cells

@@ -170,8 +170,8 @@ def _wandering(
     declared = train.tables[name].facts.schema.constraints
     between = tuple(r for r in whole.schema.constraints if r not in declared)
 
-    def seasonal(y: np.ndarray, wanders: bool) -> season.Season | None:
-        return None if calendar is None else season.fit(y, who, when, calendar, family, wanders)
+    def seasonal(rows: np.ndarray, y: np.ndarray, of: Family, wanders: bool) -> season.Season | None:
+        return None if calendar is None else season.fit(y, who[rows], when[rows], calendar, of, wanders)
 
     found = changes.find(free, values, family, declared, between, None if calendar is None else seasonal)
     away = changes.away(found, [values[c.column] for c in found], expected(found, who, when, calendar))
@@ -192,9 +192,12 @@ def _of_changes(
 
 
 def _past(values: Sequence[np.ndarray], family: Family) -> tuple[np.ndarray, np.ndarray]:
-    """float64 [n, k] each: the values, and those in the row before, NaN where there is none."""
+    """float64 [n, k] each: the values, and the last known ones in rows before, NaN where there is none."""
     now = np.stack(values, 1) if values else np.zeros((len(family.place), 0))
-    return now, np.where(family.before[:, None] >= 0, now[family.before], np.nan)
+    past = np.where(family.before[:, None] >= 0, now[family.before], np.nan)
+    for j in np.flatnonzero(np.isnan(now).any(0)):
+        past[:, j] = previous(family, now[:, j])
+    return now, past
 
 
 def _levels(wandering: tuple[changes.Change, ...], whole: Tables, rows: Table, family: Family) -> Tables | None:
@@ -275,7 +278,7 @@ def drawn(steps: Steps, data: Database, whole: Tables) -> tuple[Schema, pa.Table
             values = from_amounts(amounts(values) - at, "integer")
         elif column in moved:
             own = Column(column, "decimal", 17)
-            values = pa.array(moved[column])
+            values = moved[column]
         elif hung is not None and column in steps.inherited.hung:
             far, apart = distance(own, steps.inherited.coded(column, amounts(values), hung))
             own, values = far.columns[0], flat(apart[column])
@@ -301,15 +304,16 @@ def drawn(steps: Steps, data: Database, whole: Tables) -> tuple[Schema, pa.Table
     return Schema(tuple(known), own_rules), pa.table(cells)
 
 
-def _moved(steps: Steps, data: Database) -> dict[str, np.ndarray]:
-    """The changes [n] of each column that is learned by them."""
+def _moved(steps: Steps, data: Database) -> dict[str, pa.Array]:
+    """The changes [n] of each column that is learned by them, missing where its cell is."""
     assert steps.maker is not None
     order = None if steps.order is None else data.cells(steps.table, steps.order)
     family = Family.of(*data.strands(steps.maker), order)
     now, past = _past(_away(steps, data), family)
     coded = changes.coded(steps.changes, now, past)
     coded = coded / changes.widths(steps.changes, changes.behind(steps.changes, family, coded))
-    return {c.column: changes.filled(x) for c, x in zip(steps.changes, coded.T, strict=True)}
+    columns = zip(steps.changes, coded.T, now.T, strict=True)
+    return {c.column: pa.array(changes.filled(x), mask=np.isnan(y)) for c, x, y in columns}
 
 
 def holds(rule: dict[str, Any], columns: tuple[Column, ...]) -> bool:
@@ -378,10 +382,14 @@ def encoded(whole: Tables, rows: Table, steps: Steps) -> np.ndarray:
 
 
 def remembered(codes: np.ndarray, whole: Tables, steps: Steps) -> np.ndarray:
-    """Codes [n, columns] of the row before without those of columns that are learned as changes: their levels are told apart."""
+    """Codes [n, columns] of the row before, of columns that are learned as changes only 1 where a cell is missing: their levels
+    are told apart.
+    """
     changing = {c.column for c in steps.changes}
-    gone = [j for j, i in enumerate(whole.layout.coded) if changing & set(whole.layout.parts[i].names)]
-    codes[:, gone] = 0
+    for j, i in enumerate(whole.layout.coded):
+        part = whole.layout.parts[i]
+        if changing & set(part.names):
+            codes[:, j] = (codes[:, j] == 1) & (isinstance(part, Number) and part.missing > 0)
     return codes
 
 

@@ -12,7 +12,7 @@ import torch
 
 from karat import limits
 from karat.content.relational import sequences
-from karat.content.relational.database import Database, Family, Relation, handed
+from karat.content.relational.database import WARM, Database, Family, Relation, handed
 from karat.content.relational.progress import Sequences
 from karat.content.relational.steps import Before, Steps
 from karat.content.relational.unfolding import Unfolding
@@ -24,7 +24,6 @@ from karat.views import DatabaseView, View
 STARTS = 500  # places in the training rows that are kept
 TRIES = 64  # draws of a condition, so that each value of a range is among them
 STEP = 300  # bytes of memory that a step comes to at least while it is made
-WARM = 20  # rows before each, where there are as many: by then means and widths are those of the series
 
 
 def with_starts(known: Mapping[str, Steps], name: str, train: Database, wholes: Mapping[str, Tables]) -> Steps:
@@ -40,7 +39,11 @@ def with_starts(known: Mapping[str, Steps], name: str, train: Database, wholes: 
     rest = np.flatnonzero(family.place >= min(WARM, int(family.place.max())))
     rest = rest[np.argsort(before.when[rest], kind="stable")]
     others = rest[np.unique(np.linspace(0, len(rest) - 1, STARTS).astype(np.int64))]
-    return replace(steps, starts=before.take(np.concatenate([heads[np.sort(first)], others])))
+    kept = before.take(np.concatenate([heads[np.sort(first)], others]))
+    for i, j in zip(*np.nonzero(np.isnan(kept.past)), strict=True):  # what is not known yet begins in the middle of its series
+        values = before.past[before.who == kept.who[i], j]
+        kept.past[i, j] = np.nanmedian(values) if np.isfinite(values).any() else np.nan
+    return replace(steps, starts=kept)
 
 
 def begun(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 import numpy as np
@@ -24,7 +24,9 @@ REACH = 1.25  # of the greatest width of training rows, beyond which none is mad
 
 @dataclass(frozen=True)
 class Width:
-    """The recursion of one column. mean: the width of a first row.   most: the greatest that is made."""
+    """The recursion of one column. mean: the width of a first row.   most: the greatest that is made.   fall, rise: the furthest
+    changes of training rows, in units of their width; none goes further, as all that follow would be wilder for it.
+    """
 
     base: float
     up: float
@@ -32,18 +34,24 @@ class Width:
     keep: float
     mean: float
     most: float
+    fall: float
+    rise: float
 
     def after(self, width: np.ndarray, change: np.ndarray) -> np.ndarray:
         """float64 [n]: the width once `change` [n] is known that had `width` [n]."""
         new = self.base + self.up * np.abs(change) + self.down * np.maximum(-change, 0) + self.keep * width
         return np.asarray(np.minimum(new, self.most))
 
+    def change(self, drawn: np.ndarray, width: np.ndarray) -> np.ndarray:
+        """float64 [n]: the change that was `drawn` in units of `width` [n]."""
+        return np.asarray(np.clip(drawn, self.fall, self.rise) * width)
+
     def state(self) -> dict[str, float]:
         return asdict(self)
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
-        numbers = {name: float(state[name]) for name in ("base", "up", "down", "keep", "mean", "most")}
+        numbers = {f.name: float(state[f.name]) for f in fields(cls)}
         out = cls(**numbers)
         if (
             not all(map(math.isfinite, numbers.values()))
@@ -88,17 +96,17 @@ def fit(change: np.ndarray, family: Family) -> tuple[Width | None, float]:
     if (1.0 - best.fun) * many < GAIN * math.log(many):
         return None, 1.0 + math.log(mean)
     up, down, keep = map(float, best.x)
-    most = REACH * float(widths(up, down, keep)[known].max())
-    width = Width(mean * (1 - up - down * falls - keep), up, max(down, -up), keep, mean, mean * most)
+    wide = np.maximum(widths(up, down, keep), 1e-3)
+    warm = known & (_side_by_side(family.warm.astype(float), family) == 1)
+    units, most = ((size - 2 * fall) / wide)[warm], mean * REACH * float(wide[known].max())
+    base, ends = mean * (1 - up - down * falls - keep), (float(units.min()), float(units.max()))
+    width = Width(base, up, max(down, -up), keep, mean, most, *ends)
     return width, float(best.fun) + math.log(mean)
 
 
 def _side_by_side(values: np.ndarray, family: Family) -> np.ndarray:
     """float64 [sequences, rows]: `values` [n] of the longest sequences, NaN behind their ends and in first rows."""
-    first = np.arange(len(values))
-    for rows in family.levels():
-        first[rows] = first[family.before[rows]]
-    heads, who, many = np.unique(first, return_inverse=True, return_counts=True)
+    heads, who, many = np.unique(family.heads, return_inverse=True, return_counts=True)
     order = np.argsort(-many, kind="stable")
     long = order[(many[order] >= many.max() / 2) & (np.cumsum(many[order]) - many[order] < MOST)]
     place = np.full(len(heads), -1)
