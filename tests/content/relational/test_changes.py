@@ -96,7 +96,9 @@ def test_changes_decode_to_the_values_that_they_were_coded_from_and_keep_every_o
 def test_what_is_told_of_changes_before_knows_no_row_behind_it() -> None:
     rng = np.random.default_rng(5)
     who, change = family(5, 10), rng.normal(size=(50, 2))
-    of = tuple(changes.Change(name, False, (name,), width=Width(0.1, 0.1, 0.1, 0.7, 1.0, 9.0, -9.0, 9.0)) for name in "ab")
+    of = tuple(
+        changes.Change(name, False, (name,), width=Width(0.1, 0.1, 0.1, 0.7, 1.0, 9.0, -9.0, 9.0)) for name in "ab"
+    )
     told = changes.behind(of, who, change)
     change[who.place == 9] = 1e6
     np.testing.assert_array_equal(told, changes.behind(of, who, change))

@@ -40,7 +40,9 @@ def with_starts(known: Mapping[str, Steps], name: str, train: Database, wholes: 
     rest = rest[np.argsort(before.when[rest], kind="stable")]
     others = rest[np.unique(np.linspace(0, len(rest) - 1, STARTS).astype(np.int64))]
     kept = before.take(np.concatenate([heads[np.sort(first)], others]))
-    for i, j in zip(*np.nonzero(np.isnan(kept.past)), strict=True):  # what is not known yet begins in the middle of its series
+    for i, j in zip(
+        *np.nonzero(np.isnan(kept.past)), strict=True
+    ):  # what is not known yet begins in the middle of its series
         values = before.past[before.who == kept.who[i], j]
         kept.past[i, j] = np.nanmedian(values) if np.isfinite(values).any() else np.nan
     return replace(steps, starts=kept)
