@@ -7,7 +7,7 @@ import torch
 
 from karat.families.trees import Config, Model
 from karat.space import Codes
-from karat.stats.copies import as_often, copies
+from karat.stats.copies import Learned, as_often, copies, shares
 
 
 def pairs(n: int, rng: np.random.Generator) -> np.ndarray:
@@ -56,10 +56,14 @@ def designed() -> np.ndarray:
 
 def test_rows_that_equal_those_kept_apart_as_often_as_those_learned_from_are_none_for_that() -> None:
     whole, rng = designed(), np.random.default_rng(4)
-    own, other = whole[:216], whole[216:]
-    assert as_often(whole[rng.integers(432, size=4000)], own, other)
-    assert not as_often(own[rng.integers(216, size=4000)], own, other)
-    assert not as_often(np.concatenate([own, whole])[rng.integers(648, size=4000)], own, other)
+    own, other = Learned.of(whole[:216]), Learned.of(whole[216:])
+
+    def fair(drawn: np.ndarray) -> bool:
+        return as_often(float(shares(own.kinds(drawn))[0]), float(shares(other.kinds(drawn))[0]), 216)
+
+    assert fair(whole[rng.integers(432, size=4000)])
+    assert not fair(whole[rng.integers(216, size=4000)])
+    assert not fair(np.concatenate([whole[:216], whole])[rng.integers(648, size=4000)])
 
 
 def test_in_a_table_of_every_combination_once_what_follows_from_them_is_learned() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from karat.errors import FitError, RunError
 from karat.families.generator import Fitted, Stratified
 from karat.space import Codes, Space
 from karat.stats.codetree import Boosting
-from karat.stats.copies import LOOKED, as_often, copies
+from karat.stats.copies import LOOKED, Learned, Refusal, as_often, copies, shares, unseen
 from karat.stats.dependence import dependence
 from karat.stats.donors import FEW_ROWS, MANY_ROWS, Pruning
 from karat.stats.links import Growth, Link, features
@@ -32,7 +32,8 @@ LINKED = 2_400  # columns times parents, beyond which columns of a wide table ar
 FEW_PARENTS = 8  # that they are left, at least
 LEAF, SMALL_LEAF = 20, 5  # rows of a leaf to begin with, where the pruning says how deep to go; in a table of few rows
 PLAIN_LEAF = 15  # where nothing is boosted or pruned
-HALVES = 20_000  # rows, at most, of which one half is learned alone to see whether the other comes out as often
+PARTS = 3  # of the rows, each of which is left out once to see whether it comes out as often as those that are learned
+PARTED = 20_000  # rows, at most, that are parted so
 LEANS = 0.03  # of many rows that plain trees may copy beyond what is to be expected, told by bins of values and not by values
 STACKED = 40  # columns, those drawn last, that boosted trees predict: seconds
 AT_ONCE = 400_000
@@ -65,6 +66,22 @@ class Config:
     context: int = 0  # leading columns that are always given and never drawn
 
 
+class Plan(NamedTuple):
+    """How a chain is grown: the order of its columns and what they tell of each other [columns, columns], rows of a leaf, how
+    deep trees of donors go, and how many columns, those drawn last, boosted trees predict."""
+
+    chain: list[int]
+    information: np.ndarray
+    leaf: int
+    pruning: Pruning | None
+    stacked: int
+
+    @property
+    def plainest(self) -> bool:
+        """Whether only larger leaves make it lean less on the rows that it learns from."""
+        return self.stacked <= 1 and self.pruning is not FEW_ROWS
+
+
 class Model(Fitted, Stratified):
     """One link for each column: the columns it looks at, the groups of its codes, and the trees that draw them."""
 
@@ -76,6 +93,7 @@ class Model(Fitted, Stratified):
         self.space, self.classes, self.config = space, classes, config
         self.links: list[Link] = []
         self.odds: Odds | None = None
+        self.refusal: Refusal | None = None
         self._leaf = 0
         self._stacked: dict[int, tuple[Stacked, np.ndarray]] = {}  # only while learning
 
@@ -101,7 +119,7 @@ class Model(Fitted, Stratified):
                 f"could be split; wanted at most {max(1, most_leaf)}, or 0 to leave it to the data."
             )
         information = dependence(cells, self.space, rng)
-        self.odds, self._stacked = None, {}
+        self.odds, self.refusal, self.fair, self._stacked = None, None, False, {}
         given = self.config.context > 0
         few = len(cells) < self.config.small
         prune = self.config.prune
@@ -109,53 +127,48 @@ class Model(Fitted, Stratified):
         pruning = None if not prune else FEW_ROWS if few and not given else MANY_ROWS
         stacked = STACKED if prune and self.config.boost and not (few and given) else 0
         leaf = self.config.leaf or ((SMALL_LEAF if few else LEAF) if prune else PLAIN_LEAF)
+        plan = Plan(rest, information, leaf, pruning, stacked)
         leans = 0.0 if few or prune else LEANS
         many = min(COMPARED, CELLS // max(1, cells.shape[1]))
         done, left = 0.0, 0.9
         while True:
-            for share in self._linked(cells, rest, information, leaf, pruning, stacked, rng):
+            for share in self._linked(cells, plan, rng):
                 yield done + left * share / 2
             done, left = done + left / 2, left / 2
             # what pruned trees draw given other columns was no oftener a copy than unseen rows are
-            settled = self.config.leaf or leaf >= most_leaf or (given and prune)
+            settled = self.config.leaf or plan.leaf >= most_leaf or (given and prune)
             if settled or not self._copies(cells, min(many, LOOKED), leans, rng):
                 break
-            if not given and self._fair(cells, rest, information, leaf, pruning, stacked, rng):
-                self.fair = True
+            self.fair = not given and self._fair(cells, plan, rng)
+            if self.fair:
                 break
-            if stacked > 1:
-                stacked = 1  # of few combinations boosted trees recall those that they learned
-            elif pruning is FEW_ROWS:
-                pruning = MANY_ROWS
+            if plan.stacked > 1:
+                plan = plan._replace(stacked=1)  # of few combinations boosted trees recall those that they learned
+            elif plan.pruning is FEW_ROWS:
+                plan = plan._replace(pruning=MANY_ROWS)
             else:
-                leaf = min((3 * leaf + 1) // 2 if given else 2 * leaf, most_leaf)
+                more = (3 * plan.leaf + 1) // 2 if given else 2 * plan.leaf
+                plan = plan._replace(leaf=min(more, most_leaf))
+        if not (self.fair or given) and len(cells) <= PARTED:
+            self.refusal = self._refused(cells, np.full(2, np.inf), rng)
         if self.config.odds and self.config.boost and rest and min(len(cells), many) >= self.config.small:
-            self.odds = self._compared(cells, many, leaf, rng)
+            self.odds = self._compared(cells, many, plan.leaf, rng)
         self._stacked = {}
         yield 1.0
 
-    def _linked(
-        self,
-        cells: np.ndarray,
-        chain: list[int],
-        information: np.ndarray,
-        leaf: int,
-        pruning: Pruning | None,
-        stacked: int,
-        rng: np.random.Generator,
-    ) -> Iterator[float]:
-        """Fits a link for each column of `chain`, of leaves of `leaf` rows; the last `stacked` are predicted by boosted trees."""
-        self.links, self._leaf = [], leaf
+    def _linked(self, cells: np.ndarray, plan: Plan, rng: np.random.Generator) -> Iterator[float]:
+        """Fits a link for each column of the chain."""
+        self.links, self._leaf = [], plan.leaf
         before = list(range(self.config.context))
         most = min(self.config.parents, max(FEW_PARENTS, LINKED // max(1, cells.shape[1])))
-        growth = self._growth(len(cells), leaf, pruning)
-        for i, j in enumerate(chain):
+        growth = self._growth(len(cells), plan.leaf, plan.pruning)
+        for i, j in enumerate(plan.chain):
             assert isinstance(self.space, Codes)
-            parents = sorted(before, key=lambda q: (-information[j, q], q))[:most]
-            how = replace(growth, stacked=self._stacked) if i >= len(chain) - stacked else growth
+            parents = sorted(before, key=lambda q: (-plan.information[j, q], q))[:most]
+            how = replace(growth, stacked=self._stacked) if i >= len(plan.chain) - plan.stacked else growth
             self.links.append(Link.fit(cells, j, parents, self.space, how, rng))
             before = [*before, j]
-            yield (i + 1) / (len(chain) + 1)
+            yield (i + 1) / (len(plan.chain) + 1)
 
     def _growth(self, rows: int, leaf: int, pruning: Pruning | None) -> Growth:
         """How trees of so many `rows` are grown."""
@@ -176,29 +189,38 @@ class Model(Fitted, Stratified):
             return copies(cells[:, context:], self._drawn(wanted, rng, True)[:, context:], leans)
         return copies(cells, self._drawn(np.full((many, cells.shape[1]), -1), rng, True), leans)
 
-    def _fair(
-        self,
-        cells: np.ndarray,
-        chain: list[int],
-        information: np.ndarray,
-        leaf: int,
-        pruning: Pruning | None,
-        stacked: int,
-        rng: np.random.Generator,
-    ) -> bool:
-        """Whether a model of one half of `cells` [n, columns] draws rows of the other as often as those it learned from.
+    def _fair(self, cells: np.ndarray, plan: Plan, rng: np.random.Generator) -> bool:
+        """Whether draws come near `cells` [n, columns] no oftener than near rows left out, once some of them are refused.
 
-        Then what it draws equals rows for want of other ones, as in a table that lists every combination once: real rows
-        never repeat there, but no model of them could avoid them.
+        Then what they equal they equal for want of other ones, as in a table that lists every combination once: real rows never
+        repeat there, but no model of them could avoid them.
         """
-        if not 2 * leaf <= len(cells) // 2 <= HALVES // 2:
+        if not 4 * plan.leaf <= len(cells) <= PARTED:
             return False
-        half = Model(self.space, self.classes, self.config)
-        own, other = np.array_split(cells[rng.permutation(len(cells))][: len(cells) // 2 * 2], 2)
-        for _ in half._linked(own, chain, information, leaf, pruning, stacked, rng):
-            pass
-        drawn = half._drawn(np.full((LOOKED, cells.shape[1]), -1), rng, False)
-        return as_often(drawn, own, other)
+        met = np.zeros((2, 2))
+        parts = np.array_split(cells[rng.permutation(len(cells))], PARTS)
+        for i, other in enumerate(parts):
+            own = np.concatenate(parts[:i] + parts[i + 1 :])
+            model = Model(self.space, self.classes, self.config)
+            for _ in model._linked(own, plan, rng):
+                pass
+            drawn = model._free(LOOKED, rng, False)
+            some = own[rng.choice(len(own), len(other), replace=False)]
+            met += [shares(Learned.of(rows).kinds(drawn)) / PARTS for rows in (some, other)]
+        fair = as_often(float(met[0, 0]), float(met[1, 0]), len(cells))
+        if fair or plan.plainest:
+            self.refusal = self._refused(cells, met[0] / np.maximum(met[1], 1e-9), rng)
+        return fair or self.refusal is not None
+
+    def _refused(self, cells: np.ndarray, leans: np.ndarray, rng: np.random.Generator) -> Refusal | None:
+        """What takes back how much draws lean on `cells` [n, columns]: `leans` [2] times as much as on rows left out."""
+        learned = Learned.of(cells)
+        drawn = shares(learned.kinds(self._free(LOOKED, rng, True)))
+        return Refusal.fit(learned, drawn, leans, unseen(cells))
+
+    def _free(self, n: int, rng: np.random.Generator, stratified: bool) -> np.ndarray:
+        """`n` rows of which nothing is given."""
+        return self._drawn(np.full((n, self.space.numel), -1), rng, stratified)
 
     def _compared(self, cells: np.ndarray, many: int, leaf: int, rng: np.random.Generator) -> Odds:
         """The odds of rows of `cells` [n, columns] to `many` drawn ones; given columns are as in the data."""
@@ -232,22 +254,28 @@ class Model(Fitted, Stratified):
         if wanted.shape[1:] != self.space.shape or (~free & (wanted >= sizes[None])).any():
             raise FitError(f"given cells are long [n, {len(sizes)}], -1 or a code below the column's size.")
         out = self._drawn(wanted, chance, not independent)
-        if self.odds is not None:
-            rows = np.flatnonzero(free.any(1))
-            for _ in range(AGAIN):
-                rows = rows[~self.odds.stays(self._whole(out[rows]), chance)]
-                if not len(rows):
-                    break
-                if (wanted[rows] < 0).all():
-                    more = np.full((int(SPARE * len(rows)) + CROWD, len(sizes)), -1)
-                    fresh = self._drawn(more, chance, not independent)
-                    fresh = fresh[self.odds.stays(self._whole(fresh), chance)][: len(rows)]
-                    out[rows[: len(fresh)]] = fresh
-                    rows = rows[len(fresh) :]
-                    if not len(rows):
-                        break
-                out[rows] = self._drawn(wanted[rows], chance, not independent)
+        rows = np.flatnonzero(free.any(1))
+        for _ in range(AGAIN if self.odds or self.refusal else 0):
+            rows = rows[~self._stays(out[rows], chance)]
+            if len(rows) and (wanted[rows] < 0).all():
+                more = np.full((int(SPARE * len(rows)) + CROWD, len(sizes)), -1)
+                fresh = self._drawn(more, chance, not independent)
+                fresh = fresh[self._stays(fresh, chance)][: len(rows)]
+                out[rows[: len(fresh)]] = fresh
+                rows = rows[len(fresh) :]
+            if not len(rows):
+                break
+            out[rows] = self._drawn(wanted[rows], chance, not independent)
         return torch.from_numpy(out).to(given.device)
+
+    def _stays(self, cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """bool [n]: which drawn rows `cells` [n, columns] are kept."""
+        stays = np.ones(len(cells), bool)
+        if self.odds is not None:
+            stays &= self.odds.stays(self._whole(cells), rng)
+        if self.refusal is not None:
+            stays &= self.refusal.stays(cells, rng)
+        return stays
 
     def _drawn(self, wanted: np.ndarray, chance: np.random.Generator, stratified: bool) -> np.ndarray:
         """`wanted` [n, columns] with every -1 drawn to fit the rest; `stratified` as in `Link.draw`."""
@@ -301,27 +329,29 @@ class Model(Fitted, Stratified):
 
     def weights(self) -> dict[str, Tensor]:
         out = {"links": torch.tensor([link.column for link in self.links])}
-        for i, link in enumerate(self.links):
-            out |= {f"{i}.{name}": torch.from_numpy(np.ascontiguousarray(a)) for name, a in link.weights().items()}
-        if self.odds is not None:
-            out |= {
-                f"odds.{name}": torch.from_numpy(np.ascontiguousarray(a)) for name, a in self.odds.weights().items()
-            }
+        parts = {**{str(i): link for i, link in enumerate(self.links)}, "odds": self.odds, "refusal": self.refusal}
+        for whose, part in parts.items():
+            held = part.weights() if part is not None else {}
+            out |= {f"{whose}.{name}": torch.from_numpy(np.ascontiguousarray(a)) for name, a in held.items()}
         return out
 
     def put(self, weights: dict[str, Tensor]) -> None:
         assert isinstance(self.space, Codes)
+
+        def part(name: str) -> dict[str, np.ndarray]:
+            return {k.split(".", 1)[1]: v.numpy() for k, v in weights.items() if k.split(".", 1)[0] == name}
+
         columns = weights["links"].tolist()
         if sorted(columns) != list(range(self.config.context, self.space.numel)):
             raise RunError("the saved chain of trees is for other columns than these. Train the run again.")
         before = list(range(self.config.context))
         self.links = []
         for i, column in enumerate(columns):
-            own = {k.split(".", 1)[1]: v.numpy() for k, v in weights.items() if k.split(".", 1)[0] == str(i)}
-            self.links.append(Link.restore(own, column, before, self.space))
+            self.links.append(Link.restore(part(str(i)), column, before, self.space))
             before.append(column)
-        own = {k.removeprefix("odds."): v.numpy() for k, v in weights.items() if k.startswith("odds.")}
-        self.odds = Odds.restore(own, self.space.numel) if own else None
+        odds, refusal = part("odds"), part("refusal")
+        self.odds = Odds.restore(odds, self.space.numel) if odds else None
+        self.refusal = Refusal.restore(refusal, self.space.numel) if refusal else None
 
 
 def _chain(information: np.ndarray, context: int, few: bool) -> list[int]:
