@@ -105,6 +105,8 @@ def _assayed(options: AssayOptions) -> Assay:
     trial = [] if options.ab is None else [read_trial(options.ab)]
     run = None if options.run is None else _run_of(options.run)
     destination = Destination.of_files(options) if run is None else Destination.of_run(run, options)
+    if options.exchange is None:
+        options = replace(options, exchange=destination.prices.label_cost_per_item is not None)
     with contextlib.nullcontext() if run is None else answered_for(run):
         with destination.ledger.entry("assay"):
             job = office.of_files(options) if run is None else office.of_run(run, options)

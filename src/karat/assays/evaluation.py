@@ -32,13 +32,15 @@ def evaluate(
     pretrained: Path | None = None,
     seed: int = 0,
     apart: bool = True,
+    exchange: bool = False,
 ) -> Evaluation:
     """All findings about `made` beside the records that were learned from and those that were not, the same for a seed.
 
     fingerprint: of the real data, by which what the judge has learned from them is kept.   target: the column of a table
     that a model would predict; of related tables "table.column".   pretrained: a folder with an encoder for points.
     apart: whether whatever made `made` is known not to have seen the unseen records. If not, it may have copied these as
-    well, and that training records are met no oftener is no excuse.
+    well, and that training records are met no oftener is no excuse.   exchange: whether to measure how many real records one
+    made one stands for, where there is something to predict; learners are taught some hundred times.
     Raises DataError for fewer than 20 records on a side, or records that cannot be compared; FitError for a target or an
     encoder where there is no use for it.
     """
@@ -49,14 +51,22 @@ def evaluate(
     match train, unseen, made:
         case Points(), Points(), Points():
             found, extractor = points.judge(
-                train, unseen, made, fingerprint=fingerprint, seed=seed, pretrained=pretrained, apart=apart
+                train,
+                unseen,
+                made,
+                fingerprint=fingerprint,
+                seed=seed,
+                pretrained=pretrained,
+                apart=apart,
+                exchange=exchange,
             )
             right = "self-supervised" if extractor.accuracy is None else f"{extractor.accuracy:.1%} right"
             return Evaluation(
                 found, f"own encoder, {right}" if pretrained is None else f"pretrained, {pretrained.name}"
             )
         case TableView(), TableView(), TableView():
-            return Evaluation(tables.examine(train, unseen, made, target=target, seed=seed, apart=apart), "columns")
+            rows = tables.examine(train, unseen, made, target=target, seed=seed, apart=apart, exchange=exchange)
+            return Evaluation(rows, "columns")
         case DatabaseView(), DatabaseView(), DatabaseView():
             return Evaluation(databases.examine(train, unseen, made, target=target, seed=seed, apart=apart), "columns")
         case TextView(), TextView(), TextView():

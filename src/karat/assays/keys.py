@@ -134,6 +134,7 @@ KEYS: dict[str, Key] = {
     "lift": Key("usefulness", "quality", "higher", records.Lift, decides=False),
     # Worth: what making and using it shows.
     "gate share": Key("worth", "worth", "higher", decides=False),
-    "exchange rate": Key("worth", "worth", "higher", decides=False),
+    "exchange rate": Key("worth", "worth", "higher", records.Exchange, decides=False),
+    "rare recall": Key("worth", "worth", "higher", records.RareRecall, decides=False),
     "trial": Key("worth", "worth", "higher", records.Trial, decides=False, title="{of} per time shown"),
 }

@@ -107,7 +107,14 @@ def records_of(data: Data, drawn: references.Drawn, rows: np.ndarray) -> Made:
 
 
 def judge_records(
-    data: Data, made: Made, *, seed: int, target: str | None = None, pretrained: Path | None = None, apart: bool = True
+    data: Data,
+    made: Made,
+    *,
+    seed: int,
+    target: str | None = None,
+    pretrained: Path | None = None,
+    apart: bool = True,
+    exchange: bool = False,
 ) -> Evaluation:
     """Findings about `made` beside the training and the unseen records of `data`, and by what the judge sees; see `evaluate`."""
     data = replace(data, codec=data.codec.judging(data.contents.records[data.train]))
@@ -123,6 +130,7 @@ def judge_records(
         pretrained=pretrained,
         seed=seed,
         apart=apart,
+        exchange=exchange,
     )
 
 
@@ -171,7 +179,14 @@ def of_run(run: Run, options: AssayOptions) -> Job:
     synth = synthesizer.load(run, choose_device("auto"), data.codec)
     made = draw(synth, data, n, unlike)
     likely = written.weighed(data, synth)
-    evaluation = judge_records(data, made, seed=seed, target=options.target, pretrained=options.encoder)
+    evaluation = judge_records(
+        data,
+        made,
+        seed=seed,
+        target=options.target,
+        pretrained=options.encoder,
+        exchange=options.exchange is True,
+    )
     name, family = spec["recipe"]["name"], spec["recipe"]["family"]
     source = f"--family {Path(family).name}" if family.endswith(".py") else f"--recipe {name}"
     budget = next(f"--{k} {spec[k]:g}" for k in ("minutes", "steps", "samples") if spec[k] is not None)
@@ -242,7 +257,15 @@ def of_files(options: AssayOptions) -> Job:
         drawn, data = reference(data, str(made).removeprefix("reference:"), options.n, seed, target)
     else:
         drawn = read_made(data, made)
-    evaluation = judge_records(data, drawn, seed=seed, target=target, pretrained=options.encoder, apart=own)
+    evaluation = judge_records(
+        data,
+        drawn,
+        seed=seed,
+        target=target,
+        pretrained=options.encoder,
+        apart=own,
+        exchange=options.exchange is True,
+    )
     theirs, ours = (Path(data.codec.place(source)).name for source in (made, real))
     aimed = "" if target is None else f" --target {shlex.quote(target)}"
     again = f"karat assay --real {shlex.quote(ours)} --made {shlex.quote(theirs)}{aimed} --seed {seed}"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from karat.assays.details.records import Exchange
 from karat.words import chance, money, number
 from karat.worth.reasons import Reason, joined
 from karat.worth.value import Value
@@ -27,18 +28,27 @@ def worth_reasons(
         ]
     cost = f"an accepted {thing} costs {money(value.cpa, currency)}"
     cost += f" ({money(value.cpa_low, currency)} to {money(value.cpa_high, currency)})"
-    rho = [f for f in findings if f.key == "exchange rate" and math.isfinite(f.low)]
-    beats = value.breakeven is not None and any(f.low > value.breakeven for f in rho)
+    rho = next((f for f in findings if f.key == "exchange rate" and math.isfinite(f.value)), None)
+    beats = value.breakeven is not None and rho is not None and _stands_for_more(rho, value.breakeven)
     cheap = value.p_cheaper >= CHEAPER or beats
     text = f"{cost}, below today's cost with a probability of {chance(value.p_cheaper)}"
-    if beats:
-        text += f", and stands for {number(rho[0].value)} real labels where {number(value.breakeven)} would do"
+    if value.breakeven is not None and rho is not None:
+        would = "would do" if beats else "are needed"
+        text += f", and stands for {number(rho.value)} real labels ({number(rho.low)} to {number(rho.high)}) where "
+        text += f"{number(value.breakeven)} {would}"
+        if isinstance(rho.detail, Exchange) and not rho.detail.beats:
+            text += ", no more than controls that cost nothing"
     unit = Reason("worth", "unit cost", "pass" if cheap else "unknown", text)
     pays = f"it pays with a probability of {chance(value.p_pays)}"
     if value.p_pays <= LOSES:
         return [unit, Reason("worth", "net value", "fail", f"{pays}; {cost}")]
     net = Reason("worth", "net value", "pass" if value.p_pays >= PAYS else "unknown", pays)
     return [unit, net, *_stage_reasons(value, currency)]
+
+
+def _stands_for_more(rho: Finding, breakeven: float) -> bool:
+    """Whether one made item surely stands for more real labels than it costs, and for more than what costs nothing."""
+    return rho.low > breakeven and (not isinstance(rho.detail, Exchange) or rho.detail.beats)
 
 
 def _stage_reasons(value: Value, currency: str | None) -> list[Reason]:

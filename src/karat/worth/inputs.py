@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from karat.assays.details.records import Trial
+from karat.assays.details.records import Exchange, Trial
 from karat.worth.ledger import Cost
 from karat.worth.prices import Amount, Prices
 from karat.worth.value import Input
@@ -91,9 +91,14 @@ def _alternative(findings: Sequence[Finding], prices: Prices, thing: str) -> tup
     rho = next((f for f in findings if f.key == "exchange rate" and math.isfinite(f.high - f.low)), None)
     if label is None or rho is None:
         return [], ["alternative_cost_per_item"]
-    basis = "real labels that one made item stands for, measured, at label_cost_per_item"
+    basis, value = "real labels that one made item stands for, measured, at label_cost_per_item", rho.value
+    if isinstance(rho.detail, Exchange) and not rho.detail.beats:
+        basis, value = (
+            "no better than what costs nothing, such as duplicates: stands for no real label",
+            min(0.0, value),
+        )
     spread = (rho.high - rho.low) / (2 * 1.96)
-    return [Input(name, "measured", "amount", rho.value * label, spread * label, unit, basis)], []
+    return [Input(name, "measured", "amount", value * label, spread * label, unit, basis)], []
 
 
 def _review(prices: Prices, thing: str, reviewed: bool, dollars: bool) -> tuple[list[Input], list[str]]:

@@ -310,3 +310,58 @@ class Trial(Detail):
     measure: str
     made: Arm
     today: Arm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control(Detail):
+    """What costs nothing in the place of made records: its score, and how much better those do, with a 95% interval.
+
+    p: of the gain being none, one-sided, corrected for there being several controls.
+    """
+
+    name: str
+    score: float
+    gain: float
+    low: float
+    high: float
+    p: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned(Detail):
+    """One learner: the exchange rate by it, its score with made records, and its learning curve of real ones."""
+
+    rate: float
+    low: float
+    high: float
+    score: float
+    sizes: Curve
+    real: Curve
+    controls: tuple[Control, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange(Detail):
+    """n real records, m made ones added.   learner: the best on real records, whose rate it is.   beats: every control."""
+
+    of: str
+    measure: str
+    learner: str
+    n: int
+    m: int
+    seeds: int
+    beats: bool
+    learners: Mapping[str, Learned]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RareRecall(Detail):
+    """Recall of a rare class at a fixed precision.   positives: test records of it.   beats: every control."""
+
+    of: str
+    learner: str
+    positives: int
+    precision: float
+    recall: float
+    beats: bool
+    controls: tuple[Control, ...]

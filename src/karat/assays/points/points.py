@@ -33,6 +33,7 @@ class Case:
     draws: which unseen and made records take part in a score.   facets: by name, such as a speaker, strings [t] and [n] of
     training and unseen records.   described: the descriptors of training, unseen and made records, where they have any.
     apart: whether the generator is known not to have seen the unseen records.
+    exchange: whether learners are taught many times over for the exchange rate.
     """
 
     train: Embedded
@@ -45,6 +46,7 @@ class Case:
     facets: Mapping[str, tuple[Strings, Strings]] = field(default_factory=dict)
     described: tuple[Described, Described, Described] | None = None
     apart: bool = True
+    exchange: bool = False
 
     @cached_property
     def pixels(self) -> Components:
@@ -53,7 +55,15 @@ class Case:
 
 
 def judge(
-    train: Points, unseen: Points, made: Points, *, fingerprint: str, seed: int, pretrained: Path | None, apart: bool
+    train: Points,
+    unseen: Points,
+    made: Points,
+    *,
+    fingerprint: str,
+    seed: int,
+    pretrained: Path | None,
+    apart: bool,
+    exchange: bool = False,
 ) -> tuple[list[Finding], FeatureExtractor]:
     """All findings about `made`, by an extractor that is fitted to `train` or `pretrained`; and that extractor."""
     few = train.labels
@@ -69,7 +79,19 @@ def judge(
     facets = {name: (values, unseen.facets[name]) for name, values in train.facets.items()}
     a, b, c = (Described(x.descriptors, _described(x)) for x in (train, unseen, made))
     classes, axes = train.classes, train.axes
-    found = examine(t, u, m, classes=classes, axes=axes, seed=seed, facets=facets, described=(a, b, c), apart=apart)
+    described = (a, b, c)
+    found = examine(
+        t,
+        u,
+        m,
+        classes=classes,
+        axes=axes,
+        seed=seed,
+        facets=facets,
+        described=described,
+        apart=apart,
+        exchange=exchange,
+    )
     return found, extractor
 
 
@@ -91,6 +113,7 @@ def examine(
     facets: Mapping[str, tuple[Strings, Strings]] | None = None,
     described: tuple[Described, Described, Described] | None = None,
     apart: bool = True,
+    exchange: bool = False,
 ) -> list[Finding]:
     """All findings about `made`, the same for the same seed; see `Case`.
 
@@ -111,4 +134,4 @@ def examine(
     t, u, m = (s.take(torch.from_numpy(order)) for s, order in zip((train, unseen, made), orders, strict=True))
     known = {name: (a[orders[0]], b[orders[1]]) for name, (a, b) in (facets or {}).items()}
     draws = draw(len(unseen), len(made), rng)
-    return examined(folder, Case(t, u, m, classes, axes, seed, draws, known, described, apart))
+    return examined(folder, Case(t, u, m, classes, axes, seed, draws, known, described, apart, exchange))

@@ -144,16 +144,24 @@ def _usual(target: Target, y: np.ndarray, tests: int) -> np.ndarray:
 
 
 def fit_predict(
-    target: Target, x: np.ndarray, y: np.ndarray, test: np.ndarray, flags: list[bool], learner: str, seed: int
+    target: Target,
+    x: np.ndarray,
+    y: np.ndarray,
+    test: np.ndarray,
+    flags: list[bool],
+    learner: str,
+    seed: int,
+    weights: np.ndarray | None = None,
 ) -> np.ndarray:
     """What a `learner` ("boosting", "forest") trained on `x` [n, d] and `y` [n] predicts for `test` [m, d].
 
-    Numbers [m], or class probabilities [m, classes]; a class that was never shown gets 0.
+    weights: of the training rows [n], or None. Numbers [m], or class probabilities [m, classes]; a class that was never shown
+    gets 0.
     """
     from sklearn import ensemble
 
     shown = ~np.isnan(y)
-    x, y = x[shown], y[shown]
+    x, y, weights = x[shown], y[shown], None if weights is None else weights[shown]
     if len(y) == 0 or x.shape[1] == 0 or (target.to is not None and len(np.unique(y)) < 2):
         guess = float(y.mean()) if len(y) else 0.0
         return np.full(len(test), guess) if target.to is None else np.zeros((len(test), target.classes))
@@ -173,7 +181,7 @@ def fit_predict(
             if learner == "boosting"
             else ensemble.RandomForestRegressor(FOREST, min_samples_leaf=5, max_features=0.5, random_state=seed)
         )
-        return np.asarray(model.fit(x, y).predict(test))
+        return np.asarray(model.fit(x, y, weights).predict(test))
     rounds = max(15, TREES // max(1, target.classes - 1))
     model = (
         ensemble.HistGradientBoostingClassifier(
@@ -185,6 +193,6 @@ def fit_predict(
     out = np.zeros((len(test), target.classes))
     with warnings.catch_warnings():  # many classes in small sets are what was asked for
         warnings.simplefilter("ignore", UserWarning)
-        model.fit(x, y)
+        model.fit(x, y, weights)
     out[:, model.classes_.astype(np.int64)] = model.predict_proba(test)
     return out

@@ -69,10 +69,9 @@ def findings(case: Case) -> list[Finding]:
     wanted = None if target is None else train.names.index(target)
     others = _others(featurizer, train, unseen, made, wanted, seed)
     if wanted is None:
-        able = [o for o in others if o.above_chance > 0.05]
-        if not able:
+        wanted = _best(others, train)
+        if wanted is None:
             return []
-        wanted = train.names.index(max(able, key=lambda o: o.above_chance).column)
     goal = target_of(train, wanted)
     if goal is None or len(featurizer.columns) < 2:
         return []
@@ -84,6 +83,16 @@ def findings(case: Case) -> list[Finding]:
         ratio(task, train, unseen, made, others, most, rng, seed),
         _lift(task, train, unseen, made, most, rng, seed),
     ]
+
+
+def best_taught(featurizer: Features, case: Case) -> int | None:
+    """The column that real rows teach best, of those that are looked at; None where they teach none."""
+    return _best(_others(featurizer, case.train, case.unseen, case.made, None, case.seed), case.train)
+
+
+def _best(others: list[Predicted], train: TableView) -> int | None:
+    able = [o for o in others if o.above_chance > 0.05]
+    return train.names.index(max(able, key=lambda o: o.above_chance).column) if able else None
 
 
 def _others(

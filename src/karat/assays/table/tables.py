@@ -34,6 +34,7 @@ class Case:
     target: the column whose prediction is taught; None takes the one that real rows teach best.
     whole: all training rows, where `train` is a part of them.
     apart: whether the generator is known not to have seen the unseen rows.
+    exchange: whether learners are taught many times over for the exchange rate.
     """
 
     train: TableView
@@ -45,6 +46,7 @@ class Case:
     seed: int = 0
     whole: TableView | None = None
     apart: bool = True
+    exchange: bool = False
 
     @cached_property
     def embedded(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -63,6 +65,7 @@ def examine(
     seed: int = 0,
     keys: Collection[str] | None = None,
     apart: bool = True,
+    exchange: bool = False,
 ) -> list[Finding]:
     """All findings about `made`, the same for the same seed; those of assays that find one of `keys`, where given.
 
@@ -87,4 +90,4 @@ def examine(
     unseen, made = (s.take(rng.permutation(len(s))[:MOST]) for s in (unseen, made))
     wide = draw(len(unseen), len(made), rng, int(np.clip(WIDTH // train.width, 300, LARGE)))
     tight = draw(len(unseen), len(made), rng, SMALL)
-    return examined(table, Case(train, unseen, made, wide, tight, target, seed, whole, apart), keys)
+    return examined(table, Case(train, unseen, made, wide, tight, target, seed, whole, apart, exchange), keys)
