@@ -2,8 +2,9 @@
 
 Made and unseen real records are both compared with the same training records. Unseen real subsets of `size` records
 show the score that a perfect generator would get and how much it moves. A finding is raised when the score of what was
-made is further off than chance explains (`LEVEL` standard errors; a report makes about twenty such tests) and by more
-than matters.
+made is further off than chance explains (`LEVEL` standard errors) and by more than matters.
+
+The findings of a report are one family (`karat.assays.family`).
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from karat.assays.family import corrected
 from karat.assays.finding import Finding
 from karat.assays.points import points
 from karat.assays.relational import databases
@@ -62,14 +63,15 @@ def evaluate(
             )
             right = "self-supervised" if extractor.accuracy is None else f"{extractor.accuracy:.1%} right"
             return Evaluation(
-                found, f"own encoder, {right}" if pretrained is None else f"pretrained, {pretrained.name}"
+                corrected(found), f"own encoder, {right}" if pretrained is None else f"pretrained, {pretrained.name}"
             )
         case TableView(), TableView(), TableView():
-            rows = tables.examine(train, unseen, made, target=target, seed=seed, apart=apart, exchange=exchange)
-            return Evaluation(rows, "columns")
+            found = tables.examine(train, unseen, made, target=target, seed=seed, apart=apart, exchange=exchange)
+            return Evaluation(corrected(found), "columns")
         case DatabaseView(), DatabaseView(), DatabaseView():
-            return Evaluation(databases.examine(train, unseen, made, target=target, seed=seed, apart=apart), "columns")
+            found = databases.examine(train, unseen, made, target=target, seed=seed, apart=apart)
+            return Evaluation(corrected(found), "columns")
         case TextView(), TextView(), TextView():
             found = texts.examine(train, unseen, made, classes=train.classes, seed=seed, apart=apart)
-            return Evaluation(found, "letters and words")
+            return Evaluation(corrected(found), "letters and words")
     raise TypeError(f"views of different kinds: {type(train).__name__}, {type(unseen).__name__}, {type(made).__name__}")
