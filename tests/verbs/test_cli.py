@@ -290,7 +290,12 @@ def test_a_training_that_diverges_says_so_and_leaves_nothing_to_make_from(
 def test_no_flag_says_no_twice_or_says_nothing(capsys: pytest.CaptureFixture[str], verb: str) -> None:
     _, told, _ = run_cli(capsys, verb, "--help")
     flags = set(re.findall(r"--[a-z-]+", told))
-    assert {f for f in flags if f.startswith(("--no-", "--empty"))} <= {"--no-probe", "--no-real", "--no-discover", "--no-exchange"}
+    assert {f for f in flags if f.startswith(("--no-", "--empty"))} <= {
+        "--no-probe",
+        "--no-real",
+        "--no-discover",
+        "--no-exchange",
+    }
     assert "--no-no-real" not in flags and ("--no-probe" in flags) == (verb == "look")
 
 
