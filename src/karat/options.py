@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeAlias, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeAlias, TypeVar, cast, get_type_hints
 
 from cyclopts import Parameter
 
@@ -26,9 +26,14 @@ if TYPE_CHECKING:
     from karat.run import Run
 
     RunLike: TypeAlias = str | Path | Run
+    RunsLike: TypeAlias = RunLike | Sequence[RunLike]
     Source: TypeAlias = Any  # a path, an address, or a data frame of pandas, polars or Arrow
 else:  # the command line reads these types: it names a run by its folder, and must not import torch
-    RunLike, Source = str | Path, str | Path  # a text either way; the shell completes names of files
+    RunLike, RunsLike, Source = (
+        str | Path,
+        list[str | Path],
+        str | Path,
+    )  # a text either way; the shell completes names of files
 
 P = ParamSpec("P")
 Options = TypeVar("Options")
@@ -127,6 +132,8 @@ class TrainOptions:
         Budget in training samples seen.
     seed
         Seed of everything random.
+    seeds
+        Train so many runs, OUT-1, OUT-2, ..., with this seed and those after it; `karat assay OUT-*` compares them.
     out
         Folder of the run; runs/DATA-RECIPE by default.
     family
@@ -171,6 +178,7 @@ class TrainOptions:
     steps: int | None = None
     samples: int | None = None
     seed: int = 0
+    seeds: int | None = None
     out: Path | None = None
     family: str | None = None
     schema: Path | None = None
@@ -193,7 +201,8 @@ class AssayOptions:
     Parameters
     ----------
     run
-        The folder of a run; or leave it out and give --real and --made.
+        The folder of a run; or leave it out and give --real and --made. Several runs of the same data are compared: which
+        is better in what, with intervals, and how runs of `karat train --seeds` are spread.
     data
         Where the run's data lie now, if they were moved.
     trust_data
@@ -221,7 +230,8 @@ class AssayOptions:
         tables: TABLE.COLUMN.
     out
         Folder of the report; RUN/report by default, where the next assay of the run replaces it; of --real and --made
-        the first of assay, assay-2, ... that is new, of --calibrate of calibration, calibration-2, ...
+        the first of assay, assay-2, ... that is new, of --calibrate of calibration, calibration-2, ..., of several runs of
+        comparison, comparison-2, ...
     overwrite
         Replace a report that is in --out.
     no_real
@@ -248,7 +258,7 @@ class AssayOptions:
         requirement that does not hold are failures, what cannot tell is skipped.
     """
 
-    run: RunLike | None = None
+    run: RunsLike | None = None
     _: KW_ONLY
     data: str | Path | None = None
     trust_data: bool = False
@@ -273,6 +283,13 @@ class AssayOptions:
     encoder: Path | None = None
     lang: Literal["en", "zh"] = "en"
     junit: Path | None = None
+
+    @property
+    def runs(self) -> tuple[RunLike, ...]:
+        """The runs, however many were given."""
+        if self.run is None:
+            return ()
+        return tuple(self.run) if isinstance(self.run, list | tuple) else (cast("RunLike", self.run),)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from karat.run import Run
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from karat.report.comparison import Comparison
     from karat.synthesizer import Synthesizer
     from karat.workflow.calibrating import Calibration
     from karat.workflow.concluding import Assay
@@ -58,8 +59,25 @@ def look(options: LookOptions) -> dict[str, Any]:
 
 @takes_fields(TrainOptions)
 def train(options: TrainOptions) -> Opened:
-    """Train a generator on data, or continue a run exactly where it stopped."""
+    """Train a generator on data, or continue a run exactly where it stopped.
+
+    With `seeds` the first of so many runs; its `seeds` are all of them.
+    """
     called = {"wall": time.monotonic(), "cpu": time.process_time()}
+    from karat.training import loop
+    from karat.workflow.several import seeding
+
+    loop.tune_machine(options.threads)
+    _check_seed(options.seed)
+    if options.seeds is None:
+        return _train(options, called)
+    runs = tuple(_train(each, None) for each in seeding.of_seeds(options))
+    runs[0].seeds = runs
+    _console().print(f"compare them: karat assay {' '.join(str(run.path) for run in runs)}", soft_wrap=True)
+    return runs[0]
+
+
+def _train(options: TrainOptions, called: Mapping[str, float] | None) -> Opened:
     from karat.errors import FitError
     from karat.training import loop
     from karat.trust import answered_for
@@ -67,8 +85,6 @@ def train(options: TrainOptions) -> Opened:
     from karat.worth.ledger import Ledger
     from karat.worth.prices import find
 
-    loop.tune_machine(options.threads)
-    _check_seed(options.seed)
     console = _console()
     source = options.source
     place = source.path if isinstance(source, Run) else Path(source) if isinstance(source, str | Path) else None
@@ -87,9 +103,14 @@ def train(options: TrainOptions) -> Opened:
 
 
 @takes_fields(AssayOptions)
-def assay(options: AssayOptions) -> Assay | Calibration:
-    """Find out what a generator is worth: findings, each beside the score that unseen real data gets, and a verdict."""
-    return _assayed(options) if options.calibrate is None else _calibrated(options)
+def assay(options: AssayOptions) -> Assay | Calibration | Comparison:
+    """Find out what a generator is worth: findings, each beside the score that unseen real data gets, and a verdict.
+
+    Of several runs, which of them is better in what.
+    """
+    if options.calibrate is not None:
+        return _calibrated(options)
+    return _compared(options) if len(options.runs) > 1 else _assayed(options)
 
 
 def _assayed(options: AssayOptions) -> Assay:
@@ -103,7 +124,7 @@ def _assayed(options: AssayOptions) -> Assay:
     office.check(options)
     _check_seed(options.seed)
     trial = [] if options.ab is None else [read_trial(options.ab)]
-    run = None if options.run is None else _run_of(options.run)
+    run = next(map(_run_of, options.runs), None)
     destination = Destination.of_files(options) if run is None else Destination.of_run(run, options)
     if options.exchange is None:
         options = replace(options, exchange=destination.prices.label_cost_per_item is not None)
@@ -113,14 +134,25 @@ def _assayed(options: AssayOptions) -> Assay:
         result = conclude(replace(job, findings=(*job.findings, *trial)), destination, options)
     console = _console()
     console.print(str(result), soft_wrap=True)
-    console.print(f"report: {result.report}", soft_wrap=True)
-    for note in [] if run is None else run.notes:
-        console.print(note, soft_wrap=True)
+    notes = [] if run is None else list(run.notes)
     if (damaged := destination.ledger.damaged()) > 0:
-        console.print(f"{destination.ledger.path}: {damaged:,} lines are damaged and were not counted", soft_wrap=True)
-    for line in result.failed:
-        console.print(f"required: {line}", soft_wrap=True)
+        notes.append(f"{destination.ledger.path}: {damaged:,} lines are damaged and were not counted")
+    _say_end(console, result.report, result.failed, notes)
     return result
+
+
+def _compared(options: AssayOptions) -> Comparison:
+    from karat.training import loop
+    from karat.workflow import office
+    from karat.workflow.several.comparing import compare
+
+    loop.tune_machine(options.threads)
+    office.check(options)
+    _check_seed(options.seed)
+    found, console = compare([_run_of(run) for run in options.runs], options), _console()
+    console.print(str(found), soft_wrap=True)
+    _say_end(console, found.report, found.failed)
+    return found
 
 
 def _calibrated(options: AssayOptions) -> Calibration:
@@ -134,6 +166,12 @@ def _calibrated(options: AssayOptions) -> Calibration:
     console.print(str(result), soft_wrap=True)
     console.print(f"written: {result.report}", soft_wrap=True)
     return result
+
+
+def _say_end(console: Console, report: Path | None, failed: Sequence[str], notes: Sequence[str] = ()) -> None:
+    """Where the report is, what is to be noted, and which requirements do not hold."""
+    for line in (f"report: {report}", *notes, *(f"required: {line}" for line in failed)):
+        console.print(line, soft_wrap=True)
 
 
 @takes_fields(MakeOptions)
@@ -215,7 +253,12 @@ def demo(options: DemoOptions) -> Assay:
 
 
 class Opened(Run):
-    """A run to work with: what `karat.train` and `karat.open` give."""
+    """A run to work with: what `karat.train` and `karat.open` give.
+
+    seeds: all runs that `karat.train(..., seeds=n)` trained together, this one the first; else none.
+    """
+
+    seeds: tuple[Opened, ...] = ()
 
     def __repr__(self) -> str:
         learned = f"{self.spec['recipe']['name']} on {Path(self.spec['data']).name}, {self.spec['status']}"

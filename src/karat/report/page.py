@@ -107,7 +107,7 @@ def write_report(
         **{"reproduce": list(reproduce), "recipe": dict(recipe)},
         **{"diagnostics": [dict(d) for d in diagnostics], "data": dict(data)},
     }
-    page = _environment().get_template("page.html.j2")
+    page = environment().get_template("page.html.j2")
     rendered = page.render(
         title=title,
         verdict=verdict,
@@ -232,7 +232,8 @@ def finite(value: Any) -> Any:
 
 
 @lru_cache(maxsize=1)  # compiling the page takes longer than filling it in
-def _environment() -> Environment:
+def environment() -> Environment:
+    """What fills in templates, with our filters; all text is escaped."""
     env = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,  # class and file names are strangers' text

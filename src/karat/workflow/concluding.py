@@ -146,20 +146,25 @@ def _check_junit(options: AssayOptions, kept: Sequence[Path]) -> None:
         Output(options.overwrite, kept, private=True).check(options.junit)
 
 
+def verdict_of(job: Job, ledger: Ledger, prices: Prices, seed: int) -> Verdict:
+    """What the findings of a job are worth, with what its ledger says of cost."""
+    return judge(
+        job.findings,
+        total(ledger.entries(), prices),
+        prices,
+        rights=prices.rights,
+        labelled=job.made.labelled,
+        thing=job.data.codec.thing,
+        reviewed=job.data.codec.reviewed,
+        seed=seed,
+    )
+
+
 def conclude(job: Job, destination: Destination, options: AssayOptions) -> Assay:
     """The verdict and the report; without real records where `options` say so. FitError for a requirement that is none."""
     failed = require(job.findings, options.require)
-    data, made, entries = job.data, job.made, destination.ledger.entries()
-    verdict = judge(
-        job.findings,
-        total(entries, destination.prices),
-        destination.prices,
-        rights=destination.prices.rights,
-        labelled=made.labelled,
-        thing=data.codec.thing,
-        reviewed=data.codec.reviewed,
-        seed=options.seed,
-    )
+    data, entries = job.data, destination.ledger.entries()
+    verdict = verdict_of(job, destination.ledger, destination.prices, options.seed)
     exhibits, numbers, info = _shown(job, options)
     place = f"{data.codec.thing}s of the real data are in this report; --no-real leaves them out"
     html, _ = write_report(
