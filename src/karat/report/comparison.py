@@ -11,9 +11,9 @@ from typing import Any
 
 from rich.cells import cell_len
 
-from karat.assays.differences import Difference
 from karat.assays.finding import Finding
 from karat.languages import Language, language
+from karat.report.differences import Difference
 from karat.report.page import environment
 from karat.words import number, score
 from karat.worth.verdict import Verdict

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from karat.assays import Finding
-from karat.assays.differences import between, paired
 from karat.data import Data
 from karat.errors import FitError, RunError
 from karat.options import AssayOptions
 from karat.output import Output
 from karat.report.comparison import Comparison, Group, Judged, Pairing, rendered
+from karat.report.differences import between, paired
 from karat.report.junit import junit
 from karat.report.page import finite
 from karat.run import Run

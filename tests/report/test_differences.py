@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from karat.assays.differences import between, holm, paired
 from karat.assays.finding import Finding, Limit
+from karat.report.differences import between, holm, paired
 
 BASE = Finding(
     key="coverage", value=0.9, low=0.8, high=1.0, real=0.95, raised=False, summary="", limit=Limit(below=0.1)
