@@ -6,11 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from karat.assays.curve import Curve, Measured, Rate, exchange_rate, holm
+from karat.assays.chance import draw
 from karat.assays.details.records import Exchange, RareRecall
-from karat.assays.exchange import Sheet, Task, _Lessons, findings, recall_at, ridge
+from karat.assays.exchange.curve import Curve, Measured, Rate, exchange_rate, holm
+from karat.assays.exchange.lessons import Sheet, Task, _Lessons, findings, recall_at, ridge
 from karat.assays.finding import Finding
+from karat.assays.points import exchanging
+from karat.assays.points.embedded import Embedded
+from karat.assays.points.points import Case
 from karat.assays.table import tables
 from karat.assays.table.learning import Target
 from karat.views import Columns, TableView
@@ -174,3 +179,21 @@ def test_rows_of_a_table_are_exchanged_where_it_is_asked_for() -> None:
     assert [f.key for f in asked] == ["exchange rate"] and isinstance(asked[0].detail, Exchange)
     assert set(asked[0].detail.learners) == {"boosted trees", "linear models"} and "class" in asked[0].summary
     assert not tables.examine(train, unseen, made, target="class", keys=("exchange rate",))
+
+
+def test_pictures_are_exchanged_beside_shifted_copies() -> None:
+    rng = torch.Generator().manual_seed(0)
+    shapes = torch.randn(3, 1, 6, 6, generator=rng)
+
+    def pictures(n: int) -> Embedded:
+        labels = torch.arange(n) % 3
+        x = (0.25 * shapes[labels] + 0.6 * torch.randn(n, 1, 6, 6, generator=rng)).clamp(-1, 1)
+        return Embedded(x, x.flatten(1), labels, None)
+
+    draws = draw(300, 200, np.random.default_rng(0))
+    case = Case(pictures(160), pictures(300), pictures(200), ("a", "b", "c"), (), 0, draws, exchange=True)
+    (asked,) = exchanging.findings(case)
+    assert isinstance(asked.detail, Exchange) and asked.detail.measure == "accuracy" and asked.high > 0
+    learned = asked.detail.learners["linear models"]
+    assert {"duplicates", "class weights", "interpolated", "shifted copies"} < {c.name for c in learned.controls}
+    assert not exchanging.findings(replace(case, exchange=False))

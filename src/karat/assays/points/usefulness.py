@@ -7,6 +7,7 @@ same rows always give the same accuracy and many controls cost little. TSTR, TRT
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -61,18 +62,24 @@ def findings(case: Case) -> list[Finding]:
         assert made.read is not None
         labels = made.read.argmax(1)
     rng = torch.Generator().manual_seed(case.seed)
-    scale = pixels.of(train.points[:5000]).std(0).clamp_min(1e-3)
-    inner = torch.randn(len(scale), WIDTH, generator=rng) / math.sqrt(len(scale))
-    offset = torch.randn(WIDTH, generator=rng) / 2
-    tilt = scale / scale[0] + 0.1  # between raw and whitened: leading components count more
-
-    def random_features(points: Tensor) -> Tensor:
-        z = pixels.of(points) / scale * tilt / tilt.square().mean().sqrt()
-        return F.pad(F.relu(z @ inner + offset), (0, 1), value=1.0)
-
-    t, u, m = random_features(train.points), random_features(unseen.points), random_features(made.points)
+    expand = random_features(pixels.of(train.points[:5000]), WIDTH, rng)
+    t, u, m = (expand(pixels.of(side.points)) for side in (train, unseen, made))
     whose = "" if given else " (its labels were read by the judge)"
     return usefulness_and_lift(t, train.labels, u, unseen.labels, m, labels, len(classes), whose, rng)
+
+
+def random_features(components: Tensor, width: int, rng: torch.Generator) -> Callable[[Tensor], Tensor]:
+    """What makes of principal components [n, k] features [n, width + 1], fixed random ones and a 1; by the spread of these."""
+    scale = components.std(0).clamp_min(1e-3)
+    inner = torch.randn(len(scale), width, generator=rng) / math.sqrt(len(scale))
+    offset = torch.randn(width, generator=rng) / 2
+    tilt = scale / scale[0] + 0.1  # between raw and whitened: leading components count more
+
+    def expand(components: Tensor) -> Tensor:
+        z = components / scale * tilt / tilt.square().mean().sqrt()
+        return F.pad(F.relu(z @ inner + offset), (0, 1), value=1.0)
+
+    return expand
 
 
 def usefulness_and_lift(

@@ -1,11 +1,11 @@
-"""How many real rows a made one is worth to who would predict the target: see `karat.assays.exchange`."""
+"""How many real rows a made one is worth to who would predict the target: see `karat.assays.exchange.lessons`."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from karat.assays import exchange
-from karat.assays.exchange import Learner, Sheet, Task, ridge
+from karat.assays.exchange import lessons
+from karat.assays.exchange.lessons import Learner, Sheet, Task, ridge
 from karat.assays.finding import Finding
 from karat.assays.table.learning import Features, Target, features, fit_predict, target_of
 from karat.assays.table.predicting import CELLS, best_taught
@@ -26,7 +26,7 @@ def findings(case: Case) -> list[Finding]:
     goal = None if wanted is None else target_of(train, wanted)
     if goal is None or len(featurizer.columns) < 2:
         return []
-    return exchange.findings(task_of(featurizer, goal, train, case), "row", case.seed)
+    return lessons.findings(task_of(featurizer, goal, train, case), "row", case.seed)
 
 
 def task_of(featurizer: Features, goal: Target, train: TableView, case: Case) -> Task:

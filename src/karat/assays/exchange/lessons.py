@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from karat.assays.curve import Curve, Measured, Rate, exchange_rate, holm, parts
 from karat.assays.details.records import Control, Exchange, Learned, RareRecall
+from karat.assays.exchange.curve import Curve, Measured, Rate, exchange_rate, holm, parts
 from karat.assays.finding import Finding, Limit, Sample, Score, scored, unknown
 
 SEEDS, FEW_SEEDS = 10, 5
