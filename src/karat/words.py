@@ -6,7 +6,7 @@ import math
 
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "CNY": "CN¥", "JPY": "¥", "INR": "₹"}
 MINUS = "\u2212"
-LEAST = 1e-4  # of money, below which nobody counts
+LEAST = 1e-4  # of money and of scores, below which nobody counts
 ROUNDING = 1e-6  # of scores reckoned in float32
 
 
@@ -31,8 +31,10 @@ def number(x: float | None) -> str:
 
 
 def score(x: float | None) -> str:
-    """A finding's value: as `number`, and 0 for what is nothing but the rounding of sums."""
-    return "0" if x is not None and abs(x) < ROUNDING else number(x)
+    """A finding's value: as `number`, 0 for what is nothing but the rounding of sums, and no powers of ten for other small ones."""
+    if x is None or math.isnan(x) or abs(x) >= LEAST:
+        return number(x)
+    return "0" if abs(x) < ROUNDING else f"{MINUS if x < 0 else ''}<{LEAST:.4f}"
 
 
 def several(n: int, one: str, many: str = "") -> str:

@@ -208,6 +208,16 @@ def judged(f: Finding, thing: str, language: Language) -> str:
     return language.say("page.state.needs", **language.thing(thing), n=n, needs=needs, side=side)
 
 
+def limit(f: Finding, language: Language) -> str:
+    """Beyond which values a finding is raised, with a star where more than them decides."""
+    within = f.within
+    values = {k: words.score(v) for k, v in (("below", within.below), ("above", within.above)) if v is not None}
+    if not values:
+        return language.say("limit.none" if within.brief == "by none" else "limit.words")
+    key = "both" if len(values) == 2 else next(iter(values))
+    return language.say(f"limit.{key}", **values) + ("*" if within.also or within.only else "")
+
+
 def _because(verdict: Verdict, known: Mapping[Topic, str], called: Mapping[str, str], language: Language) -> str:
     """Why the verdict is no gold: what fails, else the first that is open, in the order in which it could be settled."""
     order: tuple[Topic, ...] = ("gates", "quality", "money")

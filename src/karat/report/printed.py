@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from karat.assays.sights import sentence
 from karat.languages import Language
-from karat.report.board import Board, board, judged
+from karat.report.board import Board, board, judged, limit
 from karat.words import score
 from karat.worth.verdict import Verdict, overview
 
@@ -48,7 +48,7 @@ def row(f: Finding, thing: str, language: Language) -> tuple[str, ...]:
         score(f.value),
         interval if math.isfinite(low) or math.isfinite(high) else "—",
         score(f.real) if f.beside == UNSEEN else f"{score(f.real)} ({f.beside})",
-        f.within.brief,
+        limit(f, language),
         f"{judged(f, thing, language)}{gone}",
     )
 
