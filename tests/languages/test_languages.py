@@ -17,7 +17,7 @@ ROOT = Path(karat.__file__).parent
 EN, ZH = language("en"), language("zh")
 HAN = re.compile("[\u4e00-\u9fff]")
 SAME = re.compile(
-    r"finding\..*\.do|input\..*\.key|form\.(lang|comma|named)|thing\..*|page\.shares|compare\.spread|print\.(answer|verdict)"
+    r"finding\..*\.do|input\..*\.key|form\.(lang|comma|named|yuan)|thing\..*|page\.shares|compare\.spread|print\.(answer|verdict)"
 )
 
 

@@ -380,3 +380,11 @@ def test_a_fault_that_was_seen_is_mended_before_more_records_are_asked_for() -> 
     assert "train for longer" in v.settle.what and "9,250" not in v.settle.what
     open_ = verdict([COPY, MEMBER, USE, COVERAGE, blind]).settle
     assert open_ is not None and "9,250" in open_.what
+
+
+def test_a_score_better_than_that_of_real_data_is_told_as_good_and_not_as_better() -> None:
+    better = replace(USE, value=0.983, low=0.97, high=0.99, real=0.854)
+    told = verdict([COPY, MEMBER, better], replace(PAYS, rights=None)).sentence
+    assert "usefulness 0.983 (as good as unseen real data 0.854)" in told
+    worse = verdict([COPY, MEMBER, USE], replace(PAYS, rights=None)).sentence
+    assert "usefulness 0.97 (unseen real data 1" in worse

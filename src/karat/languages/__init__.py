@@ -52,6 +52,10 @@ class Language:
             return "".join(names)
         return self.say("form.and", first=self.texts["form.comma"].join(names[:-1]), last=names[-1])
 
+    def money(self, x: float | None, currency: str | None) -> str:
+        """An amount; of yuan by the sign that readers of the language take it for."""
+        return words.money(x, currency).replace(words.SYMBOLS["CNY"], self.texts["form.yuan"])
+
     def chance(self, p: float) -> str:
         """A probability that was found by drawing: never 0% or 100%."""
         return self.texts["form.under"] if p < 0.01 else self.texts["form.over"] if p > 0.99 else f"{100 * p:.0f}%"

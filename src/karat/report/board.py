@@ -238,8 +238,10 @@ def _of_quality(state: str, findings: Sequence[Finding], called: Mapping[str, st
 
 
 def _of_gates(gates: Sequence[Reason], called: Mapping[str, str], language: Language) -> str:
-    """What the first condition says that is not met, or not known to be; else what the last one says."""
+    """What the first condition says that is not met, or not known to be; else that all are."""
     worst = min(gates, key=lambda r: ("fail", "unknown", "pass").index(r.state))
+    if worst.state == "pass":
+        return language.say("gates.met")
     return language.say(f"gate.{worst.name}.{worst.state}", **called)
 
 
@@ -250,10 +252,10 @@ def _of_money(state: str, verdict: Verdict, called: Mapping[str, str], language:
     return language.say(
         f"money.{state}",
         **called,
-        cost=words.money(value.cpa, verdict.currency),
-        low=words.money(value.cpa_low, verdict.currency),
-        high=words.money(value.cpa_high, verdict.currency),
-        today=words.money(_today(verdict), verdict.currency),
+        cost=language.money(value.cpa, verdict.currency),
+        low=language.money(value.cpa_low, verdict.currency),
+        high=language.money(value.cpa_high, verdict.currency),
+        today=language.money(_today(verdict), verdict.currency),
         chance=language.chance(value.p_pays),
     )
 
@@ -324,7 +326,7 @@ def _worth(verdict: Verdict, called: Mapping[str, str], language: Language) -> t
         return ()
 
     def money(x: float) -> str:
-        return words.money(x, currency)
+        return language.money(x, currency)
 
     def between(low: float, high: float) -> str:
         return language.say("form.range", low=money(low), high=money(high))

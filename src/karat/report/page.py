@@ -24,7 +24,7 @@ from karat.languages import Language
 from karat.languages import language as language_of
 from karat.output import Output, make_folder, read_json
 from karat.report import drawing, table, text
-from karat.report.board import board, fault, input_name, judged, states
+from karat.report.board import board, fault, input_name, judged, limit, states
 from karat.worth.ledger import Entry, total
 from karat.worth.reasons import Reason
 from karat.worth.verdict import Verdict, overview
@@ -146,6 +146,8 @@ def _said(verdict: Verdict, findings: Sequence[Finding], thing: str, language: L
         "say": language.say,
         "called": called,
         "t": t,
+        "money": language.money,
+        "limit": lambda f: limit(f, language),
         "judged": lambda f: judged(f, thing, language),
         "board": board(verdict, findings, thing, language),
         "names": [language.finding(f.name, f.key, f.of, f.table) for f in findings],
@@ -254,7 +256,6 @@ def environment() -> Environment:
         "show": _show,
         "title_case": lambda s: str(s).replace("_", " ").capitalize(),
     }
-    env.globals["money"] = words.money
     return env
 
 

@@ -70,7 +70,13 @@ def named(findings: Sequence[Finding]) -> str:
 
 def scores(findings: Sequence[Finding]) -> str:
     f = findings[0]
-    return f" ({f.name} {score(f.value)}, {f.beside} {score(f.real)})"
+    return f" ({f.name} {score(f.value)}, {beside(f)})"
+
+
+def beside(f: Finding) -> str:
+    """What a finding is held against, with its score: a better one than real data get is no better than real, only as good."""
+    better = {"higher": f.value >= f.real, "lower": f.value <= f.real, "neither": False}[f.better]
+    return f"{'as good as ' if better and not f.raised else ''}{f.beside} {score(f.real)}"
 
 
 def plain(sentence: str) -> str:

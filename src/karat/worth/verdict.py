@@ -21,7 +21,7 @@ from karat.worth.inputs import inputs_of
 from karat.worth.ledger import Cost
 from karat.worth.prices import Prices
 from karat.worth.quality import quality_reasons
-from karat.worth.reasons import Reason, Settle
+from karat.worth.reasons import Reason, Settle, beside
 from karat.worth.settling import next_step
 from karat.worth.value import Input, Value, appraise
 
@@ -102,7 +102,7 @@ def judge(
 def _headline(findings: Sequence[Finding]) -> str:
     """The finding to show to a board: a raised one, then one that is surely within its limit; none that cannot tell."""
     f = next(iter(conclusive(findings)), None)
-    return "" if f is None else f" ({f.name} {score(f.value)}, {f.beside} {score(f.real)})"
+    return "" if f is None else f" ({f.name} {score(f.value)}, {beside(f)})"
 
 
 def _shown(findings: Sequence[Finding]) -> str:
@@ -110,7 +110,7 @@ def _shown(findings: Sequence[Finding]) -> str:
     f = next(iter(conclusive(findings)), None)
     if f is None:
         return ""
-    return f"; {'raised' if f.raised else 'measured'}: {f.name} {score(f.value)} ({f.beside} {score(f.real)})"
+    return f"; {'raised' if f.raised else 'measured'}: {f.name} {score(f.value)} ({beside(f)})"
 
 
 def conclusive(findings: Sequence[Finding]) -> list[Finding]:
@@ -139,8 +139,8 @@ def _beside(findings: Sequence[Finding], reason: Reason) -> str:
         same = f.name == reason.name or (reason.kind == "gate" and f.raised and f.kind.feeds == reason.name)
         if same and math.isfinite(f.real) and reason.name not in ("rights", "labels"):
             if f"{f.name} {score(f.value)}" in reason.text or f"{f.name} is {score(f.value)}" in reason.text:
-                return f" ({f.beside} {score(f.real)})"
-            return f" ({f.name} {score(f.value)}, {f.beside} {score(f.real)})"
+                return f" ({beside(f)})"
+            return f" ({f.name} {score(f.value)}, {beside(f)})"
     return _headline(findings)
 
 
