@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from karat.assays.chance import LEVEL, ROUNDS, limit_of
-from karat.assays.family import FAMILY, corrected, level
 from karat.assays.finding import Finding, Limit, Score, exact, scored
 from karat.assays.keys import KEYS
+from karat.assays.power import FAMILY, corrected, level
 
 REPORTS = 4000
 

@@ -4,7 +4,7 @@ Made and unseen real records are both compared with the same training records. U
 show the score that a perfect generator would get and how much it moves. A finding is raised when the score of what was
 made is further off than chance explains (`LEVEL` standard errors) and by more than matters.
 
-The findings of a report are one family (`karat.assays.family`).
+The findings of a report are one family (`karat.assays.power`).
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from karat.assays.family import corrected
 from karat.assays.finding import Finding
 from karat.assays.points import points
+from karat.assays.power import corrected
 from karat.assays.relational import databases
 from karat.assays.table import tables
 from karat.assays.text import texts

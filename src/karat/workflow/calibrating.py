@@ -19,7 +19,7 @@ from karat.errors import DataError, FitError
 from karat.options import AssayOptions
 from karat.output import Output, make_folder, read_json, to_json, write_whole
 from karat.space import JUDGED
-from karat.views import Known, View
+from karat.views import DatabaseView, Known, View
 from karat.words import count, duration, several
 from karat.workflow import office
 from karat.workflow.learning import data_options, free
@@ -66,7 +66,7 @@ def _sides(data: Data, seed: int, train: int | None, unseen: int | None, target:
     first, second = rng.permutation(first), rng.permutation(second)
     learned = np.sort(first[:train])
     most = len(second) // 2 if unseen is None else min(unseen, len(second) // 2)
-    kept, source = np.sort(second[:most]), second[most:]
+    kept, source = np.sort(second[:most]), np.sort(second[most:])  # as the records that are taken stand
     if min(len(learned), len(kept), len(source)) < JUDGED:
         raise DataError(
             f"{len(learned)} records to learn from, {len(kept)} unseen and {len(source)} for the references are too few; "
@@ -83,12 +83,15 @@ def _sides(data: Data, seed: int, train: int | None, unseen: int | None, target:
         )
 
     finest = [codec.finest(data.contents.records[rows]).known(data.known(rows)) for rows in (learned, source)]
+    unseen_view = parts.view("holdout", most_seen)
+    again = codec.view(codec.chosen(data.contents.records, kept)) if isinstance(unseen_view, DatabaseView) else None
     return Sides(
         train=parts.view("train"),
-        unseen=parts.view("holdout", most_seen),
+        unseen=unseen_view,
         learned=finest[0],
         source=finest[1],
         view=view,
+        again=again,
         fingerprint=f"{data.fingerprint}-{seed}-{len(learned)}-{len(data.classes)}",
         target=data.target if target is None else target,
     )

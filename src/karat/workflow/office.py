@@ -93,7 +93,7 @@ def reference(data: Data, name: str, n: int, seed: int, target: str | None = Non
     """
     codec, records, rng = data.codec, data.contents.records, np.random.default_rng(seed)
     order = rng.permutation(data.holdout)
-    source, kept = order[: len(order) // 2], np.sort(order[len(order) // 2 :])
+    source, kept = np.sort(order[: len(order) // 2]), np.sort(order[len(order) // 2 :])
     train, unseen = (codec.finest(records[rows]).known(data.known(rows)) for rows in (data.train, source))
     drawn = references.draw(name, train, unseen, n, rng, data.target if target is None else target)
     return records_of(data, drawn, np.concatenate([data.train, source])), replace(data, holdout=kept)
@@ -103,6 +103,7 @@ def records_of(data: Data, drawn: references.Drawn, rows: np.ndarray) -> Made:
     """What a reference generator drew from the training records and its source, which lie at `rows`, as the codec has records."""
     codec, there = data.codec, data.contents.records
     made = codec.chosen(there, rows[drawn.rows]) if drawn.view is None else codec.unview(drawn.view)
+    made = made.mixed() if drawn.mixed else made
     return Made(made, None if drawn.labels is None else torch.from_numpy(drawn.labels), None)
 
 

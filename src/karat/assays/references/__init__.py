@@ -9,24 +9,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from karat.assays.references import points, series, tables, texts
-from karat.assays.references.reference import Case, Reference, oracle
+from karat.assays.references import databases, points, series, tables, texts
+from karat.assays.references.reference import Case, Reference
 from karat.errors import FitError
 from karat.views import DatabaseView, Points, TableView, TextView, View
 
 NAMES = tuple(points.REFERENCES)
-RELATED: Mapping[str, Reference[Any]] = {"oracle": Reference(oracle)}
 
 
 @dataclass(frozen=True)
 class Drawn:
     """What a reference generator makes: a view of it, or rows among the training records (from 0) and the source behind
-    these; and its labels [n], where there are any.
+    these; and its labels [n], where there are any.   mixed: whether children of related tables are given to other parents.
     """
 
     view: View | None
     rows: np.ndarray | None
     labels: np.ndarray | None = None
+    mixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def plants(train: View, target: str | None = None, graded: bool = True) -> list[
             continue
         for strength in (reference.strengths if graded or not reference.dial else (reference.usual,)) or (None,):
             due, phrase = strength is None or strength >= reference.usual, reference.phrase.format(strength)
-            if not isinstance(train, TableView) or tables.able(name, train, strength):
+            if _able(name, train, strength):
                 out.append(Plant(name, strength, findings, due, phrase))
     return out
 
@@ -77,8 +77,7 @@ def draw(
     """
     known = _known(train)
     if name not in known:
-        one = "; of related tables there is" if len(known) == 1 else "; there are:"
-        raise FitError(f"no reference {name!r}{one} {', '.join(known)}.")
+        raise FitError(f"no reference {name!r}; there are: {', '.join(known)}.")
     dial = known[name].dial
     if strength is not None and not dial:
         raise FitError(f"the reference {name} has no strength; leave it out.")
@@ -91,14 +90,17 @@ def draw(
         case TextView(), TextView():
             made = known[name].make(Case(train, source, n, rng), **how)
             return Drawn(made, None, made.labels)
-        case DatabaseView(), DatabaseView() if name == "oracle":  # which only chooses, among records
+        case DatabaseView(), DatabaseView() if known is databases.REFERENCES:  # who choose among records
+            rows = databases.REFERENCES[name].choose(Case(train, source, n, rng), **how)
+            return Drawn(None, rows, mixed=name == databases.MIXED)
+        case DatabaseView(), DatabaseView() if name == "oracle":
             return Drawn(None, len(train) + rng.permutation(len(source))[:n])
         case DatabaseView(), DatabaseView():
             return Drawn(known[name].make(Case(train, source, n, rng), **how), None)
     raise TypeError(f"views of different kinds: {type(train).__name__}, {type(source).__name__}")
 
 
-def _known(view: View) -> Mapping[str, Reference[Any]]:
+def _known(view: View) -> Mapping[str, Any]:
     match view:
         case Points():
             return points.SLIDING if view.axes else points.REFERENCES
@@ -106,7 +108,14 @@ def _known(view: View) -> Mapping[str, Reference[Any]]:
             return tables.REFERENCES
         case TextView():
             return texts.REFERENCES
-    return series.REFERENCES if series.has(view) else RELATED
+    return series.REFERENCES if series.has(view) else databases.REFERENCES
+
+
+def _able(name: str, train: View, strength: float | None) -> bool:
+    """Whether the reference does anything to such data."""
+    if isinstance(train, DatabaseView) and not series.has(train):
+        return databases.able(name, train, strength)
+    return not isinstance(train, TableView) or tables.able(name, train, strength)
 
 
 def _due(name: str, reference: Reference[Any], train: View, target: str | None) -> tuple[str, ...] | None:
@@ -124,6 +133,8 @@ def _due(name: str, reference: Reference[Any], train: View, target: str | None) 
             return texts.LABELLED.get(name, reference.must) if train.labels is not None else reference.must
         case TableView():
             return tables.UNAIMED if name == "shuffler" and target is None else reference.must
+        case DatabaseView() if not series.has(train):
+            return databases.due(name, train)
     return reference.must
 
 

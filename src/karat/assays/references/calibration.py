@@ -30,6 +30,7 @@ class Sides:
 
     train, unseen: what the judge compares with.   source: what a reference generator may emit, and learned: the training
     records, both in the view that references make records from.   view: how the judge sees what a reference drew.
+    again: the unseen ones as made ones are seen, where that is otherwise: with all that they refer to.
     fingerprint: of the training records.   target: a column that is predicted.
     """
 
@@ -38,6 +39,7 @@ class Sides:
     learned: View
     source: View
     view: Callable[[Drawn], View]
+    again: View | None = None
     fingerprint: str = ""
     target: str | None = None
 
@@ -97,7 +99,7 @@ def calibrate(
             if names and plant.reference not in names:
                 continue
             start = time.process_time()
-            records = side.unseen
+            records = side.unseen if side.again is None else side.again
             if plant.reference != UNSEEN:
                 rng = np.random.default_rng([seed, 1])
                 of = (plant.reference, side.learned, side.source, made, rng, side.target, plant.strength)

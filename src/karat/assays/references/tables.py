@@ -14,7 +14,7 @@ from karat.assays.table.sheet import embed, finite
 from karat.views import TableView
 
 
-def _groups(sheet: TableView, low: float, high: float, most: int) -> list[tuple[int, int]]:
+def categories(sheet: TableView, low: float, high: float, most: int) -> list[tuple[int, int]]:
     """Columns of at most `most` choices, with the codes whose share lies from `low` to `high`."""
     out = []
     for j, choices in enumerate(sheet.columns.choices):
@@ -59,7 +59,7 @@ def copier(case: Case[TableView], *, share: float = 0.02) -> TableView:
 
 def collapser(case: Case[TableView], *, least: float = 0.02) -> TableView:
     """Unseen real rows without one category that a share of `least` to 25% of the training rows have."""
-    groups = _groups(case.train, least, 0.25, 1 << 30)
+    groups = categories(case.train, least, 0.25, 1 << 30)
     if not groups:
         return case.fresh()
     column, code = groups[int(case.rng.integers(len(groups)))]
@@ -83,7 +83,7 @@ def blurrer(case: Case[TableView]) -> TableView:
 
 def skewer(case: Case[TableView], *, times: float = 3.0) -> TableView:
     """Unseen real rows with one group of 5% to 30% drawn `times` as often, without repeating a row."""
-    groups = _groups(case.train, 0.05, 0.3, 20)
+    groups = categories(case.train, 0.05, 0.3, 20)
     if not groups:
         return case.fresh()
     column, code = groups[int(case.rng.integers(len(groups)))]
@@ -120,9 +120,9 @@ UNAIMED = ("two-sample auc", "column pairs")  # must speak of the shuffler of al
 def able(name: str, train: TableView, strength: float | None) -> bool:
     """Whether the reference `name` does anything to rows like these: they may have no such category, or no number."""
     if name == "collapser":
-        return bool(_groups(train, strength or 0.02, 0.25, 1 << 30))
+        return bool(categories(train, strength or 0.02, 0.25, 1 << 30))
     if name == "skewer":
-        return bool(_groups(train, 0.05, 0.3, 20))
+        return bool(categories(train, 0.05, 0.3, 20))
     return name != "blurrer" or bool(train.numbers)
 
 

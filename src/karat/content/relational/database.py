@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -144,6 +144,17 @@ class Database:
                 link = self.links[r][taken[self.units[r.child]]]
                 taken[self.units[r.parent][link[link >= 0]]] = True
         return self[np.flatnonzero(taken)]
+
+    def mixed(self) -> Database:
+        """The same rows, but each child of the first relation that makes any is another parent's; each parent has as many."""
+        r = next(r for r in self.relations if r.makes)
+        cells = self.tables[r.child].cells
+        order = np.random.default_rng(0).permutation(len(cells))
+        for column in r.columns:
+            cells = cells.set_column(cells.column_names.index(column), column, cells[column].take(order))
+        return Database(
+            {**self.tables, r.child: replace(self.tables[r.child], cells=cells)}, self.relations, self.facts
+        )
 
     def __iter__(self) -> Iterator[Database]:
         return (self[i : i + 1] for i in range(len(self)))
