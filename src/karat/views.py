@@ -72,11 +72,13 @@ class Columns:
     A number is itself. Where `choices[j]` is not empty the cell is an index into it; `len(choices[j])` stands for a
     value that is none of them.
     units: of each column that holds moments "days", "seconds" or "seconds of a day", of others ""; () where none does.
+    protected: the names of columns that say who somebody is, such as sex, by which people must be treated alike.
     """
 
     names: tuple[str, ...]
     choices: tuple[tuple[str, ...], ...]
     units: tuple[str, ...] = ()
+    protected: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -59,6 +59,8 @@ KEYS: dict[str, Key] = {
         "fidelity", "quality", "lower", passages.InventedWords, visible=True, decides=False, ends=SHARE
     ),
     "rules": Key("fidelity", "quality", "lower", rows.Rules, visible=True, ends=SHARE),
+    "out of range": Key("fidelity", "quality", "lower", rows.OutOfRange, visible=True, ends=SHARE),
+    "combinations": Key("fidelity", "quality", "lower", rows.Combinations, visible=True, ends=SHARE),
     "dangling keys": Key("fidelity", "quality", "lower", title="{of} dangling keys", ends=SHARE),
     # Fidelity of the whole: how all items together are distributed, which nobody sees in one of them.
     "frechet distance": Key("fidelity", "quality", "lower", records.FrechetDistance, decides=False, ends=SIZE),
@@ -112,6 +114,7 @@ KEYS: dict[str, Key] = {
     "missing openings": Key("diversity", "quality", "lower", passages.MissingWords, decides=False),
     # Bias: in which proportions.
     "class balance": Key("bias", "quality", "lower", records.Balance, ends=SHARE),
+    "groups": Key("bias", "quality", "lower", rows.Groups, ends=SHARE),
     "balance": Key("bias", "quality", "lower", records.Balance, title="{of} balance"),
     "word balance": Key("bias", "quality", "lower", passages.WordBalance, decides=False),
     # Descriptors: what a codec reads off each record, such as length or loudness.

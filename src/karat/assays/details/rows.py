@@ -264,3 +264,97 @@ class NearestShare(Detail):
     sd: float
     z: float
     rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example(Detail):
+    """A made row: where it stands, and its cells in words, what it is shown for first."""
+
+    row: int
+    cells: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beyond(Detail):
+    """What of a column, or of what lies between two, is outside of real rows: how many made rows and real ones.
+
+    bound: as far as real rows go, furthest: a made row, in words.   times: as far from the middle as real rows go.
+    """
+
+    column: str
+    made: float
+    real: float
+    bound: str
+    furthest: str
+    times: float | None
+    off: bool
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutOfRange(Detail):
+    columns: tuple[Beyond, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Combined(Detail):
+    """Values that come together too often or too seldom: in how many of all rows, and of those that have `given`, the others."""
+
+    values: str
+    given: str
+    made: int
+    of_made: int
+    real: int
+    of_real: int
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Combinations(Detail):
+    """new: the columns, two or more, of which more made rows have a combination that no training row has.   smallest: those
+    that show it, where it is raised.   odd: combinations by themselves, those furthest off first, of all `found`.
+    """
+
+    n: int
+    new: tuple[str, ...]
+    made: float
+    real: float
+    examples: tuple[Example, ...]
+    found: int
+    odd: tuple[Combined, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group(Detail):
+    """How often rows of a group have one value of another column, made and real; `off` where that is no chance."""
+
+    group: str
+    outcome: str
+    made: int
+    of_made: int
+    real: int
+    of_real: int
+    off: bool
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Widened(Detail):
+    """How far apart the groups of a column are in how often they have a value: the most over the least share, made and real."""
+
+    column: str
+    outcome: str
+    made: float
+    real: float
+    highest: str
+    lowest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups(Detail):
+    """of: whose values are looked at by group.   groups: those furthest off first.   gaps: between the groups of a column."""
+
+    of: tuple[str, ...]
+    protected: tuple[str, ...]
+    groups: tuple[Group, ...]
+    gaps: tuple[Widened, ...]

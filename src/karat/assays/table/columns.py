@@ -62,10 +62,11 @@ def shapes(real: TableView, made: TableView) -> np.ndarray:
 
 def pairs_of(sheet: TableView, rng: np.random.Generator) -> list[tuple[int, int]]:
     """All pairs of columns, or `PAIRS` of them drawn by `rng`."""
-    return _sampled(sheet.width, 2, PAIRS, rng)  # type: ignore[return-value]
+    return sampled(sheet.width, 2, PAIRS, rng)  # type: ignore[return-value]
 
 
-def _sampled(width: int, of: int, most: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+def sampled(width: int, of: int, most: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """All combinations of `of` columns, or `most` of them drawn by `rng`."""
     if math.comb(width, of) <= 4 * most:
         every = list(itertools.combinations(range(width), of))
         return every if len(every) <= most else [every[i] for i in np.sort(rng.permutation(len(every))[:most])]
@@ -270,7 +271,7 @@ def _pairs(train: TableView, unseen: TableView, made: TableView, draws: Draws, r
 
 
 def _triples(train: TableView, unseen: TableView, made: TableView, draws: Draws, rng: np.random.Generator) -> Finding:
-    triples = _sampled(train.width, 3, TRIPLES, rng)
+    triples = sampled(train.width, 3, TRIPLES, rng)
     size = BINS + 2
     t, u, m = binned((train, unseen, made), BINS)
     theirs = [_cells(t, triple, size) for triple in triples]

@@ -1,0 +1,149 @@
+"""How the target, and protected columns such as sex, are distributed in each group and in each pair of groups."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from karat.assays import power
+from karat.assays.details.rows import Group, Groups, Widened
+from karat.assays.finding import Finding, Limit, Score, scored
+from karat.assays.points.bias import BEYOND, CHANCE, LEAST
+from karat.assays.shares import tail
+from karat.assays.table.joint.counting import LEAST as LEAST_ROWS
+from karat.assays.table.joint.counting import Among, Odd
+from karat.assays.table.joint.showing import examples
+from karat.assays.table.joint.survey import Survey
+from karat.assays.table.tables import Case
+
+SHOWN = 24
+FEW = 12  # levels of a column whose groups are compared with each other
+SOME = 30  # real rows of a group, at least, to be compared with others
+
+
+def findings(case: Case, survey: Survey) -> list[Finding]:
+    """Groups; none where no column is the target or protected, or where there is no other."""
+    if not survey.outcomes or case.train.width < 2:
+        return []
+    odd = [one for one in survey.counted.odd if survey.of_groups(one)]
+    shown = tuple(_group(case, survey, one) for one in odd[:SHOWN])
+    column, value, expected, own = _furthest(survey)
+    level = survey.counted.level
+    real = len(survey.train)
+    samples = power.of_count(
+        lambda n, m: tail(round(power.GROUP * (m + real)), m + real, 0, n) < level, len(case.made), len(case.unseen)
+    )
+    detail = Groups(
+        of=tuple(case.train.names[j] for j in survey.outcomes),
+        protected=case.train.columns.protected,
+        groups=shown,
+        gaps=_gaps(survey),
+    )
+    also = (
+        f"where a value is certainly too common or too rare in one group, or pair of groups, by {LEAST_ROWS:.1%} of all rows"
+    )
+    score = Score(value, max(0.0, value - 1.96 * own), value + 1.96 * own, expected, own)
+    limit = Limit(above=expected + LEAST, only=BEYOND, also=also)
+    summary = _summary(case, detail, len(odd), column, value, expected)
+    return [
+        scored("groups", score, limit, summary, detail=detail, samples=samples, raised=bool(odd), beside=CHANCE)
+    ]
+
+
+def _furthest(survey: Survey) -> tuple[int, float, float, float]:
+    """The column in whose groups the first outcome is furthest from real rows: the share of rows that would have to change it.
+
+    With what chance alone gives, and a standard error.
+    """
+    outcome = survey.outcomes[0]
+    best = (0, -math.inf, 0.0, 0.0)
+    for j in range(survey.made.shape[1]):
+        if j == outcome:
+            continue
+        shape = (survey.levels.sizes[j], survey.levels.sizes[outcome])
+        a, b = (
+            np.bincount(np.ravel_multi_index((x[:, j], x[:, outcome]), shape), minlength=shape[0] * shape[1]).reshape(shape)
+            for x in (survey.made, survey.real)
+        )
+        n, m = a.sum(1, keepdims=True), b.sum(1, keepdims=True)
+        there = ((n > 0) & (m > 0))[:, 0]
+        a, b, n, m = a[there], b[there], n[there], m[there]
+        gap, pooled = np.abs(a / n - b / m), (a + b) / (n + m)
+        spread = np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+        weight = n / len(survey.made)
+        value, expected = (float((x * weight).sum() / 2) for x in (gap, spread * math.sqrt(2 / math.pi)))
+        if value - expected > best[1] - best[2]:
+            best = (j, value, expected, float(np.sqrt(((spread * weight) ** 2).sum()) / 2))
+    return best
+
+
+def _group(case: Case, survey: Survey, odd: Odd) -> Group:
+    """An odd combination told as: in this group, this value of the outcome."""
+    at = next(i for i, j in enumerate(odd.columns) if j == next(o for o in survey.outcomes if o in odd.columns))
+    among: Among = odd.among[at]
+    rest = [i for i in range(len(odd.columns)) if i != at]
+    return Group(
+        group=survey.levels.said([odd.columns[i] for i in rest], [odd.codes[i] for i in rest]),
+        outcome=survey.levels.said([odd.columns[at]], [odd.codes[at]]),
+        made=among.made,
+        of_made=among.of_made,
+        real=among.real,
+        of_real=among.of_real,
+        off=True,
+        examples=examples(case.made, survey.rows(odd), odd.columns),
+    )
+
+
+def _gaps(survey: Survey) -> tuple[Widened, ...]:
+    """Between the groups of each protected column, how far apart they are in the target's values: whether that is amplified."""
+    out = []
+    target, *protected = survey.outcomes
+    for j in protected:
+        words, outcomes = survey.levels.columns[j].words, survey.levels.columns[target].words
+        sizes = [np.bincount(x[:, j], minlength=len(words)) for x in (survey.made, survey.real)]
+        groups = np.flatnonzero((sizes[1] >= SOME) & (sizes[0] > 0))
+        if not 2 <= len(groups) <= FEW:
+            continue
+        worst: Widened | None = None
+        for code, word in enumerate(outcomes):
+            shares = np.array(
+                [
+                    [(side[side[:, j] == g, target] == code).mean() for g in groups]
+                    for side in (survey.made, survey.real)
+                ]
+            )
+            top, bottom = int(shares[1].argmax()), int(shares[1].argmin())
+            made, real = (float(s[top] - s[bottom]) for s in shares)
+            if worst is None or abs(made - real) > abs(worst.made - worst.real):
+                name, outcome = survey.levels.names[j], f"{survey.levels.names[target]} {word}"
+                highest, lowest = (words[groups[k]].removeprefix("= ") for k in (top, bottom))
+                worst = Widened(column=name, outcome=outcome, made=made, real=real, highest=highest, lowest=lowest)
+        out += [worst] if worst is not None else []
+    return tuple(out)
+
+
+def told(one: Group) -> str:
+    """A group in a sentence."""
+    return (
+        f"of {one.of_made:,} made rows with {one.group}, {one.made:,} ({one.made / one.of_made:.1%}) have {one.outcome}; of "
+        f"{one.of_real:,} real ones {one.real:,} ({one.real / one.of_real:.1%})"
+    )
+
+
+def _summary(case: Case, detail: Groups, odd: int, column: int, value: float, expected: float) -> str:
+    of = detail.of[0]
+    if not odd:
+        return (
+            f"{', '.join(detail.of[:4])}: distributed in every group, and pair of groups, as in real rows, as far as so many show. "
+            f"Furthest off by {case.train.names[column]}: {value:.1%} of the made rows would have to change their {of} (chance "
+            f"alone: {expected:.1%})."
+        )
+    sentences = ["O" + told(one)[1:] for one in detail.groups[:3]]
+    widened = [g for g in detail.gaps if abs(g.made - g.real) > LEAST]
+    sentences += [
+        f"{g.outcome} is {abs(g.made):.0%} apart between {g.column} {g.highest} and {g.lowest} in made rows, {g.real:.0%} in real ones"
+        for g in widened[:1]
+    ]
+    more = odd - min(3, odd)
+    return ". ".join(sentences) + "." + (f" And {more} more such groups." if more else "")

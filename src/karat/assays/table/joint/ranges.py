@@ -1,0 +1,178 @@
+"""Whether made rows hold what lies outside of real rows: an age of 150, hours below 0, a delivery a month after its order.
+
+Real rows of another draw go beyond those that are known, too: the furthest of n + N alike rows is one of the n with chance
+n / (n + N), and the k furthest are with about its k-th power. So counts beyond the furthest real value are compared by the
+exact test that all counts are, whatever the distribution and however long its tails. A lone outlier among the real rows hides
+nothing, as what lies beyond all but one and all but three of them is looked at as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from karat.assays import power
+from karat.assays.chance import wilson
+from karat.assays.details.rows import Beyond, OutOfRange
+from karat.assays.finding import Finding, Limit, Score, scored
+from karat.assays.shares import tail
+from karat.assays.table.derived import quantities
+from karat.assays.table.joint.counting import LEAST, level_of
+from karat.assays.table.joint.levels import spoken
+from karat.assays.table.joint.showing import examples
+from karat.assays.table.sheet import finite
+from karat.assays.table.tables import Case
+from karat.views import TableView
+
+ASIDE = (0, 1, 3)  # real values, the furthest, that may be outliers
+SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number of each row: of a column, or between two.   at: the column whose units it has."""
+
+    name: str
+    at: int | None
+    train: np.ndarray
+    unseen: np.ndarray
+    made: np.ndarray
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Which made rows [n] lie outside on one side, the chance of so many, and what is said of them."""
+
+    which: np.ndarray
+    p: float
+    beyond: Beyond
+
+
+def finding(case: Case) -> Finding:
+    """Out of range: the share of made rows with a value that lies outside of all real rows."""
+    train, unseen, made = case.train, case.unseen, case.made
+    every = [*_numbers(case)]
+    strangers = [j for j, choices in enumerate(train.columns.choices) if choices]
+    tests = 2 * len(ASIDE) * len(every) + len(strangers)
+    level = level_of(tests)
+    found = [one for measured in every for upper in (True, False) if (one := _outside(train, measured, upper))]
+    found += [one for j in strangers if (one := _strange(case, j))]
+    n, m = len(made), len(unseen)
+    any_made = np.logical_or.reduce([np.zeros(n, bool), *(one.which for one in found)])
+    value, (low, high) = float(any_made.mean()), wilson(int(any_made.sum()), n)
+    real = _of_unseen(every, m)
+    off = [one for one in found if one.p < level and one.which.sum() / n - one.beyond.real >= LEAST]
+    order = sorted(found, key=lambda one: (one not in off, -one.beyond.made))
+    rows = tuple(_shown(case, one, one in off) for one in order[:SHOWN])
+    also = f"where one column holds {LEAST:.1%} more of such values than real ones, and chance does not explain it"
+    samples = power.of_count(lambda k, c: tail(power.reached(k, power.BAD), k, 0, c + len(train)) < level, n, m)
+    score = Score(value, low, high, real, 0.0)
+    return scored(
+        "out of range",
+        score,
+        Limit(also=also),
+        _summary(value, real, rows),
+        detail=OutOfRange(columns=rows),
+        samples=samples,
+        raised=bool(off),
+    )
+
+
+def _numbers(case: Case) -> Iterator[Measured]:
+    """The columns of numbers, and what lies between two that real rows keep close."""
+    sides = case.train, case.unseen, case.made
+    for j in case.train.numbers:
+        yield Measured(case.train.names[j], j, *(side.values[:, j] for side in sides))
+    for between in quantities(case.train, case.seed):
+        yield Measured(between.name(case.train.names), None, *(between.of(side) for side in sides))
+
+
+def _outside(train: TableView, of: Measured, upper: bool) -> Outside | None:
+    """What lies above (or below) nearly all real values, by the number of those left aside that speaks most clearly."""
+    sign = 1 if upper else -1
+    real, there = finite(sign * np.concatenate([of.train, of.unseen])), ~np.isnan(of.made)
+    n, m = int(there.sum()), len(real)
+    if not n or not m:
+        return None
+    with np.errstate(invalid="ignore"):
+        mine = sign * of.made
+        tried = [(real[-1 - k], mine > real[-1 - k]) for k in ASIDE if k < m]
+        options = [
+            (tail(int(which.sum()), n, int((real > bound).sum()), m), bound, which)
+            for bound, which in tried
+            if which.any()
+        ]
+    if not options:
+        return None
+    p, bound, which = min(options, key=lambda option: option[0])
+    furthest = float(mine[which].max())
+    middle = float(np.median(real))
+    word = "at most" if upper else "at least"
+    spoken_ = [
+        spoken(train.columns, of.at, sign * x) if of.at is not None else f"{sign * x:.4g}" for x in (bound, furthest)
+    ]
+    return Outside(
+        which,
+        p,
+        Beyond(
+            column=of.name,
+            made=float(which.mean()),
+            real=float((real > bound).sum() / m),
+            bound=f"{word} {spoken_[0]}",
+            furthest=spoken_[1],
+            times=(furthest - middle) / (bound - middle) if bound > middle else None,
+            off=False,
+            examples=(),
+        ),
+    )
+
+
+def _strange(case: Case, j: int) -> Outside | None:
+    """Choices that no training row has; unseen rows have some as well where there are many rare ones."""
+    strange = len(case.train.columns.choices[j])
+    which, theirs = case.made.codes(j) == strange, int((case.unseen.codes(j) == strange).sum())
+    if not which.any():
+        return None
+    p = tail(int(which.sum()), len(case.made), theirs, len(case.unseen))
+    beyond = Beyond(
+        column=case.train.names[j],
+        made=float(which.mean()),
+        real=theirs / len(case.unseen),
+        bound=f"one of {strange} values",
+        furthest="another value",
+        times=None,
+        off=False,
+        examples=(),
+    )
+    return Outside(which, p, beyond)
+
+
+def _of_unseen(every: list[Measured], m: int) -> float:
+    """The share of unseen rows with a number outside of the training rows."""
+    outside = np.zeros(m, bool)
+    for of in every:
+        known = finite(of.train)
+        if len(known):
+            with np.errstate(invalid="ignore"):
+                outside |= (of.unseen < known[0]) | (of.unseen > known[-1])
+    return float(outside.mean())
+
+
+def _shown(case: Case, one: Outside, off: bool) -> Beyond:
+    names = [name for name in case.train.names if name in one.beyond.column] if off else []
+    shown = examples(case.made, one.which, [case.train.names.index(name) for name in names]) if off else ()
+    return Beyond(**{**vars(one.beyond), "off": off, "examples": shown})
+
+
+def _summary(value: float, real: float, rows: tuple[Beyond, ...]) -> str:
+    off = [row for row in rows if row.off]
+    if not off:
+        return f"{value:.2%} of what was made holds a value outside of all real rows; of unseen rows {real:.2%} lie outside of the training ones."
+    told = []
+    for row in off[:4]:
+        far = f", {row.times:.3g} times as far from the middle" if row.times is not None and row.times >= 1.05 else ""
+        keep = "all real rows" if row.real == 0 else f"all but {row.real:.3%} of the real rows"
+        told.append(f"{row.column} is {row.bound} in {keep}; {row.made:.2%} of the made ones lie beyond, to {row.furthest}{far}")
+    return ". ".join(told) + (". And more." if len(off) > 4 else ".")
