@@ -18,10 +18,15 @@ from karat.assays.details.rows import (
     ColumnPairs,
     ColumnShapes,
     Combination,
+    Combinations,
+    Combined,
+    Example,
     Formatting,
+    Groups,
     Holes,
     Marginals,
     Missingness,
+    OutOfRange,
     RareCategories,
     Rules,
 )
@@ -88,6 +93,10 @@ class TableView:
     prints: tuple[Row, ...]
     rules: tuple[Row, ...]
     kept: int  # further rules that every row keeps
+    outside: tuple[Row, ...]  # values that lie outside of real rows
+    combined: tuple[Row, ...]  # values that come together too often or too seldom
+    groups: tuple[Row, ...]  # groups in which the target, or a protected column, is off
+    gaps: tuple[Row, ...]  # how far groups are apart
     predicted: tuple[Predicted, ...]
     traces: tuple[tuple[str, str, bool], ...]  # test, what it says, raised
 
@@ -127,6 +136,9 @@ def _view(name: str, shapes: ColumnShapes, findings: Sequence[Finding], kinds: M
         _prints(found.get("formatting")),
         rules,
         kept,
+        _outside(found.get("out of range")),
+        _combined(found.get("combinations")),
+        *_groups(found.get("groups")),
         _predicted(found.get("usefulness")),
         tuple((f.key, f.summary, f.raised) for f in findings if f.assay in ("memory", "privacy")),
     )
@@ -142,6 +154,47 @@ def _rules(detail: Detail | None) -> tuple[tuple[Row, ...], int]:
         for r in broken[: 2 * ROWS]
     )
     return rows, detail.found + detail.declared - len(broken)
+
+
+def _outside(detail: Detail | None) -> tuple[Row, ...]:
+    """Columns that hold values outside of real rows, with a row to look at."""
+    rows = detail.columns if isinstance(detail, OutOfRange) else ()
+    return tuple(
+        Row(f"{r.column}: real rows {r.bound}, made to {r.furthest}", r.made, r.real, True, _example(r.examples))
+        for r in rows
+        if r.off
+    )[:ROWS]
+
+
+def _combined(detail: Detail | None) -> tuple[Row, ...]:
+    """Values that come together too often or too seldom, furthest off first."""
+    if not isinstance(detail, Combinations):
+        return ()
+    out = []
+    if detail.examples:
+        names = ", ".join(detail.new)
+        out.append(Row(f"a new combination of {names}", detail.made, detail.real, True, _example(detail.examples)))
+    return (*out, *map(_among, detail.odd))[:ROWS]
+
+
+def _groups(detail: Detail | None) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+    """Groups where a value is too common or too rare, furthest off first; and how far apart groups are."""
+    if not isinstance(detail, Groups):
+        return (), ()
+    gaps = [Row(f"{g.outcome}: {g.column} = {g.highest} above {g.lowest}", g.made, g.real) for g in detail.gaps]
+    return tuple(map(_among, detail.groups[:ROWS])), tuple(gaps)
+
+
+def _among(r: Combined) -> Row:
+    counts = f"{r.made:,} of {r.of_made:,} made rows, {r.real:,} of {r.of_real:,} real ones. {_example(r.examples)}"
+    return Row(f"{r.values}{', of ' * bool(r.given)}{r.given}", r.made / r.of_made, r.real / r.of_real, True, counts)
+
+
+def _example(examples: Sequence[Example]) -> str:
+    """The first of the rows in words."""
+    if not examples:
+        return ""
+    return f"Row {examples[0].row + 1:,}: {', '.join(f'{name} {value}' for name, value in examples[0].cells)}"
 
 
 def _prints(detail: Detail | None) -> tuple[Row, ...]:

@@ -298,7 +298,7 @@ class OutOfRange(Detail):
 
 @dataclass(frozen=True, kw_only=True)
 class Combined(Detail):
-    """Values that come together too often or too seldom: in how many of all rows, and of those that have `given`, the others."""
+    """A value that comes too often or too seldom among the rows that have others, `given`; among all where that is ""."""
 
     values: str
     given: str
@@ -325,20 +325,6 @@ class Combinations(Detail):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group(Detail):
-    """How often rows of a group have one value of another column, made and real; `off` where that is no chance."""
-
-    group: str
-    outcome: str
-    made: int
-    of_made: int
-    real: int
-    of_real: int
-    off: bool
-    examples: tuple[Example, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Widened(Detail):
     """How far apart the groups of a column are in how often they have a value: the most over the least share, made and real."""
 
@@ -356,5 +342,5 @@ class Groups(Detail):
 
     of: tuple[str, ...]
     protected: tuple[str, ...]
-    groups: tuple[Group, ...]
+    groups: tuple[Combined, ...]
     gaps: tuple[Widened, ...]

@@ -8,15 +8,20 @@ from dataclasses import replace
 from karat.assays import relational
 from karat.assays.discovery import examined
 from karat.assays.finding import Finding
+from karat.assays.keys import KEYS
 from karat.assays.relational.case import Case
 from karat.assays.relational.changing import judged
 from karat.assays.relational.copying import without_rows
 from karat.assays.relational.windows import summaries
+from karat.assays.table import joint
 from karat.assays.table.tables import examine as examine_table
 from karat.errors import DataError
 from karat.space import JUDGED as FEWEST
 from karat.views import DatabaseView, TableView
 
+ALIKE = frozenset(KEYS) - set(
+    joint.FINDS
+)  # of rows of which several belong together: exact tests take each as drawn alone
 WINDOWS = (
     "precision",
     "two-sample auc",
@@ -45,11 +50,15 @@ def examine(
     if target is not None and target not in names:
         raise DataError(f"--target {target}: wanted a table and its column, such as {names[-1]}.")
     out: list[Finding] = []
+    children = {tie.child for tie in train.ties if tie.makes}
     of = {name: i for i, tie in enumerate(train.ties) if tie.cut for name in (tie.parent, tie.child)}
     for name in train.tables:
-        parts, keys = [side.tables[name] for side in (train, unseen, made)], None
+        parts = [side.tables[name] for side in (train, unseen, made)]
+        keys: Collection[str] | None = None
         if name in of:
             parts, keys = _of_series(name, Case(train, unseen, made, of[name], seed))
+        elif name in children:
+            keys = ALIKE
         if min(map(len, parts)) < FEWEST or not parts[0].width:
             continue
         aim = target.removeprefix(f"{name}.") if target is not None and target.startswith(f"{name}.") else None

@@ -7,7 +7,6 @@ training rows, and would not by chance.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,30 +148,13 @@ def findings(case: Case) -> list[Finding]:
         rates.append(
             _rule_rates(name, name not in made.found, least, n, int(a.sum()), m, int(b.sum()), len(train), learned)
         )
-    codes_m, codes_u = few.of(made), few.of(unseen)
     rest = train.take(np.arange(len(shown), len(train)))  # in which no rule was looked for: as fresh as unseen ones
-    codes_r = few.of(rest)
-    support: dict[str, int] = defaultdict(int)
-    sizes = few.of(shown)
+    codes = [few.of(side) for side in (made, unseen, rest, shown)]
     for rule in found:
-        under_m, broken_m = breaks(rule, codes_m)
-        under_u, broken_u = breaks(rule, codes_u)
-        any_made, any_real = any_made | broken_m, any_real | broken_u
-        under_r, broken_r = breaks(rule, codes_r)
-        support[rule.text] = int(breaks(rule, sizes)[0].sum())
-        rates.append(
-            _rule_rates(
-                rule.text,
-                False,
-                RELATED,
-                int(under_m.sum()),
-                int(broken_m.sum()),
-                int(under_u.sum()),
-                int(broken_u.sum()),
-                support[rule.text],
-                (int(broken_r.sum()), int(under_r.sum())),
-            )
-        )
+        sides = [breaks(rule, of) for of in codes]
+        any_made, any_real = any_made | sides[0][1], any_real | sides[1][1]
+        (n_m, a_m), (n_u, a_u), later, (support, _) = ((int(u.sum()), int(b.sum())) for u, b in sides)
+        rates.append(_rule_rates(rule.text, False, RELATED, n_m, a_m, n_u, a_u, support, later[::-1]))
     count, real_count = int(any_made.sum()), int(any_real.sum())
     value, real = count / n, real_count / m
     low, high = wilson(count, n)

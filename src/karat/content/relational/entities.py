@@ -137,7 +137,7 @@ def split(table: Table, entity: str, parent: str, child: str, above: set[str] | 
             if name != entity and len(np.unique(np.stack([who, code]), axis=1).T) == len(first) < len(who):
                 above.add(name)
     columns = {c.name: relations.as_key(c, True) if c.name == entity else c for c in origin.schema.columns}
-    known = Schema(tuple(columns.values()), origin.schema.constraints, origin.schema.target)
+    known = replace(origin.schema, columns=tuple(columns.values()))
     tables = {}
     homeless = list(origin.schema.constraints)
     for name, mine in ((parent, above), (child, (set(table.cells.column_names) - above) | {entity})):

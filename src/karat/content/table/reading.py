@@ -14,6 +14,7 @@ from karat.content.codec import Contents
 from karat.content.table.encoding.coding import NUMBERS
 from karat.content.table.io import sources
 from karat.content.table.mining.columns import MOST, MOST_NUMBERS, nameable
+from karat.content.table.personal import protected
 from karat.content.table.rules.constraints import check, compile_rules
 from karat.content.table.rules.expressions import unknown
 from karat.content.table.schema import schema, values
@@ -65,7 +66,13 @@ def read(path: Any, options: Mapping[str, Any], settings: Sequence[str]) -> Cont
         "target": found.target,
         "rows_in_source": raw.total if raw.total is not None else len(raw.cells),
         "set_aside": int((~good).sum()),
-        "notes": [*raw.notes, *_prose(path, raw, found), *notes, *(_wide(found) if wanted else [])],
+        "notes": [
+            *raw.notes,
+            *_prose(path, raw, found),
+            *notes,
+            *(_wide(found) if wanted else []),
+            *protected.note(found),
+        ],
         "doubt": raw.question,
     }
     return Contents(Table(cells.combine_chunks(), origin), facts=facts)
@@ -92,6 +99,9 @@ def _schema(raw: Raw, options: Mapping[str, Any]) -> Schema:
         if target not in names:
             raise DataError(f"the target is {target!r}, {unknown(target, names)}")
         found = replace(found, target=target)
+    if options.get("protected") is not None:
+        named = protected.declared(options["protected"], [column.name for column in found.columns], "data")
+        found = replace(found, protected=named)
     return found
 
 

@@ -39,6 +39,7 @@ from karat.content.table.mining.discovery import discover
 from karat.content.table.mining.judging import Judged
 from karat.content.table.mining.relation import Relation
 from karat.content.table.mining.wording import declared, listed
+from karat.content.table.personal import protected
 from karat.content.table.reading import Origin
 from karat.content.table.rules.expressions import Cells, cells_of
 from karat.content.table.schema import schema, values
@@ -65,7 +66,9 @@ class Tables(Conditioned, Declared, Discreet):
     reviewed = False
     sheets = ".html"
     glance: ClassVar[Mapping[str, Any]] = {"rows": LOOKED}
-    settings = tuple("as series schema query table target learn rows encoding sheet declared discover".split())
+    settings = tuple(
+        "as series schema query table target protected learn rows encoding sheet declared discover".split()
+    )
 
     origin: Origin
     layout: Layout
@@ -109,8 +112,8 @@ class Tables(Conditioned, Declared, Discreet):
         """The table at a path or database URL, or in a data frame.
 
         options: schema (a TOML that corrects what is inferred), query (SQL) or table (its name) in a database, target (the
-        column that a model would predict), learn (columns of text to learn, with commas between), rows (how many, evenly
-        spread), encoding, sheet (of a workbook). Rows that break a
+        column that a model would predict), protected (columns whose groups a report looks at), learn (columns of text to
+        learn, with commas between), rows (how many, evenly spread), encoding, sheet (of a workbook). Rows that break a
         declared rule are set aside; DataError where they are more than 1 %.
         """
         return reading.read(path, options, cls.settings)
@@ -271,7 +274,8 @@ class Tables(Conditioned, Declared, Discreet):
         units = tuple(
             UNITS.get(kinds.get(name, ""), "") if known is None else "" for name, known in self._viewed_columns
         )
-        return Columns(tuple(name for name, _ in self._viewed_columns), tuple(choices), units if any(units) else ())
+        names = tuple(name for name, _ in self._viewed_columns)
+        return Columns(names, tuple(choices), units if any(units) else (), protected.of(self.schema, names))
 
     def judging(self, train: Table) -> Tables:
         """The same with the relations between columns of the training rows, whether or not a generator was told of them."""

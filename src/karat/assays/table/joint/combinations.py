@@ -12,20 +12,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from karat.assays import power
 from karat.assays.chance import fewest, wilson
 from karat.assays.details.rows import Combinations, Combined
 from karat.assays.finding import Finding, Limit, Score, scored
 from karat.assays.shares import tail
 from karat.assays.table.columns import sampled
 from karat.assays.table.joint.counting import LEAST, Odd, level_of
-from karat.assays.table.joint.showing import examples
+from karat.assays.table.joint.ranges import seen
+from karat.assays.table.joint.showing import NAMED, combined, examples, told
 from karat.assays.table.joint.survey import Survey
 from karat.assays.table.tables import Case
 from karat.views import row_digests
 
 KNOWN = 0.7  # of the training rows, in which combinations are looked up
-HALF = 0.5  # fresh rows with a new combination, at most: beyond, nothing can be seen
+MOST = 0.9  # of fresh rows have a new combination: beyond, hardly anything can be seen
 MARGIN = 0.01
 TRIPLES = 40
 SHOWN = 24
@@ -91,14 +91,10 @@ def findings(case: Case, survey: Survey) -> list[Finding]:
         made=shown.made,
         real=shown.real,
         examples=examples(case.made, shown.which, shown.columns) if new else (),
-        found=len(odd),
-        odd=(*again, *(_combined(case, survey, one) for one in odd[:SHOWN])),
+        found=len(again) + len(odd),
+        odd=(*again, *(combined(case.made, survey, one, _rarest(one)) for one in odd[:SHOWN])),
     )
-    samples = power.of_count(
-        lambda k, c: tail(power.reached(k, power.BAD), k, 0, c + len(looked.fresh) - len(case.unseen)) < level,
-        n,
-        len(case.unseen),
-    )
+    samples = seen(n, len(case.unseen), m - len(case.unseen), level, MARGIN)
     return [
         scored(
             "combinations",
@@ -125,7 +121,7 @@ def _tried(case: Case, survey: Survey, looked: Looked) -> list[New]:
     for k in range(4, len(order) + 1):
         one = looked.new(tuple(order[:k]))
         out.append(one)
-        if one.real > HALF:
+        if one.real > MOST:
             break
     return out
 
@@ -152,44 +148,21 @@ def _repeated(case: Case) -> tuple[Combined, ...]:
     if k / n - real / m < LEAST or tail(k, n, real, m) >= level_of(len(keys)):
         return ()
     shown = examples(case.made, which, ())
-    return (Combined(values="one and the same row", given="", made=k, of_made=n, real=real, of_real=m, examples=shown[:1]),)
-
-
-def _combined(case: Case, survey: Survey, odd: Odd) -> Combined:
-    """Told of the rows that have what is rarest in real ones."""
-    at = min(range(len(odd.columns)), key=lambda i: odd.among[i].of_real)
-    among = odd.among[at]
-    rest = [i for i in range(len(odd.columns)) if i != at]
-    given = survey.levels.said([odd.columns[i] for i in rest], [odd.codes[i] for i in rest])
-    return Combined(
-        values=survey.levels.said([odd.columns[at]], [odd.codes[at]]),
-        given=given,
-        made=among.made,
-        of_made=among.of_made,
-        real=among.real,
-        of_real=among.of_real,
-        examples=examples(case.made, survey.rows(odd), odd.columns),
-    )
-
-
-def told(one: Combined) -> str:
-    """A combination in a sentence: "of 2,010 made rows with relationship = Husband 50 have sex = Female, of 13,193 real ones 1"."""
-    where = f" with {one.given}" if one.given else ""
-    if not one.given:
-        return f"{one.values} stands {one.made:,} times in {one.of_made:,} made rows and {one.real:,} times in {one.of_real:,} real ones"
     return (
-        f"of {one.of_made:,} made rows{where}, {one.made:,} ({one.made / one.of_made:.1%}) have {one.values}; of "
-        f"{one.of_real:,} real ones {one.real:,} ({one.real / one.of_real:.1%})"
+        Combined(values="One and the same row", given="", made=k, of_made=n, real=real, of_real=m, examples=shown[:1]),
     )
+
+
+def _rarest(odd: Odd) -> int:
+    """Of which value to tell: that whose others are rarest in real rows."""
+    return min(range(len(odd.columns)), key=lambda i: odd.among[i].of_real)
 
 
 def _summary(detail: Combinations, new: bool) -> str:
-    sentences = [told(one).capitalize() if not one.given else "O" + told(one)[1:] for one in detail.odd[:3]]
+    sentences = [told(one) for one in detail.odd[:NAMED]]
     if new or not sentences:
         names = ", ".join(detail.new[:8]) + (" and others" if len(detail.new) > 8 else "")
-        sentences.insert(
-            0,
-            f"{detail.made:.1%} of what was made has a combination of {names} that no known row has; of fresh real rows {detail.real:.1%}",
-        )
-    more = detail.found - min(3, len(detail.odd))
+        rest = f"that no known row has; of fresh real rows {detail.real:.1%}"
+        sentences.insert(0, f"{detail.made:.1%} of what was made has a combination of {names} {rest}")
+    more = detail.found - NAMED
     return ". ".join(sentences) + "." + (f" And {more} more such combinations." if more > 0 else "")

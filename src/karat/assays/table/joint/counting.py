@@ -22,7 +22,10 @@ FAMILY = 5e-4  # chance that any combination of alike rows is called odd
 DENSE = 1 << 18  # cells of a combination of columns, at most
 NEAR = 3.5  # standard errors by which a combination is off among the rows that have each of its other values, at least
 LEAST = 0.002  # share of the made rows that are too many, or of the rows that are lacking
-TIMES, GAP = 2.0, 0.1  # how many times as often as in real rows, or what share further, among the rows that have the others
+TIMES, GAP = (
+    2.0,
+    0.1,
+)  # how many times as often as in real rows, or what share further, among the rows that have the others
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ class Among:
 class Odd:
     """Values that come together too often or too seldom.
 
-    columns, codes: which ones.   among: for each of them the rows that have the others.   p: the chance of as much, of the clearest.   excess: rows too many,
-    in shares of all made ones; negative where they lack.
+    columns, codes: which ones.   among: for each of them the rows that have the others.   p: the chance of the clearest.
+    excess: rows too many, in shares of all made ones; negative where they lack.
     """
 
     columns: tuple[int, ...]
@@ -115,14 +118,14 @@ def _odd(a: np.ndarray, b: np.ndarray, columns: tuple[int, ...], n: int) -> list
         place = tuple(int(i) for i in at)
         among = []
         for axis in range(a.ndim):
-            line = (*place[:axis], slice(None), *place[axis + 1 :])
-            among.append(Among(int(a[place]), int(a[line].sum()), int(b[place]), int(b[line].sum())))
+            mine, theirs = (int(x.sum(axis, keepdims=True)[*place[:axis], 0, *place[axis + 1 :]]) for x in (a, b))
+            among.append(Among(int(a[place]), mine, int(b[place]), theirs))
         out.append(Odd(columns, place, tuple(among), a.ndim * min(map(chance, among)), float(excess[place])))
     return out
 
 
 def _scores(a: np.ndarray, n: np.ndarray, b: np.ndarray, m: np.ndarray) -> np.ndarray:
-    return scores(a, np.maximum(n, 1), b, np.maximum(m, 1))  # type: ignore[arg-type]
+    return scores(a, np.maximum(n, 1), b, np.maximum(m, 1))
 
 
 def chance(of: Among) -> float:

@@ -7,13 +7,13 @@ import math
 import numpy as np
 
 from karat.assays import power
-from karat.assays.details.rows import Group, Groups, Widened
+from karat.assays.details.rows import Groups, Widened
 from karat.assays.finding import Finding, Limit, Score, scored
 from karat.assays.points.bias import BEYOND, CHANCE, LEAST
 from karat.assays.shares import tail
 from karat.assays.table.joint.counting import LEAST as LEAST_ROWS
-from karat.assays.table.joint.counting import Among, Odd
-from karat.assays.table.joint.showing import examples
+from karat.assays.table.joint.counting import Odd
+from karat.assays.table.joint.showing import NAMED, combined, told
 from karat.assays.table.joint.survey import Survey
 from karat.assays.table.tables import Case
 
@@ -27,12 +27,15 @@ def findings(case: Case, survey: Survey) -> list[Finding]:
     if not survey.outcomes or case.train.width < 2:
         return []
     odd = [one for one in survey.counted.odd if survey.of_groups(one)]
-    shown = tuple(_group(case, survey, one) for one in odd[:SHOWN])
+    shown = tuple(combined(case.made, survey, one, _outcome(survey, one)) for one in odd[:SHOWN])
     column, value, expected, own = _furthest(survey)
     level = survey.counted.level
     real = len(survey.train)
     samples = power.of_count(
-        lambda n, m: tail(round(power.GROUP * (m + real)), m + real, 0, n) < level, len(case.made), len(case.unseen)
+        lambda n, m, share: tail(round(share * (m + real)), m + real, 0, n) < level,
+        len(case.made),
+        len(case.unseen),
+        power.GROUP,
     )
     detail = Groups(
         of=tuple(case.train.names[j] for j in survey.outcomes),
@@ -40,15 +43,11 @@ def findings(case: Case, survey: Survey) -> list[Finding]:
         groups=shown,
         gaps=_gaps(survey),
     )
-    also = (
-        f"where a value is certainly too common or too rare in one group, or pair of groups, by {LEAST_ROWS:.1%} of all rows"
-    )
+    also = f"where a value is certainly too common or too rare in one group, or pair of groups, by {LEAST_ROWS:.1%} of all rows"
     score = Score(value, max(0.0, value - 1.96 * own), value + 1.96 * own, expected, own)
     limit = Limit(above=expected + LEAST, only=BEYOND, also=also)
     summary = _summary(case, detail, len(odd), column, value, expected)
-    return [
-        scored("groups", score, limit, summary, detail=detail, samples=samples, raised=bool(odd), beside=CHANCE)
-    ]
+    return [scored("groups", score, limit, summary, detail=detail, samples=samples, raised=bool(odd), beside=CHANCE)]
 
 
 def _furthest(survey: Survey) -> tuple[int, float, float, float]:
@@ -63,7 +62,9 @@ def _furthest(survey: Survey) -> tuple[int, float, float, float]:
             continue
         shape = (survey.levels.sizes[j], survey.levels.sizes[outcome])
         a, b = (
-            np.bincount(np.ravel_multi_index((x[:, j], x[:, outcome]), shape), minlength=shape[0] * shape[1]).reshape(shape)
+            np.bincount(np.ravel_multi_index((x[:, j], x[:, outcome]), shape), minlength=shape[0] * shape[1]).reshape(
+                shape
+            )
             for x in (survey.made, survey.real)
         )
         n, m = a.sum(1, keepdims=True), b.sum(1, keepdims=True)
@@ -78,21 +79,9 @@ def _furthest(survey: Survey) -> tuple[int, float, float, float]:
     return best
 
 
-def _group(case: Case, survey: Survey, odd: Odd) -> Group:
-    """An odd combination told as: in this group, this value of the outcome."""
-    at = next(i for i, j in enumerate(odd.columns) if j == next(o for o in survey.outcomes if o in odd.columns))
-    among: Among = odd.among[at]
-    rest = [i for i in range(len(odd.columns)) if i != at]
-    return Group(
-        group=survey.levels.said([odd.columns[i] for i in rest], [odd.codes[i] for i in rest]),
-        outcome=survey.levels.said([odd.columns[at]], [odd.codes[at]]),
-        made=among.made,
-        of_made=among.of_made,
-        real=among.real,
-        of_real=among.of_real,
-        off=True,
-        examples=examples(case.made, survey.rows(odd), odd.columns),
-    )
+def _outcome(survey: Survey, odd: Odd) -> int:
+    """Of which value to tell: that of the outcome, as what rows of this group have."""
+    return odd.columns.index(next(j for j in survey.outcomes if j in odd.columns))
 
 
 def _gaps(survey: Survey) -> tuple[Widened, ...]:
@@ -123,14 +112,6 @@ def _gaps(survey: Survey) -> tuple[Widened, ...]:
     return tuple(out)
 
 
-def told(one: Group) -> str:
-    """A group in a sentence."""
-    return (
-        f"of {one.of_made:,} made rows with {one.group}, {one.made:,} ({one.made / one.of_made:.1%}) have {one.outcome}; of "
-        f"{one.of_real:,} real ones {one.real:,} ({one.real / one.of_real:.1%})"
-    )
-
-
 def _summary(case: Case, detail: Groups, odd: int, column: int, value: float, expected: float) -> str:
     of = detail.of[0]
     if not odd:
@@ -139,11 +120,11 @@ def _summary(case: Case, detail: Groups, odd: int, column: int, value: float, ex
             f"Furthest off by {case.train.names[column]}: {value:.1%} of the made rows would have to change their {of} (chance "
             f"alone: {expected:.1%})."
         )
-    sentences = ["O" + told(one)[1:] for one in detail.groups[:3]]
+    sentences = [told(one) for one in detail.groups[:NAMED]]
     widened = [g for g in detail.gaps if abs(g.made - g.real) > LEAST]
     sentences += [
-        f"{g.outcome} is {abs(g.made):.0%} apart between {g.column} {g.highest} and {g.lowest} in made rows, {g.real:.0%} in real ones"
+        f"{g.outcome} is {g.made:.0%} more common for {g.column} = {g.highest} than for {g.lowest}, {g.real:.0%} in real rows"
         for g in widened[:1]
     ]
-    more = odd - min(3, odd)
-    return ". ".join(sentences) + "." + (f" And {more} more such groups." if more else "")
+    more = odd - NAMED
+    return ". ".join(sentences) + "." + (f" And {more} more such groups." if more > 0 else "")

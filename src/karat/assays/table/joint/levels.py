@@ -108,4 +108,5 @@ def _edges(known: np.ndarray) -> np.ndarray:
     rest = known[~np.isin(known, heaps)]
     cuts = rest[(len(rest) * np.arange(1, BINS)) // BINS] if len(rest) else rest
     edges: np.ndarray = np.unique(np.concatenate([cuts, heaps, np.nextafter(heaps, np.inf)]))
-    return edges[edges > known[0]]
+    inner: np.ndarray = edges[edges > known[0]]
+    return inner

@@ -16,7 +16,7 @@ import numpy as np
 from karat.assays import power
 from karat.assays.chance import wilson
 from karat.assays.details.rows import Beyond, OutOfRange
-from karat.assays.finding import Finding, Limit, Score, scored
+from karat.assays.finding import Finding, Limit, Sample, Score, scored
 from karat.assays.shares import tail
 from karat.assays.table.derived import quantities
 from karat.assays.table.joint.counting import LEAST, level_of
@@ -41,7 +41,7 @@ class Measured:
     made: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outside:
     """Which made rows [n] lie outside on one side, the chance of so many, and what is said of them."""
 
@@ -67,7 +67,7 @@ def finding(case: Case) -> Finding:
     order = sorted(found, key=lambda one: (one not in off, -one.beyond.made))
     rows = tuple(_shown(case, one, one in off) for one in order[:SHOWN])
     also = f"where one column holds {LEAST:.1%} more of such values than real ones, and chance does not explain it"
-    samples = power.of_count(lambda k, c: tail(power.reached(k, power.BAD), k, 0, c + len(train)) < level, n, m)
+    samples = seen(n, m, len(train), level, LEAST)
     score = Score(value, low, high, real, 0.0)
     return scored(
         "out of range",
@@ -78,6 +78,16 @@ def finding(case: Case) -> Finding:
         samples=samples,
         raised=bool(off),
     )
+
+
+def seen(n: int, m: int, more: int, level: float, least: float) -> tuple[Sample, ...]:
+    """What it takes to see made rows that no real one is like; `more` real ones take part beside the `m` unseen ones."""
+
+    def sees(made: int, real: int, share: float) -> bool:
+        count = power.reached(made, share)
+        return count / made >= least and tail(count, made, 0, real + more) < level
+
+    return power.of_count(sees, n, m, power.BAD)
 
 
 def _numbers(case: Case) -> Iterator[Measured]:
@@ -122,7 +132,7 @@ def _outside(train: TableView, of: Measured, upper: bool) -> Outside | None:
             real=float((real > bound).sum() / m),
             bound=f"{word} {spoken_[0]}",
             furthest=spoken_[1],
-            times=(furthest - middle) / (bound - middle) if bound > middle else None,
+            times=float((furthest - middle) / (bound - middle)) if bound > middle else None,
             off=False,
             examples=(),
         ),
@@ -169,10 +179,13 @@ def _shown(case: Case, one: Outside, off: bool) -> Beyond:
 def _summary(value: float, real: float, rows: tuple[Beyond, ...]) -> str:
     off = [row for row in rows if row.off]
     if not off:
-        return f"{value:.2%} of what was made holds a value outside of all real rows; of unseen rows {real:.2%} lie outside of the training ones."
+        theirs = f"of unseen rows {real:.2%} lie outside of the training ones"
+        return f"{value:.2%} of what was made holds a value outside of all real rows; {theirs}."
     told = []
     for row in off[:4]:
         far = f", {row.times:.3g} times as far from the middle" if row.times is not None and row.times >= 1.05 else ""
         keep = "all real rows" if row.real == 0 else f"all but {row.real:.3%} of the real rows"
-        told.append(f"{row.column} is {row.bound} in {keep}; {row.made:.2%} of the made ones lie beyond, to {row.furthest}{far}")
+        told.append(
+            f"{row.column} is {row.bound} in {keep}; {row.made:.2%} of the made ones lie beyond, to {row.furthest}{far}"
+        )
     return ". ".join(told) + (". And more." if len(off) > 4 else ".")

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from karat.assays.details.rows import Example
+from karat.assays.details.rows import Combined, Example
+from karat.assays.table.joint.counting import Odd
 from karat.assays.table.joint.levels import spoken
+from karat.assays.table.joint.survey import Survey
 from karat.views import TableView
 
 ROWS = 3
+NAMED = 3  # combinations that a sentence tells of
 CELLS = 8
 
 
@@ -23,4 +26,29 @@ def examples(made: TableView, which: np.ndarray, first: Sequence[int]) -> tuple[
             cells=tuple((made.names[j], spoken(made.columns, j, float(made.values[i, j]))) for j in columns),
         )
         for i in np.flatnonzero(which)[:ROWS]
+    )
+
+
+def combined(made: TableView, survey: Survey, odd: Odd, of: int) -> Combined:
+    """A combination, told of the rows that have all of its values but that number `of`."""
+    among, rest = odd.among[of], [i for i in range(len(odd.columns)) if i != of]
+    return Combined(
+        values=survey.levels.said([odd.columns[of]], [odd.codes[of]]),
+        given=survey.levels.said([odd.columns[i] for i in rest], [odd.codes[i] for i in rest]),
+        made=among.made,
+        of_made=among.of_made,
+        real=among.real,
+        of_real=among.of_real,
+        examples=examples(made, survey.rows(odd), odd.columns),
+    )
+
+
+def told(one: Combined) -> str:
+    """In a sentence: "Of 200 made rows with sex = Female, 50 (25.0%) have relationship = Husband; of 1,000 real ones 1 (0.1%)"."""
+    if not one.given:
+        theirs = f"{one.real:,} times in {one.of_real:,} real ones"
+        return f"{one.values} stands {one.made:,} times in {one.of_made:,} made rows, {theirs}"
+    made, real = (f"{k:,} ({k / n:.1%})" for k, n in ((one.made, one.of_made), (one.real, one.of_real)))
+    return (
+        f"Of {one.of_made:,} made rows with {one.given}, {made} have {one.values}; of {one.of_real:,} real ones {real}"
     )

@@ -16,6 +16,7 @@ from karat.assays.table.tables import EMBEDDED, Case
 PAIRS = 600  # of columns, at most
 TRIPLES = 60
 OUTCOMES = 400  # triples of an outcome and two groups
+NEVER = 0.005  # share of the real rows with the others, below which a value hardly ever comes with them
 CELLS = 60_000_000  # rows times combinations of columns, at most
 
 
@@ -38,8 +39,8 @@ class Survey:
         return np.concatenate([self.train, self.unseen])
 
     def of_groups(self, odd: Odd) -> bool:
-        """Whether it is one of how an outcome is distributed in a group, and of values that real rows have together."""
-        return bool(set(odd.columns) & set(self.outcomes)) and odd.real > 0
+        """Whether it is one of how an outcome is distributed in a group, and not of values that hardly ever come together."""
+        return bool(set(odd.columns) & set(self.outcomes)) and min(of.shares[1] for of in odd.among) >= NEVER
 
     def rows(self, odd: Odd) -> np.ndarray:
         """bool [made rows]: those that have the combination."""
@@ -71,7 +72,10 @@ def _wanted(case: Case, outcomes: tuple[int, ...]) -> list[tuple[int, ...]]:
     groups = [j for j, choices in enumerate(case.train.columns.choices) if choices]
     out = [tuple(sorted((o, j))) for o in outcomes for j in range(width) if j != o]
     pairs: list[tuple[int, ...]] = [
-        tuple(sorted((o, *two))) for o in outcomes[:1] for two in itertools.combinations(range(width), 2) if o not in two
+        tuple(sorted((o, *two)))
+        for o in outcomes[:1]
+        for two in itertools.combinations(range(width), 2)
+        if o not in two
     ]
     pairs.sort(key=lambda three: -len(set(three) & {*groups, *outcomes}))
     out += sampled(width, 2, PAIRS, rng) if width > 1 else []

@@ -81,3 +81,4 @@ class Schema:
     columns: tuple[Column, ...]
     constraints: tuple[dict[str, Any], ...] = ()
     target: str | None = None
+    protected: tuple[str, ...] = ()  # declared by a person: columns that say who somebody is

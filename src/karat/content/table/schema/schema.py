@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from karat.content.relational import ancestry, naming
 from karat.content.relational.database import joined
-from karat.content.table.personal import sensitive
+from karat.content.table.personal import protected, sensitive
 from karat.content.table.schema import datetimes as moments
 from karat.content.table.schema import inference as kinds
 from karat.content.table.schema import number_formats as numerals
@@ -35,7 +35,7 @@ from karat.content.table.table import Raw
 from karat.errors import FitError
 
 _DECLARED = tuple("kind places least format zone values missing low high unique keep learn refers".split())
-_TOP = ("target", "series", "entity", "columns", "constraint")
+_TOP = ("target", "protected", "series", "entity", "columns", "constraint")
 RESOLVED = 0.98  # share of the values of a column that must be among the keys that it refers to
 _MOMENTS = ("date", "datetime", "time")
 _HEAD = """\
@@ -165,7 +165,8 @@ def read(path: Path, found: Schema) -> Schema:
     """The TOML at `path` laid over what was inferred; FitError, with the line, for what it cannot mean.
 
     A table `[columns]` holds, by header, what is to be corrected: any of kind, places, least, format, zone, values,
-    missing, low, high, unique, keep, learn. `target` names a column; each `[[constraint]]` is kept as it stands.
+    missing, low, high, unique, keep, learn. `target` names a column and `protected` lists some; each
+    `[[constraint]]` is kept as it stands.
     """
     table, text = load(path)
     return lay(path, text, table, found)
@@ -197,7 +198,8 @@ def lay(path: Path, text: str, table: Mapping[str, Any], found: Schema) -> Schem
         raise FitError(
             f'{path}: constraint is no list of tables. Write [[constraint]] and under it rule = "start < end".'
         )
-    return Schema(tuple(columns[name] for name in names), tuple(rules), target)
+    guarded = protected.declared(table.get("protected", list(found.protected)), names, str(path))
+    return Schema(tuple(columns[name] for name in names), tuple(rules), target, guarded)
 
 
 def _declared(path: Path, text: str, table: Mapping[str, Any], found: Schema) -> dict[str, Column]:
@@ -245,6 +247,7 @@ def to_toml(schema: Schema, comments: Mapping[int, str] = MappingProxyType({})) 
     lines = [_HEAD.format(kinds=", ".join(KINDS))]
     if schema.target is not None:
         lines.append(f"target = {_value(schema.target)}\n")
+    lines += [f"protected = {_value(schema.protected)}\n"] if schema.protected else []
     lines.append("[columns]")
     keys = [_key(c.name) for c in schema.columns]
     width = min(max((len(k) for k in keys), default=0), 32)
@@ -277,7 +280,8 @@ def to_dict(schema: Schema) -> dict[str, Any]:
             if f.name in ("name", "kind") or value != f.default and value != {}:
                 entry[f.name] = list(value) if isinstance(value, tuple) else value
         columns.append(entry)
-    return {"columns": columns, "constraints": [dict(c) for c in schema.constraints], "target": schema.target}
+    out = {"columns": columns, "constraints": [dict(c) for c in schema.constraints], "target": schema.target}
+    return out | ({"protected": list(schema.protected)} if schema.protected else {})
 
 
 def from_dict(d: Mapping[str, Any]) -> Schema:
@@ -286,7 +290,7 @@ def from_dict(d: Mapping[str, Any]) -> Schema:
     for entry in d["columns"]:
         kept: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
         columns.append(Column(**kept))
-    return Schema(tuple(columns), tuple(dict(c) for c in d["constraints"]), d["target"])
+    return Schema(tuple(columns), tuple(dict(c) for c in d["constraints"]), d["target"], tuple(d.get("protected", ())))
 
 
 def describe(schema: Schema, cells: pa.Table) -> list[dict[str, Any]]:
