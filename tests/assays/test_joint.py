@@ -98,9 +98,9 @@ def test_each_fault_between_columns_is_named_by_its_own_finding(plant: Callable[
     assert found.raised and words in found.summary, found.summary
 
 
-@pytest.mark.parametrize(("real", "made"), [(50, 200), (200, 1000), (1000, 50), (1000, 1000), (3000, 1000)])
+@pytest.mark.parametrize(("real", "made"), [(50, 200), (200, 1000), (1000, 50), (1000, 1000)])
 def test_unseen_rows_are_in_range_go_together_and_are_treated_alike(real: int, made: int) -> None:
-    for seed in range(8):
+    for seed in range(2):
         found = joint.findings(
             case(people(real, 3 * seed), people(max(20, real // 10), 3 * seed + 1), people(made, 999 + seed), "pay")
         )
@@ -138,7 +138,7 @@ def test_a_lone_outlier_among_real_rows_hides_no_others() -> None:
 
 def test_long_tails_reach_beyond_real_rows_and_are_not_accused() -> None:
     one = Columns(("a", "b"), ((), ()))
-    for seed in range(30):
+    for seed in range(10):
         rng = np.random.default_rng(seed)
         sides = [TableView(one, rng.pareto(1.1, (n, 2))) for n in (450, 50, 2000)]
         assert not find(joint.findings(case(*sides)), "out of range").raised
