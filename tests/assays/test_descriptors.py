@@ -10,7 +10,6 @@ from karat.assays.points import bias
 from karat.assays.points.descriptors import described, kolmogorov_smirnov
 from karat.assays.points.detail import detail
 from karat.assays.points.embedded import Described, Embedded
-from karat.assays.points.sliding import Sliding
 
 CLASSES = ("a", "b")
 
@@ -76,39 +75,6 @@ def test_detail_is_measured_along_one_axis_where_there_is_content() -> None:
     points[1, :, ::2, :] = 0.5  # stripes across the first axis
     assert detail(points, 2).tolist() == pytest.approx([0.0, 1.0])
     assert detail(points, 3).tolist() == [0.0, 0.0]
-
-
-def blobs(n: int, seed: int) -> torch.Tensor:
-    """Spectrograms of a few tones that swell and fade."""
-    rng = np.random.default_rng(seed)
-    first, last = np.mgrid[:32, :48]
-    out = np.full((n, 1, 32, 48), -1.0)
-    for points in out:
-        for _ in range(4):
-            high, at, wide, long = rng.uniform(4, 28), rng.uniform(6, 26), rng.uniform(1, 3), rng.uniform(2, 8)
-            bump = np.exp(-(((first - high) / wide) ** 2) - ((last - at) / long) ** 2)
-            points[0] = np.maximum(points[0], 1.8 * bump - 1)
-    return torch.from_numpy(out).float()
-
-
-def test_a_copy_is_found_at_any_shift_louder_or_under_noise() -> None:
-    train, fresh = blobs(200, 0), blobs(60, 1)
-    sliding = Sliding(train)
-    rng = torch.Generator().manual_seed(0)
-    copies = train[:40].roll(13, 3)
-    copies = ((copies + 1) * 0.9 - 1 + 0.05 * torch.randn(copies.shape, generator=rng)).clamp(-1, 1)
-    near, row = sliding.search(copies)
-    far, _ = sliding.search(fresh)
-    assert row.tolist() == list(range(40))
-    assert near.max() < far.min()
-
-
-def test_a_training_record_is_not_its_own_neighbour() -> None:
-    train = blobs(80, 0)
-    sliding, rows = Sliding(train), torch.arange(20)
-    ratio, row = sliding.search(train[:20], rows)
-    assert not (row == rows).any() and ratio.min() > 0.1
-    assert sliding.search(train[:20])[0].max() < 0.01
 
 
 def spoken(n: int, seed: int, shares: tuple[float, float, float]) -> tuple[Embedded, np.ndarray]:

@@ -290,6 +290,8 @@ def _pairs(
     nearest = next((d for d in memory if d.pairs is not None), None)
     near = () if nearest is None or nearest.pairs is None else nearest.pairs
     how = (nearest and nearest.criterion) or "stands out by {:.1f} nats from the next best matches"
+    words = nearest.changes if isinstance(nearest, CopyRate) and nearest.changes else ("",) * len(near)
+    changes = {m: f", {word}" for (m, *_), word in zip(near, words, strict=True) if word}
     numbers: list[dict[str, Any]] = []
     captions: list[str] = []
     rows: list[tuple[int, int]] = []
@@ -301,7 +303,7 @@ def _pairs(
         rows.append((int(m), row))
         far = float(distance[0]) if distance else None
         numbers.append({"made": int(m), "nearest": names[row] if names else row, "distance": far})
-        stands = "an exact copy" if far is None else how.format(far)
+        stands = "an exact copy" if far is None else how.format(far) + changes.get(int(m), "")
         captions.append(f"made {data.codec.thing} {int(m) + 1} and training {data.codec.thing} {row + 1}: {stands}")
     if not rows:
         return [], None, []

@@ -198,6 +198,7 @@ class CopyRate(Detail):
     same: tuple[tuple[int, int], ...] | None = None
     usual: float | None = None
     criterion: str | None = None  # what counts as near
+    changes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

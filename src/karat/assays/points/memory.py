@@ -1,18 +1,16 @@
-"""Whether training records were copied.
+"""Whether training records were copied, as they are or changed in a way that makes no new record of them.
 
-A made record is compared with every training record at nine shifts by at most one step, slightly smoothed, so that
-neither a shift nor noise hides a copy; the distance to the nearest is divided by the mean distance to the fifty
-nearest, which tells a copy from a record in a crowded place (Carlini et al., https://arxiv.org/abs/2301.13188,
-section 4). Where content may begin anywhere along its last axis, records are laid over each other at every shift
-(`assays.sliding`). What counts as near is set by unseen real records; where they are few, also by training records
-beside all others. C_T: Meehan et al., https://arxiv.org/abs/2004.05675. Authenticity: Alaa et al.,
-https://arxiv.org/abs/2102.08921. "Not found by these tests" is never "private".
+Each made record is brought into register with the training records most like it (`assays.points.aligned`); the distance to
+the nearest, over the mean of that to the next best, tells a copy from a record in a crowded place (Carlini et al.,
+https://arxiv.org/abs/2301.13188, section 4). What counts as near is set by unseen real records, put to the same search;
+where they are few, also by training records beside all others. C_T: Meehan et al., https://arxiv.org/abs/2004.05675.
+Authenticity: Alaa et al., https://arxiv.org/abs/2102.08921. "Not found by these tests" is never "private".
 """
 
 from __future__ import annotations
 
-import itertools
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,94 +24,63 @@ from karat.assays.details.records import CT, CopyRate, Standardised
 from karat.assays.finding import UNSEEN, Finding, Limit, Score, scored
 from karat.assays.met import Met, beside
 from karat.assays.neighbours import Components, components, distances, nearest
+from karat.assays.points.aligned import Aligned, Matches, Pictures, Sounds, smoothed
 from karat.assays.points.diversity import cells
 from karat.assays.points.embedded import Embedded
 from karat.assays.points.points import Case
-from karat.assays.points.sliding import Sliding
 
 FINDS = ("copy rate", "authenticity", "ct")
 NEAR = 0.0025  # quantile of real records below which a record counts as a copy
 FEW = 1200  # unseen records that alone cannot say where that quantile lies
-STAND_INS = 2000  # training records that then help to
+STAND_INS = 1000  # training records that then help to
 CROWD = 50
 MOST = 4000  # records searched for on each side; half as many where training records are many
 CERTAIN = 1e-6
-CRITERION = "{:.2f} of the distance to its fifty next nearest"
+OFTEN = 0.05  # of the copies, from which on a change is named
+CRITERION = "{:.2f} of the distance to the next nearest"
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """Per record [n]: ratio of nearest to crowd, its row in train; without shifts, the squared distance and the row."""
+    """Per record [n]: the squared distance to the nearest training record as it stands, and its row."""
 
-    ratio: Tensor
-    row: Tensor
     plain: Tensor
-    plain_row: Tensor
+    row: Tensor
+
+
+class Placed:
+    """Training points of no picture or sound, [t, d]: they are compared as they are."""
+
+    def __init__(self, train: Tensor) -> None:
+        self.base = train.flatten(1).float()
+
+    def search(self, points: Tensor, own: Tensor | None = None) -> Matches:
+        """As `Aligned.search`, beside the mean of the `CROWD` next."""
+        ratio, row = [], []
+        for start in range(0, len(points), 500):
+            d = distances(points[start : start + 500].flatten(1).float(), self.base)
+            if own is not None:
+                d[torch.arange(len(d)), own[start : start + 500]] = math.inf
+            near = d.topk(min(CROWD + 1, len(self.base) - (own is not None)), dim=1, largest=False)
+            far = near.values.sqrt()
+            ratio.append(far[:, 0] / far[:, 1:].mean(1).clamp_min(1e-9))
+            row.append(near.indices[:, 0])
+        return Matches(torch.cat(ratio), torch.cat(row), torch.eye(3).expand(len(points), 3, 3))
+
+
+def searcher(train: Tensor, axes: tuple[str, ...]) -> Aligned | Placed:
+    """What finds the nearest of `train` [t, *shape]; axes: their names, where content may begin anywhere along the last."""
+    if train.ndim != 4:
+        return Placed(train)
+    return Aligned(train, (Sounds if axes else Pictures)(*train.shape[2:]))
 
 
 def smooth(points: Tensor) -> Tensor:
-    """`points` [n, c, *size] through a binomial filter along each axis, flat [n, d]; anything without axes as it is."""
-    out = points.float()
-    for axis in range(2, points.ndim):
-        if points.shape[axis] > 2:
-            first, last = out.narrow(axis, 0, 1), out.narrow(axis, -1, 1)
-            wide = torch.cat([first, out, last], axis)
-            size = points.shape[axis]
-            out = (wide.narrow(axis, 0, size) + 2 * out + wide.narrow(axis, 2, size)) / 4
+    """`points` [n, c, *size] smoothed, large pictures halved, flat [n, d]; anything without axes as it is."""
+    out = smoothed(points.float())
     if out.ndim == 4 and min(out.shape[2:]) >= 16:
         out = F.avg_pool2d(out, 2, ceil_mode=True)
     return out.flatten(1)
-
-
-def shifts(points: Tensor) -> list[Tensor]:
-    """`points` moved by at most one step along each of its axes: 9 sets for pictures, 1 for records without axes."""
-    axes = tuple(range(2, points.ndim))
-    moves = itertools.product((0, 1, -1), repeat=len(axes))
-    return [points if not any(move) else points.roll(move, axes) for move in moves]
-
-
-def search(points: Tensor, base: Tensor, basis: Components, own: Tensor | None = None) -> Nearest:
-    """The nearest of `base` [t, k] (smoothed training records in `basis`) to each of `points` [n, *shape].
-
-    own: rows [n] of `base` that the points are themselves, to be passed over.
-    """
-    crowd = min(CROWD + 1, len(base) - (own is not None))
-    out: list[tuple[Tensor, ...]] = []
-    for start in range(0, len(points), 500):
-        block = points[start : start + 500]
-        skip = None if own is None else (torch.arange(len(block)), own[start : start + 500])
-        moved = [basis.of(smooth(x)) for x in shifts(block)]
-        least, best = torch.full((len(block),), math.inf), moved[0].clone()
-        row = torch.zeros(len(block), dtype=torch.long)
-        for i, x in enumerate(moved):
-            d, j = nearest(x, base) if skip is None else _others(x, base, skip).min(1)
-            if i == 0:
-                plain, plain_row = d, j
-            closer = d < least
-            least, row = torch.where(closer, d, least), torch.where(closer, j, row)
-            best[closer] = x[closer]
-        around = (
-            (distances(best, base) if skip is None else _others(best, base, skip))
-            .topk(crowd, dim=1, largest=False)
-            .values.sqrt()
-        )
-        mean = around[:, 1:].mean(1).clamp_min(1e-9)
-        out.append((least.sqrt() / mean, row, plain, plain_row))
-    return Nearest(*(torch.cat(parts) for parts in zip(*out, strict=True)))
-
-
-def _others(a: Tensor, b: Tensor, own: tuple[Tensor, Tensor]) -> Tensor:
-    """Squared distances [n, m] of `a` to `b`, infinite at `own`, the places of those that are the same record."""
-    d = distances(a, b)
-    d[own] = math.inf
-    return d
-
-
-def slid(points: Tensor, sliding: Sliding, base: Tensor, basis: Components, own: Tensor | None = None) -> Nearest:
-    """As `search`, the ratio and its row at the best of all shifts along the last axis."""
-    ratio, row = sliding.search(points, own)
-    flat = torch.cat([basis.of(smooth(x)) for x in points.split(500)])
-    return Nearest(ratio, row, *nearest(flat, base))
 
 
 def rank_z(made: Tensor, real: Tensor) -> float:
@@ -146,38 +113,38 @@ def findings(case: Case) -> list[Finding]:
     Where the points' axes have names, content may begin anywhere along the last of them.
     """
     train, unseen, made = case.train, case.unseen, case.made
-    smoothed = torch.cat([smooth(x) for x in train.points.split(5000)])
-    basis = components(smoothed, 64)
-    base = basis.of(smoothed)
-    most = MOST if len(base) <= 20_000 else MOST // 2
-
-    def near(points: Tensor, among: Sliding | None, base: Tensor, own: Tensor | None = None) -> Nearest:
-        return search(points, base, basis, own) if among is None else slid(points, among, base, basis, own)
-
-    learned = Sliding(train.points) if case.axes else None
-    m, u = near(made.points[:most], learned, base), near(unseen.points[:most], learned, base)
-    real, helped = u.ratio, len(u.ratio) < FEW and len(base) > 2 * CROWD
+    most = MOST if len(train) <= 20_000 else MOST // 2
+    known = searcher(train.points, case.axes)
+    m, real = known.search(made.points[:most]), known.search(unseen.points[:most]).ratio
+    helped = len(real) < FEW and len(train) > 2 * CROWD
     if helped:
-        some = torch.arange(min(STAND_INS, len(base)))
-        real = torch.cat([real, near(train.points[some], learned, base, some).ratio])
-    copies = _copies(m, real, helped, train, made)
+        some = torch.arange(min(STAND_INS, len(train)))
+        real = torch.cat([real, known.search(train.points[some], some).ratio])
+    copies = _copies(m, real, helped, case)
     if copies.raised and case.apart:  # where whatever is like real records is one of few, unseen ones are met as often
-        both = Sliding(torch.cat([train.points, unseen.points])) if case.axes else None
-        known = torch.cat([base, *(basis.of(smooth(x)) for x in unseen.points.split(5000))])
-        again = _copies(near(made.points[:most], both, known), real, helped, train, made, len(unseen))
+        both = searcher(torch.cat([train.points, unseen.points]), case.axes)
+        again = _copies(both.search(made.points[:most]), real, helped, case, len(unseen))
         copies = copies if again.beside == UNSEEN else again
-    rest = [_authenticity(m, u, base), _ct(m, u, made, unseen, base, basis, case.seed)]
+    smoothest = torch.cat([smooth(x) for x in train.points.split(5000)])
+    basis = components(smoothest, 64)
+    base = basis.of(smoothest)
+    mine, theirs = (
+        Nearest(*nearest(torch.cat([basis.of(smooth(x)) for x in side.points[:most].split(500)]), base))
+        for side in (made, unseen)
+    )
+    rest = [_authenticity(mine, theirs, base), _ct(mine, theirs, made, unseen, base, basis, case.seed)]
     # A smooth picture lies nearer to every training picture than a real one does, so these two fall through blur as well
     # as through copying. They speak only beside copies, and otherwise leave blur to the findings that can tell it.
     beside = [replace(f, limit=replace(f.limit, only="where copies were found too")) for f in rest]
     return [copies, *(f if copies.raised else replace(f, raised=False) for f in beside)]
 
 
-def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Embedded, made: Embedded, unseen: int = 0) -> Finding:
+def _copies(m: Matches, ratio: Tensor, helped: bool, case: Case, unseen: int = 0) -> Finding:
     """`ratio` [k] of real records; helped: whether training records are among them.
 
     unseen: how many unseen records follow the training ones in what was searched.
     """
+    train, made = case.train, case.made
     n, held = len(m.ratio), len(ratio)
     k = max(3, math.ceil(NEAR * held))
     bar = float(ratio.sort().values[min(k, held) - 1])
@@ -205,13 +172,16 @@ def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Embedded, made: Embe
     raised = p < CERTAIN and beyond(count)
     order = torch.where(mine, m.ratio, torch.inf).argsort(stable=True)[: min(24, int(mine.sum()))]
     pairs = tuple((made.row(int(i)), train.row(int(m.row[i])), float(m.ratio[i])) for i in order)
+    changes = Counter(c for c in m.changes((near & mine).nonzero()[:, 0].tolist()) if c)
+    told = "".join(f", {c} of them {change}" for change, c in changes.most_common() if c >= OFTEN * count)
     summary = (
         f"{count} of {n} made records ({value:.1%}) lie as close to a training record as only {real:.2%} of "
         + ("real ones lie to any other" if helped else "unseen real ones do")
         + ("" if met is None else met.summary(n))
-        + (": training records were copied." if raised else "; no more than chance explains.")
+        + (f": training records were copied{told}." if raised else "; no more than chance explains.")
     )
-    detail = CopyRate(pairs=pairs, bar=bar, p=p, copies=count, n=n, searched=n, criterion=CRITERION)
+    shown = tuple(m.changes(order.tolist()))
+    detail = CopyRate(pairs=pairs, bar=bar, p=p, copies=count, n=n, searched=n, criterion=CRITERION, changes=shown)
 
     def sees(shown: int, real: int, copies: float) -> bool:
         least = max(3, math.ceil(NEAR * real))
@@ -225,13 +195,13 @@ def _copies(m: Nearest, ratio: Tensor, helped: bool, train: Embedded, made: Embe
 
 
 def _authenticity(m: Nearest, u: Nearest, base: Tensor) -> Finding:
-    rows = torch.cat([m.plain_row, u.plain_row]).unique()
+    rows = torch.cat([m.row, u.row]).unique()
     own = torch.zeros(len(base))
     for block in rows.split(1000):
         d = distances(base[block], base)
         d[torch.arange(len(block)), block] = math.inf
         own[block] = d.amin(1)
-    s = averaged((m.plain > own[m.plain_row]).float(), (u.plain > own[u.plain_row]).float(), share=True)
+    s = averaged((m.plain > own[m.row]).float(), (u.plain > own[u.row]).float(), share=True)
     summary = (
         f"{s.value:.1%} of what was made is further from its nearest training record than that one is from its own "
         f"neighbour; unseen real data: {s.real:.1%}."

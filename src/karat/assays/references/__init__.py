@@ -121,6 +121,8 @@ def _able(name: str, train: View, strength: float | None) -> bool:
 def _due(name: str, reference: Reference[Any], train: View, target: str | None) -> tuple[str, ...] | None:
     """The findings that must speak of a reference; None where it can do nothing to such data."""
     match train:
+        case Points() if name == "changer" and train.points.ndim != 4:
+            return None
         case Points():
             along = tuple(f"detail along {axis}" for axis in train.axes) if name in ("blurrer", "noise") else ()
             if train.labels is not None:

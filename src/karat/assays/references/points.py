@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from karat.assays.neighbours import distances
+from karat.assays.points.aligned import affine, seen
 from karat.assays.points.diversity import cells
 from karat.assays.references.reference import Case, Reference, bootstrap, oracle, overdrawn
 from karat.views import Points
@@ -35,6 +38,51 @@ def copier(case: Case[Points], *, share: float = 0.02, noise: float = 0.03, reac
     if labels is not None and copied.labels is not None:
         labels = torch.cat([copied.labels, labels[count:]])
     return replace(made, points=torch.cat([copies, made.points[count:]]), labels=labels)
+
+
+def changer(case: Case[Points], *, share: float = 0.05, only: str = "") -> Points:
+    """Unseen real data, but a `share` are training items changed in turn as `CHANGES` of pictures or `PLAYED` of sounds say.
+
+    only: one of these for all.   Each has noise of 1% of the range added.   Records without axes are copied as they are.
+    """
+    rng, made = case.rng, case.fresh()
+    copied = case.train.take(rng.permutation(len(case.train))[: max(1, round(share * len(made)))])
+    points = copied.points.clone()
+    known = PLAYED if case.train.axes else CHANGES
+    ways = (known[only],) if only else tuple(known.values())
+    for i in range(len(points) if points.ndim == 4 else 0):
+        change, gain, level = ways[i % len(ways)]
+        one = seen(points[i : i + 1] + 1, change[None], "zeros" if case.train.axes else "border") - 1
+        points[i] = (gain * one + level)[0]
+    points = (points + 0.02 * torch.from_numpy(rng.standard_normal(tuple(points.shape))).float()).clamp(-1, 1)
+    labels = made.labels
+    if labels is not None and copied.labels is not None:
+        labels = torch.cat([copied.labels, labels[len(copied) :]])
+    return replace(made, points=torch.cat([points, made.points[len(copied) :]]), labels=labels)
+
+
+def _turned(degrees: float) -> Tensor:
+    """The turn of a square picture; one that is not square is sheared a little as well."""
+    out, angle = torch.eye(3), math.radians(degrees)
+    out[:2, :2] = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    return out
+
+
+# by name: where each place of the copy is taken from, and the factor and level of what is there
+CHANGES = {
+    "mirrored": (affine((-1, 1)), 1.0, 0.0),
+    "moved": (affine(moved=(6 / 28, 6 / 28)), 1.0, 0.0),  # 3 of 28 pixels both ways
+    "turned": (_turned(10), 1.0, 0.0),
+    "smaller": (affine((1 / 0.9, 1 / 0.9)), 1.0, 0.0),
+    "larger": (affine((1 / 1.1, 1 / 1.1)), 1.0, 0.0),
+    "flatter": (affine(), 0.7, 0.1),
+}
+PLAYED = {  # what is first and what is lowest stays
+    "faster": (affine((1.1, 1.06), (0.1, 0.06)), 1.0, 0.0),
+    "slower": (affine((0.9, 0.94), (-0.1, -0.06)), 1.0, 0.0),
+    "later": (affine(moved=(-0.2, 0)), 1.0, 0.0),  # a tenth of the frames
+    "softer": (affine(), 1.0, -0.15),
+}
 
 
 def collapser(case: Case[Points], *, drop: int = 2) -> Points:
@@ -101,6 +149,7 @@ REFERENCES: dict[str, Reference[Points]] = {
     "oracle": Reference(oracle),
     "bootstrap": Reference(bootstrap, ("copy rate", "authenticity", "ct")),
     "copier": Reference(copier, ("copy rate",), "share", (0.02, 0.05, 0.1, 0.2), 0.05, COPIED),
+    "changer": Reference(changer, ("copy rate",), "share", (0.02, 0.05, 0.1, 0.2), 0.05, "{:.0%} changed copies"),
     "collapser": Reference(collapser, ("coverage", "recall", "missing classes"), "drop", (1, 2, 3), 2, LOST),
     "blurrer": Reference(blurrer, ("sharpness", "frechet distance", "two-sample auc")),
     "skewer": Reference(skewer, ("class balance",), "times", (2, 3, 4), 3, OVERDRAWN),
