@@ -96,8 +96,11 @@ class Hierarchical(Synthesizer):
         rng = np.random.default_rng(request.seed)
         turn = np.random.default_rng([request.seed, 1])
 
+        # steps of several series at one moment are no sample of which one should be high where another is low
+        alone = request.independent or self._codec.cut is not None
+
         def rows(chain: str, cells: np.ndarray) -> np.ndarray:
-            return self._rows(turn, chain, cells, request.independent)
+            return self._rows(turn, chain, cells, alone)
 
         if self._codec.cut is not None and request.balance is not None:
             raise FitError("--balance: steps of a series follow from each other, and none is drawn for its value.")

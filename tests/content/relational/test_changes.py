@@ -97,7 +97,7 @@ def test_what_is_told_of_changes_before_knows_no_row_behind_it() -> None:
     rng = np.random.default_rng(5)
     who, change = family(5, 10), rng.normal(size=(50, 2))
     of = tuple(
-        changes.Change(name, False, (name,), width=Width(0.1, 0.1, 0.1, 0.7, 1.0, 9.0, -9.0, 9.0)) for name in "ab"
+        changes.Change(name, False, (name,), width=Width(0.1, 0.1, 0.1, 0.7, 1.0, 9.0, -9.0, 9.0, 1.0)) for name in "ab"
     )
     told = changes.behind(of, who, change)
     change[who.place == 9] = 1e6

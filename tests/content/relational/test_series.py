@@ -15,6 +15,7 @@ from karat.content.relational.changes import Change, behind, find
 from karat.content.relational.database import Family
 from karat.content.relational.series import season, volatility
 from karat.content.relational.series.calendar import Calendar
+from karat.content.relational.series.together import Drawn, Together
 from karat.content.relational.steps import expected
 from karat.content.table.schema.columns import Column
 from karat.data import load
@@ -227,7 +228,55 @@ def test_no_made_change_is_further_in_units_of_its_width_than_a_real_one() -> No
     units = (change / told)[20:]
     np.testing.assert_allclose([width.fall, width.rise], [units.min(), units.max()], rtol=0.05)
     far = width.change(np.array([-100.0, 0.5, 100.0]), np.full(3, 2.0))
-    np.testing.assert_allclose(far, [2 * width.fall, 1.0, 2 * width.rise])
+    np.testing.assert_allclose(far, width.unit * np.array([2 * width.fall, 1.0, 2 * width.rise]))
+
+
+def test_widths_keep_their_mean_where_changes_are_drawn_as_those_of_training_rows() -> None:
+    rng, change = np.random.default_rng(8), clustered(np.random.default_rng(8), 2000)
+    change[0] = np.nan
+    one = Family.of(np.zeros(2000, np.int64), 1, None)
+    width, _ = volatility.fit(change, one)
+    assert width is not None
+    told = behind((Change("x", False, ("x",), width=width),), one, change[:, None])[:, 1]
+    units, wide = (change / told)[20:], np.full(500, width.mean)
+    means = []
+    for _ in range(400):
+        wide = width.after(wide, width.change(rng.choice(units, 500), wide))
+        means.append(wide.mean())
+    assert 0.9 < np.mean(means[100:]) / width.mean < 1.1
+
+
+def markets(days: int = 900) -> pd.DataFrame:
+    """Three funds, of which the first two follow one market and the third follows none."""
+    rng, date = np.random.default_rng(5), pd.date_range("2020-01-01", periods=days).strftime("%Y-%m-%d")
+    market, own = rng.normal(size=days), rng.normal(size=(days, 3))
+    moves = np.stack([0.8 * market + 0.6 * own[:, 0], 0.8 * market + 0.6 * own[:, 1], own[:, 2]], 1)
+    prices = np.exp(3 + np.cumsum(0.01 * moves, 0)).round(3)
+    return pd.concat([pd.DataFrame({"date": date, "fund": f, "price": prices[:, j]}) for j, f in enumerate("ABC")])
+
+
+def test_changes_of_series_at_one_moment_are_learned_apart_and_drawn_together() -> None:
+    returns = markets().set_index(["date", "fund"])["price"].unstack().apply(np.log).diff()
+    units = (returns / returns.std()).stack().dropna()
+    who = units.index.get_level_values("fund").map("ABC".index).to_numpy()
+    when = np.unique(units.index.get_level_values("date"), return_inverse=True)[1].astype(float)
+    of = Together.fit(units.to_numpy()[:, None], who, when)
+    assert of is not None and 0.5 < of.correlation[0, 0, 1] < 0.8 and not of.correlation[0, 2, :2].any()
+    left = of.apart(units.to_numpy()[:, None], who, when)
+    assert abs(np.corrcoef(left[who == 0, 0], left[who == 1, 0])[0, 1]) < 0.02 and 0.9 < left[who == 1].std() < 1.1
+    drawn = Drawn()
+    back = [drawn.joined(of, left[who == one], one, when[who == one])[:, 0] for one in range(3)]
+    np.testing.assert_allclose(np.concatenate(back), np.concatenate([units.to_numpy()[who == one] for one in range(3)]))
+    assert Together.fit(np.random.default_rng(0).normal(size=(900, 1)), np.arange(900) % 3, np.arange(900) // 3) is None
+
+
+@pytest.mark.exam
+def test_made_series_of_one_file_move_together_where_real_ones_do(tmp_path: Path) -> None:
+    markets().to_csv(tmp_path / "funds.csv", index=False)
+    run = karat.train(tmp_path / "funds.csv", set=SMALL, out=tmp_path / "run", threads=1)
+    made = run.make(250, seed=1).pivot(index="date", columns="fund", values="price").astype(float)
+    together = np.log(made).diff().corr().to_numpy()
+    assert 0.45 < together[0, 1] < 0.8 and np.abs(together[2, :2]).max() < 0.25
 
 
 def gappy(place: Path) -> pd.DataFrame:

@@ -271,9 +271,8 @@ class Family:
 
     @cached_property
     def warm(self) -> np.ndarray:
-        """bool [n]: rows with `WARM` before them, where most have so many; else those that are no first ones."""
-        far = self.place >= WARM
-        return far if far.mean() > 0.5 else self.place > 0
+        """bool [n]: rows with `WARM` before them, or with a tenth of what their sequence has where that is less; no first ones."""
+        return np.asarray(self.place >= np.clip((self.place + self.left + 1) // 10, 1, WARM))
 
     def among(self, rows: np.ndarray) -> Family:
         """Who stands where among these rows alone."""

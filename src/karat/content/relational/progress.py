@@ -98,3 +98,16 @@ class Sequences:
             value = amounts(flat(rows[column]))
             self.sums[at, j] = self.steps.fade * self.sums[at, j] + np.nan_to_num(value)
             self.many[at, j] = self.steps.fade * self.many[at, j] + ~np.isnan(value)
+
+
+def order_of(stand: str, link: np.ndarray, when: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """int64 [n]: the rows of parents [n] at moments [n] as the file has them, of which `Steps.stand` says how."""
+    if stand == "grouped":
+        return np.argsort(link, kind="stable")
+    if stand == "by order":
+        return np.argsort(np.where(np.isnan(when), np.inf, when), kind="stable")
+    # the rows of one parent keep their order among themselves
+    spot = rng.permutation(len(link))
+    out = np.empty(len(link), np.int64)
+    out[np.lexsort((spot, link))] = np.argsort(link, kind="stable")
+    return out[np.argsort(spot)] if len(link) else out

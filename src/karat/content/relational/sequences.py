@@ -22,6 +22,7 @@ from karat.content.relational.database import Database, Family, Relation, amount
 from karat.content.relational.series import season
 from karat.content.relational.series.calendar import Calendar
 from karat.content.relational.series.clock import Clock, chain, distance, previous
+from karat.content.relational.series.together import Together
 from karat.content.relational.steps import Before, Steps, borrowed_name, expected, rows_name
 from karat.content.table.encoding.coding import NUMBERS, flat, present
 from karat.content.table.encoding.layout import Layout
@@ -99,7 +100,8 @@ def fit(name: str, database: Database, train: Database, whole: Tables, across: S
     if maker is not None:
         since = previous(family, np.full(len(link), np.nan) if when is None else amounts(when))
         unruled = _unruled(whole, blank)
-        blank = replace(blank, inherited=Inherited.fit(across, maker, train, unruled, family, since))
+        inherited = Inherited.fit(across, maker, train, unruled, family, since)
+        blank = replace(blank, inherited=inherited, together=_together(blank, train))
     return replace(blank, what=chain(whole, *drawn(blank, train, whole)))
 
 
@@ -304,15 +306,34 @@ def drawn(steps: Steps, data: Database, whole: Tables) -> tuple[Schema, pa.Table
     return Schema(tuple(known), own_rules), pa.table(cells)
 
 
-def _moved(steps: Steps, data: Database) -> dict[str, pa.Array]:
-    """The changes [n] of each column that is learned by them, missing where its cell is."""
+def _units(steps: Steps, data: Database) -> tuple[np.ndarray, np.ndarray]:
+    """float64 [n, columns] each: changes of the columns that are learned by them, in units of their width, and their values."""
     assert steps.maker is not None
     order = None if steps.order is None else data.cells(steps.table, steps.order)
     family = Family.of(*data.strands(steps.maker), order)
     now, past = _past(_away(steps, data), family)
     coded = changes.coded(steps.changes, now, past)
-    coded = coded / changes.widths(steps.changes, changes.behind(steps.changes, family, coded))
-    columns = zip(steps.changes, coded.T, now.T, strict=True)
+    return coded / changes.widths(steps.changes, changes.behind(steps.changes, family, coded)), now
+
+
+def _together(steps: Steps, data: Database) -> Together | None:
+    """How the series in `data` move together."""
+    if not steps.series or steps.order is None or steps.calendar is None:
+        return None
+    return Together.fit(_units(steps, data)[0], *_who_and_when(steps, data))
+
+
+def _who_and_when(steps: Steps, data: Database) -> tuple[np.ndarray, np.ndarray]:
+    assert steps.maker is not None and steps.order is not None
+    return data.series(steps.maker, steps.series)[0], amounts(data.cells(steps.table, steps.order))
+
+
+def _moved(steps: Steps, data: Database) -> dict[str, pa.Array]:
+    """The changes [n] of each column that is learned by them as they are drawn, missing where its cell is."""
+    units, now = _units(steps, data)
+    if steps.together is not None:
+        units = steps.together.apart(units, *_who_and_when(steps, data))
+    columns = zip(steps.changes, units.T, now.T, strict=True)
     return {c.column: pa.array(changes.filled(x), mask=np.isnan(y)) for c, x, y in columns}
 
 

@@ -12,6 +12,7 @@ from karat.content.relational.across.inheriting import Inherited, binned, row
 from karat.content.relational.changes import Change
 from karat.content.relational.database import Relation
 from karat.content.relational.series.calendar import Calendar
+from karat.content.relational.series.together import Together
 from karat.content.table.tables import Tables
 from karat.space import Codes
 
@@ -55,7 +56,7 @@ class Steps:
     what, first, next, level: the codecs of the chains.   changes: numbers that are learned as changes, of which `level` draws
     those in the first rows.   stand: how the file has its rows: grouped, by order, or mixed.
     calendar: the steps of a series, in which its distances are told.   starts: places in series from which one may go on.
-    series: names of several series in one file.
+    series: names of several series in one file.   together: how these move together, None where each goes by itself.
     inherited: what rows are given of their parent by what holds across tables.
     """
 
@@ -83,6 +84,7 @@ class Steps:
     starts: Before | None = None
     inherited: Inherited = Inherited()
     series: tuple[str, ...] = ()
+    together: Together | None = None
 
     def expected(self, who: np.ndarray, when: np.ndarray) -> np.ndarray:
         """float64 [n, k]: what is to be expected of the columns that are learned as changes, of series `who` [n] at moments [n]."""
@@ -146,6 +148,7 @@ class Steps:
             "changes": [c.state() for c in self.changes],
             "calendar": None if self.calendar is None else self.calendar.state(),
             "series": list(self.series),
+            "together": None if self.together is None else self.together.state(),
             "starts": None if self.starts is None else self.starts.state(),
             "inherited": self.inherited.state(),
             **{name.rpartition("/")[2]: codec.state() for name, codec in self.chains.items()},
@@ -184,6 +187,7 @@ class Steps:
             None if state["starts"] is None else Before.restore(state["starts"]),
             Inherited.restore(state["inherited"]),
             tuple(str(name) for name in state["series"]),
+            None if state["together"] is None else Together.restore(state["together"]),
         )
 
 

@@ -26,8 +26,9 @@ from karat.content.relational.database import (
 )
 from karat.content.relational.links import repeats, words_of
 from karat.content.relational.parents import Apart, Comparison, Nearest, Reach, comparisons
-from karat.content.relational.progress import Sequences
+from karat.content.relational.progress import Sequences, order_of
 from karat.content.relational.sequences import encoded, snapped, there
+from karat.content.relational.series.together import Drawn
 from karat.content.relational.steps import Before, Steps, borrowed_name, context, rows_name
 from karat.content.roles import Conditioning
 from karat.content.table.convert import logical, put
@@ -65,6 +66,7 @@ class Unfolding:
     link: dict[str, np.ndarray] = field(default_factory=dict)
     open: dict[str, set[str]] = field(default_factory=dict)
     across: Sequence[Across] = ()
+    drawn: Drawn = field(default_factory=Drawn)
 
     def run(self, roots: Mapping[str, int], orphans: Mapping[str, float], asked: Asked) -> Database:
         """roots: how many rows of each root table, which `asked` are to hold something.   orphans: rows without a parent for each
@@ -144,7 +146,7 @@ class Unfolding:
             pieces.append((rows, cells, at, when))
         pieces = pieces if pieces else [self._nobody(steps)]
         link, when = (np.concatenate([piece[i] for piece in pieces]) for i in (2, 3))
-        order = self._order(steps, link, when)
+        order = order_of(steps.stand, link, when, self.rng)
         rows, cells = (pa.concat_tables([piece[i] for piece in pieces]).take(pa.array(order)) for i in (0, 1))
         link = link[order]
         self._finish(name, rows.combine_chunks(), cells.combine_chunks(), np.where(link < parents, link, -1))
@@ -155,18 +157,6 @@ class Unfolding:
         cells = self._decoded(f"{steps.table}/what", steps.what, nothing)
         rows = self._rows(steps, cells, none, np.zeros(0), self._wandered(steps, cells, None))
         return rows, cells, none, np.zeros(0)
-
-    def _order(self, steps: Steps, link: np.ndarray, when: np.ndarray) -> np.ndarray:
-        """The rows [n] as the file has them."""
-        if steps.stand == "grouped":
-            return np.argsort(link, kind="stable")
-        if steps.stand == "by order":
-            return np.argsort(np.where(np.isnan(when), np.inf, when), kind="stable")
-        # the rows of one parent keep their order among themselves
-        spot = self.rng.permutation(len(link))
-        out = np.empty(len(link), np.int64)
-        out[np.lexsort((spot, link))] = np.argsort(link, kind="stable")
-        return out[np.argsort(spot)] if len(link) else out
 
     def _step(self, steps: Steps, known: Before, base: np.ndarray | None) -> tuple[pa.Table, pa.Table, np.ndarray]:
         """The rows, what their chain drew, and their times."""
@@ -193,17 +183,24 @@ class Unfolding:
         return rows, cells, when
 
     def _once(self, steps: Steps, known: Before, base: np.ndarray | None) -> tuple[pa.Table, pa.Table, np.ndarray]:
-        name = steps.table
         when = np.full(len(known.place), np.nan)
         if steps.order is not None:
             when = self._times(steps, known, base)
-            known = replace(known, when=when)
-        known = self._begun(steps, known)
+        known = self._begun(steps, replace(known, when=when))
+        turn = 0 * known.who if steps.together is None else known.who
+        turns = [np.flatnonzero(turn == one) for one in np.unique(turn)]
+        parts, order = [self._what(steps, known.take(rows)) for rows in turns], np.argsort(np.concatenate(turns))
+        cells = pa.concat_tables([part[0] for part in parts]).take(pa.array(order))
+        wandered = {c: np.concatenate([part[1][c] for part in parts])[order] for c in parts[0][1]}
+        return self._rows(steps, cells, known.place, when, wandered), cells, when
+
+    def _what(self, steps: Steps, known: Before) -> tuple[pa.Table, dict[str, np.ndarray]]:
+        """What the chain draws of each row, and `_wandered`."""
         given = context(steps, "what", known)
         free = np.full((len(given), steps.what.spaces[0].numel), -1)
-        codes = self.draw(f"{name}/what", np.hstack([given, free]))[:, given.shape[1] :]
-        cells = self._decoded(f"{name}/what", steps.what, codes)
-        return self._rows(steps, cells, known.place, when, self._wandered(steps, cells, known)), cells, when
+        codes = self.draw(f"{steps.table}/what", np.hstack([given, free]))[:, given.shape[1] :]
+        cells = self._decoded(f"{steps.table}/what", steps.what, codes)
+        return cells, self._wandered(steps, cells, known)
 
     def _begun(self, steps: Steps, known: Before) -> Before:
         """The same with the levels of first rows, where columns are learned as changes."""
@@ -224,6 +221,9 @@ class Unfolding:
         level, past = (blank, blank) if known is None else (known.level, known.past)
         recent = changes.unknown(*blank.shape) if known is None else known.recent
         change = {c.column: amounts(flat(cells[c.column])) for c in steps.changes}
+        if steps.together is not None and known is not None:
+            units, one = np.stack(list(change.values()), 1), int(known.who[0])
+            change = dict(zip(change, self.drawn.joined(steps.together, units, one, known.when).T, strict=True))
         parent = np.zeros((len(cells), len(steps.inherited.names))) if known is None else known.parent
         expected = blank if known is None else steps.expected(known.who, known.when)
         out = changes.decoded(steps.changes, change, level, past, recent, expected)

@@ -25,7 +25,9 @@ REACH = 1.25  # of the greatest width of training rows, beyond which none is mad
 @dataclass(frozen=True)
 class Width:
     """The recursion of one column. mean: the width of a first row.   most: the greatest that is made.   fall, rise: the furthest
-    changes of training rows, in units of their width; none goes further, as all that follow would be wilder for it.
+    changes of training rows, in units of their width; none goes further, as all that follow would be wilder for it.   unit: of
+    widths, by which units are so great that widths keep their mean, as those of training rows do (variance targeting: Francq,
+    Horvath & Zakoian, 2011).
     """
 
     base: float
@@ -36,6 +38,7 @@ class Width:
     most: float
     fall: float
     rise: float
+    unit: float
 
     def after(self, width: np.ndarray, change: np.ndarray) -> np.ndarray:
         """float64 [n]: the width once `change` [n] is known that had `width` [n]."""
@@ -44,7 +47,7 @@ class Width:
 
     def change(self, drawn: np.ndarray, width: np.ndarray) -> np.ndarray:
         """float64 [n]: the change that was `drawn` in units of `width` [n]."""
-        return np.asarray(np.clip(drawn, self.fall, self.rise) * width)
+        return np.asarray(np.clip(drawn, self.fall, self.rise) * width * self.unit)
 
     def state(self) -> dict[str, float]:
         return asdict(self)
@@ -55,7 +58,7 @@ class Width:
         out = cls(**numbers)
         if (
             not all(map(math.isfinite, numbers.values()))
-            or min(out.base, out.up, out.up + out.down, out.keep) < 0 < out.mean
+            or min(out.base, out.up, out.up + out.down, out.keep) < 0 < min(out.mean, out.unit)
         ):
             raise ValueError("the width of changes wants numbers that are not negative")
         return out
@@ -100,7 +103,9 @@ def fit(change: np.ndarray, family: Family) -> tuple[Width | None, float]:
     warm = known & (_side_by_side(family.warm.astype(float), family) == 1)
     units, most = ((size - 2 * fall) / wide)[warm], mean * REACH * float(wide[known].max())
     base, ends = mean * (1 - up - down * falls - keep), (float(units.min()), float(units.max()))
-    width = Width(base, up, max(down, -up), keep, mean, most, *ends)
+    moves = up * np.abs(units).mean() + down * np.maximum(-units, 0).mean()
+    unit = float((up + down * falls) / moves) if moves > 0 else 1.0
+    width = Width(base, up, max(down, -up), keep, mean, most, *ends, unit)
     return width, float(best.fun) + math.log(mean)
 
 
