@@ -56,10 +56,9 @@ class Width:
     def restore(cls, state: Mapping[str, Any]) -> Self:
         numbers = {f.name: float(state[f.name]) for f in fields(cls)}
         out = cls(**numbers)
-        if (
-            not all(map(math.isfinite, numbers.values()))
-            or min(out.base, out.up, out.up + out.down, out.keep) < 0 < min(out.mean, out.unit)
-        ):
+        if not all(map(math.isfinite, numbers.values())) or min(
+            out.base, out.up, out.up + out.down, out.keep
+        ) < 0 < min(out.mean, out.unit):
             raise ValueError("the width of changes wants numbers that are not negative")
         return out
 
