@@ -33,7 +33,7 @@ MAY: dict[str, set[str]] = {
     "data": {"space", "views", "content", "privacy", "words"},
     "training": {"space", "events", "nets", "families", "cache", "output"},
     "assays": {"space", "views", "words", "cache", "output"},
-    "worth": {"assays", "words"},
+    "worth": {"assays", "words", "languages"},
     "report": {"assays", "worth", "words", "languages", "output"},
     "provenance": set(),
     "output": {"provenance"},
@@ -67,6 +67,7 @@ MAY: dict[str, set[str]] = {
     },
     "verbs": {
         "data",
+        "languages",
         "options",
         "output",
         "report",

@@ -244,6 +244,9 @@ class AssayOptions:
         A prices.toml: what things cost and what they are worth to you. `src/karat/worth/prices.toml` is a template.
     ab
         The CSV of an A/B result: arm (`made` and one other), shown, and clicks, conversions or sales.
+    business
+        Ask what decides whether it can pay, write the answers as prices.toml (RUN/prices.toml, or --prices), and say whether
+        to train at all; with a run, assay it by them.
     exchange
         Measure how many new real records one made record stands for to a learner, with controls that cost nothing: 10 to 20
         CPU seconds at 10,000 rows. By default where prices.toml has label_cost_per_item, for which it decides.
@@ -279,6 +282,7 @@ class AssayOptions:
     set: Sequence[str] = ()
     prices: Path | None = None
     ab: Path | None = None
+    business: bool = False
     exchange: Annotated[bool | None, Parameter(negative="--no-exchange")] = None
     encoder: Path | None = None
     lang: Literal["en", "zh"] = "en"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from karat.synthesizer import Synthesizer
     from karat.workflow.calibrating import Calibration
     from karat.workflow.concluding import Assay
+    from karat.worth.business import Advice
 
 
 @takes_fields(LookOptions)
@@ -103,13 +104,18 @@ def _train(options: TrainOptions, called: Mapping[str, float] | None) -> Opened:
 
 
 @takes_fields(AssayOptions)
-def assay(options: AssayOptions) -> Assay | Calibration | Comparison:
+def assay(options: AssayOptions) -> Assay | Calibration | Comparison | Advice:
     """Find out what a generator is worth: findings, each beside the score that unseen real data gets, and a verdict.
 
     Of several runs, which of them is better in what.
     """
     if options.calibrate is not None:
         return _calibrated(options)
+    if options.business:
+        advice, written = _advised(options)
+        if not options.runs and options.made is None:
+            return advice
+        options = replace(options, prices=written)
     return _compared(options) if len(options.runs) > 1 else _assayed(options)
 
 
@@ -139,6 +145,35 @@ def _assayed(options: AssayOptions) -> Assay:
         notes.append(f"{destination.ledger.path}: {damaged:,} lines are damaged and were not counted")
     _say_end(console, result.report, result.failed, notes)
     return result
+
+
+def _advised(options: AssayOptions) -> tuple[Advice, Path]:
+    """The questions of `--business`, asked, and where their answers were written."""
+    from karat.errors import FitError
+    from karat.languages import language
+    from karat.output import Output
+    from karat.worth.business import interview
+    from karat.worth.prices import FILE_NAME
+
+    console, words = _console(), language(options.lang)
+    place = next((_run_of(run).path for run in options.runs), Path())
+    goal = place / FILE_NAME if options.prices is None else Path(options.prices)
+    output = Output(options.overwrite, private=True)
+    output.check(goal)
+
+    def ask(text: str) -> str:
+        console.print(text, soft_wrap=True)
+        line = sys.stdin.readline()
+        if not line:
+            raise FitError(words.say("business.ended"))
+        return line
+
+    console.print(words.say("business.intro"), soft_wrap=True)
+    advice = interview(ask, words)
+    output.write(goal, advice.toml.encode())
+    for line in (words.say("business.written", path=goal), str(advice)):
+        console.print(line, soft_wrap=True)
+    return advice, goal
 
 
 def _compared(options: AssayOptions) -> Comparison:

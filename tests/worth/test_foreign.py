@@ -69,3 +69,28 @@ def test_each_thing_that_is_not_declared_or_measured_is_named(tmp_path: Path) ->
     assert {r.name: r.state for r in added.reasons}["labels"] == "pass"
     bare = judge(found.findings, Cost(), Prices(), rights=None, labelled=None)
     assert bare.word == "unproven" and bare.settle is not None and "generation_cost_per_item" in bare.settle.what
+
+
+@pytest.mark.exam
+@pytest.mark.parametrize(
+    ("made", "prices", "n", "word", "says"),
+    [
+        ("oracle", PRICES, 5000, "gold", ["pays with a probability"]),
+        ("oracle", PRICES.replace("per_item = 1.0", "per_item = 0.001"), 5000, "bubble", ["under 1%"]),
+        ("oracle", PRICES, 20, "unproven", ["n=20", "needs"]),
+        ("copier", PRICES, 5000, "bubble", ["cop"]),
+        ("collapser", PRICES, 5000, "unproven", ["missing classes (group = c)"]),
+    ],
+)
+def test_generators_of_known_worth_get_the_verdict_that_they_deserve(
+    tmp_path: Path, made: str, prices: str, n: int, word: str, says: list[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    real = frame(40_000, rng)
+    wide = real.assign(**{f"z{i}": (rng.normal(0, 1, len(real)) + real["x"]).round(3) for i in range(4)})
+    wide.to_csv(tmp_path / "real.csv", index=False)
+    (tmp_path / "p.toml").write_text(prices + 'personal = "none"\nlabels = "added"\n')
+    options = {"prices": tmp_path / "p.toml", "out": tmp_path / "report", "threads": 1}
+    found = karat.assay(real=tmp_path / "real.csv", made=f"reference:{made}", n=n, **options).verdict
+    assert found.word == word, found.sentence
+    assert all(part in found.sentence for part in says), found.sentence

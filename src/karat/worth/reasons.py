@@ -64,8 +64,16 @@ def cannot_tell(blind: Sequence[Finding], thing: str) -> str:
 
 
 def named(findings: Sequence[Finding]) -> str:
-    names = list(dict.fromkeys(f.name for f in findings))
+    """Their names, those first that say what is missing, and what that is."""
+    names = list(dict.fromkeys(_with_missing(f) for f in sorted(findings, key=lambda f: not f.missing)))
     return joined(names if len(names) <= MOST_NAMED else [*names[:MOST_NAMED], f"{len(names) - MOST_NAMED} more"])
+
+
+def _with_missing(f: Finding) -> str:
+    if not f.raised or not f.missing:
+        return f.name
+    more = f" and {len(f.missing) - MOST_NAMED} more" if len(f.missing) > MOST_NAMED else ""
+    return f"{f.name} ({', '.join(f.missing[:MOST_NAMED])}{more})"
 
 
 def scores(findings: Sequence[Finding]) -> str:
