@@ -20,6 +20,7 @@ import pytest
 import torch
 
 from karat import privacy
+from karat.assays.chance import wilson
 from karat.assays.classifier import area
 from karat.assays.neighbours import distances
 from karat.assays.points.diversity import coverage, recall
@@ -112,12 +113,23 @@ HISTOGRAMS = {
     "disjoint": ([1, 0], [0, 1]),
     "equal": ([3, 5, 2], [3, 5, 2]),
 }
+COUNTS = ((0, 50), (1, 500), (37, 500), (480, 500), (12, 2000))  # attacks that succeed, of how many
+
+
+def attacks(count: int, n: int) -> list[float]:
+    """The success rate of an attack and its error at 95%."""
+    from anonymeter.stats.confidence import success_rate
+
+    return [float(x) for x in success_rate(n, count, 0.95)]
+
+
 ASKED: dict[str, Callable[[], Any]] = {  # by the library's name and what is asked of it
     "dp-accounting": lambda: {
         f"{sigma}, {rho}": accounting(sigma, rho) for sigma, rho in ((1.0, 0.01), (3.0, 0.1), (12.0, 1.0))
     },
     "opendp": lambda: {"cost": {str(rho): cost(rho) for rho in (0.01, 0.1, 1.0)}, "noise": noise()},
     "sdmetrics": columns,
+    "anonymeter": lambda: {f"{count} of {n}": attacks(count, n) for count, n in COUNTS},
     "mauve-text": lambda: {name: mauve(p, q) for name, (p, q) in HISTOGRAMS.items()},
 }
 
@@ -177,6 +189,12 @@ def test_discrete_gaussian_noise_has_the_law_of_opendps() -> None:
     ours = privacy.discrete_gaussian(privacy.Source(0), DRAWS, 4, 1)
     gap = [abs(theirs - (ours <= t).mean()) for t, theirs in zip(TICKS, kept("opendp")["noise"], strict=True)]
     assert max(gap) < math.sqrt(math.log(2 / 1e-9) / DRAWS)  # two-sample Kolmogorov-Smirnov: false once in 1e9 runs
+
+
+@pytest.mark.parametrize("count, n", COUNTS)
+def test_how_often_an_attack_succeeds_is_known_as_well_as_anonymeter_says(count: int, n: int) -> None:
+    rate, error = kept("anonymeter")[f"{count} of {n}"]
+    assert wilson(count, n) == pytest.approx((max(0.0, rate - error), min(1.0, rate + error)), rel=1e-3, abs=1e-5)
 
 
 def numbers(n: int, size: int) -> list[str]:
