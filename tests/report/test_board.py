@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from karat.assays.details.records import MissingClasses
+from karat.assays.details.records import Balance, MissingClasses
+from karat.assays.details.rows import ColumnPairs, Combination, Kept, Rules
 from karat.assays.finding import Finding, Limit, Sample
 from karat.assays.keys import KEYS
 from karat.languages import language
 from karat.report.board import Board, board, states
 from karat.report.junit import junit
+from karat.report.named import named
 from karat.report.page import Exhibits, write_report
 from karat.report.printed import printed
 from karat.worth.ledger import Cost
@@ -34,7 +36,7 @@ PRICES = Prices(
     rights="owned",
     personal="none",
 )
-CLASSES = tuple(f"native-country = Country {i} of several" for i in range(7))
+CLASSES = tuple(f"native-country = Country {i} of several with a name beyond all measure" for i in range(7))
 
 
 def found(key: str, state: str = "ok", needs: int = 0) -> Finding:
@@ -110,8 +112,21 @@ def test_records_are_counted_as_most_findings_count_them() -> None:
 def test_a_raised_finding_is_told_with_what_it_means_what_is_missing_and_what_to_do() -> None:
     first = shown([*GOOD, found("missing classes", "raised")]).faults[0]
     assert first.means == "Some groups are never made, or hardly ever."
-    assert first.missing.startswith("native-country = Country 0 of several,") and first.missing.endswith("4 more")
+    assert first.missing.startswith("native-country = Country 0 of several with a name beyond al…, ")
+    assert first.missing.endswith("2 of several with a name beyond al… and 4 more")
     assert first.do.startswith("Give more real examples") and first.link == "#finding-4"
+
+
+def test_groups_columns_and_rules_that_are_off_are_named_worst_first() -> None:
+    shares = {"names": ("a", "b", "c"), "made": (0.5, 0.49, 0.01), "real": (0.3, 0.48, 0.22)}
+    balance = replace(found("class balance", "raised"), detail=Balance(**shares, worst="c", z=9.0, column="sex"))
+    assert named(balance, language("en")) == ("sex = c: 1.0% instead of 22%", "sex = a: 50% instead of 30%")
+    pairs = (Combination(columns=("age", "income"), score=0.5, real_score=0.9),)
+    pair = replace(found("column pairs", "raised"), detail=ColumnPairs(n=9, z=-9, pairs_looked_at=3, worst=pairs))
+    assert shown([*GOOD, pair]).faults[0].missing == "age × income"
+    kept = [Kept(rule=f"rule {i}", declared=False, made=0.1, real=0.0, support=9, off=i > 0) for i in range(2)]
+    rules = replace(found("rules", "raised"), detail=Rules(declared=0, found=2, rules=tuple(kept)))
+    assert named(rules, language("en")) == ("rule 1",)
 
 
 @pytest.mark.parametrize("code", ["en", "zh"])
@@ -153,7 +168,7 @@ def test_every_verdict_has_a_first_page_and_a_print_in_both_languages(
 def test_the_print_names_what_is_missing_and_is_chinese_where_it_is_asked_for() -> None:
     findings = [*GOOD, found("missing classes", "raised")]
     text = printed(findings, of(findings), "row", language("en"))
-    assert re.search(r"missing classes .*RAISED: native-country = Country 0 of several, .* and 1 more", text)
+    assert re.search(r"missing classes .*RAISED: native-country = Country 0 of several .* and 1 more", text)
     assert "Quality: faults found. 1 of 5 tests found a fault" in text
     chinese = printed(findings, of(findings), "row", language("zh"))
     assert "缺失的类别 (missing classes)" in chinese and "质量：发现缺陷。" in chinese

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from karat import words
 from karat.languages import Language
+from karat.report.named import named
 from karat.worth.reasons import Reason
 from karat.worth.verdict import Verdict, conclusive
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # the assays need torch; money and pages do not
 FAULTS = 4  # listed on the first page
 CHANGES = 4
 NAMED = 3  # of what is missing, and of what money hangs on
+LONGEST = 60  # characters of a name
 MOST = 100_000  # records, beyond which nobody is told how many more
 MONTH = 1 / 12
 Topic = Literal["quality", "gates", "money"]
@@ -58,7 +60,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Fault:
-    """A finding that is raised, in words: what it means, what is missing by name, what to do, and where its evidence is."""
+    """A finding that is raised, in words: what it means, what is missing or off by name, what to do, and where its evidence is."""
 
     name: str
     means: str
@@ -187,7 +189,7 @@ def board(verdict: Verdict, findings: Sequence[Finding], thing: str, language: L
 def fault(f: Finding, place: int, called: Mapping[str, str], language: Language) -> Fault:
     """What a raised finding means and what to do, for a person; `place` is its place among all findings."""
     name = language.finding(f.name, f.key, f.of, f.table)
-    missing = language.listed(f.missing, NAMED)
+    missing = language.listed([n if len(n) <= LONGEST else n[: LONGEST - 1] + "…" for n in named(f, language)], NAMED)
     return Fault(
         name,
         language.say(f"finding.{f.key}.means", **called, of=f.of or f.table or ""),

@@ -1,0 +1,38 @@
+"""What a raised finding is about, by name: what is missing, which groups come too often, which columns or rules are off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from karat.assays.details.records import Balance
+from karat.assays.details.rows import ColumnPairs, ColumnShapes, Formatting, Marginals, Rules
+from karat.languages import Language
+from karat.report.drawing import share
+
+if TYPE_CHECKING:  # the assays need torch; money and pages do not
+    from karat.assays.finding import Finding
+
+GAP = 0.02  # of all records, by which a group's share must be off to be named
+
+
+def named(f: Finding, language: Language) -> tuple[str, ...]:
+    """Names, worst first; () where the finding has none."""
+    match f.detail:
+        case Balance(names=names, made=made, real=real, column=column):
+            gaps = sorted(zip(names, made, real, strict=True), key=lambda x: -abs(x[1] - x[2]))
+            return tuple(
+                language.say(
+                    "board.share_of", name=f"{column} = {name}" if column else name, made=share(m), real=share(r)
+                )
+                for name, m, r in gaps
+                if abs(m - r) > GAP
+            )
+        case ColumnShapes(off=off):
+            return tuple(off)
+        case ColumnPairs(worst=worst) | Marginals(worst=worst):
+            return tuple(" × ".join(one.columns) for one in worst)
+        case Rules(rules=rules):
+            return tuple(one.rule for one in rules if one.off)
+        case Formatting(columns=columns):
+            return tuple(one.column for one in columns if one.off)
+    return f.missing
