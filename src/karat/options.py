@@ -401,7 +401,7 @@ class DemoOptions:
     Parameters
     ----------
     on
-        pictures: handwritten digits; table: biopsies and their diagnosis; text: the Python language reference; audio:
+        pictures: handwritten digits; table: orders of a shop, rendered by the program; text: the Python language reference; audio:
         musical notes, rendered by the program.
     seconds
         Seconds of training, 25 by default (50 for audio); a table takes what it takes.

@@ -259,7 +259,7 @@ def demo(options: DemoOptions) -> Assay:
         folder = draft.claim("data")
         folder.mkdir()
         sample = demos.prepare(on, folder)
-        write_whole(declared, DEMO_PRICES.format(rights=sample.rights).encode())
+        write_whole(declared, demos.declared(sample).encode())
         console.rule("look")
         labels = sample.options.get("labels")
         settings = [f"data.{key}={value}" for key, value in sample.options.items() if key != "labels"]
@@ -282,6 +282,9 @@ def demo(options: DemoOptions) -> Assay:
     console.rule("make")
     make(run, n=sample.number, out=out / sample.file, seed=seed, threads=threads)
     console.rule("assay")
+    console.print(
+        f"the money is that of an example business: {sample.story} ({run.path / 'prices.toml'})", soft_wrap=True
+    )
     found = _assayed(AssayOptions(run, n=sample.judged, seed=seed, threads=threads))
     demos.seal(out)
     return found
@@ -378,13 +381,6 @@ def _opened(run: Run) -> Opened:
 def open_run(path: str | Path) -> Opened:
     """The run in a folder; RunError where there is none, or it is damaged."""
     return Opened.open(Path(path))
-
-
-DEMO_PRICES = """# What the demo declares. Change it and run `karat assay` on the run again: the verdict follows.
-rights = "{rights}"
-currency = "USD"
-cpu_core_hour = 0.05
-"""
 
 
 def _console(aside: bool = False) -> Console:

@@ -17,7 +17,10 @@ from karat.workflow import demos
 @pytest.mark.parametrize(
     "on", ["table", pytest.param("text", marks=pytest.mark.exam), pytest.param("audio", marks=pytest.mark.exam)]
 )
-def test_a_demo_ends_with_a_report_and_labelled_content(tmp_path: Path, on: demos.Kind) -> None:
+def test_a_demo_ends_with_a_report_and_labelled_content(
+    tmp_path: Path, on: demos.Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demos, "ORDERS", 600)
     out = tmp_path / "demo"
     found = karat.demo(on=on, seconds=8 if on == "text" else 4, out=out)
     assert found.report is not None and found.report.is_file() and found.findings
@@ -26,11 +29,20 @@ def test_a_demo_ends_with_a_report_and_labelled_content(tmp_path: Path, on: demo
     states = {r["state"] for r in verdict["reasons"]}
     assert verdict["word"] == ("bubble" if "fail" in states else "unproven" if "unknown" in states else "gold")
     gates = {r["name"]: r["state"] for r in verdict["reasons"] if r["kind"] == "gate"}
+    assert verdict["value"] is not None, "the example business is declared"
     assert gates["rights"] == gates["labels"] == "pass", "the demo declares the one and makes files with the other"
     made = out / demos.prepare(on, out).file
     label = made / "label.json" if made.is_dir() else made.with_name(f"{made.name}.label.json")
     assert label.is_file() and labelled(made) is True
     assert len(list(made.glob("*.wav"))) > 1 if made.is_dir() else made.stat().st_size > 1000
+
+
+@pytest.mark.exam
+@pytest.mark.parametrize(("on", "word"), [("table", "gold"), ("pictures", "bubble")])
+def test_one_example_business_is_gold_and_another_a_bubble(tmp_path: Path, on: demos.Kind, word: str) -> None:
+    found = karat.demo(on=on, out=tmp_path / "demo")
+    assert found.verdict.word == word, found.verdict.sentence
+    assert "example business" in (tmp_path / "demo" / "prices.toml").read_text()
 
 
 def test_a_demo_takes_the_place_of_a_demo_and_of_nothing_else(tmp_path: Path) -> None:

@@ -23,15 +23,21 @@ RATE = 8000  # Hz of the notes
 NOTES = {"C4": 261.63, "D4": 293.66, "E4": 329.63, "G4": 392.0, "A4": 440.0, "C5": 523.25}
 VOICES = ("string", "organ", "bell")
 SEAL = "demo.json"
+ORDERS = 20_000  # enough that findings can tell
 TAKES = 40  # of each note in each voice
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Where a demo's data are, under which rights, how they are to be read, and what is asked of the made."""
+    """Where a demo's data are, under which rights, how they are to be read, and what is asked of the made.
+
+    story, business: an example of what they could be for, and what it declares in prices.toml.
+    """
 
     data: str | Path
     rights: str
+    story: str
+    business: dict[str, Any]
     options: dict[str, Any] = field(default_factory=dict)  # of `train` and `look`
     settings: tuple[str, ...] = ()  # of `train` alone
     seconds: float = 25.0  # of training
@@ -77,23 +83,71 @@ def seal(folder: Path) -> None:
     write_whole(folder / SEAL, json.dumps({"sha256": known}, indent=1).encode())
 
 
+def declared(sample: Sample) -> str:
+    """The demo's prices.toml: the rights, and an example business that says that it is one."""
+    lines = [f"{key} = {json.dumps(value)}" for key, value in sample.business.items()]
+    return "\n".join(
+        [
+            f"# An example business, made up for this demo: {sample.story}.",
+            "# Change it and run `karat assay` on the run again: the verdict follows.",
+            f'rights = "{sample.rights}"',
+            'currency = "USD"',
+            "cpu_core_hour = 0.05",
+            *lines,
+            "",
+        ]
+    )
+
+
 def _pictures(folder: Path) -> Sample:
     return Sample(
-        "digits", "licensed: CC BY 4.0"
-    )  # scikit-learn's digits, UCI Optical Recognition of Handwritten Digits
+        "digits",  # scikit-learn's, UCI Optical Recognition of Handwritten Digits
+        "licensed: CC BY 4.0",
+        "digits are bought at 5 cents each, and a person looks at every made one before it is used",
+        {
+            "alternative_cost_per_item": 0.05,
+            "items_wanted": 20000,
+            "review_seconds_per_item": 10,
+            "review_hour": 30,
+            "acceptance": [40, 50],
+        },
+    )
 
 
 def _table(folder: Path) -> Sample:
-    """569 biopsies with 30 measures and a diagnosis, as scikit-learn carries them."""
-    found = importlib.import_module("sklearn.datasets").load_breast_cancer()
-    goal = folder / "biopsies.csv"
+    """Orders of a shop, rendered by the program: prices by article, amounts, freight by weight and country, returns."""
+    goal, n, rng = folder / "orders.csv", ORDERS, np.random.default_rng(0)
+    listed = np.round(rng.uniform(4, 180, 12), 2)
+    article = rng.choice(12, n, p=np.arange(12, 0, -1) / 78)
+    channel = rng.choice(["shop", "app", "phone"], n, p=[0.5, 0.38, 0.12])
+    country = rng.choice(["DE", "FR", "PL", "US"], n, p=[0.45, 0.25, 0.2, 0.1])
+    quantity = rng.choice([1, 2, 3, 4], n, p=[0.62, 0.23, 0.1, 0.05])
+    weight = np.round(rng.uniform(0.2, 3, n) + 0.4 * quantity, 3)
+    freight = np.round((3 + 1.2 * weight) * np.where(country == "US", 2.5, 1) * rng.uniform(0.9, 1.1, n), 2)
+    days = rng.integers(1, 6, n) + np.where(country == "US", 3, 0)
+    odds = -6.0 + 1.1 * days + 0.015 * listed[article] + 1.2 * (channel == "app")
+    returned = np.where(rng.random(n) < 1 / (1 + np.exp(-odds)), "yes", "no")
     with goal.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*(str(name) for name in found.feature_names), "diagnosis"])
-        for row, target in zip(found.data, found.target, strict=True):
-            writer.writerow([*(f"{value:.6g}" for value in row), str(found.target_names[target])])
-    # UCI Breast Cancer Wisconsin (Diagnostic)
-    return Sample(goal, "licensed: CC BY 4.0", {"target": "diagnosis"}, number=500, file="made.csv")
+        writer.writerow("article price quantity amount channel country weight freight days returned".split())
+        for a, q, c, where, w, f, d, back in zip(
+            article, quantity, channel, country, weight, freight, days, returned, strict=True
+        ):
+            price = listed[a]
+            writer.writerow(
+                [f"A{a + 1:02d}", f"{price:.2f}", q, f"{price * q:.2f}", c, where, f"{w:.3f}", f"{f:.2f}", d, back]
+            )
+    story = "a team tests its software with orders that a contractor writes at 5 cents a row"
+    business = {
+        "alternative_cost_per_item": 0.05,
+        "items_wanted": 100000,
+        "fixed_cost": 500,
+        "review_seconds_per_item": 0,
+        "persistence": [0.7, 1.0],
+        "personal": "none",
+    }
+    options = {"target": "returned"}
+    return Sample(goal, "owned", story, business, options, number=500, judged=5000, file="made.csv")
 
 
 def _text(folder: Path) -> Sample:
@@ -103,7 +157,15 @@ def _text(folder: Path) -> Sample:
     with goal.open("w", encoding="utf-8") as file:
         for name in sorted(topics):
             file.write(json.dumps({"title": name, "text": topics[name].strip()}, ensure_ascii=False) + "\n")
-    return Sample(goal, "licensed: PSF-2.0", {"text": "text"}, number=20, judged=400, file="made.txt")
+    story = "pages of a manual are written by hand at 40 dollars each, and an editor reads every made one"
+    business = {
+        "alternative_cost_per_item": 40,
+        "items_wanted": 500,
+        "review_seconds_per_item": 600,
+        "review_hour": 60,
+        "personal": "none",
+    }
+    return Sample(goal, "licensed: PSF-2.0", story, business, {"text": "text"}, number=20, judged=400, file="made.txt")
 
 
 def _audio(folder: Path) -> Sample:
@@ -122,7 +184,15 @@ def _audio(folder: Path) -> Sample:
                     file.writeframes(np.rint(samples * 32767).astype("<i2").tobytes())
     # a critic needs more than a minute before it gives more than it takes
     options = {"labels": "{label}_{voice}_{n}"}
-    return Sample(goal, "owned", options, ("model.critic=0",), seconds=50.0, number=36, judged=720)
+    story = "notes for a game are recorded at 3 dollars each, and a person listens to every made one"
+    business = {
+        "alternative_cost_per_item": 3,
+        "items_wanted": 2000,
+        "review_seconds_per_item": 5,
+        "review_hour": 40,
+        "personal": "none",
+    }
+    return Sample(goal, "owned", story, business, options, ("model.critic=0",), seconds=50.0, number=36, judged=720)
 
 
 def render(voice: str, pitch: float, rng: np.random.Generator) -> np.ndarray:
