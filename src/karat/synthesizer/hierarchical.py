@@ -104,7 +104,7 @@ class Hierarchical(Synthesizer):
 
         if self._codec.cut is not None and request.balance is not None:
             raise FitError("--balance: steps of a series follow from each other, and none is drawn for its value.")
-        if self._codec.cut is not None:
+        if self._codec.goes_on(request.given):
             made = self._codec.go_on(rows, request.n, rng, request.given, request.independent)
             return Block(made, None)
         asked = self._codec.asked(request.given, request.balance, request.n, rng) if request.imputes else {}

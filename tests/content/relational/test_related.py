@@ -257,6 +257,15 @@ def test_rows_of_one_file_are_sequences_of_its_entities(folder: Path, tmp_path: 
         own = made["customer_id"] == name
         assert len(np.unique(made["segment"][own])) == 1
         assert (np.diff(made["order_date"][own].astype("datetime64[D]")) >= np.timedelta64(0)).all()
+    # and each of many short ones goes on from its own last row
+    few = [row for row in rows if row[0] in {r[0] for r in rows[:60]}]
+    _save(tmp_path / "few.csv", ["customer_id", "segment", "order_date", "amount"], few)
+    karat.make(run, n=3, given=str(tmp_path / "few.csv"), out=tmp_path / "next.csv", threads=1)
+    after = columns(tmp_path / "next.csv")
+    of, last = {r[0]: r[1] for r in few}, {r[0]: np.datetime64(r[2]) for r in sorted(few, key=lambda r: r[2])}
+    assert sorted(after["customer_id"]) == sorted(3 * list(of))
+    for name, segment, date in zip(after["customer_id"], after["segment"], after["order_date"], strict=True):
+        assert segment == of[name] and np.datetime64(date) >= last[name]
 
 
 def test_relations_are_declared_and_taken_away_in_toml(folder: Path, tmp_path: Path) -> None:

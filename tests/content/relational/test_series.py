@@ -143,6 +143,12 @@ def test_a_panel_has_a_series_of_each_group_with_what_never_changes_of_it(place:
     assert (made.groupby("shop")["day"].nunique() == 12).all()
     karat.make(run, n=2, given="region=west", out=place / "west.csv", threads=1)
     assert pd.read_csv(place / "west.csv")["shop"].tolist() == ["Bonn", "Bonn", "Essen", "Essen"]
+    past = shops(40)
+    past.to_csv(place / "past-panel.csv", index=False)
+    karat.make(run, n=2, given=str(place / "past-panel.csv"), out=place / "next-panel.csv", threads=1)
+    after = pd.read_csv(place / "next-panel.csv")
+    assert set(after["day"]) == set(shops(42)["day"][40:42]) and after["shop"].tolist() == sorted(2 * list(where))
+    assert all(where[shop] == region for shop, region in zip(after["shop"], after["region"], strict=True))
     with pytest.raises(KaratError, match="--balance"):
         karat.make(run, n=2, balance="shop", out=place / "x.csv", threads=1)
 

@@ -22,7 +22,7 @@ class Sequences:
 
     ups: the ancestors' columns.   last: the row before.   time: the last known.   sums, many: of each number so far.   past,
     recent: of the columns that are learned as changes, as in `Before`.   parent, added: what is told of the parent, and what
-    the rows so far add to its totals.
+    the rows so far add to its totals.   done: how many rows there are.
     """
 
     steps: Steps
@@ -37,6 +37,7 @@ class Sequences:
     parent: np.ndarray
     added: np.ndarray
     who: np.ndarray
+    done: np.ndarray
 
     @classmethod
     def begun(cls, ups: np.ndarray, whole: Tables, steps: Steps, parent: np.ndarray) -> Sequences:
@@ -46,23 +47,25 @@ class Sequences:
         sums, many, past = np.zeros((n, means)), np.zeros((n, means)), np.full((n, k), np.nan)
         added, who = np.zeros((n, len(steps.inherited.totals))), np.zeros(n, np.int64)
         time, recent = np.full(n, np.nan), changes.unknown(n, k)
-        return cls(steps, whole, ups, last, time, sums, many, past, recent, parent, added, who)
+        return cls(steps, whole, ups, last, time, sums, many, past, recent, parent, added, who, np.zeros(n, np.int64))
 
     @classmethod
     def going(cls, steps: Steps, whole: Tables, starts: Before) -> Sequences:
         """Sequences that go on where `starts` [n] are."""
-        many = np.where(np.isnan(starts.means), 0.0, 1 / (1 - steps.fade))
+        so_far = starts.place[:, None] if steps.fade == 1 else 1 / (1 - steps.fade)
+        many = np.where(np.isnan(starts.means), 0.0, so_far)
         sums = np.nan_to_num(starts.means) * many
         last, time, past, recent = (x.copy() for x in (starts.codes, starts.since, starts.past, starts.recent))
+        added, done = starts.sums.copy(), starts.place.copy()
         return cls(
-            steps, whole, starts.up, last, time, sums, many, past, recent, starts.parent, starts.sums.copy(), starts.who
+            steps, whole, starts.up, last, time, sums, many, past, recent, starts.parent, added, starts.who, done
         )
 
     def known(self, at: np.ndarray, place: int, total: np.ndarray) -> Before:
-        """What is known before the row at `place` in the sequences `at`, of `total` [n] rows each."""
+        """What is known before the next row, that at `place` of what is made, in the sequences `at` of `total` [n] rows each."""
         with np.errstate(invalid="ignore"):
             means = np.where(self.many[at] > 0, self.sums[at] / self.many[at], np.nan)
-        places, left = np.full(len(at), place), total[at] - 1 - place
+        places, left = self.done[at], total[at] - 1 - place
         when, past = np.full(len(at), np.nan), self.past[at]
         level = np.full(past.shape, np.nan)
         return Before(
@@ -83,6 +86,7 @@ class Sequences:
 
     def add(self, at: np.ndarray, rows: pa.Table, when: np.ndarray) -> None:
         """One more row for each of the sequences `at`."""
+        self.done[at] += 1
         self.added[at] += self.steps.inherited.added(rows)
         self.time[at] = np.where(np.isnan(when), self.time[at], when)
         self.last[at] = remembered(

@@ -240,25 +240,21 @@ class Related(Declared):
         """The relation of steps to windows, where the records are windows of series."""
         return next((r for r in self.relations if r.cut), None)
 
+    def goes_on(self, given: str | None) -> bool:
+        """Whether further rows are asked for: of series, or of the entities whose rows are in a file."""
+        return self.cut is not None or self.single is not None and going.rows_in(given, self.relations[0], self.tables)
+
     def go_on(self, draw: Draw, n: int, rng: np.random.Generator, given: str | None, alone: bool) -> Database:
-        """Series of `n` steps each; where `alone`, `n` windows that begin anywhere.
-
-        given: a file of the steps before, or conditions on what never changes of a series.
-        """
-        r = self.cut
-        assert r is not None and self.single is not None
+        """Series of `n` steps each; where `alone`, `n` windows that begin anywhere.   given: their past, or what they are like."""
+        r = self.relations[0]
         work = Unfolding(self.tables, self.steps, self.relations, draw, rng)
-        if given is not None and names_file(given):
-            past = going.after(self.steps, r, self.conform(going.given(self._whole(), given, r)), self.tables)
-        else:
+        if given is None or not names_file(given):
             past = going.begun(self.steps[r.child], self.tables, r, n if alone else None, given, rng)
-        return going.grown(work, r, past, r.cut if alone else n)
-
-    def _whole(self) -> Tables:
-        """The codec of the one file that rows were parted from."""
-        child = self.tables[list(self.tables)[1]]
+            return going.grown(work, r, past, r.cut if alone else n)
         assert self.single is not None
-        return replace(child, origin=replace(child.origin, schema=self.single))
+        before = self.conform(going.given(self.tables, self.single, tuple(self._single_names()), given, r))
+        past, of = going.after(self.steps, r, before, self.tables)
+        return going.grown(work, r, past, n, None if r.cut else before.tables[r.parent].cells.take(pa.array(of)))
 
     def make(self, draw: Draw, n: int, rng: np.random.Generator, asked: Asked | None = None) -> Database:
         """A database of `n` rows of the first table, and of what hangs on them; other roots in proportion, lists whole.

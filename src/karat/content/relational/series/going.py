@@ -16,6 +16,9 @@ from karat.content.relational.database import WARM, Database, Family, Relation, 
 from karat.content.relational.progress import Sequences
 from karat.content.relational.steps import Before, Steps
 from karat.content.relational.unfolding import Unfolding
+from karat.content.table.io import sources
+from karat.content.table.rules.conditions import names_file
+from karat.content.table.schema.columns import Schema
 from karat.content.table.table import Table
 from karat.content.table.tables import Tables
 from karat.errors import DataError, FitError
@@ -73,17 +76,31 @@ def begun(
     return Sequences.going(steps, wholes[relation.child], kept.take(rows))
 
 
-def given(whole: Tables, text: str, relation: Relation) -> Table:
-    """The steps in a file from which series are to go on."""
-    rows = whole.conditions.partial(Path(text))
+def rows_in(text: str | None, relation: Relation, wholes: Mapping[str, Tables]) -> bool:
+    """Whether what is given is a file with rows of the child, and not one of partial parents."""
+    if text is None or not names_file(text):
+        return False
+    own = set(wholes[relation.child].layout.names) - set(relation.columns)
+    return bool(own & set(sources.open_table(Path(text), {}).cells.column_names))
+
+
+def given(wholes: Mapping[str, Tables], single: Schema, names: tuple[str, ...], text: str, relation: Relation) -> Table:
+    """The rows in a file from which series are to go on.   single, names: of the one file that rows were parted from."""
+    parent, child = wholes[relation.parent], wholes[relation.child]
+    above = [part for part in parent.layout.parts if not set(part.names) & set(child.layout.names)]
+    parts = tuple(part for part in (*above, *child.layout.parts) if set(part.names) <= set(names))
+    layout = replace(child.layout, schema=single, names=names, parts=parts)
+    rows = replace(child, origin=replace(child.origin, schema=single), layout=layout).conditions.partial(Path(text))
     for name in (relation.order, relation.entity):
         if name is not None and rows.cells[name].null_count:
             raise DataError(f"{text}: some rows have no {name}; a series goes on from steps that all have one.")
     return rows
 
 
-def after(known: Mapping[str, Steps], relation: Relation, past: Database, wholes: Mapping[str, Tables]) -> Sequences:
-    """Where each series of `past` stands behind its last row."""
+def after(
+    known: Mapping[str, Steps], relation: Relation, past: Database, wholes: Mapping[str, Tables]
+) -> tuple[Sequences, np.ndarray]:
+    """Where each series or entity of `past` stands behind its last row, and which row of the parent it is of [n]."""
     name, steps = relation.child, known[relation.child]
     before, family = _history(known, name, past, wholes)
     last = np.flatnonzero(family.left == 0)
@@ -92,18 +109,20 @@ def after(known: Mapping[str, Steps], relation: Relation, past: Database, wholes
     for change, values in zip(steps.changes, going.past.T, strict=True):
         if np.isnan(values).any():
             raise DataError(f"the last step of a series has no {change.column}, from which the next one follows.")
-    return going
+    return going, past.links[relation][last]
 
 
-def grown(work: Unfolding, relation: Relation, going: Sequences, n: int) -> Database:
-    """`n` more steps of each series."""
+def grown(work: Unfolding, relation: Relation, going: Sequences, n: int, of: pa.Table | None = None) -> Database:
+    """`n` more steps of each series, or of the rows `of` the parent, one for each."""
     name, parent = relation.child, relation.parent
-    steps, above, total = work.steps[name], work.wholes[parent], np.full(len(going.ups), n)
+    above, total = work.wholes[parent], np.full(len(going.ups), n)
+    steps = replace(work.steps[name], latest=np.inf)
     limits.need(STEP * float(total.sum(dtype=float)), f"{name} ({total.sum():,} steps)", "Lower -n.")
-    statics = above.decode(torch.from_numpy(np.maximum(going.ups - 1, 0)), above.spaces[0], work.rng).cells
-    window = pa.array(range(len(total))).cast(pa.string())
-    work.tables[parent] = statics.set_column(statics.column_names.index(relation.key), relation.key, window)
-    work.up[parent] = going.ups
+    if of is None:
+        of = above.decode(torch.from_numpy(np.maximum(going.ups - 1, 0)), above.spaces[0], work.rng).cells
+        window = pa.array(range(len(total))).cast(pa.string())
+        of = of.set_column(of.column_names.index(relation.key), relation.key, window)
+    work.tables[parent], work.up[parent] = of, going.ups
     work.grow(steps, going, total, None, len(total))
     return Database({t: Table(work.tables[t], work.wholes[t].origin) for t in (parent, name)}, work.relations)
 
