@@ -200,6 +200,12 @@ def test_what_an_assay_would_have_seen_is_one_sentence_and_a_part_of_its_finding
     assert [s.fault for s in sights([*(f for f in found if f.key == "copy rate"), *weaker])] == ["40% copies"]
 
 
+def test_where_most_real_rows_repeat_it_is_still_said_how_many_copies_would_have_been_seen() -> None:
+    coarse = [np.round(rows(n, seed) * [12, 1, 1]) / [12, 1, 1] for n, seed in ((500, 0), (500, 1), (500, 2))]
+    found = linkage.copies(*(sheet(x) for x in coarse), False)
+    assert 0.5 < found.real < 0.95 and found.state == "ok" and found.least is not None and found.least > power.COPIES
+
+
 def test_every_finding_says_what_it_would_have_seen_but_those_that_compare_two_models_or_count_money() -> None:
     silent = {key for key in KEYS if KEYS[key].assay != "worth" and key not in FAULTS}
     assert silent == {"kernel distance", "bits per character", "bits per byte"}  # without a unit that a person knows

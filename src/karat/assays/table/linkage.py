@@ -10,7 +10,7 @@ matched with. Nearest record share: https://arxiv.org/abs/2505.01524 says why it
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -198,8 +198,9 @@ def copies(train: TableView, unseen: TableView, made: TableView, known: bool = T
         count = power.reached(made, usual + copies * (1 - usual))
         return count / made - usual > 0.003 and certain(count, made, round(usual * whole), whole)
 
-    # where most real rows equal another one, no copy can be told from a row that could not be otherwise
-    samples = power.of_count(sees, n, len(unseen), power.COPIES) if usual < 0.5 else ()
+    samples = power.of_count(sees, n, len(unseen), power.COPIES)
+    if usual >= 0.5:  # no copy can be told from a row that could not be otherwise, however many there are
+        samples = tuple(replace(s, needs=0) for s in samples)
     return beside(
         met, n, scored("copy rate", Score(value, low, high, real, 0.0), limit, summary, detail=detail, samples=samples)
     )
