@@ -34,7 +34,7 @@ def score(x: float | None) -> str:
     """A finding's value: as `number`, 0 for what is nothing but the rounding of sums, and no powers of ten for other small ones."""
     if x is None or math.isnan(x) or abs(x) >= LEAST:
         return number(x)
-    return "0" if abs(x) < ROUNDING else f"{MINUS if x < 0 else ''}<{LEAST:.4f}"
+    return "0" if abs(x) < ROUNDING else f">{MINUS}{LEAST:.4f}" if x < 0 else f"<{LEAST:.4f}"
 
 
 def several(n: int, one: str, many: str = "") -> str:
@@ -50,8 +50,11 @@ def money(x: float | None, currency: str | None) -> str:
     """An amount with its currency: $0.281, CHF 1,230; cents where they matter, no more digits than are known, <$0.0001 for less."""
     if x is None or math.isnan(x):
         return "—"
-    text = f"{abs(x):,.2f}" if 1 <= abs(x) < 1000 else number(max(abs(x), LEAST) if x else 0.0)
-    sign = (MINUS if x < 0 else "") + ("<" if 0 < abs(x) < LEAST else "")
+    size = abs(x)
+    text = f"{size:,.2f}" if 1 <= size < 1000 else number(max(size, LEAST) if x else 0.0)
+    text += "0" if len(text) == len("0.8") and text.startswith("0.") else ""
+    less = "" if x == 0 or size >= LEAST else ">" if x < 0 else "<"
+    sign = less + (MINUS if x < 0 else "")
     if currency is None:
         return sign + text
     symbol = SYMBOLS.get(currency.upper())

@@ -197,7 +197,8 @@ def test_numbers_read_as_a_person_writes_them() -> None:
     ]
     assert money(0.2813, "USD") == "$0.281" and money(1234.5, "CHF") == "CHF\u00a01,230" and money(None, "USD") == "—"
     assert money(-12.5, "EUR") == "\u2212€12.50"
-    assert money(4e-14, "USD") == "<$0.0001" and money(0.0, "USD") == "$0" and money(-1e-9, None) == "\u2212<0.0001"
+    assert money(0.8, "USD") == "$0.80" and money(0.25, None) == "0.25" and money(0.04, "EUR") == "€0.04"
+    assert money(4e-14, "USD") == "<$0.0001" and money(0.0, "USD") == "$0" and money(-1e-9, None) == ">\u22120.0001"
     assert chance(1.0) == "over 99%" and chance(0.0) == "under 1%" and chance(0.5) == "50%"
 
 
