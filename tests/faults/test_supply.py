@@ -23,7 +23,15 @@ CARRIED = [
     for path in (ROOT / folder).rglob("*")
     if path.is_file() and "__pycache__" not in path.parts
 ] + [path for path in ROOT.glob("*") if path.is_file() and path.name != ".git"]
-HEAVY = ("report.png", "report-table.png", "cifar-diffusion.png", "cifar-gan.png", "cifar-vae.png", "cifar-dcgan.png")
+HEAVY = (
+    "report.png",
+    "report-zh.png",
+    "comparison.png",
+    "cifar-diffusion.png",
+    "cifar-gan.png",
+    "cifar-vae.png",
+    "cifar-dcgan.png",
+)
 SECRETS = re.compile(
     rb"-----BEGIN [A-Z ]*PRIVATE KEY|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|xox[abp]-[0-9A-Za-z-]{10,}|hf_[A-Za-z0-9]{34}"
 )

@@ -57,6 +57,11 @@ def test_as_many_records_as_it_says_would_tell() -> None:
     assert half / math.sqrt(told.times) == pytest.approx(abs(told.by))
 
 
+def test_two_equal_scores_are_told_by_no_number_of_records() -> None:
+    blocks = [(findings([0.5]), findings([0.5 + e])) for e in (-0.01, 0.0, 0.01, 0.0)]
+    assert paired(findings([0.5]), findings([0.5]), blocks)[0].times == math.inf
+
+
 def test_both_at_least_as_good_as_real_data_is_no_contest() -> None:
     above = [replace(f, real=0.3) for f in findings([0.4, 0.5])]
     other = [replace(f, real=0.3) for f in findings([0.9, 0.31])]

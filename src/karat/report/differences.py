@@ -28,7 +28,7 @@ class Difference:
     """How a finding of `b` differs from the same of `a`.
 
     by: how much better b is, in units of the finding, with its 95% interval; NaN where there is none.   word: "alike" where both
-    score at least as real data do.   times: how many times as many records (or seeds) would tell; NaN where nothing would.
+    score at least as real data do.   times: how many times as many records (or seeds) would tell; NaN where no number is known.
     """
 
     finding: Finding
@@ -101,7 +101,8 @@ def _told(found: Sequence[tuple[Finding, float, float, float, float, float]]) ->
         half = float(stats.t.ppf(1 - LEVEL / 2, df)) * error if error > 0 else math.nan
         good = math.isfinite(by) and min(gain(f, a), gain(f, b)) >= gain(f, f.real)
         word: Word = "alike" if good else ("better" if by > 0 else "worse") if certain else "unknown"
-        times = (half / by) ** 2 if word == "unknown" and by != 0 and half > abs(by) else math.nan
+        blind = word == "unknown" and half > abs(by)
+        times = math.nan if not blind else math.inf if by == 0 else (half / by) ** 2
         out.append(Difference(f, a, b, by, by - half, by + half, word, times))
     return out
 
