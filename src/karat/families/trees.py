@@ -78,8 +78,8 @@ class Plan(NamedTuple):
 
     @property
     def plainest(self) -> bool:
-        """Whether only larger leaves make it lean less on the rows that it learns from."""
-        return self.stacked <= 1 and self.pruning is not FEW_ROWS
+        """Whether it is pruned as hard as it can be, so that only larger leaves make it lean less on the rows learned from."""
+        return self.stacked <= 1 and self.pruning is MANY_ROWS
 
 
 class Model(Fitted, Stratified):
