@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import struct
 import zipfile
@@ -14,6 +15,7 @@ import soundfile
 from processes import karat_process
 from sounds import save_tones, tone
 
+from karat.content.audio.decoding import without_notes
 from karat.data import load, survey
 from karat.errors import DataError, TooLarge, UnsafeFile
 
@@ -97,6 +99,23 @@ def test_more_than_a_tenth_is_refused_with_ten_names_and_a_count(tmp_path: Path)
         load(tmp_path)
     said = str(caught.value)
     assert "bad09.wav" in said and "bad10.wav" not in said and "and 3 more" in said
+
+
+def test_a_damaged_mp3_is_named_once_and_its_decoder_prints_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """libmpg123 printed up to four lines for each of such files, over whatever stood on the terminal."""
+    whole = encoded(tone(np.random.default_rng(0), 0, 22_050, 3), 22_050, "MP3")
+    (tmp_path / "a.mp3").write_bytes(whole[:900] + b"\xff" * 300 + whole[1200:])
+    soundfile.SoundFile(tmp_path / "a.mp3").read()
+    assert "Illegal Audio-MPEG-Header" in capfd.readouterr().err, "it would be printed"
+    save_tones(tmp_path, 40)
+    found = load(tmp_path)
+    assert [name for name, _ in found.contents.skipped] == ["a.mp3"]
+    assert capfd.readouterr().err == ""
+    with without_notes("a.mp3"):
+        os.write(2, b"Note: of libmpg123\nof somebody else\n")
+    assert capfd.readouterr().err == "of somebody else\n"
 
 
 def test_one_percent_is_skipped(tmp_path: Path) -> None:

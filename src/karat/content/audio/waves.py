@@ -15,6 +15,7 @@ import numpy as np
 from karat import limits
 from karat.cache import WORTH_KEEPING, CacheEntry
 from karat.content.archive import Piece
+from karat.content.audio.decoding import opened, without_notes
 from karat.content.audio.spectrum import Mel
 from karat.errors import DataError, FitError
 
@@ -101,32 +102,6 @@ class _Statistics:
     silence: list[float] = field(default_factory=list)
 
 
-class _Steady:
-    """A file for libsndfile, which calls through C, where an exception is printed and lost: none is raised, and what cannot be
-    read is not there.
-    """
-
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self.file, self.size, self.place = file, size, 0
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        place = offset + (0, self.place, self.size)[whence]
-        self.place = min(max(0, place), self.size)  # a header may send it anywhere
-        return self.place
-
-    def tell(self) -> int:
-        return self.place
-
-    def read(self, count: int) -> bytes:
-        try:
-            self.file.seek(self.place)
-            blob = self.file.read(min(count, self.size - self.place))
-        except (OSError, ValueError):
-            return b""
-        self.place += len(blob)
-        return blob
-
-
 def peek(piece: Piece) -> Header | str:
     """The header of a sound file, or why it cannot be read."""
     import soundfile
@@ -134,7 +109,7 @@ def peek(piece: Piece) -> Header | str:
     try:
         with piece.open() as file:
             broken = _promise(file, piece.size)
-            with soundfile.SoundFile(_Steady(file, piece.size)) as sound:
+            with opened(file, piece.size, piece.name) as sound:
                 found = Header(sound.samplerate, sound.channels, sound.frames, sound.format, sound.subtype)
     except (soundfile.LibsndfileError, OSError, ValueError, RuntimeError, EOFError) as error:
         return _reason(error, piece)
@@ -289,7 +264,6 @@ def _stereo(headers: Sequence[tuple[Piece, Header]]) -> bool:
 
 def _blocks(piece: Piece, header: Header, rate: int, most: float) -> Iterator[np.ndarray]:
     """The first `most` seconds of a file as blocks float32 [k, channels] at `rate`; ValueError where it ends too early."""
-    import soundfile
     import soxr
 
     stream = (
@@ -299,9 +273,10 @@ def _blocks(piece: Piece, header: Header, rate: int, most: float) -> Iterator[np
     )
     wanted = min(header.frames, math.ceil(most * header.rate))
     read = 0
-    with piece.open() as file, soundfile.SoundFile(_Steady(_near(file, piece), piece.size)) as sound:
+    with piece.open() as file, opened(_near(file, piece), piece.size, piece.name) as sound:
         while read < wanted:
-            block = sound.read(min(BLOCK // header.channels, wanted - read), dtype="float32", always_2d=True)
+            with without_notes(piece.name):
+                block = sound.read(min(BLOCK // header.channels, wanted - read), dtype="float32", always_2d=True)
             read += len(block)
             if len(block) == 0 and read < 0.98 * wanted - 2 * 1152:  # an MP3's header may count its padding
                 raise ValueError(
