@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 def look(options: LookOptions) -> dict[str, Any]:
     """Say what is in the data, what is wrong with it, which recipes fit, and what each would cost."""
     from karat.data import load, survey
+    from karat.data.split import FEWEST
     from karat.output import Output
     from karat.training import loop
     from karat.workflow import learning, probing
@@ -46,12 +47,15 @@ def look(options: LookOptions) -> dict[str, Any]:
     settings |= {k: v for k, v in (("schema", schema), ("labels", options.labels)) if v is not None}
     settings |= {} if options.discover else {"discover": False}
     # a schema that is kept is inferred from all rows; what is shown need not be
-    found = load(options.data, options=settings, holdout=holdout, glance=write_schema is None)
+    found = load(options.data, options=settings, holdout=holdout, glance=write_schema is None, fewest=1)
     info = survey(found)
     console = _console()
     probing.show(info, console)
-    info["recipes"] = probing.estimates(found, find(options.prices, [Path.cwd()]), measure=options.probe)
-    probing.show_recipes(info, console)
+    enough = len(found.train) + len(found.holdout) >= FEWEST
+    prices = find(options.prices, [Path.cwd()])
+    info["recipes"] = probing.estimates(found, prices, measure=options.probe) if enough else []
+    if enough:
+        probing.show_recipes(info, console)
     if write_schema is not None:
         written.write(Path(write_schema), found.declared(info.get("between", ())).encode())
         console.print(f"schema: {write_schema}; correct it and give it back as --schema", soft_wrap=True)

@@ -12,6 +12,7 @@ import pytest
 
 import karat
 from karat import cli, options
+from karat.errors import DataError
 
 KINDS = {
     "look": options.LookOptions,
@@ -96,3 +97,15 @@ def test_a_run_makes_by_the_defaults_of_the_verb() -> None:
     agreed = {n: p.default for n, p in inspect.signature(karat.Run.make).parameters.items() if n != "self"}
     wanted = {f.name: f.default for f in fields(options.MakeOptions)}
     assert agreed == {name: wanted[name] for name in agreed}, "the defaults of `karat.make`"
+
+
+def test_few_rows_are_looked_at_and_what_training_would_need_is_said(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("n,c\n" + "".join(f"{i * 7 % 11},{'ab'[i % 2]}\n" for i in range(20)))
+    info = karat.look(tmp_path / "t.csv", write_schema=tmp_path / "s.toml", threads=1)
+    assert (info["count"], info["recipes"]) == (20, [])
+    assert [column["name"] for column in info["columns"]] == ["n", "c"]
+    said = " ".join(info["warnings"])
+    assert "about 200, and `train` wants 32 at least" in said and "at least 20 of each" in said
+    assert "n = {" in (tmp_path / "s.toml").read_text().replace("  ", " ")
+    with pytest.raises(DataError, match=r"holds 20 rows; a generator needs about 200, and never fewer than 32"):
+        karat.train(tmp_path / "t.csv", out=tmp_path / "run", threads=1)

@@ -127,6 +127,7 @@ def load(
     codec: Codec | None = None,
     private: Target | None = None,
     glance: bool = False,
+    fewest: int = FEWEST,
 ) -> Data:
     """The data at a path or a database's address, or in a data frame, split; DataError when it cannot be learned from.
 
@@ -137,6 +138,7 @@ def load(
     "speaker=theo" (see `Contents.facets`).
     codec: one that was fitted to these data before.   private: fit it with differential privacy, of which it spends the
     share `privacy.CODEC`.   glance: of large data take no more than shows what is in them.
+    fewest: different records below which DataError is raised.
     """
     share, rule = _share(holdout)
     place = _place(source)
@@ -155,7 +157,7 @@ def load(
     path = str(kind.place(source))
 
     digests = kind.digests(contents.records)
-    unique, kept = _different(kind, contents, digests, path)
+    unique, kept = _different(kind, contents, digests, path, fewest)
     sides = occurrences(digests) if kind.repeats else digests
     if contents.groups is not None:
         sides = together(digests, contents.groups)
@@ -195,10 +197,12 @@ def _texts_only(known: dict[str, Any]) -> dict[str, Any]:
     return known
 
 
-def _different(kind: type[Codec], contents: Contents, digests: np.ndarray, path: str) -> tuple[np.ndarray, np.ndarray]:
+def _different(
+    kind: type[Codec], contents: Contents, digests: np.ndarray, path: str, fewest: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The rows that differ, and of each row the first of its equals; all of them where equal rows mean something.
 
-    Raises DataError where they are too few.
+    Raises DataError where they are fewer than `fewest`.
     """
     if kind.repeats:
         unique = kept = np.arange(len(digests))
@@ -206,7 +210,7 @@ def _different(kind: type[Codec], contents: Contents, digests: np.ndarray, path:
     else:
         unique, kept = unique_rows(digests, contents.holdout)
         found = f"{len(contents.records):,} records, of which {len(unique)} differ"
-    if len(unique) < FEWEST:
+    if len(unique) < fewest:
         different = "" if kind.repeats else " different ones"
         raise DataError(
             f"{path} holds {found}; a generator needs about {WANTED}{different}, and never fewer than {FEWEST}. Add more."

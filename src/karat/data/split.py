@@ -87,7 +87,7 @@ def split(
     chance = _chances(digests[unique], seed)
     order = np.argsort(chance, kind="stable")
     below = int((chance < np.uint64(int(share * 2**64))).sum())
-    count = _between_groups(chance[order], min(max(below, JUDGED), HOLDOUT_MOST, len(unique) - JUDGED))
+    count = _between_groups(chance[order], min(max(below, JUDGED), HOLDOUT_MOST, max(0, len(unique) - JUDGED)))
     train, held = np.sort(unique[order[count:]]), np.sort(unique[order[:count]])
     return train, held, [*notes, *_unjudged(train, held)]
 

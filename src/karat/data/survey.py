@@ -9,6 +9,7 @@ import numpy as np
 from karat.content.roles import Declared
 from karat.data.dataset import WANTED, Data
 from karat.data.duplicates import near_duplicates
+from karat.data.split import FEWEST
 from karat.words import several
 
 
@@ -49,7 +50,8 @@ def _warnings(info: dict[str, Any], thing: str) -> list[str]:
     different = info["train"] + info["holdout"]
     if different < WANTED:
         what = thing if info["near_duplicates"] is None else f"different {thing}"
-        warnings.append(f"There are only {several(different, what)}; a generator needs about {WANTED}.")
+        never = "" if different >= FEWEST else f", and `train` wants {FEWEST} at least"
+        warnings.append(f"There are only {several(different, what)}; a generator needs about {WANTED}{never}.")
     if info["skipped"]:
         names = ", ".join(name for name, _ in info["skipped"][:3])
         warnings.append(
