@@ -204,7 +204,7 @@ class Model(Fitted, Stratified):
             model = Model(self.space, self.classes, self.config)
             for _ in model._linked(own, plan, rng):
                 pass
-            drawn = model._free(LOOKED, rng, False)
+            drawn = model._free(min(LOOKED, CELLS // max(1, cells.shape[1])), rng, False)
             some = own[rng.choice(len(own), len(other), replace=False)]
             met += [shares(Learned.of(rows).kinds(drawn)) / PARTS for rows in (some, other)]
         fair = as_often(float(met[0, 0]), float(met[1, 0]), len(cells))
@@ -215,7 +215,7 @@ class Model(Fitted, Stratified):
     def _refused(self, cells: np.ndarray, leans: np.ndarray, rng: np.random.Generator) -> Refusal | None:
         """What takes back how much draws lean on `cells` [n, columns]: `leans` [2] times as much as on rows left out."""
         learned = Learned.of(cells)
-        drawn = shares(learned.kinds(self._free(LOOKED, rng, True)))
+        drawn = shares(learned.kinds(self._free(min(LOOKED, CELLS // max(1, cells.shape[1])), rng, True)))
         return Refusal.fit(learned, drawn, leans, unseen(cells))
 
     def _free(self, n: int, rng: np.random.Generator, stratified: bool) -> np.ndarray:
@@ -292,8 +292,9 @@ class Model(Fitted, Stratified):
         begun[hard] = last[hard] + 1
         for i, link in enumerate(self.links):
             rows = np.flatnonzero((begun <= i) & ~pinned[:, i])
-            if len(rows):
-                out[rows, link.column] = link.draw(out[rows], chance, stratified)
+            if len(rows):  # all of a wide table are not copied for each of its columns
+                some = out if len(rows) == len(out) else out[rows]
+                out[rows, link.column] = link.draw(some, chance, stratified)
         return out
 
     def _candidates(
