@@ -242,6 +242,8 @@ class AssayOptions:
         CPU threads to use.
     prices
         A prices.toml: what things cost and what they are worth to you. `src/karat/worth/prices.toml` is a template.
+    policy
+        What is asked besides: eu, cn, or a TOML of your own with findings, thresholds and signatures.
     ab
         The CSV of an A/B result: arm (`made` and one other), shown, and clicks, conversions or sales.
     business
@@ -281,6 +283,7 @@ class AssayOptions:
     threads: int | None = None
     set: Sequence[str] = ()
     prices: Path | None = None
+    policy: str | None = None
     ab: Path | None = None
     business: bool = False
     exchange: Annotated[bool | None, Parameter(negative="--no-exchange")] = None

@@ -33,6 +33,7 @@ from karat.workflow.calibrating import remembered
 from karat.workflow.learning import free
 from karat.workflow.office import Job, Made
 from karat.worth.ledger import Ledger, total
+from karat.worth.policy import Policy
 from karat.worth.prices import Prices
 from karat.worth.prices import find as find_prices
 from karat.worth.verdict import Verdict, judge
@@ -113,6 +114,7 @@ class Destination:
     output: Output
     ledger: Ledger
     prices: Prices
+    policy: Policy
 
     @classmethod
     def of_run(cls, run: Run, options: AssayOptions) -> Destination:
@@ -125,7 +127,8 @@ class Destination:
         page.check(output, folder)
         _check_junit(options, run.kept)
         declared = find_prices(options.prices, [run.path, Path.cwd()])
-        return cls(folder, output, Ledger(run.path / "ledger.jsonl", declared), declared)
+        policy = Policy.load(options.policy)
+        return cls(folder, output, Ledger(run.path / "ledger.jsonl", declared), declared, policy)
 
     @classmethod
     def of_files(cls, options: AssayOptions) -> Destination:
@@ -135,9 +138,9 @@ class Destination:
         output = Output(options.overwrite, kept, private=True)
         page.check(output, folder)
         _check_junit(options, kept)
-        declared = find_prices(options.prices, [Path.cwd()])
+        declared, policy = find_prices(options.prices, [Path.cwd()]), Policy.load(options.policy)
         make_folder(folder, True)
-        return cls(folder, output, Ledger(folder / "ledger.jsonl", declared), declared)
+        return cls(folder, output, Ledger(folder / "ledger.jsonl", declared), declared, policy)
 
 
 def _check_junit(options: AssayOptions, kept: Sequence[Path]) -> None:
@@ -146,7 +149,7 @@ def _check_junit(options: AssayOptions, kept: Sequence[Path]) -> None:
         Output(options.overwrite, kept, private=True).check(options.junit)
 
 
-def verdict_of(job: Job, ledger: Ledger, prices: Prices, seed: int) -> Verdict:
+def verdict_of(job: Job, ledger: Ledger, prices: Prices, seed: int, policy: Policy) -> Verdict:
     """What the findings of a job are worth, with what its ledger says of cost."""
     return judge(
         job.findings,
@@ -157,6 +160,7 @@ def verdict_of(job: Job, ledger: Ledger, prices: Prices, seed: int) -> Verdict:
         thing=job.data.codec.thing,
         reviewed=job.data.codec.reviewed,
         seed=seed,
+        policy=policy,
     )
 
 
@@ -164,7 +168,7 @@ def conclude(job: Job, destination: Destination, options: AssayOptions) -> Assay
     """The verdict and the report; without real records where `options` say so. FitError for a requirement that is none."""
     failed = require(job.findings, options.require)
     data, entries = job.data, destination.ledger.entries()
-    verdict = verdict_of(job, destination.ledger, destination.prices, options.seed)
+    verdict = verdict_of(job, destination.ledger, destination.prices, options.seed, destination.policy)
     exhibits, numbers, info = _shown(job, options)
     place = f"{data.codec.thing}s of the real data are in this report; --no-real leaves them out"
     html, _ = write_report(

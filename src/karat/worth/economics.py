@@ -8,19 +8,23 @@ from typing import TYPE_CHECKING
 
 from karat.assays.details.records import Exchange
 from karat.words import chance, money, number
+from karat.worth.policy import Policy
 from karat.worth.reasons import Reason, joined
 from karat.worth.value import Value
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding
 
-CHEAPER = 0.9  # probabilities and limits of reference E4
-PAYS = 0.8
-LOSES = 0.2
+LOSES = 0.2  # reference E4
 
 
 def worth_reasons(
-    value: Value | None, missing: tuple[str, ...], findings: Sequence[Finding], currency: str | None, thing: str
+    value: Value | None,
+    missing: tuple[str, ...],
+    findings: Sequence[Finding],
+    currency: str | None,
+    thing: str,
+    policy: Policy,
 ) -> list[Reason]:
     if value is None:
         return [
@@ -30,7 +34,7 @@ def worth_reasons(
     cost += f" ({money(value.cpa_low, currency)} to {money(value.cpa_high, currency)})"
     rho = next((f for f in findings if f.key == "exchange rate" and math.isfinite(f.value)), None)
     beats = value.breakeven is not None and rho is not None and _stands_for_more(rho, value.breakeven)
-    cheap = value.p_cheaper >= CHEAPER or beats
+    cheap = value.p_cheaper >= policy.cheaper or beats
     text = f"{cost}, below today's cost with a probability of {chance(value.p_cheaper)}"
     if value.breakeven is not None and rho is not None:
         would = "would do" if beats else "are needed"
@@ -42,7 +46,7 @@ def worth_reasons(
     pays = f"it pays with a probability of {chance(value.p_pays)}"
     if value.p_pays <= LOSES:
         return [unit, Reason("worth", "net value", "fail", f"{pays}; {cost}")]
-    net = Reason("worth", "net value", "pass" if value.p_pays >= PAYS else "unknown", pays)
+    net = Reason("worth", "net value", "pass" if value.p_pays >= policy.pays else "unknown", pays)
     return [unit, net, *_stage_reasons(value, currency)]
 
 

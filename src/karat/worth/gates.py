@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from karat.worth.prices import Prices
+from karat.worth.prices import Prices, Source
 from karat.worth.reasons import Reason, cannot_tell, plain, scores, undecided
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
@@ -13,11 +14,18 @@ if TYPE_CHECKING:  # the assays need torch; money and pages do not
 
 
 def gate_reasons(
-    findings: Sequence[Finding], prices: Prices, rights: str | None, labelled: bool | None, thing: str
+    findings: Sequence[Finding],
+    prices: Prices,
+    rights: str | None,
+    labelled: bool | None,
+    thing: str,
+    today: datetime.date,
 ) -> list[Reason]:
     """One reason for each hard gate: rights, copying, privacy, labels of origin."""
+    sources = [_of_source(source, today) for source in prices.sources]
+    rest = [] if rights is None and sources else [_rights(rights)]
     return [
-        _rights(rights),
+        min([*sources, *rest], key=lambda r: ("fail", "unknown", "pass").index(r.state)),
         _copying(findings, thing),
         _privacy(findings, thing, prices.personal),
         _labels(labelled, prices.labels),
@@ -36,6 +44,17 @@ def _rights(rights: str | None) -> Reason:
     if word in ("owned", "licensed"):
         return Reason("gate", "rights", "pass", f"the data is {rights}")
     return Reason("gate", "rights", "unknown", "nobody has said whether this data may be used")
+
+
+def _of_source(source: Source, today: datetime.date) -> Reason:
+    if source.expires is not None and source.expires < today:
+        return Reason("gate", "rights", "fail", f"the right to use {source.name} ended on {source.expires}")
+    if source.purpose and "train" not in source.purpose.lower():
+        text = f"{source.name} was given for {source.purpose}, and nobody has said that training is meant"
+        return Reason("gate", "rights", "unknown", text)
+    word = source.licence.strip().lower()
+    found = _rights(word if word in ("owned", "none", "unknown") else f"licensed: {source.licence}")
+    return Reason("gate", "rights", found.state, f"{source.name}: {found.text}")
 
 
 def _copying(findings: Sequence[Finding], thing: str) -> Reason:

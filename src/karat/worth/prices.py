@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import math
 import tomllib
@@ -39,6 +40,18 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where a part of the data comes from.   licence: "owned", "none", "unknown", or which.   purpose: what the owner gave
+    it for, "" for anything; expires: the last day on which it may be used, None for no end."""
+
+    name: str
+    licence: str
+    owner: str = ""
+    purpose: str = ""
+    expires: datetime.date | None = None
+
+
+@dataclass(frozen=True)
 class Prices:
     """Declared prices; None is undeclared. Amounts are in `currency`; an `Amount` may be two ends.
 
@@ -54,6 +67,7 @@ class Prices:
     shown_per_item, margin, value_per_conversion, value_per_click: what an A/B result is worth, see `trial`.
     alternative_cost_per_item: what an item costs today.   items_wanted: accepted items over the whole life.
     label_cost_per_item: what one more real, labelled item costs.   rights: "owned", "licensed: ...", "none", "unknown".
+    sources: the same for each source of the data by itself.
     personal: "none" where no record is about a person, else "some" or "unknown".   labels: "added" where a label of origin is
     put on all that is shipped, else "none" or "unknown".
     source: the file this was read from.
@@ -85,6 +99,7 @@ class Prices:
     value_per_conversion: float | None = None
     value_per_click: float | None = None
     stages: tuple[Stage, ...] = ()
+    sources: tuple[Source, ...] = ()
     rights: str | None = None
     personal: str | None = None
     labels: str | None = None
@@ -171,6 +186,8 @@ def _valid(key: str, value: Any, source: str) -> Any:
         return (value[0], value[1])
     if key == "stages":
         return _stages(value, source)
+    if key == "sources":
+        return _sources(value, source)
     if key in RANGES and isinstance(value, list | tuple):
         if len(value) != 2 or value[0] is value[1] or not _valid(key, value[0], source) < _valid(key, value[1], source):
             raise FitError(f"{source}: {key} is {value!r}; say one number, or [lowest, highest].")
@@ -188,6 +205,19 @@ def _number(key: str, value: Any, source: str) -> float:
     if key in ("gate_share", "persistence", "passes", "margin") and value > 1:
         raise FitError(f"{source}: {key} is {value!r}; it is a share, between 0 and 1.")
     return float(value)
+
+
+def _sources(value: Any, source: str) -> tuple[Source, ...]:
+    known = {f.name: f.type for f in fields(Source)}
+    for one in value if isinstance(value, list) else [value]:
+        dated = not isinstance(one, dict) or type(one.get("expires")) in (datetime.date, type(None))
+        texts = isinstance(one, dict) and all(isinstance(v, str) for k, v in one.items() if k != "expires")
+        if not isinstance(one, dict) or not {"name", "licence"} <= set(one) <= set(known) or not texts or not dated:
+            raise FitError(
+                f"{source}: a source is {one!r}; say each as [[sources]] with name and licence, and if you like owner, "
+                "purpose (in quotes) and expires (a date, as 2027-01-31, without quotes)."
+            )
+    return tuple(Source(**one) for one in value)
 
 
 def _stages(value: Any, source: str) -> tuple[Stage, ...]:

@@ -83,6 +83,8 @@ def _opened(gate: Reason, findings: Sequence[Finding], missing: tuple[str, ...],
             return Settle("have counsel read the licence", None)
         names = ('rights = "owned" or "licensed: <which>"',) if not missing else ("rights", *missing)
         return Settle(f"declare {joined(names)} in prices.toml", 0.0)
+    if gate.name == "policy":
+        return Settle("measure and sign what the policy asks, and name the signed copy as --policy", None)
     if gate.name == "labels":
         return Settle(
             'give files that carry a label, or declare labels = "added" in prices.toml if all shipped do', 0.0

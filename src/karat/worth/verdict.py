@@ -9,6 +9,7 @@ control where a lift would have been seen. Unproven: anything else.
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from karat.worth.economics import worth_reasons
 from karat.worth.gates import gate_reasons
 from karat.worth.inputs import inputs_of
 from karat.worth.ledger import Cost
+from karat.worth.policy import Policy
 from karat.worth.prices import Prices
 from karat.worth.quality import quality_reasons
 from karat.worth.reasons import Reason, Settle, beside
@@ -58,19 +60,24 @@ def judge(
     thing: str = "item",
     reviewed: bool = True,
     seed: int = 0,
+    policy: Policy | None = None,
+    today: datetime.date | None = None,
 ) -> Verdict:
     """The verdict that follows from these findings and no other; never gold while a hard gate fails or is unknown.
 
     rights: as `Prices.rights`, which is used where this is None.   labelled: whether a label of origin was read back from
     what is made; None where that is not known.   thing: what one record is called.   reviewed: whether a
-    person looks at each of them before it is used. Same arguments, same verdict.
+    person looks at each of them before it is used.   policy: what is asked besides.   today: the day on which rights and signatures
+    have to hold. Same arguments, same verdict.
     """
     rights = prices.rights if rights is None else rights
-    gates = gate_reasons(findings, prices, rights, labelled, thing)
+    policy, today = policy or Policy(), today or datetime.date.today()
+    gates = gate_reasons(findings, prices, rights, labelled, thing, today)
+    gates += policy.reasons(findings, prices.personal, today)
     quality = quality_reasons(findings, prices, thing, reviewed)
     inputs, missing = inputs_of(findings, cost, prices, thing, reviewed)
     value = None if missing else appraise(inputs, seed, prices.label_cost_per_item, stages=prices.stages)
-    worth = worth_reasons(value, missing, findings, prices.currency, thing)
+    worth = worth_reasons(value, missing, findings, prices.currency, thing, policy)
     reasons = (*gates, *quality, *worth)
 
     failed = [r for r in reasons if r.state == "fail"]

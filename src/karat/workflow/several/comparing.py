@@ -25,6 +25,7 @@ from karat.workflow import office
 from karat.workflow.concluding import require, verdict_of
 from karat.workflow.learning import free
 from karat.worth.ledger import Ledger
+from karat.worth.policy import Policy
 from karat.worth.prices import find as find_prices
 
 BLOCKS, LEAST = 8, 40  # parts of the records, at most, and records of each side in a part, at least
@@ -39,6 +40,7 @@ def compare(runs: Sequence[Run], options: AssayOptions) -> Comparison:
     for goal in [*(folder / name for name in FILES), *([] if options.junit is None else [options.junit])]:
         output.check(goal)
     _check(runs, options)
+    policy = Policy.load(options.policy)
     names = _names(runs)
     judged: list[Judged] = []
     first: Data | None = None
@@ -54,7 +56,7 @@ def compare(runs: Sequence[Run], options: AssayOptions) -> Comparison:
                 first = job.data if first is None else first
                 _check_rows(first, job.data, runs[0], run)
                 blocks = _blocks(job, options)
-            verdict = verdict_of(job, ledger, prices, options.seed)
+            verdict = verdict_of(job, ledger, prices, options.seed, policy)
             judged.append(
                 Judged(name, str(run.spec["recipe"]["name"]), run.spec["seed"], verdict, job.findings, blocks)
             )

@@ -1,0 +1,125 @@
+"""What a company or a law asks besides: findings that have to be fine, other thresholds, and what somebody has to sign.
+
+A TOML file, or one of the packs beside this file by its name ("eu", "cn").
+"""
+
+from __future__ import annotations
+
+import datetime
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from karat.assays.keys import KEYS
+from karat.errors import FitError
+from karat.worth.reasons import Reason, joined
+
+if TYPE_CHECKING:  # the assays need torch; money and pages do not
+    from karat.assays.finding import Finding
+
+PACKS = Path(__file__).with_name("policies")
+CHEAPER = 0.9  # probabilities and limits of reference E4
+PAYS = 0.8
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What has to be signed; by whom and when it was, if it was, and until when that holds.   personal: only where
+    records may be about a person."""
+
+    what: str
+    who: str = ""
+    when: datetime.date | None = None
+    until: datetime.date | None = None
+    personal: bool = False
+
+    def holds(self, today: datetime.date) -> bool:
+        signed = bool(self.who.strip()) and self.when is not None and self.when <= today
+        return signed and (self.until is None or today <= self.until)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """fine: keys of findings.   pays, cheaper: probabilities, at least, before it is gold."""
+
+    title: str = ""
+    fine: tuple[str, ...] = ()
+    signatures: tuple[Signature, ...] = ()
+    pays: float = PAYS
+    cheaper: float = CHEAPER
+
+    @classmethod
+    def load(cls, named: str | Path | None) -> Policy:
+        """The policy of a file, or of a pack, or one that asks nothing; FitError that says what is wrong with it."""
+        if named is None:
+            return cls()
+        pack = PACKS / f"{named}.toml"
+        path = pack if str(named).isalpha() and pack.is_file() else Path(named)
+        try:
+            with open(path, "rb") as file:
+                return cls.from_mapping(tomllib.load(file), str(path))
+        except OSError as error:
+            packs = ", ".join(sorted(p.stem for p in PACKS.glob("*.toml")))
+            raise FitError(
+                f"the policy {named} cannot be read ({error.strerror}); name a file, or one of {packs}."
+            ) from error
+        except tomllib.TOMLDecodeError as error:
+            raise FitError(f"{path} is not TOML: {error}. Compare it with {PACKS / 'eu.toml'}.") from error
+
+    @classmethod
+    def from_mapping(cls, given: Mapping[str, Any], source: str) -> Policy:
+        """The policy of a table of keys; FitError for a key that is none and a value that cannot be."""
+        _known(given, {"title", "fine", "thresholds", "signatures"}, source)
+        limits, fine = given.get("thresholds", {}), given.get("fine", [])
+        _known(limits, {"pays", "cheaper"}, f"{source}: thresholds")
+        if unknown := [key for key in fine if key not in KEYS]:
+            raise FitError(f"{source}: fine names {unknown[0]!r}, which is no finding; docs/findings.md has them all.")
+        for name, value in limits.items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise FitError(f"{source}: {name} is {value!r}; a probability is wanted.")
+        signed = tuple(_signature(x, source) for x in given.get("signatures", []))
+        return cls(str(given.get("title", "")), tuple(fine), signed, **limits)
+
+    def reasons(self, findings: Sequence[Finding], personal: str | None, today: datetime.date) -> list[Reason]:
+        """One gate: fails by a finding that is raised and has to be fine; unknown for what is not measured or not signed."""
+        if not self.fine and not self.signatures:
+            return []
+        mine = {key: [f for f in findings if f.key == key] for key in self.fine}
+        if raised := [f.name for found in mine.values() for f in found if f.raised]:
+            return [Reason("gate", "policy", "fail", f"{self.title}: {joined(raised)} would have to be fine")]
+        wanted = [s for s in self.signatures if not (s.personal and personal == "none")]
+        # a finding that is not there has nothing to find: there are no classes, or no groups
+        open_ = [f.name for found in mine.values() for f in found if f.state == "cannot tell"]
+        if unsigned := [s.what for s in wanted if not s.holds(today)]:
+            more = f", and {len(unsigned) - 1} more" if len(unsigned) > 1 else ""
+            return [Reason("gate", "policy", "unknown", f"{self.title}: nobody has signed that {unsigned[0]}{more}")]
+        if open_:
+            return [
+                Reason("gate", "policy", "unknown", f"{self.title}: {joined(open_)} cannot tell, and would have to")
+            ]
+        by = joined(list(dict.fromkeys(f"{s.who} on {s.when}" for s in wanted)))
+        return [
+            Reason(
+                "gate",
+                "policy",
+                "pass",
+                f"{self.title}: all that is asked is met" + (f", signed by {by}" if by else ""),
+            )
+        ]
+
+
+def _signature(given: Any, source: str) -> Signature:
+    if not isinstance(given, Mapping) or not isinstance(given.get("what"), str):
+        raise FitError(f"{source}: a signature is {given!r}; say `what` it is about, and `who` signed it `when`.")
+    _known(given, {"what", "who", "when", "until", "personal"}, f"{source}: a signature")
+    for key in ("when", "until"):
+        if type(given.get(key)) not in (datetime.date, type(None)):
+            raise FitError(f"{source}: {key} is {given[key]!r}; a date is wanted, as 2027-01-31, without quotes.")
+    return Signature(**given)
+
+
+def _known(given: Mapping[str, Any], known: set[str], source: str) -> None:
+    if unknown := sorted(set(given) - known):
+        raise FitError(f"{source} has a key {unknown[0]!r} that is not known; there are: {', '.join(sorted(known))}.")
