@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from blobs import blobs
 from scipy.ndimage import affine_transform, zoom
 from sklearn.datasets import load_digits
 from torch import Tensor
@@ -27,19 +28,6 @@ def digits(seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """600 pictures to learn from, 400 unseen and 400 others."""
     order = torch.randperm(len(DIGITS), generator=torch.Generator().manual_seed(seed))
     return DIGITS[order[:600]], DIGITS[order[600:1000]], DIGITS[order[1000:1400]]
-
-
-def blobs(n: int, seed: int) -> torch.Tensor:
-    """Spectrograms of a few tones that swell and fade."""
-    rng = np.random.default_rng(seed)
-    first, last = np.mgrid[:32, :48]
-    out = np.full((n, 1, 32, 48), -1.0)
-    for points in out:
-        for _ in range(4):
-            high, at, wide, long = rng.uniform(4, 28), rng.uniform(6, 26), rng.uniform(1, 3), rng.uniform(2, 8)
-            bump = np.exp(-(((first - high) / wide) ** 2) - ((last - at) / long) ** 2)
-            points[0] = np.maximum(points[0], 1.8 * bump - 1)
-    return torch.from_numpy(out).float()
 
 
 def copy_rate(train: Tensor, unseen: Tensor, made: Tensor, axes: tuple[str, ...] = ()) -> Finding:

@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import case
 
 import karat
 from karat import privacy, trust
+from karat.assays.table import membership
 from karat.content.table.encoding.private import private_bins
+from karat.data import load
 from karat.errors import DataError, FitError
 from karat.privacy import Budget, Source
+from karat.workflow.office import read_made
 
 HEADER = "id,age,pay,town,day"
 SCHEMA = """
@@ -121,8 +125,6 @@ def test_what_is_inferred_does_follow_one_row_and_so_is_declared_public(state: P
 
 def test_neither_a_hash_that_others_can_check_nor_the_number_of_rows_is_in_a_run(state: Path) -> None:
     run = fitted(state, "one", rows(1_234))
-    from karat.data import load
-
     plain = load(state / "one" / "t.csv").fingerprint
     texts = [p.read_bytes() for p in run.rglob("*") if p.is_file()]
     assert not any(plain.encode() in text or plain[:16].encode() in text for text in texts)
@@ -172,6 +174,27 @@ def test_delta_is_what_was_asked_for_in_the_codec_and_in_the_family(state: Path)
         fitted(state, "large", rows(300), "model.delta=0.5")
     with pytest.raises(FitError, match="model.share cannot be set"):
         fitted(state, "share", rows(300), "model.share=1.0")
+
+
+def test_what_only_one_row_has_is_never_made_and_nobody_is_told_from_others(state: Path) -> None:
+    """Twenty rows with a town and a pay of their own, some of which are learned from; the attack is that of the report."""
+    planted = [f"p{i},4{i % 10},{7e8 + i:.2f},Atlantis{i},2031-05-{i + 1:02d}" for i in range(20)]
+    (state / "t.csv").write_text("\n".join([HEADER, *rows(800), *planted, ""]))
+    (state / "schema.toml").write_text(SCHEMA)
+    how = {"schema": state / "schema.toml", "out": state / "r", "holdout": "0.5", "threads": 1}
+    run = karat.train(state / "t.csv", epsilon=1.0, **how)
+    data = load(state / "t.csv", holdout="0.5")
+    text = run.make(n=800).to_csv(index=False)
+    (state / "made.csv").write_text(text)
+    learned = data.view("train")
+    town, pay = learned.names.index("town"), learned.names.index("pay")
+    assert sum("Atlantis" in c for c in np.array(learned.columns.choices[town])[np.unique(learned.codes(town))]) > 4
+    assert (learned.values[:, pay] > 7e8).sum() > 4
+    assert "Atlantis" not in text and not any(f"{7e8 + i:.2f}" in text for i in range(20))
+    made = data.codec.view(read_made(data, state / "made.csv").records)
+    (found,) = membership.findings(case(learned, data.view("holdout"), made))
+    share, low, high = found.detail.found_at_false_alarm_rate["1.0%"]
+    assert low <= 0.01 <= high and not found.raised, found.summary
 
 
 def edges(n: int, seed: int) -> int:

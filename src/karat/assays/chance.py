@@ -99,6 +99,16 @@ def wilson(count: int, n: int, z: float = 1.96) -> tuple[float, float]:
     return 0.0 if count == 0 else max(0.0, middle - half), 1.0 if count == n else min(1.0, middle + half)
 
 
+def exact(count: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Clopper and Pearson's interval of a share, `count` of `n` > 0 (https://doi.org/10.1093/biomet/26.4.404)."""
+    from scipy.stats import beta
+
+    tail = (1 - confidence) / 2
+    low = 0.0 if count == 0 else float(beta.ppf(tail, count, n - count + 1))
+    high = 1.0 if count == n else float(beta.ppf(1 - tail, count + 1, n - count))
+    return low, high
+
+
 def limit_of(key: str, score: Score, least: float, also: str = "") -> Limit:
     """Where `score` is off by more than chance and by more than `least`, in the direction that is a fault of the finding `key`."""
     better, reach = KEYS[key].better, max(least, LEVEL * score.error)

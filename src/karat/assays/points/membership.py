@@ -11,6 +11,7 @@ from torch import Tensor
 from karat.assays.chance import LEVEL
 from karat.assays.details.records import Membership
 from karat.assays.finding import Finding, Limit, unknown
+from karat.assays.neighbours import components
 from karat.assays.points.fidelity import discriminant_auc
 from karat.assays.points.points import Case
 from karat.assays.table.membership import membership
@@ -20,16 +21,25 @@ ALIKE = 3.0  # standard errors by which a classifier may tell training from unse
 
 
 def findings(case: Case) -> list[Finding]:
-    """Membership, by the leading components of the points."""
-    train, unseen, made = (case.pixels.of(side.points) for side in (case.train, case.unseen, case.made))
-    return [attacked(train, unseen, made, case.seed)]
+    """Membership, by the leading components of half of the training points; the other half is attacked.
+
+    What components were fitted to stands out in them, beside unseen records of the same kind.
+    """
+    points = case.train.points
+    half = len(points) // 2
+    basis = components(points[:half], 64)
+    train, unseen, made = (basis.of(x) for x in (points[half:], case.unseen.points, case.made.points))
+    return [attacked(train, unseen, made, case.seed, len(points))]
 
 
-def attacked(train: Tensor, unseen: Tensor, made: Tensor, seed: int) -> Finding:
-    """Membership, of features [n, d] of each side; NaN where training and unseen records differ of themselves."""
+def attacked(train: Tensor, unseen: Tensor, made: Tensor, seed: int, learned: int) -> Finding:
+    """Membership, of features [n, d] of each side; NaN where training and unseen records differ of themselves.
+
+    learned: how many training records there are, of which `train` are some.
+    """
     apart, sd = discriminant_auc(unseen, train, seed)
     if apart - 0.5 <= ALIKE * sd:
-        return membership(train, unseen, made)
+        return membership(train, unseen, made, learned)
     summary = (
         f"Unseen records are told from training ones {apart:.1%} of the time, before anything is made (50% is guessing): "
         "beside these, an attack on membership would measure that difference and no leak."

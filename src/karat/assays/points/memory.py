@@ -180,7 +180,7 @@ def _copies(m: Matches, ratio: Tensor, helped: bool, case: Case, unseen: int = 0
         + ("" if met is None else met.summary(n))
         + (f": training records were copied{told}." if raised else "; no more than chance explains.")
     )
-    shown = tuple(m.changes(order.tolist()))
+    shown = tuple(change if near[i] else "" for i, change in zip(order, m.changes(order.tolist()), strict=True))
     detail = CopyRate(pairs=pairs, bar=bar, p=p, copies=count, n=n, searched=n, criterion=CRITERION, changes=shown)
 
     def sees(shown: int, real: int, copies: float) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from karat.assays.chance import exact
 from karat.assays.evaluation import evaluate
 from karat.assays.finding import Finding, State
 from karat.assays.references import Drawn, Plant, draw, plants
@@ -21,7 +22,6 @@ from karat.views import View
 
 UNSEEN = "unseen"  # the judge's own unseen records in the place of made ones
 FINE = ("oracle", UNSEEN)  # with which nothing is wrong
-SPAN = 0.95
 
 
 @dataclass(frozen=True)
@@ -127,16 +127,6 @@ class Tally:
     @property
     def interval(self) -> tuple[float, float]:
         return exact(self.raised, self.n)
-
-
-def exact(count: int, n: int) -> tuple[float, float]:
-    """Clopper and Pearson's 95% interval of a share, `count` of `n` > 0 (https://doi.org/10.1093/biomet/26.4.404)."""
-    from scipy.stats import beta
-
-    tail = (1 - SPAN) / 2
-    low = 0.0 if count == 0 else float(beta.ppf(tail, count, n - count + 1))
-    high = 1.0 if count == n else float(beta.ppf(1 - tail, count + 1, n - count))
-    return low, high
 
 
 def tally(exams: Sequence[Exam]) -> list[Tally]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from karat.assays import power
-from karat.assays.chance import LEVEL, wilson
+from karat.assays.chance import LEVEL, exact
 from karat.assays.classifier import area, chance_spread
 from karat.assays.details.records import Membership
 from karat.assays.finding import Finding, Limit, Sample, Score, scored
@@ -81,14 +81,15 @@ class Attack:
         return np.arange(len(self.members) + len(self.others)) < len(self.members)
 
 
-def attacks(train: Tensor, unseen: Tensor, made: Tensor | None, parts: int) -> list[Attack]:
+def attacks(train: Tensor, unseen: Tensor, made: Tensor | None, parts: int, learned: int) -> list[Attack]:
     """The attack in as many `parts`: in each, one of the unseen rows is what is known of real data, another one is attacked.
 
     So all unseen rows count. made: None stands for a further part of the unseen rows in the place of what was made.
+    learned: how many training rows there are, of which `train` are some.
     """
     pieces, shares = unseen.tensor_split(parts), train.tensor_split(parts)
     out = []
-    often = 1 if made is None else int(np.clip(OFTEN * min(len(made), NEAREST) / len(train), 1, MOST_OFTEN))
+    often = 1 if made is None else int(np.clip(OFTEN * min(len(made), NEAREST) / learned, 1, MOST_OFTEN))
     floor = min(FLOOR, max(0.1 / len(train), ROUNDED))  # numbers lie as far apart as there are ranks
     for i in range(parts):
         known, others = pieces[i], pieces[(i + 1) % parts][: MOST // 2]
@@ -116,15 +117,18 @@ def findings(case: Case) -> list[Finding]:
     return [membership(*case.embedded)]
 
 
-def membership(train: Tensor, unseen: Tensor, made: Tensor) -> Finding:
+def membership(train: Tensor, unseen: Tensor, made: Tensor, learned: int | None = None) -> Finding:
     """Membership, of rows [n, d] of each side: the area by which training rows are told from unseen ones.
 
     Where the two are of one kind, guessing gives 0.5, by a rank test; where they are not, what unseen rows give in the
     place of made ones. Both must be passed, chance by `LEVEL` standard errors and the other, a guard, by `GUARD`.
+
+    learned: how many training rows there are, where `train` are some of them.
     """
-    tried = attacks(train, unseen, made, 2)
+    learned = len(train) if learned is None else learned
+    tried = attacks(train, unseen, made, 2, learned)
     value, sd = mean(tried)
-    real, real_sd = mean(attacks(train, unseen, None, 3))
+    real, real_sd = mean(attacks(train, unseen, None, 3, learned))
     z = (value - real) / math.hypot(sd, real_sd)
     hits, leak = _found(tried)
     far = [t.outlying for t in tried]
@@ -136,11 +140,13 @@ def membership(train: Tensor, unseen: Tensor, made: Tensor) -> Finding:
         + (f"outlying records are told above {rare_at:.3g}, or " if rare_at < 1 else "")
         + "more than 1 in 100 found beyond false alarms",
     )
-    best = hits.get("1.0%")
+    found = " and ".join(
+        f"at {rate} {share:.1%} ({low:.1%} to {high:.1%})" for rate, (share, low, high) in hits.items()
+    )
     summary = (
         f"An attacker who sees what was made tells a training record from another {value:.1%} of the time (50% is "
         f"guessing), one who sees unseen real records instead {real:.1%}; of outlying records {outlying:.1%}"
-        + (f"; at 1% of false alarms {best[0]:.1%} of the training records are found." if best else ".")
+        + (f". Of the training records are found, by the rate of false alarms: {found}." if hits else ".")
     )
     detail = Membership(
         n=sum(len(t.members) for t in tried),
@@ -152,13 +158,13 @@ def membership(train: Tensor, unseen: Tensor, made: Tensor) -> Finding:
     )
     score = Score(value, value - 1.96 * sd, value + 1.96 * sd, real, sd).clipped(0.0, 1.0)
     raised = limit.broken(value) or leak or (outlying > rare_at and z > 0)
-    given = Sample(len(made), min(ceil_leak(len(train)), MADE), "made")
+    given = Sample(len(made), min(ceil_leak(learned), MADE), "made")
     others = (s for s in power.scored("membership", sd, len(train), len(unseen)) if s.side == "unseen real")
     return scored("membership", score, limit, summary, detail=detail, raised=raised, samples=(given, *others))
 
 
 def _found(tried: list[Attack]) -> tuple[dict[str, tuple[float, float, float]], bool]:
-    """By rate of false alarms, the share of training rows that is found with its interval; and whether that is a leak."""
+    """By rate of false alarms, the share of training rows that is found with its exact interval; and whether that is a leak."""
     a, b = (np.concatenate([getattr(t, side) for t in tried]) for side in ("members", "others"))
     n, m = len(a), len(b)
     hits, leak = {}, False
@@ -168,6 +174,6 @@ def _found(tried: list[Attack]) -> tuple[dict[str, tuple[float, float, float]], 
             continue
         bar = float(np.sort(b)[-k])
         count = int((a > bar).sum())
-        hits[f"{rate:.1%}"] = (count / n, *wilson(count, n))
+        hits[f"{rate:.1%}"] = (count / n, *exact(count, n))
         leak |= count / n - k / m > 0.01 and chance_of(count, n, k, m) < CERTAIN
     return hits, leak

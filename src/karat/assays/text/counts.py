@@ -5,6 +5,7 @@ Strings of one to four characters, words and pairs of words.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -72,11 +73,10 @@ def _hashed(codes: np.ndarray, owner: np.ndarray, sizes: range | tuple[int, ...]
     return np.concatenate(out)
 
 
-def components(train: Any, unseen: Any, made: Any, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The leading components [n, k] of the counts of each side, as the training counts have them."""
+def components(fitted: Any, sides: Sequence[Any], seed: int) -> tuple[torch.Tensor, ...]:
+    """The leading components [n, k] of the counts of each of `sides`, as those of `fitted` have them."""
     from sklearn.decomposition import TruncatedSVD
 
-    k = min(WIDTH, min(train.shape) - 1)
-    model = TruncatedSVD(k, n_iter=1, random_state=seed).fit(train)
-    t, u, m = (torch.from_numpy(np.ascontiguousarray(model.transform(x))).float() for x in (train, unseen, made))
-    return t, u, m
+    k = min(WIDTH, min(fitted.shape) - 1)
+    model = TruncatedSVD(k, n_iter=1, random_state=seed).fit(fitted)
+    return tuple(torch.from_numpy(np.ascontiguousarray(model.transform(x))).float() for x in sides)

@@ -11,4 +11,4 @@ FINDS = ("membership",)
 
 def findings(case: Case) -> list[Finding]:
     """Membership."""
-    return [attacked(*case.features, case.seed)]
+    return [attacked(*case.alike, case.seed, len(case.train))]

@@ -53,7 +53,19 @@ class Case:
     @cached_property
     def features(self) -> tuple[Tensor, Tensor, Tensor]:
         """The leading components of those [n, d]."""
-        return components(*self.counts, self.seed)
+        train, unseen, made = components(self.counts[0], self.counts, self.seed)
+        return train, unseen, made
+
+    @cached_property
+    def alike(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The same as half of the training passages have them, and of training passages only the others.
+
+        What components were fitted to stands out in them, beside passages of the same kind.
+        """
+        train, unseen, made = self.counts
+        half = train.shape[0] // 2
+        t, u, m = components(train[:half], (train[half:], unseen, made), self.seed)
+        return t, u, m
 
     @cached_property
     def inside(self) -> np.ndarray:
