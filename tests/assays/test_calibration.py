@@ -68,7 +68,7 @@ def test_every_reference_that_can_do_something_to_the_data_is_examined_at_each_o
     graded = [(p.reference, p.strength, p.due) for p in plants(view, "group") if p.strength is not None]
     shares = [(0.02, False), (0.05, True), (0.1, True), (0.2, True)]
     assert graded[:4] == [("copier", share, due) for share, due in shares]
-    assert [x[0] for x in graded[4:]] == ["collapser"] * 3 + ["skewer"] * 3
+    assert [x[0] for x in graded[4:]] == ["collapser"] * 3 + ["skewer"] * 3 + ["strayer"] * 4
     assert {p.reference for p in plants(view)} - {p.reference for p in plants(bare)} == {"collapser", "skewer"}
     shuffled = {
         target: next(p for p in plants(view, target) if p.reference == "shuffler") for target in ("group", None)

@@ -134,7 +134,7 @@ def _due(name: str, reference: Reference[Any], train: View, target: str | None) 
         case TextView():
             return texts.LABELLED.get(name, reference.must) if train.labels is not None else reference.must
         case TableView():
-            return tables.UNAIMED if name == "shuffler" and target is None else reference.must
+            return tables.due(name, train, target)
         case DatabaseView() if not series.has(train):
             return databases.due(name, train)
     return reference.must

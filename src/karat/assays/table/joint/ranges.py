@@ -28,6 +28,7 @@ from karat.views import TableView
 
 ASIDE = (0, 1, 3)  # real values, the furthest, that may be outliers
 SHOWN = 12
+STRANGE = "one of the training rows' values"
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,8 @@ def _strange(case: Case, j: int) -> Outside | None:
         column=case.train.names[j],
         made=float(which.mean()),
         real=theirs / len(case.unseen),
-        bound=f"one of {strange} values",
-        furthest="another value",
+        bound=STRANGE,
+        furthest="another",
         times=None,
         off=False,
         examples=(),
@@ -183,6 +184,9 @@ def _summary(value: float, real: float, rows: tuple[Beyond, ...]) -> str:
         return f"{value:.2%} of what was made holds a value outside of all real rows; {theirs}."
     told = []
     for row in off[:4]:
+        if row.bound == STRANGE:
+            told.append(f"{row.column}: {row.made:.2%} of the made rows hold a value that no training row has")
+            continue
         far = f", {row.times:.3g} times as far from the middle" if row.times is not None and row.times >= 1.05 else ""
         keep = "all real rows" if row.real == 0 else f"all but {row.real:.3%} of the real rows"
         told.append(
