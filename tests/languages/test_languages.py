@@ -7,8 +7,10 @@ import string
 from pathlib import Path
 
 import karat
+from karat.assays.faults import FAULTS
 from karat.assays.keys import KEYS
 from karat.languages import language
+from karat.report.board import SEEN
 from karat.worth.inputs import inputs_of
 from karat.worth.ledger import total
 from karat.worth.prices import Prices
@@ -27,7 +29,11 @@ def places(text: str) -> set[str]:
 
 def test_both_languages_say_the_same_things_with_the_same_places() -> None:
     names = {f"finding.{key}.name" for key in KEYS}  # in English those of the keys, which --require takes
-    assert set(ZH.texts) - names == set(EN.texts)
+    sees = {key for key in ZH.texts if key.endswith(".sees")}  # in English those of assays/faults.py
+    assert {key.split(".")[1] for key in sees} >= set(SEEN)
+    for key in sees:
+        assert places(ZH.texts[key]) == places(FAULTS[key.split(".")[1]])
+    assert set(ZH.texts) - names - sees == set(EN.texts)
     for key, text in EN.texts.items():
         mine, theirs = places(text) - {"thing", "things"}, places(ZH.texts[key]) - {"thing", "things"}
         assert mine == theirs, key

@@ -58,7 +58,7 @@ def found(key: str, state: str = "ok", needs: int = 0) -> Finding:
         summary="In the words of the judge.",
         limit=limit,
         detail=missing,
-        samples=(Sample(5000, 5000 + needs, "made"), Sample(800, 800, "unseen real")),
+        samples=(Sample(5000, 5000 + needs, "made", least=0.02), Sample(800, 800, "unseen real")),
         of="a table" if KEYS[key].title else "",
     )
 
@@ -127,6 +127,14 @@ def test_groups_columns_and_rules_that_are_off_are_named_worst_first() -> None:
     kept = [Kept(rule=f"rule {i}", declared=False, made=0.1, real=0.0, support=9, off=i > 0) for i in range(2)]
     rules = replace(found("rules", "raised"), detail=Rules(declared=0, found=2, rules=tuple(kept)))
     assert named(rules, language("en")) == ("rule 1",)
+
+
+def test_the_first_page_says_what_would_have_been_seen() -> None:
+    assert shown(GOOD).seen == (
+        "These tests would have seen, 19 times of 20: 2% copies, 4% of what is made being unlike real data and an attacker who "
+        "is right 52% of the time."
+    )
+    assert "2% 的复制品" in shown(GOOD, code="zh").seen and shown([]).seen == ""
 
 
 @pytest.mark.parametrize("code", ["en", "zh"])

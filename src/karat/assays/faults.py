@@ -74,9 +74,9 @@ FAULTS = {
 }
 
 
-def fault(key: str, least: float | None) -> str:
-    """A fault of the finding `key` of the size `least`: "3% copies"; "" where it is not known."""
-    words = FAULTS.get(key, "")
+def fault(key: str, least: float | None, words: str | None = None) -> str:
+    """A fault of the finding `key` of the size `least`: "3% copies", in `words` of another language; "" where it is not known."""
+    words = FAULTS.get(key, "") if words is None else words
     if least is None or (least > 0.5 and ("{twice}" in words or "{right}" in words)):
         return ""
     number = score(float(f"{least:.2g}"))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from karat import words
+from karat.assays.faults import fault as fault_in_words
 from karat.languages import Language
 from karat.report.named import named
 from karat.worth.reasons import Reason
@@ -26,6 +27,7 @@ NAMED = 3  # of what is missing, and of what money hangs on
 LONGEST = 60  # characters of a name
 MOST = 100_000  # records, beyond which nobody is told how many more
 MONTH = 1 / 12
+SEEN = ("copy rate", "missing classes", "missing words", "two-sample auc", "membership")
 Topic = Literal["quality", "gates", "money"]
 BAD = ("fail", "faults", "acceptance", "stages")  # answers that are no; what is neither these nor those is open
 GOOD = ("pass", "review")
@@ -101,6 +103,7 @@ class Board:
     more: int  # faults that are not listed
     blind: int  # findings that cannot tell
     findings: int
+    seen: str  # the least faults that would have been seen, in words; "" where none is reckoned
     changes: tuple[str, ...]
     worth: tuple[Figure, ...]
     grounds: tuple[Ground, ...]
@@ -179,6 +182,7 @@ def board(verdict: Verdict, findings: Sequence[Finding], thing: str, language: L
         max(0, len(faults) - FAULTS),
         sum(f.state == "cannot tell" for f in findings),
         len(findings),
+        _seen(findings, language),
         tuple(_changes(verdict, known, findings, called, language)[:CHANGES]),
         _worth(verdict, called, language),
         _grounds(verdict, findings, called, language),
@@ -218,6 +222,16 @@ def limit(f: Finding, language: Language) -> str:
         return language.say("limit.none" if within.brief == "by none" else "limit.words")
     key = "both" if len(values) == 2 else next(iter(values))
     return language.say(f"limit.{key}", **values) + ("*" if within.also or within.only else "")
+
+
+def _seen(findings: Sequence[Finding], language: Language) -> str:
+    """The least faults that these tests would have seen, those that a reader asks for first."""
+    mine = {f.key: f for f in findings if f.key in SEEN}
+    told = [
+        fault_in_words(key, mine[key].least, language.texts.get(f"finding.{key}.sees")) for key in SEEN if key in mine
+    ]
+    told = [text for text in told if text]
+    return language.say("board.seen", faults=language.listed(told)) if told else ""
 
 
 def _because(verdict: Verdict, known: Mapping[Topic, str], called: Mapping[str, str], language: Language) -> str:
