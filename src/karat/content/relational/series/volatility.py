@@ -19,15 +19,15 @@ MOST = 50_000  # changes that are looked at
 STARTS = ((0.05, 0.05, 0.9), (0.1, 0.0, 0.7))  # up, down, keep, from which is searched
 LASTING = 0.998  # greatest share of a width that lasts to the next row
 GAIN = 4.0  # times the logarithm of the number of changes that the log-likelihood must gain for three numbers more
-REACH = 1.25  # of the greatest width of training rows, beyond which none is made
 
 
 @dataclass(frozen=True)
 class Width:
-    """The recursion of one column. mean: the width of a first row.   most: the greatest that is made.   fall, rise: the furthest
-    changes of training rows, in units of their width; none goes further, as all that follow would be wilder for it.   unit: of
-    widths, by which units are so great that widths keep their mean, as those of training rows do (variance targeting: Francq,
-    Horvath & Zakoian, 2011).
+    """The recursion of one column. mean: the width of a first row.   most: the greatest of training rows; none is made beyond it.
+
+    fall, rise: the furthest changes of training rows, in units of their width; none goes further, as all that follow would be
+    wilder for it.   unit: of widths, by which units are so great that widths keep their mean, as those of training rows do
+    (variance targeting: Francq, Horvath & Zakoian, 2011).
     """
 
     base: float
@@ -100,7 +100,7 @@ def fit(change: np.ndarray, family: Family) -> tuple[Width | None, float]:
     up, down, keep = map(float, best.x)
     wide = np.maximum(widths(up, down, keep), 1e-3)
     warm = known & (_side_by_side(family.warm.astype(float), family) == 1)
-    units, most = ((size - 2 * fall) / wide)[warm], mean * REACH * float(wide[known].max())
+    units, most = ((size - 2 * fall) / wide)[warm], mean * float(wide[known].max())
     base, ends = mean * (1 - up - down * falls - keep), (float(units.min()), float(units.max()))
     moves = up * np.abs(units).mean() + down * np.maximum(-units, 0).mean()
     unit = float((up + down * falls) / moves) if moves > 0 else 1.0
