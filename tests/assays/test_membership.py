@@ -22,6 +22,8 @@ from karat.assays.points.embedded import Embedded
 from karat.assays.points.points import Case as Judged
 from karat.assays.references.points import REFERENCES
 from karat.assays.references.reference import Case
+from karat.assays.references.tables import copier
+from karat.assays.table import linkage
 from karat.assays.text.texts import Case as Read
 from karat.data import load
 from karat.views import Points, TextView
@@ -93,6 +95,17 @@ def test_a_copier_gives_more_than_half_of_its_records_away_at_one_false_alarm_in
     assert leak.raised and leak.detail.found_at_false_alarm_rate["1.0%"][1] > 0.5, leak.summary
     share, low, high = fine.detail.found_at_false_alarm_rate["1.0%"]
     assert not fine.raised and low <= 0.01 <= high, fine.summary
+
+
+def test_a_leak_that_the_nearest_record_share_lets_pass_is_found_among_the_near_copies() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(0, 1, (3_600, 6)).round(3), columns=list("abcdef"))
+    rows = load(frame).view("train")
+    train, unseen, source = (rows.take(np.arange(a, a + 1_000)) for a in (0, 1_000, 2_000))
+    made = copier(Case(train, source, 1_000, rng), share=0.05)
+    found = {f.key: f for f in linkage.findings(case(train, unseen, made))}
+    assert not found["nearest record share"].raised, found["nearest record share"].summary
+    assert found["near copies"].raised, found["near copies"].summary
 
 
 @pytest.mark.parametrize("seed", range(3))

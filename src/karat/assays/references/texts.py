@@ -25,7 +25,7 @@ def _altered(text: str, how: int, rng: np.random.Generator) -> str:
     if how == 1:
         found = list(WORD.finditer(text))
         out = text
-        for i in sorted(rng.permutation(len(found))[: max(1, len(found) // 25)], reverse=True):
+        for i in sorted(rng.permutation(len(found))[: max(1, len(found) // 4)], reverse=True):
             other = found[int(rng.integers(len(found)))][0]
             out = out[: found[i].start()] + other + out[found[i].end() :]
         return out
@@ -38,7 +38,7 @@ def _altered(text: str, how: int, rng: np.random.Generator) -> str:
 def copier(case: Case[TextView], *, share: float = 0.05) -> TextView:
     """Unseen real passages, but a `share` are training passages slightly altered.
 
-    In turn: one character in 60 is another one, one word in 25 is, the lines are reordered, small letters are capitals.
+    In turn: one character in 60 is another one, one word in four is, the lines are reordered, small letters are capitals.
     """
     out = case.fresh()
     count = max(1, round(share * len(out)))
