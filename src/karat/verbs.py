@@ -147,7 +147,7 @@ def _assayed(options: AssayOptions) -> Assay:
     notes = [] if run is None else list(run.notes)
     if (damaged := destination.ledger.damaged()) > 0:
         notes.append(f"{destination.ledger.path}: {damaged:,} lines are damaged and were not counted")
-    _say_end(console, result.report, result.failed, notes)
+    _say_end(console, options.lang, result.report, result.failed, notes)
     return result
 
 
@@ -190,7 +190,7 @@ def _compared(options: AssayOptions) -> Comparison:
     _check_seed(options.seed)
     found, console = compare([_run_of(run) for run in options.runs], options), _console()
     console.print(str(found), soft_wrap=True)
-    _say_end(console, found.report, found.failed)
+    _say_end(console, options.lang, found.report, found.failed)
     return found
 
 
@@ -207,9 +207,15 @@ def _calibrated(options: AssayOptions) -> Calibration:
     return result
 
 
-def _say_end(console: Console, report: Path | None, failed: Sequence[str], notes: Sequence[str] = ()) -> None:
+def _say_end(
+    console: Console, lang: str, report: Path | None, failed: Sequence[str], notes: Sequence[str] = ()
+) -> None:
     """Where the report is, what is to be noted, and which requirements do not hold."""
-    for line in (f"report: {report}", *notes, *(f"required: {line}" for line in failed)):
+    from karat.languages import language
+
+    say = language(lang).say
+    required = [say("print.required", text=line) for line in failed]
+    for line in (say("print.report", path=report), *notes, *required):
         console.print(line, soft_wrap=True)
 
 
