@@ -17,6 +17,7 @@ from karat.assays.points import exchanging
 from karat.assays.points.embedded import Embedded
 from karat.assays.points.points import Case
 from karat.assays.table import tables
+from karat.assays.table.exchanging import Linear
 from karat.assays.table.learning import Target
 from karat.views import Columns, TableView
 
@@ -197,3 +198,18 @@ def test_pictures_are_exchanged_beside_shifted_copies() -> None:
     learned = asked.detail.learners["linear models"]
     assert {"duplicates", "class weights", "interpolated", "shifted copies"} < {c.name for c in learned.controls}
     assert not exchanging.findings(replace(case, exchange=False))
+
+
+def test_a_linear_learner_takes_choices_alone_and_columns_of_which_nothing_is_known() -> None:
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 3, 60).astype(float)
+    goal = (kind == 1).astype(float)
+    nothing = np.full((60, 1), np.nan)
+    for x, flags in ((kind[:, None], [True]), (np.concatenate([kind[:, None], nothing], 1), [True, False])):
+        predicted = Linear(x, flags, x, 2)(x, goal, None)
+        assert (predicted.argmax(1) == goal).all()
+
+
+def test_equal_scores_on_few_test_records_are_not_equal_for_certain() -> None:
+    same = Measured(("made", "real"), np.full((5, 2), 0.9), np.full((10, 2), 0.9), np.zeros(2), 0.005)
+    assert same.difference("made", "real") == (0.0, 0.005)

@@ -27,12 +27,14 @@ class Measured:
 
     arms: names.   scores: [seeds, arms].   left_out: [groups, arms], means over the seeds with a group of the test records
     left out.   share: by arm, the part of all its records that each seed drew (0 where they were the same in all).
+    least: standard error of a difference of two arms, at least: equal scores on a few test records are not equal for certain.
     """
 
     arms: tuple[str, ...]
     scores: np.ndarray
     left_out: np.ndarray
     share: np.ndarray
+    least: float = 0.0
 
     @property
     def mean(self) -> np.ndarray:
@@ -64,7 +66,7 @@ class Measured:
         c = np.zeros(len(self.arms))
         c[self.at(a)] += 1
         c[self.at(b)] -= 1
-        return float(c @ self.mean), math.sqrt(max(float(c @ self.covariance @ c), 0.0))
+        return float(c @ self.mean), math.sqrt(max(float(c @ self.covariance @ c), self.least**2))
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def _distances(
     c = gain - reach[:, None] * a  # [steps, arms]
     off = c @ measured.mean - reach * constant
     variance = np.einsum("sa,ab,sb->s", c, measured.covariance, c) + luck
-    return off, np.sqrt(np.maximum(variance, 1e-18))
+    return off, np.sqrt(np.maximum(variance, max(measured.least**2, 1e-18)))
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -146,7 +146,8 @@ class _Lessons:
             for g in range(GROUPS):
                 some = groups != g
                 left[g, j] = np.mean([score(truth[some], predicted[some]) for predicted in every[:LEFT_OUT]])
-        return Measured(arms, whole, left, np.array([self.shares.get(arm, 0.0) for arm in arms]))
+        shares = np.array([self.shares.get(arm, 0.0) for arm in arms])
+        return Measured(arms, whole, left, shares, 0.5 / len(truth))
 
     def rate(self, measured: Measured, arm: str) -> Rate | None:
         """How many real records each of `m` records of an arm stands for."""
@@ -279,8 +280,9 @@ class Mixer:
         self.real, self.task = real, task
         self.rare = task.rare
         pool = np.arange(len(real)) if self.rare is None else np.flatnonzero(real.y == self.rare)
-        scale = np.nanstd(real.x, axis=0)
-        z = np.nan_to_num((real.x - np.nanmean(real.x, axis=0)) / np.where(scale > 0, scale, 1))
+        x = known(real.x)
+        scale = np.nanstd(x, axis=0)
+        z = np.nan_to_num((x - np.nanmean(x, axis=0)) / np.where(scale > 0, scale, 1))
         self.pool = rng.permutation(pool)[:AMONG]
         self.near = _neighbours(z[self.pool], real.y[self.pool] if task.classes else np.zeros(len(self.pool)))
 
@@ -294,6 +296,11 @@ class Mixer:
         between = np.where(np.isnan(b.x), a.x, a.x + at * (b.x - a.x))
         x = np.where(self.task.mixed, between, np.where(at < 0.5, a.x, b.x))
         return Sheet(x, a.y if self.task.classes else a.y + at[:, 0] * (b.y - a.y))
+
+
+def known(x: np.ndarray) -> np.ndarray:
+    """The same with columns of 0 where nothing is known, of which there is no mean."""
+    return np.where(np.isnan(x).all(0), 0.0, x)
 
 
 def _neighbours(z: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from karat.assays.exchange import lessons
-from karat.assays.exchange.lessons import Learner, Sheet, Task, ridge
+from karat.assays.exchange.lessons import Learner, Sheet, Task, known, ridge
 from karat.assays.finding import Finding
 from karat.assays.table.learning import Features, Target, features, fit_predict, target_of
 from karat.assays.table.predicting import CELLS, best_taught
@@ -66,8 +66,9 @@ class Linear:
 
     def __init__(self, real: np.ndarray, flags: list[bool], test: np.ndarray, classes: int) -> None:
         self.flags, self.classes = np.array(flags, bool), classes
-        numbers = real[:, ~self.flags]
-        self.low, self.high = np.nanquantile(numbers, [0.01, 0.99], axis=0)  # no outlier is all that it sees
+        numbers = known(real[:, ~self.flags])
+        ends = [0.01, 0.99]  # no outlier is all that it sees
+        self.low, self.high = np.nanquantile(numbers, ends, axis=0) if numbers.size else np.zeros((2, numbers.shape[1]))
         clipped = np.clip(numbers, self.low, self.high)
         self.middle, scale = np.nanmean(clipped, axis=0), np.nanstd(clipped, axis=0)
         self.scale = np.where(scale > 0, scale, 1.0)
