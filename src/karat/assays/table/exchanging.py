@@ -68,7 +68,8 @@ class Linear:
         self.flags, self.classes = np.array(flags, bool), classes
         numbers = known(real[:, ~self.flags])
         ends = [0.01, 0.99]  # no outlier is all that it sees
-        self.low, self.high = np.nanquantile(numbers, ends, axis=0) if numbers.size else np.zeros((2, numbers.shape[1]))
+        sides: np.ndarray = np.nanquantile(numbers, ends, axis=0) if numbers.size else np.zeros((2, numbers.shape[1]))
+        self.low, self.high = sides[0], sides[1]
         clipped = np.clip(numbers, self.low, self.high)
         self.middle, scale = np.nanmean(clipped, axis=0), np.nanstd(clipped, axis=0)
         self.scale = np.where(scale > 0, scale, 1.0)
