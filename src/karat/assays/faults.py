@@ -55,7 +55,7 @@ FAULTS = {
     "self-bleu": "likeness of passages off by {number}",
     "missing words": "a lost word that {twice} of the passages have",
     "missing openings": "a lost line opening that {twice} of the passages have",
-    "groups": "a value of {least} of the rows lost in one group",
+    "groups": "a value that {least} of the rows have lost in one group",
     "class balance": "a group of {least} made twice as often",
     "balance": "a group of {least} made twice as often",
     "word balance": "a word of {least} of the passages made twice as often",

@@ -8,7 +8,7 @@ import numpy as np
 
 from karat.assays import power
 from karat.assays.details.rows import Groups, Widened
-from karat.assays.finding import Finding, Limit, Score, scored
+from karat.assays.finding import Finding, Limit, Sample, Score, scored
 from karat.assays.points.bias import BEYOND, CHANCE, LEAST
 from karat.assays.shares import tail
 from karat.assays.table.joint.counting import LEAST as LEAST_ROWS
@@ -19,6 +19,7 @@ from karat.assays.table.tables import Case
 
 SHOWN = 24
 FEW = 12  # levels of a column whose groups are compared with each other
+SMALLEST = 0.05  # of the real rows are in a protected group that is to be seen by itself
 SOME = 30  # real rows of a group, at least, to be compared with others
 
 
@@ -29,14 +30,7 @@ def findings(case: Case, survey: Survey) -> list[Finding]:
     odd = [one for one in survey.counted.odd if survey.of_groups(one)]
     shown = tuple(combined(case.made, survey, one, _outcome(survey, one)) for one in odd[:SHOWN])
     column, value, expected, own = _furthest(survey)
-    level = survey.counted.level
-    real = len(survey.train)
-    samples = power.of_count(
-        lambda n, m, share: tail(round(share * (m + real)), m + real, 0, n) < level,
-        len(case.made),
-        len(case.unseen),
-        power.GROUP,
-    )
+    samples = _needed(survey)
     detail = Groups(
         of=tuple(case.train.names[j] for j in survey.outcomes),
         protected=case.train.columns.protected,
@@ -48,6 +42,32 @@ def findings(case: Case, survey: Survey) -> list[Finding]:
     limit = Limit(above=expected + LEAST, only=BEYOND, also=also)
     summary = _summary(case, detail, len(odd), column, value, expected)
     return [scored("groups", score, limit, summary, detail=detail, samples=samples, raised=bool(odd), beside=CHANCE)]
+
+
+def _needed(survey: Survey) -> tuple[Sample, ...]:
+    """What it takes to see that a value which 10% of all rows have is lost, or one of 10% in a protected group of 5%."""
+    (target, *protected), level, known = survey.outcomes, survey.counted.level, len(survey.train)
+    hardest = (1.0, power.GROUP)  # the share of a group, and of those in it that have the value
+    for j in protected:
+        shape = (survey.levels.sizes[j], survey.levels.sizes[target])
+        table = np.bincount(
+            np.ravel_multi_index((survey.real[:, j], survey.real[:, target]), shape), minlength=shape[0] * shape[1]
+        )
+        table = table.reshape(shape) / len(survey.real)
+        size = table.sum(1, keepdims=True)
+        within = table / np.maximum(size, 1e-12)
+        for g, value in np.argwhere((size >= SMALLEST) & (within >= power.GROUP) & (within < 1)):
+            group, share = float(size[g, 0]), float(within[g, value])
+            if group * math.log(1 - share) > hardest[0] * math.log(1 - hardest[1]):
+                hardest = group, share
+    _, share = hardest
+
+    def sees(n: int, m: int, lost: float) -> bool:
+        group = min(1.0, lost / share)
+        mine, real = round(group * n), round(group * (m + known))
+        return tail(min(real, round(lost * (m + known))), real, 0, mine) < level
+
+    return power.of_count(sees, len(survey.made), len(survey.unseen), hardest[0] * share)
 
 
 def _furthest(survey: Survey) -> tuple[int, float, float, float]:
