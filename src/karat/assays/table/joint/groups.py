@@ -50,10 +50,8 @@ def _needed(survey: Survey) -> tuple[Sample, ...]:
     hardest = (1.0, power.GROUP)  # the share of a group, and of those in it that have the value
     for j in protected:
         shape = (survey.levels.sizes[j], survey.levels.sizes[target])
-        table = np.bincount(
-            np.ravel_multi_index((survey.real[:, j], survey.real[:, target]), shape), minlength=shape[0] * shape[1]
-        )
-        table = table.reshape(shape) / len(survey.real)
+        both = np.ravel_multi_index((survey.real[:, j], survey.real[:, target]), shape)
+        table = np.bincount(both, minlength=shape[0] * shape[1]).reshape(shape) / len(both)
         size = table.sum(1, keepdims=True)
         within = table / np.maximum(size, 1e-12)
         for g, value in np.argwhere((size >= SMALLEST) & (within >= power.GROUP) & (within < 1)):
