@@ -23,7 +23,7 @@ from karat.content import recognise
 from karat.content.table import fragments
 from karat.content.table.tables import Tables
 from karat.data import load
-from karat.errors import DataError, FitError
+from karat.errors import DataError, FitError, RunError
 from karat.families import trees
 from karat.report import drawing, page, table
 from karat.request import Request
@@ -75,7 +75,9 @@ def assayed(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[karat
     copies = people()[50:150]
     made = pd.concat([theirs, copies.assign(age=copies["age"] + 1)])
     made[made.columns[::-1]].to_csv(folder / "made.csv", index=False)
-    result = karat.assay(real=shop, made=folder / "made.csv", out=folder / "report", target="club")
+    result = karat.assay(
+        real=shop, made=folder / "made.csv", out=folder / "report", target="club", junit=folder / "cases.xml"
+    )
     assert result.report is not None
     text = result.report.read_text(encoding="utf-8")
     return result, text, json.loads(result.report.with_suffix(".json").read_text(encoding="utf-8"))
@@ -129,6 +131,18 @@ def test_the_verdict_of_copied_rows_speaks_of_rows(assayed: tuple[Any, str, Any]
     gates = {r.name: r for r in result.verdict.reasons}
     assert gates["copying"].state == "fail" and "rows" in gates["copying"].text
     assert "per accepted item" not in assayed[1] and "made items" not in assayed[1]
+
+
+def test_findings_are_written_as_test_cases_and_never_over_what_is_there(
+    assayed: tuple[Any, str, Any], shop: Path, tmp_path: Path
+) -> None:
+    cases = assayed[0].report.parent.with_name("cases.xml")
+    text = cases.read_text(encoding="utf-8")
+    assert '<testcase classname="findings.memory" name="near copies">' in text and "Do not give these rows away" in text
+    for goal in (cases, shop):
+        with pytest.raises(RunError, match=goal.name):
+            karat.assay(real=shop, made=shop, out=tmp_path / "other", junit=goal, overwrite=goal == shop)
+    assert cases.read_text(encoding="utf-8") == text and not (tmp_path / "other").exists()
 
 
 def test_the_json_holds_every_column_and_the_page_folds_what_is_many() -> None:
