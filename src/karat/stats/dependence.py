@@ -7,6 +7,7 @@ import torch
 
 from karat.space import Codes
 
+AT_ONCE = 40  # columns whose codes are counted beside those of all columns
 ENOUGH = 60  # rows, at least, of a group that is cut off for its range and not for its mass
 
 
@@ -42,11 +43,16 @@ def dependence(cells: np.ndarray, space: Codes, rng: np.random.Generator) -> np.
     hot = torch.zeros(n, int(edges[-1]))
     for part, edge in zip(parts, edges[:-1], strict=True):
         hot[torch.arange(n), torch.from_numpy(part) + int(edge)] = 1
-    met = (hot.T @ hot).double().numpy()
-    share = np.diag(met) / n
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(met > 0, met / n * np.log(met / n / (share[:, None] * share[None])), 0.0)
-    information = np.add.reduceat(np.add.reduceat(terms, edges[:-1], 0), edges[:-1], 1)
+    share = hot.sum(0).double().numpy() / n
+    information = np.zeros((wide, wide))
+    for first in range(0, wide, AT_ONCE):  # all pairs of codes of a wide table would be gigabytes
+        last = min(first + AT_ONCE, wide)
+        mine = slice(int(edges[first]), int(edges[last]))
+        met = (hot[:, mine].T @ hot).double().numpy()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            terms = np.where(met > 0, met / n * np.log(met / n / (share[mine, None] * share[None])), 0.0)
+        own = np.add.reduceat(terms, edges[first:last] - edges[first], 0)
+        information[first:last] = np.add.reduceat(own, edges[:-1], 1)
     used = np.add.reduceat((share > 0).astype(float), edges[:-1])
     information = np.maximum(0.0, information - (used[:, None] - 1) * (used[None] - 1) / (2 * n))
     np.fill_diagonal(information, 0.0)
