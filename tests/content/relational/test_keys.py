@@ -93,6 +93,23 @@ def test_keys_that_a_database_declares_are_relations_and_all_made_ones_resolve(k
     assert not circular(own) and 0 < (own < 0).sum() < 12  # nobody is above himself, and somebody is above nobody
 
 
+def test_of_two_keys_that_a_database_declares_of_one_column_the_first_is_kept_and_it_is_said(tmp_path: Path) -> None:
+    """Both were, and the second made `make` end in a KeyError."""
+    with sqlite3.connect(tmp_path / "d.db") as base:
+        base.execute("create table a (id integer primary key, x integer)")
+        base.execute("create table c (id integer primary key, y integer)")
+        base.execute(
+            "create table o (n integer, a_id integer, foreign key (a_id) references a(id), foreign key (a_id) references c(id))"
+        )
+        for name in "ac":
+            base.executemany(f"insert into {name} values (?, ?)", [(i, i % 9) for i in range(40)])
+        base.executemany("insert into o values (?, ?)", [(i % 7, i * 7 % 40) for i in range(80)])
+    base.close()
+    found = load(tmp_path / "d.db")
+    assert [r.columns for r in found.codec.relations] == [("a_id",)]
+    assert any("is declared beside" in note and "follows the first" in note for note in found.notes)
+
+
 def test_a_key_of_several_columns_is_declared_kept_and_shared(tmp_path: Path) -> None:
     """tenants <- users (tenant, number) <- tasks, whose project is one of the tenant's: all keys of a row agree."""
     rng = np.random.default_rng(1)

@@ -281,6 +281,10 @@ def test_relations_are_declared_and_taken_away_in_toml(folder: Path, tmp_path: P
         ("orders.customer_id = customers.customer_id", None),
         ("items.order_id = orders.order_id", None),
     ]
+    twice = '[[relation]]\nchild = "orders"\ncolumn = "customer_id"\nparent = "customers"\n' * 2
+    path.write_text(twice)
+    with pytest.raises(FitError, match="two .* say what orders.customer_id refers to; wanted one"):
+        load(folder, options={"schema": path})
     path.write_text('[[relation]]\nchild = "orders"\ncolumn = "client"\nparent = "customers"\n')
     with pytest.raises(FitError, match="'client', which orders does not have"):
         load(folder, options={"schema": path})

@@ -297,8 +297,11 @@ def relations(
     words = Words(tables)
     notes: list[str] = []
     kept: list[Relation] = []
-    for r in foreign:
-        if not words.key(r.parent, r.keys):
+    for r in dict.fromkeys(foreign):  # SQL may say one twice
+        first = next((k for k in kept if (k.child, set(k.columns)) == (r.child, set(r.columns))), None)
+        if first is not None:
+            notes.append(f"{r.text} is declared beside {first.text}; what is made follows the first.")
+        elif not words.key(r.parent, r.keys):
             notes.append(
                 f"{r.text} is declared, and values of {r.parent}.{r.key} repeat or are missing; it is not kept."
             )
@@ -315,6 +318,8 @@ def relations(
         child = entry["child"]
         columns = (entry["column"],) if isinstance(entry["column"], str) else tuple(entry["column"])
         column = ", ".join(columns)
+        if any((r.child, set(r.columns)) == (child, set(columns)) for r in declared):
+            raise FitError(f"{where}: two [[relation]] say what {child}.{column} refers to; wanted one.")
         found = [r for r in found if (r.child, r.columns) != (child, columns)]
         notes = [n for n in notes if not n.startswith(f"{child}.{column} ")]
         if not entry["parent"]:  # there is none
