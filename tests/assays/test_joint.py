@@ -11,6 +11,8 @@ from cases import case
 from karat.assays import Finding, find
 from karat.assays.details.rows import Combinations, Groups, OutOfRange
 from karat.assays.table import joint, rules
+from karat.languages import language
+from karat.report.named import named
 from karat.views import Columns, TableView
 
 ROLES, SEXES = ("Child", "Husband", "Wife"), ("Female", "Male")
@@ -120,6 +122,15 @@ def test_the_rows_at_fault_are_shown() -> None:
     assert isinstance(told, Combinations)
     cells = dict(told.odd[0].examples[0].cells)
     assert (cells["role"], cells["sex"]) == ("Husband", "Female")
+
+
+def test_the_first_page_names_who_and_what_is_off() -> None:
+    said = {
+        f.key: named(f, language("en")) for plant in (ages, wives, unpaid) for f in judged(with_(plant)) if f.raised
+    }
+    assert said["out of range"] == ("age 150",)
+    assert said["combinations"][0].startswith(("sex = Female → role = Husband", "role = Husband → sex = Female"))
+    assert said["groups"][0].startswith("sex = Female → pay = high")
 
 
 def test_groups_that_are_further_apart_than_real_ones_are_said_to_be() -> None:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from karat.assays.details.records import Balance
-from karat.assays.details.rows import ColumnPairs, ColumnShapes, Formatting, Marginals, Rules
+from karat.assays.details.rows import (
+    ColumnPairs,
+    ColumnShapes,
+    Combinations,
+    Combined,
+    Formatting,
+    Groups,
+    Marginals,
+    OutOfRange,
+    Rules,
+)
 from karat.languages import Language
 from karat.report.drawing import share
 
@@ -33,6 +43,19 @@ def named(f: Finding, language: Language) -> tuple[str, ...]:
             return tuple(" × ".join(one.columns) for one in worst)
         case Rules(rules=rules):
             return tuple(one.rule for one in rules if one.off)
+        case OutOfRange(columns=columns):
+            return tuple(f"{one.column} {one.furthest}" for one in columns if one.off)
+        case Combinations(odd=odd, new=new, examples=examples):
+            return (*(_among(one, language) for one in odd), *([" × ".join(new)] if examples else []))
+        case Groups(groups=groups):
+            return tuple(_among(one, language) for one in groups)
         case Formatting(columns=columns):
             return tuple(one.column for one in columns if one.off)
     return f.missing
+
+
+def _among(one: Combined, language: Language) -> str:
+    """Values that come together, with the share of the rows with all but one of them that have that one too."""
+    made, real = share(one.made / one.of_made), share(one.real / one.of_real)
+    name = f"{one.given} → {one.values}" if one.given else one.values
+    return language.say("board.share_of", name=name, made=made, real=real)

@@ -12,7 +12,7 @@ from karat.assays.finding import Finding, Limit, Sample, Score, scored
 from karat.assays.points.bias import BEYOND, CHANCE, LEAST
 from karat.assays.shares import tail
 from karat.assays.table.joint.counting import LEAST as LEAST_ROWS
-from karat.assays.table.joint.counting import Odd
+from karat.assays.table.joint.counting import Among, Odd
 from karat.assays.table.joint.showing import NAMED, combined, told
 from karat.assays.table.joint.survey import Survey
 from karat.assays.table.tables import Case
@@ -27,7 +27,7 @@ def findings(case: Case, survey: Survey) -> list[Finding]:
     """Groups; none where no column is the target or protected, or where there is no other."""
     if not survey.outcomes or case.train.width < 2:
         return []
-    odd = [one for one in survey.counted.odd if survey.of_groups(one)]
+    odd = _once(survey, [one for one in survey.counted.odd if survey.of_groups(one)])
     shown = tuple(combined(case.made, survey, one, _outcome(survey, one)) for one in odd[:SHOWN])
     column, value, expected, own = _furthest(survey)
     samples = _needed(survey)
@@ -95,6 +95,24 @@ def _furthest(survey: Survey) -> tuple[int, float, float, float]:
         if value - expected > best[1] - best[2]:
             best = (j, value, expected, float(np.sqrt(((spread * weight) ** 2).sum()) / 2))
     return best
+
+
+def _once(survey: Survey, odd: list[Odd]) -> list[Odd]:
+    """Each group once, with the value that changes most: of two values one is rarer as much as the other is more common."""
+    best: dict[tuple[tuple[int, int], ...], Odd] = {}
+    for one in odd:
+        at = _outcome(survey, one)
+        group = tuple(x for i, x in enumerate(zip(one.columns, one.codes, strict=True)) if i != at)
+        key = (*group, (one.columns[at], -1))
+        if key not in best or _times(one.among[at]) > _times(best[key].among[at]):
+            best[key] = one
+    return list(best.values())
+
+
+def _times(of: Among) -> float:
+    """How many times as often it is made as it is real, or the other way round."""
+    made, real = ((k + 0.5) / (n + 1) for k, n in ((of.made, of.of_made), (of.real, of.of_real)))
+    return max(made / real, real / made)
 
 
 def _outcome(survey: Survey, odd: Odd) -> int:
