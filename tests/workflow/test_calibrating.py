@@ -93,7 +93,7 @@ def test_the_command_writes_private_files_stops_in_time_and_the_next_report_reme
     kept.write_text(json.dumps(numbers | seen))
     found = karat.assay(real=data, made="reference:oracle", n=20, out=tmp_path / "out")
     assert not isinstance(found, Calibration)
-    assert found.calibrated.endswith("made rows, and found in all of 20 seeds: 5% copies (copy rate).")
+    assert found.calibrated.endswith("made rows, and found in every exam: 5% copies (copy rate, 20 of 20).")
     assert found.calibrated in str(found) and found.to_dict()["calibrated"] == found.calibrated
     kept.write_text("[]")
     assert remembered(numbers["fingerprint"]) == ""

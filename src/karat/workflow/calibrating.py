@@ -246,9 +246,8 @@ def remembered(fingerprint: str, thing: str = "record") -> str:
     if not isinstance(known, dict) or not known.get("seen"):
         return ""
     try:
-        named = "; ".join(f"{what['fault']} ({name})" for name, what in known["seen"].items())
-        how = f"{count(known['made'])} made {thing}s, and found in all of {several(known['seeds'], 'seed')}"
-        return f"Planted in these data, {how}: {named}."
+        named = "; ".join(f"{what['fault']} ({name}, {what['exams']})" for name, what in known["seen"].items())
+        return f"Planted in these data, {count(known['made'])} made {thing}s, and found in every exam: {named}."
     except (KeyError, TypeError, AttributeError, ValueError):  # written by another version
         return ""
 
