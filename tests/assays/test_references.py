@@ -41,6 +41,7 @@ class Bench:
         points = (torch.tensor(found.images, dtype=torch.float32)[:, None] / 8 - 1)[order]
         labels = torch.tensor(found.target).long()[order] if labelled else None
         self.classes = DIGITS if labelled else ()
+        self.known: dict[tuple[str, int], list[Finding]] = {}
         cut = (slice(0, 900), slice(900, 1350), slice(1350, None))
         self.points = [points[c] for c in cut]
         self.labels = [None if labels is None else labels[c] for c in cut]
@@ -56,6 +57,12 @@ class Bench:
     def case(self, seed: int) -> Case[Points]:
         train, source = (Points(self.points[i], labels=self.labels[i]) for i in (0, 2))
         return Case(train, source, 440, np.random.default_rng(seed))
+
+    def findings(self, name: str, seed: int = 0) -> list[Finding]:
+        """Of what a reference makes, once for all tests."""
+        if (name, seed) not in self.known:
+            self.known[name, seed] = self.examine(self.made(name, seed), seed)
+        return self.known[name, seed]
 
     def examine(self, made: Embedded, seed: int = 0) -> list[Finding]:
         return examine(self.train, self.unseen, made, classes=self.classes, seed=seed)
@@ -81,18 +88,18 @@ TOO_FEW = {"copier": "copy rate", "changer": "copy rate", "collapser": "recall"}
 
 @pytest.mark.parametrize("name", [name for name in REFERENCES if name not in ("oracle", "copier", "changer")])
 def test_each_fault_is_found_by_its_own_finding(bench: Bench, name: str) -> None:
-    findings = bench.examine(bench.made(name, 0))
+    findings = bench.findings(name)
     must = set(REFERENCES[name].must) - {TOO_FEW.get(name)}
     assert must <= raised(findings), {f.name: f.summary for f in findings if f.name in must and not f.raised}
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.exam) for seed in (1, 2))])
 def test_the_oracle_raises_nothing(bench: Bench, seed: int) -> None:
-    assert raised(bench.examine(bench.made("oracle", seed), seed)) == set()
+    assert raised(bench.findings("oracle", seed)) == set()
 
 
 def test_findings_are_whole(bench: Bench) -> None:
-    findings = bench.examine(bench.made("oracle", 0))
+    findings = bench.findings("oracle")
     assert len({f.name for f in findings}) == len(findings) >= 18
     for f in findings:
         assert f.low <= f.value <= f.high, f.name
@@ -139,7 +146,7 @@ def test_what_is_missing_is_named(bench: Bench) -> None:
 
 
 def test_a_bootstrap_lifts_nothing(bench: Bench) -> None:
-    assert not find(bench.examine(bench.made("bootstrap", 0)), "lift").detail.found
+    assert not find(bench.findings("bootstrap"), "lift").detail.found
 
 
 def test_labels_that_were_not_given_are_read_by_the_judge(bench: Bench) -> None:
@@ -150,7 +157,7 @@ def test_labels_that_were_not_given_are_read_by_the_judge(bench: Bench) -> None:
 
 @pytest.mark.parametrize("name", ["oracle", "bootstrap", "blurrer", "noise"])
 def test_without_labels(blind: Bench, name: str) -> None:
-    findings = blind.examine(blind.made(name, 0))
+    findings = blind.findings(name)
     assert not {f.name for f in findings} & set(LABELLED)
     must = set(REFERENCES[name].must)
     assert must <= raised(findings) if must else raised(findings) == set()
@@ -165,7 +172,7 @@ def in_views(bench: Bench, made: Embedded, seed: int) -> list[tuple[Tensor, ...]
 
 
 def test_a_lost_mode_is_found_without_labels(blind: Bench) -> None:
-    lost = find(blind.examine(blind.made("collapser", 0)), "missing modes")
+    lost = find(blind.findings("collapser"), "missing modes")
     assert lost.raised and len(lost.detail.examples) == len(lost.detail.names)
 
 

@@ -176,6 +176,7 @@ def test_delta_is_what_was_asked_for_in_the_codec_and_in_the_family(state: Path)
         fitted(state, "share", rows(300), "model.share=1.0")
 
 
+@pytest.mark.exam
 def test_what_only_one_row_has_is_never_made_and_nobody_is_told_from_others(state: Path) -> None:
     """Twenty rows with a town and a pay of their own, some of which are learned from; the attack is that of the report."""
     planted = [f"p{i},4{i % 10},{7e8 + i:.2f},Atlantis{i},2031-05-{i + 1:02d}" for i in range(20)]
