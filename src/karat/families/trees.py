@@ -53,7 +53,8 @@ class Config:
     boost: bool = True  # False for plain trees of donors
     rounds: int = 30  # of boosting
     rate: float = 0.2
-    odds: int = 0  # rounds of the classifier by whose odds drawn rows stand or are drawn again (60 is a good number); 0 for none
+    tuned: int = 120  # rounds up to which held-out rows say how boldly is boosted; 0 for `rounds`, `leaves` and `gain` as given
+    odds: int = 60  # rounds of the classifier by whose odds drawn rows stand or are drawn again; 0 for none
     leaves: int = 15
     gain: float = 2.0  # log-likelihood that a split of a boosted tree must gain
     signal: float = 30.0  # gain of a first split below which nothing is learned of that part
@@ -174,7 +175,7 @@ class Model(Fitted, Stratified):
         """How trees of so many `rows` are grown."""
         c = self.config
         boosted = leaf if c.leaf else min(leaf, LEAF)  # the boosted draw ranges of values, and copy none
-        boosting = Boosting(c.rounds, c.rate, c.leaves, boosted, c.gain, 1.0, c.signal, c.most)
+        boosting = Boosting(c.rounds, c.rate, c.leaves, boosted, c.gain, 1.0, c.signal, c.most, c.tuned)
         return Growth(leaf, pruning, c.groups, boosting, rows < c.small or not c.boost, None, c.absent)
 
     def _copies(self, cells: np.ndarray, many: int, leans: float, rng: np.random.Generator) -> bool:

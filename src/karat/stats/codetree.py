@@ -11,7 +11,7 @@ import math
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,9 @@ from karat.stats.stratified import systematic
 SPARSE = 60  # rows; below them a fork has a constant chance
 LEAST = 15  # rows of the rarer half
 CHOICES = 254  # values of a feature without order that are told apart
+HELD, TUNED = 0.2, 1_000  # share of the rows that say how boldly to boost, and rows of a fork from which on they are asked
+BOLD_LEAVES = 31  # of bolder trees
+CLIP = 1e-3  # of a probability: what is sure and wrong costs no more
 NUMBERS = ("split_feature", "threshold", "decision_type", "left_child", "right_child", "leaf_value")
 
 
@@ -30,7 +33,8 @@ class Boosting:
     """rounds of boosting, their rate, leaves of a tree, rows a leaf at least has, gain of a split, ridge.
 
     signal: gain of the very first split below which a fork is taken for independent of the features: what the best of some
-    hundred candidate splits gains by chance.   most: rows that one classifier learns from.
+    hundred candidate splits gains by chance.   most: rows that one classifier learns from.   tuned: most rounds of bolder trees,
+    larger and of any gain, that are taken where they tell held-out rows better, and for as many rounds; 0 for none.
     """
 
     rounds: int = 30
@@ -41,6 +45,11 @@ class Boosting:
     ridge: float = 1.0
     signal: float = 20.0
     most: int = 30_000
+    tuned: int = 0
+
+    def rounds_of(self, n: int) -> int:
+        """Rounds that `n` rows are boosted for: fewer where there are few."""
+        return math.ceil(self.rounds * min(1.0, math.sqrt(n / 4000))) + 2
 
 
 def engine() -> Any:
@@ -79,7 +88,7 @@ class CodeTree:
         forks: list[list[float]] = []
         classifiers: list[Any] = []
 
-        def grow(low: int, high: int, rows: np.ndarray) -> int:
+        def grow(low: int, high: int, rows: np.ndarray, how: Boosting) -> int:
             if high - low == 1:
                 return -1 - low
             mass = np.cumsum(np.bincount(codes[rows] - low, minlength=high - low))
@@ -92,16 +101,19 @@ class CodeTree:
                 forks[me][3] = float(right.any())
             elif how.rounds and features.shape[1] and len(rows) >= SPARSE and rare >= LEAST:
                 some = rows if len(rows) <= how.most else np.sort(rng.choice(rows, how.most, replace=False))
-                made = _boost(features[some], codes[some] >= low + cut, nominal, how)
+                half = codes[some] >= low + cut
+                if how.tuned and len(some) >= TUNED:
+                    how = _tuned(features[some], half, nominal, how, rng)
+                made = _boost(features[some], half, nominal, how)
                 if made is not None:
                     forks[me][4] = len(classifiers)
                     classifiers.append(made)
-            forks[me][1] = grow(low, low + cut, rows[~right])
-            forks[me][2] = grow(low + cut, high, rows[right])
+            forks[me][1] = grow(low, low + cut, rows[~right], how)
+            forks[me][2] = grow(low + cut, high, rows[right], how)
             return me
 
         if count > 1:
-            grow(0, count, np.arange(len(codes)))
+            grow(0, count, np.arange(len(codes)), how)
         table = np.array(forks, np.float64).reshape(-1, 5)
         whole = [table[:, i].astype(np.int32) for i in (0, 1, 2, 4)]
         tree = cls(whole[0], whole[1], whole[2], table[:, 3].astype(np.float32), whole[3])
@@ -193,14 +205,43 @@ def _different(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return features[first], which
 
 
-def _boost(features: np.ndarray, right: np.ndarray, nominal: list[int], how: Boosting) -> Any:
+def _tuned(
+    features: np.ndarray, right: np.ndarray, nominal: list[int], how: Boosting, rng: np.random.Generator
+) -> Boosting:
+    """`how` or bolder trees, whichever tell held-out rows best, in as many rounds; the forks below start from that."""
+    held = rng.random(len(right)) < HELD
+    if min(right[held].sum(), right[~held].sum()) < LEAST:
+        return how
+
+    def trained(booster: Any, rounds: int) -> float:
+        """Nats per held-out row after so many `rounds`."""
+        while booster.current_iteration() < rounds and not booster.update():
+            pass  # until nothing is left to split
+        chance = booster.predict(features[held], num_threads=1).clip(CLIP, 1 - CLIP)
+        return float(-np.log(np.where(right[held], chance, 1 - chance)).mean())
+
+    n, last = len(right), np.inf
+    best, least = how, trained(_started(features[~held], right[~held], nominal, how), how.rounds_of(n))
+    bold = replace(how, leaves=max(how.leaves, BOLD_LEAVES), gain=0.0)
+    booster = _started(features[~held], right[~held], nominal, bold)
+    for part in (8, 4, 2, 1):
+        bold = replace(bold, rounds=how.tuned // part)
+        loss = trained(booster, bold.rounds_of(n))
+        if loss < least:
+            best, least = bold, loss
+        if loss >= last:
+            break
+        last = loss
+    return best
+
+
+def _started(features: np.ndarray, right: np.ndarray, nominal: list[int], how: Boosting) -> Any:
+    """A booster that has not been trained yet."""
     lightgbm = engine()
-    n = len(right)
-    rounds = math.ceil(how.rounds * min(1.0, math.sqrt(n / 4000))) + 2
     settings = {
         "objective": "binary",
         "learning_rate": how.rate,
-        "num_leaves": max(2, min(how.leaves, n // SPARSE)),
+        "num_leaves": max(2, min(how.leaves, len(right) // SPARSE)),
         "min_data_in_leaf": how.leaf,
         "min_gain_to_split": how.gain,
         "lambda_l2": how.ridge,
@@ -213,8 +254,12 @@ def _boost(features: np.ndarray, right: np.ndarray, nominal: list[int], how: Boo
     data = lightgbm.Dataset(
         features, right.astype(np.float32), categorical_feature=nominal, params={"verbose": -1, "max_bin": 255}
     )
-    booster = lightgbm.Booster(settings, data)
-    for done in range(rounds):
+    return lightgbm.Booster(settings, data)
+
+
+def _boost(features: np.ndarray, right: np.ndarray, nominal: list[int], how: Boosting) -> Any:
+    booster = _started(features, right, nominal, how)
+    for done in range(how.rounds_of(len(right))):
         if booster.update():  # nothing is left to split
             break
         if done == 0:

@@ -17,9 +17,9 @@ from karat.errors import RunError
 from karat.stats.codetree import engine, packed, unpacked
 
 RATE, LEAVES, LEAF, RIDGE, COLUMNS = 0.15, 31, 100, 50.0, 0.5  # cautious: what is told apart here is hardly there
-ENOUGH = 20_000  # real rows, below which there are proportionally fewer rounds: few rows tell little
+ENOUGH = 6_000  # real rows, below which there are proportionally fewer rounds: few rows tell little
 NARROW = 8  # columns, up to which each tree looks at all of them
-TOP = 1.25  # times the mean odds, above which a row is no likelier to be kept: so many are drawn for each that stays
+TOP = 1.5  # times the mean odds, above which a row is no likelier to be kept: so many are drawn for each that stays
 
 
 class Odds:
