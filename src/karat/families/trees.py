@@ -53,7 +53,9 @@ class Config:
     boost: bool = True  # False for plain trees of donors
     rounds: int = 30  # of boosting
     rate: float = 0.2
-    tuned: int = 120  # rounds up to which held-out rows say how boldly is boosted; 0 for `rounds`, `leaves` and `gain` as given
+    tuned: int = (
+        120  # rounds up to which held-out rows say how boldly is boosted; 0 for `rounds`, `leaves` and `gain` as given
+    )
     odds: int = 60  # rounds of the classifier by whose odds drawn rows stand or are drawn again; 0 for none
     leaves: int = 15
     gain: float = 2.0  # log-likelihood that a split of a boosted tree must gain
