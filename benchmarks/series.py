@@ -1,12 +1,14 @@
 """How made series change, beside the real one that they were learned from: of each CSV, over seeds, at the defaults.
 
-    python benchmarks/series.py sp500.csv nasdaq.csv panel --seeds 0 1 2 3 4
+    python benchmarks/series.py sp500.csv nasdaq.csv panel funds --seeds 0 1 2 3 4
 
-`panel` is made here: five shops with a week, a year, two columns that move together and a price with heavy tails. A series of the
-real length is made, which begins where the real one began. Of each number that changes by factors: standard deviation and
-kurtosis of its returns, in parts of the real ones; the greatest distance of the autocorrelation of their sizes from the real one
-at 1 to 20 steps (of several series the mean of each lag); rows with a price outside their range from lowest to highest.
-`forecast` is the judge's finding: boosted trees taught by made steps, in parts of what real steps teach, on windows set aside.
+`panel` is made here: five shops with a week, a year, two columns that move together and a price with heavy tails; and `funds`: four
+that follow one market with wild and calm days, and one that does not. A series of the real length is made, which begins where the
+real one began. Of each number that changes by factors: standard deviation and kurtosis of its returns, in parts of the real ones;
+the greatest distance of the autocorrelation of their sizes from the real one at 1 to 20 steps (of several series the mean of each
+lag); rows with a price outside their range from lowest to highest. `forecast` is the judge's finding: boosted trees taught by made
+steps, in parts of what real steps teach, on windows set aside. `apart` is the greatest distance of the correlation of two series'
+returns from the real one.
 """
 
 from __future__ import annotations
@@ -46,6 +48,30 @@ def panel(seed: int = 0, days: int = 1000) -> pd.DataFrame:
     return pd.concat(out)
 
 
+def funds(seed: int = 0, days: int = 1000) -> pd.DataFrame:
+    """Five prices, of which four follow one market more or less."""
+    rng, market, width = np.random.default_rng(seed), np.zeros(days), 1.0
+    for t in range(days):
+        market[t] = width * rng.standard_t(6)
+        width = 0.08 + 0.1 * abs(market[t]) + 0.82 * width
+    date = pd.date_range("2021-01-01", periods=days).strftime("%Y-%m-%d")
+    out = []
+    for name, follows in zip("ABCDE", (1.0, 0.8, 0.9, 0.6, 0.0), strict=True):
+        price = 20 * np.exp(np.cumsum(0.01 * (follows * market + 0.8 * rng.normal(size=days))))
+        out.append(pd.DataFrame({"date": date, "shop": name, "price": price.round(3)}))
+    return pd.concat(out)
+
+
+def apart(real: pd.DataFrame, made: pd.DataFrame, column: str) -> float:
+    """The greatest distance of a correlation of two series' returns on the same days from the real one."""
+
+    def correlations(table: pd.DataFrame) -> np.ndarray:
+        wide = table.pivot(index="date", columns="shop", values=column).astype(float)
+        return np.asarray(np.corrcoef(np.diff(np.log(wide.dropna().to_numpy()), axis=0).T))
+
+    return float(np.abs(correlations(made) - correlations(real)).max()) if "shop" in real else 0.0
+
+
 def returns(table: pd.DataFrame, column: str) -> list[np.ndarray]:
     """The changes of logarithms of each series."""
     groups = [g for _, g in table.groupby("shop")] if "shop" in table else [table]
@@ -83,14 +109,15 @@ def broken(made: pd.DataFrame) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tables", nargs="+", help="CSV files, or `panel`")
+    parser.add_argument("tables", nargs="+", help="CSV files, `panel` or `funds`")
     parser.add_argument("--columns", nargs="*", help="those that are measured; all that are positive by default")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     args = parser.parse_args()
     for name in args.tables:
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder) / "real.csv"
-            real = panel() if name == "panel" else pd.read_csv(name)
+            own = {"panel": panel, "funds": funds}
+            real = own[name]() if name in own else pd.read_csv(name)
             real.to_csv(place, index=False)
             positive = [c for c in real.select_dtypes("number") if (real[c] > 0).all()]
             columns = [c for c in positive if not args.columns or c in args.columns]
@@ -104,10 +131,11 @@ def main() -> None:
                 job = karat.assay(run, n=200, seed=seed, out=Path(folder) / f"report{seed}")
                 forecast = [f"{f.value:.2f}" for f in job.findings if f.key == "forecast"]
                 for column in columns:
-                    spread, tails, apart = measured(real, made, column)
+                    spread, tails, far = measured(real, made, column)
+                    joint = apart(real, made, column)
                     print(
-                        f"{Path(name).stem} {seed} {column}: sd {spread:.2f}, kurtosis {tails:.2f}, sizes {apart:.3f}, broken "
-                        f"{broken(made):.1%}, forecast {' '.join(forecast)}, {took:.0f} CPU s",
+                        f"{Path(name).stem} {seed} {column}: sd {spread:.2f}, kurtosis {tails:.2f}, sizes {far:.3f}, broken "
+                        f"{broken(made):.1%}, forecast {' '.join(forecast)}, apart {joint:.2f}, {took:.0f} CPU s",
                         flush=True,
                     )
 
