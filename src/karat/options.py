@@ -212,7 +212,7 @@ class AssayOptions:
     real
         Real data (see `karat look`), for samples that karat did not make.
     made
-        Those samples: a folder, zip, .npy, ...; or reference:NAME (oracle, bootstrap, copier, collapser, blurrer,
+        Those samples: a folder, zip, .npy, ...; or reference:NAME (oracle, bootstrap, copier, changer, collapser, blurrer,
         skewer, shuffler, noise), a generator of known worth that proves the scales.
     calibrate
         Real data on which to examine the judge itself: what it finds of planted faults (copies, lost classes, blur, ...) at
