@@ -78,7 +78,7 @@ def test_what_must_speak_is_named_by_its_table_or_its_relation(shop: Data) -> No
 
 @pytest.mark.exam
 def test_every_fault_of_related_tables_is_found_and_no_real_table_accused(tmp_path: Path) -> None:
-    folder = shops.written(shops.shop(1500, np.random.default_rng(0)), tmp_path / "shop")
+    folder = shops.written(shops.shop(600, np.random.default_rng(0)), tmp_path / "shop")
     done = list(exams(load(folder, holdout=0.6), range(1), graded=False))
     assert [(e.plant, e.wrong) for e in done if e.wrong] == [], table(done)
     silent = [t.plant for t in tally(done) if t.plant.reference not in FINE and t.raised < t.n - t.blind]
