@@ -30,6 +30,7 @@ def extractor(cache: Path) -> FeatureExtractor:
     return open_extractor(POINTS[:1400], LABELS[:1400], 10, fingerprint="digits", cache=cache)
 
 
+@pytest.mark.exam
 def test_they_read_what_they_never_saw(extractor: FeatureExtractor) -> None:
     read = extractor.read(POINTS[1400:])
     assert read is not None and read.shape == (397, 10)

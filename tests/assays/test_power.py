@@ -68,6 +68,7 @@ def test_twenty_rows_with_shuffled_labels_are_not_ok_and_a_thousand_are_raised()
         assert find(found, "usefulness").state == state, find(found, "usefulness").summary
 
 
+@pytest.mark.exam
 def test_whatever_is_made_few_unseen_rows_leave_what_decides_open_and_many_do_not() -> None:
     few = examine(sheet(rows(450, 0)), sheet(rows(50, 1)), sheet(rows(1000, 2)))
     blind = {f.name for f in few if f.kind.decides and f.state == "cannot tell"}

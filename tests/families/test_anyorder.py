@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import pytest
 import torch
 from small import learn, serving
 from torch import Tensor
@@ -93,6 +94,7 @@ def test_a_column_of_many_codes_is_spelled_in_two_digits_and_no_code_is_made_up(
     assert abs(float((made[:, 0] < 1000).float().mean()) - float((x[:, 0] < 1000).float().mean())) < 0.05
 
 
+@pytest.mark.exam
 def test_five_hundred_columns_learn_a_part_of_them_in_each_step() -> None:
     space = Codes((3,) * 500, (False,) * 500)
     x = torch.randint(3, (64, 1), generator=torch.Generator().manual_seed(0)).expand(64, 500).contiguous()

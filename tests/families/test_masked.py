@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from small import learn, serving
 from torch import Tensor
@@ -36,6 +37,7 @@ def right(x: Tensor, way: Tensor) -> Tensor:
     return ((x[:, 2:9] - x[:, 1:8] - way[:, None]) % 6 == 0).all(1) & (x[:, 9] == END)
 
 
+@pytest.mark.exam
 def test_ladders_of_both_classes_are_drawn_as_asked() -> None:
     model = trained(400, 2)
     y = torch.arange(64) % 2

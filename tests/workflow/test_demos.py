@@ -20,7 +20,7 @@ from karat.workflow import demos
 def test_a_demo_ends_with_a_report_and_labelled_content(
     tmp_path: Path, on: demos.Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demos, "ORDERS", 600)
+    monkeypatch.setattr(demos, "ORDERS", 300)
     out = tmp_path / "demo"
     found = karat.demo(on=on, seconds=8 if on == "text" else 4, out=out)
     assert found.report is not None and found.report.is_file() and found.findings
