@@ -183,7 +183,7 @@ class TrainOptions:
     family: str | None = None
     schema: Path | None = None
     labels: str | None = None
-    holdout: str | None = None
+    holdout: str | float | None = None
     epsilon: float | None = None
     discover: Annotated[bool, Parameter(negative="--no-discover")] = True
     public_schema: bool = False
@@ -468,7 +468,7 @@ def _check_texts(options: object) -> None:
     """FitError for words that UTF-8 cannot write: a terminal in another encoding hands such bytes over as half characters."""
     for name in TEXTS:
         value = getattr(options, name, None)
-        for text in [value] if isinstance(value, str) else value or ():
+        for text in value if isinstance(value, list | tuple) else [] if value is None else [value]:
             try:
                 str(text).encode()
             except UnicodeEncodeError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 from pathlib import Path
 
@@ -109,3 +110,11 @@ def test_few_rows_are_looked_at_and_what_training_would_need_is_said(tmp_path: P
     assert "n = {" in (tmp_path / "s.toml").read_text().replace("  ", " ")
     with pytest.raises(DataError, match=r"holds 20 rows; a generator needs about 200, and never fewer than 32"):
         karat.train(tmp_path / "t.csv", out=tmp_path / "run", threads=1)
+
+
+def test_a_share_to_set_aside_may_be_a_number_in_python(tmp_path: Path) -> None:
+    data = tmp_path / "d.csv"
+    data.write_text("a,b\n" + "\n".join(f"{i % 7},{i % 5}" for i in range(200)))
+    run = karat.train(data, holdout=0.5, recipe="marginals", out=tmp_path / "run")
+    spec = json.loads((tmp_path / "run" / "karat.json").read_text())
+    assert run is not None and spec["holdout"] == 0.5
