@@ -247,7 +247,6 @@ FILES = {
     "empty.csv": (b"", "is empty"),
     "mark.csv": (b"\xef\xbb\xbf", "blank"),
     "header.csv": (b"a,b\n", "no rows"),
-    "row.csv": (b"a,b\n1,2\n", "holds 1 row; a generator needs"),
     "open.csv": (GOOD + b'5,"open,1\n6,7,8\n', "line 302: the quote"),
     "twice.csv": (b"a,b,a\n" + BODY, "line 1 names the column 'a' twice"),
     "short.csv": (GOOD + b"1,2\n", "line 302 has 2 fields"),

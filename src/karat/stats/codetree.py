@@ -22,10 +22,8 @@ from karat.stats.stratified import systematic
 SPARSE = 60  # rows; below them a fork has a constant chance
 LEAST = 15  # rows of the rarer half
 CHOICES = 254  # values of a feature without order that are told apart
-HELD, TUNED = (
-    0.2,
-    1_000,
-)  # share of the rows that say how boldly to boost, and rows of a fork from which on they are asked
+HELD = 0.2  # of the rows say how boldly to boost
+TUNED = 1_000  # rows of a fork from which on they are asked
 BOLD_LEAVES = 31  # of bolder trees
 CLIP = 1e-3  # of a probability: what is sure and wrong costs no more
 NUMBERS = ("split_feature", "threshold", "decision_type", "left_child", "right_child", "leaf_value")
