@@ -247,7 +247,7 @@ def test_the_judge_draws_rows_that_are_independent_of_each_other() -> None:
     alone = [above(whole.draw(Request(200, k, independent=True)).records) for k in range(40)]
     together = [above(whole.draw(Request(200, k)).records) for k in range(10)]
     assert 0.6 < variance(alone) < 1.4
-    assert variance(together) < 0.3
+    assert variance(together) < 0.5  # rows that come too near to training ones are drawn anew, each for itself
     assert np.array_equal([above(office.draw(whole, data, 200, k).records) for k in range(3)], alone[:3])
 
 

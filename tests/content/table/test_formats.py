@@ -189,7 +189,7 @@ def test_a_column_of_prose_is_proposed_to_be_learned_as_text(tmp_path: Path) -> 
     file = tmp_path / "t.csv"
     file.write_text("id,stars,review\n" + "\n".join(rows) + "\n")
     said = " ".join(look(file, probe=False)["warnings"])
-    assert "--set data.text=review learns to write it" in said
+    assert "--set data.learn=review learns to write it" in said and "--set data.text=review text alone" in said
     assert load(file, options={"text": "review"}).codec.name == "text"
 
 

@@ -114,17 +114,11 @@ def findings(case: Case) -> list[Finding]:
     """
     train, unseen, made = case.train, case.unseen, case.made
     most = MOST if len(train) <= 20_000 else MOST // 2
-    known = searcher(train.points, case.axes)
-    m, real = known.search(made.points[:most]), known.search(unseen.points[:most]).ratio
-    helped = len(real) < FEW and len(train) > 2 * CROWD
-    if helped:
-        some = torch.arange(min(STAND_INS, len(train)))
-        real = torch.cat([real, known.search(train.points[some], some).ratio])
-    copies = _copies(m, real, helped, case)
-    if copies.raised and case.apart:  # where whatever is like real records is one of few, unseen ones are met as often
-        both = searcher(torch.cat([train.points, unseen.points]), case.axes)
-        again = _copies(both.search(made.points[:most]), real, helped, case, len(unseen))
-        copies = copies if again.beside == UNSEEN else again
+    copies = _copied(case, most, searcher(train.points, case.axes))
+    if not copies.raised and copies.beside == UNSEEN and train.points.ndim == 4:
+        # where real records are each other's mirror images, only what comes back as it stands can be told from them
+        plain = _copied(case, most, Placed(train.points))
+        copies = plain if plain.raised or plain.beside != UNSEEN else copies
     smoothest = torch.cat([smooth(x) for x in train.points.split(5000)])
     basis = components(smoothest, 64)
     base = basis.of(smoothest)
@@ -137,6 +131,24 @@ def findings(case: Case) -> list[Finding]:
     # as through copying. They speak only beside copies, and otherwise leave blur to the findings that can tell it.
     beside = [replace(f, limit=replace(f.limit, only="where copies were found too")) for f in rest]
     return [copies, *(f if copies.raised else replace(f, raised=False) for f in beside)]
+
+
+def _copied(case: Case, most: int, known: Aligned | Placed) -> Finding:
+    """The copy rate by what `known` finds of at most `most` records of each side."""
+    train, unseen, made = case.train, case.unseen, case.made
+    m, real = known.search(made.points[:most]), known.search(unseen.points[:most]).ratio
+    helped = len(real) < FEW and len(train) > 2 * CROWD
+    if helped:
+        some = torch.arange(min(STAND_INS, len(train)))
+        real = torch.cat([real, known.search(train.points[some], some).ratio])
+    found = _copies(m, real, helped, case)
+    if not found.raised or not case.apart:
+        return found
+    # where whatever is like real records is one of few, unseen ones are met as often
+    together = torch.cat([train.points, unseen.points])
+    both = Placed(together) if isinstance(known, Placed) else searcher(together, case.axes)
+    again = _copies(both.search(made.points[:most]), real, helped, case, len(unseen))
+    return found if again.beside == UNSEEN else again
 
 
 def _copies(m: Matches, ratio: Tensor, helped: bool, case: Case, unseen: int = 0) -> Finding:
