@@ -139,8 +139,9 @@ def _assayed(options: AssayOptions) -> Assay:
     if options.exchange is None:
         options = replace(options, exchange=destination.prices.label_cost_per_item is not None)
     with contextlib.nullcontext() if run is None else answered_for(run):
-        with destination.ledger.entry("assay"):
+        with destination.ledger.entry("assay") as entry:
             job = office.of_files(options) if run is None else office.of_run(run, options)
+            entry.items = 0 if run is None else options.n  # drawn here: what one cost at most, where `make` has made none
         result = conclude(replace(job, findings=(*job.findings, *trial)), destination, options)
     console = _console()
     console.print(str(result), soft_wrap=True)
@@ -175,8 +176,9 @@ def _advised(options: AssayOptions) -> tuple[Advice, Path]:
     console.print(words.say("business.intro"), soft_wrap=True)
     advice = interview(ask, words)
     output.write(goal, advice.toml.encode())
-    for line in (words.say("business.written", path=goal), str(advice)):
-        console.print(line, soft_wrap=True)
+    console.print(words.say("business.written", path=goal), soft_wrap=True)
+    if advice.advice != "train" or not options.runs:  # that a trial is worth it is no news to who has a run
+        console.print(str(advice), soft_wrap=True)
     return advice, goal
 
 

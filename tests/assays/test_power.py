@@ -196,7 +196,9 @@ def test_what_an_assay_would_have_seen_is_one_sentence_and_a_part_of_its_finding
     known = {s.finding: s for s in sights(found)}
     assert known["copy rate"].enough == (copies <= power.COPIES)
     few = [replace(f, samples=(Sample(20, 900, "made"),)) for f in found if f.key == "copy rate"]
-    assert sentence(few) == "No copy rate of any size would have been seen." and sentence([]) == ""
+    nothing = [replace(f, samples=(Sample(20, 0, "made"),)) for f in few]  # nothing to see, however many there are
+    assert sentence(nothing) == ""
+    assert sentence(few) == "Too few to see a fault of any size: copy rate." and sentence([]) == ""
     weaker = [replace(f, table="b", samples=(Sample(20, 900, "made", 0.4),)) for f in few]
     assert [s.fault for s in sights([*(f for f in found if f.key == "copy rate"), *weaker])] == ["40% copies"]
 

@@ -14,6 +14,7 @@ from karat.worth.prices import Prices
 CONTENT = {
     "use": "1",
     "currency": "eur",
+    "core": "0.04",
     "today": "0.8-1.5",
     "wanted": "10,000",
     "years": "2",
@@ -38,7 +39,7 @@ def test_the_answers_become_prices_with_units_and_sources_that_load_again(tmp_pa
     assert found.advice == "train" and Prices.load(path).declared() == found.prices.declared()
     assert found.prices.alternative_cost_per_item == (0.8, 1.5) and found.prices.rights == "licensed: CC BY 4.0"
     lines = [line for line in found.toml.splitlines() if " = " in line]
-    assert len(lines) == 8 and all("  # " in line and "20" in line.split("#")[1] for line in lines)
+    assert len(lines) == 9 and all("  # " in line and "20" in line.split("#")[1] for line in lines)
 
 
 @pytest.mark.parametrize(

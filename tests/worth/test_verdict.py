@@ -52,6 +52,16 @@ def test_without_prices_the_verdict_names_what_to_declare() -> None:
     assert "costs nothing" in v.sentence
 
 
+def test_a_step_is_said_to_settle_it_only_where_nothing_else_is_open() -> None:
+    declare = verdict(GOOD, Prices())
+    assert declare.settle is not None and "rights" in declare.settle.what and "items_wanted" in declare.settle.what
+    assert declare.settle.alone and "what would settle it: declare" in declare.sentence
+    blind = verdict([replace(MEMBER, samples=(Sample(169, 1226, "unseen real"),)), COPY, USE, COVERAGE], Prices())
+    assert blind.settle is not None and not blind.settle.alone and "what to do first: declare" in blind.sentence
+    more = verdict([replace(MEMBER, samples=(Sample(169, 1226, "unseen real"),)), COPY, USE, COVERAGE])
+    assert more.settle is not None and more.settle.alone and "7.3 times as many as now" in more.settle.what
+
+
 def test_what_costs_more_than_today_is_a_bubble() -> None:
     v = verdict(GOOD, replace(PAYS, alternative_cost_per_item=0.05))
     assert v.word == "bubble" and "pays with a probability of under 1%" in v.sentence

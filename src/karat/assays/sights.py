@@ -59,9 +59,9 @@ def sentence(findings: Iterable[Finding], thing: str = "record") -> str:
     """What these tests would have seen of the faults that a person asks for first; "" where none reckons it."""
     known = sights(f for f in findings if f.key in NAMED)
     named = [x.fault for x in known if x.fault]
-    blind = [x.finding for x in known if not x.fault]
+    blind = [x.finding for x in known if not x.fault and not x.enough]  # one that has nothing to see lacks no records
     if not known:
         return ""
     text = f"In so many {thing}s these tests would have seen, 19 times of 20: {'; '.join(named)}." if named else ""
-    none = f"No {' and no '.join(blind)} of any size would have been seen." if blind else ""
+    none = f"Too few to see a fault of any size: {', '.join(blind)}." if blind else ""
     return f"{text} {none}".strip()

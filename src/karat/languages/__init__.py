@@ -42,6 +42,10 @@ class Language:
             return name
         return own.format(of=of) if table is None else f"{table} {own.format(of=of)}"
 
+    def beside(self, what: str) -> str:
+        """What a score is held against in the place of unseen real data; as it stands where the table has no word for it."""
+        return self.texts.get(f"beside.{what}", what)
+
     def listed(self, names: Sequence[str], most: int = MOST) -> str:
         """Names as a list in words; of many the first ones, and how many more."""
         if len(names) > most:

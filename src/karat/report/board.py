@@ -19,7 +19,7 @@ from karat.worth.reasons import Reason
 from karat.worth.verdict import Verdict, conclusive
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
-    from karat.assays.finding import Finding
+    from karat.assays.finding import Finding, Sample
 
 FAULTS = 4  # listed on the first page
 CHANGES = 4
@@ -322,17 +322,17 @@ def _changes(
 def _needs(findings: Sequence[Finding], called: Mapping[str, str], language: Language) -> list[str]:
     """How many more records would let the findings tell that the verdict waits for: a sentence for each side."""
     blind = [f for f in findings if f.kind.decides and f.state == "cannot tell"]
-    most: dict[str, int] = {}
-    for f in blind:
-        if f.lacking is not None:
-            side = f.lacking.side.split()[0]
-            most[side] = max(most.get(side, 0), f.lacking.needs)
+    most: dict[str, Sample] = {}
+    for s in (f.lacking for f in blind):
+        if s is not None:
+            side = s.side.split()[0]
+            most[side] = max(most.get(side, s), s, key=lambda x: x.needs)
     if blind and not most:
         names = [language.finding(f.name, f.key, f.of, f.table) for f in blind]
         return [language.say("need.other", names=language.listed(names))]
     return [
-        language.say(f"need.{side}", **called, n=words.count(n), digits=n)
-        for side, n in sorted((side, min(n, MOST)) for side, n in most.items())
+        language.say(f"need.{side}", **called, n=words.count(n), digits=n, times=f"{n / max(s.n, 1):.1f}")
+        for side, s, n in ((side, s, min(s.needs, MOST)) for side, s in sorted(most.items()))
     ]
 
 

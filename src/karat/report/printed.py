@@ -47,7 +47,7 @@ def row(f: Finding, thing: str, language: Language) -> tuple[str, ...]:
         name if name == f.name else f"{name} ({f.name})",
         score(f.value),
         interval if math.isfinite(low) or math.isfinite(high) else "—",
-        score(f.real) if f.beside == UNSEEN else f"{score(f.real)} ({f.beside})",
+        score(f.real) if f.beside == UNSEEN else f"{score(f.real)} ({language.beside(f.beside)})",
         limit(f, language),
         f"{judged(f, thing, language)}{gone}",
     )

@@ -49,6 +49,8 @@ def interview(ask: Callable[[str], str], language: Language) -> Advice:
     values: dict[str, Any] = {}
     use = questions.choice("use", USES)
     values["currency"] = (questions.line("currency") or "USD").upper()
+    if values["currency"] != "USD":  # usual prices of computing are known in dollars alone
+        values["cpu_core_hour"] = _middle(questions.amount("core"))
     key = "label" if use == "training" else "today"
     values["label_cost_per_item" if key == "label" else "alternative_cost_per_item"] = questions.amount(key)
     if isinstance(values.get("label_cost_per_item"), tuple):  # which is a bar, and a bar is one number

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from karat.words import score
+from karat.words import count, score
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding
@@ -28,12 +28,14 @@ class Reason:
 class Settle:
     """The measurement that would settle an open verdict, and what it costs (None: no price is known).
 
-    gains: what knowing it is expected to gain, where the money is what is open (None: it is not).
+    gains: what knowing it is expected to gain, where the money is what is open (None: it is not).   alone: whether nothing
+    else is open, so that it does settle the verdict; otherwise it is what to do first.
     """
 
     what: str
     costs: float | None
     gains: float | None = None
+    alone: bool = True
 
     @property
     def worthwhile(self) -> bool:
@@ -60,7 +62,7 @@ def cannot_tell(blind: Sequence[Finding], thing: str) -> str:
     side = max((s for _, s in few), key=lambda s: s.needs / max(s.n, 1)).side
     same = [f for f, s in few if s.side == side]
     most = max((s for _, s in few if s.side == side), key=lambda s: s.needs)
-    return f"{named(same)} cannot tell at n={most.n}; needs {most.wanted} {thing}s"
+    return f"{named(same)} cannot tell at n={count(most.n)}; needs {most.wanted} {thing}s"
 
 
 def named(findings: Sequence[Finding]) -> str:

@@ -106,10 +106,11 @@ def _more(blind: Sequence[Finding], thing: str) -> Settle:
     if not few:
         return Settle(f"find out why {named(blind)} could not be measured (the report says what was found)", None)
     worst = max(few, key=lambda s: s.needs / max(s.n, 1))
-    needs = max(s.needs for s in few if s.side == worst.side)
+    most = max((s for s in few if s.side == worst.side), key=lambda s: s.needs)
+    needs = most.needs
     if worst.side == "made":
         return Settle(f"assay at least {count(needs)} made {thing}s (`karat assay RUN -n {needs}`)", 0.0)
     if worst.side == "training":
         return Settle(f"learn from at least {count(needs)} real {thing}s", None)
-    how = "`karat train DATA --holdout 0.3`, or give more data"
+    how = f"{needs / max(most.n, 1):.1f} times as many as now: a larger `--holdout`, or more data"
     return Settle(f"set aside at least {count(needs)} real {thing}s that nothing learns from ({how})", None)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from karat.words import chance, count, money, score
@@ -96,12 +96,15 @@ def judge(
     else:
         word = "unproven"
         settle = next_step(unknown, findings, missing, inputs, value, prices, cost, thing, reviewed)
+        together = unknown[0].name == "rights" and bool(missing)  # one step declares both
+        settle = replace(settle, alone=len(unknown) == 1 + together)
         first = unknown[0].text
         price = "nothing" if settle.costs == 0 else "about " + money(settle.costs, prices.currency)
         price = "a price that cannot be named with what is declared" if settle.costs is None else price
         if not settle.worthwhile:
             price += f" and is expected to gain {money(settle.gains, prices.currency)} only: stop rather than measure"
-        sentence = f"Unproven: {first}; what would settle it: {settle.what}, which costs {price}{_shown(findings)}."
+        does = "what would settle it" if settle.alone else "what to do first"
+        sentence = f"Unproven: {first}; {does}: {settle.what}, which costs {price}{_shown(findings)}."
     share = None if value is None else value.assumed_share
     return Verdict(word, sentence, reasons, inputs, share, value, settle, prices.currency)
 

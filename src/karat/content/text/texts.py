@@ -168,8 +168,8 @@ class Texts(Continued):
 
     def phrase(self) -> str:
         size = self.wording.vocab - MARKS
-        words = f"{size - 1} different ones" if isinstance(self.wording, Letters) else f"in {size:,} byte pairs"
-        return f"passages of up to {min(self.origin.most, self.longest):,} characters, {words}"
+        words = f"of {size - 1} different ones" if isinstance(self.wording, Letters) else f"in {size:,} byte pairs"
+        return f"passages of up to {min(self.origin.most, self.longest):,} characters {words}"
 
     @property
     def longest(self) -> int:
