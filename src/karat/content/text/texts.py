@@ -168,7 +168,7 @@ class Texts(Continued):
 
     def phrase(self) -> str:
         size = self.wording.vocab - MARKS
-        words = f"of {size - 1} different ones" if isinstance(self.wording, Letters) else f"in {size:,} byte pairs"
+        words = f"({size - 1} different characters)" if isinstance(self.wording, Letters) else f"in {size:,} byte pairs"
         return f"passages of up to {min(self.origin.most, self.longest):,} characters {words}"
 
     @property
