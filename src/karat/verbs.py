@@ -141,7 +141,9 @@ def _assayed(options: AssayOptions) -> Assay:
     with contextlib.nullcontext() if run is None else answered_for(run):
         with destination.ledger.entry("assay") as entry:
             job = office.of_files(options) if run is None else office.of_run(run, options)
-            entry.items = 0 if run is None else options.n  # drawn here: what one cost at most, where `make` has made none
+            entry.items = (
+                0 if run is None else options.n
+            )  # drawn here: what one cost at most, where `make` has made none
         result = conclude(replace(job, findings=(*job.findings, *trial)), destination, options)
     console = _console()
     console.print(str(result), soft_wrap=True)

@@ -25,7 +25,9 @@ def test_digits_to_a_verdict_in_python(tmp_path: Path) -> None:
     assert "fail" not in (states.pop("privacy"), states.pop("copying")), "150 steps give no training picture back"
     assert states == {"rights": "unknown", "labels": "pass"}
     cost = next((i for i in assay.verdict.inputs if i.name == "generation cost"), None)
-    assert cost is not None and "other work included" in cost.basis, "an assay draws: what one costs is known before `make`"
+    assert cost is not None and "other work included" in cost.basis, (
+        "an assay draws: what one costs is known before `make`"
+    )
     told = assay.to_dict()
     assert len(json.loads(json.dumps(told))["findings"]) == len(assay.findings) > 10
     for f in assay.findings:

@@ -245,7 +245,11 @@ class Finding:
                 return "cannot tell: too few for any score to be a fault"
             return f"cannot tell: {self.why or 'not measured'}"
         s = self.lacking
-        return f"cannot tell: {self.why}; needs {s.wanted}" if self.why else f"cannot tell at n={count(s.n)}; needs {s.wanted}"
+        return (
+            f"cannot tell: {self.why}; needs {s.wanted}"
+            if self.why
+            else f"cannot tell at n={count(s.n)}; needs {s.wanted}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: the fields, and what follows from them (assay, name, state, which way is better)."""
