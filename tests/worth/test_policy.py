@@ -67,6 +67,14 @@ def test_thresholds_are_those_of_the_policy() -> None:
         ('[[signatures]]\nwhat = "x"\nwhen = "today"', "date"),
         ('gates = ["rights"]', "gates"),
         ("title = ", "not TOML"),
+        ("title = 3", "text"),
+        ("fine = [[1]]", "no finding"),
+        ("fine = 3", "a list"),
+        ("thresholds = 3", "a table"),
+        ("signatures = 3", "signatures"),
+        ('[[signatures]]\nwhat = "x"\nwho = 5\nwhen = 2027-01-01', "text"),
+        ('[[signatures]]\nwhat = "x"\npersonal = "no"', "true or false"),
+        ("a = " + "[" * 5000, "not TOML"),
     ],
 )
 def test_a_policy_that_cannot_be_is_told_why(tmp_path: Path, text: str, says: str) -> None:
@@ -88,6 +96,7 @@ def test_a_policy_that_cannot_be_is_told_why(tmp_path: Path, text: str, says: st
         (Source("photos", "CC BY-NC 4.0"), "unknown"),
         (Source("photos", "owned", purpose="billing"), "unknown"),
         (Source("photos", "unknown"), "unknown"),
+        (Source("photos", ""), "unknown"),
     ],
 )
 def test_every_source_needs_a_right_that_holds_today(source: Source, state: str) -> None:
@@ -111,3 +120,33 @@ def test_sources_are_read_from_the_file(tmp_path: Path) -> None:
         path.write_text(f"[[sources]]\n{wrong}\n")
         with pytest.raises(FitError, match="sources"):
             Prices.load(path)
+
+
+@pytest.mark.parametrize("rights", ["licensed", "licensed:", "licensed: ?"])
+def test_a_licence_that_nobody_names_is_no_right(rights: str) -> None:
+    assert verdict(replace(PAYS, rights=rights)).word == "unproven"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "items_wanted = [[1, 2], 3]",
+        f"items_wanted = 1{'0' * 400}",
+        "alternative_cost_per_item = [1, 1e308]",
+        "extra_value_per_item = -1e308",
+        "value_horizon_years = 1e9",
+        "gate_share = 1e-320",
+        "acceptance = [1, 10000000000000000000000]",
+    ],
+)
+def test_an_amount_that_cannot_be_reckoned_with_is_refused(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text(line)
+    with pytest.raises(FitError, match=line.split()[0]):
+        Prices.load(path)
+
+
+def test_one_source_may_be_a_table_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text('[sources]\nname = "a"\nlicence = "MIT"\n')
+    assert Prices.load(path).sources == (Source("a", "MIT"),)

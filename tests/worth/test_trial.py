@@ -65,7 +65,12 @@ def test_the_interval_of_sales_by_days_holds_what_was_put_there(tmp_path: Path) 
         ("arm,shown,clicks\nmade,10,11\nB,10,2\n", "whole counts"),
         ("arm,shown,clicks\nmade,ten,1\nB,10,2\n", "no CSV"),
         ("arm,shown,sales\nmade,10,5\nB,10,2\n", "spread"),
-        ("arm,clicks\nmade,5\n", "line 2"),
+        ("arm,clicks\nmade,5\n", "no column shown"),
+        ("arm;shown;clicks\nmade;10;1\nB;10;2\n", "between commas"),
+        ("arm,shown,clicks\nmade,,1\n", "line 2"),
+        ("arm,shown,clicks\nmade,1e308,1\nB,10,2\n", "whole counts"),
+        ("arm,shown,sales,conversions\nmade,1e-320,1,1\nB,10,2,1\n", "whole counts"),
+        ("arm,shown,sales,conversions\nmade,1,1e308,1\nB,10,2,1\n", "line 2"),
     ],
 )
 def test_a_result_that_says_too_little_is_told_what_is_missing(tmp_path: Path, text: str, says: str) -> None:

@@ -37,6 +37,9 @@ def _rights(rights: str | None) -> Reason:
     if word == "none":
         return Reason("gate", "rights", "fail", "nobody has the right to use this data")
     if word == "licensed" and rights is not None:
+        licence = rights.partition(":")[2].strip()
+        if licence in ("", "?"):
+            return Reason("gate", "rights", "unknown", "the data is under a licence, and nobody has said which")
         terms = rights.upper().replace("-", " ").split()
         if "NC" in terms or "NONCOMMERCIAL" in terms or "ND" in terms:
             text = f"the data is {rights}, which limits commercial use or derived works"

@@ -55,8 +55,7 @@ class Policy:
         """The policy of a file, or of a pack, or one that asks nothing; FitError that says what is wrong with it."""
         if named is None:
             return cls()
-        pack = PACKS / f"{named}.toml"
-        path = pack if str(named).isalpha() and pack.is_file() else Path(named)
+        path = {pack.stem: pack for pack in PACKS.glob("*.toml")}.get(str(named), Path(named))
         try:
             with open(path, "rb") as file:
                 return cls.from_mapping(tomllib.load(file), str(path))
@@ -65,22 +64,25 @@ class Policy:
             raise FitError(
                 f"the policy {named} cannot be read ({error.strerror}); name a file, or one of {packs}."
             ) from error
-        except tomllib.TOMLDecodeError as error:
+        except FitError:
+            raise
+        except (ValueError, RecursionError) as error:
             raise FitError(f"{path} is not TOML: {error}. Compare it with {PACKS / 'eu.toml'}.") from error
 
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any], source: str) -> Policy:
         """The policy of a table of keys; FitError for a key that is none and a value that cannot be."""
         _known(given, {"title", "fine", "thresholds", "signatures"}, source)
-        limits, fine = given.get("thresholds", {}), given.get("fine", [])
+        title, fine = _of(given, "title", str, "text", source), _of(given, "fine", list, "a list", source)
+        limits = _of(given, "thresholds", dict, "a table", source)
         _known(limits, {"pays", "cheaper"}, f"{source}: thresholds")
-        if unknown := [key for key in fine if key not in KEYS]:
+        if unknown := [key for key in fine if not isinstance(key, str) or key not in KEYS]:
             raise FitError(f"{source}: fine names {unknown[0]!r}, which is no finding; docs/findings.md has them all.")
         for name, value in limits.items():
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise FitError(f"{source}: {name} is {value!r}; a probability is wanted.")
-        signed = tuple(_signature(x, source) for x in given.get("signatures", []))
-        return cls(str(given.get("title", "")), tuple(fine), signed, **limits)
+        signed = tuple(_signature(x, source) for x in _of(given, "signatures", list, "[[signatures]]", source))
+        return cls(title, tuple(fine), signed, **limits)
 
     def reasons(self, findings: Sequence[Finding], personal: str | None, today: datetime.date) -> list[Reason]:
         """One gate: fails by a finding that is raised and has to be fine; unknown for what is not measured or not signed."""
@@ -111,13 +113,23 @@ class Policy:
 
 
 def _signature(given: Any, source: str) -> Signature:
-    if not isinstance(given, Mapping) or not isinstance(given.get("what"), str):
+    if not isinstance(given, Mapping) or "what" not in given:
         raise FitError(f"{source}: a signature is {given!r}; say `what` it is about, and `who` signed it `when`.")
     _known(given, {"what", "who", "when", "until", "personal"}, f"{source}: a signature")
+    for key, kind, word in (("what", str, "text"), ("who", str, "text"), ("personal", bool, "true or false")):
+        _of(given, key, kind, word, f"{source}: a signature")
     for key in ("when", "until"):
         if type(given.get(key)) not in (datetime.date, type(None)):
             raise FitError(f"{source}: {key} is {given[key]!r}; a date is wanted, as 2027-01-31, without quotes.")
     return Signature(**given)
+
+
+def _of(given: Mapping[str, Any], key: str, kind: type, word: str, source: str) -> Any:
+    """What stands under `key`, or an empty one; FitError where it is of another kind."""
+    value = given.get(key, kind())
+    if not isinstance(value, kind):
+        raise FitError(f"{source}: {key} is {value!r}; {word} is wanted.")
+    return value
 
 
 def _known(given: Mapping[str, Any], known: set[str], source: str) -> None:

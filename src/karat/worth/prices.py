@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import difflib
-import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -15,6 +14,9 @@ from karat.errors import FitError
 
 TEMPLATE = Path(__file__).with_name("prices.toml")
 FILE_NAME = "prices.toml"
+MOST = 1e15  # of any amount: sums of what is above lose their cents, and products overflow
+LEAST_SHARE = 1e-6
+MOST_YEARS = 100  # which are summed one by one
 Amount = float | tuple[float, float]  # one number, or two ends between which any number is as likely
 RANGES = (  # what may be declared as two ends
     *(
@@ -181,7 +183,7 @@ def _valid(key: str, value: Any, source: str) -> Any:
         return value.strip()
     if key == "acceptance":
         whole = isinstance(value, list | tuple) and len(value) == 2 and all(type(v) is int for v in value)
-        if not whole or not 0 <= value[0] <= value[1]:
+        if not whole or not 0 <= value[0] <= value[1] <= MOST:
             raise FitError(f"{source}: acceptance is {value!r}; say [accepted, reviewed], such as [41, 50].")
         return (value[0], value[1])
     if key == "stages":
@@ -189,27 +191,33 @@ def _valid(key: str, value: Any, source: str) -> Any:
     if key == "sources":
         return _sources(value, source)
     if key in RANGES and isinstance(value, list | tuple):
-        if len(value) != 2 or value[0] is value[1] or not _valid(key, value[0], source) < _valid(key, value[1], source):
+        if len(value) != 2 or not _number(key, value[0], source) < _number(key, value[1], source):
             raise FitError(f"{source}: {key} is {value!r}; say one number, or [lowest, highest].")
         return (float(value[0]), float(value[1]))
     return _number(key, value, source)
 
 
 def _number(key: str, value: Any, source: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         raise FitError(f"{source}: {key} is {value!r}; it must be a number.")
+    most = MOST_YEARS if key == "value_horizon_years" else MOST
+    if not -MOST <= value <= most:
+        raise FitError(f"{source}: {key} is beyond what can be reckoned with; it must be a number up to {most:,.0f}.")
     if value < 0 and key != "extra_value_per_item":
         raise FitError(f"{source}: {key} is {value!r}; it cannot be below 0.")
     if key in ("items_wanted", "value_horizon_years", "gate_share", "persistence") and value == 0:
         raise FitError(f"{source}: {key} is 0; it must be above 0, or leave the line away.")
     if key in ("gate_share", "persistence", "passes", "margin") and value > 1:
         raise FitError(f"{source}: {key} is {value!r}; it is a share, between 0 and 1.")
+    if key in ("gate_share", "persistence") and value < LEAST_SHARE:
+        raise FitError(f"{source}: {key} is {value!r}; say {LEAST_SHARE:.6f} or more.")
     return float(value)
 
 
 def _sources(value: Any, source: str) -> tuple[Source, ...]:
     known = {f.name: f.type for f in fields(Source)}
-    for one in value if isinstance(value, list) else [value]:
+    rows = value if isinstance(value, list) else [value]  # [sources] is one of them
+    for one in rows:
         dated = not isinstance(one, dict) or type(one.get("expires")) in (datetime.date, type(None))
         texts = isinstance(one, dict) and all(isinstance(v, str) for k, v in one.items() if k != "expires")
         if not isinstance(one, dict) or not {"name", "licence"} <= set(one) <= set(known) or not texts or not dated:
@@ -217,7 +225,7 @@ def _sources(value: Any, source: str) -> tuple[Source, ...]:
                 f"{source}: a source is {one!r}; say each as [[sources]] with name and licence, and if you like owner, "
                 "purpose (in quotes) and expires (a date, as 2027-01-31, without quotes)."
             )
-    return tuple(Source(**one) for one in value)
+    return tuple(Source(**one) for one in rows)
 
 
 def _stages(value: Any, source: str) -> tuple[Stage, ...]:

@@ -23,6 +23,7 @@ from karat.errors import FitError
 MEASURES = ("sales", "conversions", "clicks")  # the nearest to money first
 DAYS = 8  # rows of an arm before they say how much it varies
 MADE = "made"
+MOST = 1e15  # of any count: whole numbers up to there are exact
 
 
 def read_trial(path: Path) -> Finding:
@@ -30,7 +31,7 @@ def read_trial(path: Path) -> Finding:
     arms = _rows(path)
     others = [name for name in arms if name != MADE]
     if MADE not in arms or len(others) != 1:
-        raise FitError(f"{path} has the arms {', '.join(arms) or 'none'}; two are wanted, one of them called {MADE!r}.")
+        raise FitError(f"{path} has the arms {', '.join(list(arms)[:9]) or 'none'}; two are wanted, one of them called {MADE!r}.")
     rows = [row for arm in arms.values() for row in arm]
     measure = next((m for m in MEASURES if all(m in row for row in rows)), None)
     if measure is None:
@@ -63,15 +64,21 @@ def _rows(path: Path) -> dict[str, list[dict[str, float]]]:
     arms: dict[str, list[dict[str, float]]] = {}
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            for number, row in enumerate(csv.DictReader(file), 2):
+            table = csv.DictReader(file)
+            if lacking := {"arm", "shown"} - set(table.fieldnames or ()):
+                raise FitError(f"{path} has no column {min(lacking)}; arm, shown and counts are wanted, between commas.")
+            for number, row in enumerate(table, 2):
                 arm = (row.get("arm") or "").strip()
                 given = {k: row[k] for k in ("shown", *MEASURES) if (row.get(k) or "").strip()}
                 if not arm or "shown" not in given:
                     raise FitError(f"{path}, line {number}: an arm and how often it was `shown` are wanted.")
                 values = {k: float(v) for k, v in given.items()}
-                if not all(math.isfinite(v) and v >= 0 for v in values.values()) or values["shown"] == 0:
-                    raise FitError(f"{path}, line {number}: counts are wanted, and `shown` above 0.")
+                whole = all(v.is_integer() for k, v in values.items() if k != "sales")
+                if not all(0 <= v <= MOST for v in values.values()) or not whole or values["shown"] == 0:
+                    raise FitError(f"{path}, line {number}: whole counts are wanted, and `shown` above 0.")
                 arms.setdefault(arm, []).append(values)
+    except FitError:
+        raise
     except OSError as error:
         raise FitError(f"{path} cannot be read ({error.strerror}); name the CSV of the A/B result.") from error
     except (ValueError, csv.Error) as error:
@@ -83,7 +90,7 @@ def _arm(path: Path, name: str, rows: list[dict[str, float]], measure: str) -> A
     shown, counted = (sum(row[key] for row in rows) for key in ("shown", measure))
     rate = counted / shown
     if measure != "sales":
-        if counted > shown or shown != round(shown) or counted != round(counted):
+        if counted > shown:
             raise FitError(
                 f"{path}: {name} has {counted:g} {measure} of {shown:g} times shown; whole counts are wanted."
             )
