@@ -31,7 +31,9 @@ def read_trial(path: Path) -> Finding:
     arms = _rows(path)
     others = [name for name in arms if name != MADE]
     if MADE not in arms or len(others) != 1:
-        raise FitError(f"{path} has the arms {', '.join(list(arms)[:9]) or 'none'}; two are wanted, one of them called {MADE!r}.")
+        raise FitError(
+            f"{path} has the arms {', '.join(list(arms)[:9]) or 'none'}; two are wanted, one of them called {MADE!r}."
+        )
     rows = [row for arm in arms.values() for row in arm]
     measure = next((m for m in MEASURES if all(m in row for row in rows)), None)
     if measure is None:
@@ -66,7 +68,9 @@ def _rows(path: Path) -> dict[str, list[dict[str, float]]]:
         with open(path, newline="", encoding="utf-8-sig") as file:
             table = csv.DictReader(file)
             if lacking := {"arm", "shown"} - set(table.fieldnames or ()):
-                raise FitError(f"{path} has no column {min(lacking)}; arm, shown and counts are wanted, between commas.")
+                raise FitError(
+                    f"{path} has no column {min(lacking)}; arm, shown and counts are wanted, between commas."
+                )
             for number, row in enumerate(table, 2):
                 arm = (row.get("arm") or "").strip()
                 given = {k: row[k] for k in ("shown", *MEASURES) if (row.get(k) or "").strip()}
