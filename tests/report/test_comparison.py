@@ -52,7 +52,7 @@ def test_each_answer_has_its_sentence() -> None:
         "about 3 times as many would tell": ("unknown", -0.1, 0.3, 2.5),
         "over 100 times as many would be needed": ("unknown", -0.3, 0.3, float("inf")),
         "among so many tests one looks so by chance": ("unknown", 0.1, 0.3, float("nan")),
-        "too few to say how far chance goes": ("unknown", float("nan"), float("nan"), float("nan")),
+        "too few unseen real ones to say how far chance goes": ("unknown", float("nan"), float("nan"), float("nan")),
     }
     for text, (word, low, high, times) in words.items():
         d = Difference(COVERAGE, 0.8, 0.6, -0.2, low, high, word, times)  # type: ignore[arg-type]

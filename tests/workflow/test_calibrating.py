@@ -57,7 +57,7 @@ def test_the_table_says_what_was_found_what_accused_real_rows_and_what_it_cost()
     assert "copier: 5% copies  copy rate  1/1" in text
     assert "Of unseen real rows 1 of 4 reports raised anything." in text
     assert "copy rate: 3.1% copies" in text and "Too few rows to see the fault that matters: ct." in text
-    assert "5 exams over 4 seeds, 7.5 s of CPU." in text and "Time was up before 20 seeds" in text
+    assert "5 exams over 4 seeds, 7.5 s of CPU." in text and "Time was up before all exams of 20 seeds" in text
 
 
 def test_it_is_said_how_long_the_rest_takes_once_a_seed_is_done() -> None:

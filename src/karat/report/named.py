@@ -44,7 +44,7 @@ def named(f: Finding, language: Language) -> tuple[str, ...]:
         case Rules(rules=rules):
             return tuple(one.rule for one in rules if one.off)
         case OutOfRange(columns=columns):
-            return tuple(f"{one.column} {one.furthest}" for one in columns if one.off)
+            return tuple(f"{one.column} = {one.furthest}" for one in columns if one.off)
         case Combinations(odd=odd, new=new, examples=examples):
             return (*(_among(one, language) for one in odd), *([" × ".join(new)] if examples else []))
         case Groups(groups=groups):

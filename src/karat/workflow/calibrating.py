@@ -190,7 +190,7 @@ class Calibration:
         out.append(f"{several(len(self.exams), 'exam')} over {several(seeds, 'seed')}, {spent} of CPU.")
         if self.stopped:
             out.append(
-                f"Time was up before {self.asked} seeds; --minutes gives more, a smaller -n makes exams shorter."
+                f"Time was up before all exams of {self.asked} seeds; --minutes gives more, a smaller -n makes exams shorter."
             )
         return out
 

@@ -107,7 +107,7 @@ def test_what_does_not_fit_together_is_refused(codec: Tables, part: str) -> None
 def test_a_judge_sees_the_length_and_the_topic_of_text_that_is_learned(codec: Tables, contents: Contents) -> None:
     view = codec.view(contents.records)
     names = view.columns.names
-    assert "review: words" in names and "review: topic 1" in names
+    assert "review: number of words" in names and "review: topic 1" in names
     topic, rating = (view.values[:, names.index(name)] for name in ("review: topic 1", "rating"))
     assert abs(np.corrcoef(topic, rating > 3)[0, 1]) > 0.9
 

@@ -142,7 +142,7 @@ class Writer:
     def traits(self) -> tuple[str, ...]:
         """What can be read off a text in numbers."""
         topics = (f"{self.name}: topic {i}" for i in range(1, self._topics.shape[1] + 1))
-        return f"{self.name}: words", *topics
+        return f"{self.name}: number of words", *topics
 
     def read(self, texts: pa.Array) -> dict[str, pa.Array]:
         """float64 [n] of each of `traits`: how many words a text has, and what its words are on the average."""
