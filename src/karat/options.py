@@ -257,7 +257,8 @@ class AssayOptions:
     encoder
         A local folder with a pretrained encoder to judge by, in place of the judge's own.
     lang
-        The language of the report and of what is printed, except by --calibrate: en or zh. Names that --require takes are English in both.
+        The language of the report and of what is printed, except by --calibrate: en or zh. Names that --require
+        takes are English in both.
     junit
         Write the findings as test cases there, as JUnit's XML, which continuous integration reads: a raised finding and a
         requirement that does not hold are failures, what cannot tell is skipped.

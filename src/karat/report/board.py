@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding, Sample
 
 FAULTS = 4  # listed on the first page
-CHANGES = 4
+CHANGES = 5
 NAMED = 3  # of what is missing, and of what money hangs on
 LONGEST = 60  # characters of a name
 MOST = 100_000  # records, beyond which nobody is told how many more
@@ -305,7 +305,8 @@ def _changes(
     gates = [r for r in verdict.reasons if r.kind == "gate"]
     open_gates = {r.name for r in gates if r.state == "unknown"}
     needs = _needs([f for f in findings if f.kind.feeds in open_gates or f.kind.feeds == "quality"], called, language)
-    out = [language.say(f"gate.{r.name}.next", **called) for r in gates if r.state != "pass"]
+    told = {"copying"} if needs and "copying" in open_gates else set()  # by how many records it needs
+    out = [language.say(f"gate.{r.name}.next", **called) for r in gates if r.state != "pass" and r.name not in told]
     if f"next.quality.{known['quality']}" in language.texts:
         out.append(language.say(f"next.quality.{known['quality']}", **called))
     if known["quality"] == "power" or (open_gates & {"copying", "privacy"}):

@@ -183,8 +183,8 @@ def copies(train: TableView, unseen: TableView, made: TableView, known: bool = T
         n, lambda c: c / n - usual > 0.003 and certain(c, n, alike, m) and (met is None or met.more(c))
     )
     summary = (
-        f"{count} of {n} made {what}s ({value:.2%}) equal a training {what} in every cell that is compared; of unseen real {what}s, {real:.2%} do, "
-        f"and {twice / len(train):.2%} of the training {what}s equal another one"
+        f"{count} of {n} made {what}s ({value:.2%}) equal a training {what} in every cell that is compared; "
+        f"of unseen real {what}s, {real:.2%} do, and {twice / len(train):.2%} of the training {what}s equal another one"
         + ("" if met is None else met.summary(n))
         + (f": training {what}s were copied." if limit.broken(value) else ".")
     )
