@@ -103,12 +103,15 @@ def test_too_few_records_are_told_with_the_number_that_is_needed() -> None:
     assert "Judge at least 6,000 made rows: `karat assay RUN -n 6,000`." not in few.changes, "a command has no commas"
     assert "Judge at least 6,000 made rows: `karat assay RUN -n 6000`." in few.changes
     sides = [
-        replace(f, samples=(Sample(300, 6000, side),)) for f, side in zip(GOOD[:2], ("made", "unseen real"), strict=True)
+        replace(f, samples=(Sample(300, 6000, side),))
+        for f, side in zip(GOOD[:2], ("made", "unseen real"), strict=True)
     ]
     both = shown([*sides, *GOOD[2:], found("membership", needs=900)], Prices())
     assert any("Judge at least 6,000" in text for text in both.changes), both.changes
     assert any("Set aside at least 6,000" in text and "20.0 times" in text for text in both.changes), both.changes
-    assert any("items_wanted" in text for text in both.changes), "what is open must not be cut off by what is open before it"
+    assert any("items_wanted" in text for text in both.changes), (
+        "what is open must not be cut off by what is open before it"
+    )
 
 
 def test_records_are_counted_as_most_findings_count_them() -> None:
