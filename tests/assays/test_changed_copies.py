@@ -94,3 +94,9 @@ def test_a_training_record_is_not_its_own_neighbour() -> None:
         found = known.search(train[:20], rows)
         assert not (found.row == rows).any() and found.ratio.min() > 0.1
         assert known.search(train[:20]).ratio.max() < 0.05
+
+
+def test_training_pictures_that_stand_in_for_unseen_ones_are_not_counted_as_unseen() -> None:
+    train, unseen, made = digits(0)
+    found = copy_rate(train[:270], unseen[:29], made[:300])
+    assert found.lacking is not None and found.lacking.side == "unseen real" and found.lacking.n == 29

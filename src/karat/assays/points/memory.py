@@ -203,6 +203,9 @@ def _copies(m: Matches, ratio: Tensor, helped: bool, case: Case, unseen: int = 0
         return count / shown - least / real > 0.003 and tests * chance_of(count, shown, least, real) < CERTAIN
 
     score, samples = Score(value, low, high, real, 0.0), power.of_count(sees, n, held, power.COPIES)
+    if helped:  # what is wanted are unseen records, and training ones that stood in for them are none
+        alone = len(case.unseen)
+        samples = tuple(replace(s, n=alone) if s.short and s.side == "unseen real" else s for s in samples)
     return beside(met, n, scored("copy rate", score, limit, summary, detail=detail, samples=samples, raised=raised))
 
 
