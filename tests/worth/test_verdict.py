@@ -52,6 +52,11 @@ def test_without_prices_the_verdict_names_what_to_declare() -> None:
     assert "costs nothing" in v.sentence
 
 
+def test_the_price_of_a_look_is_not_called_declared_where_nobody_looks_and_nobody_declared_it() -> None:
+    tags = {i.name: i.tag for i in verdict(GOOD, replace(PAYS, review_seconds_per_item=0.0, review_hour=None)).inputs}
+    assert tags["review seconds"] == "declared" and tags["review price"] == "assumed"
+
+
 def test_a_step_is_said_to_settle_it_only_where_nothing_else_is_open() -> None:
     declare = verdict(GOOD, Prices())
     assert declare.settle is not None and "rights" in declare.settle.what and "items_wanted" in declare.settle.what

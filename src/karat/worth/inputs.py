@@ -111,8 +111,10 @@ def _review(prices: Prices, thing: str, reviewed: bool, dollars: bool) -> tuple[
         time = Input("review seconds", "assumed", "point", 0.0, unit=unit, basis=basis)
     else:
         time = Input("review seconds", "assumed", "lognormal", REVIEW_SECONDS, 0.5, unit, "published example")
-    if price is not None or seconds == 0:
-        return [time, _declared("review price", "review_hour", 0.0 if price is None else price, "per hour")], []
+    if price is not None:
+        return [time, _declared("review price", "review_hour", price, "per hour")], []
+    if seconds == 0:
+        return [time, Input("review price", "assumed", "point", 0.0, unit="per hour", basis=f"nobody looks at {thing}s")], []
     if dollars:
         basis = "published example, USD"
         return [time, Input("review price", "assumed", "lognormal", REVIEW_HOUR_USD, 0.4, "per hour", basis)], []
