@@ -114,7 +114,10 @@ def _review(prices: Prices, thing: str, reviewed: bool, dollars: bool) -> tuple[
     if price is not None:
         return [time, _declared("review price", "review_hour", price, "per hour")], []
     if seconds == 0:
-        return [time, Input("review price", "assumed", "point", 0.0, unit="per hour", basis=f"nobody looks at {thing}s")], []
+        return [
+            time,
+            Input("review price", "assumed", "point", 0.0, unit="per hour", basis=f"nobody looks at {thing}s"),
+        ], []
     if dollars:
         basis = "published example, USD"
         return [time, Input("review price", "assumed", "lognormal", REVIEW_HOUR_USD, 0.4, "per hour", basis)], []
