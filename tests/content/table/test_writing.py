@@ -104,6 +104,18 @@ def test_what_does_not_fit_together_is_refused(codec: Tables, part: str) -> None
         Writer.restore({**state, part: broken.get(part, state["ends"] if part != "ends" else state["copies"])})
 
 
+def test_more_bits_than_there_are_lay_nothing_out(codec: Tables) -> None:
+    with pytest.raises(RunError, match="fit together"):
+        Writer.restore({**codec.layout.writers[0].state(), "bits": 10**12})
+
+
+def test_text_is_written_into_no_column_that_was_not_to_be_learned(codec: Tables) -> None:
+    state = json.loads(json.dumps(codec.state()))
+    state["layout"]["writers"][0]["name"] = "rating"
+    with pytest.raises(RunError, match="other columns"):
+        Tables.restore(state)
+
+
 def test_a_judge_sees_the_length_and_the_topic_of_text_that_is_learned(codec: Tables, contents: Contents) -> None:
     view = codec.view(contents.records)
     names = view.columns.names
@@ -132,6 +144,11 @@ def test_a_column_to_learn_must_be_one_of_text() -> None:
         Tables.read(stays(), {"learn": "rating"})
     with pytest.raises(DataError, match="'revew', which is no column; the nearest is 'review'"):
         Tables.read(stays(), {"learn": "revew"})
+
+
+def test_text_that_is_learned_is_no_target() -> None:
+    with pytest.raises(DataError, match="target"):
+        Tables.read(stays(), {"learn": "review", "target": "review"})
 
 
 def test_epsilon_refuses_text_that_is_learned(contents: Contents) -> None:

@@ -99,6 +99,8 @@ def _schema(raw: Raw, options: Mapping[str, Any]) -> Schema:
         if target not in names:
             raise DataError(f"the target is {target!r}, {unknown(target, names)}")
         found = replace(found, target=target)
+    if any(column.name == found.target and column.kind == "text" for column in found.columns):
+        raise DataError(f"the target is {found.target!r}, a column of text; name one of few values, or a number.")
     if options.get("protected") is not None:
         named = protected.declared(options["protected"], [column.name for column in found.columns], "data")
         found = replace(found, protected=named)

@@ -204,7 +204,8 @@ class Layout:
         lookups = tuple(map(Lookup.restore, state.get("lookups", ())))
         writers = tuple(map(Writer.restore, state["writers"]))
         out = cls(schema, tuple(state["names"]), tuple(map(restore_part, state["parts"])), lookups, writers)
-        if not all(writer.beside.fits(out._sizes) for writer in writers):
+        learned = [column.name for column in schema.columns if column.learn]
+        if [w.name for w in writers] != learned or not all(w.beside.fits(out._sizes) for w in writers):
             raise RunError("what was learned of a text column is of other columns; train anew")
         return out
 

@@ -177,7 +177,8 @@ class Writer:
         triples, counts = _unpacked(state["triples"], np.int64).cumsum(), _unpacked(state["counts"], np.int64)
         weights, ends = _unpacked(state["weights"], np.float32), _unpacked(state["ends"], np.float32)
         packed = _unpacked(state["copies"], np.uint8)
-        bits = np.unpackbits(packed, count=state["bits"]).astype(bool)
+        known = 0 < state["bits"] and len(packed) == -(-state["bits"] // 8)  # else so many would be laid out
+        bits = np.unpackbits(packed, count=state["bits"] if known else None).astype(bool)
         digits = np.stack([triples // size**2, triples // size % size, triples % size])
         fine = (
             all(isinstance(word, str) for word in words)
@@ -187,8 +188,7 @@ class Writer:
             and bool((digits[0] < size).all() and (digits[:2] != END).all() and (digits[2] < size - 1).all())
             and bool(np.isfinite(weights).all() and np.isfinite(ends).all())
             and 0 < len(ends) <= LONGEST + 1
-            and state["bits"] > 0
-            and len(packed) == -(-state["bits"] // 8)
+            and known
             and len(beside.parts) == len(beside.groups)
             and min(beside.parts, default=0) >= 0
             and (beside.size == 0 or weights.size % beside.size == 0 and 0 < weights.size // beside.size <= size - 1)
