@@ -177,7 +177,7 @@ class Writer:
         triples, counts = _unpacked(state["triples"], np.int64).cumsum(), _unpacked(state["counts"], np.int64)
         weights, ends = _unpacked(state["weights"], np.float32), _unpacked(state["ends"], np.float32)
         packed = _unpacked(state["copies"], np.uint8)
-        known = 0 < state["bits"] and len(packed) == -(-state["bits"] // 8)  # else so many would be laid out
+        known = state["bits"] > 0 and len(packed) == -(-state["bits"] // 8)  # else so many would be laid out
         bits = np.unpackbits(packed, count=state["bits"] if known else None).astype(bool)
         digits = np.stack([triples // size**2, triples // size % size, triples % size])
         fine = (
