@@ -146,9 +146,11 @@ def test_a_column_to_learn_must_be_one_of_text() -> None:
         Tables.read(stays(), {"learn": "revew"})
 
 
-def test_text_that_is_learned_is_no_target() -> None:
-    with pytest.raises(DataError, match="target"):
+def test_what_no_judge_sees_is_no_target() -> None:
+    with pytest.raises(DataError, match="target is 'review', of kind text"):
         Tables.read(stays(), {"learn": "review", "target": "review"})
+    with pytest.raises(DataError, match="target is 'hotel', of kind constant"):
+        Tables.read(stays().assign(hotel="Ritz"), {"target": "hotel"})
 
 
 def test_epsilon_refuses_text_that_is_learned(contents: Contents) -> None:

