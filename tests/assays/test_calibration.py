@@ -113,12 +113,16 @@ def data_of(data_dir: Path, kind: str) -> tuple[Data, dict[str, int]]:
 @pytest.mark.exam
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_planted_fault_is_found_and_no_real_record_accused(data_dir: Path, kind: str) -> None:
-    """Three seeds of each kind of content; the tables of docs/references.md have twenty."""
+    """Three seeds of each kind of content; the tables of docs/references.md have twenty.
+
+    A finding promises to see its fault 19 times of 20, so that one of three may miss it, and no two.
+    """
     data, sizes = data_of(data_dir, kind)
     done = list(exams(data, range(100, 103), **sizes, graded=False))
-    assert [(e.plant, e.seed, e.wrong) for e in done if e.wrong] == [], table(done)
-    silent = [t for t in tally(done) if t.plant.reference not in FINE and t.raised < t.n - t.blind]
-    assert silent == [] and len({e.plant.reference for e in done}) >= 9
+    assert [(e.plant, e.seed, e.raised) for e in done if e.plant.reference in FINE and e.raised] == [], table(done)
+    silent = [t for t in tally(done) if t.plant.reference not in FINE and t.ok > 1]
+    missed = [e for e in done if e.wrong]
+    assert silent == [] and len(missed) <= 1 and len({e.plant.reference for e in done}) >= 9, table(done)
 
 
 @pytest.mark.exam
