@@ -128,7 +128,7 @@ def test_the_first_page_names_who_and_what_is_off() -> None:
     said = {
         f.key: named(f, language("en")) for plant in (ages, wives, unpaid) for f in judged(with_(plant)) if f.raised
     }
-    assert said["out of range"] == ("age 150",)
+    assert said["out of range"] == ("age = 150",)
     assert said["combinations"][0].startswith(("sex = Female → role = Husband", "role = Husband → sex = Female"))
     assert said["groups"][0].startswith("sex = Female → pay = high")
 
