@@ -43,6 +43,8 @@ def test_one_example_business_is_gold_and_another_a_bubble(tmp_path: Path, on: d
     found = karat.demo(on=on, out=tmp_path / "demo")
     assert found.verdict.word == word, found.verdict.sentence
     assert "example business" in (tmp_path / "demo" / "prices.toml").read_text()
+    first_page = (tmp_path / "demo" / "report" / "report.html").read_text().split("</header>")[0]
+    assert "an example business, made up for this demo" in first_page
 
 
 def test_a_demo_takes_the_place_of_a_demo_and_of_nothing_else(tmp_path: Path) -> None:

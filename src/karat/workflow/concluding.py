@@ -169,6 +169,7 @@ def conclude(job: Job, destination: Destination, options: AssayOptions) -> Assay
     failed = require(job.findings, options.require)
     data, entries = job.data, destination.ledger.entries()
     verdict = verdict_of(job, destination.ledger, destination.prices, options.seed, destination.policy)
+    noted = {} if destination.prices.note is None else {"prices": destination.prices.note}
     exhibits, numbers, info = _shown(job, options)
     place = f"{data.codec.thing}s of the real data are in this report; --no-real leaves them out"
     html, _ = write_report(
@@ -176,7 +177,7 @@ def conclude(job: Job, destination: Destination, options: AssayOptions) -> Assay
         title=job.title,
         verdict=verdict,
         findings=job.findings,
-        facts={**job.facts, "real records": "left out (--no-real)" if options.no_real else place},
+        facts={**job.facts, **noted, "real records": "left out (--no-real)" if options.no_real else place},
         exhibits=exhibits,
         curves=job.curves,
         pairs=numbers,

@@ -88,8 +88,8 @@ def declared(sample: Sample) -> str:
     lines = [f"{key} = {json.dumps(value)}" for key, value in sample.business.items()]
     return "\n".join(
         [
-            f"# An example business, made up for this demo: {sample.story}.",
-            "# Change it and run `karat assay` on the run again: the verdict follows.",
+            "# Change this and run `karat assay` on the run again: the verdict follows.",
+            f"note = {json.dumps(f'an example business, made up for this demo: {sample.story}')}",
             f'rights = "{sample.rights}"',
             'currency = "USD"',
             "cpu_core_hour = 0.05",

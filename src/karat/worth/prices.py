@@ -72,7 +72,7 @@ class Prices:
     sources: the same for each source of the data by itself.
     personal: "none" where no record is about a person, else "some" or "unknown".   labels: "added" where a label of origin is
     put on all that is shipped, else "none" or "unknown".
-    source: the file this was read from.
+    note: what whoever declares them says of them, shown on the first page.   source: the file this was read from.
     """
 
     currency: str | None = None
@@ -105,6 +105,7 @@ class Prices:
     rights: str | None = None
     personal: str | None = None
     labels: str | None = None
+    note: str | None = None
     source: str | None = None
 
     @classmethod
@@ -175,7 +176,7 @@ def _valid(key: str, value: Any, source: str) -> Any:
         raise FitError(f"{source}: {key} is {value!r}; say one of {', '.join(map(repr, WORDS[key]))}.")
     if key in WORDS:
         return value
-    if key in ("currency", "rights"):
+    if key in ("currency", "rights", "note"):
         if not isinstance(value, str) or not value.strip():
             raise FitError(f"{source}: {key} is {value!r}; it must be a word in quotes.")
         if key == "rights" and value.split(":")[0].strip().lower() not in ("owned", "licensed", "none", "unknown"):
