@@ -12,7 +12,7 @@ import pytest
 
 from karat.content.codec import Contents
 from karat.content.table.tables import Tables
-from karat.content.table.writing.words import END, RUN, Chain, Runs, parted
+from karat.content.table.writing.words import END, RUN, Chain, Runs, parted, run_of
 from karat.content.table.writing.writer import Writer
 from karat.errors import DataError, FitError, RunError
 from karat.privacy import Budget, Source
@@ -170,6 +170,12 @@ def test_text_of_a_script_without_spaces_is_parted_into_characters() -> None:
     assert "".join(parted("a  b\tc (d)")) == " a  b\tc (d)"
 
 
+def test_a_copy_is_twice_as_long_where_a_word_is_a_character() -> None:
+    assert (
+        run_of(parted("包装非常好，物流非常快。ok")) == 2 * RUN and run_of(parted("the parcel came late 包装")) == RUN
+    )
+
+
 def chain(n: int = 400) -> tuple[Chain, list[list[int]]]:
     rng = np.random.default_rng(3)
     coded = [rng.integers(1, 6, rng.integers(1, 9)).tolist() for _ in range(n)]
@@ -195,7 +201,7 @@ def test_a_factor_makes_a_word_as_much_likelier_as_it_says() -> None:
     model, _ = chain()
     tilt = np.zeros((20_000, 6))
     tilt[:, 3] = np.log(4.0)
-    none = Runs(np.zeros(64, bool), 7)
+    none = Runs(np.zeros(64, bool), 7, RUN)
     first = [
         row[0] if row else END for row in model.write(tilt, np.zeros(1, np.float32), np.random.default_rng(0), none)
     ]

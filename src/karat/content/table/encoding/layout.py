@@ -31,7 +31,7 @@ from karat.content.table.rules.constraints import (
 )
 from karat.content.table.rules.expressions import Cells, Rule
 from karat.content.table.schema.columns import Column, Schema
-from karat.content.table.writing.writer import Writer
+from karat.content.table.writing.writer import ROWS, Writer
 from karat.errors import FitError, RunError
 
 ATTEMPTS = 30  # to draw a row that breaks a rule again, before one that keeps them all takes its place
@@ -90,6 +90,7 @@ class Layout:
 
     def _writer(self, name: str, cells: Cells) -> Writer:
         there = np.flatnonzero(present(cells.columns[name]))
+        there = there[:: max(1, -(-len(there) // ROWS))]
         numbers = [isinstance(self.parts[i], Number) for i in self.coded]
         texts = cells.columns[name].take(pa.array(there)).to_pylist()
         return Writer.fit(name, texts, self.encode(cells, False)[0][there], self._sizes, numbers)

@@ -17,7 +17,7 @@ import numpy as np
 COMMON = 3  # rows that hold a word, at least, before it is learned
 MOST = 8_000  # words
 END = 0  # the code of the end; 1, 2, ... are words
-RUN = 8  # words on end that are a copy
+RUN = 8  # words on end that are a copy; twice as many where a word is a character
 TRIES = 100  # of a word, before the text ends
 # A word with the space before it; of scripts that write no spaces each character; punctuation and further spaces by themselves.
 _WORD = re.compile(r" ?(?:[\u2e80-\u9fff\uf900-\uffef]|[^\W\u2e80-\u9fff\uf900-\uffef]+|[^\w\s]+)|\s")
@@ -32,6 +32,12 @@ def vocabulary(texts: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """Words that at least `COMMON` of the texts hold, the commonest first."""
     held = Counter(word for text in texts for word in set(text))
     return tuple(word for word, rows in held.most_common(MOST) if rows >= COMMON)
+
+
+def run_of(words: Sequence[str]) -> int:
+    """How many of a column's words (a vocabulary, the commonest first) on end are a copy."""
+    common = words[:200]
+    return 2 * RUN if 2 * sum(word.strip() >= "\u2e80" for word in common) > len(common) else RUN
 
 
 @dataclass(frozen=True)
@@ -116,11 +122,11 @@ class Chain:
         That of the end is looked at one word ahead: behind a full stop there is nothing to choose.
         """
         n, common = tilt.shape
-        out = np.full((n, len(ends) + RUN - 1), self.size - 1)
+        out = np.full((n, len(ends) + copies.length - 1), self.size - 1)
         factors, greatest, rows = np.exp(tilt), np.exp(np.maximum(tilt.max(1), 0.0)), np.arange(n)
         often = np.exp(np.append(ends, ends[-1:]))
-        for place, (more, then) in enumerate(zip(often, often[1:], strict=False), RUN - 1):
-            before, later = out[rows, place - RUN + 1 : place], factors[rows, END] * then
+        for place, (more, then) in enumerate(zip(often, often[1:], strict=False), copies.length - 1):
+            before, later = out[rows, place - copies.length + 1 : place], factors[rows, END] * then
             most = np.maximum(greatest[rows] * np.maximum(later, 1), factors[rows, END] * more)
             drawn, todo = np.full(len(rows), END), np.arange(len(rows))
             for _ in range(TRIES):
@@ -142,39 +148,40 @@ class Chain:
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs of `RUN` words that fewer than `COMMON` texts hold, in a filter of two bits each (Bloom, 1970): some others seem to be.
+    """Runs of `length` words that fewer than `COMMON` texts hold, in a filter of two bits each (Bloom, 1970): some others seem to be.
 
     bits: bool; about sixteen for each run.   size: of all codes.
     """
 
     bits: np.ndarray
     size: int
+    length: int
 
     @classmethod
-    def fit(cls, coded: Sequence[Sequence[int]], size: int) -> Runs:
-        found = [np.unique(_hashed(_windows(np.array(codes)))) for codes in coded if len(codes) >= RUN]
+    def fit(cls, coded: Sequence[Sequence[int]], size: int, length: int) -> Runs:
+        found = [np.unique(_hashed(_windows(np.array(codes), length))) for codes in coded if len(codes) >= length]
         runs, texts = np.unique(np.concatenate([np.zeros(0, np.uint64), *found]), return_counts=True)
         runs = runs[texts < COMMON]
         bits = np.zeros(max(64, 16 * len(runs)), bool)
         for place in _places(runs, len(bits)):
             bits[place] = True
-        return cls(bits, size)
+        return cls(bits, size, length)
 
     def hold(self, before: np.ndarray, new: np.ndarray) -> np.ndarray:
-        """bool [n]: whether `before` [n, RUN - 1] and `new` [n] are such a run."""
+        """bool [n]: whether `before` [n, length - 1] and `new` [n] are such a run."""
         first, second = _places(_hashed(np.column_stack([before, new])), len(self.bits))
         seen = self.bits[first] & self.bits[second]
         return np.asarray(seen & (before[:, 0] < self.size - 1) & (new != END))
 
 
-def _windows(codes: np.ndarray) -> np.ndarray:
-    """[m, RUN]: all runs of learned words."""
-    runs = np.lib.stride_tricks.sliding_window_view(codes, RUN)
+def _windows(codes: np.ndarray, length: int) -> np.ndarray:
+    """[m, length]: all runs of learned words."""
+    runs = np.lib.stride_tricks.sliding_window_view(codes, length)
     return np.asarray(runs[(runs != END).all(1)])
 
 
 def _hashed(runs: np.ndarray) -> np.ndarray:
-    """uint64 [n]: a polynomial of the codes [n, RUN] modulo 2^64."""
+    """uint64 [n]: a polynomial of the codes [n, length] modulo 2^64."""
     out = np.zeros(len(runs), np.uint64)
     for column in runs.T.astype(np.uint64):
         out = out * np.uint64(0x9E3779B97F4A7C15) + column

@@ -3,7 +3,7 @@
 Which words go with what a row holds is learned by multinomial inverse regression (Taddy, "Multinomial inverse regression for text
 analysis", JASA 2013, https://arxiv.org/abs/1012.2098): the logarithm of a word's chance is linear in the values of the other
 columns. Each word's chance behind those before it is multiplied by that factor, as Kneser, Peters & Klakow, "Language model
-adaptation using dynamic marginals" (Eurospeech 1997), have it. No run of `RUN` words comes back that fewer than `COMMON` rows hold.
+adaptation using dynamic marginals" (Eurospeech 1997), have it. No run of `words.run_of` words comes back that fewer than `COMMON` rows hold.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from karat.content.table.writing.words import COMMON, END, Chain, Runs, parted, vocabulary
+from karat.content.table.writing.words import COMMON, END, Chain, Runs, parted, run_of, vocabulary
 from karat.errors import FitError, RunError
 
-ROWS = 20_000  # texts that are learned from, spread evenly
+ROWS = 20_000  # texts that say enough: more of them are not learned from
 WORDS = 1_500  # the commonest words, whose chances follow the other columns
 FITTED = 4_000  # texts by which that is learned
 PRIORS = (0.5, 2.0, 8.0)  # strengths of the prior that a word follows no column, of which held-out texts choose
@@ -103,8 +103,7 @@ class Writer:
         cls, name: str, texts: Sequence[str], codes: np.ndarray, sizes: Sequence[int], ordered: Sequence[bool]
     ) -> Self:
         """texts [n] of rows whose other columns have `codes` [n, parts]; FitError where too few words repeat to learn from."""
-        step = -(-len(texts) // ROWS)
-        split = [parted(text)[:LONGEST] for text in texts[::step]]
+        split = [parted(text)[:LONGEST] for text in texts]
         words = vocabulary(split)
         if len(words) < 10:
             raise FitError(
@@ -114,12 +113,12 @@ class Writer:
         index = {word: code for code, word in enumerate(words, 1)}
         coded = [[index.get(word, 0) for word in text] for text in split]
         size, counts = len(words) + 2, _counted(coded, min(len(words) + 1, WORDS))
-        beside = Beside.fit(codes[::step], sizes, ordered, counts[:, :LOOKED])
-        groups = beside.of(codes[::step])
+        beside = Beside.fit(codes, sizes, ordered, counts[:, :LOOKED])
+        groups = beside.of(codes)
         few = np.arange(0, len(coded), -(-len(coded) // FITTED))
         weights = _weights(counts[few], groups[few], beside.size)
         ends, weights[:, END] = _ends(coded, groups, beside.size)
-        return cls(name, beside, words, Chain.fit(coded, size), weights, ends, Runs.fit(coded, size))
+        return cls(name, beside, words, Chain.fit(coded, size), weights, ends, Runs.fit(coded, size, run_of(words)))
 
     def write(self, codes: np.ndarray, rng: np.random.Generator) -> list[str]:
         """A text for each row of `codes` [n, parts]."""
@@ -196,7 +195,9 @@ class Writer:
         if not fine:
             raise RunError("what was learned of a text column does not fit together; train anew")
         weights = weights.reshape(max(beside.size, 1), -1) if weights.size else np.zeros((1, 1), np.float32)
-        return cls(state["name"], beside, words, Chain(size, triples, counts), weights, ends, Runs(bits, size))
+        return cls(
+            state["name"], beside, words, Chain(size, triples, counts), weights, ends, Runs(bits, size, run_of(words))
+        )
 
 
 def _counted(coded: Sequence[Sequence[int]], common: int) -> np.ndarray:
