@@ -148,7 +148,7 @@ class Chain:
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs of `length` words that fewer than `COMMON` texts hold, in a filter of two bits each (Bloom, 1970): some others seem to be.
+    """Runs of `length` words that fewer than `COMMON` texts hold, in a filter of two bits each (Bloom, 1970).
 
     bits: bool; about sixteen for each run.   size: of all codes.
     """

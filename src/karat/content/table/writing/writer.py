@@ -3,7 +3,8 @@
 Which words go with what a row holds is learned by multinomial inverse regression (Taddy, "Multinomial inverse regression for text
 analysis", JASA 2013, https://arxiv.org/abs/1012.2098): the logarithm of a word's chance is linear in the values of the other
 columns. Each word's chance behind those before it is multiplied by that factor, as Kneser, Peters & Klakow, "Language model
-adaptation using dynamic marginals" (Eurospeech 1997), have it. No run of `words.run_of` words comes back that fewer than `COMMON` rows hold.
+adaptation using dynamic marginals" (Eurospeech 1997), have it. No run of words (`words.run_of`) comes back that fewer than `COMMON`
+rows hold.
 """
 
 from __future__ import annotations
