@@ -171,9 +171,7 @@ def test_text_of_a_script_without_spaces_is_parted_into_characters() -> None:
 
 
 def test_a_copy_is_twice_as_long_where_a_word_is_a_character() -> None:
-    assert (
-        run_of(parted("包装非常好物流非常快ok")) == 2 * RUN and run_of(parted("the parcel came late 包装")) == RUN
-    )
+    assert run_of(parted("包装非常好物流非常快ok")) == 2 * RUN and run_of(parted("the parcel came late 包装")) == RUN
 
 
 def chain(n: int = 400) -> tuple[Chain, list[list[int]]]:
