@@ -1,0 +1,110 @@
+"""What can be asked of `karat make`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from karat.options.kinds import NUMBER, RunLike
+
+
+@dataclass(frozen=True)
+class MakeOptions:
+    """Make new content and write it as ordinary files, each labelled as AI-made.
+
+    Parameters
+    ----------
+    run
+        The folder of a finished run.
+    n
+        How many to make, 64 by default; one with --prompt or --stream.
+    out
+        Pictures and sounds: a folder of PNG or WAV files, or a file ending in .npz or .zip, of pictures also .npy. Tables: a
+        file ending in .csv, .tsv, .json, .jsonl, .xlsx, .parquet, .feather, .orc or .csv.gz, in the form of the data by
+        default. Related tables: a folder, of files named as the real ones. Text: a file ending in .txt, .jsonl or .csv, or a
+        folder of .txt files. By default in RUN/made, or the first of RUN/made-2, made-3, ... that is new. A folder whose
+        making was stopped goes on where it was.
+    shards
+        Make so many files in place of one, each of about as many records, in a folder: --out big.parquet makes
+        big.parquet/part-00000.parquet and so on. Each hangs on the seed and its number alone, keys differ in all of them,
+        and one that is whole is not made again where the making was stopped.
+    shard
+        Of the shards make only these, on this machine: one number from 0, or the first and the last: 100-199.
+    workers
+        Processes that make shards side by side, 1 by default; on Ray as many as it has CPUs.
+    on
+        ray: make the shards as tasks of the Ray cluster that RAY_ADDRESS names, or of one on this machine. Its machines must
+        see RUN and --out under the same names.
+    family
+        The Python file that the run was trained with, if it was; it is run.
+    label
+        Make this class only, by its name.
+    given
+        Tables: what every row must hold, such as "income=>50K, sex=Female, age=30..40"; or a file of partial rows, whose
+        empty cells and absent columns are filled in. Of related tables "customers.segment=gold", of any that has no parent.
+    balance
+        Tables: a column whose values are all made equally often.
+    independent
+        Tables: draw every row by itself; by default the rows of a table keep together to what was learned, as a stratified
+        sample does.
+    prompt
+        Text: what it begins with.
+    temperature
+        Text: below 1 likelier, above 1 more varied; 0 takes the likeliest.
+    top_p
+        Text: drawn from the likeliest that hold this share together.
+    min_p
+        Text: drawn from those at least this share as likely as the likeliest.
+    stop
+        Text: ends before this comes. May be given several times.
+    characters
+        Text: how many characters follow the prompt, however long a passage of the data is; by default about one passage.
+    stream
+        Text: show it while it comes, on standard output; it is written and labelled as well.
+    seed
+        Seed of what is made; the same seed gives the same content.
+    device
+        auto, cpu, cuda or mps.
+    threads
+        CPU threads to use.
+    producer
+        Your name or code in the label of origin: ASCII, without spaces.
+    overwrite
+        Replace what was made before and is there; never what the run learned from, nor files that karat did not make.
+    safe_cells
+        Tables: put a quote before cells of delimited files that a spreadsheet would run as formulas.
+    prices
+        A prices.toml; without it the ledger keeps seconds and no money.
+    """
+
+    run: RunLike
+    _: KW_ONLY
+    n: Annotated[int | None, NUMBER] = None
+    out: Path | None = None
+    shards: int | None = None
+    shard: str | None = None
+    workers: int | None = None
+    on: Literal["ray"] | None = None
+    family: str | Path | None = None
+    label: Annotated[str | None, Parameter(name="--class")] = None
+    given: str | None = None
+    balance: str | None = None
+    independent: bool = False
+    prompt: str | None = None
+    temperature: float = 1.0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    stop: Sequence[str] = ()
+    characters: int | None = None
+    stream: bool = False
+    seed: int = 0
+    device: str = "auto"
+    threads: int | None = None
+    producer: str = "karat"
+    overwrite: bool = False
+    safe_cells: bool = False
+    prices: Path | None = None
