@@ -1,8 +1,8 @@
 """What can be asked of each verb: one frozen dataclass each, the one place where options, defaults and their help are written.
 
 The command line reads its flags off these fields and their help off these docstrings, and functions of the workflow take the
-objects themselves. `takes_fields` gives a verb the signature of its options, so that `karat.train("adult.csv", minutes=1)` is a call
-with names and types that an editor, a type checker and `help` know, and nothing is written twice.
+objects themselves. `takes_fields` gives a verb the signature of its options, so that `karat.train("adult.csv", minutes=1)` is
+a call with names and types that an editor, a type checker and `help` know, and nothing is written twice.
 """
 
 from __future__ import annotations
