@@ -122,7 +122,7 @@ def load(name: str, changes: Sequence[str] = (), family: str | None = None, spac
         if not path.is_file():
             raise FitError(_unknown("recipe", name, names()))
         try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except (ValueError, RecursionError) as error:
             raise FitError(f"{path} is not valid TOML: {error}.") from None
         name = path.stem

@@ -99,6 +99,8 @@ BAD = {
     "an address": ["train", "https://example.org/x.zip", "--steps", "3"],
     "a seed below 0": ["train", "digits", "--steps", "3", "--seed", "-1"],
     "a seed too large": ["make", "RUN", "-n", "2", "--seed", str(2**70)],
+    "a seed and a half": ["train", "digits", "--steps", "3", "--seeds", "1.5"],
+    "half a record": ["make", "RUN", "-n", "2.5"],
     "no threads": ["train", "digits", "--steps", "3", "--threads", "0"],
     "no width": ["train", "digits", "--steps", "3", "--set", "model.width=0"],
     "no latents": ["train", "digits", "--steps", "3", "--set", "model.latent=-3"],

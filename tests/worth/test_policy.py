@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from good import COST, GOOD, PAYS, USE
 
+from karat import recipe
 from karat.assays.finding import Finding
 from karat.errors import FitError
 from karat.worth.ledger import Cost
@@ -150,3 +151,14 @@ def test_one_source_may_be_a_table_by_itself(tmp_path: Path) -> None:
     path = tmp_path / "prices.toml"
     path.write_text('[sources]\nname = "a"\nlicence = "MIT"\n')
     assert Prices.load(path).sources == (Source("a", "MIT"),)
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_is_read_as_any_other(tmp_path: Path) -> None:
+    mark = b"\xef\xbb\xbf"  # as Notepad writes it
+    prices, policy, own = tmp_path / "prices.toml", tmp_path / "house.toml", tmp_path / "mine.toml"
+    prices.write_bytes(mark + b'currency = "EUR"\n')
+    policy.write_bytes(mark + b'title = "House"\n')
+    own.write_bytes(mark + b'family = "marginals"\n')
+    assert Prices.load(prices).currency == "EUR"
+    assert Policy.load(policy).title == "House"
+    assert recipe.load(str(own)).family == "marginals"

@@ -7,9 +7,10 @@ import inspect
 import os
 import re
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar, get_type_hints
+from typing import Annotated, Any, ParamSpec, TypeVar, get_type_hints
 
 from karat.errors import FitError
+from karat.options.kinds import COUNT
 
 P = ParamSpec("P")
 Options = TypeVar("Options")
@@ -30,14 +31,19 @@ def takes_fields(kind: Callable[P, Options]) -> Callable[[Callable[[Options], R]
             _check_texts(options)
             return verb(options)
 
-        hints = get_type_hints(kind, include_extras=True)
-        own = [p.replace(annotation=hints[name]) for name, p in inspect.signature(kind).parameters.items()]
+        plain, full = get_type_hints(kind), get_type_hints(kind, include_extras=True)
+        own = [p.replace(annotation=plain[name]) for name, p in inspect.signature(kind).parameters.items()]
         call.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
-        call.__annotations__ = {p.name: p.annotation for p in own}
+        call.__annotations__ = {p.name: _whole(full[p.name]) for p in own}  # what the command line reads
         call.__doc__ = _unwrapped(inspect.getdoc(kind) or "")
         return call
 
     return over
+
+
+def _whole(kind: Any) -> Any:
+    """The same type, for which the command line takes whole numbers alone: by itself it would round 1.5 to 2."""
+    return Annotated[kind, COUNT] if kind in (int, int | None) else kind
 
 
 TEXTS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -30,10 +31,11 @@ def _count(_: Any, tokens: Sequence[Token]) -> int:
     try:
         return int(text)
     except ValueError:
-        number = float(text)
-        if not number.is_integer():
-            raise ValueError(f"{text} is no whole number") from None
-        return int(number)
+        with contextlib.suppress(ValueError):
+            if (number := float(text)).is_integer():
+                return int(number)
+    raise ValueError(f"{text!r} is no whole number.")
 
 
+COUNT = Parameter(converter=_count)
 NUMBER = Parameter(name=["-n", "--number"], converter=_count)

@@ -54,6 +54,6 @@ def _check_toml(path: Path) -> None:
     if not path.is_file():
         return
     try:
-        tomllib.loads(path.read_text(encoding="utf-8"))
+        tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         raise RunError(f"{path} is there and holds no schema; choose another --write-schema.") from None

@@ -57,8 +57,7 @@ class Policy:
             return cls()
         path = {pack.stem: pack for pack in PACKS.glob("*.toml")}.get(str(named), Path(named))
         try:
-            with open(path, "rb") as file:
-                return cls.from_mapping(tomllib.load(file), str(path))
+            return cls.from_mapping(tomllib.loads(path.read_text(encoding="utf-8-sig")), str(path))
         except OSError as error:
             packs = ", ".join(sorted(p.stem for p in PACKS.glob("*.toml")))
             raise FitError(

@@ -124,8 +124,7 @@ class Prices:
     def load(cls, path: Path) -> Prices:
         """Prices from a TOML file; raises FitError if it is missing, is not TOML, or says what cannot be."""
         try:
-            with open(path, "rb") as file:
-                return cls.from_mapping(tomllib.load(file), str(path))
+            return cls.from_mapping(tomllib.loads(Path(path).read_text(encoding="utf-8-sig")), str(path))
         except OSError as error:
             raise FitError(
                 f"{path} cannot be read ({error.strerror}); name another file, or leave --prices away."
