@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -255,3 +256,34 @@ def test_a_browser_prints_the_first_page_on_one_sheet_and_shows_it_on_a_phone(tm
         links = page.evaluate("[...document.querySelectorAll('.board a')].map(a => a.getAttribute('href'))")
         assert len(links) >= 7 and all(page.locator(f"[id='{link[1:]}']").count() == 1 for link in links)
     assert said == []
+
+
+CAUSES = {  # by what is declared: the sentence about the gate, of which no part is about something else
+    "rights.pass.owned": {"rights": "owned"},
+    "rights.pass.licensed": {"rights": "licensed: CC-BY-4.0"},
+    "rights.fail.none": {"rights": "none"},
+    "rights.fail.ended": {"sources": [{"name": "a", "licence": "owned", "expires": date(2020, 1, 1)}]},
+    "rights.unknown.undeclared": {},
+    "rights.unknown.unnamed": {"rights": "licensed: ?"},
+    "rights.unknown.limits": {"rights": "licensed: CC-BY-NC-4.0"},
+    "rights.unknown.purpose": {"sources": [{"name": "a", "licence": "owned", "purpose": "billing"}]},
+    "privacy.pass.declared": {"personal": "none"},
+    "privacy.pass.tests": {},
+    "privacy.unknown.untried": {},
+    "privacy.unknown.undecided": {},
+    "labels.pass.read": {},
+    "labels.pass.declared": {"labels": "added"},
+}
+
+
+@pytest.mark.parametrize("code", ["en", "zh"])
+@pytest.mark.parametrize("cause", CAUSES)
+def test_a_condition_is_told_by_its_own_cause_and_by_no_other(cause: str, code: str) -> None:
+    membership = found("membership", needs=500 if cause == "privacy.unknown.undecided" else 0)
+    findings = [found("copy rate"), *([] if cause == "privacy.unknown.untried" else [membership])]
+    labelled = None if cause == "labels.pass.declared" else True
+    prices = Prices.from_mapping(CAUSES[cause])
+    words, name = language(code), cause.split(".")[0]
+    page = board(of(findings, prices, labelled), findings, "row", words)
+    told = {gate.name: gate.text for gate in page.gates}
+    assert told[words.say(f"gate.{name}.name")] == words.say(f"gate.{cause}", **words.thing("row"))

@@ -174,7 +174,7 @@ def board(verdict: Verdict, findings: Sequence[Finding], thing: str, language: L
                 r.state,
                 say(f"gate.{r.name}.name"),
                 say(f"gate.{r.name}.asks", **called),
-                say(f"gate.{r.name}.{r.state}", **called),
+                say(r.key, **called),
             )
             for r in gates
         ),
@@ -258,7 +258,7 @@ def _of_gates(gates: Sequence[Reason], called: Mapping[str, str], language: Lang
     worst = min(gates, key=lambda r: ("fail", "unknown", "pass").index(r.state))
     if worst.state == "pass":
         return language.say("gates.met")
-    return language.say(f"gate.{worst.name}.{worst.state}", **called)
+    return language.say(worst.key, **called)
 
 
 def _of_money(state: str, verdict: Verdict, called: Mapping[str, str], language: Language) -> str:
@@ -306,7 +306,7 @@ def _changes(
     open_gates = {r.name for r in gates if r.state == "unknown"}
     needs = _needs([f for f in findings if f.kind.feeds in open_gates or f.kind.feeds == "quality"], called, language)
     told = {"copying"} if needs and "copying" in open_gates else set()  # by how many records it needs
-    out = [language.say(f"gate.{r.name}.next", **called) for r in gates if r.state != "pass" and r.name not in told]
+    out = [language.say(_next(r, language), **called) for r in gates if r.state != "pass" and r.name not in told]
     if f"next.quality.{known['quality']}" in language.texts:
         out.append(language.say(f"next.quality.{known['quality']}", **called))
     if known["quality"] == "power" or (open_gates & {"copying", "privacy"}):
@@ -318,6 +318,12 @@ def _changes(
         hangs = [input_name(b.name, called, language) for b in verdict.value.tornado[:NAMED]]
         out.append(language.say(f"money.next.{known['money']}", names=language.listed(hangs)))
     return out or [language.say("next.none")]
+
+
+def _next(gate: Reason, language: Language) -> str:
+    """Of the sentence that says what to do about a gate: that of its cause, else the one for all."""
+    own = f"gate.{gate.name}.next.{gate.cause}"
+    return own if own in language.texts else f"gate.{gate.name}.next"
 
 
 def _needs(findings: Sequence[Finding], called: Mapping[str, str], language: Language) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 from karat.worth.prices import Prices, Source
 from karat.worth.reasons import Reason, cannot_tell, plain, scores, undecided
@@ -35,29 +36,32 @@ def gate_reasons(
 def _rights(rights: str | None) -> Reason:
     word = "unknown" if rights is None else rights.split(":")[0].strip().lower()
     if word == "none":
-        return Reason("gate", "rights", "fail", "nobody has the right to use this data")
+        return _right("fail", "none", "nobody has the right to use this data")
     if word == "licensed" and rights is not None:
         licence = rights.partition(":")[2].strip()
         if licence in ("", "?"):
-            return Reason("gate", "rights", "unknown", "the data is under a licence, and nobody has said which")
+            return _right("unknown", "unnamed", "the data is under a licence, and nobody has said which")
         terms = rights.upper().replace("-", " ").split()
         if "NC" in terms or "NONCOMMERCIAL" in terms or "ND" in terms:
-            text = f"the data is {rights}, which limits commercial use or derived works"
-            return Reason("gate", "rights", "unknown", text)
+            return _right("unknown", "limits", f"the data is {rights}, which limits commercial use or derived works")
     if word in ("owned", "licensed"):
-        return Reason("gate", "rights", "pass", f"the data is {rights}")
-    return Reason("gate", "rights", "unknown", "nobody has said whether this data may be used")
+        return _right("pass", word, f"the data is {rights}")
+    return _right("unknown", "undeclared", "nobody has said whether this data may be used")
+
+
+def _right(state: Literal["pass", "fail", "unknown"], cause: str, text: str) -> Reason:
+    return Reason("gate", "rights", state, text, cause)
 
 
 def _of_source(source: Source, today: datetime.date) -> Reason:
     if source.expires is not None and source.expires < today:
-        return Reason("gate", "rights", "fail", f"the right to use {source.name} ended on {source.expires}")
+        return _right("fail", "ended", f"the right to use {source.name} ended on {source.expires}")
     if source.purpose and "train" not in source.purpose.lower():
         text = f"{source.name} was given for {source.purpose}, and nobody has said that training is meant"
-        return Reason("gate", "rights", "unknown", text)
+        return _right("unknown", "purpose", text)
     word = source.licence.strip().lower()
     found = _rights(word if word in ("owned", "none", "unknown") else f"licensed: {source.licence}")
-    return Reason("gate", "rights", found.state, f"{source.name}: {found.text}")
+    return replace(found, text=f"{source.name}: {found.text}")
 
 
 def _copying(findings: Sequence[Finding], thing: str) -> Reason:
@@ -80,11 +84,11 @@ def _privacy(findings: Sequence[Finding], thing: str, personal: str | None) -> R
     if not attacked and _copying(findings, thing).state == "fail":
         return Reason("gate", "privacy", "fail", "what is copied is disclosed")
     if personal == "none":
-        return Reason("gate", "privacy", "pass", f"declared: no {thing} is about a person")
+        return Reason("gate", "privacy", "pass", f"declared: no {thing} is about a person", "declared")
     if not attacked:
         text = f"nobody has tried to tell which {thing}s were learned from: no attack on membership was run"
-        return Reason("gate", "privacy", "unknown", text)
-    return reason
+        return Reason("gate", "privacy", "unknown", text, "untried")
+    return replace(reason, cause="tests" if reason.state == "pass" else "undecided")
 
 
 def _gate(name: str, mine: Sequence[Finding], question: str, clear: str, thing: str) -> Reason:
@@ -103,11 +107,11 @@ def _gate(name: str, mine: Sequence[Finding], question: str, clear: str, thing: 
 
 def _labels(labelled: bool | None, declared: str | None) -> Reason:
     if labelled:
-        return Reason("gate", "labels", "pass", "the label of origin was read back from what was made")
+        return Reason("gate", "labels", "pass", "the label of origin was read back from what was made", "read")
     if labelled is not None:
         return Reason("gate", "labels", "fail", "what is made carries no label of origin")
     if declared == "added":
-        return Reason("gate", "labels", "pass", "declared: a label of origin is put on all that is shipped")
+        return Reason("gate", "labels", "pass", "declared: a label of origin is put on all that is shipped", "declared")
     return Reason(
         "gate", "labels", "unknown", "no label of origin was found on the samples given, or none was looked for"
     )

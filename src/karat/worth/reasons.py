@@ -16,12 +16,18 @@ MOST_NAMED = 4  # findings named in a sentence
 
 @dataclass(frozen=True)
 class Reason:
-    """One thing that the verdict rests on."""
+    """One thing that the verdict rests on.   cause: which of several ways to its state it is, for those who tell it in words."""
 
     kind: Literal["gate", "quality", "worth"]
     name: str
     state: Literal["pass", "fail", "unknown"]
     text: str
+    cause: str = ""
+
+    @property
+    def key(self) -> str:
+        """Of the sentence about it in a table of language."""
+        return ".".join(filter(None, (self.kind, self.name, self.state, self.cause)))
 
 
 @dataclass(frozen=True)
