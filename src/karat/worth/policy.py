@@ -95,10 +95,20 @@ class Policy:
         open_ = [f.name for found in mine.values() for f in found if f.state == "cannot tell"]
         if unsigned := [s.what for s in wanted if not s.holds(today)]:
             more = f", and {len(unsigned) - 1} more" if len(unsigned) > 1 else ""
-            return [Reason("gate", "policy", "unknown", f"{self.title}: nobody has signed that {unsigned[0]}{more}", "unsigned")]
+            return [
+                Reason(
+                    "gate", "policy", "unknown", f"{self.title}: nobody has signed that {unsigned[0]}{more}", "unsigned"
+                )
+            ]
         if open_:
             return [
-                Reason("gate", "policy", "unknown", f"{self.title}: {joined(open_)} cannot tell, and would have to", "undecided")
+                Reason(
+                    "gate",
+                    "policy",
+                    "unknown",
+                    f"{self.title}: {joined(open_)} cannot tell, and would have to",
+                    "undecided",
+                )
             ]
         by = joined(list(dict.fromkeys(f"{s.who} on {s.when}" for s in wanted)))
         return [
