@@ -33,7 +33,7 @@ MAY: dict[str, set[str]] = {
     "data": {"space", "views", "content", "privacy", "words"},
     "training": {"space", "events", "nets", "families", "cache", "output"},
     "assays": {"space", "views", "words", "cache", "output"},
-    "worth": {"assays", "words", "languages"},
+    "worth": {"assays", "words", "languages", "chain"},
     "report": {"assays", "worth", "words", "languages", "output"},
     "provenance": set(),
     "output": {"provenance"},
@@ -44,6 +44,7 @@ MAY: dict[str, set[str]] = {
     "request": {"families"},
     "terminal": set(),
     "trust": {"output", "run"},
+    "chain": {"output", "trust"},
     "synthesizer": {
         *("space", "stats", "views", "content", "data", "families", "privacy", "recipe", "request", "run", "training")
     },

@@ -63,9 +63,21 @@ def keyed(run: str, fingerprint: str) -> str | None:
 
     Another one in each run `run`, so that two of them do not tell whether their data are the same.
     """
+    return keyed_text(f"karat data\0{run}", fingerprint)
+
+
+def keyed_text(purpose: str, text: str) -> str | None:
+    """A seal of any text, for one purpose; None where no key can be kept."""
     key = _key(make=True)
-    content = f"karat data\0{run}\0{fingerprint}".encode()
-    return None if key is None else hmac.new(key, content, hashlib.sha256).hexdigest()
+    return None if key is None else hmac.new(key, f"{purpose}\0{text}".encode(), hashlib.sha256).hexdigest()
+
+
+def knows_text(purpose: str, text: str, seal: object) -> bool:
+    """Whether it is this user's seal of the text for that purpose."""
+    key = _key(make=False)
+    if key is None or not isinstance(seal, str):
+        return False
+    return hmac.compare_digest(seal, hmac.new(key, f"{purpose}\0{text}".encode(), hashlib.sha256).hexdigest())
 
 
 @contextlib.contextmanager

@@ -86,7 +86,7 @@ def test_a_damaged_line_costs_that_line_only(tmp_path: Path, garbage: bytes) -> 
     assert total(ledger.entries(), Prices(cpu_core_hour=1.0)).money == pytest.approx(2.0)
 
 
-@settings(deadline=None)  # it waits for the disk
+@settings(deadline=None, max_examples=50)  # it waits for the disk
 @given(place=st.integers(0, 10_000), value=st.integers(0, 255))
 def test_one_wrong_byte_never_costs_more_than_a_line(
     tmp_path_factory: pytest.TempPathFactory, place: int, value: int

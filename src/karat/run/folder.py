@@ -8,7 +8,7 @@
       model-<digest>.safetensors        the settled model, with averaged weights
       history.jsonl                     losses and signals, about two hundred records
       samples/<percent>.png             the same noise at each tenth of the budget
-      ledger.jsonl                      what every verb cost
+      ledger.jsonl                      what every verb cost, a chain (`chain.py`) with its head in ledger.jsonl.head
       report/                           report.html and report.json
 
 A finished save is wholly there or wholly absent: written aside, fsynced, renamed, and its folder fsynced. A file that the

@@ -1,7 +1,8 @@
 """The ledger: what every run of every verb cost in seconds, energy and money, also of the runs that failed.
 
 Nothing is estimated silently: energy and money that were neither measured nor declared are null, and what is missing is
-named. One JSON line per run, so that two verbs can write one ledger and a crash costs at most the last line.
+named. One JSON line per run, so that two verbs can write one ledger and a crash costs at most the last line; the lines are a
+chain (`chain.py`), so that one which was changed or taken out shows.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from karat.chain import Chain
 from karat.errors import RunError
 from karat.worth.meters import CpuMeter, GpuMeter
 from karat.worth.prices import Prices
 
 JOULES_PER_KWH = 3.6e6
-LINE_MOST = 1 << 16  # bytes of an entry
 Status = Literal["ok", "failed", "interrupted"]
 
 
@@ -144,20 +145,8 @@ class Ledger:
 
     def append(self, entry: Entry) -> None:
         """The entry is on disk when this returns. A line torn by an earlier crash is completed or cut off first."""
-        line = (json.dumps(asdict(entry), ensure_ascii=False, allow_nan=False) + "\n").encode()
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            with os.fdopen(os.open(self.path, flags, 0o600), "r+b", buffering=0) as file:
-                size = file.seek(0, os.SEEK_END)
-                torn = _last(file, size)
-                if 0 < len(torn) < LINE_MOST and _parse(torn) is None:
-                    file.truncate(size - len(torn))
-                elif torn:
-                    line = b"\n" + line
-                while line:
-                    line = line[os.write(file.fileno(), line) :]
-                os.fsync(file.fileno())
+            Chain(self.path).append(asdict(entry))
         except OSError as error:
             if isinstance(error, PermissionError) and self.path.parent.stat().st_uid != os.geteuid():
                 return  # somebody else's book, of which `Run.open` makes a note
@@ -167,19 +156,11 @@ class Ledger:
 
     def entries(self) -> list[Entry]:
         """All entries, oldest first; what is no entry, such as a line torn by a crash, is left out (see `damaged`)."""
-        return [entry for entry in map(_parse, self._lines()) if entry is not None]
+        return [entry for entry in map(_parse, Chain(self.path).lines()) if entry is not None]
 
     def damaged(self) -> int:
         """How many lines are no entries."""
-        return sum(_parse(line) is None for line in self._lines())
-
-    def _lines(self) -> Iterator[bytes]:
-        if not self.path.is_file():
-            return
-        with self.path.open("rb") as file:
-            while line := file.readline(LINE_MOST):
-                if line.strip():
-                    yield line
+        return sum(_parse(line) is None for line in Chain(self.path).lines())
 
 
 def price(cpu: float, gpu: float, kwh: float | None, prices: Prices) -> tuple[float | None, tuple[str, ...]]:
@@ -273,13 +254,6 @@ def _sum_known(values: Sequence[float | None]) -> float | None:
 def _cpu_seconds() -> float:
     children = os.times()
     return time.process_time() + children.children_user + children.children_system
-
-
-def _last(file: Any, size: int) -> bytes:
-    """What comes after the last line break of a file of `size` bytes, as far as it is no longer than a line may be."""
-    file.seek(max(0, size - LINE_MOST))
-    tail: bytes = file.read(LINE_MOST)
-    return tail[tail.rfind(b"\n") + 1 :]
 
 
 def _parse(line: bytes) -> Entry | None:
