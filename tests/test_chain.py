@@ -54,9 +54,11 @@ def test_a_chain_says_which_line_was_harmed_and_how(
     assert sorted(map(str, found.audit().breaks)) == sorted(said)
     before = [str(x) for x in found.audit().breaks if x.what != "added"]  # a later line vouches for what stands there
     found.append({"what": "later"})
-    assert {"what": "later"} == list(found.records())[-1]
+    assert list(found.records())[-1] == {"what": "later"}
     after = [str(x).replace("cut off the end", "taken out") for x in found.audit().breaks]
-    assert [str(x).replace("cut off the end", "taken out") for x in before] == [x for x in after if "another hand" not in x]
+    assert [str(x).replace("cut off the end", "taken out") for x in before] == [
+        x for x in after if "another hand" not in x
+    ]
 
 
 def test_a_head_that_goes_with_the_end_is_missed_also_after_the_next_record(tmp_path: Path) -> None:

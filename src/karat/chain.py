@@ -96,7 +96,9 @@ class Chain:
             _mend(file)
             last, head = self._last(file), _head(self.path)
             chained = head is not None or (last is not None and last.before is not None)
-            if head is not None and (last is None or head.number >= last.number):  # also where the end was cut or changed
+            if head is not None and (
+                last is None or head.number >= last.number
+            ):  # also where the end was cut or changed
                 last = head
             own: dict[str, Any] = {"line": 1, "before": ""}
             if last is not None:
@@ -127,7 +129,10 @@ class Chain:
         """Whether the chain holds, and where it does not."""
         lines = list(_numbered(self.lines()))
         chained = [line for line in lines if line.before is not None]
-        breaks = [*_moved(lines), *_against_neighbours(sorted(lines, key=lambda line: (line.number, line.before is None)))]
+        breaks = [
+            *_moved(lines),
+            *_against_neighbours(sorted(lines, key=lambda line: (line.number, line.before is None))),
+        ]
         breaks += _against_head(lines, _head(self.path)) if chained or _head(self.path) is not None else []
         named = {(found.line, found.what): found for found in breaks}
         return Audit(
@@ -166,7 +171,11 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 def _number(record: dict[str, Any] | None) -> int | None:
     number = None if record is None else record.get("line")
-    return number if type(number) is int and 0 < number < 2**53 and isinstance(record, dict) and "before" in record else None
+    return (
+        number
+        if type(number) is int and 0 < number < 2**53 and isinstance(record, dict) and "before" in record
+        else None
+    )
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:
