@@ -114,7 +114,9 @@ def test_a_label_more_or_less_is_the_same_content_and_an_edit_is_another(suffix:
     assert digests["bare"] == digests["labelled"] != digests["edited"]
 
 
-@pytest.mark.parametrize("suffix", [x for x in FORMS if x in WRITERS and x not in (".txt", ".csv", ".wav", ".ogg", ".mp3", ".gif")])
+@pytest.mark.parametrize(
+    "suffix", [x for x in FORMS if x in WRITERS and x not in (".txt", ".csv", ".wav", ".ogg", ".mp3", ".gif")]
+)
 def test_a_file_that_is_cut_short_is_said_to_be_none(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"f{suffix}"
     WRITERS[suffix](path, True, False)
