@@ -19,6 +19,7 @@ from karat.assays.shares import all_certain, certain
 from karat.assays.sights import sentence, sights
 from karat.assays.table import categories, columns, linkage, predicting
 from karat.assays.table import rows as rooms
+from karat.assays.table.altering import altered
 from karat.assays.table.tables import examine
 from karat.views import Columns, TableView
 
@@ -194,7 +195,7 @@ def test_what_an_assay_would_have_seen_is_one_sentence_and_a_part_of_its_finding
     text, copies = sentence(found, "row"), find(found, "copy rate").least
     assert copies is not None and f"{percent(copies)} copies" in text and "rows these tests would have seen" in text
     known = {s.finding: s for s in sights(found)}
-    assert known["copy rate"].enough == (copies <= power.COPIES)
+    assert known["copy rate"].enough == (copies <= linkage.COPIES)
     few = [replace(f, samples=(Sample(20, 900, "made"),)) for f in found if f.key == "copy rate"]
     nothing = [replace(f, samples=(Sample(20, 0, "made"),)) for f in few]  # nothing to see, however many there are
     assert sentence(nothing) == ""
@@ -226,13 +227,13 @@ def test_of_rare_things_the_exact_test_decides_and_not_a_normal_score() -> None:
     assert all_certain(counts[0], 2000, counts[1], 569).tolist() == one_by_one == [True, False, False, True]
 
 
-def test_one_copy_in_twenty_of_a_small_table_is_seen_and_two_thousand_made_rows_can_tell() -> None:
-    train, unseen, other = rows(500, 0), rows(67, 1), rows(2000, 2)
+def test_one_copy_in_fifty_of_a_small_table_is_seen_and_five_thousand_made_rows_can_tell() -> None:
+    train, unseen, other = rows(700, 0), rows(80, 1), rows(5000, 2)
     sides = [sheet(train), sheet(unseen)]
     assert linkage.copies(*sides, sheet(other)).state == "ok"
     for seed in range(3):
-        some = np.random.default_rng(seed).random(2000) < 0.05
-        made = np.where(some[:, None], train[np.arange(2000) % 500], other)
+        some = np.random.default_rng(seed).random(5000) < 0.02
+        made = np.where(some[:, None], train[np.arange(5000) % 700], other)
         assert linkage.copies(*sides, sheet(made)).raised
 
 
@@ -245,13 +246,43 @@ def test_where_few_unseen_records_are_the_reason_more_of_them_are_wanted_and_at_
     assert 0.9 < seen < 0.99
 
 
-def test_near_copies_beside_few_unseen_rows_name_a_number_that_helps() -> None:
-    def near(unseen: int, made: int) -> Finding:
-        return linkage._near(sheet(rows(80, 0)), sheet(rows(unseen, 1)), sheet(rows(made, 2)))
+def numbers(n: int, seed: int, columns: int, copied: np.ndarray | None = None) -> TableView:
+    """Rows of `columns` correlated numbers, of which one in fifty is one of those `copied`, altered."""
+    rng = np.random.default_rng(seed)
+    tie = np.random.default_rng(0).normal(size=(columns, columns))
+    values = np.round(rng.normal(size=(n, columns)) @ tie, 3)
+    names = Columns(tuple("abcdef"[:columns]), ((),) * columns)
+    if copied is not None:
+        some = rng.integers(len(copied), size=n // 50)
+        values[: len(some)] = altered(copied[some], TableView(names, copied), rng)
+    return TableView(names, values)
 
-    needs = {s.side: s.needs for s in near(20, 100).samples}
+
+def near(columns: int, train: int, unseen: int, made: int, copied: bool = False) -> Finding:
+    known = numbers(train, 0, columns)
+    other = numbers(made, 2, columns, known.values if copied else None)
+    return linkage._near(known, numbers(unseen, 1, columns), other)
+
+
+def test_near_copies_beside_few_unseen_rows_name_a_number_that_helps() -> None:
+    needs = {s.side: s.needs for s in near(6, 80, 20, 100).samples}
     assert 100 < max(needs.values()) < 2000
-    assert near(needs["unseen real"], needs["made"]).lacking is None
+    assert near(6, 80, needs["unseen real"], needs["made"]).lacking is None
+
+
+@pytest.mark.parametrize(("columns", "seen"), [(2, False), (3, False), (4, True), (6, True)])
+def test_altered_copies_of_one_row_in_fifty_are_never_ok_in_a_narrow_table(columns: int, seen: bool) -> None:
+    """In two columns a row with one of them changed is anybody's: that cannot be told, and is said."""
+    clean, copied = (near(columns, 1000, 100, 3000, copied) for copied in (False, True))
+    assert not clean.raised and copied.state == ("raised" if seen else "cannot tell"), copied.summary
+    assert (clean.state == "ok") == (clean.least is not None and clean.least <= linkage.COPIES)
+
+
+def test_rows_of_choices_that_mostly_equal_each_other_are_nobodys() -> None:
+    rng = np.random.default_rng(0)
+    names = Columns(("a", "b"), (tuple("abcde"), tuple("xyz")))
+    sides = [TableView(names, rng.integers(0, (5, 3), (n, 2)).astype(float)) for n in (300, 60, 500)]
+    assert linkage._near(*sides).state == "ok" and not linkage.copies(*sides).lacking
 
 
 def test_what_so_few_rows_do_not_teach_is_open_and_what_no_row_teaches_is_not() -> None:

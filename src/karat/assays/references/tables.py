@@ -11,6 +11,7 @@ import numpy as np
 
 from karat.assays.neighbours import nearest
 from karat.assays.references.reference import Case, Reference, bootstrap, oracle, overdrawn
+from karat.assays.table.altering import altered
 from karat.assays.table.sheet import embed, finite
 from karat.views import TableView
 
@@ -28,35 +29,12 @@ def categories(sheet: TableView, low: float, high: float, most: int) -> list[tup
 
 
 def copier(case: Case[TableView], *, share: float = 0.02) -> TableView:
-    """Unseen real rows, but a `share` are training rows with one cell changed, numbers rounded or noise added.
-
-    Rounded: to two significant digits. Noise: a hundredth of the column's standard deviation, kept whole where the
-    column is whole.
-    """
+    """Unseen real rows, but a `share` are training rows that were `altered`."""
     out = case.fresh()
     values = out.values
     count = max(1, round(share * len(values)))
-    copies = case.train.values[case.rng.permutation(len(case.train))[:count]].copy()
-    donors = case.train.values[case.rng.integers(len(case.train), size=count)]
-    numbers = list(case.train.numbers)
-    for i, row in enumerate(copies):
-        how = i % 3 if numbers else 0
-        if how == 0:
-            differs = np.flatnonzero(row != donors[i])
-            cells = differs if len(differs) else np.arange(len(row))
-            j = int(cells[case.rng.integers(len(cells))])
-            row[j] = donors[i, j]
-        for j in numbers if how else ():
-            if np.isnan(row[j]) or row[j] == 0:
-                continue
-            if how == 1:
-                scale = 10.0 ** (np.floor(np.log10(abs(row[j]))) - 1)
-                row[j] = round(row[j] / scale) * scale
-            else:
-                known = finite(case.train.values[:, j])
-                moved = row[j] + 0.01 * float(known.std()) * case.rng.standard_normal()
-                row[j] = np.round(moved) if (known == np.round(known)).all() else moved
-    values[:count] = copies
+    copies = case.train.values[case.rng.permutation(len(case.train))[:count]]
+    values[:count] = altered(copies, case.train, case.rng)
     return replace(out, values=values, rows=None)
 
 

@@ -10,6 +10,7 @@ matched with. Nearest record share: https://arxiv.org/abs/2505.01524 says why it
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,29 +18,41 @@ import torch
 from torch import Tensor
 
 from karat.assays import power
-from karat.assays.chance import LEVEL, limit_of_share, wilson
+from karat.assays.chance import LEVEL, fewest, limit_of_share, wilson
 from karat.assays.details.records import CopyRate, NearCopies
 from karat.assays.details.rows import NearestShare
 from karat.assays.finding import Finding, Limit, Score, scored
 from karat.assays.met import Met, beside
 from karat.assays.neighbours import nearest
 from karat.assays.points.memory import CERTAIN, NEAR, chance_of
-from karat.assays.shares import certain
+from karat.assays.shares import certain, tail
+from karat.assays.table.altering import altered
 from karat.assays.table.sheet import finite, ranks
 from karat.assays.table.tables import Case
 from karat.views import TableView, plain, row_digests
 
 FINDS = ("copy rate", "near copies", "nearest record share")
 WORK = 2.4e9  # cells compared, at most: made rows times training rows times columns; for innocent rows twice that
-QUANTILES = (NEAR, 0.01)  # of innocent rows beyond which a match stands out: few and sure, or many and less so
+BARS = (
+    1,
+    3,
+    NEAR,
+    0.01,
+)  # innocent rows, or their share, beyond which a match stands out: few and sure, or many and less so
+CHANCE = (
+    1e-4  # at which so many different training rows accuse; what comes back often may be one row that a model prefers
+)
+COPIES = 0.02  # of the made rows, from which on they matter: what cannot be seen of so many leaves the gate open
 CROWD = 5  # next best matches that the best must stand out from
+EVEN = 0.01  # nats by which a match that is as good as the next best may seem to stand out
 MISS = 2.0  # nats that a choice which does not agree counts against: about a tenth of a copy's cells are altered
 ONE_HOT = 256  # choices up to which a column is compared by a product of matrices
 BASE = 100_000  # training rows that are searched, at most
 SEARCHED = 6000  # rows of each kind whose matches are looked for, at most
 MOST = 4000  # made rows of the nearest record share
 LEANING = 0.1  # of the way from none to all rows copied, beyond which the nearest record share is a fault
-MATCHED = (0.4, 0.6)  # of altered copies, at least, match better than that: 0.42 to 0.67, 0.64 to 0.84 of Adult's rows
+PLANTED = 300  # training rows that are altered to see how many of such copies would stand out
+NOBODY = 0.5  # of real rows that equal another, from which on no copy can be told, however many rows there are
 
 
 @dataclass(frozen=True)
@@ -48,6 +61,15 @@ class Links:
 
     gap: Tensor
     row: Tensor
+
+
+@dataclass(frozen=True)
+class Bar:
+    """The gap of the k-th of the innocent rows, and the share of altered copies found beyond it."""
+
+    k: int
+    gap: float
+    found: float
 
 
 class Linker:
@@ -147,7 +169,11 @@ def findings(case: Case) -> list[Finding]:
     """Copy rate, near copies and nearest record share; `train` must be all that the generator learned from."""
     sides = case.train, case.unseen, case.made
     train = case.train if case.whole is None else case.whole
-    return [copies(train, *sides[1:], case.apart), _near(*sides, case.apart), _share(*case.embedded, seed=case.seed)]
+    return [
+        copies(train, *sides[1:], case.apart),
+        _near(*sides, case.apart, case.seed),
+        _share(*case.embedded, seed=case.seed),
+    ]
 
 
 def copies(train: TableView, unseen: TableView, made: TableView, known: bool = True, *, what: str = "row") -> Finding:
@@ -179,34 +205,54 @@ def copies(train: TableView, unseen: TableView, made: TableView, known: bool = T
     else:
         usual = max(real, alike / m, twice / len(train))  # a row that many have is nobody's
     low, high = wilson(count, n)
-    limit = limit_of_share(
-        n, lambda c: c / n - usual > 0.003 and certain(c, n, alike, m) and (met is None or met.more(c))
-    )
+
+    def more(c: int, chance: float) -> bool:
+        return c / n - usual > 0.003 and tail(c, n, alike, m) < chance and (met is None or met.more(c))
+
+    limit, raised = accused(value, n, len({mine[i] for i in hits}), more, what)
     summary = (
         f"{count} of {n} made {what}s ({value:.2%}) equal a training {what} in every cell that is compared; "
         f"of unseen real {what}s, {real:.2%} do, and {twice / len(train):.2%} of the training {what}s equal another one"
         + ("" if met is None else met.summary(n))
-        + (f": training {what}s were copied." if limit.broken(value) else ".")
+        + (f": training {what}s were copied." if raised else ".")
     )
     same = tuple((made.row(i), train.row(first[mine[i]])) for i in hits[:24])
     detail = CopyRate(copies=count, n=n, searched=len(train), same=same, usual=usual)
 
     def sees(made: int, held: int, copies: float) -> bool:
-        whole = held + len(train)
+        whole = held + m - len(unseen)
         if met is not None and not met.sees(made / n, held / len(unseen), copies * made):
             return False
-        count = power.reached(made, usual + copies * (1 - usual))
-        return count / made - usual > 0.003 and certain(count, made, round(usual * whole), whole)
+        alike = round(usual * whole)
+        count, apart = power.reached(made, usual + copies * (1 - usual)), power.reached(made, copies * (1 - usual))
+        tests = (count, CERTAIN), (different(apart, len(counts)), CHANCE)
+        return any(c / made - usual > 0.003 and tail(c, made, alike, whole) < chance for c, chance in tests)
 
-    samples = power.of_count(sees, n, len(unseen), power.COPIES)
-    if usual >= 0.5:  # no copy can be told from a row that could not be otherwise, however many there are
+    samples = power.of_count(sees, n, len(unseen), COPIES)
+    if usual >= NOBODY:
         samples = tuple(replace(s, needs=0) for s in samples)
-    return beside(
-        met, n, scored("copy rate", Score(value, low, high, real, 0.0), limit, summary, detail=detail, samples=samples)
-    )
+    score = Score(value, low, high, real, 0.0)
+    return beside(met, n, scored("copy rate", score, limit, summary, detail=detail, samples=samples, raised=raised))
 
 
-def _near(train: TableView, unseen: TableView, made: TableView, known: bool = True) -> Finding:
+def accused(value: float, n: int, apart: int, more: Callable[[int, float], bool], what: str) -> tuple[Limit, bool]:
+    """What a share `value` of `n` made rows is judged by, and whether it is raised, also by `apart` different training rows.
+
+    more: whether so many are more than due, at a chance.   Made rows that meet one training row again and again may come of a
+    model that prefers it, so that as many different ones say more.
+    """
+    few = fewest(n, lambda c: more(c, CHANCE))
+    also = f"where {few} different training {what}s come back" if few <= n else ""
+    limit = limit_of_share(n, lambda c: more(c, CERTAIN), also=also)
+    return limit, limit.broken(value) or few <= apart
+
+
+def different(draws: int, rows: int) -> int:
+    """How many different ones of `rows` so many draws meet, as is to be expected."""
+    return int(rows * (1 - math.exp(-draws / rows)))
+
+
+def _near(train: TableView, unseen: TableView, made: TableView, known: bool = True, seed: int = 0) -> Finding:
     most = int(np.clip(WORK / (min(len(train), BASE) * train.width), 200, SEARCHED))
     aside, train, made = (
         unseen.take(np.arange(min(len(unseen), most))),
@@ -218,19 +264,20 @@ def _near(train: TableView, unseen: TableView, made: TableView, known: bool = Tr
     m = linker.of(made)
     innocent = linker.of(real.take(np.arange(min(len(real), kept + 2 * most))), own=True).gap
     n, held, at_training = len(made), len(innocent), m.row >= kept
-    p, bar, count, k = _surest(m.gap[at_training], n, innocent)
+    bars = _bars(innocent, _planted(linker, train, kept, np.random.default_rng([seed, 7])))
+    found = [m.row[at_training & (m.gap > bar.gap)] for bar in bars]
+    which = min(range(len(bars)), key=lambda i: (chance(len(found[i]), n, bars[i].k, held), bars[i].gap))
+    k, bar, count = bars[which].k, bars[which].gap, len(found[which])
     had, apart = (m.row[(m.gap > bar) & side].tolist() for side in (at_training, ~at_training))
     met = Met.of(had, len(train), apart, kept) if known else None
     value, usual = count / n, float((innocent[:kept] > bar).double().mean())
     low, high = wilson(count, n)
-    limit = limit_of_share(
-        n,
-        lambda c: (
-            chance_of(c, n, k, held) * len(QUANTILES) < CERTAIN
-            and c / n - max(usual, k / held) > 0.003
-            and (met is None or met.more(c))
-        ),
-    )
+
+    def more(c: int, least: float) -> bool:
+        beyond = c / n - max(usual, k / held) > 0.003 and (met is None or met.more(c))
+        return beyond and chance(c, n, k, held) < least
+
+    limit, raised = accused(value, n, len(found[which].unique()), more, "row")
     order = torch.where(at_training, m.gap, -torch.inf).argsort(descending=True, stable=True)[:24]
     pairs = tuple((made.row(int(i)), train.row(int(m.row[i]) - kept), float(m.gap[i])) for i in order if at_training[i])
     summary = (
@@ -239,43 +286,66 @@ def _near(train: TableView, unseen: TableView, made: TableView, known: bool = Tr
         + ("" if met is None else met.summary(n))
         + (
             ": training rows were copied, slightly altered."
-            if limit.broken(value)
-            else "; no more than chance explains."
+            if raised
+            else f"; no more than chance explains. Of training rows that were altered on trial {bars[-1].found:.0%} do."
         )
     )
-    detail = NearCopies(pairs=pairs, bar=bar, p=p, copies=count, n=n, searched=len(train))
+    detail = NearCopies(pairs=pairs, bar=bar, p=chance(count, n, k, held), copies=count, n=n, searched=len(train))
 
     def sees(made: int, real: int, copies: float) -> bool:
-        among = min(real, most) + held - kept
-        least = [min(max(3, math.ceil(quantile * among)), among) for quantile in QUANTILES]
-        marked = [
-            (power.reached(made, min(1.0, fraction * copies + k / among)), k)
-            for fraction, k in zip(MATCHED, least, strict=True)
-        ]
-        if met is not None and not met.sees(made / n, real / kept, MATCHED[0] * copies * made):
+        if met is not None and not met.sees(made / n, real / kept, bars[which].found * copies * made):
             return False
-        return any(
-            count / made - k / among > 0.003 and chance_of(count, made, k, among) * len(QUANTILES) < CERTAIN
-            for count, k in marked
-        )
+        return _seen(bars, made, min(real, most) + held - kept, copies, len(train))
 
-    samples = power.of_count(sees, n, kept, power.COPIES)
-    return beside(
-        met,
-        n,
-        scored("near copies", Score(value, low, high, usual, 0.0), limit, summary, detail=detail, samples=samples),
-    )
+    samples = power.of_count(sees, n, kept, COPIES)
+    if repeated(real) >= NOBODY:
+        samples = tuple(replace(s, needs=0) for s in samples)
+    score = Score(value, low, high, usual, 0.0)
+    return beside(met, n, scored("near copies", score, limit, summary, detail=detail, samples=samples, raised=raised))
 
 
-def _surest(gap: Tensor, n: int, innocent: Tensor) -> tuple[float, float, int, int]:
-    """The quantile that accuses most: chance, bar, how many of `gap` lie above it, of `n` rows, and of the innocent ones."""
-    tests, descending = [], innocent.sort(descending=True).values
-    for quantile in QUANTILES:
-        k = min(max(3, math.ceil(quantile * len(innocent))), len(innocent))
-        bar = float(descending[k - 1])
-        count = int((gap > bar).sum())
-        tests.append((min(1.0, chance_of(count, n, k, len(innocent)) * len(QUANTILES)), bar, count, k))
-    return min(tests)
+def _ranks(held: int) -> list[int]:
+    """Of `held` innocent rows, how many lie above each bar or at it."""
+    return [min(held, max(1, math.ceil(bar if bar >= 1 else max(3, bar * held)))) for bar in BARS]
+
+
+def _bars(innocent: Tensor, altered: Tensor) -> list[Bar]:
+    """By the gaps of innocent rows and of copies that were altered."""
+    descending = innocent.sort(descending=True).values
+    gaps = [(k, max(EVEN, float(descending[k - 1]))) for k in _ranks(len(innocent))]
+    return [Bar(k, gap, float((altered > gap).double().mean()) if len(altered) else 0.0) for k, gap in gaps]
+
+
+def _seen(bars: list[Bar], made: int, held: int, copies: float, rows: int) -> bool:
+    """Whether a share `copies` of altered copies of so many training rows accuses, among so many made and innocent ones."""
+    for bar, k in zip(bars, _ranks(held), strict=True):
+        all_ = power.reached(made, min(1.0, bar.found * copies + k / held))
+        apart = different(power.reached(made, bar.found * copies), rows) + made * k // held
+        for count, least in ((all_, CERTAIN), (apart, CHANCE)):
+            if count / made - k / held > 0.003 and chance(count, made, k, held) < least:
+                return True
+    return False
+
+
+def chance(count: int, n: int, k: int, held: int) -> float:
+    """Of so many of `n` innocent rows beyond the k-th of `held` others, by whichever bar says most."""
+    return min(1.0, chance_of(count, n, k, held) * len(BARS))
+
+
+def _planted(linker: Linker, train: TableView, kept: int, rng: np.random.Generator) -> Tensor:
+    """The gaps of altered copies of training rows, which stand behind so many others in the base.
+
+    A copy of which another row is the best match was altered beyond recognition, and is none.
+    """
+    rows = rng.permutation(len(train))[:PLANTED]
+    links = linker.of(TableView(train.columns, altered(train.values[rows], train, rng)))
+    return links.gap[links.row == torch.from_numpy(rows) + kept]
+
+
+def repeated(sheet: TableView) -> float:
+    """The share of rows that equal another one."""
+    counts = np.unique(row_digests(sheet.values), return_counts=True)[1]
+    return float(counts[counts > 1].sum()) / len(sheet)
 
 
 def share_of(queries: Tensor, ours: Tensor, theirs: Tensor) -> tuple[float, float]:
