@@ -48,6 +48,7 @@ MAY: dict[str, set[str]] = {
     "synthesizer": {
         *("space", "stats", "views", "content", "data", "families", "privacy", "recipe", "request", "run", "training")
     },
+    "watermarks": {"content", "request", "run", "space", "synthesizer"},
     "workflow": {
         *(
             "assays",
@@ -64,7 +65,8 @@ MAY: dict[str, set[str]] = {
             "recipe",
             "report",
         ),
-        *("request", "run", "space", "synthesizer", "trackers", "training", "trust", "views", "words", "worth"),
+        *("request", "run", "space", "synthesizer", "trackers", "training", "trust", "views", "watermarks"),
+        *("words", "worth"),
     },
     "verbs": {
         "data",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,14 @@ class Shard:
 
 
 @dataclass(frozen=True)
+class Pick:
+    """Which of `draws` draws of a table each row is taken from: where `score` of codes [n, columns] is highest, float [n]."""
+
+    draws: int
+    score: Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+@dataclass(frozen=True)
 class Request:
     """n: how many records.   seed: of all chance; the same request gives the same records.
 
@@ -52,6 +60,7 @@ class Request:
     ends before.   on_text: what shows text while it comes, one passage after another.
     independent: that no record is drawn with a look at the others, as a judge's intervals want it; else rows of a table
     keep together to what was learned, in random order.   shard: of which larger request this is a part.
+    pick: rows of a table are drawn several times over, and one of each is taken.
     Raises FitError for what no generator could do.
     """
 
@@ -67,6 +76,7 @@ class Request:
     on_text: OnText | None = field(default=None, compare=False)
     independent: bool = False
     shard: Shard = Shard()
+    pick: Pick | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.n < 1:
@@ -98,7 +108,8 @@ class Request:
             name: getattr(self, name)
             for name in ("n", "seed", "label", "given", "balance", "prompt", "stop", "characters", "independent")
         }
-        return {**own, **asdict(self.sampling), "one by one": self.on_text is not None}
+        how = {name: getattr(self.sampling, name) for name in ("temperature", "top_p", "min_p")}
+        return {**own, **how, "one by one": self.on_text is not None}
 
     @property
     def imputes(self) -> bool:

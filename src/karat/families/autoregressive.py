@@ -287,13 +287,16 @@ class Model(Learned):
             raise FitError("this model has not counted anything yet; train it first.")
 
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
+        return self.passages(n, y, rng, PLAIN)
+
+    def passages(self, n: int, y: Tensor | None, rng: torch.Generator, sampling: Sampling) -> Tensor:
         out = torch.full((n, self.length), NOTHING, device=rng.device)
         for low in range(0, n, AT_ONCE):
             part = out[low : low + AT_ONCE]
             goes_on = torch.rand(len(part), generator=rng, device=rng.device) < self.goes_on.to(rng.device)
             part[:, 0] = torch.where(goes_on, MORE, BEGIN)
             asked = None if y is None else y[low : low + AT_ONCE]
-            for place, codes in enumerate(self.continuation(part[:, :1], asked, rng), 1):
+            for place, codes in enumerate(self.continuation(part[:, :1], asked, rng, sampling), 1):
                 part[:, place] = codes
         return out
 
@@ -307,11 +310,11 @@ class Model(Learned):
         with torch.no_grad():
             decoding = _Decoding(self, start.to(device), y)
             alive = torch.arange(n, device=device)
+        draw = sampling.drawing(start, rng)
         for _ in range(most):
             with torch.no_grad():
-                codes = sampling.draw(
-                    decoding.logits, torch.rand(n, generator=rng, device=rng.device)[alive].to(device)
-                )
+                chance = torch.rand(n, generator=rng, device=rng.device)
+                codes = draw(decoding.logits, chance[alive].to(device), alive)
                 nothing = torch.full((n,), NOTHING, device=device)
                 out = codes if len(alive) == n else nothing.index_copy_(0, alive, codes)
                 on = codes != END

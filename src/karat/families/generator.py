@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,17 +15,23 @@ from karat.space import UNLIMITED, Allowance, Batch, Space
 from karat.space import Batches as Batches
 
 
+Draw = Callable[[Tensor, Tensor, Tensor], Tensor]  # codes [n], of three tensors of which the last says which rows they are of
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How tokens are drawn from their logits.
 
     temperature: logits ** (1 / temperature); 0 takes the likeliest.   top_p: of the likeliest that hold this share together
     (https://arxiv.org/abs/1904.09751).   min_p: of those at least this share of the likeliest (https://arxiv.org/abs/2407.01082).
+    chooser: given codes [n, k] that are to be gone on with, what has the last word in each step: of shares [n, vocab], codes [n]
+    drawn of them and the rows [n] that they go on with, it makes codes [n].
     """
 
     temperature: float = 1.0
     top_p: float = 1.0
     min_p: float = 0.0
+    chooser: Callable[[Tensor, torch.Generator], Draw] | None = None
 
     def __post_init__(self) -> None:
         if not (0 <= self.temperature < 100 and 0 < self.top_p <= 1 and 0 <= self.min_p < 1):
@@ -34,10 +40,24 @@ class Sampling:
                 "top_p above 0 and at most 1, min_p from 0 and under 1."
             )
 
+    def drawing(self, start: Tensor, rng: torch.Generator) -> Draw:
+        """What draws the codes that follow `start` [n, k]: of logits [m, vocab], chances [m], and the rows [m] that go on."""
+        if self.chooser is None or self.temperature == 0:
+            return lambda logits, chance, rows: self.draw(logits, chance)
+        chosen = self.chooser(start, rng)
+
+        def draw(logits: Tensor, chance: Tensor, rows: Tensor) -> Tensor:
+            shares = self.shares(logits)
+            return chosen(shares, _drawn(shares, chance), rows)
+
+        return draw
+
     def draw(self, logits: Tensor, chance: Tensor) -> Tensor:
         """Codes [n] from logits [n, vocab], each by its own number of `chance` [n] in [0, 1)."""
-        if self.temperature == 0:
-            return logits.argmax(1)
+        return logits.argmax(1) if self.temperature == 0 else _drawn(self.shares(logits), chance)
+
+    def shares(self, logits: Tensor) -> Tensor:
+        """How often each code is drawn [n, vocab], in any unit, where the temperature is above 0."""
         share = (logits if self.temperature == 1 else logits / self.temperature).softmax(1)
         if self.min_p > 0:
             share = share.masked_fill(share < self.min_p * share.amax(1, keepdim=True), 0)
@@ -46,11 +66,16 @@ class Sampling:
             before = falling.cumsum(1) - falling
             falling = falling.masked_fill(before >= self.top_p * falling.sum(1, keepdim=True), 0)
             share = torch.zeros_like(share).scatter(1, order, falling)
-        reach = share.cumsum(1)
-        if not bool(reach[:, -1].isfinite().all()):
-            raise DivergedError("the logits of what comes next are not finite: lower --set model.lr and train again.")
-        level = chance[:, None] * (reach[:, -1:] * (1 - 1e-6))  # under the end, however it is rounded
-        return torch.searchsorted(reach, level, right=True)[:, 0]
+        return share
+
+
+def _drawn(share: Tensor, chance: Tensor) -> Tensor:
+    """Codes [n] of shares [n, vocab], each by its own number of `chance` [n] in [0, 1)."""
+    reach = share.cumsum(1)
+    if not bool(reach[:, -1].isfinite().all()):
+        raise DivergedError("the logits of what comes next are not finite: lower --set model.lr and train again.")
+    level = chance[:, None] * (reach[:, -1:] * (1 - 1e-6))  # under the end, however it is rounded
+    return torch.searchsorted(reach, level, right=True)[:, 0]
 
 
 PLAIN = Sampling()
@@ -150,6 +175,10 @@ class Generator(nn.Module, ABC):
         Of classes `y` [n] where given.   most: steps at most, by default to the space's length. Ends when all have ended.
         """
         raise FitError("this family does not continue what is begun; autoregressive and ngram do.")
+
+    def passages(self, n: int, y: Tensor | None, rng: torch.Generator, sampling: Sampling) -> Tensor:
+        """As `sample`, each code drawn as `sampling` says, where `continues`."""
+        raise FitError("this family draws passages as a whole; autoregressive and ngram write them from left to right.")
 
     def weights(self) -> dict[str, Tensor]:
         """All that it learned, by name."""

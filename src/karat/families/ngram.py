@@ -152,11 +152,14 @@ class Model(Fitted):
         return out
 
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
+        return self.passages(n, y, rng, PLAIN)
+
+    def passages(self, n: int, y: Tensor | None, rng: torch.Generator, sampling: Sampling) -> Tensor:
         out = torch.full((n, self.length), NOTHING, device=rng.device)
         for part in out.split(AT_ONCE):
             goes_on = torch.rand(len(part), generator=rng, device=rng.device) < self.goes_on
             part[:, 0] = torch.where(goes_on, MORE, BEGIN)
-            for place, codes in enumerate(self.continuation(part[:, :1], None, rng), 1):
+            for place, codes in enumerate(self.continuation(part[:, :1], None, rng, sampling), 1):
                 part[:, place] = codes
         return out
 
@@ -172,12 +175,13 @@ class Model(Fitted):
             for codes in start[:, -self.config.window :].T.numpy():
                 recent.step(codes)
         alive = torch.arange(n)
+        draw = sampling.drawing(start, rng)
         for _ in range(self.length - start.shape[1] if most is None else most):
             chances = walk.chances()
             if recent is not None:
                 chances = recent.mix(chances)[0]
             chance = torch.rand(n, generator=rng, device=rng.device).cpu()
-            drawn = sampling.draw(torch.from_numpy(chances).log(), chance if len(alive) == n else chance[alive])
+            drawn = draw(torch.from_numpy(chances).log(), chance if len(alive) == n else chance[alive], alive)
             on = drawn != END
             out = drawn if len(alive) == n else torch.full((n,), NOTHING).index_copy_(0, alive, drawn)
             yield out.to(rng.device)

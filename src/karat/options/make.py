@@ -77,6 +77,9 @@ class MakeOptions:
         Replace what was made before and is there; never what the run learned from, nor files that karat did not make.
     safe_cells
         Tables: put a quote before cells of delimited files that a spreadsheet would run as formulas.
+    watermark
+        Put the run's watermark into what is made, by a secret key that is kept in RUN/watermark.key: `karat check` finds it again.
+        Text by recipes that write from left to right, tables (which takes four times as long), pictures and sounds.
     prices
         A prices.toml; without it the ledger keeps seconds and no money.
     """
@@ -107,4 +110,5 @@ class MakeOptions:
     producer: str = "karat"
     overwrite: bool = False
     safe_cells: bool = False
+    watermark: bool = False
     prices: Path | None = None

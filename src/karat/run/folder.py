@@ -9,6 +9,7 @@
       history.jsonl                     losses and signals, about two hundred records
       samples/<percent>.png             the same noise at each tenth of the budget
       ledger.jsonl                      what every verb cost, a chain (`chain.py`) with its head in ledger.jsonl.head
+      watermark.key                     32 secret bytes, from the first `make --watermark` on; only for its owner
       report/                           report.html and report.json
 
 A finished save is wholly there or wholly absent: written aside, fsynced, renamed, and its folder fsynced. A file that the
@@ -22,6 +23,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -31,12 +33,14 @@ from typing import Any, Self
 
 from karat.errors import RunError
 from karat.output import foreign, make_folder, to_json, write_whole
+from karat.output.files import aside
 from karat.run.reading import RECORD_MOST, open_beside, parse, read_json, read_lines
 from karat.run.record import CHECKPOINT, KNOWN, LAYOUT, MODEL, WANTED, number, short
 
 BEGUN = ".new"  # names what has been put into a folder that is to become a run
 FIRST = {"codec.json", "schema.toml", "data.feather", "data", "prices.toml"}  # all that `.new` may name
 LOCK = ".lock"
+WATERMARK, KEY_BYTES = "watermark.key", 32
 
 
 class Run:
@@ -179,6 +183,40 @@ class Run:
         """Drops the records past `fraction`: what a run that goes back to its last save will write again."""
         kept = [r for r in self.lines(name) if r["fraction"] <= fraction]
         write_whole(self.file(name), "".join(json.dumps(r) + "\n" for r in kept).encode())
+
+    @property
+    def kept_watermark_key(self) -> bytes | None:
+        """The secret of this run's watermarks, None where it has made none; RunError where the file is damaged."""
+        path = self.file(WATERMARK)
+        try:
+            with path.open("rb") as file:
+                key = file.read(KEY_BYTES + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise RunError(f"{path} cannot be read: {error.strerror}.") from None
+        if len(key) != KEY_BYTES:
+            raise RunError(
+                f"{path} holds {len(key)} bytes or more, and {KEY_BYTES} were wanted: restore it from a copy. Without it, no "
+                "watermark that it made is found again."
+            )
+        return key
+
+    def watermark_key(self) -> bytes:
+        """The same, made where there is none yet."""
+        key = self.kept_watermark_key
+        if key is None:
+            path = self.file(WATERMARK)
+            try:
+                with aside(path, private=True) as part:
+                    part.file.write(secrets.token_bytes(KEY_BYTES))
+                    part.settle(replace=False)
+            except RunError:
+                if not path.exists():  # else another process was first
+                    raise
+            key = self.kept_watermark_key
+            assert key is not None
+        return key
 
     # Checkpoints --------------------------------------------------------------------------------------------------
 

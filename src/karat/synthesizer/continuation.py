@@ -15,7 +15,7 @@ from torch import Tensor
 from karat.content.codec import SEPARATOR, Block, Codec
 from karat.content.roles import Continued
 from karat.errors import FitError
-from karat.families.generator import Generator, Sampling
+from karat.families.generator import Generator
 from karat.request import OnText, Request
 from karat.space import END, NOTHING
 
@@ -70,7 +70,7 @@ def continued(model: Generator, codec: Codec, y: Tensor | None, request: Request
     if not model.continues:
         raise FitError(
             "this recipe draws passages as a whole; --prompt, --temperature, --top-p, --min-p, --stop, --characters and "
-            "--stream are for those that write from left to right: autoregressive, ngram."
+            "--stream and --watermark are for those that write from left to right: autoregressive, ngram."
         )
     assert isinstance(codec, Continued), "what is not was refused before"
     return _blocks(model, codec, y, request)
@@ -84,7 +84,7 @@ def _blocks(model: Generator, codec: Continued, y: Tensor | None, request: Reque
         of = None if y is None else y[rows.start : rows.stop]
         there = None if of is None else of.to(model.device)
         if not request.followed:
-            points = _points(model, start, len(rows), there, rng, request.sampling)
+            points = model.passages(len(rows), there, rng, request.sampling).cpu()
             yield Block(codec.decode(points, model.space, np.random.default_rng(request.seed)), of)
             continue
         if rows.start:
@@ -102,18 +102,6 @@ def _silent(text: str) -> None:
 def _turns(n: int, size: int) -> Iterator[range]:
     for first in range(0, n, size):
         yield range(first, min(first + size, n))
-
-
-def _points(
-    model: Generator, start: Tensor, n: int, y: Tensor | None, rng: torch.Generator, sampling: Sampling
-) -> Tensor:
-    """Codes [n, length] of whole passages."""
-    length = model.space.numel
-    columns = [start.expand(n, -1)]
-    for codes in model.continuation(start.expand(n, -1), y, rng, sampling, length - len(start)):
-        columns.append(codes[:, None])
-    drawn = torch.cat(columns, 1).cpu()
-    return torch.nn.functional.pad(drawn, (0, length - drawn.shape[1]), value=NOTHING)
 
 
 def _followed(

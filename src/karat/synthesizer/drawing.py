@@ -4,6 +4,9 @@ Together they keep to what was learned as a whole, each by itself comes as it wo
 the first of them are a fair sample of all. Trees and nets over codes draw so by themselves (`karat.stats.stratified`). Of other
 models of tables several candidates for each row are drawn, moved by the kernel and halved, always keeping one of two, until one
 is left. Pictures, sounds and texts are always independent.
+
+Where a row is to be picked from several draws of all rows, those of one place are alike, so that what keeps the rows of each
+draw together keeps together what is picked.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from torch import Tensor
 from karat.content.codec import Codec
 from karat.content.table.tables import Tables
 from karat.families.generator import Generator, Stratified
-from karat.stats.stratified import balanced, coarse
+from karat.request import Pick
+from karat.stats.stratified import alike, balanced, coarse
 from karat.synthesizer.widening import alone, drawn, table_of
 
 
@@ -27,8 +31,12 @@ def points(
     rng: torch.Generator,
     chance: np.random.Generator,
     independent: bool,
+    pick: Pick | None = None,
 ) -> Tensor:
     """`n` points on the CPU as the kernel moves them, of classes `y` [n] where given."""
+    if pick is not None:
+        draws = [points(model, codec, n, y, rng, chance, independent) for _ in range(pick.draws)]
+        return _picked(draws, codec, model, chance, pick, sort=y is None and not independent)
     there = None if y is None else y.to(model.device)
 
     def once() -> Tensor:
@@ -51,8 +59,12 @@ def completed(
     chance: np.random.Generator,
     independent: bool,
     at_once: int,
+    pick: Pick | None = None,
 ) -> Tensor:
     """Points on the CPU around the codes of `given` [n, columns] that are at least 0, row by row.   at_once: rows of one draw."""
+    if pick is not None:
+        draws = [completed(model, codec, given, rng, chance, independent, at_once) for _ in range(pick.draws)]
+        return _picked(draws, codec, model, chance, pick, sort=False)
     parts = given.to(model.device).split(at_once)
 
     def once() -> Tensor:
@@ -93,3 +105,21 @@ def _chosen(candidates: list[Tensor], codec: Tables, model: Generator, chance: n
             few.append(np.where(keep[:, None], binned[k], binned[k + 1]))
         candidates, binned = left, few
     return candidates[0]
+
+
+def _picked(
+    draws: list[Tensor], codec: Codec, model: Generator, chance: np.random.Generator, pick: Pick, sort: bool
+) -> Tensor:
+    """Of each row that of the draws [n, ...] whose score is highest.   sort: rows that are alike are brought to one place."""
+    table = table_of(codec)
+    assert table is not None, "only of one table"
+    cells = [table.cells(draw, model.space) for draw in draws]
+    if sort:
+        n, seed = len(draws[0]), int(chance.integers(1 << 62))
+        binned = np.split(coarse(np.concatenate(cells), np.array(table.spaces[0].ordered)), len(draws))
+        places = [alike(one, np.random.default_rng(seed)) for one in binned]
+        shuffled = chance.permutation(n)
+        draws = [draw[torch.from_numpy(place[shuffled])] for draw, place in zip(draws, places, strict=True)]
+        cells = [one[place[shuffled]] for one, place in zip(cells, places, strict=True)]
+    best = np.stack([pick.score(one.astype(np.int64), chance) for one in cells]).argmax(0)
+    return torch.stack(draws)[torch.from_numpy(best), torch.arange(len(best))]

@@ -96,7 +96,9 @@ class Single(Synthesizer):
         model = self.model
         y = labels if labels is not None and model.conditional else self._labels(request)
         rng, chance = torch.Generator(model.device).manual_seed(request.seed), np.random.default_rng(request.seed)
-        points = drawing.points(model, self.codec, request.n, y, rng, chance, request.independent)
+        points = drawing.points(
+            model, self.codec, request.n, y, rng, chance, request.independent, request.pick
+        )
         return Block(self.codec.decode(points, model.space, chance), y)
 
     def stream(self, request: Request) -> Iterator[Block]:
@@ -116,7 +118,7 @@ class Single(Synthesizer):
         for start in range(0, n, size):
             count = min(size, n - start)
             of = None if y is None else y[start : start + count]
-            points = drawing.points(model, codec, count, of, rng, chance, request.independent)
+            points = drawing.points(model, codec, count, of, rng, chance, request.independent, request.pick)
             yield Block(codec.decode_next(points, model.space, chance, past), of)
 
     def _completed(self, request: Request) -> Iterator[Block]:
@@ -130,7 +132,9 @@ class Single(Synthesizer):
         past = _past(request, GIVEN_AT_ONCE)
         for asked in codec.conditioning_blocks(request.given, request.balance, request.n, chance, GIVEN_AT_ONCE):
             limits.need(asked.cells.numel() * 64, f"{len(asked.cells):,} rows at once", "Lower -n, or ask in parts.")
-            points = drawing.completed(model, codec, asked.cells, rng, chance, request.independent, GIVEN_AT_ONCE)
+            points = drawing.completed(
+                model, codec, asked.cells, rng, chance, request.independent, GIVEN_AT_ONCE, request.pick
+            )
             if past is None and len(asked.cells) == GIVEN_AT_ONCE:  # a file of rows that may go on
                 past = Past(MOST_GIVEN)
             yield Block(asked.restore(codec.decode_next(points, model.space, chance, past)), None)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from karat import __version__, synthesizer
+from karat import __version__, synthesizer, watermarks
 from karat.content.codec import Block, Delivery
 from karat.content.table.formulas import Guard
 from karat.families.generator import Sampling
@@ -20,6 +20,7 @@ from karat.provenance.containers import CONTAINERS
 from karat.provenance.label import KEYWORD, Label
 from karat.request import OnText, Request
 from karat.run import Run
+from karat.synthesizer import Synthesizer
 from karat.workflow.devices import choose_device
 
 FEW = 64  # made where nobody says how many
@@ -77,6 +78,7 @@ def identity(run: Run, options: MakeOptions, device: torch.device) -> dict[str, 
         "version": __version__,
         "device": device.type,
         "safe cells": options.safe_cells,
+        **({"watermark": True} if options.watermark else {}),
     }
 
 
@@ -111,6 +113,14 @@ def request_of(options: MakeOptions, on_text: OnText | None = None) -> Request:
     )
 
 
+def blocks_of(synth: Synthesizer, run: Run, options: MakeOptions, request: Request) -> Iterator[Block]:
+    """What is asked of the generator, block by block, with the run's watermark where it is wanted."""
+    if not options.watermark:
+        return synth.stream(request)
+    mark = watermarks.of_run(run, synth.codec)
+    return mark.blocks(synth.stream(mark.asked(request)), request.seed)
+
+
 def make(run: Run, options: MakeOptions, on_text: OnText | None = None) -> Made:
     """New records of `run` at `options.out`: a folder, or a file that holds them all; by default in a new folder of the run.
 
@@ -125,7 +135,7 @@ def make(run: Run, options: MakeOptions, on_text: OnText | None = None) -> Made:
     goal, suffix = codec.place_of(goal, options.out is not None)
     output.check(goal)
     synth = synthesizer.load(run, device, codec)
-    blocks = synth.stream(request)
+    blocks = blocks_of(synth, run, options, request)
     guard = Guard(options.safe_cells)
     how = Delivery(request.n, Labelling(label), guard)
     counted = Counted(request.n, codec.thing, goal)

@@ -159,7 +159,7 @@ def write(task: Task) -> Done:
         how = Delivery(request.n, Labelling(label), guard)
         flags = os.O_RDWR | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
         with answered_for(run), os.fdopen(os.open(file_name, flags), "r+b") as file:
-            synth.codec.stream(synth.stream(request), task.suffix, file, how)
+            synth.codec.stream(making.blocks_of(synth, run, options, request), task.suffix, file, how)
             size = file.seek(0, os.SEEK_END)
             file.seek(0)
             found = digest_read(file)
