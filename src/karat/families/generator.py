@@ -14,8 +14,9 @@ from karat.errors import DivergedError, FitError
 from karat.space import UNLIMITED, Allowance, Batch, Space
 from karat.space import Batches as Batches
 
-
-Draw = Callable[[Tensor, Tensor, Tensor], Tensor]  # codes [n], of three tensors of which the last says which rows they are of
+Draw = Callable[
+    [Tensor, Tensor, Tensor], Tensor
+]  # codes [n], of three tensors of which the last says which rows they are of
 
 
 @dataclass(frozen=True)

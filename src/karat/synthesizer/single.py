@@ -96,9 +96,7 @@ class Single(Synthesizer):
         model = self.model
         y = labels if labels is not None and model.conditional else self._labels(request)
         rng, chance = torch.Generator(model.device).manual_seed(request.seed), np.random.default_rng(request.seed)
-        points = drawing.points(
-            model, self.codec, request.n, y, rng, chance, request.independent, request.pick
-        )
+        points = drawing.points(model, self.codec, request.n, y, rng, chance, request.independent, request.pick)
         return Block(self.codec.decode(points, model.space, chance), y)
 
     def stream(self, request: Request) -> Iterator[Block]:

@@ -7,7 +7,7 @@ as many fair coins, so that rare rows are chosen no oftener than others. The tes
 where the table knows nothing of the key. Rows may come in any order; a lost column, or a changed cell, costs only the sets that
 it is in.
 
-What is chosen has the distribution of a draw over all keys, and, of one key, differs from it only in combinations as rare as one row.
+Over all keys what is chosen has the distribution of one draw; of one key it differs only in combinations as rare as one row.
 """
 
 from __future__ import annotations

@@ -74,7 +74,10 @@ class TextWatermark(Watermark):
         codes = self.codec.opening(text.encode("utf-8", "replace").decode())[1 : LONGEST + 1].numpy()
         if len(codes) <= self.width:
             return np.zeros(0, np.uint64), np.zeros((NONCES, 0))
-        seeds, tokens = self.seeds(np.lib.stride_tricks.sliding_window_view(codes, self.width)[:-1]), codes[self.width :]
+        seeds, tokens = (
+            self.seeds(np.lib.stride_tricks.sliding_window_view(codes, self.width)[:-1]),
+            codes[self.width :],
+        )
         _, first = np.unique(seeds, return_index=True)
         return seeds[first], uniform(hashed(seeds[first], self.nonces[:, None], tokens[first]))
 
