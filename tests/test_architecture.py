@@ -43,6 +43,7 @@ MAY: dict[str, set[str]] = {
     "recipe": {"space"},
     "request": {"families"},
     "terminal": set(),
+    "review": {"assays", "chain", "content", "output", "terminal", "words", "worth"},
     "trust": {"output", "run"},
     "chain": {"output", "trust"},
     "synthesizer": {
@@ -64,6 +65,7 @@ MAY: dict[str, set[str]] = {
             "provenance",
             "recipe",
             "report",
+            "review",
         ),
         *("request", "run", "space", "synthesizer", "trackers", "training", "trust", "views", "watermarks"),
         *("words", "worth"),
@@ -74,6 +76,7 @@ MAY: dict[str, set[str]] = {
         "options",
         "output",
         "report",
+        "review",
         "run",
         "synthesizer",
         "terminal",

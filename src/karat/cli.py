@@ -63,6 +63,7 @@ VERBS = {
     "train": "Train a generator on data, or continue a run.",
     "assay": "Find out what a generator is worth: findings and a verdict.",
     "make": "Make new content as ordinary, labelled files.",
+    "review": "Look at made things one by one and say which may be used.",
     "demo": "All of it on data that comes with the install, in about a minute.",
 }
 for verb, help_text in VERBS.items():

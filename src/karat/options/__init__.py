@@ -12,4 +12,5 @@ from karat.options.assay import AssayOptions as AssayOptions
 from karat.options.demo import DemoOptions as DemoOptions
 from karat.options.look import LookOptions as LookOptions
 from karat.options.make import MakeOptions as MakeOptions
+from karat.options.review import ReviewOptions as ReviewOptions
 from karat.options.train import TrainOptions as TrainOptions

@@ -119,7 +119,8 @@ def states(verdict: Verdict) -> dict[Topic, str]:
         "quality": "fail"
         if "fail" in quality.values()
         else next(
-            (n for n in ("acceptance", "faults", "power", "quality") if quality.get(n) == "unknown"), _passed(quality)
+            (n for n in ("reviewers", "acceptance", "faults", "power", "quality") if quality.get(n) == "unknown"),
+            _passed(quality),
         ),
         "gates": next((s for s in ("fail", "unknown") if s in gates.values()), "pass"),
         "money": _of_worth(worth),

@@ -32,10 +32,12 @@ from karat.words import score
 from karat.workflow.calibrating import remembered
 from karat.workflow.learning import free
 from karat.workflow.office import Job, Made
+from karat.workflow.people.reviewing import reviewed_of
 from karat.worth.ledger import Ledger, total
 from karat.worth.policy import Policy
 from karat.worth.prices import Prices
 from karat.worth.prices import find as find_prices
+from karat.worth.reviewed import Reviewed
 from karat.worth.verdict import Verdict, judge
 
 PAIRS = 12
@@ -108,13 +110,17 @@ def require(findings: Sequence[Finding], requirements: Sequence[str]) -> tuple[s
 
 @dataclass(frozen=True)
 class Destination:
-    """Where an assay is written down. folder: of the report.   output: what may be written there.   prices: as declared."""
+    """Where an assay is written down. folder: of the report.   output: what may be written there.   prices: as declared.
+
+    people: what those said who looked at what is judged.
+    """
 
     folder: Path
     output: Output
     ledger: Ledger
     prices: Prices
     policy: Policy
+    people: Reviewed = Reviewed()
 
     @classmethod
     def of_run(cls, run: Run, options: AssayOptions) -> Destination:
@@ -128,7 +134,8 @@ class Destination:
         _check_junit(options, run.kept)
         declared = find_prices(options.prices, [run.path, Path.cwd()])
         policy = Policy.load(options.policy)
-        return cls(folder, output, Ledger(run.path / "ledger.jsonl", declared), declared, policy)
+        people = reviewed_of(run.path, run)
+        return cls(folder, output, Ledger(run.path / "ledger.jsonl", declared), declared, policy, people)
 
     @classmethod
     def of_files(cls, options: AssayOptions) -> Destination:
@@ -140,7 +147,9 @@ class Destination:
         _check_junit(options, kept)
         declared, policy = find_prices(options.prices, [Path.cwd()]), Policy.load(options.policy)
         make_folder(folder, True)
-        return cls(folder, output, Ledger(folder / "ledger.jsonl", declared), declared, policy)
+        made = options.made
+        people = reviewed_of(Path(made), None) if isinstance(made, str | Path) else Reviewed()
+        return cls(folder, output, Ledger(folder / "ledger.jsonl", declared), declared, policy, people)
 
 
 def _check_junit(options: AssayOptions, kept: Sequence[Path]) -> None:
@@ -149,7 +158,7 @@ def _check_junit(options: AssayOptions, kept: Sequence[Path]) -> None:
         Output(options.overwrite, kept, private=True).check(options.junit)
 
 
-def verdict_of(job: Job, ledger: Ledger, prices: Prices, seed: int, policy: Policy) -> Verdict:
+def verdict_of(job: Job, ledger: Ledger, prices: Prices, seed: int, policy: Policy, people: Reviewed) -> Verdict:
     """What the findings of a job are worth, with what its ledger says of cost."""
     return judge(
         job.findings,
@@ -161,6 +170,7 @@ def verdict_of(job: Job, ledger: Ledger, prices: Prices, seed: int, policy: Poli
         reviewed=job.data.codec.reviewed,
         seed=seed,
         policy=policy,
+        people=people,
     )
 
 
@@ -168,7 +178,9 @@ def conclude(job: Job, destination: Destination, options: AssayOptions) -> Assay
     """The verdict and the report; without real records where `options` say so. FitError for a requirement that is none."""
     failed = require(job.findings, options.require)
     data, entries = job.data, destination.ledger.entries()
-    verdict = verdict_of(job, destination.ledger, destination.prices, options.seed, destination.policy)
+    verdict = verdict_of(
+        job, destination.ledger, destination.prices, options.seed, destination.policy, destination.people
+    )
     noted = {} if destination.prices.note is None else {"prices": destination.prices.note}
     exhibits, numbers, info = _shown(job, options)
     place = f"{data.codec.thing}s of the real data are in this report; --no-real leaves them out"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from karat.assays.details.records import Exchange, Trial
 from karat.worth.ledger import Cost
 from karat.worth.prices import Amount, Prices
+from karat.worth.reviewed import Reviewed
 from karat.worth.value import Input
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # the assays need torch; money and pages do not
 REVIEW_SECONDS = 20.0  # published figure behind the worked example of the unit cost: 20 s of review at 30 USD an hour
 REVIEW_HOUR_USD = 30.0
 CPU_CORE_HOUR_USD = 0.05  # list prices of general-purpose cloud cores are about 0.03 to 0.08
+LEAST_SPREAD = 0.02  # of the log of measured seconds
 GPU_HOUR_USD = 2.5  # on-demand A100 to H200, May 2026: 0.80 to 7.00
 
 
@@ -40,12 +42,19 @@ TRIALS = {"sales": "margin", "conversions": "value_per_conversion", "clicks": "v
 
 
 def inputs_of(
-    findings: Sequence[Finding], cost: Cost, prices: Prices, thing: str = "item", reviewed: bool = True
+    findings: Sequence[Finding],
+    cost: Cost,
+    prices: Prices,
+    thing: str = "item",
+    reviewed: bool = True,
+    people: Reviewed | None = None,
 ) -> tuple[tuple[Input, ...], tuple[str, ...]]:
     """The inputs, and the keys of prices.toml without which no value can be had (then it must not be computed).
 
-    thing: what one record is called.   reviewed: whether a person looks at each of them before it is used.
+    thing: what one record is called.   reviewed: whether a person looks at each of them before it is used.   people: what those
+    said who looked, which counts in place of what is declared of it.
     """
+    people = people or Reviewed()
     out: list[Input] = []
     missing: list[str] = []
     dollars = prices.currency is None or prices.currency.upper() == "USD"
@@ -60,8 +69,8 @@ def inputs_of(
     else:
         out.append(_declared("items wanted", "items_wanted", prices.items_wanted, f"{thing}s"))
     add(_generation(cost, prices, dollars))
-    add(_review(prices, thing, reviewed, dollars))
-    out += [_gate_share(findings, prices, thing), _accepted_share(prices, thing, reviewed)]
+    add(_review(prices, thing, reviewed, dollars, people))
+    out += [_gate_share(findings, prices, thing), _accepted_share(prices, thing, reviewed, people)]
     out += [_computing(cost, prices, dollars), _extra_value(findings, prices, thing)]
     for name, key, unit, taken, word in TAKEN:
         given, unit = getattr(prices, key), unit.format(thing=thing)
@@ -101,10 +110,17 @@ def _alternative(findings: Sequence[Finding], prices: Prices, thing: str) -> tup
     return [Input(name, "measured", "amount", value * label, spread * label, unit, basis)], []
 
 
-def _review(prices: Prices, thing: str, reviewed: bool, dollars: bool) -> tuple[list[Input], list[str]]:
+def _review(
+    prices: Prices, thing: str, reviewed: bool, dollars: bool, people: Reviewed
+) -> tuple[list[Input], list[str]]:
     """Seconds of review, and what an hour of it costs."""
     seconds, price, unit = prices.review_seconds_per_item, prices.review_hour, f"s per {thing}"
-    if seconds is not None:
+    if reviewed and people.seen and people.seconds:
+        basis = f"{people.seen} {thing}s looked at, mending included{_unused('review_seconds_per_item', seconds)}"
+        spread = max(people.error / people.seconds, LEAST_SPREAD) if people.error else 0.5
+        time = Input("review seconds", "measured", "lognormal", people.seconds, spread, unit, basis)
+        seconds = people.seconds
+    elif seconds is not None:
         time = _declared("review seconds", "review_seconds_per_item", seconds, unit)
     elif not reviewed:
         basis = f"{thing}s are judged together, by this assay, and not one by one"
@@ -201,8 +217,23 @@ def _gate_share(findings: Sequence[Finding], prices: Prices, thing: str) -> Inpu
     )
 
 
-def _accepted_share(prices: Prices, thing: str, reviewed: bool) -> Input:
+def _unused(key: str, declared: object) -> str:
+    """That what was measured took the place of what prices.toml declares."""
+    return "" if declared is None else f"; {key} in prices.toml is not used"
+
+
+def _accepted_share(prices: Prices, thing: str, reviewed: bool, people: Reviewed) -> Input:
     unit = f"of reviewed {thing}s"
+    unused = _unused("acceptance", prices.acceptance)
+    if people.unknown:
+        basis = f"unknown: {'; '.join(people.stamps)}{unused}"
+        return Input("accepted share", "assumed", "beta", 1.0, 1.0, unit, basis)
+    if people.seen:
+        k, n = people.accepted, people.seen
+        told = f"; {people.agreement}" if people.agreement else ""
+        left = f"; not counted: {'; '.join(people.stamps)}" if people.stamps else ""
+        basis = f"{k} of {n} accepted, as reviewers were logged{told}{left}{unused}"
+        return Input("accepted share", "measured", "beta", 1.0 + k, 1.0 + n - k, unit, basis)
     if prices.acceptance is None and not reviewed:
         basis = f"{thing}s are taken together: all of them or none"
         return Input("accepted share", "assumed", "point", 1.0, unit=f"of made {thing}s", basis=basis)

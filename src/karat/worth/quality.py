@@ -9,6 +9,7 @@ from karat.assays.details.records import Usefulness
 from karat.words import score
 from karat.worth.prices import Prices
 from karat.worth.reasons import Reason, cannot_tell, named, undecided
+from karat.worth.reviewed import Reviewed
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding
@@ -18,7 +19,9 @@ HOPELESS = 0.1  # share of the real data's score, or of the items that people ac
 LIFT = 0.1  # share of the lift that as much new real data gives, at most, before there is none to speak of
 
 
-def quality_reasons(findings: Sequence[Finding], prices: Prices, thing: str, reviewed: bool) -> list[Reason]:
+def quality_reasons(
+    findings: Sequence[Finding], prices: Prices, thing: str, reviewed: bool, people: Reviewed | None = None
+) -> list[Reason]:
     """Reasons of quality: a fault that no use survives, what cannot be told, faults, and those that reviewers excuse."""
     mine = [f for f in findings if f.kind.feeds == "quality"]
     raised = [f for f in mine if f.raised]
@@ -30,6 +33,9 @@ def quality_reasons(findings: Sequence[Finding], prices: Prices, thing: str, rev
     seldom = prices.acceptance is not None and prices.most_accepted <= HOPELESS
     excused = [f for f in raised if is_excused(f, least)]
     reasons = []
+    if people is not None and people.unknown:
+        text = f"how many {thing}s people accept is unknown: {'; '.join(people.stamps)}"
+        reasons.append(Reason("quality", "reviewers", "unknown", text))
     if seldom and prices.acceptance is not None:
         accepted, of = prices.acceptance
         text = f"of {of:,} reviewed {thing}s {accepted:,} {'was' if accepted == 1 else 'were'} accepted"

@@ -52,15 +52,19 @@ def next_step(
     one = REVIEW_SECONDS if seconds.tag == "assumed" else seconds.middle()
     review = one / 3600 * known_inputs["review price"].middle()
     look = sample_size(0.05)
+    if any(r.name == "reviewers" for r in unknown):
+        what = f"let another person look at {look} made {thing}s: `karat review RUN --reviewer NAME`"
+        return Settle(what, look * REVIEW_SECONDS / 3600 * known_inputs["review price"].middle())
     money_alone = best is not None and not any(r.kind == "quality" for r in unknown)
     if best is None or best.name == "accepted share" or not money_alone:
         done = 0 if prices.acceptance is None else prices.acceptance[1]
         more = look if done < look else 4 * done
-        what = f"let a person review {more} made {thing}s and write acceptance = [accepted, {more}]"
+        asked = "--plan 5%" if more == look else f"-n {more}"
+        what = f"let a person review {more} made {thing}s: `karat review RUN {asked}`"
         return Settle(what, more * review, best.worth_knowing if best is not None and money_alone else None)
     steps = {
         "review seconds": Settle(
-            f"time the review of {look} {thing}s and declare review_seconds_per_item", look * review
+            f"let a person review {look} {thing}s, which is timed: `karat review RUN --plan 5%`", look * review
         ),
         "review price": Settle("declare review_hour in prices.toml", 0.0),
         "generation cost": Settle("declare cpu_core_hour or gpu_hour in prices.toml", 0.0),

@@ -24,6 +24,7 @@ from karat.worth.policy import Policy
 from karat.worth.prices import Prices
 from karat.worth.quality import quality_reasons
 from karat.worth.reasons import Reason, Settle, beside
+from karat.worth.reviewed import Reviewed
 from karat.worth.settling import next_step
 from karat.worth.value import Input, Value, appraise
 
@@ -62,20 +63,23 @@ def judge(
     seed: int = 0,
     policy: Policy | None = None,
     today: datetime.date | None = None,
+    people: Reviewed | None = None,
 ) -> Verdict:
     """The verdict that follows from these findings and no other; never gold while a hard gate fails or is unknown.
 
     rights: as `Prices.rights`, which is used where this is None.   labelled: whether a label of origin was read back from
     what is made; None where that is not known.   thing: what one record is called.   reviewed: whether a
     person looks at each of them before it is used.   policy: what is asked besides.   today: the day on which rights and signatures
-    have to hold. Same arguments, same verdict.
+    have to hold.   people: what those said who looked, which counts in place of what `prices` declare of it. Same arguments, same
+    verdict.
     """
     rights = prices.rights if rights is None else rights
-    policy, today = policy or Policy(), today or datetime.date.today()
+    policy, today, people = policy or Policy(), today or datetime.date.today(), people or Reviewed()
+    declared, prices = prices, people.over(prices)
     gates = gate_reasons(findings, prices, rights, labelled, thing, today)
     gates += policy.reasons(findings, prices.personal, today)
-    quality = quality_reasons(findings, prices, thing, reviewed)
-    inputs, missing = inputs_of(findings, cost, prices, thing, reviewed)
+    quality = quality_reasons(findings, prices, thing, reviewed, people)
+    inputs, missing = inputs_of(findings, cost, declared, thing, reviewed, people)
     value = None if missing else appraise(inputs, seed, prices.label_cost_per_item, stages=prices.stages)
     worth = worth_reasons(value, missing, findings, prices.currency, thing, policy)
     reasons = (*gates, *quality, *worth)

@@ -24,6 +24,7 @@ from karat.trust import answered_for
 from karat.workflow import office
 from karat.workflow.concluding import require, verdict_of
 from karat.workflow.learning import free
+from karat.workflow.people.reviewing import reviewed_of
 from karat.worth.ledger import Ledger
 from karat.worth.policy import Policy
 from karat.worth.prices import find as find_prices
@@ -56,7 +57,7 @@ def compare(runs: Sequence[Run], options: AssayOptions) -> Comparison:
                 first = job.data if first is None else first
                 _check_rows(first, job.data, runs[0], run)
                 blocks = _blocks(job, options)
-            verdict = verdict_of(job, ledger, prices, options.seed, policy)
+            verdict = verdict_of(job, ledger, prices, options.seed, policy, reviewed_of(run.path, run))
             judged.append(
                 Judged(name, str(run.spec["recipe"]["name"]), run.spec["seed"], verdict, job.findings, blocks)
             )

@@ -1,0 +1,125 @@
+"""One reviewer's way through a review, apart from what shows it: a terminal, a page and a test all drive this."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from karat.content.showing import Passage, Row, Shown, Sound, Thing, listed, scrambled
+from karat.errors import DataError
+from karat.output import digest
+from karat.review.decisions import Decision, Decisions, standing
+from karat.review.plan import Look, queue
+
+IDLE = 120.0  # seconds of one look that count at most: who takes longer is at something else
+SEEING = 0.3  # seconds below which nobody sees what is shown, decides and presses a key
+READING = 200.0  # characters in a second, of who skims
+HEARING = 0.5  # of a sound's length
+
+
+@dataclass
+class Session:
+    """A review under way.   reals: real records, to be shown among the made ones.   model: of the run that made the things.
+
+    plan, n: how many are looked at, as `plan.wanted` says.   reviewer: a name, "" for none.   clock: seconds.
+    What was decided before of the same things by the same reviewer stands, and the review goes on behind it.
+    """
+
+    things: Sequence[Thing]
+    decisions: Decisions
+    plan: str
+    n: int
+    reviewer: str = ""
+    reals: Sequence[Shown] = ()
+    model: str = ""
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        names = listed([thing.name for thing in self.things])
+        self.review = digest(f"{names} {self.n} {len(self.reals)} {self.model}".encode())[:16]
+        self.seed = int(names[:12], 16)
+        self.looks = queue(len(self.things), self.n, len(self.reals), self.reviewer, self.seed)
+        stands = standing(self.decisions.all(), self.review)
+        self.done = [d for d in stands if d.reviewer == self.reviewer][: len(self.looks)]
+        self._since: float | None = None
+
+    @property
+    def look(self) -> Look | None:
+        """What is to be looked at now; None when all was."""
+        return self.looks[len(self.done)] if len(self.done) < len(self.looks) else None
+
+    @property
+    def thing(self) -> Thing | None:
+        """The made thing that is looked at; None where it is a real or a scrambled one."""
+        look = self.look
+        return self.things[look.at] if look is not None and look.role in ("made", "again") else None
+
+    def show(self) -> Shown:
+        """What is to be looked at now. The clock runs from here on."""
+        shown = self.shown()
+        self._since = self.clock()
+        return shown
+
+    def shown(self) -> Shown:
+        look = self.look
+        assert look is not None
+        if look.role == "real":
+            return self.reals[look.at]
+        try:
+            found = self.things[look.at].show()
+        except DataError as error:  # a damaged file is for the reviewer to reject
+            return Passage(str(error))
+        if look.role != "scrambled":
+            return found
+        return scrambled(found, np.random.default_rng([self.seed, look.at]))
+
+    def decide(self, verdict: str, reason: str = "", mended: str = "", mending: float = 0.0) -> Decision:
+        """Writes down what is said of the thing that is looked at, which is then the next one."""
+        look = self.look
+        assert look is not None and verdict in ("accept", "reject", "edit")
+        taken = 0.0 if self._since is None else max(0.0, self.clock() - self._since - mending)
+        thing = self.thing
+        decision = Decision(
+            verdict,
+            self.reviewer,
+            self.review,
+            look.role,
+            "" if thing is None else thing.name,
+            "" if thing is None else thing.mark(),
+            reason,
+            round(min(taken, IDLE), 3),
+            taken > IDLE,
+            round(least_seconds(self.shown()), 3),
+            self.model,
+            mended,
+            round(mending, 1),
+        )
+        self.decisions.add(decision)
+        self.done.append(decision)
+        self._since = None
+        return decision
+
+    def undo(self) -> bool:
+        """Takes the decision before back; False where there is none."""
+        if not self.done:
+            return False
+        last = self.done[-1]
+        self.decisions.add(replace(Decision("undo", self.reviewer, self.review), name=last.name, mark=last.mark))
+        self.done.pop()
+        self._since = None
+        return True
+
+
+def least_seconds(shown: Shown) -> float:
+    """Seconds below which nobody can have looked: read, or heard, and pressed a key."""
+    match shown:
+        case Passage(text):
+            return SEEING + len(text) / READING
+        case Sound(wave, rate):
+            return SEEING + HEARING * len(wave) / rate
+        case Row(cells):
+            return SEEING + sum(len(value or "") for _, value in cells) / READING
+    return SEEING

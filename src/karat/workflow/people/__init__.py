@@ -1,0 +1,1 @@
+"""People look at what runs made."""
