@@ -1,60 +1,118 @@
-"""Whether made files carry their label of origin: read back from the files themselves, not believed."""
+"""The label of origin that a made file carries, and whether it speaks of the file as it is: read back, not believed."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from karat.errors import DataError
-from karat.provenance import columnar
-from karat.provenance.containers import CONTAINERS
-from karat.provenance.files import digest_of, read_json
-from karat.provenance.label import KEYWORD, parse
+from karat.provenance.containers import container_of
+from karat.provenance.edits import mapped
+from karat.provenance.files import digest_of, open_plain, read_json
+from karat.provenance.label import KEYS, KEYWORD, OWN, parse
 
 SIDE, FOLDER = ".label.json", "label.json"
 MOST = 1000  # files of a folder that are read
+DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A label as it was found.   fields: the seven, as far as they are there.   about: what else it says (run, recipe, seed,
+    record, time, digital_source_type).   place: "inside", or the name of the file beside it.
+
+    count: labels in that place, of which the standard allows one.   intact: whether the file is as it was when the label was
+    written, by its SHA-256; None where the label holds none.
+    """
+
+    fields: dict[str, str]
+    about: dict[str, Any] = field(default_factory=dict)
+    place: str = "inside"
+    count: int = 1
+    intact: bool | None = None
+
+
+def read_label(path: Path) -> Found | None:
+    """The label of a file, inside it or beside it; None where there is none, which does not say that nobody made it so.
+
+    Beside it is a `.label.json`, or the `label.json` of its folder, that names the file. Raises DataError where the file is
+    no whole file of its format or cannot be read.
+    """
+    container = container_of(path.name)
+    if container is not None:
+        try:
+            with open_plain(path) as file:
+                data = mapped(file)
+                found = found_in(container.words(data))
+                if found is not None:
+                    sealed = DIGEST.search(found.fields.get("ReservedCode1", ""))
+                    intact = None if sealed is None else sealed[1] == container.digest(data)
+                    return Found(found.fields, found.about, "inside", found.count, intact)
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror or error}. Give a file.") from None
+    for beside in (path.with_name(path.name + SIDE), path.parent / FOLDER, path.parent.parent / FOLDER):
+        name = path.name if beside.parent == path.parent else f"{path.parent.name}/{path.name}"
+        record = _record(beside)
+        if record is not None and name in record["sha256"]:
+            fields = parse(json.dumps(record)) or {}
+            about = {k: v for k, v in record.items() if k not in (KEYWORD, "sha256")}
+            return Found(fields, about, beside.name, 1, record["sha256"][name] == digest_of(path))
+    return None
+
+
+def found_in(words: list[tuple[str, str]]) -> Found | None:
+    """What the texts inside a file say together; None where none of them is a label."""
+    fields: dict[str, str] | None = None
+    about: dict[str, Any] = {}
+    count = 0
+    for key, text in words:
+        known = parse(text)
+        count += key == KEYWORD or known is not None
+        if known is not None and fields is None:
+            fields = {name: known[name] for name in KEYS if name in known}
+        if key == OWN and not about:
+            about = {name: value for name, value in _object(text).items() if name not in KEYS}
+    return None if fields is None else Found(fields, about, count=count)
 
 
 def labelled(place: Path) -> bool | None:
     """Whether what lies at `place`, a file or a folder of files, carries labels of origin; None where there is nothing.
 
-    A file carries its label inside, or has it beside in a `.label.json` (of a folder: `label.json`) that names its SHA-256.
-    Of a folder the first 1,000 files are read, and all must have one.
+    Each file has exactly one, which speaks of it as it is. Of a folder the first 1,000 files are read, and all must have one.
     """
     if place.is_dir():
         files = sorted(islice((p for p in place.rglob("*") if p.is_file() and not _is_label(p)), MOST))
-        folder = _record(place / FOLDER)
-        return all(_has(p, folder, p.relative_to(place).as_posix()) for p in files) if files else None
-    return _has(place, None, place.name) if place.is_file() else None
+        return all(map(_has, files)) if files else None
+    return _has(place) if place.is_file() else None
+
+
+def _has(path: Path) -> bool:
+    try:
+        found = read_label(path)
+    except DataError:
+        return False
+    return found is not None and found.count == 1 and found.intact is not False
 
 
 def _is_label(path: Path) -> bool:
     return path.name == FOLDER or path.name.endswith(SIDE)
 
 
-def _has(path: Path, folder: dict[str, str] | None, name: str) -> bool:
-    container = CONTAINERS.get(path.suffix.lower())
-    if container is not None:
-        try:
-            return container.read(path.read_bytes()) is not None
-        except DataError:
-            return False
-    beside = _record(path.with_name(path.name + SIDE)) or {}
-    wanted = beside.get(path.name) or (folder or {}).get(name)
-    if wanted is not None and wanted == digest_of(path):
-        return True
-    return path.suffix.lower() in columnar.SUFFIXES and columnar.read_label(path) is not None
-
-
-def _record(path: Path) -> dict[str, str] | None:
-    """The SHA-256 by name that a label in its own file speaks of; None where that is no label."""
+def _record(path: Path) -> Mapping[str, Any] | None:
+    """What a label in its own file says; None where that is none."""
     record = read_json(path)
-    if (
-        not isinstance(record, dict)
-        or KEYWORD not in record
-        or parse(json.dumps(record)) is None
-        or not isinstance(record.get("sha256"), dict)
-    ):
-        return None
-    return {str(k): str(v) for k, v in record["sha256"].items()}
+    known = isinstance(record, dict) and KEYWORD in record and isinstance(record.get("sha256"), dict)
+    return record if known and parse(json.dumps(record)) is not None else None
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
