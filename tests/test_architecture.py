@@ -29,7 +29,7 @@ MAY: dict[str, set[str]] = {
     "stats": {"space"},
     "privacy": set(),
     "families": {"space", "nets", "stats", "privacy"},
-    "content": {"space", "views", "privacy", "output", "cache"},
+    "content": {"space", "views", "privacy", "output", "cache", "provenance"},
     "data": {"space", "views", "content", "privacy", "words"},
     "training": {"space", "events", "nets", "families", "cache", "output"},
     "assays": {"space", "views", "words", "cache", "output"},

@@ -27,7 +27,7 @@ from karat.output import (
     digest_of,
     goes_on,
 )
-from karat.provenance.png import read_label
+from karat.provenance.containers import CONTAINERS
 from karat.run import Run
 
 
@@ -214,7 +214,7 @@ def test_pictures_are_made_again_to_the_same_bytes_after_a_stop(digits: Run, tmp
 
     assert Forked(stop_after_the_first).wait() == 9
     found = list((tmp_path / "new").rglob("*.png"))
-    assert len(found) == 256 and all(digits.id in str(read_label(p.read_bytes())) for p in found)
+    assert len(found) == 256 and all(digits.id in str(CONTAINERS[".png"].words(p.read_bytes())) for p in found)
     kept = {p.name: p.stat().st_ino for p in found}
     karat.make(digits, n=300, out=tmp_path / "new", threads=1)
     assert tree(tmp_path / "new") == tree(tmp_path / "whole")

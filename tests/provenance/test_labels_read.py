@@ -13,6 +13,8 @@ import pytest
 
 import karat
 from karat.data import load
+from karat.provenance.containers import CONTAINERS
+from karat.provenance.label import Label
 from karat.provenance.reading import labelled
 from karat.run import Run
 from karat.workflow import office
@@ -110,13 +112,10 @@ def test_labels_of_samples_that_are_given_are_read(runs: dict[str, Run], tmp_pat
 
 
 def test_a_sound_is_read_as_a_picture_is(tmp_path: Path) -> None:
-    from karat.provenance.label import Label
-    from karat.provenance.wav import label_wav
-
     path = tmp_path / "a.wav"
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
         file.writeframes(b"\0\1" * 400)
     assert labelled(path) is False
-    path.write_bytes(label_wav(path.read_bytes(), Label("karat", "run", "1", "0.1.0")))
+    path.write_bytes(CONTAINERS[".wav"].write(path.read_bytes(), Label("karat", "run", "1", "0.1.0")))
     assert labelled(path) is True and labelled(tmp_path) is True

@@ -35,6 +35,7 @@ OWN = (
     "seal",
     "signature",
     "seconds",
+    "ended",
     "models",
     "data",
     "parts",

@@ -13,7 +13,7 @@ from PIL import Image
 
 import karat
 from karat.errors import FitError, RunError
-from karat.provenance.png import read_label
+from karat.provenance.containers import CONTAINERS
 from karat.run import Run
 
 TINY = [
@@ -45,7 +45,7 @@ def blind(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def labelled(data: bytes, run: Run) -> None:
-    assert run.id in str(read_label(data))
+    assert run.id in str(CONTAINERS[".png"].words(data))
 
 
 def test_a_folder_of_pictures_each_with_its_label(run: Run, tmp_path: Path) -> None:
@@ -84,8 +84,10 @@ def test_arrays_and_zips_hold_the_same_pictures_as_the_folder(run: Run, tmp_path
             data = archive.read(name)
             labelled(data, run)
             assert np.array_equal(np.asarray(Image.open(BytesIO(data))), picture)
-    for name in ("x.npy", "x.npz", "x.zip"):
-        assert run.id in (tmp_path / f"{name}.label.json").read_text(), "arrays carry their label beside them"
+    assert run.id in (tmp_path / "x.npy.label.json").read_text(), "an array has no place for a label"
+    for name in ("x.npz", "x.zip"):
+        with zipfile.ZipFile(tmp_path / name) as archive:
+            assert run.id in archive.comment.decode() and not (tmp_path / f"{name}.label.json").exists()
 
 
 @pytest.mark.parametrize("name", ["x.npy", "x.npz", "x.zip"])

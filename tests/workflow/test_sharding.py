@@ -80,10 +80,10 @@ def test_every_shard_says_inside_and_in_the_manifest_what_it_is(run: Run, tmp_pa
     files = karat.make(run, n=60, shards=2, out=tmp_path / "big.parquet", threads=1)
     told = json.loads((tmp_path / "big.parquet" / "label.json").read_text())
     assert told["sha256"] == digests(tmp_path / "big.parquet") and labelled(tmp_path / "big.parquet") is True
-    inside = [json.loads(pq.read_schema(path).metadata[b"AIGC"])["AIGC"]["ProduceID"] for path in files]
+    inside = [json.loads(pq.read_metadata(path).metadata[b"AIGC"])["ProduceID"] for path in files]
     assert inside == [f"{run.id}/seed0-part{k}" for k in range(2)]
     (alone,) = karat.make(run, n=20, out=tmp_path / "x.parquet", threads=1)
-    assert run.id in pq.read_schema(alone).metadata[b"AIGC"].decode(), "as one file alone does"
+    assert run.id in pq.read_metadata(alone).metadata[b"AIGC"].decode(), "as one file alone does"
     away = tmp_path / "away" / "copy.parquet"
     away.parent.mkdir()
     away.write_bytes(files[1].read_bytes())

@@ -70,7 +70,7 @@ class Origin(Protocol):
         """The file `name` with its label, where its format has a place for one."""
 
     def header(self) -> Mapping[bytes, bytes]:
-        """For formats that have a header of names and values, such as Parquet."""
+        """Room for the label in formats that have names and values and may be large, such as Parquet: it is filled later."""
 
 
 @dataclass(frozen=True)

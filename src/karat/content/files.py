@@ -72,10 +72,10 @@ class FileEach(Codec):
         else:
             with zipfile.ZipFile(file, "w") as archive:
                 for name, blob in self.leaves(blocks, how, lambda _: False):
-                    archive.writestr(_entry(archive, name), blob)
+                    archive.writestr(_entry(archive, name), how.origin.mark(name, blob))
 
     def leaves(self, blocks: Iterator[Block], how: Delivery, has: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-        """Name and bytes of a labelled file for each record; those that `has` knows are left out."""
+        """Name and bytes of a file for each record; those that `has` knows are left out."""
         at, digits = 0, max(6, len(str(how.n - 1)))
         for block in blocks:
             names = [f"{i:0{digits}d}" for i in range(at, at + len(block))]
@@ -85,7 +85,7 @@ class FileEach(Codec):
                 some = wanted[first : first + AT_ONCE]
                 with scratch() as aside:
                     for path in self.write(block.records[some], aside, [names[i] for i in some]):
-                        yield path.name, how.origin.mark(path.name, path.read_bytes())
+                        yield path.name, path.read_bytes()
 
 
 def _noting(blocks: Iterator[Block], labels: list[np.ndarray]) -> Iterator[Block]:

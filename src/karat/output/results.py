@@ -12,6 +12,7 @@ from typing import IO
 from karat.errors import RunError
 from karat.output.files import Part, aside, explained, make_folder, to_json
 from karat.output.names import BESIDE
+from karat.provenance.containers import container_of
 from karat.provenance.files import read_record
 from karat.provenance.label import Label, label_record
 
@@ -108,8 +109,15 @@ class Output:
 
     @contextlib.contextmanager
     def labelled(self, goal: Path, label: Label) -> Iterator[IO[bytes]]:
-        """The same as `open`, with the label of origin beside, which is there first."""
+        """The same as `open`, with the label of origin: inside where the form has a place for it, else beside, and there first."""
         self._begin(goal)
+        container = container_of(goal.name)
+        if container is not None:
+            with aside(goal, self.private(goal)) as part:
+                yield part.file
+                container.write_in(part.file, label)
+                self._finish(part)
+            return
         beside = goal.with_name(goal.name + BESIDE)
         if not _orphan(beside, goal):
             self._begin(beside)

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 Buffer = bytes | mmap.mmap
-Edit = tuple[int, int, bytes]  # what is from the first byte to before the second becomes these; sorted, none over another
+Edit = tuple[
+    int, int, bytes
+]  # what is from the first byte to before the second becomes these; sorted, none over another
 BLOCK = 1 << 20
 
 

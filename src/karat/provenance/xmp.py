@@ -18,12 +18,14 @@ HEAD = (
 TAIL = '</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
 BEGIN = (
     '<rdf:Description rdf:about="" xmlns:TC260="http://www.tc260.org.cn/ns/AIGC/1.0/" '
-    'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" xmlns:xmp="http://ns.adobe.com/xap/1.0/" '
-    'xmlns:karat="urn:karat:label:1">'
+    'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" xmlns:karat="urn:karat:label:1">'
+    f"<Iptc4xmpExt:DigitalSourceType>{SOURCE_TYPE}</Iptc4xmpExt:DigitalSourceType>"
 )
 END = "</rdf:Description>"
 ELEMENTS = {KEYWORD: "TC260:AIGC", OWN: "karat:Label"}
-OURS = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
+OURS = re.compile(  # and nothing else in it: what was changed there is somebody else's
+    re.escape(BEGIN) + "".join(f"(?:<{name}>[^<]*</{name}>)?" for name in ELEMENTS.values()) + re.escape(END)
+)
 FOUND = {  # as an element or as an attribute
     key: re.compile(rf"<{name}>(.*?)</{name}>|\s{name}=\"([^\"]*)\"|\s{name}='([^']*)'", re.DOTALL)
     for key, name in ELEMENTS.items()
@@ -35,10 +37,14 @@ def packet(former: str | None, texts: Texts | None) -> str | None:
     kept = OURS.sub("", former or "")
     for found in FOUND.values():
         kept = found.sub("", kept)
+    nothing = not kept.strip() or kept == HEAD + TAIL
+    if texts is None:
+        return None if nothing else kept
     before, closing, after = kept.rpartition("</rdf:RDF>")
-    if not closing or kept == HEAD + TAIL:
-        return None if texts is None else HEAD + _block(texts) + TAIL
-    return kept if texts is None else before + _block(texts) + closing + after
+    merged = before + _block(texts) + closing + after
+    if nothing or not closing or words(merged) != [*texts.entries.items()]:  # what was there is no packet
+        return HEAD + _block(texts) + TAIL
+    return merged
 
 
 def words(found: str) -> list[tuple[str, str]]:
@@ -51,6 +57,5 @@ def words(found: str) -> list[tuple[str, str]]:
 
 
 def _block(texts: Texts) -> str:
-    parts = [("Iptc4xmpExt:DigitalSourceType", SOURCE_TYPE), ("xmp:CreatorTool", texts.tool)]
-    parts += [("karat:Says", texts.says), *((ELEMENTS[key], text) for key, text in texts.entries.items())]
+    parts = [(ELEMENTS[key], texts.entries[key]) for key in ELEMENTS if key in texts.entries]
     return BEGIN + "".join(f"<{name}>{escape(text)}</{name}>" for name, text in parts) + END

@@ -79,6 +79,7 @@ KNOWN: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "step": (number(0, int), "a whole number"),
     "seconds": (number(0), "a number"),
     "trained_samples": (number(0, int), "a whole number"),
+    "ended": (_text(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "a time in UTC"),
 }
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import torch
 from karat import __version__, synthesizer, watermarks
 from karat.content.codec import Block, Delivery
 from karat.content.table.formulas import Guard
+from karat.errors import FitError
 from karat.families.generator import Sampling
 from karat.options import MakeOptions
 from karat.output import Folder, Output, digest, goes_on, require_disk
-from karat.provenance.containers import CONTAINERS
-from karat.provenance.label import KEYWORD, Label
+from karat.provenance.containers import container_of
+from karat.provenance.label import ALLOWED, TIME, Label
+from karat.provenance.slots import slots
 from karat.request import OnText, Request
 from karat.run import Run
 from karat.synthesizer import Synthesizer
@@ -26,6 +29,7 @@ from karat.workflow.devices import choose_device
 FEW = 64  # made where nobody says how many
 CHECKED = 256  # files, after which is asked whether the rest has room
 PAGE = 4096  # bytes in which a file system gives room
+ROOM = 200  # characters of a seal, for which room is left
 
 
 @dataclass(frozen=True)
@@ -50,18 +54,47 @@ class Labelling:
 
     def mark(self, name: str, blob: bytes) -> bytes:
         """The file with its label inside, numbered by its name, where its format has a place for one."""
-        path = Path(name)
-        if path.suffix not in CONTAINERS:
-            return blob
-        return CONTAINERS[path.suffix].write(blob, replace(self.label, item=f"{self.label.item}-{path.stem}"))
+        container = container_of(name)
+        return blob if container is None else container.write(blob, self.numbered(name))
+
+    def numbered(self, name: str) -> Label:
+        """The label of one file of several: of a record where the name is its number."""
+        stem = name.rpartition("/")[2].partition(".")[0]
+        known = stem if ALLOWED.fullmatch(stem) else digest(stem.encode())[:12]
+        return replace(self.label, item=f"{self.label.item}-{known}", record=int(stem) if stem.isdecimal() else None)
 
     def header(self) -> dict[bytes, bytes]:
-        """The label as formats that have a header of names and values take it."""
-        return {KEYWORD.encode(): json.dumps({KEYWORD: self.label.fields()}).encode()}
+        """Room for the label, for formats that have names and values."""
+        return {key.encode(): value.encode() for key, value in slots(self.label.texts("0" * ROOM)).items()}
 
 
 def label_of(run: Run, options: MakeOptions) -> Label:
-    return Label(options.producer, run.id, f"seed{options.seed}", __version__)
+    """The label of what `options` make.
+
+    Its time is when the run ended, or SOURCE_DATE_EPOCH (https://reproducible-builds.org/specs/source-date-epoch): the same
+    seed gives the same bytes whenever it is made.
+    """
+    recipe = str(run.spec["recipe"].get("name", ""))
+    return Label(
+        options.producer,
+        run.id,
+        f"seed{options.seed}",
+        __version__,
+        recipe=recipe,
+        seed=options.seed,
+        time=epoch() or str(run.spec.get("ended", "")),
+    )
+
+
+def epoch() -> str:
+    """The time that SOURCE_DATE_EPOCH gives, in ISO 8601; "" where it gives none. FitError where it is no number of seconds."""
+    given = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not given:
+        return ""
+    try:
+        return datetime.fromtimestamp(int(given), UTC).strftime(TIME)
+    except (ValueError, OverflowError, OSError):
+        raise FitError(f"SOURCE_DATE_EPOCH is {given!r}; seconds since 1970 were wanted, as a whole number.") from None
 
 
 def output_of(run: Run, options: MakeOptions) -> Output:
@@ -147,6 +180,7 @@ def make(run: Run, options: MakeOptions, on_text: OnText | None = None) -> Made:
     with Folder(output, goal, label, asked) as folder:
         blocks = counted.of(blocks, codec.count)
         for i, (name, blob) in enumerate(codec.leaves(blocks, how, folder.has), 1):
+            blob = how.origin.mark(name, blob)
             folder.write(name, blob)
             written += -(-len(blob) // PAGE) * PAGE
             if i % CHECKED == 0:

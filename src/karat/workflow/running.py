@@ -6,20 +6,25 @@ import shlex
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import safetensors.torch
 import torch
 from rich.console import Console
 
+from karat import __version__
 from karat import recipe as recipes
 from karat.data import Data, batches
 from karat.errors import DivergedError, KaratError
 from karat.events import Event, Finished, Sink, Stopped
 from karat.families.generator import Batches, Learned
+from karat.output import digest
 from karat.privacy import Budget as Spent
 from karat.privacy import Target as Private
 from karat.privacy import composed
+from karat.provenance.containers import CONTAINERS
+from karat.provenance.label import TIME, Label
 from karat.recipe import Recipe
 from karat.run import Run
 from karat.synthesizer import Single, Synthesizer
@@ -65,7 +70,14 @@ class Product:
         self.synth.widen(self.data, self.seed)
 
     def weights(self) -> bytes:
-        return safetensors.torch.save(self.synth.weights())
+        """With a label that names no run and no time, so that the same training gives the same bytes."""
+        blob = safetensors.torch.save(self.synth.weights())
+        label = Label("karat", "weights", digest(blob)[:16], __version__)
+        return CONTAINERS[".safetensors"].write(blob, label)
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime(TIME)
 
 
 def follow(events: Generator[Event, None, None], taken: Sequence[Sink]) -> Event:
@@ -100,7 +112,7 @@ def drive(
         run.update({"status": "failed"})
         raise
     progress = {"step": done.step, "seconds": done.seconds, "trained_samples": done.samples, "spent": dict(done.spent)}
-    run.update({"status": "trained", **progress})
+    run.update({"status": "trained", **progress, "ended": _now()})
     stepped = max(0.0, done.seconds - sum(done.spent.values()))
     console.print(
         f"trained: {done.step:,} steps, {done.samples:,} samples in {done.seconds:,.1f} s, {stepped:,.1f} s of them for steps"
@@ -205,7 +217,7 @@ def _fit(run: Run, found: Data, synth: Synthesizer, plan: loop.Plan, entry: Any,
             raise Interrupted(f"stopped at {last.fraction:.0%}; {how}", 128 + asked[0])
     assert isinstance(last, Finished)
     rows = {} if run.spec["epsilon"] is not None else {"trained_samples": len(found.train)}  # which nobody paid for
-    run.update({"status": "trained", "step": 0, "seconds": last.seconds, **rows})
+    run.update({"status": "trained", "step": 0, "seconds": last.seconds, **rows, "ended": _now()})
     spent = synth.spent
     if spent is not None and found.budget is not None:
         _record_cost(run, found.budget, spent, console)

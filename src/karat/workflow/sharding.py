@@ -27,6 +27,7 @@ from karat.content.table.rules.conditions import names_file
 from karat.errors import FitError, RunError
 from karat.options import MakeOptions
 from karat.output import Folder, digest, require_disk
+from karat.provenance.containers import container_of
 from karat.provenance.files import digest_read
 from karat.run import Run
 from karat.synthesizer import Synthesizer
@@ -160,6 +161,9 @@ def write(task: Task) -> Done:
         flags = os.O_RDWR | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
         with answered_for(run), os.fdopen(os.open(file_name, flags), "r+b") as file:
             synth.codec.stream(making.blocks_of(synth, run, options, request), task.suffix, file, how)
+            container = container_of(task.suffix)
+            if container is not None:
+                container.write_in(file, label)
             size = file.seek(0, os.SEEK_END)
             file.seek(0)
             found = digest_read(file)

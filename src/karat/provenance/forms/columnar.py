@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
-from collections.abc import Iterator, Mapping
-
-import pyarrow as pa
-import pyarrow.ipc as ipc
-import pyarrow.parquet as pq
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from karat.errors import DataError
-from karat.provenance.edits import Buffer, Edit
-from karat.provenance.forms import slots
+from karat.provenance import slots
+from karat.provenance.edits import Buffer, Edit, edited
 from karat.provenance.label import Texts
+
+if TYPE_CHECKING:  # below it is imported where it is used, as help needs none of it
+    import pyarrow as pa
 
 
 def put_parquet(data: Buffer, texts: Texts | None) -> list[Edit]:
@@ -27,6 +27,9 @@ def put_parquet(data: Buffer, texts: Texts | None) -> list[Edit]:
         return slots.fill(data, found, texts, _footer(data))
     out = io.BytesIO()
     with _explained("Parquet"):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         former = pq.ParquetFile(pa.BufferReader(data))
         schema = bare(former.schema_arrow)
         with pq.ParquetWriter(out, schema) as writer:
@@ -48,6 +51,9 @@ def put_arrow(data: Buffer, texts: Texts | None) -> list[Edit]:
         return slots.fill(data, found, texts)
     out = io.BytesIO()
     with _explained("Arrow"):
+        import pyarrow as pa
+        import pyarrow.ipc as ipc
+
         former = ipc.open_file(pa.BufferReader(data))
         kept = dict(former.schema.metadata or {}) | {k.encode(): v.encode() for k, v in slots.slots(texts).items()}
         schema = former.schema.with_metadata(kept)
@@ -68,16 +74,19 @@ def bare(schema: pa.Schema) -> pa.Schema:
     return schema.with_metadata(kept or None)
 
 
-def _anew(data: Buffer, written: bytes, put: object, texts: Texts | None) -> list[Edit]:
-    from karat.provenance.edits import edited
-
-    assert callable(put)
+def _anew(
+    data: Buffer, written: bytes, put: Callable[[Buffer, Texts | None], list[Edit]], texts: Texts | None
+) -> list[Edit]:
+    """One edit: the file as it was `written` with slots, filled."""
     return [(0, len(data), edited(written, put(written, texts)))]
 
 
 def _parquet(data: Buffer) -> dict[str, str]:
     _footer(data)
     with _explained("Parquet"):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         return _known(pq.read_metadata(pa.BufferReader(data)).metadata)
 
 
@@ -95,6 +104,9 @@ def _arrow(data: Buffer) -> dict[str, str]:
     if data[:6] != b"ARROW1" or data[-6:] != b"ARROW1":
         raise DataError(f"this is not a whole Arrow file: it ends with {data[-6:]!r}. Make or copy it again.")
     with _explained("Arrow"):
+        import pyarrow as pa
+        import pyarrow.ipc as ipc
+
         return _known(ipc.open_file(pa.BufferReader(data)).schema.metadata)
 
 
@@ -104,6 +116,8 @@ def _known(metadata: Mapping[bytes, bytes] | None) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _explained(called: str) -> Iterator[None]:
+    import pyarrow as pa
+
     try:
         yield
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:

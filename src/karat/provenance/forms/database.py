@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from karat import limits
 from karat.errors import DataError
+from karat.provenance import slots
 from karat.provenance.edits import Buffer, Edit, edited
-from karat.provenance.forms import slots
 from karat.provenance.label import KEYWORD, Texts
 
 SMALL = "Take a part of it, or write .parquet."
@@ -63,5 +63,5 @@ def _opened(data: Buffer) -> Iterator[sqlite3.Connection]:
             if pages * size > len(data):
                 raise DataError("this database is cut short. Make or copy it again.")
             yield base
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise DataError(f"this database is damaged ({error}). Make or copy it again.") from None

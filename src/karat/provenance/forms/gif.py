@@ -39,6 +39,8 @@ def words(data: Buffer) -> list[tuple[str, str]]:
 
 
 def _packet(data: Buffer, start: int, end: int) -> str:
+    if data[end - len(TRAILER) : end] != TRAILER:
+        raise DataError(f"the XMP of this GIF at byte {start:,} does not end as it must. Make or copy it again.")
     return data[start + len(MARK) : max(start + len(MARK), end - len(TRAILER))].decode(errors="replace")
 
 

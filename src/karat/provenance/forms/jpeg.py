@@ -63,7 +63,9 @@ def _segments(data: Buffer) -> Iterator[tuple[int, int, int]]:
         while data[at : at + 2] == b"\xff\xff":  # fill bytes
             at += 1
         if at + 4 > len(data) or data[at] != 0xFF:
-            raise DataError(f"this JPEG has no segment at byte {at}; it is cut short or damaged. Make or copy it again.")
+            raise DataError(
+                f"this JPEG has no segment at byte {at}; it is cut short or damaged. Make or copy it again."
+            )
         kind = data[at + 1]
         end = at + 2 if kind in ALONE else at + 2 + struct.unpack_from(">H", data, at + 2)[0]
         if end > len(data):

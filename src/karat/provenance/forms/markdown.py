@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 
@@ -34,12 +35,12 @@ def words(data: Buffer) -> list[tuple[str, str]]:
 
 def _front(data: Buffer) -> tuple[int, str]:
     """Where the front matter ends, and what it holds; 0 and nothing where there is none."""
+    head = data[:MOST]
     try:
-        data[: MOST * 16].decode("utf-8")
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # which may end inside a character
     except UnicodeDecodeError as error:
-        if error.end < min(len(data), MOST * 16) - 3:
-            raise DataError(f"this is no text in UTF-8 (byte {error.start:,}). Save it as UTF-8.") from None
-    match = FRONT.match(data[:MOST])
+        raise DataError(f"this is no text in UTF-8 (byte {error.start:,}). Save it as UTF-8.") from None
+    match = FRONT.match(head)
     return (match.end(), match[1].decode(errors="replace")) if match else (0, "")
 
 

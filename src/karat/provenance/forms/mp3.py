@@ -38,8 +38,11 @@ def _tag(data: Buffer) -> tuple[int, int]:
         end = HEAD + _unsafe(data[6:HEAD])
         if version not in (3, 4) or flags:
             raise DataError("this MP3 has a tag of an old or rare kind (ID3v2.2, or with flags). Save it with ID3v2.4.")
-    if end + 4 > len(data) or data[end] != 0xFF or data[end + 1] & 0xE0 != 0xE0:
-        raise DataError(f"this is not an MP3, or it is cut short: no sound begins at byte {end:,}. Make or copy it again.")
+    head = int.from_bytes(data[end : end + 4], "big")  # of a frame of sound: sync, version, layer, rates
+    if end + 4 > len(data) or head >> 21 != 0x7FF or not head >> 17 & 3 or head >> 12 & 15 == 15 or head >> 10 & 3 == 3:
+        raise DataError(
+            f"this is not an MP3, or it is cut short: no sound begins at byte {end:,}. Make or copy it again."
+        )
     return version, end
 
 

@@ -62,7 +62,11 @@ def _entries(data: Buffer, tail: Tail) -> Iterator[tuple[int, int, str, str]]:
             if number == METADATA and isinstance(value, bytes):
                 known = {k: v for k, v, _ in _fields(value)}
                 key, text = known.get(1), known.get(2)
-                if isinstance(key, bytes) and isinstance(text, bytes) and key.decode(errors="replace") in (KEYWORD, OWN):
+                if (
+                    isinstance(key, bytes)
+                    and isinstance(text, bytes)
+                    and key.decode(errors="replace") in (KEYWORD, OWN)
+                ):
                     first, last = (at, at + len(raw)) if size is None else (start, start + size)
                     yield tail.start + first, tail.start + last, key.decode(), text.decode(errors="replace")
             at += len(raw)

@@ -32,7 +32,9 @@ def put(data: Buffer, texts: Texts | None) -> list[Edit]:
     for kind, body, at in _chunks(data):
         keyword, text = _text(kind, body)
         said = "" if text is None else text.decode(errors="replace")
-        ours = (keyword == b"Comment" and OURS.fullmatch(said)) or (keyword == b"Software" and said.startswith("karat "))
+        ours = (keyword == b"Comment" and OURS.fullmatch(said)) or (
+            keyword == b"Software" and said.startswith("karat ")
+        )
         if keyword == XMP and text is not None:
             former = said if former is None else former
         elif keyword != KEYWORD.encode() and not ours:

@@ -14,7 +14,21 @@ from karat.provenance.edits import Buffer, Edit
 from karat.provenance.label import Texts
 
 XMP_TAG = 700
-SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes of a value by its type
+SIZES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+}  # bytes of a value by its type
 STRIPS, COUNTS = (273, 324), (279, 325)
 ROOM = 4096  # a packet has a multiple of these bytes
 
@@ -45,8 +59,8 @@ def put(data: Buffer, texts: Texts | None) -> list[Edit]:
         raise DataError("this TIFF has no room for a label below 4 GiB. Make it smaller.")
     written = packet.ljust(size) + struct.pack(order + "H", len(kept)) + b"".join(kept) + after
     head = (4, 8, struct.pack(order + "I", place + size))
-    former = [(start, end, b" " * (end - start))] if end > start else []
-    return [head, *former, (len(data), len(data), b"\0" * pad + written)]
+    blank: list[Edit] = [(start, end, b" " * (end - start))] if end > start else []
+    return [head, *blank, (len(data), len(data), b"\0" * pad + written)]
 
 
 def words(data: Buffer) -> list[tuple[str, str]]:

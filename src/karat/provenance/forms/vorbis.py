@@ -199,7 +199,8 @@ def _paged(packets: list[bytes], serial: int) -> list[bytes]:
     for packet in packets:
         laces += [FULL] * (len(packet) // FULL) + [len(packet) % FULL]
     whole = b"".join(packets)
-    pages, at = [], 0
+    pages: list[bytes] = []
+    at = 0
     for k in range(0, len(laces), FULL):
         part = laces[k : k + FULL]
         size = sum(part)

@@ -43,7 +43,11 @@ def _header(data: Buffer) -> tuple[int, dict[str, Any]]:
             try:
                 last = max(last, *map(int, entry["data_offsets"]))
             except (KeyError, TypeError, ValueError):
-                raise DataError(f"the header of these weights says nothing of where {name!r} lies. Copy it again.") from None
+                raise DataError(
+                    f"the header of these weights says nothing of where {name!r} lies. Copy it again."
+                ) from None
     if 8 + size + last != len(data):
-        raise DataError(f"these weights end at byte {len(data):,}, and {8 + size + last:,} were wanted. Copy them again.")
+        raise DataError(
+            f"these weights end at byte {len(data):,}, and {8 + size + last:,} were wanted. Copy them again."
+        )
     return 8 + size, header

@@ -45,7 +45,9 @@ def put(data: Buffer, texts: Texts | None) -> list[Edit]:
         custom = PROPERTY.sub("", _text(old, CUSTOM) if CUSTOM in names else EMPTY)
         entries = {} if texts is None else texts.entries
         pids = [int(n) for n in re.findall(r'\bpid="(\d{1,9})"', custom)]
-        ours = "".join(_property(key, text, max(pids, default=1) + k) for k, (key, text) in enumerate(entries.items(), 1))
+        ours = "".join(
+            _property(key, text, max(pids, default=1) + k) for k, (key, text) in enumerate(entries.items(), 1)
+        )
         changed = {
             CUSTOM: custom.replace("</Properties>", f"{ours}</Properties>"),
             TYPES: _with(_text(old, TYPES), TYPE, "</Types>"),

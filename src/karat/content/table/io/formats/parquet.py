@@ -14,6 +14,7 @@ from karat.content.table.io.columnar import alike, read
 from karat.content.table.io.formats import Format
 from karat.content.table.io.plain import is_binary
 from karat.content.table.table import Dialect
+from karat.provenance.forms.columnar import bare
 
 _PICTURES = re.compile(r"(^|_)(image|img|picture|photo|pixel|jpe?g|png)s?($|_|\d)", re.I)
 
@@ -38,11 +39,14 @@ def _pictures(schema: pa.Schema) -> list[str]:
 
 
 def _write(blocks: Iterator[pa.Table], suffix: str, file: IO[bytes], dialect: Dialect | None) -> None:
-    """Each block is a row group."""
+    """Each block is a row group; slots for a label, where the blocks bring them, stand beside the schema."""
     schema, same = alike(blocks)
-    with pq.ParquetWriter(file, schema) as writer:
+    kept = bare(schema)
+    slots = {key: value for key, value in (schema.metadata or {}).items() if key not in (kept.metadata or {})}
+    with pq.ParquetWriter(file, kept) as writer:
         for block in same:
-            writer.write_table(block)
+            writer.write_table(block.replace_schema_metadata(kept.metadata))
+        writer.add_key_value_metadata(slots)
 
 
 FORMAT = Format((".parquet",), read, _write, (".parquet",), holds=_holds)
