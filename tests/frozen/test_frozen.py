@@ -197,7 +197,11 @@ def _made(source: str) -> str:
 def _bytes(path: Path) -> str:
     """The digest of a file; of what names its run, of the rest."""
     blob = path.read_bytes()
-    return "named" if b"run" in blob and path.suffix in (".png", ".wav", ".json", ".parquet") else hashlib.sha256(blob).hexdigest()
+    return (
+        "named"
+        if b"run" in blob and path.suffix in (".png", ".wav", ".json", ".parquet")
+        else hashlib.sha256(blob).hexdigest()
+    )
 
 
 def _settled(value: Any) -> Any:
