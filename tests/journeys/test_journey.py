@@ -39,6 +39,9 @@ def test_digits_to_a_verdict_in_python(tmp_path: Path) -> None:
     assert "<table" in assay._repr_html_()
     files = karat.make(run, n=5, out=tmp_path / "new", threads=1)
     assert len(files) == 5
+    shown = (tmp_path / "r" / "report" / "card.md").read_text(encoding="utf-8")
+    assert shown == str(run.card()) and str(tmp_path) not in shown
+    assert [f"| {f.name} |" in shown for f in assay] == [f.state != "cannot tell" for f in assay]
 
 
 def test_digits_to_a_verdict_by_the_command_line(

@@ -202,8 +202,8 @@ def _described(findings: Sequence[Finding], data: Mapping[str, Any]) -> dict[str
 
 
 def check(output: Output, folder: Path) -> None:
-    """RunError where a report must not be written into `folder`: before the work, and for both of its files."""
-    for name in ("report.html", "report.json"):
+    """RunError where a report must not be written into `folder`: before the work, and for all of its files."""
+    for name in ("report.html", "report.json", "card.md"):
         output.check(folder / name)
 
 

@@ -10,7 +10,8 @@
       samples/<percent>.png             the same noise at each tenth of the budget
       ledger.jsonl                      what every verb cost, a chain (`chain.py`) with its head in ledger.jsonl.head
       watermark.key                     32 secret bytes, from the first `make --watermark` on; only for its owner
-      report/                           report.html and report.json
+      report/                           report.html, report.json and card.md
+      review/                           what people said of what was made: decisions.jsonl, a chain; edited/
 
 A finished save is wholly there or wholly absent: written aside, fsynced, renamed, and its folder fsynced. A file that the
 record does not name is not loaded, and none is followed out of the folder. The record may come from a stranger: what it

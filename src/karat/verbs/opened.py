@@ -14,6 +14,7 @@ from karat.verbs.entry import check_seed
 from karat.verbs.making import make
 
 if TYPE_CHECKING:
+    from karat.report.card import Card
     from karat.synthesizer import Synthesizer
     from karat.workflow.concluding import Assay
 
@@ -88,6 +89,22 @@ class Opened(Run):
     def assay(self, n: int = 5000, *, target: str | None = None, seed: int = 0, out: str | Path | None = None) -> Assay:
         """What it is worth: `.verdict`, `.to_dict()`, `.save("report.html")` (`karat.assay`)."""
         return assayed(AssayOptions(self, n=n, target=target, seed=seed, out=None if out is None else Path(out)))
+
+    def card(self) -> Card:
+        """A model card and a data sheet: what the newest assay in RUN/report and reviews found, and what nobody measured.
+
+        Prints as Markdown; `.save("card.md")` or `.save("card.json")` writes it. RUN/report/card.md is the same, as of the assay.
+        """
+        from karat.report.card import card, report_of
+        from karat.workflow.people.reviewing import reviewed_of
+        from karat.worth.prices import find
+
+        return card(
+            self.spec,
+            report_of(self.path / "report"),
+            find(None, [self.path, Path.cwd()]),
+            reviewed_of(self.path, self),
+        )
 
     def synthesizer(self, device: str = "auto", family: str | Path | None = None) -> Synthesizer:
         """The codec with what was learned, ready to draw; RunError where the run is unfinished or damaged."""

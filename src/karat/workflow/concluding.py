@@ -25,6 +25,7 @@ from karat.languages import language
 from karat.options import AssayOptions
 from karat.output import Output, foreign, make_folder
 from karat.report import page, printed
+from karat.report.card import card, report_of
 from karat.report.junit import junit
 from karat.report.page import Exhibits, Pair, write_report
 from karat.run import Run
@@ -112,7 +113,7 @@ def require(findings: Sequence[Finding], requirements: Sequence[str]) -> tuple[s
 class Destination:
     """Where an assay is written down. folder: of the report.   output: what may be written there.   prices: as declared.
 
-    people: what those said who looked at what is judged.
+    people: what those said who looked at what is judged.   run: what is judged, None for files.
     """
 
     folder: Path
@@ -121,6 +122,7 @@ class Destination:
     prices: Prices
     policy: Policy
     people: Reviewed = Reviewed()
+    run: Run | None = None
 
     @classmethod
     def of_run(cls, run: Run, options: AssayOptions) -> Destination:
@@ -135,7 +137,7 @@ class Destination:
         declared = find_prices(options.prices, [run.path, Path.cwd()])
         policy = Policy.load(options.policy)
         people = reviewed_of(run.path, run)
-        return cls(folder, output, Ledger(run.path / "ledger.jsonl", declared), declared, policy, people)
+        return cls(folder, output, Ledger(run.path / "ledger.jsonl", declared), declared, policy, people, run)
 
     @classmethod
     def of_files(cls, options: AssayOptions) -> Destination:
@@ -202,6 +204,9 @@ def conclude(job: Job, destination: Destination, options: AssayOptions) -> Assay
         output=destination.output,
         lang=options.lang,
     )
+    if destination.run is not None:
+        told = card(destination.run.spec, report_of(destination.folder), destination.prices, destination.people)
+        destination.output.write(destination.folder / "card.md", str(told).encode("utf-8", "replace"))
     if options.junit is not None:
         cases = junit([(job.title, job.findings, options.require, failed)], data.codec.thing)
         Output(options.overwrite, destination.output.kept, private=True).write(options.junit, cases)
