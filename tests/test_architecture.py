@@ -49,12 +49,14 @@ MAY: dict[str, set[str]] = {
     "synthesizer": {
         *("space", "stats", "views", "content", "data", "families", "privacy", "recipe", "request", "run", "training")
     },
+    "curation": {"assays", "content", "data", "request", "run", "stats", "views"},
     "watermarks": {"content", "request", "run", "space", "synthesizer"},
     "workflow": {
         *(
             "assays",
             "cache",
             "content",
+            "curation",
             "data",
             "events",
             "families",
@@ -71,6 +73,7 @@ MAY: dict[str, set[str]] = {
         *("words", "worth"),
     },
     "verbs": {
+        "curation",
         "data",
         "languages",
         "options",

@@ -6,6 +6,7 @@
     * FitError                      no family, recipe or setting fits what was asked
     * RunError                      a run folder is missing, damaged, locked, or of a newer version
     * TooLarge                      what was asked needs more memory or disk than there is
+    * GateError                     what was made could not be judged fit to leave, so none of it does
     * DivergedError                 training produced non-finite numbers and could not go on
 
 Each message says what was found, what was wanted, and what to do.
@@ -41,6 +42,10 @@ class RunError(KaratError):
 
 class TooLarge(KaratError):
     """What was asked needs more memory or disk than there is; the message says how much, and what to lower."""
+
+
+class GateError(KaratError):
+    """A gate failed, or too few made records passed; nothing was exported."""
 
 
 class DivergedError(KaratError):

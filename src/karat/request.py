@@ -35,11 +35,15 @@ CONTINUED = (
 
 @dataclass(frozen=True)
 class Shard:
-    """One of `of` parts, from 0, that are made apart and belong together.   first: records that those before it have."""
+    """One of `of` parts, from 0, that are made apart and belong together.   first: records that those before it have.
+
+    total: records of all parts.
+    """
 
     number: int = 0
     of: int = 1
     first: int = 0
+    total: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,12 @@ class Request:
             return self
         first, end = self.n * number // of, self.n * (number + 1) // of
         drawn = np.random.SeedSequence(self.seed, spawn_key=(number,)).generate_state(1, np.uint64)
-        return replace(self, n=end - first, seed=int(drawn[0] >> np.uint64(2)), shard=Shard(number, of, first))
+        return replace(self, n=end - first, seed=int(drawn[0] >> np.uint64(2)), shard=Shard(number, of, first, self.n))
+
+    def again(self, n: int, turn: int) -> Request:
+        """`n` more records of the same kind, by chance of their own.   turn: how many draws were before it."""
+        state = np.random.SeedSequence(self.seed, spawn_key=(turn, 15)).generate_state(1, np.uint64)
+        return replace(self, n=n, seed=int(state[0] >> np.uint64(2)))
 
     def set_fields(self) -> tuple[str, ...]:
         """The fields beside `n` and `seed` that ask for something."""

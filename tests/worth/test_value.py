@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from karat.assays.finding import Finding, Limit
 from karat.errors import FitError
 from karat.worth.inputs import inputs_of
 from karat.worth.ledger import Cost
@@ -114,13 +114,10 @@ def test_what_is_undeclared_is_named_and_never_priced_in_another_currency() -> N
     assert set(missing) == {"cpu_core_hour", "review_hour"}
 
 
-def test_a_measured_gate_share_is_used() -> None:
-    gate = Finding(
-        key="gate share", value=0.8, low=0.75, high=0.85, real=1.0, raised=False, summary="", limit=Limit(below=0.0)
-    )
-    inputs, _ = inputs_of([gate], MADE, DECLARED)
+def test_a_gate_share_measured_by_the_ledger_is_used() -> None:
+    inputs, _ = inputs_of([], replace(MADE, gated=(800, 1000)), DECLARED)
     found = next(i for i in inputs if i.name == "gate share")
-    assert found.tag == "measured" and found.a == 0.8
+    assert found.tag == "measured" and abs(found.middle() - 0.8) < 0.01 and "800 of 1,000" in found.basis
 
 
 @settings(max_examples=40, deadline=None)

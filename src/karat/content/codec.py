@@ -92,6 +92,7 @@ class Codec(ABC):
     sheets: ClassVar[Literal[".png", ".html"]] = ".png"  # what `sheet` gives: a picture, or a fragment of a page
     judged_most: ClassVar[int | None] = None  # records of a set that a judge looks at, where that costs much of each
     repeats: ClassVar[bool] = False  # whether equal records are ordinary (rows of a table) and not copies (pictures)
+    gated: ClassVar[bool] = True  # whether single records can be taken from those made together
     answers: ClassVar[tuple[str, ...]] = ()  # what a request may ask of it beside a number and a seed, by its fields
     settings: ClassVar[tuple[str, ...]] = ()  # what `options` may hold, as `--set data.<name>=` gives it
     glance: ClassVar[Mapping[str, Any]] = {}  # those that `look` reads large data with, unless a person says others
@@ -153,6 +154,10 @@ class Codec(ABC):
     def decode_next(self, points: Tensor, space: Space, rng: np.random.Generator, past: Past | None) -> Any:
         """The next block of a stream, which differs from what is `past` where records must differ among themselves."""
         return self.decode(points, space, rng)
+
+    def note(self, records: Any, past: Past) -> None:
+        """Enters records into the `past` of a stream, from which those that `decode_next` gives differ where they must."""
+        return None
 
     @abstractmethod
     def view(self, records: Any, rows: np.ndarray | None = None) -> View:

@@ -48,6 +48,11 @@ class MakeOptions:
         empty cells and absent columns are filled in. Of related tables "customers.segment=gold", of any that has no parent.
     balance
         Tables: a column whose values are all made equally often.
+    gate
+        What made records must pass beside the usual gates (no copies of training records, no broken rules, no repeats): en or
+        zh, which are short lists of words that block a text; your own list (a .txt, a term a line); FILE.py:NAME, a function
+        of the records; model.onnx; a folder of files in good/ and bad/ to learn from; personal, which keeps mail addresses,
+        telephone and identity numbers out of text. May be given several times. none: no gate at all, nor the usual ones.
     independent
         Tables: draw every row by itself; by default the rows of a table keep together to what was learned, as a stratified
         sample does.
@@ -96,6 +101,7 @@ class MakeOptions:
     label: Annotated[str | None, Parameter(name="--class")] = None
     given: str | None = None
     balance: str | None = None
+    gate: Sequence[str] = ()
     independent: bool = False
     prompt: str | None = None
     temperature: float = 1.0

@@ -6,6 +6,7 @@
       schema.toml                       the schema that was given, if one was
       checkpoints/<step>-<digest>.safetensors   everything to continue from; the digest is of the file's own bytes
       model-<digest>.safetensors        the settled model, with averaged weights
+      gates.safetensors                 what tells copies of training records among made ones
       history.jsonl                     losses and signals, about two hundred records
       samples/<percent>.png             the same noise at each tenth of the budget
       ledger.jsonl                      what every verb cost, a chain (`chain.py`) with its head in ledger.jsonl.head
@@ -42,6 +43,7 @@ BEGUN = ".new"  # names what has been put into a folder that is to become a run
 FIRST = {"codec.json", "schema.toml", "data.feather", "data", "prices.toml"}  # all that `.new` may name
 LOCK = ".lock"
 WATERMARK, KEY_BYTES = "watermark.key", 32
+GATES = "gates.safetensors"
 
 
 class Run:
@@ -271,6 +273,21 @@ class Run:
         raise RunError(
             f"{self.path / names[0]} is {found}. Restore it from a copy, or continue with `karat train {self.path}`."
         )
+
+    def save_gates(self, blob: bytes) -> None:
+        """Saves what the gates of a make need to know of the training records."""
+        write_whole(self.path / GATES, blob)
+        self.update({"gates": hashlib.sha256(blob).hexdigest()})
+
+    def load_gates(self) -> bytes | None:
+        """What `save_gates` saved, None where nothing was; RunError where it is missing or damaged."""
+        if "gates" not in self.spec:
+            return None
+        if (blob := self._whole(GATES, self.spec["gates"][:16])) is None:
+            raise RunError(
+                f"{self.path / GATES}, by which copies are told, is missing or damaged. Restore it from a copy, or train anew."
+            )
+        return blob
 
     def _whole(self, name: str, digest: str) -> bytes | None:
         """The bytes at `name`, None where they are missing or other ones."""

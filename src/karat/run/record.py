@@ -75,6 +75,7 @@ KNOWN: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "signature": (_maybe(_text(r"[0-9a-f]{64}")), "a hexadecimal number, or null"),
     "models": (_list(_text(MODEL.pattern)), "a list of names of model files"),
     "checkpoints": (_list(_text(CHECKPOINT.pattern)), "a list of names of checkpoints"),
+    "gates": (_text(r"[0-9a-f]{64}"), "a digest"),
     "device": (_text(r"[a-z0-9:]{1,20}"), "the name of a device"),
     "step": (number(0, int), "a whole number"),
     "seconds": (number(0), "a number"),

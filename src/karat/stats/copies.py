@@ -64,11 +64,11 @@ class Learned:
     @classmethod
     def of(cls, rows: np.ndarray) -> Learned:
         """Of `rows` int64 [n, columns]."""
-        return cls(np.sort(_digests(rows), 1))
+        return cls(np.sort(digests_of(rows), 1))
 
     def kinds(self, rows: np.ndarray) -> np.ndarray:
         """int64 [m], of `rows` int64 [m, columns]: 0 equal to one learned from, 1 a single cell from one, 2 others."""
-        met = [_held(mine, asked) for mine, asked in zip(self.digests, _digests(rows), strict=True)]
+        met = [held(mine, asked) for mine, asked in zip(self.digests, digests_of(rows), strict=True)]
         return np.where(met[0], 0, np.where(np.any(met, 0), 1, 2))
 
 
@@ -119,13 +119,13 @@ def shares(kinds: np.ndarray) -> np.ndarray:
 def unseen(rows: np.ndarray) -> np.ndarray:
     """The `shares` [2] of unseen rows beside `rows` int64 [n, columns]: of each of these beside all others."""
     met = []
-    for digests in _digests(rows):
+    for digests in digests_of(rows):
         _, which, many = np.unique(digests, return_inverse=True, return_counts=True)
         met.append(many[which] > 1)
     return np.array([met[0].mean(), np.any(met, 0).mean()])
 
 
-def _digests(rows: np.ndarray) -> np.ndarray:
+def digests_of(rows: np.ndarray) -> np.ndarray:
     """uint64 [columns + 1, n], of `rows` int64 [n, columns]: sums of a number for each cell, all of them, then all but one."""
     each = rows.T.astype(np.uint64) + (np.arange(1, rows.shape[1] + 1, dtype=np.uint64)[:, None] << np.uint64(32))
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # splitmix64: Steele, Lea & Flood, 2014
@@ -135,6 +135,7 @@ def _digests(rows: np.ndarray) -> np.ndarray:
     return np.concatenate([whole[None], whole[None] - each])
 
 
-def _held(ascending: np.ndarray, asked: np.ndarray) -> np.ndarray:
+def held(ascending: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """bool [m]: which of `asked` [m] are among `ascending` [n]."""
     at = np.minimum(np.searchsorted(ascending, asked), len(ascending) - 1)
     return np.asarray(ascending[at] == asked)

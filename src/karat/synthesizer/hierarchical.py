@@ -16,6 +16,7 @@ from karat import limits
 from karat.content.codec import Block
 from karat.content.relational.database import Database
 from karat.content.relational.related import Related
+from karat.content.table.bloom import Past
 from karat.data import Data
 from karat.errors import FitError, RunError
 from karat.families.generator import Fitted, Stratified
@@ -111,7 +112,7 @@ class Hierarchical(Synthesizer):
         made = self._codec.make(rows, request.n, rng, asked)
         return Block(made, None)
 
-    def stream(self, request: Request) -> Iterator[Block]:
+    def stream(self, request: Request, past: Past | None = None) -> Iterator[Block]:
         """One block: what hangs together is made together. TooLarge where, by what a few take, it would not fit into memory."""
         self.check(request)
         if request.shard.of > 1:

@@ -99,27 +99,27 @@ class Single(Synthesizer):
         points = drawing.points(model, self.codec, request.n, y, rng, chance, request.independent, request.pick)
         return Block(self.codec.decode(points, model.space, chance), y)
 
-    def stream(self, request: Request) -> Iterator[Block]:
+    def stream(self, request: Request, past: Past | None = None) -> Iterator[Block]:
         self.check(request)
         if request.imputes:
-            return self._completed(request)
+            return self._completed(request, past)
         y = self._labels(request)
         if request.continues:
             return continued(self.model, self.codec, y, request)
-        return self._plain(request, y)
+        return self._plain(request, y, past)
 
-    def _plain(self, request: Request, y: Tensor | None) -> Iterator[Block]:
+    def _plain(self, request: Request, y: Tensor | None, past: Past | None) -> Iterator[Block]:
         codec, model, n = self.codec, self.model, request.n
         rng = torch.Generator(model.device).manual_seed(request.seed)
         chance, size = np.random.default_rng(request.seed), codec.at_once
-        past = _past(request, size)
+        past = _past(request, size) if past is None else past
         for start in range(0, n, size):
             count = min(size, n - start)
             of = None if y is None else y[start : start + count]
             points = drawing.points(model, codec, count, of, rng, chance, request.independent, request.pick)
             yield Block(codec.decode_next(points, model.space, chance, past), of)
 
-    def _completed(self, request: Request) -> Iterator[Block]:
+    def _completed(self, request: Request, past: Past | None) -> Iterator[Block]:
         """Blocks of as many records as are asked for or as there are to complete, every given cell exactly as given."""
         model, codec = self.model, self.codec
         assert isinstance(codec, Conditioned), "what is not was refused before"
@@ -127,7 +127,7 @@ class Single(Synthesizer):
             raise FitError("this recipe cannot fill in around given cells; trees, autoregressive and marginals can.")
         rng = torch.Generator(model.device).manual_seed(request.seed)
         chance = np.random.default_rng(request.seed)
-        past = _past(request, GIVEN_AT_ONCE)
+        past = _past(request, GIVEN_AT_ONCE) if past is None else past
         for asked in codec.conditioning_blocks(request.given, request.balance, request.n, chance, GIVEN_AT_ONCE):
             limits.need(asked.cells.numel() * 64, f"{len(asked.cells):,} rows at once", "Lower -n, or ask in parts.")
             points = drawing.completed(

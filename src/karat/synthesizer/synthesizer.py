@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from karat.content.codec import Block, Codec
+from karat.content.table.bloom import Past
 from karat.data import Data
 from karat.errors import FitError
 from karat.families.generator import Learned
@@ -26,9 +27,10 @@ class Synthesizer(ABC):
         """All records of a request at once; of the classes `labels` [n] where they are given and the model is conditional."""
 
     @abstractmethod
-    def stream(self, request: Request) -> Iterator[Block]:
+    def stream(self, request: Request, past: Past | None = None) -> Iterator[Block]:
         """The same in blocks, of which together no more is held than of one.
 
+        past: of rows that were made before and go with these, which differ from them where they must.
         Raises FitError for what this content or this model cannot be asked for.
         """
 

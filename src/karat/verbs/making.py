@@ -13,7 +13,7 @@ def make(options: MakeOptions) -> list[Path]:
     """Make new content and write it as ordinary files, each labelled as AI-made."""
     from karat.training import loop
     from karat.trust import answered_for
-    from karat.workflow import devices, learning, making, sharding
+    from karat.workflow import curating, devices, learning, making, sharding
     from karat.worth.ledger import Ledger
     from karat.worth.prices import find
 
@@ -30,8 +30,9 @@ def make(options: MakeOptions) -> list[Path]:
     with ledger.entry("make", where.type) as entry, answered_for(run):
         one = options.shards is None
         made = making.make(run, options, write) if one else sharding.make(run, options, terminal().print)
-        entry.items, entry.elsewhere = made.count, made.elsewhere
+        entry.items, entry.elsewhere, entry.candidates = made.count, made.elsewhere, made.tally.candidates
+        entry.dropped, entry.gate_seconds = dict(made.tally.dropped), made.tally.seconds
     noted = () if made.note is None else (made.note,)
-    for line in (f"made {made.count:,}: {made.place}", *noted, *run.notes):
+    for line in (f"made {made.count:,}: {made.place}", *noted, *curating.tally_note(made.tally), *run.notes):
         terminal(options.stream).print(line, soft_wrap=True)
     return list(made.files)

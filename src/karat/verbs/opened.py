@@ -80,11 +80,13 @@ class Opened(Run):
         )
         if out is not None:
             return make(**{f.name: getattr(options, f.name) for f in fields(options)})
+        from karat.curation.drawing import Tally
         from karat.workflow import making
 
         check_seed(seed)
         request, synth = making.request_of(options), self.synthesizer(device, family)
-        return synth.codec.in_python([block.records for block in synth.stream(request)])
+        blocks = making.blocks_of(synth, self, options, request, Tally())
+        return synth.codec.in_python([block.records for block in blocks])
 
     def assay(self, n: int = 5000, *, target: str | None = None, seed: int = 0, out: str | Path | None = None) -> Assay:
         """What it is worth: `.verdict`, `.to_dict()`, `.save("report.html")` (`karat.assay`)."""

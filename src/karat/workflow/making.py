@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ import torch
 
 from karat import __version__, synthesizer, watermarks
 from karat.content.codec import Block, Delivery
+from karat.content.table.bloom import Past
 from karat.content.table.formulas import Guard
+from karat.curation.drawing import Tally
 from karat.errors import FitError
 from karat.families.generator import Sampling
 from karat.options import MakeOptions
@@ -24,6 +26,7 @@ from karat.provenance.slots import slots
 from karat.request import OnText, Request
 from karat.run import Run
 from karat.synthesizer import Synthesizer
+from karat.workflow import curating
 from karat.workflow.devices import choose_device
 
 FEW = 64  # made where nobody says how many
@@ -41,6 +44,7 @@ class Made:
     files: tuple[Path, ...]
     note: str | None = None  # what a person should know
     elsewhere: float = 0.0  # CPU seconds of processes that are no children of this one
+    tally: Tally = field(default_factory=Tally)
 
 
 @dataclass(frozen=True)
@@ -146,12 +150,16 @@ def request_of(options: MakeOptions, on_text: OnText | None = None) -> Request:
     )
 
 
-def blocks_of(synth: Synthesizer, run: Run, options: MakeOptions, request: Request) -> Iterator[Block]:
-    """What is asked of the generator, block by block, with the run's watermark where it is wanted."""
-    if not options.watermark:
-        return synth.stream(request)
-    mark = watermarks.of_run(run, synth.codec)
-    return mark.blocks(synth.stream(mark.asked(request)), request.seed)
+def blocks_of(synth: Synthesizer, run: Run, options: MakeOptions, request: Request, tally: Tally) -> Iterator[Block]:
+    """What is asked of the generator, block by block, with the run's watermark where it is wanted, as far as it passes the gates."""
+    mark = watermarks.of_run(run, synth.codec) if options.watermark else None
+
+    def draw(request: Request, past: Past | None) -> Iterator[Block]:
+        if mark is None:
+            return synth.stream(request, past)
+        return mark.blocks(synth.stream(mark.asked(request), past), request.seed)
+
+    return curating.blocks(run, options, synth.codec, request, draw, tally)
 
 
 def make(run: Run, options: MakeOptions, on_text: OnText | None = None) -> Made:
@@ -168,14 +176,15 @@ def make(run: Run, options: MakeOptions, on_text: OnText | None = None) -> Made:
     goal, suffix = codec.place_of(goal, options.out is not None)
     output.check(goal)
     synth = synthesizer.load(run, device, codec)
-    blocks = blocks_of(synth, run, options, request)
+    tally = Tally()
+    blocks = blocks_of(synth, run, options, request, tally)
     guard = Guard(options.safe_cells)
     how = Delivery(request.n, Labelling(label), guard)
     counted = Counted(request.n, codec.thing, goal)
     if suffix is not None:
         with output.labelled(goal, label) as file:
             codec.stream(counted.of(blocks, codec.count, file.tell), suffix, file, how)
-        return Made(counted.done, goal, (goal,), guard.note())
+        return Made(counted.done, goal, (goal,), guard.note(), tally=tally)
     written = 0
     with Folder(output, goal, label, asked) as folder:
         blocks = counted.of(blocks, codec.count)
@@ -185,7 +194,7 @@ def make(run: Run, options: MakeOptions, on_text: OnText | None = None) -> Made:
             written += -(-len(blob) // PAGE) * PAGE
             if i % CHECKED == 0:
                 counted.check(written, i)
-    return Made(counted.done, goal, folder.paths[:-1], guard.note())
+    return Made(counted.done, goal, folder.paths[:-1], guard.note(), tally=tally)
 
 
 @dataclass

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from karat import __version__
 from karat import recipe as recipes
+from karat.curation.kept import Kept
 from karat.data import Data, batches
 from karat.errors import DivergedError, KaratError
 from karat.events import Event, Finished, Sink, Stopped
@@ -111,6 +112,7 @@ def drive(
     except KaratError:
         run.update({"status": "failed"})
         raise
+    _keep_for_gates(run, found)
     progress = {"step": done.step, "seconds": done.seconds, "trained_samples": done.samples, "spent": dict(done.spent)}
     run.update({"status": "trained", **progress, "ended": _now()})
     stepped = max(0.0, done.seconds - sum(done.spent.values()))
@@ -216,6 +218,7 @@ def _fit(run: Run, found: Data, synth: Synthesizer, plan: loop.Plan, entry: Any,
             how = f"a fit cannot be continued. Begin anew with `karat train {run.path}`."
             raise Interrupted(f"stopped at {last.fraction:.0%}; {how}", 128 + asked[0])
     assert isinstance(last, Finished)
+    _keep_for_gates(run, found)
     rows = {} if run.spec["epsilon"] is not None else {"trained_samples": len(found.train)}  # which nobody paid for
     run.update({"status": "trained", "step": 0, "seconds": last.seconds, **rows, "ended": _now()})
     spent = synth.spent
@@ -224,6 +227,11 @@ def _fit(run: Run, found: Data, synth: Synthesizer, plan: loop.Plan, entry: Any,
     console.print(f"fitted to {len(found.train):,} in {last.seconds:,.1f} s")
     _print_next(run, found, console)
     return run
+
+
+def _keep_for_gates(run: Run, found: Data) -> None:
+    if (kept := Kept.of(found, run.spec["seed"])) is not None:
+        run.save_gates(kept.blob())
 
 
 def _record_cost(run: Run, codec: Spent, family: Spent, console: Console) -> None:

@@ -24,6 +24,7 @@ from karat import synthesizer
 from karat.content.codec import Codec, Delivery
 from karat.content.table.formulas import Guard
 from karat.content.table.rules.conditions import names_file
+from karat.curation.drawing import Tally
 from karat.errors import FitError, RunError
 from karat.options import MakeOptions
 from karat.output import Folder, digest, require_disk
@@ -65,6 +66,7 @@ class Done:
     size: int
     formulas: int
     cpu: float
+    tally: Tally
 
 
 def make(run: Run, options: MakeOptions, tell: Callable[[str], None]) -> Made:
@@ -86,6 +88,7 @@ def make(run: Run, options: MakeOptions, tell: Callable[[str], None]) -> Made:
     bare = replace(options, run=str(run.path.absolute()), threads=1 if options.threads is None else options.threads)
     names = {k: f"part-{k:0{max(5, len(str(options.shards - 1)))}d}{suffix}" for k in numbers}
     guard, written, rows, cpu, saved = Guard(options.safe_cells), 0, 0, 0.0, time.monotonic()
+    tally = Tally()
     with Folder(output, goal, label, asked, keep=True) as folder:
         wanted = [k for k in numbers if not folder.has(names[k])]
         left = sum(counts[k] for k in wanted)
@@ -95,6 +98,7 @@ def make(run: Run, options: MakeOptions, tell: Callable[[str], None]) -> Made:
                 folder.took(names[done.number], done.digest, done.size)
                 guard.found, written, cpu = guard.found + done.formulas, written + done.size, cpu + done.cpu
                 rows += counts[done.number]
+                tally.add(done.tally)
                 require_disk(goal, written * (left - rows) / rows, f"{left - rows:,} more {codec.thing}s")
                 if time.monotonic() - saved > SAVED:
                     folder.flush()
@@ -102,7 +106,7 @@ def make(run: Run, options: MakeOptions, tell: Callable[[str], None]) -> Made:
                 if i * TOLD // len(wanted) > (i - 1) * TOLD // len(wanted) and len(wanted) > TOLD:
                     tell(f"{i:,} of {len(wanted):,} shards")
     paths = tuple(goal / names[k] for k in numbers)
-    return Made(total, goal, paths, guard.note(), cpu if options.on is not None else 0.0)
+    return Made(total, goal, paths, guard.note(), cpu if options.on is not None else 0.0, tally)
 
 
 def refuse(options: MakeOptions) -> None:
@@ -160,7 +164,9 @@ def write(task: Task) -> Done:
         how = Delivery(request.n, Labelling(label), guard)
         flags = os.O_RDWR | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
         with answered_for(run), os.fdopen(os.open(file_name, flags), "r+b") as file:
-            synth.codec.stream(making.blocks_of(synth, run, options, request), task.suffix, file, how)
+            tally = Tally()
+            blocks = making.blocks_of(synth, run, options, request, tally)
+            synth.codec.stream(blocks, task.suffix, file, how)
             container = container_of(task.suffix)
             if container is not None:
                 container.write_in(file, label)
@@ -169,7 +175,7 @@ def write(task: Task) -> Done:
             found = digest_read(file)
     finally:
         torch.set_num_threads(threads)
-    return Done(task.number, found, size, guard.found, time.process_time() - begun)
+    return Done(task.number, found, size, guard.found, time.process_time() - begun, tally)
 
 
 @functools.lru_cache(1)

@@ -70,7 +70,7 @@ def inputs_of(
         out.append(_declared("items wanted", "items_wanted", prices.items_wanted, f"{thing}s"))
     add(_generation(cost, prices, dollars))
     add(_review(prices, thing, reviewed, dollars, people))
-    out += [_gate_share(findings, prices, thing), _accepted_share(prices, thing, reviewed, people)]
+    out += [_gate_share(cost, prices, thing), _accepted_share(prices, thing, reviewed, people)]
     out += [_computing(cost, prices, dollars), _extra_value(findings, prices, thing)]
     for name, key, unit, taken, word in TAKEN:
         given, unit = getattr(prices, key), unit.format(thing=thing)
@@ -205,11 +205,11 @@ def _computing(cost: Cost, prices: Prices, dollars: bool) -> Input:
     return Input("computing", "assumed", "lognormal", amount, 0.5, unit, basis + ", at usual cloud prices (USD)")
 
 
-def _gate_share(findings: Sequence[Finding], prices: Prices, thing: str) -> Input:
-    for f in findings:
-        if f.key == "gate share" and math.isfinite(f.value) and f.value > 0:
-            spread = max(f.high - f.low, 0.0) / (2 * 1.96)
-            return Input("gate share", "measured", "normal", f.value, spread, f"of made {thing}s", "passed the gates")
+def _gate_share(cost: Cost, prices: Prices, thing: str) -> Input:
+    if cost.gated[1]:
+        k, n = cost.gated
+        basis = f"{k:,} of {n:,} candidates were kept, by the ledger"
+        return Input("gate share", "measured", "beta", 1.0 + k, 1.0 + n - k, f"of made {thing}s", basis)
     if prices.gate_share is not None:
         return _declared("gate share", "gate_share", prices.gate_share, f"of made {thing}s")
     return Input(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -33,7 +33,8 @@ class Entry:
     wall_seconds, cpu_seconds (this process and the children it waited for), gpu_seconds: measured.
     kwh: energy, with `energy_from` saying how it is known; None where it is not.
     money: at the declared prices; None where they do not cover it, and `missing` names what would.
-    items: how many things were made, 0 where the verb makes none.
+    items: how many things were made, 0 where the verb makes none.   candidates: how many were drawn for them, as far as gates
+    looked at these; dropped: why others than the items were not kept, and how many; gate_seconds: of CPU that this took.
     """
 
     verb: str
@@ -50,6 +51,9 @@ class Entry:
     items: int = 0
     device: str = "cpu"
     note: str = ""
+    candidates: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    gate_seconds: float = 0.0
 
 
 @dataclass
@@ -64,13 +68,17 @@ class Open:
     note: str = ""
     status: Status | None = None
     elsewhere: float = 0.0
+    candidates: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    gate_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class Cost:
     """What several entries cost together; a total of money or energy is None as soon as one part of it is unknown.
 
-    made: items of the `make` entries, with the seconds and kWh that one of them took (None where nothing was made).
+    made: items of the `make` entries, with the seconds and kWh that one of them took (None where nothing was made); one that
+    a gate dropped took as much, and counts with them.   gated: of the candidates that gates looked at, those kept and all.
     making_is_upper: the seconds include more than making, since no entry only made things.
     """
 
@@ -88,6 +96,7 @@ class Cost:
     item_gpu_seconds: float | None = None
     item_kwh: float | None = None
     making_is_upper: bool = False
+    gated: tuple[int, int] = (0, 0)
     by_verb: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -136,6 +145,9 @@ class Ledger:
                 items=running.items,
                 device=running.device,
                 note=running.note,
+                candidates=running.candidates,
+                dropped=running.dropped,
+                gate_seconds=running.gate_seconds,
             )
             try:
                 self.append(done)
@@ -194,9 +206,9 @@ def total(entries: Sequence[Entry], prices: Prices | None = None) -> Cost:
         for m in (e.missing if prices is None else price(e.cpu_seconds, e.gpu_seconds, e.kwh, prices)[1])
     ]
     makers = [e for e in entries if e.verb == "make" and e.items > 0 and e.status == "ok"]
-    upper = not makers
+    upper, gated = not makers, [e for e in makers if e.candidates >= e.items]
     makers = makers or [e for e in entries if e.items > 0 and e.status == "ok"]
-    made = sum(e.items for e in makers)
+    made, drawn = sum(e.items for e in makers), sum(max(e.items, e.candidates) for e in makers)
     energy = _sum_known([e.kwh for e in makers])
     return Cost(
         runs=len(entries),
@@ -211,10 +223,11 @@ def total(entries: Sequence[Entry], prices: Prices | None = None) -> Cost:
         else prices.currency,
         missing=tuple(dict.fromkeys(missing)),
         made=made,
-        item_cpu_seconds=sum(e.cpu_seconds for e in makers) / made if made else None,
-        item_gpu_seconds=sum(e.gpu_seconds for e in makers) / made if made else None,
-        item_kwh=energy / made if made and energy is not None else None,
+        item_cpu_seconds=sum(e.cpu_seconds for e in makers) / drawn if made else None,
+        item_gpu_seconds=sum(e.gpu_seconds for e in makers) / drawn if made else None,
+        item_kwh=energy / drawn if made and energy is not None else None,
         making_is_upper=bool(made) and upper,
+        gated=(sum(e.items for e in gated), sum(e.candidates for e in gated)),
         by_verb={v: sum(e.verb == v for e in entries) for v in dict.fromkeys(e.verb for e in entries)},
     )
 
@@ -265,13 +278,24 @@ def _parse(line: bytes) -> Entry | None:
         entry = Entry(**values)
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
-    numbers = (entry.wall_seconds, entry.cpu_seconds, entry.gpu_seconds, entry.kwh, entry.money)
-    texts = (entry.verb, entry.started, entry.device, entry.note, *entry.missing, entry.energy_from, entry.currency)
+    seconds = (entry.wall_seconds, entry.cpu_seconds, entry.gpu_seconds, entry.gate_seconds)
+    if not isinstance(entry.dropped, dict):
+        return None
+    counts = (entry.items, entry.candidates, *entry.dropped.values())
+    texts = (
+        entry.verb,
+        *entry.dropped,
+        entry.started,
+        entry.device,
+        entry.note,
+        *entry.missing,
+        entry.energy_from,
+        entry.currency,
+    )
     fits = (
-        all(_counts(x) for x in numbers[:3])
-        and all(x is None or _counts(x) for x in numbers[3:])
-        and type(entry.items) is int
-        and 0 <= entry.items < 2**62
+        all(map(_counts, seconds))
+        and all(x is None or _counts(x) for x in (entry.kwh, entry.money))
+        and all(type(x) is int and 0 <= x < 2**62 for x in counts)
         and all(isinstance(x, str) for x in texts[:-2])
         and all(x is None or isinstance(x, str) for x in texts[-2:])
         and entry.status in get_args(Status)

@@ -291,13 +291,21 @@ def _near(
 class Shingles:
     """Which training passages hold which strings of `size` letters; case, spaces and marks do not count."""
 
-    def __init__(self, train: TextView, size: int) -> None:
+    def __init__(self, train: TextView, size: int, step: int | None = None) -> None:
+        """step: of all strings one in so many is kept, by its hash; by default as few as keep `SHINGLES`."""
         self.size, self.passages = size, len(train)
         total = sum(map(len, train.texts))
-        self.step = np.uint64(max(1, math.ceil(total / SHINGLES)))
+        self.step = np.uint64(max(1, math.ceil(total / SHINGLES)) if step is None else step)
         keys, owner = self._of(train)
         order = np.argsort(keys, kind="stable")
         self.keys, self.owner = keys[order], owner[order]
+
+    @classmethod
+    def of(cls, keys: np.ndarray, owner: np.ndarray, size: int, step: int, passages: int) -> Shingles:
+        """What has the `keys` and `owner` of another one."""
+        out = cls(TextView(()), size, step)
+        out.keys, out.owner, out.passages = keys, owner, passages
+        return out
 
     def _of(self, writing: TextView) -> tuple[np.ndarray, np.ndarray]:
         """Different shingles of each passage, hashed, and the passage of each."""

@@ -58,6 +58,7 @@ class Related(Declared):
     thing = "record"
     reviewed = False
     repeats = True
+    gated = False
     answers = ("given", "balance")
     sheets = ".html"
     settings = ("schema", "series", "entity", "order", "rows", "encoding", "target", "discover")

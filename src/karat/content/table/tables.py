@@ -197,6 +197,9 @@ class Tables(Conditioned, Declared, Discreet):
         coded = {self.layout.coded[j]: place for j, place in places.items()}
         return Table(self.layout.decode(codes, coded, fine, rng, past), self.origin)
 
+    def note(self, records: Table, past: Past) -> None:
+        self.layout.note(records.cells, past)
+
     def moved(
         self, points: Tensor, space: Space, by: kernel.Kernel, rng: np.random.Generator, free: np.ndarray | None = None
     ) -> Tensor:
@@ -424,10 +427,8 @@ class Tables(Conditioned, Declared, Discreet):
         return Table(pa.table(columns, names=list(self.layout.names)), replace(self.origin, otherwise=apart))
 
     def _mine(self, records: Table) -> Table:
-        if records.cells.column_names != list(self.layout.names):
-            raise DataError(
-                f"the rows have the columns {records.cells.column_names[:5]}; {list(self.layout.names[:5])} were wanted."
-            )
+        if (there := records.cells.column_names) != list(self.layout.names):
+            raise DataError(f"the rows have the columns {there[:5]}; {list(self.layout.names[:5])} were wanted.")
         return records
 
     def conditioning(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Conditioning:
@@ -478,10 +479,9 @@ class Tables(Conditioned, Declared, Discreet):
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
         found = schema.from_dict(state["schema"])
-        dialect = None
-        if state["dialect"] is not None:
-            lists: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in state["dialect"].items()}
-            dialect = Dialect(**lists)
+        told = state["dialect"]
+        lists: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in (told or {}).items()}
+        dialect = None if told is None else Dialect(**lists)
         origin = Origin(found, state["source"], dialect, state["suffix"], state["notes"])
         between = tuple(Relation.from_dict(one) for one in state.get("found", []))
         return cls(origin, Layout.restore(found, state["layout"]), between)

@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from karat.content.relational import ancestry
-from karat.content.table.bloom import DENSE, BloomFilter, Past
+from karat.content.table.bloom import Past
 from karat.content.table.convert import logical, put
 from karat.content.table.digests import row_digests
+from karat.content.table.encoding.apart import Apart
 from karat.content.table.encoding.coding import NUMBERS, Choices, Grain, draw, flat, present
 from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.lookups import Lookup
@@ -111,6 +112,19 @@ class Layout:
                 return pa.array(writer.write(np.maximum(codes, 0), rng), pa.string())
         column = replace(self.columns[name], unique=unique)
         return flat(sensitive.fakes(column, len(there), rng, past=past)).cast(logical(column))
+
+    def apart(self, past: Past | None) -> Apart:
+        """What must differ in every row, of a stream of which `past` is known."""
+        return Apart(self.rules.unique, {name: self.parts[i] for name, i in self.part_of.items()}, past)
+
+    def note(self, rows: pa.Table, past: Past) -> None:
+        """Enters rows into what a stream must differ from; running numbers go on by themselves."""
+        apart, cells = self.apart(past), {name: flat(rows.column(name)) for name in self.names}
+        apart.note(cells)
+        for name, column in self.columns.items():
+            if apart.made(name) and (column.unique or any(name in group for group in self.rules.unique)):
+                known = flat(cells[name]).drop_null().cast(pa.string())
+                past.values((name,)).add(row_digests(pa.table([known], names=["key"]))[:, 0])
 
     @cached_property
     def rules(self) -> Rules:
@@ -251,6 +265,10 @@ class _Work:
     rng: np.random.Generator
     past: Past | None = None
 
+    @property
+    def apart(self) -> Apart:
+        return self.layout.apart(self.past)
+
     def make(self, rows: np.ndarray) -> dict[str, pa.Array]:
         """The columns of `rows`."""
         layout, out = self.layout, dict[str, pa.Array]()
@@ -374,7 +392,7 @@ class _Work:
     def distinct(self, cells: dict[str, pa.Array]) -> dict[str, pa.Array]:
         """The cells, duplicates under a `unique` rule made anew."""
         layout = self.layout
-        apart = self._learned_apart() if self.past is not None else []
+        apart = self.apart.learned if self.past is not None else []
         if apart and self.past is not None and self.past.shards > 1:
             raise FitError(
                 f"{', '.join(map(repr, apart[0]))} must differ in each row and are drawn as they were learned, which shards "
@@ -386,7 +404,7 @@ class _Work:
                 continue  # new values differ by themselves
             at = {i: j for j, i in enumerate(layout.coded)}
             for attempt in range(ATTEMPTS + 1):
-                rows = np.flatnonzero(repeated([cells[name] for name in names]) | self._before(names, cells))
+                rows = np.flatnonzero(repeated([cells[name] for name in names]) | self.apart.before(names, cells))
                 if not len(rows):
                     break
                 if attempt == ATTEMPTS:
@@ -400,48 +418,9 @@ class _Work:
                     self._redraw([i for i in parts if i in at or i in self.places], rows)
                 cells = _patch(cells, rows, self.make(rows))
                 cells = self.mend(cells)
-        for names in apart:
-            there = np.logical_and.reduce([present(cells[name]) for name in names])
-            self._filter(names).add(self._keys(names, {name: cells[name].filter(pa.array(there)) for name in names}))
+        if self.past is not None:
+            self.apart.note(cells)
         return cells
-
-    def _learned_apart(self) -> list[tuple[str, ...]]:
-        """Columns of `unique` rules whose values are drawn, and not made anew."""
-        parts, part_of = self.layout.parts, self.layout.part_of
-        groups = [tuple(names) for names in self.layout.rules.unique]
-        return [g for g in groups if not any(isinstance(parts[part_of[name]], Presence) for name in g)]
-
-    def _before(self, names: Sequence[str], cells: Mapping[str, pa.Array]) -> np.ndarray:
-        """bool [n]: rows whose values, none of them missing, an earlier part of the stream has."""
-        if self.past is None:
-            return np.zeros(len(self.codes), bool)
-        there = np.logical_and.reduce([present(cells[name]) for name in names])
-        out = np.zeros(len(there), bool)
-        out[there] = self._filter(names).has(
-            self._keys(names, {name: cells[name].filter(pa.array(there)) for name in names})
-        )
-        return out
-
-    def _dense(self, names: Sequence[str]) -> tuple[float, int] | None:
-        """The range of a column of whole numbers that is narrow enough for a bit each: its first, and how many."""
-        part = self.layout.parts[self.layout.part_of[names[0]]]
-        if self.past is None or len(names) > 1 or not isinstance(part, Number) or not part.grain.whole or part.relative:
-            return None
-        low, high = part.limits()
-        low, high = max(low, part.fine.lows[0]), min(high, part.fine.highs[-1] + self.past.total)
-        return (low, int(high - low) + 1) if 0 <= high - low < DENSE else None
-
-    def _filter(self, names: Sequence[str]) -> BloomFilter:
-        assert self.past is not None
-        dense = self._dense(names)
-        return self.past.values(tuple(names)) if dense is None else self.past.values(tuple(names), *dense)
-
-    def _keys(self, names: Sequence[str], cells: Mapping[str, pa.Array]) -> np.ndarray:
-        """What the rows are known by, none of whose cells is missing."""
-        part = self.layout.parts[self.layout.part_of[names[0]]]
-        if self._dense(names) is not None and isinstance(part, Number):
-            return np.asarray(part.grain.ticks(cells[names[0]]))
-        return row_digests(pa.table([cells[name] for name in names], names=list(names)))[:, 0]
 
     def _fresh(self, cells: dict[str, pa.Array], names: Sequence[str], rows: np.ndarray) -> dict[str, pa.Array]:
         """Values that no row has yet, between the least and the greatest one learned or else above it."""
@@ -458,12 +437,12 @@ class _Work:
             high = min(high, top + (len(self.codes) if self.past is None else self.past.total))
             used = np.unique(taken[~np.isnan(taken)])
             if high - low < 2**24:
-                free = self._unseen(name, np.setdiff1d(np.arange(low, high + 1), used))
+                free = self.apart.unseen(name, np.setdiff1d(np.arange(low, high + 1), used))
                 inside = free[free <= top]
                 free = self.rng.permutation(inside) if len(inside) >= len(rows) else free
             else:
                 free = self.rng.integers(int(low), int(top), 4 * len(rows) + 64, endpoint=True).astype(np.float64)
-                free = self._unseen(name, np.setdiff1d(free, used))
+                free = self.apart.unseen(name, np.setdiff1d(free, used))
             if len(free) >= len(rows):
                 fresh = part.grain.array(self.rng.permutation(free[: len(rows)]))
                 out = {**cells, name: put(cells[name], rows, fresh)}
@@ -475,17 +454,6 @@ class _Work:
             f"{'fewer' if rest else f'{len(self.codes) - len(rows):,}'} different ones to be had. Ask for fewer rows, or take "
             "the rule away."
         )
-
-    def _unseen(self, name: str, ticks: np.ndarray) -> np.ndarray:
-        """Those of the whole numbers that no earlier part of the stream has."""
-        if self.past is None or not len(ticks):
-            return ticks
-        if self._dense((name,)) is not None:
-            return np.asarray(ticks[~self._filter((name,)).has(ticks)])
-        part = self.layout.parts[self.layout.part_of[name]]
-        assert isinstance(part, Number)
-        keys = self._keys((name,), {name: part.grain.array(ticks)})
-        return np.asarray(ticks[~self._filter((name,)).has(keys)])
 
 
 def _patch(cells: Mapping[str, pa.Array], rows: np.ndarray, new: Mapping[str, pa.Array]) -> dict[str, pa.Array]:

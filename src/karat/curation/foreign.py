@@ -1,0 +1,74 @@
+"""Gates that are somebody else's program: a Python function, or a classifier in an ONNX file."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from karat.curation.gate import Candidates, Gate, Reasons, flagged
+from karat.errors import FitError
+
+CERTAIN = 0.5  # that a record is bad, from which on it is dropped
+
+
+class Function(Gate):
+    name = "function"
+
+    def __init__(self, source: str) -> None:
+        """source: FILE.py:NAME. The file is run, since the person named it.
+
+        The function is given records as `run.make` returns them, and returns for each True to keep it or False to drop it, or a
+        text, the reason to drop it, "" to keep it.
+        """
+        file, _, called = source.rpartition(":")
+        path = Path(file).expanduser()
+        if not path.is_file() or not called.isidentifier():
+            raise FitError(f"--gate {source}: wanted a Python file and a function in it, as FILE.py:NAME.")
+        spec = importlib.util.spec_from_file_location(f"gate_{path.stem}", path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found = getattr(module, called, None)
+        if not callable(found):
+            raise FitError(f"--gate {source}: {path} has no function {called}.")
+        self.function: Callable[[Any], Any] = found
+        self.called = f"{path.name}:{called}"
+        self.name = self.called  # type: ignore[misc]
+
+    def reasons(self, some: Candidates) -> Reasons:
+        answer = np.asarray(self.function(some.plain))
+        if answer.dtype == bool:
+            return flagged(~answer, f"refused by {self.called}")
+        return np.array([str(reason)[:200] for reason in answer.tolist()], str) if answer.dtype.kind in "UO" else answer
+
+
+class Onnx(Gate):
+    """A classifier of pictures or sounds.
+
+    It takes float32 [n, c, h, w] from 0 to 1 and gives how likely each is bad, [n] or the last of [n, classes].
+    """
+
+    name = "onnx"
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise FitError("--gate model.onnx needs an extra: pip install 'karat[onnx]'.") from None
+        self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        self.called = path.name
+
+    def reasons(self, some: Candidates) -> Reasons:
+        points = getattr(some.view, "points", None)
+        if points is None:
+            raise FitError("--gate model.onnx is for pictures and sounds; for others give a function of your own.")
+        given = {self.session.get_inputs()[0].name: ((points + 1) / 2).float().numpy()}
+        answer = np.asarray(self.session.run(None, given)[0], np.float64)
+        bad = answer if answer.ndim == 1 else answer[:, -1]
+        if len(bad) != len(some) or not np.isfinite(bad).all() or bad.min() < 0 or bad.max() > 1:
+            raise FitError(f"{self.called} gave {list(answer.shape)} that are no probabilities of {len(some)} records.")
+        return flagged(bad >= CERTAIN, f"bad by {self.called}")

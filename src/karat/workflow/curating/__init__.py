@@ -1,0 +1,93 @@
+"""The gates of a make: those that every make has, and those that a person asked for."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+
+from karat.cache import cache_folder
+from karat.content.codec import Block, Codec
+from karat.content.table.rules.conditions import names_file
+from karat.curation.copies import Copies
+from karat.curation.copies.points import VERSION, Searched
+from karat.curation.drawing import Draw, Tally, curated
+from karat.curation.gate import Gate
+from karat.curation.kept import Kept
+from karat.curation.repeats import Repeats
+from karat.curation.rules import Rules
+from karat.data import Data
+from karat.errors import FitError, RunError
+from karat.options import MakeOptions
+from karat.output import to_json, write_whole
+from karat.request import Request
+from karat.run import Run
+from karat.trust import sealed
+from karat.workflow import learning
+from karat.workflow.curating import asked as chosen
+
+NONE = "none"
+
+
+def blocks(run: Run, options: MakeOptions, codec: Codec, request: Request, draw: Draw, tally: Tally) -> Iterator[Block]:
+    """What is drawn for `request`, as far as it passes the gates; counted in `tally`."""
+    asked = _asked(options)
+    free = asked == [NONE] or request.on_text is not None or not codec.gated
+    if free or (request.given is not None and names_file(request.given)):
+        if asked and asked != [NONE]:
+            raise FitError(
+                "--gate and --keep take records away, which related tables, a file that is completed and --stream do not "
+                "allow; leave them out."
+            )
+        return draw(request, None)
+    gates = [*_usual(run, codec, request), *chosen.gates(asked, codec)]
+    return curated(codec, draw, [request], gates, tally)
+
+
+def _asked(options: MakeOptions) -> list[str]:
+    return [options.gate] if isinstance(options.gate, str) else list(options.gate)
+
+
+def _usual(run: Run, codec: Codec, request: Request) -> Iterator[Gate]:
+    """The gates that every make has."""
+    blob = run.load_gates()
+    kept = Kept(None, 1.0 if codec.repeats else 0.0) if blob is None else Kept.restore(blob)
+    yield Rules()
+    yield _copies(run, kept, blob is not None)
+    if not request.continues:  # where text is likelier than usual, or begins alike, it comes again
+        yield Repeats(request.n, kept.chance)
+
+
+def _copies(run: Run, kept: Kept, known: bool) -> Copies:
+    if run.spec["epsilon"] is not None:
+        return Copies(None, "what would tell them is no part of a private run")
+    if not known:
+        return Copies(None, "the run was trained before they were; train it anew")
+    if kept.finder is not None:
+        return Copies(kept.finder)
+    if not sealed(run.spec):
+        return Copies(None, "that takes the data, and who made this run may not have them opened here")
+    try:
+        return Copies(_searched(learning.again(run)))
+    except RunError as error:
+        return Copies(None, f"that takes the data; {error}")
+
+
+def _searched(data: Data) -> Searched:
+    """What tells copies of the training points; where its bars are is kept, as finding that takes longest."""
+    place = cache_folder(None) / "gates" / f"{data.fingerprint[:32]}-{VERSION}.json"
+    view = data.view("train")
+    try:
+        bars = [float(bar) for bar in json.loads(place.read_bytes())]
+    except (OSError, ValueError, TypeError):
+        found = Searched(view, 0)  # type: ignore[arg-type]
+        place.parent.mkdir(mode=0o700, exist_ok=True)
+        write_whole(place, to_json([bar if math.isfinite(bar) else 1e30 for bar in found.bars]))
+        return found
+    return Searched(view, 0, bars)  # type: ignore[arg-type]
+
+
+def tally_note(tally: Tally) -> tuple[str, ...]:
+    """What a person should know of what passed the gates."""
+    line = tally.line()
+    return (*(() if line is None else (line,)), *tally.notes)

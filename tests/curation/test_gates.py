@@ -1,0 +1,131 @@
+"""What is drawn leaves only through the gates; where one fails nothing leaves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import karat
+from karat.curation.copies.rows import Rows
+from karat.errors import FitError, GateError
+from karat.run import Run
+from karat.views import Columns, TableView
+from karat.worth.ledger import Ledger, total
+
+ROWS = 400
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Rows with a key, a category and two numbers."""
+    home, rng = tmp_path_factory.mktemp("shop"), np.random.default_rng(0)
+    rows = {
+        "key": np.arange(1, ROWS + 1),
+        "kind": rng.choice(["tea", "rice", "salt"], ROWS),
+        "weight": np.round(rng.normal(50, 9, ROWS), 2),
+        "price": np.round(rng.gamma(3, 4, ROWS), 2),
+    }
+    pd.DataFrame(rows).to_csv(home / "shop.csv", index=False)
+    return karat.train(home / "shop.csv", out=home / "run", threads=1, set=["model.rounds=2"])
+
+
+def own_gate(folder: Path, body: str) -> str:
+    (folder / "gate.py").write_text(f"import numpy as np\n{body}")
+    return f"{folder / 'gate.py'}:keep"
+
+
+def test_a_gate_that_crashes_exports_nothing(shop: Run, tmp_path: Path) -> None:
+    gate = own_gate(tmp_path, "def keep(rows):\n    raise KeyError('price')\n")
+    with pytest.raises(GateError, match=r"gate\.py:keep failed \(KeyError.*nothing was exported"):
+        karat.make(shop, n=10, out=tmp_path / "x.csv", gate=[gate], threads=1)
+    assert not list(tmp_path.glob("x.csv*"))
+
+
+@pytest.mark.parametrize("answer", ["np.ones(3, bool)", "rows.price", "None"])
+def test_a_gate_whose_answer_is_none_exports_nothing(shop: Run, tmp_path: Path, answer: str) -> None:
+    gate = own_gate(tmp_path, f"def keep(rows):\n    return {answer}\n")
+    with pytest.raises(GateError, match="nothing was exported"):
+        karat.make(shop, n=10, out=tmp_path / "x.csv", gate=[gate], threads=1)
+    assert not list(tmp_path.glob("x.csv*"))
+
+
+def test_what_a_gate_drops_is_drawn_anew_and_is_in_the_ledger(shop: Run, tmp_path: Path) -> None:
+    gate = own_gate(tmp_path, "def keep(rows):\n    return np.where(rows.kind == 'tea', 'tea', '')\n")
+    (file,) = karat.make(shop, n=200, out=tmp_path / "x.csv", gate=[gate], threads=1)
+    made = pd.read_csv(file)
+    assert len(made) == 200 and set(made.kind) == {"rice", "salt"}
+    assert made.key.is_unique and made.key.min() > ROWS, "keys differ over all draws, and none is a real one"
+    entry = Ledger(shop.path / "ledger.jsonl").entries()[-1]
+    assert entry.items == 200 and entry.candidates == 200 + sum(entry.dropped.values()) and entry.dropped["tea"] > 50
+    kept, drawn = total([entry]).gated
+    assert (kept, drawn) == (200, entry.candidates)
+
+
+def test_where_nothing_is_dropped_gates_change_no_byte(shop: Run, tmp_path: Path) -> None:
+    karat.make(shop, n=30, out=tmp_path / "with.csv", threads=1)
+    assert not Ledger(shop.path / "ledger.jsonl").entries()[-1].dropped
+    karat.make(shop, n=30, out=tmp_path / "without.csv", gate=["none"], threads=1)
+    assert (tmp_path / "with.csv").read_bytes() == (tmp_path / "without.csv").read_bytes()
+
+
+def test_a_gate_that_nothing_passes_ends_and_exports_nothing(shop: Run, tmp_path: Path) -> None:
+    gate = own_gate(tmp_path, "def keep(rows):\n    return np.zeros(len(rows), bool)\n")
+    with pytest.raises(GateError, match="0 passed"):
+        karat.make(shop, n=5, out=tmp_path / "x.csv", gate=[gate], threads=1)
+    assert not list(tmp_path.glob("x.csv*"))
+
+
+def test_what_is_no_gate_is_said_before_anything_is_drawn(shop: Run, tmp_path: Path) -> None:
+    with pytest.raises(FitError, match="wanted en, zh, personal"):
+        karat.make(shop, n=5, out=tmp_path / "x.csv", gate=["nothing"], threads=1)
+
+
+def test_what_a_run_keeps_for_its_gates_is_refused_when_it_was_changed(shop: Run, tmp_path: Path) -> None:
+    place = shop.path / "gates.safetensors"
+    kept = place.read_bytes()
+    try:
+        place.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+        with pytest.raises(karat.KaratError, match="missing or damaged"):
+            karat.make(shop, n=5, out=tmp_path / "x.csv", threads=1)
+    finally:
+        place.write_bytes(kept)
+
+
+def table(rng: np.random.Generator, n: int, numbers: int) -> TableView:
+    names = (*(f"n{j}" for j in range(numbers)), "kind", "place")
+    values = np.column_stack(
+        [rng.normal(0, 10, (n, numbers)).round(1), rng.integers(3, size=n), rng.integers(9, size=n)]
+    )
+    return TableView(Columns(names, (*[()] * numbers, tuple("abc"), tuple("abcdefghi"))), values)
+
+
+def test_copies_of_rows_are_found_and_unseen_rows_are_not() -> None:
+    rng = np.random.default_rng(1)
+    train, unseen = table(rng, 2000, 4), table(rng, 2000, 4)
+    gate = Rows.restore(Rows.fit(train, 0).arrays())
+    changed = train.values.copy()
+    changed[:, 4] = (changed[:, 4] + 1) % 3
+    assert gate.copied(train).mean() > 0.95 and gate.copied(TableView(train.columns, changed)).mean() > 0.95
+    assert gate.copied(unseen).mean() <= 0.01
+
+
+def test_of_few_categories_no_row_is_refused_as_a_copy() -> None:
+    rng = np.random.default_rng(2)
+    gate = Rows.fit(table(rng, 2000, 0), 0)
+    assert gate.blind and not gate.copied(table(rng, 2000, 0)).any()
+
+
+def test_a_private_run_keeps_nothing_for_its_gates(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pd.DataFrame({"a": rng.choice(["x", "y"], 300), "b": rng.choice(["u", "v", "w"], 300)}).to_csv(
+        tmp_path / "d.csv", index=False
+    )
+    run = karat.train(
+        tmp_path / "d.csv", out=tmp_path / "r", epsilon=1.0, public_schema=True, threads=1, set=["model.noise=seeded"]
+    )
+    assert "gates" not in json.loads((run.path / "karat.json").read_text()) and not list(run.path.glob("gates*"))
+    karat.make(run, n=50, out=tmp_path / "x.csv", threads=1)
