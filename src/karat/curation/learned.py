@@ -30,6 +30,10 @@ COMPONENTS = 64
 
 
 class _Strings:
+    @staticmethod
+    def both(good: TextView, bad: TextView) -> TextView:
+        return TextView(good.texts + bad.texts)
+
     def __init__(self, known: TextView) -> None:
         self.counts = Counts(known)
 
@@ -38,6 +42,10 @@ class _Strings:
 
 
 class _Looks:
+    @staticmethod
+    def both(good: Points, bad: Points) -> Points:
+        return Points(torch.cat([good.points, bad.points]), good.axes)
+
     def __init__(self, known: Points) -> None:
         flat = known.points.flatten(1).float()
         self.basis = components(flat, COMPONENTS)
@@ -69,7 +77,7 @@ class Learned(Gate):
             raise FitError(
                 f"--gate {folder}: {codec.name} content is not learned from files; give a function of your own."
             )
-        both = _both(good, bad)
+        both = FEATURES[kind].both(good, bad)
         self.features = FEATURES[kind](both)
         x, y = self.features.of(both), np.arange(len(both)) >= len(good)
         fold = np.random.default_rng([seed, 17]).permutation(len(both)) % FOLDS
@@ -100,9 +108,3 @@ def _read(codec: Codec, folder: Path) -> Any:
     if len(contents.records) < FEWEST:
         raise DataError(f"{folder} holds {len(contents.records)} {codec.thing}s; a gate learns from {FEWEST} or more.")
     return codec.view(codec.conform(contents.records))
-
-
-def _both(good: Any, bad: Any) -> Any:
-    if isinstance(good, TextView):
-        return TextView(good.texts + bad.texts)
-    return Points(torch.cat([good.points, bad.points]), good.axes)

@@ -151,7 +151,7 @@ def request_of(options: MakeOptions, on_text: OnText | None = None) -> Request:
 
 
 def blocks_of(synth: Synthesizer, run: Run, options: MakeOptions, request: Request, tally: Tally) -> Iterator[Block]:
-    """What is asked of the generator, block by block, with the run's watermark where it is wanted, as far as it passes the gates."""
+    """What is asked of the generator, in blocks, as far as it passes the gates; with the run's watermark where it is wanted."""
     mark = watermarks.of_run(run, synth.codec) if options.watermark else None
 
     def draw(request: Request, past: Past | None) -> Iterator[Block]:
