@@ -55,6 +55,7 @@ MAY: dict[str, set[str]] = {
         *(
             "assays",
             "cache",
+            "chain",
             "content",
             "curation",
             "data",
@@ -78,6 +79,7 @@ MAY: dict[str, set[str]] = {
         "languages",
         "options",
         "output",
+        "provenance",
         "report",
         "review",
         "run",
@@ -245,7 +247,7 @@ def test_a_family_never_knows_a_sibling_that_knows_it_back() -> None:
 
 
 def test_what_a_person_meets_is_the_verbs_and_the_few_types() -> None:
-    assert set(karat.__all__) == {"KaratError", "Run", "assay", "demo", "look", "make", "open", "train"}
+    assert set(karat.__all__) == {"KaratError", "Run", "assay", "check", "demo", "key", "look", "make", "open", "train"}
     assert all(callable(getattr(karat, name)) for name in karat.__all__)
 
 
@@ -284,7 +286,7 @@ assert not heavy, heavy
 def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    for verb in ("look", "train", "assay", "make", "demo"):
+    for verb in ("look", "train", "assay", "make", "check", "key", "demo"):
         assert verb in done.stdout
     assert "--minutes" in done.stdout
 

@@ -2,8 +2,8 @@
 
 from karat.errors import KaratError
 from karat.verbs import Opened as Run
-from karat.verbs import assay, demo, look, make, train
+from karat.verbs import assay, check, demo, key, look, make, train
 from karat.verbs import open_run as open
 
 __version__ = "0.1.0"
-__all__ = ["KaratError", "Run", "assay", "demo", "look", "make", "open", "train"]
+__all__ = ["KaratError", "Run", "assay", "check", "demo", "key", "look", "make", "open", "train"]

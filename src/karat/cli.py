@@ -51,8 +51,8 @@ APP = App(
     help_epilogue=(
         "With any verb: --quiet says nothing but errors; --json writes the result as JSON on standard output, and all that is "
         "said on standard error.\n\n"
-        "Exit codes: 0 done; 1 a requirement (--require) does not hold; 2 bad input or usage, or the system refused; 70 a fault "
-        "of karat's own; 128+n stopped by signal n (130 by Ctrl-C)."
+        "Exit codes: 0 done; 1 a requirement (--require, --strict) does not hold; 2 bad input or usage, or the system refused; "
+        "70 a fault of karat's own; 128+n stopped by signal n (130 by Ctrl-C)."
     ),
     help_format="plaintext",  # or what stands in angle brackets and underscores would be read as a style
     version_flags=["--version"],
@@ -64,6 +64,8 @@ VERBS = {
     "assay": "Find out what a generator is worth: findings and a verdict.",
     "make": "Make new content as ordinary, labelled files.",
     "review": "Look at made things one by one and say which may be used.",
+    "check": "Say where files come from, and whether they are as they were made.",
+    "key": "Make a key to sign what you make.",
     "demo": "All of it on data that comes with the install, in about a minute.",
 }
 for verb, help_text in VERBS.items():

@@ -129,9 +129,11 @@ def test_the_templates_and_pages_of_the_report_name_commands_that_there_are() ->
 
 
 def test_a_verb_or_an_option_that_does_not_exist_would_be_found() -> None:
-    told = "make a few and look (karat check), or `karat assay RUN --colour red`; see `karat train`, and karat did not."
+    told = (
+        "make a few and look (karat search), or `karat assay RUN --colour red`; see `karat train`, and karat did not."
+    )
     found = list(commands(told))
-    assert found == ["check", "assay RUN --colour red", "train"]
-    assert fault("check") and fault("assay RUN --colour red") and fault("assay RUN -n many")
+    assert found == ["search", "assay RUN --colour red", "train"]
+    assert fault("search") and fault("assay RUN --colour red") and fault("assay RUN -n many")
     assert fault("train") is None and fault("assay RUN -n 5000") is None and fault("demo --on table|text") is None
     assert fault("demo --on table|pottery")

@@ -20,6 +20,8 @@ KINDS = {
     "train": options.TrainOptions,
     "assay": options.AssayOptions,
     "make": options.MakeOptions,
+    "check": options.CheckOptions,
+    "key": options.KeyOptions,
     "demo": options.DemoOptions,
 }
 
@@ -57,7 +59,7 @@ def test_an_argument_that_is_no_option_is_refused_by_its_name(verb: str) -> None
 
 @pytest.mark.parametrize("verb", KINDS)
 def test_options_cannot_be_changed_once_they_are_given(verb: str) -> None:
-    first = [] if verb == "demo" else ["digits"]
+    first = [] if verb in ("demo", "key") else ["digits"]
     given = KINDS[verb](*first)
     with pytest.raises(dataclasses.FrozenInstanceError):
         given.threads = 2

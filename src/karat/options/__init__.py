@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from karat.options.asking import takes_fields as takes_fields
 from karat.options.assay import AssayOptions as AssayOptions
+from karat.options.check import CheckOptions as CheckOptions
+from karat.options.check import KeyOptions as KeyOptions
 from karat.options.demo import DemoOptions as DemoOptions
 from karat.options.look import LookOptions as LookOptions
 from karat.options.make import MakeOptions as MakeOptions

@@ -78,6 +78,11 @@ class MakeOptions:
         CPU threads to use.
     producer
         Your name or code in the label of origin: ASCII, without spaces.
+    sign
+        The folder of a key of `karat key`, with which each file is signed, last of all: by a C2PA manifest inside, or in a file
+        beside.
+    time_stamp
+        With --sign: the address of a time-stamping service, the only thing for which a network is used.
     overwrite
         Replace what was made before and is there; never what the run learned from, nor files that karat did not make.
     safe_cells
@@ -114,6 +119,8 @@ class MakeOptions:
     device: str = "auto"
     threads: int | None = None
     producer: str = "karat"
+    sign: Path | None = None
+    time_stamp: str | None = None
     overwrite: bool = False
     safe_cells: bool = False
     watermark: bool = False

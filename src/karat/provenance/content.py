@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import re
 import sqlite3
@@ -19,13 +20,17 @@ from pathlib import Path
 from typing import IO, Any
 
 from karat.errors import DataError
+from karat.provenance.containers import container_of
+from karat.provenance.edits import edited, mapped
 from karat.provenance.files import BLOCK, open_plain
+from karat.provenance.forms import markdown
 from karat.provenance.label import KEYWORD
 
 Pieces = Iterator[bytes]
 LABELS = (
     "label.json",
     "signature.json",
+    "META-INF/",
     "docProps/",
     "_rels/",
     "[Content_Types].xml",
@@ -36,24 +41,31 @@ SAMPLES = 1 << 18
 
 
 def content_digest(path: Path) -> str:
-    """SHA-256 (hex) of what the file holds apart from its label; of a form that is not known, of its bytes.
+    """SHA-256 (hex) of what the file holds apart from its label; of a form that is not known here, of its other bytes.
 
     DataError where it is no whole file of its form.
     """
-    return _digest(path, FORMS.get(_suffix(path), _bytes))
-
-
-def _digest(path: Path, pieces: Callable[[IO[bytes]], Pieces]) -> str:
-    found = hashlib.sha256()
     try:
-        with open_plain(path) as file, warnings.catch_warnings():
+        with open_plain(path) as file:
+            return digest_of_open(file, str(path))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}. Give a file.") from None
+
+
+def digest_of_open(file: IO[bytes], name: str) -> str:
+    """The same of an open file of that name."""
+    found, form, container = hashlib.sha256(), _suffix(Path(name)), container_of(name)
+    try:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a library thinks of a picture's size or metadata
-            for piece in pieces(file):
+            if form not in FORMS and container is not None:
+                return container.digest(mapped(file))
+            for piece in FORMS.get(form, _bytes)(file):
                 found.update(piece)
     except DataError:
         raise
     except Exception as error:  # each library has its own for a file that is cut short
-        raise DataError(f"{path} cannot be read as {_suffix(path)[1:]} ({type(error).__name__}: {error}).") from None
+        raise DataError(f"{name} cannot be read as {form[1:]} ({type(error).__name__}: {error}).") from None
     return found.hexdigest()
 
 
@@ -133,6 +145,12 @@ def _text(file: IO[bytes]) -> Pieces:
         if text:
             yield b"\n" * blank + text + b"\n"
         blank = 0 if text else blank + 1
+
+
+def _markdown(file: IO[bytes]) -> Pieces:
+    """The lines without a label in front matter."""
+    data = file.read()
+    yield from _text(io.BytesIO(edited(data, markdown.put(data, None))))
 
 
 def _zipped(pieces: Callable[[IO[bytes]], Pieces]) -> Callable[[IO[bytes]], Pieces]:
@@ -240,8 +258,9 @@ FORMS: dict[str, Callable[[IO[bytes]], Pieces]] = {
     **dict.fromkeys((".wav", ".flac"), _samples),
     **dict.fromkeys((".ogg", ".opus"), _ogg),
     ".mp3": _mp3,
-    **dict.fromkeys((".csv", ".tsv", ".json", ".jsonl", ".txt", ".md"), _text),
+    **dict.fromkeys((".csv", ".tsv", ".json", ".jsonl", ".txt"), _text),
     **dict.fromkeys((".csv.gz", ".tsv.gz", ".json.gz", ".jsonl.gz", ".txt.gz"), _zipped(_text)),
+    **dict.fromkeys((".md", ".markdown"), _markdown),
     ".parquet": _parquet,
     ".feather": _feather,
     ".orc": _orc,

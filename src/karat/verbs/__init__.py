@@ -6,6 +6,8 @@ Nothing heavy is imported until a verb is used, so that `karat --help` answers a
 from __future__ import annotations
 
 from karat.verbs.assaying import assay as assay
+from karat.verbs.checking import check as check
+from karat.verbs.checking import key as key
 from karat.verbs.demonstrating import demo as demo
 from karat.verbs.looking import look as look
 from karat.verbs.making import make as make

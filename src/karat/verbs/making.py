@@ -13,7 +13,7 @@ def make(options: MakeOptions) -> list[Path]:
     """Make new content and write it as ordinary files, each labelled as AI-made."""
     from karat.training import loop
     from karat.trust import answered_for
-    from karat.workflow import curating, devices, learning, making, sharding
+    from karat.workflow import checking, curating, devices, learning, making, sharding
     from karat.worth.ledger import Ledger
     from karat.worth.prices import find
 
@@ -30,6 +30,7 @@ def make(options: MakeOptions) -> list[Path]:
     with ledger.entry("make", where.type) as entry, answered_for(run):
         one = options.shards is None
         made = making.make(run, options, write) if one else sharding.make(run, options, terminal().print)
+        checking.remember(run, made.files)
         entry.items, entry.elsewhere, entry.candidates = made.count, made.elsewhere, made.tally.candidates
         entry.dropped, entry.gate_seconds = dict(made.tally.dropped), made.tally.seconds
     noted = () if made.note is None else (made.note,)

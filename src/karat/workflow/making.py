@@ -22,11 +22,13 @@ from karat.options import MakeOptions
 from karat.output import Folder, Output, digest, goes_on, require_disk
 from karat.provenance.containers import container_of
 from karat.provenance.label import ALLOWED, TIME, Label
+from karat.provenance.signing import Key, Signer
 from karat.provenance.slots import slots
 from karat.request import OnText, Request
 from karat.run import Run
 from karat.synthesizer import Synthesizer
 from karat.workflow import curating
+from karat.workflow.checking.signing import sign_file, sign_folder
 from karat.workflow.devices import choose_device
 
 FEW = 64  # made where nobody says how many
@@ -52,13 +54,17 @@ class Labelling:
     """What made content says of its origin."""
 
     label: Label
+    signer: Signer | None = None
 
     def sentence(self) -> str:
         return self.label.sentence()
 
     def mark(self, name: str, blob: bytes) -> bytes:
-        """The file with its label inside, numbered by its name, where its format has a place for one."""
+        """The file with its label inside, numbered by its name, where its format has a place for one; and signed, likewise."""
         container = container_of(name)
+        signed = None if self.signer is None else self.signer.inside(name, blob, self.numbered(name))
+        if signed is not None:
+            return signed
         return blob if container is None else container.write(blob, self.numbered(name))
 
     def numbered(self, name: str) -> Label:
@@ -101,6 +107,13 @@ def epoch() -> str:
         raise FitError(f"SOURCE_DATE_EPOCH is {given!r}; seconds since 1970 were wanted, as a whole number.") from None
 
 
+def signer_of(options: MakeOptions) -> Signer | None:
+    """Who signs what is made; None where it is not to be signed. FitError where that key cannot be used."""
+    if options.sign is None and options.time_stamp is not None:
+        raise FitError("--time-stamp goes with --sign: it is the signature that is stamped.")
+    return None if options.sign is None else Signer(Key.read(Path(options.sign)), __version__, options.time_stamp)
+
+
 def output_of(run: Run, options: MakeOptions) -> Output:
     files = () if options.given is None else (Path(options.given),)
     return Output(options.overwrite, (*run.kept, *files), run.path)
@@ -115,6 +128,7 @@ def identity(run: Run, options: MakeOptions, device: torch.device) -> dict[str, 
         "version": __version__,
         "device": device.type,
         "safe cells": options.safe_cells,
+        **({} if (signer := signer_of(options)) is None else {"signed": signer.key.mark}),
         **({"watermark": True} if options.watermark else {}),
     }
 
@@ -179,11 +193,13 @@ def make(run: Run, options: MakeOptions, on_text: OnText | None = None) -> Made:
     tally = Tally()
     blocks = blocks_of(synth, run, options, request, tally)
     guard = Guard(options.safe_cells)
-    how = Delivery(request.n, Labelling(label), guard)
+    signer = signer_of(options)
+    how = Delivery(request.n, Labelling(label, signer), guard)
     counted = Counted(request.n, codec.thing, goal)
     if suffix is not None:
         with output.labelled(goal, label) as file:
             codec.stream(counted.of(blocks, codec.count, file.tell), suffix, file, how)
+        sign_file(output, goal, signer)
         return Made(counted.done, goal, (goal,), guard.note(), tally=tally)
     written = 0
     with Folder(output, goal, label, asked) as folder:
@@ -194,6 +210,7 @@ def make(run: Run, options: MakeOptions, on_text: OnText | None = None) -> Made:
             written += -(-len(blob) // PAGE) * PAGE
             if i % CHECKED == 0:
                 counted.check(written, i)
+        sign_folder(folder, signer)
     return Made(counted.done, goal, folder.paths[:-1], guard.note(), tally=tally)
 
 

@@ -1,0 +1,108 @@
+"""What a run has made, by digests of content: a file whose label was taken off or replaced is known again by them.
+
+`made.jsonl` in the run is a chain (`chain.py`) that grows with each `make`. It holds no content and no path, only for each file
+the first half of its digest (`provenance/content.py`) and the number in its label.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+from karat.chain import Chain
+from karat.errors import DataError, RunError
+from karat.provenance.content import content_digest
+from karat.provenance.reading import read_label
+from karat.run import Run
+
+NAME = "made.jsonl"
+HALF = 32  # hex digits of a digest that are kept: nobody can make another content that has them
+MOST = 1_000_000  # files of one make that are remembered
+ROOM = 40_000  # characters of a line of the chain
+
+
+@dataclass(frozen=True)
+class Item:
+    """One made file: the run, the number and the producer that its label has, and when it was made."""
+
+    run: str
+    number: str
+    producer: str
+    when: str
+
+
+class Memory:
+    """What is remembered of what a run has made."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.chain = run, Chain(run.path / NAME)
+
+    @cached_property
+    def _items(self) -> dict[str, list[Item]]:
+        found: dict[str, list[Item]] = defaultdict(list)
+        for record in self.chain.records():
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                for digest, number in record["files"]:
+                    found[str(digest)].append(
+                        Item(self.run.id, str(number), str(record["producer"]), str(record["when"]))
+                    )
+        return found
+
+    @cached_property
+    def numbers(self) -> frozenset[str]:
+        """Numbers of all that it has made."""
+        return frozenset(item.number for items in self._items.values() for item in items)
+
+    @cached_property
+    def vouched(self) -> bool:
+        """Whether the record is as this user wrote it."""
+        found = self.chain.audit()
+        return found.holds and found.sealed is True and not found.unsealed
+
+    def items(self, digest: str) -> list[Item]:
+        """The files of this content that the run has made."""
+        return self._items.get(digest[:HALF], [])
+
+
+def remember(run: Run, files: Iterable[Path]) -> None:
+    """Notes in the run what these files hold and which number each has; in a run of another user, nothing."""
+    chain, when = Chain(run.path / NAME), datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        for producer, group in _lines(islice(files, MOST)):
+            chain.append({"when": when, "producer": producer, "files": group})
+    except OSError as error:
+        if isinstance(error, PermissionError) and run.path.stat().st_uid != os.geteuid():
+            return  # somebody else's book, of which `Run.open` makes a note
+        raise RunError(
+            f"what was made cannot be noted in {chain.path}: {error.strerror}. Nothing else was lost."
+        ) from None
+
+
+def _lines(files: Iterable[Path]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Producer, and digest and number of each file, in groups that fit a line."""
+    group: list[tuple[str, str]] = []
+    size, producer = 0, ""
+    for path in files:
+        try:
+            label = read_label(path)
+            digest = content_digest(path)[:HALF]
+        except DataError:  # a form that we write and cannot read is known by nothing
+            continue
+        if label is None:
+            continue
+        own, number = label.fields.get("ContentProducer", ""), label.fields.get("ProduceID", "")
+        if group and (size > ROOM or own != producer):
+            yield producer, group
+            group, size = [], 0
+        producer = own
+        group.append((digest, number))
+        size += HALF + len(number) + 8
+    if group:
+        yield producer, group

@@ -1,0 +1,140 @@
+"""What a person points at: a file, a folder of files, or a run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from karat.chain import HEAD, Chain
+from karat.errors import FitError, RunError
+from karat.output import BESIDE, INSIDE, STAGE
+from karat.provenance.signing import Trust
+from karat.provenance.signing.detached import BESIDE as SIGNED_BESIDE
+from karat.provenance.signing.detached import INSIDE as SIGNED_INSIDE
+from karat.run import Run
+from karat.trust import signed
+from karat.workflow.checking.files import FileCheck, check_file
+from karat.workflow.checking.made import Memory
+
+RUNS = Path("runs")  # where runs lie that nobody named
+GOOD = ("intact",)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing that a run keeps.   holds: None where it cannot be told."""
+
+    name: str
+    holds: bool | None
+    says: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found.   files: one by one.   parts: what runs keep: their record, model and chains.
+
+    failed: what is not as it should be, where that was demanded.
+    """
+
+    files: tuple[FileCheck, ...] = ()
+    parts: tuple[Part, ...] = ()
+    failed: tuple[str, ...] = ()
+    report: None = field(default=None, repr=False)
+
+    @property
+    def states(self) -> dict[str, int]:
+        """How many files are in which state."""
+        return dict(Counter(found.state for found in self.files))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For one file also `results` at the top, each with type, outcome, validation_state, issuer, model, generated_at."""
+        alone = {"results": self.files[0].to_dict()["results"]} if len(self.files) == 1 else {}
+        return {
+            **alone,
+            "states": self.states,
+            "files": [found.to_dict() for found in self.files],
+            "parts": [asdict(part) for part in self.parts],
+            "failed": list(self.failed),
+        }
+
+
+def check(paths: Sequence[Path], run: Path | None = None, trust: Sequence[Path] = (), strict: bool = False) -> Check:
+    """What is known of the origin of files, folders of files, and runs.   run: by which they may have been made.
+
+    trust: certificates to trust beside one's own.   strict: `failed` names all that is not known to be as it was made.
+    """
+    roots, given = Trust.of(trust), None if run is None else [Memory(Run.open(run))]
+    files: list[FileCheck] = []
+    parts: list[Part] = []
+    for path in paths:
+        if Run.is_run(path):
+            parts += _parts(Run.open(path), several=len(paths) > 1)
+            continue
+        if not path.exists():
+            raise FitError(f"{path} is not there; `karat check` wants a file, a folder, a run or a report.")
+        memories = _memories(path) if given is None else given
+        files += [check_file(one, memories, roots) for one in (_files(path) if path.is_dir() else [path])]
+    bad = [f"{found.path}: {found.state}" for found in files if found.state not in GOOD]
+    bad += [f"{part.name}: {part.says}" for part in parts if part.holds is False]
+    return Check(tuple(files), tuple(parts), tuple(bad) if strict else ())
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files of a folder, without those that are labels or signatures of others."""
+    for here, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != STAGE)
+        for name in sorted(names):
+            aside = name in (INSIDE, SIGNED_INSIDE) or name.endswith((BESIDE, SIGNED_BESIDE)) or name.startswith(".")
+            if not aside and (Path(here) / name).is_file():
+                yield Path(here) / name
+
+
+def _memories(path: Path) -> list[Memory]:
+    """Of the run in which a file lies, else of those in the folder `runs`."""
+    above = [place for place in path.absolute().parents if Run.is_run(place)][:1]
+    beside = sorted(place.parent for place in RUNS.glob("*/karat.json")) if not above else []
+    found = []
+    for place in above or beside:
+        with contextlib.suppress(RunError):  # one that is damaged vouches for nothing
+            found.append(Memory(Run.open(place)))
+    return found
+
+
+def _parts(run: Run, several: bool) -> Iterator[Part]:
+    name = f"{run.path}: " if several else ""
+    mine = signed(run.spec)
+    yield Part(
+        f"{name}record",
+        mine or None,
+        "as you left it" if mine else "not signed by you on this machine, or changed since",
+    )
+    try:
+        run.load_model()
+        for part in run.spec["parts"]:
+            run.part(part)
+        yield Part(f"{name}model", not run.notes, "; ".join(run.notes) or "its bytes are those that the record names")
+    except RunError as error:
+        yield Part(f"{name}model", None if not run.spec.get("models") else False, str(error))
+    for head in sorted({run.path / f"ledger.jsonl{HEAD}", *run.path.rglob(f"*.jsonl{HEAD}")}):
+        path = head.with_name(head.name.removesuffix(HEAD))
+        yield _chain(f"{name}{path.relative_to(run.path)}", Chain(path))
+
+
+def _chain(name: str, chain: Chain) -> Part:
+    found = chain.audit()
+    older = f", the first {found.older:,} from before it was a chain" if found.older else ""
+    lines = f"{found.lines:,} lines{older}"
+    if found.breaks:
+        return Part(name, False, f"{lines}; " + "; ".join(map(str, found.breaks[:5])))
+    if not found.lines:
+        return Part(name, None, "nothing in it yet")
+    by = {True: "sealed by you", False: "sealed by another user, or on another machine", None: "not sealed"}[
+        found.sealed
+    ]
+    upon = f"; line {found.unsealed[0]} was added upon an end that you had not sealed" if found.unsealed else ""
+    return Part(name, found.sealed is True and not found.unsealed or None, f"{lines}, unbroken, {by}{upon}")
