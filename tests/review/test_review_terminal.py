@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -25,7 +26,7 @@ from karat.chain import Chain
 from karat.content.showing import Passage, Pixels, Row, Sound
 from karat.errors import FitError
 from karat.review.decisions import Decisions, standing
-from karat.review.drawing import COLOUR, HALF, Room, drawn, wrapped
+from karat.review.drawing import COLOUR, HALF, Room, drawn, page, wrapped
 from karat.review.screen import require_terminal
 
 
@@ -119,6 +120,25 @@ def test_quitting_gives_the_terminal_back(tmp_path: Path) -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
+def test_what_an_editor_changed_comes_back_with_its_minutes_and_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "t.csv").write_text("name,age\nAnn,39\n")
+    monkeypatch.setenv("VISUAL", "sed -i s/39/40/")
+    with terminal("review", str(tmp_path / "t.csv"), "--plan", "all") as (child, ours):
+        for k in range(1, 4):
+            until(ours, f"{k} of 3")
+            press(ours, "e" if k < 3 else "a")
+        until(ours, "accepted: 1 of 1|unknown")
+        os.waitpid(child, 0)
+    said = standing(Decisions(tmp_path / "t.csv.review.jsonl").all())
+    own = [d for d in said if d.role in ("made", "again")]
+    assert [d.verdict for d in said] == ["edit", "edit", "accept"]
+    assert own[0].mending > 0 and own[0].seconds < own[0].mending + 60
+    kept = tmp_path / "t.csv.edited" / own[0].mended
+    assert json.loads(kept.read_text()) == {"name": "Ann", "age": "40"} and kept.stat().st_mode & 0o077 == 0
+
+
 def test_two_folders_are_compared_blind_with_an_interval(tmp_path: Path) -> None:
     one, two = pictures(tmp_path / "one", 8), pictures(tmp_path / "two", 8)
     with terminal("review", str(one), str(two), "-n", "8") as (child, ours):
@@ -165,7 +185,10 @@ def test_wide_characters_keep_their_columns_and_nothing_in_a_cell_is_obeyed() ->
     assert "\x1b" not in "".join(row)
     many = drawn(Row(tuple((f"c{i}", str(i)) for i in range(50))), Room(80, 20))
     assert len(many) == 20 and all(str(i) in " ".join(many) for i in range(50))
-    assert drawn(Passage("a\n" * 50), Room(80, 10))[-1].startswith("… 42 more lines")
+    long = drawn(Passage("\n".join(map(str, range(50)))), Room(80, 10))
+    pages = [page(long, k, 10) for k in range(7)]
+    assert [line for each in pages[:6] for line in each[:-1]] == long and pages[6] == pages[0]
+    assert pages[5][-1] == "… lines 46 to 50 of 50 (space: on)"
 
 
 def test_a_sound_is_drawn_as_loud_as_it_is() -> None:

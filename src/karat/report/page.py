@@ -166,7 +166,7 @@ def _evidence(reason: Reason, findings: Sequence[Finding]) -> list[int]:
     ]
     if named := [i for i in mine if findings[i].name == reason.name]:
         return named
-    wanted = {"power": ("cannot tell",), "faults": ("raised",), "review": ("raised",)}.get(
+    wanted = {"power": ("cannot tell",), "faults": ("raised",), "review": ("raised",), "reviewers": ()}.get(
         reason.name, {"pass": ("ok",), "fail": ("raised",), "unknown": ("cannot tell", "raised")}[reason.state]
     )
     return [i for i in mine if findings[i].state in wanted][:EVIDENCE]

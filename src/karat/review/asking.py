@@ -16,7 +16,7 @@ from pathlib import Path
 from karat.content.showing import Passage, Row, Shown, Sound
 from karat.errors import RunError
 from karat.review.decisions import REASONS
-from karat.review.drawing import centred, drawn, wrapped
+from karat.review.drawing import centred, drawn, page, wrapped
 from karat.review.screen import CTRL_D, Screen, aside, open_file, opener
 from karat.review.session import Session
 
@@ -27,7 +27,7 @@ a   accept
 r   reject, and then a key for the reason: {reasons}
 e   edit: text and rows in $VISUAL or $EDITOR, other files in the program that opens them; what comes back is kept
 u   undo: take the last answer back
-o   open the file in its own program; p plays a sound again
+o   open the file in its own program; p plays a sound again; space shows more of a long text
 q   quit (also Ctrl-C)
 
 Some things come twice, some are real ones, and some are scrambled: they show how far answers can be relied on.
@@ -50,9 +50,11 @@ def ask(session: Session, screen: Screen, mend: Mend) -> None:
 
 def _answered(session: Session, screen: Screen, shown: Shown, mend: Mend, note: str) -> tuple[str, str]:
     """What was done about one thing, and what to say about it beside the next."""
+    at = 0
     while True:
-        _draw(session, screen, shown, note or KEYS)
+        _draw(session, screen, shown, note or KEYS, at)
         key = screen.key()
+        at = at + 1 if key == " " else at
         if key == "a":
             session.decide("accept")
             return "accept", ""
@@ -84,9 +86,9 @@ def _answered(session: Session, screen: Screen, shown: Shown, mend: Mend, note: 
             note = KEYS
 
 
-def _draw(session: Session, screen: Screen, shown: Shown, below: str) -> None:
-    done, total = len(session.done), len(session.looks)
-    screen.put(f"{done + 1} of {total}", centred(drawn(shown, screen.room), screen.room), below)
+def _draw(session: Session, screen: Screen, shown: Shown, below: str, at: int = 0) -> None:
+    done, total, room = len(session.done), len(session.looks), screen.room
+    screen.put(f"{done + 1} of {total}", centred(page(drawn(shown, room), at, room.lines), room), below)
 
 
 def _reason(session: Session, screen: Screen, shown: Shown) -> str | None:

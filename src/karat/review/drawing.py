@@ -40,14 +40,14 @@ def fine_colours() -> bool:
 
 
 def drawn(shown: Shown, room: Room) -> list[str]:
-    """Lines, at most as many and as wide as there is room for."""
+    """Lines as wide as there is room for; of a long passage more of them than that, which `page` shows by and by."""
     match shown:
         case Pixels(pixels):
             return picture(pixels, room)
         case Sound():
             return sound(shown, room)
         case Passage(text):
-            return _cut(wrapped(text, room.columns), room.lines)
+            return wrapped(text, room.columns)
         case Row():
             return row(shown, room)
 
@@ -151,11 +151,14 @@ def _pieces(line: str) -> list[str]:
     return out
 
 
-def _cut(lines: list[str], most: int) -> list[str]:
-    """The lines; of too many the first, and how many more there are."""
+def page(lines: Sequence[str], at: int, most: int) -> list[str]:
+    """Page `at`, from 0, of the lines, the first one behind the last; under it, where it is not all, which lines these are."""
     if len(lines) <= most:
-        return lines
-    return [*lines[: max(0, most - 1)], f"… {len(lines) - most + 1} more lines (o opens it)"]
+        return list(lines)
+    each = max(1, most - 1)
+    first = at % -(-len(lines) // each) * each
+    shown = list(lines[first : first + each])
+    return [*shown, f"… lines {first + 1} to {first + len(shown)} of {len(lines)} (space: on)"]
 
 
 def _short(text: str, width: int, sign: str = "…") -> str:

@@ -67,7 +67,7 @@ class Reviewer:
         if not signs:
             return ""
         also = f", all {self.seen} made ones among them" if self.seen and self.accepted == self.seen else ""
-        return f"{self.called} {' and '.join(signs)}{also}"
+        return f"{' and '.join(signs)}{also}"
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Outcome:
         out = []
         for each in self.reviewers:
             if each.stamp:
-                out.append(f"{each.stamp}: a rubber stamp, whose decisions do not count.")
+                out.append(f"{each.called} {each.stamp}: a rubber stamp, whose decisions do not count.")
                 continue
             said = f"{each.called}: {each.accepted:,} accepted, {each.mended:,} mended, {each.rejected:,} rejected"
             why = ", ".join(f"{n} {reason}" for reason, n in sorted(each.reasons.items(), key=lambda x: -x[1]))
@@ -129,7 +129,9 @@ def outcome(decisions: Iterable[Decision], model: str | None = None) -> Outcome:
             usual,
             stdev(looks) / math.sqrt(len(looks)) if len(looks) > 1 else 0.0,
             "; ".join(told),
-            tuple(each.stamp for each in reviewers if each.stamp),
+            tuple(
+                f"a reviewer {each.stamp}" for each in reviewers if each.stamp
+            ),  # no name: reports are shown to others
         ),
         between,
         sum(found != {"accept"} for found in words.values()),

@@ -15,7 +15,7 @@ import numpy as np
 from karat.content.showing import Thing, listed
 from karat.output import digest
 from karat.review.decisions import Decisions
-from karat.review.drawing import Room, beside, drawn
+from karat.review.drawing import Room, beside, drawn, page
 from karat.review.screen import CTRL_D, Screen
 
 FOOT = "1 or ← the left one   2 or → the right one   = neither   u undo   q quit"
@@ -100,12 +100,15 @@ class Pairs:
 
 def ask(pairs: Pairs, screen: Screen) -> None:
     """Asks until all pairs were looked at or the reviewer quits."""
+    at = 0
     while len(pairs.done) < pairs.n:
         left, right = pairs.shown()
         half = Room(screen.room.columns // 2 - 2, screen.room.lines, screen.fine)
-        lines = beside(drawn(left, half), drawn(right, half), half.columns + 4)
+        one, two = (page(drawn(side, half), at, half.lines) for side in (left, right))
+        lines = beside(one, two, half.columns + 4)
         screen.put(f"{len(pairs.done) + 1} of {pairs.n}: which is better?", lines, FOOT)
         key = screen.key()
+        at = at + 1 if key == " " else 0
         if key in ("q", CTRL_D):
             return
         if key == "u" and pairs.done:

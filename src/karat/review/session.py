@@ -95,7 +95,7 @@ class Session:
             round(least_seconds(self.shown()), 3),
             self.model,
             mended,
-            round(mending, 1),
+            round(mending, 3),
         )
         self.decisions.add(decision)
         self.done.append(decision)

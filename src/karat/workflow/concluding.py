@@ -150,7 +150,7 @@ class Destination:
         declared, policy = find_prices(options.prices, [Path.cwd()]), Policy.load(options.policy)
         make_folder(folder, True)
         made = options.made
-        people = reviewed_of(Path(made), None) if isinstance(made, str | Path) else Reviewed()
+        people = reviewed_of(Path(made)) if isinstance(made, str | Path) else Reviewed()
         return cls(folder, output, Ledger(folder / "ledger.jsonl", declared), declared, policy, people)
 
 

@@ -75,8 +75,9 @@ def decisions_of(place: Path, run: Run | None) -> Path:
     return place.with_name(place.name + BESIDE) if run is None else run.path / FILE
 
 
-def reviewed_of(place: Path, run: Run | None) -> Reviewed:
-    """What people said of what the run made as it is now, or of a folder or file."""
+def reviewed_of(place: Path, run: Run | None = None) -> Reviewed:
+    """What people said of what the run made as it is now, or of a folder or file, which may lie in one."""
+    run = _run_at(place) if run is None else run
     return outcome(Decisions(decisions_of(place, run)).all(), model_of(run)).reviewed
 
 
