@@ -129,9 +129,8 @@ def outcome(decisions: Iterable[Decision], model: str | None = None) -> Outcome:
             usual,
             stdev(looks) / math.sqrt(len(looks)) if len(looks) > 1 else 0.0,
             "; ".join(told),
-            tuple(
-                f"a reviewer {each.stamp}" for each in reviewers if each.stamp
-            ),  # no name: reports are shown to others
+            # without a name: reports are shown to others
+            tuple(f"a reviewer {each.stamp}" for each in reviewers if each.stamp),
         ),
         between,
         sum(found != {"accept"} for found in words.values()),

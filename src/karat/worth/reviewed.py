@@ -12,7 +12,7 @@ class Reviewed:
     """accepted, seen: different made things, as everybody who looked said; those that were mended and then accepted count.
 
     seconds: of looking at one and mending it, on average, with its standard `error`; None where nobody's clock is believed.
-    agreement: in words, "" where none was measured.   stamps: in words, what shows of a reviewer that he accepts without looking: his
+    agreement: in words, "" where none was measured.   stamps: in words, what shows of a reviewer that he never looks: his
     decisions are in none of the numbers.
     """
 
