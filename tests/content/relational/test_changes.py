@@ -135,3 +135,23 @@ def test_what_was_found_between_columns_of_a_sequence_is_dropped_where_rows_one_
     assert set(found(values, family(40, 30), (), [near])) == set(values)
     assert set(found(values, family(40, 30), [near])) == {"low", "high"}, "but a person means what he declares"
     assert set(found(values, family(40, 30), (), [{"rule": "close = open + low"}])) == {"high"}
+
+
+def test_one_mean_in_place_of_a_missing_cell_makes_no_column_finer() -> None:
+    rng = np.random.default_rng(5)
+    x = np.concatenate([rng.integers(-20, 20) + np.cumsum(rng.integers(-9, 10, 50)) for _ in range(40)]).astype(float)
+    x[700] += 1 / 3
+    (only,) = changes.find([Column("x", "decimal", 17)], {"x": x}, family(40, 50), ())
+    assert only.places == 0
+    x[::50] += 1 / 3
+    (only,) = changes.find([Column("x", "decimal", 17)], {"x": x}, family(40, 50), ())
+    assert only.places >= 15
+
+
+def test_an_order_that_one_row_in_two_thousand_breaks_is_kept_among_changes() -> None:
+    rng = np.random.default_rng(6)
+    low = np.concatenate([rng.uniform(20, 400) + np.cumsum(rng.normal(0, 1, 50)) for _ in range(40)])
+    high = low + np.concatenate([np.abs(np.cumsum(rng.normal(0, 1, 50))) for _ in range(40)])
+    high[900] = low[900] - 1
+    of = changes.find([Column(n, "decimal", 17) for n in ("low", "high")], {"low": low, "high": high}, family(40, 50), ())
+    assert any(c.lows == ("low",) or c.highs == ("high",) for c in of)

@@ -14,13 +14,16 @@ import pyarrow.csv as csv
 import pytest
 
 import karat
+from karat import recipe as recipes
 from karat.assays.relational.case import Case
 from karat.assays.relational.relating import findings
 from karat.content import Images, Related, Tables, recognise
 from karat.content.relational.database import Database, Family
 from karat.data import Data, load
 from karat.errors import DataError, FitError
+from karat.request import Request
 from karat.run import Run
+from karat.synthesizer import new
 
 CUSTOMERS = 700
 DAY = np.timedelta64(1, "D")
@@ -454,3 +457,32 @@ def test_a_rule_that_sequences_cannot_keep_is_refused(tmp_path: Path) -> None:
     path.write_text('[[table]]\nname = "orders"\n[table.columns]\namount = { unique = true }\n')
     with pytest.raises(FitError, match="orders: amount cannot be kept unique"):
         load(there, options={"schema": path})
+
+
+def test_years_sort_the_rows_of_a_parent_and_lie_between_its_dates(tmp_path: Path) -> None:
+    rng, n = np.random.default_rng(8), 250
+    first, many = rng.integers(1990, 2010, n), rng.integers(1, 7, n)
+    date = [f"{y}-{m:02d}-11" for y, m in zip(first, rng.integers(4, 9, n), strict=True)]
+    gone = [f"{y}-09-{d:02d}" for y, d in zip(first + many - 1, rng.integers(12, 30, n), strict=True)]
+    key, who = np.array([f"P{i:03d}" for i in range(n)]), np.repeat(np.arange(n), many)
+    season = np.concatenate([y + np.arange(k) for y, k in zip(first, many, strict=True)])
+    people = pa.table({"player_id": key, "debut": date, "last_game": gone})
+    seasons = pa.table({"player_id": key[who], "season": season, "runs": rng.poisson(20, len(who))})
+    for name, table in (("people", people), ("seasons", seasons)):
+        csv.write_csv(table, tmp_path / f"{name}.csv")
+    data = load(tmp_path)
+    assert isinstance(data.codec, Related)
+    steps = data.codec.steps["seasons"]
+    assert (steps.order, steps.since, steps.inherited.until) == ("season", "debut", "last_game")
+    model = new(data.codec, recipes.load("trees", [], spaces=data.codec.spaces), (), 0)
+    for _ in model.fit(data, 0, None):
+        pass
+    made = model.draw(Request(300, 1)).records
+    at = made.cells("seasons", "season").to_numpy()
+    link = made.links[made.relations[0]]
+    for column, of, share in (("debut", np.minimum, 1.0), ("last_game", np.maximum, 0.8)):
+        year = np.array([d.year for d in made.cells("people", column).to_pylist()])
+        end = np.full(300, 9_999 if of is np.minimum else 0)
+        of.at(end, link, at)
+        with_rows = np.unique(link)
+        assert (year[with_rows] == end[with_rows]).mean() >= share

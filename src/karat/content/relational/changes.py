@@ -36,6 +36,8 @@ SINGLE = 3.0  # times as much that a single walk may have beyond that by chance;
 LIKELIER = 4.0  # times the logarithm of the number of changes, by which a difference must be likelier than a factor
 CLOSER = 0.8  # of a column's own change: a change from another column that is narrower is taken
 WIDE = 3.0  # of a column's own change: a distance within a row that is wider is not learned as such
+USUAL = 0.99  # of the values that have so many decimals, from which all made ones do
+NEVER = 0.001  # rows, at most, in which a column lies on the wrong side of another that it never leaves in what is made
 LARGEST = 2.0**53  # of what is made
 STRICT = re.compile(r"(?<!<)=|->|\bthen\b|\bin\b|missing")  # of what was found: more than how far columns lie apart
 SAME = re.compile(r"[^<>=!+*/()-]+ = [^<>=!+*/()-]*[^<>=!+*/()0-9. -][^<>=!+*/()-]*")  # one column is another
@@ -171,7 +173,7 @@ def find(
         later = np.flatnonzero(mine.before >= 0)
         log = _wanders(x, mine, later)
         least = 0.0 if (x >= 0).all() else -LARGEST
-        one = Change(name, bool(log), (name,), places=column.places if column.kind == "decimal" else 0, least=least)
+        one = Change(name, bool(log), (name,), places=_places(column, x), least=least)
         of = None
         if seasonal is not None and alone and len(np.unique(x)) >= DISTINCT:
             if log is None:
@@ -182,6 +184,14 @@ def find(
         elif log is not None:
             found[name] = one
     return (*_arranged(found, values, family), *apart)
+
+
+def _places(column: Column, values: np.ndarray) -> int:
+    """Decimals that all but a few of `values` [n] have at most: one mean in place of a missing cell makes no column finer."""
+    if column.kind != "decimal":
+        return 0
+    few = (k for k in range(16) if (np.round(values, k) == values).mean() >= USUAL)
+    return min(column.places, next(few, 17))
 
 
 def names(rule: Mapping[str, Any], column: str) -> bool:
@@ -251,7 +261,9 @@ def _arranged(found: Mapping[str, Change], values: Values, family: Family) -> tu
         (a, b)
         for a in names
         for b in names
-        if a != b and (values[a] <= values[b]).all() and (values[a] < values[b]).any()
+        if a != b
+        and (values[a] < values[b]).any()
+        and (values[a] > values[b]).mean() <= min(NEVER, (values[a] < values[b]).mean() / 2)
     }
     same = {a: next((b for b in names[:i] if (values[a] == values[b]).all()), None) for i, a in enumerate(names)}
     partners = {a: sum(a in pair for pair in below) for a in names}

@@ -197,6 +197,13 @@ def amounts(column: pa.Array) -> np.ndarray:
     return out
 
 
+def amounts_beside(column: pa.Array, order: str) -> np.ndarray:
+    """The same in the unit of an order column of that kind: years of dates and moments beside numbers."""
+    if order in ("integer", "decimal") and (pa.types.is_date(column.type) or pa.types.is_timestamp(column.type)):
+        return reals(pc.year(column).cast(pa.float64()))
+    return amounts(column)
+
+
 def from_amounts(values: np.ndarray, kind: str) -> pa.Array:
     """The inverse of `amounts`, for one of `coding.NUMBERS`."""
     gone = np.isnan(values)

@@ -233,7 +233,8 @@ class Related(Declared):
             return clock.distance(column, steps.apart(known.when[rows], known.since[rows]))[1]
         if steps.since is None:
             return pa.table({steps.order: records.cells(steps.table, steps.order).take(pa.array(rows))})
-        base = amounts(records.cells(steps.maker.parent, steps.since))
+        base = steps.begun(records.tables[steps.maker.parent].cells)
+        assert base is not None
         return clock.distance(column, known.when[rows] - base[records.links[steps.maker][rows]])[1]
 
     @property

@@ -24,6 +24,7 @@ from karat.content.table.table import Raw
 from karat.errors import DataError, FitError
 
 FEWEST = 32  # rows of a parent whose children are drawn one after another
+YEARS = 1500, 2200  # what whole numbers may be years
 LONGEST = 200  # children of each, on average
 SORTED = 0.95  # share of neighbouring rows of one parent that must be in order
 _TABLE = ("name", "file", "key", "target", "columns", "constraint")
@@ -446,7 +447,9 @@ def as_key(column: Column, unique: bool) -> Column:
 
 
 def ordered(database: Database, relation: Relation, columns: Sequence[Column]) -> str | None:
-    """The one column that sorts the rows of a parent: a moment, rising in the file, or the only moment there is."""
+    """The one column that sorts the rows of a parent: a moment, rising in the file, or the only moment there is; where there is
+    none, years that rise.
+    """
     moments = [c.name for c in columns if c.kind in ("date", "datetime") and sortable(c.kind)]
     link = database.links[relation]
     family = Family.of(link, len(database.tables[relation.parent]), None)
@@ -454,7 +457,7 @@ def ordered(database: Database, relation: Relation, columns: Sequence[Column]) -
     if not len(later):
         return None
     rising = []
-    for name in moments:
+    for name in moments or _years(database, relation, columns):
         at = amounts(database.cells(relation.child, name))
         step = at[later] - at[family.before[later]]
         step = step[~np.isnan(step)]
@@ -463,6 +466,16 @@ def ordered(database: Database, relation: Relation, columns: Sequence[Column]) -
     if len(rising) == 1 or len(rising) > 1 and len(moments) > 1:
         return rising[0]
     return moments[0] if len(moments) == 1 else None
+
+
+def _years(database: Database, relation: Relation, columns: Sequence[Column]) -> list[str]:
+    """Columns of whole numbers that may be years."""
+    out = []
+    for name in [c.name for c in columns if c.kind == "integer"]:
+        at = amounts(database.cells(relation.child, name))
+        if len(at) and not np.isnan(at).any() and YEARS[0] <= at.min() and at.max() <= YEARS[1]:
+            out.append(name)
+    return out
 
 
 def sentences(database: Database) -> list[str]:

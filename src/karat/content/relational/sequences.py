@@ -100,7 +100,7 @@ def fit(name: str, database: Database, train: Database, whole: Tables, across: S
     if maker is not None:
         since = previous(family, np.full(len(link), np.nan) if when is None else amounts(when))
         unruled = _unruled(whole, blank)
-        inherited = Inherited.fit(across, maker, train, unruled, family, since)
+        inherited = Inherited.fit(across, maker, train, unruled, family, since, clock.until)
         blank = replace(blank, inherited=inherited, together=_together(blank, train))
     return replace(blank, what=chain(whole, *drawn(blank, train, whole)))
 

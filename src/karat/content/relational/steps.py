@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+import pyarrow as pa
 
 from karat.content.relational.across.inheriting import Inherited, binned, row
 from karat.content.relational.changes import Change
-from karat.content.relational.database import Relation
+from karat.content.relational.database import Relation, amounts_beside
 from karat.content.relational.series.calendar import Calendar
 from karat.content.relational.series.together import Together
+from karat.content.table.encoding.coding import flat
 from karat.content.table.tables import Tables
 from karat.space import Codes
 
@@ -112,6 +114,10 @@ class Steps:
     @property
     def order(self) -> str | None:
         return None if self.maker is None else self.maker.order
+
+    def begun(self, parents: pa.Table) -> np.ndarray | None:
+        """float64 [n]: the moment of each parent from which the first row's is counted; None where it is not."""
+        return None if self.since is None else amounts_beside(flat(parents[self.since]), self.inherited.kind)
 
     @property
     def chains(self) -> dict[str, Tables]:

@@ -106,10 +106,7 @@ class Unfolding:
         ups = np.vstack([self.up[maker.parent], np.zeros((own, self.up[maker.parent].shape[1]), np.int64)])
         above = steps.inherited.parents(self.tables[maker.parent], np.r_[np.arange(len(wanted)), np.full(own, -1)])
         going = Sequences.begun(ups, whole, steps, above)
-        base = None
-        if steps.since is not None:
-            base = amounts(flat(self.tables[maker.parent][steps.since]))
-        self.grow(steps, going, total, base, len(wanted))
+        self.grow(steps, going, total, steps.begun(self.tables[maker.parent]), len(wanted))
 
     def grow(self, steps: Steps, going: Sequences, total: np.ndarray, base: np.ndarray | None, parents: int) -> None:
         """`total` [n] rows more of each sequence, the first `parents` of which belong to a parent; `base` as in `_step`."""

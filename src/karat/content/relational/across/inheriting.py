@@ -7,14 +7,14 @@ one of its parent's is drawn as its distance from that.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 
 from karat.content.relational.across.rule import Across
-from karat.content.relational.database import Database, Family, Relation, amounts
+from karat.content.relational.database import Database, Family, Relation, amounts, amounts_beside
 from karat.content.table.encoding.coding import flat
 
 EDGES = 64  # parts of a range of times, distances, means and remainders
@@ -25,13 +25,14 @@ class Inherited:
     """hung: by column the parent's column from which it is drawn as a distance, and 1 where it lies above it, -1 where below.
 
     totals: by the parent's column the columns, one or a product of two, of which it is the sum.   until: the parent's column
-    that is the time of the last row.   edges: of what is left of each of these.
+    that is the time of the last row, or bounds it.   edges: of what is left of each of these.   kind: of the order column.
     """
 
     hung: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     totals: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     until: str | None = None
     edges: Mapping[str, np.ndarray] = field(default_factory=dict)
+    kind: str = ""
 
     @classmethod
     def fit(
@@ -42,10 +43,12 @@ class Inherited:
         free: Collection[str],
         family: Family,
         since: np.ndarray,
+        until: str | None = None,
     ) -> Self:
         """What the rules across the relation that makes the rows of a table say.
 
-        free: columns that no other rule is about.   since: the time [n] of the row before each.
+        free: columns that no other rule is about.   since: the time [n] of the row before each.   until: the parent's moment
+        that no rule ties to the last row, but which is never before it.
         """
         mine = [one for one in across if one.relation == maker]
         whole = bool((data.links[maker] >= 0).all())
@@ -56,9 +59,12 @@ class Inherited:
                 hung[one.columns[0]] = one.name, 1 if one.kind == "<=" else -1
         totals = {one.name: one.columns for one in mine if one.kind == "sum"}
         last = (one.name for one in mine if one.kind in ("max", "last") and one.columns == (maker.order,))
-        blank = cls(hung, totals, next(last, None))
+        order = next((c.kind for c in data.tables[maker.child].facts.schema.columns if c.name == maker.order), "")
+        blank = cls(hung, totals, next(last, None), kind=order)
+        if blank.until is None and until not in blank.names:
+            blank = replace(blank, until=until)
         left = blank.left(*blank.above(data, maker, family), since)
-        return cls(hung, totals, blank.until, {name: quantiles(x) for name, x in left.items()})
+        return replace(blank, edges={name: quantiles(x) for name, x in left.items()})
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -70,7 +76,8 @@ class Inherited:
         """float64 [n, names] of the rows `link` [n] of the parent's cells; NaN where there is none."""
         out = np.full((len(link), len(self.names)), np.nan)
         for j, name in enumerate(self.names if len(cells) else ()):
-            out[:, j] = np.where(link >= 0, amounts(flat(cells[name]))[link], np.nan)
+            values = amounts_beside(flat(cells[name]), self.kind) if name == self.until else amounts(flat(cells[name]))
+            out[:, j] = np.where(link >= 0, values[link], np.nan)
         return out
 
     def added(self, cells: pa.Table) -> np.ndarray:
@@ -121,6 +128,7 @@ class Inherited:
             "hung": {c: list(base) for c, base in self.hung.items()},
             "totals": {name: list(columns) for name, columns in self.totals.items()},
             "until": self.until,
+            "kind": self.kind,
             "edges": {name: edges.tolist() for name, edges in self.edges.items()},
         }
 
@@ -128,7 +136,8 @@ class Inherited:
     def restore(cls, state: Mapping[str, Any]) -> Self:
         hung = {c: (str(name), int(side)) for c, (name, side) in state["hung"].items()}
         totals = {name: tuple(columns) for name, columns in state["totals"].items()}
-        return cls(hung, totals, state["until"], {name: row(edges) for name, edges in state["edges"].items()})
+        edges = {name: row(values) for name, values in state["edges"].items()}
+        return cls(hung, totals, state["until"], edges, str(state["kind"]))
 
 
 def row(values: Any) -> np.ndarray:

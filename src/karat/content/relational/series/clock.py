@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from karat.content.relational.across.inheriting import quantiles
-from karat.content.relational.database import Database, Family, Relation, amounts, from_amounts
+from karat.content.relational.database import Database, Family, Relation, amounts, amounts_beside, from_amounts
 from karat.content.relational.series.calendar import Calendar
 from karat.content.table.encoding.layout import Layout
 from karat.content.table.schema.columns import Column, Schema
@@ -38,6 +38,7 @@ class Clock:
     first: Tables | None = None
     following: Tables | None = None
     calendar: Calendar | None = None
+    until: str | None = None
 
     @classmethod
     def of_series(
@@ -82,17 +83,20 @@ class Clock:
         }
         beside = tuple(c.name for c in columns.values() if c.name != order.name and _near(c, order, at, train, name))
         begun = np.flatnonzero((family.place == 0) & (link >= 0))
-        since = _since(train, maker, order, at, begun, link) if (link >= 0).all() else None
+        ended = np.flatnonzero((family.left == 0) & (link >= 0))
+        whole_links = bool((link >= 0).all())
+        since = _bound(train, maker, order, at, begun, 1) if whole_links else None
+        until = _bound(train, maker, order, at, ended, -1) if whole_links else None
         if since is None:
             own = pa.table({order.name: when})
             first = chain(whole, Schema((order,)), own.take(pa.array(np.flatnonzero(family.place == 0))))
         else:
-            base = amounts(train.cells(maker.parent, since))[link[begun]]
+            base = amounts_beside(train.cells(maker.parent, since), order.kind)[link[begun]]
             first = chain(whole, *distance(order, at[begun] - base))
         later = np.flatnonzero(family.place > 0)
         following = chain(whole, *distance(order, gap[later])) if len(later) else None
         latest = float(np.nanmax(at)) if np.isfinite(at).any() else np.inf
-        return cls(beside, since, edges, latest, first, following)
+        return cls(beside, since, edges, latest, first, following, until=until)
 
 
 def chain(whole: Tables, known: Schema, cells: pa.Table) -> Tables:
@@ -124,18 +128,19 @@ def _spread(values: np.ndarray) -> float:
     return float(high - low)
 
 
-def _since(
-    train: Database, maker: Relation, order: Column, at: np.ndarray, begun: np.ndarray, link: np.ndarray
-) -> str | None:
-    """The parent's moment that is never after the first row's, and nearest to it."""
+def _bound(train: Database, maker: Relation, order: Column, at: np.ndarray, ends: np.ndarray, side: int) -> str | None:
+    """The parent's moment nearest to the rows `ends` of its children that is never after them (`side` 1), or never before (-1);
+    beside an order of numbers, its year.
+    """
     best: tuple[float, str] | None = None
+    link = train.links[maker][ends]
     for column in train.tables[maker.parent].facts.schema.columns:
-        if column.kind not in ("date", "datetime") or order.kind not in ("date", "datetime") or column.zone == "mixed":
+        if column.kind not in ("date", "datetime") or order.kind == "time" or column.zone == "mixed":
             continue
-        base = amounts(train.cells(maker.parent, column.name))
-        apart = at[begun] - base[link[begun]]
+        base = amounts_beside(train.cells(maker.parent, column.name), order.kind)
+        apart = side * (at[ends] - base[link])
         if np.isnan(apart).any() or not len(apart) or (apart < 0).any():
             continue
-        if _spread(apart) < _spread(at[begun]) and (best is None or _spread(apart) < best[0]):
+        if _spread(apart) < _spread(at[ends]) and (best is None or _spread(apart) < best[0]):
             best = _spread(apart), column.name
     return None if best is None else best[1]

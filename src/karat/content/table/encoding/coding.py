@@ -172,11 +172,14 @@ class Grain:
             for mark, mine in ((self.below, values == -np.inf), (self.above, values == np.inf)):
                 out = out if mark is None else np.where(mine, mark, out)
             return out if self.minus is None else np.where(np.signbit(values) & (values == 0), self.minus, out)
-        units = whole_units(cells)
-        out = self._days(units) if self.weekdays else self._steps(units)
+        out = self.of_units(whole_units(cells))
         if cells.null_count:
             out[~present(cells)] = np.nan
         return out
+
+    def of_units(self, units: np.ndarray) -> np.ndarray:
+        """float64 [n]: the tick at or below each of int64 units [n]."""
+        return self._days(units) if self.weekdays else self._steps(units)
 
     def _steps(self, units: np.ndarray) -> np.ndarray:
         """float64 [n] of int64 units [n], worked out in 64 bits without a sign, as two of them may lie 2^64 apart."""

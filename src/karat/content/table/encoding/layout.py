@@ -14,12 +14,12 @@ from karat.content.relational import ancestry
 from karat.content.table.bloom import Past
 from karat.content.table.convert import logical, put
 from karat.content.table.digests import row_digests
+from karat.content.table.encoding import numbers
 from karat.content.table.encoding.apart import Apart
 from karat.content.table.encoding.coding import NUMBERS, Choices, Grain, draw, flat, present
 from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.lookups import Lookup
-from karat.content.table.encoding.parts import Choice, Constant, Number, Part, Presence, restore_part
-from karat.content.table.encoding.scales import fit_scales
+from karat.content.table.encoding.parts import Choice, Constant, Number, Part, Phase, Presence, restore_part
 from karat.content.table.personal import sensitive
 from karat.content.table.rules.constraints import (
     Bounds,
@@ -61,40 +61,39 @@ class Layout:
         cells = Cells({name: flat(table[name]) for name in table.column_names})
         joint = {name: group for group in rules.together for name in group}
         formulas = {formula.left: formula for formula in rules.formulas}
-        parts: dict[str, Part] = {}
+        parts: list[Part] = []
         for name in table.column_names:
             column, values = columns.get(name, Column(name, "category")), cells.columns[name]
             if name in joint:
                 group = joint[name]
                 if name == min(group, key=table.column_names.index):
-                    parts[name] = Choice(Choices.fit(group, [cells.columns[n] for n in group]))
+                    parts.append(Choice(Choices.fit(group, [cells.columns[n] for n in group])))
             elif column.made:
-                parts[name] = Presence(name, values.null_count, len(values) - values.null_count)
+                parts.append(Presence(name, values.null_count, len(values) - values.null_count))
             elif values.null_count == len(values) or column.kind == "constant":
                 first = values.drop_null()
-                parts[name] = Constant(
-                    name, first[0].as_py() if len(first) else None, values.type, values.null_count, len(values)
-                )
+                value = first[0].as_py() if len(first) else None
+                parts.append(Constant(name, value, values.type, values.null_count, len(values)))
             elif name in formulas:
                 formula, grain = formulas[name], Grain.fit(column, values)
                 odd = formula.broken(cells) if formula.nearly else None
-                parts[name] = Computed.fit(name, grain, values, formula.values(cells), odd)
+                parts.append(Computed.fit(name, grain, values, formula.values(cells), odd))
             elif column.kind in NUMBERS:
-                parts[name] = _number(column, cells, rules, columns)
+                parts += numbers.fitted(column, cells, rules, columns)
             else:
-                parts[name] = Choice(Choices.fit((name,), (values,)))
+                parts.append(Choice(Choices.fit((name,), (values,))))
         known = [d for d in rules.looked_up if {*d.left, d.right} <= {*cells.columns}]
         known = [d for d in known if not any(columns[name].made for name in (*d.left, d.right))]
         lookups = tuple(Lookup.fit(d.left, d.right, cells.columns, d.nearly) for d in known)
-        plain = cls(schema, tuple(table.column_names), tuple(parts.values()), lookups)
+        plain = cls(schema, tuple(table.column_names), tuple(parts), lookups)
         return replace(plain, writers=tuple(plain._writer(c.name, cells) for c in schema.columns if c.learn))
 
     def _writer(self, name: str, cells: Cells) -> Writer:
         there = np.flatnonzero(present(cells.columns[name]))
         there = there[:: max(1, -(-len(there) // ROWS))]
-        numbers = [isinstance(self.parts[i], Number) for i in self.coded]
+        ordered = [isinstance(self.parts[i], Number) for i in self.coded]
         texts = cells.columns[name].take(pa.array(there)).to_pylist()
-        return Writer.fit(name, texts, self.encode(cells, False)[0][there], self._sizes, numbers)
+        return Writer.fit(name, texts, self.encode(cells, False)[0][there], self._sizes, ordered)
 
     def invented(
         self,
@@ -151,7 +150,8 @@ class Layout:
     def sequence(self) -> tuple[int, ...]:
         """Parts, each after those that it is made from."""
         known = [*self.rules.sequence, *self.names]
-        return tuple(dict.fromkeys(self.part_of[name] for name in known if name in self.part_of))
+        phased = [i for i, part in enumerate(self.parts) if isinstance(part, Phase)]
+        return tuple(dict.fromkeys([*phased, *(self.part_of[name] for name in known if name in self.part_of)]))
 
     @cached_property
     def coded(self) -> tuple[int, ...]:
@@ -229,31 +229,6 @@ class Layout:
         return [self.parts[i].size(False) for i in self.coded]
 
 
-def _number(column: Column, cells: Cells, rules: Rules, columns: Mapping[str, Column]) -> Part:
-    values = cells.columns[column.name]
-    lowers = tuple((order.low, order.strict) for order in rules.orders if order.high == column.name)
-    lowers = tuple((low, strict) for low, strict in lowers if columns[low].kind in NUMBERS)
-    near = rules.near.get(column.name)
-    bases = (near.low,) if near is not None else tuple(low for low, _ in lowers)
-    grain = Grain.fit(column, values)
-    ticks = grain.ticks(values)
-    middle = 0.0
-    if bases:
-        base = Number.base_of(grain, bases, cells)
-        known = base[~np.isnan(base)]
-        middle = float(np.median(known)) if len(known) else 0.0
-        middle = float(np.floor(middle)) if grain.whole else middle
-        ticks = np.where(grain.marks(ticks), ticks, ticks - np.where(np.isnan(base), middle, base))
-    there = ~np.isnan(ticks)
-    missing = int((~there).sum())
-    zero = None if near is None or not near.apart else 0.5 if near.strict else -0.5
-    fine, coarse = fit_scales(ticks[there], grain, missing > 0, zero)
-    bounds = rules.bounds.get(column.name, Bounds())
-    part = Number(column.name, grain, missing, fine, coarse, lowers, middle, bounds)
-    part = part if near is None else replace(part, near=near.low)
-    return part.precise(ticks[there & ~grain.marks(ticks)])
-
-
 @dataclass
 class _Work:
     """One decoding: rows are made, and those that break a rule are made again."""
@@ -281,7 +256,7 @@ class _Work:
             place = self.places[i][rows] if i in self.places else None
             formula = formulas[part.name].values(Cells(out)) if isinstance(part, Computed) else None
             out.update(part.decode(codes, place, Cells(out), self.fine, formula))
-            for lookup in looked_up.get(part.names[0], ()):
+            for lookup in looked_up.get(part.names[0], ()) if part.names else ():
                 out[lookup.right] = lookup.mended(out, self.rng)
         return out
 

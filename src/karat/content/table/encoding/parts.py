@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from karat.content.table.encoding.coding import NAMED, Choices, Grain, listed, present, unlisted
 from karat.content.table.encoding.computed import Coded, Computed
+from karat.content.table.encoding.cycles import Cycle, phases
 from karat.content.table.encoding.scales import Scale
 from karat.content.table.rules.constraints import Bounds
 from karat.content.table.rules.expressions import Cells
@@ -25,7 +26,8 @@ from karat.content.table.schema.precision import Precision, learn
 @dataclass(frozen=True)
 class Number:
     """A number, date or time. With `lowers`, its distance from the greatest of these columns is what is coded, with `near`
-    its distance from that column, on whichever side.
+    its distance from that column, on whichever side. With `cycle` its distance is coded where that is short, and else how many
+    times its phase, which is a part of its own, came since.
 
     missing: training rows in which it is missing.   lowers: (column, strictly greater).   middle: the tick that stands for
     a missing lower.   shown: the digits of what is not drawn as it is, by the fine and by the coarse scale.
@@ -41,6 +43,12 @@ class Number:
     bounds: Bounds = Bounds()
     shown: tuple[Precision | None, Precision | None] = (None, None)
     near: str = ""
+    cycle: Cycle | None = None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The columns without which there is no code."""
+        return (self.name, *self.bases)
 
     @property
     def bases(self) -> tuple[str, ...]:
@@ -90,7 +98,32 @@ class Number:
     def ticks(self, cells: Cells) -> np.ndarray:
         """float64 [n] of what is coded; NaN where missing."""
         ticks = self.grain.ticks(cells.columns[self.name])
-        return np.where(self.grain.marks(ticks), ticks, ticks - self._base(cells))
+        return np.where(self.grain.marks(ticks), ticks, self.apart(ticks, cells))
+
+    def apart(self, ticks: np.ndarray, cells: Cells) -> np.ndarray:
+        """float64 [n]: what is coded of `ticks` [n] of the column beside the other `cells`."""
+        base = np.broadcast_to(self._base(cells), ticks.shape)
+        if self.cycle is None:
+            return np.asarray(ticks - base)
+        units = np.where(np.isnan(ticks), base, ticks)
+        far = self.close + self.cycle.since(self.grain.units(units), self.grain.units(base))
+        return np.where(ticks - base >= self.close, np.where(np.isnan(ticks), np.nan, far), ticks - base)
+
+    def _restored(self, coded: np.ndarray, made: Cells) -> np.ndarray:
+        """float64 [n]: the ticks of which `apart` is `coded` [n], a phase given by `made` where there is a cycle."""
+        base = np.broadcast_to(self._base(made), coded.shape)
+        if self.cycle is None:
+            return np.asarray(coded + base)
+        many = np.rint(np.maximum(coded - self.close, 0)).astype(np.int64)
+        far = self.cycle.after(many, phase_of(self, made, len(coded)), self.grain.units(base))
+        return np.where(coded >= self.close, self.grain.of_units(far), coded + base)
+
+    @property
+    def close(self) -> float:
+        """Ticks between two moments from which on they are told apart by the phase of the later one."""
+        assert self.cycle is not None
+        ends = self.grain.of_units(np.array([0, self.cycle.close]))
+        return float(ends[1] - ends[0])
 
     def encode(self, cells: Cells, fine: bool, formula: np.ndarray | None) -> Coded:
         ticks, scale, place = self.ticks(cells), self.scale(fine), None
@@ -156,7 +189,7 @@ class Number:
         bins = np.maximum(codes - 1, 0) if self.missing else codes
         ticks = scale.ticks(bins, place if place is not None else np.zeros(len(codes)))
         if self.relative:
-            ticks = np.where(self.grain.marks(ticks), ticks, ticks + self._base(made))
+            ticks = np.where(self.grain.marks(ticks), ticks, self._restored(ticks, made))
         ticks = self.grain.rounded(ticks)
         known = self.shown[not fine]
         if known is not None and not self.relative:  # what is drawn as it is has the digits it has
@@ -186,6 +219,7 @@ class Number:
             "bounds": [_finite(self.bounds.low), _finite(self.bounds.high), self.bounds.above, self.bounds.below],
             "shown": [None if known is None else known.state() for known in self.shown],
             "near": self.near,
+            "cycle": None if self.cycle is None else self.cycle.name,
         }
 
     @classmethod
@@ -207,6 +241,7 @@ class Number:
             bounds,
             (first, second),
             str(state.get("near", "")),
+            None if state.get("cycle") is None else Cycle(str(state["cycle"]), grain.kind == "datetime"),
         )
 
     def precise(self, ticks: np.ndarray) -> Self:
@@ -217,6 +252,49 @@ class Number:
         fine, coarse = (ticks[~np.isin(ticks, scale.value)] for scale in (self.fine, self.coarse))
         first, second = (learn(grain.natural(some), grain.places, grain.single) for some in (fine, coarse))
         return replace(self, shown=(first, second))
+
+
+class Phase(Number):
+    """Where in its cycle a moment lies, as a part beside that of the column itself; none of the columns is made from it alone.
+
+    grain: the lattice of phases.
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ()
+
+    def ticks(self, cells: Cells) -> np.ndarray:
+        assert self.cycle is not None
+        column = cells.columns[self.name]
+        return self.grain.ticks(pa.array(phases(self.cycle, column), pa.float64(), from_pandas=True).cast(pa.int64()))
+
+    def decode(
+        self, codes: np.ndarray, place: np.ndarray | None, made: Cells, fine: bool, formula: np.ndarray | None
+    ) -> dict[str, pa.Array]:
+        """The phases, under a name that no column has."""
+        bins = np.maximum(codes - 1, 0) if self.missing else codes
+        ticks = self.scale(fine).ticks(bins, place if place is not None else np.zeros(len(codes)))
+        return {f"\0{self.name}": pa.array(self.grain.units(self.grain.rounded(ticks)))}
+
+    def state(self) -> dict[str, Any]:
+        timed = self.cycle is not None and self.cycle.timed
+        return {**super().state(), "part": "phase", "timed": timed}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Self:
+        return replace(super().restore(state), cycle=Cycle(str(state["cycle"]), bool(state["timed"])))
+
+
+def phase_of(part: Number, made: Cells, n: int) -> np.ndarray:
+    """int64 [n]: the phases of a column about to be made from `made`; those that it has already where none were drawn."""
+    assert part.cycle is not None
+    drawn = made.columns.get(f"\0{part.name}")
+    if drawn is not None:
+        return np.asarray(drawn.to_numpy(zero_copy_only=False))
+    if part.name not in made.columns:
+        return np.zeros(n, np.int64)
+    return np.nan_to_num(phases(part.cycle, made.columns[part.name])).astype(np.int64)
 
 
 def _finite(x: float) -> float | None:
@@ -374,9 +452,10 @@ class Constant(_Marked):
         return cls(state["name"], value[0].as_py(), value.type, int(state["missing"]), int(state["rows"]))
 
 
-Part = Number | Choice | Presence | Constant | Computed
+Part = Number | Phase | Choice | Presence | Constant | Computed
 PARTS: Mapping[str, type[Part]] = {
     "number": Number,
+    "phase": Phase,
     "choice": Choice,
     "presence": Presence,
     "constant": Constant,

@@ -19,7 +19,7 @@ from karat.content.table.convert import cell, logical
 from karat.content.table.encoding.coding import NAMED, NUMBERS, draw, present
 from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.layout import Layout
-from karat.content.table.encoding.parts import Choice, Constant, Number, Presence
+from karat.content.table.encoding.parts import Choice, Constant, Number, Phase, Presence
 from karat.content.table.encoding.scales import only
 from karat.content.table.rules.expressions import Cells, cells_of, unknown
 from karat.content.table.schema.columns import Column
@@ -228,7 +228,7 @@ def pin_conditions(layout: Layout, given: Mapping[str, Condition], n: int, rng: 
     """
     codes = np.full((n, max(1, len(layout.coded))), -1, np.int64)
     for i, part in enumerate(layout.parts):
-        mine = [given[name] for name in part.names if name in given]
+        mine = [given[name] for name in ((part.name,) if isinstance(part, Phase) else part.names) if name in given]
         if not mine:
             continue
         first = mine[0]
@@ -244,13 +244,9 @@ def pin_conditions(layout: Layout, given: Mapping[str, Condition], n: int, rng: 
             raise DataError(f"{first.column}=: no training row has {first.column!r} missing.")
         if i not in layout.coded:
             continue
-        if isinstance(part, Number) and part.relative and not first.missing:
-            whole = {
-                name: given[name].cell
-                for name in (part.name, *part.bases)
-                if name in given and given[name].kind == "is"
-            }
-            if len(whole) < 1 + len(part.bases):
+        if isinstance(part, Number) and (part.relative or part.cycle is not None) and not first.missing:
+            whole = {name: given[name].cell for name in part.needs if name in given and given[name].kind == "is"}
+            if len(whole) < len(part.needs):
                 continue  # its distance is not known yet; it is put back when the row is made
             weights = np.zeros(part.size(True))
             weights[part.encode(Cells({name: c for name, c in whole.items() if c is not None}), True, None)[0][0]] = 1
@@ -313,7 +309,7 @@ def given_cells(layout: Layout, table: pa.Table, rng: np.random.Generator) -> np
         part = layout.parts[i]
         if isinstance(part, Computed):
             continue
-        needed = (*part.names, *part.bases) if isinstance(part, Number) else part.names
+        needed = part.needs if isinstance(part, Number) else part.names
         known = np.logical_and.reduce([there[name] for name in needed])
         if isinstance(part, Choice):
             columns = [cells.columns[name] for name in part.names]

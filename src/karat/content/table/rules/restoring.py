@@ -247,7 +247,7 @@ class _Restoring:
             alone = (
                 np.all([self.firm(n)[mine] == EXACT for n in others], axis=0) if others else np.ones(len(mine), bool)
             )
-            apart = ticks - part.base_of(part.grain, part.bases, some) if part.relative else ticks
+            apart = part.apart(ticks, some)
             good &= alone | (apart >= part.fine.lows[0]) & (apart <= part.fine.highs[-1])
             good &= alone | ~self._out_of_order(name, some, part.grain.array(ticks))
         made = put(self.cells[name], mine[good], part.grain.array(ticks[good]))
