@@ -153,5 +153,7 @@ def test_an_order_that_one_row_in_two_thousand_breaks_is_kept_among_changes() ->
     low = np.concatenate([rng.uniform(20, 400) + np.cumsum(rng.normal(0, 1, 50)) for _ in range(40)])
     high = low + np.concatenate([np.abs(np.cumsum(rng.normal(0, 1, 50))) for _ in range(40)])
     high[900] = low[900] - 1
-    of = changes.find([Column(n, "decimal", 17) for n in ("low", "high")], {"low": low, "high": high}, family(40, 50), ())
+    of = changes.find(
+        [Column(n, "decimal", 17) for n in ("low", "high")], {"low": low, "high": high}, family(40, 50), ()
+    )
     assert any(c.lows == ("low",) or c.highs == ("high",) for c in of)

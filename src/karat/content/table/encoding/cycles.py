@@ -63,7 +63,9 @@ class Cycle:
         if self.name == "year":
             of, at = np.divmod(at, 31)
             month = turn * 12 + of
-        first, following = ((month + k).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) for k in (0, 1))
+        first, following = (
+            (month + k).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) for k in (0, 1)
+        )
         return np.asarray(np.minimum(first + at, following - 1) * self.day + rest)
 
     def since(self, moments: np.ndarray, base: np.ndarray) -> np.ndarray:

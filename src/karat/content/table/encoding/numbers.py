@@ -46,7 +46,9 @@ def fitted(column: Column, cells: Cells, rules: Rules, columns: Mapping[str, Col
     zero = zero if cycle is None else one.close - 0.5
     there = ~np.isnan(ticks)
     fine, coarse = fit_scales(ticks[there], grain, not there.all(), zero)
-    one = replace(one, missing=int((~there).sum()), fine=fine, coarse=coarse).precise(ticks[there & ~grain.marks(ticks)])
+    one = replace(one, missing=int((~there).sum()), fine=fine, coarse=coarse).precise(
+        ticks[there & ~grain.marks(ticks)]
+    )
     return [one] if cycle is None else [_phase(one, cells), one]
 
 
