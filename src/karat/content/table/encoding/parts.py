@@ -294,7 +294,7 @@ def phase_of(part: Number, made: Cells, n: int) -> np.ndarray:
         return np.asarray(drawn.to_numpy(zero_copy_only=False))
     if part.name not in made.columns:
         return np.zeros(n, np.int64)
-    return np.nan_to_num(phases(part.cycle, made.columns[part.name])).astype(np.int64)
+    return np.asarray(np.nan_to_num(phases(part.cycle, made.columns[part.name])).astype(np.int64))
 
 
 def _finite(x: float) -> float | None:
