@@ -115,6 +115,7 @@ def keeps_the_contract(model: Generator, space: Space, x: Tensor, y: Tensor | No
         assert isinstance(model, Learned)
         _learns(model, x, y, steps)
     _draws(model, space, x)
+    _says_what_fits(model, x[:3], None if y is None else y[:3])
 
 
 def _learns(model: Learned, x: Tensor, y: Tensor | None, steps: int) -> None:
@@ -140,6 +141,14 @@ def _learns(model: Learned, x: Tensor, y: Tensor | None, steps: int) -> None:
     _players_move_one_at_a_time(model, batch, size)
     learn(model, batch, steps, size=size)
     assert not model.training, "a settled model is in eval mode"
+
+
+def _says_what_fits(model: Generator, x: Tensor, y: Tensor | None) -> None:
+    if model.weighs:
+        losses = model.losses(x, y, 0)
+        assert losses.shape == (len(x),) and losses.dtype == torch.float64 and bool(losses.isfinite().all())
+        assert torch.equal(losses, model.losses(x, y, 0)), "the same chance, the same losses"
+        assert torch.allclose(losses[1:], model.losses(x[1:], None if y is None else y[1:], 0)), "each by itself"
 
 
 def _draws(model: Generator, space: Space, x: Tensor) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from karat.assays.finding import Finding
+from karat.assays.leaks import Group
 from karat.assays.points import points
 from karat.assays.power import corrected
 from karat.assays.relational import databases
@@ -13,6 +16,8 @@ from karat.assays.table import tables
 from karat.assays.text import texts
 from karat.errors import FitError
 from karat.views import DatabaseView, Points, TableView, TextView, View
+
+CHOICES = 20  # of a column by which groups are told
 
 
 @dataclass(frozen=True)
@@ -75,3 +80,25 @@ def evaluate(
             found = texts.examine(train, unseen, made, classes=train.classes, seed=seed, apart=apart)
             return Evaluation(corrected(found), "letters and words")
     raise TypeError(f"views of different kinds: {type(train).__name__}, {type(unseen).__name__}, {type(made).__name__}")
+
+
+def groups(members: View, others: View, target: str | None) -> list[Group]:
+    """The groups that records of both sides are of: classes, or values of a table's target and protected columns."""
+    match members, others:
+        case TableView(), TableView():
+            told = {*members.columns.protected, target}
+            columns = [j for j, name in enumerate(members.names) if name in told]
+            return [
+                Group(f"{members.names[j]} = {value}", members.codes(j) == i, others.codes(j) == i)
+                for j in columns
+                for i, value in enumerate(members.columns.choices[j][:CHOICES])
+            ]
+        case Points(labels=a), Points(labels=b) if a is not None and b is not None:
+            return _classes(members.classes, a.numpy(), b.numpy())
+        case TextView(labels=a), TextView(labels=b) if a is not None and b is not None:
+            return _classes(members.classes, a, b)
+    return []
+
+
+def _classes(names: tuple[str, ...], members: np.ndarray, others: np.ndarray) -> list[Group]:
+    return [Group(name, members == i, others == i) for i, name in enumerate(names)]

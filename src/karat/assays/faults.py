@@ -67,6 +67,8 @@ FAULTS = {
     "ct": "{twice} copies, by how near they lie",
     "verbatim run": "{least} copied passages",
     "membership": "an attacker who is right {right} of the time",
+    "loss attack": "an attacker with the run who is right {right} of the time",
+    "shadow attack": "an attacker with the run and shadow models who is right {right} of the time",
     "personal data": "{least} of the passages repeating personal data",
     "usefulness": "{least} of what real data teach being lost",
     "forecast": "{least} of what real data foretell being lost",

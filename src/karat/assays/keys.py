@@ -26,7 +26,7 @@ class Key:
 
     better: which way is better; "neither" where only the distance from the score of real data counts.
     detail: the type of what it holds beside its number, None for nothing.
-    feeds: the gate it decides ("copying", "privacy"), else "quality" or "worth".
+    feeds: the gate it decides ("copying", "privacy"), else "quality" or "worth"; "run" where it speaks of whoever has the run.
     visible: whether a person who looks at single items sees the fault. A share of accepted items excuses those only.
     decides: whether the verdict stays open while this finding cannot tell; others speak, but nothing waits for them.
     title: its name for a person; {of} stands for what it is about, such as an axis, a descriptor or a relation.
@@ -34,7 +34,7 @@ class Key:
     """
 
     assay: Assay
-    feeds: Literal["copying", "privacy", "quality", "worth"]
+    feeds: Literal["copying", "privacy", "quality", "worth", "run"]
     better: Better
     detail: type[Detail] | None = None
     visible: bool = False
@@ -128,6 +128,8 @@ KEYS: dict[str, Key] = {
     "verbatim run": Key("memory", "copying", "lower", passages.VerbatimRun),
     # Privacy: what can be told about single records.
     "membership": Key("privacy", "privacy", "lower", records.Membership, ends=SHARE),
+    "loss attack": Key("privacy", "run", "lower", records.Membership, decides=False, ends=SHARE),
+    "shadow attack": Key("privacy", "run", "lower", records.Membership, decides=False, ends=SHARE),
     "personal data": Key("privacy", "privacy", "lower", passages.PersonalData),
     # Usefulness: what a learner learns from it.
     "usefulness": Key("usefulness", "quality", "higher", records.Usefulness, ends=SIZE),

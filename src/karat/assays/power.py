@@ -76,6 +76,8 @@ GAPS = {
     "self-bleu": 0.1,
     "fluency": 0.1,  # of the bits per character of real text
     "compression": 0.1,
+    "loss attack": 0.15,
+    "shadow attack": 0.15,
     "membership": 0.15,  # an attacker who is right 65 times of 100
     "nearest record share": 0.15,
 }  # the gap between made and real that matters, of each score

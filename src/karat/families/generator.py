@@ -11,12 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from karat.errors import DivergedError, FitError
-from karat.space import UNLIMITED, Allowance, Batch, Space
+from karat.space import NOTHING, UNLIMITED, Allowance, Batch, Space
 from karat.space import Batches as Batches
 
 Draw = Callable[
     [Tensor, Tensor, Tensor], Tensor
 ]  # codes [n], of three tensors of which the last says which rows they are of
+
+
+SAME = 16  # times that a record is in the batch by whose loss it is weighed
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,21 @@ class Generator(nn.Module, ABC):
         raise FitError("this family does not say how likely content is; autoregressive and ngram do.")
 
     @property
+    def weighs(self) -> bool:
+        """Whether `losses` works."""
+        return self.has_nll
+
+    def losses(self, points: Tensor, y: Tensor | None, seed: int) -> Tensor:
+        """How badly each of `points` [n, *space.shape], of classes `y` [n] where given, fits what was learned, float64 [n].
+
+        In whatever unit the family learns by, less for what fits better; the same chance for each, so that they compare.
+        """
+        if not self.has_nll:
+            raise FitError("this family does not say how well a record fits what it learned.")
+        kept = [row[row != NOTHING] for row in points]
+        return torch.stack([self.nll(x.to(self.device)).double().mean().cpu() for x in kept])
+
+    @property
     def continues(self) -> bool:
         """Whether `continuation` works."""
         return False
@@ -230,6 +248,24 @@ class Learned(Generator):
     def finished(self) -> bool:
         """Whether it has learned all it can from these data, though there is budget left: the rate falls, the loop ends soon."""
         return False
+
+    @property
+    def weighs(self) -> bool:
+        return True
+
+    def losses(self, points: Tensor, y: Tensor | None, seed: int) -> Tensor:
+        """As above, by the loss of the first player: of a batch that is one record `SAME` times over, each with other noise."""
+        if self.has_nll:
+            return Generator.losses(self, points, y, seed)
+        out, first = [], self.turns()[0]
+        for i, x in enumerate(points.to(self.device)):
+            rng = torch.Generator(self.device).manual_seed(seed)
+            kind = None if y is None else y[i : i + 1].to(self.device).expand(SAME)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                loss, _ = self.eval().loss(Batch(x.expand(SAME, *x.shape).clone(), kind, 1.0, rng), first)
+            out.append(loss.detach().double().cpu())
+        return torch.stack(out)
 
     @abstractmethod
     def players(self) -> dict[str, Player]:

@@ -197,6 +197,21 @@ class Model(Fitted):
             wanted = np.concatenate([wanted, np.full((len(wanted), 1), -1)], 1)
         return self._complete(wanted, rng)
 
+    @property
+    def weighs(self) -> bool:
+        return True
+
+    def losses(self, points: Tensor, y: Tensor | None, seed: int) -> Tensor:
+        """Nats of each row, and of its class where there are classes."""
+        codes = points.cpu().numpy()
+        if self.classes and y is not None:
+            codes = np.concatenate([codes, y.cpu().numpy()[:, None]], 1)
+        levels = np.stack([level[codes[:, j]] for j, level in enumerate(self.level)], 1)
+        within = np.stack([w[codes[:, j]] for j, w in enumerate(self.within)], 1)
+        return torch.from_numpy(
+            graphs.nats(self.graph, self.tables, levels) - np.log(np.maximum(within, 1e-300)).sum(1)
+        )
+
     def _complete(self, given: np.ndarray, rng: torch.Generator) -> Tensor:
         chance = torch.rand(2, *given.shape, generator=rng, dtype=torch.float64, device=rng.device).cpu().numpy()
         known = [np.where(given[:, j] >= 0, level[given[:, j]], -1) for j, level in enumerate(self.level)]

@@ -104,6 +104,16 @@ class Model(Fitted, Stratified):
     def imputes(self) -> bool:
         return True
 
+    @property
+    def weighs(self) -> bool:
+        return True
+
+    def losses(self, points: Tensor, y: Tensor | None, seed: int) -> Tensor:
+        """Nats of each row, its columns given those before them in the chain."""
+        cells, chance = points.cpu().numpy().astype(np.int64), np.random.default_rng(seed)
+        likely = [np.maximum(link.likelihood(cells, cells[:, link.column], chance), 1e-12) for link in self.links]
+        return torch.from_numpy(-np.log(np.stack(likely)).sum(0))
+
     def metrics(self) -> dict[str, float]:
         """Columns that are linked so far, those of them that boosted trees predict, and rows of the smallest leaf, which
         doubles where rows came out as copies.

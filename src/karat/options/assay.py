@@ -70,6 +70,11 @@ class AssayOptions:
     exchange
         Measure how many new real records one made record stands for to a learner, with controls that cost nothing: 10 to 20
         CPU seconds at 10,000 rows. By default where prices.toml has label_cost_per_item, for which it decides.
+    attacks
+        Attack privacy in further ways: of a run by how well each record fits it, as who has the run could.
+    shadows
+        Of a run that is fitted in seconds (trees, marginals, ngram): so many models, 16 are usual, are trained on halves of the
+        records, to tell by how much better a record fits the run than these whether it was learned from.
     set
         Settings of the real data (see `karat look`).
     encoder
@@ -105,6 +110,8 @@ class AssayOptions:
     policy: str | None = None
     ab: Path | None = None
     business: bool = False
+    attacks: bool = False
+    shadows: int = 0
     exchange: Annotated[bool | None, Parameter(negative="--no-exchange")] = None
     encoder: Path | None = None
     lang: Literal["en", "zh"] = "en"

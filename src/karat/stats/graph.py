@@ -242,6 +242,14 @@ def sample(graph: Graph, tables: Sequence[np.ndarray], chance: np.ndarray) -> np
     return out
 
 
+def nats(graph: Graph, tables: Sequence[np.ndarray], levels: np.ndarray) -> np.ndarray:
+    """float64 [n]: -log p of each row of `levels` [n, variables], every one of which is given."""
+    out = np.zeros(len(levels))
+    for v in graph.order:
+        out -= np.log(np.maximum(tables[v][tuple(levels[:, u] for u in graph.clique(v))], 1e-300))
+    return out
+
+
 def draw(rows: np.ndarray, at: np.ndarray, chance: np.ndarray) -> np.ndarray:
     """int64 [n]: one of k values by the probabilities rows[at], `rows` [r, k]; one binary search over all rows' sums."""
     ends = rows.cumsum(1)

@@ -54,7 +54,7 @@ def assayed(options: AssayOptions) -> Assay:
         options = replace(options, exchange=destination.prices.label_cost_per_item is not None)
     with contextlib.nullcontext() if run is None else answered_for(run):
         with destination.ledger.entry("assay") as entry:
-            job = office.of_files(options) if run is None else office.of_run(run, options)
+            job = office.of_files(options) if run is None else office.of_run(run, options, terminal())
             entry.items = (
                 0 if run is None else options.n
             )  # drawn here: what one cost at most, where `make` has made none
@@ -106,7 +106,8 @@ def _compared(options: AssayOptions) -> Comparison:
     loop.tune_machine(options.threads)
     office.check(options)
     check_seed(options.seed)
-    found, console = compare([run_of(run) for run in options.runs], options), terminal()
+    console = terminal()
+    found = compare([run_of(run) for run in options.runs], options, console)
     console.print(str(found), soft_wrap=True)
     _say_end(console, options.lang, found.report, found.failed)
     return found

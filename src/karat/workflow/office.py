@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
 from torch import Tensor
 
 from karat import synthesizer
@@ -29,6 +30,7 @@ from karat.synthesizer import Synthesizer
 from karat.trust import sealed
 from karat.views import Known
 from karat.workflow import making, written
+from karat.workflow.attacks import losses
 from karat.workflow.devices import choose_device
 from karat.workflow.learning import again, data_options, permit
 
@@ -162,14 +164,17 @@ def check(options: AssayOptions) -> None:
         if any(side is not None for side in pair):
             raise FitError("give either a run, or --real with --made, not both.")
         return
-    if options.data is not None or options.trust_data or options.family is not None:
-        raise FitError("--data, --trust-data and --family are for a run: `karat assay RUN`.")
+    if options.data is not None or options.trust_data or options.family is not None or options.shadows:
+        raise FitError("--data, --trust-data, --family and --shadows are for a run: `karat assay RUN`.")
     if any(side is None for side in pair):
         raise FitError("say what to assay: `karat assay RUN`, or `karat assay --real DATA --made SAMPLES`.")
 
 
-def of_run(run: Run, options: AssayOptions) -> Job:
-    """The assay of `options.n` records drawn from a finished run, beside the data that it learned from."""
+def of_run(run: Run, options: AssayOptions, console: Console) -> Job:
+    """The assay of `options.n` records drawn from a finished run, beside the data that it learned from.
+
+    console: where it is said what takes long.
+    """
     n, seed = options.n, options.seed
     permit(run, options.family)
     mine = sealed(run.spec)
@@ -180,6 +185,9 @@ def of_run(run: Run, options: AssayOptions) -> Job:
     synth = synthesizer.load(run, choose_device("auto"), data.codec)
     made = draw(synth, data, n, unlike)
     likely = written.weighed(data, synth)
+    told = losses.by_loss(data, synth, seed) if options.attacks or options.shadows else []
+    if options.shadows:
+        told += losses.by_shadows(run, data, synth, options.shadows, seed, console)
     evaluation = judge_records(
         data,
         made,
@@ -205,7 +213,7 @@ def of_run(run: Run, options: AssayOptions) -> Job:
     return Job(
         data,
         made,
-        (*likely, *evaluation.findings),
+        (*likely, *evaluation.findings, *told),
         f"{Path(spec['data']).name}, {name}",
         info,
         [

@@ -135,6 +135,7 @@ def conclusive(findings: Sequence[Finding]) -> list[Finding]:
     order = ("memory", "privacy", "usefulness", "descriptors", "bias", "diversity", "fidelity")
     calm = ("fidelity", "diversity", "usefulness", "memory", "privacy", "bias", "descriptors")
     shown = [f for f in findings if f.assay in order and f.state != "cannot tell" and math.isfinite(f.value)]
+    shown = [f for f in shown if f.kind.feeds != "run"]  # which speaks of what is not given away
 
     def unsure(f: Finding) -> bool:
         return not f.raised and (f.limit.broken(f.low) or f.limit.broken(f.high))

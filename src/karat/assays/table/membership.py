@@ -130,7 +130,7 @@ def membership(train: Tensor, unseen: Tensor, made: Tensor, learned: int | None 
     value, sd = mean(tried)
     real, real_sd = mean(attacks(train, unseen, None, 3, learned))
     z = (value - real) / math.hypot(sd, real_sd)
-    hits, leak = _found(tried)
+    hits, leak = caught(tried)
     far = [t.outlying for t in tried]
     outlying, out_sd = mean(far)
     rare_at = max(0.5 + LEVEL * out_sd, max(real, 0.5) + 0.05)
@@ -163,7 +163,7 @@ def membership(train: Tensor, unseen: Tensor, made: Tensor, learned: int | None 
     return scored("membership", score, limit, summary, detail=detail, raised=raised, samples=(given, *others))
 
 
-def _found(tried: list[Attack]) -> tuple[dict[str, tuple[float, float, float]], bool]:
+def caught(tried: list[Attack]) -> tuple[dict[str, tuple[float, float, float]], bool]:
     """By rate of false alarms, the share of training rows that is found with its exact interval; and whether that is a leak."""
     a, b = (np.concatenate([getattr(t, side) for t in tried]) for side in ("members", "others"))
     n, m = len(a), len(b)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 
 from karat.assays import Finding
 from karat.data import Data
@@ -34,7 +35,7 @@ SETTINGS = ("discover", "cache")  # of the data, that change nothing of what the
 FILES = ("comparison.html", "comparison.json")
 
 
-def compare(runs: Sequence[Run], options: AssayOptions) -> Comparison:
+def compare(runs: Sequence[Run], options: AssayOptions, console: Console) -> Comparison:
     """All `runs` beside the same unseen records; RunError where they did not learn from the same data."""
     folder = free(Path("comparison")) if options.out is None else Path(options.out)
     output = Output(options.overwrite, [kept for run in runs for kept in run.kept], private=True)
@@ -53,7 +54,7 @@ def compare(runs: Sequence[Run], options: AssayOptions) -> Comparison:
             prices = find_prices(options.prices, [run.path, Path.cwd()])
             ledger = Ledger(run.path / "ledger.jsonl", prices)
             with ledger.entry("assay"):
-                job = office.of_run(run, replace(options, run=run))
+                job = office.of_run(run, replace(options, run=run), console)
                 first = job.data if first is None else first
                 _check_rows(first, job.data, runs[0], run)
                 blocks = _blocks(job, options)
