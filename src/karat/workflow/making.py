@@ -189,11 +189,13 @@ def make(run: Run, options: MakeOptions, on_text: OnText | None = None) -> Made:
     require_disk(goal, request.n, f"{request.n:,} {codec.thing}s")  # a byte of each at the very least
     goal, suffix = codec.place_of(goal, options.out is not None)
     output.check(goal)
+    signer = signer_of(options)
+    if signer is not None and suffix is not None:
+        output.check(signer.place(goal))
     synth = synthesizer.load(run, device, codec)
     tally = Tally()
     blocks = blocks_of(synth, run, options, request, tally)
     guard = Guard(options.safe_cells)
-    signer = signer_of(options)
     how = Delivery(request.n, Labelling(label, signer), guard)
     counted = Counted(request.n, codec.thing, goal)
     if suffix is not None:
