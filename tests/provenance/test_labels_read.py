@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import sqlite3
 import wave
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import karat
 from karat.data import load
+from karat.errors import FitError
 from karat.provenance.containers import CONTAINERS
 from karat.provenance.label import Label
-from karat.provenance.reading import labelled
+from karat.provenance.reading import labelled, read_label
 from karat.run import Run
 from karat.workflow import office
 
@@ -41,9 +45,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
 
 
 FORMATS = [
-    *(("picture", form) for form in ("made", "x.npy", "x.npz", "x.zip")),
-    *(("table", form) for form in ("made", "x.csv", "x.csv.gz", "x.tsv", "x.parquet", "x.feather")),
-    *(("text", form) for form in ("made", "x.txt", "x.jsonl", "x.csv")),
+    *(("picture", f) for f in ("made", "x.npy", "x.npz", "x.zip", "x.png", "x.jpg", "x.webp", "x.tif", "x.GIF")),
+    *(("table", form) for form in ("made", "x.csv", "x.csv.gz", "x.tsv", "x.jsonl", "x.parquet", "x.feather")),
+    *(("table", form) for form in ("x.orc", "x.xlsx", "x.db")),
+    *(("text", form) for form in ("made", "x.txt", "x.md", "x.jsonl", "x.csv")),
 ]
 
 
@@ -51,8 +56,62 @@ FORMATS = [
 def test_the_label_is_read_back_from_what_make_writes(
     runs: dict[str, Run], kind: str, form: str, tmp_path: Path
 ) -> None:
-    karat.make(runs[kind], n=3, out=tmp_path / form, threads=1)
-    assert labelled(tmp_path / form) is True
+    files = karat.make(runs[kind], n=3, out=tmp_path / form, threads=1)
+    assert labelled(tmp_path / form if (tmp_path / form).exists() else tmp_path / "x") is True
+    found = read_label(files[-1])
+    assert found is not None and found.intact is True and found.count == 1
+    inside = form not in ("made", "x.npy") and Path(form).suffix not in (".csv", ".gz", ".tsv", ".jsonl", ".txt")
+    assert (found.place == "inside") == (inside or (kind, form) == ("picture", "made"))
+    assert (tmp_path / f"{form}.label.json").exists() == (not inside and form != "made")
+    run = runs[kind]
+    assert found.about["run"] == run.id and found.about["recipe"] == run.spec["recipe"]["name"]
+    assert found.about["time"] == run.spec["ended"] and found.about["seed"] == 0
+    again = karat.make(run, n=3, out=tmp_path / "again" / form, threads=1)
+    assert [p.read_bytes() for p in files] == [p.read_bytes() for p in again]
+
+
+@pytest.mark.parametrize("form", ["x.png", "x.jpg", "x.webp", "x.tif", "x.gif"])
+def test_a_name_of_one_picture_is_a_file_of_one_and_a_folder_of_several(
+    runs: dict[str, Run], form: str, tmp_path: Path
+) -> None:
+    (one,) = karat.make(runs["picture"], out=tmp_path / form, threads=1)
+    assert one == tmp_path / form and one.is_file() and labelled(one) is True
+    several = karat.make(runs["picture"], n=2, out=tmp_path / "more" / form, threads=1)
+    assert [p.name for p in several] == [f"00000{i}{one.suffix}" for i in range(2)]
+    pictures = karat.make(runs["picture"], n=2, out=tmp_path / "plain", threads=1)
+    for written, plain in zip(several, pictures, strict=True):
+        with Image.open(written) as there, Image.open(plain) as wanted:
+            far = np.abs(np.asarray(there.convert("L"), int) - np.asarray(wanted, int)).max()
+        assert far <= (24 if form == "x.jpg" else 0)
+    found = read_label(several[1])
+    assert found is not None and found.about["record"] == 1
+
+
+def test_a_database_holds_the_rows_and_a_table_that_is_no_data(runs: dict[str, Run], tmp_path: Path) -> None:
+    (made,) = karat.make(runs["table"], n=40, out=tmp_path / "x.db", threads=1)
+    with contextlib.closing(sqlite3.connect(made)) as base:
+        assert base.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert base.execute("SELECT count(*) FROM made").fetchone() == (40,)
+        keys = [key for (key,) in base.execute("SELECT key FROM AIGC")]
+    assert keys == ["AIGC", "KARAT"] and load(made).codec.name == "table"
+
+
+def test_the_time_in_a_label_is_that_of_the_run_or_of_the_build(
+    runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    (made,) = karat.make(runs["table"], n=2, out=tmp_path / "x.parquet", threads=1)
+    found = read_label(made)
+    assert found is not None and found.about["time"] == "1970-01-02T00:00:00Z"
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "soon")
+    with pytest.raises(FitError, match="seconds since 1970"):
+        karat.make(runs["table"], n=2, out=tmp_path / "y.parquet", threads=1)
+
+
+def test_the_weights_of_a_run_carry_a_label(runs: dict[str, Run]) -> None:
+    (weights,) = runs["picture"].path.glob("model-*.safetensors")
+    found = read_label(weights)
+    assert found is not None and found.count == 1 and found.intact is True
 
 
 @pytest.mark.parametrize("kind", ["picture", "table", "text"])
@@ -91,8 +150,6 @@ def test_a_file_without_its_label_has_none(runs: dict[str, Run], tmp_path: Path)
 
 
 def test_one_picture_without_a_label_is_enough(runs: dict[str, Run], tmp_path: Path) -> None:
-    from PIL import Image
-
     karat.make(runs["picture"], n=3, out=tmp_path / "made", threads=1)
     shutil.copytree(tmp_path / "made", tmp_path / "other")
     first = next(tmp_path.glob("other/*.png"))

@@ -314,8 +314,10 @@ def test_help_of_make_names_every_form_of_a_table(capsys: pytest.CaptureFixture[
 def test_a_name_of_one_picture_is_no_folder_for_many(
     capsys: pytest.CaptureFixture[str], trained: Path, tmp_path: Path
 ) -> None:
-    code, _, told = run_cli(capsys, "make", trained, "-n", 1, "--out", tmp_path / "me.png")
-    assert code == 2 and "pictures are written into a folder" in told and not (tmp_path / "me.png").exists()
+    code, _, _ = run_cli(capsys, "make", trained, "-n", 2, "--out", tmp_path / "me.png")
+    assert code == 0 and not (tmp_path / "me.png").exists() and len(list((tmp_path / "me").glob("*.png"))) == 2
+    code, _, _ = run_cli(capsys, "make", trained, "--out", tmp_path / "me.png")
+    assert code == 0 and (tmp_path / "me.png").is_file()
 
 
 def test_what_is_said_in_a_pipe_stays_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:

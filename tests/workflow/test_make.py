@@ -115,8 +115,10 @@ def test_a_persons_own_files_are_never_mixed_with_ours(run: Run, tmp_path: Path)
         karat.make(run, n=2, out=tmp_path)
     with pytest.raises(RunError, match="is there already"):
         karat.make(run, n=2, out=tmp_path / "holiday.jpg")
+    files = karat.make(run, n=2, out=tmp_path / "holiday.jpg", overwrite=True)
+    assert {f.parent for f in files} == {tmp_path / "holiday"}, "several are a folder"
     with pytest.raises(FitError, match="written into a folder"):
-        karat.make(run, n=2, out=tmp_path / "holiday.jpg", overwrite=True)
+        karat.make(run, n=2, out=tmp_path / "holiday.bmp")
     assert (tmp_path / "holiday.jpg").read_bytes() == b"x"
 
 

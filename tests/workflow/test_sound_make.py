@@ -16,6 +16,7 @@ from sounds import save_tones, tone
 import karat
 from karat.errors import RunError
 from karat.provenance.containers import CONTAINERS
+from karat.provenance.reading import labelled
 from karat.run import Run
 
 TINY = [
@@ -77,6 +78,22 @@ def test_a_zip_and_an_npz_hold_the_same_sounds(run: Run, tmp_path: Path) -> None
         for file, record in zip(files, box["waves"], strict=True):
             read = soundfile.read(file, dtype="float32")[0]
             assert np.array_equal(read, record[: len(read)])
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".ogg", ".mp3"])
+def test_sounds_are_written_as_their_name_says_each_with_its_label(run: Run, suffix: str, tmp_path: Path) -> None:
+    files = karat.make(run, n=3, out=tmp_path / f"x{suffix}", threads=1)
+    assert [f.name for f in files] == [f"{i:06d}{suffix}" for i in range(3)] and labelled(tmp_path / "x")
+    (one,) = karat.make(run, out=tmp_path / "one" / f"x{suffix}", threads=1)
+    assert one.is_file() and labelled(one)
+    for file, wav in zip(files, karat.make(run, n=3, out=tmp_path / "plain", threads=1), strict=True):
+        there, rate = soundfile.read(file, dtype="float32")
+        wanted = soundfile.read(wav, dtype="float32")[0]
+        near = 1e-4 if suffix == ".flac" else 0.3
+        assert rate == 8_000 and (len(there) == len(wanted) or suffix == ".mp3")
+        assert np.abs(there[: len(wanted)] - wanted).max() < near or suffix == ".mp3"
+    again = karat.make(run, n=3, out=tmp_path / "again" / f"x{suffix}", threads=1)
+    assert [f.read_bytes() for f in files] == [f.read_bytes() for f in again], "the same seed, the same bytes"
 
 
 def test_what_training_shows_is_a_page_that_plays(run: Run) -> None:

@@ -81,6 +81,7 @@ class Delivery:
     origin: Origin
     guard: Guard | None = None
     classes: tuple[str, ...] = ()
+    form: str = ""  # suffix of each file, where a file is a record
 
 
 class Codec(ABC):
@@ -133,6 +134,11 @@ class Codec(ABC):
     @property
     def wholes(self) -> tuple[str, ...]:
         """Suffixes of files that hold all records; where there are any, the first is the default."""
+        return ()
+
+    @property
+    def each(self) -> tuple[str, ...]:
+        """Suffixes of files that hold one record."""
         return ()
 
     @property

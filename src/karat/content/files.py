@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
@@ -16,19 +17,9 @@ from karat.output import scratch
 
 ARRAYS = (".npy", ".npz")
 FORMS = (*ARRAYS, ".zip")
-LONE = (  # suffixes of a file of one record
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".webp",
-    ".tif",
-    ".tiff",
-    ".bmp",
-    ".gif",
-    ".wav",
-    ".flac",
-    ".mp3",
-    ".ogg",
+EVERY = (  # suffixes of a file of one record of any kind, and of those that are only read
+    *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp"),
+    *(".wav", ".flac", ".ogg", ".mp3", ".aiff", ".opus"),
 )
 AT_ONCE = 256  # files that are written before they are read again
 
@@ -36,12 +27,16 @@ AT_ONCE = 256  # files that are written before they are read again
 class FileEach(Codec):
     """Content of which every record is a file."""
 
-    suffixes: ClassVar[tuple[str, ...]]  # of a record's file, the one that is written first
+    suffixes: ClassVar[tuple[str, ...]]  # of a record's file, the one that is written where no name says another first
     stack: ClassVar[str]  # what an .npz calls all records
 
     @abstractmethod
-    def write(self, records: Any, folder: Path, stems: list[str]) -> list[Path]:
-        """Ordinary files, one per record, named `<stem><suffix>`."""
+    def write(self, records: Any, folder: Path, stems: list[str], suffix: str = "") -> list[Path]:
+        """Ordinary files, one per record, named `<stem><suffix>`; the first of `suffixes` where none is given."""
+
+    @property
+    def each(self) -> tuple[str, ...]:
+        return self.suffixes
 
     def constants(self) -> Mapping[str, int]:
         """What an .npz must say of all its records for them to be used, such as a rate."""
@@ -50,13 +45,19 @@ class FileEach(Codec):
     def place_of(self, goal: Path, chosen: bool) -> tuple[Path, str | None]:
         if goal.suffix in FORMS and not goal.is_dir():
             return goal, goal.suffix
-        if (goal.suffix.lower() in LONE or goal.exists()) and not goal.is_dir():
-            raise FitError(f"{goal}: {self.thing}s are written into a folder, or a file ending in .npy, .npz or .zip.")
+        if goal.suffix.lower() in self.suffixes:
+            return goal, goal.suffix.lower()
+        if goal.suffix.lower() in EVERY or (goal.exists() and not goal.is_dir()):
+            listed = ", ".join((*self.suffixes, *FORMS))
+            raise FitError(f"{goal}: {self.thing}s are written into a folder, or with a name ending in {listed}.")
         return goal, None
 
     def stream(self, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
-        """Arrays with one channel without its axis, and with labels where one class was asked for; or a zip of files."""
-        if suffix == ".npy":
+        """Arrays with one channel without its axis, and with labels where one class was asked for; a zip; or one record."""
+        if suffix in self.suffixes:
+            for _, blob in self.leaves(blocks, replace(how, form=suffix), lambda _: False):
+                file.write(blob)
+        elif suffix == ".npy":
             _put_array(file, how.n, (_plain(block.records) for block in blocks))
         elif suffix == ".npz":
             labels: list[np.ndarray] = []
@@ -76,15 +77,15 @@ class FileEach(Codec):
 
     def leaves(self, blocks: Iterator[Block], how: Delivery, has: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
         """Name and bytes of a file for each record; those that `has` knows are left out."""
-        at, digits = 0, max(6, len(str(how.n - 1)))
+        at, digits, suffix = 0, max(6, len(str(how.n - 1))), how.form or self.suffixes[0]
         for block in blocks:
             names = [f"{i:0{digits}d}" for i in range(at, at + len(block))]
             at += len(block)
-            wanted = [i for i, name in enumerate(names) if not has(name + self.suffixes[0])]
+            wanted = [i for i, name in enumerate(names) if not has(name + suffix)]
             for first in range(0, len(wanted), AT_ONCE):
                 some = wanted[first : first + AT_ONCE]
                 with scratch() as aside:
-                    for path in self.write(block.records[some], aside, [names[i] for i in some]):
+                    for path in self.write(block.records[some], aside, [names[i] for i in some], suffix):
                         yield path.name, path.read_bytes()
 
 

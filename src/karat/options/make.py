@@ -21,13 +21,14 @@ class MakeOptions:
     run
         The folder of a finished run.
     n
-        How many to make, 64 by default; one with --prompt or --stream.
+        How many to make, 64 by default; one with --prompt or --stream, and where --out names a file of one.
     out
-        Pictures and sounds: a folder of PNG or WAV files, or a file ending in .npz or .zip, of pictures also .npy. Tables: a
-        file ending in .csv, .tsv, .json, .jsonl, .xlsx, .parquet, .feather, .orc or .csv.gz, in the form of the data by
-        default. Related tables: a folder, of files named as the real ones. Text: a file ending in .txt, .jsonl or .csv, or a
-        folder of .txt files. By default in RUN/made, or the first of RUN/made-2, made-3, ... that is new. A folder whose
-        making was stopped goes on where it was.
+        Pictures and sounds: a folder of PNG or WAV files, or a file ending in .npy, .npz or .zip. A name ending in .png, .jpg,
+        .webp, .tif or .gif, .wav, .flac, .ogg or .mp3 is a file of one; where -n asks for more, x.jpg is a folder x of such
+        files. Tables: a file ending in .csv, .tsv, .json, .jsonl, .xlsx, .parquet, .feather, .orc, .db, .sqlite or .csv.gz, in
+        the form of the data by default. Related tables: a folder, of files named as the real ones, or a .db with all of
+        them. Text: a file ending in .txt, .md, .jsonl or .csv, or a folder of .txt files. By default in RUN/made, or the
+        first of RUN/made-2, made-3, ... that is new. A folder whose making was stopped goes on where it was.
     shards
         Make so many files in place of one, each of about as many records, in a folder: --out big.parquet makes
         big.parquet/part-00000.parquet and so on. Each hangs on the seed and its number alone, keys differ in all of them,

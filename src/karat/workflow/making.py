@@ -13,6 +13,7 @@ import torch
 
 from karat import __version__, synthesizer, watermarks
 from karat.content.codec import Block, Delivery
+from karat.content.files import EVERY
 from karat.content.table.bloom import Past
 from karat.content.table.formulas import Guard
 from karat.curation.drawing import Tally
@@ -148,7 +149,8 @@ def request_of(options: MakeOptions, on_text: OnText | None = None) -> Request:
     """What `options` ask of the generator; FitError for what no generator could do.   on_text: what shows text as it comes."""
     number = options.n
     if number is None:
-        number = 1 if options.stream or options.prompt is not None else FEW
+        lone = options.out is not None and Path(options.out).suffix.lower() in EVERY
+        number = 1 if options.stream or options.prompt is not None or lone else FEW
     return Request(
         number,
         options.seed,
@@ -196,7 +198,11 @@ def make(run: Run, options: MakeOptions, on_text: OnText | None = None) -> Made:
     tally = Tally()
     blocks = blocks_of(synth, run, options, request, tally)
     guard = Guard(options.safe_cells)
-    how = Delivery(request.n, Labelling(label, signer), guard)
+    form = suffix if suffix in codec.each else ""
+    if form and request.n > 1:  # x.jpg is one file; several are a folder x
+        goal, suffix = goal.with_suffix(""), None
+        output.check(goal)
+    how = Delivery(request.n, Labelling(label, signer), guard, form=form)
     counted = Counted(request.n, codec.thing, goal)
     if suffix is not None:
         with output.labelled(goal, label) as file:

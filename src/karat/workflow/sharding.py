@@ -146,7 +146,7 @@ def _suffix(codec: Codec, goal: Path) -> str:
     known = sorted(codec.wholes, key=len, reverse=True)
     named = next((suffix for suffix in known if goal.name.endswith(suffix)), goal.suffix)
     _, suffix = codec.place_of(goal / f"part{named if named or not known else codec.wholes[0]}", True)
-    if suffix is None:
+    if suffix is None or suffix in codec.each:
         raise FitError(f"{goal}: a shard is one file, and the folder's name says its form: --out NAME.npz")
     return suffix
 

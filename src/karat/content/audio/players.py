@@ -11,6 +11,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from karat.provenance.forms.vorbis import with_serial
+
 HEAVY = 600_000  # bytes of sound on one sheet before it is packed, losslessly first
 KINDS = (("audio/wav", "WAV", "PCM_16"), ("audio/flac", "FLAC", "PCM_16"), ("audio/mpeg", "MP3", "MPEG_LAYER_III"))
 MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
@@ -84,12 +86,33 @@ def packed(waves: Sequence[np.ndarray], rate: int) -> list[str]:
     return out
 
 
+WRITTEN = {
+    ".wav": ("WAV", "PCM_"),
+    ".flac": ("FLAC", "PCM_"),
+    ".ogg": ("OGG", "VORBIS"),
+    ".mp3": ("MP3", "MPEG_LAYER_III"),
+}
+AT_ONCE = 1 << 16  # samples that libsndfile gets at once: its Vorbis encoder takes memory of the stack for each
+
+
+def file_of(wave: np.ndarray, rate: int, bits: int, suffix: str) -> bytes:
+    """The bytes of the sound in the form that `suffix` names; the same samples give the same bytes."""
+    container, depth = WRITTEN[suffix]
+    blob = encoded(
+        whole_numbers(wave, bits), rate, container, f"{depth}{24 if bits == 24 else 16}" if depth == "PCM_" else depth
+    )
+    return with_serial(blob, 1) if container == "OGG" else blob  # by libsndfile it is a random number
+
+
 def encoded(wave: np.ndarray, rate: int, container: str, depth: str) -> bytes:
     """The bytes of a sound file.   wave: samples as `whole_numbers` gives them."""
     import soundfile
 
     out = io.BytesIO()
-    soundfile.write(out, wave, rate, format=container, subtype=depth)
+    channels = 1 if wave.ndim == 1 else wave.shape[1]
+    with soundfile.SoundFile(out, "w", rate, channels, depth, format=container) as file:
+        for start in range(0, len(wave), AT_ONCE):
+            file.write(wave[start : start + AT_ONCE])
     return out.getvalue()
 
 

@@ -52,7 +52,7 @@ class Sounds(FileEach, Paired):
     answers = ("label",)
     judged_most = 10_000
     name = "audio"
-    suffixes = (".wav",)
+    suffixes = tuple(players.WRITTEN)
     thing = "sound"
     sheets = ".html"
     stack = "waves"
@@ -203,18 +203,21 @@ class Sounds(FileEach, Paired):
         """Waves, float [samples, channels] from -1 to 1 and as long as they sound, and their rate in Hz."""
         return [wave for records in blocks for wave in self._sounding(records)], self.mel.rate
 
-    def write(self, records: np.ndarray, folder: Path, stems: list[str]) -> list[Path]:
-        """One WAV per record, as long as it sounds."""
+    def write(self, records: np.ndarray, folder: Path, stems: list[str], suffix: str = "") -> list[Path]:
+        """One file per record, WAV by default, as long as it sounds."""
         folder.mkdir(parents=True, exist_ok=True)
-        depth = "PCM_24" if self.bits == 24 else "PCM_16"
-        paths = []
-        for wave, stem in zip(self._sounding(records), stems, strict=True):
-            path = folder / f"{stem}.wav"
-            path.write_bytes(
-                players.encoded(players.whole_numbers(wave, self.bits), self.mel.rate, "WAV", depth)
-            )  # by us: libsndfile does not say why it could not write
-            paths.append(path)
+        paths = [folder / (stem + (suffix or ".wav")) for stem in stems]
+        for wave, path in zip(self._sounding(records), paths, strict=True):
+            path.write_bytes(players.file_of(wave, self.mel.rate, self.bits, path.suffix))
         return paths
+
+    def place_of(self, goal: Path, chosen: bool) -> tuple[Path, str | None]:
+        goal, suffix = super().place_of(goal, chosen)
+        if suffix == ".mp3" and self.mel.rate not in players.MP3_RATES:
+            raise FitError(
+                f"{goal}: these sounds have {self.mel.rate:,} Hz, which MP3 has not; write .wav, .flac or .ogg."
+            )
+        return goal, suffix
 
     def constants(self) -> dict[str, int]:
         return {"rate": self.mel.rate}

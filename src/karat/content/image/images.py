@@ -26,7 +26,7 @@ from karat.content.files import FileEach
 from karat.content.image import arrays
 from karat.content.image.gather import ALPHAS, contents, flattened, gather, refuse_few, target_size, unreadable
 from karat.content.image.parquet import Tables, parquet_files
-from karat.content.image.picture import SUFFIXES, resize_record
+from karat.content.image.picture import SHALLOW, SUFFIXES, WRITTEN, resize_record, saved
 from karat.content.roles import Thumbnailed
 from karat.errors import DataError, FitError
 from karat.space import Grid, Space
@@ -49,7 +49,7 @@ class Images(FileEach, Thumbnailed):
     answers = ("label",)
     judged_most = 10_000
     name = "image"
-    suffixes = (".png",)
+    suffixes = tuple(WRITTEN)
     stack = "images"
     thing = "picture"
     settings = ("size", "limit", "alpha", "labels")
@@ -185,17 +185,20 @@ class Images(FileEach, Thumbnailed):
         grey = torch.einsum("nchw,c->nhw", small, weights)[:, None]
         return F.adaptive_avg_pool2d(grey, (16, 16)).flatten(1)
 
-    def write(self, records: np.ndarray, folder: Path, stems: list[str]) -> list[Path]:
-        """One PNG per record; 16-bit grey as 16-bit PNG."""
+    def write(self, records: np.ndarray, folder: Path, stems: list[str], suffix: str = "") -> list[Path]:
+        """One file per record, PNG by default; 16-bit grey as 16-bit PNG or TIFF."""
         self._check(records)
         folder.mkdir(parents=True, exist_ok=True)
-        paths = []
-        for record, stem in zip(records, stems, strict=True):
-            pixels = np.ascontiguousarray(record[:, :, 0] if self.channels == 1 else record)
-            path = folder / f"{stem}.png"
-            Image.fromarray(pixels).save(path)
-            paths.append(path)
-        return paths
+        return [
+            saved(r, self.channels, folder / (stem + (suffix or ".png")))
+            for r, stem in zip(records, stems, strict=True)
+        ]
+
+    def place_of(self, goal: Path, chosen: bool) -> tuple[Path, str | None]:
+        goal, suffix = super().place_of(goal, chosen)
+        if self.bits == 16 and suffix in SHALLOW:
+            raise FitError(f"{goal}: these pictures have 16 bits, and {suffix} has 8; write .png or .tif.")
+        return goal, suffix
 
     def show(self, records: np.ndarray) -> np.ndarray:
         """uint8 `[n, height, width, 3]` for contact sheets and reports."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -118,6 +119,27 @@ def fit_square(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     width, height = scale * size[0], scale * size[1]
     left, top = (image.width - width) / 2, (image.height - height) / 2
     return image.resize(size, Image.Resampling.LANCZOS, (left, top, left + width, top + height))
+
+
+WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {  # how Pillow writes a picture, by its suffix
+    ".png": ("PNG", {}),
+    **dict.fromkeys((".jpg", ".jpeg"), ("JPEG", {"quality": 95, "subsampling": 0})),
+    ".webp": ("WEBP", {"lossless": True}),
+    **dict.fromkeys((".tif", ".tiff"), ("TIFF", {"compression": "tiff_deflate"})),
+    ".gif": ("GIF", {}),
+}
+SHALLOW = (".jpg", ".jpeg", ".webp", ".gif")  # hold 8 bits
+OPAQUE = (".jpg", ".jpeg", ".gif")  # hold no alpha, or one bit of it
+
+
+def saved(record: np.ndarray, channels: int, path: Path) -> Path:
+    """The file `path` with the record `[h, w, c]`; on white where its form has no alpha."""
+    image = Image.fromarray(np.ascontiguousarray(record[:, :, 0] if channels == 1 else record))
+    if channels == 4 and path.suffix in OPAQUE:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    form, how = WRITTEN[path.suffix]
+    image.save(path, form, **how)
+    return path
 
 
 def resize_record(record: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -29,7 +29,7 @@ from karat.content.relational.unfolding import Draw, Unfolding
 from karat.content.roles import Declared
 from karat.content.table import fragments
 from karat.content.table.formulas import Guard
-from karat.content.table.io import sources
+from karat.content.table.io import lite, sources
 from karat.content.table.reading import Origin
 from karat.content.table.rules.conditions import names_file
 from karat.content.table.rules.constraints import check, compile_rules
@@ -348,13 +348,15 @@ class Related(Declared):
         return many if self.cut is None else len(records.tables[self.cut.child]) // max(1, many)
 
     def place_of(self, goal: Path, chosen: bool) -> tuple[Path, str | None]:
+        if goal.suffix in lite.SUFFIXES and not goal.is_dir():
+            return goal, goal.suffix
         if len(self.written) == 1 and goal.suffix and not goal.is_dir():
             (suffix,) = self.written.values()
             if not goal.name.endswith(suffix):
                 raise FitError(f"{goal}: these rows are written as {suffix}, or into a folder.")
             return goal, suffix
         if goal.exists() and not goal.is_dir() or goal.suffix and not goal.is_dir():
-            raise FitError(f"{goal}: {len(self.written)} tables are written into a folder; give its name.")
+            raise FitError(f"{goal}: {len(self.written)} tables are written into a folder or a .db; give its name.")
         return goal, None
 
     def in_python(self, blocks: Sequence[Database]) -> Any:
@@ -368,8 +370,13 @@ class Related(Declared):
         return {name: self.tables[name].in_python([records.tables[name]]) for name in self.written}
 
     def stream(self, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
+        base = suffix in lite.SUFFIXES
         for block in blocks:
-            file.write(next(iter(self.packed(block.records, how.guard).values())))
+            packed = self.packed(block.records, how.guard, ".feather" if base else None)
+            if base:
+                lite.write_packed(packed, file, [(r.child, r.columns, r.parent, r.keys) for r in self.relations])
+            else:
+                file.write(next(iter(packed.values())))
 
     def leaves(self, blocks: Iterator[Block], how: Delivery, has: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
         """A file of each table, by its name as far as that can be a file's: names come from the data."""
@@ -378,17 +385,14 @@ class Related(Declared):
             for name, blob in self.packed(block.records, how.guard).items():
                 yield names[name + self.written[name]], blob
 
-    def packed(self, records: Database, guard: Guard | None = None) -> dict[str, bytes]:
-        """The files of the tables in `written`, each in the form of its source."""
+    def packed(self, records: Database, guard: Guard | None = None, form: str | None = None) -> dict[str, bytes]:
+        """The files of the tables in `written`, each in that form, or in the form of its source."""
         if self.single is not None:
             (child,) = self.written
             whole = self.tables[child]
-            joined = self.one_file(records)
             codec = replace(whole, origin=replace(whole.origin, schema=self.single))
-            return {child: codec.pack(joined, whole.origin.suffix, guard)}
-        return {
-            name: self.tables[name].pack(records.tables[name], suffix, guard) for name, suffix in self.written.items()
-        }
+            return {child: codec.pack(self.one_file(records), form or whole.origin.suffix, guard)}
+        return {k: self.tables[k].pack(records.tables[k], form or s, guard) for k, s in self.written.items()}
 
     def one_file(self, records: Database) -> Table:
         """Entities and their rows as the one table that they were."""

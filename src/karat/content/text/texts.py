@@ -179,7 +179,7 @@ class Texts(Continued):
     @property
     def wholes(self) -> tuple[str, ...]:
         """The source's own form first. Without a suffix, a folder with a file of each document."""
-        return tuple(dict.fromkeys((self.origin.suffix, ".txt", ".jsonl", ".csv")))
+        return tuple(dict.fromkeys((self.origin.suffix, ".txt", ".md", ".jsonl", ".csv")))
 
     @property
     def at_once(self) -> int:
@@ -377,12 +377,12 @@ class Texts(Continued):
     def packed(self, records: Passages, suffix: str, labels: Sequence[str] | None, begins: bool = True) -> bytes:
         """All passages as one file, with their labels [n] where there are any; where it has not begun yet, or more of it.
 
-        .txt: lines of <|endoftext|> part them, as language models have it, and as `read` parts them again (labels are not in
+        .txt, .md: lines of <|endoftext|> part them, as language models have it, and as `read` parts them again (labels are not in
         it).   .jsonl: an object to each.   .csv: a row to each.
         """
         texts = records.strings()
         text, label = self.origin.columns
-        if suffix == ".txt":
+        if suffix in (".txt", ".md"):
             joined = f"{SEPARATOR}\n".join(one.removesuffix("\n") + "\n" for one in texts)
             joined = joined if begins else f"{SEPARATOR}\n{joined}"
             return self._written(self._ended(joined), begins)

@@ -212,6 +212,17 @@ def _paged(packets: list[bytes], serial: int) -> list[bytes]:
     return pages
 
 
+def with_serial(data: bytes, serial: int) -> bytes:
+    """The OGG of one stream with that number, which encoders draw at random."""
+    pages, at = [], 0
+    while at < len(data):
+        page = _page(data, at)
+        blank = struct.pack("<I", serial) + data[at + 18 : at + 22] + b"\0\0\0\0"
+        pages.append(_sealed(data[at : at + 14] + blank + data[at + 26 : page.end]))
+        at = page.end
+    return b"".join(pages)
+
+
 def _numbered(page: bytes, number: int) -> bytes:
     return _sealed(page[:18] + struct.pack("<I", number) + b"\0\0\0\0" + page[26:])
 

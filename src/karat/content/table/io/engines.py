@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from karat.content.table.io.plain import check
 from karat.errors import DataError, FitError
+from karat.provenance.label import KEYWORD
 
 ROWS = 20_000  # fetched at a time
 READS = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE)
@@ -114,7 +115,8 @@ class SQLite(Engine):
     def tables(self) -> list[str]:
         found = self.connection.execute(
             "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
-            "ORDER BY name"
+            "AND name != ? ORDER BY name",
+            (KEYWORD,),  # the label of what was made is no data
         )
         return [str(name) for (name,) in found]
 

@@ -56,7 +56,7 @@ def own_suffix(place: Any, raw: Raw) -> str:
         delimited_by = ".tsv" if raw.dialect.delimiter == "\t" else ".csv"
         return (delimited_by if raw.dialect.form == "delimited" else f".{raw.dialect.form}") + packing
     found = of_suffix(Path(place).suffix.lower()) if isinstance(place, Path | str) else None
-    return ".parquet" if found is None or not found.made else found.made[0]
+    return ".parquet" if found is None or not found.made or "table" in found.options else found.made[0]
 
 
 def recognises(source: Any) -> bool:
