@@ -452,16 +452,13 @@ class Related(Declared):
         if not isinstance(records, Database) or set(records.tables) != set(self.tables):
             found = ", ".join(records.tables) if isinstance(records, Database) else "one table"
             raise DataError(f"{found} was given; the tables {', '.join(self.tables)} were wanted.")
-        return Database(
-            {name: whole.conform(records.tables[name]) for name, whole in self.tables.items()}, self.relations
-        )
+        tables = {name: whole.conform(records.tables[name]) for name, whole in self.tables.items()}
+        return Database(tables, self.relations)
 
     def sheet(self, records: Database, columns: int) -> bytes:
         """Some rows of each table, those of the first records."""
-        out = []
-        for name, table in records[:20].tables.items():
-            out.append(f"<p><b>{fragments.escaped(name)}</b></p>".encode() + self.tables[name].sheet(table, columns))
-        return b"".join(out)
+        shown = {name: self.tables[name].sheet(table, columns) for name, table in records[:20].tables.items()}
+        return b"".join(f"<p><b>{fragments.escaped(name)}</b></p>".encode() + one for name, one in shown.items())
 
     def state(self) -> dict[str, Any]:
         return {
