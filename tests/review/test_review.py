@@ -196,9 +196,12 @@ def test_rows_passages_and_pictures_are_things_of_their_own(tmp_path: Path) -> N
     assert rows[0].mark() != rows[1].mark() and rows[0].name == "t.csv:1"
     (tmp_path / "t.txt").write_text("one\n<|endoftext|>\ntwo\n")
     assert [t.show() for t in things(tmp_path / "t.txt")] == [Passage("one"), Passage("two")]
-    (tmp_path / "t.txt.label.json").write_text("{}")
+    (tmp_path / "l.jsonl").write_text(json.dumps({"text": "很长的话" * 20}, ensure_ascii=False) + "\n")
+    assert [t.show() for t in things(tmp_path / "l.jsonl")] == [Passage("很长的话" * 20)]
     folder = pictures(tmp_path / "p", 3)
-    assert len(things(tmp_path)) == 2 + 2 + 3 and isinstance(things(folder)[0].show(), Pixels)
+    for name in ("t.txt.label.json", "p/label.json", "p/signature.json", "t.csv.signature.json"):
+        (tmp_path / name).write_text('[{"no": "content"}]')
+    assert len(things(tmp_path)) == 2 + 2 + 1 + 3 and isinstance(things(folder)[0].show(), Pixels)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="nothing that can be shown"):
         things(tmp_path / "empty")

@@ -27,10 +27,11 @@ from karat.content.table.io import sources
 from karat.content.table.tables import Tables
 from karat.content.text import reading
 from karat.content.text.decoding import How
-from karat.content.text.documents import PLAIN
+from karat.content.text.documents import LINES, PLAIN
 from karat.errors import DataError
-from karat.output import BESIDE, INSIDE, digest
+from karat.output import BESIDE, digest
 
+NO_CONTENT = (BESIDE, ".signature.json")  # behind a name or alone: what is said of made files
 LARGEST = 2**28  # bytes of one file that is shown
 TEXT, LABELS = ("text",), ("text", "label")  # columns of a table that holds passages
 
@@ -121,7 +122,7 @@ def scrambled(shown: Shown, rng: np.random.Generator) -> Shown:
 def _files(folder: Path) -> Iterator[Path]:
     for path in folder.rglob("*"):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        label = path.name == INSIDE or path.name.endswith(BESIDE)
+        label = f".{path.name}".endswith(NO_CONTENT)
         if path.is_file() and not path.is_symlink() and not hidden and not label:
             yield path
 
@@ -138,7 +139,7 @@ def _of_file(path: Path, name: str) -> list[Thing]:
         return list(_in_zip(path, name))
     if suffix in (".npy", ".npz"):
         return _in_array(path, name)
-    if suffix in PLAIN:
+    if suffix in (*PLAIN, *LINES) and not sources.recognises(path):
         texts = reading.read(path, How()).documents
         return [_numbered(name, i, len(texts), Passage(text.strip("\n")), path) for i, text in enumerate(texts)]
     if sources.recognises(path):
