@@ -11,7 +11,9 @@ from sklearn.datasets import load_digits
 
 import karat
 from karat import cli
+from karat.options import ReviewOptions
 from karat.run import Run
+from karat.workflow.people.reviewing import looked
 
 TINY = ["model.components=40", "model.iterations=5"]
 
@@ -39,6 +41,12 @@ def test_digits_to_a_verdict_in_python(tmp_path: Path) -> None:
     assert "<table" in assay._repr_html_()
     files = karat.make(run, n=5, out=tmp_path / "new", threads=1)
     assert len(files) == 5
+    karat.make(run, n=4, threads=1)
+    asked: list[int] = []
+    for n in (4, 5):
+        place = looked(run.path, ReviewOptions(run, n=n), lambda run, n: asked.append(n)).place
+        assert place == run.path / "made", "and neither its label nor the record of what was made"
+    assert asked == [64], "five are more than were made"
     shown = (tmp_path / "r" / "report" / "card.md").read_text(encoding="utf-8")
     assert shown == str(run.card()) and str(tmp_path) not in shown
     assert [f"| {f.name} |" in shown for f in assay] == [f.state != "cannot tell" for f in assay]

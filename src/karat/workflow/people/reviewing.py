@@ -184,6 +184,7 @@ def _newest(run: Run) -> Path | None:
 
 
 def _is_made(path: Path) -> bool:
-    if path.is_symlink() or path.name.endswith(LABEL):
+    """Whether it carries a label of origin, as nothing else in a run does."""
+    if path.is_symlink():
         return False
-    return path.is_file() or (path / INSIDE).is_file() or any(path.glob(f"*{LABEL}"))
+    return path.with_name(path.name + LABEL).is_file() or (path / INSIDE).is_file() or any(path.glob(f"*{LABEL}"))
