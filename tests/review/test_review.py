@@ -15,10 +15,12 @@ from PIL import Image
 from karat.chain import Chain
 from karat.content.showing import Passage, Pixels, Row, things
 from karat.errors import DataError, FitError
+from karat.output import digest
 from karat.review.decisions import Decision, Decisions, standing
 from karat.review.outcome import kappa, outcome
 from karat.review.plan import promise, queue, wanted
 from karat.review.session import IDLE, Session
+from karat.workflow.people.reviewing import Looked, mended
 from karat.worth.prices import Prices
 from karat.worth.reviewed import Reviewed
 from karat.worth.verdict import Verdict, judge
@@ -105,8 +107,6 @@ def test_a_decision_is_about_the_bytes_that_were_shown_and_hidden_ones_are_not_w
     real = Pixels(np.full((8, 8, 3), 7, np.uint8))
     one = session(folder, 12, reals=[real] * 3, clock=clock)
     look_at_all(one, clock, careful)
-    from karat.output import digest
-
     for d in one.done:
         if d.role in ("made", "again"):
             assert d.mark == digest((folder / d.name).read_bytes())
@@ -217,6 +217,18 @@ def test_a_damaged_picture_is_shown_as_what_is_wrong_with_it(tmp_path: Path) -> 
         one.decide("reject")
     shown = one.show()
     assert isinstance(shown, Passage) and "a.png cannot be shown" in shown.text
+
+
+@pytest.mark.parametrize("label", ["p/label.json", "p.label.json", "p/made.csv.label.json"])
+def test_what_was_mended_carries_the_label_of_what_it_was_made_from(label: str, tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "p", 1)
+    (tmp_path / label).write_text('{"AIGC": {"Label": "1"}, "sha256": {"0.png": "ab"}}')
+    found = Looked(folder, things(folder), None)
+    assert [mended(found, "0.png", blob) for blob in (b"one", b"two")] == ["0.png", "0-2.png"]
+    kept = tmp_path / "p.edited"
+    beside = json.loads((kept / "0-2.png.label.json").read_text())
+    assert beside["AIGC"] == {"Label": "1"} and beside["sha256"] == {"0-2.png": digest(b"two")}
+    assert (kept / "0.png").read_bytes() == b"one"
 
 
 # The verdict ------------------------------------------------------------------------------------------------------------

@@ -136,7 +136,12 @@ def mended(found: Looked, name: str, blob: bytes) -> str:
     while goal.exists():
         k += 1
         goal = folder / file_name(f"{Path(name).stem}-{k}{Path(name).suffix}")
-    label = read_json(found.place / INSIDE) or read_json(found.place.with_name(found.place.name + LABEL)) or {}
+    beside = [
+        found.place / INSIDE,
+        found.place.with_name(found.place.name + LABEL),
+        *sorted(found.place.glob(f"*{LABEL}")),
+    ]
+    label = next(filter(None, map(read_json, beside)), {})
     output.write(goal, blob)
     if KEYWORD in label:
         record = {**label, "sha256": {goal.name: digest_of(goal)}, "changed": "by a person, from what was made"}
