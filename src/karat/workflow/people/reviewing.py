@@ -141,7 +141,7 @@ def mended(found: Looked, name: str, blob: bytes) -> str:
         found.place.with_name(found.place.name + LABEL),
         *sorted(found.place.glob(f"*{LABEL}")),
     ]
-    label = next(filter(None, map(read_json, beside)), {})
+    label: dict[str, Any] = next(filter(None, map(read_json, beside)), {})
     output.write(goal, blob)
     if KEYWORD in label:
         record = {**label, "sha256": {goal.name: digest_of(goal)}, "changed": "by a person, from what was made"}
