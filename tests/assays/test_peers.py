@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -25,6 +26,7 @@ from karat.assays.classifier import area
 from karat.assays.neighbours import distances
 from karat.assays.points.diversity import coverage, recall
 from karat.assays.points.fidelity import density, frechet, kernel_distance, precision, radii
+from karat.assays.table.attacks import trying
 from karat.assays.table.columns import Trends, shapes
 from karat.assays.text.variety import divergence_curve, frontier
 from karat.content.table.personal import checks
@@ -116,6 +118,52 @@ HISTOGRAMS = {
 COUNTS = ((0, 50), (1, 500), (37, 500), (480, 500), (12, 2000))  # attacks that succeed, of how many
 
 
+EVERY = 2000  # more descriptions than there are, so that none is left out
+
+
+def targets() -> list[pd.DataFrame]:
+    """Training, control and made rows, half of which are training rows, slightly altered."""
+    rng = np.random.default_rng(7)
+
+    def rows(n: int) -> pd.DataFrame:
+        town = rng.choice(list("abcdef"), n, p=[0.5, 0.2, 0.1, 0.1, 0.06, 0.04])
+        income, hours = rng.lognormal(3, 0.6, n), 20 + 20 * rng.random(n)
+        job = np.where(rng.random(n) < 0.6, np.char.add("j", np.round(hours / 8).astype(int).astype(str)), "none")
+        return pd.DataFrame({"town": town, "income": income, "job": job, "hours": hours, "age": rng.normal(40, 12, n)})
+
+    train, control, made = rows(300), rows(300), rows(300)
+    made.iloc[:150] = train.iloc[:150]
+    made.loc[:149, ["income", "hours", "age"]] *= 1 + 0.002 * rng.standard_normal((150, 3))
+    train.loc[:2, "town"], control.loc[:1, "town"], made.loc[9, "job"] = ["x", "y", "z"], ["z", "w"], "j9"
+    made.loc[[7, 8], "town"] = ["x", "y"]
+    return [train, control, made]
+
+
+def tries() -> dict[str, list[float]]:
+    """By attack on those rows: its successes on training and on control rows, the risk beyond control, and its interval."""
+    from anonymeter.evaluators import InferenceEvaluator, LinkabilityEvaluator, SinglingOutEvaluator
+
+    train, control, made = targets()
+    same = {"ori": train, "syn": made, "control": control, "n_attacks": 300}
+    halves = (["town", "income"], ["job", "hours", "age"])
+    told = {"town": False, "job": False, "hours": True}
+    asked = {
+        "singling out": SinglingOutEvaluator(**{**same, "n_attacks": EVERY}).evaluate(mode="univariate"),
+        "linkability": LinkabilityEvaluator(**same, aux_cols=halves).evaluate(n_jobs=1),
+        **{
+            name: InferenceEvaluator(
+                **same, aux_cols=[c for c in made if c != name], secret=name, regression=number
+            ).evaluate(n_jobs=1)
+            for name, number in told.items()
+        },
+    }
+    out = {}
+    for name, one in asked.items():
+        found, risk = one.results(), one.risk()
+        out[name] = [float(x) for x in (found.n_success, found.n_control, risk.value, *risk.ci)]
+    return out
+
+
 def attacks(count: int, n: int) -> list[float]:
     """The success rate of an attack and its error at 95%."""
     from anonymeter.stats.confidence import success_rate
@@ -129,7 +177,7 @@ ASKED: dict[str, Callable[[], Any]] = {  # by the library's name and what is ask
     },
     "opendp": lambda: {"cost": {str(rho): cost(rho) for rho in (0.01, 0.1, 1.0)}, "noise": noise()},
     "sdmetrics": columns,
-    "anonymeter": lambda: {f"{count} of {n}": attacks(count, n) for count, n in COUNTS},
+    "anonymeter": lambda: {**{f"{count} of {n}": attacks(count, n) for count, n in COUNTS}, "attacks": tries()},
     "mauve-text": lambda: {name: mauve(p, q) for name, (p, q) in HISTOGRAMS.items()},
 }
 
@@ -195,6 +243,48 @@ def test_discrete_gaussian_noise_has_the_law_of_opendps() -> None:
 def test_how_often_an_attack_succeeds_is_known_as_well_as_anonymeter_says(count: int, n: int) -> None:
     rate, error = kept("anonymeter")[f"{count} of {n}"]
     assert wilson(count, n) == pytest.approx((max(0.0, rate - error), min(1.0, rate + error)), rel=1e-3, abs=1e-5)
+
+
+def test_attacks_succeed_as_often_as_those_of_anonymeter_on_the_same_rows() -> None:
+    frames = targets()
+    names = tuple(frames[0].columns)
+    levels = [
+        () if name in ("income", "hours", "age") else tuple(sorted(set().union(*(f[name] for f in frames))))
+        for name in names
+    ]
+    columns = Columns(names, tuple(levels))
+    train, control, made = (
+        TableView(
+            columns,
+            np.stack(
+                [f[c] if not k else [k.index(x) for x in f[c]] for c, k in zip(names, levels, strict=True)], 1
+            ).astype(float),
+        )
+        for f in frames
+    )
+    known = kept("anonymeter")["attacks"]
+    ours = {"linkability": [trying.linked(side, made, ([0, 1], [2, 3, 4])) for side in (train, control)]}
+    for name in ("town", "job", "hours"):
+        ours[name] = [trying.inferred(side, made, [names.index(name)])[0] for side in (train, control)]
+    found = [
+        trying.Predicate(((j, sign, x),))
+        for j, column in enumerate(made.values.T)
+        for sign, x in single(column, bool(levels[j]))
+    ]
+    alone = [p for p in found if p.holds(made).sum() == 1]
+    ours["singling out"] = [trying.singled(side, alone) for side in (train, control)]
+    for name, (hits, held) in ours.items():
+        assert [hits, held] == known[name][:2], name
+        risk, error = trying.Tally(hits, n := EVERY if name == "singling out" else 300, held, n).risk
+        clipped = np.clip([risk, risk - error, risk + error], 0, 1)
+        assert clipped == pytest.approx(known[name][2:], rel=1e-3), name
+
+
+def single(column: np.ndarray, choices: bool) -> list[tuple[int, float]]:
+    """Sign and value of what may hold of one cell alone: its least, its greatest, a value that no other cell has."""
+    values, counts = np.unique(column, return_counts=True)
+    ends = [] if choices else [(-1, float(values[0])), (1, float(values[-1]))]
+    return [*ends, *((0, float(x)) for x in values[counts == 1])]
 
 
 def numbers(n: int, size: int) -> list[str]:

@@ -39,6 +39,7 @@ def evaluate(
     seed: int = 0,
     apart: bool = True,
     exchange: bool = False,
+    attacks: bool = False,
 ) -> Evaluation:
     """All findings about `made` beside the records that were learned from and those that were not, the same for a seed.
 
@@ -47,6 +48,7 @@ def evaluate(
     apart: whether whatever made `made` is known not to have seen the unseen records. If not, it may have copied these as
     well, and that training records are met no oftener is no excuse.   exchange: whether to measure how many real records one
     made one stands for, where there is something to predict; learners are taught some hundred times.
+    attacks: whether further attacks on privacy are tried, of a table.
     Raises DataError for fewer than 20 records on a side, or records that cannot be compared; FitError for a target or an
     encoder where there is no use for it.
     """
@@ -71,7 +73,9 @@ def evaluate(
                 corrected(found), f"own encoder, {right}" if pretrained is None else f"pretrained, {pretrained.name}"
             )
         case TableView(), TableView(), TableView():
-            found = tables.examine(train, unseen, made, target=target, seed=seed, apart=apart, exchange=exchange)
+            found = tables.examine(
+                train, unseen, made, target=target, seed=seed, apart=apart, exchange=exchange, attacks=attacks
+            )
             return Evaluation(corrected(found), "columns")
         case DatabaseView(), DatabaseView(), DatabaseView():
             found = databases.examine(train, unseen, made, target=target, seed=seed, apart=apart)

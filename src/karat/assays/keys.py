@@ -128,6 +128,9 @@ KEYS: dict[str, Key] = {
     "verbatim run": Key("memory", "copying", "lower", passages.VerbatimRun),
     # Privacy: what can be told about single records.
     "membership": Key("privacy", "privacy", "lower", records.Membership, ends=SHARE),
+    "singling out": Key("privacy", "privacy", "lower", decides=False, ends=SHARE),
+    "linkability": Key("privacy", "privacy", "lower", decides=False, ends=SHARE),
+    "inference": Key("privacy", "privacy", "lower", decides=False, ends=SHARE),
     "loss attack": Key("privacy", "run", "lower", records.Membership, decides=False, ends=SHARE),
     "shadow attack": Key("privacy", "run", "lower", records.Membership, decides=False, ends=SHARE),
     "personal data": Key("privacy", "privacy", "lower", passages.PersonalData),

@@ -71,7 +71,8 @@ class AssayOptions:
         Measure how many new real records one made record stands for to a learner, with controls that cost nothing: 10 to 20
         CPU seconds at 10,000 rows. By default where prices.toml has label_cost_per_item, for which it decides.
     attacks
-        Attack privacy in further ways: of a run by how well each record fits it, as who has the run could.
+        Attack privacy in further ways: a run by how well each record fits it, as who has the run could; what is made of a
+        table by singling out, linking and inferring, beside the same attacks on unseen rows.
     shadows
         Of a run that is fitted in seconds (trees, marginals, ngram): so many models, 16 are usual, are trained on halves of the
         records, to tell by how much better a record fits the run than these whether it was learned from.

@@ -118,6 +118,7 @@ def judge_records(
     pretrained: Path | None = None,
     apart: bool = True,
     exchange: bool = False,
+    attacks: bool = False,
 ) -> Evaluation:
     """Findings about `made` beside the training and the unseen records of `data`, and by what the judge sees; see `evaluate`."""
     data = replace(data, codec=data.codec.judging(data.contents.records[data.train]))
@@ -134,6 +135,7 @@ def judge_records(
         seed=seed,
         apart=apart,
         exchange=exchange,
+        attacks=attacks,
     )
 
 
@@ -195,6 +197,7 @@ def of_run(run: Run, options: AssayOptions, console: Console) -> Job:
         target=options.target,
         pretrained=options.encoder,
         exchange=options.exchange is True,
+        attacks=options.attacks,
     )
     name, family = spec["recipe"]["name"], spec["recipe"]["family"]
     source = f"--family {Path(family).name}" if family.endswith(".py") else f"--recipe {name}"
@@ -274,6 +277,7 @@ def of_files(options: AssayOptions) -> Job:
         pretrained=options.encoder,
         apart=own,
         exchange=options.exchange is True,
+        attacks=options.attacks,
     )
     theirs, ours = (Path(data.codec.place(source)).name for source in (made, real))
     aimed = "" if target is None else f" --target {shlex.quote(target)}"

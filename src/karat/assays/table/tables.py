@@ -35,6 +35,7 @@ class Case:
     whole: all training rows, where `train` is a part of them.
     apart: whether the generator is known not to have seen the unseen rows.
     exchange: whether learners are taught many times over for the exchange rate.
+    attacks: whether further attacks on privacy are tried.
     """
 
     train: TableView
@@ -47,6 +48,7 @@ class Case:
     whole: TableView | None = None
     apart: bool = True
     exchange: bool = False
+    attacks: bool = False
 
     @cached_property
     def embedded(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -66,6 +68,7 @@ def examine(
     keys: Collection[str] | None = None,
     apart: bool = True,
     exchange: bool = False,
+    attacks: bool = False,
 ) -> list[Finding]:
     """All findings about `made`, the same for the same seed; those of assays that find one of `keys`, where given.
 
@@ -90,4 +93,4 @@ def examine(
     unseen, made = (s.take(rng.permutation(len(s))[:MOST]) for s in (unseen, made))
     wide = draw(len(unseen), len(made), rng, int(np.clip(WIDTH // train.width, 300, LARGE)))
     tight = draw(len(unseen), len(made), rng, SMALL)
-    return examined(table, Case(train, unseen, made, wide, tight, target, seed, whole, apart, exchange), keys)
+    return examined(table, Case(train, unseen, made, wide, tight, target, seed, whole, apart, exchange, attacks), keys)

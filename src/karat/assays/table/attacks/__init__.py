@@ -1,0 +1,75 @@
+"""Whether made rows help to single out, to link or to infer what training rows hold, beyond what they tell of unseen rows.
+
+What they tell of unseen rows is what the data are like, and no leak. `karat assay --attacks`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from karat.assays import power
+from karat.assays.chance import LEVEL
+from karat.assays.finding import Finding, Limit, Score, scored
+from karat.assays.table.attacks.trying import Tally, Z, alone, distinct, inferred, linked, right, singled
+from karat.assays.table.tables import Case
+
+FINDS = ("singling out", "linkability", "inference")
+MOST = 1000  # rows of each side that are attacked
+QUERIES = 500  # predicates that single out a made row
+COLUMNS = 3  # of a predicate
+SECRETS = 5  # columns that are inferred
+RISK = 0.02  # beyond control rows, up to which it is no fault
+
+
+def findings(case: Case) -> list[Finding]:
+    """Singling out, linkability and inference, where they are asked for; of a single column none but the first."""
+    if not case.attacks:
+        return []
+    rng = np.random.default_rng([case.seed, 29])
+    n = min(MOST, len(case.unseen), len(case.train))
+    train, control = (side.take(rng.permutation(len(side))[:n]) for side in (case.train, case.unseen))
+    made, width = case.made, case.made.width
+    sides = distinct(train), distinct(control)
+    predicates = alone(distinct(made), QUERIES, COLUMNS, rng)
+    out = []
+    if predicates:
+        hits, held = (singled(side, predicates) for side in sides)
+        of = f"of {len(predicates)} descriptions in {min(COLUMNS, width)} columns that fit one made row"
+        out.append(
+            _finding("singling out", Tally(hits, len(predicates), held, len(predicates)), f"{of}, alone fit one")
+        )
+    if width < 2:
+        return out
+    order = rng.permutation(width).tolist()
+    halves = order[: width // 2], order[width // 2 :]
+    hits, held = (linked(side, made, halves) for side in (train, control))
+    how = "both halves of the columns have the same nearest made row in the case of"
+    out.append(_finding("linkability", Tally(hits, n, held, n, 1 / len(made)), how))
+    told = [made.names.index(name) for name in made.names if name == case.target or name in made.columns.protected]
+    secrets = [*told, *(j for j in order if j not in told)][: max(SECRETS, len(told))]
+    counts = zip(secrets, *(inferred(side, made, secrets) for side in (train, control)), strict=True)
+    tries = []
+    for j, hits, held in counts:
+        guess = made.values[rng.integers(len(made), size=n), j]
+        tries.append((Tally(hits, n, held, n, float(right(made, j, guess, train.values[:, j]).mean())), made.names[j]))
+    tally, name = max(tries, key=lambda t: t[0].risk[0] / t[0].risk[1])
+    how = f"of {len(tries)} columns {name} is told best: the nearest made row has its value in the case of"
+    out.append(_finding("inference", tally, how))
+    return out
+
+
+def _finding(key: str, tally: Tally, how: str) -> Finding:
+    value, error = tally.risk
+    guess = "" if math.isnan(tally.guess) else f"; a guess is right of {tally.guess:.1%}"
+    better = math.isnan(tally.guess) or tally.hits / tally.n > tally.guess
+    summary = (
+        f"Made rows against training rows: {how} {tally.hits / tally.n:.1%} of these, and {tally.held / tally.m:.1%} of unseen "
+        f"ones{guess}. Beyond these {value:.1%} ({value - error:.1%} to {value + error:.1%})"
+        + ("." if better else "; the attack does no better than a guess.")
+    )
+    limit = Limit(above=min(1.0, max(RISK, LEVEL / Z * error)))
+    score = Score(max(0.0, value), value - error, value + error, 0.0, error / Z).clipped(0.0, 1.0)
+    samples = power.scored(key, error / Z, tally.n, tally.m, beyond=RISK)
+    return scored(key, score, limit, summary, samples=samples, beside="unseen real data as control")
