@@ -33,7 +33,7 @@ MAY: dict[str, set[str]] = {
     "data": {"space", "views", "content", "privacy", "words"},
     "training": {"space", "events", "nets", "families", "cache", "output"},
     "assays": {"space", "views", "words", "cache", "output"},
-    "worth": {"assays", "words", "languages", "chain"},
+    "worth": {"assays", "words", "languages", "chain", "provenance"},
     "report": {"assays", "worth", "words", "languages", "output"},
     "provenance": set(),
     "output": {"provenance"},

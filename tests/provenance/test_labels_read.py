@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import karat
+from karat.content.table.io.sources import open_table
 from karat.data import load
 from karat.errors import FitError
 from karat.provenance.containers import CONTAINERS
@@ -176,3 +177,46 @@ def test_a_sound_is_read_as_a_picture_is(tmp_path: Path) -> None:
     assert labelled(path) is False
     path.write_bytes(CONTAINERS[".wav"].write(path.read_bytes(), Label("karat", "run", "1", "0.1.0")))
     assert labelled(path) is True and labelled(tmp_path) is True
+
+
+@pytest.mark.parametrize("form", ["x.csv", "x.jsonl", "x.parquet", "x.db"])
+def test_a_visible_label_is_a_last_column_of_a_table(runs: dict[str, Run], form: str, tmp_path: Path) -> None:
+    (plain,) = karat.make(runs["table"], n=5, out=tmp_path / form, threads=1)
+    (shown,) = karat.make(runs["table"], n=5, out=tmp_path / "shown" / form, visible=True, threads=1)
+    before, after = (open_table(path, {"table": "made"} if form == "x.db" else {}).cells for path in (plain, shown))
+    assert after.column_names == [*before.column_names, "AI生成"] and after.select(before.column_names) == before
+    assert set(after["AI生成"].to_pylist()) == {"AI生成 AI-generated"} and labelled(shown)
+
+
+def test_a_visible_label_is_the_first_line_of_text(runs: dict[str, Run], tmp_path: Path) -> None:
+    for form, law, words in (("x.txt", "cn", "AI生成"), ("x.md", "eu", "AI-generated"), ("leaves", "both", "AI生成")):
+        plain = karat.make(runs["text"], n=2, out=tmp_path / form, labels=law, threads=1)
+        shown = karat.make(runs["text"], n=2, out=tmp_path / "shown" / form, visible=True, labels=law, threads=1)
+        for a, b in zip(plain, shown, strict=True):
+            bare, told = (p.read_text().rpartition("---\n")[2] for p in (a, b))
+            first, _, rest = told.partition("\n\n")
+            assert first.startswith(words) and rest == bare
+    (rows,) = karat.make(runs["text"], n=2, out=tmp_path / "x.jsonl", visible=True, threads=1)
+    assert [list(json.loads(line)) for line in rows.read_text().splitlines()] == [["text", "AI生成"]] * 2
+
+
+def test_a_picture_that_is_too_small_and_an_array_show_no_label(runs: dict[str, Run], tmp_path: Path) -> None:
+    for name, why in (("x.png", "too small"), ("x.npy", "shows nobody"), ("folder", "too small")):
+        with pytest.raises(FitError, match=why):
+            karat.make(runs["picture"], n=1, out=tmp_path / name, visible=True, threads=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_label_follows_the_policy_unless_another_is_asked_for(runs: dict[str, Run], tmp_path: Path) -> None:
+    (tmp_path / "house.toml").write_text('labels = "private"\n')
+    for asked, wanted in (
+        ({"policy": tmp_path / "house.toml"}, ["AIGC", "KARAT"]),
+        ({"policy": "cn"}, ["AIGC"]),
+        ({"policy": "cn", "labels": "eu"}, ["KARAT"]),
+    ):
+        (made,) = karat.make(runs["table"], n=2, out=tmp_path / "x.parquet", overwrite=True, threads=1, **asked)
+        assert [key for key, _ in CONTAINERS[".parquet"].words(made.read_bytes())] == wanted
+        assert (runs["table"].id.encode() in made.read_bytes()) == (asked != {"policy": tmp_path / "house.toml"})
+    (tmp_path / "house.toml").write_text('labels = "none"\n')
+    with pytest.raises(FitError, match="one of cn, eu, both, private"):
+        karat.make(runs["table"], n=2, out=tmp_path / "y.parquet", policy=tmp_path / "house.toml", threads=1)

@@ -82,6 +82,7 @@ class Delivery:
     guard: Guard | None = None
     classes: tuple[str, ...] = ()
     form: str = ""  # suffix of each file, where a file is a record
+    visible: str = ""  # what a person is to see of their origin, in words; "" where nothing
 
 
 class Codec(ABC):
@@ -92,6 +93,7 @@ class Codec(ABC):
     reviewed: ClassVar[bool] = True  # whether a person looks at each record before it is used
     sheets: ClassVar[Literal[".png", ".html"]] = ".png"  # what `sheet` gives: a picture, or a fragment of a page
     judged_most: ClassVar[int | None] = None  # records of a set that a judge looks at, where that costs much of each
+    shows: ClassVar[bool] = False  # whether its files can show a person what they are: `Delivery.visible`
     repeats: ClassVar[bool] = False  # whether equal records are ordinary (rows of a table) and not copies (pictures)
     gated: ClassVar[bool] = True  # whether single records can be taken from those made together
     answers: ClassVar[tuple[str, ...]] = ()  # what a request may ask of it beside a number and a seed, by its fields

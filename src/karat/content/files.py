@@ -27,12 +27,16 @@ AT_ONCE = 256  # files that are written before they are read again
 class FileEach(Codec):
     """Content of which every record is a file."""
 
+    shows = True
     suffixes: ClassVar[tuple[str, ...]]  # of a record's file, the one that is written where no name says another first
     stack: ClassVar[str]  # what an .npz calls all records
 
     @abstractmethod
-    def write(self, records: Any, folder: Path, stems: list[str], suffix: str = "") -> list[Path]:
-        """Ordinary files, one per record, named `<stem><suffix>`; the first of `suffixes` where none is given."""
+    def write(self, records: Any, folder: Path, stems: list[str], suffix: str = "", visible: str = "") -> list[Path]:
+        """Ordinary files, one per record, named `<stem><suffix>`; the first of `suffixes` where none is given.
+
+        visible: words that they are to show, as `Delivery` has it.
+        """
 
     @property
     def each(self) -> tuple[str, ...]:
@@ -54,6 +58,8 @@ class FileEach(Codec):
 
     def stream(self, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
         """Arrays with one channel without its axis, and with labels where one class was asked for; a zip; or one record."""
+        if how.visible and suffix in ARRAYS:
+            raise FitError(f"{suffix} shows nobody what it holds; leave --visible out, or choose another --out.")
         if suffix in self.suffixes:
             for _, blob in self.leaves(blocks, replace(how, form=suffix), lambda _: False):
                 file.write(blob)
@@ -85,7 +91,7 @@ class FileEach(Codec):
             for first in range(0, len(wanted), AT_ONCE):
                 some = wanted[first : first + AT_ONCE]
                 with scratch() as aside:
-                    for path in self.write(block.records[some], aside, [names[i] for i in some], suffix):
+                    for path in self.write(block.records[some], aside, [names[i] for i in some], suffix, how.visible):
                         yield path.name, path.read_bytes()
 
 

@@ -84,6 +84,14 @@ class MakeOptions:
         beside.
     time_stamp
         With --sign: the address of a time-stamping service, the only thing for which a network is used.
+    labels
+        Whose rules the labels of origin follow: cn (GB 45438-2025), eu (the IPTC source type and karat's own fields), both, or
+        private, which is both without the run, the recipe, the seed and the time. Both by default, or what --policy says.
+    visible
+        Show people too what it is, by the words of those rules: a text in the corner of pictures, a rhythm before sounds, a first
+        line of text, a last column of tables.
+    policy
+        A policy file or pack, as of `karat assay`, whose `labels` count where --labels is not given.
     overwrite
         Replace what was made before and is there; never what the run learned from, nor files that karat did not make.
     safe_cells
@@ -120,6 +128,9 @@ class MakeOptions:
     device: str = "auto"
     threads: int | None = None
     producer: str = "karat"
+    labels: Literal["cn", "eu", "both", "private"] | None = None
+    visible: bool = False
+    policy: str | Path | None = None
     sign: Path | None = None
     time_stamp: str | None = None
     overwrite: bool = False

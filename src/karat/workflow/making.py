@@ -12,10 +12,11 @@ from typing import Any
 import torch
 
 from karat import __version__, synthesizer, watermarks
-from karat.content.codec import Block, Delivery
+from karat.content.codec import Block, Codec, Delivery
 from karat.content.files import EVERY
 from karat.content.table.bloom import Past
 from karat.content.table.formulas import Guard
+from karat.content.visible import words_of
 from karat.curation.drawing import Tally
 from karat.errors import FitError
 from karat.families.generator import Sampling
@@ -31,6 +32,7 @@ from karat.synthesizer import Synthesizer
 from karat.workflow import curating
 from karat.workflow.checking.signing import sign_file, sign_folder
 from karat.workflow.devices import choose_device
+from karat.worth.policy import Policy
 
 FEW = 64  # made where nobody says how many
 CHECKED = 256  # files, after which is asked whether the rest has room
@@ -94,6 +96,7 @@ def label_of(run: Run, options: MakeOptions) -> Label:
         recipe=recipe,
         seed=options.seed,
         time=epoch() or str(run.spec.get("ended", "")),
+        law=options.labels or Policy.load(options.policy).labels,
     )
 
 
@@ -131,6 +134,8 @@ def identity(run: Run, options: MakeOptions, device: torch.device) -> dict[str, 
         "safe cells": options.safe_cells,
         **({} if (signer := signer_of(options)) is None else {"signed": signer.key.mark}),
         **({"watermark": True} if options.watermark else {}),
+        **({"visible": True} if options.visible else {}),
+        **({"labels": law} if (law := label_of(run, options).law) != "both" else {}),
     }
 
 
@@ -166,6 +171,13 @@ def request_of(options: MakeOptions, on_text: OnText | None = None) -> Request:
     )
 
 
+def visible_of(options: MakeOptions, codec: Codec, label: Label) -> str:
+    """The explicit label in words, "" where none is wanted; FitError where the content cannot show one."""
+    if options.visible and not codec.shows:
+        raise FitError(f"{codec.name} content has no place for a visible label yet; leave --visible out.")
+    return words_of(label.law) if options.visible else ""
+
+
 def blocks_of(synth: Synthesizer, run: Run, options: MakeOptions, request: Request, tally: Tally) -> Iterator[Block]:
     """What is asked of the generator, in blocks, as far as it passes the gates; with the run's watermark where it is wanted."""
     mark = watermarks.of_run(run, synth.codec) if options.watermark else None
@@ -190,6 +202,9 @@ def make(run: Run, options: MakeOptions, on_text: OnText | None = None) -> Made:
     output.check(goal)
     require_disk(goal, request.n, f"{request.n:,} {codec.thing}s")  # a byte of each at the very least
     goal, suffix = codec.place_of(goal, options.out is not None)
+    form = suffix if suffix in codec.each else ""
+    if form and request.n > 1:  # x.jpg is one file; several are a folder x
+        goal, suffix = goal.with_suffix(""), None
     output.check(goal)
     signer = signer_of(options)
     if signer is not None and suffix is not None:
@@ -198,11 +213,7 @@ def make(run: Run, options: MakeOptions, on_text: OnText | None = None) -> Made:
     tally = Tally()
     blocks = blocks_of(synth, run, options, request, tally)
     guard = Guard(options.safe_cells)
-    form = suffix if suffix in codec.each else ""
-    if form and request.n > 1:  # x.jpg is one file; several are a folder x
-        goal, suffix = goal.with_suffix(""), None
-        output.check(goal)
-    how = Delivery(request.n, Labelling(label, signer), guard, form=form)
+    how = Delivery(request.n, Labelling(label, signer), guard, form=form, visible=visible_of(options, codec, label))
     counted = Counted(request.n, codec.thing, goal)
     if suffix is not None:
         with output.labelled(goal, label) as file:

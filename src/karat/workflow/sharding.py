@@ -163,7 +163,12 @@ def write(task: Task) -> Done:
         label = making.label_of(run, options)
         label = replace(label, item=f"{label.item}-part{task.number}")
         guard = Guard(options.safe_cells)
-        how = Delivery(request.n, Labelling(label), guard)
+        how = Delivery(
+            request.n,
+            Labelling(label),
+            guard,
+            visible=making.visible_of(options, synth.codec, label),
+        )
         flags = os.O_RDWR | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
         with answered_for(run), os.fdopen(os.open(file_name, flags), "r+b") as file:
             tally = Tally()

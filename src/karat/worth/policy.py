@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from karat.assays.keys import KEYS
 from karat.errors import FitError
+from karat.provenance.label import LAWS, Law
 from karat.worth.reasons import Reason, joined
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
@@ -42,13 +43,15 @@ class Signature:
 
 @dataclass(frozen=True)
 class Policy:
-    """fine: keys of findings.   pays, cheaper: probabilities, at least, before it is gold."""
+    """fine: keys of findings.   pays, cheaper: probabilities, at least, before it is gold.   labels: whose rules the labels of
+    what is made follow (see `karat.provenance.label.Label`)."""
 
     title: str = ""
     fine: tuple[str, ...] = ()
     signatures: tuple[Signature, ...] = ()
     pays: float = PAYS
     cheaper: float = CHEAPER
+    labels: Law = "both"
 
     @classmethod
     def load(cls, named: str | Path | None) -> Policy:
@@ -71,7 +74,7 @@ class Policy:
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any], source: str) -> Policy:
         """The policy of a table of keys; FitError for a key that is none and a value that cannot be."""
-        _known(given, {"title", "fine", "thresholds", "signatures"}, source)
+        _known(given, {"title", "fine", "thresholds", "signatures", "labels"}, source)
         title, fine = _of(given, "title", str, "text", source), _of(given, "fine", list, "a list", source)
         limits = _of(given, "thresholds", dict, "a table", source)
         _known(limits, {"pays", "cheaper"}, f"{source}: thresholds")
@@ -81,7 +84,10 @@ class Policy:
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise FitError(f"{source}: {name} is {value!r}; a probability is wanted.")
         signed = tuple(_signature(x, source) for x in _of(given, "signatures", list, "[[signatures]]", source))
-        return cls(title, tuple(fine), signed, **limits)
+        labels = given.get("labels", "both")
+        if labels not in LAWS:
+            raise FitError(f"{source}: labels is {labels!r}; one of {', '.join(LAWS)} is wanted.")
+        return cls(title, tuple(fine), signed, **limits, labels=labels)
 
     def reasons(self, findings: Sequence[Finding], personal: str | None, today: datetime.date) -> list[Reason]:
         """One gate: fails by a finding that is raised and has to be fine; unknown for what is not measured or not signed."""

@@ -26,6 +26,7 @@ from karat.content.files import FileEach
 from karat.content.image.gather import contents as assembled
 from karat.content.image.picture import SUFFIXES as PICTURES
 from karat.content.roles import Paired
+from karat.content.visible import heard
 from karat.errors import DataError, FitError
 from karat.space import Grid, Space
 from karat.views import Points, View
@@ -203,11 +204,14 @@ class Sounds(FileEach, Paired):
         """Waves, float [samples, channels] from -1 to 1 and as long as they sound, and their rate in Hz."""
         return [wave for records in blocks for wave in self._sounding(records)], self.mel.rate
 
-    def write(self, records: np.ndarray, folder: Path, stems: list[str], suffix: str = "") -> list[Path]:
+    def write(
+        self, records: np.ndarray, folder: Path, stems: list[str], suffix: str = "", visible: str = ""
+    ) -> list[Path]:
         """One file per record, WAV by default, as long as it sounds."""
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / (stem + (suffix or ".wav")) for stem in stems]
         for wave, path in zip(self._sounding(records), paths, strict=True):
+            wave = heard(wave, self.mel.rate) if visible else wave
             path.write_bytes(players.file_of(wave, self.mel.rate, self.bits, path.suffix))
         return paths
 

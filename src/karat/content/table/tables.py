@@ -61,6 +61,7 @@ class Tables(Conditioned, Declared, Discreet):
 
     name = "table"
     repeats = True
+    shows = True
     answers = ("given", "balance")
     thing = "row"
     reviewed = False
@@ -358,7 +359,7 @@ class Tables(Conditioned, Declared, Discreet):
         return frame([self.pack(records, ".feather") for records in blocks])
 
     def stream(self, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
-        self.put((block.records for block in blocks), suffix, file, how.guard, how.origin.header())
+        self.put((block.records for block in blocks), suffix, file, how.guard, how.origin.header(), how.visible)
 
     def put(
         self,
@@ -367,27 +368,26 @@ class Tables(Conditioned, Declared, Discreet):
         file: IO[bytes],
         guard: Guard | None = None,
         header: Mapping[bytes, bytes] = MappingProxyType({}),
+        visible: str = "",
     ) -> None:
         """Blocks of rows into `file` as they come.   guard: what looks at the cells of delimited files.
 
-        header: what formats that have a place for it, as Parquet and Feather, say of the whole file.
+        header: what formats that have a place for it say of the whole file.   visible: what a column says of each row.
         """
         if suffix not in self.wholes:
             raise FitError(f"a table is written as {', '.join(self.wholes)}; {suffix} was asked for.")
         own, dialect = self.origin, self.origin.dialect
         form = sources.form(suffix)
         if dialect is None or (form != dialect.form and form != "delimited"):
-            typed = dialect is not None
-            whole = (zoned(block.cells, self.schema) if typed else self.printed(block) for block in blocks)
-            noted = (sources.noted(rows, own.notes, header) for rows in whole)
-            sources.stream(map(guard.look, noted) if guard and form == "delimited" else noted, suffix, file)
-            return
-        if form != dialect.form:
-            dialect = None
-        elif form == "delimited" and sources.bare(suffix) != sources.bare(own.suffix):
-            dialect = replace(dialect, delimiter="\t" if suffix.startswith(".tsv") else ",")
-        printed = map(self.printed, blocks)
-        sources.stream(map(guard.look, printed) if guard and form == "delimited" else printed, suffix, file, dialect)
+            whole = (self.printed(b) if dialect is None else zoned(b.cells, self.schema) for b in blocks)
+            rows, dialect = (sources.noted(each, own.notes, header) for each in whole), None
+        else:
+            rows, same = map(self.printed, blocks), sources.bare(suffix) == sources.bare(own.suffix)
+            if form == "delimited" == dialect.form and not same:
+                dialect = replace(dialect, delimiter="\t" if suffix.startswith(".tsv") else ",")
+            dialect = dialect if form == dialect.form else None
+        rows = (sources.shown(each, visible) for each in rows) if visible else rows
+        sources.stream(map(guard.look, rows) if guard and form == "delimited" else rows, suffix, file, dialect)
 
     def alike(self) -> dict[str, Any]:
         return {"series": ""}  # rows that could be a series as well

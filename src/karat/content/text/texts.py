@@ -23,6 +23,7 @@ from karat.content.text.jsonlines import chat_of
 from karat.content.text.passages import Origin, Passages, code_points, cut, seam, spelled
 from karat.content.text.survey import MANY, facts_of, groups_of, masked_documents, names_of, origin_of, read_options
 from karat.content.text.tokenizer import Letters, Pairs, Wording
+from karat.content.visible import column_of
 from karat.errors import DataError, FitError
 from karat.output import file_names
 from karat.space import BEGIN, END, MARKS, MORE, NOTHING, Space, Tokens
@@ -40,6 +41,7 @@ class Texts(Continued):
     """
 
     name = "text"
+    shows = True
     answers = ("label", "prompt", "sampling", "stop", "characters", "on_text")
     thing = "passage"
     sheets = ".html"
@@ -213,7 +215,7 @@ class Texts(Continued):
     def stream(self, blocks: Iterator[Block], suffix: str, file: IO[bytes], how: Delivery) -> None:
         for i, block in enumerate(blocks):
             labels = None if block.labels is None else [self.classes[k] for k in block.labels.tolist()]
-            file.write(self.packed(block.records, suffix, labels, begins=i == 0))
+            file.write(self.packed(block.records, suffix, labels, i == 0, how.visible))
 
     def leaves(self, blocks: Iterator[Block], how: Delivery, has: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
         """A file of each passage, in one sub-folder per class where there are any."""
@@ -224,7 +226,7 @@ class Texts(Continued):
             for i in range(len(block)):
                 name = f"{at:0{digits}d}.txt"
                 within = name if labels is None else f"{folders[self.classes[labels[i]]]}/{name}"
-                yield within, self.leaf(block.records[i : i + 1])
+                yield within, self.leaf(block.records[i : i + 1], how.visible)
                 at += 1
 
     @cached_property
@@ -358,10 +360,18 @@ class Texts(Continued):
             raise DataError(f"the prompt {text[:40]!r} is no valid text: it holds half of a character.") from None
         return torch.from_numpy(np.concatenate([[BEGIN], codes]).astype(np.int64))
 
-    def leaf(self, record: Passages) -> bytes:
-        """The file of one passage."""
+    def leaf(self, record: Passages, visible: str = "") -> bytes:
+        """The file of one passage.   visible: what its first line says of it."""
         (text,) = record.strings()
-        return self._written(self._ended(text.removesuffix("\n") + "\n"))
+        return self._written(self._ended(self._told(visible) + text.removesuffix("\n") + "\n"))
+
+    def _told(self, visible: str) -> str:
+        """The line that says what a text is; FitError where its encoding has no characters for that."""
+        try:
+            visible.encode(self.origin.encoding)
+        except UnicodeEncodeError:
+            raise FitError(f"{self.origin.encoding} has no characters for {visible!r}; leave --visible out.") from None
+        return f"{visible}\n\n" if visible else ""
 
     def _written(self, text: str, begins: bool = True) -> bytes:
         """The text in the encoding of the source, with a mark where that needs one; what it has no character for is ?."""
@@ -374,33 +384,37 @@ class Texts(Continued):
     def pack(self, records: Passages, suffix: str) -> bytes:
         return self.packed(records, suffix, None)
 
-    def packed(self, records: Passages, suffix: str, labels: Sequence[str] | None, begins: bool = True) -> bytes:
+    def packed(
+        self, records: Passages, suffix: str, labels: Sequence[str] | None, begins: bool = True, visible: str = ""
+    ) -> bytes:
         """All passages as one file, with their labels [n] where there are any; where it has not begun yet, or more of it.
 
-        .txt, .md: lines of <|endoftext|> part them, as language models have it, and as `read` parts them again (labels are not in
-        it).   .jsonl: an object to each.   .csv: a row to each.
+        .txt, .md: lines of <|endoftext|> part them, as language models have it, and as `read` parts them again (labels are not
+        in it).   .jsonl: an object to each.   .csv: a row to each.   visible: what the first line says of all, or a field of each.
         """
         texts = records.strings()
-        text, label = self.origin.columns
+        told = self._told(visible)
         if suffix in (".txt", ".md"):
             joined = f"{SEPARATOR}\n".join(one.removesuffix("\n") + "\n" for one in texts)
-            joined = joined if begins else f"{SEPARATOR}\n{joined}"
+            joined = told + joined if begins else f"{SEPARATOR}\n{joined}"
             return self._written(self._ended(joined), begins)
+        columns: dict[str, Sequence[Any]] = {self.origin.columns[0]: texts}
+        if labels is not None:
+            columns[self.origin.columns[1]] = labels
+        if visible:
+            columns[column_of(visible)] = [visible] * len(texts)
         if suffix == ".jsonl":
-            held = [chat_of(one) if self.origin.chat else one for one in texts]
-            rows = (
-                [{text: one} for one in held]
-                if labels is None
-                else [{text: one, label: name} for one, name in zip(held, labels, strict=True)]
-            )
+            if self.origin.chat:
+                columns[self.origin.columns[0]] = [chat_of(one) for one in texts]
+            rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
             return self._written("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), begins)
         if suffix != ".csv":
             raise FitError(f"text is written as {', '.join(self.wholes)}; {suffix} was asked for.")
         out = io.StringIO(newline="")
         table = csv.writer(out, lineterminator="\n")
         if begins:
-            table.writerow([text] if labels is None else [text, label])
-        table.writerows([[one] for one in texts] if labels is None else zip(texts, labels, strict=True))
+            table.writerow(columns)
+        table.writerows(zip(*columns.values(), strict=True))
         return self._written(out.getvalue(), begins)
 
     def sheet(self, records: Passages, columns: int) -> bytes:

@@ -20,6 +20,7 @@ from karat.content.table.io.formats import formats, listed, of_suffix
 from karat.content.table.io.plain import check
 from karat.content.table.io.sql import is_url, read_database
 from karat.content.table.table import Dialect, Raw
+from karat.content.visible import column_of
 from karat.errors import DataError, FitError, UnsafeFile
 from karat.output import INSIDE, Output
 
@@ -226,6 +227,12 @@ def noted(table: pa.Table, note: str, header: Mapping[bytes, bytes]) -> pa.Table
     ]
     whole = {k.encode("latin-1"): v.encode("latin-1") for k, v in known["schema"].items()} | dict(header)
     return table.cast(pa.schema(fields, whole))
+
+
+def shown(table: pa.Table, words: str) -> pa.Table:
+    """The table with a last column that says of each row what it is."""
+    cells = pa.array([words] * table.num_rows, pa.string())
+    return table.append_column(column_of(words), cells)
 
 
 def write(printed: pa.Table, suffix: str, dialect: Dialect | None = None) -> bytes:

@@ -1,0 +1,84 @@
+"""The explicit label, which a person sees or hears: GB 45438-2025, clause 5, by which it says both AI and 生成.
+
+Of pictures: at an edge, its height at least 5% of the shortest side. Of sounds: the rhythm "short long, short short", which is
+A I in Morse code (ITU-R M.1677-1): a dash is three dots, one dot of silence parts the signs and three the letters.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from karat.errors import FitError
+
+WORDS = {"cn": "AI生成", "eu": "AI-generated", "both": "AI生成 AI-generated", "private": "AI生成 AI-generated"}
+GLYPHS = {  # twelve rows each
+    "A": "...##... ...##... ..#..#.. ..#..#.. ..#..#.. .#....#. .#....#. .######. #......# #......# #......# #......#",
+    "I": "##### ..#.. ..#.. ..#.. ..#.. ..#.. ..#.. ..#.. ..#.. ..#.. ..#.. #####",
+    "生": ".....#...... .#...#...... .#...#...... .##########. #....#...... .....#...... .....#...... .#########.. "
+    ".....#...... .....#...... .....#...... ############",
+    "成": "......#.#... ......#..#.. .########### .#....#..... .#....#...#. .####.#...#. .#..#.#..#.. .#..#..#.#.. "
+    ".#..#..##... .#.##..##..# #.....#..#.# #....#....##",
+}
+ROWS = 12
+SHARE = 0.055  # of the shortest side; the standard asks for 0.05 and leaves open of what part of a character
+MARGIN = 2  # around the text, in its own pixels
+DOT = 0.12  # seconds
+TONE, LOUD, EDGE = 800.0, 0.25, 0.005  # Hz, of full scale, seconds in which a tone comes and goes
+SIGNS = (1, 0, 1, 1, 1, 0, 0, 0, 1, 0, 1)  # dots of tone and of silence
+PAUSE = 3  # dots between the rhythm and the sound
+
+
+def words_of(law: str) -> str:
+    """The explicit label as text."""
+    return WORDS[law]
+
+
+def column_of(words: str) -> str:
+    """What a column of the explicit label is called."""
+    return words.split()[0]
+
+
+def stamp(words: str) -> np.ndarray:
+    """The text as a picture, bool [rows, columns]: AI生成 where it says so, AI elsewhere."""
+    parts: list[np.ndarray] = []
+    for sign in "AI生成" if "生成" in words else "AI":
+        rows = GLYPHS[sign].split()
+        parts += [np.array([[c == "#" for c in row] for row in rows]), np.zeros((ROWS, 2), bool)]
+    return np.pad(np.concatenate(parts[:-1], 1), MARGIN)
+
+
+def drawn(records: np.ndarray, words: str) -> np.ndarray:
+    """Pictures [n, h, w, c], of whole numbers, with the label in the bottom right corner, white on black.
+
+    Raises FitError where they are too small for a label that can be read.
+    """
+    height, width, channels = records.shape[1:]
+    text = stamp(words)
+    times = max(1, int(np.ceil(SHARE * min(height, width) / ROWS)))
+    text = text.repeat(times, 0).repeat(times, 1)
+    if text.shape[0] > height or text.shape[1] > width:
+        raise FitError(
+            f"pictures of {width} x {height} are too small for a label that can be read, which takes {text.shape[1]} x "
+            f"{text.shape[0]}; leave --visible out, and label them where they are shown."
+        )
+    out = records.copy()
+    corner = out[:, height - text.shape[0] :, width - text.shape[1] :]
+    top = np.iinfo(records.dtype).max
+    corner[..., :] = np.where(text, top, 0)[None, :, :, None]
+    if channels == 4:
+        corner[..., 3] = top
+    return out
+
+
+def heard(wave: np.ndarray, rate: int) -> np.ndarray:
+    """The rhythm, and then the sound: float [samples, channels] or [samples], in [-1, 1]."""
+    size = int(round(DOT * rate))
+    edge = max(1, min(size // 2, int(EDGE * rate)))
+    on = np.repeat(np.array(SIGNS, np.float32), size)
+    ramp = np.hanning(2 * edge + 1)
+    gate = np.convolve(np.pad(on, edge), ramp / ramp.sum(), "same")[edge:-edge]
+    tone = LOUD * gate * np.sin(2 * np.pi * min(TONE, rate / 4) * np.arange(len(on)) / rate)
+    label = np.concatenate([tone, np.zeros(PAUSE * size)]).astype(np.float32)
+    if wave.ndim == 2:
+        label = np.repeat(label[:, None], wave.shape[1], 1)
+    return np.concatenate([label, wave])
