@@ -377,16 +377,15 @@ class Tables(Conditioned, Declared, Discreet):
         if suffix not in self.wholes:
             raise FitError(f"a table is written as {', '.join(self.wholes)}; {suffix} was asked for.")
         own, dialect = self.origin, self.origin.dialect
-        form = sources.form(suffix)
+        form, rows = sources.form(suffix), map(self.printed, blocks)
         if dialect is None or (form != dialect.form and form != "delimited"):
-            whole = (self.printed(b) if dialect is None else zoned(b.cells, self.schema) for b in blocks)
-            rows, dialect = (sources.noted(each, own.notes, header) for each in whole), None
+            typed = rows if dialect is None else (zoned(block.cells, self.schema) for block in blocks)
+            rows, dialect = map(lambda each: sources.noted(each, own.notes, header), typed), None
         else:
-            rows, same = map(self.printed, blocks), sources.bare(suffix) == sources.bare(own.suffix)
-            if form == "delimited" == dialect.form and not same:
+            if form == "delimited" == dialect.form and sources.bare(suffix) != sources.bare(own.suffix):
                 dialect = replace(dialect, delimiter="\t" if suffix.startswith(".tsv") else ",")
             dialect = dialect if form == dialect.form else None
-        rows = (sources.shown(each, visible) for each in rows) if visible else rows
+        rows = map(lambda each: sources.shown(each, visible), rows) if visible else rows
         sources.stream(map(guard.look, rows) if guard and form == "delimited" else rows, suffix, file, dialect)
 
     def alike(self) -> dict[str, Any]:
