@@ -1,6 +1,6 @@
 """Watermarks without pretrained weights: put into what a run makes by its secret key, and found again by that key alone.
 
-One scheme a file: `texts`, `tables`. A watermark is taken off by who wants to, and one that is found is
+One scheme a file: `texts`, `tables`, `images`, `sounds`. A watermark is taken off by who wants to, and one that is found is
 evidence, not proof: docs/shipping.md has the measured rates.
 """
 
@@ -20,6 +20,8 @@ from karat.watermarks.scheme import Watermark
 SCHEMES = {  # by the name of the codec
     "text": ("texts", "TextWatermark"),
     "table": ("tables", "TableWatermark"),
+    "image": ("images", "ImageWatermark"),
+    "audio": ("sounds", "SoundWatermark"),
 }
 
 

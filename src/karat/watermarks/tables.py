@@ -74,10 +74,10 @@ class TableWatermark(Watermark):
     def detect(self, records: Any) -> Detection:
         """records: a `Table` that has some of the columns by their names."""
         codes, absent = self.coded(records)
-        return detection(self.technique, np.array([self.tested(self.bits(codes, absent))]))
+        return detection(self.technique, np.array([self.p_value(self.bits(codes, absent))]))
 
     @staticmethod
-    def tested(bits: np.ndarray) -> float:
+    def p_value(bits: np.ndarray) -> float:
         """The p value of bits [n, sets]."""
         from scipy.stats import binom
 

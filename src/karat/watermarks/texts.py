@@ -89,11 +89,11 @@ class TextWatermark(Watermark):
             seeds, r = self.draws(text)
             if not len(seeds):
                 continue
-            each.append(tested(r))
+            each.append(p_value(r))
             new = ~np.isin(seeds, seen)
             seen = np.union1d(seen, seeds)
             if new.any():
-                together.append(tested(r[:, new]))
+                together.append(p_value(r[:, new]))
         return detection(self.technique, np.array(each), np.array(together))
 
 
@@ -130,7 +130,7 @@ def hashed(seeds: np.ndarray, nonces: np.ndarray, tokens: np.ndarray) -> np.ndar
     return mix(mix(seeds ^ nonces) + tokens.astype(np.uint64) * GOLDEN)
 
 
-def tested(r: np.ndarray) -> float:
+def p_value(r: np.ndarray) -> float:
     """The p value of numbers [NONCES, T], uniform in (0, 1) where there is no mark."""
     from scipy.special import gammaincc
 

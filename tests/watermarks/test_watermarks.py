@@ -1,0 +1,192 @@
+"""Watermarks are found by their key, by no other, and in nothing that has none; and they leave what is drawn as it was."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from drawings import pictures
+from sounds import tone
+
+import karat
+from karat import watermarks
+from karat.content.audio.sounds import Sounds
+from karat.content.audio.spectrum import Mel
+from karat.content.image.images import Images
+from karat.content.table.tables import Tables
+from karat.content.text.texts import Texts
+from karat.content.text.tokenizer import Letters
+from karat.errors import FitError, RunError
+from karat.families.generator import Sampling
+from karat.run import Run
+from karat.watermarks.detection import detection
+from karat.watermarks.images import ImageWatermark
+from karat.watermarks.sounds import SoundWatermark
+from karat.watermarks.tables import DRAWS, TableWatermark
+from karat.watermarks.texts import NONCES, TextWatermark, p_value
+
+KEY, OTHER = b"k" * 32, b"o" * 32
+
+
+def text_mark(key: bytes = KEY) -> TextWatermark:
+    letters = Letters("abcdefghijklmnopqrstuvwxyz")
+    codec = SimpleNamespace(density=1.0, opening=lambda text: torch.tensor([1, *letters.codes(np.array(list(map(ord, text))))]))
+    return TextWatermark(cast(Texts, codec), key)
+
+
+def written(mark: TextWatermark, n: int, length: int, logits: torch.Tensor) -> list[str]:
+    """Texts drawn by the mark, each letter with the chances of `logits` [26]."""
+    rng = torch.Generator().manual_seed(0)
+    draw = Sampling(chooser=mark.writing).drawing(torch.ones(n, 1, dtype=torch.long), rng)
+    steps = [draw(logits.expand(n, -1), torch.rand(n, generator=rng), torch.arange(n)) for _ in range(length)]
+    return ["".join(chr(93 + code) for code in row) for row in torch.stack(steps, 1).tolist()]
+
+
+def letters() -> torch.Tensor:
+    shares = torch.zeros(30)
+    shares[4:] = torch.linspace(1, 5, 26)
+    return shares.log()
+
+
+def test_a_marked_text_is_found_by_its_key_alone_and_its_letters_come_as_often_as_they_should() -> None:
+    texts = written(text_mark(), 40, 80, letters())
+    assert text_mark().detect(texts).alone >= 38
+    assert not text_mark(OTHER).detect(texts).found
+    counts = np.bincount([ord(c) - 97 for text in texts for c in text], minlength=26) / 3200
+    assert np.abs(counts - np.arange(1, 5.01, 4 / 25) / 78).max() < 0.018  # four standard deviations of the commonest
+
+
+def test_a_text_without_a_mark_has_any_p_value_as_often_as_another() -> None:
+    p = np.array([p_value(np.random.default_rng(i).random((NONCES, 50))) for i in range(400)])
+    assert abs((p < 0.1).mean() - 0.1) < 0.06
+    assert abs(p.mean() - 0.5) < 0.06
+
+
+def test_what_repeats_itself_counts_once() -> None:
+    found = text_mark().detect(["abcdefghij" * 50])
+    assert text_mark().draws("abcdefghij" * 50)[1].shape == (NONCES, 10)
+    assert not found.found
+
+
+def test_the_likeliest_token_leaves_a_watermark_nothing_to_choose() -> None:
+    with pytest.raises(FitError, match="temperature 0"):
+        text_mark().asked(karat.request.Request(sampling=Sampling(temperature=0)))
+
+
+def table_mark(columns: int, key: bytes = KEY) -> TableWatermark:
+    return TableWatermark(cast(Tables, SimpleNamespace(layout=SimpleNamespace(coded=range(columns)))), key)
+
+
+def picked(mark: TableWatermark, draws: list[np.ndarray], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Rows picked from the draws, and from which each."""
+    rng = np.random.default_rng(seed)
+    best = np.stack([mark.score(one, rng) for one in draws]).argmax(0)
+    return np.stack(draws)[best, np.arange(len(best))], best
+
+
+def test_a_marked_table_is_found_by_its_key_alone_in_any_order_and_with_a_tenth_of_it_lost() -> None:
+    rng = np.random.default_rng(0)
+    rows, _ = picked(table_mark(10), [rng.integers(0, 12, (200, 10)) for _ in range(DRAWS)])
+    assert table_mark(10).p_value(table_mark(10).bits(rows)) < 1e-9
+    assert table_mark(10, OTHER).p_value(table_mark(10, OTHER).bits(rows)) > 1e-3
+    hurt = rng.permutation(rows)[:180]
+    hurt = np.where(rng.random(hurt.shape) < 0.1, rng.integers(0, 12, hurt.shape), hurt)
+    assert table_mark(10).p_value(table_mark(10).bits(hurt, absent=[3])) < 1e-3
+
+
+def test_rare_rows_are_picked_no_oftener_than_common_ones() -> None:
+    rng = np.random.default_rng(1)
+    draws = [np.where(rng.random((4000, 1)) < 0.5, 0, rng.integers(1, 40, (4000, 6))) for _ in range(DRAWS)]
+    rows, best = picked(table_mark(6), draws)
+    assert abs((rows[:, 0] == 0).mean() - 0.5) < 0.03  # half of all rows are the same row
+    assert np.abs(np.bincount(best) / 4000 - 1 / DRAWS).max() < 0.03
+
+
+def test_a_table_of_one_common_row_carries_no_mark() -> None:
+    mark = table_mark(3)
+    assert mark.p_value(mark.bits(np.zeros((500, 3), np.int64))) == 1.0
+
+
+def image_mark(key: bytes = KEY) -> ImageWatermark:
+    return ImageWatermark(Images(3, 48, 48), key)
+
+
+def scenes(n: int) -> np.ndarray:
+    """Pictures with something going on everywhere."""
+    busy = np.random.default_rng(5).normal(0, 12, (n, 48, 48, 1))
+    return np.clip(pictures(n, 48, 48) + busy, 0, 255).astype(np.uint8)
+
+
+def test_a_marked_picture_is_found_by_its_key_alone_also_in_a_part_of_it() -> None:
+    real = scenes(12)
+    made = image_mark().embedded(real, np.random.default_rng(0))
+    assert image_mark().detect(made).alone >= 11
+    assert not image_mark(OTHER).detect(made).found
+    assert not image_mark().detect(real).found
+    assert image_mark().detect(made[:, 5:43, 7:45]).found
+    assert np.abs(made.astype(int) - real).max() <= 8
+
+
+def test_what_is_black_all_over_stays_so() -> None:
+    black = np.zeros((2, 48, 48, 3), np.uint8)
+    assert (image_mark().embedded(black, np.random.default_rng(0)) == 0).all()
+    assert not image_mark().detect(black).found
+
+
+def sound_mark(key: bytes = KEY) -> SoundWatermark:
+    return SoundWatermark(Sounds(1, Mel.shaped(8000, 1.0)), key)
+
+
+def test_a_marked_sound_is_found_by_its_key_alone_also_without_its_beginning() -> None:
+    rng, mark = np.random.default_rng(0), sound_mark()
+    real = np.zeros((4, mark.codec.mel.samples, 1), np.float32)
+    for i, one in enumerate(real):
+        one[:8000, 0] = tone(rng, i % 3, seconds=1.0)[:8000] + rng.normal(0, 0.05, 8000)
+    made = mark.embedded(real, np.random.default_rng(0))
+    assert mark.detect(made).alone == 4
+    assert not sound_mark(OTHER).detect(made).found
+    assert not mark.detect(real).found
+    assert mark.detect(made[:, 900:]).found
+    assert (made[:, 8000:] == 0).all()
+
+
+def test_equal_evidence_of_many_items_adds_up_and_of_none_is_none() -> None:
+    assert detection("", np.full(100, 0.02)).found
+    assert not detection("", np.full(100, 0.5)).found
+    assert not detection("", np.zeros(0)).found
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("marked")
+    words = np.random.default_rng(0).choice(["sun", "moon", "rain", "tide", "wind", "leaf"], 6000)
+    lines = [" ".join(line) + "." for line in words.reshape(300, 20)]
+    (folder / "lines.txt").write_text("\n".join(lines))
+    karat.train(folder / "lines.txt", out=folder / "run", recipe="ngram", set=["data.documents=lines"])
+    return Run.open(folder / "run")
+
+
+def test_a_make_has_a_watermark_only_if_it_is_asked_for_and_its_key_is_for_the_owner_alone(run: Run, tmp_path: Path) -> None:
+    karat.make(run.path, n=20, out=tmp_path / "plain.jsonl")
+    assert not (run.path / "watermark.key").exists()
+    assert watermarks.detect(tmp_path / "plain.jsonl", run) == []
+    karat.make(run.path, n=20, out=tmp_path / "marked.jsonl", watermark=True)
+    karat.make(run.path, n=20, out=tmp_path / "again.jsonl", watermark=True)
+    assert (tmp_path / "marked.jsonl").read_bytes() == (tmp_path / "again.jsonl").read_bytes()
+    key = run.path / "watermark.key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    said = "".join(file.read_text() for file in tmp_path.iterdir())
+    assert key.read_bytes().hex() not in said
+    (found,) = watermarks.detect(tmp_path / "marked.jsonl", run)
+    assert found.found
+    assert not watermarks.detect(tmp_path / "plain.jsonl", run)[0].found
+    assert json.loads((tmp_path / "marked.jsonl").read_text().splitlines()[0])
+    key.write_bytes(b"short")
+    with pytest.raises(RunError, match="holds 5 bytes"):
+        watermarks.detect(tmp_path / "marked.jsonl", run)
