@@ -36,7 +36,9 @@ KEY, OTHER = b"k" * 32, b"o" * 32
 
 def text_mark(key: bytes = KEY) -> TextWatermark:
     letters = Letters("abcdefghijklmnopqrstuvwxyz")
-    codec = SimpleNamespace(density=1.0, opening=lambda text: torch.tensor([1, *letters.codes(np.array(list(map(ord, text))))]))
+    codec = SimpleNamespace(
+        density=1.0, opening=lambda text: torch.tensor([1, *letters.codes(np.array(list(map(ord, text))))])
+    )
     return TextWatermark(cast(Texts, codec), key)
 
 
@@ -172,7 +174,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run.open(folder / "run")
 
 
-def test_a_make_has_a_watermark_only_if_it_is_asked_for_and_its_key_is_for_the_owner_alone(run: Run, tmp_path: Path) -> None:
+def test_a_make_has_a_watermark_only_if_it_is_asked_for_and_its_key_is_for_the_owner_alone(
+    run: Run, tmp_path: Path
+) -> None:
     karat.make(run.path, n=20, out=tmp_path / "plain.jsonl")
     assert not (run.path / "watermark.key").exists()
     assert watermarks.detect(tmp_path / "plain.jsonl", run) == []

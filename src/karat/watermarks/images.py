@@ -24,7 +24,9 @@ SIDE = 64  # pixels a side at most, at which a picture is looked at
 BAND = 0.9  # of the frequencies of a side
 CLIP = 4.0  # levels of 255, of an orthonormal coefficient
 LOW, WORTH = 0.45, 3.0  # the lower frequencies, which outlive more, are worth more
-ROOM = 0.7  # times the root of the range of the pixels round about, what one changes by at most: what is busy hides more
+ROOM = (
+    0.7  # times the root of the range of the pixels round about, what one changes by at most: what is busy hides more
+)
 MOST = 8.0  # levels that one changes by at all
 ALONE = 8  # pictures from which on what they have in common is taken off
 
@@ -73,19 +75,19 @@ class ImageWatermark(Watermark):
     def embedded(self, records: Any, rng: np.random.Generator) -> np.ndarray:
         """Pictures [n, height, width, channels] of the same depth."""
         top, out = float(self.codec.top), np.empty_like(records)
+
+        def moved(x: Tensor, change: Tensor) -> Tensor:
+            return (x + change[:, None]).clamp(0, 255)
+
+        def coefficients(x: Tensor) -> Tensor:
+            return self.coefficients(smaller(grey_of(x), self.size))
+
         for start in range(0, len(records), spread.AT_ONCE):
             part = np.asarray(records[start : start + spread.AT_ONCE])
             x = torch.from_numpy(part.astype(np.float32)).movedim(3, 1) * (255 / top)
             pattern = self.patterns[torch.from_numpy(rng.integers(spread.NONCES, size=len(x)))]
             colours = x[:, :3]
             room = (ROOM * reach(grey_of(colours)).sqrt()).clamp_max(MOST)
-
-            def moved(x: Tensor, change: Tensor) -> Tensor:
-                return (x + change[:, None]).clamp(0, 255)
-
-            def coefficients(x: Tensor) -> Tensor:
-                return self.coefficients(smaller(grey_of(x), self.size))
-
             done = spread.embedded(colours, pattern, self.weights, coefficients, room, moved)
             marked = torch.cat([done, x[:, 3:]], 1)
             out[start : start + len(x)] = np.rint(marked.movedim(1, 3).numpy() * (top / 255)).astype(records.dtype)
@@ -123,7 +125,9 @@ class ImageWatermark(Watermark):
         if (h, w) == (self.codec.height, self.codec.width) or h > self.codec.height or w > self.codec.width:
             return whole
         part = (round(h * self.size[0] / self.codec.height), round(w * self.size[1] / self.codec.width))
-        places = [(top, left) for top in range(self.size[0] - part[0] + 1) for left in range(self.size[1] - part[1] + 1)]
+        places = [
+            (top, left) for top in range(self.size[0] - part[0] + 1) for left in range(self.size[1] - part[1] + 1)
+        ]
         return np.minimum(1.0, 2 * np.minimum(whole, self._tried(smaller(x, part), places, slice(None))))
 
     def kept(self, h: int, w: int) -> Tensor:
@@ -152,7 +156,11 @@ def cosines(size: int) -> Tensor:
 
 def grey_of(colours: Tensor) -> Tensor:
     """Brightness [n, h, w] of [n, 1 or 3, h, w] (Rec. 601)."""
-    return colours[:, 0] if colours.shape[1] == 1 else 0.299 * colours[:, 0] + 0.587 * colours[:, 1] + 0.114 * colours[:, 2]
+    return (
+        colours[:, 0]
+        if colours.shape[1] == 1
+        else 0.299 * colours[:, 0] + 0.587 * colours[:, 1] + 0.114 * colours[:, 2]
+    )
 
 
 def smaller(grey: Tensor, size: tuple[int, int]) -> Tensor:

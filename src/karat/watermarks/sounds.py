@@ -76,22 +76,23 @@ class SoundWatermark(Watermark):
     def embedded(self, records: Any, rng: np.random.Generator) -> np.ndarray:
         """Waves [n, samples, channels], silent where they were and at the depth of a written file."""
         out, full = np.empty_like(records), float(1 << (self.codec.bits - 1))
+        samples = records.shape[1]
+
+        def moved(x: Tensor, change: Tensor) -> Tensor:
+            return x * change.exp()[:, None]
+
+        def coefficients(x: Tensor) -> Tensor:
+            mono = self._heard(x, samples).mean(1)
+            return self.cells(self.relief(self.spectrum(mono).abs().square()))
+
         for start in range(0, len(records), spread.AT_ONCE):
             waves = torch.from_numpy(np.array(records[start : start + spread.AT_ONCE], np.float32)).transpose(1, 2)
             pattern = self.patterns[torch.from_numpy(rng.integers(spread.NONCES, size=len(waves)))]
             flat = self.spectrum(waves.flatten(0, 1))
             x = flat.view(len(waves), -1, *flat.shape[1:])
             room = torch.full((len(x), *flat.shape[1:]), ROOM)
-
-            def moved(x: Tensor, change: Tensor) -> Tensor:
-                return x * change.exp()[:, None]
-
-            def coefficients(x: Tensor) -> Tensor:
-                mono = self._heard(x, waves.shape[2]).mean(1)
-                return self.cells(self.relief(self.spectrum(mono).abs().square()))
-
             done = spread.embedded(x, pattern, torch.ones(()), coefficients, room, moved)
-            made = self._heard(done, waves.shape[2])
+            made = self._heard(done, samples)
             sounding = waves.abs().amax(1).flip(1).cummax(1)[0].flip(1) > 0
             made = (made * sounding[:, None] * full).round().clamp(-full, full - 1) / full
             out[start : start + len(waves)] = made.transpose(1, 2).numpy()

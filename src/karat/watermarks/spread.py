@@ -51,7 +51,12 @@ def p_value(z: Tensor) -> np.ndarray:
 
 
 def embedded(
-    x: Tensor, pattern: Tensor, weights: Tensor, coefficients: Callable[[Tensor], Tensor], room: Tensor, moved: Callable[[Tensor, Tensor], Tensor]
+    x: Tensor,
+    pattern: Tensor,
+    weights: Tensor,
+    coefficients: Callable[[Tensor], Tensor],
+    room: Tensor,
+    moved: Callable[[Tensor, Tensor], Tensor],
 ) -> Tensor:
     """`x` [n, ...] so changed that its coefficients [n, size] follow `pattern` [n, size].
 
