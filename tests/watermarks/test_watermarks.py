@@ -167,8 +167,8 @@ def test_equal_evidence_of_many_items_adds_up_and_of_none_is_none() -> None:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("marked")
-    words = np.random.default_rng(0).choice(["sun", "moon", "rain", "tide", "wind", "leaf"], 6000)
-    lines = [" ".join(line) + "." for line in words.reshape(300, 20)]
+    letters = np.random.default_rng(0).choice(list("abcdefghijklmnopqrstuvwxyz "), (300, 150))
+    lines = ["".join(line) + "." for line in letters]
     (folder / "lines.txt").write_text("\n".join(lines))
     karat.train(folder / "lines.txt", out=folder / "run", recipe="ngram", set=["data.documents=lines"])
     return Run.open(folder / "run")

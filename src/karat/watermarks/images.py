@@ -91,7 +91,8 @@ class ImageWatermark(Watermark):
             done = spread.embedded(colours, pattern, self.weights, coefficients, room, moved)
             marked = torch.cat([done, x[:, 3:]], 1)
             out[start : start + len(x)] = np.rint(marked.movedim(1, 3).numpy() * (top / 255)).astype(records.dtype)
-        return out
+        found: np.ndarray = out
+        return found
 
     def read(self, path: Path) -> Sequence[np.ndarray]:
         """Pictures [h, w, channels] of any sizes, as they are found."""
@@ -128,7 +129,8 @@ class ImageWatermark(Watermark):
         places = [
             (top, left) for top in range(self.size[0] - part[0] + 1) for left in range(self.size[1] - part[1] + 1)
         ]
-        return np.minimum(1.0, 2 * np.minimum(whole, self._tried(smaller(x, part), places, slice(None))))
+        found: np.ndarray = np.minimum(1.0, 2 * np.minimum(whole, self._tried(smaller(x, part), places, slice(None))))
+        return found
 
     def kept(self, h: int, w: int) -> Tensor:
         """bool [places]: the coefficients that a picture of this size still has."""
@@ -151,7 +153,8 @@ def cosines(size: int) -> Tensor:
     k = torch.arange(max(1, int(BAND * size)), dtype=torch.float64)[:, None]
     base = torch.cos(torch.pi / size * (torch.arange(size, dtype=torch.float64) + 0.5) * k) * (2 / size) ** 0.5
     base[0] /= 2**0.5
-    return base.float()
+    found: Tensor = base.float()
+    return found
 
 
 def grey_of(colours: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,7 +40,7 @@ class SoundWatermark(Watermark):
     @cached_property
     def window(self) -> int:
         """Samples."""
-        return 1 << round(np.log2(WINDOW * self.codec.mel.rate))
+        return 1 << round(math.log2(WINDOW * self.codec.mel.rate))
 
     @cached_property
     def band(self) -> slice:
@@ -96,7 +97,8 @@ class SoundWatermark(Watermark):
             sounding = waves.abs().amax(1).flip(1).cummax(1)[0].flip(1) > 0
             made = (made * sounding[:, None] * full).round().clamp(-full, full - 1) / full
             out[start : start + len(waves)] = made.transpose(1, 2).numpy()
-        return out
+        found: np.ndarray = out
+        return found
 
     def _heard(self, spectra: Tensor, samples: int) -> Tensor:
         """Waves [n, channels, samples] of spectra [n, channels, f, t]."""
@@ -136,7 +138,8 @@ class SoundWatermark(Watermark):
         chances = [spread.chance_of(one.double().numpy()) for one in z]
         here = best_of(chances[0], spread.NONCES)
         elsewhere = best_of(np.min(chances[1:], 0), spread.NONCES * len(shifts))
-        return np.minimum(1.0, 2 * np.minimum(here, elsewhere))
+        found: np.ndarray = np.minimum(1.0, 2 * np.minimum(here, elsewhere))
+        return found
 
 
 def _decoded(piece: Piece, rate: int) -> np.ndarray:

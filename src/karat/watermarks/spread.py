@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from karat.watermarks.detection import best_of
 from karat.watermarks.keyed import signs
 
 NONCES = 16
@@ -34,7 +33,8 @@ def patterns(key: bytes, purpose: str, size: int) -> Tensor:
 def correlated(coefficients: Tensor, pattern: Tensor) -> Tensor:
     """z [..., k]: how far coefficients [..., size], in units beyond which they are clipped, go with patterns [k, size]."""
     clipped = coefficients.clamp(-1, 1)
-    return clipped @ pattern.T / clipped.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+    found: Tensor = clipped @ pattern.T / clipped.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+    return found
 
 
 def chance_of(z: np.ndarray) -> np.ndarray:
@@ -42,12 +42,6 @@ def chance_of(z: np.ndarray) -> np.ndarray:
     from scipy.stats import norm
 
     return np.asarray(norm.sf(z))
-
-
-def p_value(z: Tensor) -> np.ndarray:
-    """The p values [n] of z [n, tried, NONCES], whichever of those tried is best."""
-    best = z.flatten(1).amax(1).double().numpy()
-    return best_of(chance_of(best), z[0].numel())
 
 
 def embedded(
