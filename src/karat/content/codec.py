@@ -205,6 +205,11 @@ class Codec(ABC):
         """How often each label is made where none is asked for; None to leave that to the model."""
         return None
 
+    @property
+    def target(self) -> str | None:
+        """The column of a table that a model would predict, where that was said."""
+        return getattr(getattr(self, "schema", None), "target", None)
+
     def place_of(self, goal: Path, chosen: bool) -> tuple[Path, str | None]:
         """Where made records go that are wanted at `goal`, and the suffix of the one file, None for a folder of files.
 

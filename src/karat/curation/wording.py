@@ -17,7 +17,7 @@ from karat.errors import FitError
 SHIPPED = ("en", "zh")
 WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # writing without spaces between words
 MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*[A-Za-z]{2,}")
-DIGITS = re.compile(r"(?<![\w.])\+?[0-9][0-9 ()./-]{6,30}[0-9Xx](?!\w)")
+DIGITS = re.compile(r"(?<![A-Za-z0-9_.])\+?[0-9][0-9 ()./-]{6,30}[0-9Xx](?![A-Za-z0-9_])")  # beside ideographs too
 TELEPHONE = re.compile(
     r"(?:\+\d{1,3}[ -]?)?(?:\(\d{2,4}\)[ -]?)?1[3-9]\d{9}|\+\d[\d ()./-]{7,16}\d|\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}"
 )
@@ -51,7 +51,10 @@ class Blocklist(Gate):
         plain = sorted({plainly(term) for term in terms if term.strip() and not term.lstrip().startswith("#")})
         if not plain:
             raise FitError(f"the block list {called} holds no terms; wanted one in each line.")
-        whole = [re.escape(t) if WIDE.search(t) else rf"\b{re.escape(t)}(?:s|es|ed|ing)?\b" for t in plain]
+        whole = [
+            re.escape(t) if WIDE.search(t) else rf"(?<![a-z0-9_]){re.escape(t)}(?:s|es|ed|ing)?(?![a-z0-9_])"
+            for t in plain
+        ]
         self.pattern = re.compile("|".join(whole))
 
     @classmethod

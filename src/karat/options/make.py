@@ -54,6 +54,12 @@ class MakeOptions:
         zh, which are short lists of words that block a text; your own list (a .txt, a term a line); FILE.py:NAME, a function
         of the records; model.onnx; a folder of files in good/ and bad/ to learn from; personal, which keeps mail addresses,
         telephone and identity numbers out of text. May be given several times. none: no gate at all, nor the usual ones.
+    keep
+        Keep this share of what is drawn, the best by a classifier that tells real records from made ones; it takes the training
+        data. So many more are drawn.
+    classes
+        How many to make of each class, in place of -n: "cat=300, dog=100"; of a table of its target or of the column named:
+        "income: >50K=300, <=50K=100".
     independent
         Tables: draw every row by itself; by default the rows of a table keep together to what was learned, as a stratified
         sample does.
@@ -116,6 +122,8 @@ class MakeOptions:
     given: str | None = None
     balance: str | None = None
     gate: Sequence[str] = ()
+    keep: float | None = None
+    classes: str | None = None
     independent: bool = False
     prompt: str | None = None
     temperature: float = 1.0

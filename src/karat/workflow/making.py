@@ -17,6 +17,7 @@ from karat.content.files import EVERY
 from karat.content.table.bloom import Past
 from karat.content.table.formulas import Guard
 from karat.content.visible import words_of
+from karat.curation import quotas
 from karat.curation.drawing import Tally
 from karat.errors import FitError
 from karat.families.generator import Sampling
@@ -133,6 +134,7 @@ def identity(run: Run, options: MakeOptions, device: torch.device) -> dict[str, 
         "device": device.type,
         "safe cells": options.safe_cells,
         **({} if (signer := signer_of(options)) is None else {"signed": signer.key.mark}),
+        **curating.told(options),
         **({"watermark": True} if options.watermark else {}),
         **({"visible": True} if options.visible else {}),
         **({"labels": law} if (law := label_of(run, options).law) != "both" else {}),
@@ -153,6 +155,11 @@ def place(run: Run, out: Path | None, request: Mapping[str, Any], overwrite: boo
 def request_of(options: MakeOptions, on_text: OnText | None = None) -> Request:
     """What `options` ask of the generator; FitError for what no generator could do.   on_text: what shows text as it comes."""
     number = options.n
+    if options.classes is not None:
+        total = sum(quotas.parsed(options.classes)[1].values())
+        if number not in (None, total):
+            raise FitError(f"-n {number}: --classes asks for {total:,} in all; leave -n out.")
+        number = total
     if number is None:
         lone = options.out is not None and Path(options.out).suffix.lower() in EVERY
         number = 1 if options.stream or options.prompt is not None or lone else FEW

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Iterator
+from typing import Any
 
 from karat.cache import cache_folder
 from karat.content.codec import Block, Codec
 from karat.content.table.rules.conditions import names_file
+from karat.curation import quotas, ranking
 from karat.curation.copies import Copies
 from karat.curation.copies.points import VERSION, Searched
 from karat.curation.drawing import Draw, Tally, curated
@@ -31,21 +34,54 @@ NONE = "none"
 
 def blocks(run: Run, options: MakeOptions, codec: Codec, request: Request, draw: Draw, tally: Tally) -> Iterator[Block]:
     """What is drawn for `request`, as far as it passes the gates; counted in `tally`."""
-    asked = _asked(options)
-    free = asked == [NONE] or request.on_text is not None or not codec.gated
-    if free or (request.given is not None and names_file(request.given)):
-        if asked and asked != [NONE]:
+    named, share = _named(options), ranking.checked(options.keep)
+    requests = [request]
+    if options.classes is not None:
+        requests = quotas.requests(request, options.classes, codec.target)
+    why = _ungated(request, codec)
+    if why is not None or named == [NONE]:
+        if options.keep is not None or (named and named != [NONE]):
             raise FitError(
-                "--gate and --keep take records away, which related tables, a file that is completed and --stream do not "
-                "allow; leave them out."
+                f"--gate and --keep take records away, and {why or '--gate none takes none'}; leave them out."
             )
-        return draw(request, None)
-    gates = [*_usual(run, codec, request), *chosen.gates(asked, codec)]
-    return curated(codec, draw, [request], gates, tally)
+        tally.notes += [] if why is None else [f"no gate looked at them: {why}"]
+        return itertools.chain.from_iterable(draw(one, None) for one in requests)
+    gates = [*_usual(run, codec, request), *chosen.gates(named, codec)]
+    if share < 1:
+        gates.append(_ranking(run, options, codec, request, draw, share))
+    return curated(codec, draw, requests, gates, tally, share)
 
 
-def _asked(options: MakeOptions) -> list[str]:
+def _ungated(request: Request, codec: Codec) -> str | None:
+    """Why nothing can be taken from what is made, None where it can."""
+    if not codec.gated:
+        return "related tables are made at once"
+    if request.on_text is not None:
+        return "text was shown while it came"
+    if request.given is not None and names_file(request.given):
+        return "each row of a file is completed"
+    return None if request.balance is None else "values are balanced to the row"
+
+
+def _named(options: MakeOptions) -> list[str]:
     return [options.gate] if isinstance(options.gate, str) else list(options.gate)
+
+
+def told(options: MakeOptions) -> dict[str, Any]:
+    """What decides which records are kept, as JSON; nothing where a make has the usual gates."""
+    asked = {"gate": _named(options), "keep": options.keep, "classes": options.classes}
+    return {name: value for name, value in asked.items() if value not in (None, [])}
+
+
+def _ranking(
+    run: Run, options: MakeOptions, codec: Codec, request: Request, draw: Draw, share: float
+) -> ranking.Ranking:
+    if options.shards is not None:
+        raise FitError("--keep learns from what is made, which each shard would do anew; leave --shards out.")
+    data = learning.again(run)
+    train = data.view("train")
+    made = draw(request.again(ranking.aside(request.n), 999), None)
+    return ranking.Ranking(train, [codec.view(block.records) for block in made], share, data.fingerprint, options.seed)
 
 
 def _usual(run: Run, codec: Codec, request: Request) -> Iterator[Gate]:
