@@ -58,7 +58,7 @@ def held_out(
     """
     n = min(a.shape[0], b.shape[0])
     folds = folds_of(n, most)
-    x, y = _stacked(a[:n], b[:n]), np.arange(2 * n) < n
+    x, y = stacked(a[:n], b[:n]), np.arange(2 * n) < n
     fold = np.concatenate([rng.permutation(n), rng.permutation(n)]) % folds
     for k in range(folds):
         test = fold == k
@@ -74,7 +74,8 @@ def two_sample_auc(a: Any, b: Any, learner: Learner, seed: int, most: int) -> fl
     return float(np.mean([area(score(x), y) for score, x, y in held_out(a, b, learner, most, rng)]))
 
 
-def _stacked(a: Any, b: Any) -> Any:
+def stacked(a: Any, b: Any) -> Any:
+    """The rows of `a` and then those of `b`, arrays or sparse matrices."""
     if isinstance(a, np.ndarray):
         return np.vstack([a, b])
     from scipy.sparse import vstack

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from karat.assays.classifier import Learner, boosted, discriminant, logistic
+from karat.assays.encoder import open_extractor
 from karat.assays.finding import Finding
 from karat.assays.leaks import Group
 from karat.assays.points import points
 from karat.assays.power import corrected
 from karat.assays.relational import databases
 from karat.assays.table import tables
+from karat.assays.table.learning import features
 from karat.assays.text import texts
+from karat.assays.text.counts import Counts
 from karat.errors import FitError
 from karat.views import DatabaseView, Points, TableView, TextView, View
 
 CHOICES = 20  # of a column by which groups are told
+
+
+def seen(train: View, *, fingerprint: str = "", seed: int = 0) -> tuple[Callable[[Any], Any], Learner]:
+    """What a classifier sees of records of this kind, as a matrix [n, d], and how it learns to tell two sets of them apart.
+
+    Raises FitError for related tables.
+    """
+    match train:
+        case Points():
+            few = None if train.labels is None else train.labels[: points.LEARNED]
+            extractor = open_extractor(
+                train.points[: points.LEARNED], few, len(train.classes), fingerprint=fingerprint, seed=seed
+            )
+            return lambda view: extractor.embed(view.points)[0].double().numpy(), discriminant
+        case TableView():
+            columns = features([train])
+            return columns.of, boosted(columns.flags(), seed)
+        case TextView():
+            return Counts(train).of, logistic(seed)
+    raise FitError("related tables are compared as a whole; check one table of a run that learned one.")
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,9 @@ class CheckOptions:
     trust
         A root.pem of `karat key`, or a folder with one, whose signatures are trusted beside your own. May be given several
         times.
+    resembles
+        With --run: whether a file, or a folder as a whole, looks like what the run makes, by a classifier that is calibrated on
+        its unseen real data, which must be where they were; with its error rates.
     strict
         Exit with 1 where anything is not known to be as it was made.
     """
@@ -34,6 +37,7 @@ class CheckOptions:
     _: KW_ONLY
     run: Path | None = None
     trust: Sequence[Path] = ()
+    resembles: bool = False
     strict: bool = False
 
     @property

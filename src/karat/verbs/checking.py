@@ -27,12 +27,15 @@ def check(options: CheckOptions) -> Check:
     """Say where files come from and whether they are as they were made: labels, signatures, watermarks, records of runs."""
     from karat.workflow import checking
 
-    found = checking.check(options.places, options.run, options.trust, options.strict)
+    run, trust = None if options.run is None else Path(options.run), tuple(map(Path, options.trust))
+    found = checking.check(options.places, run, trust, options.resembles, options.strict)
     console = terminal()
     if len(found.files) == 1 and not found.parts:
         _show_file(found.files[0], console)
     else:
         _show_many(found, console)
+    for path, likeness in found.resemblances:
+        console.print(f"{path} {likeness}", soft_wrap=True)
     for line in found.failed:
         console.print(f"not as it was made: {line}", soft_wrap=True)
     return found

@@ -26,12 +26,12 @@ from karat.output import Folder, Output, digest, goes_on, require_disk
 from karat.provenance.containers import container_of
 from karat.provenance.label import ALLOWED, TIME, Label
 from karat.provenance.signing import Key, Signer
+from karat.provenance.signing.detached import INSIDE as SIGNATURE
 from karat.provenance.slots import slots
 from karat.request import OnText, Request
 from karat.run import Run
 from karat.synthesizer import Synthesizer
 from karat.workflow import curating
-from karat.workflow.checking.signing import sign_file, sign_folder
 from karat.workflow.devices import choose_device
 from karat.worth.policy import Policy
 
@@ -117,6 +117,16 @@ def signer_of(options: MakeOptions) -> Signer | None:
     if options.sign is None and options.time_stamp is not None:
         raise FitError("--time-stamp goes with --sign: it is the signature that is stamped.")
     return None if options.sign is None else Signer(Key.read(Path(options.sign)), __version__, options.time_stamp)
+
+
+def sign_folder(folder: Folder, signer: Signer | None) -> None:
+    """Signs all files of a folder that hold no manifest in one more file, which its label names like the others."""
+    if signer is None or folder.has(SIGNATURE):
+        return
+    folder.flush()
+    blob = signer.beside([folder.stage / name for name in folder.digests], folder.stage)
+    if blob is not None:
+        folder.write(SIGNATURE, blob)
 
 
 def output_of(run: Run, options: MakeOptions) -> Output:
@@ -225,7 +235,9 @@ def make(run: Run, options: MakeOptions, on_text: OnText | None = None) -> Made:
     if suffix is not None:
         with output.labelled(goal, label) as file:
             codec.stream(counted.of(blocks, codec.count, file.tell), suffix, file, how)
-        sign_file(output, goal, signer)
+        blob = None if signer is None else signer.beside([goal], goal.parent)
+        if blob is not None:
+            output.write(Signer.place(goal), blob)
         return Made(counted.done, goal, (goal,), guard.note(), tally=tally)
     written = 0
     with Folder(output, goal, label, asked) as folder:

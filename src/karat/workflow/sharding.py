@@ -35,7 +35,6 @@ from karat.synthesizer import Synthesizer
 from karat.training import loop
 from karat.trust import answered_for
 from karat.workflow import learning, making
-from karat.workflow.checking.signing import sign_folder
 from karat.workflow.devices import choose_device
 from karat.workflow.making import Labelling, Made
 
@@ -106,7 +105,7 @@ def make(run: Run, options: MakeOptions, tell: Callable[[str], None]) -> Made:
                     saved = time.monotonic()
                 if i * TOLD // len(wanted) > (i - 1) * TOLD // len(wanted) and len(wanted) > TOLD:
                     tell(f"{i:,} of {len(wanted):,} shards")
-        sign_folder(folder, making.signer_of(options))
+        making.sign_folder(folder, making.signer_of(options))
     paths = tuple(goal / names[k] for k in numbers)
     return Made(total, goal, paths, guard.note(), cpu if options.on is not None else 0.0, tally)
 

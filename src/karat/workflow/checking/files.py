@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from karat import watermarks
 from karat.errors import DataError, KaratError
 from karat.provenance.containers import container_of
 from karat.provenance.content import content_digest
@@ -114,10 +113,15 @@ def _look(path: Path, memories: Sequence[Memory], trust: Trust) -> _Seen:
 
 def _marked(path: Path, memories: Sequence[Memory]) -> Result:
     """Whether the file bears the watermark of a run. Each run that is asked may err, so that their rates add up."""
+    keyed = [memory for memory in memories if memory.keyed]
+    if not keyed:
+        return Result("watermark", "not_applicable")
+    from karat import watermarks  # and with it torch
+
     rates: list[float] = []
-    for memory in memories:
+    for memory in keyed:
         try:
-            marks = watermarks.detect(path, memory.run) if memory.run.kept_watermark_key is not None else []
+            marks = watermarks.detect(path, memory.run)
         except KaratError:  # another kind of content than the run's
             continue
         for found in marks:

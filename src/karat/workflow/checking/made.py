@@ -61,6 +61,13 @@ class Memory:
         return frozenset(item.number for items in self._items.values() for item in items)
 
     @cached_property
+    def keyed(self) -> bool:
+        """Whether the run has the key of a watermark, and it is whole."""
+        with contextlib.suppress(RunError):
+            return self.run.kept_watermark_key is not None
+        return False
+
+    @cached_property
     def vouched(self) -> bool:
         """Whether the record is as this user wrote it."""
         found = self.chain.audit()

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from karat.chain import HEAD, Chain
 from karat.errors import FitError, RunError
@@ -20,6 +20,9 @@ from karat.run import Run
 from karat.trust import signed
 from karat.workflow.checking.files import FileCheck, check_file
 from karat.workflow.checking.made import Memory
+
+if TYPE_CHECKING:
+    from karat.assays.resemblance import Resemblance
 
 RUNS = Path("runs")  # where runs lie that nobody named
 GOOD = ("intact",)
@@ -38,11 +41,13 @@ class Part:
 class Check:
     """What was found.   files: one by one.   parts: what runs keep: their record, model and chains.
 
-    failed: what is not as it should be, where that was demanded.
+    resemblances: where they were asked for, of each file or folder as a whole.   failed: what is not as it should be, where
+    that was demanded.
     """
 
     files: tuple[FileCheck, ...] = ()
     parts: tuple[Part, ...] = ()
+    resemblances: tuple[tuple[Path, Resemblance], ...] = ()
     failed: tuple[str, ...] = ()
     report: None = field(default=None, repr=False)
 
@@ -59,14 +64,22 @@ class Check:
             "states": self.states,
             "files": [found.to_dict() for found in self.files],
             "parts": [asdict(part) for part in self.parts],
+            "resemblances": [{"path": str(path), **asdict(found)} for path, found in self.resemblances],
             "failed": list(self.failed),
         }
 
 
-def check(paths: Sequence[Path], run: Path | None = None, trust: Sequence[Path] = (), strict: bool = False) -> Check:
+def check(
+    paths: Sequence[Path],
+    run: Path | None = None,
+    trust: Sequence[Path] = (),
+    resembles: bool = False,
+    strict: bool = False,
+) -> Check:
     """What is known of the origin of files, folders of files, and runs.   run: by which they may have been made.
 
-    trust: certificates to trust beside one's own.   strict: `failed` names all that is not known to be as it was made.
+    trust: certificates to trust beside one's own.   resembles: whether they look like what `run` makes.
+    strict: `failed` names all that is not known to be as it was made.
     """
     roots, given = Trust.of(trust), None if run is None else [Memory(Run.open(run))]
     files: list[FileCheck] = []
@@ -81,7 +94,17 @@ def check(paths: Sequence[Path], run: Path | None = None, trust: Sequence[Path] 
         files += [check_file(one, memories, roots) for one in (_files(path) if path.is_dir() else [path])]
     bad = [f"{found.path}: {found.state}" for found in files if found.state not in GOOD]
     bad += [f"{part.name}: {part.says}" for part in parts if part.holds is False]
-    return Check(tuple(files), tuple(parts), tuple(bad) if strict else ())
+    alike = _resemblances(paths, run) if resembles else ()
+    return Check(tuple(files), tuple(parts), alike, tuple(bad) if strict else ())
+
+
+def _resemblances(paths: Sequence[Path], run: Path | None) -> tuple[tuple[Path, Resemblance], ...]:
+    if run is None:
+        raise FitError("--resembles wants --run: the run whose content the files may resemble.")
+    from karat.workflow.checking.likeness import Likeness  # and with it torch
+
+    likeness = Likeness(Run.open(run))
+    return tuple((path, likeness.of(path)) for path in paths if not Run.is_run(path))
 
 
 def _files(folder: Path) -> Iterator[Path]:
