@@ -10,7 +10,7 @@ from cases import case
 
 from karat.assays.finding import Finding
 from karat.assays.table import attacks
-from karat.assays.table.attacks.trying import Predicate, alone, gaps, linked, right
+from karat.assays.table.attacks.trying import Predicate, alone, gaps, linked, right, widths
 from karat.views import Columns, TableView
 
 NAMES = Columns(("income", "town", "age", "job", "ill"), ((), tuple("abcdef"), (), tuple("uvwxyz"), ("no", "yes")))
@@ -61,7 +61,7 @@ def test_missing_cells_are_like_each_other_and_unlike_all_else() -> None:
     some, made = (
         TableView(names, np.array(v, float)) for v in ([[np.nan, 0], [2, np.nan]], [[np.nan, np.nan], [4, 0]])
     )
-    assert [gap.tolist() for gap in gaps(some, made)] == [[[0, 1], [1, 1]], [[1, 0], [0, 1]]]
+    assert [gap.tolist() for gap in gaps(some, made, widths(some, made))] == [[[0, 1], [1, 1]], [[1, 0], [0, 1]]]
     assert linked(some, made, ([0], [1])) == 1
     guess, secret = np.array([100.0, 100.0, np.nan, -100.0]), np.array([104.0, 106.0, np.nan, -96.0])
     assert right(made, 0, guess, secret).tolist() == [True, False, True, True]

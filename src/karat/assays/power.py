@@ -76,9 +76,9 @@ GAPS = {
     "self-bleu": 0.1,
     "fluency": 0.1,  # of the bits per character of real text
     "compression": 0.1,
-    "singling out": 0.1,  # of the attempts succeed that would fail on unseen rows
-    "linkability": 0.1,
-    "inference": 0.1,
+    "singling out": 0.15,  # of the attempts succeed that would fail on unseen rows
+    "linkability": 0.15,
+    "inference": 0.15,
     "loss attack": 0.15,
     "shadow attack": 0.15,
     "membership": 0.15,  # an attacker who is right 65 times of 100

@@ -6,17 +6,19 @@ What they tell of unseen rows is what the data are like, and no leak. `karat ass
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from karat.assays import power
 from karat.assays.chance import LEVEL
+from karat.assays.finding import MOST as NEVER
 from karat.assays.finding import Finding, Limit, Score, scored
 from karat.assays.table.attacks.trying import Tally, Z, alone, distinct, inferred, linked, right, singled
 from karat.assays.table.tables import Case
 
 FINDS = ("singling out", "linkability", "inference")
-MOST = 1000  # rows of each side that are attacked
+MOST = 2000  # rows of each side that are attacked
 QUERIES = 500  # predicates that single out a made row
 COLUMNS = 3  # of a predicate
 SECRETS = 5  # columns that are inferred
@@ -71,5 +73,6 @@ def _finding(key: str, tally: Tally, how: str) -> Finding:
     )
     limit = Limit(above=min(1.0, max(RISK, LEVEL / Z * error)))
     score = Score(max(0.0, value), value - error, value + error, 0.0, error / Z).clipped(0.0, 1.0)
-    samples = power.scored(key, error / Z, tally.n, tally.m, beyond=RISK)
+    known = (s for s in power.scored(key, error / Z, tally.n, tally.m, beyond=RISK) if s.side == "unseen real")
+    samples = tuple(s if s.needs <= MOST else replace(s, needs=NEVER) for s in known)  # no more are attacked
     return scored(key, score, limit, summary, samples=samples, beside="unseen real data as control")

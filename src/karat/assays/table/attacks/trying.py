@@ -13,6 +13,7 @@ import numpy as np
 from karat.views import TableView
 
 WITHIN = 0.05  # of the guess, that a number may be off
+AT_ONCE = 250  # rows whose distances are held
 TRIES = 20  # predicates made for each one that is wanted, at most
 Z = 1.959964  # standard errors of a 95% interval
 
@@ -42,36 +43,55 @@ def _rate(count: int, n: int) -> tuple[float, float]:
     return (count + Z * Z / 2) / whole, Z / whole * math.sqrt(count * (n - count) / n + Z * Z / 4)
 
 
-def gaps(rows: TableView, made: TableView) -> Iterator[np.ndarray]:
-    """By column, float32 [n, m]: how far each of `rows` is from each made row, of the range of both; 1 where choices differ.
+def widths(rows: TableView, made: TableView) -> list[float]:
+    """The range of each column over both sides; 1 for choices and where all is one."""
+    out = []
+    for j, choices in enumerate(made.columns.choices):
+        both = np.concatenate([rows.values[:, j], made.values[:, j]])
+        both = both[~np.isnan(both)]
+        out.append(float(both.max() - both.min()) or 1.0 if len(both) and not choices else 1.0)
+    return out
+
+
+def gaps(rows: TableView, made: TableView, span: list[float]) -> list[np.ndarray]:
+    """By column, float32 [n, m]: how far each of `rows` is from each made row, of its `span`; 1 where choices differ.
 
     A missing cell is as far from all others as can be, and none from another one. Gower, 1971.
     """
+    out = []
     for j, choices in enumerate(made.columns.choices):
-        a, b = rows.values[:, j], made.values[:, j]
-        both = np.concatenate([a, b])
-        both = both[~np.isnan(both)]
-        width = float(both.max() - both.min()) if len(both) and not choices else 0.0
-        gap = a[:, None] != b[None] if choices else np.abs(a[:, None] - b[None]) / (width or 1.0)
-        lost = np.isnan(a)[:, None], np.isnan(b)[None]
-        yield np.where(lost[0] | lost[1], lost[0] != lost[1], gap).astype(np.float32)
+        a, b = rows.values[:, j, None], made.values[None, :, j]
+        gap = a != b if choices else np.abs(a - b) / span[j]
+        lost = np.isnan(a), np.isnan(b)
+        out.append(np.where(lost[0] | lost[1], lost[0] != lost[1], gap).astype(np.float32))
+    return out
 
 
 def linked(rows: TableView, made: TableView, halves: tuple[list[int], list[int]]) -> int:
     """Of how many `rows` both halves of the columns have the same nearest made row: who holds the halves can join them."""
-    far = [np.zeros((len(rows), len(made)), np.float32) for _ in halves]
-    for j, gap in enumerate(gaps(rows, made)):
-        for total, half in zip(far, halves, strict=True):
-            if j in half:
-                total += gap
-    return int((far[0].argmin(1) == far[1].argmin(1)).sum())
+    count, span = 0, widths(rows, made)
+    for part in _parts(rows):
+        near = gaps(part, made, span)
+        first, second = (np.sum([near[j] for j in half], 0).argmin(1) for half in halves)
+        count += int((first == second).sum())
+    return count
 
 
 def inferred(rows: TableView, made: TableView, secrets: list[int]) -> list[int]:
     """By secret column, of how many `rows` the made row nearest in all other columns has the value, numbers within 5%."""
-    near = list(gaps(rows, made))
-    total = np.sum(near, 0, dtype=np.float64)
-    return [int(right(made, j, made.values[(total - near[j]).argmin(1), j], rows.values[:, j]).sum()) for j in secrets]
+    counts, span = np.zeros(len(secrets), np.int64), widths(rows, made)
+    for part in _parts(rows):
+        near = gaps(part, made, span)
+        total = np.sum(near, 0, dtype=np.float64)
+        for i, j in enumerate(secrets):
+            guess = made.values[(total - near[j]).argmin(1), j]
+            counts[i] += int(right(made, j, guess, part.values[:, j]).sum())
+    return counts.tolist()
+
+
+def _parts(rows: TableView) -> Iterator[TableView]:
+    for start in range(0, len(rows), AT_ONCE):
+        yield rows.take(np.arange(start, min(start + AT_ONCE, len(rows))))
 
 
 def right(made: TableView, j: int, guess: np.ndarray, secret: np.ndarray) -> np.ndarray:
