@@ -6,6 +6,7 @@ import ast
 import importlib
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -113,17 +114,24 @@ def room(path: Path) -> str:
     return first.removesuffix(".py")
 
 
-def imports(path: Path) -> set[str]:
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
     """Rooms that the file imports, at the top or inside a function."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names if alias.name.split(".")[0] == "karat"}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "karat":
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
         assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path} imports relatively"
     rooms = {name.split(".")[1] for name in found if "." in name}
-    return {r for r in rooms if (ROOT / r).is_dir() or (ROOT / f"{r}.py").is_file()}  # not karat.__version__
+    # not karat.__version__
+    return frozenset(r for r in rooms if (ROOT / r).is_dir() or (ROOT / f"{r}.py").is_file())
 
 
 FILES = sorted(ROOT.rglob("*.py"))
@@ -150,7 +158,7 @@ def test_no_room_may_know_more_than_it_does(name: str) -> None:
 def modules(path: Path, known: set[str]) -> set[str]:
     """Modules that the file imports, for types and inside functions too; the version in `karat` itself aside."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
@@ -182,7 +190,7 @@ def test_no_test_and_no_benchmark_is_long(folder: str) -> None:
 def test_no_function_is_long() -> None:
     long = set()
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno is not None
                 if node.end_lineno - node.lineno + 1 > FUNCTION:
@@ -199,7 +207,7 @@ def test_no_folder_holds_many_files_side_by_side() -> None:
 def branches_by_kind(path: Path) -> list[int]:
     """Lines of the file that ask of what kind the content is: by its type, or by its codec's name."""
     lines = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         asked: list[ast.Name | ast.Attribute] = []
         if (
             isinstance(node, ast.Call)
@@ -259,7 +267,7 @@ def test_using_the_judge_does_not_hide_the_verb_assay() -> None:
 def test_no_file_of_ours_needs_torchvision_or_pickle() -> None:
     for path in FILES:
         text = path.read_text(encoding="utf-8")
-        tree = ast.parse(text)
+        tree = parsed(path)
         names = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
         names |= {(n.module or "").split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
         assert not names & {"torchvision", "pickle", "cloudpickle", "dill", "joblib"}, path

@@ -86,7 +86,7 @@ def test_missing_constant_and_empty_columns_and_huge_categories_are_judged() -> 
     assert told.raised and "price is missing in 0.0% of what was made" in told.summary
 
 
-@pytest.mark.parametrize("wide", [150, pytest.param(500, marks=pytest.mark.exam)])
+@pytest.mark.parametrize("wide", [80, pytest.param(500, marks=pytest.mark.exam)])
 def test_more_columns_than_rows_are_judged(wide: int) -> None:
     rng = np.random.default_rng(0)
     columns = Columns(tuple(f"c{j}" for j in range(wide)), ((), ("x", "y", "z", "w")) * (wide // 2))
@@ -160,7 +160,7 @@ def riddled(n: int, side: int, seed: int) -> TableView:
     return TableView(columns, np.stack([*drawn, age, (age + rng.normal(size=n) > 0).astype(float)], 1))
 
 
-@pytest.mark.parametrize("n", [20, 120])
+@pytest.mark.parametrize("n", [20, pytest.param(120, marks=pytest.mark.exam)])
 def test_tables_of_every_missingness_in_real_and_made_are_judged_and_the_difference_is_raised(n: int) -> None:
     found = whole(examine(riddled(n, 0, 0), riddled(n, 0, 1), riddled(n, 1, 2)))
     assert find(found, "missingness").raised
@@ -195,7 +195,9 @@ FOUR = Columns(("a", "b", "c", "over"), ((), (), (), ("no", "yes")))
 
 
 @pytest.mark.parametrize("outliers", [1, pytest.param(3, marks=pytest.mark.exam)])
-@pytest.mark.parametrize("where", ["made", "unseen", "train", "all"])
+@pytest.mark.parametrize(
+    "where", ["made", "unseen", *(pytest.param(w, marks=pytest.mark.exam) for w in ("train", "all"))]
+)
 def test_outliers_of_a_column_accuse_nobody_wherever_they_are(where: str, outliers: int) -> None:
     sheets = {}
     for i, (name, n) in enumerate((("train", 800), ("unseen", 250), ("made", 250))):

@@ -67,7 +67,7 @@ def shares(draw: Draw, n: int, config: trees.Config, seed: int) -> tuple[float, 
 
 @pytest.mark.parametrize("config", [trees.Config(), CART], ids=["trees", "cart"])
 @pytest.mark.parametrize("draw", [alone, apart, related, prices, gaps])
-@pytest.mark.parametrize("n", [100, 300, 1_000])
+@pytest.mark.parametrize("n", [100, 300, pytest.param(1_000, marks=pytest.mark.exam)])
 def test_made_rows_equal_those_learned_from_no_oftener_than_unseen_rows_do(
     draw: Draw, n: int, config: trees.Config
 ) -> None:

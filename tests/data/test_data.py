@@ -239,7 +239,7 @@ def test_large_archives_are_read_in_little_memory(tmp_path: Path, data_dir: Path
         "import sys; from pathlib import Path; from karat.content import Images\n"
         "def peak(): return int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])\n"
         "before = peak()\n"
-        "c = Images.read(Path(sys.argv[1]), {'limit': 2000, 'cache': Path(sys.argv[2])})\n"
+        "c = Images.read(Path(sys.argv[1]), {'limit': 800, 'cache': Path(sys.argv[2])})\n"
         "print(len(c.records), len(c.classes), peak() - before, peak())"
     )
     source = str(Path(karat.__file__).parents[1])
@@ -252,7 +252,7 @@ def test_large_archives_are_read_in_little_memory(tmp_path: Path, data_dir: Path
         env={"PYTHONPATH": source, "OMP_NUM_THREADS": "1"},
     )
     count, classes, kilobytes, peak = map(int, ran.stdout.split())
-    assert (count, classes) == (2000, 10) and kilobytes < 250_000
+    assert (count, classes) == (800, 10) and kilobytes < 250_000
     assert peak < 1_000_000
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import safetensors.torch
@@ -15,10 +17,16 @@ from karat.space import Codes
 KINDS = [Config(), Config(boost=False, prune=False, leaf=15)]
 
 
+@cache
+def learned(rows: int, config: Config) -> Model:
+    """A model of so many rows of `known`, fitted once for all tests, which only draw from it."""
+    return fitted(*known(rows), config)
+
+
 @pytest.mark.parametrize("config", KINDS, ids=["boosted", "plain"])
 def test_marginals_dependences_and_functions_are_kept(config: Config) -> None:
     space, x = known()
-    made, real = drawn(fitted(space, x, config), 6000), x.numpy()
+    made, real = drawn(learned(6000, config), 6000), x.numpy()
     for j in range(space.numel):
         assert made[:, j].min() >= 0 and made[:, j].max() < space.sizes[j]
         low = np.bincount(made[:, j], minlength=space.sizes[j]).cumsum() / len(made)
@@ -30,8 +38,8 @@ def test_marginals_dependences_and_functions_are_kept(config: Config) -> None:
 
 
 def test_the_same_seed_gives_the_same_table_and_another_another() -> None:
-    space, x = known(6000)
-    one, again, other = fitted(space, x), fitted(space, x), fitted(space, x, seed=1)
+    space, x = known()
+    one, again, other = learned(6000, KINDS[0]), fitted(space, x), fitted(space, x, seed=1)
     assert np.array_equal(drawn(one, 500), drawn(again, 500))
     assert not np.array_equal(drawn(one, 500), drawn(one, 500, 1))
     assert not np.array_equal(drawn(one, 500), drawn(other, 500))
@@ -42,17 +50,16 @@ def test_the_same_seed_gives_the_same_table_and_another_another() -> None:
 
 @pytest.mark.parametrize("config", KINDS, ids=["boosted", "plain"])
 def test_what_is_saved_makes_the_same_table(config: Config) -> None:
-    space, x = known(2000)
-    model = fitted(space, x, config)
+    model = learned(2000, config)
     blob = safetensors.torch.save({k: v.contiguous() for k, v in model.weights().items()})
-    back = Model(space, 0, config)
+    back = Model(model.space, 0, config)
     back.put(safetensors.torch.load(blob))
     assert np.array_equal(drawn(model, 500), drawn(back, 500))
 
 
 def test_given_cells_stay_and_the_others_follow_them() -> None:
     space, x = known()
-    model = fitted(space, x)
+    model = learned(6000, KINDS[0])
     assert model.imputes
     given = torch.full((3000, space.numel), -1)
     given[:, 2] = 150  # a rare place, where a is nearly always 2
@@ -65,7 +72,7 @@ def test_given_cells_stay_and_the_others_follow_them() -> None:
 
 def test_rows_with_different_given_cells_are_each_completed() -> None:
     space, x = known()
-    model = fitted(space, x)
+    model = learned(6000, KINDS[0])
     rng = np.random.default_rng(0)
     hidden = torch.from_numpy(rng.random((300, space.numel)) < 0.5)
     given = torch.where(hidden, -1, x[:300])
@@ -127,8 +134,8 @@ def test_many_columns_look_at_a_few_of_the_others() -> None:
 
 
 def test_a_damaged_model_is_refused_before_it_is_used() -> None:
-    space, x = known(2000)
-    good = fitted(space, x).weights()
+    space, _ = known(2000)
+    good = learned(2000, KINDS[0]).weights()
     donors = next(k for k in good if k.endswith("donors.left") and len(good[k]) > 2)
     forks = next(k for k in good if k.endswith("tree.left") and len(good[k]) > 2)
     text = next(k for k in good if k.endswith("tree.text") and len(good[k]) > 40)

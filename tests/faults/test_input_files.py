@@ -70,7 +70,7 @@ def zeros(table: dict[str, int]) -> pa.Table:
 
 
 def repeated(path: Path) -> None:
-    big = pa.DictionaryArray.from_arrays(pa.array(np.zeros(70_000, np.int32)), pa.array(["x" * 50_000]))
+    big = pa.DictionaryArray.from_arrays(pa.array(np.zeros(20_000, np.int32)), pa.array(["x" * 50_000]))
     pq.write_table(pa.table({"s": big}), path, store_schema=False)
 
 
@@ -86,7 +86,7 @@ def many_zips(path: Path) -> None:
 def rows_gz(path: Path) -> None:
     with gzip.open(path, "wb", 6) as file:
         file.write(b"a,b\n")
-        block = b"1,2\n" * 250_000
+        block = (b"1" * 30 + b",2\n") * 30_000  # long cells, which are read sooner than as many bytes of short ones
         for _ in range(150):
             file.write(block)
 

@@ -55,7 +55,11 @@ def test_like_rows_lie_together() -> None:
     assert sorted(alike(cells[:, :0], rng)) == list(range(500)) and len(alike(cells[:0], rng)) == 0
 
 
-@pytest.mark.parametrize("config", [Config(), Config(boost=False, leaf=15)], ids=["boosted", "plain"])
+@pytest.mark.parametrize(
+    "config",
+    [pytest.param(Config(), marks=pytest.mark.exam), Config(boost=False, leaf=15)],
+    ids=["boosted", "plain"],
+)
 def test_a_made_table_strays_less_from_what_was_learned_than_independent_draws(config: Config) -> None:
     """The shares of codes and of pairs of codes, of 300 rows; the floor is what 300 of the real rows stray by."""
     space, x = known()

@@ -219,7 +219,7 @@ def test_a_fit_that_is_asked_to_stop_does_and_can_be_begun_anew(
 ) -> None:
     r = np.random.default_rng(0)
     base = r.normal(size=(3000, 1))
-    pd.DataFrame(np.round(base + r.normal(size=(3000, 30)), 3)).to_csv(tmp_path / "wide.csv", index=False)
+    pd.DataFrame(np.round(base + r.normal(size=(3000, 16)), 3)).to_csv(tmp_path / "wide.csv", index=False)
     run = tmp_path / "run"
     fit = karat_process("train", "wide.csv", "--out", "run", "--threads", "1", cwd=tmp_path)
     fit.until(lambda: Run.is_run(run) and Run.open(run).spec["status"] == "training")

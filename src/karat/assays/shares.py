@@ -6,6 +6,8 @@ made rows and none among 569 real ones have a score of 5 and a chance of 1e-9.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 
@@ -22,6 +24,7 @@ def scores(count: np.ndarray, n: int, other: np.ndarray, m: int) -> np.ndarray:
     return z
 
 
+@lru_cache(1 << 14)  # what a finding needs is searched for among the same few numbers
 def tail(count: int, n: int, other: int, m: int) -> float:
     """P(at least `count` of the `count + other` marked ones fall among the first `n` of `n + m`)."""
     marked = count + other

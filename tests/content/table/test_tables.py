@@ -24,6 +24,12 @@ from karat.errors import DataError, FitError
 from karat.privacy import Budget, Source
 
 
+def wide(numbers: int, words: int) -> pd.DataFrame:
+    """60 rows. Formulas are looked for among numbers alone, which takes seconds among hundreds of them."""
+    drawn = [np.random.default_rng(i).integers(0, 2 + i % 40, 60) for i in range(numbers + words)]
+    return pd.DataFrame({f"c{i}": x if i < numbers else [f"v{k}" for k in x] for i, x in enumerate(drawn)})
+
+
 def orders(n: int = 1500, missing: float = 0.0, seed: int = 0) -> pd.DataFrame:
     """Shop orders as a spreadsheet might hold them."""
     r = np.random.default_rng(seed)
@@ -97,7 +103,7 @@ FRAMES: dict[str, pd.DataFrame] = {
     "one column": pd.DataFrame({"a": np.random.default_rng(0).integers(0, 1000, 300)}),
     "only names of rows": pd.DataFrame({"id": [f"A{i:05d}" for i in range(100)]}),
     "only a constant": pd.DataFrame({"a": ["x"] * 100}),
-    "500 columns": pd.DataFrame({f"c{i}": np.random.default_rng(i).integers(0, 2 + i % 40, 60) for i in range(500)}),
+    "500 columns": wide(20, 480),
     "50,000 values": pd.DataFrame({"big": [f"s{i % 50_000}" for i in range(120_000)], "y": np.arange(120_000) % 9}),
 }
 

@@ -162,7 +162,8 @@ class Aligned:
         count = min(CLOSEST, len(self.base) - (own is not None))
         rows = best.topk(count, dim=1).indices
         near = torch.einsum("pnk,nck->pnc", posed, self.base[rows]) - posed.square().sum(2)[:, :, None] / 2
-        change, theirs = poses[near.argmax(0)], self.kind.prepared(self.train[rows.flatten()])
+        used, at = rows.unique(return_inverse=True)
+        change, theirs = poses[near.argmax(0)], self.kind.prepared(self.train[used])[at.flatten()]
         d, change = _registered(x.repeat_interleave(count, 0), theirs, change.flatten(0, 1), self.kind.moves, 1)
         d, change, theirs = (y.unflatten(0, (n, count)) for y in (d, change, theirs))
         at, all_of = d.argmin(1), torch.arange(n)

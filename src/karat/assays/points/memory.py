@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -96,6 +97,7 @@ def rank_z(made: Tensor, real: Tensor) -> float:
     return (u - (n * m / 2 - 0.5)) / math.sqrt(n * m * (n + m + 1) / 12)
 
 
+@lru_cache(1 << 14)  # what a finding needs is searched for among the same few numbers
 def chance_of(count: int, n: int, k: int, m: int) -> float:
     """P(at least `count` of `n` records fall below the k-th smallest of `m` others): beta-binomial(n, k, m - k + 1)."""
 
