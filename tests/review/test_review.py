@@ -202,6 +202,11 @@ def test_rows_passages_and_pictures_are_things_of_their_own(tmp_path: Path) -> N
     for name in ("t.txt.label.json", "p/label.json", "p/signature.json", "t.csv.signature.json"):
         (tmp_path / name).write_text('[{"no": "content"}]')
     assert len(things(tmp_path)) == 2 + 2 + 1 + 3 and isinstance(things(folder)[0].show(), Pixels)
+    every = [t.name for t in things(tmp_path)]
+    assert every == ["l.jsonl", "p/000.png", "p/001.png", "p/002.png", "t.csv:1", "t.csv:2", "t.txt:1", "t.txt:2"]
+    before = things(tmp_path).mark
+    (tmp_path / "t.csv").write_text("name,age\n王芳,39\nAnne,\n")
+    assert things(tmp_path).mark != before, "what was made anew is another review"
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="nothing that can be shown"):
         things(tmp_path / "empty")

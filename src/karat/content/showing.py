@@ -7,15 +7,15 @@ needs to know no more than these four forms.
 from __future__ import annotations
 
 import io
-import json
 import zipfile
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import pyarrow as pa
 
 from karat.content.audio.decoding import opened
 from karat.content.audio.waves import SUFFIXES as SOUNDS
@@ -29,6 +29,7 @@ from karat.content.text import reading
 from karat.content.text.decoding import How
 from karat.content.text.documents import LINES, PLAIN
 from karat.errors import DataError
+from karat.limits import need
 from karat.output import BESIDE, digest
 
 NO_CONTENT = (BESIDE, ".signature.json")  # behind a name or alone: what is said of made files
@@ -79,13 +80,43 @@ class Thing:
     path: Path | None = None
 
 
-def things(place: Path) -> tuple[Thing, ...]:
-    """Every record in a file or a folder that can be shown, in the order of their names; DataError where there is none."""
+@dataclass(frozen=True)
+class Part:
+    """`count` things of one file, which `get` gives by their number from 0."""
+
+    name: str
+    count: int
+    get: Callable[[int], Thing]
+
+
+class Things:
+    """Every record that can be shown of some files: a sequence, of which a million rows are not a million objects."""
+
+    def __init__(self, parts: Sequence[tuple[Part, int]]) -> None:
+        """parts: each with the bytes of its file."""
+        found = [(part, size) for part, size in parts if part.count]
+        self.parts = [part for part, _ in found]
+        self.mark = digest("\n".join(f"{part.name} {part.count} {size}" for part, size in found).encode())
+        self._ends = list(accumulate(part.count for part in self.parts))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __getitem__(self, at: int) -> Thing:
+        if not 0 <= at < len(self):
+            raise IndexError(at)
+        k = bisect_right(self._ends, at)
+        return self.parts[k].get(at - self._ends[k] + self.parts[k].count)
+
+
+def things(place: Path) -> Things:
+    """The things in a file or a folder, in the order of their names; DataError where there is none."""
     files = [place] if place.is_file() else sorted(_files(place))
-    out = [thing for file in files for thing in _of_file(file, file.name if file == place else _within(file, place))]
+    named = [(file, file.name if file == place else file.relative_to(place).as_posix()) for file in files]
+    out = Things([(part, file.stat().st_size) for file, name in named for part in _of_file(file, name)])
     if not out:
         raise DataError(f"{place} holds nothing that can be shown: pictures, sounds, text or tables were wanted.")
-    return tuple(out)
+    return out
 
 
 def of_records(codec: Codec, records: Any) -> list[Shown]:
@@ -127,66 +158,64 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _within(file: Path, folder: Path) -> str:
-    return file.relative_to(folder).as_posix()
-
-
-def _of_file(path: Path, name: str) -> list[Thing]:
+def _of_file(path: Path, name: str) -> Iterator[Part]:
     suffix = path.suffix.lower()
     if suffix in (*PICTURES, *SOUNDS):
-        return [Thing(name, lambda: _shown(path.read_bytes(), name), lambda: digest(path.read_bytes()), path)]
-    if suffix == ".zip" and not sources.recognises(path):
-        return list(_in_zip(path, name))
-    if suffix in (".npy", ".npz"):
-        return _in_array(path, name)
-    if suffix in (*PLAIN, *LINES) and not sources.recognises(path):
+        whole = Thing(name, lambda: _shown(path.read_bytes(), name), lambda: digest(path.read_bytes()), path)
+        yield Part(name, 1, lambda _: whole)
+    elif suffix == ".zip" and not sources.recognises(path):
+        yield _in_zip(path, name)
+    elif suffix in (".npy", ".npz"):
+        yield _in_array(path, name)
+    elif suffix in (*PLAIN, *LINES) and not sources.recognises(path):
         texts = reading.read(path, How()).documents
-        return [_numbered(name, i, len(texts), Passage(text.strip("\n")), path) for i, text in enumerate(texts)]
-    if sources.recognises(path):
+        lone = path if len(texts) == 1 else None
+        yield Part(
+            name, len(texts), lambda i: _of(name if lone else f"{name}:{i + 1}", Passage(texts[i].strip("\n")), lone)
+        )
+    elif sources.recognises(path):
         rows = sources.open_table(path, {}).cells
         passages = tuple(rows.column_names) in (TEXT, LABELS)
-        return [_of_row(name, rows, i, passages) for i in range(rows.num_rows)]
-    return []
+
+        def shown(i: int) -> Shown:
+            row = _row(rows.slice(i, 1).to_pylist()[0])
+            return Passage((row.cells[0][1] or "").strip("\n")) if passages else row
+
+        yield Part(name, rows.num_rows, lambda i: _of(f"{name}:{i + 1}", shown(i)))
 
 
-def _numbered(name: str, i: int, n: int, shown: Passage, path: Path) -> Thing:
-    called = name if n == 1 else f"{name}:{i + 1}"
-    return Thing(called, lambda: shown, lambda: digest(shown.text.encode()), path if n == 1 else None)
-
-
-def _of_row(name: str, rows: pa.Table, i: int, passages: bool) -> Thing:
-    def show() -> Shown:
-        row = _row(rows.slice(i, 1).to_pylist()[0])
-        return Passage((row.cells[0][1] or "").strip("\n")) if passages else row
-
-    return Thing(
-        f"{name}:{i + 1}", show, lambda: digest(json.dumps(_row(rows.slice(i, 1).to_pylist()[0]).cells).encode())
-    )
+def _of(name: str, shown: Shown, path: Path | None = None) -> Thing:
+    """A passage or a row, known by what it holds."""
+    return Thing(name, lambda: shown, lambda: digest(repr(shown).encode("utf-8", "surrogatepass")), path)
 
 
 def _row(cells: dict[str, Any]) -> Row:
     return Row(tuple((name, None if value is None else str(value)) for name, value in cells.items()))
 
 
-def _in_zip(path: Path, name: str) -> Iterator[Thing]:
+def _in_zip(path: Path, name: str) -> Part:
     with zipfile.ZipFile(path) as archive:
-        inside = [each for each in archive.infolist() if not each.is_dir() and each.file_size <= LARGEST]
-    for each in sorted(inside, key=lambda each: each.filename):
-        if Path(each.filename).suffix.lower() in (*PICTURES, *SOUNDS):
+        inside = sorted(
+            each.filename
+            for each in archive.infolist()
+            if Path(each.filename).suffix.lower() in (*PICTURES, *SOUNDS) and each.file_size <= LARGEST
+        )
 
-            def blob(of: str = each.filename) -> bytes:
-                with zipfile.ZipFile(path) as archive:
-                    return archive.read(of)
+    def blob(i: int) -> bytes:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(inside[i])
 
-            yield Thing(
-                f"{name}/{each.filename}",
-                lambda blob=blob, of=each.filename: _shown(blob(), of),  # type: ignore[misc]
-                lambda blob=blob: digest(blob()),  # type: ignore[misc]
-            )
+    def get(i: int) -> Thing:
+        return Thing(f"{name}/{inside[i]}", lambda: _shown(blob(i), inside[i]), lambda: digest(blob(i)))
+
+    return Part(name, len(inside), get)
 
 
-def _in_array(path: Path, name: str) -> list[Thing]:
+def _in_array(path: Path, name: str) -> Part:
     """The records of an array file as `karat make` writes it: pictures, or the waves of sounds with their rate."""
+    if path.suffix.lower() == ".npz":
+        with zipfile.ZipFile(path) as archive:
+            need(sum(each.file_size for each in archive.infolist()), f"reading {path}", "Review a part of it.")
     found = np.load(path, mmap_mode="r", allow_pickle=False)
     parts = {"images": found} if isinstance(found, np.ndarray) else found
     stack = next((parts[key] for key in ("images", "waves") if key in parts), None)
@@ -200,13 +229,10 @@ def _in_array(path: Path, name: str) -> list[Thing]:
             return Sound(record.astype(np.float32).reshape(len(record), -1), rate)
         return Pixels(_rgb(record if record.ndim == 3 else record[..., None]))
 
-    def mark(i: int) -> str:
-        return digest(np.ascontiguousarray(stack[i]).tobytes())
+    def get(i: int) -> Thing:
+        return Thing(f"{name}:{i + 1}", lambda: one(i), lambda: digest(np.ascontiguousarray(stack[i]).tobytes()))
 
-    return [
-        Thing(f"{name}:{i + 1}", lambda i=i: one(i), lambda i=i: mark(i))  # type: ignore[misc]
-        for i in range(len(stack))
-    ]
+    return Part(name, len(stack), get)
 
 
 def _shown(blob: bytes, name: str) -> Shown:
@@ -231,8 +257,3 @@ def _rgb(record: np.ndarray) -> np.ndarray:
         alpha = pixels[..., -1:].astype(np.float32) / 255
         pixels = np.rint(pixels[..., :-1] * alpha + 255 * (1 - alpha)).astype(np.uint8)
     return np.repeat(pixels[..., :1], 3, 2) if pixels.shape[2] == 1 else pixels[..., :3]
-
-
-def listed(names: Sequence[str]) -> str:
-    """SHA-256 of what is there to be shown, by its names."""
-    return digest("\n".join(names).encode())

@@ -6,13 +6,12 @@ The interval of the share is Wilson's, ties half to each; whether it is more tha
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from karat.content.showing import Thing, listed
+from karat.content.showing import Things
 from karat.output import digest
 from karat.review.decisions import Decisions
 from karat.review.drawing import Room, beside, drawn, page
@@ -54,14 +53,14 @@ class Pairs:
     """A comparison under way.   names: of the two.   What the same reviewer decided before stands."""
 
     names: tuple[str, str]
-    sides: tuple[Sequence[Thing], Sequence[Thing]]
+    sides: tuple[Things, Things]
     decisions: Decisions
     n: int
     reviewer: str = ""
     done: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        both = [listed([thing.name for thing in side]) for side in self.sides]
+        both = [side.mark for side in self.sides]
         self.pairs = digest(f"{self.names} {both} {self.n}".encode())[:16]
         rng = np.random.default_rng(int(self.pairs[:12], 16))
         orders = [rng.permutation(len(side))[: self.n] for side in self.sides]

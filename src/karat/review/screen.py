@@ -21,7 +21,7 @@ PLAYERS = (
     ("play", "-q", "-"),
 )
 QUIET = subprocess.DEVNULL
-CTRL_D = "\x04"
+CTRL_D, BLINK = "\x04", 0.3  # seconds, after which is asked how large the terminal is
 
 
 class Screen:
@@ -48,9 +48,17 @@ class Screen:
         sys.stdout.flush()
 
     def key(self) -> str:
-        """The next key: a character, or left and right for the arrows; what was pressed before the screen was drawn counts."""
+        """The next key: a character, or left and right for the arrows, or resized where the terminal was."""
+        size = shutil.get_terminal_size()
         while True:
-            pressed = os.read(sys.stdin.fileno(), 1)
+            try:
+                if not select.select([sys.stdin], [], [], BLINK)[0]:
+                    if shutil.get_terminal_size() != size:
+                        return "resized"
+                    continue
+                pressed = os.read(sys.stdin.fileno(), 1)
+            except OSError:
+                return CTRL_D
             if not pressed:
                 return CTRL_D  # the terminal is gone
             if pressed == b"\x1b":
@@ -117,7 +125,8 @@ def screen() -> Iterator[Screen]:
         found.hush()
         sys.stdout.write(LEAVE)
         sys.stdout.flush()
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, kept)
+        with contextlib.suppress(termios.error):  # it was closed
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, kept)
 
 
 @contextlib.contextmanager

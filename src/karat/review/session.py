@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from karat.content.showing import Passage, Row, Shown, Sound, Thing, listed, scrambled
+from karat.content.showing import Passage, Row, Shown, Sound, Thing, Things, scrambled
 from karat.errors import DataError
 from karat.output import digest
 from karat.review.decisions import Decision, Decisions, standing
@@ -28,7 +28,7 @@ class Session:
     What was decided before of the same things by the same reviewer stands, and the review goes on behind it.
     """
 
-    things: Sequence[Thing]
+    things: Things
     decisions: Decisions
     plan: str
     n: int
@@ -38,7 +38,7 @@ class Session:
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        names = listed([thing.name for thing in self.things])
+        names = self.things.mark
         self.review = digest(f"{names} {self.n} {len(self.reals)} {self.model}".encode())[:16]
         self.seed = int(names[:12], 16)
         self.looks = queue(len(self.things), self.n, len(self.reals), self.reviewer, self.seed)

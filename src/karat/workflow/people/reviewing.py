@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from karat.content.showing import Shown, Thing, of_records, things
+from karat.content.showing import Shown, Things, of_records, things
 from karat.errors import DataError, FitError, RunError
 from karat.options import ReviewOptions
 from karat.output import BESIDE as LABEL
@@ -35,7 +35,7 @@ class Looked:
     """What is to be looked at.   run: whose decisions these are, None for a folder or file that lies in none."""
 
     place: Path
-    things: tuple[Thing, ...]
+    things: Things
     run: Run | None
     notes: tuple[str, ...] = ()
 
