@@ -1,7 +1,7 @@
 """Dates and moments as turns of a calendar's cycle and the phase in it: the season, the day of the month or week, the hour.
 
 How far one moment lies from another, told as one number, loses where in the year it is: a career of 4,321 days ends in
-autumn only if it began in spring. Told as the phase, and as how many turns after the other moment that phase came, both stay.
+autumn only if it began in spring. Told as the phase, and as how many turns after that of the other moment, both stay.
 """
 
 from __future__ import annotations
@@ -69,14 +69,13 @@ class Cycle:
         return np.asarray(np.minimum(first + at, following - 1) * self.day + rest)
 
     def since(self, moments: np.ndarray, base: np.ndarray) -> np.ndarray:
-        """int64 [n]: how many times the phase of a moment [n] came between `base` [n] and it; below 0 where it lies before."""
-        (turn, phase), (begun, first) = self.split(moments), self.split(base)
-        return np.asarray(turn - begun - (phase < first))
+        """int64 [n]: how many turns after that of `base` [n] a moment's [n] is: 0 in the same year, whatever the days between."""
+        return np.asarray(self.split(moments)[0] - self.split(base)[0])
 
     def after(self, many: np.ndarray, phase: np.ndarray, base: np.ndarray) -> np.ndarray:
-        """int64 [n]: the moments of which `since` is `many` [n]."""
+        """int64 [n]: the moments at a phase [n] so `many` turns after `base` [n]; a turn later where it was over in the same one."""
         begun, first = self.split(base)
-        return self.joined(begun + many + (phase < first), phase)
+        return self.joined(begun + np.maximum(many, phase < first), phase)
 
 
 CYCLES = ("day", "week", "month", "year")

@@ -73,7 +73,7 @@ def _phase(one: Number, cells: Cells) -> Part:
 
 
 def _cycle(one: Number, cells: Cells) -> Cycle | None:
-    """The cycle whose phase, with how many times it came, makes held-out moments likelier than their distance does."""
+    """The cycle whose phase, with how many turns later it is, makes held-out moments likelier than their distance does."""
     grain = one.grain
     ticks, column = grain.ticks(cells.columns[one.name]), cells.columns[one.name]
     rows = np.flatnonzero(~np.isnan(ticks))
@@ -86,9 +86,10 @@ def _cycle(one: Number, cells: Cells) -> Cycle | None:
     for name in CYCLES if grain.kind == "datetime" else CYCLES[1:]:
         cycle = Cycle(name, grain.kind == "datetime")
         phase = phases(cycle, column)
-        far = replace(one, cycle=cycle).apart(ticks[rows], some)
+        part = replace(one, cycle=cycle)
+        far = part.apart(ticks[rows], some)
         places = _lattice(phase).ticks(pa.array(phase.astype(np.int64)))
-        gain = _likelihood(places) + _likelihood(far) - plain
+        gain = _likelihood(places) * (far[1::2] >= part.close) + _likelihood(far) - plain
         mean, error = float(gain.mean()), float(gain.std() / np.sqrt(len(gain)))
         if mean > max(best[0], SURE * error):
             best = mean, cycle

@@ -26,8 +26,8 @@ from karat.content.table.schema.precision import Precision, learn
 @dataclass(frozen=True)
 class Number:
     """A number, date or time. With `lowers`, its distance from the greatest of these columns is what is coded, with `near`
-    its distance from that column, on whichever side. With `cycle` its distance is coded where that is short, and else how many
-    times its phase, which is a part of its own, came since.
+    its distance from that column, on whichever side. With `cycle` its distance is coded where that is short, and else its
+    phase, which is a part of its own, and how many turns later it is.
 
     missing: training rows in which it is missing.   lowers: (column, strictly greater).   middle: the tick that stands for
     a missing lower.   shown: the digits of what is not drawn as it is, by the fine and by the coarse scale.
