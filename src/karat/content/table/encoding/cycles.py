@@ -73,7 +73,7 @@ class Cycle:
         return np.asarray(self.split(moments)[0] - self.split(base)[0])
 
     def after(self, many: np.ndarray, phase: np.ndarray, base: np.ndarray) -> np.ndarray:
-        """int64 [n]: the moments at a phase [n] so `many` turns after `base` [n]; a turn later where it was over in the same one."""
+        """int64 [n]: the moments at a phase [n] so `many` turns after `base` [n]; later by one where it was over by then."""
         begun, first = self.split(base)
         return self.joined(begun + np.maximum(many, phase < first), phase)
 
