@@ -174,3 +174,15 @@ def _apply(held: dict[Path, bytes], event: Event) -> None:
         held[event.path] = event.blob
     else:
         held.pop(event.path, None)
+
+
+def killed(action: Callable[[Path], object], path: Path, at: int) -> bool:
+    """Whether a process that did it was killed before its `at`-th step."""
+    child = os.fork()
+    if not child:
+        try:
+            with faults(Shim(path, None, at, kill=True)):
+                action(path)
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ import safetensors.torch
 import torch
 from processes import Forked
 from records import spec
-from shim import KINDS, Shim, cuts, faults
+from shim import KINDS, Shim, cuts, faults, killed
 
 import karat
 from karat import cli
@@ -138,18 +137,6 @@ def test_a_save_that_is_killed_at_any_step_leaves_the_old_or_the_new(save: str, 
         path = copied(whole, tmp_path / "r")
         assert killed(SAVES[save], path, i), f"step {i}"
         holds(path)
-
-
-def killed(action: Action, path: Path, at: int) -> bool:
-    """Whether a process that did it was killed before its `at`-th step."""
-    child = os.fork()
-    if not child:
-        try:
-            with faults(Shim(path, None, at, kill=True)):
-                action(path)
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("save", SAVES)

@@ -15,7 +15,7 @@ from karat.errors import RunError
 from karat.output.files import FLAGS, digest, explained, flock, fsync, make_folder, to_json, write_whole
 from karat.output.names import INSIDE, STAGE
 from karat.output.results import Output
-from karat.provenance.files import digest_of, digest_read, read_record
+from karat.provenance.files import digest_of, digest_read, read_record, vouched
 from karat.provenance.label import Label, label_record
 
 LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # what file browsers leave
@@ -159,7 +159,7 @@ class Folder:
         former, there = read_record(self.goal / INSIDE), list(_files(self.goal))
         if not there:
             return
-        known = {} if former is None else former["sha256"]
+        known = {} if former is None else {**former["sha256"], **former.get("former", {})}
         for name in there:
             if name == INSIDE and former is not None:
                 continue
@@ -170,9 +170,10 @@ class Folder:
                 f"{self.goal} holds {len(there) - 1:,} made files already; choose another --out, or give --overwrite to "
                 "replace them."
             )
+        whole = vouched(former, self.goal)
         for name in there:
             path = self.goal / name
-            if path.is_symlink() or (name != INSIDE and known[name] != digest_of(path)):
+            if path.is_symlink() or name not in (INSIDE, *whole):
                 raise RunError(f"{path} was changed after karat made it; move it away, or choose another --out.")
 
     def _check_stage(self) -> None:
@@ -212,7 +213,8 @@ class Folder:
         with explained(self.goal):
             record = label_record(self.label, self.digests)
             private = self.output.private(self.goal)
-            write_whole(self.goal / INSIDE, to_json(record), private)
+            still = vouched(former, self.goal)
+            write_whole(self.goal / INSIDE, to_json({**record, "former": still} if still else record), private)
             for name in list(_files(self.stage)):
                 if name != INSIDE:
                     make_folder((self.goal / name).parent, private)
@@ -224,6 +226,8 @@ class Folder:
                         (self.goal / name).parent.rmdir()
             for folder in {self.goal, *((self.goal / name).parent for name in self.digests)}:
                 fsync(folder)
+            if still:  # they are gone
+                write_whole(self.goal / INSIDE, to_json(record), private)
         self._clear_stage()
 
     def _clear_stage(self) -> None:

@@ -7,13 +7,13 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from karat.errors import RunError
 from karat.output.files import Part, aside, explained, make_folder, to_json
 from karat.output.names import BESIDE
 from karat.provenance.containers import container_of
-from karat.provenance.files import read_record
+from karat.provenance.files import read_record, vouched
 from karat.provenance.label import Label, label_record
 
 
@@ -121,16 +121,22 @@ class Output:
         beside = goal.with_name(goal.name + BESIDE)
         if not _orphan(beside, goal):
             self._begin(beside)
-        private = self.private(goal)
-        with aside(goal, private) as part:
+        former = vouched(read_record(beside), goal.parent)
+        with aside(goal, self.private(goal)) as part:
             yield part.file
             record = label_record(label, {goal.name: part.digest()})
-            with aside(beside, private) as label_file:
-                label_file.file.write(to_json(record))
-                label_file.sync()
-                self.check(goal)
-                label_file.settle(replace=self.overwrite or _orphan(beside, goal))
+            self._lay(beside, {**record, "former": former} if former else record, goal)
             self._finish(part)
+            if former:  # which is gone
+                self._lay(beside, record, goal)
+
+    def _lay(self, beside: Path, record: Mapping[str, Any], goal: Path) -> None:
+        """Puts the label of `goal` beside it."""
+        with aside(beside, self.private(goal)) as part:
+            part.file.write(to_json(record))
+            part.sync()
+            self.check(goal)
+            part.settle(replace=self.overwrite or _orphan(beside, goal))
 
     def _begin(self, goal: Path) -> None:
         self.check(goal)

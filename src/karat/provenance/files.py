@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -59,9 +60,22 @@ def read_record(path: Path) -> dict[str, Any] | None:
     found = read_json(path)
     if not isinstance(found, dict) or KEYWORD not in found or not isinstance(found.get("sha256"), dict):
         return None
-    leaving = found.get("leaving", [])
-    named = isinstance(leaving, list) and all(map(_beside, (*found["sha256"], *leaving)))
-    return found if named and all(isinstance(x, str) for x in found["sha256"].values()) else None
+    leaving, former = found.get("leaving", []), found.get("former", {})
+    if not isinstance(leaving, list) or not isinstance(former, dict):
+        return None
+    named = all(map(_beside, (*found["sha256"], *leaving, *former)))
+    return found if named and all(isinstance(x, str) for x in (*found["sha256"].values(), *former.values())) else None
+
+
+def vouched(record: Mapping[str, Any] | None, folder: Path) -> dict[str, str]:
+    """The SHA-256 of the files in the folder that are as their label says, by name.
+
+    The label that takes its place keeps them as `former` until the new files are there: who is killed between the two leaves
+    none without its label.
+    """
+    known = [] if record is None else [record["sha256"], record.get("former", {})]
+    found = {name: digest_of(folder / name) for name in dict.fromkeys(name for each in known for name in each)}
+    return {name: one for name, one in found.items() if one is not None and one in (each.get(name) for each in known)}
 
 
 def _beside(name: object) -> bool:

@@ -58,10 +58,11 @@ def read_label(path: Path) -> Found | None:
     for beside in (path.with_name(path.name + SIDE), path.parent / FOLDER, path.parent.parent / FOLDER):
         name = path.name if beside.parent == path.parent else f"{path.parent.name}/{path.name}"
         record = _record(beside)
-        if record is not None and name in record["sha256"]:
+        known = [] if record is None else [r[name] for r in (record["sha256"], record.get("former", {})) if name in r]
+        if record is not None and known:
             fields = parse(json.dumps(record)) or {}
-            about = {k: v for k, v in record.items() if k not in (KEYWORD, "sha256")}
-            return Found(fields, about, beside.name, 1, record["sha256"][name] == digest_of(path))
+            about = {k: v for k, v in record.items() if k not in (KEYWORD, "sha256", "former")}
+            return Found(fields, about, beside.name, 1, digest_of(path) in known)
     return None
 
 
@@ -107,6 +108,7 @@ def _record(path: Path) -> Mapping[str, Any] | None:
     """What a label in its own file says; None where that is none."""
     record = read_json(path)
     known = isinstance(record, dict) and KEYWORD in record and isinstance(record.get("sha256"), dict)
+    known = known and isinstance(record.get("former", {}), dict)
     return record if known and parse(json.dumps(record)) is not None else None
 
 
