@@ -14,8 +14,9 @@ from records import spec
 import karat
 from karat import cli
 from karat.errors import FitError, RunError
+from karat.output import digest_of
 from karat.provenance.containers import CONTAINERS
-from karat.provenance.label import Label
+from karat.provenance.label import Label, label_record
 from karat.run import Run
 from karat.workflow import checking
 from karat.worth.ledger import Entry, Ledger
@@ -32,7 +33,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         Image.fromarray(np.full((4, 4, 3), 40 * i, np.uint8)).save(path)
         path.write_bytes(CONTAINERS[".png"].write(path.read_bytes(), Label("karat", "abc", f"seed0-{i}", "0.1")))
         Ledger(found.path / "ledger.jsonl").append(Entry("make", f"2026-01-0{i + 1}", "ok", 1.0, 1.0, 0.0))
-    checking.remember(found, sorted((found.path / "made").iterdir()))
+    files = {path.name: str(digest_of(path)) for path in (found.path / "made").iterdir()}
+    record = label_record(Label("karat", "abc", "seed0", "0.1"), files)  # the folder's own label names them too
+    (found.path / "made" / "label.json").write_text(json.dumps(record))
+    checking.remember(found, sorted((found.path / "made").glob("*.png")))
     return found
 
 

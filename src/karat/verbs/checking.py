@@ -69,6 +69,8 @@ def _show_file(found: FileCheck, console: Console) -> None:
     for row in table:
         cells = (text.ljust(width) for text, width in zip(row, (*widths, 0), strict=True))
         console.print(("  " + "  ".join(cells)).rstrip(), soft_wrap=True)
+    if found.content is not None:
+        console.print(f"  {'content'.ljust(widths[0])}  sha256 {found.content}", soft_wrap=True)
 
 
 def _cells(result: Result) -> tuple[str, str, str]:

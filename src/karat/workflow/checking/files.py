@@ -43,26 +43,26 @@ class Result:
 
 @dataclass(frozen=True)
 class FileCheck:
-    """What is known of a file.   says: the state as a sentence."""
+    """What is known of a file.   says: the state as a sentence.   content: SHA-256 of what it holds apart from a label."""
 
     path: Path
     state: State
     says: str
     results: tuple[Result, ...] = ()
+    content: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "path": str(self.path),
-            "state": self.state,
-            "says": self.says,
-            "results": [asdict(r) for r in self.results],
-        }
+        own = {"path": str(self.path), "state": self.state, "says": self.says, "content": self.content}
+        return own | {"results": [asdict(result) for result in self.results]}
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """What there is of a file.   items: what the runs at hand remember of its content.   runs: their ids.   made: whether one
-    of them made something of the label's number.   vouched: whether their records hold and are sealed by this user.
+    """What there is of a file.
+
+    items: what the runs at hand remember of its content.   runs: their ids.   made: whether one of them made something of the
+    label's number.   vouched: whether their records hold and are sealed by this user.   place: whether files of this form carry
+    their label inside.
     """
 
     label: Found | None
@@ -74,6 +74,13 @@ class _Seen:
     made: bool
     vouched: bool
     marked: Result
+    place: bool
+
+    @property
+    def bare(self) -> bool:
+        """Whether its own label is gone: there is none, or only that of its folder, which speaks of the file as it was with it."""
+        label = self.label
+        return label is None or (self.place and label.place != "inside" and label.intact is False)
 
     @property
     def number(self) -> list[str]:
@@ -88,7 +95,7 @@ def check_file(path: Path, memories: Sequence[Memory], trust: Trust) -> FileChec
     except DataError as error:
         return FileCheck(path, "damaged", str(error))
     state, says = _judged(seen)
-    return FileCheck(path, state, says, tuple(_results(path, seen, state, bool(memories))))
+    return FileCheck(path, state, says, tuple(_results(path, seen, state, bool(memories))), seen.content)
 
 
 def _look(path: Path, memories: Sequence[Memory], trust: Trust) -> _Seen:
@@ -108,6 +115,7 @@ def _look(path: Path, memories: Sequence[Memory], trust: Trust) -> _Seen:
         any(number in memory.numbers for memory in memories),
         bool(of) and all(memory.vouched for memory in of),
         _marked(path, memories),
+        container_of(path.name) is not None,
     )
 
 
@@ -136,7 +144,7 @@ def _judged(seen: _Seen) -> tuple[State, str]:
     by_signature = _by_signature(seen)
     if by_signature is not None:
         return by_signature
-    if seen.items and seen.label is None:
+    if seen.items and seen.bare:
         return "stripped", f"its label was taken off: made as {_names(seen.items)}"
     if seen.items and seen.number not in [[item.producer, item.number] for item in seen.items]:
         return "relabelled", f"made as {_names(seen.items)}, and its label says {'/'.join(seen.number)}"
@@ -170,7 +178,7 @@ def _by_signature(seen: _Seen) -> tuple[State, str] | None:
     if seen.signed is not None:  # in a manifest that was signed, and of which only the hash of the file does not hold
         same = seen.signed.get("content") == seen.content
         fault = "content" if not same else "label" if seen.signed.get("label") != seen.number else fault
-    if fault == "label" and seen.label is None:
+    if fault == "label" and seen.bare:
         return "stripped", f"its label was taken off since {found.signer} signed it"
     if fault == "label":
         return "relabelled", f"{found.signer} signed it under another label than {'/'.join(seen.number)}"
@@ -183,7 +191,7 @@ def _names(items: Sequence[Item]) -> str:
 
 
 def _results(path: Path, seen: _Seen, state: State, runs: bool) -> Iterator[Result]:
-    yield _of_label("label", seen, state, "inside", container_of(path.name) is not None)
+    yield _of_label("label", seen, state, "inside", seen.place)
     yield _of_label("label_beside", seen, state, None, True)
     found = seen.signature
     if found is None:
@@ -207,7 +215,7 @@ def _of_label(kind: str, seen: _Seen, state: State, place: str | None, possible:
         return Result(kind, "not_detected" if possible else "not_applicable")
     signed = seen.signature is not None and seen.signature.state == "trusted"
     validity: Validity
-    if state in ("edited", "relabelled"):
+    if state in ("stripped", "edited", "relabelled"):
         validity = "invalid"
     elif state == "intact" and (signed or (seen.items and seen.vouched)):
         validity = "trusted"

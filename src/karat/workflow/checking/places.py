@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from karat.chain import HEAD, Chain
-from karat.errors import FitError, RunError
+from karat.errors import DataError, FitError, RunError
 from karat.output import BESIDE, INSIDE, STAGE
+from karat.provenance.reading import read_label
 from karat.provenance.signing import Trust
 from karat.provenance.signing.detached import BESIDE as SIGNED_BESIDE
 from karat.provenance.signing.detached import INSIDE as SIGNED_INSIDE
@@ -140,8 +141,11 @@ def _parts(run: Run, several: bool) -> Iterator[Part]:
         run.load_model()
         for part in run.spec["parts"]:
             run.part(part)
-        yield Part(f"{name}model", not run.notes, "; ".join(run.notes) or "its bytes are those that the record names")
-    except RunError as error:
+        label = read_label(run.path / run.spec["models"][0])
+        said = "without a label" if label is None else f"labelled as {label.fields.get('ProduceID', '')}"
+        whole = "; ".join(run.notes) or f"its bytes are those that the record names, {said}"
+        yield Part(f"{name}model", not run.notes, whole)
+    except (RunError, DataError) as error:
         yield Part(f"{name}model", None if not run.spec.get("models") else False, str(error))
     for head in sorted({run.path / f"ledger.jsonl{HEAD}", *run.path.rglob(f"*.jsonl{HEAD}")}):
         path = head.with_name(head.name.removesuffix(HEAD))
