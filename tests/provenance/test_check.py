@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from contents import WRITERS
 from records import spec
 
 import karat
+from karat.errors import FitError
 from karat.output import BESIDE, digest_of, to_json
 from karat.provenance.containers import container_of
 from karat.provenance.edits import edited
@@ -162,3 +164,23 @@ def test_a_file_that_another_key_has_signed_is_said_to_be_so(
     path.with_name(path.name + SIGNED).write_bytes(blob)
     (found,) = karat.check(path, run=made / "run", trust=[keys / "Mine"]).files
     assert found.state == "other key" and "Mallory" in found.says
+
+
+def test_a_signature_that_cannot_be_checked_here_is_said_to_be_there_and_counts_for_nothing(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography", None)  # as where it is not installed
+    path = copied(made, "signed", ".csv", tmp_path)
+    (found,) = karat.check(path, run=made / "run").files
+    (signature,) = (result for result in found.results if result.type == "signature")
+    assert (found.state, signature.outcome, signature.validation_state) == ("intact", "detected", "absent")
+    with pytest.raises(FitError, match="karat\\[sign\\]"):
+        karat.key(out=tmp_path / "k")
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"form": "karat signature 1", "files": {"csv.csv": 3}}'])
+def test_a_damaged_signature_is_invalid_or_none(damage: bytes, made: Path, tmp_path: Path) -> None:
+    path = copied(made, "signed", ".csv", tmp_path)
+    path.with_name(path.name + SIGNED).write_bytes(damage)
+    (found,) = karat.check(path, run=made / "run").files
+    assert found.state == ("edited" if b"form" in damage else "intact")

@@ -204,7 +204,12 @@ def _name(certificate: Certificate) -> str:
     return str(found[0].value) if found else certificate.subject.rfc4514_string()
 
 
+def installed() -> bool:
+    """Whether signatures can be made and checked here."""
+    return importlib.util.find_spec("cryptography") is not None
+
+
 def need() -> None:
-    """FitError where the packages that sign are not installed."""
-    if importlib.util.find_spec("cryptography") is None:
+    """FitError where they cannot."""
+    if not installed():
         raise FitError(MISSING)
