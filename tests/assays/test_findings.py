@@ -87,7 +87,7 @@ def test_the_side_that_lacks_most_is_named() -> None:
 
 VIEWS = (points, relational, table, text)
 ELSEWHERE = {  # found of a run's own model, or by what is measured of its worth
-    *("bits per character", "bits per byte", "gate share", "trial", "loss attack", "shadow attack"),
+    *("bits per character", "bits per byte", "gate share", "trial", "loss attack", "shadow attack", "canaries"),
 }
 
 

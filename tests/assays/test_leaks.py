@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from good import COST, GOOD, PAYS
 
 import karat
 from karat.assays.chance import exact
-from karat.assays.leaks import Group, attacked, exposed
+from karat.assays.finding import Finding
+from karat.assays.leaks import Group, attacked, audited, exposed
 from karat.errors import FitError
+from karat.worth.verdict import judge
 
 
 def losses(rng: np.random.Generator, n: int, models: int, gain: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -81,15 +86,30 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.exam
 def test_who_has_a_run_of_trees_can_tell_and_no_gate_hangs_on_it(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result = karat.assay(run, shadows=6, n=1000, threads=1, target="a")
+    result = karat.assay(run, shadows=6, canaries=300, n=1000, threads=1, target="a")
     said = capsys.readouterr().out
     assert "--shadows 6: trains 6 models" in said and "CPU s" in said.partition("memory")[0]
     for key in ("loss attack", "shadow attack"):
         assert result[key].raised and "in the smallest group, sex = " in result[key].summary, result[key].summary
+    assert result["canaries"].value > 0.5 and not result["canaries"].raised, result["canaries"].summary
     assert "6 shadow models" in result["shadow attack"].summary
     assert "Who has the run" not in next(r for r in result.verdict.reasons if r.name == "privacy").text
     with pytest.raises(FitError, match="at least 4 are wanted"):
         karat.assay(run, shadows=2, n=200, threads=1)
+
+
+def test_canaries_convict_a_promise_and_acquit_nobody() -> None:
+    broken, kept, none = (audited(bound, said, 1e-6, 500) for bound, said in ((2.0, 1.0), (0.5, 1.0), (3.0, None)))
+    assert [f.raised for f in (broken, kept, none)] == [True, False, False]
+    assert (
+        "at least 2.00" in broken.summary and "1 was promised" in broken.summary and "none was promised" in none.summary
+    )
+    assert Finding.read(json.loads(json.dumps(none.to_dict()))) == none or math.isnan(none.real)
+    gates = {
+        r.name: r.state for f in (broken,) for r in judge([*GOOD, f], COST, PAYS, rights=None, labelled=True).reasons
+    }
+    assert gates["privacy"] == "fail"
+    assert judge([*GOOD, kept, none], COST, PAYS, rights=None, labelled=True).word == "gold"
 
 
 def test_further_attacks_on_a_run_need_a_run() -> None:

@@ -72,6 +72,7 @@ FAULTS = {
     "inference": "{least} of the rows being told a secret that would not be if unseen",
     "loss attack": "an attacker with the run who is right {right} of the time",
     "shadow attack": "an attacker with the run and shadow models who is right {right} of the time",
+    "canaries": "an epsilon of {number} more than was promised",
     "personal data": "{least} of the passages repeating personal data",
     "usefulness": "{least} of what real data teach being lost",
     "forecast": "{least} of what real data foretell being lost",

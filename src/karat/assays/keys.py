@@ -133,6 +133,7 @@ KEYS: dict[str, Key] = {
     "inference": Key("privacy", "privacy", "lower", decides=False, ends=SHARE),
     "loss attack": Key("privacy", "run", "lower", records.Membership, decides=False, ends=SHARE),
     "shadow attack": Key("privacy", "run", "lower", records.Membership, decides=False, ends=SHARE),
+    "canaries": Key("privacy", "privacy", "lower", decides=False, ends=SIZE),
     "personal data": Key("privacy", "privacy", "lower", passages.PersonalData),
     # Usefulness: what a learner learns from it.
     "usefulness": Key("usefulness", "quality", "higher", records.Usefulness, ends=SIZE),

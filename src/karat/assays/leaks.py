@@ -8,6 +8,7 @@ attacks, and not the run.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -100,6 +101,19 @@ def attacked(
     samples = tuple(s for s in power.scored(key, sd, len(members), len(others)) if s.side == "unseen real")
     raised = limit.broken(value) or leak
     return scored(key, score, limit, summary, detail=detail, raised=raised, samples=samples, beside="guessing")
+
+
+def audited(bound: float, promised: float | None, delta: float, canaries: int) -> Finding:
+    """The epsilon that `canaries` prove a fit to have, at least; raised where less was `promised`. Lower bounds acquit nobody."""
+    told = "none was promised" if promised is None else f"{promised:g} was promised"
+    summary = (
+        f"By {canaries} rows of chance, half of which were learned from besides, a fit like this one has an epsilon of at "
+        f"least {bound:.2f} (95%, delta {delta:g}); {told}. That it is no larger is not shown."
+    )
+    limit = Limit(also="where an epsilon was promised") if promised is None else Limit(above=promised)
+    beside = "no promise" if promised is None else "the promised epsilon"
+    score = Score(bound, bound, math.inf, math.nan if promised is None else promised, 0.0)
+    return scored("canaries", score, limit, summary, beside=beside, raised=promised is not None and bound > promised)
 
 
 def _smallest(groups: Sequence[Group]) -> Group | None:

@@ -76,6 +76,9 @@ class AssayOptions:
     shadows
         Of a run that is fitted in seconds (trees, marginals, ngram): so many models, 16 are usual, are trained on halves of the
         records, to tell by how much better a record fits the run than these whether it was learned from.
+    canaries
+        Of such a run of a table: so many rows of chance, 500 are usual, of which a random half is learned from besides in one
+        more training; how well that half is told is a lower bound on epsilon.
     set
         Settings of the real data (see `karat look`).
     encoder
@@ -113,6 +116,7 @@ class AssayOptions:
     business: bool = False
     attacks: bool = False
     shadows: int = 0
+    canaries: int = 0
     exchange: Annotated[bool | None, Parameter(negative="--no-exchange")] = None
     encoder: Path | None = None
     lang: Literal["en", "zh"] = "en"

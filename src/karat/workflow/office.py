@@ -166,8 +166,14 @@ def check(options: AssayOptions) -> None:
         if any(side is not None for side in pair):
             raise FitError("give either a run, or --real with --made, not both.")
         return
-    if options.data is not None or options.trust_data or options.family is not None or options.shadows:
-        raise FitError("--data, --trust-data, --family and --shadows are for a run: `karat assay RUN`.")
+    if (
+        options.data is not None
+        or options.trust_data
+        or options.family is not None
+        or options.shadows
+        or options.canaries
+    ):
+        raise FitError("--data, --trust-data, --family, --shadows and --canaries are for a run: `karat assay RUN`.")
     if any(side is None for side in pair):
         raise FitError("say what to assay: `karat assay RUN`, or `karat assay --real DATA --made SAMPLES`.")
 
@@ -190,6 +196,8 @@ def of_run(run: Run, options: AssayOptions, console: Console) -> Job:
     told = losses.by_loss(data, synth, seed) if options.attacks or options.shadows else []
     if options.shadows:
         told += losses.by_shadows(run, data, synth, options.shadows, seed, console)
+    if options.canaries:
+        told += losses.by_canaries(run, data, synth, options.canaries, seed, console)
     evaluation = judge_records(
         data,
         made,

@@ -11,10 +11,12 @@ from rich.console import Console
 from karat import synthesizer
 from karat.assays import Finding
 from karat.assays.evaluation import groups
-from karat.assays.leaks import Group, attacked, exposed
+from karat.assays.leaks import Group, attacked, audited, exposed
 from karat.data import Data
 from karat.errors import FitError
 from karat.families.generator import Fitted, Generator
+from karat.privacy import default_delta
+from karat.privacy.audit import FEWEST, lower_bound
 from karat.recipe import Recipe
 from karat.run import Run
 from karat.synthesizer import Single, Synthesizer
@@ -40,14 +42,8 @@ def by_shadows(run: Run, data: Data, synth: Synthesizer, count: int, seed: int, 
     """
     if count < 4:
         raise FitError(f"--shadows {count}: at least 4 are wanted, usually 16.")
-    if not isinstance(synth, Single) or not isinstance(synth.model, Fitted) or not synth.model.weighs:
-        raise FitError(
-            "--shadows trains the recipe again many times, which is for those that are fitted in seconds and say how well a "
-            "record fits: trees, cart, marginals, ngram. Leave it out."
-        )
-    took = [e.cpu_seconds for e in Ledger(run.path / "ledger.jsonl").entries() if e.verb == "train"]
-    cost = f"about {count * took[-1]:,.0f} CPU s" if took else "as long as so many trainings"
-    console.print(f"--shadows {count}: trains {count} models of half of the records each; {cost} at most.")
+    model = _fitted(synth, "--shadows")
+    console.print(f"--shadows {count}: trains {count} models of half of the records each; {_cost(run, count)} at most.")
     sides = _sides(data, MOST, seed)
     whole = np.concatenate(sides)
     pool, recipe = np.sort(np.concatenate([data.train, data.holdout])), Recipe.from_dict(run.spec["recipe"])
@@ -61,12 +57,54 @@ def by_shadows(run: Run, data: Data, synth: Synthesizer, count: int, seed: int, 
             pass
         shadows.append(_losses(other.model, data, whole, seed))
         seen.append(np.isin(whole, rows))
-    scores, hard = exposed(_losses(synth.model, data, whole, seed), np.stack(shadows), np.stack(seen))
+    scores, hard = exposed(_losses(model, data, whole, seed), np.stack(shadows), np.stack(seen))
     known, n = np.isfinite(scores), len(sides[0])
     ours, theirs = known[:n], known[n:]
     some = [replace(g, members=g.members[ours], others=g.others[theirs]) for g in _groups(data, *sides)]
     parts = [x for side, at in ((slice(n), ours), (slice(n, None), theirs)) for x in (scores[side][at], hard[side][at])]
     return [attacked("shadow attack", parts[0], parts[2], (parts[1], parts[3]), some, count)]
+
+
+def by_canaries(run: Run, data: Data, synth: Synthesizer, count: int, seed: int, console: Console) -> list[Finding]:
+    """The least epsilon that a fit like the run's has, by `count` rows of chance of which a random half is learned from besides.
+
+    FitError as above, for fewer than `privacy.audit.FEWEST` of them, and for what is no table.
+    """
+    model = _fitted(synth, "--canaries")
+    sizes: tuple[int, ...] | None = getattr(model.space, "sizes", None)  # of the codes of a table's columns
+    if sizes is None or count < FEWEST:
+        raise FitError(f"--canaries {count}: at least {FEWEST} are wanted, usually 500, and of a table.")
+    console.print(f"--canaries {count}: trains the recipe once more; {_cost(run, 1)}.")
+    rng = np.random.default_rng([seed, 31])
+    planted = torch.from_numpy(np.stack([rng.integers(k, size=count) for k in sizes], 1))
+    kinds = torch.from_numpy(rng.integers(len(data.classes), size=count)) if data.classes else None
+    included = rng.random(count) < 0.5
+    points, labels = data.points("train", None, seed, model.space), data.labels("train", None, seed)
+    chosen = torch.from_numpy(np.flatnonzero(included))
+    other = synthesizer.new(data.codec, Recipe.from_dict(run.spec["recipe"]), data.classes, seed)
+    assert isinstance(other, Single) and isinstance(other.model, Fitted)
+    y = None if labels is None or kinds is None else torch.cat([labels, kinds[chosen]])
+    for _ in other.model.fit(torch.cat([points, planted[chosen]]), y, seed, None):
+        pass
+    # what the run, which saw none of them, finds hard of itself says nothing
+    better = (model.losses(planted, kinds, seed) - other.model.losses(planted, kinds, seed)).numpy()
+    delta = default_delta(len(points) + len(chosen))
+    return [audited(lower_bound(included, better, delta), run.spec.get("epsilon"), delta, count)]
+
+
+def _fitted(synth: Synthesizer, option: str) -> Fitted:
+    if not isinstance(synth, Single) or not isinstance(synth.model, Fitted) or not synth.model.weighs:
+        raise FitError(
+            f"{option} trains the recipe again, which is for those that are fitted in seconds and say how well a record fits: "
+            "trees, cart, marginals, ngram. Leave it out."
+        )
+    return synth.model
+
+
+def _cost(run: Run, times: int) -> str:
+    """How long so many trainings take, in words."""
+    took = [e.cpu_seconds for e in Ledger(run.path / "ledger.jsonl").entries() if e.verb == "train"]
+    return f"about {times * took[-1]:,.0f} CPU s" if took else "as long as so many trainings"
 
 
 def _sides(data: Data, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

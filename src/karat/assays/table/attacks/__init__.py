@@ -19,7 +19,7 @@ from karat.assays.table.tables import Case
 
 FINDS = ("singling out", "linkability", "inference")
 MOST = 2000  # rows of each side that are attacked
-QUERIES = 500  # predicates that single out a made row
+QUERIES = 1000  # predicates that single out a made row
 COLUMNS = 3  # of a predicate
 SECRETS = 5  # columns that are inferred
 RISK = 0.02  # beyond control rows, up to which it is no fault
@@ -74,5 +74,6 @@ def _finding(key: str, tally: Tally, how: str) -> Finding:
     limit = Limit(above=min(1.0, max(RISK, LEVEL / Z * error)))
     score = Score(max(0.0, value), value - error, value + error, 0.0, error / Z).clipped(0.0, 1.0)
     known = (s for s in power.scored(key, error / Z, tally.n, tally.m, beyond=RISK) if s.side == "unseen real")
-    samples = tuple(s if s.needs <= MOST else replace(s, needs=NEVER) for s in known)  # no more are attacked
+    most = QUERIES if key == FINDS[0] else MOST
+    samples = tuple(s if s.needs <= most else replace(s, needs=NEVER) for s in known)  # no more are tried
     return scored(key, score, limit, summary, samples=samples, beside="unseen real data as control")
