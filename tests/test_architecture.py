@@ -35,7 +35,7 @@ MAY: dict[str, set[str]] = {
     "training": {"space", "events", "nets", "families", "cache", "output"},
     "assays": {"space", "views", "words", "cache", "output"},
     "worth": {"assays", "words", "languages", "chain", "provenance"},
-    "report": {"assays", "worth", "words", "languages", "output"},
+    "report": {"assays", "worth", "words", "languages", "output", "provenance"},
     "provenance": set(),
     "output": {"provenance"},
     "cache": {"output"},

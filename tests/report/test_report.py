@@ -17,6 +17,7 @@ from sklearn.datasets import load_digits
 
 from karat.assays.details.records import MissingClasses
 from karat.assays.finding import Finding, Limit
+from karat.provenance.reading import read_label
 from karat.report import drawing
 from karat.report.page import Exhibits, Pair, write_report
 from karat.worth.ledger import Entry, total
@@ -147,6 +148,17 @@ def test_the_json_has_every_number_in_full_and_null_for_none(tmp_path: Path) -> 
     assert numbers["cost"]["entries"][0]["status"] == "failed" and numbers["cost"]["total"]["failed"] == 1
     assert numbers["verdict"]["word"] in numbers["verdict"]["sentence"].lower()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "report.json"]
+
+
+def test_page_and_json_carry_one_label_of_origin_that_tells_when_they_are_changed(tmp_path: Path) -> None:
+    _, numbers = write(tmp_path)
+    path = tmp_path / "report.html"
+    found = read_label(path)
+    assert found is not None and found.count == 1 and found.intact is True
+    assert numbers["AIGC"]["Label"] == "1" and numbers["AIGC"]["ProduceID"] == found.fields["ProduceID"]
+    path.write_text(path.read_text().replace("gold", "lead"))
+    again = read_label(path)
+    assert again is not None and again.intact is False
 
 
 def test_page_and_json_tell_the_same_verdict_for_each_word(tmp_path: Path) -> None:

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from karat import words
+from karat import __version__, words
 from karat.assays.details.records import Balance, Descriptor, MissingClasses, MissingModes
 from karat.assays.details.rows import Cardinality
 from karat.assays.sights import sentence
 from karat.languages import Language
 from karat.languages import language as language_of
-from karat.output import Output, make_folder, read_json
+from karat.output import Output, digest, make_folder, read_json
+from karat.provenance.containers import CONTAINERS
+from karat.provenance.label import Label, plain_seal
 from karat.report import drawing, table, text
 from karat.report.board import board, fault, input_name, judged, limit, states
 from karat.worth.ledger import Entry, total
@@ -128,9 +130,14 @@ def write_report(
 
 
 def _write(output: Output, folder: Path, numbers: dict[str, Any], rendered: str) -> tuple[Path, Path]:
+    """Both with a label of origin, as they show what was made; its number is the digest of the numbers."""
     html, numbers_at = folder / "report.html", folder / "report.json"
-    text = json.dumps(finite(numbers), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    output.write_all({numbers_at: text.encode("utf-8", "replace"), html: rendered.encode("utf-8", "replace")})
+    found = digest(json.dumps(finite(numbers), sort_keys=True).encode("utf-8", "replace"))
+    label = Label("karat", "report", found[:16], __version__, law="cn")  # the page names no address
+    told = {"AIGC": label.fields(plain_seal({}, found)), **numbers}
+    text = json.dumps(finite(told), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    page = CONTAINERS[".html"].write(rendered.encode("utf-8", "replace"), label)
+    output.write_all({numbers_at: text.encode("utf-8", "replace"), html: page})
     return html, numbers_at
 
 
