@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import subprocess
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
+import openpyxl
+import pyarrow as pa
+import pyarrow.ipc as ipc
+import pyarrow.orc as orc
+import pyarrow.parquet as pq
 import pytest
+import safetensors
 from filled import MADE, read
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -155,3 +164,24 @@ def test_ffprobe_finds_the_label_of_a_sound(name: str, tmp_path: Path) -> None:
     tags = {**told["format"].get("tags", {}), **told["streams"][0].get("tags", {})}
     assert json.loads(tags["AIGC"])["ProduceID"] == "digits-7f3a/seed5-000042"
     assert json.loads(tags["KARAT"])["run"] == "digits-7f3a"
+
+
+OTHERS: dict[str, Callable[[Path], str | bytes]] = {  # how those who write no labels read it
+    "a.parquet": lambda path: pq.read_metadata(path).metadata[b"AIGC"],
+    "a.feather": lambda path: ipc.open_file(pa.memory_map(str(path))).schema.metadata[b"AIGC"],
+    "a.orc": lambda path: orc.ORCFile(path).metadata[b"AIGC"],
+    "packed.orc": lambda path: orc.ORCFile(path).metadata[b"AIGC"],
+    "a.xlsx": lambda path: openpyxl.load_workbook(path).custom_doc_props["AIGC"].value,
+    "a.npz": lambda path: json.dumps(json.loads(zipfile.ZipFile(path).comment)["AIGC"]),
+    "a.safetensors": lambda path: safetensors.safe_open(path, "np").metadata()["AIGC"],
+    "a.db": lambda path: sqlite3.connect(path).execute("SELECT value FROM AIGC WHERE key = 'AIGC'").fetchone()[0],
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_library_of_the_form_reads_the_label(name: str, tmp_path: Path) -> None:
+    container = container_of(name)
+    assert container is not None
+    (tmp_path / name).write_bytes(container.write(MADE[name](), LABEL))
+    found = json.loads(OTHERS[name](tmp_path / name))
+    assert found["ProduceID"] == "digits-7f3a/seed5-000042" and tuple(found) == KEYS
