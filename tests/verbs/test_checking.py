@@ -126,3 +126,24 @@ def test_a_key_is_private_is_not_replaced_unasked_and_signs(tmp_path: Path, caps
     (tmp_path / "k" / "key.pem").chmod(0o644)
     with pytest.raises(FitError, match="chmod 600"):
         Key.read(tmp_path / "k")
+
+
+@pytest.mark.exam
+def test_rows_without_a_label_and_in_another_order_are_known_by_the_watermark_of_their_run(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "d.csv").write_text(
+        "a,b,c\n"
+        + "".join(
+            f"{x:.3f},{y},{x * y:.2f}\n" for x, y in zip(rng.normal(size=1500), rng.integers(0, 40, 1500), strict=True)
+        )
+    )
+    run = karat.train(tmp_path / "d.csv", recipe="cart", out=tmp_path / "run", threads=1)
+    for name, marked in (("marked", True), ("plain", False)):
+        karat.make(run, n=1000, out=tmp_path / f"{name}.csv", watermark=marked, threads=1)
+        head, *rows = (tmp_path / f"{name}.csv").read_text().splitlines()
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "rows.csv").write_text("\n".join([head, *reversed(rows)]) + "\n")
+        (found,) = karat.check(tmp_path / name / "rows.csv", run=run.path).files
+        mark = next(result for result in found.results if result.type == "watermark")
+        assert (found.state, mark.outcome) == (("stripped", "detected") if marked else ("no label", "not_detected"))
+        assert not marked or mark.false_positive_rate == 0.001

@@ -58,6 +58,10 @@ def test_a_file_is_signed_beside_and_neither_is_replaced_unasked(
     karat.make(run, n=4, out=out, sign=key, threads=1)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.jsonl", "x.jsonl.label.json", "x.jsonl.signature.json"]
     assert signatures(out, key) == {("intact", "Example Ltd")}
+    (tmp_path / "x.jsonl.signature.json").rename(tmp_path / "aside")
+    (found,) = karat.check(out, run=run.path).files
+    assert found.state == "stripped" and "its signature was taken off" in found.says
+    (tmp_path / "aside").rename(tmp_path / "x.jsonl.signature.json")
     (tmp_path / "x.jsonl.label.json").unlink()
     assert signatures(out, key) == {("stripped", "Example Ltd")}
     karat.make(run, n=4, out=out, sign=key, threads=1, seed=1, overwrite=True)

@@ -30,7 +30,7 @@ def make(options: MakeOptions) -> list[Path]:
     with ledger.entry("make", where.type) as entry, answered_for(run):
         one = options.shards is None
         made = making.make(run, options, write) if one else sharding.make(run, options, terminal().print)
-        checking.remember(run, made.files)
+        checking.remember(run, made.files, options.sign is not None)
         entry.items, entry.elsewhere, entry.candidates = made.count, made.elsewhere, made.tally.candidates
         entry.dropped, entry.gate_seconds = dict(made.tally.dropped), made.tally.seconds
     noted = () if made.note is None else (made.note,)

@@ -159,6 +159,8 @@ def _judged(seen: _Seen) -> tuple[State, str]:
     run = str(seen.label.about.get("run") or seen.number[1].partition("/")[0])
     if not seen.items and run in seen.runs:
         return "relabelled", f"its label says {seen.number[1]}, and that run has made nothing of that number or content"
+    if seen.items and seen.signature is None and all(item.signed for item in seen.items):
+        return "stripped", f"its signature was taken off: made, and signed, as {_names(seen.items)}"
     if seen.items:
         return "intact", "as it was when it was made"
     return (
@@ -215,7 +217,7 @@ def _of_label(kind: str, seen: _Seen, state: State, place: str | None, possible:
         return Result(kind, "not_detected" if possible else "not_applicable")
     signed = seen.signature is not None and seen.signature.state == "trusted"
     validity: Validity
-    if state in ("stripped", "edited", "relabelled"):
+    if state in ("edited", "relabelled") or seen.bare:
         validity = "invalid"
     elif state == "intact" and (signed or (seen.items and seen.vouched)):
         validity = "trusted"

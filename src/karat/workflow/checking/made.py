@@ -30,12 +30,13 @@ ROOM = 40_000  # characters of a line of the chain
 
 @dataclass(frozen=True)
 class Item:
-    """One made file: the run, the number and the producer that its label has, and when it was made."""
+    """One made file: the run, the number and the producer that its label has, when it was made, and whether it was signed."""
 
     run: str
     number: str
     producer: str
     when: str
+    signed: bool
 
 
 class Memory:
@@ -51,7 +52,13 @@ class Memory:
             with contextlib.suppress(KeyError, TypeError, ValueError):
                 for digest, number in record["files"]:
                     found[str(digest)].append(
-                        Item(self.run.id, str(number), str(record["producer"]), str(record["when"]))
+                        Item(
+                            self.run.id,
+                            str(number),
+                            str(record["producer"]),
+                            str(record["when"]),
+                            record.get("signed") is True,
+                        )
                     )
         return found
 
@@ -78,12 +85,12 @@ class Memory:
         return self._items.get(digest[:HALF], [])
 
 
-def remember(run: Run, files: Iterable[Path]) -> None:
+def remember(run: Run, files: Iterable[Path], signed: bool = False) -> None:
     """Notes in the run what these files hold and which number each has; in a run of another user, nothing."""
     chain, when = Chain(run.path / NAME), datetime.now(UTC).isoformat(timespec="seconds")
     try:
         for producer, group in _lines(islice(files, MOST)):
-            chain.append({"when": when, "producer": producer, "files": group})
+            chain.append({"when": when, "producer": producer, "signed": signed, "files": group})
     except OSError as error:
         if isinstance(error, PermissionError) and run.path.stat().st_uid != os.geteuid():
             return  # somebody else's book, of which `Run.open` makes a note
