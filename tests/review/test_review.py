@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from PIL import Image
 from karat.chain import Chain
 from karat.content.showing import Passage, Pixels, Row, things
 from karat.errors import DataError, FitError
+from karat.options import ReviewOptions
 from karat.output import digest
 from karat.review.decisions import Decision, Decisions, standing
 from karat.review.outcome import kappa, outcome
@@ -222,6 +225,19 @@ def test_a_damaged_picture_is_shown_as_what_is_wrong_with_it(tmp_path: Path) -> 
         one.decide("reject")
     shown = one.show()
     assert isinstance(shown, Passage) and "a.png cannot be shown" in shown.text
+
+
+def test_a_file_whose_name_is_no_text_is_reviewed_like_any_other(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "p", 1)
+    os.rename(folder / "000.png", os.fsencode(folder) + b"/\xff.png")
+    one = session(folder, 1)
+    look_at_all(one, Clock(), careful)
+    assert len(session(folder, 1).done) == len(one.done) == 3
+
+
+def test_every_option_of_a_review_is_described() -> None:
+    described = re.findall(r"(?m)^    (\w+)\n        \S", ReviewOptions.__doc__ or "")
+    assert described == [f.name for f in fields(ReviewOptions)]
 
 
 @pytest.mark.parametrize("label", ["p/label.json", "p.label.json", "p/made.csv.label.json"])

@@ -96,7 +96,9 @@ class Things:
         """parts: each with the bytes of its file."""
         found = [(part, size) for part, size in parts if part.count]
         self.parts = [part for part, _ in found]
-        self.mark = digest("\n".join(f"{part.name} {part.count} {size}" for part, size in found).encode())
+        self.mark = digest(
+            "\n".join(f"{part.name} {part.count} {size}" for part, size in found).encode("utf-8", "surrogatepass")
+        )
         self._ends = list(accumulate(part.count for part in self.parts))
 
     def __len__(self) -> int:

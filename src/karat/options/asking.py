@@ -59,6 +59,8 @@ TEXTS = (
     "labels",
     "holdout",
     "set",
+    "reviewer",
+    "plan",
 )
 
 

@@ -13,6 +13,7 @@ from karat.errors import DataError
 from karat.output import digest
 from karat.review.decisions import Decision, Decisions, standing
 from karat.review.plan import Look, queue
+from karat.terminal import shown as harmless
 
 IDLE = 120.0  # seconds of one look that count at most: who takes longer is at something else
 SEEING = 0.3  # seconds below which nobody sees what is shown, decides and presses a key
@@ -87,7 +88,7 @@ class Session:
             self.reviewer,
             self.review,
             look.role,
-            "" if thing is None else thing.name,
+            "" if thing is None else harmless(thing.name),
             "" if thing is None else thing.mark(),
             reason,
             round(min(taken, IDLE), 3),
