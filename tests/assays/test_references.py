@@ -250,4 +250,4 @@ def test_too_little_and_unlike_is_refused(bench: Bench) -> None:
     with pytest.raises(DataError, match="met an extractor fitted to"):
         embed_points(bench.extractor, wide, None)
     with pytest.raises(DataError, match="there are: precision"):
-        find(bench.examine(bench.unseen), "beauty")
+        find(bench.findings("oracle"), "beauty")

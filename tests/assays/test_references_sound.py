@@ -66,6 +66,7 @@ def test_a_speaker_drawn_too_often_is_named(digits: Data) -> None:
     assert balance.raised and balance.detail.worst == "theo"
 
 
+@pytest.mark.exam
 def test_copied_recordings_are_found_through_noise_pitch_shift_and_level(digits: Data) -> None:
     soxr = pytest.importorskip("soxr")
     rng = np.random.default_rng(0)

@@ -76,7 +76,7 @@ WORDS = ("Straße", "river", "камень", "cloud", "纸张", "green", "musiqu
 REPEAT = """
 import sys, karat
 from karat.content.text.tokenizer import Pairs
-run = karat.train(sys.argv[1], out=sys.argv[2], threads=2, seed=3)
+run = karat.train(sys.argv[1], out=sys.argv[2], threads=2, seed=3, set=["model.rounds=4"])
 karat.make(run, n=300, out=sys.argv[3], threads=2, seed=5)
 print("pairs", Pairs.learn(open(sys.argv[4], encoding="utf-8"), 900).json_text)
 """
@@ -91,7 +91,7 @@ def test_the_same_seed_gives_the_same_bytes_in_other_processes_and_with_other_th
     (tmp_path / "t.csv").write_text("a,b,c,d\n" + "\n".join(rows) + "\n")
     text = tmp_path / "t.txt"
     text.write_text("".join(f"{a} {b} und {b} oder {a}\n" for a in WORDS for b in WORDS), encoding="utf-8")
-    run = karat.train(tmp_path / "t.csv", out=tmp_path / "mine", threads=1, seed=3)
+    run = karat.train(tmp_path / "t.csv", out=tmp_path / "mine", threads=1, seed=3, set=["model.rounds=4"])
     karat.make(run, n=300, out=tmp_path / "mine.csv", threads=1, seed=5)
     places = [str(tmp_path / name) for name in ("t.csv", "theirs", "theirs.csv", "t.txt")]
     other = {**os.environ, "PYTHONHASHSEED": "77"}  # ours is random, or another

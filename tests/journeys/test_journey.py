@@ -97,6 +97,7 @@ def test_a_flat_folder_with_one_bad_file_in_a_hundred_trains_and_is_judged(
         karat.train(str(folder), steps=5, out=tmp_path / "s", threads=1)
 
 
+@pytest.mark.exam
 def test_mnist_as_it_is_published_trains_and_is_judged(data_dir: Path, tmp_path: Path) -> None:
     if not (data_dir / "images" / "mnist").is_dir():
         pytest.skip("images/mnist is not in the data folder")

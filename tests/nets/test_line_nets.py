@@ -92,7 +92,14 @@ def test_a_tone_of_one_direction_goes_on_from_frame_to_frame() -> None:
 GRIDS = [n for n in recipes.names() if Grid in recipes.module(recipes.load(n).family).Model.spaces]
 
 
-@pytest.mark.parametrize("name", [n for n in GRIDS if "Codes" not in recipes.load(n).suits])
+@pytest.mark.parametrize(
+    "name",  # gan is cgan without the classes
+    [
+        pytest.param(n, marks=pytest.mark.exam) if n == "gan" else n
+        for n in GRIDS
+        if "Codes" not in recipes.load(n).suits
+    ],
+)
 def test_every_recipe_of_grids_learns_lines_keeps_them_and_makes_more(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,7 +63,7 @@ def shares(found: data.Data, model: Generator, draw: Draw, seed: int) -> tuple[f
 
 
 @pytest.mark.parametrize("kind", [Codes, Fields])
-@pytest.mark.parametrize("draw", [apart, related, mixed])
+@pytest.mark.parametrize("draw", [mixed, *(pytest.param(draw, marks=pytest.mark.exam) for draw in (apart, related))])
 def test_what_a_model_knows_by_heart_comes_out_no_oftener_than_unseen_rows_do(draw: Draw, kind: type) -> None:
     found = []
     for seed in range(3):

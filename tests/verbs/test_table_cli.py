@@ -150,9 +150,10 @@ def kept(file: Path, count: int) -> pd.DataFrame:
     return made
 
 
-def test_every_rule_holds_in_a_hundred_thousand_rows(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    done(capsys, "make", place / "run", "-n", 100_000, "--out", place / "many.csv")
-    kept(place / "many.csv", 100_000)
+@pytest.mark.parametrize("n", [20_000, pytest.param(100_000, marks=pytest.mark.exam)])
+def test_every_rule_holds_in_many_rows(n: int, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done(capsys, "make", place / "run", "-n", n, "--out", place / "many.csv", "--overwrite")
+    kept(place / "many.csv", n)
 
 
 @pytest.mark.parametrize(

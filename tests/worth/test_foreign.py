@@ -59,7 +59,7 @@ def test_samples_of_others_are_gold_where_all_is_declared_and_measured(tmp_path:
 
 
 def test_each_thing_that_is_not_declared_or_measured_is_named(tmp_path: Path) -> None:
-    real, made = written(tmp_path, 600, 200, labelled=False)
+    real, made = written(tmp_path, 300, 150, labelled=False)
     (tmp_path / "p.toml").write_text(PRICES)
     found = karat.assay(real=real, made=made, prices=tmp_path / "p.toml", out=tmp_path / "report", threads=1)
     states = {r.name: r.state for r in found.verdict.reasons}
