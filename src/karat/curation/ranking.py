@@ -10,12 +10,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 
 from karat.assays.classifier import Scorer, area, boosted, discriminant, logistic
 from karat.assays.encoder import open_extractor
+from karat.assays.neighbours import distances
+from karat.assays.points.diversity import coverage
+from karat.assays.points.fidelity import precision, radii
 from karat.assays.table.learning import features
 from karat.assays.text.counts import Counts
 from karat.curation.gate import Candidates, Gate, Reasons, flagged
@@ -92,11 +97,15 @@ class Ranking(Gate):
             of = mine[group[~b] == k]
             if len(of) >= FEW:
                 self.bars[int(k)] = float(np.quantile(of, 1 - share))
+        best = mine >= self._bar(group[~b])
+        self.change = _change(x[~a], z[~b], best) if SEEN[type(real)] is _Looks else ""
 
     def reasons(self, some: Candidates) -> Reasons:
         x, group = self.seen.of(some.view)
-        bars = np.array([self.bars.get(int(k), self.bars[-1]) for k in group])
-        return flagged(self.score(x) < bars, f"ranked below the best {self.share:.0%}")
+        return flagged(self.score(x) < self._bar(group), f"ranked below the best {self.share:.0%}")
+
+    def _bar(self, group: np.ndarray) -> np.ndarray:
+        return np.array([self.bars.get(int(k), self.bars[-1]) for k in group])
 
     def note(self) -> str:
         if self.auc < TELLS:
@@ -106,8 +115,20 @@ class Ranking(Gate):
             )
         return (
             f"kept the best {self.share:.0%} of each class by a classifier, which picks the real one of a made and a real record "
-            f"{self.auc:.0%} of the time (50% is guessing); they are likelier real, and less varied"
+            f"{self.auc:.0%} of the time (50% is guessing); they are likelier real, and may be less varied{self.change}"
         )
+
+
+def _change(real: np.ndarray, made: np.ndarray, best: np.ndarray) -> str:
+    """How precision and coverage of made records [m, d] change beside real ones [n, d] where only the `best` are kept, in words."""
+    few = int(best.sum())
+    ours, kept, all_of = (torch.from_numpy(x[:few]).float() for x in (real, made[best], made))
+    before, after = (
+        (precision(d, radii(ours, 3)), coverage(d, radii(ours, 5)))
+        for d in map(partial(distances, ours), (all_of, kept))
+    )
+    (a, b), (c, d) = ((float(p.mean()), q) for p, q in (before, after))
+    return f"; of {few:,} that it had not learned from: precision {a:.2f} to {c:.2f}, coverage {b:.2f} to {d:.2f}"
 
 
 def _stacked(*parts: Any) -> Any:

@@ -20,7 +20,9 @@ from karat.stats.copies import digests_of, held
 from karat.views import TableView, plain
 
 MOST = 100_000  # rows, beyond which no recipe knows them by heart
-INTERVALS = (8, 16, 32, 64)  # that a column of numbers may be cut into, with as many rows in each
+COUNTS = (8, 16, 32, 64)  # of intervals that a column of numbers may be cut into, with as many rows in each
+WIDTHS = (0.1, 0.2, 0.4)  # or of intervals as wide as so many standard deviations
+ENDS = (0.001, 0.999)  # quantiles beyond which is one more interval on each side
 OFFSETS = (
     0.25,
     0.75,
@@ -49,19 +51,22 @@ class Rows:
             train = train.take(np.sort(rng.choice(len(train), MOST, replace=False)))
         planted = [*rows(train.take(rng.permutation(len(train))[:TRIED]), rng).values()]
         # one column of numbers alone may differ as it likes: that is `BUT_ONE`
-        tried = [cls._fitted(train, k, planted) for k in (INTERVALS if len(train.numbers) > 1 else (0,))]
+        tried = [cls._fitted(train, k, planted) for k in ((*COUNTS, *WIDTHS) if len(train.numbers) > 1 else (0,))]
         best = max(tried, key=lambda one: float(one.copied(planted[-1]).mean()))
         return best if len(best.digests) == 1 or np.isfinite(best.bars[COARSE]) else cls._fitted(train, 0, planted)
 
     @classmethod
-    def _fitted(cls, train: TableView, intervals: int, planted: list[TableView]) -> Self:
-        """intervals: 0 for none.   planted: copies that `WHOLE`, `BUT_ONE` and `COARSE` are to see."""
+    def _fitted(cls, train: TableView, cut: float, planted: list[TableView]) -> Self:
+        """cut: a number of intervals, or their width below 1; 0 for none.
+
+        planted: copies that `WHOLE`, `BUT_ONE` and `COARSE` are to see, in the order of `planting.rows`.
+        """
         values = train.values
         edges = [np.zeros((2, 0))] * train.width
-        for j in train.numbers if intervals else ():
+        for j in train.numbers if cut else ():
             known = values[:, j][~np.isnan(values[:, j])]
             if len(known):
-                edges[j] = np.stack([np.quantile(known, (np.arange(intervals) + at) / intervals) for at in OFFSETS])
+                edges[j] = np.stack([_edges(known, cut, offset) for offset in OFFSETS])
         out = cls(edges, [], np.zeros(0))
         ways, rest, met = list(out._ways(values)), [], []
         for cells in ways:
@@ -175,6 +180,14 @@ class Rows:
         if not good:
             raise RunError("what tells copies of training rows is damaged. Train the run again.")
         return out
+
+
+def _edges(known: np.ndarray, cut: float, offset: float) -> np.ndarray:
+    """Where the intervals of a column end, the first of them moved by a share of an interval."""
+    if cut >= 1:
+        return np.asarray(np.quantile(known, (np.arange(cut) + offset) / cut))
+    width, (low, high) = max(cut * float(known.std()), 1e-12), np.quantile(known, ENDS)
+    return np.asarray(low + width * (offset + np.arange(1 + min(1000, int((high - low) / width)))))
 
 
 def _short(cells: np.ndarray) -> np.ndarray:
