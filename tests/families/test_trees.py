@@ -18,15 +18,15 @@ KINDS = [Config(), Config(boost=False, prune=False, leaf=15)]
 
 
 @cache
-def learned(rows: int, config: Config) -> Model:
-    """A model of so many rows of `known`, fitted once for all tests, which only draw from it."""
-    return fitted(*known(rows), config)
+def learned(config: Config) -> Model:
+    """A model of `known`, fitted once for all tests, which only draw from it."""
+    return fitted(*known(), config)
 
 
 @pytest.mark.parametrize("config", KINDS, ids=["boosted", "plain"])
 def test_marginals_dependences_and_functions_are_kept(config: Config) -> None:
     space, x = known()
-    made, real = drawn(learned(6000, config), 6000), x.numpy()
+    made, real = drawn(learned(config), 6000), x.numpy()
     for j in range(space.numel):
         assert made[:, j].min() >= 0 and made[:, j].max() < space.sizes[j]
         low = np.bincount(made[:, j], minlength=space.sizes[j]).cumsum() / len(made)
@@ -39,7 +39,7 @@ def test_marginals_dependences_and_functions_are_kept(config: Config) -> None:
 
 def test_the_same_seed_gives_the_same_table_and_another_another() -> None:
     space, x = known()
-    one, again, other = learned(6000, KINDS[0]), fitted(space, x), fitted(space, x, seed=1)
+    one, again, other = learned(Config()), fitted(space, x), fitted(space, x, seed=1)
     assert np.array_equal(drawn(one, 500), drawn(again, 500))
     assert not np.array_equal(drawn(one, 500), drawn(one, 500, 1))
     assert not np.array_equal(drawn(one, 500), drawn(other, 500))
@@ -50,7 +50,7 @@ def test_the_same_seed_gives_the_same_table_and_another_another() -> None:
 
 @pytest.mark.parametrize("config", KINDS, ids=["boosted", "plain"])
 def test_what_is_saved_makes_the_same_table(config: Config) -> None:
-    model = learned(2000, config)
+    model = learned(config)
     blob = safetensors.torch.save({k: v.contiguous() for k, v in model.weights().items()})
     back = Model(model.space, 0, config)
     back.put(safetensors.torch.load(blob))
@@ -59,7 +59,7 @@ def test_what_is_saved_makes_the_same_table(config: Config) -> None:
 
 def test_given_cells_stay_and_the_others_follow_them() -> None:
     space, x = known()
-    model = learned(6000, KINDS[0])
+    model = learned(Config())
     assert model.imputes
     given = torch.full((3000, space.numel), -1)
     given[:, 2] = 150  # a rare place, where a is nearly always 2
@@ -72,7 +72,7 @@ def test_given_cells_stay_and_the_others_follow_them() -> None:
 
 def test_rows_with_different_given_cells_are_each_completed() -> None:
     space, x = known()
-    model = learned(6000, KINDS[0])
+    model = learned(Config())
     rng = np.random.default_rng(0)
     hidden = torch.from_numpy(rng.random((300, space.numel)) < 0.5)
     given = torch.where(hidden, -1, x[:300])
@@ -85,16 +85,15 @@ def test_rows_with_different_given_cells_are_each_completed() -> None:
 
 
 def test_cells_that_never_met_may_be_given_together() -> None:
-    space, x = known(1000)
+    space, _ = known()
     given = torch.full((40, space.numel), -1)
     given[:, 0], given[:, 1] = 0, 3  # a is 0 only where b is 1
-    made = fitted(space, x).impute(given, torch.Generator().manual_seed(0))
+    made = learned(Config()).impute(given, torch.Generator().manual_seed(0))
     assert bool((made[:, 0] == 0).all()) and bool((made[:, 1] == 3).all())
 
 
 def test_a_given_code_that_the_column_does_not_have_is_refused() -> None:
-    space, x = known(200)
-    model = fitted(space, x)
+    model = learned(Config())
     for wrong in (torch.full((2, 6), 3), torch.full((2, 5), -1)):
         with pytest.raises(FitError, match="below the column's size"):
             model.impute(wrong, torch.Generator().manual_seed(0))
@@ -134,8 +133,8 @@ def test_many_columns_look_at_a_few_of_the_others() -> None:
 
 
 def test_a_damaged_model_is_refused_before_it_is_used() -> None:
-    space, _ = known(2000)
-    good = learned(2000, KINDS[0]).weights()
+    space, _ = known()
+    good = learned(Config()).weights()
     donors = next(k for k in good if k.endswith("donors.left") and len(good[k]) > 2)
     forks = next(k for k in good if k.endswith("tree.left") and len(good[k]) > 2)
     text = next(k for k in good if k.endswith("tree.text") and len(good[k]) > 40)
