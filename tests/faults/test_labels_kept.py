@@ -34,7 +34,7 @@ FORMS = [
     *(("table", 9, f"x.{form}") for form in ("parquet", "feather", "orc", "xlsx", "db")),
     *(("text", 3, form) for form in ("x.txt", "x.md", "x.jsonl", "texts")),
 ]
-QUICK = [("table", 9, "x.csv"), ("table", 9, "x.parquet"), ("text", 3, "texts")]
+QUICK = [("table", 9, "x.csv"), ("text", 3, "texts")]
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,7 @@ def test_a_changed_byte_of_the_content_shows(name: str, tmp_path: Path) -> None:
     assert found is not None and found.intact is True and found.place == "inside"
     hidden, words = [], (LABEL.sentence().encode(), b"karat 0.1.0")  # a person reads them, and no program
     spoken = [(at, said) for said in words for at in range(len(done)) if done.startswith(said, at)]
-    for at in range(1, len(done), max(1, len(done) // 40)):
+    for at in range(1, len(done), max(1, len(done) // 15)):
         path.write_bytes(done[:at] + bytes((done[at] ^ 1,)) + done[at + 1 :])
         try:
             again = read_label(path)
