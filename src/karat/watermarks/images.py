@@ -22,8 +22,8 @@ from karat.watermarks.scheme import Watermark
 
 SIDE = 64  # pixels a side at most, at which a picture is looked at
 BAND = 0.9  # of the frequencies of a side
-CLIP = 4.0  # levels of 255, of an orthonormal coefficient
-LOW, WORTH = 0.45, 3.0  # the lower frequencies, which outlive more, are worth more
+CLIP = 3.0  # levels of 255, of an orthonormal coefficient
+LOW, WORTH = 0.45, 2.0  # the lower frequencies, which outlive more, are worth more
 ROOM = (
     0.7  # times the root of the range of the pixels round about, what one changes by at most: what is busy hides more
 )
@@ -107,29 +107,36 @@ class ImageWatermark(Watermark):
 
     def detect(self, records: Any) -> Detection:
         """records: pictures [h, w, channels] of any sizes.   Equal pictures count once where all are put together."""
+        p = self.each(records)
+        _, first = np.unique([one.tobytes() for one in records], return_index=True)
+        return detection(self.technique, p, p[np.sort(first)])
+
+    def each(self, records: Any, common: bool = True) -> np.ndarray:
+        """The p values [n] of pictures.   common: whether what those of one size have in common is taken off."""
         shapes = [one.shape[:2] for one in records]
         p = np.empty(len(records))
         for shape in set(shapes):
             rows = [i for i, other in enumerate(shapes) if other == shape]
-            p[rows] = self.p_value(np.stack([_levels(records[i]) for i in rows]))
-        _, first = np.unique([one.tobytes() for one in records], return_index=True)
-        return detection(self.technique, p, p[np.sort(first)])
+            p[rows] = self.p_value(np.stack([_levels(records[i]) for i in rows]), common and len(rows) >= ALONE)
+        return p
 
-    def p_value(self, grey: np.ndarray) -> np.ndarray:
+    def p_value(self, grey: np.ndarray, common: bool) -> np.ndarray:
         """The p values [n] of pictures of one size, float [n, h, w] in levels of 255.
 
         One of another size than the run's is the whole picture at another size, or a part of it at its own.
         """
         x = torch.from_numpy(np.ascontiguousarray(grey, np.float32))
         h, w = x.shape[1:]
-        whole = self._tried(smaller(x, self.size), [(0, 0)], self.kept(h, w))
+        whole = self._tried(smaller(x, self.size), [(0, 0)], self.kept(h, w), common)
         if (h, w) == (self.codec.height, self.codec.width) or h > self.codec.height or w > self.codec.width:
             return whole
         part = (round(h * self.size[0] / self.codec.height), round(w * self.size[1] / self.codec.width))
         places = [
             (top, left) for top in range(self.size[0] - part[0] + 1) for left in range(self.size[1] - part[1] + 1)
         ]
-        found: np.ndarray = np.minimum(1.0, 2 * np.minimum(whole, self._tried(smaller(x, part), places, slice(None))))
+        found: np.ndarray = np.minimum(
+            1.0, 2 * np.minimum(whole, self._tried(smaller(x, part), places, slice(None), common))
+        )
         return found
 
     def kept(self, h: int, w: int) -> Tensor:
@@ -137,12 +144,12 @@ class ImageWatermark(Watermark):
         high, wide = (torch.arange(len(base)) < BAND * n for base, n in zip(self.bases, (h, w), strict=True))
         return (high[:, None] & wide)[self.places]
 
-    def _tried(self, x: Tensor, places: list[tuple[int, int]], kept: Any) -> np.ndarray:
+    def _tried(self, x: Tensor, places: list[tuple[int, int]], kept: Any, common: bool) -> np.ndarray:
         """p values [n] of brightness [n, h, w] that lies at one of `places`.   kept: the coefficients that count."""
         best = torch.full((len(x),), -torch.inf)
         for top, left in places:
             z = spread.correlated(self.coefficients(x, top, left)[:, kept], self.patterns[:, kept])
-            if len(x) >= ALONE:  # what all have in common goes with some patterns by chance
+            if common:  # what all have in common goes with some patterns by chance
                 z = z - z.mean(0)
             best = torch.maximum(best, z.amax(1))
         return best_of(spread.chance_of(best.double().numpy()), len(places) * spread.NONCES)

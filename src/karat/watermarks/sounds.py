@@ -118,6 +118,12 @@ class SoundWatermark(Watermark):
 
     def detect(self, records: Any) -> Detection:
         """records: waves [k, channels] of any lengths, at the run's rate.   Equal ones count once where all are put together."""
+        p = self.each(records)
+        _, first = np.unique([np.asarray(one).tobytes() for one in records], return_index=True)
+        return detection(self.technique, p, p[np.sort(first)])
+
+    def each(self, records: Any, common: bool = True) -> np.ndarray:
+        """The p values [n] of sounds.   common: they have nothing in common that would have to be taken off."""
         most = self.codec.mel.samples + EARLIER * self.window // 2
         mono = [np.asarray(one, np.float32).mean(1)[:most] for one in records]
         p = np.ones(len(mono))
@@ -127,8 +133,7 @@ class SoundWatermark(Watermark):
             for i, one in enumerate(part):
                 waves[i, : len(one)] = torch.from_numpy(one)
             p[start : start + len(part)] = self.p_value(waves)
-        _, first = np.unique([one.tobytes() for one in mono], return_index=True)
-        return detection(self.technique, p, p[np.sort(first)])
+        return p
 
     def p_value(self, waves: Tensor) -> np.ndarray:
         """The p values [n] of waves [n, k], that may begin earlier or later than the sound did."""

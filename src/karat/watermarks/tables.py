@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from karat.content.table.convert import logical
 from karat.content.table.table import Table
 from karat.content.table.tables import Tables
 from karat.request import Pick, Request
@@ -85,11 +86,11 @@ class TableWatermark(Watermark):
 
     def coded(self, records: Table) -> tuple[np.ndarray, list[int]]:
         """Codes int64 [n, columns], and which of the columns are not there."""
-        names = records.cells.column_names
-        lost = [c.name for c in self.codec.schema.columns if c.name not in names]
-        cells = records.cells.select([name for name in names if name in self.codec.layout.names])
-        for name in lost:
-            cells = cells.append_column(name, pa.nulls(len(records), pa.string()))
-        mine = self.codec.conform(Table(cells, records.facts))
+        theirs = {column.name: column for column in records.facts.schema.columns}
+        ours, there = self.codec.schema.columns, records.cells
+        lost = {column.name for column in ours if column.name not in there.column_names}
+        cells = {c.name: pa.nulls(len(there), logical(c)) if c.name in lost else there[c.name] for c in ours}
+        known = replace(self.codec.schema, columns=tuple(c if c.name in lost else theirs.get(c.name, c) for c in ours))
+        mine = self.codec.conform(Table(pa.table(cells), replace(records.facts, schema=known)))
         parts = self.codec.coded_parts
-        return self.codec.encode(mine).numpy(), [j for j, part in enumerate(parts) if {*part.names} & {*lost}]
+        return self.codec.encode(mine).numpy(), [j for j, part in enumerate(parts) if lost.intersection(part.names)]
