@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from karat.watermarks.detection import FPR, detection
 
 KEYS = [bytes([65 + k]) * 32 for k in range(5)]
 TOKENS, GROUPS = 200, (10, 100)
+SIZES = (100, 300, 500)  # rows of a table
 GROUPED = 2_000  # clean items that are also tested several at once
 
 
@@ -84,56 +85,36 @@ def run_of(source: Path, folder: Path, recipe: str, *settings: str) -> Run:
     return Run.open(folder)
 
 
-def texts(args: argparse.Namespace, folder: Path) -> Iterator[None]:
-    """Each kind of token."""
+def texts(args: argparse.Namespace, folder: Path, tokens: str) -> None:
     rng = np.random.default_rng(args.seed)
     whole = args.text.read_text()
-    for tokens in ("characters", "bpe"):
-        run = run_of(args.text, folder / tokens, "ngram", f"data.tokens={tokens}")
-        synth = synthesizer.load(run, torch.device("cpu"))
-        marks: list[Any] = [scheme(synth.codec, key) for key in KEYS]
-        long = int(TOKENS / marks[0].codec.density * 1.4)
+    words = whole.split()
+    run = run_of(args.text, folder / tokens, "ngram", f"data.tokens={tokens}")
+    synth = synthesizer.load(run, torch.device("cpu"))
+    marks: list[Any] = [scheme(synth.codec, key) for key in KEYS]
+    long = int(TOKENS / marks[0].codec.density * 1.4)
 
-        def window(text: str, mark: Any = marks[0]) -> str:
-            """The first TOKENS tokens of a text."""
-            codes = mark.codec.opening(text)[1 : TOKENS + 1]
-            return b"".join(mark.codec.spelling[code] for code in codes.tolist()).decode("utf-8", "ignore")
+    def window(text: str) -> str:
+        """The first TOKENS tokens of a text."""
+        codes = marks[0].codec.opening(text)[1 : TOKENS + 1]
+        return b"".join(marks[0].codec.spelling[code] for code in codes.tolist()).decode("utf-8", "ignore")
 
-        clean = [window(whole[at : at + long]) for at in rng.integers(len(whole) - long, size=args.clean)]
+    def tested(name: str, items: list[str], mine: list[Any]) -> None:
+        """Items that were marked by the first of the marks `mine`, if at all."""
+        p = np.array([mine[i % len(mine)].detect([text]).p_value for i, text in enumerate(items)])
+        several = together(items[:GROUPED], lambda some: mine[0].detect(some).found)
+        line("text", f"{TOKENS} {tokens}", name, p <= FPR, groups=several)
+
+    begun = time.process_time()
+    tested("clean", [window(whole[at : at + long]) for at in rng.integers(len(whole) - long, size=args.clean)], marks)
+    print(f"{1e3 * (time.process_time() - begun) / args.clean:.1f} ms for each clean text", file=sys.stderr)
+    asked, costs = Request(args.marked, args.seed, characters=long), []
+    for request in (asked, marks[0].asked(asked)):
         begun = time.process_time()
-        p = np.array([marks[i % len(KEYS)].detect([text]).p_value for i, text in enumerate(clean)])
-        cost = (time.process_time() - begun) / len(clean)
-        line(
-            "text",
-            f"{TOKENS} {tokens}",
-            f"clean, {1e3 * cost:.1f} ms each",
-            p <= FPR,
-            groups=together(clean[:GROUPED], lambda some: marks[1].detect(some).found),
-        )
-        asked = Request(args.marked, args.seed, characters=long)
-        costs = []
-        for plain in (True, False):
-            begun = time.process_time()
-            done = asked if plain else marks[0].asked(asked)
-            passages = [text for block in synth.stream(done) for text in block.records]
-            costs.append(time.process_time() - begun)
-        made = [window(text) for text in passages]
-        words = whole.split()
-        attacks: dict[str, Callable[[str], str]] = {
-            f"marked, drawn in {costs[1]:.1f} s in place of {costs[0]:.1f} s": lambda text: text,
-            "25 % of the words changed": lambda text: changed(text, words, rng),
-        }
-        for name, attack in attacks.items():
-            hurt = [attack(text) for text in made]
-            p = np.array([marks[0].detect([text]).p_value for text in hurt])
-            line(
-                "text",
-                f"{TOKENS} {tokens}",
-                name,
-                p <= FPR,
-                groups=together(hurt, lambda some: marks[0].detect(some).found),
-            )
-        yield
+        made = [window(text) for block in synth.stream(request) for text in block.records]
+        costs.append(time.process_time() - begun)
+    tested(f"marked, drawn in {costs[1]:.1f} s in place of {costs[0]:.1f} s", made, marks[:1])
+    tested("25 % of the words changed", [changed(text, words, rng) for text in made], marks[:1])
 
 
 def changed(text: str, words: list[str], rng: np.random.Generator) -> str:
@@ -145,41 +126,49 @@ def changed(text: str, words: list[str], rng: np.random.Generator) -> str:
 
 
 def tables(args: argparse.Namespace, folder: Path) -> None:
-    rng = np.random.default_rng(args.seed)
     run = run_of(args.table, folder / "table", "trees", "data.rows=8000")
     synth = synthesizer.load(run, torch.device("cpu"))
     marks: list[Any] = [scheme(synth.codec, key) for key in KEYS]
-    kind = type(synth.codec)
-    real: Table = kind.read(args.table, synth.codec.alike()).records
+    real: Table = type(synth.codec).read(args.table, synth.codec.alike()).records
     codes, _ = marks[0].coded(real)
-    sizes = (100, 300, 500)
-    for size in sizes:
+    for size in SIZES:
+        rng = np.random.default_rng([args.seed, size])
+        mine = [marks[i % len(KEYS)] for i in range(-(-args.clean // len(SIZES)))]
         begun = time.process_time()
-        n = -(-args.clean // len(sizes))
-        p = [marks[i % len(KEYS)] for i in range(n)]
-        p = np.array([m.p_value(m.bits(codes[rng.choice(len(codes), size, replace=False)])) for m in p])
-        cost = (time.process_time() - begun) / n
+        p = np.array([m.p_value(m.bits(codes[rng.choice(len(codes), size, replace=False)])) for m in mine])
+        cost = (time.process_time() - begun) / len(mine)
         line("table", f"{size} rows", f"clean, {1e3 * cost:.1f} ms each", p <= FPR, groups=together(p, of_p))
-        mark, made, costs = marks[0], [], []
-        for plain in (True, False):
-            begun = time.process_time()
-            for k in range(args.marked // 5):
-                asked = Request(size, args.seed + k)
-                made.append(synth.draw(asked if plain else mark.asked(asked)).records)
-            costs.append(time.process_time() - begun)
-        made = made[len(made) // 2 :]
-        attacks: dict[str, Callable[[Table], Table]] = {
-            f"marked, drawn in {costs[1]:.1f} s in place of {costs[0]:.1f} s": lambda table: table,
-            "10 % of the cells changed": lambda table: cells(table, real, rng),
-            "10 % of the rows lost, the others shuffled": lambda table: table[rng.permutation(size)[: size * 9 // 10]],
-            "10 % of the columns lost": lambda table: columns(table, rng),
-            "all of these": lambda table: columns(
-                cells(table, real, rng)[rng.permutation(size)[: size * 9 // 10]], rng
-            ),
-        }
-        for name, attack in attacks.items():
-            p = np.array([mark.detect(attack(table)).p_value for table in made])
-            line("table", f"{size} rows", name, p <= FPR, groups=together(p, of_p))
+        sized(args, synth, marks[0], real, size, rng)
+
+
+def sized(
+    args: argparse.Namespace,
+    synth: synthesizer.Synthesizer,
+    mark: Any,
+    real: Table,
+    size: int,
+    rng: np.random.Generator,
+) -> None:
+    """Marked tables of so many rows."""
+    costs = []
+    for asked in (lambda request: request, mark.asked):
+        begun = time.process_time()
+        made = [synth.draw(asked(Request(size, args.seed + k))).records for k in range(args.marked // 5)]
+        costs.append(time.process_time() - begun)
+
+    def fewer(table: Table) -> Table:
+        return table[rng.permutation(size)[: size * 9 // 10]]
+
+    attacks: dict[str, Callable[[Table], Table]] = {
+        f"marked, drawn in {costs[1]:.1f} s in place of {costs[0]:.1f} s": lambda table: table,
+        "10 % of the cells changed": lambda table: cells(table, real, rng),
+        "10 % of the rows lost, the others shuffled": fewer,
+        "10 % of the columns lost": lambda table: columns(table, rng),
+        "all of these": lambda table: columns(fewer(cells(table, real, rng)), rng),
+    }
+    for name, attack in attacks.items():
+        p = np.array([mark.detect(attack(table)).p_value for table in made])
+        line("table", f"{size} rows", name, p <= FPR, groups=together(p, of_p))
 
 
 def cells(table: Table, real: Table, rng: np.random.Generator) -> Table:
@@ -311,11 +300,7 @@ def sounds(args: argparse.Namespace) -> None:
     }
     measured("sound 1 s", windows, codec, attacks, args)
     order = rng.permutation(len(each))
-    measured("spoken digit, median 0.4 s", each[order], codec, {"": attacks[""]}, replace_of(args, len(each)))
-
-
-def replace_of(args: argparse.Namespace, clean: int) -> argparse.Namespace:
-    return argparse.Namespace(**{**vars(args), "clean": clean})
+    measured("spoken digit, median 0.4 s", each[order], codec, {"": attacks[""]}, args)
 
 
 def main() -> None:
@@ -332,7 +317,8 @@ def main() -> None:
     print("| content | item | state | found | 10 together | 100 together |\n|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         if args.text is not None:
-            list(texts(args, Path(folder)))
+            texts(args, Path(folder), "characters")
+            texts(args, Path(folder), "bpe")
         if args.table is not None:
             tables(args, Path(folder))
     for source in args.pictures:

@@ -31,7 +31,7 @@ from karat.watermarks.keyed import GOLDEN, mix, uniform, words
 from karat.watermarks.scheme import Watermark
 
 NONCES = 256
-CHARACTERS, PAIRS = 4, 2  # tokens of a context, where these are characters and where they are longer
+CHARACTERS, PAIRS = 8, 3  # tokens of a context, where these are characters and where they are longer
 LONGEST = 20_000  # tokens of a text that are looked at
 
 
