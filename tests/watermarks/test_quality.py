@@ -45,7 +45,9 @@ def joined(blocks: list[Passages]) -> Passages:
 
 
 @pytest.mark.exam
-@pytest.mark.parametrize(("kind", "limit"), [("images/cifar10-test.zip", 6000), ("images/mnist", 6000), ("audio/fsdd", 3000)])
+@pytest.mark.parametrize(
+    ("kind", "limit"), [("images/cifar10-test.zip", 6000), ("images/mnist", 6000), ("audio/fsdd", 3000)]
+)
 def test_real_pictures_and_sounds_with_a_mark_look_as_real_as_without(kind: str, limit: int, data_dir: Path) -> None:
     without, marked = marked_real(data_dir / kind, limit)
     assert marked <= without
