@@ -14,9 +14,9 @@ from records import spec
 import karat
 from karat import cli
 from karat.errors import FitError, RunError
-from karat.output import digest_of
+from karat.output import digest, digest_of
 from karat.provenance.containers import CONTAINERS
-from karat.provenance.label import Label, label_record
+from karat.provenance.label import Label, label_record, plain_seal
 from karat.run import Run
 from karat.workflow import checking
 from karat.worth.ledger import Entry, Ledger
@@ -106,6 +106,18 @@ def test_what_the_run_remembers_vouches_for_nothing_once_its_chain_is_broken(run
     (found,) = karat.check(run.path / "made" / "1.png").files
     states = {result.type: result.validation_state for result in found.results}
     assert found.state == "intact" and states["record"] == "valid" and states["label"] == "valid"
+
+
+def test_the_numbers_of_a_report_carry_their_label_as_a_key(run: Run, tmp_path: Path) -> None:
+    numbers = {"format": 1, "title": "é, gan", "verdict": {"word": "gold", "sum": [1.5, None]}}
+    found = digest(json.dumps(numbers, sort_keys=True).encode())
+    label = Label("karat", "report", found[:16], "0.1")
+    told = {"AIGC": label.fields(plain_seal({}, found)), **numbers}
+    path = tmp_path / "report.json"
+    for word, state in (("gold", "intact"), ("lead", "edited")):
+        path.write_text(json.dumps(told, indent=1, ensure_ascii=False).replace("gold", word))
+        (checked,) = karat.check(path).files
+        assert checked.state == state and checked.results[0].outcome == "detected"
 
 
 def test_what_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from karat.errors import DataError, KaratError
+from karat.output import digest, read_json
 from karat.provenance.containers import container_of
 from karat.provenance.content import content_digest
+from karat.provenance.label import KEYWORD, parse
 from karat.provenance.reading import Found, read_label
 from karat.provenance.signing import Signature, Trust
 from karat.provenance.signing.detached import read_signature
@@ -99,7 +102,7 @@ def check_file(path: Path, memories: Sequence[Memory], trust: Trust) -> FileChec
 
 
 def _look(path: Path, memories: Sequence[Memory], trust: Trust) -> _Seen:
-    label, content = read_label(path), content_digest(path)
+    label, content = read_label(path) or _in_numbers(path), content_digest(path)
     manifest = read_manifest(path, trust)
     signature, signed = (read_signature(path, trust), None) if manifest is None else manifest
     items = {memory: memory.items(content) for memory in memories}
@@ -116,6 +119,21 @@ def _look(path: Path, memories: Sequence[Memory], trust: Trust) -> _Seen:
         bool(of) and all(memory.vouched for memory in of),
         _marked(path, memories),
         container_of(path.name) is not None,
+    )
+
+
+def _in_numbers(path: Path) -> Found | None:
+    """The label of a report's numbers, one of their keys, with the digest of the others."""
+    found = read_json(path) if path.suffix.lower() == ".json" else None
+    if not isinstance(found, dict) or KEYWORD not in found:
+        return None
+    fields = parse(json.dumps(found))
+    if fields is None:
+        return None
+    rest = {key: value for key, value in found.items() if key != KEYWORD}
+    sealed = fields.get("ReservedCode1", "").removeprefix("sha256:")
+    return Found(
+        fields, intact=sealed == digest(json.dumps(rest, sort_keys=True).encode("utf-8", "replace")) if sealed else None
     )
 
 
