@@ -13,18 +13,16 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from karat.content.codec import Block
 from karat.curation.copies import Finder
 from karat.curation.copies.passages import Passages
 from karat.curation.copies.rows import Rows
-from karat.curation.gate import Candidates
-from karat.curation.repeats import chance, digests
+from karat.curation.repeats import chance, pairs
 from karat.data import Data
 from karat.errors import RunError
 from karat.run import safe_header
-from karat.views import TableView, TextView
+from karat.views import TableView, TextView, row_digests
 
-LOOKED = 1_000_000  # training records whose equals are counted
+LOOKED = 1_000_000  # training records that are looked at
 CHANCE = "chance"
 FINDERS: Mapping[type, Any] = {
     TableView: Rows,
@@ -44,10 +42,16 @@ class Kept:
         """None for private data, and for related tables, which no gate looks at."""
         if data.budget is not None or not data.codec.gated:
             return None
-        some = Candidates(data.codec, Block(data.records("train", LOOKED, seed), None))
-        view = data.view("train")
-        finder = FINDERS[type(view)].fit(view, seed) if type(view) in FINDERS else None
-        return cls(finder, chance(digests(data.codec, some)))
+        kind = type(data.codec.view(data.contents.records, data.train[:1]))
+        if (
+            kind not in FINDERS
+        ):  # pictures may be more than memory holds, and equal ones were dropped when they were read
+            return cls(None, pairs(data.duplicates, len(data.train)))
+        view = data.view("train", LOOKED, seed)
+        finder = FINDERS[kind].fit(view, seed)
+        if data.codec.repeats:
+            return cls(finder, chance(row_digests(view.values)))  # type: ignore[union-attr]
+        return cls(finder, pairs(data.duplicates, len(view)))
 
     def blob(self) -> bytes:
         """A safetensors file."""

@@ -22,10 +22,13 @@ def digests(codec: Codec, some: Candidates) -> np.ndarray:
 
 def chance(known: np.ndarray) -> float:
     """How likely two real records are equal, at most, by the digests [n] of some of them."""
-    n = len(known)
     many = np.unique(known, return_counts=True)[1].astype(np.float64)
-    pairs = max(FEW, float((many * (many - 1) / 2).sum()))
-    return pairs / max(1.0, n * (n - 1) / 2)
+    return pairs(float((many * (many - 1) / 2).sum()), len(known))
+
+
+def pairs(equal: float, n: int) -> float:
+    """How likely two real records are equal, at most, where so many pairs of `n` are."""
+    return max(FEW, equal) / max(1.0, n * (n - 1) / 2)
 
 
 class Repeats(Gate):

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from karat.cache import cache_folder
@@ -30,6 +31,7 @@ from karat.workflow import learning
 from karat.workflow.curating import asked as chosen
 
 NONE = "none"
+LARGE = 1e9  # bytes of pictures or sounds that are not read anew for each make
 
 
 def blocks(run: Run, options: MakeOptions, codec: Codec, request: Request, draw: Draw, tally: Tally) -> Iterator[Block]:
@@ -103,10 +105,21 @@ def _copies(run: Run, kept: Kept, known: bool) -> Copies:
         return Copies(kept.finder)
     if not sealed(run.spec):
         return Copies(None, "that takes the data, and who made this run may not have them opened here")
+    if (size := _size(run.source)) > LARGE:
+        return Copies(
+            None, f"it takes the data, and reading {size / 1e9:,.1f} GB of them anew would take longer than making"
+        )
     try:
         return Copies(_searched(learning.again(run)))
     except RunError as error:
         return Copies(None, f"that takes the data; {error}")
+
+
+def _size(source: str | Path) -> int:
+    """Bytes of the files at a path; 0 where there are none."""
+    path = Path(source)
+    files = [path] if path.is_file() else path.rglob("*") if path.is_dir() else []
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _searched(data: Data) -> Searched:
