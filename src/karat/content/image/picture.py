@@ -124,7 +124,7 @@ def fit_square(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 WRITTEN: dict[str, tuple[str, dict[str, Any]]] = {  # how Pillow writes a picture, by its suffix
     ".png": ("PNG", {}),
     **dict.fromkeys((".jpg", ".jpeg"), ("JPEG", {"quality": 95, "subsampling": 0})),
-    ".webp": ("WEBP", {"lossless": True}),
+    ".webp": ("WEBP", {"lossless": True, "exact": True}),
     **dict.fromkeys((".tif", ".tiff"), ("TIFF", {"compression": "tiff_deflate"})),
     ".gif": ("GIF", {}),
 }
