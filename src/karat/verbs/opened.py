@@ -50,6 +50,7 @@ class Opened(Run):
         device: str = "auto",
         family: str | Path | None = None,
         overwrite: bool = False,
+        gate: Sequence[str] = (),
     ) -> Any:
         """New records as the content has them, or with `out` labelled files there, whose paths are returned (`karat.make`).
 
@@ -77,6 +78,7 @@ class Opened(Run):
             device=device,
             family=family,
             overwrite=overwrite,
+            gate=gate,
         )
         if out is not None:
             return make(**{f.name: getattr(options, f.name) for f in fields(options)})
