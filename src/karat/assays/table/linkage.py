@@ -293,6 +293,7 @@ def _near(train: TableView, unseen: TableView, made: TableView, known: bool = Tr
     detail = NearCopies(pairs=pairs, bar=bar, p=chance(count, n, k, held), copies=count, n=n, searched=len(train))
 
     def sees(made: int, real: int, copies: float) -> bool:
+        made = min(made, most)  # no more are searched
         if met is not None and not met.sees(made / n, real / kept, bars[which].found * copies * made):
             return False
         return _seen(bars, made, min(real, most) + held - kept, copies, len(train))
