@@ -16,6 +16,10 @@ from karat.errors import DataError, FitError
 WIDTH = 5
 
 
+HARD = [pytest.param(0.0, 1, 0.0, marks=pytest.mark.exam), pytest.param(2.0, 12, 0.95, marks=pytest.mark.exam)]
+EASE = [(2.0, 1, 0.25), *HARD]
+
+
 def drawn(rng: np.random.Generator, n: int, shift: float) -> np.ndarray:
     return rng.normal(size=(n, WIDTH)) + shift / np.sqrt(WIDTH)
 
@@ -25,7 +29,7 @@ def judge(seed: int, shift: float, n: int = 600) -> Calibrated:
     return calibrated(drawn(rng, n, 0), drawn(rng, n, shift), discriminant, seed)
 
 
-@pytest.mark.parametrize(("shift", "items", "seen"), [(0.0, 1, 0.0), (2.0, 1, 0.25), (2.0, 12, 0.95)])
+@pytest.mark.parametrize(("shift", "items", "seen"), EASE)
 def test_fresh_real_records_are_taken_for_made_as_seldom_as_is_told(shift: float, items: int, seen: float) -> None:
     rng = np.random.default_rng(7)
     alarms, found, told, missed = [], [], [], []
