@@ -66,6 +66,12 @@ def test_what_names_no_class_and_number_is_refused(text: str) -> None:
         quotas.requests(Request(3), text, None)
 
 
+def test_classes_of_a_table_without_a_target_ask_for_the_column() -> None:
+    with pytest.raises(FitError, match="--classes cat=3: of which column"):
+        quotas.requests(Request(3), "cat=3", None, columns=True)
+    assert [one.given for one in quotas.requests(Request(3), "cat=3", "kind", columns=True)] == ['"kind"="cat"']
+
+
 def test_a_listed_term_is_met_however_it_is_written_and_not_inside_another_word() -> None:
     gate = Blocklist(["bad word", "冰毒"], "own")
     assert all(gate.pattern.search(quote) for quote in ("a bad word.", "bad words", "出售冰毒吗", "他说bad word了"))

@@ -96,8 +96,20 @@ def test_a_run_says_which_line_of_which_chain_was_harmed(run: Run, capsys: pytes
     ledger.write_text("\n".join([lines[0], lines[1].replace("2026-01-02", "2026-01-09"), lines[2]]) + "\n")
     code, out = told(capsys, "check", str(run.path), "--strict")
     assert code == 1 and "ledger.jsonl  BROKEN       3 lines; line 2 was changed" in out
-    assert "made.jsonl    holds        1 lines, unbroken, sealed by you" in out
+    assert "made.jsonl    holds        1 line, unbroken, sealed by you" in out
     assert len(Ledger(ledger).entries()) == 3  # and costs nothing
+
+
+@pytest.mark.parametrize("place", ["runs", "runs/r"])
+def test_of_a_run_and_of_a_folder_of_runs_it_checks_what_was_made_and_none_of_what_a_run_keeps(
+    run: Run, place: str, tmp_path: Path
+) -> None:
+    (run.path / "samples").mkdir()
+    (run.path / "samples" / "1.html").write_text("<p>no whole page</p>")
+    Image.open(run.path / "made" / "2.png").save(run.path / "made" / "2.png")
+    found = karat.check(tmp_path / place)
+    assert found.states == {"intact": 2, "stripped": 1}
+    assert any(part.name.endswith("made.jsonl") and part.holds for part in found.parts)
 
 
 def test_what_the_run_remembers_vouches_for_nothing_once_its_chain_is_broken(run: Run) -> None:

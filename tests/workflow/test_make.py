@@ -63,6 +63,14 @@ def test_a_folder_of_pictures_each_with_its_label(run: Run, tmp_path: Path) -> N
     assert [f.read_bytes() for f in files] != [f.read_bytes() for f in other]
 
 
+@pytest.mark.parametrize("name", ["x.aac", "x.csv", "x.unknown"])
+def test_a_name_of_another_form_is_refused_and_makes_no_folder(run: Run, name: str, tmp_path: Path) -> None:
+    with pytest.raises(FitError, match=r"written into a folder, or with a name ending in \.png"):
+        karat.make(run, n=1, out=tmp_path / name, threads=1)
+    assert not (tmp_path / name).exists()
+    assert len(karat.make(run, n=2, out=tmp_path / "new-1.2", threads=1)) == 2
+
+
 def test_making_fewer_into_a_folder_leaves_none_of_the_former(run: Run, tmp_path: Path) -> None:
     karat.make(run, n=9, out=tmp_path / "new", threads=1)
     files = karat.make(run, n=4, out=tmp_path / "new", overwrite=True, threads=1)

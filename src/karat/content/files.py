@@ -51,7 +51,7 @@ class FileEach(Codec):
             return goal, goal.suffix
         if goal.suffix.lower() in self.suffixes:
             return goal, goal.suffix.lower()
-        if goal.suffix.lower() in EVERY or (goal.exists() and not goal.is_dir()):
+        if not goal.is_dir() and (goal.suffix[1:2].isalpha() or goal.exists()):  # a folder may be new-1.2, but no x.aac
             listed = ", ".join((*self.suffixes, *FORMS))
             raise FitError(f"{goal}: {self.thing}s are written into a folder, or with a name ending in {listed}.")
         return goal, None

@@ -26,12 +26,14 @@ def parsed(text: str) -> tuple[str | None, dict[str, int]]:
     return column.strip() or None, out
 
 
-def requests(request: Request, text: str, target: str | None) -> list[Request]:
+def requests(request: Request, text: str, target: str | None, columns: bool = False) -> list[Request]:
     """One request for each class, in their order, each of a seed of its own.
 
-    target: the column of a table, where none is named.
+    target: the column of a table, where none is named.   columns: whether the content has columns, one of which is meant.
     """
     column, wanted = parsed(text)
+    if columns and column is None and target is None:
+        raise FitError(f"--classes {text}: of which column? Name it before them, as in 'COLUMN: {text}'.")
     if request.label is not None or request.balance is not None:
         raise FitError("--classes says how many of each class; leave --class and --balance out.")
     out = []

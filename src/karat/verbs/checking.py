@@ -98,4 +98,5 @@ def _show_many(found: Check, console: Console) -> None:
         console.print(f"... and {len(odd) - SHOWN:,} more; --json names all", soft_wrap=True)
     if found.files or not found.parts:
         counts = ", ".join(f"{count:,} {state}" for state, count in sorted(found.states.items())) or "nothing to check"
-        console.print(f"{len(found.files):,} files: {counts}", soft_wrap=True)
+        noun = "file" if len(found.files) == 1 else "files"
+        console.print(f"{len(found.files):,} {noun}: {counts}", soft_wrap=True)

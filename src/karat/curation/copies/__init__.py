@@ -10,7 +10,7 @@ from karat.curation.copies import planting
 from karat.curation.gate import Candidates, Gate, Reasons, flagged
 from karat.views import Points, TableView, TextView, View
 
-NEAR = "near copy of a training record"
+NEAR = "nearly equal to a training record"
 PLANTED: dict[type, Any] = {TableView: planting.rows, TextView: planting.passages, Points: planting.points}
 
 

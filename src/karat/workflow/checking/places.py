@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,6 +20,7 @@ from karat.provenance.signing.detached import BESIDE as SIGNED_BESIDE
 from karat.provenance.signing.detached import INSIDE as SIGNED_INSIDE
 from karat.run import Run
 from karat.trust import signed
+from karat.words import several
 from karat.workflow.checking.files import FileCheck, check_file
 from karat.workflow.checking.made import Memory
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from karat.assays.resemblance import Resemblance
 
 RUNS = Path("runs")  # where runs lie that nobody named
+MADE = re.compile(r"made(-\d+)?")  # where a run makes that is told no other place
 GOOD = ("intact",)
 
 
@@ -86,13 +89,14 @@ def check(
     files: list[FileCheck] = []
     parts: list[Part] = []
     for path in paths:
-        if Run.is_run(path):
-            parts += _parts(Run.open(path), several=len(paths) > 1)
-            continue
         if not path.exists():
             raise FitError(f"{path} is not there; `karat check` wants a file, a folder, a run or a report.")
-        memories = _memories(path) if given is None else given
-        files += [check_file(one, memories, roots) for one in (_files(path) if path.is_dir() else [path])]
+    places = [place for path in paths for place in _places(path)]
+    for place in places:
+        if Run.is_run(place):
+            parts += _parts(Run.open(place), named=len(places) > 1)
+        memories = _memories(place) if given is None else given
+        files += [check_file(one, memories, roots) for one in (_files(place) if place.is_dir() else [place])]
     bad = [f"{found.path}: {found.state}" for found in files if found.state not in GOOD]
     bad += [f"{part.name}: {part.says}" for part in parts if part.holds is False]
     alike = _resemblances(paths, run) if resembles else ()
@@ -108,9 +112,25 @@ def _resemblances(paths: Sequence[Path], run: Path | None) -> tuple[tuple[Path, 
     return tuple((path, likeness.of(path)) for path in paths if not Run.is_run(path))
 
 
+def _places(path: Path) -> Iterator[Path]:
+    """The path itself, and each run in it where it is a folder of them."""
+    yield path
+    if path.is_dir() and not Run.is_run(path):
+        for here, folders, _ in os.walk(path):
+            folders.sort()
+            if Run.is_run(Path(here)):
+                folders.clear()
+                yield Path(here)
+
+
 def _files(folder: Path) -> Iterator[Path]:
-    """The files of a folder, without those that are labels or signatures of others."""
+    """The files of a folder, without those that are labels or signatures of others; of a run what it made, not what it keeps.
+
+    Runs in a folder are places of their own.
+    """
     for here, folders, names in os.walk(folder):
+        if Run.is_run(Path(here)):
+            folders[:], names = [name for name in folders if here == str(folder) and MADE.fullmatch(name)], []
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != STAGE)
         for name in sorted(names):
             aside = name in (INSIDE, SIGNED_INSIDE) or name.endswith((BESIDE, SIGNED_BESIDE)) or name.startswith(".")
@@ -119,8 +139,9 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _memories(path: Path) -> list[Memory]:
-    """Of the run in which a file lies, else of those in the folder `runs`."""
-    above = [place for place in path.absolute().parents if Run.is_run(place)][:1]
+    """Of the run in which a file lies, or that it is, else of those in the folder `runs`."""
+    here = path.absolute()
+    above = [place for place in (here, *here.parents) if Run.is_run(place)][:1]
     beside = sorted(place.parent for place in RUNS.glob("*/karat.json")) if not above else []
     found = []
     for place in above or beside:
@@ -129,8 +150,8 @@ def _memories(path: Path) -> list[Memory]:
     return found
 
 
-def _parts(run: Run, several: bool) -> Iterator[Part]:
-    name = f"{run.path}: " if several else ""
+def _parts(run: Run, named: bool) -> Iterator[Part]:
+    name = f"{run.path}: " if named else ""
     mine = signed(run.spec)
     yield Part(
         f"{name}record",
@@ -155,7 +176,7 @@ def _parts(run: Run, several: bool) -> Iterator[Part]:
 def _chain(name: str, chain: Chain) -> Part:
     found = chain.audit()
     older = f", the first {found.older:,} from before it was a chain" if found.older else ""
-    lines = f"{found.lines:,} lines{older}"
+    lines = several(found.lines, "line") + older
     if found.breaks:
         return Part(name, False, f"{lines}; " + "; ".join(map(str, found.breaks[:5])))
     if not found.lines:

@@ -39,7 +39,7 @@ def blocks(run: Run, options: MakeOptions, codec: Codec, request: Request, draw:
     named, share = _named(options), ranking.checked(options.keep)
     requests = [request]
     if options.classes is not None:
-        requests = quotas.requests(request, options.classes, codec.target)
+        requests = quotas.requests(request, options.classes, codec.target, "given" in codec.answers)
     why = _ungated(request, codec)
     if why is not None or named == [NONE]:
         if options.keep is not None or (named and named != [NONE]):
