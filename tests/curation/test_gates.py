@@ -129,3 +129,24 @@ def test_a_private_run_keeps_nothing_for_its_gates(tmp_path: Path) -> None:
     )
     assert "gates" not in json.loads((run.path / "karat.json").read_text()) and not list(run.path.glob("gates*"))
     karat.make(run, n=50, out=tmp_path / "x.csv", threads=1)
+
+
+def test_where_each_case_is_listed_once_no_draw_is_refused_for_being_one_of_them() -> None:
+    rng = np.random.default_rng(3)
+    cases = np.stack(np.meshgrid(*[np.arange(3.0)] * 7), -1).reshape(-1, 7)
+    columns = Columns(tuple("abcdefg"), (tuple("xyz"),) * 7)
+    order = rng.permutation(len(cases))
+    train, unseen = (TableView(columns, cases[rows]) for rows in (order[:1900], order[1900:]))
+    gate = Rows.fit(train, 0)
+    drawn = TableView(columns, cases[rng.integers(len(cases), size=2000)])
+    assert gate.copied(drawn).mean() > 0.5, "without a look at unseen cases all of them are copies"
+    assert gate.settle(drawn, unseen) == pytest.approx(1 / len(cases), rel=0.3)
+    assert not gate.copied(drawn).any()
+
+
+def test_a_generator_that_gives_its_rows_back_does_not_lift_the_bar() -> None:
+    rng = np.random.default_rng(4)
+    train, unseen, fresh = (table(rng, n, 4) for n in (2000, 300, 1000))
+    gate = Rows.fit(train, 0)
+    gate.settle(TableView(train.columns, np.concatenate([train.values[:1000], fresh.values])), unseen)
+    assert gate.copied(train).mean() > 0.95

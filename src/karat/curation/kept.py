@@ -5,7 +5,7 @@ Whoever has the run and a record can tell whether it was learned from. Of a priv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from karat.run import safe_header
 from karat.views import TableView, TextView, row_digests
 
 LOOKED = 1_000_000  # training records that are looked at
+DRAWN = 2000  # rows of the generator that show whether the cells leave it a choice
 CHANCE = "chance"
 FINDERS: Mapping[type, Any] = {
     TableView: Rows,
@@ -38,8 +39,8 @@ class Kept:
     chance: float
 
     @classmethod
-    def of(cls, data: Data, seed: int) -> Kept | None:
-        """None for private data, and for related tables, which no gate looks at."""
+    def of(cls, data: Data, seed: int, draw: Callable[[int], Any]) -> Kept | None:
+        """None for private data, and for related tables, which no gate looks at.   draw: so many records of the generator."""
         if data.budget is not None or not data.codec.gated:
             return None
         kind = type(data.codec.view(data.contents.records, data.train[:1]))
@@ -49,8 +50,11 @@ class Kept:
             return cls(None, pairs(data.duplicates, len(data.train)))
         view = data.view("train", LOOKED, seed)
         finder = FINDERS[kind].fit(view, seed)
-        if data.codec.repeats:
-            return cls(finder, chance(row_digests(view.values)))  # type: ignore[union-attr]
+        if isinstance(finder, Rows):
+            settled = 0.0
+            if not finder.blind and len(data.holdout):
+                settled = finder.settle(data.codec.view(draw(DRAWN)), data.view("holdout", LOOKED, seed))
+            return cls(finder, max(settled, chance(row_digests(view.values))))
         return cls(finder, pairs(data.duplicates, len(view)))
 
     def blob(self) -> bytes:

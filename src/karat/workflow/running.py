@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from rich.console import Console
 
-from karat import __version__
+from karat import __version__, synthesizer
 from karat import recipe as recipes
 from karat.curation.kept import Kept
 from karat.data import Data, batches
@@ -27,6 +27,7 @@ from karat.privacy import composed
 from karat.provenance.containers import CONTAINERS
 from karat.provenance.label import TIME, Label
 from karat.recipe import Recipe
+from karat.request import Request
 from karat.run import Run
 from karat.synthesizer import Single, Synthesizer
 from karat.synthesizer.single import FITTED_MOST
@@ -230,7 +231,11 @@ def _fit(run: Run, found: Data, synth: Synthesizer, plan: loop.Plan, entry: Any,
 
 
 def _keep_for_gates(run: Run, found: Data) -> None:
-    if (kept := Kept.of(found, run.spec["seed"])) is not None:
+    def draw(n: int) -> Any:
+        synth = synthesizer.load(run, torch.device("cpu"), found.codec)
+        return synth.draw(Request(n, run.spec["seed"], independent=True)).records
+
+    if (kept := Kept.of(found, run.spec["seed"], draw)) is not None:
         run.save_gates(kept.blob())
 
 

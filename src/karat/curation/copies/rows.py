@@ -31,6 +31,9 @@ COMMON, RARE = 1000, 5  # a value is common that one in so many rows have, and a
 TRIED = 500  # training rows that show how well copies are told
 WHOLE, COARSE, BUT_ONE = range(3)  # rows that agree in all, in the intervals of all but one, in all but one
 PARTS = (0.6, 0.5, 1.0)  # of what may still be rejected, in this order
+MANY = 0.02  # of honest draws that a bar may reject before it is asked whether the cells leave a choice
+SEEN = 10  # draws that met rows set aside, fewer of which say nothing of how often they do
+LEANS = 2.0  # times as often as rows set aside, relative to their numbers, by which a generator may meet those learned from
 
 
 class Rows:
@@ -91,6 +94,23 @@ class Rows:
                 out.bars[kind] = bar
                 left -= float((innocent[kind] > bar).mean())
         return out
+
+    def settle(self, drawn: TableView, unseen: TableView) -> float:
+        """Lifts the bars where draws meet rows that nothing learned from about as often: the cells leave no choice there.
+
+        Of a table that lists each case once no training row meets another, and every honest draw is one of the cases. Copies meet
+        only what was learned from.   drawn: rows of the generator.   Returns how likely a draw equals an unseen row.
+        """
+        twin = type(self)(self.edges, self.common, self.rest)
+        twin.digests = [np.sort(_short(cells), 1) for cells in self._ways(unseen.values)]
+        mine, other = ((each._scores(drawn) > self.bars[:, None]) for each in (self, twin))
+        times = self.digests[0].shape[1] / len(unseen)  # as many learned from as set aside
+        for kind, (held_by_train, met) in enumerate(zip(mine, other, strict=True)):
+            due = 1 - (1 - met.mean()) ** times
+            if held_by_train.mean() > MANY and met.sum() >= SEEN and held_by_train.mean() <= LEANS * due:
+                self.bars[kind] = np.inf
+        whole = twin._scores(drawn)[WHOLE] > 0
+        return float(whole.mean()) / len(unseen) if whole.sum() >= SEEN else 0.0
 
     def copied(self, made: TableView) -> np.ndarray:
         """bool [n]."""
