@@ -33,7 +33,9 @@ WHOLE, COARSE, BUT_ONE = range(3)  # rows that agree in all, in the intervals of
 PARTS = (0.6, 0.5, 1.0)  # of what may still be rejected, in this order
 MANY = 0.02  # of honest draws that a bar may reject before it is asked whether the cells leave a choice
 SEEN = 10  # draws that met rows set aside, fewer of which say nothing of how often they do
-LEANS = 2.0  # times as often as rows set aside, relative to their numbers, by which a generator may meet those learned from
+LEANS = (
+    2.0  # times as often as rows set aside, relative to their numbers, by which a generator may meet those learned from
+)
 
 
 class Rows:
