@@ -50,11 +50,8 @@ class Kept:
             return cls(None, pairs(data.duplicates, len(data.train)))
         view = data.view("train", LOOKED, seed)
         finder = FINDERS[kind].fit(view, seed)
-        if isinstance(finder, Rows):
-            settled = 0.0
-            if not finder.blind and len(data.holdout):
-                settled = finder.settle(data.codec.view(draw(DRAWN)), data.view("holdout", LOOKED, seed))
-            return cls(finder, max(settled, chance(row_digests(view.values))))
+        if isinstance(finder, Rows) and isinstance(view, TableView):
+            return cls(finder, max(_settled(finder, data, seed, draw), chance(row_digests(view.values))))
         return cls(finder, pairs(data.duplicates, len(view)))
 
     def blob(self) -> bytes:
@@ -76,3 +73,13 @@ class Kept:
             if own := {key.removeprefix(name): array for key, array in arrays.items() if key.startswith(name)}:
                 return cls(kind.restore(own), float(arrays[CHANCE][0]))
         return cls(None, float(arrays[CHANCE][0]))
+
+
+def _settled(finder: Rows, data: Data, seed: int, draw: Callable[[int], Any]) -> float:
+    """Lifts bars of the finder where the cells leave no choice, and tells how likely a draw equals an unseen row."""
+    unseen = data.view("holdout", LOOKED, seed)
+    if finder.blind or not len(unseen):
+        return 0.0
+    drawn = data.codec.view(draw(DRAWN))
+    assert isinstance(drawn, TableView) and isinstance(unseen, TableView)
+    return finder.settle(drawn, unseen)
