@@ -124,18 +124,19 @@ def _table(folder: Path) -> Sample:
     quantity = rng.choice([1, 2, 3, 4], n, p=[0.62, 0.23, 0.1, 0.05])
     weight = np.round(rng.uniform(0.2, 3, n) + 0.4 * quantity, 3)
     freight = np.round((3 + 1.2 * weight) * np.where(country == "US", 2.5, 1) * rng.uniform(0.9, 1.1, n), 2)
+    ordered = np.datetime64("2025-01-01") + rng.integers(0, 730, n)
     days = rng.integers(1, 6, n) + np.where(country == "US", 3, 0)
     odds = -6.0 + 1.1 * days + 0.015 * listed[article] + 1.2 * (channel == "app")
     returned = np.where(rng.random(n) < 1 / (1 + np.exp(-odds)), "yes", "no")
     with goal.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow("article price quantity amount channel country weight freight days returned".split())
-        for a, q, c, where, w, f, d, back in zip(
-            article, quantity, channel, country, weight, freight, days, returned, strict=True
+        writer.writerow("ordered article price quantity amount channel country weight freight days returned".split())
+        for day, a, q, c, where, w, f, d, back in zip(
+            ordered, article, quantity, channel, country, weight, freight, days, returned, strict=True
         ):
             price = listed[a]
             writer.writerow(
-                [f"A{a + 1:02d}", f"{price:.2f}", q, f"{price * q:.2f}", c, where, f"{w:.3f}", f"{f:.2f}", d, back]
+                [day, f"A{a + 1:02d}", f"{price:.2f}", q, f"{price * q:.2f}", c, where, f"{w:.3f}", f"{f:.2f}", d, back]
             )
     story = "a team tests its software with orders that a contractor writes at 5 cents a row"
     business = {
