@@ -291,6 +291,14 @@ assert not heavy, heavy
 """
 
 
+def test_scikit_learn_is_imported_only_where_it_is_used() -> None:
+    """It takes more than a second of CPU, and most verbs do without it."""
+    for path in FILES:
+        tops = [node for node in parsed(path).body if isinstance(node, ast.Import | ast.ImportFrom)]
+        names = {(node.module if isinstance(node, ast.ImportFrom) else node.names[0].name) for node in tops}
+        assert not [name for name in names if (name or "").split(".")[0] == "sklearn"], path
+
+
 def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from warnings import catch_warnings, simplefilter
 
 import torch
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
@@ -120,6 +118,9 @@ def _vendi(unseen: Embedded, made: Embedded, draws: Draws) -> Finding:
 
 def cells(train: Tensor, k: int, seed: int) -> Tensor:
     """Centres [min(k, n), d] of scikit-learn's k-means on at most 5,000 rows of `train` [n, d]."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
     rng = torch.Generator().manual_seed(seed)
     some = train[torch.randperm(len(train), generator=rng)[:5000]].float()
     means = KMeans(min(k, len(some)), n_init=1, max_iter=25, random_state=seed % 2**32)
