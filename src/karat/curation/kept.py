@@ -48,9 +48,9 @@ class Kept:
             kind not in FINDERS
         ):  # pictures may be more than memory holds, and equal ones were dropped when they were read
             return cls(None, pairs(data.duplicates, len(data.train)))
-        view = data.view("train", LOOKED, seed)
+        view: Any = data.view("train", LOOKED, seed)
         finder = FINDERS[kind].fit(view, seed)
-        if isinstance(finder, Rows) and isinstance(view, TableView):
+        if hasattr(finder, "settle"):
             return cls(finder, max(_settled(finder, data, seed, draw), chance(row_digests(view.values))))
         return cls(finder, pairs(data.duplicates, len(view)))
 
@@ -75,11 +75,9 @@ class Kept:
         return cls(None, float(arrays[CHANCE][0]))
 
 
-def _settled(finder: Rows, data: Data, seed: int, draw: Callable[[int], Any]) -> float:
+def _settled(finder: Any, data: Data, seed: int, draw: Callable[[int], Any]) -> float:
     """Lifts bars of the finder where the cells leave no choice, and tells how likely a draw equals an unseen row."""
     unseen = data.view("holdout", LOOKED, seed)
     if finder.blind or not len(unseen):
         return 0.0
-    drawn = data.codec.view(draw(DRAWN))
-    assert isinstance(drawn, TableView) and isinstance(unseen, TableView)
-    return finder.settle(drawn, unseen)
+    return float(finder.settle(data.codec.view(draw(DRAWN)), unseen))
