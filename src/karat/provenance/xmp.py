@@ -26,8 +26,8 @@ ELEMENTS = {KEYWORD: "TC260:AIGC", OWN: "karat:Label"}
 OURS = re.compile(  # and nothing else in it: what was changed there is somebody else's
     re.escape(BEGIN) + "".join(f"(?:<{name}>[^<]*</{name}>)?" for name in ELEMENTS.values()) + re.escape(END)
 )
-FOUND = {  # as an element or as an attribute
-    key: re.compile(rf"<{name}>(.*?)</{name}>|\s{name}=\"([^\"]*)\"|\s{name}='([^']*)'", re.DOTALL)
+FOUND = {  # as an element or as an attribute; each search ends where the next begins, so that many without an end cost no more
+    key: re.compile(rf"<{name}>((?:(?!<{name}>).)*?)</{name}>|\s{name}=\"([^\"]*)\"|\s{name}='([^']*)'", re.DOTALL)
     for key, name in ELEMENTS.items()
 }
 

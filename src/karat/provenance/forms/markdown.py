@@ -13,7 +13,7 @@ from karat.provenance.label import KEYWORD, OWN, Texts
 MOST = 1 << 16  # bytes of front matter
 FRONT = re.compile(rb"\A(?:\xef\xbb\xbf)?---\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
 BLOCK = re.compile(r"^(AIGC|KARAT):[ \t]*\r?\n((?:[ \t]+.*(?:\r?\n|\Z))*)", re.MULTILINE)
-LINE = re.compile(r'^[ \t]+([\w-]+):[ \t]*("(?:[^"\\]|\\.)*"|[^\r\n]*?)[ \t]*\r?$', re.MULTILINE)
+LINE = re.compile(r'^[ \t]+([\w-]+):[ \t]*("(?:[^"\\]|\\.)*"|[^\r\n]*)$', re.MULTILINE)
 
 
 def put(data: Buffer, texts: Texts | None) -> list[Edit]:
@@ -53,4 +53,4 @@ def _value(text: str) -> object:
     try:
         return json.loads(text)
     except ValueError:
-        return text
+        return text.rstrip()

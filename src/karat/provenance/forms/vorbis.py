@@ -173,7 +173,7 @@ def _header(data: Buffer) -> Header:
     if head[:7] != b"\x01vorbis" and head[:8] != b"OpusHead":
         raise DataError("this OGG holds neither Vorbis nor Opus alone. Save it as one of them.")
     packets: list[bytes] = []
-    at, pages, part = first.end, 0, b""
+    at, pages, part = first.end, 0, bytearray()
     while len(packets) < wanted:
         page = _page(data, at)
         if page.serial != first.serial:
@@ -183,8 +183,8 @@ def _header(data: Buffer) -> Header:
             part += data[place : place + lace]
             place += lace
             if lace < FULL:
-                packets.append(part)
-                part = b""
+                packets.append(bytes(part))
+                part.clear()
         at, pages = page.end, pages + 1
     if part or len(packets) > wanted or not packets[0].startswith(mark):
         raise DataError("the comments of this OGG do not stand where they must. Make or copy it again.")

@@ -42,7 +42,7 @@ def _header(data: Buffer) -> tuple[int, dict[str, Any]]:
         if name != "__metadata__":
             try:
                 last = max(last, *map(int, entry["data_offsets"]))
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):  # which infinity is
                 raise DataError(
                     f"the header of these weights says nothing of where {name!r} lies. Copy it again."
                 ) from None

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from karat.errors import DataError, KaratError
+from karat.errors import DataError, KaratError, TooLarge
 from karat.output import digest, read_json
 from karat.provenance.containers import container_of
 from karat.provenance.content import content_digest
@@ -95,7 +95,7 @@ def check_file(path: Path, memories: Sequence[Memory], trust: Trust) -> FileChec
     """What labels, signatures and the records of runs say of a file. Nothing in it is believed that cannot be checked."""
     try:
         seen = _look(path, memories, trust)
-    except DataError as error:
+    except (DataError, TooLarge) as error:
         return FileCheck(path, "damaged", str(error))
     state, says = _judged(seen)
     return FileCheck(path, state, says, tuple(_results(path, seen, state, bool(memories))), seen.content)
