@@ -17,7 +17,7 @@ from karat.assays import Finding, find
 from karat.assays.encoder import FeatureExtractor, open_extractor
 from karat.assays.neighbours import components
 from karat.assays.points.diversity import absent
-from karat.assays.points.embedded import Embedded, embed_points
+from karat.assays.points.embedded import Embedded, Kept, embed_points
 from karat.assays.points.modes import look, lost, needed
 from karat.assays.points.points import examine
 from karat.assays.references.points import LABELLED, REFERENCES, copier
@@ -47,6 +47,7 @@ class Bench:
         labels = torch.tensor(found.target).long()[order] if labelled else None
         self.classes = DIGITS if labelled else ()
         self.known: dict[tuple[str, int], list[Finding]] = {}
+        self.kept: dict[int, Kept] = {}  # by seed
         cut = (slice(0, 900), slice(900, 1350), slice(1350, None))
         self.points = [points[c] for c in cut]
         self.labels = [None if labels is None else labels[c] for c in cut]
@@ -70,7 +71,8 @@ class Bench:
         return self.known[name, seed]
 
     def examine(self, made: Embedded, seed: int = 0) -> list[Finding]:
-        return examine(self.train, self.unseen, made, classes=self.classes, seed=seed)
+        kept = self.kept.setdefault(seed, Kept())
+        return examine(self.train, self.unseen, made, classes=self.classes, seed=seed, kept=kept)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +112,16 @@ def test_findings_are_whole(bench: Bench) -> None:
         assert f.low <= f.value <= f.high, f.name
         assert np.isfinite([f.value, f.low, f.high, f.real]).all(), f.name
         assert (f.summary[0].isupper() or f.summary[0].isdigit()) and f.summary.endswith(".")
-    assert [f.to_dict() for f in bench.examine(bench.made("oracle", 0))] == [f.to_dict() for f in findings]
+    again = examine(bench.train, bench.unseen, bench.made("oracle", 0), classes=bench.classes)
+    assert [f.to_dict() for f in again] == [f.to_dict() for f in findings], "by what was kept and by nothing kept"
+
+
+def test_what_is_kept_of_real_records_is_refused_for_others(bench: Bench) -> None:
+    kept = Kept()
+    kept.beside(bench.points[0], bench.points[1], 0)
+    for other in ((bench.points[1], bench.points[1], 0), (*bench.points[:2], 1)):
+        with pytest.raises(ValueError, match="other real records"):
+            kept.beside(*other)
 
 
 def test_planted_copies_are_found_and_shown(bench: Bench) -> None:

@@ -14,6 +14,7 @@ from karat.assays.encoder import open_extractor
 from karat.assays.finding import Finding
 from karat.assays.leaks import Group
 from karat.assays.points import points
+from karat.assays.points.embedded import Kept
 from karat.assays.power import corrected
 from karat.assays.relational import databases
 from karat.assays.table import tables
@@ -66,6 +67,7 @@ def evaluate(
     apart: bool = True,
     exchange: bool = False,
     attacks: bool = False,
+    kept: Kept | None = None,
 ) -> Evaluation:
     """All findings about `made` beside the records that were learned from and those that were not, the same for a seed.
 
@@ -74,7 +76,8 @@ def evaluate(
     apart: whether whatever made `made` is known not to have seen the unseen records. If not, it may have copied these as
     well, and that training records are met no oftener is no excuse.   exchange: whether to measure how many real records one
     made one stands for, where there is something to predict; learners are taught some hundred times.
-    attacks: whether further attacks on privacy are tried, of a table.
+    attacks: whether further attacks on privacy are tried, of a table.   kept: one for all made points that are judged beside
+    the same two views by the same seed: what is searched for among real ones is searched for once.
     Raises DataError for fewer than 20 records on a side, or records that cannot be compared; FitError for a target or an
     encoder where there is no use for it.
     """
@@ -93,6 +96,7 @@ def evaluate(
                 pretrained=pretrained,
                 apart=apart,
                 exchange=exchange,
+                kept=kept,
             )
             right = "self-supervised" if extractor.accuracy is None else f"{extractor.accuracy:.1%} right"
             return Evaluation(

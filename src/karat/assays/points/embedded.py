@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,31 @@ from torch import Tensor
 
 Values = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
+T = TypeVar("T")
+
+
+class Kept:
+    """What is found among real records alone, for whoever judges several made sets beside the same ones by one seed.
+
+    It holds the records as well, and lives as long as whoever asked for it.
+    """
+
+    def __init__(self) -> None:
+        self._sides: tuple[Tensor, Tensor, int] | None = None
+        self._found: dict[object, Any] = {}
+
+    def beside(self, train: Tensor, unseen: Tensor, seed: int) -> None:
+        """Says which points are judged by.   Raises ValueError where what is kept is of others."""
+        a, b, c = self._sides = self._sides or (train, unseen, seed)
+        if a is not train or b is not unseen or c != seed:
+            raise ValueError("what is kept is of other real records or another seed; begin anew with Kept()")
+
+    def of(self, name: object, find: Callable[[], T]) -> T:
+        """What `find` returned when it was first asked for by this name."""
+        if name not in self._found:
+            self._found[name] = find()
+        found: T = self._found[name]
+        return found
 
 
 @dataclass(frozen=True)

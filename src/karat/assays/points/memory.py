@@ -116,18 +116,13 @@ def findings(case: Case) -> list[Finding]:
     """
     train, unseen, made = case.train, case.unseen, case.made
     most = MOST if len(train) <= 20_000 else MOST // 2
-    copies = _copied(case, most, searcher(train.points, case.axes))
+    copies = _copied(case, most, case.kept.of("searcher", lambda: searcher(train.points, case.axes)))
     if not copies.raised and copies.beside == UNSEEN and train.points.ndim == 4:
         # where real records are each other's mirror images, only what comes back as it stands can be told from them
         plain = _copied(case, most, Placed(train.points))
         copies = plain if plain.raised or plain.beside != UNSEEN else copies
-    smoothest = torch.cat([smooth(x) for x in train.points.split(5000)])
-    basis = components(smoothest, 64)
-    base = basis.of(smoothest)
-    mine, theirs = (
-        Nearest(*nearest(torch.cat([basis.of(smooth(x)) for x in side.points[:most].split(500)]), base))
-        for side in (made, unseen)
-    )
+    basis, base, theirs = case.kept.of("smooth", lambda: _smooth_sides(train.points, unseen.points[:most]))
+    mine = _nearest(made.points[:most], basis, base)
     rest = [_authenticity(mine, theirs, base), _ct(mine, theirs, made, unseen, base, basis, case.seed)]
     # A smooth picture lies nearer to every training picture than a real one does, so these two fall through blur as well
     # as through copying. They speak only beside copies, and otherwise leave blur to the findings that can tell it.
@@ -135,14 +130,31 @@ def findings(case: Case) -> list[Finding]:
     return [copies, *(f if copies.raised else replace(f, raised=False) for f in beside)]
 
 
+def _smooth_sides(train: Tensor, unseen: Tensor) -> tuple[Components, Tensor, Nearest]:
+    """The leading components of the smoothed training points, those points in them [t, k], and the nearest of unseen ones."""
+    smoothest = torch.cat([smooth(x) for x in train.split(5000)])
+    basis = components(smoothest, 64)
+    base = basis.of(smoothest)
+    return basis, base, _nearest(unseen, basis, base)
+
+
+def _nearest(points: Tensor, basis: Components, base: Tensor) -> Nearest:
+    return Nearest(*nearest(torch.cat([basis.of(smooth(x)) for x in points.split(500)]), base))
+
+
 def _copied(case: Case, most: int, known: Aligned | Placed) -> Finding:
     """The copy rate by what `known` finds of at most `most` records of each side."""
     train, unseen, made = case.train, case.unseen, case.made
-    m, real = known.search(made.points[:most]), known.search(unseen.points[:most]).ratio
-    helped = len(real) < FEW and len(train) > 2 * CROWD
-    if helped:
+    helped = min(most, len(unseen)) < FEW and len(train) > 2 * CROWD
+
+    def searched() -> Tensor:
+        ratio = known.search(unseen.points[:most]).ratio
+        if not helped:
+            return ratio
         some = torch.arange(min(STAND_INS, len(train)))
-        real = torch.cat([real, known.search(train.points[some], some).ratio])
+        return torch.cat([ratio, known.search(train.points[some], some).ratio])
+
+    m, real = known.search(made.points[:most]), case.kept.of(type(known), searched)
     found = _copies(m, real, helped, case)
     if not found.raised or not case.apart:
         return found

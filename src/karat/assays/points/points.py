@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from karat.assays.discovery import examined
 from karat.assays.encoder import FeatureExtractor, open_extractor
 from karat.assays.finding import Finding
 from karat.assays.neighbours import Components, components
-from karat.assays.points.embedded import Described, Embedded, embed_points
+from karat.assays.points.embedded import Described, Embedded, Kept, embed_points
 from karat.errors import DataError
 from karat.space import JUDGED as FEWEST
 from karat.views import Points, Strings
@@ -33,7 +32,7 @@ class Case:
     draws: which unseen and made records take part in a score.   facets: by name, such as a speaker, strings [t] and [n] of
     training and unseen records.   described: the descriptors of training, unseen and made records, where they have any.
     apart: whether the generator is known not to have seen the unseen records.
-    exchange: whether learners are taught many times over for the exchange rate.
+    exchange: whether learners are taught many times over for the exchange rate.   kept: what is found among `train` and `unseen`.
     """
 
     train: Embedded
@@ -47,11 +46,12 @@ class Case:
     described: tuple[Described, Described, Described] | None = None
     apart: bool = True
     exchange: bool = False
+    kept: Kept = field(default_factory=Kept)
 
-    @cached_property
+    @property
     def pixels(self) -> Components:
         """The leading 64 components of the training points."""
-        return components(self.train.points, 64)
+        return self.kept.of("pixels", lambda: components(self.train.points, 64))
 
 
 def judge(
@@ -64,18 +64,27 @@ def judge(
     pretrained: Path | None,
     apart: bool,
     exchange: bool = False,
+    kept: Kept | None = None,
 ) -> tuple[list[Finding], FeatureExtractor]:
     """All findings about `made`, by an extractor that is fitted to `train` or `pretrained`; and that extractor."""
-    few = train.labels
-    extractor = open_extractor(
-        train.points[:LEARNED],
-        None if few is None else few[:LEARNED],
-        len(train.classes),
-        fingerprint=fingerprint,
-        seed=seed,
-        pretrained=pretrained,
-    )
-    t, u, m = (embed_points(extractor, x.points, x.labels) for x in (train, unseen, made))
+    kept = kept or Kept()
+    kept.beside(train.points, unseen.points, seed)
+
+    def real() -> tuple[FeatureExtractor, Embedded, Embedded]:
+        few = train.labels
+        extractor = open_extractor(
+            train.points[:LEARNED],
+            None if few is None else few[:LEARNED],
+            len(train.classes),
+            fingerprint=fingerprint,
+            seed=seed,
+            pretrained=pretrained,
+        )
+        t, u = (embed_points(extractor, x.points, x.labels) for x in (train, unseen))
+        return extractor, t, u
+
+    extractor, t, u = kept.of("embedded", real)
+    m = embed_points(extractor, made.points, made.labels)
     facets = {name: (values, unseen.facets[name]) for name, values in train.facets.items()}
     a, b, c = (Described(x.descriptors, _described(x)) for x in (train, unseen, made))
     classes, axes = train.classes, train.axes
@@ -91,6 +100,7 @@ def judge(
         described=described,
         apart=apart,
         exchange=exchange,
+        kept=kept,
     )
     return found, extractor
 
@@ -114,12 +124,14 @@ def examine(
     described: tuple[Described, Described, Described] | None = None,
     apart: bool = True,
     exchange: bool = False,
+    kept: Kept | None = None,
 ) -> list[Finding]:
     """All findings about `made`, the same for the same seed; see `Case`.
 
     train: the records that the generator learned from, all of them, or memory and lift see less than there is.
     unseen: real records that neither the generator nor the judge's feature extractor learned from.
     facets: by name, strings [t] and [n] of training and unseen records, in their order.
+    kept: what other made sets were judged by, beside the same `train` and `unseen` and by the same seed.
     Raises DataError for fewer than 20 records in any of the three, or for records of different shapes.
     """
     for name, side in (("training", train), ("unseen real", unseen), ("made", made)):
@@ -128,10 +140,12 @@ def examine(
     shapes = {tuple(side.points.shape[1:]) for side in (train, unseen, made)}
     if len(shapes) > 1:
         raise DataError(f"real and made records have different shapes {sorted(shapes)}; bring them to one")
+    kept = kept or Kept()
+    kept.beside(train.points, unseen.points, seed)
     rng = np.random.default_rng(seed)
     # any order of the rows may mean something (classes, time): what takes the first few takes them from a shuffled set
     orders = [rng.permutation(len(side)) for side in (train, unseen, made)]
     t, u, m = (s.take(torch.from_numpy(order)) for s, order in zip((train, unseen, made), orders, strict=True))
     known = {name: (a[orders[0]], b[orders[1]]) for name, (a, b) in (facets or {}).items()}
     draws = draw(len(unseen), len(made), rng)
-    return examined(folder, Case(t, u, m, classes, axes, seed, draws, known, described, apart, exchange))
+    return examined(folder, Case(t, u, m, classes, axes, seed, draws, known, described, apart, exchange, kept))

@@ -16,6 +16,7 @@ import numpy as np
 from karat.assays.chance import exact
 from karat.assays.evaluation import evaluate
 from karat.assays.finding import Finding, State
+from karat.assays.points.embedded import Kept
 from karat.assays.references import Drawn, Plant, draw, plants
 from karat.errors import FitError
 from karat.views import View
@@ -89,7 +90,7 @@ def calibrate(
     graded: at each of their strengths, else at the usual one.   Raises FitError for a name that is none.
     """
     for seed in seeds:
-        side = sides(seed)
+        side, kept = sides(seed), Kept()
         listed = [*plants(side.train, side.target, graded), Plant(UNSEEN)]
         known = list(dict.fromkeys(p.reference for p in listed))
         for name in names or ():
@@ -105,7 +106,13 @@ def calibrate(
                 of = (plant.reference, side.learned, side.source, made, rng, side.target, plant.strength)
                 records = side.view(draw(*of))
             found = evaluate(
-                side.train, side.unseen, records, fingerprint=side.fingerprint, target=side.target, seed=seed
+                side.train,
+                side.unseen,
+                records,
+                fingerprint=side.fingerprint,
+                target=side.target,
+                seed=seed,
+                kept=kept,
             ).findings
             yield Exam(plant, seed, len(records), tuple(found), time.process_time() - start)
 
