@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import io
@@ -18,12 +19,15 @@ import pyarrow.parquet as pq
 import pytest
 from filled import MADE
 
-from karat.errors import DataError
+import karat
+from karat.errors import DataError, FitError
 from karat.provenance import content
 from karat.provenance.containers import container_of
 from karat.provenance.content import content_digest, digest_of_open
 from karat.provenance.forms import markdown, vorbis
 from karat.provenance.reading import found_in, read_label
+from karat.provenance.signing import Trust, make_key
+from karat.provenance.signing.detached import FORM, read_signature
 
 MANY = 80_000
 
@@ -101,3 +105,42 @@ def test_an_array_that_would_not_fit_the_memory_is_refused(monkeypatch: pytest.M
     monkeypatch.setenv("KARAT_MEMORY_GB", "0.01")
     with pytest.raises(DataError, match="reading an array would need"):
         digest_of_open(io.BytesIO(head.getvalue() + b"\0" * 100), "a.npy")
+
+
+def test_a_label_that_breaks_lines_says_nothing_in_the_name_of_karat(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,2\n")
+    forged = "r/1\n  signature  detected  trusted\rExample Ltd\u2028x\x85y"
+    fields = {"Label": "1", "ContentProducer": forged, "ProduceID": forged}
+    record = {"AIGC": fields, "sha256": {"a.csv": "0"}, "run": forged, "recipe": forged, "time": forged}
+    path.with_name("a.csv.label.json").write_text(json.dumps(record))
+    karat.check(path)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("  signature")] == ["  signature          not detected"]
+    assert len(lines) == 7  # the file, six techniques less the manifest, the content
+
+
+@pytest.mark.parametrize("oid", ["2a8648ce3d030107", "2a8648ce3d0201"])  # of the curve, and of the kind of key
+def test_a_certificate_of_a_key_that_is_not_known_vouches_for_nothing(oid: str, tmp_path: Path) -> None:
+    pytest.importorskip("cryptography", reason="signatures want karat[sign]")
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,2\n")
+    body = make_key("Somebody")["certificates.pem"].decode().split("-----")[2]
+    known = bytes.fromhex(oid)
+    other = base64.b64decode(body).replace(known, known[:-1] + b"\x63")
+    pem = f"-----BEGIN CERTIFICATE-----\n{base64.encodebytes(other).decode()}-----END CERTIFICATE-----\n"
+    says = {"form": FORM, "when": "2026-01-02T03:04:05Z", "certificates": pem, "signature": "AAAA"}
+    says["files"] = {"a.csv": {"content": content_digest(path), "label": []}}  # type: ignore[assignment]
+    path.with_name("a.csv.signature.json").write_text(json.dumps(says))
+    found = read_signature(path, Trust())
+    assert found is not None and found.state == "invalid"
+
+
+def test_a_root_that_is_none_is_named_and_not_the_files_that_are_checked(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography", reason="signatures want karat[sign]")
+    root = tmp_path / "root.pem"
+    root.write_text("nothing of that kind")
+    with pytest.raises(FitError, match=r"root.pem, which is to be trusted, holds no certificates"):
+        Trust.of([root])

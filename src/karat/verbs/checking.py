@@ -35,9 +35,9 @@ def check(options: CheckOptions) -> Check:
     else:
         _show_many(found, console)
     for path, likeness in found.resemblances:
-        console.print(f"{path} {likeness}", soft_wrap=True)
+        _say(console, f"{path} {likeness}")
     for line in found.failed:
-        console.print(f"not as it was made: {line}", soft_wrap=True)
+        _say(console, f"not as it was made: {line}")
     return found
 
 
@@ -63,14 +63,19 @@ def key(options: KeyOptions) -> list[Path]:
 
 
 def _show_file(found: FileCheck, console: Console) -> None:
-    console.print(f"{found.path}: {found.state}; {found.says}", soft_wrap=True)
+    _say(console, f"{found.path}: {found.state}; {found.says}")
     table = [(WORDS.get(result.type, result.type), *_cells(result)) for result in found.results]
     widths = [max((len(row[i]) for row in table), default=0) for i in range(3)]
     for row in table:
         cells = (text.ljust(width) for text, width in zip(row, (*widths, 0), strict=True))
-        console.print(("  " + "  ".join(cells)).rstrip(), soft_wrap=True)
+        _say(console, ("  " + "  ".join(cells)).rstrip())
     if found.content is not None:
         console.print(f"  {'content'.ljust(widths[0])}  sha256 {found.content}", soft_wrap=True)
+
+
+def _say(console: Console, line: str) -> None:
+    """One line, whatever ends lines in names and labels: a stranger's label would else say the next one, too."""
+    console.print("\\n".join(line.splitlines()), soft_wrap=True)
 
 
 def _cells(result: Result) -> tuple[str, str, str]:
@@ -93,7 +98,7 @@ def _show_many(found: Check, console: Console) -> None:
     rows += [(str(one.path), one.state, one.says) for one in odd[:SHOWN]]
     widths = [max((len(row[i]) for row in rows), default=0) for i in range(2)]
     for name, state, says in rows:
-        console.print(f"{name.ljust(widths[0])}  {state.ljust(widths[1])}  {says}", soft_wrap=True)
+        _say(console, f"{name.ljust(widths[0])}  {state.ljust(widths[1])}  {says}")
     if len(odd) > SHOWN:
         console.print(f"... and {len(odd) - SHOWN:,} more; --json names all", soft_wrap=True)
     if found.files or not found.parts:

@@ -155,8 +155,14 @@ class Trust:
             try:
                 with open_plain(place) as file:
                     found.append(file.read(MOST))
+                if installed():  # else what is wrong here would be said of the files that are checked
+                    from cryptography import x509
+
+                    x509.load_pem_x509_certificates(found[-1])
             except OSError as error:
                 raise FitError(f"--trust {place}: {error.strerror or error}. Give a root.pem.") from None
+            except ValueError:
+                raise FitError(f"{place}, which is to be trusted, holds no certificates. Give a root.pem.") from None
         return cls(b"\n".join(found))
 
     def vouches(self, certificates: bytes, when: datetime) -> tuple[bool, str | None, str | None, object]:
@@ -166,6 +172,7 @@ class Trust:
         """
         need()
         from cryptography import x509
+        from cryptography.exceptions import UnsupportedAlgorithm
 
         try:
             chain = x509.load_pem_x509_certificates(certificates)
@@ -176,7 +183,7 @@ class Trust:
             in_time = all(c.not_valid_before_utc <= when <= c.not_valid_after_utc for c in chain)
             known = any(_raw(found) in roots for found in chain[1:])
             return held and in_time and known, _name(chain[0]), _name(chain[-1]), chain[0].public_key()
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, UnsupportedAlgorithm) as error:
             raise DataError(f"no certificates ({error})") from None
 
 

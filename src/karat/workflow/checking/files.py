@@ -17,6 +17,7 @@ from karat.provenance.reading import Found, read_label
 from karat.provenance.signing import Signature, Trust
 from karat.provenance.signing.detached import read_signature
 from karat.provenance.signing.manifest import read_manifest
+from karat.trust import answered_for, signed
 from karat.workflow.checking.made import Item, Memory
 
 Outcome = Literal["detected", "not_detected", "not_applicable"]
@@ -147,13 +148,15 @@ def _marked(path: Path, memories: Sequence[Memory]) -> Result:
     rates: list[float] = []
     for memory in keyed:
         try:
-            marks = watermarks.detect(path, memory.run)
+            with answered_for(memory.run):
+                marks = watermarks.detect(path, memory.run)
         except KaratError:  # another kind of content than the run's
             continue
         for found in marks:
             rates.append(found.fpr)
             if found.found:
-                return Result("watermark", "detected", "trusted", None, memory.run.id, None, sum(rates))
+                mine: Validity = "trusted" if signed(memory.run.spec) else "valid"
+                return Result("watermark", "detected", mine, None, memory.run.id, None, sum(rates))
     return Result("watermark", "not_detected" if rates else "not_applicable")
 
 
