@@ -66,6 +66,17 @@ def test_what_has_no_label_is_never_called_made_by_a_human(
     assert code == 0 and "no label found; that says nothing about who made it" in out and "human" not in out
 
 
+def test_where_no_run_is_near_it_is_said_how_to_ask_one(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "far").mkdir()
+    monkeypatch.chdir(tmp_path / "far")
+    Image.open(run.path / "made" / "1.png").save("copy.png")
+    assert "--run RUN asks whether that run made it" in told(capsys, "check", "copy.png")[1]
+    out = told(capsys, "check", "copy.png", "--run", str(run.path))[1]
+    assert "stripped" in out and "--run" not in out
+
+
 def test_a_folder_counts_and_names_what_is_not_intact_and_strict_ends_with_1(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,6 +34,13 @@ def check(options: CheckOptions) -> Check:
         _show_file(found.files[0], console)
     else:
         _show_many(found, console)
+    if any(
+        result.type == "record" and result.outcome == "not_applicable"
+        for one in found.files
+        if one.state == "no label"
+        for result in one.results
+    ):
+        console.print("no run was asked: --run RUN asks whether that run made it", soft_wrap=True)
     for path, likeness in found.resemblances:
         _say(console, f"{path} {likeness}")
     for line in found.failed:
