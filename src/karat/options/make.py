@@ -26,7 +26,8 @@ class MakeOptions:
         Pictures and sounds: a folder of PNG or WAV files, or a file ending in .npy, .npz or .zip. A name ending in .png, .jpg,
         .webp, .tif or .gif, .wav, .flac, .ogg or .mp3 is a file of one; where -n asks for more, x.jpg is a folder x of such
         files. Tables: a file ending in .csv, .tsv, .json, .jsonl, .xlsx, .parquet, .feather, .orc, .db, .sqlite or .csv.gz, in
-        the form of the data by default, of a database .parquet. Related tables: a folder, of files named as the real ones, or a .db with all of
+        the form of the data by default, of a database .parquet.
+        Related tables: a folder, of files named as the real ones, or a .db with all of
         them. Text: a file ending in .txt, .md, .jsonl or .csv, or a folder of .txt files. By default in RUN/made, or the
         first of RUN/made-2, made-3, ... that is new. A folder whose making was stopped goes on where it was.
     shards
