@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from drawings import save_pictures
 
 import karat
 from karat.curation.copies.rows import Rows
+from karat.data import load
 from karat.errors import FitError, GateError
 from karat.run import Run
 from karat.views import Columns, TableView
+from karat.workflow.curating import _searched
 from karat.worth.ledger import Ledger, total
 
 ROWS = 400
@@ -117,6 +120,15 @@ def test_of_few_categories_no_row_is_refused_as_a_copy() -> None:
     rng = np.random.default_rng(2)
     gate = Rows.fit(table(rng, 2000, 0), 0)
     assert gate.blind and not gate.copied(table(rng, 2000, 0)).any()
+
+
+def test_that_copies_of_pictures_cannot_be_told_is_known_at_the_second_make_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KARAT_CACHE", str(tmp_path / "cache"))
+    save_pictures(tmp_path / "few", 40)
+    data = load(tmp_path / "few")
+    assert [_searched(data).blind for _ in range(2)] == [True, True]
 
 
 def test_a_private_run_keeps_nothing_for_its_gates(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from karat.views import Points
 COMPARED = 600  # training records that are compared with the others, to set the bars
 COMPONENTS = 64
 AT_ONCE = 250
-VERSION = 1  # of everything below that changes a score
+VERSION = 2  # of everything below that changes a score
 
 
 class Searched:

@@ -127,11 +127,11 @@ def _searched(data: Data) -> Searched:
     place = cache_folder(None) / "gates" / f"{data.fingerprint[:32]}-{VERSION}.json"
     view = data.view("train")
     try:
-        bars = [float(bar) for bar in json.loads(place.read_bytes())]
+        bars = [math.inf if bar is None else float(bar) for bar in json.loads(place.read_bytes())]
     except (OSError, ValueError, TypeError):
         found = Searched(view, 0)  # type: ignore[arg-type]
         place.parent.mkdir(mode=0o700, exist_ok=True)
-        write_whole(place, to_json([bar if math.isfinite(bar) else 1e30 for bar in found.bars]))
+        write_whole(place, to_json([bar if math.isfinite(bar) else None for bar in found.bars]))
         return found
     return Searched(view, 0, bars)  # type: ignore[arg-type]
 
