@@ -40,6 +40,7 @@ class Training:
     clock: str = "wall"  # or cpu: minutes of computing, for machines shared with others
     enough: int = 2_000_000  # points seen by which the recipe has usually given most of what it can
     save_seconds: float = 15.0  # between two checkpoints
+    keep_best: bool = False  # end with the weights of the tenth of the budget that fit a validation part best
 
 
 @dataclass(frozen=True)

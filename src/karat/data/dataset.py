@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from karat.content import Codec, recognise
 from karat.content.codec import Contents
 from karat.content.relational.relations import alone
 from karat.content.roles import Declared, Discreet
-from karat.data.split import FACET, FEWEST, occurrences, rows_aside, split, together, unique_rows
+from karat.data.split import FACET, FEWEST, occurrences, rows_aside, split, together, unique_rows, validation
 from karat.errors import DataError, FitError
 from karat.privacy import CODEC, Budget, Target
 from karat.space import Space
@@ -37,7 +37,7 @@ TEXTS = {  # settings of the data whose values are texts, whatever they look lik
     "sheet",
 }
 DATABASES = ("postgresql://", "postgres://")
-Part = Literal["train", "holdout"]
+Part = Literal["train", "holdout", "validation"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Data:
     duplicates: int
     notes: tuple[str, ...] = ()
     budget: Budget | None = None  # of privacy: what the codec spent of it
+    validation: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # rows by which weights are chosen
 
     @property
     def space(self) -> Space:
@@ -81,9 +82,20 @@ class Data:
             raise FitError(f"{self.codec.name} content has no schema to write.")
         return self.codec.declared(between)
 
+    def validated(self, seed: int) -> Data:
+        """The same with a validation part, drawn with `seed`, that is no longer in the training part; FitError without room."""
+        keys: np.ndarray = np.arange(len(self.train))
+        if self.contents.groups is not None:
+            keys = self.contents.groups[self.train]
+        elif self.codec.repeats:  # equal rows fall on one side
+            digests = self.codec.digests(self.contents.records[self.train])
+            keys = np.ascontiguousarray(digests).view("V16")[:, 0]
+        train, part = validation(self.train, keys, seed)
+        return replace(self, train=train, validation=part)
+
     def rows(self, part: Part, limit: int | None = None, seed: int = 0) -> np.ndarray:
         """Sorted rows of a part; with a limit, that many of them drawn with `seed`."""
-        rows = self.train if part == "train" else self.holdout
+        rows: np.ndarray = getattr(self, part)
         if limit is None or limit >= len(rows):
             return rows
         drawn = np.random.default_rng(seed & 2**63 - 1).choice(len(rows), limit, replace=False)

@@ -14,6 +14,7 @@ from karat.space import JUDGED
 FACET = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|!=|<|>|=)\s*(.+?)\s*")
 FEWEST = 32  # different records; fewer teach nothing
 HOLDOUT_MOST = 10_000
+VALIDATED, VALIDATED_LEAST, VALIDATED_MOST = 0.05, 64, 256  # share and number of records by which weights are chosen
 BLOCK = 65_536  # records whose side is decided at once
 
 
@@ -124,6 +125,26 @@ def _unjudged(train: np.ndarray, held: np.ndarray) -> list[str]:
         f"{len(train)} to learn from and {len(held)} set aside: no assay will be possible, for the judge needs at least "
         f"{JUDGED} of each. Give at least {2 * JUDGED} different records, or another --holdout."
     ]
+
+
+def validation(train: np.ndarray, keys: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows `train` without a validation part, and that part, both sorted; records of one of `keys` [n] stay together.
+
+    Raises FitError where there are too few of them.
+    """
+    wanted = int(np.clip(round(VALIDATED * len(train)), VALIDATED_LEAST, VALIDATED_MOST))
+    _, inverse = np.unique(keys, return_inverse=True)
+    place = np.random.default_rng([seed, 23]).permutation(inverse.max(initial=0) + 1)[inverse]  # of each record's key
+    order = np.argsort(place, kind="stable")
+    last = place[order[min(wanted, len(order)) - 1]]
+    part = place <= last
+    if len(train) < 4 * VALIDATED_LEAST or 2 * part.sum() > len(train):
+        raise FitError(
+            f"--keep-best keeps {int(part.sum())} of the {len(train)} records to learn from for validation, since those that "
+            f"belong together stay so; wanted at least {4 * VALIDATED_LEAST} records, and most of them to learn from. Add more, "
+            "or leave it out."
+        )
+    return train[~part], train[part]
 
 
 def unique_rows(digests: np.ndarray, aside: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

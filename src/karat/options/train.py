@@ -69,6 +69,9 @@ class TrainOptions:
     track
         Also tell a tracker: tensorboard, wandb or mlflow, each of which keeps files in the run unless its own settings name a
         server. Give it again for another.
+    keep_best
+        End with the weights of that tenth of the budget which fit a validation part best: at least 64 of the records to learn
+        from, which then are not learned from; never the judge's. For families that learn step by step.
     prices
         A prices.toml; without it the ledger keeps seconds and no money.
     """
@@ -95,4 +98,5 @@ class TrainOptions:
     threads: int | None = None
     set: Sequence[str] = ()
     track: Sequence[str] = ()
+    keep_best: bool = False
     prices: Path | None = None

@@ -80,6 +80,10 @@ KNOWN: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "step": (number(0, int), "a whole number"),
     "seconds": (number(0), "a number"),
     "trained_samples": (number(0, int), "a whole number"),
+    "kept": (
+        lambda v: isinstance(v, dict) and all(number(-1e308)(x) for x in v.values()),
+        "a table of numbers",
+    ),
     "ended": (_text(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "a time in UTC"),
 }
 

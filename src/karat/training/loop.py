@@ -118,6 +118,20 @@ class Plan:
 
 
 @dataclass
+class Best:
+    """The averaged weights of all players that fitted a validation part best; score: how badly.   last: the latest score."""
+
+    step: int
+    fraction: float
+    score: float
+    last: float
+    averages: dict[str, list[Tensor]]
+
+    def numbers(self) -> dict[str, float]:
+        return {"step": self.step, "fraction": self.fraction, "validation": self.score, "last": self.last}
+
+
+@dataclass
 class State:
     """Where a run is: all that a continued run needs beside the model's own weights."""
 
@@ -135,6 +149,7 @@ class State:
     prepared: set[str] = field(default_factory=set)  # players that were prepared in this process
     sizes: dict[str, Tensor] = field(default_factory=dict)  # root mean squares beyond which a player's weights diverged
     losses: divergence.Losses = field(default_factory=dict)  # in this process
+    best: Best | None = None  # of those scored so far, where weights are chosen
     trial: bool = False  # it is timed only: no weight moves
 
     @contextlib.contextmanager
@@ -153,9 +168,11 @@ class State:
             for i, p in enumerate(optimiser.param_groups[0]["params"]):
                 for key, value in optimiser.state.get(p, {}).items():
                     out[f"optimiser.{name}.{i}.{key}"] = torch.as_tensor(value).detach().cpu()
-        for name, average in self.averages.items():
-            for i, value in enumerate(average):
-                out[f"average.{name}.{i}"] = value.detach().cpu()
+        kept = {"average": self.averages, "best": {} if self.best is None else self.best.averages}
+        for kind, averages in kept.items():
+            for name, average in averages.items():
+                for i, value in enumerate(average):
+                    out[f"{kind}.{name}.{i}"] = value.detach().cpu()
         return out
 
     def numbers(self) -> dict[str, Any]:
@@ -168,6 +185,7 @@ class State:
             "turns": self.turns,
             "finished": self.finished,
             "spent": self.spent,
+            "best": None if self.best is None else self.best.numbers(),
         }
 
     @staticmethod
@@ -197,6 +215,13 @@ class State:
         for name, average in state.averages.items():
             for i, value in enumerate(average):
                 value.copy_(tensors[f"average.{name}.{i}"])
+        if (best := numbers.get("best")) is not None:
+            averages = {
+                name: [torch.empty_like(v).copy_(tensors[f"best.{name}.{i}"]) for i, v in enumerate(average)]
+                for name, average in state.averages.items()
+            }
+            fraction, score, last = (float(best[key]) for key in ("fraction", "validation", "last"))
+            state.best = Best(int(best["step"]), fraction, score, last, averages)
         return state
 
     def used(self, fraction: float) -> float:
@@ -326,6 +351,8 @@ def _finish(model: Learned, players: dict[str, Player], batch: Batches, plan: Pl
         )
     if wrong := state.diverged(model) or divergence.lost(state.losses, state.step):
         raise DivergedError(f"{wrong}. {REMEDY}")
+    if state.best is not None:
+        state.averages = state.best.averages
     _take_averages(players, state, finished_at=2.0)
     with state.spending("settling", plan):
         left = UNLIMITED

@@ -17,6 +17,7 @@ from karat.events import Checkpoint, Event, Finished, Note, Notice, Picture, Pro
 from karat.families.generator import Batches, Learned
 from karat.training import diagnostics
 from karat.training.divergence import REMEDY
+from karat.training.keeping import Keeper, Scorer
 from karat.training.loop import Plan, State, train
 from karat.training.previews import Previews
 from karat.training.product import Product
@@ -34,16 +35,19 @@ def learn(
     history: Sequence[Mapping[str, float]],
     save_seconds: float,
     stop: Callable[[], bool],
+    scorer: Scorer | None = None,
 ) -> Generator[Event, None, None]:
     """Trains `model` to the end of `plan`; `model` and `state` are changed in place.
 
     history: the rows of the part that is behind.   save_seconds: between two checkpoints, at least.   stop: asked after every
-    round; once it is true, a checkpoint and Stopped are the last events. Raises what the loop raises, and DivergedError where
+    round; once it is true, a checkpoint and Stopped are the last events.   scorer: chooses among the weights of each tenth; without
+    it the last are kept. Raises what the loop raises, and DivergedError where
     a checkpoint would hold weights that have grown beyond measure.
     """
     watcher, previews = _Watcher(model, state, history), Previews(product, plan, state)
     saving = _Saving(product, plan, state, save_seconds)
-    tenth = passed(watcher.reached)
+    keeper = Keeper(scorer, plan, state)
+    tenth = passed(state.reached(plan, model, state.seconds))
     with _no_denormals():
         for p in train(model, batch, plan, state):
             yield from watcher.after(p)
@@ -51,6 +55,9 @@ def learn(
             if passed(p.fraction) > tenth and p.fraction < 1.0:
                 tenth = passed(p.fraction)
                 yield from previews.preview(model, batch, 10 * tenth, p)
+                keeper.look(model, batch, p)
+            elif p.fraction >= 1.0:
+                keeper.look(model, batch, p)
             asked = stop()
             if asked or saving.due() or p.fraction >= 1.0:
                 if wrong := state.diverged(model):  # what is saved is sound
@@ -59,6 +66,7 @@ def learn(
             if asked:
                 yield Stopped(p.step, p.fraction)
                 return
+    yield from keeper.said()
     ended = plan.now()
     with state.spending("settling", plan):
         product.finish()

@@ -85,6 +85,7 @@ def _settled(options: TrainOptions) -> TrainOptions:
     named = (("schema", options.schema), ("labels", options.labels), ("holdout", options.holdout))
     recipe, changes = options.recipe, [*options.set, *(f"data.{k}={v}" for k, v in named if v is not None)]
     changes += [] if options.discover else ["data.discover=false"]
+    changes += ["train.keep_best=true"] if options.keep_best else []
     if options.public_schema and options.epsilon is None:
         raise FitError("--public-schema says what a private fit may tell; it goes with --epsilon.")
     if options.epsilon is not None:
@@ -129,10 +130,10 @@ def _created(
         )
     plan = budgets.with_budget(chosen, *_budget(asked), seed)
     synth = synthesizer.new(found.codec, chosen, found.classes, seed)
+    found = _validated(found, chosen, synth, seed)
     if draft is None:
         draft = stack.enter_context(Draft(free(Path("runs") / f"{_stem(found.path)}-{chosen.name}")))
     place, inside = _lasting(found.path, draft.path)
-    kept = {name: value for name, value in options.items() if name not in ("schema", "cache")}
     parts = {"codec.json": to_json({"name": found.codec.name, **found.codec.state()})}
     name = uuid.uuid4().hex[:12]
     spec = {
@@ -140,7 +141,7 @@ def _created(
         "version": __version__,
         "data": place,
         "inside": inside,
-        "options": kept,
+        "options": {name: value for name, value in options.items() if name not in ("schema", "cache")},
         "holdout": holdout,
         "fingerprint": _stored_fingerprint(name, found, epsilon),
         "seed": seed,
@@ -158,6 +159,17 @@ def _created(
     return run, found, synth, plan
 
 
+def _validated(found: Data, recipe: Recipe, synth: Synthesizer, seed: int) -> Data:
+    """The data with a validation part, where the weights are to be chosen by one; FitError where there is nothing to choose."""
+    if not recipe.train.keep_best:
+        return found
+    if synth.gradient is None:
+        raise FitError(
+            f"--keep-best: {recipe.name} is fitted at once and has no earlier weights to choose from; leave it out."
+        )
+    return found.validated(seed)
+
+
 def _budget(options: TrainOptions) -> Budget:
     return options.minutes, options.steps, options.samples
 
@@ -173,6 +185,7 @@ def proceed(run: Run, options: TrainOptions, entry: Any, console: Console) -> Ru
         options.holdout,
         options.epsilon,
         not options.discover,
+        options.keep_best,
         options.set,
         options.seed not in (0, run.spec["seed"]),
         any(name not in run.spec["track"] for name in _tracks(options)),
@@ -258,6 +271,8 @@ def again(run: Run, data: str | Path | None = None, trusted: bool = False) -> Da
             f"{changed} (fingerprint {found.fingerprint[:12]} instead of {spec['fingerprint'][:12]}). "
             "Train anew, or name with --data where the old data lie."
         )
+    if Recipe.from_dict(spec["recipe"]).train.keep_best:
+        found = found.validated(spec["seed"])
     if data is not None:
         with nullcontext() if run.locked else run.lock():
             new, inside = _lasting(found.path, run.path)
@@ -312,7 +327,8 @@ def _print_plan(console: Console, found: Data, recipe: str, plan: loop.Plan, dev
     )
     classes = f" of {several(len(found.classes), 'class', 'classes')}" if found.classes else ""
     console.print(f"{found.path}: {len(found.contents.records):,} {found.codec.phrase()}{classes}")
-    console.print(f"{len(found.train):,} to learn from, {len(found.holdout):,} set aside")
+    chosen_by = f", {len(found.validation):,} to choose the weights by" if len(found.validation) else ""
+    console.print(f"{len(found.train):,} to learn from{chosen_by}, {len(found.holdout):,} set aside")
     for note in (*found.notes, *(f"skipped {name}: {why}" for name, why in found.contents.skipped)):
         console.print(note, soft_wrap=True)
     console.print(f"recipe {recipe}, {f'{budget}, on ' if learned else 'on '}{device}")

@@ -34,6 +34,7 @@ from karat.synthesizer.single import FITTED_MOST
 from karat.training import loop, pace, session
 from karat.training.sharing import may_change, sharing
 from karat.workflow import budgets, checkpoints, sinks
+from karat.workflow.session.validating import Validation
 from karat.workflow.stopping import Interrupted, signals
 
 
@@ -102,7 +103,7 @@ def drive(
     if model is None:
         return _fit(run, found, synth, plan, entry, console)
     try:
-        _, _, done = learn(run, found, model.to(where), plan, console)
+        _, state, done = learn(run, found, model.to(where), plan, console)
     except Interrupted:
         entry.status = "interrupted"
         run.update({"status": "interrupted"})
@@ -115,7 +116,8 @@ def drive(
         raise
     _keep_for_gates(run, found)
     progress = {"step": done.step, "seconds": done.seconds, "trained_samples": done.samples, "spent": dict(done.spent)}
-    run.update({"status": "trained", **progress, "ended": _now()})
+    kept = {} if state.best is None else {"kept": state.best.numbers()}
+    run.update({"status": "trained", **progress, **kept, "ended": _now()})
     stepped = max(0.0, done.seconds - sum(done.spent.values()))
     console.print(
         f"trained: {done.step:,} steps, {done.samples:,} samples in {done.seconds:,.1f} s, {stepped:,.1f} s of them for steps"
@@ -163,7 +165,8 @@ def learn(
         bar = stack.enter_context(sinks.terminal(console, "training", reached))
         product = Product(Single(found.codec, model, found.classes), found, plan.seed)
         every = Recipe.from_dict(run.spec["recipe"]).train.save_seconds
-        events = session.learn(model, batch, plan, state, product, history, every, lambda: bool(asked))
+        scorer = Validation.of(found, model, plan.seed) if len(found.validation) else None
+        events = session.learn(model, batch, plan, state, product, history, every, lambda: bool(asked), scorer)
         last = follow(events, [sinks.folder(run), bar, *tracking, lambda _: look()])
         if isinstance(last, Stopped):
             how = f"(step {last.step:,}); all is saved. Continue with `karat train {run.path}`."

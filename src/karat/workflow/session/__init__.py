@@ -1,0 +1,1 @@
+"""What a session is handed beside the model and its data."""
