@@ -41,9 +41,10 @@ def own_gate(folder: Path, body: str) -> str:
     return f"{folder / 'gate.py'}:keep"
 
 
-def test_a_gate_that_crashes_exports_nothing(shop: Run, tmp_path: Path) -> None:
-    gate = own_gate(tmp_path, "def keep(rows):\n    raise KeyError('price')\n")
-    with pytest.raises(GateError, match=r"gate\.py:keep failed \(KeyError.*nothing was exported"):
+@pytest.mark.parametrize("fault", ["KeyError('price')", "SystemExit(0)"])
+def test_a_gate_that_crashes_or_ends_the_program_exports_nothing(shop: Run, tmp_path: Path, fault: str) -> None:
+    gate = own_gate(tmp_path, f"def keep(rows):\n    raise {fault}\n")
+    with pytest.raises(GateError, match=rf"gate\.py:keep failed \({fault[:8]}.*nothing was exported"):
         karat.make(shop, n=10, out=tmp_path / "x.csv", gate=[gate], threads=1)
     assert not list(tmp_path.glob("x.csv*"))
 

@@ -9,6 +9,7 @@ import io
 import json
 import random
 import struct
+import sys
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -144,3 +145,23 @@ def test_a_root_that_is_none_is_named_and_not_the_files_that_are_checked(tmp_pat
     root.write_text("nothing of that kind")
     with pytest.raises(FitError, match=r"root.pem, which is to be trusted, holds no certificates"):
         Trust.of([root])
+
+
+def test_the_label_of_a_folder_is_read_once_for_all_its_files_and_anew_when_it_changes(tmp_path: Path) -> None:
+    files = [tmp_path / f"{i}.txt" for i in range(20)]
+    for file in files:
+        file.write_text("x")
+    digests = {file.name: hashlib.sha256(b"x").hexdigest() for file in files}
+    label, opened = tmp_path / "label.json", []
+
+    def note(event: str, args: tuple[object, ...]) -> None:
+        if event == "open" and str(args[0]) == str(label):
+            opened.append(args)
+
+    sys.addaudithook(note)
+    for number in ("first", "other"):  # as many bytes
+        label.write_text(json.dumps({"AIGC": {"Label": "1", "ProduceID": number}, "sha256": digests}))
+        opened.clear()
+        found = [read_label(file) for file in files]
+        assert [one and (one.fields["ProduceID"], one.intact) for one in found] == [(number, True)] * 20
+        assert len(opened) <= 2

@@ -73,7 +73,7 @@ def asked(gate: Gate, some: Candidates) -> Reasons:
         found = np.asarray(gate.reasons(some))
     except GateError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a gate that ends the program would end it as if all had been made
         what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise GateError(
             f"the gate {gate.name} failed ({what}), so nothing was exported. Mend it, or leave it out."

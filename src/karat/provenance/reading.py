@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -60,7 +62,7 @@ def read_label(path: Path) -> Found | None:
         record = _record(beside)
         known = [] if record is None else [r[name] for r in (record["sha256"], record.get("former", {})) if name in r]
         if record is not None and known:
-            fields = parse(json.dumps(record)) or {}
+            fields = _fields(record) or {}
             about = {k: v for k, v in record.items() if k not in (KEYWORD, "sha256", "former")}
             return Found(fields, about, beside.name, 1, digest_of(path) in known)
     return None
@@ -106,10 +108,23 @@ def _is_label(path: Path) -> bool:
 
 def _record(path: Path) -> Mapping[str, Any] | None:
     """What a label in its own file says; None where that is none."""
+    try:
+        at = os.lstat(path)
+    except (OSError, ValueError):
+        return None
+    return _read_record(path, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns)
+
+
+@lru_cache(maxsize=4)  # that of a folder speaks of each of its files
+def _read_record(path: Path, *_as_it_is: int) -> Mapping[str, Any] | None:
     record = read_json(path)
     known = isinstance(record, dict) and KEYWORD in record and isinstance(record.get("sha256"), dict)
     known = known and isinstance(record.get("former", {}), dict)
-    return record if known and parse(json.dumps(record)) is not None else None
+    return record if known and _fields(record) is not None else None
+
+
+def _fields(record: Mapping[str, Any]) -> dict[str, str] | None:
+    return parse(json.dumps({KEYWORD: record[KEYWORD]}))
 
 
 def _object(text: str) -> dict[str, Any]:
