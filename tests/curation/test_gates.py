@@ -57,6 +57,13 @@ def test_a_gate_whose_answer_is_none_exports_nothing(shop: Run, tmp_path: Path, 
     assert not list(tmp_path.glob("x.csv*"))
 
 
+def test_a_gate_may_answer_true_for_some_and_a_reason_for_others(shop: Run, tmp_path: Path) -> None:
+    gate = own_gate(tmp_path, "def keep(rows):\n    return [kind != 'tea' or 'tea' for kind in rows.kind]\n")
+    (file,) = karat.make(shop, n=50, out=tmp_path / "x.csv", gate=[gate], threads=1)
+    assert set(pd.read_csv(file).kind) == {"rice", "salt"}
+    assert Ledger(shop.path / "ledger.jsonl").entries()[-1].dropped["tea"] > 5
+
+
 def test_what_a_gate_drops_is_drawn_anew_and_is_in_the_ledger(shop: Run, tmp_path: Path) -> None:
     gate = own_gate(tmp_path, "def keep(rows):\n    return np.where(rows.kind == 'tea', 'tea', '')\n")
     (file,) = karat.make(shop, n=200, out=tmp_path / "x.csv", gate=[gate], threads=1)

@@ -40,10 +40,13 @@ class Function(Gate):
         self.name = self.called  # type: ignore[misc]
 
     def reasons(self, some: Candidates) -> Reasons:
-        answer = np.asarray(self.function(some.plain))
-        if answer.dtype == bool:
-            return flagged(~answer, f"refused by {self.called}")
-        return np.array([str(reason)[:200] for reason in answer.tolist()], str) if answer.dtype.kind in "UO" else answer
+        given = self.function(some.plain)
+        answer = np.array(given, object) if isinstance(given, list) else np.asarray(given)  # which makes text of True
+        if answer.dtype.kind not in "bUO":
+            return answer
+        words = {True: "", False: f"refused by {self.called}"}
+        told = [words[one] if isinstance(one, bool | np.bool_) else str(one)[:200] for one in answer.tolist()]
+        return np.array(told, str)
 
 
 class Onnx(Gate):
