@@ -45,7 +45,7 @@ class Function(Gate):
         if answer.dtype.kind not in "bUO":
             return answer
         words = {True: "", False: f"refused by {self.called}"}
-        told = [words[one] if isinstance(one, bool | np.bool_) else str(one)[:200] for one in answer.tolist()]
+        told = [words[bool(one)] if isinstance(one, bool | np.bool_) else str(one)[:200] for one in answer.tolist()]
         return np.array(told, str)
 
 
