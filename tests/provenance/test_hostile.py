@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from filled import MADE
+from records import spec
 
 import karat
 from karat.errors import DataError, FitError
@@ -29,6 +30,7 @@ from karat.provenance.forms import markdown, vorbis
 from karat.provenance.reading import found_in, read_label
 from karat.provenance.signing import Trust, make_key
 from karat.provenance.signing.detached import FORM, read_signature
+from karat.run import Run
 
 MANY = 80_000
 
@@ -165,3 +167,12 @@ def test_the_label_of_a_folder_is_read_once_for_all_its_files_and_anew_when_it_c
         found = [read_label(file) for file in files]
         assert [one and (one.fields["ProduceID"], one.intact) for one in found] == [(number, True)] * 20
         assert len(opened) <= 2
+
+
+def test_records_whose_heads_were_removed_are_checked_too(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run", spec())
+    forged = run.path / "review" / "decisions.jsonl"
+    forged.parent.mkdir()
+    forged.write_text('{"verdict": "accept", "reviewer": "", "review": ""}\n' * 10)
+    parts = {part.name: part for part in karat.check(run.path).parts}
+    assert parts["review/decisions.jsonl"].holds is not True and "not sealed" in parts["review/decisions.jsonl"].says

@@ -18,10 +18,12 @@ from karat.provenance.reading import read_label
 from karat.provenance.signing import Trust
 from karat.provenance.signing.detached import BESIDE as SIGNED_BESIDE
 from karat.provenance.signing.detached import INSIDE as SIGNED_INSIDE
+from karat.review.decisions import FILE as DECISIONS
 from karat.run import Run
 from karat.trust import signed
 from karat.words import several
 from karat.workflow.checking.files import FileCheck, check_file
+from karat.workflow.checking.made import NAME as REMEMBERED
 from karat.workflow.checking.made import Memory
 
 if TYPE_CHECKING:
@@ -168,8 +170,9 @@ def _parts(run: Run, named: bool) -> Iterator[Part]:
         yield Part(f"{name}model", not run.notes, whole)
     except (RunError, DataError) as error:
         yield Part(f"{name}model", None if not run.spec.get("models") else False, str(error))
-    for head in sorted({run.path / f"ledger.jsonl{HEAD}", *run.path.rglob(f"*.jsonl{HEAD}")}):
-        path = head.with_name(head.name.removesuffix(HEAD))
+    headed = {head.with_name(head.name.removesuffix(HEAD)) for head in run.path.rglob(f"*.jsonl{HEAD}")}
+    bare = {place for kept in (REMEMBERED, DECISIONS) if (place := run.path / kept).is_file()}  # also where the head was removed
+    for path in sorted({run.path / "ledger.jsonl", *headed, *bare}):
         yield _chain(f"{name}{path.relative_to(run.path)}", Chain(path))
 
 
