@@ -171,7 +171,9 @@ def _parts(run: Run, named: bool) -> Iterator[Part]:
     except (RunError, DataError) as error:
         yield Part(f"{name}model", None if not run.spec.get("models") else False, str(error))
     headed = {head.with_name(head.name.removesuffix(HEAD)) for head in run.path.rglob(f"*.jsonl{HEAD}")}
-    bare = {place for kept in (REMEMBERED, DECISIONS) if (place := run.path / kept).is_file()}  # also where the head was removed
+    bare = {
+        place for kept in (REMEMBERED, DECISIONS) if (place := run.path / kept).is_file()
+    }  # also where the head was removed
     for path in sorted({run.path / "ledger.jsonl", *headed, *bare}):
         yield _chain(f"{name}{path.relative_to(run.path)}", Chain(path))
 
