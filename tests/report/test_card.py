@@ -16,10 +16,10 @@ from karat.worth.verdict import judge
 SPEC: dict[str, Any] = {
     "id": "abc123",
     "version": "1",
-    "data": "/home/secret/photos|x",
+    "data": "/srv/secret/photos|x",
     "fingerprint": "f" * 64,
     "seed": 0,
-    "recipe": {"name": "vae", "family": "/home/secret/own.py"},
+    "recipe": {"name": "vae", "family": "/srv/secret/own.py"},
     "minutes": 2.0,
     "steps": None,
     "samples": None,
@@ -66,7 +66,7 @@ def test_what_people_said_stands_with_its_interval_and_who_was_not_believed() ->
 
 def test_a_card_names_files_and_no_places_and_a_strangers_name_is_no_markdown(tmp_path: Path) -> None:
     found = told(
-        Prices(sources=(Source("a|b", "CC BY 4.0", purpose="<b>training</b>"),), source="/home/secret/prices.toml")
+        Prices(sources=(Source("a|b", "CC BY 4.0", purpose="<b>training</b>"),), source="/srv/secret/prices.toml")
     )
     text, numbers = str(found), json.dumps(found.to_dict())
     assert "/home" not in text and "/home" not in numbers

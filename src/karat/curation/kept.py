@@ -80,4 +80,4 @@ def _settled(finder: Any, data: Data, seed: int, draw: Callable[[int], Any]) -> 
     unseen = data.view("holdout", LOOKED, seed)
     if finder.blind or not len(unseen):
         return 0.0
-    return float(finder.settle(data.codec.view(draw(DRAWN)), unseen))
+    return float(finder.settle(data.codec.view(draw(min(DRAWN, len(data.train)))), unseen))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from karat.errors import DivergedError, FitError
-from karat.space import NOTHING, UNLIMITED, Allowance, Batch, Space
+from karat.space import BEGIN, NOTHING, UNLIMITED, Allowance, Batch, Space
 from karat.space import Batches as Batches
 
 Draw = Callable[
@@ -197,7 +197,10 @@ class Generator(nn.Module, ABC):
 
     def passages(self, n: int, y: Tensor | None, rng: torch.Generator, sampling: Sampling) -> Tensor:
         """As `sample`, each code drawn as `sampling` says, where `continues`."""
-        raise FitError("this family draws passages as a whole; autoregressive and ngram write them from left to right.")
+        if not self.continues:
+            raise FitError("this family draws passages as a whole; autoregressive and ngram write them from left to right.")
+        start = torch.full((n, 1), BEGIN, device=rng.device)
+        return torch.stack([start[:, 0], *self.continuation(start, y, rng, sampling)], 1)
 
     def weights(self) -> dict[str, Tensor]:
         """All that it learned, by name."""
