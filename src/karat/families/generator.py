@@ -198,7 +198,9 @@ class Generator(nn.Module, ABC):
     def passages(self, n: int, y: Tensor | None, rng: torch.Generator, sampling: Sampling) -> Tensor:
         """As `sample`, each code drawn as `sampling` says, where `continues`."""
         if not self.continues:
-            raise FitError("this family draws passages as a whole; autoregressive and ngram write them from left to right.")
+            raise FitError(
+                "this family draws passages as a whole; autoregressive and ngram write them from left to right."
+            )
         start = torch.full((n, 1), BEGIN, device=rng.device)
         return torch.stack([start[:, 0], *self.continuation(start, y, rng, sampling)], 1)
 
