@@ -23,7 +23,7 @@ from karat.review.decisions import Decision, Decisions, standing
 from karat.review.outcome import kappa, outcome
 from karat.review.plan import promise, queue, wanted
 from karat.review.session import IDLE, Session
-from karat.workflow.people.reviewing import Looked, mended
+from karat.workflow.people.reviewing import Looked, decisions_of, mended, reviewed_of
 from karat.worth.prices import Prices
 from karat.worth.reviewed import Reviewed
 from karat.worth.verdict import Verdict, judge
@@ -295,3 +295,21 @@ def test_a_rubber_stamp_makes_the_acceptance_unknown_whatever_is_declared() -> N
     assert {i.name: i.tag for i in v.inputs}["accepted share"] == "assumed"
     fine = judge(GOOD, COST, PAYS, rights=None, labelled=True, people=Reviewed(58, 59, 2.0, 0.1, "", (stamp,)))
     assert fine.word == "gold" and stamp in {i.name: i.basis for i in fine.inputs}["accepted share"]
+
+
+def test_decisions_that_somebody_laid_there_or_changed_are_no_acceptance(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "p", 12)
+    own = Decisions(decisions_of(folder, None))
+    clock = Clock()
+    look_at_all(Session(things(folder), own, "all", 12, "mei", clock=clock), clock, careful)
+    kept = own.path.read_bytes()
+    assert reviewed_of(folder).seen == 12
+    own.path.write_bytes(kept.replace(b'"reject"', b'"accept"'))
+    changed = reviewed_of(folder)
+    assert changed.unknown and "changed" in changed.stamps[0]
+    own.path.with_name(f"{own.path.name}.head").unlink()
+    plain = [{k: v for k, v in json.loads(line).items() if k not in ("line", "before")} for line in kept.splitlines()]
+    own.path.write_text("".join(f"{json.dumps(line)}\n" for line in plain))
+    assert reviewed_of(folder).unknown, "lines of no chain"
+    own.path.unlink()
+    assert not reviewed_of(folder).unknown, "nobody has looked"

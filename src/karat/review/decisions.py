@@ -85,6 +85,17 @@ class Decisions:
             if (found := _decision(record)) is not None:
                 yield found
 
+    def doubt(self) -> str:
+        """Why they do not count, in words; "" where all are as they were sealed by this user, or there are none."""
+        found = Chain(self.path).audit()
+        if not found.lines:
+            return ""
+        if found.breaks or found.older:
+            return f"{self.path.name} was changed since people decided (`karat check` says where)"
+        if found.sealed is not True or found.unsealed:
+            return f"{self.path.name} was not written by you on this machine"
+        return ""
+
     def records(self) -> Iterator[dict[str, Any]]:
         return Chain(self.path).records()
 

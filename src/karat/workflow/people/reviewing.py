@@ -76,9 +76,16 @@ def decisions_of(place: Path, run: Run | None) -> Path:
 
 
 def reviewed_of(place: Path, run: Run | None = None) -> Reviewed:
-    """What people said of what the run made as it is now, or of a folder or file, which may lie in one."""
+    """What people said of what the run made as it is now, or of a folder or file, which may lie in one.
+
+    Unknown where the decisions are not as this user's reviews left them: whoever may write a line could accept anything.
+    """
     run = _run_at(place) if run is None else run
-    return outcome(Decisions(decisions_of(place, run)).all(), model_of(run)).reviewed
+    decisions = Decisions(decisions_of(place, run))
+    doubt = decisions.doubt()
+    if doubt:
+        return Reviewed(stamps=(doubt,))
+    return outcome(decisions.all(), model_of(run)).reviewed
 
 
 def looked(place: Path, options: ReviewOptions, make: Callable[[Run, int], object]) -> Looked:
@@ -160,6 +167,8 @@ def concluded(found: Looked, session: Session) -> Review:
         said.append(f"accepted: {result.reviewed.accepted:,} of {seen:,}, in {usual:.1f} s each, mending included.")
     elif result.reviewed.stamps:
         said.append("how many are accepted is unknown: nobody looked who can be believed.")
+    if doubt := found.decisions.doubt():
+        said.append(f"a verdict will not count them: {doubt}.")
     if left:
         said.append(f"{left:,} are left: the same command goes on with them.")
     return Review(found.place, result, tuple(said), left)
