@@ -311,3 +311,8 @@ def test_no_torchvision_is_ever_loaded() -> None:
     for name in ("running", "office", "making", "probing"):
         importlib.import_module(f"karat.workflow.{name}")
     assert "torchvision" not in sys.modules
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert len(names) == len(set(names)), "pytest imports files by their names alone"
