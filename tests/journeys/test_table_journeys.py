@@ -290,7 +290,8 @@ def test_an_odd_table_is_looked_at_and_assayed(name: str, tmp_path: Path, capsys
     file, run = odd()[name]().write(tmp_path), tmp_path / "run"
     run_cli(capsys, "look", file, "--no-probe")
     run_cli(capsys, "train", file, "--out", run, *QUICK)
-    run_cli(capsys, "assay", run, "-n", 200, "--threads", "1")
+    said = run_cli(capsys, "assay", run, "-n", 200, "--threads", "1")
+    assert "column shapes" in said and (run / "report" / "report.html").is_file()
 
 
 FRAME = pd.DataFrame(

@@ -32,7 +32,8 @@ def frame(n: int, rng: np.random.Generator) -> pd.DataFrame:
     group = rng.choice(list("abc"), n, p=[0.5, 0.3, 0.2])
     x = rng.normal(0, 1, n) + (group == "a")
     y = (2 * x + rng.normal(0, 1, n)).round(3)
-    return pd.DataFrame({"group": group, "x": x.round(3), "y": y, "count": rng.integers(0, 50, n)})
+    near = {f"z{i}": (rng.normal(0, 1, n) + x).round(3) for i in range(4)}
+    return pd.DataFrame({"group": group, "x": x.round(3), "y": y, "count": rng.integers(0, 50, n), **near})
 
 
 def written(folder: Path, real: int, made: int, labelled: bool) -> tuple[Path, Path]:
@@ -56,6 +57,16 @@ def verdict(folder: Path, real: Path, made: Path, declared: str) -> Verdict:
 def test_samples_of_others_are_gold_where_all_is_declared_and_measured(tmp_path: Path) -> None:
     v = verdict(tmp_path, *written(tmp_path, 40_000, 10_000, labelled=True), PRICES)
     assert v.word == "gold", v.sentence
+
+
+@pytest.mark.parametrize("columns", [["group", "x", "y", "count"], ["group", "count"]], ids=["four", "two"])
+def test_where_no_number_of_rows_would_show_copies_nobody_is_sent_for_more(columns: list[str], tmp_path: Path) -> None:
+    real, made = written(tmp_path, 6000, 2000, labelled=False)
+    for path in (real, made):
+        pd.read_csv(path)[columns].to_csv(path, index=False)
+    v = verdict(tmp_path, real, made, PRICES + 'personal = "none"\nlabels = "added"\n')
+    assert v.word == "unproven" and v.settle is not None
+    assert "--epsilon" in v.settle.what and "set aside" not in v.settle.what, v.settle.what
 
 
 def test_each_thing_that_is_not_declared_or_measured_is_named(tmp_path: Path) -> None:
@@ -87,8 +98,7 @@ def test_generators_of_known_worth_get_the_verdict_that_they_deserve(
 ) -> None:
     rng = np.random.default_rng(0)
     real = frame(40_000, rng)
-    wide = real.assign(**{f"z{i}": (rng.normal(0, 1, len(real)) + real["x"]).round(3) for i in range(4)})
-    wide.to_csv(tmp_path / "real.csv", index=False)
+    real.to_csv(tmp_path / "real.csv", index=False)
     (tmp_path / "p.toml").write_text(prices + 'personal = "none"\nlabels = "added"\n')
     options = {"prices": tmp_path / "p.toml", "out": tmp_path / "report", "threads": 1}
     found = karat.assay(real=tmp_path / "real.csv", made=f"reference:{made}", n=n, **options).verdict

@@ -87,9 +87,19 @@ class Sample:
         return self.n < self.needs
 
     @property
+    def unreachable(self) -> bool:
+        """Whether not even `MOST` records would do: in such data what is looked for is hardly told from chance."""
+        return self.needs >= MOST
+
+    @property
+    def named(self) -> int:
+        """How many are named to a person: what it needs, up to `MOST`."""
+        return min(self.needs, MOST)
+
+    @property
     def wanted(self) -> str:
         """In words: "1,200 made", "more than 100,000 unseen real"."""
-        return f"{'' if self.needs < MOST else 'more than '}{count(min(self.needs, MOST))} {self.side}"
+        return f"{'more than ' if self.unreachable else ''}{count(self.named)} {self.side}"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ FAULTS = 4  # listed on the first page
 CHANGES = 5
 NAMED = 3  # of what is missing, and of what money hangs on
 LONGEST = 60  # characters of a name
-MOST = 100_000  # records, beyond which nobody is told how many more
 MONTH = 1 / 12
 SEEN = ("copy rate", "missing classes", "missing words", "two-sample auc", "membership")
 Topic = Literal["quality", "gates", "money"]
@@ -211,7 +210,7 @@ def judged(f: Finding, thing: str, language: Language) -> str:
     if f.lacking is None:
         return language.say("page.state.blind")
     side, n = language.say(f"page.side.{f.lacking.side.split()[0]}"), words.count(f.lacking.n)
-    needs = words.count(min(f.lacking.needs, MOST))
+    needs = words.count(f.lacking.named)
     return language.say("page.state.needs", **language.thing(thing), n=n, needs=needs, side=side)
 
 
@@ -339,8 +338,14 @@ def _needs(findings: Sequence[Finding], called: Mapping[str, str], language: Lan
         names = [language.finding(f.name, f.key, f.of, f.table) for f in blind]
         return [language.say("need.other", names=language.listed(names))]
     return [
-        language.say(f"need.{side}", **called, n=words.count(n), digits=n, times=f"{n / max(s.n, 1):.1f}")
-        for side, s, n in ((side, s, min(s.needs, MOST)) for side, s in sorted(most.items()))
+        language.say(
+            "need.unreachable" if s.unreachable else f"need.{side}",
+            **called,
+            n=words.count(n),
+            digits=n,
+            times=f"{n / max(s.n, 1):.1f}",
+        )
+        for side, s, n in ((side, s, s.named) for side, s in sorted(most.items()))
     ]
 
 

@@ -96,6 +96,8 @@ def _opened(gate: Reason, findings: Sequence[Finding], missing: tuple[str, ...],
     blind = undecided([f for f in findings if f.kind.feeds == gate.name])
     if any(f.lacking is not None for f in blind):
         return _more(blind, thing)
+    if gate.name == "copying" and blind:
+        return _alike(blind, f"since unseen real {thing}s are as like them")
     if gate.name == "copying":
         return Settle(
             f"assay beside the {thing}s that were learned from: `karat assay --real DATA --made SAMPLES`", 0.0
@@ -112,9 +114,17 @@ def _more(blind: Sequence[Finding], thing: str) -> Settle:
     worst = max(few, key=lambda s: s.needs / max(s.n, 1))
     most = max((s for s in few if s.side == worst.side), key=lambda s: s.needs)
     needs = most.needs
+    if most.unreachable:
+        return _alike(blind, f"even with {count(most.named)} {thing}s")
     if worst.side == "made":
         return Settle(f"assay at least {count(needs)} made {thing}s (`karat assay RUN -n {needs}`)", 0.0)
     if worst.side == "training":
         return Settle(f"learn from at least {count(needs)} real {thing}s", None)
     how = f"{needs / max(most.n, 1):.1f} times as many as now: a larger `--holdout`, or more data"
     return Settle(f"set aside at least {count(needs)} real {thing}s that nothing learns from ({how})", None)
+
+
+def _alike(blind: Sequence[Finding], because: str) -> Settle:
+    """Where more records do not help: rows of few coarse columns are alike by chance, whatever was copied."""
+    what = "compare the pairs in the report, or learn with differential privacy (`--epsilon`)"
+    return Settle(f"{what}: {named(blind)} cannot tell {because}", None)
