@@ -13,6 +13,7 @@ from drawings import save_pictures
 import karat
 from karat.curation.copies.rows import Rows
 from karat.data import load
+from karat.curation.repeats import Seen
 from karat.errors import FitError, GateError
 from karat.run import Run
 from karat.views import Columns, TableView
@@ -170,3 +171,13 @@ def test_a_generator_that_gives_its_rows_back_does_not_lift_the_bar() -> None:
     gate = Rows.fit(train, 0)
     gate.settle(TableView(train.columns, np.concatenate([train.values[:1000], fresh.values])), unseen)
     assert gate.copied(train).mean() > 0.95
+
+
+def test_what_was_met_is_known_again_however_it_came_and_few_runs_hold_it() -> None:
+    rng, seen, all_ = np.random.default_rng(5), Seen(), []
+    for n in (300, 0, 1, 7, 300, 300, 50, 1000, 3):
+        new = rng.integers(0, 2**63, n).astype(np.uint64)
+        assert not seen.has(new).any()
+        seen.add(new)
+        all_ += new.tolist()
+    assert seen.has(np.array(all_, np.uint64)).all() and len(seen) == len(all_) and len(seen.runs) <= 11

@@ -10,6 +10,7 @@ from karat.views import row_digests
 
 REPEATED = "equal to another made record"
 USUAL = 0.01  # of real records, as many as are made, that may equal another before equal ones are left alone
+MOST = 4_000_000  # records that are remembered, 8 bytes each, however many are made
 FEW = 3.0  # pairs that may be where none was found: the rule of three
 
 
@@ -31,13 +32,37 @@ def pairs(equal: float, n: int) -> float:
     return max(FEW, equal) / max(1.0, n * (n - 1) / 2)
 
 
+class Seen:
+    """Digests that were met, in sorted runs of which each is at least twice as long as the next, so that many stay cheap."""
+
+    def __init__(self) -> None:
+        self.runs: list[np.ndarray] = []
+
+    def __len__(self) -> int:
+        return sum(map(len, self.runs))
+
+    def has(self, asked: np.ndarray) -> np.ndarray:
+        """bool [n]."""
+        out = np.zeros(len(asked), bool)
+        for run in self.runs:
+            out |= run[np.minimum(np.searchsorted(run, asked), len(run) - 1)] == asked
+        return out
+
+    def add(self, new: np.ndarray) -> None:
+        run = np.sort(new)
+        while self.runs and len(self.runs[-1]) < 2 * len(run):
+            run = np.sort(np.concatenate([self.runs.pop(), run]), kind="stable")
+        if len(run):
+            self.runs.append(run)
+
+
 class Repeats(Gate):
     name = "repeats"
 
     def __init__(self, n: int, chance: float) -> None:
         """n: how many are made.   chance: that two real records are equal."""
         self.on = n * chance / 2 <= USUAL
-        self.seen = np.zeros(0, np.uint64)
+        self.seen, self.full = Seen(), False
 
     def reasons(self, some: Candidates) -> Reasons:
         if not self.on:
@@ -45,6 +70,11 @@ class Repeats(Gate):
         mine = digests(some.codec, some)
         again = np.ones(len(mine), bool)
         again[np.unique(mine, return_index=True)[1]] = False
-        again |= np.isin(mine, self.seen)
-        self.seen = np.concatenate([self.seen, mine[~again]])
+        again |= self.seen.has(mine)
+        self.full = len(self.seen) >= MOST
+        if not self.full:
+            self.seen.add(mine[~again])
         return flagged(again, REPEATED)
+
+    def note(self) -> str | None:
+        return f"records equal to one of the first {MOST:,} were looked for, and to no later one" if self.full else None
