@@ -12,8 +12,8 @@ from drawings import save_pictures
 
 import karat
 from karat.curation.copies.rows import Rows
-from karat.data import load
 from karat.curation.repeats import Seen
+from karat.data import load
 from karat.errors import FitError, GateError
 from karat.run import Run
 from karat.views import Columns, TableView
