@@ -66,6 +66,7 @@ VERBS = {
     "review": "Look at made things one by one and say which may be used.",
     "check": "Say where files come from, and whether they are as they were made.",
     "key": "Make a key to sign what you make.",
+    "serve": "Serve runs over HTTP: an API for programs, a studio for people.",
     "demo": "All of it on data that comes with the install, in about a minute.",
 }
 for verb, help_text in VERBS.items():

@@ -15,4 +15,5 @@ from karat.options.demo import DemoOptions as DemoOptions
 from karat.options.look import LookOptions as LookOptions
 from karat.options.make import MakeOptions as MakeOptions
 from karat.options.review import ReviewOptions as ReviewOptions
+from karat.options.serve import ServeOptions as ServeOptions
 from karat.options.train import TrainOptions as TrainOptions

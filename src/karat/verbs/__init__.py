@@ -14,4 +14,5 @@ from karat.verbs.making import make as make
 from karat.verbs.opened import Opened as Opened
 from karat.verbs.opened import open_run as open_run
 from karat.verbs.reviewing import review as review
+from karat.verbs.serving import serve as serve
 from karat.verbs.training import train as train

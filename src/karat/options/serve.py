@@ -1,0 +1,62 @@
+"""What can be asked of `karat serve`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    Folders: TypeAlias = Sequence[str | Path]
+else:  # as the command line reads it
+    Folders = list[Path]
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """Serve runs over HTTP, to programs (the API, with what clients of OpenAI's know) and to people (the studio).
+
+    Parameters
+    ----------
+    runs
+        Folders of runs, or folders that hold such; the folder runs by default.
+    root
+        The folder under which data is chosen, and new runs and uploads are kept; by default the folder that holds all runs
+        given. Nothing outside it and the runs is read.
+    host
+        The address to listen on. Only this machine can reach the default; any other needs a key (`--add-key`).
+    port
+        The port, 8321 by default; 0 takes a free one.
+    add_key
+        Make a key of this name, print it once, and end: "ann" or "ann=make,read"; of the scopes make, read, train, review and
+        admin, by default make and read.
+    revoke_key
+        Revoke the key of this name, and end.
+    memory
+        Megabytes that loaded runs may take together; those not used for longest are let go.
+    waiting
+        Requests that may wait; more are refused with 429.
+    deadline
+        Seconds after which a request that still waits is refused.
+    upload
+        Megabytes that one upload may have.
+    studio
+        Leave the pages for people out with --no-studio.
+    on
+        ray: serve by Ray Serve, on the cluster that RAY_ADDRESS names, or of one on this machine.
+    """
+
+    runs: Folders = ()
+    _: KW_ONLY
+    root: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 8321
+    add_key: str | None = None
+    revoke_key: str | None = None
+    memory: int = 2000
+    waiting: int = 256
+    deadline: float = 60.0
+    upload: int = 512
+    studio: bool = True
+    on: str | None = None

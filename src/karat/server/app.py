@@ -1,0 +1,36 @@
+"""The application: parts, routes, errors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI
+
+from karat import __version__
+from karat.options import ServeOptions
+from karat.server import problems
+from karat.server.catalogue import Catalogue
+from karat.server.routes import health
+from karat.server.served import Served
+
+
+def application(options: ServeOptions, pages: Sequence[APIRouter] = ()) -> FastAPI:
+    """The application of `karat serve`, for uvicorn or a test's client.   pages: those of the studio."""
+    app = FastAPI(title="karat", version=__version__, docs_url=None, redoc_url=None)
+    app.state.served = Served(options, catalogue_of(options))
+    problems.install(app)
+    for router in (health.ROUTER, *pages):
+        app.include_router(router)
+    return app
+
+
+def catalogue_of(options: ServeOptions) -> Catalogue:
+    """The runs that `options` name, and the folder for new ones."""
+    folders = tuple(map(Path, options.runs)) or (Path("runs"),)
+    root = options.root
+    if root is None:
+        root = Path(os.path.commonpath([folder.resolve() for folder in folders]))
+        root = root.parent if (root / "karat.json").is_file() else root
+    return Catalogue(folders, Path(root))
