@@ -17,4 +17,9 @@ def serve(options: ServeOptions) -> None:
         from karat.studio import ROUTERS
     except ImportError as error:
         raise FitError(f"karat serve needs {error.name}; install it with: pip install 'karat[serve]'") from None
-    uvicorn.run(application(options, ROUTERS if options.studio else ()), host=options.host, port=options.port, log_level="warning")
+    uvicorn.run(
+        application(options, ROUTERS if options.studio else ()),
+        host=options.host,
+        port=options.port,
+        log_level="warning",
+    )
