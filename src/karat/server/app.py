@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import fields
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
@@ -12,14 +15,27 @@ from karat import __version__
 from karat.options import ServeOptions
 from karat.server import problems
 from karat.server.catalogue import Catalogue
+from karat.server.engine import Engine
 from karat.server.routes import health
 from karat.server.served import Served
 
 
 def application(options: ServeOptions, pages: Sequence[APIRouter] = ()) -> FastAPI:
     """The application of `karat serve`, for uvicorn or a test's client.   pages: those of the studio."""
-    app = FastAPI(title="karat", version=__version__, docs_url=None, redoc_url=None)
-    app.state.served = Served(options, catalogue_of(options))
+    catalogue = catalogue_of(options)
+    served = Served(options, catalogue, Engine(catalogue, options))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            for part in reversed([getattr(served, field.name) for field in fields(served)]):
+                if hasattr(part, "close"):
+                    await asyncio.to_thread(part.close)
+
+    app = FastAPI(title="karat", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.state.served = served
     problems.install(app)
     for router in (health.ROUTER, *pages):
         app.include_router(router)

@@ -9,6 +9,7 @@ from fastapi import Request
 
 from karat.options import ServeOptions
 from karat.server.catalogue import Catalogue
+from karat.server.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Served:
 
     options: ServeOptions
     catalogue: Catalogue
+    engine: Engine
 
 
 class Closes(Protocol):
