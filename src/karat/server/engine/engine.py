@@ -57,9 +57,7 @@ class Engine:
         Raises Problem: 404 (no such run), 400 (what the run cannot be asked for), 429 (the queue is full; Retry-After), 504 (it
         waited too long), 503 (the server closes, or the run is too large), 500 (the run is damaged, or a gate failed).
         """
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread, self._draw, name, request, options, gates
-        )
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._draw, name, request, options, gates)
 
     async def stream_text(
         self,
