@@ -313,3 +313,26 @@ def test_decisions_that_somebody_laid_there_or_changed_are_no_acceptance(tmp_pat
     assert reviewed_of(folder).unknown, "lines of no chain"
     own.path.unlink()
     assert not reviewed_of(folder).unknown, "nobody has looked"
+
+
+# Several windows --------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_decided_in_another_window_is_taken_up_and_a_press_is_known_again(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "p", 12)
+    one, two = session(folder, 12), session(folder, 12)
+    one.decide("accept", seconds=1.25, press="a1")
+    assert two.look != one.look
+    two.read_again()
+    assert two.look == one.look and two.done[0].seconds == 1.25 and two.presses == {"a1"}
+    assert two.undo("u1") and two.presses == {"a1", "u1"}
+    one.read_again()
+    assert not one.done and one.presses == {"a1", "u1"}, "what was taken back is still known"
+    assert not session(folder, 12, "tom").presses
+
+
+def test_seconds_that_a_page_measured_are_held_to_the_same_limits(tmp_path: Path) -> None:
+    one = session(pictures(tmp_path / "p", 6), 6)
+    assert (one.decide("accept", seconds=4000).seconds, one.done[-1].idle) == (IDLE, True)
+    mended = one.decide("edit", mended="x.png", mending=9.0, seconds=10.0)
+    assert (mended.seconds, mended.mending) == (1.0, 9.0)

@@ -34,7 +34,8 @@ class Decision:
     verdict: accept, reject, edit, or undo, which takes back his decision before.   role, name, mark: of the thing (see
     `plan.Role`, `showing.Thing`).   seconds: of looking, counted up to a limit; `idle` where it took longer.   least: seconds
     below which nobody can have seen it.   review: which review of which things this belongs to.   model: that of the run.
-    mended: name of the file that came back, and `mending` the seconds until then.
+    mended: name of the file that came back, and `mending` the seconds until then.   press: which press of a key it was, where a
+    page says so: what was sent twice, since the first answer was lost, is one decision.
     """
 
     verdict: str
@@ -51,6 +52,7 @@ class Decision:
     mended: str = ""
     mending: float = 0.0
     at: str = ""
+    press: str = ""
 
     @property
     def key(self) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -43,9 +43,16 @@ class Session:
         self.review = digest(f"{names} {self.n} {len(self.reals)} {self.model}".encode())[:16]
         self.seed = int(names[:12], 16)
         self.looks = queue(len(self.things), self.n, len(self.reals), self.reviewer, self.seed)
-        stands = standing(self.decisions.all(), self.review)
-        self.done = [d for d in stands if d.reviewer == self.reviewer][: len(self.looks)]
+        self.done: list[Decision] = []
+        self.presses: set[str] = set()  # of keys, whose decisions are written down
+        self.read_again()
         self._since: float | None = None
+
+    def read_again(self) -> None:
+        """Takes up what was decided elsewhere meanwhile: in another window, or in a terminal."""
+        mine = [d for d in self.decisions.all() if (d.review, d.reviewer) == (self.review, self.reviewer)]
+        self.done = standing(mine)[: len(self.looks)]
+        self.presses = {d.press for d in mine if d.press}
 
     @property
     def look(self) -> Look | None:
@@ -60,13 +67,14 @@ class Session:
 
     def show(self) -> Shown:
         """What is to be looked at now. The clock runs from here on."""
-        shown = self.shown()
+        look = self.look
+        assert look is not None
+        shown = self.shown(look)
         self._since = self.clock()
         return shown
 
-    def shown(self) -> Shown:
-        look = self.look
-        assert look is not None
+    def shown(self, look: Look) -> Shown:
+        """What is looked at then, whenever that is."""
         if look.role == "real":
             return self.reals[look.at]
         try:
@@ -77,11 +85,24 @@ class Session:
             return found
         return scrambled(found, np.random.default_rng([self.seed, look.at]))
 
-    def decide(self, verdict: str, reason: str = "", mended: str = "", mending: float = 0.0) -> Decision:
-        """Writes down what is said of the thing that is looked at, which is then the next one."""
+    def decide(
+        self,
+        verdict: str,
+        reason: str = "",
+        mended: str = "",
+        mending: float = 0.0,
+        seconds: float | None = None,
+        press: str = "",
+    ) -> Decision:
+        """Writes down what is said of the thing that is looked at, which is then the next one.
+
+        seconds: of looking, where what shows the things measured them; else those since `show`.   press: see `Decision`.
+        """
         look = self.look
         assert look is not None and verdict in ("accept", "reject", "edit")
-        taken = 0.0 if self._since is None else max(0.0, self.clock() - self._since - mending)
+        if seconds is None:
+            seconds = 0.0 if self._since is None else self.clock() - self._since
+        taken = max(0.0, seconds - mending)
         thing = self.thing
         decision = Decision(
             verdict,
@@ -93,23 +114,26 @@ class Session:
             reason,
             round(min(taken, IDLE), 3),
             taken > IDLE,
-            round(least_seconds(self.shown()), 3),
+            round(least_seconds(self.shown(look)), 3),
             self.model,
             mended,
             round(mending, 3),
+            press=press,
         )
         self.decisions.add(decision)
         self.done.append(decision)
+        self.presses |= {press} - {""}
         self._since = None
         return decision
 
-    def undo(self) -> bool:
+    def undo(self, press: str = "") -> bool:
         """Takes the decision before back; False where there is none."""
         if not self.done:
             return False
         last = self.done[-1]
-        self.decisions.add(replace(Decision("undo", self.reviewer, self.review), name=last.name, mark=last.mark))
+        self.decisions.add(Decision("undo", self.reviewer, self.review, name=last.name, mark=last.mark, press=press))
         self.done.pop()
+        self.presses |= {press} - {""}
         self._since = None
         return True
 
