@@ -384,7 +384,7 @@ def test_statistics_that_are_not_finite_after_settling_end_as_divergence() -> No
     "family, space, settings",
     [
         ("vae", SMALL, {"lr": 0.3}),
-        ("gan", SMALL, {"lr": 0.3}),
+        ("gan", SMALL, {"lr": 0.3, "critic_lr": 0.3}),
         ("gan", Fields((1, 3, 1)), {"lr": 0.3, "critic_lr": 0.3}),
     ],
 )
