@@ -1,7 +1,9 @@
 """The studio: pages for people, over the same runs, jobs and engine as the API.
 
 pages/      one file for each screen, each with a ROUTER; a page is a URL over the run folder, so that a reload shows the truth
-templates/  Jinja, with the report's look
+page.py     how a page is made: `page(request, template, command=...)`, in the language and for the role of who looks
+shelf.py    the list of runs, from their small files
+templates/  Jinja, with the report's look; all that is said is a key `studio.*` of `karat.languages`
 static/     one stylesheet, one small script, htmx
 """
 
@@ -9,4 +11,6 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-ROUTERS: tuple[APIRouter, ...] = ()  # of all screens
+from karat.studio.pages import runs, start
+
+ROUTERS: tuple[APIRouter, ...] = (start.ROUTER, runs.ROUTER)  # of all screens

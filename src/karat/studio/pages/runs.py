@@ -1,0 +1,23 @@
+"""The list of runs: searched, tagged, noted, put into the bin and taken out of it."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+
+from karat.server.served import served
+from karat.studio.page import page, rendered, router
+from karat.studio.shelf import rows
+
+ROUTER = router()
+
+
+@ROUTER.get("/runs")
+def runs(request: Request, q: str = "") -> HTMLResponse:
+    """All runs, or those that hold each word of `q`."""
+    found = rows(served(request).catalogue)
+    shown = [row for row in found if row.holds(q.lower().split())]
+    values = {"rows": shown, "q": q, "total": len(found)}
+    if request.headers.get("hx-target") == "found":
+        return HTMLResponse(rendered(request, "runs_found.html.j2", **values))
+    return page(request, "runs.html.j2", command="karat assay RUN", **values)
