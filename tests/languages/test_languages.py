@@ -44,7 +44,9 @@ def test_what_is_said_in_chinese_is_chinese() -> None:
     for key, text in ZH.texts.items():
         assert SAME.fullmatch(key) or HAN.search(text) or text == "{of}", key
         assert not re.search(r"[\u4e00-\u9fff][,;?!]", text), f"{key} has a western mark behind a Chinese character"
-    assert [key for key, text in EN.texts.items() if HAN.search(text)] == ["studio.nav.other_name"]  # as its readers call it
+    assert [key for key, text in EN.texts.items() if HAN.search(text)] == [
+        "studio.nav.other_name"
+    ]  # as its readers call it
 
 
 def test_all_that_pages_and_programs_ask_for_is_there() -> None:

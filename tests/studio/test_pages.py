@@ -51,7 +51,9 @@ def test_the_language_and_the_role_that_were_chosen_stay(client: TestClient) -> 
     assert language("zh").say("studio.start.title") in client.get("/").text
 
 
-@pytest.mark.parametrize("address", ["https://a.example/", "//a.example", "/\\a.example", "javascript:x", "", "/\r\nx: y"])
+@pytest.mark.parametrize(
+    "address", ["https://a.example/", "//a.example", "/\\a.example", "javascript:x", "", "/\r\nx: y"]
+)
 def test_a_switch_leads_to_no_other_place(address: str) -> None:
     assert local(address) == "/"
 
