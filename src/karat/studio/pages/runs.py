@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 
@@ -17,7 +19,7 @@ def runs(request: Request, q: str = "") -> HTMLResponse:
     """All runs, or those that hold each word of `q`."""
     found = rows(served(request).catalogue)
     shown = [row for row in found if row.holds(q.lower().split())]
-    values = {"rows": shown, "q": q, "total": len(found)}
+    values: dict[str, Any] = {"rows": shown, "q": q, "total": len(found)}
     if request.headers.get("hx-target") == "found":
         return HTMLResponse(rendered(request, "runs_found.html.j2", **values))
     return page(request, "runs.html.j2", command="karat assay RUN", **values)
