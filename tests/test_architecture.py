@@ -76,7 +76,6 @@ MAY: dict[str, set[str]] = {
     },
     "verbs": {
         "curation",
-        "data",
         "languages",
         "options",
         "output",

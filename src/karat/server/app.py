@@ -36,7 +36,7 @@ def application(options: ServeOptions, pages: Sequence[APIRouter] = ()) -> FastA
 
     app = FastAPI(title="karat", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.served = served
-    problems.install(app)
+    problems.install(app, catalogue.hidden)
     for router in (health.ROUTER, *pages):
         app.include_router(router)
     return app

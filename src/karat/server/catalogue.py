@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from karat.errors import RunError
 from karat.run import Run
+from karat.server.problems import Problem, short
 
 DEEP = 2  # folders below a folder given, in which runs are looked for
 
@@ -33,11 +33,43 @@ class Catalogue:
         return dict(sorted(named.items()))
 
     def run(self, name: str) -> Run:
-        """The run of this name; RunError where none is served under it, or it is damaged."""
+        """The run of this name; Problem (404) where none is served under it, RunError where it is damaged."""
         path = self.paths().get(name)
         if path is None:
-            raise RunError(f"no run is served as {name!r}; /v1/models lists those that are.")
+            raise Problem(
+                404, "model_not_found", f"no run is served as {short(name)}; /v1/models lists those that are."
+            )
         return Run.open(path)
+
+    @property
+    def hidden(self) -> tuple[Path, ...]:
+        """Folders of which no answer says where they are."""
+        return tuple(
+            dict.fromkeys(path for folder in (self.root, *self.folders) for path in (folder, folder.resolve()))
+        )
+
+    def place(self, name: str, param: str = "data") -> Path:
+        """What a request names below the root; Problem (400) for what is not there, hidden, or outside, by links too.
+
+        name: a path from the root, such as "photos" or "tables/adult.csv".   param: the field that it stands in.
+        """
+        refused = Problem(
+            400,
+            "no_such_place",
+            f"{short(name)} is nothing in the served folder; a path from there was wanted, such as photos or tables/adult.csv.",
+            param,
+        )
+        parts = PurePosixPath(name).parts
+        if not parts or "\0" in name or "\\" in name or any(part.startswith((".", "/", "~")) for part in parts):
+            raise refused
+        root = self.root.resolve()
+        try:
+            found = (root / name).resolve(strict=True)
+        except (OSError, ValueError, RuntimeError):  # not there, too long for a name, a circle of links
+            raise refused from None
+        if not found.is_relative_to(root) or any(part.startswith(".") for part in found.relative_to(root).parts):
+            raise refused
+        return found
 
 
 def _runs(folder: Path, deep: int) -> Iterator[Path]:

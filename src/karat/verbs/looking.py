@@ -12,32 +12,21 @@ from karat.verbs.entry import terminal
 @takes_fields(LookOptions)
 def look(options: LookOptions) -> dict[str, Any]:
     """Say what is in the data, what is wrong with it, which recipes fit, and what each would cost."""
-    from karat.data import load, survey
-    from karat.data.split import FEWEST
     from karat.output import Output
     from karat.training import loop
-    from karat.workflow import learning, probing
-    from karat.worth.prices import find
+    from karat.workflow import probing
 
     loop.tune_machine(options.threads)
     schema, write_schema = options.schema, options.write_schema
-    settings = learning.data_options(options.set) | ({} if options.size is None else {"size": options.size})
     written = Output(options.overwrite, [Path(x) for x in (options.data, schema) if isinstance(x, str | Path)])
     if write_schema is not None:
         written.check(Path(write_schema))
         _check_toml(Path(write_schema))
-    holdout = settings.pop("holdout", 0.1)
-    settings |= {k: v for k, v in (("schema", schema), ("labels", options.labels)) if v is not None}
-    settings |= {} if options.discover else {"discover": False}
-    # a schema that is kept is inferred from all rows; what is shown need not be
-    found = load(options.data, options=settings, holdout=holdout, glance=write_schema is None, fewest=1)
-    info = survey(found)
+    found, info = probing.surveyed(options)
     console = terminal()
     probing.show(info, console)
-    enough = len(found.train) + len(found.holdout) >= FEWEST
-    prices = find(options.prices, [Path.cwd()])
-    info["recipes"] = probing.estimates(found, prices, measure=options.probe) if enough else []
-    if enough:
+    info["recipes"] = probing.suited(found, options)
+    if info["recipes"]:
         probing.show_recipes(info, console)
     if write_schema is not None:
         written.write(Path(write_schema), found.declared(info.get("between", ())).encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,19 +15,38 @@ from rich.table import Table
 
 from karat import recipe as recipes
 from karat import synthesizer
-from karat.data import Data, batches
+from karat.data import Data, batches, load, survey
+from karat.data.split import FEWEST
 from karat.errors import FitError, TooLarge
 from karat.families.generator import Learned
+from karat.options import LookOptions
 from karat.synthesizer import Synthesizer
 from karat.synthesizer.building import meet
 from karat.synthesizer.single import FITTED_MOST
 from karat.training import loop as training
 from karat.training import pace
-from karat.workflow import devices
-from karat.worth.prices import Prices
+from karat.workflow import devices, learning
+from karat.worth.prices import Prices, find
 
 PROBE_SECONDS = 1.5
 MOST_COLUMNS = 60  # shown
+
+
+def surveyed(options: LookOptions) -> tuple[Data, dict[str, Any]]:
+    """The data that `options` name, and what is in them; a schema that is kept is inferred from all rows."""
+    settings = learning.data_options(options.set) | ({} if options.size is None else {"size": options.size})
+    holdout = settings.pop("holdout", 0.1)
+    settings |= {k: v for k, v in (("schema", options.schema), ("labels", options.labels)) if v is not None}
+    settings |= {} if options.discover else {"discover": False}
+    found = load(options.data, options=settings, holdout=holdout, glance=options.write_schema is None, fewest=1)
+    return found, survey(found)
+
+
+def suited(data: Data, options: LookOptions) -> list[dict[str, Any]]:
+    """`estimates` of the recipes for these data; none where there are too few records to learn from."""
+    if len(data.train) + len(data.holdout) < FEWEST:
+        return []
+    return estimates(data, find(options.prices, [Path.cwd()]), measure=options.probe)
 
 
 def estimates(data: Data, prices: Prices, *, measure: bool | None) -> list[dict[str, Any]]:
