@@ -10,22 +10,16 @@ from fastapi.testclient import TestClient
 
 import karat
 from karat.languages import language
-from karat.options import ServeOptions
-from karat.server.app import application
-from karat.studio import ROUTERS
 from karat.studio.page import CODES, STATIC, local
 
 ROOT = Path(karat.__file__).parent / "studio"
 
 
-@pytest.fixture
-def client(tmp_path: Path) -> TestClient:
-    (tmp_path / "runs").mkdir()
-    return TestClient(application(ServeOptions([tmp_path / "runs"], root=tmp_path), ROUTERS))
+PAGES = ("/", "/runs", "/runs?q=nothing", "/runs/orders/verdict")
 
 
 @pytest.mark.parametrize("code", CODES)
-@pytest.mark.parametrize("path", ["/", "/runs", "/runs?q=nothing"])
+@pytest.mark.parametrize("path", PAGES)
 def test_a_page_is_there_in_each_language(client: TestClient, path: str, code: str) -> None:
     answer = client.get(path, headers={"Accept-Language": f"fr,{code}-XX;q=0.8"})
     assert answer.status_code == 200
@@ -33,8 +27,11 @@ def test_a_page_is_there_in_each_language(client: TestClient, path: str, code: s
     assert language(code).say("studio.nav.data") in answer.text
 
 
-def test_a_page_loads_nothing_from_elsewhere_and_holds_no_script_or_style_of_its_own(client: TestClient) -> None:
-    text = client.get("/").text
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_loads_nothing_from_elsewhere_and_holds_no_script_or_style_of_its_own(
+    client: TestClient, path: str
+) -> None:
+    text = client.get(path).text
     assert not re.search(r"""(?:src|href|action)=["'](?:https?:)?//""", text)
     assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son[a-z]+=", text)
     for address in re.findall(r'(?:src|href)="(/static/[^"]+)"', text):

@@ -2,6 +2,7 @@
 
 pages/      one file for each screen, each with a ROUTER; a page is a URL over the run folder, so that a reload shows the truth
 page.py     how a page is made: `page(request, template, command=...)`, in the language and for the role of who looks
+subject.py  a run that a page is about: `run_page(request, subject(request, name), template, tab, command=...)`
 shelf.py    the list of runs, from their small files
 templates/  Jinja, with the report's look; all that is said is a key `studio.*` of `karat.languages`
 static/     one stylesheet, one small script, htmx
@@ -11,6 +12,6 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from karat.studio.pages import runs, start
+from karat.studio.pages import runs, start, verdict
 
-ROUTERS: tuple[APIRouter, ...] = (start.ROUTER, runs.ROUTER)  # of all screens
+ROUTERS: tuple[APIRouter, ...] = (start.ROUTER, runs.ROUTER, verdict.ROUTER)  # of all screens

@@ -20,3 +20,16 @@ for (const button of document.querySelectorAll("[data-copies]")) {
 const lost = document.querySelector(".lost");
 document.addEventListener("htmx:sendError", () => { lost.hidden = false; });
 document.addEventListener("htmx:afterOnLoad", () => { lost.hidden = true; });
+
+// A report is as tall as what it holds, so that the page scrolls and not a part of it.
+for (const frame of document.querySelectorAll("iframe[data-fits]")) {
+  const fit = () => {
+    const inside = frame.contentDocument && frame.contentDocument.documentElement;
+    if (inside) frame.style.height = `${inside.scrollHeight + 4}px`;
+  };
+  frame.addEventListener("load", () => {
+    fit();
+    if (frame.contentDocument) new ResizeObserver(fit).observe(frame.contentDocument.body);
+  });
+  if (frame.contentDocument && frame.contentDocument.readyState === "complete") fit();
+}

@@ -1,0 +1,38 @@
+"""A server of one small run, which was trained and assayed once for all tests here."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+import karat
+from karat.options import ServeOptions
+from karat.server.app import application
+from karat.studio import ROUTERS
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with orders.csv, and runs/orders that learned from it and was assayed."""
+    root = tmp_path_factory.mktemp("served")
+    rng = np.random.default_rng(0)
+    rows = zip(rng.integers(18, 80, 240), rng.choice(["a", "b", "<i>c"], 240), strict=True)
+    (root / "orders.csv").write_text("age,kind\n" + "".join(f"{age},{kind}\n" for age, kind in rows))
+    run = karat.train(root / "orders.csv", recipe="cart", out=root / "runs" / "orders", discover=False)
+    karat.assay(run.path, n=100)
+    return root
+
+
+@pytest.fixture
+def root(small_run: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(small_run, tmp_path / "served"))
+
+
+@pytest.fixture
+def client(root: Path) -> TestClient:
+    return TestClient(application(ServeOptions([root / "runs"], root=root), ROUTERS))
