@@ -11,7 +11,8 @@ from karat.studio.subject import FIRST, run_page, subject
 
 ROUTER = router()
 POLICY = (  # the report holds its pictures and its style, and no script
-    "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox allow-same-origin"
+    "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'; "
+    "sandbox allow-same-origin"
 )
 
 
