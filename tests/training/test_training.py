@@ -396,7 +396,7 @@ def test_a_rate_a_hundred_times_too_high_is_called_divergence_within_a_few_hundr
     model = building.build(recipe, space, 0, 0)
     assert isinstance(model, Learned)
     with pytest.raises(DivergedError, match="have grown to .* Lower"):
-        for _ in train(model, serving(x, None, 16), Plan(steps=200, batch=16), State()):
+        for _ in train(model, serving(x, None, 16), Plan(steps=1000, batch=16), State()):
             pass
 
 
