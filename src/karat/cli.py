@@ -6,7 +6,6 @@ import contextlib
 import errno
 import gc
 import json
-import math
 import os
 import platform
 import re
@@ -22,8 +21,6 @@ from types import FrameType
 from typing import Any
 
 from cyclopts import App, Parameter
-
-from karat.run import Run
 
 SYSTEM = {  # what the machine refuses, and no line of ours could help: a full or failing disk, no right, too many files
     errno.ENOSPC,
@@ -162,26 +159,10 @@ def _lacking(error: Exception, verb: str) -> str:
 
 
 def _json_line(verb: str, result: Any) -> str:
-    """What a verb found or made, as one line of JSON; a number that is not finite is null."""
-    out: dict[str, Any] = {"verb": verb}
-    if isinstance(result, Run):
-        out |= {"run": str(result.path), "id": result.id}
-        out |= {k: result.spec.get(k) for k in ("status", "step", "seconds", "trained_samples", "device")}
-    elif isinstance(result, list):
-        out["files"] = [str(path) for path in result]
-    elif isinstance(result, dict):
-        out |= result
-    elif result is not None:
-        out |= {**result.to_dict(), "report": None if result.report is None else str(result.report)}
-    return json.dumps(_finite(out), default=str) + "\n"
+    """What a verb found or made, as one line of JSON."""
+    from karat.verbs.results import result_of
 
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return json.dumps({"verb": verb, **result_of(result)}) + "\n"
 
 
 @contextlib.contextmanager

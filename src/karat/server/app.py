@@ -16,17 +16,19 @@ from karat.options import ServeOptions
 from karat.server import problems
 from karat.server.catalogue import Catalogue
 from karat.server.engine import Engine
-from karat.server.routes import health
+from karat.server.jobs import Jobs
+from karat.server.routes import health, jobs
 from karat.server.served import Served
 
 
 def application(options: ServeOptions, pages: Sequence[APIRouter] = ()) -> FastAPI:
     """The application of `karat serve`, for uvicorn or a test's client.   pages: those of the studio."""
     catalogue = catalogue_of(options)
-    served = Served(options, catalogue, Engine(catalogue, options))
+    served = Served(options, catalogue, Engine(catalogue, options), Jobs(catalogue))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        served.jobs.start()
         try:
             yield
         finally:
@@ -37,7 +39,7 @@ def application(options: ServeOptions, pages: Sequence[APIRouter] = ()) -> FastA
     app = FastAPI(title="karat", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.served = served
     problems.install(app, catalogue.hidden)
-    for router in (health.ROUTER, *pages):
+    for router in (health.ROUTER, jobs.ROUTER, *pages):
         app.include_router(router)
     return app
 

@@ -10,6 +10,7 @@ from fastapi import Request
 from karat.options import ServeOptions
 from karat.server.catalogue import Catalogue
 from karat.server.engine import Engine
+from karat.server.jobs import Jobs
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Served:
     options: ServeOptions
     catalogue: Catalogue
     engine: Engine
+    jobs: Jobs
 
 
 class Closes(Protocol):

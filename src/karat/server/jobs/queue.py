@@ -1,0 +1,220 @@
+"""The jobs of a server: submitted, shown, cancelled, resumed, and a worker that works as long as there are any."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from karat.run import Run
+from karat.server.catalogue import Catalogue
+from karat.server.jobs import tail
+from karat.server.jobs.asked import Places, asked
+from karat.server.jobs.home import Home
+from karat.server.jobs.table import ENDED, KINDS, Event, Job, Kind, Table
+from karat.server.problems import Problem
+
+LEAVE = 30.0  # seconds that a worker has to save its job when the server ends
+PAUSE, LONGEST = 1.0, 60.0  # seconds before a worker that could not work is started again, twice as long each time
+
+
+class Jobs:
+    """The part of the server. All of it may be called from any thread; nothing blocks longer than a transaction."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue, self.home = catalogue, Home(catalogue.root.resolve())
+        self._table: Table | None = None
+        self._opening, self._wake, self._closing = threading.Lock(), threading.Event(), threading.Event()
+        self._worker: subprocess.Popen[bytes] | None = None
+        self._tending: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Goes on with what an earlier server left."""
+        if self.home.table.exists():
+            self._tend_if_needed(self.table)
+
+    def close(self) -> None:
+        """Lets the worker save its job, which waits for the next server, and end."""
+        self._closing.set()
+        self._wake.set()
+        if self._tending is not None:
+            self._tending.join()
+        if self._table is not None:
+            self._table.close()
+
+    def submit(self, kind: Kind, options: Mapping[str, Any], caller: str = "") -> Job:
+        """A new job at the end of the queue. It runs the verb `kind` with `options`, the fields of its dataclass.
+
+        A path is relative to the served root, or inside it; a run is named as in the catalogue. `out` of a train is the name of
+        the new run, by default that of the data and the recipe. Problem(400) where the options cannot be, with `param`
+        naming the one.
+        """
+        if kind not in KINDS:
+            raise Problem(
+                400, "unknown_kind", f"there are no jobs of kind {kind!r}; there are {', '.join(KINDS)}.", "kind"
+            )
+        ready = asked(kind, options, Places(self.catalogue))
+        run = self._run_of(kind, ready)
+        job = self.table.add(kind, ready, run, caller, None)
+        self._tend_if_needed(self.table)
+        return job
+
+    def get(self, name: str) -> Job:
+        """Problem(404) where there is no such job."""
+        try:
+            return self.table.get(name)
+        except KeyError:
+            raise Problem(
+                404, "no_such_job", f"there is no job {name[:80]!r}; GET /v1/jobs lists those that are."
+            ) from None
+
+    def list(self, states: Sequence[str] = (), run: Path | None = None, most: int = 100) -> Sequence[Job]:
+        """Newest first."""
+        return self.table.jobs(states, run, most)
+
+    def cancel(self, name: str) -> Job:
+        """Takes a job out of the queue, or stops it as Ctrl-C does; a training's run is saved and can go on, see `resume`.
+
+        A job that runs is `cancelling` until its worker has saved. Problem(409) where it is over.
+        """
+        if not self.table.move(name, ("queued",), "cancelled", ended=time.time()):
+            job = self.get(name)
+            if job.over:
+                raise Problem(409, "job_is_over", f"{name} is over ({job.state}), and cannot be cancelled.")
+            self.table.tell(name, (), cancelling=1)
+        return self.get(name)
+
+    def resume(self, name: str) -> Job:
+        """Puts a job that was cancelled or failed at the end of the queue; a training goes on where it was saved.
+
+        Problem(409) where it is in the queue, runs, or has succeeded.
+        """
+        cleared = {"cancelling": 0, "deaths": 0, "error": None, "ended": None}
+        if not self.table.move(name, ("cancelled", "failed"), "queued", **cleared):
+            state = self.get(name).state
+            raise Problem(
+                409, "job_cannot_resume", f"{name} is {state}; only one that was cancelled or failed is resumed."
+            )
+        self.table.last(name)
+        self._tend_if_needed(self.table)
+        return self.get(name)
+
+    def events(self, name: str, after: int = 0, most: int = 1000) -> Sequence[Event]:
+        """Those with numbers beyond `after`. A point has the numbers of its row of the run's history, while the run has it.
+
+        A point whose step is not beyond that of the one before takes the place of what was told from there on: the run was
+        killed and went back to its save.
+        """
+        job, found = self.get(name), self.table.events(name, after, most)
+        if job.run is None or not any(event.kind == "point" for event in found):
+            return found
+        curve = tail.rows(job.run)
+        return [
+            replace(event, data={**event.data, **curve.get(event.data["step"], {})}) if event.kind == "point" else event
+            for event in found
+        ]
+
+    def place(self, job: Job) -> int | None:
+        """How many jobs are done before it; None where it does not wait."""
+        queue = self.table.queue()
+        return queue.index(job.id) if job.id in queue else None
+
+    def log(self, name: str) -> str:
+        """All that the job's verb printed, errors too."""
+        try:
+            return self.home.log(self.get(name).id).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    @property
+    def table(self) -> Table:
+        with self._opening:
+            if self._table is None:
+                self._table = Table(self.home.table)
+            return self._table
+
+    def _run_of(self, kind: Kind, options: dict[str, Any]) -> Path | None:
+        """The folder of the run that the job makes or uses; a training's is written into its options."""
+        if kind == "train":
+            source = Path(options["source"])
+            if Run.is_run(source):
+                return source
+            out = options.get("out")
+            if out is None:
+                stem = source.name.split(".")[0] or "data"
+                recipe = Path(str(options.get("recipe") or "auto")).stem
+                out = self._free(self.home.root / f"{stem}-{recipe}")
+            elif Run.is_run(Path(out)):
+                raise Problem(
+                    409, "run_exists", f"{Path(out).name} is a run already; continue it, or choose another name.", "out"
+                )
+            options["out"] = str(out)
+            return Path(out)
+        run = options.get("run")
+        run = run[0] if isinstance(run, list) and run else run
+        return None if not run else Path(run)
+
+    def _free(self, path: Path) -> Path:
+        """`path`, or the first of path-2, path-3, ... that is neither there nor to be made by a job."""
+        promised = {job.run for job in self.table.jobs(("queued", "running"), most=100_000)}
+        i, free = 1, path
+        while free.exists() or free in promised:
+            i += 1
+            free = path.with_name(f"{path.name}-{i}")
+        return free
+
+    def _tend_if_needed(self, table: Table) -> None:
+        if self._closing.is_set():
+            return
+        with self._opening:
+            if self._tending is None:
+                self._tending = threading.Thread(target=self._tend, args=(table,), daemon=True, name="jobs")
+                self._tending.start()
+        self._wake.set()
+
+    def _tend(self, table: Table) -> None:
+        """Starts a worker whenever there is a job to do or one whose worker may have been killed, and waits for it to end."""
+        pause = PAUSE
+        while not self._closing.is_set():
+            self._wake.clear()
+            if not table.jobs(("queued", "running"), most=1):
+                self._wake.wait()
+                continue
+            code = self._work()
+            pause = PAUSE if code == 0 else min(2 * pause, LONGEST)
+            if code != 0:
+                self._closing.wait(pause / 2)
+
+    def _work(self) -> int:
+        """Runs one worker to its end, which comes at once where the server ends meanwhile; its exit code."""
+        python = [
+            sys.executable,
+            "-P",
+            "-m",
+            "karat.server.jobs.worker",
+            str(self.home.root),
+        ]  # -P: never from the root
+        with subprocess.Popen(
+            python, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, bufsize=0
+        ) as worker:
+            assert worker.stdin is not None
+            while worker.poll() is None and not self._closing.is_set():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    worker.wait(0.2)
+            worker.stdin.close()
+            try:
+                return worker.wait(LEAVE)
+            except subprocess.TimeoutExpired:
+                os.killpg(worker.pid, signal.SIGKILL)
+                return worker.wait()
+
+
+__all__ = ["ENDED", "Jobs"]

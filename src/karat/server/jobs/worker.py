@@ -1,0 +1,219 @@
+"""The process that does one job: `python -P -m karat.server.jobs.worker ROOT`.
+
+It waits until no other process does a job below ROOT, puts what a killed one left back into the queue, takes the first of the
+queue, does it as its verb would, and ends. A cancelled job, and every job once standard input ends because the server has
+gone, is stopped as by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from karat.errors import KaratError
+from karat.output.files import flock
+from karat.run import Run
+from karat.server.jobs.home import Home
+from karat.server.jobs.table import Job, Table
+from karat.server.jobs.tail import Tail
+
+BEAT = 0.5  # seconds between two looks at what is new, and whether the job is to be stopped
+BUDGETS = ("minutes", "steps", "samples")
+MOST_DEATHS = 3  # of workers at one job, without its getting further
+KEPT_TRYING = 60.0  # seconds for which a worker tries to write how its job ended
+
+
+def recover(table: Table, home: Home) -> None:
+    """Puts a job whose worker was killed back into its place in the queue, for who holds the lock; gives it up where that
+    happened too often without its getting further."""
+    for job in table.jobs(("running",)):
+        Tail(table, job, home.log(job.id)).take(last=True)
+        reached, deaths = table.column(job.id, "reached"), table.column(job.id, "deaths")
+        fraction = table.column(job.id, "fraction")
+        deaths = 1 if fraction > reached else deaths + 1
+        changes: dict[str, Any] = {"deaths": deaths, "reached": max(reached, fraction)}
+        if job.cancelling:
+            table.move(job.id, ("running",), "cancelled", ended=time.time(), **changes)
+        elif deaths >= MOST_DEATHS:
+            error = (
+                f"the worker was killed {deaths} times at this job without its getting further, by the system or a person; "
+                "where memory is short, ask for less. Resume it to try again."
+            )
+            table.move(job.id, ("running",), "failed", error=error, ended=time.time(), **changes)
+        else:
+            table.tell(job.id, [("message", {"text": "the worker was killed; the job goes on where it can."})])
+            table.move(job.id, ("running",), "queued", **changes)
+
+
+class Worker:
+    """One job at a time, in the main thread; another looks for what is new."""
+
+    def __init__(self, root: Path) -> None:
+        self.home = Home(root)
+        self.gone = threading.Event()  # the server has
+        self._interruptible = False
+
+    def work(self) -> int:
+        """Does the first job of the queue, if there is one; the exit code."""
+        signal.signal(signal.SIGINT, self._interrupt)
+        threading.Thread(target=self._wait_for_end, daemon=True).start()
+        with self._only() as mine:
+            if not mine:
+                return 0
+            table = Table(self.home.table)
+            recover(table, self.home)
+            for name in table.queue():
+                if table.move(name, ("queued",), "running", started=time.time(), ended=None, error=None):
+                    self._do(table, table.get(name))
+                    break
+            table.close()
+        return 0
+
+    def _do(self, table: Table, job: Job) -> None:
+        table.tell(job.id, (), begun=job.begun + 1)
+        with _output_to(self.home.log(job.id)):
+            tail, over = Tail(table, job, self.home.log(job.id)), threading.Event()
+            watch = threading.Thread(target=self._watch, args=(table, tail, over), daemon=True)
+            watch.start()
+            state, changes = self._outcome(job)
+            over.set()
+            watch.join()
+        stopped = time.monotonic() + KEPT_TRYING
+        while True:  # a full disk may have room again; if not, the job is found running, and taken up by who comes next
+            try:
+                tail.take(last=True)
+                if state == "stopped" and table.get(job.id).cancelling:
+                    table.move(job.id, ("running",), "cancelled", ended=time.time())
+                elif state == "stopped":
+                    table.move(job.id, ("running",), "queued")
+                else:
+                    table.move(job.id, ("running",), state, ended=time.time(), **changes)
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > stopped:
+                    raise
+                time.sleep(1.0)
+
+    def _outcome(self, job: Job) -> tuple[Any, dict[str, Any]]:
+        """The state in which the job ends, "stopped" where it was asked to, and what is to be kept with it."""
+        from karat.limits import exhausted
+        from karat.workflow.stopping import Interrupted
+
+        try:
+            try:
+                self._interruptible = True
+                result = perform(job)
+            finally:
+                self._interruptible = False
+        except (KeyboardInterrupt, Interrupted) as error:
+            print(str(error) or "stopped", flush=True)
+            return "stopped", {}
+        except KaratError as error:
+            return "failed", {"error": str(error)}
+        except OSError as error:
+            traceback.print_exc()
+            return "failed", {"error": f"the system refused to read or write: {error.strerror or error}."}
+        except BaseException as error:
+            traceback.print_exc()
+            what = f"a fault of karat's own, {type(error).__name__}. The job's log says where."
+            return "failed", {"error": exhausted(error) or what}
+        return "succeeded", {"result": json.dumps(result), "fraction": 1.0}
+
+    def _watch(self, table: Table, tail: Tail, over: threading.Event) -> None:
+        """Tells what is new, twice a second, and interrupts the main thread once where the job is to be stopped."""
+        asked = False
+        while not over.wait(BEAT):
+            try:
+                tail.take()
+                stop = self.gone.is_set() or table.get(tail.job.id).cancelling
+            except sqlite3.Error:  # a full disk: what could not be told is told the next time
+                stop = self.gone.is_set()
+            if stop and not asked:
+                asked = True
+                os.kill(os.getpid(), signal.SIGINT)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self._interruptible:
+            self._interruptible = False
+            raise KeyboardInterrupt
+
+    def _wait_for_end(self) -> None:
+        """Reads standard input to its end, which comes when the server has gone; while none has a job, so does the worker."""
+        while os.read(0, 4096):
+            pass
+        self.gone.set()
+
+    @contextlib.contextmanager
+    def _only(self) -> Iterator[bool]:
+        """Holds the lock; False where the server went before it could be had."""
+        handle = os.open(self.home.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            while not flock(handle):
+                if self.gone.wait(BEAT):
+                    yield False
+                    return
+            os.truncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            yield not self.gone.is_set()
+        finally:
+            os.close(handle)
+
+
+def perform(job: Job) -> dict[str, Any]:
+    """Does what the verb does; what was begun before and stopped goes on. What it found or made, as `karat --json` says it."""
+    from karat import verbs
+    from karat.server.jobs.asked import typed
+    from karat.verbs.results import result_of
+
+    options = dict(job.options)
+    if job.kind == "train" and job.begun and job.run is not None and Run.is_run(job.run):
+        run = Run.open(job.run)
+        if run.spec["status"] == "trained" and all(options.get(b) in (None, run.spec[b]) for b in BUDGETS):
+            return result_of(run)
+        kept = ("device", "threads", "prices", "data", *BUDGETS)
+        options = {"source": str(job.run)} | {name: options[name] for name in kept if name in options}
+    if job.kind == "make" and job.begun:
+        options["overwrite"] = True  # what stands there is what this job made before it was stopped
+    asked = typed(job.kind, options)
+    verb = getattr(verbs, job.kind)
+    return result_of(verb(**{f.name: getattr(asked, f.name) for f in fields(asked)}))
+
+
+@contextlib.contextmanager
+def _output_to(log: Path) -> Iterator[None]:
+    """Lets all that the process prints go to the log, also what libraries print below Python."""
+    log.parent.mkdir(mode=0o700, exist_ok=True)
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    for number in (1, 2):
+        os.dup2(handle, number)
+    os.close(handle)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
+
+
+def main() -> None:
+    root = Path(sys.argv[1])
+    os.chdir(root)  # prices.toml is looked for here, and nothing is written anywhere else
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+    sys.exit(Worker(root).work())
+
+
+if __name__ == "__main__":
+    main()
