@@ -22,6 +22,7 @@ FLAGS = {  # of the command line, by field
     "sampling": "--temperature, --top-p, --min-p",
     "stop": "--stop",
     "characters": "--characters",
+    "tokens": "tokens",
     "on_text": "--stream",
 }
 CONTINUED = (
@@ -29,6 +30,7 @@ CONTINUED = (
     "sampling",
     "stop",
     "characters",
+    "tokens",
     "on_text",
 )  # what is asked of text that is followed as it grows
 
@@ -61,7 +63,8 @@ class Request:
     label: a class by its name.   given: conditions such as "age=30..40", or a file of partial records.   balance: a column
     whose values come equally often.   prompt: what text begins with.   sampling: how its tokens are drawn.   stop: it ends
     before the first of these.   characters: how many follow the prompt, beyond a passage's length too; fewer where a document
-    ends before.   on_text: what shows text while it comes, one passage after another.
+    ends before.   tokens: the same in what the model draws one by one.   on_text: what shows text while it comes, one passage
+    after another.
     independent: that no record is drawn with a look at the others, as a judge's intervals want it; else rows of a table
     keep together to what was learned, in random order.   shard: of which larger request this is a part.
     pick: rows of a table are drawn several times over, and one of each is taken.
@@ -77,6 +80,7 @@ class Request:
     sampling: Sampling = PLAIN
     stop: tuple[str, ...] = ()
     characters: int | None = None
+    tokens: int | None = None
     on_text: OnText | None = field(default=None, compare=False)
     independent: bool = False
     shard: Shard = Shard()
@@ -87,6 +91,8 @@ class Request:
             raise FitError(f"-n {self.n}: at least 1 was wanted.")
         if self.characters is not None and not 1 <= self.characters <= LONGEST:
             raise FitError(f"--characters {self.characters}: wanted a number from 1 to {LONGEST:,}.")
+        if self.tokens is not None and not 1 <= self.tokens <= LONGEST:
+            raise FitError(f"{self.tokens} tokens: wanted a number from 1 to {LONGEST:,}.")
         if "" in self.stop:
             raise FitError("--stop '': wanted at least one character.")
 
@@ -118,7 +124,8 @@ class Request:
             for name in ("n", "seed", "label", "given", "balance", "prompt", "stop", "characters", "independent")
         }
         how = {name: getattr(self.sampling, name) for name in ("temperature", "top_p", "min_p")}
-        return {**own, **how, "one by one": self.on_text is not None}
+        few = {} if self.tokens is None else {"tokens": self.tokens}
+        return {**own, **how, **few, "one by one": self.on_text is not None}
 
     @property
     def imputes(self) -> bool:
@@ -133,4 +140,7 @@ class Request:
     @property
     def followed(self) -> bool:
         """Whether text is followed as it grows, and not drawn at the length of a passage of the data."""
-        return self.prompt is not None or bool(self.stop) or self.characters is not None or self.on_text is not None
+        ends = (self.characters, self.tokens)
+        return (
+            self.prompt is not None or bool(self.stop) or self.on_text is not None or any(x is not None for x in ends)
+        )

@@ -27,7 +27,7 @@ class Writer:
         self._spelling, self._stop, self._left = spelling, stop, characters
         self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
         self._held = ""  # may be the beginning of a stop string
-        self.ended = self.done = False
+        self.ended = self.stopped = self.done = False
 
     def add(self, code: int) -> str:
         """What is certain to be in the text now."""
@@ -37,7 +37,7 @@ class Writer:
         self._held += self._decoder.decode(self._spelling[code])
         found = [at for at in (self._held.find(stop) for stop in self._stop) if at >= 0]
         if found:
-            self._held = self._held[: min(found)]
+            self._held, self.stopped = self._held[: min(found)], True
             return self.close()
         keep = max((_overlap(self._held, stop) for stop in self._stop), default=0)
         out, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
@@ -95,6 +95,13 @@ def _blocks(model: Generator, codec: Continued, y: Tensor | None, request: Reque
         on_text("\n")
 
 
+def _steps(model: Generator, request: Request) -> int:
+    """Steps at most: one for each token; a code may be a part of a character, of which UTF-8 has at most four."""
+    limits = [] if request.tokens is None else [request.tokens]
+    limits += [] if request.characters is None else [4 * request.characters + 16]
+    return min(limits, default=model.space.numel)
+
+
 def _silent(text: str) -> None:
     return None
 
@@ -119,9 +126,7 @@ def _followed(
     writers = [Writer(codec.spelling, request.stop, request.characters) for _ in range(n)]
     parts: list[list[str]] = [[prompt] for _ in range(n)]
     on_text(prompt)
-    # A code may be a part of a character, of which UTF-8 has at most four.
-    most = model.space.numel if request.characters is None else 4 * request.characters + 16
-    for codes in model.continuation(start.expand(n, -1), y, rng, request.sampling, most):
+    for codes in model.continuation(start.expand(n, -1), y, rng, request.sampling, _steps(model, request)):
         for writer, part, code in zip(writers, parts, codes.tolist(), strict=True):
             if not writer.done and (piece := writer.add(code)):
                 part.append(piece)

@@ -42,7 +42,7 @@ class Texts(Continued):
 
     name = "text"
     shows = True
-    answers = ("label", "prompt", "sampling", "stop", "characters", "on_text")
+    answers = ("label", "prompt", "sampling", "stop", "characters", "tokens", "on_text")
     thing = "passage"
     sheets = ".html"
     settings = (
