@@ -80,11 +80,11 @@ class Request:
     sampling: Sampling = PLAIN
     stop: tuple[str, ...] = ()
     characters: int | None = None
-    tokens: int | None = None
     on_text: OnText | None = field(default=None, compare=False)
     independent: bool = False
     shard: Shard = Shard()
     pick: Pick | None = field(default=None, compare=False)
+    tokens: int | None = None
 
     def __post_init__(self) -> None:
         if self.n < 1:
