@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fastapi import APIRouter, FastAPI
+from clients import client_of
+from fastapi import APIRouter
 from fastapi.testclient import TestClient
 
 from karat.errors import DataError
 from karat.options import LookOptions, MakeOptions, ServeOptions, TrainOptions
-from karat.server.app import application
 from karat.server.bodies import Route
 from karat.server.catalogue import Catalogue
 from karat.server.forms import NEVER, Form, form, options_of, parameters, said, takes
@@ -40,8 +40,7 @@ async def karat_error() -> None:
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    app: FastAPI = application(ServeOptions([tmp_path_factory.mktemp("served")]), (ROUTER,))
-    with TestClient(app) as client:
+    with client_of(ServeOptions([tmp_path_factory.mktemp("served")]), more=ROUTER) as client:
         yield client
 
 

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
+from clients import client_of
 
 from karat.options import ServeOptions
-from karat.server.app import application
 from karat.server.catalogue import Catalogue
 from karat.server.jobs import Jobs
 from karat.server.jobs.table import Table
@@ -76,8 +75,8 @@ def test_events_have_numbers_without_gaps_and_are_there_for_who_opens_the_table_
 
 
 def test_a_stream_of_events_goes_on_after_the_last_that_was_read_and_ends_with_the_job(tmp_path: Path) -> None:
-    app = application(ServeOptions([tmp_path]))
-    client, jobs = TestClient(app), app.state.served.jobs
+    client = client_of(ServeOptions([tmp_path]))
+    jobs = client.app.state.served.jobs  # type: ignore[attr-defined]
     job = jobs.table.add("look", {"data": "digits"}, None, "", None)
     jobs.table.tell(job.id, [("message", {"text": "two\nlines"})])
     jobs.table.move(job.id, ("queued",), "succeeded", result=json.dumps({"count": 7}))

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clients import client_of
 from fastapi.testclient import TestClient
 
 import karat
 from karat.options import ServeOptions
-from karat.server.app import application
-from karat.studio import ROUTERS
 
 
 @pytest.fixture(scope="session")
@@ -35,4 +34,4 @@ def root(small_run: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(root: Path) -> TestClient:
-    return TestClient(application(ServeOptions([root / "runs"], root=root), ROUTERS))
+    return client_of(ServeOptions([root / "runs"], root=root))

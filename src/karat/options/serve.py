@@ -31,8 +31,14 @@ class ServeOptions:
     add_key
         Make a key of this name, print it once, and end: "ann" or "ann=make,read"; of the scopes make, read, train, review and
         admin, by default make and read.
+    items
+        With --add-key: the most records that the key may make in all.
+    money
+        With --add-key: the most that what it makes may cost in all, in the currency of the price list.
+    days
+        With --add-key: days after which the key expires.
     revoke_key
-        Revoke the key of this name, and end.
+        Revoke the key of this name, and end; a server that runs refuses it from then on.
     memory
         Megabytes that loaded runs may take together; those not used for longest are let go.
     waiting
@@ -53,6 +59,9 @@ class ServeOptions:
     host: str = "127.0.0.1"
     port: int = 8321
     add_key: str | None = None
+    items: int | None = None
+    money: float | None = None
+    days: float | None = None
     revoke_key: str | None = None
     memory: int = 2000
     waiting: int = 256

@@ -7,6 +7,8 @@ guard/       keys, scopes, quotas, hosts, limits of bodies: in front of every ro
 routes/      one file for each part of the API, each with a ROUTER
 served.py    what every route finds at `request.app.state.served`
 problems.py  errors as clients know them
+logs.py      one line of JSON for each request, without content
 answers.py   the only way in which made content leaves, labelled
 app.py       puts them together
+running.py   the process: its socket, its signals, its end
 """

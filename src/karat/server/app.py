@@ -16,6 +16,7 @@ from karat.options import ServeOptions
 from karat.server import problems
 from karat.server.catalogue import Catalogue
 from karat.server.engine import Engine
+from karat.server.guard import Guard, Middleware, routes_of
 from karat.server.jobs import Jobs
 from karat.server.routes import health, jobs
 from karat.server.served import Served
@@ -24,7 +25,8 @@ from karat.server.served import Served
 def application(options: ServeOptions, pages: Sequence[APIRouter] = ()) -> FastAPI:
     """The application of `karat serve`, for uvicorn or a test's client.   pages: those of the studio."""
     catalogue = catalogue_of(options)
-    served = Served(options, catalogue, Engine(catalogue, options), Jobs(catalogue))
+    guard = Guard(options, catalogue.root)
+    served = Served(options, catalogue, guard, Engine(catalogue, options), Jobs(catalogue))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -36,11 +38,19 @@ def application(options: ServeOptions, pages: Sequence[APIRouter] = ()) -> FastA
                 if hasattr(part, "close"):
                     await asyncio.to_thread(part.close)
 
-    app = FastAPI(title="karat", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="karat",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
     app.state.served = served
     problems.install(app, catalogue.hidden)
     for router in (health.ROUTER, jobs.ROUTER, *pages):
         app.include_router(router)
+    app.add_middleware(Middleware, guard=guard, routes=routes_of(app))
     return app
 
 

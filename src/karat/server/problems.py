@@ -18,11 +18,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from karat.errors import DataError, DivergedError, FitError, GateError, KaratError, RunError, TooLarge, UnsafeFile
+from karat.server import logs
 
-LOG = logging.getLogger("karat.server")
 SHOWN = 60  # characters of a value that is not what was wanted
 ABOUT = 3  # fields that one message is about, at most
 KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
@@ -103,7 +103,6 @@ def request_id(scope: Scope) -> str:
 def install(app: FastAPI, hidden: Iterable[Path] = ()) -> None:
     """Every error is answered as a `Problem`.   hidden: folders of which no answer says where they are."""
     places = tuple(hidden)
-    app.add_middleware(Unforeseen)
 
     @app.exception_handler(Problem)
     async def _problem(_: Request, problem: Problem) -> JSONResponse:
@@ -119,42 +118,12 @@ def install(app: FastAPI, hidden: Iterable[Path] = ()) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:
-        return _of_http(error).response()
-
-
-class Unforeseen:
-    """Answers what nobody foresaw with a number, under which the log has where it happened; what was worked on is in neither."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        begun = False
-
-        async def sent(message: Message) -> None:
-            nonlocal begun
-            begun = begun or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self.app(scope, receive, sent)
-        except Exception as error:
-            problem = unforeseen(error, request_id(scope))
-            if begun:  # the status is out: a client sees that the answer breaks off
-                raise ConnectionAbortedError(problem.message) from None
-            await problem.response()(scope, receive, send)
+        return of_http(error).response()
 
 
 def unforeseen(error: Exception, number: str) -> Problem:
     """A fault of ours, which the log gets under the number of the request, by its kind and the lines that led to it."""
-    steps, at = [], error.__traceback__
-    while at is not None:
-        steps.append(f"{Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno}")
-        at = at.tb_next
-    LOG.error("%s: %s at %s", number, type(error).__name__, " < ".join(reversed(steps[-8:])))
+    logs.event(logging.ERROR, "fault", id=number, **logs.where(error))
     return Problem(500, "internal_error", f"a fault of the server's own; its log has more under {number}.")
 
 
@@ -201,7 +170,8 @@ def _complaint(error: Mapping[str, Any]) -> str:
     return f"is {short(error.get('input'))}: {wanted[:1].lower()}{wanted[1:]}"
 
 
-def _of_http(error: HTTPException) -> Problem:
+def of_http(error: HTTPException) -> Problem:
+    """What an error of Starlette's is to a client."""
     headers = dict(error.headers or {})
     if isinstance(error.__cause__, Problem):  # raised while the body was read
         return error.__cause__

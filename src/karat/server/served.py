@@ -10,6 +10,7 @@ from fastapi import Request
 from karat.options import ServeOptions
 from karat.server.catalogue import Catalogue
 from karat.server.engine import Engine
+from karat.server.guard import Guard
 from karat.server.jobs import Jobs
 
 
@@ -19,6 +20,7 @@ class Served:
 
     options: ServeOptions
     catalogue: Catalogue
+    guard: Guard
     engine: Engine
     jobs: Jobs
 

@@ -1,0 +1,86 @@
+"""What each route asks of a key. A route that is not listed is not served, and the application does not start with one.
+
+A test compares these tables with the routes of the application.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from re import Pattern
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from starlette.routing import compile_path
+
+OPEN = "open"  # without a key
+ANY = "any"  # with any key
+MAKE, READ, TRAIN, REVIEW, ADMIN = "make", "read", "train", "review", "admin"
+
+HEALTH = {
+    "GET /healthz": OPEN,
+    "GET /readyz": OPEN,
+    "GET /metrics": READ,
+    "GET /openapi.json": ANY,
+}
+API: dict[str, str] = {
+    "GET /v1/models": ANY,
+    "GET /v1/models/{model}": ANY,
+    "POST /v1/images/generations": MAKE,
+    "POST /v1/audio/speech": MAKE,
+    "POST /v1/completions": MAKE,
+    "POST /v1/rows": MAKE,
+}
+JOBS: dict[str, str] = {
+    "POST /v1/train": TRAIN,
+    "POST /v1/runs/{name}/assay": TRAIN,
+    "POST /v1/jobs": TRAIN,
+    "GET /v1/jobs": READ,
+    "GET /v1/jobs/{job}": READ,
+    "POST /v1/jobs/{job}/cancel": TRAIN,
+    "POST /v1/jobs/{job}/resume": TRAIN,
+    "GET /v1/jobs/{job}/log": READ,
+    "GET /v1/jobs/{job}/events": READ,
+}
+STUDIO: dict[str, str] = {
+    "GET /": READ,
+    "POST /language": OPEN,
+    "POST /role": ANY,
+    "GET /static/{name}": OPEN,  # styles and scripts, which are the same everywhere
+    "GET /runs": READ,
+    "GET /runs/{name}": READ,
+    "GET /runs/{name}/verdict": READ,
+    "GET /runs/{name}/report": READ,
+}
+SCOPE = HEALTH | API | JOBS | STUDIO
+
+# Routes that take files: their bodies may have as many megabytes as --upload says, others' one.
+UPLOADS: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method of a route.   template: its path.   scope: what it asks for.   upload: whether it takes files."""
+
+    method: str
+    template: str
+    pattern: Pattern[str]
+    scope: str
+    upload: bool
+
+
+def routes_of(app: FastAPI) -> tuple[Route, ...]:
+    """The routes in the order in which the application itself tries them. AssertionError for one that is not in the tables."""
+    found, missing = [], []
+    for context in iter_route_contexts(app.routes):
+        path: Any = context.path
+        mount = context.methods is None  # a folder of files: all below its path, to be read
+        pattern = compile_path(f"{path}/{{path:path}}" if mount else path)[0]
+        for method in ("GET", "HEAD") if mount else sorted(context.methods or ()):
+            row = f"{'GET' if method == 'HEAD' else method} {path}"
+            if row in SCOPE:
+                found.append(Route(method, path, pattern, SCOPE[row], row in UPLOADS))
+            else:
+                missing.append(row)
+    assert not missing, f"say in server/guard/access.py which scope these routes ask for: {missing}"
+    return tuple(found)

@@ -1,0 +1,67 @@
+"""Who calls, and whether the server takes requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import Request
+from prometheus_client import CollectorRegistry
+
+from karat.errors import FitError
+from karat.options import ServeOptions
+from karat.server.guard.hosts import loopback
+from karat.server.guard.keys import SCOPES, Keys
+from karat.server.guard.meters import Meters
+
+FOLDER = ".karat"  # below the root, of all that the server itself keeps
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sent a request.
+
+    name: of the key, "local" without one on loopback.   scopes: what the key may do.   id: of the key, None without one.
+    """
+
+    name: str
+    scopes: frozenset[str]
+    id: str | None = None
+
+
+LOCAL = Caller("local", frozenset(SCOPES))  # on loopback no key is needed
+
+
+class Guard:
+    """What the middleware and the routes share: keys, meters, and whether the server is being stopped.
+
+    options: its `host` says whether keys are needed.   root: of the served folders; keys lie in `root/.karat`.
+    FitError where a key is needed and there is none.
+    """
+
+    def __init__(self, options: ServeOptions, root: Path) -> None:
+        self.keys = keys_of(root)
+        self.local = loopback(options.host)
+        self.upload = options.upload * 2**20
+        self.registry = CollectorRegistry()
+        self.meters = Meters(self.registry)
+        self.draining = False
+        if not self.local and not self.keys.all():
+            raise FitError(
+                f"--host {options.host} can be reached by other machines, and there is no key. Make one first: "
+                "karat serve --add-key NAME (with the same folders), or serve this machine alone with --host 127.0.0.1."
+            )
+
+    def close(self) -> None:
+        """Nothing is held open yet."""
+
+
+def keys_of(root: Path) -> Keys:
+    """The keys of the server whose root this is."""
+    return Keys(root / FOLDER / "keys.json")
+
+
+def caller_of(request: Request) -> Caller:
+    """Who sent the request; for `fastapi.Depends`. The middleware has found it allowed to use the route."""
+    found: Caller = request.state.caller
+    return found

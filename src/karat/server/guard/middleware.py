@@ -1,0 +1,191 @@
+"""The way of a request: its form, its host and origin, its key, its body, the application, its log.
+
+What fails is answered as any other error of the API. The order matters: nothing of a body is read for who has no key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from karat.server import logs
+from karat.server.guard import bodies, hosts
+from karat.server.guard.access import ANY, OPEN, Route
+from karat.server.guard.guard import LOCAL, Caller, Guard
+from karat.server.guard.headers import SAFE
+from karat.server.guard.keys import PREFIX
+from karat.server.problems import Problem, of_http, request_id, unforeseen
+
+ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+ONCE = ("host", "content-length", "transfer-encoding", "content-type", "content-encoding", "origin", "cookie")
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+LONGEST_SEND = 60.0  # seconds in which a client must take what was sent
+NOBODY = Caller("-", frozenset())
+GONE = 499  # status in logs and meters where the client left before an answer
+
+
+class Middleware:
+    """In front of `app`, which must be inside the FastAPI application whose routes are served."""
+
+    def __init__(self, app: ASGIApp, guard: Guard, routes: Sequence[Route]) -> None:
+        self.app, self.guard, self.routes = app, guard, routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await Exchange(self, scope, send).run(receive)
+        elif scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+        else:  # there are no web sockets
+            await send({"type": "websocket.close", "code": 1008})
+
+    def route(self, scope: Scope) -> Route | Problem:
+        """The route that the application will choose, or why there is none."""
+        there = [route for route in self.routes if route.pattern.match(scope["path"])]
+        for route in there:
+            if scope["method"] == route.method:
+                return route
+        if not there:
+            return of_http(HTTPException(404))
+        allowed = ", ".join(sorted({route.method for route in there}))
+        return of_http(HTTPException(405, headers={"allow": allowed}))
+
+
+class Exchange:
+    """One request and its answer."""
+
+    def __init__(self, middleware: Middleware, scope: Scope, send: Send) -> None:
+        self.app, self.guard, self.middleware = middleware.app, middleware.guard, middleware
+        self.scope, self._send = scope, send
+        self.headers = Request(scope).headers
+        given = self.headers.get("x-request-id", "")
+        scope["state"] = {**scope.get("state", {}), **({"request_id": given} if ID.fullmatch(given) else {})}
+        self.id = request_id(scope)
+        self.template, self.caller = "-", NOBODY
+        self.status: int | None = None
+        self.body: bodies.Body | None = None
+
+    async def run(self, receive: Receive) -> None:
+        begun = time.perf_counter()
+        self.guard.meters.running.inc()
+        try:
+            await self._answer(receive)
+        finally:
+            self.guard.meters.running.dec()
+            self._note(time.perf_counter() - begun)
+
+    async def _answer(self, receive: Receive) -> None:
+        try:
+            self._check_form()
+            self._check_origin()
+            route = self.middleware.route(self.scope)
+            self.caller = self._find_caller(isinstance(route, Route) and route.scope == OPEN)
+            if isinstance(route, Problem):
+                raise route
+            self.template = route.template
+            self._check_scope(route.scope)
+            self.scope["state"]["caller"] = self.caller
+            self.body = bodies.Body(receive, self.guard.upload if route.upload else bodies.SMALL)
+            self._check_length(self.body.most)
+            if not route.upload:
+                await self.body.whole()
+            await self.app(self.scope, self.body, self._from_app)
+            if self.body.failed is not None:
+                raise self.body.failed
+        except Problem as problem:
+            await self._refuse(problem)
+        except Exception as error:
+            await self._refuse(unforeseen(error, self.id))
+
+    def _check_form(self) -> None:
+        """Refuses what two readers could read differently (request smuggling), and bodies that grow when unpacked."""
+        for name in ONCE:
+            if len(self.headers.getlist(name)) > 1:
+                raise Problem(400, "bad_header", f"the header {name} is there twice.", headers=bodies.CLOSE)
+        if "transfer-encoding" in self.headers and "content-length" in self.headers:
+            message = "a request has transfer-encoding or content-length, not both."
+            raise Problem(400, "bad_header", message, headers=bodies.CLOSE)
+        if self.headers.get("content-encoding", "identity").lower() != "identity":
+            message = "bodies are taken as they are; send it without content-encoding."
+            raise Problem(415, "unsupported_encoding", message, headers=bodies.CLOSE)
+
+    def _check_origin(self) -> None:
+        host = hosts.split(self.headers.get("host", ""))
+        if host is None:
+            raise Problem(400, "bad_host", "the header Host names no host.")
+        if self.guard.local and not hosts.loopback(host[0]):
+            message = "this server answers only to this machine: ask for http://127.0.0.1 or http://localhost."
+            raise Problem(421, "wrong_host", message)
+        if not hosts.same_site(self.headers, self.headers["host"], self.scope["method"]):
+            raise Problem(403, "cross_site", "a page of another site sent this request; open the studio's own.")
+
+    def _find_caller(self, open_to_all: bool) -> Caller:
+        """Who calls, by the key in the header Authorization; the query and other headers are not looked at."""
+        given = self.headers.getlist("authorization")
+        scheme, _, text = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+        key = self.guard.keys.find(text.strip()) if scheme.lower() == "bearer" else None
+        if key is not None:
+            return Caller(key.name, frozenset(key.scopes), key.id)
+        # Without keys a client that always sends one, such as OpenAI's, may send any word; one of ours that is not known is a
+        # mistake that is better seen. What came through a proxy may come from anywhere, so it needs a key.
+        proxied = "forwarded" in self.headers or "x-forwarded-for" in self.headers
+        if self.guard.local and not proxied and len(given) < 2 and not text.strip().startswith(PREFIX):
+            return LOCAL
+        if open_to_all:
+            return NOBODY
+        message = "no valid key was sent; send one, once, as the header Authorization: Bearer KEY."
+        raise Problem(401, "invalid_api_key", message, headers={"www-authenticate": "Bearer"})
+
+    def _check_scope(self, wanted: str) -> None:
+        if wanted not in (OPEN, ANY) and wanted not in self.caller.scopes:
+            message = f"the key {self.caller.name} may not do this; it takes one with the scope {wanted}."
+            raise Problem(403, "missing_scope", message)
+
+    def _check_length(self, most: int) -> None:
+        length = self.headers.get("content-length", "0")
+        if not length.isdecimal() or len(length) > 18 or int(length) > most:
+            raise bodies.too_long(most)
+
+    async def _from_app(self, message: Message) -> None:
+        """Sends what the application answers, but not what it makes of a body that broke off: that is refused instead."""
+        if self.body is None or self.body.failed is None or self.status is not None:
+            await self.send(message)
+
+    async def send(self, message: Message) -> None:
+        """Sends, with the headers of every response, unless the request was refused meanwhile."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            for name, value in SAFE.items():
+                headers.setdefault(name, value)
+            headers["x-request-id"] = self.id
+            if self.guard.draining:
+                headers["connection"] = "close"
+        async with asyncio.timeout(LONGEST_SEND):  # TimeoutError ends a client that does not read
+            await self._send(message)
+
+    async def _refuse(self, problem: Problem) -> None:
+        if self.status is not None:  # an answer has begun, and cannot be taken back: the connection ends
+            raise ConnectionAbortedError(problem.message) from None
+        await problem.response()(self.scope, _nothing, self.send)
+
+    def _note(self, seconds: float) -> None:
+        method = self.scope["method"] if self.scope["method"] in METHODS else "OTHER"
+        status = GONE if self.status is None else self.status
+        self.guard.meters.requests.labels(method, self.template, status).inc()
+        self.guard.meters.seconds.labels(self.template).observe(seconds)
+        fields: dict[str, Any] = {"id": self.id, "method": method, "route": self.template, "status": status}
+        fields |= {"seconds": round(seconds, 4), "caller": self.caller.name}
+        logs.event(logging.INFO, "request", **fields)
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}

@@ -1,0 +1,49 @@
+"""One line of JSON for each request, and for what the server does: never a body, a key, a query, or an exception's message."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+LOG = logging.getLogger("karat.server")
+
+
+class Lines(logging.Formatter):
+    """A record as a line of JSON.
+
+    What others log (uvicorn) is named by its logger and text without an exception's message, which may quote what a client sent.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, Any] = getattr(record, "fields", {}) or {"logger": record.name, "text": str(record.msg)}
+        when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        failure = {} if record.exc_info is None or record.exc_info[1] is None else where(record.exc_info[1])
+        return json.dumps({"time": when, "level": record.levelname.lower(), **fields, **failure})
+
+
+def where(error: BaseException) -> dict[str, Any]:
+    """What kind an exception is and which lines it passed, without its message, which may hold content."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+    return {"exception": type(error).__name__, "lines": lines[-12:]}
+
+
+def event(level: int, what: str, **fields: Any) -> None:
+    """Logs that something happened."""
+    known = {"event": what, **fields}
+    LOG.log(level, json.dumps(known), extra={"fields": known})
+
+
+def to_stderr() -> None:
+    """Sends the server's lines, and uvicorn's warnings, to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Lines())
+    for name, level in (("karat.server", logging.INFO), ("uvicorn", logging.WARNING), ("asyncio", logging.ERROR)):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(level)
