@@ -17,7 +17,7 @@ class Catalogue:
     """Runs below `folders`, looked for anew with each question, so that what others train or delete there is seen.
 
     A run's name is its folder's; where two share one, that of its parent stands before it, as `parent--name`.
-    root: where new runs are made.
+    root: the folder that is served, below which data and new runs are.
     """
 
     folders: tuple[Path, ...]
@@ -48,10 +48,18 @@ class Catalogue:
             dict.fromkeys(path for folder in (self.root, *self.folders) for path in (folder, folder.resolve()))
         )
 
-    def place(self, name: str, param: str = "data") -> Path:
+    @property
+    def home(self) -> Path:
+        """The folder below the root in which new runs are made: the first given that holds runs, else the root."""
+        root = self.root.resolve()
+        folders = (folder.resolve() for folder in self.folders)
+        return next((f for f in folders if f.is_relative_to(root) and not Run.is_run(f)), root)
+
+    def place(self, name: str, param: str = "data", *, new: bool = False) -> Path:
         """What a request names below the root; Problem (400) for what is not there, hidden, or outside, by links too.
 
-        name: a path from the root, such as "photos" or "tables/adult.csv".   param: the field that it stands in.
+        name: a path from the root, such as "photos" or "tables/adult.csv".   param: the field that it stands in.   new: it need
+        not be there.
         """
         refused = Problem(
             400,
@@ -64,7 +72,7 @@ class Catalogue:
             raise refused
         root = self.root.resolve()
         try:
-            found = (root / name).resolve(strict=True)
+            found = (root / name).resolve(strict=not new)
         except (OSError, ValueError, RuntimeError):  # not there, too long for a name, a circle of links
             raise refused from None
         if not found.is_relative_to(root) or any(part.startswith(".") for part in found.relative_to(root).parts):

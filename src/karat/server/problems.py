@@ -79,10 +79,19 @@ def of_karat(error: KaratError, hidden: Iterable[Path] = ()) -> Problem:
 
 def without_places(text: str, hidden: Iterable[Path] = ()) -> str:
     """The text without the folders that it names: of what lies in one of `hidden` the path from there, else the last name."""
-    for folder in sorted(map(str, hidden), key=len, reverse=True):
-        if len(folder) > 1:
-            text = text.replace(f"{folder}/", "").replace(folder, Path(folder).name)
-    return PATH.sub("", text)
+    return PATH.sub("", str(below(text, hidden)))
+
+
+def below(value: Any, hidden: Iterable[Path]) -> Any:
+    """The value, as JSON has it, with paths in `hidden` as they are named from there."""
+    folders = sorted((text for text in map(str, hidden) if len(text) > 1), key=len, reverse=True)
+    if isinstance(value, dict):
+        return {key: below(inner, hidden) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [below(inner, hidden) for inner in value]
+    for folder in folders if isinstance(value, str) else ():
+        value = value.replace(f"{folder}/", "").replace(folder, Path(folder).name)
+    return value
 
 
 def in_fields(text: str) -> str:
@@ -114,7 +123,7 @@ def install(app: FastAPI, hidden: Iterable[Path] = ()) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        return _of_fields(error.errors()).response()
+        return of_fields(error.errors()).response()
 
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:
@@ -141,7 +150,7 @@ def short(value: Any) -> str:
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
-def _of_fields(errors: Iterable[Mapping[str, Any]]) -> Problem:
+def of_fields(errors: Iterable[Mapping[str, Any]]) -> Problem:
     """What pydantic found of a request's fields."""
     found = list(errors)
     first = found[0]

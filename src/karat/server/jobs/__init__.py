@@ -15,6 +15,7 @@ run that can be continued.
 """
 
 from karat.server.jobs.queue import Jobs as Jobs
-from karat.server.jobs.table import KINDS as KINDS
 from karat.server.jobs.table import Event as Event
 from karat.server.jobs.table import Job as Job
+from karat.server.jobs.table import Kind as Kind
+from karat.server.jobs.table import State as State

@@ -1,147 +1,163 @@
-"""Options of a verb from what a client sent: known names, values of their types, paths inside the served folders alone."""
+"""What may be asked of a job: the options of its verb, with runs by their names and paths below the served root."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from karat.options import AssayOptions, LookOptions, MakeOptions, TrainOptions
+from karat.run import Run
 from karat.server.catalogue import Catalogue
+from karat.server.forms import Form, form, options_of, said
 from karat.server.jobs.table import Kind
-from karat.server.problems import Problem
-
-OPTIONS: dict[Kind, type] = {"train": TrainOptions, "assay": AssayOptions, "look": LookOptions, "make": MakeOptions}
-PATHS = frozenset(
-    {"source", "data", "out", "schema", "prices", "write_schema", "real", "made", "calibrate", "ab", "junit"}
-)
-PATHS |= {"encoder", "sign", "run"}
-EITHER = frozenset({"recipe", "policy", "gate", "given"})  # a word, or the path of a file
-WORDS = {"source": ("digits",), "data": ("digits",), "real": ("digits",), "calibrate": ("digits",)}
-REFUSED = {  # why a client may not say it
-    "family": "a Python file is run by who sits at the machine, with `karat train --family`",
-    "trust_data": "data of a stranger's run are trusted by who sits at the machine",
-    "business": "it asks questions at a terminal; write prices.toml, and give it as prices",
-    "stream": "a job shows nothing while it makes; POST /v1/completions streams",
-    "time_stamp": "the server asks no other server",
-    "on": "a job runs on this machine",
-    "seeds": "submit a job for each seed",
-}
-REFUSED_FOR = {("assay", "seeds"): ""}  # there it is another thing
-SETTINGS = ("data.query", "data.schema", "data.cache")  # of `set`: SQL, and paths that are not looked at here
+from karat.server.problems import Problem, of_fields
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where a client's paths may lead.   catalogue: of the runs that are served."""
+class Trained:
+    """Train a generator on data, or continue a run exactly where it stopped.
 
-    catalogue: Catalogue
-
-    @property
-    def root(self) -> Path:
-        return self.catalogue.root.resolve()
-
-    def path(self, text: str, param: str) -> Path:
-        """The file or folder that `text` means, relative to the root, links followed; Problem where it is outside or hidden."""
-        try:
-            path = (self.root / text).resolve()
-        except (OSError, ValueError, RuntimeError):
-            raise _bad(param, f"{param} {text[:200]!r} is no path.") from None
-        for place in (self.root, *(folder.resolve() for folder in self.catalogue.folders)):
-            if path.is_relative_to(place) and not any(part.startswith(".") for part in path.relative_to(place).parts):
-                return path
-        raise _bad(
-            param, f"{param} {text[:200]!r} is not inside the folder that is served; name a path relative to it."
-        )
-
-
-def asked(kind: Kind, given: Mapping[str, Any], places: Places) -> dict[str, Any]:
-    """The options, ready for JSON: only what was given, paths absolute.
-
-    Problem(400) for a name that no option has, which names the nearest, a value of a wrong type, a path outside, and what only
-    who sits at the machine may ask.
+    Parameters
+    ----------
+    source
+        What to learn from (see /v1/look): a path from the served folder, or `digits`; or left out with a run to continue.
+    run
+        The name of a run to continue; minutes, steps or samples give the new total of its budget.
+    out
+        The name of the new run, or its path from the served folder; DATA-RECIPE by default.
     """
-    known = [f.name for f in fields(OPTIONS[kind])]
-    for name, value in given.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1, 0.0)
-            raise _bad(name, f"{kind} has no option {name[:80]!r}; the nearest is {near[0]!r}.", "unknown_field")
-        if name in REFUSED and (kind, name) not in REFUSED_FOR and value not in (None, False):
-            raise _bad(name, f"{name} is not taken over HTTP: {REFUSED[name]}.")
-    wanted = [f.name for f in fields(OPTIONS[kind]) if f.default is MISSING and f.default_factory is MISSING]
-    for name in wanted:
-        if given.get(name) in (None, ""):
-            raise _bad(name, f"{kind} wants {name}.", "missing_field")
-    options = {name: value for name, value in given.items() if value is not None}
-    typed(kind, options)
-    return {name: _placed(kind, name, value, places) for name, value in options.items()}
+
+    source: str | None = None
+    run: str | None = None
+    out: str | None = None
+
+
+@dataclass(frozen=True)
+class Assayed:
+    """Find out what a generator is worth: findings, each beside the score that unseen real data gets, and a verdict.
+
+    Parameters
+    ----------
+    run
+        The name of a run, or of several of the same data, which are compared; or left out, with real and made given.
+    """
+
+    run: str | list[str] | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """Make new content and keep it in the run's folder as ordinary files, each labelled as AI-made.
+
+    Parameters
+    ----------
+    run
+        The name of a run.
+    """
+
+    run: str
+
+
+OPTIONS: dict[Kind, type] = {"train": TrainOptions, "assay": AssayOptions, "look": LookOptions, "make": MakeOptions}
+FORMS: dict[Kind, type[Form]] = {
+    "train": form("Train", Trained, TrainOptions, examples=[{"source": "tables/adult.csv", "minutes": 2}]),
+    "assay": form("Assay", Assayed, AssayOptions, examples=[{"n": 2000, "lang": "en"}]),
+    "look": form("LookJob", LookOptions, examples=[{"data": "photos", "probe": False}]),
+    "make": form("MakeJob", Made, MakeOptions, without=("stream",), examples=[{"run": "digits-vae", "n": 100}]),
+}
+OF_RUN: dict[Kind, type[Form]] = {"assay": form("AssayOfRun", AssayOptions, examples=[{"n": 2000, "lang": "en"}])}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a job is to do.   options: as its verb takes them, those that differ from the defaults, for JSON.   run: the folder
+    of the run that it makes or uses, None for a look, samples of others, and several runs."""
+
+    options: dict[str, Any]
+    run: Path | None
+
+
+def asked(kind: Kind, given: Form | Mapping[str, Any], catalogue: Catalogue, promised: Collection[Path]) -> Asked:
+    """What a request asks.   promised: folders of runs that other jobs are to make.
+
+    Problem where a field is unknown, which names the nearest, or of a wrong type, and where it leads outside the served root.
+    """
+    form = given if isinstance(given, Form) else _filled(kind, given)
+    request = said(form)
+    named = request.get("run")
+    if kind == "train" and named is not None and {"source", "out"} & set(request):
+        raise Problem(400, "unfit", "run is continued where it is; leave source and out away.", "run")
+    runs = [catalogue.run(name).path for name in (named if isinstance(named, list) else [named]) if name is not None]
+    fixed: dict[str, Any] = {}
+    if runs and kind != "train":
+        fixed["run"] = runs if len(runs) > 1 else runs[0]
+    elif kind == "train":
+        fixed = _training(request, runs, catalogue, promised)
+        runs = [fixed["out"] if "out" in fixed else fixed["source"]]
+    elif kind == "assay" and not {"real", "calibrate"} & set(request):
+        raise Problem(422, "missing_field", "run is missing; a run was wanted, or real and made.", "run")
+    options: Any = options_of(form, OPTIONS[kind], catalogue, **fixed)
+    return Asked(_plain(options), runs[0] if len(runs) == 1 else None)
+
+
+def _filled(kind: Kind, given: Mapping[str, Any]) -> Form:
+    listed = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+    try:
+        return FORMS[kind](**listed)
+    except ValidationError as error:
+        raise of_fields([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from None
+
+
+def _training(
+    request: Mapping[str, Any], runs: Sequence[Path], catalogue: Catalogue, promised: Collection[Path]
+) -> dict[str, Any]:
+    """Where a training reads and writes: `source` is the run that it continues, or `out` the one that it makes."""
+    source, out = request.get("source"), request.get("out")
+    if runs:
+        return {"source": runs[0]}
+    if source is None:
+        raise Problem(422, "missing_field", "source is missing; data were wanted, or a run to continue.", "source")
+    place = Path(source) if source == "digits" else catalogue.place(source, "source")
+    if Run.is_run(place):
+        return {"source": place}
+    if out is None:
+        recipe = f"-{request['recipe']}" if "recipe" in request else ""
+        return {"out": free_run(catalogue, f"{place.name.split('.')[0] or 'data'}{recipe}", promised)}
+    goal = (
+        catalogue.place(out, "out", new=True)
+        if "/" in out
+        else catalogue.home / catalogue.place(out, "out", new=True).name
+    )
+    if goal.exists() or goal in promised:
+        raise Problem(
+            409, "run_exists", f"{goal.name} is there already, or a job is to make it; choose another name.", "out"
+        )
+    return {"out": goal}
+
+
+def free_run(catalogue: Catalogue, stem: str, promised: Collection[Path]) -> Path:
+    """The folder of a new run, `stem` or the first of stem-2, stem-3, ... that is neither a run's name nor to be one."""
+    taken = set(catalogue.paths()) | {path.name for path in promised}
+    i, name = 1, stem
+    while name in taken or (catalogue.home / name).exists():
+        i += 1
+        name = f"{stem}-{i}"
+    return catalogue.home / name
+
+
+def _plain(options: Any) -> dict[str, Any]:
+    """The options that differ from their defaults, as JSON has them."""
+    found = {each.name: getattr(options, each.name) for each in fields(options)}
+    kept = {each.name: found[each.name] for each in fields(options) if found[each.name] != each.default}
+    plain: dict[str, Any] = json.loads(json.dumps(kept, default=str))
+    return plain
 
 
 def typed(kind: Kind, options: Mapping[str, Any]) -> Any:
-    """The options as their dataclass; Problem(400) where a value is of a wrong type."""
-    try:
-        return TypeAdapter(OPTIONS[kind]).validate_python(dict(options))
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else kind
-        raise _bad(
-            name, f"{name} is {str(first['input'])[:80]!r}: {first['msg'][0].lower()}{first['msg'][1:]}."
-        ) from None
-
-
-def _placed(kind: Kind, name: str, value: Any, places: Places) -> Any:
-    """The value with the paths in it made absolute."""
-    if isinstance(value, list | tuple):
-        return [_placed(kind, name, each, places) for each in value]
-    if name == "set":
-        if (key := str(value).partition("=")[0].strip()) in SETTINGS:
-            raise _bad(name, f"{key} is not taken over HTTP; {'give schema' if 'schema' in key else 'leave it out'}.")
-        return value
-    if not isinstance(value, str | Path) or name not in PATHS | EITHER:
-        return value
-    text = str(value)
-    if "://" in text:
-        raise _bad(name, f"{name} {text[:80]!r} is an address; data come from the folder that is served.")
-    if text in WORDS.get(name, ()) or (name == "made" and text.startswith("reference:")):
-        return text
-    if name in EITHER:
-        if ".py:" in text:
-            raise _bad(name, f"{name} {text[:80]!r} is not taken over HTTP: {REFUSED['family']}.")
-        return str(places.path(text, name)) if _looks_like_path(text, places) else text
-    if name in ("run", "source") and (run := places.catalogue.paths().get(text)) is not None:
-        return str(run)
-    return str(places.path(text, name))
-
-
-def _looks_like_path(text: str, places: Places) -> bool:
-    """Whether a verb could open it as a file: it has the form of a path, or is there."""
-    if text.startswith(("/", "~", ".")) or "\\" in text or text.endswith((".toml", ".txt", ".onnx")):
-        return True
-    try:
-        return (places.root / text).exists()
-    except (OSError, ValueError):
-        return False
-
-
-def command(kind: Kind, options: Mapping[str, Any]) -> Sequence[str]:
-    """The words of the equal command line."""
-    first = next(f.name for f in fields(OPTIONS[kind]))
-    words = ["karat", kind]
-    for name, value in options.items():
-        flag = {"n": "-n", "label": "--class"}.get(name, f"--{name.replace('_', '-')}") if name != first else ""
-        if value is False:
-            words.append(f"--no-{name.replace('_', '-')}")
-        elif value is True:
-            words.append(flag)
-        else:
-            for each in value if isinstance(value, list) else [value]:
-                words += [flag, str(each)] if flag else [str(each)]
-    return words
-
-
-def _bad(param: str, message: str, code: str = "bad_option") -> Problem:
-    return Problem(400, code, message, param)
+    """The options as their dataclass."""
+    return TypeAdapter(OPTIONS[kind]).validate_python(dict(options))

@@ -14,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from karat.run import Run
 from karat.server.catalogue import Catalogue
+from karat.server.forms import Form
 from karat.server.jobs import tail
-from karat.server.jobs.asked import Places, asked
+from karat.server.jobs.asked import asked, free_run
 from karat.server.jobs.home import Home
-from karat.server.jobs.table import ENDED, KINDS, Event, Job, Kind, Table
-from karat.server.problems import Problem
+from karat.server.jobs.table import KINDS, OPEN, Event, Job, Kind, Table
+from karat.server.problems import Problem, short
 
 LEAVE = 30.0  # seconds that a worker has to save its job when the server ends
 PAUSE, LONGEST = 1.0, 60.0  # seconds before a worker that could not work is started again, twice as long each time
@@ -32,7 +32,8 @@ class Jobs:
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue, self.home = catalogue, Home(catalogue.root.resolve())
         self._table: Table | None = None
-        self._opening, self._wake, self._closing = threading.Lock(), threading.Event(), threading.Event()
+        self._opening, self._submitting = threading.Lock(), threading.Lock()
+        self._wake, self._closing = threading.Event(), threading.Event()
         self._worker: subprocess.Popen[bytes] | None = None
         self._tending: threading.Thread | None = None
 
@@ -50,20 +51,19 @@ class Jobs:
         if self._table is not None:
             self._table.close()
 
-    def submit(self, kind: Kind, options: Mapping[str, Any], caller: str = "") -> Job:
-        """A new job at the end of the queue. It runs the verb `kind` with `options`, the fields of its dataclass.
+    def submit(self, kind: Kind, given: Form | Mapping[str, Any], caller: str = "") -> Job:
+        """A new job at the end of the queue: the verb `kind` with what is given, the fields of FORMS[kind] as in a request.
 
-        A path is relative to the served root, or inside it; a run is named as in the catalogue. `out` of a train is the name of
-        the new run, by default that of the data and the recipe. Problem(400) where the options cannot be, with `param`
-        naming the one.
+        A path is one from the served root; a run is named as in the catalogue. Problem (400, 409, 422) where that cannot be,
+        with `param` naming the field.
         """
         if kind not in KINDS:
             raise Problem(
-                400, "unknown_kind", f"there are no jobs of kind {kind!r}; there are {', '.join(KINDS)}.", "kind"
+                400, "unknown_kind", f"{short(kind)} is no kind of job; there are {', '.join(KINDS)}.", "kind"
             )
-        ready = asked(kind, options, Places(self.catalogue))
-        run = self._run_of(kind, ready)
-        job = self.table.add(kind, ready, run, caller, None)
+        with self._submitting:  # so that no two are promised one folder
+            wanted = asked(kind, given, self.catalogue, self._promised())
+            job = self.table.add(kind, wanted.options, wanted.run, caller, None)
         self._tend_if_needed(self.table)
         return job
 
@@ -141,35 +141,15 @@ class Jobs:
                 self._table = Table(self.home.table)
             return self._table
 
-    def _run_of(self, kind: Kind, options: dict[str, Any]) -> Path | None:
-        """The folder of the run that the job makes or uses; a training's is written into its options."""
-        if kind == "train":
-            source = Path(options["source"])
-            if Run.is_run(source):
-                return source
-            out = options.get("out")
-            if out is None:
-                stem = source.name.split(".")[0] or "data"
-                recipe = Path(str(options.get("recipe") or "auto")).stem
-                out = self._free(self.home.root / f"{stem}-{recipe}")
-            elif Run.is_run(Path(out)):
-                raise Problem(
-                    409, "run_exists", f"{Path(out).name} is a run already; continue it, or choose another name.", "out"
-                )
-            options["out"] = str(out)
-            return Path(out)
-        run = options.get("run")
-        run = run[0] if isinstance(run, list) and run else run
-        return None if not run else Path(run)
+    def free_run(self, stem: str) -> Path:
+        """The folder of a new run, in which none is and none is to be made by a job: `stem`, or the first of stem-2, stem-3, ..."""
+        return free_run(self.catalogue, stem, self._promised())
 
-    def _free(self, path: Path) -> Path:
-        """`path`, or the first of path-2, path-3, ... that is neither there nor to be made by a job."""
-        promised = {job.run for job in self.table.jobs(("queued", "running"), most=100_000)}
-        i, free = 1, path
-        while free.exists() or free in promised:
-            i += 1
-            free = path.with_name(f"{path.name}-{i}")
-        return free
+    def _promised(self) -> set[Path]:
+        """Folders of runs that jobs are to make."""
+        if self._table is None and not self.home.table.exists():
+            return set()
+        return {job.run for job in self.table.jobs(OPEN, most=100_000) if job.kind == "train" and job.run is not None}
 
     def _tend_if_needed(self, table: Table) -> None:
         if self._closing.is_set():
@@ -185,7 +165,7 @@ class Jobs:
         pause = PAUSE
         while not self._closing.is_set():
             self._wake.clear()
-            if not table.jobs(("queued", "running"), most=1):
+            if not table.jobs(OPEN, most=1):
                 self._wake.wait()
                 continue
             code = self._work()
@@ -215,6 +195,3 @@ class Jobs:
             except subprocess.TimeoutExpired:
                 os.killpg(worker.pid, signal.SIGKILL)
                 return worker.wait()
-
-
-__all__ = ["ENDED", "Jobs"]

@@ -23,6 +23,7 @@ from karat.output import make_folder
 Kind = Literal["train", "assay", "look", "make"]
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+OPEN: tuple[State, ...] = ("queued", "running")
 ENDED: tuple[State, ...] = ("succeeded", "failed", "cancelled")
 LAYOUT = 1  # of the tables below
 PATIENCE = 10.0  # seconds to wait for another process's transaction

@@ -8,43 +8,54 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
+from karat.server.bodies import Route
 from karat.server.catalogue import Catalogue
-from karat.server.jobs import Event, Job, Jobs
-from karat.server.problems import Problem
+from karat.server.forms import Form, said, takes
+from karat.server.jobs import Event, Job, Jobs, Kind, State
+from karat.server.jobs.asked import FORMS, OF_RUN
+from karat.server.problems import Problem, below, in_fields, without_places
 from karat.server.served import Served, served
 
-ROUTER = APIRouter(tags=["jobs"])
+ROUTER = APIRouter(tags=["jobs"], route_class=Route)
 Parts = Annotated[Served, Depends(served)]
-Options = Annotated[dict[str, Any], Body()]
 LOOK, BEAT = 0.3, 15.0  # seconds between two looks for events, and between two comments that keep a connection open
 RETRY = 1000  # milliseconds after which a client that lost its connection comes again
 
 
+class Submitted(Form):
+    """A job of any kind, with the options of that verb."""
+
+    kind: Kind
+    options: dict[str, Any]
+
+
 @ROUTER.post("/v1/train", status_code=202)
-def train(options: Options, parts: Parts) -> dict[str, Any]:
+@takes(FORMS["train"])
+def train(asked: Form, parts: Parts) -> dict[str, Any]:
     """Train a generator, or continue a run: a job."""
-    return shown(parts.jobs.submit("train", options), parts)
+    return shown(parts.jobs.submit("train", asked), parts)
 
 
 @ROUTER.post("/v1/runs/{name}/assay", status_code=202)
-def assay(name: str, options: Options, parts: Parts) -> dict[str, Any]:
+@takes(OF_RUN["assay"])
+def assay(name: str, asked: Form, parts: Parts) -> dict[str, Any]:
     """Find out what the run is worth: a job, whose result is the report."""
-    return shown(parts.jobs.submit("assay", {"run": name, **options}), parts)
+    return shown(parts.jobs.submit("assay", {**said(asked), "run": name}), parts)
 
 
 @ROUTER.post("/v1/jobs", status_code=202)
-def submit(kind: Annotated[str, Body()], options: Options, parts: Parts) -> dict[str, Any]:
+def submit(asked: Submitted, parts: Parts) -> dict[str, Any]:
     """A job of any kind: train, assay, look or make, with the options of that verb."""
-    return shown(parts.jobs.submit(kind, options), parts)  # type: ignore[arg-type]  # which it looks at
+    return shown(parts.jobs.submit(asked.kind, asked.options), parts)
 
 
 @ROUTER.get("/v1/jobs")
 def jobs(
     parts: Parts,
-    state: Annotated[list[str] | None, Query()] = None,
+    state: Annotated[list[State] | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> dict[str, Any]:
     """Jobs, newest first."""
@@ -73,7 +84,7 @@ def resume(job: str, parts: Parts) -> dict[str, Any]:
 @ROUTER.get("/v1/jobs/{job}/log", response_class=PlainTextResponse)
 def log(job: str, parts: Parts) -> str:
     """All that the job printed."""
-    return parts.jobs.log(job)
+    return without_places(parts.jobs.log(job), parts.catalogue.hidden)
 
 
 @ROUTER.get("/v1/jobs/{job}/events")
@@ -89,42 +100,69 @@ async def events(
     As a stream of server-sent events where the client accepts `text/event-stream`, which ends with the job; 204 to a client
     that comes again after that end. Else as a list, at most 1,000.
     """
+    hidden = parts.catalogue.hidden
     found = await asyncio.to_thread(parts.jobs.get, job)
     if last_event_id is not None:
         after = max(after, int(last_event_id) if last_event_id.isascii() and last_event_id.isdigit() else 0)
     if "text/event-stream" not in request.headers.get("accept", ""):
-        told = await asyncio.to_thread(parts.jobs.events, job, after)
-        return JSONResponse({"object": "list", "data": [told_as_json(event) for event in told]})
+        listed = await asyncio.to_thread(parts.jobs.events, job, after)
+        return JSONResponse({"object": "list", "data": [told(event, hidden) for event in listed]})
     if found.over and not await asyncio.to_thread(parts.jobs.events, job, after, 1):
         return Response(status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # a proxy that gathers would hold them back
-    return StreamingResponse(_stream(parts.jobs, job, after), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_stream(parts.jobs, job, after, hidden), media_type="text/event-stream", headers=headers)
 
 
-async def _stream(jobs: Jobs, job: str, after: int) -> AsyncIterator[str]:
+async def _stream(jobs: Jobs, job: str, after: int, hidden: tuple[Path, ...]) -> AsyncIterator[str]:
     """Holds nothing between two looks, so that a client who leaves leaves nothing behind."""
     yield f"retry: {RETRY}\n\n"
     loop = asyncio.get_running_loop()
     spoke = loop.time()
     while True:
         over = (await asyncio.to_thread(jobs.get, job)).over  # before the events: its last one is there then
-        told = await asyncio.to_thread(jobs.events, job, after)
-        for event in told:
-            yield f"id: {event.number}\nevent: {event.kind}\ndata: {json.dumps(told_as_json(event))}\n\n"
+        new = await asyncio.to_thread(jobs.events, job, after)
+        for event in new:
+            yield f"id: {event.number}\nevent: {event.kind}\ndata: {json.dumps(told(event, hidden))}\n\n"
             after = event.number
-        if over and not told:
-            return
-        if told:
+        if new:
             spoke = loop.time()
-        elif loop.time() - spoke > BEAT:
+            continue
+        if over:
+            return
+        if loop.time() - spoke > BEAT:
             spoke = loop.time()
             yield ": still there\n\n"
-        if not told:
-            await asyncio.sleep(LOOK)
+        await asyncio.sleep(LOOK)
 
 
-def told_as_json(event: Event) -> dict[str, Any]:
-    return {"number": event.number, "time": event.time, "type": event.kind, **event.data}
+def told(event: Event, hidden: tuple[Path, ...]) -> dict[str, Any]:
+    """An event as a client sees it."""
+    texts = {key: _text(value, hidden) for key, value in event.data.items() if isinstance(value, str)}
+    return {"number": event.number, "time": event.time, "type": event.kind, **event.data, **texts}
+
+
+def shown(job: Job, parts: Served, names: dict[Path, str] | None = None) -> dict[str, Any]:
+    """The job as a client sees it, where paths are those from the served root."""
+    hidden = parts.catalogue.hidden
+    names = run_names(parts.catalogue) if names is None else names
+    error = None if job.error is None else Problem(400, "job_failed", _text(job.error, hidden)).body()["error"]
+    return {
+        "id": job.id,
+        "object": "job",
+        "kind": job.kind,
+        "state": job.state,
+        "cancelling": job.cancelling and job.state == "running",
+        "run": None if job.run is None else names.get(job.run, job.run.name),
+        "created": job.created,
+        "started": job.started,
+        "ended": job.ended,
+        "fraction": job.fraction,
+        "place": parts.jobs.place(job),
+        "options": below(job.options, hidden),
+        "price": job.price,
+        "result": below(job.result, hidden),
+        "error": error,
+    }
 
 
 def run_names(catalogue: Catalogue) -> dict[Path, str]:
@@ -132,23 +170,5 @@ def run_names(catalogue: Catalogue) -> dict[Path, str]:
     return {path: name for name, path in catalogue.paths().items()}
 
 
-def shown(job: Job, parts: Served, names: dict[Path, str] | None = None) -> dict[str, Any]:
-    """The job as a client sees it."""
-    names = run_names(parts.catalogue) if names is None else names
-    error = None if job.error is None else Problem(400, "job_failed", job.error).body()["error"]
-    return {
-        "id": job.id,
-        "object": "job",
-        "kind": job.kind,
-        "state": "cancelling" if job.cancelling and job.state == "running" else job.state,
-        "run": None if job.run is None else names.get(job.run, job.run.name),
-        "created": job.created,
-        "started": job.started,
-        "ended": job.ended,
-        "fraction": job.fraction,
-        "place": parts.jobs.place(job),
-        "options": job.options,
-        "price": job.price,
-        "result": job.result,
-        "error": error,
-    }
+def _text(text: str, hidden: tuple[Path, ...]) -> str:
+    return in_fields(without_places(text, hidden))
