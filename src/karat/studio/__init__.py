@@ -12,6 +12,6 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from karat.studio.pages import runs, start, verdict
+from karat.studio.pages import login, runs, start, verdict
 
-ROUTERS: tuple[APIRouter, ...] = (start.ROUTER, runs.ROUTER, verdict.ROUTER)  # of all screens
+ROUTERS: tuple[APIRouter, ...] = (login.ROUTER, start.ROUTER, runs.ROUTER, verdict.ROUTER)  # of all screens

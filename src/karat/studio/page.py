@@ -19,6 +19,7 @@ from karat.errors import KaratError
 from karat.languages import Language
 from karat.languages import language as language_of
 from karat.report import drawing
+from karat.server.guard import caller_of
 from karat.server.problems import Problem
 
 ROOT = Path(__file__).parent
@@ -84,7 +85,8 @@ def rendered(request: Request, template: str, **values: Any) -> str:
     seen = viewer(request)
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     known = {"viewer": seen, "t": seen.t, "say": seen.language.say, "money": seen.language.money, "here": here}
-    return environment().get_template(template).render(**known, path=request.url.path, **values)
+    known |= {"path": request.url.path, "logged_in": caller_of(request).session is not None}
+    return environment().get_template(template).render(**known, **values)
 
 
 @lru_cache(maxsize=1)

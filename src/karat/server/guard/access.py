@@ -43,6 +43,9 @@ JOBS: dict[str, str] = {
     "GET /v1/jobs/{job}/events": READ,
 }
 STUDIO: dict[str, str] = {
+    "GET /login": OPEN,
+    "POST /login": OPEN,
+    "POST /logout": ANY,
     "GET /": READ,
     "POST /language": OPEN,
     "POST /role": ANY,

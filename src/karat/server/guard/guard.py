@@ -11,9 +11,11 @@ from prometheus_client import CollectorRegistry
 from karat.errors import FitError
 from karat.options import ServeOptions
 from karat.server.guard.hosts import loopback
-from karat.server.guard.keys import SCOPES, Keys
+from karat.server.guard.keys import SCOPES, Key, Keys
 from karat.server.guard.meters import Meters
+from karat.server.guard.spending import Spending
 
+COOKIE, LOGIN = "karat_session", "/login"
 FOLDER = ".karat"  # below the root, of all that the server itself keeps
 
 
@@ -21,19 +23,25 @@ FOLDER = ".karat"  # below the root, of all that the server itself keeps
 class Caller:
     """Who sent a request.
 
-    name: of the key, "local" without one on loopback.   scopes: what the key may do.   id: of the key, None without one.
+    name: of the key, "local" without one on loopback.   scopes: what the key may do.   key: None without one.
+    session: the token of who logged in with the key, in the studio.
     """
 
     name: str
     scopes: frozenset[str]
-    id: str | None = None
+    key: Key | None = None
+    session: str | None = None
+
+    @staticmethod
+    def of(key: Key, session: str | None = None) -> Caller:
+        return Caller(key.name, frozenset(key.scopes), key, session)
 
 
 LOCAL = Caller("local", frozenset(SCOPES))  # on loopback no key is needed
 
 
 class Guard:
-    """What the middleware and the routes share: keys, meters, and whether the server is being stopped.
+    """What the middleware and the routes share: keys, what they spent, meters, and whether the server is being stopped.
 
     options: its `host` says whether keys are needed.   root: of the served folders; keys lie in `root/.karat`.
     FitError where a key is needed and there is none.
@@ -41,6 +49,7 @@ class Guard:
 
     def __init__(self, options: ServeOptions, root: Path) -> None:
         self.keys = keys_of(root)
+        self.spending = Spending(root / FOLDER / "spending.db", self.keys)
         self.local = loopback(options.host)
         self.upload = options.upload * 2**20
         self.registry = CollectorRegistry()
@@ -53,7 +62,7 @@ class Guard:
             )
 
     def close(self) -> None:
-        """Nothing is held open yet."""
+        self.spending.close()
 
 
 def keys_of(root: Path) -> Keys:

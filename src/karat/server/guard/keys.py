@@ -47,6 +47,10 @@ class Key:
     money: float | None = None
     expires: float | None = None
 
+    @property
+    def expired(self) -> bool:
+        return self.expires is not None and time.time() >= self.expires
+
 
 class Keys:
     """The keys in the file at `path`, which need not be there."""
@@ -72,14 +76,13 @@ class Keys:
         """The key with this text, None where there is none or it has expired. Every kept digest is compared."""
         digest, found = _digest(text), None
         for key in self.all():
-            if hmac.compare_digest(digest, key.sha256) and (key.expires is None or time.time() < key.expires):
+            if hmac.compare_digest(digest, key.sha256):
                 found = key
-        return found
+        return None if found is None or found.expired else found
 
-    def named(self, name: str) -> Key | None:
-        """The key of this name, None where there is none or it has expired."""
-        found = next((key for key in self.all() if key.name == name), None)
-        return None if found is None or (found.expires is not None and time.time() >= found.expires) else found
+    def of(self, id: str) -> Key | None:
+        """The key with this id, None where there is none or it has expired."""
+        return next((key for key in self.all() if key.id == id and not key.expired), None)
 
     def add(self, asked: str, items: int | None = None, money: float | None = None, days: float | None = None) -> str:
         """Makes a key of "NAME" or "NAME=scope,scope" and returns its text, which is nowhere kept.

@@ -11,16 +11,18 @@ import re
 import time
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from karat.server import logs
 from karat.server.guard import bodies, hosts
 from karat.server.guard.access import ANY, OPEN, Route
-from karat.server.guard.guard import LOCAL, Caller, Guard
+from karat.server.guard.guard import COOKIE, LOCAL, LOGIN, Caller, Guard
 from karat.server.guard.headers import SAFE
 from karat.server.guard.keys import PREFIX
 from karat.server.problems import Problem, of_http, request_id, unforeseen
@@ -133,12 +135,16 @@ class Exchange:
         scheme, _, text = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         key = self.guard.keys.find(text.strip()) if scheme.lower() == "bearer" else None
         if key is not None:
-            return Caller(key.name, frozenset(key.scopes), key.id)
+            return Caller.of(key)
         # Without keys a client that always sends one, such as OpenAI's, may send any word; one of ours that is not known is a
         # mistake that is better seen. What came through a proxy may come from anywhere, so it needs a key.
         proxied = "forwarded" in self.headers or "x-forwarded-for" in self.headers
         if self.guard.local and not proxied and len(given) < 2 and not text.strip().startswith(PREFIX):
             return LOCAL
+        token = "" if given else Request(self.scope).cookies.get(COOKIE, "")
+        key = self.guard.spending.logged_in(token) if token else None
+        if key is not None:
+            return Caller.of(key, token)
         if open_to_all:
             return NOBODY
         message = "no valid key was sent; send one, once, as the header Authorization: Bearer KEY."
@@ -172,10 +178,23 @@ class Exchange:
         async with asyncio.timeout(LONGEST_SEND):  # TimeoutError ends a client that does not read
             await self._send(message)
 
+    def _login(self, problem: Problem) -> Response | None:
+        """To where a key can be given, if a person's browser asked for a page without one."""
+        if problem.status != 401 or all(route.template != LOGIN for route in self.middleware.routes):
+            return None
+        if "hx-request" in self.headers:  # a part of a page that is open
+            return Response(status_code=401, headers={"hx-redirect": LOGIN})
+        if self.scope["method"] != "GET" or "text/html" not in self.headers.get("accept", ""):
+            return None
+        query = self.scope["query_string"].decode("latin-1")
+        here = self.scope["path"] + (f"?{query}" if query else "")
+        return RedirectResponse(f"{LOGIN}?{urlencode({'next': here})}", 303)
+
     async def _refuse(self, problem: Problem) -> None:
         if self.status is not None:  # an answer has begun, and cannot be taken back: the connection ends
             raise ConnectionAbortedError(problem.message) from None
-        await problem.response()(self.scope, _nothing, self.send)
+        response = self._login(problem) or problem.response()
+        await response(self.scope, _nothing, self.send)
 
     def _note(self, seconds: float) -> None:
         method = self.scope["method"] if self.scope["method"] in METHODS else "OTHER"

@@ -1,0 +1,170 @@
+"""What each key has made and what that cost, and who is logged in: a small SQLite file that outlives the server.
+
+What a request may take is entered before anything is drawn, in one transaction that also looks at the quota, so that requests at
+the same time, of several servers too, never take more together than is left. What was not used is given back. Of a server that
+was killed, what its last requests were to take stays entered: a quota can then end a little early, and never late.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from karat.output import make_folder
+from karat.output.files import private
+from karat.server.guard.keys import Key, Keys
+from karat.server.problems import Problem
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS spent (key TEXT PRIMARY KEY, items INTEGER NOT NULL, money REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sessions (sha256 TEXT PRIMARY KEY, key TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
+"""
+SESSION = 12 * 3600.0  # seconds that a login lasts
+ROUNDING = 1e-9  # of sums of money
+
+
+class Charge:
+    """What one request takes from the quota of its key."""
+
+    def __init__(self) -> None:
+        self.items: int | None = None
+        self.money: float | None = None
+
+    def settle(self, items: int, money: float | None) -> None:
+        """Says what was really made, and what that cost; without it, all is given back."""
+        self.items, self.money = items, money
+
+
+class Spending:
+    """The file at `path`, made when it is first needed. All its methods may be called from any thread."""
+
+    def __init__(self, path: Path, keys: Keys) -> None:
+        self.path, self.keys = path, keys
+        self._lock = threading.Lock()
+        self._open: sqlite3.Connection | None = None
+
+    @contextmanager
+    def reserve(self, key: Key | None, items: int, money: float | None = None) -> Iterator[Charge]:
+        """Takes `items`, and `money` as far as it can be foreseen, from what the key has left, until `Charge.settle` says more.
+
+        key: of the caller, None for one without a quota.   money: None where the run has no prices.
+        Problem (429, insufficient_quota) where less is left; (403, no_price) for a quota in money where the run has no prices.
+        """
+        charge = Charge()
+        if key is None:
+            yield charge
+            return
+        if key.money is not None and money is None:
+            raise Problem(403, "no_price", f"the key {key.name} has a quota in money, and this run has no prices.")
+        expected = 0.0 if money is None else money
+        self._enter(key, items, expected)
+        try:
+            yield charge
+        finally:
+            used = charge.items if charge.items is not None else 0
+            cost = charge.money if charge.money is not None else 0.0
+            with self._changing() as base:
+                base.execute(
+                    "UPDATE spent SET items = items + ?, money = max(0, money + ?) WHERE key = ?",
+                    (used - items, cost - expected, key.id),
+                )
+
+    def spent(self, key: Key) -> tuple[int, float]:
+        """Items and money that the key has used, with what is reserved for requests under way."""
+        with self._reading() as base:
+            found = base.execute("SELECT items, money FROM spent WHERE key = ?", (key.id,)).fetchone()
+        return (0, 0.0) if found is None else (int(found[0]), float(found[1]))
+
+    def log_in(self, text: str) -> str | None:
+        """A token that stands for the key with this text for SESSION seconds; None where there is no such key."""
+        key = self.keys.find(text)
+        if key is None:
+            return None
+        token = secrets.token_urlsafe(32)
+        with self._changing() as base:
+            base.execute("DELETE FROM sessions WHERE expires < ?", (time.time(),))
+            base.execute("INSERT INTO sessions VALUES (?, ?, ?)", (_digest(token), key.id, time.time() + SESSION))
+        return token
+
+    def log_out(self, token: str) -> None:
+        """The token stands for nothing from now on."""
+        with self._changing() as base:
+            base.execute("DELETE FROM sessions WHERE sha256 = ?", (_digest(token),))
+
+    def logged_in(self, token: str) -> Key | None:
+        """The key that a token stands for, while it is neither revoked nor expired.
+
+        The file is asked for the token's digest: how long that takes tells nothing of the token.
+        """
+        if not self.path.exists():
+            return None
+        with self._reading() as base:
+            found = base.execute(
+                "SELECT key FROM sessions WHERE sha256 = ? AND expires > ?", (_digest(token), time.time())
+            ).fetchone()
+        return None if found is None else self.keys.of(found[0])
+
+    def close(self) -> None:
+        with self._lock:
+            if self._open is not None:
+                self._open.close()
+                self._open = None
+
+    def _enter(self, key: Key, items: int, money: float) -> None:
+        with self._changing() as base:
+            base.execute("INSERT OR IGNORE INTO spent VALUES (?, 0, 0)", (key.id,))
+            had, paid = base.execute("SELECT items, money FROM spent WHERE key = ?", (key.id,)).fetchone()
+            _check_left(key, items, had, money, paid)
+            base.execute("UPDATE spent SET items = items + ?, money = money + ? WHERE key = ?", (items, money, key.id))
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that no other has beside it; undone by an exception."""
+        with self._reading() as base:
+            base.execute("BEGIN IMMEDIATE")
+            try:
+                yield base
+            except BaseException:
+                base.execute("ROLLBACK")
+                raise
+            base.execute("COMMIT")
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            yield self._connected()
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._open is None:
+            make_folder(self.path.parent, private=True)
+            os.close(private(str(self.path), os.O_RDWR | os.O_CREAT))  # its mode before anything is in it
+            self._open = sqlite3.connect(self.path, timeout=10, isolation_level=None, check_same_thread=False)
+            self._open.execute("PRAGMA journal_mode = WAL")
+            self._open.execute("PRAGMA synchronous = NORMAL")
+            self._open.executescript(TABLES)
+        return self._open
+
+
+def _check_left(key: Key, items: int, had: int, money: float, paid: float) -> None:
+    """Problem where the key's quota ends before the request does."""
+    if key.items is not None and had + items > key.items:
+        left, asked = f"{max(0, key.items - had):,} items of {key.items:,}", f"{items:,} were asked for"
+    elif key.money is not None and (paid >= key.money or paid + money > key.money + ROUNDING):
+        left, asked = f"{max(0.0, key.money - paid):.2f} of its money", f"this would take about {money:.2f}"
+    else:
+        return
+    message = (
+        f"the key {key.name} has {left} left, and {asked}. Who keeps the server can make a key with a larger quota."
+    )
+    raise Problem(429, "insufficient_quota", message, headers={"x-should-retry": "false"})
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
