@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import resource
+import shutil
 import signal
 import struct
 import subprocess
@@ -324,6 +325,18 @@ def test_a_run_killed_at_any_moment_continues_and_ends_with_the_same_weights() -
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 kills of" in done.stdout and "; 0 runs that" in done.stdout
+
+
+def test_a_run_killed_before_the_first_step_towards_a_larger_budget_still_goes_on_to_it(
+    unbroken: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(unbroken, tmp_path / "r")
+    record = tmp_path / "r" / "karat.json"
+    asked = karat_process("train", "r", "--steps", "103", "--threads", "1", cwd=tmp_path)
+    asked.until(lambda: json.loads(record.read_bytes())["steps"] == 103)
+    asked.send_signal(signal.SIGKILL)
+    assert asked.wait() == -signal.SIGKILL
+    assert karat.train(str(tmp_path / "r"), threads=1).spec["step"] == 103
 
 
 def test_a_run_whose_newest_checkpoint_is_damaged_continues_from_the_one_before(unbroken: Path, tmp_path: Path) -> None:

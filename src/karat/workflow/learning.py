@@ -215,7 +215,8 @@ def proceed(run: Run, options: TrainOptions, entry: Any, console: Console) -> Ru
     entry.device = where.type
     synth = synthesizer.new(found.codec, recipe, found.classes, spec["seed"])
     run.sign = sign if signed(spec) else None
-    run.update({"minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples})
+    # no longer trained: who kills it before its first step can go on to the new total
+    run.update({"minutes": plan.minutes, "steps": plan.steps, "samples": plan.samples, "status": "started"})
     _print_plan(console, found, recipe.name, plan, devices.describe(where), synth.gradient is not None)
     return running.drive(run, found, synth, where, plan, entry, console)
 

@@ -33,6 +33,7 @@ API: dict[str, str] = {
 }
 JOBS: dict[str, str] = {
     "POST /v1/train": TRAIN,
+    "POST /v1/train/price": TRAIN,
     "POST /v1/runs/{name}/assay": TRAIN,
     "POST /v1/jobs": TRAIN,
     "GET /v1/jobs": READ,

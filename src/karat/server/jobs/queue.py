@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -18,10 +19,12 @@ from karat.server.catalogue import Catalogue
 from karat.server.forms import Form
 from karat.server.jobs import tail
 from karat.server.jobs.asked import asked, free_run
-from karat.server.jobs.home import Home
-from karat.server.jobs.table import KINDS, OPEN, Event, Job, Kind, Table
+from karat.server.jobs.home import Home, set_aside
+from karat.server.jobs.pricing import price
+from karat.server.jobs.table import DAMAGED, KINDS, OPEN, Event, Job, Kind, Table
 from karat.server.problems import Problem, short
 
+LOG = logging.getLogger("karat.server")
 LEAVE = 30.0  # seconds that a worker has to save its job when the server ends
 PAUSE, LONGEST = 1.0, 60.0  # seconds before a worker that could not work is started again, twice as long each time
 
@@ -31,6 +34,7 @@ class Jobs:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue, self.home = catalogue, Home(catalogue.root.resolve())
+        self.notes: list[str] = []  # what went wrong with the table itself
         self._table: Table | None = None
         self._opening, self._submitting = threading.Lock(), threading.Lock()
         self._wake, self._closing = threading.Event(), threading.Event()
@@ -38,9 +42,12 @@ class Jobs:
         self._tending: threading.Thread | None = None
 
     def start(self) -> None:
-        """Goes on with what an earlier server left."""
+        """Goes on with what an earlier server left; where that cannot be read, `notes` say why, and the server does without."""
         if self.home.table.exists():
-            self._tend_if_needed(self.table)
+            try:
+                self._tend_if_needed(self.table)
+            except Problem as problem:
+                self._note(problem.message)
 
     def close(self) -> None:
         """Lets the worker save its job, which waits for the next server, and end."""
@@ -63,14 +70,21 @@ class Jobs:
             )
         with self._submitting:  # so that no two are promised one folder
             wanted = asked(kind, given, self.catalogue, self._promised())
-            job = self.table.add(kind, wanted.options, wanted.run, caller, None)
+            cost = price(wanted.options, self.home.root, self._there) if kind == "train" else None
+            job = self.table.add(kind, wanted.options, wanted.run, caller, cost)
         self._tend_if_needed(self.table)
         return job
+
+    def price(self, given: Form | Mapping[str, Any]) -> dict[str, Any] | None:
+        """Minutes and money that a training with what is given will take, as `Job.price`; nothing is kept of it."""
+        return price(asked("train", given, self.catalogue, self._promised()).options, self.home.root, self._there)
 
     def get(self, name: str) -> Job:
         """Problem(404) where there is no such job."""
         try:
-            return self.table.get(name)
+            if self._there is None:
+                raise KeyError(name)
+            return self._there.get(name)
         except KeyError:
             raise Problem(
                 404, "no_such_job", f"there is no job {name[:80]!r}; GET /v1/jobs lists those that are."
@@ -78,17 +92,20 @@ class Jobs:
 
     def list(self, states: Sequence[str] = (), run: Path | None = None, most: int = 100) -> Sequence[Job]:
         """Newest first."""
-        return self.table.jobs(states, run, most)
+        return [] if self._there is None else self._there.jobs(states, run, most)
 
     def cancel(self, name: str) -> Job:
         """Takes a job out of the queue, or stops it as Ctrl-C does; a training's run is saved and can go on, see `resume`.
 
-        A job that runs is `cancelling` until its worker has saved. Problem(409) where it is over.
+        A job that runs is `cancelling` until its worker has saved; asked for again, its worker is killed, as by a second
+        Ctrl-C. Problem(409) where it is over.
         """
+        job = self.get(name)
         if not self.table.move(name, ("queued",), "cancelled", ended=time.time()):
-            job = self.get(name)
             if job.over:
                 raise Problem(409, "job_is_over", f"{name} is over ({job.state}), and cannot be cancelled.")
+            if job.cancelling:
+                self._kill()
             self.table.tell(name, (), cancelling=1)
         return self.get(name)
 
@@ -97,6 +114,7 @@ class Jobs:
 
         Problem(409) where it is in the queue, runs, or has succeeded.
         """
+        state = self.get(name).state
         cleared = {"cancelling": 0, "deaths": 0, "error": None, "ended": None}
         if not self.table.move(name, ("cancelled", "failed"), "queued", **cleared):
             state = self.get(name).state
@@ -136,10 +154,31 @@ class Jobs:
 
     @property
     def table(self) -> Table:
+        """The table, opened when it is first asked for; a damaged one is set aside then, and a new one begun."""
         with self._opening:
             if self._table is None:
-                self._table = Table(self.home.table)
+                try:
+                    self._table = Table(self.home.table)
+                    self._table.check()
+                except Problem as problem:
+                    if problem.code != DAMAGED:
+                        raise
+                    if self._table is not None:
+                        self._table.close()
+                    self._note(
+                        f"{problem.message} It is kept as {set_aside(self.home)}, and jobs begin anew; runs are untouched."
+                    )
+                    self._table = Table(self.home.table)
             return self._table
+
+    @property
+    def _there(self) -> Table | None:
+        """The table, unless nothing was ever asked of this root: looking makes none."""
+        return self.table if self._table is not None or self.home.table.exists() else None
+
+    def _note(self, text: str) -> None:
+        LOG.warning(text)
+        self.notes.append(text)
 
     def free_run(self, stem: str) -> Path:
         """The folder of a new run, in which none is and none is to be made by a job: `stem`, or the first of stem-2, stem-3, ..."""
@@ -147,9 +186,10 @@ class Jobs:
 
     def _promised(self) -> set[Path]:
         """Folders of runs that jobs are to make."""
-        if self._table is None and not self.home.table.exists():
+        there = self._there
+        if there is None:
             return set()
-        return {job.run for job in self.table.jobs(OPEN, most=100_000) if job.kind == "train" and job.run is not None}
+        return {job.run for job in there.jobs(OPEN, most=100_000) if job.kind == "train" and job.run is not None}
 
     def _tend_if_needed(self, table: Table) -> None:
         if self._closing.is_set():
@@ -184,14 +224,18 @@ class Jobs:
         ]  # -P: never from the root
         with subprocess.Popen(
             python, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, bufsize=0
-        ) as worker:
-            assert worker.stdin is not None
-            while worker.poll() is None and not self._closing.is_set():
+        ) as self._worker:
+            assert self._worker.stdin is not None
+            while self._worker.poll() is None and not self._closing.is_set():
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    worker.wait(0.2)
-            worker.stdin.close()
-            try:
-                return worker.wait(LEAVE)
-            except subprocess.TimeoutExpired:
-                os.killpg(worker.pid, signal.SIGKILL)
-                return worker.wait()
+                    self._worker.wait(0.2)
+            self._worker.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self._worker.wait(LEAVE)
+            self._kill()
+            return self._worker.wait()
+
+    def _kill(self) -> None:
+        """Ends the worker of this server at once, with whatever it started."""
+        if self._worker is not None and self._worker.poll() is None:
+            os.killpg(self._worker.pid, signal.SIGKILL)

@@ -17,14 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from karat.errors import RunError
 from karat.output import make_folder
+from karat.server.problems import Problem
 
 Kind = Literal["train", "assay", "look", "make"]
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 OPEN: tuple[State, ...] = ("queued", "running")
 ENDED: tuple[State, ...] = ("succeeded", "failed", "cancelled")
+DAMAGED = "jobs_damaged"
 LAYOUT = 1  # of the tables below
 PATIENCE = 10.0  # seconds to wait for another process's transaction
 TABLES = """
@@ -112,20 +113,31 @@ COLUMNS = (
 
 
 class Table:
-    """The tables, for one process; threads take turns."""
+    """The tables, for one process; threads take turns.
+
+    Problem (507 where the disk is full, else 503) where they cannot be read or written: what was committed stays.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Opens what is there, or begins anew; RunError where it cannot be read."""
+        """Opens what is there, or begins anew."""
         make_folder(path.parent, private=True)
         self.path, self._turn = path, threading.RLock()
-        self._db = sqlite3.connect(path, PATIENCE, isolation_level=None, check_same_thread=False)
+        with explained(path):
+            self._db = sqlite3.connect(path, PATIENCE, isolation_level=None, check_same_thread=False)
         try:
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
+            with explained(path):
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = FULL")
             self._found()
         except BaseException:
             self._db.close()
             raise
+
+    def check(self) -> None:
+        """Looks through the whole file; Problem where it is damaged."""
+        found = self._read("PRAGMA quick_check(1)")[0][0]
+        if found != "ok":
+            raise Problem(503, DAMAGED, f"{self.path} is damaged ({found}).")
 
     def close(self) -> None:
         with self._turn:
@@ -134,14 +146,17 @@ class Table:
     def add(
         self, kind: Kind, options: Mapping[str, Any], run: Path | None, caller: str, price: Mapping[str, Any] | None
     ) -> Job:
-        """A new job at the end of the queue; RunError where another that is not over makes the same run."""
+        """A new job at the end of the queue; Problem (409) where another that is not over trains the same run."""
         name = "job-" + secrets.token_hex(6)
         with self._transaction() as db:
             if run is not None and kind == "train":
                 taken = "SELECT id FROM jobs WHERE run = ? AND kind = 'train' AND state IN ('queued', 'running')"
                 if (other := db.execute(taken, (str(run),)).fetchone()) is not None:
-                    raise RunError(
-                        f"{run.name} is being trained by {other[0]}; wait for it, or choose another name with out."
+                    raise Problem(
+                        409,
+                        "run_is_taken",
+                        f"{run.name} is to be trained by {other[0]} already; wait for its end.",
+                        "run",
                     )
             turn = db.execute("SELECT coalesce(max(turn), 0) + 1 FROM jobs").fetchone()[0]
             db.execute(
@@ -213,13 +228,13 @@ class Table:
         db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", rows)
 
     def _read(self, asked: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._turn:
+        with self._turn, explained(self.path):
             return self._db.execute(asked, values).fetchall()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """Holds the tables alone: what the body reads nobody changes before it writes."""
-        with self._turn:
+        with self._turn, explained(self.path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
@@ -238,10 +253,28 @@ class Table:
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {LAYOUT}")
             elif layout != LAYOUT:
-                raise RunError(
+                raise Problem(
+                    503,
+                    "jobs_of_another_version",
                     f"{self.path} holds jobs in layout {layout}, of another version of karat; this one reads layout {LAYOUT}. "
-                    "Serve with that version, or move the file away: the runs stay as they are."
+                    "Serve with that version, or move the file away: the runs stay as they are.",
                 )
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """What SQLite says of a failure, as a `Problem`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            message = f"the disk of {path} is full. Free some room; nothing that was written is lost."
+            raise Problem(507, "disk_full", message) from error
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            message = f"{path} is damaged ({error}). A server that is started sets it aside and begins a new one."
+            raise Problem(503, DAMAGED, message) from error
+        raise Problem(503, "jobs_unusable", f"{path} cannot be used now: {error}.") from error
 
 
 def _job(row: Sequence[Any]) -> Job:

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import signal
-import sqlite3
 import sys
 import threading
 import time
@@ -23,11 +22,11 @@ from types import FrameType
 from typing import Any
 
 from karat.errors import KaratError
-from karat.output.files import flock
 from karat.run import Run
-from karat.server.jobs.home import Home
+from karat.server.jobs.home import Home, locked
 from karat.server.jobs.table import Job, Table
 from karat.server.jobs.tail import Tail
+from karat.server.problems import Problem
 
 BEAT = 0.5  # seconds between two looks at what is new, and whether the job is to be stopped
 BUDGETS = ("minutes", "steps", "samples")
@@ -101,7 +100,7 @@ class Worker:
                 else:
                     table.move(job.id, ("running",), state, ended=time.time(), **changes)
                 return
-            except sqlite3.OperationalError:
+            except Problem:
                 if time.monotonic() > stopped:
                     raise
                 time.sleep(1.0)
@@ -138,7 +137,7 @@ class Worker:
             try:
                 tail.take()
                 stop = self.gone.is_set() or table.get(tail.job.id).cancelling
-            except sqlite3.Error:  # a full disk: what could not be told is told the next time
+            except Problem:  # a full disk: what could not be told is told the next time
                 stop = self.gone.is_set()
             if stop and not asked:
                 asked = True
@@ -157,18 +156,14 @@ class Worker:
 
     @contextlib.contextmanager
     def _only(self) -> Iterator[bool]:
-        """Holds the lock; False where the server went before it could be had."""
-        handle = os.open(self.home.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            while not flock(handle):
-                if self.gone.wait(BEAT):
-                    yield False
+        """Waits until no other process does a job, and keeps it so; False where the server went before."""
+        while not self.gone.is_set():
+            with locked(self.home) as mine:
+                if mine:
+                    yield True
                     return
-            os.truncate(handle, 0)
-            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-            yield not self.gone.is_set()
-        finally:
-            os.close(handle)
+            self.gone.wait(BEAT)
+        yield False
 
 
 def perform(job: Job) -> dict[str, Any]:

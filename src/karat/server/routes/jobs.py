@@ -14,13 +14,15 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from karat.server.bodies import Route
 from karat.server.catalogue import Catalogue
 from karat.server.forms import Form, said, takes
-from karat.server.jobs import Event, Job, Jobs, Kind, State
+from karat.server.guard import Caller, caller_of
+from karat.server.jobs import Event, Job, Kind, State
 from karat.server.jobs.asked import FORMS, OF_RUN
 from karat.server.problems import Problem, below, in_fields, without_places
 from karat.server.served import Served, served
 
 ROUTER = APIRouter(tags=["jobs"], route_class=Route)
 Parts = Annotated[Served, Depends(served)]
+Who = Annotated[Caller, Depends(caller_of)]
 LOOK, BEAT = 0.3, 15.0  # seconds between two looks for events, and between two comments that keep a connection open
 RETRY = 1000  # milliseconds after which a client that lost its connection comes again
 
@@ -34,22 +36,29 @@ class Submitted(Form):
 
 @ROUTER.post("/v1/train", status_code=202)
 @takes(FORMS["train"])
-def train(asked: Form, parts: Parts) -> dict[str, Any]:
+def train(asked: Form, parts: Parts, caller: Who) -> dict[str, Any]:
     """Train a generator, or continue a run: a job."""
-    return shown(parts.jobs.submit("train", asked), parts)
+    return shown(parts.jobs.submit("train", asked, caller.name), parts)
+
+
+@ROUTER.post("/v1/train/price")
+@takes(FORMS["train"])
+def price(asked: Form, parts: Parts) -> dict[str, Any]:
+    """What such a training would take, before it starts: minutes and money, null where nobody can say before /v1/look has looked."""
+    return {"object": "price", "price": parts.jobs.price(asked)}
 
 
 @ROUTER.post("/v1/runs/{name}/assay", status_code=202)
 @takes(OF_RUN["assay"])
-def assay(name: str, asked: Form, parts: Parts) -> dict[str, Any]:
+def assay(name: str, asked: Form, parts: Parts, caller: Who) -> dict[str, Any]:
     """Find out what the run is worth: a job, whose result is the report."""
-    return shown(parts.jobs.submit("assay", {**said(asked), "run": name}), parts)
+    return shown(parts.jobs.submit("assay", {**said(asked), "run": name}, caller.name), parts)
 
 
 @ROUTER.post("/v1/jobs", status_code=202)
-def submit(asked: Submitted, parts: Parts) -> dict[str, Any]:
+def submit(asked: Submitted, parts: Parts, caller: Who) -> dict[str, Any]:
     """A job of any kind: train, assay, look or make, with the options of that verb."""
-    return shown(parts.jobs.submit(asked.kind, asked.options), parts)
+    return shown(parts.jobs.submit(asked.kind, asked.options, caller.name), parts)
 
 
 @ROUTER.get("/v1/jobs")
@@ -60,7 +69,9 @@ def jobs(
 ) -> dict[str, Any]:
     """Jobs, newest first."""
     names = run_names(parts.catalogue)
-    return {"object": "list", "data": [shown(job, parts, names) for job in parts.jobs.list(state or (), most=limit)]}
+    found = [shown(job, parts, names) for job in parts.jobs.list(state or (), most=limit)]
+    notes = [_text(note, parts.catalogue.hidden) for note in parts.jobs.notes]
+    return {"object": "list", "data": found, "notes": notes}
 
 
 @ROUTER.get("/v1/jobs/{job}")
@@ -110,15 +121,16 @@ async def events(
     if found.over and not await asyncio.to_thread(parts.jobs.events, job, after, 1):
         return Response(status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # a proxy that gathers would hold them back
-    return StreamingResponse(_stream(parts.jobs, job, after, hidden), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_stream(parts, job, after), media_type="text/event-stream", headers=headers)
 
 
-async def _stream(jobs: Jobs, job: str, after: int, hidden: tuple[Path, ...]) -> AsyncIterator[str]:
+async def _stream(parts: Served, job: str, after: int) -> AsyncIterator[str]:
     """Holds nothing between two looks, so that a client who leaves leaves nothing behind."""
     yield f"retry: {RETRY}\n\n"
     loop = asyncio.get_running_loop()
     spoke = loop.time()
-    while True:
+    jobs, hidden = parts.jobs, parts.catalogue.hidden
+    while not parts.guard.draining:  # a client comes again, to the next server, with the number of its last event
         over = (await asyncio.to_thread(jobs.get, job)).over  # before the events: its last one is there then
         new = await asyncio.to_thread(jobs.events, job, after)
         for event in new:
