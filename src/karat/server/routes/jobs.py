@@ -44,7 +44,7 @@ def train(asked: Form, parts: Parts, caller: Who) -> dict[str, Any]:
 @ROUTER.post("/v1/train/price")
 @takes(FORMS["train"])
 def price(asked: Form, parts: Parts) -> dict[str, Any]:
-    """What such a training would take, before it starts: minutes and money, null where nobody can say before /v1/look has looked."""
+    """What such a training would take: minutes and money, null where nobody can say before a job looked at the data."""
     return {"object": "price", "price": parts.jobs.price(asked)}
 
 
