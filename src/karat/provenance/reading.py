@@ -68,6 +68,18 @@ def read_label(path: Path) -> Found | None:
     return None
 
 
+def says_inside(path: Path) -> bool:
+    """Whether a file has a label inside, true or not: nothing else of it is read."""
+    container = container_of(path.name)
+    if container is None:
+        return False
+    try:
+        with open_plain(path) as file:
+            return found_in(container.words(mapped(file))) is not None
+    except (OSError, DataError):
+        return False
+
+
 def found_in(words: list[tuple[str, str]]) -> Found | None:
     """What the texts inside a file say together; None where none of them is a label."""
     fields: dict[str, str] | None = None

@@ -6,6 +6,7 @@ own measures of closeness (`karat.assays`) are finer, and are what a verdict goe
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from torch import Tensor
 from karat.assays.neighbours import Components, components, distances
 from karat.content.showing import Passage, Pixels, Row, Shown, Sound
 
-SIDE = 32  # pixels, and bands and moments of a sound, along each axis at most
+SIDE = 16  # pixels, and bands and moments of a sound, along each axis at most
+FIRST = 5000  # records, of which the components and the spreads of columns are taken, and which are read at a time
 HASHED = 1024  # places of pieces of text
 LEADING = 64  # components that are compared
 PIECE = 3  # characters
@@ -35,13 +37,17 @@ class Nearest:
     """What is nearest among `records`, all shown in one form."""
 
     def __init__(self, records: Iterable[Shown]) -> None:
-        shown = list(records)
+        rest = iter(records)
+        shown = list(itertools.islice(rest, FIRST))
         assert shown, "nothing to search"
         self.columns = [name for name, _ in shown[0].cells] if isinstance(shown[0], Row) else []
         self.scales = _scales(shown)
-        flat = torch.from_numpy(np.stack([self._vector(one) for one in shown]))
+        flat = self._flat(shown)
         self.basis: Components = components(flat, LEADING)
-        self.base: Tensor = self.basis.of(flat)
+        parts = [self.basis.of(flat)]
+        while shown := list(itertools.islice(rest, FIRST)):
+            parts.append(self.basis.of(self._flat(shown)))
+        self.base: Tensor = torch.cat(parts)
         self.unit = float(self.base.square().sum(1).mean().sqrt()) or 1.0
 
     def of(self, shown: Shown, most: int = 1) -> list[Near]:
@@ -53,6 +59,9 @@ class Nearest:
         found = distances(at, self.base)[0].sqrt()
         far, rows = found.topk(min(most, len(found)), largest=False)
         return [Near(int(row), float(d) / self.unit) for d, row in zip(far, rows, strict=True)]
+
+    def _flat(self, shown: Sequence[Shown]) -> Tensor:
+        return torch.from_numpy(np.stack([self._vector(one) for one in shown]))
 
     def _vector(self, shown: Shown) -> np.ndarray:
         """float32 [d]."""

@@ -51,6 +51,11 @@ class Reviewer:
         return self.accepted + self.mended + self.rejected
 
     @property
+    def agreed(self) -> int:
+        """How many of the things looked at twice were judged alike."""
+        return sum(first == second for first, second in self.again)
+
+    @property
     def called(self) -> str:
         return f"the reviewer {self.name!r}" if self.name else "the reviewer without a name"
 

@@ -27,6 +27,8 @@ STATIC = {  # what is sent as it stands; the report's own stylesheet first, so t
     "report.css": (ROOT.parent / "report" / "style.css", "text/css"),
     "studio.css": (ROOT / "static" / "studio.css", "text/css"),
     "studio.js": (ROOT / "static" / "studio.js", "text/javascript"),
+    "items.css": (ROOT / "static" / "items.css", "text/css"),
+    "review.js": (ROOT / "static" / "review.js", "text/javascript"),
     "htmx.min.js": (ROOT / "static" / "htmx.min.js", "text/javascript"),
     "mark.svg": (ROOT / "static" / "mark.svg", "image/svg+xml"),
 }

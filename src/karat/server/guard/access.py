@@ -55,11 +55,19 @@ STUDIO: dict[str, str] = {
     "GET /runs/{name}": READ,
     "GET /runs/{name}/verdict": READ,
     "GET /runs/{name}/report": READ,
+    "GET /runs/{name}/review": REVIEW,
+    "GET /runs/{name}/review/look/{position}": REVIEW,
+    "GET /runs/{name}/review/file/{position}": REVIEW,
+    "GET /runs/{name}/review/near/{position}": REVIEW,
+    "GET /runs/{name}/record/{at}": REVIEW,
+    "POST /runs/{name}/review/presses": REVIEW,
+    "POST /runs/{name}/review/undo": REVIEW,
+    "POST /runs/{name}/review/mended": REVIEW,
 }
 SCOPE = HEALTH | API | JOBS | STUDIO
 
 # Routes that take files: their bodies may have as many megabytes as --upload says, others' one.
-UPLOADS: set[str] = set()
+UPLOADS: set[str] = {"POST /runs/{name}/review/mended"}
 
 
 @dataclass(frozen=True)

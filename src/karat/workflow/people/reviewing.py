@@ -15,6 +15,7 @@ from karat.options import ReviewOptions
 from karat.output import BESIDE as LABEL
 from karat.output import INSIDE, Output, digest_of, file_name, read_json, to_json
 from karat.provenance.label import KEYWORD
+from karat.provenance.reading import says_inside
 from karat.review.decisions import BESIDE, FILE, Decisions
 from karat.review.outcome import Outcome, outcome
 from karat.review.plan import BLIND, FEWEST, promise, wanted
@@ -193,12 +194,20 @@ def _run_at(place: Path) -> Run | None:
 
 def _newest(run: Run) -> Path | None:
     """What the run made last, where all of it is there."""
-    made = (path for path in run.path.glob("made*") if _is_made(path))
-    return max(made, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return next(iter(made_in(run)), None)
+
+
+def made_in(run: Run) -> list[Path]:
+    """Files and folders in the run that it made, where all of each is there; the newest first."""
+    found = (path for path in run.path.glob("made*") if _is_made(path))
+    return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
 
 def _is_made(path: Path) -> bool:
     """Whether it carries a label of origin, as nothing else in a run does."""
     if path.is_symlink():
         return False
-    return path.with_name(path.name + LABEL).is_file() or (path / INSIDE).is_file() or any(path.glob(f"*{LABEL}"))
+    if path.with_name(path.name + LABEL).is_file() or (path / INSIDE).is_file() or any(path.glob(f"*{LABEL}")):
+        return True
+    files = [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()][:1]
+    return any(map(says_inside, files))
