@@ -128,18 +128,18 @@ def undo(request: Request, name: str, of: str, by: str = "", plan: str = "5%") -
 @ROUTER.post("/runs/{name}/review/mended")
 async def mended(request: Request, name: str, of: str, by: str = "", plan: str = "5%") -> JSONResponse:
     """Enters an edit of a picture or a sound: the file that came back, as a form."""
-    form = await request.form()
-    back = form.get("file")
-    if back is None or isinstance(back, str):
-        raise FitError("the file that was mended is missing.")
-    try:
-        at, looked, mending = int(str(form["position"])), float(str(form["seconds"])), float(str(form["mending"]))
-        press = Press(str(form["press"]), "edit", at, "", looked, mending)
-    except (KeyError, ValueError) as error:
-        raise FitError(f"an edit needs press, position, seconds and mending ({error}).") from None
-    blob = await back.read()
+    async with request.form() as form:
+        back = form.get("file")
+        if back is None or isinstance(back, str):
+            raise FitError("the file that was mended is missing.")
+        try:
+            at, looked, mending = int(str(form["position"])), float(str(form["seconds"])), float(str(form["mending"]))
+            press = Press(str(form["press"]), "edit", at, "", looked, mending)
+        except (KeyError, ValueError) as error:
+            raise FitError(f"an edit needs press, position, seconds and mending ({error}).") from None
+        blob, named = await back.read(), str(back.filename)
     desk = _desk(served(request).catalogue.run(name), of, by, plan)
-    kept = await run_in_threadpool(desk.mend, press, str(back.filename), blob)
+    kept = await run_in_threadpool(desk.mend, press, named, blob)
     return _answer(desk, [] if kept else [press.press])
 
 

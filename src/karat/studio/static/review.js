@@ -258,6 +258,7 @@
     }
   }
 
+  if (matchMedia("(max-width: 720px)").matches) root.scrollIntoView();
   show();
   send();
 })();
