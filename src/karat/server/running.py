@@ -16,7 +16,7 @@ from dataclasses import replace
 from types import FrameType
 
 import uvicorn
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from karat.options import ServeOptions
@@ -24,44 +24,73 @@ from karat.server import logs
 from karat.server.app import application
 from karat.server.guard.guard import Guard
 from karat.server.guard.hosts import bound
+from karat.server.guard.middleware import LONGEST_HEAD
 
 LINGER = 0.5  # seconds
 HEADER_SECONDS = 15.0  # in which a request's headers must have come
-HEADER_BYTES = 32 * 2**10
+READ_SECONDS = 30.0  # in which a client must take some of what was sent
 IDLE = 15  # seconds that a connection may be kept without a request
 CONNECTIONS = 16_000  # at once; each takes a file descriptor
 
 
 class Protocol(H11Protocol):
-    """HTTP/1.1 by h11, whose reading is strict; a client that takes long to send its headers is let go."""
+    """HTTP/1.1 by h11, whose reading is strict; a client that is slow to ask, or to take what it asked for, is let go."""
+
+    _waiting: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._expect()
+        self._expect_request()
 
     def data_received(self, data: bytes) -> None:
         before = self.cycle
         super().data_received(data)
-        if self.cycle is not before:
+        if self.cycle is not before and self._waiting is not None:
             self._waiting.cancel()
 
     def on_response_complete(self) -> None:
-        self._expect()
+        self._expect_request()
         super().on_response_complete()
 
-    def _expect(self) -> None:
-        """From now on a request must come."""
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stalled is not None:
+            self._stalled.cancel()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._waiting, self._stalled):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def _expect_request(self) -> None:
+        """The connection ends unless all headers of a request come in time, once the last answer is out."""
         cycle = self.cycle
 
         def late() -> None:
-            if self.cycle is cycle and not self.transport.is_closing():
-                self.transport.close()
+            if self.cycle is cycle and self.transport.get_write_buffer_size():
+                self._expect_request()
+            elif self.cycle is cycle:
+                self.transport.abort()
 
         self._waiting = self.loop.call_later(HEADER_SECONDS, late)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._waiting.cancel()
-        super().connection_lost(exc)
+    def _expect_reading(self) -> None:
+        """The connection ends unless its client takes some of what waits for it, time and again."""
+        waits = self.transport.get_write_buffer_size()
+
+        def late() -> None:
+            if self.transport.get_write_buffer_size() >= waits:
+                self.transport.abort()
+            else:
+                self._expect_reading()
+
+        self._stalled = self.loop.call_later(READ_SECONDS, late)
 
 
 class Server(uvicorn.Server):
@@ -94,31 +123,34 @@ def run(options: ServeOptions, pages: tuple[APIRouter, ...], say: Callable[[str]
 
     FitError where the port is taken, the host is none of this machine, or it needs a key and there is none.
     """
-    listener = bound(options.host, options.port)
-    with contextlib.closing(listener):
+    with contextlib.closing(bound(options.host, options.port)) as listener:
         address, port = listener.getsockname()[:2]
         app = application(replace(options, host=address, port=port), pages)
+        runs = len(app.state.served.catalogue.paths())
+        count = "1 run" if runs == 1 else f"{runs} runs"
         url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
-        served = app.state.served
-        runs = len(served.catalogue.paths())
         _allow_connections()
         logs.to_stderr()
-        config = uvicorn.Config(
-            app,
-            http=Protocol,
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            h11_max_incomplete_event_size=HEADER_BYTES,
-            limit_concurrency=CONNECTIONS,
-            backlog=4096,
-            timeout_keep_alive=IDLE,
-            timeout_graceful_shutdown=int(2 * options.deadline),
-        )
-        count = "1 run" if runs == 1 else f"{runs} runs"
-        Server(config, served.guard, lambda: say(f"serving {count} at {url}, until Ctrl-C")).run([listener])
+        server_of(app, options, lambda: say(f"serving {count} at {url}, until Ctrl-C")).run([listener])
+
+
+def server_of(app: FastAPI, options: ServeOptions, started: Callable[[], None]) -> Server:
+    """The server of an application.   started: is called once requests are answered."""
+    config = uvicorn.Config(
+        app,
+        http=Protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        h11_max_incomplete_event_size=LONGEST_HEAD,
+        limit_concurrency=CONNECTIONS,
+        backlog=4096,
+        timeout_keep_alive=IDLE,
+        timeout_graceful_shutdown=int(2 * options.deadline),
+    )
+    return Server(config, app.state.served.guard, started)
 
 
 def _allow_connections() -> None:

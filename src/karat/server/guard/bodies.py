@@ -33,12 +33,13 @@ class Body:
     def __init__(self, receive: Receive, most: int) -> None:
         self._receive, self.most = receive, most
         self._came, self._begun, self._whole = 0, time.monotonic(), False
-        self._kept: list[Message] = []
+        self._kept: Message | None = None
         self.failed: Problem | None = None
 
     async def __call__(self) -> Message:
-        if self._kept:
-            return self._kept.pop(0)
+        if self._kept is not None:
+            message, self._kept = self._kept, None
+            return message
         if self._whole:  # all that can come is that the client goes
             return await self._receive()
         late = self._begun + PAUSE + self._came / SLOWEST - time.monotonic()
@@ -56,15 +57,13 @@ class Body:
                 raise self.failed
         return message
 
-    async def whole(self) -> bytes:
-        """The body, which the application then receives as one message; what came where the client went."""
+    async def whole(self) -> bool:
+        """Waits for the whole body, which the application then receives as one message; whether it came."""
         parts: list[bytes] = []
         while not self._whole:
             message = await self()
-            if message["type"] != "http.request":
-                self._kept = [message]
-                return b"".join(parts)
+            if message["type"] != "http.request":  # the client has gone
+                return False
             parts.append(message.get("body", b""))
-        body = b"".join(parts)
-        self._kept = [{"type": "http.request", "body": body, "more_body": False}]
-        return body
+        self._kept = {"type": "http.request", "body": b"".join(parts), "more_body": False}
+        return True

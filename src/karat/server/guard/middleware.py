@@ -5,7 +5,6 @@ What fails is answered as any other error of the API. The order matters: nothing
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import time
@@ -15,7 +14,7 @@ from urllib.parse import urlencode
 
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -30,8 +29,8 @@ from karat.server.problems import Problem, of_http, request_id, unforeseen
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 ONCE = ("host", "content-length", "transfer-encoding", "content-type", "content-encoding", "origin", "cookie")
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-LONGEST_SEND = 60.0  # seconds in which a client must take what was sent
 NOBODY = Caller("-", frozenset())
+LONGEST_HEAD = 32 * 2**10  # bytes of headers
 GONE = 499  # status in logs and meters where the client left before an answer
 
 
@@ -97,18 +96,23 @@ class Exchange:
             self.scope["state"]["caller"] = self.caller
             self.body = bodies.Body(receive, self.guard.upload if route.upload else bodies.SMALL)
             self._check_length(self.body.most)
-            if not route.upload:
-                await self.body.whole()
+            if not route.upload and not await self.body.whole():
+                return  # the client has gone
             await self.app(self.scope, self.body, self._from_app)
             if self.body.failed is not None:
                 raise self.body.failed
         except Problem as problem:
             await self._refuse(problem)
+        except ClientDisconnect:
+            return
         except Exception as error:
             await self._refuse(unforeseen(error, self.id))
 
     def _check_form(self) -> None:
         """Refuses what two readers could read differently (request smuggling), and bodies that grow when unpacked."""
+        if sum(len(name) + len(value) for name, value in self.scope["headers"]) > LONGEST_HEAD:
+            message = f"the headers are longer than {LONGEST_HEAD:,} bytes."
+            raise Problem(431, "headers_too_large", message, headers=bodies.CLOSE)
         for name in ONCE:
             if len(self.headers.getlist(name)) > 1:
                 raise Problem(400, "bad_header", f"the header {name} is there twice.", headers=bodies.CLOSE)
@@ -175,8 +179,7 @@ class Exchange:
             headers["x-request-id"] = self.id
             if self.guard.draining:
                 headers["connection"] = "close"
-        async with asyncio.timeout(LONGEST_SEND):  # TimeoutError ends a client that does not read
-            await self._send(message)
+        await self._send(message)
 
     def _login(self, problem: Problem) -> Response | None:
         """To where a key can be given, if a person's browser asked for a page without one."""

@@ -1,0 +1,228 @@
+"""What only a real socket shows: slow, endless and forged requests, and an end that loses none."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from fastapi import APIRouter, Request, Response
+
+from karat.options import ServeOptions
+from karat.server import running
+from karat.server.app import application
+from karat.server.guard import access, bodies
+from karat.server.guard.hosts import bound
+
+HOST = b"host: localhost\r\n"
+LARGE = 24 * 2**20
+
+
+@dataclass
+class Site:
+    """A server in a thread, with routes that wait, and that answer much."""
+
+    port: int
+    server: running.Server
+    thread: threading.Thread
+    go: threading.Event = field(default_factory=threading.Event)
+    seen: list[str] = field(default_factory=list)
+
+    def open(self, sent: bytes = b"") -> socket.socket:
+        client = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        client.sendall(sent)
+        return client
+
+    def answer(self, sent: bytes) -> bytes:
+        """All that comes until the server closes the connection."""
+        with self.open(sent) as client:
+            return everything(client)
+
+    def lives(self) -> bool:
+        return self.answer(b"GET /healthz HTTP/1.1\r\n" + HOST + b"connection: close\r\n\r\n").startswith(
+            b"HTTP/1.1 200"
+        )
+
+
+def everything(client: socket.socket) -> bytes:
+    parts = []
+    with contextlib.suppress(ConnectionResetError):
+        while part := client.recv(2**16):
+            parts.append(part)
+    return b"".join(parts)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setattr(running, "HEADER_SECONDS", 0.3)
+    monkeypatch.setattr(running, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(running, "LINGER", 0.2)
+    monkeypatch.setattr(bodies, "PAUSE", 0.3)
+    for row in ("GET /waits", "GET /much", "POST /takes"):
+        monkeypatch.setitem(access.SCOPE, row, access.READ)
+    router = APIRouter()
+    go = threading.Event()
+    seen: list[str] = []
+
+    @router.get("/waits")
+    async def waits() -> str:
+        seen.append("waits")
+        await asyncio.to_thread(go.wait, 20)
+        return "done"
+
+    @router.get("/much")
+    def much() -> Response:
+        return Response(b"x" * LARGE)
+
+    @router.post("/takes")
+    async def takes(request: Request) -> int:
+        seen.append("takes")
+        return len(await request.body())
+
+    options = ServeOptions([tmp_path], root=tmp_path, port=0)
+    app, started = application(options, (router,)), threading.Event()
+    listener = bound("127.0.0.1", 0)
+    server = running.server_of(app, options, started.set)
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread.start()
+    assert started.wait(20)
+    yield Site(listener.getsockname()[1], server, thread, go, seen)
+    go.set()
+    server.should_exit = True
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nhost:", b"GET /healthz HTTP/1.1\r\n" + HOST])
+def test_a_client_that_never_ends_its_headers_is_let_go(site: Site, sent: bytes) -> None:
+    with site.open(sent) as slow:
+        assert site.lives()
+        assert everything(slow) == b""
+
+
+def test_a_connection_that_was_used_may_not_wait_for_ever_with_half_a_request(site: Site) -> None:
+    with site.open(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n") as client:
+        assert client.recv(2**16).startswith(b"HTTP/1.1 200")
+        client.sendall(b"GET /healthz HTTP/1.1\r\nx")
+        everything(client)
+    assert site.lives()
+
+
+def test_a_body_that_stops_coming_is_refused(site: Site) -> None:
+    answer = site.answer(b"POST /takes HTTP/1.1\r\n" + HOST + b"content-length: 10\r\n\r\nab")
+    assert answer.startswith(b"HTTP/1.1 408") and b"body_too_slow" in answer and site.seen == []
+
+
+def test_a_body_without_end_is_refused(site: Site) -> None:
+    with site.open(b"POST /takes HTTP/1.1\r\n" + HOST + b"transfer-encoding: chunked\r\n\r\n") as client:
+        with contextlib.suppress(ConnectionError):
+            for _ in range(64):
+                client.sendall(b"10000\r\n" + b"x" * 2**16 + b"\r\n")
+        answer = everything(client)
+    assert answer.startswith(b"HTTP/1.1 413") or answer == b""  # where the end of the connection overtook it
+    assert site.seen == [] and site.lives()
+
+
+def test_a_length_that_is_too_large_is_refused_before_the_body_comes(site: Site) -> None:
+    answer = site.answer(
+        b"POST /takes HTTP/1.1\r\n" + HOST + b"content-length: 99999999999\r\nexpect: 100-continue\r\n\r\n"
+    )
+    assert answer.startswith(b"HTTP/1.1 413") and b"100 Continue" not in answer
+
+
+def test_who_has_no_key_is_not_asked_for_a_body(site: Site) -> None:
+    head = (
+        b"POST /takes HTTP/1.1\r\n"
+        + HOST
+        + b"content-length: 9\r\nexpect: 100-continue\r\nauthorization: Bearer karat-x\r\n"
+    )
+    with site.open(head + b"\r\n") as client:
+        assert client.recv(2**16).startswith(b"HTTP/1.1 401")
+    with site.open(head.replace(b"karat-x", b"x") + b"\r\n") as client:
+        assert client.recv(2**16).startswith(b"HTTP/1.1 100")
+
+
+def test_headers_of_more_than_32_kilobytes_are_refused(site: Site) -> None:
+    long = b"".join(b"x-%d: %s\r\n" % (i, b"y" * 1000) for i in range(40))
+    answer = site.answer(b"GET /healthz HTTP/1.1\r\n" + HOST + long + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 431")
+    endless = b"GET /healthz HTTP/1.1\r\n" + HOST + b"x: " + b"y" * 2**17
+    assert site.answer(endless)[:12] in (b"HTTP/1.1 400", b"")
+    assert site.lives()
+
+
+FORGED = {
+    "both lengths": b"content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two lengths": b"content-length: 4\r\ncontent-length: 5\r\n\r\nabcd",
+    "a list of lengths": b"content-length: 4, 5\r\n\r\nabcd",
+    "a signed length": b"content-length: +4\r\n\r\nabcd",
+    "a length in hexadecimal": b"content-length: 0x4\r\n\r\nabcd",
+    "another coding": b"transfer-encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "two codings": b"transfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "the coding twice": b"transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a blank before the colon": b"transfer-encoding : chunked\r\n\r\n0\r\n\r\n",
+    "a folded header": b"x: a\r\n transfer-encoding: chunked\r\ncontent-length: 4\r\nhost: localhost\r\n\r\nabcd",
+    "a null": b"x: a\0b\r\n\r\n",
+    "a bare carriage return": b"x: a\rcontent-length: 4\r\n\r\n",
+    "a chunk of odd size": b"transfer-encoding: chunked\r\n\r\n-1\r\nx\r\n0\r\n\r\n",
+    "a second host": b"host: evil.example\r\ncontent-length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_what_two_servers_could_read_differently_is_refused_and_ends_the_connection(site: Site, name: str) -> None:
+    inner = b"GET /much HTTP/1.1\r\n" + HOST + b"\r\n"
+    answer = site.answer(b"POST /takes HTTP/1.1\r\n" + HOST + FORGED[name] + inner)
+    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 501")), answer[:300]
+    assert answer.count(b"HTTP/1.1 ") == 1 and site.seen == []
+
+
+def test_an_absolute_target_and_a_tunnel_reach_nothing(site: Site) -> None:
+    for line in (b"GET http://evil.example/healthz HTTP/1.1", b"CONNECT 127.0.0.1:22 HTTP/1.1", b"OPTIONS * HTTP/1.1"):
+        answer = site.answer(line + b"\r\n" + HOST + b"connection: close\r\n\r\n")
+        assert answer[9:12] in (b"400", b"404", b"405"), answer[:200]
+
+
+def test_a_client_that_does_not_take_its_answer_is_let_go(site: Site) -> None:
+    with site.open(b"GET /much HTTP/1.1\r\n" + HOST + b"connection: close\r\n\r\n") as client:
+        assert client.recv(1) == b"H"
+        while site.server.server_state.connections:  # it reads nothing meanwhile
+            threading.Event().wait(0.02)
+        assert len(everything(client)) < LARGE
+    assert site.lives()
+
+
+def test_a_client_that_reads_slowly_gets_all(site: Site) -> None:
+    with site.open(b"GET /much HTTP/1.1\r\n" + HOST + b"connection: close\r\n\r\n") as client:
+        got = 0
+        while part := client.recv(2**21):
+            got += len(part)
+    assert got > LARGE
+
+
+def test_on_sigterm_what_was_begun_is_answered_and_readyz_says_no(site: Site) -> None:
+    ask = b"GET /waits HTTP/1.1\r\n" + HOST + b"\r\n"
+    with site.open(ask) as first, site.open(ask) as second:
+        while len(site.seen) < 2:
+            threading.Event().wait(0.01)
+        site.server.handle_exit(signal.SIGTERM, None)
+        site.server._captured_signals.clear()  # this process is not to end
+        assert site.answer(b"GET /readyz HTTP/1.1\r\n" + HOST + b"\r\n").startswith(b"HTTP/1.1 503")
+        while not site.server.should_exit:
+            threading.Event().wait(0.01)
+        threading.Event().wait(0.3)  # it accepts no more
+        with pytest.raises(ConnectionError):
+            site.open().close()
+        site.go.set()
+        for client in (first, second):
+            answer = everything(client)
+            assert answer.startswith(b"HTTP/1.1 200") and answer.endswith(b'"done"')
+            assert b"connection: close" in answer
+    site.thread.join(20)
+    assert not site.thread.is_alive()
