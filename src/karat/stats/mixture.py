@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from karat.space import UNLIMITED, Allowance
 
+FEW = 64  # points that are placed one by one
 
 class Mixture(nn.Module):
     """Buffers: log_weight [k], mean [k, d], scale [k, d, d] (lower Cholesky factors)."""
@@ -58,7 +59,12 @@ class Mixture(nn.Module):
         return seen
 
     def place(self, which: Tensor, noise: Tensor) -> Tensor:
-        """Standard normal `noise` [n, d] as draws from the components `which` [n]."""
+        """Standard normal `noise` [n, d] as draws from the components `which` [n].
+
+        A few are each placed by itself, so that none is rounded otherwise for who is drawn beside it.
+        """
+        if len(noise) <= FEW:
+            return self.mean[which] + (self.scale[which] @ noise[:, :, None])[:, :, 0]
         out = torch.empty_like(noise)
         order = which.argsort(stable=True)
         counts = torch.bincount(which, minlength=len(self.mean)).tolist()

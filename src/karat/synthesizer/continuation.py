@@ -67,18 +67,27 @@ def _overlap(text: str, stop: str) -> int:
 
 def continued(model: Generator, codec: Codec, y: Tensor | None, request: Request) -> Iterator[Block]:
     """Blocks of passages that begin, end and are drawn as `request` says, of classes `y` [n] where given."""
+    return _blocks(model, _continuing(model, codec), y, request)
+
+
+def growing(model: Generator, codec: Codec, y: Tensor | None, request: Request) -> Growing:
+    """The text of the one passage that `request` asks for, of class `y` [1] where given, as it comes."""
+    rng = torch.Generator(model.device).manual_seed(request.seed)
+    return Growing(model, _continuing(model, codec), 1, y, rng, request)
+
+
+def _continuing(model: Generator, codec: Codec) -> Continued:
     if not model.continues:
         raise FitError(
             "this recipe draws passages as a whole; --prompt, --temperature, --top-p, --min-p, --stop, --characters and "
             "--stream and --watermark are for those that write from left to right: autoregressive, ngram."
         )
     assert isinstance(codec, Continued), "what is not was refused before"
-    return _blocks(model, codec, y, request)
+    return codec
 
 
 def _blocks(model: Generator, codec: Continued, y: Tensor | None, request: Request) -> Iterator[Block]:
     rng = torch.Generator(model.device).manual_seed(request.seed)
-    start = codec.opening(request.prompt).to(model.device)
     on_text = _silent if request.on_text is None else request.on_text
     for rows in _turns(request.n, codec.at_once if request.on_text is None else 1):
         of = None if y is None else y[rows.start : rows.stop]
@@ -89,8 +98,10 @@ def _blocks(model: Generator, codec: Continued, y: Tensor | None, request: Reque
             continue
         if rows.start:
             on_text(f"\n{SEPARATOR}\n")
-        pairs = _followed(model, codec, start, len(rows), there, rng, request, on_text)
-        yield Block(codec.of_texts([text for text, _ in pairs], np.array([ended for _, ended in pairs], bool)), of)
+        text = Growing(model, codec, len(rows), of, rng, request)
+        for piece in text:
+            on_text(piece)
+        yield text.block()
     if request.followed:
         on_text("\n")
 
@@ -111,30 +122,46 @@ def _turns(n: int, size: int) -> Iterator[range]:
         yield range(first, min(first + size, n))
 
 
-def _followed(
-    model: Generator,
-    codec: Continued,
-    start: Tensor,
-    n: int,
-    y: Tensor | None,
-    rng: torch.Generator,
-    request: Request,
-    on_text: OnText,
-) -> list[tuple[str, bool]]:
-    """Text and whether its document ended, of each of `n` rows."""
-    prompt = "" if request.prompt is None else request.prompt
-    writers = [Writer(codec.spelling, request.stop, request.characters) for _ in range(n)]
-    parts: list[list[str]] = [[prompt] for _ in range(n)]
-    on_text(prompt)
-    for codes in model.continuation(start.expand(n, -1), y, rng, request.sampling, _steps(model, request)):
-        for writer, part, code in zip(writers, parts, codes.tolist(), strict=True):
-            if not writer.done and (piece := writer.add(code)):
+class Growing:
+    """Text of `n` rows, of classes `y` [n] where given, piece by piece as it comes; `block` once there is no more.
+
+    The pieces of several rows come mixed.
+    """
+
+    def __init__(
+        self,
+        model: Generator,
+        codec: Continued,
+        n: int,
+        y: Tensor | None,
+        rng: torch.Generator,
+        request: Request,
+    ) -> None:
+        self._model, self._codec, self._n, self._y, self._rng, self._request = model, codec, n, y, rng, request
+        self._writers = [Writer(codec.spelling, request.stop, request.characters) for _ in range(n)]
+        self._parts = [["" if request.prompt is None else request.prompt] for _ in range(n)]
+
+    def __iter__(self) -> Iterator[str]:
+        codes_of = self._codes()
+        yield self._parts[0][0]
+        for codes in codes_of:
+            for writer, part, code in zip(self._writers, self._parts, codes.tolist(), strict=True):
+                if not writer.done and (piece := writer.add(code)):
+                    part.append(piece)
+                    yield piece
+            if all(writer.done for writer in self._writers):
+                break
+        for writer, part in zip(self._writers, self._parts, strict=True):
+            if piece := writer.close():
                 part.append(piece)
-                on_text(piece)
-        if all(writer.done for writer in writers):
-            break
-    for writer, part in zip(writers, parts, strict=True):
-        if piece := writer.close():
-            part.append(piece)
-            on_text(piece)
-    return [("".join(part), writer.ended) for writer, part in zip(writers, parts, strict=True)]
+                yield piece
+
+    def _codes(self) -> Iterator[Tensor]:
+        model, request = self._model, self._request
+        start = self._codec.opening(request.prompt).to(model.device).expand(self._n, -1)
+        there = None if self._y is None else self._y.to(model.device)
+        return model.continuation(start, there, self._rng, request.sampling, _steps(model, request))
+
+    def block(self) -> Block:
+        ended = np.array([writer.ended for writer in self._writers], bool)
+        return Block(self._codec.of_texts(["".join(part) for part in self._parts], ended), self._y)

@@ -47,8 +47,13 @@ def points(
     table = _open(model, codec)
     if table is None:
         return once()
-    kept = _chosen([once() for _ in range(_candidates(model))], table, model, chance)
+    kept = _chosen([once() for _ in range(times(model, codec, independent))], table, model, chance)
     return kept if y is not None else kept[torch.from_numpy(chance.permutation(n))]
+
+
+def times(model: Generator, codec: Codec, independent: bool) -> int:
+    """How often `points` has the model draw all rows, of which one of each is taken."""
+    return 1 if independent or _open(model, codec) is None else _candidates(model)
 
 
 def completed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from karat.privacy import Budget
 from karat.request import Request
 from karat.synthesizer import drawing
 from karat.synthesizer.building import put
-from karat.synthesizer.continuation import continued
+from karat.synthesizer.continuation import Growing, continued, growing
 from karat.synthesizer.synthesizer import Synthesizer
 from karat.synthesizer.widening import drawn, kernel_of, widen
 from karat.training.divergence import NUMERIC, REMEDY
@@ -94,7 +95,7 @@ class Single(Synthesizer):
     def draw(self, request: Request, labels: Tensor | None = None) -> Block:
         self.check(request)
         model = self.model
-        y = labels if labels is not None and model.conditional else self._labels(request)
+        y = labels if labels is not None and model.conditional else self.labels(request)
         rng, chance = torch.Generator(model.device).manual_seed(request.seed), np.random.default_rng(request.seed)
         points = drawing.points(model, self.codec, request.n, y, rng, chance, request.independent, request.pick)
         return Block(self.codec.decode(points, model.space, chance), y)
@@ -103,10 +104,15 @@ class Single(Synthesizer):
         self.check(request)
         if request.imputes:
             return self._completed(request, past)
-        y = self._labels(request)
+        y = self.labels(request)
         if request.continues:
             return continued(self.model, self.codec, y, request)
         return self._plain(request, y, past)
+
+    def growing(self, request: Request) -> Growing:
+        """The text of one passage as it comes; FitError as `stream` raises it."""
+        self.check(request)
+        return growing(self.model, self.codec, self.labels(request), replace(request, n=1))
 
     def _plain(self, request: Request, y: Tensor | None, past: Past | None) -> Iterator[Block]:
         codec, model, n = self.codec, self.model, request.n
@@ -137,7 +143,7 @@ class Single(Synthesizer):
                 past = Past(MOST_GIVEN)
             yield Block(asked.restore(codec.decode_next(points, model.space, chance, past)), None)
 
-    def _labels(self, request: Request) -> Tensor | None:
+    def labels(self, request: Request) -> Tensor | None:
         """long [n]: the class that was asked for; else as often as the content wants them, where the model is conditional."""
         if request.label is None:
             shares = self.codec.label_shares

@@ -195,8 +195,18 @@ def visible_of(options: MakeOptions, codec: Codec, label: Label) -> str:
     return words_of(label.law) if options.visible else ""
 
 
-def blocks_of(synth: Synthesizer, run: Run, options: MakeOptions, request: Request, tally: Tally) -> Iterator[Block]:
-    """What is asked of the generator, in blocks, as far as it passes the gates; with the run's watermark where it is wanted."""
+def blocks_of(
+    synth: Synthesizer,
+    run: Run,
+    options: MakeOptions,
+    request: Request,
+    tally: Tally,
+    usual: Callable[[], curating.Usual] | None = None,
+) -> Iterator[Block]:
+    """What is asked of the generator, in blocks, as far as it passes the gates; with the run's watermark where it is wanted.
+
+    usual: as of `curating.blocks`.
+    """
     mark = watermarks.of_run(run, synth.codec) if options.watermark else None
 
     def draw(request: Request, past: Past | None) -> Iterator[Block]:
@@ -204,7 +214,7 @@ def blocks_of(synth: Synthesizer, run: Run, options: MakeOptions, request: Reque
             return synth.stream(request, past)
         return mark.blocks(synth.stream(mark.asked(request), past), request.seed)
 
-    return curating.blocks(run, options, synth.codec, request, draw, tally)
+    return curating.blocks(run, options, synth.codec, request, draw, tally, usual)
 
 
 def make(run: Run, options: MakeOptions, on_text: OnText | None = None) -> Made:

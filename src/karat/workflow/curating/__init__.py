@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,36 @@ NONE = "none"
 LARGE = 1e9  # bytes of pictures or sounds that are not read anew for each make
 
 
-def blocks(run: Run, options: MakeOptions, codec: Codec, request: Request, draw: Draw, tally: Tally) -> Iterator[Block]:
-    """What is drawn for `request`, as far as it passes the gates; counted in `tally`."""
+class Usual:
+    """What the gates that every make has know of the training records of a run."""
+
+    def __init__(self, run: Run) -> None:
+        blob = run.load_gates()
+        kept = None if blob is None else Kept.restore(blob)
+        self._copies = _copies(run, kept)
+        self._chance = None if kept is None else kept.chance
+
+    def gates(self, codec: Codec, request: Request) -> Iterator[Gate]:
+        """Those of one make."""
+        yield Rules()
+        yield self._copies
+        if not request.continues:  # where text is likelier than usual, or begins alike, it comes again
+            yield Repeats(request.n, (1.0 if codec.repeats else 0.0) if self._chance is None else self._chance)
+
+
+def blocks(
+    run: Run,
+    options: MakeOptions,
+    codec: Codec,
+    request: Request,
+    draw: Draw,
+    tally: Tally,
+    usual: Callable[[], Usual] | None = None,
+) -> Iterator[Block]:
+    """What is drawn for `request`, as far as it passes the gates; counted in `tally`.
+
+    usual: who makes several has those of the run already.
+    """
     named, share = _named(options), ranking.checked(options.keep)
     requests = [request]
     if options.classes is not None:
@@ -48,7 +76,8 @@ def blocks(run: Run, options: MakeOptions, codec: Codec, request: Request, draw:
             )
         tally.notes += [] if why is None else [f"no gate looked at them: {why}"]
         return itertools.chain.from_iterable(draw(one, None) for one in requests)
-    gates = [*_usual(run, codec, request), *chosen.gates(named, codec)]
+    common = Usual(run) if usual is None else usual()
+    gates = [*common.gates(codec, request), *chosen.gates(named, codec)]
     if share < 1:
         gates.append(_ranking(run, options, codec, request, draw, share))
     return curated(codec, draw, requests, gates, tally, share)
@@ -86,20 +115,10 @@ def _ranking(
     return ranking.Ranking(train, [codec.view(block.records) for block in made], share, data.fingerprint, options.seed)
 
 
-def _usual(run: Run, codec: Codec, request: Request) -> Iterator[Gate]:
-    """The gates that every make has."""
-    blob = run.load_gates()
-    kept = Kept(None, 1.0 if codec.repeats else 0.0) if blob is None else Kept.restore(blob)
-    yield Rules()
-    yield _copies(run, kept, blob is not None)
-    if not request.continues:  # where text is likelier than usual, or begins alike, it comes again
-        yield Repeats(request.n, kept.chance)
-
-
-def _copies(run: Run, kept: Kept, known: bool) -> Copies:
+def _copies(run: Run, kept: Kept | None) -> Copies:
     if run.spec["epsilon"] is not None:
         return Copies(None, "what would tell them is no part of a private run")
-    if not known:
+    if kept is None:
         return Copies(None, "the run was trained before they were; train it anew")
     if kept.finder is not None:
         return Copies(kept.finder)
