@@ -50,7 +50,9 @@ def chance(seed: int) -> torch.Generator:
 def check(recipe: str, name: str) -> None:
     """Requests of one to five rows, some of a class, come alone as they come in company, wherever they stand in it."""
     blocks = Blocks(small(recipe, SPACES[name]))
-    assert len(blocks.sizes) > 1 and blocks.sizes[-1] >= 16, f"{recipe} of {name} cannot be drawn together: {blocks.sizes}"
+    assert len(blocks.sizes) > 1 and blocks.sizes[-1] >= 16, (
+        f"{recipe} of {name} cannot be drawn together: {blocks.sizes}"
+    )
     rows = [1, 3, 2, 5, 1, 1]
     y = torch.arange(sum(rows)) % 3 if blocks.model.conditional else None
     for classes in {None, y} if y is not None else {None}:

@@ -18,6 +18,7 @@ from karat.space import UNLIMITED, Allowance
 
 FEW = 64  # points that are placed one by one
 
+
 class Mixture(nn.Module):
     """Buffers: log_weight [k], mean [k, d], scale [k, d, d] (lower Cholesky factors)."""
 

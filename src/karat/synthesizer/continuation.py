@@ -16,7 +16,7 @@ from karat.content.codec import SEPARATOR, Block, Codec
 from karat.content.roles import Continued
 from karat.errors import FitError
 from karat.families.generator import Generator
-from karat.request import OnText, Request
+from karat.request import Request
 from karat.space import END, NOTHING
 
 
