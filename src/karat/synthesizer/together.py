@@ -141,7 +141,7 @@ class _Chances(torch.Generator):
     parts: Sequence[Asked]
 
     def __new__(cls, device: torch.device, parts: Sequence[Asked]) -> _Chances:
-        made: _Chances = super().__new__(cls, device)
+        made: _Chances = super().__new__(cls, device)  # type: ignore[call-arg]  # which the stubs do not know
         return made
 
     def __init__(self, device: torch.device, parts: Sequence[Asked]) -> None:
