@@ -6,6 +6,8 @@ jobs/        training and assays in a process of their own, in a table that outl
 guard/       keys, scopes, quotas, hosts, limits of bodies: in front of every route
 routes/      one file for each part of the API, each with a ROUTER
 served.py    what every route finds at `request.app.state.served`
+book.py      what leaves is noted in the run that made it
+forms.py     requests, made from the options of the verbs
 problems.py  errors as clients know them
 logs.py      one line of JSON for each request, without content
 answers.py   the only way in which made content leaves, labelled

@@ -14,19 +14,22 @@ from fastapi import APIRouter, FastAPI
 from karat import __version__
 from karat.options import ServeOptions
 from karat.server import problems
+from karat.server.book import Book
 from karat.server.catalogue import Catalogue
 from karat.server.engine import Engine
 from karat.server.guard import Guard, Middleware, routes_of
 from karat.server.jobs import Jobs
-from karat.server.routes import health, jobs
+from karat.server.routes import data, health, jobs, models, pictures, rows, runs, sounds, texts
 from karat.server.served import Served
+
+PARTS = (health, models, pictures, sounds, texts, rows, runs, data, jobs)  # of the API, in the order of its description
 
 
 def application(options: ServeOptions, pages: Sequence[APIRouter] = ()) -> FastAPI:
     """The application of `karat serve`, for uvicorn or a test's client.   pages: those of the studio."""
     catalogue = catalogue_of(options)
     guard = Guard(options, catalogue.root)
-    served = Served(options, catalogue, guard, Engine(catalogue, options), Jobs(catalogue))
+    served = Served(options, catalogue, guard, Book(), Engine(catalogue, options), Jobs(catalogue))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -48,7 +51,7 @@ def application(options: ServeOptions, pages: Sequence[APIRouter] = ()) -> FastA
     )
     app.state.served = served
     problems.install(app, catalogue.hidden)
-    for router in (health.ROUTER, jobs.ROUTER, *pages):
+    for router in (*(part.ROUTER for part in PARTS), *pages):
         app.include_router(router)
     app.add_middleware(Middleware, guard=guard, routes=routes_of(app))
     return app

@@ -101,12 +101,15 @@ def said(form: Form) -> dict[str, Any]:
     }
 
 
-def options_of(form: Form, kind: type[Options], catalogue: Catalogue, **fixed: Any) -> Options:
+def options_of(
+    form: Form, kind: type[Options], catalogue: Catalogue, only: Collection[str] | None = None, **fixed: Any
+) -> Options:
     """The options `kind` that a request asks for, whose places are those below the served root; `fixed` besides.
 
+    only: fields of the request that are looked at, all by default.
     Problem (400) for what is no such place, and for settings that would lead elsewhere.
     """
-    known = {each.name for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    known = {each.name for each in dataclasses.fields(kind)} if only is None else set(only)  # type: ignore[arg-type]
     given = {name: _allowed(name, value, catalogue) for name, value in said(form).items() if name in known}
     return kind(**{**given, **fixed})
 
@@ -169,6 +172,8 @@ def _plain(kind: Any) -> Any:
         return Union[tuple(kinds)]  # noqa: UP007
     if get_origin(kind) in (list, tuple) or getattr(get_origin(kind), "__name__", "") == "Sequence":
         return Annotated[list[_plain(get_args(kind)[0])], Field(max_length=64)]  # type: ignore[misc]
+    if get_origin(kind) is dict:
+        return Annotated[dict[str, _plain(get_args(kind)[1])], Field(max_length=256)]  # type: ignore[misc]
     if get_origin(kind) is Literal or kind is bool:
         return kind
     if kind is int:

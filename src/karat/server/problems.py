@@ -38,7 +38,7 @@ CODES: dict[type[KaratError], str] = {  # of errors of the workflow; the first t
 HTTP = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "wrong_media_type"}
 PATH = re.compile(r"(?<![\w.:/\\])/(?!v1/)(?:[^\s/'\"`,;:()]+/)+(?=[^\s/'\"`,;:()]*)")  # all but the last part
 FLAG = re.compile(r"(?<![\w-])--?([a-z][a-z-]*)(?![\w])")
-KIND = re.compile(r"str|int|float|bool|[a-z-]+\[.*\]")  # of several that a field may have, as pydantic names them
+KIND = re.compile(r"(constrained-)?(str|int|float|bool|list|dict)|[a-z-]+\[.*\]")  # pydantic's name of one of several
 FIELDS = {"class": "label", "number": "n"}  # flags of the command line that are no fields of their name
 
 

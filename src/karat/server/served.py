@@ -8,6 +8,7 @@ from typing import Protocol
 from fastapi import Request
 
 from karat.options import ServeOptions
+from karat.server.book import Book
 from karat.server.catalogue import Catalogue
 from karat.server.engine import Engine
 from karat.server.guard import Guard
@@ -21,6 +22,7 @@ class Served:
     options: ServeOptions
     catalogue: Catalogue
     guard: Guard
+    book: Book
     engine: Engine
     jobs: Jobs
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from karat.content.table.given import GivenCells
+from karat.content.table.rules.conditions import names_file
 from karat.content.table.tables import Tables
 from karat.errors import DataError
 
@@ -44,6 +45,14 @@ def test_two_signs_of_equality_are_one_and_a_plus_is_no_fault(cells: GivenCells,
     assert found is not None and found.to_pylist() == [5]
     quoted = cells.given('mail="=x"')["mail"].cell
     assert quoted is not None and quoted.to_pylist() == ["=x"], "in quotes a value is as it stands"
+
+
+@pytest.mark.parametrize(
+    ("text", "file"),
+    [('"city, now"=Bern', False), ('a="x, y"', False), ("a.csv", True), ("a, b=2", True), ('"x', True), ("", True)],
+)
+def test_a_name_in_quotes_that_holds_a_comma_makes_a_condition_and_no_file(text: str, file: bool) -> None:
+    assert names_file(text) == file
 
 
 def test_a_condition_too_long_to_be_the_name_of_a_file_is_read_as_one_and_shown_in_part(

@@ -30,6 +30,13 @@ API: dict[str, str] = {
     "POST /v1/audio/speech": MAKE,
     "POST /v1/completions": MAKE,
     "POST /v1/rows": MAKE,
+    "GET /v1/runs": READ,
+    "GET /v1/runs/{name}": READ,
+    "POST /v1/runs/{name}/make": MAKE,
+    "GET /v1/runs/{name}/report": READ,
+    "POST /v1/look": READ,
+    "POST /v1/check": READ,
+    "POST /v1/content_provenance_checks": READ,
 }
 JOBS: dict[str, str] = {
     "POST /v1/train": TRAIN,
@@ -67,7 +74,11 @@ STUDIO: dict[str, str] = {
 SCOPE = HEALTH | API | JOBS | STUDIO
 
 # Routes that take files: their bodies may have as many megabytes as --upload says, others' one.
-UPLOADS: set[str] = {"POST /runs/{name}/review/mended"}
+UPLOADS: set[str] = {
+    "POST /runs/{name}/review/mended",
+    "POST /v1/check",
+    "POST /v1/content_provenance_checks",
+}
 
 
 @dataclass(frozen=True)

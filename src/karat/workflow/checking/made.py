@@ -7,6 +7,7 @@ the first half of its digest (`provenance/content.py`) and the number in its lab
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -18,7 +19,8 @@ from pathlib import Path
 
 from karat.chain import Chain
 from karat.errors import DataError, RunError
-from karat.provenance.content import content_digest
+from karat.provenance.content import content_digest, digest_of_open
+from karat.provenance.label import Label
 from karat.provenance.reading import read_label
 from karat.run import Run
 
@@ -85,11 +87,33 @@ class Memory:
         return self._items.get(digest[:HALF], [])
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A file that leaves: the digest of its content, the number and the producer in its label."""
+
+    digest: str
+    number: str
+    producer: str
+
+    @classmethod
+    def of(cls, name: str, blob: bytes, label: Label) -> Entry | None:
+        """The bytes of a file of that name; None where its form cannot be read again, by which it is known by nothing."""
+        with contextlib.suppress(DataError):
+            digest = digest_of_open(io.BytesIO(blob), name)[:HALF]
+            return cls(digest, label.fields()["ProduceID"], label.producer)
+        return None
+
+
 def remember(run: Run, files: Iterable[Path], signed: bool = False) -> None:
     """Notes in the run what these files hold and which number each has; in a run of another user, nothing."""
+    note(run, _entries(islice(files, MOST)), signed)
+
+
+def note(run: Run, entries: Iterable[Entry], signed: bool = False) -> None:
+    """The same of what leaves otherwise than as a file of this machine."""
     chain, when = Chain(run.path / NAME), datetime.now(UTC).isoformat(timespec="seconds")
     try:
-        for producer, group in _lines(islice(files, MOST)):
+        for producer, group in _lines(entries):
             chain.append({"when": when, "producer": producer, "signed": signed, "files": group})
     except OSError as error:
         if isinstance(error, PermissionError) and run.path.stat().st_uid != os.geteuid():
@@ -99,24 +123,25 @@ def remember(run: Run, files: Iterable[Path], signed: bool = False) -> None:
         ) from None
 
 
-def _lines(files: Iterable[Path]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+def _entries(files: Iterable[Path]) -> Iterator[Entry]:
+    for path in files:
+        with contextlib.suppress(DataError):  # a form that we write and cannot read is known by nothing
+            label, digest = read_label(path), content_digest(path)[:HALF]
+            if label is not None:
+                fields = label.fields
+                yield Entry(digest, fields.get("ProduceID", ""), fields.get("ContentProducer", ""))
+
+
+def _lines(entries: Iterable[Entry]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """Producer, and digest and number of each file, in groups that fit a line."""
     group: list[tuple[str, str]] = []
     size, producer = 0, ""
-    for path in files:
-        try:
-            label = read_label(path)
-            digest = content_digest(path)[:HALF]
-        except DataError:  # a form that we write and cannot read is known by nothing
-            continue
-        if label is None:
-            continue
-        own, number = label.fields.get("ContentProducer", ""), label.fields.get("ProduceID", "")
-        if group and (size > ROOM or own != producer):
+    for each in entries:
+        if group and (size > ROOM or each.producer != producer):
             yield producer, group
             group, size = [], 0
-        producer = own
-        group.append((digest, number))
-        size += HALF + len(number) + 8
+        producer = each.producer
+        group.append((each.digest, each.number))
+        size += HALF + len(each.number) + 8
     if group:
         yield producer, group

@@ -5,6 +5,7 @@ Fixed cells become codes that a generator completes; afterwards they are put bac
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -72,7 +73,8 @@ def names_file(text: str) -> bool:
         there = Path(text).is_file()
     except (OSError, ValueError):  # too long for a name, or with a NUL
         return False
-    return there or not any(sign in text.split(",")[0] for sign in SIGNS)
+    first = re.match(r'(?:"(?:[^"]|"")*"|[^,"])*', text)  # what is before the first comma outside of quotes
+    return there or first is None or not any(sign in first[0] for sign in SIGNS)
 
 
 def parse_given(text: str, layout: Layout, source: str) -> Given:

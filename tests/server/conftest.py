@@ -1,0 +1,14 @@
+"""Runs that a server has, trained once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from served import runs_in
+
+
+@pytest.fixture(scope="session")
+def served_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `served.runs_in`; tests leave it as it is, but for what a server notes of what it made."""
+    return runs_in(tmp_path_factory.mktemp("served"))
