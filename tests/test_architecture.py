@@ -98,6 +98,8 @@ MAY: dict[str, set[str]] = {
         "verbs",  # which a job runs
     },
     "studio": {
+        "events",  # notices
+        "training",  # diagnostics of a history while it grows
         *("assays", "content", "data", "languages", "options", "output", "provenance", "recipe", "report", "review"),
         *("run", "server", "synthesizer", "words", "workflow", "worth"),
     },

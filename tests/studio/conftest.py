@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,5 +34,6 @@ def root(small_run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def client(root: Path) -> TestClient:
-    return client_of(ServeOptions([root / "runs"], root=root))
+def client(root: Path) -> Iterator[TestClient]:
+    with client_of(ServeOptions([root / "runs"], root=root)) as client:
+        yield client

@@ -119,7 +119,7 @@ def write_report(
         facts=facts,
         exhibits=exhibits,
         thing=thing,
-        charts=_charts(curves),
+        charts=charts(curves),
         closest=list(exhibits.pairs)[:PAIRS],
         cost=cost,
         reproduce=reproduce,
@@ -332,7 +332,7 @@ def _descriptors(findings: Sequence[Finding]) -> list[tuple[str, Markup]]:
     return out
 
 
-def _charts(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Markup]]:
+def charts(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Markup]]:
     """Losses together in one chart, every other quantity in one of its own, at most six."""
     if len(rows) < 2:
         return []

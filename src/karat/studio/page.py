@@ -101,7 +101,13 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    env.filters |= {"number": words.number, "count": words.count, "duration": words.duration, "score": words.score}
+    env.filters |= {
+        "number": words.number,
+        "count": words.count,
+        "duration": words.duration,
+        "score": words.score,
+        "bytes": _bytes,
+    }
     env.globals |= {
         "static": static_url,
         "seal": cache(drawing.seal),
@@ -110,6 +116,14 @@ def environment() -> Environment:
         "version": __version__,
     }
     return env
+
+
+def _bytes(n: int) -> str:
+    """A size of a file: 812 B, 3.1 kB, 4.5 MB."""
+    size, units = float(n), ["B", "kB", "MB", "GB", "TB"]
+    while size >= 1000 and len(units) > 1:
+        size, units = size / 1000, units[1:]
+    return f"{words.number(size)} {units[0]}"
 
 
 @cache

@@ -2,22 +2,60 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fastapi import Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from karat.output import make_folder, write_whole
 from karat.server.problems import Problem
-from karat.server.served import served
-from karat.studio.page import CODES, LANGUAGE, ROLE, ROLES, STATIC, YEAR, go, local, page, router
+from karat.server.served import Served, served
+from karat.studio.page import CODES, LANGUAGE, ROLE, ROLES, STATIC, YEAR, go, local, page, router, viewer
 from karat.studio.shelf import rows
+from karat.studio.work import below, new_run, submit
+from karat.workflow.demos import Kind, declared, prepare
+from karat.worth.prices import FILE_NAME
 
 ROUTER = router()
 LATEST = 5
+STEMS: dict[str, tuple[Kind, str]] = {
+    "pictures": ("pictures", "digits"),
+    "table": ("table", "orders"),
+}  # and how their runs are called
 
 
 @ROUTER.get("/")
 def start(request: Request) -> HTMLResponse:
     """Your data, or try it; below, the runs of late."""
     return page(request, "start.html.j2", command="karat demo", latest=rows(served(request).catalogue)[:LATEST])
+
+
+@ROUTER.post("/try")
+async def try_it(request: Request) -> RedirectResponse:
+    """What `karat demo` does, as jobs: train on data that come with the install, make some, assay by an example business."""
+    on, parts = str((await request.form()).get("on", "")), served(request)
+    if on not in STEMS:
+        raise Problem(400, "bad_option", f"there is no demo {on[:40]!r}; there are {', '.join(STEMS)}.", "on")
+    kind, stem = STEMS[on]
+    path = await run_in_threadpool(_prepared, parts, kind, stem, request)
+    return go(f"/runs/{path.name}/training")
+
+
+def _prepared(parts: Served, kind: Kind, stem: str, request: Request) -> Path:
+    folder = parts.catalogue.root.resolve() / "demo" / stem
+    make_folder(folder, True)
+    sample = prepare(kind, folder)
+    write_whole(folder / FILE_NAME, declared(sample).encode())
+    path, prices = new_run(parts, stem), below(parts, folder / FILE_NAME)
+    data = sample.data if isinstance(sample.data, str) else below(parts, sample.data)
+    settings = [f"data.{key}={value}" for key, value in sample.options.items() if key != "labels"]
+    learn = {"source": data, "out": below(parts, path), "minutes": sample.seconds / 60, "prices": prices}
+    submit(request, "train", {**learn, "set": [*settings, *sample.settings]})
+    run = below(parts, path)
+    submit(request, "make", {"run": run, "n": sample.number, "out": f"{run}/{sample.file}"})
+    submit(request, "assay", {"run": run, "n": sample.judged, "prices": prices, "lang": viewer(request).code})
+    return path
 
 
 @ROUTER.post("/language")

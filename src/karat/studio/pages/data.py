@@ -1,0 +1,228 @@
+"""Own data: chosen below the served root or uploaded, what is in them, and a training of them with its budget and price."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.datastructures import FormData, UploadFile
+
+from karat.errors import DataError, KaratError
+from karat.options import TrainOptions
+from karat.output import file_name
+from karat.run import Run
+from karat.server.problems import Problem
+from karat.server.served import Served, served
+from karat.studio.forms import fields_of, read
+from karat.studio.page import Viewer, go, page, rendered, router, viewer
+from karat.studio.survey import DIGITS, Survey, Surveys, sentences
+from karat.studio.work import below, command, new_run, submit
+
+ROUTER = router()
+SURVEYS = Surveys()
+MOST = 500  # entries of a folder that are shown
+FIRST = ("recipe", "minutes")
+WITHOUT = ("source", "data", "trust_data", "out", "family", "seeds", "track", "public_schema", *FIRST)
+UPLOADS, MOST_FILES, PART = "uploads", 20_000, 1 << 20
+LEAST, LONGEST = 0.1, 10.0  # minutes that are proposed
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file, or a folder of so many entries.   place: from the served root.   size: bytes, or entries."""
+
+    name: str
+    place: str
+    folder: bool
+    size: int
+
+
+def entries(root: Path, folder: Path) -> list[Entry]:
+    """What lies in a folder below the root: folders first, nothing hidden, no runs, no links."""
+    out = []
+    with os.scandir(folder) as found:
+        for each in found:
+            path = folder / each.name
+            if each.name.startswith(".") or each.is_symlink() or Run.is_run(path):
+                continue
+            if each.is_dir():
+                out.append(Entry(each.name, str(path.relative_to(root)), True, len(os.listdir(path))))
+            elif each.is_file():
+                out.append(Entry(each.name, str(path.relative_to(root)), False, each.stat().st_size))
+    return sorted(out, key=lambda e: (not e.folder, e.name.lower()))
+
+
+@ROUTER.get("/data")
+def data(request: Request, at: str = "") -> HTMLResponse:
+    """The folder `at` below the root, to choose from, and the form for an upload."""
+    catalogue = served(request).catalogue
+    root = catalogue.root.resolve()
+    folder = catalogue.place(at, "at") if at else root
+    if not folder.is_dir():
+        raise Problem(400, "no_such_place", f"{at[:80]!r} is no folder; choose it as data, or its folder.", "at")
+    found = entries(root, folder) if folder.exists() else []
+    above = [] if not at else [("", "")] + [(p.name, str(p)) for p in reversed(PurePosixPath(at).parents) if p.name]
+    return page(
+        request,
+        "data.html.j2",
+        command=command("look", at or "DATA"),
+        entries=found[:MOST],
+        more=max(0, len(found) - MOST),
+        at=at,
+        above=above,
+        upload=served(request).options.upload,
+    )
+
+
+@ROUTER.post("/data/upload")
+async def upload(request: Request) -> Response:
+    """Keeps what was sent in a new folder below ROOT/uploads, or as a file there, under names that are safe.
+
+    Many files come as several requests, whose `into` names the folder that the first one made.
+    """
+    parts = served(request)
+    async with request.form(max_files=MOST_FILES, max_part_size=PART) as form:
+        sent = [each for each in form.getlist("files") if isinstance(each, UploadFile) and each.filename]
+        if not sent:
+            raise Problem(400, "no_file", viewer(request).t("data.no_file"), "files")
+        goal = _goal(parts, form, sent)
+        for each in sent:
+            await _keep(each, goal)
+    place = below(parts, goal)
+    if request.headers.get("accept") == "application/json":
+        return JSONResponse({"into": goal.name, "place": place})
+    return go(f"/data/look?place={place}")
+
+
+def _goal(parts: Served, form: FormData, sent: list[UploadFile]) -> Path:
+    """The folder, or for a single file the file, into which is written."""
+    home = parts.catalogue.root.resolve() / UPLOADS
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    into = form.get("into")
+    if isinstance(into, str) and into:
+        goal = home / file_name(into)
+        if not goal.is_dir():
+            raise Problem(400, "no_such_place", f"there is no upload {into[:80]!r}; send its first files anew.", "into")
+        return goal
+    names = [_parts(str(each.filename)) for each in sent]
+    alone = len(sent) == 1 and len(names[0]) == 1 and "many" not in form
+    stem = names[0][0]
+    goal, i = home / stem, 1
+    while goal.exists():
+        i += 1
+        goal = home / (f"{Path(stem).stem}-{i}{Path(stem).suffix}" if alone else f"{stem}-{i}")
+    if not alone:
+        goal.mkdir(mode=0o700)
+    return goal
+
+
+def _parts(name: str) -> list[str]:
+    """The parts of a file's path as a browser sends it, each made safe."""
+    return [file_name(part) for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")][-8:] or ["_"]
+
+
+async def _keep(sent: UploadFile, goal: Path) -> None:
+    path = goal
+    if goal.is_dir():
+        names = _parts(str(sent.filename))
+        path = goal.joinpath(*(names[1:] if len(names) > 1 else names))
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with open(path, "xb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o600)) as file:
+        while block := await sent.read(1 << 20):
+            file.write(block)
+
+
+@ROUTER.get("/data/look")
+def look(request: Request, place: str) -> HTMLResponse:
+    """What is in the data at `place`; the survey itself comes as a part, since it may take a while."""
+    _source(served(request), place)
+    return page(request, "look.html.j2", command=command("look", place), place=place, part=None)
+
+
+@ROUTER.get("/data/look/part")
+def part(request: Request, place: str) -> HTMLResponse:
+    try:
+        return HTMLResponse(_looked(request, place))
+    except (Problem, KaratError) as error:
+        message = error.message if isinstance(error, Problem) else str(error)
+        return HTMLResponse(rendered(request, "unfit.html.j2", message=message))
+
+
+@ROUTER.get("/data/sheet")
+def sheet(request: Request, place: str) -> Response:
+    """Some of the records, side by side."""
+    found = _surveyed(served(request), place)
+    if found.suffix != ".png":
+        raise Problem(404, "not_found", "these records are no pictures.")
+    return Response(found.sheet, media_type="image/png")
+
+
+def _source(parts: Served, place: str) -> Path | str:
+    return DIGITS if place == DIGITS else parts.catalogue.place(place, "place")
+
+
+def _surveyed(parts: Served, place: str) -> Survey:
+    return SURVEYS.of(_source(parts, place), parts.catalogue.root.resolve())
+
+
+def _looked(request: Request, place: str, given: Mapping[str, Any] | None = None, wrong: str = "") -> str:
+    """The survey and the form, with what was filled in before and what was wrong with it."""
+    found, seen, parts = _surveyed(served(request), place), viewer(request), served(request)
+    usual = found.fitting[0] if found.fitting else {}
+    minutes = min(max(float(usual.get("minutes") or 1.0), LEAST), LONGEST)
+    values: dict[str, Any] = {"minutes": round(minutes, 1 if minutes < 5 else 0), "discover": True} | dict(given or {})
+    recipes = [(r["recipe"], _title(seen, r)) for r in found.fitting]
+    shown = partial(fields_of, TrainOptions, "train", seen, values=values)
+    return rendered(
+        request,
+        "look_part.html.j2",
+        place=place,
+        survey=found,
+        info=found.info,
+        sentences=sentences(found, seen),
+        first=shown(only=FIRST, choices={"recipe": recipes}),
+        more=shown(without=WITHOUT),
+        name=str(values.get("name") or new_run(parts, _stem(place)).name),
+        assay=values.get("assay", True),
+        cores=torch.get_num_threads(),
+        minutes=float(values["minutes"] or 0),
+        title=lambda recipe: _title(seen, recipe),
+        wrong=wrong,
+    )
+
+
+def _title(seen: Viewer, recipe: Mapping[str, Any]) -> str:
+    own = seen.language.texts.get(f"studio.recipe.{recipe['recipe']}", recipe["title"])
+    return f"{recipe['recipe']}: {own}"
+
+
+def _stem(place: str) -> str:
+    return file_name(PurePosixPath(place).name.split(".")[0] or "run", 60)
+
+
+@ROUTER.post("/train")
+async def train(request: Request) -> Response:
+    """Begins a training of what was chosen, and its assay behind it, and goes to the page that shows it."""
+    form = {key: str(value) for key, value in (await request.form()).items()}
+    place, parts = form.get("place", ""), served(request)
+    names = [*FIRST, *(f for f in TrainOptions.__dataclass_fields__ if f not in WITHOUT)]
+    try:
+        options = read(form, TrainOptions, names)
+        path = new_run(parts, _stem(form.get("name", "") or place))
+        source = place if place == DIGITS else below(parts, Path(_source(parts, place)))
+        submit(request, "train", {"source": source, "out": below(parts, path), **options})
+    except (Problem, DataError) as error:
+        wrong = error.message if isinstance(error, Problem) else str(error)
+        kept = {**form, "discover": form.get("discover") == "on", "assay": "assay" in form}
+        text = _looked(request, place, kept, wrong)
+        return page(request, "look.html.j2", command=command("look", place), status=400, place=place, part=text)
+    if "assay" in form:
+        submit(request, "assay", {"run": below(parts, path), "lang": viewer(request).code})
+    return go(f"/runs/{path.name}/training")

@@ -1,0 +1,148 @@
+"""A training as it goes: curves, samples, diagnostics, stop and go on. All is read from the run, so a reload loses nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from karat import __version__
+from karat.errors import RunError
+from karat.events import Notice
+from karat.provenance.containers import CONTAINERS
+from karat.provenance.label import Label
+from karat.report.page import charts
+from karat.run import Run
+from karat.server.answers import Labelled
+from karat.server.problems import Problem
+from karat.server.served import served
+from karat.studio.page import go, rendered, router
+from karat.studio.subject import Subject, run_page, subject
+from karat.studio.work import below, command, submit
+from karat.training.diagnostics import watch
+
+ROUTER = router()
+ALONE = "default-src 'none'; style-src 'self'; frame-ancestors 'self'; sandbox"  # of a sheet, which may be a stranger's
+LAST = 8  # lines of the log
+NOTICES = ("non-finite loss", "saturated discriminator", "vanishing gradients", "posterior collapse", "mode collapse")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was made at so many percent of the budget."""
+
+    percent: int
+    name: str
+    picture: bool
+
+
+def live(request: Request, about: Subject) -> dict[str, Any]:
+    """What the part of the page that changes shows."""
+    history: list[dict[str, float]] = []
+    spec: dict[str, Any] = {}
+    if about.row is not None and not about.row.error:
+        run = about.run
+        spec, history = run.spec, run.lines("history.jsonl")
+    job = about.working
+    jobs = served(request).jobs
+    log = jobs.log(about.jobs[0].id if job is None else job.id) if about.jobs else ""
+    failed = next(iter(about.jobs), None)
+    return {
+        "job": job,
+        "waiting": None if job is None else jobs.place(job),
+        "failed": failed if failed is not None and failed.state == "failed" else None,
+        "fraction": _fraction(history, spec),
+        "seconds": float(history[-1]["seconds"]) if history else 0.0,
+        "charts": charts(history),
+        "samples": samples(about.path),
+        "notices": notices(about.path, history),
+        "known": NOTICES,
+        "lines": [line for line in log.splitlines() if line.strip()][-LAST:],
+    }
+
+
+def _fraction(history: list[dict[str, float]], spec: dict[str, Any]) -> float:
+    if spec.get("status") == "trained":
+        return 1.0
+    return min(1.0, float(history[-1]["fraction"])) if history else 0.0
+
+
+def samples(path: Path) -> list[Sample]:
+    """Those of the tenths of the budget that are there."""
+    found = sorted(p for p in (path / "samples").glob("[0-9][0-9][0-9].*") if p.suffix in (".png", ".html"))
+    return [Sample(int(p.stem), p.name, p.suffix == ".png") for p in found]
+
+
+def notices(path: Path, history: list[dict[str, float]]) -> list[Notice]:
+    """What was noticed: as the run kept it at its end, while it learns from its history."""
+    try:
+        kept = json.loads((path / "diagnostics.json").read_bytes())
+        return [Notice(**{key: row[key] for key in ("name", "fraction", "evidence", "remedy")}) for row in kept]
+    except (OSError, ValueError, KeyError, TypeError):
+        return watch(history)
+
+
+@ROUTER.get("/runs/{name}/training")
+def training(request: Request, name: str) -> HTMLResponse:
+    about = subject(request, name)
+    source = "" if about.row is None or about.row.error else str(about.run.spec["data"])
+    line = command("train", about.path.name if about.row is not None else source)
+    return run_page(request, about, "training.html.j2", "training", command=line, **live(request, about))
+
+
+@ROUTER.get("/runs/{name}/training/live")
+def part(request: Request, name: str) -> HTMLResponse:
+    """The part that changes. When the last job of the run has found its verdict, the page goes there."""
+    about = subject(request, name)
+    answer = HTMLResponse(rendered(request, "training_live.html.j2", subject=about, **live(request, about)))
+    last = next(iter(about.jobs), None)
+    if about.working is None and last is not None and last.kind == "assay" and last.state == "succeeded":
+        answer.headers["HX-Redirect"] = f"/runs/{name}/verdict"
+    return answer
+
+
+@ROUTER.post("/runs/{name}/stop")
+def stop(request: Request, name: str) -> RedirectResponse:
+    """Stops what is done with the run, and takes what waits for it out of the queue."""
+    about = subject(request, name)
+    for job in about.jobs:
+        if not job.over:
+            served(request).jobs.cancel(job.id)
+    return go(f"/runs/{name}/training")
+
+
+@ROUTER.post("/runs/{name}/continue")
+def proceed(request: Request, name: str) -> RedirectResponse:
+    """Goes on where the run was saved, or begins anew where there is nothing yet."""
+    about = subject(request, name)
+    trainings = [job for job in about.jobs if job.kind == "train"]
+    if about.working is None:
+        if trainings and trainings[0].state in ("cancelled", "failed"):
+            served(request).jobs.resume(trainings[0].id)
+        else:
+            submit(request, "train", {"source": below(served(request), about.path)})
+    return go(f"/runs/{name}/training")
+
+
+@ROUTER.get("/runs/{name}/samples/{file}")
+def sample(request: Request, name: str, file: str) -> Response:
+    about = subject(request, name)
+    if file not in {each.name for each in samples(about.path)}:
+        raise Problem(404, "not_found", f"{name} has no sample {file[:80]!r}.")
+    try:
+        blob = Run.open(about.path).file(f"samples/{file}").read_bytes()
+    except OSError as error:
+        raise RunError(f"{file} cannot be read: {error.strerror}.") from None
+    label = Label(
+        "karat", about.run.id, f"sample-{Path(file).stem}", __version__, recipe=about.row.recipe if about.row else ""
+    )
+    if file.endswith(".png"):
+        return Labelled(CONTAINERS[".png"].write(blob, label), label, "image/png")
+    whole = rendered(request, "sheet.html.j2", blob=blob.decode("utf-8", "replace")).encode()
+    return Labelled(
+        CONTAINERS[".html"].write(whole, label), label, "text/html", headers={"Content-Security-Policy": ALONE}
+    )
