@@ -34,6 +34,12 @@ def root(small_run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def client(root: Path) -> Iterator[TestClient]:
-    with client_of(ServeOptions([root / "runs"], root=root)) as client:
+def client(root: Path) -> TestClient:
+    return client_of(ServeOptions([root / "runs"], root=root))
+
+
+@pytest.fixture
+def visitor(client: TestClient) -> Iterator[TestClient]:
+    """A client of a server that has started."""
+    with client:
         yield client

@@ -24,8 +24,8 @@ PAGES = (
 
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_is_there_in_each_language(client: TestClient, path: str, code: str) -> None:
-    answer = client.get(path, headers={"Accept-Language": f"fr,{code}-XX;q=0.8"})
+def test_a_page_is_there_in_each_language(visitor: TestClient, path: str, code: str) -> None:
+    answer = visitor.get(path, headers={"Accept-Language": f"fr,{code}-XX;q=0.8"})
     assert answer.status_code == 200
     if "/part" not in path:
         assert f'<html lang="{language(code).say("form.lang")}">' in answer.text
@@ -34,23 +34,23 @@ def test_a_page_is_there_in_each_language(client: TestClient, path: str, code: s
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_loads_nothing_from_elsewhere_and_holds_no_script_or_style_of_its_own(
-    client: TestClient, path: str
+    visitor: TestClient, path: str
 ) -> None:
-    text = client.get(path).text
+    text = visitor.get(path).text
     assert not re.search(r"""(?:src|href|action)=["'](?:https?:)?//""", text)
     assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son[a-z]+=", text)
     for address in re.findall(r'(?:src|href)="(/static/[^"]+)"', text):
-        assert client.get(address).status_code == 200
+        assert visitor.get(address).status_code == 200
 
 
-def test_the_language_and_the_role_that_were_chosen_stay(client: TestClient) -> None:
-    answer = client.post("/language", data={"to": "zh", "next": "/runs?q=a"}, follow_redirects=False)
+def test_the_language_and_the_role_that_were_chosen_stay(visitor: TestClient) -> None:
+    answer = visitor.post("/language", data={"to": "zh", "next": "/runs?q=a"}, follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (303, "/runs?q=a")
-    client.post("/role", data={"to": "finance", "next": "/"})
-    text = client.get("/", headers={"Accept-Language": "en"}).text
+    visitor.post("/role", data={"to": "finance", "next": "/"})
+    text = visitor.get("/", headers={"Accept-Language": "en"}).text
     assert language("zh").say("studio.start.title") in text and '"finance" selected' in text
-    client.post("/language", data={"to": "xx", "next": "/"})
-    assert language("zh").say("studio.start.title") in client.get("/").text
+    visitor.post("/language", data={"to": "xx", "next": "/"})
+    assert language("zh").say("studio.start.title") in visitor.get("/").text
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,10 @@ def test_a_switch_leads_to_no_other_place(address: str) -> None:
     assert local(address) == "/"
 
 
-def test_a_file_that_is_none_of_ours_is_a_page_that_says_so(client: TestClient) -> None:
-    answer = client.get("/static/%2e%2e%2fpage.py")
+def test_a_file_that_is_none_of_ours_is_a_page_that_says_so(visitor: TestClient) -> None:
+    answer = visitor.get("/static/%2e%2e%2fpage.py")
     assert answer.status_code == 404
-    assert "<h1>" in client.get("/static/page.py").text and set(STATIC) >= {"studio.css", "report.css"}
+    assert "<h1>" in visitor.get("/static/page.py").text and set(STATIC) >= {"studio.css", "report.css"}
 
 
 def test_all_that_pages_say_is_in_the_tables() -> None:

@@ -55,6 +55,11 @@ class Catalogue:
         folders = (folder.resolve() for folder in self.folders)
         return next((f for f in folders if f.is_relative_to(root) and not Run.is_run(f)), root)
 
+    @property
+    def comparisons(self) -> Path:
+        """Where reports on several runs are kept, each in a folder of its own."""
+        return self.root.resolve() / "comparisons"
+
     def place(self, name: str, param: str = "data", *, new: bool = False) -> Path:
         """What a request names below the root; Problem (400) for what is not there, hidden, or outside, by links too.
 

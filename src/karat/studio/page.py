@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,7 @@ def environment() -> Environment:
         "duration": words.duration,
         "score": words.score,
         "bytes": _bytes,
+        "moment": _moment,
     }
     env.globals |= {
         "static": static_url,
@@ -116,6 +118,11 @@ def environment() -> Environment:
         "version": __version__,
     }
     return env
+
+
+def _moment(seconds: float) -> str:
+    """A time since 1970 as this machine's clock shows it, to the minute."""
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
 
 
 def _bytes(n: int) -> str:

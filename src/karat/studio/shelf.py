@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,11 +33,6 @@ class Row:
     tags: tuple[str, ...] = ()
     note: str = ""
     error: str = ""
-
-    @property
-    def when(self) -> str:
-        """When it was changed, in UTC."""
-        return datetime.fromtimestamp(self.changed, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def holds(self, words: list[str]) -> bool:
         """Whether each of the words, in lower case, stands somewhere in it."""

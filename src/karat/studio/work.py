@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import Request
 
-from karat.run import Run
+from karat.server.guard import caller_of
 from karat.server.jobs import Job
 from karat.server.jobs.table import Kind
 from karat.server.served import Served, served
@@ -18,7 +18,7 @@ OPEN = ("queued", "running")
 
 
 def submit(request: Request, kind: Kind, options: Mapping[str, Any]) -> Job:
-    return served(request).jobs.submit(kind, options)
+    return served(request).jobs.submit(kind, options, caller_of(request).name)
 
 
 def jobs_of(parts: Served, path: Path) -> list[Job]:
@@ -29,20 +29,6 @@ def jobs_of(parts: Served, path: Path) -> list[Job]:
 def at_work(parts: Served) -> list[Job]:
     """The jobs that wait or run, the next first."""
     return list(parts.jobs.list(OPEN))[::-1]
-
-
-def new_run(parts: Served, stem: str) -> Path:
-    """The folder of a new run, below that in which runs are, which no run and no job has yet."""
-    root = parts.catalogue.root.resolve()
-    homes = [folder.resolve() for folder in parts.catalogue.folders]
-    home = next((f for f in homes if f.is_relative_to(root) and not Run.is_run(f)), root)
-    promised = {job.run for job in at_work(parts)} | set(parts.catalogue.paths().values())
-    taken = {path.name for path in promised if path is not None}
-    i, name = 1, stem
-    while name in taken or (home / name).exists():
-        i += 1
-        name = f"{stem}-{i}"
-    return home / name
 
 
 def below(parts: Served, path: Path) -> str:

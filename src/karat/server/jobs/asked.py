@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -92,10 +93,14 @@ def asked(kind: Kind, given: Form | Mapping[str, Any], catalogue: Catalogue, pro
     named = request.get("run")
     if kind == "train" and named is not None and {"source", "out"} & set(request):
         raise Problem(400, "unfit", "run is continued where it is; leave source and out away.", "run")
-    runs = [catalogue.run(name).path for name in (named if isinstance(named, list) else [named]) if name is not None]
+    to_be = {path.name: path for path in promised}  # what waits behind a training may name its run
+    names = [name for name in (named if isinstance(named, list) else [named]) if name is not None]
+    runs = [to_be[name] if name in to_be else catalogue.run(name).path for name in names]
     fixed: dict[str, Any] = {}
     if runs and kind != "train":
         fixed["run"] = runs if len(runs) > 1 else runs[0]
+        if len(runs) > 1:
+            fixed["out"] = catalogue.comparisons / secrets.token_hex(5)
     elif kind == "train":
         fixed = _training(request, runs, catalogue, promised)
         runs = [fixed["out"] if "out" in fixed else fixed["source"]]

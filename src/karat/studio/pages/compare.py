@@ -2,87 +2,79 @@
 
 from __future__ import annotations
 
-import re
+import shlex
 from pathlib import Path
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from karat.output import file_name
 from karat.server.jobs import Job
 from karat.server.problems import Problem
-from karat.server.served import Served, served
+from karat.server.served import served
 from karat.studio.page import go, page, router, viewer
 from karat.studio.pages.verdict import CONTENT
-from karat.studio.subject import subject
-from karat.studio.work import below, command, submit
+from karat.studio.work import submit
 
 ROUTER = router()
-HOME, FILE = "comparisons", "comparison.html"
-NAME = re.compile(r"[0-9]{1,6}")
+FILE = "comparison.html"
 MOST = 12  # runs
 
 
 @ROUTER.post("/compare")
 async def compare(request: Request) -> RedirectResponse:
     """Judges the chosen runs beside the same unseen records."""
-    names = [str(name) for name in (await request.form()).getlist("run")][: MOST + 1]
-    if not 2 <= len(set(names)) <= MOST:
+    names = list(dict.fromkeys(str(name) for name in (await request.form()).getlist("run")))
+    if not 2 <= len(names) <= MOST:
         raise Problem(400, "bad_choice", viewer(request).t("compare.choose", most=MOST), "run")
-    parts = served(request)
-    runs = [below(parts, subject(request, name).path) for name in dict.fromkeys(names)]
-    home = parts.catalogue.root.resolve() / HOME
-    taken = {int(p.name) for p in home.glob("*") if NAME.fullmatch(p.name)} | {_number(job) for job in _jobs(parts)}
-    number = max(taken, default=0) + 1
-    submit(request, "assay", {"run": runs, "out": f"{HOME}/{number}", "lang": viewer(request).code})
-    return go(f"/compare/{number}")
+    job = submit(request, "assay", {"run": names, "lang": viewer(request).code})
+    return go(f"/compare/{Path(job.options['out']).name}")
 
 
-def _jobs(parts: Served) -> list[Job]:
-    return [
-        job for job in parts.jobs.list(most=500) if job.kind == "assay" and isinstance(job.options.get("run"), list)
-    ]
-
-
-def _number(job: Job) -> int:
-    name = Path(str(job.options.get("out", ""))).name
-    return int(name) if NAME.fullmatch(name) else 0
+def _home(request: Request) -> Path:
+    return served(request).catalogue.comparisons
 
 
 @ROUTER.get("/compare")
 def comparisons(request: Request) -> HTMLResponse:
-    """Those that there are, and how one is begun."""
-    home = served(request).catalogue.root.resolve() / HOME
-    found = sorted(
-        (int(p.name) for p in home.glob("*") if NAME.fullmatch(p.name) and (p / FILE).is_file()), reverse=True
-    )
-    return page(request, "compare.html.j2", command=command("assay", "RUN", out=None) + " RUN", found=found)
+    """Those that there are, the newest first."""
+    files = sorted(_home(request).glob(f"*/{FILE}"), key=lambda file: -file.stat().st_mtime)
+    jobs = _jobs(request)
+    found = [(file.parent.name, _names(jobs.get(file.parent.name)), file.stat().st_mtime) for file in files]
+    return page(request, "compare.html.j2", command="karat assay RUN RUN", found=found)
 
 
-@ROUTER.get("/compare/{number}")
-def comparison(request: Request, number: int) -> HTMLResponse:
+def _jobs(request: Request) -> dict[str, Job]:
+    """The comparisons that were asked for, by the names of their folders."""
+    home = _home(request)
+    jobs = served(request).jobs.list(most=1000)
+    return {Path(out).name: job for job in jobs if (out := job.options.get("out")) and Path(out).parent == home}
+
+
+def _names(job: Job | None) -> list[str]:
+    return [] if job is None else [Path(str(run)).name for run in job.options["run"]]
+
+
+@ROUTER.get("/compare/{key}")
+def comparison(request: Request, key: str) -> HTMLResponse:
     """One comparison, or how far it is."""
-    parts = served(request)
-    there = (parts.catalogue.root.resolve() / HOME / str(number) / FILE).is_file()
-    job = next((job for job in _jobs(parts) if _number(job) == number), None)
+    there, job = _file(request, key).is_file(), _jobs(request).get(key)
     if job is None and not there:
-        raise Problem(404, "not_found", f"there is no comparison {number}.")
-    names = [] if job is None else [Path(str(run)).name for run in job.options["run"]]
-    return page(
-        request,
-        "comparison.html.j2",
-        command=f"karat assay {' '.join(names or ['RUN', 'RUN'])}",
-        number=number,
-        there=there,
-        job=job,
-        names=names,
-    )
+        raise Problem(404, "not_found", f"there is no comparison {key[:80]!r}.")
+    names = _names(job)
+    line = f"karat assay {shlex.join(names or ['RUN', 'RUN'])}"
+    return page(request, "comparison.html.j2", command=line, key=key, there=there, job=job, names=names)
 
 
-@ROUTER.get("/compare/{number}/page")
-def whole(request: Request, number: int) -> HTMLResponse:
+@ROUTER.get("/compare/{key}/page")
+def whole(request: Request, key: str) -> HTMLResponse:
     """The comparison as it was written."""
-    file = served(request).catalogue.root.resolve() / HOME / str(number) / FILE
     try:
-        return HTMLResponse(file.read_text(encoding="utf-8"), headers={"Content-Security-Policy": CONTENT})
+        text = _file(request, key).read_text(encoding="utf-8")
     except OSError:
-        raise Problem(404, "not_found", f"there is no comparison {number}.") from None
+        raise Problem(404, "not_found", f"there is no comparison {key[:80]!r}.") from None
+    return HTMLResponse(text, headers={"Content-Security-Policy": CONTENT})
+
+
+def _file(request: Request, key: str) -> Path:
+    return _home(request) / file_name(key) / FILE

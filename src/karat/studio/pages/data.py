@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 import torch
 from fastapi import Request, Response
@@ -18,18 +19,20 @@ from karat.errors import DataError, KaratError
 from karat.options import TrainOptions
 from karat.output import file_name
 from karat.run import Run
+from karat.server.forms import NEVER
 from karat.server.problems import Problem
 from karat.server.served import Served, served
 from karat.studio.forms import fields_of, read
 from karat.studio.page import Viewer, go, page, rendered, router, viewer
 from karat.studio.survey import DIGITS, Survey, Surveys, sentences
-from karat.studio.work import below, command, new_run, submit
+from karat.studio.work import below, command, submit
 
 ROUTER = router()
 SURVEYS = Surveys()
 MOST = 500  # entries of a folder that are shown
+LONG_NAME = 60  # bytes of a run's name
 FIRST = ("recipe", "minutes")
-WITHOUT = ("source", "data", "trust_data", "out", "family", "seeds", "track", "public_schema", *FIRST)
+WITHOUT = {"source", "data", "public_schema", *NEVER, *FIRST}  # in the form under "more"
 UPLOADS, MOST_FILES, PART = "uploads", 20_000, 1 << 20
 LEAST, LONGEST = 0.1, 10.0  # minutes that are proposed
 
@@ -189,7 +192,7 @@ def _looked(request: Request, place: str, given: Mapping[str, Any] | None = None
         sentences=sentences(found, seen),
         first=shown(only=FIRST, choices={"recipe": recipes}),
         more=shown(without=WITHOUT),
-        name=str(values.get("name") or new_run(parts, _stem(place)).name),
+        name=str(values.get("name") or parts.jobs.free_run(_stem(place)).name),
         assay=values.get("assay", True),
         cores=torch.get_num_threads(),
         minutes=float(values["minutes"] or 0),
@@ -204,25 +207,24 @@ def _title(seen: Viewer, recipe: Mapping[str, Any]) -> str:
 
 
 def _stem(place: str) -> str:
-    return file_name(PurePosixPath(place).name.split(".")[0] or "run", 60)
+    return file_name(PurePosixPath(place).name.split(".")[0] or "run", LONG_NAME)
 
 
 @ROUTER.post("/train")
 async def train(request: Request) -> Response:
     """Begins a training of what was chosen, and its assay behind it, and goes to the page that shows it."""
     form = {key: str(value) for key, value in (await request.form()).items()}
-    place, parts = form.get("place", ""), served(request)
+    place = form.get("place", "")
     names = [*FIRST, *(f for f in TrainOptions.__dataclass_fields__ if f not in WITHOUT)]
     try:
         options = read(form, TrainOptions, names)
-        path = new_run(parts, _stem(form.get("name", "") or place))
-        source = place if place == DIGITS else below(parts, Path(_source(parts, place)))
-        submit(request, "train", {"source": source, "out": below(parts, path), **options})
+        name = file_name(form.get("name", "").strip() or _stem(place), LONG_NAME)
+        submit(request, "train", {"source": place, "out": name, **options})
     except (Problem, DataError) as error:
         wrong = error.message if isinstance(error, Problem) else str(error)
         kept = {**form, "discover": form.get("discover") == "on", "assay": "assay" in form}
         text = _looked(request, place, kept, wrong)
         return page(request, "look.html.j2", command=command("look", place), status=400, place=place, part=text)
     if "assay" in form:
-        submit(request, "assay", {"run": below(parts, path), "lang": viewer(request).code})
-    return go(f"/runs/{path.name}/training")
+        submit(request, "assay", {"run": name, "lang": viewer(request).code})
+    return go(f"/runs/{quote(name)}/training")

@@ -9,11 +9,10 @@ from fastapi.responses import HTMLResponse, Response
 
 from karat.errors import FitError
 from karat.output import Output
-from karat.server.served import served
 from karat.studio.page import go, router, viewer
 from karat.studio.reported import reported
 from karat.studio.subject import Subject, run_page, subject
-from karat.studio.work import below, command, submit
+from karat.studio.work import command, submit
 from karat.worth.business import interview
 from karat.worth.prices import FILE_NAME, Prices, find
 
@@ -102,5 +101,5 @@ async def answer(request: Request, name: str) -> Response:
     Output(overwrite=True, private=True).write(about.run.file(FILE_NAME), advice.toml.encode())
     if advice.advice != "train" and "assay" not in form:
         return _page(request, about, form, advice=advice.text)
-    submit(request, "assay", {"run": below(served(request), about.path), "lang": seen.code})
+    submit(request, "assay", {"run": about.name, "lang": seen.code})
     return go(f"/runs/{name}/training")

@@ -13,7 +13,7 @@ from karat.server.problems import Problem
 from karat.server.served import Served, served
 from karat.studio.page import CODES, LANGUAGE, ROLE, ROLES, STATIC, YEAR, go, local, page, router, viewer
 from karat.studio.shelf import rows
-from karat.studio.work import below, new_run, submit
+from karat.studio.work import below, submit
 from karat.workflow.demos import Kind, declared, prepare
 from karat.worth.prices import FILE_NAME
 
@@ -47,14 +47,14 @@ def _prepared(parts: Served, kind: Kind, stem: str, request: Request) -> Path:
     make_folder(folder, True)
     sample = prepare(kind, folder)
     write_whole(folder / FILE_NAME, declared(sample).encode())
-    path, prices = new_run(parts, stem), below(parts, folder / FILE_NAME)
+    prices = below(parts, folder / FILE_NAME)
     data = sample.data if isinstance(sample.data, str) else below(parts, sample.data)
     settings = [f"data.{key}={value}" for key, value in sample.options.items() if key != "labels"]
-    learn = {"source": data, "out": below(parts, path), "minutes": sample.seconds / 60, "prices": prices}
+    path = parts.jobs.free_run(stem)
+    learn = {"source": data, "out": path.name, "minutes": sample.seconds / 60, "prices": prices}
     submit(request, "train", {**learn, "set": [*settings, *sample.settings]})
-    run = below(parts, path)
-    submit(request, "make", {"run": run, "n": sample.number, "out": f"{run}/{sample.file}"})
-    submit(request, "assay", {"run": run, "n": sample.judged, "prices": prices, "lang": viewer(request).code})
+    submit(request, "make", {"run": path.name, "n": sample.number})
+    submit(request, "assay", {"run": path.name, "n": sample.judged, "prices": prices, "lang": viewer(request).code})
     return path
 
 

@@ -22,7 +22,7 @@ from karat.server.problems import Problem
 from karat.server.served import served
 from karat.studio.page import go, rendered, router
 from karat.studio.subject import Subject, run_page, subject
-from karat.studio.work import below, command, submit
+from karat.studio.work import command, submit
 from karat.training.diagnostics import watch
 
 ROUTER = router()
@@ -124,7 +124,7 @@ def proceed(request: Request, name: str) -> RedirectResponse:
         if trainings and trainings[0].state in ("cancelled", "failed"):
             served(request).jobs.resume(trainings[0].id)
         else:
-            submit(request, "train", {"source": below(served(request), about.path)})
+            submit(request, "train", {"run": about.name})
     return go(f"/runs/{name}/training")
 
 
