@@ -51,6 +51,8 @@ class ServeOptions:
         Leave the pages for people out with --no-studio.
     on
         ray: serve by Ray Serve, on the cluster that RAY_ADDRESS names, or of one on this machine.
+    replicas
+        With --on ray: how many processes answer, each with its own loaded runs.
     """
 
     runs: Folders = ()
@@ -69,3 +71,4 @@ class ServeOptions:
     upload: int = 512
     studio: bool = True
     on: str | None = None
+    replicas: int = 1

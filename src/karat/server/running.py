@@ -16,14 +16,13 @@ from dataclasses import replace
 from types import FrameType
 
 import uvicorn
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from karat.options import ServeOptions
 from karat.server import logs
-from karat.server.app import application
 from karat.server.guard.guard import Guard
-from karat.server.guard.hosts import bound
+from karat.server.guard.hosts import bound, url_of
 from karat.server.guard.middleware import LONGEST_HEAD
 
 LINGER = 0.5  # seconds
@@ -118,20 +117,21 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def run(options: ServeOptions, pages: tuple[APIRouter, ...], say: Callable[[str], None]) -> None:
-    """Serves until it is stopped.   say: is told the address once requests are answered.
+def run(options: ServeOptions, make: Callable[[ServeOptions], FastAPI], say: Callable[[str], None]) -> None:
+    """Serves until it is stopped.   make: the application.   say: is told the address once requests are answered.
 
     FitError where the port is taken, the host is none of this machine, or it needs a key and there is none.
     """
     with contextlib.closing(bound(options.host, options.port)) as listener:
         address, port = listener.getsockname()[:2]
-        app = application(replace(options, host=address, port=port), pages)
+        app = make(replace(options, host=address, port=port))
         runs = len(app.state.served.catalogue.paths())
         count = "1 run" if runs == 1 else f"{runs} runs"
-        url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
         _allow_connections()
         logs.to_stderr()
-        server_of(app, options, lambda: say(f"serving {count} at {url}, until Ctrl-C")).run([listener])
+        server_of(app, options, lambda: say(f"serving {count} at {url_of(address, port)}, until Ctrl-C")).run(
+            [listener]
+        )
 
 
 def server_of(app: FastAPI, options: ServeOptions, started: Callable[[], None]) -> Server:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from karat.errors import FitError
 from karat.options import ServeOptions, takes_fields
 from karat.terminal import OUTPUT_MODE
 from karat.verbs.entry import terminal, write
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
 
 @takes_fields(ServeOptions)
 def serve(options: ServeOptions) -> dict[str, str] | None:
     """Serve runs over HTTP, to programs and to people."""
     try:
+        from karat.server import on_ray, running
         from karat.server.app import catalogue_of
         from karat.server.guard.guard import keys_of
-        from karat.server.running import run
-        from karat.studio import ROUTERS
     except ImportError as error:
         raise FitError(f"karat serve needs {error.name}; install it with: pip install 'karat[serve]'") from None
     keys = keys_of(catalogue_of(options).root)
@@ -35,8 +38,17 @@ def serve(options: ServeOptions) -> dict[str, str] | None:
         return None
     if not (options.items is options.money is options.days is None):
         raise FitError("--items, --money and --days are of the key that --add-key makes; give that too.")
-    run(options, ROUTERS if options.studio else (), _say)
+    if options.on not in (None, "ray"):
+        raise FitError(f"--on {options.on!r} is no place to serve on; there is ray, or this machine without it.")
+    (running if options.on is None else on_ray).run(options, _application, _say)
     return None
+
+
+def _application(options: ServeOptions) -> FastAPI:
+    from karat.server.app import application
+    from karat.studio import ROUTERS
+
+    return application(options, ROUTERS if options.studio else ())
 
 
 def _say(line: str) -> None:

@@ -57,6 +57,10 @@ def bound(host: str, port: int) -> socket.socket:
     return listener
 
 
+def url_of(address: str, port: int) -> str:
+    return f"http://{f'[{address}]' if ':' in address else address}:{port}"
+
+
 def split(value: str) -> tuple[str, str] | None:
     """Host and port ("" where none is named) of a Host header; None where it is none."""
     found = HOST.fullmatch(value)
