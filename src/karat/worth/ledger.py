@@ -126,14 +126,35 @@ class Ledger:
             raise
         finally:
             wall, busy = time.perf_counter() - wall, _cpu_seconds() - busy + running.elsewhere
-            on_gpu = wall if running.device.startswith(("cuda", "mps")) else 0.0
-            gpu_seconds = on_gpu if running.gpu_seconds is None else running.gpu_seconds
-            kwh, energy_from, no_energy = _energy(cpu.joules(), gpu.joules(), busy, gpu_seconds, self.prices)
-            money, missing = price(busy, gpu_seconds, kwh, self.prices)
-            done = Entry(
-                verb=verb,
+            running.status = status if running.status is None else running.status
+            try:
+                self.enter(running, started, wall, busy, cpu.joules(), gpu.joules())
+            except RunError:
+                if status == "ok":  # else what went wrong before says more
+                    raise
+
+    def enter(
+        self,
+        done: Open,
+        started: str,
+        wall: float,
+        busy: float,
+        cpu_joules: float | None = None,
+        gpu_joules: float | None = None,
+    ) -> None:
+        """Writes the entry of what was measured elsewhere.
+
+        started: ISO 8601.   wall, busy: seconds, of the clock and of the CPU.   joules: where a meter counted them.
+        """
+        on_gpu = wall if done.device.startswith(("cuda", "mps")) else 0.0
+        gpu_seconds = on_gpu if done.gpu_seconds is None else done.gpu_seconds
+        kwh, energy_from, no_energy = _energy(cpu_joules, gpu_joules, busy, gpu_seconds, self.prices)
+        money, missing = price(busy, gpu_seconds, kwh, self.prices)
+        self.append(
+            Entry(
+                verb=done.verb,
                 started=started,
-                status=status if running.status is None else running.status,
+                status="ok" if done.status is None else done.status,
                 wall_seconds=wall,
                 cpu_seconds=busy,
                 gpu_seconds=gpu_seconds,
@@ -142,18 +163,14 @@ class Ledger:
                 money=money,
                 currency=self.prices.currency,
                 missing=tuple(dict.fromkeys(missing + no_energy)),
-                items=running.items,
-                device=running.device,
-                note=running.note,
-                candidates=running.candidates,
-                dropped=running.dropped,
-                gate_seconds=running.gate_seconds,
+                items=done.items,
+                device=done.device,
+                note=done.note,
+                candidates=done.candidates,
+                dropped=done.dropped,
+                gate_seconds=done.gate_seconds,
             )
-            try:
-                self.append(done)
-            except RunError:
-                if status == "ok":  # else what went wrong before says more
-                    raise
+        )
 
     def append(self, entry: Entry) -> None:
         """The entry is on disk when this returns. A line torn by an earlier crash is completed or cut off first."""

@@ -1,42 +1,48 @@
-"""One queue before one thread that draws."""
+"""One line of requests before one thread that draws."""
 
 from __future__ import annotations
 
 import asyncio
-import io
-import mimetypes
-import time
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from typing import Any
+import math
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
 
-from karat import synthesizer
-from karat.content.codec import Delivery
-from karat.content.table.formulas import Guard
-from karat.curation.drawing import Tally
+from prometheus_client import CollectorRegistry
+
+from karat.content.table.rules.conditions import names_file
+from karat.curation.wording import SHIPPED, Personal
 from karat.options import MakeOptions, ServeOptions
-from karat.provenance.containers import container_of
 from karat.request import Request
-from karat.run import Run
 from karat.server.catalogue import Catalogue
+from karat.server.engine import files, work
+from karat.server.engine.drawing import Drawing
 from karat.server.engine.drawn import Drawn, File, Partial
-from karat.synthesizer import Synthesizer
-from karat.workflow import making
-from karat.workflow.devices import choose_device
+from karat.server.engine.meters import Meters
+from karat.server.engine.shelf import Loaded, Shelf
+from karat.server.engine.ticket import End, Line, Ticket
+from karat.server.problems import Problem
+
+GATES = frozenset({*SHIPPED, Personal.name})  # that a client may name; all others are files of this machine
+T = TypeVar("T")
 
 
 class Engine:
-    """Loaded runs, a bounded queue, one thread that draws; metrics.
+    """Loaded runs, a bounded line, one thread that draws; metrics on `registry`.
 
-    Whatever waits in it ends by being drawn, by its deadline, by the client's leaving (the task that awaits is cancelled: see
-    `unless_gone`) or by `close`.
+    Whatever waits in the line ends by being drawn, by its deadline, by the client's leaving (the task that awaits is cancelled:
+    see `unless_gone`) or by `close`.
     """
 
-    def __init__(self, catalogue: Catalogue, options: ServeOptions) -> None:
+    def __init__(self, catalogue: Catalogue, options: ServeOptions, registry: CollectorRegistry | None = None) -> None:
         self.catalogue, self.options = catalogue, options
-        self._thread = ThreadPoolExecutor(1, "engine")
-        self._loaded: dict[str, tuple[Run, Synthesizer]] = {}
+        self.metrics = Meters(CollectorRegistry() if registry is None else registry)
+        self._line, self._shelf = Line(options.waiting), Shelf(catalogue, options.memory * 10**6)
+        self._drawing = Drawing(self._line, self._shelf, self.metrics, catalogue.hidden)
+        self.metrics.waiting.set_function(lambda: len(self._line))
+        self.metrics.running.set_function(lambda: self._drawing.running)
+        self.metrics.runs.set_function(lambda: len(self._shelf.names()))
+        self.metrics.memory.set_function(lambda: self._shelf.size)
+        self._drawing.start()
 
     async def draw(
         self,
@@ -50,14 +56,17 @@ class Engine:
     ) -> Drawn:
         """The records of a request: the same, byte for byte, whatever is drawn together with them.
 
-        name: of the run, as `catalogue` has it.   options: labels, producer, gates, watermark, visible and safe_cells as of
-        `karat make`; those that name files of this machine are refused, and so is a `given` that does.   gates: whether made
-        records must pass any.   deadline: seconds that it may wait, by default the server's.   caller: who asks, for the
-        metrics.
-        Raises Problem: 404 (no such run), 400 (what the run cannot be asked for), 429 (the queue is full; Retry-After), 504 (it
-        waited too long), 503 (the server closes, or the run is too large), 500 (the run is damaged, or a gate failed).
+        name: of the run, as `catalogue` has it.   options: labels, producer, gates, classes, keep, watermark, visible and
+        safe_cells as of `karat make`; the gates en, zh and personal alone, and no `given` that is a file's name, since they would
+        name files of this machine.   gates: whether made records must pass any.   deadline: seconds that it may wait, by default
+        the server's.   caller: who asks, for the metrics.
+        Raises Problem: 404 (no such run), 400 (what is not to be asked), 429 (the line is full; Retry-After), 504 (it waited too
+        long), 503 (the server closes, or the run is too large), 500 (the run is damaged, or a gate failed); and KaratError for
+        what the run cannot be asked.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._draw, name, request, options, gates)
+        ticket = await self._ticket(name, request, options, gates, caller, work.records)
+        drawn: Drawn = await self._last(ticket, deadline)
+        return drawn
 
     async def stream_text(
         self,
@@ -68,14 +77,14 @@ class Engine:
         deadline: float | None = None,
         caller: str = "",
     ) -> AsyncIterator[str | Drawn]:
-        """Text while it comes, then all of it as `Drawn`. No gate looks at what was shown already. Raises as `draw` does.
-
-        Problems that are known before the first text are raised by the first step of the iterator.
+        """One passage while it comes, beginning with the prompt, then all of it as `Drawn`. No gate looks at what was shown
+        already. Raises as `draw` does; what is known before the first text, in the first step of the iterator.
         """
-        drawn = await self.draw(name, request, options, gates=False, deadline=deadline, caller=caller)
-        for text in drawn.records:
-            yield text
-        yield drawn
+        if request.n != 1:
+            raise Problem(400, "one_at_a_time", "text can be followed while it comes one passage at a time.", "n")
+        ticket = await self._ticket(name, request, options, False, caller, work.text)
+        async for answer in self._answers(ticket, deadline):
+            yield answer
 
     async def partial(
         self,
@@ -84,63 +93,120 @@ class Engine:
         options: MakeOptions | None = None,
         *,
         shown: int = 3,
+        gates: bool = True,
         deadline: float | None = None,
         caller: str = "",
     ) -> AsyncIterator[Partial | Drawn]:
-        """Up to `shown` earlier states of pictures, where the family has steps; then the records as `draw` gives them."""
-        yield await self.draw(name, request, options, deadline=deadline, caller=caller)
+        """Up to `shown` earlier states of the records, where the family has steps; then the records as `draw` gives them."""
+        ticket = await self._ticket(name, request, options, gates, caller, work.Shown(shown))
+        async for answer in self._answers(ticket, deadline):
+            yield answer
+
+    async def open(self, name: str) -> Loaded:
+        """The run as it is loaded, at once where it is; not to be computed with, but by `look`. Raises as `draw` does."""
+        there = self._shelf.there(name)
+        return await self.look(name, lambda loaded: loaded) if there is None else there
+
+    async def look(self, name: str, look: Callable[[Loaded], T], *, deadline: float | None = None) -> T:
+        """What `look` finds in the loaded run, in the thread that draws, in its turn: for latents, likelihoods and the like.
+
+        `look` changes nothing and is quick. Raises as `draw` does.
+        """
+        ticket = await self._ticket(name, Request(), None, False, "", work.Look(look))
+        found: T = await self._last(ticket, deadline)
+        return found
 
     async def answer(self, drawn: Drawn, form: str) -> tuple[File, ...]:
         """Files of what was drawn, labelled.   form: a suffix of `codec.each`, for a file of each record, or of `codec.wholes`,
-        or .npy, .npz and .zip where `each` is not empty, for one file of all. Problem(400) for another.
+        or .npy, .npz and .zip where `each` is not empty, for one file of all. FitError for another.
         """
-        return await asyncio.to_thread(_files, drawn, form)
+        return await asyncio.to_thread(files.files, drawn, form)
 
     def loaded(self) -> tuple[str, ...]:
         """Names of the runs that are loaded, the one used last at the end."""
-        return tuple(self._loaded)
-
-    def synthesizer(self, name: str) -> Synthesizer:
-        """The loaded synthesizer of a run, for what looks into it; blocks while it is loaded. It is not to be changed."""
-        if name not in self._loaded:
-            run = self.catalogue.run(name)
-            self._loaded[name] = run, synthesizer.load(run, choose_device("auto"))
-        return self._loaded[name][1]
+        return self._shelf.names()
 
     def close(self) -> None:
-        """Takes no more, draws what waits, and ends."""
-        self._thread.shutdown()
+        """Takes no more, draws what waits, enters in the ledgers what was made, and ends."""
+        self._line.close()
+        self._drawing.join()
 
-    def _draw(self, name: str, request: Request, options: MakeOptions | None, gates: bool) -> Drawn:
-        began = time.perf_counter()
-        synth = self.synthesizer(name)
-        run = self._loaded[name][0]
-        own = MakeOptions(run.path) if options is None else options
-        own = replace(own, run=run.path, seed=request.seed, gate=own.gate if gates else "none")
-        tally = Tally()
-        blocks = tuple(making.blocks_of(synth, run, own, request, tally))
-        label, seconds = making.label_of(run, own), time.perf_counter() - began
-        return Drawn(name, run, synth.codec, request, own, blocks, label, tally, 0.0, seconds)
+    # In the event loop ----------------------------------------------------------------------------------------------
 
+    async def _ticket(
+        self, name: str, request: Request, options: MakeOptions | None, gates: bool, caller: str, do: Any
+    ) -> Ticket:
+        if self._shelf.there(name) is None:
+            await asyncio.to_thread(self.catalogue.run, name)  # 404 at once, before it takes a place
+        asked = MakeOptions("") if options is None else options
+        named = [asked.gate] if isinstance(asked.gate, str) else [*asked.gate]
+        if not GATES.issuperset(named):
+            raise Problem(
+                400, "no_such_gate", f"the gates that may be asked for are {', '.join(sorted(GATES))}.", "gate"
+            )
+        if request.given is not None and names_file(request.given):
+            raise Problem(
+                400, "bad_request", "given holds conditions such as age=30..40, and no name of a file.", "given"
+            )
+        own = MakeOptions(
+            "",
+            seed=request.seed,
+            gate=named if gates else "none",
+            keep=asked.keep if gates else None,
+            classes=asked.classes,
+            producer=asked.producer,
+            labels=asked.labels,
+            visible=asked.visible,
+            safe_cells=asked.safe_cells,
+            watermark=asked.watermark,
+        )
+        alone = do is not work.records or own.watermark or own.keep is not None or own.classes is not None
+        return Ticket(name, request, own, do, caller, alone)
 
-def _files(drawn: Drawn, form: str) -> tuple[File, ...]:
-    codec, options, label = drawn.codec, drawn.options, drawn.label
-    origin = making.Labelling(label)
-    how = Delivery(
-        drawn.request.n,
-        origin,
-        Guard(options.safe_cells),
-        form=form if form in codec.each else "",
-        visible=making.visible_of(options, codec, label),
-    )
-    if form in codec.each:
-        leaves = codec.leaves(iter(drawn.blocks), how, lambda _: False)
-        return tuple(_file(name, origin.mark(name, blob), origin.numbered(name)) for name, blob in leaves)
-    file: Any = io.BytesIO()
-    codec.stream(iter(drawn.blocks), form, file, how)
-    blob, container = file.getvalue(), container_of(form)
-    return (_file(f"made{form}", blob if container is None else container.write(blob, label), label),)
+    async def _last(self, ticket: Ticket, deadline: float | None) -> Any:
+        last: Any = None
+        async for answer in self._answers(ticket, deadline):
+            last = answer
+        return last
 
+    async def _answers(self, ticket: Ticket, deadline: float | None) -> AsyncIterator[Any]:
+        """What is given for a ticket, from when it stands in the line until nothing more comes."""
+        if not self._line.join(ticket):
+            raise self._refused()
+        seconds = self.options.deadline if deadline is None else deadline
+        timer = ticket.loop.call_later(seconds, self._late, ticket, seconds)
+        try:
+            while not isinstance(answer := await ticket.answers.get(), End):
+                if isinstance(answer, BaseException):
+                    raise answer
+                yield answer
+        finally:
+            timer.cancel()
+            if self._line.leave(ticket):
+                self.metrics.rejected.labels("gone").inc()
 
-def _file(name: str, blob: bytes, label: Any) -> File:
-    return File(name, blob, label, mimetypes.guess_type(name)[0] or "application/octet-stream")
+    def _late(self, ticket: Ticket, seconds: float) -> None:
+        if self._line.leave(ticket):
+            self.metrics.rejected.labels("deadline").inc()
+            problem = Problem(
+                504, "deadline", f"it waited for {seconds:g} s without being drawn.", headers=self._later()
+            )
+            ticket.answers.put_nowait(problem)
+
+    def _refused(self) -> Problem:
+        if self._line.closed:
+            self.metrics.rejected.labels("closing").inc()
+            return Problem(
+                503, "closing", "the server is being closed; ask again later.", headers={"Retry-After": "10"}
+            )
+        self.metrics.rejected.labels("full").inc()
+        return Problem(
+            429,
+            "queue_full",
+            f"{len(self._line):,} requests are waiting already; ask again later.",
+            headers=self._later(),
+        )
+
+    def _later(self) -> dict[str, str]:
+        """When those that wait now will have been drawn, by how long requests took lately."""
+        return {"Retry-After": str(max(1, math.ceil(len(self._line) * self._drawing.pace)))}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,8 +30,7 @@ OWN = (
 
 async def codec_of(here: Served, name: str) -> Codec:
     """The codec of a run, which is loaded for that; Problem (404) where there is none of the name."""
-    synth = await asyncio.to_thread(here.engine.synthesizer, name)
-    return synth.codec
+    return (await here.engine.open(name)).synth.codec
 
 
 async def codec_for(here: Served, name: str, *kinds: str) -> Codec:

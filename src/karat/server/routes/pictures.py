@@ -138,7 +138,7 @@ async def generations(asked: Form, http: Http) -> Response:
     codec = await codec_for(here, one.model, "image")
     _check(one, codec)
     check_cost(codec, one.n)
-    run = here.catalogue.run(one.model)
+    run = (await here.engine.open(one.model)).run
     options = options_for(here, run, asked)
     options = replace(options, label=class_of(run, ("prompt", one.prompt), ("label", options.label)))
     request = request_for(options, one.n)

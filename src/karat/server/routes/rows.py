@@ -79,7 +79,7 @@ async def rows(asked: Form, http: Http) -> Response:
     one = options_of(asked, RowsAsked, here.catalogue, ("model", "n", "format"), given=_condition(asked.given))  # type: ignore[attr-defined]
     codec = await codec_for(here, one.model, "table")
     check_cost(codec, one.n)
-    run = here.catalogue.run(one.model)
+    run = (await here.engine.open(one.model)).run
     options = options_for(here, run, asked, "balance", "independent", "safe_cells")
     class_of(run, ("label", options.label))
     request = request_for(options, one.n, given=one.given)

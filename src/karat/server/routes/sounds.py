@@ -97,7 +97,7 @@ async def speech(asked: Form, http: Http) -> Response:
     check_cost(codec, 1)
     if one.response_format == "mp3":
         codec.place_of(Path("x.mp3"), True)  # which has not every rate
-    run = here.catalogue.run(one.model)
+    run = (await here.engine.open(one.model)).run
     options = options_for(here, run, asked)
     wanted = (("input", one.input), ("voice", _voice(one.voice)), ("label", options.label))
     options = replace(options, label=class_of(run, *wanted))

@@ -154,7 +154,7 @@ async def completions(asked: Form, http: Http) -> Response:
     assert isinstance(codec, Continued)
     _check(one)
     check_cost(codec, one.n * len(one.prompts), one.max_tokens)
-    run = here.catalogue.run(one.model)
+    run = (await here.engine.open(one.model)).run
     options = options_for(here, run, asked, "characters")
     options = replace(options, label=class_of(run, ("label", options.label)))
     requests = [_request(one, options, prompt, i) for i, prompt in enumerate(one.prompts)]

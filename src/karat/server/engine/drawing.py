@@ -1,0 +1,145 @@
+"""The thread that draws: whatever computes on a loaded run is done in it, one step after another."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from karat.errors import FitError, KaratError
+from karat.server.engine import work
+from karat.server.engine.book import Book
+from karat.server.engine.drawn import Drawn
+from karat.server.engine.meters import Meters
+from karat.server.engine.shelf import Loaded, Shelf
+from karat.server.engine.ticket import End, Line, Ticket
+from karat.server.problems import Problem
+from karat.synthesizer import Synthesizer
+
+LOG = logging.getLogger("karat.server")
+LATELY = 0.05  # weight of the last requests in the mean time that one takes
+
+
+class Drawing(threading.Thread):
+    """Ends once `line` is closed and empty.   pace: seconds of it that a request took lately.   running: requests under way."""
+
+    def __init__(self, line: Line, shelf: Shelf, meters: Meters, hidden: Sequence[Path]) -> None:
+        super().__init__(name="engine", daemon=True)
+        self._line, self._shelf, self._meters, self._hidden = line, shelf, meters, hidden
+        self._book = Book()
+        self.pace, self.running = 0.1, 0
+
+    def run(self) -> None:
+        while (ticket := self._line.take(10.0)) is not None or not self._line.closed:
+            if ticket is not None and ticket.steps is None:
+                self._begin(ticket)
+            elif ticket is not None:
+                self._step(ticket)
+            self._book.settle()
+        self._book.settle(now=True)
+
+    def _begin(self, first: Ticket) -> None:
+        """Draws a request together with all those in the line that may be, as many as have room."""
+        began, group = time.perf_counter(), [first]
+        try:
+            loaded = self._shelf.get(first.name)
+            kind = _kind(first, loaded)
+            group += [] if kind is None else self._line.also(_Fitting(first, loaded))
+            ahead: list[Synthesizer] = [loaded.synth]
+            if kind is not None:
+                ahead = loaded.together.ahead([ticket.request for ticket in group])
+        except Exception as error:
+            self._fail(group, error)
+            return
+        self._meters.together.labels(loaded.name).observe(len(group))
+        self._book.busy(loaded, time.perf_counter() - began)
+        self.running += len(group)
+        for ticket, synth in zip(group, ahead, strict=True):
+            ticket.spent = (time.perf_counter() - began) / len(group) if ticket is first else first.spent
+            ticket.loaded, ticket.steps = loaded, ticket.work(ticket, loaded, synth)
+        for ticket in group:
+            self._meters.queue.labels(loaded.name).observe(ticket.waited)
+            self._step(ticket)
+
+    def _step(self, ticket: Ticket) -> None:
+        """One step of its work; the last one answers it."""
+        loaded, steps, began = ticket.loaded, ticket.steps, time.perf_counter()
+        assert loaded is not None and steps is not None, "it was begun"
+        if ticket.gone:
+            steps.close()
+            self._end(ticket, loaded)
+            return
+        try:
+            given = next(steps)
+        except StopIteration as end:
+            self._spend(ticket, loaded, began)
+            self._answer(ticket, loaded, end.value)
+        except Exception as error:
+            self._spend(ticket, loaded, began)
+            self._end(ticket, loaded)
+            self._fail([ticket], error)
+        else:
+            self._spend(ticket, loaded, began)
+            if given is not None:
+                ticket.give(given)
+            self._line.again(ticket)
+
+    def _answer(self, ticket: Ticket, loaded: Loaded, last: object) -> None:
+        if isinstance(last, Drawn):
+            money = self._book.money(loaded, ticket.spent)
+            currency = loaded.prices.currency
+            last = replace(last, waited=ticket.waited, seconds=ticket.spent, money=money, currency=currency)
+            self._book.made(loaded, last)
+            self._meters.items.labels(loaded.name, ticket.caller).inc(last.count)
+            self._meters.dropped.labels(loaded.name).inc(sum(last.tally.dropped.values()))
+            if money is not None:
+                self._meters.money.labels(loaded.name, str(currency)).inc(money)
+        ticket.give(last, End())
+        self._end(ticket, loaded)
+
+    def _end(self, ticket: Ticket, loaded: Loaded) -> None:
+        self.running -= 1
+        self.pace += LATELY * (ticket.spent - self.pace)
+        self._meters.latency.labels(loaded.name).observe(time.perf_counter() - ticket.since)
+
+    def _spend(self, ticket: Ticket, loaded: Loaded, began: float) -> None:
+        seconds = time.perf_counter() - began
+        ticket.spent += seconds
+        self._book.busy(loaded, seconds)
+        self._meters.busy.labels(loaded.name).inc(seconds)
+
+    def _fail(self, tickets: Sequence[Ticket], error: Exception) -> None:
+        said = work.told(error, self._hidden)
+        self._meters.rejected.labels(said.code if isinstance(said, Problem) else type(said).__name__).inc(len(tickets))
+        if not isinstance(error, KaratError | Problem):
+            LOG.error("%s could not be drawn from", tickets[0].name, exc_info=error)
+        for ticket in tickets:
+            ticket.give(said)
+
+
+class _Fitting:
+    """Says of one ticket after another whether it is drawn together with `first`, until there is no more room."""
+
+    def __init__(self, first: Ticket, loaded: Loaded) -> None:
+        self._first, self._loaded, self._kind = first, loaded, _kind(first, loaded)
+        self._left = loaded.together.most - first.request.n
+
+    def __call__(self, ticket: Ticket) -> bool:
+        fits = ticket.name == self._first.name and ticket.request.n <= self._left
+        if not fits or _kind(ticket, self._loaded) != self._kind:
+            return False
+        self._left -= ticket.request.n
+        return True
+
+
+def _kind(ticket: Ticket, loaded: Loaded) -> tuple[bool, bool] | None:
+    """As of `Together.kind`; None for what is drawn alone."""
+    if ticket.alone:
+        return None
+    try:
+        return loaded.together.kind(ticket.request)
+    except FitError:  # which its own drawing will say
+        return None
