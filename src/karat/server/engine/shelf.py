@@ -87,7 +87,7 @@ class Shelf:
         return sum(loaded.size for loaded in tuple(self._loaded.values()))
 
     def get(self, name: str) -> Loaded:
-        """The run, loaded. Problem(503) where it is larger than the memory, (404) where it is gone; RunError where it is damaged."""
+        """The run, loaded. Problem (503) where it is larger than the memory, (404) where it is gone; RunError where damaged."""
         there = self._loaded.get(name)
         if there is None:
             return self._load(name, self._catalogue.run(name))
