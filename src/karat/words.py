@@ -1,13 +1,64 @@
-"""Numbers as a person reads them: three significant digits, thousands apart, minutes where seconds are too many."""
+"""Numbers as a person reads them (three significant digits, thousands apart), and sentences that can be said anew elsewhere."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
 
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "CNY": "CN¥", "JPY": "¥", "INR": "₹"}
 MINUS = "\u2212"
 LEAST = 1e-4  # of money and of scores, below which nobody counts
 ROUNDING = 1e-6  # of scores reckoned in float32
+
+
+class Sentence(str):
+    """A text in English that knows how it came to be, so that it can be said in another language (`Language.again`).
+
+    parts: its templates in order, each with what stands in its places.
+    """
+
+    parts: tuple[tuple[str, Mapping[str, Any]], ...]
+
+    def __new__(cls, parts: tuple[tuple[str, Mapping[str, Any]], ...]) -> Self:
+        self = super().__new__(cls, "".join(template.format_map(values) for template, values in parts))
+        self.parts = parts
+        return self
+
+    def __add__(self, other: str) -> Sentence:
+        return Sentence((*self.parts, *parts_of(other)))
+
+    def __getnewargs__(self) -> tuple[Any]:  # for copies
+        return (self.parts,)
+
+
+def said(template: str, **values: Any) -> Sentence:
+    """The text of `template`, in English, with `values` in its places."""
+    return Sentence(((template, values),))
+
+
+def together(texts: Iterable[str], between: str = "") -> Sentence:
+    """Several texts as one, with `between` between two."""
+    parts: list[tuple[str, Mapping[str, Any]]] = []
+    for text in texts:
+        parts += [*(parts_of(between) if parts and between else ()), *parts_of(text)]
+    return Sentence(tuple(parts))
+
+
+def term(text: str) -> Sentence:
+    """A word of ours, such as the name of a descriptor, as a sentence of its own."""
+    return text if isinstance(text, Sentence) else Sentence(((text.replace("{", "{{").replace("}", "}}"), {}),))
+
+
+def firsts(names: Sequence[str], most: int = 8) -> str:
+    """The first `most` of some names, and whether there are more."""
+    listed = ", ".join(names[:most])
+    return said("{names} and more", names=listed) if len(names) > most else listed
+
+
+def parts_of(text: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+    """The parts of a `Sentence`; any other text as what stands in one place."""
+    return text.parts if isinstance(text, Sentence) else (("{text}", {"text": text}),) if text else ()
 
 
 def number(x: float | None) -> str:

@@ -9,7 +9,7 @@ attacks, and not the run.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +20,7 @@ from karat.assays.chance import LEVEL
 from karat.assays.details.records import Membership
 from karat.assays.finding import Finding, Limit, Score, scored
 from karat.assays.table.membership import LEAST, Attack, caught
+from karat.words import Sentence, said
 
 FEW = 20  # records of a group on each side, at least
 SHRINK = 8  # models by which one record's spread leans on that of all
@@ -71,21 +72,12 @@ def attacked(
     hits, leak = caught([whole])
     worst = whole.outlying if hard is not None else None
     far = None if worst is None or not min(len(worst.members), len(worst.others)) else worst
-    told = "".join(
-        f"; at {rate} of false alarms {x:.1%} are found ({low:.1%} to {high:.1%})"
-        for rate, (x, low, high) in hits.items()
-    )
+    summary = _summary(whole.area, models, hits)
     if far is not None:
-        told += f"; of the tenth of records that such models know least {far.area:.1%}"
+        summary += said("; of the tenth of records that such models know least {area:.1%}", area=far.area)
     if smallest := _smallest(groups):
-        part = Attack(members[smallest.members], others[smallest.others], nothing)
-        told += (
-            f"; in the smallest group, {smallest.name} ({len(part.members)} and {len(part.others)}), {part.area:.1%}"
-        )
-    by = "by how well it fits" if not models else f"by how much better it fits than {models} shadow models"
-    summary = (
-        f"Who has the run tells a training record from another {value:.1%} of the time {by} (50% is guessing){told}."
-    )
+        summary += _of(smallest, Attack(members[smallest.members], others[smallest.others], nothing))
+    summary += said(".")
     detail = Membership(
         n=len(members),
         z=(value - 0.5) / sd,
@@ -103,12 +95,47 @@ def attacked(
     return scored(key, score, limit, summary, detail=detail, raised=raised, samples=samples, beside="guessing")
 
 
+def _summary(value: float, models: int, hits: Mapping[str, tuple[float, float, float]]) -> Sentence:
+    by = said("by how well it fits")
+    if models:
+        by = said("by how much better it fits than {models} shadow models", models=models)
+    text = said(
+        "Who has the run tells a training record from another {value:.1%} of the time {by} (50% is guessing)",
+        value=value,
+        by=by,
+    )
+    for rate, (x, low, high) in hits.items():
+        text += said(
+            "; at {rate} of false alarms {x:.1%} are found ({low:.1%} to {high:.1%})",
+            rate=rate,
+            x=x,
+            low=low,
+            high=high,
+        )
+    return text
+
+
+def _of(group: Group, part: Attack) -> Sentence:
+    return said(
+        "; in the smallest group, {name} ({n} and {m}), {area:.1%}",
+        name=group.name,
+        n=len(part.members),
+        m=len(part.others),
+        area=part.area,
+    )
+
+
 def audited(bound: float, promised: float | None, delta: float, canaries: int) -> Finding:
     """The epsilon that `canaries` prove a fit to have, at least; raised where less was `promised`. Lower bounds acquit nobody."""
-    told = "none was promised" if promised is None else f"{promised:g} was promised"
-    summary = (
-        f"By {canaries} rows of chance, half of which were learned from besides, a fit like this one has an epsilon of at "
-        f"least {bound:.2f} (95%, delta {delta:g}); {told}. That it is no larger is not shown."
+    told = said("none was promised") if promised is None else said("{promised:g} was promised", promised=promised)
+    summary = said(
+        "By {canaries} rows of chance, half of which were learned from besides, a fit like this one has "
+        "an epsilon of at least {bound:.2f} (95%, delta {delta:g}); {told}. That it is no larger is not "
+        "shown.",
+        canaries=canaries,
+        bound=bound,
+        delta=delta,
+        told=told,
     )
     limit = Limit(also="where an epsilon was promised") if promised is None else Limit(above=promised)
     beside = "no promise" if promised is None else "the promised epsilon"

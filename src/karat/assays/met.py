@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from karat.assays.chance import LEVEL
 from karat.assays.finding import Finding
+from karat.words import Sentence, said
 
 BESIDE = "if met as unseen records are"  # what a score is held against where it says
 LEAST = 10  # different unseen records that are met, or half of all, from which on that tells how often others should be
@@ -44,9 +45,9 @@ class Met:
         own, other = (sum(c * c for c in side.values()) - side.total() ** 2 / size for side, size in sizes)
         return cls(ratio * theirs.total(), own, ratio**2 * other)
 
-    def summary(self, n: int) -> str:
+    def summary(self, n: int) -> Sentence:
         """In words, of `n` made records."""
-        return f"; if unseen records are met as often as training ones, {self.due / n:.1%} would"
+        return said("; if unseen records are met as often as training ones, {due:.1%} would", due=self.due / n)
 
     def more(self, count: int) -> bool:
         """Whether `count` made records that meet training ones are more than due, beyond chance."""

@@ -46,6 +46,17 @@ class Language:
         """What a score is held against in the place of unseen real data; as it stands where the table has no word for it."""
         return self.texts.get(f"beside.{what}", what)
 
+    def again(self, text: str) -> str:
+        """A `words.Sentence` in this language, by the English templates of its parts; any other text, and a part that the table
+        lacks, as it is."""
+        if self.code == "en" or not isinstance(text, words.Sentence):
+            return text
+        out = []
+        for template, values in text.parts:
+            own = {name: self.again(x) if isinstance(x, str) else x for name, x in values.items()}
+            out.append(self.texts.get(f"said.{template}", template).format_map(own))
+        return "".join(out)
+
     def listed(self, names: Sequence[str], most: int = MOST) -> str:
         """Names as a list in words; of many the first ones, and how many more."""
         if len(names) > most:

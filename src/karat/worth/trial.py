@@ -19,6 +19,7 @@ from karat.assays.chance import wilson
 from karat.assays.details.records import Arm, Trial
 from karat.assays.finding import Finding, Limit
 from karat.errors import FitError
+from karat.words import said
 
 MEASURES = ("sales", "conversions", "clicks")  # the nearest to money first
 DAYS = 8  # rows of an arm before they say how much it varies
@@ -42,9 +43,17 @@ def read_trial(path: Path) -> Finding:
     value = made.rate - today.rate
     low = value - math.hypot(made.rate - made.low, today.high - today.rate)
     high = value + math.hypot(made.high - made.rate, today.rate - today.low)
-    summary = (
-        f"Shown {made.shown:,} times, what was made brought {made.counted:,.6g} {measure} ({made.rate:.4g} each time); "
-        f"{today.name}, shown {today.shown:,} times, {today.counted:,.6g} ({today.rate:.4g})."
+    summary = said(
+        "Shown {shown:,} times, what was made brought {counted:,.6g} {measure} ({rate:.4g} each time); "
+        "{name}, shown {shown_today:,} times, {counted_today:,.6g} ({rate_today:.4g}).",
+        shown=made.shown,
+        counted=made.counted,
+        measure=measure,
+        rate=made.rate,
+        name=today.name,
+        shown_today=today.shown,
+        counted_today=today.counted,
+        rate_today=today.rate,
     )
     return Finding(
         key="trial",

@@ -18,6 +18,7 @@ import numpy as np
 from karat.assays.details.records import Control, Exchange, Learned, RareRecall
 from karat.assays.exchange.curve import Curve, Measured, Rate, exchange_rate, holm, parts
 from karat.assays.finding import Finding, Limit, Sample, Score, scored, unknown
+from karat.words import said, term
 
 SEEDS, FEW_SEEDS = 10, 5
 CHEAP = 60_000  # cells of the training records up to which all seeds are run
@@ -85,12 +86,21 @@ def findings(task: Task, thing: str, seed: int) -> list[Finding]:
     n, m = len(task.real), min(len(task.real), len(task.made) // 2)
     limit = Limit(below=0.0, only="with its whole interval")
     if n > MOST:
-        why = f"{n:,} training {thing}s are more than the {MOST:,} that a learner is taught anew"
-        return [unknown("exchange rate", why, limit, f"Not measured: {why}.")]
+        why = said(
+            "{n:,} training {thing}s are more than the {most:,} that a learner is taught anew",
+            n=n,
+            thing=term(thing),
+            most=MOST,
+        )
+        return [unknown("exchange rate", why, limit, said("Not measured: {why}.", why=why))]
     if len(list(parts(n, FEWEST))) < 3 or m < FEWEST // 2 or len(task.truth) < FEWEST:
         needs = (Sample(n, 3 * FEWEST, "training"), Sample(len(task.made), FEWEST, "made"))
         samples = (*needs, Sample(len(task.truth), FEWEST, "unseen real"))
-        return [unknown("exchange rate", "too few to learn from", limit, "Too few to learn from.", samples=samples)]
+        return [
+            unknown(
+                "exchange rate", said("too few to learn from"), limit, said("Too few to learn from."), samples=samples
+            )
+        ]
     seeds = SEEDS if n * task.real.x.shape[1] <= CHEAP else FEW_SEEDS
     lessons = {name: _Lessons(task, learner, m, seeds, seed) for name, learner in task.learners.items()}
     best = max(lessons, key=lambda name: float(lessons[name].measured(task.score).mean[0]))
@@ -213,20 +223,43 @@ def _exchange(
         learners=learned,
     )
     rival = max(mine.controls, key=lambda control: control.score)
-    beside = "" if beats else f"; {rival.name} alone would do as well" if rival.name != "real" else ""
-    if rate is None:
-        why = f"more real {thing}s teach no more of {task.of} for certain, so that there is no rate to be had"
-        return unknown("exchange rate", why, limit, f"Not measured: {why}.", detail=detail)
-    if math.isinf(rate.value):
-        why = f"made {thing}s teach {'more' if rate.value > 0 else 'less'} of {task.of} than the learning curve reaches"
-        ends = f" At least {rate.low:.2f} real ones each." if rate.value > 0 and math.isfinite(rate.low) else ""
-        return unknown("exchange rate", why, limit, f"Outside the range of the curve: {why}.{ends}", detail=detail)
-    summary = (
-        f"Added to all {n:,} real training {thing}s, each of {m:,} made ones stands for {rate.value:.2f} new real ones "
-        f"({rate.low:.2f} to {rate.high:.2f}) to {best} that predict {task.of}{beside}."
+    beside = "" if beats or rival.name == "real" else said("; {name} alone would do as well", name=term(rival.name))
+    if rate is None or math.isinf(rate.value):
+        return _no_rate(task, thing, limit, rate, detail)
+    summary = said(
+        "Added to all {n:,} real training {thing}s, each of {m:,} made ones stands for {value:.2f} new "
+        "real ones ({low:.2f} to {high:.2f}) to {best} that predict {of}{beside}.",
+        n=n,
+        thing=term(thing),
+        m=m,
+        value=rate.value,
+        low=rate.low,
+        high=rate.high,
+        best=term(best),
+        of=task.of,
+        beside=beside,
     )
     score = Score(rate.value, rate.low, rate.high, 1.0, math.nan)
     return scored("exchange rate", score, limit, summary, detail=detail, raised=rate.high < 0)
+
+
+def _no_rate(task: Task, thing: str, limit: Limit, rate: Rate | None, detail: Exchange) -> Finding:
+    """Where the learning curve tells none, and on which side it ends."""
+    if rate is None:
+        why = said(
+            "more real {thing}s teach no more of {of} for certain, so that there is no rate to be had",
+            thing=term(thing),
+            of=task.of,
+        )
+        return unknown("exchange rate", why, limit, said("Not measured: {why}.", why=why), detail=detail)
+    if rate.value > 0:
+        why = said("made {thing}s teach more of {of} than the learning curve reaches", thing=term(thing), of=task.of)
+    else:
+        why = said("made {thing}s teach less of {of} than the learning curve reaches", thing=term(thing), of=task.of)
+    summary = said("Outside the range of the curve: {why}.", why=why)
+    if rate.value > 0 and math.isfinite(rate.low):
+        summary += said(" At least {low:.2f} real ones each.", low=rate.low)
+    return unknown("exchange rate", why, limit, summary, detail=detail)
 
 
 def _rare(task: Task, taught: _Lessons, learner: str, thing: str) -> Finding:
@@ -248,9 +281,16 @@ def _rare(task: Task, taught: _Lessons, learner: str, thing: str) -> Finding:
         beats=all(control.p < SURE for control in controls),
         controls=tuple(controls),
     )
-    summary = (
-        f"At a precision of {precision:.2f}, {learner} that are taught made {thing}s besides find {made:.1%} of the rare "
-        f"class of {task.of}; the best that costs nothing ({rival.name}), {rival.score:.1%}."
+    summary = said(
+        "At a precision of {precision:.2f}, {learner} that are taught made {thing}s besides find "
+        "{made:.1%} of the rare class of {of}; the best that costs nothing ({name}), {score:.1%}.",
+        precision=precision,
+        learner=term(learner),
+        thing=term(thing),
+        made=made,
+        of=task.of,
+        name=term(rival.name),
+        score=rival.score,
     )
     score = Score(rival.gain, rival.low, rival.high, 0.0, math.nan)
     limit = Limit(below=0.0, only="with its whole interval")

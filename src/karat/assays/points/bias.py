@@ -17,6 +17,7 @@ from karat.assays.neighbours import components, nearest
 from karat.assays.points.embedded import Embedded
 from karat.assays.points.points import Case
 from karat.assays.shares import certain
+from karat.words import said, term
 
 FINDS = ("class balance", "balance")
 LEAST = 0.03  # of total variation above what chance gives
@@ -108,9 +109,16 @@ def _balance(
     worst = int(z.abs().argmax())
     limit = Limit(above=expected + LEAST, only=BEYOND)
     raised = limit.broken(value) and certain(int(a[worst]), n, int(b[worst]), m)
-    summary = (
-        f"{one} {names[worst]} makes up {float(share[worst]):.1%} of what was made and {float(real[worst]):.1%} of "
-        f"real data; {value:.1%} of all records would have to change {what} to match (chance alone: {expected:.1%})."
+    summary = said(
+        "{one} {names} makes up {share:.1%} of what was made and {real:.1%} of real data; {value:.1%} "
+        "of all records would have to change {what} to match (chance alone: {expected:.1%}).",
+        one=term(one),
+        names=names[worst],
+        share=float(share[worst]),
+        real=float(real[worst]),
+        value=value,
+        what=term(what),
+        expected=expected,
     )
     detail = Balance(
         worst=names[worst], names=names, made=tuple(share.tolist()), real=tuple(real.tolist()), z=float(z[worst])

@@ -20,6 +20,7 @@ from karat.assays.details.records import ClassMean, Descriptor
 from karat.assays.finding import Finding, Limit, Score, scored
 from karat.assays.points.embedded import Described, Labels, Values
 from karat.assays.points.points import Case
+from karat.words import Sentence, said, term, together
 
 FINDS = ("descriptor",)
 FEWEST = 20  # records that have a descriptor; of a class, half as many
@@ -97,12 +98,16 @@ def _one(
     faults = [*often, *_how_spread(m, (t, u), limit), *_off_class(kinds, unit)]
     shown = f" {unit}" if unit else ""
     change = f", {(mean / real - 1):+.1%}" if min(float(x.min()) for x in has) > 0 else ""
-    summary = (
-        f"{name.capitalize()} is {_formatted(mean)}{shown} on average and half lie in {_middle(m)}; "
-        f"of unseen real data {_formatted(real)}{shown}{change} and {_middle(u)}"
-        + (": " + "; ".join(faults) if faults else "")
-        + "."
-    )
+    summary = said(
+        "{name} is {mean}{shown} on average and half lie in {m}; of unseen real data {real}{shown}{change} and {u}",
+        name=term(name.capitalize()),
+        mean=_formatted(mean),
+        shown=shown,
+        m=_middle(m),
+        real=_formatted(real),
+        change=change,
+        u=_middle(u),
+    ) + (said(": {faults}.", faults=together(faults, "; ")) if faults else said("."))
     bins = _bins(m, u)
     detail = Descriptor(
         unit=unit,
@@ -122,42 +127,62 @@ def _one(
     return scored("descriptor", score, limit, summary, detail=detail, samples=samples, raised=bool(faults), of=name)
 
 
-def _too_few(name: str, unit: str, has: tuple[Values, ...], n_unseen: int, faults: list[str]) -> Finding:
+def _too_few(name: str, unit: str, has: tuple[Values, ...], n_unseen: int, faults: list[Sentence]) -> Finding:
     """The finding where hardly any made record has the descriptor: only that can be a fault."""
     _, u, m = has
-    summary = f"{name.capitalize()}: {len(m)} made records have one, {len(u)} of {n_unseen} unseen real ones do."
+    summary = said(
+        "{name}: {n_m} made records have one, {n_u} of {n_unseen} unseen real ones do.",
+        name=term(name.capitalize()),
+        n_m=len(m),
+        n_u=len(u),
+        n_unseen=n_unseen,
+    )
     middle = float(m.mean()) if len(m) else math.nan
     score, detail = Score(middle, middle, middle, float(u.mean()), math.nan), Descriptor(unit=unit)
     found = scored("descriptor", score, Limit(also=OFTEN), summary, detail=detail, raised=bool(faults), of=name)
     return replace(found, why="no made record has one")
 
 
-def _how_often(values: tuple[Values, ...], has: tuple[Values, ...]) -> list[str]:
+def _how_often(values: tuple[Values, ...], has: tuple[Values, ...]) -> list[Sentence]:
     """What is wrong with how many records have one."""
     share, real = len(has[2]) / len(values[2]), len(has[1]) / len(values[1])
     if abs(_nearer([_share_level(values[2], x) for x in values[:2]])) <= LEVEL or abs(share - real) <= 0.02:
         return []
-    return [f"{share:.0%} of what was made have one, {real:.0%} of real data"]
+    return [said("{share:.0%} of what was made have one, {real:.0%} of real data", share=share, real=real)]
 
 
-def _how_spread(m: Values, others: tuple[Values, Values], limit: Limit) -> list[str]:
+def _how_spread(m: Values, others: tuple[Values, Values], limit: Limit) -> list[Sentence]:
     """What is wrong with the mean of `m`, or else with its distribution, beside training and unseen values."""
     t, u = others
     mean = float(m.mean())
     if limit.broken(mean):
-        return ["too high on average" if mean > float(u.mean()) else "too low on average"]
+        return [said("too high on average") if mean > float(u.mean()) else said("too low on average")]
     if min(_ks_level(m, x) for x in others) <= LEVEL or min(kolmogorov_smirnov(m, x) for x in (u, t)) <= DISTANCE:
         return []
-    return [f"spread otherwise than in real data: {_middle(m)} for half of what was made, {_middle(u)} for real"]
+    return [
+        said(
+            "spread otherwise than in real data: {made} for half of what was made, {real} for real",
+            made=_middle(m),
+            real=_middle(u),
+        )
+    ]
 
 
-def _off_class(kinds: tuple[ClassMean, ...], unit: str) -> list[str]:
+def _off_class(kinds: tuple[ClassMean, ...], unit: str) -> list[Sentence]:
     """What is wrong with the class that is furthest off."""
     worst = max(kinds, key=lambda kind: abs(kind.level), default=None)
     if worst is None or abs(worst.level) <= LEVEL or abs(worst.off) <= 2 * MATTERS:
         return []
     shown = f" {unit}" if unit else ""
-    return [f"class {worst.name} {_formatted(worst.made)}{shown} on average, really {_formatted(worst.real)}{shown}"]
+    return [
+        said(
+            "class {name} {made}{shown} on average, really {real}{shown}",
+            name=worst.name,
+            made=_formatted(worst.made),
+            real=_formatted(worst.real),
+            shown=shown,
+        )
+    ]
 
 
 def _limit(m: Values, others: tuple[Values, Values], spread: float) -> Limit:
@@ -168,9 +193,9 @@ def _limit(m: Values, others: tuple[Values, Values], spread: float) -> Limit:
     return Limit(above, below, also=OTHERWISE)
 
 
-def _middle(values: Values) -> str:
+def _middle(values: Values) -> Sentence:
     low, high = np.quantile(values, [0.25, 0.75])
-    return f"{_formatted(low)} to {_formatted(high)}"
+    return said("{low} to {high}", low=_formatted(low), high=_formatted(high))
 
 
 def _formatted(value: float) -> str:

@@ -13,6 +13,7 @@ from karat.assays.chance import averaged, limit_of, outside
 from karat.assays.details.records import AlongAxis
 from karat.assays.finding import Finding, scored
 from karat.assays.points.points import Case
+from karat.words import said, term
 
 FINDS = ("detail",)
 EMPTY = -0.8  # points up to here hold no content: a tenth of the range above its lowest
@@ -41,10 +42,14 @@ def findings(case: Case) -> list[Finding]:
         s = averaged(mine, detail(unseen.points, axis) / by)
         # unseen records set aside by name (another speaker) may themselves differ from what there was to learn
         limit = outside(*(limit_of("detail", x, LEAST) for x in (s, averaged(mine, learned / by))))
-        fault = "" if not limit.broken(s.value) else ": blurred" if s.z < 0 else ": grainy"
-        summary = (
-            f"Fine detail along {name} is {s.value:.2f} times that of the training data "
-            f"(unseen real data: {s.real:.2f}){fault}."
+        fault = "" if not limit.broken(s.value) else said(": blurred") if s.z < 0 else said(": grainy")
+        summary = said(
+            "Fine detail along {name} is {value:.2f} times that of the training data (unseen real data: "
+            "{real:.2f}){fault}.",
+            name=term(name),
+            value=s.value,
+            real=s.real,
+            fault=fault,
         )
         shown = AlongAxis(z=s.z, of_the_real=s.value / max(s.real, 1e-12))
         samples = power.scored("detail", s.error, len(made), len(unseen), beyond=LEAST)

@@ -23,7 +23,9 @@ from karat.assays.points import modes
 from karat.assays.points.embedded import Embedded
 from karat.assays.points.fidelity import radii
 from karat.assays.points.points import Case
+from karat.words import Sentence, said, together
 
+SHARES = "{name} ({made:.1%}, real {real:.1%})"
 FINDS = ("recall", "coverage", "clipped coverage", "vendi", "missing classes", "missing modes")
 NONE = Limit(above=0.0)
 ABSENT = 0.2  # a class made at less than this share of its real rate is missing
@@ -84,16 +86,21 @@ def _balls(train: Embedded, unseen: Embedded, made: Embedded, draws: Draws) -> l
 
     out = []
     kinds = (
-        ("recall", 0.03, "{:.1%} of real records lie where made ones lie; where unseen real ones lie: {:.1%}."),
+        (
+            "recall",
+            0.03,
+            "{value:.1%} of real records lie where made ones lie; where unseen real ones lie: {real:.1%}.",
+        ),
         (
             "coverage",
             0.02,
-            "{:.1%} of real records have a made one in their neighbourhood; one of as many unseen real ones: {:.1%}.",
+            "{value:.1%} of real records have a made one in their neighbourhood; one of as many unseen real ones: {real:.1%}.",
         ),
         (
             "clipped coverage",
             0.02,
-            "Neighbourhoods of real records hold {:.1%} of the made ones that they should; of as many unseen real ones: {:.1%}.",
+            "Neighbourhoods of real records hold {value:.1%} of the made ones that they should; of as many unseen real ones: "
+            "{real:.1%}.",
         ),
     )
     for i, (name, least, sentence) in enumerate(kinds):
@@ -101,14 +108,18 @@ def _balls(train: Embedded, unseen: Embedded, made: Embedded, draws: Draws) -> l
         s = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws, one)  # type: ignore[misc]
         detail = Covered(n=draws.size, z=s.z, expected=expected_coverage(draws.size, draws.size, 5))
         samples = power.scored(name, s.error, len(made), len(unseen), s.real, beyond=least)
-        summary = sentence.format(s.value, s.real)
+        summary = said(sentence, value=s.value, real=s.real)
         out.append(scored(name, s, limit_of(name, s, least), summary, detail=detail, samples=samples))
     return out
 
 
 def _vendi(unseen: Embedded, made: Embedded, draws: Draws) -> Finding:
     s = resampled(lambda r: vendi(unseen.features[r]), lambda r: vendi(made.features[r]), draws)
-    summary = f"The effective number of different records (Vendi) is {s.value:.1f}; among as many unseen real ones {s.real:.1f}."
+    summary = said(
+        "The effective number of different records (Vendi) is {value:.1f}; among as many unseen real ones {real:.1f}.",
+        value=s.value,
+        real=s.real,
+    )
     samples, detail = (
         power.of_score(s.error, 0.2, len(made), len(unseen), s.real, 0.05 * s.real),
         Sampled(n=draws.size, z=s.z),
@@ -153,9 +164,9 @@ def absent(
     return sure, likely, count.double() / n, share
 
 
-def missed(sure: list[int], classes: Sequence[str], made: Tensor, real: Tensor) -> str:
+def missed(sure: list[int], classes: Sequence[str], made: Tensor, real: Tensor) -> Sentence:
     """The classes that miss, each with its shares [k] of what was made and of unseen real records."""
-    return ", ".join(f"{classes[i]} ({float(made[i]):.1%}, real {float(real[i]):.1%})" for i in sure[:8])
+    return together((said(SHARES, name=classes[i], made=float(made[i]), real=float(real[i])) for i in sure[:8]), ", ")
 
 
 def needed(n: int, m: int, k: int) -> tuple[Sample, ...]:
@@ -187,9 +198,9 @@ def _missing(train: Embedded, unseen: Embedded, made: Embedded, classes: tuple[s
         sure, likely = sorted({*sure, *asked[0]}), sorted({*likely, *asked[1]})
     gone = tuple(classes[i] for i in sure)
     summary = (
-        f"Missing from what was made, or nearly: class {missed(sure, classes, shares, share)}."
+        said("Missing from what was made, or nearly: class {listed}.", listed=missed(sure, classes, shares, share))
         if gone
-        else "Every class that real data shows is made."
+        else said("Every class that real data shows is made.")
     )
     made_shares, real_shares = tuple(shares.tolist()), tuple(share.tolist())
     detail = MissingClasses(missing=gone, names=classes, made=made_shares, real=real_shares, kind="class")
@@ -204,10 +215,19 @@ def _modes(train: Embedded, unseen: Embedded, made: Embedded) -> Finding:
     looks = modes.look(views)
     lost = modes.lost(looks)
     if lost:
-        listed = ", ".join(f"one of {mode.unseen:.0%} (made: {mode.made:.1%})" for mode in lost[:4])
-        summary = f"Hardly made, or never: {len(lost)} {'mode' if len(lost) == 1 else 'modes'} of real data, {listed}."
+        shares = (
+            said("one of {unseen:.0%} (made: {made:.1%})", unseen=mode.unseen, made=mode.made) for mode in lost[:4]
+        )
+        listed = together(shares, ", ")
+        summary = said(
+            "Hardly made, or never: {n} mode of real data, {listed}."
+            if len(lost) == 1
+            else "Hardly made, or never: {n} modes of real data, {listed}.",
+            n=len(lost),
+            listed=listed,
+        )
     else:
-        summary = "Wherever real records crowd, some are made."
+        summary = said("Wherever real records crowd, some are made.")
     names = tuple(str(i) for i in range(len(lost)))
     detail = MissingModes(
         missing=names,

@@ -19,7 +19,7 @@ from karat.assays.finding import Finding, Score, scored
 from karat.assays.neighbours import Components, distances
 from karat.assays.points.embedded import Embedded
 from karat.assays.points.points import Case
-from karat.words import number
+from karat.words import number, said, term
 
 FINDS = (
     *("frechet distance", "pixel frechet distance", "kernel distance"),
@@ -139,9 +139,15 @@ def _frechet(name: str, train: Tensor, unseen: Tensor, made: Tensor, draws: Draw
     s = resampled(lambda rows: score(unseen, rows), lambda rows: score(made, rows), draws)
     scale = float(cov.trace())
     limit = limit_of(name, s, max(0.003 * scale, 0.15 * s.real))
-    summary = (
-        f"In {what}, the Frechet distance of {draws.size} made records to the training data is {s.value:.3g}, that of "
-        f"{draws.size} unseen real ones {s.real:.3g} (0 is identical, the variance of the data is {scale:.3g})."
+    summary = said(
+        "In {what}, the Frechet distance of {size} made records to the training data is {value:.3g}, "
+        "that of {size} unseen real ones {real:.3g} (0 is identical, the variance of the data is "
+        "{scale:.3g}).",
+        what=term(what),
+        size=draws.size,
+        value=s.value,
+        real=s.real,
+        scale=scale,
     )
     comparable = "within this report"
     detail = FrechetDistance(n=draws.size, reference=len(train), z=s.z, variance=scale, comparable=comparable)
@@ -162,9 +168,11 @@ def _kernel(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> Findin
     u, m = unseen / scale, made / scale
     cross_u, cross_m = (torch.cat([_cubic(b, reference).double().mean(1) for b in x.split(1000)]) for x in (u, m))
     s = resampled(lambda rows: score(u, cross_u, rows), lambda rows: score(m, cross_m, rows), draws)
-    summary = (
-        f"The kernel distance (squared MMD, times 1,000) of what was made to the training data is {number(s.value)}, "
-        f"that of unseen real data {number(s.real)} (it is unbiased and may be below 0)."
+    summary = said(
+        "The kernel distance (squared MMD, times 1,000) of what was made to the training data is "
+        "{value}, that of unseen real data {real} (it is unbiased and may be below 0).",
+        value=number(s.value),
+        real=number(s.real),
     )
     detail = KernelDistance(n=draws.size, unit=0.001, z=s.z)
     samples = power.of_score(s.error, 1.0, len(made), len(unseen), 5.0, 1.0)
@@ -189,16 +197,17 @@ def _balls(train: Embedded, unseen: Embedded, made: Embedded, most: int = 3000) 
     m, u = scores(made.features), scores(unseen.features)
     out = []
     kinds = (
-        ("precision", 0.02, "{:.1%} of what was made lies where real data lies; unseen real data: {:.1%}."),
+        ("precision", 0.02, "{value:.1%} of what was made lies where real data lies; unseen real data: {real:.1%}."),
         (
             "density",
             0.05,
-            "Made records lie in the neighbourhoods of {:.3g} times as many real ones as expected; unseen real data: {:.3g}.",
+            "Made records lie in the neighbourhoods of {value:.3g} times as many real ones as expected; unseen real data: "
+            "{real:.3g}.",
         ),
         (
             "clipped density",
             0.05,
-            "Density with every neighbourhood and count clipped is {:.1%} of that of unseen real data ({:.0%}).",
+            "Density with every neighbourhood and count clipped is {value:.1%} of that of unseen real data ({real:.0%}).",
         ),
     )
     for (name, least, sentence), a, b in zip(kinds, m, u, strict=True):
@@ -206,7 +215,7 @@ def _balls(train: Embedded, unseen: Embedded, made: Embedded, most: int = 3000) 
         if name == "clipped density":  # scaled so that real data scores 1: linear in the share of bad records
             by = max(s.real, 1e-9)
             s = Score(s.value / by, s.low / by, s.high / by, 1.0, s.error / by)
-        summary = sentence.format(s.value, s.real)
+        summary = said(sentence, value=s.value, real=s.real)
         detail = Balls(n=len(a), reference=len(reference), z=s.z)
         samples = power.scored(name, s.error, len(made), len(unseen), s.real, beyond=least)
         out.append(scored(name, s, limit_of(name, s, least), summary, detail=detail, samples=samples))
@@ -219,9 +228,11 @@ def _auc(train: Embedded, unseen: Embedded, made: Embedded, pixels: Components, 
     value, sd = discriminant_auc(m, t, seed)
     real, _ = discriminant_auc(u, t, seed)
     s = Score(value, value - 1.96 * sd, min(1.0, value + 1.96 * sd), real, sd * math.sqrt(2))
-    summary = (
-        f"Shown one made and one training record, a simple classifier picks the made one {value:.0%} of the time "
-        f"(50% is guessing); an unseen real one, {real:.0%}."
+    summary = said(
+        "Shown one made and one training record, a simple classifier picks the made one {value:.0%} of "
+        "the time (50% is guessing); an unseen real one, {real:.0%}.",
+        value=value,
+        real=real,
     )
     detail = TwoSample(n=n, z=s.z, null_sd=sd)
     samples = power.scored("two-sample auc", s.error, len(made), len(unseen), beyond=0.05)
@@ -248,7 +259,12 @@ def _sharpness(train: Embedded, unseen: Embedded, made: Embedded) -> Finding:
     s = averaged(mine, roughness(unseen.points) / by)
     # unseen records set aside by name (another speaker) may themselves differ from what there was to learn
     limit = outside(*(limit_of("sharpness", x, 0.05) for x in (s, averaged(mine, learned / by))))
-    fault = "" if not limit.broken(s.value) else ": too smooth" if s.z < 0 else ": too rough"
-    summary = f"Fine detail is {s.value:.2f} times that of the training data (unseen real data: {s.real:.2f}){fault}."
+    fault = "" if not limit.broken(s.value) else said(": too smooth") if s.z < 0 else said(": too rough")
+    summary = said(
+        "Fine detail is {value:.2f} times that of the training data (unseen real data: {real:.2f}){fault}.",
+        value=s.value,
+        real=s.real,
+        fault=fault,
+    )
     samples = power.scored("sharpness", s.error, len(made), len(unseen), beyond=0.05)
     return scored("sharpness", s, limit, summary, detail=Standardised(z=s.z), samples=samples)

@@ -15,6 +15,7 @@ from karat.assays.neighbours import components
 from karat.assays.points.fidelity import discriminant_auc
 from karat.assays.points.points import Case
 from karat.assays.table.membership import membership
+from karat.words import said
 
 FINDS = ("membership",)
 ALIKE = 3.0  # standard errors by which a classifier may tell training from unseen records
@@ -40,10 +41,12 @@ def attacked(train: Tensor, unseen: Tensor, made: Tensor, seed: int, learned: in
     apart, sd = discriminant_auc(unseen, train, seed)
     if apart - 0.5 <= ALIKE * sd:
         return membership(train, unseen, made, learned)
-    summary = (
-        f"Unseen records are told from training ones {apart:.1%} of the time, before anything is made (50% is guessing): "
-        "beside these, an attack on membership would measure that difference and no leak."
+    summary = said(
+        "Unseen records are told from training ones {apart:.1%} of the time, before anything is made "
+        "(50% is guessing): beside these, an attack on membership would measure that difference and no "
+        "leak.",
+        apart=apart,
     )
-    why = "unseen records differ from training ones before anything is made"
+    why = said("unseen records differ from training ones before anything is made")
     detail = Membership(unseen_beside_training=apart)
     return unknown("membership", why, Limit(above=0.5 + LEVEL * sd), summary, detail=detail)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -29,6 +30,7 @@ from karat.assays.points.aligned import Aligned, Matches, Pictures, Sounds, smoo
 from karat.assays.points.diversity import cells
 from karat.assays.points.embedded import Embedded
 from karat.assays.points.points import Case
+from karat.words import Sentence, said, term, together
 
 FINDS = ("copy rate", "authenticity", "ct")
 NEAR = 0.0025  # quantile of real records below which a record counts as a copy
@@ -38,6 +40,14 @@ CROWD = 50
 MOST = 4000  # records searched for on each side; half as many where training records are many
 CERTAIN = 1e-6
 OFTEN = 0.05  # of the copies, from which on a change is named
+NEAR_UNSEEN = (
+    "{count} of {n} made records ({value:.1%}) lie as close to a training record as only {real:.2%} of un"
+    "seen real ones do"
+)
+NEAR_OTHERS = (
+    "{count} of {n} made records ({value:.1%}) lie as close to a training record as only {real:.2%} of real ones lie to any "
+    "other"
+)
 CRITERION = "{:.2f} of the distance to the next nearest"
 
 
@@ -199,13 +209,9 @@ def _copies(m: Matches, ratio: Tensor, helped: bool, case: Case, unseen: int = 0
     order = torch.where(mine, m.ratio, torch.inf).argsort(stable=True)[: min(24, int(mine.sum()))]
     pairs = tuple((made.row(int(i)), train.row(int(m.row[i])), float(m.ratio[i])) for i in order)
     changes = Counter(c for c in m.changes((near & mine).nonzero()[:, 0].tolist()) if c)
-    told = "".join(f", {c} of them {change}" for change, c in changes.most_common() if c >= OFTEN * count)
-    summary = (
-        f"{count} of {n} made records ({value:.1%}) lie as close to a training record as only {real:.2%} of "
-        + ("real ones lie to any other" if helped else "unseen real ones do")
-        + ("" if met is None else met.summary(n))
-        + (f": training records were copied{told}." if raised else "; no more than chance explains.")
-    )
+    often = [(change, c) for change, c in changes.most_common() if c >= OFTEN * count]
+    summary = said(NEAR_OTHERS if helped else NEAR_UNSEEN, count=count, n=n, value=value, real=real)
+    summary += ("" if met is None else met.summary(n)) + _ends(often, raised)
     shown = tuple(change if near[i] else "" for i, change in zip(order, m.changes(order.tolist()), strict=True))
     detail = CopyRate(pairs=pairs, bar=bar, p=p, copies=count, n=n, searched=n, criterion=CRITERION, changes=shown)
 
@@ -223,6 +229,14 @@ def _copies(m: Matches, ratio: Tensor, helped: bool, case: Case, unseen: int = 0
     return beside(met, n, scored("copy rate", score, limit, summary, detail=detail, samples=samples, raised=raised))
 
 
+def _ends(changes: Sequence[tuple[str, int]], raised: bool) -> Sentence:
+    """How the sentence on copies ends.   changes: what was often done to them, and to how many."""
+    if not raised:
+        return said("; no more than chance explains.")
+    told = together(said(", {c} of them {change}", c=c, change=term(change)) for change, c in changes)
+    return said(": training records were copied{told}.", told=told)
+
+
 def _authenticity(m: Nearest, u: Nearest, base: Tensor) -> Finding:
     rows = torch.cat([m.row, u.row]).unique()
     own = torch.zeros(len(base))
@@ -231,9 +245,11 @@ def _authenticity(m: Nearest, u: Nearest, base: Tensor) -> Finding:
         d[torch.arange(len(block)), block] = math.inf
         own[block] = d.amin(1)
     s = averaged((m.plain > own[m.row]).float(), (u.plain > own[u.row]).float(), share=True)
-    summary = (
-        f"{s.value:.1%} of what was made is further from its nearest training record than that one is from its own "
-        f"neighbour; unseen real data: {s.real:.1%}."
+    summary = said(
+        "{value:.1%} of what was made is further from its nearest training record than that one is from "
+        "its own neighbour; unseen real data: {real:.1%}.",
+        value=s.value,
+        real=s.real,
     )
     detail, limit = Standardised(z=s.z), limit_of("authenticity", s, 0.05)
     samples = power.scored("authenticity", s.error, len(m.plain), len(u.plain), s.real, beyond=0.05)
@@ -263,9 +279,10 @@ def _ct(
     w = w / w.sum()
     value, real = (float((w * torch.tensor(x, dtype=torch.float64)).sum()) for x in (scores, nulls))
     sd = float(w.square().sum().sqrt())  # each cell's Z is N(0, 1) by chance
-    summary = (
-        f"Nearness to training records (C_T): {value:.1f}; 0 is as unseen real data, below -3 is nearer than it should "
-        "be, by copying or by smoothness."
+    summary = said(
+        "Nearness to training records (C_T): {value:.1f}; 0 is as unseen real data, below -3 is nearer "
+        "than it should be, by copying or by smoothness.",
+        value=value,
     )
     detail = CT(worst_cell=min(scores), cells=tuple(scores), z=value / sd)
     score, limit = Score(value, value - 1.96 * sd, value + 1.96 * sd, real, sd), Limit(below=min(-3.0, -LEVEL * sd))

@@ -19,6 +19,7 @@ from karat.assays.chance import LEVEL, limit_of, wilson
 from karat.assays.details.records import Lift, Usefulness
 from karat.assays.finding import Finding, Limit, Score, scored
 from karat.assays.points.points import Case
+from karat.words import said
 
 FINDS = ("usefulness", "lift")
 WIDTH = 512
@@ -64,7 +65,7 @@ def findings(case: Case) -> list[Finding]:
     rng = torch.Generator().manual_seed(case.seed)
     expand = random_features(pixels.of(train.points[:5000]), WIDTH, rng)
     t, u, m = (expand(pixels.of(side.points)) for side in (train, unseen, made))
-    whose = "" if given else " (its labels were read by the judge)"
+    whose = "" if given else said(" (its labels were read by the judge)")
     return usefulness_and_lift(t, train.labels, u, unseen.labels, m, labels, len(classes), whose, rng)
 
 
@@ -118,9 +119,13 @@ def _ratio(
     error = max(float(spread.std()) * math.sqrt(1.5), math.sqrt(2 * p * (1 - p) / tests) / 2)
     low, high = (edge / accuracy for edge in wilson(round(tstr * tests), tests))
     s = Score(value, low, high, real, error)
-    summary = (
-        f"A classifier trained on {n} made records{whose} is right about {tstr:.1%} of unseen real ones; "
-        f"trained on as many real ones, {trtr:.1%}."
+    summary = said(
+        "A classifier trained on {n} made records{whose} is right about {tstr:.1%} of unseen real ones; "
+        "trained on as many real ones, {trtr:.1%}.",
+        n=n,
+        whose=whose,
+        tstr=tstr,
+        trtr=trtr,
     )
     by = "read by the judge" if whose else "given"
     detail = Usefulness(tstr=tstr, trtr=trtr, gap=trtr - tstr, n=n, labels=by)
@@ -149,10 +154,14 @@ def _lift(
     found = value > 3 * error and value > 0.002
     limit = Limit(below=-max(LEVEL * error, 0.01))
     score = Score(value, value - 1.96 * error, value + 1.96 * error, real, error)
-    verdict = "a gain" if found else "a loss" if limit.broken(value) else "no gain beyond chance"
-    summary = (
-        f"Added to all {len(t)} real training records, what was made{whose} changes a classifier's accuracy by "
-        f"{100 * value:+.2f} points against duplicates of real records: {verdict}."
+    verdict = said("a gain") if found else said("a loss") if limit.broken(value) else said("no gain beyond chance")
+    summary = said(
+        "Added to all {n_t} real training records, what was made{whose} changes a classifier's accuracy "
+        "by {value:+.2f} points against duplicates of real records: {verdict}.",
+        n_t=len(t),
+        whose=whose,
+        value=100 * value,
+        verdict=verdict,
     )
     detail = Lift(found=found, n=len(m), standard_error=error, labels="read by the judge" if whose else "given")
     samples = power.scored("lift", error, len(m), len(u), beyond=0.01)

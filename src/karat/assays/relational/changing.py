@@ -24,6 +24,7 @@ from karat.assays.table.columns import shape
 from karat.assays.table.sheet import resampled_columns
 from karat.space import JUDGED as FEWEST
 from karat.views import TableView, Tie
+from karat.words import said, term
 
 FINDS = ("changes", "autocorrelation", "volatility", "cross-correlation")
 LONG = 10  # rows that half of the sequences have at least, where changes are looked at
@@ -154,10 +155,19 @@ def _changes(where: str, columns: Sequence[Column], sides: Sequence[Moves], draw
         for j, c in enumerate(columns)
     )
     worst = min(moved, key=lambda m: m.score - m.real_score)
-    summary = (
-        f"{where}: changes from a row to the next are distributed as in the training data to {score.value:.3f}; unseen real ones: "
-        f"{score.real:.3f}. Worst: {worst.column}, whose changes have a standard deviation of {worst.spread:.3g} (real "
-        f"{worst.real_spread:.3g}) and a kurtosis of {worst.kurtosis:.3g} (real {worst.real_kurtosis:.3g})."
+    summary = said(
+        "{where}: changes from a row to the next are distributed as in the training data to "
+        "{value:.3f}; unseen real ones: {real:.3f}. Worst: {column}, whose changes have a standard "
+        "deviation of {spread:.3g} (real {real_spread:.3g}) and a kurtosis of {kurtosis:.3g} (real "
+        "{real_kurtosis:.3g}).",
+        where=where,
+        value=score.value,
+        real=score.real,
+        column=worst.column,
+        spread=worst.spread,
+        real_spread=worst.real_spread,
+        kurtosis=worst.kurtosis,
+        real_kurtosis=worst.real_kurtosis,
     )
     return finding("changes", where, score, summary, Changes(n=draws.size, z=score.z, columns=moved), sides)
 
@@ -178,10 +188,18 @@ def _lagged(key: str, where: str, columns: Sequence[Column], sides: Sequence[Mov
     score = distance(overall[0], real, own, draws)
     apart = np.abs(overall[2] - overall[0]).mean(1)
     j = int(np.argmax(apart))
-    summary = (
-        f"{where}: rank autocorrelations of {what} at 1 to {lags - 1} rows lie {score.value:.3f} from those of the training data, "
-        f"those of unseen real ones {score.real:.3f}. Worst: {columns[j].name}, {overall[2][j, 0]:.2f} at one row (real "
-        f"{overall[0][j, 0]:.2f})."
+    summary = said(
+        "{where}: rank autocorrelations of {what} at 1 to {lags} rows lie {value:.3f} from those of the "
+        "training data, those of unseen real ones {real:.3f}. Worst: {name}, {made:.2f} at one row "
+        "(real {real_worst:.2f}).",
+        where=where,
+        what=term(what),
+        lags=lags - 1,
+        value=score.value,
+        real=score.real,
+        name=columns[j].name,
+        made=overall[2][j, 0],
+        real_worst=overall[0][j, 0],
     )
     curves = tuple(
         Lagged(column=c.name, made=tuple(map(float, overall[2][i])), real=tuple(map(float, overall[0][i])))
@@ -213,10 +231,15 @@ def _together(where: str, columns: Sequence[Column], sides: Sequence[Moves], dra
         for k, (i, j) in enumerate(pairs)
     )
     worst = max(shown, key=lambda p: abs(p.made - p.real))
-    summary = (
-        f"{where}: correlations of the changes of two columns lie {score.value:.3f} from those of the training data, "
-        f"those of unseen real ones {score.real:.3f}. Worst: {' and '.join(worst.columns)}, {worst.made:.2f} (real "
-        f"{worst.real:.2f})."
+    summary = said(
+        "{where}: correlations of the changes of two columns lie {value:.3f} from those of the training "
+        "data, those of unseen real ones {real:.3f}. Worst: {columns}, {made:.2f} (real {real_worst:.2f}).",
+        where=where,
+        value=score.value,
+        real=score.real,
+        columns=" and ".join(worst.columns),
+        made=worst.made,
+        real_worst=worst.real,
     )
     return [finding("cross-correlation", where, score, summary, Together(n=draws.size, z=score.z, pairs=shown), sides)]
 

@@ -18,6 +18,7 @@ from karat.assays.relational.changing import ENOUGH, Column, Measured, Moves, di
 from karat.assays.relational.windows import phases
 from karat.assays.table.columns import shape
 from karat.assays.table.sheet import resampled_columns
+from karat.words import said, term, together
 
 FINDS = ("drawdown", "leverage", "seasonality")
 AHEAD = 10  # rows after a change whose sizes are looked at
@@ -76,9 +77,16 @@ def _drawdown(where: str, columns: Sequence[Column], sides: Sequence[Moves], dra
         for j, c in enumerate(columns)
     )
     worst = min(shown, key=lambda d: d.score - d.real_score)
-    summary = (
-        f"{where}: how far a sequence falls at most is distributed as in the training data to {score.value:.3f}; unseen real "
-        f"ones: {score.real:.3f}. Worst: {worst.column}, {worst.median:.3g} in half of them (real {worst.real_median:.3g})."
+    summary = said(
+        "{where}: how far a sequence falls at most is distributed as in the training data to "
+        "{value:.3f}; unseen real ones: {real:.3f}. Worst: {column}, {median:.3g} in half of them (real "
+        "{real_median:.3g}).",
+        where=where,
+        value=score.value,
+        real=score.real,
+        column=worst.column,
+        median=worst.median,
+        real_median=worst.real_median,
     )
     return finding("drawdown", where, score, summary, Courses(n=draws.size, z=score.z, columns=shown), sides)
 
@@ -94,10 +102,17 @@ def _leverage(where: str, columns: Sequence[Column], sides: Sequence[Moves], dra
     overall = [of(np.arange(s.parents)) for of, s in zip((train, unseen, made), sides, strict=True)]
     score = distance(overall[0], unseen, made, draws)
     j = int(np.argmax(np.abs(overall[2] - overall[0]).mean(1)))
-    summary = (
-        f"{where}: rank correlations of a change with the sizes of the {AHEAD} after it lie {score.value:.3f} from those of the "
-        f"training data, those of unseen real ones {score.real:.3f}. Worst: {columns[j].name}, {overall[2][j].mean():.2f} on "
-        f"average (real {overall[0][j].mean():.2f})."
+    summary = said(
+        "{where}: rank correlations of a change with the sizes of the {ahead} after it lie {value:.3f} "
+        "from those of the training data, those of unseen real ones {real:.3f}. Worst: {name}, "
+        "{made:.2f} on average (real {real_worst:.2f}).",
+        where=where,
+        ahead=AHEAD,
+        value=score.value,
+        real=score.real,
+        name=columns[j].name,
+        made=overall[2][j].mean(),
+        real_worst=overall[0][j].mean(),
     )
     curves = tuple(
         Lagged(column=c.name, made=tuple(map(float, overall[2][i])), real=tuple(map(float, overall[0][i])))
@@ -158,10 +173,19 @@ def _seasonality(
     score = distance(overall[0], unseen, made, draws)
     i, j = divmod(int(np.argmax(np.abs(overall[2] - overall[0]))), len(columns))
     name, phase = marks[often[i]]
-    summary = (
-        f"{where}: mean changes by {', '.join(kinds)} lie {score.value:.3f} standard deviations from those of the training data, "
-        f"those of unseen real ones {score.real:.3f}. Worst: {columns[j].name} at {name} {phase + 1}, {overall[2][i, j]:.2f} (real "
-        f"{overall[0][i, j]:.2f})."
+    summary = said(
+        "{where}: mean changes by {kinds} lie {value:.3f} standard deviations from those of the "
+        "training data, those of unseen real ones {real:.3f}. Worst: {name} at {kind} {phase}, "
+        "{made:.2f} (real {real_worst:.2f}).",
+        where=where,
+        kinds=together(map(term, kinds), ", "),
+        value=score.value,
+        real=score.real,
+        name=columns[j].name,
+        kind=term(name),
+        phase=phase + 1,
+        made=overall[2][i, j],
+        real_worst=overall[0][i, j],
     )
     shown = tuple(
         Phase(

@@ -21,6 +21,7 @@ from karat.assays.relational.changing import judged, ranks
 from karat.assays.relational.windows import lagged
 from karat.space import JUDGED as FEWEST
 from karat.views import TableView
+from karat.words import said
 
 FINDS = ("forecast",)
 COLUMNS = 4  # whose changes and sizes of changes are foretold
@@ -136,9 +137,16 @@ def r2(truth: np.ndarray, told: np.ndarray) -> float:
 
 def _finding(where: str, name: str, fair: float, s: Score, draws: Draws, windows: tuple[int, int]) -> Finding:
     """The finding that the score `s` of `windows`, made and unseen, is, in parts of what training windows teach, `fair`."""
-    summary = (
-        f"{where}: boosted trees trained on {draws.size} made windows foretell {name} of unseen real steps with an R2 of ranks of "
-        f"{s.value * fair:.3f}; trained on as many training windows, {fair:.3f}; on unseen real ones, {s.real * fair:.3f}."
+    summary = said(
+        "{where}: boosted trees trained on {size} made windows foretell {name} of unseen real steps "
+        "with an R2 of ranks of {value:.3f}; trained on as many training windows, {fair:.3f}; on unseen "
+        "real ones, {real:.3f}.",
+        where=where,
+        size=draws.size,
+        name=name,
+        value=s.value * fair,
+        fair=fair,
+        real=s.real * fair,
     )
     detail = Usefulness(
         target=name,

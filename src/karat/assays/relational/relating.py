@@ -19,6 +19,7 @@ from karat.assays.table.detection import told_apart
 from karat.assays.table.sheet import resampled_columns
 from karat.space import JUDGED as FEWEST
 from karat.views import Columns, DatabaseView, TableView, Tie
+from karat.words import said, term
 
 FINDS = (
     "dangling keys",
@@ -52,7 +53,14 @@ def _dangling(case: Case) -> Finding:
     )
     low, high = wilson(loose, n) if n else (0.0, 0.0)
     real, top = real_loose / max(real_n, 1), wilson(real_loose, real_n)[1] if real_loose else 0.0
-    summary = f"{tie.where}: {loose:,} of {n:,} made keys refer to no row; in the real tables {real_loose:,} of {real_n:,} do."
+    summary = said(
+        "{where}: {loose:,} of {n:,} made keys refer to no row; in the real tables {real_loose:,} of {real_n:,} do.",
+        where=tie.where,
+        loose=loose,
+        n=n,
+        real_loose=real_loose,
+        real_n=real_n,
+    )
     score = Score(loose / max(n, 1), low, high, real, 0.0)
     limit = Limit(above=top, only="where chance does not explain it" if top else "")
     samples = power.of_count(
@@ -67,10 +75,17 @@ def _cardinality(case: Case) -> list[Finding]:
     where, score = case.ties[0].where, _shape(train, unseen, made, case.seed)
     if score is None:
         return []
-    summary = (
-        f"{where}: a made parent has {made.mean():.3g} rows on average ({_range(made)} but for one in a hundred), a real "
-        f"one {train.mean():.3g} ({_range(train)}); "
-        f"the distributions agree to {score.value:.3f}, unseen real ones to {score.real:.3f}."
+    summary = said(
+        "{where}: a made parent has {made:.3g} rows on average ({range} but for one in a hundred), a "
+        "real one {train:.3g} ({train_range}); the distributions agree to {value:.3f}, unseen real ones to "
+        "{real:.3f}.",
+        where=where,
+        made=made.mean(),
+        range=_range(made),
+        train=train.mean(),
+        train_range=_range(train),
+        value=score.value,
+        real=score.real,
     )
     top = int(max(train.max(initial=0), made.max(initial=0)))
     detail = None
@@ -191,9 +206,15 @@ def _pairs(
     gap = np.nan_to_num(real - own)
     worst = combinations(train.names, chosen, own, real, np.argsort(-gap, kind="stable")[:12])
     first = " and ".join(train.names[i] for i in chosen[int(np.argmax(gap))])
-    summary = (
-        f"Dependence of columns of {what} agrees with the training data to {score.value:.3f}; unseen real ones: {score.real:.3f}. "
-        f"Worst: {first} ({worst[0].score}, real {worst[0].real_score})."
+    summary = said(
+        "Dependence of columns of {what} agrees with the training data to {value:.3f}; unseen real "
+        "ones: {real:.3f}. Worst: {first} ({score}, real {real_score}).",
+        what=term(what),
+        value=score.value,
+        real=score.real,
+        first=first,
+        score=worst[0].score,
+        real_score=worst[0].real_score,
     )
     detail = ColumnPairs(n=draws.size, z=score.z, pairs_looked_at=len(chosen), worst=worst)
     return [_agreement(key, of, score, summary, detail, len(made), len(unseen))]
@@ -205,9 +226,14 @@ def _gaps(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndarray, *
     if score is None:
         return []
     back = int((made < 0).sum())
-    summary = (
-        f"{where}: distances between neighbours are distributed as in the training data to {score.value:.3f}; unseen real "
-        f"ones: {score.real:.3f}. {back:,} of {len(made):,} made neighbours stand in the wrong order."
+    summary = said(
+        "{where}: distances between neighbours are distributed as in the training data to {value:.3f}; "
+        "unseen real ones: {real:.3f}. {back:,} of {n:,} made neighbours stand in the wrong order.",
+        where=where,
+        value=score.value,
+        real=score.real,
+        back=back,
+        n=len(made),
     )
     also, detail = "where a row stands in the wrong order", Gaps(backwards=back)
     return [_agreement("gaps", where, score, summary, detail, len(made), len(unseen), back > 0, also)]

@@ -18,6 +18,7 @@ from karat.assays.shares import CERTAIN, all_certain, certain, scores, tail
 from karat.assays.table.sheet import resampled_columns
 from karat.assays.table.tables import Case
 from karat.views import TableView
+from karat.words import firsts, said
 
 FINDS = ("missing classes", "rare categories", "class balance")
 HALF = 0.58  # standard deviation of min(z, 0) of a normal z: (1/2 - 1/(2 pi))^(1/2)
@@ -64,9 +65,9 @@ def _missing(train: TableView, unseen: TableView, made: TableView, columns: list
     sure.sort(key=lambda c: -c.real)
     named = _named(sure)
     summary = (
-        f"Missing from what was made, or nearly: {', '.join(named[:8])}{' and more' if len(named) > 8 else ''}."
+        said("Missing from what was made, or nearly: {listed}.", listed=firsts(named))
         if sure
-        else "Every category that is common enough to be sure of is made."
+        else said("Every category that is common enough to be sure of is made.")
     )
     detail = MissingClasses(missing=named[:NAMED], categories=tuple(sure[:NAMED]), kind="category")
     samples = power.of_count(
@@ -107,8 +108,16 @@ def _rare(train: TableView, unseen: TableView, made: TableView, draws: Draws, co
     named = _named(fewer)
     worst = int(np.argmin(own - real))
     column = train.names[list(rare)[worst]]
-    summary = f"Rare categories have {s.value:.1%} of their real frequency; among as many unseen real rows {s.real:.1%}"
-    summary += f"; too rare or missing: {', '.join(named[:8])}." if named else f"; least so in {column}."
+    summary = said(
+        "Rare categories have {value:.1%} of their real frequency; among as many unseen real rows {real:.1%}",
+        value=s.value,
+        real=s.real,
+    )
+    summary += (
+        said("; too rare or missing: {listed}.", listed=firsts(named))
+        if named
+        else said("; least so in {column}.", column=column)
+    )
     detail = RareCategories(
         n=draws.size,
         z=s.z,
@@ -149,10 +158,16 @@ def _balance(
     balances = [_of_column(train.names[j], train.levels(j), unseen.codes(j), made.codes(j)) for j in looked]
     balances.sort(key=lambda c: (not c.off, c.expected - c.value, c.column != target))
     first = balances[0]
-    summary = (
-        f"{first.column} = {first.worst} makes up {first.worst_made:.1%} of what was made and "
-        f"{first.worst_real:.1%} of real data; {first.value:.1%} of all rows would have to change their "
-        f"{first.column} to match (chance alone: {first.expected:.1%})."
+    summary = said(
+        "{column} = {worst} makes up {worst_made:.1%} of what was made and {worst_real:.1%} of real "
+        "data; {value:.1%} of all rows would have to change their {column} to match (chance alone: "
+        "{expected:.1%}).",
+        column=first.column,
+        worst=first.worst,
+        worst_made=first.worst_made,
+        worst_real=first.worst_real,
+        value=first.value,
+        expected=first.expected,
     )
     detail = Balance(
         column=first.column,

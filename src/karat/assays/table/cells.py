@@ -13,6 +13,7 @@ from karat.assays.points.bias import BEYOND
 from karat.assays.shares import all_certain, certain, scores
 from karat.assays.table.tables import Case
 from karat.views import TableView
+from karat.words import said, term
 
 FINDS = ("formatting", "missingness")
 DIGITS = 8  # after the point, beyond which a number counts as unrounded
@@ -21,10 +22,11 @@ HEAP = 0.005  # share of the training rows that makes a value heaped
 HOLES = 30  # columns whose missing cells are looked at in pairs, those with most
 MULTIPLES = (5, 10, 100, 1000)
 GRAINS = (
-    "unrounded",
-    *(f"printed with {d} {'digit' if d == 1 else 'digits'} after the point" for d in range(DIGITS, 0, -1)),
-    "whole",
-    *(f"a multiple of {k}" for k in MULTIPLES),
+    said("unrounded"),
+    *(said("printed with {n} digits after the point", n=d) for d in range(DIGITS, 1, -1)),
+    said("printed with 1 digit after the point"),
+    said("whole"),
+    *(said("a multiple of {n}", n=k) for k in MULTIPLES),
 )
 
 
@@ -59,13 +61,17 @@ def _formatting(train: TableView, unseen: TableView, made: TableView) -> list[Fi
     printed.sort(key=lambda c: (not c.off, c.real_gap - c.gap))
     first = printed[0]
     off_names = [c.column for c in printed if c.off]
-    summary = (
-        f"{first.column}: {first.made:.1%} of what was made is {first.grain}, of unseen real rows {first.real:.1%}"
+    summary = said(
+        "{column}: {made:.1%} of what was made is {grain}, of unseen real rows {real:.1%}",
+        column=first.column,
+        made=first.made,
+        grain=term(first.grain),
+        real=first.real,
     )
     summary += (
-        f"; printed otherwise than in real data: {', '.join(off_names)}."
+        said("; printed otherwise than in real data: {listed}.", listed=", ".join(off_names))
         if off_names
-        else "; no column is printed otherwise than in real data."
+        else said("; no column is printed otherwise than in real data.")
     )
     half = 1.96 * math.sqrt(max(first.gap * (1 - first.gap), 0) / first.n)
     score = Score(first.gap, first.gap - half, first.gap + half, first.real_gap, half / 1.96).clipped(0.0, 1.0)
@@ -90,7 +96,7 @@ def _grained(name: str, made: np.ndarray, unseen: np.ndarray, train: np.ndarray)
         column=name,
         gap=gap,
         real_gap=real,
-        grain=(*GRAINS, "a common value")[worst],
+        grain=(*GRAINS, said("a common value"))[worst],
         made=float(rates[0][worst]),
         real=float(rates[1][worst]),
         off=bool(gap - real > 0.05 and certain(int(marks[0][worst]), n, int(marks[1][worst]), m)),
@@ -108,7 +114,7 @@ def _spelled(train: TableView, unseen: TableView, made: TableView) -> list[Print
         if not n or not m:
             continue
         off = share > 0.05 and certain(round(share * n), n, 0, m)
-        what = f"printed as {theirs!r} where real data have {ours!r}"
+        what = said("printed as {theirs!r} where real data have {ours!r}", theirs=theirs, ours=ours)
         printed.append(
             Printed(column=name, gap=share, real_gap=0.0, grain=what, made=share, real=0.0, off=bool(off), n=n)
         )
@@ -138,7 +144,7 @@ def _missingness(train: TableView, unseen: TableView, made: TableView) -> Findin
     samples = apart(n, m + t, power.BAD, 0.01)
     some = np.flatnonzero(holes[0].any(0) | holes[1].any(0) | holes[2].any(0))
     if len(some) == 0:
-        summary = "No cell is missing, neither in real data nor in what was made."
+        summary = said("No cell is missing, neither in real data nor in what was made.")
         nothing = Missingness(columns=(), pairs=())
         return exact("missingness", 0.0, Limit(above=0.01, only=BEYOND), summary, detail=nothing, samples=samples)
     names, counts = _holes(train.names, holes, some)
@@ -152,11 +158,15 @@ def _missingness(train: TableView, unseen: TableView, made: TableView) -> Findin
         for k in np.argsort(-np.abs(z), kind="stable")[:48]
     ]
     share = counts[0][worst] / n
-    summary = (
-        f"{' and '.join(names[worst])} {'are both' if len(names[worst]) > 1 else 'is'} missing in {share:.1%} of what was "
-        f"made and in {counts[1][worst] / m:.1%} of unseen real rows; "
-        + (f"{len(off)} such rates are beyond chance." if off else "no such rate is beyond chance.")
-    )
+    summary = said(
+        "{first} and {second} are both missing in {made:.1%} of what was made and in {real:.1%} of unseen real rows; "
+        if len(names[worst]) > 1
+        else "{first} is missing in {made:.1%} of what was made and in {real:.1%} of unseen real rows; ",
+        first=names[worst][0],
+        second=names[worst][-1],
+        made=share,
+        real=counts[1][worst] / m,
+    ) + (said("{n} such rates are beyond chance.", n=len(off)) if off else said("no such rate is beyond chance."))
     error = math.sqrt(max(share * (1 - share), 0) / n)
     value, theirs = float(gap[worst]), float(real[worst])
     score = Score(value, value - 1.96 * error, value + 1.96 * error, theirs, error).clipped(low=0.0)

@@ -21,6 +21,7 @@ from karat.assays.finding import Finding, Score, scored
 from karat.assays.table.sheet import binned, finite, ranks, resampled_columns
 from karat.assays.table.tables import Case
 from karat.views import TableView
+from karat.words import Sentence, said, together
 
 FINDS = ("column shapes", "column pairs", "three-way marginals")
 PAIRS = 1000  # pairs of columns looked at, at most
@@ -234,9 +235,18 @@ def _shapes(train: TableView, unseen: TableView, made: TableView, draws: Draws) 
     off = _off(own, real, ONE, draws, (_filled(made, alone), _filled(unseen, alone)))
     gap = np.nan_to_num(real - own)
     order = np.argsort(-gap, kind="stable")
-    named = ", ".join(f"{train.names[j]} ({own[j]:.3f}, real {real[j]:.3f})" for j in order[:3])
-    summary = (
-        f"Column shapes agree with the training data to {s.value:.3f}; unseen real data: {s.real:.3f}. Worst: {named}."
+    named = together(
+        (
+            said("{name} ({made:.3f}, real {real:.3f})", name=train.names[j], made=own[j], real=real[j])
+            for j in order[:3]
+        ),
+        ", ",
+    )
+    summary = said(
+        "Column shapes agree with the training data to {value:.3f}; unseen real data: {real:.3f}. Worst: {named}.",
+        value=s.value,
+        real=s.real,
+        named=named,
     )
     detail = ColumnShapes(
         n=draws.size,
@@ -260,14 +270,22 @@ def _pairs(train: TableView, unseen: TableView, made: TableView, draws: Draws, r
     gap = np.nan_to_num(real - own)
     off = _off(own, real, ONE, draws, (_filled(made, pairs), _filled(unseen, pairs)))
     worst = combinations(train.names, pairs, own, real, np.argsort(-gap, kind="stable")[:24])
-    named = "; ".join(f"{' and '.join(w.columns)} ({w.score}, real {w.real_score})" for w in worst[:3])
-    summary = (
-        f"Dependence of column pairs agrees with the training data to {s.value:.3f}; unseen real data: {s.real:.3f}. "
+    named = together((_scores(w, " and ") for w in worst[:3]), "; ")
+    summary = said(
+        "Dependence of column pairs agrees with the training data to {value:.3f}; unseen real data: {real:.3f}. ",
+        value=s.value,
+        real=s.real,
     )
-    summary += f"Worst: {named}."
+    summary += said("Worst: {named}.", named=named)
     report = mean(Trends(train, pairs, plain=True).of(made))
     detail = ColumnPairs(n=draws.size, z=s.z, pairs_looked_at=len(pairs), quality_report=report, worst=worst)
     return _finding("column pairs", s, draws, "pair", len(off) > 0, summary, detail)
+
+
+def _scores(worst: Combination, between: str) -> Sentence:
+    return said(
+        "{columns} ({made}, real {real})", columns=between.join(worst.columns), made=worst.score, real=worst.real_score
+    )
 
 
 def _triples(train: TableView, unseen: TableView, made: TableView, draws: Draws, rng: np.random.Generator) -> Finding:
@@ -281,10 +299,14 @@ def _triples(train: TableView, unseen: TableView, made: TableView, draws: Draws,
 
     s, own, real = resampled_columns(lambda rows: scores(u[rows]), lambda rows: scores(m[rows]), draws)
     worst = combinations(train.names, triples, own, real, np.argsort(real - own, kind="stable")[:12])
-    named = f"{', '.join(worst[0].columns)} ({worst[0].score}, real {worst[0].real_score})"
-    summary = (
-        f"In {len(triples)} triples of columns, {s.value:.1%} of the rows would have to move to match the training data; "
-        f"of as many unseen real ones, {s.real:.1%}. Worst: {named}."
+    named = _scores(worst[0], ", ")
+    summary = said(
+        "In {n} triples of columns, {value:.1%} of the rows would have to move to match the "
+        "training data; of as many unseen real ones, {real:.1%}. Worst: {named}.",
+        n=len(triples),
+        value=s.value,
+        real=s.real,
+        named=named,
     )
     detail = Marginals(n=draws.size, z=s.z, triples=len(triples), worst=worst)
     least = least_of(0.02, draws)

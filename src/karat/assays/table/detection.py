@@ -20,6 +20,7 @@ from karat.assays.table.learning import Features, features
 from karat.assays.table.sheet import binned
 from karat.assays.table.tables import Case
 from karat.views import TableView
+from karat.words import said
 
 FINDS = ("two-sample auc",)
 ROWS = 10_000  # of each side, at most
@@ -104,13 +105,18 @@ def told_apart(key: str, train: TableView, unseen: TableView, made: TableView, *
     s = Score(value, value - 1.96 * sd, value + 1.96 * sd, real, sd * math.sqrt(2)).clipped(0.0, 1.0)
     limit = limit_of(key, s, LEAST)
     joint = sorted(zip(looked, lost.tolist(), strict=True), key=lambda p: -p[1])
-    summary = (
-        f"Shown one made and one real row, boosted trees pick the made one {value:.1%} of the time (50% is guessing); "
-        f"one training row, {real:.1%}."
+    summary = said(
+        "Shown one made and one real row, boosted trees pick the made one {value:.1%} of the time (50% "
+        "is guessing); one training row, {real:.1%}.",
+        value=value,
+        real=real,
     )
     if limit.broken(value):
-        summary = summary[:-1] + f". Given away most by {', '.join(name for name, _ in joint[:3])}"
-        summary += f"; alone by {', '.join(f'{train.names[j]} ({alone[j]:.2f})' for j in order[:3])}."
+        summary += said(
+            " Given away most by {most}; alone by {alone}.",
+            most=", ".join(name for name, _ in joint[:3]),
+            alone=", ".join(f"{train.names[j]} ({alone[j]:.2f})" for j in order[:3]),
+        )
     detail = TwoSample(
         n=n,
         z=s.z,

@@ -30,7 +30,12 @@ from karat.assays.table.altering import altered
 from karat.assays.table.sheet import finite, ranks
 from karat.assays.table.tables import Case
 from karat.views import TableView, plain, row_digests
+from karat.words import said, term
 
+EQUAL = (
+    "{count} of {n} made {what}s ({value:.2%}) equal a training {what} in every cell that is compared; of unseen real {what}s, "
+    "{real:.2%} do, and {twice:.2%} of the training {what}s equal another one"
+)
 FINDS = ("copy rate", "near copies", "nearest record share")
 WORK = 2.4e9  # cells compared, at most: made rows times training rows times columns; for innocent rows twice that
 BARS = (
@@ -210,11 +215,11 @@ def copies(train: TableView, unseen: TableView, made: TableView, known: bool = T
         return c / n - usual > 0.003 and tail(c, n, alike, m) < chance and (met is None or met.more(c))
 
     limit, raised = accused(value, n, len({mine[i] for i in hits}), more, what)
+    places = {"count": count, "n": n, "value": value, "real": real, "twice": twice / len(train)}
     summary = (
-        f"{count} of {n} made {what}s ({value:.2%}) equal a training {what} in every cell that is compared; "
-        f"of unseen real {what}s, {real:.2%} do, and {twice / len(train):.2%} of the training {what}s equal another one"
+        said(EQUAL, what=term(what), **places)
         + ("" if met is None else met.summary(n))
-        + (f": training {what}s were copied." if raised else ".")
+        + (said(": training {what}s were copied.", what=term(what)) if raised else said("."))
     )
     same = tuple((made.row(i), train.row(first[mine[i]])) for i in hits[:24])
     detail = CopyRate(copies=count, n=n, searched=len(train), same=same, usual=usual)
@@ -281,13 +286,22 @@ def _near(train: TableView, unseen: TableView, made: TableView, known: bool = Tr
     order = torch.where(at_training, m.gap, -torch.inf).argsort(descending=True, stable=True)[:24]
     pairs = tuple((made.row(int(i)), train.row(int(m.row[i]) - kept), float(m.gap[i])) for i in order if at_training[i])
     summary = (
-        f"{count} of {n} made rows ({value:.1%}) match one training row so much better than the next best as only "
-        f"{usual:.2%} of unseen real ones match another"
+        said(
+            "{count} of {n} made rows ({value:.1%}) match one training row so much better than the next "
+            "best as only {usual:.2%} of unseen real ones match another",
+            count=count,
+            n=n,
+            value=value,
+            usual=usual,
+        )
         + ("" if met is None else met.summary(n))
         + (
-            ": training rows were copied, slightly altered."
+            said(": training rows were copied, slightly altered.")
             if raised
-            else f"; no more than chance explains. Of training rows that were altered on trial {bars[-1].found:.0%} do."
+            else said(
+                "; no more than chance explains. Of training rows that were altered on trial {found:.0%} do.",
+                found=bars[-1].found,
+            )
         )
     )
     detail = NearCopies(pairs=pairs, bar=bar, p=chance(count, n, k, held), copies=count, n=n, searched=len(train))
@@ -376,9 +390,14 @@ def _share(train: Tensor, unseen: Tensor, made: Tensor, *, seed: int) -> Finding
     ceiling, _ = share_of(train[again], ours, unseen[: len(ours)])
     way = (value - 0.5) / (ceiling - 0.5) if ceiling > 0.5 else 0.0
     limit = Limit(above=0.5 + max(LEVEL * sd, LEANING * (ceiling - 0.5)) if ceiling > 0.5 else 1.0)
-    summary = (
-        f"{value:.1%} of what was made lies nearer to a training row than to an unseen real one, of {len(ours)} each; "
-        f"50% is ideal, unseen real rows score {real:.1%}, a verbatim copy of the training data {ceiling:.1%}."
+    summary = said(
+        "{value:.1%} of what was made lies nearer to a training row than to an unseen real one, of "
+        "{n_ours} each; 50% is ideal, unseen real rows score {real:.1%}, a verbatim copy of the "
+        "training data {ceiling:.1%}.",
+        value=value,
+        n_ours=len(ours),
+        real=real,
+        ceiling=ceiling,
     )
     n, z = min(len(made), MOST), (value - 0.5) / sd
     detail = NearestShare(n=n, ceiling=ceiling, way=way, sd=sd, z=z, rows=len(ours))

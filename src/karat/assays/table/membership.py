@@ -22,6 +22,7 @@ from karat.assays.finding import Finding, Limit, Sample, Score, scored
 from karat.assays.neighbours import distances, nearest
 from karat.assays.points.memory import CERTAIN, chance_of
 from karat.assays.table.tables import Case
+from karat.words import said, together
 
 FINDS = ("membership",)
 MOST = 4000  # rows attacked on each side
@@ -140,13 +141,24 @@ def membership(train: Tensor, unseen: Tensor, made: Tensor, learned: int | None 
         + (f"outlying records are told above {rare_at:.3g}, or " if rare_at < 1 else "")
         + "more than 1 in 100 found beyond false alarms",
     )
-    found = " and ".join(
-        f"at {rate} {share:.1%} ({low:.1%} to {high:.1%})" for rate, (share, low, high) in hits.items()
+    found = together(
+        (
+            said("at {rate} {share:.1%} ({low:.1%} to {high:.1%})", rate=rate, share=share, low=low, high=high)
+            for rate, (share, low, high) in hits.items()
+        ),
+        said(" and "),
     )
-    summary = (
-        f"An attacker who sees what was made tells a training record from another {value:.1%} of the time (50% is "
-        f"guessing), one who sees unseen real records instead {real:.1%}; of outlying records {outlying:.1%}"
-        + (f". Of the training records are found, by the rate of false alarms: {found}." if hits else ".")
+    summary = said(
+        "An attacker who sees what was made tells a training record from another {value:.1%} of the "
+        "time (50% is guessing), one who sees unseen real records instead {real:.1%}; of outlying "
+        "records {outlying:.1%}",
+        value=value,
+        real=real,
+        outlying=outlying,
+    ) + (
+        said(". Of the training records are found, by the rate of false alarms: {found}.", found=found)
+        if hits
+        else said(".")
     )
     detail = Membership(
         n=sum(len(t.members) for t in tried),

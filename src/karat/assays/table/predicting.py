@@ -16,6 +16,7 @@ from karat.assays.finding import Finding, Limit, Sample, Score, scored, unknown
 from karat.assays.table.learning import Features, Target, features, fit_predict, target_of
 from karat.assays.table.tables import Case
 from karat.views import TableView
+from karat.words import said
 
 FINDS = ("usefulness", "lift")
 ROUNDS = 3
@@ -137,9 +138,15 @@ def ratio(
     error = max(error, moved, 0.5 / len(task.there)) / span
     s = Score(tstr / span, tstr / span - 1.96 * error, tstr / span + 1.96 * error, stand / span, error)
     boosting = Learner(tstr=tstr, trtr=trtr, unseen=stand)
-    summary = (
-        f"Boosted trees trained on {n} made rows predict {name} of unseen real ones with {goal.measure} {tstr:.3f}; "
-        f"trained on as many training rows, {trtr:.3f}; on unseen real ones, {stand:.3f}."
+    summary = said(
+        "Boosted trees trained on {n} made rows predict {name} of unseen real ones with {measure} "
+        "{tstr:.3f}; trained on as many training rows, {trtr:.3f}; on unseen real ones, {stand:.3f}.",
+        n=n,
+        name=name,
+        measure=goal.measure,
+        tstr=tstr,
+        trtr=trtr,
+        stand=stand,
     )
     detail = Usefulness(
         target=name,
@@ -162,9 +169,13 @@ def ratio(
         return scored("usefulness", s, limit_of("usefulness", s, 0.02), summary, detail=detail, samples=samples)
     # a ratio to what is hardly taught is no fault at any value
     limit = Limit(also=f"where real rows teach {name} and made ones do not")
-    summary += f" A guess scores {goal.floor:g}: {n} real rows teach no more than that, so that made ones have nothing to lose."
+    summary += said(
+        " A guess scores {floor:g}: {n} real rows teach no more than that, so that made ones have nothing to lose.",
+        floor=goal.floor,
+        n=n,
+    )
     if any(x.short for x in samples):  # a ratio to what was not taught says nothing, and more rows may teach it
-        why = f"{n} real rows teach boosted trees no more of {name} than a guess"
+        why = said("{n} real rows teach boosted trees no more of {name} than a guess", n=n, name=name)
         return unknown("usefulness", why, limit, summary, detail=detail, samples=samples)
     return scored("usefulness", s, limit, summary, detail=detail, samples=samples)
 
@@ -270,11 +281,20 @@ def _lift(
     real, _ = gained(fresh, half, 1)
     found = value > 3 * error and value > 0.002
     limit = Limit(below=-max(LEVEL * error, 0.01))
-    verdict = "a gain" if found else "a loss" if limit.broken(value) else "no gain beyond chance"
+    verdict = said("a gain") if found else said("a loss") if limit.broken(value) else said("no gain beyond chance")
     goal = task.target
-    summary = (
-        f"Added to {len(base)} training rows, {len(extra)} made ones change how well {train.names[goal.column]} is predicted "
-        f"by {value:+.4f} of {goal.measure} against duplicates of real rows: {verdict}; {len(fresh)} unseen real ones, {real:+.4f}."
+    summary = said(
+        "Added to {n} training rows, {made} made ones change how well {name} is predicted by "
+        "{value:+.4f} of {measure} against duplicates of real rows: {verdict}; {fresh} unseen real "
+        "ones, {real:+.4f}.",
+        n=len(base),
+        made=len(extra),
+        name=train.names[goal.column],
+        value=value,
+        measure=goal.measure,
+        verdict=verdict,
+        fresh=len(fresh),
+        real=real,
     )
     detail = Lift(found=found, n=len(extra), standard_error=error, target=train.names[goal.column])
     score = Score(value, value - 1.96 * error, value + 1.96 * error, real, error)

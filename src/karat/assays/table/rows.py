@@ -19,6 +19,7 @@ from karat.assays.neighbours import distances
 from karat.assays.points.diversity import coverage, expected_coverage, recall
 from karat.assays.points.fidelity import density, precision, radii
 from karat.assays.table.tables import Case
+from karat.words import said
 
 FINDS = ("precision", "density", "recall", "coverage")
 REFERENCE = 3000
@@ -43,17 +44,18 @@ def _inside(train: Tensor, unseen: Tensor, made: Tensor) -> list[Finding]:
 
     out = []
     kinds = (
-        ("precision", 0.02, "{:.1%} of what was made lies where real rows lie; unseen real rows: {:.1%}."),
+        ("precision", 0.02, "{value:.1%} of what was made lies where real rows lie; unseen real rows: {real:.1%}."),
         (
             "density",
             0.05,
-            "Made rows lie in the neighbourhoods of {:.3g} times as many real ones as expected; unseen real rows: {:.3g}.",
+            "Made rows lie in the neighbourhoods of {value:.3g} times as many real ones as expected; unseen real rows: "
+            "{real:.3g}.",
         ),
     )
     for (name, least, sentence), a, b in zip(kinds, scores(made), scores(unseen), strict=True):
         s = averaged(a, b, share=name == "precision")
         detail = Balls(n=len(a), reference=len(reference), z=s.z)
-        summary = sentence.format(s.value, s.real)
+        summary = said(sentence, value=s.value, real=s.real)
         samples = power.scored(name, s.error, len(made), len(unseen), s.real, beyond=least)
         out.append(scored(name, s, limit_of(name, s, least), summary, detail=detail, samples=samples))
     return out
@@ -74,11 +76,11 @@ def _reached(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> list[
 
     out = []
     kinds = (
-        ("recall", 0.03, "{:.1%} of real rows lie where made ones lie; where unseen real ones lie: {:.1%}."),
+        ("recall", 0.03, "{value:.1%} of real rows lie where made ones lie; where unseen real ones lie: {real:.1%}."),
         (
             "coverage",
             0.02,
-            "{:.1%} of real rows have a made one in their neighbourhood; one of as many unseen real ones: {:.1%}.",
+            "{value:.1%} of real rows have a made one in their neighbourhood; one of as many unseen real ones: {real:.1%}.",
         ),
     )
     for i, (name, least, sentence) in enumerate(kinds):
@@ -86,7 +88,7 @@ def _reached(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> list[
         s: Score = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws, one)  # type: ignore[misc]
         detail = Covered(n=draws.size, z=s.z, expected=expected_coverage(draws.size, draws.size, 5))
         least = least_of(least, draws)
-        summary, limit = sentence.format(s.value, s.real), limit_of(name, s, least)
+        summary, limit = said(sentence, value=s.value, real=s.real), limit_of(name, s, least)
         samples = power.scored(name, s.error, len(made), len(unseen), s.real, beyond=least)
         out.append(scored(name, s, limit, summary, detail=detail, samples=samples))
     return out

@@ -20,6 +20,7 @@ from karat.assays.shares import certain
 from karat.assays.table.cells import apart
 from karat.assays.table.tables import Case
 from karat.views import TableView
+from karat.words import said
 
 FINDS = ("rules",)
 LEVELS = 200  # values of a column that may take part in a rule
@@ -163,10 +164,17 @@ def findings(case: Case) -> list[Finding]:
     raised = any(t.off for t in rates) or (limit.broken(value) and certain(count, n, real_count, m))
     rates.sort(key=lambda t: (not (t.declared and t.off), not t.off, t.real - t.made))
     first = rates[0]
-    summary = (
-        f"{value:.2%} of what was made breaks one of {len(rules) - len(between)} declared rules and "
-        f"{len(between) + len(found)} found in the training data; of unseen real rows {real:.2%}. Most of all: "
-        f"{first.rule} (broken by {first.made:.2%}, real {first.real:.2%})."
+    summary = said(
+        "{value:.2%} of what was made breaks one of {n_rules} declared rules and {n_between} found in "
+        "the training data; of unseen real rows {real:.2%}. Most of all: {rule} (broken by {made:.2%}, "
+        "real {real_first:.2%}).",
+        value=value,
+        n_rules=len(rules) - len(between),
+        n_between=len(between) + len(found),
+        real=real,
+        rule=first.rule,
+        made=first.made,
+        real_first=first.real,
     )
     detail = Rules(declared=len(rules) - len(between), found=len(between) + len(found), rules=tuple(rates[:24]))
     score, samples = Score(value, low, high, real, 0.0), apart(n, m, power.BAD, MARGIN)

@@ -16,6 +16,7 @@ from karat.assays.chance import LEVEL
 from karat.assays.details.passages import Bits
 from karat.assays.finding import Finding, Limit, Score, scored
 from karat.assays.text.fluency import Counted
+from karat.words import said, term, together
 
 ORDER = 7
 MOST = 8_000_000  # characters of the training text that the counts and the packers read, the last ones
@@ -49,9 +50,15 @@ def findings(nats: Sequence[np.ndarray], held: Sequence[str], known: Sequence[st
         value, ngram = baselines[0][1], baselines[1][1]
         spread = error / unit
         limit = Limit(above=ngram + (max(LEVEL * spread, LEAST) if math.isfinite(spread) else LEAST))
-        others = "; ".join(f"{what} {needs:.3f}" for what, needs in baselines[1:])
-        summary = f"{value:.3f} {name} on {characters:,} held-out characters; {others}"
-        summary += ": n-gram counts do better." if limit.broken(value) else "."
+        others = together((term(what) + f" {needs:.3f}" for what, needs in baselines[1:]), "; ")
+        summary = said(
+            "{value:.3f} {name} on {characters:,} held-out characters; {others}",
+            value=value,
+            name=term(name),
+            characters=characters,
+            others=others,
+        )
+        summary += said(": n-gram counts do better.") if limit.broken(value) else said(".")
         detail = Bits(rows=baselines, characters=characters, bytes=size)
         score = Score(value, value - 1.96 * spread, value + 1.96 * spread, ngram, spread)
         beside = f"counts of {ORDER} characters"  # text has no bits of its own: two models of it are compared

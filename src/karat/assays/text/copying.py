@@ -27,6 +27,7 @@ from karat.assays.text.suffixes import matches
 from karat.assays.text.texts import Case
 from karat.assays.text.writing import dense, joined
 from karat.views import TextView
+from karat.words import Sentence, said
 
 FINDS = ("verbatim run", "copy rate", "near copies")
 NEAR = 0.0025  # share of real passages above whose score a passage counts as a copy
@@ -73,9 +74,9 @@ class Beyond:
         return self.count >= self.least
 
     @property
-    def due(self) -> str:
+    def due(self) -> Sentence:
         """In words how many are due, where that is known."""
-        return "" if self.met is None else self.met.summary(self.n)
+        return Sentence(()) if self.met is None else self.met.summary(self.n)
 
 
 def runs(query: TextView, base: np.ndarray, window: int) -> Runs:
@@ -183,12 +184,22 @@ def _verbatim(
     again = np.sort([m.longest[rng.integers(len(m.longest), size=len(m.longest))].max() for _ in range(200)])
     over = int((m.longest > real).sum())
     longest = np.argsort(-m.longest, kind="stable")[:SHOWN]
-    within = f", of training passages beside the others {np.quantile(own, 0.999):.0f}" if len(own) else ""
+    within = ""
+    if len(own):
+        within = said(", of training passages beside the others {length:.0f}", length=np.quantile(own, 0.999))
     summary = (
-        f"The longest string shared with the training text has {value:.0f} characters; one in 1,000 unseen real passages "
-        f"shares {real:.0f}{within}. {over} of {len(made)} made passages share more than {real:.0f}"
+        said(
+            "The longest string shared with the training text has {value:.0f} characters; one in 1,000 "
+            "unseen real passages shares {real:.0f}{within}. {over} of {n_made} made passages share more "
+            "than {real:.0f}",
+            value=value,
+            real=real,
+            within=within,
+            over=over,
+            n_made=len(made),
+        )
         + far.due
-        + (": training text was copied." if far.raised else ".")
+        + (said(": training text was copied.") if far.raised else said("."))
     )
     detail = VerbatimRun(
         bar=far.bar,
@@ -238,14 +249,16 @@ def _rate(far: Beyond, m: Runs, u: Runs, window: int, seed: int) -> Finding:
         some = rng.integers(len(m.copied), size=len(m.copied))
         again.append(float(m.copied[some].sum() / max(1, m.windows[some].sum())))
     low, high = (float(x) for x in np.quantile(again, [0.025, 0.975]))
-    summary = (
-        f"{value:.2%} of all strings of {window} characters occur in the training text; of those of unseen real text, "
-        f"{real:.2%}"
-        + (
-            f"; {far.count} of {far.n} passages hold more of them than real ones{far.due}."
-            if far.raised or far.due
-            else "."
-        )
+    summary = said(
+        "{value:.2%} of all strings of {window} characters occur in the training text; of those of "
+        "unseen real text, {real:.2%}",
+        value=value,
+        window=window,
+        real=real,
+    ) + (
+        said("; {count} of {n} passages hold more of them than real ones{due}.", count=far.count, n=far.n, due=far.due)
+        if far.raised or far.due
+        else said(".")
     )
     score, detail = (
         Score(value, low, high, real, 0.0),
@@ -269,10 +282,21 @@ def _near(
     order = np.argsort(-m, kind="stable")
     pairs = tuple((made.row(int(i)), train.row(int(who[i])), float(m[i])) for i in order[:SHOWN] if m[i] > 0)
     summary = (
-        f"{far.count} of {far.n} made passages ({value:.1%}) have over {far.bar:.0%} of their text, whatever its order, in "
-        f"one training passage; {far.real:.2%} of real ones do"
+        said(
+            "{count} of {n} made passages ({value:.1%}) have over {bar:.0%} of their text, whatever its "
+            "order, in one training passage; {real:.2%} of real ones do",
+            count=far.count,
+            n=far.n,
+            value=value,
+            bar=far.bar,
+            real=far.real,
+        )
         + far.due
-        + (": training passages were copied and altered." if far.raised else "; no more than chance explains.")
+        + (
+            said(": training passages were copied and altered.")
+            if far.raised
+            else said("; no more than chance explains.")
+        )
     )
     detail = NearCopies(
         bar=far.bar,

@@ -15,6 +15,7 @@ from karat.assays.classifier import fold_spread, logistic, two_sample_auc
 from karat.assays.details.records import TwoSample
 from karat.assays.finding import Finding, Score, scored
 from karat.assays.text.texts import Case
+from karat.words import said
 
 FINDS = ("two-sample auc",)
 FOLDS = 4
@@ -39,9 +40,13 @@ def findings(case: Case) -> list[Finding]:
     value, real = min(beside), min(apart, auc(unseen[:half], unseen[half:]))
     sd = fold_spread(n, FOLDS)
     s = Score(value, value - 1.96 * sd, value + 1.96 * sd, max(real, 0.5), sd * math.sqrt(2)).clipped(0.0, 1.0)
-    summary = (
-        f"Shown one made and one real passage, a classifier picks the made one {beside[0]:.1%} of the time if the real one is "
-        f"unseen, {beside[1]:.1%} if it is a training one (50% is guessing); it tells these two apart {apart:.1%} of the time."
+    summary = said(
+        "Shown one made and one real passage, a classifier picks the made one {unseen:.1%} of the time "
+        "if the real one is unseen, {training:.1%} if it is a training one (50% is guessing); it tells "
+        "these two apart {apart:.1%} of the time.",
+        unseen=beside[0],
+        training=beside[1],
+        apart=apart,
     )
     detail = TwoSample(n=n, z=s.z, beside_unseen=beside[0], beside_training=beside[1], unseen_beside_training=apart)
     samples = power.scored("two-sample auc", s.error, made.shape[0], unseen.shape[0], beyond=LEAST)

@@ -15,6 +15,7 @@ from karat.assays.details.passages import PersonalData, Repeat
 from karat.assays.finding import Finding, Score, scored
 from karat.assays.shares import tail
 from karat.assays.text.texts import Case
+from karat.words import said, term, together
 
 FINDS = ("personal data",)
 KINDS = (
@@ -65,10 +66,17 @@ def findings(case: Case) -> list[Finding]:
     low, high = wilson(counts[0], n)
     limit = limit_of_share(n, lambda c: c / n > real + 0.002 and tail(c, n, counts[1], m) < CERTAIN)
     strings = {what for _, what in repeats}
-    kinds = ", ".join(f"{sum(k == kind for k, _ in strings)} {kind}" for kind, _ in KINDS)
-    summary = (
-        f"{counts[0]} of {n} made passages ({value:.2%}) repeat an address or a long number of the training text, {kinds}; "
-        f"of unseen real passages {real:.2%} do."
+    kinds = together(
+        (said("{n} {kind}", n=sum(k == kind for k, _ in strings), kind=term(kind)) for kind, _ in KINDS), ", "
+    )
+    summary = said(
+        "{count} of {n} made passages ({value:.2%}) repeat an address or a long number of the training "
+        "text, {kinds}; of unseen real passages {real:.2%} do.",
+        count=counts[0],
+        n=n,
+        value=value,
+        kinds=kinds,
+        real=real,
     )
     shown = tuple(
         Repeat(made=made.row(i), train=train.row(known[what]), kind=what[0], string=masked(what[1]))

@@ -24,6 +24,7 @@ from karat.assays.text.band import Band, banded
 from karat.assays.text.texts import Case
 from karat.assays.text.writing import joined
 from karat.views import TextView
+from karat.words import said
 
 FINDS = ("fluency", "loops", "compression")
 ORDER = 6
@@ -135,12 +136,14 @@ def _fluency(train: TextView, unseen: TextView, made: TextView, inside: np.ndarr
     m, u, t = (judge.per_character(w.texts) for w in (*sides, rest))
     s = banded((m, None), (u, sides[1].sources), (t, rest.sources))
     limit = s.limit(0.03 * s.real)
-    how = "less" if s.gap > 0 else "more"
-    summary = (
-        f"A character n-gram model of half the training text needs {s.value:.2f} bits per character for made passages; "
-        f"{s.real:.2f} for unseen real ones, {s.train:.2f} for the other half"
-        + (f": what was made is {how} predictable than real text." if limit.broken(s.value) else ".")
-    )
+    how = said("less") if s.gap > 0 else said("more")
+    summary = said(
+        "A character n-gram model of half the training text needs {value:.2f} bits per character for "
+        "made passages; {real:.2f} for unseen real ones, {train:.2f} for the other half",
+        value=s.value,
+        real=s.real,
+        train=s.train,
+    ) + (said(": what was made is {how} predictable than real text.", how=how) if limit.broken(s.value) else said("."))
     order = np.argsort(-np.nan_to_num(m), kind="stable")
     extremes = tuple(
         Unlikely(made=sides[0].row(int(i)), bits=float(m[i]), text=sides[0].texts[i][:200]) for i in order[:3]
@@ -190,9 +193,17 @@ def _loops(train: TextView, unseen: TextView, made: TextView) -> Finding:
     limit = limit_of_share(n, lambda c: certain(c, n, looping, len(among)) and c / n > max(real, own) + 0.005)
     longest = [int(i) for i in np.argsort(-length, kind="stable")[:SHOWN] if length[i]]
     shown = tuple(_shown(made, i, int(start[i]), int(length[i]), int(period[i])) for i in longest)
-    summary = f"{value:.1%} of made passages repeat one string at least {TURNS} times in a row; of unseen real ones {real:.1%}."
+    summary = said(
+        "{value:.1%} of made passages repeat one string at least {turns} times in a row; of unseen real "
+        "ones {real:.1%}",
+        value=value,
+        turns=TURNS,
+        real=real,
+    )
     if limit.broken(value):
-        summary = summary[:-1] + f", the longest for {int(length.max())} characters."
+        summary += said(", the longest for {length} characters.", length=int(length.max()))
+    else:
+        summary += said(".")
     score = Score(value, value - 1.96 * spread, value + 1.96 * spread, real, spread).clipped(0.0, 1.0)
     samples = apart(n, len(among), power.BAD, 0.005)
     return scored("loops", score, limit, summary, detail=Loops(train=own, loops=shown, n=n), samples=samples)
@@ -217,10 +228,16 @@ def _compression(train: TextView, unseen: TextView, made: TextView) -> Finding:
     m, u, t = (_packed(_upto(w, size)) for w in (made, unseen, train))
     s: Band = banded((m, None), (u, None), (t, None))
     limit = s.limit(0.02 * s.real)
-    summary = f"gzip compresses what was made to {s.value:.1%} of its bytes, unseen real text to {s.real:.1%}" + (
-        f": it {'repeats itself more' if s.gap < 0 else 'repeats itself less'} than real text."
-        if limit.broken(s.value)
-        else "."
+    summary = said(
+        "gzip compresses what was made to {value:.1%} of its bytes, unseen real text to {real:.1%}",
+        value=s.value,
+        real=s.real,
+    ) + (
+        said(".")
+        if not limit.broken(s.value)
+        else said(": it repeats itself more than real text.")
+        if s.gap < 0
+        else said(": it repeats itself less than real text.")
     )
     detail = Compression(z=s.z, train=s.train, pieces=len(m))
     samples = power.scored("compression", max(s.errors), len(made), len(unseen), s.real, beyond=0.02 * s.real)

@@ -18,6 +18,7 @@ from karat.assays.points.diversity import NONE, absent, missed, needed
 from karat.assays.points.embedded import Embedded
 from karat.assays.points.usefulness import usefulness_and_lift
 from karat.assays.text.texts import Case
+from karat.words import said
 
 FINDS = ("missing classes", "usefulness", "lift", "class balance")
 
@@ -55,9 +56,9 @@ def _missing(case: Case, labels: Labels) -> Finding:
         sure, likely = sorted({*sure, *asked[0]}), sorted({*likely, *asked[1]})
     gone = tuple(case.classes[i] for i in sure)
     summary = (
-        f"Missing from what was made, or nearly: {missed(sure, case.classes, shares, share)}."
+        said("Missing from what was made, or nearly: {listed}.", listed=missed(sure, case.classes, shares, share))
         if gone
-        else "Every class that real text shows is made."
+        else said("Every class that real text shows is made.")
     )
     detail = MissingClasses(
         missing=gone,
@@ -73,7 +74,7 @@ def _missing(case: Case, labels: Labels) -> Finding:
 
 def _usefulness(case: Case, labels: Labels) -> list[Finding]:
     t, u, m = (torch.nn.functional.pad(x, (0, 1), value=0.1).double() for x in case.features)
-    whose = " (its labels were read by the judge)" if labels.given is None else ""
+    whose = said(" (its labels were read by the judge)") if labels.given is None else ""
     own = labels.made_read if labels.given is None else labels.given
     rng = torch.Generator().manual_seed(case.seed)
     return usefulness_and_lift(t, labels.train, u, labels.unseen, m, own, len(case.classes), whose, rng)

@@ -24,6 +24,7 @@ from karat.assays.points.diversity import cells
 from karat.assays.text.texts import Case
 from karat.assays.text.writing import words
 from karat.views import TextView
+from karat.words import said, term
 
 FINDS = ("length", "layout", "own-feature mauve", "distinct-2", "self-bleu")
 SAMPLE = 500  # passages of a draw
@@ -134,9 +135,14 @@ def _shape(train: TextView, unseen: TextView, made: TextView, draws: Draws) -> l
             measured.append((s, what, float(np.median(m)), float(np.median(u))))
         bad = [x for x in measured if limit_of(name, x[0], 0.05).broken(x[0].value)]
         s, what, mine, theirs = max(bad or measured, key=lambda x: x[0].value - x[0].real)
-        summary = (
-            f"{what[0].upper()}{what[1:]}: the median is {mine:.4g} of what was made and {theirs:.4g} of unseen real text; "
-            f"Kolmogorov and Smirnov's distance from other real text is {s.value:.3f} and {s.real:.3f}."
+        summary = said(
+            "{what}: the median is {mine:.4g} of what was made and {theirs:.4g} of unseen real text; "
+            "Kolmogorov and Smirnov's distance from other real text is {value:.3f} and {real:.3f}.",
+            what=term(what[0].upper() + what[1:]),
+            mine=mine,
+            theirs=theirs,
+            value=s.value,
+            real=s.real,
         )
         detail = Lengths(z=s.z, medians=tuple(x[1:] for x in measured))
         samples = power.scored(name, s.error, len(made), len(unseen), floor=s.real, beyond=0.05)
@@ -175,9 +181,12 @@ def _mauve(features: tuple[Tensor, Tensor, Tensor], rng: np.random.Generator, se
     s = _sided(near, m, u, draws)
     # two samples of few passages fill the same few clusters and score 1 in every draw, though some have not been drawn
     s = replace(s, error=max(s.error, least_of(0.0, draws) / LEVEL))
-    summary = (
-        f"MAUVE over {k} clusters of passages is {s.value:.3f}; of unseen real text {s.real:.3f} (1 is the same distribution; "
-        "on own features, so that it compares with no published MAUVE)."
+    summary = said(
+        "MAUVE over {k} clusters of passages is {value:.3f}; of unseen real text {real:.3f} (1 is the "
+        "same distribution; on own features, so that it compares with no published MAUVE).",
+        k=k,
+        value=s.value,
+        real=s.real,
     )
     detail, limit = Mauve(z=s.z, n=draws.size, buckets=k), limit_of("own-feature mauve", s, 0.03)
     samples = power.scored("own-feature mauve", s.error, len(m), len(u), beyond=0.03)
@@ -200,7 +209,7 @@ def _varied(train: TextView, unseen: TextView, made: TextView, rng: np.random.Ge
         return []
     t = t if len(t) >= draws.size else u
     out = []
-    for name, of, least, summary in (
+    for name, of, least, what in (
         ("distinct-2", lambda x: distinct(x, 2), 0.02, "Different pairs of words among all"),
         ("self-bleu", self_bleu, 0.02, "BLEU of each passage against all others"),
     ):
@@ -211,7 +220,14 @@ def _varied(train: TextView, unseen: TextView, made: TextView, rng: np.random.Ge
         gap = s.value - (edges[0] if s.value < edges[0] else edges[1] if s.value > edges[1] else s.value)
         error, reach = s.error, max(LEVEL * s.error, least)
         limit = Limit(above=edges[1] + reach, below=edges[0] - reach)
-        sentence = f"{summary} in {draws.size} passages of {size} words: {s.value:.3f}; in as much unseen real text {s.real:.3f}."
+        sentence = said(
+            "{what} in {n} passages of {size} words: {value:.3f}; in as much unseen real text {real:.3f}.",
+            what=term(what),
+            n=draws.size,
+            size=size,
+            value=s.value,
+            real=s.real,
+        )
         detail = Variety(z=gap / error if error else 0.0, n=draws.size, words=size, train=own)
         if name == "distinct-2":
             one, three = ((distinct(m[: draws.size], n), distinct(u[: draws.size], n)) for n in (1, 3))

@@ -22,6 +22,7 @@ from karat.assays.text.band import banded
 from karat.assays.text.texts import Case
 from karat.assays.text.writing import openings, terms
 from karat.views import TextView
+from karat.words import said, term
 
 FINDS = ("invented words", "missing words", "missing openings", "word balance")
 MOST = 20_000  # training passages whose words are counted
@@ -97,9 +98,15 @@ def _invented(vocabulary: set[str], unseen: TextView, made: TextView) -> Finding
     s = banded((shares[0], None), (shares[1], unseen.sources), (shares[1], unseen.sources))
     least = max(0.005, 0.1 * s.real)
     limit = replace(s.limit(least), below=None)
-    summary = f"{s.value:.2%} of the made words do not occur in the training text; of unseen real words {s.real:.2%}."
+    summary = said(
+        "{value:.2%} of the made words do not occur in the training text; of unseen real words {real:.2%}",
+        value=s.value,
+        real=s.real,
+    )
     if limit.broken(s.value):
-        summary = summary[:-1] + f": {', '.join(x for x, _ in new.most_common(6))}."
+        summary += said(": {listed}.", listed=", ".join(x for x, _ in new.most_common(6)))
+    else:
+        summary += said(".")
     detail = InventedWords(z=s.z, invented=tuple(new.most_common(SHOWN)))
     samples = power.scored("invented words", max(s.errors), len(made), len(unseen), beyond=least)
     return scored("invented words", s.score.clipped(low=0.0), limit, summary, detail=detail, samples=samples)
@@ -123,12 +130,17 @@ def _missing(held: Holding, name: str, kind: str) -> Finding:
     rows = tuple((held.strings[j], float(made[j]), float(unseen[j]), float(train[j])) for j in gone[:SHOWN])
     total = max(1, len(aware))
     listed = ", ".join(repr(x) if kind == "word" else x for x in missing[:8])
-    summary = f"Never made, or hardly ever, though all real text has it: the {kind} {listed}" if missing else ""
-    summary = (
-        summary + (f" and {len(missing) - 8} more." if len(missing) > 8 else ".")
-        if missing
-        else f"Each of {len(aware)} frequent {kind}s that unseen real text has as well is made."
-    )
+    if missing:
+        summary = said(
+            "Never made, or hardly ever, though all real text has it: the {kind} {listed}",
+            kind=term(kind),
+            listed=listed,
+        )
+        summary += said(" and {n} more.", n=len(missing) - 8) if len(missing) > 8 else said(".")
+    else:
+        summary = said(
+            "Each of {n} frequent {kind}s that unseen real text has as well is made.", n=len(aware), kind=term(kind)
+        )
     detail = MissingWords(missing=missing[:SHOWN], rows=rows, kind=kind, frequent=len(aware), unseen_lacks=int(lacking))
     samples = power.of_count(
         lambda made, real, share: (
@@ -164,12 +176,19 @@ def _balance(*kinds: Holding) -> Finding:
     total = max(1, total)
     if off:
         _, word, share, theirs, _ = off[0]
-        summary = (
-            f"{len(off)} of {total} frequent words and line openings come far too often or too rarely, as {word}: in {share:.1%} "
-            f"of made passages and {theirs:.1%} of unseen real ones."
+        summary = said(
+            "{n_off} of {total} frequent words and line openings come far too often or too rarely, as "
+            "{word}: in {share:.1%} of made passages and {theirs:.1%} of unseen real ones.",
+            n_off=len(off),
+            total=total,
+            word=word,
+            share=share,
+            theirs=theirs,
         )
     else:
-        summary = f"None of {total} frequent words and line openings comes far too often or too rarely."
+        summary = said(
+            "None of {total} frequent words and line openings comes far too often or too rarely.", total=total
+        )
     detail = WordBalance(rows=tuple(x[1:] for x in off[:SHOWN]), frequent=total)
     score = Score(len(off) / total, *wilson(len(off), total), float(drifted / total), 0.0)
     samples = doubled(kinds[0].sizes[0], min(kinds[0].sizes[1:]))

@@ -16,6 +16,7 @@ from karat.assays.finding import MOST as NEVER
 from karat.assays.finding import Finding, Limit, Score, scored
 from karat.assays.table.attacks.trying import Tally, Z, alone, distinct, inferred, linked, right, singled
 from karat.assays.table.tables import Case
+from karat.words import Sentence, said
 
 FINDS = ("singling out", "linkability", "inference")
 MOST = 2000  # rows of each side that are attacked
@@ -38,16 +39,19 @@ def findings(case: Case) -> list[Finding]:
     out = []
     if predicates:
         hits, held = (singled(side, predicates) for side in sides)
-        of = f"of {len(predicates)} descriptions in {min(COLUMNS, width)} columns that fit one made row"
-        out.append(
-            _finding("singling out", Tally(hits, len(predicates), held, len(predicates)), f"{of}, alone fit one")
+        n_said = len(predicates)
+        how = said(
+            "of {n} descriptions in {columns} columns that fit one made row, alone fit one",
+            n=n_said,
+            columns=min(COLUMNS, width),
         )
+        out.append(_finding("singling out", Tally(hits, n_said, held, n_said), how))
     if width < 2:
         return out
     order = rng.permutation(width).tolist()
     halves = order[: width // 2], order[width // 2 :]
     hits, held = (linked(side, made, halves) for side in (train, control))
-    how = "both halves of the columns have the same nearest made row in the case of"
+    how = said("both halves of the columns have the same nearest made row in the case of")
     out.append(_finding("linkability", Tally(hits, n, held, n, 1 / len(made)), how))
     told = [made.names.index(name) for name in made.names if name == case.target or name in made.columns.protected]
     secrets = [*told, *(j for j in order if j not in told)][: max(SECRETS, len(told))]
@@ -57,20 +61,28 @@ def findings(case: Case) -> list[Finding]:
         guess = made.values[rng.integers(len(made), size=n), j]
         tries.append((Tally(hits, n, held, n, float(right(made, j, guess, train.values[:, j]).mean())), made.names[j]))
     tally, name = max(tries, key=lambda t: t[0].risk[0] / t[0].risk[1])
-    how = f"of {len(tries)} columns {name} is told best: the nearest made row has its value in the case of"
+    how = said(
+        "of {n} columns {name} is told best: the nearest made row has its value in the case of", n=len(tries), name=name
+    )
     out.append(_finding("inference", tally, how))
     return out
 
 
-def _finding(key: str, tally: Tally, how: str) -> Finding:
+def _finding(key: str, tally: Tally, how: Sentence) -> Finding:
     value, error = tally.risk
-    guess = "" if math.isnan(tally.guess) else f"; a guess is right of {tally.guess:.1%}"
+    guess = "" if math.isnan(tally.guess) else said("; a guess is right of {guess:.1%}", guess=tally.guess)
     better = math.isnan(tally.guess) or tally.hits / tally.n > tally.guess
-    summary = (
-        f"Made rows against training rows: {how} {tally.hits / tally.n:.1%} of these, and {tally.held / tally.m:.1%} of unseen "
-        f"ones{guess}. Beyond these {value:.1%} ({value - error:.1%} to {value + error:.1%})"
-        + ("." if better else "; the attack does no better than a guess.")
-    )
+    summary = said(
+        "Made rows against training rows: {how} {hits:.1%} of these, and {held:.1%} of unseen "
+        "ones{guess}. Beyond these {value:.1%} ({low:.1%} to {high:.1%})",
+        how=how,
+        hits=tally.hits / tally.n,
+        held=tally.held / tally.m,
+        guess=guess,
+        value=value,
+        low=value - error,
+        high=value + error,
+    ) + (said(".") if better else said("; the attack does no better than a guess."))
     limit = Limit(above=min(1.0, max(RISK, LEVEL / Z * error)))
     score = Score(max(0.0, value), value - error, value + error, 0.0, error / Z).clipped(0.0, 1.0)
     known = (s for s in power.scored(key, error / Z, tally.n, tally.m, beyond=RISK) if s.side == "unseen real")

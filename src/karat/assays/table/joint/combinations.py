@@ -23,6 +23,7 @@ from karat.assays.table.joint.showing import NAMED, combined, examples, told
 from karat.assays.table.joint.survey import Survey
 from karat.assays.table.tables import Case
 from karat.views import row_digests
+from karat.words import Sentence, firsts, said, together
 
 KNOWN = 0.7  # of the training rows, in which combinations are looked up
 MOST = 0.9  # of fresh rows have a new combination: beyond, hardly anything can be seen
@@ -149,7 +150,9 @@ def _repeated(case: Case) -> tuple[Combined, ...]:
         return ()
     shown = examples(case.made, which, ())
     return (
-        Combined(values="One and the same row", given="", made=k, of_made=n, real=real, of_real=m, examples=shown[:1]),
+        Combined(
+            values=said("One and the same row"), given="", made=k, of_made=n, real=real, of_real=m, examples=shown[:1]
+        ),
     )
 
 
@@ -158,11 +161,16 @@ def _rarest(odd: Odd) -> int:
     return min(range(len(odd.columns)), key=lambda i: odd.among[i].of_real)
 
 
-def _summary(detail: Combinations, new: bool) -> str:
+def _summary(detail: Combinations, new: bool) -> Sentence:
     sentences = [told(one) for one in detail.odd[:NAMED]]
     if new or not sentences:
-        names = ", ".join(detail.new[:8]) + (" and others" if len(detail.new) > 8 else "")
-        rest = f"that no known row has; of fresh real rows {detail.real:.1%}"
-        sentences.insert(0, f"{detail.made:.1%} of what was made has a combination of {names} {rest}")
+        first = said(
+            "{made:.1%} of what was made has a combination of {names} that no known row has; of fresh real rows {real:.1%}",
+            made=detail.made,
+            names=firsts(detail.new),
+            real=detail.real,
+        )
+        sentences.insert(0, first)
     more = detail.found - NAMED
-    return ". ".join(sentences) + "." + (f" And {more} more such combinations." if more > 0 else "")
+    text = together(sentences, said(". ")) + said(".")
+    return text + said(" And {n} more such combinations.", n=more) if more > 0 else text

@@ -16,6 +16,7 @@ from karat.assays.table.joint.counting import Among, Odd
 from karat.assays.table.joint.showing import NAMED, combined, told
 from karat.assays.table.joint.survey import Survey
 from karat.assays.table.tables import Case
+from karat.words import Sentence, said, together
 
 SHOWN = 24
 FEW = 12  # levels of a column whose groups are compared with each other
@@ -148,19 +149,27 @@ def _gaps(survey: Survey) -> tuple[Widened, ...]:
     return tuple(out)
 
 
-def _summary(case: Case, detail: Groups, odd: int, column: int, value: float, expected: float) -> str:
+def _summary(case: Case, detail: Groups, odd: int, column: int, value: float, expected: float) -> Sentence:
     of = detail.of[0]
     if not odd:
-        return (
-            f"{', '.join(detail.of[:4])}: distributed in every group, and pair of groups, as in real rows, as far as so many show. "
-            f"Furthest off by {case.train.names[column]}: {value:.1%} of the made rows would have to change their {of} (chance "
-            f"alone: {expected:.1%})."
+        return said(
+            "{listed}: distributed in every group, and pair of groups, as in real rows, as far as so many show. Furthest off by "
+            "{column}: {value:.1%} of the made rows would have to change their {of} (chance alone: {expected:.1%}).",
+            listed=", ".join(detail.of[:4]),
+            column=case.train.names[column],
+            value=value,
+            of=of,
+            expected=expected,
         )
     sentences = [told(one) for one in detail.groups[:NAMED]]
     widened = [g for g in detail.gaps if abs(g.made - g.real) > LEAST]
     sentences += [
-        f"{g.outcome} is {g.made:.0%} more common for {g.column} = {g.highest} than for {g.lowest}, {g.real:.0%} in real rows"
+        said(
+            "{outcome} is {made:.0%} more common for {column} = {highest} than for {lowest}, {real:.0%} in real rows",
+            **vars(g),
+        )
         for g in widened[:1]
     ]
     more = odd - NAMED
-    return ". ".join(sentences) + "." + (f" And {more} more such groups." if more > 0 else "")
+    text = together(sentences, said(". ")) + said(".")
+    return text + said(" And {n} more such groups.", n=more) if more > 0 else text

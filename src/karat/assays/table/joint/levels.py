@@ -10,6 +10,7 @@ import numpy as np
 
 from karat.assays.table.sheet import finite
 from karat.views import Columns, TableView
+from karat.words import Sentence, said, together
 
 COMMON = 20  # values of a column that are levels of their own, the commonest
 SHARE, ROWS = 0.01, 10  # of the training rows that such a choice has, at least
@@ -53,11 +54,10 @@ class Levels:
                 out[:, j] = np.where(np.isnan(values), len(column.words) - 1, codes)
         return out
 
-    def said(self, columns: Sequence[int], codes: Sequence[int]) -> str:
+    def said(self, columns: Sequence[int], codes: Sequence[int]) -> Sentence:
         """A combination in words: "sex = Female and age 17 to 22"."""
-        return " and ".join(
-            f"{self.names[j]} {self.columns[j].words[code]}" for j, code in zip(columns, codes, strict=True)
-        )
+        pairs = zip(columns, codes, strict=True)
+        return together((f"{self.names[j]} {self.columns[j].words[code]}" for j, code in pairs), said(" and "))
 
 
 def spoken(columns: Columns, j: int, value: float) -> str:

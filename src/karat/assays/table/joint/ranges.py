@@ -25,6 +25,7 @@ from karat.assays.table.joint.showing import examples
 from karat.assays.table.sheet import finite
 from karat.assays.table.tables import Case
 from karat.views import TableView
+from karat.words import Sentence, said, together
 
 ASIDE = (0, 1, 3)  # real values, the furthest, that may be outliers
 SHOWN = 12
@@ -120,7 +121,7 @@ def _outside(train: TableView, of: Measured, upper: bool) -> Outside | None:
     p, bound, which = min(options, key=lambda option: option[0])
     furthest = float(mine[which].max())
     middle = float(np.median(real))
-    word = "at most" if upper else "at least"
+    word = "at most {value}" if upper else "at least {value}"
     spoken_ = [
         spoken(train.columns, of.at, sign * x) if of.at is not None else f"{sign * x:.4g}" for x in (bound, furthest)
     ]
@@ -131,7 +132,7 @@ def _outside(train: TableView, of: Measured, upper: bool) -> Outside | None:
             column=of.name,
             made=float(which.mean()),
             real=float((real > bound).sum() / m),
-            bound=f"{word} {spoken_[0]}",
+            bound=said(word, value=spoken_[0]),
             furthest=spoken_[1],
             times=float((furthest - middle) / (bound - middle)) if bound > middle else None,
             off=False,
@@ -177,19 +178,32 @@ def _shown(case: Case, one: Outside, off: bool) -> Beyond:
     return Beyond(**{**vars(one.beyond), "off": off, "examples": shown})
 
 
-def _summary(value: float, real: float, rows: tuple[Beyond, ...]) -> str:
+def _summary(value: float, real: float, rows: tuple[Beyond, ...]) -> Sentence:
     off = [row for row in rows if row.off]
     if not off:
-        theirs = f"of unseen rows {real:.2%} lie outside of the training ones"
-        return f"{value:.2%} of what was made holds a value outside of all real rows; {theirs}."
+        return said(
+            "{value:.2%} of what was made holds a value outside of all real rows; of unseen rows {real:.2%} lie outside of the "
+            "training ones.",
+            value=value,
+            real=real,
+        )
     told = []
     for row in off[:4]:
         if row.bound == STRANGE:
-            told.append(f"{row.column}: {row.made:.2%} of the made rows hold a value that no training row has")
+            told.append(
+                said("{column}: {made:.2%} of the made rows hold a value that no training row has", **vars(row))
+            )
             continue
-        far = f", {row.times:.3g} times as far from the middle" if row.times is not None and row.times >= 1.05 else ""
-        keep = "all real rows" if row.real == 0 else f"all but {row.real:.3%} of the real rows"
-        told.append(
-            f"{row.column} is {row.bound} in {keep}; {row.made:.2%} of the made ones lie beyond, to {row.furthest}{far}"
+        keep = "all real rows" if row.real == 0 else "all but {real:.3%} of the real rows"
+        text = said(
+            "{column} is {bound} in {keep}; {made:.2%} of the made ones lie beyond, to {furthest}",
+            column=row.column,
+            bound=row.bound,
+            keep=said(keep, real=row.real),
+            made=row.made,
+            furthest=row.furthest,
         )
-    return ". ".join(told) + (". And more." if len(off) > 4 else ".")
+        if row.times is not None and row.times >= 1.05:
+            text += said(", {times:.3g} times as far from the middle", times=row.times)
+        told.append(text)
+    return together(told, said(". ")) + (said(". And more.") if len(off) > 4 else said("."))

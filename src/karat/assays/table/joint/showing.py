@@ -11,6 +11,7 @@ from karat.assays.table.joint.counting import Odd
 from karat.assays.table.joint.levels import spoken
 from karat.assays.table.joint.survey import Survey
 from karat.views import TableView
+from karat.words import Sentence, said
 
 ROWS = 3
 NAMED = 3  # combinations that a sentence tells of
@@ -43,12 +44,15 @@ def combined(made: TableView, survey: Survey, odd: Odd, of: int) -> Combined:
     )
 
 
-def told(one: Combined) -> str:
+def told(one: Combined) -> Sentence:
     """In a sentence: "Of 200 made rows with sex = Female, 50 (25.0%) have relationship = Husband; of 1,000 real ones 1 (0.1%)"."""
     if not one.given:
-        theirs = f"{one.real:,} times in {one.of_real:,} real ones"
-        return f"{one.values} stands {one.made:,} times in {one.of_made:,} made rows, {theirs}"
+        return said(
+            "{values} stands {made:,} times in {of_made:,} made rows, {real:,} times in {of_real:,} real ones",
+            **vars(one),
+        )
     made, real = (f"{k:,} ({k / n:.1%})" for k, n in ((one.made, one.of_made), (one.real, one.of_real)))
-    return (
-        f"Of {one.of_made:,} made rows with {one.given}, {made} have {one.values}; of {one.of_real:,} real ones {real}"
+    return said(
+        "Of {of_made:,} made rows with {given}, {made} have {values}; of {of_real:,} real ones {real}",
+        **{**vars(one), "made": made, "real": real},
     )
