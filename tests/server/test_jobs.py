@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from clients import client_of
 
 from karat.options import ServeOptions
 from karat.server.catalogue import Catalogue
 from karat.server.jobs import Jobs
+from karat.server.jobs.home import locked
 from karat.server.jobs.table import Table
 from karat.server.problems import Problem
 
@@ -90,4 +94,83 @@ def test_a_stream_of_events_goes_on_after_the_last_that_was_read_and_ends_with_t
     assert [e["type"] for e in client.get(f"/v1/jobs/{job.id}/events").json()["data"]] == ["state", "message", "state"]
     assert client.get(f"/v1/jobs/{job.id}").json()["result"] == {"count": 7}
     assert client.get("/v1/jobs/job-0").json()["error"]["code"] == "no_such_job"
+    jobs.close()
+
+
+def some(jobs: Jobs, n: int = 40) -> list[str]:
+    """Ids of jobs that are over, with events on many pages."""
+    names = [jobs.table.add("look", {"data": "digits"}, None, "", None).id for _ in range(n)]
+    for name in names:
+        jobs.table.tell(name, [("message", {"text": "x" * 500}) for _ in range(20)])
+        jobs.table.move(name, ("queued",), "succeeded")
+    jobs.close()
+    return names
+
+
+@pytest.mark.parametrize("at", [0, 4096 * 10])
+def test_a_damaged_table_is_set_aside_and_jobs_begin_anew(jobs: Jobs, tmp_path: Path, at: int) -> None:
+    some(jobs)
+    blob = bytearray(jobs.home.table.read_bytes())
+    blob[at : at + 40_000] = b"?" * 40_000
+    jobs.home.table.write_bytes(blob)
+    client = client_of(ServeOptions([tmp_path]))
+    found = client.get("/v1/jobs").json()
+    assert found["data"] == [] and len(found["notes"]) == 1
+    assert "jobs.db is damaged" in found["notes"][0] and "kept as jobs.damaged.db" in found["notes"][0]
+    assert str(tmp_path) not in found["notes"][0]
+    assert (jobs.home.folder / "jobs.damaged.db").read_bytes() == blob
+    assert Table(jobs.home.table).jobs() == []
+
+
+def test_a_damaged_table_that_a_worker_is_at_work_with_stays_where_it_is(jobs: Jobs) -> None:
+    some(jobs)
+    jobs.home.table.write_bytes(b"no table" * 1000)
+    with locked(jobs.home) as mine, pytest.raises(Problem, match="in use by another server"):
+        assert mine
+        _ = Jobs(jobs.catalogue).table
+    assert jobs.home.table.read_bytes() == b"no table" * 1000
+
+
+def test_a_table_of_another_version_is_left_as_it_is_and_the_rest_is_served(jobs: Jobs, tmp_path: Path) -> None:
+    some(jobs, 1)
+    with contextlib.closing(sqlite3.connect(jobs.home.table)) as db:
+        db.execute("PRAGMA user_version = 7")
+    with client_of(ServeOptions([tmp_path])) as client:
+        answer = client.get("/v1/jobs")
+        assert answer.status_code == 503 and answer.json()["error"]["code"] == "jobs_of_another_version"
+        assert "layout 7" in answer.json()["error"]["message"]
+        assert client.get("/healthz").status_code == 200
+    with contextlib.closing(sqlite3.connect(jobs.home.table)) as db:
+        assert db.execute("SELECT count(*) FROM jobs").fetchone() == (1,)
+
+
+def test_a_full_disk_is_said_and_what_was_written_stays(jobs: Jobs) -> None:
+    table = jobs.table
+    job = table.add("look", {"data": "digits"}, None, "", None)
+    pages = table._read("PRAGMA page_count")[0][0]
+    table._read(f"PRAGMA max_page_count = {pages}")  # as SQLite meets a full disk
+    with pytest.raises(Problem) as full:
+        for _ in range(100):
+            table.tell(job.id, [("message", {"text": "x" * 1000})], fraction=0.5)
+    assert full.value.status == 507 and "Free some room" in full.value.message
+    events = table.events(job.id)
+    assert [e.number for e in events] == list(range(1, len(events) + 1))
+    table._read("PRAGMA max_page_count = 100000")
+    table.tell(job.id, [("message", {"text": "again"})])
+    assert table.events(job.id)[-1].number == len(events) + 1
+
+
+def test_a_training_has_its_price_before_it_starts(jobs: Jobs, tmp_path: Path) -> None:
+    (tmp_path / "prices.toml").write_text('currency = "EUR"\ncpu_core_hour = 0.60\n')
+    cores = torch.get_num_threads()
+    found = jobs.price({"source": "digits", "minutes": 2})
+    assert found == {"minutes": 2.0, "money": pytest.approx(0.02 * cores), "currency": "EUR", "basis": "budget"}
+    assert jobs.price({"source": "digits"}) is None and not jobs.home.table.exists()
+    look = jobs.table.add("look", {"data": "digits"}, None, "", None)
+    rows = [{"recipe": "vae", "fits": True, "minutes": 3.0}, {"recipe": "gan", "fits": True}]
+    jobs.table.move(look.id, ("queued",), "succeeded", result=json.dumps({"recipes": rows}))
+    for asked in ({}, {"recipe": "vae"}):
+        found = jobs.price({"source": "digits", **asked})
+        assert found is not None and (found["minutes"], found["basis"]) == (3.0, "look")
+    assert jobs.price({"source": "digits", "recipe": "gan"}) is None
     jobs.close()

@@ -1,0 +1,188 @@
+"""A worker does the jobs of a table as their verbs would; who is killed, cancelled or left alone loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from processes import Forked
+
+from karat.run import Run
+from karat.server.catalogue import Catalogue
+from karat.server.jobs import Job, Jobs
+from karat.server.jobs.home import locked
+from karat.server.jobs.worker import MOST_DEATHS, Worker, recover
+
+TINY = ["model.latent=8", "model.width=16", "model.hidden=32", "model.components=20", "model.iterations=10"]
+ASKED = {"source": "noise.npy", "recipe": "vae", "set": ["train.precision=fp32", "train.save_seconds=0.1", *TINY]}
+
+
+class Office:
+    """Jobs below a folder whose worker starts when a test says so, as a fork of this process.
+
+    Until `leave`, the worker finds that its server lives.
+    """
+
+    def __init__(self, root: Path) -> None:
+        noise = np.random.default_rng(0).integers(0, 256, (300, 8, 8), np.uint8)
+        np.save(root / "noise.npy", noise)
+        self.jobs = Jobs(Catalogue((root,), root))
+        self.jobs._closing.set()  # no worker of its own
+        self.ours = -1
+
+    def work(self) -> Forked:
+        theirs, self.ours = os.pipe()
+
+        def call() -> None:
+            os.dup2(theirs, 0)
+            os.close(self.ours)
+            os.close(theirs)
+            os.chdir(self.jobs.home.root)
+            self.jobs.table.close()
+            self.jobs._table = None
+            Worker(self.jobs.home.root).work()
+
+        worker = Forked(call)
+        os.close(theirs)
+        return worker
+
+    def leave(self) -> None:
+        """As when the server dies: the worker's input ends."""
+        if self.ours >= 0:
+            os.close(self.ours)
+            self.ours = -1
+
+    def train(self, steps: int, out: str) -> Job:
+        return self.jobs.submit("train", {**ASKED, "steps": steps, "out": out})
+
+    def until(self, worker: Forked, job: Job, fact: Callable[[Job], object]) -> Job:
+        worker.until(lambda: fact(self.jobs.get(job.id)))
+        return self.jobs.get(job.id)
+
+
+@pytest.fixture
+def office(tmp_path: Path, request: pytest.FixtureRequest) -> Office:
+    made = Office(tmp_path)
+    request.addfinalizer(made.leave)
+    return made
+
+
+def curve(jobs: Jobs, job: Job) -> list[int]:
+    """The steps of the points, where one takes the place of all that are not before it."""
+    steps: list[int] = []
+    for event in jobs.events(job.id):
+        if event.kind == "point":
+            steps = [*(step for step in steps if step < event.data["step"]), event.data["step"]]
+    return steps
+
+
+def test_a_job_is_done_as_its_verb_does_it_and_the_next_in_turn_waits(office: Office) -> None:
+    first, second = (
+        office.train(12, "a"),
+        office.jobs.submit("train", {"source": "digits", "recipe": "none", "out": "b"}),
+    )
+    assert office.jobs.place(first) == 0 and office.jobs.place(second) == 1
+    with office.work() as worker:
+        assert worker.wait() == 0
+    done = office.jobs.get(first.id)
+    assert done.state == "succeeded" and done.fraction == 1.0 and done.error is None
+    assert done.result is not None and done.result["status"] == "trained" and done.result["step"] == 12
+    events = office.jobs.events(first.id)
+    rows = {row["step"]: row for row in Run.open(office.jobs.home.root / "a").lines("history.jsonl")}
+    assert curve(office.jobs, first) == list(rows)
+    assert all(rows[e.data["step"]].items() <= e.data.items() for e in events if e.kind == "point")
+    assert {"010.png", "100.png"} <= {e.data["name"] for e in events if e.kind == "sample"}
+    assert "fitted" not in office.jobs.log(first.id) and "trained: 12 steps" in office.jobs.log(first.id)
+    assert office.jobs.place(second) == 0
+    with office.work() as worker:
+        assert worker.wait() == 0
+    failed = office.jobs.get(second.id)
+    assert failed.state == "failed" and failed.error is not None and failed.error.startswith("no recipe 'none'")
+
+
+def test_a_cancelled_training_is_saved_and_goes_on_when_it_is_resumed(office: Office) -> None:
+    job = office.train(100_000, "a")
+    with office.work() as worker:
+        office.until(worker, job, lambda job: job.fraction > 0)
+        with locked(office.jobs.home) as mine:
+            assert not mine  # no second worker can begin
+        assert office.jobs.cancel(job.id).cancelling
+        assert worker.wait() == 0
+    assert office.jobs.get(job.id).state == "cancelled"
+    assert Run.open(office.jobs.home.root / "a").spec["status"] == "interrupted"
+    assert "all is saved" in office.jobs.log(job.id)
+    assert office.jobs.resume(job.id).state == "queued"
+    goes_on(office, job)
+
+
+def goes_on(office: Office, job: Job) -> None:
+    """A new worker continues the run, and the curve with it, until its server goes; then the job waits for the next."""
+    before = office.jobs.events(job.id)
+
+    def learns(_: Job) -> bool:
+        kinds = [e.data.get("state", e.kind) for e in office.jobs.events(job.id, after=len(before))]
+        return "continuing at step" in office.jobs.log(job.id) and kinds[-1] == "point"
+
+    with office.work() as worker:
+        office.until(worker, job, learns)
+        office.leave()
+        assert worker.wait() == 0
+    assert office.jobs.get(job.id).state == "queued"
+    after = office.jobs.events(job.id)
+    assert [(e.number, e.kind) for e in after[: len(before)]] == [(e.number, e.kind) for e in before]
+    assert [e.number for e in after] == list(range(1, len(after) + 1))
+    kept = Run.open(office.jobs.home.root / "a").lines("history.jsonl")
+    assert curve(office.jobs, job) == [row["step"] for row in kept]
+
+
+def test_a_job_is_put_back_after_a_kill_and_given_up_where_it_never_gets_further(office: Office) -> None:
+    jobs = office.jobs
+    job = jobs.submit("look", {"data": "digits"})
+    for deaths in range(1, MOST_DEATHS + 1):
+        assert jobs.table.move(job.id, ("queued",), "running")
+        recover(jobs.table, jobs.home)
+        assert jobs.get(job.id).state == ("queued" if deaths < MOST_DEATHS else "failed")
+    assert "killed 3 times" in str(jobs.get(job.id).error)
+    jobs.resume(job.id)
+    for fraction in (0.1, 0.2, 0.3, 0.4):  # each time it gets further: it is never given up
+        jobs.table.move(job.id, ("queued",), "running", fraction=fraction)
+        recover(jobs.table, jobs.home)
+        assert jobs.get(job.id).state == "queued"
+    jobs.table.move(job.id, ("queued",), "running", cancelling=1)
+    recover(jobs.table, jobs.home)
+    assert jobs.get(job.id).state == "cancelled"
+
+
+@pytest.mark.exam
+def test_nothing_is_lost_where_servers_and_workers_are_killed() -> None:
+    """Three kills of each; twenty are `python benchmarks/kill_jobs.py`."""
+    script = Path(__file__).resolve().parents[2] / "benchmarks" / "kill_jobs.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--kills", "3"], capture_output=True, text=True, timeout=900, env=dict(os.environ)
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 kills of each: nothing lost" in done.stdout
+
+
+@pytest.mark.exam
+def test_a_worker_that_is_killed_lets_the_next_go_on_with_the_run(office: Office) -> None:
+    job = office.train(100_000, "a")
+
+    def saved(_: Job) -> bool:
+        record = office.jobs.home.root / "a" / "karat.json"
+        return record.is_file() and bool(json.loads(record.read_bytes()).get("checkpoints"))
+
+    with office.work() as worker:
+        office.until(worker, job, saved)
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+    assert office.jobs.get(job.id).state == "running"  # nobody could say otherwise yet
+    goes_on(office, job)
+    assert office.jobs.get(job.id).begun == 2
