@@ -102,7 +102,9 @@ def wait(server: Server, job: str, seconds: float) -> int | None:
 def kept(before: list[dict[str, Any]], now: list[dict[str, Any]], what: str) -> bool:
     """Whether all that was told is there as it was, in numbers without gaps."""
     whole = now[: len(before)] == before and [e["number"] for e in now] == list(range(1, len(now) + 1))
-    print(f"{what}: {len(before)} events were read, {len(now)} are there{'' if whole else ', NOT THE SAME'}", flush=True)
+    print(
+        f"{what}: {len(before)} events were read, {len(now)} are there{'' if whole else ', NOT THE SAME'}", flush=True
+    )
     return whole
 
 
