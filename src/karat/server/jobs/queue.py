@@ -165,8 +165,9 @@ class Jobs:
                         raise
                     if self._table is not None:
                         self._table.close()
+                    aside = set_aside(self.home)
                     self._note(
-                        f"{problem.message} It is kept as {set_aside(self.home)}, and jobs begin anew; runs are untouched."
+                        f"{self.home.table} was damaged. It is kept as {aside}; jobs begin anew, runs are untouched."
                     )
                     self._table = Table(self.home.table)
             return self._table

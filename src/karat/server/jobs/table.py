@@ -137,7 +137,7 @@ class Table:
         """Looks through the whole file; Problem where it is damaged."""
         found = self._read("PRAGMA quick_check(1)")[0][0]
         if found != "ok":
-            raise Problem(503, DAMAGED, f"{self.path} is damaged ({found}).")
+            raise Problem(503, DAMAGED, f"{self.path} is damaged ({' '.join(found.split())}).")
 
     def close(self) -> None:
         with self._turn:
