@@ -148,6 +148,7 @@ def test_with_a_damaged_file_of_keys_nobody_gets_in(tmp_path: Path, blob: bytes)
     ("asked", "wrong"),
     [
         ("", "names no key"),
+        ("local", "names no key"),
         ("a b", "names no key"),
         ("-x", "names no key"),
         ("ann=fly", "'fly' is no scope"),
@@ -198,3 +199,24 @@ def test_what_came_through_a_proxy_to_loopback_needs_a_key(tmp_path: Path) -> No
             assert client.get("/metrics", headers={**header, "authorization": f"Bearer {text}"}).status_code == 200
     with client_of(public(tmp_path)) as client:
         assert client.get("/metrics", headers={"x-forwarded-for": "127.0.0.1", "x-real-ip": "::1"}).status_code == 401
+
+
+def test_a_key_with_a_rate_waits_once_its_minute_is_used_up_whatever_the_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = keys_of(tmp_path)
+    ann, bob = keys.add("ann=read", rate=3), keys.add("bob=read")
+    now = 1000.0
+    with client_of(public(tmp_path), ann) as client:
+        client.app.state.served.guard.rates.clock = lambda: now  # type: ignore[attr-defined]
+        assert [client.get("/metrics").status_code for _ in range(4)] == [200, 200, 200, 429]
+        monkeypatch.setattr("time.time", lambda: 4e9)  # which the rate does not look at
+        forged = {"x-forwarded-for": "192.0.2.9", "x-real-ip": "192.0.2.9", "forwarded": "for=192.0.2.9"}
+        answer = client.get("/metrics", headers=forged)
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "20")
+        assert answer.json()["error"]["code"] == "rate_limit_exceeded"
+        assert client.get("/metrics", headers={"authorization": f"Bearer {bob}"}).status_code == 200
+        now += 20
+        assert [client.get("/metrics").status_code for _ in range(2)] == [200, 429]
+        now += 3600
+        assert [client.get("/metrics").status_code for _ in range(4)] == [200, 200, 200, 429]

@@ -35,6 +35,8 @@ class ServeOptions:
         With --add-key: the most records that the key may make in all.
     money
         With --add-key: the most that what it makes may cost in all, in the currency of the price list.
+    rate
+        With --add-key: how many requests a minute the key may send.
     days
         With --add-key: days after which the key expires.
     revoke_key
@@ -63,6 +65,7 @@ class ServeOptions:
     add_key: str | None = None
     items: int | None = None
     money: float | None = None
+    rate: float | None = None
     days: float | None = None
     revoke_key: str | None = None
     memory: int = 2000

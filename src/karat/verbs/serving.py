@@ -27,7 +27,7 @@ def serve(options: ServeOptions) -> dict[str, str] | None:
     if options.add_key is not None and options.revoke_key is not None:
         raise FitError("--add-key and --revoke-key are two things; do one after the other.")
     if options.add_key is not None:
-        text = keys.add(options.add_key, options.items, options.money, options.days)
+        text = keys.add(options.add_key, options.items, options.money, options.days, options.rate)
         terminal(aside=True).print(f"the key, which is shown this once; its hash is in {keys.path}:", soft_wrap=True)
         if not OUTPUT_MODE.get().aside:
             write(f"{text}\n")
@@ -36,8 +36,8 @@ def serve(options: ServeOptions) -> dict[str, str] | None:
         keys.revoke(options.revoke_key)
         terminal().print(f"{options.revoke_key} is revoked, also where a server runs", soft_wrap=True)
         return None
-    if not (options.items is options.money is options.days is None):
-        raise FitError("--items, --money and --days are of the key that --add-key makes; give that too.")
+    if not (options.items is options.money is options.rate is options.days is None):
+        raise FitError("--items, --money, --rate and --days are of the key that --add-key makes; give that too.")
     if options.on not in (None, "ray"):
         raise FitError(f"--on {options.on!r} is no place to serve on; there is ray, or this machine without it.")
     (running if options.on is None else on_ray).run(options, _application, _say)

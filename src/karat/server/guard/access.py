@@ -34,7 +34,7 @@ API: dict[str, str] = {
     "GET /v1/runs/{name}": READ,
     "POST /v1/runs/{name}/make": MAKE,
     "GET /v1/runs/{name}/report": READ,
-    "POST /v1/look": READ,
+    "POST /v1/look": TRAIN,
     "POST /v1/check": READ,
     "POST /v1/content_provenance_checks": READ,
 }

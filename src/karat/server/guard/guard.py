@@ -11,8 +11,10 @@ from prometheus_client import CollectorRegistry
 from karat.errors import FitError
 from karat.options import ServeOptions
 from karat.server.guard.hosts import loopback
+from karat.server.guard.keys import LOCAL as NAME
 from karat.server.guard.keys import SCOPES, Key, Keys
 from karat.server.guard.meters import Meters
+from karat.server.guard.rates import Rates
 from karat.server.guard.spending import Spending
 
 COOKIE, LOGIN = "karat_session", "/login"
@@ -37,11 +39,11 @@ class Caller:
         return Caller(key.name, frozenset(key.scopes), key, session)
 
 
-LOCAL = Caller("local", frozenset(SCOPES))  # on loopback no key is needed
+LOCAL = Caller(NAME, frozenset(SCOPES))  # on loopback no key is needed
 
 
 class Guard:
-    """What the middleware and the routes share: keys, what they spent, meters, and whether the server is being stopped.
+    """What the middleware and the routes share: keys, what they spent, their rates, meters; whether the server is being stopped.
 
     options: its `host` says whether keys are needed.   root: of the served folders; keys lie in `root/.karat`.
     FitError where a key is needed and there is none.
@@ -51,6 +53,7 @@ class Guard:
         self.keys = keys_of(root)
         self.spending = Spending(root / FOLDER / "spending.db", self.keys)
         self.local = loopback(options.host)
+        self.rates = Rates()
         self.upload = options.upload * 2**20
         self.registry = CollectorRegistry()
         self.meters = Meters(self.registry)

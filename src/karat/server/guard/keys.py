@@ -27,6 +27,7 @@ SCOPES = ("make", "read", "train", "review", "admin")
 GIVEN = ("make", "read")  # where a key names none
 PREFIX = "karat-"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+LOCAL = "local"  # who calls without a key, on loopback
 MOST = 2**20  # bytes of the file
 DAY = 86_400.0
 
@@ -36,7 +37,7 @@ class Key:
     """A key as it is kept.
 
     id: of this key alone; a later one of the same name has another, so that it inherits no spending.   sha256: of its text.
-    items, money: what may be made with it in all, None without limit.   expires: seconds since 1970, None for never.
+    items, money: what may be made with it in all.   rate: requests a minute.   expires: seconds since 1970.   None without limit.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Key:
     items: int | None = None
     money: float | None = None
     expires: float | None = None
+    rate: float | None = None
 
     @property
     def expired(self) -> bool:
@@ -84,29 +86,36 @@ class Keys:
         """The key with this id, None where there is none or it has expired."""
         return next((key for key in self.all() if key.id == id and not key.expired), None)
 
-    def add(self, asked: str, items: int | None = None, money: float | None = None, days: float | None = None) -> str:
+    def add(
+        self,
+        asked: str,
+        items: int | None = None,
+        money: float | None = None,
+        days: float | None = None,
+        rate: float | None = None,
+    ) -> str:
         """Makes a key of "NAME" or "NAME=scope,scope" and returns its text, which is nowhere kept.
 
-        items, money: the most it may make in all.   days: after which it expires.   FitError for a name that is taken or odd, or
-        an unknown scope.
+        items, money: the most it may make in all.   days: after which it expires.   rate: requests a minute.
+        FitError for a name that is taken or odd, or an unknown scope.
         """
         name, _, listed = asked.partition("=")
         scopes = tuple(part.strip() for part in listed.split(",")) if listed else GIVEN
-        if not NAME.fullmatch(name):
+        if not NAME.fullmatch(name) or name == LOCAL:
             raise FitError(
                 f"{name!r} names no key; give up to 64 letters, digits and ._@- such as: --add-key ann=make,read"
             )
         if unknown := [scope for scope in scopes if scope not in SCOPES]:
             raise FitError(f"{unknown[0]!r} is no scope of a key; there are {', '.join(SCOPES)}.")
-        for value, flag in ((items, "--items"), (money, "--money"), (days, "--days")):
+        for value, flag in ((items, "--items"), (money, "--money"), (days, "--days"), (rate, "--rate")):
             if value is not None and not 0 < value < 1e15:
-                raise FitError(f"{flag} {value} is no quota; give a number above 0.")
+                raise FitError(f"{flag} {value} is no limit; give a number above 0.")
         text = PREFIX + secrets.token_urlsafe(32)
         expires = None if days is None else time.time() + days * DAY
         with self._changing() as keys:
             if any(key.name == name for key in keys):
                 raise FitError(f"there is a key named {name} already; revoke it first with --revoke-key {name}")
-            keys.append(Key(secrets.token_hex(8), name, _digest(text), scopes, items, money, expires))
+            keys.append(Key(secrets.token_hex(8), name, _digest(text), scopes, items, money, expires, rate))
         return text
 
     def revoke(self, name: str) -> None:
@@ -148,7 +157,7 @@ def _parsed(path: Path) -> tuple[Key, ...]:
 def _key(entry: Mapping[str, Any]) -> Key:
     key = Key(**{**entry, "scopes": tuple(entry["scopes"])})
     texts: Sequence[object] = (key.id, key.name, key.sha256, *key.scopes)
-    numbers = (key.items, key.money, key.expires)
+    numbers = (key.items, key.money, key.expires, key.rate)
     if not all(isinstance(text, str) for text in texts) or not set(key.scopes) <= set(SCOPES):
         raise ValueError("texts")
     if not all(value is None or isinstance(value, int | float) for value in numbers):

@@ -93,6 +93,7 @@ class Exchange:
                 raise route
             self.template = route.template
             self._check_scope(route.scope)
+            self.guard.rates.take(self.caller.key)
             self.scope["state"]["caller"] = self.caller
             self.body = bodies.Body(receive, self.guard.upload if route.upload else bodies.SMALL)
             self._check_length(self.body.most)
