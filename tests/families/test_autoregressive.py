@@ -128,6 +128,9 @@ def test_taste_leaves_out_what_is_unlikely() -> None:
     assert set(Sampling(top_p=0.75).draw(logits, chance).tolist()) == {0, 1}
     assert set(Sampling(min_p=0.2).draw(logits, chance).tolist()) == {0, 1, 2}
     assert set(Sampling(temperature=0).draw(logits, chance).tolist()) == {0}
+    for least in (5e-324, 1e-45, 1e-12):  # less than float32 knows, and logits over less
+        assert set(Sampling(top_p=least).draw(logits, chance).tolist()) == {0}
+        assert set(Sampling(temperature=least).draw(logits, chance).tolist()) == {0}
     sharp = torch.bincount(Sampling(temperature=0.5).draw(logits, chance), minlength=4) / 1000
     assert sharp[0] == pytest.approx(0.25 / 0.365, abs=0.01)
 

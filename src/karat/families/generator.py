@@ -19,6 +19,7 @@ Draw = Callable[
 ]  # codes [n], of three tensors of which the last says which rows they are of
 
 
+COLD = 1e-4  # temperatures below which the likeliest is taken: logits over less are no numbers
 SAME = 16  # times that a record is in the batch by whose loss it is weighed
 
 
@@ -44,9 +45,14 @@ class Sampling:
                 "top_p above 0 and at most 1, min_p from 0 and under 1."
             )
 
+    @property
+    def certain(self) -> bool:
+        """Whether the likeliest is taken, with no chance in it."""
+        return self.temperature < COLD
+
     def drawing(self, start: Tensor, rng: torch.Generator) -> Draw:
         """What draws the codes that follow `start` [n, k]: of logits [m, vocab], chances [m], and the rows [m] that go on."""
-        if self.chooser is None or self.temperature == 0:
+        if self.chooser is None or self.certain:
             return lambda logits, chance, rows: self.draw(logits, chance)
         chosen = self.chooser(start, rng)
 
@@ -58,17 +64,19 @@ class Sampling:
 
     def draw(self, logits: Tensor, chance: Tensor) -> Tensor:
         """Codes [n] from logits [n, vocab], each by its own number of `chance` [n] in [0, 1)."""
-        return logits.argmax(1) if self.temperature == 0 else _drawn(self.shares(logits), chance)
+        return logits.argmax(1) if self.certain else _drawn(self.shares(logits), chance)
 
     def shares(self, logits: Tensor) -> Tensor:
-        """How often each code is drawn [n, vocab], in any unit, where the temperature is above 0."""
+        """How often each code is drawn [n, vocab], in any unit, where that is not `certain`."""
         share = (logits if self.temperature == 1 else logits / self.temperature).softmax(1)
         if self.min_p > 0:
             share = share.masked_fill(share < self.min_p * share.amax(1, keepdim=True), 0)
         if self.top_p < 1:
             falling, order = share.sort(stable=True, dim=1, descending=True)
             before = falling.cumsum(1) - falling
-            falling = falling.masked_fill(before >= self.top_p * falling.sum(1, keepdim=True), 0)
+            beyond = before >= self.top_p * falling.sum(1, keepdim=True)
+            beyond[:, 0] = False  # the likeliest stays, however little is to be held
+            falling = falling.masked_fill(beyond, 0)
             share = torch.zeros_like(share).scatter(1, order, falling)
         return share
 

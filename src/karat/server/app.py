@@ -13,7 +13,7 @@ from fastapi import APIRouter, FastAPI
 
 from karat import __version__
 from karat.options import ServeOptions
-from karat.server import problems
+from karat.server import openapi, problems
 from karat.server.book import Book
 from karat.server.catalogue import Catalogue
 from karat.server.engine import Engine
@@ -53,6 +53,7 @@ def application(options: ServeOptions, pages: Sequence[APIRouter] = ()) -> FastA
     problems.install(app, catalogue.hidden)
     for router in (*(part.ROUTER for part in PARTS), *pages):
         app.include_router(router)
+    app.openapi = lambda: openapi.described(app)  # type: ignore[method-assign]
     app.add_middleware(Middleware, guard=guard, routes=routes_of(app))
     return app
 

@@ -34,6 +34,21 @@ GATES = ("none", "en", "zh", "personal")  # others are files
 UNSET = ("data.schema", "data.query", "data.cache")  # a place, SQL that may read any, and a place
 
 
+LIMITS: dict[str, Any] = {  # of fields that stand for the same everywhere
+    "seed": Annotated[int, Field(ge=0, lt=2**62)],
+    "n": Annotated[int, Field(ge=1, le=2**40)],
+    "characters": Annotated[int, Field(ge=1, le=10_000_000)],
+    "label": Annotated[str, Field(max_length=LONGEST)],
+}
+TOLD = {  # where the command line takes more than a request does
+    "gate": "What made records must pass beside the usual gates (no copies of training records, no broken rules, no repeats): en "
+    "or zh, short lists of words that block a text; personal, which keeps mail addresses, telephone and identity numbers out of "
+    "text; none: no gate at all, nor the usual ones.",
+    "given": 'Tables: what every row must hold, such as "income=>50K, sex=Female, age=30..40"; of related tables '
+    '"customers.segment=gold", of any that has no parent.',
+}
+
+
 class Form(BaseModel):
     """A request."""
 
@@ -56,26 +71,26 @@ def form(
     *options: type,
     only: Collection[str] | None = None,
     without: Collection[str] = (),
-    limits: Mapping[str, Any] | None = None,
     examples: Collection[Mapping[str, Any]] = (),
 ) -> type[Form]:
     """A form with the fields of the dataclasses `options`, where two have one of a name that of the first.
 
     only, without: which of the last of `options` there are, beside those of the others and never those of NEVER.
-    limits: types in place of the dataclass's own, by field.   examples: whole requests, for /openapi.json.
+    examples: whole requests, for /openapi.json.
     """
     fields: dict[str, Any] = {}
     for kind in options:
         last = kind is options[-1]
-        told = parameters(kind)
-        hints = get_type_hints(kind, include_extras=True)
+        told, hints = parameters(kind), get_type_hints(kind, include_extras=True)
+        if last:
+            told, hints = told | TOLD, hints | LIMITS
         for each in dataclasses.fields(kind):
             skipped = last and (each.name in NEVER | set(without) or (only is not None and each.name not in only))
             if each.name in fields or skipped:
                 continue
-            wanted = (limits or {}).get(each.name, hints[each.name])
-            own = f"{each.name}_" if hasattr(Form, each.name) else each.name  # "schema" is pydantic's own word
-            fields[own] = _field(each, _plain(wanted), told.get(each.name, ""), each.name if own != each.name else None)
+            alias = each.name if hasattr(Form, each.name) else None  # "schema" is pydantic's own word
+            own = each.name if alias is None else f"{each.name}_"
+            fields[own] = _field(each, _plain(hints[each.name]), told.get(each.name), alias)
     made = create_model(name, __base__=Form, __doc__=_about(options[0]), **fields)
     if examples:
         made.model_config = {**made.model_config, "json_schema_extra": {"examples": [dict(one) for one in examples]}}
@@ -154,11 +169,11 @@ def _about(kind: type) -> str:
     return (inspect.getdoc(kind) or "").partition("\n\nParameters\n")[0]
 
 
-def _field(each: dataclasses.Field[Any], kind: Any, told: str, alias: str | None) -> tuple[Any, Any]:
+def _field(each: dataclasses.Field[Any], kind: Any, told: str | None, alias: str | None) -> tuple[Any, Any]:
     if each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
-        return kind, Field(description=told or None, alias=alias)
+        return kind, Field(description=told, alias=alias)
     default = list(each.default) if isinstance(each.default, tuple) else each.default
-    return Union[kind, None], Field(default=default, description=told or None, alias=alias)  # noqa: UP007
+    return Union[kind, None], Field(default=default, description=told, alias=alias)  # noqa: UP007
 
 
 def _plain(kind: Any) -> Any:
@@ -169,7 +184,7 @@ def _plain(kind: Any) -> Any:
         return Annotated[(inner, *limits)] if limits else _plain(inner)
     if get_origin(kind) in (Union, UnionType):
         kinds = list(dict.fromkeys(_plain(one) for one in get_args(kind) if one is not type(None)))
-        return Union[tuple(kinds)]  # noqa: UP007
+        return Union[(*kinds, None) if type(None) in get_args(kind) else tuple(kinds)]  # noqa: UP007
     if get_origin(kind) in (list, tuple) or getattr(get_origin(kind), "__name__", "") == "Sequence":
         return Annotated[list[_plain(get_args(kind)[0])], Field(max_length=64)]  # type: ignore[misc]
     if get_origin(kind) is dict:

@@ -42,7 +42,7 @@ class TextWatermark(Watermark):
 
     def asked(self, request: Request) -> Request:
         """FitError where every token is the likeliest: nothing is left to choose."""
-        if request.sampling.temperature == 0:
+        if request.sampling.certain:
             raise FitError("--temperature 0 leaves nothing to choose for --watermark; take it out, or raise it.")
         return replace(request, sampling=replace(request.sampling, chooser=self.writing))
 

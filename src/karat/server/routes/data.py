@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -37,8 +38,23 @@ AT_ONCE = CapacityLimiter(2)  # looks and checks, each of which may read large f
 SUFFIX = re.compile(r"\.[a-z0-9]{1,12}")
 T = TypeVar("T")
 
+
+@dataclass(frozen=True, kw_only=True)
+class LookAsked:
+    """Say what is in the data, what is wrong with it, which recipes fit, and what each would cost.
+
+    Parameters
+    ----------
+    data
+        A file or folder below the served folder, by its path from there, or digits.
+    """
+
+    data: str
+
+
 Asked = forms.form(
     "LookRequest",
+    LookAsked,
     LookOptions,
     without=("prices",),
     examples=[{"data": "tables/adult.csv", "probe": False}],
@@ -105,7 +121,7 @@ OfRun = Annotated[
 ]
 
 
-@ROUTER.post("/v1/look", responses=errors(400, 415, 422))
+@ROUTER.post("/v1/look")
 @forms.takes(Asked)
 async def look(asked: forms.Form, http: Http) -> Survey:
     """What is in data below the served folder, what is wrong with it, which recipes fit, and what each would cost."""
@@ -115,7 +131,7 @@ async def look(asked: forms.Form, http: Http) -> Survey:
     return Survey(**await _slowly(lambda: _surveyed(options, name, here.catalogue)))
 
 
-@ROUTER.post("/v1/check", responses=errors(400, 404, 422))
+@ROUTER.post("/v1/check", responses=errors(404))
 async def check(http: Http, file: Upload, run: OfRun = None) -> Checked:
     """Where an uploaded file comes from, and whether it is as it was made."""
     found = await _checked(served(http), file, run)
@@ -123,7 +139,7 @@ async def check(http: Http, file: Upload, run: OfRun = None) -> Checked:
     return Checked(state=found.state, says=found.says, content=found.content, results=results)
 
 
-@ROUTER.post("/v1/content_provenance_checks", responses=errors(400, 404, 422))
+@ROUTER.post("/v1/content_provenance_checks", responses=errors(404))
 async def provenance(http: Http, file: Upload, run: OfRun = None) -> ProvenanceCheck:
     """The same, in the words of OpenAI's API."""
     found = await _checked(served(http), file, run)

@@ -53,6 +53,10 @@ EXAMPLES = {  # by status: when it occurs, and one as it is sent
         "No run of that name is served.",
         Problem(404, "model_not_found", "no run is served as 'digts'; /v1/models lists those that are."),
     ),
+    409: (
+        "What is asked does not go with what is there: a name that is taken, a job that is over.",
+        Problem(409, "job_is_over", "job_5f0c2a is over (succeeded), and cannot be cancelled."),
+    ),
     413: (
         "The body is longer than this route takes.",
         Problem(413, "body_too_large", "the body is longer than 1,048,576 bytes, the most this route takes."),
@@ -81,20 +85,18 @@ EXAMPLES = {  # by status: when it occurs, and one as it is sent
         Problem(504, "deadline", "it waited for 60 s, which is its deadline; ask for less, or later."),
     ),
 }
-ALWAYS = (401, 403, 413, 429, 500)  # of whatever is asked
-MAKING = (400, 404, 415, 422, 503, 504)  # besides, of what makes content
+MAKING = (404, 429, 503, 504)  # of what makes content, beside those that follow from its body
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """How the errors of a route are documented: those that are named, and those that may always come."""
-    return {status: _documented(status) for status in sorted({*statuses, *ALWAYS})}
+    """The errors of a route, beside those that follow from what it takes: see `karat.server.openapi`."""
+    return {status: {"model": Error, "description": EXAMPLES[status][0]} for status in statuses}
 
 
 def made(*kinds: str, example: Any = None) -> dict[int | str, dict[str, Any]]:
     """How made content is documented, of these media types: with its label in the headers."""
-    content = {
-        kind: {} if kind == "application/json" else {"schema": {"type": "string", "format": "binary"}} for kind in kinds
-    }
+    file = {"schema": {"type": "string", "format": "binary"}}
+    content: dict[str, Any] = {kind: {} if kind.endswith(("/json", "/event-stream")) else file for kind in kinds}
     if example is not None:
         content["application/json"] = {"example": example}
     label = {"description": "The label of origin, as one line of JSON.", "schema": {"type": "string"}, "required": True}
@@ -108,12 +110,3 @@ class Counted(BaseModel):
     output_tokens: int
     total_tokens: int
     input_tokens_details: dict[str, int] = Field(default={"image_tokens": 0, "text_tokens": 0})
-
-
-def _documented(status: int) -> dict[str, Any]:
-    about, problem = EXAMPLES[status]
-    return {
-        "model": Error,
-        "description": about,
-        "content": {"application/json": {"example": problem.body()}},
-    }

@@ -18,6 +18,7 @@ from karat.server.guard import Caller, caller_of
 from karat.server.jobs import Event, Job, Kind, State
 from karat.server.jobs.asked import FORMS, OF_RUN
 from karat.server.problems import Problem, below, in_fields, without_places
+from karat.server.routes.documented import errors
 from karat.server.served import Served, served
 
 ROUTER = APIRouter(tags=["jobs"], route_class=Route)
@@ -34,28 +35,28 @@ class Submitted(Form):
     options: dict[str, Any]
 
 
-@ROUTER.post("/v1/train", status_code=202)
+@ROUTER.post("/v1/train", status_code=202, responses=errors(404, 409, 503))
 @takes(FORMS["train"])
 def train(asked: Form, parts: Parts, caller: Who) -> dict[str, Any]:
     """Train a generator, or continue a run: a job."""
     return shown(parts.jobs.submit("train", asked, caller.name), parts)
 
 
-@ROUTER.post("/v1/train/price")
+@ROUTER.post("/v1/train/price", responses=errors(404, 409))
 @takes(FORMS["train"])
 def price(asked: Form, parts: Parts) -> dict[str, Any]:
     """What such a training would take: minutes and money, null where nobody can say before a job looked at the data."""
     return {"object": "price", "price": parts.jobs.price(asked)}
 
 
-@ROUTER.post("/v1/runs/{name}/assay", status_code=202)
+@ROUTER.post("/v1/runs/{name}/assay", status_code=202, responses=errors(503))
 @takes(OF_RUN["assay"])
 def assay(name: str, asked: Form, parts: Parts, caller: Who) -> dict[str, Any]:
     """Find out what the run is worth: a job, whose result is the report."""
     return shown(parts.jobs.submit("assay", {**said(asked), "run": name}, caller.name), parts)
 
 
-@ROUTER.post("/v1/jobs", status_code=202)
+@ROUTER.post("/v1/jobs", status_code=202, responses=errors(404, 409, 503))
 def submit(asked: Submitted, parts: Parts, caller: Who) -> dict[str, Any]:
     """A job of any kind: train, assay, look or make, with the options of that verb."""
     return shown(parts.jobs.submit(asked.kind, asked.options, caller.name), parts)
@@ -80,13 +81,13 @@ def job(job: str, parts: Parts) -> dict[str, Any]:
     return shown(parts.jobs.get(job), parts)
 
 
-@ROUTER.post("/v1/jobs/{job}/cancel")
+@ROUTER.post("/v1/jobs/{job}/cancel", responses=errors(409))
 def cancel(job: str, parts: Parts) -> dict[str, Any]:
     """Take a job out of the queue, or stop it as Ctrl-C does; a training is saved, and can be resumed."""
     return shown(parts.jobs.cancel(job), parts)
 
 
-@ROUTER.post("/v1/jobs/{job}/resume")
+@ROUTER.post("/v1/jobs/{job}/resume", responses=errors(409))
 def resume(job: str, parts: Parts) -> dict[str, Any]:
     """Put a job that was cancelled or failed into the queue again; a training goes on where it was saved."""
     return shown(parts.jobs.resume(job), parts)

@@ -15,7 +15,6 @@ from karat.provenance.label import TIME
 from karat.run import Run
 from karat.server.catalogue import Catalogue
 from karat.server.problems import Problem, short
-from karat.server.routes.documented import errors
 from karat.server.served import served
 
 ROUTER = APIRouter(tags=["models"])
@@ -40,13 +39,13 @@ class Models(BaseModel):
     data: list[Model]
 
 
-@ROUTER.get("/v1/models", responses=errors())
+@ROUTER.get("/v1/models")
 async def models(http: Http) -> Models:
     """The runs that can make something."""
     return await asyncio.to_thread(_all, served(http).catalogue)
 
 
-@ROUTER.get("/v1/models/{model}", responses=errors(404))
+@ROUTER.get("/v1/models/{model}")
 async def model(model: str, http: Http) -> Model:
     """One run that can make something."""
     found = await asyncio.to_thread(_of, model, served(http).catalogue.run(model))

@@ -96,22 +96,20 @@ Asked = form(
 )
 
 
-@ROUTER.get("/v1/runs", responses=errors())
+@ROUTER.get("/v1/runs")
 async def runs(http: Http) -> Runs:
     """All runs that are served, finished or not."""
     return await asyncio.to_thread(_all, served(http).catalogue)
 
 
-@ROUTER.get("/v1/runs/{name}", responses=errors(404))
+@ROUTER.get("/v1/runs/{name}")
 async def run(name: str, http: Http) -> RunAbout:
     """What a run learned, what it makes, and what it was found to be worth."""
     catalogue = served(http).catalogue
     return await asyncio.to_thread(_about, name, catalogue.run(name), catalogue)
 
 
-@ROUTER.post(
-    "/v1/runs/{name}/make", responses={**made("application/octet-stream"), **errors(*MAKING)}, response_class=Labelled
-)
+@ROUTER.post("/v1/runs/{name}/make", responses={**made("*/*"), **errors(*MAKING)}, response_class=Labelled)
 @takes(Asked)
 async def make(name: str, asked: Form, http: Http) -> Response:
     """New content of a run as one file: what `karat make` writes."""
@@ -134,9 +132,7 @@ async def make(name: str, asked: Form, http: Http) -> Response:
     return Labelled(file.content, file.label, file.media_type, headers=named)
 
 
-@ROUTER.get(
-    "/v1/runs/{name}/report", responses={**made(*REPORTS.values()), **errors(404, 422)}, response_class=Labelled
-)
+@ROUTER.get("/v1/runs/{name}/report", responses=made(*REPORTS.values()), response_class=Labelled)
 async def report(name: str, http: Http, format: Annotated[Literal["json", "html"], Query()] = "json") -> Response:
     """The report of the newest assay of a run, as numbers or as a page."""
     own = served(http).catalogue.run(name)
