@@ -24,7 +24,7 @@ def price(options: Mapping[str, Any], root: Path, looks: Table | None) -> dict[s
         return _money(float(options["minutes"]), options, root) | {"basis": "budget"}
     if {"steps", "samples"} & set(options) or looks is None:
         return None
-    for job in looks.jobs(("succeeded",), most=1000):
+    for job in looks.jobs(("succeeded",), most=1000, results=True):
         if job.kind == "look" and job.options.get("data") == options["source"] and job.result is not None:
             rows = [row for row in job.result["recipes"] if row["fits"] and "minutes" in row]
             found = next((row for row in rows if row["recipe"] == options.get("recipe", row["recipe"])), None)

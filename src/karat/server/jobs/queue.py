@@ -19,13 +19,14 @@ from karat.server.catalogue import Catalogue
 from karat.server.forms import Form
 from karat.server.jobs import tail
 from karat.server.jobs.asked import asked, free_run
-from karat.server.jobs.home import Home, set_aside
+from karat.server.jobs.home import Home, locked, set_aside
 from karat.server.jobs.pricing import price
 from karat.server.jobs.table import DAMAGED, KINDS, OPEN, Event, Job, Kind, Table
 from karat.server.problems import Problem, short
 
 LOG = logging.getLogger("karat.server")
 LEAVE = 30.0  # seconds that a worker has to save its job when the server ends
+IDLE = 10.0  # seconds between two looks for jobs of others
 PAUSE, LONGEST = 1.0, 60.0  # seconds before a worker that could not work is started again, twice as long each time
 
 
@@ -91,7 +92,7 @@ class Jobs:
             ) from None
 
     def list(self, states: Sequence[str] = (), run: Path | None = None, most: int = 100) -> Sequence[Job]:
-        """Newest first."""
+        """Newest first, without their results."""
         return [] if self._there is None else self._there.jobs(states, run, most)
 
     def cancel(self, name: str) -> Job:
@@ -158,13 +159,10 @@ class Jobs:
         with self._opening:
             if self._table is None:
                 try:
-                    self._table = Table(self.home.table)
-                    self._table.check()
+                    self._table = _checked(self.home)
                 except Problem as problem:
                     if problem.code != DAMAGED:
                         raise
-                    if self._table is not None:
-                        self._table.close()
                     aside = set_aside(self.home)
                     self._note(
                         f"{self.home.table} was damaged. It is kept as {aside}; jobs begin anew, runs are untouched."
@@ -202,17 +200,26 @@ class Jobs:
         self._wake.set()
 
     def _tend(self, table: Table) -> None:
-        """Starts a worker whenever there is a job to do or one whose worker may have been killed, and waits for it to end."""
-        pause = PAUSE
+        """Starts a worker whenever there is a job to do or one whose worker was killed, and waits for it to end.
+
+        Where another server of this root has a worker at work, that one is waited for.
+        """
+        pause, free = PAUSE, True
         while not self._closing.is_set():
             self._wake.clear()
-            if not table.jobs(OPEN, most=1):
-                self._wake.wait()
-                continue
-            code = self._work()
-            pause = PAUSE if code == 0 else min(2 * pause, LONGEST)
-            if code != 0:
-                self._closing.wait(pause / 2)
+            try:
+                if not table.jobs(OPEN, most=1):
+                    self._wake.wait(IDLE)  # another server of this root may have died with jobs in its queue
+                    continue
+                with locked(self.home) as mine:
+                    free = mine
+                well = not free or self._work() == 0
+            except (Problem, OSError) as error:  # a full disk, too many processes: it may pass
+                LOG.warning("no worker could be started: %s", getattr(error, "message", error))
+                well = False
+            if not free or not well:
+                self._closing.wait(pause)
+            pause = PAUSE if well else min(2 * pause, LONGEST)
 
     def _work(self) -> int:
         """Runs one worker to its end, which comes at once where the server ends meanwhile; its exit code."""
@@ -240,3 +247,13 @@ class Jobs:
         """Ends the worker of this server at once, with whatever it started."""
         if self._worker is not None and self._worker.poll() is None:
             os.killpg(self._worker.pid, signal.SIGKILL)
+
+
+def _checked(home: Home) -> Table:
+    table = Table(home.table)
+    try:
+        table.check()
+    except Problem:
+        table.close()
+        raise
+    return table

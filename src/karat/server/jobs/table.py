@@ -177,11 +177,17 @@ class Table:
             raise KeyError(name)
         return _job(rows[0])
 
-    def jobs(self, states: Sequence[str] = (), run: Path | None = None, most: int = 100) -> list[Job]:
-        """Newest first: those in one of the `states`, if any are named, and of that run, if it is."""
+    def jobs(
+        self, states: Sequence[str] = (), run: Path | None = None, most: int = 100, *, results: bool = False
+    ) -> list[Job]:
+        """Newest first: those in one of the `states`, if any are named, and of that run, if it is.
+
+        results: with what they found or made, which is a whole report; None without.
+        """
         wanted = f"state IN ({','.join('?' * len(states))})" if states else "1"
         of_run, values = ("1", []) if run is None else ("run = ?", [str(run)])
-        asked = f"SELECT {COLUMNS} FROM jobs WHERE {wanted} AND {of_run} ORDER BY turn DESC LIMIT ?"
+        columns = COLUMNS if results else COLUMNS.replace("result", "NULL")
+        asked = f"SELECT {columns} FROM jobs WHERE {wanted} AND {of_run} ORDER BY turn DESC LIMIT ?"
         return [_job(row) for row in self._read(asked, (*states, *values, most))]
 
     def queue(self) -> list[str]:

@@ -30,6 +30,7 @@ from karat.server.problems import Problem
 
 BEAT = 0.5  # seconds between two looks at what is new, and whether the job is to be stopped
 BUDGETS = ("minutes", "steps", "samples")
+NICE = 5  # of the system's priorities: who asks the server for content does not wait behind a training
 MOST_DEATHS = 3  # of workers at one job, without its getting further
 KEPT_TRYING = 60.0  # seconds for which a worker tries to write how its job ended
 
@@ -179,8 +180,8 @@ def perform(job: Job) -> dict[str, Any]:
             return result_of(run)
         kept = ("device", "threads", "prices", "data", *BUDGETS)
         options = {"source": str(job.run)} | {name: options[name] for name in kept if name in options}
-    if job.kind == "make" and job.begun:
-        options["overwrite"] = True  # what stands there is what this job made before it was stopped
+    if job.kind == "assay" and job.begun and "out" in options:
+        options["overwrite"] = True  # what stands there is what this job wrote before it was stopped
     asked = typed(job.kind, options)
     verb = getattr(verbs, job.kind)
     return result_of(verb(**{f.name: getattr(asked, f.name) for f in fields(asked)}))
@@ -204,6 +205,7 @@ def _output_to(log: Path) -> Iterator[None]:
 
 def main() -> None:
     root = Path(sys.argv[1])
+    os.nice(NICE)
     os.chdir(root)  # prices.toml is looked for here, and nothing is written anywhere else
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
