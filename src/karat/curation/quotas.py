@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from karat.content.table.rules.conditions import in_quotes
 from karat.errors import FitError
 from karat.request import Request
 
@@ -42,10 +43,6 @@ def requests(request: Request, text: str, target: str | None, columns: bool = Fa
         if column is None and target is None:
             out.append(replace(own, label=name))
         else:
-            cell = f"{_quoted(str(column if column is not None else target))}={_quoted(name)}"
+            cell = f"{in_quotes(str(column if column is not None else target))}={in_quotes(name)}"
             out.append(replace(own, given=cell if request.given is None else f"{request.given}, {cell}"))
     return out
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"'

@@ -153,6 +153,19 @@ class Generator(nn.Module, ABC):
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
         """Points [n, *space.shape] on rng.device, of classes `y` [n] where given. Chance comes only from `rng`."""
 
+    @property
+    def encodes(self) -> bool:
+        """Whether `draw` and `decode` work: what is made comes from a space in which what lies near is alike."""
+        return False
+
+    def draw(self, n: int, y: Tensor | None, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Latents [n, d] of what `sample` would make of classes `y` [n] where given, and the classes that a decoder is told."""
+        raise FitError("this family has no latent space; vae has one.")
+
+    def decode(self, z: Tensor, rng: torch.Generator, y: Tensor | None = None) -> Tensor:
+        """Points [n, *space.shape] of latents [n, d], of classes `y` [n] where the decoder is told them."""
+        raise FitError("this family has no latent space; vae has one.")
+
     def impute(self, given: Tensor, rng: torch.Generator) -> Tensor:
         """Codes [n, columns] that equal `given` [n, columns] (long) wherever that is not -1, the rest drawn to fit it."""
         raise FitError("this family cannot fill in what is missing around given cells; trees and autoregressive can.")

@@ -126,6 +126,10 @@ class Model(Learned):
     def conditional(self) -> bool:
         return self.classes > 0
 
+    @property
+    def encodes(self) -> bool:
+        return True
+
     def players(self) -> dict[str, Player]:
         c = self.config
         start = 1 - c.critic

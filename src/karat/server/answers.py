@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 
 from starlette.background import BackgroundTask
 from starlette.responses import Response, StreamingResponse
 
 from karat.provenance.label import KEYWORD, Label
+from karat.provenance.reading import read_label
+from karat.server.problems import Problem
 
 HEADER = "x-karat-label"
+LOOKED_AT = 8  # files of a folder, among which one has its label
 
 
 class Labelled(Response):
@@ -29,6 +33,21 @@ class Labelled(Response):
         background: BackgroundTask | None = None,
     ) -> None:
         super().__init__(content, status_code, _with(headers, label), media_type, background)
+
+
+class LabelledAgain(Response):
+    """What was made before, or a part of it: `content`, with the label that the file or folder of made files at `place` carries.
+
+    Problem (404) where it carries none.
+    """
+
+    def __init__(self, content: bytes, place: Path, media_type: str, headers: Mapping[str, str] | None = None) -> None:
+        files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())[:LOOKED_AT]
+        found = next((label for label in map(read_label, files) if label is not None), None)
+        if found is None:
+            raise Problem(404, "no_label", f"{place.name} carries no label of origin, and leaves only with one.")
+        told = json.dumps({KEYWORD: found.fields, **found.about}, separators=(",", ":"))
+        super().__init__(content, 200, {**({} if headers is None else headers), HEADER: told}, media_type)
 
 
 class LabelledStream(StreamingResponse):

@@ -29,6 +29,7 @@ STATIC = {  # what is sent as it stands; the report's own stylesheet first, so t
     "studio.css": (ROOT / "static" / "studio.css", "text/css"),
     "studio.js": (ROOT / "static" / "studio.js", "text/javascript"),
     "items.css": (ROOT / "static" / "items.css", "text/css"),
+    "items.js": (ROOT / "static" / "items.js", "text/javascript"),
     "review.js": (ROOT / "static" / "review.js", "text/javascript"),
     "htmx.min.js": (ROOT / "static" / "htmx.min.js", "text/javascript"),
     "mark.svg": (ROOT / "static" / "mark.svg", "image/svg+xml"),

@@ -88,6 +88,18 @@ STUDIO: dict[str, str] = {
     "POST /runs/{name}/sign": REVIEW,
     "POST /runs/{name}/delete": ADMIN,
     "POST /bin/restore": ADMIN,
+    "GET /check": READ,
+    "POST /check": READ,
+    "GET /runs/{name}/make": MAKE,
+    "POST /runs/{name}/make": MAKE,
+    "GET /runs/{name}/made/{place}": READ,
+    "GET /runs/{name}/made/{place}/thing/{at}": READ,
+    "GET /runs/{name}/made/{place}/file/{file}": READ,
+    "GET /runs/{name}/made/{place}/archive": READ,
+    "GET /runs/{name}/explore": MAKE,
+    "GET /runs/{name}/explore/thing/{at}": MAKE,
+    "GET /runs/{name}/explore/near/{at}": REVIEW,
+    "GET /runs/{name}/explore/rows": MAKE,
     "GET /runs/{name}/review": REVIEW,
     "GET /runs/{name}/review/look/{position}": REVIEW,
     "GET /runs/{name}/review/file/{position}": REVIEW,
@@ -101,6 +113,7 @@ SCOPE = HEALTH | API | JOBS | STUDIO
 
 # Routes that take files: their bodies may have as many megabytes as --upload says, others' one.
 UPLOADS: set[str] = {
+    "POST /check",
     "POST /data/upload",
     "POST /runs/{name}/review/mended",
     "POST /v1/check",

@@ -11,7 +11,7 @@ import numpy as np
 from karat.content.relational.across.rule import Across
 from karat.content.relational.steps import Steps, rows_name
 from karat.content.roles import Conditioning
-from karat.content.table.rules.conditions import names_file, pieces
+from karat.content.table.rules.conditions import in_quotes, names_file, pieces
 from karat.content.table.rules.expressions import unknown
 from karat.errors import DataError
 
@@ -111,5 +111,4 @@ def _refuse_solved(table: str, column: str, text: str, across: Sequence[Across])
 def _spelled(piece: Piece) -> str:
     """The condition as text."""
     name, negated, value, quoted = piece
-    told = '"' + value.replace('"', '""') + '"' if quoted else value
-    return '"' + name.replace('"', '""') + '"' + ("!=" if negated else "=") + told
+    return in_quotes(name) + ("!=" if negated else "=") + (in_quotes(value) if quoted else value)

@@ -143,6 +143,11 @@ def pieces(text: str) -> list[tuple[str, bool, str, bool]]:
     return out
 
 
+def in_quotes(text: str) -> str:
+    """A name or a value as a condition may hold it, whatever is in it."""
+    return '"' + text.replace('"', '""') + '"'
+
+
 def _short(text: str) -> str:
     """A text for a message, which says no more of it than one reads."""
     return text if len(text) <= 160 else f"{text[:157]}..."
