@@ -100,6 +100,8 @@ MAY: dict[str, set[str]] = {
     "studio": {
         "events",  # notices
         "training",  # diagnostics of a history while it grows
+        "curation",  # what its gates say of what they dropped
+        "request",  # of things to look at, which are not kept
         *("assays", "content", "data", "languages", "options", "output", "provenance", "recipe", "report", "review"),
         *("run", "server", "synthesizer", "words", "workflow", "worth"),
     },

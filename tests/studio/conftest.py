@@ -43,3 +43,26 @@ def visitor(client: TestClient) -> Iterator[TestClient]:
     """A client of a server that has started."""
     with client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def small_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with runs/digits, a vae of little use."""
+    root = tmp_path_factory.mktemp("pictures")
+    least = ["latent=4", "width=4", "hidden=8", "components=2", "iterations=1"]
+    settings = ["train.precision=fp32", *(f"model.{setting}" for setting in least)]
+    karat.train("digits", recipe="vae", steps=2, out=root / "runs" / "digits", threads=1, set=settings)
+    return root
+
+
+@pytest.fixture
+def picture_root(small_pictures: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(small_pictures, tmp_path / "pictures"))
+
+
+@pytest.fixture
+def pictures(picture_root: Path) -> Iterator[TestClient]:
+    """A client of a server of it that has started."""
+    with client_of(ServeOptions([picture_root / "runs"], root=picture_root)) as client:
+        yield client

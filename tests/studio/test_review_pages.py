@@ -189,44 +189,29 @@ def test_a_run_that_has_made_nothing_says_so(client: TestClient) -> None:
     assert language("en").say("studio.review.none") in client.get(HERE).text
 
 
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of pictures, which need not be good."""
-    root = tmp_path_factory.mktemp("pictures")
-    tiny = [
-        "train.precision=fp32",
-        "model.latent=4",
-        "model.width=4",
-        "model.hidden=8",
-        "model.components=2",
-        "model.iterations=1",
-    ]
-    karat.train("digits", recipe="vae", steps=2, out=root / "runs" / "digits", threads=1, set=tiny)
-    karat.make(root / "runs" / "digits", n=5, threads=1)
-    return root
-
-
-def test_a_picture_of_a_review_tells_nobody_where_it_is_from_and_has_a_label(pictures: Path) -> None:
+def test_a_picture_of_a_review_tells_nobody_where_it_is_from_and_has_a_label(
+    pictures: TestClient, picture_root: Path
+) -> None:
     here = "/runs/digits/review"
-    with client_of(ServeOptions([pictures / "runs"], root=pictures)) as client:
-        total = client.post(f"{here}/presses?{query()}", json=[]).json()["total"]
-        answers = [client.get(f"{here}/file/{k}?{query()}") for k in range(total)]
-        assert all(answer.status_code == 200 and answer.headers["content-type"] == "image/png" for answer in answers)
-        labels = {answer.headers["x-karat-label"] for answer in answers}
-        assert len(labels) == 1 and parse(labels.pop()), "one for all: made, real and scrambled"
-        assert not any(b"AIGC" in answer.content for answer in answers)
-        assert 'src="/runs/digits/record/' in client.get(f"{here}/near/0?{query()}").text
-        assert client.get("/runs/digits/record/0").headers["content-type"] == "image/png"
-        assert client.get("/runs/digits/record/99999").status_code == 404
-        at = next(k for k, look in enumerate(_looks(pictures)) if look == "made")
-        client.post(f"{here}/presses?{query()}", json=[press(k, "reject") for k in range(at)])
-        form = {"press": "m", "position": str(at), "seconds": "3", "mending": "1"}
-        odd = client.post(f"{here}/mended?{query()}", data=form, files={"file": ("x.jpg", b"..")})
-        assert odd.status_code == 400, "another kind of file than was taken"
-        for _ in range(2):  # the answer was lost
-            good = client.post(f"{here}/mended?{query()}", data=form, files={"file": ("x.png", answers[at].content)})
-            assert good.json() == {"position": at + 1, "total": total, "refused": []}
-    edited = pictures / "runs" / "digits" / "review" / "edited"
+    karat.make(picture_root / "runs" / "digits", n=5, threads=1)
+    total = pictures.post(f"{here}/presses?{query()}", json=[]).json()["total"]
+    answers = [pictures.get(f"{here}/file/{k}?{query()}") for k in range(total)]
+    assert all(answer.status_code == 200 and answer.headers["content-type"] == "image/png" for answer in answers)
+    labels = {answer.headers["x-karat-label"] for answer in answers}
+    assert len(labels) == 1 and parse(labels.pop()), "one for all: made, real and scrambled"
+    assert not any(b"AIGC" in answer.content for answer in answers)
+    assert 'src="/runs/digits/record/' in pictures.get(f"{here}/near/0?{query()}").text
+    assert pictures.get("/runs/digits/record/0").headers["content-type"] == "image/png"
+    assert pictures.get("/runs/digits/record/99999").status_code == 404
+    at = next(k for k, look in enumerate(_looks(picture_root)) if look == "made")
+    pictures.post(f"{here}/presses?{query()}", json=[press(k, "reject") for k in range(at)])
+    form = {"press": "m", "position": str(at), "seconds": "3", "mending": "1"}
+    odd = pictures.post(f"{here}/mended?{query()}", data=form, files={"file": ("x.jpg", b"..")})
+    assert odd.status_code == 400, "another kind of file than was taken"
+    for _ in range(2):  # the answer was lost
+        good = pictures.post(f"{here}/mended?{query()}", data=form, files={"file": ("x.png", answers[at].content)})
+        assert good.json() == {"position": at + 1, "total": total, "refused": []}
+    edited = picture_root / "runs" / "digits" / "review" / "edited"
     assert [path.read_bytes() for path in edited.glob("*.png")] == [answers[at].content]
 
 

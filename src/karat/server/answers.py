@@ -42,12 +42,7 @@ class LabelledAgain(Response):
     """
 
     def __init__(self, content: bytes, place: Path, media_type: str, headers: Mapping[str, str] | None = None) -> None:
-        files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())[:LOOKED_AT]
-        found = next((label for label in map(read_label, files) if label is not None), None)
-        if found is None:
-            raise Problem(404, "no_label", f"{place.name} carries no label of origin, and leaves only with one.")
-        told = json.dumps({KEYWORD: found.fields, **found.about}, separators=(",", ":"))
-        super().__init__(content, 200, {**({} if headers is None else headers), HEADER: told}, media_type)
+        super().__init__(content, 200, {**({} if headers is None else headers), HEADER: header_at(place)}, media_type)
 
 
 class LabelledStream(StreamingResponse):
@@ -63,6 +58,15 @@ class LabelledStream(StreamingResponse):
         background: BackgroundTask | None = None,
     ) -> None:
         super().__init__(content, status_code, _with(headers, label), media_type, background)
+
+
+def header_at(place: Path) -> str:
+    """The same of the label that a file, or a folder of made files, carries; Problem (404) where it carries none."""
+    files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())[:LOOKED_AT]
+    found = next((label for label in map(read_label, files) if label is not None), None)
+    if found is None:
+        raise Problem(404, "no_label", f"{place.name} carries no label of origin, and leaves only with one.")
+    return json.dumps({KEYWORD: found.fields, **found.about}, separators=(",", ":"))
 
 
 def header_of(label: Label) -> str:

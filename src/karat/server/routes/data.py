@@ -173,13 +173,14 @@ def _looked(catalogue: Catalogue, file: UploadFile, run: Run | None) -> FileChec
         path = aside / f"file{'' if suffix is None else suffix[0]}"
         with path.open("wb") as copy:
             shutil.copyfileobj(file.file, copy)
-        found = check_file(path, _memories(catalogue) if run is None else [Memory(run)], Trust.of(()))
+        found = check_file(path, memories(catalogue) if run is None else [Memory(run)], Trust.of(()))
         return FileCheck(
             path, found.state, without_places(found.says, (aside, *catalogue.hidden)), found.results, found.content
         )
 
 
-def _memories(catalogue: Catalogue) -> list[Memory]:
+def memories(catalogue: Catalogue) -> list[Memory]:
+    """What all runs that are served remember of what they made."""
     found = []
     for path in catalogue.paths().values():
         try:

@@ -12,11 +12,10 @@ from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
-from karat.errors import RunError
 from karat.output import BESIDE, INSIDE, file_name, scratch
 from karat.provenance.signing import Trust
-from karat.run import Run
 from karat.server.problems import Problem
+from karat.server.routes.data import memories
 from karat.server.served import Served, served
 from karat.studio.page import page, router
 from karat.studio.work import command
@@ -68,7 +67,7 @@ def _page(request: Request, found: Sequence[Checked], run: str) -> HTMLResponse:
 
 def _looked(here: Served, files: Sequence[UploadFile], run: str) -> list[Checked]:
     """Each file lies in a folder of its own while it is looked at, beside the labels that came with it."""
-    memories = [Memory(here.catalogue.run(run))] if run else _memories(here)
+    known = [Memory(here.catalogue.run(run))] if run else memories(here.catalogue)
     with scratch() as folder:
         names = {}
         for one in files:
@@ -79,18 +78,8 @@ def _looked(here: Served, files: Sequence[UploadFile], run: str) -> list[Checked
             names[path] = sent
         trust = Trust.of(())
         lone = [path for path in names if not _is_label(path) or len(names) == 1]
-        return [Checked(names[path], check_file(path, memories, trust)) for path in lone]
+        return [Checked(names[path], check_file(path, known, trust)) for path in lone]
 
 
 def _is_label(path: Path) -> bool:
     return path.name == INSIDE or path.name.endswith((BESIDE, ".signature.json"))
-
-
-def _memories(here: Served) -> list[Memory]:
-    found = []
-    for path in here.catalogue.paths().values():
-        try:
-            found.append(Memory(Run.open(path)))
-        except RunError:  # one that is damaged vouches for nothing
-            continue
-    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +20,7 @@ from karat.errors import KaratError
 from karat.options import MakeOptions
 from karat.provenance.label import LAWS
 from karat.run import Run
-from karat.server.answers import LabelledAgain
+from karat.server.answers import HEADER, LabelledAgain, header_at
 from karat.server.engine import unless_gone
 from karat.server.guard import caller_of
 from karat.server.problems import Problem
@@ -74,12 +75,12 @@ def result(request: Request, name: str, place: str) -> HTMLResponse:
     things = found.things
     shown = [things[i].show() for i in range(min(SHOWN, len(things)))]
     rows = [one.cells for one in shown if isinstance(one, Row)]
-    return run_page(
+    answer = run_page(
         request,
         about,
         "made.html.j2",
         "make",
-        command=found.told.command or command("make", str(about.path)),
+        command=found.told.command or command("make", about.path.name),
         made=found,
         address=f"/runs/{quote(name, '')}/made/{quote(place, '')}",
         total=len(things),
@@ -88,6 +89,8 @@ def result(request: Request, name: str, place: str) -> HTMLResponse:
         dropped=made.dropped(found.told),
         files=found.files,
     )
+    answer.headers[HEADER] = header_at(found.path)
+    return answer
 
 
 @ROUTER.get("/runs/{name}/made/{place}/thing/{at}")
@@ -204,7 +207,7 @@ def _form(
         about,
         "make.html.j2",
         "make",
-        command=command("make", str(about.path)),
+        command=command("make", about.path.name),
         status=status,
         message=message,
         first=_fields(first, seen, run, values),
@@ -237,4 +240,4 @@ def _command(options: MakeOptions, form: str, forms: Sequence[str]) -> str:
     }
     if form != forms[0]:
         own["out"] = f"made{form}"
-    return command("make", str(options.run), **own)
+    return command("make", Path(str(options.run)).name, **own)

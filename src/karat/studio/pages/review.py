@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shlex
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -19,7 +18,7 @@ from karat.options import MakeOptions
 from karat.review.decisions import REASONS
 from karat.review.plan import wanted
 from karat.run import Run
-from karat.server.answers import Labelled
+from karat.server.answers import HEADER, Labelled, header_of
 from karat.server.problems import Problem
 from karat.server.served import served
 from karat.studio import showing
@@ -27,6 +26,7 @@ from karat.studio.desk import Desk, Desks, Press, press_of
 from karat.studio.page import go, rendered, router
 from karat.studio.subject import run_page, subject
 from karat.studio.training import training_of
+from karat.studio.work import command
 from karat.workflow.making import label_of
 from karat.workflow.people.reviewing import made_in
 
@@ -51,22 +51,25 @@ def review(request: Request, name: str, of: str = "", by: str = "", plan: str = 
     position = desk.position()
     values = {"desk": desk, "position": position, "reasons": REASONS, **asked}
     values |= {"address": _address(name), "query": _query(of, by, plan), "few": desk.few}
-    command = _command(run, by, plan)
+    line = _command(run, by, plan)
     if position < desk.total:
-        return run_page(request, about, "review.html.j2", "review", command=command, **values)
+        return run_page(request, about, "review.html.j2", "review", command=line, **values)
     found = desk.outcome()
     values |= {"found": found, "codes": {reason: key for key, reason in REASONS.items()}}
     seen, faults = found.outcome.reviewed.seen, found.outcome.faults
     interval = exact(faults, seen) if seen else (0.0, 1.0)
-    return run_page(request, about, "review_end.html.j2", "review", command=command, interval=interval, **values)
+    return run_page(request, about, "review_end.html.j2", "review", command=line, interval=interval, **values)
 
 
 @ROUTER.get("/runs/{name}/review/look/{position}")
 def look(request: Request, name: str, position: int, of: str, by: str = "", plan: str = "5%") -> HTMLResponse:
     """One look, as a part of the page."""
-    shown = _desk(served(request).catalogue.run(name), of, by, plan).shown(position)
+    run = served(request).catalogue.run(name)
     source = f"{_address(name)}/file/{position}?{_query(of, by, plan)}"
-    return _fragment(request, "review_look.html.j2", shown, source, position=position)
+    shown = _desk(run, of, by, plan).shown(position)
+    answer = _fragment(request, "review_look.html.j2", shown, source, position=position)
+    answer.headers[HEADER] = header_of(label_of(run, MakeOptions(run.path)))
+    return answer
 
 
 @ROUTER.get("/runs/{name}/review/file/{position}")
@@ -176,11 +179,4 @@ def _address(name: str) -> str:
 
 
 def _command(run: Run, by: str, plan: str) -> str:
-    words = [
-        "karat",
-        "review",
-        str(run.path),
-        *(["--plan", plan] if plan != "5%" else []),
-        *(["--reviewer", by] if by else []),
-    ]
-    return shlex.join(words)
+    return command("review", run.path.name, plan=None if plan == PLANS[0] else plan, reviewer=by or None)
