@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,20 +15,20 @@ from karat.errors import FitError
 from karat.languages import language
 from karat.provenance.containers import CONTAINERS
 from karat.provenance.label import parse
-from karat.server.served import Served
+from karat.run import Run
 from karat.studio import spread
+from karat.synthesizer import Synthesizer, load
 from karat.synthesizer.latent import Latent, has_latents
 
 HERE = "/runs/digits/explore"
 
 
-def served(client: TestClient) -> Served:
-    found: Served = client.app.state.served  # type: ignore[attr-defined]
-    return found
+def loaded(root: Path, name: str) -> Synthesizer:
+    return load(Run.open(root / "runs" / name), torch.device("cpu"))
 
 
-def test_a_grid_has_the_mean_in_its_middle_and_goes_as_far_as_said(pictures: TestClient) -> None:
-    latent = Latent.of(served(pictures).engine.synthesizer("digits"), "3")
+def test_a_grid_has_the_mean_in_its_middle_and_goes_as_far_as_said(picture_root: Path) -> None:
+    latent = Latent.of(loaded(picture_root, "digits"), "3")
     spreads = latent.axes.norm(dim=1)
     assert bool((spreads[:-1] >= spreads[1:] - 1e-5).all()), "the widest first"
     grid = latent.grid(0, 1, 7, 2.0)
@@ -70,8 +71,8 @@ def test_what_an_address_says_wrongly_is_as_usual(odd: str, pictures: TestClient
     assert pictures.get(f"{HERE}?{odd}").text.count("explore/thing/") == 49 + 12
 
 
-def test_sliders_hold_what_they_say_and_the_other_columns_are_drawn(visitor: TestClient) -> None:
-    assert not has_latents(served(visitor).engine.synthesizer("orders"))
+def test_sliders_hold_what_they_say_and_the_other_columns_are_drawn(visitor: TestClient, root: Path) -> None:
+    assert not has_latents(loaded(root, "orders"))
     page = visitor.get("/runs/orders/explore")
     assert page.text.count('<figure class="card">') == 2 and language("en").say("studio.explore.free") in page.text
     part = visitor.get("/runs/orders/explore/rows?c0=50&c0.on=on&c1=a")
