@@ -295,6 +295,7 @@ def test_no_flag_says_no_twice_or_says_nothing(capsys: pytest.CaptureFixture[str
         "--no-real",
         "--no-discover",
         "--no-exchange",
+        "--no-studio",
     }
     assert "--no-no-real" not in flags and ("--no-probe" in flags) == (verb == "look")
 
