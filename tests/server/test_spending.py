@@ -8,7 +8,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from clients import client_of
+from fastapi.testclient import TestClient
 
+from karat.options import ServeOptions
 from karat.server.guard.guard import keys_of
 from karat.server.guard.keys import Key, Keys
 from karat.server.guard.spending import Spending
@@ -169,4 +172,48 @@ def test_a_login_ends_with_its_time_and_with_its_key(tmp_path: Path, monkeypatch
     assert third and spending.logged_in(third)
     monkeypatch.setattr("time.time", lambda: 4e9)
     assert spending.logged_in(third) is None
+    spending.close()
+
+
+def served_with(runs: Path, **quota: float) -> tuple[TestClient, Key, Spending]:
+    """A client of the runs with a key that may make and train, and what it spends."""
+    text = keys_of(runs).add("ann=make,train", **quota)  # type: ignore[arg-type]
+    client = client_of(ServeOptions([runs], root=runs, studio=False), text)
+    return client, keys_of(runs).all()[0], client.app.state.served.guard.spending  # type: ignore[attr-defined]
+
+
+def test_rows_are_counted_whatever_route_they_leave_by(runs: Path) -> None:
+    client, key, spending = served_with(runs, items=20)
+    with client:
+        assert client.post("/v1/rows", json={"model": "people", "n": 8}).status_code == 200
+        assert client.post("/v1/runs/people/make", json={"n": 4}).status_code == 200
+        assert spending.spent(key) == (12, 0.0)
+        answer = client.post("/v1/rows", json={"model": "people", "n": 9})
+        assert answer.status_code == 429
+        assert answer.json()["error"]["code"] == "insufficient_quota" and answer.headers["x-should-retry"] == "false"
+        refused = {"model": "people", "n": 3, "given": "age=1000..2000"}
+        assert client.post("/v1/rows", json=refused).status_code == 400
+        assert client.post("/v1/rows", json={"model": "people", "n": 0}).status_code == 422
+        assert spending.spent(key) == (12, 0.0)
+        job = {"kind": "make", "options": {"run": "people"}}
+        assert client.post("/v1/jobs", json=job).json()["error"]["param"] == "n"
+        job["options"] = {"run": "people", "n": 9}
+        assert client.post("/v1/jobs", json=job).json()["error"]["code"] == "insufficient_quota"
+
+
+def test_a_quota_in_money_wants_prices_and_counts_what_drawing_cost(runs: Path) -> None:
+    asked = {"model": "people", "n": 8}
+    client, key, spending = served_with(runs, money=1e-4)
+    with client:
+        answer = client.post("/v1/rows", json=asked)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "no_price")
+    (runs / "people" / "prices.toml").write_text("currency = 'EUR'\ncpu_core_hour = 3600\n")  # a second costs 1
+    client = client_of(ServeOptions([runs], root=runs, studio=False))
+    client.headers["authorization"] = f"Bearer {keys_of(runs).add('bob=make', money=1e-4)}"
+    bob = keys_of(runs).named("bob")
+    assert bob is not None
+    with client:
+        assert client.post("/v1/rows", json=asked).status_code == 200
+        assert spending.spent(bob)[1] > 1e-4  # the first could not be foreseen
+        assert client.post("/v1/rows", json=asked).json()["error"]["code"] == "insufficient_quota"
     spending.close()

@@ -29,7 +29,8 @@ def application(options: ServeOptions, pages: Sequence[APIRouter] = ()) -> FastA
     """The application of `karat serve`, for uvicorn or a test's client.   pages: those of the studio."""
     catalogue = catalogue_of(options)
     guard = Guard(options, catalogue.root)
-    served = Served(options, catalogue, guard, Book(), Engine(catalogue, options, guard.registry), Jobs(catalogue))
+    engine = Engine(catalogue, options, guard.registry, guard.spending)
+    served = Served(options, catalogue, guard, Book(), engine, Jobs(catalogue))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -16,11 +16,12 @@ LOG = logging.getLogger("karat.server")
 class Lines(logging.Formatter):
     """A record as a line of JSON.
 
-    What others log (uvicorn) is named by its logger and text without an exception's message, which may quote what a client sent.
+    What others log (uvicorn) is named by its logger and its text before values are put in, which may be what a client sent.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        fields: dict[str, Any] = getattr(record, "fields", {}) or {"logger": record.name, "text": str(record.msg)}
+        text = record.getMessage() if record.name == LOG.name else str(record.msg)
+        fields: dict[str, Any] = getattr(record, "fields", None) or {"logger": record.name, "text": text}
         when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         failure = {} if record.exc_info is None or record.exc_info[1] is None else where(record.exc_info[1])
         return json.dumps({"time": when, "level": record.levelname.lower(), **fields, **failure})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
@@ -15,11 +16,13 @@ from karat.options import MakeOptions, ServeOptions
 from karat.request import Request
 from karat.server.catalogue import Catalogue
 from karat.server.engine import files, work
+from karat.server.engine.book import Book
 from karat.server.engine.drawing import Drawing
 from karat.server.engine.drawn import Drawn, File, Partial
 from karat.server.engine.meters import Meters
 from karat.server.engine.shelf import Loaded, Shelf
 from karat.server.engine.ticket import End, Line, Ticket
+from karat.server.guard.spending import Charge, Spending
 from karat.server.problems import Problem
 
 GATES = frozenset({*SHIPPED, Personal.name})  # that a client may name; all others are files of this machine
@@ -33,8 +36,16 @@ class Engine:
     see `unless_gone`) or by `close`.
     """
 
-    def __init__(self, catalogue: Catalogue, options: ServeOptions, registry: CollectorRegistry | None = None) -> None:
-        self.catalogue, self.options = catalogue, options
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        options: ServeOptions,
+        registry: CollectorRegistry | None = None,
+        spending: Spending | None = None,
+    ) -> None:
+        """spending: what callers have quotas in; None where nobody has one."""
+        self.catalogue, self.options, self._spending = catalogue, options, spending
+        self._each: dict[str, float] = {}  # what a record of each run cost when it was last drawn from
         self.metrics = Meters(CollectorRegistry() if registry is None else registry)
         self._line, self._shelf = Line(options.waiting), Shelf(catalogue, options.memory * 10**6)
         self._drawing = Drawing(self._line, self._shelf, self.metrics, catalogue.hidden)
@@ -171,19 +182,40 @@ class Engine:
 
     async def _answers(self, ticket: Ticket, deadline: float | None) -> AsyncIterator[Any]:
         """What is given for a ticket, from when it stands in the line until nothing more comes."""
-        if not self._line.join(ticket):
-            raise self._refused()
-        seconds = self.options.deadline if deadline is None else deadline
-        timer = ticket.loop.call_later(seconds, self._late, ticket, seconds)
-        try:
-            while not isinstance(answer := await ticket.answers.get(), End):
-                if isinstance(answer, BaseException):
-                    raise answer
-                yield answer
-        finally:
-            timer.cancel()
-            if self._line.leave(ticket):
-                self.metrics.rejected.labels("gone").inc()
+        async with self._charged(ticket) as charge:
+            if not self._line.join(ticket):
+                raise self._refused()
+            seconds = self.options.deadline if deadline is None else deadline
+            timer = ticket.loop.call_later(seconds, self._late, ticket, seconds)
+            try:
+                while not isinstance(answer := await ticket.answers.get(), End):
+                    if isinstance(answer, BaseException):
+                        raise answer
+                    if isinstance(answer, Drawn):
+                        charge.settle(answer.count, answer.money)
+                        if answer.money is not None and answer.count:
+                            self._each[ticket.name] = answer.money / answer.count
+                    else:  # who has seen a part and goes is charged for all
+                        charge.keep()
+                    yield answer
+            finally:
+                timer.cancel()
+                if self._line.leave(ticket):
+                    self.metrics.rejected.labels("gone").inc()
+
+    @asynccontextmanager
+    async def _charged(self, ticket: Ticket) -> AsyncIterator[Charge]:
+        """Takes what is asked from the quota of who asks, if he has one."""
+        key = None if self._spending is None else self._spending.keys.named(ticket.caller)
+        if key is None or self._spending is None:
+            yield Charge(ticket.request.n, 0.0)
+            return
+        money: float | None = 0.0
+        if key.money is not None:
+            priced = Book.money(await self.open(ticket.name), 1.0) is not None
+            money = self._each.get(ticket.name, 0.0) * ticket.request.n if priced else None
+        with self._spending.reserve(key, ticket.request.n, money) as charge:
+            yield charge
 
     def _late(self, ticket: Ticket, seconds: float) -> None:
         if self._line.leave(ticket):

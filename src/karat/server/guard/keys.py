@@ -86,6 +86,10 @@ class Keys:
         """The key with this id, None where there is none or it has expired."""
         return next((key for key in self.all() if key.id == id and not key.expired), None)
 
+    def named(self, name: str) -> Key | None:
+        """The key of this name, None where there is none; of a caller without a key there never is."""
+        return next((key for key in self.all() if key.name == name), None)
+
     def add(
         self,
         asked: str,

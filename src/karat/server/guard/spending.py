@@ -31,15 +31,19 @@ ROUNDING = 1e-9  # of sums of money
 
 
 class Charge:
-    """What one request takes from the quota of its key."""
+    """What one request takes from the quota of its key.   items, money: reserved for it."""
 
-    def __init__(self) -> None:
-        self.items: int | None = None
-        self.money: float | None = None
+    def __init__(self, items: int, money: float) -> None:
+        self.items, self.money = items, money
+        self.used, self.cost = 0, 0.0
 
     def settle(self, items: int, money: float | None) -> None:
         """Says what was really made, and what that cost; without it, all is given back."""
-        self.items, self.money = items, money
+        self.used, self.cost = items, 0.0 if money is None else money
+
+    def keep(self) -> None:
+        """Charges all that was reserved."""
+        self.settle(self.items, self.money)
 
 
 class Spending:
@@ -54,26 +58,23 @@ class Spending:
     def reserve(self, key: Key | None, items: int, money: float | None = None) -> Iterator[Charge]:
         """Takes `items`, and `money` as far as it can be foreseen, from what the key has left, until `Charge.settle` says more.
 
-        key: of the caller, None for one without a quota.   money: None where the run has no prices.
+        key: of the caller; nothing is counted for one without a quota.   money: None where the run has no prices.
         Problem (429, insufficient_quota) where less is left; (403, no_price) for a quota in money where the run has no prices.
         """
-        charge = Charge()
-        if key is None:
+        charge = Charge(items, 0.0 if money is None else money)
+        if key is None or (key.items is None and key.money is None):
             yield charge
             return
         if key.money is not None and money is None:
             raise Problem(403, "no_price", f"the key {key.name} has a quota in money, and this run has no prices.")
-        expected = 0.0 if money is None else money
-        self._enter(key, items, expected)
+        self._enter(key, charge.items, charge.money)
         try:
             yield charge
         finally:
-            used = charge.items if charge.items is not None else 0
-            cost = charge.money if charge.money is not None else 0.0
             with self._changing() as base:
                 base.execute(
                     "UPDATE spent SET items = items + ?, money = max(0, money + ?) WHERE key = ?",
-                    (used - items, cost - expected, key.id),
+                    (charge.used - charge.items, charge.cost - charge.money, key.id),
                 )
 
     def spent(self, key: Key) -> tuple[int, float]:

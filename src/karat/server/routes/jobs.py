@@ -59,7 +59,15 @@ def assay(name: str, asked: Form, parts: Parts, caller: Who) -> dict[str, Any]:
 @ROUTER.post("/v1/jobs", status_code=202, responses=errors(404, 409, 503))
 def submit(asked: Submitted, parts: Parts, caller: Who) -> dict[str, Any]:
     """A job of any kind: train, assay, look or make, with the options of that verb."""
-    return shown(parts.jobs.submit(asked.kind, asked.options, caller.name), parts)
+    if asked.kind != "make" or caller.key is None:
+        return shown(parts.jobs.submit(asked.kind, asked.options, caller.name), parts)
+    n = asked.options.get("n")
+    if not isinstance(n, int):
+        raise Problem(422, "missing_field", "n is missing: by a key a job makes as many records as it says.", "n")
+    with parts.guard.spending.reserve(caller.key, n) as charge:  # at once: the job may outlive the key
+        job = parts.jobs.submit(asked.kind, asked.options, caller.name)
+        charge.keep()
+    return shown(job, parts)
 
 
 @ROUTER.get("/v1/jobs")
