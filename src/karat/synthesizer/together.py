@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from karat.content.codec import Block
+from karat.content.table.bloom import Past
 from karat.families.generator import Fitted, Generator, Stratified
 from karat.request import Request, Shard
 from karat.synthesizer import drawing
@@ -98,10 +100,8 @@ class Together:
             return None
         return self._single.labels(request) is not None, request.independent
 
-    def ahead(self, requests: Sequence[Request]) -> list[Synthesizer]:
-        """For each of the requests, which are of one kind and have at most `most` records together, a synthesizer that has drawn
-        it already.   Asked for anything else, it draws that as usual.
-        """
+    def ahead(self, requests: Sequence[Request]) -> list[Ahead]:
+        """Each of the requests, which are of one kind and have at most `most` records together, drawn."""
         single, blocks = self._single, self._blocks
         assert single is not None and blocks is not None, "of a kind"
         classes = [single.labels(request) for request in requests]
@@ -112,7 +112,18 @@ class Together:
         for _ in range(drawing.times(single.model, single.codec, requests[0].independent)):
             for points, mine in zip(blocks.points(asked, y), drawn, strict=True):
                 mine.append(points)
-        return [_known(single, request, points) for request, points in zip(requests, drawn, strict=True)]
+        return [_decoded(single, request, points) for request, points in zip(requests, drawn, strict=True)]
+
+
+class Ahead(Single):
+    """A synthesizer that has drawn one request already, as `block`; any other it draws as usual."""
+
+    def __init__(self, single: Single, request: Request, block: Block) -> None:
+        super().__init__(single.codec, single.model, single.classes)
+        self.request, self.block = request, block
+
+    def stream(self, request: Request, past: Past | None = None) -> Iterator[Block]:
+        return iter([self.block]) if past is None and request == self.request else super().stream(request, past)
 
 
 def _parting(synth: Synthesizer) -> Single | None:
@@ -122,17 +133,12 @@ def _parting(synth: Synthesizer) -> Single | None:
     return synth
 
 
-def _known(single: Single, request: Request, drawn: deque[Tensor]) -> Single:
-    """What draws as `single` does, and has the points of `request` already."""
+def _decoded(single: Single, request: Request, drawn: deque[Tensor]) -> Ahead:
+    """`drawn`: what the model gives for the request, in the order in which it is asked."""
     model = copy.copy(single.model)
-
-    def sample(n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
-        if drawn and (n, rng.initial_seed()) == (request.n, request.seed):
-            return drawn.popleft()
-        return single.model.sample(n, y, rng)
-
-    model.sample = sample  # type: ignore[method-assign]
-    return Single(single.codec, model, single.classes)
+    model.sample = lambda n, y, rng: drawn.popleft()  # type: ignore[method-assign]
+    (block,) = Single(single.codec, model, single.classes).stream(request)
+    return Ahead(single, request, block)
 
 
 class _Chances(torch.Generator):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 
 from karat.curation.copies import planting
 from karat.curation.gate import Candidates, Gate, Reasons, flagged
@@ -35,12 +37,42 @@ class Copies(Gate):
             return flagged(np.zeros(len(some), bool), NEAR)
         return flagged(self.finder.copied(some.view), NEAR)
 
+    def foreseen(self, some: Sequence[Candidates]) -> list[Gate]:
+        """For each set of candidates a gate that is asked for it first, all of which are looked at together."""
+        if self.finder is None or self.finder.blind:
+            return [self for _ in some]
+        return [_Foreseen(self, flagged(each, NEAR)) for each in _copied(self.finder, [one.view for one in some])]
+
     def note(self) -> str | None:
         if self.finder is None:
             return f"copies of training records were not looked for: {self.why}"
         if self.finder.blind:
             return "copies of training records cannot be told here: unseen real records are as like them, or they are too few"
         return None
+
+
+class _Foreseen(Gate):
+    """Knows what it says of the candidates that it is asked for first."""
+
+    name = Copies.name
+
+    def __init__(self, copies: Copies, first: Reasons) -> None:
+        self._copies, self._first = copies, first
+
+    def reasons(self, some: Candidates) -> Reasons:
+        first, self._first = self._first, self._first[:0]
+        return first if len(first) == len(some) else self._copies.reasons(some)
+
+    def note(self) -> str | None:
+        return self._copies.note()
+
+
+def _copied(finder: Finder, views: Sequence[View]) -> list[np.ndarray]:
+    points = [view for view in views if isinstance(view, Points)]
+    if len(points) < len(views):
+        return [finder.copied(view) for view in views]
+    found = finder.copied(Points(torch.cat([view.points for view in points]), points[0].axes))
+    return np.split(found, np.cumsum([len(view) for view in views])[:-1])
 
 
 def recall(finder: Finder, train: View, rng: np.random.Generator) -> dict[str, float]:

@@ -20,6 +20,7 @@ from karat.views import Points
 COMPARED = 600  # training records that are compared with the others, to set the bars
 COMPONENTS = 64
 AT_ONCE = 250
+NEAR = 0.01  # of a bar: far more than rounding moves a score
 VERSION = 2  # of everything below that changes a score
 
 
@@ -40,8 +41,12 @@ class Searched:
 
     def copied(self, made: Points) -> np.ndarray:
         """bool [n]."""
-        found = [-score > bar for score, bar in zip(self._scores(made.points), self.bars, strict=True)]
-        return np.asarray(np.logical_or.reduce(found))
+        scores = np.stack(self._scores(made.points))
+        bars = -np.array(self.bars)[:, None]
+        # how a score is rounded hangs on what is looked at beside it; those that this could matter to are looked at alone
+        for row in np.flatnonzero((np.abs(scores - bars) <= NEAR * np.abs(bars)).any(0)) if len(made) > 1 else ():
+            scores[:, row] = np.stack(self._scores(made.points[row : row + 1]))[:, 0]
+        return np.asarray((scores < bars).any(0))
 
     @property
     def blind(self) -> bool:

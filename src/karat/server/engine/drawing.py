@@ -14,10 +14,9 @@ from karat.server.engine import work
 from karat.server.engine.book import Book
 from karat.server.engine.drawn import Drawn
 from karat.server.engine.meters import Meters
-from karat.server.engine.shelf import Loaded, Shelf
+from karat.server.engine.shelf import Loaded, Shelf, Source
 from karat.server.engine.ticket import End, Line, Ticket
 from karat.server.problems import Problem
-from karat.synthesizer import Synthesizer
 
 LOG = logging.getLogger("karat.server")
 LATELY = 0.05  # weight of the last requests in the mean time that one takes
@@ -48,18 +47,19 @@ class Drawing(threading.Thread):
             loaded = self._shelf.get(first.name)
             kind = _kind(first, loaded)
             group += [] if kind is None else self._line.also(_Fitting(first, loaded))
-            ahead: list[Synthesizer] = [loaded.synth]
+            sources = [Source(loaded.synth)]
             if kind is not None:
-                ahead = loaded.together.ahead([ticket.request for ticket in group])
+                gated = [ticket.options.gate != "none" for ticket in group]
+                sources = loaded.ahead([ticket.request for ticket in group], gated)
         except Exception as error:
             self._fail(group, error)
             return
         self._meters.together.labels(loaded.name).observe(len(group))
         self._book.busy(loaded, time.perf_counter() - began)
         self.running += len(group)
-        for ticket, synth in zip(group, ahead, strict=True):
+        for ticket, source in zip(group, sources, strict=True):
             ticket.spent = (time.perf_counter() - began) / len(group) if ticket is first else first.spent
-            ticket.loaded, ticket.steps = loaded, ticket.work(ticket, loaded, synth)
+            ticket.loaded, ticket.steps = loaded, ticket.work(ticket, loaded, source)
         for ticket in group:
             self._meters.queue.labels(loaded.name).observe(ticket.waited)
             self._step(ticket)

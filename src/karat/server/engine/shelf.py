@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from torch import Tensor
 
 from karat import synthesizer
 from karat.content.codec import Block
@@ -36,7 +39,7 @@ STATE = 10  # bytes that a byte of a codec's JSON takes as objects
 class Loaded:
     """A run that can be drawn from: `run` as it was when it was loaded, whatever becomes of its files.
 
-    size: bytes of memory that it may take.
+    size: bytes of memory that it may take, by its files.
     """
 
     name: str
@@ -53,13 +56,43 @@ class Loaded:
 
     @cached_property
     def gates(self) -> curating.Usual:
-        """What its usual gates know of the training records."""
-        return curating.Usual(self.run)
+        """What its usual gates know of the training records; of pictures and sounds these are read, once."""
+        found = curating.Usual.of(self.run)
+        self.__dict__["weight"] = self.size + _arrays(found, set())
+        return found
 
-    def blocks(self, synth: Synthesizer, options: MakeOptions, request: Request, tally: Tally) -> Iterator[Block]:
-        """What `karat make` would make for the request.   synth: that of the run, or one that has drawn the request already."""
-        with answered_for(self.run):
-            yield from making.blocks_of(synth, self.run, options, request, tally, lambda: self.gates)
+    @cached_property
+    def weight(self) -> int:
+        """Bytes of memory that it takes, with what its gates know once they were asked."""
+        return self.size
+
+    def ahead(self, requests: Sequence[Request], gated: Sequence[bool]) -> list[Source]:
+        """What each of the requests, which are of one kind, is drawn from; they are drawn already, and those of them that are to
+        be `gated` looked at."""
+        drawn = self.together.ahead(requests)
+        some = [one.block for one, looked in zip(drawn, gated, strict=True) if looked]
+        known = iter(self.gates.foreseen(self.synth.codec, some) if some else ())
+        return [Source(one, next(known) if looked else None) for one, looked in zip(drawn, gated, strict=True)]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one request is drawn from.   usual: what the gates know for it, None for that of the run."""
+
+    synth: Synthesizer
+    usual: curating.Usual | None = None
+
+    def blocks(self, loaded: Loaded, options: MakeOptions, request: Request, tally: Tally) -> Iterator[Block]:
+        """What `karat make` would make for the request."""
+        with answered_for(loaded.run):
+            yield from making.blocks_of(
+                self.synth,
+                loaded.run,
+                options,
+                request,
+                tally,
+                lambda: loaded.gates if self.usual is None else self.usual,
+            )
 
 
 class Shelf:
@@ -84,7 +117,7 @@ class Shelf:
 
     @property
     def size(self) -> int:
-        return sum(loaded.size for loaded in tuple(self._loaded.values()))
+        return sum(loaded.weight for loaded in tuple(self._loaded.values()))
 
     def get(self, name: str) -> Loaded:
         """The run, loaded. Problem (503) where it is larger than the memory, (404) where it is gone; RunError where damaged."""
@@ -92,6 +125,7 @@ class Shelf:
         if there is None:
             return self._load(name, self._catalogue.run(name))
         self._loaded.move_to_end(name)
+        self._make_room(name, there.weight)
         stamp = _stamp(there.run.path)
         if stamp == self._stamps[name]:
             return there
@@ -117,10 +151,7 @@ class Shelf:
                 f"the run {name} takes {size / 1e6:,.0f} MB, and all loaded runs may take {self._memory / 1e6:,.0f}; start the "
                 "server with more --memory.",
             )
-        while self.size + size > self._memory + (self._loaded[name].size if name in self._loaded else 0):
-            gone = next(other for other in self._loaded if other != name)
-            del self._loaded[gone], self._stamps[gone]
-            LOG.info("run %s was let go to make room for %s", gone, name)
+        self._make_room(name, size)
         with answered_for(run):
             learning.permit(run, None)
             synth = synthesizer.load(run, choose_device("auto"))
@@ -128,6 +159,28 @@ class Shelf:
         self._loaded[name], self._stamps[name] = loaded, stamp
         self._loaded.move_to_end(name)
         return loaded
+
+    def _make_room(self, name: str, size: int) -> None:
+        """Lets others go until there is room for the run `name` of `size` bytes, those not used for longest first."""
+        for other in [each for each in self._loaded if each != name]:
+            if sum(self._loaded[each].weight for each in self._loaded if each != name) + size <= self._memory:
+                return
+            del self._loaded[other], self._stamps[other]
+            LOG.info("run %s was let go to make room for %s", other, name)
+
+
+def _arrays(value: Any, met: set[int]) -> int:
+    """Bytes of all arrays and tensors that an object holds, but of those already `met`."""
+    if id(value) in met:
+        return 0
+    met.add(id(value))
+    if isinstance(value, Tensor | np.ndarray):
+        return value.nbytes
+    if isinstance(value, Mapping):
+        return sum(_arrays(inner, met) for inner in value.values())
+    if isinstance(value, list | tuple):
+        return sum(_arrays(inner, met) for inner in value)
+    return sum(_arrays(inner, met) for inner in getattr(value, "__dict__", {}).values())
 
 
 def _stamp(folder: Path) -> tuple[int, int, int] | None:

@@ -13,10 +13,9 @@ from typing import Any
 
 from karat.options import MakeOptions
 from karat.request import Request
-from karat.server.engine.shelf import Loaded
-from karat.synthesizer import Synthesizer
+from karat.server.engine.shelf import Loaded, Source
 
-Work = Callable[["Ticket", Loaded, Synthesizer], Generator[Any, None, Any]]
+Work = Callable[["Ticket", Loaded, Source], Generator[Any, None, Any]]
 
 
 class End:

@@ -14,10 +14,10 @@ from karat.curation.drawing import Tally
 from karat.errors import FitError, GateError, KaratError, RunError
 from karat.limits import exhausted
 from karat.server.engine.drawn import Drawn
-from karat.server.engine.shelf import Loaded
+from karat.server.engine.shelf import Loaded, Source
 from karat.server.engine.ticket import Ticket
 from karat.server.problems import Problem, in_fields, without_places
-from karat.synthesizer import Single, Synthesizer
+from karat.synthesizer import Single
 from karat.trust import answered_for
 from karat.workflow import making
 
@@ -27,13 +27,13 @@ MOST, NUMBERS = 1_000_000, 2**28  # records of one answer, and numbers in them, 
 Steps = Generator[Any, None, Any]  # yields what is given meanwhile, or None; returns what is given last
 
 
-def records(ticket: Ticket, loaded: Loaded, synth: Synthesizer) -> Steps:
+def records(ticket: Ticket, loaded: Loaded, source: Source) -> Steps:
     """All records of the request, a block a step."""
-    most = min(MOST, NUMBERS // max((space.numel for space in synth.codec.spaces), default=1))
+    most = min(MOST, NUMBERS // max((space.numel for space in loaded.synth.codec.spaces), default=1))
     if ticket.request.n > most:
         raise Problem(400, "too_many", f"{ticket.request.n:,} records: at most {most:,} are made for one request.", "n")
     tally, blocks, left = Tally(), list[Block](), ticket.request.n
-    for block in loaded.blocks(synth, ticket.options, ticket.request, tally):
+    for block in source.blocks(loaded, ticket.options, ticket.request, tally):
         blocks.append(block)
         left -= len(block)
         if left > 0:
@@ -41,12 +41,12 @@ def records(ticket: Ticket, loaded: Loaded, synth: Synthesizer) -> Steps:
     return _drawn(ticket, loaded, blocks, tally)
 
 
-def text(ticket: Ticket, loaded: Loaded, synth: Synthesizer) -> Steps:
+def text(ticket: Ticket, loaded: Loaded, source: Source) -> Steps:
     """One passage, a piece a step."""
-    if not isinstance(synth, Single):
+    if not isinstance(loaded.synth, Single):
         raise FitError("only text can be followed while it comes; leave stream out.")
     with answered_for(loaded.run):
-        growing = synth.growing(ticket.request)
+        growing = loaded.synth.growing(ticket.request)
         yield from growing
         block = growing.block()
     tally = Tally(notes=["no gate looked at them: text was shown while it came"])
@@ -59,8 +59,8 @@ class Shown:
 
     most: int
 
-    def __call__(self, ticket: Ticket, loaded: Loaded, synth: Synthesizer) -> Steps:
-        return (yield from records(ticket, loaded, synth))
+    def __call__(self, ticket: Ticket, loaded: Loaded, source: Source) -> Steps:
+        return (yield from records(ticket, loaded, source))
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Look:
 
     of: Callable[[Loaded], Any]
 
-    def __call__(self, ticket: Ticket, loaded: Loaded, synth: Synthesizer) -> Steps:
+    def __call__(self, ticket: Ticket, loaded: Loaded, source: Source) -> Steps:
         yield from ()
         with answered_for(loaded.run), torch.no_grad():
             return self.of(loaded)

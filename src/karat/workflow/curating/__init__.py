@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from karat.curation import quotas, ranking
 from karat.curation.copies import Copies
 from karat.curation.copies.points import VERSION, Searched
 from karat.curation.drawing import Draw, Tally, curated
-from karat.curation.gate import Gate
+from karat.curation.gate import Candidates, Gate
 from karat.curation.kept import Kept
 from karat.curation.repeats import Repeats
 from karat.curation.rules import Rules
@@ -34,21 +35,33 @@ NONE = "none"
 LARGE = 1e9  # bytes of pictures or sounds that are not read anew for each make
 
 
+@dataclass(frozen=True)
 class Usual:
-    """What the gates that every make has know of the training records of a run."""
+    """What the gates that every make has know of the training records of a run.   chance: that two of these are equal, at most;
+    None where that is not known."""
 
-    def __init__(self, run: Run) -> None:
+    copies: Gate
+    chance: float | None
+
+    @classmethod
+    def of(cls, run: Run) -> Usual:
         blob = run.load_gates()
         kept = None if blob is None else Kept.restore(blob)
-        self._copies = _copies(run, kept)
-        self._chance = None if kept is None else kept.chance
+        return cls(_copies(run, kept), None if kept is None else kept.chance)
 
     def gates(self, codec: Codec, request: Request) -> Iterator[Gate]:
         """Those of one make."""
         yield Rules()
-        yield self._copies
+        yield self.copies
         if not request.continues:  # where text is likelier than usual, or begins alike, it comes again
-            yield Repeats(request.n, (1.0 if codec.repeats else 0.0) if self._chance is None else self._chance)
+            yield Repeats(request.n, (1.0 if codec.repeats else 0.0) if self.chance is None else self.chance)
+
+    def foreseen(self, codec: Codec, blocks: Sequence[Block]) -> list[Usual]:
+        """For each block, which was drawn already, the same for a make that begins with it; all are looked at together."""
+        if not isinstance(self.copies, Copies):
+            return [self for _ in blocks]
+        gates = self.copies.foreseen([Candidates(codec, block) for block in blocks])
+        return [replace(self, copies=gate) for gate in gates]
 
 
 def blocks(
@@ -76,7 +89,7 @@ def blocks(
             )
         tally.notes += [] if why is None else [f"no gate looked at them: {why}"]
         return itertools.chain.from_iterable(draw(one, None) for one in requests)
-    common = Usual(run) if usual is None else usual()
+    common = Usual.of(run) if usual is None else usual()
     gates = [*common.gates(codec, request), *chosen.gates(named, codec)]
     if share < 1:
         gates.append(_ranking(run, options, codec, request, draw, share))
