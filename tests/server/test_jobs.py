@@ -15,6 +15,7 @@ from clients import client_of
 from karat.options import ServeOptions
 from karat.server.catalogue import Catalogue
 from karat.server.jobs import Jobs
+from karat.server.jobs.asked import asked, typed
 from karat.server.jobs.home import locked
 from karat.server.jobs.table import Table
 from karat.server.problems import Problem
@@ -53,6 +54,21 @@ def test_what_cannot_be_asked_is_refused_by_its_name(
     assert said in refused.value.message
     assert refused.value.param == param
     assert not jobs.home.table.exists()  # nothing is kept of it
+
+
+def test_what_is_asked_of_a_job_is_what_its_verb_takes_also_of_a_run_that_another_job_is_to_make(tmp_path: Path) -> None:
+    catalogue, goal = Catalogue((tmp_path,), tmp_path), tmp_path / "next"
+    for kind, options in (
+        ("train", {"source": "digits", "minutes": 1, "set": ["model.width=8"]}),
+        ("make", {"run": "next", "n": 3}),
+        ("assay", {"run": "next", "lang": "zh"}),
+        ("look", {"data": "digits"}),
+    ):
+        wanted = asked(kind, options, catalogue, {goal})  # type: ignore[arg-type]
+        took = typed(kind, wanted.options)  # type: ignore[arg-type]
+        assert kind in ("train", "look") or (wanted.run == goal and str(goal) in str(took.run))
+    with pytest.raises(Problem, match="no run is served"):
+        asked("assay", {"run": "next"}, catalogue, set())
 
 
 def test_a_link_that_leads_out_of_the_root_is_not_followed(jobs: Jobs, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from karat.data import Data, load, survey
 from karat.data.dataset import WANTED
 from karat.data.split import FEWEST
+from karat.recipe import load as load_recipe
 from karat.studio.page import Viewer
 from karat.words import count, number
 from karat.workflow.probing import estimates
@@ -28,8 +29,8 @@ DIGITS = "digits"  # handwritten digits that the install brings
 class Survey:
     """info: as `karat look` has it.   sheet: some training records side by side, in the format `suffix`.
 
-    recipes: what each would take, the usual one first, none where there are too few records.   hour: the price of an hour of a
-    core, and whether it was declared.
+    recipes: those that there are for such data, the usual one first; none where there are too few records. Once `measured`,
+    what the usual one would take.   hour: the price of an hour of a core, and whether it was declared.
     """
 
     info: dict[str, Any]
@@ -43,8 +44,10 @@ class Survey:
     thing: str  # what one record is called
     notes: tuple[str, ...]
 
-    def recipe(self, name: str) -> dict[str, Any] | None:
-        return next((r for r in self.recipes if r["recipe"] == name and r["fits"]), None)
+    @property
+    def budget(self) -> float:
+        """Minutes that the usual recipe asks for by itself."""
+        return load_recipe(self.fitting[0]["recipe"]).train.minutes if self.fitting else 1.0
 
     @property
     def fitting(self) -> list[dict[str, Any]]:
@@ -94,25 +97,28 @@ class Surveys:
         self._kept: OrderedDict[tuple[Any, ...], Survey] = OrderedDict()
         self._turn = threading.Lock()
 
-    def of(self, source: Path | str, root: Path) -> Survey:
-        """The survey of what lies there, made anew where that has changed; DataError where it cannot be learned from."""
-        key = (str(source), *_stamp(source), _stamp(root / "prices.toml"))
+    def of(self, source: Path | str, root: Path, measured: bool = False) -> Survey:
+        """The survey of what lies there, made anew where that has changed; DataError where it cannot be learned from.
+
+        measured: with the minutes and the memory of the usual recipe on this machine, which takes some seconds more.
+        """
+        key = (str(source), *_stamp(source), _stamp(root / "prices.toml"), measured)
         with self._turn:
             found = self._kept.get(key)
             if found is None:
-                found = self._kept[key] = looked(source, root)
+                found = self._kept[key] = looked(source, root, measured)
             self._kept.move_to_end(key)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return found
 
 
-def looked(source: Path | str, root: Path) -> Survey:
+def looked(source: Path | str, root: Path, measured: bool) -> Survey:
     data = load(source, options={}, glance=True, fewest=1)
     info = survey(data)
     prices = find(None, [root])
     enough = len(data.train) + len(data.holdout) >= FEWEST
-    recipes = estimates(data, prices, measure=None) if enough else []
+    recipes = estimates(data, prices, measure=None if measured else False) if enough else []
     return Survey(
         info,
         _sheet(data),

@@ -76,6 +76,7 @@ STUDIO: dict[str, str] = {
     "GET /data/look": TRAIN,
     "GET /data/look/part": TRAIN,
     "GET /data/sheet": TRAIN,
+    "GET /data/recipes": TRAIN,
     "POST /data/upload": TRAIN,
     "POST /try": TRAIN,
     "POST /train": TRAIN,

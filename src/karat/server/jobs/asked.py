@@ -98,7 +98,7 @@ def asked(kind: Kind, given: Form | Mapping[str, Any], catalogue: Catalogue, pro
     runs = [to_be[name] if name in to_be else catalogue.run(name).path for name in names]
     fixed: dict[str, Any] = {}
     if runs and kind != "train":
-        fixed["run"] = runs if len(runs) > 1 else runs[0]
+        fixed["run"] = runs if kind == "assay" else runs[0]
         if len(runs) > 1:
             fixed["out"] = catalogue.comparisons / secrets.token_hex(5)
     elif kind == "train":

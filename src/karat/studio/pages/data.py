@@ -34,7 +34,6 @@ LONG_NAME = 60  # bytes of a run's name
 FIRST = ("recipe", "minutes")
 WITHOUT = {"source", "data", "public_schema", *NEVER, *FIRST}  # in the form under "more"
 UPLOADS, MOST_FILES, PART = "uploads", 20_000, 1 << 20
-LEAST, LONGEST = 0.1, 10.0  # minutes that are proposed
 
 
 @dataclass(frozen=True)
@@ -158,6 +157,14 @@ def part(request: Request, place: str) -> HTMLResponse:
         return HTMLResponse(rendered(request, "unfit.html.j2", message=message))
 
 
+@ROUTER.get("/data/recipes")
+def recipes(request: Request, place: str) -> HTMLResponse:
+    """The recipes that there are, the usual one measured on this machine."""
+    found, seen = _surveyed(served(request), place, measured=True), viewer(request)
+    values = {"survey": found, "title": lambda recipe: _title(seen, recipe), "cores": torch.get_num_threads()}
+    return HTMLResponse(rendered(request, "recipes.html.j2", place=place, measured=True, **values))
+
+
 @ROUTER.get("/data/sheet")
 def sheet(request: Request, place: str) -> Response:
     """Some of the records, side by side."""
@@ -171,16 +178,14 @@ def _source(parts: Served, place: str) -> Path | str:
     return DIGITS if place == DIGITS else parts.catalogue.place(place, "place")
 
 
-def _surveyed(parts: Served, place: str) -> Survey:
-    return SURVEYS.of(_source(parts, place), parts.catalogue.root.resolve())
+def _surveyed(parts: Served, place: str, measured: bool = False) -> Survey:
+    return SURVEYS.of(_source(parts, place), parts.catalogue.root.resolve(), measured)
 
 
 def _looked(request: Request, place: str, given: Mapping[str, Any] | None = None, wrong: str = "") -> str:
     """The survey and the form, with what was filled in before and what was wrong with it."""
     found, seen, parts = _surveyed(served(request), place), viewer(request), served(request)
-    usual = found.fitting[0] if found.fitting else {}
-    minutes = min(max(float(usual.get("minutes") or 1.0), LEAST), LONGEST)
-    values: dict[str, Any] = {"minutes": round(minutes, 1 if minutes < 5 else 0), "discover": True} | dict(given or {})
+    values: dict[str, Any] = {"minutes": found.budget, "discover": True} | dict(given or {})
     recipes = [(r["recipe"], _title(seen, r)) for r in found.fitting]
     shown = partial(fields_of, TrainOptions, "train", seen, values=values)
     return rendered(
@@ -198,6 +203,7 @@ def _looked(request: Request, place: str, given: Mapping[str, Any] | None = None
         minutes=float(values["minutes"] or 0),
         title=lambda recipe: _title(seen, recipe),
         wrong=wrong,
+        measured=False,
     )
 
 

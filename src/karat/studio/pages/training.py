@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from karat.provenance.label import Label
 from karat.report.page import charts
 from karat.run import Run
 from karat.server.answers import Labelled
-from karat.server.problems import Problem
+from karat.server.problems import Problem, without_places
 from karat.server.served import served
 from karat.studio.page import go, rendered, router
 from karat.studio.subject import Subject, run_page, subject
@@ -26,7 +27,8 @@ from karat.studio.work import command, submit
 from karat.training.diagnostics import watch
 
 ROUTER = router()
-ALONE = "default-src 'none'; style-src 'self'; frame-ancestors 'self'; sandbox"  # of a sheet, which may be a stranger's
+# of a sheet, which may be a stranger's
+ALONE = "default-src 'none'; style-src 'self'; frame-ancestors 'self'; sandbox allow-same-origin"
 LAST = 8  # lines of the log
 NOTICES = ("non-finite loss", "saturated discriminator", "vanishing gradients", "posterior collapse", "mode collapse")
 
@@ -50,18 +52,21 @@ def live(request: Request, about: Subject) -> dict[str, Any]:
     job = about.working
     jobs = served(request).jobs
     log = jobs.log(about.jobs[0].id if job is None else job.id) if about.jobs else ""
-    failed = next(iter(about.jobs), None)
+    failed, hidden = next(iter(about.jobs), None), served(request).catalogue.hidden
     return {
         "job": job,
         "waiting": None if job is None else jobs.place(job),
-        "failed": failed if failed is not None and failed.state == "failed" else None,
+        "failed": without_places(failed.error or "", hidden)
+        if job is None and failed is not None and failed.state == "failed"
+        else None,
+        "stopped": job is None and failed is not None and failed.state == "cancelled",
         "fraction": _fraction(history, spec),
         "seconds": float(history[-1]["seconds"]) if history else 0.0,
-        "charts": charts(history),
+        "charts": charts(_moving(history)),
         "samples": samples(about.path),
         "notices": notices(about.path, history),
         "known": NOTICES,
-        "lines": [line for line in log.splitlines() if line.strip()][-LAST:],
+        "lines": [without_places(line, hidden) for line in log.splitlines() if line.strip()][-LAST:],
     }
 
 
@@ -69,6 +74,12 @@ def _fraction(history: list[dict[str, float]], spec: dict[str, Any]) -> float:
     if spec.get("status") == "trained":
         return 1.0
     return min(1.0, float(history[-1]["fraction"])) if history else 0.0
+
+
+def _moving(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    """Without the numbers that were 0 all along, such as that of turns that were skipped."""
+    moved = {key for row in history for key, value in row.items() if value != 0}
+    return [{key: value for key, value in row.items() if key in moved} for row in history]
 
 
 def samples(path: Path) -> list[Sample]:
@@ -117,13 +128,14 @@ def stop(request: Request, name: str) -> RedirectResponse:
 
 @ROUTER.post("/runs/{name}/continue")
 def proceed(request: Request, name: str) -> RedirectResponse:
-    """Goes on where the run was saved, or begins anew where there is nothing yet."""
-    about = subject(request, name)
-    trainings = [job for job in about.jobs if job.kind == "train"]
+    """Goes on with what was stopped or failed last; with a run that was cut off, where it was saved."""
+    about, jobs = subject(request, name), served(request).jobs
     if about.working is None:
-        if trainings and trainings[0].state in ("cancelled", "failed"):
-            served(request).jobs.resume(trainings[0].id)
-        else:
+        stopped = list(takewhile(lambda job: job.state in ("cancelled", "failed"), about.jobs))
+        first = next((i for i, job in enumerate(stopped) if job.kind == "train"), len(stopped) - 1)
+        for job in reversed(stopped[: first + 1]):  # a training, and what waited behind it
+            jobs.resume(job.id)
+        if not stopped:
             submit(request, "train", {"run": about.name})
     return go(f"/runs/{name}/training")
 
