@@ -56,7 +56,9 @@ def test_what_cannot_be_asked_is_refused_by_its_name(
     assert not jobs.home.table.exists()  # nothing is kept of it
 
 
-def test_what_is_asked_of_a_job_is_what_its_verb_takes_also_of_a_run_that_another_job_is_to_make(tmp_path: Path) -> None:
+def test_what_is_asked_of_a_job_is_what_its_verb_takes_also_of_a_run_that_another_job_is_to_make(
+    tmp_path: Path,
+) -> None:
     catalogue, goal = Catalogue((tmp_path,), tmp_path), tmp_path / "next"
     for kind, options in (
         ("train", {"source": "digits", "minutes": 1, "set": ["model.width=8"]}),
