@@ -187,8 +187,8 @@ def test_a_training_has_its_price_before_it_starts(jobs: Jobs, tmp_path: Path) -
     look = jobs.table.add("look", {"data": "digits"}, None, "", None)
     rows = [{"recipe": "vae", "fits": True, "minutes": 3.0}, {"recipe": "gan", "fits": True}]
     jobs.table.move(look.id, ("queued",), "succeeded", result=json.dumps({"recipes": rows}))
-    for asked in ({}, {"recipe": "vae"}):
-        found = jobs.price({"source": "digits", **asked})
+    for more in ({}, {"recipe": "vae"}):
+        found = jobs.price({"source": "digits", **more})
         assert found is not None and (found["minutes"], found["basis"]) == (3.0, "look")
     assert jobs.price({"source": "digits", "recipe": "gan"}) is None
     jobs.close()

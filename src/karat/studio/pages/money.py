@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fastapi import Request
@@ -19,7 +20,7 @@ from karat.worth.prices import FILE_NAME, Prices, find
 ROUTER = router()
 CHOICES = {  # questions with a choice, and how many answers there are
     "use": 3,
-    "rights": 4,
+    "rights": 3,
 }
 YES = ("rules", "looks", "personal")
 ASKED = (  # in the order of the interview
@@ -41,7 +42,15 @@ KEYS = {  # what is declared already, by question
 @ROUTER.get("/runs/{name}/money")
 def money(request: Request, name: str) -> HTMLResponse:
     about = subject(request, name)
-    return _page(request, about, _declared(find(None, [about.path])))
+    return _page(request, about, _declared(find(_named(about), [about.path])))
+
+
+def _named(about: Subject) -> Path | None:
+    """The price list by which it was assayed last, where the run has none of its own."""
+    if (about.path / FILE_NAME).is_file():
+        return None
+    named = (job.options.get("prices") for job in about.jobs if job.kind == "assay")
+    return next((Path(path) for path in named if path and Path(path).is_file()), None)
 
 
 def _page(request: Request, about: Subject, given: dict[str, str], wrong: str = "", advice: str = "") -> HTMLResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from pathlib import Path
 
 from fastapi import Request
@@ -36,10 +37,26 @@ def run(request: Request, name: str) -> RedirectResponse:
 @ROUTER.get("/runs/{name}/verdict")
 def verdict(request: Request, name: str) -> HTMLResponse:
     about = subject(request, name)
-    there = (about.path / "report" / "report.html").is_file()
+    said = _language(about.path / "report" / "report.html")
     return run_page(
-        request, about, "verdict.html.j2", "verdict", command=command("assay", about.path.name), reported=there
+        request,
+        about,
+        "verdict.html.j2",
+        "verdict",
+        command=command("assay", about.path.name),
+        reported=said is not None,
+        other=said is not None and said != viewer(request).language.say("form.lang"),
     )
+
+
+def _language(report: Path) -> str | None:
+    """The language in which a report was written, None where there is none."""
+    try:
+        with report.open("rb") as file:
+            found = re.search(rb'<html lang="([\w-]+)"', file.read(2000))
+    except OSError:
+        return None
+    return found[1].decode() if found else ""
 
 
 @ROUTER.get("/runs/{name}/report")
