@@ -14,12 +14,12 @@ from karat.assays.details.rows import RareCategories
 from karat.assays.faults import fault
 from karat.assays.keys import KEYS, Better, Key
 from karat.errors import DataError
-from karat.words import count, score
+from karat.words import count, said, score
 
 State = Literal["ok", "raised", "cannot tell"]
 UNSEEN = "unseen real data"
 MOST = 100_000  # records, beyond which nobody is told how many more
-NOTHING = "by no score at so few records"
+NOTHING = said("by no score at so few records")
 SLACK = 1e-9  # by which two ways to reckon the same difference may disagree
 
 

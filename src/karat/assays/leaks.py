@@ -87,7 +87,7 @@ def attacked(
         chance=0.5,
     )
     limit = Limit(
-        above=min(1.0, 0.5 + max(LEAST, LEVEL * sd)), also="where more than 1 in 100 found beyond false alarms"
+        above=min(1.0, 0.5 + max(LEAST, LEVEL * sd)), also=said("where more than 1 in 100 found beyond false alarms")
     )
     score = Score(value, value - 1.96 * sd, value + 1.96 * sd, 0.5, sd).clipped(0.0, 1.0)
     samples = tuple(s for s in power.scored(key, sd, len(members), len(others)) if s.side == "unseen real")
@@ -137,7 +137,7 @@ def audited(bound: float, promised: float | None, delta: float, canaries: int) -
         delta=delta,
         told=told,
     )
-    limit = Limit(also="where an epsilon was promised") if promised is None else Limit(above=promised)
+    limit = Limit(also=said("where an epsilon was promised")) if promised is None else Limit(above=promised)
     beside = "no promise" if promised is None else "the promised epsilon"
     score = Score(bound, bound, math.inf, math.nan if promised is None else promised, 0.0)
     return scored("canaries", score, limit, summary, beside=beside, raised=promised is not None and bound > promised)

@@ -224,6 +224,17 @@ def limit(f: Finding, language: Language) -> str:
     return language.say(f"limit.{key}", **values) + ("*" if within.also or within.only else "")
 
 
+def limit_in_full(f: Finding, language: Language) -> str:
+    """What raises a finding, with all that decides beside the values."""
+    within, numbers = f.within, limit(f, language).rstrip("*")
+    parts = [numbers] if within.numbers else []
+    parts += [language.again(within.only)] if within.only and parts else []
+    if within.also:
+        other = language.again(within.also)
+        parts.append(language.say("limit.or", other=other) if parts else other)
+    return language.texts["form.comma"].join(parts)
+
+
 def _seen(findings: Sequence[Finding], language: Language) -> str:
     """The least faults that these tests would have seen, those that a reader asks for first."""
     mine = {f.key: f for f in findings if f.key in SEEN}

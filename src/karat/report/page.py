@@ -26,7 +26,7 @@ from karat.output import Output, digest, make_folder, read_json
 from karat.provenance.containers import CONTAINERS
 from karat.provenance.label import Label, plain_seal
 from karat.report import drawing, table, text
-from karat.report.board import board, fault, input_name, judged, limit, states
+from karat.report.board import board, fault, input_name, judged, limit_in_full, states
 from karat.worth.ledger import Entry, total
 from karat.worth.reasons import Reason
 from karat.worth.verdict import Verdict, overview
@@ -154,7 +154,7 @@ def _said(verdict: Verdict, findings: Sequence[Finding], thing: str, language: L
         "called": called,
         "t": t,
         "money": language.money,
-        "limit": lambda f: limit(f, language),
+        "in_full": lambda f: limit_in_full(f, language),
         "judged": lambda f: judged(f, thing, language),
         "board": board(verdict, findings, thing, language),
         "names": [language.finding(f.name, f.key, f.of, f.table) for f in findings],

@@ -64,7 +64,7 @@ def read_trial(path: Path) -> Finding:
         raised=high < 0,
         summary=summary,
         detail=Trial(measure=measure, made=made, today=today),
-        limit=Limit(below=0.0, only="with its whole interval"),
+        limit=Limit(below=0.0, only=said("with its whole interval")),
         of=f"more {measure}",
         beside="no difference",
     )

@@ -84,7 +84,7 @@ class Task:
 def findings(task: Task, thing: str, seed: int) -> list[Finding]:
     """The exchange rate, and where one of two classes is rare, what made records do for its recall."""
     n, m = len(task.real), min(len(task.real), len(task.made) // 2)
-    limit = Limit(below=0.0, only="with its whole interval")
+    limit = Limit(below=0.0, only=said("with its whole interval"))
     if n > MOST:
         why = said(
             "{n:,} training {thing}s are more than the {most:,} that a learner is taught anew",
@@ -293,7 +293,7 @@ def _rare(task: Task, taught: _Lessons, learner: str, thing: str) -> Finding:
         score=rival.score,
     )
     score = Score(rival.gain, rival.low, rival.high, 0.0, math.nan)
-    limit = Limit(below=0.0, only="with its whole interval")
+    limit = Limit(below=0.0, only=said("with its whole interval"))
     beside = f"the best control, {rival.name}"
     return scored("rare recall", score, limit, summary, detail=detail, raised=rival.high < 0, beside=beside)
 

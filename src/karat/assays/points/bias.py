@@ -25,7 +25,7 @@ READABLE = 0.8  # of unseen real records whose value the nearest training record
 MOST_VALUES = 40
 FEWEST_OF_EACH = 10  # training records
 CHANCE = "chance alone"  # that a balance is held against
-BEYOND = "where chance does not explain it"
+BEYOND = said("where chance does not explain it")
 
 
 def findings(case: Case) -> list[Finding]:

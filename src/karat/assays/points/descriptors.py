@@ -27,8 +27,12 @@ FEWEST = 20  # records that have a descriptor; of a class, half as many
 MATTERS = 0.1  # of the real spread, by which a mean must differ; twice that in a class
 DISTANCE = 0.08  # Kolmogorov and Smirnov's, by which a distribution must differ
 BINS = 24
-OFTEN = "where records have one far more or less often than real ones"
-OTHERWISE = f"where it is spread otherwise by {DISTANCE}, or a class is off by {2 * MATTERS} of the real spread"
+OFTEN = said("where records have one far more or less often than real ones")
+OTHERWISE = said(
+    "where it is spread otherwise by {distance}, or a class is off by {off} of the real spread",
+    distance=DISTANCE,
+    off=2 * MATTERS,
+)
 
 
 def kolmogorov_smirnov(a: Values, b: Values) -> float:

@@ -136,7 +136,7 @@ def findings(case: Case) -> list[Finding]:
     rest = [_authenticity(mine, theirs, base), _ct(mine, theirs, made, unseen, base, basis, case.seed)]
     # A smooth picture lies nearer to every training picture than a real one does, so these two fall through blur as well
     # as through copying. They speak only beside copies, and otherwise leave blur to the findings that can tell it.
-    beside = [replace(f, limit=replace(f.limit, only="where copies were found too")) for f in rest]
+    beside = [replace(f, limit=replace(f.limit, only=said("where copies were found too"))) for f in rest]
     return [copies, *(f if copies.raised else replace(f, raised=False) for f in beside)]
 
 
@@ -199,7 +199,7 @@ def _copies(m: Matches, ratio: Tensor, helped: bool, case: Case, unseen: int = 0
         by_closest = min(1.0, 2 * chance_of(closest, n, 1, held))
         p = min(p, by_closest)
         nearer = (fewest(n, lambda c: 2 * chance_of(c, n, 1, held) < CERTAIN)) / n
-    also = f"where {nearer:.1%} lie nearer than any real one" if helped else ""
+    also = said("where {nearer:.1%} lie nearer than any real one", nearer=nearer) if helped else ""
 
     def beyond(c: int) -> bool:
         return c / n - real > 0.003 and (met is None or met.more(c))

@@ -62,7 +62,7 @@ def _dangling(case: Case) -> Finding:
         real_n=real_n,
     )
     score = Score(loose / max(n, 1), low, high, real, 0.0)
-    limit = Limit(above=top, only="where chance does not explain it" if top else "")
+    limit = Limit(above=top, only=said("where chance does not explain it") if top else "")
     samples = power.of_count(
         lambda made, _, share: wilson(power.reached(made, share), made)[0] > top, max(n, 1), max(real_n, 1), power.BAD
     )

@@ -125,7 +125,7 @@ def _rare(train: TableView, unseen: TableView, made: TableView, draws: Draws, co
         categories=tuple(fewer[:NAMED]),
         columns={train.names[j]: (float(own[k]), float(real[k])) for k, j in enumerate(rare)},
     )
-    also = "where one category certainly comes at under half of its real rate"
+    also = said("where one category certainly comes at under half of its real rate")
     least = least_of(0.03, draws)
     limit = limit_of("rare categories", s, least, also=also)
     raised = bool(fewer) or limit.broken(s.value)

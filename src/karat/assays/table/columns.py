@@ -21,7 +21,7 @@ from karat.assays.finding import Finding, Score, scored
 from karat.assays.table.sheet import binned, finite, ranks, resampled_columns
 from karat.assays.table.tables import Case
 from karat.views import TableView
-from karat.words import Sentence, said, together
+from karat.words import Sentence, said, term, together
 
 FINDS = ("column shapes", "column pairs", "three-way marginals")
 PAIRS = 1000  # pairs of columns looked at, at most
@@ -327,7 +327,7 @@ def combinations(
 
 def _finding(key: str, s: Score, draws: Draws, one: str, off: bool, summary: str, detail: Detail) -> Finding:
     """off: whether one of the scores that `s` is the mean of is worse by more than `_off` allows."""
-    also = f"where one {one} is worse than real by {ONE} and by more than chance"
+    also = said("where one {one} is worse than real by {by} and by more than chance", one=term(one), by=ONE)
     limit = limit_of(key, s, least_of(0.01, draws), also=also)
     raised = off or limit.broken(s.value)
     n, m = draws.size * len(draws.made), draws.n_unseen

@@ -247,7 +247,7 @@ def accused(value: float, n: int, apart: int, more: Callable[[int, float], bool]
     model that prefers it, so that as many different ones say more.
     """
     few = fewest(n, lambda c: more(c, CHANCE))
-    also = f"where {few} different training {what}s come back" if few <= n else ""
+    also = said("where {few} different training {what}s come back", few=few, what=term(what)) if few <= n else ""
     limit = limit_of_share(n, lambda c: more(c, CERTAIN), also=also)
     return limit, limit.broken(value) or few <= apart
 

@@ -137,9 +137,12 @@ def membership(train: Tensor, unseen: Tensor, made: Tensor, learned: int | None 
     rare_at = max(0.5 + LEVEL * out_sd, max(real, 0.5) + 0.05)
     limit = Limit(
         above=min(1.0, max(0.5 + LEVEL * sd, real + max(LEAST, GUARD * math.hypot(sd, real_sd)))),
-        also="where "
-        + (f"outlying records are told above {rare_at:.3g}, or " if rare_at < 1 else "")
-        + "more than 1 in 100 found beyond false alarms",
+        also=said(
+            "where outlying records are told above {bar:.3g}, or more than 1 in 100 found beyond false alarms",
+            bar=rare_at,
+        )
+        if rare_at < 1
+        else said("where more than 1 in 100 found beyond false alarms"),
     )
     found = together(
         (

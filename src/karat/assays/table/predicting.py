@@ -168,7 +168,7 @@ def ratio(
     if teachable:
         return scored("usefulness", s, limit_of("usefulness", s, 0.02), summary, detail=detail, samples=samples)
     # a ratio to what is hardly taught is no fault at any value
-    limit = Limit(also=f"where real rows teach {name} and made ones do not")
+    limit = Limit(also=said("where real rows teach {name} and made ones do not", name=name))
     summary += said(
         " A guess scores {floor:g}: {n} real rows teach no more than that, so that made ones have nothing to lose.",
         floor=goal.floor,

@@ -159,7 +159,11 @@ def findings(case: Case) -> list[Finding]:
     count, real_count = int(any_made.sum()), int(any_real.sum())
     value, real = count / n, real_count / m
     low, high = wilson(count, n)
-    also = f"where one rule is broken by {DECLARED:.1%} (declared) or {RELATED:.1%} (found) more rows than real ones"
+    also = said(
+        "where one rule is broken by {declared:.1%} (declared) or {related:.1%} (found) more rows than real ones",
+        declared=DECLARED,
+        related=RELATED,
+    )
     limit = Limit(above=real + MARGIN, only=BEYOND, also=also)
     raised = any(t.off for t in rates) or (limit.broken(value) and certain(count, n, real_count, m))
     rates.sort(key=lambda t: (not (t.declared and t.off), not t.off, t.real - t.made))

@@ -214,7 +214,7 @@ def _verbatim(
         within=_quantiles(own),
     )
     score = Score(value, float(again[5]), float(again[-6]), real, 0.0)
-    limit = Limit(above=far.bar, only=f"by {far.least:,} or more of {far.n:,} passages")
+    limit = Limit(above=far.bar, only=said("by {least:,} or more of {n:,} passages", least=far.least, n=far.n))
     return scored("verbatim run", score, limit, summary, detail=detail, samples=far.samples, raised=far.raised)
 
 
@@ -264,7 +264,14 @@ def _rate(far: Beyond, m: Runs, u: Runs, window: int, seed: int) -> Finding:
         Score(value, low, high, real, 0.0),
         CopyRate(window=window, bar=far.bar, p=far.p, copies=far.count, n=far.n),
     )
-    limit = Limit(also=f"where {far.least:,} of {far.n:,} passages hold over {far.bar:.0f} copied strings each")
+    limit = Limit(
+        also=said(
+            "where {least:,} of {n:,} passages hold over {bar:.0f} copied strings each",
+            least=far.least,
+            n=far.n,
+            bar=far.bar,
+        )
+    )
     return scored("copy rate", score, limit, summary, detail=detail, samples=far.samples, raised=far.raised)
 
 

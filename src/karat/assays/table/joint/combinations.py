@@ -85,7 +85,10 @@ def findings(case: Case, survey: Survey) -> list[Finding]:
     odd = [one for one in survey.counted.odd if not survey.of_groups(one)]
     again = _repeated(case)
     value, (low, high) = worst.made, wilson(int(worst.which.sum()), n)
-    also = f"where single values certainly come together too often or too seldom, by {LEAST:.1%} of all rows or more"
+    also = said(
+        "where single values certainly come together too often or too seldom, by {least:.1%} of all rows or more",
+        least=LEAST,
+    )
     detail = Combinations(
         n=n,
         new=tuple(case.train.names[j] for j in shown.columns),

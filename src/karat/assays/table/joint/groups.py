@@ -38,7 +38,10 @@ def findings(case: Case, survey: Survey) -> list[Finding]:
         groups=shown,
         gaps=_gaps(survey),
     )
-    also = f"where a value is certainly too common or too rare in one group, or pair of groups, by {LEAST_ROWS:.1%} of all rows"
+    also = said(
+        "where a value is certainly too common or too rare in one group, or pair of groups, by {least:.1%} of all rows",
+        least=LEAST_ROWS,
+    )
     score = Score(value, max(0.0, value - 1.96 * own), value + 1.96 * own, expected, own)
     limit = Limit(above=expected + LEAST, only=BEYOND, also=also)
     summary = _summary(case, detail, len(odd), column, value, expected)

@@ -68,7 +68,10 @@ def finding(case: Case) -> Finding:
     off = [one for one in found if one.p < level and one.which.sum() / n - one.beyond.real >= LEAST]
     order = sorted(found, key=lambda one: (one not in off, -one.beyond.made))
     rows = tuple(_shown(case, one, one in off) for one in order[:SHOWN])
-    also = f"where one column holds {LEAST:.1%} more of such values than real ones, and chance does not explain it"
+    also = said(
+        "where one column holds {least:.1%} more of such values than real ones, and chance does not explain it",
+        least=LEAST,
+    )
     samples = seen(n, m, len(train), level, LEAST)
     score = Score(value, low, high, real, 0.0)
     return scored(
