@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 
 from karat.curation.copies import planting
 from karat.curation.gate import Candidates, Gate, Reasons, flagged
@@ -68,11 +67,8 @@ class _Foreseen(Gate):
 
 
 def _copied(finder: Finder, views: Sequence[View]) -> list[np.ndarray]:
-    points = [view for view in views if isinstance(view, Points)]
-    if len(points) < len(views):
-        return [finder.copied(view) for view in views]
-    found = finder.copied(Points(torch.cat([view.points for view in points]), points[0].axes))
-    return np.split(found, np.cumsum([len(view) for view in views])[:-1])
+    found: list[np.ndarray] = finder.each(views) if hasattr(finder, "each") else [finder.copied(view) for view in views]
+    return found
 
 
 def recall(finder: Finder, train: View, rng: np.random.Generator) -> dict[str, float]:
