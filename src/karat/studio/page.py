@@ -21,7 +21,8 @@ from karat.languages import Language
 from karat.languages import language as language_of
 from karat.report import drawing
 from karat.server.guard import caller_of
-from karat.server.problems import Problem
+from karat.server.problems import Problem, of_karat
+from karat.server.served import served
 
 ROOT = Path(__file__).parent
 STATIC = {  # what is sent as it stands; the report's own stylesheet first, so that pages look as it does
@@ -149,12 +150,16 @@ class PageRoute(APIRoute):
         async def handled(request: Request) -> Response:
             try:
                 return await handle(request)
-            except Problem as problem:
-                return failure(request, problem.message, problem.status)
-            except KaratError as error:
-                return failure(request, str(error), 400)
+            except (Problem, KaratError) as error:
+                found = told(request, error)
+                return failure(request, found.message, found.status)
 
         return handled
+
+
+def told(request: Request, error: Problem | KaratError) -> Problem:
+    """An error as a page may say it: no path of this machine in it."""
+    return error if isinstance(error, Problem) else of_karat(error, served(request).catalogue.hidden)
 
 
 def router() -> APIRouter:

@@ -11,6 +11,7 @@ from typing import Any
 from karat.errors import RunError
 from karat.run import Run
 from karat.server.catalogue import Catalogue
+from karat.server.problems import without_places
 
 HEAD = 1 << 16  # bytes of report.json in which its verdict stands
 
@@ -78,7 +79,7 @@ def _row(name: str, path: Path, stamps: tuple[int, ...]) -> Row:
             notes.note,
         )
     except RunError as error:
-        return Row(name, path, "damaged", changed, error=str(error))
+        return Row(name, path, "damaged", changed, error=without_places(str(error)))
 
 
 def verdict_word(path: Path) -> str:

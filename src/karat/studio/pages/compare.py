@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from karat.output import file_name
 from karat.server.jobs import Job
-from karat.server.problems import Problem
+from karat.server.problems import Problem, without_places
 from karat.server.served import served
 from karat.studio.page import go, page, router, viewer
 from karat.studio.pages.verdict import CONTENT
@@ -63,7 +64,9 @@ def comparison(request: Request, key: str) -> HTMLResponse:
         raise Problem(404, "not_found", f"there is no comparison {key[:80]!r}.")
     names = _names(job)
     line = f"karat assay {shlex.join(names or ['RUN', 'RUN'])}"
-    return page(request, "comparison.html.j2", command=line, key=key, there=there, job=job, names=names)
+    error = "" if job is None else without_places(job.error or job.state, served(request).catalogue.hidden)
+    values: dict[str, Any] = {"key": key, "there": there, "job": job, "names": names, "error": error}
+    return page(request, "comparison.html.j2", command=line, **values)
 
 
 @ROUTER.get("/compare/{key}/page")

@@ -23,7 +23,7 @@ from karat.server.forms import NEVER
 from karat.server.problems import Problem
 from karat.server.served import Served, served
 from karat.studio.forms import fields_of, read
-from karat.studio.page import Viewer, go, page, rendered, router, viewer
+from karat.studio.page import Viewer, go, page, rendered, router, told, viewer
 from karat.studio.survey import DIGITS, Survey, Surveys, sentences
 from karat.studio.work import below, command, submit
 
@@ -153,8 +153,7 @@ def part(request: Request, place: str) -> HTMLResponse:
     try:
         return HTMLResponse(_looked(request, place))
     except (Problem, KaratError) as error:
-        message = error.message if isinstance(error, Problem) else str(error)
-        return HTMLResponse(rendered(request, "unfit.html.j2", message=message))
+        return HTMLResponse(rendered(request, "unfit.html.j2", message=told(request, error).message))
 
 
 @ROUTER.get("/data/recipes")
@@ -227,7 +226,7 @@ async def train(request: Request) -> Response:
         name = file_name(form.get("name", "").strip() or _stem(place), LONG_NAME)
         submit(request, "train", {"source": place, "out": name, **options})
     except (Problem, DataError) as error:
-        wrong = error.message if isinstance(error, Problem) else str(error)
+        wrong = told(request, error).message
         kept = {**form, "discover": form.get("discover") == "on", "assay": "assay" in form}
         text = _looked(request, place, kept, wrong)
         return page(request, "look.html.j2", command=command("look", place), status=400, place=place, part=text)
