@@ -14,6 +14,7 @@ from clients import client_of
 
 from karat.options import ServeOptions
 from karat.server.catalogue import Catalogue
+from karat.server.guard.guard import keys_of
 from karat.server.jobs import Jobs
 from karat.server.jobs.asked import asked, typed
 from karat.server.jobs.home import locked
@@ -192,3 +193,25 @@ def test_a_training_has_its_price_before_it_starts(jobs: Jobs, tmp_path: Path) -
         assert found is not None and (found["minutes"], found["basis"]) == (3.0, "look")
     assert jobs.price({"source": "digits", "recipe": "gan"}) is None
     jobs.close()
+
+
+def test_no_more_jobs_wait_than_a_queue_holds(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("karat.server.jobs.table.LONGEST", 2)
+    for _ in range(2):
+        jobs.table.add("look", {"data": "digits"}, None, "", None)
+    with pytest.raises(Problem, match="2 jobs wait already") as full:
+        jobs.table.add("look", {"data": "digits"}, None, "", None)
+    assert full.value.status == 429 and full.value.headers["retry-after"] == "60"
+    jobs.close()
+
+
+def test_a_training_that_costs_more_than_its_key_may_spend_is_refused(tmp_path: Path) -> None:
+    key = keys_of(tmp_path).add("ann=train,read", money=0.001)
+    with client_of(ServeOptions([tmp_path]), key) as client:
+        unknown = client.post("/v1/train", json={"source": "digits", "minutes": 60})
+        assert (unknown.status_code, unknown.json()["error"]["code"]) == (403, "no_price")
+        (tmp_path / "prices.toml").write_text('currency = "EUR"\ncpu_core_hour = 0.60\n')
+        asked = {"kind": "train", "options": {"source": "digits", "minutes": 60}}
+        dear = client.post("/v1/jobs", json=asked)
+        assert (dear.status_code, dear.json()["error"]["code"]) == (429, "insufficient_quota")
+        assert client.get("/v1/jobs").json()["data"] == []

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+from cyclopts import Parameter
 
 if TYPE_CHECKING:
     Folders: TypeAlias = Sequence[str | Path]
@@ -72,6 +74,6 @@ class ServeOptions:
     waiting: int = 256
     deadline: float = 60.0
     upload: int = 512
-    studio: bool = True
+    studio: Annotated[bool, Parameter(negative="--no-studio")] = True
     on: str | None = None
     replicas: int = 1

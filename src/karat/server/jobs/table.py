@@ -27,6 +27,7 @@ OPEN: tuple[State, ...] = ("queued", "running")
 ENDED: tuple[State, ...] = ("succeeded", "failed", "cancelled")
 DAMAGED = "jobs_damaged"
 LAYOUT = 1  # of the tables below
+LONGEST = 1000  # jobs that may wait
 PATIENCE = 10.0  # seconds to wait for another process's transaction
 TABLES = """
 CREATE TABLE jobs (
@@ -146,7 +147,8 @@ class Table:
     def add(
         self, kind: Kind, options: Mapping[str, Any], run: Path | None, caller: str, price: Mapping[str, Any] | None
     ) -> Job:
-        """A new job at the end of the queue; Problem (409) where another that is not over trains the same run."""
+        """A new job at the end of the queue; Problem (409) where another that is not over trains the same run, (429)
+        where too many wait."""
         name = "job-" + secrets.token_hex(6)
         with self._transaction() as db:
             if run is not None and kind == "train":
@@ -158,6 +160,9 @@ class Table:
                         f"{run.name} is to be trained by {other[0]} already; wait for its end.",
                         "run",
                     )
+            if db.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()[0] >= LONGEST:
+                message = f"{LONGEST} jobs wait already; ask again when some are done."
+                raise Problem(429, "queue_full", message, headers={"retry-after": "60"})
             turn = db.execute("SELECT coalesce(max(turn), 0) + 1 FROM jobs").fetchone()[0]
             db.execute(
                 "INSERT INTO jobs (id, turn, kind, state, options, run, caller, created, price) "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,11 +35,11 @@ class Submitted(Form):
     options: dict[str, Any]
 
 
-@ROUTER.post("/v1/train", status_code=202, responses=errors(404, 409, 503))
+@ROUTER.post("/v1/train", status_code=202, responses=errors(403, 404, 409, 429, 503))
 @takes(FORMS["train"])
 def train(asked: Form, parts: Parts, caller: Who) -> dict[str, Any]:
     """Train a generator, or continue a run: a job."""
-    return shown(parts.jobs.submit("train", asked, caller.name), parts)
+    return shown(submitted("train", asked, parts, caller), parts)
 
 
 @ROUTER.post("/v1/train/price", responses=errors(404, 409))
@@ -49,25 +49,37 @@ def price(asked: Form, parts: Parts) -> dict[str, Any]:
     return {"object": "price", "price": parts.jobs.price(asked)}
 
 
-@ROUTER.post("/v1/runs/{name}/assay", status_code=202, responses=errors(503))
+@ROUTER.post("/v1/runs/{name}/assay", status_code=202, responses=errors(429, 503))
 @takes(OF_RUN["assay"])
 def assay(name: str, asked: Form, parts: Parts, caller: Who) -> dict[str, Any]:
     """Find out what the run is worth: a job, whose result is the report."""
-    return shown(parts.jobs.submit("assay", {**said(asked), "run": name}, caller.name), parts)
+    return shown(submitted("assay", {**said(asked), "run": name}, parts, caller), parts)
 
 
-@ROUTER.post("/v1/jobs", status_code=202, responses=errors(404, 409, 503))
+@ROUTER.post("/v1/jobs", status_code=202, responses=errors(403, 404, 409, 429, 503))
 def submit(asked: Submitted, parts: Parts, caller: Who) -> dict[str, Any]:
     """A job of any kind: train, assay, look or make, with the options of that verb."""
-    if asked.kind != "make" or caller.key is None:
-        return shown(parts.jobs.submit(asked.kind, asked.options, caller.name), parts)
-    n = asked.options.get("n")
-    if not isinstance(n, int):
-        raise Problem(422, "missing_field", "n is missing: by a key a job makes as many records as it says.", "n")
-    with parts.guard.spending.reserve(caller.key, n) as charge:  # at once: the job may outlive the key
-        job = parts.jobs.submit(asked.kind, asked.options, caller.name)
+    return shown(submitted(asked.kind, asked.options, parts, caller), parts)
+
+
+def submitted(kind: Kind, given: Form | Mapping[str, Any], parts: Served, caller: Caller) -> Job:
+    """The job. What a make draws, and what a training is to cost, is taken at once from what the caller's key may spend, since
+    the job may outlive the key; Problem (403, 422, 429) where that is not enough, or not known."""
+    if kind not in ("train", "make") or caller.key is None:
+        return parts.jobs.submit(kind, given, caller.name)
+    items: Any = 0
+    money = None
+    if kind == "train":
+        price = parts.jobs.price(given)
+        money = None if price is None else price["money"]
+    else:
+        items = (said(given) if isinstance(given, Form) else given).get("n")
+        if not isinstance(items, int):
+            raise Problem(422, "missing_field", "n is missing: by a key a job makes as many records as it says.", "n")
+    with parts.guard.spending.reserve(caller.key, items, money) as charge:
+        job = parts.jobs.submit(kind, given, caller.name)
         charge.keep()
-    return shown(job, parts)
+    return job
 
 
 @ROUTER.get("/v1/jobs")
