@@ -32,7 +32,7 @@ from karat.curation.kept import FINDERS
 from karat.curation.learned import Learned
 from karat.curation.wording import SHIPPED, Blocklist
 from karat.data import load
-from karat.views import TextView
+from karat.views import TableView, TextView, row_digests
 
 PLANTED_SHARE, RECALL, FALSE = 0.02, 0.95, 0.01
 CANDIDATES = 5_000  # at most
@@ -67,6 +67,10 @@ def copies(path: str, seed: int, most: int) -> bool:
     total, n = sum(found.values()), count * len(found)
     wrong = int(refused.sum())
     print(f"  {'planted copies, all ways':<28}{said(total, n)}  {met(total / n >= RECALL)} {RECALL:.0%} at least")
+    if isinstance(train, TableView):
+        equal = np.isin(row_digests(some.values), row_digests(train.values))
+        told = f"{said(int(equal.sum()), len(some))}, of which {int((refused & equal).sum())} are refused"
+        print(f"  {'unseen, equal to a training':<28}{told}")
     print(
         f"  {'unseen real ones refused':<28}{said(wrong, len(some))}  {met(wrong / len(some) <= FALSE)} {FALSE:.0%} at most"
     )

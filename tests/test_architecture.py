@@ -50,7 +50,7 @@ MAY: dict[str, set[str]] = {
     "synthesizer": {
         *("space", "stats", "views", "content", "data", "families", "privacy", "recipe", "request", "run", "training")
     },
-    "curation": {"assays", "content", "data", "request", "run", "stats", "views"},
+    "curation": {"assays", "content", "data", "request", "run", "space", "stats", "views"},
     "watermarks": {"content", "request", "run", "space", "synthesizer"},
     "workflow": {
         *(

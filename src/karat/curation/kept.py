@@ -20,7 +20,7 @@ from karat.curation.repeats import chance, pairs
 from karat.data import Data
 from karat.errors import RunError
 from karat.run import safe_header
-from karat.views import TableView, TextView, row_digests
+from karat.views import TableView, TextView, View, row_digests
 
 LOOKED = 1_000_000  # training records that are looked at
 DRAWN = 2000  # rows of the generator that show whether the cells leave it a choice
@@ -51,7 +51,7 @@ class Kept:
         view: Any = data.view("train", LOOKED, seed)
         finder = FINDERS[kind].fit(view, seed)
         if hasattr(finder, "settle"):
-            return cls(finder, max(_settled(finder, data, seed, draw), chance(row_digests(view.values))))
+            return cls(finder, max(_settled(finder, data, view, seed, draw), chance(row_digests(view.values))))
         return cls(finder, pairs(data.duplicates, len(view)))
 
     def blob(self) -> bytes:
@@ -75,9 +75,9 @@ class Kept:
         return cls(None, float(arrays[CHANCE][0]))
 
 
-def _settled(finder: Any, data: Data, seed: int, draw: Callable[[int], Any]) -> float:
+def _settled(finder: Any, data: Data, train: View, seed: int, draw: Callable[[int], Any]) -> float:
     """Lifts bars of the finder where the cells leave no choice, and tells how likely a draw equals an unseen row."""
     unseen = data.view("holdout", LOOKED, seed)
     if finder.blind or not len(unseen):
         return 0.0
-    return float(finder.settle(data.codec.view(draw(min(DRAWN, len(data.train)))), unseen))
+    return float(finder.settle(data.codec.view(draw(min(DRAWN, len(data.train)))), train, unseen))

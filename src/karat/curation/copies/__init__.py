@@ -47,6 +47,8 @@ class Copies(Gate):
             return f"copies of training records were not looked for: {self.why}"
         if self.finder.blind:
             return "copies of training records cannot be told here: unseen real records are as like them, or they are too few"
+        if missed := getattr(self.finder, "missed", ""):
+            return f"of training records that were altered on trial the gate against copies finds {missed}"
         return None
 
 

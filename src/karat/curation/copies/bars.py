@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 REJECTED = 0.0075  # of unseen real records on average, so that in few sets it is more than 1 in 100
-WORTH = 0.5  # of planted copies, below which a bar sees so few that it would only take the rarest records away
+RECALL = 0.95  # of copies, below which a person is told
+WORTH = 0.5  # of copies planted in one way, below which only the rarest records would go
 
 
 def bar_of(innocent: np.ndarray, share: float) -> float:

@@ -15,12 +15,17 @@ from torch import Tensor
 
 from karat.views import Points, TableView, TextView
 
+ROWS = ("rows as they are", "rows with a cell changed", "rows with noise in their numbers")
+DECIMALS = 9  # of a column of numbers, at most
 NOISE = 0.02  # of the range of a point
 STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1), (1, 1), (-1, -1))  # in pixels; of sounds in frames
 
 
 def rows(train: TableView, rng: np.random.Generator) -> dict[str, TableView]:
-    """As they are; with one cell of another row; with noise of a hundredth of the spread in all numbers but 0."""
+    """As they are; with one cell of another row; with noise of a hundredth of the spread in all numbers but 0.
+
+    Noise leaves numbers the decimals that their column has: others would give it away.
+    """
     cell, noise = train.values.copy(), train.values.copy()
     donors = train.values[rng.permutation(len(train))]
     for row, donor in zip(cell, donors, strict=True):
@@ -32,13 +37,14 @@ def rows(train: TableView, rng: np.random.Generator) -> dict[str, TableView]:
         column = train.values[:, j]
         known = column[~np.isnan(column)]
         moved = column + 0.01 * (float(known.std()) if len(known) else 0.0) * rng.standard_normal(len(column))
-        moved = np.round(moved) if (known == np.round(known)).all() else moved
+        moved = np.round(moved, decimals(known))
         noise[:, j] = np.where(column == 0, 0, moved)  # nothing stays nothing
-    return {
-        "as it is": train,
-        "a cell changed": replace(train, values=cell),
-        "numbers with noise": replace(train, values=noise),
-    }
+    return dict(zip(ROWS, (train, replace(train, values=cell), replace(train, values=noise)), strict=True))
+
+
+def decimals(known: np.ndarray) -> int:
+    """How many decimals the numbers have, `DECIMALS` at most."""
+    return next((d for d in range(DECIMALS) if (known == np.round(known, d)).all()), DECIMALS)
 
 
 def passages(train: TextView, rng: np.random.Generator) -> dict[str, TextView]:
