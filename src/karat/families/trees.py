@@ -40,6 +40,7 @@ AT_ONCE = 400_000
 COMPARED = 40_000  # rows, at most, that are drawn to be compared with those learned from
 CELLS = 600_000  # of the rows that are compared: fewer rows of a wide table
 AGAIN = 3  # times, at most, that a row which is hardly a real one is drawn again
+PASS = 0.8  # of what is left of a fit, that one pass over the columns is taken to be: few tables need another
 SPARE = 1.3  # rows drawn for each that is to replace one; every draw asks all classifiers, however few its rows
 
 
@@ -146,8 +147,8 @@ class Model(Fitted, Stratified):
         done, left = 0.0, 0.9
         while True:
             for share in self._linked(cells, plan, rng):
-                yield done + left * share / 2
-            done, left = done + left / 2, left / 2
+                yield done + left * PASS * share
+            done, left = done + left * PASS, left * (1 - PASS)
             # what pruned trees draw given other columns was no oftener a copy than unseen rows are
             settled = self.config.leaf or plan.leaf >= most_leaf or (given and prune)
             if settled or not self._copies(cells, min(many, LOOKED), leans, rng):

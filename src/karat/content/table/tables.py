@@ -325,7 +325,7 @@ class Tables(Conditioned, Declared, Discreet):
         return out
 
     def between(self, records: Table) -> list[dict[str, Any]]:
-        return listed(records.cells, records.facts.schema) if self.origin.discover else []
+        return listed(records.cells, records.facts.schema, self.found) if self.origin.discover else []
 
     def declared(self, between: Sequence[Mapping[str, Any]] = ()) -> str:
         return declared(self.unfound, between)

@@ -18,8 +18,13 @@ SECONDS = {"datetime", "time"}
 UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
-def listed(cells: pa.Table, schema: Schema) -> list[dict[str, Any]]:
-    """The relations between the columns of these cells as JSON, each with its words and a comment for a schema."""
+def listed(cells: pa.Table, schema: Schema, known: Sequence[Relation]) -> list[dict[str, Any]]:
+    """The relations between the columns of these cells as JSON, each with its words and a comment for a schema.
+
+    known: those of a large part of the rows: among other columns none are looked for.
+    """
+    about = {name for one in known for name in one.columns}
+    cells = cells.select([name for name in cells.column_names if name in about])
     return [
         {
             **r.to_dict(),
@@ -27,7 +32,7 @@ def listed(cells: pa.Table, schema: Schema) -> list[dict[str, Any]]:
             "words": description(r, schema),
             "comment": comment(r, sentence(r, schema)),
         }
-        for r in discover(cells, schema)
+        for r in (discover(cells, schema) if about else [])
     ]
 
 
