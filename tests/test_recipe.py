@@ -32,7 +32,7 @@ def test_the_famous_names_are_there() -> None:
     "name, changes, words",
     [
         ("difusion", [], "no recipe 'difusion'. Did you mean diffusion?"),
-        ("zzz", [], "There are: autoregressive"),
+        ("zzz", [], "There are: auto, autoregressive"),
         ("vae", ["model.latnet=3"], "no setting 'model.latnet'. Did you mean model.latent?"),
         ("vae", ["train.bach=3"], "Did you mean train.batch?"),
         ("vae", ["modle.latent=3"], "no recipe key 'modle'. Did you mean model?"),

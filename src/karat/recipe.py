@@ -23,7 +23,7 @@ from karat.space import Codes, Fields, Grid, Space, Tokens
 FOLDER = Path(__file__).parent / "recipes"
 KINDS = {kind.__name__.lower(): kind for kind in (Grid, Fields, Codes, Tokens)}
 LEAST = 16  # points in a batch that was made smaller
-KEYS = ("family", "title", "about", "needs", "suits", "first_for", "data", "model", "train", *KINDS)
+KEYS = ("family", "title", "about", "needs", "suits", "first_for", "among", "data", "model", "train", *KINDS)
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,12 @@ def first(space: type) -> str:
         if tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8")).get("first_for") == space.__name__:
             return name
     raise FitError(f"no recipe is the default for {space.__name__}; name one with --recipe: {', '.join(names())}.")
+
+
+def among(name: str) -> tuple[str, ...]:
+    """The recipes that a recipe of that name or file stands for, one of which is to be chosen by the data; none for others."""
+    path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
+    return tuple(tomllib.loads(path.read_text(encoding="utf-8-sig")).get("among", ())) if path.is_file() else ()
 
 
 def load(name: str, changes: Sequence[str] = (), family: str | None = None, spaces: Sequence[Space] = ()) -> Recipe:

@@ -11,6 +11,8 @@ import numpy as np
 
 from karat.assays.classifier import Learner, boosted, discriminant, logistic
 from karat.assays.encoder import open_extractor
+from karat.assays.exchange import teaching
+from karat.assays.exchange.teaching import Taught
 from karat.assays.finding import Finding
 from karat.assays.leaks import Group
 from karat.assays.points import points
@@ -45,6 +47,13 @@ def seen(train: View, *, fingerprint: str = "", seed: int = 0) -> tuple[Callable
         case TextView():
             return Counts(train).of, logistic(seed)
     raise FitError("related tables are compared as a whole; check one table of a run that learned one.")
+
+
+def examination(train: View, apart: View, target: str | None, seed: int) -> Callable[[Any], Taught]:
+    """What is asked of rows that were made from `train`, beside rows kept `apart` (`exchange.teaching`); FitError for no table."""
+    if isinstance(train, TableView) and isinstance(apart, TableView):
+        return teaching.examination(train, apart, target, seed)
+    raise FitError("a recipe is chosen by what made rows of one table teach; name a recipe with --recipe.")
 
 
 @dataclass(frozen=True)

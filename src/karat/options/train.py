@@ -26,8 +26,8 @@ class TrainOptions:
         Of a run that you did not make: read the data that it names.
     recipe
         Pictures: vae (the default), diffusion, ddpm, gan, cgan, dcgan, wgan-gp, mlp-gan. Tables: trees (the default),
-        cart, autoregressive, vae, gan, diffusion, ctgan, tvae, marginals. Text: autoregressive (the default), ngram,
-        diffusion. Or the path of your own .toml.
+        cart, autoregressive, auto (that of these three whose rows teach most), vae, gan, diffusion, ctgan, tvae, marginals.
+        Text: autoregressive (the default), ngram, diffusion. Or the path of your own .toml.
     minutes
         Budget in minutes, kept within 5%. Of minutes, steps and samples give one; the default is the recipe's own.
     steps

@@ -30,6 +30,7 @@ from karat.training import loop
 from karat.trust import keyed, seal, sealed, sign, signed
 from karat.words import several
 from karat.workflow import budgets, devices, running
+from karat.workflow.several import choosing
 from karat.worth.ledger import Ledger
 from karat.worth.prices import find
 
@@ -73,6 +74,8 @@ def begin(
         run.lock(),
         Ledger(run.path / "ledger.jsonl", declared).entry("train", where.type) as entry,
     ):
+        for line in run.spec.get("tried", ()):
+            console.print(line, soft_wrap=True)
         _print_plan(
             console, found, run.spec["recipe"]["name"], plan, devices.describe(where), synth.gradient is not None
         )
@@ -109,7 +112,7 @@ def _created(
 
     data: where they lie.   own: settings of the recipe.   options: settings of the data.
     """
-    recipe, seed, family = asked.recipe, asked.seed, asked.family
+    seed, family = asked.seed, asked.family
     holdout = options.pop("holdout", 0.1)
     private = _private(options, own, seed)
     epsilon = None if private is None else private.epsilon
@@ -120,15 +123,13 @@ def _created(
     if private is not None:
         found = replace(found, notes=(*found.notes, UNSOUGHT))
         own = [*own, f"model.epsilon={epsilon}", f"model.delta={private.delta_of(len(found.train))}"]
-    spaces = found.codec.spaces
-    if recipe is None:
-        recipe = "" if family is not None else recipes.first(type(spaces[0]))
-    chosen = recipes.load(recipe, own, family, spaces)
+    recipe, tried, budget = _among(found, own, asked)
+    chosen = recipes.load(recipe, own, family, found.codec.spaces)
     if chosen.model.get("context"):
         raise FitError(
             f"model.context={chosen.model['context']} is for related tables, where it is set by itself; leave it out."
         )
-    plan = budgets.with_budget(chosen, *_budget(asked), seed)
+    plan = budgets.with_budget(chosen, *budget, seed)
     synth = synthesizer.new(found.codec, chosen, found.classes, seed)
     found = _validated(found, chosen, synth, seed)
     if draft is None:
@@ -154,9 +155,27 @@ def _created(
         "track": list(asked.track),
         "classes": list(found.classes),
         "threads": asked.threads,
+        **tried,
     }
     run = draft.finish(spec, parts if schema is None else {**parts, "schema.toml": schema}, seal, sign)
     return run, found, synth, plan
+
+
+def _among(found: Data, own: Sequence[str], asked: TrainOptions) -> tuple[str, dict[str, Any], Budget]:
+    """The recipe, or that which is chosen for it; what was tried, for the run; and the budget, less what trials took of it."""
+    recipe = asked.recipe
+    if recipe is None:
+        recipe = "" if asked.family is not None else recipes.first(type(found.codec.spaces[0]))
+    names, budget = recipes.among(recipe), _budget(asked)
+    if not names:
+        return recipe, {}, budget
+    plan = budgets.with_budget(recipes.load(recipe, own), *budget, asked.seed)
+    began = plan.now()
+    best, trials = choosing.choose(found, names, own, asked.seed, plan)
+    minutes, steps, samples = budget
+    if minutes is not None:
+        minutes = max(minutes - (plan.now() - began) / 60, minutes / 10)
+    return best, {"tried": [str(trial) for trial in trials]}, (minutes, steps, samples)
 
 
 def _validated(found: Data, recipe: Recipe, synth: Synthesizer, seed: int) -> Data:

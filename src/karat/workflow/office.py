@@ -214,6 +214,7 @@ def of_run(run: Run, options: AssayOptions, console: Console) -> Job:
         **facts(data),
         "run": run.id,
         "recipe": name,
+        **({"tried": "; ".join(map(str, spec["tried"]))} if spec.get("tried") else {}),
         "seed": str(spec["seed"]),
         "device": str(spec.get("device", "cpu")),
         "precision": str(spec["precision"]),

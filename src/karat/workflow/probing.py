@@ -22,13 +22,14 @@ from karat.families.generator import Learned
 from karat.options import LookOptions
 from karat.synthesizer import Synthesizer
 from karat.synthesizer.building import meet
-from karat.synthesizer.single import FITTED_MOST
+from karat.synthesizer.single import FITTED_MOST, Single
 from karat.training import loop as training
 from karat.training import pace
 from karat.workflow import devices, learning
 from karat.worth.prices import Prices, find
 
 PROBE_SECONDS = 1.5
+FIT_SECONDS = 4.0  # of a fit to a few records, after which the rest is told from its share
 MOST_COLUMNS = 60  # shown
 
 
@@ -86,6 +87,9 @@ def estimates(data: Data, prices: Prices, *, measure: bool | None) -> list[dict[
                 out.append({**row, "fits": False, "why": str(error)})
             continue
         model = synth.gradient
+        if recipes.among(name):  # it takes as long as all that it tries
+            out += [row] if isinstance(synth, Single) else []
+            continue
         if left > 0 and model is not None:
             try:
                 row |= _measure(data, chosen, model.to(device), device, prices)
@@ -99,13 +103,19 @@ def estimates(data: Data, prices: Prices, *, measure: bool | None) -> list[dict[
 
 
 def _measure_fit(data: Data, synth: Synthesizer, prices: Prices) -> dict[str, Any]:
-    """A fit to a few records, and from there in proportion."""
+    """A fit to a few records, or the first seconds of it, and from there in proportion."""
     few = replace(data, train=data.rows("train", synth.tried(len(data.train))))
     began = time.perf_counter()
-    for _ in synth.fit(few, 0, None):
-        pass
-    minutes = (time.perf_counter() - began) / 60 * min(FITTED_MOST, len(data.train)) / len(few.train)
-    weights = sum(w.numel() * w.element_size() for w in synth.weights().values())
+    steps = synth.fit(few, 0, None)
+    share = first = next(steps)
+    prepared = now = time.perf_counter()
+    for share in steps:
+        now = time.perf_counter()
+        if now - prepared > FIT_SECONDS:
+            break
+    rest = (now - prepared) * (1 - share) / max(share - first, 1e-9)
+    minutes = (now - began + rest) / 60 * min(FITTED_MOST, len(data.train)) / len(few.train)
+    weights = sum(w.numel() * w.element_size() for w in synth.weights().values()) / share
     rows = data.codec.row_count(data.contents.records)
     memory = (5 * weights + 96 * rows * synth.width) / 2**20 + 300
     hour = prices.cpu_core_hour
