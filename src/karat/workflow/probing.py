@@ -109,10 +109,8 @@ def _measure_fit(data: Data, synth: Synthesizer, prices: Prices) -> dict[str, An
     steps = synth.fit(few, 0, None)
     share = first = next(steps)
     prepared = now = time.perf_counter()
-    for share in steps:
-        now = time.perf_counter()
-        if now - prepared > FIT_SECONDS:
-            break
+    while now - prepared <= FIT_SECONDS and (more := next(steps, None)) is not None:
+        share, now = more, time.perf_counter()
     rest = (now - prepared) * (1 - share) / max(share - first, 1e-9)
     minutes = (now - began + rest) / 60 * min(FITTED_MOST, len(data.train)) / len(few.train)
     weights = sum(w.numel() * w.element_size() for w in synth.weights().values()) / share
