@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fresh="$(mktemp -d /var/tmp/karat-check.XXXXXX)"
-port=8399
+port="$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')"
 url="http://127.0.0.1:$port"
 
 say() { printf '%s\n' "-- $*"; }

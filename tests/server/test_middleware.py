@@ -97,7 +97,7 @@ def test_a_page_of_another_site_changes_nothing(client: TestClient, headers: dic
 
 
 def test_a_link_from_another_site_opens_a_page_but_embeds_none(tmp_path: Path) -> None:
-    with client_of(ServeOptions([tmp_path], root=tmp_path)) as client:
+    with client_of(ServeOptions([tmp_path], root=tmp_path, studio=False)) as client:
         link = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
         assert client.get("/healthz", headers=link).status_code == 200
         assert client.get("/healthz", headers={**link, "sec-fetch-dest": "iframe"}).status_code == 403
@@ -216,7 +216,7 @@ def test_a_path_that_is_not_served_and_a_method_that_is_not_taken_are_said(clien
 
 
 def test_metrics_count_requests_by_route_and_never_by_what_a_client_chose(client: TestClient, tmp_path: Path) -> None:
-    with client_of(ServeOptions([tmp_path], root=tmp_path)) as served:
+    with client_of(ServeOptions([tmp_path], root=tmp_path, studio=False)) as served:
         served.get("/healthz")
         served.get("/odd-path-1")
         served.request("ODD", "/odd-path-2")
@@ -229,7 +229,7 @@ def test_metrics_count_requests_by_route_and_never_by_what_a_client_chose(client
 
 
 def test_a_server_that_is_being_stopped_says_so_and_closes_connections(tmp_path: Path) -> None:
-    with client_of(ServeOptions([tmp_path], root=tmp_path)) as client:
+    with client_of(ServeOptions([tmp_path], root=tmp_path, studio=False)) as client:
         assert client.get("/readyz").json() == {"status": "ready"}
         client.app.state.served.guard.draining = True  # type: ignore[attr-defined]
         answer = client.get("/readyz")
