@@ -87,3 +87,15 @@ def test_on_loopback_nobody_is_asked(tmp_path: Path) -> None:
     with client_of(ServeOptions([tmp_path], root=tmp_path)) as client:
         assert client.get("/login?next=/runs", follow_redirects=False).headers["location"] == "/runs"
         assert "/logout" not in client.get("/runs").text
+
+
+def test_what_pages_make_and_train_counts_in_the_quota_of_who_logged_in_once(root: Path) -> None:
+    text = keys_of(root).add("bob=make,read,train", items=10)
+    with client_of(ServeOptions([root / "runs"], root=root, host="192.0.2.1")) as client:
+        client.post("/login", data={"key": text})
+        spending = client.app.state.served.guard.spending  # type: ignore[attr-defined]
+        made = client.post("/runs/orders/make", data={"n": "4", "form": ".csv"}, follow_redirects=False)
+        assert made.status_code == 303
+        assert spending.spent(keys_of(root).all()[0]) == (4, 0.0)
+        refused = client.post("/runs/orders/make", data={"n": "7", "form": ".csv"})
+        assert refused.status_code == 429 and "6 items of 10 left" in refused.text

@@ -12,13 +12,14 @@ from fastapi import Request
 from karat.server.guard import caller_of
 from karat.server.jobs import Job
 from karat.server.jobs.table import Kind
+from karat.server.routes.jobs import submitted
 from karat.server.served import Served, served
 
 OPEN = ("queued", "running")
 
 
 def submit(request: Request, kind: Kind, options: Mapping[str, Any]) -> Job:
-    return served(request).jobs.submit(kind, options, caller_of(request).name)
+    return submitted(kind, options, served(request), caller_of(request))
 
 
 def jobs_of(parts: Served, path: Path) -> list[Job]:

@@ -138,13 +138,9 @@ async def _made(request: Request, about: Subject, form: FormData) -> str:
         raise Problem(
             400, "too_large", f"n is {asked.n:,}; a page makes {MOST:,} at most, a command line any number.", "n"
         )
-    caller = caller_of(request)
-    with here.guard.spending.reserve(caller.key, asked.n) as charge:
-        drawn = await unless_gone(request, here.engine.draw(about.name, asked, options, caller=caller.name))
-        files = await here.engine.answer(drawn, form_of)
-        place = await run_in_threadpool(made.keep, drawn, files, _command(options, form_of, forms))
-        charge.settle(drawn.count, drawn.money)
-    return place
+    drawn = await unless_gone(request, here.engine.draw(about.name, asked, options, caller=caller_of(request).name))
+    files = await here.engine.answer(drawn, form_of)
+    return await run_in_threadpool(made.keep, drawn, files, _command(options, form_of, forms))
 
 
 def _options(form: FormData, run: Run, codec: Codec) -> MakeOptions:
