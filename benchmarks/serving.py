@@ -83,7 +83,13 @@ class Connection:
 
 
 async def flood(
-    port: int, path: str, run: str, seconds: float, clients: int, known: dict[int, str] | None, rate: float | None = None
+    port: int,
+    path: str,
+    run: str,
+    seconds: float,
+    clients: int,
+    known: dict[int, str] | None,
+    rate: float | None = None,
 ) -> Seen:
     """Requests of `clients`, each as soon as its last one was answered; or, of all together, `rate` in a second.
 
@@ -214,8 +220,13 @@ def load(run: Path, seconds: float) -> None:
         known = asyncio.run(alone(port, path, run.name))
         asyncio.run(flood(port, path, run.name, 3.0, CLIENTS, known))
         began = time.monotonic()
-        sustained = asyncio.run(flood(port, path, run.name, 10.0, CLIENTS, known)).statuses[200] / (time.monotonic() - began)
-        print(f"sustained: {sustained:.1f} pictures/s; now {10 * sustained:.0f} requests/s for {seconds:.0f} s", flush=True)
+        sustained = asyncio.run(flood(port, path, run.name, 10.0, CLIENTS, known)).statuses[200] / (
+            time.monotonic() - began
+        )
+        print(
+            f"sustained: {sustained:.1f} pictures/s; now {10 * sustained:.0f} requests/s for {seconds:.0f} s",
+            flush=True,
+        )
         parts, memory = 10, []
         whole = Seen()
         for _ in range(parts):

@@ -13,7 +13,6 @@ import numpy as np
 
 from karat.content.codec import Block, Codec, Delivery
 from karat.errors import FitError
-from karat.output import scratch
 
 ARRAYS = (".npy", ".npz")
 FORMS = (*ARRAYS, ".zip")
@@ -21,7 +20,7 @@ EVERY = (  # suffixes of a file of one record of any kind, and of those that are
     *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".bmp"),
     *(".wav", ".flac", ".ogg", ".mp3", ".aiff", ".opus"),
 )
-AT_ONCE = 256  # files that are written before they are read again
+AT_ONCE = 256  # records that are looked at together
 
 
 class FileEach(Codec):
@@ -32,11 +31,19 @@ class FileEach(Codec):
     stack: ClassVar[str]  # what an .npz calls all records
 
     @abstractmethod
-    def write(self, records: Any, folder: Path, stems: list[str], suffix: str = "", visible: str = "") -> list[Path]:
-        """Ordinary files, one per record, named `<stem><suffix>`; the first of `suffixes` where none is given.
+    def blobs(self, records: Any, suffix: str = "", visible: str = "") -> Iterator[bytes]:
+        """An ordinary file of each record, in the form of `suffix`; the first of `suffixes` where none is given.
 
         visible: words that they are to show, as `Delivery` has it.
         """
+
+    def write(self, records: Any, folder: Path, stems: list[str], suffix: str = "", visible: str = "") -> list[Path]:
+        """The same in a folder, named `<stem><suffix>`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / (stem + (suffix or self.suffixes[0])) for stem in stems]
+        for path, blob in zip(paths, self.blobs(records, suffix, visible), strict=True):
+            path.write_bytes(blob)
+        return paths
 
     @property
     def each(self) -> tuple[str, ...]:
@@ -90,9 +97,8 @@ class FileEach(Codec):
             wanted = [i for i, name in enumerate(names) if not has(name + suffix)]
             for first in range(0, len(wanted), AT_ONCE):
                 some = wanted[first : first + AT_ONCE]
-                with scratch() as aside:
-                    for path in self.write(block.records[some], aside, [names[i] for i in some], suffix, how.visible):
-                        yield path.name, path.read_bytes()
+                for i, blob in zip(some, self.blobs(block.records[some], suffix, how.visible), strict=True):
+                    yield names[i] + suffix, blob
 
 
 def _noting(blocks: Iterator[Block], labels: list[np.ndarray]) -> Iterator[Block]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -204,16 +204,11 @@ class Sounds(FileEach, Paired):
         """Waves, float [samples, channels] from -1 to 1 and as long as they sound, and their rate in Hz."""
         return [wave for records in blocks for wave in self._sounding(records)], self.mel.rate
 
-    def write(
-        self, records: np.ndarray, folder: Path, stems: list[str], suffix: str = "", visible: str = ""
-    ) -> list[Path]:
+    def blobs(self, records: np.ndarray, suffix: str = "", visible: str = "") -> Iterator[bytes]:
         """One file per record, WAV by default, as long as it sounds."""
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = [folder / (stem + (suffix or ".wav")) for stem in stems]
-        for wave, path in zip(self._sounding(records), paths, strict=True):
-            wave = heard(wave, self.mel.rate) if visible else wave
-            path.write_bytes(players.file_of(wave, self.mel.rate, self.bits, path.suffix))
-        return paths
+        for wave in self._sounding(records):
+            whole = heard(wave, self.mel.rate) if visible else wave
+            yield players.file_of(whole, self.mel.rate, self.bits, suffix or ".wav")
 
     def place_of(self, goal: Path, chosen: bool) -> tuple[Path, str | None]:
         goal, suffix = super().place_of(goal, chosen)

@@ -26,7 +26,7 @@ from karat.content.files import FileEach
 from karat.content.image import arrays
 from karat.content.image.gather import ALPHAS, contents, flattened, gather, refuse_few, target_size, unreadable
 from karat.content.image.parquet import Tables, parquet_files
-from karat.content.image.picture import SHALLOW, SUFFIXES, WRITTEN, resize_record, saved
+from karat.content.image.picture import SHALLOW, SUFFIXES, WRITTEN, file_of, resize_record
 from karat.content.roles import Thumbnailed
 from karat.content.visible import drawn
 from karat.errors import DataError, FitError
@@ -186,15 +186,11 @@ class Images(FileEach, Thumbnailed):
         grey = torch.einsum("nchw,c->nhw", small, weights)[:, None]
         return F.adaptive_avg_pool2d(grey, (16, 16)).flatten(1)
 
-    def write(
-        self, records: np.ndarray, folder: Path, stems: list[str], suffix: str = "", visible: str = ""
-    ) -> list[Path]:
+    def blobs(self, records: np.ndarray, suffix: str = "", visible: str = "") -> Iterator[bytes]:
         """One file per record, PNG by default; 16-bit grey as 16-bit PNG or TIFF."""
         self._check(records)
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = [folder / (stem + (suffix or ".png")) for stem in stems]
-        pictures = drawn(records, visible) if visible else records
-        return [saved(record, self.channels, path) for record, path in zip(pictures, paths, strict=True)]
+        for record in drawn(records, visible) if visible else records:
+            yield file_of(record, self.channels, suffix or ".png")
 
     def place_of(self, goal: Path, chosen: bool) -> tuple[Path, str | None]:
         goal, suffix = super().place_of(goal, chosen)

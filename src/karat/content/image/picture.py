@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -132,14 +132,14 @@ SHALLOW = (".jpg", ".jpeg", ".webp", ".gif")  # hold 8 bits
 OPAQUE = (".jpg", ".jpeg", ".gif")  # hold no alpha, or one bit of it
 
 
-def saved(record: np.ndarray, channels: int, path: Path) -> Path:
-    """The file `path` with the record `[h, w, c]`; on white where its form has no alpha."""
+def file_of(record: np.ndarray, channels: int, suffix: str) -> bytes:
+    """The file of a record `[h, w, c]` in the form of `suffix`; on white where that has no alpha."""
     image = Image.fromarray(np.ascontiguousarray(record[:, :, 0] if channels == 1 else record))
-    if channels == 4 and path.suffix in OPAQUE:
+    if channels == 4 and suffix in OPAQUE:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    form, how = WRITTEN[path.suffix]
-    image.save(path, form, **how)
-    return path
+    (form, how), out = WRITTEN[suffix], io.BytesIO()
+    image.save(out, form, **how)
+    return out.getvalue()
 
 
 def resize_record(record: np.ndarray, size: tuple[int, int]) -> np.ndarray:

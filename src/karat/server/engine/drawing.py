@@ -15,7 +15,7 @@ from karat.server.engine.book import Book
 from karat.server.engine.drawn import Drawn
 from karat.server.engine.meters import Meters
 from karat.server.engine.shelf import Loaded, Shelf, Source
-from karat.server.engine.ticket import End, Line, Ticket
+from karat.server.engine.ticket import End, Line, Post, Ticket
 from karat.server.problems import Problem
 
 LOG = logging.getLogger("karat.server")
@@ -28,7 +28,7 @@ class Drawing(threading.Thread):
     def __init__(self, line: Line, shelf: Shelf, meters: Meters, hidden: Sequence[Path]) -> None:
         super().__init__(name="engine", daemon=True)
         self._line, self._shelf, self._meters, self._hidden = line, shelf, meters, hidden
-        self._book = Book()
+        self._book, self._post = Book(), Post()
         self.pace, self.running = 0.1, 0
 
     def run(self) -> None:
@@ -37,6 +37,7 @@ class Drawing(threading.Thread):
                 self._begin(ticket)
             elif ticket is not None:
                 self._step(ticket)
+            self._post.send()
             self._book.settle()
         self._book.settle(now=True)
 
@@ -84,7 +85,7 @@ class Drawing(threading.Thread):
         else:
             self._spend(ticket, loaded, began)
             if given is not None:
-                ticket.give(given)
+                self._post.add(ticket, given)
             self._line.again(ticket)
 
     def _answer(self, ticket: Ticket, loaded: Loaded, last: object) -> None:
@@ -97,7 +98,7 @@ class Drawing(threading.Thread):
             self._meters.dropped.labels(loaded.name).inc(sum(last.tally.dropped.values()))
             if money is not None:
                 self._meters.money.labels(loaded.name, str(currency)).inc(money)
-        ticket.give(last, End())
+        self._post.add(ticket, last, End())
         self._end(ticket, loaded)
 
     def _end(self, ticket: Ticket, loaded: Loaded) -> None:
@@ -117,7 +118,7 @@ class Drawing(threading.Thread):
         if not isinstance(error, KaratError | Problem):
             LOG.error("%s could not be drawn from", tickets[0].name, exc_info=error)
         for ticket in tickets:
-            ticket.give(said)
+            self._post.add(ticket, said)
 
 
 class _Fitting:

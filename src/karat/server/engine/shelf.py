@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -99,10 +100,12 @@ class Shelf:
     """Loaded runs by their names in `catalogue`, which take `memory` bytes together at most; used by one thread.
 
     A run that was trained on, or made anew, is loaded anew; where that fails the one that is loaded stays.
+    every: seconds between two looks whether the record of a run has changed.
     """
 
-    def __init__(self, catalogue: Catalogue, memory: int) -> None:
-        self._catalogue, self._memory = catalogue, memory
+    def __init__(self, catalogue: Catalogue, memory: int, every: float = 0.2) -> None:
+        self._catalogue, self._memory, self.every = catalogue, memory, every
+        self._looked: dict[str, tuple[float, Any]] = {}
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         self._stamps: dict[str, Any] = {}
 
@@ -113,7 +116,7 @@ class Shelf:
     def there(self, name: str) -> Loaded | None:
         """The run where it is loaded and not deleted since, for any thread."""
         found = self._loaded.get(name)
-        return None if found is None or _stamp(found.run.path) is None else found
+        return None if found is None or self._stamp(name, found) is None else found
 
     @property
     def size(self) -> int:
@@ -126,7 +129,7 @@ class Shelf:
             return self._load(name, self._catalogue.run(name))
         self._loaded.move_to_end(name)
         self._make_room(name, there.weight)
-        stamp = _stamp(there.run.path)
+        stamp = self._stamp(name, there)
         if stamp == self._stamps[name]:
             return there
         if stamp is None:
@@ -142,8 +145,17 @@ class Shelf:
             LOG.warning("run %s has changed and cannot be loaded, so the one that is loaded stays: %s", name, error)
             return there
 
+    def _stamp(self, name: str, loaded: Loaded) -> Any:
+        """What changes whenever the record of a loaded run is written anew, as it was a moment ago."""
+        at, stamp = self._looked.get(name, (0.0, None))
+        if time.monotonic() - at >= self.every:
+            stamp = _stamp(loaded.run.path)
+            self._looked[name] = time.monotonic(), stamp
+        return stamp
+
     def _load(self, name: str, run: Run) -> Loaded:
         stamp, size = _stamp(run.path), _size(run)
+        self._looked[name] = time.monotonic(), stamp
         if size > self._memory:
             raise Problem(
                 503,

@@ -7,7 +7,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,15 +51,27 @@ class Ticket:
         """Seconds in the line."""
         return self.begun - self.since
 
-    def give(self, *answers: Any) -> None:
-        """Tells who waits, from any thread; an exception is raised there, and after `End` nothing more comes."""
-        if not self.gone:
-            with contextlib.suppress(RuntimeError):  # its loop was closed
-                self.loop.call_soon_threadsafe(self._put, answers)
 
-    def _put(self, answers: tuple[Any, ...]) -> None:
-        for answer in answers:
-            self.answers.put_nowait(answer)
+class Post:
+    """What tickets are given, handed to their event loops all at once, since each waking of a loop costs a system call."""
+
+    def __init__(self) -> None:
+        self._letters: list[tuple[Ticket, Any]] = []
+
+    def add(self, ticket: Ticket, *answers: Any) -> None:
+        """An exception is raised where the ticket is awaited; after `End` nothing more comes."""
+        self._letters += [(ticket, answer) for answer in answers if not ticket.gone]
+
+    def send(self) -> None:
+        letters, self._letters = self._letters, []
+        for loop in {ticket.loop for ticket, _ in letters}:
+            with contextlib.suppress(RuntimeError):  # it was closed
+                loop.call_soon_threadsafe(_hand_out, [each for each in letters if each[0].loop is loop])
+
+
+def _hand_out(letters: Sequence[tuple[Ticket, Any]]) -> None:
+    for ticket, answer in letters:
+        ticket.answers.put_nowait(answer)
 
 
 class Line:
