@@ -92,6 +92,7 @@ def three(boards: np.ndarray) -> np.ndarray:
     return down | across
 
 
+@pytest.mark.exam
 def test_a_smooth_relation_of_many_rows_is_drawn_more_exactly_than_its_parts_are_wide() -> None:
     rng = np.random.default_rng(2)
     parents = rng.integers(0, 200, (5000, 3))

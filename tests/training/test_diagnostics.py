@@ -74,6 +74,7 @@ def names(records: list[dict[str, float]]) -> set[str]:
     return {n.name for n in diagnostics.watch(records)}
 
 
+@pytest.mark.exam
 def test_a_vae_whose_divergence_costs_too_much_collapses_its_posterior() -> None:
     assert "posterior collapse" in names(records_of("vae", 150, beta=50.0, prior="gaussian"))
     assert names(records_of("vae", 150, beta=0.2, prior="gaussian")) == set()
@@ -84,10 +85,12 @@ def test_a_gan_whose_critic_runs_ahead_without_a_penalty_is_saturated() -> None:
     assert "saturated discriminator" in names(sick)
 
 
+@pytest.mark.exam
 def test_a_gan_whose_generator_does_not_learn_varies_too_little() -> None:
     sick = records_of("gan", 100, lr=1e-7, critic_lr=1e-2, penalty="none")
     assert "mode collapse" in names(sick)
 
 
+@pytest.mark.exam
 def test_a_gan_of_the_install_on_easy_data_is_not_called_sick() -> None:
     assert names(records_of("gan", 300, lr=2e-3, critic_lr=2e-3, gamma=1.0, width=16, critic_width=16)) == set()

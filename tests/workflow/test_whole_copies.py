@@ -96,9 +96,9 @@ SETTINGS = {shops_at_other_times: ("data.entity=shop", "data.series=day")}
     ("content", "names"),
     [
         (shop, {"customers copy rate", "orders copy rate"}),
-        (prices, {"windows copy rate", "runs of real copy rate"}),
+        pytest.param(prices, {"windows copy rate", "runs of real copy rate"}, marks=pytest.mark.exam),
         (prices_from_the_eighth_on, {"runs of real copy rate"}),
-        (shops_at_other_times, {"runs of real copy rate"}),
+        pytest.param(shops_at_other_times, {"runs of real copy rate"}, marks=pytest.mark.exam),
         (text, {"copy rate", "near copies", "verbatim run"}),
         pytest.param(pictures, {"copy rate"}, marks=pytest.mark.exam),
         pytest.param(sounds, {"copy rate"}, marks=pytest.mark.exam),

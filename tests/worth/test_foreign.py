@@ -59,7 +59,11 @@ def test_samples_of_others_are_gold_where_all_is_declared_and_measured(tmp_path:
     assert v.word == "gold", v.sentence
 
 
-@pytest.mark.parametrize("columns", [["group", "x", "y", "count"], ["group", "count"]], ids=["four", "two"])
+@pytest.mark.parametrize(
+    "columns",
+    [pytest.param(["group", "x", "y", "count"], marks=pytest.mark.exam), ["group", "count"]],
+    ids=["four", "two"],
+)
 def test_where_no_number_of_rows_would_show_copies_nobody_is_sent_for_more(columns: list[str], tmp_path: Path) -> None:
     real, made = written(tmp_path, 6000, 2000, labelled=False)
     for path in (real, made):
