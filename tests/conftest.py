@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
@@ -13,6 +15,7 @@ os.environ.setdefault(
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
+CHROMIUM = Path("/usr/bin/chromium")
 torch.set_num_threads(1)
 gc.set_threshold(
     50_000
@@ -33,3 +36,15 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data is not at {folder}; set KARAT_DATA to the folder that holds images/mnist")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium by playwright; tests that need it are skipped where one of them is absent."""
+    if not CHROMIUM.exists():
+        pytest.skip("needs Debian's chromium at /usr/bin/chromium")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (the dev extra)")
+    with sync_api.sync_playwright() as p:
+        opened = p.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()

@@ -14,7 +14,7 @@ for (const form of document.querySelectorAll("form[data-once]")) {
 window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
 // Files that are dropped anywhere on the page go into its form, and are sent at once.
-const drop = document.querySelector("form[data-drop]");
+const drop = document.querySelector("form[data-checks]");
 if (drop) {
   const chosen = drop.querySelector("input[type=file]");
   chosen.addEventListener("change", () => { if (chosen.files.length) drop.requestSubmit(); });
