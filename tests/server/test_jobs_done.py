@@ -107,6 +107,13 @@ def test_a_job_is_done_as_its_verb_does_it_and_the_next_in_turn_waits(office: Of
     assert failed.state == "failed" and failed.error is not None and failed.error.startswith("no recipe 'none'")
 
 
+def test_a_job_that_is_stopped_before_it_began_does_nothing(office: Office) -> None:
+    job = office.jobs.submit("look", {"data": "digits"})
+    worker = Worker(office.jobs.home.root)
+    worker._interrupt(signal.SIGINT, None)
+    assert worker._outcome(job) == ("stopped", {})
+
+
 def test_a_cancelled_training_is_saved_and_goes_on_when_it_is_resumed(office: Office) -> None:
     job = office.train(100_000, "a")
     with office.work() as worker:
@@ -158,6 +165,31 @@ def test_a_job_is_put_back_after_a_kill_and_given_up_where_it_never_gets_further
     jobs.table.move(job.id, ("queued",), "running", cancelling=1)
     recover(jobs.table, jobs.home)
     assert jobs.get(job.id).state == "cancelled"
+
+
+@pytest.mark.exam
+def test_an_assay_waits_behind_its_training_and_runs_are_compared_and_made_from(office: Office) -> None:
+    rows = "\n".join(f"{i % 7},{i % 3},{'abc'[i % 3]}" for i in range(600))
+    (office.jobs.home.root / "t.csv").write_text(f"a,b,c\n{rows}\n")
+    for name in ("one", "two"):
+        office.jobs.submit("train", {"source": "t.csv", "recipe": "trees", "out": name})
+    assay = office.jobs.submit("assay", {"run": "one", "n": 300})  # which is not there yet
+    compared = office.jobs.submit("assay", {"run": ["one", "two"], "n": 300})
+    for _ in range(4):
+        with office.work() as worker:
+            assert worker.wait() == 0
+    make = office.jobs.submit("make", {"run": "one", "n": 20})
+    with office.work() as worker:
+        assert worker.wait() == 0
+    states = {job.kind: job.state for job in office.jobs.list()}
+    assert states == {"train": "succeeded", "assay": "succeeded", "make": "succeeded"}, office.jobs.log(assay.id)
+    found = office.jobs.get(assay.id).result
+    assert found is not None and found["verdict"] and Path(found["report"]).is_file()
+    assert office.jobs.get(assay.id).run == office.jobs.home.root / "one"
+    beside = office.jobs.get(compared.id)
+    assert beside.state == "succeeded" and (Path(beside.options["out"]) / "comparison.html").is_file()
+    made = office.jobs.get(make.id).result
+    assert made is not None and all(Path(file).is_file() for file in made["files"])
 
 
 @pytest.mark.exam

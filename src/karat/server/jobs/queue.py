@@ -223,13 +223,8 @@ class Jobs:
 
     def _work(self) -> int:
         """Runs one worker to its end, which comes at once where the server ends meanwhile; its exit code."""
-        python = [
-            sys.executable,
-            "-P",
-            "-m",
-            "karat.server.jobs.worker",
-            str(self.home.root),
-        ]  # -P: never from the root
+        # -P: what lies in the served folder is never imported
+        python = [sys.executable, "-P", "-m", "karat.server.jobs.worker", str(self.home.root)]
         with subprocess.Popen(
             python, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, bufsize=0
         ) as self._worker:

@@ -22,11 +22,13 @@ from types import FrameType
 from typing import Any
 
 from karat.errors import KaratError
+from karat.limits import exhausted
 from karat.run import Run
 from karat.server.jobs.home import Home, locked
 from karat.server.jobs.table import Job, Table
 from karat.server.jobs.tail import Tail
 from karat.server.problems import Problem
+from karat.workflow.stopping import Interrupted
 
 BEAT = 0.5  # seconds between two looks at what is new, and whether the job is to be stopped
 BUDGETS = ("minutes", "steps", "samples")
@@ -63,7 +65,7 @@ class Worker:
     def __init__(self, root: Path) -> None:
         self.home = Home(root)
         self.gone = threading.Event()  # the server has
-        self._interruptible = False
+        self._interruptible = self._stopped = False
 
     def work(self) -> int:
         """Does the first job of the queue, if there is one; the exit code."""
@@ -75,14 +77,15 @@ class Worker:
             table = Table(self.home.table)
             recover(table, self.home)
             for name in table.queue():
-                if table.move(name, ("queued",), "running", started=time.time(), ended=None, error=None):
-                    self._do(table, table.get(name))
+                job = table.get(name)
+                if table.move(name, ("queued",), "running", begun=job.begun + 1, started=time.time()):
+                    self._do(table, job)
                     break
             table.close()
         return 0
 
     def _do(self, table: Table, job: Job) -> None:
-        table.tell(job.id, (), begun=job.begun + 1)
+        """job: as it was before it was begun this time."""
         with _output_to(self.home.log(job.id)):
             tail, over = Tail(table, job, self.home.log(job.id)), threading.Event()
             watch = threading.Thread(target=self._watch, args=(table, tail, over), daemon=True)
@@ -108,12 +111,11 @@ class Worker:
 
     def _outcome(self, job: Job) -> tuple[Any, dict[str, Any]]:
         """The state in which the job ends, "stopped" where it was asked to, and what is to be kept with it."""
-        from karat.limits import exhausted
-        from karat.workflow.stopping import Interrupted
-
         try:
             try:
                 self._interruptible = True
+                if self._stopped:
+                    raise KeyboardInterrupt
                 result = perform(job)
             finally:
                 self._interruptible = False
@@ -148,6 +150,7 @@ class Worker:
         if self._interruptible:
             self._interruptible = False
             raise KeyboardInterrupt
+        self._stopped = True  # before it began, or when it had ended
 
     def _wait_for_end(self) -> None:
         """Reads standard input to its end, which comes when the server has gone; while none has a job, so does the worker."""
