@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fastapi import Request as Http
 from prometheus_client import CollectorRegistry
 
 import karat
@@ -21,7 +22,7 @@ from karat.options import MakeOptions, ServeOptions
 from karat.provenance.reading import read_label
 from karat.request import Request
 from karat.server.app import catalogue_of
-from karat.server.engine import Drawn, Engine
+from karat.server.engine import Drawn, Engine, unless_gone
 from karat.server.engine.shelf import Shelf
 from karat.server.problems import Problem
 
@@ -337,3 +338,28 @@ def test_a_fault_of_one_request_is_its_own(served_runs: Path) -> None:
         assert np.shape((await engine.draw("digits", Request(2))).records)[0] == 2
 
     running(served_runs, use)
+
+
+def test_who_waits_for_a_client_that_goes_is_told_and_ends() -> None:
+    async def use() -> None:
+        sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        http, ended = Http({"type": "http"}, sent.get), asyncio.Event()
+
+        async def work() -> int:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                ended.set()
+            return 1
+
+        waiting = asyncio.create_task(unless_gone(http, work()))
+        await sent.put({"type": "http.request"})
+        await asyncio.sleep(0)
+        assert not waiting.done(), "a piece of a body is no leaving"
+        await sent.put({"type": "http.disconnect"})
+        with pytest.raises(Problem) as gone:
+            await waiting
+        assert gone.value.status == 499 and ended.is_set()
+        assert await unless_gone(http, asyncio.sleep(0, 7)) == 7
+
+    asyncio.run(use())

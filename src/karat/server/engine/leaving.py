@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -11,24 +10,27 @@ from fastapi import Request
 
 from karat.server.problems import Problem
 
-LOOKED = 0.05  # seconds between two looks whether a client is still there
 T = TypeVar("T")
 
 
 async def unless_gone(http: Request, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` gives. When the client of `http` goes before, `work` is cancelled, which frees its place in the queue.
+    """What `work` gives. When the client of `http`, whose body was read, goes before, `work` is cancelled, which frees its place
+    in the line.
 
-    Raises Problem(499) then, which nobody reads but the log.
+    Raises Problem (499) then, which nobody reads but the log.
     """
-    task = asyncio.ensure_future(work)
+    tasks = asyncio.ensure_future(work), asyncio.ensure_future(_gone(http))
     try:
-        while not task.done():
-            await asyncio.wait({task}, timeout=LOOKED)
-            if not task.done() and await http.is_disconnected():
-                raise Problem(499, "client_gone", "the client went before it was answered.")
-        return task.result()
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if not tasks[0].done():
+            raise Problem(499, "client_gone", "the client went before it was answered.")
+        return tasks[0].result()
     finally:
-        if not task.done():
+        for task in tasks:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _gone(http: Request) -> None:
+    while (await http.receive())["type"] != "http.disconnect":
+        pass
