@@ -146,6 +146,16 @@ def test_what_waits_too_long_is_refused_and_leaves_its_place(served_runs: Path) 
     running(served_runs, use)
 
 
+def test_a_request_whose_deadline_comes_while_it_is_drawn_is_answered(served_runs: Path) -> None:
+    async def use(engine: Engine) -> None:
+        late = threading.Event()
+        asyncio.get_running_loop().call_later(0.05, late.set)  # which is after the deadline, in the same loop
+        found = engine.look("people", lambda loaded: late.wait(20) and loaded.name, deadline=0.02)
+        assert await asyncio.wait_for(found, 20) == "people"
+
+    running(served_runs, use)
+
+
 def test_a_client_that_leaves_frees_its_place(served_runs: Path) -> None:
     async def use(engine: Engine) -> None:
         async with held(engine):

@@ -10,7 +10,7 @@ import logging
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,7 @@ def install(app: FastAPI, hidden: Iterable[Path] = ()) -> None:
 
     @app.exception_handler(Problem)
     async def _problem(_: Request, problem: Problem) -> JSONResponse:
-        return problem.response()
+        return replace(problem, message=without_places(problem.message, places)).response()
 
     @app.exception_handler(KaratError)
     async def _karat(_: Request, error: KaratError) -> JSONResponse:

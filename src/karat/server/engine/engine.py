@@ -218,7 +218,7 @@ class Engine:
             yield charge
 
     def _late(self, ticket: Ticket, seconds: float) -> None:
-        if self._line.leave(ticket):
+        if self._line.drop(ticket):  # one that was begun is answered, however late
             self.metrics.rejected.labels("deadline").inc()
             problem = Problem(
                 504, "deadline", f"it waited for {seconds:g} s without being drawn.", headers=self._later()

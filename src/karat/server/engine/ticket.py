@@ -110,8 +110,12 @@ class Line:
 
     def leave(self, ticket: Ticket) -> bool:
         """Nobody waits for it any more; whether it had not been begun."""
+        ticket.gone = True
+        return self.drop(ticket)
+
+    def drop(self, ticket: Ticket) -> bool:
+        """Takes it out where it had not been begun; whether that is so."""
         with self._some:
-            ticket.gone = True
             if ticket.begun or ticket not in self._tickets:
                 return False
             self._tickets.remove(ticket)
