@@ -22,7 +22,7 @@ from karat.options import MakeOptions, ServeOptions
 from karat.provenance.reading import read_label
 from karat.request import Request
 from karat.server.app import catalogue_of
-from karat.server.engine import Drawn, Engine, unless_gone
+from karat.server.engine import Drawn, Engine, Partial, unless_gone
 from karat.server.engine.shelf import Shelf
 from karat.server.problems import Problem
 
@@ -201,6 +201,20 @@ def test_text_comes_piece_by_piece_as_it_is_drawn_at_once(served_runs: Path) -> 
         *pieces, drawn = [piece async for piece in engine.stream_text("lines", request)]
         assert isinstance(drawn, Drawn) and len(pieces) > 10
         assert "".join(map(str, pieces)) == drawn.records[0] == (await engine.draw("lines", request)).records[0]
+
+    running(served_runs, use)
+
+
+def test_pictures_are_shown_on_their_way_and_come_as_they_come_at_once(served_runs: Path) -> None:
+    async def use(engine: Engine) -> None:
+        request = Request(2, 6)
+        *early, drawn = [step async for step in engine.partial("steps", request, shown=2)]
+        assert [(step.step, step.steps) for step in early if isinstance(step, Partial)] == [(1, 4), (2, 4)]
+        assert isinstance(drawn, Drawn)
+        whole = await engine.draw("steps", request)
+        assert np.array_equal(drawn.records, whole.records) and drawn.tally.candidates >= 2
+        assert not any(np.array_equal(step.block.records, whole.records) for step in early if isinstance(step, Partial))
+        assert len([step async for step in engine.partial("digits", request, shown=2)]) == 1, "a vae has no steps"
 
     running(served_runs, use)
 

@@ -12,7 +12,10 @@ of a mixture fitted to the latents, from which the walk then begins: it has only
 from __future__ import annotations
 
 import math
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -263,15 +266,22 @@ class Model(Learned):
         self.eval()
         # rows of fields are cheap to make: products in the quickest type count
         quick = nets.quick(rng.device) if isinstance(self.space, Fields) else torch.float32
+        made = []
         with torch.autocast(rng.device.type, quick, enabled=quick != torch.float32):
-            return self._walks(n, y, rng)
+            for i in range(0, n, 1024):
+                walk = self._walk(min(1024, n - i), None if y is None else y[i : i + 1024], rng)
+                made.append(deque(walk, maxlen=1)[0]())
+        return torch.cat(made)
 
-    def _walks(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
-        return torch.cat(
-            [self._walk(min(1024, n - i), None if y is None else y[i : i + 1024], rng) for i in range(0, n, 1024)]
-        )
+    @property
+    def steps(self) -> int:
+        return self.config.steps if isinstance(self.space, Grid) else 1
 
-    def _walk(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
+    def stages(self, n: int, y: Tensor | None, rng: torch.Generator) -> Iterator[Callable[[], Tensor]]:
+        self.eval()
+        return self._walk(n, y, rng) if self.steps > 1 else super().stages(n, y, rng)
+
+    def _walk(self, n: int, y: Tensor | None, rng: torch.Generator) -> Iterator[Callable[[], Tensor]]:
         device = rng.device
         if self.kinds == 0:
             kind = torch.zeros(n, dtype=torch.long, device=device)
@@ -290,12 +300,16 @@ class Model(Learned):
                 clean, noise = self._guided(x, t, kind)
                 a, s, _, _ = (v.item() for v in self._clock(torch.tensor([after])))
                 x = a * clean + s * noise
-                continue
-            slope = self._slope(x, t, kind)
-            stepped = x + (after - t) * slope
-            if self.config.sampler == "heun" and after > 0:
-                stepped = x + (after - t) * (slope + self._slope(stepped, after, kind)) / 2
-            x = stepped
+            else:
+                slope = self._slope(x, t, kind)
+                stepped = x + (after - t) * slope
+                if self.config.sampler == "heun" and after > 0:
+                    stepped = x + (after - t) * (slope + self._slope(stepped, after, kind)) / 2
+                x = stepped
+            yield partial(self._points, x, kind, rng)
+
+    def _points(self, x: Tensor, kind: Tensor, rng: torch.Generator) -> Tensor:
+        """Points [n, *space.shape] of where the walk is."""
         if self.mixture is not None:
             x = self.mixture.place(kind, x)
         if self.vae is not None:

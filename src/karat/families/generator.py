@@ -176,6 +176,15 @@ class Generator(nn.Module, ABC):
         return 1
 
     @property
+    def steps(self) -> int:
+        """How many `stages` there are."""
+        return 1
+
+    def stages(self, n: int, y: Tensor | None, rng: torch.Generator) -> Iterator[Callable[[], Tensor]]:
+        """What shows the points after each step on the way to those of `sample`, which are the last."""
+        yield lambda: self.sample(n, y, rng)
+
+    @property
     def has_nll(self) -> bool:
         """Whether `nll` works."""
         return False

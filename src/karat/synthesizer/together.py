@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -41,14 +42,33 @@ class Blocks:
 
     def points(self, asked: Sequence[Asked], y: Tensor | None = None, size: int = 0) -> list[Tensor]:
         """Points of each of `asked`, of classes `y` [all rows] where given, by one block: the smallest, or of `size` rows."""
-        rows, device = [n for _, n in asked], self.model.device
-        size = size if size else next(size for size in self.sizes if size >= sum(rows))
-        left = size - sum(rows)
-        parts = [*asked, (torch.Generator(device).manual_seed(0), left)] if left else asked
-        classes = None if y is None else torch.cat([y, y.new_zeros(left)]).to(device)
+        rows = [n for _, n in asked]
         with torch.no_grad(), _EachItsOwn():
-            points = self.model.sample(size, classes, _Chances(device, parts))
+            points = self.model.sample(*self._filled(asked, y, size))
         return list(points[: sum(rows)].split(rows))
+
+    def stages(self, asked: Asked, y: Tensor | None) -> Iterator[Callable[[], Tensor]]:
+        """As of the model, for one alone."""
+        walk = self.model.stages(*self._filled([asked], y))
+
+        def points(shown: Callable[[], Tensor]) -> Tensor:
+            with torch.no_grad(), _EachItsOwn():
+                return shown()[: asked[1]]
+
+        while True:
+            with torch.no_grad(), _EachItsOwn():
+                shown = next(walk, None)
+            if shown is None:
+                return
+            yield partial(points, shown)
+
+    def _filled(self, asked: Sequence[Asked], y: Tensor | None, size: int = 0) -> tuple[int, Tensor | None, _Chances]:
+        """What the model is asked for: a block."""
+        rows, device = sum(n for _, n in asked), self.model.device
+        size = size if size else next(size for size in self.sizes if size >= rows)
+        parts = [*asked, (torch.Generator(device).manual_seed(0), size - rows)] if size > rows else asked
+        classes = None if y is None else torch.cat([y, y.new_zeros(size - rows)]).to(device)
+        return size, classes, _Chances(device, parts)
 
     def _tried(self) -> tuple[int, ...]:
         numbers = self.model.space.numel * self.model.passes
@@ -114,6 +134,19 @@ class Together:
                 mine.append(points)
         return [_decoded(single, request, points) for request, points in zip(requests, drawn, strict=True)]
 
+    @property
+    def steps(self) -> int:
+        """How many `stages` there are."""
+        return 1 if self._single is None else self._single.model.steps
+
+    def stages(self, request: Request) -> Iterator[Callable[[], Ahead]]:
+        """What shows the records of a request, which is of some kind, after each step of the model; the last as `ahead` has it."""
+        single, blocks = self._single, self._blocks
+        assert single is not None and blocks is not None, "of a kind"
+        asked = torch.Generator(single.model.device).manual_seed(request.seed), request.n
+        for shown in blocks.stages(asked, single.labels(request)):
+            yield partial(_shown, single, request, shown)
+
 
 class Ahead(Single):
     """A synthesizer that has drawn one request already, as `block`; any other it draws as usual."""
@@ -131,6 +164,10 @@ def _parting(synth: Synthesizer) -> Single | None:
     if not isinstance(synth, Single) or synth.model.continues or isinstance(synth.model, Stratified | Fitted):
         return None
     return synth
+
+
+def _shown(single: Single, request: Request, points: Callable[[], Tensor]) -> Ahead:
+    return _decoded(single, request, deque([points()]))
 
 
 def _decoded(single: Single, request: Request, drawn: deque[Tensor]) -> Ahead:

@@ -138,7 +138,7 @@ class _Fitting:
 
 def _kind(ticket: Ticket, loaded: Loaded) -> tuple[bool, bool] | None:
     """As of `Together.kind`; None for what is drawn alone."""
-    if ticket.alone:
+    if ticket.alone or not ticket.plain:
         return None
     try:
         return loaded.together.kind(ticket.request)

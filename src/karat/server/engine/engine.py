@@ -171,8 +171,7 @@ class Engine:
             safe_cells=asked.safe_cells,
             watermark=asked.watermark,
         )
-        alone = do is not work.records or own.watermark or own.keep is not None or own.classes is not None
-        return Ticket(name, request, own, do, caller, alone)
+        return Ticket(name, request, own, do, caller, alone=do is not work.records)
 
     async def _last(self, ticket: Ticket, deadline: float | None) -> Any:
         last: Any = None

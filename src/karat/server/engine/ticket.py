@@ -47,6 +47,12 @@ class Ticket:
     gone: bool = False
 
     @property
+    def plain(self) -> bool:
+        """Whether what is drawn is the request itself, as it is."""
+        asked = self.options
+        return not asked.watermark and asked.keep is None and asked.classes is None
+
+    @property
     def waited(self) -> float:
         """Seconds in the line."""
         return self.begun - self.since

@@ -13,7 +13,7 @@ from karat.content.codec import Block
 from karat.curation.drawing import Tally
 from karat.errors import FitError, GateError, KaratError, RunError
 from karat.limits import exhausted
-from karat.server.engine.drawn import Drawn
+from karat.server.engine.drawn import Drawn, Partial
 from karat.server.engine.shelf import Loaded, Source
 from karat.server.engine.ticket import Ticket
 from karat.server.problems import Problem, in_fields, without_places
@@ -60,6 +60,13 @@ class Shown:
     most: int
 
     def __call__(self, ticket: Ticket, loaded: Loaded, source: Source) -> Steps:
+        together = loaded.together
+        if self.most and ticket.plain and together.steps > 1 and together.kind(ticket.request) is not None:
+            at = {together.steps * k // (self.most + 1) for k in range(1, self.most + 1)}
+            for step, shown in enumerate(together.stages(ticket.request), 1):
+                last = step == together.steps
+                yield Partial(step, together.steps, shown().block) if step in at and not last else None
+            source = Source(shown())
         return (yield from records(ticket, loaded, source))
 
 
