@@ -183,14 +183,15 @@ def test_a_training_has_its_price_before_it_starts(jobs: Jobs, tmp_path: Path) -
     (tmp_path / "prices.toml").write_text('currency = "EUR"\ncpu_core_hour = 0.60\n')
     cores = torch.get_num_threads()
     found = jobs.price({"source": "digits", "minutes": 2})
-    assert found == {"minutes": 2.0, "money": pytest.approx(0.02 * cores), "currency": "EUR", "basis": "budget"}
+    money = {"minutes": 2.0, "money": pytest.approx(0.02 * cores), "currency": "EUR"}
+    assert found == {**money, "recipe": None, "basis": "budget"}
     assert jobs.price({"source": "digits"}) is None and not jobs.home.table.exists()
     look = jobs.table.add("look", {"data": "digits"}, None, "", None)
     rows = [{"recipe": "vae", "fits": True, "minutes": 3.0}, {"recipe": "gan", "fits": True}]
     jobs.table.move(look.id, ("queued",), "succeeded", result=json.dumps({"recipes": rows}))
     for more in ({}, {"recipe": "vae"}):
         found = jobs.price({"source": "digits", **more})
-        assert found is not None and (found["minutes"], found["basis"]) == (3.0, "look")
+        assert found is not None and (found["minutes"], found["recipe"], found["basis"]) == (3.0, "vae", "look")
     assert jobs.price({"source": "digits", "recipe": "gan"}) is None
     jobs.close()
 

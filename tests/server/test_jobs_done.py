@@ -168,6 +168,21 @@ def test_a_job_is_put_back_after_a_kill_and_given_up_where_it_never_gets_further
 
 
 @pytest.mark.exam
+def test_a_run_that_somebody_else_made_meanwhile_is_never_continued(office: Office) -> None:
+    first, second = office.train(3, "a"), office.jobs.submit("train", {**ASKED, "steps": 5, "out": "b"})
+    with office.work() as worker:
+        worker.wait()
+    (office.jobs.home.root / "a").rename(office.jobs.home.root / "b")
+    for _ in range(2):
+        with office.work() as worker:
+            worker.wait()
+        assert "already holds a run" in str(office.jobs.get(second.id).error)
+        office.jobs.resume(second.id)
+    assert office.jobs.get(first.id).state == "succeeded"
+    assert Run.open(office.jobs.home.root / "b").spec["step"] == 3
+
+
+@pytest.mark.exam
 def test_an_assay_waits_behind_its_training_and_runs_are_compared_and_made_from(office: Office) -> None:
     rows = "\n".join(f"{i % 7},{i % 3},{'abc'[i % 3]}" for i in range(600))
     (office.jobs.home.root / "t.csv").write_text(f"a,b,c\n{rows}\n")

@@ -17,11 +17,13 @@ def price(options: Mapping[str, Any], root: Path, looks: Table | None) -> dict[s
     """Minutes and money of a training with these `options`; None where nobody can say yet.
 
     looks: a table in which jobs may have looked at the data.
+
     basis: "budget", the minutes that were asked for, or "look", as the newest look at the same data measured for the recipe
-    at the size that is usually enough. money: None where prices.toml (in the root, or as asked) declares no hour's price.
+    at the size that is usually enough.   recipe: None for the default of the data's kind.   money: None where prices.toml, in
+    the root or as asked, declares no hour's price.
     """
     if options.get("minutes") is not None:
-        return _money(float(options["minutes"]), options, root) | {"basis": "budget"}
+        return _money(float(options["minutes"]), options, root) | {"recipe": options.get("recipe"), "basis": "budget"}
     if {"steps", "samples"} & set(options) or looks is None:
         return None
     for job in looks.jobs(("succeeded",), most=1000, results=True):
@@ -29,7 +31,7 @@ def price(options: Mapping[str, Any], root: Path, looks: Table | None) -> dict[s
             rows = [row for row in job.result["recipes"] if row["fits"] and "minutes" in row]
             found = next((row for row in rows if row["recipe"] == options.get("recipe", row["recipe"])), None)
             if found is not None:
-                return _money(found["minutes"], options, root) | {"basis": "look"}
+                return _money(found["minutes"], options, root) | {"recipe": found["recipe"], "basis": "look"}
     return None
 
 

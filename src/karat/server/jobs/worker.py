@@ -90,7 +90,9 @@ class Worker:
             tail, over = Tail(table, job, self.home.log(job.id)), threading.Event()
             watch = threading.Thread(target=self._watch, args=(table, tail, over), daemon=True)
             watch.start()
+            taken = job.begun == 0 and "out" in job.options and job.run is not None and Run.is_run(job.run)
             state, changes = self._outcome(job)
+            changes |= {"begun": 0} if taken else {}  # another's run, which it must not continue when it is resumed
             over.set()
             watch.join()
         stopped = time.monotonic() + KEPT_TRYING
