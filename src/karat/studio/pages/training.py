@@ -27,8 +27,10 @@ from karat.studio.work import command, submit
 from karat.training.diagnostics import watch
 
 ROUTER = router()
-# of a sheet, which may be a stranger's
-ALONE = "default-src 'none'; style-src 'self'; frame-ancestors 'self'; sandbox allow-same-origin"
+ALONE = (  # of a sheet, which may be a stranger's: no script, nothing from elsewhere; its styles stand in its elements
+    "default-src 'none'; img-src data:; media-src data:; style-src 'self'; style-src-attr 'unsafe-inline'; "
+    "frame-ancestors 'self'; sandbox allow-same-origin"
+)
 LAST = 8  # lines of the log
 NOTICES = ("non-finite loss", "saturated discriminator", "vanishing gradients", "posterior collapse", "mode collapse")
 
