@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clients import client_of
 from fastapi import Request as Http
 from prometheus_client import CollectorRegistry
 
@@ -387,3 +388,11 @@ def test_who_waits_for_a_client_that_goes_is_told_and_ends() -> None:
         assert await unless_gone(http, asyncio.sleep(0, 7)) == 7
 
     asyncio.run(use())
+
+
+def test_a_full_line_refuses_over_http_before_anything_else_is_looked_at(served_runs: Path) -> None:
+    with client_of(ServeOptions([served_runs], waiting=0)) as client:
+        refused = client.post("/v1/images/generations", json={"model": "nobody"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert client.get("/v1/models").status_code == 200

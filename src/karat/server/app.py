@@ -30,6 +30,7 @@ def application(options: ServeOptions, pages: Sequence[APIRouter] = ()) -> FastA
     catalogue = catalogue_of(options)
     guard = Guard(options, catalogue.root)
     engine = Engine(catalogue, options, guard.registry, guard.spending)
+    guard.admit = engine.admit
     served = Served(options, catalogue, guard, Book(), engine, Jobs(catalogue))
 
     @asynccontextmanager

@@ -133,6 +133,11 @@ class Engine:
         """
         return await asyncio.to_thread(files.files, drawn, form)
 
+    def admit(self) -> None:
+        """Problem (429 or 503), as `draw` raises it, where nothing more can wait: cheaper than to ask."""
+        if self._line.full:
+            raise self._refused()
+
     def loaded(self) -> tuple[str, ...]:
         """Names of the runs that are loaded, the one used last at the end."""
         return self._shelf.names()

@@ -99,10 +99,15 @@ class Line:
     def closed(self) -> bool:
         return self._closed
 
+    @property
+    def full(self) -> bool:
+        """Whether nobody may join."""
+        return self._closed or self._waiting >= self._most
+
     def join(self, ticket: Ticket) -> bool:
         """Whether there was room."""
         with self._some:
-            if self._closed or self._waiting >= self._most:
+            if self.full:
                 return False
             self._waiting += 1
             self._tickets.append(ticket)

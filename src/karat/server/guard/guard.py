@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,7 @@ LOCAL = Caller(NAME, frozenset(SCOPES))  # on loopback no key is needed
 class Guard:
     """What the middleware and the routes share: keys, what they spent, their rates, meters; whether the server is being stopped.
 
+    admit: raises the Problem of what is made for none, before a request costs more than that.
     options: its `host` says whether keys are needed.   root: of the served folders; keys lie in `root/.karat`.
     FitError where a key is needed and there is none.
     """
@@ -58,6 +60,7 @@ class Guard:
         self.registry = CollectorRegistry()
         self.meters = Meters(self.registry)
         self.draining = False
+        self.admit: Callable[[], None] = _all_come
         if not self.local and not self.keys.all():
             raise FitError(
                 f"--host {options.host} can be reached by other machines, and there is no key. Make one first: "
@@ -66,6 +69,10 @@ class Guard:
 
     def close(self) -> None:
         self.spending.close()
+
+
+def _all_come() -> None:
+    return None
 
 
 def keys_of(root: Path) -> Keys:

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from karat.server import logs
 from karat.server.guard import bodies, hosts
-from karat.server.guard.access import ANY, OPEN, Route
+from karat.server.guard.access import ANY, MAKE, OPEN, Route
 from karat.server.guard.guard import COOKIE, LOCAL, LOGIN, Caller, Guard
 from karat.server.guard.headers import SAFE
 from karat.server.guard.keys import PREFIX
@@ -99,6 +99,8 @@ class Exchange:
             self._check_length(self.body.most)
             if not route.upload and not await self.body.whole():
                 return  # the client has gone
+            if route.scope == MAKE and route.method == "POST":
+                self.guard.admit()
             await self.app(self.scope, self.body, self._from_app)
             if self.body.failed is not None:
                 raise self.body.failed
