@@ -1,4 +1,4 @@
-"""What every test may ask for: one thread, a cache of its own, and the real data where it is there."""
+"""What every test may ask for: one thread, a cache of its own, a browser, and the real data where it is there."""
 
 from __future__ import annotations
 

@@ -66,7 +66,10 @@ def comparison(request: Request, key: str) -> HTMLResponse:
     line = f"karat assay {shlex.join(names or ['RUN', 'RUN'])}"
     error = "" if job is None else without_places(job.error or job.state, served(request).catalogue.hidden)
     values: dict[str, Any] = {"key": key, "there": there, "job": job, "names": names, "error": error}
-    return page(request, "comparison.html.j2", command=line, **values)
+    answer = page(request, "comparison.html.j2", command=line, **values)
+    if there and "hx-request" in request.headers:  # from a page that waits for it
+        answer.headers["HX-Refresh"] = "true"
+    return answer
 
 
 @ROUTER.get("/compare/{key}/page")
