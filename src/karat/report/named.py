@@ -57,5 +57,6 @@ def named(f: Finding, language: Language) -> tuple[str, ...]:
 def _among(one: Combined, language: Language) -> str:
     """Values that come together, with the share of the rows with all but one of them that have that one too."""
     made, real = share(one.made / one.of_made), share(one.real / one.of_real)
-    name = f"{one.given} → {one.values}" if one.given else one.values
+    given, values = language.again(one.given), language.again(one.values)
+    name = f"{given} → {values}" if given else values
     return language.say("board.share_of", name=name, made=made, real=real)

@@ -57,7 +57,8 @@ class Levels:
     def said(self, columns: Sequence[int], codes: Sequence[int]) -> Sentence:
         """A combination in words: "sex = Female and age 17 to 22"."""
         pairs = zip(columns, codes, strict=True)
-        return together((f"{self.names[j]} {self.columns[j].words[code]}" for j, code in pairs), said(" and "))
+        parts = (said("{name} {level}", name=self.names[j], level=self.columns[j].words[code]) for j, code in pairs)
+        return together(parts, said(" and "))
 
 
 def spoken(columns: Columns, j: int, value: float) -> str:
@@ -87,7 +88,7 @@ def _level(train: TableView, j: int) -> Level:
         common = [i for i in np.argsort(-counts, kind="stable")[:COMMON] if counts[i] >= max(SHARE * len(train), ROWS)]
         to = np.full(len(choices) + 2, len(common))
         to[common], to[-1] = np.arange(len(common)), len(common) + 1
-        return Level(to, np.zeros(0), (*(f"= {choices[i]}" for i in common), "= a rarer value", "missing"))
+        return Level(to, np.zeros(0), (*(f"= {choices[i]}" for i in common), said("= a rarer value"), said("missing")))
     known = finite(train.values[:, j])
     edges = _edges(known)
     places = np.searchsorted(edges, known, "right")
@@ -95,8 +96,8 @@ def _level(train: TableView, j: int) -> Level:
     for code in range(len(edges) + 1):
         mine = known[places == code]
         low, high = (spoken(train.columns, j, x) for x in (mine[0], mine[-1])) if len(mine) else ("below", "all")
-        words.append(f"= {low}" if low == high else f"{low} to {high}")
-    return Level(None, edges, (*words, "missing"))
+        words.append(f"= {low}" if low == high else said("{low} to {high}", low=low, high=high))
+    return Level(None, edges, (*words, said("missing")))
 
 
 def _edges(known: np.ndarray) -> np.ndarray:
