@@ -35,7 +35,8 @@ def test_the_page_runs_as_it_is_printed(served_runs: Path, tmp_path: Path, monke
                 exec(block.replace(HERE, address), names)
         names["client"].close()  # type: ignore[attr-defined]
         for i in range(4):
-            assert Image.open(f"seven-{i}.webp").size == (8, 8) and read_label(Path(f"seven-{i}.webp")) is not None
+            path = Path(f"seven-{i}.webp")
+            assert Image.open(io.BytesIO(path.read_bytes())).size == (8, 8) and read_label(path) is not None
         assert read_label(Path("high.flac")) is not None and "('record', 'detected')" in printed.getvalue()
         (body,) = re.findall(r"/v1/rows .*?-d '(.*?)'", PAGE, re.DOTALL)
         rows = httpx.post(f"{address}/v1/rows", json=json.loads(body))
