@@ -19,6 +19,7 @@ from karat.server.engine.ticket import End, Line, Post, Ticket
 from karat.server.problems import Problem
 
 LOG = logging.getLogger("karat.server")
+LINGER = 0.005  # seconds that a batch is waited for, where the last one had more requests
 LATELY = 0.05  # weight of the last requests in the mean time that one takes
 
 
@@ -29,7 +30,7 @@ class Drawing(threading.Thread):
         super().__init__(name="engine", daemon=True)
         self._line, self._shelf, self._meters, self._hidden = line, shelf, meters, hidden
         self._book, self._post = Book(), Post()
-        self.pace, self.running = 0.1, 0
+        self.pace, self.running, self._last = 0.1, 0, 1
 
     def run(self) -> None:
         while (ticket := self._line.take(10.0)) is not None or not self._line.closed:
@@ -47,7 +48,10 @@ class Drawing(threading.Thread):
         try:
             loaded = self._shelf.get(first.name)
             kind = _kind(first, loaded)
-            group += [] if kind is None else self._line.also(_Fitting(first, loaded))
+            if kind is not None:
+                self._line.linger(self._last - 1, LINGER)
+                group += self._line.also(_Fitting(first, loaded))
+            self._last = len(group)
             sources = [Source(loaded.synth)]
             if kind is not None:
                 gated = [ticket.options.gate != "none" for ticket in group]

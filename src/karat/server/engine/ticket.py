@@ -144,6 +144,11 @@ class Line:
             self._begin(ticket)
             return ticket
 
+    def linger(self, most: int, seconds: float) -> None:
+        """Returns once so many wait, or so much time has passed."""
+        with self._some:
+            self._some.wait_for(lambda: self._waiting >= most or self._closed, seconds)
+
     def also(self, fits: Callable[[Ticket], bool]) -> list[Ticket]:
         """Takes all that wait and fit, in their order."""
         with self._some:
