@@ -20,6 +20,7 @@ from karat.options import ReviewOptions, ServeOptions
 from karat.provenance.label import parse
 from karat.review.decisions import FILE, REASONS
 from karat.run import Run
+from karat.server.guard.guard import keys_of
 from karat.workflow.people.reviewing import looked, made_in, reviewed_of, session_of
 from karat.worth.ledger import Ledger
 
@@ -226,3 +227,17 @@ def test_what_was_made_in_a_form_that_holds_its_label_is_found_by_a_review(root:
     karat.make(run, n=4, out=run.path / "made-7" / "made.parquet", threads=1)
     assert [path.name for path in made_in(run)] == ["made-7"]
     assert np.isfinite(made_in(run)[0].stat().st_mtime)
+
+
+def test_who_has_a_key_decides_under_its_name_alone(root: Path) -> None:
+    karat.make(root / "runs" / "orders", n=20, threads=1)
+    key = keys_of(root).add("ann=review,read")
+    with client_of(ServeOptions([root / "runs"], root=root), key) as client:
+        assert " readonly" in client.get(HERE).text
+        assert send(client, [press(0)], by="tom")["position"] == 1
+        assert client.post(f"{HERE}/presses?{query('tom')}", content=b"{odd").status_code == 400
+    assert [line["reviewer"] for line in lines(root)] == ["ann"]
+    other = keys_of(root).add("bob=make,read")
+    with client_of(ServeOptions([root / "runs"], root=root), other) as client:
+        assert client.post(f"{HERE}/presses?{query()}", json=[press(1)]).status_code == 403
+        assert client.get("/runs/orders/record/0").status_code == 403, "nor sees what is real"

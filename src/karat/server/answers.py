@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from starlette.background import BackgroundTask
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import FileResponse, Response, StreamingResponse
 
 from karat.provenance.label import KEYWORD, Label
 from karat.provenance.reading import read_label
@@ -60,8 +61,20 @@ class LabelledStream(StreamingResponse):
         super().__init__(content, status_code, _with(headers, label), media_type, background)
 
 
+class LabelledFile(FileResponse):
+    """A file that was made before, to be saved under its name. Problem (404) where it carries no label."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, 200, {HEADER: header_at(path)}, "application/octet-stream", filename=path.name)
+
+
 def header_at(place: Path) -> str:
     """The same of the label that a file, or a folder of made files, carries; Problem (404) where it carries none."""
+    return _header_at(place, place.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _header_at(place: Path, _changed: int) -> str:
     files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())[:LOOKED_AT]
     found = next((label for label in map(read_label, files) if label is not None), None)
     if found is None:

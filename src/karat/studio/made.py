@@ -25,7 +25,7 @@ from karat.workflow import checking, making
 from karat.workflow.people.reviewing import made_in
 
 TOLD = "studio"  # folder in the run, of what is told of each make: studio/made-2.json
-MOST_FILES = 2000  # of a folder that is taken as one archive
+MOST_FILES, MOST_BYTES = 2000, 2**28  # of a folder that is taken as one archive
 _placing = threading.Lock()
 DROPPED = {  # words that gates use, or begin with, and the key of their sentence
     NEAR: "copies",
@@ -67,6 +67,11 @@ class Made:
         return sorted(p for p in self.path.iterdir() if p.is_file() and not _aside(p.name))
 
     @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(path.stat().st_size for path in self.files)
+
+    @property
     def things(self) -> Things:
         return things(self.path)
 
@@ -84,8 +89,9 @@ class Made:
     def archive(self) -> bytes:
         """All of the folder, labels of origin too, as a ZIP archive."""
         files = [self.path] if self.path.is_file() else sorted(p for p in self.path.iterdir() if p.is_file())
-        if len(files) > MOST_FILES:
-            raise Problem(400, "too_large", f"{self.name} holds {len(files):,} files; take it from {self.path}.")
+        if len(files) > MOST_FILES or self.size > MOST_BYTES:
+            size = f"{self.name} holds {len(files):,} files of {self.size:,} bytes together"
+            raise Problem(400, "too_large", f"{size}; take them one by one, or where they lie.")
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
             for path in files:

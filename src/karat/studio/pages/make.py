@@ -20,7 +20,7 @@ from karat.errors import KaratError
 from karat.options import MakeOptions
 from karat.provenance.label import LAWS
 from karat.run import Run
-from karat.server.answers import HEADER, LabelledAgain, header_at
+from karat.server.answers import HEADER, LabelledAgain, LabelledFile, header_at
 from karat.server.engine import unless_gone
 from karat.server.guard import caller_of
 from karat.server.problems import Problem
@@ -44,6 +44,7 @@ OF = {  # what further fields are for, by what a request to that content can ask
 GATES = ("none", "personal", "en", "zh")
 ARRAYS = (".zip", ".npz", ".npy")  # of many pictures or sounds in one file
 MOST = 20_000  # made by a page at once
+LARGE = 2**27  # bytes, beyond which nothing is read to be shown
 SHOWN = 60  # of what was made, things that a page shows
 CACHED = {"Cache-Control": "private, max-age=3600"}
 
@@ -72,8 +73,8 @@ async def making(request: Request, name: str) -> HTMLResponse | RedirectResponse
 def result(request: Request, name: str, place: str) -> HTMLResponse:
     about = subject(request, name)
     found = made.made(about.run, place)
-    things = found.things
-    shown = [things[i].show() for i in range(min(SHOWN, len(things)))]
+    things = None if found.size > LARGE else found.things
+    shown = [] if things is None else [things[i].show() for i in range(min(SHOWN, len(things)))]
     rows = [one.cells for one in shown if isinstance(one, Row)]
     answer = run_page(
         request,
@@ -83,7 +84,7 @@ def result(request: Request, name: str, place: str) -> HTMLResponse:
         command=found.told.command or command("make", about.path.name),
         made=found,
         address=f"/runs/{quote(name, '')}/made/{quote(place, '')}",
-        total=len(things),
+        total=None if things is None else len(things),
         shown=[(showing.kind(one), one, showing.wave(one)) for one in shown],
         rows=rows,
         dropped=made.dropped(found.told),
@@ -110,19 +111,15 @@ def thing(request: Request, name: str, place: str, at: int) -> Response:
 @ROUTER.get("/runs/{name}/made/{place}/file/{file}")
 def file(request: Request, name: str, place: str, file: str) -> Response:
     """A file of what was made, as it lies there."""
-    path = made.made(subject(request, name).run, place).file(file)
-    return LabelledAgain(path.read_bytes(), path, "application/octet-stream", _saved(path.name))
+    return LabelledFile(made.made(subject(request, name).run, place).file(file))
 
 
 @ROUTER.get("/runs/{name}/made/{place}/archive")
 def archive(request: Request, name: str, place: str) -> Response:
     """All files of one make with their labels."""
     found = made.made(subject(request, name).run, place)
-    return LabelledAgain(found.archive(), found.path, "application/zip", _saved(f"{name}-{place}.zip"))
-
-
-def _saved(name: str) -> dict[str, str]:
-    return {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, '')}"}
+    saved = f"attachment; filename*=UTF-8''{quote(f'{name}-{place}.zip', '')}"
+    return LabelledAgain(found.archive(), found.path, "application/zip", {"Content-Disposition": saved})
 
 
 async def _made(request: Request, about: Subject, form: FormData) -> str:

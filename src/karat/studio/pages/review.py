@@ -19,6 +19,8 @@ from karat.review.decisions import REASONS
 from karat.review.plan import wanted
 from karat.run import Run
 from karat.server.answers import HEADER, Labelled, header_of
+from karat.server.bodies import strict_json
+from karat.server.guard import caller_of
 from karat.server.problems import Problem
 from karat.server.served import served
 from karat.studio import showing
@@ -40,14 +42,20 @@ desks = Desks()
 @ROUTER.get("/runs/{name}/review")
 def review(request: Request, name: str, of: str = "", by: str = "", plan: str = "5%") -> HTMLResponse:
     """What can be reviewed; with `of` the review itself, and when all was looked at what came of it."""
-    about = subject(request, name)
+    about, by = subject(request, name), _reviewer(request, by)
     run = about.run
     asked: dict[str, Any] = {"name": name, "of": of, "by": by, "plan": plan}
     if not of:
         places = [path.name for path in made_in(run)]
-        values = {"places": places, "plans": PLANS, "address": _address(name), **asked}
+        values = {
+            "places": places,
+            "plans": PLANS,
+            "keyed": caller_of(request).key is not None,
+            "address": _address(name),
+            **asked,
+        }
         return run_page(request, about, "review_start.html.j2", "review", command=_command(run, "", plan), **values)
-    desk = _desk(run, of, by, plan)
+    desk = _desk(request, run, of, by, plan)
     position = desk.position()
     values = {"desk": desk, "position": position, "reasons": REASONS, **asked}
     values |= {"address": _address(name), "query": _query(of, by, plan), "few": desk.few}
@@ -66,7 +74,7 @@ def look(request: Request, name: str, position: int, of: str, by: str = "", plan
     """One look, as a part of the page."""
     run = served(request).catalogue.run(name)
     source = f"{_address(name)}/file/{position}?{_query(of, by, plan)}"
-    shown = _desk(run, of, by, plan).shown(position)
+    shown = _desk(request, run, of, by, plan).shown(position)
     answer = _fragment(request, "review_look.html.j2", shown, source, position=position)
     answer.headers[HEADER] = header_of(label_of(run, MakeOptions(run.path)))
     return answer
@@ -76,14 +84,14 @@ def look(request: Request, name: str, position: int, of: str, by: str = "", plan
 def file(request: Request, name: str, position: int, of: str, by: str = "", plan: str = "5%") -> Response:
     """The picture or the sound of a look. It has the same label whether it is made or a real one in hiding."""
     run = served(request).catalogue.run(name)
-    return _blob(run, _desk(run, of, by, plan).shown(position))
+    return _blob(run, _desk(request, run, of, by, plan).shown(position))
 
 
 @ROUTER.get("/runs/{name}/review/near/{position}")
 def near(request: Request, name: str, position: int, of: str, by: str = "", plan: str = "5%") -> HTMLResponse:
     """The training record that looks most like what is looked at, or why none is shown."""
     run = served(request).catalogue.run(name)
-    shown = _desk(run, of, by, plan).shown(position)
+    shown = _desk(request, run, of, by, plan).shown(position)
     try:
         training = training_of(run)
         found = training.nearest(shown)
@@ -108,7 +116,7 @@ def record(request: Request, name: str, at: int) -> Response:
 @ROUTER.post("/runs/{name}/review/presses")
 async def presses(request: Request, name: str, of: str, by: str = "", plan: str = "5%") -> JSONResponse:
     """Enters presses of keys, in their order; what was entered before counts once."""
-    sent = await request.json()
+    sent = strict_json(await request.body())
     if not isinstance(sent, list) or len(sent) > 1000:
         raise FitError("a list of at most 1,000 presses was wanted.")
     found = [press_of(one) for one in sent]
@@ -116,14 +124,14 @@ async def presses(request: Request, name: str, of: str, by: str = "", plan: str 
 
 
 def _entered(request: Request, name: str, of: str, by: str, plan: str, found: list[Press]) -> JSONResponse:
-    desk = _desk(served(request).catalogue.run(name), of, by, plan)
+    desk = _desk(request, served(request).catalogue.run(name), of, by, plan)
     return _answer(desk, desk.enter(found))
 
 
 @ROUTER.post("/runs/{name}/review/undo")
 def undo(request: Request, name: str, of: str, by: str = "", plan: str = "5%") -> RedirectResponse:
     """Takes the last decision back, from the page that says what came of all."""
-    desk = _desk(served(request).catalogue.run(name), of, by, plan)
+    desk = _desk(request, served(request).catalogue.run(name), of, by, plan)
     desk.enter([Press(secrets.token_hex(16), "undo", desk.position())])
     return go(f"{_address(name)}?{_query(of, by, plan)}")
 
@@ -141,7 +149,7 @@ async def mended(request: Request, name: str, of: str, by: str = "", plan: str =
         except (KeyError, ValueError) as error:
             raise FitError(f"an edit needs press, position, seconds and mending ({error}).") from None
         blob, named = await back.read(), str(back.filename)
-    desk = _desk(served(request).catalogue.run(name), of, by, plan)
+    desk = _desk(request, served(request).catalogue.run(name), of, by, plan)
     kept = await run_in_threadpool(desk.mend, press, named, blob)
     return _answer(desk, [] if kept else [press.press])
 
@@ -150,9 +158,15 @@ def _answer(desk: Desk, refused: list[str]) -> JSONResponse:
     return JSONResponse({"position": desk.position(), "total": desk.total, "refused": refused})
 
 
-def _desk(run: Run, of: str, by: str, plan: str) -> Desk:
+def _desk(request: Request, run: Run, of: str, by: str, plan: str) -> Desk:
     wanted(plan, 1)  # refuses what is no plan
-    return desks.of(run, of, by[:LONGEST_NAME], plan)
+    return desks.of(run, of, _reviewer(request, by), plan)
+
+
+def _reviewer(request: Request, by: str) -> str:
+    """Who decides: the name of the key, where there is one, for nobody else may decide under it."""
+    caller = caller_of(request)
+    return by[:LONGEST_NAME] if caller.key is None else caller.name
 
 
 def _blob(run: Run, shown: Shown) -> Response:
