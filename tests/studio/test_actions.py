@@ -242,6 +242,17 @@ def test_two_runs_are_compared_and_one_is_not(visitor: TestClient, parts: Served
     assert visitor.get("/compare/..%2f..%2fruns").status_code == 404
 
 
+def test_an_assay_that_is_asked_for_again_goes_by_the_same_price_list(visitor: TestClient, parts: Served) -> None:
+    visitor.post("/try", data={"on": "table"})
+    made = queue(parts)
+    assert [job.kind for job in made] == ["train", "make", "assay"] and made[0].run is not None
+    made[0].run.mkdir()
+    (made[0].run / "karat.json").write_text("{")
+    visitor.post(f"/runs/{made[0].run.name}/assay")
+    assert queue(parts)[-1].options["prices"] == made[-1].options["prices"]
+    assert Path(queue(parts)[-1].options["prices"]).is_file()
+
+
 def test_what_is_in_work_stands_above_the_list(visitor: TestClient, parts: Served) -> None:
     visitor.post("/runs/orders/assay")
     text = visitor.get("/runs").text

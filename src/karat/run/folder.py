@@ -11,6 +11,7 @@
       samples/<percent>.png             the same noise at each tenth of the budget
       ledger.jsonl                      what every verb cost, a chain (`chain.py`) with its head in ledger.jsonl.head
       watermark.key                     32 secret bytes, from the first `make --watermark` on; only for its owner
+      notes.json                        tags and a note that a person gave it in the studio
       report/                           report.html, report.json and card.md
       review/                           what people said of what was made: decisions.jsonl, a chain; edited/
 

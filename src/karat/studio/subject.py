@@ -16,6 +16,7 @@ from karat.server.served import served
 from karat.studio.page import page
 from karat.studio.shelf import Row, row
 from karat.studio.work import OPEN, at_work, jobs_of
+from karat.worth.prices import FILE_NAME
 
 TABS = ("verdict", "training", "money", "permission", "make", "review", "explore", "notes")
 FIRST = {"engineer": "training", "reviewer": "review", "finance": "money", "compliance": "permission"}  # by role
@@ -34,6 +35,14 @@ class Subject:
     def run(self) -> Run:
         """The run, opened; RunError where it is not there yet, or damaged."""
         return Run.open(self.path)
+
+    @property
+    def prices(self) -> Path | None:
+        """The price list by which it was assayed last, where it has none of its own."""
+        if (self.path / FILE_NAME).is_file():
+            return None
+        named = (job.options.get("prices") for job in self.jobs if job.kind == "assay")
+        return next((Path(path) for path in named if path and Path(path).is_file()), None)
 
     @property
     def working(self) -> Job | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from fastapi import Request
@@ -42,15 +41,7 @@ KEYS = {  # what is declared already, by question
 @ROUTER.get("/runs/{name}/money")
 def money(request: Request, name: str) -> HTMLResponse:
     about = subject(request, name)
-    return _page(request, about, _declared(find(_named(about), [about.path])))
-
-
-def _named(about: Subject) -> Path | None:
-    """The price list by which it was assayed last, where the run has none of its own."""
-    if (about.path / FILE_NAME).is_file():
-        return None
-    named = (job.options.get("prices") for job in about.jobs if job.kind == "assay")
-    return next((Path(path) for path in named if path and Path(path).is_file()), None)
+    return _page(request, about, _declared(find(about.prices, [about.path])))
 
 
 def _page(request: Request, about: Subject, given: dict[str, str], wrong: str = "", advice: str = "") -> HTMLResponse:

@@ -75,6 +75,8 @@ async def assay(request: Request, name: str) -> RedirectResponse:
     """Finds its worth anew, in the language of who asks, under a policy where one is named."""
     about, policy = subject(request, name), str((await request.form()).get("policy", ""))
     named = {"policy": _policy(served(request), policy)} if policy in PICKS else {}
+    if about.prices is not None:
+        named["prices"] = below(served(request), about.prices)
     options = {"run": about.name, "lang": viewer(request).code, **named}
     submit(request, "assay", options)
     return go(f"/runs/{name}/training")
