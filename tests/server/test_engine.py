@@ -27,7 +27,7 @@ from karat.server.engine import Drawn, Engine, Partial, unless_gone
 from karat.server.engine.shelf import Shelf
 from karat.server.problems import Problem
 
-FORMS = {"digits": ".png", "people": ".csv", "lines": ".txt"}
+FORMS = {"digits": ".png", "steps": ".webp", "tones": ".wav", "people": ".csv", "lines": ".txt"}
 
 
 def engine_of(runs: Path, **options: Any) -> Engine:
@@ -84,7 +84,8 @@ async def joined(engine: Engine, tasks: int) -> None:
 def test_many_at_once_get_the_bytes_that_each_gets_alone(served_runs: Path) -> None:
     asked = [
         *(("digits", Request(1 + seed % 3, seed, label=(None, "0", "1")[seed % 3])) for seed in range(12)),
-        *(("people", Request(5 + seed, seed)) for seed in range(4)),
+        *((name, Request(1 + seed, seed)) for seed in range(3) for name in ("steps", "tones")),
+        *(("people", Request(5 + seed, seed, given=("income=>50K", None)[seed % 2])) for seed in range(4)),
         *(("lines", Request(2, seed, prompt="the " if seed % 2 else None)) for seed in range(4)),
     ]
 
@@ -264,7 +265,7 @@ def test_a_ledger_that_cannot_be_written_stops_no_answer(runs: Path) -> None:
 def test_runs_that_have_no_room_are_let_go_the_one_not_used_for_longest_first(served_runs: Path) -> None:
     catalogue = catalogue_of(ServeOptions([served_runs]))
     alone = {}
-    for name in FORMS:
+    for name in ("digits", "people", "lines"):
         shelf = Shelf(catalogue, 10**9)
         alone[name] = shelf.get(name).size
     shelf = Shelf(catalogue, sum(alone.values()) - 1)
