@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from karat.content import visible
 from karat.content.visible import DOT, GLYPHS, ROWS, drawn, heard, stamp, words_of
-from karat.errors import FitError
 
 MORSE = {"A": ".-", "I": ".."}
 
@@ -30,9 +29,17 @@ def test_a_label_is_at_the_corner_and_five_hundredths_of_the_shortest_side(
     assert changed.mean() < 0.4 and (records == 90).all()
 
 
-def test_a_picture_without_room_for_a_label_that_can_be_read_is_refused() -> None:
-    with pytest.raises(FitError, match="28 x 28 are too small"):
-        drawn(np.zeros((1, 28, 28, 1), np.uint8), words_of("cn"))
+@pytest.mark.parametrize(("height", "width", "channels"), [(28, 28, 1), (8, 200, 3), (60, 20, 4)])
+def test_a_picture_too_small_for_a_label_that_can_be_read_has_it_on_a_border_below(
+    height: int, width: int, channels: int
+) -> None:
+    records = np.random.default_rng(0).integers(1, 200, (2, height, width, channels)).astype(np.uint8)
+    out, text = drawn(records, words_of("cn")), stamp("AI生成")
+    left = max(0, text.shape[1] - width) // 2
+    assert np.array_equal(out[:, :height, left : left + width], records), "nothing of the picture is covered"
+    assert out.shape == (2, height + text.shape[0], max(width, text.shape[1]), channels)
+    assert ((out[0, height:, -text.shape[1] :, 0] == 255) == text).all()
+    assert channels < 4 or (out[:, height:, :, 3] == 255).all()
 
 
 def test_the_signs_are_four_and_no_two_alike() -> None:

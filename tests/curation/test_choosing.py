@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from karat.curation import quotas
 from karat.curation.copies import PLANTED
 from karat.curation.copies.passages import Passages
 from karat.curation.copies.points import Searched
+from karat.curation.learned import Learned
 from karat.curation.ranking import Ranking
 from karat.curation.wording import Blocklist, personal
+from karat.data import load
 from karat.errors import FitError
 from karat.request import Request
 from karat.views import Columns, Points, TableView, TextView
@@ -78,6 +81,18 @@ def test_a_listed_term_is_met_however_it_is_written_and_not_inside_another_word(
     assert not gate.pattern.search("a forbad wordy text")
     with pytest.raises(FitError, match="holds no terms"):
         Blocklist(["# nothing", " "], "own")
+
+
+def test_a_gate_that_cannot_tell_bad_files_says_which_target_it_misses(tmp_path: Path) -> None:
+    rng, words = np.random.default_rng(2), ["".join(t) for t in itertools.product("abcd", repeat=3)]
+    for side in ("good", "bad"):
+        (tmp_path / "files" / side).mkdir(parents=True)
+        for i in range(30):
+            (tmp_path / "files" / side / f"{i}.txt").write_text(" ".join(rng.choice(words, 40)))
+    (tmp_path / "book.txt").write_text("\n\n".join(" ".join(rng.choice(words, 40)) for _ in range(80)))
+    assert (
+        "; missed: 95% of the bad ones dropped" in Learned(load(tmp_path / "book.txt").codec, tmp_path / "files").note()
+    )
 
 
 def test_personal_data_in_a_text_are_named_by_kind_and_other_numbers_are_none() -> None:

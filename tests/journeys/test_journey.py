@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 import karat
 from karat import cli
 from karat.options import ReviewOptions
+from karat.provenance.reading import read_label
 from karat.run import Run
 from karat.workflow.people.reviewing import looked
 
@@ -47,8 +48,10 @@ def test_digits_to_a_verdict_in_python(tmp_path: Path) -> None:
         place = looked(run.path, ReviewOptions(run, n=n), lambda run, n: asked.append(n)).place
         assert place == run.path / "made", "and neither its label nor the record of what was made"
     assert asked == [64], "five are more than were made"
-    shown = (tmp_path / "r" / "report" / "card.md").read_text(encoding="utf-8")
-    assert shown == str(run.card()) and str(tmp_path) not in shown
+    card = tmp_path / "r" / "report" / "card.md"
+    shown, label = card.read_text(encoding="utf-8"), read_label(card)
+    assert shown.endswith(str(run.card())) and str(tmp_path) not in shown
+    assert label is not None and label.intact and label.count == 1
     assert [f"| {f.name} |" in shown for f in assay] == [f.state != "cannot tell" for f in assay]
 
 

@@ -11,14 +11,18 @@ import random
 import struct
 import sys
 import tracemalloc
+import zipfile
 import zlib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from filled import MADE
+from PIL import Image
 from records import spec
 
 import karat
@@ -108,6 +112,74 @@ def test_an_array_that_would_not_fit_the_memory_is_refused(monkeypatch: pytest.M
     monkeypatch.setenv("KARAT_MEMORY_GB", "0.01")
     with pytest.raises(DataError, match="reading an array would need"):
         digest_of_open(io.BytesIO(head.getvalue() + b"\0" * 100), "a.npy")
+
+
+@pytest.mark.parametrize("form", [".zip", ".csv.gz", ".gif"])
+def test_what_swells_as_bombs_do_is_read_no_further(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / f"a{form}"
+    if form == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+            for i in range(4):
+                packed.writestr(f"{i}.txt", b"a" * (1 << 20))
+    elif form == ".gif":  # pictures of one colour, each packed to a few bytes
+        first, *others = [Image.new("P", (500, 500), i) for i in range(8)]
+        first.save(path, save_all=True, append_images=others, optimize=False)
+    else:
+        path.write_bytes(gzip.compress(b"a" * (4 << 20)))
+    assert len(content_digest(path)) == 64
+    monkeypatch.setattr(content, "SWELLS", 2 << 20)
+    with pytest.raises(DataError, match="as bombs do"):
+        content_digest(path)
+
+
+def test_a_picture_that_would_not_fit_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("L", (3000, 3000)).save(tmp_path / "a.png")
+    monkeypatch.setenv("KARAT_MEMORY_GB", "0.01")
+    with pytest.raises(DataError, match="reading a picture would need"):
+        content_digest(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("purpose", "signs", "authority", "trusted"),
+    [
+        ("EMAIL_PROTECTION", True, False, True),
+        ("SERVER_AUTH", True, False, False),
+        ("EMAIL_PROTECTION", False, False, False),
+    ]
+    + [("EMAIL_PROTECTION", True, True, False), (None, True, False, False)],
+)
+def test_a_certificate_for_something_else_is_not_trusted_whoever_vouches_for_it(
+    purpose: str | None, signs: bool, authority: bool, trusted: bool
+) -> None:
+    x509 = pytest.importorskip("cryptography.x509", reason="signatures want karat[sign]")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    above, own = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    now = datetime.now(UTC)
+
+    def certificate(name: str, key: Any, ca: bool, digital: bool, eku: str | None) -> bytes:
+        usage = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False)
+        usage |= {
+            "digital_signature": digital,
+            "key_cert_sign": ca,
+            "crl_sign": ca,
+            "encipher_only": False,
+            "decipher_only": False,
+        }
+        subject, issuer = (x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, n)]) for n in (name, "root"))
+        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
+        builder = builder.serial_number(7).not_valid_before(now - timedelta(1)).not_valid_after(now + timedelta(1))
+        builder = builder.add_extension(x509.BasicConstraints(ca, None), True).add_extension(
+            x509.KeyUsage(**usage), True
+        )
+        if eku is not None:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([getattr(x509.oid.ExtendedKeyUsageOID, eku)]), False)
+        return builder.sign(above, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    root = certificate("root", above, True, True, None)
+    leaf = certificate("www.example.org", own, authority, signs, purpose)
+    assert Trust(root).vouches(leaf + root, now)[0] is trusted
 
 
 def test_a_label_that_breaks_lines_says_nothing_in_the_name_of_karat(

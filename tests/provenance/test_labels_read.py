@@ -201,11 +201,14 @@ def test_a_visible_label_is_the_first_line_of_text(runs: dict[str, Run], tmp_pat
     assert [list(json.loads(line)) for line in rows.read_text().splitlines()] == [["text", "AI生成"]] * 2
 
 
-def test_a_picture_that_is_too_small_and_an_array_show_no_label(runs: dict[str, Run], tmp_path: Path) -> None:
-    for name, why in (("x.png", "too small"), ("x.npy", "shows nobody"), ("folder", "too small")):
-        with pytest.raises(FitError, match=why):
-            karat.make(runs["picture"], n=1, out=tmp_path / name, visible=True, threads=1)
+def test_an_array_shows_no_label_and_a_small_picture_one_below(runs: dict[str, Run], tmp_path: Path) -> None:
+    with pytest.raises(FitError, match="shows nobody"):
+        karat.make(runs["picture"], n=1, out=tmp_path / "x.npy", visible=True, threads=1)
     assert not list(tmp_path.iterdir())
+    (bare,) = karat.make(runs["picture"], n=1, out=tmp_path / "x.png", threads=1)
+    (told,) = karat.make(runs["picture"], n=1, out=tmp_path / "y.png", visible=True, threads=1)
+    with Image.open(bare) as one, Image.open(told) as other:
+        assert other.height == one.height + 16 and other.width > one.width
 
 
 def test_a_label_follows_the_policy_unless_another_is_asked_for(runs: dict[str, Run], tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from karat.review.decisions import Decision, Decisions, standing
 from karat.review.outcome import kappa, outcome
 from karat.review.plan import promise, queue, wanted
 from karat.review.session import IDLE, Session
+from karat.workflow.people.preferring import compare
 from karat.workflow.people.reviewing import Looked, decisions_of, mended, reviewed_of
 from karat.worth.prices import Prices
 from karat.worth.reviewed import Reviewed
@@ -233,6 +234,13 @@ def test_a_file_whose_name_is_no_text_is_reviewed_like_any_other(tmp_path: Path)
     one = session(folder, 1)
     look_at_all(one, Clock(), careful)
     assert len(session(folder, 1).done) == len(one.done) == 3
+
+
+def test_a_folder_is_not_compared_with_itself(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "made", 3)
+    one, again = (Looked(place, things(folder), None) for place in (folder, folder / ".." / folder.name))
+    with pytest.raises(FitError, match="was named twice"):
+        compare(one, again, ReviewOptions(folder))
 
 
 def test_every_option_of_a_review_is_described() -> None:

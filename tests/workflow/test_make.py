@@ -117,7 +117,9 @@ def test_one_class_on_request(run: Run, blind: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "x.npz").exists()
 
 
-def test_a_persons_own_files_are_never_mixed_with_ours(run: Run, tmp_path: Path) -> None:
+def test_a_persons_own_files_are_never_mixed_with_ours(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "holiday.jpg").write_bytes(b"x")
     with pytest.raises(RunError, match="did not make"):
         karat.make(run, n=2, out=tmp_path)
@@ -125,6 +127,7 @@ def test_a_persons_own_files_are_never_mixed_with_ours(run: Run, tmp_path: Path)
         karat.make(run, n=2, out=tmp_path / "holiday.jpg")
     files = karat.make(run, n=2, out=tmp_path / "holiday.jpg", overwrite=True)
     assert {f.parent for f in files} == {tmp_path / "holiday"}, "several are a folder"
+    assert "holiday.jpg names one picture: the 2 are files in the folder holiday" in capsys.readouterr().out
     with pytest.raises(FitError, match="written into a folder"):
         karat.make(run, n=2, out=tmp_path / "holiday.bmp")
     assert (tmp_path / "holiday.jpg").read_bytes() == b"x"

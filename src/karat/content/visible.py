@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from karat.errors import FitError
-
 WORDS = {"cn": "AI生成", "eu": "AI-generated", "both": "AI生成 AI-generated", "private": "AI生成 AI-generated"}
 GLYPHS = {  # twelve rows each
     "A": "...##... ...##... ..#..#.. ..#..#.. ..#..#.. .#....#. .#....#. .######. #......# #......# #......# #......#",
@@ -50,20 +48,20 @@ def stamp(words: str) -> np.ndarray:
 def drawn(records: np.ndarray, words: str) -> np.ndarray:
     """Pictures [n, h, w, c], of whole numbers, with the label in the bottom right corner, white on black.
 
-    Raises FitError where they are too small for a label that can be read.
+    Pictures too small for a label that can be read have it on a border of their own below them, and are larger by that.
     """
     height, width, channels = records.shape[1:]
     text = stamp(words)
     times = max(1, int(np.ceil(SHARE * min(height, width) / ROWS)))
-    text = text.repeat(times, 0).repeat(times, 1)
-    if text.shape[0] > height or text.shape[1] > width:
-        raise FitError(
-            f"pictures of {width} x {height} are too small for a label that can be read, which takes {text.shape[1]} x "
-            f"{text.shape[0]}; leave --visible out, and label them where they are shown."
-        )
+    text, top = text.repeat(times, 0).repeat(times, 1), np.iinfo(records.dtype).max
     out = records.copy()
-    corner = out[:, height - text.shape[0] :, width - text.shape[1] :]
-    top = np.iinfo(records.dtype).max
+    if text.shape[0] > height or text.shape[1] > width:
+        left = max(0, text.shape[1] - width) // 2
+        out = np.zeros((len(records), height + text.shape[0], max(width, text.shape[1]), channels), records.dtype)
+        if channels == 4:
+            out[..., 3] = top
+        out[:, :height, left : left + width] = records
+    corner = out[:, out.shape[1] - text.shape[0] :, out.shape[2] - text.shape[1] :]
     corner[..., :] = np.where(text, top, 0)[None, :, :, None]
     if channels == 4:
         corner[..., 3] = top

@@ -17,7 +17,7 @@ from karat.assays.classifier import logistic
 from karat.assays.neighbours import components
 from karat.assays.text.counts import Counts
 from karat.content.codec import Codec
-from karat.curation.copies.bars import bar_of
+from karat.curation.copies.bars import RECALL, bar_of
 from karat.curation.gate import Candidates, Gate, Reasons, flagged
 from karat.errors import DataError, FitError
 from karat.views import Points, TextView
@@ -92,12 +92,17 @@ class Learned(Gate):
         return flagged(self.score(self.features.of(some.view)) > self.bar, f"like the bad files of {self.called}")
 
     def note(self) -> str:
-        told = []
+        told, missed = [], []
         for (k, n), what in ((self.recall, "bad"), (self.false, "good")):
             low, high = wilson(k, n)
             told.append(f"{k} of {n} {what} ones ({low:.1%} to {high:.1%})")
+        if self.recall[0] < RECALL * self.recall[1]:
+            missed.append(f"{RECALL:.0%} of the bad ones dropped")
+        if self.false[0] > ALLOWED * self.false[1]:
+            missed.append(f"at most {ALLOWED:.0%} of the good ones")
         return (
             f"of the files of {self.called}, when it had not learned from them, the gate dropped {' and '.join(told)}"
+            + (f"; missed: {' and '.join(missed)}" if missed else "")
         )
 
 

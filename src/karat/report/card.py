@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from karat.output import Output, read_json, to_json
+from karat import __version__
+from karat.output import Output, digest, read_json, to_json
+from karat.provenance.containers import CONTAINERS
+from karat.provenance.label import Label
 from karat.words import count, score
 from karat.worth.prices import Prices
 from karat.worth.reviewed import Reviewed
@@ -48,10 +51,15 @@ class Card:
     def _repr_markdown_(self) -> str:
         return str(self)
 
+    def markdown(self) -> bytes:
+        """The card with a label of origin, as a report has one; its number is the digest of the text."""
+        text = str(self).encode("utf-8", "replace")
+        return CONTAINERS[".md"].write(text, Label("karat", "report", digest(text)[:16], __version__, law="cn"))
+
     def save(self, path: str | Path, overwrite: bool = False) -> Path:
         """Writes the card to `path`, as JSON where that ends in .json; RunError where a file is there, unless `overwrite`."""
         goal = Path(path)
-        blob = to_json(self.to_dict()) + b"\n" if goal.suffix == ".json" else str(self).encode("utf-8", "replace")
+        blob = to_json(self.to_dict()) + b"\n" if goal.suffix == ".json" else self.markdown()
         Output(overwrite, private=True).write(goal, blob)
         return goal
 

@@ -206,7 +206,7 @@ def conclude(job: Job, destination: Destination, options: AssayOptions) -> Assay
     )
     if destination.run is not None:
         told = card(destination.run.spec, report_of(destination.folder), destination.prices, destination.people)
-        destination.output.write(destination.folder / "card.md", str(told).encode("utf-8", "replace"))
+        destination.output.write(destination.folder / "card.md", told.markdown())
     if options.junit is not None:
         cases = junit([(job.title, job.findings, options.require, failed)], data.codec.thing)
         Output(options.overwrite, destination.output.kept, private=True).write(options.junit, cases)

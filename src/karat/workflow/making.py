@@ -230,14 +230,17 @@ def make(run: Run, options: MakeOptions, on_text: OnText | None = None) -> Made:
     require_disk(goal, request.n, f"{request.n:,} {codec.thing}s")  # a byte of each at the very least
     goal, suffix = codec.place_of(goal, options.out is not None)
     form = suffix if suffix in codec.each else ""
-    if form and request.n > 1:  # x.jpg is one file; several are a folder x
+    tally = Tally()
+    if form and request.n > 1:
+        tally.notes.append(
+            f"{goal.name} names one {codec.thing}: the {request.n:,} are files in the folder {goal.stem}"
+        )
         goal, suffix = goal.with_suffix(""), None
     output.check(goal)
     signer = signer_of(options)
     if signer is not None and suffix is not None:
         output.check(signer.place(goal))
     synth = synthesizer.load(run, device, codec)
-    tally = Tally()
     blocks = blocks_of(synth, run, options, request, tally)
     guard = Guard(options.safe_cells)
     how = Delivery(request.n, Labelling(label, signer), guard, form=form, visible=visible_of(options, codec, label))

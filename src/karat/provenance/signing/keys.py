@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 PRIVATE, CERTIFICATES, ROOT = "key.pem", "certificates.pem", "root.pem"
 DAYS = 825
 MOST = 1 << 20  # bytes of a file of certificates
+PURPOSES = {  # for which a certificate may sign content: e-mail, documents (RFC 9336), C2PA's own
+    *("1.3.6.1.5.5.7.3.4", "1.3.6.1.5.5.7.3.36", "1.3.6.1.4.1.62558.2.1")
+}
 MISSING = "signing wants the packages of karat[sign]: pip install 'karat[sign]'."
 
 
@@ -179,7 +182,9 @@ class Trust:
             roots = (
                 {_raw(found) for found in x509.load_pem_x509_certificates(self.roots)} if self.roots.strip() else set()
             )
-            held = all(_issued(low, high) for low, high in zip(chain, chain[1:], strict=False))
+            held = _signs(chain[0]) and all(
+                _issued(*pair, k) for k, pair in enumerate(zip(chain, chain[1:], strict=False))
+            )
             in_time = all(c.not_valid_before_utc <= when <= c.not_valid_after_utc for c in chain)
             known = any(_raw(found) in roots for found in chain[1:])
             return held and in_time and known, _name(chain[0]), _name(chain[-1]), chain[0].public_key()
@@ -187,13 +192,29 @@ class Trust:
             raise DataError(f"no certificates ({error})") from None
 
 
-def _issued(low: Certificate, high: Certificate) -> bool:
+def _signs(leaf: Certificate) -> bool:
+    """Whether a certificate is one to sign content with (C2PA 2.2, section 14.5.1), and no authority's and no web server's."""
+    from cryptography.x509 import BasicConstraints, ExtendedKeyUsage, ExtensionNotFound, KeyUsage
+
+    try:
+        used = leaf.extensions.get_extension_for_class(KeyUsage).value.digital_signature
+        purposes = {oid.dotted_string for oid in leaf.extensions.get_extension_for_class(ExtendedKeyUsage).value}
+    except ExtensionNotFound:
+        return False
+    authority = any(isinstance(e.value, BasicConstraints) and e.value.ca for e in leaf.extensions)
+    return bool(used and purposes & PURPOSES and not authority)
+
+
+def _issued(low: Certificate, high: Certificate, between: int) -> bool:
+    """Whether `high` vouches for `low`, and may, with so many other authorities below it."""
     from cryptography.exceptions import InvalidSignature
-    from cryptography.x509 import BasicConstraints, ExtensionNotFound
+    from cryptography.x509 import BasicConstraints, ExtensionNotFound, KeyUsage
 
     try:
         low.verify_directly_issued_by(high)
-        return bool(high.extensions.get_extension_for_class(BasicConstraints).value.ca)
+        limits = high.extensions.get_extension_for_class(BasicConstraints).value
+        used = high.extensions.get_extension_for_class(KeyUsage).value.key_cert_sign
+        return bool(limits.ca and used and (limits.path_length is None or between <= limits.path_length))
     except (ValueError, TypeError, InvalidSignature, ExtensionNotFound):
         return False
 

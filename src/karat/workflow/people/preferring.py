@@ -47,7 +47,9 @@ class Preferred:
 
 
 def compare(one: Looked, two: Looked, options: ReviewOptions) -> Preferred:
-    """Asks a reviewer; FitError where the two are not of one kind."""
+    """Asks a reviewer; FitError where the two are one, or not of one kind."""
+    if one.place.resolve() == two.place.resolve():
+        raise FitError(f"{one.place} was named twice; name two runs, or two folders, of which one may be better.")
     kinds = [type(each.things[0].show()).__name__.lower() for each in (one, two)]
     if kinds[0] != kinds[1]:
         raise FitError(f"{one.place} holds {kinds[0]} and {two.place} {kinds[1]}; compare like with like.")
