@@ -20,7 +20,7 @@ from karat.server import running  # noqa: F401  # before the forks, which then n
 from karat.studio import ROUTERS  # noqa: F401
 
 TINY = ["model.latent=8", "model.width=16", "model.hidden=32", "model.components=20", "model.iterations=10"]
-ASKED = {"source": "noise.npy", "recipe": "vae", "steps": 1_000_000, "set": ["train.precision=fp32", *TINY]}
+ASKED = {"source": "noise.npy", "recipe": "vae", "steps": 100_000, "set": ["train.precision=fp32", *TINY]}
 
 
 class Served:

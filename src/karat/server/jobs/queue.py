@@ -213,7 +213,10 @@ class Jobs:
                     continue
                 with locked(self.home) as mine:
                     free = mine
-                well = not free or self._work() == 0
+                code = self._work() if free else 0
+                well = code == 0
+                if not well:
+                    LOG.warning("a worker of the jobs ended with code %d; the next one goes on", code)
             except (Problem, OSError) as error:  # a full disk, too many processes: it may pass
                 LOG.warning("no worker could be started: %s", getattr(error, "message", error))
                 well = False
