@@ -11,6 +11,7 @@ import pytest
 
 import karat
 from karat.content.table.formulas import Guard
+from karat.data import load
 from karat.run import Run
 
 
@@ -51,3 +52,11 @@ def test_made_formulas_are_said_and_quoted_on_request(
     assert plain["n"].tolist() == safe["n"].tolist() and plain["n"].min() < 0
     karat.make(run, n=50, out=tmp_path / "z.parquet", threads=1)
     assert "spreadsheet" not in capsys.readouterr().out, "no spreadsheet runs what has a type"
+
+
+def test_a_column_whose_first_rows_are_all_alike_is_looked_at_like_others(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(rng.normal(5, 1, (900, 4)).round(2), columns=list("abcd"))
+    rows.loc[:699, "d"] = 0.0
+    rows.to_csv(tmp_path / "late.csv", index=False)
+    assert load(tmp_path / "late.csv").view("train").width == 4  # type: ignore[union-attr]

@@ -140,7 +140,7 @@ def _rest(target: Number, terms: Sequence[tuple[str, Number]]) -> Worked | None:
     if len(pool) < 2:
         return None
     y, x = target.values[rows], np.stack([n.values[rows] for _, n in pool], 1)
-    z = np.concatenate([(x - x.mean(0)) / x.std(0), np.ones((len(y), 1))], 1)
+    z = np.concatenate([(x - x.mean(0)) / np.maximum(x.std(0), 1e-12), np.ones((len(y), 1))], 1)
     slack = np.full(len(y), UNITS * unit + NEAR)
     kept = fitted(z, y, slack)
     columns = None if kept is None else eliminated(z, y, slack, kept)
