@@ -64,11 +64,9 @@ def test_each_cell_of_a_grid_is_a_labelled_picture_and_its_nearest_real_ones_are
     assert pictures.get(f"{HERE}?way=between&one=1&other=5").text.count("explore/thing/") == 9 + 12
 
 
-@pytest.mark.parametrize(
-    "odd", ["way=up", "across=99", "seed=-1", "seed=x", "reach=1e9", "label=nobody", "one=0", "across=²"]
-)
-def test_what_an_address_says_wrongly_is_as_usual(odd: str, pictures: TestClient) -> None:
-    assert pictures.get(f"{HERE}?{odd}").text.count("explore/thing/") == 49 + 12
+def test_what_an_address_says_wrongly_is_as_usual(pictures: TestClient) -> None:
+    for odd in ["way=up", "across=99", "seed=-1", "seed=x", "reach=1e9", "label=nobody", "one=0", "across=²"]:
+        assert pictures.get(f"{HERE}?{odd}").text.count("explore/thing/") == 49 + 12
 
 
 def test_sliders_hold_what_they_say_and_the_other_columns_are_drawn(visitor: TestClient, root: Path) -> None:
