@@ -56,6 +56,7 @@ def sent(case: Case, address: str) -> None:
     case.call_and_validate(base_url=address, checks=CHECKS, timeout=60)
 
 
+@pytest.mark.exam  # ten CPU seconds, of which most are the tool's own
 @FEW.exclude(path_regex="^/v1/(train|jobs)$|/assay$").parametrize()  # what begins a job costs a process
 @how
 def test_no_request_brings_a_fault_and_answers_are_as_described(case: Case, address: str) -> None:
