@@ -56,8 +56,8 @@ class Hierarchical(Synthesizer):
     def width(self) -> int:
         return sum(model.space.numel for model in self.models.values())
 
-    def tried(self, n: int) -> int:
-        return max(32, n // 10)
+    def tried(self, n: int) -> tuple[int, ...]:
+        return (max(32, n // 10),)
 
     def glimpse(self, n: int) -> Database:
         made: Database = self.draw(Request(min(n, GLIMPSED))).records

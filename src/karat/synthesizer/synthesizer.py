@@ -64,9 +64,9 @@ class Synthesizer(ABC):
     def width(self) -> int:
         """Numbers of a row of all that is learned."""
 
-    def tried(self, n: int) -> int:
-        """On how many of `n` records a fit is tried, to say how long one takes."""
-        return min(n, 1_000)
+    def tried(self, n: int) -> tuple[int, ...]:
+        """On how many of `n` records a fit is tried, to say how long one takes; twice where few are learned in another way."""
+        return (min(n, 1_000),) if n <= 2_000 else (2_000, min(n, 4_000))
 
     @abstractmethod
     def glimpse(self, n: int) -> Any:

@@ -29,7 +29,7 @@ from karat.workflow import devices, learning
 from karat.worth.prices import Prices, find
 
 PROBE_SECONDS = 1.5
-FIT_SECONDS = 4.0  # of a fit to a few records, after which the rest is told from its share
+LEAST_GROWTH = 0.25  # of the mean time of a record, that one more takes at least
 MOST_COLUMNS = 60  # shown
 
 
@@ -103,17 +103,20 @@ def estimates(data: Data, prices: Prices, *, measure: bool | None) -> list[dict[
 
 
 def _measure_fit(data: Data, synth: Synthesizer, prices: Prices) -> dict[str, Any]:
-    """A fit to a few records, or the first seconds of it, and from there in proportion."""
-    few = replace(data, train=data.rows("train", synth.tried(len(data.train))))
-    began = time.perf_counter()
-    steps = synth.fit(few, 0, None)
-    share = first = next(steps)
-    prepared = now = time.perf_counter()
-    while now - prepared <= FIT_SECONDS and (more := next(steps, None)) is not None:
-        share, now = more, time.perf_counter()
-    rest = (now - prepared) * (1 - share) / max(share - first, 1e-9)
-    minutes = (now - began + rest) / 60 * min(FITTED_MOST, len(data.train)) / len(few.train)
-    weights = sum(w.numel() * w.element_size() for w in synth.weights().values()) / share
+    """Fits to a few records, and from there in proportion, or by how much longer the second took than the first."""
+    taken: dict[int, float] = {}
+    for n in synth.tried(len(data.train)):
+        few = replace(data, train=data.rows("train", n))
+        began = time.perf_counter()
+        for _ in synth.fit(few, 0, None):
+            pass
+        taken[len(few.train)] = time.perf_counter() - began
+    (first, _), (most, seconds) = min(taken.items()), max(taken.items())
+    each = seconds / most
+    if most > first:
+        each = max((seconds - taken[first]) / (most - first), each * LEAST_GROWTH)
+    minutes = (seconds + each * (min(FITTED_MOST, len(data.train)) - most)) / 60
+    weights = sum(w.numel() * w.element_size() for w in synth.weights().values())
     rows = data.codec.row_count(data.contents.records)
     memory = (5 * weights + 96 * rows * synth.width) / 2**20 + 300
     hour = prices.cpu_core_hour
