@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,21 @@ def test_data_that_cannot_be_learned_from_say_why_on_the_page(visitor: TestClien
     assert answer.status_code == 200 and 'role="alert"' in answer.text and str(root) not in answer.text
 
 
+@pytest.mark.parametrize("place", ["orders.csv", "lines.txt"])
+def test_a_sheet_of_records_stands_in_a_frame_that_lets_its_styles_and_no_script_be(
+    visitor: TestClient, root: Path, place: str
+) -> None:
+    (root / "lines.txt").write_text("".join(f"Line {i} of so many.\n" for i in range(200)))
+    text = visitor.get("/data/look/part", params={"place": place}).text
+    assert " style=" not in text
+    frame = re.search(r'<iframe [^>]*src="(/data/sheet[^"]+)"', text)
+    assert frame is not None
+    answer = visitor.get(frame[1].replace("&amp;", "&"))
+    assert ("Line 1" if place == "lines.txt" else "kind") in answer.text
+    policy = answer.headers["content-security-policy"]
+    assert "style-src-attr 'unsafe-inline'" in policy and "script" not in policy and "sandbox" in policy
+
+
 def test_a_training_is_begun_with_what_was_filled_in_and_its_assay_waits_behind_it(
     visitor: TestClient, parts: Served
 ) -> None:
@@ -143,6 +159,14 @@ def test_curves_and_samples_are_read_from_the_run_and_a_sample_has_its_label(vis
     assert answer.headers["x-karat-label"] and CONTAINERS[".html"].words(answer.content)
     assert "sandbox" in answer.headers["content-security-policy"]
     assert visitor.get("/runs/orders/samples/karat.json").status_code == 404
+
+
+def test_counts_of_what_a_fit_has_done_are_no_curves(visitor: TestClient, root: Path) -> None:
+    run = Run.open(root / "runs" / "orders")
+    for i in range(1, 9):
+        run.append("history.jsonl", {"fraction": i / 8, "step": i, "seconds": float(i), "links": i, "leaf": 20})
+    text = visitor.get("/runs/orders/training").text
+    assert '<path class="line' not in text and "links" not in text
 
 
 def test_what_goes_wrong_in_a_training_is_said_in_the_language_of_who_looks(visitor: TestClient, root: Path) -> None:

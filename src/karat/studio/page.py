@@ -39,6 +39,10 @@ CODES = ("en", "zh")
 ROLES = ("engineer", "reviewer", "finance", "compliance")
 LANGUAGE, ROLE = "karat_language", "karat_role"  # cookies
 YEAR = 365 * 86400
+ALONE = (  # of a sheet, which may be a stranger's: no script, nothing from elsewhere; its styles stand in its elements
+    "default-src 'none'; img-src data:; media-src data:; style-src 'self'; style-src-attr 'unsafe-inline'; "
+    "frame-ancestors 'self'; sandbox allow-same-origin"
+)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from karat.server.forms import NEVER
 from karat.server.problems import Problem
 from karat.server.served import Served, served
 from karat.studio.forms import fields_of, read
-from karat.studio.page import Viewer, go, page, rendered, router, told, viewer
+from karat.studio.page import ALONE, Viewer, go, page, rendered, router, told, viewer
 from karat.studio.survey import DIGITS, Survey, Surveys, sentences
 from karat.studio.work import below, command, submit
 
@@ -168,9 +168,10 @@ def recipes(request: Request, place: str) -> HTMLResponse:
 def sheet(request: Request, place: str) -> Response:
     """Some of the records, side by side."""
     found = _surveyed(served(request), place)
-    if found.suffix != ".png":
-        raise Problem(404, "not_found", "these records are no pictures.")
-    return Response(found.sheet, media_type="image/png")
+    if found.suffix == ".png":
+        return Response(found.sheet, media_type="image/png")
+    text = rendered(request, "sheet.html.j2", blob=found.sheet.decode("utf-8", "replace"))
+    return HTMLResponse(text, headers={"Content-Security-Policy": ALONE})
 
 
 def _source(parts: Served, place: str) -> Path | str:

@@ -21,16 +21,12 @@ from karat.run import Run
 from karat.server.answers import Labelled
 from karat.server.problems import Problem, without_places
 from karat.server.served import served
-from karat.studio.page import go, rendered, router
+from karat.studio.page import ALONE, go, rendered, router
 from karat.studio.subject import Subject, run_page, subject
 from karat.studio.work import command, submit
 from karat.training.diagnostics import watch
 
 ROUTER = router()
-ALONE = (  # of a sheet, which may be a stranger's: no script, nothing from elsewhere; its styles stand in its elements
-    "default-src 'none'; img-src data:; media-src data:; style-src 'self'; style-src-attr 'unsafe-inline'; "
-    "frame-ancestors 'self'; sandbox allow-same-origin"
-)
 LAST = 8  # lines of the log
 NOTICES = ("non-finite loss", "saturated discriminator", "vanishing gradients", "posterior collapse", "mode collapse")
 
@@ -79,8 +75,11 @@ def _fraction(history: list[dict[str, float]], spec: dict[str, Any]) -> float:
 
 
 def _moving(history: list[dict[str, float]]) -> list[dict[str, float]]:
-    """Without the numbers that were 0 all along, such as that of turns that were skipped."""
-    moved = {key for row in history for key, value in row.items() if value != 0}
+    """Without the numbers that were 0 all along, such as that of turns that were skipped, and without counts of what is done.
+
+    A fit that is no loop (`trees`) has no losses, and counts its columns and leaves in whole numbers.
+    """
+    moved = {k for row in history for k, value in row.items() if k == "step" or (isinstance(value, float) and value != 0)}
     return [{key: value for key, value in row.items() if key in moved} for row in history]
 
 

@@ -22,7 +22,7 @@ document.addEventListener("htmx:sendError", () => { lost.hidden = false; });
 document.addEventListener("htmx:afterOnLoad", () => { lost.hidden = true; });
 
 // A report is as tall as what it holds, so that the page scrolls and not a part of it.
-for (const frame of document.querySelectorAll("iframe[data-fits]")) {
+function fitted(frame) {
   const fit = () => {
     const inside = frame.contentDocument && frame.contentDocument.documentElement;
     if (inside) frame.style.height = `${inside.scrollHeight + 4}px`;
@@ -33,6 +33,8 @@ for (const frame of document.querySelectorAll("iframe[data-fits]")) {
   });
   if (frame.contentDocument && frame.contentDocument.readyState === "complete") fit();
 }
+document.querySelectorAll("iframe[data-fits]").forEach(fitted);
+document.addEventListener("htmx:load", (event) => event.target.querySelectorAll("iframe[data-fits]").forEach(fitted));
 
 // A job that runs: whatever happens to it, the part of the page that holds its mark is fetched anew, at most once in a
 // second. A browser that lost the server connects again by itself and names the last event that it had.
