@@ -79,7 +79,9 @@ def _moving(history: list[dict[str, float]]) -> list[dict[str, float]]:
 
     A fit that is no loop (`trees`) has no losses, and counts its columns and leaves in whole numbers.
     """
-    moved = {k for row in history for k, value in row.items() if k == "step" or (isinstance(value, float) and value != 0)}
+    moved = {
+        k for row in history for k, value in row.items() if k == "step" or (isinstance(value, float) and value != 0)
+    }
     return [{key: value for key, value in row.items() if key in moved} for row in history]
 
 
