@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from karat.server.problems import Problem, short
 
+FIELDS = {"max_files": 4, "max_fields": 16}  # of a form: each field is held in memory, up to a megabyte
 DEEPEST = 32  # lists and objects in one another
 
 
@@ -20,6 +21,9 @@ class Strict(Request):
 
     async def json(self) -> Any:
         return strict_json(await self.body())
+
+    def form(self, **limits: Any) -> Any:
+        return super().form(**{**FIELDS, **limits})
 
 
 class Route(APIRoute):

@@ -26,6 +26,7 @@ class Catalogue:
     def paths(self) -> dict[str, Path]:
         """The folders of runs by name, sorted by name."""
         found = sorted({path.resolve() for folder in (*self.folders, self.root) for path in _runs(folder, DEEP)})
+        found = [path for path in found if not path.is_relative_to(self.uploads)]
         names = [path.name for path in found]
         named = {
             path.name if names.count(path.name) == 1 else f"{path.parent.name}--{path.name}": path for path in found
@@ -54,6 +55,11 @@ class Catalogue:
         root = self.root.resolve()
         folders = (folder.resolve() for folder in self.folders)
         return next((f for f in folders if f.is_relative_to(root) and not Run.is_run(f)), root)
+
+    @property
+    def uploads(self) -> Path:
+        """Where uploads are kept, which are data: nobody plants a run, or takes a run's name, by sending files."""
+        return self.root.resolve() / "uploads"
 
     @property
     def comparisons(self) -> Path:

@@ -127,6 +127,12 @@ class Engine:
         found: T = await self._last(ticket, deadline)
         return found
 
+    async def count(self, name: str, items: int, caller: str) -> None:
+        """Takes records of a run that are shown though `draw` did not make them from the quota of who asks; Problem as there."""
+        ticket = await self._ticket(name, Request(items), None, False, caller, work.records)
+        async with self._charged(ticket) as charge:
+            charge.keep()
+
     async def answer(self, drawn: Drawn, form: str) -> tuple[File, ...]:
         """Files of what was drawn, labelled.   form: a suffix of `codec.each`, for a file of each record, or of `codec.wholes`,
         or .npy, .npz and .zip where `each` is not empty, for one file of all. FitError for another.

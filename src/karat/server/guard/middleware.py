@@ -28,6 +28,7 @@ from karat.server.problems import Problem, of_http, request_id, unforeseen
 
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 ONCE = ("host", "content-length", "transfer-encoding", "content-type", "content-encoding", "origin", "cookie")
+PROXIED = {"forwarded", "via", "x-real-ip"}  # headers that proxies add
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 NOBODY = Caller("-", frozenset())
 LONGEST_HEAD = 32 * 2**10  # bytes of headers
@@ -108,6 +109,8 @@ class Exchange:
             await self._refuse(problem)
         except ClientDisconnect:
             return
+        except ConnectionAbortedError:
+            raise
         except Exception as error:
             await self._refuse(unforeseen(error, self.id))
 
@@ -145,7 +148,7 @@ class Exchange:
             return Caller.of(key)
         # Without keys a client that always sends one, such as OpenAI's, may send any word; one of ours that is not known is a
         # mistake that is better seen. What came through a proxy may come from anywhere, so it needs a key.
-        proxied = "forwarded" in self.headers or "x-forwarded-for" in self.headers
+        proxied = any(name in PROXIED or name.startswith("x-forwarded-") for name in self.headers)
         if self.guard.local and not proxied and len(given) < 2 and not text.strip().startswith(PREFIX):
             return LOCAL
         token = "" if given else Request(self.scope).cookies.get(COOKIE, "")
@@ -182,6 +185,8 @@ class Exchange:
             headers["x-request-id"] = self.id
             if self.guard.draining:
                 headers["connection"] = "close"
+        elif message.get("more_body") and (key := self.caller.key) is not None and self.guard.keys.of(key.id) is None:
+            raise ConnectionAbortedError(f"the key {key.name} was revoked or has expired while it was answered")
         await self._send(message)
 
     def _login(self, problem: Problem) -> Response | None:

@@ -142,6 +142,8 @@ def _training(
         raise Problem(
             409, "run_exists", f"{goal.name} is there already, or a job is to make it; choose another name.", "out"
         )
+    if any(map(Run.is_run, goal.parents)):
+        raise Problem(400, "no_such_place", f"{goal.name} would lie inside a run; choose another place.", "out")
     return {"out": goal}
 
 

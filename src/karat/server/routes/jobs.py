@@ -15,6 +15,7 @@ from karat.server.bodies import Route
 from karat.server.catalogue import Catalogue
 from karat.server.forms import Form, said, takes
 from karat.server.guard import Caller, caller_of
+from karat.server.guard.access import MAKE
 from karat.server.jobs import Event, Job, Kind, State
 from karat.server.jobs.asked import FORMS, OF_RUN
 from karat.server.problems import Problem, below, in_fields, without_places
@@ -65,6 +66,8 @@ def submit(asked: Submitted, parts: Parts, caller: Who) -> dict[str, Any]:
 def submitted(kind: Kind, given: Form | Mapping[str, Any], parts: Served, caller: Caller) -> Job:
     """The job. What a make draws, and what a training is to cost, is taken at once from what the caller's key may spend, since
     the job may outlive the key; Problem (403, 422, 429) where that is not enough, or not known."""
+    if kind == "make" and MAKE not in caller.scopes:
+        raise Problem(403, "missing_scope", f"the key {caller.name} may not make; it takes one with the scope {MAKE}.")
     if kind not in ("train", "make") or caller.key is None:
         return parts.jobs.submit(kind, given, caller.name)
     items: Any = 0

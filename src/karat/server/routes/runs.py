@@ -21,6 +21,7 @@ from karat.server.answers import Labelled
 from karat.server.bodies import Route
 from karat.server.catalogue import Catalogue
 from karat.server.forms import Form, form, options_of, takes
+from karat.server.guard.headers import REPORT
 from karat.server.problems import Problem, nearest, short, without_places
 from karat.server.routes.documented import MAKING, errors, made
 from karat.server.routes.drawing import check_cost, class_of, codec_of, draw, note
@@ -142,7 +143,9 @@ async def report(name: str, http: Http, format: Annotated[Literal["json", "html"
         raise Problem(
             404, "no_report", f"the run {short(name)} has no report yet; POST /v1/runs/{name}/assay makes one."
         ) from None
-    return Labelled(blob, label_of(own, MakeOptions(own.path)), REPORTS[format])
+    return Labelled(
+        blob, label_of(own, MakeOptions(own.path)), REPORTS[format], headers={"Content-Security-Policy": REPORT}
+    )
 
 
 def forms_of(codec: Codec) -> list[str]:

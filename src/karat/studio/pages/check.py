@@ -14,6 +14,7 @@ from starlette.datastructures import UploadFile
 
 from karat.output import BESIDE, INSIDE, file_name, scratch
 from karat.provenance.signing import Trust
+from karat.server.bodies import FIELDS
 from karat.server.problems import Problem
 from karat.server.routes.data import memories
 from karat.server.served import Served, served
@@ -49,7 +50,7 @@ def check(request: Request) -> HTMLResponse:
 @ROUTER.post("/check")
 async def checked(request: Request) -> HTMLResponse:
     """What is known of the files of the form; labels that lie beside files may be sent with them."""
-    async with request.form(max_files=MOST) as form:
+    async with request.form(max_files=MOST, max_fields=FIELDS["max_fields"]) as form:
         files = [one for one in form.getlist("file") if isinstance(one, UploadFile) and one.filename]
         run = str(form.get("run", ""))
         if not files:

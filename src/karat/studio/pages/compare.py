@@ -10,11 +10,11 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from karat.output import file_name
+from karat.server.guard.headers import REPORT
 from karat.server.jobs import Job
 from karat.server.problems import Problem, without_places
 from karat.server.served import served
 from karat.studio.page import go, page, router, viewer
-from karat.studio.pages.verdict import CONTENT
 from karat.studio.work import submit
 
 ROUTER = router()
@@ -79,7 +79,7 @@ def whole(request: Request, key: str) -> HTMLResponse:
         text = _file(request, key).read_text(encoding="utf-8")
     except OSError:
         raise Problem(404, "not_found", f"there is no comparison {key[:80]!r}.") from None
-    return HTMLResponse(text, headers={"Content-Security-Policy": CONTENT})
+    return HTMLResponse(text, headers={"Content-Security-Policy": REPORT})
 
 
 def _file(request: Request, key: str) -> Path:

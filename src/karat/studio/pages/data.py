@@ -19,6 +19,7 @@ from karat.errors import DataError, KaratError
 from karat.options import TrainOptions
 from karat.output import file_name
 from karat.run import Run
+from karat.server.bodies import FIELDS
 from karat.server.forms import NEVER
 from karat.server.problems import Problem
 from karat.server.served import Served, served
@@ -33,7 +34,7 @@ MOST = 500  # entries of a folder that are shown
 LONG_NAME = 60  # bytes of a run's name
 FIRST = ("recipe", "minutes")
 WITHOUT = {"source", "data", "public_schema", *NEVER, *FIRST}  # in the form under "more"
-UPLOADS, MOST_FILES, PART = "uploads", 20_000, 1 << 20
+MOST_FILES, PART = 20_000, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -90,22 +91,26 @@ async def upload(request: Request) -> Response:
     Many files come as several requests, whose `into` names the folder that the first one made.
     """
     parts = served(request)
-    async with request.form(max_files=MOST_FILES, max_part_size=PART) as form:
+    async with request.form(max_files=MOST_FILES, max_fields=FIELDS["max_fields"], max_part_size=PART) as form:
         sent = [each for each in form.getlist("files") if isinstance(each, UploadFile) and each.filename]
         if not sent:
             raise Problem(400, "no_file", viewer(request).t("data.no_file"), "files")
         goal = _goal(parts, form, sent)
         for each in sent:
-            await _keep(each, goal)
+            try:
+                await _keep(each, goal)
+            except (FileExistsError, NotADirectoryError):
+                name = str(each.filename)[:80]
+                raise Problem(409, "exists", f"{name!r} is there already; send each file once.", "files") from None
     place = below(parts, goal)
     if request.headers.get("accept") == "application/json":
         return JSONResponse({"into": goal.name, "place": place})
-    return go(f"/data/look?place={place}")
+    return go(f"/data/look?place={quote(place)}")
 
 
 def _goal(parts: Served, form: FormData, sent: list[UploadFile]) -> Path:
     """The folder, or for a single file the file, into which is written."""
-    home = parts.catalogue.root.resolve() / UPLOADS
+    home = parts.catalogue.uploads
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     into = form.get("into")
     if isinstance(into, str) and into:

@@ -47,6 +47,8 @@ async def explore(request: Request, name: str) -> HTMLResponse:
         return await _rows_page(request, name, columns)
     scene = await _scene(request, name)
     view, run = scene.view, scene.run
+    grid = scene.shown if view.way != "items" else []
+    await _count(request, name, sum(isinstance(one, Passage | Row) for one in (*scene.items, *grid)))
     asked = {"class": view.label} if view.label else {}
     answer = run_page(
         request,
@@ -60,7 +62,7 @@ async def explore(request: Request, name: str) -> HTMLResponse:
         axes=range(1, scene.axes + 1),
         reaches=REACHES,
         items=_told(scene.items),
-        grid=_told(scene.shown) if view.way != "items" else [],
+        grid=_told(grid),
         address=f"/runs/{quote(name, '')}/explore",
     )
     answer.headers[HEADER] = header_of(label_of(run, MakeOptions(run.path, seed=view.seed)))
@@ -74,6 +76,7 @@ async def thing(request: Request, name: str, at: int) -> Response:
     shown = scene.at(at)
     if isinstance(shown, Passage | Row):
         raise Problem(404, "not_found", "that is shown as text.")
+    await _count(request, name, 1)
     content, kind = showing.blob(shown)
     label = label_of(scene.run, MakeOptions(scene.run.path, seed=scene.view.seed))
     suffix = ".png" if kind == "image/png" else ".wav"
@@ -84,6 +87,7 @@ async def thing(request: Request, name: str, at: int) -> Response:
 async def near(request: Request, name: str, at: int) -> HTMLResponse:
     """The training records that look most like a thing of a view, as a part of the page."""
     scene = await _scene(request, name)
+    await _count(request, name, int(isinstance(scene.at(at), Passage | Row)))
     return await run_in_threadpool(_near, request, name, scene, at)
 
 
@@ -162,6 +166,12 @@ async def _scene(request: Request, name: str) -> Scene:
     """What the address asks for, computed in the thread that draws."""
     asked = dict(request.query_params)
     return await served(request).engine.look(subject(request, name).name, lambda loaded: scene_of(loaded, asked))
+
+
+async def _count(request: Request, name: str, items: int) -> None:
+    """Takes what a view shows from the quota of who asks: things as text at once, pictures and sounds as they are fetched."""
+    if items:
+        await served(request).engine.count(name, items, caller_of(request).name)
 
 
 def _told(shown: Sequence[Shown]) -> list[tuple[str, Shown, Markup]]:

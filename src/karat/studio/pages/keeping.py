@@ -7,6 +7,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -63,7 +64,7 @@ def notes(request: Request, name: str) -> HTMLResponse:
 async def write(request: Request, name: str) -> RedirectResponse:
     about, form = subject(request, name), await request.form()
     write_notes(about.run, str(form.get("tags", "")), str(form.get("note", "")))
-    return go(f"/runs/{name}/notes")
+    return go(f"/runs/{quote(name, '')}/notes")
 
 
 @ROUTER.post("/runs/{name}/delete")
@@ -100,7 +101,7 @@ async def restore(request: Request) -> RedirectResponse:
     make_folder(goal.parent, True)
     _move(root / BIN / key, goal)
     (root / BIN / f"{key}{ORIGIN}").unlink()
-    return go(f"/runs/{goal.name}/verdict") if Run.is_run(goal) else go("/runs")
+    return go(f"/runs/{quote(goal.name, '')}/verdict") if Run.is_run(goal) else go("/runs")
 
 
 def _move(path: Path, goal: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
@@ -102,4 +103,4 @@ async def answer(request: Request, name: str) -> Response:
     if advice.advice != "train" and "assay" not in form:
         return _page(request, about, form, advice=advice.text)
     submit(request, "assay", {"run": about.name, "lang": seen.code})
-    return go(f"/runs/{name}/training")
+    return go(f"/runs/{quote(name, '')}/training")

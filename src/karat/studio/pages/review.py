@@ -19,7 +19,7 @@ from karat.review.decisions import REASONS
 from karat.review.plan import wanted
 from karat.run import Run
 from karat.server.answers import HEADER, Labelled, header_of
-from karat.server.bodies import strict_json
+from karat.server.bodies import FIELDS, strict_json
 from karat.server.guard import caller_of
 from karat.server.problems import Problem
 from karat.server.served import served
@@ -139,7 +139,7 @@ def undo(request: Request, name: str, of: str, by: str = "", plan: str = "5%") -
 @ROUTER.post("/runs/{name}/review/mended")
 async def mended(request: Request, name: str, of: str, by: str = "", plan: str = "5%") -> JSONResponse:
     """Enters an edit of a picture or a sound: the file that came back, as a form."""
-    async with request.form() as form:
+    async with request.form(**FIELDS) as form:
         back = form.get("file")
         if back is None or isinstance(back, str):
             raise FitError("the file that was mended is missing.")

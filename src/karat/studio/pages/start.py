@@ -9,6 +9,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from karat.output import make_folder, write_whole
+from karat.server.guard import caller_of
+from karat.server.guard.access import MAKE
 from karat.server.problems import Problem
 from karat.server.served import Served, served
 from karat.studio.page import CODES, LANGUAGE, ROLE, ROLES, STATIC, YEAR, go, local, page, router, viewer
@@ -53,7 +55,8 @@ def _prepared(parts: Served, kind: Kind, stem: str, request: Request) -> Path:
     path = parts.jobs.free_run(stem)
     learn = {"source": data, "out": path.name, "minutes": sample.seconds / 60, "prices": prices}
     submit(request, "train", {**learn, "set": [*settings, *sample.settings]})
-    submit(request, "make", {"run": path.name, "n": sample.number})
+    if MAKE in caller_of(request).scopes:
+        submit(request, "make", {"run": path.name, "n": sample.number})
     submit(request, "assay", {"run": path.name, "n": sample.judged, "prices": prices, "lang": viewer(request).code})
     return path
 

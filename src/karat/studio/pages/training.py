@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -115,7 +116,7 @@ def part(request: Request, name: str) -> HTMLResponse:
     answer = HTMLResponse(rendered(request, "training_live.html.j2", subject=about, **live(request, about)))
     last = next(iter(about.jobs), None)
     if about.working is None and last is not None and last.kind == "assay" and last.state == "succeeded":
-        answer.headers["HX-Redirect"] = f"/runs/{name}/verdict"
+        answer.headers["HX-Redirect"] = f"/runs/{quote(name, '')}/verdict"
     return answer
 
 
@@ -126,7 +127,7 @@ def stop(request: Request, name: str) -> RedirectResponse:
     for job in about.jobs:
         if not job.over:
             served(request).jobs.cancel(job.id)
-    return go(f"/runs/{name}/training")
+    return go(f"/runs/{quote(name, '')}/training")
 
 
 @ROUTER.post("/runs/{name}/continue")
@@ -140,7 +141,7 @@ def proceed(request: Request, name: str) -> RedirectResponse:
             jobs.resume(job.id)
         if not stopped:
             submit(request, "train", {"run": about.name})
-    return go(f"/runs/{name}/training")
+    return go(f"/runs/{quote(name, '')}/training")
 
 
 @ROUTER.get("/runs/{name}/samples/{file}")

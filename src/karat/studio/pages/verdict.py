@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from karat.output import Output
+from karat.server.guard import caller_of
+from karat.server.guard.headers import REPORT
 from karat.server.problems import Problem
 from karat.server.served import Served, served
 from karat.studio.page import go, router, viewer
@@ -19,10 +22,6 @@ from karat.studio.work import below, command, submit
 from karat.worth.policy import PACKS, Policy
 
 ROUTER = router()
-CONTENT = (  # the report holds its pictures and its style, and no script
-    "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'; "
-    "sandbox allow-same-origin"
-)
 PICKS = ("eu", "cn")
 
 
@@ -31,7 +30,7 @@ def run(request: Request, name: str) -> RedirectResponse:
     """What the role of who looks wants to see first."""
     about = subject(request, name)
     first = "training" if about.working is not None else FIRST[viewer(request).role]
-    return go(f"/runs/{about.name}/{first}")
+    return go(f"/runs/{quote(about.name, '')}/{first}")
 
 
 @ROUTER.get("/runs/{name}/verdict")
@@ -67,7 +66,7 @@ def report(request: Request, name: str) -> HTMLResponse:
         text = (about.path / "report" / "report.html").read_text(encoding="utf-8")
     except OSError:
         raise Problem(404, "not_found", f"{name} has no report yet; assay it first.") from None
-    return HTMLResponse(text, headers={"Content-Security-Policy": CONTENT})
+    return HTMLResponse(text, headers={"Content-Security-Policy": REPORT})
 
 
 @ROUTER.post("/runs/{name}/assay")
@@ -79,7 +78,7 @@ async def assay(request: Request, name: str) -> RedirectResponse:
         named["prices"] = below(served(request), about.prices)
     options = {"run": about.name, "lang": viewer(request).code, **named}
     submit(request, "assay", options)
-    return go(f"/runs/{name}/training")
+    return go(f"/runs/{quote(name, '')}/training")
 
 
 def _file(parts: Served, pack: str) -> Path:
@@ -119,11 +118,13 @@ async def sign(request: Request, name: str) -> RedirectResponse:
     pack, who, what = (str(form.get(key, "")).strip() for key in ("policy", "who", "what"))
     if pack not in PICKS or not who or not who.isprintable() or len(who) > 120:
         raise Problem(400, "bad_signature", viewer(request).t("permission.who_wanted"), "who")
+    if (caller := caller_of(request)).key is not None:  # nobody signs as another
+        who = f"{who} (key {caller.name})"
     file = _file(parts, pack)
     text = (file if file.is_file() else PACKS / f"{pack}.toml").read_text(encoding="utf-8")
     signed = _signed(text, what, who, datetime.date.today())
     Output(overwrite=True, private=True).write(file, signed.encode())
-    return go(f"/runs/{name}/permission?policy={pack}")
+    return go(f"/runs/{quote(name, '')}/permission?policy={pack}")
 
 
 def _signed(text: str, what: str, who: str, when: datetime.date) -> str:
