@@ -52,6 +52,17 @@ def test_what_the_form_makes_is_what_the_command_line_below_it_makes(visitor: Te
     assert labelled(run / "made") and check([own], run).states == {"intact": 1}, "it is known to be made by the run"
 
 
+def test_a_file_without_room_for_its_label_is_offered_together_with_it_and_is_intact_so(visitor: TestClient) -> None:
+    place, say = send(visitor, asked()), language("en").say
+    page = visitor.get(place).text
+    assert say("studio.made.beside") in page and say("studio.made.labelled") not in page
+    assert f'href="{place}/archive"' in page
+    with zipfile.ZipFile(io.BytesIO(visitor.get(f"{place}/archive").content)) as archive:
+        files = [("file", (Path(name).name, archive.read(name))) for name in archive.namelist()]
+    assert say("studio.check.state.intact") in visitor.post("/check", files=files).text
+    assert "/archive" not in visitor.get(send(visitor, asked(form=".parquet"))).text
+
+
 def test_each_file_is_taken_as_it_lies_there_with_its_label(visitor: TestClient, root: Path) -> None:
     place = send(visitor, asked(form=".parquet", labels="cn", visible="on"))
     page = visitor.get(place)

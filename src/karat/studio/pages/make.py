@@ -18,6 +18,7 @@ from karat.content.showing import Passage, Row
 from karat.content.table.rules.conditions import in_quotes
 from karat.errors import KaratError
 from karat.options import MakeOptions
+from karat.provenance.containers import CONTAINERS
 from karat.provenance.label import LAWS
 from karat.run import Run
 from karat.server.answers import HEADER, LabelledAgain, LabelledFile, header_at
@@ -89,6 +90,7 @@ def result(request: Request, name: str, place: str) -> HTMLResponse:
         rows=rows,
         dropped=made.dropped(found.told),
         files=found.files,
+        beside=len(found.files) == 1 and found.files[0].suffix not in CONTAINERS,
     )
     answer.headers[HEADER] = header_at(found.path)
     return answer

@@ -5,6 +5,10 @@ document.addEventListener("change", (event) => {
   if (event.target.matches("select[data-submits]")) event.target.form.requestSubmit();
 });
 
+// On a phone the tabs of a run do not fit: the one that is open is in sight.
+const tab = document.querySelector(".tabs [aria-current]");
+if (tab) tab.parentNode.scrollLeft = tab.offsetLeft - (tab.parentNode.clientWidth - tab.offsetWidth) / 2;
+
 // Copies the command line of the screen.
 for (const button of document.querySelectorAll("[data-copies]")) {
   button.hidden = !navigator.clipboard;
