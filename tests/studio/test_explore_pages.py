@@ -113,3 +113,11 @@ def test_the_bars_of_a_column_are_its_shares() -> None:
     assert (kind, size) == ("kind", "size")
     assert "<b>" not in bars and "&lt;b&gt; 0% (80%), tea 100% (20%)" in bars
     assert spread.charts([], [], {"kind"}) == []
+
+
+@pytest.mark.parametrize("most", [11, 40, 100])
+def test_bars_of_whole_numbers_that_are_equally_frequent_are_equally_high(most: int) -> None:
+    rows = [Row((("size", str(i)),)) for i in range(1, most + 1)]
+    ((_, chart),) = spread.charts(rows, [], {"size"})
+    heights = [float(found) for found in re.findall(r'class="ground"[^>]* height="([0-9.]+)"', str(chart))]
+    assert len(heights) <= spread.BINS and min(heights[:-1]) == max(heights)

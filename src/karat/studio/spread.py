@@ -115,18 +115,27 @@ def _numbers(cells: Sequence[str | None]) -> np.ndarray | None:
 
 
 def _histogram(every: np.ndarray, some: np.ndarray | None) -> Markup:
-    edges = np.histogram_bin_edges(every, BINS)
+    edges = _edges(every)
     ground = np.histogram(every, edges)[0] / max(1, len(every))
     front = None if some is None else np.histogram(np.clip(some, edges[0], edges[-1]), edges)[0] / max(1, len(some))
     most = max(ground.max(), 0 if front is None else front.max()) or 1
-    step = WIDE / BINS
+    step = WIDE / (len(edges) - 1)
     bars = [_bar(i * step, HIGH * x / most, step, "ground") for i, x in enumerate(ground)]
     bars += [] if front is None else [_bar(i * step + 2, HIGH * x / most, step - 4, "c1") for i, x in enumerate(front)]
-    low, high = (f"{edge:.4g}" for edge in (edges[0], edges[-1]))
+    low, high = (f"{end:.4g}" for end in (every.min(), every.max()))
     ticks = f'<text class="tick" x="0" y="{HIGH + 13}">{low}</text>'
     ticks += f'<text class="tick" x="{WIDE}" y="{HIGH + 13}" text-anchor="end">{high}</text>'
     told = f"{(every if some is None else some).mean():.4g} ({every.mean():.4g})"
     return _svg(HIGH + 16, "".join(bars) + ticks, told)
+
+
+def _edges(numbers: np.ndarray) -> np.ndarray:
+    """Of at most BINS bars of the same width; each holds as many whole numbers as the others, or some would look empty."""
+    low, high = numbers.min(), numbers.max()
+    if (numbers != np.rint(numbers)).any():
+        return np.asarray(np.histogram_bin_edges(numbers, BINS))
+    wide = -(-(high - low + 1) // BINS)
+    return np.asarray(np.arange(low, high + wide + 1, wide) - 0.5)
 
 
 def _svg(high: int, inside: str, told: str) -> Markup:
