@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from fastapi.testclient import TestClient
 
 from karat.options import ServeOptions
 from karat.server.guard.guard import keys_of
+from karat.studio.pages.data import SURVEYS
 from karat.worth.policy import Policy
 
 HOSTILE = '<script src="/static/htmx.min.js"></script><p hx-post="/runs/orders/delete" hx-trigger="load">'
@@ -110,3 +112,18 @@ def test_an_answer_under_way_ends_when_its_key_is_revoked(root: Path) -> None:
 
     with with_key(root, "ann=read", more) as client:
         assert client.get("/long").content == b"one"
+
+
+@pytest.mark.parametrize(("method", "address", "count"), [("GET", "/data/look/part?place=orders.csv", 45), ("POST", "/train", 1)])
+def test_surveys_that_take_long_keep_nobody_else_waiting(
+    visitor: TestClient, method: str, address: str, count: int
+) -> None:
+    form = {"place": "orders.csv", "name": "new", "seed": "none"} if method == "POST" else None
+    with ThreadPoolExecutor(count + 1) as pool:
+        with SURVEYS._turn:  # as one that takes long holds it
+            looks = [pool.submit(visitor.request, method, address, data=form) for _ in range(count)]
+            done, _ = wait(looks, 1.0)
+            other = pool.submit(visitor.get, "/runs")
+            found, _ = wait([other], 10.0)
+        assert not done and found and other.result().status_code == 200
+        assert {look.result().status_code for look in looks} == {400 if form else 200}

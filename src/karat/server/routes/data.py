@@ -128,7 +128,7 @@ async def look(asked: forms.Form, http: Http) -> Survey:
     here = served(http)
     options = forms.options_of(asked, LookOptions, here.catalogue)
     name = str(forms.said(asked)["data"])
-    return Survey(**await _slowly(lambda: _surveyed(options, name, here.catalogue)))
+    return Survey(**await slowly(lambda: _surveyed(options, name, here.catalogue)))
 
 
 @ROUTER.post("/v1/check", responses=errors(404))
@@ -146,7 +146,7 @@ async def provenance(http: Http, file: Upload, run: OfRun = None) -> ProvenanceC
     return ProvenanceCheck(created_at=int(time.time()), results=[_theirs(result) for result in found.results])
 
 
-async def _slowly(work: Callable[[], T]) -> T:
+async def slowly(work: Callable[[], T]) -> T:
     """What `work` gives, in a thread, with no more than a few others."""
     return await run_sync(work, limiter=AT_ONCE)
 
@@ -162,7 +162,7 @@ def _surveyed(options: LookOptions, name: str, catalogue: Catalogue) -> dict[str
 async def _checked(here: Served, file: UploadFile, run: str | None) -> FileCheck:
     """The upload lies in a folder of its own while it is looked at, under a name that is ours."""
     of = None if run is None else here.catalogue.run(run)
-    found = await _slowly(lambda: _looked(here.catalogue, file, of))
+    found = await slowly(lambda: _looked(here.catalogue, file, of))
     return found
 
 

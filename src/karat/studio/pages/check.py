@@ -9,14 +9,13 @@ from pathlib import Path
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from karat.output import BESIDE, INSIDE, file_name, scratch
 from karat.provenance.signing import Trust
 from karat.server.bodies import FIELDS
 from karat.server.problems import Problem
-from karat.server.routes.data import memories
+from karat.server.routes.data import memories, slowly
 from karat.server.served import Served, served
 from karat.studio.page import page, router
 from karat.studio.work import command
@@ -55,7 +54,7 @@ async def checked(request: Request) -> HTMLResponse:
         run = str(form.get("run", ""))
         if not files:
             raise Problem(400, "no_file", "no file was sent; choose one, or drop it on the page.", "file")
-        found = await run_in_threadpool(_looked, served(request), files, run)
+        found = await slowly(lambda: _looked(served(request), files, run))
     return _page(request, found, run)
 
 

@@ -22,6 +22,7 @@ from karat.run import Run
 from karat.server.bodies import FIELDS
 from karat.server.forms import NEVER
 from karat.server.problems import Problem
+from karat.server.routes.data import slowly
 from karat.server.served import Served, served
 from karat.studio.forms import fields_of, read
 from karat.studio.page import ALONE, Viewer, go, page, rendered, router, told, viewer
@@ -154,7 +155,11 @@ def look(request: Request, place: str) -> HTMLResponse:
 
 
 @ROUTER.get("/data/look/part")
-def part(request: Request, place: str) -> HTMLResponse:
+async def part(request: Request, place: str) -> HTMLResponse:
+    return await slowly(lambda: _part(request, place))
+
+
+def _part(request: Request, place: str) -> HTMLResponse:
     try:
         return HTMLResponse(_looked(request, place))
     except (Problem, KaratError) as error:
@@ -162,17 +167,17 @@ def part(request: Request, place: str) -> HTMLResponse:
 
 
 @ROUTER.get("/data/recipes")
-def recipes(request: Request, place: str) -> HTMLResponse:
+async def recipes(request: Request, place: str) -> HTMLResponse:
     """The recipes that there are, the usual one measured on this machine."""
-    found, seen = _surveyed(served(request), place, measured=True), viewer(request)
+    found, seen = await slowly(lambda: _surveyed(served(request), place, measured=True)), viewer(request)
     values = {"survey": found, "title": lambda recipe: _title(seen, recipe), "cores": torch.get_num_threads()}
     return HTMLResponse(rendered(request, "recipes.html.j2", place=place, measured=True, **values))
 
 
 @ROUTER.get("/data/sheet")
-def sheet(request: Request, place: str) -> Response:
+async def sheet(request: Request, place: str) -> Response:
     """Some of the records, side by side."""
-    found = _surveyed(served(request), place)
+    found = await slowly(lambda: _surveyed(served(request), place))
     if found.suffix == ".png":
         return Response(found.sheet, media_type="image/png")
     text = rendered(request, "sheet.html.j2", blob=found.sheet.decode("utf-8", "replace"))
@@ -234,7 +239,7 @@ async def train(request: Request) -> Response:
     except (Problem, DataError) as error:
         wrong = told(request, error).message
         kept = {**form, "discover": form.get("discover") == "on", "assay": "assay" in form}
-        text = _looked(request, place, kept, wrong)
+        text = await slowly(lambda: _looked(request, place, kept, wrong))
         return page(request, "look.html.j2", command=command("look", place), status=400, place=place, part=text)
     if "assay" in form:
         submit(request, "assay", {"run": name, "lang": viewer(request).code})
