@@ -114,7 +114,9 @@ def test_an_answer_under_way_ends_when_its_key_is_revoked(root: Path) -> None:
         assert client.get("/long").content == b"one"
 
 
-@pytest.mark.parametrize(("method", "address", "count"), [("GET", "/data/look/part?place=orders.csv", 45), ("POST", "/train", 1)])
+@pytest.mark.parametrize(
+    ("method", "address", "count"), [("GET", "/data/look/part?place=orders.csv", 45), ("POST", "/train", 1)]
+)
 def test_surveys_that_take_long_keep_nobody_else_waiting(
     visitor: TestClient, method: str, address: str, count: int
 ) -> None:
