@@ -126,6 +126,15 @@ def test_a_result_may_be_given_alone(given: str, tmp_path: Path) -> None:
         assert len(set(made["qty"])) > 2  # drawn, not one solution for all
 
 
+@pytest.mark.parametrize("given", ["total=150..", "total=..60"])
+def test_results_in_a_range_without_an_end_are_spread_and_do_not_lie_at_the_other(given: str, tmp_path: Path) -> None:
+    total = np.round(PRICE * QTY, 2)
+    codec, _ = table(tmp_path, ["total = round(price * qty, 2)"], price=PRICE, qty=QTY, total=total)
+    made, end = np.array(asked(codec, given, 60)["total"]), float(given.split("=")[1].strip("."))
+    assert (made >= end).all() if given.endswith("..") else (made <= end).all()
+    assert (made == end).sum() < 6 and len(set(made)) > 8
+
+
 def test_a_result_of_results_is_solved_to_the_bottom(tmp_path: Path) -> None:
     net = np.round(PRICE * QTY, 2)
     tax = np.round(net * 0.2, 2)

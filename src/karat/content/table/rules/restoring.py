@@ -215,16 +215,20 @@ class _Restoring:
         return sorted(names, key=lambda n: -getattr(grain[n], "unit", 0.0))
 
     def _aim(self, formulas: Sequence[Formula]) -> None:
-        """Results that are to lie in a range, or not to be a value, are given one that is so."""
+        """Results that are to lie in a range are given one that does: of a range without an end, one of another row that does."""
         for name in {f.left for f in formulas} & set(self.conditions):
             condition, part = self.conditions[name], self._part(name)
-            rows = np.flatnonzero(~condition.holds(Cells(self.cells)) & present(self.cells[name]))
+            inside, there = condition.holds(Cells(self.cells)), present(self.cells[name])
+            rows, like = np.flatnonzero(~inside & there), np.flatnonzero(inside & there)
             if condition.kind != "range" or not len(rows) or not isinstance(part, Computed):
                 continue
             now = part.grain.natural(part.grain.ticks(self.cells[name].take(pa.array(rows))))
             low = condition.low if np.isfinite(condition.low) else np.minimum(now, condition.high)
             high = condition.high if np.isfinite(condition.high) else np.maximum(now, condition.low)
             aim = low + self.rng.random(len(rows)) * (high - low)
+            if len(like) and not np.isfinite([condition.low, condition.high]).all():  # else all would lie at the one end
+                others = self.cells[name].take(pa.array(self.rng.choice(like, len(rows))))
+                aim = part.grain.natural(part.grain.ticks(others))
             ticks = np.rint(aim * part.grain.unit) if part.grain.whole else aim
             self.cells[name] = put(self.cells[name], rows, part.grain.array(ticks))
             self.hold(name, rows, EXACT)
