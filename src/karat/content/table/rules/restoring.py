@@ -226,7 +226,9 @@ class _Restoring:
             low = condition.low if np.isfinite(condition.low) else np.minimum(now, condition.high)
             high = condition.high if np.isfinite(condition.high) else np.maximum(now, condition.low)
             aim = low + self.rng.random(len(rows)) * (high - low)
-            if len(like) and not np.isfinite([condition.low, condition.high]).all():  # else all would lie at the one end
+            if (
+                len(like) and not np.isfinite([condition.low, condition.high]).all()
+            ):  # else all would lie at the one end
                 others = self.cells[name].take(pa.array(self.rng.choice(like, len(rows))))
                 aim = part.grain.natural(part.grain.ticks(others))
             ticks = np.rint(aim * part.grain.unit) if part.grain.whole else aim
