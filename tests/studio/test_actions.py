@@ -111,6 +111,7 @@ def test_a_training_is_begun_with_what_was_filled_in_and_its_assay_waits_behind_
     }
     answer = visitor.post("/train", data={**form, "discover": "on", "assay": "on"}, headers={"accept-language": "zh"})
     assert answer.url.path == "/runs/mine/training" and answer.status_code == 200
+    assert 'data-copies="karat train orders.csv --out mine --recipe cart --minutes 0.5"' in answer.text
     train, assay = queue(parts)
     wanted = {"recipe": "cart", "minutes": 0.5, "seed": 7, "set": ["model.leaf=9"]}
     assert {key: train.options[key] for key in wanted} == wanted and "discover" not in train.options

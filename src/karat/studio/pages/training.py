@@ -104,8 +104,12 @@ def notices(path: Path, history: list[dict[str, float]]) -> list[Notice]:
 @ROUTER.get("/runs/{name}/training")
 def training(request: Request, name: str) -> HTMLResponse:
     about = subject(request, name)
-    source = "" if about.row is None or about.row.error else str(about.run.spec["data"])
-    line = command("train", about.path.name if about.row is not None else source)
+    line = command("train", about.path.name)
+    if about.row is None:  # it waits, and there is no run yet to go on with
+        first = next((job.options for job in about.jobs if job.kind == "train"), {})
+        source = without_places(str(first.get("source", "DATA")), served(request).catalogue.hidden)
+        asked = {key: first.get(key) for key in ("recipe", "minutes")}
+        line = command("train", source, out=about.path.name, **asked)
     return run_page(request, about, "training.html.j2", "training", command=line, **live(request, about))
 
 
