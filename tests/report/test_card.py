@@ -73,4 +73,6 @@ def test_a_card_names_files_and_no_places_and_a_strangers_name_is_no_markdown(tm
     assert "photos\\|x" in text and "a\\|b" in text and "<b>" not in text.replace("\\<b\\>", "")
     saved = found.save(tmp_path / "c.json")
     assert json.loads(saved.read_text())["data"]["sources"][0]["licence"] == "CC BY 4.0"
-    assert found.save(tmp_path / "c.md").read_text() == text and saved.stat().st_mode & 0o077 == 0
+    shipped = found.save(tmp_path / "c.md").read_text()
+    assert shipped.startswith("---\nAIGC:") and shipped.endswith(text), "its label, and then what it says"
+    assert saved.stat().st_mode & 0o077 == 0

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from clients import client_of
+from coroutines import ended
 from fastapi import Request as Http
 from prometheus_client import CollectorRegistry
 
@@ -41,7 +42,7 @@ def running(runs: Path, use: Callable[[Engine], Coroutine[Any, Any, None]], **op
     """Uses an engine, and closes it."""
     engine = engine_of(runs, **options)
     try:
-        asyncio.run(use(engine))
+        ended(use(engine))
     finally:
         engine.close()
     return engine
@@ -237,7 +238,7 @@ def test_closing_draws_what_waits_and_lets_nobody_in(served_runs: Path) -> None:
         assert [(await task).count for task in waiting] == [2, 2, 2]
         await closing
 
-    asyncio.run(use())
+    ended(use())
 
 
 def test_serving_is_one_entry_in_the_ledger_however_many_asked(runs: Path) -> None:
@@ -388,7 +389,7 @@ def test_who_waits_for_a_client_that_goes_is_told_and_ends() -> None:
         assert gone.value.status == 499 and ended.is_set()
         assert await unless_gone(http, asyncio.sleep(0, 7)) == 7
 
-    asyncio.run(use())
+    ended(use())
 
 
 def test_a_full_line_refuses_over_http_before_anything_else_is_looked_at(served_runs: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import openai
 import pytest
 import soundfile
+from coroutines import ended
 from openai import AsyncOpenAI, OpenAI
 from PIL import Image
 from served import LINES, listening
@@ -385,7 +386,7 @@ def test_clients_that_do_not_wait_for_each_other_get_what_each_would_get_alone(a
 
             return await asyncio.gather(*map(made, range(8))), [await made(seed) for seed in range(8)]
 
-    together, alone = asyncio.run(all_of_it())
+    together, alone = ended(all_of_it())
     assert together == alone and len(set(alone)) == 8
 
 
@@ -397,7 +398,7 @@ def test_an_asynchronous_client_streams_too(address: str) -> None:
             pictures = await client.images.generate(model="steps", prompt="1", stream=True, partial_images=1)
             return text, [event.type async for event in pictures]
 
-    text, events = asyncio.run(texts())
+    text, events = ended(texts())
     assert 0 < len(text) <= 30 and events[-1] == "image_generation.completed"
 
 

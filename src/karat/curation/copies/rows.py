@@ -26,6 +26,7 @@ MOST = 100_000  # rows, beyond which no recipe knows them by heart
 TRIED = 1500  # training rows that are altered, each in all ways
 ASKED = 8000  # training rows, at most, that are held against the others
 PARTS = 5  # of the training rows, of which one is held against the others
+FEWEST = 20  # of either on trial, fewer of which say nothing
 FOLDS = 4  # of those on trial, of which one is scored by what was fitted to the others
 MISSED = 0.002  # of copies on trial, that may lie below the bar
 FAR = 6.0  # standard deviations beyond which a feature says no more
@@ -49,6 +50,12 @@ class Ratio:
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         return np.asarray(_lifted(features, self.mean, self.spread) @ self.weights)
+
+    @classmethod
+    def none(cls, k: int) -> Self:
+        """That of `k` features which says nothing."""
+        mean, spread = np.zeros(k), np.ones(k)
+        return cls(mean, spread, np.zeros(_lifted(mean[None], mean, spread).shape[1]))
 
     @classmethod
     def fit(
@@ -89,9 +96,11 @@ class Rows:
         if len(train) > MOST:
             train = train.take(np.sort(rng.choice(len(train), MOST, replace=False)))
         copies, innocent = _trial(train, rng)
-        ratio, theirs, others = Ratio.fit(copies, innocent, rng)
-        bar = max(*(bar_of(each, REJECTED) for each in others), float(np.quantile(theirs, MISSED)))
-        found = (theirs > bar).mean(1)
+        bar, found, ratio = np.inf, np.zeros(len(copies)), Ratio.none(copies.shape[-1])
+        if min(copies.shape[1], innocent.shape[1]) >= FEWEST:
+            ratio, theirs, others = Ratio.fit(copies, innocent, rng)
+            bar = max(*(bar_of(each, REJECTED) for each in others), float(np.quantile(theirs, MISSED)))
+            found = (theirs > bar).mean(1)
         traces, density = Traces.of(train), Density.of(train, rng)
         return cls(traces, density, ratio, bar if found.max() >= WORTH else np.inf, found)
 
