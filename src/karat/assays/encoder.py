@@ -383,7 +383,9 @@ def _borrow(
         raise FitError(
             "pretrained extractor need an extra; install it with: pip install 'karat[pretrained]'"
         ) from error
-    model = transformers.AutoModel.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
+    model = transformers.AutoModel.from_pretrained(
+        str(folder), local_files_only=True, use_safetensors=True, trust_remote_code=False
+    )
     model = getattr(model, "vision_model", model)  # CLIP: the half that sees
     config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
     prep_path = folder / "preprocessor_config.json"
