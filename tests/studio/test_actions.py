@@ -200,6 +200,10 @@ def test_answers_about_money_become_the_price_list_of_the_run(visitor: TestClien
     assert 'value="0.5-1"' in visitor.get("/runs/orders/money").text
     odd = visitor.post("/runs/orders/money", data={**answers, "wanted": "many"})
     assert odd.status_code == 400 and "many" in odd.text
+    lost = visitor.post("/runs/orders/money", data={**answers, "currency": "USD"})
+    assert lost.status_code == 400 and "would count for nothing" in lost.text, (
+        "of dollars the usual price of a core is known"
+    )
     none = visitor.post("/runs/orders/money", data={**answers, "rights": "3"})
     assert EN.say("business.advice.rights") in none.text
 

@@ -97,6 +97,9 @@ async def answer(request: Request, name: str) -> Response:
 
     try:
         advice = interview(ask, seen.language)
+        for text in texts:
+            if texts[text] and text not in tried:  # which goes with another answer
+                raise FitError(seen.t("money.unasked", answer=texts[text], question=text))
     except FitError as error:
         return _page(request, about, form, wrong=str(error))
     Output(overwrite=True, private=True).write(about.run.file(FILE_NAME), advice.toml.encode())
