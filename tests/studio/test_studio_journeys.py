@@ -137,7 +137,7 @@ def test_a_table_of_ones_own_is_sent_looked_at_learned_and_judged(visit: Open, s
         text(page, "data.files").click()
     chosen.value.set_files(tmp_path / "mine.csv")
     at(page, r"/data/look\?place=uploads")
-    page.locator("table.sheet").first.wait_for()
+    page.frame_locator("iframe.rows-made").locator("table.sheet").first.wait_for()
     before = page.locator(".price b").inner_text()
     page.locator("#f-minutes").fill("50")
     assert page.locator(".price b").inner_text() != before
