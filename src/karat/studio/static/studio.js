@@ -71,6 +71,14 @@ function follow() {
 follow();
 document.addEventListener("htmx:afterSettle", follow);
 
+// A button that is pressed stays until it is let go: a click on one that was replaced meanwhile would be lost.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const part = event.detail.target;
+  if (!part.matches("[hx-trigger='happened']") || !document.querySelector("button:active")) return;
+  event.detail.shouldSwap = false;
+  setTimeout(() => htmx.trigger(part, "happened"), 300);
+});
+
 // What a training would cost, while its minutes are changed.
 document.addEventListener("input", (event) => {
   const price = document.querySelector(`[data-from="${event.target.id}"]`);
