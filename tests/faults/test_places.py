@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from clients import client_of
 from processes import Forked
 from shim import Shim, faults
 from sounds import save_tones
@@ -23,6 +24,7 @@ import karat
 from karat import cache, cli
 from karat.assays import encoder
 from karat.errors import RunError
+from karat.options import ServeOptions
 from karat.output import Output, scratch
 from karat.run import Run
 from karat.workflow.office import read_back
@@ -201,3 +203,13 @@ def test_a_demo_that_was_stopped_says_how_it_goes_on(table: Path, tmp_path: Path
     ):
         karat.demo(on="table", out=tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_an_upload_that_the_disk_cannot_hold_leaves_nothing_and_says_so(tmp_path: Path) -> None:
+    with (
+        client_of(ServeOptions([tmp_path], root=tmp_path)) as client,
+        faults(Shim(tmp_path / "uploads", "write", 1, errno.ENOSPC, lasting=True)),
+    ):
+        full = client.post("/data/upload", files={"files": ("half.csv", b"a,b\n1,2\n" * 10_000)})
+    assert full.status_code == 507 and "disk is full" in full.text
+    assert not list((tmp_path / "uploads").iterdir())

@@ -130,9 +130,11 @@ def test_usage_counts_the_points_of_what_was_made(client: OpenAI) -> None:
 
 
 def test_fields_that_only_say_who_asks_or_how_well_are_taken(client: OpenAI) -> None:
-    client.images.generate(
+    made = client.images.generate(
         model="digits", prompt="1", user="ann", quality="high", moderation="low", size="8x8", background="opaque"
     )
+    plain = client.images.generate(model="digits", prompt="1")
+    assert made.data is not None and made.data == plain.data, "they change nothing"
 
 
 def test_pictures_are_streamed_and_the_last_event_is_what_comes_without_a_stream(client: OpenAI) -> None:

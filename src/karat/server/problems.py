@@ -6,6 +6,7 @@ nobody foresaw no more than a number under which the log has it.
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 from collections.abc import Iterable, Mapping
@@ -26,6 +27,7 @@ from karat.server import logs
 SHOWN = 60  # characters of a value that is not what was wanted
 ABOUT = 3  # fields that one message is about, at most
 KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+FULL = (errno.ENOSPC, errno.EDQUOT)  # no room is left on the disk, or none for this user
 CODES: dict[type[KaratError], str] = {  # of errors of the workflow; the first that fits
     UnsafeFile: "unsafe_file",
     DataError: "bad_data",
@@ -74,8 +76,18 @@ def of_karat(error: KaratError, hidden: Iterable[Path] = ()) -> Problem:
     """What an error of the workflow is to a client.   hidden: folders of which no answer says where they are."""
     if isinstance(error, DivergedError):
         return Problem(500, "diverged", in_fields(without_places(str(error), hidden)))
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, OSError) and cause.errno in FULL:
+        return Problem(507, "disk_full", in_fields(without_places(str(error), hidden)))
     code = next(code for kind, code in CODES.items() if isinstance(error, kind))
     return Problem(400, code, in_fields(without_places(str(error), hidden)))
+
+
+def of_system(error: OSError) -> Problem:
+    """A full disk, as it is said to a client; any other refusal of the system is raised again, as a fault that the log tells of."""
+    if error.errno not in FULL:
+        raise error
+    return Problem(507, "disk_full", "the server's disk is full. Free some room; nothing that was finished is lost.")
 
 
 def without_places(text: str, hidden: Iterable[Path] = ()) -> str:
@@ -121,6 +133,10 @@ def install(app: FastAPI, hidden: Iterable[Path] = ()) -> None:
     @app.exception_handler(KaratError)
     async def _karat(_: Request, error: KaratError) -> JSONResponse:
         return of_karat(error, places).response()
+
+    @app.exception_handler(OSError)
+    async def _system(_: Request, error: OSError) -> JSONResponse:
+        return of_system(error).response()
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -21,7 +21,7 @@ from karat.languages import Language
 from karat.languages import language as language_of
 from karat.report import drawing
 from karat.server.guard import caller_of
-from karat.server.problems import Problem, of_karat
+from karat.server.problems import Problem, of_karat, of_system
 from karat.server.served import served
 
 ROOT = Path(__file__).parent
@@ -154,15 +154,17 @@ class PageRoute(APIRoute):
         async def handled(request: Request) -> Response:
             try:
                 return await handle(request)
-            except (Problem, KaratError) as error:
+            except (Problem, KaratError, OSError) as error:
                 found = told(request, error)
                 return failure(request, found.message, found.status)
 
         return handled
 
 
-def told(request: Request, error: Problem | KaratError) -> Problem:
-    """An error as a page may say it: no path of this machine in it."""
+def told(request: Request, error: Problem | KaratError | OSError) -> Problem:
+    """An error as a page may say it: no path of this machine in it. What is no error of a person's is raised again."""
+    if isinstance(error, OSError):
+        return of_system(error)
     return error if isinstance(error, Problem) else of_karat(error, served(request).catalogue.hidden)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -142,9 +143,14 @@ async def _keep(sent: UploadFile, goal: Path) -> None:
         names = _parts(str(sent.filename))
         path = goal.joinpath(*(names[1:] if len(names) > 1 else names))
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with open(path, "xb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o600)) as file:
-        while block := await sent.read(1 << 20):
-            file.write(block)
+    aside = path.with_name(f".{secrets.token_hex(8)}.part")  # so that no half file has the name of a whole one
+    try:
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            while block := await sent.read(1 << 20):
+                file.write(block)
+        os.link(aside, path)  # which replaces nothing
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 @ROUTER.get("/data/look")
