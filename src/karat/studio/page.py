@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from karat.report import drawing
 from karat.server.guard import caller_of
 from karat.server.problems import Problem, of_karat, of_system
 from karat.server.served import served
+from karat.studio.hearing import shown
 
 ROOT = Path(__file__).parent
 STATIC = {  # what is sent as it stands; the report's own stylesheet first, so that pages look as it does
@@ -94,6 +95,7 @@ def rendered(request: Request, template: str, **values: Any) -> str:
     seen = viewer(request)
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     known = {"viewer": seen, "t": seen.t, "say": seen.language.say, "money": seen.language.money, "here": here}
+    known |= {"own": partial(shown, seen.language)}
     known |= {"path": request.url.path, "logged_in": caller_of(request).session is not None}
     return environment().get_template(template).render(**known, **values)
 
