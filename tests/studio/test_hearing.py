@@ -66,12 +66,18 @@ def test_what_policies_want_signed_is_known() -> None:
 @pytest.mark.parametrize(
     ("text", "chinese"),
     [
-        ("there is no run 'or{d}ers'; it may have been deleted, or renamed.", "没有训练 “or{d}ers”；它可能已被删除或改名。"),
+        (
+            "there is no run 'or{d}ers'; it may have been deleted, or renamed.",
+            "没有训练 “or{d}ers”；它可能已被删除或改名。",
+        ),
         ("form is 'x': did you mean '.csv'?", "格式为 “x”：是不是 “.csv”？"),
         ("minutes is 'a; b'; a number was wanted.", "minutes 为 “a; b”；这里应为数。"),
         ("--keep 3: wanted a share from 0.02 to 1.", "保留比例为 3；应为 0.02 到 1。"),
         (in_fields("--keep 3: wanted a share from 0.02 to 1."), "保留比例为 3；应为 0.02 到 1。"),
-        ("cannot write karat.json: No space left on device. Nothing was lost.", "无法写入 karat.json：磁盘已满。没有丢失任何内容。"),
+        (
+            "cannot write karat.json: No space left on device. Nothing was lost.",
+            "无法写入 karat.json：磁盘已满。没有丢失任何内容。",
+        ),
     ],
 )
 def test_what_stands_in_a_sentence_is_taken_over(text: str, chinese: str) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding
 
 POINTS = 240  # per curve: more than the eye resolves at this width
+ENDS = "{name} ends at {value}"  # what is said of a curve to who does not see it
 HUES = ("c1", "c2", "c3", "c4")
 LOST = ' class="lost"'
 
@@ -210,8 +211,8 @@ def tornado(rows: Sequence[tuple[str, float, float]]) -> Markup:
     )
 
 
-def curves(title: str, x_name: str, x: Sequence[float], series: Mapping[str, Sequence[float]]) -> Markup:
-    """Lines over `x` with axes, ticks and a legend; a line breaks where its value is not finite."""
+def curves(title: str, x_name: str, x: Sequence[float], series: Mapping[str, Sequence[float]], ends: str = ENDS) -> Markup:
+    """Lines over `x` with axes, ticks and a legend; a line breaks where its value is not finite.   ends: said of each line."""
     thin = {name: _thin(x, y) for name, y in series.items()}
     points = [p for line in thin.values() for p in line if math.isfinite(p[1])]
     if not points:
@@ -250,7 +251,7 @@ def curves(title: str, x_name: str, x: Sequence[float], series: Mapping[str, Seq
             out.append(f'<text x="{legend + 27:.0f}" y="16">{escape(name)}</text>')
             legend += 50 + 6.4 * len(name)
     out.append(f'<text class="tick" x="388" y="208" text-anchor="end">{escape(x_name)}</text>')
-    last = "; ".join(f"{name} ends at {number(line[-1][1])}" for name, line in thin.items() if line)
+    last = "; ".join(ends.format(name=name, value=number(line[-1][1])) for name, line in thin.items() if line)
     return Markup(
         f'<svg class="chart curves" viewBox="0 0 400 214" role="img" aria-label="{escape(title)}: {escape(last)}">'
         f"{''.join(out)}</svg>"

@@ -119,7 +119,7 @@ def write_report(
         facts=facts,
         exhibits=exhibits,
         thing=thing,
-        charts=charts(curves),
+        charts=charts(curves, language_of(lang)),
         closest=list(exhibits.pairs)[:PAIRS],
         cost=cost,
         reproduce=reproduce,
@@ -332,8 +332,12 @@ def _descriptors(findings: Sequence[Finding]) -> list[tuple[str, Markup]]:
     return out
 
 
-def charts(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Markup]]:
+def charts(rows: Sequence[Mapping[str, Any]], say: Language) -> list[tuple[str, Markup]]:
     """Losses together in one chart, every other quantity in one of its own, at most six."""
+
+    def called(name: str) -> str:
+        return say.again(words.term(name.replace("_", " ")))
+
     if len(rows) < 2:
         return []
     x_name = next((n for n in X_NAMES if all(n in r for r in rows)), None)
@@ -343,8 +347,11 @@ def charts(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Markup]]:
     columns = {n: c for n, c in columns.items() if sum(map(math.isfinite, c)) >= 2}
     losses = {n: c for n, c in columns.items() if "loss" in n.lower()}
     groups = ([("Losses", losses)] if losses else []) + [(n, {n: c}) for n, c in columns.items() if n not in losses]
-    shown = x_name or "row"
-    return [(t.replace("_", " "), drawing.curves(t, shown, x, s)) for t, s in groups[:PANELS]]
+    across, ends = called(x_name or "row"), say.texts.get(f"said.{drawing.ENDS}", drawing.ENDS)
+    return [
+        (called(title), drawing.curves(called(title), across, x, {called(n): line for n, line in lines.items()}, ends))
+        for title, lines in groups[:PANELS]
+    ]
 
 
 def _float(value: Any) -> float:

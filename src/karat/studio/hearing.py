@@ -23,8 +23,10 @@ QUOTES = ("'", '"')  # as Python prints a text
 
 @dataclass(frozen=True)
 class Known:
-    """A sentence that is known.   words: what stands before, between and behind its `places`, in English.   own: the same in another
-    language, with the same places."""
+    """A sentence that is known.   words: what stands before, between and behind its `places`, in English.
+
+    own: the same in another language, with the same places.
+    """
 
     words: tuple[str, ...]
     places: tuple[str, ...]
@@ -41,7 +43,11 @@ class Known:
         at, out = len(first), {}
         for i, (name, words) in enumerate(zip(self.places, others, strict=True)):
             quote = text[at] if text[at : at + 1] in QUOTES else ""
-            end = len(text) - len(words) if i == len(others) - 1 else text.find(quote + words, at + len(quote)) + len(quote)
+            end = (
+                len(text) - len(words)
+                if i == len(others) - 1
+                else text.find(quote + words, at + len(quote)) + len(quote)
+            )
             if end < at + len(quote):
                 return None
             out[name], at = text[at:end], end + len(words)

@@ -90,7 +90,10 @@ class Made:
         """All of the folder, labels of origin too, as a ZIP archive."""
         files = [self.path] if self.path.is_file() else sorted(p for p in self.path.iterdir() if p.is_file())
         if len(files) > MOST_FILES or self.size > MOST_BYTES:
-            message = f"{self.name} holds {len(files):,} files of {self.size:,} bytes together; take them one by one, or where they lie."
+            message = (
+                f"{self.name} holds {len(files):,} files of {self.size:,} bytes together; "
+                "take them one by one, or where they lie."
+            )
             raise Problem(400, "too_large", message)
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:

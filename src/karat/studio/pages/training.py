@@ -22,7 +22,7 @@ from karat.run import Run
 from karat.server.answers import Labelled
 from karat.server.problems import Problem, without_places
 from karat.server.served import served
-from karat.studio.page import ALONE, go, rendered, router
+from karat.studio.page import ALONE, go, rendered, router, viewer
 from karat.studio.subject import Subject, run_page, subject
 from karat.studio.work import command, submit
 from karat.training.diagnostics import watch
@@ -61,7 +61,7 @@ def live(request: Request, about: Subject) -> dict[str, Any]:
         "stopped": job is None and failed is not None and failed.state == "cancelled",
         "fraction": _fraction(history, spec),
         "seconds": float(history[-1]["seconds"]) if history else 0.0,
-        "charts": charts(_moving(history)),
+        "charts": charts(_moving(history), viewer(request).language),
         "samples": samples(about.path),
         "notices": notices(about.path, history),
         "known": NOTICES,
