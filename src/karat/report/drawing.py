@@ -211,7 +211,9 @@ def tornado(rows: Sequence[tuple[str, float, float]]) -> Markup:
     )
 
 
-def curves(title: str, x_name: str, x: Sequence[float], series: Mapping[str, Sequence[float]], ends: str = ENDS) -> Markup:
+def curves(
+    title: str, x_name: str, x: Sequence[float], series: Mapping[str, Sequence[float]], ends: str = ENDS
+) -> Markup:
     """Lines over `x` with axes, ticks and a legend; a line breaks where its value is not finite.   ends: said of each line."""
     thin = {name: _thin(x, y) for name, y in series.items()}
     points = [p for line in thin.values() for p in line if math.isfinite(p[1])]
