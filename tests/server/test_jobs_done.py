@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from karat.run import Run
 from karat.server.catalogue import Catalogue
 from karat.server.jobs import Job, Jobs
 from karat.server.jobs.home import locked
-from karat.server.jobs.worker import MOST_DEATHS, Worker, recover
+from karat.server.jobs.upkeep import MOST_DEATHS, recover
+from karat.server.jobs.worker import Worker
 
 TINY = ["model.latent=8", "model.width=16", "model.hidden=32", "model.components=20", "model.iterations=10"]
 ASKED = {"source": "noise.npy", "recipe": "vae", "set": ["train.precision=fp32", "train.save_seconds=0.1", *TINY]}
@@ -38,6 +40,7 @@ class Office:
         self.ours = -1
 
     def work(self) -> Forked:
+        recover(self.jobs.table, self.jobs.home)
         theirs, self.ours = os.pipe()
 
         def call() -> None:
@@ -233,3 +236,46 @@ def test_a_worker_that_is_killed_lets_the_next_go_on_with_the_run(office: Office
     assert office.jobs.get(job.id).state == "running"  # nobody could say otherwise yet
     goes_on(office, job)
     assert office.jobs.get(job.id).begun == 2
+
+
+def children(process: int) -> list[int]:
+    return [int(p) for file in Path(f"/proc/{process}/task").glob("*/children") for p in file.read_text().split()]
+
+
+@pytest.mark.exam
+def test_one_worker_does_job_after_job_and_what_a_job_breaks_ends_with_it(tmp_path: Path) -> None:
+    """One job ends, one fails, one is killed in the middle and is done again; the worker that began them has imported once."""
+    office = Office(tmp_path)
+    jobs = office.jobs
+    jobs._closing.clear()
+    end = time.monotonic() + 120
+
+    def until(fact: Callable[[], object]) -> None:
+        while not fact():
+            assert time.monotonic() < end, [(job.kind, job.state, job.error) for job in jobs.list()]
+            time.sleep(0.02)
+
+    first = jobs.submit("look", {"data": "digits", "probe": False})
+    until(lambda: jobs.get(first.id).over)
+    assert jobs._worker is not None
+    warm = jobs._worker._process.pid
+    wrong, long = jobs.submit("train", {"source": "digits", "recipe": "none"}), office.train(100_000, "a")
+    until(lambda: jobs.get(long.id).fraction > 0)
+    (child,) = children(warm)
+    os.kill(child, signal.SIGKILL)
+    until(lambda: jobs.get(long.id).begun == 2)
+    jobs.cancel(long.id)
+    last = jobs.submit("look", {"data": "digits", "probe": False})
+    until(lambda: jobs.get(last.id).over)
+    states = [jobs.get(job.id).state for job in (first, wrong, long, last)]
+    assert states == ["succeeded", "failed", "cancelled", "succeeded"]
+    until(lambda: not children(warm))
+    assert jobs._worker._process.pid == warm
+    assert len([e for e in jobs.events(long.id) if "was killed" in e.data.get("text", "")]) == 1
+    stubborn = office.train(100_000, "b")
+    until(lambda: jobs.get(stubborn.id).state == "running")
+    for _ in range(2):  # the second time its worker is killed
+        jobs.cancel(stubborn.id)
+    until(lambda: jobs.get(stubborn.id).state == "cancelled")
+    jobs.close()
+    assert not Path(f"/proc/{warm}").exists()

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -21,12 +16,14 @@ from karat.server.jobs import tail
 from karat.server.jobs.asked import asked, free_run
 from karat.server.jobs.home import Home, locked, set_aside
 from karat.server.jobs.pricing import price
-from karat.server.jobs.table import DAMAGED, KINDS, OPEN, Event, Job, Kind, Table
+from karat.server.jobs.process import Process
+from karat.server.jobs.table import DAMAGED, KILL, KINDS, OPEN, STOP, Event, Job, Kind, Table
+from karat.server.jobs.upkeep import recover
 from karat.server.problems import Problem, short
 
 LOG = logging.getLogger("karat.server")
-LEAVE = 30.0  # seconds that a worker has to save its job when the server ends
 IDLE = 10.0  # seconds between two looks for jobs of others
+WARM = 600.0  # seconds for which a worker is kept without a job
 PAUSE, LONGEST = 1.0, 60.0  # seconds before a worker that could not work is started again, twice as long each time
 
 
@@ -39,7 +36,7 @@ class Jobs:
         self._table: Table | None = None
         self._opening, self._submitting = threading.Lock(), threading.Lock()
         self._wake, self._closing = threading.Event(), threading.Event()
-        self._worker: subprocess.Popen[bytes] | None = None
+        self._worker: Process | None = None
         self._tending: threading.Thread | None = None
 
     def start(self) -> None:
@@ -105,9 +102,7 @@ class Jobs:
         if not self.table.move(name, ("queued",), "cancelled", ended=time.time()):
             if job.over:
                 raise Problem(409, "job_is_over", f"{name} is over ({job.state}), and cannot be cancelled.")
-            if job.cancelling:
-                self._kill()
-            self.table.tell(name, (), cancelling=1)
+            self.table.tell(name, (), cancelling=STOP if not job.cancelling else KILL)
         return self.get(name)
 
     def resume(self, name: str) -> Job:
@@ -200,51 +195,51 @@ class Jobs:
         self._wake.set()
 
     def _tend(self, table: Table) -> None:
-        """Starts a worker whenever there is a job to do or one whose worker was killed, and waits for it to end.
+        """Lets a worker do one job after another, and puts back what a killed one left.
 
         Where another server of this root has a worker at work, that one is waited for.
         """
-        pause, free = PAUSE, True
+        pause, worked = PAUSE, time.monotonic()
         while not self._closing.is_set():
             self._wake.clear()
             try:
-                if not table.jobs(OPEN, most=1):
-                    self._wake.wait(IDLE)  # another server of this root may have died with jobs in its queue
-                    continue
                 with locked(self.home) as mine:
-                    free = mine
-                code = self._work() if free else 0
-                well = code == 0
+                    if mine:
+                        recover(table, self.home)
+                if not table.queue():
+                    if time.monotonic() - worked > WARM:
+                        self._dismiss()
+                    self._wake.wait(IDLE)  # another server of this root may die with jobs in its queue
+                    continue
+                code = self._hire().do(self._closing.is_set, lambda: _given_up(table)) if mine else 0
+                worked, well = time.monotonic(), code == 0
                 if not well:
                     LOG.warning("a worker of the jobs ended with code %d; the next one goes on", code)
             except (Problem, OSError) as error:  # a full disk, too many processes: it may pass
                 LOG.warning("no worker could be started: %s", getattr(error, "message", error))
-                well = False
-            if not free or not well:
+                mine = well = False
+            if not mine or not well:
                 self._closing.wait(pause)
             pause = PAUSE if well else min(2 * pause, LONGEST)
+        self._dismiss()
 
-    def _work(self) -> int:
-        """Runs one worker to its end, which comes at once where the server ends meanwhile; its exit code."""
-        # -P: what lies in the served folder is never imported
-        python = [sys.executable, "-P", "-m", "karat.server.jobs.worker", str(self.home.root)]
-        with subprocess.Popen(
-            python, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, bufsize=0
-        ) as self._worker:
-            assert self._worker.stdin is not None
-            while self._worker.poll() is None and not self._closing.is_set():
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._worker.wait(0.2)
-            self._worker.stdin.close()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                return self._worker.wait(LEAVE)
-            self._kill()
-            return self._worker.wait()
+    def _hire(self) -> Process:
+        if self._worker is None or not self._worker.lives:
+            self._worker = Process(self.home.root)
+        return self._worker
 
-    def _kill(self) -> None:
-        """Ends the worker of this server at once, with whatever it started."""
-        if self._worker is not None and self._worker.poll() is None:
-            os.killpg(self._worker.pid, signal.SIGKILL)
+    def _dismiss(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+
+def _given_up(table: Table) -> bool:
+    """Whether the job that is done now is to be killed."""
+    try:
+        return any(table.column(job.id, "cancelling") == KILL for job in table.jobs(("running",)))
+    except Problem:
+        return False
 
 
 def _checked(home: Home) -> Table:

@@ -28,6 +28,7 @@ ENDED: tuple[State, ...] = ("succeeded", "failed", "cancelled")
 DAMAGED = "jobs_damaged"
 LAYOUT = 1  # of the tables below
 LONGEST = 1000  # jobs that may wait
+STOP, KILL = 1, 2  # what is asked of a job that runs
 PATIENCE = 10.0  # seconds to wait for another process's transaction
 TABLES = """
 CREATE TABLE jobs (
@@ -42,7 +43,7 @@ CREATE TABLE jobs (
     started REAL,
     ended REAL,
     begun INTEGER NOT NULL DEFAULT 0,      -- times that a worker took it
-    cancelling INTEGER NOT NULL DEFAULT 0,
+    cancelling INTEGER NOT NULL DEFAULT 0, -- STOP or KILL
     deaths INTEGER NOT NULL DEFAULT 0,     -- of its workers, since it last got further
     reached REAL NOT NULL DEFAULT 0,       -- the fraction at the last death
     fraction REAL NOT NULL DEFAULT 0,

@@ -1,15 +1,20 @@
-"""The process that does one job: `python -P -m karat.server.jobs.worker ROOT`.
+"""The process that does jobs: `python -P -m karat.server.jobs.worker ROOT`.
 
-It waits until no other process does a job below ROOT, puts what a killed one left back into the queue, takes the first of the
-queue, does it as its verb would, and ends. A cancelled job, and every job once standard input ends because the server has
-gone, is stopped as by Ctrl-C.
+It imports what jobs need, and forks itself for each: for a byte on standard input the fork takes the first job of the queue,
+does it as its verb would, and ends, and with it all that the job took or broke; its exit code is a line on standard output.
+What forks runs nothing of a job, and no thread of torch's has begun in it. A cancelled job, and every job once standard input
+ends because the server has gone, is stopped as by Ctrl-C.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
+import importlib
 import json
 import os
+import select
 import signal
 import sys
 import threading
@@ -33,55 +38,31 @@ from karat.workflow.stopping import Interrupted
 BEAT = 0.5  # seconds between two looks at what is new, and whether the job is to be stopped
 BUDGETS = ("minutes", "steps", "samples")
 NICE = 5  # of the system's priorities: who asks the server for content does not wait behind a training
-MOST_DEATHS = 3  # of workers at one job, without its getting further
+NEEDED = (  # by one verb or another, and slow to import
+    *("karat.verbs", "karat.workflow.learning", "karat.workflow.making", "karat.workflow.office", "karat.workflow.probing"),
+    "torch._dynamo",
+)
 KEPT_TRYING = 60.0  # seconds for which a worker tries to write how its job ended
 
 
-def recover(table: Table, home: Home) -> None:
-    """Puts a job whose worker was killed back into its place in the queue, for who holds the lock; gives it up where that
-    happened too often without its getting further."""
-    for job in table.jobs(("running",)):
-        Tail(table, job, home.log(job.id)).take(last=True)
-        reached, deaths = table.column(job.id, "reached"), table.column(job.id, "deaths")
-        fraction = table.column(job.id, "fraction")
-        deaths = 1 if fraction > reached else deaths + 1
-        changes: dict[str, Any] = {"deaths": deaths, "reached": max(reached, fraction)}
-        if job.cancelling:
-            table.move(job.id, ("running",), "cancelled", ended=time.time(), **changes)
-        elif deaths >= MOST_DEATHS:
-            error = (
-                f"the worker was killed {deaths} times at this job without its getting further, by the system or a person; "
-                "where memory is short, ask for less. Resume it to try again."
-            )
-            table.move(job.id, ("running",), "failed", error=error, ended=time.time(), **changes)
-        else:
-            table.tell(job.id, [("message", {"text": "the worker was killed; the job goes on where it can."})])
-            table.move(job.id, ("running",), "queued", **changes)
-
-
 class Worker:
-    """One job at a time, in the main thread; another looks for what is new."""
+    """Does one job, in the main thread; another looks for what is new."""
 
     def __init__(self, root: Path) -> None:
         self.home = Home(root)
-        self.gone = threading.Event()  # the server has
         self._interruptible = self._stopped = False
+        self._input = select.poll()
+        self._input.register(0, 0)  # which asks for nothing but whether the other end is closed
 
     def work(self) -> int:
-        """Does the first job of the queue, if there is one; the exit code."""
+        """Does the first job of the queue, if there is one and no other process does any; the exit code."""
         signal.signal(signal.SIGINT, self._interrupt)
-        threading.Thread(target=self._wait_for_end, daemon=True).start()
-        with self._only() as mine:
-            if not mine:
-                return 0
-            table = Table(self.home.table)
-            recover(table, self.home)
-            for name in table.queue():
+        with locked(self.home) as mine, contextlib.closing(Table(self.home.table)) as table:
+            for name in table.queue() if mine else ():
                 job = table.get(name)
                 if table.move(name, ("queued",), "running", begun=job.begun + 1, started=time.time()):
                     self._do(table, job)
                     break
-            table.close()
         return 0
 
     def _do(self, table: Table, job: Job) -> None:
@@ -139,11 +120,10 @@ class Worker:
         """Tells what is new, twice a second, and interrupts the main thread once where the job is to be stopped."""
         asked = False
         while not over.wait(BEAT):
-            try:
+            stop = bool(self._input.poll(0))  # the server has gone
+            with contextlib.suppress(Problem):  # a full disk: what could not be told is told the next time
                 tail.take()
-                stop = self.gone.is_set() or table.get(tail.job.id).cancelling
-            except Problem:  # a full disk: what could not be told is told the next time
-                stop = self.gone.is_set()
+                stop |= table.get(tail.job.id).cancelling
             if stop and not asked:
                 asked = True
                 os.kill(os.getpid(), signal.SIGINT)
@@ -153,23 +133,6 @@ class Worker:
             self._interruptible = False
             raise KeyboardInterrupt
         self._stopped = True  # before it began, or when it had ended
-
-    def _wait_for_end(self) -> None:
-        """Reads standard input to its end, which comes when the server has gone; while none has a job, so does the worker."""
-        while os.read(0, 4096):
-            pass
-        self.gone.set()
-
-    @contextlib.contextmanager
-    def _only(self) -> Iterator[bool]:
-        """Waits until no other process does a job, and keeps it so; False where the server went before."""
-        while not self.gone.is_set():
-            with locked(self.home) as mine:
-                if mine:
-                    yield True
-                    return
-            self.gone.wait(BEAT)
-        yield False
 
 
 def perform(job: Job) -> dict[str, Any]:
@@ -208,13 +171,35 @@ def _output_to(log: Path) -> Iterator[None]:
                 stream.flush()
 
 
+def forked(root: Path) -> int:
+    """Lets a fork do one job; the exit code, negative where a signal ended it."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    code = 1
+    try:
+        code = Worker(root).work()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        atexit._run_exitfuncs()
+        os._exit(code)  # the end of Python itself would touch, and so copy, all that was imported: a CPU second and more
+
+
 def main() -> None:
     root = Path(sys.argv[1])
     os.nice(NICE)
     os.chdir(root)  # prices.toml is looked for here, and nothing is written anywhere else
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
-    sys.exit(Worker(root).work())
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    while os.read(0, 1):
+        os.write(answers, b"%d\n" % forked(root))
+        for name in NEEDED:  # now that nobody waits for it
+            importlib.import_module(name)
+        gc.collect()
+        gc.freeze()  # what forks collect is theirs, and the rest stays shared
 
 
 if __name__ == "__main__":
