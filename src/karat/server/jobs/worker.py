@@ -39,7 +39,13 @@ BEAT = 0.5  # seconds between two looks at what is new, and whether the job is t
 BUDGETS = ("minutes", "steps", "samples")
 NICE = 5  # of the system's priorities: who asks the server for content does not wait behind a training
 NEEDED = (  # by one verb or another, and slow to import
-    *("karat.verbs", "karat.workflow.learning", "karat.workflow.making", "karat.workflow.office", "karat.workflow.probing"),
+    *(
+        "karat.verbs",
+        "karat.workflow.learning",
+        "karat.workflow.making",
+        "karat.workflow.office",
+        "karat.workflow.probing",
+    ),
     "torch._dynamo",
 )
 KEPT_TRYING = 60.0  # seconds for which a worker tries to write how its job ended
@@ -183,7 +189,9 @@ def forked(root: Path) -> int:
         traceback.print_exc()
     finally:
         atexit._run_exitfuncs()
-        os._exit(code)  # the end of Python itself would touch, and so copy, all that was imported: a CPU second and more
+        os._exit(
+            code
+        )  # the end of Python itself would touch, and so copy, all that was imported: a CPU second and more
 
 
 def main() -> None:
