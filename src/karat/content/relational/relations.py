@@ -437,13 +437,13 @@ def keyed(known: Mapping[str, Schema], found: Sequence[Relation]) -> dict[tuple[
         if mine not in alone and (out[mine].kind != out[theirs].kind or out[mine].made):
             for at in (mine, theirs):
                 old = out[at]
-                out[at] = Column(old.name, "category", missing=old.missing, arrow=old.arrow)
-    return out
+                out[at] = Column(old.name, "category", missing=old.missing, arrow=old.arrow, whole=old.whole)
+    return schema.alike(out, pairs)
 
 
 def as_key(column: Column, unique: bool) -> Column:
     """A column that holds keys: made anew, so that all of them resolve."""
-    return Column(column.name, "identifier", missing=column.missing, arrow=column.arrow, unique=unique)
+    return replace(schema.as_key(column, ""), unique=unique)
 
 
 def ordered(database: Database, relation: Relation, columns: Sequence[Column]) -> str | None:

@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 from karat.content.table.encoding.coding import NUMBERS, flat
 from karat.content.table.rules.expressions import moment
 from karat.content.table.schema import schema, values
-from karat.content.table.schema.columns import LOGICAL, Column, Schema
+from karat.content.table.schema.columns import LOGICAL, WHOLE, Column, Schema
 from karat.content.table.schema.inference import UNEVEN
-from karat.content.table.table import Raw
-from karat.errors import DataError
+from karat.content.table.table import Dialect, Raw
+from karat.errors import DataError, FitError
 
 PRINTED = ("integer", "decimal", "boolean", "date", "datetime", "time")
 EXAMPLES = {
@@ -170,12 +170,33 @@ def put(column: pa.Array, rows: np.ndarray, new: pa.Array) -> pa.Array:
     return pa.concat_arrays([column, new.cast(column.type)]).take(pa.array(index))
 
 
-def zoned(cells: pa.Table, known: Schema) -> pa.Table:
-    """The logical cells, moments with their zone; zones of mixed offsets stay beside them as text."""
-    zones = {column.name: column.zone for column in known.columns if column.kind == "datetime" and column.zone}
+def typed(cells: pa.Table, known: Schema, dialect: Dialect) -> pa.Table:
+    """The logical cells of a file of words with the types that a reader expects of them.
+
+    Moments have their zone, those of mixed offsets beside them as text; keys and categories that were whole numbers in the
+    whole source, and no words of JSON or of a workbook, are int64. Raises FitError for a cell that is none.
+    """
     out = cells
-    for name, zone in zones.items():
-        i = out.column_names.index(name)
-        named = pa.timestamp("us", "UTC" if zone == "mixed" else zone)
-        out = out.set_column(i, name, flat(out[name]).view(pa.int64()).view(named))
+    for column in known.columns:
+        i, cell = out.column_names.index(column.name), flat(out[column.name])
+        if column.kind == "datetime" and column.zone:
+            named = pa.timestamp("us", "UTC" if column.zone == "mixed" else column.zone)
+            out = out.set_column(i, column.name, cell.view(pa.int64()).view(named))
+        elif column.whole and logical(column) == pa.string() and column.kind in WHOLE and _bare(column, dialect):
+            out = out.set_column(i, column.name, _whole(column, cell))
     return out
+
+
+def _bare(column: Column, dialect: Dialect) -> bool:
+    """Whether the file could have held the cells as text and did not."""
+    return dialect.form == "delimited" or column.name in dialect.bare
+
+
+def _whole(column: Column, cells: pa.Array) -> pa.Array:
+    try:
+        return cells.cast(pa.int64())
+    except pa.ArrowInvalid as error:
+        raise FitError(
+            f"the column {column.name!r} held whole numbers in the training data, and not all made cells are such ({error}). "
+            "Write .csv, where cells are text."
+        ) from None

@@ -20,7 +20,7 @@ from karat.content.codec import AT_ONCE, Block, Contents, Delivery
 from karat.content.roles import Conditioned, Conditioning, Declared, Discreet
 from karat.content.table import fragments, reading
 from karat.content.table.bloom import Past
-from karat.content.table.convert import as_kind, otherwise, zoned
+from karat.content.table.convert import as_kind, otherwise, typed
 from karat.content.table.digests import row_digests
 from karat.content.table.encoding import kernel
 from karat.content.table.encoding.coding import NUMBERS, flat, present
@@ -379,8 +379,9 @@ class Tables(Conditioned, Declared, Discreet):
         own, dialect = self.origin, self.origin.dialect
         form, rows = sources.form(suffix), map(self.printed, blocks)
         if dialect is None or (form != dialect.form and form != "delimited"):
-            typed = rows if dialect is None else (zoned(block.cells, self.schema) for block in blocks)
-            rows, dialect = map(lambda each: sources.noted(each, own.notes, header), typed), None
+            if (words := dialect) is not None:
+                rows = map(lambda block: typed(block.cells, self.schema, words), blocks)
+            rows, dialect = map(lambda each: sources.noted(each, own.notes, header), rows), None
         else:
             if form == "delimited" == dialect.form and sources.bare(suffix) != sources.bare(own.suffix):
                 dialect = replace(dialect, delimiter="\t" if suffix.startswith(".tsv") else ",")

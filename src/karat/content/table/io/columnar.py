@@ -327,8 +327,15 @@ def _metadata(table: pa.Table) -> dict[bytes, bytes] | None:
 
 
 def frame(parts: Sequence[bytes]) -> Any:
-    """The rows of Feather files as one frame of pandas, or as a table of Arrow where pandas is not installed."""
+    """The rows of Feather files as one frame of pandas, or as a table of Arrow where pandas is not installed.
+
+    Whole numbers of which some are missing are "Int64", which keeps every digit as the floats of NumPy would not.
+    """
     joined = pa.concat_tables([feather.read_table(io.BytesIO(part)) for part in parts])
     if importlib.util.find_spec("pandas") is None:
         return joined
-    return joined.to_pandas()
+    pandas, out = importlib.import_module("pandas"), joined.to_pandas()
+    for name, cells in zip(joined.column_names, joined.columns, strict=True):
+        if cells.null_count and pa.types.is_int64(cells.type) and name in out.columns:
+            out[name] = cells.to_pandas(types_mapper={pa.int64(): pandas.Int64Dtype()}.get)
+    return out

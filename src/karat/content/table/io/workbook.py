@@ -42,6 +42,7 @@ BATCH = 5000
 ROWS = 2**20
 TITLES = 20  # rows at most that stand above a header
 STAMP = dt.datetime(1980, 1, 1)
+DIGITS = 15  # of a number in a workbook that are sure to be kept: longer ones are text
 
 
 def read(path: Path, rows: int | None, sheet: str | None, room: float | None = None) -> Raw:
@@ -364,7 +365,7 @@ def _unstamped(core: bytes) -> bytes:
 
 def _number(text: str) -> Any:
     try:
-        return int(text)
+        return int(text) if len(text.lstrip("-")) <= DIGITS else text
     except ValueError:
         pass
     try:
@@ -376,6 +377,9 @@ def _number(text: str) -> Any:
 
 def _date(text: str) -> Any:
     try:
-        return dt.date.fromisoformat(text) if len(text) <= 10 else dt.datetime.fromisoformat(text)
+        if len(text) <= 10:
+            return dt.date.fromisoformat(text)
+        at = dt.datetime.fromisoformat(text)
+        return text if at.tzinfo is not None else at  # a cell has no zone
     except ValueError:
         return text

@@ -99,6 +99,10 @@ def identifiers(values: pa.Array, counts: np.ndarray, times: float = 1.0) -> dic
         return {"way": "uuid", "upper": first == first.upper() and first != first.lower()}
     if (span := _span(values)) is not None:
         return span
+    if len(values) < shapes.COMMON and pc.all(pc.match_substring_regex(values, "^[1-9][0-9]{0,17}$")).as_py():
+        sizes = pc.min_max(pc.utf8_length(values)).as_py()  # few tell no more than how many digits they have
+        low, high = 10 ** (sizes["min"] - 1), 10 ** sizes["max"] - 1
+        return {"way": "range", "prefix": "", "suffix": "", "width": 1, "low": low, "high": high}
     ends = pc.min_max(values)  # what the first and the last in the alphabet begin with, all do
     prefix = os.path.commonprefix([ends["min"].as_py(), ends["max"].as_py()]).rstrip("0123456789")
     m = re.fullmatch(r"(\d+)(\D*)", first[len(prefix) :])

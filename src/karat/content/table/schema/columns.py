@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar, get_args
 
 import pyarrow as pa
 
@@ -29,9 +29,11 @@ Kind = Literal[
     "ip",
     "url",
 ]
+Name = TypeVar("Name")
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SENSITIVE: tuple[Kind, ...] = ("email", "phone", "card", "person id", "iban", "name", "address", "ip", "url")
 MADE: tuple[Kind, ...] = ("identifier", "text", *SENSITIVE)  # made anew and not learned, unless `Column.keep`
+WHOLE: tuple[Kind, ...] = ("integer", "identifier", "category", "constant")  # that whole numbers may be by themselves
 
 # The Arrow type of each kind in a `Table`. Datetimes with a zone are kept in UTC.
 LOGICAL: dict[str, pa.DataType] = {
@@ -61,6 +63,9 @@ class Column:
     low: float | None = None  # declared by a person; never inferred; of dates in days, of moments and times in seconds
     high: float | None = None
     unique: bool = False  # every value differs; kept so in what is made
+    whole: bool = (
+        False  # every cell of the source is a whole number of 64 bits, spelled plainly: files with types hold it as one
+    )
     infinite: tuple[str, ...] = ()  # of numbers that may be infinite: how -inf and inf are spelled
     refers: str = ""  # the column of the same table, a key, whose values it holds (manager_id: "id")
     keep: bool = False  # declared by a person: learn this sensitive or text column as it is
@@ -82,3 +87,20 @@ class Schema:
     constraints: tuple[dict[str, Any], ...] = ()
     target: str | None = None
     protected: tuple[str, ...] = ()  # declared by a person: columns that say who somebody is
+
+
+def as_key(column: Column, refers: str) -> Column:
+    """The column as an identifier."""
+    return Column(
+        column.name, "identifier", missing=column.missing, arrow=column.arrow, whole=column.whole, refers=refers
+    )
+
+
+def alike(columns: Mapping[Name, Column], pairs: Sequence[tuple[Name, Name]]) -> dict[Name, Column]:
+    """The columns, of which those that hold the same keys are whole numbers together or not at all, so that they can be joined."""
+    out = dict(columns)
+    for _ in pairs:  # a key that is a key of another table's in turn
+        for one, other in pairs:
+            if out[one].whole != out[other].whole:
+                out |= {at: replace(out[at], whole=False) for at in (one, other)}
+    return out

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from karat.content.table.personal import sensitive
 from karat.content.table.schema import datetimes as moments
 from karat.content.table.schema import number_formats as numerals
-from karat.content.table.schema.columns import Column, Kind
+from karat.content.table.schema.columns import WHOLE, Column, Kind
 from karat.content.table.schema.values import chunk, native, numbers, texts
 
 ENTRIES = 20_000  # of a dictionary that are kept, in their order
@@ -108,7 +108,7 @@ def column(name: str, cells: pa.ChunkedArray, place: str, typed: bool, comma: bo
         values = values.dictionary_decode()
     kinds = native(values.type)
     out = _typed(name, values, kinds[0]) if kinds else _strings(name, texts(values, place, name), comma)
-    out = replace(out, arrow=arrow)
+    out = replace(out, arrow=arrow, whole=pa.types.is_integer(values.type) if typed else out.whole)
     if entries and not out.made:  # whoever made it a category meant one, of numbers too
         gone = ("",) if values.null_count else ()
         return Column(name, "category", values=entries, missing=gone, arrow=arrow)
@@ -125,7 +125,23 @@ def _strings(name: str, cells: pa.Array, comma: bool) -> Column:
     uniques = coded.dictionary
     where = coded.indices.drop_null().to_numpy(zero_copy_only=False)
     counts = np.bincount(where, minlength=len(uniques))
-    empty = cells.null_count
+    found = _spelled(name, uniques, counts, cells.null_count, comma)
+    return replace(found, whole=found.kind in WHOLE and _plainly(found, uniques))
+
+
+def _plainly(found: Column, uniques: pa.Array) -> bool:
+    """Whether all that is not missing are whole numbers of 64 bits, without a sign or a zero that a number would lose."""
+    there = uniques.filter(pc.invert(pc.is_in(uniques, value_set=pa.array(found.missing, pa.string()))))
+    if not len(there) or not pc.all(pc.match_substring_regex(there, "^(0|-?[1-9][0-9]{0,18})$")).as_py():
+        return False
+    try:
+        there.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _spelled(name: str, uniques: pa.Array, counts: np.ndarray, empty: int, comma: bool) -> Column:
     if not len(uniques):
         return Column(name, "constant", missing=("",) if empty else ())
     marks = pc.is_in(pc.utf8_trim_whitespace(uniques), value_set=pa.array(("", *_MARKERS))).to_numpy(

@@ -30,6 +30,8 @@ from karat.content.table.schema.columns import SENSITIVE as SENSITIVE
 from karat.content.table.schema.columns import Column as Column
 from karat.content.table.schema.columns import Kind as Kind
 from karat.content.table.schema.columns import Schema as Schema
+from karat.content.table.schema.columns import alike as alike
+from karat.content.table.schema.columns import as_key as as_key
 from karat.content.table.schema.values import chunk, native, texts
 from karat.content.table.table import Raw
 from karat.errors import FitError
@@ -116,12 +118,7 @@ def _related(columns: list[Column], raw: Raw) -> tuple[Column, ...]:
                 out[fits[0].name] = replace(
                     as_key(fits[0], ""), unique=True, learned=sensitive.learn(as_key(fits[0], ""), *_counted(theirs))
                 )
-    return tuple(out.values())
-
-
-def as_key(column: Column, refers: str) -> Column:
-    """The column as an identifier."""
-    return Column(column.name, "identifier", missing=column.missing, arrow=column.arrow, refers=refers)
+    return tuple(alike(out, [(c.name, c.refers) for c in out.values() if c.refers]).values())
 
 
 def _words(column: Column, raw: Raw) -> pa.Array:
@@ -236,7 +233,7 @@ def _declared(path: Path, text: str, table: Mapping[str, Any], found: Schema) ->
             columns[name] = as_key(column, column.refers)
         if not columns[column.refers].made and "kind" not in declared.get(column.refers, {}):
             columns[column.refers] = replace(as_key(columns[column.refers], ""), unique=True)
-    return columns
+    return alike(columns, [(column.name, column.refers) for column in columns.values() if column.refers])
 
 
 def to_toml(schema: Schema, comments: Mapping[int, str] = MappingProxyType({})) -> str:
@@ -379,6 +376,7 @@ def _of_kind(found: Column, kind: Kind) -> Column:
         missing=found.missing,
         arrow=found.arrow,
         unique=found.unique and kind in MADE,
+        whole=found.whole,
     )
     if found.arrow.startswith("dictionary") and kind not in ("boolean", "constant"):
         column = replace(column, values=found.values)
