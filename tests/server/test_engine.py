@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import shutil
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,7 @@ from karat.request import Request
 from karat.server.app import catalogue_of
 from karat.server.engine import Drawn, Engine, Partial, unless_gone
 from karat.server.engine.shelf import Shelf
+from karat.server.guard.guard import Caller
 from karat.server.problems import Problem
 
 FORMS = {"digits": ".png", "steps": ".webp", "tones": ".wav", "people": ".csv", "lines": ".txt"}
@@ -125,18 +130,49 @@ def test_files_are_labelled_inside(served_runs: Path, tmp_path: Path) -> None:
     running(served_runs, use)
 
 
-def test_a_full_line_refuses_and_says_when_to_come_again(served_runs: Path) -> None:
+def caller(account: str) -> Caller:
+    return Caller(account, frozenset(), account=account)
+
+
+def test_who_holds_his_share_of_the_line_is_refused_and_told_when_to_come_again_and_others_are_let_in(
+    served_runs: Path,
+) -> None:
     async def use(engine: Engine) -> None:
+        def ask(seed: int, name: str = "many") -> asyncio.Task[Drawn]:
+            return asyncio.create_task(engine.draw("people", Request(2, seed), caller=caller(name)))
+
         async with held(engine):
-            waiting = [asyncio.create_task(engine.draw("people", Request(2, seed))) for seed in range(2)]
+            waiting = [ask(0), ask(1)]
             await joined(engine, 2)
             with pytest.raises(Problem) as refused:
-                await engine.draw("people", Request(2, 9))
+                await ask(9)
             assert refused.value.status == 429 and int(refused.value.headers["Retry-After"]) >= 1
-        assert [(await task).count for task in waiting] == [2, 2], "those that were let in are drawn"
-        assert (await engine.draw("people", Request(2, 9))).count == 2, "and later all are let in again"
+            waiting.append(ask(2, "one"))
+            await joined(engine, 3)
+        assert [(await task).count for task in waiting] == [2, 2, 2], "those that were let in are drawn"
+        assert (await ask(9)).count == 2, "and later all are let in again"
 
-    assert metric(running(served_runs, use, waiting=2), "karat_rejected_total", why="full") == 1
+    assert metric(running(served_runs, use, waiting=4), "karat_rejected_total", why="full") == 1
+
+
+def test_a_picture_of_one_is_drawn_before_the_many_long_texts_of_another(served_runs: Path) -> None:
+    async def use(engine: Engine) -> None:
+        done: list[str] = []
+
+        async def ask(name: str, request: Request, who: Caller) -> None:
+            await engine.draw(name, request, caller=who)
+            done.append(name)
+
+        async with held(engine):
+            long = Request(1, prompt="the ", tokens=60)
+            texts = [asyncio.create_task(ask("lines", replace(long, seed=i), caller("many"))) for i in range(8)]
+            await joined(engine, 8)
+            picture = asyncio.create_task(ask("digits", Request(1), caller("one")))
+            await joined(engine, 9)
+        await asyncio.gather(picture, *texts)
+        assert done.index("digits") <= 1, "behind what was begun at most"
+
+    running(served_runs, use)
 
 
 def test_what_waits_too_long_is_refused_and_leaves_its_place(served_runs: Path) -> None:
@@ -398,3 +434,32 @@ def test_a_full_line_refuses_over_http_before_anything_else_is_looked_at(served_
         assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
         assert int(refused.headers["retry-after"]) >= 1
         assert client.get("/v1/models").status_code == 200
+
+
+def test_without_keys_clients_are_told_apart_by_the_word_that_they_send_as_one(served_runs: Path) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def wait(_: object) -> None:
+        began.set()
+        go_on.wait(30)
+
+    with client_of(ServeOptions([served_runs], waiting=4)) as client, ThreadPoolExecutor() as pool:
+        engine: Engine = client.app.state.served.engine  # type: ignore[attr-defined]
+
+        def ask(word: str) -> int:
+            headers = {"authorization": f"Bearer {word}"}
+            return client.post("/v1/rows", json={"model": "people", "n": 2}, headers=headers).status_code
+
+        assert client.portal is not None and ask("batch") == 200
+        client.portal.start_task_soon(engine.look, "people", wait)
+        assert began.wait(30)
+        try:
+            asked = [pool.submit(ask, "batch") for _ in range(4)]
+            refused = [each.result() for each in itertools.islice(as_completed(asked), 2)]
+            other = pool.submit(ask, "me")
+            while metric(engine, "karat_waiting") < 3:
+                time.sleep(0.001)
+        finally:
+            go_on.set()
+        assert refused == [429, 429] and sorted(each.result() for each in asked) == [200, 200, 429, 429]
+        assert other.result() == 200

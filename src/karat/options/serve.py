@@ -46,7 +46,7 @@ class ServeOptions:
     memory
         Megabytes that loaded runs may take together; those not used for longest are let go.
     waiting
-        Requests that may wait; more are refused with 429.
+        Requests that may wait; more are refused with 429. One caller may hold as many places as are free.
     deadline
         Seconds after which a request that still waits is refused.
     upload

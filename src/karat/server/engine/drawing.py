@@ -13,24 +13,25 @@ from karat.errors import FitError, KaratError
 from karat.server.engine import work
 from karat.server.engine.book import Book
 from karat.server.engine.drawn import Drawn
+from karat.server.engine.line import Line
 from karat.server.engine.meters import Meters
 from karat.server.engine.shelf import Loaded, Shelf, Source
-from karat.server.engine.ticket import End, Line, Post, Ticket
+from karat.server.engine.ticket import End, Post, Ticket
 from karat.server.problems import Problem
 
 LOG = logging.getLogger("karat.server")
 LINGER = 0.005  # seconds that a batch is waited for, where the last one had more requests
-LATELY = 0.05  # weight of the last requests in the mean time that one takes
+SLICE = 0.02  # seconds after which a step gives way
 
 
 class Drawing(threading.Thread):
-    """Ends once `line` is closed and empty.   pace: seconds of it that a request took lately.   running: requests under way."""
+    """Ends once `line` is closed and empty.   running: requests under way."""
 
     def __init__(self, line: Line, shelf: Shelf, meters: Meters, hidden: Sequence[Path]) -> None:
         super().__init__(name="engine", daemon=True)
         self._line, self._shelf, self._meters, self._hidden = line, shelf, meters, hidden
         self._book, self._post = Book(), Post()
-        self.pace, self.running, self._last = 0.1, 0, 1
+        self.running, self._last = 0, 1
 
     def run(self) -> None:
         while (ticket := self._line.take(10.0)) is not None or not self._line.closed:
@@ -57,20 +58,22 @@ class Drawing(threading.Thread):
                 gated = [ticket.options.gate != "none" for ticket in group]
                 sources = loaded.ahead([ticket.request for ticket in group], gated)
         except Exception as error:
+            self._line.spend(first, time.perf_counter() - began)
             self._fail(group, error)
             return
         self._meters.together.labels(loaded.name).observe(len(group))
-        self._book.busy(loaded, time.perf_counter() - began)
+        seconds, records = time.perf_counter() - began, sum(ticket.request.n for ticket in group)
+        self._book.busy(loaded, seconds)
         self.running += len(group)
         for ticket, source in zip(group, sources, strict=True):
-            ticket.spent = (time.perf_counter() - began) / len(group) if ticket is first else first.spent
+            self._line.spend(ticket, seconds * ticket.request.n / records)
             ticket.loaded, ticket.steps = loaded, ticket.work(ticket, loaded, source)
         for ticket in group:
             self._meters.queue.labels(loaded.name).observe(ticket.waited)
             self._step(ticket)
 
     def _step(self, ticket: Ticket) -> None:
-        """One step of its work; the last one answers it."""
+        """Its work, until it gives something or others may have their turn; its end answers it."""
         loaded, steps, began = ticket.loaded, ticket.steps, time.perf_counter()
         assert loaded is not None and steps is not None, "it was begun"
         if ticket.gone:
@@ -78,7 +81,8 @@ class Drawing(threading.Thread):
             self._end(ticket, loaded)
             return
         try:
-            given = next(steps)
+            while (given := next(steps)) is None and not ticket.gone and time.perf_counter() - began < SLICE:
+                pass
         except StopIteration as end:
             self._spend(ticket, loaded, began)
             self._answer(ticket, loaded, end.value)
@@ -98,7 +102,7 @@ class Drawing(threading.Thread):
             currency = loaded.prices.currency
             last = replace(last, waited=ticket.waited, seconds=ticket.spent, money=money, currency=currency)
             self._book.made(loaded, last)
-            self._meters.items.labels(loaded.name, ticket.caller).inc(last.count)
+            self._meters.items.labels(loaded.name, ticket.caller.name).inc(last.count)
             self._meters.dropped.labels(loaded.name).inc(sum(last.tally.dropped.values()))
             if money is not None:
                 self._meters.money.labels(loaded.name, str(currency)).inc(money)
@@ -107,12 +111,12 @@ class Drawing(threading.Thread):
 
     def _end(self, ticket: Ticket, loaded: Loaded) -> None:
         self.running -= 1
-        self.pace += LATELY * (ticket.spent - self.pace)
+        self._line.done(ticket)
         self._meters.latency.labels(loaded.name).observe(time.perf_counter() - ticket.since)
 
     def _spend(self, ticket: Ticket, loaded: Loaded, began: float) -> None:
         seconds = time.perf_counter() - began
-        ticket.spent += seconds
+        self._line.spend(ticket, seconds)
         self._book.busy(loaded, seconds)
         self._meters.busy.labels(loaded.name).inc(seconds)
 

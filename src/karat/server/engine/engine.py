@@ -19,9 +19,11 @@ from karat.server.engine import files, work
 from karat.server.engine.book import Book
 from karat.server.engine.drawing import Drawing
 from karat.server.engine.drawn import Drawn, File, Partial
+from karat.server.engine.line import Line
 from karat.server.engine.meters import Meters
 from karat.server.engine.shelf import Loaded, Shelf
-from karat.server.engine.ticket import End, Line, Ticket
+from karat.server.engine.ticket import ANYONE, End, Ticket
+from karat.server.guard.guard import Caller
 from karat.server.guard.spending import Charge, Spending
 from karat.server.problems import Problem
 
@@ -63,14 +65,14 @@ class Engine:
         *,
         gates: bool = True,
         deadline: float | None = None,
-        caller: str = "",
+        caller: Caller = ANYONE,
     ) -> Drawn:
         """The records of a request: the same, byte for byte, whatever is drawn together with them.
 
         name: of the run, as `catalogue` has it.   options: labels, producer, gates, classes, keep, watermark, visible and
         safe_cells as of `karat make`; the gates en, zh and personal alone, and no `given` that is a file's name, since they would
         name files of this machine.   gates: whether made records must pass any.   deadline: seconds that it may wait, by default
-        the server's.   caller: who asks, for the metrics.
+        the server's.   caller: who asks, whose turn it is then.
         Raises Problem: 404 (no such run), 400 (what is not to be asked), 429 (the line is full; Retry-After), 504 (it waited too
         long), 503 (the server closes, or the run is too large), 500 (the run is damaged, or a gate failed); and KaratError for
         what the run cannot be asked.
@@ -86,7 +88,7 @@ class Engine:
         options: MakeOptions | None = None,
         *,
         deadline: float | None = None,
-        caller: str = "",
+        caller: Caller = ANYONE,
     ) -> AsyncIterator[str | Drawn]:
         """One passage while it comes, beginning with the prompt, then all of it as `Drawn`. No gate looks at what was shown
         already. Raises as `draw` does; what is known before the first text, in the first step of the iterator.
@@ -106,7 +108,7 @@ class Engine:
         shown: int = 3,
         gates: bool = True,
         deadline: float | None = None,
-        caller: str = "",
+        caller: Caller = ANYONE,
     ) -> AsyncIterator[Partial | Drawn]:
         """Up to `shown` earlier states of the records, where the family has steps; then the records as `draw` gives them."""
         ticket = await self._ticket(name, request, options, gates, caller, work.Shown(shown))
@@ -123,11 +125,11 @@ class Engine:
 
         `look` changes nothing and is quick. Raises as `draw` does.
         """
-        ticket = await self._ticket(name, Request(), None, False, "", work.Look(look))
+        ticket = await self._ticket(name, Request(), None, False, ANYONE, work.Look(look))
         found: T = await self._last(ticket, deadline)
         return found
 
-    async def count(self, name: str, items: int, caller: str) -> None:
+    async def count(self, name: str, items: int, caller: Caller) -> None:
         """Takes records of a run that are shown though `draw` did not make them from the quota of who asks; Problem as there."""
         ticket = await self._ticket(name, Request(items), None, False, caller, work.records)
         async with self._charged(ticket) as charge:
@@ -139,10 +141,10 @@ class Engine:
         """
         return await asyncio.to_thread(files.files, drawn, form)
 
-    def admit(self) -> None:
-        """Problem (429 or 503), as `draw` raises it, where nothing more can wait: cheaper than to ask."""
-        if self._line.full:
-            raise self._refused()
+    def admit(self, caller: Caller) -> None:
+        """Problem (429 or 503), as `draw` raises it, where the caller may have no more wait: cheaper than to ask."""
+        if self._line.full(caller.account):
+            raise self._refused(caller)
 
     def loaded(self) -> tuple[str, ...]:
         """Names of the runs that are loaded, the one used last at the end."""
@@ -156,7 +158,7 @@ class Engine:
     # In the event loop ----------------------------------------------------------------------------------------------
 
     async def _ticket(
-        self, name: str, request: Request, options: MakeOptions | None, gates: bool, caller: str, do: Any
+        self, name: str, request: Request, options: MakeOptions | None, gates: bool, caller: Caller, do: Any
     ) -> Ticket:
         if self._shelf.there(name) is None:
             await asyncio.to_thread(self.catalogue.run, name)  # 404 at once, before it takes a place
@@ -194,7 +196,7 @@ class Engine:
         """What is given for a ticket, from when it stands in the line until nothing more comes."""
         async with self._charged(ticket) as charge:
             if not self._line.join(ticket):
-                raise self._refused()
+                raise self._refused(ticket.caller)
             seconds = self.options.deadline if deadline is None else deadline
             timer = ticket.loop.call_later(seconds, self._late, ticket, seconds)
             try:
@@ -216,7 +218,7 @@ class Engine:
     @asynccontextmanager
     async def _charged(self, ticket: Ticket) -> AsyncIterator[Charge]:
         """Takes what is asked from the quota of who asks, if he has one."""
-        key = None if self._spending is None else self._spending.keys.named(ticket.caller)
+        key = ticket.caller.key
         if key is None or self._spending is None:
             yield Charge(ticket.request.n, 0.0)
             return
@@ -231,11 +233,11 @@ class Engine:
         if self._line.drop(ticket):  # one that was begun is answered, however late
             self.metrics.rejected.labels("deadline").inc()
             problem = Problem(
-                504, "deadline", f"it waited for {seconds:g} s without being drawn.", headers=self._later()
+                504, "deadline", f"it waited for {seconds:g} s without being drawn.", headers=self._later(ticket.caller)
             )
             ticket.answers.put_nowait(problem)
 
-    def _refused(self) -> Problem:
+    def _refused(self, caller: Caller) -> Problem:
         if self._line.closed:
             self.metrics.rejected.labels("closing").inc()
             return Problem(
@@ -245,10 +247,10 @@ class Engine:
         return Problem(
             429,
             "queue_full",
-            f"{len(self._line):,} requests are waiting already; ask again later.",
-            headers=self._later(),
+            f"{len(self._line):,} requests are waiting already, and places are kept for others; ask again later.",
+            headers=self._later(caller),
         )
 
-    def _later(self) -> dict[str, str]:
-        """When those that wait now will have been drawn, by how long requests took lately."""
-        return {"Retry-After": str(max(1, math.ceil(len(self._line) * self._drawing.pace)))}
+    def _later(self, caller: Caller) -> dict[str, str]:
+        """When what waits for the caller now will have been drawn."""
+        return {"Retry-After": str(max(1, math.ceil(self._line.later(caller.account))))}

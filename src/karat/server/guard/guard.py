@@ -28,16 +28,20 @@ class Caller:
 
     name: of the key, "local" without one on loopback.   scopes: what the key may do.   key: None without one.
     session: the token of who logged in with the key, in the studio.
+    account, connection: among which, and within an account among which, drawing is shared alike: a key, or without keys
+    whatever word a client sends as one; and where its bytes come from.
     """
 
     name: str
     scopes: frozenset[str]
     key: Key | None = None
     session: str | None = None
+    account: str = ""
+    connection: str = ""
 
     @staticmethod
     def of(key: Key, session: str | None = None) -> Caller:
-        return Caller(key.name, frozenset(key.scopes), key, session)
+        return Caller(key.name, frozenset(key.scopes), key, session, key.id)
 
 
 LOCAL = Caller(NAME, frozenset(SCOPES))  # on loopback no key is needed
@@ -46,7 +50,7 @@ LOCAL = Caller(NAME, frozenset(SCOPES))  # on loopback no key is needed
 class Guard:
     """What the middleware and the routes share: keys, what they spent, their rates, meters; whether the server is being stopped.
 
-    admit: raises the Problem of what is made for none, before a request costs more than that.
+    admit: raises the Problem of what is made for none, or not for this caller, before a request costs more than that.
     options: its `host` says whether keys are needed.   root: of the served folders; keys lie in `root/.karat`.
     FitError where a key is needed and there is none.
     """
@@ -60,7 +64,7 @@ class Guard:
         self.registry = CollectorRegistry()
         self.meters = Meters(self.registry)
         self.draining = False
-        self.admit: Callable[[], None] = _all_come
+        self.admit: Callable[[Caller], None] = _all_come
         if not self.local and not self.keys.all():
             raise FitError(
                 f"--host {options.host} can be reached by other machines, and there is no key. Make one first: "
@@ -71,7 +75,7 @@ class Guard:
         self.spending.close()
 
 
-def _all_come() -> None:
+def _all_come(_: Caller) -> None:
     return None
 
 

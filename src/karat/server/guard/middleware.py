@@ -9,6 +9,7 @@ import logging
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -89,19 +90,20 @@ class Exchange:
             self._check_form()
             self._check_origin()
             route = self.middleware.route(self.scope)
-            self.caller = self._find_caller(isinstance(route, Route) and route.scope == OPEN)
+            found = self._find_caller(isinstance(route, Route) and route.scope == OPEN)
+            self.caller = replace(found, connection=str(self.scope.get("client")))
             if isinstance(route, Problem):
                 raise route
             self.template = route.template
             self._check_scope(route.scope)
             self.guard.rates.take(self.caller.key)
             self.scope["state"]["caller"] = self.caller
+            if route.scope == MAKE and route.method == "POST":
+                self.guard.admit(self.caller)
             self.body = bodies.Body(receive, self.guard.upload if route.upload else bodies.SMALL)
             self._check_length(self.body.most)
             if not route.upload and not await self.body.whole():
                 return  # the client has gone
-            if route.scope == MAKE and route.method == "POST":
-                self.guard.admit()
             await self.app(self.scope, self.body, self._from_app)
             if self.body.failed is not None:
                 raise self.body.failed
@@ -150,7 +152,7 @@ class Exchange:
         # mistake that is better seen. What came through a proxy may come from anywhere, so it needs a key.
         proxied = any(name in PROXIED or name.startswith("x-forwarded-") for name in self.headers)
         if self.guard.local and not proxied and len(given) < 2 and not text.strip().startswith(PREFIX):
-            return LOCAL
+            return replace(LOCAL, account=text.strip())
         token = "" if given else Request(self.scope).cookies.get(COOKIE, "")
         key = self.guard.spending.logged_in(token) if token else None
         if key is not None:

@@ -13,6 +13,7 @@ from karat.request import Request
 from karat.run import Run
 from karat.server.engine import Drawn, File, unless_gone
 from karat.server.forms import Form, options_of
+from karat.server.guard import caller_of
 from karat.server.problems import Problem, nearest, short
 from karat.server.served import Served, served
 
@@ -101,15 +102,9 @@ def request_for(options: MakeOptions, n: int, **more: Any) -> Request:
 async def draw(http: Http, name: str, request: Request, options: MakeOptions) -> Drawn:
     """The records; given up where the client goes before they are there."""
     engine = served(http).engine
-    return await unless_gone(http, engine.draw(name, request, options, caller=who(http)))
+    return await unless_gone(http, engine.draw(name, request, options, caller=caller_of(http)))
 
 
 async def note(here: Served, drawn: Drawn, files: Sequence[File]) -> None:
     """Notes files that leave in the run that made them, so that `karat check` knows them again."""
     await here.book.note(drawn.run, [(file.name, file.content, file.label) for file in files])
-
-
-def who(http: Http) -> str:
-    """The name of the caller, for metrics."""
-    caller = getattr(http.state, "caller", None)
-    return "" if caller is None else str(caller.name)

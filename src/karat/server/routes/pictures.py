@@ -24,6 +24,7 @@ from karat.server.answers import Labelled
 from karat.server.bodies import Route
 from karat.server.engine import Drawn, File, Partial
 from karat.server.forms import Form, form, options_of, takes
+from karat.server.guard import caller_of
 from karat.server.problems import Problem, short
 from karat.server.routes.documented import MAKING, Counted, errors, made
 from karat.server.routes.drawing import (
@@ -35,7 +36,6 @@ from karat.server.routes.drawing import (
     note,
     options_for,
     request_for,
-    who,
 )
 from karat.server.routes.streams import begun, event, streamed
 from karat.server.served import Served, served
@@ -147,7 +147,7 @@ async def generations(asked: Form, http: Http) -> Response:
         files = await _files(here, one, drawn)
         body = _body(one, drawn, files)
         return Labelled(body.model_dump_json(exclude_none=True).encode(), drawn.label, "application/json")
-    steps = here.engine.partial(one.model, request, options, shown=one.partial_images, caller=who(http))
+    steps = here.engine.partial(one.model, request, options, shown=one.partial_images, caller=caller_of(http))
     label = label_of(run, replace(options, seed=request.seed))
     early = Drawn(one.model, run, codec, request, options, (), label, Tally())
     return streamed(http, _events(here, one, early, await begun(http, steps)), label)

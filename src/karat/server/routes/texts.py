@@ -20,9 +20,10 @@ from karat.server.answers import Labelled
 from karat.server.bodies import Route
 from karat.server.engine import Drawn, Engine, File
 from karat.server.forms import Form, form, options_of, takes
+from karat.server.guard import caller_of
 from karat.server.problems import Problem
 from karat.server.routes.documented import MAKING, errors, made
-from karat.server.routes.drawing import OWN, check_cost, class_of, codec_for, draw, note, options_for, request_for, who
+from karat.server.routes.drawing import OWN, check_cost, class_of, codec_for, draw, note, options_for, request_for
 from karat.server.routes.streams import DONE, begun, event, streamed
 from karat.server.served import Served, served
 from karat.synthesizer.tracing import Followed, Traced, followed, word_of
@@ -262,7 +263,7 @@ class _Stream:
     async def _texts(self, request: Request, index: int, done: list[Followed]) -> AsyncIterator[bytes]:
         """The events of one text. The last piece is held back: behind the text comes the end of a line that is not its own."""
         engine: Engine = self.here.engine
-        pieces = engine.stream_text(self.one.model, request, self.options, caller=who(self.http))
+        pieces = engine.stream_text(self.one.model, request, self.options, caller=caller_of(self.http))
         prompt, came, sent = request.prompt or "", "", 0 if self.one.echo else len(request.prompt or "")
         held = ""
         async for piece in pieces:

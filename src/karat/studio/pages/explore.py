@@ -138,7 +138,7 @@ async def _under(request: Request, name: str, columns: Sequence[Askable]) -> tup
     """What the conditions in the address make of the other columns, beside what they are without any; and the label."""
     here = served(request)
     given = given_of(columns, spread.conditions(columns, request.query_params))
-    who = caller_of(request).name
+    who = caller_of(request)
     options = MakeOptions(subject(request, name).path)
 
     async def drawn(n: int, text: str | None) -> tuple[list[Row], str]:
@@ -171,7 +171,7 @@ async def _scene(request: Request, name: str) -> Scene:
 async def _count(request: Request, name: str, items: int) -> None:
     """Takes what a view shows from the quota of who asks: things as text at once, pictures and sounds as they are fetched."""
     if items:
-        await served(request).engine.count(name, items, caller_of(request).name)
+        await served(request).engine.count(name, items, caller_of(request))
 
 
 def _told(shown: Sequence[Shown]) -> list[tuple[str, Shown, Markup]]:

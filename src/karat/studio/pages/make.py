@@ -137,7 +137,7 @@ async def _made(request: Request, about: Subject, form: FormData) -> str:
         raise Problem(
             400, "too_large", f"n is {asked.n:,}; a page makes {MOST:,} at most, a command line any number.", "n"
         )
-    drawn = await unless_gone(request, here.engine.draw(about.name, asked, options, caller=caller_of(request).name))
+    drawn = await unless_gone(request, here.engine.draw(about.name, asked, options, caller=caller_of(request)))
     files = await here.engine.answer(drawn, form_of)
     return await run_in_threadpool(made.keep, drawn, files, _command(options, form_of, forms))
 
