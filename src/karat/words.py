@@ -45,9 +45,27 @@ def together(texts: Iterable[str], between: str = "") -> Sentence:
     return Sentence(tuple(parts))
 
 
+class Clause(Sentence):
+    """A sentence without its full stop, to stand inside of another one."""
+
+    def __new__(cls, parts: tuple[tuple[str, Mapping[str, Any]], ...]) -> Self:
+        self = str.__new__(cls, Sentence(parts).strip().rstrip("."))
+        self.parts = parts
+        return self
+
+
 def term(text: str) -> Sentence:
     """A word of ours, such as the name of a descriptor, as a sentence of its own."""
     return text if isinstance(text, Sentence) else Sentence(((text.replace("{", "{{").replace("}", "}}"), {}),))
+
+
+def listed(names: Sequence[str], most: int | None = None) -> str:
+    """Names in words, "a, b and c"; of more than `most` the first ones, and how many more."""
+    some = list(names[:most])
+    some += [said("{n} more", n=len(names) - len(some))] if len(names) > len(some) else []
+    if len(some) < 2:
+        return "".join(names) if not some or not isinstance(some[0], Sentence) else some[0]
+    return said("{first} and {last}", first=together(some[:-1], term(", ")), last=some[-1])
 
 
 def firsts(names: Sequence[str], most: int = 8) -> str:
@@ -132,4 +150,4 @@ def duration(seconds: float | None) -> str:
 
 def chance(p: float) -> str:
     """A probability that was found by drawing: never 0% or 100%."""
-    return "under 1%" if p < 0.01 else "over 99%" if p > 0.99 else f"{100 * p:.0f}%"
+    return said("under 1%") if p < 0.01 else said("over 99%") if p > 0.99 else f"{100 * p:.0f}%"

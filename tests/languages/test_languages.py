@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import ast
 import copy
+import datetime
 import re
 import string
+from dataclasses import replace
 from pathlib import Path
+
+from good import COPY, COST, COVERAGE, GOOD, MEMBER, PAYS
 
 import karat
 from karat.assays.faults import FAULTS
+from karat.assays.finding import Sample
 from karat.assays.keys import KEYS
 from karat.languages import language
 from karat.report.board import SEEN
-from karat.words import firsts, said
+from karat.words import firsts, said, term
 from karat.worth.inputs import inputs_of
 from karat.worth.ledger import total
+from karat.worth.policy import Policy
 from karat.worth.prices import Prices
+from karat.worth.verdict import judge
 
 ROOT = Path(karat.__file__).parent
 EN, ZH = language("en"), language("zh")
@@ -48,17 +55,16 @@ def literals(node: ast.AST) -> set[str]:
     return {one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str)}
 
 
-def test_what_a_finding_says_is_said_in_chinese_with_the_same_values() -> None:
+def test_what_findings_and_verdicts_say_is_said_in_chinese_with_the_same_values() -> None:
     templates: set[str] = set()
-    for path in [*sorted((ROOT / "assays").rglob("*.py")), ROOT / "worth" / "trial.py"]:
+    for path in [*sorted((ROOT / "assays").rglob("*.py")), *sorted((ROOT / "worth").glob("*.py")), ROOT / "words.py"]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
         asked = [node for node in calls if node.func.id in ("said", "term") and node.args]  # type: ignore[attr-defined]
         templates |= set().union(*(literals(node.args[0]) for node in asked))
-        templates |= {
-            text for text in literals(tree) if re.search(r"\{(value|count|made)[:}]", text)
-        }  # given by their names
-    assert len(templates) > 150
+        place = r"\{(value|count|made)[:}]" if "assays" in path.parts else r"\{[a-z]+[:}]"
+        templates |= {text for text in literals(tree) if re.search(place, text)}  # given by their names
+    assert len(templates) > 300
     for text in templates:
         assert f"said.{text}" in ZH.texts, text
         there = [(name, spec) for _, name, spec, _ in string.Formatter().parse(text) if name]
@@ -122,3 +128,24 @@ def test_a_list_is_said_as_each_language_says_lists() -> None:
 
 def test_a_kind_of_record_that_no_table_knows_keeps_its_own_word() -> None:
     assert EN.thing("dot") == {"thing": "dot", "things": "dots"} and ZH.thing("dot")["things"] == "dot"
+
+
+def test_a_verdict_is_said_in_chinese_with_nothing_left_in_english() -> None:
+    lost = replace(COVERAGE, value=0.5, low=0.4, high=0.6, raised=True)
+    few = replace(COVERAGE, samples=(Sample(30, 1_250, "made"),))
+    open_ = replace(PAYS, rights=None, acceptance=None, currency="CNY")
+    day = datetime.date(2026, 1, 1)
+    asked = [r for pack in ("cn", "eu") for r in Policy.load(pack).reasons(GOOD, None, day)]
+    for findings, prices in ((GOOD, PAYS), ([COPY, lost], open_), ([COPY, MEMBER, few], open_), ([], Prices())):
+        v = judge(findings, COST, prices, rights=None, labelled=None, thing="row")
+        inputs = [text for i in v.inputs for text in (i.unit, i.basis)]
+        settle = [] if v.settle is None else [v.settle.what]
+        for text in (v.sentence, *(r.text for r in (*v.reasons, *asked)), *settle, *inputs):
+            told = re.sub(
+                r"`.*?`|prices.toml|\(\w+\)|（\w+）|AUC|USD|GB 45438|Gartner|\w+_\w+|\"[^\"]*\"|rights|labels|personal",
+                "",
+                ZH.again(text),
+            )
+            assert not re.search("[A-Za-z]{2}|CN¥", told), told
+    for pack in ("cn", "eu"):
+        assert all(HAN.search(ZH.again(term(s.what))) for s in Policy.load(pack).signatures)

@@ -14,7 +14,7 @@ from karat.assays.details.rows import RareCategories
 from karat.assays.faults import fault
 from karat.assays.keys import KEYS, Better, Key
 from karat.errors import DataError
-from karat.words import count, said, score
+from karat.words import count, said, score, term
 
 State = Literal["ok", "raised", "cannot tell"]
 UNSEEN = "unseen real data"
@@ -99,7 +99,9 @@ class Sample:
     @property
     def wanted(self) -> str:
         """In words: "1,200 made", "more than 100,000 unseen real"."""
-        return f"{'more than ' if self.unreachable else ''}{count(self.named)} {self.side}"
+        return said(
+            "more than {n} {side}" if self.unreachable else "{n} {side}", n=count(self.named), side=term(self.side)
+        )
 
 
 @dataclass(frozen=True)

@@ -51,11 +51,19 @@ class Language:
         lacks, as it is."""
         if self.code == "en" or not isinstance(text, words.Sentence):
             return text
-        out = []
-        for template, values in text.parts:
-            own = {name: self.again(x) if isinstance(x, str) else x for name, x in values.items()}
-            out.append(self.texts.get(f"said.{template}", template).format_map(own))
-        return "".join(out)
+        out = "".join(
+            self._template(template, values).format_map(
+                {name: self.again(x) if isinstance(x, str) else x for name, x in values.items()}
+            )
+            for template, values in text.parts
+        )
+        out = out.replace(words.SYMBOLS["CNY"], self.texts["form.yuan"])
+        return out.rstrip("。.") if isinstance(text, words.Clause) else out
+
+    def _template(self, template: str, values: Mapping[str, Any]) -> str:
+        """That of a part: a sentence, or the name of a finding, of a kind of record, of what a score is held against."""
+        keys = f"said.{template}", f"finding.{values.get('key', template)}.name", f"thing.{template}.one"
+        return next((self.texts[key] for key in keys if key in self.texts), self.beside(template))
 
     def listed(self, names: Sequence[str], most: int = MOST) -> str:
         """Names as a list in words; of many the first ones, and how many more."""
@@ -73,7 +81,7 @@ class Language:
 
     def chance(self, p: float) -> str:
         """A probability that was found by drawing: never 0% or 100%."""
-        return self.texts["form.under"] if p < 0.01 else self.texts["form.over"] if p > 0.99 else f"{100 * p:.0f}%"
+        return self.again(words.chance(p))
 
 
 @cache

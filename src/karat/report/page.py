@@ -19,7 +19,6 @@ from markupsafe import Markup, escape
 from karat import __version__, words
 from karat.assays.details.records import Balance, Descriptor, MissingClasses, MissingModes
 from karat.assays.details.rows import Cardinality
-from karat.assays.sights import sentence
 from karat.languages import Language
 from karat.languages import language as language_of
 from karat.output import Output, digest, make_folder, read_json
@@ -27,9 +26,10 @@ from karat.provenance.containers import CONTAINERS
 from karat.provenance.label import Label, plain_seal
 from karat.report import drawing, table, text
 from karat.report.board import board, fault, input_name, judged, limit_in_full, states
+from karat.report.printed import told
 from karat.worth.ledger import Entry, total
 from karat.worth.reasons import Reason
-from karat.worth.verdict import Verdict, overview
+from karat.worth.verdict import Verdict
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding
@@ -103,6 +103,7 @@ def write_report(
     make_folder(folder, True)
     numbers = {
         **{"format": 1, "title": title, "verdict": verdict.to_dict(), "answers": states(verdict)},
+        **_again(verdict, findings, language_of(lang)),
         "findings": [f.to_dict() for f in findings],
         **{"facts": dict(facts), "curves": [dict(c) for c in curves], "pairs": [dict(p) for p in pairs]},
         "cost": {"entries": [vars(e) for e in cost], "total": total(cost).to_dict()},
@@ -141,6 +142,19 @@ def _write(output: Output, folder: Path, numbers: dict[str, Any], rendered: str)
     return html, numbers_at
 
 
+def _again(verdict: Verdict, findings: Sequence[Finding], language: Language) -> dict[str, Any]:
+    """The sentences of the file in the language of the page, in the order of what they are about; in English they stand there."""
+    if language.code == "en":
+        return {}
+    settle = None if verdict.settle is None else language.again(verdict.settle.what)
+    reasons, summaries = (
+        [language.again(text) for text in texts]
+        for texts in ([r.text for r in verdict.reasons], [f.summary for f in findings])
+    )
+    told = {"sentence": language.again(verdict.sentence), "settle": settle, "reasons": reasons, "findings": summaries}
+    return {"said": {"lang": language.code, **told}}
+
+
 def _said(verdict: Verdict, findings: Sequence[Finding], thing: str, language: Language) -> dict[str, Any]:
     """The first page and what else is said in the language, by the template's names."""
     called = language.thing(thing)
@@ -154,6 +168,8 @@ def _said(verdict: Verdict, findings: Sequence[Finding], thing: str, language: L
         "called": called,
         "t": t,
         "money": language.money,
+        "again": language.again,
+        "word": lambda text: language.again(words.term(text)),
         "in_full": lambda f: limit_in_full(f, language),
         "judged": lambda f: judged(f, thing, language),
         "board": board(verdict, findings, thing, language),
@@ -161,7 +177,7 @@ def _said(verdict: Verdict, findings: Sequence[Finding], thing: str, language: L
         "advice": [fault(f, i, called, language).do for i, f in enumerate(findings)],
         "evidence": {r.kind + r.name: _evidence(r, findings) for r in verdict.reasons},
         "inputs": {i.name: input_name(i.name, called, language) for i in verdict.inputs},
-        "told": [x for x in (overview(findings, thing), sentence(findings, thing)) if x and language.code == "en"],
+        "told": told(findings, thing, language),
         "histograms": _histograms(findings, language),
     }
 

@@ -32,9 +32,8 @@ def printed(findings: Sequence[Finding], verdict: Verdict, thing: str, language:
     if any(f.within.brief.endswith("*") for f in findings):
         lines.append(language.say("print.more"))
     first = board(verdict, findings, thing, language)
-    said = (overview(findings, thing), sentence(findings, thing), calibrated) if language.code == "en" else ()
-    told = [text for text in said if text]
-    return "\n".join([*lines, "", *_to_do(first, language), *told, *_answers(first, verdict, language)])
+    notes = [*told(findings, thing, language), *([calibrated] if calibrated and language.code == "en" else [])]
+    return "\n".join([*lines, "", *_to_do(first, language), *notes, *_answers(first, verdict, language)])
 
 
 def row(f: Finding, thing: str, language: Language) -> tuple[str, ...]:
@@ -65,10 +64,13 @@ def _to_do(first: Board, language: Language) -> list[str]:
 
 def _answers(first: Board, verdict: Verdict, language: Language) -> list[str]:
     answers = [language.say("print.answer", name=a.name, word=a.word, text=a.text) for a in first.answers]
-    sentence = (
-        verdict.sentence if language.code == "en" else language.say("print.verdict", word=first.word, text=first.means)
-    )
-    return [*answers, sentence]
+    return [*answers, language.again(verdict.sentence)]
+
+
+def told(findings: Sequence[Finding], thing: str, language: Language) -> list[str]:
+    """What is said of all findings together: how many cannot tell, and what they would have seen."""
+    seen = sentence(findings, thing) if language.code == "en" else ""  # which the first page has in each language
+    return [text for text in (language.again(overview(findings, thing)), seen) if text]
 
 
 def in_html(findings: Sequence[Finding], verdict: Verdict, thing: str, language: Language) -> str:
@@ -78,4 +80,4 @@ def in_html(findings: Sequence[Finding], verdict: Verdict, thing: str, language:
         for f, cells in ((f, row(f, thing, language)) for f in findings)
     )
     head = "<tr>" + "".join(f"<th>{language.say(f'print.{title}')}</th>" for title in TITLES) + "</tr>"
-    return f"<p><b>{escape(verdict.sentence)}</b></p><table>{head}{rows}</table>"
+    return f"<p><b>{escape(language.again(verdict.sentence))}</b></p><table>{head}{rows}</table>"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from karat.assays.details.records import Exchange
-from karat.words import chance, money, number
+from karat.words import chance, listed, money, number, said, term
 from karat.worth.policy import Policy
-from karat.worth.reasons import Reason, joined
+from karat.worth.reasons import Reason
 from karat.worth.value import Value
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
@@ -27,25 +27,35 @@ def worth_reasons(
     policy: Policy,
 ) -> list[Reason]:
     if value is None:
-        return [
-            Reason("worth", "money", "unknown", f"the money is unknown until prices.toml declares {joined(missing)}")
-        ]
-    cost = f"an accepted {thing} costs {money(value.cpa, currency)}"
-    cost += f" ({money(value.cpa_low, currency)} to {money(value.cpa_high, currency)})"
+        text = said("the money is unknown until prices.toml declares {names}", names=listed(missing))
+        return [Reason("worth", "money", "unknown", text)]
+    cost = said(
+        "an accepted {thing} costs {cost} ({low} to {high})",
+        thing=term(thing),
+        cost=money(value.cpa, currency),
+        low=money(value.cpa_low, currency),
+        high=money(value.cpa_high, currency),
+    )
     rho = next((f for f in findings if f.key == "exchange rate" and math.isfinite(f.value)), None)
     beats = value.breakeven is not None and rho is not None and _stands_for_more(rho, value.breakeven)
     cheap = value.p_cheaper >= policy.cheaper or beats
-    text = f"{cost}, below today's cost with a probability of {chance(value.p_cheaper)}"
+    text = cost + said(", below today's cost with a probability of {chance}", chance=chance(value.p_cheaper))
     if value.breakeven is not None and rho is not None:
-        would = "would do" if beats else "are needed"
-        text += f", and stands for {number(rho.value)} real labels ({number(rho.low)} to {number(rho.high)}) where "
-        text += f"{number(value.breakeven)} {would}"
+        enough = ", and stands for {rho} real labels ({low} to {high}) where {breakeven} would do"
+        short = ", and stands for {rho} real labels ({low} to {high}) where {breakeven} are needed"
+        text += said(
+            enough if beats else short,
+            rho=number(rho.value),
+            low=number(rho.low),
+            high=number(rho.high),
+            breakeven=number(value.breakeven),
+        )
         if isinstance(rho.detail, Exchange) and not rho.detail.beats:
-            text += ", no more than controls that cost nothing"
+            text += said(", no more than controls that cost nothing")
     unit = Reason("worth", "unit cost", "pass" if cheap else "unknown", text)
-    pays = f"it pays with a probability of {chance(value.p_pays)}"
+    pays = said("it pays with a probability of {chance}", chance=chance(value.p_pays))
     if value.p_pays <= LOSES:
-        return [unit, Reason("worth", "net value", "fail", f"{pays}; {cost}")]
+        return [unit, Reason("worth", "net value", "fail", pays + said("; ") + cost)]
     net = Reason("worth", "net value", "pass" if value.p_pays >= policy.pays else "unknown", pays)
     return [unit, net, *_stage_reasons(value, currency)]
 
@@ -61,12 +71,9 @@ def _stage_reasons(value: Value, currency: str | None) -> list[Reason]:
         return []
     stop = next((g for g in reversed(value.gates) if not g.enter), None)
     if stop is None:
-        first = value.gates[0]
-        text = (
-            f"every stage is worth entering; {first.name} costs {money(first.costs, currency)}, and what lies behind it"
-        )
-        return [Reason("worth", "stages", "pass", f"{text} is worth {money(first.worth, currency)}")]
-    text = (
-        f"stop before {stop.name}: it costs {money(stop.costs, currency)}, and what lies behind it is expected to bring"
-    )
-    return [Reason("worth", "stages", "fail", f"{text} {money(stop.worth, currency)}")]
+        template = "every stage is worth entering; {stage} costs {costs}, and what lies behind it is worth {worth}"
+    else:
+        template = "stop before {stage}: it costs {costs}, and what lies behind it is expected to bring {worth}"
+    at = stop or value.gates[0]
+    text = said(template, stage=at.name, costs=money(at.costs, currency), worth=money(at.worth, currency))
+    return [Reason("worth", "stages", "pass" if stop is None else "fail", text)]

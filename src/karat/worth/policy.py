@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from karat.assays.keys import KEYS
 from karat.errors import FitError
 from karat.provenance.label import LAWS, Law
-from karat.worth.reasons import Reason, joined
+from karat.words import listed, said, term
+from karat.worth.reasons import Reason, called
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding
@@ -94,37 +95,25 @@ class Policy:
         if not self.fine and not self.signatures:
             return []
         mine = {key: [f for f in findings if f.key == key] for key in self.fine}
-        if raised := [f.name for found in mine.values() for f in found if f.raised]:
-            return [Reason("gate", "policy", "fail", f"{self.title}: {joined(raised)} would have to be fine")]
+        if raised := [called(f) for found in mine.values() for f in found if f.raised]:
+            text = said("{policy}: {names} would have to be fine", policy=term(self.title), names=listed(raised))
+            return [Reason("gate", "policy", "fail", text)]
         wanted = [s for s in self.signatures if not (s.personal and personal == "none")]
         # a finding that is not there has nothing to find: there are no classes, or no groups
-        open_ = [f.name for found in mine.values() for f in found if f.state == "cannot tell"]
+        open_ = [called(f) for found in mine.values() for f in found if f.state == "cannot tell"]
         if unsigned := [s.what for s in wanted if not s.holds(today)]:
-            more = f", and {len(unsigned) - 1} more" if len(unsigned) > 1 else ""
-            return [
-                Reason(
-                    "gate", "policy", "unknown", f"{self.title}: nobody has signed that {unsigned[0]}{more}", "unsigned"
-                )
-            ]
+            text = said("{policy}: nobody has signed that {what}", policy=term(self.title), what=term(unsigned[0]))
+            text += said(", and {n} more", n=len(unsigned) - 1) if len(unsigned) > 1 else ""
+            return [Reason("gate", "policy", "unknown", text, "unsigned")]
         if open_:
-            return [
-                Reason(
-                    "gate",
-                    "policy",
-                    "unknown",
-                    f"{self.title}: {joined(open_)} cannot tell, and would have to",
-                    "undecided",
-                )
-            ]
-        by = joined(list(dict.fromkeys(f"{s.who} on {s.when}" for s in wanted)))
-        return [
-            Reason(
-                "gate",
-                "policy",
-                "pass",
-                f"{self.title}: all that is asked is met" + (f", signed by {by}" if by else ""),
+            text = said(
+                "{policy}: {names} cannot tell, and would have to", policy=term(self.title), names=listed(open_)
             )
-        ]
+            return [Reason("gate", "policy", "unknown", text, "undecided")]
+        by = listed(list(dict.fromkeys(said("{who} on {day}", who=s.who, day=s.when) for s in wanted)))
+        text = said("{policy}: all that is asked is met", policy=term(self.title))
+        text += said(", signed by {by}", by=by) if by else ""
+        return [Reason("gate", "policy", "pass", text)]
 
 
 def _signature(given: Any, source: str) -> Signature:

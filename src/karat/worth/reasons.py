@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from karat.words import count, score
+from karat.words import Clause, Sentence, count, listed, parts_of, said, score, term, together
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding
@@ -61,43 +61,57 @@ def cannot_tell(blind: Sequence[Finding], thing: str) -> str:
         beyond = [f for f in blind if f.beyond]
         if beyond:
             if all(f.saturated for f in beyond):
-                return f"{named(beyond)} cannot tell: unseen real {thing}s score as high as can be"
-            return f"{named(beyond)} cannot tell: at so few {thing}s no score it can have would be a fault"
-        because = f" ({plain(blind[0].summary)})" if len(blind) == 1 else ""
-        return f"{named(blind)} could not be measured{because}"
+                template = "{names} cannot tell: unseen real {thing}s score as high as can be"
+            else:
+                template = "{names} cannot tell: at so few {thing}s no score it can have would be a fault"
+            return said(template, names=named(beyond), thing=term(thing))
+        if len(blind) == 1:
+            why = plain(blind[0].summary)
+            return said("{names} could not be measured ({why})", names=named(blind), why=why)
+        return said("{names} could not be measured", names=named(blind))
     side = max((s for _, s in few), key=lambda s: s.needs / max(s.n, 1)).side
     same = [f for f, s in few if s.side == side]
     most = max((s for _, s in few if s.side == side), key=lambda s: s.needs)
-    return f"{named(same)} cannot tell at n={count(most.n)}; needs {most.wanted} {thing}s"
+    return said(
+        "{names} cannot tell at n={n}; needs {wanted} {thing}s",
+        names=named(same),
+        n=count(most.n),
+        wanted=most.wanted,
+        thing=term(thing),
+    )
+
+
+def called(f: Finding) -> Sentence:
+    """What the finding is called, in each language by its key."""
+    name = Sentence(((f.kind.title or f.key, {"of": f.of, "key": f.key}),))
+    return name if f.table is None else said("{table} {name}", table=f.table, name=name)
 
 
 def named(findings: Sequence[Finding]) -> str:
     """Their names, those first that say what is missing, and what that is."""
     names = list(dict.fromkeys(_with_missing(f) for f in sorted(findings, key=lambda f: not f.missing)))
-    return joined(names if len(names) <= MOST_NAMED else [*names[:MOST_NAMED], f"{len(names) - MOST_NAMED} more"])
+    return listed(names, MOST_NAMED)
 
 
 def _with_missing(f: Finding) -> str:
     if not f.raised or not f.missing:
-        return f.name
-    more = f" and {len(f.missing) - MOST_NAMED} more" if len(f.missing) > MOST_NAMED else ""
-    return f"{f.name} ({', '.join(f.missing[:MOST_NAMED])}{more})"
+        return called(f)
+    more = f.missing if len(f.missing) > MOST_NAMED else ()
+    gone = listed(more, MOST_NAMED) if more else together(f.missing, term(", "))
+    return said("{name} ({missing})", name=called(f), missing=gone)
 
 
-def scores(findings: Sequence[Finding]) -> str:
-    f = findings[0]
-    return f" ({f.name} {score(f.value)}, {beside(f)})"
+def scores(f: Finding) -> Sentence:
+    return said(" ({name} {value}, {beside})", name=called(f), value=score(f.value), beside=beside(f))
 
 
 def beside(f: Finding) -> str:
     """What a finding is held against, with its score: a better one than real data get is no better than real, only as good."""
     better = {"higher": f.value >= f.real, "lower": f.value <= f.real, "neither": False}[f.better]
-    return f"{'as good as ' if better and not f.raised else ''}{f.beside} {score(f.real)}"
+    template = "as good as {what} {score}" if better and not f.raised else "{what} {score}"
+    return said(template, what=term(f.beside), score=score(f.real))
 
 
 def plain(sentence: str) -> str:
-    return sentence.strip().rstrip(".") or "a test raised it"
-
-
-def joined(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+    """A finding's sentence inside of another one."""
+    return Clause(parts_of(sentence)) or said("a test raised it")

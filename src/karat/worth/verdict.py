@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from karat.words import chance, count, money, score
+from karat.words import Sentence, chance, count, money, said, score, term
 from karat.worth.economics import worth_reasons
 from karat.worth.gates import gate_reasons
 from karat.worth.inputs import inputs_of
@@ -23,7 +23,7 @@ from karat.worth.ledger import Cost
 from karat.worth.policy import Policy
 from karat.worth.prices import Prices
 from karat.worth.quality import quality_reasons
-from karat.worth.reasons import Reason, Settle, beside
+from karat.worth.reasons import Reason, Settle, beside, called, scores
 from karat.worth.reviewed import Reviewed
 from karat.worth.settling import next_step
 from karat.worth.value import Input, Value, appraise
@@ -89,34 +89,45 @@ def judge(
     settle: Settle | None = None
     if failed:
         word: Literal["gold", "bubble", "unproven"] = "bubble"
-        sentence = f"Bubble: {failed[0].text}{_beside(findings, failed[0])}."
+        beyond = _beside(findings, failed[0])
+        sentence = said("Bubble: {because}{shown}.", because=failed[0].text, shown=beyond)
     elif not unknown:
         word = "gold"
         assert value is not None
-        sentence = (
-            f"Gold: {worth[0].text}, it pays with a probability of {chance(value.p_pays)}, and every gate is passed"
-            f"{_headline(findings)}."
-        )
+        template = "Gold: {because}, it pays with a probability of {chance}, and every gate is passed{shown}."
+        sentence = said(template, because=worth[0].text, chance=chance(value.p_pays), shown=_headline(findings))
     else:
         word = "unproven"
         settle = next_step(unknown, findings, missing, inputs, value, prices, cost, thing, reviewed)
         together = unknown[0].name == "rights" and bool(missing)  # one step declares both
         settle = replace(settle, alone=len(unknown) == 1 + together)
-        first = unknown[0].text
-        price = "nothing" if settle.costs == 0 else "about " + money(settle.costs, prices.currency)
-        price = "a price that cannot be named with what is declared" if settle.costs is None else price
-        if not settle.worthwhile:
-            price += f" and is expected to gain {money(settle.gains, prices.currency)} only: stop rather than measure"
-        does = "what would settle it" if settle.alone else "what to do first"
-        sentence = f"Unproven: {first}; {does}: {settle.what}, which costs {price}{_shown(findings)}."
+        all_of_it = "Unproven: {because}; what would settle it: {what}, which costs {price}{shown}."
+        sentence = said(
+            all_of_it if settle.alone else "Unproven: {because}; what to do first: {what}, which costs {price}{shown}.",
+            because=unknown[0].text,
+            what=settle.what,
+            price=_price(settle, prices.currency),
+            shown=_shown(findings),
+        )
     share = None if value is None else value.assumed_share
     return Verdict(word, sentence, reasons, inputs, share, value, settle, prices.currency)
+
+
+def _price(settle: Settle, currency: str | None) -> Sentence:
+    if settle.costs is None:
+        price = said("a price that cannot be named with what is declared")
+    else:
+        price = said("about {money}", money=money(settle.costs, currency)) if settle.costs else said("nothing")
+    if settle.worthwhile:
+        return price
+    gains = money(settle.gains, currency)
+    return price + said(" and is expected to gain {money} only: stop rather than measure", money=gains)
 
 
 def _headline(findings: Sequence[Finding]) -> str:
     """The finding to show to a board: a raised one, then one that is surely within its limit; none that cannot tell."""
     f = next(iter(conclusive(findings)), None)
-    return "" if f is None else f" ({f.name} {score(f.value)}, {beside(f)})"
+    return "" if f is None else scores(f)
 
 
 def _shown(findings: Sequence[Finding]) -> str:
@@ -124,7 +135,8 @@ def _shown(findings: Sequence[Finding]) -> str:
     f = next(iter(conclusive(findings)), None)
     if f is None:
         return ""
-    return f"; {'raised' if f.raised else 'measured'}: {f.name} {score(f.value)} ({beside(f)})"
+    template = "; raised: {name} {value} ({beside})" if f.raised else "; measured: {name} {value} ({beside})"
+    return said(template, name=called(f), value=score(f.value), beside=beside(f))
 
 
 def conclusive(findings: Sequence[Finding]) -> list[Finding]:
@@ -154,8 +166,8 @@ def _beside(findings: Sequence[Finding], reason: Reason) -> str:
         same = f.name == reason.name or (reason.kind == "gate" and f.raised and f.kind.feeds == reason.name)
         if same and math.isfinite(f.real) and reason.name not in ("rights", "labels"):
             if f"{f.name} {score(f.value)}" in reason.text or f"{f.name} is {score(f.value)}" in reason.text:
-                return f" ({beside(f)})"
-            return f" ({f.name} {score(f.value)}, {beside(f)})"
+                return said(" ({beside})", beside=beside(f))
+            return scores(f)
     return _headline(findings)
 
 
@@ -167,10 +179,10 @@ def overview(findings: Sequence[Finding], thing: str = "record") -> str:
     blind = [f for f in findings if f.state == "cannot tell"]
     if 2 * len(blind) <= len(findings):
         return ""
-    text = f"{len(blind)} of {len(findings)} findings cannot tell"
+    text = said("{n} of {all} findings cannot tell", n=len(blind), all=len(findings))
     lacking = [(f.table, s.side, s) for f in blind if (s := f.lacking) is not None]
     if not lacking:
-        return f"{text}."
+        return text + said(".")
     # of several tables each has records of its own: that one side of one table is named which most wait for
     kinds = [(table, side) for table, side, _ in lacking]
     table, side = max(kinds, key=kinds.count)
@@ -178,5 +190,9 @@ def overview(findings: Sequence[Finding], thing: str = "record") -> str:
     enough = few[math.ceil(MOSTLY * len(few)) - 1]  # all that need less are settled by it too
     settled = sum(s.needs <= enough.needs for s in few)
     sizes = [s.n for s in few]
-    n, of = max(sizes, key=sizes.count), f" of {table}" if table else ""
-    return f"{text}: {count(n)} {side} {thing}s{of} are too few; {enough.wanted} ones would let {settled} of them tell."
+    values = {"n": count(max(sizes, key=sizes.count)), "side": term(side), "thing": term(thing), "table": table}
+    values |= {"wanted": enough.wanted, "settled": settled}
+    if table:
+        few_of = ": {n} {side} {thing}s of {table} are too few; {wanted} ones would let {settled} of them tell."
+        return text + said(few_of, **values)
+    return text + said(": {n} {side} {thing}s are too few; {wanted} ones would let {settled} of them tell.", **values)
