@@ -47,7 +47,7 @@ def _rights(rights: str | None) -> Reason:
         if "NC" in terms or "NONCOMMERCIAL" in terms or "ND" in terms:
             text = said("the data is {rights}, which limits commercial use or derived works", rights=_terms(rights))
             return _right("unknown", "limits", text)
-    if word in ("owned", "licensed"):
+    if rights is not None and word in ("owned", "licensed"):
         return _right("pass", word, said("the data is {rights}", rights=_terms(rights)))
     return _right("unknown", "undeclared", said("nobody has said whether this data may be used"))
 

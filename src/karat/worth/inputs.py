@@ -79,10 +79,10 @@ def inputs_of(
         basis = said("undeclared: taken as {word}", word=term(word))
         nothing = Input(name, "assumed", "point", taken, unit=per, basis=basis)
         out.append(nothing if given is None else _declared(name, key, given, per))
-    for name, key, (low, high), basis in USUAL:
+    for name, key, (low, high), source in USUAL:
         given = getattr(prices, key)
         per = term("per year")
-        usual = Input(name, "assumed", "uniform", low, high, per, term(basis))
+        usual = Input(name, "assumed", "uniform", low, high, per, term(source))
         out.append(usual if given is None else _declared(name, key, given, per))
     return tuple(out), tuple(dict.fromkeys(missing))
 
