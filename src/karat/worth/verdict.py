@@ -190,7 +190,12 @@ def overview(findings: Sequence[Finding], thing: str = "record") -> str:
     enough = few[math.ceil(MOSTLY * len(few)) - 1]  # all that need less are settled by it too
     settled = sum(s.needs <= enough.needs for s in few)
     sizes = [s.n for s in few]
-    values: dict[str, Any] = {"n": count(max(sizes, key=sizes.count)), "side": term(side), "thing": term(thing), "table": table}
+    values: dict[str, Any] = {
+        "n": count(max(sizes, key=sizes.count)),
+        "side": term(side),
+        "thing": term(thing),
+        "table": table,
+    }
     values |= {"wanted": enough.wanted, "settled": settled}
     if table:
         few_of = ": {n} {side} {thing}s of {table} are too few; {wanted} ones would let {settled} of them tell."
