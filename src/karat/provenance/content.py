@@ -1,7 +1,8 @@
 """What a file holds apart from its label, as one digest: the same before and after a label is put in, taken off or replaced.
 
-So it is the pixels, samples, cells or characters that count and not the bytes: who saves a picture anew without its metadata
-has changed nothing of this. Of MP3 and OGG, which another decoder decodes to other samples, it is the coded sound.
+So it is the pixels, samples, cells or characters that count and not the bytes: who saves a picture anew without its metadata,
+or a table with other quotes, has changed nothing of this. Of MP3 and OGG, which another decoder decodes to other samples, it is
+the coded sound.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from typing import IO, Any
 
 from karat import limits
 from karat.errors import DataError
+from karat.provenance import records
 from karat.provenance.containers import container_of
 from karat.provenance.edits import edited, mapped
 from karat.provenance.files import BLOCK, open_plain
 from karat.provenance.forms import markdown
 from karat.provenance.label import KEYWORD
+from karat.provenance.sketch import Drawing
 
 Pieces = Iterator[bytes]
 LABELS = (
@@ -45,19 +48,19 @@ SAMPLES = 1 << 18
 ROWS = 1 << 10  # that are unpacked at once: one long text may stand in each of them and once in the file
 
 
-def content_digest(path: Path) -> str:
+def content_digest(path: Path, drawing: Drawing | None = None) -> str:
     """SHA-256 (hex) of what the file holds apart from its label; of a form that is not known here, of its other bytes.
 
-    DataError where it is no whole file of its form.
+    drawing: takes the records of a table, or the passages of a text.   DataError where it is no whole file of its form.
     """
     try:
         with open_plain(path) as file:
-            return digest_of_open(file, str(path))
+            return digest_of_open(file, str(path), drawing)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}. Give a file.") from None
 
 
-def digest_of_open(file: IO[bytes], name: str) -> str:
+def digest_of_open(file: IO[bytes], name: str, drawing: Drawing | None = None) -> str:
     """The same of an open file of that name."""
     found, form, container = hashlib.sha256(), _suffix(Path(name)), container_of(name)
     try:
@@ -67,8 +70,12 @@ def digest_of_open(file: IO[bytes], name: str) -> str:
                 return container.digest(mapped(file))
             most, total = max(SWELLS, RATIO * file.seek(0, os.SEEK_END)), 0
             file.seek(0)
+            parts = None if drawing is None else PARTS.get(form.removesuffix(".gz"))
             for piece in FORMS.get(form, _bytes)(file):
                 found.update(piece)
+                if parts is not None and drawing is not None:
+                    for part in parts(piece):
+                        drawing.add(part)
                 total += len(piece)
                 if total > most:
                     raise DataError(f"{name} swells to more than {most:,} bytes, as bombs do; it is read no further.")
@@ -165,6 +172,26 @@ def _text(file: IO[bytes]) -> Pieces:
             yield b"\n" if begun else b""
             blank, begun, returns = blank + (not begun), False, 0
     yield b"\n" if begun else b""
+
+
+def _rows(each: Callable[[IO[bytes]], Iterator[bytes]]) -> Callable[[IO[bytes]], Pieces]:
+    def pieces(file: IO[bytes]) -> Pieces:
+        try:
+            for record in each(file):
+                yield record + b"\n"
+        except records.OddError:
+            file.seek(0)
+            yield from _text(file)
+
+    return pieces
+
+
+def _lines(piece: bytes) -> list[bytes]:
+    return [line for line in piece.split(b"\n") if line]
+
+
+def _passages(piece: bytes) -> Iterator[bytes]:
+    return (words.encode() for words in records.words(piece.decode(errors="replace")) if words)
 
 
 def _markdown(file: IO[bytes]) -> Pieces:
@@ -279,18 +306,32 @@ def _database(file: IO[bytes]) -> Pieces:
         connection.close()
 
 
+PLAIN: dict[str, Callable[[IO[bytes]], Pieces]] = {
+    ".csv": _rows(records.delimited),
+    ".tsv": _rows(records.delimited),
+    ".json": _rows(records.listed),
+    ".jsonl": _rows(records.lined),
+    ".txt": _text,
+}
+PACKED: dict[str, Callable[[Any], Callable[[IO[bytes]], Pieces]]] = {"": lambda pieces: pieces, ".gz": _zipped}
 FORMS: dict[str, Callable[[IO[bytes]], Pieces]] = {
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif"), _pixels),
     **dict.fromkeys((".wav", ".flac"), _samples),
     **dict.fromkeys((".ogg", ".opus"), _ogg),
     ".mp3": _mp3,
-    **dict.fromkeys((".csv", ".tsv", ".json", ".jsonl", ".txt"), _text),
-    **dict.fromkeys((".csv.gz", ".tsv.gz", ".json.gz", ".jsonl.gz", ".txt.gz"), _zipped(_text)),
+    **{form + packed: wrap(pieces) for form, pieces in PLAIN.items() for packed, wrap in PACKED.items()},
     **dict.fromkeys((".md", ".markdown"), _markdown),
     ".parquet": _parquet,
     ".feather": _feather,
     ".orc": _orc,
     ".npy": _array,
-    **dict.fromkeys((".npz", ".zip", ".xlsx"), _members),
+    **dict.fromkeys((".npz", ".zip"), _members),
+    ".xlsx": _rows(records.workbook),
     **dict.fromkeys((".db", ".sqlite", ".sqlite3"), _database),
+}
+PARTS: dict[str, Callable[[bytes], Iterable[bytes]]] = {
+    **dict.fromkeys(
+        (".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".parquet", ".feather", ".orc", ".db", ".sqlite"), _lines
+    ),
+    **dict.fromkeys((".txt", ".md", ".markdown"), _passages),
 }

@@ -17,12 +17,14 @@ from karat.provenance.reading import Found, read_label
 from karat.provenance.signing import Signature, Trust
 from karat.provenance.signing.detached import read_signature
 from karat.provenance.signing.manifest import read_manifest
+from karat.provenance.sketch import RATE, Drawing
 from karat.trust import answered_for, signed
 from karat.workflow.checking.made import Item, Memory
 
 Outcome = Literal["detected", "not_detected", "not_applicable"]
 Validity = Literal["trusted", "valid", "invalid", "absent"]
 State = Literal["intact", "stripped", "edited", "relabelled", "other key", "no label", "damaged"]
+UNVOUCHED = "fits the digest in its label; whether that is the label it was made with cannot be told without the run or a signature"
 NOTHING = "no label found; that says nothing about who made it"
 
 
@@ -64,7 +66,8 @@ class FileCheck:
 class _Seen:
     """What there is of a file.
 
-    items: what the runs at hand remember of its content.   runs: their ids.   made: whether one of them made something of the
+    items: what the runs at hand remember of its content.   near: of none, what they made that has most of its records, and the
+    share of them.   runs: their ids.   made: whether one of them made something of the
     label's number.   vouched: whether their records hold and are sealed by this user.   place: whether files of this form carry
     their label inside.
     """
@@ -74,6 +77,7 @@ class _Seen:
     signed: dict[str, Any] | None
     content: str
     items: tuple[Item, ...]
+    near: tuple[float, Item] | None
     runs: frozenset[str]
     made: bool
     vouched: bool
@@ -103,11 +107,14 @@ def check_file(path: Path, memories: Sequence[Memory], trust: Trust) -> FileChec
 
 
 def _look(path: Path, memories: Sequence[Memory], trust: Trust) -> _Seen:
-    label, content = read_label(path) or _in_numbers(path), content_digest(path)
+    drawing = Drawing()
+    label, content = read_label(path) or _in_numbers(path), content_digest(path, drawing)
     manifest = read_manifest(path, trust)
     signature, signed = (read_signature(path, trust), None) if manifest is None else manifest
     items = {memory: memory.items(content) for memory in memories}
     number = "" if label is None else label.fields.get("ProduceID", "")
+    known = any(items.values())
+    alike = [] if known else [near for memory in memories if (near := memory.near(drawing.sketch())) is not None]
     of = [memory for memory in memories if items[memory] or number in memory.numbers]
     return _Seen(
         label,
@@ -115,6 +122,7 @@ def _look(path: Path, memories: Sequence[Memory], trust: Trust) -> _Seen:
         signed,
         content,
         tuple(item for found in items.values() for item in found),
+        max(alike, key=lambda near: near[0], default=None),
         frozenset(memory.run.id for memory in memories),
         any(number in memory.numbers for memory in memories),
         bool(of) and all(memory.vouched for memory in of),
@@ -169,12 +177,16 @@ def _judged(seen: _Seen) -> tuple[State, str]:
         return "stripped", f"its label was taken off: made as {_names(seen.items)}"
     if seen.items and seen.number not in [[item.producer, item.number] for item in seen.items]:
         return "relabelled", f"made as {_names(seen.items)}, and its label says {'/'.join(seen.number)}"
+    if seen.near is not None and seen.bare:
+        return "edited", f"{_alike(*seen.near)}: its label was taken off and it was changed; evidence, no proof"
     if seen.label is None and seen.marked.outcome == "detected":
         return "stripped", f"no label found, and it bears the watermark of run {seen.marked.model}: evidence, no proof"
     if seen.label is None:
         return "no label", NOTHING
     if seen.signature is not None and seen.signature.state == "trusted":
         return "intact", f"as it was when {seen.signature.signer} signed it"
+    if seen.near is not None and seen.number != [seen.near[1].producer, seen.near[1].number]:
+        return "relabelled", f"{_alike(*seen.near)}, and its label says {'/'.join(seen.number)}; evidence, no proof"
     if not seen.items and (seen.made or seen.label.intact is False):
         return "edited", f"labelled as {seen.number[1]}, and changed since"
     run = str(seen.label.about.get("run") or seen.number[1].partition("/")[0])
@@ -184,10 +196,7 @@ def _judged(seen: _Seen) -> tuple[State, str]:
         return "stripped", f"its signature was taken off: made, and signed, as {_names(seen.items)}"
     if seen.items:
         return "intact", "as it was when it was made"
-    return (
-        "intact",
-        "fits the digest in its label" if seen.label.intact else "labelled; nothing tells whether it was changed",
-    )
+    return "intact", UNVOUCHED if seen.label.intact else "labelled; nothing tells whether it was changed"
 
 
 def _by_signature(seen: _Seen) -> tuple[State, str] | None:
@@ -206,6 +215,10 @@ def _by_signature(seen: _Seen) -> tuple[State, str] | None:
     if fault == "label":
         return "relabelled", f"{found.signer} signed it under another label than {'/'.join(seen.number)}"
     return "edited", f"changed since {found.signer or 'it'} {'signed it' if found.signer else 'was signed'} ({fault})"
+
+
+def _alike(share: float, item: Item) -> str:
+    return f"about {share:.0%} of its records are those of what was made as {item.number}, the others not"
 
 
 def _names(items: Sequence[Item]) -> str:
@@ -227,6 +240,9 @@ def _results(path: Path, seen: _Seen, state: State, runs: bool) -> Iterator[Resu
     elif seen.items:
         item = seen.items[0]
         yield Result("record", "detected", "trusted" if seen.vouched else "valid", item.producer, item.run, item.when)
+    elif seen.near is not None:
+        item = seen.near[1]
+        yield Result("record", "detected", "invalid", item.producer, item.run, item.when, RATE)
     else:
         yield Result("record", "not_detected")
     yield seen.marked

@@ -1,7 +1,8 @@
 """What a run has made, by digests of content: a file whose label was taken off or replaced is known again by them.
 
 `made.jsonl` in the run is a chain (`chain.py`) that grows with each `make`. It holds no content and no path, only for each file
-the first half of its digest (`provenance/content.py`) and the number in its label.
+the first half of its digest (`provenance/content.py`) and the number in its label; of tables and texts, where they are not very
+many, also a few hashes of their records (`provenance/sketch.py`), by which one that was changed is known too.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from karat.errors import DataError, RunError
 from karat.provenance.content import content_digest, digest_of_open
 from karat.provenance.label import Label
 from karat.provenance.reading import read_label
+from karat.provenance.sketch import Drawing, Sketch
 from karat.run import Run
 
 NAME = "made.jsonl"
 HALF = 32  # hex digits of a digest that are kept: nobody can make another content that has them
 MOST = 1_000_000  # files of one make that are remembered
+SKETCHED = 1000  # of them of which records are remembered
 ROOM = 40_000  # characters of a line of the chain
 
 
@@ -48,21 +51,28 @@ class Memory:
         self.run, self.chain = run, Chain(run.path / NAME)
 
     @cached_property
-    def _items(self) -> dict[str, list[Item]]:
-        found: dict[str, list[Item]] = defaultdict(list)
+    def _made(self) -> list[tuple[str, Item, Sketch | None]]:
+        """Digest of the content of each file, and what is known of it."""
+        found = []
         for record in self.chain.records():
             with contextlib.suppress(KeyError, TypeError, ValueError):
-                for digest, number in record["files"]:
-                    found[str(digest)].append(
-                        Item(
-                            self.run.id,
-                            str(number),
-                            str(record["producer"]),
-                            str(record["when"]),
-                            record.get("signed") is True,
-                        )
-                    )
+                said = str(record["producer"]), str(record["when"]), record.get("signed") is True
+                for digest, number, *sketch in record["files"]:
+                    parsed = Sketch.parse(sketch[0]) if sketch else None
+                    found.append((str(digest), Item(self.run.id, str(number), *said), parsed))
         return found
+
+    @cached_property
+    def _items(self) -> dict[str, list[Item]]:
+        found: dict[str, list[Item]] = defaultdict(list)
+        for digest, item, _ in self._made:
+            found[digest].append(item)
+        return found
+
+    def near(self, sketch: Sketch) -> tuple[float, Item] | None:
+        """The share of its records that a changed table or text has in common with a made one; None where it may be chance."""
+        shares = ((one.share(sketch), item) for _, item, one in self._made if one is not None)
+        return max(((share, item) for share, item in shares if share is not None), key=lambda one: one[0], default=None)
 
     @cached_property
     def numbers(self) -> frozenset[str]:
@@ -89,18 +99,20 @@ class Memory:
 
 @dataclass(frozen=True)
 class Entry:
-    """A file that leaves: the digest of its content, the number and the producer in its label."""
+    """A file that leaves: the digest of its content, the number and the producer in its label, and its sketch where it has one."""
 
     digest: str
     number: str
     producer: str
+    sketch: str = ""
 
     @classmethod
     def of(cls, name: str, blob: bytes, label: Label) -> Entry | None:
         """The bytes of a file of that name; None where its form cannot be read again, by which it is known by nothing."""
         with contextlib.suppress(DataError):
-            digest = digest_of_open(io.BytesIO(blob), name)[:HALF]
-            return cls(digest, label.fields()["ProduceID"], label.producer)
+            drawing = Drawing()
+            digest = digest_of_open(io.BytesIO(blob), name, drawing)[:HALF]
+            return cls(digest, label.fields()["ProduceID"], label.producer, drawing.text())
         return None
 
 
@@ -124,24 +136,25 @@ def note(run: Run, entries: Iterable[Entry], signed: bool = False) -> None:
 
 
 def _entries(files: Iterable[Path]) -> Iterator[Entry]:
-    for path in files:
+    for i, path in enumerate(files):
+        drawing = Drawing() if i < SKETCHED else None
         with contextlib.suppress(DataError):  # a form that we write and cannot read is known by nothing
-            label, digest = read_label(path), content_digest(path)[:HALF]
+            label, digest = read_label(path), content_digest(path, drawing)[:HALF]
             if label is not None:
-                fields = label.fields
-                yield Entry(digest, fields.get("ProduceID", ""), fields.get("ContentProducer", ""))
+                number, producer = (label.fields.get(name, "") for name in ("ProduceID", "ContentProducer"))
+                yield Entry(digest, number, producer, "" if drawing is None else drawing.text())
 
 
-def _lines(entries: Iterable[Entry]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Producer, and digest and number of each file, in groups that fit a line."""
-    group: list[tuple[str, str]] = []
+def _lines(entries: Iterable[Entry]) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
+    """Producer, and digest, number and sketch of each file, in groups that fit a line."""
+    group: list[tuple[str, ...]] = []
     size, producer = 0, ""
     for each in entries:
         if group and (size > ROOM or each.producer != producer):
             yield producer, group
             group, size = [], 0
         producer = each.producer
-        group.append((each.digest, each.number))
-        size += HALF + len(each.number) + 8
+        group.append((each.digest, each.number, *([each.sketch] if each.sketch else [])))
+        size += HALF + len(each.number) + len(each.sketch) + 8
     if group:
         yield producer, group
