@@ -1,92 +1,66 @@
 #!/usr/bin/env bash
-# Builds the image and uses it as docs/serving.md says; without a Docker daemon, does the same steps in a fresh folder: the files
-# that the image is built of, the same installation, the same command, user, environment and read-only root (which takes root).
+# Builds the image and uses it as docs/serving.md says: by Docker, or by Podman with podman-compose, whichever is there.
+# Arguments are for the build, such as --build-arg TORCH_INDEX=
 set -euo pipefail
 cd "$(dirname "$0")/.."
-fresh="$(mktemp -d /var/tmp/karat-check.XXXXXX)"
-port="$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')"
-url="http://127.0.0.1:$port"
+PORT="$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')"
+export PORT BUILDAH_FORMAT=docker # OCI's own form of images has no health checks
+url="http://127.0.0.1:$PORT" project=karat-check
+said="$(mktemp)"
 
 say() { printf '%s\n' "-- $*"; }
-fail() { printf '%s\n' "FAILED: $*" >&2; exit 1; }
-
-if docker info >/dev/null 2>&1; then
-    compose() { docker compose --project-name karat-check --file compose.yaml --file "$fresh/port.yaml" "$@"; }
-    printf 'services: {karat: {ports: !override ["127.0.0.1:%s:8321"]}}\n' "$port" >"$fresh/port.yaml"
-    once() { compose run --rm -T karat "$@"; }
-    put() { compose run --rm -T --entrypoint sh karat -c 'cat >"/data/$0"' "$1"; }
-    up() { compose up --detach --wait; }
-    down() { compose stop; code="$(docker inspect --format '{{.State.ExitCode}}' karat-check-karat-1)"; }
-    tidy() { compose down --volumes >/dev/null 2>&1 || true; rm -rf "$fresh"; }
-    trap tidy EXIT
-    say "docker builds the image"
-    compose build
-else
-    server=""
-    inside() { # the command of the image, as its user, with nothing to write to but its data and /tmp
-        unshare --mount -- sh -c '
-            mount --make-rprivate / && mount --bind "$0/data" "$0/data" && mount -o remount,ro,bind /
-            mount -t tmpfs -o mode=1777 tmpfs /tmp && cd "$0/data"
-            exec setpriv --reuid 10001 --regid 10001 --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all \
-                env -i PATH="$0/opt/bin:/usr/bin:/bin" PYTHONDONTWRITEBYTECODE=1 HOME=/tmp KARAT_CACHE=/tmp/karat \
-                XDG_STATE_HOME="$0/data/.karat/state" karat "$@"' "$fresh" "$@"
-    }
-    once() { inside "${@//\/data/$fresh/data}"; }
-    put() { cat >"$fresh/data/$1" && chown 10001:10001 "$fresh/data/$1"; }
-    up() {
-        inside serve "$fresh/data/runs" --root "$fresh/data" --host 0.0.0.0 --port "$port" >"$fresh/out" 2>"$fresh/log" &
-        server=$!
-        for _ in $(seq 600); do
-            grep -q "until Ctrl-C" "$fresh/out" && return
-            kill -0 "$server" 2>/dev/null || { cat "$fresh/log" >&2; return 1; }
-            sleep 0.1
-        done
-        return 1
-    }
-    down() { kill -TERM "$server"; code=0; wait "$server" || code=$?; server=""; }
-    tidy() { [ -z "$server" ] || kill -KILL "$server" 2>/dev/null || true; rm -rf "$fresh"; }
-    trap tidy EXIT
-    say "no Docker daemon: the same steps in $fresh"
-    [ "$(id -u)" = 0 ] || fail "without Docker this takes root, to become another user with a read-only root"
-    chmod 755 "$fresh"
-    mkdir "$fresh/source"
-    cp -r pyproject.toml README.md LICENSE docker src "$fresh/source"
-    (cd "$fresh/source" && sh docker/install.sh "$fresh/opt")
-    rm -rf "$fresh/source" # the image holds no source beside what is installed
-    install --directory --mode=0700 --owner=10001 --group=10001 "$fresh/data"
-    setpriv --reuid 10001 --regid 10001 --clear-groups "$fresh/opt/bin/python" -c "" ||
-        fail "user 10001 cannot read this machine's Python; put one that all can read first in PATH"
-fi
-
+fail() { printf '%s\n' "FAILED: $*" >&2; cat "$said" >&2; exit 1; }
+want() { [ "$1" = "$2" ] || fail "$3: $1 was wanted, and $2 came"; say "$3: $2"; }
 status() { curl --silent --output /dev/null --write-out '%{http_code}' "$@" || true; }
-want() { # STATUS WHAT CURL-ARGUMENTS...
-    got="$(status "${@:3}")"
-    [ "$got" = "$1" ] || fail "$2: $1 was wanted, and $got came"
-    say "$2: $got"
-}
+asked() { want "$1" "$(status "${@:3}")" "$2"; } # STATUS WHAT CURL-ARGUMENTS...
 
+if docker info >"$said" 2>&1; then
+    box=docker compose=(docker compose --project-name $project --file compose.yaml)
+elif podman info >"$said" 2>&1 && command -v podman-compose >"$said"; then
+    box=podman compose=(podman-compose --project-name $project --file compose.yaml)
+else
+    fail "this takes a Docker daemon, or podman and podman-compose"
+fi
+once() { "${compose[@]}" run --rm -T --no-deps "$@" 2>"$said"; }
+tidy() { "${compose[@]}" down --volumes >"$said" 2>&1 || true; rm -f "$said"; }
+trap tidy EXIT
+
+say "$box builds the image"
+"${compose[@]}" build "$@"
+once karat >/dev/null || true # podman-compose does not hand on how it ended
+grep -q "there is no key" "$said" || fail "it did not say that a key is missing"
 say "without a key it does not start where others can reach it"
-if up >"$fresh/refused" 2>&1; then fail "it started"; fi
-say "a key is made; a small run is trained"
-key="$(once serve --root /data --add-key check=make,read)"
+key="$(once karat serve --root /data --add-key check=make,read | grep -o 'karat-[A-Za-z0-9_-]\{43\}')"
 {
     echo age,kind
     for i in $(seq 300); do echo "$((18 + i * 37 % 63)),k$((i * i % 7))"; done
-} | put orders.csv
-once train /data/orders.csv --recipe cart --out /data/runs/orders >/dev/null
-up
-want 200 "it lives" "$url/healthz"
-want 200 "it takes requests" "$url/readyz"
-want 401 "models without a key" "$url/v1/models"
-want 401 "metrics without a key" "$url/metrics"
-want 401 "the schema without a key" "$url/openapi.json"
-want 200 "metrics with the key" -H "Authorization: Bearer $key" "$url/metrics"
-want 200 "models with the key" -H "Authorization: Bearer $key" "$url/v1/models"
-want 200 "ten rows" -H "Authorization: Bearer $key" -H "Content-Type: application/json" \
+} | once --entrypoint sh karat -c 'cat >/data/orders.csv'
+once karat train /data/orders.csv --recipe cart --out /data/runs/orders >/dev/null
+say "a key is made; a small run is trained"
+"${compose[@]}" up --detach >"$said" 2>&1
+for _ in $(seq 600); do [ "$(status "$url/readyz")" != 200 ] || break; sleep 0.1; done
+asked 200 "it takes requests" "$url/readyz"
+container="$("$box" ps --quiet --filter "label=com.docker.compose.project=$project")"
+inside() { "$box" exec "$container" sh -c "$1" 2>"$said"; }
+want 10001 "$(inside 'id -u')" "its user"
+want 0000000000000000 "$(inside 'sed -n "s/^CapEff:[[:space:]]*//p" /proc/1/status')" "its capabilities"
+want 1 "$(inside 'sed -n "s/^NoNewPrivs:[[:space:]]*//p" /proc/1/status')" "it can get no more rights"
+want no "$(inside 'touch /opt/karat/x && echo yes || echo no')" "it can write to its own programs"
+grep -q "Read-only file system" "$said" || fail "its root is not read-only"
+want healthy "$(if [ $box = podman ]; then podman healthcheck run "$container" && echo healthy; else
+    for _ in $(seq 60); do docker inspect --format '{{.State.Health.Status}}' "$container" | grep healthy && break; sleep 1; done
+fi)" "its health check"
+asked 401 "models without a key" "$url/v1/models"
+asked 401 "metrics without a key" "$url/metrics"
+asked 401 "the schema without a key" "$url/openapi.json"
+asked 200 "metrics with the key" -H "Authorization: Bearer $key" "$url/metrics"
+asked 200 "models with the key" -H "Authorization: Bearer $key" "$url/v1/models"
+asked 200 "ten rows" -H "Authorization: Bearer $key" -H "Content-Type: application/json" \
     -d '{"model": "orders", "n": 10}' "$url/v1/rows"
-once serve --root /data --revoke-key check >/dev/null
-want 401 "models with the key that was revoked" -H "Authorization: Bearer $key" "$url/v1/models"
-down
-[ "$code" = 143 ] || fail "it ended with $code, and 143 was wanted"
-say "it ended on SIGTERM with 143"
+"$box" logs "$container" >"$said" 2>&1
+! grep -q "${key#karat-}" "$said" || fail "the key is in the log"
+inside 'karat serve --root /data --revoke-key check' >/dev/null
+asked 401 "models with the key that was revoked" -H "Authorization: Bearer $key" "$url/v1/models"
+"$box" stop --time 130 "$container" >"$said"
+want 143 "$("$box" inspect --format '{{.State.ExitCode}}' "$container")" "its end on SIGTERM"
 say "all steps done"

@@ -191,7 +191,21 @@ def test_on_loopback_a_key_of_ours_that_is_unknown_is_refused_and_a_known_one_ke
         assert client.get("/metrics", headers={"authorization": f"Bearer {text}x"}).status_code == 401
 
 
+def test_on_loopback_too_a_key_is_needed_once_one_was_made_also_after_the_last_was_revoked(tmp_path: Path) -> None:
+    with client_of(ServeOptions([tmp_path], root=tmp_path, studio=False)) as client:
+        assert client.get("/metrics").status_code == 200
+        text = keys_of(tmp_path).add("ann=read")
+        assert client.get("/metrics").status_code == 401
+        assert client.get("/metrics", headers={"authorization": f"Bearer {text}"}).status_code == 200
+        keys_of(tmp_path).revoke("ann")
+        assert client.get("/metrics").status_code == 401
+
+
 def test_what_came_through_a_proxy_to_loopback_needs_a_key(tmp_path: Path) -> None:
+    with client_of(ServeOptions([tmp_path], root=tmp_path, studio=False)) as client:
+        for header in ({"x-forwarded-for": "127.0.0.1"}, {"forwarded": "for=127.0.0.1"}):
+            answer = client.get("/metrics", headers=header)
+            assert answer.status_code == 401 and "proxy" in answer.json()["error"]["message"]
     text = keys_of(tmp_path).add("ann=read")
     with client_of(ServeOptions([tmp_path], root=tmp_path, studio=False)) as client:
         for header in ({"x-forwarded-for": "127.0.0.1"}, {"forwarded": "for=127.0.0.1"}):

@@ -189,6 +189,12 @@ def test_an_absolute_target_and_a_tunnel_reach_nothing(site: Site) -> None:
         assert answer[9:12] in (b"400", b"404", b"405"), answer[:200]
 
 
+def test_who_speaks_as_a_proxy_that_rewrites_the_host_and_adds_nothing_needs_a_key(site: Site) -> None:
+    ask = b"GET /metrics HTTP/%s\r\nhost: 127.0.0.1:8321\r\nconnection: close\r\n\r\n"
+    assert site.answer(ask % b"1.1").startswith(b"HTTP/1.1 200")
+    assert b" 401 " in site.answer(ask % b"1.0")[:20]
+
+
 def test_a_client_that_does_not_take_its_answer_is_let_go(site: Site) -> None:
     with site.open(b"GET /much HTTP/1.1\r\n" + HOST + b"connection: close\r\n\r\n") as client:
         assert client.recv(1) == b"H"

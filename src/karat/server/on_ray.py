@@ -44,16 +44,16 @@ def run(options: ServeOptions, make: Callable[[ServeOptions], FastAPI], say: Cal
     catalogue = catalogue_of(options)
     folders, root = [folder.resolve() for folder in catalogue.folders], catalogue.root.resolve()
     options = replace(options, runs=folders, root=root, host=address, port=port)
-    Guard(options, root).close()  # what it refuses is said here, and not in a replica's log
+    guard = Guard(options, root)  # what it refuses is said here, and not in a replica's log
+    guard.close()
     local = {} if "RAY_ADDRESS" in os.environ else {"include_dashboard": False}  # which would let anybody run anything
     ends = signal.getsignal(signal.SIGTERM)
     ray.init(configure_logging=False, log_to_driver=False, **local)
     try:
         serve.start(http_options={"host": address, "port": port})
         serve.run(_deployment(serve, options, make), name=NAME, route_prefix="/")
-        say(
-            f"serving {len(catalogue.paths())} runs by {options.replicas} replicas at {url_of(address, port)}, until Ctrl-C"
-        )
+        where = f"by {options.replicas} replicas at {url_of(address, port)}"
+        say(f"serving {len(catalogue.paths())} runs {where}, until Ctrl-C\n{guard.warning}")
         with contextlib.suppress(ValueError):  # not in the main thread, which alone gets signals
             signal.signal(signal.SIGTERM, ends)  # in place of Ray's own, which aborts
         threading.Event().wait()

@@ -16,7 +16,7 @@ the file and in the header `x-karat-label`. The routes of OpenAI's API are as it
 KEY = {
     "type": "http",
     "scheme": "bearer",
-    "description": "A key of `karat serve --add-key`; none is needed on this machine.",
+    "description": "A key of `karat serve --add-key`; none is needed on this machine as long as none was made.",
 }
 
 

@@ -129,9 +129,8 @@ def run(options: ServeOptions, make: Callable[[ServeOptions], FastAPI], say: Cal
         count = "1 run" if runs == 1 else f"{runs} runs"
         _allow_connections()
         logs.to_stderr()
-        server_of(app, options, lambda: say(f"serving {count} at {url_of(address, port)}, until Ctrl-C")).run(
-            [listener]
-        )
+        line = f"serving {count} at {url_of(address, port)}, until Ctrl-C\n{app.state.served.guard.warning}"
+        server_of(app, options, lambda: say(line)).run([listener])
 
 
 def server_of(app: FastAPI, options: ServeOptions, started: Callable[[], None]) -> Server:

@@ -71,6 +71,24 @@ class Guard:
                 "karat serve --add-key NAME (with the same folders), or serve this machine alone with --host 127.0.0.1."
             )
 
+    @property
+    def keyless(self) -> bool:
+        """Whether who sends no key may do all: on loopback, as long as nobody ever made a key. The last one's being revoked opens
+        nothing."""
+        return self.local and not self.keys.path.exists()
+
+    @property
+    def warning(self) -> str:
+        """What a person should know when the server starts, in a line."""
+        if self.keyless:
+            return (
+                "no key is asked for: whoever reaches this port, through a proxy too, may do all; "
+                "keys are made with --add-key"
+            )
+        if self.local:
+            return f"a key is asked for, since {self.keys.path} is there"
+        return "keys and content pass the network unencrypted: put a proxy with TLS in front"
+
     def close(self) -> None:
         self.spending.close()
 

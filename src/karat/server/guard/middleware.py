@@ -149,9 +149,9 @@ class Exchange:
         if key is not None:
             return Caller.of(key)
         # Without keys a client that always sends one, such as OpenAI's, may send any word; one of ours that is not known is a
-        # mistake that is better seen. What came through a proxy may come from anywhere, so it needs a key.
-        proxied = any(name in PROXIED or name.startswith("x-forwarded-") for name in self.headers)
-        if self.guard.local and not proxied and len(given) < 2 and not text.strip().startswith(PREFIX):
+        # mistake that is better seen.
+        plain = len(given) < 2 and not text.strip().startswith(PREFIX)
+        if plain and self.guard.keyless and not self._proxied():
             return replace(LOCAL, account=text.strip())
         token = "" if given else Request(self.scope).cookies.get(COOKIE, "")
         key = self.guard.spending.logged_in(token) if token else None
@@ -160,7 +160,16 @@ class Exchange:
         if open_to_all:
             return NOBODY
         message = "no valid key was sent; send one, once, as the header Authorization: Bearer KEY."
+        if plain and self.guard.keyless:
+            message = "this came through a proxy, and so perhaps from anywhere; make a key first: karat serve --add-key"
         raise Problem(401, "invalid_api_key", message, headers={"www-authenticate": "Bearer"})
+
+    def _proxied(self) -> bool:
+        """Whether it came through a proxy, and so perhaps from anywhere: by what proxies add, or by HTTP/1.0, which nginx speaks
+        where it is not told otherwise and no browser or client of the API does."""
+        return self.scope.get("http_version") == "1.0" or any(
+            name in PROXIED or name.startswith("x-forwarded-") for name in self.headers
+        )
 
     def _check_scope(self, wanted: str) -> None:
         if wanted not in (OPEN, ANY) and wanted not in self.caller.scopes:
