@@ -22,7 +22,9 @@ def started(folder: Path, *more: str) -> tuple[Forked, int]:
     """A server over `folder`, and its port."""
     process = karat_process("serve", str(folder), "--port", "0", *more, cwd=folder)
     process.until(lambda: "until Ctrl-C" in process.said()[0])
-    found = re.search(r"serving 0 runs at http://127\.0\.0\.1:(\d+), until Ctrl-C\n(?:no key|a key) is asked for", process.said()[0])
+    found = re.search(
+        r"serving 0 runs at http://127\.0\.0\.1:(\d+), until Ctrl-C\n(?:no key|a key) is asked for", process.said()[0]
+    )
     assert found, process.said()
     return process, int(found[1])
 
