@@ -1,4 +1,4 @@
-"""How much memory there is, and the refusal of what would need more, before anything is allocated.
+"""What one may take where others want it too: memory, whose lack is said before anything is allocated; and time.
 
 Callers estimate in bytes what a step is about to hold at once and ask `need`; an estimate is an upper bound that is cheap to
 have (cells times bytes, parameters times copies), not a measurement.
@@ -9,6 +9,9 @@ from __future__ import annotations
 import math
 import os
 import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from karat.errors import FitError, TooLarge
@@ -30,6 +33,32 @@ CGROUPS = (  # limit, usage, statistics, and what the latter calls the pages tha
         "total_inactive_file",
     ),
 )
+
+
+class _Held(threading.local):
+    up: Callable[[], None] | None = None
+
+
+_held = _Held()
+
+
+def pause() -> None:
+    """A place where long work may be held up, or ended, as a server does that draws for others meanwhile; else nothing happens.
+
+    To be called often, where no lock is held and nothing is changed for a while that other threads see.
+    """
+    if _held.up is not None:
+        _held.up()
+
+
+@contextmanager
+def pausing(up: Callable[[], None]) -> Iterator[None]:
+    """Within it, `pause` calls `up` in this thread."""
+    before, _held.up = _held.up, up
+    try:
+        yield
+    finally:
+        _held.up = before
 
 
 def available() -> float:

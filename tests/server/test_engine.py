@@ -233,6 +233,28 @@ def test_others_are_drawn_while_text_comes(served_runs: Path) -> None:
     running(served_runs, use)
 
 
+@pytest.mark.parametrize(
+    ("name", "long"),
+    [("digits", Request(50_000)), ("people", Request(50_000)), ("lines", Request(prompt="the ", tokens=1_000_000))],
+)
+def test_others_are_drawn_in_the_middle_of_a_long_block_and_a_client_that_leaves_ends_it(
+    served_runs: Path, name: str, long: Request
+) -> None:
+    async def use(engine: Engine) -> None:
+        task = asyncio.create_task(engine.draw(name, long, caller=caller("many")))
+        while not metric(engine, "karat_running"):
+            await asyncio.sleep(0.001)
+        assert (await engine.draw("people", Request(2), caller=caller("one"))).count == 2
+        assert metric(engine, "karat_running") == 1, "which goes on"
+        task.cancel()
+        while metric(engine, "karat_running"):
+            await asyncio.sleep(0.001)
+        assert (await engine.draw("people", Request(2))).count == 2
+
+    engine = running(served_runs, use)
+    assert metric(engine, "karat_items_total", run=name, caller="many") == 0
+
+
 def test_text_comes_piece_by_piece_as_it_is_drawn_at_once(served_runs: Path) -> None:
     request = Request(1, 4, prompt="gold ", characters=40)
 

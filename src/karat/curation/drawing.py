@@ -13,12 +13,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from karat import limits
 from karat.content.codec import Block, Codec
 from karat.content.table.bloom import Past
 from karat.curation.gate import Candidates, Gate, asked
 from karat.errors import GateError
 from karat.request import Request
 
+LOOKED = 250  # candidates that gates look at before others may have their turn
 WASTE = 20  # candidates for each record that is expected to pass, beyond which it is given up
 SPARE = 1.1  # candidates for each that is missing, so that one further draw is mostly enough
 
@@ -100,18 +102,26 @@ def _behind(request: Request, drawn: int) -> int:
 def _passing(some: Candidates, gates: Sequence[Gate], most: int, tally: Tally) -> np.ndarray:
     """Rows of the candidates that every gate keeps, `most` of them at most; none is drawn for nothing beyond these."""
     began = time.process_time()
-    rows = np.arange(len(some))
-    for gate in gates:
-        if not len(rows):
-            break
-        looked = some if len(rows) == len(some) else some.take(rows)
-        reasons = asked(gate, looked)
-        bad = reasons != ""
-        if bad.any():
-            tally.dropped.update(Counter(reasons[bad].tolist()))
-            rows = rows[~bad]
+    parts = []
+    for first in range(0, len(some), LOOKED):
+        limits.pause()
+        parts.append(_good(some, np.arange(first, min(first + LOOKED, len(some))), gates, tally))
+    rows = np.concatenate([np.arange(0), *parts])
     tally.candidates += len(some) - max(0, len(rows) - most)  # those beyond are neither kept nor dropped
     rows = rows[:most]
     tally.kept += len(rows)
     tally.seconds += time.process_time() - began
+    return rows
+
+
+def _good(some: Candidates, rows: np.ndarray, gates: Sequence[Gate], tally: Tally) -> np.ndarray:
+    """Those of the `rows` that every gate keeps."""
+    for gate in gates:
+        if not len(rows):
+            break
+        reasons = asked(gate, some if len(rows) == len(some) else some.take(rows))
+        bad = reasons != ""
+        if bad.any():
+            tally.dropped.update(Counter(reasons[bad].tolist()))
+            rows = rows[~bad]
     return rows

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from karat import nets
+from karat import limits, nets
 from karat.errors import FitError
 from karat.families.generator import Batches, Learned, Player, Stratified
 from karat.space import UNLIMITED, Allowance, Batch, Codes, Space
@@ -332,6 +332,7 @@ class Model(Learned, Stratified):
                 continue
             heights = self._levels(codes[sequence[: min(k, LEVELS)]][:, rows], rng, stratified)
             for some, height in zip(rows.split(AT_ONCE), heights.split(AT_ONCE), strict=True):
+                limits.pause()
                 hidden = net(known[some].to(dtype)[None], [i])[0]
                 logits = self._logits(i, hidden, net.logits, codes[i - 1, some] if d.after > 1 else None).float()
                 reach = logits.softmax(1).cumsum(1)

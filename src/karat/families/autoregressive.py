@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from karat import limits
 from karat.errors import FitError
 from karat.families.generator import PLAIN, Batches, Learned, Player, Sampling
 from karat.nets import quick
@@ -312,6 +313,7 @@ class Model(Learned):
             alive = torch.arange(n, device=device)
         draw = sampling.drawing(start, rng)
         for _ in range(most):
+            limits.pause()
             with torch.no_grad():
                 chance = torch.rand(n, generator=rng, device=rng.device)
                 codes = draw(decoding.logits, chance[alive].to(device), alive)

@@ -21,7 +21,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from karat import nets
+from karat import limits, nets
 from karat.errors import FitError
 from karat.families import vae
 from karat.families.generator import Batches, Learned, Player
@@ -296,6 +296,7 @@ class Model(Learned):
         _, sigma, _, _ = self._clock(torch.tensor([times[0]]))
         x = torch.randn((n, *shape), generator=rng, device=device) * sigma.to(device)
         for t, after in zip(times[:-1], times[1:], strict=True):
+            limits.pause()
             if self.config.sampler == "ddim":
                 clean, noise = self._guided(x, t, kind)
                 a, s, _, _ = (v.item() for v in self._clock(torch.tensor([after])))

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from karat import nets
+from karat import limits, nets
 from karat.errors import FitError
 from karat.families.generator import Batches, Learned, Player
 from karat.space import UNLIMITED, Allowance, Batch, Fields, Grid, Space
@@ -250,6 +250,7 @@ class Model(Learned):
             self._fast = (nets.fold(self.generator).to(dtype), dtype)
         out = []
         for i in range(0, n, 1024):
+            limits.pause()
             m = min(1024, n - i)
             kind = self._kind_of(None if y is None else y[i : i + m], m, rng)
             out.append(self.space.squash(self._generate(kind, m, rng, self._fast[0]), rng))

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from karat import nets
+from karat import limits, nets
 from karat.families.generator import Batches, Learned, Player
 from karat.nets.bothways import BothWays
 from karat.space import BEGIN, END, NOTHING, UNLIMITED, Allowance, Batch, Space, Tokens
@@ -169,6 +169,7 @@ class Model(Learned):
         edges = torch.linspace(0, 1, self.config.steps + 1)
         fast = nets.quick(rng.device)
         for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+            limits.pause()
             now = (turn >= low) & (turn < high)
             chance = torch.rand(n, length, generator=rng, device=rng.device)
             if not now.any():

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from karat import limits
 from karat.errors import FitError, RunError
 from karat.families.generator import PLAIN, Fitted, Sampling
 from karat.space import BEGIN, END, MORE, NOTHING, Space, Tokens
@@ -177,6 +178,7 @@ class Model(Fitted):
         alive = torch.arange(n)
         draw = sampling.drawing(start, rng)
         for _ in range(self.length - start.shape[1] if most is None else most):
+            limits.pause()
             chances = walk.chances()
             if recent is not None:
                 chances = recent.mix(chances)[0]

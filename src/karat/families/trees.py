@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from karat import limits
 from karat.errors import FitError, RunError
 from karat.families.generator import Fitted, Stratified
 from karat.space import Codes, Space
@@ -305,6 +306,7 @@ class Model(Fitted, Stratified):
         begun = np.zeros(len(out), np.int64)
         begun[hard] = last[hard] + 1
         for i, link in enumerate(self.links):
+            limits.pause()
             rows = np.flatnonzero((begun <= i) & ~pinned[:, i])
             if len(rows):  # all of a wide table are not copied for each of its columns
                 some = out if len(rows) == len(out) else out[rows]
@@ -327,6 +329,7 @@ class Model(Fitted, Stratified):
         for i in range(int(np.flatnonzero(pinned).max()) + 1):
             link = self.links[i]
             for part in np.array_split(np.arange(n * k), n * k // AT_ONCE + 1):
+                limits.pause()
                 if not pinned[i]:
                     many[part, link.column] = link.draw(many[part], chance, stratified)
                 else:

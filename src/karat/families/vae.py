@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from karat import nets
+from karat import limits, nets
 from karat.errors import FitError
 from karat.families.generator import Batches, Learned, Player
 from karat.space import UNLIMITED, Allowance, Batch, Fields, Grid, Space
@@ -442,6 +442,7 @@ class Model(Learned):
         # activations of 256 small points stay in a core's share of the cache
         chunk = nets.at_once(self.space, 256 if z.device.type == "cpu" else 1024)
         for part, into in zip(z.split(chunk), out.split(chunk), strict=True):
+            limits.pause()
             into.copy_(self.space.squash(fast(part.to(dtype)).float(), rng))
         if self.numbers:
             at = torch.rand(len(z), len(self.numbers), generator=rng, device=z.device) * (LEVELS - 1)

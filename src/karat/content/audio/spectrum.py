@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from karat import limits
 from karat.space import Grid
 
 STEP = 0.016  # seconds between frames; a window is four steps, long enough to part the harmonics of a low voice
@@ -112,6 +113,7 @@ class Mel:
         out = torch.empty((n, channels, self.samples))
         at_once = max(1, TOGETHER // (self.frames * (self.window // 2 + 1)))
         for start in range(0, n, at_once):
+            limits.pause()
             out[start : start + at_once] = self._sounded(x[start : start + at_once], rounds)
         return out
 

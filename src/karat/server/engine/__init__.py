@@ -4,7 +4,8 @@ engine.py   what routes ask: `await engine.draw(...)`
 drawn.py    what they get; files.py, files of it
 leaving.py  clients that go before they are answered
 ticket.py   a request on its way; line.py, the line in which it waits, and who is next
-drawing.py  the one thread that draws; work.py, what it does for a request, step by step
+drawing.py  the one thread that draws; work.py, what it does for a request, step by step;
+            apart.py, steps that give way in the middle
 shelf.py    runs that are loaded, let go when memory is short
 book.py     what was made and what that cost, in the ledgers; meters.py, the same for Prometheus
 """

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from karat.errors import FitError, KaratError
 from karat.server.engine import work
+from karat.server.engine.apart import SLICE, Apart
 from karat.server.engine.book import Book
 from karat.server.engine.drawn import Drawn
 from karat.server.engine.line import Line
@@ -21,7 +22,6 @@ from karat.server.problems import Problem
 
 LOG = logging.getLogger("karat.server")
 LINGER = 0.005  # seconds that a batch is waited for, where the last one had more requests
-SLICE = 0.02  # seconds after which a step gives way
 
 
 class Drawing(threading.Thread):
@@ -67,7 +67,8 @@ class Drawing(threading.Thread):
         self.running += len(group)
         for ticket, source in zip(group, sources, strict=True):
             self._line.spend(ticket, seconds * ticket.request.n / records)
-            ticket.loaded, ticket.steps = loaded, ticket.work(ticket, loaded, source)
+            steps = ticket.work(ticket, loaded, source)
+            ticket.loaded, ticket.steps = loaded, Apart(steps) if kind is None and not ticket.alone else steps
         for ticket in group:
             self._meters.queue.labels(loaded.name).observe(ticket.waited)
             self._step(ticket)
