@@ -16,8 +16,7 @@ from fastapi.testclient import TestClient
 
 from karat.options import ServeOptions
 from karat.server.app import application
-from karat.server.guard.guard import keys_of
-from karat.server.jobs import table as jobs
+from karat.server.guard.guard import LOCAL, keys_of
 from karat.server.jobs.table import Table
 
 PUBLIC = "192.0.2.1"  # of a documentation's net: never loopback
@@ -67,7 +66,7 @@ class Servers:
 
     def begun(self, state: str) -> TestClient:
         how: dict[str, Any] = {"root": self.root(state)}
-        how |= {"full": {"waiting": 0}, "late": {"deadline": 0.01}, "public": {"host": PUBLIC}}.get(state, {})
+        how |= {"full": {"waiting": 0, "jobs": 1}, "late": {"deadline": 0.01}, "public": {"host": PUBLIC}}.get(state, {})
         key = None
         if state == "public":
             key = keys_of(how["root"]).add("nobody=review")
@@ -76,6 +75,11 @@ class Servers:
         engine = client.app.state.served.engine  # type: ignore[attr-defined]
         if state == "closed":
             engine.close()
+        if state == "full":  # its worker has gone, and as many jobs wait as may
+            served = client.app.state.served  # type: ignore[attr-defined]
+            served.jobs.close()
+            served.jobs._table = None
+            served.jobs.submit("look", {"data": "digits"})
         if state == "late":  # its thread is busy
             busy = threading.Event()
 
@@ -116,11 +120,11 @@ NAME = {"/v1/runs/{name}/make": "digits"}
 STATE = {401: "public", 403: "public", 429: "full", 500: "damaged", 503: "closed", 504: "late"}
 
 
-def a_job_that_is_over(client: TestClient) -> str:
+def a_job(client: TestClient, state: Any) -> str:
     served = client.app.state.served  # type: ignore[attr-defined]
     table = Table(served.jobs.home.table)
-    job = table.add("look", {}, None, "", None)
-    table.move(job.id, ("queued",), "succeeded")
+    job = table.add("look", {}, None, LOCAL.id, None)
+    table.move(job.id, ("queued",), state)
     table.close()
     return str(job.id)
 
@@ -128,7 +132,9 @@ def a_job_that_is_over(client: TestClient) -> str:
 def ask(servers: Servers, method: str, path: str, status: int) -> Any:
     """The answer to a request that should be answered with the status."""
     client = servers.of(STATE.get(status, "usual"))
-    job = a_job_that_is_over(client) if "{job}" in path and status in (409, 422) else "nothing"
+    job = "nothing"
+    if "{job}" in path and status in (409, 422, 429):
+        job = a_job(client, "cancelled" if status == 429 else "running" if method == "DELETE" else "succeeded")
     name = "nothing" if status == 404 else NAME.get(path, "people")
     address = path.replace("{name}", name).replace("{model}", name).replace("{job}", job)
     takes = DOCUMENTED[path][method.lower()].get("requestBody", {}).get("content", {})
@@ -159,17 +165,14 @@ def ask(servers: Servers, method: str, path: str, status: int) -> Any:
         body = {"data": {"run": "people"}}
     elif status == 422:
         address += f"?{WRONG[path]}"
-    with pytest.MonkeyPatch.context() as patch:
-        if status == 429:
-            patch.setattr(jobs, "LONGEST", 0)  # in place of a thousand jobs that wait
-        return client.request(method, address, **body)
+    return client.request(method, address, **body)
 
 
 CODES = {
     401: {"invalid_api_key"},
     403: {"missing_scope", "cross_site"},
     404: {"model_not_found", "no_such_job"},
-    409: {"run_exists", "job_is_over", "job_cannot_resume"},
+    409: {"run_exists", "job_is_over", "job_is_not_over", "job_cannot_resume"},
     413: {"body_too_large"},
     415: {"wrong_media_type"},
     422: {"invalid_value", "missing_field"},

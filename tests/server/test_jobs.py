@@ -196,16 +196,6 @@ def test_a_training_has_its_price_before_it_starts(jobs: Jobs, tmp_path: Path) -
     jobs.close()
 
 
-def test_no_more_jobs_wait_than_a_queue_holds(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("karat.server.jobs.table.LONGEST", 2)
-    for _ in range(2):
-        jobs.table.add("look", {"data": "digits"}, None, "", None)
-    with pytest.raises(Problem, match="2 jobs wait already") as full:
-        jobs.table.add("look", {"data": "digits"}, None, "", None)
-    assert full.value.status == 429 and full.value.headers["retry-after"] == "60"
-    jobs.close()
-
-
 def test_a_training_that_costs_more_than_its_key_may_spend_is_refused(tmp_path: Path) -> None:
     key = keys_of(tmp_path).add("ann=train,read", money=0.001)
     with client_of(ServeOptions([tmp_path]), key) as client:

@@ -17,6 +17,7 @@ from processes import Forked
 
 from karat.run import Run
 from karat.server.catalogue import Catalogue
+from karat.server.guard import LOCAL
 from karat.server.jobs import Job, Jobs
 from karat.server.jobs.home import locked
 from karat.server.jobs.upkeep import MOST_DEATHS, recover
@@ -91,7 +92,7 @@ def test_a_job_is_done_as_its_verb_does_it_and_the_next_in_turn_waits(office: Of
         office.train(12, "a"),
         office.jobs.submit("train", {"source": "digits", "recipe": "none", "out": "b"}),
     )
-    assert office.jobs.place(first) == 0 and office.jobs.place(second) == 1
+    assert office.jobs.places()[first.id] == 0 and office.jobs.places()[second.id] == 1
     with office.work() as worker:
         assert worker.wait() == 0
     done = office.jobs.get(first.id)
@@ -102,8 +103,8 @@ def test_a_job_is_done_as_its_verb_does_it_and_the_next_in_turn_waits(office: Of
     assert curve(office.jobs, first) == list(rows)
     assert all(rows[e.data["step"]].items() <= e.data.items() for e in events if e.kind == "point")
     assert {"010.png", "100.png"} <= {e.data["name"] for e in events if e.kind == "sample"}
-    assert "fitted" not in office.jobs.log(first.id) and "trained: 12 steps" in office.jobs.log(first.id)
-    assert office.jobs.place(second) == 0
+    assert "fitted" not in office.jobs.log(first.id, LOCAL) and "trained: 12 steps" in office.jobs.log(first.id, LOCAL)
+    assert office.jobs.places()[second.id] == 0
     with office.work() as worker:
         assert worker.wait() == 0
     failed = office.jobs.get(second.id)
@@ -123,12 +124,12 @@ def test_a_cancelled_training_is_saved_and_goes_on_when_it_is_resumed(office: Of
         office.until(worker, job, lambda job: job.fraction > 0)
         with locked(office.jobs.home) as mine:
             assert not mine  # no second worker can begin
-        assert office.jobs.cancel(job.id).cancelling
+        assert office.jobs.cancel(job.id, LOCAL).cancelling
         assert worker.wait() == 0
     assert office.jobs.get(job.id).state == "cancelled"
     assert Run.open(office.jobs.home.root / "a").spec["status"] == "interrupted"
-    assert "all is saved" in office.jobs.log(job.id)
-    assert office.jobs.resume(job.id).state == "queued"
+    assert "all is saved" in office.jobs.log(job.id, LOCAL)
+    assert office.jobs.resume(job.id, LOCAL).state == "queued"
     goes_on(office, job)
 
 
@@ -138,7 +139,7 @@ def goes_on(office: Office, job: Job) -> None:
 
     def learns(_: Job) -> bool:
         kinds = [e.data.get("state", e.kind) for e in office.jobs.events(job.id, after=len(before))]
-        return "continuing at step" in office.jobs.log(job.id) and kinds[-1] == "point"
+        return "continuing at step" in office.jobs.log(job.id, LOCAL) and kinds[-1] == "point"
 
     with office.work() as worker:
         office.until(worker, job, learns)
@@ -160,7 +161,7 @@ def test_a_job_is_put_back_after_a_kill_and_given_up_where_it_never_gets_further
         recover(jobs.table, jobs.home)
         assert jobs.get(job.id).state == ("queued" if deaths < MOST_DEATHS else "failed")
     assert "killed 3 times" in str(jobs.get(job.id).error)
-    jobs.resume(job.id)
+    jobs.resume(job.id, LOCAL)
     for fraction in (0.1, 0.2, 0.3, 0.4):  # each time it gets further: it is never given up
         jobs.table.move(job.id, ("queued",), "running", fraction=fraction)
         recover(jobs.table, jobs.home)
@@ -180,7 +181,7 @@ def test_a_run_that_somebody_else_made_meanwhile_is_never_continued(office: Offi
         with office.work() as worker:
             worker.wait()
         assert "already holds a run" in str(office.jobs.get(second.id).error)
-        office.jobs.resume(second.id)
+        office.jobs.resume(second.id, LOCAL)
     assert office.jobs.get(first.id).state == "succeeded"
     assert Run.open(office.jobs.home.root / "b").spec["step"] == 3
 
@@ -200,7 +201,7 @@ def test_an_assay_waits_behind_its_training_and_runs_are_compared_and_made_from(
     with office.work() as worker:
         assert worker.wait() == 0
     states = {job.kind: job.state for job in office.jobs.list()}
-    assert states == {"train": "succeeded", "assay": "succeeded", "make": "succeeded"}, office.jobs.log(assay.id)
+    assert states == {"train": "succeeded", "assay": "succeeded", "make": "succeeded"}, office.jobs.log(assay.id, LOCAL)
     found = office.jobs.get(assay.id).result
     assert found is not None and found["verdict"] and Path(found["report"]).is_file()
     assert office.jobs.get(assay.id).run == office.jobs.home.root / "one"
@@ -264,7 +265,7 @@ def test_one_worker_does_job_after_job_and_what_a_job_breaks_ends_with_it(tmp_pa
     (child,) = children(warm)
     os.kill(child, signal.SIGKILL)
     until(lambda: jobs.get(long.id).begun == 2)
-    jobs.cancel(long.id)
+    jobs.cancel(long.id, LOCAL)
     last = jobs.submit("look", {"data": "digits", "probe": False})
     until(lambda: jobs.get(last.id).over)
     states = [jobs.get(job.id).state for job in (first, wrong, long, last)]
@@ -275,7 +276,7 @@ def test_one_worker_does_job_after_job_and_what_a_job_breaks_ends_with_it(tmp_pa
     stubborn = office.train(100_000, "b")
     until(lambda: jobs.get(stubborn.id).state == "running")
     for _ in range(2):  # the second time its worker is killed
-        jobs.cancel(stubborn.id)
+        jobs.cancel(stubborn.id, LOCAL)
     until(lambda: jobs.get(stubborn.id).state == "cancelled")
     jobs.close()
     assert not Path(f"/proc/{warm}").exists()

@@ -49,6 +49,10 @@ class ServeOptions:
         Requests that may wait; more are refused with 429. One caller may hold as many places as are free.
     deadline
         Seconds after which a request that still waits is refused.
+    jobs
+        Jobs of one caller that may wait, and a tenth of those that may wait in all; more are refused with 429.
+    history
+        Jobs that are over and kept; the oldest go first, with their events and logs. What they made stays.
     upload
         Megabytes that one upload may have.
     studio
@@ -73,6 +77,8 @@ class ServeOptions:
     memory: int = 2000
     waiting: int = 256
     deadline: float = 60.0
+    jobs: int = 100
+    history: int = 1000
     upload: int = 512
     studio: Annotated[bool, Parameter(negative="--no-studio")] = True
     on: str | None = None

@@ -14,6 +14,7 @@ meters.py      requests in Prometheus' format
 from __future__ import annotations
 
 from karat.server.guard.access import routes_of as routes_of
+from karat.server.guard.guard import LOCAL as LOCAL
 from karat.server.guard.guard import Caller as Caller
 from karat.server.guard.guard import Guard as Guard
 from karat.server.guard.guard import caller_of as caller_of

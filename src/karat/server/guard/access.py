@@ -45,6 +45,7 @@ JOBS: dict[str, str] = {
     "POST /v1/jobs": TRAIN,
     "GET /v1/jobs": READ,
     "GET /v1/jobs/{job}": READ,
+    "DELETE /v1/jobs/{job}": TRAIN,
     "POST /v1/jobs/{job}/cancel": TRAIN,
     "POST /v1/jobs/{job}/resume": TRAIN,
     "GET /v1/jobs/{job}/log": READ,

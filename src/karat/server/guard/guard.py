@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from karat.errors import FitError
 from karat.options import ServeOptions
+from karat.server.guard.access import ADMIN
 from karat.server.guard.hosts import loopback
 from karat.server.guard.keys import LOCAL as NAME
 from karat.server.guard.keys import SCOPES, Key, Keys
@@ -38,6 +39,15 @@ class Caller:
     session: str | None = None
     account: str = ""
     connection: str = ""
+
+    @property
+    def id(self) -> str:
+        """Whose that is which this caller makes: of the key, and of no later one of its name."""
+        return self.name if self.key is None else self.key.id
+
+    def owns(self, owner: str) -> bool:
+        """Whether what `owner` made is this caller's to see and change."""
+        return owner == self.id or ADMIN in self.scopes
 
     @staticmethod
     def of(key: Key, session: str | None = None) -> Caller:

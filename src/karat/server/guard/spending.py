@@ -3,6 +3,8 @@
 What a request may take is entered before anything is drawn, in one transaction that also looks at the quota, so that requests at
 the same time, of several servers too, never take more together than is left. What was not used is given back. Of a server that
 was killed, what its last requests were to take stays entered: a quota can then end a little early, and never late.
+
+What a job may take is entered likewise, under its id, until its cost is known: the job may outlive the server.
 """
 
 from __future__ import annotations
@@ -25,6 +27,10 @@ from karat.server.problems import Problem
 TABLES = """
 CREATE TABLE IF NOT EXISTS spent (key TEXT PRIMARY KEY, items INTEGER NOT NULL, money REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sessions (sha256 TEXT PRIMARY KEY, key TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS jobs (
+    job TEXT PRIMARY KEY, key TEXT NOT NULL, items INTEGER NOT NULL, money REAL NOT NULL, since REAL NOT NULL,
+    open INTEGER NOT NULL  -- until what it cost is known
+) WITHOUT ROWID;
 """
 SESSION = 12 * 3600.0  # seconds that a login lasts
 ROUNDING = 1e-9  # of sums of money
@@ -62,20 +68,48 @@ class Spending:
         Problem (429, insufficient_quota) where less is left; (403, no_price) for a quota in money where the run has no prices.
         """
         charge = Charge(items, 0.0 if money is None else money)
-        if key is None or (key.items is None and key.money is None):
+        if key is None or not _counted(key, money):
             yield charge
             return
-        if key.money is not None and money is None:
-            raise Problem(403, "no_price", f"the key {key.name} has a quota in money, and this run has no prices.")
-        self._enter(key, charge.items, charge.money)
+        with self._changing() as base:
+            _take(base, key, charge.items, charge.money)
         try:
             yield charge
         finally:
             with self._changing() as base:
-                base.execute(
-                    "UPDATE spent SET items = items + ?, money = max(0, money + ?) WHERE key = ?",
-                    (charge.used - charge.items, charge.cost - charge.money, key.id),
-                )
+                _enter(base, key.id, charge.used - charge.items, charge.cost - charge.money)
+
+    def hold(self, job: str, key: Key, items: int, money: float | None) -> None:
+        """Takes what a job may take in all from what its key has left, until `settle`; Problem as of `reserve`."""
+        if not _counted(key, money):
+            return
+        with self._changing() as base:
+            had, paid = base.execute("SELECT items, money FROM jobs WHERE job = ?", (job,)).fetchone() or (0, 0.0)
+            items, money = max(items, had), max(money or 0.0, paid)
+            _take(base, key, items - had, money - paid)
+            held = (job, key.id, items, money, time.time(), 1)
+            base.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?)", held)
+
+    def held(self) -> dict[str, float]:
+        """The jobs whose cost is not known, and since when, in seconds since 1970."""
+        if not self.path.exists():
+            return {}
+        with self._reading() as base:
+            return dict(base.execute("SELECT job, since FROM jobs WHERE open").fetchall())
+
+    def settle(self, job: str, items: int, money: float) -> None:
+        """Enters what a job has made and cost in all in place of what was held for it."""
+        with self._changing() as base:
+            found = base.execute("SELECT key, items, money FROM jobs WHERE job = ? AND open", (job,)).fetchone()
+            if found is not None:
+                _enter(base, found[0], items - found[1], money - found[2])
+                base.execute("UPDATE jobs SET items = ?, money = ?, open = 0 WHERE job = ?", (items, money, job))
+
+    def forget(self, job: str) -> None:
+        """No more is heard of a job; what was entered for it stays spent."""
+        if self.path.exists():
+            with self._changing() as base:
+                base.execute("DELETE FROM jobs WHERE job = ?", (job,))
 
     def spent(self, key: Key) -> tuple[int, float]:
         """Items and money that the key has used, with what is reserved for requests under way."""
@@ -118,13 +152,6 @@ class Spending:
                 self._open.close()
                 self._open = None
 
-    def _enter(self, key: Key, items: int, money: float) -> None:
-        with self._changing() as base:
-            base.execute("INSERT OR IGNORE INTO spent VALUES (?, 0, 0)", (key.id,))
-            had, paid = base.execute("SELECT items, money FROM spent WHERE key = ?", (key.id,)).fetchone()
-            _check_left(key, items, had, money, paid)
-            base.execute("UPDATE spent SET items = items + ?, money = money + ? WHERE key = ?", (items, money, key.id))
-
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
         """A transaction that no other has beside it; undone by an exception."""
@@ -151,6 +178,25 @@ class Spending:
             self._open.execute("PRAGMA synchronous = NORMAL")
             self._open.executescript(TABLES)
         return self._open
+
+
+def _counted(key: Key, money: float | None) -> bool:
+    """Whether the key has a quota; Problem where it is one in money, and there is no price."""
+    if key.money is not None and money is None:
+        raise Problem(403, "no_price", f"the key {key.name} has a quota in money, and there is no price for this.")
+    return key.items is not None or key.money is not None
+
+
+def _take(base: sqlite3.Connection, key: Key, items: int, money: float) -> None:
+    """Enters so much more; Problem where that is not left."""
+    base.execute("INSERT OR IGNORE INTO spent VALUES (?, 0, 0)", (key.id,))
+    had, paid = base.execute("SELECT items, money FROM spent WHERE key = ?", (key.id,)).fetchone()
+    _check_left(key, items, had, money, paid)
+    _enter(base, key.id, items, money)
+
+
+def _enter(base: sqlite3.Connection, key: str, items: int, money: float) -> None:
+    base.execute("UPDATE spent SET items = items + ?, money = max(0, money + ?) WHERE key = ?", (items, money, key))
 
 
 def _check_left(key: Key, items: int, had: int, money: float, paid: float) -> None:

@@ -13,16 +13,19 @@ from typing import Any
 from karat.server.catalogue import Catalogue
 from karat.server.forms import Form
 from karat.server.jobs import tail
-from karat.server.jobs.asked import asked, free_run
+from karat.server.guard import LOCAL, Caller
+from karat.server.guard.spending import Spending
+from karat.server.jobs.asked import Asked, asked, free_run
 from karat.server.jobs.home import Home, locked, set_aside
-from karat.server.jobs.pricing import price
+from karat.server.jobs.pricing import drawn, foreseen, price
 from karat.server.jobs.process import Process
-from karat.server.jobs.table import DAMAGED, KILL, KINDS, OPEN, STOP, Event, Job, Kind, Table
-from karat.server.jobs.upkeep import recover
+from karat.server.jobs.table import DAMAGED, EACH, KILL, KINDS, OPEN, STOP, Event, Job, Kind, Table, new_name
+from karat.server.jobs.upkeep import recover, remove, settle
 from karat.server.problems import Problem, short
 
 LOG = logging.getLogger("karat.server")
 IDLE = 10.0  # seconds between two looks for jobs of others
+HISTORY = 1000  # jobs that are over and kept
 WARM = 600.0  # seconds for which a worker is kept without a job
 PAUSE, LONGEST = 1.0, 60.0  # seconds before a worker that could not work is started again, twice as long each time
 
@@ -30,8 +33,12 @@ PAUSE, LONGEST = 1.0, 60.0  # seconds before a worker that could not work is sta
 class Jobs:
     """The part of the server. All of it may be called from any thread; nothing blocks longer than a transaction."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(
+        self, catalogue: Catalogue, spending: Spending | None = None, each: int = EACH, history: int = HISTORY
+    ) -> None:
+        """spending: what callers have quotas in.   each: jobs of one caller that may wait.   history: jobs that are over and kept."""
         self.catalogue, self.home = catalogue, Home(catalogue.root.resolve())
+        self.spending, self.each, self.history = spending, each, history
         self.notes: list[str] = []  # what went wrong with the table itself
         self._table: Table | None = None
         self._opening, self._submitting = threading.Lock(), threading.Lock()
@@ -56,11 +63,12 @@ class Jobs:
         if self._table is not None:
             self._table.close()
 
-    def submit(self, kind: Kind, given: Form | Mapping[str, Any], caller: str = "") -> Job:
-        """A new job at the end of the queue: the verb `kind` with what is given, the fields of FORMS[kind] as in a request.
+    def submit(self, kind: Kind, given: Form | Mapping[str, Any], caller: Caller = LOCAL) -> Job:
+        """A new job behind those of the caller: the verb `kind` with what is given, the fields of FORMS[kind] as in a request.
 
-        A path is one from the served root; a run is named as in the catalogue. Problem (400, 409, 422) where that cannot be,
-        with `param` naming the field.
+        A path is one from the served root; a run is named as in the catalogue. What it will make and cost is held of the
+        caller's quota until it is over. Problem (400, 409, 422) where that cannot be, with `param` naming the field, (403, 429)
+        where the caller may not have more.
         """
         if kind not in KINDS:
             raise Problem(
@@ -68,14 +76,29 @@ class Jobs:
             )
         with self._submitting:  # so that no two are promised one folder
             wanted = asked(kind, given, self.catalogue, self._promised())
-            cost = price(wanted.options, self.home.root, self._there) if kind == "train" else None
-            job = self.table.add(kind, wanted.options, wanted.run, caller, cost)
+            cost = price(kind, wanted.options, wanted.run, self.home.root, self._there)
+            name = new_name()
+            self._hold(name, kind, wanted, cost, caller.id)
+            try:
+                job = self.table.add(kind, wanted.options, wanted.run, caller.id, cost, name, self.each)
+            except Problem:
+                if self.spending is not None:
+                    self.spending.settle(name, 0, 0.0)
+                    self.spending.forget(name)
+                raise
         self._tend_if_needed(self.table)
         return job
 
+    def _hold(self, name: str, kind: Kind, wanted: Asked, cost: Mapping[str, Any] | None, owner: str) -> None:
+        key = None if self.spending is None else self.spending.keys.of(owner)
+        if key is not None and self.spending is not None:
+            money = foreseen(kind, cost, wanted.run, self.home.root)
+            self.spending.hold(name, key, drawn(kind, wanted.options), money)
+
     def price(self, given: Form | Mapping[str, Any]) -> dict[str, Any] | None:
         """Minutes and money that a training with what is given will take, as `Job.price`; nothing is kept of it."""
-        return price(asked("train", given, self.catalogue, self._promised()).options, self.home.root, self._there)
+        wanted = asked("train", given, self.catalogue, self._promised())
+        return price("train", wanted.options, wanted.run, self.home.root, self._there)
 
     def get(self, name: str) -> Job:
         """Problem(404) where there is no such job."""
@@ -92,34 +115,48 @@ class Jobs:
         """Newest first, without their results."""
         return [] if self._there is None else self._there.jobs(states, run, most)
 
-    def cancel(self, name: str) -> Job:
+    def owned(self, name: str, caller: Caller) -> Job:
+        """The job, where the caller asked for it or is an admin; Problem(403) else."""
+        job = self.get(name)
+        if not caller.owns(job.caller):
+            raise Problem(403, "not_yours", f"{name} is another caller's; it takes the key that asked for it, or an admin's.")
+        return job
+
+    def cancel(self, name: str, caller: Caller) -> Job:
         """Takes a job out of the queue, or stops it as Ctrl-C does; a training's run is saved and can go on, see `resume`.
 
         A job that runs is `cancelling` until its worker has saved; asked for again, its worker is killed, as by a second
         Ctrl-C. Problem(409) where it is over.
         """
-        job = self.get(name)
+        job = self.owned(name, caller)
         if not self.table.move(name, ("queued",), "cancelled", ended=time.time()):
             if job.over:
                 raise Problem(409, "job_is_over", f"{name} is over ({job.state}), and cannot be cancelled.")
             self.table.tell(name, (), cancelling=STOP if not job.cancelling else KILL)
+        self._tend_if_needed(self.table)
         return self.get(name)
 
-    def resume(self, name: str) -> Job:
+    def resume(self, name: str, caller: Caller) -> Job:
         """Puts a job that was cancelled or failed at the end of the queue; a training goes on where it was saved.
 
-        Problem(409) where it is in the queue, runs, or has succeeded.
+        Problem(409) where it is in the queue, runs, or has succeeded; (429) as of `submit`.
         """
-        state = self.get(name).state
-        cleared = {"cancelling": 0, "deaths": 0, "error": None, "ended": None}
-        if not self.table.move(name, ("cancelled", "failed"), "queued", **cleared):
+        job = self.owned(name, caller)
+        if job.state in ("cancelled", "failed"):
+            self._hold(name, job.kind, Asked(job.options, job.run), job.price, job.caller)
+        if not self.table.again(job, self.each):
             state = self.get(name).state
             raise Problem(
                 409, "job_cannot_resume", f"{name} is {state}; only one that was cancelled or failed is resumed."
             )
-        self.table.last(name)
         self._tend_if_needed(self.table)
         return self.get(name)
+
+    def delete(self, name: str, caller: Caller) -> None:
+        """Forgets a job that is over, with its events and its log; what it made stays. Problem(409) where it is not over."""
+        job = self.owned(name, caller)
+        if not remove(self.table, self.home, self.spending, name):
+            raise Problem(409, "job_is_not_over", f"{name} is {job.state}; cancel it first.")
 
     def events(self, name: str, after: int = 0, most: int = 1000) -> Sequence[Event]:
         """Those with numbers beyond `after`. A point has the numbers of its row of the run's history, while the run has it.
@@ -136,15 +173,14 @@ class Jobs:
             for event in found
         ]
 
-    def place(self, job: Job) -> int | None:
-        """How many jobs are done before it; None where it does not wait."""
-        queue = self.table.queue()
-        return queue.index(job.id) if job.id in queue else None
+    def places(self) -> dict[str, int]:
+        """How many jobs are done before each of those that wait, by their ids."""
+        return {} if self._there is None else {name: i for i, name in enumerate(self._there.queue())}
 
-    def log(self, name: str) -> str:
-        """All that the job's verb printed, errors too."""
+    def log(self, name: str, caller: Caller) -> str:
+        """All that the job's verb printed, errors too, for who asked for it or an admin: it may quote the data."""
         try:
-            return self.home.log(self.get(name).id).read_text(encoding="utf-8", errors="replace")
+            return self.home.log(self.owned(name, caller).id).read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return ""
 
@@ -205,7 +241,7 @@ class Jobs:
             try:
                 with locked(self.home) as mine:
                     if mine:
-                        recover(table, self.home)
+                        self._keep_up(table)
                 if not table.queue():
                     if time.monotonic() - worked > WARM:
                         self._dismiss()
@@ -222,6 +258,13 @@ class Jobs:
                 self._closing.wait(pause)
             pause = PAUSE if well else min(2 * pause, LONGEST)
         self._dismiss()
+
+    def _keep_up(self, table: Table) -> None:
+        recover(table, self.home)
+        if self.spending is not None:
+            settle(table, self.spending)
+        for name in table.beyond(self.history):
+            remove(table, self.home, self.spending, name)
 
     def _hire(self) -> Process:
         if self._worker is None or not self._worker.lives:

@@ -13,7 +13,8 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -26,8 +27,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 OPEN: tuple[State, ...] = ("queued", "running")
 ENDED: tuple[State, ...] = ("succeeded", "failed", "cancelled")
 DAMAGED = "jobs_damaged"
-LAYOUT = 1  # of the tables below
-LONGEST = 1000  # jobs that may wait
+LAYOUT = 2  # of the tables below
+UPGRADES = {1: "ALTER TABLE jobs ADD COLUMN cost TEXT"}  # from each layout before to the next
+EACH, ALL = 100, 10  # jobs of one caller that may wait, and how many times as many of all
 STOP, KILL = 1, 2  # what is asked of a job that runs
 PATIENCE = 10.0  # seconds to wait for another process's transaction
 TABLES = """
@@ -38,7 +40,7 @@ CREATE TABLE jobs (
     state TEXT NOT NULL,
     options TEXT NOT NULL,         -- JSON
     run TEXT,                      -- its folder
-    caller TEXT NOT NULL,
+    caller TEXT NOT NULL,          -- the id of the key
     created REAL NOT NULL,         -- seconds since 1970, as all times
     started REAL,
     ended REAL,
@@ -50,7 +52,8 @@ CREATE TABLE jobs (
     logged INTEGER NOT NULL DEFAULT 0,     -- bytes of the log that are events
     result TEXT,                   -- JSON
     error TEXT,
-    price TEXT                     -- JSON
+    price TEXT,                    -- JSON
+    cost TEXT                      -- JSON
 );
 CREATE INDEX jobs_by_state ON jobs (state, turn);
 CREATE TABLE events (
@@ -85,7 +88,7 @@ class Job:
 
     run: the folder of the run that it makes or uses, if any.   times: seconds since 1970.   fraction: of a training's budget.
     result: what the verb found or made, as of `karat --json`.   error: why it failed, as the command line would say it.
-    begun: how often a worker took it up.   price: what it is to take (see `pricing`).
+    begun: how often a worker took it up.   price: what it is to take, cost: what it took so far (see `pricing`).
     """
 
     id: str
@@ -103,15 +106,14 @@ class Job:
     result: dict[str, Any] | None
     error: str | None
     price: dict[str, Any] | None
+    cost: dict[str, Any] | None
 
     @property
     def over(self) -> bool:
         return self.state in ENDED
 
 
-COLUMNS = (
-    "id, kind, state, options, run, caller, created, started, ended, begun, cancelling, fraction, result, error, price"
-)
+COLUMNS = ", ".join(field.name for field in fields(Job))
 
 
 class Table:
@@ -146,11 +148,18 @@ class Table:
             self._db.close()
 
     def add(
-        self, kind: Kind, options: Mapping[str, Any], run: Path | None, caller: str, price: Mapping[str, Any] | None
+        self,
+        kind: Kind,
+        options: Mapping[str, Any],
+        run: Path | None,
+        caller: str,
+        price: Mapping[str, Any] | None,
+        name: str | None = None,
+        each: int = EACH,
     ) -> Job:
-        """A new job at the end of the queue; Problem (409) where another that is not over trains the same run, (429)
-        where too many wait."""
-        name = "job-" + secrets.token_hex(6)
+        """A new job at the end of the queue; Problem (409) where another that is not over trains the same run, (429) where
+        `each` of this caller's wait, or too many in all.   name: of `new_name`."""
+        name = new_name() if name is None else name
         with self._transaction() as db:
             if run is not None and kind == "train":
                 taken = "SELECT id FROM jobs WHERE run = ? AND kind = 'train' AND state IN ('queued', 'running')"
@@ -161,9 +170,7 @@ class Table:
                         f"{run.name} is to be trained by {other[0]} already; wait for its end.",
                         "run",
                     )
-            if db.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()[0] >= LONGEST:
-                message = f"{LONGEST} jobs wait already; ask again when some are done."
-                raise Problem(429, "queue_full", message, headers={"retry-after": "60"})
+            _require_room(db, caller, each)
             turn = db.execute("SELECT coalesce(max(turn), 0) + 1 FROM jobs").fetchone()[0]
             db.execute(
                 "INSERT INTO jobs (id, turn, kind, state, options, run, caller, created, price) "
@@ -197,8 +204,18 @@ class Table:
         return [_job(row) for row in self._read(asked, (*states, *values, most))]
 
     def queue(self) -> list[str]:
-        """The ids of those that wait, in their order."""
-        return [row[0] for row in self._read("SELECT id FROM jobs WHERE state = 'queued' ORDER BY turn")]
+        """The ids of those that wait, in their order: callers take turns, he first whose last job was begun first.
+
+        What is to be done with a run stays in its order, in the turns of who asked first.
+        """
+        waiting = self._read("SELECT id, caller, run FROM jobs WHERE state = 'queued' ORDER BY turn")
+        last = dict(self._read("SELECT caller, max(coalesce(started, 0)) FROM jobs GROUP BY caller"))
+        lines, of_run = dict[str, list[str]](), dict[str, str]()
+        for name, caller, run in waiting:
+            line = caller if run is None else of_run.setdefault(run, caller)
+            lines.setdefault(line, []).append(name)
+        rounds = zip_longest(*(lines[line] for line in sorted(lines, key=lambda line: last.get(line, 0.0))))
+        return [name for turn in rounds for name in turn if name is not None]
 
     def events(self, name: str, after: int = 0, most: int = 1000) -> list[Event]:
         """Those of the job with numbers beyond `after`, in their order."""
@@ -228,10 +245,31 @@ class Table:
                 self._tell(db, name, [("state", told)])
         return moved
 
-    def last(self, name: str) -> None:
-        """Puts the job behind all others that were ever asked for."""
+    def remove(self, name: str) -> bool:
+        """Whether the job was over: then nothing is left of it and its events."""
         with self._transaction() as db:
-            db.execute("UPDATE jobs SET turn = (SELECT max(turn) + 1 FROM jobs) WHERE id = ?", (name,))
+            if not db.execute(f"SELECT 1 FROM jobs WHERE id = ? AND state IN {ENDED}", (name,)).fetchone():
+                return False
+            db.execute("DELETE FROM events WHERE job = ?", (name,))
+            db.execute("DELETE FROM jobs WHERE id = ?", (name,))
+        return True
+
+    def beyond(self, kept: int) -> list[str]:
+        """The ids of those that are over, but for the last `kept`."""
+        asked = f"SELECT id FROM jobs WHERE state IN {ENDED} ORDER BY turn DESC LIMIT -1 OFFSET ?"
+        return [row[0] for row in self._read(asked, (kept,))]
+
+    def again(self, job: Job, each: int = EACH) -> bool:
+        """Whether the job was cancelled or had failed: then it waits behind all others. Problem (429) as of `add`."""
+        with self._transaction() as db:
+            if db.execute("SELECT 1 FROM jobs WHERE id = ? AND state IN ('cancelled', 'failed')", (job.id,)).fetchone():
+                _require_room(db, job.caller, each)
+                cleared = "state = 'queued', cancelling = 0, deaths = 0, error = NULL, ended = NULL"
+                turn = "turn = (SELECT max(turn) + 1 FROM jobs)"
+                db.execute(f"UPDATE jobs SET {cleared}, {turn} WHERE id = ?", (job.id,))
+                self._tell(db, job.id, [("state", {"state": "queued"})])
+                return True
+        return False
 
     def _tell(self, db: sqlite3.Connection, name: str, told: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         last = db.execute("SELECT coalesce(max(number), 0) FROM events WHERE job = ?", (name,)).fetchone()[0]
@@ -264,6 +302,9 @@ class Table:
                 for statement in TABLES.split(";\n"):
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {LAYOUT}")
+            elif layout in UPGRADES:
+                db.execute(UPGRADES[layout])
+                db.execute(f"PRAGMA user_version = {layout + 1}")
             elif layout != LAYOUT:
                 raise Problem(
                     503,
@@ -271,6 +312,19 @@ class Table:
                     f"{self.path} holds jobs in layout {layout}, of another version of karat; this one reads layout {LAYOUT}. "
                     "Serve with that version, or move the file away: the runs stay as they are.",
                 )
+
+
+def _require_room(db: sqlite3.Connection, caller: str, each: int) -> None:
+    """Problem where `each` jobs of the caller wait, or too many in all."""
+    waiting = "SELECT count(*), coalesce(sum(caller = ?), 0) FROM jobs WHERE state = 'queued'"
+    every, own = db.execute(waiting, (caller,)).fetchone()
+    if own >= each or every >= ALL * each:
+        message = f"{own} jobs of yours wait already, and {every} in all; ask again when some are done."
+        raise Problem(429, "queue_full", message, headers={"retry-after": "60"})
+
+
+def new_name() -> str:
+    return "job-" + secrets.token_hex(6)
 
 
 @contextlib.contextmanager
@@ -290,10 +344,7 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def _job(row: Sequence[Any]) -> Job:
-    name, kind, state, options, run, caller, created, started, ended, begun, cancelling, fraction, *rest = row
-    result, error, price = rest
-    return Job(
-        *(name, kind, state, json.loads(options), None if run is None else Path(run), caller, created, started, ended),
-        *(begun, bool(cancelling), fraction, None if result is None else json.loads(result), error),
-        None if price is None else json.loads(price),
-    )
+    found = dict(zip(COLUMNS.split(", "), row, strict=True))
+    plain = {name: None if found[name] is None else json.loads(found[name]) for name in ("options", "result", "price", "cost")}
+    run = None if found["run"] is None else Path(found["run"])
+    return Job(**{**found, **plain, "run": run, "cancelling": bool(found["cancelling"])})

@@ -31,14 +31,14 @@ class Tail:
             elif event.kind == "sample":
                 self.samples[event.data["name"]] = event.data["bytes"]
 
-    def take(self, last: bool = False) -> None:
-        """Tells what is new.   last: the job is over, so that a line without an end is one too."""
+    def take(self, last: bool = False, **more: Any) -> None:
+        """Tells what is new, and changes columns with it.   last: the job is over, so that a line without an end is one too."""
         messages, at = self._messages(last)
         points, samples, steps, fraction = self._of_run()
-        changes: dict[str, Any] = {"logged": at}
+        changes: dict[str, Any] = {"logged": at, **more}
         if steps != self.steps and self.job.kind == "train":
             changes["fraction"] = fraction
-        if messages or points or samples or len(changes) > 1:
+        if last or messages or points or samples:
             self.table.tell(self.job.id, [*messages, *points, *samples], **changes)
         self.at, self.steps = at, steps  # only now: what could not be written is told the next time
         self.samples |= {data["name"]: data["bytes"] for _, data in samples}

@@ -30,6 +30,7 @@ from karat.errors import KaratError
 from karat.limits import exhausted
 from karat.run import Run
 from karat.server.jobs.home import Home, locked
+from karat.server.jobs.pricing import Meter, drawn
 from karat.server.jobs.table import Job, Table
 from karat.server.jobs.tail import Tail
 from karat.server.problems import Problem
@@ -75,17 +76,19 @@ class Worker:
         """job: as it was before it was begun this time."""
         with _output_to(self.home.log(job.id)):
             tail, over = Tail(table, job, self.home.log(job.id)), threading.Event()
-            watch = threading.Thread(target=self._watch, args=(table, tail, over), daemon=True)
+            meter = Meter(job, self.home.root)
+            watch = threading.Thread(target=self._watch, args=(table, tail, meter, over), daemon=True)
             watch.start()
             taken = job.begun == 0 and "out" in job.options and job.run is not None and Run.is_run(job.run)
             state, changes = self._outcome(job)
             changes |= {"begun": 0} if taken else {}  # another's run, which it must not continue when it is resumed
             over.set()
             watch.join()
+        cost = json.dumps(meter.read(0 if state == "failed" else drawn(job.kind, job.options)))
         stopped = time.monotonic() + KEPT_TRYING
         while True:  # a full disk may have room again; if not, the job is found running, and taken up by who comes next
             try:
-                tail.take(last=True)
+                tail.take(last=True, cost=cost)
                 if state == "stopped" and table.get(job.id).cancelling:
                     table.move(job.id, ("running",), "cancelled", ended=time.time())
                 elif state == "stopped":
@@ -122,13 +125,13 @@ class Worker:
             return "failed", {"error": exhausted(error) or what}
         return "succeeded", {"result": json.dumps(result), "fraction": 1.0}
 
-    def _watch(self, table: Table, tail: Tail, over: threading.Event) -> None:
+    def _watch(self, table: Table, tail: Tail, meter: Meter, over: threading.Event) -> None:
         """Tells what is new, twice a second, and interrupts the main thread once where the job is to be stopped."""
         asked = False
         while not over.wait(BEAT):
             stop = bool(self._input.poll(0))  # the server has gone
             with contextlib.suppress(Problem):  # a full disk: what could not be told is told the next time
-                tail.take()
+                tail.take(cost=json.dumps(meter.read()))
                 stop |= table.get(tail.job.id).cancelling
             if stop and not asked:
                 asked = True

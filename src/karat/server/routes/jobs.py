@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,7 +41,7 @@ class Submitted(Form):
 @takes(FORMS["train"])
 def train(asked: Form, parts: Parts, caller: Who) -> dict[str, Any]:
     """Train a generator, or continue a run: a job."""
-    return shown(submitted("train", asked, parts, caller), parts)
+    return shown(submitted("train", asked, parts, caller), parts, caller)
 
 
 @ROUTER.post("/v1/train/price", responses=errors(404, 409))
@@ -54,72 +55,67 @@ def price(asked: Form, parts: Parts) -> dict[str, Any]:
 @takes(OF_RUN["assay"])
 def assay(name: str, asked: Form, parts: Parts, caller: Who) -> dict[str, Any]:
     """Find out what the run is worth: a job, whose result is the report."""
-    return shown(submitted("assay", {**said(asked), "run": name}, parts, caller), parts)
+    return shown(submitted("assay", {**said(asked), "run": name}, parts, caller), parts, caller)
 
 
 @ROUTER.post("/v1/jobs", status_code=202, responses=errors(403, 404, 409, 429, 503))
 def submit(asked: Submitted, parts: Parts, caller: Who) -> dict[str, Any]:
     """A job of any kind: train, assay, look or make, with the options of that verb."""
-    return shown(submitted(asked.kind, asked.options, parts, caller), parts)
+    return shown(submitted(asked.kind, asked.options, parts, caller), parts, caller)
 
 
 def submitted(kind: Kind, given: Form | Mapping[str, Any], parts: Served, caller: Caller) -> Job:
-    """The job. What a make draws, and what a training is to cost, is taken at once from what the caller's key may spend, since
-    the job may outlive the key; Problem (403, 422, 429) where that is not enough, or not known."""
+    """The job; Problem (403, 422) for a make whose caller may not make, or by a key does not say how much."""
     if kind == "make" and MAKE not in caller.scopes:
         raise Problem(403, "missing_scope", f"the key {caller.name} may not make; it takes one with the scope {MAKE}.")
-    if kind not in ("train", "make") or caller.key is None:
-        return parts.jobs.submit(kind, given, caller.name)
-    items: Any = 0
-    money = None
-    if kind == "train":
-        price = parts.jobs.price(given)
-        money = None if price is None else price["money"]
-    else:
-        items = (said(given) if isinstance(given, Form) else given).get("n")
-        if not isinstance(items, int):
+    if kind == "make" and caller.key is not None:
+        number = (said(given) if isinstance(given, Form) else given).get("n")
+        if not isinstance(number, int):
             raise Problem(422, "missing_field", "n is missing: by a key a job makes as many records as it says.", "n")
-    with parts.guard.spending.reserve(caller.key, items, money) as charge:
-        job = parts.jobs.submit(kind, given, caller.name)
-        charge.keep()
-    return job
+    return parts.jobs.submit(kind, given, caller)
 
 
 @ROUTER.get("/v1/jobs")
 def jobs(
     parts: Parts,
+    caller: Who,
     state: Annotated[list[State] | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> dict[str, Any]:
     """Jobs, newest first."""
-    names = run_names(parts.catalogue)
-    found = [shown(job, parts, names) for job in parts.jobs.list(state or (), most=limit)]
+    found = listed(parts.jobs.list(state or (), most=limit), parts, caller)
     notes = [_text(note, parts.catalogue.hidden) for note in parts.jobs.notes]
     return {"object": "list", "data": found, "notes": notes}
 
 
 @ROUTER.get("/v1/jobs/{job}")
-def job(job: str, parts: Parts) -> dict[str, Any]:
-    """One job."""
-    return shown(parts.jobs.get(job), parts)
+def job(job: str, parts: Parts, caller: Who) -> dict[str, Any]:
+    """One job. What was asked and found, and why it failed, is told to who asked for it, and to an admin."""
+    return shown(parts.jobs.get(job), parts, caller)
 
 
-@ROUTER.post("/v1/jobs/{job}/cancel", responses=errors(409))
-def cancel(job: str, parts: Parts) -> dict[str, Any]:
+@ROUTER.delete("/v1/jobs/{job}", status_code=204, responses=errors(403, 409))
+def delete(job: str, parts: Parts, caller: Who) -> None:
+    """Forget a job that is over, with its events and its log; what it made stays."""
+    parts.jobs.delete(job, caller)
+
+
+@ROUTER.post("/v1/jobs/{job}/cancel", responses=errors(403, 409))
+def cancel(job: str, parts: Parts, caller: Who) -> dict[str, Any]:
     """Take a job out of the queue, or stop it as Ctrl-C does; a training is saved, and can be resumed."""
-    return shown(parts.jobs.cancel(job), parts)
+    return shown(parts.jobs.cancel(job, caller), parts, caller)
 
 
-@ROUTER.post("/v1/jobs/{job}/resume", responses=errors(409))
-def resume(job: str, parts: Parts) -> dict[str, Any]:
+@ROUTER.post("/v1/jobs/{job}/resume", responses=errors(403, 409, 429))
+def resume(job: str, parts: Parts, caller: Who) -> dict[str, Any]:
     """Put a job that was cancelled or failed into the queue again; a training goes on where it was saved."""
-    return shown(parts.jobs.resume(job), parts)
+    return shown(parts.jobs.resume(job, caller), parts, caller)
 
 
-@ROUTER.get("/v1/jobs/{job}/log", response_class=PlainTextResponse)
-def log(job: str, parts: Parts) -> str:
-    """All that the job printed."""
-    return without_places(parts.jobs.log(job), parts.catalogue.hidden)
+@ROUTER.get("/v1/jobs/{job}/log", response_class=PlainTextResponse, responses=errors(403))
+def log(job: str, parts: Parts, caller: Who) -> str:
+    """All that the job printed, for who asked for it and an admin."""
+    return without_places(parts.jobs.log(job, caller), parts.catalogue.hidden)
 
 
 @ROUTER.get("/v1/jobs/{job}/events")
@@ -127,38 +123,42 @@ async def events(
     job: str,
     request: Request,
     parts: Parts,
+    caller: Who,
     after: Annotated[int, Query(ge=0, le=2**53)] = 0,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """What happens to a job, from the beginning or after a number.
 
-    As a stream of server-sent events where the client accepts `text/event-stream`, which ends with the job; 204 to a client
+    What it printed, and why it failed, is told to who asked for it, and to an admin. As a stream of server-sent events where the client accepts `text/event-stream`, which ends with the job; 204 to a client
     that comes again after that end. Else as a list, at most 1,000.
     """
-    hidden = parts.catalogue.hidden
     found = await asyncio.to_thread(parts.jobs.get, job)
+    tell = partial(told, hidden=parts.catalogue.hidden, private=not caller.owns(found.caller))
     if last_event_id is not None:
         after = max(after, int(last_event_id) if last_event_id.isascii() and last_event_id.isdigit() else 0)
     if "text/event-stream" not in request.headers.get("accept", ""):
         listed = await asyncio.to_thread(parts.jobs.events, job, after)
-        return JSONResponse({"object": "list", "data": [told(event, hidden) for event in listed]})
+        return JSONResponse({"object": "list", "data": [tell(event) for event in listed]})
     if found.over and not await asyncio.to_thread(parts.jobs.events, job, after, 1):
         return Response(status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # a proxy that gathers would hold them back
-    return StreamingResponse(_stream(parts, job, after), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_stream(parts, job, after, tell), media_type="text/event-stream", headers=headers)
 
 
-async def _stream(parts: Served, job: str, after: int) -> AsyncIterator[str]:
+async def _stream(parts: Served, job: str, after: int, tell: Callable[[Event], dict[str, Any]]) -> AsyncIterator[str]:
     """Holds nothing between two looks, so that a client who leaves leaves nothing behind."""
     yield f"retry: {RETRY}\n\n"
     loop = asyncio.get_running_loop()
     spoke = loop.time()
-    jobs, hidden = parts.jobs, parts.catalogue.hidden
+    jobs = parts.jobs
     while not parts.guard.draining:  # a client comes again, to the next server, with the number of its last event
-        over = (await asyncio.to_thread(jobs.get, job)).over  # before the events: its last one is there then
+        try:
+            over = (await asyncio.to_thread(jobs.get, job)).over  # before the events: its last one is there then
+        except Problem:  # it was deleted, or the table cannot be read now: who comes again is told
+            return
         new = await asyncio.to_thread(jobs.events, job, after)
         for event in new:
-            yield f"id: {event.number}\nevent: {event.kind}\ndata: {json.dumps(told(event, hidden))}\n\n"
+            yield f"id: {event.number}\nevent: {event.kind}\ndata: {json.dumps(tell(event))}\n\n"
             after = event.number
         if new:
             spoke = loop.time()
@@ -171,32 +171,44 @@ async def _stream(parts: Served, job: str, after: int) -> AsyncIterator[str]:
         await asyncio.sleep(LOOK)
 
 
-def told(event: Event, hidden: tuple[Path, ...]) -> dict[str, Any]:
-    """An event as a client sees it."""
-    texts = {key: _text(value, hidden) for key, value in event.data.items() if isinstance(value, str)}
-    return {"number": event.number, "time": event.time, "type": event.kind, **event.data, **texts}
+def told(event: Event, hidden: tuple[Path, ...], private: bool) -> dict[str, Any]:
+    """An event as a client sees it.   private: without what may quote the data."""
+    data = {key: value for key, value in event.data.items() if not (private and key in ("text", "error"))}
+    texts = {key: _text(value, hidden) for key, value in data.items() if isinstance(value, str)}
+    return {"number": event.number, "time": event.time, "type": event.kind, **data, **texts}
 
 
-def shown(job: Job, parts: Served, names: dict[Path, str] | None = None) -> dict[str, Any]:
-    """The job as a client sees it, where paths are those from the served root."""
+def shown(job: Job, parts: Served, caller: Caller) -> dict[str, Any]:
+    """The job as the caller may see it, where paths are those from the served root."""
+    return listed([job], parts, caller)[0]
+
+
+def listed(found: Sequence[Job], parts: Served, caller: Caller) -> list[dict[str, Any]]:
+    names, places = run_names(parts.catalogue), parts.jobs.places()
+    return [_shown(job, parts, names, places.get(job.id), caller.owns(job.caller)) for job in found]
+
+
+def _shown(job: Job, parts: Served, names: Mapping[Path, str], place: int | None, own: bool) -> dict[str, Any]:
     hidden = parts.catalogue.hidden
-    names = run_names(parts.catalogue) if names is None else names
-    error = None if job.error is None else Problem(400, "job_failed", _text(job.error, hidden)).body()["error"]
+    said = _text(job.error or "", hidden) if own else "who asked for the job, and an admin, are told why it failed."
+    error = None if job.error is None else Problem(400, "job_failed", said).body()["error"]
     return {
         "id": job.id,
         "object": "job",
         "kind": job.kind,
         "state": job.state,
+        "own": own,
         "cancelling": job.cancelling and job.state == "running",
         "run": None if job.run is None else names.get(job.run, job.run.name),
         "created": job.created,
         "started": job.started,
         "ended": job.ended,
         "fraction": job.fraction,
-        "place": parts.jobs.place(job),
-        "options": below(job.options, hidden),
+        "place": place,
+        "options": below(job.options, hidden) if own else {},
         "price": job.price,
-        "result": below(job.result, hidden),
+        "cost": job.cost,
+        "result": below(job.result, hidden) if own else None,
         "error": error,
     }
 

@@ -20,6 +20,7 @@ from karat.provenance.label import Label
 from karat.report.page import charts
 from karat.run import Run
 from karat.server.answers import Labelled
+from karat.server.guard import caller_of
 from karat.server.problems import Problem, without_places
 from karat.server.served import served
 from karat.studio.page import ALONE, go, rendered, router, viewer
@@ -49,13 +50,14 @@ def live(request: Request, about: Subject) -> dict[str, Any]:
         run = about.run
         spec, history = run.spec, run.lines("history.jsonl")
     job = about.working
-    jobs = served(request).jobs
-    log = jobs.log(about.jobs[0].id if job is None else job.id) if about.jobs else ""
+    jobs, caller = served(request).jobs, caller_of(request)
     failed, hidden = next(iter(about.jobs), None), served(request).catalogue.hidden
+    told = failed if job is None else job
+    log = jobs.log(told.id, caller) if told is not None and caller.owns(told.caller) else ""
     return {
         "job": job,
-        "waiting": None if job is None else jobs.place(job),
-        "failed": without_places(failed.error or "", hidden)
+        "waiting": None if job is None else jobs.places().get(job.id),
+        "failed": without_places(failed.error or "" if caller.owns(failed.caller) else "", hidden)
         if job is None and failed is not None and failed.state == "failed"
         else None,
         "stopped": job is None and failed is not None and failed.state == "cancelled",
@@ -130,7 +132,7 @@ def stop(request: Request, name: str) -> RedirectResponse:
     about = subject(request, name)
     for job in about.jobs:
         if not job.over:
-            served(request).jobs.cancel(job.id)
+            served(request).jobs.cancel(job.id, caller_of(request))
     return go(f"/runs/{quote(name, '')}/training")
 
 
@@ -142,7 +144,7 @@ def proceed(request: Request, name: str) -> RedirectResponse:
         stopped = list(takewhile(lambda job: job.state in ("cancelled", "failed"), about.jobs))
         first = next((i for i, job in enumerate(stopped) if job.kind == "train"), len(stopped) - 1)
         for job in reversed(stopped[: first + 1]):  # a training, and what waited behind it
-            jobs.resume(job.id)
+            jobs.resume(job.id, caller_of(request))
         if not stopped:
             submit(request, "train", {"run": about.name})
     return go(f"/runs/{quote(name, '')}/training")
