@@ -66,7 +66,9 @@ class Servers:
 
     def begun(self, state: str) -> TestClient:
         how: dict[str, Any] = {"root": self.root(state)}
-        how |= {"full": {"waiting": 0, "jobs": 1}, "late": {"deadline": 0.01}, "public": {"host": PUBLIC}}.get(state, {})
+        how |= {"full": {"waiting": 0, "jobs": 1}, "late": {"deadline": 0.01}, "public": {"host": PUBLIC}}.get(
+            state, {}
+        )
         key = None
         if state == "public":
             key = keys_of(how["root"]).add("nobody=review")

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from clients import client_of
-from fastapi.testclient import TestClient
 
 from karat.options import ServeOptions
 from karat.server.catalogue import Catalogue
@@ -138,7 +137,9 @@ def test_a_later_key_of_the_same_name_has_no_right_to_the_jobs_of_the_one_before
 def test_what_a_job_was_asked_printed_and_found_is_told_to_its_caller_and_others_see_how_far_it_is(site: Site) -> None:
     site.add("ann"), site.add("bob")
     job = site.submit("ann")
-    site.jobs.table.tell(job.id, [("message", {"text": "row 3 is 'Ms Miller'"}), ("point", {"step": 1, "fraction": 0.5})])
+    site.jobs.table.tell(
+        job.id, [("message", {"text": "row 3 is 'Ms Miller'"}), ("point", {"step": 1, "fraction": 0.5})]
+    )
     site.jobs.table.move(job.id, ("queued",), "failed", error="'Ms Miller' is no number", result=json.dumps({"a": 1}))
     for name, told in (("ann", True), ("chief", True), ("bob", False)):
         events = site.ask(name, "GET", f"/v1/jobs/{job.id}/events")
@@ -177,7 +178,9 @@ def test_jobs_hold_of_a_quota_what_they_may_make_and_give_back_what_they_did_not
     assert site.spending.spent(ann) == (60, 0.0)  # what is spent stays so
 
 
-def test_money_of_a_key_is_held_for_jobs_by_what_the_last_one_took_and_their_cost_is_in_their_record(site: Site) -> None:
+def test_money_of_a_key_is_held_for_jobs_by_what_the_last_one_took_and_their_cost_is_in_their_record(
+    site: Site,
+) -> None:
     ann = site.add("ann", money=1.0)
     refused = site.ask("ann", "POST", "/v1/jobs", json=LOOK)
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "no_price")

@@ -31,7 +31,9 @@ def application(options: ServeOptions, pages: Sequence[APIRouter] = ()) -> FastA
     guard = Guard(options, catalogue.root)
     engine = Engine(catalogue, options, guard.registry, guard.spending)
     guard.admit = engine.admit
-    served = Served(options, catalogue, guard, Book(), engine, Jobs(catalogue, guard.spending, options.jobs, options.history))
+    served = Served(
+        options, catalogue, guard, Book(), engine, Jobs(catalogue, guard.spending, options.jobs, options.history)
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -20,7 +20,9 @@ from karat.worth.prices import Prices, find
 FEW = 64  # records of a make that does not say how many
 
 
-def price(kind: Kind, options: Mapping[str, Any], run: Path | None, root: Path, past: Table | None) -> dict[str, Any] | None:
+def price(
+    kind: Kind, options: Mapping[str, Any], run: Path | None, root: Path, past: Table | None
+) -> dict[str, Any] | None:
     """Minutes and money of a job with these `options`; None where nobody can say yet.
 
     past: a table with jobs that may have looked at the data, or done the same.

@@ -12,9 +12,9 @@ from typing import Any
 
 from karat.server.catalogue import Catalogue
 from karat.server.forms import Form
-from karat.server.jobs import tail
 from karat.server.guard import LOCAL, Caller
 from karat.server.guard.spending import Spending
+from karat.server.jobs import tail
 from karat.server.jobs.asked import Asked, asked, free_run
 from karat.server.jobs.home import Home, locked, set_aside
 from karat.server.jobs.pricing import drawn, foreseen, price
@@ -36,7 +36,7 @@ class Jobs:
     def __init__(
         self, catalogue: Catalogue, spending: Spending | None = None, each: int = EACH, history: int = HISTORY
     ) -> None:
-        """spending: what callers have quotas in.   each: jobs of one caller that may wait.   history: jobs that are over and kept."""
+        """spending: what callers have quotas in.   each: jobs of one caller that may wait.   history: over, and kept."""
         self.catalogue, self.home = catalogue, Home(catalogue.root.resolve())
         self.spending, self.each, self.history = spending, each, history
         self.notes: list[str] = []  # what went wrong with the table itself
@@ -119,7 +119,9 @@ class Jobs:
         """The job, where the caller asked for it or is an admin; Problem(403) else."""
         job = self.get(name)
         if not caller.owns(job.caller):
-            raise Problem(403, "not_yours", f"{name} is another caller's; it takes the key that asked for it, or an admin's.")
+            raise Problem(
+                403, "not_yours", f"{name} is another caller's; it takes the key that asked for it, or an admin's."
+            )
         return job
 
     def cancel(self, name: str, caller: Caller) -> Job:

@@ -345,6 +345,9 @@ def explained(path: Path) -> Iterator[None]:
 
 def _job(row: Sequence[Any]) -> Job:
     found = dict(zip(COLUMNS.split(", "), row, strict=True))
-    plain = {name: None if found[name] is None else json.loads(found[name]) for name in ("options", "result", "price", "cost")}
+    plain = {
+        name: None if found[name] is None else json.loads(found[name])
+        for name in ("options", "result", "price", "cost")
+    }
     run = None if found["run"] is None else Path(found["run"])
     return Job(**{**found, **plain, "run": run, "cancelling": bool(found["cancelling"])})

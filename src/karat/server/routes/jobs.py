@@ -129,7 +129,9 @@ async def events(
 ) -> Response:
     """What happens to a job, from the beginning or after a number.
 
-    What it printed, and why it failed, is told to who asked for it, and to an admin. As a stream of server-sent events where the client accepts `text/event-stream`, which ends with the job; 204 to a client
+    What it printed, and why it failed, is told to who asked for it, and to an admin.
+
+    As a stream of server-sent events where the client accepts `text/event-stream`, which ends with the job; 204 to a client
     that comes again after that end. Else as a list, at most 1,000.
     """
     found = await asyncio.to_thread(parts.jobs.get, job)
