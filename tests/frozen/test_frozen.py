@@ -23,11 +23,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from PIL import Image
 
 import karat
 from karat import cli
+from karat.run import LAYOUT, Run
 
 GOLDEN = Path(__file__).parent / "golden"
 VOLATILE = (
@@ -197,7 +199,28 @@ def watch(name: str, folder: Path) -> dict[str, Any]:
     said("assay", "run", "-n", "200", "--threads", "1")
     report = json.loads((folder / "run" / "report" / "report.json").read_text(encoding="utf-8"))
     seen["report"] = _settled(report)
+    seen["kept"] = {"layout": LAYOUT, "forms": forms(Run.open(folder / "run"))}
     return seen
+
+
+def forms(run: Run) -> dict[str, list[str]]:
+    """What each file of a run is made of: names and types of tensors, keys of JSON; numbers in names do not count."""
+    out = {"karat.json": _keys(run.spec), "codec.json": _keys(run.get("codec.json"))}
+    for name, blob in (("model", run.load_model()), ("checkpoint", run.load_checkpoint()), ("gates", run.load_gates())):
+        if blob is not None:
+            tensors = safetensors.torch.load(blob)
+            out[name] = sorted({NUMBER.sub("#", f"{key} {tensor.dtype}") for key, tensor in tensors.items()})
+    return out
+
+
+def _keys(value: Any, before: str = "") -> list[str]:
+    if isinstance(value, list):
+        return sorted({key for each in value for key in _keys(each, before)})
+    if isinstance(value, dict):
+        return sorted(
+            {key for name, each in value.items() for key in [f"{before}{name}", *_keys(each, f"{before}{name}.")]}
+        )
+    return []
 
 
 def _made(source: str) -> str:
@@ -239,7 +262,9 @@ def test_nothing_changed_that_no_commit_explains(name: str, tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
     golden = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+    told = "a file of a run has another form, or keeps another thing: raise LAYOUT in run/record.py, then write this file anew"
     seen = json.loads(json.dumps(watch(name, tmp_path)))
+    assert seen["kept"] == golden["seen"]["kept"], told
     if golden["processor"] == processor():
         assert seen == golden["seen"]
     else:
@@ -266,6 +291,9 @@ def main(names: list[str]) -> None:
     for name in names:
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
             seen = watch(name, Path(folder))
+        before = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))["seen"]["kept"]
+        if seen["kept"] != before and before["layout"] == LAYOUT:
+            raise SystemExit(f"{name}: what a run keeps has another form; raise LAYOUT in run/record.py first")
         text = json.dumps({"processor": processor(), "seen": seen}, indent=1, sort_keys=True, ensure_ascii=False)
         (GOLDEN / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 

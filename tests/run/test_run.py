@@ -91,9 +91,12 @@ def test_a_run_is_begun_once_and_opened_again(tmp_path: Path) -> None:
         Run.create(tmp_path / "file" / "r", spec())
 
 
-def test_a_newer_layout_is_refused_and_names_its_version(tmp_path: Path) -> None:
-    Run.create(tmp_path / "r", spec(version="99.1")).update({"layout": LAYOUT + 1})
-    with pytest.raises(RunError, match=r"99\.1"):
+@pytest.mark.parametrize("layout", [LAYOUT - 1, LAYOUT + 1])
+def test_a_run_of_another_version_is_not_called_damaged_and_it_is_said_what_to_do(layout: int, tmp_path: Path) -> None:
+    Run.create(tmp_path / "r", spec(version="99.1")).update({"layout": layout})
+    with pytest.raises(
+        RunError, match=r"another version of karat \(99\.1.*not damaged.*`karat train 'digits' --out NEW`"
+    ):
         Run.open(tmp_path / "r")
 
 

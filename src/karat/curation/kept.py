@@ -67,7 +67,9 @@ class Kept:
         safe_header(blob)
         arrays = {key: tensor.numpy() for key, tensor in safetensors.torch.load(blob).items()}
         if CHANCE not in arrays or arrays[CHANCE].shape != (1,):
-            raise RunError("what a run keeps for its gates is damaged. Train it again.")
+            raise RunError(
+                "what a run keeps for its gates has another form than this version gives it. Train it again."
+            )
         for kind in FINDERS.values():
             name = f"{kind.__name__.lower()}."
             if own := {key.removeprefix(name): array for key, array in arrays.items() if key.startswith(name)}:

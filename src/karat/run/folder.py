@@ -88,8 +88,9 @@ class Run:
             raise RunError(f"{file} is not what karat writes (no layout); restore it from a copy, or train anew.")
         if spec["layout"] != LAYOUT:
             raise RunError(
-                f"{path} was written by karat {str(spec.get('version'))[:40]} in layout {spec['layout']}; this version "
-                f"reads layout {LAYOUT}. Use that version, or train anew."
+                f"{path} was made by another version of karat ({str(spec.get('version'))[:40]}, layout {spec['layout']}; this "
+                f"one reads layout {LAYOUT}). It is not damaged: use that version, or train anew with "
+                f"`karat train {short(spec.get('data'))} --out NEW`."
             )
         for key in WANTED:
             if key not in spec:

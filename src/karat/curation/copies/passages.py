@@ -73,7 +73,11 @@ class Passages:
             size, step, passages, usual = (int(x) for x in arrays["numbers"])
             keys, owner, bar = arrays["keys"].view(np.uint64), arrays["owner"], float(arrays["bar"][0])
         except (KeyError, ValueError, IndexError) as error:
-            raise RunError(f"what tells copies of training text is damaged ({error}). Train the run again.") from None
+            raise RunError(
+                f"what tells copies of training text has another form than this version gives it ({error}). Train the run again."
+            ) from None
         if not 0 < size < 100 or step < 1 or usual < 0 or keys.shape != owner.shape or passages < 1:
-            raise RunError("what tells copies of training text is damaged. Train the run again.")
+            raise RunError(
+                "what tells copies of training text has another form than this version gives it. Train the run again."
+            )
         return cls(Shingles.of(keys, owner, size, step, passages), usual, bar)

@@ -148,7 +148,9 @@ class Rows:
             out = cls(traces, density, ratio, float(arrays["bar"][0]), arrays["found"])
             out.ratio(_features(traces, density, np.zeros((1, len(traces.scale)))))
         except (KeyError, ValueError, IndexError) as error:
-            raise RunError(f"what tells copies of training rows is damaged ({error}). Train the run again.") from None
+            raise RunError(
+                f"what tells copies of training rows has another form than this version gives it ({error}). Train the run again."
+            ) from None
         return out
 
 
