@@ -23,7 +23,7 @@ from processes import Forked, karat_process
 from records import spec
 
 import karat
-from karat import cli
+from karat import cli, trackers
 from karat.errors import RunError
 from karat.output import write_whole
 from karat.run import LAYOUT, Run, safe_header
@@ -272,6 +272,38 @@ def test_a_signal_saves_and_the_run_continues_bit_for_bit(
     assert weights(tmp_path / "r") == weights(unbroken)
     steps = [line["step"] for line in Run.open(tmp_path / "r").lines("history.jsonl")]
     assert steps == sorted(set(steps)) and steps[-1] == 100
+
+
+@pytest.mark.parametrize(
+    ("source", "recipe", "said"),
+    [("digits", "vae", "all is saved"), ("rows.csv", "trees", "a fit cannot be continued")],
+)
+def test_a_signal_that_comes_before_the_first_round_says_so_too(
+    source: str, recipe: str, said: str, tmp_path: Path
+) -> None:
+    """A tracker sends it when it is begun: the run is there, and its loop is not yet under way."""
+    (tmp_path / "rows.csv").write_text("a,b\n" + "".join(f"{i % 7},{i * i % 11}\n" for i in range(200)))
+    (tmp_path / "early.py").write_text(
+        "import contextlib, os, signal\n"
+        "NEEDS = ()\n"
+        "@contextlib.contextmanager\n"
+        "def track(job):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    yield lambda event: None\n"
+    )
+    small = [part for change in TINY for part in ("--set", change)] if recipe == "vae" else []
+    budget = ["--steps", "100"] if recipe == "vae" else []
+    order = ["train", source, "--recipe", recipe, "--out", "r", "--threads", "1", "--track", "early", *budget, *small]
+
+    def act() -> None:
+        trackers.__path__.append(str(tmp_path))
+        cli.main(order)
+
+    with Forked(act, tmp_path) as asked:
+        assert asked.wait() == 143
+        err = asked.said()[1]
+    assert err.startswith("karat: stopped at") and said in err and len(err.splitlines()) <= 2, err
+    assert Run.open(tmp_path / "r").spec["status"] == "interrupted"
 
 
 def test_a_terminal_that_goes_away_saves_and_nohup_goes_on(tmp_path: Path) -> None:

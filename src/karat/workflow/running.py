@@ -142,6 +142,7 @@ def learn(
         fresh.spent["reading"] = before
     plan = replace(plan, batch=run.spec.get("batch") or plan.batch)
     with ExitStack() as stack:
+        asked = stack.enter_context(signals())  # first: a run that says it trains is closed however early it is stopped
         look = stack.enter_context(sharing(may_change(plan, model.device)))
         with fresh.spending("probing", plan):
             most = torch.get_num_threads()
@@ -161,7 +162,6 @@ def learn(
         run.update({"status": "training"})
         history = run.lines("history.jsonl")
         reached = float(history[-1]["fraction"]) if history else 0.0
-        asked = stack.enter_context(signals())
         bar = stack.enter_context(sinks.terminal(console, "training", reached))
         product = Product(Single(found.codec, model, found.classes), found, plan.seed)
         every = Recipe.from_dict(run.spec["recipe"]).train.save_seconds
@@ -207,11 +207,11 @@ def _continued(run: Run, blob: bytes, model: Learned, plan: loop.Plan, console: 
 
 
 def _fit(run: Run, found: Data, synth: Synthesizer, plan: loop.Plan, entry: Any, console: Console) -> Run:
-    run.update({"status": "training", "precision": "fp64"})
-    run.truncate("history.jsonl", -1.0)  # of a fit that was stopped nothing stays
     with ExitStack() as stack:
-        tracking = [stack.enter_context(sinks.tracker(name, run, console)) for name in run.spec["track"]]
         asked = stack.enter_context(signals())
+        run.update({"status": "training", "precision": "fp64"})
+        run.truncate("history.jsonl", -1.0)  # of a fit that was stopped nothing stays
+        tracking = [stack.enter_context(sinks.tracker(name, run, console)) for name in run.spec["track"]]
         bar = stack.enter_context(sinks.terminal(console, "fitting", 0.0))
         product = Product(synth, found, plan.seed)
         events = session.fit(product, plan, len(found.train), FITTED_MOST, lambda: bool(asked))
