@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from karat.options import ServeOptions
 from karat.server.app import application
 from karat.server.guard import access
-from karat.studio import ROUTERS
+from karat.studio import ROUTERS, failure
 
 
 def client_of(options: ServeOptions, key: str | None = None, more: APIRouter | None = None) -> TestClient:
@@ -22,6 +22,6 @@ def client_of(options: ServeOptions, key: str | None = None, more: APIRouter | N
         for route in () if more is None else more.routes:
             for method in route.methods:  # type: ignore[attr-defined]
                 patch.setitem(access.SCOPE, f"{method} {route.path}", access.OPEN)  # type: ignore[attr-defined]
-        app = application(options, pages if more is None else (*pages, more))
+        app = application(options, pages if more is None else (*pages, more), failure if pages else None)
     headers = {} if key is None else {"authorization": f"Bearer {key}"}
     return TestClient(app, base_url="http://127.0.0.1:8321", headers=headers, raise_server_exceptions=False)

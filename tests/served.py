@@ -18,7 +18,7 @@ from sounds import save_tones
 import karat
 from karat.options import ServeOptions
 from karat.server.app import application
-from karat.studio import ROUTERS
+from karat.studio import ROUTERS, failure
 
 TINY = ["train.precision=fp32", "model.latent=4", "model.width=8", "model.hidden=8", "model.components=4"]
 LINES = [f"Line {i} of many" + (", and more" * (i % 3)) + "! So it is." for i in range(200)]
@@ -56,7 +56,7 @@ def runs_in(folder: Path) -> Path:
 @contextmanager
 def listening(options: ServeOptions) -> Iterator[str]:
     """The address of a server on a free port, studio included, which ends with the body."""
-    app = application(options, ROUTERS if options.studio else ())
+    app = application(options, ROUTERS, failure) if options.studio else application(options)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -38,5 +38,20 @@ def test_every_value_and_every_end_that_is_offered_can_be_given(tmp_path: Path) 
                 codec.conditioning(f'"{each.column}"={spelled}', None, 3, chance)
 
 
+def test_columns_that_follow_from_others_are_offered_without_ends(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    start = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 300, 300), "D")
+    rows = {"start": start, "end": start + pd.to_timedelta(rng.integers(1, 40, 300), "D")}
+    rows |= {"price": rng.integers(5, 40, 300), "count": rng.integers(1, 9, 300)}
+    pd.DataFrame({**rows, "amount": rows["price"] * rows["count"]}).to_csv(tmp_path / "orders.csv", index=False)
+    codec = load(tmp_path / "orders.csv").codec
+    assert isinstance(codec, Tables)
+    found = {each.column: each for each in askable(codec)}
+    assert set(found) == {"start", "end", "price", "count", "amount"} and found["price"].low
+    assert {name for name, each in found.items() if not each.low} == {"end", "amount"}
+    for text in ("amount=100..200", "end=2024-05-01..2024-06-01"):
+        codec.conditioning(text, None, 3, rng)
+
+
 def test_pictures_have_no_columns() -> None:
     assert askable(load("digits").codec) == ()

@@ -38,6 +38,17 @@ def test_the_states_are_those_of_the_command_line(visitor: TestClient, made: Pat
     assert state(visitor, ("a.parquet", blob[:200]), ("b.txt", b"hello")) == ["damaged", "no_label"]
 
 
+def test_where_the_label_lies_beside_a_file_it_is_asked_for(visitor: TestClient, made: Path) -> None:
+    def asks(*files: tuple[str, bytes]) -> bool:
+        text = visitor.post("/check", files=[("file", each) for each in files]).text
+        return language("en").say("studio.check.beside", label="rows.csv.label.json") in text
+
+    changed = (made / "rows.csv").read_bytes().replace(b"a", b"b", 1)
+    label = ("rows.csv.label.json", (made / "rows.csv.label.json").read_bytes())
+    assert asks(("rows.csv", changed)) and not asks(("rows.csv", changed), label)
+    assert not asks(("a.png", b"no picture"))
+
+
 def test_a_name_is_only_a_name_and_nothing_is_kept(visitor: TestClient, made: Path) -> None:
     before = sorted(path for path in made.rglob("*") if ".karat" not in path.parts)
     for name in (

@@ -107,6 +107,17 @@ def test_a_slider_holds_a_part_of_its_column_round_its_place(
     assert spread.slider(column, {"c0": "nonsense"}, 0).place == 50
 
 
+def test_a_column_that_follows_from_others_has_the_ends_that_it_has_among_rows() -> None:
+    rows = [Row((("amount", str(i)), ("end", f"2024-05-{i:02}"), ("odd", "1/5/24"))) for i in (9, 30, 10)]
+    amount, end, odd = (Askable(name, kind) for name, kind in (("amount", "integer"), ("end", "date"), ("odd", "date")))
+    assert spread.bounded(amount, rows) == Askable("amount", "integer", (), "9", "30")
+    assert spread.bounded(end, rows) == Askable("end", "date", (), "2024-05-09", "2024-05-30")
+    assert spread.bounded(odd, rows) == odd and spread.bounded(amount, []) == amount
+    assert spread.conditions([odd], {"c0": "50", "c0.on": "on"}) == {}
+    ended = Askable("n", "integer", (), "0", "5")
+    assert spread.bounded(ended, rows) == ended
+
+
 def test_the_bars_of_a_column_are_its_shares() -> None:
     rows = [Row((("kind", "<b>"), ("size", str(i)))) for i in range(8)] + [Row((("kind", "tea"), ("size", "9")))] * 2
     (kind, bars), (size, _) = spread.charts(rows, rows[8:], {"kind", "size"})

@@ -89,9 +89,9 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"n": "many"}, "a whole number was wanted"),
     ({"n": "99999999"}, "a page makes"),
     ({"form": ".exe"}, "there are: .csv"),
-    ({"balance": "nobody"}, "--balance"),
+    ({"balance": "nobody"}, "balance nobody"),
     ({"given": "/etc/passwd"}, "file"),
-    ({"keep": "3"}, "--keep"),
+    ({"keep": "3"}, "keep 3: "),
 )
 
 

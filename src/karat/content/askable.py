@@ -10,6 +10,7 @@ import numpy as np
 from karat.content.codec import Codec
 from karat.content.relational.related import Related
 from karat.content.table.encoding.coding import NUMBERS
+from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.layout import Layout
 from karat.content.table.encoding.parts import Choice, Number
 from karat.content.table.tables import Tables
@@ -21,7 +22,8 @@ MOST = 200  # values of a column that are offered one by one
 class Askable:
     """A column of which a value, or a range between two, can be given.
 
-    values: as `--given` takes them, the commonest first; () of numbers, dates and times, which lie from `low` to `high`.
+    values: as `--given` takes them, the commonest first; () of numbers, dates and times, which lie from `low` to `high`: "" where
+    these follow from other columns.
     """
 
     column: str
@@ -32,7 +34,7 @@ class Askable:
 
 
 def askable(codec: Codec) -> tuple[Askable, ...]:
-    """The columns that are learned as they stand, in their order; of related tables those of the first; () where none are."""
+    """The columns of which something can be given, in their order; of related tables those of the first; () where none are."""
     if isinstance(codec, Tables):
         return tuple(_of(codec.layout))
     if isinstance(codec, Related):
@@ -49,7 +51,9 @@ def _of(layout: Layout) -> Iterator[Askable]:
             known = list(dict.fromkeys(word for word in words if word is not None))[:MOST]
             values = tuple(str(word).lower() if isinstance(word, bool) else str(word) for word in known)
             yield Askable(name, column.kind, values)
-        elif type(part) is Number and not part.relative and column.kind in NUMBERS:
-            ends = part.grain.array(np.array([part.fine.lows.min(), part.fine.highs.max()]))
-            low, high = (str(end) for end in ends.to_pylist())
+        elif type(part) in (Number, Computed) and column.kind in NUMBERS:
+            low = high = ""
+            if isinstance(part, Number) and not part.relative:
+                ends = part.grain.array(np.array([part.fine.lows.min(), part.fine.highs.max()]))
+                low, high = (str(end) for end in ends.to_pylist())
             yield Askable(name, column.kind, (), low, high)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request, Response
 
 from karat import __version__
 from karat.options import ServeOptions
@@ -19,18 +19,23 @@ from karat.server.catalogue import Catalogue
 from karat.server.engine import Engine
 from karat.server.guard import Guard, Middleware, routes_of
 from karat.server.jobs import Jobs
+from karat.server.problems import Problem
 from karat.server.routes import data, health, jobs, models, pictures, rows, runs, sounds, texts
 from karat.server.served import Served
 
 PARTS = (health, models, pictures, sounds, texts, rows, runs, data, jobs)  # of the API, in the order of its description
 
 
-def application(options: ServeOptions, pages: Sequence[APIRouter] = ()) -> FastAPI:
-    """The application of `karat serve`, for uvicorn or a test's client.   pages: those of the studio."""
+def application(
+    options: ServeOptions,
+    pages: Sequence[APIRouter] = (),
+    failure: Callable[[Request, Problem], Response] | None = None,
+) -> FastAPI:
+    """The application of `karat serve`, for uvicorn or a test's client.   pages: those of the studio, and its page of a failure."""
     catalogue = catalogue_of(options)
     guard = Guard(options, catalogue.root)
     engine = Engine(catalogue, options, guard.registry, guard.spending)
-    guard.admit = engine.admit
+    guard.admit, guard.failure = engine.admit, failure
     served = Served(
         options, catalogue, guard, Book(), engine, Jobs(catalogue, guard.spending, options.jobs, options.history)
     )

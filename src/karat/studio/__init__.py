@@ -17,6 +17,7 @@ import pkgutil
 from fastapi import APIRouter
 
 from karat.studio import pages
+from karat.studio.page import failure as failure
 
 ROUTERS: tuple[APIRouter, ...] = tuple(  # of all screens, which are found by themselves
     importlib.import_module(f"{pages.__name__}.{screen.name}").ROUTER for screen in pkgutil.iter_modules(pages.__path__)

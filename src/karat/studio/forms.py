@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from fastapi import Request
+from starlette.datastructures import FormData
 
 from karat.server.problems import Problem
 from karat.studio.page import Viewer
 
 Kind = Literal["check", "whole", "number", "text", "lines", "choice"]
 EMPTY = {"check": False, "lines": ()}
+LONGEST = 10_000  # characters of a value
+UNSEEN = ("Cc", "Cs", "Zl", "Zp")  # Unicode's categories; joiners and soft hyphens (Cf) are parts of words
+TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # Unicode's Bidi_Control
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,30 @@ def fields_of(
     return out
 
 
+async def sent(request: Request, lines: Collection[str] = (), known: Collection[str] = ()) -> FormData:
+    """The form of a request; Problem(400) for a value that is too long, or holds what cannot be seen.
+
+    lines: fields of several lines.   known: values that stand in the data, and are taken as they are.
+    """
+    form = await request.form()
+    for name, value in form.multi_items():
+        if isinstance(value, str) and value not in known:
+            check(name, value, name in lines)
+    return form
+
+
+def check(name: str, value: str, lines: bool = False) -> str:
+    """The value; Problem(400) where it is too long, or holds control characters or marks that turn the direction of a line."""
+    if len(value) > LONGEST:
+        raise Problem(400, "bad_option", f"{name} is longer than {LONGEST:,} characters.", name)
+    for c in value:
+        unseen = unicodedata.category(c) in UNSEEN or c in TURNING
+        if unseen and not (lines and c in "\r\n\t"):
+            code = f"U+{ord(c):04X}"
+            raise Problem(400, "bad_option", f"{name} holds a character that cannot be seen ({code}); leave it out.", name)
+    return value
+
+
 def read(form: Mapping[str, Any], options: type, names: Collection[str]) -> dict[str, Any]:
     """Of the fields `names`, those that a person filled in otherwise than by default; Problem(400) for what cannot be."""
     known = {each.name: each.default for each in dataclasses.fields(options)}
@@ -74,6 +105,11 @@ def read(form: Mapping[str, Any], options: type, names: Collection[str]) -> dict
         if value != known[name] and not (kind not in EMPTY and text == ""):
             out[name] = value
     return out
+
+
+def lines_of(options: type) -> frozenset[str]:
+    """The fields of several lines."""
+    return frozenset(name for name, hint in get_type_hints(options).items() if _kind(hint)[0] == "lines")
 
 
 def _value(name: str, kind: Kind, text: str) -> Any:

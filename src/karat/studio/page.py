@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.exceptions import HTTPException
 
 from karat import __version__, words
 from karat.errors import KaratError
@@ -21,7 +23,7 @@ from karat.languages import Language
 from karat.languages import language as language_of
 from karat.report import drawing
 from karat.server.guard import caller_of
-from karat.server.problems import Problem, of_karat, of_system
+from karat.server.problems import Problem, of_fields, of_http, of_karat, of_system
 from karat.server.served import served
 from karat.studio.hearing import shown
 
@@ -156,17 +158,22 @@ class PageRoute(APIRoute):
         async def handled(request: Request) -> Response:
             try:
                 return await handle(request)
-            except (Problem, KaratError, OSError) as error:
-                found = told(request, error)
-                return failure(request, found.message, found.status)
+            except (Problem, KaratError, OSError, HTTPException, RequestValidationError) as error:
+                return failure(request, told(request, error))
 
         return handled
 
 
-def told(request: Request, error: Problem | KaratError | OSError) -> Problem:
+def told(request: Request, error: Exception) -> Problem:
     """An error as a page may say it: no path of this machine in it. What is no error of a person's is raised again."""
     if isinstance(error, OSError):
         return of_system(error)
+    if isinstance(error, HTTPException):
+        return of_http(error)
+    if isinstance(error, RequestValidationError):
+        return of_fields(error.errors())
+    if not isinstance(error, Problem | KaratError):
+        raise error
     return error if isinstance(error, Problem) else of_karat(error, served(request).catalogue.hidden)
 
 
@@ -175,8 +182,9 @@ def router() -> APIRouter:
     return APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
-def failure(request: Request, message: str, status: int) -> HTMLResponse:
+def failure(request: Request, problem: Problem) -> HTMLResponse:
     """What was found, what was wanted, what to do: as a page."""
+    message, status = problem.message, problem.status
     return page(request, "failure.html.j2", command="karat --help", status=status, message=message, code=status)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -23,17 +23,25 @@ NUMBER = ("integer", "decimal")
 
 @dataclass(frozen=True)
 class Slider:
-    """The control of one column.   own: its name in the address.   place: of a slider, 0 to STEPS.   held: whether it counts.
-
-    text: what it holds, in words.
-    """
+    """The control of one column.   own: its name in the address.   place: of a slider, 0 to STEPS.   held: whether it counts."""
 
     column: Askable
     own: str
     value: str = ""
     place: int = STEPS // 2
     held: bool = False
-    text: str = ""
+
+
+def bounded(column: Askable, rows: Sequence[Row]) -> Askable:
+    """The column with the ends that it has among `rows`, where it is one that follows from others."""
+    if column.values or column.low:
+        return column
+    cells = [cell for row in rows for name, cell in row.cells if name == column.column and cell]
+    try:
+        found = sorted(cells, key=float if column.kind in NUMBER else _moment)
+    except ValueError:  # printed in a form of its own
+        return column
+    return replace(column, low=found[0], high=found[-1]) if found else column
 
 
 def slider(column: Askable, asked: Mapping[str, str], i: int) -> Slider:
@@ -43,8 +51,7 @@ def slider(column: Askable, asked: Mapping[str, str], i: int) -> Slider:
         return Slider(column, own, value if value in column.values else "", held=value in column.values)
     text = asked.get(own, "")
     place = int(text) if text.isdecimal() and len(text) < 4 and int(text) <= STEPS else STEPS // 2
-    low, high = _range(column, place)
-    return Slider(column, own, "", place, asked.get(f"{own}.on") == "on", f"{low} – {high}")
+    return Slider(column, own, "", place, bool(column.low) and asked.get(f"{own}.on") == "on")
 
 
 def conditions(columns: Sequence[Askable], asked: Mapping[str, str]) -> dict[str, str]:
@@ -57,10 +64,6 @@ def conditions(columns: Sequence[Askable], asked: Mapping[str, str]) -> dict[str
         elif found.held:
             out[f"given.{i}.low"], out[f"given.{i}.high"] = _range(each, found.place)
     return out
-
-
-def held(columns: Sequence[Askable], asked: Mapping[str, str]) -> list[bool]:
-    return [slider(each, asked, i).held for i, each in enumerate(columns)]
 
 
 def _range(column: Askable, place: int) -> tuple[str, str]:

@@ -46,9 +46,9 @@ def serve(options: ServeOptions) -> dict[str, str] | None:
 
 def _application(options: ServeOptions) -> FastAPI:
     from karat.server.app import application
-    from karat.studio import ROUTERS
+    from karat.studio import ROUTERS, failure
 
-    return application(options, ROUTERS if options.studio else ())
+    return application(options, ROUTERS, failure) if options.studio else application(options)
 
 
 def _say(line: str) -> None:

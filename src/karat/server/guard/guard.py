@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastapi import Request
+from fastapi import Request, Response
 from prometheus_client import CollectorRegistry
 
 from karat.errors import FitError
@@ -18,6 +18,7 @@ from karat.server.guard.keys import SCOPES, Key, Keys
 from karat.server.guard.meters import Meters
 from karat.server.guard.rates import Rates
 from karat.server.guard.spending import Spending
+from karat.server.problems import Problem
 
 COOKIE, LOGIN = "karat_session", "/login"
 FOLDER = ".karat"  # below the root, of all that the server itself keeps
@@ -61,6 +62,7 @@ class Guard:
     """What the middleware and the routes share: keys, what they spent, their rates, meters; whether the server is being stopped.
 
     admit: raises the Problem of what is made for none, or not for this caller, before a request costs more than that.
+    failure: a problem as a page, where there are pages.
     options: its `host` says whether keys are needed.   root: of the served folders; keys lie in `root/.karat`.
     FitError where a key is needed and there is none.
     """
@@ -75,6 +77,7 @@ class Guard:
         self.meters = Meters(self.registry)
         self.draining = False
         self.admit: Callable[[Caller], None] = _all_come
+        self.failure: Callable[[Request, Problem], Response] | None = None
         if not self.local and not self.keys.all():
             raise FitError(
                 f"--host {options.host} can be reached by other machines, and there is no key. Make one first: "

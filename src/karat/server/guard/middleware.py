@@ -212,10 +212,20 @@ class Exchange:
         here = self.scope["path"] + (f"?{query}" if query else "")
         return RedirectResponse(f"{LOGIN}?{urlencode({'next': here})}", 303)
 
+    def _page(self, problem: Problem) -> Response | None:
+        """The problem as a page, where there are pages and a browser goes to one; parts of pages and programs get JSON."""
+        goes = "text/html" in self.headers.get("accept", "") and "hx-request" not in self.headers
+        if self.guard.failure is None or not goes:
+            return None
+        self.scope["state"]["caller"] = self.caller
+        response = self.guard.failure(Request(self.scope), problem)
+        response.headers.update(problem.headers)
+        return response
+
     async def _refuse(self, problem: Problem) -> None:
         if self.status is not None:  # an answer has begun, and cannot be taken back: the connection ends
             raise ConnectionAbortedError(problem.message) from None
-        response = self._login(problem) or problem.response()
+        response = self._login(problem) or self._page(problem) or problem.response()
         await response(self.scope, _nothing, self.send)
 
     def _note(self, seconds: float) -> None:

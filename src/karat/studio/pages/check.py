@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse
 from starlette.datastructures import UploadFile
 
 from karat.output import BESIDE, INSIDE, file_name, scratch
+from karat.provenance.containers import container_of
 from karat.provenance.signing import Trust
 from karat.server.bodies import FIELDS
 from karat.server.problems import Problem
@@ -31,10 +32,18 @@ UNKNOWN = ("no label",)  # which says nothing of where a file is from
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found of one file.   name: as it was sent.   mood: by which it is coloured: fine, raised or unknown."""
+    """What was found of one file.   name: as it was sent.   mood: by which it is coloured: fine, raised or unknown.
+
+    beside: the name of the label that may lie beside it and was not sent, "" where its form carries labels inside.
+    """
 
     name: str
     found: FileCheck
+
+    @property
+    def beside(self) -> str:
+        lost = self.found.state in UNKNOWN and container_of(self.name) is None
+        return self.name + BESIDE if lost else ""
 
     @property
     def mood(self) -> str:

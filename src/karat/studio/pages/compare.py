@@ -14,6 +14,7 @@ from karat.server.guard.headers import REPORT
 from karat.server.jobs import Job
 from karat.server.problems import Problem, without_places
 from karat.server.served import served
+from karat.studio.forms import sent
 from karat.studio.page import go, page, router, viewer
 from karat.studio.work import submit
 
@@ -25,7 +26,7 @@ MOST = 12  # runs
 @ROUTER.post("/compare")
 async def compare(request: Request) -> RedirectResponse:
     """Judges the chosen runs beside the same unseen records."""
-    names = list(dict.fromkeys(str(name) for name in (await request.form()).getlist("run")))
+    names = list(dict.fromkeys(str(name) for name in (await sent(request)).getlist("run")))
     if not 2 <= len(names) <= MOST:
         raise Problem(400, "bad_choice", viewer(request).t("compare.choose", most=MOST), "run")
     job = submit(request, "assay", {"run": names, "lang": viewer(request).code})

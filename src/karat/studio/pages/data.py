@@ -25,7 +25,7 @@ from karat.server.forms import NEVER
 from karat.server.problems import Problem
 from karat.server.routes.data import slowly
 from karat.server.served import Served, served
-from karat.studio.forms import fields_of, read
+from karat.studio.forms import fields_of, lines_of, read, sent
 from karat.studio.page import ALONE, Viewer, go, page, rendered, router, told, viewer
 from karat.studio.survey import DIGITS, Survey, Surveys, sentences
 from karat.studio.work import below, command, submit
@@ -235,7 +235,7 @@ def _stem(place: str) -> str:
 @ROUTER.post("/train")
 async def train(request: Request) -> Response:
     """Begins a training of what was chosen, and its assay behind it, and goes to the page that shows it."""
-    form = {key: str(value) for key, value in (await request.form()).items()}
+    form = {key: str(value) for key, value in (await sent(request, lines_of(TrainOptions))).items()}
     place = form.get("place", "")
     names = [*FIRST, *(f for f in TrainOptions.__dataclass_fields__ if f not in WITHOUT)]
     try:

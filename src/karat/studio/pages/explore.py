@@ -126,9 +126,7 @@ async def _rows_page(request: Request, name: str, columns: Sequence[Askable]) ->
     values, label = await _under(request, name, columns)
     given = ", ".join(values["given"])
     line = command("make", about.path.name, n=ROWS, given=given or None)
-    sliders = [spread.slider(each, request.query_params, i) for i, each in enumerate(columns)]
-    address = f"/runs/{quote(name, '')}/explore"
-    values |= {"sliders": sliders, "address": address}
+    values["address"] = f"/runs/{quote(name, '')}/explore"
     answer = run_page(request, about, "explore_table.html.j2", "explore", command=line, **values)
     answer.headers[HEADER] = label
     return answer
@@ -137,8 +135,7 @@ async def _rows_page(request: Request, name: str, columns: Sequence[Askable]) ->
 async def _under(request: Request, name: str, columns: Sequence[Askable]) -> tuple[dict[str, Any], str]:
     """What the conditions in the address make of the other columns, beside what they are without any; and the label."""
     here = served(request)
-    given = given_of(columns, spread.conditions(columns, request.query_params))
-    who = caller_of(request)
+    who, asked_for = caller_of(request), request.query_params
     options = MakeOptions(subject(request, name).path)
 
     async def drawn(n: int, text: str | None) -> tuple[list[Row], str]:
@@ -147,16 +144,17 @@ async def _under(request: Request, name: str, columns: Sequence[Askable]) -> tup
         shown = [one for block in found.blocks for one in of_records(found.codec, block.records)]
         return [one for one in shown if isinstance(one, Row)], header_of(found.label)
 
-    values: dict[str, Any] = {"given": given, "wrong": "", "rows": [], "bars": []}
     base, label = await drawn(BASE, None)
-    made = base
+    columns, made = [spread.bounded(each, base) for each in columns], base
+    sliders = [spread.slider(each, asked_for, i) for i, each in enumerate(columns)]
+    given = given_of(columns, spread.conditions(columns, asked_for))
+    values: dict[str, Any] = {"sliders": sliders, "given": given, "wrong": ""}
     if given:
         try:
             made, label = await drawn(ROWS, ", ".join(given))
         except (Problem, DataError, FitError) as error:
             values["wrong"] = error.message if isinstance(error, Problem) else str(error)
-    held = spread.held(columns, request.query_params)
-    free = {each.column for each, holds in zip(columns, held, strict=True) if not holds}
+    free = {one.column.column for one in sliders if not one.held}
     values["rows"] = [one.cells for one in made[:10]]
     values["bars"] = spread.charts(base, made if given else [], free)
     return values, label

@@ -18,6 +18,7 @@ from karat.output.files import write_whole
 from karat.run import Run
 from karat.server.problems import Problem
 from karat.server.served import served
+from karat.studio.forms import sent
 from karat.studio.page import go, page, router
 from karat.studio.shelf import notes_of, write_notes
 from karat.studio.subject import run_page, subject
@@ -62,7 +63,7 @@ def notes(request: Request, name: str) -> HTMLResponse:
 
 @ROUTER.post("/runs/{name}/notes")
 async def write(request: Request, name: str) -> RedirectResponse:
-    about, form = subject(request, name), await request.form()
+    about, form = subject(request, name), await sent(request, lines=("note",))
     write_notes(about.run, str(form.get("tags", "")), str(form.get("note", "")))
     return go(f"/runs/{quote(name, '')}/notes")
 
@@ -90,7 +91,7 @@ def waste(request: Request) -> HTMLResponse:
 @ROUTER.post("/bin/restore")
 async def restore(request: Request) -> RedirectResponse:
     """Puts a run back where it was, or beside what lies there now."""
-    root, key = served(request).catalogue.root.resolve(), str((await request.form()).get("key", ""))
+    root, key = served(request).catalogue.root.resolve(), str((await sent(request)).get("key", ""))
     found = next((each for each in thrown(root) if each.key == key), None)
     if found is None:
         raise Problem(404, "not_found", "that is not in the bin; somebody may have restored it.")

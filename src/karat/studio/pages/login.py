@@ -7,6 +7,7 @@ from fastapi import Request, Response
 from karat.server.guard.guard import COOKIE, caller_of
 from karat.server.guard.spending import SESSION
 from karat.server.served import served
+from karat.studio.forms import sent
 from karat.studio.page import go, local, page, router
 
 ROUTER = router()
@@ -24,7 +25,7 @@ def asked(request: Request, next: str = "/") -> Response:
 @ROUTER.post("/login")
 async def given(request: Request) -> Response:
     """Goes on with a cookie that scripts cannot read and other sites' forms do not send, or asks again."""
-    form = await request.form()
+    form = await sent(request)
     then, key = local(str(form.get("next", "/"))), str(form.get("key", "")).strip()
     token = served(request).guard.spending.log_in(key)
     if token is None:

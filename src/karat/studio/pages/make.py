@@ -27,8 +27,8 @@ from karat.server.guard import caller_of
 from karat.server.problems import Problem
 from karat.server.served import served
 from karat.studio import made, showing
-from karat.studio.forms import Field, fields_of, read
-from karat.studio.page import Viewer, go, router, viewer
+from karat.studio.forms import Field, fields_of, lines_of, read, sent
+from karat.studio.page import Viewer, go, router, told, viewer
 from karat.studio.subject import Subject, run_page, subject
 from karat.studio.work import command
 from karat.synthesizer import load_codec
@@ -60,13 +60,16 @@ def make(request: Request, name: str) -> HTMLResponse:
 async def making(request: Request, name: str) -> HTMLResponse | RedirectResponse:
     """Makes what is asked for, and goes to it; what cannot be is said above the form, which keeps what was filled in."""
     about = subject(request, name)
-    async with request.form() as form:
-        try:
-            place = await _made(request, about, form)
-        except (KaratError, Problem) as error:
-            message = error.message if isinstance(error, Problem) else str(error)
-            status = error.status if isinstance(error, Problem) else 400
-            return await run_in_threadpool(_form, request, about, dict(form), _conditions(form), message, status)
+    codec = await run_in_threadpool(load_codec, about.run)
+    offered = {value for each in askable(codec) for value in each.values}.union(about.run.spec["classes"])
+    form = await sent(request, lines_of(MakeOptions), offered)
+    try:
+        place = await _made(request, about, codec, form)
+    except (KaratError, Problem) as error:
+        problem = told(request, error)
+        return await run_in_threadpool(
+            _form, request, about, dict(form), _conditions(form), problem.message, problem.status
+        )
     return go(f"/runs/{quote(name, '')}/made/{quote(place, '')}")
 
 
@@ -124,11 +127,10 @@ def archive(request: Request, name: str, place: str) -> Response:
     return LabelledAgain(found.archive(), found.path, "application/zip", {"Content-Disposition": saved})
 
 
-async def _made(request: Request, about: Subject, form: FormData) -> str:
+async def _made(request: Request, about: Subject, codec: Codec, form: FormData) -> str:
     """Makes what the form asks for; the name of the new folder in the run."""
-    here, run = served(request), about.run
-    codec = await run_in_threadpool(load_codec, run)
-    options = _options(form, run, codec)
+    here = served(request)
+    options = _options(form, about.run, codec)
     form_of, forms = str(form.get("form", "")), _forms(codec)
     if form_of not in forms:
         raise Problem(400, "bad_option", f"form is {form_of[:20]!r}; there are: {', '.join(forms)}.", "form")

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from karat.errors import FitError
 from karat.output import Output
+from karat.studio.forms import sent
 from karat.studio.page import go, router, viewer
 from karat.studio.reported import reported
 from karat.studio.subject import Subject, run_page, subject
@@ -84,7 +85,7 @@ def _declared(prices: Prices) -> dict[str, str]:
 async def answer(request: Request, name: str) -> Response:
     """Writes the answers as the run's prices.toml and assays it by them; an answer that cannot be is asked for again."""
     about, seen = subject(request, name), viewer(request)
-    form = {key: str(value).strip() for key, value in (await request.form()).items()}
+    form = {key: str(value).strip() for key, value in (await sent(request)).items()}
     texts = {seen.language.say(f"business.ask.{key}"): form.get(key, "") for key in ASKED}
     tried: set[str] = set()
 

@@ -25,6 +25,7 @@ from karat.server.problems import Problem
 from karat.server.served import served
 from karat.studio import showing
 from karat.studio.desk import Desk, Desks, Press, press_of
+from karat.studio.forms import check
 from karat.studio.page import go, rendered, router
 from karat.studio.subject import run_page, subject
 from karat.studio.training import training_of
@@ -166,7 +167,7 @@ def _desk(request: Request, run: Run, of: str, by: str, plan: str) -> Desk:
 def _reviewer(request: Request, by: str) -> str:
     """Who decides: the name of the key, where there is one, for nobody else may decide under it."""
     caller = caller_of(request)
-    return by[:LONGEST_NAME] if caller.key is None else caller.name
+    return check("by", by[:LONGEST_NAME]) if caller.key is None else caller.name
 
 
 def _blob(run: Run, shown: Shown) -> Response:

@@ -13,6 +13,7 @@ from karat.server.guard import caller_of
 from karat.server.guard.access import MAKE
 from karat.server.problems import Problem
 from karat.server.served import Served, served
+from karat.studio.forms import sent
 from karat.studio.page import CODES, LANGUAGE, ROLE, ROLES, STATIC, YEAR, go, local, page, router, viewer
 from karat.studio.shelf import rows
 from karat.studio.work import below, submit
@@ -36,7 +37,7 @@ def start(request: Request) -> HTMLResponse:
 @ROUTER.post("/try")
 async def try_it(request: Request) -> RedirectResponse:
     """What `karat demo` does, as jobs: train on data that come with the install, make some, assay by an example business."""
-    on, parts = str((await request.form()).get("on", "")), served(request)
+    on, parts = str((await sent(request)).get("on", "")), served(request)
     if on not in STEMS:
         raise Problem(400, "bad_option", f"there is no demo {on[:40]!r}; there are {', '.join(STEMS)}.", "on")
     kind, stem = STEMS[on]
@@ -72,7 +73,7 @@ async def role(request: Request) -> RedirectResponse:
 
 
 async def _switched(request: Request, cookie: str, known: tuple[str, ...]) -> RedirectResponse:
-    form = await request.form()
+    form = await sent(request)
     answer = go(local(str(form.get("next", "/"))))
     if (chosen := str(form.get("to"))) in known:
         answer.set_cookie(cookie, chosen, max_age=YEAR, samesite="lax", httponly=True)

@@ -15,6 +15,7 @@ from karat.server.guard import caller_of
 from karat.server.guard.headers import REPORT
 from karat.server.problems import Problem
 from karat.server.served import Served, served
+from karat.studio.forms import sent
 from karat.studio.page import go, router, viewer
 from karat.studio.reported import reported
 from karat.studio.subject import FIRST, run_page, subject
@@ -72,7 +73,7 @@ def report(request: Request, name: str) -> HTMLResponse:
 @ROUTER.post("/runs/{name}/assay")
 async def assay(request: Request, name: str) -> RedirectResponse:
     """Finds its worth anew, in the language of who asks, under a policy where one is named."""
-    about, policy = subject(request, name), str((await request.form()).get("policy", ""))
+    about, policy = subject(request, name), str((await sent(request)).get("policy", ""))
     named = {"policy": _policy(served(request), policy)} if policy in PICKS else {}
     if about.prices is not None:
         named["prices"] = below(served(request), about.prices)
@@ -114,7 +115,7 @@ def permission(request: Request, name: str, policy: str = PICKS[0]) -> HTMLRespo
 async def sign(request: Request, name: str) -> RedirectResponse:
     """Writes who signed what into the copy of the policy, where `karat assay --policy` reads it."""
     subject(request, name)
-    form, parts = await request.form(), served(request)
+    form, parts = await sent(request), served(request)
     pack, who, what = (str(form.get(key, "")).strip() for key in ("policy", "who", "what"))
     if pack not in PICKS or not who or not who.isprintable() or len(who) > 120:
         raise Problem(400, "bad_signature", viewer(request).t("permission.who_wanted"), "who")
