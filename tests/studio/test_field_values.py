@@ -19,7 +19,15 @@ FORMS = {  # each form of the studio, as a person may send it
     "/runs/orders/money": {"use": "3", "currency": "USD", "today": "0.5", "rights": "1", "licence": ""},
     "/runs/orders/sign": {"policy": "eu", "who": "Ada", "what": Policy.load("eu").signatures[0].what},
     "/runs/orders/assay": {"policy": ""},
-    "/runs/orders/make": {"n": "3", "seed": "0", "form": ".csv", "given.0.low": "30", "given.1": "a", "given": "", "gate": ""},
+    "/runs/orders/make": {
+        "n": "3",
+        "seed": "0",
+        "form": ".csv",
+        "given.0.low": "30",
+        "given.1": "a",
+        "given": "",
+        "gate": "",
+    },
     "/train": {"place": "orders.csv", "name": "new", "recipe": "cart", "minutes": "0.1", "set": "", "schema": ""},
     "/compare": {"run": "orders"},
     "/bin/restore": {"key": "1-orders"},
@@ -40,7 +48,9 @@ HOSTILE = {
 
 
 def files(root: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file() and ".db" not in path.name}
+    return {
+        str(path): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file() and ".db" not in path.name
+    }
 
 
 @pytest.mark.parametrize("what", HOSTILE)

@@ -136,7 +136,9 @@ def _allowed(name: str, value: Any, catalogue: Catalogue) -> Any:
         return Problem(400, "unfit", f"{short(found)} {wanted}", name)
 
     if name in PLACES and isinstance(value, str):
-        named = any(re.fullmatch(word if word.isalpha() else f"{word}.*", value) for word in KNOWN.get(name, "").split())
+        named = any(
+            re.fullmatch(word if word.isalpha() else f"{word}.*", value) for word in KNOWN.get(name, "").split()
+        )
         return value if named else catalogue.place(value, name)
     if name == "recipe" and not re.fullmatch(r"[a-z0-9-]{1,40}", value):
         raise refused(value, "is no recipe; one that /v1/look lists was wanted, by its name.")

@@ -19,7 +19,9 @@ Kind = Literal["check", "whole", "number", "text", "lines", "choice"]
 EMPTY = {"check": False, "lines": ()}
 LONGEST = 10_000  # characters of a value
 UNSEEN = ("Cc", "Cs", "Zl", "Zp")  # Unicode's categories; joiners and soft hyphens (Cf) are parts of words
-TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # Unicode's Bidi_Control
+TURNING = frozenset(
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)  # Unicode's Bidi_Control
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,9 @@ def check(name: str, value: str, lines: bool = False) -> str:
         unseen = unicodedata.category(c) in UNSEEN or c in TURNING
         if unseen and not (lines and c in "\r\n\t"):
             code = f"U+{ord(c):04X}"
-            raise Problem(400, "bad_option", f"{name} holds a character that cannot be seen ({code}); leave it out.", name)
+            raise Problem(
+                400, "bad_option", f"{name} holds a character that cannot be seen ({code}); leave it out.", name
+            )
     return value
 
 
