@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,10 @@ import numpy as np
 from torch import Tensor
 
 from karat.content.codec import Codec, Contents
+from karat.content.table.bloom import Past
+from karat.content.table.rejection import Rejection
 from karat.privacy import Budget, Source
+from karat.space import Space
 
 
 class Continued(Codec):
@@ -40,24 +44,46 @@ class Continued(Codec):
 
 @dataclass(frozen=True)
 class Conditioning:
-    """Cells that are given: long [n, columns of `Codes`], -1 where free; `restore` puts them back exactly once decoded."""
+    """Cells that are given: long [n, columns of `Codes`], -1 where free; `restore` puts them back exactly once decoded.
+
+    rest: conditions that rows are drawn again for until they hold; None where codes say all.
+    """
 
     cells: Tensor
     restore: Callable[[Any], Any]
+    rest: Rejection | None = None
+
+    def drawn(self, draw: Callable[[Tensor], Tensor], rng: np.random.Generator) -> Tensor:
+        """Codes [n, columns] that keep to what is asked.   draw: codes drawn around cells [m, columns], -1 where free."""
+        return draw(self.cells) if self.rest is None else self.rest.filled(self.cells, draw, rng)
 
 
 class Conditioned(Codec):
     """Rows, some of whose cells may be given."""
 
-    @abstractmethod
     def conditioning(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Conditioning:
         """What records are asked to hold: `given` conditions or a file of partial records, and a column to be balanced."""
+        return next(self.conditioning_blocks(given, balance, n, rng, sys.maxsize))
 
+    @abstractmethod
+    def decode_next(
+        self,
+        points: Tensor,
+        space: Space,
+        rng: np.random.Generator,
+        past: Past | None,
+        asked: Conditioning | None = None,
+    ) -> Any:
+        """As of every codec; of rows that were `asked` for, what is decoded keeps their conditions where its codes can."""
+
+    @abstractmethod
     def conditioning_blocks(
         self, given: str | None, balance: str | None, n: int, rng: np.random.Generator, most: int
     ) -> Iterator[Conditioning]:
-        """The same, of at most `most` records at once."""
-        yield self.conditioning(given, balance, n, rng)
+        """The same, of at most `most` records at once.
+
+        Raises DataError for what is not known, FitError for what cannot be balanced.
+        """
 
 
 class Discreet(Codec):

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from karat.content.codec import Codec
+from karat.content.roles import Conditioning
 from karat.content.table.tables import Tables
 from karat.families.generator import Generator, Stratified
 from karat.request import Pick
@@ -59,17 +60,34 @@ def times(model: Generator, codec: Codec, independent: bool) -> int:
 def completed(
     model: Generator,
     codec: Codec,
-    given: Tensor,
+    asked: Conditioning,
     rng: torch.Generator,
     chance: np.random.Generator,
     independent: bool,
     at_once: int,
     pick: Pick | None = None,
 ) -> Tensor:
-    """Points on the CPU around the codes of `given` [n, columns] that are at least 0, row by row.   at_once: rows of one draw."""
+    """Points on the CPU around the cells that are `asked` for, row by row.   at_once: rows of one draw."""
     if pick is not None:
-        draws = [completed(model, codec, given, rng, chance, independent, at_once) for _ in range(pick.draws)]
+        draws = [completed(model, codec, asked, rng, chance, independent, at_once) for _ in range(pick.draws)]
         return _picked(draws, codec, model, chance, pick, sort=False)
+
+    def around(given: Tensor) -> Tensor:
+        return _around(model, codec, given, rng, chance, independent, at_once)
+
+    return asked.drawn(around, chance)
+
+
+def _around(
+    model: Generator,
+    codec: Codec,
+    given: Tensor,
+    rng: torch.Generator,
+    chance: np.random.Generator,
+    independent: bool,
+    at_once: int,
+) -> Tensor:
+    """Points on the CPU around the codes of `given` [n, columns] that are at least 0."""
     parts = given.to(model.device).split(at_once)
 
     def once() -> Tensor:

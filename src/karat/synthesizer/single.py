@@ -137,11 +137,11 @@ class Single(Synthesizer):
         for asked in codec.conditioning_blocks(request.given, request.balance, request.n, chance, GIVEN_AT_ONCE):
             limits.need(asked.cells.numel() * 64, f"{len(asked.cells):,} rows at once", "Lower -n, or ask in parts.")
             points = drawing.completed(
-                model, codec, asked.cells, rng, chance, request.independent, GIVEN_AT_ONCE, request.pick
+                model, codec, asked, rng, chance, request.independent, GIVEN_AT_ONCE, request.pick
             )
             if past is None and len(asked.cells) == GIVEN_AT_ONCE:  # a file of rows that may go on
                 past = Past(MOST_GIVEN)
-            yield Block(asked.restore(codec.decode_next(points, model.space, chance, past)), None)
+            yield Block(asked.restore(codec.decode_next(points, model.space, chance, past, asked)), None)
 
     def labels(self, request: Request) -> Tensor | None:
         """long [n]: the class that was asked for; else as often as the content wants them, where the model is conditional."""

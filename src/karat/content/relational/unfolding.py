@@ -84,11 +84,13 @@ class Unfolding:
         return Database(made, self.relations)
 
     def _root(self, name: str, n: int, asked: Conditioning | None) -> None:
-        steps = self.steps[name]
-        width = steps.what.spaces[0].numel
-        given = np.full((n, width), -1) if asked is None else asked.cells.numpy()
-        decoded = self._decoded(f"{name}/what", steps.what, self.draw(f"{name}/what", given))
-        cells = decoded if asked is None else asked.restore(Table(decoded, steps.what.origin)).cells
+        steps, chain = self.steps[name], f"{name}/what"
+        if asked is None:
+            codes = self.draw(chain, np.full((n, steps.what.spaces[0].numel), -1))
+            cells = self._decoded(chain, steps.what, codes)
+        else:
+            points = asked.drawn(lambda given: torch.from_numpy(self.draw(chain, given.numpy())), self.rng)
+            cells = asked.restore(steps.what.decode_next(points, steps.what.spaces[0], self.rng, None, asked)).cells
         n = len(cells)
         rows = self._rows(steps, cells, np.zeros(n, np.int64), np.full(n, np.nan), {})
         self._finish(name, rows, cells, np.full(n, -1))

@@ -20,11 +20,14 @@ from karat.content.table.encoding.layout import Layout
 from karat.content.table.encoding.parts import Choice, Number
 from karat.content.table.io import sources
 from karat.content.table.reading import Origin
+from karat.content.table.rejection import Rejection
 from karat.content.table.rules.conditions import (
     Condition,
     Given,
     balanced,
+    coded,
     given_cells,
+    listed,
     names_file,
     parse_given,
     pin_conditions,
@@ -69,7 +72,8 @@ class GivenCells:
             count = min(most, n - first)
             if turns is None or balance is None:
                 restore = functools.partial(self.restore, given=conditions, rng=rng)
-                yield Conditioning(self.pin(conditions, count, rng), restore)
+                cells = self.pin(conditions, count, rng)
+                yield Conditioning(cells, restore, self.rejection(conditions, cells))
             else:
                 yield self._balanced([{**conditions, balance: one} for one in turns], first, count, rng)
 
@@ -80,6 +84,26 @@ class GivenCells:
     def pin(self, conditions: Mapping[str, Condition], n: int, rng: np.random.Generator) -> Tensor:
         """Long `[n, columns of Codes]`, -1 where free; a range is drawn inside, as often as the training rows have it."""
         return torch.from_numpy(pin_conditions(self.layout, conditions, n, rng))
+
+    def rejection(self, conditions: Mapping[str, Condition], pinned: Tensor) -> Rejection | None:
+        """What rows are drawn again for: ranges and the like, unless one range alone is asked for that codes can say.
+
+        pinned: long [n, columns of `Codes`] of all conditions.
+        """
+        wide = {name: one for name, one in conditions.items() if one.kind != "is"}
+        beyond = [name for name, one in wide.items() if not coded(self.layout, one)]
+        if not wide or not beyond and len(conditions) == 1:
+            return None
+        free = self.layout.codes_of(wide.keys() - set(beyond))
+        cells = pinned.clone()
+        cells[:, [j for j in free if j not in self.layout.codes_of(conditions.keys() - wide.keys())]] = -1
+        return Rejection(
+            cells,
+            lambda made: np.logical_and.reduce([one.holds(made) for one in wide.values()]),
+            lambda points, rng: self.layout.drafted(points.numpy(), rng),
+            tuple(self.layout.codes_of(self.layout.behind(beyond))),
+            listed(wide.values()),
+        )
 
     def partial(self, path: Any) -> Table:
         """Rows to be completed, from a file with some of our columns in any order: what is absent or empty is missing."""
@@ -108,12 +132,13 @@ class GivenCells:
         turn = rng.permutation((first + np.arange(n)) % len(wanted))
         pinned = [self.pin(one, int((turn == i).sum()), rng) for i, one in enumerate(wanted)]
         cells = torch.cat(pinned)[torch.from_numpy(_back(turn, len(wanted)))]
+        rest = self.rejection(wanted[0], cells)  # in what is balanced alone they differ, and that is one value
 
         def restore(made: Table) -> Table:
             parts = [self.restore(made[np.flatnonzero(turn == i)], one, rng) for i, one in enumerate(wanted)]
             return Table(pa.concat_tables([part.cells for part in parts]), self.origin)[_back(turn, len(wanted))]
 
-        return Conditioning(cells, restore)
+        return Conditioning(cells, restore, rest)
 
 
 def _back(turn: np.ndarray, k: int) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -192,11 +191,19 @@ class Tables(Conditioned, Declared, Discreet):
         """
         return self.decode_next(points, space, np.random.default_rng(0) if rng is None else rng, None)
 
-    def decode_next(self, points: Tensor, space: Space | None, rng: np.random.Generator, past: Past | None) -> Table:
+    def decode_next(
+        self,
+        points: Tensor,
+        space: Space | None,
+        rng: np.random.Generator,
+        past: Past | None,
+        asked: Conditioning | None = None,
+    ) -> Table:
         fine = self._fine(space)
         codes, places = self._coded_points(points, fine)
         coded = {self.layout.coded[j]: place for j, place in places.items()}
-        return Table(self.layout.decode(codes, coded, fine, rng, past), self.origin)
+        holds = asked.rest.holds if asked is not None and asked.rest is not None else None
+        return Table(self.layout.decode(codes, coded, fine, rng, past, holds), self.origin)
 
     def note(self, records: Table, past: Past) -> None:
         self.layout.note(records.cells, past)
@@ -431,17 +438,10 @@ class Tables(Conditioned, Declared, Discreet):
             raise DataError(f"the rows have the columns {there[:5]}; {list(self.layout.names[:5])} were wanted.")
         return records
 
-    def conditioning(self, given: str | None, balance: str | None, n: int, rng: np.random.Generator) -> Conditioning:
-        """Given cells of `n` rows, or of as many as the file `given` has; `balance` names a column of few values.
-
-        Raises DataError for what is not known, FitError for a column that cannot be balanced.
-        """
-        return next(self.conditioning_blocks(given, balance, n, rng, sys.maxsize))
-
     def conditioning_blocks(
         self, given: str | None, balance: str | None, n: int, rng: np.random.Generator, most: int
     ) -> Iterator[Conditioning]:
-        """The same, of at most `most` rows at once; of all at once where drawn values must differ in each row."""
+        """See `Conditioned`; all rows at once where drawn values must differ in each."""
         return self.conditions.conditioning_blocks(given, balance, n, rng, most)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -153,6 +153,25 @@ class Layout:
         phased = [i for i, part in enumerate(self.parts) if isinstance(part, Phase)]
         return tuple(dict.fromkeys([*phased, *(self.part_of[name] for name in known if name in self.part_of)]))
 
+    def behind(self, names: Iterable[str]) -> set[str]:
+        """The columns `names`, and all that they are made from."""
+        formulas = {formula.left: formula for formula in self.rules.formulas}
+        found, queue = set[str](), list(names)
+        while queue:
+            name = queue.pop()
+            if name not in found:
+                found.add(name)
+                part = self.parts[self.part_of[name]]
+                queue += formulas[name].rule.columns(formulas[name].right) if isinstance(part, Computed) else ()
+                queue += part.bases if isinstance(part, Number) else ()
+                queue += [low for lookup in self.lookups if lookup.right == name for low in lookup.left]
+        return found
+
+    def codes_of(self, names: Collection[str]) -> list[int]:
+        """The columns of codes that make the columns `names`."""
+        mine = [(p.name,) if isinstance(p := self.parts[i], Phase) else p.names for i in self.coded]
+        return [j for j, own in enumerate(mine) if not {*own}.isdisjoint(names)]
+
     @cached_property
     def coded(self) -> tuple[int, ...]:
         """Parts that have something to choose, in order."""
@@ -184,18 +203,37 @@ class Layout:
         fine: bool,
         rng: np.random.Generator,
         past: Past | None = None,
+        holds: Callable[[Cells], np.ndarray] | None = None,
     ) -> pa.Table:
         """The table of codes [n, coded]; what `places` leaves open is drawn. All declared rules hold in it.
 
-        past: of a stream of tables, in which the rules hold as if they were one.
+        past: of a stream of tables, in which the rules hold as if they were one.   holds: bool [n], rows that keep a condition;
+        other places in their bins are drawn for those that do not.
         """
+        work = self._work(codes, places, fine, rng, past)
+        cells = work.make(np.arange(len(codes)))
+        if holds is not None:
+            cells = work.keep(cells, holds)
+        cells = work.invent(work.distinct(work.mend(cells)))
+        return pa.table([cells[name] for name in self.names], names=list(self.names))
+
+    def drafted(self, codes: np.ndarray, rng: np.random.Generator) -> Cells:
+        """The cells of codes [n, coded] as they are drawn first, marks where new values will stand."""
+        return Cells(self._work(codes, {}, True, rng, None).make(np.arange(len(codes))))
+
+    def _work(
+        self,
+        codes: np.ndarray,
+        places: Mapping[int, np.ndarray],
+        fine: bool,
+        rng: np.random.Generator,
+        past: Past | None,
+    ) -> _Work:
         work = _Work(self, codes.copy(), dict(places), fine, rng, past)
         for i in self.sequence:
             if i not in work.places and self.parts[i].chancy(fine):
                 work.places[i] = rng.random(len(codes))
-        cells = work.make(np.arange(len(codes)))
-        cells = work.invent(work.distinct(work.mend(cells)))
-        return pa.table([cells[name] for name in self.names], names=list(self.names))
+        return work
 
     def broken(self, cells: Cells) -> dict[str, np.ndarray]:
         """bool [n] for each declared rule: the rows that break it."""
@@ -259,6 +297,17 @@ class _Work:
             for lookup in looked_up.get(part.names[0], ()) if part.names else ():
                 out[lookup.right] = lookup.mended(out, self.rng)
         return out
+
+    def keep(self, cells: dict[str, pa.Array], holds: Callable[[Cells], np.ndarray]) -> dict[str, pa.Array]:
+        """The cells, other places in their bins drawn where a condition does not hold that does for some."""
+        for _ in range(ATTEMPTS):
+            rows = np.flatnonzero(~holds(Cells(cells)))
+            if not len(rows):
+                break
+            for place in self.places.values():
+                place[rows] = self.rng.random(len(rows))
+            cells = _patch(cells, rows, self.make(rows))
+        return cells
 
     def invent(self, cells: dict[str, pa.Array]) -> dict[str, pa.Array]:
         """The cells, marks replaced by new values: all of a column at once, so that they differ where they must."""

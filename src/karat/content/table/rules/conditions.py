@@ -6,7 +6,7 @@ Fixed cells become codes that a generator completes; afterwards they are put bac
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -260,12 +260,22 @@ def pin_conditions(layout: Layout, given: Mapping[str, Condition], n: int, rng: 
         else:
             weights = _weights(part, mine)
         if not weights.sum() > 0:
-            listed = ", ".join(f"{c.column}{'!=' if c.kind == 'not' else '='}{c.text}" for c in mine)
-            raise DataError(
-                f"no training row has {listed}; give values that occur{' together' if len(mine) > 1 else ''}."
-            )
+            together = " together" if len(mine) > 1 else ""
+            raise DataError(f"no training row has {listed(mine)}; give values that occur{together}.")
         codes[:, layout.coded.index(i)] = draw(weights, n, rng)
     return codes
+
+
+def listed(conditions: Iterable[Condition]) -> str:
+    """Conditions as they are typed."""
+    return ", ".join(f"{one.column}{'!=' if one.kind == 'not' else '='}{one.text}" for one in conditions)
+
+
+def coded(layout: Layout, condition: Condition) -> bool:
+    """Whether a code of the column alone says whether a condition holds: not what a formula works out, nor a distance."""
+    part = layout.parts[layout.part_of[condition.column]]
+    apart = isinstance(part, Number) and (part.relative or part.cycle is not None) and not condition.missing
+    return not (apart or isinstance(part, Computed))
 
 
 def _gone(part: Number | Choice | Presence | Constant) -> bool:

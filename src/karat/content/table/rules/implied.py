@@ -14,7 +14,7 @@ from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.layout import Layout
 from karat.content.table.encoding.parts import Choice, Constant, Number
 from karat.content.table.encoding.scales import Scale
-from karat.content.table.rules.conditions import Condition, Given, out_of_vocabulary
+from karat.content.table.rules.conditions import Condition, Given, listed, out_of_vocabulary
 from karat.content.table.rules.constraints import Formula
 from karat.content.table.rules.expressions import Cells, cells_of
 from karat.content.table.rules.solving import exact, expanded, solved
@@ -69,9 +69,8 @@ def implied_conditions(layout: Layout, given: Given) -> Given:
         cell = full[name].combine_chunks()
         if name not in fixed and not cell.null_count:
             if name in given and not given[name].holds(Cells({name: cell}))[0]:
-                listed = f"{name}{'!=' if given[name].kind == 'not' else '='}{given[name].text}"
                 raise DataError(
-                    f"{listed} does not go with what the other conditions leave for {name!r}: {cell[0].as_py()}."
+                    f"{listed([given[name]])} does not go with what the other conditions leave for {name!r}: {cell[0].as_py()}."
                 )
             out[name] = Condition(name, "is", str(cell[0].as_py()), cell)
     return out
