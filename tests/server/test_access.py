@@ -97,6 +97,46 @@ def test_a_key_opens_the_routes_of_its_scopes_and_no_others(tmp_path: Path) -> N
             assert answer.status_code in (200, 400, 404, 422), (row, scope)
 
 
+def test_how_likely_a_text_is_only_those_are_told_who_have_a_scope_for_it(runs: Path) -> None:
+    asked = {"model": "lines", "prompt": "Line ", "max_tokens": 3}
+    texts = {given: keys_of(runs).add(given) for given in ("ann", "bob=make,read,train,review,admin", "eve=make,probe")}
+    with client_of(public(runs)) as client:
+        told = {}
+        for given, text in texts.items():
+            for more in ({"logprobs": 0}, {"logprobs": 2, "echo": True}, {"echo": True}):
+                answer = client.post("/v1/completions", json=asked | more, headers={"authorization": f"Bearer {text}"})
+                told[given[:3], "logprobs" in more] = answer.status_code
+                if answer.status_code == 403:
+                    assert (answer.json()["error"]["code"], answer.json()["error"]["param"]) == (
+                        "missing_scope",
+                        "logprobs",
+                    )
+                else:
+                    assert (answer.json()["choices"][0]["logprobs"] is not None) == ("logprobs" in more)
+    assert told == {
+        (name, much): 403 if much and name != "eve" else 200 for name in ("ann", "bob", "eve") for much in (0, 1)
+    }
+
+
+def test_whether_a_row_was_learned_from_only_those_are_told_who_have_a_scope_for_it(runs: Path) -> None:
+    asked = {"model": "people", "n": 2, "given": {"income": ">50K", "age": "30..40"}}
+    texts = {given: keys_of(runs).add(given) for given in ("ann=make", "eve=make,probe")}
+    with client_of(public(runs)) as client:
+        for given, text in texts.items():
+            headers = {"authorization": f"Bearer {text}"}
+            answers = [
+                client.post("/v1/rows", json=asked | more, headers=headers)
+                for more in ({}, {"gate": ["none"]}, {"given": {"age": "30..40"}})
+            ]
+            statuses = [answer.status_code for answer in answers]
+            assert statuses == [200 if "probe" in given else 403, 200, 200], given
+            if statuses[0] == 403:
+                assert (answers[0].json()["error"]["code"], answers[0].json()["error"]["param"]) == (
+                    "missing_scope",
+                    "given",
+                )
+
+
 def test_a_revoked_key_is_refused_at_once_by_a_server_that_runs(tmp_path: Path) -> None:
     keys = keys_of(tmp_path)
     ann, bob = keys.add("ann=read"), keys.add("bob=read")

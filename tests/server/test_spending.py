@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -217,3 +218,24 @@ def test_a_quota_in_money_wants_prices_and_counts_what_drawing_cost(runs: Path) 
         assert spending.spent(bob)[1] > 1e-4  # the first could not be foreseen
         assert client.post("/v1/rows", json=asked).json()["error"]["code"] == "insufficient_quota"
     spending.close()
+
+
+def test_what_a_page_makes_is_in_the_ledger_and_taken_from_the_quota_in_items_and_money(runs: Path) -> None:
+    (runs / "people" / "prices.toml").write_text("currency = 'EUR'\ncpu_core_hour = 3600\n")
+    before = len((runs / "people" / "ledger.jsonl").read_text().splitlines())
+    client = client_of(ServeOptions([runs], root=runs))
+    text = keys_of(runs).add("ann=make", items=9, money=1e-4)
+    client.headers["authorization"] = f"Bearer {text}"
+    ann = keys_of(runs).named("ann")
+    assert ann is not None
+    form = {"n": "8", "seed": "0", "form": ".csv"}
+    with client:
+        spending: Spending = client.app.state.served.guard.spending  # type: ignore[attr-defined]
+        assert client.post("/runs/people/make", data=form, follow_redirects=False).status_code == 303
+        items, money = spending.spent(ann)
+        assert items == 8 and money > 1e-4
+        refused = client.post("/runs/people/make", data=form, follow_redirects=False)
+        assert refused.status_code == 429 and spending.spent(ann) == (items, money)
+    new = [json.loads(line) for line in (runs / "people" / "ledger.jsonl").read_text().splitlines()[before:]]
+    assert [(entry["verb"], entry["items"]) for entry in new] == [("make", 8)]
+    assert new[0]["cpu_seconds"] > 0 and new[0]["money"] > 0

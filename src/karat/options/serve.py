@@ -31,8 +31,8 @@ class ServeOptions:
     port
         The port, 8321 by default; 0 takes a free one.
     add_key
-        Make a key of this name, print it once, and end: "ann" or "ann=make,read"; of the scopes make, read, train, review and
-        admin, by default make and read.
+        Make a key of this name, print it once, and end: "ann" or "ann=make,read"; of the scopes make, read, train, review,
+        admin and probe, by default make and read.
     items
         With --add-key: the most records that the key may make in all.
     money

@@ -19,6 +19,7 @@ from karat.server.engine.meters import Meters
 from karat.server.engine.shelf import Loaded, Shelf, Source
 from karat.server.engine.ticket import End, Post, Ticket
 from karat.server.problems import Problem
+from karat.workflow.curating import NONE
 
 LOG = logging.getLogger("karat.server")
 LINGER = 0.005  # seconds that a batch is waited for, where the last one had more requests
@@ -55,7 +56,7 @@ class Drawing(threading.Thread):
             self._last = len(group)
             sources = [Source(loaded.synth)]
             if kind is not None:
-                gated = [ticket.options.gate != "none" for ticket in group]
+                gated = [ticket.options.gate != NONE for ticket in group]
                 sources = loaded.ahead([ticket.request for ticket in group], gated)
         except Exception as error:
             self._line.spend(first, time.perf_counter() - began)

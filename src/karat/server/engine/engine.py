@@ -26,8 +26,9 @@ from karat.server.engine.ticket import ANYONE, End, Ticket
 from karat.server.guard.guard import Caller
 from karat.server.guard.spending import Charge, Spending
 from karat.server.problems import Problem
+from karat.workflow.curating import NONE
 
-GATES = frozenset({*SHIPPED, Personal.name})  # that a client may name; all others are files of this machine
+GATES = frozenset({*SHIPPED, Personal.name, NONE})  # that a client may name; all others are files of this machine
 T = TypeVar("T")
 
 
@@ -70,9 +71,9 @@ class Engine:
         """The records of a request: the same, byte for byte, whatever is drawn together with them.
 
         name: of the run, as `catalogue` has it.   options: labels, producer, gates, classes, keep, watermark, visible and
-        safe_cells as of `karat make`; the gates en, zh and personal alone, and no `given` that is a file's name, since they would
-        name files of this machine.   gates: whether made records must pass any.   deadline: seconds that it may wait, by default
-        the server's.   caller: who asks, whose turn it is then.
+        safe_cells as of `karat make`; of gates those in GATES alone, and no `given` that is a file's name, since they would name
+        files of this machine.   gates: whether made records must pass any.   deadline: seconds that it may wait, by default the
+        server's.   caller: who asks, whose turn it is then.
         Raises Problem: 404 (no such run), 400 (what is not to be asked), 429 (the line is full; Retry-After), 504 (it waited too
         long), 503 (the server closes, or the run is too large), 500 (the run is damaged, or a gate failed); and KaratError for
         what the run cannot be asked.
@@ -164,6 +165,7 @@ class Engine:
             await asyncio.to_thread(self.catalogue.run, name)  # 404 at once, before it takes a place
         asked = MakeOptions("") if options is None else options
         named = [asked.gate] if isinstance(asked.gate, str) else [*asked.gate]
+        gates = gates and named != [NONE]
         if not GATES.issuperset(named):
             raise Problem(
                 400, "no_such_gate", f"the gates that may be asked for are {', '.join(sorted(GATES))}.", "gate"
@@ -175,7 +177,7 @@ class Engine:
         own = MakeOptions(
             "",
             seed=request.seed,
-            gate=named if gates else "none",
+            gate=named if gates else NONE,
             keep=asked.keep if gates else None,
             classes=asked.classes,
             producer=asked.producer,

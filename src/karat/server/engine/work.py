@@ -10,16 +10,19 @@ from typing import Any
 import torch
 
 from karat.content.codec import Block
+from karat.content.table.rules.conditions import pieces
 from karat.curation.drawing import Tally
 from karat.errors import FitError, GateError, KaratError, RunError
 from karat.limits import exhausted
 from karat.server.engine.drawn import Drawn, Partial
 from karat.server.engine.shelf import Loaded, Source
 from karat.server.engine.ticket import Ticket
+from karat.server.guard.keys import PROBE
 from karat.server.problems import Problem, in_fields, without_places
 from karat.synthesizer import Single
 from karat.trust import answered_for
 from karat.workflow import making
+from karat.workflow.curating import NONE
 
 MOST, NUMBERS = 1_000_000, 2**28  # records of one answer, and numbers in them, at most
 
@@ -32,6 +35,7 @@ def records(ticket: Ticket, loaded: Loaded, source: Source) -> Steps:
     most = min(MOST, NUMBERS // max((space.numel for space in loaded.synth.codec.spaces), default=1))
     if ticket.request.n > most:
         raise Problem(400, "too_many", f"{ticket.request.n:,} records: at most {most:,} are made for one request.", "n")
+    _check_probing(ticket, loaded)
     tally, blocks, left = Tally(), list[Block](), ticket.request.n
     for block in source.blocks(loaded, ticket.options, ticket.request, tally):
         blocks.append(block)
@@ -80,6 +84,20 @@ class Look:
         yield from ()
         with answered_for(loaded.run), torch.no_grad():
             return self.of(loaded)
+
+
+def _check_probing(ticket: Ticket, loaded: Loaded) -> None:
+    """Problem (403) where nearly a whole row is given by who may not know whether it was learned from: a gate would drop it."""
+    given = ticket.request.given
+    if given is None or PROBE in ticket.caller.scopes or ticket.options.gate == NONE:
+        return
+    columns = getattr(getattr(loaded.synth.codec, "schema", None), "columns", ())  # related tables pass no gate
+    if columns and len({name for name, *_ in pieces(given)}) > len(columns) / 2:
+        message = (
+            f"more than half of the {len(columns)} columns are given, and gates would tell whether such a row was learned from; "
+            f"give fewer, leave the gates out (gate: none), or use a key with the scope {PROBE}."
+        )
+        raise Problem(403, "missing_scope", message, "given")
 
 
 def _drawn(ticket: Ticket, loaded: Loaded, blocks: list[Block], tally: Tally) -> Drawn:

@@ -23,7 +23,8 @@ from karat.errors import FitError, RunError
 from karat.output import make_folder, to_json, write_whole
 from karat.output.files import flock, private
 
-SCOPES = ("make", "read", "train", "review", "admin")
+PROBE = "probe"
+SCOPES = ("make", "read", "train", "review", "admin", PROBE)
 GIVEN = ("make", "read")  # where a key names none
 PREFIX = "karat-"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")

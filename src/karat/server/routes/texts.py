@@ -20,7 +20,8 @@ from karat.server.answers import Labelled
 from karat.server.bodies import Route
 from karat.server.engine import Drawn, Engine, File
 from karat.server.forms import Form, form, options_of, takes
-from karat.server.guard import caller_of
+from karat.server.guard import Caller, caller_of
+from karat.server.guard.keys import PROBE
 from karat.server.problems import Problem
 from karat.server.routes.documented import MAKING, errors, made
 from karat.server.routes.drawing import OWN, check_cost, class_of, codec_for, draw, note, options_for, request_for
@@ -60,7 +61,8 @@ class TextAsked:
     echo
         Give the prompt back in front of each text.
     logprobs
-        Give the probability of each token, and of so many of the likeliest in its place, as logarithms before temperature.
+        Give the probability of each token, and of so many of the likeliest in its place, as logarithms before temperature. They
+        tell what was learned by heart, so that a key needs the scope probe for them.
     best_of
         Taken from clients that send it, where it equals n.
     stream
@@ -153,7 +155,7 @@ async def completions(asked: Form, http: Http) -> Response:
     one = options_of(asked, TextAsked, here.catalogue)
     codec = await codec_for(here, one.model, "text")
     assert isinstance(codec, Continued)
-    _check(one)
+    _check(one, caller_of(http))
     check_cost(codec, one.n * len(one.prompts), one.max_tokens)
     run = (await here.engine.open(one.model)).run
     options = options_for(here, run, asked, "characters")
@@ -176,8 +178,11 @@ async def completions(asked: Form, http: Http) -> Response:
     return Labelled(body.model_dump_json().encode(), drawn[0].label, "application/json")
 
 
-def _check(one: TextAsked) -> None:
-    """Problem (400) for what goes with nothing else."""
+def _check(one: TextAsked, caller: Caller) -> None:
+    """Problem (400) for what goes with nothing else; (403) for how likely text is, where the caller is not to know."""
+    if one.logprobs is not None and PROBE not in caller.scopes:
+        message = f"the key {caller.name} may not know how likely text is; it takes one with the scope {PROBE}."
+        raise Problem(403, "missing_scope", message, "logprobs")
     if one.best_of not in (None, one.n):
         raise Problem(
             400, "not_ranked", "best_of is for more texts than n, of which the best are kept: give gates.", "best_of"
