@@ -66,9 +66,11 @@ class Servers:
 
     def begun(self, state: str) -> TestClient:
         how: dict[str, Any] = {"root": self.root(state)}
-        how |= {"full": {"waiting": 0, "jobs": 1}, "late": {"deadline": 0.01}, "public": {"host": PUBLIC}}.get(
-            state, {}
-        )
+        how |= {
+            "full": {"waiting": 0, "jobs": 1, "uploads": 0},
+            "late": {"deadline": 0.01},
+            "public": {"host": PUBLIC},
+        }.get(state, {})
         key = None
         if state == "public":
             key = keys_of(how["root"]).add("nobody=review")
@@ -119,7 +121,7 @@ def servers(served_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 NAME = {"/v1/runs/{name}/make": "digits"}
-STATE = {401: "public", 403: "public", 429: "full", 500: "damaged", 503: "closed", 504: "late"}
+STATE = {401: "public", 403: "public", 429: "full", 500: "damaged", 503: "closed", 504: "late", 507: "full"}
 
 
 def a_job(client: TestClient, state: Any) -> str:
@@ -131,6 +133,16 @@ def a_job(client: TestClient, state: Any) -> str:
     return str(job.id)
 
 
+def an_upload_in_use(client: TestClient) -> str:
+    served = client.app.state.served  # type: ignore[attr-defined]
+    sent = client.post("/v1/uploads", files=[("files", ("in use.csv", b"a"))]).json()["name"]
+    table = Table(served.jobs.home.table)
+    job = table.add("look", {"data": str(served.uploads.folder / sent)}, None, LOCAL.id, None)
+    table.move(job.id, ("queued",), "running")
+    table.close()
+    return str(sent)
+
+
 def ask(servers: Servers, method: str, path: str, status: int) -> Any:
     """The answer to a request that should be answered with the status."""
     client = servers.of(STATE.get(status, "usual"))
@@ -138,11 +150,15 @@ def ask(servers: Servers, method: str, path: str, status: int) -> Any:
     if "{job}" in path and status in (409, 422, 429):
         job = a_job(client, "cancelled" if status == 429 else "running" if method == "DELETE" else "succeeded")
     name = "nothing" if status == 404 else NAME.get(path, "people")
+    if path == "/v1/uploads/{name}" and status == 409:
+        name = an_upload_in_use(client)
     address = path.replace("{name}", name).replace("{model}", name).replace("{job}", job)
     takes = DOCUMENTED[path][method.lower()].get("requestBody", {}).get("content", {})
     body: dict[str, Any] = {"json": GOOD[path]} if "application/json" in takes else {}
     if "multipart/form-data" in takes:
-        body = {"files": {"file": ("x.png", b"nothing")}, "data": {"run": "nothing"} if status == 404 else {}}
+        named = "files" if path == "/v1/uploads" else "file"
+        sent = [(named, ("d/x.png", b"nothing"))] * (2 if status == 409 else 1)
+        body = {"files": sent, "data": {"run": "nothing"} if status == 404 else {}}
     if status == 400:
         wrong = {"content-type": "multipart/form-data"}
         body = {"json": {"nothing": 1}} if "json" in body else {"content": b"--x", "headers": wrong}
@@ -152,7 +168,7 @@ def ask(servers: Servers, method: str, path: str, status: int) -> Any:
         body["headers"] = {"origin": "http://elsewhere.example", "sec-fetch-site": "cross-site"}
     elif status == 404 and path in LOST:
         body = {"json": LOST[path]}
-    elif status == 409 and body:
+    elif status == 409 and "json" in body:
         options = {"source": "digits", "out": "digits"}
         body = {"json": {"kind": "train", "options": options} if path == "/v1/jobs" else options}
     elif status == 413:
@@ -173,8 +189,9 @@ def ask(servers: Servers, method: str, path: str, status: int) -> Any:
 CODES = {
     401: {"invalid_api_key"},
     403: {"missing_scope", "cross_site"},
-    404: {"model_not_found", "no_such_job"},
-    409: {"run_exists", "job_is_over", "job_is_not_over", "job_cannot_resume"},
+    404: {"model_not_found", "no_such_job", "no_such_upload"},
+    507: {"uploads_full"},
+    409: {"run_exists", "exists", "in_use", "job_is_over", "job_is_not_over", "job_cannot_resume"},
     413: {"body_too_large"},
     415: {"wrong_media_type"},
     422: {"invalid_value", "missing_field"},

@@ -55,6 +55,8 @@ class ServeOptions:
         Jobs that are over and kept; the oldest go first, with their events and logs. What they made stays.
     upload
         Megabytes that one upload may have.
+    uploads
+        Megabytes that all uploads together may have; those of one key a quarter of it.
     studio
         Leave the pages for people out with --no-studio.
     on
@@ -80,6 +82,7 @@ class ServeOptions:
     jobs: int = 100
     history: int = 1000
     upload: int = 512
+    uploads: int = 20_000
     studio: Annotated[bool, Parameter(negative="--no-studio")] = True
     on: str | None = None
     replicas: int = 1

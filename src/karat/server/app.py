@@ -18,12 +18,25 @@ from karat.server.book import Book
 from karat.server.catalogue import Catalogue
 from karat.server.engine import Engine
 from karat.server.guard import Guard, Middleware, routes_of
+from karat.server.guard.guard import FOLDER
 from karat.server.jobs import Jobs
 from karat.server.problems import Problem
-from karat.server.routes import data, health, jobs, models, pictures, rows, runs, sounds, texts
+from karat.server.routes import data, health, jobs, models, pictures, rows, runs, sounds, texts, uploads
 from karat.server.served import Served
+from karat.server.uploads import Uploads
 
-PARTS = (health, models, pictures, sounds, texts, rows, runs, data, jobs)  # of the API, in the order of its description
+PARTS = (
+    health,
+    models,
+    pictures,
+    sounds,
+    texts,
+    rows,
+    runs,
+    data,
+    uploads,
+    jobs,
+)  # of the API, in the order of its description
 
 
 def application(
@@ -36,9 +49,9 @@ def application(
     guard = Guard(options, catalogue.root)
     engine = Engine(catalogue, options, guard.registry, guard.spending)
     guard.admit, guard.failure = engine.admit, failure
-    served = Served(
-        options, catalogue, guard, Book(), engine, Jobs(catalogue, guard.spending, options.jobs, options.history)
-    )
+    jobs_ = Jobs(catalogue, guard.spending, options.jobs, options.history)
+    uploads_ = Uploads(catalogue.uploads, catalogue.root / FOLDER / "uploads.db", options.uploads * 2**20)
+    served = Served(options, catalogue, guard, Book(), engine, jobs_, uploads_)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -13,6 +13,7 @@ from karat.server.catalogue import Catalogue
 from karat.server.engine import Engine
 from karat.server.guard import Guard
 from karat.server.jobs import Jobs
+from karat.server.uploads import Uploads
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Served:
     book: Book
     engine: Engine
     jobs: Jobs
+    uploads: Uploads
 
 
 class Closes(Protocol):

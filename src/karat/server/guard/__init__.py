@@ -4,6 +4,7 @@ middleware.py  the way of a request through all of it
 access.py      which scope each route asks for; what is not listed is not served
 keys.py        hashed keys in a file
 spending.py    what each key has made of its quota; who is logged in
+base.py        the small SQLite files that the server keeps
 rates.py       how many requests a minute a key may send
 hosts.py       where the server listens, which hosts and origins it answers
 bodies.py      how long and how slow a body may be

@@ -37,6 +37,9 @@ API: dict[str, str] = {
     "POST /v1/look": TRAIN,
     "POST /v1/check": READ,
     "POST /v1/content_provenance_checks": READ,
+    "GET /v1/uploads": TRAIN,
+    "POST /v1/uploads": TRAIN,
+    "DELETE /v1/uploads/{name}": TRAIN,
 }
 JOBS: dict[str, str] = {
     "POST /v1/train": TRAIN,
@@ -120,6 +123,7 @@ UPLOADS: set[str] = {
     "POST /runs/{name}/review/mended",
     "POST /v1/check",
     "POST /v1/content_provenance_checks",
+    "POST /v1/uploads",
 }
 
 

@@ -10,17 +10,14 @@ What a job may take is entered likewise, under its id, until its cost is known: 
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from karat.output import make_folder
-from karat.output.files import private
+from karat.server.guard.base import Base
 from karat.server.guard.keys import Key, Keys
 from karat.server.problems import Problem
 
@@ -52,13 +49,12 @@ class Charge:
         self.settle(self.items, self.money)
 
 
-class Spending:
-    """The file at `path`, made when it is first needed. All its methods may be called from any thread."""
+class Spending(Base):
+    """What the keys have spent."""
 
     def __init__(self, path: Path, keys: Keys) -> None:
-        self.path, self.keys = path, keys
-        self._lock = threading.Lock()
-        self._open: sqlite3.Connection | None = None
+        super().__init__(path, TABLES)
+        self.keys = keys
 
     @contextmanager
     def reserve(self, key: Key | None, items: int, money: float | None = None) -> Iterator[Charge]:
@@ -145,39 +141,6 @@ class Spending:
                 "SELECT key FROM sessions WHERE sha256 = ? AND expires > ?", (_digest(token), time.time())
             ).fetchone()
         return None if found is None else self.keys.of(found[0])
-
-    def close(self) -> None:
-        with self._lock:
-            if self._open is not None:
-                self._open.close()
-                self._open = None
-
-    @contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that no other has beside it; undone by an exception."""
-        with self._reading() as base:
-            base.execute("BEGIN IMMEDIATE")
-            try:
-                yield base
-            except BaseException:
-                base.execute("ROLLBACK")
-                raise
-            base.execute("COMMIT")
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            yield self._connected()
-
-    def _connected(self) -> sqlite3.Connection:
-        if self._open is None:
-            make_folder(self.path.parent, private=True)
-            os.close(private(str(self.path), os.O_RDWR | os.O_CREAT))  # its mode before anything is in it
-            self._open = sqlite3.connect(self.path, timeout=10, isolation_level=None, check_same_thread=False)
-            self._open.execute("PRAGMA journal_mode = WAL")
-            self._open.execute("PRAGMA synchronous = NORMAL")
-            self._open.executescript(TABLES)
-        return self._open
 
 
 def _counted(key: Key, money: float | None) -> bool:

@@ -80,6 +80,10 @@ EXAMPLES = {  # by status: when it occurs, and one as it is sent
         Problem(500, "internal_error", "a fault of the server's own; its log has more under req_5f0c2a."),
     ),
     503: ("The server is being stopped.", Problem(503, "closing", "the server is being stopped.")),
+    507: (
+        "The disk is full, or uploads have all that they may.",
+        Problem(507, "disk_full", "the server's disk is full. Free some room; nothing that was finished is lost."),
+    ),
     504: (
         "The request waited longer than its deadline.",
         Problem(504, "deadline", "it waited for 60 s, which is its deadline; ask for less, or later."),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ from urllib.parse import quote
 import torch
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import UploadFile
 
 from karat.errors import DataError, KaratError
 from karat.options import TrainOptions
@@ -22,6 +21,7 @@ from karat.output import file_name
 from karat.run import Run
 from karat.server.bodies import FIELDS
 from karat.server.forms import NEVER
+from karat.server.guard import caller_of
 from karat.server.problems import Problem
 from karat.server.routes.data import slowly
 from karat.server.served import Served, served
@@ -97,60 +97,13 @@ async def upload(request: Request) -> Response:
         sent = [each for each in form.getlist("files") if isinstance(each, UploadFile) and each.filename]
         if not sent:
             raise Problem(400, "no_file", viewer(request).t("data.no_file"), "files")
-        goal = _goal(parts, form, sent)
-        for each in sent:
-            try:
-                await _keep(each, goal)
-            except (FileExistsError, NotADirectoryError):
-                name = str(each.filename)[:80]
-                raise Problem(409, "exists", f"{name!r} is there already; send each file once.", "files") from None
+        into = form.get("into")
+        into = into if isinstance(into, str) and into else None
+        goal = await parts.uploads.keep(sent, into, caller_of(request), "many" in form)
     place = below(parts, goal)
     if request.headers.get("accept") == "application/json":
         return JSONResponse({"into": goal.name, "place": place})
     return go(f"/data/look?place={quote(place)}")
-
-
-def _goal(parts: Served, form: FormData, sent: list[UploadFile]) -> Path:
-    """The folder, or for a single file the file, into which is written."""
-    home = parts.catalogue.uploads
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    into = form.get("into")
-    if isinstance(into, str) and into:
-        goal = home / file_name(into)
-        if not goal.is_dir():
-            raise Problem(400, "no_such_place", f"there is no upload {into[:80]!r}; send its first files anew.", "into")
-        return goal
-    names = [_parts(str(each.filename)) for each in sent]
-    alone = len(sent) == 1 and len(names[0]) == 1 and "many" not in form
-    stem = names[0][0]
-    goal, i = home / stem, 1
-    while goal.exists():
-        i += 1
-        goal = home / (f"{Path(stem).stem}-{i}{Path(stem).suffix}" if alone else f"{stem}-{i}")
-    if not alone:
-        goal.mkdir(mode=0o700)
-    return goal
-
-
-def _parts(name: str) -> list[str]:
-    """The parts of a file's path as a browser sends it, each made safe."""
-    return [file_name(part) for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")][-8:] or ["_"]
-
-
-async def _keep(sent: UploadFile, goal: Path) -> None:
-    path = goal
-    if goal.is_dir():
-        names = _parts(str(sent.filename))
-        path = goal.joinpath(*(names[1:] if len(names) > 1 else names))
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    aside = path.with_name(f".{secrets.token_hex(8)}.part")  # so that no half file has the name of a whole one
-    try:
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            while block := await sent.read(1 << 20):
-                file.write(block)
-        os.link(aside, path)  # which replaces nothing
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 @ROUTER.get("/data/look")
