@@ -35,7 +35,7 @@ def test_a_file_that_is_cut_short_is_said_to_be_none(suffix: str, tmp_path: Path
     path = tmp_path / f"f{suffix}"
     WRITERS[suffix](path, True, False)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
-    with pytest.raises(DataError, match=f"cannot be read as {suffix[1:]}"):
+    with pytest.raises(DataError, match=f"cannot be read as {suffix[1:]}|this database is damaged"):
         content_digest(path)
 
 

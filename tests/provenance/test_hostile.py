@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import hashlib
 import io
 import json
 import random
+import sqlite3
 import struct
 import sys
 import tracemalloc
@@ -18,19 +20,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from files import LABEL
 from filled import MADE
 from PIL import Image
 from records import spec
 
 import karat
 from karat.errors import DataError, FitError
-from karat.provenance import content
+from karat.provenance import content, records
 from karat.provenance.containers import container_of
 from karat.provenance.content import content_digest, digest_of_open
-from karat.provenance.forms import markdown, vorbis
+from karat.provenance.forms import database, markdown, vorbis
 from karat.provenance.reading import found_in, read_label
 from karat.provenance.signing import Trust, make_key
 from karat.provenance.signing.detached import FORM, read_signature
@@ -248,3 +252,105 @@ def test_records_whose_heads_were_removed_are_checked_too(tmp_path: Path) -> Non
     forged.write_text('{"verdict": "accept", "reviewer": "", "review": ""}\n' * 10)
     parts = {part.name: part for part in karat.check(run.path).parts}
     assert parts["review/decisions.jsonl"].holds is not True and "not sealed" in parts["review/decisions.jsonl"].says
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "b AS (hex(zeroblob(4000000)))",  # a cell of 8 MB in a file of 8 kB
+        "b AS (length(replace(hex(zeroblob(200000)), '0', '1111111111')))",
+    ],
+)
+def test_a_column_of_a_database_that_is_worked_out_cannot_swell(column: str, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db")) as base:
+        base.execute(f"CREATE TABLE t (a, {column})")
+        base.executemany("INSERT INTO t (a) VALUES (?)", [(1,), (2,)])
+        base.commit()
+    tracemalloc.start()
+    with pytest.raises(DataError, match="too big"):
+        content_digest(tmp_path / "a.db")
+    assert tracemalloc.get_traced_memory()[1] < 5e6
+    tracemalloc.stop()
+
+
+def test_a_view_without_end_is_not_looked_at_and_a_table_that_takes_no_end_of_steps_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT * FROM c"
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db")) as base:
+        base.execute("CREATE TABLE t (a)")
+        base.execute(f"CREATE VIEW v AS {endless}")
+        base.executemany("INSERT INTO t VALUES (?)", [(i,) for i in range(500)])
+        base.commit()
+    assert len(content_digest(tmp_path / "a.db")) == 64
+    monkeypatch.setattr(database, "STEPS", 1)
+    with (
+        database.opened((tmp_path / "a.db").read_bytes()) as base,
+        pytest.raises(sqlite3.OperationalError, match="interr"),
+    ):
+        base.execute(endless).fetchall()
+
+
+def test_the_label_of_one_file_is_no_gigabyte(tmp_path: Path) -> None:
+    path, beside = tmp_path / "a.csv", tmp_path / "a.csv.label.json"
+    path.write_text("a\n1\n")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    for room, there in ((0, True), (2 << 20, False)):
+        record = {"AIGC": {"Label": "1"}, "sha256": {"a.csv": found}, "x": "x" * room}
+        beside.write_text(json.dumps(record))
+        assert (read_label(path) is not None) is there
+
+
+@pytest.mark.parametrize(
+    "twice", ['{"Label": "1", "ProduceID": "a", "ProduceID": "b"}', '{"Label": "1", "Label": "1"}']
+)
+def test_a_label_with_a_name_twice_is_none_as_readers_differ_in_which_they_take(twice: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a\n1\n")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    (tmp_path / "a.csv.label.json").write_text(f'{{"AIGC": {twice}, "sha256": {{"a.csv": "{found}"}}}}')
+    assert read_label(path) is None
+    assert found_in([("AIGC", twice)]) is None
+
+
+def test_a_file_with_two_labels_is_not_called_intact(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    container = container_of("a.flac")
+    assert container is not None
+    path.write_bytes(container.write(MADE["a.flac"](), LABEL))
+    assert karat.check(path).files[0].state == "intact"
+    data = path.read_bytes().replace(b"KARAT={", b"AIGC ={", 1).replace(b"AIGC ={", b"AIGC={ ", 1)
+    path.write_bytes(data)
+    (found,) = karat.check(path).files
+    assert found.state == "relabelled" and "2 labels where one is allowed" in found.says
+
+
+def test_short_lines_of_a_packed_table_are_counted_with_the_work_that_they_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b"1\n" * 10_000))
+    assert len(content_digest(tmp_path / "a.jsonl.gz")) == 64
+    monkeypatch.setattr(content, "SWELLS", 1 << 18)
+    with pytest.raises(DataError, match="as bombs do"):
+        content_digest(tmp_path / "a.jsonl.gz")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '<row r="999999999"><c r="A999999999"><v>1</v></c></row>',
+        "".join(f'<row r="{i}"><c r="XFD{i}"><v>1</v></c></row>' for i in range(1, 90)),
+    ],
+)
+def test_a_cell_far_away_does_not_fill_a_workbook(rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "CELLS", 100_000)
+    monkeypatch.setattr(records, "ROWS", 1000)
+    book = io.BytesIO()
+    openpyxl.Workbook().save(book)
+    sheet = '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
+    with zipfile.ZipFile(book) as old, zipfile.ZipFile(tmp_path / "a.xlsx", "w", zipfile.ZIP_DEFLATED) as new:
+        for entry in old.infolist():
+            mine = f"{sheet}{rows}</sheetData></worksheet>".encode()
+            new.writestr(entry.filename, mine if entry.filename.endswith("sheet1.xml") else old.read(entry))
+    with pytest.raises(DataError, match="as bombs do"):
+        content_digest(tmp_path / "a.xlsx")

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from karat import limits
-from karat.provenance.label import KEYWORD
+from karat.provenance.label import KEYWORD, once
 
 COSTS = 16  # bytes of memory for each of a JSON file, about; measured on labels of many files
 BLOCK = 1 << 20
+LARGEST = 1 << 27  # bytes of JSON that speaks of others: the label of a million files
 
 
 def open_plain(path: Path) -> IO[bytes]:
@@ -44,13 +45,18 @@ def digest_read(file: IO[bytes]) -> str:
     return found.hexdigest()
 
 
-def read_json(path: Path) -> Any:
-    """The JSON in an ordinary file, None where there is none or it is damaged; TooLarge where it would not fit the memory."""
+def read_json(path: Path, largest: int = LARGEST) -> Any:
+    """The JSON in an ordinary file of at most so many bytes, None where there is none, it is damaged, or has a name twice.
+
+    TooLarge where it would not fit the memory.
+    """
     try:
         with open_plain(path) as file:
             size = os.fstat(file.fileno()).st_size
+            if size > largest:
+                return None
             limits.need(COSTS * size, f"reading {path}", "It is no label of this size; move it away.")
-            return json.loads(file.read().decode("utf-8"))
+            return json.loads(file.read().decode("utf-8"), object_pairs_hook=once)
     except (OSError, ValueError, RecursionError):
         return None
 

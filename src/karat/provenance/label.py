@@ -121,11 +121,19 @@ def label_record(label: Label, files: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; ValueError where it has a name twice, of which one reader takes the first and another the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands twice in an object")
+    return found
+
+
 def parse(text: str) -> dict[str, str] | None:
     """The fields of a label as vendors write them: bare or wrapped in {"AIGC": ...}, escaped or not; else None."""
     for candidate in (text, html.unescape(text)):
         try:
-            found = json.loads(candidate)
+            found = json.loads(candidate, object_pairs_hook=once)
         except (ValueError, RecursionError):
             continue
         if isinstance(found, dict) and isinstance(found.get(KEYWORD), dict):

@@ -15,10 +15,11 @@ from typing import Any
 from karat.errors import DataError
 from karat.provenance.containers import container_of
 from karat.provenance.edits import mapped
-from karat.provenance.files import digest_of, open_plain, read_json
+from karat.provenance.files import LARGEST, digest_of, open_plain, read_json
 from karat.provenance.label import KEYS, KEYWORD, OWN, parse
 
 SIDE, FOLDER = ".label.json", "label.json"
+ALONE = 1 << 20  # bytes of the label of one file
 MOST = 1000  # files of a folder that are read
 DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
@@ -129,7 +130,7 @@ def _record(path: Path) -> Mapping[str, Any] | None:
 
 @lru_cache(maxsize=4)  # that of a folder speaks of each of its files
 def _read_record(path: Path, *_as_it_is: int) -> Mapping[str, Any] | None:
-    record = read_json(path)
+    record = read_json(path, LARGEST if path.name == FOLDER else ALONE)
     known = isinstance(record, dict) and KEYWORD in record and isinstance(record.get("sha256"), dict)
     known = known and isinstance(record.get("former", {}), dict)
     return record if known and _fields(record) is not None else None

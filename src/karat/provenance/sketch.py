@@ -31,8 +31,7 @@ class Sketch:
     @classmethod
     def of(cls, records: Iterable[bytes]) -> Sketch:
         drawing = Drawing()
-        for record in records:
-            drawing.add(record)
+        drawing.take(records)
         return drawing.sketch()
 
     def share(self, other: Sketch) -> float | None:
@@ -61,12 +60,13 @@ class Drawing:
         self._counts: dict[bytes, int] = {}
         self._limit = b"\xff" * 8
 
-    def add(self, record: bytes) -> None:
-        found = hashlib.blake2b(record, digest_size=8).digest()
-        if found <= self._limit:
-            self._counts[found] = self._counts.get(found, 0) + 1
-            if len(self._counts) > 4 * KEPT:
-                self._cut()
+    def take(self, records: Iterable[bytes]) -> None:
+        for record in records:
+            found = hashlib.blake2b(record, digest_size=8).digest()
+            if found <= self._limit:
+                self._counts[found] = self._counts.get(found, 0) + 1
+                if len(self._counts) > 4 * KEPT:
+                    self._cut()
 
     def _cut(self) -> None:
         if len(self._counts) > KEPT:

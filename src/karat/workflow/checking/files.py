@@ -25,6 +25,7 @@ Outcome = Literal["detected", "not_detected", "not_applicable"]
 Validity = Literal["trusted", "valid", "invalid", "absent"]
 State = Literal["intact", "stripped", "edited", "relabelled", "other key", "no label", "damaged"]
 UNVOUCHED = "fits the digest in its label; whether that is the label it was made with cannot be told without the run or a signature"
+REPORT = 1 << 26  # bytes of a report's numbers, at most
 NOTHING = "no label found; that says nothing about who made it"
 
 
@@ -133,7 +134,7 @@ def _look(path: Path, memories: Sequence[Memory], trust: Trust) -> _Seen:
 
 def _in_numbers(path: Path) -> Found | None:
     """The label of a report's numbers, one of their keys, with the digest of the others."""
-    found = read_json(path) if path.suffix.lower() == ".json" else None
+    found = read_json(path, REPORT) if path.suffix.lower() == ".json" else None
     if not isinstance(found, dict) or KEYWORD not in found:
         return None
     fields = parse(json.dumps(found))
@@ -173,6 +174,12 @@ def _judged(seen: _Seen) -> tuple[State, str]:
     by_signature = _by_signature(seen)
     if by_signature is not None:
         return by_signature
+    if seen.label is not None and seen.label.count != 1:
+        made = f"; made as {_names(seen.items)}" if seen.items else ""
+        return (
+            "relabelled",
+            f"has {seen.label.count} labels where one is allowed, and it cannot be told which is meant{made}",
+        )
     if seen.items and seen.bare:
         return "stripped", f"its label was taken off: made as {_names(seen.items)}"
     if seen.items and seen.number not in [[item.producer, item.number] for item in seen.items]:
