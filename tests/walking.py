@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from karat.languages import language
 
 DESKTOP, PHONE = {"width": 1280, "height": 850}, {"width": 390, "height": 844}
-PATIENCE = 240_000  # milliseconds on a machine that does other things too
+PATIENCE = 180_000  # milliseconds on a machine that does other things too
 GONE = re.compile("ERR_(CONNECTION|INCOMPLETE_CHUNKED|EMPTY_RESPONSE|INTERNET_DISCONNECTED|NETWORK)")
 ENGLISH = """() => {
   const words = /(?:[A-Za-z][A-Za-z'’-]*[,;:]? +){3,}[A-Za-z][A-Za-z'’-]*/, found = [];
@@ -111,8 +111,10 @@ class Walk:
     def text(self, key: str, page: Any = None, **values: object) -> Any:
         return (page or self.page).get_by_text(self.t(key, **values), exact=True).first
 
-    def press(self, key: str, **values: object) -> None:
-        self.text(key, **values).click()
+    def press(self, key: str) -> None:
+        """The button of that name; where there is none, whatever is called so."""
+        button = self.page.get_by_role("button", name=self.t(key), exact=True)
+        (button if button.count() else self.text(key)).first.click()
 
     def go(self, path: str) -> None:
         self.page.goto(path)

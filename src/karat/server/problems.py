@@ -28,6 +28,7 @@ SHOWN = 60  # characters of a value that is not what was wanted
 ABOUT = 3  # fields that one message is about, at most
 KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 FULL = (errno.ENOSPC, errno.EDQUOT)  # no room is left on the disk, or none for this user
+DISK_FULL = "the server's disk is full. Free some room; nothing that was finished is lost."
 CODES: dict[type[KaratError], str] = {  # of errors of the workflow; the first that fits
     UnsafeFile: "unsafe_file",
     DataError: "bad_data",
@@ -87,7 +88,7 @@ def of_system(error: OSError) -> Problem:
     """A full disk, as it is said to a client; any other refusal of the system is raised again, as a fault that the log tells of."""
     if error.errno not in FULL:
         raise error
-    return Problem(507, "disk_full", "the server's disk is full. Free some room; nothing that was finished is lost.")
+    return Problem(507, "disk_full", DISK_FULL)
 
 
 def without_places(text: str, hidden: Iterable[Path] = ()) -> str:

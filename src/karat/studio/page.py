@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache, lru_cache, partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from karat.languages import Language
 from karat.languages import language as language_of
 from karat.report import drawing
 from karat.server.guard import caller_of
-from karat.server.problems import Problem, of_fields, of_http, of_karat, of_system
+from karat.server.problems import DISK_FULL, Problem, of_fields, of_http, of_karat, of_system
 from karat.server.served import served
 from karat.studio.hearing import shown
 
@@ -174,7 +174,8 @@ def told(request: Request, error: Exception) -> Problem:
         return of_fields(error.errors())
     if not isinstance(error, Problem | KaratError):
         raise error
-    return error if isinstance(error, Problem) else of_karat(error, served(request).catalogue.hidden)
+    found = error if isinstance(error, Problem) else of_karat(error, served(request).catalogue.hidden)
+    return replace(found, message=DISK_FULL) if found.status == 507 else found
 
 
 def router() -> APIRouter:
