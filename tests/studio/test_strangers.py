@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,3 +131,22 @@ def test_surveys_that_take_long_keep_nobody_else_waiting(
             found, _ = wait([other], 10.0)
         assert not done and found and other.result().status_code == 200
         assert {look.result().status_code for look in looks} == {400 if form else 200}
+
+
+def test_who_serves_one_run_does_not_serve_those_beside_it_but_what_is_trained_there(root: Path) -> None:
+    for name in ("beside", "new/trained"):
+        shutil.copytree(root / "runs" / "orders", root / "runs" / name)
+    shutil.copy(root / "orders.csv", root / "runs")
+
+    def served(options: ServeOptions) -> list[str]:
+        with client_of(options) as client:
+            return [run["id"] for run in client.get("/v1/runs").json()["data"]]
+
+    one = ServeOptions([root / "runs" / "orders"])
+    assert served(one) == ["orders", "trained"]
+    assert served(replace(one, root=root / "runs")) == ["beside", "orders", "trained"], "a root that is named is served whole"
+    with client_of(one) as client:
+        client.app.state.served.jobs.close()  # type: ignore[attr-defined]
+        job = client.post("/v1/train", json={"source": "orders.csv", "out": "mine", "recipe": "cart"}).json()
+        hidden = client.post("/v1/train", json={"source": "orders.csv", "out": "else/mine", "recipe": "cart"})
+    assert job["run"] == "mine" and hidden.status_code == 400 and hidden.json()["error"]["param"] == "out"

@@ -24,8 +24,8 @@ class ServeOptions:
     runs
         Folders of runs, or folders that hold such; the folder runs by default.
     root
-        The folder under which data is chosen, and new runs and uploads are kept; by default the folder that holds all runs
-        given. Nothing outside it and the runs is read.
+        The folder under which data is chosen, and new runs and uploads are kept. All runs in it are served. By default it is
+        the folder that holds all runs given, and only those and new ones are served. Nothing outside it and the runs is read.
     host
         The address to listen on. Only this machine can reach the default; any other needs a key (`--add-key`).
     port

@@ -83,8 +83,8 @@ def application(
 def catalogue_of(options: ServeOptions) -> Catalogue:
     """The runs that `options` name, and the folder for new ones."""
     folders = tuple(map(Path, options.runs)) or (Path("runs"),)
-    root = options.root
+    root, whole = options.root, options.root is not None
     if root is None:
         root = Path(os.path.commonpath([folder.resolve() for folder in folders]))
         root = root.parent if (root / "karat.json").is_file() else root
-    return Catalogue(folders, Path(root))
+    return Catalogue(folders, Path(root), whole)

@@ -17,15 +17,17 @@ class Catalogue:
     """Runs below `folders`, looked for anew with each question, so that what others train or delete there is seen.
 
     A run's name is its folder's; where two share one, that of its parent stands before it, as `parent--name`.
-    root: the folder that is served, below which data and new runs are.
+    root: the folder that is served, below which data and new runs are.   whole: whether all runs below it are served, or of those
+    that nobody named only new ones.
     """
 
     folders: tuple[Path, ...]
     root: Path
+    whole: bool = True
 
     def paths(self) -> dict[str, Path]:
         """The folders of runs by name, sorted by name."""
-        found = sorted({path.resolve() for folder in (*self.folders, self.root) for path in _runs(folder, DEEP)})
+        found = sorted({path.resolve() for folder in self.grounds for path in _runs(folder, DEEP)})
         found = [path for path in found if not path.is_relative_to(self.uploads)]
         names = [path.name for path in found]
         named = {
@@ -51,10 +53,16 @@ class Catalogue:
 
     @property
     def home(self) -> Path:
-        """The folder below the root in which new runs are made: the first given that holds runs, else the root."""
+        """The folder below the root in which new runs are made: the first given that holds runs, else the root, or `new` in it."""
         root = self.root.resolve()
         folders = (folder.resolve() for folder in self.folders)
-        return next((f for f in folders if f.is_relative_to(root) and not Run.is_run(f)), root)
+        other = root if self.whole else root / "new"
+        return next((f for f in folders if f.is_relative_to(root) and not Run.is_run(f)), other)
+
+    @property
+    def grounds(self) -> tuple[Path, ...]:
+        """Where runs are looked for."""
+        return (*self.folders, self.root if self.whole else self.home)
 
     @property
     def uploads(self) -> Path:

@@ -142,6 +142,10 @@ def _training(
         raise Problem(
             409, "run_exists", f"{goal.name} is there already, or a job is to make it; choose another name.", "out"
         )
+    if not any(goal.is_relative_to(ground.resolve()) for ground in catalogue.grounds):
+        raise Problem(
+            400, "no_such_place", f"{goal.name} would lie where no runs are served; give its name alone.", "out"
+        )
     if any(map(Run.is_run, goal.parents)):
         raise Problem(400, "no_such_place", f"{goal.name} would lie inside a run; choose another place.", "out")
     return {"out": goal}
