@@ -144,7 +144,9 @@ def test_who_serves_one_run_does_not_serve_those_beside_it_but_what_is_trained_t
 
     one = ServeOptions([root / "runs" / "orders"])
     assert served(one) == ["orders", "trained"]
-    assert served(replace(one, root=root / "runs")) == ["beside", "orders", "trained"], "a root that is named is served whole"
+    assert served(replace(one, root=root / "runs")) == ["beside", "orders", "trained"], (
+        "a root that is named is served whole"
+    )
     with client_of(one) as client:
         client.app.state.served.jobs.close()  # type: ignore[attr-defined]
         job = client.post("/v1/train", json={"source": "orders.csv", "out": "mine", "recipe": "cart"}).json()
