@@ -19,19 +19,20 @@ GONE = re.compile("ERR_(CONNECTION|INCOMPLETE_CHUNKED|EMPTY_RESPONSE|INTERNET_DI
 ENGLISH = """() => {
   const words = /(?:[A-Za-z][A-Za-z'’-]*[,;:]? +){3,}[A-Za-z][A-Za-z'’-]*/, found = [];
   const data = "code, pre, kbd, script, style, noscript, textarea, input, [lang=''], table.sheet, [data-copies]";
+  const technical = ", svg, svg *, dl *";  // of a report: its drawings in words, and the facts of the run
   const documents = [document];
   for (const frame of document.querySelectorAll("iframe.report")) if (frame.contentDocument) documents.push(frame.contentDocument);
   for (const each of documents) {
     const walker = each.createTreeWalker(each.body, NodeFilter.SHOW_TEXT);
     while (walker.nextNode()) {
       const node = walker.currentNode, holder = node.parentElement;
-      if (!words.test(node.data) || holder.closest(data)) continue;
+      if (!words.test(node.data) || holder.closest(data + (each === document ? "" : technical))) continue;
       found.push(node.data.trim().slice(0, 160));
     }
     for (const name of ["aria-label", "alt", "title", "placeholder"]) {
       for (const one of each.querySelectorAll(`[${name}]`)) {
-        const said = one.getAttribute(name);
-        if (words.test(said) && !one.closest("[lang='']")) found.push(`${name}: ${said.slice(0, 160)}`);
+        const said = one.getAttribute(name), where = `[lang='']${each === document ? "" : technical}`;
+        if (words.test(said) && !one.closest(where)) found.push(`${name}: ${said.slice(0, 160)}`);
       }
     }
   }

@@ -107,22 +107,23 @@ async def upload(request: Request) -> Response:
 
 
 @ROUTER.get("/data/look")
-def look(request: Request, place: str) -> HTMLResponse:
-    """What is in the data at `place`; the survey itself comes as a part, since it may take a while."""
+async def look(request: Request, place: str, now: str = "") -> HTMLResponse:
+    """What is in the data at `place`; the survey itself comes as a part, since it may take a while, or `now` with the page."""
     _source(served(request), place)
-    return page(request, "look.html.j2", command=command("look", place), place=place, part=None)
+    found = await slowly(lambda: _part(request, place)) if now else None
+    return page(request, "look.html.j2", command=command("look", place), place=place, part=found)
 
 
 @ROUTER.get("/data/look/part")
 async def part(request: Request, place: str) -> HTMLResponse:
-    return await slowly(lambda: _part(request, place))
+    return HTMLResponse(await slowly(lambda: _part(request, place)))
 
 
-def _part(request: Request, place: str) -> HTMLResponse:
+def _part(request: Request, place: str) -> str:
     try:
-        return HTMLResponse(_looked(request, place))
+        return _looked(request, place)
     except (Problem, KaratError) as error:
-        return HTMLResponse(rendered(request, "unfit.html.j2", message=told(request, error).message))
+        return rendered(request, "unfit.html.j2", message=told(request, error).message)
 
 
 @ROUTER.get("/data/recipes")
