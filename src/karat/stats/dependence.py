@@ -46,13 +46,14 @@ def dependence(cells: np.ndarray, space: Codes, rng: np.random.Generator) -> np.
     share = hot.sum(0).double().numpy() / n
     information = np.zeros((wide, wide))
     for first in range(0, wide, AT_ONCE):  # all pairs of codes of a wide table would be gigabytes
-        last = min(first + AT_ONCE, wide)
-        mine = slice(int(edges[first]), int(edges[last]))
-        met = (hot[:, mine].T @ hot).double().numpy()
+        last, start = min(first + AT_ONCE, wide), int(edges[first])
+        mine = slice(start, int(edges[last]))
+        met = (hot[:, mine].T @ hot[:, start:]).double().numpy()  # what is before met these already
         with np.errstate(divide="ignore", invalid="ignore"):
-            terms = np.where(met > 0, met / n * np.log(met / n / (share[mine, None] * share[None])), 0.0)
-        own = np.add.reduceat(terms, edges[first:last] - edges[first], 0)
-        information[first:last] = np.add.reduceat(own, edges[:-1], 1)
+            terms = np.where(met > 0, met / n * np.log(met / n / (share[mine, None] * share[None, start:])), 0.0)
+        own = np.add.reduceat(terms, edges[first:last] - start, 0)
+        information[first:last, first:] = np.add.reduceat(own, edges[first:-1] - start, 1)
+        information[last:, first:last] = information[first:last, last:].T
     used = np.add.reduceat((share > 0).astype(float), edges[:-1])
     information = np.maximum(0.0, information - (used[:, None] - 1) * (used[None] - 1) / (2 * n))
     np.fill_diagonal(information, 0.0)

@@ -55,7 +55,7 @@ def learn(values: np.ndarray, places: int, single: bool) -> Precision | None:
     """
     some = values[values != 0]
     some = some[:: max(1, len(some) // LOOKED)]
-    if len(some) < ENOUGH:
+    if len(some) < ENOUGH or _full(some, places):
         return None
     tens, digits, decimals = np.array([_digits(v, single) for v in some.tolist()], np.int64).T
     if places >= 0 and (decimals >= places).mean() >= FINE:
@@ -68,6 +68,13 @@ def learn(values: np.ndarray, places: int, single: bool) -> Precision | None:
         if len(mine) >= ENOUGH:
             out.append((power, tuple(np.bincount(mine)[1:].tolist())))
     return Precision(int(decimals.max()), tuple(out))
+
+
+def _full(values: np.ndarray, places: int) -> bool:
+    """Whether most `values` [n] have all of so many decimals, where that is seen without printing each of them."""
+    units = np.rint(np.abs(values) * 10.0 ** max(places, 0))
+    whole = places == 0 or (units % 10 != 0).mean() >= FINE
+    return places >= 0 and bool(whole) and bool(units.max() < 2**53)
 
 
 def _digits(value: float, single: bool) -> tuple[int, int, int]:
