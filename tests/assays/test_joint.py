@@ -179,3 +179,21 @@ def test_a_rule_of_values_is_held_against_training_rows_in_which_none_was_looked
     of = case(people(6000, 1), people(100, 2), with_(wives))  # among a hundred unseen rows too few are husbands to say
     found = find(rules.findings(of), "rules")
     assert found.raised and "Husband" in found.summary
+
+
+def test_a_group_that_came_on_no_sunday_and_now_does_is_named_though_its_dates_are_as_common() -> None:
+    def closed(n: int, seed: int) -> TableView:
+        rows = people(n, seed).values.copy()
+        sundays = (rows[:, ROLE] == 1) & ((rows[:, ORDERED] + 3) % 7 == 6)
+        rows[sundays, ORDERED] -= 1
+        return TableView(PEOPLE, rows)
+
+    made = closed(2000, 99).values.copy()
+    made[made[:, ROLE] == 1, ORDERED] += 1
+    for rows, wrong in ((made, True), (closed(2000, 98).values, False)):
+        found = find(
+            joint.findings(case(closed(3000, 1), closed(300, 2), TableView(PEOPLE, rows), None)), "combinations"
+        )
+        assert found.raised == wrong, found.summary
+        if wrong:
+            assert "day of the week of ordered = Sunday" in found.summary and "role = Husband" in found.summary

@@ -115,3 +115,17 @@ def test_canaries_convict_a_promise_and_acquit_nobody() -> None:
 def test_further_attacks_on_a_run_need_a_run() -> None:
     with pytest.raises(FitError, match="are for a run"):
         karat.assay(real="a.csv", made="b.csv", shadows=16)
+
+
+@pytest.mark.exam
+def test_shadow_models_of_a_net_are_trained_as_the_run_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(np.round(rng.normal(size=(400, 3)), 2), columns=list("abc"))
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    karat.train(tmp_path / "t.csv", recipe="tvae", set=["data.holdout=0.4"], steps=30, out=tmp_path / "run", threads=1)
+    result = karat.assay(tmp_path / "run", shadows=6, n=100, threads=1)
+    assert "--shadows 6: trains 6 models" in capsys.readouterr().out
+    found = result["shadow attack"]
+    assert "6 shadow models" in found.summary and not found.raised and abs(found.value - 0.5) < 0.15, found.summary
+    with pytest.raises(FitError, match="learns by gradient"):
+        karat.assay(tmp_path / "run", canaries=500, n=100, threads=1)

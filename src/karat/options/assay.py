@@ -74,10 +74,11 @@ class AssayOptions:
         Attack privacy in further ways: a run by how well each record fits it, as who has the run could; what is made of a
         table by singling out, linking and inferring, beside the same attacks on unseen rows.
     shadows
-        Of a run that is fitted in seconds (trees, marginals, ngram): so many models, 16 are usual, are trained on halves of the
-        records, to tell by how much better a record fits the run than these whether it was learned from.
+        Of a run of one kind of record: so many models, 16 are usual, are trained like it on halves of the records, to tell by
+        how much better a record fits the run than these whether it was learned from. Costs as many trainings of half the
+        length; what that is, is said before.
     canaries
-        Of such a run of a table: so many rows of chance, 500 are usual, of which a random half is learned from besides in one
+        Of a run of a table that is fitted at once (marginals, trees, cart): so many rows of chance, 500 are usual, of which a random half is learned from besides in one
         more training; how well that half is told is a lower bound on epsilon.
     set
         Settings of the real data (see `karat look`).

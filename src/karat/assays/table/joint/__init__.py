@@ -2,6 +2,7 @@
 
 from karat.assays.finding import Finding
 from karat.assays.table.joint import combinations, groups, ranges
+from karat.assays.table.joint.calendar import with_weekdays
 from karat.assays.table.joint.survey import survey
 from karat.assays.table.tables import Case
 
@@ -10,5 +11,6 @@ FINDS = ("out of range", "combinations", "groups")
 
 def findings(case: Case) -> list[Finding]:
     """Out of range, and with two columns or more combinations; groups where there is a column to look at by group."""
-    surveyed = survey(case)
-    return [ranges.finding(case), *combinations.findings(case, surveyed), *groups.findings(case, surveyed)]
+    dated = with_weekdays(case)
+    surveyed = survey(dated)
+    return [ranges.finding(case), *combinations.findings(dated, surveyed), *groups.findings(dated, surveyed)]
