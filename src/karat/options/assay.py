@@ -78,8 +78,8 @@ class AssayOptions:
         how much better a record fits the run than these whether it was learned from. Costs as many trainings of half the
         length; what that is, is said before.
     canaries
-        Of a run of a table that is fitted at once (marginals, trees, cart): so many rows of chance, 500 are usual, of which a random half is learned from besides in one
-        more training; how well that half is told is a lower bound on epsilon.
+        Of a run of a table that is fitted at once (marginals, trees, cart): so many rows of chance, 500 are usual, of which a
+        random half is learned from besides in one more training; how well that half is told is a lower bound on epsilon.
     set
         Settings of the real data (see `karat look`).
     encoder
