@@ -157,15 +157,15 @@ def serving(python: str, how: str, run: Path, waiting: int) -> Iterator[tuple[in
 
 def serve(how: str, run: Path, port: int, waiting: int) -> None:
     """In a process of its own: "together" is karat serve, "alone" the same where no two requests are drawn together."""
-    import uvicorn
-
     from karat.options import ServeOptions
+    from karat.server import running
     from karat.server.app import application
     from karat.synthesizer import together
 
     if how == "alone":
         together.SIZES = ()
-    uvicorn.run(application(ServeOptions([run], waiting=waiting, root=run.parent)), port=port, log_level="warning")
+    options = ServeOptions([run], waiting=waiting, root=run.parent, port=port)
+    running.run(options, application, print)
 
 
 def cpu(process: psutil.Process) -> float:
@@ -228,6 +228,7 @@ def load(run: Path, seconds: float) -> None:
             flush=True,
         )
         parts, memory = 10, []
+        mine, theirs = time.process_time(), cpu(process)
         whole = Seen()
         for _ in range(parts):
             seen = asyncio.run(flood(port, path, run.name, seconds / parts, 1000, known, 10 * sustained))
@@ -237,8 +238,10 @@ def load(run: Path, seconds: float) -> None:
             for status, each in seen.slow.items():
                 whole.slow.setdefault(status, []).extend(each)
             print(f"  {dict(seen.statuses)}, {memory[-1]:.0f} MB", flush=True)
+        mine, theirs = time.process_time() - mine, cpu(process) - theirs
         after = asyncio.run(flood(port, path, run.name, 3.0, 4, known))
     asked = sum(whole.statuses.values())
+    print(f"CPU us a request: the clients {mine / asked * 1e6:.0f}, the server {theirs / asked * 1e6:.0f}")
     print(f"asked {asked / seconds:.0f} a second, answered {dict(whole.statuses)}, wrong {whole.wrong}")
     print(
         f"refusals: half in {whole.of(429, 0.5) * 1e3:.0f} ms, 99% in {whole.of(429, 0.99) * 1e3:.0f} ms, all in "

@@ -114,8 +114,7 @@ class Request:
 
     def set_fields(self) -> tuple[str, ...]:
         """The fields beside `n` and `seed` that ask for something."""
-        plain = Request()
-        return tuple(name for name in FLAGS if getattr(self, name) != getattr(plain, name))
+        return tuple(name for name in FLAGS if getattr(self, name) != getattr(ASKS_NOTHING, name))
 
     def to_dict(self) -> dict[str, Any]:
         """What decides the records, as JSON."""
@@ -144,3 +143,6 @@ class Request:
         return (
             self.prompt is not None or bool(self.stop) or self.on_text is not None or any(x is not None for x in ends)
         )
+
+
+ASKS_NOTHING = Request()

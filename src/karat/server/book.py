@@ -12,6 +12,8 @@ from karat.provenance.label import Label
 from karat.run import Run
 from karat.workflow.checking import Entry, note
 
+SMALL = 2**14  # bytes of files that are looked at sooner than a thread is woken for it
+
 
 @dataclass
 class _Waiting:
@@ -29,8 +31,8 @@ class Book:
 
     async def note(self, run: Run, files: Sequence[tuple[str, bytes, Label]]) -> None:
         """Notes files by their names (whose ends say how they are read), bytes and labels; RunError where that fails."""
-        entries = await asyncio.to_thread(lambda: [entry for each in files if (entry := Entry.of(*each)) is not None])
-        one = _Waiting(run, entries)
+        small = sum(len(content) for _, content, _ in files) <= SMALL
+        one = _Waiting(run, _entries(files) if small else await asyncio.to_thread(_entries, files))
         with self._lock:
             self._waiting.append(one)
         # Whoever writes takes all that waits; one whose notes were taken by another finds them written when its turn comes.
@@ -52,3 +54,7 @@ class Book:
             except Exception as error:
                 for one in group:
                     one.error = error
+
+
+def _entries(files: Sequence[tuple[str, bytes, Label]]) -> list[Entry]:
+    return [entry for each in files if (entry := Entry.of(*each)) is not None]

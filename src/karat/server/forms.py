@@ -10,6 +10,7 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -58,10 +59,10 @@ class Form(BaseModel):
     @classmethod
     def _known(cls, given: Any) -> Any:
         if isinstance(given, Mapping):
-            known = [each.alias or name for name, each in cls.model_fields.items()]
+            known = _names(cls).values()
             for name in given:
                 if name not in known:
-                    message = f"{short(name)} is no field of this request: {nearest(str(name), known)}"
+                    message = f"{short(name)} is no field of this request: {nearest(str(name), list(known))}"
                     raise Problem(400, "unknown_field", message, str(name))
         return given
 
@@ -110,10 +111,14 @@ def takes(form: type[Form]) -> Callable[[Handler], Handler]:
 
 def said(form: Form) -> dict[str, Any]:
     """The fields that were given, and are not null."""
-    known = type(form).model_fields
-    return {
-        known[name].alias or name: value for name in form.model_fields_set if (value := getattr(form, name)) is not None
-    }
+    names, values = _names(type(form)), form.__dict__
+    return {names[name]: value for name in form.model_fields_set if (value := values[name]) is not None}
+
+
+@cache
+def _names(kind: type[Form]) -> dict[str, str]:
+    """How a request calls each field of the form."""
+    return {name: each.alias or name for name, each in kind.model_fields.items()}
 
 
 def options_of(

@@ -20,8 +20,10 @@ class Lines(logging.Formatter):
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage() if record.name == LOG.name else str(record.msg)
-        fields: dict[str, Any] = getattr(record, "fields", None) or {"logger": record.name, "text": text}
+        fields: dict[str, Any] | None = getattr(record, "fields", None)
+        if fields is None:
+            text = record.getMessage() if record.name == LOG.name else str(record.msg)
+            fields = {"logger": record.name, "text": text}
         when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         failure = {} if record.exc_info is None or record.exc_info[1] is None else where(record.exc_info[1])
         return json.dumps({"time": when, "level": record.levelname.lower(), **fields, **failure})
@@ -37,7 +39,7 @@ def where(error: BaseException) -> dict[str, Any]:
 def event(level: int, what: str, **fields: Any) -> None:
     """Logs that something happened."""
     known = {"event": what, **fields}
-    LOG.log(level, json.dumps(known), extra={"fields": known})
+    LOG.log(level, known, extra={"fields": known})
 
 
 def to_stderr() -> None:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from types import FrameType
@@ -29,6 +30,9 @@ LINGER = 0.5  # seconds
 HEADER_SECONDS = 15.0  # in which a request's headers must have come
 READ_SECONDS = 30.0  # in which a client must take some of what was sent
 IDLE = 15  # seconds that a connection may be kept without a request
+SWITCH = (
+    0.0005  # seconds that the thread which draws may hold up the one that answers, where Python is what both wait for
+)
 CONNECTIONS = 16_000  # at once; each takes a file descriptor
 
 
@@ -128,6 +132,7 @@ def run(options: ServeOptions, make: Callable[[ServeOptions], FastAPI], say: Cal
         runs = len(app.state.served.catalogue.paths())
         count = "1 run" if runs == 1 else f"{runs} runs"
         _allow_connections()
+        sys.setswitchinterval(SWITCH)
         logs.to_stderr()
         line = f"serving {count} at {url_of(address, port)}, until Ctrl-C\n{app.state.served.guard.warning}"
         server_of(app, options, lambda: say(line)).run([listener])

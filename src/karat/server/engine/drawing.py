@@ -22,7 +22,8 @@ from karat.server.problems import Problem
 from karat.workflow.curating import NONE
 
 LOG = logging.getLogger("karat.server")
-LINGER = 0.005  # seconds that a batch is waited for, where the last one had more requests
+LINGER, LONGEST = 0.01, 0.1  # seconds without a request, and in all, after which no more are waited for
+FALLS = 0.9  # share of the requests of a batch that are looked for in the next ones
 
 
 class Drawing(threading.Thread):
@@ -51,9 +52,11 @@ class Drawing(threading.Thread):
             loaded = self._shelf.get(first.name)
             kind = _kind(first, loaded)
             if kind is not None:
-                self._line.linger(self._last - 1, LINGER)
+                if self._last > 1:  # several came at a time lately
+                    self._line.linger(loaded.together.most - 1, LINGER, LONGEST)
                 group += self._line.also(_Fitting(first, loaded))
-            self._last = len(group)
+                began = time.perf_counter()
+            self._last = max(len(group), int(FALLS * self._last))
             sources = [Source(loaded.synth)]
             if kind is not None:
                 gated = [ticket.options.gate != NONE for ticket in group]

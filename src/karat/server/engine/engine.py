@@ -29,6 +29,7 @@ from karat.server.problems import Problem
 from karat.workflow.curating import NONE
 
 GATES = frozenset({*SHIPPED, Personal.name, NONE})  # that a client may name; all others are files of this machine
+SMALL = 2**12  # numbers whose files are written sooner than a thread is woken for it
 T = TypeVar("T")
 
 
@@ -140,6 +141,8 @@ class Engine:
         """Files of what was drawn, labelled.   form: a suffix of `codec.each`, for a file of each record, or of `codec.wholes`,
         or .npy, .npz and .zip where `each` is not empty, for one file of all. FitError for another.
         """
+        if drawn.request.n * drawn.codec.spaces[0].numel <= SMALL:
+            return files.files(drawn, form)
         return await asyncio.to_thread(files.files, drawn, form)
 
     def admit(self, caller: Caller) -> None:

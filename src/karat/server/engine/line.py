@@ -172,10 +172,13 @@ class Line:
             self._begin(ticket)
             return ticket
 
-    def linger(self, most: int, seconds: float) -> None:
-        """Returns once so many wait, or so much time has passed."""
+    def linger(self, most: int, pause: float, longest: float) -> None:
+        """Returns once `most` wait, or nobody came for `pause` seconds, or `longest` seconds have passed."""
+        end = time.monotonic() + longest
         with self._some:
-            self._some.wait_for(lambda: self._waiting >= most or self._closed, seconds)
+            while self._waiting < most and not self._closed and (left := end - time.monotonic()) > 0:
+                if not self._some.wait(min(pause, left)):
+                    return
 
     def also(self, fits: Callable[[Ticket], bool]) -> list[Ticket]:
         """Takes all that wait and fit, in turn of who asked."""

@@ -50,7 +50,7 @@ class Loaded:
     prices: Prices
     size: int
 
-    @property
+    @cached_property
     def device(self) -> str:
         """The type of device that it computes on."""
         return self.synth.model.device.type if isinstance(self.synth, Single) else "cpu"

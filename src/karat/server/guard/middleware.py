@@ -41,6 +41,8 @@ class Middleware:
 
     def __init__(self, app: ASGIApp, guard: Guard, routes: Sequence[Route]) -> None:
         self.app, self.guard, self.routes = app, guard, routes
+        plain = [route for route in routes if "{" not in route.template]
+        self._plain = {(each.method, each.template): self._tried(each.method, each.template) for each in plain}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -52,9 +54,12 @@ class Middleware:
 
     def route(self, scope: Scope) -> Route | Problem:
         """The route that the application will choose, or why there is none."""
-        there = [route for route in self.routes if route.pattern.match(scope["path"])]
+        return self._plain.get((scope["method"], scope["path"])) or self._tried(scope["method"], scope["path"])
+
+    def _tried(self, method: str, path: str) -> Route | Problem:
+        there = [route for route in self.routes if route.pattern.match(path)]
         for route in there:
-            if scope["method"] == route.method:
+            if method == route.method:
                 return route
         if not there:
             return of_http(HTTPException(404))
