@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -89,15 +89,16 @@ def write_report(
     thing: str = "item",
     output: Output | None = None,
     lang: str = "en",
+    beside: Callable[[dict[str, Any]], Mapping[str, bytes]] = lambda _: {},
 ) -> tuple[Path, Path]:
-    """Writes `report.html` and `report.json` into `folder` and gives their paths; each is wholly there or as before.
+    """Writes `report.html` and `report.json` into `folder` and gives their paths; all is wholly there or as before.
 
     facts: shown in the title block and at the end (run, date, device, seed, versions, fingerprint).
     curves: rows of training with a `step` (or seconds, samples, fraction) and any numbers.
     pairs: the closest pairs as numbers.   diagnostics: notes with `name`, `message`, `remedy`.
     data: the survey; `skipped` is a list of (name, reason), `columns` of what a table holds; other lists and tables are
     shown as they are.   thing: what one record is called.   output: what may be replaced; nothing by default.
-    lang: the language of the page.
+    lang: the language of the page.   beside: files by their names that are made of what report.json holds, and written with it.
     """
     output = Output(private=True) if output is None else output
     make_folder(folder, True)
@@ -127,10 +128,16 @@ def write_report(
         recipe=recipe,
         diagnostics=diagnostics,
     )
-    return _write(output, folder, numbers, rendered)
+    return _write(output, folder, numbers, rendered, beside)
 
 
-def _write(output: Output, folder: Path, numbers: dict[str, Any], rendered: str) -> tuple[Path, Path]:
+def _write(
+    output: Output,
+    folder: Path,
+    numbers: dict[str, Any],
+    rendered: str,
+    beside: Callable[[dict[str, Any]], Mapping[str, bytes]],
+) -> tuple[Path, Path]:
     """Both with a label of origin, as they show what was made; its number is the digest of the numbers."""
     html, numbers_at = folder / "report.html", folder / "report.json"
     found = digest(json.dumps(finite(numbers), sort_keys=True).encode("utf-8", "replace"))
@@ -138,7 +145,8 @@ def _write(output: Output, folder: Path, numbers: dict[str, Any], rendered: str)
     told = {"AIGC": label.fields(plain_seal({}, found)), **numbers}
     text = json.dumps(finite(told), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     page = CONTAINERS[".html"].write(rendered.encode("utf-8", "replace"), label)
-    output.write_all({numbers_at: text.encode("utf-8", "replace"), html: page})
+    others = {folder / name: blob for name, blob in beside(json.loads(text)).items()}
+    output.write_all({numbers_at: text.encode("utf-8", "replace"), html: page, **others})
     return html, numbers_at
 
 

@@ -25,7 +25,7 @@ from karat.languages import language
 from karat.options import AssayOptions
 from karat.output import Output, foreign, make_folder
 from karat.report import page, printed
-from karat.report.card import card, report_of
+from karat.report.card import card
 from karat.report.junit import junit
 from karat.report.page import Exhibits, Pair, write_report
 from karat.run import Run
@@ -203,10 +203,8 @@ def conclude(job: Job, destination: Destination, options: AssayOptions) -> Assay
         thing=data.codec.thing,
         output=destination.output,
         lang=options.lang,
+        beside=lambda report: _card(destination, report),
     )
-    if destination.run is not None:
-        told = card(destination.run.spec, report_of(destination.folder), destination.prices, destination.people)
-        destination.output.write(destination.folder / "card.md", told.markdown())
     if options.junit is not None:
         cases = junit([(job.title, job.findings, options.require, failed)], data.codec.thing)
         Output(options.overwrite, destination.output.kept, private=True).write(options.junit, cases)
@@ -243,6 +241,13 @@ def _shown(job: Job, options: AssayOptions) -> tuple[Exhibits, list[dict[str, An
         numbers,
         info,
     )
+
+
+def _card(destination: Destination, report: dict[str, Any]) -> dict[str, bytes]:
+    """The card of a run, by its name; nothing where no run was assayed."""
+    if destination.run is None:
+        return {}
+    return {"card.md": card(destination.run.spec, report, destination.prices, destination.people).markdown()}
 
 
 def _placeless(value: Any, path: str) -> Any:
