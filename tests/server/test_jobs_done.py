@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -213,7 +214,7 @@ def test_an_assay_waits_behind_its_training_and_runs_are_compared_and_made_from(
 
 @pytest.mark.exam
 def test_nothing_is_lost_where_servers_and_workers_are_killed() -> None:
-    """Three kills of each; twenty are `python benchmarks/kill_jobs.py`."""
+    """Three kills of each, at three of the moments; twenty are `python benchmarks/kill_jobs.py`."""
     script = Path(__file__).resolve().parents[2] / "benchmarks" / "kill_jobs.py"
     done = subprocess.run(
         [sys.executable, str(script), "--kills", "3"], capture_output=True, text=True, timeout=900, env=dict(os.environ)
@@ -280,3 +281,24 @@ def test_one_worker_does_job_after_job_and_what_a_job_breaks_ends_with_it(tmp_pa
     until(lambda: jobs.get(stubborn.id).state == "cancelled")
     jobs.close()
     assert not Path(f"/proc/{warm}").exists()
+
+
+@pytest.mark.exam
+def test_a_job_whose_run_was_deleted_while_it_ran_says_so_and_trains_anew_when_it_is_resumed(office: Office) -> None:
+    job = office.train(100_000, "a")
+    with office.work() as worker:
+        office.until(worker, job, lambda job: job.fraction > 0)
+        shutil.rmtree(office.jobs.home.root / "a", ignore_errors=True)
+        assert worker.wait() == 0
+    failed = office.jobs.get(job.id)
+    assert failed.state == "failed" and failed.error is not None
+    assert "deleted or moved" in failed.error
+    shutil.rmtree(office.jobs.home.root / "a", ignore_errors=True)
+    told = office.jobs.events(job.id)[-1].number
+    office.jobs.resume(job.id, LOCAL)
+    with office.work() as worker:
+        office.until(worker, job, lambda _: any(e.kind == "point" for e in office.jobs.events(job.id, told)))
+        office.leave()
+        worker.wait()
+    kept = Run.open(office.jobs.home.root / "a").lines("history.jsonl")
+    assert curve(office.jobs, job) == [row["step"] for row in kept]

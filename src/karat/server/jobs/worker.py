@@ -49,6 +49,7 @@ NEEDED = (  # by one verb or another, and slow to import
     ),
     "torch._dynamo",
 )
+LOST = "the folder of its run was deleted or moved while it was trained. Resume it to train anew."
 KEPT_TRYING = 60.0  # seconds for which a worker tries to write how its job ended
 
 
@@ -57,7 +58,7 @@ class Worker:
 
     def __init__(self, root: Path) -> None:
         self.home = Home(root)
-        self._interruptible = self._stopped = False
+        self._interruptible = self._stopped = self._lost = False
         self._input = select.poll()
         self._input.register(0, 0)  # which asks for nothing but whether the other end is closed
 
@@ -113,9 +114,9 @@ class Worker:
                 self._interruptible = False
         except (KeyboardInterrupt, Interrupted) as error:
             print(str(error) or "stopped", flush=True)
-            return "stopped", {}
+            return ("failed", {"error": LOST}) if self._lost else ("stopped", {})
         except KaratError as error:
-            return "failed", {"error": str(error)}
+            return "failed", {"error": LOST if self._lost else str(error)}
         except OSError as error:
             traceback.print_exc()
             return "failed", {"error": f"the system refused to read or write: {error.strerror or error}."}
@@ -127,13 +128,16 @@ class Worker:
 
     def _watch(self, table: Table, tail: Tail, meter: Meter, over: threading.Event) -> None:
         """Tells what is new, twice a second, and interrupts the main thread once where the job is to be stopped."""
-        asked = False
+        run = tail.job.run if tail.job.kind == "train" else None
+        asked = begun = False
         while not over.wait(BEAT):
             stop = bool(self._input.poll(0))  # the server has gone
             with contextlib.suppress(Problem):  # a full disk: what could not be told is told the next time
                 tail.take(cost=json.dumps(meter.read()))
                 stop |= table.get(tail.job.id).cancelling
-            if stop and not asked:
+            there = run is not None and Run.is_run(run)
+            self._lost, begun = begun and not there, begun or there
+            if (stop or self._lost) and not asked:
                 asked = True
                 os.kill(os.getpid(), signal.SIGINT)
 
