@@ -55,3 +55,10 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
     with pytest.raises(RuntimeError) as torchs:
         torch.empty(2**45, dtype=torch.uint8)
     assert "for 35.2 TB more" in (limits.exhausted(torchs.value) or "")
+
+
+def test_what_is_little_is_let_through_without_the_system_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KARAT_MEMORY_GB", "1e-6")
+    limits.need(limits.LITTLE, "a small picture", "Give a smaller one.")
+    with pytest.raises(TooLarge, match="a picture would need"):
+        limits.need(limits.LITTLE + 1, "a picture", "Give a smaller one.")

@@ -23,6 +23,7 @@ EXHAUSTED = re.compile(  # how torch, numpy and the system say that there is no 
 )
 WANTED = re.compile(r"(?:allocate|size)\D{0,12}?(\d[\d.]*)\s*(bytes|[KMGTPE]i?B)\b", re.IGNORECASE)
 UNITS = {"bytes": 1.0} | {f"{u}{i}b": 1024.0**k for k, u in enumerate("kmgtpe", 1) for i in ("", "i")}
+LITTLE = 100_000  # bytes, of which none asks the system
 SPARE = 0.9  # fraction of the available memory that one step may plan to use
 CGROUPS = (  # limit, usage, statistics, and what the latter calls the pages that can be given back
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"),
@@ -72,6 +73,8 @@ def available() -> float:
 
 def need(size: float, what: str, lower: str) -> None:
     """TooLarge when `size` bytes do not fit into what is available; `what` needs them, and `lower` says what to lower."""
+    if size <= LITTLE:
+        return
     room = available()
     if size > SPARE * room:
         raise TooLarge(
