@@ -25,7 +25,7 @@ from karat.views import TableView
 MOST = 100_000  # rows, beyond which no recipe knows them by heart
 TRIED = 1500  # training rows that are altered, each in all ways
 ASKED = 8000  # training rows, at most, that are held against the others
-PARTS = 5  # of the training rows, of which one is held against the others
+PARTS = 8  # of the training rows, of which one is held against the others
 FEWEST = 20  # of either on trial, fewer of which say nothing
 FOLDS = 4  # of those on trial, of which one is scored by what was fitted to the others
 MISSED = 0.002  # of copies on trial, that may lie below the bar
@@ -99,7 +99,7 @@ class Rows:
         bar, found, ratio = np.inf, np.zeros(len(copies)), Ratio.none(copies.shape[-1])
         if min(copies.shape[1], innocent.shape[1]) >= FEWEST:
             ratio, theirs, others = Ratio.fit(copies, innocent, rng)
-            bar = max(*(bar_of(each, REJECTED) for each in others), float(np.quantile(theirs, MISSED)))
+            bar = max(*(bar_of(each, REJECTED * (1 - 1 / PARTS)) for each in others), float(np.quantile(theirs, MISSED)))
             found = (theirs > bar).mean(1)
         traces, density = Traces.of(train), Density.of(train, rng)
         return cls(traces, density, ratio, bar if found.max() >= WORTH else np.inf, found)
@@ -196,7 +196,8 @@ def _features(traces: Traces, density: Density, values: np.ndarray) -> np.ndarra
     differs, at = met.one > 0, np.arange(len(values))
     left = np.where(differs, given.sum(1)[:, None] - given, -np.inf)
     j = left.argmax(1)  # the cell without which the agreement is most surprising
-    near = differs[at, j]
+    near, others = differs[at, j], met.cell.astype(np.float64)
+    others[at, j] = np.inf
     found = (
         np.log1p(met.whole),
         np.log1p(differs.sum(1)),
@@ -206,6 +207,9 @@ def _features(traces: Traces, density: Density, values: np.ndarray) -> np.ndarra
         given.sum(1),
         np.where(near, alone.sum(1) - alone[at, j], 0),
         np.where(near, left[at, j], 0),
+        np.log1p(met.cell.min(1)),  # a number that tells nearly everybody apart is worth what few have it
+        np.where(near, np.log1p(np.minimum(others.min(1), len(traces.rest))), 0),
+        np.where(near, np.log1p(met.cell[at, j]), 0),
     )
     return np.concatenate([np.stack(found, 1), np.log1p(met.near)], 1)
 

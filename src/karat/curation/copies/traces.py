@@ -20,18 +20,19 @@ GOLDEN = 0.6180339887498949
 
 @dataclass(frozen=True)
 class Met:
-    """How many training rows agree with each row [n]: whole, without one cell [n, c] that differs, without all numbers that
-    noise would move, and with these in intervals [n, widths], summed over offsets."""
+    """How many training rows agree with each row [n]: whole, without one cell [n, c] that differs, in each cell [n, c], without
+    all numbers that noise would move, and with these in intervals [n, widths], summed over offsets."""
 
     whole: np.ndarray
     one: np.ndarray
+    cell: np.ndarray
     rest: np.ndarray
     near: np.ndarray
 
 
 class Traces:
     """Digests of rows.   scale [c]: the standard deviation of a column of numbers that noise would move, 0 of others.   exact:
-    uint32 [c + 1, n], rest: [n], coarse: [widths * offsets, n], each ascending."""
+    uint32 [2c + 1, n] of rows, rows without each cell, and cells, rest: [n], coarse: [widths * offsets, n], each ascending."""
 
     def __init__(self, scale: np.ndarray, exact: np.ndarray, rest: np.ndarray, coarse: np.ndarray) -> None:
         self.scale, self.exact, self.rest, self.coarse = scale, exact, rest, coarse
@@ -62,7 +63,8 @@ class Traces:
         near = np.zeros((len(WIDTHS) if len(self.moves) else 0, len(values)), np.int64)
         for k, (known, asked) in enumerate(zip(self.coarse, coarse, strict=True)):
             near[k // OFFSETS] += _count(known, asked)
-        return Met(each[0], (each[1:] - each[0]).T, _count(self.rest, rest), near.T)
+        whole, one, cell = np.split(each, (1, len(self.scale) + 1))
+        return Met(whole[0], (one - whole).T, cell.T, _count(self.rest, rest), near.T)
 
     def _digests(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         cells = plain(values).view(np.int64).reshape(values.shape)
@@ -75,7 +77,8 @@ class Traces:
                 inside = np.where(moving == 0, -(2.0**40), np.where(np.isnan(moving), -(2.0**41), at))
                 coarse.append(rest + digests_of(inside.astype(np.int64))[0])
         far = np.array(coarse, np.uint64).reshape(len(coarse), len(values))
-        return _short(digests_of(cells)), _short(rest), _short(far)
+        exact = digests_of(cells)
+        return _short(np.concatenate([exact, exact[0] - exact[1:]])), _short(rest), _short(far)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All of it."""
@@ -89,7 +92,7 @@ class Traces:
         out = cls(arrays["scale"], exact, rest, coarse)
         high = len(WIDTHS) * OFFSETS if len(out.moves) else 0
         n = len(rest)
-        if n < 1 or exact.shape != (len(out.scale) + 1, n) or coarse.shape != (high, n):
+        if n < 1 or exact.shape != (2 * len(out.scale) + 1, n) or coarse.shape != (high, n):
             raise ValueError("its digests do not go together")
         return out
 
