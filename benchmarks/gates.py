@@ -3,11 +3,11 @@
     python benchmarks/gates.py --copies $KARAT_DATA/tables/adult-train.csv $KARAT_DATA/images/mnist --moderation
 
 Copies: training records lightly altered (`karat.curation.copies.planting`), by each way in turn, among records set aside. The
-target is a recall of 95% at no more than 1% of the others refused. The seed is that of the split, of what is fitted and of what is
-planted. An unseen row that equals a training row counts as refused falsely, and how many of the others are refused is printed too. Moderation, of 1,000 each: 200 texts hold a term of the
-shipped lists in a sentence (which shows how a term is met, and nothing of what is on no list); pictures of one digit, and
-passages of one play among those of others, are bad by a folder of labelled files. Shares have Wilson's intervals. The exit code
-is 1 where a target is missed.
+target is a recall of 95% at no more than 1% of the others refused. The seed is that of the split, of what is fitted and of what
+is planted. An unseen row that equals a training row counts as refused falsely; how many of the others are refused is printed too.
+Moderation, of 1,000 each: 200 texts hold a term of the shipped lists in a sentence (which shows how a term is met, and nothing
+of what is on no list); pictures of one digit, and passages of one play among those of others, are bad by a folder of labelled
+files. Shares have Wilson's intervals. The exit code is 1 where a target is missed.
 """
 
 from __future__ import annotations

@@ -253,12 +253,12 @@ def measured(
     for name, attack in attacks.items():
         parts = [[attack(one) for one in real[k :: len(KEYS)]] for k in range(len(KEYS))]
         begun = time.process_time()
-        p = np.concatenate([mark.each(part, common=False) for mark, part in zip(marks, parts, strict=True)])
+        p = np.concatenate([mark.each(part) for mark, part in zip(marks, parts, strict=True)])
         spent = (time.process_time() - begun) / len(real)
         several = together(parts[1][:GROUPED], lambda some: marks[1].detect(some).found)
         line(item, "1", f"clean {name}".strip() + f", {1e3 * spent:.2f} ms each", p <= FPR, groups=several)
         hurt = [attack(one) for one in made]
-        p = marks[0].each(hurt, common=False)
+        p = marks[0].each(hurt)
         several = together(hurt, lambda some: marks[0].detect(some).found)
         how = name or f"marked in {1e3 * cost:.1f} ms each, signal to mark {noise:.1f} dB"
         line(item, "1", f"marked {name}" if name else how, p <= FPR, groups=several)

@@ -27,6 +27,7 @@ from karat.families.generator import Sampling
 from karat.run import Run
 from karat.watermarks.detection import detection
 from karat.watermarks.images import ImageWatermark
+from karat.watermarks.lattice import chance_of
 from karat.watermarks.sounds import SoundWatermark
 from karat.watermarks.tables import DRAWS, TableWatermark
 from karat.watermarks.texts import NONCES, TextWatermark, p_value
@@ -133,6 +134,50 @@ def test_a_marked_picture_is_found_by_its_key_alone_also_in_a_part_of_it() -> No
     assert not image_mark().detect(real).found
     assert image_mark().detect(made[:, 5:43, 7:45]).found
     assert np.abs(made.astype(int) - real).max() <= 8
+
+
+def strokes(n: int, seed: int = 6) -> np.ndarray:
+    """Pictures [n, 28, 28, 1] of a bright ring on black, here and there, as digits are."""
+    rng = np.random.default_rng(seed)
+    at, radius = rng.uniform(11, 16, (2, n, 1, 1)), rng.uniform(4, 7, (n, 1, 1))
+    y, x = np.mgrid[:28, :28]
+    off = np.abs(np.hypot(y - at[0], x - at[1]) - radius)
+    return (np.clip(2 - off, 0, 1) * 255).astype(np.uint8)[..., None]
+
+
+def digit_mark(key: bytes = KEY) -> ImageWatermark:
+    return ImageWatermark(Images(1, 28, 28), key)
+
+
+def test_most_small_pictures_of_strokes_are_found_alone_and_their_ground_stays_black() -> None:
+    real = strokes(60)
+    made = digit_mark().embedded(real, np.random.default_rng(0))
+    found = digit_mark().detect(made)
+    assert found.alone >= 35 and found.p_value < 1e-9 and found.items == 60
+    assert (made[:, 0] == 0).all() and (made[:, -1] == 0).all()
+
+
+def test_many_pictures_show_together_what_none_shows_alone() -> None:
+    made = digit_mark().embedded(strokes(300), np.random.default_rng(0))
+    hurt = np.clip(made + np.random.default_rng(1).normal(0, 9, made.shape), 0, 255).astype(np.uint8)
+    found = digit_mark().detect(hurt)
+    assert found.found and found.alone <= 60
+    assert not digit_mark(OTHER).detect(hurt).found
+
+
+def test_what_pictures_without_a_mark_have_in_common_is_not_taken_for_one() -> None:
+    alike = strokes(80)
+    alike[:, 8:20, 8:20] = strokes(1)[:, 8:20, 8:20]  # all of them have the same middle
+    p = np.array([digit_mark(bytes([k]) * 32).detect(alike).p_value for k in range(40)])
+    assert (p < 0.05).mean() <= 0.2 and p.min() > 1e-4
+
+
+def test_the_chance_of_a_sum_of_cosines_is_what_draws_show() -> None:
+    rng = np.random.default_rng(0)
+    weights = rng.random((40_000, 7))
+    p = chance_of((weights * np.cos(2 * np.pi * rng.random(weights.shape))).sum(1), weights)
+    for share in (0.2, 0.05, 0.01):
+        assert abs((p <= share).mean() / share - 1) < 0.2, share
 
 
 def test_what_is_black_all_over_stays_so() -> None:

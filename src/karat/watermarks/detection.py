@@ -29,8 +29,12 @@ class Detection:
     alone: int
 
 
-def detection(technique: str, each: np.ndarray, together: np.ndarray | None = None, fpr: float = FPR) -> Detection:
+def detection(
+    technique: str, each: np.ndarray, together: np.ndarray | None = None, items: int | None = None
+) -> Detection:
     """Of the p values of single items [n], each by itself, and of those to be put together [k], independent where clean.
+
+    items: how many `together` speaks of, where it is one value of several.
 
     Put together by Fisher's method (Statistical Methods for Research Workers, 1932).
     """
@@ -40,8 +44,8 @@ def detection(technique: str, each: np.ndarray, together: np.ndarray | None = No
     p = float(stats.chi2.sf(-2 * np.log(np.maximum(own, 1e-300)).sum(), 2 * len(own))) if len(own) else 1.0
     p = float(own[0]) if len(own) == 1 else p
     score = float(np.clip(stats.norm.isf(p), -40.0, 40.0))
-    threshold = float(stats.norm.isf(fpr))
-    return Detection(technique, score, p, threshold, fpr, p <= fpr, len(own), int((each <= fpr).sum()))
+    threshold, alone = float(stats.norm.isf(FPR)), int((each <= FPR).sum())
+    return Detection(technique, score, p, threshold, FPR, p <= FPR, len(own) if items is None else items, alone)
 
 
 def best_of(p: np.ndarray, tried: int) -> np.ndarray:

@@ -92,7 +92,7 @@ class SoundWatermark(Watermark):
             flat = self.spectrum(waves.flatten(0, 1))
             x = flat.view(len(waves), -1, *flat.shape[1:])
             room = torch.full((len(x), *flat.shape[1:]), ROOM)
-            done = spread.embedded(x, pattern, torch.ones(()), coefficients, room, moved)
+            done = spread.embedded(x, pattern, coefficients, room, moved)
             made = self._heard(done, samples)
             sounding = waves.abs().amax(1).flip(1).cummax(1)[0].flip(1) > 0
             made = (made * sounding[:, None] * full).round().clamp(-full, full - 1) / full
@@ -122,8 +122,8 @@ class SoundWatermark(Watermark):
         _, first = np.unique([np.asarray(one).tobytes() for one in records], return_index=True)
         return detection(self.technique, p, p[np.sort(first)])
 
-    def each(self, records: Any, common: bool = True) -> np.ndarray:
-        """The p values [n] of sounds.   common: they have nothing in common that would have to be taken off."""
+    def each(self, records: Any) -> np.ndarray:
+        """The p values [n] of sounds."""
         most = self.codec.mel.samples + EARLIER * self.window // 2
         mono = [np.asarray(one, np.float32).mean(1)[:most] for one in records]
         p = np.ones(len(mono))

@@ -47,7 +47,6 @@ def chance_of(z: np.ndarray) -> np.ndarray:
 def embedded(
     x: Tensor,
     pattern: Tensor,
-    weights: Tensor,
     coefficients: Callable[[Tensor], Tensor],
     room: Tensor,
     moved: Callable[[Tensor, Tensor], Tensor],
@@ -61,7 +60,7 @@ def embedded(
         change.requires_grad_(True)
         y = coefficients(moved(x, change * room))
         # beyond the clip a coefficient of the wrong sign is still to come nearer
-        gained = (y * pattern).clamp(-FAR, MARGIN) * weights
+        gained = (y * pattern).clamp(-FAR, MARGIN)
         z = (y.detach().clamp(-1, 1) * pattern).sum(1) / y.detach().clamp(-1, 1).norm(dim=1).clamp_min(1e-6)
         (slope,) = torch.autograd.grad(gained.sum(), change)
         with torch.no_grad():
