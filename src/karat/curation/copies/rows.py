@@ -99,7 +99,9 @@ class Rows:
         bar, found, ratio = np.inf, np.zeros(len(copies)), Ratio.none(copies.shape[-1])
         if min(copies.shape[1], innocent.shape[1]) >= FEWEST:
             ratio, theirs, others = Ratio.fit(copies, innocent, rng)
-            bar = max(*(bar_of(each, REJECTED * (1 - 1 / PARTS)) for each in others), float(np.quantile(theirs, MISSED)))
+            bar = max(
+                *(bar_of(each, REJECTED * (1 - 1 / PARTS)) for each in others), float(np.quantile(theirs, MISSED))
+            )
             found = (theirs > bar).mean(1)
         traces, density = Traces.of(train), Density.of(train, rng)
         return cls(traces, density, ratio, bar if found.max() >= WORTH else np.inf, found)
