@@ -27,7 +27,9 @@ SMALL, LARGE = 7, 12  # pixels a side of a window: small ones outlive being cut,
 LOW = 2  # of the frequencies of a window, both sides together
 DENSE = 2.5  # windows for each 8 x 8 pixels
 STEP = 50.0  # levels of 255 between points of the lattice, along a pattern of length one
-ROOM = 0.7  # times the root of the range of the pixels round about, what one changes by at most: what is busy hides more
+ROOM = (
+    0.7  # times the root of the range of the pixels round about, what one changes by at most: what is busy hides more
+)
 MOST = 8.0  # levels that one changes by at all
 FULL, LEAST = 1 / 3, 1 / 40  # of a step, by which the room lets a window move, that it counts wholly and at all
 STEPS = 24
@@ -56,7 +58,9 @@ class ImageWatermark(Watermark):
             side = int(rng.integers(SMALL, LARGE + 1))
             high, wide = min(side, h), min(side, w)
             top, left = int(rng.integers(h - high + 1)), int(rng.integers(w - wide + 1))
-            shares = np.array([[rng.normal() if 0 < u + v <= LOW else 0 for v in range(LOW + 1)] for u in range(LOW + 1)])
+            shares = np.array(
+                [[rng.normal() if 0 < u + v <= LOW else 0 for v in range(LOW + 1)] for u in range(LOW + 1)]
+            )
             wave = cosines(high).T @ torch.from_numpy(shares).float() @ cosines(wide)
             place[:] = top, left, top + high, left + wide
             pattern[top : top + high, left : left + wide] = wave / wave.norm().clamp_min(1e-6)
