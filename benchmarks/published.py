@@ -11,7 +11,9 @@ forestdiffusion `forestdiffusion catboost xgboost pyarrow "pandas<3"`).
 
 A method is a recipe of karat, `default` for none named, or a peer. A peer that has a size gets the CPU seconds that the
 first recipe took (`equal` budget); one that has none is run as it is. As many rows are made as were learned from. Karat is
-drawn from twice: together, and with --independent. `fresh` scores the unseen rows as if they were made, beside training rows
+drawn from twice: together, and with --independent. With --ends the independent rows are scored once more, the least and the
+greatest number of each column put where those of the training rows are, since the trend score lays as many bins of equal width
+between the ends of each table. `fresh` scores the unseen rows as if they were made, beside training rows
 only. One process at a time, one thread each; nothing of the test part is read by a generator.
 
 Each row is appended to --out as JSON at once; rows that are there are not made again; medians and ranges are printed last.
@@ -57,6 +59,21 @@ def karat(recipe: str, train: Path, seed: int, place: Path, rows: int) -> dict[s
         spent = run([*cli, "make", str(place / "run"), "-n", str(rows), "--out", str(out), *common, *flags])
         made[f"karat {recipe}, {draw}"] = (out, {"fit": fit.cpu, "make": spent.cpu})
     return made
+
+
+def with_ends(made: Path, train: Path) -> Path:
+    """A copy of the made rows, no number of which lies beyond those of the training rows, and one at either end."""
+    import pandas as pd
+
+    rows, real = pd.read_csv(made), pd.read_csv(train)
+    for name in real.select_dtypes("number"):
+        low, high = real[name].min(), real[name].max()
+        column = rows[name].clip(low, high)
+        column[column.idxmin()], column[column.idxmax()] = low, high
+        rows[name] = column
+    out = made.with_name(f"{made.stem}-ends.csv")
+    rows.to_csv(out, index=False)
+    return out
 
 
 def peer(
@@ -121,6 +138,9 @@ class Bench:
                 made = peer(method, self.envs[method], train, seed, place, rows, self.seconds(name))
             else:
                 made = karat(method, train, seed, place, rows)
+                if self.args.ends:
+                    who = f"karat {method}, independent"
+                    made[f"{who}, ends"] = with_ends(made[who][0], train), made[who][1]
             for who, (path, spent) in made.items():
                 self.keep(name, who, seed, path, spent)
         except Failed as failure:
@@ -159,6 +179,9 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", required=True)
     parser.add_argument("--methods", nargs="+", default=["default"], help=f"recipes, {FRESH}, {', '.join(PEERS)}")
     parser.add_argument("--env", nargs="*", default=[], help="NAME=PYTHON of each peer, and bench=PYTHON")
+    parser.add_argument(
+        "--ends", action="store_true", help="score independent rows with the training rows' ends as well"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--out", default="published.jsonl")
     parser.add_argument("--folder", default="runs/published", help="the splits stay there, what is made does not")
