@@ -224,7 +224,7 @@ def test_a_review_goes_on_key_by_key_to_what_came_of_it(walk: Begin, lang: str, 
     for n in range(3, total + 1):
         shows(n)
         page.keyboard.press("a")
-    page.locator(".tally").wait_for()
+    one.text("review.done").wait_for()
     one.look(again=True)
     assert count.count() == 0 and page.get_by_text(f"{lang}-{size['width']}").first.is_visible()
 
