@@ -172,7 +172,7 @@ def test_the_nearest_training_record_stands_beside_and_why_where_there_is_none(m
     record.write_text(record.read_text().replace("orders.csv", "elsewhere.csv"))  # as a stranger's run may say
     with client_of(ServeOptions([root / "runs"], root=root)) as again:
         text = again.get(f"{HERE}/near/0?{query()}").text
-        assert language("en").say("studio.review.near.none") in text
+        assert language("en").say("studio.review.near.none") in text and str(root) not in text
         assert again.get(f"{HERE}/look/0?{query()}").status_code == 200, "it is reviewed without"
 
 

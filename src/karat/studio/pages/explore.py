@@ -22,7 +22,7 @@ from karat.server.guard import caller_of
 from karat.server.problems import Problem
 from karat.server.served import served
 from karat.studio import showing, spread
-from karat.studio.page import rendered, router
+from karat.studio.page import rendered, router, told
 from karat.studio.pages.make import given_of
 from karat.studio.scenes import ITEMS, REACHES, Scene, scene_of
 from karat.studio.subject import run_page, subject
@@ -97,7 +97,7 @@ def _near(request: Request, name: str, scene: Scene, at: int) -> HTMLResponse:
         training = training_of(run)
         found, why = training.nearest(shown, NEAR), ""
     except (RunError, FitError, DataError) as error:
-        found, why, training = [], str(error), None
+        found, why, training = [], told(request, error).message, None
     values = {
         "found": list(zip(found, _told([one.shown for one in found]), strict=True)),
         "searched": 0 if training is None else training.count,
@@ -153,7 +153,7 @@ async def _under(request: Request, name: str, columns: Sequence[Askable]) -> tup
         try:
             made, label = await drawn(ROWS, ", ".join(given))
         except (Problem, DataError, FitError) as error:
-            values["wrong"] = error.message if isinstance(error, Problem) else str(error)
+            values["wrong"] = told(request, error).message
     free = {one.column.column for one in sliders if not one.held}
     values["rows"] = [one.cells for one in made[:10]]
     values["bars"] = spread.charts(base, made if given else [], free)

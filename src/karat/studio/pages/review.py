@@ -26,7 +26,7 @@ from karat.server.served import served
 from karat.studio import showing
 from karat.studio.desk import Desk, Desks, Press, press_of
 from karat.studio.forms import check
-from karat.studio.page import go, rendered, router
+from karat.studio.page import go, rendered, router, told
 from karat.studio.subject import run_page, subject
 from karat.studio.training import training_of
 from karat.studio.work import command
@@ -97,7 +97,8 @@ def near(request: Request, name: str, position: int, of: str, by: str = "", plan
         training = training_of(run)
         found = training.nearest(shown)
     except (RunError, FitError, DataError) as error:
-        return _fragment(request, "review_near.html.j2", None, "", why=str(error), found=None, searched=0, total=0)
+        why = told(request, error).message
+        return _fragment(request, "review_near.html.j2", None, "", why=why, found=None, searched=0, total=0)
     values = {"found": found[0] if found else None, "searched": training.count, "total": training.total, "why": ""}
     first = found[0] if found else None
     source = "" if first is None else f"/runs/{quote(name, '')}/record/{first.at}"
