@@ -290,3 +290,18 @@ def test_two_who_submit_at_once_are_not_both_let_in_where_one_job_may_still_wait
     with pytest.raises(Problem, match="3 jobs of yours"):
         other.add("look", {}, None, "a", None, each=3)
     other.close()
+
+
+def test_a_full_disk_under_quotas_is_said_as_one(site: Site) -> None:
+    ann = site.add("ann", items=10)
+    site.submit("ann")
+    with site.spending._reading() as base:
+        pages = base.execute("PRAGMA page_count").fetchone()[0]
+        base.execute(f"PRAGMA max_page_count = {pages}")  # as SQLite meets a full disk
+    with pytest.raises(OSError, match="No space left"):
+        for i in range(200):
+            site.spending.hold(f"job-{i:0200d}", ann, 0, None)
+    with site.spending._reading() as base:
+        base.execute("PRAGMA max_page_count = 100000")
+    site.spending.hold("job-last", ann, 1, None)
+    assert site.spending.spent(ann) == (1, 0.0)

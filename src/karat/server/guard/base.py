@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -35,14 +36,21 @@ class Base:
             try:
                 yield base
             except BaseException:
-                base.execute("ROLLBACK")
+                if base.in_transaction:  # a full disk has undone it already
+                    base.execute("ROLLBACK")
                 raise
             base.execute("COMMIT")
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
+        """OSError where the disk is full, as of any other file."""
         with self._lock:
-            yield self._connected()
+            try:
+                yield self._connected()
+            except sqlite3.Error as error:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path) from error
+                raise
 
     def _connected(self) -> sqlite3.Connection:
         if self._open is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -253,7 +254,7 @@ class Jobs:
                 worked, well = time.monotonic(), code == 0
                 if not well:
                     LOG.warning("a worker of the jobs ended with code %d; the next one goes on", code)
-            except (Problem, OSError) as error:  # a full disk, too many processes: it may pass
+            except (Problem, OSError, sqlite3.Error) as error:  # a full disk, too many processes: it may pass
                 LOG.warning("no worker could be started: %s", getattr(error, "message", error))
                 mine = well = False
             if not mine or not well:
