@@ -15,7 +15,9 @@ from karat.languages import language
 
 DESKTOP, PHONE = {"width": 1280, "height": 850}, {"width": 390, "height": 844}
 PATIENCE = 180_000  # milliseconds on a machine that does other things too
-GONE = re.compile("ERR_(CONNECTION|INCOMPLETE_CHUNKED|EMPTY_RESPONSE|INTERNET_DISCONNECTED|NETWORK)")
+GONE = re.compile(
+    "ERR_(CONNECTION|INCOMPLETE_CHUNKED|EMPTY_RESPONSE|INTERNET_DISCONNECTED|NETWORK)|htmx:(sendError|afterRequest)"
+)
 ENGLISH = """() => {
   const words = /(?:[A-Za-z][A-Za-z'’-]*[,;:]? +){3,}[A-Za-z][A-Za-z'’-]*/, found = [];
   const data = "code, pre, kbd, script, style, noscript, textarea, input, [lang=''], table.sheet, [data-copies]";

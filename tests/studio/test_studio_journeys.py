@@ -248,14 +248,16 @@ def test_files_are_checked_and_one_whose_label_lies_beside_it_is_asked_for(
     walk: Begin, server: Server, tmp_path: Path, lang: str, size: Size
 ) -> None:
     whole = (server.root / "rows.csv").read_text().splitlines(keepends=True)
-    changed = tmp_path / "rows.csv"
+    foreign, changed = tmp_path / "foreign" / "rows.csv", tmp_path / "rows.csv"
+    foreign.parent.mkdir()
+    foreign.write_text("name,word\nAda,yes\nBo,no\n")
     changed.write_text("".join([*whole[:-1], re.sub(r"\d+", "99", whole[-1])]))
     label = shutil.copy(server.root / "rows.csv.label.json", tmp_path)
     one = walk(lang, size)
     one.go("/check")
     chosen = one.page.locator("input[type=file]")
     states = one.page.locator(".checked .state").first
-    chosen.set_input_files(changed)
+    chosen.set_input_files(foreign)
     one.page.locator(".checked").wait_for()
     assert states.inner_text() == one.t("check.state.no_label")
     assert one.page.get_by_text(one.t("check.beside", label="rows.csv.label.json")).is_visible()
