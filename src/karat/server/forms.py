@@ -37,8 +37,20 @@ UNSET = ("data.schema", "data.query", "data.cache")  # a place, SQL that may rea
 
 LIMITS: dict[str, Any] = {  # of fields that stand for the same everywhere
     "seed": Annotated[int, Field(ge=0, lt=2**62)],
-    "n": Annotated[int, Field(ge=1, le=2**40)],
+    "n": Annotated[int, Field(ge=1, le=10**9)],
     "characters": Annotated[int, Field(ge=1, le=10_000_000)],
+    "steps": Annotated[int, Field(ge=1, le=10**9)],
+    "samples": Annotated[int, Field(ge=1, le=10**12)],
+    "minutes": Annotated[float, Field(gt=0, le=10**6)],
+    "epsilon": Annotated[float, Field(gt=0, le=10**6)],
+    "holdout": Annotated[str, Field(max_length=LONGEST)] | Annotated[float, Field(gt=0, lt=1)],
+    "keep": Annotated[float, Field(gt=0, le=1)],
+    "size": Annotated[int, Field(ge=1, le=4096)],
+    "shadows": Annotated[int, Field(ge=0, le=1000)],
+    "canaries": Annotated[int, Field(ge=0, le=10_000)],
+    "temperature": Annotated[float, Field(ge=0, le=2)],
+    "top_p": Annotated[float, Field(gt=0, le=1)],
+    "min_p": Annotated[float, Field(ge=0, lt=1)],
     "label": Annotated[str, Field(max_length=LONGEST)],
 }
 TOLD = {  # where the command line takes more than a request does

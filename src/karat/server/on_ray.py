@@ -34,6 +34,9 @@ def run(options: ServeOptions, make: Callable[[ServeOptions], FastAPI], say: Cal
     FitError as of `running.run`, and where Ray is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
+    own = "RAY_ADDRESS" not in os.environ
+    if own:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray listens on all addresses, and runs what it is sent
     try:
         import ray
         from ray import serve
@@ -46,7 +49,7 @@ def run(options: ServeOptions, make: Callable[[ServeOptions], FastAPI], say: Cal
     options = replace(options, runs=folders, root=root, host=address, port=port)
     guard = Guard(options, root)  # what it refuses is said here, and not in a replica's log
     guard.close()
-    local = {} if "RAY_ADDRESS" in os.environ else {"include_dashboard": False}  # which would let anybody run anything
+    local = {"include_dashboard": False} if own else {}  # which would let anybody run anything
     ends = signal.getsignal(signal.SIGTERM)
     ray.init(configure_logging=False, log_to_driver=False, **local)
     try:
