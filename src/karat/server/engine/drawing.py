@@ -61,7 +61,7 @@ class Drawing(threading.Thread):
             if kind is not None:
                 gated = [ticket.options.gate != NONE for ticket in group]
                 sources = loaded.ahead([ticket.request for ticket in group], gated)
-        except Exception as error:
+        except BaseException as error:  # all others wait for this thread: nothing may end it
             self._line.spend(first, time.perf_counter() - began)
             self._fail(group, error)
             return
@@ -91,7 +91,7 @@ class Drawing(threading.Thread):
         except StopIteration as end:
             self._spend(ticket, loaded, began)
             self._answer(ticket, loaded, end.value)
-        except Exception as error:
+        except BaseException as error:  # all others wait for this thread: nothing may end it
             self._spend(ticket, loaded, began)
             self._end(ticket, loaded)
             self._fail([ticket], error)
@@ -125,8 +125,10 @@ class Drawing(threading.Thread):
         self._book.busy(loaded, seconds)
         self._meters.busy.labels(loaded.name).inc(seconds)
 
-    def _fail(self, tickets: Sequence[Ticket], error: Exception) -> None:
+    def _fail(self, tickets: Sequence[Ticket], error: BaseException) -> None:
         said = work.told(error, self._hidden)
+        if not isinstance(said, Exception):  # such as SystemExit, which would end whoever waits for it
+            said = RuntimeError(f"drawing was ended by {type(error).__name__}")
         self._meters.rejected.labels(said.code if isinstance(said, Problem) else type(said).__name__).inc(len(tickets))
         if not isinstance(error, KaratError | Problem):
             LOG.error("%s could not be drawn from", tickets[0].name, exc_info=error)

@@ -56,12 +56,13 @@ class Runs(BaseModel):
 class RunAbout(RunLine):
     """A run.
 
-    number: by which its labels name it.   makes: the kind of its content, what: in words.   traits: of each record.
-    columns: of a table.   forms: what a file of what it makes may end in.   verdict: of its newest assay.   notes: what a
-    person should know of how it was read.
+    number: by which its labels name it.   fingerprint: of the data that it learned from; empty where none is kept.
+    makes: the kind of its content, what: in words.   traits: of each record.   columns: of a table.   forms: what a file of what
+    it makes may end in.   verdict: of its newest assay.   notes: what a person should know of how it was read.
     """
 
     number: str
+    fingerprint: str
     seed: int
     seconds: float | None
     version: str
@@ -204,6 +205,7 @@ def _about(name: str, run: Run, catalogue: Catalogue) -> RunAbout:
     return RunAbout(
         **_line(name, run).model_dump(),
         number=run.id,
+        fingerprint=run.spec.get("fingerprint") or "",
         seed=run.spec["seed"],
         seconds=run.spec.get("seconds"),
         version=run.spec["version"],
