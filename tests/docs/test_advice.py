@@ -19,7 +19,7 @@ SOURCE = Path(karat.__file__).parent
 PROJECT = SOURCE.parents[1]
 PAGES = [*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").glob("*.md"))]
 # What a message fills in: whole options that it puts together, else a word that could be a name or a number.
-FILLED = {"source": "--recipe vae", "budget": "--minutes 1", "aimed": "", "out": ""}
+FILLED = {"source": "--recipe vae", "budget": "--minutes 1", "aimed": "", "out": "", "asked": "--plan 5%"}
 # What could be taken for a verb where a command stands in a sentence without marks around it.
 LIKELY = {
     *VERBS,
@@ -54,7 +54,7 @@ def strings(path: Path) -> Iterator[str]:
                 for part in node.values
             )
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner:
-            yield node.value
+            yield re.sub(r"\{(\w+)\}", lambda place: FILLED.get(place[1], "1"), node.value)
 
 
 def commands(text: str) -> Iterator[str]:
