@@ -24,8 +24,7 @@ from karat.views import TableView, TextView, View, row_digests
 
 LOOKED = 1_000_000  # training records that are looked at
 DRAWN = 2000  # rows of the generator that show whether the cells leave it a choice
-CHANCE, FORM = "chance", "form"
-VERSION = 2  # of what is kept
+CHANCE = "chance"
 FINDERS: Mapping[type, Any] = {
     TableView: Rows,
     TextView: Passages,
@@ -60,16 +59,13 @@ class Kept:
         arrays = {} if self.finder is None else self.finder.arrays()  # type: ignore[attr-defined]
         name = type(self.finder).__name__.lower()
         tensors = {f"{name}.{key}": torch.from_numpy(np.ascontiguousarray(array)) for key, array in arrays.items()}
-        facts = {CHANCE: torch.tensor([self.chance], dtype=torch.float64), FORM: torch.tensor([VERSION])}
-        return safetensors.torch.save({**tensors, **facts})
+        return safetensors.torch.save({**tensors, CHANCE: torch.tensor([self.chance], dtype=torch.float64)})
 
     @classmethod
-    def restore(cls, blob: bytes) -> Kept | None:
-        """What gave `blob`, None where it is of an earlier version; RunError where it cannot be any."""
+    def restore(cls, blob: bytes) -> Kept:
+        """What gave `blob`; RunError where it cannot be any."""
         safe_header(blob)
         arrays = {key: tensor.numpy() for key, tensor in safetensors.torch.load(blob).items()}
-        if FORM not in arrays or arrays[FORM].tolist() != [VERSION]:
-            return None
         if CHANCE not in arrays or arrays[CHANCE].shape != (1,):
             raise RunError(
                 "what a run keeps for its gates has another form than this version gives it. Train it again."
