@@ -23,7 +23,8 @@ ENGLISH = """() => {
   const data = "code, pre, kbd, script, style, noscript, textarea, input, [lang=''], table.sheet, [data-copies]";
   const technical = ", svg, svg *, dl *";  // of a report: its drawings in words, and the facts of the run
   const documents = [document];
-  for (const frame of document.querySelectorAll("iframe.report")) if (frame.contentDocument) documents.push(frame.contentDocument);
+  for (const frame of document.querySelectorAll("iframe.report"))
+    if (frame.contentDocument?.documentElement.lang.startsWith("zh")) documents.push(frame.contentDocument);
   for (const each of documents) {
     const walker = each.createTreeWalker(each.body, NodeFilter.SHOW_TEXT);
     while (walker.nextNode()) {
