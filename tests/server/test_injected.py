@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import io
 import re
 import socket
@@ -161,6 +162,36 @@ def test_s16_a_request_that_ends_the_thread_that_draws_is_answered_and_others_ar
     with pytest.raises(RuntimeError, match="SystemExit"):  # a 500 by every route
         client.portal.call(ends)
     assert client.post("/v1/rows", json={"model": "people", "n": 2}).status_code == 200
+
+
+FORMULA, TAG, COLOUR = "=cmd|' /C calc'!A0", "<script>alert(1)</script>", "\x1b[31mred"
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with odd.csv, whose texts a spreadsheet, a terminal or a page would run, and with a run that learned from it."""
+    root = tmp_path_factory.mktemp("odd")
+    with (root / "odd.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["age", "kind"])
+        rows.writerows([20 + i * 37 % 60, (FORMULA, TAG, COLOUR)[i % 3]] for i in range(180))
+    karat.train(root / "odd.csv", recipe="cart", out=root / "runs" / "odd", discover=False, threads=1)
+    return root
+
+
+@pytest.mark.exam
+def test_s20_formulas_are_said_and_made_harmless_where_that_is_asked_for(odd: Path) -> None:
+    with client_of(ServeOptions([odd / "runs"], root=odd)) as client:
+        told = client.post("/v1/look", json={"data": "odd.csv", "probe": False}).json()["warnings"]
+        assert any("formulas" in note for note in told)
+        body = {"model": "odd", "n": 40, "format": "csv", "gate": "none"}  # one text, where a list of them is described
+        plain, safe = (client.post("/v1/rows", json={**body, "safe_cells": on}).text for on in (False, True))
+        assert f",{FORMULA}" in plain and f",'{FORMULA}" in safe and f",{FORMULA}" not in safe
+        answer = client.post("/v1/rows", json=body)
+        assert answer.headers["content-disposition"].startswith("attachment"), "no browser shows it as a page"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        for address in ("/data/look?place=odd.csv", "/runs/odd/make", "/runs/odd/explore"):
+            assert TAG not in client.get(address).text, address
 
 
 def test_s20_nothing_that_is_sent_reaches_a_line_of_the_log_or_a_name_of_a_metric(

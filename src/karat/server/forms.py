@@ -14,7 +14,7 @@ from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 
 from karat.content.table.rules.conditions import names_file
 from karat.server.catalogue import Catalogue
@@ -195,6 +195,11 @@ def _field(each: dataclasses.Field[Any], kind: Any, told: str | None, alias: str
     return Union[kind, None], Field(default=default, description=told, alias=alias)  # noqa: UP007
 
 
+def _listed(value: Any) -> Any:
+    """One text is taken where a list of texts is wanted, as the command line takes it."""
+    return [value] if isinstance(value, str) else value
+
+
 def _plain(kind: Any) -> Any:
     """The type as JSON has it: text for paths and runs, lists for sequences, whole numbers within 64 bits."""
     if get_origin(kind) is Annotated:
@@ -205,7 +210,7 @@ def _plain(kind: Any) -> Any:
         kinds = list(dict.fromkeys(_plain(one) for one in get_args(kind) if one is not type(None)))
         return Union[(*kinds, None) if type(None) in get_args(kind) else tuple(kinds)]  # noqa: UP007
     if get_origin(kind) in (list, tuple) or getattr(get_origin(kind), "__name__", "") == "Sequence":
-        return Annotated[list[_plain(get_args(kind)[0])], Field(max_length=64)]  # type: ignore[misc]
+        return Annotated[list[_plain(get_args(kind)[0])], Field(max_length=64), BeforeValidator(_listed)]  # type: ignore[misc]
     if get_origin(kind) is dict:
         return Annotated[dict[str, _plain(get_args(kind)[1])], Field(max_length=256)]  # type: ignore[misc]
     if get_origin(kind) is Literal or kind is bool:
