@@ -236,6 +236,25 @@ def test_a_make_has_a_watermark_only_if_it_is_asked_for_and_its_key_is_for_the_o
     assert found.found
     assert not watermarks.detect(tmp_path / "plain.jsonl", run)[0].found
     assert json.loads((tmp_path / "marked.jsonl").read_text().splitlines()[0])
+    whole = key.read_bytes()
     key.write_bytes(b"short")
     with pytest.raises(RunError, match="holds 5 bytes"):
         watermarks.detect(tmp_path / "marked.jsonl", run)
+    key.write_bytes(whole)
+
+
+def test_a_folder_of_short_texts_shows_together_what_no_file_shows_alone(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, watermark in (("marked", True), ("plain", False)):
+        (folder := tmp_path / name).mkdir()
+        karat.make(run.path, n=40, out=tmp_path / f"{name}.txt", watermark=watermark)
+        whole = (tmp_path / f"{name}.txt").read_text()
+        for i in range(40):
+            (folder / f"{i}.txt").write_text(whole[100 * i : 100 * i + 12])
+    assert karat.check(tmp_path / "plain", run=run.path).together == ()
+    found = karat.check(tmp_path / "marked", run=run.path)
+    ((folder, mark),) = found.together
+    assert folder == tmp_path / "marked" and mark.model == run.id
+    assert "together they bear the watermark" in capsys.readouterr().out
+    assert found.states.get("stripped", 0) < 10, "alone they say little"

@@ -41,6 +41,11 @@ def check(options: CheckOptions) -> Check:
         for result in one.results
     ):
         console.print("no run was asked: --run RUN asks whether that run made it", soft_wrap=True)
+    for path, mark in found.together:
+        _say(
+            console,
+            f"{path}: together they bear the watermark of run {mark.model} (false positives {mark.false_positive_rate:.2g})",
+        )
     for path, likeness in found.resemblances:
         _say(console, f"{path} {likeness}")
     for line in found.failed:

@@ -127,7 +127,7 @@ def _look(path: Path, memories: Sequence[Memory], trust: Trust) -> _Seen:
         frozenset(memory.run.id for memory in memories),
         any(number in memory.numbers for memory in memories),
         bool(of) and all(memory.vouched for memory in of),
-        _marked(path, memories),
+        marked(path, memories),
         container_of(path.name) is not None,
     )
 
@@ -147,8 +147,10 @@ def _in_numbers(path: Path) -> Found | None:
     )
 
 
-def _marked(path: Path, memories: Sequence[Memory]) -> Result:
-    """Whether the file bears the watermark of a run. Each run that is asked may err, so that their rates add up."""
+def marked(path: Path, memories: Sequence[Memory]) -> Result:
+    """Whether a file, or all files of a folder together, bear the watermark of a run. Each run that is asked may err, so that
+    their rates add up.
+    """
     keyed = [memory for memory in memories if memory.keyed]
     if not keyed:
         return Result("watermark", "not_applicable")

@@ -22,7 +22,7 @@ from karat.review.decisions import FILE as DECISIONS
 from karat.run import Run
 from karat.trust import signed
 from karat.words import several
-from karat.workflow.checking.files import FileCheck, check_file
+from karat.workflow.checking.files import FileCheck, Result, check_file, marked
 from karat.workflow.checking.made import NAME as REMEMBERED
 from karat.workflow.checking.made import Memory
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 RUNS = Path("runs")  # where runs lie that nobody named
 MADE = re.compile(r"made(-\d+)?")  # where a run makes that is told no other place
 GOOD = ("intact",)
+UNLABELLED = ("no label", "stripped")
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,14 @@ class Part:
 class Check:
     """What was found.   files: one by one.   parts: what runs keep: their record, model and chains.
 
+    together: the watermark that all files of a folder bear, put to one test: a hundred that say little say much.
     resemblances: where they were asked for, of each file or folder as a whole.   failed: what is not as it should be, where
     that was demanded.
     """
 
     files: tuple[FileCheck, ...] = ()
     parts: tuple[Part, ...] = ()
+    together: tuple[tuple[Path, Result], ...] = ()
     resemblances: tuple[tuple[Path, Resemblance], ...] = ()
     failed: tuple[str, ...] = ()
     report: None = field(default=None, repr=False)
@@ -70,6 +73,7 @@ class Check:
             "states": self.states,
             "files": [found.to_dict() for found in self.files],
             "parts": [asdict(part) for part in self.parts],
+            "together": [{"path": str(path), **asdict(found)} for path, found in self.together],
             "resemblances": [{"path": str(path), **asdict(found)} for path, found in self.resemblances],
             "failed": list(self.failed),
         }
@@ -90,6 +94,7 @@ def check(
     roots, given = Trust.of(trust), None if run is None else [Memory(Run.open(run))]
     files: list[FileCheck] = []
     parts: list[Part] = []
+    together: list[tuple[Path, Result]] = []
     for path in paths:
         if not path.exists():
             raise FitError(f"{path} is not there; `karat check` wants a file, a folder, a run or a report.")
@@ -98,11 +103,14 @@ def check(
         if Run.is_run(place):
             parts += _parts(Run.open(place), named=len(places) > 1)
         memories = _memories(place) if given is None else given
-        files += [check_file(one, memories, roots) for one in (_files(place) if place.is_dir() else [place])]
+        here = [check_file(one, memories, roots) for one in (_files(place) if place.is_dir() else [place])]
+        files += here
+        if len(here) > 1 and any(one.state in UNLABELLED for one in here):
+            together += [(place, found) for found in [marked(place, memories)] if found.outcome == "detected"]
     bad = [f"{found.path}: {found.state}" for found in files if found.state not in GOOD]
     bad += [f"{part.name}: {part.says}" for part in parts if part.holds is False]
     alike = _resemblances(paths, run) if resembles else ()
-    return Check(tuple(files), tuple(parts), alike, tuple(bad) if strict else ())
+    return Check(tuple(files), tuple(parts), tuple(together), alike, tuple(bad) if strict else ())
 
 
 def _resemblances(paths: Sequence[Path], run: Path | None) -> tuple[tuple[Path, Resemblance], ...]:
