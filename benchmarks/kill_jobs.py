@@ -180,7 +180,8 @@ class Trial:
         server = self.server
         since = len(self.told)
         while not self.jobs or not seen(moment, self.told[since:]):
-            if not self.jobs or (moment != "over" and server.state(self.jobs[-1]) == "succeeded"):
+            over = bool(self.jobs) and server.state(self.jobs[-1]) == "succeeded"
+            if not self.jobs or (over and (moment != "over" or seen("over", self.told[:since]))):
                 self.jobs.append(server.ask("/v1/train", ASKED | {"out": f"r{len(self.jobs)}"})["id"])
                 self.told, since = [], 0
             self.goes_on()

@@ -49,6 +49,7 @@ NEEDED = (  # by one verb or another, and slow to import
     ),
     "torch._dynamo",
 )
+ONCE = "codec.json"  # a file of a run that is written before it learns and never again, as karat.json is
 LOST = "the folder of its run was deleted or moved while it was trained. Resume it to train anew."
 KEPT_TRYING = 60.0  # seconds for which a worker tries to write how its job ended
 
@@ -135,7 +136,7 @@ class Worker:
             with contextlib.suppress(Problem):  # a full disk: what could not be told is told the next time
                 tail.take(cost=json.dumps(meter.read()))
                 stop |= table.get(tail.job.id).cancelling
-            there = run is not None and Run.is_run(run)
+            there = run is not None and (run / ONCE).is_file()
             self._lost, begun = begun and not there, begun or there
             if (stop or self._lost) and not asked:
                 asked = True
