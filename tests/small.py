@@ -22,6 +22,16 @@ LEAST: dict[str, dict[str, Any]] = {
     "masked": {"width": 32, "depth": 1, "heads": 2, "steps": 16},
 }
 
+# Settings of a `vae` with which a whole run takes a second.
+TINY = [
+    "train.precision=fp32",
+    "model.latent=4",
+    "model.width=8",
+    "model.hidden=8",
+    "model.components=4",
+    "model.iterations=2",
+]
+
 
 def points(space: Space, n: int = 256, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Points [n, *shape] of three kinds, and which kind [n] each is."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from drawings import pictures, save_pictures
 from PIL import Image
+from small import TINY
 from sounds import save_tones
 
 import karat
@@ -150,15 +151,7 @@ def test_arrays_of_four_channels_are_kept_when_asked(tmp_path: Path) -> None:
 
 def test_transparent_pictures_are_made_and_judged_as_such(tmp_path: Path) -> None:
     stamps(tmp_path / "data", 60)
-    tiny = [
-        "train.precision=fp32",
-        "model.latent=4",
-        "model.width=8",
-        "model.hidden=8",
-        "model.components=3",
-        "model.iterations=2",
-    ]
-    run = karat.train(tmp_path / "data", steps=5, set=["data.alpha=keep", *tiny], out=tmp_path / "run", threads=1)
+    run = karat.train(tmp_path / "data", steps=5, set=["data.alpha=keep", *TINY], out=tmp_path / "run", threads=1)
     made = [p for p in karat.make(run, n=4, out=tmp_path / "made", threads=1) if p.suffix == ".png"]
     for path in made:
         with Image.open(path) as picture:

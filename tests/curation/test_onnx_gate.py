@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from small import TINY
 
 import karat
 from karat.errors import GateError
 
 onnx = pytest.importorskip("onnx", reason="the model is written by onnx")
 pytest.importorskip("onnxruntime", reason="--gate model.onnx wants karat[onnx]")
-TINY = ["train.precision=fp32", "model.latent=4", "model.width=8", "model.hidden=8", "model.components=4"]
 
 
 def model(path: Path, bad: float) -> Path:

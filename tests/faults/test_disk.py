@@ -15,6 +15,7 @@ import torch
 from processes import Forked
 from records import spec
 from shim import KINDS, Shim, cuts, faults, killed
+from small import TINY
 
 import karat
 from karat import cli
@@ -22,15 +23,7 @@ from karat.errors import KaratError, RunError
 from karat.run import Run
 from karat.worth.ledger import Entry, Ledger
 
-TINY = [
-    "train.precision=fp32",
-    "model.latent=4",
-    "model.width=8",
-    "model.hidden=8",
-    "model.components=4",
-    "model.iterations=2",
-    "train.save_seconds=0",
-]
+HASTY = [*TINY, "train.save_seconds=0"]
 SPEC = spec()
 
 
@@ -276,7 +269,7 @@ def test_a_train_on_a_disk_that_fails_ends_in_a_line_and_can_be_done_again(
 @pytest.mark.parametrize("kind", ["write", "unlink"])
 def test_a_training_on_a_disk_that_fails_continues_with_the_same_weights(kind: str, tmp_path: Path) -> None:
     def train(path: Path) -> None:
-        karat.train("digits", steps=4, out=path, threads=1, set=TINY)
+        karat.train("digits", steps=4, out=path, threads=1, set=HASTY)
 
     steps = counted(train, tmp_path / "count", kind)
     wanted = {p.name for p in (tmp_path / "count").glob("model-*")}

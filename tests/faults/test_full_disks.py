@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from files import tree
 from shim import Shim, faults
+from small import TINY
 
 import karat
 from karat.chain import Chain
@@ -22,14 +23,6 @@ from karat.review.decisions import Decision, Decisions
 from karat.run import Run
 
 FULL = os.strerror(errno.ENOSPC)
-TINY = [
-    "train.precision=fp32",
-    "model.latent=4",
-    "model.width=8",
-    "model.hidden=8",
-    "model.components=4",
-    "model.iterations=2",
-]
 
 
 def said(act: Callable[[], Any], root: Path, at: int) -> str | None:

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from processes import Forked
 from shim import Shim, faults, killed
+from small import TINY
 from sounds import save_tones
 
 import karat
@@ -44,10 +45,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
     lines = [f"Line {i} of many" + (", and more" * (i % 3)) + "! So it is." for i in range(200)]
     (folder / "t.txt").write_text("\n\n".join(lines))
     save_tones(folder / "tones")
-    tiny = ["train.precision=fp32", "model.latent=4", "model.width=8", "model.hidden=8", "model.components=4"]
     made: dict[str, Callable[[Path], Run]] = {
-        "picture": lambda out: karat.train("digits", recipe="vae", steps=1, out=out, threads=1, set=tiny),
-        "sound": lambda out: karat.train(folder / "tones", recipe="vae", steps=1, out=out, threads=1, set=tiny),
+        "picture": lambda out: karat.train("digits", recipe="vae", steps=1, out=out, threads=1, set=TINY),
+        "sound": lambda out: karat.train(folder / "tones", recipe="vae", steps=1, out=out, threads=1, set=TINY),
         "table": lambda out: karat.train(folder / "t.csv", out=out, threads=1),
         "text": lambda out: karat.train(folder / "t.txt", recipe="ngram", out=out, threads=1),
     }

@@ -17,6 +17,7 @@ import safetensors.torch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small import TINY
 
 import karat
 from karat import synthesizer
@@ -29,15 +30,7 @@ from karat.workflow import checkpoints, learning, making
 from karat.worth.ledger import Ledger
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of forged numbers
-TINY = [
-    "train.precision=fp32",
-    "model.latent=4",
-    "model.width=8",
-    "model.hidden=8",
-    "model.components=4",
-    "model.iterations=2",
-    "train.save_seconds=0.05",
-]
+HASTY = [*TINY, "train.save_seconds=0.05"]
 CPU = torch.device("cpu")
 
 
@@ -54,7 +47,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     (both / "people.csv").write_text("person,age\n" + "".join(f"{i},{20 + i % 30}\n" for i in range(50)))
     (both / "orders.csv").write_text("order,person,n\n" + "".join(f"{i},{i % 50},{i % 7}\n" for i in range(120)))
     made = {
-        "pictures": karat.train("digits", steps=3, out=folder / "p", threads=1, set=TINY),
+        "pictures": karat.train("digits", steps=3, out=folder / "p", threads=1, set=HASTY),
         "table": karat.train(folder / "t.csv", out=folder / "t", threads=1),
         "text": karat.train(folder / "x.txt", out=folder / "x", recipe="ngram", threads=1),
         "related": karat.train(both, out=folder / "b", threads=1),

@@ -28,8 +28,9 @@ import karat
 from karat.options import ServeOptions
 from karat.provenance.label import Label
 from karat.provenance.signing import Key, Signer, make_key
+from karat.request import Request
 from karat.server.app import application
-from karat.server.guard.guard import keys_of
+from karat.server.guard.guard import Caller, keys_of
 from karat.server.guard.spending import Spending
 
 DESCRIBED = application(ServeOptions(["none"], root=Path("none"))).openapi()
@@ -150,6 +151,32 @@ def test_s15_callers_at_once_get_what_each_gets_alone_and_pay_for_their_own(runs
     for key in keys_of(runs).all():
         assert spending.spent(key)[0] == 2 * (3 * 1 + 3 * 2 + 1), "twice what its own requests were of"
     spending.close()
+
+
+@pytest.mark.exam
+def test_s15_long_draws_that_take_turns_get_the_bytes_that_each_gets_alone(client: TestClient) -> None:
+    forms = {"digits": ".png", "steps": ".webp", "tones": ".wav", "people": ".csv", "lines": ".txt"}
+    many = {"digits": 1_500, "steps": 400, "tones": 400, "people": 9_000, "lines": 60}
+    asked = [(name, Request(n, seed)) for name, n in many.items() for seed in (0, 1)]
+    asked += [("people", Request(9_000, 2, given="income=>50K")), ("digits", Request(900, 3, label="3"))]
+    engine = client.app.state.served.engine  # type: ignore[attr-defined]
+    assert client.portal is not None
+
+    async def made(name: str, request: Request, who: str) -> list[bytes]:
+        drawn = await engine.draw(name, request, caller=Caller(who, frozenset(), account=who), deadline=300)
+        return [file.content for file in await engine.answer(drawn, forms[name])]
+
+    async def use() -> None:
+        tasks = [asyncio.create_task(made(*one, f"caller {i}")) for i, one in enumerate(asked)]
+        at_once = 0.0
+        while not all(task.done() for task in tasks):
+            at_once = max(at_once, engine.metrics.registry.get_sample_value("karat_running"))
+            await asyncio.sleep(0.01)
+        assert at_once >= 4, "several were under way at once"
+        for one, task in zip(asked, tasks, strict=True):
+            assert task.result() == await made(*one, "alone"), one
+
+    client.portal.call(use)
 
 
 def test_s16_a_request_that_ends_the_thread_that_draws_is_answered_and_others_are_drawn(client: TestClient) -> None:

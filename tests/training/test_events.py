@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 from rich.console import Console
-from small import LEAST, points, serving
+from small import LEAST, TINY, points, serving
 
 import karat
 from karat import trackers
@@ -57,15 +57,7 @@ def track(job):
     yield take
 """
 ABSENT = "NEEDS = ('a_library_that_nobody_has',)"
-TINY = [
-    "train.precision=fp32",
-    "model.latent=4",
-    "model.width=8",
-    "model.hidden=8",
-    "model.components=4",
-    "model.iterations=2",
-    "model.critic=0",
-]
+PLAIN = [*TINY, "model.critic=0"]
 
 
 @pytest.fixture
@@ -88,7 +80,7 @@ def table(folder: Path) -> Path:
 def test_a_tracker_is_one_file_and_sees_a_training_and_a_fit_alike(
     tmp_path: Path, toys: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for source, recipe, settings in (("digits", "vae", TINY), (table(tmp_path), "cart", [])):
+    for source, recipe, settings in (("digits", "vae", PLAIN), (table(tmp_path), "cart", [])):
         steps = 12 if recipe == "vae" else None
         folder = tmp_path / recipe
         run = karat.train(
@@ -214,7 +206,7 @@ def test_a_tracker_keeps_its_files_in_the_run_and_goes_on_where_the_run_goes_on(
         pytest.skip(f"{name} is not installed")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB_", "MLFLOW_"))}
     order = [sys.executable, "-m", "karat", "train"]
-    changes = [part for change in TINY for part in ("--set", change)]
+    changes = [part for change in PLAIN for part in ("--set", change)]
     for arguments in (["digits", "--out", "r", "--steps", "10", "--track", name, *changes], ["r", "--steps", "20"]):
         done = subprocess.run(
             [*order, *arguments, "--threads", "1"], cwd=tmp_path, env=kept, capture_output=True, text=True, timeout=300

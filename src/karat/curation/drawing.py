@@ -101,16 +101,16 @@ def _behind(request: Request, drawn: int) -> int:
 
 def _passing(some: Candidates, gates: Sequence[Gate], most: int, tally: Tally) -> np.ndarray:
     """Rows of the candidates that every gate keeps, `most` of them at most; none is drawn for nothing beyond these."""
-    began = time.process_time()
     parts = []
     for first in range(0, len(some), LOOKED):
-        limits.pause()
+        limits.pause()  # what others compute meanwhile is no cost of these gates
+        began = time.process_time()
         parts.append(_good(some, np.arange(first, min(first + LOOKED, len(some))), gates, tally))
+        tally.seconds += time.process_time() - began
     rows = np.concatenate([np.arange(0), *parts])
     tally.candidates += len(some) - max(0, len(rows) - most)  # those beyond are neither kept nor dropped
     rows = rows[:most]
     tally.kept += len(rows)
-    tally.seconds += time.process_time() - began
     return rows
 
 
