@@ -145,6 +145,16 @@ def test_what_another_program_writes_of_the_same_cells_is_the_same_content(tmp_p
     assert len({content_digest(tmp_path / name) for name in ("a.jsonl", "b.jsonl", "c.json")}) == 1
 
 
+@pytest.mark.parametrize("encoding", ["gbk", "gb18030", "utf-8-sig"])
+def test_chinese_in_another_encoding_is_the_same_content(encoding: str, tmp_path: Path) -> None:
+    table = pd.DataFrame({"城市": ["北京", "上海", "联通"] * 200, "数量": range(600)})
+    (tmp_path / "a.csv").write_text(table.to_csv(index=False), encoding="utf-8")
+    (tmp_path / "b.csv").write_text(table.to_csv(index=False, sep=";"), encoding=encoding)
+    assert content_digest(tmp_path / "a.csv") == content_digest(tmp_path / "b.csv")
+    (tmp_path / "c.csv").write_text(table.replace("上海", "广州").to_csv(index=False), encoding=encoding)
+    assert content_digest(tmp_path / "a.csv") != content_digest(tmp_path / "c.csv")
+
+
 @pytest.mark.parametrize(("one", "other"), [("007", "7"), ("1.50", "1.51"), ("yes", "Yes"), ("a b", "ab")])
 def test_cells_with_other_values_are_other_content(one: str, other: str, tmp_path: Path) -> None:
     for name, cell in (("a", one), ("b", other)):

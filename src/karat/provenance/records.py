@@ -1,9 +1,11 @@
-"""Rows and records of files that any program may write anew, in one spelling each: quotes, delimiters, blanks and zeros behind a
-point do not count. Values do: `007` is not `7`, and a number that was rounded is another.
+"""Rows and records of files that any program may write anew, in one spelling each: quotes, delimiters, blanks, the encoding of
+Chinese and zeros behind a point do not count. Values do: `007` is not `7`, and a number that was rounded is another.
 """
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import csv
 import json
 import os
@@ -51,10 +53,21 @@ def _again(first: str, lines: Iterator[str]) -> Iterator[str]:
 
 
 def _lines(file: IO[bytes]) -> Iterator[str]:
+    encoding = _encoding(file.read(BLOCK))
+    file.seek(0)
     while part := file.readline(BLOCK):
         if len(part) == BLOCK and not part.endswith(b"\n"):
             raise OddError("a line is longer than a block")
-        yield part.decode("utf-8", "surrogateescape")
+        yield part.decode(encoding, "surrogateescape")
+
+
+def _encoding(start: bytes) -> str:
+    """UTF-8, or GB 18030 where a file begins with what is none and could be that: programs write Chinese in either."""
+    for name in ("utf-8", "gb18030"):
+        with contextlib.suppress(UnicodeDecodeError):
+            codecs.getincrementaldecoder(name)().decode(start)
+            return name
+    return "utf-8"
 
 
 def _plain(cell: str) -> str:
