@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from drawings import pictures
 from PIL import Image
 
@@ -44,6 +45,24 @@ def test_repeated_pictures_are_dropped_and_counted(tmp_path: Path) -> None:
         shutil.copy(paths[0], paths[0].with_name(f"again{i}.png"))
     told = survey(load(tmp_path))
     assert told["exact_duplicates"] == 50 and any("50 exact duplicates" in note for note in told["warnings"])
+
+
+@pytest.mark.parametrize(("planted", "said"), [([150], "One row"), ([40, 30, 20], "3 different rows"), ([3] * 20, "")])
+def test_rows_that_were_put_there_again_and_again_are_named(planted: list[int], said: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [f"{a:.3f},{b:.3f},{'xyz'[i % 3]}" for i, (a, b) in enumerate(rng.normal(size=(300, 2)))]
+    rows += [rows[k] for k, times in enumerate(planted) for _ in range(times)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,c", *rows]))
+    found = [note for note in survey(load(tmp_path / "t.csv"))["warnings"] if "A generator repeats" in note]
+    assert [note.partition(" stand")[0] for note in found] == ([said] if said else [])
+
+
+def test_a_table_whose_rows_repeat_by_nature_is_not_suspected(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [f"{'abc'[i]},{'xy'[j]}" for i, j in zip(rng.integers(0, 3, 500), rng.integers(0, 2, 500), strict=True)]
+    rows += [f"{'def'[i % 3]},{i}" for i in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b", *rows]))
+    assert not any("A generator repeats" in note for note in load(tmp_path / "t.csv").notes)
 
 
 def test_a_picture_with_a_mark_in_its_corner_is_a_near_duplicate(tmp_path: Path) -> None:

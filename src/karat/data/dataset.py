@@ -16,7 +16,7 @@ from karat.content import Codec, recognise
 from karat.content.codec import Contents
 from karat.content.relational.relations import alone
 from karat.content.roles import Declared, Discreet
-from karat.data.split import FACET, FEWEST, occurrences, rows_aside, split, together, unique_rows, validation
+from karat.data.split import FACET, FEWEST, rows_aside, sides_of, split, unique_rows, validation
 from karat.errors import DataError, FitError
 from karat.privacy import CODEC, Budget, Target
 from karat.space import Space
@@ -170,10 +170,9 @@ def load(
 
     digests = kind.digests(contents.records)
     unique, kept = _different(kind, contents, digests, path, fewest)
-    sides = occurrences(digests) if kind.repeats else digests
-    if contents.groups is not None:
-        sides = together(digests, contents.groups)
+    sides, doubts = sides_of(digests, contents.groups, kind.repeats)
     train, aside, notes = split(sides, unique, contents.holdout, share, seed, asked=rule is not None)
+    doubts = _contradictions(contents.labels, kept) + (doubts if private is None else [])
     budget = None
     if codec is None and private is not None:
         codec, budget = _fit_discreetly(kind, contents, train, private)
@@ -185,7 +184,7 @@ def load(
         train=train,
         holdout=aside,
         duplicates=len(kept) - len(unique),
-        notes=(*contents.facts.get("notes", ()), *notes, *_contradictions(contents.labels, kept)),
+        notes=(*contents.facts.get("notes", ()), *notes, *doubts),
         budget=budget,
     )
 

@@ -15,6 +15,10 @@ FACET = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|!=|<|>|=)\s*(.+?)\s*")
 FEWEST = 32  # different records; fewer teach nothing
 HOLDOUT_MOST = 10_000
 VALIDATED, VALIDATED_LEAST, VALIDATED_MOST = 0.05, 64, 256  # share and number of records by which weights are chosen
+CROWD, SELDOM = (
+    10,
+    0.05,
+)  # rows that are many of one kind, and the share of such kinds, and of the others that repeat, at the most
 BLOCK = 65_536  # records whose side is decided at once
 
 
@@ -43,14 +47,27 @@ def rows_aside(contents: Contents, rule: str, share: float) -> np.ndarray:
     return aside
 
 
+def sides_of(digests: np.ndarray, groups: np.ndarray | None, repeats: bool) -> tuple[np.ndarray, list[str]]:
+    """What decides the side of each record, [n, 2], and a sentence where some come suspiciously often.
+
+    digests: of the records, [n, 2].   groups: that stay together.   repeats: whether equal records mean something.
+    """
+    if groups is not None:
+        return together(digests, groups), []
+    if not repeats:
+        return digests, []
+    before = earlier(digests)
+    return occurrences(digests, before), crowds(before)
+
+
 def together(digests: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """`digests` [n, 2] with those of each group's first record in place of its others'."""
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     return np.ascontiguousarray(digests[first][inverse])
 
 
-def occurrences(digests: np.ndarray) -> np.ndarray:
-    """`digests` [n, 2] with the second half mixed with how many equal ones came before: equal rows fall on both sides."""
+def earlier(digests: np.ndarray) -> np.ndarray:
+    """How many equal ones come before each of `digests` [n, 2]: uint64 [n]."""
     order = np.lexsort((digests[:, 1], digests[:, 0]))
     new = np.ones(len(order), bool)
     if len(order):
@@ -61,7 +78,29 @@ def occurrences(digests: np.ndarray) -> np.ndarray:
     begun = np.maximum.accumulate(np.where(new, np.arange(len(order)), 0))
     count = np.empty(len(order), np.uint64)
     count[order] = (np.arange(len(order)) - begun).astype(np.uint64)
-    return np.stack([digests[:, 0], digests[:, 1] + count * np.uint64(0x9E3779B97F4A7C15)], 1)
+    return count
+
+
+def occurrences(digests: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """`digests` [n, 2] with the second half mixed with how many equal ones came `before`: equal rows fall on both sides."""
+    return np.stack([digests[:, 0], digests[:, 1] + before * np.uint64(0x9E3779B97F4A7C15)], 1)
+
+
+def crowds(before: np.ndarray) -> list[str]:
+    """A sentence, where a few rows stand many times and nearly all others once, as rows do that were put there.
+
+    before: of each row how many equal ones come before it.
+    """
+    many, rows = int((before == CROWD - 1).sum()), len(before)
+    taken = CROWD * many + int((before >= CROWD).sum())
+    others, first = rows - taken, int((before == 0).sum()) - many
+    if not many or many > SELDOM * first or others - first > SELDOM * others:
+        return []
+    what = "One row stands" if many == 1 else f"{many:,} different rows stand"
+    return [
+        f"{what} {CROWD} times or more ({taken:,} of {rows:,} rows), where nearly all others stand once. A generator repeats what "
+        "repeats: if a mistake or a stranger put them there, take them out."
+    ]
 
 
 def split(
