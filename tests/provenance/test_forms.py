@@ -152,6 +152,17 @@ def test_exiftool_finds_the_label_and_the_source_type_of_a_picture(name: str, tm
     assert told["XMP-iptcExt:DigitalSourceType"] == SOURCE_TYPE and "ExifTool:Warning" not in told
 
 
+def test_the_room_of_a_packet_lies_inside_it_as_those_who_copy_packets_want() -> None:
+    """ISO 16684-1, 7.3.2: exiftool refuses to copy one that has anything behind its trailer."""
+    container = container_of("a.tif")
+    assert container is not None
+    once = container.write(MADE["a.tif"](), LABEL)
+    for done in (once, container.write(once, OTHER)):
+        place = done.index(b"<?xpacket begin")
+        packet = done[place : place + 4096]
+        assert packet.endswith(b'<?xpacket end="w"?>') and packet.count(b"<?xpacket end") == 1
+
+
 @pytest.mark.exam
 @pytest.mark.parametrize("name", [n for n in MADE if n.split(".")[1] in ("flac", "ogg", "opus", "mp3")])
 def test_ffprobe_finds_the_label_of_a_sound(name: str, tmp_path: Path) -> None:

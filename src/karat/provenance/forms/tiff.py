@@ -31,6 +31,7 @@ SIZES = {
 }  # bytes of a value by its type
 STRIPS, COUNTS = (273, 324), (279, 325)
 ROOM = 4096  # a packet has a multiple of these bytes
+TRAILER = "<?xpacket end="
 
 
 class Directory(NamedTuple):
@@ -45,10 +46,11 @@ def put(data: Buffer, texts: Texts | None) -> list[Edit]:
     """Edits after which the picture has exactly this label, or none (blanks in its room); DataError for no whole TIFF."""
     order, entries, after = _directory(data)
     start, end = _packet(data, order, entries)
-    former = data[start:end].decode(errors="replace").rstrip(" ")
+    before, mark, behind = data[start:end].decode(errors="replace").rpartition(TRAILER)
+    former = before.rstrip() + mark + behind.rstrip()
     packet = (xmp.packet(former, texts) or "").encode()
     if len(packet) <= end - start:
-        return [(start, end, packet.ljust(end - start))] if end > start else []
+        return [(start, end, _filled(packet, end - start))] if end > start else []
     size = -(-len(packet) // ROOM) * ROOM
     pad = len(data) % 2
     place = len(data) + pad
@@ -57,7 +59,7 @@ def put(data: Buffer, texts: Texts | None) -> list[Edit]:
     kept.sort(key=lambda e: struct.unpack_from(order + "H", e)[0])
     if place + size + 6 + 12 * len(kept) > 0xFFFFFFFF:
         raise DataError("this TIFF has no room for a label below 4 GiB. Make it smaller.")
-    written = packet.ljust(size) + struct.pack(order + "H", len(kept)) + b"".join(kept) + after
+    written = _filled(packet, size) + struct.pack(order + "H", len(kept)) + b"".join(kept) + after
     head = (4, 8, struct.pack(order + "I", place + size))
     blank: list[Edit] = [(start, end, b" " * (end - start))] if end > start else []
     return [head, *blank, (len(data), len(data), b"\0" * pad + written)]
@@ -88,6 +90,13 @@ def _directory(data: Buffer) -> Directory:
         if place + size > len(data):
             raise _short(place)
     return Directory(order, entries, data[end : end + 4])
+
+
+def _filled(packet: bytes, size: int) -> bytes:
+    """The packet with blanks before its trailer: what follows that is no part of it, and who copies the whole refuses it."""
+    at = packet.rfind(TRAILER.encode())
+    at = len(packet) if at < 0 else at
+    return packet[:at] + b" " * (size - len(packet)) + packet[at:]
 
 
 def _packet(data: Buffer, order: str, entries: list[bytes]) -> tuple[int, int]:
