@@ -356,3 +356,19 @@ def test_columns_of_a_wide_table_look_at_their_strongest_few(tmp_path: Path) -> 
     links = {link.column: link.parents for link in model.links}  # type: ignore[attr-defined]
     assert max(map(len, links.values())) == FEW_PARENTS
     assert 310 in links[7] or 7 in links[310], "the twin is among them"
+
+
+def test_a_channel_that_is_closed_on_sundays_stays_so_and_in_a_month_that_is_asked_for(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    sold = pd.Series(pd.Timestamp("2022-01-03") + pd.to_timedelta(rng.integers(0, 900, 1_500), unit="D"))
+    channel = rng.choice(["shop", "online", "phone"], 1_500, p=[0.6, 0.3, 0.1])
+    sold -= pd.to_timedelta(((sold.dt.day_of_week == 6) & (channel == "shop")).astype(int), unit="D")
+    frame = pd.DataFrame({"sold": sold.dt.strftime("%Y-%m-%d"), "channel": channel, "amount": rng.normal(50, 9, 1_500)})
+    run = karat.train(frame, out=tmp_path / "run", threads=1, set=["model.rounds=4"])
+    month = run.make(400, given="sold=2023-05-01..2023-05-31")
+    for made in (run.make(3_000), month):
+        sunday, shop = pd.to_datetime(made["sold"]).dt.day_of_week == 6, made["channel"] == "shop"
+        assert (sunday & shop).sum() <= 0.01 * shop.sum() and sunday[~shop].mean() > 0.08
+    day = pd.to_datetime(month["sold"])
+    assert day.min() >= pd.Timestamp("2023-05-01") and day.max() <= pd.Timestamp("2023-05-31")
+    assert len(run.make(50, given="sold=2023-05-07, channel=online")) == 50

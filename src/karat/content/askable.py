@@ -53,7 +53,8 @@ def _of(layout: Layout) -> Iterator[Askable]:
             yield Askable(name, column.kind, values)
         elif type(part) in (Number, Computed) and column.kind in NUMBERS:
             low = high = ""
-            if isinstance(part, Number) and not part.relative:
-                ends = part.grain.array(np.array([part.fine.lows.min(), part.fine.highs.max()]))
+            if isinstance(part, Number) and not part.bases:
+                own = part.fine.lows.min(), part.fine.highs.max()
+                ends = part.grain.array(np.array(own if part.cycle is None else part.ends))
                 low, high = (str(end) for end in ends.to_pylist())
             yield Askable(name, column.kind, (), low, high)

@@ -11,6 +11,7 @@ import pytest
 import karat
 from karat.content.relational import changes
 from karat.content.relational.database import Family
+from karat.content.relational.series import volatility
 from karat.content.relational.series.volatility import Width
 from karat.content.table.schema.columns import Column
 
@@ -103,6 +104,29 @@ def test_what_is_told_of_changes_before_knows_no_row_behind_it() -> None:
     change[who.place == 9] = 1e6
     np.testing.assert_array_equal(told, changes.behind(of, who, change))
     assert np.isnan(told[who.place == 0]).all() and np.isfinite(told[who.place > 0]).all()
+
+
+def test_jumps_of_calm_days_are_no_wilder_in_wild_ones_and_tails_of_paths_are_as_heavy_as_real_ones() -> None:
+    rng, rows = np.random.default_rng(7), 4_000
+    level = np.zeros(rows)
+    for i in range(1, rows):
+        level[i] = 0.98 * level[i - 1] + 0.18 * rng.normal()
+    real = np.exp(level / 2) * rng.normal(size=rows) + np.where(rng.random(rows) < 0.004, rng.normal(0, 5, rows), 0)
+    width, _ = volatility.fit(np.append(np.nan, real[1:]), family(1, rows))
+    assert width is not None
+    wide, units = np.full(1, width.mean), np.empty(rows)
+    for i, change in enumerate(real):
+        units[i], wide = change / wide[0], width.after(wide, np.full(1, change))
+    made, wide = np.empty((rows, 40)), np.full(40, width.mean)
+    for i in range(rows):
+        made[i] = width.change(rng.choice(units[400:], 40), wide)
+        wide = width.after(wide, made[i])
+    assert real[1:].min() <= made.min() and made.max() <= real[1:].max()
+
+    def tails(x: np.ndarray) -> float:
+        return float(np.median(((x - x.mean(0)) ** 4).mean(0) / x.var(0) ** 2))
+
+    assert tails(made) / tails(real[:, None]) == pytest.approx(1, abs=0.3)
 
 
 def test_made_prices_have_the_returns_of_real_ones_and_no_day_is_impossible(tmp_path: Path) -> None:

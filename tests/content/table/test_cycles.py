@@ -98,3 +98,61 @@ def test_phases_are_saved_and_given_cells_have_theirs() -> None:
     assert np.median(apart) <= 15, "no further than the bins of both dates are wide"
     given = given_cells(own, table, np.random.default_rng(6))
     assert (given[~gone] == codes[~gone]).all() and (given[gone, 1:] == -1).all()
+
+
+def sales(rows: int = 1_500, seed: int = 8, closed: bool = True) -> pa.Table:
+    """Sales of three channels over 130 weeks, one of which is closed on Sundays."""
+    rng = np.random.default_rng(seed)
+    sold, channel = (
+        rng.integers(19_000, 19_000 + 910, rows),
+        rng.choice(["shop", "online", "phone"], rows, p=[0.6, 0.3, 0.1]),
+    )
+    if closed:
+        sold -= (channel == "shop") & ((sold + 3) % 7 == 6)
+    amount = np.round(np.exp(rng.normal(3, 0.5, rows)), 2)
+    return pa.table({"sold": pa.array(sold.astype(np.int32)).view(pa.date32()), "channel": channel, "amount": amount})
+
+
+def of_sales(table: pa.Table) -> Layout:
+    kinds = {"sold": "date", "channel": "category", "amount": "decimal"}
+    return Layout.fit(Schema(tuple(Column(n, k, 2 if n == "amount" else 0) for n, k in kinds.items())), table)
+
+
+def test_a_date_whose_day_of_the_week_goes_with_another_column_is_a_week_and_a_day() -> None:
+    table = sales()
+    own, rng = of_sales(table), np.random.default_rng(9)
+    assert [p.cycle.name for p in own.parts if isinstance(p, Phase) and p.cycle] == ["week"]
+    codes = own.encode(cells_of(table), True)[0]
+    apart = days(own.decode(codes, {}, True, rng), "sold") - days(table, "sold")
+    assert (apart % 7 == 0).all() and np.abs(apart).max() <= 21, "no further than a bin of weeks is wide"
+    again = Layout.restore(own.schema, json.loads(json.dumps(own.state())))
+    mixed = np.stack([rng.permutation(column) for column in codes.T], 1)  # first and last weeks are not whole
+    made = again.decode(mixed, {}, True, np.random.default_rng(10))
+    assert made.equals(own.decode(mixed, {}, True, np.random.default_rng(10)))
+    assert days(made, "sold").min() >= days(table, "sold").min()
+    assert days(made, "sold").max() <= days(table, "sold").max()
+    assert all((np.bincount((days(t, "sold") + 3) % 7) > 60).all() for t in (made, table))
+
+
+def test_moments_of_office_hours_are_drawn_in_office_hours_whatever_else_there_is() -> None:
+    rng = np.random.default_rng(13)
+    when = rng.integers(19_000, 19_500, 3_000) * DAY + rng.integers(8 * 60, 18 * 60, 3_000) * (DAY // 1440)
+    table = pa.table(
+        {"when": pa.array(when, pa.int64()).cast(pa.timestamp("us")), "other": rng.choice(["a", "b"], 3_000)}
+    )
+    own = Layout.fit(Schema((Column("when", "datetime"), Column("other", "category"))), table)
+    codes = own.encode(cells_of(table), True)[0]
+    made = own.decode(np.stack([rng.permutation(c) for c in codes.T], 1), {}, True, rng)["when"]
+    hour = made.cast(pa.int64()).to_numpy() % DAY // (DAY // 24)
+    assert ((hour >= 8) & (hour < 18)).all()
+
+
+def test_a_date_whose_days_are_like_each_other_stays_one_code() -> None:
+    found = [of_sales(sales(1_000, seed, closed=False)) for seed in range(10)]
+    assert not any(isinstance(part, Phase) for layout in found for part in layout.parts)
+    rng = np.random.default_rng(11)  # rows of one day are alike, whatever day of the week it is
+    of = np.sort(rng.integers(0, 200, 4_000))
+    weather = rng.normal(size=200)[of].round(2)
+    table = sales(4_000, 12, closed=False).set_column(2, "amount", pa.array(weather))
+    table = table.set_column(0, "sold", pa.array((19_000 + of).astype(np.int32)).view(pa.date32()))
+    assert not any(isinstance(part, Phase) for part in of_sales(table).parts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Self
 
 import numpy as np
@@ -26,8 +26,9 @@ class Width:
     """The recursion of one column. mean: the width of a first row.   most: the greatest of training rows; none is made beyond it.
 
     fall, rise: the furthest changes of training rows, in units of their width; none goes further, as all that follow would be
-    wilder for it.   unit: of widths, by which units are so great that widths keep their mean, as those of training rows do
-    (variance targeting: Francq, Horvath & Zakoian, 2011).
+    wilder for it.   low, high: the furthest as they are, as what is many units in calm days is drawn in wild ones too.   unit: of
+    widths, by which units are so great that widths keep their mean, as those of training rows do (variance targeting: Francq,
+    Horvath & Zakoian, 2011).
     """
 
     base: float
@@ -39,6 +40,8 @@ class Width:
     fall: float
     rise: float
     unit: float
+    low: float = -1e300
+    high: float = 1e300
 
     def after(self, width: np.ndarray, change: np.ndarray) -> np.ndarray:
         """float64 [n]: the width once `change` [n] is known that had `width` [n]."""
@@ -47,14 +50,14 @@ class Width:
 
     def change(self, drawn: np.ndarray, width: np.ndarray) -> np.ndarray:
         """float64 [n]: the change that was `drawn` in units of `width` [n]."""
-        return np.asarray(np.clip(drawn, self.fall, self.rise) * width * self.unit)
+        return np.asarray(np.clip(np.clip(drawn, self.fall, self.rise) * width * self.unit, self.low, self.high))
 
     def state(self) -> dict[str, float]:
         return asdict(self)
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
-        numbers = {f.name: float(state[f.name]) for f in fields(cls)}
+        numbers = {f.name: float(state[f.name]) for f in fields(cls) if f.name in state or f.default is MISSING}
         out = cls(**numbers)
         if not all(map(math.isfinite, numbers.values())) or min(
             out.base, out.up, out.up + out.down, out.keep
@@ -104,7 +107,8 @@ def fit(change: np.ndarray, family: Family) -> tuple[Width | None, float]:
     base, ends = mean * (1 - up - down * falls - keep), (float(units.min()), float(units.max()))
     moves = up * np.abs(units).mean() + down * np.maximum(-units, 0).mean()
     unit = float((up + down * falls) / moves) if moves > 0 else 1.0
-    width = Width(base, up, max(down, -up), keep, mean, most, *ends, unit)
+    furthest = float(np.nanmin(change)), float(np.nanmax(change))
+    width = Width(base, up, max(down, -up), keep, mean, most, *ends, unit, *furthest)
     return width, float(best.fun) + math.log(mean)
 
 

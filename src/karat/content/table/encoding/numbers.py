@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
-from karat.content.table.encoding.coding import NUMBERS, Grain
+from karat.content.table.encoding.coding import DAY, NUMBERS, Grain
 from karat.content.table.encoding.cycles import CYCLES, Cycle, phases
 from karat.content.table.encoding.parts import Number, Part, Phase
 from karat.content.table.encoding.scales import LEVELS, Scale, fit_scales
@@ -20,6 +20,11 @@ ROWS = 200  # from which on it is asked whether the phase of a moment says more 
 LOOKED = 20_000  # rows by which that is told
 LIKELIER = 0.1  # nats that a row must be likelier on average, and
 SURE = 4.0  # standard errors, for a moment to be told by its phase
+TURNS = 16  # of a cycle, from which on ranges of moments are too wide to show it
+TELLS = 0.002  # nats by which the phase makes another column likelier at least
+PARTS = 12  # of another column
+DEALS = 15  # of phases, by which is told what chance makes of them
+BEYOND = 6.0  # standard deviations of chance
 SMOOTH = 0.05  # of the likelihood that is spread over all values, as no bin says what is never seen
 
 
@@ -39,11 +44,15 @@ def fitted(column: Column, cells: Cells, rules: Rules, columns: Mapping[str, Col
         known = base[~np.isnan(base)]
         middle = float(np.median(known)) if len(known) else 0.0
         one = replace(one, middle=float(np.floor(middle)) if grain.whole else middle)
-    cycle = _cycle(one, cells) if lowers and near is None and column.kind in ("date", "datetime") else None
+    cycle = None
+    if column.kind in ("date", "datetime") and near is None:
+        cycle = _cycle(one, cells) if lowers else _calendar(one, column, cells, rules, columns)
     one = replace(one, cycle=cycle)
+    if cycle is not None and not one.bases:
+        one = replace(one, ends=(float(np.nanmin(ticks)), float(np.nanmax(ticks))))
     ticks = np.where(grain.marks(ticks), ticks, one.apart(ticks, cells))
     zero = None if near is None or not near.apart else 0.5 if near.strict else -0.5
-    zero = zero if cycle is None else one.close - 0.5
+    zero = zero if cycle is None or not one.bases else one.close - 0.5
     there = ~np.isnan(ticks)
     fine, coarse = fit_scales(ticks[there], grain, not there.all(), zero)
     one = replace(one, missing=int((~there).sum()), fine=fine, coarse=coarse).precise(
@@ -94,6 +103,98 @@ def _cycle(one: Number, cells: Cells) -> Cycle | None:
         if mean > max(best[0], SURE * error):
             best = mean, cycle
     return best[1]
+
+
+def _calendar(one: Number, column: Column, cells: Cells, rules: Rules, columns: Mapping[str, Column]) -> Cycle | None:
+    """The cycle whose phase tells of other columns, such as the day of the week of a channel that is closed on Sundays, or
+    without which hours would be lost; nothing that ranges of moments show. Of several the one that tells most.
+    """
+    if column.unique or any(column.name in names for names in rules.unique):
+        return None
+    rows = np.flatnonzero(~np.isnan(one.grain.ticks(cells.columns[column.name])))
+    if len(rows) < ROWS:
+        return None
+    rows = np.sort(np.random.default_rng(0).permutation(rows)[:LOOKED])
+    some = Cells({n: c.take(pa.array(rows)) for n, c in cells.columns.items()})
+    units = one.grain.units(one.grain.ticks(some.columns[column.name]))
+    timed = one.grain.kind == "datetime"
+    cycles = [Cycle(name, timed) for name in (CYCLES if timed else CYCLES[1:])]
+    cycles = [c for c in cycles if np.ptp(c.split(units)[0]) >= TURNS]
+    others = [of for of in _others(column, some, rules, columns) if of.max() > 0] if cycles else []
+    best: tuple[float, Cycle | None] = (0.0, None)
+    for cycle in cycles:
+        turn, phase = cycle.split(units)
+        gain = _told(turn, _stretch(cycle, phase), others)
+        if timed:  # of which bins are wider than an hour
+            dealt = np.random.default_rng(1).permutation(len(units))
+            alone = sum(_likelihood(x[dealt]) for x in (_lattice(phase).of_units(phase), turn.astype(np.float64)))
+            alone = alone - _likelihood(one.grain.of_units(units)[dealt])
+            mean, error = float(alone.mean()), float(alone.std() / np.sqrt(len(alone)))
+            gain += mean if mean > max(LIKELIER, SURE * error) else 0.0
+        if gain > best[0]:
+            best = gain, cycle
+    return best[1]
+
+
+def _others(column: Column, cells: Cells, rules: Rules, columns: Mapping[str, Column]) -> list[np.ndarray]:
+    """int [n] each: in which of a few parts the cells of the other columns lie, and how long after the moment others are."""
+    apart = {order.high for order in rules.orders if order.low == column.name}
+    out = []
+    for name, values in cells.columns.items():
+        other = columns.get(name)
+        if name == column.name or other is None or other.made or other.kind == "constant":
+            continue
+        if other.kind in NUMBERS and not (other.kind in ("date", "datetime") and name not in apart):
+            x = cells.number(name) - (cells.number(column.name) if name in apart else 0.0)
+            cuts = (
+                np.unique(np.nanquantile(x[np.isfinite(x)], np.linspace(0, 1, PARTS)[1:-1]))
+                if np.isfinite(x).any()
+                else []
+            )
+            out.append(np.where(np.isnan(x), 0, 1 + np.searchsorted(cuts, x, side="right")))
+        elif other.kind not in NUMBERS:
+            _, code = np.unique(
+                values.cast(pa.string()).fill_null("\0").to_numpy(zero_copy_only=False), return_inverse=True
+            )
+            many = np.bincount(code)
+            rank = np.argsort(np.argsort(-many, kind="stable"), kind="stable")
+            out.append(np.minimum(rank[code], PARTS - 1))
+    return out
+
+
+def _stretch(cycle: Cycle, phase: np.ndarray) -> np.ndarray:
+    """int64 [n]: the hour, the day of the week (where there are hours, the part of one), the day of the month, the month."""
+    if cycle.name == "day":
+        return phase // (DAY // 24)
+    if cycle.name == "week" and cycle.timed:
+        return phase // (DAY // 8)
+    return phase // (31 * cycle.day if cycle.name == "year" else cycle.day)
+
+
+def _told(turn: np.ndarray, phase: np.ndarray, others: Sequence[np.ndarray]) -> float:
+    """What `phase` [n] tells of the parts of other columns, in nats, summed over those of which it tells beyond chance.
+
+    By chance is what it tells once the phases of different stretches of time are dealt among these: rows of one day may be alike
+    whatever day of the week it is.
+    """
+    rng, at, each = np.random.default_rng(0), *np.unique(np.stack([turn, phase]), axis=1, return_inverse=True)
+    each = each.reshape(-1)
+    dealt = [phase, *(rng.permutation(at[1])[each] for _ in range(DEALS))]
+    total = 0.0
+    for parts in others:
+        own, *chance = (_information(one, parts) for one in dealt)
+        gain, error = own - float(np.mean(chance)), float(np.std(chance))
+        total += gain if gain > max(TELLS, BEYOND * error) else 0.0
+    return total
+
+
+def _information(phase: np.ndarray, parts: np.ndarray) -> float:
+    """The mutual information of both [n], in nats."""
+    wide = int(parts.max()) + 1
+    both = np.bincount(phase * wide + parts, minlength=(int(phase.max()) + 1) * wide).reshape(-1, wide) / len(parts)
+    alone = both.sum(1, keepdims=True) * both.sum(0)
+    some = both > 0
+    return float((both[some] * np.log(both[some] / alone[some])).sum())
 
 
 def _likelihood(ticks: np.ndarray) -> np.ndarray:

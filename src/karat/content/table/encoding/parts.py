@@ -27,10 +27,11 @@ from karat.content.table.schema.precision import Precision, learn
 class Number:
     """A number, date or time. With `lowers`, its distance from the greatest of these columns is what is coded, with `near`
     its distance from that column, on whichever side. With `cycle` its distance is coded where that is short, and else its
-    phase, which is a part of its own, and how many turns later it is.
+    phase, which is a part of its own, and how many turns later it is; a moment that is no distance is coded as its turn.
 
     missing: training rows in which it is missing.   lowers: (column, strictly greater).   middle: the tick that stands for
-    a missing lower.   shown: the digits of what is not drawn as it is, by the fine and by the coarse scale.
+    a missing lower.   shown: the digits of what is not drawn as it is, by the fine and by the coarse scale.   ends: the first
+    and last tick of training rows, of a moment coded as its turn and phase.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Number:
     shown: tuple[Precision | None, Precision | None] = (None, None)
     near: str = ""
     cycle: Cycle | None = None
+    ends: tuple[float, float] = (-np.inf, np.inf)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -57,8 +59,8 @@ class Number:
 
     @property
     def relative(self) -> bool:
-        """Whether what is coded is a distance."""
-        return bool(self.bases)
+        """Whether what is coded is not the value itself, but a distance or a turn of a cycle."""
+        return bool(self.bases) or self.cycle is not None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -90,7 +92,7 @@ class Number:
         return np.where(np.isinf(found), np.nan, found)
 
     def _base(self, cells: Cells) -> np.ndarray | float:
-        if not self.relative:
+        if not self.bases:
             return 0.0
         base = self.base_of(self.grain, self.bases, cells)
         return np.asarray(np.where(np.isnan(base), self.middle, base))
@@ -105,6 +107,8 @@ class Number:
         base = np.broadcast_to(self._base(cells), ticks.shape)
         if self.cycle is None:
             return np.asarray(ticks - base)
+        if not self.bases:
+            return np.where(np.isnan(ticks), np.nan, self.cycle.split(self.grain.units(ticks))[0])
         units = np.where(np.isnan(ticks), base, ticks)
         far = self.close + self.cycle.since(self.grain.units(units), self.grain.units(base))
         return np.where(ticks - base >= self.close, np.where(np.isnan(ticks), np.nan, far), ticks - base)
@@ -114,9 +118,19 @@ class Number:
         base = np.broadcast_to(self._base(made), coded.shape)
         if self.cycle is None:
             return np.asarray(coded + base)
+        if not self.bases:
+            return self._in_turn(np.rint(coded).astype(np.int64), phase_of(self, made, len(coded)))
         many = np.rint(np.maximum(coded - self.close, 0)).astype(np.int64)
         far = self.cycle.after(many, phase_of(self, made, len(coded)), self.grain.units(base))
         return np.where(coded >= self.close, self.grain.of_units(far), coded + base)
+
+    def _in_turn(self, turn: np.ndarray, phase: np.ndarray) -> np.ndarray:
+        """float64 [n]: the ticks at a phase [n] of a turn [n]; of the turn beside it where it was not begun, or over, by then."""
+        assert self.cycle is not None
+        first, last = self.ends
+        ticks = self.grain.of_units(self.cycle.joined(turn, phase))
+        turn = turn + (ticks < first) - (ticks > last)
+        return np.clip(self.grain.of_units(self.cycle.joined(turn, phase)), first, last)
 
     @property
     def close(self) -> float:
@@ -220,6 +234,7 @@ class Number:
             "shown": [None if known is None else known.state() for known in self.shown],
             "near": self.near,
             "cycle": None if self.cycle is None else self.cycle.name,
+            "ends": list(map(_finite, self.ends)),
         }
 
     @classmethod
@@ -230,6 +245,7 @@ class Number:
         fine, coarse = (Scale.restore(state[name], grain.whole) for name in ("fine", "coarse"))
         lowers = tuple((str(low), bool(strict)) for low, strict in state["lowers"])
         first, second = (None if known is None else Precision.restore(known) for known in state["shown"])
+        begun, over = state.get("ends", (None, None))
         return cls(
             state["name"],
             grain,
@@ -242,6 +258,7 @@ class Number:
             (first, second),
             str(state.get("near", "")),
             None if state.get("cycle") is None else Cycle(str(state["cycle"]), grain.kind == "datetime"),
+            (-np.inf if begun is None else float(begun), np.inf if over is None else float(over)),
         )
 
     def precise(self, ticks: np.ndarray) -> Self:

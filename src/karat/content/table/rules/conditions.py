@@ -251,8 +251,11 @@ def pin_conditions(layout: Layout, given: Mapping[str, Condition], n: int, rng: 
             raise DataError(f"{first.column}=: no training row has {first.column!r} missing.")
         if i not in layout.coded:
             continue
-        if isinstance(part, Number) and (part.relative or part.cycle is not None) and not first.missing:
+        if isinstance(part, Number) and part.relative and not first.missing:
             whole = {name: given[name].cell for name in part.needs if name in given and given[name].kind == "is"}
+            turns = len(given) == 1 and first.kind == "range" and not (part.bases or isinstance(part, Phase))
+            if turns:
+                codes[:, layout.coded.index(i)] = draw(_turns(part, first), n, rng)
             if len(whole) < len(part.needs):
                 continue  # its distance is not known yet; it is put back when the row is made
             weights = np.zeros(part.size(True))
@@ -274,7 +277,7 @@ def listed(conditions: Iterable[Condition]) -> str:
 def coded(layout: Layout, condition: Condition) -> bool:
     """Whether a code of the column alone says whether a condition holds: not what a formula works out, nor a distance."""
     part = layout.parts[layout.part_of[condition.column]]
-    apart = isinstance(part, Number) and (part.relative or part.cycle is not None) and not condition.missing
+    apart = isinstance(part, Number) and part.relative and not condition.missing
     return not (apart or isinstance(part, Computed))
 
 
@@ -315,6 +318,23 @@ def _weights(part: Number | Choice | Presence | Constant | Computed, given: Sequ
     elif part.fine.lows[code - (part.missing > 0)] == part.fine.highs[code - (part.missing > 0)]:
         weights[code] = 0
     return weights
+
+
+def _turns(part: Number, condition: Condition) -> np.ndarray:
+    """float64 [codes]: how often training rows have each turn of a cycle, as far as a range reaches into it."""
+    assert part.cycle is not None
+    scale, far = part.fine, 2.0**52
+    low = part.beside(np.array([condition.low]), 1, False)
+    high = part.beside(np.array([condition.high]), -1, False)
+    begun, over = (
+        part.cycle.joined(t.astype(np.int64), np.zeros(len(t), np.int64)) for t in (scale.lows, scale.highs + 1)
+    )
+    first, last = (part.grain.units(np.clip(end, *part.ends)).astype(np.float64) for end in (low, high))
+    share = (np.minimum(over, last + part.grain.step) - np.maximum(begun, first)).clip(0, far) / (over - begun)
+    weights = scale.counts * share if (low <= part.ends[1]).all() and (high >= part.ends[0]).all() else 0 * share
+    if not weights.sum() > 0:
+        raise DataError(f"no training row has {listed([condition])}; give values that occur.")
+    return np.append(0.0, weights) if part.missing else weights
 
 
 def given_cells(layout: Layout, table: pa.Table, rng: np.random.Generator) -> np.ndarray:
