@@ -224,7 +224,7 @@ def test_changes_in_units_of_their_width_are_no_longer_clustered() -> None:
     assert np.corrcoef(raw[1:], raw[:-1])[0, 1] > 0.15 > 0.07 > abs(np.corrcoef(size[1:], size[:-1])[0, 1])
 
 
-def test_no_made_change_is_further_in_units_of_its_width_than_a_real_one() -> None:
+def test_no_made_change_is_further_in_units_of_its_width_or_as_it_is_than_a_real_one() -> None:
     change = clustered(np.random.default_rng(4), 1000)
     one = Family.of(np.zeros(1000, np.int64), 1, None)
     change[0] = np.nan
@@ -234,7 +234,11 @@ def test_no_made_change_is_further_in_units_of_its_width_than_a_real_one() -> No
     units = (change / told)[20:]
     np.testing.assert_allclose([width.fall, width.rise], [units.min(), units.max()], rtol=0.05)
     far = width.change(np.array([-100.0, 0.5, 100.0]), np.full(3, 2.0))
-    np.testing.assert_allclose(far, width.unit * np.array([2 * width.fall, 1.0, 2 * width.rise]))
+    plain = width.unit * np.array([2 * width.fall, 1.0, 2 * width.rise])
+    np.testing.assert_allclose(far, np.clip(plain, width.low, width.high))
+    assert width.low == np.nanmin(change) and width.high == np.nanmax(change)
+    near = width.change(np.array([-100.0, 100.0]), np.full(2, 1e-3))
+    np.testing.assert_allclose(near, width.unit * 1e-3 * np.array([width.fall, width.rise]))
 
 
 def test_widths_keep_their_mean_where_changes_are_drawn_as_those_of_training_rows() -> None:
