@@ -146,11 +146,8 @@ def _others(column: Column, cells: Cells, rules: Rules, columns: Mapping[str, Co
             continue
         if other.kind in NUMBERS and not (other.kind in ("date", "datetime") and name not in apart):
             x = cells.number(name) - (cells.number(column.name) if name in apart else 0.0)
-            cuts = (
-                np.unique(np.nanquantile(x[np.isfinite(x)], np.linspace(0, 1, PARTS)[1:-1]))
-                if np.isfinite(x).any()
-                else []
-            )
+            known = x[np.isfinite(x)] if np.isfinite(x).any() else np.zeros(1)
+            cuts = np.unique(np.quantile(known, np.linspace(0, 1, PARTS)[1:-1]))
             out.append(np.where(np.isnan(x), 0, 1 + np.searchsorted(cuts, x, side="right")))
         elif other.kind not in NUMBERS:
             _, code = np.unique(

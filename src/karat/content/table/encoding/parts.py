@@ -130,7 +130,7 @@ class Number:
         first, last = self.ends
         ticks = self.grain.of_units(self.cycle.joined(turn, phase))
         turn = turn + (ticks < first) - (ticks > last)
-        return np.clip(self.grain.of_units(self.cycle.joined(turn, phase)), first, last)
+        return np.asarray(np.clip(self.grain.of_units(self.cycle.joined(turn, phase)), first, last))
 
     @property
     def close(self) -> float:
