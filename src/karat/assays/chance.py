@@ -56,19 +56,23 @@ def least_of(least: float, draws: Draws) -> float:
 
 
 def resampled(
-    of_unseen: Callable[[Tensor], float], of_made: Callable[[Tensor], float], draws: Draws, least: float = 0.0
+    of_unseen: Callable[[Tensor], float], of_made: Callable[[Tensor], float], draws: Draws, share: bool = False
 ) -> Score:
     """The score of subsets.
 
     Subsets of a finite pool vary less than fresh samples: their spread is divided by sqrt(1 - size / pool), and the
     difference of a fresh sample and the pool's mean has variance (1 / made draws + size / pool) of a fresh sample's.
 
-    least: the spread of a fresh sample, at least. A share of ten records that is 1 in every draw is not known without error.
+    share: whether it is one of the records of a draw, whose spread is at least that of one record, and of a binomial share of
+    what made and unseen ones score together: where nearly all draws of few records score 1, they do not say how others vary.
     """
     null = np.array([of_unseen(rows) for rows in draws.unseen])
     values = np.array([of_made(rows) for rows in draws.made])
     taken = draws.size / draws.n_unseen
-    fresh = max(float(null.std(ddof=1)) / math.sqrt(1 - taken), least)
+    fresh = float(null.std(ddof=1)) / math.sqrt(1 - taken)
+    if share:
+        both = min(1.0, max(0.0, float(null.mean() + values.mean()) / 2))
+        fresh = max(fresh, 1 / draws.size, math.sqrt(both * (1 - both) / draws.size))
     error = max(fresh * math.sqrt(1 / len(values) + taken), 1e-12)
     left = np.array([of_made(rows) for rows in draws.groups])
     own = math.sqrt((GROUPS - 1) / GROUPS * float(((left - left.mean()) ** 2).sum()) / len(values))

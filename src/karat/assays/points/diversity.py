@@ -104,8 +104,7 @@ def _balls(train: Embedded, unseen: Embedded, made: Embedded, draws: Draws) -> l
         ),
     )
     for i, (name, least, sentence) in enumerate(kinds):
-        one = 1 / draws.size  # a share moves by one record at least
-        s = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws, one)  # type: ignore[misc]
+        s = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws, True)  # type: ignore[misc]
         detail = Covered(n=draws.size, z=s.z, expected=expected_coverage(draws.size, draws.size, 5))
         samples = power.scored(name, s.error, len(made), len(unseen), s.real, beyond=least)
         summary = said(sentence, value=s.value, real=s.real)

@@ -12,6 +12,7 @@ from karat.assays.keys import KEYS
 from karat.assays.relational.case import Case
 from karat.assays.relational.changing import judged
 from karat.assays.relational.copying import without_rows
+from karat.assays.relational.kin import independent
 from karat.assays.relational.windows import summaries
 from karat.assays.table import joint
 from karat.assays.table.tables import examine as examine_table
@@ -55,14 +56,17 @@ def examine(
     for name in train.tables:
         parts = [side.tables[name] for side in (train, unseen, made)]
         keys: Collection[str] | None = None
+        whole = None
         if name in of:
             parts, keys = _of_series(name, Case(train, unseen, made, of[name], seed))
         elif name in children:
-            keys = ALIKE
+            keys, whole = ALIKE, parts[0]  # what was copied may be any training row
+            rows = independent((train, unseen, made), name, seed)
+            parts = [part.take(at) for part, at in zip(parts, rows, strict=True)]
         if min(map(len, parts)) < FEWEST or not parts[0].width:
             continue
         aim = target.removeprefix(f"{name}.") if target is not None and target.startswith(f"{name}.") else None
-        for finding in examine_table(*parts, target=aim, seed=seed, keys=keys, apart=apart):
+        for finding in examine_table(*parts, whole=whole, target=aim, seed=seed, keys=keys, apart=apart):
             out.append(replace(finding, table=name, detail=without_rows(finding.detail)))
     return [*out, *tied(train, unseen, made, seed, apart)]
 

@@ -14,6 +14,7 @@ from karat.assays.details import Detail
 from karat.assays.details.rows import Cardinality, ColumnPairs, Gaps
 from karat.assays.finding import Finding, Limit, Score, scored
 from karat.assays.relational.case import Case
+from karat.assays.relational.kin import alone, records
 from karat.assays.table.columns import Trends, combinations, shape
 from karat.assays.table.detection import told_apart
 from karat.assays.table.sheet import resampled_columns
@@ -71,7 +72,8 @@ def _dangling(case: Case) -> Finding:
 
 def _cardinality(case: Case) -> list[Finding]:
     """Children per parent: 1 - the Kolmogorov-Smirnov distance to the training parents' [n], beside unseen parents'."""
-    train, unseen, made = (_many(side, tie) for side, tie in zip(case.sides, case.ties, strict=True))
+    sides = zip(case.sides, case.ties, strict=True)
+    train, unseen, made = (_many(side, tie)[_parents(side, tie, case.seed)] for side, tie in sides)
     where, score = case.ties[0].where, _shape(train, unseen, made, case.seed)
     if score is None:
         return []
@@ -100,6 +102,12 @@ def _many(side: DatabaseView, tie: Tie) -> np.ndarray:
     return np.bincount(tie.links[tie.links >= 0], minlength=len(side.tables[tie.parent]))
 
 
+def _parents(side: DatabaseView, tie: Tie, seed: int) -> np.ndarray:
+    """int64 [n]: the rows of the parents, one of each record, by chance; all where a parent is a record."""
+    of = records(side, tie.parent)
+    return np.sort(alone(of, np.random.default_rng([seed, 36]).permutation(len(of))))
+
+
 def _counts(case: Case) -> list[Finding]:
     """How the number of children goes with the parent's columns, and with how many it has in tables that stand before."""
     tie, parts = case.made.ties[case.number], []
@@ -110,7 +118,8 @@ def _counts(case: Case) -> list[Finding]:
         )
         counts = Columns(tuple(t.where for t in mine), ((),) * len(mine))
         values = np.column_stack([own.values, *(_many(side, t) for t in mine)])
-        parts.append(TableView(_beside(own.columns, counts, tie.parent, "rows"), values))
+        rows = _parents(side, tie, case.seed)
+        parts.append(TableView(_beside(own.columns, counts, tie.parent, "rows"), values[rows]))
     last = parts[0].width - 1
     pairs = [(j, last) for j in range(last)]
     return _pairs(
@@ -119,12 +128,12 @@ def _counts(case: Case) -> list[Finding]:
 
 
 def _joined(case: Case) -> list[Finding]:
-    """Whether a child with its parent, its place and the number of its siblings is told from a real one; one of each parent."""
+    """Whether a child with its parent, its place and the number of its siblings is told from a real one; one of each record."""
     parts = []
     for side, tie in zip(case.sides, case.ties, strict=True):
         rng = np.random.default_rng([case.seed, 7])
         rows = rng.permutation(np.flatnonzero(tie.links >= 0))
-        rows = rng.permutation(rows[np.unique(tie.links[rows], return_index=True)[1]])
+        rows = rng.permutation(alone(records(side, tie.child), rows))
         parent, child = side.tables[tie.parent], side.tables[tie.child]
         columns = _beside(parent.columns, child.columns, tie.parent, tie.child)
         columns = _beside(columns, Columns(("place", "siblings"), ((), ())), "", "")
@@ -137,16 +146,15 @@ def _joined(case: Case) -> list[Finding]:
 
 
 def _together(case: Case) -> list[Finding]:
-    """How columns of parent and child go together: of a parent that makes its children in one of them, so that rows are
-    independent; of another, which may lie on either side of the split, in all.
+    """How columns of parent and child go together, in one row of each record, so that rows are independent; the parent may lie
+    on either side of the split where it does not make its children.
     """
     i, made, tie, parts = case.number, case.made, case.ties[2], []
     columns = _beside(made.tables[tie.parent].columns, made.tables[tie.child].columns, tie.parent, tie.child)
     for side in case.sides:
         base, link = side.all, side.all.ties[i].links
         rows = np.random.default_rng([case.seed, 5]).permutation(np.flatnonzero((link >= 0) & side.mine(tie.child)))
-        if tie.makes:
-            rows = rows[np.unique(link[rows], return_index=True)[1]]
+        rows = alone(records(base, tie.child), rows)
         left = base.tables[tie.parent].values[link[rows]]
         parts.append(TableView(columns, np.hstack([left, base.tables[tie.child].values[rows]])))
     if min(map(len, parts)) < FEWEST:
@@ -163,13 +171,13 @@ def _beside(a: Columns, b: Columns, left: str, right: str) -> Columns:
 
 
 def _sequences(case: Case) -> list[Finding]:
-    """How a row goes together with the one before it, in one pair of neighbours of each parent; and the gaps between them."""
+    """How a row goes together with the one before it, in one pair of neighbours of each record; and the gaps between them."""
     parts, gaps = [], []
     name, order = case.made.ties[case.number].child, case.made.ties[case.number].order
     own = case.made.tables[name].columns
     for side, tie in zip(case.sides, case.ties, strict=True):
         rows = np.random.default_rng([case.seed, 6]).permutation(np.flatnonzero((tie.before >= 0) & (tie.links >= 0)))
-        rows = rows[np.unique(tie.links[rows], return_index=True)[1]]
+        rows = alone(records(side, name), rows)
         now, back = (side.tables[name].values[at] for at in (rows, tie.before[rows]))
         parts.append(TableView(_beside(own, own, "before", name), np.hstack([back, now])))
         if tie.at is not None:

@@ -84,8 +84,7 @@ def _reached(train: Tensor, unseen: Tensor, made: Tensor, draws: Draws) -> list[
         ),
     )
     for i, (name, least, sentence) in enumerate(kinds):
-        one = 1 / draws.size  # a share moves by one record at least
-        s: Score = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws, one)  # type: ignore[misc]
+        s: Score = resampled(lambda r, i=i: scores(unseen, r)[i], lambda r, i=i: scores(made, r)[i], draws, True)  # type: ignore[misc]
         detail = Covered(n=draws.size, z=s.z, expected=expected_coverage(draws.size, draws.size, 5))
         least = least_of(least, draws)
         summary, limit = said(sentence, value=s.value, real=s.real), limit_of(name, s, least)

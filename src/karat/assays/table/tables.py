@@ -63,6 +63,7 @@ def examine(
     unseen: TableView,
     made: TableView,
     *,
+    whole: TableView | None = None,
     target: str | None = None,
     seed: int = 0,
     keys: Collection[str] | None = None,
@@ -72,7 +73,8 @@ def examine(
 ) -> list[Finding]:
     """All findings about `made`, the same for the same seed; those of assays that find one of `keys`, where given.
 
-    train: the rows that the generator learned from, all of them.   unseen: real rows that it did not learn from.
+    train: the rows that the generator learned from, all of them, or a part of the `whole`, among which copies are looked for.
+    unseen: real rows that it did not learn from.
     target: the column whose prediction is taught; None takes the one that real rows teach best.
     Of unseen and made rows at most 10,000 are looked at, of training rows 1,000,000, a random choice; but copies are
     looked for among all training rows.
@@ -89,7 +91,7 @@ def examine(
         raise DataError(f"the target {target!r} is no column; there are: {', '.join(train.names[:20])}")
     rng = np.random.default_rng(seed)
     # any order of the rows may mean something: what takes the first few takes them from a shuffled sheet
-    whole, train = train, train.take(rng.permutation(len(train))[:TRAINING])
+    whole, train = train if whole is None else whole, train.take(rng.permutation(len(train))[:TRAINING])
     unseen, made = (s.take(rng.permutation(len(s))[:MOST]) for s in (unseen, made))
     wide = draw(len(unseen), len(made), rng, int(np.clip(WIDTH // train.width, 300, LARGE)))
     tight = draw(len(unseen), len(made), rng, SMALL)
