@@ -16,8 +16,12 @@ import karat
 from karat.assays.faults import FAULTS
 from karat.assays.finding import Sample
 from karat.assays.keys import KEYS
+from karat.assays.sights import NAMED, sentence
+from karat.content.table.schema.columns import KINDS
 from karat.languages import language
+from karat.languages.hearing import again
 from karat.report.board import SEEN
+from karat.training.diagnostics import watch
 from karat.words import firsts, said, term
 from karat.worth.inputs import inputs_of
 from karat.worth.ledger import total
@@ -42,6 +46,7 @@ def test_both_languages_say_the_same_things_with_the_same_places() -> None:
     names = {f"finding.{key}.name" for key in KEYS}  # in English those of the keys, which --require takes
     sees = {key for key in ZH.texts if key.endswith(".sees")}  # in English those of assays/faults.py
     assert {key.split(".")[1] for key in sees} >= set(SEEN)
+    assert {key.split(".")[1] for key in sees} >= set(NAMED)
     for key in sees:
         assert places(ZH.texts[key]) == places(FAULTS[key.split(".")[1]])
     said = {key for key in ZH.texts if key.startswith(("said.", "heard."))}  # in English those of the code
@@ -57,11 +62,15 @@ def literals(node: ast.AST) -> set[str]:
 
 def test_what_findings_and_verdicts_say_is_said_in_chinese_with_the_same_values() -> None:
     templates: set[str] = set()
-    for path in [*sorted((ROOT / "assays").rglob("*.py")), *sorted((ROOT / "worth").glob("*.py")), ROOT / "words.py"]:
+    rooms = [(ROOT / "assays").rglob("*.py"), (ROOT / "worth").glob("*.py"), (ROOT / "report").glob("*.py")]
+    others = [ROOT / "words.py", ROOT / "workflow" / "calibrating.py"]
+    for path in [*(path for room in rooms for path in sorted(room)), *others]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
         asked = [node for node in calls if node.func.id in ("said", "term") and node.args]  # type: ignore[attr-defined]
         templates |= set().union(*(literals(node.args[0]) for node in asked))
+        if "references" in path.parts:  # how strong what was planted is
+            templates |= {text for text in literals(tree) if re.search(r"\{strength:", text) and "\n" not in text}
         place = r"\{(value|count|made)[:}]" if "assays" in path.parts else r"\{[a-z]+[:}]"
         templates |= {text for text in literals(tree) if re.search(place, text)}  # given by their names
     assert len(templates) > 300
@@ -70,6 +79,55 @@ def test_what_findings_and_verdicts_say_is_said_in_chinese_with_the_same_values(
         there = [(name, spec) for _, name, spec, _ in string.Formatter().parse(text) if name]
         mine = [(name, spec) for _, name, spec, _ in string.Formatter().parse(ZH.texts[f"said.{text}"]) if name]
         assert set(mine) == set(there), text
+
+
+def test_what_stands_at_the_end_of_a_page_and_beside_its_columns_is_chinese() -> None:
+    """Entries of the run and of the data by their names, kinds of columns, and what went wrong while a run learned."""
+    data = "path kind what fingerprint count train holdout split classes imbalance exact_duplicates near_duplicates".split()
+    office = ast.parse((ROOT / "workflow" / "office.py").read_text(encoding="utf-8"))
+    (facts,) = [node for node in ast.walk(office) if isinstance(node, ast.FunctionDef) and node.name == "facts"]
+    given = {
+        key.value for node in ast.walk(facts) if isinstance(node, ast.Dict) for key in node.keys if key is not None
+    }
+    for name in (
+        *data,
+        *given,
+        "warnings",
+        "between",
+        "run",
+        "recipe",
+        "seed",
+        "device",
+        "precision",
+        "threads",
+        "judge",
+        "made",
+        "real_records",
+    ):
+        entry = name.replace("_", " ").capitalize()
+        assert f"said.{entry}" in ZH.texts, entry
+    assert {f"said.{kind}" for kind in (*KINDS, "choice", "number")} <= set(ZH.texts)
+    history = [
+        {"fraction": 0.5, "skipped": 3, "separated": 0.99, "slope/critic": 1e-9, "active": 0.01, "spread": 0.2}
+    ] * 9
+    notices = watch(history)
+    assert len(notices) == 5
+    for notice in notices:
+        for text in (notice.name, notice.evidence, notice.remedy):
+            assert HAN.search(again(ZH, text) or ""), text
+
+
+def test_what_would_have_been_seen_is_said_in_chinese() -> None:
+    copies = replace(COPY, samples=(Sample(1_000, 100, "made", 0.03),))
+    blind = replace(MEMBER, samples=(Sample(100, 1_000, "made"),))
+    assert sentence([copies, blind], "row") == (
+        "In so many rows these tests would have seen, 19 times of 20: 3% copies. "
+        f"Too few to see a fault of any size: {MEMBER.name}."
+    )
+    assert ZH.again(sentence([copies, blind], "row")) == (
+        "以这样多的记录，这些检验在 20 次中有 19 次能看见：3% 的复制品。"
+        f"记录太少，任何大小的瑕疵都看不见：{ZH.texts[f'finding.{MEMBER.key}.name']}。"
+    )
 
 
 def test_a_sentence_is_said_again_with_all_that_stands_in_it() -> None:

@@ -17,6 +17,7 @@ from sklearn.datasets import load_digits
 
 from karat.assays.details.records import MissingClasses
 from karat.assays.finding import Finding, Limit
+from karat.languages import language
 from karat.provenance.reading import read_label
 from karat.report import drawing
 from karat.report.page import Exhibits, Pair, write_report
@@ -24,6 +25,7 @@ from karat.worth.ledger import Entry, total
 from karat.worth.prices import Prices
 from karat.worth.verdict import judge
 
+EN = language("en")
 HOSTILE = '<script>alert("x")</script><img src=http://x.example/a onerror=1>'
 FINDINGS = [
     Finding(
@@ -204,14 +206,14 @@ def test_ticks_are_even_round_and_hold_the_range(low: float, width: float, about
 
 
 def test_curves_break_at_what_is_not_finite_and_name_their_lines() -> None:
-    svg = drawing.curves("Losses", "step", [0, 1, 2, 3], {"critic": [1, float("nan"), 2, 3], "maker": [0, 1, 2, 3]})
+    svg = drawing.curves("Losses", "step", [0, 1, 2, 3], {"critic": [1, float("nan"), 2, 3], "maker": [0, 1, 2, 3]}, EN)
     assert len(re.findall(r'd="M[^"]*M', svg)) == 1 and "critic" in svg and "maker" in svg
-    assert drawing.curves("x", "step", [0, 1], {"a": [float("inf"), float("nan")]}) == ""
+    assert drawing.curves("x", "step", [0, 1], {"a": [float("inf"), float("nan")]}, EN) == ""
     assert "nan" not in svg
 
 
 def test_a_class_that_was_never_made_is_marked() -> None:
-    svg = drawing.histogram(["a", "b"], [1, 0], [1, 1])
+    svg = drawing.histogram(["a", "b"], [1, 0], [1, 1], EN)
     assert svg.count("✕") == 1 and "b: 0.0% of what was made" in svg
 
 

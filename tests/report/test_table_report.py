@@ -25,6 +25,7 @@ from karat.content.table.tables import Tables
 from karat.data import load
 from karat.errors import DataError, FitError, RunError
 from karat.families import trees
+from karat.languages import language
 from karat.report import drawing, page, table
 from karat.request import Request
 from karat.synthesizer import Single
@@ -34,6 +35,7 @@ from karat.worth.ledger import Cost
 from karat.worth.prices import Prices
 from karat.worth.verdict import judge
 
+EN = language("en")
 HOSTILE = '<script>alert("x")</script>'
 
 
@@ -163,12 +165,12 @@ def test_the_json_holds_every_column_and_the_page_folds_what_is_many() -> None:
         detail=told,
         limit=Limit(below=0.92),
     )
-    seen = table.views([shapes], {"c0": "boolean"})[0]
+    seen = table.views([shapes], {"c0": "boolean"}, EN)[0]
     assert len(seen.cards) == table.CARDS and len(seen.cards) + len(seen.folded) == 45
     assert seen.cards[0].off and seen.cards[0].name == "c3", "what is off comes first"
     assert seen.cards[1].kind == "boolean" and seen.cards[1].real is None
-    assert table.views([replace(shapes, detail=None)], {}) == []
-    several = table.views([replace(shapes, table=name) for name in ("a", "b")], {})
+    assert table.views([replace(shapes, detail=None)], {}, EN) == []
+    several = table.views([replace(shapes, table=name) for name in ("a", "b")], {}, EN)
     assert [one.name for one in several] == ["a", "b"] and several[1].cards[2:] == seen.cards[2:]
 
 
@@ -183,9 +185,9 @@ def test_a_wide_table_is_cut_and_says_so() -> None:
 
 
 def test_drawings_name_their_bins_and_mark_what_is_never_made() -> None:
-    steps = drawing.steps(["1 to 2", HOSTILE], [(0.0, "1"), (1.0, "3")], [0.4, 0.6], [1.0, 0.0])
+    steps = drawing.steps(["1 to 2", HOSTILE], [(0.0, "1"), (1.0, "3")], [0.4, 0.6], [1.0, 0.0], EN)
     assert Page(steps).open == [] and "&lt;script&gt;" in steps and "40.0% of what was made" in steps
-    bars = drawing.bars([("a", 0.0, 0.2, True), ("a long name of a value", 1.0, 0.8, False)])
+    bars = drawing.bars([("a", 0.0, 0.2, True), ("a long name of a value", 1.0, 0.8, False)], EN)
     assert Page(bars).open == [] and bars.count("✕") == 1 and "a long name of a v" not in bars.split("<text")[2][:40]
     assert [drawing.share(x) for x in (0, 1, 0.3456, 0.0123, 0.00012)] == ["0%", "100%", "35%", "1.2%", "0.012%"]
     assert (
@@ -269,7 +271,7 @@ def test_the_collapser_is_raised_and_its_category_named() -> None:
         detail=detail,
         limit=Limit(below=0.92),
     )
-    seen = table.views([shapes, missing], {})[0]
+    seen = table.views([shapes, missing], {}, EN)[0]
     assert seen.lost[0].note == "never made" and seen.lost[0].made == 0 and missing.missing[0] == seen.lost[0].name
     assert "✕" in "".join(str(c.chart) for c in seen.cards)
 

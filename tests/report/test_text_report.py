@@ -11,6 +11,7 @@ from pages import Page
 
 from karat.assays.text import bits
 from karat.assays.text.texts import examine
+from karat.languages import language
 from karat.report import text
 from karat.report.page import Exhibits, write_report
 from karat.views import TextView
@@ -18,6 +19,7 @@ from karat.worth.ledger import Cost
 from karat.worth.prices import Prices
 from karat.worth.verdict import judge
 
+EN = language("en")
 HOSTILE = "<script>alert('x')</script> \u202e\x07 "
 
 
@@ -31,7 +33,7 @@ def test_the_page_shows_runs_loops_words_and_bits_and_no_stranger_gets_in(tmp_pa
     held = [t for t in unseen.texts[:20]]
     likely = bits.findings([np.full(len(t), math.log(2)) for t in held], held, train.texts)
     findings = [*likely, *examine(train, unseen, made)]
-    seen = text.view(findings)
+    seen = text.view(findings, EN)
     assert seen is not None and seen.bits is not None and seen.loops and seen.leaks and seen.runs
     assert "BERT:" in [w.name for w in seen.missing]
     verdict = judge(findings, Cost(), Prices(), rights=None, labelled=None, thing="passage")
@@ -59,4 +61,4 @@ def test_the_page_shows_runs_loops_words_and_bits_and_no_stranger_gets_in(tmp_pa
 
 
 def test_what_is_no_text_has_no_view_of_text() -> None:
-    assert text.view([]) is None
+    assert text.view([], EN) is None

@@ -17,6 +17,7 @@ from karat.assays.finding import Finding, Limit, Sample, Score, scored
 from karat.assays.references import Plant
 from karat.assays.references.calibration import Exam
 from karat.errors import FitError, RunError
+from karat.languages import language
 from karat.workflow.calibrating import Calibration, _progress, remembered
 
 
@@ -89,11 +90,13 @@ def test_the_command_writes_private_files_stops_in_time_and_the_next_report_reme
         karat.assay(calibrate=data, out=folder)
     assert remembered(numbers["fingerprint"]) == ""  # nothing was planted before time was up
     kept = tmp_path / "cache" / f"calibration-{numbers['fingerprint']}.json"
-    seen: dict[str, Any] = {"seen": {"copy rate": {"fault": "5% copies", "exams": "20 of 20"}}, "seeds": 20}
+    of = {"template": "{strength:.0%} copies", "strength": 0.05, "n": "20", "m": "20"}
+    seen: dict[str, Any] = {"seen": {"copy rate": {"fault": "5% copies", "exams": "20 of 20", **of}}, "seeds": 20}
     kept.write_text(json.dumps(numbers | seen))
     found = karat.assay(real=data, made="reference:oracle", n=20, out=tmp_path / "out")
     assert not isinstance(found, Calibration)
     assert found.calibrated.endswith("made rows, and found in every exam: 5% copies (copy rate, 20 of 20).")
+    assert "5% 的复制品（复制率，20 次中 20 次）" in language("zh").again(found.calibrated)
     assert found.calibrated in str(found) and found.to_dict()["calibrated"] == found.calibrated
     kept.write_text("[]")
     assert remembered(numbers["fingerprint"]) == ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from karat.words import score
+from karat.words import said, score
 
 # By key, what the finding is to find. {least} stands for how much of it as a percentage, {twice} for twice as much, {right}
 # for half of all and as much, {number} for the figure as it is.
@@ -86,7 +86,8 @@ def fault(key: str, least: float | None, words: str | None = None) -> str:
     if least is None or (least > 0.5 and ("{twice}" in words or "{right}" in words)):
         return ""
     number = score(float(f"{least:.2g}"))
-    return words.format(least=percent(least), twice=percent(2 * least), right=percent(0.5 + least), number=number)
+    values = {"least": percent(least), "twice": percent(2 * least), "right": percent(0.5 + least), "number": number}
+    return said(words, fault=key, **values)
 
 
 def percent(share: float) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from karat.assays.faults import FAULTS
 from karat.assays.finding import Finding
+from karat.words import said, term, together
 
 NAMED = (
     "copy rate",
@@ -62,6 +63,11 @@ def sentence(findings: Iterable[Finding], thing: str = "record") -> str:
     blind = [x.finding for x in known if not x.fault and not x.enough]  # one that has nothing to see lacks no records
     if not known:
         return ""
-    text = f"In so many {thing}s these tests would have seen, 19 times of 20: {'; '.join(named)}." if named else ""
-    none = f"Too few to see a fault of any size: {', '.join(blind)}." if blind else ""
-    return f"{text} {none}".strip()
+    seen = "In so many {thing}s these tests would have seen, 19 times of 20: {faults}."
+    text = said(seen, thing=term(thing), faults=together(named, term("; "))) if named else ""
+    none = (
+        said("Too few to see a fault of any size: {findings}.", findings=together(map(term, blind), term(", ")))
+        if blind
+        else ""
+    )
+    return together([part for part in (text, none) if part], term(" "))

@@ -61,8 +61,11 @@ class Language:
         return out.rstrip("。.") if isinstance(text, words.Clause) else out
 
     def _template(self, template: str, values: Mapping[str, Any]) -> str:
-        """That of a part: a sentence, or the name of a finding, of a kind of record, of what a score is held against."""
-        keys = f"said.{template}", f"finding.{values.get('key', template)}.name", f"thing.{template}.one"
+        """That of a part: a sentence, what a finding would see, or the name of one, of a kind of record, of what a score is held
+        against.
+        """
+        sees = f"finding.{values.get('fault')}.sees"
+        keys = sees, f"said.{template}", f"finding.{values.get('key', template)}.name", f"thing.{template}.one"
         return next((self.texts[key] for key in keys if key in self.texts), self.beside(template))
 
     def listed(self, names: Sequence[str], most: int = MOST) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
-from karat.words import number, score
+from karat.languages import Language
+from karat.words import number, said, score, term, together
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding
@@ -19,7 +20,7 @@ HUES = ("c1", "c2", "c3", "c4")
 LOST = ' class="lost"'
 
 
-def seal(word: str) -> Markup:
+def seal(word: str, language: Language) -> Markup:
     """A hallmark whose shape, ring and sign tell the three verdicts apart without colour."""
     if word == "gold":
         edge = _polygon(24, 92, 86)
@@ -34,9 +35,10 @@ def seal(word: str) -> Markup:
         edge = _polygon(8, 93, 93)
         inside = '<path class="sign" d="M78 82 a22 22 0 1 1 33 19 q-11 7 -11 18"/>'
         inside += '<circle class="dot" cx="100" cy="138" r="6"/>'
+    label = language.again(said("Seal: {word}", word=language.say(f"word.{word}.name")))
     ring = f"KARAT ASSAY • {word.upper()} • KARAT ASSAY • {word.upper()} •"
     return Markup(
-        f'<svg class="seal {escape(word)}" viewBox="0 0 200 200" role="img" aria-label="Seal: {escape(word)}">'
+        f'<svg class="seal {escape(word)}" viewBox="0 0 200 200" role="img" aria-label="{escape(label)}">'
         '<defs><path id="ring" d="M100 100 m-69 0 a69 69 0 1 1 138 0 a69 69 0 1 1 -138 0"/></defs>'
         f'{edge}<circle class="line" cx="100" cy="100" r="80"/><circle class="line" cx="100" cy="100" r="61"/>'
         f'<text class="ring"><textPath href="#ring" textLength="425">{escape(ring)}</textPath></text>{inside}</svg>'
@@ -56,12 +58,15 @@ def rosette() -> Markup:
     return Markup(f'<svg class="rosette" viewBox="0 0 400 400" aria-hidden="true">{"".join(lines)}</svg>')
 
 
-def range_bar(finding: Finding) -> Markup:
-    """The interval of what was made as a bar with its value, and what real data scores as an upright mark."""
+def range_bar(finding: Finding, name: str, limit: str, language: Language) -> Markup:
+    """The interval of what was made as a bar with its value, and what real data scores as an upright mark.
+
+    name, limit: what it is called and when it is raised, in the language.
+    """
     edges = [v for v in (finding.within.below, finding.within.above) if v is not None and math.isfinite(v)]
     seen = [v for v in (finding.value, *finding.interval, finding.real, *edges) if math.isfinite(v)]
     if not math.isfinite(finding.value) or not seen:
-        return Markup('<span class="none">not measured</span>')
+        return Markup('<span class="none">{}</span>').format(language.again(term("not measured")))
     low, high = min(seen), max(seen)
     if low >= 0 and 0.2 < high <= 1:
         low, high = 0.0, 1.0  # a share: its own scale is the honest one
@@ -80,10 +85,17 @@ def range_bar(finding: Finding) -> Markup:
         x = at(finding.real)
         real = f'<path class="real" d="M{x:.1f} 3V21"/><path class="realhead" d="M{x - 4:.1f} 0h8l-4 6z"/>'
     marks = "".join(f'<path class="limit" d="M{at(v):.1f} 4V22"/>' for v in edges)
-    label = (
-        f"{finding.name}: {score(finding.value)}, from {score(finding.interval[0])} to {score(finding.interval[1])}; "
-        f"{finding.beside} {score(finding.real)}; {finding.within}"
+    told = said(
+        "{name}: {value}, from {low} to {high}; {beside} {real}; {limit}",
+        name=name,
+        value=score(finding.value),
+        low=score(finding.interval[0]),
+        high=score(finding.interval[1]),
+        beside=language.beside(finding.beside),
+        real=score(finding.real),
+        limit=limit,
     )
+    label = language.again(told)
     return Markup(
         f'<svg class="range {state}" viewBox="0 0 200 24" preserveAspectRatio="xMinYMid" '
         f'role="img" aria-label="{escape(label)}">'
@@ -93,7 +105,22 @@ def range_bar(finding: Finding) -> Markup:
     )
 
 
-def histogram(classes: Sequence[str], made: Sequence[float], real: Sequence[float]) -> Markup:
+def tip(name: str, made: float, real: float, language: Language) -> str:
+    """What is said of one place of a drawing to who points at it."""
+    sentence = "{name}: {made:.1f}% of what was made, {real:.1f}% of real"
+    return language.again(said(sentence, name=name, made=100 * made, real=100 * real))
+
+
+def read_out(names: Sequence[str], made: Sequence[float], real: Sequence[float], language: Language) -> str:
+    """What is said of a whole drawing to who does not see it."""
+    rows = zip(names, made, real, strict=True)
+    sentence = "{name}: made {made:.1f}%, real {real:.1f}%"
+    return language.again(
+        together([said(sentence, name=n, made=100 * m, real=100 * r) for n, m, r in rows], term("; "))
+    )
+
+
+def histogram(classes: Sequence[str], made: Sequence[float], real: Sequence[float], language: Language) -> Markup:
     """Two bars per class, made and real, as shares of their own total; a class that was never made is marked."""
     sums = sum(made) or 1.0, sum(real) or 1.0
     pairs = [(m / sums[0], r / sums[1]) for m, r in zip(made, real, strict=True)]
@@ -105,7 +132,7 @@ def histogram(classes: Sequence[str], made: Sequence[float], real: Sequence[floa
     for i, (name, (m, r)) in enumerate(zip(classes, pairs, strict=True)):
         x = step * (i + 0.5)
         out.append(
-            f"<g><title>{escape(name)}: {100 * m:.1f}% of what was made, {100 * r:.1f}% of real</title>"
+            f"<g><title>{escape(tip(name, m, r, language))}</title>"
             f'<rect class="c1" x="{x - bar:.1f}" y="{116 - 100 * m / top:.1f}" width="{bar - 1:.1f}" '
             f'height="{100 * m / top:.1f}"/><rect class="cr" x="{x + 1:.1f}" y="{116 - 100 * r / top:.1f}" '
             f'width="{bar - 1:.1f}" height="{100 * r / top:.1f}"/>'
@@ -115,9 +142,7 @@ def histogram(classes: Sequence[str], made: Sequence[float], real: Sequence[floa
         short = name if len(name) <= 8 else name[:7] + "…"
         size = "" if step >= 6.2 * len(short) else f' textLength="{step - 3:.0f}" lengthAdjust="spacingAndGlyphs"'
         out.append(f'<text x="{x:.1f}" y="131" text-anchor="middle"{size}>{escape(short)}</text></g>')
-    names = "; ".join(
-        f"{n}: made {100 * m:.1f}%, real {100 * r:.1f}%" for n, (m, r) in zip(classes, pairs, strict=True)
-    )
+    names = read_out(classes, [m for m, _ in pairs], [r for _, r in pairs], language)
     return Markup(
         f'<svg class="chart histogram" style="max-width:{1.25 * width:.0f}px" viewBox="0 0 {width:.0f} 138" '
         f'role="img" aria-label="{escape(names)}">'
@@ -126,7 +151,11 @@ def histogram(classes: Sequence[str], made: Sequence[float], real: Sequence[floa
 
 
 def steps(
-    names: Sequence[str], marks: Sequence[tuple[float, str]], made: Sequence[float], real: Sequence[float]
+    names: Sequence[str],
+    marks: Sequence[tuple[float, str]],
+    made: Sequence[float],
+    real: Sequence[float],
+    language: Language,
 ) -> Markup:
     """Shares of neighbouring bins: real as a filled ground, made as a line over it; `marks` are (place in 0..1, text)."""
     top = max([*made, *real], default=0.0) or 1.0
@@ -137,7 +166,7 @@ def steps(
 
     tips = "".join(
         f'<rect class="tip" x="{wide * i:.1f}" y="0" width="{wide:.1f}" height="96">'
-        f"<title>{escape(name)}: {100 * m:.1f}% of what was made, {100 * r:.1f}% of real</title></rect>"
+        f"<title>{escape(tip(name, m, r, language))}</title></rect>"
         for i, (name, m, r) in enumerate(zip(names, made, real, strict=True))
     )
     texts = "".join(
@@ -145,9 +174,7 @@ def steps(
         f'text-anchor="{"start" if at < 0.02 else "end" if at > 0.98 else "middle"}">{escape(text)}</text>'
         for at, text in marks
     )
-    label = "; ".join(
-        f"{n}: made {100 * m:.1f}%, real {100 * r:.1f}%" for n, m, r in zip(names, made, real, strict=True)
-    )
+    label = read_out(names, made, real, language)
     return Markup(
         f'<svg class="chart steps" viewBox="0 0 300 114" role="img" aria-label="{escape(label)}">'
         f'<path class="ground" d="M0 96{outline(real)}V96Z"/><path class="line c1" d="M0 96{outline(made)}V96"/>'
@@ -155,7 +182,7 @@ def steps(
     )
 
 
-def bars(rows: Sequence[tuple[str, float, float, bool]]) -> Markup:
+def bars(rows: Sequence[tuple[str, float, float, bool]], language: Language) -> Markup:
     """A pair of lying bars per (name, made, real, whether it is missing from what was made), as shares of one scale."""
     top = max([v for _, m, r, _ in rows for v in (m, r)], default=0.0) or 1.0
     out = []
@@ -163,14 +190,14 @@ def bars(rows: Sequence[tuple[str, float, float, bool]]) -> Markup:
         y = 19 * i
         short = name if len(name) <= 18 else name[:17] + "…"
         out.append(
-            f"<g><title>{escape(name)}: {100 * m:.1f}% of what was made, {100 * r:.1f}% of real</title>"
+            f"<g><title>{escape(tip(name, m, r, language))}</title>"
             f'<text x="104" y="{y + 12}" text-anchor="end"{LOST if lost else ""}>{escape(short)}</text>'
             f'<rect class="c1" x="110" y="{y + 2}" width="{max(0.6, 118 * m / top):.1f}" height="6"/>'
             f'<rect class="cr" x="110" y="{y + 9}" width="{max(0.6, 118 * r / top):.1f}" height="6"/>'
             f'<text class="tick" x="300" y="{y + 12}" text-anchor="end">'
             f'{"✕" if lost else share(m)} <tspan class="beside">{share(r)}</tspan></text></g>'
         )
-    label = "; ".join(f"{n}: made {100 * m:.1f}%, real {100 * r:.1f}%" for n, m, r, _ in rows)
+    label = read_out([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows], language)
     return Markup(
         f'<svg class="chart bars" viewBox="0 0 300 {19 * len(rows) + 2}" role="img" aria-label="{escape(label)}">'
         f"{''.join(out)}</svg>"
@@ -185,18 +212,19 @@ def share(x: float) -> str:
     return f"{100 * x:.0f}%" if size >= 9.95 else f"{100 * x:.1f}%" if size >= 0.095 else f"{100 * x:.2g}%"
 
 
-def tornado(rows: Sequence[tuple[str, float, float]]) -> Markup:
+def tornado(rows: Sequence[tuple[str, float, float]], language: Language) -> Markup:
     """How far the net value moves when one input goes from its 10% to its 90% point; zero is upright."""
     ends = [v for _, a, b in rows for v in (a, b)] + [0.0]
     low, high = min(ends), max(ends)
     span = (high - low) or 1.0
     out = []
+    names = [said("{name}: {low} to {high}", name=name, low=number(a), high=number(b)) for name, a, b in rows]
     for i, (name, a, b) in enumerate(rows):
         left, right = sorted((170 + 340 * (a - low) / span, 170 + 340 * (b - low) / span))
         out.append(
             f'<text x="160" y="{18 + 26 * i}" text-anchor="end">{escape(name)}</text>'
             f'<rect class="c1" x="{left:.1f}" y="{6 + 26 * i}" width="{max(1.5, right - left):.1f}" height="16" rx="2">'
-            f"<title>{escape(name)}: {number(a)} to {number(b)}</title></rect>"
+            f"<title>{escape(language.again(names[i]))}</title></rect>"
         )
     zero = 170 + 340 * (0 - low) / span
     tall = 26 * len(rows) + 2
@@ -204,7 +232,7 @@ def tornado(rows: Sequence[tuple[str, float, float]]) -> Markup:
     for v, anchor in ((low, "start"), (high, "end")):
         x = 170 + 340 * (v - low) / span
         out.append(f'<text class="tick" x="{x:.1f}" y="{tall + 14}" text-anchor="{anchor}">{number(v)}</text>')
-    label = "; ".join(f"{name}: {number(a)} to {number(b)}" for name, a, b in rows)
+    label = language.again(together(names, term("; ")))
     return Markup(
         f'<svg class="chart tornado" viewBox="0 0 520 {tall + 20}" role="img" aria-label="{escape(label)}">'
         f"{''.join(out)}</svg>"
@@ -212,9 +240,9 @@ def tornado(rows: Sequence[tuple[str, float, float]]) -> Markup:
 
 
 def curves(
-    title: str, x_name: str, x: Sequence[float], series: Mapping[str, Sequence[float]], ends: str = ENDS
+    title: str, x_name: str, x: Sequence[float], series: Mapping[str, Sequence[float]], language: Language
 ) -> Markup:
-    """Lines over `x` with axes, ticks and a legend; a line breaks where its value is not finite.   ends: said of each line."""
+    """Lines over `x` with axes, ticks and a legend; a line breaks where its value is not finite."""
     thin = {name: _thin(x, y) for name, y in series.items()}
     points = [p for line in thin.values() for p in line if math.isfinite(p[1])]
     if not points:
@@ -253,7 +281,8 @@ def curves(
             out.append(f'<text x="{legend + 27:.0f}" y="16">{escape(name)}</text>')
             legend += 50 + 6.4 * len(name)
     out.append(f'<text class="tick" x="388" y="208" text-anchor="end">{escape(x_name)}</text>')
-    last = "; ".join(ends.format(name=name, value=number(line[-1][1])) for name, line in thin.items() if line)
+    told = [said(ENDS, name=name, value=number(line[-1][1])) for name, line in thin.items() if line]
+    last = language.again(together(told, term("; ")))
     return Markup(
         f'<svg class="chart curves" viewBox="0 0 400 214" role="img" aria-label="{escape(title)}: {escape(last)}">'
         f"{''.join(out)}</svg>"

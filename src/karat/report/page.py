@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 from karat import __version__, words
 from karat.assays.details.records import Balance, Descriptor, MissingClasses, MissingModes
 from karat.assays.details.rows import Cardinality
-from karat.languages import Language
+from karat.languages import Language, hearing
 from karat.languages import language as language_of
 from karat.output import Output, digest, make_folder, read_json
 from karat.provenance.containers import CONTAINERS
@@ -117,7 +117,7 @@ def write_report(
         verdict=verdict,
         **_said(verdict, findings, thing, language_of(lang)),
         **_headed(verdict, findings, facts, cost),
-        **_described(findings, data),
+        **_described(findings, data, language_of(lang)),
         facts=facts,
         exhibits=exhibits,
         thing=thing,
@@ -170,6 +170,7 @@ def _said(verdict: Verdict, findings: Sequence[Finding], thing: str, language: L
     def t(key: str, **values: object) -> str:
         return language.say(f"page.{key}", **called, **values)
 
+    names = [language.finding(f.name, f.key, f.of, f.table) for f in findings]
     return {
         "language": language,
         "say": language.say,
@@ -181,11 +182,21 @@ def _said(verdict: Verdict, findings: Sequence[Finding], thing: str, language: L
         "in_full": lambda f: limit_in_full(f, language),
         "judged": lambda f: judged(f, thing, language),
         "board": board(verdict, findings, thing, language),
-        "names": [language.finding(f.name, f.key, f.of, f.table) for f in findings],
+        "names": names,
         "advice": [fault(f, i, called, language).do for i, f in enumerate(findings)],
         "evidence": {r.kind + r.name: _evidence(r, findings) for r in verdict.reasons},
         "inputs": {i.name: input_name(i.name, called, language) for i in verdict.inputs},
         "told": told(findings, thing, language),
+        "seal": drawing.seal(verdict.word, language),
+        "descriptors": _descriptors(findings, language),
+        "tornado": _tornado(verdict, called, language),
+        "heard": lambda text: hearing.again(language, str(text)) or text,
+        "show": lambda value: _show(value, language),
+        "entry": lambda key: language.again(words.term(str(key).replace("_", " ").capitalize())),
+        "range_bars": [
+            drawing.range_bar(f, name, str(f.within) if language.code == "en" else limit_in_full(f, language), language)
+            for f, name in zip(findings, names, strict=True)
+        ],
         "histograms": _histograms(findings, language),
     }
 
@@ -209,23 +220,20 @@ def _headed(
     """What the page shows of the verdict and the findings, by the template's names."""
     judge = str(facts.get("judge", "own"))
     return {
-        "seal": drawing.seal(verdict.word),
         "rosette": drawing.rosette(),
         "findings": list(findings),
         "groups": list(dict.fromkeys(f.assay for f in findings)),
-        "descriptors": _descriptors(findings),
         "own_features": any(f.name == "frechet distance" for f in findings) and judge.startswith("own"),
         "total": total(cost),
-        "tornado": _tornado(verdict),
     }
 
 
-def _described(findings: Sequence[Finding], data: Mapping[str, Any]) -> dict[str, Any]:
+def _described(findings: Sequence[Finding], data: Mapping[str, Any], language: Language) -> dict[str, Any]:
     """What the page shows of the data and of tables and text, by the template's names."""
     described = data.get("columns", ())
     return {
-        "tables": table.views(findings, {c["name"]: c["kind"] for c in described}),
-        "text": text.view(findings),
+        "tables": table.views(findings, {c["name"]: c["kind"] for c in described}, language),
+        "text": text.view(findings, language),
         "described": described,
         "data": {k: v for k, v in data.items() if k not in ("skipped", "columns")},
         "skipped": list(data.get("skipped", ())),
@@ -280,12 +288,9 @@ def environment() -> Environment:
         "score": words.score,
         "count": words.count,
         "duration": words.duration,
-        "range_bar": drawing.range_bar,
         "uri": _uri,
         "fragment": lambda html: Markup(html.decode()),  # of our own making, and escaped
         "share": drawing.share,
-        "show": _show,
-        "title_case": lambda s: str(s).replace("_", " ").capitalize(),
     }
     return env
 
@@ -299,10 +304,10 @@ def _uri(png: bytes) -> Markup:
     return Markup("data:image/png;base64," + base64.b64encode(png).decode())
 
 
-def _show(value: Any) -> Markup | str:
+def _show(value: Any, language: Language) -> Markup | str:
     """A fact as a person reads it: numbers short, lists with commas, tables as pairs."""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return language.again(words.term("yes") if value else words.term("no"))
     if value is None:
         return "—"
     if isinstance(value, int):
@@ -311,13 +316,13 @@ def _show(value: Any) -> Markup | str:
         return words.number(value)
     if isinstance(value, Mapping):
         return Markup(", ").join(
-            Markup('<span class="pair">{} <b>{}</b></span>').format(k, _show(v)) for k, v in value.items()
+            Markup('<span class="pair">{} <b>{}</b></span>').format(k, _show(v, language)) for k, v in value.items()
         )
     if isinstance(value, list | tuple):
         return Markup(" × " if len(value) in (2, 3) and all(isinstance(v, int) for v in value) else ", ").join(
-            escape(_show(v)) for v in value
+            escape(_show(v, language)) for v in value
         )
-    return str(value)
+    return language.again(value) if isinstance(value, str) else str(value)
 
 
 def _histograms(findings: Sequence[Finding], language: Language) -> list[tuple[str, Markup]]:
@@ -333,7 +338,7 @@ def _histograms(findings: Sequence[Finding], language: Language) -> list[tuple[s
         ):
             continue
         if 2 <= len(d.names) <= MOST_CLASSES:
-            drawn = drawing.histogram(list(d.names), list(d.made), list(d.real))
+            drawn = drawing.histogram(list(d.names), list(d.made), list(d.real), language)
             if drawn not in [other for _, other in out]:  # two findings may rest on the same classes
                 column = d.column if isinstance(d, Balance) else None
                 name = language.finding(f.name, f.key, f.of, f.table)
@@ -342,17 +347,19 @@ def _histograms(findings: Sequence[Finding], language: Language) -> list[tuple[s
     return out
 
 
-def _descriptors(findings: Sequence[Finding]) -> list[tuple[str, Markup]]:
+def _descriptors(findings: Sequence[Finding], language: Language) -> list[tuple[str, Markup]]:
     """The distributions of descriptors that vary."""
     out = []
     for f in findings:
         d = f.detail
         if isinstance(d, Descriptor) and d.edges is not None and d.made is not None and d.real is not None:
             edges = [words.number(e) for e in d.edges]
-            names = [f"{low} to {high}" for low, high in itertools.pairwise(edges)]
+            names = [language.again(words.said("{low} to {high}", low=a, high=b)) for a, b in itertools.pairwise(edges)]
             marks = [(i / 4, edges[round(i * (len(edges) - 1) / 4)]) for i in range(5)]
-            title = f"{f.name.capitalize()}, {d.unit}" if d.unit else f.name.capitalize()
-            out.append((title, drawing.steps(names, marks, list(d.made), list(d.real))))
+            name = language.finding(f.name, f.key, language.again(words.term(f.of)), f.table)
+            name = f"{name[:1].upper()}{name[1:].lower()}" if language.code == "en" else name
+            title = f"{name}, {language.again(words.term(d.unit))}" if d.unit else name
+            out.append((title, drawing.steps(names, marks, list(d.made), list(d.real), language)))
     return out
 
 
@@ -371,9 +378,9 @@ def charts(rows: Sequence[Mapping[str, Any]], say: Language) -> list[tuple[str, 
     columns = {n: c for n, c in columns.items() if sum(map(math.isfinite, c)) >= 2}
     losses = {n: c for n, c in columns.items() if "loss" in n.lower()}
     groups = ([("Losses", losses)] if losses else []) + [(n, {n: c}) for n, c in columns.items() if n not in losses]
-    across, ends = called(x_name or "row"), say.texts.get(f"said.{drawing.ENDS}", drawing.ENDS)
+    across = called(x_name or "row")
     return [
-        (called(title), drawing.curves(called(title), across, x, {called(n): line for n, line in lines.items()}, ends))
+        (called(title), drawing.curves(called(title), across, x, {called(n): line for n, line in lines.items()}, say))
         for title, lines in groups[:PANELS]
     ]
 
@@ -382,7 +389,20 @@ def _float(value: Any) -> float:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
 
 
-def _tornado(verdict: Verdict) -> Markup | None:
+def _tornado(verdict: Verdict, called: Mapping[str, str], language: Language) -> Markup | None:
     if verdict.value is None or not verdict.value.tornado:
         return None
-    return drawing.tornado([(f"{b.name} ({b.tag})", b.at_p10, b.at_p90) for b in verdict.value.tornado[:6]])
+    rows = [
+        (
+            f"{b.name} ({b.tag})" if language.code == "en" else _bar_name(b.name, b.tag, called, language),
+            b.at_p10,
+            b.at_p90,
+        )
+        for b in verdict.value.tornado[:6]
+    ]
+    return drawing.tornado(rows, language)
+
+
+def _bar_name(name: str, tag: str, called: Mapping[str, str], language: Language) -> str:
+    """What an input of the money is called, and how it is known."""
+    return f"{input_name(name, called, language)}（{language.say(f'tag.{tag}.name')}）"

@@ -32,7 +32,7 @@ def printed(findings: Sequence[Finding], verdict: Verdict, thing: str, language:
     if any(f.within.brief.endswith("*") for f in findings):
         lines.append(language.say("print.more"))
     first = board(verdict, findings, thing, language)
-    notes = [*told(findings, thing, language), *([calibrated] if calibrated and language.code == "en" else [])]
+    notes = [*told(findings, thing, language), *([language.again(calibrated)] if calibrated else [])]
     return "\n".join([*lines, "", *_to_do(first, language), *notes, *_answers(first, verdict, language)])
 
 
@@ -69,8 +69,8 @@ def _answers(first: Board, verdict: Verdict, language: Language) -> list[str]:
 
 def told(findings: Sequence[Finding], thing: str, language: Language) -> list[str]:
     """What is said of all findings together: how many cannot tell, and what they would have seen."""
-    seen = sentence(findings, thing) if language.code == "en" else ""  # which the first page has in each language
-    return [text for text in (language.again(overview(findings, thing)), seen) if text]
+    said = overview(findings, thing), sentence(findings, thing)
+    return [language.again(text) for text in said if text]
 
 
 def in_html(findings: Sequence[Finding], verdict: Verdict, thing: str, language: Language) -> str:

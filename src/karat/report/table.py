@@ -30,7 +30,9 @@ from karat.assays.details.rows import (
     RareCategories,
     Rules,
 )
+from karat.languages import Language
 from karat.report import drawing
+from karat.words import said, term
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding
@@ -101,7 +103,7 @@ class TableView:
     traces: tuple[tuple[str, str, bool], ...]  # test, what it says, raised
 
 
-def views(findings: Sequence[Finding], kinds: Mapping[str, str]) -> list[TableView]:
+def views(findings: Sequence[Finding], kinds: Mapping[str, str], language: Language) -> list[TableView]:
     """A view of each table that findings speak of, none where there is none. `kinds`: what each column holds, where known.
 
     Where there are several tables, the name of each stands in `kinds` before those of its columns with a point between.
@@ -111,13 +113,15 @@ def views(findings: Sequence[Finding], kinds: Mapping[str, str]) -> list[TableVi
         if isinstance(f.detail, ColumnShapes):
             name = f.table or ""
             known = {**kinds, **{k.removeprefix(f"{name}."): v for k, v in kinds.items()}} if name else kinds
-            out.append(_view(name, f.detail, [g for g in findings if g.table == f.table], known))
+            out.append(_view(name, f.detail, [g for g in findings if g.table == f.table], known, language))
     return out
 
 
-def _view(name: str, shapes: ColumnShapes, findings: Sequence[Finding], kinds: Mapping[str, str]) -> TableView:
+def _view(
+    name: str, shapes: ColumnShapes, findings: Sequence[Finding], kinds: Mapping[str, str], language: Language
+) -> TableView:
     found = {f.key: f.detail for f in findings}
-    cards = _cards(shapes, found, kinds)
+    cards = _cards(shapes, found, kinds, language)
     rules, kept = _rules(found.get("rules"))
     pairs, triples, holes = found.get("column pairs"), found.get("three-way marginals"), _holes(found)
     return TableView(
@@ -150,7 +154,7 @@ def _rules(detail: Detail | None) -> tuple[tuple[Row, ...], int]:
         return (), 0
     broken = [r for r in detail.rules if r.declared or r.made > 0 or r.real > 0]
     rows = tuple(
-        Row(r.rule, r.made, r.real, r.off, "declared" if r.declared else "found in the training rows")
+        Row(r.rule, r.made, r.real, r.off, term("declared") if r.declared else term("found in the training rows"))
         for r in broken[: 2 * ROWS]
     )
     return rows, detail.found + detail.declared - len(broken)
@@ -160,7 +164,15 @@ def _outside(detail: Detail | None) -> tuple[Row, ...]:
     """Columns that hold values outside of real rows, with a row to look at."""
     rows = detail.columns if isinstance(detail, OutOfRange) else ()
     return tuple(
-        Row(f"{r.column}: real rows {r.bound}, made to {r.furthest}", r.made, r.real, True, _example(r.examples))
+        Row(
+            said(
+                "{column}: real rows {bound}, made to {furthest}", column=r.column, bound=r.bound, furthest=r.furthest
+            ),
+            r.made,
+            r.real,
+            True,
+            _example(r.examples),
+        )
         for r in rows
         if r.off
     )[:ROWS]
@@ -172,8 +184,8 @@ def _combined(detail: Detail | None) -> tuple[Row, ...]:
         return ()
     out = []
     if detail.examples:
-        names = ", ".join(detail.new)
-        out.append(Row(f"a new combination of {names}", detail.made, detail.real, True, _example(detail.examples)))
+        name = said("a new combination of {names}", names=", ".join(detail.new))
+        out.append(Row(name, detail.made, detail.real, True, _example(detail.examples)))
     return (*out, *map(_among, detail.odd))[:ROWS]
 
 
@@ -181,20 +193,37 @@ def _groups(detail: Detail | None) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     """Groups where a value is too common or too rare, furthest off first; and how far apart groups are."""
     if not isinstance(detail, Groups):
         return (), ()
-    gaps = [Row(f"{g.outcome}: {g.column} = {g.highest} above {g.lowest}", g.made, g.real) for g in detail.gaps]
+    sentence = "{outcome}: {column} = {highest} above {lowest}"
+    gaps = [
+        Row(
+            said(sentence, outcome=g.outcome, column=g.column, highest=g.highest, lowest=g.lowest),
+            g.made,
+            g.real,
+        )
+        for g in detail.gaps
+    ]
     return tuple(map(_among, detail.groups[:ROWS])), tuple(gaps)
 
 
 def _among(r: Combined) -> Row:
-    counts = f"{r.made:,} of {r.of_made:,} made rows, {r.real:,} of {r.of_real:,} real ones. {_example(r.examples)}"
-    return Row(f"{r.values}{', of ' * bool(r.given)}{r.given}", r.made / r.of_made, r.real / r.of_real, True, counts)
+    counts = said(
+        "{made:,} of {of_made:,} made rows, {real:,} of {of_real:,} real ones. {example}",
+        made=r.made,
+        of_made=r.of_made,
+        real=r.real,
+        of_real=r.of_real,
+        example=_example(r.examples),
+    )
+    name = said("{values}, of {given}", values=r.values, given=r.given) if r.given else r.values
+    return Row(name, r.made / r.of_made, r.real / r.of_real, True, counts)
 
 
 def _example(examples: Sequence[Example]) -> str:
     """The first of the rows in words."""
     if not examples:
         return ""
-    return f"Row {examples[0].row + 1:,}: {', '.join(f'{name} {value}' for name, value in examples[0].cells)}"
+    cells = ", ".join(f"{name} {value}" for name, value in examples[0].cells)
+    return said("Row {n:,}: {cells}", n=examples[0].row + 1, cells=cells)
 
 
 def _prints(detail: Detail | None) -> tuple[Row, ...]:
@@ -202,7 +231,7 @@ def _prints(detail: Detail | None) -> tuple[Row, ...]:
     return tuple(Row(r.column, r.made, r.real, r.off, r.grain) for r in rows if r.off)
 
 
-def _cards(shapes: ColumnShapes, found: Found, kinds: Mapping[str, str]) -> tuple[Card, ...]:
+def _cards(shapes: ColumnShapes, found: Found, kinds: Mapping[str, str], language: Language) -> tuple[Card, ...]:
     off = set(shapes.off) | {r.columns[0] for r, off in _holes(found) if off and len(r.columns) == 1}
     lost = {(c.column, c.value) for c in _categories(found.get("missing classes"))}
     off |= {column for column, _ in lost}
@@ -210,7 +239,7 @@ def _cards(shapes: ColumnShapes, found: Found, kinds: Mapping[str, str]) -> tupl
     for c in shapes.columns:
         kind = kinds.get(c.name, c.kind)
         absent = {value for column, value in lost if column == c.name}
-        chart = None if c.bins is None else _chart(c.bins, c.kind == "choice", kind, absent)
+        chart = None if c.bins is None else _chart(c.bins, c.kind == "choice", kind, absent, language)
         missing = c.missing.made, c.missing.real
         out.append(Card(c.name, kind, c.score, c.real_score, missing, c.name in off, chart))
     return tuple(sorted(out, key=lambda c: (not c.off, -_gap(c))))
@@ -233,21 +262,23 @@ def _holes(found: Found) -> list[tuple[Holes, bool]]:
     return [(r, abs(r.z) > SURE and abs(r.made - r.real) > LEAST) for r in rows]
 
 
-def _chart(bins: Bins, choice: bool, kind: str, lost: set[str]) -> Markup:
+def _chart(bins: Bins, choice: bool, kind: str, lost: set[str], language: Language) -> Markup:
     made, real = list(bins.made), list(bins.real)
     if choice:
-        return drawing.bars(_few(list(bins.names), made, real, lost))
+        return drawing.bars(
+            [(language.again(name), m, r, gone) for name, m, r, gone in _few(list(bins.names), made, real, lost)],
+            language,
+        )
     if bins.edges is not None:
         edges = [at(x, kind) for x in bins.edges]
-        names = [f"{a} to {b}" for a, b in zip(edges[:-1], edges[1:], strict=True)]
-        names[0], names[-1] = f"up to {edges[1]}", f"from {edges[-2]}"
-        return drawing.steps(
-            names, [(k / (len(edges) - 1), edges[k]) for k in (0, len(edges) // 2, len(edges) - 1)], made, real
-        )
+        told = [said("{low} to {high}", low=a, high=b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        told[0], told[-1] = said("up to {high}", high=edges[1]), said("from {low}", low=edges[-2])
+        marks = [(k / (len(edges) - 1), edges[k]) for k in (0, len(edges) // 2, len(edges) - 1)]
+        return drawing.steps(list(map(language.again, told)), marks, made, real, language)
     names = list(bins.names) if bins.values is None else [at(x, kind) for x in bins.values]
     places = [((k + 0.5) / len(names), name) for k, name in enumerate(names)]
     room = max(1, math.ceil(sum(len(n) for n in names) * 6.5 / 300))
-    return drawing.steps(names, places[::room], made, real)
+    return drawing.steps(names, places[::room], made, real, language)
 
 
 def _few(
@@ -262,7 +293,8 @@ def _few(
     rows = [(names[i], made[i], real[i], names[i] in lost) for i in keep]
     rest = [i for i in range(len(names)) if i not in keep]
     if rest:
-        more = "others" if "others" in (names[i] for i in rest) else f"{len(rest)} others"
+        several = said("{n} others", n=len(rest))
+        more = term("others") if "others" in (names[i] for i in rest) else several
         rows.append((more, sum(made[i] for i in rest), sum(real[i] for i in rest), False))
     return rows
 

@@ -22,6 +22,8 @@ from karat.assays.details.passages import (
     VerbatimRun,
     WordBalance,
 )
+from karat.languages import Language
+from karat.words import said, term
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding
@@ -74,7 +76,7 @@ class TextView:
     leaks: tuple[Repeat, ...]
 
 
-def view(findings: Sequence[Finding]) -> TextView | None:
+def view(findings: Sequence[Finding], language: Language) -> TextView | None:
     """The view of text where findings speak of it, else None."""
     found = {f.key: f for f in findings}
     held: dict[str, Detail] = {key: f.detail for key, f in found.items() if f.detail is not None}
@@ -87,7 +89,7 @@ def view(findings: Sequence[Finding]) -> TextView | None:
         held.get(key) for key in ("loops", "word balance", "invented words", "personal data", "bits per character")
     )
     return TextView(
-        _bars(bits.rows) if isinstance(bits, Bits) else None,
+        _bars(bits.rows, language) if isinstance(bits, Bits) else None,
         bits.characters if isinstance(bits, Bits) else 0,
         tuple(_run(r, over) for r in runs.runs[:RUNS]),
         over,
@@ -110,19 +112,27 @@ def _around(before: str, run: str, after: str) -> Markup:
 
 
 def _run(r: Run, over: float) -> Marked:
-    more = ", more than one unseen passage in 1,000 shares" if r.length > over else ""
-    caption = f"{r.length} characters of made passage {r.made + 1}, from training passage {r.train + 1}{more}"
+    caption = said(
+        "{length} characters of made passage {made}, from training passage {train}",
+        length=r.length,
+        made=r.made + 1,
+        train=r.train + 1,
+    )
+    if r.length > over:
+        caption += said(", more than one unseen passage in 1,000 shares")
     return Marked(caption, _around(r.before, r.run, r.after), _around(r.train_before, r.run, r.train_after))
 
 
 def _loop(r: Loop) -> Marked:
     times = r.length / max(1, len(r.unit))
-    caption = f"made passage {r.made + 1}: {times:.0f} times {r.unit[:40].translate(_SHOWN)!r}"
+    unit = repr(r.unit[:40].translate(_SHOWN))
+    caption = said("made passage {made}: {times:.0f} times {unit}", made=r.made + 1, times=times, unit=unit)
     return Marked(caption, _around(r.before, r.loop[: HEAD // 2], "\u2026"))
 
 
-def _bars(rows: Sequence[tuple[str, float]]) -> Markup:
+def _bars(rows: Sequence[tuple[str, float]], language: Language) -> Markup:
     """A lying bar for each of (name, bits per character), the first one made, the others for comparison."""
+    rows = [(language.again(term(name)), bits) for name, bits in rows]
     top = max(bits for _, bits in rows) or 1.0
     out = []
     for i, (name, bits) in enumerate(rows):
@@ -132,8 +142,9 @@ def _bars(rows: Sequence[tuple[str, float]]) -> Markup:
             f'<rect class="{"cr" if i else "c1"}" x="186" y="{y + 3}" width="{max(0.6, 250 * bits / top):.1f}" height="13"/>'
             f'<text class="tick" x="{190 + 250 * bits / top:.1f}" y="{y + 14}">{bits:.3f}</text>'
         )
-    label = "; ".join(f"{name}: {bits:.3f}" for name, bits in rows)
+    told = "; ".join(f"{name}: {bits:.3f}" for name, bits in rows)
+    label = language.again(said("Bits per character: {bits}", bits=told))
     return Markup(
         f'<svg class="chart bits" style="max-width:640px" viewBox="0 0 480 {22 * len(rows) + 2}" role="img" '
-        f'aria-label="Bits per character: {escape(label)}">{"".join(out)}</svg>'
+        f'aria-label="{escape(label)}">{"".join(out)}</svg>'
     )

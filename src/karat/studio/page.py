@@ -97,7 +97,7 @@ def rendered(request: Request, template: str, **values: Any) -> str:
     seen = viewer(request)
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     known = {"viewer": seen, "t": seen.t, "say": seen.language.say, "money": seen.language.money, "here": here}
-    known |= {"own": partial(shown, seen.language)}
+    known |= {"own": partial(shown, seen.language), "seal": partial(drawing.seal, language=seen.language)}
     known |= {"path": request.url.path, "logged_in": caller_of(request).session is not None}
     return environment().get_template(template).render(**known, **values)
 
@@ -122,7 +122,6 @@ def environment() -> Environment:
     }
     env.globals |= {
         "static": static_url,
-        "seal": cache(drawing.seal),
         "rosette": cache(drawing.rosette),
         "roles": ROLES,
         "version": __version__,

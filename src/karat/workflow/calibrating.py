@@ -20,7 +20,7 @@ from karat.options import AssayOptions
 from karat.output import Output, make_folder, read_json, to_json, write_whole
 from karat.space import JUDGED
 from karat.views import DatabaseView, Known, View
-from karat.words import count, duration, several
+from karat.words import Sentence, count, duration, parts_of, said, several, term, together
 from karat.workflow import office
 from karat.workflow.learning import data_options, free
 
@@ -157,7 +157,9 @@ class Calibration:
             "made": max(exam.made for exam in done),
             "seconds": sum(exam.seconds for exam in done),
             "found": [_row(t) for t in self.tallies],
-            "seen": {name: {"fault": what, "exams": how} for name, (what, how) in self.seen.items()},
+            "seen": {
+                name: {"fault": what, **_again(what, how), "exams": how} for name, (what, how) in self.seen.items()
+            },
             "sights": [asdict(x) for x in self.sights],
         }
 
@@ -246,10 +248,30 @@ def remembered(fingerprint: str, thing: str = "record") -> str:
     if not isinstance(known, dict) or not known.get("seen"):
         return ""
     try:
-        named = "; ".join(f"{what['fault']} ({name}, {what['exams']})" for name, what in known["seen"].items())
-        return f"Planted in these data, {count(known['made'])} made {thing}s, and found in every exam: {named}."
+        named = [
+            said(
+                "{fault} ({finding}, {exams})",
+                fault=Sentence(((what["template"], {"strength": what["strength"]}),)),
+                finding=term(name),
+                exams=said("{n} of {m}", n=what["n"], m=what["m"]),
+            )
+            for name, what in known["seen"].items()
+        ]
+        return said(
+            "Planted in these data, {made} made {thing}s, and found in every exam: {named}.",
+            made=count(known["made"]),
+            thing=term(thing),
+            named=together(named, term("; ")),
+        )
     except (KeyError, TypeError, AttributeError, ValueError):  # written by another version
         return ""
+
+
+def _again(phrase: str, how: str) -> dict[str, Any]:
+    """By what a phrase, and in how many exams of how many, are said in another language."""
+    (template, values), *_ = parts_of(phrase)
+    n, m = how.split(" of ")
+    return {"template": template, "strength": values.get("strength"), "n": n, "m": m}
 
 
 def _check(options: AssayOptions) -> None:

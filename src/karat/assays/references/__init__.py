@@ -13,6 +13,7 @@ from karat.assays.references import databases, points, series, tables, texts
 from karat.assays.references.reference import Case, Reference
 from karat.errors import FitError
 from karat.views import DatabaseView, Points, TableView, TextView, View
+from karat.words import said
 
 NAMES = tuple(points.REFERENCES)
 
@@ -43,6 +44,10 @@ class Plant:
     phrase: str = ""
 
 
+def _phrase(template: str, strength: float | None) -> str:
+    return said(template, strength=strength) if template else ""
+
+
 def plants(train: View, target: str | None = None, graded: bool = True) -> list[Plant]:
     """Every reference generator of such a view at each of its strengths, from weak to strong; the oracle first.
 
@@ -55,7 +60,7 @@ def plants(train: View, target: str | None = None, graded: bool = True) -> list[
         if findings is None:
             continue
         for strength in (reference.strengths if graded or not reference.dial else (reference.usual,)) or (None,):
-            due, phrase = strength is None or strength >= reference.usual, reference.phrase.format(strength)
+            due, phrase = strength is None or strength >= reference.usual, _phrase(reference.phrase, strength)
             if _able(name, train, strength):
                 out.append(Plant(name, strength, findings, due, phrase))
     return out

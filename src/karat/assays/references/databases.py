@@ -84,16 +84,16 @@ def _group(case: Case[DatabaseView], low: float, high: float) -> tuple[int, int]
     return found[int(case.rng.integers(len(found)))]
 
 
-COPIED = "{:.0%} of the records copied"
+COPIED = "{strength:.0%} of the records copied"
 MIXED = "shuffler"  # unseen records whose children are given to other parents
 REFERENCES: Mapping[str, Choice] = {
     "oracle": Choice(oracle),
     "bootstrap": Choice(bootstrap, ("copy rate",)),
     "copier": Choice(copier, ("copy rate",), (), "share", (0.05, 0.1, 0.2, 0.5), 0.2, COPIED),
     "collapser": Choice(
-        collapser, ("missing classes",), (), "least", (0.05, 0.1), 0.1, "a category of {:.0%} to 25% lost"
+        collapser, ("missing classes",), (), "least", (0.05, 0.1), 0.1, "a category of {strength:.0%} to 25% lost"
     ),
-    "skewer": Choice(skewer, ("class balance",), (), "times", (2, 3), 3, "one group {:g} times as often"),
+    "skewer": Choice(skewer, ("class balance",), (), "times", (2, 3), 3, "one group {strength:g} times as often"),
     MIXED: Choice(oracle, (), ("parent-child auc", "parent-child pairs")),
 }
 

@@ -141,15 +141,17 @@ BLIND = ("skewer", "shuffler")  # which do nothing where there are no classes
 
 CHOOSERS = ("oracle", "bootstrap", "collapser", "skewer", "shuffler")  # these only choose among real records
 
-COPIED = "{:.0%} copies"
-LOST = "classes lost: {:.0f}"
-OVERDRAWN = "one class {:g} times as often"
+COPIED = "{strength:.0%} copies"
+LOST = "classes lost: {strength:.0f}"
+OVERDRAWN = "one class {strength:g} times as often"
 
 REFERENCES: dict[str, Reference[Points]] = {
     "oracle": Reference(oracle),
     "bootstrap": Reference(bootstrap, ("copy rate", "authenticity", "ct")),
     "copier": Reference(copier, ("copy rate",), "share", (0.02, 0.05, 0.1, 0.2), 0.05, COPIED),
-    "changer": Reference(changer, ("copy rate",), "share", (0.02, 0.05, 0.1, 0.2), 0.05, "{:.0%} changed copies"),
+    "changer": Reference(
+        changer, ("copy rate",), "share", (0.02, 0.05, 0.1, 0.2), 0.05, "{strength:.0%} changed copies"
+    ),
     "collapser": Reference(collapser, ("coverage", "recall", "missing classes"), "drop", (1, 2, 3), 2, LOST),
     "blurrer": Reference(blurrer, ("sharpness", "frechet distance", "two-sample auc")),
     "skewer": Reference(skewer, ("class balance",), "times", (2, 3, 4), 3, OVERDRAWN),

@@ -39,7 +39,7 @@ class Reference(Generic[V]):
     make: draws records of a case.   must: findings that must speak of what it makes by default and of what is worse.
     dial: the keyword of `make` by which it is worse, "" where it has none.   strengths: of the dial, from weak to strong.
     usual: the strength from which on the findings promise to see it, where there are enough records.
-    phrase: the strength in words, as "{:.0%} copies".
+    phrase: the strength in words, as "{strength:.0%} copies".
     """
 
     make: Callable[..., V]

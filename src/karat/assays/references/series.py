@@ -94,7 +94,7 @@ REFERENCES: Mapping[str, Reference[DatabaseView]] = {
     "shuffler": Reference(shuffler, ("volatility",)),
     "smoother": Reference(smoother, ("changes", "autocorrelation")),
     "copier": Reference(
-        copier, ("copy rate", "near copies"), "share", (0.2, 0.5), 0.5, "{:.0%} copies of windows, shifted"
+        copier, ("copy rate", "near copies"), "share", (0.2, 0.5), 0.5, "{strength:.0%} copies of windows, shifted"
     ),
 }
 

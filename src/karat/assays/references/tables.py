@@ -167,15 +167,17 @@ def due(name: str, train: TableView, target: str | None) -> tuple[str, ...] | No
 REFERENCES: dict[str, Reference[TableView]] = {
     "oracle": Reference(oracle),
     "bootstrap": Reference(bootstrap, ("copy rate", "near copies", "nearest record share", "membership")),
-    "copier": Reference(copier, ("near copies",), "share", (0.02, 0.05, 0.1, 0.2), 0.05, "{:.0%} altered copies"),
+    "copier": Reference(
+        copier, ("near copies",), "share", (0.02, 0.05, 0.1, 0.2), 0.05, "{strength:.0%} altered copies"
+    ),
     "collapser": Reference(
-        collapser, ("missing classes",), "least", (0.02, 0.05, 0.1), 0.1, "a category of {:.0%} to 25% lost"
+        collapser, ("missing classes",), "least", (0.02, 0.05, 0.1), 0.1, "a category of {strength:.0%} to 25% lost"
     ),
     "blurrer": Reference(blurrer, ("two-sample auc",)),
-    "skewer": Reference(skewer, ("class balance",), "times", (1.5, 2, 3), 3, "one group {:g} times as often"),
+    "skewer": Reference(skewer, ("class balance",), "times", (1.5, 2, 3), 3, "one group {strength:g} times as often"),
     "shuffler": Reference(shuffler, ("usefulness",)),
     "strayer": Reference(
-        strayer, ("out of range",), "share", (0.01, 0.02, 0.05, 0.1), 0.1, "{:.0%} of the rows out of range"
+        strayer, ("out of range",), "share", (0.01, 0.02, 0.05, 0.1), 0.1, "{strength:.0%} of the rows out of range"
     ),
     "mismatcher": Reference(
         mismatcher,
@@ -183,10 +185,10 @@ REFERENCES: dict[str, Reference[TableView]] = {
         "share",
         (0.01, 0.02, 0.05, 0.1),
         0.1,
-        "{:.0%} with values that never come together",
+        "{strength:.0%} with values that never come together",
     ),
     "omitter": Reference(
-        omitter, ("groups",), "least", (0.02, 0.05, 0.1), 0.1, "{:.0%} to 30% lost, one value in one group"
+        omitter, ("groups",), "least", (0.02, 0.05, 0.1), 0.1, "{strength:.0%} to 30% lost, one value in one group"
     ),
     "noise": Reference(
         noise,

@@ -134,12 +134,14 @@ def noise(case: Case[TextView]) -> TextView:
 REFERENCES: dict[str, Reference[TextView]] = {
     "oracle": Reference(oracle),
     "bootstrap": Reference(bootstrap, ("verbatim run", "copy rate", "near copies")),
-    "copier": Reference(copier, ("near copies",), "share", (0.02, 0.05, 0.1, 0.2), 0.05, "{:.0%} altered copies"),
+    "copier": Reference(
+        copier, ("near copies",), "share", (0.02, 0.05, 0.1, 0.2), 0.05, "{strength:.0%} altered copies"
+    ),
     "collapser": Reference(collapser, ("missing openings",)),
     "blurrer": Reference(blurrer, ("two-sample auc", "fluency", "distinct-2")),
-    "skewer": Reference(skewer, ("word balance",), "times", (2, 3, 4), 4, "one group {:g} times as often"),
+    "skewer": Reference(skewer, ("word balance",), "times", (2, 3, 4), 4, "one group {strength:g} times as often"),
     "shuffler": Reference(shuffler, ("two-sample auc", "fluency")),
-    "looper": Reference(looper, ("loops",), "share", (0.02, 0.05, 0.1), 0.1, "{:.0%} loop"),
+    "looper": Reference(looper, ("loops",), "share", (0.02, 0.05, 0.1), 0.1, "{strength:.0%} loop"),
     "noise": Reference(noise, ("two-sample auc", "fluency", "invented words", "own-feature mauve")),
 }
 LABELLED = {"collapser": ("missing classes",), "skewer": ("class balance",)}  # where the passages have labels
