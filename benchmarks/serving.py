@@ -34,6 +34,7 @@ from typing import Any
 import psutil
 
 CLIENTS, SEEDS, SECONDS = 64, 200, 15.0
+SHARES = (("half", 0.5), ("99%", 0.99), ("99.9%", 0.999), ("all", 1.0))
 
 
 @dataclass
@@ -152,7 +153,12 @@ def serving(python: str, how: str, run: Path, waiting: int) -> Iterator[tuple[in
                 time.sleep(0.05)
             yield port, psutil.Process(process.pid)
         finally:
+            those = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
             process.terminate()
+            psutil.wait_procs(those, 5)
+            for left in those:  # LitServe's go on without it
+                with contextlib.suppress(psutil.Error):
+                    left.kill()
 
 
 def serve(how: str, run: Path, port: int, waiting: int) -> None:
@@ -213,6 +219,17 @@ def compare(run: Path, litserve: str | None, seconds: float, clients: int, round
             print(f"together / {other}, by {name}: {', '.join(f'{ratio:.2f}' for ratio in each)}")
 
 
+def probe(port: int, path: str, run: str, seconds: float) -> None:
+    """Prints how long answers took for one who asks fifty times a second, in a process of his own.
+
+    The thousand who ask share one process, and what each of them waits for the others there is no matter of the server's.
+    """
+    seen = asyncio.run(flood(port, path, run, seconds, 10, None, 50.0))
+    for status in sorted(seen.slow):
+        took = ", ".join(f"{name} in {seen.of(status, q) * 1e3:.0f} ms" for name, q in SHARES)
+        print(f"beside them, {seen.statuses[status]} answers of {status}: {took}", flush=True)
+
+
 def load(run: Path, seconds: float) -> None:
     """Ten times the rate that the server can sustain, which is measured first."""
     path = "/v1/images/generations"
@@ -230,6 +247,8 @@ def load(run: Path, seconds: float) -> None:
         parts, memory = 10, []
         mine, theirs = time.process_time(), cpu(process)
         whole = Seen()
+        beside = [sys.executable, __file__, str(run), "--probe", str(seconds), "--port", str(port)]
+        witness = subprocess.Popen(beside, stdout=subprocess.PIPE, text=True)
         for _ in range(parts):
             seen = asyncio.run(flood(port, path, run.name, seconds / parts, 1000, known, 10 * sustained))
             memory.append(process.memory_info().rss / 1e6)
@@ -239,14 +258,13 @@ def load(run: Path, seconds: float) -> None:
                 whole.slow.setdefault(status, []).extend(each)
             print(f"  {dict(seen.statuses)}, {memory[-1]:.0f} MB", flush=True)
         mine, theirs = time.process_time() - mine, cpu(process) - theirs
+        print(witness.communicate()[0], end="")
         after = asyncio.run(flood(port, path, run.name, 3.0, 4, known))
     asked = sum(whole.statuses.values())
     print(f"CPU us a request: the clients {mine / asked * 1e6:.0f}, the server {theirs / asked * 1e6:.0f}")
     print(f"asked {asked / seconds:.0f} a second, answered {dict(whole.statuses)}, wrong {whole.wrong}")
-    print(
-        f"refusals: half in {whole.of(429, 0.5) * 1e3:.0f} ms, 99% in {whole.of(429, 0.99) * 1e3:.0f} ms, all in "
-        f"{whole.of(429, 1) * 1e3:.0f} ms; {whole.hurried} without Retry-After"
-    )
+    took = ", ".join(f"{name} in {whole.of(429, q) * 1e3:.0f} ms" for name, q in SHARES)
+    print(f"refusals, by the clock of the thousand: {took}; {whole.hurried} without Retry-After")
     half = memory[parts // 2 :]
     print(f"memory of the last half: {min(half):.0f} to {max(half):.0f} MB ({max(half) / min(half) - 1:.1%} apart)")
     print(f"after it: {dict(after.statuses)}, half in {after.of(200, 0.5) * 1e3:.0f} ms")
@@ -260,11 +278,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--clients", type=int, default=CLIENTS)
     parser.add_argument("--rounds", type=int, default=3)
-    for hidden in ("--serve", "--port", "--waiting"):
+    for hidden in ("--serve", "--port", "--waiting", "--probe"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.serve:
         serve(asked.serve, asked.run, int(asked.port), int(asked.waiting))
+        return
+    if asked.probe:
+        probe(int(asked.port), "/v1/images/generations", asked.run.name, float(asked.probe))
         return
     busy = os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, of which {busy:.1f} were busy with other things before", flush=True)

@@ -43,6 +43,7 @@ def runs_in(folder: Path) -> Path:
     save_tones(data / "tones")
     karat.train("digits", recipe="vae", steps=1, out=folder / "digits", threads=1, set=TINY)
     steps = ["train.precision=fp32", "model.width=16", "model.steps=4", "model.share=0.3"]
+    steps += ["model.lr=0.1"]  # so that each step changes a level of some point
     karat.train("digits", recipe="diffusion", steps=6, out=folder / "steps", threads=1, set=steps)
     karat.train(data / "tones", recipe="vae", steps=1, labels="{label}_{n}", out=folder / "tones", threads=1, set=TINY)
     karat.train(data / "people.csv", out=folder / "people", threads=1, set=["model.rounds=4"])

@@ -4,12 +4,14 @@ import io
 import json
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
 from karat.errors import DataError, FitError
+from karat.provenance import xmp
 from karat.provenance.containers import CONTAINERS
 from karat.provenance.label import Label, label_record, parse
 from karat.provenance.reading import found_in
@@ -139,3 +141,12 @@ def test_the_side_file_names_its_files_and_is_json() -> None:
     record = label_record(LABEL, {"b.npy": "22", "a.npy": "11"})
     assert json.loads(json.dumps(record)) == record and list(record["sha256"]) == ["a.npy", "b.npy"]
     assert record["AIGC"]["Label"] == "1"
+
+
+@pytest.mark.parametrize("name", [name for name, each in CONTAINERS.items() if each.apart])
+def test_where_a_label_moves_nothing_it_is_written_in_one_go_as_in_two(name: str) -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", f"{xmp.HEAD}<rdf:Description rdf:about=''/>{xmp.TAIL}")
+    two = replace(CONTAINERS[name], apart=False)
+    for data in (picture(), picture(info), PNG.write(picture(info), LABEL), PNG.write(picture(), LABEL)):
+        assert CONTAINERS[name].write(data, LABEL) == two.write(data, LABEL)

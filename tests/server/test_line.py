@@ -175,3 +175,35 @@ def test_requests_that_take_longer_than_those_before_are_waited_for_longer(ticke
     for _ in range(200):
         step(line, 3)  # none of which is done yet
     assert line.later("a") >= 20 * 30
+
+
+def test_who_is_on_the_way_is_waited_for_and_nobody_else(ticket: Callable[..., Ticket]) -> None:
+    line, left = Line(100), [3]
+
+    def comes() -> bool:  # as long as some are on their way, one of them arrives
+        if left[0]:
+            left[0] -= 1
+            assert line.join(ticket("a"))
+        return bool(left[0])
+
+    assert not line.linger(50, 0.001, 60.0, comes)
+    assert len(line) == 3
+    assert line.linger(50, 0.001, 0.01, lambda: True), "whoever is slow is waited for no longer than that"
+    assert not line.linger(3, 60.0, 60.0, lambda: True), "as many as were wanted wait already"
+
+
+def test_what_is_kept_in_numbers_is_what_the_tickets_say(ticket: Callable[..., Ticket]) -> None:
+    rng, line, begun = np.random.default_rng(0), Line(10_000), list[Ticket]()
+    for _ in range(3000):
+        kind = rng.integers(4)
+        if kind < 2:
+            line.join(ticket(str(rng.integers(5)), str(rng.integers(3))))
+        elif kind == 2 and (found := line.take(0)) is not None:
+            line.spend(found, float(rng.uniform(0, 0.1)))
+            begun.append(found)
+        elif begun:
+            back = begun.pop()
+            line.again(back) if rng.integers(2) else line.done(back)
+        waiting = list(line._turns.all())
+        assert line._turns.busy == len({each.caller.account for each in waiting})
+        assert line._turns.spent == pytest.approx(sum(each.spent for each in waiting))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import re
 import signal
 import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import APIRouter, Request, Response
@@ -18,6 +21,7 @@ from karat.options import ServeOptions
 from karat.server import running
 from karat.server.app import application
 from karat.server.guard import access, bodies
+from karat.server.guard.guard import keys_of
 from karat.server.guard.hosts import bound
 
 HOST = b"host: localhost\r\n"
@@ -60,6 +64,19 @@ def everything(client: socket.socket) -> bytes:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    with site_of(ServeOptions([tmp_path], root=tmp_path, port=0), monkeypatch) as site:
+        yield site
+
+
+@pytest.fixture
+def full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A server in whose line nobody has a place."""
+    with site_of(ServeOptions([tmp_path], root=tmp_path, port=0, waiting=0), monkeypatch) as site:
+        yield site
+
+
+@contextlib.contextmanager
+def site_of(options: ServeOptions, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setattr(running, "HEADER_SECONDS", 0.3)
     monkeypatch.setattr(running, "READ_SECONDS", 0.3)
     monkeypatch.setattr(running, "LINGER", 0.2)
@@ -85,7 +102,6 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         seen.append("takes")
         return len(await request.body())
 
-    options = ServeOptions([tmp_path], root=tmp_path, port=0)
     app, started = application(options, (router,)), threading.Event()
     listener = bound("127.0.0.1", 0)
     server = running.server_of(app, options, started.set)
@@ -232,3 +248,63 @@ def test_on_sigterm_what_was_begun_is_answered_and_readyz_says_no(site: Site) ->
             assert b"connection: close" in answer
     site.thread.join(20)
     assert not site.thread.is_alive()
+
+
+ASK = b"POST /v1/images/generations HTTP/1.1\r\n" + HOST + b"content-type: application/json\r\n"
+BODY = b'content-length: 15\r\n\r\n{"model": "no"}'
+
+
+def parts_of(answer: bytes) -> tuple[int, dict[str, str], dict[str, Any]]:
+    """Status, headers and JSON of one answer."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    return int(lines[0].split()[1]), dict(line.split(": ", 1) for line in lines[1:]), json.loads(body)
+
+
+def test_what_is_refused_before_it_is_read_is_answered_as_by_the_way_of_all_others(full: Site) -> None:
+    last = b"connection: close\r\n"
+    early, late = (parts_of(full.answer(ASK + last + more + BODY)) for more in (b"", b"cookie: x=y\r\n"))
+    assert early[0] == late[0] == 429 and early[2] == late[2] and early[2]["error"]["code"] == "queue_full"
+    number = [headers.pop("x-request-id") for _, headers, _ in (early, late)]
+    assert len(set(number)) == 2 and all(each.startswith("req_") for each in number)
+    late[1].pop("connection", None)
+    assert early[1].pop("date")[:5] == late[1].pop("date")[:5]
+    assert early[1] == late[1] and int(early[1]["retry-after"]) >= 1
+    said = full.answer(b"GET /metrics HTTP/1.1\r\n" + HOST + last + b"\r\n").decode()
+    assert "karat_http_requests_shed_total 1.0" in said and 'karat_rejected_total{why="full"} 2.0' in said
+    assert 'route="/v1/images/generations",status="429"} 2.0' in said
+
+
+def test_a_connection_goes_on_after_a_refusal_and_keeps_its_order(full: Site) -> None:
+    asks = (ASK + BODY) * 3 + b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n" + ASK + b"connection: close\r\n" + BODY
+    found = re.findall(rb"HTTP/1.1 (\d+)", full.answer(asks))
+    assert found == [b"429"] * 3 + [b"200", b"429"]
+
+
+def test_a_refused_request_whose_body_does_not_come_is_let_go(full: Site) -> None:
+    assert full.answer(ASK + b"content-length: 999\r\n\r\n{") == b""
+    assert full.answer(ASK + b"content-length: 99999999\r\n\r\n{").startswith(b"HTTP/1.1 429")
+    assert full.lives()
+
+
+def test_who_has_no_key_learns_nothing_of_how_full_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys_of(tmp_path).add("ann=make")
+    with site_of(ServeOptions([tmp_path], root=tmp_path, port=0, waiting=0), monkeypatch) as site:
+        for more in (b"", b"authorization: Bearer karat-x\r\n", b"authorization: Bearer x\r\n"):
+            assert site.answer(ASK + b"connection: close\r\n" + more + BODY).startswith(b"HTTP/1.1 401")
+
+
+def test_what_follows_a_body_in_chunks_replaces_no_header(site: Site) -> None:
+    head = b"POST /takes HTTP/1.1\r\n" + HOST + b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+    answer = site.answer(head + b"2\r\nab\r\n0\r\nhost: evil.example\r\nauthorization: Bearer karat-x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"2")
+
+
+def test_a_pipelined_request_is_not_cut_off_while_the_one_behind_it_waits(site: Site) -> None:
+    ask = b"GET /waits HTTP/1.1\r\n" + HOST
+    with site.open(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n" + ask + b"connection: close\r\n\r\n") as client:
+        while not site.seen:
+            threading.Event().wait(0.01)
+        threading.Event().wait(3 * running.HEADER_SECONDS)
+        site.go.set()
+        assert everything(client).endswith(b'"done"')

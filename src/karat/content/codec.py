@@ -228,6 +228,10 @@ class Codec(ABC):
         """The files of a folder, by their names in it, as records come; those that it `has` may be left out."""
         raise FitError(f"{self.name} content is written as one file.")
 
+    def held(self, records: Any, form: str) -> list[bytes] | None:
+        """What `content_digest` is of for the file of each record in a form; None where only the files tell."""
+        return None
+
     def unview(self, view: View) -> Any:
         """Records that look like `view` to a judge, who sees them as `finest` does."""
         raise FitError(f"{self.name} content cannot be made from what a judge sees of it.")

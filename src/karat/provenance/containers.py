@@ -32,12 +32,14 @@ class Container:
     """put: edits after which a file has exactly this label, or none.   words: each text of a label in it, by its keyword.
 
     bare: edits that leave what the digest is of, where that is not the file without its label.
+    apart: that a label moves nothing: taken out it leaves the very bytes into which it was put.
     All raise DataError where the bytes are no whole file of the format.
     """
 
     put: Callable[[Buffer, Texts | None], list[Edit]]
     words: Callable[[Buffer], list[tuple[str, str]]]
     bare: Callable[[Buffer], list[Edit]] | None = None
+    apart: bool = False
 
     def digest(self, data: Buffer) -> str:
         """SHA-256 (hex) of the file without any label: the same before and after one is put in by `write`."""
@@ -45,7 +47,9 @@ class Container:
 
     def write(self, data: bytes, label: Label, seal: Seal = plain_seal) -> bytes:
         """The same file with exactly this label, sealed."""
-        placed = edited(data, self.put(data, label.texts(seal(label.fields(), "0" * 64))))
+        placed = data
+        if not self.apart:
+            placed = edited(data, self.put(data, label.texts(seal(label.fields(), "0" * 64))))
         return edited(placed, self.put(placed, label.texts(seal(label.fields(), self.digest(placed)))))
 
     def write_in(self, file: IO[bytes], label: Label, seal: Seal = plain_seal) -> None:
@@ -61,7 +65,7 @@ _OGG, _ZIP = Container(vorbis.put_ogg, vorbis.words_ogg), Container(zipped.put, 
 _ARROW = Container(columnar.put_arrow, columnar.words_arrow)
 _SQLITE, _MARKDOWN = Container(database.put, database.words), Container(markdown.put, markdown.words)
 CONTAINERS: dict[str, Container] = {
-    ".png": Container(png.put, png.words),
+    ".png": Container(png.put, png.words, apart=True),
     **dict.fromkeys((".jpg", ".jpeg"), _JPEG),
     ".webp": Container(riff.put_webp, riff.words_webp),
     **dict.fromkeys((".tif", ".tiff"), _TIFF),

@@ -47,8 +47,8 @@ def application(
     """The application of `karat serve`, for uvicorn or a test's client.   pages: those of the studio, and its page of a failure."""
     catalogue = catalogue_of(options)
     guard = Guard(options, catalogue.root)
-    engine = Engine(catalogue, options, guard.registry, guard.spending)
-    guard.admit, guard.failure = engine.admit, failure
+    engine = Engine(catalogue, options, guard.registry, guard.spending, lambda: guard.making)
+    guard.admit, guard.full, guard.failure = engine.admit, engine.full, failure
     jobs_ = Jobs(catalogue, guard.spending, options.jobs, options.history)
     uploads_ = Uploads(catalogue.uploads, catalogue.root / FOLDER / "uploads.db", options.uploads * 2**20)
     served = Served(options, catalogue, guard, Book(), engine, jobs_, uploads_)

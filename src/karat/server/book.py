@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
 
@@ -13,6 +13,8 @@ from karat.run import Run
 from karat.workflow.checking import Entry, note
 
 SMALL = 2**14  # bytes of files that are looked at sooner than a thread is woken for it
+
+Noted = tuple[str, bytes, Label] | tuple[str, bytes, Label, str]
 
 
 @dataclass
@@ -27,16 +29,20 @@ class Book:
 
     def __init__(self) -> None:
         self._lock, self._waiting = Lock(), list[_Waiting]()
+        self._next: Future[None] | None = None  # which will write what waits
         self._writer = ThreadPoolExecutor(1, "book")
 
-    async def note(self, run: Run, files: Sequence[tuple[str, bytes, Label]]) -> None:
-        """Notes files by their names (whose ends say how they are read), bytes and labels; RunError where that fails."""
-        small = sum(len(content) for _, content, _ in files) <= SMALL
+    async def note(self, run: Run, files: Sequence[Noted]) -> None:
+        """Notes files by their names (whose ends say how they are read), bytes, labels, and digests where they are known;
+        RunError where that fails."""
+        small = sum(len(content) for _, content, *_ in files) <= SMALL
         one = _Waiting(run, _entries(files) if small else await asyncio.to_thread(_entries, files))
         with self._lock:
             self._waiting.append(one)
-        # Whoever writes takes all that waits; one whose notes were taken by another finds them written when its turn comes.
-        await asyncio.get_running_loop().run_in_executor(self._writer, self._write)
+            if self._next is None:
+                self._next = self._writer.submit(self._write)
+            written = self._next
+        await asyncio.shield(asyncio.wrap_future(written))  # who leaves takes nobody's notes along
         if one.error is not None:
             raise one.error
 
@@ -46,7 +52,7 @@ class Book:
 
     def _write(self) -> None:
         with self._lock:
-            taken, self._waiting = self._waiting, []
+            taken, self._waiting, self._next = self._waiting, [], None
         for path in dict.fromkeys(one.run.path for one in taken):
             group = [one for one in taken if one.run.path == path]
             try:
@@ -56,5 +62,5 @@ class Book:
                     one.error = error
 
 
-def _entries(files: Sequence[tuple[str, bytes, Label]]) -> list[Entry]:
+def _entries(files: Sequence[Noted]) -> list[Entry]:
     return [entry for each in files if (entry := Entry.of(*each)) is not None]

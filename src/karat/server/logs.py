@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import logging
 import sys
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 LOG = logging.getLogger("karat.server")
 
@@ -29,6 +31,32 @@ class Lines(logging.Formatter):
         return json.dumps({"time": when, "level": record.levelname.lower(), **fields, **failure})
 
 
+class Gathered(logging.StreamHandler[TextIO]):
+    """Writes the lines of one turn of an event loop at once: while a line is written another thread may run first."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # a thread of another kind
+            super().emit(record)
+            return
+        self._lines.append(self.format(record))
+        if len(self._lines) == 1:
+            loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        with self.lock or contextlib.nullcontext():
+            lines, self._lines = self._lines, []
+            if lines:
+                with contextlib.suppress(OSError, ValueError):  # nobody reads on
+                    self.stream.write("\n".join(lines) + "\n")
+            super().flush()
+
+
 def where(error: BaseException) -> dict[str, Any]:
     """What kind an exception is and which lines it passed, without its message, which may hold content."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -44,7 +72,7 @@ def event(level: int, what: str, **fields: Any) -> None:
 
 def to_stderr() -> None:
     """Sends the server's lines, and uvicorn's warnings, to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Gathered(sys.stderr)
     handler.setFormatter(Lines())
     for name, level in (("karat.server", logging.INFO), ("uvicorn", logging.WARNING), ("asyncio", logging.ERROR)):
         logger = logging.getLogger(name)

@@ -120,7 +120,11 @@ def in_fields(text: str) -> str:
 def request_id(scope: Scope) -> str:
     """The number of a request, made where it has none yet."""
     state = scope.setdefault("state", {})
-    return str(state.setdefault("request_id", f"req_{NUMBERS.getrandbits(96):024x}"))
+    return str(state.get("request_id") or state.setdefault("request_id", new_id()))
+
+
+def new_id() -> str:
+    return f"req_{NUMBERS.getrandbits(96):024x}"
 
 
 def install(app: FastAPI, hidden: Iterable[Path] = ()) -> None:

@@ -14,17 +14,22 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from karat.options import ServeOptions
 from karat.server import logs
+from karat.server.engine.drawing import settle
+from karat.server.guard import routes_of
 from karat.server.guard.guard import Guard
 from karat.server.guard.hosts import bound, url_of
 from karat.server.guard.middleware import LONGEST_HEAD
+from karat.server.guard.shedding import Shedding
 
 LINGER = 0.5  # seconds
 HEADER_SECONDS = 15.0  # in which a request's headers must have come
@@ -36,11 +41,22 @@ SWITCH = (
 CONNECTIONS = 16_000  # at once; each takes a file descriptor
 
 
-class Protocol(H11Protocol):
-    """HTTP/1.1 by h11, whose reading is strict; a client that is slow to ask, or to take what it asked for, is let go."""
+class Protocol(HttpToolsProtocol):
+    """HTTP/1.1 by llhttp, the parser of Node.js, as strict as it comes, and stricter where two readers could differ.
+
+    A client that is slow to ask, or to take what it asked for, is let go.
+    """
 
     _waiting: asyncio.TimerHandle | None = None
+    _until: float | None = None  # when the headers of a request must have come; None while one is answered
     _stalled: asyncio.TimerHandle | None = None
+    _heading = False  # whether headers of a request are being read
+    _head = 0  # bytes of pieces that ended within them
+    _refusal: bytes | None = None  # of the request whose body is being read
+
+    def __init__(self, shedding: Shedding, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._shedding = shedding
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -49,11 +65,58 @@ class Protocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         before = self.cycle
         super().data_received(data)
-        if self.cycle is not before and self._waiting is not None:
-            self._waiting.cancel()
+        if self.cycle is not before:
+            self._until = None
+        self._head = self._head + len(data) if self._heading else 0
+        if (
+            self._head > LONGEST_HEAD and not self.transport.is_closing()
+        ):  # complete ones are measured by the middleware
+            self.send_400_response(f"The headers are longer than {LONGEST_HEAD} bytes.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._heading = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._heading:  # what follows a body in chunks could otherwise replace what was looked at before it
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """ValueError, answered with 400, for forms of a request that some readers take for another."""
+        self._heading = False
+        if self.parser.get_http_version() not in ("1.0", "1.1"):
+            raise ValueError("neither HTTP/1.0 nor HTTP/1.1")
+        if self.url[:1] not in (b"/", b"*"):
+            raise ValueError("a whole address or a host in place of a path")
+        if self.cycle is None or self.cycle.response_complete:
+            self._refusal = self._shedding(self.parser.get_method(), self.url, self.headers)
+            if self._refusal is not None:
+                return
+        super().on_headers_complete()
+        if self.parser.should_upgrade():  # nobody here speaks what it would change to
+            self.cycle.keep_alive = False
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._shedding.start(partial(super()._start_asgi_task, cycle, app))
+
+    def on_body(self, body: bytes) -> None:
+        if self._refusal is None:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._refusal is None:
+            super().on_message_complete()
+            return
+        self.transport.write(self._refusal)
+        self._refusal = None
+        if not self.parser.should_keep_alive():
+            self.transport.close()
+            return
+        self._expect_request()
 
     def on_response_complete(self) -> None:
-        self._expect_request()
+        if self.cycle.response_complete:  # else others are there already, which came behind this one
+            self._expect_request()
         super().on_response_complete()
 
     def pause_writing(self) -> None:
@@ -73,15 +136,20 @@ class Protocol(H11Protocol):
 
     def _expect_request(self) -> None:
         """The connection ends unless all headers of a request come in time, once the last answer is out."""
-        cycle = self.cycle
+        self._until = self.loop.time() + HEADER_SECONDS
+        if self._waiting is None:
+            self._waiting = self.loop.call_at(self._until, self._late)
 
-        def late() -> None:
-            if self.cycle is cycle and self.transport.get_write_buffer_size():
-                self._expect_request()
-            elif self.cycle is cycle:
-                self.transport.abort()
-
-        self._waiting = self.loop.call_later(HEADER_SECONDS, late)
+    def _late(self) -> None:
+        self._waiting = None
+        if self._until is None:
+            return
+        if self.loop.time() < self._until:  # others came and were answered since this was to be looked at
+            self._waiting = self.loop.call_at(self._until, self._late)
+        elif self.transport.get_write_buffer_size():
+            self._expect_request()
+        else:
+            self.transport.abort()
 
     def _expect_reading(self) -> None:
         """The connection ends unless its client takes some of what waits for it, time and again."""
@@ -134,6 +202,8 @@ def run(options: ServeOptions, make: Callable[[ServeOptions], FastAPI], say: Cal
         _allow_connections()
         sys.setswitchinterval(SWITCH)
         logs.to_stderr()
+        app.state.served.engine.settles()
+        settle()
         line = f"serving {count} at {url_of(address, port)}, until Ctrl-C\n{app.state.served.guard.warning}"
         server_of(app, options, lambda: say(line)).run([listener])
 
@@ -142,13 +212,12 @@ def server_of(app: FastAPI, options: ServeOptions, started: Callable[[], None]) 
     """The server of an application.   started: is called once requests are answered."""
     config = uvicorn.Config(
         app,
-        http=Protocol,
+        http=partial(Protocol, Shedding(app.state.served.guard, routes_of(app))),  # type: ignore[arg-type]
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        h11_max_incomplete_event_size=LONGEST_HEAD,
         limit_concurrency=CONNECTIONS,
         backlog=4096,
         timeout_keep_alive=IDLE,

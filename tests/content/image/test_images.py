@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 from pathlib import Path
@@ -19,6 +21,7 @@ from karat.content.codec import Contents
 from karat.content.image.images import contact_sheet
 from karat.data import load
 from karat.errors import DataError, FitError
+from karat.provenance.content import digest_of_open
 from karat.space import Grid
 
 
@@ -356,3 +359,15 @@ def test_pictures_of_few_grey_levels_are_decoded_to_those_levels() -> None:
     assert (np.abs(made.astype(int) - np.asarray((noise.movedim(1, 3) + 1) * 127.5)) <= 9).all()
     again = Images.restore(json.loads(json.dumps(data.codec.state())))
     assert again == data.codec and (again.decode(noise) == made).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("form", [".png", ".webp", ".jpg", ".tif"])
+def test_what_a_picture_s_file_holds_is_known_without_reading_it_again(form: str, channels: int) -> None:
+    codec, records = Images(channels, 9, 7), pictures(5, channels=channels, height=9, width=7)
+    held = codec.held(records, form)
+    assert (held is None) == (form not in (".png", ".webp"))
+    for blob, known in zip(codec.blobs(records, form), held or (), strict=False):
+        assert digest_of_open(io.BytesIO(blob), f"x{form}") == hashlib.sha256(known).hexdigest()
+    deep = np.zeros((1, 9, 7, 1), np.uint16)
+    assert Images(1, 9, 7, 16).held(deep, ".png") is None

@@ -25,6 +25,7 @@ CLOSEST = 6  # training records that are brought into register
 STEPS = 3  # of the closest of these, after one step of each
 MOST_STEP = 0.15  # of half the width
 AT_ONCE = 1 << 16  # numbers that are brought into register together: they fit a processor's cache
+POSED = 1 << 10  # coarse records that are looked at in their poses together
 LEAST = 24  # pixels of a picture's longer side, below which it is enlarged by a whole number
 COMPONENTS = 48
 MOVED, TURNED, RESIZED, PITCHED = (
@@ -152,7 +153,7 @@ class Aligned:
 
     def _block(self, x: Tensor, own: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         n, poses, rough = len(x), self.kind.poses, self._blurred(x)
-        posed = torch.stack([self.basis.of(_level(seen(rough, p[None], self.kind.padding))) for p in poses])
+        posed = torch.cat([self._posed(rough, some) for some in poses.split(max(1, POSED // n))])
         best, room = torch.full((n, len(self.base)), -math.inf), torch.empty(n, len(self.base))
         for each in posed:  # minus half the squared distance
             torch.addmm(self.half[None], each, self.base.T, beta=-1, out=room)
@@ -170,6 +171,13 @@ class Aligned:
         least, last = _registered(x, theirs[all_of, at], change[all_of, at], self.kind.moves, STEPS)
         others = (d.sum(1) - d[all_of, at]) / max(1, count - 1)
         return least / others.clamp_min(1e-6), rows[all_of, at], last
+
+    def _posed(self, rough: Tensor, poses: Tensor) -> Tensor:
+        """Components [p, n, k] of `rough` [n, 1, h, w] in each of `poses` [p, 3, 3]."""
+        p, n = len(poses), len(rough)
+        each = seen(rough.repeat(p, 1, 1, 1), poses.repeat_interleave(n, 0), self.kind.padding)
+        out: Tensor = self.basis.of(_level(each)).unflatten(0, (p, n))
+        return out
 
 
 def _level(x: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from karat.content.files import FileEach
 from karat.content.image import arrays
 from karat.content.image.gather import ALPHAS, contents, flattened, gather, refuse_few, target_size, unreadable
 from karat.content.image.parquet import Tables, parquet_files
-from karat.content.image.picture import SHALLOW, SUFFIXES, WRITTEN, file_of, resize_record
+from karat.content.image.picture import LOSSLESS, SHALLOW, SUFFIXES, WRITTEN, file_of, resize_record, rgba
 from karat.content.roles import Thumbnailed
 from karat.content.visible import drawn
 from karat.errors import DataError, FitError
@@ -191,6 +191,9 @@ class Images(FileEach, Thumbnailed):
         self._check(records)
         for record in drawn(records, visible) if visible else records:
             yield file_of(record, self.channels, suffix or ".png")
+
+    def held(self, records: np.ndarray, form: str) -> list[bytes] | None:
+        return None if self.bits == 16 or form not in LOSSLESS else [rgba(record) for record in records]
 
     def place_of(self, goal: Path, chosen: bool) -> tuple[Path, str | None]:
         goal, suffix = super().place_of(goal, chosen)

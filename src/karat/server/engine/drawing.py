@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,13 +28,19 @@ FALLS = 0.9  # share of the requests of a batch that are looked for in the next 
 
 
 class Drawing(threading.Thread):
-    """Ends once `line` is closed and empty.   running: requests under way."""
+    """Ends once `line` is closed and empty.   running: requests under way.   settles: that the process is the server's own, whose
+    garbage it may settle whenever runs were loaded or let go.   asked: how many are open, whose answers are not yet
+    out."""
 
-    def __init__(self, line: Line, shelf: Shelf, meters: Meters, hidden: Sequence[Path]) -> None:
+    def __init__(
+        self, line: Line, shelf: Shelf, meters: Meters, hidden: Sequence[Path], asked: Callable[[], int]
+    ) -> None:
         super().__init__(name="engine", daemon=True)
         self._line, self._shelf, self._meters, self._hidden = line, shelf, meters, hidden
         self._book, self._post = Book(), Post()
         self.running, self._last = 0, 1
+        self.settles, self._settled = False, ""
+        self._asked, self._absent = asked, 0
 
     def run(self) -> None:
         while (ticket := self._line.take(10.0)) is not None or not self._line.closed:
@@ -43,7 +50,23 @@ class Drawing(threading.Thread):
                 self._step(ticket)
             self._post.send()
             self._book.settle()
+            if self.settles and self._settled != (loaded := self._shelf.state):
+                self._settled = loaded
+                settle()
         self._book.settle(now=True)
+
+    def _answered(self) -> int:
+        """How many requests are neither waiting nor being drawn: their answers are written, or they are read."""
+        return self._asked() - len(self._line) - self.running
+
+    def _coming(self) -> bool:
+        """Whether some are on their way: who was answered in a batch and asks again is best drawn with the others of that batch.
+
+        As many as did not come when they were waited for, such as readers who are slow, are waited for no more.
+        """
+        found = self._answered()
+        self._absent = min(self._absent, found)
+        return found > self._absent
 
     def _begin(self, first: Ticket) -> None:
         """Draws a request together with all those in the line that may be, as many as have room."""
@@ -53,7 +76,8 @@ class Drawing(threading.Thread):
             kind = _kind(first, loaded)
             if kind is not None:
                 if self._last > 1:  # several came at a time lately
-                    self._line.linger(loaded.together.most - 1, LINGER, LONGEST)
+                    late = self._line.linger(loaded.together.most - 1, LINGER, LONGEST, self._coming)
+                    self._absent = self._answered() if late else self._absent
                 group += self._line.also(_Fitting(first, loaded))
                 began = time.perf_counter()
             self._last = max(len(group), int(FALLS * self._last))
@@ -134,6 +158,16 @@ class Drawing(threading.Thread):
             LOG.error("%s could not be drawn from", tickets[0].name, exc_info=error)
         for ticket in tickets:
             self._post.add(ticket, said)
+
+
+def settle() -> None:
+    """Takes what the process holds now out of the garbage collector's sight, less what can be let go.
+
+    To look through all of torch and scipy takes 0.2 s, in which nobody is answered, and that every few hundred requests.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 class _Fitting:

@@ -63,9 +63,10 @@ class Partial:
 @dataclass(frozen=True)
 class File:
     """A file of made content.   name: as a folder would have it.   content: with its label inside, where its format has a place
-    for one.   label: of origin, for `answers.Labelled`.   media_type: for HTTP."""
+    for one.   label: of origin, for `answers.Labelled`.   media_type: for HTTP.   digest: `content_digest`, where it is known."""
 
     name: str
     content: bytes
     label: Label
     media_type: str
+    digest: str = ""

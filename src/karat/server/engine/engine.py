@@ -46,13 +46,15 @@ class Engine:
         options: ServeOptions,
         registry: CollectorRegistry | None = None,
         spending: Spending | None = None,
+        asked: Callable[[], int] = int,
     ) -> None:
-        """spending: what callers have quotas in; None where nobody has one."""
+        """spending: what callers have quotas in; None where nobody has one.   asked: how many requests are open; none, where that
+        is not known."""
         self.catalogue, self.options, self._spending = catalogue, options, spending
         self._each: dict[str, float] = {}  # what a record of each run cost when it was last drawn from
         self.metrics = Meters(CollectorRegistry() if registry is None else registry)
         self._line, self._shelf = Line(options.waiting), Shelf(catalogue, options.memory * 10**6)
-        self._drawing = Drawing(self._line, self._shelf, self.metrics, catalogue.hidden)
+        self._drawing = Drawing(self._line, self._shelf, self.metrics, catalogue.hidden, asked)
         self.metrics.waiting.set_function(lambda: len(self._line))
         self.metrics.running.set_function(lambda: self._drawing.running)
         self.metrics.runs.set_function(lambda: len(self._shelf.names()))
@@ -145,10 +147,21 @@ class Engine:
             return files.files(drawn, form)
         return await asyncio.to_thread(files.files, drawn, form)
 
-    def admit(self, caller: Caller) -> None:
-        """Problem (429 or 503), as `draw` raises it, where the caller may have no more wait: cheaper than to ask."""
-        if self._line.full(caller.account):
+    def full(self, account: str, mine: int = 0, all_of: int = 0) -> bool:
+        """Whether `admit` would raise for a caller with this account."""
+        return self._line.full(account, mine, all_of)
+
+    def admit(self, caller: Caller, mine: int = 0, all_of: int = 0) -> None:
+        """Problem (429 or 503), as `draw` raises it, where the caller may have no more wait: cheaper than to ask.
+
+        mine, all_of: requests that were let in and do not wait yet, of the caller and of all.
+        """
+        if self.full(caller.account, mine, all_of):
             raise self._refused(caller)
+
+    def settles(self) -> None:
+        """Lets the thread that draws settle the garbage of the whole process, which is the server's own, when runs are loaded."""
+        self._drawing.settles = True
 
     def loaded(self) -> tuple[str, ...]:
         """Names of the runs that are loaded, the one used last at the end."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import mimetypes
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 
 from karat.content.codec import Delivery
 from karat.content.table.formulas import Guard
@@ -34,13 +37,29 @@ def files(drawn: Drawn, form: str) -> tuple[File, ...]:
     how = Delivery(drawn.request.n, origin, Guard(drawn.options.safe_cells), drawn.classes, visible=visible)
     if form in codec.each:
         leaves = codec.leaves(iter(drawn.blocks), replace(how, form=form), lambda _: False)
-        return tuple(_file(name, origin.mark(name, blob), origin.numbered(name)) for name, blob in leaves)
+        digests = iter(() if visible else _digests(drawn, form))
+        return tuple(
+            _file(name, origin.mark(name, blob), origin.numbered(name), next(digests, "")) for name, blob in leaves
+        )
     file = io.BytesIO()
     codec.stream(iter(drawn.blocks), form, file, how)
     blob, container = file.getvalue(), container_of(form)
     return (_file(f"made{form}", blob if container is None else container.write(blob, label), label),)
 
 
-def _file(name: str, blob: bytes, label: Label) -> File:
-    known = next((kind for suffix, kind in TYPES.items() if name.endswith(suffix)), None)
-    return File(name, blob, label, known or mimetypes.guess_type(name)[0] or "application/octet-stream")
+def _digests(drawn: Drawn, form: str) -> Iterator[str]:
+    """`content_digest` of the file of each record, as far as the codec knows it without reading the file again."""
+    for block in drawn.blocks:
+        held = drawn.codec.held(block.records, form)
+        if held is None:
+            return
+        yield from (hashlib.sha256(each).hexdigest() for each in held)
+
+
+def _file(name: str, blob: bytes, label: Label, digest: str = "") -> File:
+    return File(name, blob, label, _type(name.rpartition(".")[2]), digest)
+
+
+@cache
+def _type(suffix: str) -> str:
+    return TYPES.get(f".{suffix}") or mimetypes.guess_type(f"x.{suffix}")[0] or "application/octet-stream"

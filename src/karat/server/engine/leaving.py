@@ -19,16 +19,25 @@ async def unless_gone(http: Request, work: Coroutine[Any, Any, T]) -> T:
 
     Raises Problem (499) then, which nobody reads but the log.
     """
-    tasks = asyncio.ensure_future(work), asyncio.ensure_future(_gone(http))
+    mine, waiting, gone = asyncio.current_task(), True, False
+    assert mine is not None, "a coroutine runs in a task"
+
+    def left(of: asyncio.Task[None]) -> None:
+        nonlocal gone
+        if waiting and not of.cancelled() and of.exception() is None:
+            gone = mine.cancel()
+
+    leaving = asyncio.ensure_future(_gone(http))
+    leaving.add_done_callback(left)
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if not tasks[0].done():
-            raise Problem(499, "client_gone", "the client went before it was answered.")
-        return tasks[0].result()
+        return await work
+    except asyncio.CancelledError:
+        if gone and mine.uncancel() == 0:
+            raise Problem(499, "client_gone", "the client went before it was answered.") from None
+        raise  # another ended this task
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        waiting = False
+        leaving.cancel()
 
 
 async def _gone(http: Request) -> None:

@@ -33,25 +33,32 @@ class Turns:
     def __init__(self, clock: float = 0.0, pace: float = FIRST) -> None:
         self.clock, self.pace = clock, pace
         self.now = 0.0  # the clock of whose turn it was last
-        self.count = 0
+        self.count, self.busy, self.spent = (
+            0,
+            0,
+            0.0,
+        )  # tickets, parts that have some, seconds that went into these tickets
         self.parts: dict[str, Turns] = {}
         self.tickets: deque[Ticket] = deque()
 
     def add(self, ticket: Ticket, whose: Sequence[str]) -> None:
         if not self.count:  # what any had while the others wanted nothing is forgotten
             self.now = max([self.now, *(part.clock for part in self.parts.values())])
-        self.count += 1
+        self.count, self.spent = self.count + 1, self.spent + ticket.spent
         if not whose:
             self.tickets.append(ticket)
             return
         part = self.part(whose[0])
+        self.busy += not part.count
         part.clock = part.clock if part.count else max(part.clock, self.now)
         part.add(ticket, whose[1:])
 
     def remove(self, ticket: Ticket, whose: Sequence[str]) -> None:
-        self.count -= 1
+        self.count, self.spent = self.count - 1, self.spent - ticket.spent
         if whose:
-            self.parts[whose[0]].remove(ticket, whose[1:])
+            part = self.parts[whose[0]]
+            part.remove(ticket, whose[1:])
+            self.busy -= not part.count
         else:
             self.tickets.remove(ticket)
 
@@ -108,18 +115,17 @@ class Line:
     def closed(self) -> bool:
         return self._closed
 
-    def full(self, account: str) -> bool:
-        """Whether the account may have none join."""
+    def full(self, account: str, mine: int = 0, all_of: int = 0) -> bool:
+        """Whether the account may have none join, once `mine` of its own and `all_of` of all have joined that are about to."""
         with self._some:
-            return self._closed or self._held(account) >= self._most - self._turns.count
+            return self._closed or self._held(account) + mine >= self._most - self._turns.count - all_of
 
     def later(self, account: str) -> float:
         """Seconds until what the account has in the line will be done, by how long its requests took lately."""
         with self._some:
-            part, sharing = self._turns.part(account), sum(part.count > 0 for part in self._turns.parts.values())
-            begun = sum(ticket.spent for ticket in part.all()) / max(1, part.count)
-            mine = max(part.pace, begun) * max(1, part.count)
-            return min(mine * max(1, sharing), mine + self._turns.pace * (self._turns.count - part.count))
+            part, all_of = self._turns.part(account), self._turns
+            mine = max(part.pace * max(1, part.count), part.spent)
+            return min(mine * max(1, all_of.busy), mine + all_of.pace * (all_of.count - part.count))
 
     def join(self, ticket: Ticket) -> bool:
         """Whether there was room."""
@@ -172,13 +178,19 @@ class Line:
             self._begin(ticket)
             return ticket
 
-    def linger(self, most: int, pause: float, longest: float) -> None:
-        """Returns once `most` wait, or nobody came for `pause` seconds, or `longest` seconds have passed."""
+    def linger(self, most: int, pause: float, longest: float, coming: Callable[[], bool]) -> bool:
+        """Returns once `most` wait, or nobody came for `pause` seconds and none is `coming`, or `longest` seconds have passed.
+
+        Whether it was for the last that some were coming still.
+        """
         end = time.monotonic() + longest
         with self._some:
-            while self._waiting < most and not self._closed and (left := end - time.monotonic()) > 0:
-                if not self._some.wait(min(pause, left)):
-                    return
+            while self._waiting < most and not self._closed:
+                if (left := end - time.monotonic()) <= 0:
+                    return coming()
+                if not self._some.wait(min(pause, left)) and not coming():
+                    break
+            return False
 
     def also(self, fits: Callable[[Ticket], bool]) -> list[Ticket]:
         """Takes all that wait and fit, in turn of who asked."""

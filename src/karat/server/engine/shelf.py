@@ -119,6 +119,11 @@ class Shelf:
         return None if found is None or self._stamp(name, found) is None else found
 
     @property
+    def state(self) -> str:
+        """Changes whenever a run was loaded or let go, or its gates were asked for the first time."""
+        return repr([(name, id(loaded), loaded.weight) for name, loaded in self._loaded.items()])
+
+    @property
     def size(self) -> int:
         return sum(loaded.weight for loaded in tuple(self._loaded.values()))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from karat.server.guard.guard import Caller
 Work = Callable[["Ticket", Loaded, Source], Generator[Any, None, Any]]
 
 
+FEW = 8  # answers of a batch that are handed out before the loop looks who else has come
 ANYONE = Caller("", frozenset())
 
 
@@ -79,9 +81,13 @@ class Post:
         letters, self._letters = self._letters, []
         for loop in {ticket.loop for ticket, _ in letters}:
             with contextlib.suppress(RuntimeError):  # it was closed
-                loop.call_soon_threadsafe(_hand_out, [each for each in letters if each[0].loop is loop])
+                loop.call_soon_threadsafe(_hand_out, loop, deque(each for each in letters if each[0].loop is loop))
 
 
-def _hand_out(letters: Sequence[tuple[Ticket, Any]]) -> None:
-    for ticket, answer in letters:
+def _hand_out(loop: asyncio.AbstractEventLoop, letters: deque[tuple[Ticket, Any]]) -> None:
+    """A few at a time: who comes meanwhile is not kept waiting until all have had their files written."""
+    for _ in range(min(FEW, len(letters))):
+        ticket, answer = letters.popleft()
         ticket.answers.put_nowait(answer)
+    if letters:
+        loop.call_soon(_hand_out, loop, letters)

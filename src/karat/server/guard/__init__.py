@@ -8,6 +8,7 @@ base.py        the small SQLite files that the server keeps
 rates.py       how many requests a minute a key may send
 hosts.py       where the server listens, which hosts and origins it answers
 bodies.py      how long and how slow a body may be
+shedding.py    refusals for want of room, before a request is read
 headers.py     headers of every response
 meters.py      requests in Prometheus' format
 """

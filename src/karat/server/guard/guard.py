@@ -51,8 +51,8 @@ class Caller:
         return owner == self.id or ADMIN in self.scopes
 
     @staticmethod
-    def of(key: Key, session: str | None = None) -> Caller:
-        return Caller(key.name, frozenset(key.scopes), key, session, key.id)
+    def of(key: Key, session: str | None = None, connection: str = "") -> Caller:
+        return Caller(key.name, frozenset(key.scopes), key, session, key.id, connection)
 
 
 LOCAL = Caller(NAME, frozenset(SCOPES))  # on loopback no key is needed
@@ -62,7 +62,8 @@ class Guard:
     """What the middleware and the routes share: keys, what they spent, their rates, meters; whether the server is being stopped.
 
     admit: raises the Problem of what is made for none, or not for this caller, before a request costs more than that.
-    failure: a problem as a page, where there are pages.
+    full: whether it would, of an account of which some, and of all some, are about to wait.
+    failure: a problem as a page, where there are pages.   making: requests to make something that are not yet answered.
     options: its `host` says whether keys are needed.   root: of the served folders; keys lie in `root/.karat`.
     FitError where a key is needed and there is none.
     """
@@ -75,8 +76,9 @@ class Guard:
         self.upload = options.upload * 2**20
         self.registry = CollectorRegistry()
         self.meters = Meters(self.registry)
-        self.draining = False
-        self.admit: Callable[[Caller], None] = _all_come
+        self.draining, self.making = False, 0
+        self.admit: Callable[..., None] = _all_come
+        self.full: Callable[[str, int, int], bool] = _never_full
         self.failure: Callable[[Request, Problem], Response] | None = None
         if not self.local and not self.keys.all():
             raise FitError(
@@ -88,7 +90,7 @@ class Guard:
     def keyless(self) -> bool:
         """Whether who sends no key may do all: on loopback, as long as nobody ever made a key. The last one's being revoked opens
         nothing."""
-        return self.local and not self.keys.path.exists()
+        return self.local and not self.keys.there()
 
     @property
     def warning(self) -> str:
@@ -106,8 +108,12 @@ class Guard:
         self.spending.close()
 
 
-def _all_come(_: Caller) -> None:
+def _all_come(caller: Caller, mine: int = 0, all_of: int = 0) -> None:
     return None
+
+
+def _never_full(account: str, mine: int, all_of: int) -> bool:
+    return False
 
 
 def keys_of(root: Path) -> Keys:

@@ -11,6 +11,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Mapping
+from functools import lru_cache
 
 from karat.errors import FitError
 
@@ -18,6 +19,7 @@ HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::(\d{1,5})
 PORTS = {"http": "80", "https": "443"}
 
 
+@lru_cache(maxsize=256)
 def loopback(host: str) -> bool:
     """Whether `host` is reached from this machine alone: an address of loopback, also one mapped into IPv6, or localhost."""
     if host.lower().rstrip(".") == "localhost":

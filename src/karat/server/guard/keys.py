@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import math
 import os
 import re
 import secrets
@@ -30,6 +31,7 @@ PREFIX = "karat-"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 LOCAL = "local"  # who calls without a key, on loopback
 MOST = 2**20  # bytes of the file
+LOOKED = 0.02  # seconds for which the file is taken to be as it was: each look lets another thread run first
 DAY = 86_400.0
 
 
@@ -61,13 +63,30 @@ class Keys:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._read: tuple[tuple[int, ...], tuple[Key, ...]] | None = None
+        self._looked = -math.inf
+        self._seen: tuple[Key, ...] | None = None
 
-    def all(self) -> tuple[Key, ...]:
-        """Every key, as the file holds them now; RunError where it is damaged or others may read it."""
+    def there(self, lately: bool = False) -> bool:
+        """Whether a key was ever made.   lately: as of LOOKED ago or later, which is cheaper."""
+        return (self._lately() if lately else self._found()) is not None
+
+    def all(self, lately: bool = False) -> tuple[Key, ...]:
+        """Every key, as the file holds them now, or lately; RunError where it is damaged or others may read it."""
+        return (self._lately() if lately else self._found()) or ()
+
+    def _lately(self) -> tuple[Key, ...] | None:
+        now = time.monotonic()
+        if now - self._looked > LOOKED:
+            self._seen = self._found()
+            self._looked = now
+        return self._seen
+
+    def _found(self) -> tuple[Key, ...] | None:
+        """Every key; None where there is no file."""
         try:
             found = self.path.stat()
         except FileNotFoundError:
-            return ()
+            return None
         state = (found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode)
         if self._read is None or self._read[0] != state:
             if found.st_mode & 0o077:
@@ -75,10 +94,10 @@ class Keys:
             self._read = (state, _parsed(self.path))
         return self._read[1]
 
-    def find(self, text: str) -> Key | None:
+    def find(self, text: str, lately: bool = False) -> Key | None:
         """The key with this text, None where there is none or it has expired. Every kept digest is compared."""
         digest, found = _digest(text), None
-        for key in self.all():
+        for key in self.all(lately):
             if hmac.compare_digest(digest, key.sha256):
                 found = key
         return None if found is None or found.expired else found
@@ -139,9 +158,10 @@ class Keys:
         with open(self.path.with_suffix(".lock"), "ab", opener=private) as lock:
             while not flock(lock.fileno()):
                 time.sleep(0.01)
-            keys = list(self.all())
+            keys = list(self._found() or ())
             yield keys
             write_whole(self.path, to_json({"keys": [asdict(key) for key in keys]}))
+            self._looked = -math.inf
 
 
 def _digest(text: str) -> str:

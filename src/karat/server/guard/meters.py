@@ -22,3 +22,21 @@ class Meters:
             buckets=BUCKETS,
             registry=registry,
         )
+        self.shed = Counter(
+            "karat_http_requests_shed", "Of these, refused for want of room before they were read.", registry=registry
+        )
+        self._by_route: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Counts a request: of those there are as few kinds as routes, methods and statuses."""
+        known = self._by_route.get((method, route, status))
+        if known is None:
+            known = self.requests.labels(method, route, status), self.seconds.labels(route)
+            self._by_route[method, route, status] = known
+        known[0].inc()
+        known[1].observe(seconds)
+
+    def refused(self, route: str, count: int) -> None:
+        """Counts requests that were refused for want of room before they were read; how long that took is not observed."""
+        self.requests.labels("POST", route, 429).inc(count)
+        self.shed.inc(count)

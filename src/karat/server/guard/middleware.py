@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
@@ -33,6 +32,7 @@ PROXIED = {"forwarded", "via", "x-real-ip"}  # headers that proxies add
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 NOBODY = Caller("-", frozenset())
 LONGEST_HEAD = 32 * 2**10  # bytes of headers
+ALWAYS = [(name.encode(), value.encode()) for name, value in SAFE.items()]
 GONE = 499  # status in logs and meters where the client left before an answer
 
 
@@ -67,19 +67,34 @@ class Middleware:
         return of_http(HTTPException(405, headers={"allow": allowed}))
 
 
+class Given(dict[str, str]):
+    """The headers of a request by their names, of each the first.   twice: names that come again."""
+
+    def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
+        super().__init__()
+        self.twice: set[str] = set()
+        for name, value in raw:
+            known = name.decode("latin-1").lower()
+            if known in self:
+                self.twice.add(known)
+            else:
+                self[known] = value.decode("latin-1")
+
+
 class Exchange:
     """One request and its answer."""
 
     def __init__(self, middleware: Middleware, scope: Scope, send: Send) -> None:
         self.app, self.guard, self.middleware = middleware.app, middleware.guard, middleware
         self.scope, self._send = scope, send
-        self.headers = Request(scope).headers
+        self.headers = Given(scope["headers"])
         given = self.headers.get("x-request-id", "")
         scope["state"] = {**scope.get("state", {}), **({"request_id": given} if ID.fullmatch(given) else {})}
         self.id = request_id(scope)
         self.template, self.caller = "-", NOBODY
         self.status: int | None = None
         self.body: bodies.Body | None = None
+        self.makes = False
 
     async def run(self, receive: Receive) -> None:
         begun = time.perf_counter()
@@ -88,6 +103,7 @@ class Exchange:
             await self._answer(receive)
         finally:
             self.guard.meters.running.dec()
+            self.guard.making -= self.makes
             self._note(time.perf_counter() - begun)
 
     async def _answer(self, receive: Receive) -> None:
@@ -95,8 +111,7 @@ class Exchange:
             self._check_form()
             self._check_origin()
             route = self.middleware.route(self.scope)
-            found = self._find_caller(isinstance(route, Route) and route.scope == OPEN)
-            self.caller = replace(found, connection=str(self.scope.get("client")))
+            self.caller = self._find_caller(isinstance(route, Route) and route.scope == OPEN)
             if isinstance(route, Problem):
                 raise route
             self.template = route.template
@@ -105,6 +120,8 @@ class Exchange:
             self.scope["state"]["caller"] = self.caller
             if route.scope == MAKE and route.method == "POST":
                 self.guard.admit(self.caller)
+                self.guard.making += 1
+                self.makes = True
             self.body = bodies.Body(receive, self.guard.upload if route.upload else bodies.SMALL)
             self._check_length(self.body.most)
             if not route.upload and not await self.body.whole():
@@ -126,12 +143,15 @@ class Exchange:
         if sum(len(name) + len(value) for name, value in self.scope["headers"]) > LONGEST_HEAD:
             message = f"the headers are longer than {LONGEST_HEAD:,} bytes."
             raise Problem(431, "headers_too_large", message, headers=bodies.CLOSE)
-        for name in ONCE:
-            if len(self.headers.getlist(name)) > 1:
+        for name in ONCE if self.headers.twice else ():
+            if name in self.headers.twice:
                 raise Problem(400, "bad_header", f"the header {name} is there twice.", headers=bodies.CLOSE)
-        if "transfer-encoding" in self.headers and "content-length" in self.headers:
-            message = "a request has transfer-encoding or content-length, not both."
+        coding = self.headers.get("transfer-encoding")
+        if coding is not None and ("content-length" in self.headers or self.scope.get("http_version") == "1.0"):
+            message = "a request has transfer-encoding or content-length, not both; of HTTP/1.0 only the latter."
             raise Problem(400, "bad_header", message, headers=bodies.CLOSE)
+        if coding is not None and coding.lower() != "chunked":
+            raise Problem(501, "bad_header", "of transfer-encoding only chunked is read.", headers=bodies.CLOSE)
         if self.headers.get("content-encoding", "identity").lower() != "identity":
             message = "bodies are taken as they are; send it without content-encoding."
             raise Problem(415, "unsupported_encoding", message, headers=bodies.CLOSE)
@@ -148,22 +168,22 @@ class Exchange:
 
     def _find_caller(self, open_to_all: bool) -> Caller:
         """Who calls, by the key in the header Authorization; the query and other headers are not looked at."""
-        given = self.headers.getlist("authorization")
-        scheme, _, text = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+        connection, single = str(self.scope.get("client")), "authorization" not in self.headers.twice
+        scheme, _, text = self.headers.get("authorization", "").partition(" ") if single else ("", "", "")
         key = self.guard.keys.find(text.strip()) if scheme.lower() == "bearer" else None
         if key is not None:
-            return Caller.of(key)
+            return Caller.of(key, connection=connection)
         # Without keys a client that always sends one, such as OpenAI's, may send any word; one of ours that is not known is a
         # mistake that is better seen.
-        plain = len(given) < 2 and not text.strip().startswith(PREFIX)
+        plain = single and not text.strip().startswith(PREFIX)
         if plain and self.guard.keyless and not self._proxied():
-            return replace(LOCAL, account=text.strip())
-        token = "" if given else Request(self.scope).cookies.get(COOKIE, "")
+            return replace(LOCAL, account=text.strip(), connection=connection)
+        token = "" if "authorization" in self.headers else Request(self.scope).cookies.get(COOKIE, "")
         key = self.guard.spending.logged_in(token) if token else None
         if key is not None:
-            return Caller.of(key, token)
+            return Caller.of(key, token, connection)
         if open_to_all:
-            return NOBODY
+            return replace(NOBODY, connection=connection)
         message = "no valid key was sent; send one, once, as the header Authorization: Bearer KEY."
         if plain and self.guard.keyless:
             message = "this came through a proxy, and so perhaps from anywhere; make a key first: karat serve --add-key"
@@ -195,12 +215,12 @@ class Exchange:
         """Sends, with the headers of every response, unless the request was refused meanwhile."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            for name, value in SAFE.items():
-                headers.setdefault(name, value)
-            headers["x-request-id"] = self.id
+            own = {b"x-request-id": self.id.encode("latin-1")}
             if self.guard.draining:
-                headers["connection"] = "close"
+                own[b"connection"] = b"close"
+            theirs = [pair for pair in message.get("headers", ()) if pair[0] not in own]
+            named = {name for name, _ in theirs}
+            message["headers"] = [*theirs, *(pair for pair in ALWAYS if pair[0] not in named), *own.items()]
         elif message.get("more_body") and (key := self.caller.key) is not None and self.guard.keys.of(key.id) is None:
             raise ConnectionAbortedError(f"the key {key.name} was revoked or has expired while it was answered")
         await self._send(message)
@@ -236,8 +256,7 @@ class Exchange:
     def _note(self, seconds: float) -> None:
         method = self.scope["method"] if self.scope["method"] in METHODS else "OTHER"
         status = GONE if self.status is None else self.status
-        self.guard.meters.requests.labels(method, self.template, status).inc()
-        self.guard.meters.seconds.labels(self.template).observe(seconds)
+        self.guard.meters.answered(method, self.template, status, seconds)
         fields: dict[str, Any] = {"id": self.id, "method": method, "route": self.template, "status": status}
         fields |= {"seconds": round(seconds, 4), "caller": self.caller.name}
         logs.event(logging.INFO, "request", **fields)

@@ -107,4 +107,4 @@ async def draw(http: Http, name: str, request: Request, options: MakeOptions) ->
 
 async def note(here: Served, drawn: Drawn, files: Sequence[File]) -> None:
     """Notes files that leave in the run that made them, so that `karat check` knows them again."""
-    await here.book.note(drawn.run, [(file.name, file.content, file.label) for file in files])
+    await here.book.note(drawn.run, [(file.name, file.content, file.label, file.digest) for file in files])

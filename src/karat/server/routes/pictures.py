@@ -193,7 +193,7 @@ def _compressed(file: File, one: PicturesAsked) -> File:
     container = container_of(suffix)
     assert container is not None
     blob = container.write(out.getvalue(), file.label)
-    return replace(file, name=f"{Path(file.name).stem}{suffix}", content=blob)
+    return replace(file, name=f"{Path(file.name).stem}{suffix}", content=blob, digest="")
 
 
 def _known(one: PicturesAsked, drawn: Drawn) -> dict[str, Any]:

@@ -107,8 +107,13 @@ class Entry:
     sketch: str = ""
 
     @classmethod
-    def of(cls, name: str, blob: bytes, label: Label) -> Entry | None:
-        """The bytes of a file of that name; None where its form cannot be read again, by which it is known by nothing."""
+    def of(cls, name: str, blob: bytes, label: Label, digest: str = "") -> Entry | None:
+        """The bytes of a file of that name; None where its form cannot be read again, by which it is known by nothing.
+
+        digest: of its content, where that is known.
+        """
+        if digest:
+            return cls(digest[:HALF], label.fields()["ProduceID"], label.producer)
         with contextlib.suppress(DataError):
             drawing = Drawing()
             digest = digest_of_open(io.BytesIO(blob), name, drawing)[:HALF]
