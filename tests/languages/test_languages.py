@@ -63,7 +63,7 @@ def literals(node: ast.AST) -> set[str]:
 def test_what_findings_and_verdicts_say_is_said_in_chinese_with_the_same_values() -> None:
     templates: set[str] = set()
     rooms = [(ROOT / "assays").rglob("*.py"), (ROOT / "worth").glob("*.py"), (ROOT / "report").glob("*.py")]
-    others = [ROOT / "words.py", ROOT / "workflow" / "calibrating.py"]
+    others = [ROOT / "words.py", *((ROOT / "workflow" / f"{name}.py") for name in ("calibrating", "concluding"))]
     for path in [*(path for room in rooms for path in sorted(room)), *others]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]

@@ -26,6 +26,7 @@ from karat.worth.prices import Prices
 from karat.worth.verdict import judge
 
 EN = language("en")
+RELATION = {"words": "occupation is missing exactly where workclass is missing: nearly always, rows 1, 2, 3, 4, 5 " * 3}
 HOSTILE = '<script>alert("x")</script><img src=http://x.example/a onerror=1>'
 FINDINGS = [
     Finding(
@@ -112,7 +113,7 @@ def write(folder: Path, prices: Prices = PRICES, findings: list[Finding] = FINDI
         reproduce=["karat train digits --seed 0", f"# {HOSTILE}"],
         recipe={"family": HOSTILE, "lr": 1e-3},
         diagnostics=[{"name": "mode collapse", "message": HOSTILE, "remedy": "more data"}],
-        data={"items": 1797, "size": [8, 8], "skipped": [(HOSTILE, "truncated")]},
+        data={"items": 1797, "size": [8, 8], "between": [RELATION], "skipped": [(HOSTILE, "truncated")]},
     )
     return html.read_text(encoding="utf-8"), json.loads(numbers.read_text(encoding="utf-8"))
 

@@ -322,7 +322,8 @@ def _show(value: Any, language: Language) -> Markup | str:
         return Markup(" × " if len(value) in (2, 3) and all(isinstance(v, int) for v in value) else ", ").join(
             escape(_show(v, language)) for v in value
         )
-    return language.again(value) if isinstance(value, str) else str(value)
+    text = str(value) if not isinstance(value, str) else language.again(value)
+    return (hearing.again(language, text) or text) if " " in text else text
 
 
 def _histograms(findings: Sequence[Finding], language: Language) -> list[tuple[str, Markup]]:

@@ -336,10 +336,10 @@ def _signs(detail: Detail | None) -> tuple[tuple[str, float, float | None], ...]
 def _lost(found: Found) -> tuple[Row, ...]:
     """Values that are never made, or far too rarely, each once."""
     out: dict[str, Row] = {}
-    for name, note in (("missing classes", "missing"), ("rare categories", "too rare")):
+    for name, note in (("missing classes", term("missing")), ("rare categories", term("too rare"))):
         for c in _categories(found.get(name)):
             what = f"{c.column} = {c.value}"
-            out.setdefault(what, Row(what, c.made, c.real, True, "never made" if c.made == 0 else note))
+            out.setdefault(what, Row(what, c.made, c.real, True, term("never made") if c.made == 0 else note))
     return tuple(out.values())
 
 

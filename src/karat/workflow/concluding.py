@@ -29,7 +29,7 @@ from karat.report.card import card
 from karat.report.junit import junit
 from karat.report.page import Exhibits, Pair, write_report
 from karat.run import Run
-from karat.words import score
+from karat.words import said, score, term
 from karat.workflow.calibrating import remembered
 from karat.workflow.learning import free
 from karat.workflow.office import Job, Made
@@ -185,13 +185,15 @@ def conclude(job: Job, destination: Destination, options: AssayOptions) -> Assay
     )
     noted = {} if destination.prices.note is None else {"prices": destination.prices.note}
     exhibits, numbers, info = _shown(job, options)
-    place = f"{data.codec.thing}s of the real data are in this report; --no-real leaves them out"
+    place = said(
+        "{thing}s of the real data are in this report; --no-real leaves them out", thing=term(data.codec.thing)
+    )
     html, _ = write_report(
         destination.folder,
         title=job.title,
         verdict=verdict,
         findings=job.findings,
-        facts={**job.facts, **noted, "real records": "left out (--no-real)" if options.no_real else place},
+        facts={**job.facts, **noted, "real records": term("left out (--no-real)") if options.no_real else place},
         exhibits=exhibits,
         curves=job.curves,
         pairs=numbers,
