@@ -7,12 +7,15 @@ target is a recall of 95% at no more than 1% of the others refused. The seed is 
 is planted. An unseen row that equals a training row counts as refused falsely; how many of the others are refused is printed too.
 Moderation, of 1,000 each: 200 texts hold a term of the shipped lists in a sentence (which shows how a term is met, and nothing
 of what is on no list); pictures of one digit, and passages of one play among those of others, are bad by a folder of labelled
-files. Shares have Wilson's intervals. The exit code is 1 where a target is missed.
+files. Likeness: of recordings named digit_speaker_n.wav, 20 of each of two speakers are the people, for every two of them; the
+data are those of the other speakers, a fifth of which nothing is told of; found must be all other files of the two, and the given
+ones altered. Shares have Wilson's intervals. The exit code is 1 where a target is missed.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import tempfile
 import time
@@ -31,12 +34,14 @@ from karat.curation.copies.points import Searched
 from karat.curation.gate import Candidates
 from karat.curation.kept import FINDERS
 from karat.curation.learned import Learned
+from karat.curation.likeness import Likeness
 from karat.curation.wording import SHIPPED, Blocklist
 from karat.data import load
-from karat.views import TableView, TextView, row_digests
+from karat.views import Points, TableView, TextView, row_digests
 
 RECALL, FALSE = 0.95, 0.01
 CANDIDATES = 5_000  # at most
+PEOPLE = 20  # files of each person in the folder of a gate against likeness
 PLANTED_ROWS, PLANTED_OTHERS = 1_000, 100  # in each way: the latter are 2% of the candidates
 
 
@@ -179,16 +184,65 @@ def plays(text: Path, seed: int) -> Iterator[bool]:
     yield reported("labelled passages, those of one play are bad", np.isin(asked, bad), dropped)
 
 
+def likeness(folder: Path, seed: int) -> bool:
+    """Whether both targets are met, of all pairs of speakers together."""
+    files = sorted(folder.glob("*_*_*.wav"))
+    by = {name: [f for f in files if f.stem.split("_")[1] == name] for name in {f.stem.split("_")[1] for f in files}}
+    found: dict[str, list[int]] = {}
+    worst: dict[tuple[str, ...], float] = {}
+    for pair in itertools.combinations(sorted(by), 2):
+        rng = np.random.default_rng([seed, 21])
+        with tempfile.TemporaryDirectory() as place:
+            sets: dict[str, Any] = {name: Path(place) / name for name in ("data", "people", "same", "strangers")}
+            for name, mine in by.items():
+                order = [mine[int(i)] for i in rng.permutation(len(mine))]
+                cut = PEOPLE if name in pair else len(order) // 5
+                first, rest = ("people", "same") if name in pair else ("strangers", "data")
+                for file, goal in ((f, first if i < cut else rest) for i, f in enumerate(order)):
+                    (sets[goal] / name).mkdir(parents=True, exist_ok=True)
+                    (sets[goal] / name / file.name).symlink_to(file)
+            data = load(str(sets["data"]), seed=seed)
+
+            def asked(name: str, sets: Any = sets, codec: Any = data.codec) -> Any:
+                return codec.view(codec.conform(type(codec).read(sets[name], codec.alike()).records))
+
+            gate = Likeness(
+                data.codec, sets["people"], None, lambda data=data: (data.view("train"), data.view("holdout"))
+            )  # type: ignore[misc]
+            ways = {"other files": asked("same"), "strangers": asked("strangers")}
+            ways |= {f"given, {how}": view for how, view in PLANTED[Points](asked("people"), rng).items()}
+            given = asked("people").points
+            ways["given, a fifth of the beginning lost"] = Points(
+                given.roll(-max(1, given.shape[3] // 5), 3), ("mel", "time")
+            )
+        for how, view in ways.items():
+            hit = gate.faces.scores(gate.encoder(view.points)) > gate.bar
+            counts = found.setdefault(how, [0, 0])
+            counts[0], counts[1] = counts[0] + int(hit.sum()), counts[1] + len(hit)
+            if how == "other files":
+                worst[pair] = float(hit.mean())
+    print(f"\nlikeness, {len(worst)} pairs of {len(by)} speakers in {folder}, {PEOPLE} files each")
+    for how, (k, n) in found.items():
+        print(f"  {how:<40}{said(k, n)}")
+    least = min(worst, key=lambda pair: worst[pair])
+    print(f"  worst pair: {' and '.join(least)}, {worst[least]:.1%} of their other files")
+    (k, n), (wrong, many) = found["other files"], found["strangers"]
+    return k / n >= RECALL and wrong / many <= FALSE
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--copies", nargs="*", default=[], help="data sets")
     parser.add_argument("--moderation", type=Path, help="a text among whose passages bad ones are planted")
+    parser.add_argument("--likeness", type=Path, help="a folder of digit_speaker_n.wav")
     parser.add_argument("-n", type=int, default=CANDIDATES, help="unseen records at most")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     held = [copies(path, asked.seed, asked.n) for path in asked.copies]
     if asked.moderation is not None:
         held += [*words(asked.moderation, asked.seed), *folders(asked.seed), *plays(asked.moderation, asked.seed)]
+    if asked.likeness is not None:
+        held.append(likeness(asked.likeness, asked.seed))
     print(f"\n{sum(held)} of {len(held)} meet both targets")
     sys.exit(not all(held))
 

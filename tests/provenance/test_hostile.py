@@ -38,6 +38,7 @@ from karat.provenance.forms import database, markdown, vorbis
 from karat.provenance.reading import found_in, read_label
 from karat.provenance.signing import Trust, make_key
 from karat.provenance.signing.detached import FORM, read_signature
+from karat.provenance.sketch import Drawing
 from karat.run import Run
 
 MANY = 80_000
@@ -354,3 +355,57 @@ def test_a_cell_far_away_does_not_fill_a_workbook(rows: str, tmp_path: Path, mon
             new.writestr(entry.filename, mine if entry.filename.endswith("sheet1.xml") else old.read(entry))
     with pytest.raises(DataError, match="as bombs do"):
         content_digest(tmp_path / "a.xlsx")
+
+
+def frames(n: int) -> bytes:
+    """A TIFF of so many directories of one pixel, 122 bytes each."""
+    fields = {256: 1, 257: 1, 258: 8, 259: 1, 262: 1, 273: 8 + 114 * n, 277: 1, 278: 1, 279: 1}
+    out = [b"II*\0\x08\0\0\0"]
+    for k in range(1, n + 1):
+        entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields.items())
+        out.append(struct.pack("<H", len(fields)) + entries + struct.pack("<I", 8 + 114 * k if k < n else 0))
+    return b"".join(out) + b"\x80"
+
+
+def test_a_picture_of_very_many_frames_is_read_no_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(content, "FRAMES", 50)
+    (tmp_path / "a.tif").write_bytes(frames(50))
+    content_digest(tmp_path / "a.tif")
+    (tmp_path / "a.tif").write_bytes(frames(51))
+    with pytest.raises(DataError, match="more than 50 frames, as bombs have"):
+        content_digest(tmp_path / "a.tif")
+
+
+def test_a_jpeg_of_very_many_scans_is_not_decoded(tmp_path: Path) -> None:
+    """Each may leave all as it is: four thousand of a picture of 12,000 a side take a minute, and a megabyte."""
+    out = io.BytesIO()
+    Image.new("L", (64, 64), 128).save(out, "JPEG", progressive=True)
+    (tmp_path / "a.jpg").write_bytes(out.getvalue())
+    content_digest(tmp_path / "a.jpg")
+    empty = b"\xff\xda" + struct.pack(">HBBBBBB", 8, 1, 1, 0, 1, 63, 0)
+    (tmp_path / "a.jpg").write_bytes(out.getvalue()[:-2] + empty * 100 + b"\xff\xd9")
+    with pytest.raises(DataError, match="scans, as bombs have"):
+        content_digest(tmp_path / "a.jpg")
+
+
+def test_short_cells_of_a_packed_table_are_counted_with_the_work_that_they_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content, "SWELLS", 10_000_000)
+    path = tmp_path / "a.csv.gz"
+    with gzip.open(path, "wb", 9) as file:
+        file.write((b"1," * 400 + b"1\n") * 2_000)  # 1.6 MB, of which each cell takes half a microsecond
+    with pytest.raises(DataError, match="as bombs do"):
+        content_digest(path)
+
+
+def test_of_a_long_text_no_more_is_drawn_than_tells_it_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = [f"line {i} of a text that goes on" for i in range(3000)]
+    whole, some = Drawing(), Drawing()
+    digest_of_open(io.BytesIO("\n".join(text).encode()), "a.txt", whole)
+    monkeypatch.setattr(content, "DRAWN", 60_000)
+    digest_of_open(io.BytesIO("\n".join(text).encode()), "a.txt", some)
+    assert some.text() != whole.text()
+    again = Drawing()
+    digest_of_open(io.BytesIO("\n".join(["another", *text[10:]]).encode()), "a.txt", again)
+    assert (some.sketch().share(again.sketch()) or 0) > 0.8

@@ -157,6 +157,12 @@ def test_most_small_pictures_of_strokes_are_found_alone_and_their_ground_stays_b
     assert (made[:, 0] == 0).all() and (made[:, -1] == 0).all()
 
 
+@pytest.mark.parametrize(("side", "weak"), [(28, True), (32, False)])
+def test_that_a_small_picture_alone_may_not_be_found_is_said(side: int, weak: bool) -> None:
+    note = ImageWatermark(Images(1, side, side), bytes(32)).note()
+    assert (note is not None) == weak and (note is None or "one picture of 28x28 alone" in note)
+
+
 def test_many_pictures_show_together_what_none_shows_alone() -> None:
     made = digit_mark().embedded(strokes(300), np.random.default_rng(0))
     hurt = np.clip(made + np.random.default_rng(1).normal(0, 9, made.shape), 0, 255).astype(np.uint8)

@@ -58,12 +58,7 @@ class Onnx(Gate):
     name = "onnx"
 
     def __init__(self, path: Path) -> None:
-        try:
-            import onnxruntime
-        except ImportError:
-            raise FitError("--gate model.onnx needs an extra: pip install 'karat[onnx]'.") from None
-        self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        self.called = path.name
+        self.session, self.called = session_of(path), path.name
 
     def reasons(self, some: Candidates) -> Reasons:
         points = getattr(some.view, "points", None)
@@ -75,3 +70,12 @@ class Onnx(Gate):
         if len(bad) != len(some) or not np.isfinite(bad).all() or bad.min() < 0 or bad.max() > 1:
             raise FitError(f"{self.called} gave {list(answer.shape)} that are no probabilities of {len(some)} records.")
         return flagged(bad >= CERTAIN, f"bad by {self.called}")
+
+
+def session_of(path: Path) -> Any:
+    """The model in an ONNX file, ready to be asked; FitError where what runs it is not installed."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise FitError("--gate model.onnx needs an extra: pip install 'karat[onnx]'.") from None
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -54,7 +54,9 @@ class MakeOptions:
         What made records must pass beside the usual gates (no copies of training records, no broken rules, no repeats): en or
         zh, which are short lists of words that block a text; your own list (a .txt, a term a line); FILE.py:NAME, a function
         of the records; model.onnx; a folder of files in good/ and bad/ to learn from; personal, which keeps mail addresses,
-        telephone and identity numbers out of text. May be given several times. none: no gate at all, nor the usual ones.
+        telephone and identity numbers out of text; likeness=FOLDER, which keeps out who is in a folder of faces or voices (a
+        sub-folder for each person; with ",model.onnx" behind it by that encoder). May be given several times. none: no gate at
+        all, nor the usual ones.
     keep
         Keep this share of what is drawn, the best by a classifier that tells real records from made ones; it takes the training
         data. So many more are drawn.

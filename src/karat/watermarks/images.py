@@ -33,6 +33,7 @@ ROOM = (
 MOST = 8.0  # levels that one changes by at all
 FULL, LEAST = 1 / 3, 1 / 40  # of a step, by which the room lets a window move, that it counts wholly and at all
 STEPS = 24
+SURE = 32  # pixels a side from which one picture alone is found again
 AT_ONCE = 512  # pictures
 
 
@@ -40,6 +41,15 @@ AT_ONCE = 512  # pictures
 class ImageWatermark(Watermark):
     technique = "patterns in the windows of a picture"
     codec: Images
+
+    def note(self) -> str | None:
+        h, w = self.codec.height, self.codec.width
+        if min(h, w) >= SURE:
+            return None
+        return (
+            f"the watermark is weak: one picture of {w}x{h} alone may not be found again, least of all after JPEG or resizing; "
+            "a hundred together are found after JPEG, noise or a crop"
+        )
 
     @cached_property
     def size(self) -> tuple[int, int]:

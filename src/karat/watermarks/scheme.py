@@ -31,6 +31,10 @@ class Watermark(ABC):
         """Records with the mark, where it is put into them once they are made."""
         return records
 
+    def note(self) -> str | None:
+        """How little can be found again of what this codec makes, where that is little."""
+        return None
+
     def blocks(self, blocks: Iterator[Block], seed: int) -> Iterator[Block]:
         """The same blocks with their mark."""
         for i, block in enumerate(blocks):

@@ -208,6 +208,8 @@ def blocks_of(
     usual: as of `curating.blocks`.
     """
     mark = watermarks.of_run(run, synth.codec) if options.watermark else None
+    if mark is not None and (weak := mark.note()) is not None:
+        tally.notes.append(weak)
 
     def draw(request: Request, past: Past | None) -> Iterator[Block]:
         if mark is None:

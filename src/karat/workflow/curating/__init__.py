@@ -90,7 +90,7 @@ def blocks(
         tally.notes += [] if why is None else [f"no gate looked at them: {why}"]
         return itertools.chain.from_iterable(draw(one, None) for one in requests)
     common = Usual.of(run) if usual is None else usual()
-    gates = [*common.gates(codec, request), *chosen.gates(named, codec)]
+    gates = [*common.gates(codec, request), *chosen.gates(named, codec, lambda: _others(run))]
     if share < 1:
         gates.append(_ranking(run, options, codec, request, draw, share))
     return curated(codec, draw, requests, gates, tally, share)
@@ -145,6 +145,17 @@ def _copies(run: Run, kept: Kept | None) -> Copies:
         return Copies(_searched(learning.again(run)))
     except RunError as error:
         return Copies(None, f"that takes the data; {error}")
+
+
+def _others(run: Run) -> tuple[Any, Any] | None:
+    """Training records of a run and those set aside; None where they may not or cannot be read anew."""
+    if run.spec["epsilon"] is not None or not sealed(run.spec) or _size(run.source) > LARGE:
+        return None
+    try:
+        data = learning.again(run)
+    except RunError:
+        return None
+    return data.view("train"), data.view("holdout")
 
 
 def _size(source: str | Path) -> int:
