@@ -34,7 +34,7 @@ from karat.errors import DataError, FitError
 from karat.provenance import content, records
 from karat.provenance.containers import container_of
 from karat.provenance.content import content_digest, digest_of_open
-from karat.provenance.forms import database, markdown, vorbis
+from karat.provenance.forms import database, markdown, png, vorbis
 from karat.provenance.reading import found_in, read_label
 from karat.provenance.signing import Trust, make_key
 from karat.provenance.signing.detached import FORM, read_signature
@@ -409,3 +409,15 @@ def test_of_a_long_text_no_more_is_drawn_than_tells_it_again(tmp_path: Path, mon
     again = Drawing()
     digest_of_open(io.BytesIO("\n".join(["another", *text[10:]]).encode()), "a.txt", again)
     assert (some.sketch().share(again.sketch()) or 0) > 0.8
+
+
+def test_thousands_of_packed_texts_of_a_picture_are_not_all_unpacked() -> None:
+    """A kilobyte each, which unpacks to a megabyte: six of a file's megabytes took more than a hundred seconds."""
+    out = io.BytesIO()
+    Image.new("L", (1, 1)).save(out, "PNG")
+    plain, body = out.getvalue(), b"AIGC\0\0" + zlib.compress(b" " * 1_000_000, 9)
+    chunk = struct.pack(">I", len(body)) + b"zTXt" + body + struct.pack(">I", zlib.crc32(b"zTXt" + body))
+    container = container_of("a.png")
+    assert container is not None
+    found = container.words(plain[:33] + chunk * 100 + plain[33:])
+    assert len(found) == 100 and 1_000_000 < sum(len(text) for _, text in found) <= png.ALL_LIMIT

@@ -18,6 +18,7 @@ from karat.provenance.label import KEYWORD, OURS, Texts
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP = b"XML:com.adobe.xmp"
 LABEL_LIMIT = 1 << 20  # bytes of inflated text that a label may take: a bomb is not a label
+ALL_LIMIT = 1 << 24  # and all texts of a picture together: thousands of them are a bomb too
 
 Chunk = tuple[bytes, bytes, int]  # kind, body, where it begins
 
@@ -29,8 +30,7 @@ def put(data: Buffer, texts: Texts | None) -> list[Edit]:
     """
     edits: list[Edit] = []
     former = None
-    for kind, body, at in _chunks(data):
-        keyword, text = _text(kind, body)
+    for body, at, keyword, text in _texts(data):
         said = "" if text is None else text.decode(errors="replace")
         ours = (keyword == b"Comment" and OURS.fullmatch(said)) or (
             keyword == b"Software" and said.startswith("karat ")
@@ -54,13 +54,21 @@ def put(data: Buffer, texts: Texts | None) -> list[Edit]:
 def words(data: Buffer) -> list[tuple[str, str]]:
     """Each text of a label, by its keyword; also one that is none. Raises DataError where `data` is not a whole PNG."""
     found: list[tuple[str, str]] = []
-    for kind, body, _ in _chunks(data):
-        keyword, text = _text(kind, body)
+    for _, _, keyword, text in _texts(data):
         if keyword == KEYWORD.encode():
             found.append((KEYWORD, "" if text is None else text.decode(errors="replace")))
         if keyword == XMP and text is not None:
             found += xmp.words(text.decode(errors="replace"))
     return found
+
+
+def _texts(data: Buffer) -> Iterator[tuple[bytes, int, bytes | None, bytes | None]]:
+    """Of every chunk its body, where it begins, and its keyword and text as `_text` has them, as far as all texts may go."""
+    left = ALL_LIMIT
+    for kind, body, at in _chunks(data):
+        keyword, text = _text(kind, body, min(left, LABEL_LIMIT))
+        left -= len(text or b"") if kind != b"tEXt" else 0
+        yield body, at, keyword, text
 
 
 def _chunks(data: Buffer) -> Iterator[Chunk]:
@@ -94,26 +102,28 @@ def _pack(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def _text(kind: bytes, body: bytes) -> tuple[bytes | None, bytes | None]:
-    """Keyword and text of a text chunk; text None where it does not inflate, or to more than a label may take."""
+def _text(kind: bytes, body: bytes, most: int) -> tuple[bytes | None, bytes | None]:
+    """Keyword and text of a text chunk; text None where it does not inflate, or to more than `most` bytes."""
     if kind not in (b"tEXt", b"zTXt", b"iTXt"):
         return None, None
     keyword, _, rest = body.partition(b"\0")
     if kind == b"tEXt":
         return keyword, rest
     if kind == b"zTXt":
-        return keyword, _inflate(rest[1:])
+        return keyword, _inflate(rest[1:], most)
     packed, rest = rest[:1], rest[2:]
     parts = rest.split(b"\0", 2)
     if len(parts) != 3:
         return keyword, None
-    return keyword, _inflate(parts[2]) if packed == b"\1" else parts[2]
+    return keyword, _inflate(parts[2], most) if packed == b"\1" else parts[2]
 
 
-def _inflate(packed: bytes) -> bytes | None:
+def _inflate(packed: bytes, most: int) -> bytes | None:
+    if most < 1:
+        return None
     machine = zlib.decompressobj()
     try:
-        text = machine.decompress(packed, LABEL_LIMIT)
+        text = machine.decompress(packed, most)
     except zlib.error:
         return None
     return text if machine.eof else None
