@@ -176,10 +176,13 @@ def _told(turn: np.ndarray, phase: np.ndarray, others: Sequence[np.ndarray]) -> 
     """
     rng, at, each = np.random.default_rng(0), *np.unique(np.stack([turn, phase]), axis=1, return_inverse=True)
     each = each.reshape(-1)
-    dealt = [phase, *(rng.permutation(at[1])[each] for _ in range(DEALS))]
+    dealt = [rng.permutation(at[1])[each] for _ in range(DEALS)]
     total = 0.0
     for parts in others:
-        own, *chance = (_information(one, parts) for one in dealt)
+        own = _information(phase, parts)
+        if own <= TELLS:
+            continue
+        chance = [_information(one, parts) for one in dealt]
         gain, error = own - float(np.mean(chance)), float(np.std(chance))
         total += gain if gain > max(TELLS, BEYOND * error) else 0.0
     return total
