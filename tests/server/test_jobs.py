@@ -12,6 +12,7 @@ import pytest
 import torch
 from clients import client_of
 
+from karat.data import load
 from karat.options import ServeOptions
 from karat.server.catalogue import Catalogue
 from karat.server.guard.guard import keys_of
@@ -186,7 +187,7 @@ def test_a_training_has_its_price_before_it_starts(jobs: Jobs, tmp_path: Path) -
     money = {"minutes": 2.0, "money": pytest.approx(0.02 * cores), "currency": "EUR"}
     assert found == {**money, "recipe": None, "basis": "budget"}
     assert jobs.price({"source": "digits"}) is None and not jobs.home.table.exists()
-    look = jobs.table.add("look", {"data": "digits"}, None, "", None)
+    look = jobs.table.add("look", {"data": "bundled:digits"}, None, "", None)
     rows = [{"recipe": "vae", "fits": True, "minutes": 3.0}, {"recipe": "gan", "fits": True}]
     jobs.table.move(look.id, ("queued",), "succeeded", result=json.dumps({"recipes": rows}))
     for more in ({}, {"recipe": "vae"}):
@@ -206,3 +207,16 @@ def test_a_training_that_costs_more_than_its_key_may_spend_is_refused(tmp_path: 
         dear = client.post("/v1/jobs", json=asked)
         assert (dear.status_code, dear.json()["error"]["code"]) == (429, "insufficient_quota")
         assert client.get("/v1/jobs").json()["data"] == []
+
+
+def test_a_served_run_named_digits_stands_in_the_way_of_no_job_on_the_digits_of_the_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits" / "karat.json").write_text("{}")
+    catalogue = Catalogue((tmp_path,), tmp_path)
+    found = asked("train", {"source": "digits", "minutes": 1}, catalogue, ()).options
+    assert Path(found["out"]).name == "digits-2"
+    monkeypatch.chdir(tmp_path)  # as the worker does
+    for source in (found["source"], asked("look", {"data": "digits"}, catalogue, ()).options["data"]):
+        assert len(load(source, options={}, glance=True, fewest=1).train) > 1000

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 
+from karat.content.image.images import BUNDLED
 from karat.content.table.rules.conditions import names_file
 from karat.server.catalogue import Catalogue
 from karat.server.problems import Problem, in_fields, nearest, short
@@ -156,7 +157,9 @@ def _allowed(name: str, value: Any, catalogue: Catalogue) -> Any:
         named = any(
             re.fullmatch(word if word.isalpha() else f"{word}.*", value) for word in KNOWN.get(name, "").split()
         )
-        return value if named else catalogue.place(value, name)
+        if named:
+            return BUNDLED if value == "digits" else value  # a served run may be named so
+        return catalogue.place(value, name)
     if name == "recipe" and not re.fullmatch(r"[a-z0-9-]{1,40}", value):
         raise refused(value, "is no recipe; one that /v1/look lists was wanted, by its name.")
     if name == "given" and names_file(value):

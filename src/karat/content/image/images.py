@@ -275,9 +275,12 @@ def contact_sheet(pictures: np.ndarray, columns: int) -> Image.Image:
     return Image.fromarray(sheet)
 
 
+BUNDLED = "bundled:digits"  # the digits of the install, whatever lies in a folder "digits"
+
+
 def _kind(path: Path) -> str | None:
     """Which way `path` is read, decided by names alone."""
-    if str(path) == "digits" and not path.exists():
+    if str(path) == BUNDLED or (str(path) == "digits" and not path.exists()):
         return "digits"
     suffix = path.suffix.lower()
     if path.is_dir():

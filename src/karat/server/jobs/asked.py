@@ -127,8 +127,9 @@ def _training(
         return {"source": runs[0]}
     if source is None:
         raise Problem(422, "missing_field", "source is missing; data were wanted, or a run to continue.", "source")
-    place = Path(source) if source == "digits" else catalogue.place(source, "source")
-    if Run.is_run(place):
+    bundled = source == "digits"
+    place = Path(source) if bundled else catalogue.place(source, "source")
+    if not bundled and Run.is_run(place):
         return {"source": place}
     if out is None:
         recipe = f"-{request['recipe']}" if "recipe" in request else ""

@@ -15,6 +15,7 @@ from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.datastructures import UploadFile
 
+from karat.content.image.images import BUNDLED
 from karat.errors import DataError, KaratError
 from karat.options import TrainOptions
 from karat.output import file_name
@@ -145,7 +146,7 @@ async def sheet(request: Request, place: str) -> Response:
 
 
 def _source(parts: Served, place: str) -> Path | str:
-    return DIGITS if place == DIGITS else parts.catalogue.place(place, "place")
+    return BUNDLED if place == DIGITS else parts.catalogue.place(place, "place")
 
 
 def _surveyed(parts: Served, place: str, measured: bool = False) -> Survey:
