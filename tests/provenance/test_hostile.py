@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import openpyxl
 import pyarrow as pa
+import pyarrow.orc as orc
 import pyarrow.parquet as pq
 import pytest
 from files import LABEL
@@ -117,6 +118,17 @@ def test_an_array_that_would_not_fit_the_memory_is_refused(monkeypatch: pytest.M
     monkeypatch.setenv("KARAT_MEMORY_GB", "0.01")
     with pytest.raises(DataError, match="reading an array would need"):
         digest_of_open(io.BytesIO(head.getvalue() + b"\0" * 100), "a.npy")
+
+
+def test_a_stripe_of_equal_cells_that_would_not_fit_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orc.write_table(pa.table({"a": np.zeros(10_000_000, np.int64)}), str(tmp_path / "a.orc"), compression="zstd")
+    assert (tmp_path / "a.orc").stat().st_size < 100_000
+    content_digest(tmp_path / "a.orc")
+    monkeypatch.setenv("KARAT_MEMORY_GB", "0.01")
+    with pytest.raises(DataError, match="a stripe of this ORC file would need"):
+        content_digest(tmp_path / "a.orc")
 
 
 @pytest.mark.parametrize("form", [".zip", ".csv.gz", ".gif"])

@@ -276,6 +276,8 @@ def _orc(file: IO[bytes]) -> Pieces:
     from pyarrow import orc
 
     found = orc.ORCFile(file)
+    cells = 8.0 * found.nrows * len(found.schema) / max(1, found.nstripes)  # equal ones take no room in the file
+    limits.need(cells, "reading a stripe of this ORC file", "Check a part of it.")
     yield from _cells(found.schema, (found.read_stripe(i) for i in range(found.nstripes)))
 
 
