@@ -14,6 +14,7 @@ from served import listening
 
 from karat.options import ServeOptions
 from karat.server.app import application
+from karat.server.guard.guard import keys_of
 
 CHECKS = [
     schemathesis.checks.not_a_server_error,
@@ -29,6 +30,7 @@ RUNS = {
     "rows": "people",
 }  # by the second part of the path
 
+OPEN = ("/healthz", "/readyz")  # which tell nobody anything
 
 WHOLE, FEW = (
     schemathesis.openapi.from_dict(application(ServeOptions(["none"], root=Path("none"))).openapi()) for _ in range(2)
@@ -68,3 +70,30 @@ def test_no_request_brings_a_fault_and_answers_are_as_described(case: Case, addr
 @settings(how, max_examples=100)
 def test_no_request_of_very_many_brings_a_fault(case: Case, address: str) -> None:
     sent(case, address)
+
+
+@pytest.fixture(scope="module")
+def keyed(served_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, str]]]:
+    """The address of a server that asks for keys, and keys of few and of many scopes, which may not make much."""
+    root = tmp_path_factory.mktemp("keyed")
+    texts = {name: keys_of(root).add(f"{name}={name}", items=500, rate=100_000) for name in ("read", "make", "review")}
+    with listening(ServeOptions([served_runs], root=root, studio=False)) as address:
+        yield address, texts
+
+
+@pytest.mark.exam
+@FEW.exclude(path_regex="^/v1/(train|jobs)$|/assay$").parametrize()
+@settings(how, max_examples=10)
+def test_whatever_key_is_sent_no_request_brings_a_fault_and_none_is_answered_without_one(
+    case: Case, keyed: tuple[str, dict[str, str]]
+) -> None:
+    address, texts = keyed
+    for text in (*texts.values(), "karat-none", None):
+        case.headers.pop("authorization", None)
+        if text is not None:
+            case.headers["authorization"] = f"Bearer {text}"
+        if text in texts.values():
+            sent(case, address)
+        else:
+            answer = case.call(base_url=address, timeout=60)
+            assert answer.status_code in (401, 405) or case.operation.path in OPEN, answer.status_code

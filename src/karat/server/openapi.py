@@ -39,7 +39,7 @@ def described(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-HEALTH = ("/healthz", "/readyz", "/metrics")
+HEALTH = ("/healthz", "/readyz")  # which ask for no key
 ALWAYS = (401, 403, 413, 500)  # whatever is asked
 BODY = {"application/json": (400, 415, 422), "multipart/form-data": (400, 422)}  # where there is such a body
 
