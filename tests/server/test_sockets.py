@@ -308,3 +308,27 @@ def test_a_pipelined_request_is_not_cut_off_while_the_one_behind_it_waits(site: 
         threading.Event().wait(3 * running.HEADER_SECONDS)
         site.go.set()
         assert everything(client).endswith(b'"done"')
+
+
+def test_refusals_that_nobody_reads_are_not_heaped_up(full: Site) -> None:
+    with full.open() as client:
+        client.settimeout(1)
+        sent = 0
+        with contextlib.suppress(OSError):
+            while sent < 64 * 2**20:
+                sent += client.send((ASK + BODY) * 1000)
+        heaped = [each.transport.get_write_buffer_size() for each in full.server.server_state.connections]
+        assert sent < 64 * 2**20 and max(heaped, default=0) < 8 * 2**20
+    assert full.lives()
+
+
+def test_who_reads_late_gets_all_refusals(full: Site) -> None:
+    number = 4000
+    with full.open() as client:
+        writer = threading.Thread(
+            target=client.sendall, args=((ASK + BODY) * number + ASK + b"connection: close\r\n" + BODY,)
+        )
+        writer.start()
+        threading.Event().wait(0.1)
+        assert everything(client).count(b"HTTP/1.1 429") == number + 1
+        writer.join()

@@ -50,8 +50,8 @@ class Protocol(HttpToolsProtocol):
     _waiting: asyncio.TimerHandle | None = None
     _until: float | None = None  # when the headers of a request must have come; None while one is answered
     _stalled: asyncio.TimerHandle | None = None
-    _heading = False  # whether headers of a request are being read
-    _head = 0  # bytes of pieces that ended within them
+    _heading = _begun = False  # whether headers of a request are being read, and began in this piece
+    _head = 0  # bytes of pieces in which there was nothing else
     _refusal: bytes | None = None  # of the request whose body is being read
 
     def __init__(self, shedding: Shedding, *args: Any, **named: Any) -> None:
@@ -63,19 +63,18 @@ class Protocol(HttpToolsProtocol):
         self._expect_request()
 
     def data_received(self, data: bytes) -> None:
-        before = self.cycle
+        before, self._begun = self.cycle, False
         super().data_received(data)
         if self.cycle is not before:
             self._until = None
-        self._head = self._head + len(data) if self._heading else 0
-        if (
-            self._head > LONGEST_HEAD and not self.transport.is_closing()
-        ):  # complete ones are measured by the middleware
+        # of the piece in which they begin it is not known where; complete ones are measured by the middleware
+        self._head = self._head + len(data) if self._heading and not self._begun else 0
+        if self._head > LONGEST_HEAD and not self.transport.is_closing():
             self.send_400_response(f"The headers are longer than {LONGEST_HEAD} bytes.")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._heading = True
+        self._heading = self._begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._heading:  # what follows a body in chunks could otherwise replace what was looked at before it
@@ -109,6 +108,8 @@ class Protocol(HttpToolsProtocol):
             return
         self.transport.write(self._refusal)
         self._refusal = None
+        if self.flow.write_paused:  # who reads no answers is not asked for more requests
+            self.flow.pause_reading()
         if not self.parser.should_keep_alive():
             self.transport.close()
             return
@@ -125,6 +126,8 @@ class Protocol(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        if not self.pipeline:
+            self.flow.resume_reading()
         if self._stalled is not None:
             self._stalled.cancel()
 
