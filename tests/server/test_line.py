@@ -207,3 +207,21 @@ def test_what_is_kept_in_numbers_is_what_the_tickets_say(ticket: Callable[..., T
         waiting = list(line._turns.all())
         assert line._turns.busy == len({each.caller.account for each in waiting})
         assert line._turns.spent == pytest.approx(sum(each.spent for each in waiting))
+
+
+def test_who_asks_more_than_the_others_does_not_wait_until_all_of_them_have_had_as_much(
+    ticket: Callable[..., Ticket],
+) -> None:
+    line, rng, waits, there = Line(10_000), np.random.default_rng(0), [0], set[str]()
+    for turn in range(6000):  # of 300 who ask, few find a place; one comes again as soon as it was drawn for
+        if "often" not in there:
+            there.add("often")
+            assert line.join(ticket("a", "often"))
+            waits.append(0)
+        while len(there) < 20:
+            if (name := str(rng.integers(300))) not in there:
+                there.add(name)
+                assert line.join(ticket("a", name))
+        there.discard(step(line, 1.0, more=False).caller.connection)
+        waits[-1] += 1
+    assert turn == 5999 and max(waits) <= 60  # 134 where those who were refused have as much to come

@@ -2,9 +2,9 @@
 
 Who asks takes turns with the others, whatever he asks and however often, by start-time fair queueing (Goyal, Vin & Cheng, 1996,
 https://doi.org/10.1145/248156.248171): each has a clock that goes on by the seconds of drawing that he was given, and the one
-whose clock is furthest behind is next. Who comes, or comes again, begins no earlier than the clock of who is next, so that
-nobody saves up what he did not ask for. Of two who both wait neither gets more seconds than the other, in any stretch of time,
-by more than the longest step of each.
+whose clock is furthest behind is next. Who comes, or comes again, begins no earlier than the clock of who was next, nor than
+those who wait are in the mean, so that nobody saves up what he did not ask for, or was refused. Of two who both wait neither gets
+more seconds than the other, in any stretch of time, by more than the longest step of each.
 
 How many places one may hold follows the thresholds of shared buffers (Choudhury & Hahne, 1998,
 https://doi.org/10.1109/90.664262): no more than are free. One alone holds half of them, k of them a k + 1st each: nobody fills the
@@ -32,7 +32,7 @@ class Turns:
 
     def __init__(self, clock: float = 0.0, pace: float = FIRST) -> None:
         self.clock, self.pace = clock, pace
-        self.now = 0.0  # the clock of whose turn it was last
+        self.now = 0.0  # at which who comes begins: the clock of whose turn it was last, or how far all are in the mean
         self.count, self.busy, self.spent = (
             0,
             0,
@@ -67,7 +67,7 @@ class Turns:
         if self.tickets:
             return self.tickets[0]
         part = min((part for part in self.parts.values() if part.count), key=lambda part: part.clock)
-        self.now = part.clock
+        self.now = max(self.now, part.clock)
         self.parts = {name: part for name, part in self.parts.items() if part.count or part.clock > self.now}
         return part.next()
 
@@ -84,6 +84,7 @@ class Turns:
 
     def spend(self, seconds: float, whose: Sequence[str]) -> None:
         if whose:
+            self.now += seconds / (self.busy + 1)  # else who was drawn for before would wait for ever new ones
             part = self.part(whose[0])
             part.clock += seconds
             part.spend(seconds, whose[1:])
