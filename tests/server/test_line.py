@@ -213,7 +213,7 @@ def test_who_asks_more_than_the_others_does_not_wait_until_all_of_them_have_had_
     ticket: Callable[..., Ticket],
 ) -> None:
     line, rng, waits, there = Line(10_000), np.random.default_rng(0), [0], set[str]()
-    for turn in range(6000):  # of 300 who ask, few find a place; one comes again as soon as it was drawn for
+    for _ in range(6000):  # of 300 who ask, few find a place; one comes again as soon as it was drawn for
         if "often" not in there:
             there.add("often")
             assert line.join(ticket("a", "often"))
@@ -224,4 +224,4 @@ def test_who_asks_more_than_the_others_does_not_wait_until_all_of_them_have_had_
                 assert line.join(ticket("a", name))
         there.discard(step(line, 1.0, more=False).caller.connection)
         waits[-1] += 1
-    assert turn == 5999 and max(waits) <= 60  # 134 where those who were refused have as much to come
+    assert len(waits) > 200 and max(waits) <= 60  # 134 where those who were refused have as much to come
