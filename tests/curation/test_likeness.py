@@ -87,7 +87,7 @@ def test_how_little_it_sees_is_said(strangers: Data, tmp_path: Path) -> None:
 
 
 def test_the_people_themselves_among_the_data_are_no_strangers(tmp_path: Path) -> None:
-    folder = save_voices(tmp_path / "all", range(8), 30, 0)
+    folder = save_voices(tmp_path / "all", range(8), 16, 0)
     data = load(str(folder), holdout=0.5, seed=0)
     people = save_voices(tmp_path / "people", range(2), 12, 1)
     train, unseen = others(data)
@@ -110,9 +110,9 @@ def test_what_cannot_be_told_exports_nothing(tmp_path: Path) -> None:
 
 
 def test_pictures_of_nobody_are_drawn_as_before(tmp_path: Path) -> None:
-    save_pictures(tmp_path / "data", 90)
+    save_pictures(tmp_path / "data", 60)
     run = karat.train(tmp_path / "data", recipe="vae", steps=2, out=tmp_path / "run", threads=1, set=TINY)
     for person in ("a", "b"):
-        save_pictures(tmp_path / "people" / person, 40)
+        save_pictures(tmp_path / "people" / person, 12)
     files = karat.make(run, n=4, out=tmp_path / "made", gate=[f"likeness={tmp_path / 'people'}"], threads=1)
     assert len(files) >= 4
