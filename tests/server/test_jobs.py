@@ -43,6 +43,10 @@ def jobs(tmp_path: Path) -> Jobs:
         ("train", {"source": "digits", "out": "run-1"}, "out", "there already"),
         ("train", {"run": "run-1", "source": "digits"}, "run", "leave source and out away"),
         ("train", {"run": "nobody"}, None, "no run is served"),
+        ("train", {"source": "digits", "recipe": "vae", "set": ["model.widht=8"]}, "set", "widht"),
+        ("train", {"source": "digits", "recipe": "vae", "set": ["model.width=wide"]}, "set", "wide"),
+        ("train", {"source": "digits", "set": ["data.size=0"]}, "set", "at least 1"),
+        ("train", {"source": "digits", "set": ["data."]}, "set", "wanted data.name=value"),
         ("assay", {}, "run", "run is missing"),
     ],
 )

@@ -376,6 +376,13 @@ def private(
     return PRIVATE, [*changes, f"data.epsilon={float(epsilon)}", f"data.public={'true' if inferred else 'false'}"]
 
 
+def check_settings(options: TrainOptions) -> None:
+    """FitError for settings of `options` that a recipe which they name has not, or not so; for those of data that are none."""
+    data_options([each for each in options.set if each.startswith("data.")])
+    if options.set and options.recipe in recipes.names():
+        recipes.load(options.recipe, [each for each in options.set if not each.startswith("data.")])
+
+
 def data_options(changes: Sequence[str]) -> dict[str, Any]:
     """The options of data from `data.name=value` settings; a value that is no TOML is text."""
     out: dict[str, Any] = {}

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from karat.errors import FitError
 from karat.options import AssayOptions, LookOptions, MakeOptions, TrainOptions
 from karat.run import Run
 from karat.server.catalogue import Catalogue
 from karat.server.forms import Form, form, options_of, said
 from karat.server.jobs.table import Kind
-from karat.server.problems import Problem, of_fields
+from karat.server.problems import Problem, of_fields, of_karat
+from karat.workflow import learning
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,17 @@ def asked(kind: Kind, given: Form | Mapping[str, Any], catalogue: Catalogue, pro
     elif kind == "assay" and not {"real", "calibrate"} & set(request):
         raise Problem(422, "missing_field", "run is missing; a run was wanted, or real and made.", "run")
     options: Any = options_of(form, OPTIONS[kind], catalogue, **fixed)
+    if kind == "train" and "out" in fixed:
+        _check_settings(options)
     return Asked(_plain(options), runs[0] if len(runs) == 1 else None)
+
+
+def _check_settings(options: TrainOptions) -> None:
+    """Problem (400) for settings that the recipe has not, or not so, as far as that is known before the data are read."""
+    try:
+        learning.check_settings(options)
+    except FitError as error:
+        raise replace(of_karat(error), param="set") from None
 
 
 def _filled(kind: Kind, given: Mapping[str, Any]) -> Form:
