@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import re
 import signal
 import socket
@@ -23,6 +24,7 @@ from karat.server.app import application
 from karat.server.guard import access, bodies
 from karat.server.guard.guard import keys_of
 from karat.server.guard.hosts import bound
+from karat.server.guard.shedding import EVERY
 
 HOST = b"host: localhost\r\n"
 LARGE = 24 * 2**20
@@ -332,3 +334,18 @@ def test_who_reads_late_gets_all_refusals(full: Site) -> None:
         threading.Event().wait(0.1)
         assert everything(client).count(b"HTTP/1.1 429") == number + 1
         writer.join()
+
+
+def test_the_log_tells_of_every_refusal_once(full: Site, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "karat.server"):
+        full.answer((ASK + BODY) * 30 + ASK + b"connection: close\r\n" + BODY)
+        threading.Event().wait(1.5 * EVERY)
+    told = [each.__dict__["fields"] for each in caplog.records if "refused" in str(each.msg)]
+    assert [each["count"] for each in told] == [31]
+
+
+def test_a_file_of_keys_that_others_may_read_is_no_bad_request(full: Site, tmp_path: Path) -> None:
+    keys_of(tmp_path).add("ann=make")
+    keys_of(tmp_path).path.chmod(0o644)
+    threading.Event().wait(0.05)
+    assert full.answer(ASK + b"connection: close\r\nauthorization: Bearer x\r\n" + BODY).startswith(b"HTTP/1.1 5")

@@ -53,6 +53,7 @@ class Protocol(HttpToolsProtocol):
     _heading = _begun = False  # whether headers of a request are being read, and began in this piece
     _head = 0  # bytes of pieces in which there was nothing else
     _refusal: bytes | None = None  # of the request whose body is being read
+    _full = False  # whether no more is read until refusals were taken
 
     def __init__(self, shedding: Shedding, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -109,6 +110,7 @@ class Protocol(HttpToolsProtocol):
         self.transport.write(self._refusal)
         self._refusal = None
         if self.flow.write_paused:  # who reads no answers is not asked for more requests
+            self._full = True
             self.flow.pause_reading()
         if not self.parser.should_keep_alive():
             self.transport.close()
@@ -126,7 +128,8 @@ class Protocol(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if not self.pipeline:
+        if self._full and not self.pipeline:
+            self._full = False
             self.flow.resume_reading()
         if self._stalled is not None:
             self._stalled.cancel()

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 
+from karat.errors import KaratError
 from karat.server import logs
 from karat.server.guard.access import MAKE, Route
 from karat.server.guard.guard import LOCAL, Caller, Guard
@@ -42,7 +43,6 @@ class Shedding:
         self._answers: dict[str, Answer] = {}
         self._refused: Counter[tuple[str, str]] = Counter()  # by route and caller, in this turn of the loop
         self._unsaid: Counter[tuple[str, str]] = Counter()  # which the log has not told of
-        self._said = 0.0
         self._let: Counter[str] = Counter()  # requests of each account that were let in and not yet begun
         self._starting: deque[tuple[Callable[[], None], str | None]] = deque()
         self._last: str | None = None  # whose request was let in last, if it is one to make something
@@ -52,7 +52,10 @@ class Shedding:
         template = self._making.get(url) if method == b"POST" else None
         if template is None or self._guard.draining:
             return None
-        caller = self._caller(headers)
+        try:
+            caller = self._caller(headers)
+        except KaratError:  # a file of keys that cannot be read, which the way of all others tells of
+            return None
         if caller is None:
             return None
         if self._guard.full(caller.account, self._let[caller.account], self._let.total()):
@@ -115,17 +118,18 @@ class Shedding:
         return known.numbered(new_id())
 
     def _count(self) -> None:
-        """Enters in meters and log what this turn of the loop refused."""
+        """Enters what this turn of the loop refused in the meters, and has the log told of it."""
+        if not self._unsaid:
+            asyncio.get_running_loop().call_later(EVERY, self._say)
         for (route, name), count in self._refused.items():
             self._guard.meters.refused(route, count)
             self._unsaid[route, name] += count
         self._refused.clear()
-        now = time.monotonic()
-        if now - self._said >= EVERY:
-            for (route, name), count in self._unsaid.items():
-                logs.event(logging.INFO, "refused", route=route, status=429, caller=name, count=count)
-            self._unsaid.clear()
-            self._said = now
+
+    def _say(self) -> None:
+        for (route, name), count in self._unsaid.items():
+            logs.event(logging.INFO, "refused", route=route, status=429, caller=name, count=count)
+        self._unsaid.clear()
 
 
 @dataclass(frozen=True)
