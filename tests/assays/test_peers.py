@@ -26,6 +26,7 @@ from karat.assays.classifier import area
 from karat.assays.neighbours import distances
 from karat.assays.points.diversity import coverage, recall
 from karat.assays.points.fidelity import density, frechet, kernel_distance, precision, radii
+from karat.assays.points.neighbourhoods import prdc
 from karat.assays.table.attacks import trying
 from karat.assays.table.columns import Trends, shapes
 from karat.assays.text.variety import divergence_curve, frontier
@@ -350,6 +351,41 @@ def test_precision_recall_density_and_coverage_are_those_of_prdc() -> None:
         "coverage": coverage(d, r),
     }
     assert ours == pytest.approx(theirs, abs=1e-6)
+
+
+@pytest.mark.parametrize("case", ["apart", "far from zero", "one point twice", "one point alone"])
+def test_whole_sets_have_the_precision_recall_density_and_coverage_that_prdc_finds_in_double_precision(
+    case: str,
+) -> None:
+    public = peer("prdc")
+    real, made = (x.double() for x in samples(700, 650, 6))
+    if case == "far from zero":
+        real, made = real + 1000, made + 1000
+    if case == "one point twice":
+        made[::2] = made[1::2]
+    if case == "one point alone":
+        made = real[:1] + 1e-3 * made
+    theirs = public.compute_prdc(real.numpy(), made.numpy(), nearest_k=5)
+    assert prdc(real, made, 5)._asdict() == pytest.approx(theirs, abs=1e-12)
+
+
+def test_balls_to_a_neighbour_that_there_is_not_are_refused() -> None:
+    with pytest.raises(ValueError, match="k = 5 for 5 real and 9 made records"):
+        prdc(torch.zeros(5, 2), torch.zeros(9, 2), 5)
+
+
+@pytest.mark.parametrize("rank", [40, 5])
+def test_the_frechet_distance_of_many_columns_is_that_of_a_matrix_square_root(rank: int) -> None:
+    from scipy.linalg import sqrtm
+
+    rng = torch.Generator().manual_seed(0)
+    real, made = (torch.randn(90, rank, generator=rng).double() @ torch.randn(rank, 300).double() for _ in range(2))
+    if rank == 40:  # of full rank
+        real, made = (torch.cat([x, torch.randn(400, 300, generator=rng).double()]) for x in (real, made))
+    a, b = np.cov(real.numpy().T), np.cov(made.numpy().T)
+    gap = real.mean(0) - made.mean(0)
+    known = float(gap @ gap) + np.trace(a + b - 2 * sqrtm(a @ b).real)
+    assert frechet(real, made) == pytest.approx(known, rel=1e-6)
 
 
 def test_the_frechet_distance_is_that_of_torchmetrics_and_of_a_matrix_square_root() -> None:

@@ -25,6 +25,7 @@ CLOSEST = 6  # training records that are brought into register
 STEPS = 3  # of the closest of these, after one step of each
 MOST_STEP = 0.15  # of half the width
 AT_ONCE = 1 << 16  # numbers that are brought into register together: they fit a processor's cache
+TILE = 512  # training records that all poses are compared with before the next: what is between stays in the cache
 POSED = 1 << 10  # coarse records that are looked at in their poses together
 LEAST = 24  # pixels of a picture's longer side, below which it is enlarged by a whole number
 COMPONENTS = 48
@@ -137,7 +138,10 @@ class Aligned:
         blurred = torch.cat([_level(self._blurred(kind.prepared(part))) for part in train.split(1000)])
         self.basis = components(blurred, COMPONENTS)
         self.base = self.basis.of(blurred)
-        self.half = self.base.square().sum(1) / 2
+        # of records [n, k + 2] that end in minus half their squared length and minus one, the product with a row of these is
+        # minus half the squared distance
+        half = self.base.square().sum(1, keepdim=True) / 2
+        self.sought = torch.cat([self.base, torch.ones_like(half), half], 1)
 
     def _blurred(self, x: Tensor) -> Tensor:
         return _folded(smoothed(smoothed(smoothed(x))), self.kind.coarse)
@@ -154,10 +158,13 @@ class Aligned:
     def _block(self, x: Tensor, own: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         n, poses, rough = len(x), self.kind.poses, self._blurred(x)
         posed = torch.cat([self._posed(rough, some) for some in poses.split(max(1, POSED // n))])
-        best, room = torch.full((n, len(self.base)), -math.inf), torch.empty(n, len(self.base))
-        for each in posed:  # minus half the squared distance
-            torch.addmm(self.half[None], each, self.base.T, beta=-1, out=room)
-            torch.maximum(best, room.sub_(each.square().sum(1, keepdim=True) / 2), out=best)
+        best, asked = torch.empty(n, len(self.base)), F.pad(posed, (0, 2), value=-1.0)
+        asked[:, :, -2] = -posed.square().sum(2) / 2
+        for here, base in zip(best.split(TILE, 1), self.sought.split(TILE), strict=True):
+            most, room = torch.full_like(here, -math.inf), torch.empty_like(here)
+            for each in asked:
+                torch.maximum(most, torch.mm(each, base.T, out=room), out=most)
+            here.copy_(most)
         if own is not None:
             best[torch.arange(n), own] = -math.inf
         count = min(CLOSEST, len(self.base) - (own is not None))

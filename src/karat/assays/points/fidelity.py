@@ -25,22 +25,45 @@ FINDS = (
     *("frechet distance", "pixel frechet distance", "kernel distance"),
     *("precision", "density", "clipped density", "two-sample auc", "sharpness"),
 )
+BLOCK = 256  # columns of a covariance that are reckoned at once
 FOLDS = 2  # of the two-sample test
 
 
 def frechet(a: Tensor, b: Tensor) -> float:
     """Frechet distance of Gaussians fitted to `a` [n, d] and `b` [m, d], float64."""
-    a, b = a.double(), b.double()
-    return frechet_gaussians(a.mean(0), torch.atleast_2d(torch.cov(a.T)), b.mean(0), torch.atleast_2d(torch.cov(b.T)))
+    return frechet_gaussians(*gaussian(a), *gaussian(b))
+
+
+def gaussian(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean [d] and covariance [d, d] of `x` [n, d], float64."""
+    x = x.double()
+    mean = x.mean(0)
+    x, d = x - mean, x.shape[1]
+    cov = x.new_empty(d, d)
+    for start in range(0, d, BLOCK):  # what lies above the diagonal is known from below
+        stop = min(start + BLOCK, d)
+        torch.mm(x[:, start:].T, x[:, start:stop], out=cov[start:, start:stop])
+        cov[start:stop, stop:] = cov[stop:, start:stop].T
+    return mean, cov / (len(x) - 1)
 
 
 def frechet_gaussians(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> float:
-    """|mu_a - mu_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2), by two symmetric eigenproblems."""
-    values, vectors = torch.linalg.eigh(cov_a.double())
-    root = vectors * values.clamp_min(0).sqrt() @ vectors.T
-    cross = torch.linalg.eigvalsh(root @ cov_b.double() @ root).clamp_min(0).sqrt().sum()
-    gap = (mean_a.double() - mean_b.double()).square().sum()
-    return float(gap + cov_a.double().trace() + cov_b.double().trace() - 2 * cross)
+    """|mu_a - mu_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2).
+
+    With A = LL' and B = MM' the eigenvalues of A^1/2 B A^1/2 are those of L'M(L'M)'; where A or B has no full rank, by the
+    eigenvectors of A.
+    """
+    a, b = cov_a.double(), cov_b.double()
+    (left, one), (right, two) = torch.linalg.cholesky_ex(a), torch.linalg.cholesky_ex(b)
+    if int(one) or int(two):
+        values, vectors = torch.linalg.eigh(a)
+        root = vectors * values.clamp_min(0).sqrt() @ vectors.T
+        product = root @ b @ root
+    else:
+        product = left.T @ right
+        product = product @ product.T
+    cross = torch.linalg.eigvalsh(product).clamp_min(0).sqrt().sum()
+    return float((mean_a.double() - mean_b.double()).square().sum() + a.trace() + b.trace() - 2 * cross)
 
 
 def kernel_distance(a: Tensor, b: Tensor) -> float:
@@ -129,12 +152,10 @@ def findings(case: Case) -> list[Finding]:
 
 
 def _frechet(name: str, train: Tensor, unseen: Tensor, made: Tensor, draws: Draws, what: str) -> Finding:
-    reference = train.double()
-    mean, cov = reference.mean(0), torch.atleast_2d(torch.cov(reference.T))
+    mean, cov = gaussian(train)
 
     def score(of: Tensor, rows: Tensor) -> float:
-        some = of[rows].double()
-        return frechet_gaussians(mean, cov, some.mean(0), torch.atleast_2d(torch.cov(some.T)))
+        return frechet_gaussians(mean, cov, *gaussian(of[rows]))
 
     s = resampled(lambda rows: score(unseen, rows), lambda rows: score(made, rows), draws)
     scale = float(cov.trace())

@@ -57,6 +57,7 @@ SEARCHED = 6000  # rows of each kind whose matches are looked for, at most
 MOST = 4000  # made rows of the nearest record share
 LEANING = 0.1  # of the way from none to all rows copied, beyond which the nearest record share is a fault
 PLANTED = 300  # training rows that are altered to see how many of such copies would stand out
+TILE = 1024  # rows of the base that a block of others is compared with at a time
 NOBODY = 0.5  # of real rows that equal another, from which on no copy can be told, however many rows there are
 
 
@@ -127,11 +128,12 @@ class Linker:
         places = [torch.from_numpy(self._place(sheet, k)) for k in range(len(self.numbers))]
         masses = [torch.from_numpy(self._mass(sheet, k, own)) for k in range(len(self.numbers))]
         crowd = min(CROWD + 1, self.n - own)
-        room = torch.empty(3, block, self.n)  # once: what is allocated for each block anew leaves holes behind
+        room = torch.empty(block, self.n)  # once: what is allocated for each block anew leaves holes behind
+        spare = torch.empty(3, block, TILE)
         gaps, rows = [], []
         for start in range(0, len(sheet), block):
             part = slice(start, min(start + block, len(sheet)))
-            total = self._agreement(sheet, part, places, masses, own, room)
+            total = self._agreement(sheet, part, places, masses, own, room[: part.stop - part.start], spare)
             if own:
                 total[torch.arange(len(total)), torch.arange(part.start, part.stop)] = -torch.inf
             best = total.topk(crowd, dim=1)
@@ -140,29 +142,47 @@ class Linker:
         return Links(torch.cat(gaps), torch.cat(rows))
 
     def _agreement(
-        self, sheet: TableView, part: slice, places: list[Tensor], masses: list[Tensor], own: bool, room: Tensor
+        self,
+        sheet: TableView,
+        part: slice,
+        places: list[Tensor],
+        masses: list[Tensor],
+        own: bool,
+        room: Tensor,
+        spare: Tensor,
     ) -> Tensor:
-        """Nats [rows of the part, n], in the first of the three parts of `room`."""
+        """Nats [rows of the part, n] in `room`, reckoned in `spare` for as many rows of the base at a time as the cache holds."""
         some = [sheet.codes(j)[part] for j in self.choices]
-        total, product, share = (each[: part.stop - part.start] for each in room.unbind())
-        total.zero_()
-        if self.marked is not None:
-            mine = [self._marks(k, c) * self.weights[k][own] for k, c in enumerate(some) if self.few[k]]
-            torch.mm(torch.from_numpy(np.hstack(mine)), self.marked, out=total)
-        for k, codes in enumerate(some):
-            if not self.few[k]:
-                weight = torch.from_numpy(self.weights[k][own][codes])[:, None]
-                torch.eq(torch.from_numpy(codes)[:, None], self.codes[k][None], out=share)
+        marks = [self._marks(k, c) * self.weights[k][own] for k, c in enumerate(some) if self.few[k]]
+        mine = torch.from_numpy(np.hstack(marks)) if marks else None
+        many = [
+            (torch.from_numpy(c)[:, None], torch.from_numpy(self.weights[k][own][c])[:, None], self.codes[k])
+            for k, c in enumerate(some)
+            if not self.few[k]
+        ]
+        sides = [
+            (x[part, None], known, mass[part, None]) for x, known, mass in zip(places, self.places, masses, strict=True)
+        ]
+        for start in range(0, self.n, TILE):
+            here = slice(start, min(start + TILE, self.n))
+            total, product, share = (each[: len(room), : here.stop - start] for each in spare)
+            if mine is None or self.marked is None:
+                total.zero_()
+            else:
+                torch.mm(mine, self.marked[:, here], out=total)
+            for codes, weight, known in many:
+                torch.eq(codes, known[here], out=share)
                 total.addcmul_(share, weight)
-        for first in range(0, len(places), 6):  # products of six shares stay in the range of float32
-            product.fill_(1)
-            for k in range(first, min(first + 6, len(places))):
-                torch.sub(places[k][part, None], self.places[k][None], out=share).abs_()
-                if own:
-                    share -= 1 / self.n
-                product.mul_(torch.maximum(share, masses[k][part, None], out=share).clamp_(max=1))
-            total -= product.log_()
-        return total
+            for first in range(0, len(sides), 6):  # products of six shares stay in the range of float32
+                product.fill_(1)
+                for place, known, mass in sides[first : first + 6]:
+                    torch.sub(place, known[here], out=share).abs_()
+                    if own:
+                        share -= 1 / self.n
+                    product.mul_(torch.maximum(share, mass, out=share).clamp_(max=1))
+                total -= product.log_()
+            room[:, here] = total
+        return room
 
 
 def keys(sheet: TableView) -> list[bytes]:
