@@ -110,3 +110,13 @@ def test_few_rows_that_nearly_all_lie_where_others_do_accuse_nobody_by_one_sampl
     many = draw(4000, 2000, default_rng(0))
     wide = resampled(lambda rows: 0.9 + 1e-3 * float(rows[0] % 3), lambda _: 0.8, many, True)
     assert limit_of("recall", wide, least_of(0.03, many)).broken(wide.value)
+
+
+def test_rows_across_a_key_are_as_many_of_each_record_as_what_is_looked_at_allows() -> None:
+    """Visits that know nothing of one another are all looked at beside the one before; those of one mind once a person."""
+    for alike, wide in ((0.0, True), (0.9, False)):
+        sides = [visits(n, 8.0, alike, seed) for seed, n in enumerate((400, 100, 100))]
+        (found,) = (f for f in databases.tied(*sides, seed=0, apart=True) if f.name.endswith("sequences"))
+        made = {s.side: s.n for s in found.samples}["made"]
+        assert (made > 300) is wide
+        assert (made <= 100) is not wide

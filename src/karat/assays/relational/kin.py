@@ -8,6 +8,8 @@ the variance of a mean grows by 1 + (rows of a record - 1) times it (Kish, "Surv
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -45,9 +47,21 @@ def alone(record: np.ndarray, rows: np.ndarray, most: int = 1) -> np.ndarray:
 def independent(sides: Sequence[DatabaseView], table: str, seed: int) -> list[np.ndarray]:
     """Rows of the table on each side, the training one first, as many of each record as may count as independent."""
     kin = [records(side, table) for side in sides]
-    most = witnesses(sides[0].tables[table], kin[0], seed)
     rng = np.random.default_rng([seed, 34])
-    return [np.sort(alone(of, rng.permutation(len(of)), most)) for of in kin]
+    some = thinned([side.tables[table] for side in sides], kin, seed, [rng.permutation(len(of)) for of in kin])
+    return [np.sort(rows) for rows in some]
+
+
+def thinned(
+    parts: Sequence[TableView], kin: Sequence[np.ndarray], seed: int, orders: Sequence[np.ndarray] | None = None
+) -> list[np.ndarray]:
+    """Rows of each part, the training one first, as many of each record as may count as independent.
+
+    kin: which rows of each belong to one record.   orders: in which the rows are taken; as they stand by default.
+    """
+    most = witnesses(parts[0], kin[0], seed)
+    orders = [np.arange(len(of)) for of in kin] if orders is None else orders
+    return [alone(of, order, most) for of, order in zip(kin, orders, strict=True)]
 
 
 def witnesses(table: TableView, record: np.ndarray, seed: int) -> int:
@@ -59,24 +73,36 @@ def witnesses(table: TableView, record: np.ndarray, seed: int) -> int:
     shuffled = np.random.default_rng([seed, 35]).permutation(len(many))
     chosen = shuffled[: max(2, int(np.searchsorted(np.cumsum(many[shuffled]), ROWS)))]
     rows = np.flatnonzero(np.isin(record, chosen))
-    alike, sizes = likeness(table.take(rows), record[rows]), many[many > 0]
+
+    def grown(most: int) -> float:
+        """By how much the variance of a mean of so many rows of each record grows where they are all the same."""
+        capped = np.minimum(many, most)
+        return float((capped**2).sum() / capped.sum()) - 1
+
+    alike = likeness(table.take(rows), record[rows], GROWN / grown(2))
     low, high = 1, top
     while low < high:  # the largest number at which the variance grows by no more
         middle = (low + high + 1) // 2
-        capped = np.minimum(sizes, middle)
-        grown = (float((capped**2).sum() / capped.sum()) - 1) * alike
-        low, high = (middle, high) if grown <= GROWN else (low, middle - 1)
+        low, high = (middle, high) if grown(middle) * alike <= GROWN else (low, middle - 1)
     return low
 
 
-def likeness(table: TableView, record: np.ndarray) -> float:
-    """The greatest intraclass correlation of the ranks of a number, or of the classes of a column or of two; 0 to 1."""
+def likeness(table: TableView, record: np.ndarray, enough: float = math.inf) -> float:
+    """The greatest intraclass correlation of the ranks of a number, or of the classes of a column or of two; 0 to 1.
+
+    enough: beyond which no greater one is looked for.
+    """
     (codes,) = binned([table], BINS)
     codes = codes[:, :COLUMNS]
     numbers = [table.values[:, j] for j in table.numbers if j < COLUMNS]
-    placed = [ranks(finite(x), np.nan_to_num(x, nan=float(np.nanmean(x)))) for x in numbers if not np.isnan(x).all()]
-    together = [codes[:, i] * (BINS + 2) + codes[:, j] for i in range(codes.shape[1]) for j in range(i)]
-    return max((intraclass(x, record) for x in [*placed, *codes.T, *together]), default=0.0)
+    placed = (ranks(finite(x), np.nan_to_num(x, nan=float(np.nanmean(x)))) for x in numbers if not np.isnan(x).all())
+    together = (codes[:, i] * (BINS + 2) + codes[:, j] for i in range(codes.shape[1]) for j in range(i))
+    greatest = 0.0
+    for x in itertools.chain(placed, codes.T, together):
+        greatest = max(greatest, intraclass(x, record))
+        if greatest > enough:
+            break
+    return greatest
 
 
 def intraclass(values: np.ndarray, record: np.ndarray) -> float:

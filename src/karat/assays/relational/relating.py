@@ -14,7 +14,7 @@ from karat.assays.details import Detail
 from karat.assays.details.rows import Cardinality, ColumnPairs, Gaps
 from karat.assays.finding import Finding, Limit, Score, scored
 from karat.assays.relational.case import Case
-from karat.assays.relational.kin import alone, records
+from karat.assays.relational.kin import records, thinned
 from karat.assays.table.columns import Trends, combinations, shape
 from karat.assays.table.detection import told_apart
 from karat.assays.table.sheet import resampled_columns
@@ -73,7 +73,9 @@ def _dangling(case: Case) -> Finding:
 def _cardinality(case: Case) -> list[Finding]:
     """Children per parent: 1 - the Kolmogorov-Smirnov distance to the training parents' [n], beside unseen parents'."""
     sides = zip(case.sides, case.ties, strict=True)
-    train, unseen, made = (_many(side, tie)[_parents(side, tie, case.seed)] for side, tie in sides)
+    count = Columns(("rows",), ((),))
+    parts = [TableView(count, _many(side, tie)[:, None].astype(float)) for side, tie in sides]
+    train, unseen, made = (part.values[rows, 0] for part, rows in zip(parts, _parents(case, parts), strict=True))
     where, score = case.ties[0].where, _shape(train, unseen, made, case.seed)
     if score is None:
         return []
@@ -92,7 +94,7 @@ def _cardinality(case: Case) -> list[Finding]:
     top = int(max(train.max(initial=0), made.max(initial=0)))
     detail = None
     if 2 <= top + 1 <= 40:
-        shown, real = (tuple((np.bincount(v, minlength=top + 1) / len(v)).tolist()) for v in (made, train))
+        shown, real = (tuple((np.bincount(v.astype(int), minlength=top + 1) / len(v)).tolist()) for v in (made, train))
         detail = Cardinality(names=tuple(str(i) for i in range(top + 1)), made=shown, real=real)
     return [_agreement("cardinality", where, score, summary, detail, len(made), len(unseen))]
 
@@ -102,10 +104,14 @@ def _many(side: DatabaseView, tie: Tie) -> np.ndarray:
     return np.bincount(tie.links[tie.links >= 0], minlength=len(side.tables[tie.parent]))
 
 
-def _parents(side: DatabaseView, tie: Tie, seed: int) -> np.ndarray:
-    """int64 [n]: the rows of the parents, one of each record, by chance; all where a parent is a record."""
-    of = records(side, tie.parent)
-    return np.sort(alone(of, np.random.default_rng([seed, 36]).permutation(len(of))))
+def _parents(case: Case, parts: Sequence[TableView]) -> list[np.ndarray]:
+    """Which rows of the parents are looked at, as many of each record as may count as independent; all where a parent is one.
+
+    parts: what is looked at of each parent, on each side.
+    """
+    kin = [records(side, tie.parent) for side, tie in zip(case.sides, case.ties, strict=True)]
+    orders = [np.random.default_rng([case.seed, 36]).permutation(len(of)) for of in kin]
+    return [np.sort(rows) for rows in thinned(parts, kin, case.seed, orders)]
 
 
 def _counts(case: Case) -> list[Finding]:
@@ -118,8 +124,8 @@ def _counts(case: Case) -> list[Finding]:
         )
         counts = Columns(tuple(t.where for t in mine), ((),) * len(mine))
         values = np.column_stack([own.values, *(_many(side, t) for t in mine)])
-        rows = _parents(side, tie, case.seed)
-        parts.append(TableView(_beside(own.columns, counts, tie.parent, "rows"), values[rows]))
+        parts.append(TableView(_beside(own.columns, counts, tie.parent, "rows"), values))
+    parts = [part.take(rows) for part, rows in zip(parts, _parents(case, parts), strict=True)]
     last = parts[0].width - 1
     pairs = [(j, last) for j in range(last)]
     return _pairs(
@@ -128,35 +134,37 @@ def _counts(case: Case) -> list[Finding]:
 
 
 def _joined(case: Case) -> list[Finding]:
-    """Whether a child with its parent, its place and the number of its siblings is told from a real one; one of each record."""
-    parts = []
+    """Whether a child with its parent, its place and the number of its siblings is told from a real one."""
+    parts, kin = [], []
     for side, tie in zip(case.sides, case.ties, strict=True):
-        rng = np.random.default_rng([case.seed, 7])
-        rows = rng.permutation(np.flatnonzero(tie.links >= 0))
-        rows = rng.permutation(alone(records(side, tie.child), rows))
+        rows = np.random.default_rng([case.seed, 7]).permutation(np.flatnonzero(tie.links >= 0))
+        kin.append(records(side, tie.child)[rows])
         parent, child = side.tables[tie.parent], side.tables[tie.child]
         columns = _beside(parent.columns, child.columns, tie.parent, tie.child)
         columns = _beside(columns, Columns(("place", "siblings"), ((), ())), "", "")
         of = tie.links[rows]
         beside = [parent.values[of], child.values[rows], tie.place[rows], _many(side, tie)[of]]
         parts.append(TableView(columns, np.column_stack(beside)))
+    rng = np.random.default_rng([case.seed, 8])
+    parts = [part.take(rng.permutation(rows)) for part, rows in zip(parts, thinned(parts, kin, case.seed), strict=True)]
     if min(map(len, parts)) < FEWEST:
         return []
     return [told_apart("parent-child auc", *parts, seed=case.seed, of=case.ties[0].where)]
 
 
 def _together(case: Case) -> list[Finding]:
-    """How columns of parent and child go together, in one row of each record, so that rows are independent; the parent may lie
-    on either side of the split where it does not make its children.
+    """How columns of parent and child go together, in rows that may count as independent; the parent may lie on either side of
+    the split where it does not make its children.
     """
-    i, made, tie, parts = case.number, case.made, case.ties[2], []
+    i, made, tie, parts, kin = case.number, case.made, case.ties[2], [], []
     columns = _beside(made.tables[tie.parent].columns, made.tables[tie.child].columns, tie.parent, tie.child)
     for side in case.sides:
         base, link = side.all, side.all.ties[i].links
         rows = np.random.default_rng([case.seed, 5]).permutation(np.flatnonzero((link >= 0) & side.mine(tie.child)))
-        rows = alone(records(base, tie.child), rows)
+        kin.append(records(base, tie.child)[rows])
         left = base.tables[tie.parent].values[link[rows]]
         parts.append(TableView(columns, np.hstack([left, base.tables[tie.child].values[rows]])))
+    parts = [part.take(rows) for part, rows in zip(parts, thinned(parts, kin, case.seed), strict=True)]
     if min(map(len, parts)) < FEWEST:
         return []
     first = made.tables[tie.parent].width
@@ -171,23 +179,33 @@ def _beside(a: Columns, b: Columns, left: str, right: str) -> Columns:
 
 
 def _sequences(case: Case) -> list[Finding]:
-    """How a row goes together with the one before it, in one pair of neighbours of each record; and the gaps between them."""
-    parts, gaps = [], []
+    """How a row goes together with the one before it, in neighbours that may count as independent; and the gaps between them."""
+    parts, kin, gaps = [], [], []
     name, order = case.made.ties[case.number].child, case.made.ties[case.number].order
     own = case.made.tables[name].columns
     for side, tie in zip(case.sides, case.ties, strict=True):
         rows = np.random.default_rng([case.seed, 6]).permutation(np.flatnonzero((tie.before >= 0) & (tie.links >= 0)))
-        rows = alone(records(side, name), rows)
+        kin.append(records(side, name)[rows])
         now, back = (side.tables[name].values[at] for at in (rows, tie.before[rows]))
         parts.append(TableView(_beside(own, own, "before", name), np.hstack([back, now])))
         if tie.at is not None:
             gaps.append(tie.at[rows] - tie.at[tie.before[rows]])
-    if min(map(len, parts)) < FEWEST:
-        return []
     width = len(own.names)
     pairs = [(j, width + j) for j in range(width) if own.names[j] != order]
+    apart = [TableView(Columns(("gap",), ((),)), gap[:, None].astype(float)) for gap in gaps]
+    gaps = [gap[rows] for gap, rows in zip(gaps, thinned(apart, kin, case.seed), strict=True)] if gaps else []
+    judged = [_only(part, sorted({j for pair in pairs for j in pair})) for part in parts]
+    parts = [part.take(rows) for part, rows in zip(parts, thinned(judged, kin, case.seed), strict=True)]
+    if min(map(len, parts)) < FEWEST:
+        return []
     out = _pairs("sequences", name, "a row and the one before it", *parts, pairs=pairs, seed=case.seed)
     return [*out, *(_gaps(name, *gaps, seed=case.seed) if gaps else [])]
+
+
+def _only(part: TableView, columns: Sequence[int]) -> TableView:
+    """Some columns of the part."""
+    some = Columns(tuple(part.names[j] for j in columns), tuple(part.columns.choices[j] for j in columns))
+    return TableView(some, part.values[:, columns])
 
 
 def _pairs(
