@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -20,10 +20,11 @@ from karat.assays.details.rows import Changes, Courses, Lagged, Lags, Moved, Pai
 from karat.assays.finding import Finding, Score, scored
 from karat.assays.keys import KEYS
 from karat.assays.relational.case import Case
+from karat.assays.relational.kin import records, thinned
 from karat.assays.table.columns import shape
 from karat.assays.table.sheet import resampled_columns
 from karat.space import JUDGED as FEWEST
-from karat.views import TableView, Tie
+from karat.views import Columns, TableView, Tie
 from karat.words import said, term
 
 FINDS = ("changes", "autocorrelation", "volatility", "cross-correlation")
@@ -100,13 +101,36 @@ def findings(case: Case) -> list[Finding]:
     return out + _together(where, columns, sides, draws)
 
 
+def sequences(case: Case, columns: Sequence[Column]) -> tuple[Tie, ...]:
+    """The ties of the case, with as many sequences of each record as may count as independent by how wild their changes are and
+    where they lead; the rows of others are nobody's. All of them where each sequence is a record.
+    """
+    kin = [records(side, tie.parent) for side, tie in zip(case.sides, case.ties, strict=True)]
+    if all(len(np.unique(of)) == len(of) for of in kin):
+        return case.ties
+    parts, owners = [], []
+    for side, tie in zip(case.sides, case.ties, strict=True):
+        moves = Moves.of(side.tables[tie.child], tie, columns)
+        sums = [moves.summed(x) for step in moves.change.T for x in (step, step**2)]
+        parts.append(TableView(Columns(("",) * len(sums), ((),) * len(sums)), np.stack(sums, 1)))
+        owners.append(np.unique(tie.links[tie.links >= 0]))
+    orders = [np.random.default_rng([case.seed, 37]).permutation(len(owner)) for owner in owners]
+    chosen = thinned(parts, [of[owner] for of, owner in zip(kin, owners, strict=True)], case.seed, orders)
+    kept = [np.isin(tie.links, owner[rows]) for tie, owner, rows in zip(case.ties, owners, chosen, strict=True)]
+    return tuple(
+        replace(tie, links=np.where(mine, tie.links, -1), before=np.where(mine, tie.before, -1))
+        for tie, mine in zip(case.ties, kept, strict=True)
+    )
+
+
 def moved(case: Case) -> tuple[list[Column], list[Moves]]:
     """The columns whose changes are judged, and the changes of each side; no columns where sequences are short or few."""
     ties, tables = case.ties, [side.tables[case.ties[0].child] for side in case.sides]
     columns = judged(tables[0], ties[0]) if ties[0].makes else []
     if not columns:
         return [], []
-    sides = [Moves.of(table, tie, columns) for table, tie in zip(tables, ties, strict=True)]
+    some = sequences(case, columns)
+    sides = [Moves.of(table, tie, columns) for table, tie in zip(tables, some, strict=True)]
     if min(s.parents for s in sides[1:]) < FEWEST or not all(np.isfinite(s.change).any(0).all() for s in sides):
         return [], []
     return columns, sides

@@ -14,7 +14,7 @@ from karat.assays.chance import Draws, draw
 from karat.assays.details.rows import Courses, Drawn, Lagged, Lags, Phase, Seasons
 from karat.assays.finding import Finding
 from karat.assays.relational.case import Case
-from karat.assays.relational.changing import ENOUGH, Column, Measured, Moves, distance, finding, moved, ranks
+from karat.assays.relational.changing import ENOUGH, Column, Measured, Moves, distance, finding, moved, ranks, sequences
 from karat.assays.relational.windows import phases
 from karat.assays.table.columns import shape
 from karat.assays.table.sheet import resampled_columns
@@ -26,9 +26,10 @@ AHEAD = 10  # rows after a change whose sizes are looked at
 
 def findings(case: Case) -> list[Finding]:
     """Of the rows of one table in the order in which they hang on their parents; none where sequences are short."""
-    where, ties, (columns, sides) = case.ties[0].child, case.ties, moved(case)
+    where, (columns, sides) = case.ties[0].child, moved(case)
     if not columns:
         return []
+    ties = sequences(case, columns)
     tables = [side.tables[where] for side in case.sides]
     draws = draw(sides[1].parents, sides[2].parents, np.random.default_rng([case.seed, 34]))
     seasons = [phases(table, tie) for table, tie in zip(tables, ties, strict=True)]

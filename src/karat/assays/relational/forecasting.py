@@ -17,7 +17,7 @@ from karat.assays.chance import Draws, draw, limit_of, resampled
 from karat.assays.details.records import Usefulness
 from karat.assays.finding import Finding, Score, scored
 from karat.assays.relational.case import Case
-from karat.assays.relational.changing import judged, ranks
+from karat.assays.relational.changing import judged, ranks, sequences
 from karat.assays.relational.windows import lagged
 from karat.space import JUDGED as FEWEST
 from karat.views import TableView
@@ -57,6 +57,7 @@ def findings(case: Case) -> list[Finding]:
     columns = (judged(tables[0], ties[0]) if ties[0].makes else [])[:COLUMNS]
     if not columns:
         return []
+    ties = sequences(case, columns)
     sheets, owners = zip(*(lagged(table, tie, columns) for table, tie in zip(tables, ties, strict=True)), strict=True)
     windows = [np.unique(owner) for owner in owners]
     if min(map(len, windows)) < FEWEST or len({s.names for s in sheets}) > 1:
