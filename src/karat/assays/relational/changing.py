@@ -105,9 +105,9 @@ def sequences(case: Case, columns: Sequence[Column]) -> tuple[Tie, ...]:
     """The ties of the case, with as many sequences of each record as may count as independent by how wild their changes are and
     where they lead; the rows of others are nobody's. All of them where each sequence is a record.
     """
-    kin = [records(side, tie.parent) for side, tie in zip(case.sides, case.ties, strict=True)]
-    if all(len(np.unique(of)) == len(of) for of in kin):
+    if not any(tie.makes and tie.child == case.ties[0].parent for tie in case.train.ties):
         return case.ties
+    kin = [records(side, tie.parent) for side, tie in zip(case.sides, case.ties, strict=True)]
     parts, owners = [], []
     for side, tie in zip(case.sides, case.ties, strict=True):
         moves = Moves.of(side.tables[tie.child], tie, columns)
