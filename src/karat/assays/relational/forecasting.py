@@ -57,8 +57,8 @@ def findings(case: Case) -> list[Finding]:
     columns = (judged(tables[0], ties[0]) if ties[0].makes else [])[:COLUMNS]
     if not columns:
         return []
-    ties = sequences(case, columns)
-    sheets, owners = zip(*(lagged(table, tie, columns) for table, tie in zip(tables, ties, strict=True)), strict=True)
+    some = zip(tables, sequences(case, columns), strict=True)
+    sheets, owners = zip(*(lagged(table, tie, columns) for table, tie in some), strict=True)
     windows = [np.unique(owner) for owner in owners]
     if min(map(len, windows)) < FEWEST or len({s.names for s in sheets}) > 1:
         return []
