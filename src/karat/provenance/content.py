@@ -50,6 +50,7 @@ DRAWN = 1 << 24  # bytes of a table or text of which records are drawn: a word o
 FRAMES = 10_000  # of a picture, at most: readers look through all of before for each
 SCANS = 100  # of a JPEG, at most: each may say in a hundred bytes that nothing changes in all of it
 SAMPLES = 1 << 18
+AT_ONCE = 1 << 16  # bytes of lines that are looked at together: short ones would cost more than what is in them
 ROWS = 1 << 8  # that are unpacked at once: one long text may stand in each of them and once in the file
 
 
@@ -76,14 +77,15 @@ def digest_of_open(file: IO[bytes], name: str, drawing: Drawing | None = None) -
             most, total, drawn = max(SWELLS, RATIO * file.seek(0, os.SEEK_END)), 0, 0
             file.seek(0)
             parts = PARTS.get(form.removesuffix(".gz"))
+            inner = b"," if form.startswith(".json") else CELLS  # what stands between values
             for piece in FORMS.get(form, _bytes)(file):
                 found.update(piece)
                 total += len(piece)
                 if parts is not None:
+                    total += ROW * (1 + piece.count(b"\n")) + CELL * piece.count(inner)
+                    if drawing is not None and drawn < DRAWN:
+                        drawing.take(parts(_first(piece, DRAWN - drawn)))
                     drawn += len(piece)
-                    total += ROW * (1 + piece.count(b"\n")) + CELL * piece.count(CELLS)
-                    if drawing is not None and drawn <= DRAWN:
-                        drawing.take(parts(piece))
                 if total > most:
                     raise DataError(f"{name} swells to more than {most:,} bytes, as bombs do; it is read no further.")
     except DataError:
@@ -176,36 +178,63 @@ def _ogg(file: IO[bytes]) -> Pieces:
 
 
 def _text(file: IO[bytes]) -> Pieces:
-    """The lines, whatever ends them, but those that a label takes."""
+    """The lines, whatever ends them, but those that a label takes; many at once."""
     blank = 0  # lines at the end that hold nothing do not count
     first, begun, returns = True, False, 0  # of a line longer than a block: whether it began, and what may end it
+    held = bytearray()
     while part := file.readline(BLOCK):
         text = (part.removeprefix(b"\xef\xbb\xbf") if first else part).rstrip(b"\r\n")
         first, ended = False, part.endswith(b"\n") or len(part) < BLOCK
         if ended and not begun and text.startswith(b"AI-") and OURS.fullmatch(text):
             continue
         if text:
-            yield b"" if begun else b"\n" * blank
-            yield from (b"\r" * min(BLOCK, returns - k) for k in range(0, returns, BLOCK))
-            yield text
+            if not begun and blank:
+                held += b"\n" * blank
+            for k in range(0, returns, BLOCK):
+                held += b"\r" * min(BLOCK, returns - k)
+                yield bytes(held)
+                held.clear()
+            held += text
             blank, begun, returns = 0, True, 0
         returns += len(part) - len(text)
         if ended:
-            yield b"\n" if begun else b""
-            blank, begun, returns = blank + (not begun), False, 0
-    yield b"\n" if begun else b""
+            if begun:
+                held += b"\n"
+                if len(held) >= AT_ONCE:
+                    yield bytes(held)
+                    held.clear()
+            else:
+                blank += 1
+            begun, returns = False, 0
+        elif held:
+            yield bytes(held)
+            held.clear()
+    yield bytes(held) + b"\n" if begun else bytes(held)
 
 
 def _rows(each: Callable[[IO[bytes]], Iterator[bytes]]) -> Callable[[IO[bytes]], Pieces]:
     def pieces(file: IO[bytes]) -> Pieces:
+        held = bytearray()
         try:
             for record in each(file):
-                yield record + b"\n"
+                held += record
+                held += b"\n"
+                if len(held) >= AT_ONCE:
+                    yield bytes(held)
+                    held.clear()
         except records.OddError:
+            yield bytes(held)
             file.seek(0)
             yield from _text(file)
+            return
+        yield bytes(held)
 
     return pieces
+
+
+def _first(piece: bytes, most: int) -> bytes:
+    """The whole lines within so many bytes."""
+    return piece if len(piece) <= most else piece[: piece.rfind(b"\n", 0, most) + 1]
 
 
 def _lines(piece: bytes) -> list[bytes]:
@@ -213,7 +242,8 @@ def _lines(piece: bytes) -> list[bytes]:
 
 
 def _passages(piece: bytes) -> Iterator[bytes]:
-    return (words.encode() for words in records.words(piece.decode(errors="replace")) if words)
+    for line in piece.split(b"\n"):
+        yield from (words.encode() for words in records.words(line.decode(errors="replace")) if words)
 
 
 def _markdown(file: IO[bytes]) -> Pieces:

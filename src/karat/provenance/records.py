@@ -12,6 +12,7 @@ import os
 import re
 import zipfile
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import IO, Any
 
 from karat import limits
@@ -24,6 +25,7 @@ CELL = "\x1f"  # between the cells of a row
 DECIMAL = re.compile(r"(-?\d+)(\.\d*?)0*")
 TRUTHS = ("True", "False", "TRUE", "FALSE")
 ROWS = 1 << 20  # that a sheet can have
+SHORT = 32  # characters of a cell that is remembered
 CELLS = (
     10_000_000  # of a workbook, beside 200 for each of its bytes: rows are padded as far as a cell says that it stands
 )
@@ -71,9 +73,17 @@ def _encoding(start: bytes) -> str:
 
 
 def _plain(cell: str) -> str:
-    if cell[-1:] in ("0", ".") and "." in cell and (found := DECIMAL.fullmatch(cell)):
-        return found[1] + (found[2] if len(found[2]) > 1 else "")
+    if cell[-1:] in ("0", ".") and "." in cell:
+        return _shorter(cell) if len(cell) < SHORT else _number_of(cell)
     return cell.lower() if cell in TRUTHS else cell
+
+
+def _number_of(cell: str) -> str:
+    found = DECIMAL.fullmatch(cell)
+    return cell if found is None else found[1] + (found[2] if len(found[2]) > 1 else "")
+
+
+_shorter = lru_cache(1 << 12)(_number_of)  # the same cells come millions of times in what swells
 
 
 def listed(file: IO[bytes]) -> Iterator[bytes]:
