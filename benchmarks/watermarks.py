@@ -36,6 +36,7 @@ from karat.request import Request
 from karat.run import Run
 from karat.watermarks import scheme
 from karat.watermarks.detection import FPR, detection
+from karat.watermarks.noise import NoiseWatermark
 
 KEYS = [bytes([65 + k]) * 32 for k in range(5)]
 TOKENS, GROUPS = 200, (10, 100)
@@ -223,7 +224,11 @@ def pictures(args: argparse.Namespace, source: Path) -> None:
     rng = np.random.default_rng(args.seed)
     real = np.asarray(Images.read(source, {"limit": args.clean}).records)
     codec = Images(real.shape[3], *real.shape[1:3])
-    attacks: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    measured(f"picture {real.shape[2]}x{real.shape[1]}", real, codec, attacks_of(rng), args)
+
+
+def attacks_of(rng: np.random.Generator) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    return {
         "": lambda one: one,
         "JPEG q50": jpeg,
         "half the size": lambda one: resized(one, False),
@@ -232,7 +237,34 @@ def pictures(args: argparse.Namespace, source: Path) -> None:
         "crop: 75 % of each side": lambda one: cropped(one, 0.75, rng),
         "noise of 10 levels": lambda one: noisy(one, rng),
     }
-    measured(f"picture {real.shape[2]}x{real.shape[1]}", real, codec, attacks, args)
+
+
+def keyed_noise(args: argparse.Namespace, folder: Path, source: Path) -> None:
+    """Pictures of a run, made and real, each of its real ones tested with one of many keys: going back asks for none."""
+    run, rng = Run.open(folder), np.random.default_rng(args.seed)
+    synth = synthesizer.load(run, torch.device("cpu"))
+    real = np.asarray(Images.read(source, {"limit": args.clean}).records)
+    model = getattr(synth, "model", None)
+    marks = [NoiseWatermark(synth.codec, bytes([k]) * 32, model) for k in range(100)]
+    attacks = attacks_of(rng)
+    begun = time.process_time()
+    made = np.concatenate([b.records for b in synth.stream(marks[0].asked(Request(args.marked, args.seed)))])
+    cost, item = time.process_time() - begun, f"{run.spec['recipe']['name']} {real.shape[2]}x{real.shape[1]}"
+    for name, attack in attacks.items():
+        few = real if not name else real[: args.attacked]
+        begun = time.process_time()
+        found = marks[0].found([attack(one) for one in few])
+        spent = (time.process_time() - begun) / len(few)
+        p = np.concatenate([mark.chances(found[k :: len(marks)]) for k, mark in enumerate(marks)])
+        groups = [found[k : k + 10] for k in range(0, min(len(found), GROUPED) - 9, 10)]
+        several = share([marks[k % 100].together(some) <= FPR for k, some in enumerate(groups)])
+        line(item, "1", f"clean {name}".strip() + f", {1e3 * spent:.0f} ms each", p <= FPR, groups=(several, ""))
+        found = marks[0].found([attack(one) for one in made])
+        several = [
+            share([marks[0].together(found[i : i + k]) <= FPR for i in range(0, len(found) - k + 1, k)]) for k in GROUPS
+        ]
+        how = name or f"marked, drawn in {cost:.1f} s"
+        line(item, "1", f"marked {name}" if name else how, marks[0].chances(found) <= FPR, groups=several)
 
 
 def measured(
@@ -309,6 +341,10 @@ def main() -> None:
     parser.add_argument("--table", type=Path)
     parser.add_argument("--pictures", type=Path, nargs="*", default=[])
     parser.add_argument("--sounds", type=Path)
+    parser.add_argument(
+        "--noise", type=Path, nargs="*", default=[], help="a run by diffusion and its real pictures, ..."
+    )
+    parser.add_argument("--attacked", type=int, default=1_000, help="clean pictures after each attack, of --noise")
     parser.add_argument("--clean", type=int, default=10_000)
     parser.add_argument("--marked", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=0)
@@ -325,6 +361,8 @@ def main() -> None:
         pictures(args, source)
     if args.sounds is not None:
         sounds(args)
+    for folder, source in zip(args.noise[::2], args.noise[1::2], strict=True):
+        keyed_noise(args, folder, source)
     print(f"{time.process_time():.0f} CPU seconds")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from karat.errors import FitError
-from karat.families.generator import PLAIN, Sampling
+from karat.families.generator import PLAIN, Sampling, Start
 
 LONGEST = 10_000_000  # characters
 
@@ -67,7 +67,8 @@ class Request:
     after another.
     independent: that no record is drawn with a look at the others, as a judge's intervals want it; else rows of a table
     keep together to what was learned, in random order.   shard: of which larger request this is a part.
-    pick: rows of a table are drawn several times over, and one of each is taken.
+    pick: rows of a table are drawn several times over, and one of each is taken.   start: what becomes of the noise that
+    points begin with.
     Raises FitError for what no generator could do.
     """
 
@@ -84,6 +85,7 @@ class Request:
     independent: bool = False
     shard: Shard = Shard()
     pick: Pick | None = field(default=None, compare=False)
+    start: Start | None = field(default=None, compare=False)
     tokens: int | None = None
 
     def __post_init__(self) -> None:

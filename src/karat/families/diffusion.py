@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from typing import ClassVar, Literal
 
 import torch
@@ -24,8 +25,11 @@ from torch import Tensor, nn
 from karat import limits, nets
 from karat.errors import FitError
 from karat.families import vae
-from karat.families.generator import Batches, Learned, Player
+from karat.families.generator import Batches, Learned, Player, Start
 from karat.space import UNLIMITED, Allowance, Batch, Fields, Grid, Space
+
+BACK, FIXED = 20, 2  # steps back to the noise, at most, and turns towards the point from which each came
+LOOKS = (0.3, 0.5, 0.7)  # times at which kinds are compared
 
 
 @dataclass(frozen=True)
@@ -232,9 +236,9 @@ class Model(Learned):
             clean, noise = base + w * (clean - base), base_noise + w * (noise - base_noise)
         return clean, noise
 
-    def _grid(self) -> list[float]:
-        """The times visited, from noise to data."""
-        n = self.config.steps
+    def _grid(self, most: int | None = None) -> list[float]:
+        """The times visited, from noise to data, in `most` steps at most."""
+        n = self.config.steps if most is None else min(most, self.config.steps)
         if self.config.parametrisation == "edm":  # eq. 5, rho = 7
             high, low = 80 ** (1 / 7), 0.002 ** (1 / 7)
             return [(high + i / (n - 1) * (low - high)) ** 7 for i in range(n)] + [0.0] if n > 1 else [80.0, 0.0]
@@ -261,15 +265,30 @@ class Model(Learned):
             self.vae._fast = None
             self._pool = None
 
-    @torch.no_grad()
     def sample(self, n: int, y: Tensor | None, rng: torch.Generator) -> Tensor:
+        return self._sampled(n, y, rng, None)
+
+    @property
+    def begins(self) -> bool:
+        told = self.vae is not None and self.vae.condition_classes > 0  # the class, of which the latents then hang
+        return isinstance(self.space, Grid) and self.mixture is None and not told
+
+    @property
+    def noises(self) -> tuple[int, ...]:
+        return (len(self.shift),) if self.vae is not None else self.space.shape
+
+    def started(self, n: int, y: Tensor | None, rng: torch.Generator, start: Start) -> Tensor:
+        return self._sampled(n, y, rng, start)
+
+    @torch.no_grad()
+    def _sampled(self, n: int, y: Tensor | None, rng: torch.Generator, start: Start | None) -> Tensor:
         self.eval()
         # rows of fields are cheap to make: products in the quickest type count
         quick = nets.quick(rng.device) if isinstance(self.space, Fields) else torch.float32
         made = []
         with torch.autocast(rng.device.type, quick, enabled=quick != torch.float32):
             for i in range(0, n, 1024):
-                walk = self._walk(min(1024, n - i), None if y is None else y[i : i + 1024], rng)
+                walk = self._walk(min(1024, n - i), None if y is None else y[i : i + 1024], rng, start)
                 made.append(deque(walk, maxlen=1)[0]())
         return torch.cat(made)
 
@@ -281,7 +300,9 @@ class Model(Learned):
         self.eval()
         return self._walk(n, y, rng) if self.steps > 1 else super().stages(n, y, rng)
 
-    def _walk(self, n: int, y: Tensor | None, rng: torch.Generator) -> Iterator[Callable[[], Tensor]]:
+    def _walk(
+        self, n: int, y: Tensor | None, rng: torch.Generator, start: Start | None = None
+    ) -> Iterator[Callable[[], Tensor]]:
         device = rng.device
         if self.kinds == 0:
             kind = torch.zeros(n, dtype=torch.long, device=device)
@@ -291,23 +312,70 @@ class Model(Learned):
             kind = torch.multinomial(self.share, n, replacement=True, generator=rng) if y is None else y
         else:
             kind = self.cells.draw(n, rng)
-        shape = (len(self.shift),) if self.vae is not None else self.space.shape
         times = self._grid()
         _, sigma, _, _ = self._clock(torch.tensor([times[0]]))
-        x = torch.randn((n, *shape), generator=rng, device=device) * sigma.to(device)
+        x = torch.randn((n, *self.noises), generator=rng, device=device)
+        x = (x if start is None else start(x, rng)) * sigma.to(device)
         for t, after in zip(times[:-1], times[1:], strict=True):
             limits.pause()
-            if self.config.sampler == "ddim":
-                clean, noise = self._guided(x, t, kind)
-                a, s, _, _ = (v.item() for v in self._clock(torch.tensor([after])))
-                x = a * clean + s * noise
-            else:
-                slope = self._slope(x, t, kind)
-                stepped = x + (after - t) * slope
-                if self.config.sampler == "heun" and after > 0:
-                    stepped = x + (after - t) * (slope + self._slope(stepped, after, kind)) / 2
-                x = stepped
+            x = self._step(x, t, after, kind)
             yield partial(self._points, x, kind, rng)
+
+    def _step(self, x: Tensor, t: float, after: float, kind: Tensor) -> Tensor:
+        if self.config.sampler == "ddim":
+            clean, noise = self._guided(x, t, kind)
+            a, s, _, _ = (v.item() for v in self._clock(torch.tensor([after])))
+            return a * clean + s * noise
+        slope = self._slope(x, t, kind)
+        stepped = x + (after - t) * slope
+        if self.config.sampler == "heun" and after > 0:
+            stepped = x + (after - t) * (slope + self._slope(stepped, after, kind)) / 2
+        return stepped
+
+    @torch.no_grad()
+    def noise(self, x: Tensor, tried: int) -> Tensor:
+        """Each step back (Song et al., section 4.3; by fixed points: Pan et al., https://arxiv.org/abs/2309.04907), from the
+        latents of which the decoder makes what is most like `x`; of kinds those that denoise it best (Li et al., https://arxiv.org/abs/2303.16203)."""
+        self.eval()
+        if self.vae is not None:
+            x = (self.vae.rebuilding(x) - self.shift) / self.scale
+        kinds = self._likeliest(x, min(tried, max(1, self.kinds)))
+        times = self._grid(BACK)
+        _, sigma, _, _ = self._clock(torch.tensor([times[0]]))
+        found = x.repeat_interleave(kinds.shape[1], 0)
+        for after, t in pairwise(reversed(times)):
+            limits.pause()
+            found = self._back(found, t, after, kinds.flatten())
+        return (found / sigma.to(x.device)).unflatten(0, (len(x), -1))
+
+    def _back(self, x: Tensor, t: float, after: float, kind: Tensor) -> Tensor:
+        """Where a step from `t` came from that led to `x`."""
+        if self.config.sampler == "ddim":  # more turns find no better, as what is lost to the clamp stays lost
+            a, s, _, _ = (v.item() for v in self._clock(torch.tensor([t])))
+            b, r, _, _ = (v.item() for v in self._clock(torch.tensor([after])))
+            _, noise = self._guided(x, t, kind)
+            back: Tensor = a / b * (x - r * noise) + s * noise
+            return back
+        found = x
+        for _ in range(FIXED):
+            found = x - (self._step(found, t, after, kind) - found)
+        return found
+
+    def _likeliest(self, x: Tensor, tried: int) -> Tensor:
+        """Kinds [n, tried], those first by which points or latents `x` are denoised best."""
+        if not self.kinds:
+            return torch.zeros(len(x), 1, dtype=torch.long, device=x.device)
+        rng = torch.Generator(x.device).manual_seed(8)
+        error = torch.zeros(len(x), self.kinds, device=x.device)
+        for t in LOOKS:
+            t = math.exp(4 * t - 3) if self.config.parametrisation == "edm" else t  # noqa: PLW2901
+            times = torch.full((len(x),), t, device=x.device)
+            alpha, sigma, _, _ = (v.item() for v in self._clock(torch.tensor([t])))
+            noisy = alpha * x + sigma * torch.randn(x.shape[1:], generator=rng, device=x.device)
+            for kind in range(self.kinds):
+                clean, _ = self._predict(noisy, times, torch.full_like(times, kind, dtype=torch.long))
+                error[:, kind] += (clean - x).square().flatten(1).mean(1)
+        return error.argsort(1)[:, :tried]
 
     def _points(self, x: Tensor, kind: Tensor, rng: torch.Generator) -> Tensor:
         """Points [n, *space.shape] of where the walk is."""

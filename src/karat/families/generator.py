@@ -18,6 +18,7 @@ Draw = Callable[
     [Tensor, Tensor, Tensor], Tensor
 ]  # codes [n], of three tensors of which the last says which rows they are of
 
+Start = Callable[[Tensor, torch.Generator], Tensor]  # normal noise [n, ...] as drawn, to that with which to begin
 
 COLD = 1e-4  # temperatures below which the likeliest is taken: logits over less are no numbers
 SAME = 16  # times that a record is in the batch by whose loss it is weighed
@@ -165,6 +166,27 @@ class Generator(nn.Module, ABC):
     def decode(self, z: Tensor, rng: torch.Generator, y: Tensor | None = None) -> Tensor:
         """Points [n, *space.shape] of latents [n, d], of classes `y` [n] where the decoder is told them."""
         raise FitError("this family has no latent space; vae has one.")
+
+    @property
+    def begins(self) -> bool:
+        """Whether `started` and `noise` work: what is made follows from normal noise, which can be told from it again."""
+        return False
+
+    @property
+    def noises(self) -> tuple[int, ...]:
+        """The shape of that noise, of one point."""
+        return ()
+
+    def started(self, n: int, y: Tensor | None, rng: torch.Generator, start: Start) -> Tensor:
+        """As `sample`, from the noise that `start` makes of what was drawn."""
+        raise FitError("this recipe makes nothing of noise that could be told from it again; diffusion and ddpm do.")
+
+    def noise(self, x: Tensor, tried: int) -> Tensor:
+        """The noise [n, k, *noises] from which points `x` [n, *space.shape] were made, if they were, as far as can be told.
+
+        One for each of the kinds that `x` may be of, at most the `tried` likeliest.
+        """
+        raise FitError("this recipe makes nothing of noise that could be told from it again; diffusion and ddpm do.")
 
     def impute(self, given: Tensor, rng: torch.Generator) -> Tensor:
         """Codes [n, columns] that equal `given` [n, columns] (long) wherever that is not -1, the rest drawn to fit it."""

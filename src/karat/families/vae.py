@@ -36,6 +36,7 @@ ENCODINGS = (
 MADE = 128  # points at a time that the norms and the detail of a sharpened decoder are taken from
 TRIES, CLOSE = 4, 0.02  # of how much of the sharpening is right, and how near to the logarithm of the detail wanted
 NEAREST, FURTHEST = 0.3, 1.3  # times the way from the decoder before to the one after
+TURNS = 100  # of the search for the latents of a point
 DISTINCT = 16  # training points behind each component of the mixture, at least
 
 
@@ -450,6 +451,23 @@ class Model(Learned):
             a, b = self.residual.gather(0, low), self.residual.gather(0, low + 1)
             out[:, self.numbers] = (out[:, self.numbers] + a + (b - a) * (at - low)).clamp(-1, 1)
         return out
+
+    def rebuilding(self, x: Tensor) -> Tensor:
+        """Latents [n, latent] of which a decoder that is told no class makes what is most like points `x` of a grid.
+
+        Down from the posterior's mean (Hong et al., https://arxiv.org/abs/2312.07731).
+        """
+        decoder = nets.fold(self.autoencoder["decoder"])
+        with torch.enable_grad():
+            z = self.encode(x)[0].detach().requires_grad_(True)
+            optimizer = torch.optim.Adam([z], lr=0.1)
+            for step in range(TURNS):
+                limits.pause()
+                optimizer.param_groups[0]["lr"] = 0.1 * (1 - step / TURNS)
+                error = (self.space.squash(decoder(z)).float() - x).square().sum()
+                (z.grad,) = torch.autograd.grad(error, z)
+                optimizer.step()
+        return z.detach()
 
     def _folded(self) -> tuple[nn.Module, torch.dtype]:
         if self._fast is None or self.training:

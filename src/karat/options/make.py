@@ -108,6 +108,9 @@ class MakeOptions:
     watermark
         Put the run's watermark into what is made, by a secret key that is kept in RUN/watermark.key: `karat check` finds it again.
         Text by recipes that write from left to right, tables (which takes four times as long), pictures and sounds.
+    keyed_noise
+        Pictures by `diffusion` and `ddpm`: begin with noise whose signs follow a secret key that is kept in RUN/noise.key. No
+        pixel is changed afterwards; `karat check` goes back from a picture to its noise.
     prices
         A prices.toml; without it the ledger keeps seconds and no money.
     """
@@ -147,4 +150,5 @@ class MakeOptions:
     overwrite: bool = False
     safe_cells: bool = False
     watermark: bool = False
+    keyed_noise: bool = False
     prices: Path | None = None

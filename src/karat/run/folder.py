@@ -10,7 +10,8 @@
       history.jsonl                     losses and signals, about two hundred records
       samples/<percent>.png             the same noise at each tenth of the budget
       ledger.jsonl                      what every verb cost, a chain (`chain.py`) with its head in ledger.jsonl.head
-      watermark.key                     32 secret bytes, from the first `make --watermark` on; only for its owner
+      watermark.key, noise.key          32 secret bytes, from the first `make --watermark` or `--keyed-noise` on; only for
+                                        its owner
       notes.json                        tags and a note that a person gave it in the studio
       report/                           report.html, report.json and card.md
       review/                           what people said of what was made: decisions.jsonl, a chain; edited/
@@ -43,7 +44,7 @@ from karat.run.record import CHECKPOINT, KNOWN, LAYOUT, MODEL, WANTED, number, s
 BEGUN = ".new"  # names what has been put into a folder that is to become a run
 FIRST = {"codec.json", "schema.toml", "data.feather", "data", "prices.toml"}  # all that `.new` may name
 LOCK = ".lock"
-WATERMARK, KEY_BYTES = "watermark.key", 32
+WATERMARK, NOISE, KEY_BYTES = "watermark.key", "noise.key", 32
 GATES = "gates.safetensors"
 
 
@@ -192,7 +193,23 @@ class Run:
     @property
     def kept_watermark_key(self) -> bytes | None:
         """The secret of this run's watermarks, None where it has made none; RunError where the file is damaged."""
-        path = self.file(WATERMARK)
+        return self._kept_key(WATERMARK)
+
+    @property
+    def kept_noise_key(self) -> bytes | None:
+        """The same of the noise that its pictures begin with."""
+        return self._kept_key(NOISE)
+
+    def watermark_key(self) -> bytes:
+        """The secret, made where there is none yet."""
+        return self._key(WATERMARK)
+
+    def noise_key(self) -> bytes:
+        """The same of the noise that its pictures begin with."""
+        return self._key(NOISE)
+
+    def _kept_key(self, name: str) -> bytes | None:
+        path = self.file(name)
         try:
             with path.open("rb") as file:
                 key = file.read(KEY_BYTES + 1)
@@ -207,11 +224,10 @@ class Run:
             )
         return key
 
-    def watermark_key(self) -> bytes:
-        """The same, made where there is none yet."""
-        key = self.kept_watermark_key
+    def _key(self, name: str) -> bytes:
+        key = self._kept_key(name)
         if key is None:
-            path = self.file(WATERMARK)
+            path = self.file(name)
             try:
                 with aside(path, private=True) as part:
                     part.file.write(secrets.token_bytes(KEY_BYTES))
@@ -219,7 +235,7 @@ class Run:
             except RunError:
                 if not path.exists():  # else another process was first
                     raise
-            key = self.kept_watermark_key
+            key = self._kept_key(name)
             assert key is not None
         return key
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from karat.content.codec import Codec
 from karat.content.roles import Conditioning
 from karat.content.table.tables import Tables
-from karat.families.generator import Generator, Stratified
+from karat.families.generator import Generator, Start, Stratified
 from karat.request import Pick
 from karat.stats.stratified import alike, balanced, coarse
 from karat.synthesizer.widening import alone, drawn, table_of
@@ -33,12 +33,15 @@ def points(
     chance: np.random.Generator,
     independent: bool,
     pick: Pick | None = None,
+    start: Start | None = None,
 ) -> Tensor:
-    """`n` points on the CPU as the kernel moves them, of classes `y` [n] where given."""
+    """`n` points on the CPU as the kernel moves them, of classes `y` [n] where given.   start: as of `Request`."""
     if pick is not None:
         draws = [points(model, codec, n, y, rng, chance, independent) for _ in range(pick.draws)]
         return _picked(draws, codec, model, chance, pick, sort=y is None and not independent)
     there = None if y is None else y.to(model.device)
+    if start is not None:
+        return model.started(n, there, rng, start).cpu()
 
     def once() -> Tensor:
         return drawn(model, codec, model.sample(n, there, rng).cpu(), chance)

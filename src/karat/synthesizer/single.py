@@ -97,7 +97,9 @@ class Single(Synthesizer):
         model = self.model
         y = labels if labels is not None and model.conditional else self.labels(request)
         rng, chance = torch.Generator(model.device).manual_seed(request.seed), np.random.default_rng(request.seed)
-        points = drawing.points(model, self.codec, request.n, y, rng, chance, request.independent, request.pick)
+        points = drawing.points(
+            model, self.codec, request.n, y, rng, chance, request.independent, request.pick, request.start
+        )
         return Block(self.codec.decode(points, model.space, chance), y)
 
     def stream(self, request: Request, past: Past | None = None) -> Iterator[Block]:
@@ -122,7 +124,9 @@ class Single(Synthesizer):
         for start in range(0, n, size):
             count = min(size, n - start)
             of = None if y is None else y[start : start + count]
-            points = drawing.points(model, codec, count, of, rng, chance, request.independent, request.pick)
+            points = drawing.points(
+                model, codec, count, of, rng, chance, request.independent, request.pick, request.start
+            )
             yield Block(codec.decode_next(points, model.space, chance, past), of)
 
     def _completed(self, request: Request, past: Past | None) -> Iterator[Block]:

@@ -28,12 +28,16 @@ def make(options: MakeOptions) -> list[Path]:
     where = devices.choose_device(options.device)
     ledger = Ledger(run.path / "ledger.jsonl", find(options.prices, [run.path, Path.cwd()]))
     with ledger.entry("make", where.type) as entry, answered_for(run):
+        cautions = making.cautions(run, options)
+        for line in cautions:
+            terminal(options.stream).print(line, soft_wrap=True)
         one = options.shards is None
         made = making.make(run, options, write) if one else sharding.make(run, options, terminal().print)
         checking.remember(run, made.files, options.sign is not None)
         entry.items, entry.elsewhere, entry.candidates = made.count, made.elsewhere, made.tally.candidates
         entry.dropped, entry.gate_seconds = dict(made.tally.dropped), made.tally.seconds
     noted = () if made.note is None else (made.note,)
-    for line in (f"made {made.count:,}: {made.place}", *noted, *curating.tally_note(made.tally), *run.notes):
+    told = [note for note in curating.tally_note(made.tally) if note not in cautions]
+    for line in (f"made {made.count:,}: {made.place}", *noted, *told, *run.notes):
         terminal(options.stream).print(line, soft_wrap=True)
     return list(made.files)

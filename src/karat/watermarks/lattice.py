@@ -46,6 +46,31 @@ def chance_of(total: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return out
 
 
+def sum_of_signs(total: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """How likely the sum of `weights` [n, k], each with the sign of a fair coin, is as large as `total` [n]; by the same."""
+    spread = np.sqrt((weights**2).sum(1))
+    out = np.ones(len(total))
+    some = np.flatnonzero(spread > 0)
+    w = weights[some] / spread[some, None]
+    t = np.minimum(total[some] / spread[some], NEARLY * w.sum(1))
+    out[some] = norm.sf(t)
+    far = np.flatnonzero(t > 0.5)
+    w, t = w[far], t[far]
+    low, high = np.zeros(len(t)), np.full(len(t), 1e4)
+    for _ in range(HALVINGS):
+        half = np.sqrt(np.maximum(low, 1e-3) * high)
+        less = (w * np.tanh(half[:, None] * w)).sum(1) < t
+        low, high = np.where(less, half, low), np.where(less, high, half)
+    tilt = high[:, None] * w
+    log = (np.logaddexp(tilt, -tilt) - np.log(2)).sum(1)
+    bend = (w**2 * (1 - np.tanh(tilt) ** 2)).sum(1)
+    r = np.sqrt(np.maximum(2 * (high * t - log), 1e-12))
+    u = high * np.sqrt(np.maximum(bend, 1e-12))
+    least = 2.0 ** -weights.shape[1]  # all signs alike
+    out[some[far]] = np.clip(norm.sf(r) + norm.pdf(r) * (1 / u - 1 / r), least, 1)
+    return out
+
+
 def _mean(tilt: np.ndarray) -> np.ndarray:
     """Of the cosine of an angle whose density is tilted by exp(tilt * cosine)."""
     return np.asarray(i1e(tilt) / i0e(tilt))

@@ -146,6 +146,7 @@ def identity(run: Run, options: MakeOptions, device: torch.device) -> dict[str, 
         **({} if (signer := signer_of(options)) is None else {"signed": signer.key.mark}),
         **curating.told(options),
         **({"watermark": True} if options.watermark else {}),
+        **({"keyed noise": True} if options.keyed_noise else {}),
         **({"visible": True} if options.visible else {}),
         **({"labels": law} if (law := label_of(run, options).law) != "both" else {}),
     }
@@ -207,16 +208,27 @@ def blocks_of(
 
     usual: as of `curating.blocks`.
     """
-    mark = watermarks.of_run(run, synth.codec) if options.watermark else None
-    if mark is not None and (weak := mark.note()) is not None:
-        tally.notes.append(weak)
+    marks = watermarks.of_run(run, synth.codec, options.watermark, options.keyed_noise)
+    tally.notes += [weak for mark in marks if (weak := mark.note()) is not None]
 
     def draw(request: Request, past: Past | None) -> Iterator[Block]:
-        if mark is None:
-            return synth.stream(request, past)
-        return mark.blocks(synth.stream(mark.asked(request), past), request.seed)
+        asked = request
+        for mark in marks:
+            asked = mark.asked(asked)
+        blocks = synth.stream(asked, past)
+        for mark in marks:
+            blocks = mark.blocks(blocks, request.seed)
+        return blocks
 
     return curating.blocks(run, options, synth.codec, request, draw, tally, usual)
+
+
+def cautions(run: Run, options: MakeOptions) -> list[str]:
+    """What a person should know before anything is made: where a watermark is wanted that shows little."""
+    if not options.watermark:
+        return []
+    note = watermarks.scheme(synthesizer.load_codec(run), b"").note()
+    return [] if note is None else [note]
 
 
 def make(run: Run, options: MakeOptions, on_text: OnText | None = None) -> Made:

@@ -83,7 +83,7 @@ class Memory:
     def keyed(self) -> bool:
         """Whether the run has the key of a watermark, and it is whole."""
         with contextlib.suppress(RunError):
-            return self.run.kept_watermark_key is not None
+            return self.run.kept_watermark_key is not None or self.run.kept_noise_key is not None
         return False
 
     @cached_property
