@@ -346,7 +346,8 @@ class Model(Learned):
         for after, t in pairwise(reversed(times)):
             limits.pause()
             found = self._back(found, t, after, kinds.flatten())
-        return (found / sigma.to(x.device)).unflatten(0, (len(x), -1))
+        noise: Tensor = (found / sigma.to(x.device)).unflatten(0, (len(x), -1))
+        return noise
 
     def _back(self, x: Tensor, t: float, after: float, kind: Tensor) -> Tensor:
         """Where a step from `t` came from that led to `x`."""
