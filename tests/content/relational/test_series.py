@@ -13,8 +13,9 @@ from karat.content import Related, Tables, recognise
 from karat.content.relational import changes as moving
 from karat.content.relational.changes import Change, behind, find
 from karat.content.relational.database import Family
-from karat.content.relational.series import season, volatility
+from karat.content.relational.series import season, stretches, volatility
 from karat.content.relational.series.calendar import Calendar
+from karat.content.relational.series.stretches import Stretches
 from karat.content.relational.series.together import Drawn, Together
 from karat.content.relational.steps import expected
 from karat.content.table.schema.columns import Column
@@ -275,7 +276,7 @@ def test_changes_of_series_at_one_moment_are_learned_apart_and_drawn_together() 
     left = of.apart(units.to_numpy()[:, None], who, when)
     assert abs(np.corrcoef(left[who == 0, 0], left[who == 1, 0])[0, 1]) < 0.02 and 0.9 < left[who == 1].std() < 1.1
     drawn = Drawn()
-    back = [drawn.joined(of, left[who == one], one, when[who == one])[:, 0] for one in range(3)]
+    back = [drawn.joined(of, left[who == one], one, when[who == one], 0 * who[who == one])[:, 0] for one in range(3)]
     np.testing.assert_allclose(np.concatenate(back), np.concatenate([units.to_numpy()[who == one] for one in range(3)]))
     assert Together.fit(np.random.default_rng(0).normal(size=(900, 1)), np.arange(900) % 3, np.arange(900) // 3) is None
 
@@ -386,3 +387,42 @@ def test_a_series_is_made_again_of_what_a_judge_sees_of_it_so_that_references_ca
     np.testing.assert_allclose(again.tables["shops"].values, seen.tables["shops"].values, rtol=1e-6)
     np.testing.assert_array_equal(again.ties[0].links, seen.ties[0].links)
     assert again.ties[0].cut and again.records == seen.records
+
+
+def test_stretches_are_told_by_width_tails_and_how_long_wild_days_last() -> None:
+    rng = np.random.default_rng(0)
+    wild, calm = clustered(rng, 3000), rng.normal(size=3000)
+    what = stretches.summary(np.stack([2 * calm, wild, 0 * calm], 1))
+    assert what.shape == (3, 2 + stretches.LAGS) and np.isfinite(what).all()
+    assert abs(np.exp(what[0, 0]) / 2 - 1) < 0.05 and abs(np.exp(what[0, 1]) - 3) < 0.4 and np.exp(what[1, 1]) > 5
+    assert abs(what[0, 2:]).max() < 0.08 and what[1, 2:7].min() > 0.08
+    # a stretch that is not there lies between: no lag reaches over it
+    sign = np.r_[np.nan, np.tile([5.0, 1.0], 10), np.nan, np.tile([1.0, 5.0], 10)][:, None]
+    assert abs(stretches.summary(sign)[0, 2] + 1) < 1e-9
+    again = Stretches.restore(Stretches.fit(wild[:, None], np.zeros(3000, int), np.arange(3000.0)).state())
+    assert again.lengths == (3000, 1500, 750) and [p.shape[0] for p in again.parts] == [1, 2, 4]
+    far = stretches.apart(
+        [stretches.summary(x[:, None]) for x in (calm, 1.01 * wild)], np.repeat(again.parts[0][0], 2, 0)
+    )
+    assert far[1] < 0.1 < 10 < far[0]
+    assert again.wanted(500, rng) is None and again.wanted(5000, rng) is not None
+
+
+@pytest.mark.exam
+def test_of_several_paths_that_is_kept_which_is_most_like_a_stretch_of_the_series(
+    run: Run, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = np.diff(np.log(shares()["close"])).std()
+
+    def spreads(name: str) -> np.ndarray:
+        out = []
+        for seed in range(4):
+            karat.make(run, n=400, seed=seed, out=place / f"{name}{seed}.csv", threads=1)
+            made = pd.read_csv(place / f"{name}{seed}.csv")
+            assert len(made) == 400 and made["day"].is_monotonic_increasing and (made["high"] >= made["close"]).all()
+            out.append(np.log(np.diff(np.log(made["close"])).std() / real))
+        return np.abs(out)
+
+    kept = spreads("kept")
+    monkeypatch.setattr(stretches, "PATHS", 1)
+    assert kept.mean() < spreads("one").mean()

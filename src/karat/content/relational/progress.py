@@ -22,7 +22,7 @@ class Sequences:
 
     ups: the ancestors' columns.   last: the row before.   time: the last known.   sums, many: of each number so far.   past,
     recent: of the columns that are learned as changes, as in `Before`.   parent, added: what is told of the parent, and what
-    the rows so far add to its totals.   done: how many rows there are.
+    the rows so far add to its totals.   path: as in `Before`.   done: how many rows there are.
     """
 
     steps: Steps
@@ -37,6 +37,7 @@ class Sequences:
     parent: np.ndarray
     added: np.ndarray
     who: np.ndarray
+    path: np.ndarray
     done: np.ndarray
 
     @classmethod
@@ -47,7 +48,8 @@ class Sequences:
         sums, many, past = np.zeros((n, means)), np.zeros((n, means)), np.full((n, k), np.nan)
         added, who = np.zeros((n, len(steps.inherited.totals))), np.zeros(n, np.int64)
         time, recent = np.full(n, np.nan), changes.unknown(n, k)
-        return cls(steps, whole, ups, last, time, sums, many, past, recent, parent, added, who, np.zeros(n, np.int64))
+        none = np.zeros(n, np.int64)
+        return cls(steps, whole, ups, last, time, sums, many, past, recent, parent, added, who, none, none.copy())
 
     @classmethod
     def going(cls, steps: Steps, whole: Tables, starts: Before) -> Sequences:
@@ -58,8 +60,27 @@ class Sequences:
         last, time, past, recent = (x.copy() for x in (starts.codes, starts.since, starts.past, starts.recent))
         added, done = starts.sums.copy(), starts.place.copy()
         return cls(
-            steps, whole, starts.up, last, time, sums, many, past, recent, starts.parent, added, starts.who, done
+            steps,
+            whole,
+            starts.up,
+            last,
+            time,
+            sums,
+            many,
+            past,
+            recent,
+            starts.parent,
+            added,
+            starts.who,
+            starts.path,
+            done,
         )
+
+    def repeated(self, paths: int) -> Sequences:
+        """As many draws of all of them, one behind the other."""
+        rows, arrays = np.tile(np.arange(len(self.ups)), paths), dict(vars(self))
+        arrays = {k: v[rows] if isinstance(v, np.ndarray) else v for k, v in arrays.items()}
+        return Sequences(**{**arrays, "path": np.repeat(np.arange(paths), len(self.ups))})
 
     def known(self, at: np.ndarray, place: int, total: np.ndarray) -> Before:
         """What is known before the next row, that at `place` of what is made, in the sequences `at` of `total` [n] rows each."""
@@ -82,6 +103,7 @@ class Sequences:
             parent=self.parent[at],
             sums=self.added[at],
             who=self.who[at],
+            path=self.path[at],
         )
 
     def add(self, at: np.ndarray, rows: pa.Table, when: np.ndarray) -> None:

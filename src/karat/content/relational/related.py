@@ -252,7 +252,7 @@ class Related(Declared):
         work = Unfolding(self.tables, self.steps, self.relations, draw, rng)
         if given is None or not names_file(given):
             past = going.begun(self.steps[r.child], self.tables, r, n if alone else None, given, rng)
-            return going.grown(work, r, past, r.cut if alone else n)
+            return going.grown(work, r, past, r.cut) if alone else going.path(work, r, past, n)
         assert self.single is not None
         before = self.conform(going.given(self.tables, self.single, tuple(self._single_names()), given, r))
         past, of = going.after(self.steps, r, before, self.tables)

@@ -177,7 +177,7 @@ def _wandering(
 
     found = changes.find(free, values, family, declared, between, None if calendar is None else seasonal)
     away = changes.away(found, [values[c.column] for c in found], expected(found, who, when, calendar))
-    now, past = _past(away, family)
+    now, past = known_before(away, family)
     found = changes.widened(found, changes.coded(found, now, past), family)
     return found, _of_changes(found, away, family), _levels(found, whole, train.tables[name], family)
 
@@ -186,14 +186,14 @@ def _of_changes(
     wandering: tuple[changes.Change, ...], values: Sequence[np.ndarray], family: Family
 ) -> dict[str, np.ndarray]:
     """Edges of the levels of columns that are learned as changes, and of what is told of changes before."""
-    now, past = _past(values, family)
+    now, past = known_before(values, family)
     recent = changes.behind(wandering, family, changes.coded(wandering, now, past))
     edges = {f"level {c.column}": quantiles(x) for c, x in zip(wandering, values, strict=True) if c.own}
     k = len(wandering)
     return edges | {f"change {j // k} {wandering[j % k].column}": quantiles(x) for j, x in enumerate(recent.T)}
 
 
-def _past(values: Sequence[np.ndarray], family: Family) -> tuple[np.ndarray, np.ndarray]:
+def known_before(values: Sequence[np.ndarray], family: Family) -> tuple[np.ndarray, np.ndarray]:
     """float64 [n, k] each: the values, and the last known ones in rows before, NaN where there is none."""
     now = np.stack(values, 1) if values else np.zeros((len(family.place), 0))
     past = np.where(family.before[:, None] >= 0, now[family.before], np.nan)
@@ -311,7 +311,7 @@ def _units(steps: Steps, data: Database) -> tuple[np.ndarray, np.ndarray]:
     assert steps.maker is not None
     order = None if steps.order is None else data.cells(steps.table, steps.order)
     family = Family.of(*data.strands(steps.maker), order)
-    now, past = _past(_away(steps, data), family)
+    now, past = known_before(_away(steps, data), family)
     coded = changes.coded(steps.changes, now, past)
     return coded / changes.widths(steps.changes, changes.behind(steps.changes, family, coded)), now
 
@@ -369,6 +369,7 @@ def history(steps: Steps, data: Database, whole: Tables, up: np.ndarray) -> tupl
             none,
             none,
             alone.place,
+            alone.place,
         ), alone
     order = None if steps.order is None else data.cells(name, steps.order)
     family = Family.of(*data.strands(maker), order)
@@ -377,11 +378,13 @@ def history(steps: Steps, data: Database, whole: Tables, up: np.ndarray) -> tupl
     numbers = [running(family, amounts(data.cells(name, column)), steps.fade) for column in steps.means]
     means = np.stack(numbers, 1) if numbers else np.zeros((n, 0))
     at = np.full(n, np.nan) if order is None else amounts(order)
-    now, past = _past(_away(steps, data), family)
+    now, past = known_before(_away(steps, data), family)
     recent = changes.behind(steps.changes, family, changes.coded(steps.changes, now, past))
     above = steps.inherited.above(data, maker, family)
     since, who = previous(family, at), data.series(maker, steps.series)[0]
-    return Before(up, family.place, family.left, codes, means, since, at, past, recent, now, *above, who), family
+    return Before(
+        up, family.place, family.left, codes, means, since, at, past, recent, now, *above, who, 0 * who
+    ), family
 
 
 def _away(steps: Steps, data: Database) -> list[np.ndarray]:

@@ -13,6 +13,7 @@ from karat.content.relational.across.inheriting import Inherited, binned, row
 from karat.content.relational.changes import Change
 from karat.content.relational.database import Relation, amounts_beside
 from karat.content.relational.series.calendar import Calendar
+from karat.content.relational.series.stretches import Stretches
 from karat.content.relational.series.together import Together
 from karat.content.table.encoding.coding import flat
 from karat.content.table.tables import Tables
@@ -59,6 +60,7 @@ class Steps:
     those in the first rows.   stand: how the file has its rows: grouped, by order, or mixed.
     calendar: the steps of a series, in which its distances are told.   starts: places in series from which one may go on.
     series: names of several series in one file.   together: how these move together, None where each goes by itself.
+    stretches: what long stretches of a series are like.
     inherited: what rows are given of their parent by what holds across tables.
     """
 
@@ -87,6 +89,7 @@ class Steps:
     inherited: Inherited = Inherited()
     series: tuple[str, ...] = ()
     together: Together | None = None
+    stretches: Stretches | None = None
 
     def expected(self, who: np.ndarray, when: np.ndarray) -> np.ndarray:
         """float64 [n, k]: what is to be expected of the columns that are learned as changes, of series `who` [n] at moments [n]."""
@@ -155,6 +158,7 @@ class Steps:
             "calendar": None if self.calendar is None else self.calendar.state(),
             "series": list(self.series),
             "together": None if self.together is None else self.together.state(),
+            "stretches": None if self.stretches is None else self.stretches.state(),
             "starts": None if self.starts is None else self.starts.state(),
             "inherited": self.inherited.state(),
             **{name.rpartition("/")[2]: codec.state() for name, codec in self.chains.items()},
@@ -194,6 +198,7 @@ class Steps:
             Inherited.restore(state["inherited"]),
             tuple(str(name) for name in state["series"]),
             None if state["together"] is None else Together.restore(state["together"]),
+            None if state["stretches"] is None else Stretches.restore(state["stretches"]),
         )
 
 
@@ -207,7 +212,7 @@ class Before:
     as changes past: the values [n, k] of the row before, recent: what is told of changes before (`changes.followed`), level:
     the row's own values [n, k] where it is a first one, once they are known.   parent: the parent's columns that are told
     [n, `inherited.names`], and sums: what the rows before add to each of its totals [n, `inherited.totals`].   who: which of
-    `Steps.series` each is of [n].
+    `Steps.series` each is of [n].   path: which of several draws of all series [n].
     """
 
     up: np.ndarray
@@ -223,6 +228,7 @@ class Before:
     parent: np.ndarray
     sums: np.ndarray
     who: np.ndarray
+    path: np.ndarray
 
     def take(self, rows: np.ndarray) -> Before:
         return Before(**{name: array[rows] for name, array in vars(self).items()})

@@ -222,10 +222,11 @@ class Unfolding:
         change = {c.column: amounts(flat(cells[c.column])) for c in steps.changes}
         if steps.together is not None and known is not None:
             units, one = np.stack(list(change.values()), 1), int(known.who[0])
-            change = dict(zip(change, self.drawn.joined(steps.together, units, one, known.when).T, strict=True))
-        parent = np.zeros((len(cells), len(steps.inherited.names))) if known is None else known.parent
+            units = self.drawn.joined(steps.together, units, one, known.when, known.path)
+            change = dict(zip(change, units.T, strict=True))
         expected = blank if known is None else steps.expected(known.who, known.when)
         out = changes.decoded(steps.changes, change, level, past, recent, expected)
+        parent = np.zeros((len(cells), len(steps.inherited.names))) if known is None else known.parent
         return out | steps.inherited.decoded(cells, parent)
 
     def _times(self, steps: Steps, known: Before, base: np.ndarray | None) -> np.ndarray:

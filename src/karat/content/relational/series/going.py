@@ -11,9 +11,11 @@ import pyarrow as pa
 import torch
 
 from karat import limits
-from karat.content.relational import sequences
-from karat.content.relational.database import WARM, Database, Family, Relation, handed
+from karat.content.relational import changes, sequences
+from karat.content.relational.database import WARM, Database, Family, Relation, amounts, handed
 from karat.content.relational.progress import Sequences
+from karat.content.relational.series import stretches
+from karat.content.relational.series.stretches import Stretches
 from karat.content.relational.steps import Before, Steps
 from karat.content.relational.unfolding import Unfolding
 from karat.content.table.io import sources
@@ -30,7 +32,7 @@ STEP = 300  # bytes of memory that a step comes to at least while it is made
 
 
 def with_starts(known: Mapping[str, Steps], name: str, train: Database, wholes: Mapping[str, Tables]) -> Steps:
-    """The steps of the table `name` with places from which made series go on.
+    """The steps of the table `name` with places from which made series go on, and what stretches of them are like.
 
     First where each series begins, then others, evenly.
     """
@@ -48,7 +50,8 @@ def with_starts(known: Mapping[str, Steps], name: str, train: Database, wholes: 
     ):  # what is not known yet begins in the middle of its series
         values = before.past[before.who == kept.who[i], j]
         kept.past[i, j] = np.nanmedian(values) if np.isfinite(values).any() else np.nan
-    return replace(steps, starts=kept)
+    change = _changes(steps, before.level, before.past)
+    return replace(steps, starts=kept, stretches=Stretches.fit(change, before.who, before.when))
 
 
 def begun(
@@ -110,6 +113,36 @@ def after(
         if np.isnan(values).any():
             raise DataError(f"the last step of a series has no {change.column}, from which the next one follows.")
     return going, past.links[relation][last]
+
+
+def path(work: Unfolding, relation: Relation, going: Sequences, n: int) -> Database:
+    """`n` steps of each series: of several paths that which, in all, is most like a stretch of training steps as long."""
+    steps, name = work.steps[relation.child], relation.child
+    wanted = None if steps.stretches is None or not steps.changes else steps.stretches.wanted(n, work.rng)
+    many = len(going.ups)
+    paths = min(stretches.PATHS, stretches.MOST // max(1, n * many))
+    if wanted is None or paths < 2 or (going.who < 0).any():
+        return grown(work, relation, going, n)
+    made = grown(work, relation, going.repeated(paths), n)
+    link, order = work.link[name], made.cells(name, str(relation.order))
+    family, who = Family.of(link, paths * many, order), np.tile(going.who, paths)
+    values = [amounts(made.cells(name, c.column)) for c in steps.changes]
+    away = changes.away(steps.changes, values, steps.expected(who[link], amounts(order)))
+    change = _changes(steps, *sequences.known_before(away, family))
+    rows = np.lexsort((family.place, link))
+    own = np.split(change[rows], np.flatnonzero(np.diff(link[rows])) + 1)
+    far = stretches.apart([stretches.summary(x) for x in own], wanted[who]).reshape(paths, many)
+    # series that move together are kept together
+    best = far.argmin(0) if steps.together is None else np.full(many, far.sum(1).argmin())
+    return made[best * many + np.arange(many)]
+
+
+def _changes(steps: Steps, now: np.ndarray, past: np.ndarray) -> np.ndarray:
+    """float64 [n, k]: of values [n, k] from those of the rows before, NaN where there are none."""
+    of = {c.column: c for c in steps.changes}  # the same as another column is no logarithm, though that one is
+    columns = zip((of[c.of[0]] for c in steps.changes), now.T, past.T, strict=True)
+    parts = [np.where(np.isnan(b), np.nan, c.scaled(a) - c.scaled(b)) for c, a, b in columns]
+    return np.stack(parts, 1) if parts else np.zeros((len(now), 0))
 
 
 def grown(work: Unfolding, relation: Relation, going: Sequences, n: int, of: pa.Table | None = None) -> Database:

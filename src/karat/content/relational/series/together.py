@@ -85,18 +85,19 @@ def beside(units: np.ndarray, who: np.ndarray, when: np.ndarray) -> tuple[np.nda
 
 @dataclass
 class Drawn:
-    """The units [series, k] that were drawn so far, by the moment."""
+    """The units [series, k] that were drawn so far, by the path and the moment."""
 
-    at: dict[float, np.ndarray] = field(default_factory=dict)
+    at: dict[tuple[int, float], np.ndarray] = field(default_factory=dict)
 
-    def joined(self, of: Together, units: np.ndarray, one: int, when: np.ndarray) -> np.ndarray:
-        """float64 [n, k]: the inverse of `apart` for draws [n, k] of series `one` (-1: a new one) at moments [n]."""
+    def joined(self, of: Together, units: np.ndarray, one: int, when: np.ndarray, path: np.ndarray) -> np.ndarray:
+        """float64 [n, k]: the inverse of `apart` for draws [n, k] of series `one` (-1: a new one) at moments [n] of paths [n]."""
         if one < 0:
             return units
         blank = np.full(of.spread.T.shape, np.nan)
-        others = np.stack([self.at.setdefault(moment, blank.copy()) for moment in when.tolist()])
+        places = list(zip(path.tolist(), when.tolist(), strict=True))
+        others = np.stack([self.at.setdefault(place, blank.copy()) for place in places])
         mean, left = of.expected(one, others)
         out = np.asarray(mean + left * units)
-        for moment, each in zip(when.tolist(), out, strict=True):
-            self.at[moment][one] = each
+        for place, each in zip(places, out, strict=True):
+            self.at[place][one] = each
         return out
