@@ -243,7 +243,7 @@ class Images(FileEach, Thumbnailed):
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
-        levels = tuple(int(level) for level in state.get("levels", ()))
+        levels = tuple(int(level) for level in state["levels"])
         return cls(int(state["channels"]), int(state["height"]), int(state["width"]), int(state["bits"]), levels)
 
     def _check(self, records: np.ndarray) -> None:

@@ -191,7 +191,7 @@ class Steps:
             codecs[0],
             codecs[1],
             codecs[2],
-            tuple(Change.restore(c) for c in state.get("changes", ())),
+            tuple(Change.restore(c) for c in state["changes"]),
             codecs[3],
             None if state["calendar"] is None else Calendar.restore(state["calendar"]),
             None if state["starts"] is None else Before.restore(state["starts"]),

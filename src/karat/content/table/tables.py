@@ -483,7 +483,7 @@ class Tables(Conditioned, Declared, Discreet):
         lists: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in (told or {}).items()}
         dialect = None if told is None else Dialect(**lists)
         origin = Origin(found, state["source"], dialect, state["suffix"], state["notes"])
-        between = tuple(Relation.from_dict(one) for one in state.get("found", []))
+        between = tuple(Relation.from_dict(one) for one in state["found"])
         return cls(origin, Layout.restore(found, state["layout"]), between)
 
     @classmethod

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 import numpy as np
@@ -57,7 +57,7 @@ class Width:
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
-        numbers = {f.name: float(state[f.name]) for f in fields(cls) if f.name in state or f.default is MISSING}
+        numbers = {f.name: float(state[f.name]) for f in fields(cls)}
         out = cls(**numbers)
         if not all(map(math.isfinite, numbers.values())) or min(
             out.base, out.up, out.up + out.down, out.keep

@@ -153,7 +153,7 @@ class Computed:
     def restore(cls, state: Mapping[str, Any]) -> Self:
         grain = Grain.restore(state["grain"])
         alone, off = (
-            None if state.get(name) is None else Scale.restore(state[name], grain.whole) for name in ("alone", "off")
+            None if state[name] is None else Scale.restore(state[name], grain.whole) for name in ("alone", "off")
         )
         computed = tuple(int(rows) for rows in state["computed"])
         return cls(

@@ -254,7 +254,7 @@ class Layout:
 
     @classmethod
     def restore(cls, schema: Schema, state: Mapping[str, Any]) -> Self:
-        lookups = tuple(map(Lookup.restore, state.get("lookups", ())))
+        lookups = tuple(map(Lookup.restore, state["lookups"]))
         writers = tuple(map(Writer.restore, state["writers"]))
         out = cls(schema, tuple(state["names"]), tuple(map(restore_part, state["parts"])), lookups, writers)
         learned = [column.name for column in schema.columns if column.learn]

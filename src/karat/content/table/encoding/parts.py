@@ -234,7 +234,7 @@ class Number:
             "shown": [None if known is None else known.state() for known in self.shown],
             "near": self.near,
             "cycle": None if self.cycle is None else self.cycle.name,
-            **({"ends": list(self.ends)} if np.isfinite(self.ends).all() else {}),
+            "ends": [_finite(end) for end in self.ends],
         }
 
     @classmethod
@@ -245,7 +245,8 @@ class Number:
         fine, coarse = (Scale.restore(state[name], grain.whole) for name in ("fine", "coarse"))
         lowers = tuple((str(low), bool(strict)) for low, strict in state["lowers"])
         first, second = (None if known is None else Precision.restore(known) for known in state["shown"])
-        begun, over = state.get("ends", (-np.inf, np.inf))
+        begun, over = state["ends"]
+        ends = (-np.inf if begun is None else float(begun), np.inf if over is None else float(over))
         return cls(
             state["name"],
             grain,
@@ -256,9 +257,9 @@ class Number:
             float(state["middle"]),
             bounds,
             (first, second),
-            str(state.get("near", "")),
-            None if state.get("cycle") is None else Cycle(str(state["cycle"]), grain.kind == "datetime"),
-            (float(begun), float(over)),
+            str(state["near"]),
+            None if state["cycle"] is None else Cycle(str(state["cycle"]), grain.kind == "datetime"),
+            ends,
         )
 
     def precise(self, ticks: np.ndarray) -> Self:
