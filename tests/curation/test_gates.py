@@ -197,6 +197,16 @@ def test_of_few_categories_no_row_is_refused_as_a_copy() -> None:
     assert gate.blind and not gate.copied(table(rng, 2000, 0)).any()
 
 
+def test_of_few_rows_each_part_says_of_the_same_numbers_that_noise_would_move_them() -> None:
+    rng = np.random.default_rng(3)
+    names = Columns(("pressure", "kind"), ((), ("a", "b")))
+    for spread in (14.5, 15.0, 15.5):  # a hundredth of it is about what moves a whole number
+        number = rng.normal(size=40)
+        number = (spread * (number - number.mean()) / number.std()).round()
+        gate = Rows.fit(TableView(names, np.column_stack([number, rng.integers(2, size=40)])), 0)
+        assert 0 <= gate.found.min() and gate.found.max() <= 1
+
+
 def test_that_copies_of_pictures_cannot_be_told_is_known_at_the_second_make_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

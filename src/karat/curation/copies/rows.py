@@ -162,10 +162,11 @@ def _trial(train: TableView, rng: np.random.Generator) -> tuple[np.ndarray, np.n
     Each part of the rows is among the others in turn, until these are as many as are asked. They are held against the rest as
     they are, and with numbers that some training row has, as a generator gives them that draws from these.
     """
+    whole = Traces.of(train)  # whose numbers noise would move is the same for all parts
     copies, innocent, order = [], [], np.array_split(rng.permutation(len(train)), PARTS)
     for k in range(PARTS):
         known = train.take(np.concatenate(order[:k] + order[k + 1 :]))
-        traces, density = Traces.of(known), Density.of(known, rng)
+        traces, density = whole.again(known.values), Density.of(known, rng)
         some = known.take(rng.permutation(len(known))[: TRIED if len(train) > PARTS * ASKED else TRIED // PARTS])
         copies.append(np.stack([_features(traces, density, view.values) for view in rows(some, rng).values()]))
         others = train.values[order[k][:ASKED]]
