@@ -204,7 +204,7 @@ def test_of_few_rows_each_part_says_of_the_same_numbers_that_noise_would_move_th
         number = rng.normal(size=40)
         number = (spread * (number - number.mean()) / number.std()).round()
         gate = Rows.fit(TableView(names, np.column_stack([number, rng.integers(2, size=40)])), 0)
-        assert 0 <= gate.found.min() and gate.found.max() <= 1
+        assert gate.found.min() >= 0 and gate.found.max() <= 1
 
 
 def test_that_copies_of_pictures_cannot_be_told_is_known_at_the_second_make_too(

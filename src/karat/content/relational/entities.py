@@ -16,6 +16,7 @@ from karat.content.relational.database import Database, Relation
 from karat.content.relational.series import cutting
 from karat.content.table.convert import logical
 from karat.content.table.encoding.coding import flat
+from karat.content.table.mining import following
 from karat.content.table.reading import Origin
 from karat.content.table.rules.expressions import unknown
 from karat.content.table.schema import schema
@@ -78,7 +79,8 @@ def parted(path: Any, options: Mapping[str, Any]) -> Contents:
         if name is not None and name not in names:
             raise DataError(f"data.{'entity' if name == entity else 'order'} is {name!r}, {unknown(name, names)}")
     gone = cutting.missing(table, entity)
-    notes = list(read.facts["notes"])
+    each = following.entities(table.facts.schema, table.cells)  # of rows that are learned each for itself
+    notes = [note for note in read.facts["notes"] if note not in each]
     if gone.any():
         notes.append(f"{int(gone.sum()):,} rows have no {entity} and were set aside.")
         table = table[np.flatnonzero(~gone)]

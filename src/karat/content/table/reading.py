@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from karat.content.codec import Contents
 from karat.content.table.encoding.coding import NUMBERS
 from karat.content.table.io import sources
+from karat.content.table.mining import following
 from karat.content.table.mining.columns import MOST, MOST_NUMBERS, nameable
 from karat.content.table.personal import protected
 from karat.content.table.rules.constraints import check, compile_rules
@@ -71,6 +72,7 @@ def read(path: Any, options: Mapping[str, Any], settings: Sequence[str]) -> Cont
             *_prose(path, raw, found),
             *notes,
             *(_wide(found) if wanted else []),
+            *(following.notes(found, cells) if wanted and options.get("declared") is not True else []),
             *protected.note(found),
         ],
         "doubt": raw.question,
