@@ -40,6 +40,8 @@ def test_rows_of_one_customer_that_lie_together_in_time_are_told_and_weeks_are_n
     assert (
         "customer has 60 values, 6.7 rows of each, which lie together in at" in said and "data.entity=customer" in said
     )
+    times = rows.assign(day=at.dt.date, clock=at.dt.time, on=at.dt.tz_localize("UTC"))
+    assert len(notes(times.drop(columns="at"))) == 1
     rows.to_csv(tmp_path / "log.csv", index=False)
     both = load(tmp_path / "log.csv", options={"entity": "customer"}).notes
     assert any("400 rows" in note for note in both) and said not in both

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from karat.content.table.encoding.coding import NUMBERS, flat, reals
+from karat.content.table.encoding.coding import flat, reals
 from karat.content.table.schema.columns import Schema
 
 ROWS = 50_000  # first ones that are looked at
@@ -29,7 +29,7 @@ def notes(known: Schema, cells: pa.Table) -> list[str]:
 
 def _running(known: Schema, cells: pa.Table) -> list[str]:
     """Columns that differ from the row before, or the one behind, by what another column holds."""
-    names = [c.name for c in known.columns if c.kind in NUMBERS][:COLUMNS]
+    names = [c.name for c in known.columns if c.kind in ("integer", "decimal")][:COLUMNS]
     values = {name: reals(flat(cells[name])) for name in names}
     out = []
     for name in names:
