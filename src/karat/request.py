@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -67,7 +67,8 @@ class Request:
     after another.
     independent: that no record is drawn with a look at the others, as a judge's intervals want it; else rows of a table
     keep together to what was learned, in random order.   shard: of which larger request this is a part.
-    pick: rows of a table are drawn several times over, and one of each is taken.   start: what becomes of the noise that
+    pick: rows of a table are drawn several times over, and one of each is taken.   picks: the same of rows of related
+    tables, by chain.   start: what becomes of the noise that
     points begin with.
     Raises FitError for what no generator could do.
     """
@@ -85,6 +86,7 @@ class Request:
     independent: bool = False
     shard: Shard = Shard()
     pick: Pick | None = field(default=None, compare=False)
+    picks: Mapping[str, Pick] = field(default_factory=dict, compare=False)
     start: Start | None = field(default=None, compare=False)
     tokens: int | None = None
 

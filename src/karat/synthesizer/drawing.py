@@ -141,11 +141,19 @@ def _picked(
     assert table is not None, "only of one table"
     cells = [table.cells(draw, model.space) for draw in draws]
     if sort:
-        n, seed = len(draws[0]), int(chance.integers(1 << 62))
-        binned = np.split(coarse(np.concatenate(cells), np.array(table.spaces[0].ordered)), len(draws))
-        places = [alike(one, np.random.default_rng(seed)) for one in binned]
-        shuffled = chance.permutation(n)
-        draws = [draw[torch.from_numpy(place[shuffled])] for draw, place in zip(draws, places, strict=True)]
-        cells = [one[place[shuffled]] for one, place in zip(cells, places, strict=True)]
+        places = side_by_side(cells, [np.arange(len(one)) for one in cells], np.array(table.spaces[0].ordered), chance)
+        draws = [draw[torch.from_numpy(place)] for draw, place in zip(draws, places, strict=True)]
+        cells = [one[place] for one, place in zip(cells, places, strict=True)]
     best = np.stack([pick.score(one.astype(np.int64), chance) for one in cells]).argmax(0)
     return torch.stack(draws)[torch.from_numpy(best), torch.arange(len(best))]
+
+
+def side_by_side(
+    cells: list[np.ndarray], rows: list[np.ndarray], ordered: np.ndarray, chance: np.random.Generator
+) -> list[np.ndarray]:
+    """The `rows` [n, ...] of each of several draws, whose `cells` [n, columns] are alike in one and the same place."""
+    seed = int(chance.integers(1 << 62))
+    binned = np.split(coarse(np.concatenate(cells), ordered), len(cells))
+    places = [alike(one, np.random.default_rng(seed)) for one in binned]
+    shuffled = chance.permutation(len(cells[0]))
+    return [one[place[shuffled]] for one, place in zip(rows, places, strict=True)]

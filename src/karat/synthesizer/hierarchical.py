@@ -22,6 +22,7 @@ from karat.errors import FitError, RunError
 from karat.families.generator import Fitted, Stratified
 from karat.recipe import Recipe, module
 from karat.request import Request
+from karat.synthesizer import drawing
 from karat.synthesizer.building import build, put
 from karat.synthesizer.synthesizer import Synthesizer
 
@@ -95,13 +96,21 @@ class Hierarchical(Synthesizer):
         """`n` rows of the first table, or as many as the file that is given has, and all that hangs on them."""
         self.check(request)
         rng = np.random.default_rng(request.seed)
-        turn = np.random.default_rng([request.seed, 1])
+        turn, chance = np.random.default_rng([request.seed, 1]), np.random.default_rng([request.seed, 2])
 
         # steps of several series at one moment are no sample of which one should be high where another is low
         alone = request.independent or self._codec.cut is not None
 
         def rows(chain: str, cells: np.ndarray) -> np.ndarray:
-            return self._rows(turn, chain, cells, alone)
+            pick = request.picks.get(chain)
+            if pick is None or not len(cells):
+                return self._rows(turn, chain, cells, alone)
+            draws = [self._rows(turn, chain, cells, alone) for _ in range(pick.draws)]
+            space, given = self._codec.chains[chain]
+            if not (cells >= 0).any():  # what keeps the rows of each draw together keeps together what is picked
+                draws = drawing.side_by_side(draws, draws, np.array(space.ordered), chance)
+            best = np.stack([pick.score(one[:, given:], chance) for one in draws]).argmax(0)
+            return np.asarray(np.stack(draws)[best, np.arange(len(best))])
 
         if self._codec.cut is not None and request.balance is not None:
             raise FitError("--balance: steps of a series follow from each other, and none is drawn for its value.")

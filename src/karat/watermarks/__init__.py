@@ -1,6 +1,6 @@
 """Watermarks without pretrained weights: put into what a run makes by its secret key, and found again by that key alone.
 
-One scheme a file: `texts`, `tables`, `images`, `sounds`, and `noise`, from which pictures by diffusion are made. A watermark is
+One scheme a file: `texts`, `tables`, `related`, `images`, `sounds`, and `noise`, of which diffusion makes pictures. A mark is
 taken off by who wants to, and one that is found is evidence, not proof: docs/shipping.md has the measured rates.
 """
 
@@ -25,6 +25,7 @@ SCHEMES = {  # by the name of the codec
     "table": ("tables", "TableWatermark"),
     "image": ("images", "ImageWatermark"),
     "audio": ("sounds", "SoundWatermark"),
+    "related": ("related", "RelatedWatermark"),
 }
 
 

@@ -34,8 +34,11 @@ SETS, FEWEST, MOST = 32, 2, 5  # sets of columns, and how many are in one
 
 @dataclass(frozen=True)
 class TableWatermark(Watermark):
+    """among: which columns of `Codes` are looked at; None for all."""
+
     technique = "rows by a keyed choice"
     codec: Tables
+    among: tuple[int, ...] | None = None
 
     def asked(self, request: Request) -> Request:
         return replace(request, pick=Pick(DRAWS, self.score))
@@ -44,9 +47,10 @@ class TableWatermark(Watermark):
     def sets(self) -> list[np.ndarray]:
         """Columns of `Codes` that are looked at together."""
         chance = np.random.default_rng(words(self.key, "table sets", 4))
-        d = len(self.codec.layout.coded)
+        own = np.array(range(len(self.codec.layout.coded)) if self.among is None else self.among)
+        d = len(own)
         sizes = np.minimum(chance.integers(FEWEST, MOST + 1, SETS), d)
-        every = {tuple(np.sort(chance.choice(d, size, replace=False)).tolist()) for size in sizes.tolist() if size}
+        every = {tuple(own[np.sort(chance.choice(d, size, replace=False))].tolist()) for size in sizes.tolist() if size}
         return [np.array(one) for one in sorted(every)]
 
     def bits(self, codes: np.ndarray, absent: Sequence[int] = ()) -> np.ndarray:
