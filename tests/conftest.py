@@ -20,6 +20,9 @@ torch.set_num_threads(1)
 gc.set_threshold(
     50_000
 )  # torch, tests and what pytest keeps are half a million objects: every look at all of them takes 0.1 s
+os.fsync = lambda fd: (os.fstat(fd), None)[
+    1
+]  # no test cuts the power, and a disk takes 5 ms; `faults/shim.py` counts the calls
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -53,6 +53,7 @@ def test_each_fault_is_found_by_its_own_finding(digits: Data, name: str) -> None
         assert found == {}
 
 
+@pytest.mark.exam
 def test_a_speaker_drawn_too_often_is_named(digits: Data) -> None:
     rng = np.random.default_rng(0)
     order = rng.permutation(digits.holdout)

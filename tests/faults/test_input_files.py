@@ -30,7 +30,8 @@ from karat.content.image import arrays
 from karat.content.table.io.sources import open_table
 from karat.errors import DataError, KaratError, TooLarge, UnsafeFile
 
-BUDGET = 0.3  # GB that are said to be available
+BUDGET = 0.15  # GB that are said to be available
+ROWS = 5 * 10**6
 SLACK = 200  # MB that the interpreter, decoders and what is freed late may take beside
 
 
@@ -117,22 +118,22 @@ def write(data: bytes) -> Callable[[Path], object]:
 
 BOMBS: dict[str, Callable[[Path], object]] = {
     "repeated.parquet": repeated,
-    "rows.parquet": lambda path: pq.write_table(zeros({"a": 10**7, "b": 10**7}), path, row_group_size=10**7),
+    "rows.parquet": lambda path: pq.write_table(zeros({"a": ROWS, "b": ROWS}), path, row_group_size=ROWS),
     "rows.feather": lambda path: feather.write_feather(
-        zeros({"a": 10**7, "b": 10**7}), path, compression="zstd", chunksize=10**7
+        zeros({"a": ROWS, "b": ROWS}), path, compression="zstd", chunksize=ROWS
     ),
-    "rows.orc": lambda path: orc.write_table(zeros({"a": 10**7, "b": 10**7}), path, compression="zstd"),
+    "rows.orc": lambda path: orc.write_table(zeros({"a": ROWS, "b": ROWS}), path, compression="zstd"),
     "words.feather": lambda path: feather.write_feather(one_word(70_000), path),
     "words.arrow": lambda path: path.write_bytes(arrow(one_word(70_000))),
     "words.orc": lambda path: orc.write_table(
-        pa.table({"a": pa.array(["x" * 50_000] * 5_000)}), path, compression="zstd", dictionary_key_size_threshold=1.0
+        pa.table({"a": pa.array(["x" * 50_000] * 2_500)}), path, compression="zstd", dictionary_key_size_threshold=1.0
     ),
     "rows.csv.gz": rows_gz,
     "line.csv.gz": lambda path: path.write_bytes(gzip.compress(b"a,b\n" + b"x" * 3 * 10**7)),
     "quote.csv.gz": lambda path: path.write_bytes(gzip.compress(b'a,b\n"' + b"x\n" * 2 * 10**7)),
     "line.txt.gz": lambda path: path.write_bytes(gzip.compress(b"word " * 2 * 10**7)),
     "line.jsonl.gz": lambda path: path.write_bytes(gzip.compress(b'{"a": 1, "b": "' + b"x" * 3 * 10**7)),
-    "list.json.gz": lambda path: path.write_bytes(gzip.compress(b"[" + b'{"a": 1, "b": 2},' * 10**7 + b'{"a": 1}]')),
+    "list.json.gz": lambda path: path.write_bytes(gzip.compress(b"[" + b'{"a": 1, "b": 2},' * ROWS + b'{"a": 1}]')),
     "deep.json": write(b'[{"a":' * 10**6),
     "deep.jsonl": write(b'{"a":[' * 10**6 + b"\n"),
     "columns.csv": lambda path: path.write_bytes(

@@ -214,7 +214,7 @@ def test_a_forged_codec_is_refused_in_a_line_or_works(kind: str, runs: dict[str,
     shutil.copytree(runs[kind], folder)
     tried = opens = 0
     for i, way in enumerate(ways):
-        for other in OTHERS[i % 2 :: 2]:
+        for other in OTHERS[i % 3 :: 3]:
             forge(folder, "codec.json", json.dumps(with_other(whole, way, other)).encode())
             tried += 1
             if in_words(folder, opened):
@@ -227,13 +227,13 @@ def test_a_forged_codec_is_refused_in_a_line_or_works(kind: str, runs: dict[str,
     assert 0 < opens < tried / 4, "what a codec cannot hold is refused when it is opened"
 
 
-@pytest.mark.parametrize("other", OTHERS, ids=[str(o)[:12] for o in OTHERS])
-def test_a_forged_record_is_refused_in_a_line_or_works(other: Any, runs: dict[str, Path], tmp_path: Path) -> None:
-    folder = tmp_path / "r"
+@pytest.mark.parametrize("k", range(len(OTHERS)), ids=[str(o)[:12] for o in OTHERS])
+def test_a_forged_record_is_refused_in_a_line_or_works(k: int, runs: dict[str, Path], tmp_path: Path) -> None:
+    folder, other = tmp_path / "r", OTHERS[k]
     shutil.copytree(runs["table"], folder)
     whole = json.loads((folder / "karat.json").read_text())
     worked = set()
-    for way in leaves(whole):
+    for way in list(leaves(whole))[k % 2 :: 2]:
         (folder / "karat.json").write_text(json.dumps(with_other(whole, way, other)))
         shutil.rmtree(folder / "made", ignore_errors=True)
         if not in_words(folder):
