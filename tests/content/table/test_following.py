@@ -26,6 +26,8 @@ def test_a_balance_that_goes_on_by_an_amount_is_told(newest: bool) -> None:
         f"balance is that of the row {'behind' if newest else 'before'} + amount, in 100% of the rows"
     )
     assert notes(rows.sample(frac=1, random_state=0)) == []
+    endless = pd.Series(rng.normal(size=300)).mask(rng.random(300) < 0.1, np.inf)
+    assert notes(pd.DataFrame({"x": endless, "y": rng.normal(size=300)})) == []
     empty = pd.DataFrame({name: np.where(rng.random(300) < 0.02, rng.integers(1, 9, 300), 0) for name in "abc"})
     assert notes(empty) == [], "columns of nothing do not go on from each other"
 

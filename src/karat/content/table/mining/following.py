@@ -30,7 +30,7 @@ def notes(known: Schema, cells: pa.Table) -> list[str]:
 def _running(known: Schema, cells: pa.Table) -> list[str]:
     """Columns that differ from the row before, or the one behind, by what another column holds."""
     names = [c.name for c in known.columns if c.kind in ("integer", "decimal")][:COLUMNS]
-    values = {name: reals(flat(cells[name])) for name in names}
+    values = {name: _finite(reals(flat(cells[name]))) for name in names}
     out = []
     for name in names:
         step = np.diff(values[name])
@@ -46,6 +46,11 @@ def _running(known: Schema, cells: pa.Table) -> list[str]:
                 )
                 break
     return out
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    """The same [n], NaN for what is no finite number."""
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def _goes_on(step: np.ndarray, own: np.ndarray, amount: np.ndarray) -> tuple[str, str, float] | None:
