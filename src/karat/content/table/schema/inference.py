@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,9 @@ from karat.content.table.schema.columns import WHOLE, Column, Kind
 from karat.content.table.schema.values import chunk, native, numbers, texts
 
 ENTRIES = 20_000  # of a dictionary that are kept, in their order
+MANY = 20  # different numbers, among which one word says that a number is missing, and
+RARELY = 0.1  # of the cells that it stands in, at most
+_WORD = r"^[^0-9]*\p{L}[^0-9]*$"
 CATEGORIES = 100_000  # the most values that a category may have
 
 # Spellings of a missing cell: those that can mean nothing else, and those that are words in a column of words.
@@ -159,6 +163,9 @@ def _spelled(name: str, uniques: pa.Array, counts: np.ndarray, empty: int, comma
                 note = f"missing cells are spelled {', '.join(map(repr, everything))}; made ones are spelled {everything[0]!r}"
                 found = replace(found, notes=(*found.notes, note))
             return found
+        found = _but_one(name, rest, weights, comma, spelled)
+        if found is not None:
+            return found
     clear = [s for s in everything if s.strip() in _CLEAR]
     missing: tuple[str, ...] = ("",) if empty else tuple(clear[:1])
     if len(missing) == 1 and missing[0] and len(rest):
@@ -169,6 +176,21 @@ def _spelled(name: str, uniques: pa.Array, counts: np.ndarray, empty: int, comma
     if len(uniques) == 1:
         return Column(name, "constant", values=(uniques[0].as_py(),), missing=missing)
     return _words(name, uniques, counts, missing, everything)
+
+
+def _but_one(name: str, rest: pa.Array, counts: np.ndarray, comma: bool, spelled: Mapping[str, int]) -> Column | None:
+    """The column of many numbers or moments among which one word stands, as a sensor writes ERR: where it does, none is known."""
+    odd = pc.match_substring_regex(rest, _WORD).to_numpy(zero_copy_only=False)
+    if odd.sum() != 1 or len(rest) <= MANY or counts[odd].sum() > RARELY * counts.sum():
+        return None
+    (word,) = rest.filter(pa.array(odd)).to_pylist()
+    every = {**spelled, word: int(counts[odd].sum())}
+    missing = tuple(sorted(every, key=lambda s: -every[s]))
+    found = _known(name, rest.filter(pa.array(~odd)), counts[~odd], comma, missing)
+    if found is None or found.kind not in ("integer", "decimal", "date", "datetime", "time") or found.unique:
+        return None
+    made = f", made ones spelled {missing[0]!r}" if len(missing) > 1 else ""
+    return replace(found, notes=(*found.notes, f"{word!r} stands where nothing is known: taken for missing{made}"))
 
 
 def _known(name: str, rest: pa.Array, counts: np.ndarray, comma: bool, missing: tuple[str, ...]) -> Column | None:

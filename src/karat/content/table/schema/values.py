@@ -137,7 +137,9 @@ def _parsed(cells: pa.Array, column: Column, place: str) -> tuple[pa.Array, pa.A
         return cells, None
     coded = texts(cells, place, column.name).dictionary_encode()
     uniques = coded.dictionary
-    spelled = pa.array([m for m in column.missing if m != "" or not column.arrow], pa.string())
+    spelled = pa.array(
+        [m for m in column.missing if m != "" or not column.arrow or column.kind in LOGICAL], pa.string()
+    )
     gone = pc.is_in(uniques, value_set=spelled)
     uniques = pc.if_else(gone, pa.scalar(None, pa.string()), uniques)
     zones = None
