@@ -28,6 +28,9 @@ class Sentence(str):
     def __add__(self, other: str) -> Sentence:
         return Sentence((*self.parts, *parts_of(other)))
 
+    def __radd__(self, other: str) -> Sentence:  # or a text without parts before one with some would leave none
+        return together((other, self))
+
     def __getnewargs__(self) -> tuple[Any]:  # for copies
         return (self.parts,)
 

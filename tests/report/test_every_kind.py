@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +27,48 @@ def frozen() -> ModuleType:
 
 
 SIX = frozen()
+
+
+class Visible(HTMLParser):
+    """What a person sees of a page, but for commands and cells of data; and what is read out to who does not see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.hidden = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.hidden += tag in HIDDEN
+        self.texts += [value for name, value in attrs if name in ("title", "alt", "aria-label") and value]
+
+    def handle_endtag(self, tag: str) -> None:
+        self.hidden -= tag in HIDDEN
+
+    def handle_data(self, data: str) -> None:
+        if not self.hidden:
+            self.texts.append(" ".join(data.split()))
+
+
+HIDDEN = ("style", "script", "pre", "code", "td")
+ENGLISH = re.compile(r"[A-Za-z][a-z]+(?: [A-Za-z][a-z]+)+")  # two words of a language; one may be a name
+NAMES = re.compile(
+    r"(owner|animal) (id|owner)|day of the week|unique id|karat (look|make|train|assay)[ -].*|train|assay"
+)
+
+
+def english(run: Path) -> set[str]:
+    """What stands in English on the page of a run in another language, but for names, and the words of its recipe."""
+    page = Visible()
+    page.feed((run / "report/report.html").read_text(encoding="utf-8"))
+    recipe = json.loads((run / "report/report.json").read_text(encoding="utf-8"))["recipe"]
+    own = {str(value) for value in recipe.values()}
+    return {
+        said
+        for text in page.texts
+        if text not in own and not text.startswith("karat ")
+        for said in ENGLISH.findall(text)
+        if not NAMES.match(said)
+    }
 
 
 @pytest.fixture(params=sorted(SIX.KINDS))
@@ -53,4 +98,5 @@ def test_a_report_of_each_kind_opens_everywhere_in_both_languages(run: Path, bro
             text = page.locator(".board").inner_text()
             assert (code == "zh") == any("\u4e00" <= letter <= "\u9fff" for letter in text)
             page.close()
+        assert code == "en" or english(run) == set()
     assert said == [] and all(url.startswith(("file:", "data:")) for url in asked)

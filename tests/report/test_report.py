@@ -20,7 +20,8 @@ from karat.assays.finding import Finding, Limit
 from karat.languages import language
 from karat.provenance.reading import read_label
 from karat.report import drawing
-from karat.report.page import Exhibits, Pair, write_report
+from karat.report.page import Exhibits, Pair, environment, write_report
+from karat.words import said
 from karat.worth.ledger import Entry, total
 from karat.worth.prices import Prices
 from karat.worth.verdict import judge
@@ -242,3 +243,24 @@ def test_a_browser_shows_it_on_screen_phone_and_paper(tmp_path: Path, browser: A
 def _luminance(rgb: list[int]) -> float:
     r, g, b = ((v / 255) ** 2.2 for v in rgb[:3])
     return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+
+def test_what_content_says_of_records_is_said_in_the_language_of_the_page_and_their_own_words_stay() -> None:
+    """Captions of nearest pairs and what is read out of a sound; a cell that holds the same words is data."""
+    html = (
+        '<img alt="Spectrogram, low tones below, time to the right"><audio aria-label="Sound: 0.51 s, -12 dB"></audio>'
+        '<th><span class="ours">made row 2 and training row 7: an exact copy</span> · <span class="ours">1 of 6 cells differ'
+        '</span></th><td>an exact copy</td><span class="ours">a &lt;b&gt; of its own</span>'
+    )
+    fragment = environment().filters["fragment"]
+    assert fragment(html.encode(), language("en")) == html
+    assert fragment(html.encode(), language("zh")) == (
+        '<img alt="声谱图：下为低音，时间向右"><audio aria-label="声音：0.51 s，-12 dB"></audio>'
+        '<th><span class="ours">第 2 条生成的记录与第 7 条训练记录：完全相同的复制品</span> · '
+        '<span class="ours">6 个单元格中有 1 个不同</span></th><td>an exact copy</td><span class="ours">a &lt;b&gt; of its own</span>'
+    )
+
+
+def test_a_text_before_a_sentence_leaves_it_one() -> None:
+    text = "" + said("; no more than chance explains.")
+    assert language("zh").again(said("Worst: {named}.", named="x") + text).endswith("；没有超出偶然所能解释的。")

@@ -25,6 +25,7 @@ from karat.assays.text import texts
 from karat.assays.text.counts import Counts
 from karat.errors import FitError
 from karat.views import DatabaseView, Points, TableView, TextView, View
+from karat.words import said, term
 
 CHOICES = 20  # of a column by which groups are told
 
@@ -107,22 +108,26 @@ def evaluate(
                 exchange=exchange,
                 kept=kept,
             )
-            right = "self-supervised" if extractor.accuracy is None else f"{extractor.accuracy:.1%} right"
-            return Evaluation(
-                corrected(found), f"own encoder, {right}" if pretrained is None else f"pretrained, {pretrained.name}"
-            )
+            return Evaluation(corrected(found), _eyes(extractor.accuracy, pretrained))
         case TableView(), TableView(), TableView():
             found = tables.examine(
                 train, unseen, made, target=target, seed=seed, apart=apart, exchange=exchange, attacks=attacks
             )
-            return Evaluation(corrected(found), "columns")
+            return Evaluation(corrected(found), term("columns"))
         case DatabaseView(), DatabaseView(), DatabaseView():
             found = databases.examine(train, unseen, made, target=target, seed=seed, apart=apart)
-            return Evaluation(corrected(found), "columns")
+            return Evaluation(corrected(found), term("columns"))
         case TextView(), TextView(), TextView():
             found = texts.examine(train, unseen, made, classes=train.classes, seed=seed, apart=apart)
-            return Evaluation(corrected(found), "letters and words")
+            return Evaluation(corrected(found), term("letters and words"))
     raise TypeError(f"views of different kinds: {type(train).__name__}, {type(unseen).__name__}, {type(made).__name__}")
+
+
+def _eyes(accuracy: float | None, pretrained: Path | None) -> str:
+    """By what points are judged, in words."""
+    if pretrained is not None:
+        return said("pretrained, {name}", name=pretrained.name)
+    return said("own encoder, self-supervised") if accuracy is None else said("own encoder, {x:.1%} right", x=accuracy)
 
 
 def groups(members: View, others: View, target: str | None) -> list[Group]:

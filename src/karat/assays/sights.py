@@ -6,7 +6,7 @@ It follows from the errors and the exact tests by which a finding is raised (`ka
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from karat.assays.faults import FAULTS
@@ -56,17 +56,25 @@ def sights(findings: Iterable[Finding]) -> tuple[Sight, ...]:
     return tuple(out.values())
 
 
-def sentence(findings: Iterable[Finding], thing: str = "record") -> str:
+def _of_table(f: Finding) -> str:
+    return said("{table} {finding}", table=f.table, finding=term(f.key)) if f.name == f"{f.table} {f.key}" else f.name
+
+
+def sentence(findings: Sequence[Finding], thing: str = "record") -> str:
     """What these tests would have seen of the faults that a person asks for first; "" where none reckons it."""
     known = sights(f for f in findings if f.key in NAMED)
     named = [x.fault for x in known if x.fault]
     blind = [x.finding for x in known if not x.fault and not x.enough]  # one that has nothing to see lacks no records
+    called = {f.name: term(f.name) if f.table is None else _of_table(f) for f in findings}
     if not known:
         return ""
     seen = "In so many {thing}s these tests would have seen, 19 times of 20: {faults}."
     text = said(seen, thing=term(thing), faults=together(named, term("; "))) if named else ""
     none = (
-        said("Too few to see a fault of any size: {findings}.", findings=together(map(term, blind), term(", ")))
+        said(
+            "Too few to see a fault of any size: {findings}.",
+            findings=together((called[name] for name in blind), term(", ")),
+        )
         if blind
         else ""
     )

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from karat import words
 
 Code = Literal["en", "zh"]
+OURS = ("detail", "descriptor")  # findings that are named by a word of ours
 MOST = 4  # names in a list
 
 
@@ -40,11 +41,16 @@ class Language:
         own = self.texts.get(f"finding.{key}.name")
         if own is None:
             return name
+        of = self.of(key, of)
         return own.format(of=of) if table is None else f"{table} {own.format(of=of)}"
+
+    def of(self, key: str, of: str) -> str:
+        """What the finding of that key is about: an axis or a descriptor by our word for it, all else by its own name."""
+        return self.texts.get(f"said.{of.capitalize()}", self.again(words.term(of))) if key in OURS else of
 
     def beside(self, what: str) -> str:
         """What a score is held against in the place of unseen real data; as it stands where the table has no word for it."""
-        return self.texts.get(f"beside.{what}", what)
+        return self.texts.get(f"beside.{what}", self.again(what))
 
     def again(self, text: str) -> str:
         """A `words.Sentence` in this language, by the English templates of its parts; any other text, and a part that the table

@@ -17,6 +17,7 @@ HEARD = "heard."
 LONGEST = 4000  # characters of a text that is looked at
 DEEPEST = 4  # sentences in one another
 Forms = tuple[Callable[[str], str], ...]
+THINGS = ("thing", "things")  # places in which what records are called stands
 QUOTES = ("'", '"')  # as Python prints a text
 
 
@@ -82,8 +83,20 @@ def again(said: Language, text: str, forms: Forms = (), deep: int = DEEPEST) -> 
     for one in _known(said.code, forms):
         values = one.values(text)
         if values is not None:
-            return one.own.format_map({name: _value(said, value, forms, deep - 1) for name, value in values.items()})
+            return one.own.format_map(
+                {
+                    name: _thing(said, value) if name in THINGS else _value(said, value, forms, deep - 1)
+                    for name, value in values.items()
+                }
+            )
     return None
+
+
+def _thing(said: Language, value: str) -> str:
+    """What records are called, one or several, by the word of this language for them."""
+    english = language("en").texts
+    key = next((k for k, word in english.items() if k.startswith("thing.") and word == value), None)
+    return value if key is None else said.texts.get(key, value)
 
 
 def _value(said: Language, value: str, forms: Forms, deep: int) -> str:

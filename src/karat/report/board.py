@@ -196,7 +196,7 @@ def fault(f: Finding, place: int, called: Mapping[str, str], language: Language)
     missing = language.listed([n if len(n) <= LONGEST else n[: LONGEST - 1] + "…" for n in named(f, language)], NAMED)
     return Fault(
         name,
-        language.say(f"finding.{f.key}.means", **called, of=f.of or f.table or ""),
+        language.say(f"finding.{f.key}.means", **called, of=language.of(f.key, f.of) or f.table or ""),
         missing,
         language.say(f"do.{language.texts[f'finding.{f.key}.do']}", **called),
         f"#finding-{place}",

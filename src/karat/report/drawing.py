@@ -36,7 +36,8 @@ def seal(word: str, language: Language) -> Markup:
         inside = '<path class="sign" d="M78 82 a22 22 0 1 1 33 19 q-11 7 -11 18"/>'
         inside += '<circle class="dot" cx="100" cy="138" r="6"/>'
     label = language.again(said("Seal: {word}", word=language.say(f"word.{word}.name")))
-    ring = f"KARAT ASSAY • {word.upper()} • KARAT ASSAY • {word.upper()} •"
+    name = word.upper() if language.code == "en" else language.say(f"word.{word}.name")
+    ring = language.again(said("KARAT ASSAY • {word} • KARAT ASSAY • {word} •", word=name))
     return Markup(
         f'<svg class="seal {escape(word)}" viewBox="0 0 200 200" role="img" aria-label="{escape(label)}">'
         '<defs><path id="ring" d="M100 100 m-69 0 a69 69 0 1 1 138 0 a69 69 0 1 1 -138 0"/></defs>'

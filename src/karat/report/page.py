@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,6 +39,8 @@ X_NAMES = ("step", "seconds", "samples", "fraction")
 PANELS = 6
 PAIRS = 12
 MOST_CLASSES = 40
+_OURS = re.compile(r'(<span class="ours">|\b(?:alt|aria-label)=")([^<"]*)(</span>|")')
+PLAIN = ("classes", "imbalance")  # entries whose names are the data's own
 EVIDENCE = 6  # findings that a reason links to
 
 
@@ -191,7 +194,7 @@ def _said(verdict: Verdict, findings: Sequence[Finding], thing: str, language: L
         "descriptors": _descriptors(findings, language),
         "tornado": _tornado(verdict, called, language),
         "heard": lambda text: hearing.again(language, str(text)) or text,
-        "show": lambda value: _show(value, language),
+        "show": lambda value, key="": _show(value, language, key),
         "entry": lambda key: language.again(words.term(str(key).replace("_", " ").capitalize())),
         "range_bars": [
             drawing.range_bar(f, name, str(f.within) if language.code == "en" else limit_in_full(f, language), language)
@@ -289,7 +292,7 @@ def environment() -> Environment:
         "count": words.count,
         "duration": words.duration,
         "uri": _uri,
-        "fragment": lambda html: Markup(html.decode()),  # of our own making, and escaped
+        "fragment": _fragment,
         "share": drawing.share,
     }
     return env
@@ -300,12 +303,27 @@ def _code(text: str) -> Markup:
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # escaped: nothing of it is a tag
 
 
+def _fragment(html: bytes, language: Language) -> Markup:
+    """What content made of records, escaped by it, with its own words in the language of the page: those in elements of the
+    class "ours", and those by which what is shown is read out.
+    """
+    text = html.decode()
+    if language.code != "en":
+
+        def again(found: re.Match[str]) -> str:
+            own = unescape(found[2])
+            return f"{found[1]}{escape(hearing.again(language, own) or own)}{found[3]}"
+
+        text = _OURS.sub(again, text)
+    return Markup(text)
+
+
 def _uri(png: bytes) -> Markup:
     return Markup("data:image/png;base64," + base64.b64encode(png).decode())
 
 
-def _show(value: Any, language: Language) -> Markup | str:
-    """A fact as a person reads it: numbers short, lists with commas, tables as pairs."""
+def _show(value: Any, language: Language, key: str = "") -> Markup | str:
+    """A fact as a person reads it: numbers short, lists with commas, tables as pairs.   key: of the entry that it stands in."""
     if isinstance(value, bool):
         return language.again(words.term("yes") if value else words.term("no"))
     if value is None:
@@ -316,14 +334,24 @@ def _show(value: Any, language: Language) -> Markup | str:
         return words.number(value)
     if isinstance(value, Mapping):
         return Markup(", ").join(
-            Markup('<span class="pair">{} <b>{}</b></span>').format(k, _show(v, language)) for k, v in value.items()
+            Markup('<span class="pair">{} <b>{}</b></span>').format(
+                k if key in PLAIN else _named(str(k), language), _show(v, language, key)
+            )
+            for k, v in value.items()
         )
     if isinstance(value, list | tuple):
         return Markup(" × " if len(value) in (2, 3) and all(isinstance(v, int) for v in value) else ", ").join(
-            escape(_show(v, language)) for v in value
+            escape(_show(v, language, key)) for v in value
         )
-    text = str(value) if not isinstance(value, str) else language.again(value)
+    text = str(value) if not isinstance(value, str) else language.again(words.term(value) if key == "kind" else value)
     return (hearing.again(language, text) or text) if " " in text else text
+
+
+def _named(key: str, language: Language) -> str:
+    """The name of an entry in an entry, as it stands where it is not one of ours."""
+    own = key.replace("_", " ").capitalize()
+    said = language.again(words.term(own))
+    return key if said == own else said
 
 
 def _histograms(findings: Sequence[Finding], language: Language) -> list[tuple[str, Markup]]:
@@ -357,7 +385,7 @@ def _descriptors(findings: Sequence[Finding], language: Language) -> list[tuple[
             edges = [words.number(e) for e in d.edges]
             names = [language.again(words.said("{low} to {high}", low=a, high=b)) for a, b in itertools.pairwise(edges)]
             marks = [(i / 4, edges[round(i * (len(edges) - 1) / 4)]) for i in range(5)]
-            name = language.finding(f.name, f.key, language.again(words.term(f.of)), f.table)
+            name = language.finding(f.name, f.key, f.of, f.table)
             name = f"{name[:1].upper()}{name[1:].lower()}" if language.code == "en" else name
             title = f"{name}, {language.again(words.term(d.unit))}" if d.unit else name
             out.append((title, drawing.steps(names, marks, list(d.made), list(d.real), language)))

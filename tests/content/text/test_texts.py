@@ -277,7 +277,7 @@ def test_a_long_sheet_unfolds_and_holds_every_passage() -> None:
         seen, _, rest = page.partition("<details>")
         assert "passage 2 " in seen and "passage 23 " not in seen
         assert all(f"passage {i} " in page for i in range(24))
-        assert f"<summary>{24 - seen.count('passage ') // page.count('passage 0 ')} more</summary>" in rest
+        assert f">{24 - seen.count('passage ') // page.count('passage 0 ')} more</span></summary>" in rest
     assert b"<details>" not in leaves.sheet(["short"] * 24)
     assert b"<details>" not in leaves.sheet(texts[:4])
 

@@ -261,7 +261,7 @@ def _together(where: str, columns: Sequence[Column], sides: Sequence[Moves], dra
         where=where,
         value=score.value,
         real=score.real,
-        columns=" and ".join(worst.columns),
+        columns=said("{a} and {b}", a=worst.columns[0], b=worst.columns[1]),
         made=worst.made,
         real_worst=worst.real,
     )

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from karat.assays import power
-from karat.assays.chance import draw, limit_of, resampled, wilson
+from karat.assays.chance import HANDFUL, draw, limit_of, resampled, wilson
 from karat.assays.details import Detail
 from karat.assays.details.rows import Cardinality, ColumnPairs, Gaps
 from karat.assays.finding import Finding, Limit, Score, scored
@@ -20,7 +20,7 @@ from karat.assays.table.detection import told_apart
 from karat.assays.table.sheet import resampled_columns
 from karat.space import JUDGED as FEWEST
 from karat.views import Columns, DatabaseView, TableView, Tie
-from karat.words import said, term
+from karat.words import Sentence, said, term
 
 FINDS = (
     "dangling keys",
@@ -231,7 +231,8 @@ def _pairs(
     )
     gap = np.nan_to_num(real - own)
     worst = combinations(train.names, chosen, own, real, np.argsort(-gap, kind="stable")[:12])
-    first = " and ".join(train.names[i] for i in chosen[int(np.argmax(gap))])
+    a, b = (train.names[i] for i in chosen[int(np.argmax(gap))])
+    first = said("{a} and {b}", a=a, b=b)
     summary = said(
         "Dependence of columns of {what} agrees with the training data to {value:.3f}; unseen real "
         "ones: {real:.3f}. Worst: {first} ({score}, real {real_score}).",
@@ -277,8 +278,11 @@ def _agreement(
     also: str = "",
 ) -> Finding:
     """The finding that `score` is, 1 where all agrees, of so many made and unseen records.   off: raised whatever it is."""
-    limit = limit_of(key, score, 0.02, also)
-    samples = power.scored(key, score.error, made, unseen, floor=1 - score.real, beyond=0.02)
+    least = max(
+        0.02, HANDFUL / min(made, unseen // 2)
+    )  # what a handful of rows would make: draws of few do not show it
+    limit = limit_of(key, score, least, also)
+    samples = power.scored(key, score.error, made, unseen, floor=1 - score.real, beyond=least)
     raised = off or limit.broken(score.value)
     return scored(key, score.clipped(high=1.0), limit, summary, detail=detail, samples=samples, raised=raised, of=of)
 
@@ -296,6 +300,6 @@ def _shape(train: np.ndarray, unseen: np.ndarray, made: np.ndarray, seed: int) -
     return resampled(lambda rows: of(unseen, rows), lambda rows: of(made, rows), draws)
 
 
-def _range(counts: np.ndarray) -> str:
+def _range(counts: np.ndarray) -> Sentence:
     low, high = np.quantile(counts, [0.005, 0.995])
-    return f"{low:.0f} to {high:.0f}"
+    return said("{low:.0f} to {high:.0f}", low=low, high=high)

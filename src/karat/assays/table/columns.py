@@ -270,7 +270,7 @@ def _pairs(train: TableView, unseen: TableView, made: TableView, draws: Draws, r
     gap = np.nan_to_num(real - own)
     off = _off(own, real, ONE, draws, (_filled(made, pairs), _filled(unseen, pairs)))
     worst = combinations(train.names, pairs, own, real, np.argsort(-gap, kind="stable")[:24])
-    named = together((_scores(w, " and ") for w in worst[:3]), "; ")
+    named = together((_scores(w, said("{a} and {b}", a=w.columns[0], b=w.columns[1])) for w in worst[:3]), "; ")
     summary = said(
         "Dependence of column pairs agrees with the training data to {value:.3f}; unseen real data: {real:.3f}. ",
         value=s.value,
@@ -282,10 +282,8 @@ def _pairs(train: TableView, unseen: TableView, made: TableView, draws: Draws, r
     return _finding("column pairs", s, draws, "pair", len(off) > 0, summary, detail)
 
 
-def _scores(worst: Combination, between: str) -> Sentence:
-    return said(
-        "{columns} ({made}, real {real})", columns=between.join(worst.columns), made=worst.score, real=worst.real_score
-    )
+def _scores(worst: Combination, columns: str) -> Sentence:
+    return said("{columns} ({made}, real {real})", columns=columns, made=worst.score, real=worst.real_score)
 
 
 def _triples(train: TableView, unseen: TableView, made: TableView, draws: Draws, rng: np.random.Generator) -> Finding:
@@ -299,7 +297,7 @@ def _triples(train: TableView, unseen: TableView, made: TableView, draws: Draws,
 
     s, own, real = resampled_columns(lambda rows: scores(u[rows]), lambda rows: scores(m[rows]), draws)
     worst = combinations(train.names, triples, own, real, np.argsort(real - own, kind="stable")[:12])
-    named = _scores(worst[0], ", ")
+    named = _scores(worst[0], ", ".join(worst[0].columns))
     summary = said(
         "In {n} triples of columns, {value:.1%} of the rows would have to move to match the "
         "training data; of as many unseen real ones, {real:.1%}. Worst: {named}.",

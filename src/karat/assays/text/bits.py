@@ -43,7 +43,11 @@ def findings(nats: Sequence[np.ndarray], held: Sequence[str], known: Sequence[st
             break
         read.insert(0, text[-room:])
         room -= len(text)
-    rows = [("this model", own), (f"counts of {ORDER} characters", _counted(read, held)), *_packed(read, held)]
+    rows = [
+        ("this model", own),
+        (said("counts of {n} characters", n=ORDER), _counted(read, held)),
+        *_packed(read, held),
+    ]
     out = []
     for name, unit in (("bits per character", characters), ("bits per byte", size)):
         baselines = tuple((what, total / unit) for what, total in rows)
@@ -61,7 +65,7 @@ def findings(nats: Sequence[np.ndarray], held: Sequence[str], known: Sequence[st
         summary += said(": n-gram counts do better.") if limit.broken(value) else said(".")
         detail = Bits(rows=baselines, characters=characters, bytes=size)
         score = Score(value, value - 1.96 * spread, value + 1.96 * spread, ngram, spread)
-        beside = f"counts of {ORDER} characters"  # text has no bits of its own: two models of it are compared
+        beside = said("counts of {n} characters", n=ORDER)  # text has no bits of its own: two models of it are compared
         out.append(scored(name, score, limit, summary, detail=detail, beside=beside))
     return out
 

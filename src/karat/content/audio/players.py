@@ -57,7 +57,9 @@ def beside(
         both = figure(sounds[i], picture(spectrograms[0][i].numpy()), "made")
         both += figure(sounds[n + i], picture(spectrograms[1][i].numpy()), "real")
         pair = f'<div style="display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:12px">{both}</div>'
-        blocks.append(f'<div><p style="{STYLE};margin-bottom:4px">{html.escape(caption)}</p>{pair}</div>')
+        blocks.append(
+            f'<div><p style="{STYLE};margin-bottom:4px"><span class="ours">{html.escape(caption)}</span></p>{pair}</div>'
+        )
     columns = GRID.replace("150px", "320px").replace("14px 12px", "22px 28px")
     return f'<div class="sounds beside" style="{columns}">{"".join(blocks)}</div>'.encode()
 
@@ -69,7 +71,7 @@ def figure(sound: str, png: str, caption: str) -> str:
         'style="width:100%;height:96px;display:block">'
         f'<audio controls preload="none" aria-label="Sound: {html.escape(caption)}" '
         f'style="width:100%;height:32px" src="{sound}"></audio>'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f'<figcaption><span class="ours">{html.escape(caption)}</span></figcaption></figure>'
     )
 
 

@@ -30,12 +30,13 @@ def beside(made: pa.Table, real: pa.Table, hidden: Collection[str], captions: Se
     for ours, theirs, caption in zip(_rows(made, hidden), _rows(real, hidden), captions, strict=True):
         differs = [c and a != b for c, a, b in zip(compared, ours, theirs, strict=True)]
         rows = "".join(
-            f'<tr><th scope="row">{who}</th>'
+            f'<tr><th scope="row"><span class="ours">{who}</span></th>'
             + "".join(_cell(c, "differs" if d else "") for c, d in zip(row, differs, strict=True))
             + "</tr>"
             for who, row in (("made", ours), ("real", theirs))
         )
-        line = f"{html.escape(caption)} \u00b7 {sum(differs)} of {sum(compared)} cells differ"
+        said = html.escape(caption), f"{sum(differs)} of {sum(compared)} cells differ"
+        line = " \u00b7 ".join(f'<span class="ours">{text}</span>' for text in said)
         blocks.append(f'<tbody><tr class="caption"><th colspan="{len(compared) + 1}">{line}</th></tr>{rows}</tbody>')
     head = f"<thead><tr><th></th>{_head(made)}</tr></thead>"
     return f'<table class="sheet beside">{head}{"".join(blocks)}</table>'.encode()

@@ -37,9 +37,10 @@ def beside(made: Sequence[str], real: Sequence[str], captions: Sequence[str]) ->
     blocks = []
     for ours, theirs, caption in zip(made, real, captions, strict=True):
         run = SequenceMatcher(None, ours[:LONGEST], theirs[:LONGEST], autojunk=False).find_longest_match()
-        line = f"{html.escape(caption)} \u00b7 the longest run that they share has {run.size} characters"
+        said = html.escape(caption), f"the longest run that they share has {run.size} characters"
+        line = " \u00b7 ".join(f'<span class="ours">{text}</span>' for text in said)
         cells = "".join(
-            f'<td style="vertical-align:top;width:50%"><b>{who}</b>'
+            f'<td style="vertical-align:top;width:50%"><b><span class="ours">{who}</span></b>'
             f'<pre dir="auto" style="{LEAF}">{_marked(text, at, run.size)}</pre></td>'
             for who, text, at in (("made", ours, run.a), ("real", theirs, run.b))
         )
@@ -58,7 +59,8 @@ def _folded(blocks: list[str], sizes: list[int], before: str, after: str) -> byt
     rest = blocks[seen:]
     if len(rest) < 2:
         return (before + "".join(blocks) + after).encode()
-    more = f"<details><summary>{len(rest)} more</summary>{before}{''.join(rest)}{after}</details>"
+    more = f'<details><summary><span class="ours">{len(rest)} more</span></summary>'
+    more += f"{before}{''.join(rest)}{after}</details>"
     return (before + "".join(blocks[:seen]) + after + more).encode()
 
 
