@@ -64,8 +64,7 @@ class Onnx(Gate):
         points = getattr(some.view, "points", None)
         if points is None:
             raise FitError("--gate model.onnx is for pictures and sounds; for others give a function of your own.")
-        given = {self.session.get_inputs()[0].name: ((points + 1) / 2).float().numpy()}
-        answer = np.asarray(self.session.run(None, given)[0], np.float64)
+        answer = answer_of(self.session, self.called, ((points + 1) / 2).float().numpy())
         bad = answer if answer.ndim == 1 else answer[:, -1]
         if len(bad) != len(some) or not np.isfinite(bad).all() or bad.min() < 0 or bad.max() > 1:
             raise FitError(f"{self.called} gave {list(answer.shape)} that are no probabilities of {len(some)} records.")
@@ -78,4 +77,25 @@ def session_of(path: Path) -> Any:
         import onnxruntime
     except ImportError:
         raise FitError("--gate model.onnx needs an extra: pip install 'karat[onnx]'.") from None
-    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # a class of its own for each way in which a file is none
+        raise FitError(f"{path} cannot be read as an ONNX model ({_short(error)}).") from None
+
+
+def answer_of(session: Any, called: str, given: np.ndarray) -> np.ndarray:
+    """float64: the first output of a model of one input, of records [n, ...]; those that take one at a time are asked so.
+
+    FitError where it takes no such records.
+    """
+    wanted = session.get_inputs()
+    one = wanted and wanted[0].shape and wanted[0].shape[0] == 1
+    parts = np.split(given, len(given)) if one else [given]
+    try:
+        return np.concatenate([np.asarray(session.run(None, {wanted[0].name: part})[0], np.float64) for part in parts])
+    except Exception as error:
+        raise FitError(f"{called} cannot be asked about records {list(given.shape)} ({_short(error)}).") from None
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"

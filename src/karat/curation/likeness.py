@@ -24,7 +24,7 @@ from karat.assays.chance import wilson
 from karat.assays.neighbours import components
 from karat.content.codec import Codec
 from karat.curation.copies.bars import RECALL, REJECTED, bar_of
-from karat.curation.foreign import session_of
+from karat.curation.foreign import answer_of, session_of
 from karat.curation.gate import Candidates, Gate, Reasons, flagged
 from karat.errors import DataError, FitError
 from karat.views import Points
@@ -74,16 +74,17 @@ class Onnx:
 
     def __init__(self, path: Path) -> None:
         self.session, self.called = session_of(path), path.name
-        self.given = self.session.get_inputs()[0]
+        self.given = next(iter(self.session.get_inputs()), None)
 
     def __call__(self, points: Tensor) -> np.ndarray:
         x = ((points + 1) / 2).float()
-        wanted = [size if isinstance(size, int) else None for size in (*self.given.shape, None, None, None, None)][1:4]
+        shape = () if self.given is None or not isinstance(self.given.shape, list) else self.given.shape
+        wanted = [size if isinstance(size, int) else None for size in (*shape, None, None, None, None)][1:4]
         if wanted[0] is not None and wanted[0] != x.shape[1] == 1:
             x = x.expand(-1, wanted[0], -1, -1)
         if wanted[1] is not None and wanted[2] is not None and tuple(x.shape[2:]) != (wanted[1], wanted[2]):
             x = F.interpolate(x, (wanted[1], wanted[2]), mode="bilinear", antialias=True, align_corners=False)
-        found = np.asarray(self.session.run(None, {self.given.name: x.contiguous().numpy()})[0], np.float64)
+        found = answer_of(self.session, self.called, x.contiguous().numpy())
         if found.ndim != 2 or len(found) != len(points) or not np.isfinite(found).all():
             raise FitError(f"{self.called} gave {list(found.shape)} that are no features of {len(points)} records.")
         return found
