@@ -257,7 +257,8 @@ def test_what_content_says_of_records_is_said_in_the_language_of_the_page_and_th
     assert fragment(html.encode(), language("zh")) == (
         '<img alt="声谱图：下为低音，时间向右"><audio aria-label="声音：0.51 s，-12 dB"></audio>'
         '<th><span class="ours">第 2 条生成的记录与第 7 条训练记录：完全相同的复制品</span> · '
-        '<span class="ours">6 个单元格中有 1 个不同</span></th><td>an exact copy</td><span class="ours">a &lt;b&gt; of its own</span>'
+        '<span class="ours">6 个单元格中有 1 个不同</span></th>'
+        '<td>an exact copy</td><span class="ours">a &lt;b&gt; of its own</span>'
     )
 
 
