@@ -52,7 +52,7 @@ class Visible(HTMLParser):
 HIDDEN = ("style", "script", "pre", "code", "td")
 ENGLISH = re.compile(r"[A-Za-z][a-z]+(?: [A-Za-z][a-z]+)+")  # two words of a language; one may be a name
 NAMES = re.compile(
-    r"(owner|animal) (id|owner)|day of the week|unique id|karat (look|make|train|assay)[ -].*|train|assay"
+    r"(owner|animal) (id|owner)|kind (up|down)|day of the week|unique id|karat (look|make|train|assay)[ -].*|train|assay"
 )
 
 
@@ -61,7 +61,7 @@ def english(run: Path) -> set[str]:
     page = Visible()
     page.feed((run / "report/report.html").read_text(encoding="utf-8"))
     recipe = json.loads((run / "report/report.json").read_text(encoding="utf-8"))["recipe"]
-    own = {str(value) for value in recipe.values()}
+    own = {" ".join(str(value).split()) for value in recipe.values()}
     return {
         said
         for text in page.texts
