@@ -433,3 +433,18 @@ def test_thousands_of_packed_texts_of_a_picture_are_not_all_unpacked() -> None:
     assert container is not None
     found = container.words(plain[:33] + chunk * 100 + plain[33:])
     assert len(found) == 100 and 1_000_000 < sum(len(text) for _, text in found) <= png.ALL_LIMIT
+
+
+def test_short_lines_are_looked_at_many_at_once() -> None:
+    short = io.BytesIO(b"AIGC:\n" * 200_000)
+    assert sum(1 for _ in content.FORMS[".txt"](short)) < 30
+    short.seek(0)
+    assert sum(1 for _ in content.FORMS[".csv"](short)) < 30
+
+
+def test_values_of_packed_json_count_for_what_they_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(content, "SWELLS", 1 << 20)
+    with gzip.open(tmp_path / "a.jsonl.gz", "wb") as file:
+        file.write(b"[" + b"{}," * 100_000 + b"{}]\n")
+    with pytest.raises(DataError, match="swells"):
+        content.content_digest(tmp_path / "a.jsonl.gz")

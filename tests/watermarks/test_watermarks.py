@@ -16,13 +16,14 @@ from sounds import tone
 
 import karat
 from karat import watermarks
+from karat.content import visible
 from karat.content.audio.sounds import Sounds
 from karat.content.audio.spectrum import Mel
 from karat.content.image.images import Images
 from karat.content.table.tables import Tables
 from karat.content.text.texts import Texts
 from karat.content.text.tokenizer import Letters
-from karat.errors import FitError, RunError
+from karat.errors import DataError, FitError, RunError
 from karat.families.generator import Sampling
 from karat.run import Run
 from karat.watermarks.detection import detection
@@ -171,6 +172,17 @@ def test_many_pictures_show_together_what_none_shows_alone() -> None:
     assert not digit_mark(OTHER).detect(hurt).found
 
 
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_few_pictures_in_an_array_are_read_too(suffix: str, tmp_path: Path) -> None:
+    made, path = digit_mark().embedded(strokes(9), np.random.default_rng(0)), tmp_path / f"x{suffix}"
+    np.save(path, made[..., 0]) if suffix == ".npy" else np.savez(path, images=made[..., 0])
+    read = digit_mark().read(path)
+    assert len(read) == 9 and (np.stack(list(read)) == made).all()
+    np.save(tmp_path / "odd.npy", np.full((9, 28, 28), np.nan))
+    with pytest.raises(DataError):
+        digit_mark().read(tmp_path / "odd.npy")
+
+
 def test_what_pictures_without_a_mark_have_in_common_is_not_taken_for_one() -> None:
     alike = strokes(80)
     alike[:, 8:20, 8:20] = strokes(1)[:, 8:20, 8:20]  # all of them have the same middle
@@ -207,6 +219,20 @@ def test_a_marked_sound_is_found_by_its_key_alone_also_without_its_beginning() -
     assert not mark.detect(real).found
     assert mark.detect(made[:, 900:]).found
     assert (made[:, 8000:] == 0).all()
+
+
+def test_a_visible_label_below_a_small_picture_or_before_a_sound_hides_no_mark() -> None:
+    made = digit_mark().embedded(strokes(30), np.random.default_rng(0))
+    shown = visible.drawn(made, "AI生成")
+    assert shown.shape[1] > 28 and digit_mark().detect(shown).p_value < 1e-9
+    assert visible.bare(made[0], 28, 28).shape == made[0].shape
+    rng, mark = np.random.default_rng(0), sound_mark()
+    waves = np.zeros((2, mark.codec.mel.samples, 1), np.float32)
+    for i, one in enumerate(waves):
+        one[:8000, 0] = tone(rng, i, seconds=1.0)[:8000] + rng.normal(0, 0.05, 8000)
+    spoken = [visible.heard(one, 8000) for one in mark.embedded(waves, rng)]
+    assert mark.detect(spoken).alone == 2
+    assert len(visible.unheard(waves[0], 8000)) == len(waves[0])
 
 
 def test_equal_evidence_of_many_items_adds_up_and_of_none_is_none() -> None:

@@ -23,6 +23,7 @@ MARGIN = 2  # around the text, in its own pixels
 DOT = 0.12  # seconds
 TONE, LOUD, EDGE = 800.0, 0.25, 0.005  # Hz, of full scale, seconds in which a tone comes and goes
 SIGNS = (1, 0, 1, 1, 1, 0, 0, 0, 1, 0, 1)  # dots of tone and of silence
+ALIKE = 0.9  # from where what stands there is taken for the label
 PAUSE = 3  # dots between the rhythm and the sound
 
 
@@ -68,15 +69,42 @@ def drawn(records: np.ndarray, words: str) -> np.ndarray:
     return out
 
 
+def bare(record: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A picture [h, w, c] of that size without the border that `drawn` gave it for the label; any other as it is."""
+    for words in ("AI生成", "AI"):
+        text = stamp(words)
+        rows, columns = text.shape
+        if (rows > height or columns > width) and record.shape[:2] == (height + rows, max(width, columns)):
+            corner = record[-rows:, -columns:, 0] > np.iinfo(record.dtype).max / 2
+            if (corner == text).mean() > ALIKE:
+                left = max(0, columns - width) // 2
+                return record[:height, left : left + width]
+    return record
+
+
 def heard(wave: np.ndarray, rate: int) -> np.ndarray:
     """The rhythm, and then the sound: float [samples, channels] or [samples], in [-1, 1]."""
+    label = _rhythm(rate)
+    if wave.ndim == 2:
+        label = np.repeat(label[:, None], wave.shape[1], 1)
+    return np.concatenate([label, wave])
+
+
+def unheard(wave: np.ndarray, rate: int) -> np.ndarray:
+    """A sound [samples, channels] without the rhythm that `heard` put before it; any other as it is."""
+    label = _rhythm(rate)
+    begin = wave[: len(label), 0]
+    if len(begin) < len(label) or not begin.any():
+        return wave
+    return wave[len(label) :] if begin @ label > ALIKE * np.linalg.norm(begin) * np.linalg.norm(label) else wave
+
+
+def _rhythm(rate: int) -> np.ndarray:
+    """float32 [samples], with the pause behind it."""
     size = int(round(DOT * rate))
     edge = max(1, min(size // 2, int(EDGE * rate)))
     on = np.repeat(np.array(SIGNS, np.float32), size)
     ramp = np.hanning(2 * edge + 1)
     gate = np.convolve(np.pad(on, edge), ramp / ramp.sum(), "same")[edge:-edge]
     tone = LOUD * gate * np.sin(2 * np.pi * min(TONE, rate / 4) * np.arange(len(on)) / rate)
-    label = np.concatenate([tone, np.zeros(PAUSE * size)]).astype(np.float32)
-    if wave.ndim == 2:
-        label = np.repeat(label[:, None], wave.shape[1], 1)
-    return np.concatenate([label, wave])
+    return np.concatenate([tone, np.zeros(PAUSE * size)]).astype(np.float32)

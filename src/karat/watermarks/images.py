@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from karat.content import visible
 from karat.content.archive import Piece, list_folder, list_zip, open_zip
-from karat.content.image import picture
+from karat.content.image import arrays, picture
 from karat.content.image.images import Images
 from karat.watermarks import lattice
 from karat.watermarks.detection import Detection, best_of, detection
@@ -35,6 +36,7 @@ FULL, LEAST = 1 / 3, 1 / 40  # of a step, by which the room lets a window move, 
 STEPS = 24
 SURE = 32  # pixels a side from which one picture alone is found again
 AT_ONCE = 512  # pictures
+ARRAYS = {".npy": arrays.read_npy, ".npz": arrays.read_npz}
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,15 @@ class ImageWatermark(Watermark):
                 return [_decoded(piece) for piece in list_zip(path, archive).pieces]
         if path.suffix.lower() in picture.SUFFIXES:
             return [_decoded(Piece(path.name, 0, 0, lambda: path.open("rb")))]
+        if (of := ARRAYS.get(path.suffix.lower())) is not None:  # however few, which are too few only to learn from
+            blocks = [arrays.channels_last(block) for block in of(path)]
+            if all(block.dtype in (np.uint8, np.uint16) for block in blocks):
+                return [one for block in blocks for one in block]
         return list(super().read(path))
 
     def detect(self, records: Any) -> Detection:
         """records: pictures [h, w, channels] of any sizes.   Equal pictures count once where all are put together."""
+        records = self.bare(records)
         p, waves = self._found(records)
         _, first = np.unique([one.tobytes() for one in records], return_index=True)
         whole = waves[np.sort(first)].sum(0, keepdims=True)
@@ -131,7 +138,11 @@ class ImageWatermark(Watermark):
 
     def each(self, records: Any) -> np.ndarray:
         """The p values [n] of pictures."""
-        return self._found(records)[0]
+        return self._found(self.bare(records))[0]
+
+    def bare(self, records: Any) -> list[np.ndarray]:
+        """Pictures without the border on which a small one shows its label."""
+        return [visible.bare(one, self.codec.height, self.codec.width) for one in records]
 
     def _found(self, records: Any) -> tuple[np.ndarray, np.ndarray]:
         """The p values [n] of pictures, and their `waves` [n, k] as whole pictures.

@@ -63,6 +63,7 @@ class NoiseWatermark(ImageWatermark):
 
     def detect(self, records: Any) -> Detection:
         """records: pictures [h, w, channels] of any sizes.   Equal pictures count once where all are put together."""
+        records = self.bare(records)
         _, first = np.unique([one.tobytes() for one in records], return_index=True)
         found = self.found(records)
         p, different = self.chances(found), np.sort(first)
@@ -72,7 +73,7 @@ class NoiseWatermark(ImageWatermark):
         return detection(self.technique, p, np.array([self.together(found[some])]), items=len(some))
 
     def each(self, records: Any) -> np.ndarray:
-        return self.chances(self.found(records))
+        return self.chances(self.found(self.bare(records)))
 
     def found(self, records: Any) -> np.ndarray:
         """float32 [n, carriers]: what may be the noise of pictures of any sizes, as far as it carries a mark."""

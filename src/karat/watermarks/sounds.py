@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from karat.content import visible
 from karat.content.archive import Piece, list_folder, list_zip, open_zip
 from karat.content.audio.decoding import opened, without_notes
 from karat.content.audio.sounds import Sounds
@@ -125,7 +126,8 @@ class SoundWatermark(Watermark):
     def each(self, records: Any) -> np.ndarray:
         """The p values [n] of sounds."""
         most = self.codec.mel.samples + EARLIER * self.window // 2
-        mono = [np.asarray(one, np.float32).mean(1)[:most] for one in records]
+        bare = [visible.unheard(np.asarray(one, np.float32), self.codec.mel.rate) for one in records]
+        mono = [one.mean(1)[:most] for one in bare]
         p = np.ones(len(mono))
         for start in range(0, len(mono), spread.AT_ONCE):
             part = mono[start : start + spread.AT_ONCE]
