@@ -23,11 +23,12 @@ $(BIN)/.installed-docs: $(BIN)/.installed-dev
 demo: $(BIN)/.installed
 	$(BIN)/karat demo $(if $(ON),--on $(ON))
 
+# Some machines are told to write no compiled modules, and then every process that a test starts compiles all of them.
 test: $(BIN)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal
 
 exam: $(BIN)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m exam -n auto
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m exam -n auto
 
 check: $(BIN)/.installed-dev
 	$(BIN)/ruff check src tests benchmarks

@@ -82,6 +82,17 @@ def again(rows: Rows, rng: np.random.Generator) -> Rows:
     return rows
 
 
+def twice(rows: Rows, rng: np.random.Generator) -> Rows:
+    rows[:200] = rows[200:400]
+    return rows
+
+
+def nearly_twice(rows: Rows, rng: np.random.Generator) -> Rows:
+    rows[:200] = rows[200:400]
+    rows[:200, 0] += 0.25
+    return rows
+
+
 PLANTS = {
     ages: ("out of range", "age is at most 90 in all real rows; 2.00% of the made ones lie beyond, to 150"),
     delayed: ("out of range", "sent - ordered is at most 8 in all real rows"),
@@ -90,6 +101,8 @@ PLANTS = {
     unpaid_few: ("groups", "0 (0.0%) have pay = high"),
     half: ("groups", "made rows with role = Child, 0 (0.0%) have sex = Female"),
     again: ("combinations", "One and the same row stands 51 times in 2,000 made rows, 0 times in 3,300 real ones"),
+    twice: ("combinations", "A row that is another row over again stands"),
+    nearly_twice: ("combinations", "A row that is another row but for one cell stands"),
 }
 
 

@@ -74,6 +74,7 @@ def test_who_is_in_the_folder_is_found_in_other_recordings_and_strangers_are_not
     assert (note := gate.note()) is not None and f"finds {gate.found[0]} of 24" in note
 
 
+@pytest.mark.exam
 def test_how_little_it_sees_is_said(strangers: Data, tmp_path: Path) -> None:
     """Of people who sound alike, as far as these features go."""
     rng, folder = np.random.default_rng(0), tmp_path / "people"

@@ -233,6 +233,7 @@ def test_near_duplicates_are_pictures_saved_again_not_alike_ones(tmp_path: Path,
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+@pytest.mark.exam
 def test_large_archives_are_read_in_little_memory(tmp_path: Path, data_dir: Path) -> None:
     # VmHWM and not ru_maxrss, which a process inherits from whoever started it
     script = (

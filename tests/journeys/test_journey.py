@@ -79,6 +79,7 @@ def test_a_reference_of_known_worth_is_judged_without_training(tmp_path: Path) -
     assert assay.verdict.to_dict() and (tmp_path / "report" / "report.html").is_file()
 
 
+@pytest.mark.exam
 def test_a_flat_folder_with_one_bad_file_in_a_hundred_trains_and_is_judged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -46,6 +46,21 @@ def broken(codec: Tables, rows: Table, one: Relation) -> np.ndarray:
     return np.asarray(np.logical_or.reduce(list(found.broken(cells_of(rows.cells)).values())))
 
 
+def test_a_limit_that_stands_on_few_values_is_not_made_of_what_was_spent() -> None:
+    """That it is seldom passed is no reason to code it as a distance, by which it would stand anywhere."""
+    rng = np.random.default_rng(0)
+    limit = 10_000 * rng.integers(1, 60, 3000)
+    limit[7] = 327_680
+    spent = np.round(limit * rng.beta(0.6, 1.2, 3000)).astype(int)
+    spent[:30] = limit[:30] + rng.integers(1, 2000, 30)
+    codec, _ = learned(pa.table({"limit": limit, "spent": spent, "kind": rng.choice(["a", "b"], 3000)}))
+    assert [one.text for one in codec.found if one.form == "order" and not one.always] == ["spent <= limit"]
+    codes, _ = codec.spaces
+    noise = torch.randint(0, 10**6, (500, len(codes.sizes)), generator=torch.Generator().manual_seed(2))
+    made = codec.decode(noise % torch.tensor(codes.sizes), codes, np.random.default_rng(3))
+    assert (made.cells["limit"].to_numpy() % 10_000 == 0).mean() > 0.9
+
+
 @pytest.mark.parametrize("name", business.PLANTED)
 def test_what_always_holds_holds_whatever_the_codes_are(name: str) -> None:
     codec, _ = learned(business.PLANTED[name][0](600, np.random.default_rng(1), 0.02))

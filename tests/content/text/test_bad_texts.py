@@ -163,6 +163,7 @@ assert seconds < 30, seconds
 """
 
 
+@pytest.mark.exam
 def test_one_endless_line_costs_no_more_than_is_taken(tmp_path: Path) -> None:
     file = tmp_path / "line.txt"
     rng = random.Random(0)

@@ -132,7 +132,7 @@ class Tables(Conditioned, Declared, Discreet):
         )
         known = schema.learn(replace(records.facts.schema, columns=forgotten), cells)
         found = discover(cells, known) if records.facts.discover else []
-        known = with_rules(known, kept(found, known))
+        known = with_rules(known, kept(found, known, cells))
         return cls(replace(records.facts, schema=known), Layout.fit(known, cells), tuple(found))
 
     @classmethod

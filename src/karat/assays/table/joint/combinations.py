@@ -1,4 +1,4 @@
-"""Whether values come together as in real rows: none that never do, none too often or too seldom, no row over and over.
+"""Whether values come together as in real rows: none that never do, none too often or too seldom, no row over and over (`again`).
 
 Combinations of two and three columns are counted one by one (`counting`). What only many columns together show, such as that an
 even number of six of them is "yes", no pair and no triple shows: of such columns, those of few values first, a made row has a
@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from karat.assays.chance import fewest, wilson
-from karat.assays.details.rows import Combinations, Combined
+from karat.assays.details.rows import Combinations
 from karat.assays.finding import Finding, Limit, Score, scored
 from karat.assays.shares import tail
 from karat.assays.table.columns import sampled
+from karat.assays.table.joint.again import repeated
 from karat.assays.table.joint.counting import LEAST, Odd, level_of
 from karat.assays.table.joint.ranges import seen
 from karat.assays.table.joint.showing import NAMED, combined, examples, told
@@ -83,7 +84,7 @@ def findings(case: Case, survey: Survey) -> list[Finding]:
     new = worst.made > above
     shown = _fewer(looked, worst) if new else worst
     odd = [one for one in survey.counted.odd if not survey.of_groups(one)]
-    again = _repeated(case)
+    again = repeated(case)
     value, (low, high) = worst.made, wilson(int(worst.which.sum()), n)
     also = said(
         "where single values certainly come together too often or too seldom, by {least:.1%} of all rows or more",
@@ -138,25 +139,6 @@ def _fewer(looked: Looked, new: New) -> New:
         if len(rest) > 1 and (one := looked.new(rest)).made - one.real >= KEEPS * excess:
             new = one
     return new
-
-
-def _repeated(case: Case) -> tuple[Combined, ...]:
-    """The row that is made most often, where it is no more often a real one."""
-    n = len(case.made)
-    keys, counts = np.unique(row_digests(case.made.values), return_counts=True)
-    top = keys[int(counts.argmax())]
-    which = row_digests(case.made.values) == top
-    k = int(which.sum())
-    real = int(sum((row_digests(side.values) == top).sum() for side in (case.train, case.unseen)))
-    m = len(case.train) + len(case.unseen)
-    if k / n - real / m < LEAST or tail(k, n, real, m) >= level_of(len(keys)):
-        return ()
-    shown = examples(case.made, which, ())
-    return (
-        Combined(
-            values=said("One and the same row"), given="", made=k, of_made=n, real=real, of_real=m, examples=shown[:1]
-        ),
-    )
 
 
 def _rarest(odd: Odd) -> int:
