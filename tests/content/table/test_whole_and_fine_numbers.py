@@ -161,3 +161,13 @@ def test_measurements_as_they_came_and_prices_are_left_alone() -> None:
     rng = np.random.default_rng(0)
     assert precision.learn(rng.normal(0, 1, 500), -1, False) is None
     assert precision.learn(np.round(rng.uniform(0, 100, 500), 2), 2, False) is None
+
+
+def test_durations_half_of_which_were_measured_in_whole_seconds_stay_so(tmp_path: Path) -> None:
+    """The others are means of some, of ten significant digits as a program prints them."""
+    rng = np.random.default_rng(0)
+    seconds = np.exp(rng.normal(6.5, 0.8, 4000)).clip(100, 99_999)
+    cells = np.where(rng.random(4000) < 0.45, np.rint(seconds), np.array([float(f"{s:.10g}") for s in seconds]))
+    codec, made = fitted(tmp_path / "d.parquet", pa.array(cells))
+    whole = float((np.asarray(made["v"]) % 1 == 0).mean())
+    assert codec.layout.parts[0].grain.digits == 10 and abs(whole - 0.45) < 0.07

@@ -20,6 +20,7 @@ NAMED = 64  # values of a category that have a choice of their own among fields
 VOCABULARY = 100_000  # values of a category that are learned
 WEEKDAYS_FROM = 100  # dates that must agree before days of the week count as never used
 NUMBERS = ("integer", "decimal", "date", "datetime", "time")
+SHORTER = 0.1  # of the values, that are printed shorter than their significant digits say
 DIGITS_FROM = 100  # values, from which their significant digits are counted
 EXACT = 2**53
 DAY = 86_400_000_000  # microseconds
@@ -142,7 +143,7 @@ class Grain:
         if mixed and places > 0 and step > 1 and _seldom_fine(whole):
             step = 1
         digits = significant(whole) if places > 0 and step == 1 else 0
-        mixed = places > 0 and mixed and not digits
+        mixed = places > 0 and mixed and (not digits or _often_shorter(whole, digits))
         far = max(abs(low), abs(int(whole.max()))) >= EXACT  # so far from 0 that a tick from there would not be exact
         origin = low if step > 1 or far else 0
         return cls(column.kind, places, max(1, step), origin, single=single, digits=digits, mixed=mixed)
@@ -282,10 +283,7 @@ def significant(whole: np.ndarray) -> int:
     size = np.abs(whole[whole != 0])
     if len(size) < DIGITS_FROM:
         return 0
-    length = np.floor(np.log10(size) + 1e-12).astype(np.int64) + 1
-    kept = length.copy()
-    for k in range(1, int(length.max())):
-        kept -= size % 10**k == 0
+    length, kept = _lengths(size)
     for digits in range(2, int(length.max())):
         longer = length > digits
         if longer.mean() <= 0.1:
@@ -294,6 +292,22 @@ def significant(whole: np.ndarray) -> int:
             _, first = np.unique(size[longer], return_index=True)
             return digits if (kept[longer][first] == digits).mean() >= 0.5 else 0
     return 0
+
+
+def _lengths(size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of whole numbers above 0 [n] the digits, and those before the zeros at their end."""
+    length = np.floor(np.log10(size) + 1e-12).astype(np.int64) + 1
+    kept = length.copy()
+    for k in range(1, int(length.max())):
+        kept -= size % 10**k == 0
+    return length, kept
+
+
+def _often_shorter(whole: np.ndarray, digits: int) -> bool:
+    """Whether many of the whole numbers [n] have two or more significant digits less than `digits`: one in a hundred has by
+    chance, and durations of which half were measured in whole seconds."""
+    _, kept = _lengths(np.abs(whole[whole != 0]))
+    return float((kept < digits - 1).mean()) > SHORTER
 
 
 @dataclass(frozen=True, eq=False)

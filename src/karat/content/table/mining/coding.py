@@ -17,7 +17,7 @@ from karat.content.table.schema.columns import Schema
 from karat.errors import DataError
 
 LOOKED = 100_000  # rows, at most, by which is told whether a distance scatters
-SCATTERS = 1.0  # bits that a distance may hold beyond the column that is coded by it
+SCATTERS = 0.05  # bits that a distance may hold beyond the column that is coded by it
 
 
 def kept(found: Sequence[Relation], schema: Schema, cells: pa.Table) -> list[Relation]:
