@@ -257,3 +257,16 @@ def test_what_was_met_is_known_again_however_it_came_and_few_runs_hold_it() -> N
         seen.add(new)
         all_ += new.tolist()
     assert seen.has(np.array(all_, np.uint64)).all() and len(seen) == len(all_) and len(seen.runs) <= 11
+
+
+def test_of_a_training_that_did_not_end_it_is_said_that_copies_were_not_looked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{i % 7},{i % 5}\n" for i in range(60)))
+    run = karat.train(tmp_path / "t.csv", recipe="cart", out=tmp_path / "run", threads=1)
+    record = json.loads((run.path / "karat.json").read_text())
+    del record["gates"]
+    (run.path / "karat.json").write_text(json.dumps(record | {"status": "failed"}))
+    karat.make(run.path, n=5, out=tmp_path / "made.csv", threads=1)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "copies of training records were not looked for: the training of this run did not end" in said

@@ -132,7 +132,9 @@ def _copies(run: Run, kept: Kept | None) -> Copies:
     if run.spec["epsilon"] is not None:
         return Copies(None, "what would tell them is no part of a private run")
     if kept is None:
-        return Copies(None, "the run was trained before they were; train it anew")
+        return Copies(
+            None, "the training of this run did not end, at which what tells them is kept; train it to its end"
+        )
     if kept.finder is not None:
         return Copies(kept.finder)
     if not sealed(run.spec):
