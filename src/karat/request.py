@@ -68,8 +68,7 @@ class Request:
     independent: that no record is drawn with a look at the others, as a judge's intervals want it; else rows of a table
     keep together to what was learned, in random order.   shard: of which larger request this is a part.
     pick: rows of a table are drawn several times over, and one of each is taken.   picks: the same of rows of related
-    tables, by chain.   start: what becomes of the noise that
-    points begin with.
+    tables, by chain.   start: what becomes of the noise that points begin with.
     Raises FitError for what no generator could do.
     """
 

@@ -106,6 +106,16 @@ ATTACKS: dict[str, tuple[Callable[[Frame, Rng], Frame], str, str]] = {
         "combinations",
         "One and the same row stands 50 times in 5,000 made rows, 0 times",
     ),
+    "rows of which 3% are made twice": (
+        lambda f, r: pd.concat([f.iloc[150:], f.iloc[-150:]]),
+        "combinations",
+        "A row that is another row over again stands 302 times in 5,000 made rows",
+    ),
+    "the same but for the weight": (
+        lambda f, r: pd.concat([f.iloc[150:], f.iloc[-150:].assign(fnlwgt=f.fnlwgt.iloc[:150].to_numpy())]),
+        "combinations",
+        "A row that is another row but for one cell stands",
+    ),
 }
 
 

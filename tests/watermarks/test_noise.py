@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 from pathlib import Path
 from typing import Any
@@ -128,3 +129,19 @@ def test_what_begins_with_no_noise_is_refused_before_anything_is_made(run: Run, 
     with pytest.raises(FitError, match="keyed-noise"):
         karat.make(tmp_path / "table", n=5, out=tmp_path / "out", keyed_noise=True)
     assert not (tmp_path / "table/noise.key").exists() and not (tmp_path / "out").exists()
+
+
+def test_a_run_that_was_trained_anew_in_the_same_place_is_asked_anew(run: Run, tmp_path: Path) -> None:
+    place, other = tmp_path / "run", tmp_path / "other"
+    shutil.copytree(run.path, place)
+    karat.make(place, n=4, out=tmp_path / "made", keyed_noise=True, gate="none")
+    before = watermarks.detect(tmp_path / "made", Run.open(place))[0].p_value
+    settings = ["train.batch=32", "model.width=16", "model.depth=1", "model.vae.hidden=16", "model.vae.width=8"]
+    karat.train(
+        run.path.parent / "clouds.npy", out=other, recipe="diffusion", steps=8, set=[*settings, "model.share=0.5"]
+    )
+    shutil.copy(place / "noise.key", other)
+    shutil.rmtree(place)
+    other.rename(place)
+    after = watermarks.detect(tmp_path / "made", Run.open(place))[0].p_value
+    assert before < after

@@ -72,7 +72,7 @@ def detect(source: Any, run: Run) -> list[Detection]:
     if (key := run.kept_watermark_key) is not None:
         marks.append(scheme(codec, key))
     if (key := run.kept_noise_key) is not None and _begins(codec):
-        model = _model(run.path, str(run.spec.get("model")))
+        model = _model(run.path, str(run.spec["models"]))
         marks += [_noise(codec, key, model)] if model is not None and model.begins else []
     if not marks:
         return []

@@ -20,7 +20,7 @@ from karat.assays.table.tables import Case
 from karat.views import row_digests
 from karat.words import said
 
-MOST = 5_000  # rows of each side
+MOST = 20_000  # rows of each side
 CHOICES = 4  # of real rows, at most
 FEWEST = 4  # columns, from which on it says something that all but one agree
 MARGIN, FACTOR = 0.01, 1.25  # more than real rows, and times as many, from which on it is a fault
@@ -64,10 +64,14 @@ def repeated(case: Case) -> tuple[Combined, ...]:
     """The row that is made most often, and rows that are made twice, whole or all but for one cell; where real ones are not."""
     out, values = list(_one(case)), case.made.values
     rng = np.random.default_rng([case.seed, 71])
-    real = rng.permutation(np.concatenate([case.train.values, case.unseen.values]))
-    k = min(len(values), len(real), MOST)
+    learned, many = len(case.train), len(case.train) + len(case.unseen)
+    k = min(len(values), many, MOST)
     some = np.sort(rng.permutation(len(values))[:k])
-    choices = [real[i * k : (i + 1) * k] for i in range(min(CHOICES, len(real) // k))]
+    order = rng.permutation(many)
+    rows = [order[i * k : (i + 1) * k] for i in range(min(CHOICES, many // k))]
+    choices = [
+        np.vstack([case.train.values[r[r < learned]], case.unseen.values[r[r >= learned] - learned]]) for r in rows
+    ]
     ways = [(said("A row that is another row over again"), whole)]
     if case.train.width >= FEWEST:
         ways.append((said("A row that is another row but for one cell"), but_one))
