@@ -25,8 +25,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def made(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     for name, watermark in (("plain", False), ("marked", True), ("again", True)):
-        karat.make(run.path, n=300, out=folder / name, watermark=watermark, threads=1)
-    karat.make(run.path, n=300, out=folder / "one.db", watermark=True, threads=1)
+        karat.make(run.path, n=900, out=folder / name, watermark=watermark, threads=1)
+    karat.make(run.path, n=900, out=folder / "one.db", watermark=True, threads=1)
     return folder
 
 
