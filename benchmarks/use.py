@@ -12,7 +12,8 @@ seeds. `resampled` in place of a recipe draws from the real rows with replacemen
 
 `same` is the share of made rows that equal a training row, beside that of test rows that do; `nearer` that of made rows that
 lie nearer to one of the training rows than to one of as many test rows, 0.5 for rows that lean on neither. A recipe is
-`default`, or a name with settings: `trees+model.leaf=40`. Rows are appended to --out as they come, and those that are there
+`default`, or a name with settings: `trees+model.leaf=40`; `default+together` draws its rows together, as `make` does by default,
+and not each for itself, and `default+4x` four times as many rows as were learned from. Rows are appended to --out as they come, and those that are there
 are not made again.
 """
 
@@ -132,11 +133,13 @@ def parted(table: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def made(recipe: str, train: pd.DataFrame, test: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, float]:
-    """As many rows as `train` holds, drawn each for itself, and the CPU seconds of learning and drawing."""
+    """As many rows as `train` holds, drawn each for itself, if not asked otherwise; the CPU seconds of learning and drawing."""
     began = time.process_time()
-    if recipe in OTHERS:
-        return OTHERS[recipe](train, seed), time.process_time() - began
     name, *changes = recipe.split("+")
+    times = next((int(change[:-1]) for change in changes if change[:-1].isdigit() and change.endswith("x")), 1)
+    if name in OTHERS:
+        drawn = [OTHERS[name](train, seed + 1_000 * i) for i in range(times)]
+        return pd.concat(drawn, ignore_index=True), time.process_time() - began
     whole = pd.concat([train, test], ignore_index=True)  # learned from are only the first; the rest is set aside
     with tempfile.TemporaryDirectory() as folder:
         run = karat.train(
@@ -146,9 +149,9 @@ def made(recipe: str, train: pd.DataFrame, test: pd.DataFrame, seed: int) -> tup
             seed=seed,
             threads=1,
             out=Path(folder) / "run",
-            set=["train.clock=cpu", *changes],
+            set=["train.clock=cpu", *(change for change in changes if "=" in change)],
         )
-        rows = run.make(len(train), independent=True, seed=seed, gate=["none"])
+        rows = run.make(times * len(train), independent="together" not in changes, seed=seed, gate=["none"])
     return rows[list(train.columns)], time.process_time() - began
 
 
