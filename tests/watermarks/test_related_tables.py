@@ -15,18 +15,23 @@ from karat import watermarks
 from karat.run import Run
 
 
+KEY = b"k" * 32  # of a key that is drawn anew each time, one make in some dozens of this one small table shows too little
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("shop")
-    return karat.train(written(shop(400, np.random.default_rng(0)), folder / "data"), out=folder / "run", threads=1)
+    run = karat.train(written(shop(400, np.random.default_rng(0)), folder / "data"), out=folder / "run", threads=1)
+    (run.path / "watermark.key").write_bytes(KEY)
+    return run
 
 
 @pytest.fixture(scope="module")
 def made(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     for name, watermark in (("plain", False), ("marked", True), ("again", True)):
-        karat.make(run.path, n=900, out=folder / name, watermark=watermark, threads=1)
-    karat.make(run.path, n=900, out=folder / "one.db", watermark=True, threads=1)
+        karat.make(run.path, n=600, out=folder / name, watermark=watermark, threads=1)
+    karat.make(run.path, n=600, out=folder / "one.db", watermark=True, threads=1)
     return folder
 
 
