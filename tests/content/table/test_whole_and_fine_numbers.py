@@ -11,6 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from karat.content.table.encoding import heaps
 from karat.content.table.encoding.coding import Grain
 from karat.content.table.schema import precision
 from karat.content.table.schema.columns import Column
@@ -151,16 +152,17 @@ def test_a_lattice_whose_zeros_are_left_out_is_kept(tmp_path: Path, step: float)
 def test_the_digits_of_small_and_of_large_numbers_are_told_apart() -> None:
     rng = np.random.default_rng(0)
     values = np.concatenate([np.round(rng.uniform(1, 9, 500), 3), np.round(rng.uniform(100, 900, 500), 0)])
-    known = precision.learn(values, -1, False)
+    known = precision.learn(values, False)
     assert known is not None
-    assert max(map(decimals, known.rounded(rng.uniform(1, 9, 200)).tolist())) == 3
-    assert max(map(decimals, known.rounded(rng.uniform(100, 900, 200)).tolist())) == 0
+    chance = rng.random(200)
+    assert max(map(decimals, known.rounded(rng.uniform(1, 9, 200), chance).tolist())) == 3
+    assert max(map(decimals, known.rounded(rng.uniform(100, 900, 200), chance).tolist())) == 0
 
 
 def test_measurements_as_they_came_and_prices_are_left_alone() -> None:
     rng = np.random.default_rng(0)
-    assert precision.learn(rng.normal(0, 1, 500), -1, False) is None
-    assert precision.learn(np.round(rng.uniform(0, 100, 500), 2), 2, False) is None
+    assert precision.learn(rng.normal(0, 1, 500), False) is None
+    assert heaps.learn(rng.integers(0, 10_000, 500), "decimal", 1) is None
 
 
 def test_durations_half_of_which_were_measured_in_whole_seconds_stay_so(tmp_path: Path) -> None:

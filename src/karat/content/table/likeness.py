@@ -12,7 +12,8 @@ from karat.content.table.convert import logical, put
 from karat.content.table.encoding.coding import present
 from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.layout import Layout
-from karat.content.table.encoding.parts import Number, Presence
+from karat.content.table.encoding.marked import Presence
+from karat.content.table.encoding.parts import Number
 from karat.content.table.rules.expressions import Cells
 from karat.content.table.schema.columns import Column
 

@@ -21,12 +21,12 @@ from karat.content.table import fragments, reading
 from karat.content.table.bloom import Past
 from karat.content.table.convert import as_kind, otherwise, typed
 from karat.content.table.digests import row_digests
-from karat.content.table.encoding import kernel
+from karat.content.table.encoding import kernel, marked
 from karat.content.table.encoding.coding import NUMBERS, flat, present
 from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.discreet import fit_discreetly
 from karat.content.table.encoding.layout import Layout
-from karat.content.table.encoding.parts import Choice, Constant, Number, Part, Presence
+from karat.content.table.encoding.parts import Choice, Number, Part
 from karat.content.table.formulas import Guard
 from karat.content.table.given import GivenCells
 from karat.content.table.io import formats, sources, sql
@@ -132,7 +132,7 @@ class Tables(Conditioned, Declared, Discreet):
         )
         known = schema.learn(replace(records.facts.schema, columns=forgotten), cells)
         found = discover(cells, known) if records.facts.discover else []
-        known = with_rules(known, kept(found, known, cells))
+        known = with_rules(known, kept(found, known))
         return cls(replace(records.facts, schema=known), Layout.fit(known, cells), tuple(found))
 
     @classmethod
@@ -261,7 +261,7 @@ class Tables(Conditioned, Declared, Discreet):
             part, kind = self.layout.parts[self.layout.part_of[name]], self.layout.columns[name].kind
             if part.size(True) == 1 and not isinstance(part, Computed):
                 continue
-            if isinstance(part, (Presence, Constant)):
+            if isinstance(part, (marked.Presence, marked.Constant)):
                 out.append((name, pa.nulls(1)))
             elif isinstance(part, Choice) and kind not in NUMBERS:
                 out.append((name, part.choices.values[part.names.index(name)].drop_null().unique()))

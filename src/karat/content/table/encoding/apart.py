@@ -11,7 +11,8 @@ import pyarrow as pa
 from karat.content.table.bloom import DENSE, BloomFilter, Past
 from karat.content.table.digests import row_digests
 from karat.content.table.encoding.coding import present
-from karat.content.table.encoding.parts import Number, Part, Presence
+from karat.content.table.encoding.marked import Presence
+from karat.content.table.encoding.parts import Number, Part
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ NAMED = 64  # values of a category that have a choice of their own among fields
 VOCABULARY = 100_000  # values of a category that are learned
 WEEKDAYS_FROM = 100  # dates that must agree before days of the week count as never used
 NUMBERS = ("integer", "decimal", "date", "datetime", "time")
-SHORTER = 0.1  # of the values, that are printed shorter than their significant digits say
 DIGITS_FROM = 100  # values, from which their significant digits are counted
 EXACT = 2**53
 DAY = 86_400_000_000  # microseconds
@@ -62,22 +61,15 @@ def reals(column: pa.Array) -> np.ndarray:
     return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
 
 
-def _seldom_fine(ticks: np.ndarray) -> bool:
-    """Whether few of the different `ticks` [n] use the last decimal. On a lattice at least half do, so such a column has none:
-    one finely printed value among coarser ones, such as a mean in place of what was missing, is even by chance."""
-    different = np.unique(ticks)
-    return len(different) >= 20 and float((different % 10 != 0).mean()) < 0.1
-
-
 @dataclass(frozen=True)
 class Grain:
     """The lattice on which the values of a number, date or time lie: value = (origin + step * tick) / 10^places.
 
     places: -1 where there is no lattice and a tick is the value.   weekdays: the only ones used (0 = Monday), in order;
     then ticks count these days.   single: whether values are float32.   digits: the most significant digits that values
-    have, where that is coarser than the lattice (1001, 122.8, 17.99); 0 where it is not.   mixed: whether zeros
-    at the end are not printed, so that cells show how precise each is.   below, above, minus: the ticks that stand for
-    -inf, inf and -0.0 in a column that holds them, each a value of its own; None in one that does not.
+    have, where that is coarser than the lattice (1001, 122.8, 17.99); 0 where it is not.   mixed: whether, where there
+    is no lattice, zeros at the end are not printed, so that cells show how precise each is.   below, above, minus: the
+    ticks that stand for -inf, inf and -0.0 in a column that holds them, each a value of its own; None in one that does not.
     """
 
     kind: str
@@ -140,13 +132,10 @@ class Grain:
         step = int(np.gcd.reduce(whole - low)) if int(whole.max()) - low < 2**62 else gcd(*whole.tolist())
         while places > 0 and step % 10 == 0 and low % 10 == 0:  # decimals that no value uses
             whole, places, step, low = whole // 10, places - 1, step // 10, low // 10
-        if mixed and places > 0 and step > 1 and _seldom_fine(whole):
-            step = 1
         digits = significant(whole) if places > 0 and step == 1 else 0
-        mixed = places > 0 and mixed and (not digits or _often_shorter(whole, digits))
         far = max(abs(low), abs(int(whole.max()))) >= EXACT  # so far from 0 that a tick from there would not be exact
         origin = low if step > 1 or far else 0
-        return cls(column.kind, places, max(1, step), origin, single=single, digits=digits, mixed=mixed)
+        return cls(column.kind, places, max(1, step), origin, single=single, digits=digits)
 
     @property
     def type(self) -> pa.DataType:
@@ -301,13 +290,6 @@ def _lengths(size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for k in range(1, int(length.max())):
         kept -= size % 10**k == 0
     return length, kept
-
-
-def _often_shorter(whole: np.ndarray, digits: int) -> bool:
-    """Whether many of the whole numbers [n] have two or more significant digits less than `digits`: one in a hundred has by
-    chance, and durations of which half were measured in whole seconds."""
-    _, kept = _lengths(np.abs(whole[whole != 0]))
-    return float((kept < digits - 1).mean()) > SHORTER
 
 
 @dataclass(frozen=True, eq=False)

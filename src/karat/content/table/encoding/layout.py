@@ -19,7 +19,8 @@ from karat.content.table.encoding.apart import Apart
 from karat.content.table.encoding.coding import NUMBERS, Choices, Grain, draw, flat, present
 from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.lookups import Lookup
-from karat.content.table.encoding.parts import Choice, Constant, Number, Part, Phase, Presence, restore_part
+from karat.content.table.encoding.marked import Constant, Presence, Side, Standing
+from karat.content.table.encoding.parts import Choice, Number, Part, Phase, restore_part
 from karat.content.table.personal import sensitive
 from karat.content.table.rules.constraints import (
     Bounds,
@@ -150,7 +151,7 @@ class Layout:
     def sequence(self) -> tuple[int, ...]:
         """Parts, each after those that it is made from."""
         known = [*self.rules.sequence, *self.names]
-        phased = [i for i, part in enumerate(self.parts) if isinstance(part, Phase)]
+        phased = [i for i, part in enumerate(self.parts) if isinstance(part, (Phase, Side, Standing))]
         return tuple(dict.fromkeys([*phased, *(self.part_of[name] for name in known if name in self.part_of)]))
 
     def behind(self, names: Iterable[str]) -> set[str]:
@@ -169,7 +170,7 @@ class Layout:
 
     def codes_of(self, names: Collection[str]) -> list[int]:
         """The columns of codes that make the columns `names`."""
-        mine = [(p.name,) if isinstance(p := self.parts[i], Phase) else p.names for i in self.coded]
+        mine = [(p.name,) if isinstance(p := self.parts[i], (Phase, Side, Standing)) else p.names for i in self.coded]
         return [j for j, own in enumerate(mine) if not {*own}.isdisjoint(names)]
 
     @cached_property
@@ -393,7 +394,7 @@ class _Work:
         name = rule.absent if rule.only else None
         i = -1 if name is None else self.layout.part_of[name]
         part = self.layout.parts[i]
-        if i not in self.layout.coded or len(part.names) > 1:
+        if i not in self.layout.coded or len(part.names) > 1 or isinstance(part, (Side, Standing)):
             return False
         counts = part.counts(self.fine).astype(np.float64)
         gone = part.choices.missing if isinstance(part, Choice) else part.missing

@@ -10,8 +10,11 @@ import pyarrow as pa
 
 from karat.content.table.encoding.coding import DAY, NUMBERS, Grain
 from karat.content.table.encoding.cycles import CYCLES, Cycle, phases
+from karat.content.table.encoding.heaps import Heaps
+from karat.content.table.encoding.marked import Side, Standing, exceptions
 from karat.content.table.encoding.parts import Number, Part, Phase
 from karat.content.table.encoding.scales import LEVELS, Scale, fit_scales
+from karat.content.table.rules.between import Near
 from karat.content.table.rules.constraints import Bounds, Rules
 from karat.content.table.rules.expressions import Cells
 from karat.content.table.schema.columns import Column
@@ -25,6 +28,12 @@ TELLS = 0.002  # nats by which the phase makes another column likelier at least
 PARTS = 12  # of another column
 DEALS = 15  # of phases, by which is told what chance makes of them
 BEYOND = 6.0  # standard deviations of chance
+NEARLY, ALWAYS = (
+    0.05,
+    1.0,
+)  # bits that a distance may hold beyond the column, of an order with exceptions and of one without
+NARROW = 0.3  # of the standard deviation of the column: that of its distance, from which on the other says little of it
+RARE_MARK = 0.003  # share of values off a mark, from which on it is learned which they are
 SMOOTH = 0.05  # of the likelihood that is spread over all values, as no bin says what is never seen
 
 
@@ -38,27 +47,59 @@ def fitted(column: Column, cells: Cells, rules: Rules, columns: Mapping[str, Col
     ticks = grain.ticks(values)
     one = _bare(Number, column.name, grain)
     one = replace(one, lowers=lowers, bounds=rules.bounds.get(column.name, Bounds()))
-    one = one if near is None else replace(one, near=near.low)
+    if near is not None:
+        one = replace(one, near=near.low, zero=int(near.strict) if near.apart else None)
     if one.bases:
         base = Number.base_of(grain, one.bases, cells)
         known = base[~np.isnan(base)]
         middle = float(np.median(known)) if len(known) else 0.0
         one = replace(one, middle=float(np.floor(middle)) if grain.whole else middle)
+    one = replace(one, own=_scatters(one, ticks, cells))
     cycle = None
-    if column.kind in ("date", "datetime") and near is None:
+    if column.kind in ("date", "datetime") and near is None and not one.own:
         cycle = _cycle(one, cells) if lowers else _calendar(one, column, cells, rules, columns)
     one = replace(one, cycle=cycle)
     if cycle is not None and not one.bases:
         one = replace(one, ends=(float(np.nanmin(ticks)), float(np.nanmax(ticks))))
-    ticks = np.where(grain.marks(ticks), ticks, one.apart(ticks, cells))
-    zero = None if near is None or not near.apart else 0.5 if near.strict else -0.5
+    coded = np.where(grain.marks(ticks), ticks, one.apart(ticks, cells))
+    zero = None if one.zero is None or one.own else one.zero - 0.5
     zero = zero if cycle is None or not one.bases else one.close - 0.5
     there = ~np.isnan(ticks)
-    fine, coarse = fit_scales(ticks[there], grain, not there.all(), zero)
-    one = replace(one, missing=int((~there).sum()), fine=fine, coarse=coarse).precise(
-        ticks[there & ~grain.marks(ticks)]
-    )
-    return [one] if cycle is None else [_phase(one, cells), one]
+    fine, coarse = fit_scales(coded[there], grain, not there.all(), zero)
+    known = there & ~grain.marks(ticks)
+    one = replace(one, missing=int((~there).sum()), fine=fine, coarse=coarse).precise(ticks[known], coded[known])
+    if one.own and near is not None:
+        return [_side(one, near, cells), one]
+    stands = one.shown[0]
+    more: list[Part] = [] if cycle is None else [_phase(one, cells)]
+    if one.relative and isinstance(stands, Heaps) and max(stands.shares[0][1]) < 1 - RARE_MARK:
+        more.append(Standing.fit(one.name, grain, stands, ticks))
+    return [*more, one]
+
+
+def _side(one: Number, near: Near, cells: Cells) -> Part:
+    broken = int(exceptions(near.low, one.name, near.strict, cells).sum())
+    return Side(near.low, one.name, near.strict, len(cells) - broken, broken)
+
+
+def _scatters(one: Number, ticks: np.ndarray, cells: Cells) -> bool:
+    """Whether a column of an order says less by itself than by its distance from the other: a limit in tens of thousands above
+    what was spent, or the few prices of a shop above what each cost, would stand anywhere if coded so. Where the other says
+    nearly what it is, the distance is coded all the same."""
+    if not (one.lowers or one.zero is not None) or one.grain.marks(ticks).any():
+        return False
+    apart = one.apart(ticks, cells)
+    known = np.flatnonzero(np.isfinite(ticks) & np.isfinite(apart))
+    known = known[:: max(1, len(known) // LOOKED)]
+    apart, own = apart[known], ticks[known]
+    more = _bits(apart) - _bits(own)
+    return bool(more > (NEARLY if one.near else ALWAYS) and apart.std() > NARROW * own.std())
+
+
+def _bits(values: np.ndarray) -> float:
+    """The entropy of values [n] as they were counted."""
+    shares = np.unique(values, return_counts=True)[1] / max(1, len(values))
+    return -float((shares * np.log2(shares)).sum())
 
 
 def _bare(kind: type[Number], name: str, grain: Grain) -> Number:
@@ -90,7 +131,10 @@ def _cycle(one: Number, cells: Cells) -> Cycle | None:
         return None
     rows = np.random.default_rng(0).permutation(rows)[:LOOKED]
     column, some = column.take(pa.array(rows)), Cells({n: c.take(pa.array(rows)) for n, c in cells.columns.items()})
-    plain = _likelihood(one.apart(ticks[rows], some))
+    known = one.heaps(ticks[rows])
+    plain = _likelihood(one.apart(ticks[rows], some)) + (
+        0.0 if known is None else known.likelier(grain.units(ticks[rows]))
+    )
     best: tuple[float, Cycle | None] = (LIKELIER, None)
     for name in CYCLES if grain.kind == "datetime" else CYCLES[1:]:
         cycle = Cycle(name, grain.kind == "datetime")

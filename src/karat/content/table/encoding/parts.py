@@ -6,7 +6,6 @@ Among codes (`fine`) a part is one code; among fields it is one choice, and wher
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -14,13 +13,19 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from karat.content.table.encoding.coding import NAMED, Choices, Grain, listed, present, unlisted
+from karat.content.table.encoding import heaps
+from karat.content.table.encoding.coding import NAMED, Choices, Grain, present
 from karat.content.table.encoding.computed import Coded, Computed
 from karat.content.table.encoding.cycles import Cycle, phases
+from karat.content.table.encoding.heaps import Heaps, chances
+from karat.content.table.encoding.marked import Constant, Presence, Side, Standing, beyond, exceptions, mark_of
 from karat.content.table.encoding.scales import Scale
 from karat.content.table.rules.constraints import Bounds
 from karat.content.table.rules.expressions import Cells
 from karat.content.table.schema.precision import Precision, learn
+
+Shown = Heaps | Precision | None
+SELDOM = 0.1  # of the mean count of a value
 
 
 @dataclass(frozen=True)
@@ -28,10 +33,12 @@ class Number:
     """A number, date or time. With `lowers`, its distance from the greatest of these columns is what is coded, with `near`
     its distance from that column, on whichever side. With `cycle` its distance is coded where that is short, and else its
     phase, which is a part of its own, and how many turns later it is; a moment that is no distance is coded as its turn.
+    With `own` it is coded as what it is, and where that breaks the order it is moved to the nearest value that does not.
 
     missing: training rows in which it is missing.   lowers: (column, strictly greater).   middle: the tick that stands for
-    a missing lower.   shown: the digits of what is not drawn as it is, by the fine and by the coarse scale.   ends: the first
-    and last tick of training rows, of a moment coded as its turn and phase.
+    a missing lower.   shown: where what is not drawn as it is stands, or the digits it has, by the fine and by the coarse scale.
+    ends: the first and last tick of training rows, of a moment coded as its turn and phase.   zero: the least distance from `near`
+    in ticks that is no exception of an order; None where there is none.
     """
 
     name: str
@@ -42,10 +49,12 @@ class Number:
     lowers: tuple[tuple[str, bool], ...] = ()
     middle: float = 0.0
     bounds: Bounds = Bounds()
-    shown: tuple[Precision | None, Precision | None] = (None, None)
+    shown: tuple[Shown, Shown] = (None, None)
     near: str = ""
     cycle: Cycle | None = None
     ends: tuple[float, float] = (-np.inf, np.inf)
+    own: bool = False
+    zero: int | None = None
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -60,7 +69,7 @@ class Number:
     @property
     def relative(self) -> bool:
         """Whether what is coded is not the value itself, but a distance or a turn of a cycle."""
-        return bool(self.bases) or self.cycle is not None
+        return bool(self.bases) and not self.own or self.cycle is not None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -83,7 +92,7 @@ class Number:
 
     def chancy(self, fine: bool) -> bool:
         """Whether the code leaves something open."""
-        return not self.scale(fine).exact
+        return not self.scale(fine).exact or self.relative and self.shown[not fine] is not None
 
     @staticmethod
     def base_of(grain: Grain, names: Sequence[str], cells: Cells) -> np.ndarray:
@@ -92,7 +101,7 @@ class Number:
         return np.where(np.isinf(found), np.nan, found)
 
     def _base(self, cells: Cells) -> np.ndarray | float:
-        if not self.bases:
+        if not self.bases or self.own:
             return 0.0
         base = self.base_of(self.grain, self.bases, cells)
         return np.asarray(np.where(np.isnan(base), self.middle, base))
@@ -201,17 +210,13 @@ class Number:
     ) -> dict[str, pa.Array]:
         scale = self.scale(fine)
         bins = np.maximum(codes - 1, 0) if self.missing else codes
-        ticks = scale.ticks(bins, place if place is not None else np.zeros(len(codes)))
+        coded = scale.ticks(bins, place if place is not None else np.zeros(len(codes)))
+        ticks = coded
         if self.relative:
             ticks = np.where(self.grain.marks(ticks), ticks, self._restored(ticks, made))
-        ticks = self.grain.rounded(ticks)
-        known = self.shown[not fine]
-        if known is not None and not self.relative:  # what is drawn as it is has the digits it has
-            free = ~np.isin(ticks, scale.value) & ~self.grain.marks(ticks)
-            unit = 10.0**self.grain.places if self.grain.whole else 1.0
-            shown = known.rounded(ticks[free] / unit) * unit
-            shown = np.rint(shown) if self.grain.whole else shown
-            ticks[free] = np.clip(shown, scale.lows[0], scale.highs[-1])
+        ticks = self._standing(self.grain.rounded(ticks), coded, place, made, fine)
+        if self.own:
+            ticks = self._in_order(ticks, made, fine)
         for low, strict in self.lowers:
             ticks = np.fmax(ticks, self._above(made.beside(low, self.grain.kind), strict))
         if self.bounds != Bounds():
@@ -219,6 +224,84 @@ class Number:
         if self.missing:
             ticks = np.where(codes == 0, np.nan, ticks)
         return {self.name: self.grain.array(ticks)}
+
+    def _standing(
+        self, ticks: np.ndarray, coded: np.ndarray, place: np.ndarray | None, made: Cells, fine: bool
+    ) -> np.ndarray:
+        """float64 [n]: `ticks` [n] as training rows show them; what is drawn as it is has the digits it has, and stands there."""
+        known, scale, grain = self.shown[not fine], self.scale(fine), self.grain
+        if known is None:
+            return ticks
+        free = ~np.isin(ticks, scale.value) if not self.relative else self.by_distance(coded)
+        rows = np.flatnonzero(free & ~grain.marks(ticks) & np.isfinite(ticks))
+        chance = chances(ticks[rows], None if place is None else place[rows])
+        if isinstance(known, Precision):
+            new = np.clip(known.rounded(ticks[rows], chance), scale.lows[0], scale.highs[-1])
+        else:
+            low, high = np.full(len(rows), scale.lows[0]), np.full(len(rows), scale.highs[-1])
+            if self.bases and not self.own:
+                far = coded[rows]
+                if self.cycle is not None:
+                    high[:] = self.close
+                if self.zero is not None:
+                    low, high = (
+                        np.where(far >= self.zero, self.zero, low),
+                        np.where(far >= self.zero, high, self.zero - 1),
+                    )
+                base = np.broadcast_to(self._base(made), ticks.shape)[rows]
+                low, high = base + low, base + high
+            units, low, high = (grain.units(x).astype(np.float64) for x in (ticks[rows], low, high))
+            drawn = made.columns.get(mark_of(self.name)) if self.relative else None
+            level = known.level(units, chance) if drawn is None else drawn.to_numpy(zero_copy_only=False)[rows]
+            new = grain.of_units(known.rounded(units, level, low, high).astype(np.int64))
+        out = ticks.copy()
+        out[rows] = new
+        return out
+
+    def by_distance(self, coded: np.ndarray) -> np.ndarray:
+        """bool [n]: of what is `coded` [n] as a distance or a turn, that which is a distance."""
+        if self.cycle is None:
+            return np.ones(len(coded), bool)
+        return np.asarray(coded < self.close) if self.bases else np.zeros(len(coded), bool)
+
+    def _in_order(self, ticks: np.ndarray, made: Cells, fine: bool) -> np.ndarray:
+        """float64 [n]: `ticks` [n], those on the wrong side of the columns that this one is to be beyond brought to the other.
+
+        As far beyond as they were before, to the nearest value that training rows have where these have few.
+        """
+        kind, strict = self.grain.kind, self.zero == 1
+        lowers = ((self.near, strict),) if self.near else self.lowers
+        least = np.fmax.reduce([self._above(made.beside(low, kind), strict) for low, strict in lowers])
+        odd = np.zeros(len(ticks), bool)
+        if self.near:
+            drawn = made.columns.get(beyond(self.name))
+            if drawn is not None:
+                odd = np.asarray(drawn.to_numpy(zero_copy_only=False), bool)
+            elif self.name in made.columns:
+                odd = exceptions(self.near, self.name, strict, made)
+        out = ticks.copy()
+        for wrong, side in ((~odd & (ticks < least), 1), (odd & (ticks >= least), -1)):
+            rows = np.flatnonzero(wrong & np.isfinite(least))
+            end = least[rows] - (side < 0)
+            new = 2 * end - ticks[rows]
+            if self.fine.exact:  # but for what hardly any row has
+                values = self.fine.lows[self.fine.counts >= SELDOM * self.fine.counts.mean()]
+                at = np.searchsorted((values[:-1] + values[1:]) / 2, new)
+                first = np.searchsorted(values, end, side="left" if side > 0 else "right") - (side < 0)
+                at = np.maximum(at, first) if side > 0 else np.minimum(at, first)
+                there = (at >= 0) & (at < len(values))
+                new = np.where(there, values[np.clip(at, 0, len(values) - 1)], ticks[rows])
+            else:
+                known, last = self.shown[not fine], self.scale(fine).highs[-1] if side > 0 else self.scale(fine).lows[0]
+                new = np.clip(new, end, np.maximum(end, last)) if side > 0 else np.clip(new, np.minimum(end, last), end)
+                if isinstance(known, Heaps):
+                    units, ends = (self.grain.units(x).astype(np.float64) for x in (new, end))
+                    low, high = (ends, np.inf) if side > 0 else (-np.inf, ends)
+                    new = self.grain.of_units(
+                        known.rounded(units, known.level(units, chances(units)), low, high).astype(np.int64)
+                    )
+            out[rows] = new
+        return out
 
     def state(self) -> dict[str, Any]:
         return {
@@ -235,6 +318,8 @@ class Number:
             "near": self.near,
             "cycle": None if self.cycle is None else self.cycle.name,
             "ends": [_finite(end) for end in self.ends],
+            "own": self.own,
+            "zero": self.zero,
         }
 
     @classmethod
@@ -244,7 +329,7 @@ class Number:
         bounds = Bounds(-np.inf if low is None else low, np.inf if high is None else high, above, below)
         fine, coarse = (Scale.restore(state[name], grain.whole) for name in ("fine", "coarse"))
         lowers = tuple((str(low), bool(strict)) for low, strict in state["lowers"])
-        first, second = (None if known is None else Precision.restore(known) for known in state["shown"])
+        first, second = (_shown(known) for known in state["shown"])
         begun, over = state["ends"]
         ends = (-np.inf if begun is None else float(begun), np.inf if over is None else float(over))
         return cls(
@@ -260,16 +345,32 @@ class Number:
             str(state["near"]),
             None if state["cycle"] is None else Cycle(str(state["cycle"]), grain.kind == "datetime"),
             ends,
+            bool(state["own"]),
+            None if state["zero"] is None else int(state["zero"]),
         )
 
-    def precise(self, ticks: np.ndarray) -> Self:
-        """The part, which also knows how many digits the training `ticks` [n] have."""
+    def precise(self, ticks: np.ndarray, coded: np.ndarray) -> Self:
+        """The part, which also knows where the training `ticks` [n] stand that are `coded` [n] so; none of them is missing."""
         grain = self.grain
-        if not grain.mixed or self.relative or grain.step != 1 or grain.origin != 0:
-            return self
+        if self.relative:
+            known = self.heaps(ticks[self.by_distance(coded)])
+            return replace(self, shown=(known, known))
         fine, coarse = (ticks[~np.isin(ticks, scale.value)] for scale in (self.fine, self.coarse))
-        first, second = (learn(grain.natural(some), grain.places, grain.single) for some in (fine, coarse))
-        return replace(self, shown=(first, second))
+        if grain.whole:
+            return replace(self, shown=(self.heaps(fine), self.heaps(coarse)))
+        return replace(self, shown=(learn(fine, grain.single), learn(coarse, grain.single))) if grain.mixed else self
+
+    def heaps(self, ticks: np.ndarray) -> Heaps | None:
+        """Where whole training `ticks` [n] stand; None where they stand anywhere."""
+        grain = self.grain
+        if not grain.whole or grain.origin % grain.step or grain.kind == "date" and grain.step > 1:
+            return None
+        return heaps.learn(grain.units(ticks), grain.kind, grain.step, self.relative)
+
+
+def _shown(state: Mapping[str, Any] | None) -> Shown:
+    """What gave `state`."""
+    return None if state is None else Precision.restore(state) if "most" in state else Heaps.restore(state)
 
 
 class Phase(Number):
@@ -377,103 +478,12 @@ class Choice:
         return cls(Choices.restore(state))
 
 
-class _Marked(ABC):
-    """A part of one column whose code says at most whether a cell is missing."""
-
-    name: str
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return (self.name,)
-
-    @abstractmethod
-    def size(self, fine: bool) -> int:
-        """2 where some cells are missing and some are not, else 1."""
-
-    def placed(self, fine: bool) -> bool:
-        return False
-
-    def chancy(self, fine: bool) -> bool:
-        return False
-
-    def encode(self, cells: Cells, fine: bool, formula: np.ndarray | None) -> Coded:
-        there = present(cells.columns[self.name]).astype(np.int64)
-        return (there if self.size(fine) == 2 else np.zeros(len(there), np.int64)), None
-
-
-@dataclass(frozen=True)
-class Presence(_Marked):
-    """A column that is made anew: only whether it is missing (code 0) is learned."""
-
-    name: str
-    missing: int
-    there: int
-
-    def size(self, fine: bool) -> int:
-        return 2 if self.missing and self.there else 1
-
-    def counts(self, fine: bool) -> np.ndarray:
-        return np.array([self.missing, self.there] if self.size(fine) == 2 else [1])
-
-    def decode(
-        self, codes: np.ndarray, place: np.ndarray | None, made: Cells, fine: bool, formula: np.ndarray | None
-    ) -> dict[str, pa.Array]:
-        """Marks that are missing where the cell is to be; the maker of new values fills in the others."""
-        gone = codes == 0 if self.size(fine) == 2 else np.full(len(codes), self.there == 0)
-        marks = pa.array(["", None], pa.string())
-        return {self.name: marks.take(pa.array(gone.astype(np.int8)))}
-
-    def state(self) -> dict[str, Any]:
-        return {"part": "presence", "name": self.name, "missing": self.missing, "there": self.there}
-
-    @classmethod
-    def restore(cls, state: Mapping[str, Any]) -> Self:
-        return cls(state["name"], int(state["missing"]), int(state["there"]))
-
-
-@dataclass(frozen=True)
-class Constant(_Marked):
-    """A column of one value, or of none (`value` None), and perhaps missing cells (code 0)."""
-
-    name: str
-    value: Any
-    type: pa.DataType
-    missing: int
-    rows: int
-
-    def size(self, fine: bool) -> int:
-        return 2 if 0 < self.missing < self.rows else 1
-
-    def counts(self, fine: bool) -> np.ndarray:
-        return np.array([self.missing, self.rows - self.missing] if self.size(fine) == 2 else [1])
-
-    def decode(
-        self, codes: np.ndarray, place: np.ndarray | None, made: Cells, fine: bool, formula: np.ndarray | None
-    ) -> dict[str, pa.Array]:
-        values = pa.array([self.value], self.type)
-        gone = codes == 0 if self.size(fine) == 2 else np.zeros(len(codes), bool)
-        return {self.name: values.take(pa.array(np.zeros(len(codes), np.int64), mask=gone))}
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "part": "constant",
-            "name": self.name,
-            "value": listed(pa.array([self.value], self.type)),
-            "type": str(self.type),
-            "missing": self.missing,
-            "rows": self.rows,
-        }
-
-    @classmethod
-    def restore(cls, state: Mapping[str, Any]) -> Self:
-        value = unlisted(state["value"], state["type"])
-        return cls(state["name"], value[0].as_py(), value.type, int(state["missing"]), int(state["rows"]))
-
-
-Part = Number | Phase | Choice | Presence | Constant | Computed
+Part = Number | Phase | Side | Standing | Choice | Presence | Constant | Computed
 PARTS: Mapping[str, type[Part]] = {
     "number": Number,
     "phase": Phase,
+    "side": Side,
+    "standing": Standing,
     "choice": Choice,
     "presence": Presence,
     "constant": Constant,

@@ -7,31 +7,20 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
-from karat.content.table.mining.columns import Columns
 from karat.content.table.mining.relation import Relation
 from karat.content.table.rules.constraints import Rules, compile_rules
 from karat.content.table.schema.columns import Schema
 from karat.errors import DataError
 
-LOOKED = 100_000  # rows, at most, by which is told whether a distance scatters
-SCATTERS = 0.05  # bits that a distance may hold beyond the column that is coded by it
 
-
-def kept(found: Sequence[Relation], schema: Schema, cells: pa.Table) -> list[Relation]:
+def kept(found: Sequence[Relation], schema: Schema) -> list[Relation]:
     """The relations that can be coded beside the rules of the schema and each other.
 
-    Where one is missing and the other says nothing, what nearly holds is left to be learned as anything else is; so is an order
-    that nearly holds of a column that stands on few values and of its distances on many, such as a limit in tens of thousands
-    above what was spent: coded as distances it would stand anywhere.
-    cells: the training rows.
+    Where one is missing and the other says nothing, what nearly holds is left to be learned as anything else is.
     """
     out: list[Relation] = []
-    columns = Columns(cells.take(np.arange(k := min(len(cells), LOOKED)) * len(cells) // max(1, k)), schema)
     for one in sorted(found, key=lambda r: not r.always):
-        if not one.always and (one.form == "missing" or one.form == "order" and _scatters(one, columns)):
+        if one.form == "missing" and not one.always:
             continue
         try:
             rules = compile_rules(with_rules(schema, [*out, one]))
@@ -40,23 +29,6 @@ def kept(found: Sequence[Relation], schema: Schema, cells: pa.Table) -> list[Rel
         if all(_coded(other, rules) for other in (*out, one)):
             out.append(one)
     return out
-
-
-def _scatters(one: Relation, columns: Columns) -> bool:
-    """Whether a column of an order says less by itself than by its distance from the one before."""
-    known = columns.numbers
-    for low, high in pairwise(one.columns):
-        x, y = known[low].values, known[high].values
-        there = ~(np.isnan(x) | np.isnan(y))
-        if _bits(np.round(y - x, 6)[there]) > _bits(y[there]) + SCATTERS:
-            return True
-    return False
-
-
-def _bits(values: np.ndarray) -> float:
-    """The entropy of values [n] as they were counted."""
-    shares = np.unique(values, return_counts=True)[1] / max(1, len(values))
-    return -float((shares * np.log2(shares)).sum())
 
 
 def _coded(one: Relation, rules: Rules) -> bool:

@@ -20,7 +20,8 @@ from karat.content.table.convert import cell, logical
 from karat.content.table.encoding.coding import NAMED, NUMBERS, draw, present
 from karat.content.table.encoding.computed import Computed
 from karat.content.table.encoding.layout import Layout
-from karat.content.table.encoding.parts import Choice, Constant, Number, Phase, Presence
+from karat.content.table.encoding.marked import Constant, Presence, Side, Standing
+from karat.content.table.encoding.parts import Choice, Number, Phase
 from karat.content.table.encoding.scales import only
 from karat.content.table.rules.expressions import Cells, cells_of, unknown
 from karat.content.table.schema.columns import Column
@@ -236,7 +237,7 @@ def pin_conditions(layout: Layout, given: Mapping[str, Condition], n: int, rng: 
     codes = np.full((n, max(1, len(layout.coded))), -1, np.int64)
     for i, part in enumerate(layout.parts):
         mine = [given[name] for name in ((part.name,) if isinstance(part, Phase) else part.names) if name in given]
-        if not mine:
+        if not mine or isinstance(part, (Side, Standing)):
             continue
         first = mine[0]
         if isinstance(part, Computed) and not (first.missing and first.kind == "is"):
@@ -346,7 +347,7 @@ def given_cells(layout: Layout, table: pa.Table, rng: np.random.Generator) -> np
         part = layout.parts[i]
         if isinstance(part, Computed):
             continue
-        needed = part.needs if isinstance(part, Number) else part.names
+        needed = part.needs if isinstance(part, (Number, Side, Standing)) else part.names
         known = np.logical_and.reduce([there[name] for name in needed])
         if isinstance(part, Choice):
             columns = [cells.columns[name] for name in part.names]

@@ -11,7 +11,6 @@ import numpy as np
 
 LOOKED = 20_000  # values whose digits are counted
 ENOUGH = 20  # of a power of ten, that has digits of its own
-FINE = 0.8  # share of values with all decimals from which fewer are those that end in zeros by chance
 FULL, SINGLE = 15, 6  # significant digits that every number of 64 and of 32 bits keeps
 WHOLE = 0.9  # share of values that have so many, from which the column holds measurements as they came
 
@@ -24,13 +23,9 @@ class Precision:
     most: int
     shares: tuple[tuple[int | None, tuple[int, ...]], ...]
 
-    def rounded(self, values: np.ndarray) -> np.ndarray:
-        """`values` float64 [n] of as many digits as those learned from; the same value always of the same. NaN and 0 stay."""
+    def rounded(self, values: np.ndarray, chance: np.ndarray) -> np.ndarray:
+        """`values` float64 [n] of as many digits as `chance` [n], in [0, 1), draws for each. NaN and 0 stay."""
         shares = {power: np.cumsum(counts) / sum(counts) for power, counts in self.shares}
-        bits = np.ascontiguousarray(values, np.float64).view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # splitmix64: evenly spread
-            bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
-        chance = (bits >> np.uint64(11)).astype(np.float64) / 2.0**53
         out = values.copy()
         for i in np.flatnonzero(np.isfinite(values) & (values != 0)).tolist():
             value = float(values[i])
@@ -48,19 +43,14 @@ class Precision:
         return cls(int(state["most"]), tuple((power, tuple(counts)) for power, counts in state["shares"]))
 
 
-def learn(values: np.ndarray, places: int, single: bool) -> Precision | None:
-    """The digits of `values` float64 [n]; None where they need not be learned.
-
-    places: decimals that all of them have at most, -1 for as many as a number has.   single: whether they are float32.
-    """
+def learn(values: np.ndarray, single: bool) -> Precision | None:
+    """The digits of `values` float64 [n] that lie on no lattice; None where they need not be learned.   single: of float32."""
     some = values[values != 0]
     some = some[:: max(1, len(some) // LOOKED)]
-    if len(some) < ENOUGH or _full(some, places):
+    if len(some) < ENOUGH:
         return None
     tens, digits, decimals = np.array([_digits(v, single) for v in some.tolist()], np.int64).T
-    if places >= 0 and (decimals >= places).mean() >= FINE:
-        return None
-    if places < 0 and (digits >= (SINGLE if single else FULL)).mean() >= WHOLE:
+    if (digits >= (SINGLE if single else FULL)).mean() >= WHOLE:
         return None
     out: list[tuple[int | None, tuple[int, ...]]] = [(None, tuple(np.bincount(digits)[1:].tolist()))]
     for power in np.unique(tens).tolist():
@@ -68,13 +58,6 @@ def learn(values: np.ndarray, places: int, single: bool) -> Precision | None:
         if len(mine) >= ENOUGH:
             out.append((power, tuple(np.bincount(mine)[1:].tolist())))
     return Precision(int(decimals.max()), tuple(out))
-
-
-def _full(values: np.ndarray, places: int) -> bool:
-    """Whether most `values` [n] have all of so many decimals, where that is seen without printing each of them."""
-    units = np.rint(np.abs(values) * 10.0 ** max(places, 0))
-    whole = places == 0 or (units % 10 != 0).mean() >= FINE
-    return places >= 0 and bool(whole) and bool(units.max() < 2**53)
 
 
 def _digits(value: float, single: bool) -> tuple[int, int, int]:
