@@ -29,12 +29,15 @@ def test_a_label_is_at_the_corner_and_five_hundredths_of_the_shortest_side(
     assert changed.mean() < 0.4 and (records == 90).all()
 
 
-@pytest.mark.parametrize(("height", "width", "channels"), [(28, 28, 1), (8, 200, 3), (60, 20, 4)])
+@pytest.mark.parametrize(
+    ("height", "width", "channels", "law"), [(28, 28, 1, "cn"), (8, 200, 3, "cn"), (60, 20, 4, "cn"), (28, 28, 1, "eu")]
+)
 def test_a_picture_too_small_for_a_label_that_can_be_read_has_it_on_a_border_below(
-    height: int, width: int, channels: int
+    height: int, width: int, channels: int, law: str
 ) -> None:
     records = np.random.default_rng(0).integers(1, 200, (2, height, width, channels)).astype(np.uint8)
-    out, text = drawn(records, words_of("cn")), stamp("AI生成")
+    out, text = drawn(records, words_of(law)), stamp(words_of(law))
+    assert all(np.array_equal(visible.bare(one, height, width), was) for one, was in zip(out, records, strict=True))
     left = max(0, text.shape[1] - width) // 2
     assert np.array_equal(out[:, :height, left : left + width], records), "nothing of the picture is covered"
     assert out.shape == (2, height + text.shape[0], max(width, text.shape[1]), channels)

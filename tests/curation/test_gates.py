@@ -16,7 +16,7 @@ from karat.curation.copies import PLANTED, Copies, planting
 from karat.curation.copies.rows import Rows
 from karat.curation.repeats import Seen
 from karat.data import load
-from karat.errors import FitError, GateError
+from karat.errors import FitError, GateError, RunError
 from karat.run import Run
 from karat.views import Columns, TableView, row_digests
 from karat.workflow.curating import _searched
@@ -259,7 +259,7 @@ def test_what_was_met_is_known_again_however_it_came_and_few_runs_hold_it() -> N
     assert seen.has(np.array(all_, np.uint64)).all() and len(seen) == len(all_) and len(seen.runs) <= 11
 
 
-def test_of_a_training_that_did_not_end_it_is_said_that_copies_were_not_looked_for(
+def test_a_training_that_did_not_end_is_made_from_only_where_nobody_wants_copies_to_be_looked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{i % 7},{i % 5}\n" for i in range(60)))
@@ -267,6 +267,11 @@ def test_of_a_training_that_did_not_end_it_is_said_that_copies_were_not_looked_f
     record = json.loads((run.path / "karat.json").read_text())
     del record["gates"]
     (run.path / "karat.json").write_text(json.dumps(record | {"status": "failed"}))
-    karat.make(run.path, n=5, out=tmp_path / "made.csv", threads=1)
-    said = " ".join(capsys.readouterr().out.split())
-    assert "copies of training records were not looked for: the training of this run did not end" in said
+    with pytest.raises(RunError, match=r"did not end.*karat train .*--gate none") as refused:
+        karat.make(run.path, n=5, out=tmp_path / "made.csv", threads=1)
+    assert str(run.path) in str(refused.value) and not list(tmp_path.glob("made*"))
+    karat.make(run.path, n=5, out=tmp_path / "made.csv", threads=1, gate="none")
+    assert (tmp_path / "made.csv").exists()
+    (run.path / "karat.json").write_text(json.dumps(record))  # one that ended, before anything was kept for gates
+    karat.make(run.path, n=5, out=tmp_path / "other.csv", threads=1)
+    assert "copies of training records were not looked for" in " ".join(capsys.readouterr().out.split())

@@ -223,8 +223,9 @@ def test_a_marked_sound_is_found_by_its_key_alone_also_without_its_beginning() -
 
 def test_a_visible_label_below_a_small_picture_or_before_a_sound_hides_no_mark() -> None:
     made = digit_mark().embedded(strokes(30), np.random.default_rng(0))
-    shown = visible.drawn(made, "AI生成")
-    assert shown.shape[1] > 28 and digit_mark().detect(shown).p_value < 1e-9
+    for words in ("AI生成", "AI-generated"):
+        shown = visible.drawn(made, words)
+        assert shown.shape[1] > 28 and digit_mark().detect(shown).p_value < 1e-9
     assert visible.bare(made[0], 28, 28).shape == made[0].shape
     rng, mark = np.random.default_rng(0), sound_mark()
     waves = np.zeros((2, mark.codec.mel.samples, 1), np.float32)

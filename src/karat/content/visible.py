@@ -19,6 +19,7 @@ GLYPHS = {  # twelve rows each
 }
 ROWS = 12
 SHARE = 0.055  # of the shortest side; the standard asks for 0.05 and leaves open of what part of a character
+MOST = 1 / 3  # of a picture that the label covers
 MARGIN = 2  # around the text, in its own pixels
 DOT = 0.12  # seconds
 TONE, LOUD, EDGE = 800.0, 0.25, 0.005  # Hz, of full scale, seconds in which a tone comes and goes
@@ -49,14 +50,15 @@ def stamp(words: str) -> np.ndarray:
 def drawn(records: np.ndarray, words: str) -> np.ndarray:
     """Pictures [n, h, w, c], of whole numbers, with the label in the bottom right corner, white on black.
 
-    Pictures too small for a label that can be read have it on a border of their own below them, and are larger by that.
+    Pictures too small for a label that can be read, and of which it would cover more than a third, have it on a border of their
+    own below them, and are larger by that.
     """
     height, width, channels = records.shape[1:]
     text = stamp(words)
     times = max(1, int(np.ceil(SHARE * min(height, width) / ROWS)))
     text, top = text.repeat(times, 0).repeat(times, 1), np.iinfo(records.dtype).max
     out = records.copy()
-    if text.shape[0] > height or text.shape[1] > width:
+    if _beneath(text, height, width):
         left = max(0, text.shape[1] - width) // 2
         out = np.zeros((len(records), height + text.shape[0], max(width, text.shape[1]), channels), records.dtype)
         if channels == 4:
@@ -69,12 +71,17 @@ def drawn(records: np.ndarray, words: str) -> np.ndarray:
     return out
 
 
+def _beneath(text: np.ndarray, height: int, width: int) -> bool:
+    """Whether the label stands below a picture of that size, and not in it."""
+    return text.shape[0] > height or text.shape[1] > width or text.size > MOST * height * width
+
+
 def bare(record: np.ndarray, height: int, width: int) -> np.ndarray:
     """A picture [h, w, c] of that size without the border that `drawn` gave it for the label; any other as it is."""
     for words in ("AI生成", "AI"):
         text = stamp(words)
         rows, columns = text.shape
-        if (rows > height or columns > width) and record.shape[:2] == (height + rows, max(width, columns)):
+        if _beneath(text, height, width) and record.shape[:2] == (height + rows, max(width, columns)):
             corner = record[-rows:, -columns:, 0] > np.iinfo(record.dtype).max / 2
             if (corner == text).mean() > ALIKE:
                 left = max(0, columns - width) // 2

@@ -138,3 +138,29 @@ def test_a_whole_number_is_never_infinite(tmp_path: Path) -> None:
     (tmp_path / "t.toml").write_text('[columns]\nx = { kind = "integer" }\n')
     with pytest.raises(DataError, match="column 'x', row 10: 'inf' is no integer"):
         load(tmp_path / "t.csv", options={"schema": tmp_path / "t.toml"})
+
+
+def test_what_is_below_or_above_what_can_be_measured_lies_beyond_all_numbers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    true = np.exp(rng.normal(1, 1.2, N))
+    cells = ["<0.5" if x < 0.5 else ">20" if x > 20 else f"{x:.2f}" for x in true]
+    pd.DataFrame({"crp": cells, "ward": rng.choice(list("ABC"), N)}).to_csv(tmp_path / "labs.csv", index=False)
+    contents = Tables.read(tmp_path / "labs.csv", {})
+    column = contents.records.facts.schema.columns[0]
+    assert column.kind == "decimal" and column.infinite == ("<0.5", ">20") and not column.missing
+    assert "'<0.5'" in column.notes[0] and "below" in column.notes[0]
+    read = contents.records.cells["crp"].to_numpy()
+    assert (np.isneginf(read) == (true < 0.5)).all() and (np.isposinf(read) == (true > 20)).all()
+    run = karat.train(tmp_path / "labs.csv", out=tmp_path / "run", threads=1)
+    karat.make(run.path, n=300, out=tmp_path / "new.csv", threads=1)
+    made = pd.read_csv(tmp_path / "new.csv", dtype=str)["crp"]
+    assert 5 < (made == "<0.5").sum() < 60 and 3 < (made == ">20").sum() < 60
+    known = made[~made.str.match("[<>]")].astype(float)
+    assert known.min() >= 0.5 and known.max() <= 20
+
+
+def test_several_limits_make_words_of_a_column_and_what_to_do_is_said() -> None:
+    rng = np.random.default_rng(0)
+    cells = ["<0.5"] * 9 + ["<0.02"] * 9 + [f"{x:.2f}" for x in rng.uniform(1, 9, 382)]
+    column = Tables.read(pd.DataFrame({"x": cells, "y": rng.integers(0, 9, N)}), {}).records.facts.schema.columns[0]
+    assert column.kind == "category" and "missing" in column.notes[0] and "--schema" in column.notes[0]

@@ -83,6 +83,14 @@ def test_what_is_printed_equals_what_was_read_cell_by_cell(cells: list[str], gap
         (["1200元", "30元"], "integer", "{1234.5}元", 1200),
         (["1'234.5", "3.0"], "decimal", "{1'234.5}", 1234.5),
         (["0.30000000000000004", "0.1"], "decimal", "", 0.1 + 0.2),
+        (["($1,234.50)", "$3.00"], "decimal", "(${1,234.5})", -1234.5),
+        (["$(1,234.50)", "$3.00"], "decimal", "$({1,234.5})", -1234.5),
+        (["(1,234)", "12", "0"], "integer", "({1,234.5})", -1234),
+        (["1.234,50-", "3,00"], "decimal", "{1.234,5-}", -1234.5),
+        (["1.234,50- €", "3,00 €"], "decimal", "{1.234,5-} €", -1234.5),
+        (["３５", "４"], "integer", "{１２３４.５}", 35),
+        (["１２，０００．５０", "－３．２５"], "decimal", "{１，２３４．５}", 12000.5),
+        (["１２００元", "３０元"], "integer", "{１２３４.５}元", 1200),
     ],
 )
 def test_numbers_keep_their_form(cells: list[str | None], kind: str, form: str, first: float) -> None:
@@ -91,6 +99,19 @@ def test_numbers_keep_their_form(cells: list[str | None], kind: str, form: str, 
     assert (column.kind, column.format) == (kind, form)
     assert parsed.column(0)[0].as_py() == first
     assert printed.column(0).to_pylist() == cells
+
+
+def test_the_one_amount_of_a_thousand_among_many_is_no_reason_to_take_all_for_words() -> None:
+    cells: list[str | None] = [f"${k / 100:.2f}" for k in range(100, 2900)]
+    for thousand in (1, 700, 1501, 2799):
+        some = [*cells[:thousand], "$1,234.50", *cells[thousand:]]
+        found, _, printed = again(raw({"x": some}))
+        assert (found.columns[0].kind, found.columns[0].format) == ("decimal", "${1,234.5}")
+        assert printed.column(0).to_pylist() == some
+
+
+def test_what_stands_in_parentheses_throughout_is_no_negative_number() -> None:
+    assert schema.infer(raw({"x": ["(1)", "(2)", "(3)"] * 9})).columns[0].kind == "category"
 
 
 def test_made_numbers_are_printed_with_the_places_of_the_column() -> None:
@@ -110,6 +131,12 @@ def test_made_numbers_are_printed_with_the_places_of_the_column() -> None:
         (["10-JAN-24", "11-MAY-23"], "date", "%d-%^b-%y", ""),
         (["20240131", "20231201"], "date", "%Y%m%d", ""),
         (["2024年1月5日", "2023年12月31日"], "date", "%Y年%-m月%-d日", ""),
+        (["20. August 2023", "3. März 2024"], "date", "%-d. %[de]B %Y", ""),
+        (["20. Jänner 2023", "3. März 2024"], "date", "%-d. %[at]B %Y", ""),
+        (["07 août 2023", "31 décembre 2024"], "date", "%d %[fr]B %Y", ""),
+        (["7 de agosto de 2023", "31 de enero de 2024"], "date", "%-d de %[es]B de %Y", ""),
+        (["7 agosto 2023 10:05", "31 gennaio 2024 23:59"], "datetime", "%-d %[it]B %Y %H:%M", ""),
+        (["07-Okt-2023", "31-Mär-2024"], "date", "%d-%[de]b-%Y", ""),
         (["1:05 pm", "12:30 am"], "time", "%-I:%M %P", ""),
         (["10:00:00.5", "23:59:59"], "time", "%H:%M:%S%.1f", ""),
         (["2024-01-31T10:00:00.123Z", "2023-01-01T00:00:01.000Z"], "datetime", "%Y-%m-%dT%H:%M:%S.%3fZ", "UTC"),

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from karat.content.codec import Contents
+from karat.content.table import totals
 from karat.content.table.encoding.coding import NUMBERS
 from karat.content.table.io import sources
 from karat.content.table.mining import following
@@ -52,6 +53,12 @@ def read(path: Any, options: Mapping[str, Any], settings: Sequence[str]) -> Cont
     raw = sources.open_table(path, mine)
     found = _schema(raw, options)
     cells = values.parse(raw, found)
+    whole = raw.source == "csv" and raw.total is None and options.get("declared") is not True
+    if whole and (total := totals.summed(found, cells)):
+        said = totals.note(total, raw.cells.slice(len(raw.cells) - 1).to_pylist()[0])
+        raw = replace(raw, cells=raw.cells.slice(0, len(raw.cells) - 1), notes=(*raw.notes, said))
+        found = _schema(raw, options)
+        cells = values.parse(raw, found)
     first = 1 + (raw.dialect is None or raw.dialect.header) if raw.source == "csv" and raw.total is None else 0
     good, notes = check(compile_rules(found), cells, raw.place, first)
     if not good.all():

@@ -131,10 +131,13 @@ def _ranking(
 def _copies(run: Run, kept: Kept | None) -> Copies:
     if run.spec["epsilon"] is not None:
         return Copies(None, "what would tell them is no part of a private run")
-    if kept is None:
-        return Copies(
-            None, "the training of this run did not end, at which what tells them is kept; train it to its end"
+    if kept is None and run.spec["status"] != "trained":
+        raise RunError(
+            f"the training of {run.path} did not end ({run.spec['status']}), at which is kept what tells copies of training "
+            f"records: train it to its end with `karat train {run.path}`, or make without looking for them by `--gate none`."
         )
+    if kept is None:
+        return Copies(None, "the run was trained before they were; train it anew")
     if kept.finder is not None:
         return Copies(kept.finder)
     if not sealed(run.spec):

@@ -2,7 +2,8 @@
 
 Formats are strptime's, with more: %-d %-m %-H %-I without a leading zero, %1f to %9f a fraction of so many digits,
 %.f a fraction with its point that is absent when zero and else as short as needed, %.6f one that is absent when zero,
-%P a lower-case am or pm, %^b and %^p upper and %_b lower-case names of months, %z whatever the cell names as its zone.
+%P a lower-case am or pm, %^b and %^p upper and %_b lower-case names of months, %[de]B and %[de]b German ones, see `months`,
+%z whatever the cell names as its zone.
 """
 
 from __future__ import annotations
@@ -19,13 +20,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from karat.content.table.schema import months
+
 _SHORT, _LONG = list(calendar.month_abbr)[1:], list(calendar.month_name)[1:]
 _DAYS, _WEEKDAYS = list(calendar.day_abbr), list(calendar.day_name)
 _ZONE = r"(?:Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?|[A-Z][A-Za-z_]+(?:/[A-Za-z_+\-0-9]+)+)"
-_TOKEN = re.compile(r"%(?:[-^_]?[A-Za-z]|\.\d?f|\df|%)")
+_TOKEN = re.compile(r"%(?:[-^_]?[A-Za-z]|\[[a-z]{2}\][bB]|\.\d?f|\df|%)")
 _DAY = 86_400_000_000  # microseconds
 
-_NAMES = {"%b": _SHORT, "%B": _LONG, "%^b": [n.upper() for n in _SHORT], "%_b": [n.lower() for n in _SHORT]}
+_NAMES = {
+    "%b": _SHORT,
+    "%B": _LONG,
+    "%^b": [n.upper() for n in _SHORT],
+    "%_b": [n.lower() for n in _SHORT],
+    **months.NAMES,
+}
 _PATTERNS = {
     "%Y": r"(?P<Y>\d{4})",
     "%y": r"(?P<y>\d{2})",
@@ -45,7 +54,7 @@ _PATTERNS = {
     "%f": r"(?P<f>\d{6})",
     "%.f": r"(?:\.(?P<f>\d{1,9}))?",
     "%%": "%",
-    **{k: f"(?P<b>{'|'.join(v)})" for k, v in _NAMES.items()},
+    **{k: f"(?P<b>{'|'.join(map(re.escape, v))})" for k, v in _NAMES.items()},
     "%a": f"(?:{'|'.join(_DAYS)})",
     "%A": f"(?:{'|'.join(_WEEKDAYS)})",
     **{f"%{k}f": rf"(?P<f>\d{{{k}}})" for k in range(1, 10)},
@@ -87,6 +96,7 @@ _DATES = (
     "%b %Y",
     "%B %Y",
     "%b-%y",
+    *months.DATES,
 )
 _TIMES = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%I:%M:%S%p", "%I:%M%p", "%H%M%S", "%H时%M分%S秒", "%H时%M分")
 _LOOSE = {
@@ -299,7 +309,7 @@ def known(zone: str) -> bool:
 
 def unread(format: str) -> str | None:
     """The first token of the format that is not known, or None."""
-    for token in re.findall(r"%(?:\.\d?f|\df|[-^_]?.)", format):
+    for token in re.findall(r"%(?:\.\d?f|\df|\[[a-z]{2}\][bB]|[-^_]?.)", format):
         if token not in _PATTERNS:
             return str(token)
     return None
@@ -307,7 +317,8 @@ def unread(format: str) -> str | None:
 
 def _forms(first: str) -> Iterator[tuple[str, str]]:
     """(date, time) forms of which the first string could be; either may be empty."""
-    loose_dates = [d for d in _DATES if re.match(_regex(d, _LOOSE), first)]
+    worded = any(map(str.isalpha, first))
+    loose_dates = [d for d in _DATES if (worded or "[" not in d) and re.match(_regex(d, _LOOSE), first)]
     for date in loose_dates:
         yield date, ""
     for date, time in itertools.product(loose_dates, _TIMES):

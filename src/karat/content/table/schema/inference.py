@@ -19,6 +19,7 @@ from karat.content.table.schema.values import chunk, native, numbers, texts
 ENTRIES = 20_000  # of a dictionary that are kept, in their order
 MANY = 20  # different numbers, among which one word says that a number is missing, and
 RARELY = 0.1  # of the cells that it stands in, at most
+_LIMIT = r"^\s*[{}][=]?\s*[0-9][0-9.,]*\s*$"
 _WORD = r"^[^0-9]*\p{L}[^0-9]*$"
 CATEGORIES = 100_000  # the most values that a category may have
 
@@ -163,7 +164,7 @@ def _spelled(name: str, uniques: pa.Array, counts: np.ndarray, empty: int, comma
                 note = f"missing cells are spelled {', '.join(map(repr, everything))}; made ones are spelled {everything[0]!r}"
                 found = replace(found, notes=(*found.notes, note))
             return found
-        found = _but_one(name, rest, weights, comma, spelled)
+        found = _limited(name, rest, weights, comma, everything) or _but_one(name, rest, weights, comma, spelled)
         if found is not None:
             return found
     clear = [s for s in everything if s.strip() in _CLEAR]
@@ -191,6 +192,22 @@ def _but_one(name: str, rest: pa.Array, counts: np.ndarray, comma: bool, spelled
         return None
     made = f", made ones spelled {missing[0]!r}" if len(missing) > 1 else ""
     return replace(found, notes=(*found.notes, f"{word!r} stands where nothing is known: taken for missing{made}"))
+
+
+def _limited(name: str, rest: pa.Array, counts: np.ndarray, comma: bool, missing: tuple[str, ...]) -> Column | None:
+    """The column of many numbers, some of which could be measured only as below one limit or above one: these lie beyond all."""
+    low, high = (pc.match_substring_regex(rest, _LIMIT.format(sign)).to_numpy(zero_copy_only=False) for sign in "<>")
+    odd = low | high
+    if not odd.any() or low.sum() > 1 or high.sum() > 1 or len(rest) <= MANY:
+        return None
+    found = _known(name, rest.filter(pa.array(~odd)), counts[~odd], comma, missing)
+    if found is None or found.kind not in ("integer", "decimal") or found.unique or found.infinite:
+        return None
+    words = [rest.filter(pa.array(one)).to_pylist() for one in (low, high)]
+    said = [f"{every[0]!r} says {at}" for at, every in zip(("below", "above"), words, strict=True) if every]
+    note = f"{' and '.join(said)} what is measured: learned as a value of its own beyond all numbers"
+    spelled = (words[0][0] if low.any() else "-inf", words[1][0] if high.any() else "inf")
+    return replace(found, kind="decimal", infinite=spelled, notes=(*found.notes, note))
 
 
 def _known(name: str, rest: pa.Array, counts: np.ndarray, comma: bool, missing: tuple[str, ...]) -> Column | None:
@@ -310,7 +327,10 @@ def _nearly(uniques: pa.Array, counts: np.ndarray) -> str:
         if 0.9 <= share < 1 and (fits.mean() > 0.8 or (~fits).sum() <= 5):
             odd = uniques.filter(pa.array(~fits))[0].as_py()
             many = int((~fits).sum())
-            return f"{share:.1%} of the cells look like {word}, but {many} spelling{'s' * (many > 1)} like {odd[:30]!r} do not"
+            return (
+                f"{share:.1%} of the cells look like {word}, but {many} spelling{'s' * (many > 1)} like {odd[:30]!r} do not, so "
+                f"that all are taken for words; --schema with kind and missing = [{odd[:30]!r}, ...] reads the rest as {word}"
+            )
     return ""
 
 

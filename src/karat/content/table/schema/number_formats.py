@@ -2,7 +2,8 @@
 
 A number format shows 1234.5 as the column would print it, in braces: "${1,234.5}", "{1.234,5} €", "{1234.5}%",
 "{+1234.5}", "${-1,234.5}" (the sign behind the currency), "{1.2345e+03}" (always an exponent), "{1234.5e}" (an exponent
-where Python's repr has one). An empty format is "{1234.5}".
+where Python's repr has one), "(${1,234.5})" and "$({1,234.5})" (parentheses round what is negative), "{1,234.5-}" (the sign
+behind), "{１２３４.５}" (full-width digits). An empty format is "{1234.5}".
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from karat.content.table.schema import signs
 
 GROUPS = (",", ".", " ", "'", "_", "\u00a0", "\u202f", "\u2009", "\u2019")
 CURRENCIES = (
@@ -38,9 +41,12 @@ _BODY = re.compile(
     r"(?P<lead>\s*)(?P<first>[+-]?)(?P<prefix>[^\d+\-]*?)(?P<inner>[+-]?)"
     r"(?P<body>(?:\d(?:[\d.,'_ \u00a0\u202f\u2009\u2019]*\d)?)(?:[eE][+-]?\d+)?)(?P<suffix>\D*)"
 )
-_HOLE = re.compile(r"\{(?P<sign>[+-]?)1(?P<group>\D?)(?:234(?:(?P<mark>\D)5)?(?P<repr>e?)|2345(?P<exp>[eE][+-]?0?3))\}")
+_HOLE = re.compile(
+    r"\{(?P<sign>[+-]?)1(?P<group>\D?)(?:234(?:(?P<mark>\D)5)?(?P<repr>e?)(?P<behind>-?)|2345(?P<exp>[eE][+-]?0?3))\}"
+)
 INFINITE = r"^\s*[+-]?(?i:inf(?:inity)?|∞)\s*$"  # a cell that is no number, and greater or less than all
 _EXACT = 2.0**53
+SHAPES = 2_000  # of strings that are looked at: a column of numbers has some dozens
 _LOOKED = 50_000  # values by which the forms of print are told apart
 FULL = 17  # decimals that mean: as many as the number needs
 
@@ -56,6 +62,10 @@ class Print:
     plus: bool = False  # "+" before positive numbers
     inner: bool = False  # the sign stands behind the prefix
     exponent: str = ""  # "e+03": always, in this form; "e": where repr has one
+    negative: str = (
+        ""  # what is below 0: "" has its sign in front, "-" behind, "()" is in parentheses, "$()" its digits are
+    )
+    wide: str = ""  # the characters of `WIDE` that are printed full-width
 
     @property
     def plain(self) -> bool:
@@ -67,13 +77,23 @@ class Print:
         sign = "+" if self.plus else "-" if self.inner else ""
         always = len(self.exponent) > 1
         body = f"1{self.mark}2345" if always else f"1{self.group}234{self.mark}5"
-        return "" if self.plain else f"{self.prefix}{{{sign}{body}{self.exponent}}}{self.suffix}"
+        body = signs.widened(body, self.wide) if self.wide else body
+        hole = f"{{{sign}{body}{self.exponent}{'-' * (self.negative == '-')}}}"
+        hole = f"({hole})" if self.negative == "$()" else hole
+        around = f"{self.prefix}{hole}{self.suffix}"
+        return "" if self.plain else f"({around})" if self.negative == "()" else around
 
     @staticmethod
     def of(format: str) -> Print:
         """The inverse of `format`; ValueError where the format has no such hole."""
         if not format:
             return Print()
+        if wide := signs.wide_of(format):
+            return replace(Print.of(signs.narrowed(format)), wide=wide)
+        if format[0] == "(" and format[-1] == ")":
+            return replace(Print.of(format[1:-1]), negative="()")
+        if "({" in format and "})" in format:
+            return replace(Print.of(format.replace("({", "{").replace("})", "}")), negative="$()", inner=False)
         found = _HOLE.search(format)
         if found is None:
             raise ValueError(f'{format!r} shows no number; wanted for example "${{1,234.5}}" or "{{1234.5}} kg"')
@@ -83,9 +103,8 @@ class Print:
             return replace(around, mark=group if group else ".", plus=sign == "+", exponent=found["exp"])
         if mark is None:
             mark = "," if group == "." else "."
-        return replace(
-            around, group=group, mark=mark, plus=sign == "+", inner=sign == "-", exponent="e" if found["repr"] else ""
-        )
+        out = replace(around, group=group, mark=mark, plus=sign == "+", inner=sign == "-", negative=found["behind"])
+        return replace(out, exponent="e" if found["repr"] else "")
 
 
 @dataclass(frozen=True)
@@ -104,6 +123,20 @@ def find(values: pa.Array, counts: np.ndarray, comma: bool) -> Found | None:
 
     comma: whether the file's decimals are known to be marked by commas.
     """
+    wide = signs.wide(values, counts)
+    plain = signs.narrowed_cells(values) if wide is not None else values
+    negative = signs.negative(plain)
+    plain = signs.signed(plain, negative)
+    found = _find(plain, counts, comma)
+    if found is None or plain is values or (negative == "$()" and found.how.suffix):
+        return found if plain is values else None
+    how = replace(found.how, negative=negative, inner=found.how.inner and not negative, wide=wide or "")
+    numbers = read(values, how, found.kind == "integer")
+    return replace(found, how=how, even=_evenness(numbers, values, counts, how, found.places, found.least))
+
+
+def _find(values: pa.Array, counts: np.ndarray, comma: bool) -> Found | None:
+    """The same of numbers in ASCII digits with their signs in front."""
     total = int(counts.sum())
     if not total or not pc.all(pc.match_substring_regex(values, r"\d")).as_py():
         return None
@@ -174,6 +207,10 @@ def read(values: pa.Array, how: Print, whole: bool) -> pa.Array:
 
 def write(numbers: pa.Array, how: Print, places: int, least: int) -> pa.Array:
     """Strings `[n]` of int64 or float64 `numbers` [n], as `how`, with `least` to `places` decimals; null stays null."""
+    if how.negative or how.wide:
+        out = write(numbers, replace(how, negative="", wide="", inner=how.negative == "$()"), places, least)
+        out = signs.printed(out, how.negative, how.prefix, how.suffix)
+        return signs.widened_cells(out, how.wide) if how.wide else out
     if how.plain or (how.mark != "." and not how.group and not how.plus and not how.exponent):
         body = _digits(numbers, places, least)
     else:
@@ -262,7 +299,8 @@ def _digits(numbers: pa.Array, places: int, least: int) -> pa.Array:
 
 def _body(values: pa.Array, how: Print) -> pa.Array:
     """The strings with only sign, digits, point and exponent left."""
-    out = values
+    out = signs.narrowed_cells(values) if how.wide else values
+    out = signs.signed(out, how.negative)
     if how.prefix:
         bare = re.escape(how.prefix).replace("\\ ", " ")
         out = pc.replace_substring_regex(out, f"^([+-]?){bare}", r"\1")
@@ -342,9 +380,13 @@ def _padded(values: pa.Array) -> bool:
 
 
 def _spread(values: pa.Array, most: int = 500) -> list[str]:
+    """Some of the strings, among them one of each shape: a mark of thousands may stand in a single one."""
     if len(values) <= most:
         return list(values.to_pylist())
-    return list(values.take(pa.array(np.linspace(0, len(values) - 1, most).astype(np.int64))).to_pylist())
+    shapes = pc.replace_substring_regex(values, "[0-9]", "0").dictionary_encode().indices
+    _, first = np.unique(shapes.to_numpy(zero_copy_only=False), return_index=True)
+    some = np.linspace(0, len(values) - 1, most).astype(np.int64)
+    return list(values.take(pa.array(np.union1d(some, first[:SHAPES]))).to_pylist())
 
 
 def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array | None:

@@ -161,9 +161,11 @@ def _parsed(cells: pa.Array, column: Column, place: str) -> tuple[pa.Array, pa.A
 
 def _read(uniques: pa.Array, column: Column, logical: pa.DataType) -> tuple[pa.Array, pa.Array | None]:
     if column.kind == "decimal":
-        endless = pc.match_substring_regex(uniques, numerals.INFINITE)
+        low, high = column.infinite if len(column.infinite) == 2 else ("-inf", "inf")
+        spelled = pc.is_in(uniques, value_set=pa.array([low, high]))
+        endless = pc.or_(pc.match_substring_regex(uniques, numerals.INFINITE), spelled)
         if pc.any(endless).as_py():
-            negative = pc.starts_with(pc.utf8_trim_whitespace(uniques), "-")
+            negative = pc.or_(pc.starts_with(pc.utf8_trim_whitespace(uniques), "-"), pc.equal(uniques, low))
             finite = numerals.read(
                 pc.if_else(endless, pa.scalar(None, pa.string()), uniques), numerals.Print.of(column.format), False
             )
