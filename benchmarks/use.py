@@ -13,8 +13,8 @@ seeds. `resampled` in place of a recipe draws from the real rows with replacemen
 `same` is the share of made rows that equal a training row, beside that of test rows that do; `nearer` that of made rows that
 lie nearer to one of the training rows than to one of as many test rows, 0.5 for rows that lean on neither. A recipe is
 `default`, or a name with settings: `trees+model.leaf=40`; `default+together` draws its rows together, as `make` does by default,
-and not each for itself, and `default+4x` four times as many rows as were learned from. Rows are appended to --out as they come, and those that are there
-are not made again.
+and not each for itself, and `default+4x` four times as many rows as were learned from. Rows are appended to --out as they
+come, and those that are there are not made again.
 """
 
 from __future__ import annotations

@@ -25,6 +25,13 @@ os.fsync = lambda fd: (os.fstat(fd), None)[
 ]  # no test cuts the power, and a disk takes 5 ms; `faults/shim.py` counts the calls
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Without exams a file that holds nothing else is not imported: of some that takes seconds in each process."""
+    if config.option.markexpr == "not exam" and collection_path.suffix == ".py":
+        return "\npytestmark = pytest.mark.exam" in collection_path.read_text(encoding="utf-8") or None
+    return None
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["KARAT_CACHE"] = str(tmp_path_factory.mktemp("cache"))

@@ -171,7 +171,7 @@ def test_labels_that_were_not_given_are_read_by_the_judge(bench: Bench) -> None:
     assert "read by the judge" in useful.summary and not useful.raised
 
 
-@pytest.mark.parametrize("name", ["oracle", "bootstrap", *exams("blurrer", "noise")])
+@pytest.mark.parametrize("name", ["oracle", *exams("bootstrap", "blurrer", "noise")])
 def test_without_labels(blind: Bench, name: str) -> None:
     findings = blind.findings(name)
     assert not {f.name for f in findings} & set(LABELLED)

@@ -322,7 +322,8 @@ def test_a_frame_comes_back_with_its_types(kind: str, tmp_path: Path) -> None:
         ]
     if kind == "polars":
         assert pl.read_parquet(file).schema == frame.schema
-    karat.assay(run, n=100, threads=1)
+    if kind == "arrow":
+        karat.assay(run, n=100, threads=1)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "duckdb"])

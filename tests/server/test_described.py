@@ -16,6 +16,8 @@ from karat.options import ServeOptions
 from karat.server.app import application
 from karat.server.guard.guard import keys_of
 
+pytestmark = pytest.mark.exam  # most of the seconds are the tool's own, those of listing its cases too
+
 CHECKS = [
     schemathesis.checks.not_a_server_error,
     checks.status_code_conformance,
@@ -58,14 +60,12 @@ def sent(case: Case, address: str) -> None:
     case.call_and_validate(base_url=address, checks=CHECKS, timeout=60)
 
 
-@pytest.mark.exam  # ten CPU seconds, of which most are the tool's own
 @FEW.exclude(path_regex="^/v1/(train|jobs)$|/assay$").parametrize()  # what begins a job costs a process
 @how
 def test_no_request_brings_a_fault_and_answers_are_as_described(case: Case, address: str) -> None:
     sent(case, address)
 
 
-@pytest.mark.exam
 @WHOLE.parametrize()
 @settings(how, max_examples=100)
 def test_no_request_of_very_many_brings_a_fault(case: Case, address: str) -> None:
@@ -81,7 +81,6 @@ def keyed(served_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield address, texts
 
 
-@pytest.mark.exam
 @FEW.exclude(path_regex="^/v1/(train|jobs)$|/assay$").parametrize()
 @settings(how, max_examples=10)
 def test_whatever_key_is_sent_no_request_brings_a_fault_and_none_is_answered_without_one(

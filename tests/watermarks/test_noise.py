@@ -106,7 +106,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_pictures_of_a_key_are_found_by_it_after_jpeg_too_and_no_others_are(run: Run, tmp_path: Path) -> None:
     karat.make(run.path, n=1, out=tmp_path / "first", keyed_noise=True, gate="none")
     assert stat.S_IMODE((run.path / "noise.key").stat().st_mode) == 0o600
-    (run.path / "noise.key").write_bytes(KEY)  # of another each time, one test in a thousand finds a mark in what has none
+    (run.path / "noise.key").write_bytes(
+        KEY
+    )  # of another each time, one test in a thousand finds a mark in what has none
     made = {}
     for name, keyed in (("plain", False), ("keyed", True), ("again", True)):
         karat.make(run.path, n=12, out=tmp_path / name, keyed_noise=keyed, gate="none")

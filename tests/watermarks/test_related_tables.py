@@ -14,8 +14,9 @@ import karat
 from karat import watermarks
 from karat.run import Run
 
-
-KEY = b"k" * 32  # of a key that is drawn anew each time, one make in some dozens of this one small table shows too little
+KEY = (
+    b"k" * 32
+)  # of a key that is drawn anew each time, one make in some dozens of this one small table shows too little
 
 
 @pytest.fixture(scope="module")
