@@ -2,6 +2,7 @@
 
     python benchmarks/assay_speed.py                                  # all of it
     python benchmarks/assay_speed.py --only Adult --profile           # one kind, and where its time goes
+    python benchmarks/assay_speed.py --only tinyshakespeare --text FOLDER --length 200   # longer passages of another text
     python benchmarks/assay_speed.py --only scores --rounds 5         # precision, recall, density, coverage, Frechet distance
 
 Real records take the place of made ones: as many unseen ones beside them, and the rest, at most 40,000, to learn from. Where
@@ -80,9 +81,14 @@ def spent(what: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - began, out
 
 
-def assayed(name: str, n: int, profile: bool, folder: Path | None) -> None:
-    """Prints a row of the table for one kind, the report's raised findings beside it."""
+def assayed(name: str, n: int, profile: bool, folder: Path | None, text: Path | None, length: int | None) -> None:
+    """Prints a row of the table for one kind, the report's raised findings beside it.
+
+    text, length: another text than tinyshakespeare, and how many characters a passage of it has.
+    """
     place, options = PATHS[name]
+    if name == "tinyshakespeare":
+        place, options = place if text is None else str(text), options if length is None else {"length": length}
     data = load(Path(os.environ["KARAT_DATA"]) / place, options=options)
     three = sides(data, n)
     sizes = [len(view) for view in three]  # type: ignore[arg-type]
@@ -172,6 +178,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=[*PATHS, "scores"], default=[*PATHS, "scores"])
     parser.add_argument("-n", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5, help="of the scores, of which the median is printed")
+    parser.add_argument(
+        "--text", type=Path, help="a text in the place of tinyshakespeare, anything that karat reads as one"
+    )
+    parser.add_argument("--length", type=int, help="characters of a passage, in the place of 40")
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--findings", type=Path, help="a folder that gets the sentences of each report")
     args = parser.parse_args()
@@ -186,7 +196,7 @@ def main() -> None:
             if name == "scores":
                 scores(args.n, args.rounds)
             else:
-                assayed(name, args.n, args.profile, args.findings)
+                assayed(name, args.n, args.profile, args.findings, args.text, args.length)
 
 
 if __name__ == "__main__":

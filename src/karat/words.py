@@ -73,8 +73,8 @@ def listed(names: Sequence[str], most: int | None = None) -> str:
 
 def firsts(names: Sequence[str], most: int = 8) -> str:
     """The first `most` of some names, and whether there are more."""
-    listed = ", ".join(names[:most])
-    return said("{names} and more", names=listed) if len(names) > most else listed
+    some = together(names[:most], ", ")
+    return said("{names} and more", names=some) if len(names) > most else some
 
 
 def parts_of(text: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:

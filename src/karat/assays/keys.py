@@ -61,6 +61,8 @@ KEYS: dict[str, Key] = {
     "rules": Key("fidelity", "quality", "lower", rows.Rules, visible=True, ends=SHARE),
     "out of range": Key("fidelity", "quality", "lower", rows.OutOfRange, visible=True, ends=SHARE),
     "combinations": Key("fidelity", "quality", "lower", rows.Combinations, visible=True, ends=SHARE),
+    "outliers": Key("fidelity", "quality", "lower", rows.OutOfRange, visible=True, ends=SHARE),
+    "mislabelled": Key("fidelity", "quality", "lower", visible=True, ends=SHARE),
     "dangling keys": Key("fidelity", "quality", "lower", title="{of} dangling keys", ends=SHARE),
     # Fidelity of the whole: how all items together are distributed, which nobody sees in one of them.
     "frechet distance": Key("fidelity", "quality", "lower", records.FrechetDistance, decides=False, ends=SIZE),
@@ -95,6 +97,7 @@ KEYS: dict[str, Key] = {
         "fidelity", "quality", "lower", rows.Seasons, decides=False, title="{of} seasonality", ends=SIZE
     ),
     "compression": Key("fidelity", "quality", "neither", passages.Compression, decides=False),
+    "coherence": Key("fidelity", "quality", "neither", ends=SIZE),
     "length": Key("fidelity", "quality", "lower", passages.Lengths, decides=False),
     "layout": Key("fidelity", "quality", "lower", passages.Lengths, decides=False),
     "bits per character": Key("fidelity", "quality", "lower", passages.Bits, decides=False),
@@ -110,6 +113,7 @@ KEYS: dict[str, Key] = {
     "own-feature mauve": Key("diversity", "quality", "higher", passages.Mauve, ends=SHARE),
     "distinct-2": Key("diversity", "quality", "neither", passages.Variety, decides=False),
     "self-bleu": Key("diversity", "quality", "neither", passages.Variety, decides=False),
+    "repeats": Key("diversity", "quality", "lower", ends=SHARE),
     "missing words": Key("diversity", "quality", "lower", passages.MissingWords, ends=SHARE),
     "missing openings": Key("diversity", "quality", "lower", passages.MissingWords, decides=False),
     # Bias: in which proportions.

@@ -18,6 +18,11 @@ class Components:
     def of(self, flat: Tensor) -> Tensor:
         return (flat.flatten(1).float() - self.centre) @ self.basis
 
+    def left(self, flat: Tensor) -> Tensor:
+        """The squared length [n] of what the components leave of each."""
+        away = flat.flatten(1).float() - self.centre
+        return (away - (away @ self.basis) @ self.basis.T).square().sum(1)
+
 
 def components(flat: Tensor, k: int) -> Components:
     """At most `k` components of `flat` [n, ...], from its first 5,000 rows."""

@@ -69,6 +69,7 @@ GAPS = {
     "sharpness": 0.2,  # of the detail of real data
     "detail": 0.2,
     "descriptor": 0.5,  # standard deviations by which a mean is off
+    "coherence": 0.3,  # of the words that real passages take up again
     "length": 0.2,
     "layout": 0.2,
     "own-feature mauve": 0.2,

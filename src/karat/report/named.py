@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from karat.assays.details.records import Balance
@@ -40,18 +41,22 @@ def named(f: Finding, language: Language) -> tuple[str, ...]:
         case ColumnShapes(off=off):
             return tuple(off)
         case ColumnPairs(worst=worst) | Marginals(worst=worst):
-            return tuple(" × ".join(one.columns) for one in worst)
+            return tuple(_crossed(one.columns, language) for one in worst)
         case Rules(rules=rules):
-            return tuple(one.rule for one in rules if one.off)
+            return tuple(language.again(one.rule) for one in rules if one.off)
         case OutOfRange(columns=columns):
-            return tuple(f"{one.column} = {one.furthest}" for one in columns if one.off)
+            return tuple(f"{language.again(one.column)} = {one.furthest}" for one in columns if one.off)
         case Combinations(odd=odd, new=new, examples=examples):
-            return (*(_among(one, language) for one in odd), *([" × ".join(new)] if examples else []))
+            return (*(_among(one, language) for one in odd), *([_crossed(new, language)] if examples else []))
         case Groups(groups=groups):
             return tuple(_among(one, language) for one in groups)
         case Formatting(columns=columns):
             return tuple(one.column for one in columns if one.off)
     return f.missing
+
+
+def _crossed(names: Sequence[str], language: Language) -> str:
+    return " × ".join(language.again(name) for name in names)
 
 
 def _among(one: Combined, language: Language) -> str:

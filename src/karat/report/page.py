@@ -344,7 +344,7 @@ def _show(value: Any, language: Language, key: str = "") -> Markup | str:
             escape(_show(v, language, key)) for v in value
         )
     text = str(value) if not isinstance(value, str) else language.again(words.term(value) if key == "kind" else value)
-    return (hearing.again(language, text) or text) if " " in text else text
+    return (hearing.again(language, " ".join(text.split())) or text) if " " in text else text
 
 
 def _named(key: str, language: Language) -> str:

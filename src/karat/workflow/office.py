@@ -29,6 +29,7 @@ from karat.run import Run
 from karat.synthesizer import Synthesizer
 from karat.trust import sealed
 from karat.views import Known
+from karat.words import said
 from karat.workflow import making, written
 from karat.workflow.attacks import losses
 from karat.workflow.devices import choose_device
@@ -297,7 +298,7 @@ def of_files(options: AssayOptions) -> Job:
         data,
         drawn,
         tuple(evaluation.findings),
-        f"{theirs} against {ours}",
+        said("{made} against {real}", made=theirs, real=ours),
         {**facts(data), "made": theirs, "seed": str(seed), "judge": evaluation.judge},
         [again],
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from karat.assays import relational
 from karat.assays.discovery import examined
@@ -12,7 +14,8 @@ from karat.assays.keys import KEYS
 from karat.assays.relational.case import Case
 from karat.assays.relational.changing import judged
 from karat.assays.relational.copying import without_rows
-from karat.assays.relational.kin import independent
+from karat.assays.relational.gathered import gathered, hanging, named
+from karat.assays.relational.kin import independent, records, thinned
 from karat.assays.relational.windows import summaries
 from karat.assays.table import joint
 from karat.assays.table.tables import examine as examine_table
@@ -31,6 +34,7 @@ WINDOWS = (
     "membership",
     "class balance",
 )  # and what goes with each
+WHOLE = ("two-sample auc", "out of range", "combinations")  # of rows with all that hangs on them
 
 
 def examine(
@@ -68,7 +72,28 @@ def examine(
         aim = target.removeprefix(f"{name}.") if target is not None and target.startswith(f"{name}.") else None
         for finding in examine_table(*parts, whole=whole, target=aim, seed=seed, keys=keys, apart=apart):
             out.append(replace(finding, table=name, detail=without_rows(finding.detail)))
+        out += whole_rows(name, (train, unseen, made), seed, name in children)
     return [*out, *tied(train, unseen, made, seed, apart)]
+
+
+def whole_rows(name: str, sides: Sequence[DatabaseView], seed: int, several: bool) -> list[Finding]:
+    """What rows of the table are like with all that hangs on them; none where nothing does.
+
+    several: whether more than one may belong to one record: exact tests take each as drawn alone.
+    """
+    ties = hanging(sides[0], name)
+    if not ties:
+        return []
+    parts = gathered(sides, name, ties)
+    if several:
+        rng, kin = np.random.default_rng([seed, 37]), [records(side, name) for side in sides]
+        rows = thinned(parts, kin, seed, [rng.permutation(len(of)) for of in kin])
+        parts = [part.take(np.sort(at)) for part, at in zip(parts, rows, strict=True)]
+    if min(map(len, parts)) < FEWEST:
+        return []
+    called, keys = named(name, [sides[0].ties[i] for i in ties]), WHOLE[:1] if several else WHOLE
+    found = examine_table(*parts, seed=seed, keys=keys)
+    return [replace(f, table=called, detail=without_rows(f.detail)) for f in found if f.key in keys]
 
 
 def _of_series(name: str, case: Case) -> tuple[list[TableView], Collection[str] | None]:

@@ -262,7 +262,7 @@ def _gaps(where: str, train: np.ndarray, unseen: np.ndarray, made: np.ndarray, *
         back=back,
         n=len(made),
     )
-    also, detail = "where a row stands in the wrong order", Gaps(backwards=back)
+    also, detail = said("where a row stands in the wrong order"), Gaps(backwards=back)
     return [_agreement("gaps", where, score, summary, detail, len(made), len(unseen), back > 0, also)]
 
 

@@ -373,7 +373,7 @@ def _bins(train: TableView, sides: tuple[np.ndarray, np.ndarray], j: int, bins: 
         to[common] = np.arange(len(common))
         names = [choices[i] for i in common] + (["others"] if len(choices) > len(common) else [])
         codes = [to[x[~np.isnan(x)].astype(np.int64)] for x in sides]
-        names += ["another value"] if any((c >= len(names)).any() for c in codes) else []
+        names += [said("another value")] if any((c >= len(names)).any() for c in codes) else []
     else:
         known = finite(train.values[:, j])
         if len(known) == 0:

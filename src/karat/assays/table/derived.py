@@ -13,6 +13,7 @@ from itertools import combinations
 import numpy as np
 
 from karat.views import TableView
+from karat.words import said
 
 ROWS = 2_000  # training rows by which pairs are chosen
 COLUMNS = 80  # of numbers, the first, that are paired
@@ -41,7 +42,7 @@ class Quantity:
         return np.where(np.isfinite(out), out, np.nan)
 
     def name(self, names: tuple[str, ...]) -> str:
-        return f"{names[self.high]} {'/' if self.ratio else '-'} {names[self.low]}"
+        return said("{one} / {other}" if self.ratio else "{one} - {other}", one=names[self.high], other=names[self.low])
 
 
 def quantities(train: TableView, seed: int) -> list[Quantity]:

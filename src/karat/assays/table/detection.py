@@ -20,7 +20,7 @@ from karat.assays.table.learning import Features, features
 from karat.assays.table.sheet import binned
 from karat.assays.table.tables import Case
 from karat.views import TableView
-from karat.words import said
+from karat.words import said, together
 
 FINDS = ("two-sample auc",)
 ROWS = 10_000  # of each side, at most
@@ -114,8 +114,8 @@ def told_apart(key: str, train: TableView, unseen: TableView, made: TableView, *
     if limit.broken(value):
         summary += said(
             " Given away most by {most}; alone by {alone}.",
-            most=", ".join(name for name, _ in joint[:3]),
-            alone=", ".join(f"{train.names[j]} ({alone[j]:.2f})" for j in order[:3]),
+            most=together((name for name, _ in joint[:3]), ", "),
+            alone=together((said("{name} ({x:.2f})", name=train.names[j], x=alone[j]) for j in order[:3]), ", "),
         )
     detail = TwoSample(
         n=n,

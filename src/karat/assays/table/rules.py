@@ -100,13 +100,16 @@ def discover(train: TableView, few: Coded) -> list[Rule]:
                 whole = under > 0.95 and distinct > 1
                 given, then = few.columns[a], few.columns[b]
                 top = int(np.where(holds, total, 0).argmax())
-                text = (
-                    f"{train.names[given]} determines {train.names[then]}"
-                    if whole
-                    else f"{train.names[given]} = {_value(train, few, a, top)} means "
-                    f"{train.names[then]} = {_value(train, few, b, int(best[top]))}"
-                    + (f" (and {int(holds.sum()) - 1} more)" if holds.sum() > 1 else "")
-                )
+                text = said("{given} determines {then}", given=train.names[given], then=train.names[then])
+                if not whole:
+                    text = said(
+                        "{given} = {one} means {then} = {other}",
+                        given=train.names[given],
+                        one=_value(train, few, a, top),
+                        then=train.names[then],
+                        other=_value(train, few, b, int(best[top])),
+                    )
+                    text += said(" (and {n} more)", n=int(holds.sum()) - 1) if holds.sum() > 1 else ""
                 out.append(Rule(a, b, np.where(holds, best, -1), whole, text))
     return out
 
@@ -114,9 +117,9 @@ def discover(train: TableView, few: Coded) -> list[Rule]:
 def _value(train: TableView, few: Coded, column: int, code: int) -> str:
     values, j = few.values[column], few.columns[column]
     if code > len(values):
-        return "missing"
+        return said("missing")
     if code == len(values):
-        return "another value"
+        return said("another value")
     choices = train.columns.choices[j]
     return f"{values[code]:g}" if not choices else (*choices, "another value")[int(values[code])]
 

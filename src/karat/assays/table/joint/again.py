@@ -14,7 +14,7 @@ import numpy as np
 from karat.assays.chance import LEVEL
 from karat.assays.details.rows import Combined
 from karat.assays.shares import tail
-from karat.assays.table.joint.counting import LEAST, level_of
+from karat.assays.table.joint.counting import FAMILY, LEAST, level_of
 from karat.assays.table.joint.showing import examples
 from karat.assays.table.tables import Case
 from karat.views import row_digests
@@ -39,6 +39,11 @@ class Groups:
     @property
     def share(self) -> float:
         return float(self.which.mean())
+
+    @property
+    def many(self) -> int:
+        """How many groups there are of two rows and more."""
+        return round(float((1 / self.size[self.which]).sum()))
 
     @property
     def variance(self) -> float:
@@ -79,7 +84,10 @@ def repeated(case: Case) -> tuple[Combined, ...]:
         made, known = grouped(values[some]), [grouped(each) for each in choices]
         usual = float(np.mean([each.share for each in known]))
         error = np.sqrt(made.variance + np.mean([each.variance for each in known]) / len(known))
-        if made.share > max(usual + MARGIN, FACTOR * usual) and made.share - usual > LEVEL * error:
+        # of few groups a normal score says too little: 18 among the made and none among as many real ones are no chance
+        p = tail(made.many, k, sum(each.many for each in known), k * len(known))
+        sure = made.share - usual > LEVEL * error or p < FAMILY / len(ways)
+        if made.share > max(usual + MARGIN, FACTOR * usual) and sure:
             shown = np.zeros(len(values), bool)
             shown[some[made.which]] = True
             out.append(

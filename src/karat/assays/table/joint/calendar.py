@@ -8,8 +8,17 @@ import numpy as np
 
 from karat.assays.table.tables import Case
 from karat.views import TableView
+from karat.words import said, term
 
-DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+DAYS = (
+    term("Monday"),
+    term("Tuesday"),
+    term("Wednesday"),
+    term("Thursday"),
+    term("Friday"),
+    term("Saturday"),
+    term("Sunday"),
+)
 UNITS = {"days": 1.0, "seconds": 86_400.0}  # of a column, and how many of them a day has
 MOST = 4  # columns that get one, the first
 WEEKS = 8  # that the training rows span, at least
@@ -38,7 +47,7 @@ def _spans(train: TableView, j: int) -> bool:
 def _extended(side: TableView, columns: list[int]) -> TableView:
     weekdays = [(_days(side, j) + THURSDAY) % 7 for j in columns]  # NaN stays missing
     told = side.columns
-    names = (*told.names, *(f"day of the week of {told.names[j]}" for j in columns))
+    names = (*told.names, *(said("day of the week of {column}", column=told.names[j]) for j in columns))
     more = replace(
         told,
         names=names,

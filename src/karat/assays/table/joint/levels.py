@@ -88,7 +88,11 @@ def _level(train: TableView, j: int) -> Level:
         common = [i for i in np.argsort(-counts, kind="stable")[:COMMON] if counts[i] >= max(SHARE * len(train), ROWS)]
         to = np.full(len(choices) + 2, len(common))
         to[common], to[-1] = np.arange(len(common)), len(common) + 1
-        return Level(to, np.zeros(0), (*(f"= {choices[i]}" for i in common), said("= a rarer value"), said("missing")))
+        return Level(
+            to,
+            np.zeros(0),
+            (*(said("= {value}", value=choices[i]) for i in common), said("= a rarer value"), said("missing")),
+        )
     known = finite(train.values[:, j])
     edges = _edges(known)
     places = np.searchsorted(edges, known, "right")

@@ -8,8 +8,9 @@ nothing, as what lies beyond all but one and all but three of them is looked at 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -24,7 +25,6 @@ from karat.assays.table.joint.levels import spoken
 from karat.assays.table.joint.showing import examples
 from karat.assays.table.sheet import finite
 from karat.assays.table.tables import Case
-from karat.views import TableView
 from karat.words import Sentence, said, together
 
 ASIDE = (0, 1, 3)  # real values, the furthest, that may be outliers
@@ -59,12 +59,17 @@ def finding(case: Case) -> Finding:
     strangers = [j for j, choices in enumerate(train.columns.choices) if choices]
     tests = 2 * len(ASIDE) * len(every) + len(strangers)
     level = level_of(tests)
-    found = [one for measured in every for upper in (True, False) if (one := _outside(train, measured, upper))]
+
+    def told(at: int | None) -> Callable[[float], str]:
+        return "{:.4g}".format if at is None else partial(spoken, train.columns, at)
+
+    sides = [(measured, upper) for measured in every for upper in (True, False)]
+    found = [one for measured, upper in sides if (one := outside(measured, upper, told(measured.at)))]
     found += [one for j in strangers if (one := _strange(case, j))]
     n, m = len(made), len(unseen)
     any_made = np.logical_or.reduce([np.zeros(n, bool), *(one.which for one in found)])
     value, (low, high) = float(any_made.mean()), wilson(int(any_made.sum()), n)
-    real = _of_unseen(every, m)
+    real = within(every, m)
     off = [one for one in found if one.p < level and one.which.sum() / n - one.beyond.real >= LEAST]
     order = sorted(found, key=lambda one: (one not in off, -one.beyond.made))
     rows = tuple(_shown(case, one, one in off) for one in order[:SHOWN])
@@ -104,8 +109,11 @@ def _numbers(case: Case) -> Iterator[Measured]:
         yield Measured(between.name(case.train.names), None, *(between.of(side) for side in sides))
 
 
-def _outside(train: TableView, of: Measured, upper: bool) -> Outside | None:
-    """What lies above (or below) nearly all real values, by the number of those left aside that speaks most clearly."""
+def outside(of: Measured, upper: bool, told: Callable[[float], str], aside: Sequence[int] = ASIDE) -> Outside | None:
+    """What lies above (or below) nearly all real values, by the number of those left aside that speaks most clearly.
+
+    told: a value in words.   aside: how many real values, the furthest, may be left aside.
+    """
     sign = 1 if upper else -1
     real, there = finite(sign * np.concatenate([of.train, of.unseen])), ~np.isnan(of.made)
     n, m = int(there.sum()), len(real)
@@ -113,7 +121,7 @@ def _outside(train: TableView, of: Measured, upper: bool) -> Outside | None:
         return None
     with np.errstate(invalid="ignore"):
         mine = sign * of.made
-        tried = [(real[-1 - k], mine > real[-1 - k]) for k in ASIDE if k < m]
+        tried = [(real[-1 - k], mine > real[-1 - k]) for k in aside if k < m]
         options = [
             (tail(int(which.sum()), n, int((real > bound).sum()), m), bound, which)
             for bound, which in tried
@@ -125,9 +133,6 @@ def _outside(train: TableView, of: Measured, upper: bool) -> Outside | None:
     furthest = float(mine[which].max())
     middle = float(np.median(real))
     word = "at most {value}" if upper else "at least {value}"
-    spoken_ = [
-        spoken(train.columns, of.at, sign * x) if of.at is not None else f"{sign * x:.4g}" for x in (bound, furthest)
-    ]
     return Outside(
         which,
         p,
@@ -135,8 +140,8 @@ def _outside(train: TableView, of: Measured, upper: bool) -> Outside | None:
             column=of.name,
             made=float(which.mean()),
             real=float((real > bound).sum() / m),
-            bound=said(word, value=spoken_[0]),
-            furthest=spoken_[1],
+            bound=said(word, value=told(sign * bound)),
+            furthest=told(sign * furthest),
             times=float((furthest - middle) / (bound - middle)) if bound > middle else None,
             off=False,
             examples=(),
@@ -164,7 +169,7 @@ def _strange(case: Case, j: int) -> Outside | None:
     return Outside(which, p, beyond)
 
 
-def _of_unseen(every: list[Measured], m: int) -> float:
+def within(every: Sequence[Measured], m: int) -> float:
     """The share of unseen rows with a number outside of the training rows."""
     outside = np.zeros(m, bool)
     for of in every:
