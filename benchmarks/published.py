@@ -13,7 +13,8 @@ A method is a recipe of karat, `default` for none named, or a peer. A peer that 
 first recipe took (`equal` budget); one that has none is run as it is. As many rows are made as were learned from. Karat is
 drawn from twice: together, and with --independent. With --ends the independent rows are scored once more, the least and the
 greatest number of each column put where those of the training rows are, since the trend score lays as many bins of equal width
-between the ends of each table. `fresh` scores the unseen rows as if they were made, beside training rows
+between the ends of each table. With --times 4 four times as many independent rows are scored too, of which only what they teach
+compares with the rest. `fresh` scores the unseen rows as if they were made, beside training rows
 only. One process at a time, one thread each; nothing of the test part is read by a generator.
 
 Each row is appended to --out as JSON at once; rows that are there are not made again; medians and ranges are printed last.
@@ -48,15 +49,17 @@ COLUMNS = (
 )
 
 
-def karat(recipe: str, train: Path, seed: int, place: Path, rows: int) -> dict[str, tuple[Path, Row]]:
+def karat(recipe: str, train: Path, seed: int, place: Path, rows: int, times: list[int]) -> dict[str, tuple[Path, Row]]:
     """The made files of a recipe by name of the draw, each with the CPU seconds of the fit and the making."""
     cli, common = [sys.executable, "-m", "karat.cli"], ["--seed", str(seed), "--threads", "1"]
     named = [] if recipe == "default" else ["--recipe", recipe]
     fit = run([*cli, "train", str(train), "--out", str(place / "run"), *named, *common])
     made = {}
-    for draw, flags in (("together", []), ("independent", ["--independent"])):
+    draws = [("together", rows, []), ("independent", rows, ["--independent"])]
+    draws += [(f"independent, {n} times as many", n * rows, ["--independent"]) for n in times]
+    for draw, many, flags in draws:
         out = place / f"{draw}.csv"
-        spent = run([*cli, "make", str(place / "run"), "-n", str(rows), "--out", str(out), *common, *flags])
+        spent = run([*cli, "make", str(place / "run"), "-n", str(many), "--out", str(out), *common, *flags])
         made[f"karat {recipe}, {draw}"] = (out, {"fit": fit.cpu, "make": spent.cpu})
     return made
 
@@ -137,7 +140,7 @@ class Bench:
             elif method in PEERS:
                 made = peer(method, self.envs[method], train, seed, place, rows, self.seconds(name))
             else:
-                made = karat(method, train, seed, place, rows)
+                made = karat(method, train, seed, place, rows, self.args.times)
                 if self.args.ends:
                     who = f"karat {method}, independent"
                     made[f"{who}, ends"] = with_ends(made[who][0], train), made[who][1]
@@ -182,6 +185,7 @@ def main() -> None:
     parser.add_argument(
         "--ends", action="store_true", help="score independent rows with the training rows' ends as well"
     )
+    parser.add_argument("--times", nargs="*", type=int, default=[], help="independent rows, so many times as many")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--out", default="published.jsonl")
     parser.add_argument("--folder", default="runs/published", help="the splits stay there, what is made does not")
