@@ -46,9 +46,11 @@ def gathered(sides: Sequence[DatabaseView], name: str, ties: Sequence[int]) -> l
     """Of each side, the training one first, a row for each row of the table: its columns and what its children are like."""
     own = sides[0].tables[name]
     commonest = [_commonest(sides[0].tables[sides[0].ties[i].child]) for i in ties]
+    steady = [_steady(sides[0].ties[i]) for i in ties]
     out = []
     for side in sides:
-        told = [d for i, common in zip(ties, commonest, strict=True) for d in _told(side, side.ties[i], common)]
+        those = zip(ties, commonest, steady, strict=True)
+        told = [d for i, common, long in those for d in _told(side, side.ties[i], common, long)]
         table = side.tables[name]
         columns = Columns(
             (*own.names, *(one.name for one in told)),
@@ -68,6 +70,12 @@ def _commonest(child: TableView) -> dict[int, np.ndarray]:
             counts = np.bincount(child.codes(j), minlength=len(choices))[: len(choices)]
             out[j] = np.argsort(-counts, kind="stable")[:COMMON]
     return out
+
+
+def _steady(tie: Tie) -> bool:
+    """Whether half of the parents with children have `STEADY` and more."""
+    many = np.bincount(tie.links[tie.links >= 0])
+    return bool(many.any()) and float(np.median(many[many > 0])) >= STEADY
 
 
 @dataclass(frozen=True)
@@ -106,8 +114,8 @@ class Kin:
         return np.where(np.isfinite(out), out, np.nan)
 
 
-def _told(side: DatabaseView, tie: Tie, common: dict[int, np.ndarray]) -> Iterator[Described]:
-    """What the children of one tie are like."""
+def _told(side: DatabaseView, tie: Tie, common: dict[int, np.ndarray], steady: bool) -> Iterator[Described]:
+    """What the children of one tie are like.   steady: whether it is measured how long a number stays as it is."""
     kin, child = Kin.of(tie, len(side.tables[tie.parent])), side.tables[tie.child]
     yield Described(said("how many {table}", table=tie.child), "rows", kin.many.astype(float))
     for j in range(min(MOST, child.width)):
@@ -119,7 +127,7 @@ def _told(side: DatabaseView, tie: Tie, common: dict[int, np.ndarray]) -> Iterat
             continue
         yield from _numbers(kin, values, name, child.columns.units[j] if child.columns.units else "")
         if tie.order is not None:
-            yield from _steps(kin, values, name)
+            yield from _steps(kin, values, name, steady)
 
 
 def _rounded(x: np.ndarray) -> np.ndarray:
@@ -148,11 +156,11 @@ def _choices(kin: Kin, child: TableView, j: int, name: str, common: np.ndarray) 
         yield Described(words, name, kin.mean((codes == code).astype(float)))
 
 
-def _steps(kin: Kin, values: np.ndarray, name: str) -> Iterator[Described]:
+def _steps(kin: Kin, values: np.ndarray, name: str, steady: bool) -> Iterator[Described]:
     """Of a sequence: how far a number goes from a row to the next at most, and for how many rows it stays as it is at most."""
     change = np.where(kin.first, np.nan, np.diff(values, prepend=np.nan))
     yield Described(said("furthest step of {column}", column=name), name, kin.greatest(np.abs(change)))
-    if np.median(kin.many[kin.many > 0]) >= STEADY:
+    if steady:
         run = np.cumsum(~(change == 0))
         length = np.bincount(run)[run].astype(float)
         words = said("most rows in which {column} stays as it is", column=name)
