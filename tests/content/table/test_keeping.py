@@ -61,6 +61,27 @@ def test_a_limit_that_stands_on_few_values_is_not_made_of_what_was_spent() -> No
     assert (made.cells["limit"].to_numpy() % 10_000 == 0).mean() > 0.9
 
 
+def test_a_given_limit_is_passed_as_seldom_as_any_and_never_moved() -> None:
+    """Where what was spent would lie beyond it another row is drawn: a given limit cannot give way."""
+    rng = np.random.default_rng(0)
+    limit = 10_000 * rng.integers(1, 20, 2000)
+    spent = np.round(limit * rng.beta(0.6, 1.2, 2000)).astype(int)
+    spent[:40] = limit[:40] + rng.integers(1, 2000, 40)
+    table = pa.table({"limit": limit, "spent": spent})
+    codec, records = learned(table)
+    codes = codec.encode(records)
+
+    def draw(cells: torch.Tensor) -> torch.Tensor:
+        """Around what is given, as a model that knows how often each code occurs."""
+        free = torch.stack([column[torch.from_numpy(rng.integers(0, 2000, len(cells)))] for column in codes.T], 1)
+        return torch.where(cells < 0, free, cells)
+
+    (asked,) = codec.conditioning_blocks("limit=100000", None, 300, rng, 1000)
+    made = asked.restore(codec.decode(asked.drawn(draw, rng), codec.spaces[0], rng))
+    assert (made.cells["limit"].to_numpy() == 100_000).all()
+    assert (made.cells["spent"].to_numpy() > 100_000).mean() < 0.08, "half of what all spent is more"
+
+
 @pytest.mark.parametrize("name", business.PLANTED)
 def test_what_always_holds_holds_whatever_the_codes_are(name: str) -> None:
     codec, _ = learned(business.PLANTED[name][0](600, np.random.default_rng(1), 0.02))

@@ -86,15 +86,18 @@ class GivenCells:
         return torch.from_numpy(pin_conditions(self.layout, conditions, n, rng))
 
     def rejection(self, conditions: Mapping[str, Condition], pinned: Tensor) -> Rejection | None:
-        """What rows are drawn again for: ranges and the like, unless one range alone is asked for that codes can say.
+        """What rows are drawn again for: ranges and the like, unless one range alone is asked for that codes can say, and columns
+        that are moved where they would break an order.
 
         pinned: long [n, columns of `Codes`] of all conditions.
         """
-        wide = {name: one for name, one in conditions.items() if one.kind != "is"}
+        parts = {name: self.layout.parts[self.layout.part_of[name]] for name in conditions}
+        moved = {name for name, part in parts.items() if isinstance(part, Number) and part.own}
+        wide = {name: one for name, one in conditions.items() if one.kind != "is" or name in moved}
         beyond = [name for name, one in wide.items() if not coded(self.layout, one)]
-        if not wide or not beyond and len(conditions) == 1:
+        if not wide or not beyond and not moved and len(conditions) == 1:
             return None
-        free = self.layout.codes_of(wide.keys() - set(beyond))
+        free = self.layout.codes_of(wide.keys() - {*beyond, *(name for name in moved if conditions[name].kind == "is")})
         cells = pinned.clone()
         cells[:, [j for j in free if j not in self.layout.codes_of(conditions.keys() - wide.keys())]] = -1
         return Rejection(

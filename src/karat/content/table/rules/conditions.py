@@ -237,6 +237,9 @@ def pin_conditions(layout: Layout, given: Mapping[str, Condition], n: int, rng: 
     codes = np.full((n, max(1, len(layout.coded))), -1, np.int64)
     for i, part in enumerate(layout.parts):
         mine = [given[name] for name in ((part.name,) if isinstance(part, Phase) else part.names) if name in given]
+        if isinstance(part, Side) and i in layout.coded and {part.low, part.name} & given.keys():
+            # few exceptions say too little of a value to be weighed by it
+            codes[:, layout.coded.index(i)] = draw(part.counts(True).astype(np.float64), n, rng)
         if not mine or isinstance(part, (Side, Standing)):
             continue
         first = mine[0]
