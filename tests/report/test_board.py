@@ -115,6 +115,24 @@ def test_too_few_records_are_told_with_the_number_that_is_needed() -> None:
     )
 
 
+@pytest.mark.parametrize("key", ["copy rate", "membership"])
+def test_what_was_found_is_not_told_to_be_looked_for(key: str) -> None:
+    caught = shown([found(key, "raised"), *(f for f in GOOD if f.key != key)], replace(PRICES, personal=None))
+    for told in ("would be seen", "can be tried", 'personal = "none"'):
+        assert not any(told in text for text in caught.changes), caught.changes
+    assert caught.changes[0] == "Mend the faults listed here and judge again."
+
+
+@pytest.mark.parametrize(("code", "said"), [("en", "2,000 would let 3 of the 4"), ("zh", "有 2,000 个时，4 项中有 3 项就能判断")])
+def test_where_one_test_needs_very_many_records_it_is_said_how_many_most_need(code: str, said: str) -> None:
+    wanted = {"precision": 1_000, "coverage": 1_500, "recall": 2_000, "rare categories": 60_000}
+    few = [replace(found(key, "ok"), samples=(Sample(80, needs, "unseen real"),)) for key, needs in wanted.items()]
+    text = " ".join(shown([*GOOD[:2], *few], code=code).changes)
+    assert "60,000" in text and said in text
+    near = [replace(f, samples=(Sample(80, min(f.samples[0].needs, 2_500), "unseen real"),)) for f in few]
+    assert "would let" not in " ".join(shown([*GOOD[:2], *near]).changes)
+
+
 def test_records_are_counted_as_most_findings_count_them() -> None:
     wide = replace(found("rules"), samples=(Sample(5000, 5000, "made"), Sample(9000, 9000, "unseen real")))
     assert "5,000 made and 800 real" in shown([*GOOD, wide]).grounds[0].what[0]

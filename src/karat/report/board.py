@@ -16,13 +16,14 @@ from karat.assays.faults import fault as fault_in_words
 from karat.languages import Language
 from karat.report.named import named
 from karat.worth.reasons import Reason
-from karat.worth.verdict import Verdict, conclusive
+from karat.worth.verdict import MOSTLY, Verdict, conclusive
 
 if TYPE_CHECKING:  # the assays need torch; money and pages do not
     from karat.assays.finding import Finding, Sample
 
 FAULTS = 4  # listed on the first page
 CHANGES = 5
+FAR = 3  # times as many records as most tests need, beyond which that is said too
 NAMED = 3  # of what is missing, and of what money hangs on
 LONGEST = 60  # characters of a name
 MONTH = 1 / 12
@@ -317,9 +318,10 @@ def _changes(
     open_gates = {r.name for r in gates if r.state == "unknown"}
     needs = _needs([f for f in findings if f.kind.feeds in open_gates or f.kind.feeds == "quality"], called, language)
     told = {"copying"} if needs and "copying" in open_gates else set()  # by how many records it needs
-    out = [language.say(_next(r, language), **called) for r in gates if r.state != "pass" and r.name not in told]
-    if f"next.quality.{known['quality']}" in language.texts:
-        out.append(language.say(f"next.quality.{known['quality']}", **called))
+    found = {r.name for r in gates if r.state == "fail"} & {"copying", "privacy"}  # which nobody has to look for any more
+    out = [language.say(_next(r, language), **called) for r in gates if r.state != "pass" and r.name not in told | found]
+    if found or f"next.quality.{known['quality']}" in language.texts:
+        out.append(language.say(f"next.quality.{'faults' if found else known['quality']}", **called))
     if known["quality"] == "power" or (open_gates & {"copying", "privacy"}):
         out += needs
     if known["money"] == "money":
@@ -338,7 +340,10 @@ def _next(gate: Reason, language: Language) -> str:
 
 
 def _needs(findings: Sequence[Finding], called: Mapping[str, str], language: Language) -> list[str]:
-    """How many more records would let the findings tell that the verdict waits for: a sentence for each side."""
+    """How many more records would let the findings tell that the verdict waits for: a sentence for each side.
+
+    Where one of them needs far more than the others, it is said besides how many most need.
+    """
     blind = [f for f in findings if f.kind.decides and f.state == "cannot tell"]
     most: dict[str, Sample] = {}
     for s in (f.lacking for f in blind):
@@ -348,16 +353,18 @@ def _needs(findings: Sequence[Finding], called: Mapping[str, str], language: Lan
     if blind and not most:
         names = [language.finding(f.name, f.key, f.of, f.table) for f in blind]
         return [language.say("need.other", names=language.listed(names))]
-    return [
-        language.say(
-            "need.unreachable" if s.unreachable else f"need.{side}",
-            **called,
-            n=words.count(n),
-            digits=n,
-            times=f"{n / max(s.n, 1):.1f}",
-        )
-        for side, s, n in ((side, s, s.named) for side, s in sorted(most.items()))
-    ]
+    out = []
+    for side, s in sorted(most.items()):
+        n = s.named
+        times = f"{n / max(s.n, 1):.1f}"
+        key = "need.unreachable" if s.unreachable else f"need.{side}"
+        out.append(language.say(key, **called, n=words.count(n), digits=n, times=times))
+        few = sorted(x.needs for f in blind if (x := f.lacking) is not None and x.side.split()[0] == side)
+        enough = few[math.ceil(MOSTLY * len(few)) - 1]
+        if FAR * enough < s.needs:
+            settled = sum(needs <= enough for needs in few)
+            out[-1] += language.say("need.most", n=words.count(enough), settled=settled, all=len(few))
+    return out
 
 
 def _worth(verdict: Verdict, called: Mapping[str, str], language: Language) -> tuple[Figure, ...]:
