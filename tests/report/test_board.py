@@ -123,7 +123,9 @@ def test_what_was_found_is_not_told_to_be_looked_for(key: str) -> None:
     assert caught.changes[0] == "Mend the faults listed here and judge again."
 
 
-@pytest.mark.parametrize(("code", "said"), [("en", "2,000 would let 3 of the 4"), ("zh", "有 2,000 个时，4 项中有 3 项就能判断")])
+@pytest.mark.parametrize(
+    ("code", "said"), [("en", "2,000 would let 3 of the 4"), ("zh", "有 2,000 个时，4 项中有 3 项就能判断")]
+)
 def test_where_one_test_needs_very_many_records_it_is_said_how_many_most_need(code: str, said: str) -> None:
     wanted = {"precision": 1_000, "coverage": 1_500, "recall": 2_000, "rare categories": 60_000}
     few = [replace(found(key, "ok"), samples=(Sample(80, needs, "unseen real"),)) for key, needs in wanted.items()]

@@ -318,8 +318,13 @@ def _changes(
     open_gates = {r.name for r in gates if r.state == "unknown"}
     needs = _needs([f for f in findings if f.kind.feeds in open_gates or f.kind.feeds == "quality"], called, language)
     told = {"copying"} if needs and "copying" in open_gates else set()  # by how many records it needs
-    found = {r.name for r in gates if r.state == "fail"} & {"copying", "privacy"}  # which nobody has to look for any more
-    out = [language.say(_next(r, language), **called) for r in gates if r.state != "pass" and r.name not in told | found]
+    found = {r.name for r in gates if r.state == "fail"} & {
+        "copying",
+        "privacy",
+    }  # which nobody has to look for any more
+    out = [
+        language.say(_next(r, language), **called) for r in gates if r.state != "pass" and r.name not in told | found
+    ]
     if found or f"next.quality.{known['quality']}" in language.texts:
         out.append(language.say(f"next.quality.{'faults' if found else known['quality']}", **called))
     if known["quality"] == "power" or (open_gates & {"copying", "privacy"}):

@@ -54,12 +54,15 @@ def load_codec(run: Run) -> Codec:
         raise RunError(f"{run.path / 'codec.json'} is damaged: {error}") from None
     except Exception as error:  # whatever a stranger's JSON makes of a codec
         raise RunError(
-            f"{run.path / 'codec.json'} is damaged ({type(error).__name__}: {line_of(error)}); train anew."
+            f"{run.path / 'codec.json'} is damaged, or of another version of karat "
+            f"({type(error).__name__}: {line_of(error)}); train anew."
         ) from None
     if wrong is not None:
         raise RunError(f"{run.path / 'codec.json'} is damaged: {wrong}; train anew.")
     if not same:
-        raise RunError(f"{run.path / 'codec.json'} is damaged: it holds what no codec would write; train anew.")
+        raise RunError(
+            f"{run.path / 'codec.json'} is damaged, or of another version of karat: it holds what no codec would write; train anew."
+        )
     return codec
 
 
