@@ -49,3 +49,15 @@ def test_rows_of_one_customer_that_lie_together_in_time_are_told_and_weeks_are_n
     assert any("400 rows" in note for note in both) and said not in both
     assert notes(rows.assign(customer=rng.permutation(rows["customer"]))) == []
     assert notes(rows.assign(customer=at.dt.strftime("week %W"))) == []
+
+
+@pytest.mark.parametrize("step", ["year", "day"])
+def test_a_panel_that_has_each_country_once_a_year_is_told_and_chance_pairs_are_not(step: str) -> None:
+    rng = np.random.default_rng(2)
+    who, at = np.repeat(np.arange(60), 8), np.tile(np.arange(8), 60)
+    when = 2015 + at if step == "year" else pd.Timestamp("2024-01-01") + pd.to_timedelta(at, unit="D")
+    rows = pd.DataFrame({"country": [f"Land{k}" for k in who], step: when, "size": rng.normal(size=480).round(2)})
+    (said,) = notes(rows)
+    assert f"country has 60 values, each at most once for each {step}" in said and "--set data.entity=country" in said
+    assert len(notes(rows.sample(frac=0.8, random_state=0))) == 1, "with gaps, and in any order"
+    assert notes(rows.assign(country=rng.permutation(rows["country"]))) == []

@@ -19,6 +19,7 @@ ALWAYS = 0.95  # of the rows, in which one goes on from another
 FEWEST = 50  # rows
 ENTITIES = 20  # values of a column that names them, at least, and `OFTEN` rows of each in the mean
 OFTEN = 1.5
+PAIRS = 20.0  # rows that chance would have brought together, and that never were
 HANGS = 0.3  # share of the variance of moments that is between entities, beyond chance
 
 
@@ -84,7 +85,37 @@ def entities(known: Schema, cells: pa.Table) -> list[str]:
                     f"learned each for itself, so that those of one {name} do not follow from each other in what is made; "
                     f"--set data.entity={name} learns them one after another, and makes new ones."
                 )
-    return [found] if found else []
+    return [found] if found else _panel(known, cells)
+
+
+def _panel(known: Schema, cells: pa.Table) -> list[str]:
+    """The column of entities of which each stands at most once for each year, or day: by chance some would stand there twice."""
+    steps = [c.name for c in known.columns if c.kind in ("integer", "date", "datetime")][:COLUMNS]
+    names = [c.name for c in known.columns if c.kind == "category"][:COLUMNS]
+    for name in names:
+        who = _codes(cells, name)
+        many = len(np.unique(who))
+        if many < ENTITIES or len(who) < max(FEWEST, OFTEN * many):
+            continue
+        for step in steps:
+            at = _codes(cells, step)
+            often = np.bincount(at)
+            # pairs of rows with one entity and one step, if both were dealt anew
+            chance = float((np.bincount(who) / len(who)) @ np.bincount(who) * (often / len(at)) @ often / 2)
+            if chance >= PAIRS and len(np.unique(who * len(often) + at)) == len(who):
+                return [
+                    f"{name} has {many:,} values, each at most once for each {step}. Rows are learned each for itself, so that "
+                    f"those of one {name} do not follow from each other in what is made; --set data.entity={name} learns them one "
+                    "after another, and makes new ones."
+                ]
+    return []
+
+
+def _codes(cells: pa.Table, name: str) -> np.ndarray:
+    """int64 [n]: which of its values each cell of a column has, the missing ones with one of their own."""
+    coded = flat(cells[name]).dictionary_encode()
+    out: np.ndarray = pc.fill_null(coded.indices, len(coded.dictionary)).to_numpy(zero_copy_only=False).astype(np.int64)
+    return out
 
 
 def _together(who: np.ndarray, at: np.ndarray) -> float:
