@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+from karat.assays.chance import draw
 from karat.assays.finding import Finding
+from karat.assays.points.embedded import Embedded
+from karat.assays.points.points import Case
+from karat.assays.points.single import mislabelled
 from karat.assays.single import outlying, repeating
 from karat.assays.single.outlying import Read
 from karat.assays.single.repeating import Alike, choices, grouped
@@ -88,3 +93,25 @@ def test_the_second_half_of_a_passage_takes_up_words_of_the_first() -> None:
     same = ["a", "b", "x", "x", "x", "x", "a", "b", "x", "x", "x", "x"]
     other = ["a", "b", "x", "x", "x", "x", "c", "c", "c", "c", "c", "x"]
     assert coherence([same, other, ["a"]], weight, 3.0).tolist() == pytest.approx([1.0, 0.25])
+
+
+def labelled(wrong: float, pair: float, seed: int) -> Finding:
+    """1,500 made records of ten classes, a share of which have the next label, and a share of the fours are called nine."""
+    rng = np.random.default_rng(seed)
+
+    def side(n: int, spoilt: bool) -> Embedded:
+        true = torch.from_numpy(rng.integers(0, 10, n))
+        read = torch.where(torch.from_numpy(rng.random(n) < 0.03), torch.from_numpy(rng.integers(0, 10, n)), true)
+        label = torch.where(torch.from_numpy(rng.random(n) < wrong * spoilt), (true + 1) % 10, true)
+        label = torch.where(torch.from_numpy((true.numpy() == 4) & (rng.random(n) < pair * spoilt)), 9, label)
+        return Embedded(torch.zeros(n, 1, 2, 2), torch.zeros(n, 1), label, torch.eye(10)[read])
+
+    sides = side(100, False), side(1_500, False), side(1_500, True)
+    case = Case(*sides, tuple("0123456789"), (), seed, draw(1_500, 1_500, rng))
+    return mislabelled(case)[0]
+
+
+def test_wrong_labels_are_found_in_one_class_and_in_all() -> None:
+    assert "labelled 9" in labelled(0, 0.4, 0).summary and labelled(0, 0.4, 0).raised
+    assert labelled(0.1, 0, 1).raised
+    assert not [seed for seed in range(20) if labelled(0, 0, seed).state != "ok"]

@@ -141,9 +141,10 @@ def mislabelled(case: Case) -> list[Finding]:
     if k < 2 or real > WORST:
         return []
     level = FAMILY / max(1, int(((a + b) > 0).sum()))
-    odd = sorted(_odd(a, b, level), reverse=True)
-    named = {label for _, label, read in odd if read != label}
     value, (low, high) = wrong / n, wilson(wrong, n)
+    odd = sorted(_odd(a, b, level), reverse=True)
+    every = value - real >= APART and tail(wrong, n, theirs, m) < level  # a few of each label
+    named = {label for _, label, read in odd if read != label}
     summary = said(
         "{value:.1%} of the made records are read as of another class than they are labelled with; of unseen real ones {real:.1%}.",
         value=value,
@@ -168,11 +169,12 @@ def mislabelled(case: Case) -> list[Finding]:
             other=other / max(of_real, 1),
         )
     also = said(
-        "where {least:.0%} more of one label are read as another class, and chance does not explain it", least=APART
+        "where {least:.0%} more of one label, or of all, are read as another class, and chance does not explain it",
+        least=APART,
     )
     samples = _seen(n, m, real, level)
     score = Score(value, low, high, real, 0.0)
-    return [scored("mislabelled", score, Limit(also=also), summary, samples=samples, raised=bool(odd))]
+    return [scored("mislabelled", score, Limit(also=also), summary, samples=samples, raised=bool(odd) or every)]
 
 
 def _table(labels: np.ndarray, read: np.ndarray, k: int) -> np.ndarray:
