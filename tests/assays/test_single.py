@@ -10,7 +10,7 @@ from karat.assays.chance import draw
 from karat.assays.finding import Finding
 from karat.assays.points.embedded import Embedded
 from karat.assays.points.points import Case
-from karat.assays.points.single import mislabelled
+from karat.assays.points.single import _alike, mislabelled
 from karat.assays.single import outlying, repeating
 from karat.assays.single.outlying import Read
 from karat.assays.single.repeating import Alike, choices, grouped
@@ -52,7 +52,7 @@ def pairs(n: int, twice: int, often: int = 0) -> Alike:
     a, b = np.arange(twice), twice + np.arange(twice)
     last = np.arange(n - often, n)
     one, other = (x.ravel() for x in np.meshgrid(last, last))
-    return grouped(n, np.concatenate([a, one]), np.concatenate([b, other]))
+    return grouped(n, [(a, b), (b, a), (one, other)])
 
 
 def repeats(made: Alike, real: list[Alike], like: int = 0) -> Finding:
@@ -63,6 +63,13 @@ def repeats(made: Alike, real: list[Alike], like: int = 0) -> Finding:
 def test_records_that_are_alike_are_grouped() -> None:
     some = pairs(100, 5, 4)
     assert some.groups == 6 and int(some.which.sum()) == 14 and some.others[-1] == 3
+
+
+def test_the_same_again_and_again_is_one_group_however_many_there_are() -> None:
+    x = torch.zeros(2_500, 3)
+    x[::5] = 1
+    alike = _alike(x, 0.5)
+    assert alike.groups == 2 and set(np.unique(alike.others)) == {499, 1_999}
 
 
 def test_many_that_are_made_twice_are_found_and_shown() -> None:

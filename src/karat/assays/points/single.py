@@ -22,7 +22,7 @@ from karat.assays.points.points import Case
 from karat.assays.shares import tail, tails
 from karat.assays.single import repeating
 from karat.assays.single.outlying import Read, judged
-from karat.assays.single.repeating import Alike, choices, grouped
+from karat.assays.single.repeating import Alike, Pairs, choices, grouped
 from karat.assays.table.joint.counting import FAMILY
 from karat.words import said, term
 
@@ -120,12 +120,13 @@ def _nearest(x: Tensor) -> Tensor:
 
 
 def _alike(x: Tensor, bound: float) -> Alike:
-    a, b = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    return grouped(len(x), _near(x, bound))
+
+
+def _near(x: Tensor, bound: float) -> Iterator[Pairs]:
     for start in range(0, len(x), BLOCK):
-        at = (distances(x[start : start + BLOCK], x) < bound).nonzero().numpy()
-        a.append(at[:, 0] + start)
-        b.append(at[:, 1])
-    return grouped(len(x), np.concatenate(a), np.concatenate(b))
+        a, b = (distances(x[start : start + BLOCK], x) < bound).nonzero().T.numpy()
+        yield a + start, b
 
 
 def mislabelled(case: Case) -> list[Finding]:

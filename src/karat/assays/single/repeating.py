@@ -7,7 +7,7 @@ that is made most often, how many are like it among the made and among all real 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,15 +42,26 @@ class Alike:
         return len(np.unique(self.group[self.which]))
 
 
-def grouped(n: int, a: np.ndarray, b: np.ndarray) -> Alike:
-    """Of `n` records, of which `a` [k] are alike with `b` [k]."""
+Pairs = tuple[np.ndarray, np.ndarray]
+
+
+def grouped(n: int, pairs: Iterable[Pairs]) -> Alike:
+    """Of `n` records, of which `a` [k] are alike with `b` [k] for each `a, b` of `pairs`.
+
+    Each is there twice, as a, b and as b, a; a record may be with itself. Of pairs there are as many as records squared where
+    all are alike, and so no more are held at a time than come in one go.
+    """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    one = a != b
-    pairs = np.unique(np.sort(np.stack([a[one], b[one]]), 0), axis=1)
-    _, group = connected_components(coo_matrix((np.ones(pairs.shape[1]), (pairs[0], pairs[1])), (n, n)), directed=False)
-    return Alike(group, np.bincount(pairs.ravel(), minlength=n))
+    group, others = np.arange(n), np.zeros(n, np.int64)
+    for a, b in pairs:
+        others += np.bincount(a[a != b], minlength=n)
+        one, other = np.concatenate([a, np.arange(n)]), np.concatenate([b, group])  # a group is a record of it
+        _, found = connected_components(coo_matrix((np.ones(len(one), bool), (one, other)), (n, n)), directed=False)
+        _, first = np.unique(found, return_index=True)
+        group = first[found]
+    return Alike(group, others)
 
 
 def choices(many: int, size: int, seed: int) -> list[np.ndarray]:

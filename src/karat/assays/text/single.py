@@ -22,7 +22,7 @@ from karat.assays.details.rows import Example
 from karat.assays.finding import Finding, scored
 from karat.assays.single import repeating
 from karat.assays.single.outlying import Read, judged
-from karat.assays.single.repeating import Alike, choices, grouped
+from karat.assays.single.repeating import Alike, Pairs, choices, grouped
 from karat.assays.text.fluency import LEARNED, Counted
 from karat.assays.text.texts import Case
 from karat.assays.text.writing import terms, words
@@ -35,6 +35,7 @@ LETTERS = re.compile(r"[^\W\d_]+")
 RUN = 4  # words that follow on each other
 HALF = 0.5  # of the runs of the shorter of two passages, from which on they are alike
 Sparse = Any  # scipy.sparse, which has no types
+BLOCK = 1_000  # of them whose pairs are looked at in one go
 FEWEST = 12  # words of a passage that has two halves
 PASSAGES = 20  # of them on each side, at least
 LEAST = 0.1  # of what real passages have
@@ -143,8 +144,14 @@ def _near(a: Sparse, b: Sparse, m: np.ndarray, n: np.ndarray) -> tuple[np.ndarra
 
 
 def _alike(x: Sparse) -> Alike:
-    sizes = _sizes(x)
-    return grouped(x.shape[0], *_near(x, x, sizes, sizes))
+    return grouped(x.shape[0], _pairs(x, _sizes(x)))
+
+
+def _pairs(x: Sparse, sizes: np.ndarray) -> Iterator[Pairs]:
+    for start in range(0, x.shape[0], BLOCK):
+        some = slice(start, start + BLOCK)
+        a, b = _near(x[some], x, sizes[some], sizes)
+        yield a + start, b
 
 
 def _coherence(case: Case) -> list[Finding]:
