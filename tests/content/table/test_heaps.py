@@ -149,3 +149,15 @@ def test_none_is_moved_beyond_its_ends() -> None:
     units, one = np.array([149.0, 151.0, 130.0, 149.0]), np.ones(4, int)
     low, high = np.array([-np.inf, -np.inf, 120.0, 101.0]), np.array([np.inf, 180.0, np.inf, 160.0])
     assert known.rounded(units, one, low, high).tolist() == [100.0, 100.0, 200.0, 149.0]
+
+
+def test_counts_of_which_many_are_nothing_stay_nothing() -> None:
+    """Of few different values zero is one too: before, no player was made who had not once been at bat."""
+    rng, n = np.random.default_rng(0), 5_000
+    homers = rng.poisson(np.where(rng.random(n) < 0.5, 0, 3))
+    runs = homers + np.where(rng.random(n) < 0.6, 0, rng.geometric(0.2, n))
+    table = pa.table({"homers": homers, "runs": runs})
+    own = fitted(table, {"homers": "integer", "runs": "integer"}, {"rule": "homers <= runs"})
+    made = mixed(own, table)["runs"].to_numpy()
+    # what is drawn is not drawn together here: nothing of both is as rare as chance makes it
+    assert np.mean(made == 0) == pytest.approx(np.mean(homers == 0) * np.mean(homers == runs), abs=0.03)
