@@ -15,15 +15,7 @@ from karat.content.relational import changes
 from karat.content.relational.across.asking import Asked
 from karat.content.relational.across.holding import matched, replaced
 from karat.content.relational.across.rule import Across
-from karat.content.relational.database import (
-    Database,
-    Relation,
-    amounts,
-    from_amounts,
-    handed,
-    joined,
-    keys_of,
-)
+from karat.content.relational.database import Database, Relation, amounts, from_amounts, handed, joined, keys_of
 from karat.content.relational.links import repeats, words_of
 from karat.content.relational.parents import Apart, Comparison, Nearest, Reach, comparisons
 from karat.content.relational.progress import Sequences, order_of
@@ -123,6 +115,8 @@ class Unfolding:
         seen: list[set[tuple[object, ...]]] = [set() for _ in early]
         for place in range(int(total.max(initial=0))):
             at = np.flatnonzero(total > place)
+            if not len(at):  # the longest have ended before, as there were no other rows to be had
+                break
             known = going.known(at, place, total)
             start = None if base is None or place else base[at]
             rows, cells, when = self._step(steps, known, start)
