@@ -230,6 +230,22 @@ def test_a_key_with_a_column_beside_it_differs_in_every_row(tmp_path: Path) -> N
     assert len(set(found)) == len(found) > 600
 
 
+def test_a_sequence_ends_where_there_are_no_other_rows_to_be_had_also_the_longest(tmp_path: Path) -> None:
+    """Twelve subjects in any order of which each pupil has all: the last are hard to meet by chance."""
+    rng = np.random.default_rng(0)
+    pupils = {"pupil_id": range(60), "age": rng.integers(7, 18, 60)}
+    rows = [(p, s) for p in range(60) for s in rng.permutation(list("abcdefghijkl"))]
+    marks = {"pupil_id": [r[0] for r in rows], "subject": [r[1] for r in rows], "mark": rng.integers(1, 7, len(rows))}
+    data = load(save(tmp_path / "school", pupils=pupils, marks=marks))  # type: ignore[arg-type]
+    codec = data.codec
+    assert isinstance(codec, Related)
+    chains = Hierarchical(codec, recipe("trees", spaces=codec.spaces), 0)
+    list(chains.learn(data.records("train"), 0))
+    for seed in range(8):
+        made = chains.draw(Request(1, seed)).records.cells("marks", "subject").to_pylist()
+        assert 6 < len(made) == len(set(made)) <= 12
+
+
 def test_keys_that_lead_nowhere_and_missing_ones_are_made_as_often_as_they_are(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     shops = {"shop_id": [f"S{i:04d}" for i in range(100)], "size": rng.integers(1, 9, 100)}
