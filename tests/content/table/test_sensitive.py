@@ -159,6 +159,8 @@ def test_running_identifiers_go_on_after_the_largest() -> None:
     [
         ([f"ORD-{x:06d}" for x in rng.permutation(10**6)[:N]], r"ORD-\d{6}"),
         ([str(x) for x in rng.permutation(9000)[:N] + 1000], r"\d{4}"),
+        ([f"0{x:04d}" for x in rng.permutation(10**4)[:N]], r"0\d{4}"),
+        ([f"49{x:05d}" for x in rng.permutation(10**5)[:N]], r"49\d{5}"),
         (["".join(rng.choice(list("0123456789abcdef"), 12)) for _ in range(N)], r"[0-9a-f]{12}"),
         ([f"{a[:3]}-X-{'ABCDEFGHIJ'[int(a[3])]}{a[4:]}" for a in dict.fromkeys(digits(9))], r"\d{3}-X-[A-Z]\d{5}"),
         ([f"{a[:8]}-{a[8:12]}-4{a[12:15]}-8{a[15:18]}-{a[18:30]}" for a in digits(30)], r"[0-9a-f-]{36}"),

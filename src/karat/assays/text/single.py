@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from math import fsum
 from typing import Any
 
 import numpy as np
@@ -187,6 +188,6 @@ def coherence(passages: Sequence[Sequence[str]], weight: Mapping[str, float], ra
         if len(passage) < FEWEST:
             continue
         first, second = set(passage[: len(passage) // 2]), set(passage[len(passage) // 2 :])
-        total = sum(weight.get(word, rare) for word in second)
-        out.append(sum(weight.get(word, rare) for word in first & second) / max(total, 1e-9))
+        total = fsum(weight.get(word, rare) for word in second)  # which no order changes: sets have one of their own
+        out.append(fsum(weight.get(word, rare) for word in first & second) / max(total, 1e-9))
     return torch.tensor(out, dtype=torch.float64)

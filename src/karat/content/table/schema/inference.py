@@ -204,8 +204,8 @@ def _limited(name: str, rest: pa.Array, counts: np.ndarray, comma: bool, missing
     if found is None or found.kind not in ("integer", "decimal") or found.unique or found.infinite:
         return None
     words = [rest.filter(pa.array(one)).to_pylist() for one in (low, high)]
-    said = [f"{every[0]!r} says {at}" for at, every in zip(("below", "above"), words, strict=True) if every]
-    note = f"{' and '.join(said)} what is measured: learned as a value of its own beyond all numbers"
+    examples = " and ".join(repr(every[0]) for every in words if every)
+    note = f"{examples} says on which side of what is measured: learned as a value of its own beyond all numbers"
     spelled = (words[0][0] if low.any() else "-inf", words[1][0] if high.any() else "inf")
     return replace(found, kind="decimal", infinite=spelled, notes=(*found.notes, note))
 
