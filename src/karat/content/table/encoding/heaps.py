@@ -120,15 +120,14 @@ def learn(units: np.ndarray, kind: str, step: int, few: bool = False) -> Heaps |
     few: whether values of which each is held by many rows are a mark of their own, where there is no other.
     """
     units = units[:: max(1, len(units) // LOOKED)]
-    every = np.unique(units)
-    many = len(units)
+    every, size = np.unique(units), len(units)
     units = units[units != 0] if kind in ("integer", "decimal") else units  # a zero stands on every mark
     values, counts = np.unique(units, return_counts=True)
     if not len(values) or max(abs(int(values[0])), abs(int(values[-1]))) >= EXACT:
         return None
     weight = np.minimum(counts, OUTSTANDING * np.median(counts))
     marks = _marks(values, weight, kind, step) if len(values) >= DIFFERENT else [("every", (step,))]
-    if len(marks) == 1 and few and len(every) * MANY <= many:
+    if len(marks) == 1 and few and len(every) * MANY <= size:
         return Heaps((marks[0], ("these", tuple(every.tolist()))), ((None, (0.0, 1.0)),))
     if len(marks) == 1:
         return None
